@@ -1,0 +1,1 @@
+//! Filtering and grouping of snapshots. Never touches a target.

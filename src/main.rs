@@ -1,0 +1,3 @@
+//! Parse, run, turn the outcome into an exit code; nothing else.
+
+fn main() {}

@@ -1,0 +1,143 @@
+//! Fills a [`Snapshot`], interning as it goes.
+
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+
+use super::model::*;
+
+/// A table that holds every value once.
+#[derive(Debug)]
+struct Interner<T> {
+    values: Vec<T>,
+    index: FxHashMap<T, u32>,
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Interner { values: Vec::new(), index: FxHashMap::default() }
+    }
+}
+
+impl<T: Eq + Hash + Clone> Interner<T> {
+    fn add(&mut self, value: T) -> u32 {
+        if let Some(&id) = self.index.get(&value) {
+            return id;
+        }
+        let id = self.values.len() as u32;
+        self.values.push(value.clone());
+        self.index.insert(value, id);
+        id
+    }
+}
+
+/// Fills a [`Snapshot`], interning as it goes.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    /// The header; filled by whoever takes the snapshot.
+    pub header: Header,
+    strings: Interner<String>,
+    functions: Interner<Function>,
+    stacks: Interner<Stack>,
+    label_sets: Interner<LabelSet>,
+    locations: Vec<Location>,
+    objects: Vec<WaitObject>,
+    objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
+    waits: Vec<Wait>,
+    tasks: Vec<Task>,
+}
+
+impl SnapshotBuilder {
+    /// An empty snapshot.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id of a string.
+    pub fn string(&mut self, text: &str) -> StrId {
+        if let Some(&id) = self.strings.index.get(text) {
+            return StrId(id);
+        }
+        StrId(self.strings.add(text.to_owned()))
+    }
+
+    /// The id of a function.
+    pub fn function(&mut self, name: &str, package: &str, kind: FunctionKind) -> FunctionId {
+        let (name, package) = (self.string(name), self.string(package));
+        FunctionId(self.functions.add(Function { name, package, kind }))
+    }
+
+    /// A frame in a function that is already known.
+    pub fn frame(&mut self, function: FunctionId, file: &str, line: u32) -> Frame {
+        Frame { function, file: self.string(file), line }
+    }
+
+    /// Adds a location. The caller keeps the id: locations are not compared here.
+    pub fn location(&mut self, location: Location) -> LocationId {
+        self.locations.push(location);
+        LocationId(self.locations.len() as u32 - 1)
+    }
+
+    /// The id of a stack, innermost location first.
+    pub fn stack(&mut self, locations: Vec<LocationId>) -> StackId {
+        StackId(self.stacks.add(Stack { locations }))
+    }
+
+    /// The id of a set of labels; sorts it by key.
+    pub fn labels<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> LabelSetId {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        pairs.sort();
+        let pairs = pairs.into_iter().map(|(k, v)| (self.string(k), self.string(v))).collect();
+        LabelSetId(self.label_sets.add(LabelSet { pairs }))
+    }
+
+    /// The id of the object of this kind at this address, made by `make` if it is new.
+    pub fn object(
+        &mut self,
+        kind: ObjectKind,
+        address: u64,
+        make: impl FnOnce(&mut Self) -> Option<Channel>,
+    ) -> ObjectId {
+        if let Some(&id) = self.objects_by_address.get(&(kind, address)) {
+            return id;
+        }
+        let channel = make(self);
+        let id = ObjectId(self.objects.len() as u32);
+        self.objects.push(WaitObject { kind, address, channel });
+        self.objects_by_address.insert((kind, address), id);
+        id
+    }
+
+    /// Adds what a task waits for; the result goes into [`Task::waits`].
+    pub fn waits(&mut self, waits: impl IntoIterator<Item = Wait>) -> (u32, u32) {
+        let start = self.waits.len() as u32;
+        self.waits.extend(waits);
+        (start, self.waits.len() as u32 - start)
+    }
+
+    /// Adds a task.
+    pub fn task(&mut self, task: Task) {
+        self.tasks.push(task);
+    }
+
+    /// Makes room for that many tasks more.
+    pub fn reserve_tasks(&mut self, more: usize) {
+        self.tasks.reserve(more);
+    }
+
+    /// The finished snapshot, its tasks sorted by runtime and id.
+    pub fn finish(mut self) -> Snapshot {
+        self.tasks.sort_by_key(|task| (task.runtime, task.id, task.address));
+        Snapshot {
+            header: self.header,
+            strings: self.strings.values,
+            functions: self.functions.values,
+            locations: self.locations,
+            stacks: self.stacks.values,
+            label_sets: self.label_sets.values,
+            objects: self.objects,
+            waits: self.waits,
+            tasks: self.tasks,
+        }
+    }
+}

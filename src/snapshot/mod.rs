@@ -1,0 +1,10 @@
+//! Everything that was true of a target's tasks at one moment.
+//!
+//! A [`Snapshot`] knows nothing of how it was taken or how it will be shown; it
+//! is what files hold and what every command works on.
+
+mod builder;
+pub mod model;
+
+pub use builder::SnapshotBuilder;
+pub use model::*;

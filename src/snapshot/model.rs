@@ -1,0 +1,531 @@
+//! The model: plain data, interned in tables.
+//!
+//! It is written for every runtime: a location is a code address or an await
+//! point, a task may have no stack, an age may be only a bound, and what a
+//! source cannot know is unknown.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The position in its table.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+index!(
+    /// Index into [`Snapshot::strings`].
+    StrId
+);
+index!(
+    /// Index into [`Snapshot::functions`].
+    FunctionId
+);
+index!(
+    /// Index into [`Snapshot::locations`].
+    LocationId
+);
+index!(
+    /// Index into [`Snapshot::stacks`].
+    StackId
+);
+index!(
+    /// Index into [`Snapshot::label_sets`].
+    LabelSetId
+);
+index!(
+    /// Index into [`Snapshot::objects`].
+    ObjectId
+);
+
+/// Everything that was true at one moment, complete in itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// What was read, when, and how the reading went.
+    pub header: Header,
+    /// Every string, once. Raw from the target: escape before printing.
+    pub strings: Vec<String>,
+    /// Every function, once.
+    pub functions: Vec<Function>,
+    /// Every code address or await point, once, with its frames.
+    pub locations: Vec<Location>,
+    /// Every distinct stack, once.
+    pub stacks: Vec<Stack>,
+    /// Every distinct set of labels, once.
+    pub label_sets: Vec<LabelSet>,
+    /// Everything that tasks wait for, once.
+    pub objects: Vec<WaitObject>,
+    /// What tasks wait for; [`Task::waits`] is a range of this table.
+    pub waits: Vec<Wait>,
+    /// The tasks, in ascending order of id where ids are known.
+    pub tasks: Vec<Task>,
+}
+
+/// What was read, when, and how the reading went.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Header {
+    /// Version of the loiter that took the snapshot.
+    pub loiter: String,
+    /// When the reading began, nanoseconds since the Unix epoch.
+    pub taken_at_ns: u64,
+    /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. 0 if unknown.
+    pub monotonic_ns: u64,
+    /// What was read.
+    pub target: TargetInfo,
+    /// The runtimes found in it; [`Task::runtime`] is an index of this list.
+    pub runtimes: Vec<RuntimeInfo>,
+    /// How the reading went.
+    pub reading: Reading,
+    /// What the operating system says of the process.
+    pub process: ProcessFigures,
+    /// What the user should know about this snapshot, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What kind of thing was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A live process.
+    #[default]
+    Process,
+    /// A core file.
+    Core,
+}
+
+/// The process (or the process that left the core file).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetInfo {
+    /// What kind of thing was read.
+    pub source: SourceKind,
+    /// The pid in loiter's pid namespace; for a core file the pid it names.
+    pub pid: u32,
+    /// Short name: the file name of the executable.
+    pub name: String,
+    /// The arguments, as the process sees them.
+    pub command: Vec<String>,
+    /// Path of the executable as the process sees it.
+    pub exe: String,
+    /// GNU or Go build id of the executable, hexadecimal or Go's own text. Empty if it has none.
+    pub build_id: String,
+    /// When the process started, clock ticks since boot (field 22 of /proc/PID/stat). 0 if unknown.
+    pub start_ticks: u64,
+    /// How long the process has been running, nanoseconds. 0 if unknown.
+    pub age_ns: u64,
+    /// Host name of the machine that it ran on.
+    pub host: String,
+}
+
+/// How the reading went.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// How running tasks were read.
+    pub mode: ReadMode,
+    /// Nanoseconds from the first read of the target's memory to the last.
+    pub duration_ns: u64,
+    /// Nanoseconds for which the whole target stood still. 0 without `--freeze`.
+    pub pause_ns: u64,
+    /// Threads stopped one at a time to read their registers.
+    pub threads_stopped: u32,
+    /// The longest that any single thread was stopped, nanoseconds.
+    pub longest_thread_stop_ns: u64,
+    /// Tasks read again because they moved while they were being read.
+    pub retried: u64,
+    /// Tasks that would not settle: marked [`StackStatus::Torn`].
+    pub torn: u64,
+    /// Tasks that were listed but had ended (or were not yet in use) when they were read.
+    pub ended: u64,
+}
+
+/// How running tasks were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadMode {
+    /// Nothing was stopped but, one at a time, the threads that were running tasks.
+    #[default]
+    Live,
+    /// Nothing at all was stopped: the stacks of running tasks are unknown.
+    NoPause,
+    /// Every thread was stopped for the whole reading.
+    Frozen,
+    /// Nothing could move: a core file.
+    Core,
+}
+
+/// A runtime found in the target.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuntimeInfo {
+    /// "go", "tokio", "registry".
+    pub name: String,
+    /// Version as the runtime gives it, with its name: "go1.24.3".
+    pub version: String,
+    /// What sets this build apart: "stripped", "pie", "cgo".
+    pub flavour: Vec<String>,
+    /// What one of its tasks is called: "goroutine".
+    pub task_noun: String,
+    /// The main module or package of the program, where known.
+    pub module: String,
+    /// What a task's age means for this runtime, a sentence. Empty if ages are never known.
+    pub age_meaning: String,
+    /// Where struct layouts and addresses came from, a line each (shown with -v).
+    pub provenance: Vec<String>,
+    /// The scheduler at that moment.
+    pub scheduler: Scheduler,
+    /// The garbage collected heap at that moment, where the runtime has one.
+    pub heap: Option<Heap>,
+}
+
+/// The scheduler at that moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    /// What runs tasks: Go's Ps, Tokio's workers.
+    pub workers: Vec<Worker>,
+    /// What a worker is called: "P", "worker".
+    pub worker_noun: String,
+    /// How many workers the program allows: GOMAXPROCS.
+    pub max_workers: Option<u32>,
+    /// Length of the queue that all workers share.
+    pub global_queue: Option<u64>,
+    /// Threads that the runtime has made: Go's Ms.
+    pub threads: Option<u32>,
+    /// Those of them that are parked.
+    pub idle_threads: Option<u32>,
+    /// Tasks ever created.
+    pub tasks_created: Option<u64>,
+    /// Task structures ever made; the rest of `tasks_created` reused one.
+    pub structs_made: Option<u64>,
+}
+
+/// One of the scheduler's workers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worker {
+    /// Its number.
+    pub id: u32,
+    /// The runtime's own word for what it does: "idle", "running", "syscall", "gcstop".
+    pub status: String,
+    /// Tasks in its own run queue.
+    pub queue: u32,
+}
+
+/// The garbage collected heap at that moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heap {
+    /// Bytes in spans in use.
+    pub in_use: Option<u64>,
+    /// Heap size at which the next collection starts to be due, bytes.
+    pub next_gc: Option<u64>,
+    /// Collections completed.
+    pub collections: Option<u64>,
+    /// Stop-the-world pause of the last collection, nanoseconds.
+    pub last_pause_ns: Option<u64>,
+}
+
+/// What the operating system says of the process.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessFigures {
+    /// Threads.
+    pub threads: Option<u32>,
+    /// Open file descriptors.
+    pub open_files: Option<u32>,
+    /// Soft limit on open file descriptors. None if unlimited or unknown.
+    pub open_files_limit: Option<u64>,
+    /// Resident memory, bytes.
+    pub rss: Option<u64>,
+    /// User and system CPU time used so far, nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// CPUs that it may run on (its affinity mask).
+    pub cpus_allowed: Option<u32>,
+    /// CPUs that its cgroup grants (quota / period), in thousandths. None if unlimited or unknown.
+    pub cgroup_cpu_milli: Option<u64>,
+    /// Memory limit of its cgroup, bytes. None if unlimited or unknown.
+    pub cgroup_memory: Option<u64>,
+}
+
+/// A function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Full name: "internal/poll.(*FD).Read".
+    pub name: StrId,
+    /// Package or module part of the name: "internal/poll". Empty string if none.
+    pub package: StrId,
+    /// What kind of function it is, for deciding what to show.
+    pub kind: FunctionKind,
+}
+
+/// What kind of function it is, for deciding what to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum FunctionKind {
+    /// Show it.
+    #[default]
+    Normal,
+    /// Part of the runtime's machinery: hidden unless asked for.
+    Internal,
+    /// Made by the compiler to adapt one signature to another: hidden unless it was called by a
+    /// [`FunctionKind::Panic`] function.
+    Wrapper,
+    /// Raises a panic. Internal otherwise.
+    Panic,
+    /// Foreign code (C), shown.
+    Foreign,
+}
+
+/// A code address or an await point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The code address; for callers it is the return address. None for await points.
+    pub address: Option<u64>,
+    /// `address` less the start of the outermost frame's function.
+    pub offset: u32,
+    /// The frames at this place, innermost (inlined) first, never empty. The last one is the
+    /// function that really has code here; those before it were inlined into it.
+    pub frames: Vec<Frame>,
+}
+
+/// A function with the line it stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// The function.
+    pub function: FunctionId,
+    /// Source file. Empty string if unknown.
+    pub file: StrId,
+    /// Line, from 1. 0 if unknown.
+    pub line: u32,
+}
+
+/// Locations from the innermost call outwards.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Stack {
+    /// Innermost first.
+    pub locations: Vec<LocationId>,
+}
+
+/// Labels of a task, sorted by key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct LabelSet {
+    /// Pairs of key and value, sorted by the text of the key.
+    pub pairs: Vec<(StrId, StrId)>,
+}
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// On a CPU, or at least on a thread.
+    Running,
+    /// Ready, waiting for a worker.
+    Runnable,
+    /// Waiting for something.
+    Waiting,
+    /// In a system call or in foreign code.
+    Syscall,
+    /// Stopped by the runtime in the middle of its work.
+    Preempted,
+    /// Over, but not yet collected.
+    Finished,
+    /// Not known.
+    #[default]
+    Unknown,
+}
+
+/// How long a task has been in its present state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Age {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// At least this many nanoseconds.
+    AtLeast(u64),
+    /// This many nanoseconds.
+    Exactly(u64),
+}
+
+impl Age {
+    /// The nanoseconds, whether a bound or exact.
+    pub fn nanos(self) -> Option<u64> {
+        match self {
+            Age::Unknown => None,
+            Age::AtLeast(ns) | Age::Exactly(ns) => Some(ns),
+        }
+    }
+}
+
+/// How far the stack of a task can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StackStatus {
+    /// Down to the task's entry.
+    Complete,
+    /// The inner frames are right; the outer ones were not read because there are too many.
+    Truncated,
+    /// The inner frames are right; further out the unwinder found no way on.
+    Broken,
+    /// The task would not hold still: no stack.
+    Torn,
+    /// The task was running and its registers were not read: no stack.
+    Running,
+    /// The source gives no stack.
+    #[default]
+    Unknown,
+}
+
+/// One task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// Index into [`Header::runtimes`].
+    pub runtime: u8,
+    /// The runtime's own id for it.
+    pub id: Option<u64>,
+    /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown.
+    pub address: u64,
+    /// What it is doing.
+    pub state: State,
+    /// Why it waits, in the runtime's words: "chan receive".
+    pub reason: Option<StrId>,
+    /// How long it has been in this state.
+    pub age: Age,
+    /// Id of the task that started it.
+    pub parent: Option<u64>,
+    /// The place where it was started. Its frames are those of the `go` statement.
+    pub creator: Option<LocationId>,
+    /// The function that it was started with.
+    pub entry: Option<FunctionId>,
+    /// Its labels.
+    pub labels: Option<LabelSetId>,
+    /// Thread that it runs on now (or is in a system call on).
+    pub thread: Option<u32>,
+    /// It may run only on one thread.
+    pub locked_to_thread: bool,
+    /// The runtime's own, not the program's.
+    pub system: bool,
+    /// The runtime has proved that it will never run again.
+    pub leaked: bool,
+    /// Its stack.
+    pub stack: Option<StackId>,
+    /// How far the stack can be trusted.
+    pub stack_status: StackStatus,
+    /// Bytes of memory that its stack takes. 0 if it has none of its own or it is unknown.
+    pub stack_bytes: u64,
+    /// What it waits for: `start` and length in [`Snapshot::waits`].
+    pub waits: (u32, u32),
+}
+
+/// One thing that a task waits for, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wait {
+    /// What the task wants to do.
+    pub op: WaitOp,
+    /// With what.
+    pub object: ObjectId,
+}
+
+/// What a waiting task wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitOp {
+    /// Send on a channel.
+    Send,
+    /// Receive from a channel.
+    Receive,
+    /// Take a lock.
+    Lock,
+    /// Take a lock for reading.
+    ReadLock,
+    /// Wait for a signal, a counter or an event.
+    Wait,
+}
+
+/// What kind of thing is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectKind {
+    /// A channel.
+    Channel,
+    /// A mutex.
+    Mutex,
+    /// A reader-writer lock.
+    RwMutex,
+    /// A wait group.
+    WaitGroup,
+    /// A condition variable.
+    Cond,
+    /// A semaphore of the runtime whose owner is not known.
+    Semaphore,
+    /// Something else with an address.
+    Other,
+}
+
+/// Something that tasks wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitObject {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Where it is in the target.
+    pub address: u64,
+    /// For channels: what is in it.
+    pub channel: Option<Channel>,
+}
+
+/// A channel at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Elements in its buffer.
+    pub len: u64,
+    /// Room in its buffer; 0 for an unbuffered channel.
+    pub cap: u64,
+    /// It was closed.
+    pub closed: bool,
+    /// Tasks that wait to send on it.
+    pub senders: u32,
+    /// Tasks that wait to receive from it.
+    pub receivers: u32,
+    /// `senders` or `receivers` is a lower bound: the list was too long to walk.
+    pub more: bool,
+    /// Name of the element type, where known.
+    pub element: Option<StrId>,
+}
+
+impl Snapshot {
+    /// The text of a string. Empty for an index out of range.
+    pub fn str(&self, id: StrId) -> &str {
+        self.strings.get(id.index()).map_or("", String::as_str)
+    }
+
+    /// The name of a function. Empty for an index out of range.
+    pub fn function_name(&self, id: FunctionId) -> &str {
+        self.functions.get(id.index()).map_or("", |f| self.str(f.name))
+    }
+
+    /// The locations of a task's stack, innermost first; empty if it has none.
+    pub fn stack_of(&self, task: &Task) -> &[LocationId] {
+        task.stack.and_then(|id| self.stacks.get(id.index())).map_or(&[], |stack| &stack.locations)
+    }
+
+    /// What a task waits for.
+    pub fn waits_of(&self, task: &Task) -> &[Wait] {
+        let (start, len) = (task.waits.0 as usize, task.waits.1 as usize);
+        self.waits.get(start..start.saturating_add(len)).unwrap_or(&[])
+    }
+
+    /// The runtime that a task belongs to.
+    pub fn runtime_of(&self, task: &Task) -> Option<&RuntimeInfo> {
+        self.header.runtimes.get(usize::from(task.runtime))
+    }
+}

@@ -1,0 +1,3 @@
+//! From addresses to frames: function, file, line, inlined calls.
+
+pub mod pclntab;

@@ -1,0 +1,56 @@
+//! What can go wrong when a target is read.
+
+use std::io;
+
+/// What can go wrong when a target is read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// There is no such process.
+    #[error("there is no process with pid {pid}")]
+    NoProcess {
+        /// The pid asked for.
+        pid: u32,
+    },
+    /// The process ended while it was being read.
+    #[error("process {pid} ended while it was being read")]
+    Ended {
+        /// The pid.
+        pid: u32,
+    },
+    /// The kernel refused.
+    #[error("{what}: {errno}")]
+    Permission {
+        /// What was tried: "process_vm_readv", "ptrace(PTRACE_SEIZE)", "open /proc/1/maps".
+        what: String,
+        /// Name and text of the errno.
+        errno: String,
+        /// What was found out about the reason, and the remedy; a line each.
+        remedy: Vec<String>,
+    },
+    /// An address that is not mapped.
+    #[error("cannot read {len} bytes at {address:#x}")]
+    Unmapped {
+        /// First address.
+        address: u64,
+        /// Bytes.
+        len: usize,
+    },
+    /// A file (an ELF image, a core file, something in /proc) could not be read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path}: {problem}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}

@@ -1,0 +1,192 @@
+//! Things that can be read: a live process, a core file.
+//!
+//! Everything here is about bytes, mappings, threads and registers; nothing
+//! here knows what a goroutine is. What a target says is hostile.
+
+use std::sync::Arc;
+
+use crate::snapshot::{ProcessFigures, TargetInfo};
+
+pub mod error;
+mod live;
+
+pub use error::TargetError;
+
+/// Result of reading a target.
+pub type Result<T, E = TargetError> = std::result::Result<T, E>;
+
+/// A piece of a target's address space to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// First address.
+    pub address: u64,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// Memory that can be read.
+pub trait Memory: Send + Sync {
+    /// Fills `buf` from `address`, all of it or an error.
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Reads many ranges at once, one after another into `buf`, which must have room for all of
+    /// them. `ok[i]` says whether range `i` was read whole; the bytes of one that was not are
+    /// undefined. An error is returned only when nothing can be read at all (the process is gone,
+    /// no permission), never because some ranges are unmapped.
+    fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()>;
+
+    /// Reads a little-endian u64.
+    fn read_u64(&self, address: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads a little-endian u32.
+    fn read_u32(&self, address: u64) -> Result<u32> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Reads `len` bytes into a fresh vector. `len` must already have been bounded by the caller.
+    fn read_vec(&self, address: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.read(address, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// One mapping of a target's address space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Offset in the file, bytes.
+    pub offset: u64,
+    /// Readable.
+    pub read: bool,
+    /// Writable.
+    pub write: bool,
+    /// Executable.
+    pub execute: bool,
+    /// Path, "[stack]" and the like, or empty for anonymous memory. As the target sees it.
+    pub path: String,
+    /// Device and inode, to tell files apart; (0, 0) for anonymous memory.
+    pub file_id: (u64, u64),
+}
+
+/// An ELF file mapped into the target: the executable, a shared library, the vDSO.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Path as the target sees it.
+    pub path: String,
+    /// What to add to an address in the file (p_vaddr, symbol value) to get the target's.
+    pub bias: u64,
+    /// It is the main executable.
+    pub is_executable: bool,
+    /// The file, opened so that deleted and containerised binaries work.
+    pub file: Arc<ImageFile>,
+}
+
+/// Where the bytes of an image are.
+#[derive(Debug)]
+pub struct ImageFile {
+    /// How the file was reached: "/proc/4242/map_files/...", for messages.
+    pub opened_as: String,
+    pub(crate) file: std::fs::File,
+    pub(crate) len: u64,
+}
+
+/// The general registers of a thread. One machine today: x86-64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Registers {
+    /// Program counter.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer.
+    pub bp: u64,
+    /// The register in which Go code keeps the current goroutine (r14 on x86-64).
+    pub g: u64,
+    /// Base of thread-local storage (fs_base on x86-64).
+    pub tls: u64,
+}
+
+/// What is done with a stopped thread: called with its registers.
+pub type WithRegisters<'a> = dyn FnMut(&Registers) + 'a;
+
+/// How long a thread or a process was held.
+pub type Held = std::time::Duration;
+
+/// Something that can be read.
+pub trait Target: Memory {
+    /// Who it is.
+    fn info(&self) -> &TargetInfo;
+
+    /// Its mappings, in ascending order, as they are now.
+    fn mappings(&self) -> Result<Vec<Mapping>>;
+
+    /// The ELF files mapped into it, the main executable first.
+    fn images(&self) -> Result<Vec<Image>>;
+
+    /// Its threads (tids in loiter's pid namespace), as they are now.
+    fn threads(&self) -> Result<Vec<u32>>;
+
+    /// Translates a thread id as the target itself sees it (in its own pid namespace, as its
+    /// memory holds it) into the one that [`Target::threads`] uses.
+    fn thread_from_inside(&self, tid: u32) -> Option<u32>;
+
+    /// Stops one thread, calls `with` with its registers while it is stopped, and lets it go.
+    /// On a frozen target and on a core file nothing has to be stopped. Returns how long it was
+    /// held. Whatever happens to loiter, the thread runs on.
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held>;
+
+    /// Stops every thread until the guard is dropped. Whatever happens to loiter, SIGKILL
+    /// included, the target runs on. While frozen, [`Target::with_stopped_thread`] works from any
+    /// thread of loiter. On a core file it does nothing.
+    fn freeze(&self) -> Result<Frozen>;
+
+    /// Nothing in it can move: a core file.
+    fn is_static(&self) -> bool;
+
+    /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace
+    /// where that can be known). None for a core file.
+    fn monotonic_ns(&self) -> Option<u64>;
+
+    /// What the operating system says of it.
+    fn figures(&self) -> ProcessFigures;
+}
+
+/// Holds the target still until it is dropped.
+pub struct Frozen {
+    release: Option<Box<dyn FnOnce() -> Held + Send>>,
+}
+
+impl std::fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Frozen")
+    }
+}
+
+impl Frozen {
+    /// A guard that calls `release` once, on [`Frozen::release`] or on drop.
+    pub fn new(release: impl FnOnce() -> Held + Send + 'static) -> Self {
+        Frozen { release: Some(Box::new(release)) }
+    }
+
+    /// Lets the target go and says how long all of it stood still.
+    pub fn release(mut self) -> Held {
+        self.release.take().map_or(Held::ZERO, |release| release())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
