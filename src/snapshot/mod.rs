@@ -4,7 +4,10 @@
 //! is what files hold and what every command works on.
 
 mod builder;
+pub mod file;
 pub mod model;
+mod validate;
 
 pub use builder::SnapshotBuilder;
 pub use model::*;
+pub use validate::Invalid;
