@@ -254,7 +254,7 @@ impl Draft {
             common: first.map_or(Common::Stack, |task| keys.common(task)),
             states: Tally::of(tasks().map(|task| task.state)),
             reasons: Tally::of(tasks().map(|task| task.reason)),
-            stack_statuses: Tally::of(tasks().map(|task| StatusOrd(task.stack_status))).map(|s| s.0),
+            stack_statuses: Tally::of(tasks().map(|task| task.stack_status)),
             ages: self.ages,
             creators,
             labels: count_labels(snapshot, &label_sets),
@@ -285,22 +285,6 @@ fn count_labels(snapshot: &Snapshot, sets: &Tally<LabelSetId>) -> Tally<(StrId, 
     let text = |(key, value): (StrId, StrId)| (snapshot.str(key), snapshot.str(value));
     entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| text(a.0).cmp(&text(b.0))));
     Tally { entries }
-}
-
-/// [`StackStatus`] in the order of its declaration, which the model does not promise.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct StatusOrd(StackStatus);
-
-impl PartialOrd for StatusOrd {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for StatusOrd {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0 as u8).cmp(&(other.0 as u8))
-    }
 }
 
 /// What tasks of one group have equal, as numbers.

@@ -34,11 +34,6 @@ impl<T: Ord + Copy> Tally<T> {
         Tally { entries: runs }
     }
 
-    /// The same with other values, which must be as different from each other as these are.
-    pub fn map<U>(self, to: impl Fn(T) -> U) -> Tally<U> {
-        Tally { entries: self.entries.into_iter().map(|(value, count)| (to(value), count)).collect() }
-    }
-
     /// The most frequent value.
     pub fn most(&self) -> Option<T> {
         self.entries.first().map(|&(value, _)| value)

@@ -383,7 +383,7 @@ impl Age {
 }
 
 /// How far the stack of a task can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StackStatus {
     /// Down to the task's entry.
