@@ -60,7 +60,7 @@ pub struct Section {
 impl Section {
     /// It is part of the program in memory (`SHF_ALLOC`).
     pub fn is_loaded(&self) -> bool {
-        self.flags & u64::from(elf::SHF_ALLOC.0) != 0
+        self.flags & elf::SHF_ALLOC.0 != 0
     }
 }
 
@@ -335,7 +335,7 @@ impl Image {
         let too_large = || self.file.malformed(format!("section {name} is larger than {max} bytes"));
         let len = usize::try_from(section.size).ok().filter(|&len| len <= max).ok_or_else(too_large)?;
         let bytes = self.file.read_at(section.offset, len)?;
-        if section.flags & u64::from(elf::SHF_COMPRESSED.0) == 0 {
+        if section.flags & elf::SHF_COMPRESSED.0 == 0 {
             return Ok(Some(bytes));
         }
         let broken = |why: &str| self.file.malformed(format!("section {name}: {why}"));

@@ -20,6 +20,7 @@ mod processes;
 mod registers;
 mod stop;
 mod sys;
+mod vectors;
 
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
