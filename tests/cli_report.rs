@@ -28,7 +28,7 @@ fn each_text(snapshot: &Snapshot, filter: &Filter, options: &TextOptions) -> Str
 fn go_text(snapshot: &Snapshot, filter: &Filter) -> String {
     let each = each(snapshot, filter, SortBy::Id, None);
     let mut out = Vec::new();
-    go::write(snapshot, &each.tasks, filter.shows_all_frames(), &mut out).unwrap();
+    go::write(snapshot, &each.tasks, filter.all_frames, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn json_text(snapshot: &Snapshot, filter: &Filter, key: Option<&str>) -> String 
         }
         None => {
             let each = each(snapshot, filter, SortBy::Id, None);
-            json::each(snapshot, &each, filter.shows_all_frames(), &mut out).unwrap();
+            json::each(snapshot, &each, filter.all_frames, &mut out).unwrap();
         }
     }
     String::from_utf8(out).unwrap()
@@ -85,7 +85,7 @@ fn groups_in_colour() {
 fn groups_with_everything() {
     let options =
         TextOptions { verbose: true, full_paths: true, time: true, all_frames: true, ..options(100) };
-    let filter = Filter { system: true, ..Filter::default() };
+    let filter = Filter { system: true, all_frames: true, ..Filter::default() };
     check("groups-verbose", &grouped(&samples::server(), &filter, "stack", &options));
 }
 

@@ -186,7 +186,7 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     m.builder.finish()
 }
 
-use samples::{Foreign, Internal, Normal, Panic, Wrapper};
+use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
 
 proptest! {
     #[test]

@@ -29,9 +29,7 @@ pub fn each(snapshot: &Snapshot, filter: &Filter, sort: SortBy, limit: Option<us
         SortBy::Count | SortBy::Id => {}
         SortBy::Age => tasks.sort_by_key(|index| Reverse(task(index).and_then(|t| t.age.nanos()))),
         SortBy::Name => {
-            tasks.sort_by_cached_key(|index| {
-                task(index).map(|t| names(snapshot, t, filter.shows_all_frames()))
-            });
+            tasks.sort_by_cached_key(|index| task(index).map(|t| names(snapshot, t, filter.all_frames)));
         }
     }
     tasks.truncate(limit.unwrap_or(usize::MAX));

@@ -27,9 +27,9 @@ pub struct Filter {
     /// How long it has been in its state, at least, nanoseconds. Tasks whose age is unknown are left
     /// out; a lower bound counts as the age.
     pub min_age_ns: Option<u64>,
-    /// The runtime's own tasks too, and the frames of its machinery.
+    /// The runtime's own tasks too.
     pub system: bool,
-    /// The frames of the runtime's machinery too.
+    /// The frames of the runtime's machinery too: they are shown, matched and grouped by.
     pub all_frames: bool,
 }
 
@@ -43,11 +43,6 @@ pub struct Selection {
 }
 
 impl Filter {
-    /// Whether the runtime's machinery is among the frames that are shown.
-    pub fn shows_all_frames(&self) -> bool {
-        self.all_frames || self.system
-    }
-
     /// Picks the tasks that pass.
     pub fn select(&self, snapshot: &Snapshot) -> Selection {
         let matcher = Matcher::new(self, snapshot);
@@ -91,7 +86,7 @@ impl<'a> Matcher<'a> {
         let functions = strings(&filter.functions).map(|s| of_functions(s, false));
         let packages = strings(&filter.packages).map(|s| of_functions(s, true));
         let creators = strings(&filter.creators).map(|s| of_functions(s, false));
-        let all_frames = filter.shows_all_frames();
+        let all_frames = filter.all_frames;
         let stacks = |functions: Vec<bool>| -> Vec<bool> {
             let shown = |stack: &[LocationId]| shown_frames(snapshot, stack, all_frames);
             let has =

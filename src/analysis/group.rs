@@ -182,7 +182,7 @@ pub fn group(
     limit: Option<usize>,
 ) -> Grouped {
     let selection = filter.select(snapshot);
-    let mut keys = Keys::new(snapshot, filter.shows_all_frames(), key);
+    let mut keys = Keys::new(snapshot, filter.all_frames, key);
     let mut drafts: Vec<Draft> = Vec::new();
     let mut by_key: FxHashMap<Key, u32> = FxHashMap::default();
     let mut last: Option<(Key, u32)> = None;

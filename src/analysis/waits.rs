@@ -11,6 +11,8 @@ pub struct WaitSummary {
     pub kind: ObjectKind,
     /// For channels: the type of the elements, where known.
     pub element: Option<StrId>,
+    /// Each of the tasks waits for several things at once and goes on with the first (a select).
+    pub alternative: bool,
     /// How many times a task waits so; a task that selects between several things waits several times.
     pub waits: u64,
     /// How many different things that are.
@@ -38,8 +40,8 @@ pub struct Channels {
     pub peers: (u64, u64),
 }
 
-/// Waits that are counted together: operation, kind of thing, element type.
-type Way = (WaitOp, ObjectKind, Option<StrId>);
+/// Waits that are counted together: operation, kind of thing, element type, one of several.
+type Way = (WaitOp, ObjectKind, Option<StrId>, bool);
 
 /// Adds up what tasks wait for. Made once for a snapshot, then used for each group.
 #[derive(Debug)]
@@ -70,9 +72,12 @@ impl<'a> WaitTable<'a> {
     pub fn summarize<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<WaitSummary> {
         // (way of waiting, objects so far); there are few ways.
         let mut ways: Vec<(Way, Vec<ObjectId>)> = Vec::new();
-        for wait in tasks.flat_map(|task| self.snapshot.waits_of(task)) {
+        for (wait, alternative) in tasks.flat_map(|task| {
+            let waits = self.snapshot.waits_of(task);
+            waits.iter().map(|wait| (wait, waits.len() > 1))
+        }) {
             let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
-            let way = (wait.op, object.kind, object.channel.and_then(|c| c.element));
+            let way = (wait.op, object.kind, object.channel.and_then(|c| c.element), alternative);
             match ways.iter_mut().find(|(other, _)| *other == way) {
                 Some((_, objects)) => objects.push(wait.object),
                 None => ways.push((way, vec![wait.object])),
@@ -84,7 +89,7 @@ impl<'a> WaitTable<'a> {
         summaries
     }
 
-    fn summary(&self, (op, kind, element): Way, mut objects: Vec<ObjectId>) -> WaitSummary {
+    fn summary(&self, (op, kind, element, alternative): Way, mut objects: Vec<ObjectId>) -> WaitSummary {
         let waits = objects.len() as u64;
         objects.sort_unstable();
         objects.dedup();
@@ -97,6 +102,7 @@ impl<'a> WaitTable<'a> {
             op,
             kind,
             element,
+            alternative,
             waits,
             objects: objects.len() as u64,
             only,

@@ -10,7 +10,7 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// A frame: function, package, kind, file, line.
 pub type F = (&'static str, &'static str, FunctionKind, &'static str, u32);
 
-pub use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+pub use FunctionKind::{Internal, Normal};
 
 pub const FETCH: &str = "/home/ci/api/internal/fetch/fetch.go";
 pub const SERVER: &str = "/usr/local/go/src/net/http/server.go";

@@ -107,7 +107,7 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
         write_mix(page, group)?;
     }
     list(page, "labels", &labels(page.snapshot, &group.labels, n))?;
-    for sentence in waits::sentences(page.snapshot, &group.waits, n) {
+    for sentence in waits::sentences(page.snapshot, &group.waits) {
         words(page, &sentence)?;
     }
     write_marks(page, group, n)

@@ -16,7 +16,7 @@ use crate::snapshot::{Frame, StackStatus};
 pub(super) const INDENT: usize = 8;
 
 /// Column of the places where there is room: the same for all stacks of a report.
-const PLACES: usize = 46;
+const PLACES: usize = 48;
 
 /// Frames shown at each end of a very deep stack.
 const ENDS: usize = 50;

@@ -49,7 +49,7 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
         let labels = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
         group::list(page, "labels", &group::labels(snapshot, &labels, 1))?;
     }
-    for sentence in waits::sentences(snapshot, &table.summarize([task].into_iter()), 1) {
+    for sentence in waits::sentences(snapshot, &table.summarize([task].into_iter())) {
         group::words(page, &sentence)?;
     }
     Ok(())

@@ -4,29 +4,26 @@ use super::super::units::{count, thousands};
 use crate::analysis::waits::{Channels, WaitSummary};
 use crate::snapshot::{ObjectKind, Snapshot, WaitOp};
 
-/// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting. `tasks` is how many
-/// tasks that is about: fewer than waits means that each waits for several things at once.
-pub(super) fn sentences(snapshot: &Snapshot, waits: &[WaitSummary], tasks: u64) -> Vec<String> {
-    let total: u64 = waits.iter().map(|wait| wait.waits).sum();
-    let verb = if tasks > 0 && total > tasks { "may" } else { "waits to" };
-    waits.iter().map(|wait| sentence(snapshot, wait, verb)).collect()
+/// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting.
+pub(super) fn sentences(snapshot: &Snapshot, waits: &[WaitSummary]) -> Vec<String> {
+    waits.iter().map(|wait| sentence(snapshot, wait)).collect()
 }
 
-fn sentence(snapshot: &Snapshot, wait: &WaitSummary, verb: &str) -> String {
-    let what = match wait.op {
-        WaitOp::Send => "send on",
-        WaitOp::Receive => "receive from",
-        WaitOp::Lock => "lock",
-        WaitOp::ReadLock => "read-lock",
-        WaitOp::Wait => "go on after",
+fn sentence(snapshot: &Snapshot, wait: &WaitSummary) -> String {
+    let [one, alternative] = match wait.op {
+        WaitOp::Send => ["waits to send on", "may send on"],
+        WaitOp::Receive => ["waits to receive from", "may receive from"],
+        WaitOp::Lock => ["waits to lock", "may lock"],
+        WaitOp::ReadLock => ["waits to read-lock", "may read-lock"],
+        WaitOp::Wait => ["waits for", "may go on after"],
     };
-    let mut text = format!("{verb} {what} {}", things(snapshot, wait));
+    let what = if wait.alternative { alternative } else { one };
+    let mut text = format!("{what} {}", things(snapshot, wait));
     if let Some(channels) = &wait.channels {
         text.push_str(&channel_facts(wait, channels));
     }
     if wait.only.is_some() && wait.waiters > 1 {
-        let waiters = thousands(wait.waiters);
-        text.push_str(&format!(", {waiters} wait for it in all"));
+        text.push_str(&format!(", {} wait for it", thousands(wait.waiters)));
     }
     text
 }
@@ -70,6 +67,7 @@ fn channel_facts(wait: &WaitSummary, channels: &Channels) -> String {
     let peer = if wait.op == WaitOp::Send { "receiver" } else { "sender" };
     match channels.without_peer {
         n if n == wait.objects => text.push_str(&format!(", no {peer}")),
+        0 if channels.peers == (1, 1) => text.push_str(&format!(", 1 {peer}")),
         0 => text.push_str(&format!(", {} {peer}s", span(channels.peers))),
         n => text.push_str(&format!(", {} without a {peer}", thousands(n))),
     }
