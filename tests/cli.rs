@@ -84,7 +84,7 @@ fn filters_combine() {
         (vec!["--label", "route=/v1/orders"], "32 of 1,351 goroutines in 1 group"),
         (vec!["--id", "20,21", "--id", "40"], "3 of 1,351 goroutines in 2 groups"),
         (vec!["--id", "3"], "0 of 1,351 goroutines in 0 groups"),
-        (vec!["--min-age", "40min"], "1,276 of 1,351 goroutines in 3 groups"),
+        (vec!["--min-age", "40min"], "1,273 of 1,351 goroutines in 3 groups"),
         (vec!["--each", "--min-age", "3h"], "1 of 1,351 goroutines"),
     ] {
         assert_eq!(saved.counts(&arguments), counts, "{arguments:?}");

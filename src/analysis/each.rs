@@ -14,6 +14,8 @@ pub struct Each {
     pub tasks: Vec<u32>,
     /// How many tasks passed the filter.
     pub total_tasks: u64,
+    /// How many there would have been without any condition.
+    pub considered: u64,
     /// Tasks that would have passed it but are the runtime's own.
     pub hidden_system: u64,
 }
@@ -33,7 +35,7 @@ pub fn each(snapshot: &Snapshot, filter: &Filter, sort: SortBy, limit: Option<us
         }
     }
     tasks.truncate(limit.unwrap_or(usize::MAX));
-    Each { tasks, total_tasks, hidden_system: selection.hidden_system }
+    Each { tasks, total_tasks, considered: selection.considered, hidden_system: selection.hidden_system }
 }
 
 /// The functions of a task's stack, innermost first.

@@ -40,6 +40,8 @@ pub struct Selection {
     pub tasks: Vec<u32>,
     /// Tasks that would have passed but are the runtime's own.
     pub hidden_system: u64,
+    /// How many tasks would have passed without any condition.
+    pub considered: u64,
 }
 
 impl Filter {
@@ -48,6 +50,7 @@ impl Filter {
         let matcher = Matcher::new(self, snapshot);
         let mut selection = Selection::default();
         for (index, task) in snapshot.tasks.iter().enumerate() {
+            selection.considered += u64::from(self.system || !task.system);
             if !matcher.matches(task) {
                 continue;
             }

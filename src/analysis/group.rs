@@ -168,6 +168,8 @@ pub struct Grouped {
     pub total_groups: u64,
     /// How many tasks passed the filter.
     pub total_tasks: u64,
+    /// How many there would have been without any condition.
+    pub considered: u64,
     /// Tasks that would have passed it but are the runtime's own.
     pub hidden_system: u64,
 }
@@ -211,6 +213,7 @@ pub fn group(
         groups: drafts.into_iter().map(|draft| draft.finish(&mut keys, &waits)).collect(),
         total_groups,
         total_tasks: selection.tasks.len() as u64,
+        considered: selection.considered,
         hidden_system: selection.hidden_system,
     }
 }

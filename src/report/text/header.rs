@@ -16,8 +16,7 @@ pub fn task_noun(snapshot: &Snapshot) -> &str {
 }
 
 /// Writes the line that begins every report; `rest` follows the number of tasks.
-pub(super) fn write(page: &mut Page<'_>, (shown, hidden): (u64, u64), rest: &str) -> io::Result<()> {
-    let total = (page.snapshot.tasks.len() as u64).saturating_sub(hidden);
+pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
     let noun = page.noun();
     let plural = if total == 1 { "" } else { "s" };
     let mut pieces = vec![

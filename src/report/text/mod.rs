@@ -81,7 +81,7 @@ pub fn groups(
     let mut page = Page { snapshot, options, out };
     let groups = count(grouped.total_groups, "group");
     let by = if *key == GroupKey::Stack { String::new() } else { format!(" by {key}") };
-    let shown = (grouped.total_tasks, grouped.hidden_system);
+    let shown = (grouped.total_tasks, grouped.considered);
     header::write(&mut page, shown, &format!(" in {groups}{by}"))?;
     let columns = group::Columns::of(&page, &grouped.groups);
     for one in &grouped.groups {
@@ -101,7 +101,7 @@ pub fn groups(
 /// Those of `out`.
 pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { snapshot, options, out };
-    header::write(&mut page, (each.total_tasks, each.hidden_system), "")?;
+    header::write(&mut page, (each.total_tasks, each.considered), "")?;
     let waits = crate::analysis::waits::WaitTable::new(snapshot);
     for &index in &each.tasks {
         let Some(task) = snapshot.tasks.get(index as usize) else { continue };
