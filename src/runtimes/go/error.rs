@@ -30,9 +30,7 @@ impl GoError {
         match self {
             GoError::Target(error) => error.into(),
             GoError::Starting => crate::Error::Starting { runtime: runtime.to_owned() },
-            other => {
-                crate::Error::Runtime { runtime: runtime.to_owned(), problem: other.to_string() }
-            }
+            other => crate::Error::Runtime { runtime: runtime.to_owned(), problem: other.to_string() },
         }
     }
 }

@@ -239,16 +239,14 @@ fn read_pclntab(
     own: &[Mapping],
 ) -> Result<Pclntab, GoError> {
     let table = read_static(target, image, data.pclntab, own)?;
-    // Inlining trees stand behind `gofunc`, up to the end of its mapping at most.
-    let end = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc)).map_or(data.gofunc, |m| m.end);
-    let sections = image.sections().unwrap_or_default();
-    let end = sections
-        .iter()
-        .find(|s| s.address <= data.gofunc && data.gofunc < s.address + s.size)
-        .map_or(end, |s| s.address + s.size)
-        .min(data.gofunc + MAX_FUNCDATA);
+    let table = Pclntab::parse(table, data.text.start, Vec::new())
+        .map_err(|e| GoError::Malformed(format!("line table: {e}")))?;
+    // Inlining trees stand behind `gofunc`; how far is known only from the functions.
+    let mapping = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc));
+    let end = (data.gofunc + (table.funcdata_hint() as u64).min(MAX_FUNCDATA))
+        .min(mapping.map_or(data.gofunc, |m| m.end));
     let funcdata = read_static(target, image, Span { start: data.gofunc, end }, own)?;
-    Pclntab::parse(table, data.text.start, funcdata).map_err(|e| GoError::Malformed(format!("line table: {e}")))
+    Ok(table.with_funcdata(funcdata))
 }
 
 /// Bytes that do not change while the program runs: from the file, so that the target's pages

@@ -83,6 +83,8 @@ struct Code {
     injected: bool,
     /// `runtime.cgocallback`: changes stacks but keeps both unwindable.
     callback: bool,
+    /// `runtime.sigtramp`, which the kernel calls to handle a signal.
+    signal: bool,
 }
 
 /// Unwinds stacks of one module; remembers every code address it has seen.
@@ -91,11 +93,23 @@ pub(super) struct Unwinder<'a> {
     modules: &'a [Module],
     seen: FxHashMap<u64, Option<Code>>,
     max_depth: usize,
+    signal_context: Option<u64>,
 }
 
 impl<'a> Unwinder<'a> {
     pub(super) fn new(modules: &'a [Module], max_depth: usize) -> Self {
-        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1) }
+        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1), signal_context: None }
+    }
+
+    /// Where the kernel put the interrupted registers, if the last stack was that of a signal
+    /// handler.
+    pub(super) fn signal_context(&self) -> Option<u64> {
+        self.signal_context
+    }
+
+    /// Is this an address in the function of that name?
+    pub(super) fn is_function(&self, pc: u64, name: &str) -> bool {
+        self.modules.iter().find_map(|m| m.pclntab.find(pc)).is_some_and(|f| f.name() == name)
     }
 
     fn code(&mut self, pc: u64) -> Option<Code> {
@@ -123,6 +137,7 @@ impl<'a> Unwinder<'a> {
             writes_sp: function.is_sp_write(),
             injected: is_injected(&name),
             callback: name == "runtime.cgocallback",
+            signal: name == "runtime.sigtramp",
         })
     }
 
@@ -132,7 +147,13 @@ impl<'a> Unwinder<'a> {
     }
 
     /// Walks from `start` to the outermost frame and appends each address to `out`.
-    pub(super) fn unwind(&mut self, start: Start, stack: Window<'_>, out: &mut Vec<CodeAddress>) -> StackStatus {
+    pub(super) fn unwind(
+        &mut self,
+        start: Start,
+        stack: Window<'_>,
+        out: &mut Vec<CodeAddress>,
+    ) -> StackStatus {
+        self.signal_context = None;
         let begin = out.len();
         let Start { mut pc, mut sp, mut bp, mut interrupted } = start;
         loop {
@@ -152,6 +173,9 @@ impl<'a> Unwinder<'a> {
                 return StackStatus::Truncated;
             }
             out.push(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) });
+            if code.signal {
+                self.signal_context = sp.checked_add(code.delta + RETURN_ADDRESS_SIZE);
+            }
             if code.top {
                 return StackStatus::Complete;
             }
