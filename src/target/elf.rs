@@ -17,6 +17,8 @@ const MAX_SEGMENTS: u64 = 1 << 20;
 const MAX_SECTIONS: u64 = 1 << 20;
 /// Note segments longer than this are cut.
 const MAX_NOTES: u64 = 1 << 20;
+/// Notes read at most.
+const MAX_NOTE_COUNT: usize = 1 << 20;
 /// A string table longer than this is cut.
 const MAX_STRINGS: u64 = 1 << 30;
 /// Symbols read at most.
@@ -60,7 +62,7 @@ pub struct Section {
 impl Section {
     /// It is part of the program in memory (`SHF_ALLOC`).
     pub fn is_loaded(&self) -> bool {
-        self.flags & u64::from(elf::SHF_ALLOC.0) != 0
+        self.flags & elf::SHF_ALLOC.0 != 0
     }
 }
 
@@ -243,6 +245,9 @@ pub(super) fn parse_notes(mut bytes: &[u8], into: &mut Vec<Note>) {
         Some(taken)
     }
     while let Some((words, rest)) = bytes.split_first_chunk::<12>() {
+        if into.len() >= MAX_NOTE_COUNT {
+            return;
+        }
         let word =
             |at: usize| record::<U32<Le>>(words.get(at..).unwrap_or(&[])).map_or(0, |word| word.get(Le));
         let (name_len, data_len, kind) = (word(0), word(4), word(8));
@@ -335,7 +340,7 @@ impl Image {
         let too_large = || self.file.malformed(format!("section {name} is larger than {max} bytes"));
         let len = usize::try_from(section.size).ok().filter(|&len| len <= max).ok_or_else(too_large)?;
         let bytes = self.file.read_at(section.offset, len)?;
-        if section.flags & u64::from(elf::SHF_COMPRESSED.0) == 0 {
+        if section.flags & elf::SHF_COMPRESSED.0 == 0 {
             return Ok(Some(bytes));
         }
         let broken = |why: &str| self.file.malformed(format!("section {name}: {why}"));

@@ -149,7 +149,7 @@ fn group<'a>(mappings: &'a [Mapping], executable: Option<(u64, u64)>, exe_path: 
 }
 
 /// The path without the kernel's note that the file has been deleted.
-fn plain(path: &str) -> &str {
+pub(super) fn plain(path: &str) -> &str {
     path.strip_suffix(" (deleted)").unwrap_or(path)
 }
 

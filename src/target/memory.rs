@@ -3,7 +3,6 @@
 //! process_vm_readv takes up to 1,024 ranges a call and is what everything else's speed rests on.
 //! Where it is forbidden (seccomp) or missing, /proc/PID/mem does the same a range at a time.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
@@ -15,19 +14,8 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::proc::{self, Stat};
+use super::vectors::{BOUNCE, MAX_BYTES, MAX_VECTORS, Reading, SCRATCH, remote};
 use super::{Memory, Range, Result, TargetError, permission, sys};
-
-/// Ranges in one call: the kernel's UIO_MAXIOV.
-const MAX_RANGES: usize = 1024;
-/// After a range that cannot be read the calls become small, because the kernel copies in all
-/// ranges of a call each time it is resumed; they double again while all goes well.
-const FEW_RANGES: usize = 4;
-/// Bytes in one call; the kernel transfers at most 2 GiB less a page.
-const MAX_BYTES: usize = 1 << 30;
-
-thread_local! {
-    static REMOTE: RefCell<Vec<RemoteIoVec>> = const { RefCell::new(Vec::new()) };
-}
 
 /// The memory of a live process.
 #[derive(Debug)]
@@ -160,11 +148,6 @@ impl ProcessMemory {
     }
 }
 
-fn remote(address: u64, len: usize) -> RemoteIoVec {
-    // An address that does not fit (on a 32-bit loiter) is one that cannot be read.
-    RemoteIoVec { base: usize::try_from(address).unwrap_or(usize::MAX), len }
-}
-
 impl Memory for ProcessMemory {
     fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
@@ -183,69 +166,27 @@ impl Memory for ProcessMemory {
 
     fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
         ok.fill(false);
-        REMOTE.with_borrow_mut(|vectors| {
-            let mut batches = Batches { ranges, next: 0, at: 0, limit: MAX_RANGES };
-            while batches.next < ranges.len() {
-                let len = batches.gather(buf.len(), vectors);
-                let Some(into) = buf.get_mut(batches.at..batches.at + len) else { break };
-                let n = if len == 0 { 0 } else { self.transfer_any(into, vectors)? };
-                batches.account(len, n, ok);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut reading = Reading { ranges, next: 0, at: 0, limit: MAX_VECTORS };
+            while reading.next < ranges.len() {
+                let batch = reading.gather(buf.len(), scratch);
+                let n = match batch.span {
+                    0 => 0,
+                    span if batch.has_gaps => {
+                        scratch.bounce.resize(BOUNCE, 0);
+                        let into = scratch.bounce.get_mut(..span).unwrap_or_default();
+                        self.transfer_any(into, &scratch.vectors)?
+                    }
+                    span => {
+                        let into = buf.get_mut(reading.at..reading.at + span).unwrap_or_default();
+                        self.transfer_any(into, &scratch.vectors)?
+                    }
+                };
+                reading.account(&batch, n, scratch, buf, ok);
             }
             Ok(())
         })?;
         // Asked after reading: if it still lives, the pid was its own all along.
         if self.has_ended() { Err(TargetError::Ended { pid: self.pid }) } else { Ok(()) }
-    }
-}
-
-/// Cuts a list of ranges into calls, and resumes behind a range that fails.
-struct Batches<'a> {
-    ranges: &'a [Range],
-    /// The next range to be read.
-    next: usize,
-    /// Where in the buffer its bytes belong.
-    at: usize,
-    /// Ranges in the next call at most.
-    limit: usize,
-}
-
-impl Batches<'_> {
-    /// Puts the ranges of the next call into `vectors`; how many bytes they are together. A range
-    /// for which the buffer has no room ends the list: it counts as failed.
-    fn gather(&self, room: usize, vectors: &mut Vec<RemoteIoVec>) -> usize {
-        vectors.clear();
-        let room = room.saturating_sub(self.at);
-        let mut bytes = 0usize;
-        for range in self.ranges.iter().skip(self.next).take(self.limit) {
-            let Some(sum) = bytes.checked_add(range.len).filter(|&sum| sum <= room) else { break };
-            if sum > MAX_BYTES && bytes > 0 {
-                break;
-            }
-            bytes = sum;
-            vectors.push(remote(range.address, range.len));
-        }
-        bytes
-    }
-
-    /// Marks what the call brought: `n` bytes of `wanted`.
-    fn account(&mut self, wanted: usize, n: usize, ok: &mut [bool]) {
-        let mut left = n;
-        let end = self.ranges.len().min(self.next + self.limit);
-        while let Some(range) = self.ranges.get(self.next).filter(|_| self.next < end) {
-            let Some(rest) = left.checked_sub(range.len) else { break };
-            if let Some(ok) = ok.get_mut(self.next) {
-                *ok = true;
-            }
-            left = rest;
-            self.at += range.len;
-            self.next += 1;
-        }
-        if n == wanted && wanted > 0 {
-            self.limit = (self.limit * 2).min(MAX_RANGES);
-        } else if let Some(failed) = self.ranges.get(self.next).filter(|_| self.next < end) {
-            self.at = self.at.saturating_add(failed.len);
-            self.next += 1;
-            self.limit = FEW_RANGES;
-        }
     }
 }

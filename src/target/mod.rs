@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use crate::snapshot::{ProcessFigures, TargetInfo};
 
+mod core;
+mod core_memory;
+mod core_notes;
 mod elf;
 pub mod error;
 mod figures;
@@ -20,7 +23,9 @@ mod processes;
 mod registers;
 mod stop;
 mod sys;
+mod vectors;
 
+pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
 pub use image::ImageFile;
