@@ -92,7 +92,8 @@ fn check(version: &str, flavour: Flavour) {
             assert!(attempt < 10, "{what}: the fixture does not come to rest");
             continue;
         }
-        let dead_target = target::open_core(&core, Some(&program)).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let dead_target =
+            target::open_core(&core, Some(program.as_path())).unwrap_or_else(|e| panic!("{what}: {e}"));
         let dead = read(dead_target.as_ref());
         compare(&what, &words(&before), &words(&dead));
         assert_eq!(dead.header.target.source, SourceKind::Core, "{what}");

@@ -5,7 +5,9 @@
 
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::compare::{Printing, differences, profile_differences, report};
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
@@ -170,19 +172,26 @@ fn full_matrix_of_versions_and_flavours() {
         eprintln!("NOT the full matrix: set LOITER_MATRIX=full for every Go version and flavour");
         return;
     }
-    let mut wrong = Vec::new();
-    for version in GO_VERSIONS {
-        for flavour in Flavour::ALL {
-            let result = catch_unwind(AssertUnwindSafe(|| check(version, flavour)));
-            let tiny = catch_unwind(AssertUnwindSafe(|| {
-                if !flavour.is_cgo() {
-                    check_tiny(version, flavour);
+    let cells: Vec<_> = GO_VERSIONS.into_iter().flat_map(|v| Flavour::ALL.map(|f| (v, f))).collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(&(version, flavour)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = catch_unwind(|| {
+                        check(version, flavour);
+                        if !flavour.is_cgo() {
+                            check_tiny(version, flavour);
+                        }
+                    });
+                    if result.is_err() {
+                        wrong.lock().unwrap().push(format!("{version} {flavour:?}"));
+                    }
                 }
-            }));
-            if result.is_err() || tiny.is_err() {
-                wrong.push(format!("{version} {flavour:?}"));
-            }
+            });
         }
-    }
-    assert!(wrong.is_empty(), "these differ (see above): {wrong:#?}");
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {} differ (see above): {wrong:#?}", wrong.len(), cells.len());
 }
