@@ -4,6 +4,7 @@
 //! is what files hold and what every command works on.
 
 mod builder;
+pub mod dump;
 pub mod model;
 
 pub use builder::SnapshotBuilder;
