@@ -17,7 +17,7 @@ pub struct ShownFrame {
 ///
 /// The runtime's machinery and the compiler's adapters are left out, unless `all` is set or nothing
 /// would be left (the stacks of the runtime's own tasks consist of nothing else). An adapter that a
-/// panic came through stays, because there it is part of the story, and so does, once, a
+/// panic came through stays, because there it is part of the story, and so does a
 /// panic that deferred code runs under: it is the border between that code and the code that
 /// panicked.
 pub fn shown_frames(snapshot: &Snapshot, stack: &[LocationId], all: bool) -> Vec<ShownFrame> {
@@ -33,7 +33,6 @@ pub fn shown_frames(snapshot: &Snapshot, stack: &[LocationId], all: bool) -> Vec
 
 fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec<ShownFrame>) {
     let mut callee = FunctionKind::Normal;
-    let mut panic_shown = false;
     for &location in stack {
         let frames = snapshot.locations.get(location.index()).map_or(&[][..], |l| &l.frames);
         for (nth, &frame) in frames.iter().enumerate() {
@@ -41,13 +40,12 @@ fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec
             let show = all
                 || match kind {
                     FunctionKind::Normal | FunctionKind::Foreign => true,
-                    FunctionKind::Internal => false,
-                    FunctionKind::Wrapper => callee == FunctionKind::Panic,
-                    FunctionKind::Panic => !shown.is_empty() && !panic_shown,
+                    FunctionKind::Internal | FunctionKind::Fault => false,
+                    FunctionKind::Wrapper => matches!(callee, FunctionKind::Panic | FunctionKind::Fault),
+                    FunctionKind::Panic => !shown.is_empty(),
                 };
             callee = kind;
             if show {
-                panic_shown = kind == FunctionKind::Panic;
                 shown.push(ShownFrame { frame, location, inlined: nth + 1 < frames.len() });
             }
         }

@@ -4,6 +4,7 @@
 //! is what files hold and what every command works on.
 
 mod builder;
+pub mod dump;
 pub mod file;
 pub mod model;
 mod validate;
