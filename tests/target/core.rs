@@ -7,7 +7,7 @@ use loiter::snapshot::SourceKind;
 use loiter::target::{self, Target, TargetError};
 
 use crate::live::check_reading;
-use crate::support::{Process, build, folder, global, program, start};
+use crate::support::{Process, build, folder, global, is_running, program, start, wait_ready};
 
 /// Lets gdb write a core file of a process that goes on.
 pub(crate) fn gcore(process: &Process, name: &str) -> PathBuf {
@@ -113,29 +113,84 @@ fn the_program_can_be_named() {
     assert!(!core.images().expect("images").iter().any(|image| image.is_executable));
 }
 
+/// Lets the kernel write a core file. None where the machine sends core files elsewhere.
+fn kernel_core(name: &str) -> Option<(PathBuf, u32)> {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("readable");
+    if pattern.trim() != "core" {
+        eprintln!("not tested: the kernel hands core files to {pattern:?}");
+        return None;
+    }
+    let folder = folder().join(name);
+    std::fs::create_dir(&folder).expect("ours");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -c unlimited && exec \"$0\" spin argument"])
+        .arg(program())
+        .current_dir(&folder);
+    let mut process = Process(command.spawn().expect("it starts"));
+    wait_ready(process.pid());
+    assert!(is_running(process.open().as_ref()));
+    let pid = process.pid();
+    process.signal(libc::SIGQUIT);
+    process.0.wait().expect("ours");
+    let found = std::fs::read_dir(&folder).expect("ours").next();
+    Some((found.expect("the kernel wrote it").expect("ours").path(), pid))
+}
+
+#[test]
+fn a_core_file_by_the_kernel() {
+    let Some((path, pid)) = kernel_core("kernel") else { return };
+    let core = target::open_core(&path, None).expect("it is a core file");
+    check_reading(core.as_ref());
+    let info = core.info();
+    assert_eq!((info.pid, info.name.as_str()), (pid, "program"));
+    assert_eq!(info.command[1..], ["spin", "argument"]);
+    let threads = core.threads().expect("threads");
+    assert_eq!(threads.len(), 2);
+    let image = core.images().expect("images")[0].clone();
+    assert_eq!(info.build_id, image.build_id().expect("it has one"));
+    // The code was not dumped: it comes from the program's file.
+    let data = image.section_data(".text", 1 << 20).expect("it fits").expect("it is there");
+    let sections = image.sections().expect("sections");
+    let code = sections.iter().find(|section| section.name == ".text").expect("code");
+    assert_eq!(core.read_vec(code.address, data.len()).expect("it can be read"), data);
+    core.with_stopped_thread(threads[1], &mut |registers| {
+        assert!((code.address..code.address + code.size).contains(&registers.pc), "it spins: {registers:x?}");
+    })
+    .expect("it is there");
+}
+
 #[test]
 fn a_core_file_that_was_cut() {
+    // gdb writes the notes last, the kernel first: only the latter's is of use when it was cut.
     let process = start(program(), &[]);
-    let path = gcore(&process, "dump-cut");
-    let whole = std::fs::metadata(&path).expect("it is there").len();
-    let text = global(process.open().as_ref(), "text");
-    let file = std::fs::File::options().write(true).open(&path).expect("ours");
-    let mut cut_errors = 0;
-    for part in (0..=20).rev() {
-        file.set_len(whole * part / 20).expect("ours");
-        match target::open_core(&path, None) {
-            Ok(core) => match core.read_u64(text) {
-                Ok(_) => {}
-                Err(TargetError::Malformed { problem, .. }) => {
-                    assert!(problem.contains("is cut"), "{problem}");
-                    cut_errors += 1;
-                }
-                Err(other) => panic!("{other}"),
-            },
-            Err(error) => assert!(matches!(error, TargetError::Malformed { .. }), "{error}"),
+    let by_gdb = gcore(&process, "dump-cut");
+    let by_kernel = kernel_core("kernel-cut").map(|(path, _)| path);
+    for path in [Some(by_gdb), by_kernel.clone()].into_iter().flatten() {
+        let whole = std::fs::metadata(&path).expect("it is there").len();
+        let file = std::fs::File::options().write(true).open(&path).expect("ours");
+        let mut lost = 0;
+        for part in (0..=20).rev() {
+            file.set_len(whole * part / 20).expect("ours");
+            match target::open_core(&path, None) {
+                Ok(core) => lost += unreadable(core.as_ref()),
+                Err(error) => assert!(matches!(error, TargetError::Malformed { .. }), "{error}"),
+            }
         }
+        assert_eq!(lost > 0, Some(&path) == by_kernel.as_ref(), "{path:?}");
     }
-    let _ = cut_errors;
+}
+
+/// How many mappings cannot be read because the file was cut.
+fn unreadable(core: &dyn Target) -> usize {
+    let lost = |address| match core.read_u64(address) {
+        Err(TargetError::Malformed { problem, .. }) => {
+            assert!(problem.contains("is cut"), "{problem}");
+            true
+        }
+        _ => false,
+    };
+    core.mappings().expect("mappings").iter().filter(|mapping| lost(mapping.end - 8)).count()
 }
 
 #[test]

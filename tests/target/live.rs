@@ -15,7 +15,9 @@ const TEXT: &[u8] = b"what stands in the memory of the target";
 /// Until it has executed its program, a child is a copy of ourselves.
 pub(crate) fn wait_executed(pid: u32, name: &str) {
     eventually("the child has executed its program", || {
+        // It sleeps when its libraries have been loaded.
         std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(name.as_bytes()))
+            && crate::support::state(pid, pid) == 'S'
     });
 }
 

@@ -193,6 +193,23 @@ fn a_thread_that_cannot_be_stopped() {
 }
 
 #[test]
+fn frozen_with_a_thread_that_cannot_be_stopped() {
+    let process = start(program(), &["vfork", "spin"]);
+    let target = process.open();
+    let sleeping = || target.threads().expect("threads").into_iter().find(|&tid| process.state(tid) == 'D');
+    eventually("a thread sleeps in the kernel", || sleeping().is_some());
+    let stuck = sleeping().expect("found");
+    let frozen = target.freeze().expect("it freezes all the same");
+    assert!(is_still(target.as_ref()));
+    assert!(target.with_stopped_thread(stuck, &mut |_| ()).is_err(), "its registers are not known");
+    eventually("it comes back, and stops before it does anything", || process.state(stuck) == 't');
+    assert_eq!(counter(target.as_ref(), "released"), 0);
+    frozen.release();
+    eventually("it goes on", || counter(target.as_ref(), "released") > 10);
+    assert!(is_running(target.as_ref()));
+}
+
+#[test]
 fn killed_while_it_is_frozen() {
     let mut process = start(program(), &["spin", "make"]);
     let target = process.open();
