@@ -185,8 +185,8 @@ fn a_thread_that_cannot_be_stopped() {
     });
     let begun = Instant::now();
     let error = target.with_stopped_thread(stuck.expect("found"), &mut |_| ()).expect_err("it does not stop");
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
-    assert!(error.to_string().contains("did not stop within 500 ms"), "{error}");
+    assert!(begun.elapsed() < Duration::from_millis(2200), "{:?}", begun.elapsed());
+    assert!(error.to_string().contains("did not stop within 1000 ms"), "{error}");
     // It must not stop later either, when it comes back from the kernel and nobody looks.
     eventually("it goes on", || counter(target.as_ref(), "released") > 10);
     assert!(is_running(target.as_ref()));
