@@ -4,7 +4,11 @@
 //! is what files hold and what every command works on.
 
 mod builder;
+pub mod dump;
+pub mod file;
 pub mod model;
+mod validate;
 
 pub use builder::SnapshotBuilder;
 pub use model::*;
+pub use validate::Invalid;

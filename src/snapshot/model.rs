@@ -277,11 +277,14 @@ pub enum FunctionKind {
     Normal,
     /// Part of the runtime's machinery: hidden unless asked for.
     Internal,
-    /// Made by the compiler to adapt one signature to another: hidden unless it was called by a
-    /// [`FunctionKind::Panic`] function.
+    /// Made by the compiler to adapt one signature to another: hidden unless it called a
+    /// [`FunctionKind::Panic`] or a [`FunctionKind::Fault`] function.
     Wrapper,
-    /// Raises a panic. Internal otherwise.
+    /// Raises a panic: shown, as the border between ordinary code and what runs because of the
+    /// panic, unless it is the innermost frame.
     Panic,
+    /// Turns a fault into a panic. Hidden like [`FunctionKind::Internal`].
+    Fault,
     /// Foreign code (C), shown.
     Foreign,
 }
@@ -344,6 +347,21 @@ pub enum State {
     Unknown,
 }
 
+impl State {
+    /// The name that commands and files use: "running".
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Runnable => "runnable",
+            State::Waiting => "waiting",
+            State::Syscall => "syscall",
+            State::Preempted => "preempted",
+            State::Finished => "finished",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
 /// How long a task has been in its present state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -368,7 +386,7 @@ impl Age {
 }
 
 /// How far the stack of a task can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StackStatus {
     /// Down to the task's entry.

@@ -1,0 +1,234 @@
+//! Go toolchains, and fixtures built with them.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, io};
+
+/// A Go installation.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    go: PathBuf,
+    /// As asked for: "1.27".
+    pub version: String,
+    /// As it calls itself: "go1.27.3".
+    pub full_version: String,
+}
+
+impl Toolchain {
+    /// The toolchain of a version like "1.27".
+    ///
+    /// # Panics
+    /// If it is not here, saying how to get it.
+    pub fn get(version: &str) -> Toolchain {
+        let candidates = [from_environment(version), from_target(version), Some(PathBuf::from("go"))];
+        for go in candidates.into_iter().flatten() {
+            if let Some(full_version) = ask_version(&go)
+                && is_release_of(&full_version, version)
+            {
+                return Toolchain { go, version: version.to_owned(), full_version };
+            }
+        }
+        panic!(
+            "no Go {version} here: run `scripts/toolchains` (oldest and newest version) or \
+             `scripts/toolchains all`, or name the go command in {}",
+            variable(version)
+        );
+    }
+
+    /// 27 of "1.27".
+    pub fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).expect("version is 1.x")
+    }
+}
+
+fn variable(version: &str) -> String {
+    format!("LOITER_GO_{}", version.replace('.', "_"))
+}
+
+fn from_environment(version: &str) -> Option<PathBuf> {
+    env::var_os(variable(version)).map(PathBuf::from)
+}
+
+fn from_target(version: &str) -> Option<PathBuf> {
+    let mut names: Vec<_> = fs::read_dir(target_dir().join("toolchains"))
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| is_release_of(name, version))
+        .collect();
+    names.sort();
+    Some(target_dir().join("toolchains").join(names.pop()?).join("bin/go"))
+}
+
+/// "go1.27.3" and "go1.27" are releases of "1.27", "go1.2" and "go1.270" are not.
+fn is_release_of(name: &str, version: &str) -> bool {
+    name.strip_prefix("go")
+        .and_then(|name| name.strip_prefix(version))
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn ask_version(go: &Path) -> Option<String> {
+    let output = Command::new(go).env("GOTOOLCHAIN", "local").args(["env", "GOVERSION"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Which program to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Every subject, chosen by argument.
+    Fixtures,
+    /// Imports almost nothing and speaks no protocol.
+    Tiny,
+}
+
+/// How to build it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// Static, with symbols and DWARF.
+    Plain,
+    /// Neither symbols nor DWARF.
+    Stripped,
+    /// Position independent.
+    Pie,
+    /// Both.
+    PieStripped,
+    /// With C code, dynamically linked.
+    Cgo,
+    /// The same without symbols.
+    CgoStripped,
+    /// With C code and position independent, as distributions build.
+    CgoPie,
+    /// Without the paths of the machine it was built on.
+    Trimpath,
+}
+
+impl Flavour {
+    /// Every flavour.
+    pub const ALL: [Flavour; 8] = [
+        Flavour::Plain,
+        Flavour::Stripped,
+        Flavour::Pie,
+        Flavour::PieStripped,
+        Flavour::Cgo,
+        Flavour::CgoStripped,
+        Flavour::CgoPie,
+        Flavour::Trimpath,
+    ];
+
+    /// Those of the quick runs.
+    pub const QUICK: [Flavour; 3] = [Flavour::Plain, Flavour::Stripped, Flavour::PieStripped];
+
+    /// It holds C code.
+    pub fn is_cgo(self) -> bool {
+        matches!(self, Flavour::Cgo | Flavour::CgoStripped | Flavour::CgoPie)
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Flavour::Plain | Flavour::Cgo => &[],
+            Flavour::Stripped | Flavour::CgoStripped => &["-ldflags=-s -w"],
+            Flavour::Pie | Flavour::CgoPie => &["-buildmode=pie"],
+            Flavour::PieStripped => &["-buildmode=pie", "-ldflags=-s -w"],
+            Flavour::Trimpath => &["-trimpath"],
+        }
+    }
+}
+
+/// The built program; builds it if this source has not been built like this before. Tests in other
+/// threads and processes may ask for the same at the same time.
+pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathBuf {
+    let (source, package) = match program {
+        Program::Fixtures => ("fixtures", "."),
+        Program::Tiny => ("tiny", "./tiny"),
+    };
+    let mut hasher = DefaultHasher::new();
+    hash_sources(&sources_dir(), &mut hasher).expect("fixtures/go can be read");
+    (&toolchain.full_version, flavour.arguments(), flavour.is_cgo()).hash(&mut hasher);
+    let name = format!("{source}-{}-{flavour:?}-{:016x}", toolchain.full_version, hasher.finish());
+
+    let cache = target_dir().join("fixtures");
+    fs::create_dir_all(&cache).expect("target/fixtures can be made");
+    let binary = cache.join(&name);
+    if binary.exists() {
+        return binary;
+    }
+    let lock = File::create(cache.join(format!("{name}.lock"))).expect("a lock file can be made");
+    lock.lock().expect("a lock file can be locked");
+    if !binary.exists() {
+        let unfinished = cache.join(format!("{name}.new"));
+        run_build(toolchain, package, flavour, &cache, &unfinished);
+        fs::rename(&unfinished, &binary).expect("the built program can be renamed");
+    }
+    binary
+}
+
+fn run_build(toolchain: &Toolchain, package: &str, flavour: Flavour, cache: &Path, output: &Path) {
+    let modfile = modfile_for(toolchain, cache);
+    let result = Command::new(&toolchain.go)
+        .current_dir(sources_dir())
+        .arg("build")
+        .arg("-modfile")
+        .arg(&modfile)
+        .args(["-buildvcs=false", "-o"])
+        .arg(output)
+        .args(flavour.arguments())
+        .arg(package)
+        // Nothing of the user's own set-up, nothing from a network.
+        .env("GOENV", "off")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOPROXY", "off")
+        .env("GOWORK", "off")
+        .env("GOFLAGS", "-mod=mod")
+        .env("GOPATH", cache.join("gopath"))
+        .env("GOCACHE", cache.join("gocache"))
+        .env("CGO_ENABLED", if flavour.is_cgo() { "1" } else { "0" })
+        .env_remove("GOROOT")
+        .env_remove("GOEXPERIMENT")
+        .env_remove("GODEBUG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("go can be started");
+    assert!(
+        result.status.success(),
+        "{} build of {package} as {flavour:?}:\n{}",
+        toolchain.full_version,
+        String::from_utf8_lossy(&result.stderr)
+    );
+}
+
+/// The go.mod says 1.19 so that every version takes it. Built like that, a newer Go would imitate
+/// the old one's defaults; real programs say their own version.
+fn modfile_for(toolchain: &Toolchain, cache: &Path) -> PathBuf {
+    let text = fs::read_to_string(sources_dir().join("go.mod")).expect("fixtures/go/go.mod");
+    let path = cache.join(format!("go{}.mod", toolchain.version));
+    let unfinished = cache.join(format!("go{}.mod.{}.new", toolchain.version, std::process::id()));
+    fs::write(&unfinished, text.replace("go 1.19", &format!("go {}", toolchain.version))).expect("go.mod");
+    fs::rename(&unfinished, &path).expect("go.mod can be renamed");
+    path
+}
+
+fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(dir)?.collect::<io::Result<_>>()?;
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        entry.file_name().hash(hasher);
+        if entry.file_type()?.is_dir() {
+            hash_sources(&entry.path(), hasher)?;
+        } else {
+            fs::read(entry.path())?.hash(hasher);
+        }
+    }
+    Ok(())
+}
+
+fn sources_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/go")
+}
+
+/// Cargo's target directory, wherever it was told to have it.
+fn target_dir() -> PathBuf {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    tmp.parent().expect("target/tmp has a parent").to_owned()
+}

@@ -1,0 +1,203 @@
+//! What loiter reads equals what the target's own runtime prints, at a moment when nothing moves:
+//! every Go version, every build flavour.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::compare::{Printing, differences, profile_differences, report};
+use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::snapshot::dump::{DumpGoroutine, GoDump};
+use loiter::snapshot::{ReadMode, Snapshot, Task};
+use loiter::target;
+
+fn read(pid: u32, pause: Pause) -> Snapshot {
+    let target = target::open_pid(pid).unwrap();
+    let options = ReadOptions { pause, ..ReadOptions::default() };
+    runtimes::snapshot(target.as_ref(), &options).unwrap()
+}
+
+/// What must not change while it is compared: everything but the writer and the passing time.
+fn at_rest(dump: &GoDump) -> Vec<DumpGoroutine> {
+    let mut goroutines = dump.goroutines.get(1..).unwrap_or_default().to_vec();
+    for goroutine in &mut goroutines {
+        goroutine.wait_minutes = 0;
+        goroutine.scan = false;
+    }
+    goroutines
+}
+
+/// Compares one program that is at rest, in every way of reading it.
+fn compare(fixture: &mut Fixture, printing: Printing, what: &str) {
+    for (pause, mode) in [
+        (Pause::RunningThreads, ReadMode::Live),
+        (Pause::Nothing, ReadMode::NoPause),
+        (Pause::Everything, ReadMode::Frozen),
+    ] {
+        for attempt in 0.. {
+            let (before, profile) = fixture.dump();
+            let snapshot = read(fixture.pid(), pause);
+            let (after, _) = fixture.dump();
+            if at_rest(&before) != at_rest(&after) {
+                assert!(attempt < 10, "{what}: the fixture does not come to rest");
+                continue;
+            }
+            assert_eq!(before.other_lines, 0, "{what}: the dump was not understood");
+            assert_eq!(profile.other_lines, 0, "{what}: the profile was not understood");
+            let writer = before.goroutines[0].id;
+            let mut found = differences(&snapshot, &before, printing);
+            found.extend(profile_differences(&snapshot, &profile, writer, printing));
+            assert!(found.is_empty(), "{}", report(&format!("{what}, {mode:?}"), &found));
+            assert_eq!(snapshot.header.reading.mode, mode, "{what}");
+            assert_eq!(snapshot.header.reading.torn, 0, "{what}");
+            break;
+        }
+    }
+}
+
+/// The figures in the header equal those that the program has of itself.
+fn compare_figures(fixture: &mut Fixture, toolchain: &Toolchain, what: &str) {
+    let mut attempt = 0;
+    let (snapshot, figures) = loop {
+        let before = fixture.memstats();
+        let snapshot = read(fixture.pid(), Pause::RunningThreads);
+        if before == fixture.memstats() {
+            break (snapshot, before);
+        }
+        attempt += 1;
+        assert!(attempt < 50, "{what}: the memory figures do not come to rest");
+    };
+    let runtime = &snapshot.header.runtimes[0];
+    assert_eq!(runtime.name, "go", "{what}");
+    assert_eq!(runtime.version, toolchain.full_version, "{what}");
+    let heap = runtime.heap.as_ref().unwrap_or_else(|| panic!("{what}: no heap figures"));
+    assert_eq!(heap.in_use, Some(figures.heap_inuse), "{what}: heap in use");
+    assert_eq!(heap.next_gc, Some(figures.next_gc), "{what}: next GC");
+    assert_eq!(heap.collections, Some(figures.num_gc), "{what}: collections");
+    assert_eq!(heap.last_pause_ns, Some(figures.last_pause_ns), "{what}: last pause");
+    let scheduler = &runtime.scheduler;
+    assert_eq!(scheduler.max_workers, Some(figures.gomaxprocs), "{what}: GOMAXPROCS");
+    assert_eq!(scheduler.workers.len(), figures.gomaxprocs as usize, "{what}: Ps");
+    assert_eq!(scheduler.threads, Some(figures.threads_made), "{what}: Ms");
+    // NumGoroutine leaves out every goroutine that was the runtime's when it started, those that run
+    // the program's finalizers and cleanups at the moment too.
+    let helper =
+        |entry: &str| matches!(entry, "runtime.runfinq" | "runtime.runFinalizers" | "runtime.runCleanups");
+    let of_program =
+        |t: &&Task| !t.system && !t.entry.is_some_and(|entry| helper(snapshot.function_name(entry)));
+    let program = snapshot.tasks.iter().filter(of_program).count() as u64;
+    assert_eq!(program, figures.goroutines, "{what}: goroutines");
+    let created = scheduler.tasks_created.unwrap_or_else(|| panic!("{what}: goroutines created"));
+    assert!(created >= snapshot.tasks.len() as u64, "{what}: {created} goroutines created");
+    let threads = common::threads::states(fixture.pid()).len() as u32;
+    assert_eq!(snapshot.header.process.threads, Some(threads), "{what}: threads");
+}
+
+fn check(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let program = build(&toolchain, Program::Fixtures, flavour);
+    let mut fixture = Fixture::start(&program, &["all"]);
+    let printing = Printing { minor: toolchain.minor() };
+    compare(&mut fixture, printing, &what);
+    compare_figures(&mut fixture, &toolchain, &what);
+}
+
+/// The program that imports almost nothing cannot be asked; what it must hold is known.
+fn check_tiny(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} tiny {flavour:?}", toolchain.full_version);
+    let fixture = Fixture::start(&build(&toolchain, Program::Tiny, flavour), &[]);
+    let snapshot = read(fixture.pid(), Pause::RunningThreads);
+    let printing = Printing { minor: toolchain.minor() };
+    let mut seen: Vec<_> = snapshot
+        .tasks
+        .iter()
+        .filter(|task| !task.system)
+        .map(|task| {
+            let frames = printing.visible(&snapshot, snapshot.stack_of(task));
+            let functions: Vec<_> = frames.into_iter().map(|frame| frame.function).collect();
+            (common::compare::state_text(&snapshot, task), functions.join(" < "))
+        })
+        .collect();
+    seen.sort();
+    let waits = ("chan receive".to_owned(), "main.wait".to_owned());
+    let sleeps = ("sleep".to_owned(), "time.Sleep < main.main".to_owned());
+    assert_eq!(seen, [waits.clone(), waits.clone(), waits, sleeps], "{what}");
+    assert_eq!(snapshot.header.runtimes[0].version, toolchain.full_version, "{what}");
+}
+
+#[test]
+fn oldest_plain() {
+    check(QUICK_VERSIONS[0], Flavour::Plain);
+}
+
+#[test]
+fn oldest_stripped() {
+    check(QUICK_VERSIONS[0], Flavour::Stripped);
+}
+
+#[test]
+fn oldest_pie_stripped() {
+    check(QUICK_VERSIONS[0], Flavour::PieStripped);
+}
+
+#[test]
+fn newest_plain() {
+    check(QUICK_VERSIONS[1], Flavour::Plain);
+}
+
+#[test]
+fn newest_stripped() {
+    check(QUICK_VERSIONS[1], Flavour::Stripped);
+}
+
+#[test]
+fn newest_pie_stripped() {
+    check(QUICK_VERSIONS[1], Flavour::PieStripped);
+}
+
+#[test]
+fn tiny_programs() {
+    for version in QUICK_VERSIONS {
+        for flavour in Flavour::QUICK {
+            check_tiny(version, flavour);
+        }
+    }
+}
+
+/// Goes on after a failure, so that one run shows every cell that is wrong.
+#[test]
+fn full_matrix_of_versions_and_flavours() {
+    if !full_matrix() {
+        eprintln!("NOT the full matrix: set LOITER_MATRIX=full for every Go version and flavour");
+        return;
+    }
+    let cells: Vec<_> = GO_VERSIONS.into_iter().flat_map(|v| Flavour::ALL.map(|f| (v, f))).collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(&(version, flavour)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = catch_unwind(|| {
+                        check(version, flavour);
+                        if !flavour.is_cgo() {
+                            check_tiny(version, flavour);
+                        }
+                    });
+                    if result.is_err() {
+                        wrong.lock().unwrap().push(format!("{version} {flavour:?}"));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {} differ (see above): {wrong:#?}", wrong.len(), cells.len());
+}

@@ -1,0 +1,128 @@
+//! Goroutines that never stop running: their stacks come from their threads' registers.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix};
+use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::snapshot::{Snapshot, StackStatus, State, Task};
+use loiter::target;
+
+/// Outermost functions of the spinners and how many frames of the same function they keep.
+const SPINNERS: [(&str, usize); 5] = [
+    ("fixtures/spinners.tight", 1),
+    ("fixtures/spinners.calling", 1),
+    ("fixtures/spinners.descend", 51),
+    ("fixtures/spinners.yielding", 1),
+    ("fixtures/spinners.clocking", 1),
+];
+
+fn names<'a>(snapshot: &'a Snapshot, task: &Task) -> Vec<&'a str> {
+    snapshot
+        .stack_of(task)
+        .iter()
+        .flat_map(|id| &snapshot.locations[id.index()].frames)
+        .map(|frame| snapshot.function_name(frame.function))
+        .collect()
+}
+
+/// The spinner that a task is, known by its entry function; `go f(x)` may have a wrapper for it.
+fn spinner_of(snapshot: &Snapshot, task: &Task) -> Option<bool> {
+    let creator = snapshot.locations.get(task.creator?.index())?;
+    let outer = creator.frames.last()?;
+    (snapshot.function_name(outer.function) == "fixtures/spinners.Start").then_some(true)
+}
+
+fn check_stack(names: &[&str]) -> Result<&'static str, String> {
+    for (function, frames) in SPINNERS {
+        let count = names.iter().filter(|name| **name == function).count();
+        if count == 0
+            || (function == "fixtures/spinners.calling" && names.contains(&"fixtures/spinners.descend"))
+        {
+            continue;
+        }
+        // Going down and coming up again would change it, but descend only ever goes down.
+        if count != frames {
+            return Err(format!("{count} frames of {function}, not {frames}: {names:#?}"));
+        }
+        let known =
+            ["runtime.", "runtime/", "internal/", "fixtures/spinners.", "time.", "strconv.", "sync/atomic."];
+        if let Some(strange) =
+            names.iter().find(|name| name.contains('.') && !known.iter().any(|k| name.starts_with(k)))
+        {
+            return Err(format!("{strange} is no part of it: {names:#?}"));
+        }
+        return Ok(function);
+    }
+    Err(format!("no spinner at all: {names:#?}"))
+}
+
+fn check(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["spinners"]);
+    let target = target::open_pid(fixture.pid()).unwrap();
+    for pause in [Pause::RunningThreads, Pause::Nothing, Pause::Everything] {
+        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
+        let mut running = 0;
+        for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 50, 500) {
+            let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
+            let spinners = snapshot.tasks.iter().filter(|t| spinner_of(&snapshot, t).is_some());
+            let mut seen = Vec::new();
+            for task in spinners {
+                *statuses.entry(format!("{:?} {:?}", task.state, task.stack_status)).or_default() += 1;
+                running += u32::from(task.state == State::Running);
+                if task.stack_status == StackStatus::Complete {
+                    match check_stack(&names(&snapshot, task)) {
+                        Ok(function) => seen.push(function),
+                        Err(problem) => panic!("{what}, {pause:?}: {problem}"),
+                    }
+                    if task.state == State::Running && pause == Pause::Everything {
+                        assert!(task.thread.is_some(), "{what}: a running goroutine has a thread");
+                    }
+                }
+            }
+            seen.sort_unstable();
+            seen.dedup();
+            if pause == Pause::Everything {
+                assert_eq!(seen.len(), SPINNERS.len(), "{what}: frozen, every spinner is seen: {seen:?}");
+            }
+        }
+        eprintln!("{what}, {pause:?}: {statuses:?}");
+        assert!(running > 0, "{what}, {pause:?}: none was ever running");
+        let complete: u32 =
+            statuses.iter().filter(|(k, _)| *k == "Running Complete").map(|(_, count)| count).sum();
+        match pause {
+            // Without registers a running goroutine has no stack.
+            Pause::Nothing => assert_eq!(complete, 0, "{what}: {statuses:?}"),
+            // Some may have moved on between two looks; most have not.
+            _ => assert!(complete * 2 > running, "{what}, {pause:?}: {statuses:?}"),
+        }
+    }
+    let before = fixture.counter("tight");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(fixture.counter("tight") > before, "{what}: the target runs on");
+}
+
+#[test]
+fn oldest_and_newest() {
+    for version in QUICK_VERSIONS {
+        check(version, Flavour::Stripped);
+    }
+}
+
+#[test]
+fn every_version() {
+    if !full_matrix() {
+        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
+        return;
+    }
+    for version in GO_VERSIONS {
+        check(version, Flavour::Pie);
+        check(version, Flavour::Cgo);
+    }
+}
