@@ -85,7 +85,9 @@ fn compare_figures(fixture: &mut Fixture, toolchain: &Toolchain, what: &str) {
     assert_eq!(scheduler.workers.len(), figures.gomaxprocs as usize, "{what}: Ps");
     assert_eq!(scheduler.threads, Some(figures.threads_made), "{what}: Ms");
     let program = snapshot.tasks.iter().filter(|t| !t.system).count() as u64;
-    assert_eq!(program, figures.goroutines, "{what}: goroutines");
+    // runtime.NumGoroutine leaves out the goroutines that run finalizers and cleanups, always.
+    let counted = figures.goroutines;
+    assert!((counted..=counted + 2).contains(&program), "{what}: {program} goroutines, not {counted}");
     let created = scheduler.tasks_created.unwrap_or_else(|| panic!("{what}: goroutines created"));
     assert!(created >= snapshot.tasks.len() as u64, "{what}: {created} goroutines created");
     let threads = common::threads::states(fixture.pid()).len() as u32;
