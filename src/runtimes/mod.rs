@@ -1,10 +1,11 @@
 //! What schedules tasks inside a target, one folder a runtime behind one trait.
 
 use std::num::NonZeroUsize;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::Result;
-use crate::snapshot::{ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
+use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
 use crate::target::Target;
+use crate::{Error, Result};
 
 pub mod go;
 
@@ -60,11 +61,70 @@ pub trait Attached {
     ) -> Result<()>;
 }
 
+/// Everything in `target` that schedules tasks.
+///
+/// # Errors
+/// When the target cannot be read, or a runtime is there that cannot be made sense of.
+pub fn attach(target: &dyn Target) -> Result<Vec<Box<dyn Attached>>> {
+    let go = go::attach(target)?;
+    Ok(go.into_iter().map(|go| Box::new(go) as Box<dyn Attached>).collect())
+}
+
 /// Takes a snapshot of everything that schedules tasks in `target`.
 ///
 /// # Errors
-/// Whatever reading the target gives, and [`crate::Error::NoRuntime`] where there is nothing to read.
+/// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    let _ = (target, options, ReadMode::Live);
-    Ok(SnapshotBuilder::new().finish())
+    let attached = attach(target)?;
+    if attached.is_empty() {
+        let info = target.info();
+        return Err(Error::NoRuntime {
+            name: info.name.clone(),
+            pid: info.pid,
+            looked_at: vec!["no image of the process has a Go line table (pclntab)".to_owned()],
+        });
+    }
+    let mut builder = SnapshotBuilder::new();
+    builder.header = header(target);
+    read_tasks(target, options, &attached, &mut builder)?;
+    builder.header.process = target.figures();
+    Ok(builder.finish())
+}
+
+fn header(target: &dyn Target) -> Header {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Header {
+        loiter: env!("CARGO_PKG_VERSION").to_owned(),
+        taken_at_ns: since_epoch.as_nanos() as u64,
+        monotonic_ns: target.monotonic_ns().unwrap_or(0),
+        target: target.info().clone(),
+        ..Header::default()
+    }
+}
+
+/// Reads all tasks, with the target stopped if that was asked for.
+fn read_tasks(
+    target: &dyn Target,
+    options: &ReadOptions,
+    attached: &[Box<dyn Attached>],
+    into: &mut SnapshotBuilder,
+) -> Result<()> {
+    into.header.reading.mode = match options.pause {
+        _ if target.is_static() => ReadMode::Core,
+        Pause::RunningThreads => ReadMode::Live,
+        Pause::Nothing => ReadMode::NoPause,
+        Pause::Everything => ReadMode::Frozen,
+    };
+    let frozen = (options.pause == Pause::Everything).then(|| target.freeze()).transpose()?;
+    let begin = Instant::now();
+    let read = attached.iter().enumerate().try_for_each(|(number, runtime)| {
+        let info = runtime.info(target)?;
+        into.header.runtimes.push(info);
+        runtime.read(target, options, u8::try_from(number).unwrap_or(u8::MAX), into)
+    });
+    into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
+    if let Some(frozen) = frozen {
+        into.header.reading.pause_ns = frozen.release().as_nanos() as u64;
+    }
+    read
 }

@@ -115,6 +115,39 @@ impl SnapshotBuilder {
         (start, self.waits.len() as u32 - start)
     }
 
+    /// Notes that one more task waits for a channel.
+    pub fn count_waiter(&mut self, object: ObjectId, op: WaitOp) {
+        let Some(channel) = self.objects.get_mut(object.index()).and_then(|o| o.channel.as_mut()) else {
+            return;
+        };
+        match op {
+            WaitOp::Send => channel.senders += 1,
+            WaitOp::Receive => channel.receivers += 1,
+            _ => {}
+        }
+    }
+
+    /// The text of a string that was added.
+    pub fn text(&self, id: StrId) -> &str {
+        self.strings.values.get(id.index()).map_or("", String::as_str)
+    }
+
+    /// How many tasks were added so far.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The task that was added as number `number`, which must be less than
+    /// [`SnapshotBuilder::task_count`].
+    pub fn task_mut(&mut self, number: usize) -> &mut Task {
+        &mut self.tasks[number]
+    }
+
+    /// The tasks that were added from number `first` on.
+    pub fn tasks_from(&mut self, first: usize) -> &mut [Task] {
+        &mut self.tasks[first..]
+    }
+
     /// Adds a task.
     pub fn task(&mut self, task: Task) {
         self.tasks.push(task);

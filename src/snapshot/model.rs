@@ -277,11 +277,14 @@ pub enum FunctionKind {
     Normal,
     /// Part of the runtime's machinery: hidden unless asked for.
     Internal,
-    /// Made by the compiler to adapt one signature to another: hidden unless it was called by a
-    /// [`FunctionKind::Panic`] function.
+    /// Made by the compiler to adapt one signature to another: hidden unless it called a
+    /// [`FunctionKind::Panic`] or a [`FunctionKind::Fault`] function.
     Wrapper,
-    /// Raises a panic. Internal otherwise.
+    /// Raises a panic: shown, as the border between ordinary code and what runs because of the
+    /// panic, unless it is the innermost frame.
     Panic,
+    /// Turns a fault into a panic. Hidden like [`FunctionKind::Internal`].
+    Fault,
     /// Foreign code (C), shown.
     Foreign,
 }

@@ -28,6 +28,30 @@ pub enum TargetError {
         /// What was found out about the reason, and the remedy; a line each.
         remedy: Vec<String>,
     },
+    /// One of the kernel's own threads.
+    #[error("pid {pid} ({name}) is a kernel thread: it has no memory of its own")]
+    KernelThread {
+        /// The pid.
+        pid: u32,
+        /// Its short name.
+        name: String,
+    },
+    /// A process that has ended but has not been waited for by its parent.
+    #[error("process {pid} ({name}) has ended and only waits for its parent to notice (a zombie)")]
+    Zombie {
+        /// The pid.
+        pid: u32,
+        /// Its short name.
+        name: String,
+    },
+    /// A thread could not be stopped; it runs on.
+    #[error("cannot stop thread {tid}: {problem}")]
+    CannotStop {
+        /// The thread.
+        tid: u32,
+        /// Why: it has ended, is traced by a debugger, does not react.
+        problem: String,
+    },
     /// An address that is not mapped.
     #[error("cannot read {len} bytes at {address:#x}")]
     Unmapped {

@@ -1,1 +1,210 @@
 //! A live process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::memory::ProcessMemory;
+use super::proc::{self, Stat};
+use super::stop::Stopper;
+use super::{
+    Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters, figures, image,
+    maps, permission, sys,
+};
+use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
+
+/// A table of thread ids is read again at most so often: the ids that are looked up come from the
+/// target's memory and may all be wrong.
+const REFRESH: Duration = Duration::from_millis(2);
+
+/// Opens a live process. `pid` may also be the id of any of its threads.
+///
+/// # Errors
+/// There is no such process, it has no memory (a kernel thread, a zombie), or it may not be read.
+pub fn open_pid(pid: u32) -> Result<Box<dyn Target>> {
+    LiveTarget::open(pid).map(|target| Box::new(target) as Box<dyn Target>)
+}
+
+/// A live process.
+#[derive(Debug)]
+struct LiveTarget {
+    memory: ProcessMemory,
+    info: TargetInfo,
+    stopper: Stopper,
+    /// The target lives in another pid namespace than we do.
+    other_namespace: bool,
+    inside: Mutex<Inside>,
+    /// The clock of the target's time namespace less that of ours, nanoseconds.
+    monotonic_offset: i128,
+}
+
+/// Thread ids as the target sees them, with ours.
+#[derive(Debug, Default)]
+struct Inside {
+    ours: HashMap<u32, u32>,
+    read: Option<Instant>,
+}
+
+impl LiveTarget {
+    fn open(pid: u32) -> Result<LiveTarget> {
+        let status = proc::status(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        let leader = proc::number_field(&status, "Tgid").and_then(|tgid| u32::try_from(tgid).ok());
+        let pid = leader.unwrap_or(pid);
+        let stat = Stat::read(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        permission::check_readable(pid, &stat)?;
+        let memory = ProcessMemory::open(pid, stat.start_ticks)?;
+        let inside = proc::field(&status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
+        let mut target = LiveTarget {
+            memory,
+            info: info(pid, &stat),
+            stopper: Stopper::new(pid),
+            other_namespace: inside > 1,
+            inside: Mutex::default(),
+            monotonic_offset: monotonic_offset(pid),
+        };
+        target.check_memory()?;
+        let images = target.images()?;
+        let executable = images.iter().find(|image| image.is_executable);
+        target.info.build_id = executable.and_then(Image::build_id).unwrap_or_default();
+        Ok(target)
+    }
+
+    fn pid(&self) -> u32 {
+        self.info.pid
+    }
+
+    /// Reads one byte, to find out now and not later whether that is allowed.
+    fn check_memory(&self) -> Result<()> {
+        let mappings = self.mappings()?;
+        let Some(mapping) = mappings.iter().find(|mapping| mapping.read && !mapping.path.starts_with("[v"))
+        else {
+            let Stat { comm: name, .. } =
+                Stat::read(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
+            return Err(TargetError::Zombie { pid: self.pid(), name });
+        };
+        match self.memory.read(mapping.start, &mut [0]) {
+            // A page of a file that has been cut, for one: readable is what the others are then.
+            Err(TargetError::Unmapped { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Who a process is, as far as that can be known without reading its memory.
+fn info(pid: u32, stat: &Stat) -> TargetInfo {
+    let exe = proc::exe(pid).unwrap_or_default();
+    let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
+    TargetInfo {
+        source: SourceKind::Process,
+        pid,
+        name: name.to_owned(),
+        command: proc::command(pid).unwrap_or_default(),
+        build_id: String::new(),
+        start_ticks: stat.start_ticks,
+        age_ns: figures::age_ns(stat),
+        host: proc::read_text("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+        exe,
+    }
+}
+
+/// How far the target's CLOCK_MONOTONIC is ahead of ours: both are shifted against the machine's
+/// by what stands in timens_offsets (time_namespaces(7)).
+fn monotonic_offset(pid: u32) -> i128 {
+    let offset = |path: String| {
+        let text = proc::read_text(path).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("monotonic"))?;
+        let mut numbers = line.split_ascii_whitespace().map(|number| number.parse::<i64>().ok());
+        let (seconds, nanos) = (numbers.next()??, numbers.next()??);
+        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
+    };
+    let theirs = offset(format!("/proc/{pid}/timens_offsets")).unwrap_or(0);
+    theirs - offset("/proc/self/timens_offsets".to_owned()).unwrap_or(0)
+}
+
+impl Memory for LiveTarget {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+        self.memory.read(address, buf)
+    }
+
+    fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+        self.memory.read_many(ranges, buf, ok)
+    }
+}
+
+impl Target for LiveTarget {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn mappings(&self) -> Result<Vec<Mapping>> {
+        let path = format!("/proc/{}/maps", self.memory.through());
+        let bytes = proc::read_bounded(&path, maps::MAX_BYTES)
+            .map_err(|error| permission::explain(self.pid(), &format!("open {path}"), error))?;
+        self.memory.check_alive()?;
+        Ok(maps::parse(&bytes))
+    }
+
+    fn images(&self) -> Result<Vec<Image>> {
+        let mappings = self.mappings()?;
+        let images = image::of_process(self.memory.through(), &mappings, &self.memory);
+        self.memory.check_alive()?;
+        Ok(images)
+    }
+
+    fn threads(&self) -> Result<Vec<u32>> {
+        let threads = proc::threads(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
+        self.memory.check_alive()?;
+        Ok(threads)
+    }
+
+    fn thread_from_inside(&self, tid: u32) -> Option<u32> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&ours) = inside.ours.get(&tid) {
+            return Some(ours);
+        }
+        if !self.other_namespace {
+            let path = format!("/proc/{}/task/{tid}", self.pid());
+            std::fs::metadata(path).ok()?;
+            inside.ours.insert(tid, tid);
+            return Some(tid);
+        }
+        if inside.read.is_some_and(|read| read.elapsed() < REFRESH) {
+            return None;
+        }
+        inside.ours = threads_inside(self.pid());
+        inside.read = Some(Instant::now());
+        inside.ours.get(&tid).copied()
+    }
+
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+        self.stopper.with_stopped_thread(tid, with)
+    }
+
+    fn freeze(&self) -> Result<Frozen> {
+        self.memory.check_alive()?;
+        self.stopper.freeze()
+    }
+
+    fn is_static(&self) -> bool {
+        false
+    }
+
+    fn monotonic_ns(&self) -> Option<u64> {
+        let now = i128::from(sys::monotonic_ns()) + self.monotonic_offset;
+        u64::try_from(now).ok()
+    }
+
+    fn figures(&self) -> ProcessFigures {
+        figures::of_process(self.pid())
+    }
+}
+
+/// The last of the ids in NSpid is the one in the innermost namespace: the thread's own.
+fn threads_inside(pid: u32) -> HashMap<u32, u32> {
+    let inner = |tid: u32| {
+        let status = proc::read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+        let inner = proc::field(&status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()?;
+        Some((inner, tid))
+    };
+    proc::threads(pid).unwrap_or_default().into_iter().filter_map(inner).collect()
+}

@@ -7,10 +7,30 @@ use std::sync::Arc;
 
 use crate::snapshot::{ProcessFigures, TargetInfo};
 
+mod core;
+mod core_memory;
+mod core_notes;
+mod elf;
 pub mod error;
+mod figures;
+mod image;
 mod live;
+mod maps;
+mod memory;
+mod permission;
+mod proc;
+mod processes;
+mod registers;
+mod stop;
+mod sys;
+mod vectors;
 
+pub use core::open_core;
+pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
+pub use image::ImageFile;
+pub use live::open_pid;
+pub use processes::{Candidate, processes};
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;
@@ -89,15 +109,6 @@ pub struct Image {
     pub is_executable: bool,
     /// The file, opened so that deleted and containerised binaries work.
     pub file: Arc<ImageFile>,
-}
-
-/// Where the bytes of an image are.
-#[derive(Debug)]
-pub struct ImageFile {
-    /// How the file was reached: "/proc/4242/map_files/...", for messages.
-    pub opened_as: String,
-    pub(crate) file: std::fs::File,
-    pub(crate) len: u64,
 }
 
 /// The general registers of a thread. One machine today: x86-64.

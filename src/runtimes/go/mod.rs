@@ -1,1 +1,221 @@
 //! The Go runtime, 1.19 and later, read from outside.
+//!
+//! How one reading goes: `module` finds the line table and `moduledata`, [`layout`] the offsets
+//! of struct fields, `globals` the runtime's variables. `list` reads the addresses of all
+//! goroutines, `read` those that are parked, `running` those on a thread, `unwind` their
+//! stacks; `convert` turns it all into the model.
+
+use crate::Result;
+use crate::runtimes::{Attached, ReadOptions};
+use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
+use crate::target::{Image, Mapping, Target};
+
+mod arch;
+mod convert;
+pub mod dwarf;
+mod error;
+mod globals;
+mod goroutine;
+mod heap;
+mod labels;
+pub mod layout;
+pub mod layout_table;
+mod list;
+mod module;
+mod names;
+mod offsets;
+mod read;
+mod resolve;
+mod running;
+mod scheduler;
+mod semaphores;
+mod stacks;
+mod sync;
+pub mod types;
+mod unwind;
+mod version;
+mod waits;
+
+use error::GoError;
+use globals::Globals;
+use layout::Layouts;
+use module::Module;
+use offsets::Offsets;
+use types::TypeImage;
+use version::Build;
+
+/// Type descriptors are not larger than this.
+const MAX_TYPES: u64 = 1 << 30;
+/// Debugging information larger than this is not read.
+const MAX_DEBUG_INFO: usize = 1 << 30;
+/// The newest minor version that the layouts and the tests know.
+const NEWEST_KNOWN: u32 = 27;
+
+/// A Go runtime in a target.
+#[derive(Debug)]
+pub struct Go {
+    /// The runtime's own module first, then those of plugins.
+    modules: Vec<Module>,
+    layouts: Layouts,
+    offsets: Offsets,
+    globals: Globals,
+    build: Build,
+    types: TypeImage,
+    /// Texts of the wait reasons, by number.
+    wait_reasons: Vec<String>,
+}
+
+/// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
+///
+/// # Errors
+/// When there is one that cannot be made sense of.
+pub fn attach(target: &dyn Target) -> Result<Vec<Go>> {
+    let mappings = target.mappings()?;
+    let mut plugins = Vec::new();
+    let mut runtimes = Vec::new();
+    for image in target.images()? {
+        let found = module::find(target, &image, &mappings).map_err(|error| error.of("go"))?;
+        let Some(module) = found else { continue };
+        if module.pclntab.by_name("runtime.schedinit").is_some() {
+            runtimes.push((image, module));
+        } else {
+            plugins.push(module);
+        }
+    }
+    let mut all = Vec::new();
+    for (image, module) in runtimes {
+        let build = version::read(target, &image, &module);
+        let name = build.version.clone();
+        let go = Go::new(target, &image, &mappings, module, build).map_err(|error| error.of(&name))?;
+        all.push(go);
+    }
+    // A plugin shares the runtime of the program that loaded it.
+    if let Some(first) = all.first_mut() {
+        first.modules.append(&mut plugins);
+    }
+    Ok(all)
+}
+
+/// Is there a Go runtime in this image? Cheap: looks at section names.
+pub fn looks_like_go(image: &Image) -> bool {
+    module::looks_like_go(image)
+}
+
+impl Go {
+    fn new(
+        target: &dyn Target,
+        image: &Image,
+        mappings: &[Mapping],
+        module: Module,
+        build: Build,
+    ) -> Result<Self, GoError> {
+        let span = module.data.types;
+        if span.len() > MAX_TYPES {
+            return Err(GoError::Malformed(format!("{} bytes of type descriptors", span.len())));
+        }
+        // Position-independent builds relocate the descriptors: only memory has them right.
+        let bytes = if image.bias == 0 {
+            module::read_static(target, image, span, mappings)?
+        } else {
+            target.read_vec(span.start, span.len() as usize)?
+        };
+        let types = TypeImage::new(span.start, bytes);
+        let layouts = Layouts::gather(types.structs(), || dwarf_structs(image), build.minor);
+        let offsets = Offsets::new(&layouts)?;
+        let globals = globals::find(target, image, &module, &layouts, &offsets)?;
+        let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
+        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons })
+    }
+
+    fn provenance(&self) -> Vec<String> {
+        let mut lines = vec![format!("version {} from {}", self.build.version, self.build.found_in)];
+        lines.extend(self.modules.iter().map(|module| {
+            let functions = module.pclntab.len();
+            format!("module at {:#x}, {functions} functions, by {}", module.data.address, module.found_by)
+        }));
+        for name in layout_table::WANTED.iter().map(|(name, _)| *name) {
+            let source = self.layouts.source(name).map_or("nowhere".to_owned(), |source| source.to_string());
+            let start = format!("layouts from {source}: ");
+            match lines.iter_mut().find(|line| line.starts_with(&start)) {
+                Some(line) => line.extend([", ", name]),
+                None => lines.push(start + name),
+            }
+        }
+        lines.extend(self.globals.provenance.iter().cloned());
+        lines
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.layouts.warnings().to_vec();
+        match self.build.minor {
+            Some(minor) if minor > NEWEST_KNOWN => warnings.push(format!(
+                "{} is newer than any Go that this loiter knows (1.{NEWEST_KNOWN}): it is read by its own type \
+                 descriptors, and what those do not describe by the layout of 1.{NEWEST_KNOWN}",
+                self.build.version
+            )),
+            None => warnings.push("the Go version is not known: it is read by its type descriptors".to_owned()),
+            Some(_) => {}
+        }
+        warnings
+    }
+
+    /// Goroutines of the program that are alive, by one quick look at each struct.
+    fn count(&self, target: &dyn Target) -> Result<u64, GoError> {
+        let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?;
+        addresses.sort_unstable();
+        let resolver = resolve::Resolver::new(&self.modules);
+        let mut system = rustc_hash::FxHashMap::default();
+        let mut buffers = read::Buffers::default();
+        let mut count = 0;
+        for chunk in addresses.chunks(read::CHUNK) {
+            buffers.read_structs(target, chunk, self.offsets.g_size, |i, bytes| {
+                let raw = goroutine::Raw::parse(chunk[i], bytes, &self.offsets);
+                let system =
+                    *system.entry(raw.startpc).or_insert_with(|| resolver.is_system(raw.startpc, || false));
+                count += u64::from(!raw.is_over() && !system);
+            })?;
+        }
+        Ok(count)
+    }
+}
+
+fn dwarf_structs(image: &Image) -> Option<layout::Structs> {
+    let load = |name: &str| image.section_data(name, MAX_DEBUG_INFO).ok().flatten();
+    let (info, abbrev) = (load(".debug_info")?, load(".debug_abbrev")?);
+    let names: Vec<&str> = layout_table::WANTED.iter().map(|(name, _)| *name).collect();
+    Some(dwarf::structs(dwarf::DebugSections { info: &info, abbrev: &abbrev }, &names))
+}
+
+impl Attached for Go {
+    fn info(&self, target: &dyn Target) -> Result<RuntimeInfo> {
+        Ok(RuntimeInfo {
+            name: "go".to_owned(),
+            version: self.build.version.clone(),
+            flavour: self.build.flavour.clone(),
+            task_noun: "goroutine".to_owned(),
+            module: self.build.main.clone(),
+            age_meaning:
+                "a lower bound: the runtime notes since when a goroutine waits only when its collector \
+                          meets it, at the latest after two minutes"
+                    .to_owned(),
+            provenance: self.provenance(),
+            scheduler: scheduler::read(target, &self.globals, &self.layouts, &self.offsets),
+            heap: Some(heap::read(target, &self.globals, &self.layouts)),
+        })
+    }
+
+    fn count_tasks(&self, target: &dyn Target) -> Result<u64> {
+        self.count(target).map_err(|error| error.of(&self.build.version))
+    }
+
+    fn read(
+        &self,
+        target: &dyn Target,
+        options: &ReadOptions,
+        runtime: u8,
+        into: &mut SnapshotBuilder,
+    ) -> Result<()> {
+        into.header.warnings.extend(self.warnings());
+        convert::read(self, target, options, runtime, into).map_err(|error| error.of(&self.build.version))
+    }
+}

@@ -1,0 +1,36 @@
+//! What can go wrong when a Go runtime is read.
+
+use crate::target::TargetError;
+
+/// What can go wrong when a Go runtime is read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GoError {
+    /// The target could not be read.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A global variable could not be found.
+    #[error("cannot find {what}: {tried}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        tried: String,
+    },
+    /// What was found makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// The runtime has not started its scheduler yet.
+    #[error("the runtime has not started its scheduler yet")]
+    Starting,
+}
+
+impl GoError {
+    /// The library's error, naming the runtime.
+    pub(super) fn of(self, runtime: &str) -> crate::Error {
+        match self {
+            GoError::Target(error) => error.into(),
+            GoError::Starting => crate::Error::Starting { runtime: runtime.to_owned() },
+            other => crate::Error::Runtime { runtime: runtime.to_owned(), problem: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Finding the runtime's global variables.
+//!
+//! With a symbol table they have names. Without one, named functions of the line table refer to
+//! them: each variable has functions that are known to touch it, and a test that only the right
+//! address passes. The list of goroutines is looked for a second time in the data itself, and
+//! both answers must agree.
+
+use rustc_hash::FxHashMap;
+
+use super::GoError;
+use super::arch;
+use super::layout::Layouts;
+use super::list;
+use super::module::Module;
+use super::offsets::Offsets;
+use crate::target::{Image, Memory, Target};
+
+/// Addresses of the runtime's global variables. Those that are `None` could not be found; what
+/// depends on them is unknown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Globals {
+    /// `runtime.allgptr`, `runtime.allglen`: the list of goroutines, to be read length first.
+    pub(super) allgptr: u64,
+    pub(super) allglen: u64,
+    pub(super) allp: Option<u64>,
+    pub(super) allm: Option<u64>,
+    pub(super) sched: Option<u64>,
+    pub(super) semtable: Option<u64>,
+    pub(super) memstats: Option<u64>,
+    pub(super) gc_controller: Option<u64>,
+    pub(super) wait_reasons: Option<u64>,
+    /// How each was found, a line each, for `-v`.
+    pub(super) provenance: Vec<String>,
+}
+
+/// The variables looked for, with the names that the symbol table has for them.
+const NAMES: [&str; 9] = [
+    "runtime.allgptr",
+    "runtime.allglen",
+    "runtime.allp",
+    "runtime.allm",
+    "runtime.sched",
+    "runtime.semtable",
+    "runtime.memstats",
+    "runtime.gcController",
+    "runtime.waitReasonStrings",
+];
+
+/// Runtime functions whose data references lead to the variables.
+const ANCHORS: [&str; 14] = [
+    "runtime.forEachGRace",
+    "runtime.schedtrace",
+    "runtime.checkdead",
+    "runtime.newproc1",
+    "runtime.mcommoninit",
+    "runtime.procresize",
+    "runtime.semrelease1",
+    "runtime.semacquire1",
+    "runtime.gcMarkTermination",
+    "runtime.gcControllerCommit",
+    "runtime.gcinit",
+    "runtime.gcStart",
+    "runtime.waitReason.String",
+    "runtime.goroutineheader",
+];
+
+/// Largest function that is decoded.
+const MAX_FUNCTION: u64 = 64 << 10;
+
+/// Finds the variables.
+///
+/// # Errors
+/// When the list of goroutines cannot be found.
+pub(super) fn find(
+    target: &dyn Target,
+    image: &Image,
+    module: &Module,
+    layouts: &Layouts,
+    offsets: &Offsets,
+) -> Result<Globals, GoError> {
+    if let Some(globals) = from_symbols(image, module) {
+        return Ok(globals);
+    }
+    Finder { target, module, layouts, offsets, references: references(target, module) }.find()
+}
+
+fn from_symbols(image: &Image, module: &Module) -> Option<Globals> {
+    let mut found: FxHashMap<&str, u64> = FxHashMap::default();
+    for symbol in image.symbols().ok()?.iter() {
+        if let Some(name) = NAMES.iter().find(|name| **name == symbol.name) {
+            found.insert(name, symbol.address);
+        }
+    }
+    let data = &module.data;
+    let inside = |address: &u64| {
+        [data.noptrdata, data.data, data.bss, data.noptrbss].iter().any(|span| span.contains(*address))
+    };
+    let get = |name: &str| found.get(name).copied().filter(inside);
+    Some(Globals {
+        allgptr: get("runtime.allgptr")?,
+        allglen: get("runtime.allglen")?,
+        allp: get("runtime.allp"),
+        allm: get("runtime.allm"),
+        sched: get("runtime.sched"),
+        semtable: get("runtime.semtable"),
+        memstats: get("runtime.memstats"),
+        gc_controller: get("runtime.gcController"),
+        wait_reasons: found.get("runtime.waitReasonStrings").copied(),
+        provenance: vec!["globals: symbol table".to_owned()],
+    })
+}
+
+/// The data references of every anchor that is in the binary.
+fn references(memory: &dyn Memory, module: &Module) -> FxHashMap<&'static str, Vec<u64>> {
+    let mut all = FxHashMap::default();
+    for (name, function) in ANCHORS.iter().zip(module.pclntab.by_names(&ANCHORS)) {
+        let Some(function) = function else { continue };
+        let len = function.end().saturating_sub(function.entry()).min(MAX_FUNCTION);
+        if let Ok(code) = memory.read_vec(function.entry(), len as usize) {
+            all.insert(*name, arch::data_references(&code, function.entry()));
+        }
+    }
+    all
+}
+
+struct Finder<'a> {
+    target: &'a dyn Target,
+    module: &'a Module,
+    layouts: &'a Layouts,
+    offsets: &'a Offsets,
+    references: FxHashMap<&'static str, Vec<u64>>,
+}
+
+impl Finder<'_> {
+    fn find(&self) -> Result<Globals, GoError> {
+        let code = self.goroutines_from_code();
+        let data = self.goroutines_from_data();
+        let mut provenance = Vec::new();
+        let (allgptr, allglen) = match (code, data) {
+            (Some(code), Some(array)) => {
+                if self.target.read_u64(code.0)? == array {
+                    provenance.push("goroutine list: code of forEachGRace, confirmed in the data".to_owned());
+                } else {
+                    provenance.push(
+                        "goroutine list: code of forEachGRace; the data held another candidate, which was not used"
+                            .to_owned(),
+                    );
+                }
+                code
+            }
+            (Some(code), None) => {
+                provenance.push("goroutine list: code of forEachGRace, not confirmed in the data".to_owned());
+                code
+            }
+            (None, _) => {
+                let slice = self.slice_of_goroutines().ok_or_else(|| self.not_found())?;
+                provenance.push("goroutine list: a slice in the data".to_owned());
+                slice
+            }
+        };
+        let globals = Globals {
+            allgptr,
+            allglen,
+            allp: self.allp(),
+            allm: self.allm(),
+            sched: self.sched(),
+            semtable: self.semtable(),
+            memstats: self.vote("mstats", &["runtime.gcMarkTermination", "runtime.gcStart"], 4),
+            gc_controller: self.gc_controller(),
+            wait_reasons: self.wait_reasons(),
+            provenance: Vec::new(),
+        };
+        let others = [
+            ("processors", globals.allp),
+            ("threads", globals.allm),
+            ("scheduler", globals.sched),
+            ("semaphores", globals.semtable),
+            ("memory statistics", globals.memstats),
+            ("collector", globals.gc_controller),
+            ("wait reasons", globals.wait_reasons),
+        ];
+        let list = |found: bool| {
+            others
+                .iter()
+                .filter(|(_, a)| a.is_some() == found)
+                .map(|(n, _)| *n)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        provenance.push(format!("from the code: {}", list(true)));
+        if others.iter().any(|(_, address)| address.is_none()) {
+            provenance.push(format!("not found: {}", list(false)));
+        }
+        Ok(Globals { provenance, ..globals })
+    }
+
+    fn not_found(&self) -> GoError {
+        // Before the scheduler starts there is no goroutine to be found.
+        let started = self.target.read_u64(self.module.data.bss.start).is_ok();
+        match self.references.is_empty() && started {
+            true => GoError::NotFound {
+                what: "the list of goroutines (runtime.allgs)",
+                tried: "no symbol, no runtime function that refers to it, nothing like it in the data".into(),
+            },
+            false => GoError::NotFound {
+                what: "the list of goroutines (runtime.allgs)",
+                tried: "no symbol; what runtime.forEachGRace refers to is no list of goroutines; nothing \
+                        like it in the data (a program that has only just started has none yet)"
+                    .into(),
+            },
+        }
+    }
+
+    fn refs(&self, function: &str) -> &[u64] {
+        self.references.get(function).map_or(&[], Vec::as_slice)
+    }
+
+    /// (allgptr, allglen): what `forEachGRace` loads.
+    fn goroutines_from_code(&self) -> Option<(u64, u64)> {
+        let refs = self.refs("runtime.forEachGRace");
+        let mut pairs = refs.iter().flat_map(|a| refs.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b);
+        pairs.find(|&(ptr, len)| list::check(self.target, self.offsets, ptr, len))
+    }
+
+    /// The array of goroutines, found as a slice header whose pointer stands a second time (in
+    /// allgptr).
+    fn goroutines_from_data(&self) -> Option<u64> {
+        self.slice_of_goroutines().and_then(|(slice, _)| self.target.read_u64(slice).ok())
+    }
+
+    /// Addresses of the pointer and the length of the slice `allgs`.
+    fn slice_of_goroutines(&self) -> Option<(u64, u64)> {
+        const MAX_DATA: u64 = 64 << 20;
+        let data = &self.module.data;
+        let mut words: Vec<(u64, Vec<u64>)> = Vec::new();
+        for span in [data.data, data.bss, data.noptrbss] {
+            let len = span.len().min(MAX_DATA) & !7;
+            let Ok(bytes) = self.target.read_vec(span.start, len as usize) else { continue };
+            let values = bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes));
+            words.push((span.start, values.collect()));
+        }
+        let mut count: FxHashMap<u64, u32> = FxHashMap::default();
+        for value in words.iter().flat_map(|(_, w)| w).filter(|v| **v != 0 && *v % 8 == 0) {
+            *count.entry(*value).or_default() += 1;
+        }
+        for (start, words) in &words {
+            for (at, slice) in words.windows(3).enumerate() {
+                let (array, len, cap) = (slice[0], slice[1], slice[2]);
+                let plausible =
+                    array != 0 && array % 8 == 0 && len > 0 && len <= cap && cap < list::MAX_TASKS;
+                let address = start + 8 * at as u64;
+                if plausible
+                    && count.get(&array).is_some_and(|n| *n > 1)
+                    && list::check(self.target, self.offsets, address, address + 8)
+                {
+                    return Some((address, address + 8));
+                }
+            }
+        }
+        None
+    }
+
+    /// The slice of Ps: each knows its own number.
+    fn allp(&self) -> Option<u64> {
+        let refs = self.refs("runtime.schedtrace");
+        refs.iter().chain(self.refs("runtime.procresize")).copied().find(|&at| {
+            let Ok(len) = self.target.read_u64(at + 8) else { return false };
+            let Ok(array) = self.target.read_u64(at) else { return false };
+            (1..=super::scheduler::MAX_PS).contains(&len)
+                && (0..len.min(8)).all(|i| {
+                    let p = self.target.read_u64(array.wrapping_add(8 * i)).unwrap_or(0);
+                    p != 0 && self.target.read_u32(p.wrapping_add(self.offsets.p_id)).ok() == Some(i as u32)
+                })
+        })
+    }
+
+    /// The list of Ms: each has a g0 that points back to it.
+    fn allm(&self) -> Option<u64> {
+        let refs = self.refs("runtime.schedtrace");
+        refs.iter().chain(self.refs("runtime.mcommoninit")).copied().find(|&at| {
+            let read = |address| self.target.read_u64(address).ok().filter(|v| *v != 0);
+            read(at).is_some_and(|m| {
+                read(m.wrapping_add(self.offsets.m_g0))
+                    .is_some_and(|g0| read(g0.wrapping_add(self.offsets.g_m as u64)) == Some(m))
+            })
+        })
+    }
+
+    fn sched(&self) -> Option<u64> {
+        let functions = ["runtime.schedtrace", "runtime.checkdead", "runtime.newproc1"];
+        let sched = self.vote("schedt", &functions, 5)?;
+        // The id generator stands first and has issued at least goroutine 1.
+        let issued = self.target.read_u64(sched).ok()?;
+        (1..1 << 56).contains(&issued).then_some(sched)
+    }
+
+    fn semtable(&self) -> Option<u64> {
+        let both = self.refs("runtime.semacquire1");
+        self.refs("runtime.semrelease1").iter().copied().find(|at| at % 8 == 0 && both.contains(at))
+    }
+
+    /// What four functions of the collector all pass as their receiver.
+    fn gc_controller(&self) -> Option<u64> {
+        let (init, start) = (self.refs("runtime.gcinit"), self.refs("runtime.gcStart"));
+        let commit = self.refs("runtime.gcControllerCommit");
+        let bss = [self.module.data.noptrbss, self.module.data.bss, self.module.data.data];
+        commit
+            .iter()
+            .copied()
+            .filter(|at| init.contains(at) && bss.iter().any(|span| span.contains(*at)))
+            .max_by_key(|at| (start.contains(at), commit.iter().filter(|other| *other == at).count()))
+    }
+
+    /// The array of strings that starts "", "GC assist marking", "IO wait" in every version.
+    fn wait_reasons(&self) -> Option<u64> {
+        let refs = self.refs("runtime.waitReason.String").iter().chain(self.refs("runtime.goroutineheader"));
+        refs.copied().find(|&at| super::names::string(self.target, at + 32, 64).as_deref() == Some("IO wait"))
+    }
+
+    /// The base of a struct whose fields several functions touch: the address from which the most
+    /// references are exactly fields of it. At least `least` different ones, and no tie.
+    fn vote(&self, name: &str, functions: &[&str], least: usize) -> Option<u64> {
+        let fields = &self.layouts.get(name)?.fields;
+        let mut refs: Vec<u64> = functions.iter().flat_map(|f| self.refs(f)).copied().collect();
+        refs.sort_unstable();
+        refs.dedup();
+        let mut offsets: Vec<u64> = fields.values().map(|f| f.offset).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        let mut votes: FxHashMap<u64, usize> = FxHashMap::default();
+        for reference in &refs {
+            for base in offsets.iter().filter_map(|offset| reference.checked_sub(*offset)) {
+                if base % 8 == 0 {
+                    *votes.entry(base).or_default() += 1;
+                }
+            }
+        }
+        let (&base, &most) = votes.iter().max_by_key(|(_, n)| **n)?;
+        let unique = votes.values().filter(|n| **n == most).count() == 1;
+        (most >= least && unique).then_some(base)
+    }
+}

@@ -1,0 +1,126 @@
+//! One goroutine struct as it stands in memory. Source: `src/runtime/runtime2.go` (`g`).
+
+use super::offsets::Offsets;
+use crate::snapshot::State;
+
+/// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
+pub(super) mod status {
+    pub(in super::super) const SCAN: u32 = 0x1000;
+    pub(in super::super) const IDLE: u32 = 0;
+    pub(in super::super) const RUNNABLE: u32 = 1;
+    pub(in super::super) const RUNNING: u32 = 2;
+    pub(in super::super) const SYSCALL: u32 = 3;
+    pub(in super::super) const WAITING: u32 = 4;
+    pub(in super::super) const DEAD: u32 = 6;
+    pub(in super::super) const COPYSTACK: u32 = 8;
+    pub(in super::super) const PREEMPTED: u32 = 9;
+    /// From 1.26 on: proved to wait for ever.
+    pub(in super::super) const LEAKED: u32 = 10;
+    /// From 1.26 on: of a thread that C made, not in use.
+    pub(in super::super) const DEAD_EXTRA: u32 = 11;
+}
+
+/// Stacks are not larger than this: `runtime.maxstackceiling` is twice 1 GB.
+const MAX_STACK: u64 = 2 << 30;
+
+/// What is read of a goroutine struct, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) address: u64,
+    pub(super) goid: u64,
+    pub(super) status: u32,
+    pub(super) stack_lo: u64,
+    pub(super) stack_hi: u64,
+    pub(super) m: u64,
+    pub(super) sched_sp: u64,
+    pub(super) sched_pc: u64,
+    pub(super) sched_bp: u64,
+    pub(super) syscallsp: u64,
+    pub(super) syscallpc: u64,
+    pub(super) waitsince: i64,
+    pub(super) waitreason: u8,
+    pub(super) locked: bool,
+    pub(super) parent: u64,
+    pub(super) gopc: u64,
+    pub(super) startpc: u64,
+    pub(super) waiting: u64,
+    pub(super) labels: u64,
+    tracking_seq: u8,
+}
+
+/// A little-endian word of a struct; 0 where the struct is too short.
+pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+impl Raw {
+    /// Takes the fields out of the bytes of a g.
+    pub(super) fn parse(address: u64, bytes: &[u8], o: &Offsets) -> Self {
+        let get = |at| word(bytes, at);
+        Raw {
+            address,
+            goid: get(o.g_goid),
+            status: get(o.g_status) as u32 & !status::SCAN,
+            stack_lo: get(o.g_stack_lo),
+            stack_hi: get(o.g_stack_hi),
+            m: get(o.g_m),
+            sched_sp: get(o.g_sched_sp),
+            sched_pc: get(o.g_sched_pc),
+            sched_bp: get(o.g_sched_bp),
+            syscallsp: get(o.g_syscallsp),
+            syscallpc: get(o.g_syscallpc),
+            waitsince: get(o.g_waitsince) as i64,
+            waitreason: bytes.get(o.g_waitreason).copied().unwrap_or(0),
+            locked: get(o.g_lockedm) != 0,
+            parent: o.g_parent.map_or(0, get),
+            gopc: get(o.g_gopc),
+            startpc: get(o.g_startpc),
+            waiting: get(o.g_waiting),
+            labels: get(o.g_labels),
+            tracking_seq: o.g_tracking_seq.and_then(|at| bytes.get(at)).copied().unwrap_or(0),
+        }
+    }
+
+    /// Has the goroutine stood still from this moment to the other one?
+    ///
+    /// The runtime counts in `trackingSeq` how often a goroutine stopped running, so one that ran
+    /// and came back to the same place is seen too. `waitsince` and `m` may change while it waits.
+    pub(super) fn same_as(&self, later: &Raw) -> bool {
+        let ignoring = |raw: &Raw| Raw { waitsince: 0, m: 0, ..*raw };
+        ignoring(self) == ignoring(later)
+    }
+
+    /// It has not begun, has ended, or is not in use.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.status, status::IDLE | status::DEAD | status::DEAD_EXTRA)
+    }
+
+    /// Where its stack begins if it does not run: (pc, sp, frame pointer).
+    pub(super) fn parked_at(&self) -> (u64, u64, u64) {
+        // In a system call the frame that made it counts; sched is older.
+        if self.status == status::SYSCALL && self.syscallsp != 0 {
+            (self.syscallpc, self.syscallsp, 0)
+        } else {
+            (self.sched_pc, self.sched_sp, self.sched_bp)
+        }
+    }
+
+    /// Do the bounds of the stack make sense, and is `sp` within them?
+    pub(super) fn on_stack(&self, sp: u64) -> bool {
+        self.stack_lo < self.stack_hi
+            && self.stack_hi - self.stack_lo <= MAX_STACK
+            && (self.stack_lo..=self.stack_hi).contains(&sp)
+            && sp % 8 == 0
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.status {
+            status::RUNNABLE => State::Runnable,
+            status::RUNNING | status::COPYSTACK => State::Running,
+            status::SYSCALL => State::Syscall,
+            status::WAITING | status::LEAKED => State::Waiting,
+            status::PREEMPTED => State::Preempted,
+            _ => State::Unknown,
+        }
+    }
+}

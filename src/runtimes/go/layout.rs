@@ -1,0 +1,310 @@
+//! Where the runtime's structs keep their fields.
+//!
+//! Three sources know: the binary's own type descriptors ([`super::types`]), which are there even
+//! in stripped binaries but do not have every struct; DWARF ([`super::dwarf`]), which has them all
+//! where it was kept; and a table by version of Go ([`super::layout_table`]). The first two describe
+//! the very program that is read, so they come first, and with them even a Go release that loiter
+//! has never seen can be read. What several sources know is cross-checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::layout_table;
+
+/// A field of a struct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Bytes from the start of the (outermost) struct.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Field {
+    /// One past its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.size)
+    }
+}
+
+/// The layout of a struct.
+///
+/// Fields are named by dotted paths, "sched.sp": a struct within the struct stands for itself and
+/// for each of its fields. Embedded structs' fields are promoted as in Go. Arrays are not taken
+/// apart, and the runtime's atomic types are fields in themselves ("atomicstatus", never
+/// "atomicstatus.value"). From 1.26 on `sudog.elem` and `sudog.c` are pairs of a pointer `vp` and
+/// the word `vu` that is the truth: "elem" is then the place of "elem.vu".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StructLayout {
+    /// Bytes.
+    pub size: u64,
+    /// Fields by their paths.
+    pub fields: BTreeMap<String, Field>,
+}
+
+/// Structs by name, without the "runtime.".
+pub type Structs = BTreeMap<String, StructLayout>;
+
+/// Where a layout is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LayoutSource {
+    /// The binary's type descriptors.
+    Descriptors,
+    /// The binary's debugging information.
+    Dwarf,
+    /// loiter's table.
+    Table {
+        /// The version of Go that the row is of: the 27 of 1.27.
+        minor: u32,
+        /// That is the version of the program, and the row was made from a toolchain of it.
+        exact: bool,
+    },
+}
+
+impl fmt::Display for LayoutSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayoutSource::Descriptors => f.write_str("type descriptors"),
+            LayoutSource::Dwarf => f.write_str("DWARF"),
+            LayoutSource::Table { minor, exact: true } => write!(f, "table for go1.{minor}"),
+            LayoutSource::Table { minor, exact: false } => {
+                write!(f, "table for go1.{minor}, the nearest known")
+            }
+        }
+    }
+}
+
+/// Everything known about the layouts of one program's runtime.
+///
+/// A struct is taken whole from the best source that has it: a field that its descriptors do not
+/// list does not exist in this version, whatever the table of another version says.
+#[derive(Debug, Clone, Default)]
+pub struct Layouts {
+    /// Best first.
+    layers: Vec<(LayoutSource, Structs)>,
+    warnings: Vec<String>,
+}
+
+impl Layouts {
+    /// Puts the sources together. `descriptors` are what [`super::types::TypeImage::structs`] found.
+    /// `minor` is the 27 of "go1.27", None where the version is not known. `dwarf` is asked only
+    /// when it is needed (debugging information can be large, and compressed): when the descriptors
+    /// and an exact row of the table leave a struct out, or do not agree.
+    pub fn gather(descriptors: Structs, dwarf: impl FnOnce() -> Option<Structs>, minor: Option<u32>) -> Self {
+        let mut layouts = Layouts::default();
+        layouts.add(LayoutSource::Descriptors, descriptors);
+        let table = layout_table::for_go(minor);
+        let exact = matches!(table.0, LayoutSource::Table { exact: true, .. });
+        layouts.add(table.0, table.1);
+        if !exact || !layouts.warnings.is_empty() {
+            layouts.warnings.clear();
+            if let Some(structs) = dwarf() {
+                layouts.add(LayoutSource::Dwarf, structs);
+            }
+            layouts.cross_check();
+        }
+        layouts
+    }
+
+    /// Adds what a source says. Better sources may be added after worse ones.
+    pub fn add(&mut self, source: LayoutSource, structs: Structs) {
+        if structs.is_empty() {
+            return;
+        }
+        self.layers.push((source, structs));
+        self.layers.sort_by_key(|(source, _)| *source);
+        self.cross_check();
+    }
+
+    fn cross_check(&mut self) {
+        self.warnings.clear();
+        for (index, (better, known)) in self.layers.iter().enumerate() {
+            for (worse, others) in &self.layers[index + 1..] {
+                // A neighbouring version's row is expected to differ.
+                if !matches!(worse, LayoutSource::Table { exact: false, .. }) {
+                    self.warnings.extend(disagreements(*better, known, *worse, others));
+                }
+            }
+        }
+    }
+
+    /// A struct, from the best source that has it.
+    pub fn get(&self, name: &str) -> Option<&StructLayout> {
+        self.layers.iter().find_map(|(_, structs)| structs.get(name))
+    }
+
+    /// A field: `field("g", "sched.sp")`.
+    pub fn field(&self, name: &str, path: &str) -> Option<Field> {
+        self.get(name)?.fields.get(path).copied()
+    }
+
+    /// Where a field stands, bytes from the start of the struct.
+    pub fn offset(&self, name: &str, path: &str) -> Option<u64> {
+        self.field(name, path).map(|field| field.offset)
+    }
+
+    /// The size of a struct, bytes.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        self.get(name).map(|layout| layout.size)
+    }
+
+    /// Where a struct's layout is from.
+    pub fn source(&self, name: &str) -> Option<LayoutSource> {
+        self.layers.iter().find(|(_, structs)| structs.contains_key(name)).map(|(source, _)| *source)
+    }
+
+    /// Every struct that is known and where it is from, by name.
+    pub fn sources(&self) -> BTreeMap<&str, LayoutSource> {
+        let mut sources = BTreeMap::new();
+        for (source, structs) in &self.layers {
+            for name in structs.keys() {
+                sources.entry(name.as_str()).or_insert(*source);
+            }
+        }
+        sources
+    }
+
+    /// Where sources that should agree do not, a line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// What two sources both know and say differently, a line a struct.
+fn disagreements(
+    better: LayoutSource,
+    known: &Structs,
+    worse: LayoutSource,
+    others: &Structs,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, other) in others {
+        let Some(layout) = known.get(name) else { continue };
+        let different: Vec<&str> = other
+            .fields
+            .iter()
+            .filter(|(path, field)| layout.fields.get(*path).is_some_and(|known| known != *field))
+            .map(|(path, _)| path.as_str())
+            .collect();
+        if different.is_empty() && layout.size == other.size {
+            continue;
+        }
+        let what = match different.first() {
+            Some(first) if different.len() > 1 => format!("{first} and {} more fields", different.len() - 1),
+            Some(first) => (*first).to_owned(),
+            None => format!("the size ({} and {} bytes)", layout.size, other.size),
+        };
+        lines.push(format!("layout of {name}: {better} and {worse} differ in {what}; using {better}"));
+    }
+    lines
+}
+
+/// Puts a struct's fields together as [`StructLayout`] describes; shared by the sources, so that
+/// they name alike.
+#[derive(Debug, Default)]
+pub(super) struct Flattener {
+    layout: StructLayout,
+}
+
+/// How deep structs are nested at most.
+pub(super) const MAX_NESTING: usize = 8;
+/// Fields of a struct that are looked at, nested ones included.
+pub(super) const MAX_FIELDS: usize = 4096;
+
+impl Flattener {
+    pub(super) fn new(size: u64) -> Self {
+        Flattener { layout: StructLayout { size, fields: BTreeMap::new() } }
+    }
+
+    /// Adds a field; false when there are too many.
+    pub(super) fn field(&mut self, path: &str, offset: u64, size: u64) -> bool {
+        self.layout.fields.entry(path.to_owned()).or_insert(Field { offset, size });
+        self.layout.fields.len() < MAX_FIELDS
+    }
+
+    pub(super) fn finish(mut self) -> StructLayout {
+        // The truth of a pair of words is its vu.
+        let truths: Vec<(String, Field)> = (self.layout.fields.iter())
+            .filter_map(|(path, field)| Some((path.strip_suffix(".vu")?.to_owned(), *field)))
+            .collect();
+        self.layout.fields.extend(truths);
+        self.layout
+    }
+}
+
+/// The runtime's atomic types are taken as words. `name` is a type's name as DWARF
+/// ("internal/runtime/atomic.Uint32") or a descriptor ("atomic.Uint32") spells it.
+pub(super) fn is_word_in_itself(name: &str) -> bool {
+    let plain = name.split(['[', '{']).next().unwrap_or(name);
+    plain.rsplit('/').next().is_some_and(|name| name.starts_with("atomic."))
+}
+
+/// The path of a field within a struct at `prefix`. Embedded structs add nothing to it.
+pub(super) fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, size: u64, fields: &[(&str, u64)]) -> Structs {
+        let fields =
+            fields.iter().map(|&(path, offset)| (path.to_owned(), Field { offset, size: 8 })).collect();
+        BTreeMap::from([(name.to_owned(), StructLayout { size, fields })])
+    }
+
+    #[test]
+    fn the_best_source_of_a_struct_counts() {
+        let mut layouts = Layouts::default();
+        layouts
+            .add(LayoutSource::Table { minor: 27, exact: false }, one("g", 400, &[("goid", 1), ("gone", 3)]));
+        layouts.add(LayoutSource::Descriptors, one("g", 440, &[("goid", 8)]));
+        layouts.add(LayoutSource::Dwarf, one("schedt", 100, &[("goidgen", 0)]));
+        assert_eq!((layouts.offset("g", "goid"), layouts.size("g")), (Some(8), Some(440)));
+        assert_eq!(layouts.offset("g", "gone"), None);
+        assert_eq!(layouts.source("g"), Some(LayoutSource::Descriptors));
+        assert_eq!(layouts.source("schedt"), Some(LayoutSource::Dwarf));
+        assert!(layouts.warnings().is_empty());
+    }
+
+    #[test]
+    fn disagreement_is_told() {
+        let mut layouts = Layouts::default();
+        layouts.add(LayoutSource::Descriptors, one("g", 440, &[("goid", 8), ("m", 16)]));
+        layouts.add(LayoutSource::Dwarf, one("g", 440, &[("goid", 16), ("m", 24), ("other", 1)]));
+        assert_eq!(
+            layouts.warnings(),
+            [
+                "layout of g: type descriptors and DWARF differ in goid and 1 more fields; using type descriptors"
+            ]
+        );
+    }
+
+    #[test]
+    fn dwarf_is_asked_only_when_needed() {
+        let exact = layout_table::for_go(Some(27)).1;
+        let known: Structs = exact.into_iter().filter(|(name, _)| name == "g").collect();
+        let layouts = Layouts::gather(known.clone(), || panic!("not needed"), Some(27));
+        assert!(layouts.warnings().is_empty());
+        let asked = std::cell::Cell::new(false);
+        let ask = || {
+            asked.set(true);
+            None
+        };
+        Layouts::gather(known, ask, Some(99));
+        assert!(asked.get());
+    }
+
+    #[test]
+    fn atomics() {
+        for name in
+            ["internal/runtime/atomic.Uint32", "atomic.Pointer[a/b.c]", "runtime/internal/atomic.Bool"]
+        {
+            assert!(is_word_in_itself(name), "{name}");
+        }
+        for name in ["runtime.gobuf", "runtime.x[a/atomic.Uint32]", "struct { n a/atomic.Uint32 }", ""] {
+            assert!(!is_word_in_itself(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Strings of the target.
+
+use crate::target::Memory;
+
+/// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
+/// UTF-8.
+pub(super) fn string(memory: &dyn Memory, address: u64, max: u64) -> Option<String> {
+    let mut header = [0; 16];
+    memory.read(address, &mut header).ok()?;
+    let (data, len) = header.split_at(8);
+    let data = u64::from_le_bytes(data.try_into().ok()?);
+    let len = u64::from_le_bytes(len.try_into().ok()?);
+    text(memory, data, len, max)
+}
+
+/// Reads `len` bytes of text at `data`, if they are at most `max` bytes of UTF-8.
+pub(super) fn text(memory: &dyn Memory, data: u64, len: u64, max: u64) -> Option<String> {
+    match len {
+        0 => Some(String::new()),
+        len if len > max => None,
+        len => String::from_utf8(memory.read_vec(data, len as usize).ok()?).ok(),
+    }
+}
+
+/// Reads the table of wait reasons: an array of strings that ends where the next string makes no
+/// sense.
+pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
+    /// Wait reasons are numbered by a byte.
+    const MAX: u64 = 256;
+    let readable = |text: &String| text.bytes().all(|b| (b' '..0x7f).contains(&b));
+    // The first one is the empty string, for "no reason"; no other one is.
+    (0..MAX)
+        .map_while(|i| {
+            string(memory, table + 16 * i, 64).filter(readable).filter(|text| i == 0 || !text.is_empty())
+        })
+        .collect()
+}

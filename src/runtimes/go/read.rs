@@ -1,0 +1,365 @@
+//! Reading goroutines that do not run: many at a time, without a pause, and verified.
+//!
+//! A goroutine's struct is read, then its stack and what it waits for, then the struct again. If
+//! anything about it moved in between, what was read may be a mixture: it is read again, in
+//! smaller batches, and what never settles is marked torn.
+
+use super::goroutine::{Raw, status};
+use super::offsets::Offsets;
+use super::stacks::{StackCache, StackNumber};
+use super::unwind::{CodeAddress, Start, Unwinder, Window};
+use super::waits::{self, RawWait};
+use crate::snapshot::StackStatus;
+use crate::target::{Memory, Range, Target, TargetError};
+
+/// Goroutines read at a time. Small enough for its stacks to stay in the cache, large enough for
+/// few system calls.
+pub(super) const CHUNK: usize = 1024;
+/// How often a goroutine is read before it is given up as torn.
+const ATTEMPTS: u32 = 8;
+/// Structs closer together than this are read in one range: the bytes between them cost less than
+/// another range does.
+const MERGE_GAP: u64 = 1024;
+/// Stacks up to this size are read together; larger ones alone.
+const SMALL_STACK: u64 = 16 << 10;
+/// Bytes of stacks read together.
+const BATCH_BYTES: usize = 1 << 20;
+/// No more than this much of one stack is read.
+pub(super) const MAX_STACK_READ: u64 = 64 << 20;
+
+/// A goroutine that was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goroutine {
+    pub(super) raw: Raw,
+    pub(super) stack: Option<StackNumber>,
+    pub(super) stack_status: StackStatus,
+    /// Range in [`Chunk::waits`].
+    pub(super) waits: (u32, u32),
+    /// Thread that it runs on, in loiter's pid namespace.
+    pub(super) thread: Option<u32>,
+}
+
+impl Goroutine {
+    pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
+        Goroutine { raw, stack: None, stack_status, waits: (0, 0), thread: None }
+    }
+}
+
+/// What came of reading some goroutines.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) goroutines: Vec<Goroutine>,
+    pub(super) waits: Vec<RawWait>,
+    /// Running ones: they are read through their threads.
+    pub(super) running: Vec<u64>,
+    pub(super) retried: u64,
+    pub(super) torn: u64,
+    pub(super) ended: u64,
+}
+
+/// Reads goroutines; one a thread, its buffers used again and again.
+pub(super) struct Reader<'a> {
+    pub(super) target: &'a dyn Target,
+    pub(super) offsets: &'a Offsets,
+    pub(super) unwinder: Unwinder<'a>,
+    pub(super) stacks: StackCache<'a>,
+    /// Nothing in the target can move while it is read.
+    still: bool,
+    pub(super) buffers: Buffers,
+    stack_buffer: Vec<u8>,
+    pcs: Vec<CodeAddress>,
+}
+
+/// Buffers for reads of many ranges.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) ranges: Vec<Range>,
+    pub(super) ok: Vec<bool>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Buffers {
+    /// Reads `self.ranges`; the bytes of range i follow those of range i - 1.
+    pub(super) fn read(&mut self, memory: &dyn Memory) -> Result<(), TargetError> {
+        let total: usize = self.ranges.iter().map(|r| r.len).sum();
+        if self.bytes.len() < total {
+            self.bytes.resize(total, 0);
+        }
+        self.ok.clear();
+        self.ok.resize(self.ranges.len(), false);
+        memory.read_many(&self.ranges, &mut self.bytes[..total], &mut self.ok)
+    }
+
+    /// Reads structs of `size` bytes at ascending `addresses`, and calls `with` with the number
+    /// and the bytes of each that could be read.
+    pub(super) fn read_structs(
+        &mut self,
+        memory: &dyn Memory,
+        addresses: &[u64],
+        size: usize,
+        mut with: impl FnMut(usize, &[u8]),
+    ) -> Result<(), TargetError> {
+        self.ranges.clear();
+        for &address in addresses {
+            match self.ranges.last_mut() {
+                Some(last)
+                    if address >= last.address
+                        && address <= last.address.saturating_add(last.len as u64 + MERGE_GAP) =>
+                {
+                    last.len = last.len.max((address - last.address) as usize + size);
+                }
+                _ => self.ranges.push(Range { address, len: size }),
+            }
+        }
+        self.read(memory)?;
+        let (mut range, mut start) = (0, 0);
+        for (i, &address) in addresses.iter().enumerate() {
+            while range + 1 < self.ranges.len() && self.ranges[range + 1].address <= address {
+                start += self.ranges[range].len;
+                range += 1;
+            }
+            let Some(current) = self.ranges.get(range) else { break };
+            let at = start + (address - current.address) as usize;
+            if self.ok[range] {
+                with(i, &self.bytes[at..at + size]);
+            } else {
+                // One bad address must not take its neighbours with it.
+                let mut alone = vec![0; size];
+                if memory.read(address, &mut alone).is_ok() {
+                    with(i, &alone);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        target: &'a dyn Target,
+        offsets: &'a Offsets,
+        unwinder: Unwinder<'a>,
+        stacks: StackCache<'a>,
+        still: bool,
+    ) -> Self {
+        Reader {
+            target,
+            offsets,
+            unwinder,
+            stacks,
+            still,
+            buffers: Buffers::default(),
+            stack_buffer: Vec::new(),
+            pcs: Vec::new(),
+        }
+    }
+
+    /// Reads the goroutines at `addresses`, which must be in ascending order.
+    pub(super) fn read(&mut self, addresses: &[u64]) -> Result<Chunk, TargetError> {
+        let mut chunk = Chunk::default();
+        chunk.goroutines.reserve(addresses.len());
+        let mut pending = self.read_once(addresses, &mut chunk)?;
+        for attempt in 1..ATTEMPTS {
+            if pending.is_empty() {
+                return Ok(chunk);
+            }
+            chunk.retried += pending.len() as u64;
+            // The smaller the batch, the shorter the time in which a goroutine can move.
+            let batch = if attempt < 3 { 32 } else { 1 };
+            let mut again = Vec::new();
+            for batch in pending.chunks(batch) {
+                again.append(&mut self.read_once(batch, &mut chunk)?);
+            }
+            pending = again;
+        }
+        self.give_up(&pending, &mut chunk)?;
+        Ok(chunk)
+    }
+
+    /// Reads each goroutine once; returns those that moved meanwhile.
+    fn read_once(&mut self, addresses: &[u64], chunk: &mut Chunk) -> Result<Vec<u64>, TargetError> {
+        let first_goroutine = chunk.goroutines.len();
+        let first_wait = chunk.waits.len();
+        let mut moved = Vec::new();
+        for raw in self.structs(addresses)? {
+            if raw.is_over() {
+                chunk.ended += 1;
+            } else if raw.status == status::RUNNING {
+                chunk.running.push(raw.address);
+            } else if raw.status == status::COPYSTACK && !self.still {
+                moved.push(raw.address);
+            } else {
+                chunk.goroutines.push(Goroutine::without_stack(raw, StackStatus::Torn));
+            }
+        }
+        self.read_stacks(&mut chunk.goroutines[first_goroutine..])?;
+        waits::read(self.target, self.offsets, &mut self.buffers, chunk, first_goroutine)?;
+        if self.still {
+            chunk.torn += torn(&chunk.goroutines[first_goroutine..]);
+            return Ok(moved);
+        }
+        self.verify(chunk, first_goroutine, &mut moved)?;
+        if chunk.goroutines.len() == first_goroutine {
+            chunk.waits.truncate(first_wait);
+        }
+        Ok(moved)
+    }
+
+    /// Reads the structs again and takes out of the chunk what is not the same any more.
+    fn verify(&mut self, chunk: &mut Chunk, first: usize, moved: &mut Vec<u64>) -> Result<(), TargetError> {
+        let addresses: Vec<u64> = chunk.goroutines[first..].iter().map(|g| g.raw.address).collect();
+        let mut same = vec![false; addresses.len()];
+        let (offsets, goroutines) = (self.offsets, &chunk.goroutines[first..]);
+        self.buffers.read_structs(self.target, &addresses, offsets.g_size, |i, bytes| {
+            let now = Raw::parse(addresses[i], bytes, offsets);
+            same[i] = goroutines[i].raw.same_as(&now) && goroutines[i].stack_status != StackStatus::Torn;
+        })?;
+        let mut at = 0;
+        let mut kept = first;
+        for i in first..chunk.goroutines.len() {
+            if same[at] {
+                chunk.goroutines[kept] = chunk.goroutines[i];
+                kept += 1;
+            } else {
+                moved.push(addresses[at]);
+            }
+            at += 1;
+        }
+        chunk.goroutines.truncate(kept);
+        moved.sort_unstable();
+        Ok(())
+    }
+
+    /// Lists those that would not settle, as far as they are known.
+    fn give_up(&mut self, pending: &[u64], chunk: &mut Chunk) -> Result<(), TargetError> {
+        for raw in self.structs(pending)? {
+            match raw.status {
+                status::RUNNING => chunk.running.push(raw.address),
+                _ if raw.is_over() => chunk.ended += 1,
+                _ => {
+                    chunk.goroutines.push(Goroutine::without_stack(raw, StackStatus::Torn));
+                    chunk.torn += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The structs at `addresses` that can be read.
+    fn structs(&mut self, addresses: &[u64]) -> Result<Vec<Raw>, TargetError> {
+        let mut all = Vec::with_capacity(addresses.len());
+        let offsets = self.offsets;
+        self.buffers.read_structs(self.target, addresses, offsets.g_size, |i, bytes| {
+            all.push(Raw::parse(addresses[i], bytes, offsets));
+        })?;
+        Ok(all)
+    }
+
+    /// Reads and unwinds the stacks of goroutines that do not run.
+    fn read_stacks(&mut self, goroutines: &mut [Goroutine]) -> Result<(), TargetError> {
+        let mut batch: Vec<usize> = Vec::with_capacity(goroutines.len());
+        let mut bytes = 0;
+        self.buffers.ranges.clear();
+        for i in 0..goroutines.len() {
+            let raw = goroutines[i].raw;
+            let (_, sp, _) = raw.parked_at();
+            if !raw.on_stack(sp) {
+                continue;
+            }
+            let len = raw.stack_hi - sp;
+            if len > SMALL_STACK {
+                self.read_large_stack(&mut goroutines[i])?;
+                continue;
+            }
+            self.buffers.ranges.push(Range { address: sp, len: len as usize });
+            batch.push(i);
+            bytes += len as usize;
+            if bytes >= BATCH_BYTES {
+                self.unwind_batch(goroutines, &mut batch)?;
+                bytes = 0;
+            }
+        }
+        self.unwind_batch(goroutines, &mut batch)
+    }
+
+    fn unwind_batch(
+        &mut self,
+        goroutines: &mut [Goroutine],
+        batch: &mut Vec<usize>,
+    ) -> Result<(), TargetError> {
+        self.buffers.read(self.target)?;
+        let mut at = 0;
+        for (n, &i) in batch.iter().enumerate() {
+            let Range { address, len } = self.buffers.ranges[n];
+            if self.buffers.ok[n] {
+                let window = Window { base: address, bytes: &self.buffers.bytes[at..at + len], cut: false };
+                let start = parked(&goroutines[i].raw);
+                self.pcs.clear();
+                let status = self.unwinder.unwind(start, window, &mut self.pcs);
+                keep(&mut goroutines[i], &mut self.stacks, &self.pcs, status);
+            }
+            at += len;
+        }
+        batch.clear();
+        self.buffers.ranges.clear();
+        Ok(())
+    }
+
+    fn read_large_stack(&mut self, goroutine: &mut Goroutine) -> Result<(), TargetError> {
+        let start = parked(&goroutine.raw);
+        self.pcs.clear();
+        let mut pcs = std::mem::take(&mut self.pcs);
+        let status = self.unwind_from(start, goroutine.raw.stack_hi, &mut pcs)?;
+        keep(goroutine, &mut self.stacks, &pcs, status);
+        self.pcs = pcs;
+        Ok(())
+    }
+
+    /// Reads the stack from `start.sp` to `end` and unwinds it.
+    pub(super) fn unwind_from(
+        &mut self,
+        start: Start,
+        end: u64,
+        out: &mut Vec<CodeAddress>,
+    ) -> Result<StackStatus, TargetError> {
+        let wanted = end.saturating_sub(start.sp);
+        let len = wanted.min(MAX_STACK_READ);
+        self.stack_buffer.resize(len as usize, 0);
+        match self.target.read(start.sp, &mut self.stack_buffer) {
+            Ok(()) => {}
+            Err(TargetError::Unmapped { .. }) => return Ok(StackStatus::Torn),
+            Err(error) => return Err(error),
+        }
+        let window = Window { base: start.sp, bytes: &self.stack_buffer, cut: len < wanted };
+        let status = self.unwinder.unwind(start, window, out);
+        if len > SMALL_STACK {
+            // One deep stack should not hold its memory for the rest of the reading.
+            self.stack_buffer.shrink_to(1 << 20);
+        }
+        Ok(status)
+    }
+}
+
+fn torn(goroutines: &[Goroutine]) -> u64 {
+    goroutines.iter().filter(|g| g.stack_status == StackStatus::Torn).count() as u64
+}
+
+fn parked(raw: &Raw) -> Start {
+    let (pc, sp, bp) = raw.parked_at();
+    Start { pc, sp, bp, interrupted: false }
+}
+
+/// Keeps what the unwinder found. A stack without a single frame is no stack: the registers did
+/// not belong to it.
+pub(super) fn keep(
+    goroutine: &mut Goroutine,
+    stacks: &mut StackCache<'_>,
+    pcs: &[CodeAddress],
+    status: StackStatus,
+) {
+    goroutine.stack_status = status;
+    goroutine.stack = (!pcs.is_empty()).then(|| stacks.number(pcs));
+    if pcs.is_empty() {
+        goroutine.stack_status = StackStatus::Torn;
+    }
+}

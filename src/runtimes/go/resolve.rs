@@ -1,0 +1,164 @@
+//! From what was read to the model: addresses become functions, files and lines, each once.
+
+use rustc_hash::FxHashMap;
+
+use super::module::Module;
+use super::sync;
+use super::unwind::CodeAddress;
+use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
+use crate::symbols::go_names::package_of;
+use crate::symbols::pclntab::{Func, FuncKind};
+
+/// Turns code addresses into the model's locations.
+pub(super) struct Resolver<'a> {
+    modules: &'a [Module],
+    locations: FxHashMap<CodeAddress, LocationId>,
+    entries: FxHashMap<u64, Option<FunctionId>>,
+    helpers: FxHashMap<u64, bool>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(modules: &'a [Module]) -> Self {
+        Resolver {
+            modules,
+            locations: FxHashMap::default(),
+            entries: FxHashMap::default(),
+            helpers: FxHashMap::default(),
+        }
+    }
+
+    fn find(&self, pc: u64) -> Option<Func<'a>> {
+        self.modules.iter().find_map(|m| m.pclntab.find(pc))
+    }
+
+    /// The location of a code address.
+    pub(super) fn location(&mut self, address: CodeAddress, into: &mut SnapshotBuilder) -> LocationId {
+        if let Some(&known) = self.locations.get(&address) {
+            return known;
+        }
+        let location = match self.find(address.pc()) {
+            Some(function) => in_go(&function, address, into),
+            None => elsewhere(address, into),
+        };
+        let id = into.location(location);
+        self.locations.insert(address, id);
+        id
+    }
+
+    /// The place of the `go` statement that started a goroutine; None for the first goroutine of
+    /// the program, which no statement started.
+    pub(super) fn creator(&mut self, gopc: u64, into: &mut SnapshotBuilder) -> Option<LocationId> {
+        self.find(gopc)?;
+        Some(self.location(CodeAddress::after_call(gopc), into))
+    }
+
+    /// The function that a goroutine was started with.
+    pub(super) fn entry(&mut self, startpc: u64, into: &mut SnapshotBuilder) -> Option<FunctionId> {
+        if let Some(&known) = self.entries.get(&startpc) {
+            return known;
+        }
+        let found = self.find(startpc).map(|f| {
+            let name = f.display_name();
+            into.function(&name, package_of(&f.name()), kind(&name, f.kind()))
+        });
+        self.entries.insert(startpc, found);
+        found
+    }
+
+    /// Is a goroutine that was started with this function the runtime's own? The decision of
+    /// `isSystemGoroutine` in `src/runtime/traceback.go`; `in_user_code` says for the goroutines
+    /// that run finalizers and cleanups whether one of the program's is running.
+    pub(super) fn is_system(&self, startpc: u64, in_user_code: impl FnOnce() -> bool) -> bool {
+        let Some(function) = self.find(startpc) else { return false };
+        match function.kind() {
+            FuncKind::RuntimeMain | FuncKind::Corostart => false,
+            FuncKind::RunFinalizers | FuncKind::RunCleanups => !in_user_code(),
+            _ => function.name().starts_with("runtime."),
+        }
+    }
+
+    /// Does a goroutine that was started with this function run the program's finalizers or
+    /// cleanups?
+    pub(super) fn is_helper(&mut self, startpc: u64) -> bool {
+        if let Some(&known) = self.helpers.get(&startpc) {
+            return known;
+        }
+        let is = self
+            .find(startpc)
+            .is_some_and(|f| matches!(f.kind(), FuncKind::RunFinalizers | FuncKind::RunCleanups));
+        self.helpers.insert(startpc, is);
+        is
+    }
+
+    /// Which lock a goroutine with this stack and wait reason waits for.
+    pub(super) fn lock(&self, stack: &[CodeAddress], reason: &str) -> sync::Lock {
+        /// The functions of the lock are the innermost ones.
+        const DEPTH: usize = 12;
+        let names: Vec<String> = stack
+            .iter()
+            .take(DEPTH)
+            .filter_map(|pc| Some((self.find(pc.pc())?, pc)))
+            .flat_map(|(f, pc)| f.inline_frames(pc.lookup(f.entry())))
+            .map(|frame| frame.name.into_owned())
+            .collect();
+        sync::lock(names.iter().map(String::as_str), reason)
+    }
+
+    /// Is this address in a function of the program, not the runtime's?
+    pub(super) fn is_user_code(&self, address: CodeAddress) -> bool {
+        self.find(address.pc()).is_some_and(|f| {
+            let name = f.name();
+            !name.starts_with("runtime.") && !name.starts_with("runtime/") && name.contains('.')
+        })
+    }
+}
+
+fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
+    let frames = function
+        .inline_frames(address.lookup(function.entry()))
+        .into_iter()
+        .map(|frame| {
+            let name = frame.display_name();
+            let function = into.function(&name, package_of(&frame.name), kind(&name, frame.kind));
+            into.frame(function, &frame.file, frame.line)
+        })
+        .collect();
+    let offset = u32::try_from(address.pc().saturating_sub(function.entry())).unwrap_or(0);
+    Location { address: Some(address.pc()), offset, frames }
+}
+
+fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
+    let function = into.function(&format!("{:#x}", address.pc()), "", FunctionKind::Foreign);
+    let frames = vec![into.frame(function, "", 0)];
+    Location { address: Some(address.pc()), offset: 0, frames }
+}
+
+/// What a traceback at the usual level shows: everything but the runtime's own functions, of
+/// which it shows the exported ones (`showfuncinfo` in `src/runtime/traceback.go`).
+fn kind(name: &str, kind: FuncKind) -> FunctionKind {
+    if kind.is_wrapper() {
+        return FunctionKind::Wrapper;
+    }
+    match kind {
+        FuncKind::Gopanic => return FunctionKind::Panic,
+        FuncKind::Sigpanic | FuncKind::Panicwrap => return FunctionKind::Fault,
+        _ => {}
+    }
+    let hidden = match name.strip_prefix("runtime.") {
+        Some(rest) => !is_exported(rest),
+        None => !name.contains('.'),
+    };
+    if hidden { FunctionKind::Internal } else { FunctionKind::Normal }
+}
+
+/// `isExportedRuntime`: an exported function, or an exported method of an exported type.
+fn is_exported(name: &str) -> bool {
+    let capital = |name: &str| name.bytes().next().is_some_and(|b| b.is_ascii_uppercase());
+    match name.rsplit_once('.') {
+        Some((receiver, method)) => {
+            let receiver = receiver.strip_prefix("(*").and_then(|r| r.strip_suffix(')')).unwrap_or(receiver);
+            capital(method) && capital(receiver)
+        }
+        None => capital(name),
+    }
+}

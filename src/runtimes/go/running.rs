@@ -1,0 +1,202 @@
+//! Reading goroutines that run: their saved registers are old, so each one's thread is stopped for
+//! as long as it takes to read its registers and its stack.
+
+use std::time::Duration;
+
+use super::arch::UCONTEXT_PC_SP_BP;
+use super::goroutine::{Raw, status};
+use super::read::{Goroutine, Reader, keep};
+use super::unwind::{CodeAddress, Start};
+use crate::snapshot::StackStatus;
+use crate::target::{Registers, Target, TargetError};
+
+/// What came of reading a running goroutine.
+pub(super) enum Running {
+    /// It was read.
+    Read(Goroutine),
+    /// It does not run any more: read it as one that is parked.
+    Moved,
+    /// It ended.
+    Ended,
+}
+
+/// How many threads were stopped, and for how long at most.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    pub(super) threads: u32,
+    pub(super) longest: Duration,
+}
+
+/// Reads the goroutine at `address`. With `may_stop` false its stack stays unknown.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    address: u64,
+    may_stop: bool,
+    stops: &mut Stops,
+) -> Result<Running, TargetError> {
+    let Some(raw) = current(reader, address)? else { return Ok(Running::Ended) };
+    if raw.is_over() {
+        return Ok(Running::Ended);
+    }
+    if raw.status != status::RUNNING {
+        return Ok(Running::Moved);
+    }
+    let mut goroutine = Goroutine::without_stack(raw, StackStatus::Running);
+    goroutine.thread = thread_of(reader.target, reader.offsets.m_procid, raw.m);
+    let (Some(thread), true) = (goroutine.thread, may_stop) else { return Ok(Running::Read(goroutine)) };
+
+    let target = reader.target;
+    let mut outcome = Ok(Running::Moved);
+    let held = target.with_stopped_thread(thread, &mut |registers| {
+        outcome = read_stopped(reader, goroutine, registers);
+    });
+    match held {
+        Ok(held) => {
+            stops.threads += u32::from(!held.is_zero());
+            stops.longest = stops.longest.max(held);
+            outcome
+        }
+        // The thread ended, or would not stop in time.
+        Err(TargetError::Permission { what, errno, remedy }) => {
+            Err(TargetError::Permission { what, errno, remedy })
+        }
+        Err(error) => {
+            tracing::debug!(thread, %error, "a thread was not stopped");
+            Ok(if current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
+                Running::Read(goroutine)
+            } else {
+                Running::Moved
+            })
+        }
+    }
+}
+
+/// The thread (in loiter's pid namespace) of an M.
+pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Option<u32> {
+    if m == 0 {
+        return None;
+    }
+    let inside = target.read_u64(m.wrapping_add(procid_offset)).ok()?;
+    target.thread_from_inside(u32::try_from(inside).ok().filter(|tid| *tid != 0)?)
+}
+
+fn current(reader: &mut Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {
+    let mut bytes = vec![0; reader.offsets.g_size];
+    match reader.target.read(address, &mut bytes) {
+        Ok(()) => Ok(Some(Raw::parse(address, &bytes, reader.offsets))),
+        Err(TargetError::Unmapped { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The thread stands still: is it still this goroutine that it runs, and where?
+fn read_stopped(
+    reader: &mut Reader<'_>,
+    mut goroutine: Goroutine,
+    registers: &Registers,
+) -> Result<Running, TargetError> {
+    let before = goroutine.raw;
+    let Some(now) = current(reader, before.address)? else { return Ok(Running::Ended) };
+    let curg = reader.target.read_u64(before.m.wrapping_add(reader.offsets.m_curg)).unwrap_or(0);
+    let same = now.status == status::RUNNING && now.goid == before.goid && now.m == before.m;
+    if !same || curg != before.address {
+        return Ok(Running::Moved);
+    }
+    goroutine.raw = now;
+    let mut pcs = Vec::new();
+    let status = unwind(reader, &now, registers, &mut pcs)?;
+    keep(&mut goroutine, &mut reader.stacks, &pcs, status);
+    if goroutine.stack.is_none() {
+        goroutine.stack_status = StackStatus::Running;
+    }
+    Ok(Running::Read(goroutine))
+}
+
+/// Unwinds a running goroutine from the registers of its thread, which may be on one of four
+/// stacks: the goroutine's own, the thread's system stack (g0), its signal stack, or the vDSO's
+/// user of any of them.
+fn unwind(
+    reader: &mut Reader<'_>,
+    raw: &Raw,
+    registers: &Registers,
+    out: &mut Vec<CodeAddress>,
+) -> Result<StackStatus, TargetError> {
+    let Registers { mut pc, mut sp, mut bp, .. } = *registers;
+    if !raw.on_stack(sp) {
+        if let Some(interrupted) = signal_frame(reader, raw.m, pc, sp, bp)? {
+            (pc, sp, bp) = interrupted;
+        }
+    }
+    let start = Start { pc, sp, bp, interrupted: true };
+    if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
+        return reader.unwind_from(start, raw.stack_hi, out);
+    }
+    // The vDSO (the clock) is called on the system stack, its caller's place is kept in the M.
+    if let Some((pc, sp)) = vdso_caller(reader, raw.m) {
+        if raw.on_stack(sp) {
+            let start = Start { pc, sp, bp: 0, interrupted: false };
+            return reader.unwind_from(start, raw.stack_hi, out);
+        }
+    }
+    if raw.on_stack(sp) {
+        return reader.unwind_from(start, raw.stack_hi, out);
+    }
+    system_stack(reader, raw, start, out)?;
+    // What called systemstack, mcall or morestack saved the goroutine's own place before.
+    if !raw.on_stack(raw.sched_sp) {
+        return Ok(StackStatus::Broken);
+    }
+    let start = Start { pc: raw.sched_pc, sp: raw.sched_sp, bp: raw.sched_bp, interrupted: false };
+    reader.unwind_from(start, raw.stack_hi, out)
+}
+
+/// Frames on the system stack, as far as they were called by the goroutine through `systemstack`.
+fn system_stack(
+    reader: &mut Reader<'_>,
+    raw: &Raw,
+    start: Start,
+    out: &mut Vec<CodeAddress>,
+) -> Result<(), TargetError> {
+    let g0 = reader.target.read_u64(raw.m.wrapping_add(reader.offsets.m_g0)).unwrap_or(0);
+    let Some(g0) = current(reader, g0)? else { return Ok(()) };
+    if !g0.on_stack(start.sp) {
+        return Ok(());
+    }
+    reader.unwind_from(start, g0.stack_hi, out)?;
+    match out.iter().position(|pc| reader.unwinder.is_function(pc.pc(), "runtime.systemstack")) {
+        Some(at) => out.truncate(at),
+        // The scheduler itself, about to start or leave the goroutine: not a part of its stack.
+        None => out.clear(),
+    }
+    Ok(())
+}
+
+/// (pc, sp) of the Go code that called into the vDSO.
+fn vdso_caller(reader: &Reader<'_>, m: u64) -> Option<(u64, u64)> {
+    let read = |offset: u64| reader.target.read_u64(m.wrapping_add(offset)).ok().filter(|v| *v != 0);
+    Some((read(reader.offsets.m_vdso_pc?)?, read(reader.offsets.m_vdso_sp?)?))
+}
+
+/// If the thread handles a signal: the registers that the signal interrupted.
+fn signal_frame(
+    reader: &mut Reader<'_>,
+    m: u64,
+    pc: u64,
+    sp: u64,
+    bp: u64,
+) -> Result<Option<(u64, u64, u64)>, TargetError> {
+    let Some(offset) = reader.offsets.m_gsignal else { return Ok(None) };
+    let gsignal = reader.target.read_u64(m.wrapping_add(offset)).unwrap_or(0);
+    let Some(gsignal) = current(reader, gsignal)? else { return Ok(None) };
+    if !gsignal.on_stack(sp) {
+        return Ok(None);
+    }
+    // The handler returns to a few instructions that end the signal; behind that return address
+    // the kernel put the context.
+    let mut frames = Vec::new();
+    reader.unwind_from(Start { pc, sp, bp, interrupted: true }, gsignal.stack_hi, &mut frames)?;
+    let Some(context) = reader.unwinder.signal_context() else { return Ok(None) };
+    let (pc, sp, bp) = UCONTEXT_PC_SP_BP;
+    let read = |offset: u64| reader.target.read_u64(context.wrapping_add(offset)).ok();
+    Ok(read(pc).zip(read(sp)).zip(read(bp)).map(|((pc, sp), bp)| (pc, sp, bp)))
+}

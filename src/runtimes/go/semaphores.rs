@@ -1,0 +1,163 @@
+//! Who waits for which semaphore, up to Go 1.25, where a goroutine itself does not tell.
+//!
+//! `runtime.semtable` holds 251 roots, each a tree of semaphores with a list of waiters each;
+//! the waiters of a condition variable hang on the variable itself, which is found through a
+//! pointer on the waiter's own stack. Source: `src/runtime/sema.go`.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::goroutine::word;
+use super::offsets::Offsets;
+use crate::target::Memory;
+
+/// `semTabSize` and the size of an entry (padded to a cache line).
+const ROOTS: u64 = 251;
+const ROOT_SIZE: u64 = 64;
+/// `semaRoot.treap` stands behind its lock.
+const TREAP: u64 = 8;
+/// `notifyList.head`, behind two counters and a lock.
+const LIST_HEAD: u64 = 16;
+/// Bytes of a waiter's stack that are searched for its condition variable.
+const FRAMES_SEARCHED: usize = 512;
+
+/// Reads words through pages that are kept: neighbours in a list are neighbours in memory.
+pub(super) struct PagedMemory<'a> {
+    memory: &'a dyn Memory,
+    pages: FxHashMap<u64, Option<Box<[u8]>>>,
+}
+
+impl<'a> PagedMemory<'a> {
+    const PAGE: u64 = 4096;
+    const MAX_PAGES: usize = 1 << 14;
+
+    pub(super) fn new(memory: &'a dyn Memory) -> Self {
+        PagedMemory { memory, pages: FxHashMap::default() }
+    }
+
+    /// The word at `address`, if it can be read and is aligned.
+    pub(super) fn word(&mut self, address: u64) -> Option<u64> {
+        if address % 8 != 0 {
+            return None;
+        }
+        if self.pages.len() >= Self::MAX_PAGES {
+            self.pages.clear();
+        }
+        let page = address & !(Self::PAGE - 1);
+        let memory = self.memory;
+        let bytes = self
+            .pages
+            .entry(page)
+            .or_insert_with(|| memory.read_vec(page, Self::PAGE as usize).ok().map(Vec::into_boxed_slice));
+        bytes.as_ref().map(|bytes| word(bytes, (address - page) as usize))
+    }
+}
+
+/// Waiters by the address of their goroutine struct.
+pub(super) struct Semaphores<'a> {
+    memory: PagedMemory<'a>,
+    offsets: &'a Offsets,
+    /// The address that each goroutine waits for.
+    waiters: FxHashMap<u64, u64>,
+    /// No more than this many links are followed: there are not more goroutines.
+    budget: usize,
+}
+
+impl<'a> Semaphores<'a> {
+    /// Reads the table of semaphores; `tasks` bounds how many waiters there can be.
+    pub(super) fn read(
+        memory: &'a dyn Memory,
+        offsets: &'a Offsets,
+        semtable: Option<u64>,
+        tasks: usize,
+    ) -> Self {
+        let mut this = Semaphores {
+            memory: PagedMemory::new(memory),
+            offsets,
+            waiters: FxHashMap::default(),
+            budget: 2 * tasks + 1024,
+        };
+        for root in semtable.iter().flat_map(|table| (0..ROOTS).map(move |i| table + i * ROOT_SIZE)) {
+            if let Some(treap) = this.memory.word(root + TREAP) {
+                this.walk_tree(treap);
+            }
+        }
+        this
+    }
+
+    fn walk_tree(&mut self, root: u64) {
+        let mut todo = vec![root];
+        let mut seen = FxHashSet::default();
+        while let Some(node) = todo.pop() {
+            if node == 0 || !seen.insert(node) || !self.spend() {
+                continue;
+            }
+            let Some(semaphore) = self.memory.word(node + self.offsets.sudog_elem as u64) else { continue };
+            todo.extend(self.memory.word(node + self.offsets.sudog_prev as u64));
+            todo.extend(self.memory.word(node + self.offsets.sudog_next as u64));
+            self.walk_list(node, self.offsets.sudog_waitlink, semaphore);
+        }
+    }
+
+    /// Notes the goroutines of a list of sudogs as waiters for `address`.
+    fn walk_list(&mut self, head: u64, link: usize, address: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut at = head;
+        while at != 0 && self.spend() {
+            let Some(g) = self.memory.word(at.wrapping_add(self.offsets.sudog_g as u64)) else { break };
+            found.push(g);
+            at = self.memory.word(at.wrapping_add(link as u64)).unwrap_or(0);
+        }
+        for g in &found {
+            self.waiters.insert(*g, address);
+        }
+        found
+    }
+
+    fn spend(&mut self) -> bool {
+        self.budget = self.budget.saturating_sub(1);
+        self.budget > 0
+    }
+
+    /// The address of the semaphore that a goroutine waits for.
+    pub(super) fn of(&self, g: u64) -> Option<u64> {
+        self.waiters.get(&g).copied()
+    }
+
+    /// The address of the `notifyList` of the condition variable that goroutine `g`, parked at
+    /// `sp`, waits for: a pointer on its stack to a list that it is a member of.
+    pub(super) fn condition_of(&mut self, g: u64, sp: u64) -> Option<u64> {
+        if let Some(&known) = self.waiters.get(&g) {
+            return Some(known);
+        }
+        let mut tried = FxHashSet::default();
+        for at in (0..FRAMES_SEARCHED as u64).step_by(8) {
+            let candidate = self.memory.word(sp.checked_add(at)?)?;
+            if candidate < 4096 || candidate % 8 != 0 || !tried.insert(candidate) {
+                continue;
+            }
+            let Some(head) = self.memory.word(candidate.wrapping_add(LIST_HEAD)) else { continue };
+            let Some(tail) = self.memory.word(candidate.wrapping_add(LIST_HEAD + 8)) else { continue };
+            // A sudog of a condition variable has no channel; that rules out nearly everything else.
+            let is_waiter = |this: &mut Self, sudog: u64| {
+                sudog != 0 && this.memory.word(sudog.wrapping_add(this.offsets.sudog_c as u64)) == Some(0)
+            };
+            if !is_waiter(self, head) || !is_waiter(self, tail) || !self.is_member(head, g) {
+                continue;
+            }
+            self.walk_list(head, self.offsets.sudog_next, candidate);
+            return Some(candidate);
+        }
+        None
+    }
+
+    fn is_member(&mut self, head: u64, g: u64) -> bool {
+        let mut at = head;
+        while at != 0 && self.spend() {
+            if self.memory.word(at.wrapping_add(self.offsets.sudog_g as u64)) == Some(g) {
+                return true;
+            }
+            at = self.memory.word(at.wrapping_add(self.offsets.sudog_next as u64)).unwrap_or(0);
+        }
+        false
+    }
+}

@@ -1,0 +1,84 @@
+//! Which lock a semaphore belongs to: the function that waits for it tells.
+//!
+//! Source: `src/sync/mutex.go` (`internal/sync` from 1.24), `rwmutex.go`, `waitgroup.go`, `cond.go`.
+
+use crate::snapshot::{ObjectKind, WaitOp};
+
+/// What is waited for, and where it begins, given the address of its semaphore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lock {
+    pub(super) kind: ObjectKind,
+    pub(super) op: WaitOp,
+    /// Bytes from the start of the lock to its semaphore (or list of waiters).
+    pub(super) offset: u64,
+}
+
+const SEMAPHORE: Lock = Lock { kind: ObjectKind::Semaphore, op: WaitOp::Wait, offset: 0 };
+/// `Mutex { state int32; sema uint32 }`
+const MUTEX: Lock = Lock { kind: ObjectKind::Mutex, op: WaitOp::Lock, offset: 4 };
+/// `RWMutex { w Mutex; writerSem, readerSem uint32; ... }`
+const RW_WRITER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::Lock, offset: 8 };
+const RW_READER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::ReadLock, offset: 12 };
+const RW_INNER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::Lock, offset: 4 };
+/// `WaitGroup { state uint64; sema uint32 }`, in every version as far as this goes.
+const WAIT_GROUP: Lock = Lock { kind: ObjectKind::WaitGroup, op: WaitOp::Wait, offset: 8 };
+/// `Cond { L Locker; notify notifyList; ... }`
+const COND: Lock = Lock { kind: ObjectKind::Cond, op: WaitOp::Wait, offset: 16 };
+
+/// Decides by the functions of the stack, innermost first. `reason` helps where there is no stack.
+pub(super) fn lock<'a>(functions: impl Iterator<Item = &'a str>, reason: &str) -> Lock {
+    let mut mutex = false;
+    for function in functions {
+        match function {
+            "sync.(*RWMutex).RLock" => return RW_READER,
+            "sync.(*RWMutex).Lock" => return if mutex { RW_INNER } else { RW_WRITER },
+            "sync.(*WaitGroup).Wait" => return WAIT_GROUP,
+            "sync.(*Cond).Wait" => return if mutex { MUTEX } else { COND },
+            "sync.(*Mutex).Lock"
+            | "sync.(*Mutex).lockSlow"
+            | "internal/sync.(*Mutex).Lock"
+            | "internal/sync.(*Mutex).lockSlow" => mutex = true,
+            name if name.starts_with("runtime.") || name.starts_with("sync.runtime_") => {}
+            name if name.starts_with("internal/sync.runtime_") => {}
+            _ if mutex => return MUTEX,
+            _ => return by_reason(reason),
+        }
+    }
+    if mutex { MUTEX } else { by_reason(reason) }
+}
+
+fn by_reason(reason: &str) -> Lock {
+    match reason {
+        "sync.Mutex.Lock" => MUTEX,
+        "sync.RWMutex.RLock" => RW_READER,
+        "sync.RWMutex.Lock" => RW_WRITER,
+        "sync.WaitGroup.Wait" => WAIT_GROUP,
+        "sync.Cond.Wait" => COND,
+        _ => SEMAPHORE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_function_that_waits_tells() {
+        let of = |functions: &[&str]| lock(functions.iter().copied(), "semacquire");
+        assert_eq!(
+            of(&["runtime.gopark", "sync.runtime_SemacquireMutex", "sync.(*Mutex).lockSlow", "main.f"]),
+            MUTEX
+        );
+        assert_eq!(of(&["sync.(*Mutex).lockSlow", "sync.(*Mutex).Lock", "sync.(*RWMutex).Lock"]), RW_INNER);
+        assert_eq!(of(&["sync.runtime_SemacquireRWMutex", "sync.(*RWMutex).Lock", "main.f"]), RW_WRITER);
+        assert_eq!(of(&["sync.runtime_SemacquireRWMutexR", "sync.(*RWMutex).RLock"]), RW_READER);
+        assert_eq!(
+            of(&["runtime.semacquire", "sync.runtime_Semacquire", "sync.(*WaitGroup).Wait"]),
+            WAIT_GROUP
+        );
+        assert_eq!(of(&["internal/poll.runtime_Semacquire", "internal/poll.(*fdMutex).rwlock"]), SEMAPHORE);
+        // Woken by Signal, a waiter takes the lock of its condition variable again.
+        assert_eq!(of(&["sync.(*Mutex).lockSlow", "sync.(*Cond).Wait", "main.f"]), MUTEX);
+        assert_eq!(lock([].into_iter(), "sync.Cond.Wait"), COND);
+    }
+}

@@ -1,0 +1,224 @@
+//! Unwinding Go stacks by the line table's pcsp values, with frame pointers where those end.
+//!
+//! No I/O: the caller gives the bytes of the stack. Source: `src/runtime/traceback.go`
+//! (`unwinder.resolveInternal`, `next`) of Go 1.19 to 1.27.
+
+use rustc_hash::FxHashMap;
+
+use super::arch::{MAX_ADDRESS, RETURN_ADDRESS_SIZE};
+use super::module::Module;
+use crate::snapshot::StackStatus;
+
+/// A code address in a stack, with what decides how it is looked up.
+///
+/// A return address belongs to the line of the call before it; an address at which something
+/// interrupted the code belongs to its own line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CodeAddress(u64);
+
+impl CodeAddress {
+    /// The address behind a call.
+    pub(super) fn after_call(pc: u64) -> Self {
+        CodeAddress((pc & MAX_ADDRESS) << 1)
+    }
+
+    /// The address of the instruction that was about to run.
+    pub(super) fn interrupted(pc: u64) -> Self {
+        CodeAddress((pc & MAX_ADDRESS) << 1 | 1)
+    }
+
+    pub(super) fn pc(self) -> u64 {
+        self.0 >> 1
+    }
+
+    pub(super) fn is_interrupted(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// The address to look lines up by, given the start of its function.
+    pub(super) fn lookup(self, entry: u64) -> u64 {
+        if self.is_interrupted() || self.pc() <= entry { self.pc() } else { self.pc() - 1 }
+    }
+}
+
+/// Some bytes of a stack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window<'a> {
+    /// Address of the first byte.
+    pub(super) base: u64,
+    /// The bytes, up to the end of the stack.
+    pub(super) bytes: &'a [u8],
+    /// There is more of the stack above than was read.
+    pub(super) cut: bool,
+}
+
+impl Window<'_> {
+    fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
+        let bytes = self.bytes.get(at..at.checked_add(8)?)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) pc: u64,
+    pub(super) sp: u64,
+    pub(super) bp: u64,
+    /// The pc was taken from a thread's registers, not saved by a call.
+    pub(super) interrupted: bool,
+}
+
+/// What the line table says of a code address, as far as unwinding needs it.
+#[derive(Debug, Clone, Copy)]
+struct Code {
+    /// Bytes from the stack pointer to the return address.
+    delta: u64,
+    /// The stack ends here: goexit, mstart and the like.
+    top: bool,
+    /// Changes the stack pointer in ways that the table does not tell.
+    writes_sp: bool,
+    /// Was called not by a call instruction but by a signal handler, at any instruction.
+    injected: bool,
+    /// `runtime.cgocallback`: changes stacks but keeps both unwindable.
+    callback: bool,
+    /// `runtime.sigtramp`, which the kernel calls to handle a signal.
+    signal: bool,
+}
+
+/// Unwinds stacks of one module; remembers every code address it has seen.
+#[derive(Debug)]
+pub(super) struct Unwinder<'a> {
+    modules: &'a [Module],
+    seen: FxHashMap<u64, Option<Code>>,
+    max_depth: usize,
+    signal_context: Option<u64>,
+}
+
+impl<'a> Unwinder<'a> {
+    pub(super) fn new(modules: &'a [Module], max_depth: usize) -> Self {
+        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1), signal_context: None }
+    }
+
+    /// Where the kernel put the interrupted registers, if the last stack was that of a signal
+    /// handler.
+    pub(super) fn signal_context(&self) -> Option<u64> {
+        self.signal_context
+    }
+
+    /// Is this an address in the function of that name?
+    pub(super) fn is_function(&self, pc: u64, name: &str) -> bool {
+        self.modules.iter().find_map(|m| m.pclntab.find(pc)).is_some_and(|f| f.name() == name)
+    }
+
+    fn code(&mut self, pc: u64) -> Option<Code> {
+        if let Some(code) = self.seen.get(&pc) {
+            return *code;
+        }
+        let code = self.look_up(pc);
+        self.seen.insert(pc, code);
+        code
+    }
+
+    fn look_up(&self, pc: u64) -> Option<Code> {
+        let function = self.modules.iter().find_map(|m| m.pclntab.find(pc))?;
+        let top = function.is_top_frame();
+        // A function without a pcsp table comes from outside; only the top of a stack needs none.
+        let delta = match function.sp_delta(pc) {
+            Some(delta) => u64::try_from(delta).ok()?,
+            None if top => 0,
+            None => return None,
+        };
+        let name = function.name();
+        Some(Code {
+            delta,
+            top,
+            writes_sp: function.is_sp_write(),
+            injected: is_injected(&name),
+            callback: name == "runtime.cgocallback",
+            signal: name == "runtime.sigtramp",
+        })
+    }
+
+    /// Is this an address in Go code?
+    pub(super) fn is_code(&mut self, pc: u64) -> bool {
+        self.code(pc).is_some()
+    }
+
+    /// Walks from `start` to the outermost frame and appends each address to `out`.
+    pub(super) fn unwind(
+        &mut self,
+        start: Start,
+        stack: Window<'_>,
+        out: &mut Vec<CodeAddress>,
+    ) -> StackStatus {
+        self.signal_context = None;
+        let begin = out.len();
+        let Start { mut pc, mut sp, mut bp, mut interrupted } = start;
+        loop {
+            let innermost = out.len() == begin;
+            let Some(code) = self.code(pc) else {
+                // Assembly without tables, or not Go code: frame pointers may lead past it.
+                if innermost {
+                    return StackStatus::Broken;
+                }
+                match self.step_by_frame_pointer(sp, bp, stack) {
+                    Some(next) => (pc, sp, bp) = next,
+                    None => return end_of(stack, sp),
+                }
+                continue;
+            };
+            if out.len() - begin >= self.max_depth {
+                return StackStatus::Truncated;
+            }
+            out.push(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) });
+            if code.signal {
+                self.signal_context = sp.checked_add(code.delta + RETURN_ADDRESS_SIZE);
+            }
+            if code.top {
+                return StackStatus::Complete;
+            }
+            // An innermost function that writes its stack pointer has not done so yet if it was
+            // parked by the stack check at its start; further out nothing can be known.
+            if code.writes_sp && !code.callback && !innermost {
+                match self.step_by_frame_pointer(sp, bp, stack) {
+                    Some(next) => (pc, sp, bp) = next,
+                    None => return StackStatus::Broken,
+                }
+                interrupted = false;
+                continue;
+            }
+            let Some(slot) = sp.checked_add(code.delta) else { return StackStatus::Broken };
+            let Some(caller) = stack.word(slot) else { return end_of(stack, slot) };
+            // A function with a frame saved its caller's frame pointer below the return address.
+            if code.delta >= 8 {
+                bp = stack.word(slot - 8).unwrap_or(0);
+            }
+            pc = caller;
+            sp = slot + RETURN_ADDRESS_SIZE;
+            interrupted = code.injected;
+        }
+    }
+
+    /// The caller's (pc, sp, frame pointer) by the frame pointer alone, if what it says is code.
+    fn step_by_frame_pointer(&mut self, sp: u64, bp: u64, stack: Window<'_>) -> Option<(u64, u64, u64)> {
+        if bp < sp || bp % 8 != 0 {
+            return None;
+        }
+        let pc = stack.word(bp.checked_add(8)?)?;
+        let caller_bp = stack.word(bp)?;
+        self.is_code(pc).then_some((pc, bp + 16, caller_bp))
+    }
+}
+
+/// The unwinder left the bytes that it was given: because there was more, or because it is lost.
+fn end_of(stack: Window<'_>, address: u64) -> StackStatus {
+    let beyond = address >= stack.base.saturating_add(stack.bytes.len() as u64).saturating_sub(7);
+    if stack.cut && beyond { StackStatus::Truncated } else { StackStatus::Broken }
+}
+
+/// Functions that the runtime makes appear called, at whatever instruction stopped.
+fn is_injected(name: &str) -> bool {
+    matches!(name, "runtime.sigpanic" | "runtime.sigpanic0" | "runtime.asyncPreempt" | "runtime.debugCallV2")
+}

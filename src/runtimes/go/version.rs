@@ -1,0 +1,129 @@
+//! Which Go, which program, which kind of build.
+
+use super::arch;
+use super::module::Module;
+use super::names;
+use crate::target::{Image, Memory, Target};
+
+/// Longest version that is believed ("devel go1.28-0123456789 Mon ...").
+const MAX_VERSION: usize = 256;
+/// Longest module information: a line for each dependency.
+const MAX_MODINFO: u64 = 4 << 20;
+
+/// What the binary says of how it was built.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Build {
+    /// "go1.24.3"; "go" if nothing tells.
+    pub(super) version: String,
+    /// 24 for go1.24.3.
+    pub(super) minor: Option<u32>,
+    /// Path of the main package.
+    pub(super) main: String,
+    /// "stripped", "pie", "cgo", "trimpath".
+    pub(super) flavour: Vec<String>,
+    /// Where the version was found.
+    pub(super) found_in: &'static str,
+}
+
+/// Finds out.
+pub(super) fn read(target: &dyn Target, image: &Image, module: &Module) -> Build {
+    let (version, modinfo, found_in) = from_section(target, image)
+        .map(|(version, modinfo)| (version, modinfo, ".go.buildinfo"))
+        .or_else(|| from_code(target, module).map(|(v, m)| (v, m, "runtime.buildVersion")))
+        .unwrap_or_else(|| ("go".to_owned(), String::new(), "nowhere: unknown"));
+    let mut flavour = Vec::new();
+    let symbols = image.symbols().is_ok_and(|symbols| symbols.iter().any(|s| s.name.starts_with("runtime.")));
+    if !symbols {
+        flavour.push("stripped".to_owned());
+    }
+    if image.bias != 0 {
+        flavour.push("pie".to_owned());
+    }
+    if module.pclntab.by_name("crosscall2").is_some() {
+        flavour.push("cgo".to_owned());
+    }
+    if modinfo.lines().any(|line| line == "build\t-trimpath=true") {
+        flavour.push("trimpath".to_owned());
+    }
+    let main = modinfo.lines().find_map(|line| line.strip_prefix("path\t")).unwrap_or("").to_owned();
+    Build { minor: minor(&version), version, main, flavour, found_in }
+}
+
+/// The 24 of "go1.24.3" and of "devel go1.24-0123abc".
+fn minor(version: &str) -> Option<u32> {
+    let rest = &version[version.find("go1.")? + 4..];
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse().ok()
+}
+
+/// `.go.buildinfo`: a header of 32 bytes, then version and module information, each with its
+/// length before it (`src/debug/buildinfo/buildinfo.go`, 1.18 and later).
+fn from_section(memory: &dyn Memory, image: &Image) -> Option<(String, String)> {
+    const MAGIC: &[u8] = b"\xff Go buildinf:";
+    const INLINE_STRINGS: u8 = 2;
+    let sections = image.sections().ok()?;
+    let section = sections.iter().find(|s| s.name == ".go.buildinfo")?;
+    let bytes = memory.read_vec(section.address, section.size.min(MAX_MODINFO) as usize).ok()?;
+    if !bytes.starts_with(MAGIC) || bytes.get(15)? & INLINE_STRINGS == 0 {
+        return None;
+    }
+    let (version, rest) = prefixed(bytes.get(32..)?)?;
+    let modinfo = prefixed(rest).map_or(&[][..], |(text, _)| text);
+    let version = std::str::from_utf8(version).ok().filter(|v| v.len() <= MAX_VERSION)?;
+    Some((version.to_owned(), String::from_utf8_lossy(modinfo).into_owned()))
+}
+
+/// Text with its length before it as a varint, and what follows it.
+fn prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut len = 0usize;
+    for (i, byte) in bytes.iter().take(5).enumerate() {
+        len |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            let text = bytes.get(i + 1..)?;
+            return (len <= text.len()).then(|| text.split_at(len));
+        }
+    }
+    None
+}
+
+/// The variables `runtime.buildVersion` and `runtime.modinfo`, which `runtime.schedinit` touches:
+/// for binaries without the section.
+fn from_code(target: &dyn Target, module: &Module) -> Option<(String, String)> {
+    let function = module.pclntab.by_name("runtime.schedinit")?;
+    let len = function.end().saturating_sub(function.entry()).min(64 << 10);
+    let code = target.read_vec(function.entry(), len as usize).ok()?;
+    let references = arch::data_references(&code, function.entry());
+    let string = |max| references.iter().filter_map(move |at| names::string(target, *at, max));
+    let version = string(MAX_VERSION as u64).find(|s| s.starts_with("go1.") || s.starts_with("devel "))?;
+    // Module information stands between two marks of 16 bytes, which need not be text.
+    let modinfo = references
+        .iter()
+        .filter_map(|at| {
+            let (data, len) = (target.read_u64(*at).ok()?, target.read_u64(at + 8).ok()?);
+            (32..MAX_MODINFO).contains(&len).then(|| target.read_vec(data, len as usize).ok())?
+        })
+        .map(|bytes| String::from_utf8_lossy(&bytes[16..bytes.len() - 16]).into_owned())
+        .find(|text| text.starts_with("path\t"));
+    Some((version, modinfo.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minor_versions() {
+        assert_eq!(minor("go1.24.3"), Some(24));
+        assert_eq!(minor("go1.26.5 X:nodwarf5"), Some(26));
+        assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
+        assert_eq!(minor("go"), None);
+        assert_eq!(minor("go1."), None);
+    }
+
+    #[test]
+    fn prefixed_text_is_bounded() {
+        assert_eq!(prefixed(b"\x03abcd"), Some((&b"abc"[..], &b"d"[..])));
+        assert_eq!(prefixed(b"\x05abcd"), None);
+        assert_eq!(prefixed(b"\xff\xff\xff\xff\xff\xff"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! The runtime's numbers for functions that it treats specially.
+
+use super::Pclntab;
+
+/// The number that the linker gave a function (`internal/abi.FuncID`). What it means depends on
+/// the version of Go: ask [`Pclntab::kind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FuncId(pub u8);
+
+/// What a function is to the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the runtime functions of the same names")]
+pub enum FuncKind {
+    /// Nothing special.
+    Normal,
+    Abort,
+    AsmCgocall,
+    AsyncPreempt,
+    Cgocallback,
+    Corostart,
+    DebugCallV2,
+    GcBgMarkWorker,
+    Goexit,
+    Gogo,
+    Gopanic,
+    Mcall,
+    Morestack,
+    Mstart,
+    Panicwrap,
+    Rt0Go,
+    RuntimeMain,
+    RunFinalizers,
+    RunCleanups,
+    Sigpanic,
+    Systemstack,
+    SystemstackSwitch,
+    /// Made by the compiler: method wrappers, hash and equality functions. Tracebacks leave such
+    /// frames out, unless what they called is one of the panicking functions.
+    Wrapper,
+    /// Special in a way that is not known.
+    Other,
+}
+
+/// Functions that have an id of their own, and what it means. Order does not matter.
+const LANDMARKS: [(&str, FuncKind); 22] = [
+    ("runtime.abort", FuncKind::Abort),
+    ("runtime.asmcgocall", FuncKind::AsmCgocall),
+    ("runtime.asyncPreempt", FuncKind::AsyncPreempt),
+    ("runtime.cgocallback", FuncKind::Cgocallback),
+    ("runtime.corostart", FuncKind::Corostart),
+    ("runtime.debugCallV2", FuncKind::DebugCallV2),
+    ("runtime.gcBgMarkWorker", FuncKind::GcBgMarkWorker),
+    ("runtime.goexit", FuncKind::Goexit),
+    ("runtime.gogo", FuncKind::Gogo),
+    ("runtime.gopanic", FuncKind::Gopanic),
+    ("runtime.main", FuncKind::RuntimeMain),
+    ("runtime.mcall", FuncKind::Mcall),
+    ("runtime.morestack", FuncKind::Morestack),
+    ("runtime.mstart", FuncKind::Mstart),
+    ("runtime.panicwrap", FuncKind::Panicwrap),
+    ("runtime.rt0_go", FuncKind::Rt0Go),
+    // Called runfinq up to 1.24.
+    ("runtime.runfinq", FuncKind::RunFinalizers),
+    ("runtime.runFinalizers", FuncKind::RunFinalizers),
+    ("runtime.runCleanups", FuncKind::RunCleanups),
+    ("runtime.sigpanic", FuncKind::Sigpanic),
+    ("runtime.systemstack", FuncKind::Systemstack),
+    ("runtime.systemstack_switch", FuncKind::SystemstackSwitch),
+];
+
+impl FuncKind {
+    /// It is made by the compiler and usually left out of tracebacks.
+    pub fn is_wrapper(self) -> bool {
+        self == FuncKind::Wrapper
+    }
+
+    /// A wrapper that called a function of this kind is shown all the same, as it is the
+    /// wrapper that failed (`elideWrapperCalling` in `runtime/traceback.go`).
+    pub fn shows_calling_wrapper(self) -> bool {
+        matches!(self, FuncKind::Gopanic | FuncKind::Sigpanic | FuncKind::Panicwrap)
+    }
+}
+
+/// What each number means in one table.
+#[derive(Debug)]
+pub(super) struct Kinds([FuncKind; 256]);
+
+impl Kinds {
+    /// Learns the numbers from the runtime functions that have one. The enumeration is kept in
+    /// alphabetical order with the wrapper last (1.18 to 1.27), so it grew in the middle; a
+    /// function that is not in the binary leaves a number that no function has.
+    pub(super) fn learn(table: &Pclntab) -> Self {
+        let mut kinds = [FuncKind::Other; 256];
+        let names = LANDMARKS.map(|(name, _)| name);
+        for (func, (_, kind)) in table.by_names(&names).into_iter().zip(LANDMARKS) {
+            let Some(id) = func.map(|func| func.id()).filter(|id| id.0 != 0) else { continue };
+            kinds[usize::from(id.0)] = kind;
+            if kind == FuncKind::SystemstackSwitch {
+                let wrapper = &mut kinds[usize::from(id.0.saturating_add(1))];
+                if *wrapper == FuncKind::Other {
+                    *wrapper = FuncKind::Wrapper;
+                }
+            }
+        }
+        kinds[0] = FuncKind::Normal;
+        Kinds(kinds)
+    }
+
+    pub(super) fn kind(&self, id: FuncId) -> FuncKind {
+        self.0[usize::from(id.0)]
+    }
+}

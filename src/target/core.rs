@@ -1,0 +1,314 @@
+//! A core file, as the kernel and gdb's gcore write them.
+//!
+//! Not everything is in it: pages of files that were never written to are usually left out and
+//! have to be taken from the files themselves, if these are still what they were.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use object::elf;
+use rustc_hash::FxHashMap;
+
+use super::core_memory::{CoreMemory, PAGE, Piece, in_order, piece_at, piece_of};
+use super::core_notes::{AuxiliaryVector, CoreNotes, NamedRange};
+use super::elf::{Headers, Segment};
+use super::image::{self, ImageFile};
+use super::{
+    Frozen, Held, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError, WithRegisters, proc,
+};
+use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
+
+/// What of a file is compared with what the core file holds of it, bytes.
+const COMPARED: u64 = 4096;
+/// Files opened at most.
+const MAX_FILES: usize = 4096;
+
+/// Opens a core file. `exe` names the program that left it, where that is no longer at the path
+/// that the core file gives, or is another machine's.
+///
+/// # Errors
+/// It cannot be read or is not a core file of this kind of machine, or `exe` is another program.
+pub fn open_core(path: &Path, exe: Option<&Path>) -> Result<Box<dyn Target>> {
+    CoreTarget::open(path, exe).map(|target| Box::new(target) as Box<dyn Target>)
+}
+
+/// A core file.
+#[derive(Debug)]
+struct CoreTarget {
+    info: TargetInfo,
+    memory: CoreMemory,
+    mappings: Vec<Mapping>,
+    images: Vec<Image>,
+    threads: BTreeMap<u32, Registers>,
+}
+
+impl CoreTarget {
+    fn open(path: &Path, exe: Option<&Path>) -> Result<CoreTarget> {
+        let core = Arc::new(ImageFile::open(path)?);
+        let headers = Headers::read(&core)?;
+        headers.check_core(&core)?;
+        let notes = CoreNotes::read(&headers, &core);
+        if notes.threads.is_empty() {
+            return Err(core.malformed("holds no threads: it was cut, or is no core file of a process"));
+        }
+        warn_if_cut(&headers, &core);
+        let dumped = headers.loads().filter(|load| load.file_size > 0).map(|load| Piece {
+            start: load.address,
+            end: load.address.saturating_add(load.file_size.min(load.memory_size)),
+            present: load.file_size,
+            offset: load.offset,
+            file: Arc::clone(&core),
+        });
+        let mut target = CoreTarget {
+            info: TargetInfo { source: SourceKind::Core, ..TargetInfo::default() },
+            memory: CoreMemory { dumped: in_order(dumped.collect()), mapped: Vec::new() },
+            mappings: mappings(&headers, &notes.files),
+            images: Vec::new(),
+            threads: notes.threads.iter().copied().collect(),
+        };
+        let executable = target.open_images(&notes, exe)?;
+        target.info = info(&notes, &target.images, executable);
+        Ok(target)
+    }
+
+    /// Opens the files that were mapped and that are still what they were.
+    /// Returns where the executable was.
+    fn open_images(&mut self, notes: &CoreNotes, exe: Option<&Path>) -> Result<Option<String>> {
+        let mappings = &self.mappings;
+        let mut groups: BTreeMap<&str, Vec<&Mapping>> = BTreeMap::new();
+        for mapping in mappings.iter().filter(|mapping| !mapping.path.is_empty()) {
+            groups.entry(&mapping.path).or_default().push(mapping);
+        }
+        let executable = executable(mappings, notes);
+        let (mut images, mut mapped) = (Vec::new(), Vec::new());
+        for (&path, group) in groups.iter().take(MAX_FILES) {
+            let is_executable = executable == Some(path);
+            let given = exe.filter(|_| is_executable);
+            if !is_executable && !group.iter().any(|mapping| mapping.execute) {
+                continue;
+            }
+            match self.open_image(given.unwrap_or(Path::new(path)), path, group, is_executable) {
+                Ok((image, pieces)) => {
+                    images.push(image);
+                    mapped.extend(pieces);
+                }
+                // The file that was named has to fit; others may be gone.
+                Err(error) if given.is_some() => return Err(error),
+                Err(error) => tracing::warn!("{path}, which the core file refers to: {error}"),
+            }
+        }
+        if let Some(exe) = exe.filter(|_| executable.is_none()) {
+            let (image, pieces) = unlisted_executable(exe, &notes.auxiliary)?;
+            images.push(image);
+            mapped.extend(pieces);
+        }
+        images.sort_by_key(|image: &Image| !image.is_executable);
+        self.memory.mapped = in_order(mapped);
+        self.images = images;
+        Ok(executable.map(|path| image::plain(path).to_owned()))
+    }
+
+    /// Opens one file and checks that it is what was mapped.
+    fn open_image(
+        &self,
+        from: &Path,
+        path: &str,
+        group: &[&Mapping],
+        is_executable: bool,
+    ) -> Result<(Image, Vec<Piece>)> {
+        let file = Arc::new(ImageFile::open(from)?);
+        let headers = Headers::read(&file)?;
+        self.check_same(&file, group)?;
+        let bias = image::biases_of(&headers, group).first().copied();
+        let bias = bias.ok_or_else(|| file.malformed("is not laid out as the core file says"))?;
+        let piece = |mapping: &&Mapping| piece_of(mapping.start, mapping.end, mapping.offset, &file);
+        // What was not dumped can be taken from a file only where it cannot have been changed.
+        let pieces = group.iter().filter(|mapping| !mapping.write).map(piece).collect();
+        Ok((
+            Image { path: image::plain(path).to_owned(), bias, is_executable, file: Arc::clone(&file) },
+            pieces,
+        ))
+    }
+
+    /// The start of a file (its headers and its build id) is nearly always dumped: it must be the
+    /// same. Where it was not, the file must at least be long enough.
+    fn check_same(&self, file: &ImageFile, group: &[&Mapping]) -> Result<()> {
+        let other =
+            |why: &str| file.malformed(format!("is another file than the one that was mapped: {why}"));
+        for mapping in group {
+            if mapping.offset >= file.len() {
+                return Err(other("it is shorter"));
+            }
+            let dumped = piece_at(&self.memory.dumped, mapping.start).filter(|_| mapping.offset == 0);
+            let Some(dumped) = dumped.filter(|_| !mapping.write) else { continue };
+            let len = COMPARED.min(dumped.present).min(mapping.end - mapping.start).min(file.len());
+            let len = usize::try_from(len).unwrap_or(0);
+            // A core file that was cut may lack it.
+            let Ok(dumped) = self.memory.read_vec(mapping.start, len) else { continue };
+            if dumped != file.read_at(0, len)? {
+                return Err(other("its beginning differs"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The executable of a core file that does not list what was mapped: placed by its entry point.
+fn unlisted_executable(exe: &Path, auxiliary: &AuxiliaryVector) -> Result<(Image, Vec<Piece>)> {
+    let file = Arc::new(ImageFile::open(exe)?);
+    let headers = Headers::read(&file)?;
+    let entry = headers.header.e_entry.get(object::LittleEndian);
+    let there =
+        auxiliary.entry.ok_or_else(|| file.malformed("the core file does not say where it was loaded"))?;
+    let bias = there.wrapping_sub(entry);
+    if bias % PAGE != 0 {
+        return Err(file.malformed("is not the program that left the core file: its entry point differs"));
+    }
+    let whole = |load: &Segment| {
+        let slack = load.offset % PAGE;
+        let start = load.address.wrapping_add(bias).wrapping_sub(slack);
+        let end = start.saturating_add(load.file_size.saturating_add(slack));
+        piece_of(start, end, load.offset - slack, &file)
+    };
+    let pieces = headers.loads().filter(|load| load.flags & elf::PF_W.0 == 0).map(whole).collect();
+    let path = exe.display().to_string();
+    Ok((Image { path, bias, is_executable: true, file: Arc::clone(&file) }, pieces))
+}
+
+/// Says once that the file is not whole, which is usual (a full disk, a limit) and explains much.
+fn warn_if_cut(headers: &Headers, core: &ImageFile) {
+    let end = headers.loads().map(|load| load.offset.saturating_add(load.file_size)).max().unwrap_or(0);
+    if end > core.len() {
+        let (path, len) = (&core.opened_as, core.len());
+        tracing::warn!("{path} is cut: {len} of {end} bytes are there, so some memory is missing");
+    }
+}
+
+/// The path of the executable: that of the file which holds the entry point, else the one of the
+/// name that the core file gives.
+fn executable<'a>(mappings: &'a [Mapping], notes: &CoreNotes) -> Option<&'a str> {
+    let mut files = mappings.iter().filter(|mapping| !mapping.path.is_empty());
+    let found = match notes.auxiliary.entry {
+        Some(entry) => files.find(|mapping| mapping.start <= entry && entry < mapping.end),
+        None => files.find(|mapping| {
+            let name = proc::file_name(image::plain(&mapping.path));
+            !notes.name.is_empty() && name.starts_with(&notes.name)
+        }),
+    };
+    found.map(|mapping| mapping.path.as_str())
+}
+
+/// Mappings as the program headers and the list of mapped files give them together.
+fn mappings(headers: &Headers, files: &[NamedRange]) -> Vec<Mapping> {
+    // There are no inode numbers in a core file; the place of a path in the list tells files apart
+    // as well.
+    let mut ids = FxHashMap::default();
+    for file in files {
+        let next = ids.len() as u64 + 1;
+        ids.entry(file.path.as_str()).or_insert(next);
+    }
+    let mapping = |start: u64, end, flags: u32, file: Option<&NamedRange>| Mapping {
+        start,
+        end,
+        offset: file.map_or(0, |file| file.offset.saturating_add(start.saturating_sub(file.start))),
+        read: flags & elf::PF_R.0 != 0,
+        write: flags & elf::PF_W.0 != 0,
+        execute: flags & elf::PF_X.0 != 0,
+        path: file.map_or_else(String::new, |file| file.path.clone()),
+        file_id: (0, file.and_then(|file| ids.get(file.path.as_str()).copied()).unwrap_or(0)),
+    };
+    let file_at = |address: u64| {
+        let behind = files.partition_point(|file| file.start <= address);
+        files.get(behind.checked_sub(1)?).filter(|file| address < file.end)
+    };
+    let loads = headers.loads().map(|load| {
+        let end = load.address.saturating_add(load.memory_size);
+        mapping(load.address, end, load.flags, file_at(load.address))
+    });
+    // Some writers leave out the headers of what they did not dump.
+    let files = files.iter().map(|file| mapping(file.start, file.end, elf::PF_R.0, Some(file)));
+    let mut mappings: Vec<Mapping> =
+        loads.chain(files).filter(|mapping| mapping.start < mapping.end).collect();
+    // The sort is stable, so of two that begin at the same place the one with a header stays.
+    mappings.sort_by_key(|mapping| mapping.start);
+    let mut end = 0;
+    mappings.retain(|mapping| {
+        let fits = mapping.start >= end;
+        end = if fits { mapping.end } else { end };
+        fits
+    });
+    mappings
+}
+
+fn info(notes: &CoreNotes, images: &[Image], exe: Option<String>) -> TargetInfo {
+    let executable = images.iter().find(|image| image.is_executable);
+    let exe = exe.or_else(|| executable.map(|image| image.path.clone())).unwrap_or_default();
+    let name = if exe.is_empty() { &notes.name } else { proc::file_name(&exe) };
+    TargetInfo {
+        source: SourceKind::Core,
+        pid: notes.pid.or_else(|| notes.threads.first().map(|(tid, _)| *tid)).unwrap_or(0),
+        name: name.to_owned(),
+        command: notes.arguments.split(' ').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        build_id: executable.and_then(Image::build_id).unwrap_or_default(),
+        exe,
+        ..TargetInfo::default()
+    }
+}
+
+impl Memory for CoreTarget {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+        self.memory.read(address, buf)
+    }
+
+    fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+        self.memory.read_many(ranges, buf, ok)
+    }
+}
+
+impl Target for CoreTarget {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn mappings(&self) -> Result<Vec<Mapping>> {
+        Ok(self.mappings.clone())
+    }
+
+    fn images(&self) -> Result<Vec<Image>> {
+        Ok(self.images.clone())
+    }
+
+    fn threads(&self) -> Result<Vec<u32>> {
+        Ok(self.threads.keys().copied().collect())
+    }
+
+    fn thread_from_inside(&self, tid: u32) -> Option<u32> {
+        self.threads.contains_key(&tid).then_some(tid)
+    }
+
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+        let registers = self.threads.get(&tid).ok_or_else(|| TargetError::CannotStop {
+            tid,
+            problem: "the core file holds no such thread".to_owned(),
+        })?;
+        with(registers);
+        Ok(Held::ZERO)
+    }
+
+    fn freeze(&self) -> Result<Frozen> {
+        Ok(Frozen::new(|| Held::ZERO))
+    }
+
+    fn is_static(&self) -> bool {
+        true
+    }
+
+    fn monotonic_ns(&self) -> Option<u64> {
+        None
+    }
+
+    fn figures(&self) -> ProcessFigures {
+        ProcessFigures { threads: u32::try_from(self.threads.len()).ok(), ..ProcessFigures::default() }
+    }
+}

@@ -1,0 +1,105 @@
+//! The memory that a core file holds or refers to.
+
+use std::sync::Arc;
+
+use super::image::ImageFile;
+use super::{Memory, Range, Result, TargetError};
+
+pub(super) const PAGE: u64 = 4096;
+
+/// A part of the address space whose bytes are in some file.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Bytes from `start` that are in `file`; behind them, what the kernel fills pages up with.
+    pub(super) present: u64,
+    pub(super) offset: u64,
+    pub(super) file: Arc<ImageFile>,
+}
+
+/// The memory that a core file holds or refers to.
+#[derive(Debug)]
+pub(super) struct CoreMemory {
+    /// What was dumped, ascending, without overlaps.
+    pub(super) dumped: Vec<Piece>,
+    /// Files that were mapped, for what was not dumped; the same order.
+    pub(super) mapped: Vec<Piece>,
+}
+
+/// The piece in which an address lies.
+pub(super) fn piece_at(pieces: &[Piece], address: u64) -> Option<&Piece> {
+    let behind = pieces.partition_point(|piece| piece.start <= address);
+    pieces.get(behind.checked_sub(1)?).filter(|piece| address < piece.end)
+}
+
+/// Sorts pieces, and leaves out those that overlap an earlier one.
+pub(super) fn in_order(mut pieces: Vec<Piece>) -> Vec<Piece> {
+    pieces.retain(|piece| piece.start < piece.end);
+    pieces.sort_by_key(|piece| piece.start);
+    let mut end = 0;
+    pieces.retain(|piece| {
+        let fits = piece.start >= end;
+        if fits {
+            end = piece.end;
+        }
+        fits
+    });
+    pieces
+}
+
+impl CoreMemory {
+    /// Reads the beginning of `buf`, up to the end of a piece; how much.
+    fn read_some(&self, address: u64, buf: &mut [u8]) -> Result<usize> {
+        let unmapped = || TargetError::Unmapped { address, len: buf.len() };
+        let piece = piece_at(&self.dumped, address).or_else(|| piece_at(&self.mapped, address));
+        let piece = piece.ok_or_else(unmapped)?;
+        let skip = address - piece.start;
+        let room = usize::try_from(piece.end - address).unwrap_or(usize::MAX).min(buf.len());
+        let present = usize::try_from(piece.present.saturating_sub(skip)).unwrap_or(usize::MAX).min(room);
+        let offset = piece.offset.checked_add(skip).ok_or_else(unmapped)?;
+        let (data, filled) = buf.get_mut(..room).unwrap_or_default().split_at_mut(present);
+        if !data.is_empty() {
+            let end = offset.saturating_add(data.len() as u64);
+            if end > piece.file.len() {
+                return Err(piece.file.malformed(format!(
+                    "is cut: it ends at {:#x}, and the memory at {address:#x} would end at {end:#x}",
+                    piece.file.len()
+                )));
+            }
+            piece.file.read_into(offset, data)?;
+        }
+        filled.fill(0);
+        Ok(room)
+    }
+}
+
+impl Memory for CoreMemory {
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let len = rest.len();
+            let from = address.checked_add(done as u64).ok_or(TargetError::Unmapped { address, len })?;
+            done += self.read_some(from, rest)?;
+        }
+        Ok(())
+    }
+
+    fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+        ok.fill(false);
+        let mut at = 0usize;
+        for (range, ok) in ranges.iter().zip(ok) {
+            let end = at.saturating_add(range.len);
+            *ok = buf.get_mut(at..end).is_some_and(|into| self.read(range.address, into).is_ok());
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+/// A mapping of a file, up to the page in which the file ends.
+pub(super) fn piece_of(start: u64, end: u64, offset: u64, file: &Arc<ImageFile>) -> Piece {
+    let present = file.len().saturating_sub(offset);
+    let pages = present.checked_next_multiple_of(PAGE).unwrap_or(present);
+    Piece { start, end: end.min(start.saturating_add(pages)), present, offset, file: Arc::clone(file) }
+}

@@ -1,0 +1,278 @@
+//! ELF files mapped into a target, and how to get at exactly the file that is mapped: not at
+//! another one that has come to stand at the same path.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use object::elf;
+
+use super::elf::Headers;
+use super::memory::ProcessMemory;
+use super::{Image, Mapping, Memory as _, Result, TargetError, proc, sys};
+
+/// Files looked at in one process at most.
+const MAX_FILES: usize = 4096;
+/// What of a file is compared with memory where device numbers cannot be trusted, bytes.
+const COMPARED: usize = 4096;
+const PAGE: u64 = 4096;
+
+/// Where the bytes of an image are.
+///
+/// It is read with pread and never mapped: a file that the target truncates while we look must
+/// give an error, not a SIGBUS.
+#[derive(Debug)]
+pub struct ImageFile {
+    /// How the file was reached: "/proc/4242/map_files/...", for messages.
+    pub opened_as: String,
+    file: File,
+    len: u64,
+}
+
+impl ImageFile {
+    /// Opens an ordinary file.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is a device, a pipe or the like.
+    pub fn open(path: impl AsRef<Path>) -> Result<ImageFile> {
+        let path = path.as_ref();
+        let opened_as = path.display().to_string();
+        Self::open_io(path).map_err(|source| TargetError::Io { what: format!("open {opened_as}"), source })
+    }
+
+    fn open_io(path: &Path) -> io::Result<ImageFile> {
+        // Looked at before it is opened: opening a pipe or a device may block or do something.
+        let is_file = |metadata: &std::fs::Metadata| {
+            if metadata.is_file() {
+                Ok(metadata.len())
+            } else {
+                Err(io::Error::other("not an ordinary file"))
+            }
+        };
+        is_file(&std::fs::metadata(path)?)?;
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+        let len = is_file(&file.metadata()?)?;
+        Ok(ImageFile { opened_as: path.display().to_string(), file, len })
+    }
+
+    /// Length of the file when it was opened, bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty file is no case of its own here")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Reads `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The file ends before, or cannot be read.
+    pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
+            return Err(self.malformed(format!(
+                "is cut: {len} bytes at offset {offset:#x} lie behind its end at {:#x}",
+                self.len
+            )));
+        }
+        let mut bytes = vec![0; len];
+        self.read_into(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// The file ends before, or cannot be read.
+    pub fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match sys::pread(&self.file, rest, offset.saturating_add(done as u64)) {
+                Ok(0) => return Err(self.malformed("has become shorter while it was read")),
+                Ok(n) => done += n,
+                Err(source) => {
+                    return Err(TargetError::Io { what: format!("read {}", self.opened_as), source });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `len`, or less if the file ends before; None if it ends before `offset`.
+    pub(super) fn room(&self, offset: u64, len: u64) -> Option<usize> {
+        let room = self.len.checked_sub(offset)?.min(len);
+        usize::try_from(room).ok()
+    }
+
+    pub(super) fn malformed(&self, problem: impl Into<String>) -> TargetError {
+        TargetError::Malformed { path: self.opened_as.clone(), problem: problem.into() }
+    }
+}
+
+impl Image {
+    /// An ELF file that is not mapped anywhere: bias 0.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is no ELF file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Image> {
+        let path = path.as_ref();
+        let file = Arc::new(ImageFile::open(path)?);
+        Headers::read(&file)?;
+        Ok(Image { path: path.display().to_string(), bias: 0, is_executable: true, file })
+    }
+}
+
+/// The mappings of one file.
+struct Group<'a> {
+    mappings: Vec<&'a Mapping>,
+    is_executable: bool,
+}
+
+/// Groups the mappings of files, in order of first address.
+fn group<'a>(mappings: &'a [Mapping], executable: Option<(u64, u64)>, exe_path: &str) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known = rustc_hash::FxHashMap::default();
+    for mapping in mappings.iter().filter(|mapping| mapping.file_id.1 != 0) {
+        let key = (mapping.file_id, mapping.path.as_str());
+        let index = *known.entry(key).or_insert_with(|| {
+            // Device numbers differ between stat and maps on some file systems (btrfs, overlayfs).
+            let same = Some(mapping.file_id) == executable
+                || (executable.is_some_and(|(_, inode)| inode == mapping.file_id.1)
+                    && plain(&mapping.path) == exe_path);
+            groups.push(Group { mappings: Vec::new(), is_executable: same });
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(index) {
+            group.mappings.push(mapping);
+        }
+    }
+    groups
+}
+
+/// The path without the kernel's note that the file has been deleted.
+pub(super) fn plain(path: &str) -> &str {
+    path.strip_suffix(" (deleted)").unwrap_or(path)
+}
+
+/// The ELF files mapped into a live process, the executable first. Files that cannot be reached
+/// are left out; why not is logged.
+pub(super) fn of_process(pid: u32, mappings: &[Mapping], memory: &ProcessMemory) -> Vec<Image> {
+    let exe = std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|meta| (meta.dev(), meta.ino()));
+    let exe_path = proc::exe(pid).unwrap_or_default();
+    let mut groups = group(mappings, exe, &exe_path);
+    groups.sort_by_key(|group| !group.is_executable);
+    let mut images = Vec::new();
+    for group in groups.iter().take(MAX_FILES) {
+        if !group.is_executable && !group.mappings.iter().any(|mapping| mapping.execute) {
+            continue;
+        }
+        let Some(first) = group.mappings.first() else { continue };
+        match open_mapped(pid, group, memory) {
+            Ok(file) => add_images(&mut images, group, &first.path, file),
+            Err(error) => tracing::debug!("cannot open {}: {error}", first.path),
+        }
+    }
+    images
+}
+
+/// Adds an image for each place at which a file is mapped; that is one place, but for the odd
+/// program that loads the same library twice.
+fn add_images(images: &mut Vec<Image>, group: &Group<'_>, path: &str, file: ImageFile) {
+    let headers = match Headers::read(&file) {
+        Ok(headers) => headers,
+        Err(error) => return tracing::debug!("{path} is left out: {error}"),
+    };
+    let file = Arc::new(file);
+    let mut biases: Vec<u64> = Vec::new();
+    for bias in biases_of(&headers, &group.mappings) {
+        if !biases.contains(&bias) && biases.len() < 16 {
+            biases.push(bias);
+        }
+    }
+    images.extend(biases.into_iter().map(|bias| Image {
+        path: plain(path).to_owned(),
+        bias,
+        is_executable: group.is_executable,
+        file: Arc::clone(&file),
+    }));
+}
+
+/// What to add to the addresses in a file, from where its executable parts are mapped. Where none
+/// is (its text may have been moved to huge pages), from the first part that is.
+pub(super) fn biases_of(headers: &Headers, mappings: &[&Mapping]) -> Vec<u64> {
+    if headers.header.e_type.get(object::LittleEndian) == elf::ET_EXEC {
+        return vec![0];
+    }
+    let code = mappings.iter().filter(|mapping| mapping.execute);
+    let biases: Vec<u64> = code.filter_map(|mapping| bias_of(headers, mapping)).collect();
+    if biases.is_empty() {
+        return mappings.iter().find_map(|mapping| bias_of(headers, mapping)).into_iter().collect();
+    }
+    biases
+}
+
+/// The kernel maps whole pages, so a mapping begins at the page of its segment's first byte; one
+/// page of the file may be mapped twice, as the end of one segment and the start of the next. The
+/// right to execute tells which of them it is.
+fn bias_of(headers: &Headers, mapping: &Mapping) -> Option<u64> {
+    let holds = |segment: &&super::Segment| {
+        let start = segment.offset & !(PAGE - 1);
+        let end = segment.offset.saturating_add(segment.file_size);
+        start <= mapping.offset && mapping.offset < end
+    };
+    let same_rights = |segment: &&super::Segment| (segment.flags & elf::PF_X.0 != 0) == mapping.execute;
+    let segment = headers
+        .loads()
+        .find(|segment| holds(segment) && same_rights(segment))
+        .or_else(|| headers.loads().find(holds))?;
+    let address = mapping.offset.wrapping_sub(segment.offset).wrapping_add(segment.address);
+    Some(mapping.start.wrapping_sub(address))
+}
+
+/// Opens the very file that is mapped.
+fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Result<ImageFile> {
+    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    let first = group.mappings.first().ok_or(io::ErrorKind::NotFound)?;
+    // The kernel's own link to the mapped file. Needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
+    let (start, end) = (first.start, first.end);
+    match ImageFile::open_io(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}"))) {
+        Ok(file) => return Ok(file),
+        Err(failed) => error = merge(error, failed),
+    }
+    if group.is_executable {
+        match ImageFile::open_io(Path::new(&format!("/proc/{pid}/exe"))) {
+            Ok(file) => return Ok(file),
+            Err(failed) => error = merge(error, failed),
+        }
+    }
+    if first.path.starts_with('/') && !first.path.ends_with(" (deleted)") {
+        match ImageFile::open_io(Path::new(&format!("/proc/{pid}/root{}", first.path))) {
+            Ok(file) if is_mapped_file(&file, group, memory) => return Ok(file),
+            Ok(_) => error = io::Error::other("another file has come to stand at that path"),
+            Err(failed) => error = merge(error, failed),
+        }
+    }
+    Err(error)
+}
+
+/// Of several reasons, the last one that is more than "not found".
+fn merge(before: io::Error, now: io::Error) -> io::Error {
+    if now.kind() == io::ErrorKind::NotFound { before } else { now }
+}
+
+/// Whether a file opened by its path is the one that is mapped: the same device and inode, or,
+/// where the file system gives two device numbers for one file, the same inode and the same bytes
+/// at its start.
+fn is_mapped_file(file: &ImageFile, group: &Group<'_>, memory: &ProcessMemory) -> bool {
+    let Some(first) = group.mappings.first() else { return false };
+    let Ok(metadata) = file.file.metadata() else { return false };
+    if (metadata.dev(), metadata.ino()) == first.file_id {
+        return true;
+    }
+    let head = group.mappings.iter().find(|mapping| mapping.offset == 0 && mapping.read && !mapping.write);
+    let Some(head) = head.filter(|_| metadata.ino() == first.file_id.1) else { return false };
+    let len = COMPARED.min(usize::try_from(file.len).unwrap_or(usize::MAX));
+    match (file.read_at(0, len), memory.read_vec(head.start, len)) {
+        (Ok(there), Ok(mapped)) => there == mapped,
+        _ => false,
+    }
+}

@@ -1,0 +1,169 @@
+//! Small files of /proc, read with a bound and parsed without trust: a process chooses its own
+//! name, its arguments and the names of the files it maps.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// More than this is never read from a small file.
+const SMALL: u64 = 1 << 20;
+/// Threads listed at most; the kernel's own limit of pids is 4 Mi.
+const MAX_THREADS: usize = 4 << 20;
+
+/// Reads a file of /proc, at most `max` bytes of it.
+pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a small text file. What is not UTF-8 is replaced.
+pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+    read_bounded(path, SMALL).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What is needed of /proc/PID/stat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// Short name, at most 15 bytes.
+    pub(super) comm: String,
+    /// State letter: R, S, D, T, t, Z, X, I.
+    pub(super) state: char,
+    /// Kernel flags of the task (`PF_*`).
+    pub(super) flags: u64,
+    /// User CPU time, ticks.
+    pub(super) utime: u64,
+    /// System CPU time, ticks.
+    pub(super) stime: u64,
+    /// Threads.
+    pub(super) threads: u32,
+    /// Start, ticks since boot.
+    pub(super) start_ticks: u64,
+}
+
+impl Stat {
+    /// Reads /proc/`pid`/stat.
+    pub(super) fn read(pid: u32) -> io::Result<Stat> {
+        Self::read_file(format!("/proc/{pid}/stat"))
+    }
+
+    /// Reads /proc/`pid`/task/`tid`/stat.
+    pub(super) fn read_thread(pid: u32, tid: u32) -> io::Result<Stat> {
+        Self::read_file(format!("/proc/{pid}/task/{tid}/stat"))
+    }
+
+    fn read_file(path: String) -> io::Result<Stat> {
+        let text = read_text(&path)?;
+        Self::parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{path} is odd")))
+    }
+
+    /// Parses the text of a stat file. The name may hold spaces and parentheses, so the fields
+    /// are counted from the last closing one.
+    pub(super) fn parse(text: &str) -> Option<Stat> {
+        let open = text.find('(')?;
+        let close = text.rfind(')')?;
+        let comm = text.get(open + 1..close)?.to_owned();
+        let fields: Vec<&str> = text.get(close + 1..)?.split_ascii_whitespace().collect();
+        // proc(5) numbers fields from 1, and the first one here is its third.
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Stat {
+            comm,
+            state: fields.first()?.chars().next()?,
+            flags: number(9)?,
+            utime: number(14)?,
+            stime: number(15)?,
+            threads: u32::try_from(number(20)?).ok()?,
+            start_ticks: number(22)?,
+        })
+    }
+
+    /// It is one of the kernel's own threads (`PF_KTHREAD`), which have no memory.
+    pub(super) fn is_kernel_thread(&self) -> bool {
+        self.flags & 0x0020_0000 != 0
+    }
+
+    /// It has ended and only waits to be noticed by its parent.
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// The value of a line "Key:\tvalue" of a status file.
+pub(super) fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+}
+
+/// The number of a field whose first word is one.
+pub(super) fn number_field(status: &str, key: &str) -> Option<u64> {
+    field(status, key)?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The text of /proc/`pid`/status.
+pub(super) fn status(pid: u32) -> io::Result<String> {
+    read_text(format!("/proc/{pid}/status"))
+}
+
+/// The threads of a process, ascending.
+pub(super) fn threads(pid: u32) -> io::Result<Vec<u32>> {
+    let mut tids: Vec<u32> = std::fs::read_dir(format!("/proc/{pid}/task"))?
+        .take(MAX_THREADS)
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    tids.sort_unstable();
+    Ok(tids)
+}
+
+/// The arguments of a process, as it sees them itself.
+pub(super) fn command(pid: u32) -> io::Result<Vec<String>> {
+    let bytes = read_bounded(format!("/proc/{pid}/cmdline"), SMALL)?;
+    Ok(split_arguments(&bytes))
+}
+
+/// Splits arguments ended by NUL bytes.
+pub(super) fn split_arguments(bytes: &[u8]) -> Vec<String> {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+/// Where the executable of a process is, as the process sees it; without the kernel's note that
+/// it has been deleted.
+pub(super) fn exe(pid: u32) -> io::Result<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe"))?;
+    let path = path.to_string_lossy();
+    Ok(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = "42 (a) R 1 (b) S 1 42 42 0 -1 4194304 10 0 0 0 7 8 0 0 20 0 3 0 5555 1000 99 0";
+        let stat = Stat::parse(text).expect("parses");
+        assert_eq!(stat.comm, "a) R 1 (b");
+        assert_eq!((stat.state, stat.utime, stat.stime), ('S', 7, 8));
+        assert_eq!((stat.threads, stat.start_ticks), (3, 5555));
+    }
+
+    #[test]
+    fn short_and_empty_stat_files_are_refused() {
+        for text in ["", "42", "42 (x", "42 (x)", ")(", "42 (x) S 1 2 3"] {
+            assert_eq!(Stat::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_may_be_empty_but_the_last_end_is_no_argument() {
+        assert_eq!(split_arguments(b"a\0\0b\0"), ["a", "", "b"]);
+        assert!(split_arguments(b"").is_empty());
+    }
+}

@@ -1,0 +1,18 @@
+//! Which words of the kernel's register set are which. All that depends on the machine in this
+//! part of the program stands here; today that is x86-64.
+
+use super::Registers;
+
+/// Words in `struct user_regs_struct` (sys/user.h): what PTRACE_GETREGSET with NT_PRSTATUS gives
+/// and what stands in the NT_PRSTATUS notes of core files.
+pub(super) const WORDS: usize = 27;
+
+/// Offset of these words in `struct elf_prstatus` (sys/procfs.h), bytes.
+pub(super) const PRSTATUS_OFFSET: usize = 112;
+
+impl Registers {
+    /// Picks the registers that are needed out of the kernel's set.
+    pub(super) fn from_words(words: &[u64; WORDS]) -> Registers {
+        Registers { pc: words[16], sp: words[19], bp: words[4], g: words[1], tls: words[21] }
+    }
+}

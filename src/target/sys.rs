@@ -1,0 +1,143 @@
+//! The system calls that no safe crate wraps the way they are needed here.
+//!
+//! ptrace and waitpid are called raw because real-time signals (glibc uses two of them) must pass
+//! through unharmed, and enums of named signals cannot hold them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::registers::WORDS;
+
+/// What waiting for a traced thread brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// Nothing yet.
+    Nothing,
+    /// It stands, and this signal (0: none) has to be delivered when it is let go.
+    Stopped(i32),
+    /// It has ended, or is no longer ours.
+    Gone,
+}
+
+fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result == -1 { Err(Errno::last()) } else { Ok(result) }
+}
+
+fn raw_pid(pid: u32) -> Result<libc::pid_t, Errno> {
+    // 0 and negative numbers mean groups of processes to several of these calls.
+    libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Errno::ESRCH)
+}
+
+/// A descriptor of a process that outlives its pid. Linux 5.3 and later.
+pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
+    let pid = raw_pid(pid)?;
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether the process behind a pidfd has ended (all of its threads).
+pub(super) fn pidfd_ended(fd: &OwnedFd) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `poll` is one valid pollfd, and the count says one.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready == 1 && poll.revents & libc::POLLIN != 0
+}
+
+/// Reads from `file` at `offset`, which for /proc/PID/mem is an address.
+pub(super) fn pread(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+    loop {
+        match file.read_at(buf, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// CLOCK_MONOTONIC as this process sees it, nanoseconds.
+pub(super) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// CLOCK_BOOTTIME as this process sees it, nanoseconds: what start times in /proc count from.
+pub(super) fn boottime_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec to write to.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return 0;
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Clock ticks in a second, the unit of times in /proc/PID/stat.
+pub(super) fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf takes an integer and returns one.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
+}
+
+/// Becomes the tracer of a thread without stopping it.
+pub(super) fn seize(tid: u32) -> Result<(), Errno> {
+    let tid = raw_pid(tid)?;
+    // SAFETY: PTRACE_SEIZE reads no memory of ours; address 0 and no options.
+    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0usize, 0usize) }).map(drop)
+}
+
+/// Asks a seized thread to stop, without any signal.
+pub(super) fn interrupt(tid: u32) -> Result<(), Errno> {
+    let tid = raw_pid(tid)?;
+    // SAFETY: PTRACE_INTERRUPT reads no memory of ours.
+    check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, 0usize, 0usize) }).map(drop)
+}
+
+/// Lets a stopped thread go, delivering `signal` to it unless that is 0.
+pub(super) fn detach(tid: u32, signal: i32) -> Result<(), Errno> {
+    let tid = raw_pid(tid)?;
+    // SAFETY: PTRACE_DETACH reads no memory of ours; the data argument is the signal number.
+    check(unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0usize, signal as libc::c_long) }).map(drop)
+}
+
+/// The general registers of a stopped thread, as the words of `user_regs_struct`.
+pub(super) fn registers(tid: u32) -> Result<[u64; WORDS], Errno> {
+    const NT_PRSTATUS: usize = 1;
+    let tid = raw_pid(tid)?;
+    let mut words = [0u64; WORDS];
+    let mut into = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: size_of_val(&words) };
+    // SAFETY: `into` describes exactly `words`, which lives through the call; the kernel writes
+    // at most `iov_len` bytes, and any bytes make valid u64.
+    check(unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, &raw mut into) })?;
+    // A thread in 32-bit mode gives a smaller set with another meaning.
+    if into.iov_len == size_of_val(&words) { Ok(words) } else { Err(Errno::ENOTSUP) }
+}
+
+/// Looks, without waiting, whether a traced thread has stopped or ended.
+pub(super) fn wait(tid: u32) -> Waited {
+    let Ok(tid) = raw_pid(tid) else { return Waited::Gone };
+    let mut status = 0;
+    // SAFETY: `status` is a valid c_int to write to. A single positive tid is named, so no child
+    // of anybody else's is reaped by this.
+    let got = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    match got {
+        0 => Waited::Nothing,
+        -1 if Errno::last() == Errno::EINTR => Waited::Nothing,
+        -1 => Waited::Gone,
+        _ if libc::WIFSTOPPED(status) => Waited::Stopped(signal_to_deliver(status)),
+        _ => Waited::Gone,
+    }
+}
+
+/// The signal that a ptrace stop has taken away from the thread. Only a signal-delivery stop has
+/// one; the stops made by PTRACE_INTERRUPT and the group stops carry an event number above it.
+fn signal_to_deliver(status: libc::c_int) -> i32 {
+    if status >> 16 == 0 { libc::WSTOPSIG(status) } else { 0 }
+}
