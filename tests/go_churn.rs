@@ -16,7 +16,8 @@ use loiter::target;
 const RATE: &str = "50000";
 
 /// Who may call the functions of the churn fixture. All others must be where a goroutine begins.
-const CALLERS: [(&str, &[&str]); 4] = [
+const CALLERS: [(&str, &[&str]); 5] = [
+    ("fixtures/churn.run", &["fixtures/churn.Start"]),
     ("fixtures/churn.deep", &["fixtures/churn.deep", "fixtures/churn.grow"]),
     ("fixtures/churn.labelled", &["runtime/pprof.Do"]),
     ("fixtures/churn.start", &["fixtures/churn.run"]),

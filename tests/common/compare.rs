@@ -24,7 +24,7 @@ pub struct Printing {
 impl Printing {
     /// `showfuncinfo` in `runtime/traceback.go`.
     fn shows(self, name: &str, kind: FunctionKind, callee: FunctionKind, first: bool) -> bool {
-        if kind == FunctionKind::Wrapper && callee != FunctionKind::Panic {
+        if kind == FunctionKind::Wrapper && !matches!(callee, FunctionKind::Panic | FunctionKind::Fault) {
             return false;
         }
         if self.minor >= 25 && matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") {
