@@ -1,3 +1,7 @@
 //! Parse, run, turn the outcome into an exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loiter::cli::main().into()
+}

@@ -147,7 +147,7 @@ fn check(version: &str, flavour: Flavour) {
     let (before, began) = (fixture.counter("created"), Instant::now());
     let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 1000);
     for (pause, count) in
-        [(Pause::RunningThreads, count), (Pause::Nothing, count / 2), (Pause::Everything, count / 2)]
+        [(Pause::RunningThreads, count), (Pause::Nothing, count / 4), (Pause::Everything, count / 4)]
     {
         let tally = take(&fixture, count, pause);
         eprintln!(

@@ -1,1 +1,16 @@
-//! Filtering and grouping of snapshots. Never touches a target.
+//! Filters and groups snapshots. Works on the model alone: which runtime a snapshot came from, or
+//! how it was taken, makes no difference here.
+
+pub mod each;
+pub mod filter;
+pub mod frames;
+pub mod group;
+pub mod pattern;
+pub mod tally;
+pub mod waits;
+
+pub use each::Each;
+pub use filter::Filter;
+pub use frames::ShownFrame;
+pub use group::{Group, GroupKey, Grouped, SortBy};
+pub use pattern::Pattern;

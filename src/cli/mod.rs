@@ -1,1 +1,89 @@
 //! The command line: one file a command, flags -> plain options -> library -> print.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod completions;
+mod error;
+mod exit;
+pub mod man;
+mod output;
+mod parse;
+mod ps;
+mod snapshot;
+mod source;
+mod stacks;
+
+pub use exit::Exit;
+use output::{Color, Output};
+
+/// Read every goroutine of a live process from outside, without pausing it
+///
+/// loiter reads the memory of a running program, finds its runtime's tasks (goroutines) there, and
+/// shows what each does, since when, who started it and what it waits for. The program needs no
+/// preparation, no debug information and no port.
+#[derive(Debug, Parser)]
+#[command(name = "loiter", version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    /// When to use colours: auto, always or never
+    ///
+    /// auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set, and everywhere if CLICOLOR_FORCE
+    /// is set.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        global = true,
+        hide_possible_values = true
+    )]
+    color: Color,
+
+    /// Say more: figures, whole paths, how the runtime was read; -vv traces the reading on stderr
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ps(ps::Args),
+    Snapshot(snapshot::Args),
+    Stacks(stacks::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Parses the arguments of the process, runs the command, and prints what goes wrong.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap; if they cannot be printed, nobody wants them.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Error } else { Exit::Ok };
+        }
+    };
+    output::trace(cli.verbose);
+    let output = Output::new(cli.color, cli.verbose);
+    let outcome = match cli.command {
+        Command::Ps(args) => ps::run(&args, &output),
+        Command::Snapshot(args) => snapshot::run(&args, &output),
+        Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Completions(args) => completions::run(&args, &output),
+        Command::Man(args) => man::run(&args, &output),
+    };
+    match outcome {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            error.print();
+            error.exit()
+        }
+    }
+}
+
+/// The command line's definition, for completions and man pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,1 +1,14 @@
 //! One file a format; every exporter is a pure function of a snapshot.
+//!
+//! What a snapshot holds is hostile: nothing leaves here for a terminal or a file of text without
+//! having gone through [`escape`].
+
+pub mod escape;
+pub mod go;
+pub mod json;
+pub mod line;
+pub mod path;
+pub mod text;
+pub mod units;
+
+pub use escape::escape;

@@ -25,7 +25,7 @@ impl Default for ReadOptions {
         ReadOptions {
             pause: Pause::RunningThreads,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            max_depth: 10_000,
+            max_depth: 100_000,
         }
     }
 }

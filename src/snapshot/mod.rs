@@ -5,7 +5,10 @@
 
 mod builder;
 pub mod dump;
+pub mod file;
 pub mod model;
+mod validate;
 
 pub use builder::SnapshotBuilder;
 pub use model::*;
+pub use validate::Invalid;

@@ -347,6 +347,21 @@ pub enum State {
     Unknown,
 }
 
+impl State {
+    /// The name that commands and files use: "running".
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Runnable => "runnable",
+            State::Waiting => "waiting",
+            State::Syscall => "syscall",
+            State::Preempted => "preempted",
+            State::Finished => "finished",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
 /// How long a task has been in its present state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -371,7 +386,7 @@ impl Age {
 }
 
 /// How far the stack of a task can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StackStatus {
     /// Down to the task's entry.

@@ -320,7 +320,7 @@ impl Pclntab {
     }
 
     fn name_offset(&self, index: usize) -> Option<usize> {
-        usize::try_from(u32_at(&self.bytes, self.record(index)? + 4)?).ok().filter(|&at| at != 0)
+        usize::try_from(u32_at(&self.bytes, self.record(index)? + 4)?).ok()
     }
 
     fn func(&self, index: usize) -> Option<Func<'_>> {
@@ -329,8 +329,8 @@ impl Pclntab {
 
     /// The string at an offset of the table of names.
     fn name_at(&self, offset: u32) -> &[u8] {
-        // Offset 0 stands for no name.
-        if offset == 0 { &[] } else { string_at(&self.bytes[self.names.clone()], offset) }
+        // The runtime takes offset 0 for no name, and so has none for the function that stands first.
+        string_at(&self.bytes[self.names.clone()], offset)
     }
 }
 

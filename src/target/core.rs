@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object::elf;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::core_memory::{CoreMemory, PAGE, Piece, in_order, piece_at, piece_of};
 use super::core_notes::{AuxiliaryVector, CoreNotes, NamedRange};
@@ -68,6 +68,7 @@ impl CoreTarget {
             threads: notes.threads.iter().copied().collect(),
         };
         let executable = target.open_images(&notes, exe)?;
+        target.complete_rights();
         target.info = info(&notes, &target.images, executable);
         Ok(target)
     }
@@ -85,17 +86,15 @@ impl CoreTarget {
         for (&path, group) in groups.iter().take(MAX_FILES) {
             let is_executable = executable == Some(path);
             let given = exe.filter(|_| is_executable);
-            if !is_executable && !group.iter().any(|mapping| mapping.execute) {
-                continue;
-            }
             match self.open_image(given.unwrap_or(Path::new(path)), path, group, is_executable) {
                 Ok((image, pieces)) => {
                     images.push(image);
                     mapped.extend(pieces);
                 }
-                // The file that was named has to fit; others may be gone.
+                // The file that was named has to fit; others may be gone, or be no programs.
                 Err(error) if given.is_some() => return Err(error),
-                Err(error) => tracing::warn!("{path}, which the core file refers to: {error}"),
+                Err(error) if is_executable => tracing::warn!("{path}, which left the core file: {error}"),
+                Err(error) => tracing::debug!("{path}, which the core file refers to: {error}"),
             }
         }
         if let Some(exe) = exe.filter(|_| executable.is_none()) {
@@ -109,6 +108,19 @@ impl CoreTarget {
         Ok(executable.map(|path| image::plain(path).to_owned()))
     }
 
+    /// Says of the mappings that the core file gives no rights for which of them hold code.
+    fn complete_rights(&mut self) {
+        let mut code = FxHashSet::default();
+        for image in &self.images {
+            let segments = Headers::read(&image.file).map(|headers| headers.segments).unwrap_or_default();
+            let executable = segments.iter().filter(|segment| segment.flags & elf::PF_X.0 != 0);
+            code.extend(executable.map(|segment| (image.path.as_str(), segment.offset & !(PAGE - 1))));
+        }
+        for mapping in self.mappings.iter_mut().filter(|mapping| !mapping.write) {
+            mapping.execute |= code.contains(&(image::plain(&mapping.path), mapping.offset));
+        }
+    }
+
     /// Opens one file and checks that it is what was mapped.
     fn open_image(
         &self,
@@ -119,6 +131,9 @@ impl CoreTarget {
     ) -> Result<(Image, Vec<Piece>)> {
         let file = Arc::new(ImageFile::open(from)?);
         let headers = Headers::read(&file)?;
+        if !headers.loads().any(|load| load.flags & elf::PF_X.0 != 0) {
+            return Err(file.malformed("holds no code"));
+        }
         self.check_same(&file, group)?;
         let bias = image::biases_of(&headers, group).first().copied();
         let bias = bias.ok_or_else(|| file.malformed("is not laid out as the core file says"))?;
@@ -226,7 +241,7 @@ fn mappings(headers: &Headers, files: &[NamedRange]) -> Vec<Mapping> {
         let end = load.address.saturating_add(load.memory_size);
         mapping(load.address, end, load.flags, file_at(load.address))
     });
-    // Some writers leave out the headers of what they did not dump.
+    // gdb leaves out the headers of what it did not dump, so what may be done there is not known.
     let files = files.iter().map(|file| mapping(file.start, file.end, elf::PF_R.0, Some(file)));
     let mut mappings: Vec<Mapping> =
         loads.chain(files).filter(|mapping| mapping.start < mapping.end).collect();

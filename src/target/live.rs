@@ -137,9 +137,16 @@ impl Target for LiveTarget {
     }
 
     fn mappings(&self) -> Result<Vec<Mapping>> {
-        let path = format!("/proc/{}/maps", self.memory.through());
-        let bytes = proc::read_bounded(&path, maps::MAX_BYTES)
-            .map_err(|error| permission::explain(self.pid(), &format!("open {path}"), error))?;
+        let read = || {
+            let path = format!("/proc/{}/maps", self.memory.through());
+            proc::read_bounded(&path, maps::MAX_BYTES)
+                .map_err(|error| permission::explain(self.pid(), &format!("open {path}"), error))
+        };
+        let mut bytes = read()?;
+        if bytes.is_empty() {
+            self.memory.change_thread()?;
+            bytes = read()?;
+        }
         self.memory.check_alive()?;
         Ok(maps::parse(&bytes))
     }

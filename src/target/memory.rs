@@ -44,6 +44,9 @@ impl ProcessMemory {
         };
         // If the pid was given to another process since its start was read, the pidfd is that one's.
         memory.check_alive()?;
+        if Stat::read(pid).is_ok_and(|stat| stat.is_dead()) {
+            memory.change_thread()?;
+        }
         Ok(memory)
     }
 
@@ -68,7 +71,7 @@ impl ProcessMemory {
     }
 
     /// After ESRCH: goes over to another thread if the one that was used has ended alone.
-    fn change_thread(&self) -> Result<()> {
+    pub(super) fn change_thread(&self) -> Result<()> {
         self.check_alive()?;
         let old = self.through();
         let lives =

@@ -126,8 +126,9 @@ pub struct Registers {
     pub tls: u64,
 }
 
-/// What is done with a stopped thread: called with its registers.
-pub type WithRegisters<'a> = dyn FnMut(&Registers) + 'a;
+/// What is done with a stopped thread: called with its registers. It is sent to the thread that
+/// stops the other one, so that nobody has to be woken while that one is held.
+pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
 /// How long a thread or a process was held.
 pub type Held = std::time::Duration;

@@ -19,7 +19,7 @@ pub(super) fn explain(pid: u32, what: &str, error: io::Error) -> TargetError {
         Some(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => TargetError::Permission {
             what: what.to_owned(),
             errno: errno_text(errno),
-            remedy: Findings::look(pid).remedy(pid, errno),
+            remedy: Findings::look(pid).remedy(errno),
         },
         Some(Errno::ESRCH | Errno::ENOENT) if Stat::read(pid).is_err() => TargetError::Ended { pid },
         _ => TargetError::Io { what: what.to_owned(), source: error },
@@ -104,21 +104,16 @@ impl Findings {
     }
 
     /// The reasons, then what to do, a line each.
-    fn remedy(&self, pid: u32, errno: Errno) -> Vec<String> {
+    fn remedy(&self, errno: Errno) -> Vec<String> {
         let mut lines = self.reasons(errno);
-        let lacks = !self.can_ptrace;
-        if lacks || self.other_user_namespace {
-            let program = format!("run loiter as root, or with CAP_SYS_PTRACE (pid {pid})");
-            match self.container {
-                Some(kind) => lines.push(format!(
-                    "Try: start this {kind} with --cap-add SYS_PTRACE (Kubernetes: securityContext \
-                     capabilities add SYS_PTRACE, or a debug container with --profile=sysadmin); \
-                     outside of a container: sudo"
-                )),
-                None => {
-                    lines.push(format!("Try: sudo loiter, {program}. In a container: --cap-add SYS_PTRACE"))
-                }
-            }
+        if !self.can_ptrace || self.other_user_namespace {
+            lines.push("Try: sudo loiter, or give loiter CAP_SYS_PTRACE.".to_owned());
+            let sign =
+                self.container.map_or_else(String::new, |sign| format!(" (this looks like one: {sign})"));
+            lines.push(format!(
+                "In a container{sign}: --cap-add SYS_PTRACE (Kubernetes: add SYS_PTRACE to the capabilities \
+                 of the securityContext), or run loiter in the same pod as a debug container."
+            ));
         }
         lines
     }
@@ -181,17 +176,21 @@ fn uids(status: &str) -> Option<[u32; 3]> {
     Some([uids.next()??, uids.next()??, uids.next()??])
 }
 
-/// Whether we run in a container, and what kind.
+/// A sign that we run in a container.
 fn container() -> Option<&'static str> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-        return Some("pod");
+        return Some("KUBERNETES_SERVICE_HOST is set");
     }
-    if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
-        return Some("container");
+    for (path, sign) in
+        [("/.dockerenv", "/.dockerenv exists"), ("/run/.containerenv", "/run/.containerenv exists")]
+    {
+        if Path::new(path).exists() {
+            return Some(sign);
+        }
     }
     let cgroup = proc::read_text("/proc/self/cgroup").unwrap_or_default();
     let signs = ["/docker", "/kubepods", "/libpod", "/containerd", "/lxc"];
-    signs.iter().any(|sign| cgroup.contains(sign)).then_some("container")
+    signs.iter().any(|sign| cgroup.contains(sign)).then_some("its control group is named so")
 }
 
 /// The name of the profile under which an LSM runs us, if it is one that confines.
@@ -209,33 +208,40 @@ mod tests {
     #[test]
     fn another_user() {
         let findings = Findings { target_uids: Some([0; 3]), our_uid: 65_534, ..Findings::default() };
-        let lines = findings.remedy(42, Errno::EPERM);
+        let lines = findings.remedy(Errno::EPERM);
         assert!(lines[0].starts_with("This process belongs to another user (root; loiter runs as "));
         assert!(lines[0].ends_with("and loiter runs without CAP_SYS_PTRACE."));
-        assert!(lines[1].contains("sudo") && lines[1].contains("--cap-add SYS_PTRACE"));
+        assert!(lines[1].contains("sudo") && lines[2].contains("--cap-add SYS_PTRACE"));
     }
 
     #[test]
     fn yama_is_named_only_where_it_is_the_reason() {
         let own =
             Findings { target_uids: Some([7; 3]), our_uid: 7, ptrace_scope: Some(1), ..Findings::default() };
-        assert!(own.remedy(42, Errno::EPERM)[0].contains("ptrace_scope is 1"));
+        assert!(own.remedy(Errno::EPERM)[0].contains("ptrace_scope is 1"));
         let foreign = Findings { target_uids: Some([8; 3]), ..own };
-        assert!(!foreign.remedy(42, Errno::EPERM).iter().any(|line| line.contains("ptrace_scope")));
+        assert!(!foreign.remedy(Errno::EPERM).iter().any(|line| line.contains("ptrace_scope")));
     }
 
     #[test]
     fn a_filter_that_hides_the_call() {
         let findings = Findings { can_ptrace: true, seccomp: true, ..Findings::default() };
-        let lines = findings.remedy(42, Errno::ENOSYS);
+        let lines = findings.remedy(Errno::ENOSYS);
         assert!(lines[0].contains("seccomp"));
         assert_eq!(lines.len(), 1, "a capability that is there is not asked for: {lines:?}");
     }
 
     #[test]
+    fn a_container_is_told_by_its_sign() {
+        let findings = Findings { container: Some("/.dockerenv exists"), ..Findings::default() };
+        let lines = findings.remedy(Errno::EPERM);
+        assert!(lines.last().is_some_and(|line| line.contains("looks like one: /.dockerenv exists")));
+    }
+
+    #[test]
     fn nothing_is_guessed() {
         let findings = Findings { can_ptrace: true, ..Findings::default() };
-        assert!(findings.remedy(42, Errno::EPERM).is_empty());
+        assert!(findings.remedy(Errno::EPERM).is_empty());
     }
 
     #[test]

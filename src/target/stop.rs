@@ -10,7 +10,7 @@
 //!   even that back.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,14 @@ use super::proc::{self, Stat};
 use super::sys::{self, Waited};
 use super::{Frozen, Held, Registers, Result, TargetError, WithRegisters, permission};
 
-/// A thread that does not stop in this time is let go.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// While waiting for a stop: so often the CPU is only yielded, because most threads stop within
-/// microseconds; then pauses begin.
-const YIELDS: u32 = 200;
-const WAIT_PAUSE: Duration = Duration::from_micros(100);
+/// A thread that does not stop in this time is let go. On a machine with more to do than it has
+/// CPUs for, it takes a thread some hundred milliseconds to get one and to notice.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So often the state of a thread is asked for at once, because one that runs on another CPU stops
+/// within microseconds. Then comes a pause between questions: the thread may need our CPU to stop
+/// on, and unlike yielding, sleeping makes us one of the next to get it back.
+const SPINS: u32 = 100;
+const WAIT_PAUSE: Duration = Duration::from_micros(10);
 /// A freeze gives up on a process that makes threads faster than they can be stopped.
 const MAX_PASSES: u32 = 1000;
 
@@ -100,8 +102,8 @@ impl Tracees {
                 return all;
             }
             round = round.saturating_add(1);
-            if round < YIELDS {
-                std::thread::yield_now();
+            if round < SPINS {
+                std::hint::spin_loop();
             } else {
                 std::thread::sleep(WAIT_PAUSE);
             }
@@ -120,22 +122,14 @@ impl Tracees {
         }
     }
 
-    /// Lets all threads go. False if one of them could not be detached: then the calling thread
-    /// has to end, which makes the kernel do it.
-    fn release(&mut self) -> bool {
-        let mut clean = true;
+    /// Lets all threads go. One that has not stopped, or was killed while it stood, cannot be
+    /// detached; the kernel does that when the calling thread ends, which has nothing else to do.
+    fn release(&mut self) {
         for (tid, hold) in self.holds.drain(..) {
-            clean &= match hold {
-                Hold::Stopped { signal } => match sys::detach(tid, signal) {
-                    Ok(()) => true,
-                    // It was killed while it stood: what is left of it is taken in by waiting.
-                    Err(_) => sys::wait(tid) == Waited::Gone,
-                },
-                Hold::Coming => false,
-                Hold::Gone => true,
-            };
+            if let Hold::Stopped { signal } = hold {
+                let _ = sys::detach(tid, signal);
+            }
         }
-        clean
     }
 }
 
@@ -154,14 +148,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Stop this thread, say its registers, hold it until `release` speaks or hangs up.
-struct Job {
-    tid: u32,
-    stopped: Sender<Result<Registers>>,
-    release: Receiver<()>,
-    held: Sender<Held>,
-}
-
 /// Registers of every thread of a frozen process; None for one that did not stop (it sits in the
 /// kernel, and would stop before it runs any code of its own).
 type FrozenThreads = HashMap<u32, Option<Registers>>;
@@ -170,14 +156,12 @@ type FrozenThreads = HashMap<u32, Option<Registers>>;
 #[derive(Debug)]
 pub(super) struct Stopper {
     pid: u32,
-    /// Tracing threads that have nothing to do. They end when this is dropped.
-    idle: Mutex<Vec<Sender<Job>>>,
     frozen: Arc<Mutex<Option<Arc<FrozenThreads>>>>,
 }
 
 impl Stopper {
     pub(super) fn new(pid: u32) -> Stopper {
-        Stopper { pid, idle: Mutex::new(Vec::new()), frozen: Arc::default() }
+        Stopper { pid, frozen: Arc::default() }
     }
 
     /// See [`super::Target::with_stopped_thread`].
@@ -197,35 +181,18 @@ impl Stopper {
         if Stat::read_thread(self.pid, tid).is_err() {
             return Err(ended(tid));
         }
-        let (stopped, registers) = channel();
-        let (go, release) = channel();
-        let (held_to, held) = channel();
-        let worker = self.hand_out(Job { tid, stopped, release, held: held_to })?;
-        let registers = registers.recv().map_err(|_| ended(tid))??;
-        with(&registers);
-        // Hanging up releases too, so a panic in `with` does as well.
-        drop(go);
-        let held = held.recv().unwrap_or_default();
-        lock(&self.idle).push(worker);
-        Ok(held)
-    }
-
-    /// Gives the job to an idle tracing thread, or to a new one.
-    fn hand_out(&self, mut job: Job) -> Result<Sender<Job>> {
-        loop {
-            let Some(worker) = lock(&self.idle).pop() else { break };
-            match worker.send(job) {
-                Ok(()) => return Ok(worker),
-                // That one has ended because it could not let go of a thread otherwise.
-                Err(refused) => job = refused.0,
-            }
-        }
-        let (worker, jobs) = channel();
-        let pid = self.pid;
-        spawn(move || work(pid, &jobs))?;
-        // It cannot have ended yet: it waits for this.
-        let _ = worker.send(job);
-        Ok(worker)
+        let stop = || {
+            let mut tracees = Tracees::new(self.pid);
+            let (since, registers) = tracees.stop_one(tid)?;
+            with(&registers);
+            tracees.release();
+            Ok(since.elapsed())
+        };
+        std::thread::scope(|scope| {
+            let tracer = tracer().spawn_scoped(scope, stop).map_err(cannot_start)?;
+            // A panic in `with` has let the thread go; it goes on here.
+            tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// See [`super::Target::freeze`].
@@ -239,7 +206,7 @@ impl Stopper {
         let (go, release) = channel::<()>();
         let (held_to, held) = channel();
         let pid = self.pid;
-        spawn(move || {
+        let freeze = move || {
             let begun = Instant::now();
             let mut tracees = Tracees::new(pid);
             let threads = tracees.stop_all();
@@ -249,7 +216,8 @@ impl Stopper {
             }
             tracees.release();
             let _ = held_to.send(begun.elapsed());
-        })?;
+        };
+        tracer().spawn(freeze).map_err(cannot_start)?;
         let threads = threads.recv().map_err(|_| TargetError::Ended { pid })??;
         *frozen = Some(Arc::new(threads));
         let state = Arc::clone(&self.frozen);
@@ -261,9 +229,12 @@ impl Stopper {
     }
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let spawned = std::thread::Builder::new().name("tracer".to_owned()).stack_size(256 << 10).spawn(work);
-    spawned.map(drop).map_err(|source| TargetError::Io { what: "start a thread".to_owned(), source })
+fn tracer() -> std::thread::Builder {
+    std::thread::Builder::new().name("tracer".to_owned())
+}
+
+fn cannot_start(source: std::io::Error) -> TargetError {
+    TargetError::Io { what: "start a thread".to_owned(), source }
 }
 
 fn does_not_react(pid: u32, tid: u32) -> TargetError {
@@ -274,33 +245,6 @@ fn does_not_react(pid: u32, tid: u32) -> TargetError {
     };
     let problem = format!("it did not stop within {} ms{state}", PATIENCE.as_millis());
     TargetError::CannotStop { tid, problem }
-}
-
-/// What an idle tracing thread does: a job after the other, until nobody can give it one, or until
-/// it has to end to let go of a thread.
-fn work(pid: u32, jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.recv() {
-        let mut tracees = Tracees::new(pid);
-        match tracees.stop_one(job.tid) {
-            Ok((since, registers)) => {
-                if job.stopped.send(Ok(registers)).is_ok() {
-                    let _ = job.release.recv();
-                }
-                let clean = tracees.release();
-                let _ = job.held.send(since.elapsed());
-                if !clean {
-                    return;
-                }
-            }
-            Err(error) => {
-                let clean = tracees.release();
-                let _ = job.stopped.send(Err(error));
-                if !clean {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 impl Tracees {

@@ -210,7 +210,8 @@ impl<'a> Converter<'a> {
             reason,
             age: self.age(raw),
             parent: (raw.parent != 0).then_some(raw.parent),
-            creator: self.resolver.creator(raw.gopc, self.into),
+            // What started the first one is the runtime's start-up code, no statement.
+            creator: (raw.goid != 1).then(|| self.resolver.creator(raw.gopc, self.into)).flatten(),
             entry: self.resolver.entry(raw.startpc, self.into),
             labels: self.labels(raw.labels),
             thread,

@@ -25,6 +25,8 @@ const STRUCT: u64 = 25;
 const MAX_TYPEDEFS: usize = 16;
 /// Places that are looked at when a name is searched for.
 const MAX_HITS: usize = 256;
+/// Members that are read in all: those of all of the runtime's structs are a few thousand.
+const MAX_WORK: usize = 1 << 20;
 /// Units of a program.
 const MAX_UNITS: usize = 1 << 20;
 
@@ -60,6 +62,8 @@ struct Reader<'a> {
     units: Vec<UnitHeader<Slice<'a>>>,
     /// Go's units share one table.
     abbreviations: FxHashMap<usize, Rc<Abbreviations>>,
+    /// Entries that refer to each other in circles must not keep loiter busy.
+    members_left: usize,
 }
 
 /// An entry and the unit that it stands in.
@@ -84,6 +88,7 @@ impl<'a> Reader<'a> {
             abbrev: DebugAbbrev::new(sections.abbrev, LittleEndian),
             units,
             abbreviations: FxHashMap::default(),
+            members_left: MAX_WORK,
         }
     }
 
@@ -159,6 +164,7 @@ impl<'a> Reader<'a> {
     /// A struct's members.
     fn members(&mut self, place: &Place<'a>) -> Option<Vec<Place<'a>>> {
         let mut members = Vec::new();
+        self.members_left = self.members_left.checked_sub(1)?;
         if !place.entry.has_children {
             return Some(members);
         }
@@ -174,6 +180,7 @@ impl<'a> Reader<'a> {
                 members.push(Place { unit: place.unit, entry: entry.clone() });
             }
         }
+        self.members_left = self.members_left.checked_sub(members.len())?;
         Some(members)
     }
 

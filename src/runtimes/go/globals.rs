@@ -5,6 +5,8 @@
 //! address passes. The list of goroutines is looked for a second time in the data itself, and
 //! both answers must agree.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
 use super::GoError;
@@ -165,7 +167,7 @@ impl Finder<'_> {
             allm: self.allm(),
             sched: self.sched(),
             semtable: self.semtable(),
-            memstats: self.vote("mstats", &["runtime.gcMarkTermination", "runtime.gcStart"], 4),
+            memstats: self.vote("mstats", &["runtime.gcMarkTermination"], &["numgc", "pause_ns"], 5),
             gc_controller: self.gc_controller(),
             wait_reasons: self.wait_reasons(),
             provenance: Vec::new(),
@@ -288,7 +290,7 @@ impl Finder<'_> {
 
     fn sched(&self) -> Option<u64> {
         let functions = ["runtime.schedtrace", "runtime.checkdead", "runtime.newproc1"];
-        let sched = self.vote("schedt", &functions, 5)?;
+        let sched = self.vote("schedt", &functions, &["goidgen", "nmidle"], 6)?;
         // The id generator stands first and has issued at least goroutine 1.
         let issued = self.target.read_u64(sched).ok()?;
         (1..1 << 56).contains(&issued).then_some(sched)
@@ -317,20 +319,18 @@ impl Finder<'_> {
         refs.copied().find(|&at| super::names::string(self.target, at + 32, 64).as_deref() == Some("IO wait"))
     }
 
-    /// The base of a struct whose fields several functions touch: the address from which the most
-    /// references are exactly fields of it. At least `least` different ones, and no tie.
-    fn vote(&self, name: &str, functions: &[&str], least: usize) -> Option<u64> {
+    /// The base of a struct whose fields some functions touch: the address from which the most
+    /// references are exactly fields of it, `must` among them. At least `least` different ones, and
+    /// no tie.
+    fn vote(&self, name: &str, functions: &[&str], must: &[&str], least: usize) -> Option<u64> {
         let fields = &self.layouts.get(name)?.fields;
-        let mut refs: Vec<u64> = functions.iter().flat_map(|f| self.refs(f)).copied().collect();
-        refs.sort_unstable();
-        refs.dedup();
-        let mut offsets: Vec<u64> = fields.values().map(|f| f.offset).collect();
-        offsets.sort_unstable();
-        offsets.dedup();
+        let must: Vec<u64> = must.iter().map(|f| fields.get(*f).map(|f| f.offset)).collect::<Option<_>>()?;
+        let refs: BTreeSet<u64> = functions.iter().flat_map(|f| self.refs(f)).copied().collect();
+        let offsets: BTreeSet<u64> = fields.values().map(|f| f.offset).collect();
         let mut votes: FxHashMap<u64, usize> = FxHashMap::default();
         for reference in &refs {
             for base in offsets.iter().filter_map(|offset| reference.checked_sub(*offset)) {
-                if base % 8 == 0 {
+                if base % 8 == 0 && must.iter().all(|offset| refs.contains(&base.wrapping_add(*offset))) {
                     *votes.entry(base).or_default() += 1;
                 }
             }

@@ -204,6 +204,8 @@ fn disagreements(
 #[derive(Debug, Default)]
 pub(super) struct Flattener {
     layout: StructLayout,
+    /// Fields so far, those of the same path counted again.
+    count: usize,
 }
 
 /// How deep structs are nested at most.
@@ -213,13 +215,14 @@ pub(super) const MAX_FIELDS: usize = 4096;
 
 impl Flattener {
     pub(super) fn new(size: u64) -> Self {
-        Flattener { layout: StructLayout { size, fields: BTreeMap::new() } }
+        Flattener { layout: StructLayout { size, fields: BTreeMap::new() }, count: 0 }
     }
 
     /// Adds a field; false when there are too many.
     pub(super) fn field(&mut self, path: &str, offset: u64, size: u64) -> bool {
         self.layout.fields.entry(path.to_owned()).or_insert(Field { offset, size });
-        self.layout.fields.len() < MAX_FIELDS
+        self.count += 1;
+        self.count < MAX_FIELDS
     }
 
     pub(super) fn finish(mut self) -> StructLayout {

@@ -59,7 +59,6 @@ pub(super) struct Offsets {
 
     pub(super) hchan_qcount: usize,
     pub(super) hchan_dataqsiz: usize,
-    pub(super) hchan_elemsize: usize,
     pub(super) hchan_closed: usize,
     pub(super) hchan_elemtype: usize,
     pub(super) hchan_recvq: usize,
@@ -132,7 +131,6 @@ impl Offsets {
             sudog_size: 0,
             hchan_qcount: at("hchan", "qcount")?,
             hchan_dataqsiz: at("hchan", "dataqsiz")?,
-            hchan_elemsize: at("hchan", "elemsize")?,
             hchan_closed: at("hchan", "closed")?,
             hchan_elemtype: at("hchan", "elemtype")?,
             hchan_recvq: at("hchan", "recvq.first")?,

@@ -357,9 +357,11 @@ pub(super) fn keep(
     pcs: &[CodeAddress],
     status: StackStatus,
 ) {
-    goroutine.stack_status = status;
-    goroutine.stack = (!pcs.is_empty()).then(|| stacks.number(pcs));
     if pcs.is_empty() {
         goroutine.stack_status = StackStatus::Torn;
+        return;
     }
+    let (number, kept) = stacks.number(pcs);
+    goroutine.stack = Some(number);
+    goroutine.stack_status = if kept < pcs.len() { StackStatus::Truncated } else { status };
 }

@@ -142,6 +142,8 @@ fn kind(name: &str, kind: FuncKind) -> FunctionKind {
     match kind {
         FuncKind::Gopanic => return FunctionKind::Panic,
         FuncKind::Sigpanic | FuncKind::Panicwrap => return FunctionKind::Fault,
+        // Shown from 1.25 on, where they have these names.
+        _ if matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") => return FunctionKind::Normal,
         _ => {}
     }
     let hidden = match name.strip_prefix("runtime.") {

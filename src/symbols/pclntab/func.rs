@@ -116,7 +116,7 @@ impl<'a> Func<'a> {
         self.table.kind(self.id())
     }
 
-    /// It is made by the compiler: a method wrapper, a hash or an equality function.
+    /// It is a method wrapper that the compiler made.
     pub fn is_wrapper(&self) -> bool {
         self.kind().is_wrapper()
     }

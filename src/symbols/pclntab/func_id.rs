@@ -35,8 +35,7 @@ pub enum FuncKind {
     Sigpanic,
     Systemstack,
     SystemstackSwitch,
-    /// Made by the compiler: method wrappers, hash and equality functions. Tracebacks leave such
-    /// frames out, unless what they called is one of the panicking functions.
+    /// A method wrapper that the compiler made. Tracebacks leave such frames out, unless what they called is one of the panicking functions.
     Wrapper,
     /// Special in a way that is not known.
     Other,
@@ -70,7 +69,7 @@ const LANDMARKS: [(&str, FuncKind); 22] = [
 ];
 
 impl FuncKind {
-    /// It is made by the compiler and usually left out of tracebacks.
+    /// It is a wrapper that the compiler made and usually left out of tracebacks.
     pub fn is_wrapper(self) -> bool {
         self == FuncKind::Wrapper
     }

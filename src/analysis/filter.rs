@@ -1,0 +1,141 @@
+//! Which tasks are looked at.
+
+use rustc_hash::FxHashSet;
+
+use super::frames::shown_frames;
+use super::pattern::Pattern;
+use crate::snapshot::{LabelSet, LocationId, Snapshot, State, Task};
+
+/// Which tasks are looked at. Different kinds of condition must all hold; of several conditions of
+/// one kind, one is enough. An empty list is no condition.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// What the task is doing.
+    pub states: Vec<State>,
+    /// Why it waits.
+    pub reasons: Vec<Pattern>,
+    /// A function among the frames that are shown of its stack.
+    pub functions: Vec<Pattern>,
+    /// The package of such a function.
+    pub packages: Vec<Pattern>,
+    /// The function that started it.
+    pub creators: Vec<Pattern>,
+    /// A label: its key, and its value where given.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Its id.
+    pub ids: Vec<u64>,
+    /// How long it has been in its state, at least, nanoseconds. Tasks whose age is unknown are left
+    /// out; a lower bound counts as the age.
+    pub min_age_ns: Option<u64>,
+    /// The runtime's own tasks too.
+    pub system: bool,
+    /// The frames of the runtime's machinery too: they are shown, matched and grouped by.
+    pub all_frames: bool,
+}
+
+/// What is left of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Tasks that pass, as indices into [`Snapshot::tasks`], in its order.
+    pub tasks: Vec<u32>,
+    /// Tasks that would have passed but are the runtime's own.
+    pub hidden_system: u64,
+    /// How many tasks would have passed without any condition.
+    pub considered: u64,
+}
+
+impl Filter {
+    /// Picks the tasks that pass.
+    pub fn select(&self, snapshot: &Snapshot) -> Selection {
+        let matcher = Matcher::new(self, snapshot);
+        let mut selection = Selection::default();
+        for (index, task) in snapshot.tasks.iter().enumerate() {
+            selection.considered += u64::from(self.system || !task.system);
+            if !matcher.matches(task) {
+                continue;
+            }
+            if task.system && !self.system {
+                selection.hidden_system += 1;
+            } else {
+                selection.tasks.push(index as u32);
+            }
+        }
+        selection
+    }
+}
+
+/// The conditions worked out once for each string, location, stack and set of labels, so that no
+/// task costs more than a few look-ups. None: no condition.
+struct Matcher<'a> {
+    filter: &'a Filter,
+    reasons: Option<Vec<bool>>,
+    functions: Option<Vec<bool>>,
+    packages: Option<Vec<bool>>,
+    creators: Option<Vec<bool>>,
+    labels: Option<Vec<bool>>,
+    ids: Option<FxHashSet<u64>>,
+}
+
+impl<'a> Matcher<'a> {
+    fn new(filter: &'a Filter, snapshot: &Snapshot) -> Self {
+        let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|p| p.matches(text));
+        let strings = |patterns: &[Pattern]| -> Option<Vec<bool>> {
+            (!patterns.is_empty()).then(|| snapshot.strings.iter().map(|s| any(patterns, s)).collect())
+        };
+        let of_functions = |by_string: Vec<bool>, package: bool| -> Vec<bool> {
+            let id = |f: &crate::snapshot::Function| if package { f.package } else { f.name };
+            snapshot.functions.iter().map(|f| at(&by_string, id(f).index())).collect()
+        };
+        let functions = strings(&filter.functions).map(|s| of_functions(s, false));
+        let packages = strings(&filter.packages).map(|s| of_functions(s, true));
+        let creators = strings(&filter.creators).map(|s| of_functions(s, false));
+        let all_frames = filter.all_frames;
+        let stacks = |functions: Vec<bool>| -> Vec<bool> {
+            let shown = |stack: &[LocationId]| shown_frames(snapshot, stack, all_frames);
+            let has =
+                |stack: &[LocationId]| shown(stack).iter().any(|f| at(&functions, f.frame.function.index()));
+            snapshot.stacks.iter().map(|s| has(&s.locations)).collect()
+        };
+        Matcher {
+            filter,
+            reasons: strings(&filter.reasons),
+            functions: functions.map(stacks),
+            packages: packages.map(stacks),
+            creators: creators.map(|functions| {
+                (snapshot.locations.iter())
+                    .map(|l| l.frames.iter().any(|f| at(&functions, f.function.index())))
+                    .collect()
+            }),
+            labels: (!filter.labels.is_empty())
+                .then(|| snapshot.label_sets.iter().map(|set| has_label(filter, snapshot, set)).collect()),
+            ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().copied().collect()),
+        }
+    }
+
+    fn matches(&self, task: &Task) -> bool {
+        let filter = self.filter;
+        (filter.states.is_empty() || filter.states.contains(&task.state))
+            && passes(&self.reasons, task.reason.map(|id| id.index()))
+            && passes(&self.functions, task.stack.map(|id| id.index()))
+            && passes(&self.packages, task.stack.map(|id| id.index()))
+            && passes(&self.creators, task.creator.map(|id| id.index()))
+            && passes(&self.labels, task.labels.map(|id| id.index()))
+            && self.ids.as_ref().is_none_or(|ids| task.id.is_some_and(|id| ids.contains(&id)))
+            && filter.min_age_ns.is_none_or(|min| task.age.nanos().is_some_and(|ns| ns >= min))
+    }
+}
+
+fn at(flags: &[bool], index: usize) -> bool {
+    flags.get(index).copied().unwrap_or(false)
+}
+
+fn passes(flags: &Option<Vec<bool>>, index: Option<usize>) -> bool {
+    flags.as_ref().is_none_or(|flags| index.is_some_and(|index| at(flags, index)))
+}
+
+fn has_label(filter: &Filter, snapshot: &Snapshot, set: &LabelSet) -> bool {
+    set.pairs.iter().any(|&(key, value)| {
+        let (key, value) = (snapshot.str(key), snapshot.str(value));
+        filter.labels.iter().any(|(k, v)| k == key && v.as_deref().is_none_or(|v| v == value))
+    })
+}

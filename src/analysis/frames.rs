@@ -1,0 +1,121 @@
+//! Which frames of a stack are shown.
+
+use crate::snapshot::{Frame, FunctionKind, Location, LocationId, Snapshot};
+
+/// A frame as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShownFrame {
+    /// The function, file and line.
+    pub frame: Frame,
+    /// The place in the code that it belongs to.
+    pub location: LocationId,
+    /// The function was inlined into the next one and has no code of its own here.
+    pub inlined: bool,
+}
+
+/// The frames of a stack that are shown, innermost first.
+///
+/// The runtime's machinery and the compiler's adapters are left out, unless `all` is set or nothing
+/// would be left (the stacks of the runtime's own tasks consist of nothing else). An adapter that a
+/// panic came through stays, because there it is part of the story, and so does a
+/// panic that deferred code runs under: it is the border between that code and the code that
+/// panicked.
+pub fn shown_frames(snapshot: &Snapshot, stack: &[LocationId], all: bool) -> Vec<ShownFrame> {
+    let mut shown = Vec::new();
+    if !all {
+        collect(snapshot, stack, false, &mut shown);
+    }
+    if shown.is_empty() {
+        collect(snapshot, stack, true, &mut shown);
+    }
+    shown
+}
+
+fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec<ShownFrame>) {
+    let mut callee = FunctionKind::Normal;
+    for &location in stack {
+        let frames = snapshot.locations.get(location.index()).map_or(&[][..], |l| &l.frames);
+        for (nth, &frame) in frames.iter().enumerate() {
+            let kind = kind_of(snapshot, frame);
+            let show = all
+                || match kind {
+                    FunctionKind::Normal | FunctionKind::Foreign => true,
+                    FunctionKind::Internal | FunctionKind::Fault => false,
+                    FunctionKind::Wrapper => matches!(callee, FunctionKind::Panic | FunctionKind::Fault),
+                    FunctionKind::Panic => !shown.is_empty(),
+                };
+            callee = kind;
+            if show {
+                shown.push(ShownFrame { frame, location, inlined: nth + 1 < frames.len() });
+            }
+        }
+    }
+}
+
+/// What kind of function a frame is in.
+pub fn kind_of(snapshot: &Snapshot, frame: Frame) -> FunctionKind {
+    snapshot.functions.get(frame.function.index()).map_or(FunctionKind::Normal, |f| f.kind)
+}
+
+/// The frame of the place where a task was started: the innermost, which has the statement.
+pub fn creator_frame(snapshot: &Snapshot, creator: LocationId) -> Option<Frame> {
+    location(snapshot, creator)?.frames.first().copied()
+}
+
+/// A location by its id.
+pub fn location(snapshot: &Snapshot, id: LocationId) -> Option<&Location> {
+    snapshot.locations.get(id.index())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::SnapshotBuilder;
+
+    /// Shown frames of a stack given as (name, kind), innermost first; `+` joins frames that are
+    /// inlined into the next.
+    fn shown(stack: &[(&str, FunctionKind)], all: bool) -> Vec<String> {
+        let mut builder = SnapshotBuilder::new();
+        let mut locations = Vec::new();
+        for &(name, kind) in stack {
+            let frames = name
+                .split('+')
+                .map(|name| {
+                    let function = builder.function(name, "", kind);
+                    builder.frame(function, "f.go", 1)
+                })
+                .collect();
+            locations.push(builder.location(Location { address: None, offset: 0, frames }));
+        }
+        let snapshot = builder.finish();
+        (shown_frames(&snapshot, &locations, all).iter())
+            .map(|f| {
+                format!("{}{}", snapshot.function_name(f.frame.function), if f.inlined { "^" } else { "" })
+            })
+            .collect()
+    }
+
+    use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+
+    #[test]
+    fn machinery_is_hidden_unless_asked_for() {
+        let stack =
+            [("park", Internal), ("a+b", Normal), ("w", Wrapper), ("c", Foreign), ("goexit", Internal)];
+        assert_eq!(shown(&stack, false), ["a^", "b", "c"]);
+        assert_eq!(shown(&stack, true), ["park", "a^", "b", "w", "c", "goexit"]);
+    }
+
+    #[test]
+    fn a_stack_of_machinery_alone_is_shown() {
+        let stack = [("park", Internal), ("bgsweep", Internal), ("goexit", Internal)];
+        assert_eq!(shown(&stack, false), ["park", "bgsweep", "goexit"]);
+    }
+
+    #[test]
+    fn a_panic_is_shown_under_deferred_code_only() {
+        let stack = [("deferred", Normal), ("gopanic", Panic), ("panicmem", Internal), ("sigpanic", Panic)];
+        assert_eq!(shown(&stack, false), ["deferred", "gopanic"]);
+        let stack = [("print", Internal), ("gopanic", Panic), ("wrapper", Wrapper), ("main", Normal)];
+        assert_eq!(shown(&stack, false), ["wrapper", "main"]);
+    }
+}

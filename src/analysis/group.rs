@@ -1,0 +1,465 @@
+//! Puts tasks that have something in common into groups.
+//!
+//! Everything is done on interned ids: a task costs a few table look-ups, whatever its stack is.
+//! Two stacks that differ in addresses only (two calls on one line, a function inlined twice) are
+//! told equal by their shown frames, once for each distinct stack.
+
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::str::FromStr;
+
+use rustc_hash::FxHashMap;
+
+use super::filter::Filter;
+use super::frames::{ShownFrame, creator_frame, shown_frames};
+use super::tally::Tally;
+use super::waits::{WaitSummary, WaitTable};
+use crate::snapshot::*;
+
+/// What the tasks of a group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum GroupKey {
+    /// Shown frames, reason and creator.
+    #[default]
+    Stack,
+    /// The innermost shown function.
+    Function,
+    /// The state, or the reason of waiting.
+    State,
+    /// The place where they were started.
+    Creator,
+    /// The value of a label.
+    Label(String),
+    /// The things they wait for.
+    WaitsOn,
+}
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GroupKey::Stack => f.write_str("stack"),
+            GroupKey::Function => f.write_str("function"),
+            GroupKey::State => f.write_str("state"),
+            GroupKey::Creator => f.write_str("creator"),
+            GroupKey::Label(key) => write!(f, "label:{key}"),
+            GroupKey::WaitsOn => f.write_str("waits-on"),
+        }
+    }
+}
+
+impl FromStr for GroupKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "stack" => GroupKey::Stack,
+            "function" => GroupKey::Function,
+            "state" => GroupKey::State,
+            "creator" => GroupKey::Creator,
+            "waits-on" => GroupKey::WaitsOn,
+            _ => match text.strip_prefix("label:") {
+                Some(key) if !key.is_empty() => GroupKey::Label(key.to_owned()),
+                _ => return Err("use stack, function, state, creator, label:KEY or waits-on".to_owned()),
+            },
+        })
+    }
+}
+
+/// The order of groups and of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// The largest group first.
+    #[default]
+    Count,
+    /// The one with the oldest task first.
+    Age,
+    /// By name.
+    Name,
+    /// By the lowest id.
+    Id,
+}
+
+/// What is the same for all tasks of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Common {
+    /// Their stack; see [`Group::frames`].
+    Stack,
+    /// Their innermost shown function.
+    Function(Option<FunctionId>),
+    /// Their state, and the reason where there is one.
+    State(State, Option<StrId>),
+    /// Where they were started.
+    Creator(Option<LocationId>),
+    /// The value of the label. None: without that label.
+    Label(Option<StrId>),
+    /// The things they wait for. Empty: nothing that is known.
+    WaitsOn(Vec<ObjectId>),
+}
+
+/// How long the tasks of a group have been in their state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ages {
+    /// The shortest that is known.
+    pub youngest: Age,
+    /// The longest that is known.
+    pub oldest: Age,
+    /// Tasks of which it is not known.
+    pub unknown: u64,
+}
+
+impl Ages {
+    /// Takes one more task in.
+    fn add(&mut self, age: Age) {
+        let Some(ns) = age.nanos() else {
+            self.unknown += 1;
+            return;
+        };
+        if self.youngest.nanos().is_none_or(|youngest| ns < youngest) {
+            self.youngest = age;
+        }
+        // Of two equal ones the bound says more: it may be longer.
+        let oldest = self.oldest.nanos();
+        if oldest.is_none_or(|oldest| ns > oldest) || oldest == Some(ns) && matches!(age, Age::AtLeast(_)) {
+            self.oldest = age;
+        }
+    }
+}
+
+/// Tasks that have something in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// What that is.
+    pub common: Common,
+    /// Its tasks, as indices into [`Snapshot::tasks`], in its order. Never empty.
+    pub tasks: Vec<u32>,
+    /// What they are doing.
+    pub states: Tally<State>,
+    /// Why they wait. None: they do not, or nobody knows.
+    pub reasons: Tally<Option<StrId>>,
+    /// How far their stacks can be trusted.
+    pub stack_statuses: Tally<StackStatus>,
+    /// How long they have been at it.
+    pub ages: Ages,
+    /// Where they were started; places with equal frames count as one.
+    pub creators: Tally<Option<LocationId>>,
+    /// Their labels, key and value.
+    pub labels: Tally<(StrId, StrId)>,
+    /// The shown frames that they share; of a group by something else than stacks, those of the
+    /// first task if all have the same, else empty.
+    pub frames: Vec<ShownFrame>,
+    /// What they wait for.
+    pub waits: Vec<WaitSummary>,
+    /// How many are bound to a thread.
+    pub locked: u64,
+    /// How many the runtime has proved to be leaked.
+    pub leaked: u64,
+    /// How many are the runtime's own.
+    pub system: u64,
+    /// Bytes of memory that their stacks take.
+    pub stack_bytes: u64,
+}
+
+/// The outcome of grouping.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Grouped {
+    /// The groups, in the order asked for, no more than asked for.
+    pub groups: Vec<Group>,
+    /// How many groups there are in all.
+    pub total_groups: u64,
+    /// How many tasks passed the filter.
+    pub total_tasks: u64,
+    /// How many there would have been without any condition.
+    pub considered: u64,
+    /// Tasks that would have passed it but are the runtime's own.
+    pub hidden_system: u64,
+}
+
+/// Groups the tasks that pass `filter`. Only `limit` groups (all, if None) are worked out and
+/// returned, after sorting.
+pub fn group(
+    snapshot: &Snapshot,
+    filter: &Filter,
+    key: &GroupKey,
+    sort: SortBy,
+    limit: Option<usize>,
+) -> Grouped {
+    let selection = filter.select(snapshot);
+    let mut keys = Keys::new(snapshot, filter.all_frames, key);
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut by_key: FxHashMap<Key, u32> = FxHashMap::default();
+    let mut last: Option<(Key, u32)> = None;
+    for &index in &selection.tasks {
+        let Some(task) = snapshot.tasks.get(index as usize) else { continue };
+        let key = keys.of(task);
+        // Neighbours are often of one group.
+        let nth = match last {
+            Some((same, nth)) if same == key => nth,
+            _ => *by_key.entry(key).or_insert_with(|| {
+                drafts.push(Draft::default());
+                drafts.len() as u32 - 1
+            }),
+        };
+        last = Some((key, nth));
+        if let Some(draft) = drafts.get_mut(nth as usize) {
+            draft.tasks.push(index);
+            draft.ages.add(task.age);
+        }
+    }
+    let total_groups = drafts.len() as u64;
+    sort_drafts(&mut drafts, sort, &mut keys);
+    drafts.truncate(limit.unwrap_or(usize::MAX));
+    let waits = WaitTable::new(snapshot);
+    Grouped {
+        groups: drafts.into_iter().map(|draft| draft.finish(&mut keys, &waits)).collect(),
+        total_groups,
+        total_tasks: selection.tasks.len() as u64,
+        considered: selection.considered,
+        hidden_system: selection.hidden_system,
+    }
+}
+
+fn sort_drafts(drafts: &mut [Draft], sort: SortBy, keys: &mut Keys<'_>) {
+    use std::cmp::Reverse;
+    let first = |draft: &Draft| draft.tasks.first().copied();
+    match sort {
+        SortBy::Count => {
+            drafts.sort_by_key(|d| (Reverse(d.tasks.len()), Reverse(d.ages.oldest.nanos()), first(d)))
+        }
+        SortBy::Age => {
+            drafts.sort_by_key(|d| (Reverse(d.ages.oldest.nanos()), Reverse(d.tasks.len()), first(d)))
+        }
+        SortBy::Name => {
+            drafts.sort_by_cached_key(|d| (keys.name(first(d)), Reverse(d.tasks.len()), first(d)))
+        }
+        // Tasks are in the order of their ids.
+        SortBy::Id => drafts.sort_by_key(first),
+    }
+}
+
+/// A group in the making.
+#[derive(Debug, Default)]
+struct Draft {
+    tasks: Vec<u32>,
+    ages: Ages,
+}
+
+impl Draft {
+    fn finish(self, keys: &mut Keys<'_>, waits: &WaitTable<'_>) -> Group {
+        let snapshot = keys.snapshot;
+        let tasks = || self.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+        let creators = Tally::of(tasks().map(|task| keys.creator_of(task)));
+        let mut stacks = tasks().map(|task| keys.stack_of(task));
+        let first_stack = stacks.next();
+        let one_stack = first_stack.is_some_and(|first| stacks.all(|other| other == first));
+        let first = self.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
+        let label_sets = Tally::of(tasks().filter_map(|task| task.labels));
+        Group {
+            common: first.map_or(Common::Stack, |task| keys.common(task)),
+            states: Tally::of(tasks().map(|task| task.state)),
+            reasons: Tally::of(tasks().map(|task| task.reason)),
+            stack_statuses: Tally::of(tasks().map(|task| task.stack_status)),
+            ages: self.ages,
+            creators,
+            labels: count_labels(snapshot, &label_sets),
+            frames: match first {
+                Some(task) if one_stack => shown_frames(snapshot, snapshot.stack_of(task), keys.all_frames),
+                _ => Vec::new(),
+            },
+            waits: waits.summarize(tasks()),
+            locked: tasks().filter(|task| task.locked_to_thread).count() as u64,
+            leaked: tasks().filter(|task| task.leaked).count() as u64,
+            system: tasks().filter(|task| task.system).count() as u64,
+            stack_bytes: tasks().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes)),
+            tasks: self.tasks,
+        }
+    }
+}
+
+/// Counts pairs of key and value from how often each set of them occurs.
+fn count_labels(snapshot: &Snapshot, sets: &Tally<LabelSetId>) -> Tally<(StrId, StrId)> {
+    let mut counts: FxHashMap<(StrId, StrId), u64> = FxHashMap::default();
+    for &(set, count) in &sets.entries {
+        let pairs = snapshot.label_sets.get(set.index()).map_or(&[][..], |set| &set.pairs);
+        for &pair in pairs {
+            *counts.entry(pair).or_default() += count;
+        }
+    }
+    let mut entries: Vec<_> = counts.into_iter().collect();
+    let text = |(key, value): (StrId, StrId)| (snapshot.str(key), snapshot.str(value));
+    entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| text(a.0).cmp(&text(b.0))));
+    Tally { entries }
+}
+
+/// What tasks of one group have equal, as numbers.
+type Key = [u32; 4];
+
+/// An index that has not been worked out yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Turns tasks into keys.
+struct Keys<'a> {
+    snapshot: &'a Snapshot,
+    all_frames: bool,
+    by: &'a GroupKey,
+    /// For each stack, the number of its shown frames; [`UNKNOWN`] until asked for.
+    stacks: Vec<u32>,
+    numbers: FxHashMap<Vec<Frame>, u32>,
+    /// For each stack, its innermost shown function.
+    functions: Vec<u32>,
+    /// For each location that is a creator, the first one with equal frames.
+    creators: Vec<u32>,
+    creators_by_frames: FxHashMap<&'a [Frame], u32>,
+    /// For each set of labels, the value of the label asked for, one up; 0 without.
+    labels: Vec<u32>,
+    /// Lists of things that tasks wait for.
+    lists: FxHashMap<Vec<ObjectId>, u32>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(snapshot: &'a Snapshot, all_frames: bool, by: &'a GroupKey) -> Self {
+        let labels = match by {
+            GroupKey::Label(key) => snapshot
+                .label_sets
+                .iter()
+                .map(|set| {
+                    let pair = set.pairs.iter().find(|&&(k, _)| snapshot.str(k) == key);
+                    pair.map_or(0, |&(_, value)| value.0.saturating_add(1))
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Keys {
+            snapshot,
+            all_frames,
+            by,
+            stacks: vec![UNKNOWN; snapshot.stacks.len()],
+            numbers: FxHashMap::default(),
+            functions: vec![UNKNOWN; snapshot.stacks.len()],
+            creators: vec![UNKNOWN; snapshot.locations.len()],
+            creators_by_frames: FxHashMap::default(),
+            labels,
+            lists: FxHashMap::default(),
+        }
+    }
+
+    fn of(&mut self, task: &Task) -> Key {
+        match self.by {
+            GroupKey::Stack => [
+                self.stack_of(task),
+                task.stack_status as u32 | u32::from(task.runtime) << 8,
+                reason_or_state(task),
+                self.creator_of(task).map_or(0, |id| id.0.saturating_add(1)),
+            ],
+            GroupKey::Function => [self.function_of(task).map_or(0, |id| id.0.saturating_add(1)), 0, 0, 0],
+            GroupKey::State => [reason_or_state(task), 0, 0, 0],
+            GroupKey::Creator => [self.creator_of(task).map_or(0, |id| id.0.saturating_add(1)), 0, 0, 0],
+            GroupKey::Label(_) => {
+                let set = task.labels.and_then(|id| self.labels.get(id.index()));
+                [set.copied().unwrap_or(0), 0, 0, 0]
+            }
+            GroupKey::WaitsOn => match self.snapshot.waits_of(task) {
+                [] => [0, 0, 0, 0],
+                [wait] => [1, wait.object.0, 0, 0],
+                _ => {
+                    let list = self.things(task);
+                    if let [thing] = list.as_slice() {
+                        return [1, thing.0, 0, 0];
+                    }
+                    let next = self.lists.len() as u32;
+                    [2, *self.lists.entry(list).or_insert(next), 0, 0]
+                }
+            },
+        }
+    }
+
+    /// The things that a task waits for, each once.
+    fn things(&self, task: &Task) -> Vec<ObjectId> {
+        let mut list: Vec<_> = self.snapshot.waits_of(task).iter().map(|wait| wait.object).collect();
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
+    /// The number of the shown frames of a task's stack, from 1; 0 if it has none.
+    fn stack_of(&mut self, task: &Task) -> u32 {
+        let Some(id) = task.stack else { return 0 };
+        let Some(&number) = self.stacks.get(id.index()) else { return 0 };
+        if number != UNKNOWN {
+            return number;
+        }
+        let frames = shown_frames(self.snapshot, self.snapshot.stack_of(task), self.all_frames);
+        let next = self.numbers.len() as u32 + 1;
+        let number = *self.numbers.entry(frames.iter().map(|f| f.frame).collect()).or_insert(next);
+        if let Some(slot) = self.stacks.get_mut(id.index()) {
+            *slot = number;
+        }
+        number
+    }
+
+    /// The innermost shown function of a task.
+    fn function_of(&mut self, task: &Task) -> Option<FunctionId> {
+        let slot = self.functions.get_mut(task.stack?.index())?;
+        if *slot == UNKNOWN {
+            let frames = shown_frames(self.snapshot, self.snapshot.stack_of(task), self.all_frames);
+            *slot = frames.first().map_or(0, |f| f.frame.function.0.saturating_add(1));
+        }
+        slot.checked_sub(1).map(FunctionId)
+    }
+
+    /// Where a task was started; the same for places with equal frames.
+    fn creator_of(&mut self, task: &Task) -> Option<LocationId> {
+        let id = task.creator?;
+        let location = self.snapshot.locations.get(id.index())?;
+        let slot = self.creators.get_mut(id.index())?;
+        if *slot == UNKNOWN {
+            *slot = match self.creators_by_frames.entry(&location.frames) {
+                Entry::Occupied(first) => *first.get(),
+                Entry::Vacant(none) => *none.insert(id.0),
+            };
+        }
+        Some(LocationId(*slot))
+    }
+
+    /// What a task has in common with the others of its group.
+    fn common(&mut self, task: &Task) -> Common {
+        match self.by {
+            GroupKey::Stack => Common::Stack,
+            GroupKey::Function => Common::Function(self.function_of(task)),
+            GroupKey::State => Common::State(task.state, task.reason),
+            GroupKey::Creator => Common::Creator(self.creator_of(task)),
+            GroupKey::Label(_) => {
+                let set = task.labels.and_then(|id| self.labels.get(id.index()));
+                Common::Label(set.and_then(|value| value.checked_sub(1)).map(StrId))
+            }
+            GroupKey::WaitsOn => Common::WaitsOn(self.things(task)),
+        }
+    }
+
+    /// What a group is sorted by when it is sorted by name, from its first task.
+    fn name(&mut self, first: Option<u32>) -> Vec<&'a str> {
+        let snapshot = self.snapshot;
+        let Some(task) = first.and_then(|index| snapshot.tasks.get(index as usize)) else {
+            return Vec::new();
+        };
+        let name = |id| snapshot.function_name(id);
+        match self.common(task) {
+            Common::Stack => (shown_frames(snapshot, snapshot.stack_of(task), self.all_frames).iter())
+                .map(|f| name(f.frame.function))
+                .collect(),
+            Common::Function(function) => function.map(name).into_iter().collect(),
+            Common::State(state, reason) => vec![reason.map_or(state.name(), |id| snapshot.str(id))],
+            Common::Creator(creator) => (creator.and_then(|id| creator_frame(snapshot, id)))
+                .map(|f| name(f.function))
+                .into_iter()
+                .collect(),
+            Common::Label(value) => value.map(|id| snapshot.str(id)).into_iter().collect(),
+            // Things have addresses, not names: the order of the ids decides.
+            Common::WaitsOn(_) => Vec::new(),
+        }
+    }
+}
+
+/// The reason of waiting, or the state where there is none.
+fn reason_or_state(task: &Task) -> u32 {
+    task.reason.map_or(UNKNOWN - task.state as u32, |id| id.0)
+}

@@ -1,0 +1,86 @@
+//! Patterns for names.
+
+/// A pattern for names: plain text in which `*` stands for any run of characters, even an empty one.
+///
+/// Upper and lower case are different. A literal `*`, as in `net/http.(*Server).Serve`, needs no
+/// escape: it stands for itself among others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// The pieces between the stars.
+    pieces: Vec<String>,
+    /// It must match the whole name, not just a part of it.
+    whole: bool,
+}
+
+impl Pattern {
+    /// Matches names that contain something that fits.
+    pub fn anywhere(text: &str) -> Self {
+        Pattern { pieces: text.split('*').map(str::to_owned).collect(), whole: false }
+    }
+
+    /// Matches names that fit from beginning to end.
+    pub fn whole(text: &str) -> Self {
+        Pattern { pieces: text.split('*').map(str::to_owned).collect(), whole: true }
+    }
+
+    /// Whether a name fits.
+    pub fn matches(&self, name: &str) -> bool {
+        let mut rest = name;
+        let mut pieces = self.pieces.as_slice();
+        if self.whole {
+            let [first, others @ ..] = pieces else { return name.is_empty() };
+            let [middle @ .., last] = others else { return name == first };
+            let Some(stripped) = rest.strip_prefix(first.as_str()) else { return false };
+            let Some(stripped) = stripped.strip_suffix(last.as_str()) else { return false };
+            (rest, pieces) = (stripped, middle);
+        }
+        // The leftmost place for each piece leaves the most room for the next.
+        for piece in pieces {
+            let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
+            rest = after;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anywhere_finds_parts_and_stars_span() {
+        let name = "net/http.(*Server).Serve.func1";
+        for text in [
+            "",
+            "http",
+            "(*Server).Serve",
+            "net*Serve",
+            "*",
+            "Server*func1",
+            "net/http.(*Server).Serve.func1",
+        ] {
+            assert!(Pattern::anywhere(text).matches(name), "{text}");
+        }
+        for text in ["serve", "func1*net", "Servers"] {
+            assert!(!Pattern::anywhere(text).matches(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_needs_both_ends() {
+        for (text, name, fits) in [
+            ("net/http", "net/http", true),
+            ("net/http", "net/http/internal", false),
+            ("net/*", "net/http", true),
+            ("net/*", "net", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "abc", true),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(Pattern::whole(text).matches(name), fits, "{text} {name}");
+        }
+    }
+}

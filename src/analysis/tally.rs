@@ -1,0 +1,61 @@
+//! Counts how often each value occurs.
+
+/// How often each value occurs, the most frequent first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally<T> {
+    /// Value and count; equal counts in the order of the values.
+    pub entries: Vec<(T, u64)>,
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Tally { entries: Vec::new() }
+    }
+}
+
+impl<T: Ord + Copy> Tally<T> {
+    /// Counts `values`, which is left empty. Values that come in runs, as those of one group do, are
+    /// counted without sorting them.
+    pub fn of(values: impl IntoIterator<Item = T>) -> Self {
+        let mut runs: Vec<(T, u64)> = Vec::new();
+        for value in values {
+            match runs.last_mut() {
+                Some((last, count)) if *last == value => *count += 1,
+                _ => runs.push((value, 1)),
+            }
+        }
+        runs.sort_unstable();
+        runs.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0 };
+            same
+        });
+        runs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        Tally { entries: runs }
+    }
+
+    /// The most frequent value.
+    pub fn most(&self) -> Option<T> {
+        self.entries.first().map(|&(value, _)| value)
+    }
+
+    /// The value, if there is only one.
+    pub fn only(&self) -> Option<T> {
+        if let [(value, _)] = self.entries.as_slice() { Some(*value) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_orders() {
+        let tally = Tally::of([3, 3, 1, 2, 2, 3, 1]);
+        assert_eq!(tally.entries, [(3, 3), (1, 2), (2, 2)]);
+        assert_eq!(tally.most(), Some(3));
+        assert_eq!(tally.only(), None);
+        assert_eq!(Tally::of([7, 7]).only(), Some(7));
+        assert_eq!(Tally::<u8>::of([]).most(), None);
+    }
+}

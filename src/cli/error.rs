@@ -1,0 +1,161 @@
+//! What goes wrong, in words, with the remedy.
+
+use std::io::{self, Write};
+
+use super::exit::Exit;
+use crate::report::escape;
+use crate::snapshot::file::FileError;
+use crate::target::TargetError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// A target could not be read.
+    #[error("cannot read {what}: {source}")]
+    Target {
+        /// "pid 4242 (api-server, user www)", "core file core.4242".
+        what: String,
+        /// Why.
+        source: crate::Error,
+    },
+    /// A snapshot file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file, or "standard input".
+        path: String,
+        /// Why.
+        source: FileError,
+    },
+    /// A file is nothing that can be read.
+    #[error("{path}: {problem}")]
+    NotASource {
+        /// The file.
+        path: String,
+        /// What it is or is not.
+        problem: String,
+    },
+    /// Something in the file system or the kernel failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Outcome of a command.
+pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+
+impl CliError {
+    /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            CliError::Target { source, .. } => match source {
+                crate::Error::Target(TargetError::Permission { .. }) => Exit::Permission,
+                crate::Error::Target(
+                    TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. },
+                ) => Exit::NoProcess,
+                crate::Error::NoRuntime { .. } | crate::Error::Target(TargetError::KernelThread { .. }) => {
+                    Exit::NoRuntime
+                }
+                crate::Error::Starting { .. } => Exit::Starting,
+                _ => Exit::Error,
+            },
+            _ if self.is_broken_pipe() => Exit::Ok,
+            _ => Exit::Error,
+        }
+    }
+
+    /// Nobody reads the output any more, which is no error.
+    fn is_broken_pipe(&self) -> bool {
+        let error = match self {
+            CliError::Output(error) => error,
+            CliError::File { source: FileError::Io { source, .. }, .. } => source,
+            _ => return false,
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+
+    /// The message without what every message begins with.
+    fn message(&self) -> String {
+        match self {
+            // These say by themselves which process they mean.
+            CliError::Target { source, .. } => match source {
+                crate::Error::NoRuntime { .. } => source.to_string(),
+                crate::Error::Target(
+                    TargetError::NoProcess { .. }
+                    | TargetError::Ended { .. }
+                    | TargetError::Zombie { .. }
+                    | TargetError::KernelThread { .. },
+                ) => source.to_string(),
+                _ => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
+    }
+
+    /// What helps, a line each.
+    fn remedy(&self) -> &[String] {
+        match self {
+            CliError::Target {
+                source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
+            } => remedy,
+            CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at,
+            _ => &[],
+        }
+    }
+
+    /// Prints the message and the remedy to stderr, safe for a terminal.
+    pub(super) fn print(&self) {
+        if self.is_broken_pipe() {
+            return;
+        }
+        let mut text = format!("loiter: {}\n", escape(&self.message()));
+        for line in self.remedy() {
+            text.push_str(&format!("  {}\n", escape(line)));
+        }
+        // If stderr is closed, there is nobody to tell.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_messages() {
+        let target = |source: crate::Error| CliError::Target { what: "pid 7 (a\x1bb)".to_owned(), source };
+        let permission = TargetError::Permission {
+            what: "process_vm_readv".to_owned(),
+            errno: "EPERM (operation not permitted)".to_owned(),
+            remedy: vec!["Try: sudo".to_owned()],
+        };
+        let error = target(permission.into());
+        assert_eq!(error.exit(), Exit::Permission);
+        assert_eq!(
+            escape(&error.message()),
+            "cannot read pid 7 (a\\x1bb): process_vm_readv: EPERM (operation not permitted)"
+        );
+        assert_eq!(error.remedy(), ["Try: sudo"]);
+
+        let error = target(TargetError::NoProcess { pid: 7 }.into());
+        assert_eq!(
+            (error.exit(), error.message().as_str()),
+            (Exit::NoProcess, "there is no process with pid 7")
+        );
+        let error = target(crate::Error::Starting { runtime: "go1.24".to_owned() });
+        assert_eq!(error.exit(), Exit::Starting);
+        let none = crate::Error::NoRuntime { name: "cat".to_owned(), pid: 7, looked_at: Vec::new() };
+        assert_eq!(target(none).exit(), Exit::NoRuntime);
+        assert_eq!(CliError::Output(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Ok);
+        assert_eq!(CliError::Output(io::ErrorKind::StorageFull.into()).exit(), Exit::Error);
+    }
+}

@@ -1,0 +1,40 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+/// How loiter ends. The numbers are part of its interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Exit {
+    /// What was asked for was done.
+    Ok = 0,
+    /// Leaks were found, by a command that was asked to look for them.
+    Findings = 1,
+    /// The command line makes no sense, or something failed that has no number of its own.
+    Error = 2,
+    /// The kernel does not let loiter read the process.
+    Permission = 3,
+    /// There is no such process, or it ended while it was read.
+    NoProcess = 4,
+    /// The process or core file holds no runtime that loiter can read.
+    NoRuntime = 5,
+    /// The runtime is there but has not finished starting.
+    Starting = 6,
+}
+
+/// The codes as every command's help explains them; the man pages are made from it.
+pub(super) const HELP: &str = "Exit codes:
+  0  done
+  1  leaks found (reserved for commands that look for them)
+  2  wrong usage, or any other error
+  3  no permission to read the process
+  4  no such process, or it ended meanwhile
+  5  no runtime that loiter can read
+  6  the runtime has not finished starting";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}

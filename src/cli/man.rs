@@ -1,0 +1,110 @@
+//! `loiter man`: the man pages.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::error::{CliError, Result};
+use super::output::Output;
+
+/// Print a man page, or write all of them to a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::exit::HELP)]
+pub(super) struct Args {
+    /// The page to print
+    #[arg(default_value = "loiter.1")]
+    page: String,
+
+    /// Write all pages to this directory
+    #[arg(short, long, value_name = "DIRECTORY", conflicts_with = "page")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let pages = pages()?;
+    if let Some(directory) = &args.output {
+        let failed =
+            |source| CliError::Io { what: format!("cannot write to {}", directory.display()), source };
+        fs::create_dir_all(directory).map_err(failed)?;
+        for page in &pages {
+            fs::write(directory.join(&page.name), &page.roff).map_err(failed)?;
+        }
+        return Ok(());
+    }
+    let Some(page) = pages.iter().find(|page| page.name == args.page) else {
+        let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
+        return Err(CliError::Usage(format!(
+            "there is no page {}; there are {}",
+            args.page,
+            names.join(", ")
+        )));
+    };
+    output.write(|out| out.write_all(&page.roff))?;
+    Ok(())
+}
+
+/// A man page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its file name: "loiter-stacks.1".
+    pub name: String,
+    /// Its text.
+    pub roff: Vec<u8>,
+}
+
+/// All pages: section 1 made from the command line's definition, section 5 written by hand.
+///
+/// # Errors
+/// None in practice: they are made in memory.
+pub fn pages() -> io::Result<Vec<Page>> {
+    let mut root = super::command().disable_help_subcommand(true);
+    root.build();
+    let mut pages = vec![page(root.clone())?];
+    for command in root.get_subcommands() {
+        pages.push(page(command.clone())?);
+    }
+    for (name, roff) in [
+        ("loiter-snapshot.5", include_str!("../../man/loiter-snapshot.5")),
+        ("loiter-stacks-json.5", include_str!("../../man/loiter-stacks-json.5")),
+    ] {
+        pages.push(Page { name: name.to_owned(), roff: roff.into() });
+    }
+    Ok(pages)
+}
+
+fn page(command: clap::Command) -> io::Result<Page> {
+    let mut roff = Vec::new();
+    // The exit codes get a section of their own instead of running together in one called EXTRA.
+    let command = command.after_help(clap::builder::Resettable::Reset);
+    let page =
+        clap_mangen::Man::new(command).manual("loiter").source(concat!("loiter ", env!("CARGO_PKG_VERSION")));
+    page.render_title(&mut roff)?;
+    page.render_name_section(&mut roff)?;
+    page.render_synopsis_section(&mut roff)?;
+    page.render_description_section(&mut roff)?;
+    page.render_options_section(&mut roff)?;
+    let name = page.get_filename();
+    if name == "loiter.1" {
+        page.render_subcommands_section(&mut roff)?;
+    }
+    write_exit_status(&mut roff)?;
+    write_see_also(&name, &mut roff)?;
+    Ok(Page { name, roff })
+}
+
+fn write_exit_status(roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(roff, ".SH EXIT STATUS")?;
+    for line in super::exit::HELP.lines().skip(1) {
+        let (code, meaning) = line.trim().split_once("  ").unwrap_or_default();
+        writeln!(roff, ".TP\n{code}\n{meaning}")?;
+    }
+    Ok(())
+}
+
+fn write_see_also(name: &str, roff: &mut Vec<u8>) -> io::Result<()> {
+    let pages = ["loiter(1)", "loiter\\-ps(1)", "loiter\\-snapshot(1)", "loiter\\-stacks(1)"];
+    let formats = ["loiter\\-snapshot(5)", "loiter\\-stacks\\-json(5)"];
+    let own = name.replace("-", "\\-").replace(".1", "(1)");
+    let others: Vec<_> = pages.into_iter().chain(formats).filter(|page| *page != own).collect();
+    writeln!(roff, ".SH SEE ALSO\n{}", others.join(", "))
+}

@@ -1,0 +1,119 @@
+//! Where output goes: stdout for data, stderr for the rest.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use clap::ValueEnum;
+
+use crate::report::escape;
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR or CLICOLOR=0 is set; everywhere if CLICOLOR_FORCE is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Columns where there is no terminal to ask.
+const DEFAULT_WIDTH: usize = 100;
+
+/// How output is to look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    /// Colours on stdout.
+    pub(super) color: bool,
+    /// Columns of stdout.
+    pub(super) width: usize,
+    /// stdout is a terminal.
+    pub(super) terminal: bool,
+    /// How often `-v` was given.
+    pub(super) verbose: u8,
+}
+
+impl Output {
+    /// Finds out about stdout.
+    pub(super) fn new(color: Color, verbose: u8) -> Self {
+        let stdout = io::stdout();
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => AutoStream::choice(&stdout) != ColorChoice::Never,
+        };
+        let terminal = stdout.is_terminal();
+        let width = terminal_size::terminal_size_of(&stdout).filter(|_| terminal);
+        let width = width.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0).max(40));
+        Output { color, width, terminal, verbose }
+    }
+
+    /// Calls `with` with stdout, buffered.
+    pub(super) fn write(
+        &self,
+        with: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let outcome = with(&mut out).and_then(|()| out.flush());
+        if outcome.is_err() {
+            // Dropping it would try once more.
+            let _ = out.into_parts();
+        }
+        outcome
+    }
+}
+
+/// Tells the user something on stderr, safe for a terminal.
+pub(super) fn tell(text: &str) {
+    // If stderr is closed, there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+}
+
+/// Sends what the library traces to stderr: `-v` information, `-vv` details, `-vvv` everything.
+pub(super) fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(|| Safe(io::stderr()));
+    // It can only fail if there is one already.
+    let _ = subscriber.try_init();
+}
+
+/// Escapes what is written, line by line.
+struct Safe<W>(W);
+
+impl<W: Write> Write for Safe<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        for line in text.lines() {
+            writeln!(self.0, "{}", escape(line))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_escaped() {
+        let mut out = Vec::new();
+        Safe(&mut out).write_all("a\x1b[31m\u{202e}\n".as_bytes()).unwrap();
+        assert_eq!(out, b"a\\x1b[31m\\u{202e}\n");
+    }
+}

@@ -1,0 +1,444 @@
+//! JSON for programs, described in loiter-stacks-json(5).
+//!
+//! One document: what was read, then groups or tasks. Addresses are strings of hexadecimal, because
+//! many readers of JSON keep no more than 53 bits of a number. Characters that do not print are
+//! written as `\u` escapes, so that the document is safe on a terminal, too.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
+
+use super::escape::is_printable;
+use crate::analysis::frames::{creator_frame, location, shown_frames};
+use crate::analysis::group::{Ages, Common};
+use crate::analysis::tally::Tally;
+use crate::analysis::waits::WaitSummary;
+use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
+use crate::snapshot::*;
+
+/// Name and version of the format; the version changes when a reader could break.
+const FORMAT: &str = "loiter-stacks";
+const VERSION: u32 = 1;
+
+/// Writes groups.
+///
+/// # Errors
+/// Those of `out`.
+pub fn groups(snapshot: &Snapshot, grouped: &Grouped, key: &GroupKey, out: &mut dyn Write) -> io::Result<()> {
+    write(
+        &GroupsDocument {
+            head: Head::new(snapshot, grouped.total_tasks, grouped.hidden_system),
+            group_by: key.to_string(),
+            total_groups: grouped.total_groups,
+            groups: Sequence::new(grouped.groups.iter().map(|group| GroupOut::new(snapshot, group))),
+        },
+        out,
+    )
+}
+
+/// Writes single tasks.
+///
+/// # Errors
+/// Those of `out`.
+pub fn each(snapshot: &Snapshot, each: &Each, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
+    let tasks = each.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+    write(
+        &EachDocument {
+            head: Head::new(snapshot, each.total_tasks, each.hidden_system),
+            tasks: Sequence::new(tasks.map(|task| TaskOut::new(snapshot, task, all_frames))),
+        },
+        out,
+    )
+}
+
+/// Writes any value as one line of JSON that is safe on a terminal.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable))?;
+    out.write_all(b"\n")
+}
+
+/// Compact JSON in which what does not print is escaped.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let mut rest = text;
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !is_printable(c)) {
+            let (before, after) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = after.get(c.len_utf8()..).unwrap_or_default();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Serializes an iterator without collecting it first. It can be used once.
+struct Sequence<I>(RefCell<Option<I>>);
+
+impl<I> Sequence<I> {
+    fn new(items: I) -> Self {
+        Sequence(RefCell::new(Some(items)))
+    }
+}
+
+impl<I: Iterator<Item: Serialize>> Serialize for Sequence<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.borrow_mut().take().into_iter().flatten())
+    }
+}
+
+#[derive(Serialize)]
+struct GroupsDocument<'a, S> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    group_by: String,
+    total_groups: u64,
+    groups: S,
+}
+
+#[derive(Serialize)]
+struct EachDocument<'a, S> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    tasks: S,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    format: &'static str,
+    version: u32,
+    snapshot: &'a Header,
+    total_tasks: u64,
+    matching_tasks: u64,
+    hidden_system_tasks: u64,
+}
+
+impl<'a> Head<'a> {
+    fn new(snapshot: &'a Snapshot, matching_tasks: u64, hidden_system_tasks: u64) -> Self {
+        Head {
+            format: FORMAT,
+            version: VERSION,
+            snapshot: &snapshot.header,
+            total_tasks: snapshot.tasks.len() as u64,
+            matching_tasks,
+            hidden_system_tasks,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GroupOut<'a> {
+    key: KeyOut<'a>,
+    count: u64,
+    states: Vec<Counted<StateOut>>,
+    reasons: Vec<Counted<ReasonOut<'a>>>,
+    age: AgesOut,
+    created_by: Vec<Counted<CreatorOut<'a>>>,
+    labels: Vec<Counted<LabelOut<'a>>>,
+    locked_to_thread: u64,
+    leaked: u64,
+    system: u64,
+    stack_bytes: u64,
+    example: ExampleOut,
+    stack_status: Vec<Counted<StatusOut>>,
+    stack: Vec<FrameOut<'a>>,
+    waits: Vec<WaitSummaryOut<'a>>,
+}
+
+/// What the tasks of a group have in common.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum KeyOut<'a> {
+    Text(&'a str),
+    Addresses(Vec<String>),
+    Nothing(()),
+}
+
+#[derive(Serialize)]
+struct Counted<T> {
+    #[serde(flatten)]
+    value: T,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct StateOut {
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct ReasonOut<'a> {
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StatusOut {
+    status: StackStatus,
+}
+
+#[derive(Serialize)]
+struct LabelOut<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct ExampleOut {
+    id: Option<u64>,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct AgesOut {
+    youngest: AgeOut,
+    oldest: AgeOut,
+    unknown: u64,
+}
+
+/// An age: nanoseconds, and whether that is only a lower bound.
+#[derive(Serialize)]
+struct AgeOut {
+    ns: Option<u64>,
+    or_more: bool,
+}
+
+#[derive(Serialize)]
+struct CreatorOut<'a> {
+    function: Option<&'a str>,
+    file: &'a str,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct FrameOut<'a> {
+    function: &'a str,
+    package: &'a str,
+    file: &'a str,
+    line: u32,
+    address: Option<String>,
+    inlined: bool,
+}
+
+#[derive(Serialize)]
+struct WaitSummaryOut<'a> {
+    op: WaitOp,
+    kind: ObjectKind,
+    element: Option<&'a str>,
+    alternative: bool,
+    waits: u64,
+    objects: u64,
+    address: Option<String>,
+    waiters: Option<u64>,
+    cap: Option<[u64; 2]>,
+    len: Option<[u64; 2]>,
+    closed: Option<u64>,
+    without_peer: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct TaskOut<'a> {
+    runtime: &'a str,
+    id: Option<u64>,
+    address: String,
+    state: &'static str,
+    reason: Option<&'a str>,
+    age: AgeOut,
+    parent: Option<u64>,
+    created_by: Option<CreatorOut<'a>>,
+    entry: Option<&'a str>,
+    labels: Vec<LabelOut<'a>>,
+    thread: Option<u32>,
+    locked_to_thread: bool,
+    system: bool,
+    leaked: bool,
+    stack_status: StackStatus,
+    stack_bytes: u64,
+    stack: Vec<FrameOut<'a>>,
+    waits: Vec<WaitOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct WaitOut<'a> {
+    op: WaitOp,
+    kind: ObjectKind,
+    address: String,
+    channel: Option<ChannelOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChannelOut<'a> {
+    element: Option<&'a str>,
+    len: u64,
+    cap: u64,
+    closed: bool,
+    senders: u32,
+    receivers: u32,
+    more: bool,
+}
+
+fn hex(address: u64) -> String {
+    format!("{address:#x}")
+}
+
+fn counted<T: Copy, U>(tally: &Tally<T>, out: impl Fn(T) -> U) -> Vec<Counted<U>> {
+    tally.entries.iter().map(|&(value, count)| Counted { value: out(value), count }).collect()
+}
+
+impl From<Age> for AgeOut {
+    fn from(age: Age) -> Self {
+        AgeOut { ns: age.nanos(), or_more: matches!(age, Age::AtLeast(_)) }
+    }
+}
+
+impl From<Ages> for AgesOut {
+    fn from(ages: Ages) -> Self {
+        AgesOut { youngest: ages.youngest.into(), oldest: ages.oldest.into(), unknown: ages.unknown }
+    }
+}
+
+impl<'a> CreatorOut<'a> {
+    fn new(snapshot: &'a Snapshot, creator: Option<LocationId>) -> Self {
+        match creator.and_then(|id| creator_frame(snapshot, id)) {
+            Some(frame) => CreatorOut {
+                function: Some(snapshot.function_name(frame.function)),
+                file: snapshot.str(frame.file),
+                line: frame.line,
+            },
+            None => CreatorOut { function: None, file: "", line: 0 },
+        }
+    }
+}
+
+fn frames<'a>(snapshot: &'a Snapshot, frames: &[ShownFrame]) -> Vec<FrameOut<'a>> {
+    let package = |id: FunctionId| snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
+    (frames.iter())
+        .map(|shown| FrameOut {
+            function: snapshot.function_name(shown.frame.function),
+            package: package(shown.frame.function),
+            file: snapshot.str(shown.frame.file),
+            line: shown.frame.line,
+            address: location(snapshot, shown.location).and_then(|l| l.address).map(hex),
+            inlined: shown.inlined,
+        })
+        .collect()
+}
+
+impl<'a> GroupOut<'a> {
+    fn new(snapshot: &'a Snapshot, group: &'a Group) -> Self {
+        let example = group.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
+        GroupOut {
+            key: KeyOut::new(snapshot, &group.common),
+            count: group.tasks.len() as u64,
+            states: counted(&group.states, |state| StateOut { state: state.name() }),
+            reasons: counted(&group.reasons, |id| ReasonOut { reason: id.map(|id| snapshot.str(id)) }),
+            age: group.ages.into(),
+            created_by: counted(&group.creators, |id| CreatorOut::new(snapshot, id)),
+            labels: counted(&group.labels, |(key, value)| LabelOut {
+                key: snapshot.str(key),
+                value: snapshot.str(value),
+            }),
+            locked_to_thread: group.locked,
+            leaked: group.leaked,
+            system: group.system,
+            stack_bytes: group.stack_bytes,
+            example: ExampleOut {
+                id: example.and_then(|task| task.id),
+                address: hex(example.map_or(0, |task| task.address)),
+            },
+            stack_status: counted(&group.stack_statuses, |status| StatusOut { status }),
+            stack: frames(snapshot, &group.frames),
+            waits: group.waits.iter().map(|wait| WaitSummaryOut::new(snapshot, wait)).collect(),
+        }
+    }
+}
+
+impl<'a> KeyOut<'a> {
+    fn new(snapshot: &'a Snapshot, common: &Common) -> Self {
+        let text = match common {
+            Common::Stack => None,
+            Common::Function(id) => id.map(|id| snapshot.function_name(id)),
+            Common::State(state, reason) => Some(reason.map_or(state.name(), |id| snapshot.str(id))),
+            Common::Creator(id) => (id.and_then(|id| creator_frame(snapshot, id)))
+                .map(|frame| snapshot.function_name(frame.function)),
+            Common::Label(value) => value.map(|id| snapshot.str(id)),
+            Common::WaitsOn(things) => {
+                let address = |id: &ObjectId| snapshot.objects.get(id.index()).map(|o| hex(o.address));
+                return KeyOut::Addresses(things.iter().filter_map(address).collect());
+            }
+        };
+        text.map_or(KeyOut::Nothing(()), KeyOut::Text)
+    }
+}
+
+impl<'a> WaitSummaryOut<'a> {
+    fn new(snapshot: &'a Snapshot, wait: &WaitSummary) -> Self {
+        let only = wait.only.and_then(|id| snapshot.objects.get(id.index()));
+        WaitSummaryOut {
+            op: wait.op,
+            kind: wait.kind,
+            element: wait.element.map(|id| snapshot.str(id)),
+            alternative: wait.alternative,
+            waits: wait.waits,
+            objects: wait.objects,
+            address: only.map(|object| hex(object.address)),
+            waiters: wait.only.map(|_| wait.waiters),
+            cap: wait.channels.map(|c| c.cap.into()),
+            len: wait.channels.map(|c| c.len.into()),
+            closed: wait.channels.map(|c| c.closed),
+            without_peer: wait.channels.map(|c| c.without_peer),
+        }
+    }
+}
+
+impl<'a> TaskOut<'a> {
+    fn new(snapshot: &'a Snapshot, task: &Task, all_frames: bool) -> Self {
+        let labels = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
+        let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
+        TaskOut {
+            runtime: snapshot.runtime_of(task).map_or("", |runtime| &runtime.name),
+            id: task.id,
+            address: hex(task.address),
+            state: task.state.name(),
+            reason: task.reason.map(|id| snapshot.str(id)),
+            age: task.age.into(),
+            parent: task.parent,
+            created_by: task.creator.map(|id| CreatorOut::new(snapshot, Some(id))),
+            entry: task.entry.map(|id| snapshot.function_name(id)),
+            labels: (labels.map_or(&[][..], |set| &set.pairs).iter())
+                .map(|&(key, value)| LabelOut { key: snapshot.str(key), value: snapshot.str(value) })
+                .collect(),
+            thread: task.thread,
+            locked_to_thread: task.locked_to_thread,
+            system: task.system,
+            leaked: task.leaked,
+            stack_status: task.stack_status,
+            stack_bytes: task.stack_bytes,
+            stack: frames(snapshot, &shown),
+            waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
+        }
+    }
+}
+
+impl<'a> WaitOut<'a> {
+    fn new(snapshot: &'a Snapshot, wait: Wait) -> Option<Self> {
+        let object = snapshot.objects.get(wait.object.index())?;
+        let channel = object.channel.map(|channel| ChannelOut {
+            element: channel.element.map(|id| snapshot.str(id)),
+            len: channel.len,
+            cap: channel.cap,
+            closed: channel.closed,
+            senders: channel.senders,
+            receivers: channel.receivers,
+            more: channel.more,
+        });
+        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel })
+    }
+}

@@ -1,0 +1,143 @@
+//! Lines of text with columns and colours.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
+
+use super::escape::escape;
+
+/// Counts and names at the head of something.
+pub const HEAD: Style = Style::new().bold();
+/// States and reasons.
+pub const STATE: Style = AnsiColor::Yellow.on_default();
+/// What is there but matters less: files, hints.
+pub const DIM: Style = Style::new().dimmed();
+/// Labels of lines: "created by", "labels".
+pub const TITLE: Style = AnsiColor::Cyan.on_default();
+/// Warnings.
+pub const WARN: Style = AnsiColor::Red.on_default().bold();
+/// Everything else.
+pub const PLAIN: Style = Style::new();
+
+/// How wide text is on a terminal, columns. Text must have been escaped.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// A line in the making. Whatever is put into it is escaped.
+#[derive(Debug)]
+pub struct Line {
+    text: String,
+    width: usize,
+    color: bool,
+}
+
+impl Line {
+    /// An empty line, with colours or without.
+    pub fn new(color: bool) -> Self {
+        Line { text: String::new(), width: 0, color }
+    }
+
+    /// How wide it is so far, columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Adds text.
+    pub fn push(&mut self, style: Style, text: &str) -> &mut Self {
+        let text = escape(text);
+        self.width += width(&text);
+        if self.color && style != PLAIN && !text.is_empty() {
+            self.text.push_str(&format!("{style}{text}{style:#}"));
+        } else {
+            self.text.push_str(&text);
+        }
+        self
+    }
+
+    /// Adds spaces up to a column; at least `gap` of them.
+    pub fn pad(&mut self, column: usize, gap: usize) -> &mut Self {
+        let spaces = column.saturating_sub(self.width).max(gap);
+        self.text.extend(std::iter::repeat_n(' ', spaces));
+        self.width += spaces;
+        self
+    }
+
+    /// Adds text so that it ends at a column.
+    pub fn right(&mut self, style: Style, text: &str, column: usize) -> &mut Self {
+        let column = column.saturating_sub(width(&escape(text)));
+        self.pad(column, 0).push(style, text)
+    }
+
+    /// Writes the line without spaces at its end, and empties it.
+    pub fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let end = self.text.trim_end_matches(' ').len();
+        self.text.truncate(end);
+        self.text.push('\n');
+        out.write_all(self.text.as_bytes())?;
+        self.text.clear();
+        self.width = 0;
+        Ok(())
+    }
+
+    /// Adds pieces with `separator` between them; goes on in a new line, indented, where the next
+    /// piece would end beyond `limit`.
+    pub fn wrap(
+        &mut self,
+        pieces: &[(Style, String)],
+        separator: &str,
+        indent: usize,
+        limit: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        for (nth, (style, piece)) in pieces.iter().enumerate() {
+            if nth > 0 {
+                if self.width + width(separator) + width(&escape(piece)) > limit {
+                    self.push(PLAIN, separator.trim_end()).write(out)?;
+                    self.pad(indent, 0);
+                } else {
+                    self.push(PLAIN, separator);
+                }
+            }
+            self.push(*style, piece);
+        }
+        self.write(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(with: impl FnOnce(&mut Line, &mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        with(&mut Line::new(false), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_count_what_the_terminal_shows() {
+        let text = written(|line, out| {
+            line.push(HEAD, "東京").pad(6, 1).push(PLAIN, "|").write(out).unwrap();
+            line.push(HEAD, "\x1b").pad(6, 1).push(PLAIN, "|").write(out).unwrap();
+            line.right(HEAD, "12", 6).push(PLAIN, "|  ").write(out).unwrap();
+            line.push(HEAD, "longer").pad(4, 2).push(PLAIN, "|").write(out).unwrap();
+        });
+        assert_eq!(text, "東京  |\n\\x1b  |\n    12|\nlonger  |\n");
+    }
+
+    #[test]
+    fn long_lists_wrap() {
+        let pieces = ["one", "two", "three"].map(|p| (PLAIN, p.to_owned()));
+        let text = written(|line, out| line.push(PLAIN, "a: ").wrap(&pieces, ", ", 3, 12, out).unwrap());
+        assert_eq!(text, "a: one, two,\n   three\n");
+    }
+
+    #[test]
+    fn colours_only_where_wanted() {
+        let mut out = Vec::new();
+        Line::new(true).push(HEAD, "x").push(PLAIN, "y").write(&mut out).unwrap();
+        assert_eq!(out, b"\x1b[1mx\x1b[0my\n");
+    }
+}

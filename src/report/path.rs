@@ -1,0 +1,54 @@
+//! Short forms of source paths.
+
+/// The end of a path that tells a reader where the file is: the directories that are also the end
+/// of its package's path (below the program's own module where it belongs to it), or else the last
+/// directory. "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
+pub fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
+    let Some((directory, _)) = path.rsplit_once('/') else { return path };
+    let package = match package.strip_prefix(module) {
+        Some(inside) if !module.is_empty() => inside.trim_start_matches('/'),
+        _ => package,
+    };
+    let common = directory
+        .rsplit('/')
+        .zip(package.rsplit('/'))
+        .take_while(|(directory, package)| directory == package && !directory.is_empty())
+        .count();
+    last_components(path, if common == 0 || common > 4 { 2 } else { common + 1 })
+}
+
+/// The last `n` components of a path.
+fn last_components(path: &str, n: usize) -> &str {
+    match path.rmatch_indices('/').nth(n.saturating_sub(1)) {
+        Some((slash, _)) => path.get(slash + 1..).unwrap_or(path),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_end_where_the_package_ends() {
+        let module = "example.com/api";
+        for (path, package, short) in [
+            ("/usr/local/go/src/net/http/server.go", "net/http", "net/http/server.go"),
+            (
+                "/home/ci/api/internal/fetch/fetch.go",
+                "example.com/api/internal/fetch",
+                "internal/fetch/fetch.go",
+            ),
+            ("/home/ci/api/api.go", "example.com/api", "api/api.go"),
+            ("/home/ci/api/cmd/api-server/main.go", "main", "api-server/main.go"),
+            ("/go/pkg/mod/github.com/a/b@v1.2.3/x.go", "github.com/a/b", "b@v1.2.3/x.go"),
+            ("example.com/api/internal/x.go", "example.com/api/internal", "internal/x.go"),
+            ("main.go", "main", "main.go"),
+            ("/main.go", "main", "/main.go"),
+            ("", "main", ""),
+            ("_cgo_gotypes.go", "main", "_cgo_gotypes.go"),
+        ] {
+            assert_eq!(short_path(path, package, module), short, "{path}");
+        }
+    }
+}

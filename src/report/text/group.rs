@@ -1,0 +1,182 @@
+//! One group.
+
+use std::io;
+
+use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE};
+use super::super::units::{ages, thousands};
+use super::stack::{self, INDENT};
+use super::{Page, waits};
+use crate::analysis::Group;
+use crate::analysis::frames::creator_frame;
+use crate::analysis::group::Common;
+use crate::analysis::tally::Tally;
+use crate::report::escape;
+use crate::report::line::width;
+use crate::snapshot::{LocationId, ObjectId, Snapshot, StackStatus, State, StrId};
+
+/// Entries of a list (labels, creators) that are shown; how many more there are is said.
+const LIST: usize = 6;
+/// Wider titles do not widen the column for all groups.
+const WIDEST_TITLE: usize = 40;
+
+/// Where the columns of all groups are.
+pub(super) struct Columns {
+    count: usize,
+    title: usize,
+    age: usize,
+}
+
+impl Columns {
+    /// Wide enough for all groups but absurd ones.
+    pub(super) fn of(page: &Page<'_>, groups: &[Group]) -> Self {
+        let widest = |of: &dyn Fn(&Group) -> usize| groups.iter().map(of).max().unwrap_or(0);
+        let count = widest(&|g| thousands(g.tasks.len() as u64).len()).max(INDENT - 2);
+        let title = widest(&|g| width(&escape(&title(page.snapshot, g))).min(WIDEST_TITLE)).max(16);
+        let age = widest(&|g| age(g).len()).max(16);
+        Columns { count, title: count + 2 + title + 2, age: count + 2 + title + 2 + age + 2 }
+    }
+}
+
+/// What stands at the head of a group.
+fn title(snapshot: &Snapshot, group: &Group) -> String {
+    let function = |id| snapshot.function_name(id).to_owned();
+    match &group.common {
+        Common::Stack => state(snapshot, group),
+        Common::Function(id) => id.map_or("(no function)".to_owned(), function),
+        Common::State(state, reason) => reason.map_or(state.name(), |id| snapshot.str(id)).to_owned(),
+        Common::Creator(id) => (id.and_then(|id| creator_frame(snapshot, id)))
+            .map_or("(no creator)".to_owned(), |frame| function(frame.function)),
+        Common::Label(value) => value.map_or("(no such label)".to_owned(), |id| snapshot.str(id).to_owned()),
+        Common::WaitsOn(things) => match things.as_slice() {
+            [] => "(nothing known)".to_owned(),
+            [thing] => address(snapshot, *thing),
+            things => format!("{} things", things.len()),
+        },
+    }
+}
+
+fn address(snapshot: &Snapshot, id: ObjectId) -> String {
+    snapshot.objects.get(id.index()).map_or(String::new(), |object| format!("{:#x}", object.address))
+}
+
+/// The state of a group of equal stacks: the reason of waiting, or the state.
+fn state(snapshot: &Snapshot, group: &Group) -> String {
+    match group.reasons.most().flatten() {
+        Some(reason) => snapshot.str(reason).to_owned(),
+        None => group.states.most().unwrap_or(State::Unknown).name().to_owned(),
+    }
+}
+
+/// How long; for tasks that wait it is also said when that is unknown.
+fn age(group: &Group) -> String {
+    let text = ages(&group.ages);
+    let waits = matches!(group.states.most(), Some(State::Waiting | State::Syscall));
+    if text.is_empty() && waits { "age unknown".to_owned() } else { text }
+}
+
+/// Writes a group.
+pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io::Result<()> {
+    let n = group.tasks.len() as u64;
+    let mut line = page.line();
+    line.right(HEAD, &thousands(n), columns.count).pad(columns.count + 2, 2);
+    line.push(STATE, &title(page.snapshot, group)).pad(columns.title, 2);
+    line.push(PLAIN, &age(group));
+    let by_stack = group.common == Common::Stack;
+    let mut creator = group.creators.only().flatten().and_then(|id| creator_frame(page.snapshot, id));
+    creator = creator.filter(|_| by_stack);
+    if let Some(frame) = creator {
+        let pieces = stack::creator_pieces(page, frame);
+        let wide: usize = pieces.iter().map(|(_, text)| width(&escape(text))).sum();
+        if columns.age.max(line.width() + 2) + wide <= page.options.width {
+            line.pad(columns.age, 2);
+            for (style, text) in &pieces {
+                line.push(*style, text);
+            }
+            creator = None;
+        }
+    }
+    line.write(page.out)?;
+    if by_stack || !group.frames.is_empty() {
+        let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
+        stack::write(page, &group.frames, status)?;
+    }
+    if let Some(frame) = creator {
+        stack::creator(page, frame, "")?;
+    }
+    if !by_stack {
+        write_mix(page, group)?;
+    }
+    list(page, "labels", &labels(page.snapshot, &group.labels, n))?;
+    for sentence in waits::sentences(page.snapshot, &group.waits) {
+        words(page, &sentence)?;
+    }
+    write_marks(page, group, n)
+}
+
+/// States and creators, where they are not the same for all by definition.
+fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
+    let snapshot = page.snapshot;
+    if !matches!(group.common, Common::State(..)) {
+        let states: Vec<_> = if group.reasons.only() == Some(None) {
+            group.states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
+        } else {
+            let reason = |id: Option<StrId>| id.map_or("not waiting", |id| snapshot.str(id)).to_owned();
+            group.reasons.entries.iter().map(|&(id, n)| (reason(id), n)).collect()
+        };
+        list(page, "states", &numbered(states))?;
+    }
+    let creator = |id: Option<LocationId>| match id.and_then(|id| creator_frame(snapshot, id)) {
+        Some(frame) => {
+            format!("{} {}", snapshot.function_name(frame.function), stack::place(page, frame))
+        }
+        None => "nobody known".to_owned(),
+    };
+    let creators: Vec<_> = group.creators.entries.iter().map(|&(id, n)| (creator(id), n)).collect();
+    list(page, "created by", &numbered(creators))
+}
+
+/// What is special about some of the tasks.
+fn write_marks(page: &mut Page<'_>, group: &Group, n: u64) -> io::Result<()> {
+    let mut marks = Vec::new();
+    let mut mark = |count: u64, text: &str| match count {
+        0 => {}
+        count if count == n => marks.push(text.to_owned()),
+        count => marks.push(format!("{text} ({})", thousands(count))),
+    };
+    mark(group.leaked, "leaked: the runtime has proved that they never run again");
+    mark(group.locked, "locked to thread");
+    if marks.is_empty() { Ok(()) } else { words(page, &marks.join(", ")) }
+}
+
+/// "route=/v1/users (96)"; without numbers where all tasks have it.
+pub(super) fn labels(snapshot: &Snapshot, labels: &Tally<(StrId, StrId)>, tasks: u64) -> Vec<String> {
+    let text = |(key, value): (StrId, StrId)| format!("{}={}", snapshot.str(key), snapshot.str(value));
+    let entries = labels.entries.iter().map(|&(pair, n)| (text(pair), n));
+    entries.map(|(text, n)| if n == tasks { text } else { format!("{text} ({})", thousands(n)) }).collect()
+}
+
+fn numbered(entries: Vec<(String, u64)>) -> Vec<String> {
+    entries.into_iter().map(|(text, n)| format!("{text} ({})", thousands(n))).collect()
+}
+
+/// Writes a list under its title, unless it is empty.
+pub(super) fn list(page: &mut Page<'_>, title: &str, entries: &[String]) -> io::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut pieces: Vec<_> = entries.iter().take(LIST).map(|entry| (PLAIN, entry.clone())).collect();
+    if entries.len() > LIST {
+        pieces.push((DIM, format!("{} more", thousands((entries.len() - LIST) as u64))));
+    }
+    let mut line: Line = page.line();
+    line.pad(INDENT, 0).push(TITLE, title).push(PLAIN, " ");
+    line.wrap(&pieces, ", ", INDENT + 2, page.options.width, page.out)
+}
+
+/// Writes a sentence, wrapped.
+pub(super) fn words(page: &mut Page<'_>, sentence: &str) -> io::Result<()> {
+    let words: Vec<_> = sentence.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
+    let mut line = page.line();
+    line.pad(INDENT, 0);
+    line.wrap(&words, " ", INDENT + 2, page.options.width, page.out)
+}

@@ -1,0 +1,172 @@
+//! The head of a report: who was read, how many, how it went.
+
+use std::io;
+
+use super::super::line::{DIM, HEAD, PLAIN, TITLE};
+use super::super::units::{bytes, count, duration, thousands};
+use super::{Page, part};
+use crate::snapshot::{Header, Heap, ProcessFigures, ReadMode, RuntimeInfo, Scheduler, Snapshot, SourceKind};
+
+/// What one of the tasks of a snapshot is called: "goroutine"; "task" where there are several kinds.
+pub fn task_noun(snapshot: &Snapshot) -> &str {
+    match snapshot.header.runtimes.as_slice() {
+        [runtime] if !runtime.task_noun.is_empty() => &runtime.task_noun,
+        _ => "task",
+    }
+}
+
+/// Writes the line that begins every report; `rest` follows the number of tasks.
+pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
+    let noun = page.noun();
+    let plural = if total == 1 { "" } else { "s" };
+    let mut pieces = vec![
+        (HEAD, who(&page.snapshot.header)),
+        (HEAD, format!("{} {noun}{plural}{rest}", part(shown, total))),
+    ];
+    pieces.extend(how(&page.snapshot.header, page.options.time).map(|text| (PLAIN, text)));
+    page.line().wrap(&pieces, " · ", 2, page.options.width, page.out)?;
+    if page.options.verbose {
+        for (title, text) in figures(page.snapshot) {
+            let words: Vec<_> = text.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
+            let mut line = page.line();
+            line.push(PLAIN, " ").push(TITLE, title).pad(12, 1);
+            line.wrap(&words, " ", 12, page.options.width, page.out)?;
+        }
+        for runtime in &page.snapshot.header.runtimes {
+            for fact in &runtime.provenance {
+                page.line()
+                    .push(PLAIN, " ")
+                    .push(TITLE, "read by")
+                    .pad(12, 1)
+                    .push(DIM, fact)
+                    .write(page.out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// "api-server (pid 4242, go1.24.3, stripped)".
+fn who(header: &Header) -> String {
+    let target = &header.target;
+    let mut facts = vec![match target.source {
+        SourceKind::Process => format!("pid {}", target.pid),
+        SourceKind::Core => format!("core of pid {}", target.pid),
+    }];
+    for runtime in &header.runtimes {
+        facts.push(if runtime.version.is_empty() { runtime.name.clone() } else { runtime.version.clone() });
+        facts.extend(runtime.flavour.iter().cloned());
+    }
+    format!("{} ({})", target.name, facts.join(", "))
+}
+
+/// How the reading went: "read in 6 ms, no pause".
+fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
+    let reading = &header.reading;
+    let taken = time.then(|| format!("taken {}", moment(header.taken_at_ns)));
+    let pause = match reading.mode {
+        ReadMode::Core => "core file".to_owned(),
+        ReadMode::Frozen => format!("all stopped for {}", duration(reading.pause_ns)),
+        ReadMode::Live if reading.threads_stopped > 0 => format!(
+            "{} stopped, {} at most",
+            count(reading.threads_stopped.into(), "thread"),
+            duration(reading.longest_thread_stop_ns)
+        ),
+        ReadMode::Live | ReadMode::NoPause => "no pause".to_owned(),
+    };
+    taken.into_iter().chain([format!("read in {}, {pause}", duration(reading.duration_ns))])
+}
+
+/// A moment in UTC, to the second.
+fn moment(ns_since_epoch: u64) -> String {
+    let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => "at an unknown time".to_owned(),
+    }
+}
+
+/// One line that says what a snapshot holds: "api-server (pid 4242, ...): 1,388 goroutines, read in ...".
+pub fn headline(snapshot: &Snapshot) -> String {
+    let header = &snapshot.header;
+    let how: Vec<_> = how(header, false).collect();
+    let tasks = count(snapshot.tasks.len() as u64, task_noun(snapshot));
+    format!("{}: {tasks}, {}", who(header), how.join(", "))
+}
+
+/// The figures of the scheduler, the heap and the process, each under its title; unknown ones are
+/// left out.
+pub fn figures(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
+    let header = &snapshot.header;
+    let mut lines = Vec::new();
+    for runtime in &header.runtimes {
+        lines.extend(join("scheduler", scheduler(runtime, &runtime.scheduler)));
+        lines.extend(runtime.heap.as_ref().and_then(|heap| join("heap", heap_facts(heap))));
+    }
+    lines.extend(join("process", process(&header.process)));
+    lines
+}
+
+fn join(title: &'static str, facts: Vec<String>) -> Option<(&'static str, String)> {
+    (!facts.is_empty()).then(|| (title, facts.join(", ")))
+}
+
+fn scheduler(runtime: &RuntimeInfo, scheduler: &Scheduler) -> Vec<String> {
+    let mut facts = Vec::new();
+    if !scheduler.workers.is_empty() {
+        let noun = if scheduler.worker_noun.is_empty() { "worker" } else { &scheduler.worker_noun };
+        let mut by_status: Vec<(&str, u64)> = Vec::new();
+        for worker in &scheduler.workers {
+            match by_status.iter_mut().find(|(status, _)| *status == worker.status) {
+                Some((_, count)) => *count += 1,
+                None => by_status.push((&worker.status, 1)),
+            }
+        }
+        let statuses: Vec<_> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
+        let workers = scheduler.workers.len() as u64;
+        facts.push(format!("{} ({})", count(workers, noun), statuses.join(", ")));
+        let queued: u64 = scheduler.workers.iter().map(|worker| u64::from(worker.queue)).sum();
+        facts.push(format!("{} in their run queues", thousands(queued)));
+    }
+    facts.extend(scheduler.global_queue.map(|n| format!("{} in the global queue", thousands(n))));
+    facts.extend(scheduler.max_workers.map(|n| format!("at most {n} at once")));
+    facts.extend(scheduler.threads.map(|n| {
+        let idle = scheduler.idle_threads.map_or(String::new(), |n| format!(" ({n} parked)"));
+        format!("{}{idle}", count(n.into(), "thread"))
+    }));
+    if let Some(created) = scheduler.tasks_created {
+        let noun = if runtime.task_noun.is_empty() { "task" } else { &runtime.task_noun };
+        let reused = scheduler.structs_made.filter(|&made| created > 0 && made <= created).map(|made| {
+            let rate = (created - made) as f64 * 100.0 / created as f64;
+            format!(", {rate:.1} % in reused structures")
+        });
+        facts.push(format!("{} created{}", count(created, noun), reused.unwrap_or_default()));
+    }
+    facts
+}
+
+fn heap_facts(heap: &Heap) -> Vec<String> {
+    let mut facts = Vec::new();
+    facts.extend(heap.in_use.map(|n| format!("{} in use", bytes(n))));
+    facts.extend(heap.next_gc.map(|n| format!("next collection at {}", bytes(n))));
+    facts.extend(heap.collections.map(|n| format!("{} so far", count(n, "collection"))));
+    facts.extend(heap.last_pause_ns.map(|ns| format!("last pause {}", duration(ns))));
+    facts
+}
+
+fn process(figures: &ProcessFigures) -> Vec<String> {
+    let mut facts = Vec::new();
+    let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
+    facts.extend(figures.threads.map(|n| count(n.into(), "thread")));
+    facts.extend(figures.open_files.map(|n| {
+        let limit = of(figures.open_files_limit.map(thousands));
+        format!("{}{limit} open files", thousands(n.into()))
+    }));
+    facts.extend(figures.rss.map(|n| format!("RSS {}{}", bytes(n), of(figures.cgroup_memory.map(bytes)))));
+    facts.extend(figures.cpu_ns.map(|ns| format!("CPU time {}", duration(ns))));
+    facts.extend(figures.cpus_allowed.map(|n| {
+        let quota = figures.cgroup_cpu_milli.map(|milli| format!(" (quota {:.1})", milli as f64 / 1000.0));
+        format!("{}{}", count(n.into(), "CPU"), quota.unwrap_or_default())
+    }));
+    facts
+}

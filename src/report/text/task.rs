@@ -1,0 +1,56 @@
+//! One task.
+
+use std::io;
+
+use super::super::line::{HEAD, PLAIN, STATE};
+use super::super::units::age;
+use super::stack;
+use super::{Page, group, waits};
+use crate::analysis::frames::{creator_frame, shown_frames};
+use crate::analysis::tally::Tally;
+use crate::analysis::waits::WaitTable;
+use crate::snapshot::{State, Task};
+
+/// Writes a task: "goroutine 18  chan receive  3 min  locked to thread", then what belongs to it.
+pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
+    let snapshot = page.snapshot;
+    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
+    let id = task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string());
+    let mut line = page.line();
+    line.push(HEAD, &format!("{noun} {id}")).pad(0, 2);
+    line.push(STATE, task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)));
+    let mut facts = vec![age(task.age)];
+    if task.reason.is_some() && task.state != State::Waiting {
+        facts.push(task.state.name().to_owned());
+    }
+    if let Some(thread) = task.thread {
+        facts.push(format!("on thread {thread}"));
+    }
+    let marks =
+        [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
+    facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
+    for fact in facts.iter().filter(|fact| !fact.is_empty()) {
+        line.pad(0, 2).push(PLAIN, fact);
+    }
+    line.write(page.out)?;
+
+    let frames = shown_frames(snapshot, snapshot.stack_of(task), page.options.all_frames);
+    stack::write(page, &frames, task.stack_status)?;
+    if frames.is_empty()
+        && let Some(entry) = task.entry
+    {
+        group::words(page, &format!("started with {}", snapshot.function_name(entry)))?;
+    }
+    if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
+        let by = task.parent.map_or(String::new(), |parent| format!(" in {noun} {parent}"));
+        stack::creator(page, frame, &by)?;
+    }
+    if let Some(set) = task.labels.and_then(|id| snapshot.label_sets.get(id.index())) {
+        let labels = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
+        group::list(page, "labels", &group::labels(snapshot, &labels, 1))?;
+    }
+    for sentence in waits::sentences(snapshot, &table.summarize([task].into_iter())) {
+        group::words(page, &sentence)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Numbers, durations and sizes as people read them.
+
+use crate::analysis::group::Ages;
+use crate::snapshot::Age;
+
+/// With commas between the thousands: "1,388".
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "1 goroutine", "1,388 goroutines".
+pub fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
+const MICRO: u64 = 1_000;
+const MILLI: u64 = 1_000 * MICRO;
+const SECOND: u64 = 1_000 * MILLI;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// The largest unit that gives a number of two digits or so, rounded down: "41 min". Nanoseconds.
+pub fn duration(ns: u64) -> String {
+    let (number, unit) = split(ns);
+    format!("{number} {unit}")
+}
+
+fn split(ns: u64) -> (String, &'static str) {
+    match ns {
+        0 => ("0".to_owned(), "s"),
+        1..MICRO => (ns.to_string(), "ns"),
+        MICRO..MILLI => ((ns / MICRO).to_string(), "µs"),
+        MILLI..SECOND => ((ns / MILLI).to_string(), "ms"),
+        SECOND..MINUTE => ((ns / SECOND).to_string(), "s"),
+        MINUTE..HOUR => ((ns / MINUTE).to_string(), "min"),
+        HOUR..172_800_000_000_000 => ((ns / HOUR).to_string(), "h"),
+        _ => (thousands(ns / DAY), "d"),
+    }
+}
+
+/// Two units without spaces, for narrow columns: "3h 12m", "2d". Nanoseconds.
+pub fn short_duration(ns: u64) -> String {
+    let pair = |a: u64, b: u64, units: [&str; 2]| match b {
+        0 => format!("{a}{}", units[0]),
+        _ => format!("{a}{} {b:02}{}", units[0], units[1]),
+    };
+    match ns {
+        0..MINUTE => format!("{}s", ns / SECOND),
+        MINUTE..HOUR => pair(ns / MINUTE, ns % MINUTE / SECOND, ["m", "s"]),
+        HOUR..DAY => pair(ns / HOUR, ns % HOUR / MINUTE, ["h", "m"]),
+        _ => pair(ns / DAY, ns % DAY / HOUR, ["d", "h"]),
+    }
+}
+
+/// A size in binary units: "388 MiB", "9.6 MiB".
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let (mut value, mut unit) = (n as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or_default();
+    if unit > 0 && value < 9.95 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
+}
+
+/// One age: "3 min", "41 min or more", "" if it is unknown.
+pub fn age(age: Age) -> String {
+    match age {
+        Age::Unknown => String::new(),
+        Age::AtLeast(ns) => format!("{} or more", duration(ns)),
+        Age::Exactly(ns) => duration(ns),
+    }
+}
+
+/// The ages of a group: "2 s to 3 h", "41 min or more", "up to 3 h" where some are unknown.
+/// "" if all are.
+pub fn ages(ages: &Ages) -> String {
+    let (Some(low), Some(high)) = (ages.youngest.nanos(), ages.oldest.nanos()) else {
+        return String::new();
+    };
+    let more = if matches!(ages.oldest, Age::AtLeast(_)) { " or more" } else { "" };
+    let ((low, low_unit), (high, high_unit)) = (split(low), split(high));
+    if ages.unknown > 0 {
+        format!("up to {high} {high_unit}{more}")
+    } else if low_unit != high_unit {
+        format!("{low} {low_unit} to {high} {high_unit}{more}")
+    } else if low != high {
+        format!("{low} to {high} {high_unit}{more}")
+    } else {
+        format!("{high} {high_unit}{more}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (n, text) in [(0, "0"), (999, "999"), (1388, "1,388"), (1_000_000, "1,000,000")] {
+            assert_eq!(thousands(n), text);
+        }
+        assert_eq!(count(1, "goroutine"), "1 goroutine");
+        assert_eq!(count(2, "goroutine"), "2 goroutines");
+    }
+
+    #[test]
+    fn durations() {
+        for (ns, long, short) in [
+            (0, "0 s", "0s"),
+            (31_000, "31 µs", "0s"),
+            (6_200_000, "6 ms", "0s"),
+            (59 * SECOND, "59 s", "59s"),
+            (41 * MINUTE + SECOND, "41 min", "41m 01s"),
+            (3 * HOUR + 12 * MINUTE, "3 h", "3h 12m"),
+            (2 * DAY, "2 d", "2d"),
+            (40 * HOUR, "40 h", "1d 16h"),
+        ] {
+            assert_eq!((duration(ns), short_duration(ns)), (long.to_owned(), short.to_owned()));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (n, text) in [(0, "0 B"), (2048, "2.0 KiB"), (388 << 20, "388 MiB"), (10_066_330, "9.6 MiB")] {
+            assert_eq!(bytes(n), text);
+        }
+        assert_eq!(bytes(u64::MAX), "16384 PiB");
+    }
+
+    #[test]
+    fn age_ranges() {
+        let text = |youngest, oldest, unknown| ages(&Ages { youngest, oldest, unknown });
+        let (s, h) = (SECOND, HOUR);
+        assert_eq!(text(Age::Unknown, Age::Unknown, 3), "");
+        assert_eq!(text(Age::Exactly(2 * s), Age::Exactly(3 * h), 0), "2 s to 3 h");
+        assert_eq!(text(Age::Exactly(2 * s), Age::Exactly(9 * s), 0), "2 to 9 s");
+        assert_eq!(text(Age::AtLeast(h), Age::AtLeast(h), 0), "1 h or more");
+        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 2), "up to 1 h or more");
+    }
+}

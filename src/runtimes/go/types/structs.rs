@@ -1,0 +1,213 @@
+//! From the descriptor of `g` to the layouts of the runtime's structs.
+
+use std::collections::VecDeque;
+
+use memchr::memmem;
+use rustc_hash::FxHashSet;
+
+use super::{HEADER, MAX_HITS, Type, TypeImage};
+use crate::runtimes::go::layout::{Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
+
+/// Kinds of types (`internal/abi.Kind`).
+const ARRAY: u8 = 17;
+const CHAN: u8 = 18;
+const POINTER: u8 = 22;
+const SLICE: u8 = 23;
+const STRUCT: u8 = 25;
+
+/// Bytes of a struct field's record: name, type, offset.
+const FIELD: usize = 24;
+
+/// A name's flag of a field that is embedded.
+const EMBEDDED: u8 = 1 << 3;
+/// Where a descriptor's header has the offset of its name.
+const NAME_AT: usize = 40;
+/// Where the descriptor of a struct has the slice of its fields, behind the package's path.
+const FIELDS_AT: usize = HEADER + 8;
+/// Bytes of a field's name.
+const MAX_FIELD_NAME: usize = 1024;
+
+/// Types that are followed from one to the next at most.
+const MAX_TYPES: usize = 20_000;
+/// Fields of one struct.
+const MAX_FIELDS: u64 = 1024;
+/// Fields that are read in all: real programs have about ten thousand in reach.
+const MAX_WORK: usize = 1 << 20;
+
+/// The runtime's structs that are looked for by name when no field leads to them.
+const BY_NAME: [&str; 12] = [
+    "sudog",
+    "hchan",
+    "m",
+    "p",
+    "mspan",
+    "schedt",
+    "mheap",
+    "semaRoot",
+    "timer",
+    "itab",
+    "moduledata",
+    "heapArena",
+];
+
+/// A field of a struct's descriptor.
+struct FieldOf<'a> {
+    name: &'a str,
+    embedded: bool,
+    ty: Type,
+    offset: u64,
+}
+
+/// The runtime's structs in `image`.
+pub(super) fn find(image: &TypeImage) -> Structs {
+    Walk { image, fields_left: MAX_WORK, seen: FxHashSet::default(), found: Structs::new() }.run()
+}
+
+struct Walk<'a> {
+    image: &'a TypeImage,
+    /// Descriptors that refer to each other in circles must not keep loiter busy.
+    fields_left: usize,
+    seen: FxHashSet<usize>,
+    found: Structs,
+}
+
+impl<'a> Walk<'a> {
+    fn run(mut self) -> Structs {
+        let Some(g) = self.find_g() else { return self.found };
+        self.follow(g);
+        for name in BY_NAME {
+            if !self.found.contains_key(name)
+                && let Some(ty) = self.find_struct(name)
+            {
+                self.follow(ty);
+            }
+        }
+        self.found
+    }
+
+    /// Finds the struct `g`, by the name of a field that no other struct has, else by its own name.
+    fn find_g(&mut self) -> Option<Type> {
+        let image = self.image;
+        for field in image.names("atomicstatus").into_iter().flat_map(|name| image.words(name)) {
+            // Its record is somewhere in the array of fields, and the array's start stands in the
+            // descriptor.
+            let first = (0..MAX_FIELDS as usize)
+                .map_while(|back| field.checked_sub(back * FIELD))
+                .take_while(|&at| image.word(at).is_some_and(|name| image.name(name).is_some()))
+                .find(|&at| image.word(at + 16) == Some(0));
+            let slices = first.map(|first| image.words(image.base.wrapping_add(first as u64)));
+            for slice in slices.unwrap_or_default() {
+                let ty = slice.checked_sub(FIELDS_AT).and_then(|at| image.header(at));
+                if let Some(ty) = ty.filter(|ty| self.is_runtime(ty, "g")) {
+                    return Some(ty);
+                }
+            }
+        }
+        self.find_struct("g")
+    }
+
+    /// Finds a struct of the runtime by its name.
+    fn find_struct(&mut self, name: &str) -> Option<Type> {
+        let image = self.image;
+        // The name of T is kept as that of *T with a flag.
+        for address in image.names(&format!("*runtime.{name}")) {
+            let offset = u32::try_from(address - image.base).ok()?.to_le_bytes();
+            let hits = memmem::find_iter(&image.bytes, &offset).filter(|at| at.is_multiple_of(8));
+            for at in hits.take(MAX_HITS) {
+                let ty = at.checked_sub(NAME_AT).and_then(|at| image.header(at));
+                if let Some(ty) = ty.filter(|ty| self.is_runtime(ty, name)) {
+                    return Some(ty);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes in a type and everything that it leads to.
+    fn follow(&mut self, start: Type) {
+        let image = self.image;
+        let mut queue = VecDeque::from([start]);
+        while let Some(ty) = queue.pop_front() {
+            if self.seen.len() >= MAX_TYPES || !self.seen.insert(ty.at) {
+                continue;
+            }
+            match ty.kind {
+                STRUCT => {
+                    queue.extend(self.fields(&ty).unwrap_or_default().into_iter().map(|field| field.ty));
+                    let name = image.string(&ty).and_then(|name| name.strip_prefix("runtime."));
+                    if let Some(name) = name.filter(|name| self.is_runtime(&ty, name))
+                        && let Some(layout) = self.layout(&ty)
+                    {
+                        self.found.insert(name.to_owned(), layout);
+                    }
+                }
+                ARRAY | CHAN | POINTER | SLICE => {
+                    queue.extend(image.word(ty.at + HEADER).and_then(|at| image.type_at(at)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The layout of a struct, with those within it.
+    fn layout(&mut self, ty: &Type) -> Option<StructLayout> {
+        let mut flattener = Flattener::new(ty.size);
+        self.flatten(ty, "", 0, 0, &mut flattener)?;
+        Some(flattener.finish())
+    }
+
+    fn flatten(
+        &mut self,
+        ty: &Type,
+        prefix: &str,
+        base: u64,
+        depth: usize,
+        into: &mut Flattener,
+    ) -> Option<()> {
+        for field in self.fields(ty)? {
+            if field.name == "_" {
+                continue;
+            }
+            let path = join(prefix, field.name);
+            let offset = base.checked_add(field.offset)?;
+            if !into.field(&path, offset, field.ty.size) {
+                return None;
+            }
+            let inside =
+                field.ty.kind == STRUCT && !self.image.string(&field.ty).is_some_and(is_word_in_itself);
+            if inside && depth < MAX_NESTING {
+                let prefix = if field.embedded { prefix } else { &path };
+                self.flatten(&field.ty, prefix, offset, depth + 1, into)?;
+            }
+        }
+        Some(())
+    }
+
+    /// The fields of a struct. None where its descriptor makes no sense.
+    fn fields(&mut self, ty: &Type) -> Option<Vec<FieldOf<'a>>> {
+        let image = self.image;
+        let count = image.word(ty.at + FIELDS_AT + 8).filter(|&count| count <= MAX_FIELDS)?;
+        self.fields_left = self.fields_left.checked_sub(1 + count as usize)?;
+        let first = if count == 0 { 0 } else { image.offset(image.word(ty.at + FIELDS_AT)?)? };
+        let field = |index: u64| {
+            let at = first + index as usize * FIELD;
+            let (name, flags) =
+                image.name(image.word(at)?).filter(|(name, _)| name.len() <= MAX_FIELD_NAME)?;
+            let inner = image.type_at(image.word(at + 8)?)?;
+            let offset = image.word(at + 16)?;
+            let end = offset.checked_add(inner.size)?;
+            (end <= ty.size).then_some(FieldOf { name, embedded: flags & EMBEDDED != 0, ty: inner, offset })
+        };
+        (0..count).map(field).collect()
+    }
+
+    /// A struct of the package `runtime` (and not of one that is only called so), by this name.
+    fn is_runtime(&mut self, ty: &Type, name: &str) -> bool {
+        let image = self.image;
+        let package = || image.word(ty.at + HEADER).and_then(|at| image.name(at));
+        ty.kind == STRUCT
+            && image.string(ty).and_then(|full| full.strip_prefix("runtime.")) == Some(name)
+            && package().is_some_and(|(package, _)| package == "runtime")
+            && self.fields(ty).is_some()
+    }
+}

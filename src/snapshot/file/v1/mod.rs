@@ -1,0 +1,125 @@
+//! Format 1.
+//!
+//! After magic and version (all integers little-endian):
+//!
+//! 1. the length of the next part, u32;
+//! 2. JSON, not compressed: `{"format":"loiter-snapshot","version":1,"tasks":N,"snapshot":{...}}`
+//!    where `snapshot` is the [`Header`]; whoever only wants a list of snapshots stops here;
+//! 3. one zstd frame with a checksum, to the end of the file: the tables, in the order of
+//!    [`TABLES`]. A table is its number of rows (u64), then its columns, each with its length
+//!    in bytes (u64) before it. See [`super::columns`] for what is in a column. A flag says where
+//!    a value is missing; the column then has no entry for that row.
+//!
+//! Measured on two cores with 1,000,000 parked goroutines, distinct ids and addresses, each
+//! waiting on a channel of its own (`cargo bench --bench file`), beside the same rows as JSON lines
+//! through the same zstd:
+//!
+//! | | write | read | size |
+//! |---|---|---|---|
+//! | this format | 0.07 s | 0.15 s | 2.1 MB |
+//! | JSON lines, zstd level 1 | 2.5 s | | 16.1 MB |
+//!
+//! What a damaged or hostile file can cost is bounded: what is decompressed by [`read::MAX_TABLES`] and by
+//! [`read::MAX_RATIO`] times what the file really holds, and a table's rows by the bytes of its columns.
+
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::BadColumn;
+use super::{FileError, Preview, read_exact};
+use crate::snapshot::*;
+
+mod read;
+mod write;
+
+pub(super) use read::read;
+pub(super) use write::write;
+
+/// The JSON header is refused beyond this: 64 MiB.
+const MAX_HEADER: u32 = 64 << 20;
+
+/// The tables, in the order in which they stand in the file, for messages.
+const TABLES: [&str; 8] =
+    ["strings", "functions", "locations", "stacks", "label sets", "objects", "waits", "tasks"];
+
+#[derive(Serialize)]
+struct HeaderOut<'a> {
+    format: &'static str,
+    version: u16,
+    tasks: u64,
+    snapshot: &'a Header,
+}
+
+#[derive(Deserialize)]
+struct HeaderIn {
+    tasks: u64,
+    snapshot: Header,
+}
+
+/// Gives each value of an enumeration its number in the file, whatever order the model has.
+macro_rules! codes {
+    ($to:ident, $from:ident, $type:ident { $($name:ident = $code:literal),+ $(,)? }) => {
+        fn $to(value: $type) -> u8 {
+            match value { $($type::$name => $code),+ }
+        }
+        fn $from(code: u8) -> Result<$type, BadColumn> {
+            match code { $($code => Ok($type::$name),)+ _ => Err(BadColumn) }
+        }
+    };
+}
+
+codes!(function_kind_code, function_kind, FunctionKind {
+    Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,
+});
+codes!(state_code, state, State {
+    Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
+});
+codes!(stack_status_code, stack_status, StackStatus {
+    Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5,
+});
+codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
+codes!(object_kind_code, object_kind, ObjectKind {
+    Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6,
+});
+
+/// Flags of an object: its kind in the low three bits, then these.
+mod object_flag {
+    pub(super) const CHANNEL: u8 = 1 << 3;
+    pub(super) const CLOSED: u8 = 1 << 4;
+    pub(super) const MORE: u8 = 1 << 5;
+}
+
+/// Flags of a task.
+mod task_flag {
+    pub(super) const LOCKED: u8 = 1 << 0;
+    pub(super) const SYSTEM: u8 = 1 << 1;
+    pub(super) const LEAKED: u8 = 1 << 2;
+    pub(super) const ID: u8 = 1 << 3;
+    pub(super) const PARENT: u8 = 1 << 4;
+    pub(super) const AGE_AT_LEAST: u8 = 1 << 5;
+    pub(super) const AGE_EXACTLY: u8 = 1 << 6;
+}
+
+/// Reads the JSON header.
+fn read_header(from: &mut impl Read) -> Result<HeaderIn, FileError> {
+    let mut len = [0; 4];
+    read_exact(from, &mut len, "header")?;
+    let len = u32::from_le_bytes(len);
+    if len > MAX_HEADER {
+        return Err(FileError::damaged("its header claims to be absurdly long"));
+    }
+    let mut json = Vec::new();
+    let read = from.take(len.into()).read_to_end(&mut json);
+    let read = read.map_err(|e| FileError::io("cannot read the snapshot", e))?;
+    if read < len as usize {
+        return Err(FileError::Truncated { part: "header" });
+    }
+    serde_json::from_slice(&json).map_err(|e| FileError::damaged(format!("its header: {e}")))
+}
+
+/// Reads what can be read without decompressing anything.
+pub(super) fn preview(from: &mut impl Read) -> Result<Preview, FileError> {
+    let header = read_header(from)?;
+    Ok(Preview { header: header.snapshot, tasks: header.tasks })
+}

@@ -1,0 +1,222 @@
+//! Writes format 1.
+
+use std::io::Write;
+
+use super::super::FileError;
+use super::super::columns::ColumnWriter;
+use super::*;
+
+/// The fastest level: 10 to 30 % larger than level 3 and twice as quick.
+const LEVEL: i32 = 1;
+
+/// Writes everything that follows the version.
+pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Result<(), FileError> {
+    let failed = |e| FileError::io("cannot write the snapshot", e);
+    let header = HeaderOut {
+        format: "loiter-snapshot",
+        version: 1,
+        tasks: snapshot.tasks.len() as u64,
+        snapshot: &snapshot.header,
+    };
+    let json = serde_json::to_vec(&header).map_err(|e| FileError::damaged(e.to_string()))?;
+    let len = u32::try_from(json.len()).ok().filter(|&len| len <= MAX_HEADER);
+    let len = len.ok_or_else(|| FileError::damaged("its header is too long"))?;
+    into.write_all(&len.to_le_bytes()).map_err(failed)?;
+    into.write_all(&json).map_err(failed)?;
+
+    let mut out = zstd::Encoder::new(into, LEVEL).map_err(failed)?;
+    out.include_checksum(true).map_err(failed)?;
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4)) as u32;
+    if workers > 1 && snapshot.tasks.len() > 50_000 {
+        out.multithread(workers).map_err(failed)?;
+    }
+    let tables = [
+        write_strings(&snapshot.strings),
+        write_functions(&snapshot.functions),
+        write_locations(&snapshot.locations),
+        write_stacks(&snapshot.stacks),
+        write_label_sets(&snapshot.label_sets),
+    ];
+    for table in tables {
+        table.write(&mut out)?;
+    }
+    write_objects(&snapshot.objects).write(&mut out)?;
+    write_waits(&snapshot.waits).write(&mut out)?;
+    write_tasks(&snapshot.tasks).write(&mut out)?;
+    out.finish().map_err(failed)?;
+    Ok(())
+}
+
+/// A table ready to be written.
+struct Table {
+    rows: usize,
+    columns: Vec<Vec<u8>>,
+}
+
+impl Table {
+    fn new<const N: usize>(rows: usize, columns: [ColumnWriter; N]) -> Self {
+        Table { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
+    }
+
+    fn write(self, out: &mut impl Write) -> Result<(), FileError> {
+        let failed = |e| FileError::io("cannot write the snapshot", e);
+        out.write_all(&(self.rows as u64).to_le_bytes()).map_err(failed)?;
+        for column in self.columns {
+            out.write_all(&(column.len() as u64).to_le_bytes()).map_err(failed)?;
+            out.write_all(&column).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_strings(strings: &[String]) -> Table {
+    let [mut lengths, mut text] = [ColumnWriter::default(), ColumnWriter::default()];
+    for string in strings {
+        lengths.plain(string.len() as u64);
+        text.raw(string.as_bytes());
+    }
+    Table::new(strings.len(), [lengths, text])
+}
+
+fn write_functions(functions: &[Function]) -> Table {
+    let [mut names, mut packages, mut kinds] = [(); 3].map(|()| ColumnWriter::default());
+    for function in functions {
+        names.delta(function.name.0.into());
+        packages.delta(function.package.0.into());
+        kinds.plain(function_kind_code(function.kind).into());
+    }
+    Table::new(functions.len(), [names, packages, kinds])
+}
+
+fn write_locations(locations: &[Location]) -> Table {
+    let mut columns = [(); 7].map(|()| ColumnWriter::default());
+    let [known, addresses, offsets, depths, functions, files, lines] = &mut columns;
+    for location in locations {
+        known.plain(location.address.is_some().into());
+        if let Some(address) = location.address {
+            addresses.delta(address);
+        }
+        offsets.plain(location.offset.into());
+        depths.plain(location.frames.len() as u64);
+        for frame in &location.frames {
+            functions.delta(frame.function.0.into());
+            files.delta(frame.file.0.into());
+            lines.plain(frame.line.into());
+        }
+    }
+    Table::new(locations.len(), columns)
+}
+
+fn write_stacks(stacks: &[Stack]) -> Table {
+    let [mut depths, mut locations] = [ColumnWriter::default(), ColumnWriter::default()];
+    for stack in stacks {
+        depths.plain(stack.locations.len() as u64);
+        for location in &stack.locations {
+            locations.delta(location.0.into());
+        }
+    }
+    Table::new(stacks.len(), [depths, locations])
+}
+
+fn write_label_sets(sets: &[LabelSet]) -> Table {
+    let [mut lengths, mut keys, mut values] = [(); 3].map(|()| ColumnWriter::default());
+    for set in sets {
+        lengths.plain(set.pairs.len() as u64);
+        for (key, value) in &set.pairs {
+            keys.plain(key.0.into());
+            values.delta(value.0.into());
+        }
+    }
+    Table::new(sets.len(), [lengths, keys, values])
+}
+
+fn write_objects(objects: &[WaitObject]) -> Table {
+    let mut columns = [(); 7].map(|()| ColumnWriter::with_capacity(objects.len()));
+    let [flags, addresses, lens, caps, senders, receivers, elements] = &mut columns;
+    for object in objects {
+        let mut flag = object_kind_code(object.kind);
+        if let Some(channel) = &object.channel {
+            flag |= object_flag::CHANNEL;
+            flag |= if channel.closed { object_flag::CLOSED } else { 0 };
+            flag |= if channel.more { object_flag::MORE } else { 0 };
+            lens.plain(channel.len);
+            caps.plain(channel.cap);
+            senders.plain(channel.senders.into());
+            receivers.plain(channel.receivers.into());
+            elements.optional(channel.element.map(|id| id.0));
+        }
+        flags.plain(flag.into());
+        addresses.delta(object.address);
+    }
+    Table::new(objects.len(), columns)
+}
+
+fn write_waits(waits: &[Wait]) -> Table {
+    let [mut ops, mut objects] = [(); 2].map(|()| ColumnWriter::with_capacity(waits.len()));
+    for wait in waits {
+        ops.plain(wait_op_code(wait.op).into());
+        objects.delta(wait.object.0.into());
+    }
+    Table::new(waits.len(), [ops, objects])
+}
+
+fn write_tasks(tasks: &[Task]) -> Table {
+    let mut columns = [(); 16].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let [
+        flags,
+        states,
+        runtimes,
+        ids,
+        addresses,
+        ages,
+        reasons,
+        parents,
+        creators,
+        entries,
+        labels,
+        threads,
+        stacks,
+        stack_bytes,
+        wait_starts,
+        wait_lengths,
+    ] = &mut columns;
+    for task in tasks {
+        let mut flag = 0;
+        flag |= if task.locked_to_thread { task_flag::LOCKED } else { 0 };
+        flag |= if task.system { task_flag::SYSTEM } else { 0 };
+        flag |= if task.leaked { task_flag::LEAKED } else { 0 };
+        if let Some(id) = task.id {
+            flag |= task_flag::ID;
+            ids.delta(id);
+        }
+        if let Some(parent) = task.parent {
+            flag |= task_flag::PARENT;
+            parents.delta(parent);
+        }
+        match task.age {
+            Age::Unknown => {}
+            Age::AtLeast(ns) => {
+                flag |= task_flag::AGE_AT_LEAST;
+                ages.delta(ns);
+            }
+            Age::Exactly(ns) => {
+                flag |= task_flag::AGE_EXACTLY;
+                ages.delta(ns);
+            }
+        }
+        flags.plain(flag.into());
+        states.plain((state_code(task.state) | stack_status_code(task.stack_status) << 3).into());
+        runtimes.plain(task.runtime.into());
+        addresses.delta(task.address);
+        reasons.optional(task.reason.map(|id| id.0));
+        creators.optional(task.creator.map(|id| id.0));
+        entries.optional(task.entry.map(|id| id.0));
+        labels.optional(task.labels.map(|id| id.0));
+        threads.optional(task.thread);
+        stacks.optional(task.stack.map(|id| id.0));
+        stack_bytes.delta(task.stack_bytes);
+        wait_starts.delta(task.waits.0.into());
+        wait_lengths.plain(task.waits.1.into());
+    }
+    Table::new(tasks.len(), columns)
+}

@@ -1,0 +1,103 @@
+//! Checks that every index of a snapshot is within its table.
+
+use super::model::*;
+
+/// Frames that one stack may have in all; what a reader keeps is far below it.
+const MAX_FRAMES: usize = 1 << 20;
+
+/// An index that points nowhere, or a table that breaks a rule of the model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{table} {row}: {problem}")]
+pub struct Invalid {
+    /// The table: "task", "stack".
+    pub table: &'static str,
+    /// The row, from 0.
+    pub row: usize,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// Turns a failed check into an error.
+fn check(ok: bool, table: &'static str, row: usize, problem: &'static str) -> Result<(), Invalid> {
+    if ok { Ok(()) } else { Err(Invalid { table, row, problem }) }
+}
+
+impl Snapshot {
+    /// Checks that every index is within its table, every location has a frame and no stack is
+    /// absurdly deep, so that nothing that works on the snapshot has to check again.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_code()?;
+        self.validate_waits()?;
+        self.validate_tasks()
+    }
+
+    fn has_string(&self, id: StrId) -> bool {
+        id.index() < self.strings.len()
+    }
+
+    fn validate_code(&self) -> Result<(), Invalid> {
+        for (row, function) in self.functions.iter().enumerate() {
+            let ok = self.has_string(function.name) && self.has_string(function.package);
+            check(ok, "function", row, "its name is not in the table of strings")?;
+        }
+        for (row, location) in self.locations.iter().enumerate() {
+            check(!location.frames.is_empty(), "location", row, "it has no frame")?;
+            let ok = (location.frames.iter())
+                .all(|f| f.function.index() < self.functions.len() && self.has_string(f.file));
+            check(ok, "location", row, "a frame's function or file does not exist")?;
+        }
+        for (row, stack) in self.stacks.iter().enumerate() {
+            let mut frames = 0_usize;
+            for id in &stack.locations {
+                let Some(location) = self.locations.get(id.index()) else {
+                    return check(false, "stack", row, "a location does not exist");
+                };
+                frames = frames.saturating_add(location.frames.len());
+            }
+            check(frames <= MAX_FRAMES, "stack", row, "it has too many frames")?;
+        }
+        Ok(())
+    }
+
+    fn validate_waits(&self) -> Result<(), Invalid> {
+        for (row, labels) in self.label_sets.iter().enumerate() {
+            let ok = labels.pairs.iter().all(|&(k, v)| self.has_string(k) && self.has_string(v));
+            check(ok, "label set", row, "a key or a value is not in the table of strings")?;
+        }
+        for (row, object) in self.objects.iter().enumerate() {
+            let element = object.channel.and_then(|c| c.element);
+            check(element.is_none_or(|id| self.has_string(id)), "object", row, "its type does not exist")?;
+        }
+        for (row, wait) in self.waits.iter().enumerate() {
+            check(wait.object.index() < self.objects.len(), "wait", row, "its object does not exist")?;
+        }
+        Ok(())
+    }
+
+    fn validate_tasks(&self) -> Result<(), Invalid> {
+        let runtimes = self.header.runtimes.len();
+        for (row, task) in self.tasks.iter().enumerate() {
+            check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;
+            check(
+                task.reason.is_none_or(|id| self.has_string(id)),
+                "task",
+                row,
+                "its reason does not exist",
+            )?;
+            let creator = task.creator.is_none_or(|id| id.index() < self.locations.len());
+            check(creator, "task", row, "its creator does not exist")?;
+            let entry = task.entry.is_none_or(|id| id.index() < self.functions.len());
+            check(entry, "task", row, "its entry function does not exist")?;
+            let labels = task.labels.is_none_or(|id| id.index() < self.label_sets.len());
+            check(labels, "task", row, "its labels do not exist")?;
+            let stack = task.stack.is_none_or(|id| id.index() < self.stacks.len());
+            check(stack, "task", row, "its stack does not exist")?;
+            let end = u64::from(task.waits.0) + u64::from(task.waits.1);
+            check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;
+        }
+        Ok(())
+    }
+}

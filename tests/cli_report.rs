@@ -1,0 +1,160 @@
+//! What reports look like, at 80 and at 100 columns, and that no target can speak to the terminal.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
+
+use loiter::analysis::each::each;
+use loiter::analysis::group::group;
+use loiter::analysis::{Filter, GroupKey, Pattern, SortBy};
+use loiter::report::text::{self, TextOptions};
+use loiter::report::{go, json};
+use loiter::snapshot::Snapshot;
+
+mod samples;
+
+fn grouped(snapshot: &Snapshot, filter: &Filter, key: &str, options: &TextOptions) -> String {
+    let key: GroupKey = key.parse().unwrap();
+    let grouped = group(snapshot, filter, &key, SortBy::Count, None);
+    let mut out = Vec::new();
+    text::groups(snapshot, &grouped, &key, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn each_text(snapshot: &Snapshot, filter: &Filter, options: &TextOptions) -> String {
+    let each = each(snapshot, filter, SortBy::Id, None);
+    let mut out = Vec::new();
+    text::each(snapshot, &each, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn go_text(snapshot: &Snapshot, filter: &Filter) -> String {
+    let each = each(snapshot, filter, SortBy::Id, None);
+    let mut out = Vec::new();
+    go::write(snapshot, &each.tasks, filter.all_frames, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn json_text(snapshot: &Snapshot, filter: &Filter, key: Option<&str>) -> String {
+    let mut out = Vec::new();
+    match key {
+        Some(key) => {
+            let key: GroupKey = key.parse().unwrap();
+            let grouped = group(snapshot, filter, &key, SortBy::Count, None);
+            json::groups(snapshot, &grouped, &key, &mut out).unwrap();
+        }
+        None => {
+            let each = each(snapshot, filter, SortBy::Id, None);
+            json::each(snapshot, &each, filter.all_frames, &mut out).unwrap();
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn options(width: usize) -> TextOptions {
+    TextOptions { width, ..TextOptions::default() }
+}
+
+/// Few enough tasks to be read one by one.
+fn few() -> Filter {
+    Filter { ids: vec![1, 3, 20, 40, 50, 51, 52, 1000, 3003], system: true, ..Filter::default() }
+}
+
+fn check(name: &str, text: &str) {
+    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn groups_at_100_columns() {
+    check("groups-100", &grouped(&samples::server(), &Filter::default(), "stack", &options(100)));
+}
+
+#[test]
+fn groups_at_80_columns() {
+    let text = grouped(&samples::server(), &Filter::default(), "stack", &options(80));
+    check("groups-80", &text);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn groups_in_colour() {
+    let options = TextOptions { color: true, ..options(100) };
+    check("groups-colour", &grouped(&samples::server(), &Filter::default(), "stack", &options));
+}
+
+#[test]
+fn groups_with_everything() {
+    let options =
+        TextOptions { verbose: true, full_paths: true, time: true, all_frames: true, ..options(100) };
+    let filter = Filter { system: true, all_frames: true, ..Filter::default() };
+    check("groups-verbose", &grouped(&samples::server(), &filter, "stack", &options));
+}
+
+#[test]
+fn groups_by_other_things() {
+    let text = ["function", "state", "creator", "label:route", "waits-on"]
+        .map(|key| {
+            let filter = Filter { ids: (1..200).chain(3000..4000).collect(), ..Filter::default() };
+            grouped(&samples::server(), &filter, key, &options(100))
+        })
+        .join("\n");
+    check("groups-by", &text);
+}
+
+#[test]
+fn each_task() {
+    check("each-100", &each_text(&samples::server(), &few(), &options(100)));
+    check("each-80", &each_text(&samples::server(), &few(), &options(80)));
+}
+
+#[test]
+fn go_format() {
+    check("go", &go_text(&samples::server(), &few()));
+}
+
+#[test]
+fn json_formats() {
+    for (name, text) in [
+        ("groups-json", json_text(&samples::server(), &Filter::default(), Some("stack"))),
+        ("each-json", json_text(&samples::server(), &few(), None)),
+    ] {
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        check(name, &serde_json::to_string_pretty(&value).unwrap());
+    }
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let snapshot = samples::server();
+    let filter = Filter { creators: vec![Pattern::anywhere("fetch")], ..Filter::default() };
+    let grouped = group(&snapshot, &Filter::default(), &GroupKey::Stack, SortBy::Age, Some(2));
+    let mut out = Vec::new();
+    text::groups(&snapshot, &grouped, &GroupKey::Stack, &options(100), &mut out).unwrap();
+    let each = each(&snapshot, &filter, SortBy::Id, Some(1));
+    text::each(&snapshot, &each, &options(100), &mut out).unwrap();
+    check("left-out", &String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn hostile_strings_are_shown_as_text() {
+    let snapshot = samples::hostile();
+    let options = TextOptions { verbose: true, full_paths: true, ..options(100) };
+    let all = Filter::default();
+    let mut texts: Vec<String> = ["stack", "function", "state", "creator", "label:x", "waits-on"]
+        .map(|key| grouped(&snapshot, &all, key, &options))
+        .into();
+    texts.push(each_text(&snapshot, &all, &options));
+    texts.push(go_text(&snapshot, &all));
+    check("hostile", &texts.join("\n"));
+    texts.push(json_text(&snapshot, &all, Some("stack")));
+    texts.push(json_text(&snapshot, &all, None));
+    texts.push(text::headline(&snapshot));
+    for text in texts {
+        // headline() is one of the texts that a caller has to escape.
+        let text = if text.ends_with('\n') { text } else { loiter::report::escape(&text).into_owned() };
+        let bad = |c: char| c.is_control() && c != '\n' && c != '\t' || "\u{202e}\u{200b}\u{9b}".contains(c);
+        assert!(!text.chars().any(bad), "{text:?}");
+    }
+    // And JSON gives back exactly what was there.
+    let value: serde_json::Value = serde_json::from_str(&json_text(&snapshot, &all, None)).unwrap();
+    assert_eq!(value["snapshot"]["target"]["name"], snapshot.header.target.name);
+}

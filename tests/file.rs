@@ -1,0 +1,242 @@
+//! Snapshot files: what is written is read again, and no file can do harm.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use loiter::snapshot::file::{self, FileError};
+use loiter::snapshot::*;
+use proptest::prelude::*;
+
+mod samples;
+
+fn bytes(snapshot: &Snapshot) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file::write(snapshot, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn samples_are_read_as_they_were_written() {
+    for snapshot in [samples::server(), samples::hostile(), samples::many(60_000), Snapshot::default()] {
+        let bytes = bytes(&snapshot);
+        assert_eq!(file::read(&bytes[..]).unwrap(), snapshot);
+        let preview = file::preview(&bytes[..]).unwrap();
+        assert_eq!((preview.header, preview.tasks), (snapshot.header, snapshot.tasks.len() as u64));
+    }
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_only_its_owner_may_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.loiter");
+    fs::write(&path, "something else").unwrap();
+    file::save(&samples::server(), &path).unwrap();
+    assert_eq!(file::load(&path).unwrap(), samples::server());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn a_link_stays_a_link_and_a_device_a_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, link) = (directory.path().join("a.loiter"), directory.path().join("link"));
+    fs::write(&path, "").unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    file::save(&samples::server(), &link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(file::load(&path).unwrap(), samples::server());
+    file::save(&samples::server(), "/dev/null".as_ref()).unwrap();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    let error = |bytes: &[u8]| file::read(bytes).unwrap_err().to_string();
+    let good = bytes(&samples::server());
+    assert_eq!(error(b""), "not a loiter snapshot");
+    assert_eq!(error(b"goroutine 1 [running]:\n"), "not a loiter snapshot");
+    let mut newer = good.clone();
+    newer[8] = 3;
+    assert_eq!(error(&newer), "written by a newer loiter (format 3; this one reads up to 1)");
+    assert_eq!(error(&good[..40]), "the snapshot is cut short: it ends in its header");
+    assert_eq!(error(&good[..good.len() - 1]), "the snapshot is cut short: it ends in its tables");
+    let mut longer = good.clone();
+    longer.push(0);
+    assert_eq!(error(&longer), "the snapshot is damaged: something follows its tables");
+    let error = file::load("/nonexistent".as_ref()).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open the file: No such file or directory (os error 2)");
+}
+
+#[test]
+fn every_cut_is_noticed() {
+    let mut maker = samples::Maker::new();
+    let stack = maker.stack(&[samples::GOPARK]);
+    let task = maker.waiting(1, "select", Age::Unknown, stack);
+    maker.builder.task(task);
+    let good = bytes(&maker.builder.finish());
+    for len in 0..good.len() {
+        assert!(file::read(&good[..len]).is_err(), "{len} of {}", good.len());
+    }
+}
+
+/// A file with good magic, version and header, and these tables, compressed.
+fn with_tables(tables: &[u8]) -> Vec<u8> {
+    let json = br#"{"format":"loiter-snapshot","version":1,"tasks":0,"snapshot":{"runtimes":[{}]}}"#;
+    let mut file = file::MAGIC.to_vec();
+    file.extend(1_u16.to_le_bytes());
+    file.extend((json.len() as u32).to_le_bytes());
+    file.extend(json);
+    file.extend(zstd::encode_all(tables, 1).unwrap());
+    file
+}
+
+#[test]
+fn counts_beyond_what_is_there_are_refused() {
+    let enormous = u64::MAX.to_le_bytes();
+    let rows = [&enormous[..], &[0; 16]].concat();
+    let column = [&[0; 8][..], &enormous].concat();
+    for tables in [rows, column] {
+        let error = file::read(&with_tables(&tables)[..]).unwrap_err();
+        assert!(matches!(error, FileError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_bomb_is_refused() {
+    // 512 MiB of zeros in 16 KiB: one enormous column of string lengths.
+    let len = 512_u64 << 20;
+    let mut tables = Vec::new();
+    tables.extend(len.to_le_bytes());
+    tables.extend(len.to_le_bytes());
+    tables.resize(16 + len as usize, 0);
+    let error = file::read(&with_tables(&tables)[..]).unwrap_err();
+    assert!(error.to_string().contains("absurdly long"), "{error}");
+}
+
+#[test]
+fn indices_out_of_range_are_refused() {
+    let broken: [fn(&mut Snapshot); 8] = [
+        |s| s.tasks[0].stack = Some(StackId(9999)),
+        |s| s.tasks[0].reason = Some(StrId(9999)),
+        |s| s.tasks[0].runtime = 3,
+        |s| s.tasks[0].waits = (u32::MAX, u32::MAX),
+        |s| s.functions[0].name = StrId(u32::MAX),
+        |s| s.locations[0].frames.clear(),
+        |s| s.stacks[0].locations[0] = LocationId(u32::MAX),
+        |s| s.waits[0].object = ObjectId(u32::MAX),
+    ];
+    for break_it in broken {
+        let mut snapshot = samples::server();
+        break_it(&mut snapshot);
+        assert!(snapshot.validate().is_err());
+        assert!(matches!(file::write(&snapshot, Vec::new()), Err(FileError::Damaged { .. })));
+    }
+    assert_eq!(samples::server().validate(), Ok(()));
+}
+
+/// A small snapshot with everything in it, from numbers.
+fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
+    let mut m = samples::Maker::new();
+    for (n, &(a, b, c)) in seed.iter().enumerate() {
+        let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
+        let kind = [Normal, Internal, Wrapper, Panic, Foreign][c as usize % 5];
+        let function = m.builder.function(text, text, kind);
+        let frame = m.builder.frame(function, text, b as u32);
+        let address = (c % 3 > 0).then_some(a);
+        let location = Location { address, offset: b as u32, frames: vec![frame; 1 + c as usize % 4] };
+        let location = m.builder.location(location);
+        let stack = m.builder.stack(vec![location; c as usize % 7]);
+        let labels = m.builder.labels([(text, text)]);
+        let channel = Channel {
+            len: a,
+            cap: b,
+            closed: c & 1 > 0,
+            senders: a as u32,
+            receivers: b as u32,
+            more: c & 2 > 0,
+            element: (c & 4 > 0).then(|| m.builder.string(text)),
+        };
+        let object = m.builder.object(ObjectKind::Channel, a, |_| (c & 8 > 0).then_some(channel));
+        let waits = m.builder.waits(vec![Wait { op: WaitOp::Lock, object }; c as usize % 3]);
+        let state = [State::Running, State::Syscall, State::Finished, State::Unknown][c as usize % 4];
+        let reason = m.builder.string(text);
+        m.builder.task(Task {
+            runtime: 0,
+            id: (c & 1 > 0).then_some(a),
+            address: b,
+            state,
+            reason: (c & 2 > 0).then_some(reason),
+            age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
+            parent: (c & 4 > 0).then_some(b),
+            creator: (c & 8 > 0).then_some(location),
+            entry: (c & 16 > 0).then_some(function),
+            labels: (c & 32 > 0).then_some(labels),
+            thread: (c & 64 > 0).then_some(a as u32),
+            locked_to_thread: c & 128 > 0,
+            system: c & 3 > 0,
+            leaked: c & 5 > 0,
+            stack: (c & 9 > 0).then_some(stack),
+            stack_status: [StackStatus::Torn, StackStatus::Unknown, StackStatus::Complete][c as usize % 3],
+            stack_bytes: a,
+            waits,
+        });
+    }
+    m.builder.finish()
+}
+
+use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+
+proptest! {
+    #[test]
+    fn any_snapshot_is_read_as_it_was_written(seed: Vec<(u64, u64, u8)>, texts: Vec<String>) {
+        let snapshot = snapshot_of(&seed, &texts);
+        prop_assert_eq!(file::read(&bytes(&snapshot)[..]).unwrap(), snapshot);
+    }
+
+    #[test]
+    fn a_mutated_file_is_an_error_or_a_valid_snapshot(
+        seed in proptest::collection::vec(any::<(u64, u64, u8)>(), 1..20),
+        edits in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 1..6),
+    ) {
+        let mut bytes = bytes(&snapshot_of(&seed, &["a".to_owned(), "b".to_owned()]));
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(snapshot) = file::read(&bytes[..]) {
+            prop_assert_eq!(snapshot.validate(), Ok(()));
+        }
+    }
+
+    /// Mutations under the compression, where no checksum stops them.
+    #[test]
+    fn mutated_tables_are_an_error_or_a_valid_snapshot(
+        seed in proptest::collection::vec(any::<(u64, u64, u8)>(), 1..20),
+        edits in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 0..4),
+    ) {
+        let good = bytes(&snapshot_of(&seed, &["a".to_owned(), "b".to_owned()]));
+        let header = u32::from_le_bytes([good[10], good[11], good[12], good[13]]) as usize;
+        let (head, tables) = good.split_at(14 + header);
+        let mut tables = zstd::decode_all(tables).unwrap();
+        for (at, value) in edits {
+            let at = at.index(tables.len());
+            tables[at] = value;
+        }
+        let bytes = [head, &zstd::encode_all(&tables[..], 1).unwrap()].concat();
+        if let Ok(snapshot) = file::read(&bytes[..]) {
+            prop_assert_eq!(snapshot.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn random_tables_are_an_error(tables: Vec<u8>) {
+        prop_assert!(file::read(&with_tables(&tables)[..]).is_err());
+    }
+
+    #[test]
+    fn random_bytes_are_an_error(bytes: Vec<u8>) {
+        prop_assert!(file::read(&bytes[..]).is_err());
+    }
+}

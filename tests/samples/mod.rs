@@ -1,0 +1,390 @@
+//! Snapshots made by hand, for tests and benches.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+
+use loiter::snapshot::*;
+
+pub const SECOND: u64 = 1_000_000_000;
+pub const MINUTE: u64 = 60 * SECOND;
+pub const HOUR: u64 = 60 * MINUTE;
+
+/// A frame: function, package, kind, file, line.
+pub type F = (&'static str, &'static str, FunctionKind, &'static str, u32);
+
+pub use FunctionKind::{Internal, Normal};
+
+pub const FETCH: &str = "/home/ci/api/internal/fetch/fetch.go";
+pub const SERVER: &str = "/usr/local/go/src/net/http/server.go";
+pub const PROC: &str = "/usr/local/go/src/runtime/proc.go";
+
+pub const GOPARK: F = ("runtime.gopark", "runtime", Internal, PROC, 424);
+pub const GOEXIT: F = ("runtime.goexit", "runtime", Internal, "/usr/local/go/src/runtime/asm_amd64.s", 1700);
+
+/// A builder that knows how to add frames.
+pub struct Maker {
+    pub builder: SnapshotBuilder,
+    next_address: u64,
+}
+
+impl Maker {
+    pub fn new() -> Self {
+        let mut builder = SnapshotBuilder::new();
+        builder.header = header();
+        Maker { builder, next_address: 0x48_0000 }
+    }
+
+    /// One location; the frames before the last one are inlined into it.
+    pub fn location(&mut self, frames: &[F]) -> LocationId {
+        let frames = frames
+            .iter()
+            .map(|&(name, package, kind, file, line)| {
+                let function = self.builder.function(name, package, kind);
+                self.builder.frame(function, file, line)
+            })
+            .collect();
+        self.next_address += 0x40;
+        self.builder.location(Location { address: Some(self.next_address), offset: 0x1d, frames })
+    }
+
+    /// A stack in which nothing is inlined.
+    pub fn stack(&mut self, frames: &[F]) -> StackId {
+        let locations = frames.iter().map(|&frame| self.location(&[frame])).collect();
+        self.builder.stack(locations)
+    }
+
+    /// A task that waits.
+    pub fn waiting(&mut self, id: u64, reason: &str, age: Age, stack: StackId) -> Task {
+        Task {
+            state: State::Waiting,
+            reason: Some(self.builder.string(reason)),
+            age,
+            stack: Some(stack),
+            stack_status: StackStatus::Complete,
+            ..task(id)
+        }
+    }
+
+    pub fn channel(
+        &mut self,
+        address: u64,
+        cap: u64,
+        senders: u32,
+        receivers: u32,
+        element: &str,
+    ) -> ObjectId {
+        self.builder.object(ObjectKind::Channel, address, |b| {
+            let element = (!element.is_empty()).then(|| b.string(element));
+            Some(Channel { len: cap, cap, closed: false, senders, receivers, more: false, element })
+        })
+    }
+
+    pub fn wait(&mut self, op: WaitOp, object: ObjectId) -> (u32, u32) {
+        self.builder.waits([Wait { op, object }])
+    }
+}
+
+/// A task of which only the id and the address are known.
+pub fn task(id: u64) -> Task {
+    Task {
+        runtime: 0,
+        id: Some(id),
+        address: 0xc0_0000_0000 + id * 0x200,
+        state: State::Unknown,
+        reason: None,
+        age: Age::Unknown,
+        parent: Some(1),
+        creator: None,
+        entry: None,
+        labels: None,
+        thread: None,
+        locked_to_thread: false,
+        system: false,
+        leaked: false,
+        stack: None,
+        stack_status: StackStatus::Unknown,
+        stack_bytes: 8192,
+        waits: (0, 0),
+    }
+}
+
+pub fn header() -> Header {
+    Header {
+        loiter: "0.1.0".to_owned(),
+        taken_at_ns: 1_795_000_000_000_000_000,
+        monotonic_ns: 900 * HOUR,
+        target: TargetInfo {
+            source: SourceKind::Process,
+            pid: 4242,
+            name: "api-server".to_owned(),
+            command: vec!["/srv/api-server".to_owned(), "--listen".to_owned(), ":8080".to_owned()],
+            exe: "/srv/api-server".to_owned(),
+            build_id: "abcdef".to_owned(),
+            start_ticks: 12345,
+            age_ns: 3 * HOUR + 12 * MINUTE,
+            host: "web1".to_owned(),
+        },
+        runtimes: vec![RuntimeInfo {
+            name: "go".to_owned(),
+            version: "go1.24.3".to_owned(),
+            flavour: vec!["stripped".to_owned()],
+            task_noun: "goroutine".to_owned(),
+            module: "example.com/api".to_owned(),
+            age_meaning: "since the garbage collector first saw it waiting, so at least that long".to_owned(),
+            provenance: vec!["allgs: operands of runtime.forEachGRace".to_owned()],
+            scheduler: Scheduler {
+                workers: vec![
+                    Worker { id: 0, status: "running".to_owned(), queue: 2 },
+                    Worker { id: 1, status: "idle".to_owned(), queue: 0 },
+                ],
+                worker_noun: "P".to_owned(),
+                max_workers: Some(2),
+                global_queue: Some(0),
+                threads: Some(9),
+                idle_threads: Some(5),
+                tasks_created: Some(84_133),
+                structs_made: Some(1_426),
+            },
+            heap: Some(Heap {
+                in_use: Some(212 << 20),
+                next_gc: Some(256 << 20),
+                collections: Some(431),
+                last_pause_ns: Some(84_000),
+            }),
+        }],
+        reading: Reading { duration_ns: 6_200_000, ..Reading::default() },
+        process: ProcessFigures {
+            threads: Some(14),
+            open_files: Some(141),
+            open_files_limit: Some(1024),
+            rss: Some(388 << 20),
+            cpu_ns: Some(93 * SECOND),
+            cpus_allowed: Some(4),
+            cgroup_cpu_milli: Some(2500),
+            cgroup_memory: Some(512 << 20),
+        },
+        warnings: Vec::new(),
+    }
+}
+
+/// A server with a leak, a few of everything.
+pub fn server() -> Snapshot {
+    let mut m = Maker::new();
+    fetchers(&mut m);
+    connections(&mut m);
+    selects(&mut m);
+    lockers(&mut m);
+    others(&mut m);
+    m.builder.finish()
+}
+
+/// 1,204 senders, each on a channel of its own.
+fn fetchers(m: &mut Maker) {
+    let stack = m.stack(&[
+        GOPARK,
+        ("runtime.chansend", "runtime", Internal, "/usr/local/go/src/runtime/chan.go", 283),
+        ("runtime.chansend1", "runtime", Internal, "/usr/local/go/src/runtime/chan.go", 161),
+        ("fetch.fetchAll.func1", "example.com/api/internal/fetch", Normal, FETCH, 88),
+        GOEXIT,
+    ]);
+    let creator = m.location(&[("fetch.fetchAll", "example.com/api/internal/fetch", Normal, FETCH, 84)]);
+    for n in 0..1204 {
+        let channel = m.channel(0xc0_1000_0000 + n * 0x60, 0, 1, 0, "fetch.Result");
+        let waits = m.wait(WaitOp::Send, channel);
+        let task = m.waiting(1000 + n, "chan send", Age::AtLeast(41 * MINUTE), stack);
+        m.builder.task(Task { creator: Some(creator), waits, ..task });
+    }
+}
+
+/// 128 connections in two routes, in two stacks that differ in one address only.
+fn connections(m: &mut Maker) {
+    let frames = [
+        GOPARK,
+        (
+            "internal/poll.runtime_pollWait",
+            "internal/poll",
+            Normal,
+            "/usr/local/go/src/runtime/netpoll.go",
+            351,
+        ),
+        ("net.(*conn).Read", "net", Normal, "/usr/local/go/src/net/net.go", 189),
+        ("net/http.(*connReader).backgroundRead", "net/http", Normal, SERVER, 690),
+        GOEXIT,
+    ];
+    let stacks = [m.stack(&frames), m.stack(&frames)];
+    let creator = m.location(&[("net/http.(*Server).Serve", "net/http", Normal, SERVER, 3285)]);
+    for (n, stack) in (0..128).zip(stacks.into_iter().cycle()) {
+        let route = if n % 4 == 3 { "/v1/orders" } else { "/v1/users" };
+        let labels = m.builder.labels([("route", route)]);
+        let age = 2 * SECOND + n * n * SECOND * 2 / 3;
+        let task = m.waiting(3000 + n, "IO wait", Age::Exactly(age), stack);
+        m.builder.task(Task { creator: Some(creator), labels: Some(labels), ..task });
+    }
+}
+
+/// Workers that wait for work or for the end.
+fn selects(m: &mut Maker) {
+    let run = m.location(&[
+        ("worker.(*Pool).next", "example.com/api/worker", Normal, "/home/ci/api/worker/pool.go", 31),
+        ("worker.run", "example.com/api/worker", Normal, "/home/ci/api/worker/pool.go", 40),
+    ]);
+    let (park, select) = (
+        m.location(&[GOPARK]),
+        m.location(&[("runtime.selectgo", "runtime", Internal, "/usr/local/go/src/runtime/select.go", 335)]),
+    );
+    let exit = m.location(&[GOEXIT]);
+    let stack = m.builder.stack(vec![park, select, run, exit]);
+    let pool =
+        [("worker.(*Pool).Start", "example.com/api/worker", Normal, "/home/ci/api/worker/pool.go", 22)];
+    let creator = m.location(&pool);
+    let done = m.channel(0xc0_0002_0000, 0, 0, 12, "struct {}");
+    let jobs = m.channel(0xc0_0003_0000, 64, 0, 12, "worker.Job");
+    for n in 0..12 {
+        let receive = |object| Wait { op: WaitOp::Receive, object };
+        let waits = m.builder.waits([receive(jobs), receive(done)]);
+        let task = m.waiting(20 + n, "select", Age::Exactly(SECOND / 5 + n * SECOND / 40), stack);
+        m.builder.task(Task { creator: Some(creator), waits, ..task });
+    }
+}
+
+/// Three that wait for one mutex.
+fn lockers(m: &mut Maker) {
+    let stack = m.stack(&[
+        GOPARK,
+        ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46),
+        ("main.(*cache).get", "main", Normal, "/home/ci/api/cmd/api-server/cache.go", 77),
+        ("main.refresh", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 131),
+        GOEXIT,
+    ]);
+    let creator = m.location(&[("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 58)]);
+    let mutex = m.builder.object(ObjectKind::Mutex, 0xc0_0001_2040, |_| None);
+    for n in 0..3 {
+        let waits = m.wait(WaitOp::Lock, mutex);
+        let task = m.waiting(40 + n, "sync.Mutex.Lock", Age::Unknown, stack);
+        m.builder.task(Task { creator: Some(creator), waits, ..task });
+    }
+}
+
+/// The main goroutine, a running one, one in a system call, a torn one, and two of the runtime's own.
+fn others(m: &mut Maker) {
+    let stack = m.stack(&[
+        GOPARK,
+        ("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 64),
+        ("runtime.main", "runtime", Internal, PROC, 283),
+        GOEXIT,
+    ]);
+    let main = m.waiting(1, "chan receive", Age::AtLeast(3 * HOUR), stack);
+    let channel = m.channel(0xc0_0004_0000, 1, 0, 1, "os.Signal");
+    let waits = m.wait(WaitOp::Receive, channel);
+    m.builder.task(Task { parent: None, waits, locked_to_thread: true, ..main });
+
+    let creator = m.location(&[("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 60)]);
+    m.builder.task(Task {
+        state: State::Running,
+        thread: Some(4250),
+        creator: Some(creator),
+        stack_status: StackStatus::Running,
+        ..task(50)
+    });
+    let syscall = m.stack(&[
+        ("syscall.Syscall6", "syscall", Normal, "/usr/local/go/src/syscall/syscall_linux.go", 91),
+        ("main.tail", "main", Normal, "/home/ci/api/cmd/api-server/tail.go", 19),
+        GOEXIT,
+    ]);
+    m.builder.task(Task {
+        state: State::Syscall,
+        thread: Some(4251),
+        creator: Some(creator),
+        stack: Some(syscall),
+        stack_status: StackStatus::Complete,
+        age: Age::Exactly(90 * SECOND),
+        ..task(51)
+    });
+    m.builder.task(Task {
+        state: State::Waiting,
+        stack_status: StackStatus::Torn,
+        creator: Some(creator),
+        ..task(52)
+    });
+    let sweep = m.stack(&[
+        GOPARK,
+        ("runtime.bgsweep", "runtime", Internal, "/usr/local/go/src/runtime/mgcsweep.go", 317),
+        GOEXIT,
+    ]);
+    for id in [3, 4] {
+        let task = m.waiting(id, "GC sweep wait", Age::Unknown, sweep);
+        m.builder.task(Task { system: true, ..task });
+    }
+}
+
+/// Whose every string tries to do something to the terminal.
+pub fn hostile() -> Snapshot {
+    let mut m = Maker::new();
+    let evil = "\x1b[31mred\x1b]0;title\x07\r\nnext\u{202e}txt.exe\u{9b}31m\u{200b}";
+    let header = &mut m.builder.header;
+    let text = || evil.to_owned();
+    header.loiter = text();
+    header.target.name = text();
+    header.target.command = vec![text()];
+    header.target.exe = text();
+    header.target.build_id = text();
+    header.target.host = text();
+    header.warnings = vec![text()];
+    let runtime = &mut header.runtimes[0];
+    runtime.name = text();
+    runtime.version = text();
+    runtime.flavour = vec![text()];
+    runtime.task_noun = text();
+    runtime.module = text();
+    runtime.age_meaning = text();
+    runtime.provenance = vec![text()];
+    runtime.scheduler.worker_noun = text();
+    runtime.scheduler.workers[0].status = text();
+    let frame: F = (
+        "\x1b[31mf\x1b]0;title\x07\r\nnext\u{202e}txt.exe\u{9b}",
+        "\x1b[31mpkg\u{202e}",
+        Normal,
+        "/a/\x1b[31mb\u{202e}/c\nd.go",
+        3,
+    );
+    let stack = m.stack(&[frame, frame]);
+    let creator = m.location(&[frame]);
+    let labels = m.builder.labels([(evil, evil)]);
+    let channel = m.channel(0x10, 0, 1, 0, evil);
+    let waits = m.wait(WaitOp::Receive, channel);
+    let task = m.waiting(7, evil, Age::Exactly(SECOND), stack);
+    let entry = m.builder.function(evil, evil, Normal);
+    m.builder.task(Task { creator: Some(creator), labels: Some(labels), entry: Some(entry), waits, ..task });
+    m.builder.finish()
+}
+
+/// `n` parked tasks in a few stacks, each waiting on a channel of its own.
+pub fn many(n: u64) -> Snapshot {
+    let mut m = Maker::new();
+    let mut stacks = Vec::new();
+    for line in 0..16 {
+        stacks.push(m.stack(&[
+            GOPARK,
+            ("main.work", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 100 + line),
+            ("main.loop", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 90),
+            GOEXIT,
+        ]));
+    }
+    let creator = m.location(&[("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 58)]);
+    m.builder.reserve_tasks(n as usize);
+    // A small generator, so that addresses are as irregular as a heap's.
+    let mut random = 0x1234_5678_9abc_def0_u64;
+    for id in 0..n {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let noise = random >> 44;
+        let channel = m.channel(0xc1_0000_0000 + id * 96, 0, 1, 0, "int");
+        let waits = m.wait(WaitOp::Send, channel);
+        let stack = stacks[(noise % 16) as usize];
+        let task = m.waiting(id + 1, "chan send", Age::AtLeast(noise % 8 * MINUTE + MINUTE), stack);
+        m.builder.task(Task {
+            creator: Some(creator),
+            waits,
+            address: 0xc0_0000_0000 + id * 448 + noise % 4 * 8192,
+            ..task
+        });
+    }
+    m.builder.finish()
+}

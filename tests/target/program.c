@@ -1,0 +1,82 @@
+// A process to be read. Each argument says one thing that it does.
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+volatile unsigned long ticks;
+volatile unsigned long handled;
+volatile unsigned long made;
+volatile unsigned long released;
+char text[] = "what stands in the memory of the target";
+volatile int ready;
+
+static void on_signal(int number) {
+    (void)number;
+    __atomic_fetch_add(&handled, 1, __ATOMIC_RELAXED);
+}
+
+static void *spin(void *unused) {
+    for (;;)
+        ticks++;
+    return unused;
+}
+
+static void *nothing(void *unused) {
+    __atomic_fetch_add(&made, 1, __ATOMIC_RELAXED);
+    usleep(200);
+    return unused;
+}
+
+// Threads that come and go all the time.
+static void *make(void *unused) {
+    for (;;) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, nothing, NULL) == 0)
+            pthread_detach(thread);
+        usleep(20);
+    }
+    return unused;
+}
+
+// Sleeps in the kernel, not to be interrupted, while the child lives.
+static void *wait_for_child(void *unused) {
+    if (vfork() == 0) {
+        usleep(2500000);
+        _exit(0);
+    }
+    for (;;) {
+        released++;
+        usleep(1000);
+    }
+    return unused;
+}
+
+static void start(void *(*run)(void *)) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, NULL) != 0)
+        abort();
+}
+
+int main(int count, char **arguments) {
+    for (int i = 1; i < count; i++) {
+        if (!strcmp(arguments[i], "spin"))
+            start(spin);
+        else if (!strcmp(arguments[i], "make"))
+            start(make);
+        else if (!strcmp(arguments[i], "vfork"))
+            start(wait_for_child);
+        else if (!strcmp(arguments[i], "signals"))
+            signal(SIGRTMIN + 1, on_signal);
+        else if (!strcmp(arguments[i], "end-leader")) {
+            ready = 1;
+            pthread_exit(NULL);
+        }
+    }
+    ready = 1;
+    for (;;)
+        pause();
+}

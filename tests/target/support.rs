@@ -1,0 +1,143 @@
+//! Processes to be read.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use loiter::target::{self, Image, Target};
+
+/// A process that is killed in the end.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn open(&self) -> Box<dyn Target> {
+        target::open_pid(self.pid()).expect("the process can be opened")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("it was our child");
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).expect("pids are small");
+        // SAFETY: kill takes two integers; the pid is that of a child that was not waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// The state letter of a thread: R, S, T, t, D, Z.
+    pub(crate) fn state(&self, tid: u32) -> char {
+        state(self.pid(), tid)
+    }
+}
+
+pub(crate) fn state(pid: u32, tid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
+}
+
+/// A folder for the programs that are built here. It is left behind: they may still run.
+pub(crate) fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = tempfile::Builder::new().prefix("loiter-target-").tempdir().expect("a folder").keep();
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&folder, everybody).expect("ours");
+        folder
+    })
+}
+
+/// Builds program.c with these compiler options.
+pub(crate) fn build(name: &str, options: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/target/program.c");
+    let out = folder().join(name);
+    let built =
+        Command::new("cc").args(options).args(["-O1", "-pthread", "-o"]).arg(&out).arg(source).status();
+    assert!(built.expect("cc starts").success());
+    out
+}
+
+/// The program, built once.
+pub(crate) fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("program", &["-fpie", "-pie"]))
+}
+
+/// Starts the program and waits until it is ready.
+pub(crate) fn start(path: &Path, arguments: &[&str]) -> Process {
+    let process = Process(Command::new(path).args(arguments).spawn().expect("it starts"));
+    wait_ready(process.pid());
+    process
+}
+
+pub(crate) fn wait_ready(pid: u32) {
+    eventually("the program is ready", || {
+        let Ok(target) = target::open_pid(pid) else { return false };
+        let images = target.images().unwrap_or_default();
+        let Some(address) = images.first().and_then(|image| find(image, "ready")) else { return false };
+        target.read_u32(address).is_ok_and(|ready| ready == 1)
+    });
+}
+
+fn find(image: &Image, name: &str) -> Option<u64> {
+    image.symbols().ok()?.find(name).map(|symbol| symbol.address)
+}
+
+/// The address of one of the program's globals.
+pub(crate) fn global(target: &dyn Target, name: &str) -> u64 {
+    let images = target.images().expect("images");
+    let executable = images.first().expect("an executable");
+    assert!(executable.is_executable);
+    find(executable, name).expect("the symbol is there")
+}
+
+/// The value of one of the program's counters.
+pub(crate) fn counter(target: &dyn Target, name: &str) -> u64 {
+    target.read_u64(global(target, name)).expect("it can be read")
+}
+
+/// Waits until something is true.
+pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_true() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether the program's spinning thread makes progress.
+pub(crate) fn is_running(target: &dyn Target) -> bool {
+    let address = global(target, "ticks");
+    let read = || target.read_u64(address).expect("it can be read");
+    let before = read();
+    let begun = Instant::now();
+    // Long enough to be given a CPU on a busy machine; a frozen one never is.
+    while begun.elapsed() < Duration::from_secs(5) {
+        if read() != before {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// Whether the program's spinning thread stands still.
+pub(crate) fn is_still(target: &dyn Target) -> bool {
+    let address = global(target, "ticks");
+    let read = || target.read_u64(address).expect("it can be read");
+    let before = read();
+    std::thread::sleep(Duration::from_millis(50));
+    read() == before
+}
