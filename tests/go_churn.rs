@@ -16,7 +16,8 @@ use loiter::target;
 const RATE: &str = "50000";
 
 /// Who may call the functions of the churn fixture. All others must be where a goroutine begins.
-const CALLERS: [(&str, &[&str]); 4] = [
+const CALLERS: [(&str, &[&str]); 5] = [
+    ("fixtures/churn.run", &["fixtures/churn.Start"]),
     ("fixtures/churn.deep", &["fixtures/churn.deep", "fixtures/churn.grow"]),
     ("fixtures/churn.labelled", &["runtime/pprof.Do"]),
     ("fixtures/churn.start", &["fixtures/churn.run"]),
@@ -146,7 +147,7 @@ fn check(version: &str, flavour: Flavour) {
     let (before, began) = (fixture.counter("created"), Instant::now());
     let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 1000);
     for (pause, count) in
-        [(Pause::RunningThreads, count), (Pause::Nothing, count / 2), (Pause::Everything, count / 2)]
+        [(Pause::RunningThreads, count), (Pause::Nothing, count / 4), (Pause::Everything, count / 4)]
     {
         let tally = take(&fixture, count, pause);
         eprintln!(

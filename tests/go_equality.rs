@@ -18,7 +18,8 @@ use loiter::target;
 
 fn read(pid: u32, pause: Pause) -> Snapshot {
     let target = target::open_pid(pid).unwrap();
-    let options = ReadOptions { pause, ..ReadOptions::default() };
+    // Deeper than the deepest fixture.
+    let options = ReadOptions { pause, max_depth: 20_000, ..ReadOptions::default() };
     runtimes::snapshot(target.as_ref(), &options).unwrap()
 }
 

@@ -69,7 +69,7 @@ fn check(version: &str, flavour: Flavour) {
         let options = ReadOptions { pause, ..ReadOptions::default() };
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
         let mut running = 0;
-        for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 50, 500) {
+        for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 20, 60) {
             let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
             let spinners = snapshot.tasks.iter().filter(|t| spinner_of(&snapshot, t).is_some());
             let mut seen = Vec::new();

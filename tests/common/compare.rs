@@ -326,7 +326,8 @@ fn outside_runtime(frames: Vec<Line>) -> Vec<Line> {
         .into_iter()
         .filter(|f| {
             let name = f.function.as_str();
-            name != "panic" && !name.starts_with("runtime.") && !name.starts_with("internal/runtime/")
+            // Names without a package are the linker's and assembly's; a dump leaves them out.
+            name.contains('.') && !name.starts_with("runtime.") && !name.starts_with("internal/runtime/")
         })
         .collect();
     frames.truncate(PROFILE_FRAMES);

@@ -145,7 +145,8 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     };
     let mut hasher = DefaultHasher::new();
     hash_sources(&sources_dir(), &mut hasher).expect("fixtures/go can be read");
-    (&toolchain.full_version, flavour.arguments(), flavour.is_cgo()).hash(&mut hasher);
+    // The directory too: programs hold the paths of their sources.
+    (sources_dir(), &toolchain.full_version, flavour.arguments(), flavour.is_cgo()).hash(&mut hasher);
     let name = format!("{source}-{}-{flavour:?}-{:016x}", toolchain.full_version, hasher.finish());
 
     let cache = target_dir().join("fixtures");

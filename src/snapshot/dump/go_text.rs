@@ -55,7 +55,7 @@ pub struct DumpFrame {
     pub file: String,
     /// Line. 0 if unknown.
     pub line: u32,
-    /// The code address less the function's start. None for inlined frames.
+    /// The code address less the function's start. None for inlined frames and at the very start.
     pub offset: Option<u64>,
     /// The code address, where the dump gives it.
     pub pc: Option<u64>,
@@ -186,12 +186,12 @@ impl DumpGoroutine {
 fn header(line: &str) -> Option<DumpGoroutine> {
     let rest = line.strip_prefix("goroutine ")?.strip_suffix(':')?;
     let (before, rest) = rest.split_once(" [")?;
-    let (inside, after) = rest.split_once(']')?;
+    let (inside, labels_text) = split_labels(rest)?;
     let mut before = before.split(' ');
     let mut goroutine = DumpGoroutine { id: before.next()?.parse().ok()?, ..DumpGoroutine::default() };
     goroutine.attributes.extend(before.map(str::to_owned));
-    if !after.is_empty() {
-        goroutine.labels = Some(labels(after)?);
+    if !labels_text.is_empty() {
+        goroutine.labels = Some(labels(labels_text)?);
     }
 
     let mut inside = inside.split(", ");
@@ -214,9 +214,21 @@ fn header(line: &str) -> Option<DumpGoroutine> {
     Some(goroutine)
 }
 
-/// ` {key: value, "k 2": "v 2"}`
+/// What stands after the opening bracket, taken apart into state and labels: `sleep]`,
+/// `sleep] {a: b}` as from Go 1.27 on, `sleep labels:{"a": "b"}]` as in 1.26. Labels may hold
+/// brackets; states do not.
+fn split_labels(rest: &str) -> Option<(&str, &str)> {
+    let (inside, after) = rest.split_once(']')?;
+    match inside.find(" labels:{") {
+        Some(at) => Some((rest.get(..at)?, rest.get(at + " labels:".len()..)?.strip_suffix(']')?)),
+        None if after.is_empty() => Some((inside, after)),
+        None => Some((inside, after.strip_prefix(' ')?)),
+    }
+}
+
+/// `{key: value, "k 2": "v 2"}`
 fn labels(text: &str) -> Option<Vec<(String, String)>> {
-    let mut rest = text.strip_prefix(" {")?.strip_suffix('}')?;
+    let mut rest = text.strip_prefix('{')?.strip_suffix('}')?;
     let mut labels = Vec::new();
     loop {
         let (key, after) = label_word(rest)?;

@@ -71,6 +71,15 @@ fn reads_every_part_of_a_dump() {
 }
 
 #[test]
+fn go_1_26_has_its_own_way_with_labels() {
+    let header = "goroutine 5 [chan receive, 2 minutes labels:{\"a\": \"]}\", \"b\": \"\"}]:";
+    let goroutine = &GoDump::parse(header.as_bytes()).goroutines[0];
+    assert_eq!((goroutine.state.as_str(), goroutine.wait_minutes), ("chan receive", 2));
+    let labels = goroutine.labels.as_ref().unwrap();
+    assert_eq!(labels[..], [("a".into(), "]}".into()), ("b".into(), String::new())]);
+}
+
+#[test]
 fn old_dumps_do_not_say_how_many_frames_are_missing() {
     let dump =
         GoDump::parse(b"goroutine 1 [sleep]:\nmain.f(0x1)\n\t/x.go:1 +0x1\n...additional frames elided...\n");
