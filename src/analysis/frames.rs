@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_shown_under_deferred_code_only() {
-        let stack = [("deferred", Normal), ("gopanic", Panic), ("panicmem", Internal), ("sigpanic", Panic)];
+        let stack = [("deferred", Normal), ("gopanic", Panic), ("panicmem", Internal), ("sigpanic", Fault)];
         assert_eq!(shown(&stack, false), ["deferred", "gopanic"]);
         let stack = [("print", Internal), ("gopanic", Panic), ("wrapper", Wrapper), ("main", Normal)];
         assert_eq!(shown(&stack, false), ["wrapper", "main"]);
