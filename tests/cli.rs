@@ -239,7 +239,7 @@ fn ps_lists_this_machine() {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["format"], "loiter-ps");
     let processes = value["processes"].as_array().unwrap();
-    assert!(processes.iter().any(|process| process["pid"] == own));
+    assert!(processes.iter().any(|process| process["pid"] == std::process::id()));
 }
 
 #[test]

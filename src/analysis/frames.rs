@@ -95,7 +95,7 @@ mod tests {
             .collect()
     }
 
-    use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+    use FunctionKind::{Fault, Foreign, Internal, Normal, Panic, Wrapper};
 
     #[test]
     fn machinery_is_hidden_unless_asked_for() {
