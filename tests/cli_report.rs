@@ -4,8 +4,9 @@
 use loiter::analysis::each::each;
 use loiter::analysis::group::group;
 use loiter::analysis::{Filter, GroupKey, Pattern, SortBy};
+use loiter::report::go::{self, GoOptions};
+use loiter::report::json;
 use loiter::report::text::{self, TextOptions};
-use loiter::report::{go, json};
 use loiter::snapshot::Snapshot;
 
 mod samples;
@@ -28,7 +29,8 @@ fn each_text(snapshot: &Snapshot, filter: &Filter, options: &TextOptions) -> Str
 fn go_text(snapshot: &Snapshot, filter: &Filter) -> String {
     let each = each(snapshot, filter, SortBy::Id, None);
     let mut out = Vec::new();
-    go::write(snapshot, &each.tasks, filter.all_frames, &mut out).unwrap();
+    let options = GoOptions { all_frames: filter.all_frames, labels: true };
+    go::write(snapshot, &each.tasks, options, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

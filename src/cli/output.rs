@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn traces_are_escaped() {
         let mut out = Vec::new();
-        Safe(&mut out).write_all("a\x1b[31m\u{202e}\n".as_bytes()).unwrap();
+        Safe(&mut out).write_all("a\x1b[31m\u{202e}\n".as_bytes()).expect("memory can be written");
         assert_eq!(out, b"a\\x1b[31m\\u{202e}\n");
     }
 }

@@ -1,6 +1,9 @@
 //! `loiter ps`: what can be read on this machine.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde::Serialize;
 
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         .map_err(|source| CliError::Io { what: "cannot list the processes".to_owned(), source })?;
     let own = std::process::id();
     let readable = |who: &Candidate| !who.is_kernel_thread && !who.is_zombie && who.pid != own;
-    let processes: Vec<_> = candidates.into_iter().filter(readable).filter_map(look_at).collect();
+    let processes = look_at_all(candidates.into_iter().filter(readable).collect());
     output.write(|out| {
         if args.json {
             write_json(&processes, args.all, out)
@@ -65,13 +68,36 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     Ok(())
 }
 
+/// Finds out about many processes, on all cores. The order stays.
+fn look_at_all(candidates: Vec<Candidate>) -> Vec<Process> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((nth, who)) = {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            candidates.get(nth).map(|who| (nth, who))
+        } {
+            found.extend(look_at(who.clone()).map(|process| (nth, process)));
+        }
+        found
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut found: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        // A worker that panics has been reported by the panic itself.
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    });
+    found.sort_by_key(|&(nth, _)| nth);
+    found.into_iter().map(|(_, process)| process).collect()
+}
+
 /// Finds out about a process; nothing if it has ended.
 fn look_at(who: Candidate) -> Option<Process> {
     let found =
         target::open_pid(who.pid).map_err(crate::Error::from).and_then(|target| inspect(target.as_ref()));
     let finding = match found {
+        Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),
-        Err(crate::Error::NoRuntime { .. }) => Finding::Native,
         Err(crate::Error::Target(TargetError::NoProcess { .. } | TargetError::Ended { .. })) => return None,
         Err(error) => {
             let why = error.to_string();

@@ -132,11 +132,10 @@ fn describe(pid: u32) -> String {
     )
 }
 
-/// The runtimes in a target, each with the number of its tasks.
+/// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
 pub(super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
-    // JOIN: runtimes::attach(target)?, then info() and count_tasks() of each.
-    let info = target.info();
-    Err(crate::Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at: Vec::new() })
+    let attached = runtimes::attach(target)?;
+    attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use super::{exit, parse};
 use crate::analysis::each::each;
 use crate::analysis::group::group;
 use crate::analysis::{Filter, GroupKey, Pattern, SortBy};
-use crate::report::text::TextOptions;
-use crate::report::{go, json, text};
+use crate::report::go::{self, GoOptions};
+use crate::report::json;
+use crate::report::text::{self, TextOptions};
 use crate::snapshot::State;
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
@@ -97,7 +98,8 @@ pub(super) struct Args {
 
     /// Format: text, json, or go for the text that Go itself prints (debug=2)
     ///
-    /// json is described in loiter-stacks-json(5). go prints single tasks.
+    /// json is described in loiter-stacks-json(5). go prints single tasks, with labels only if -v is
+    /// given, because older tools that parse it do not know them.
     #[arg(
         long,
         value_enum,
@@ -153,7 +155,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         output.write(|out| match format {
             Format::Text => text::each(&snapshot, &each, &text_options, out),
             Format::Json => json::each(&snapshot, &each, args.all_frames, out),
-            Format::Go => go::write(&snapshot, &each.tasks, args.all_frames, out),
+            Format::Go => {
+                let options = GoOptions { all_frames: args.all_frames, labels: output.verbose > 0 };
+                go::write(&snapshot, &each.tasks, options, out)
+            }
         })?;
     } else {
         let key = &args.group_by;

@@ -1,8 +1,10 @@
 //! Go's own text format of goroutine stacks, debug=2, which many tools parse.
 //!
 //! It follows what the runtime of Go 1.27 prints (runtime/traceback.go: goroutineheader,
-//! traceback2, printcreatedby), labels included. Arguments of functions are not in a snapshot and
-//! are printed as `...`, which is what Go prints for inlined functions.
+//! traceback2, printcreatedby). Arguments of functions are not in a snapshot and are printed as
+//! `...`, which is what Go prints for inlined functions. Labels, which Go 1.27 puts into the head of
+//! a goroutine for some programs, are left out unless asked for: older tools that parse the format
+//! stumble over them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -15,24 +17,33 @@ use crate::snapshot::*;
 /// Frames printed at each end of a very deep stack (tracebackInnerFrames and -OuterFrames).
 const ENDS: usize = 50;
 
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GoOptions {
+    /// The frames of the runtime's machinery and all of very deep stacks, too.
+    pub all_frames: bool,
+    /// Labels, as Go 1.27 writes them.
+    pub labels: bool,
+}
+
 /// Writes some tasks (indices into [`Snapshot::tasks`]).
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(snapshot: &Snapshot, tasks: &[u32], all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(snapshot: &Snapshot, tasks: &[u32], options: GoOptions, out: &mut dyn Write) -> io::Result<()> {
     for (nth, &index) in tasks.iter().enumerate() {
         let Some(task) = snapshot.tasks.get(index as usize) else { continue };
         if nth > 0 {
             writeln!(out)?;
         }
-        write_head(snapshot, task, out)?;
-        write_stack(snapshot, task, all_frames, out)?;
+        write_head(snapshot, task, options.labels, out)?;
+        write_stack(snapshot, task, options.all_frames, out)?;
         write_creator(snapshot, task, out)?;
     }
     Ok(())
 }
 
-fn write_head(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::Result<()> {
+fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Write) -> io::Result<()> {
     let state = match (task.reason, task.state) {
         (Some(reason), _) => escape(snapshot.str(reason)),
         (None, State::Finished) => "dead".into(),
@@ -51,7 +62,7 @@ fn write_head(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::Resu
         out.write_all(b", locked to thread")?;
     }
     out.write_all(b"]")?;
-    let labels = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
+    let labels = task.labels.filter(|_| labels).and_then(|id| snapshot.label_sets.get(id.index()));
     if let Some(labels) = labels.filter(|labels| !labels.pairs.is_empty()) {
         for (nth, &(key, value)) in labels.pairs.iter().enumerate() {
             out.write_all(if nth == 0 { b" {" } else { b", " })?;

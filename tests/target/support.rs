@@ -48,14 +48,20 @@ pub(crate) fn state(pid: u32, tid: u32) -> char {
     stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
 }
 
-/// A folder for the programs that are built here. It is left behind: they may still run.
+/// A folder for the programs that are built here and the files that they leave. Those of earlier
+/// runs are removed.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("loiter-target-").tempdir().expect("a folder").keep();
-        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&folder, everybody).expect("ours");
-        folder
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target-tests");
+        let own = all.join(std::process::id().to_string());
+        std::fs::create_dir_all(&own).expect("a folder");
+        for old in std::fs::read_dir(&all).expect("ours").filter_map(Result::ok) {
+            if !Path::new("/proc").join(old.file_name()).exists() {
+                let _ = std::fs::remove_dir_all(old.path());
+            }
+        }
+        own
     })
 }
 
