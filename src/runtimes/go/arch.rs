@@ -28,9 +28,24 @@ pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
     found
 }
 
-/// Where the kernel puts the interrupted registers when it calls a signal handler, from the first
-/// byte of `ucontext_t`: (pc, sp, frame pointer). Source: Linux `arch/x86/include/uapi/asm/sigcontext.h`.
-pub(super) const UCONTEXT_PC_SP_BP: (u64, u64, u64) = (168, 160, 120);
+/// (pc, sp, frame pointer) that a signal interrupted, out of a signal stack's bytes.
+///
+/// The kernel leaves a `ucontext_t` there, whose third to fifth word say which signal stack is set
+/// up: its address, flags and size. Source: Linux `include/uapi/asm-generic/ucontext.h`,
+/// `arch/x86/include/uapi/asm/sigcontext.h`.
+pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, u64, u64)> {
+    const STACK_ADDRESS: usize = 2;
+    const STACK_SIZE: usize = 4;
+    const RBP: usize = 15;
+    const RSP: usize = 20;
+    const RIP: usize = 21;
+    let words: Vec<u64> =
+        bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes)).collect();
+    words
+        .windows(RIP + 1)
+        .find(|context| context[STACK_ADDRESS] == stack && context[STACK_SIZE] == size)
+        .map(|context| (context[RIP], context[RSP], context[RBP]))
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::arch::UCONTEXT_PC_SP_BP;
+use super::arch;
 use super::goroutine::{Raw, status};
 use super::read::{Goroutine, Reader, keep};
 use super::unwind::{CodeAddress, Start};
@@ -80,7 +80,7 @@ pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Opti
     target.thread_from_inside(u32::try_from(inside).ok().filter(|tid| *tid != 0)?)
 }
 
-fn current(reader: &mut Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {
+fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {
     let mut bytes = vec![0; reader.offsets.g_size];
     match reader.target.read(address, &mut bytes) {
         Ok(()) => Ok(Some(Raw::parse(address, &bytes, reader.offsets))),
@@ -123,7 +123,7 @@ fn unwind(
 ) -> Result<StackStatus, TargetError> {
     let Registers { mut pc, mut sp, mut bp, .. } = *registers;
     if !raw.on_stack(sp)
-        && let Some(interrupted) = signal_frame(reader, raw.m, pc, sp, bp)?
+        && let Some(interrupted) = signal_frame(reader, raw.m, sp)?
     {
         (pc, sp, bp) = interrupted;
     }
@@ -177,26 +177,20 @@ fn vdso_caller(reader: &Reader<'_>, m: u64) -> Option<(u64, u64)> {
     Some((read(reader.offsets.m_vdso_pc?)?, read(reader.offsets.m_vdso_sp?)?))
 }
 
-/// If the thread handles a signal: the registers that the signal interrupted.
-fn signal_frame(
-    reader: &mut Reader<'_>,
-    m: u64,
-    pc: u64,
-    sp: u64,
-    bp: u64,
-) -> Result<Option<(u64, u64, u64)>, TargetError> {
+/// If the thread handles a signal: (pc, sp, frame pointer) where the signal interrupted it.
+///
+/// The kernel puts them on the signal stack in a context that also says which stack that is; by
+/// this the context is found, whatever the handler is doing.
+fn signal_frame(reader: &Reader<'_>, m: u64, sp: u64) -> Result<Option<(u64, u64, u64)>, TargetError> {
+    /// Signal stacks have 32 KiB; those that C gave may be larger.
+    const MAX_SIGNAL_STACK: u64 = 1 << 20;
     let Some(offset) = reader.offsets.m_gsignal else { return Ok(None) };
     let gsignal = reader.target.read_u64(m.wrapping_add(offset)).unwrap_or(0);
     let Some(gsignal) = current(reader, gsignal)? else { return Ok(None) };
     if !gsignal.on_stack(sp) {
         return Ok(None);
     }
-    // The handler returns to a few instructions that end the signal; behind that return address
-    // the kernel put the context.
-    let mut frames = Vec::new();
-    reader.unwind_from(Start { pc, sp, bp, interrupted: true }, gsignal.stack_hi, &mut frames)?;
-    let Some(context) = reader.unwinder.signal_context() else { return Ok(None) };
-    let (pc, sp, bp) = UCONTEXT_PC_SP_BP;
-    let read = |offset: u64| reader.target.read_u64(context.wrapping_add(offset)).ok();
-    Ok(read(pc).zip(read(sp)).zip(read(bp)).map(|((pc, sp), bp)| (pc, sp, bp)))
+    let len = (gsignal.stack_hi - sp).min(MAX_SIGNAL_STACK);
+    let Ok(bytes) = reader.target.read_vec(sp, len as usize) else { return Ok(None) };
+    Ok(arch::interrupted(&bytes, gsignal.stack_lo, gsignal.stack_hi - gsignal.stack_lo))
 }

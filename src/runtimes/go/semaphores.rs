@@ -76,7 +76,9 @@ impl<'a> Semaphores<'a> {
             waiters: FxHashMap::default(),
             budget: 2 * tasks + 1024,
         };
-        for root in semtable.iter().flat_map(|table| (0..ROOTS).map(move |i| table + i * ROOT_SIZE)) {
+        for root in
+            semtable.iter().flat_map(|table| (0..ROOTS).map(move |i| table.wrapping_add(i * ROOT_SIZE)))
+        {
             if let Some(treap) = this.memory.word(root + TREAP) {
                 this.walk_tree(treap);
             }
@@ -91,9 +93,11 @@ impl<'a> Semaphores<'a> {
             if node == 0 || !seen.insert(node) || !self.spend() {
                 continue;
             }
-            let Some(semaphore) = self.memory.word(node + self.offsets.sudog_elem as u64) else { continue };
-            todo.extend(self.memory.word(node + self.offsets.sudog_prev as u64));
-            todo.extend(self.memory.word(node + self.offsets.sudog_next as u64));
+            let Some(semaphore) = self.memory.word(node.wrapping_add(self.offsets.sudog_elem as u64)) else {
+                continue;
+            };
+            todo.extend(self.memory.word(node.wrapping_add(self.offsets.sudog_prev as u64)));
+            todo.extend(self.memory.word(node.wrapping_add(self.offsets.sudog_next as u64)));
             self.walk_list(node, self.offsets.sudog_waitlink, semaphore);
         }
     }
@@ -141,7 +145,7 @@ impl<'a> Semaphores<'a> {
             let is_waiter = |this: &mut Self, sudog: u64| {
                 sudog != 0 && this.memory.word(sudog.wrapping_add(this.offsets.sudog_c as u64)) == Some(0)
             };
-            if !is_waiter(self, head) || !is_waiter(self, tail) || !self.is_member(head, g) {
+            if !is_waiter(self, head) || !is_waiter(self, tail) || !self.is_list_with(head, tail, g) {
                 continue;
             }
             self.walk_list(head, self.offsets.sudog_next, candidate);
@@ -150,14 +154,14 @@ impl<'a> Semaphores<'a> {
         None
     }
 
-    fn is_member(&mut self, head: u64, g: u64) -> bool {
-        let mut at = head;
+    /// Does the list from `head` end at `tail`, and is a sudog of `g` in it?
+    fn is_list_with(&mut self, head: u64, tail: u64, g: u64) -> bool {
+        let (mut at, mut last, mut member) = (head, 0, false);
         while at != 0 && self.spend() {
-            if self.memory.word(at.wrapping_add(self.offsets.sudog_g as u64)) == Some(g) {
-                return true;
-            }
+            member |= self.memory.word(at.wrapping_add(self.offsets.sudog_g as u64)) == Some(g);
+            last = at;
             at = self.memory.word(at.wrapping_add(self.offsets.sudog_next as u64)).unwrap_or(0);
         }
-        false
+        member && last == tail
     }
 }

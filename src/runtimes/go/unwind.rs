@@ -83,8 +83,6 @@ struct Code {
     injected: bool,
     /// `runtime.cgocallback`: changes stacks but keeps both unwindable.
     callback: bool,
-    /// `runtime.sigtramp`, which the kernel calls to handle a signal.
-    signal: bool,
 }
 
 /// Unwinds stacks of one module; remembers every code address it has seen.
@@ -93,18 +91,11 @@ pub(super) struct Unwinder<'a> {
     modules: &'a [Module],
     seen: FxHashMap<u64, Option<Code>>,
     max_depth: usize,
-    signal_context: Option<u64>,
 }
 
 impl<'a> Unwinder<'a> {
     pub(super) fn new(modules: &'a [Module], max_depth: usize) -> Self {
-        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1), signal_context: None }
-    }
-
-    /// Where the kernel put the interrupted registers, if the last stack was that of a signal
-    /// handler.
-    pub(super) fn signal_context(&self) -> Option<u64> {
-        self.signal_context
+        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1) }
     }
 
     /// Is this an address in the function of that name?
@@ -141,7 +132,6 @@ impl<'a> Unwinder<'a> {
             writes_sp: function.is_sp_write(),
             injected: is_injected(&name),
             callback: name == "runtime.cgocallback",
-            signal: name == "runtime.sigtramp",
         })
     }
 
@@ -157,7 +147,6 @@ impl<'a> Unwinder<'a> {
         stack: Window<'_>,
         out: &mut Vec<CodeAddress>,
     ) -> StackStatus {
-        self.signal_context = None;
         let begin = out.len();
         let Start { mut pc, mut sp, mut bp, mut interrupted } = start;
         loop {
@@ -177,9 +166,6 @@ impl<'a> Unwinder<'a> {
                 return StackStatus::Truncated;
             }
             out.push(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) });
-            if code.signal {
-                self.signal_context = sp.checked_add(code.delta + RETURN_ADDRESS_SIZE);
-            }
             if code.top {
                 return StackStatus::Complete;
             }
