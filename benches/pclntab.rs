@@ -1,6 +1,6 @@
 //! Reading a large program's line table, types and debugging information: the Go compiler itself,
 //! of the newest toolchain (28 MB in Go 1.27).
-#![allow(clippy::unwrap_used, missing_docs, reason = "a bench may panic")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a bench may panic")]
 
 use std::hint::black_box;
 

@@ -69,6 +69,7 @@ fn check(version: &str, flavour: Flavour) {
         let options = ReadOptions { pause, ..ReadOptions::default() };
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
         let mut running = 0;
+        let mut incomplete = Vec::new();
         for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 20, 60) {
             let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
             let spinners = snapshot.tasks.iter().filter(|t| spinner_of(&snapshot, t).is_some());
@@ -84,12 +85,19 @@ fn check(version: &str, flavour: Flavour) {
                     if task.state == State::Running && pause == Pause::Everything {
                         assert!(task.thread.is_some(), "{what}: a running goroutine has a thread");
                     }
+                } else if pause == Pause::Everything {
+                    let (state, status) = (task.state, task.stack_status);
+                    incomplete.push(format!("{state:?} {status:?} {:?}", names(&snapshot, task)));
                 }
             }
             seen.sort_unstable();
             seen.dedup();
             if pause == Pause::Everything {
-                assert_eq!(seen.len(), SPINNERS.len(), "{what}: frozen, every spinner is seen: {seen:?}");
+                assert_eq!(
+                    seen.len(),
+                    SPINNERS.len(),
+                    "{what}: frozen, every spinner is seen: {seen:?}, not {incomplete:#?}"
+                );
             }
         }
         eprintln!("{what}, {pause:?}: {statuses:?}");

@@ -95,7 +95,7 @@ mod tests {
             .collect()
     }
 
-    use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+    use FunctionKind::{Fault, Foreign, Internal, Normal, Panic, Wrapper};
 
     #[test]
     fn machinery_is_hidden_unless_asked_for() {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_shown_under_deferred_code_only() {
-        let stack = [("deferred", Normal), ("gopanic", Panic), ("panicmem", Internal), ("sigpanic", Panic)];
+        let stack = [("deferred", Normal), ("gopanic", Panic), ("panicmem", Internal), ("sigpanic", Fault)];
         assert_eq!(shown(&stack, false), ["deferred", "gopanic"]);
         let stack = [("print", Internal), ("gopanic", Panic), ("wrapper", Wrapper), ("main", Normal)];
         assert_eq!(shown(&stack, false), ["wrapper", "main"]);

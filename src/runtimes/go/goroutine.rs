@@ -110,7 +110,7 @@ impl Raw {
         self.stack_lo < self.stack_hi
             && self.stack_hi - self.stack_lo <= MAX_STACK
             && (self.stack_lo..=self.stack_hi).contains(&sp)
-            && sp % 8 == 0
+            && sp.is_multiple_of(8)
     }
 
     pub(super) fn state(&self) -> State {

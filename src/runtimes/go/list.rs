@@ -25,7 +25,7 @@ pub(super) fn check(memory: &dyn Memory, offsets: &Offsets, ptr: u64, len: u64) 
 pub(super) fn is_goroutine(memory: &dyn Memory, offsets: &Offsets, g: u64) -> bool {
     const SCAN: u32 = 0x1000;
     const MAX_STACK: u64 = 1 << 32;
-    if g == 0 || g % 8 != 0 {
+    if g == 0 || !g.is_multiple_of(8) {
         return false;
     }
     let word = |offset: usize| memory.read_u64(g.wrapping_add(offset as u64));

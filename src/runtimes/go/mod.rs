@@ -83,8 +83,11 @@ pub fn attach(target: &dyn Target) -> Result<Vec<Go>> {
         }
     }
     let mut all = Vec::new();
-    for (image, module) in runtimes {
+    for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
+        if let Some(minor) = build.minor {
+            module.pclntab = module.pclntab.for_go(minor);
+        }
         let name = build.version.clone();
         let go = Go::new(target, &image, &mappings, module, build).map_err(|error| error.of(&name))?;
         all.push(go);

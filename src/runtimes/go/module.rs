@@ -261,10 +261,10 @@ pub(super) fn read_static(
     let inside = |m: &&Mapping| m.start <= span.start && span.end <= m.end && !m.path.is_empty();
     if let Some(mapping) = own.iter().find(inside) {
         let offset = mapping.offset + (span.start - mapping.start);
-        if let Ok(bytes) = image.file.read_at(offset, len) {
-            if bytes.len() == len {
-                return Ok(bytes);
-            }
+        if let Ok(bytes) = image.file.read_at(offset, len)
+            && bytes.len() == len
+        {
+            return Ok(bytes);
         }
     }
     Ok(target.read_vec(span.start, len)?)

@@ -214,16 +214,14 @@ impl<'a> Reader<'a> {
             let now = Raw::parse(addresses[i], bytes, offsets);
             same[i] = goroutines[i].raw.same_as(&now) && goroutines[i].stack_status != StackStatus::Torn;
         })?;
-        let mut at = 0;
         let mut kept = first;
-        for i in first..chunk.goroutines.len() {
+        for (at, i) in (first..chunk.goroutines.len()).enumerate() {
             if same[at] {
                 chunk.goroutines[kept] = chunk.goroutines[i];
                 kept += 1;
             } else {
                 moved.push(addresses[at]);
             }
-            at += 1;
         }
         chunk.goroutines.truncate(kept);
         moved.sort_unstable();

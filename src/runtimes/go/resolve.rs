@@ -28,7 +28,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn find(&self, pc: u64) -> Option<Func<'a>> {
-        self.modules.iter().find_map(|m| m.pclntab.find(pc))
+        self.modules.iter().find_map(|m| m.pclntab.find(pc)).filter(|f| f.is_top_frame() || f.covers(pc))
     }
 
     /// The location of a code address.

@@ -122,21 +122,21 @@ fn unwind(
     out: &mut Vec<CodeAddress>,
 ) -> Result<StackStatus, TargetError> {
     let Registers { mut pc, mut sp, mut bp, .. } = *registers;
-    if !raw.on_stack(sp) {
-        if let Some(interrupted) = signal_frame(reader, raw.m, pc, sp, bp)? {
-            (pc, sp, bp) = interrupted;
-        }
+    if !raw.on_stack(sp)
+        && let Some(interrupted) = signal_frame(reader, raw.m, pc, sp, bp)?
+    {
+        (pc, sp, bp) = interrupted;
     }
     let start = Start { pc, sp, bp, interrupted: true };
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
         return reader.unwind_from(start, raw.stack_hi, out);
     }
     // The vDSO (the clock) is called on the system stack, its caller's place is kept in the M.
-    if let Some((pc, sp)) = vdso_caller(reader, raw.m) {
-        if raw.on_stack(sp) {
-            let start = Start { pc, sp, bp: 0, interrupted: false };
-            return reader.unwind_from(start, raw.stack_hi, out);
-        }
+    if let Some((pc, sp)) = vdso_caller(reader, raw.m)
+        && raw.on_stack(sp)
+    {
+        let start = Start { pc, sp, bp: 0, interrupted: false };
+        return reader.unwind_from(start, raw.stack_hi, out);
     }
     if raw.on_stack(sp) {
         return reader.unwind_from(start, raw.stack_hi, out);

@@ -36,7 +36,7 @@ impl<'a> PagedMemory<'a> {
 
     /// The word at `address`, if it can be read and is aligned.
     pub(super) fn word(&mut self, address: u64) -> Option<u64> {
-        if address % 8 != 0 {
+        if !address.is_multiple_of(8) {
             return None;
         }
         if self.pages.len() >= Self::MAX_PAGES {

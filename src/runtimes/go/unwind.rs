@@ -122,7 +122,11 @@ impl<'a> Unwinder<'a> {
     }
 
     fn look_up(&self, pc: u64) -> Option<Code> {
-        let function = self.modules.iter().find_map(|m| m.pclntab.find(pc))?;
+        let function = self
+            .modules
+            .iter()
+            .find_map(|m| m.pclntab.find(pc))
+            .filter(|f| f.is_top_frame() || f.covers(pc))?;
         let top = function.is_top_frame();
         // A function without a pcsp table comes from outside; only the top of a stack needs none.
         let delta = match function.sp_delta(pc) {
@@ -203,7 +207,7 @@ impl<'a> Unwinder<'a> {
 
     /// The caller's (pc, sp, frame pointer) by the frame pointer alone, if what it says is code.
     fn step_by_frame_pointer(&mut self, sp: u64, bp: u64, stack: Window<'_>) -> Option<(u64, u64, u64)> {
-        if bp < sp || bp % 8 != 0 {
+        if bp < sp || !bp.is_multiple_of(8) {
             return None;
         }
         let pc = stack.word(bp.checked_add(8)?)?;

@@ -302,5 +302,6 @@ fn number(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 #[path = "go_text_tests.rs"]
 mod tests;

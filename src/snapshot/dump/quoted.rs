@@ -61,6 +61,7 @@ fn push(bytes: &mut Vec<u8>, code: u32) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::unquote;
 
