@@ -141,7 +141,7 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     let mut m = samples::Maker::new();
     for (n, &(a, b, c)) in seed.iter().enumerate() {
         let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
-        let kind = [Normal, Internal, Wrapper, Panic, Foreign][c as usize % 5];
+        let kind = [Normal, Internal, Wrapper, Panic, Foreign, Fault][c as usize % 6];
         let function = m.builder.function(text, text, kind);
         let frame = m.builder.frame(function, text, b as u32);
         let address = (c % 3 > 0).then_some(a);
@@ -186,7 +186,7 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     m.builder.finish()
 }
 
-use FunctionKind::{Foreign, Internal, Normal, Panic, Wrapper};
+use FunctionKind::{Fault, Foreign, Internal, Normal, Panic, Wrapper};
 
 proptest! {
     #[test]

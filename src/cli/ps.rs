@@ -216,15 +216,7 @@ fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io
     if native > 0 {
         notes.push(format!("{} without such a runtime (--all lists them)", process_count(native)));
     }
-    let mut reasons: Vec<(&str, u64, &[String])> = Vec::new();
-    for process in processes {
-        let Finding::Unreadable { why, remedy } = &process.finding else { continue };
-        match reasons.iter_mut().find(|(reason, ..)| reason == why) {
-            Some((_, count, _)) => *count += 1,
-            None => reasons.push((why, 1, remedy)),
-        }
-    }
-    for (why, n, remedy) in reasons {
+    for (why, remedy, n) in reasons(processes) {
         notes.push(format!("{} that cannot be read: {why} (--all lists them)", process_count(n)));
         notes.extend(remedy.iter().map(|line| format!("  {line}")));
     }
@@ -237,6 +229,22 @@ fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io
     Ok(())
 }
 
+/// Why processes cannot be read: each reason and its remedy once, with how many it is true of.
+fn reasons(processes: &[Process]) -> Vec<(String, &[String], u64)> {
+    let mut reasons: Vec<(String, &[String], u64)> = Vec::new();
+    for process in processes {
+        let Finding::Unreadable { why, remedy } = &process.finding else { continue };
+        // The same for all of them but for the pid.
+        let why = why.replace(&format!("/proc/{}/", process.who.pid), "/proc/PID/");
+        match reasons.iter_mut().find(|(reason, remedies, _)| *reason == why && remedies == remedy) {
+            Some((.., count)) => *count += 1,
+            None => reasons.push((why, remedy, 1)),
+        }
+    }
+    reasons
+}
+
+/// "1 process", "12 processes".
 fn process_count(n: u64) -> String {
     if n == 1 { "1 process".to_owned() } else { format!("{} processes", thousands(n)) }
 }
@@ -301,4 +309,76 @@ fn write_json(processes: &[Process], all: bool, out: &mut dyn Write) -> io::Resu
         }
     });
     json::write(&Document { format: "loiter-ps", version: 1, processes: processes.collect() }, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, finding: Finding) -> Process {
+        let who = Candidate {
+            pid,
+            name: "a\x1bb".to_owned(),
+            command: vec!["./a".to_owned(), "東京".to_owned()],
+            age_ns: 3_000_000_000,
+            threads: 4,
+            uid: 0,
+            is_kernel_thread: false,
+            is_zombie: false,
+        };
+        Process { who, finding }
+    }
+
+    fn sample() -> Vec<Process> {
+        let info = RuntimeInfo {
+            name: "go".to_owned(),
+            version: "go1.24.3".to_owned(),
+            flavour: vec!["stripped".to_owned()],
+            ..RuntimeInfo::default()
+        };
+        let unreadable = |pid| Finding::Unreadable {
+            why: format!("open /proc/{pid}/maps: EACCES (permission denied)"),
+            remedy: vec!["Try: sudo".to_owned()],
+        };
+        vec![
+            process(7, Finding::Runtimes(vec![(info, 1388)])),
+            process(8, Finding::Native),
+            process(9, unreadable(9)),
+            process(10, unreadable(10)),
+        ]
+    }
+
+    fn text(all: bool, terminal: bool) -> String {
+        let output = Output { color: false, width: 60, terminal, verbose: 0 };
+        let mut out = Vec::new();
+        write_text(&sample(), all, &output, &mut out).expect("memory can be written");
+        String::from_utf8(out).expect("text is UTF-8")
+    }
+
+    #[test]
+    fn what_is_not_listed_is_counted_with_its_reason() {
+        assert_eq!(
+            text(false, false),
+            "   PID  RUNTIME            TASKS  THREADS  AGE  COMMAND
+     7  go1.24.3 stripped  1,388        4  3s   ./a 東京
+
+1 process without such a runtime (--all lists them)
+2 processes that cannot be read: open /proc/PID/maps: EACCES (permission denied) (--all lists them)
+  Try: sudo
+"
+        );
+    }
+
+    #[test]
+    fn everything_is_listed_where_that_is_asked_for() {
+        assert_eq!(
+            text(true, true),
+            "   PID  RUNTIME            TASKS  THREADS  AGE  COMMAND
+     7  go1.24.3 stripped  1,388        4  3s   ./a 東京
+     8  native                 -        4  3s   ./a 東京
+     9  ?                      -        4  3s   a\\x1bb: ope…
+    10  ?                      -        4  3s   a\\x1bb: ope…
+"
+        );
+    }
 }

@@ -91,17 +91,24 @@ impl Line {
         limit: usize,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        // Neighbours of one style are put in together, to switch colours once and not for each.
+        let (mut run, mut run_style) = (String::new(), PLAIN);
         for (nth, (style, piece)) in pieces.iter().enumerate() {
-            if nth > 0 {
-                if self.width + width(separator) + width(&escape(piece)) > limit {
-                    self.push(PLAIN, separator.trim_end()).write(out)?;
-                    self.pad(indent, 0);
-                } else {
-                    self.push(PLAIN, separator);
-                }
+            let end = self.width + width(&escape(&run)) + width(separator) + width(&escape(piece));
+            if nth > 0 && end > limit {
+                run.push_str(separator.trim_end());
+                self.push(run_style, &std::mem::take(&mut run)).write(out)?;
+                self.pad(indent, 0);
+            } else if nth > 0 {
+                run.push_str(separator);
             }
-            self.push(*style, piece);
+            if *style != run_style {
+                self.push(run_style, &std::mem::take(&mut run));
+                run_style = *style;
+            }
+            run.push_str(piece);
         }
+        self.push(run_style, &run);
         self.write(out)
     }
 }
@@ -133,6 +140,14 @@ mod tests {
         let pieces = ["one", "two", "three"].map(|p| (PLAIN, p.to_owned()));
         let text = written(|line, out| line.push(PLAIN, "a: ").wrap(&pieces, ", ", 3, 12, out).unwrap());
         assert_eq!(text, "a: one, two,\n   three\n");
+    }
+
+    #[test]
+    fn pieces_of_one_style_switch_colours_once() {
+        let pieces = [(DIM, "a"), (DIM, "b"), (PLAIN, "c")].map(|(s, p)| (s, p.to_owned()));
+        let mut out = Vec::new();
+        Line::new(true).wrap(&pieces, " ", 0, 80, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2ma b \x1b[0mc\n");
     }
 
     #[test]
