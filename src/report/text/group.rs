@@ -129,8 +129,11 @@ fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
         Some(frame) => {
             format!("{} {}", snapshot.function_name(frame.function), stack::place(page, frame))
         }
-        None => "nobody known".to_owned(),
+        None => "unknown".to_owned(),
     };
+    if group.creators.only() == Some(None) {
+        return Ok(());
+    }
     let creators: Vec<_> = group.creators.entries.iter().map(|&(id, n)| (creator(id), n)).collect();
     list(page, "created by", &numbered(creators))
 }
