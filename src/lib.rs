@@ -13,7 +13,7 @@
 //! ```no_run
 //! use loiter::{runtimes, target};
 //!
-//! # let target: Box<dyn target::Target> = unimplemented!();
+//! let target = target::open_pid(4242)?;
 //! let snapshot = runtimes::snapshot(target.as_ref(), &runtimes::ReadOptions::default())?;
 //! println!("{} tasks", snapshot.tasks.len());
 //! # Ok::<(), loiter::Error>(())

@@ -73,6 +73,7 @@ fn read_parked<'a>(
                         break;
                     }
                 }
+                tracing::debug!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
             });
         }
         drop(sender);
@@ -117,6 +118,9 @@ fn read_running(
             converter.into.header.reading.torn += 1;
             converter.goroutine(&goroutine, &[]);
         }
+    }
+    if let Some(refused) = stops.refused {
+        converter.into.header.warnings.push(format!("stacks of running goroutines are unknown: {refused}"));
     }
     let reading = &mut converter.into.header.reading;
     reading.threads_stopped += stops.threads;

@@ -25,6 +25,8 @@ pub(super) enum Running {
 pub(super) struct Stops {
     pub(super) threads: u32,
     pub(super) longest: Duration,
+    /// Why threads could not be stopped, if they could not.
+    pub(super) refused: Option<String>,
 }
 
 /// Reads the goroutine at `address`. With `may_stop` false its stack stays unknown.
@@ -56,17 +58,14 @@ pub(super) fn read(
             stops.longest = stops.longest.max(held);
             outcome
         }
-        // The thread ended, or would not stop in time.
-        Err(TargetError::Permission { what, errno, remedy }) => {
-            Err(TargetError::Permission { what, errno, remedy })
-        }
+        // It ended, would not stop in time, or somebody else is its debugger.
         Err(error) => {
             tracing::debug!(thread, %error, "a thread was not stopped");
-            Ok(if current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
-                Running::Read(goroutine)
-            } else {
-                Running::Moved
-            })
+            if !current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
+                return Ok(Running::Moved);
+            }
+            stops.refused.get_or_insert_with(|| error.to_string());
+            Ok(Running::Read(goroutine))
         }
     }
 }

@@ -91,11 +91,31 @@ pub(super) struct Unwinder<'a> {
     modules: &'a [Module],
     seen: FxHashMap<u64, Option<Code>>,
     max_depth: usize,
+    check: FramePointers,
+}
+
+/// How often the frame pointer stood where the frame sizes of the line table put it. The two are
+/// independent of each other; few disagreements are normal (a function interrupted before it set up
+/// its frame), many mean that one of them is misread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct FramePointers {
+    pub(super) agree: u64,
+    pub(super) disagree: u64,
 }
 
 impl<'a> Unwinder<'a> {
     pub(super) fn new(modules: &'a [Module], max_depth: usize) -> Self {
-        Unwinder { modules, seen: FxHashMap::default(), max_depth: max_depth.max(1) }
+        Unwinder {
+            modules,
+            seen: FxHashMap::default(),
+            max_depth: max_depth.max(1),
+            check: FramePointers::default(),
+        }
+    }
+
+    /// The cross-check of everything that was unwound so far.
+    pub(super) fn frame_pointers(&self) -> FramePointers {
+        self.check
     }
 
     /// Is this an address in the function of that name?
@@ -183,6 +203,11 @@ impl<'a> Unwinder<'a> {
             let Some(caller) = stack.word(slot) else { return end_of(stack, slot) };
             // A function with a frame saved its caller's frame pointer below the return address.
             if code.delta >= 8 {
+                match bp {
+                    0 => {}
+                    bp if bp == slot - 8 => self.check.agree += 1,
+                    _ => self.check.disagree += 1,
+                }
                 bp = stack.word(slot - 8).unwrap_or(0);
             }
             pc = caller;

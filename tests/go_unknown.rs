@@ -1,0 +1,53 @@
+//! A Go that is newer than any that loiter knows is read by its own type descriptors, with a
+//! warning, not refused.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Fixture, Flavour, Program, Toolchain, build};
+use loiter::runtimes::{self, ReadOptions};
+use loiter::snapshot::StackStatus;
+use loiter::target;
+use memchr::memmem;
+
+/// The newest fixture, but it says that it is Go 1.99.
+fn from_the_future() -> std::path::PathBuf {
+    let toolchain = Toolchain::get("1.27");
+    let program = build(&toolchain, Program::Fixtures, Flavour::Stripped);
+    let mut bytes = fs::read(&program).unwrap();
+    let version = toolchain.full_version.as_bytes();
+    let finder = memmem::Finder::new(version);
+    let found: Vec<usize> = finder.find_iter(&bytes).collect();
+    assert!(!found.is_empty(), "the version is nowhere in the program");
+    for at in found {
+        bytes[at..at + 6].copy_from_slice(b"go1.99");
+    }
+    let path = std::env::temp_dir().join(format!("loiter-go1.99-{}", std::process::id()));
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_newer_go_is_tried() {
+    let path = from_the_future();
+    let fixture = Fixture::start(&path, &["channels", "locks"]);
+    let target = target::open_pid(fixture.pid()).unwrap();
+    let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
+    fs::remove_file(&path).unwrap();
+
+    assert!(snapshot.header.runtimes[0].version.starts_with("go1.99"));
+    assert!(
+        snapshot.header.warnings.iter().any(|w| w.contains("go1.99") && w.contains("newer")),
+        "no warning: {:?}",
+        snapshot.header.warnings
+    );
+    let complete = snapshot.tasks.iter().filter(|t| t.stack_status == StackStatus::Complete).count();
+    assert!(complete >= 30, "{complete} complete stacks of {}", snapshot.tasks.len());
+    let sends = |t: &&loiter::snapshot::Task| t.reason.is_some_and(|r| snapshot.str(r) == "chan send");
+    assert!(snapshot.tasks.iter().any(|t| sends(&t)), "nobody sends");
+}
