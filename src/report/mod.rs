@@ -1,7 +1,7 @@
 //! One file a format; every exporter is a pure function of a snapshot.
 //!
 //! What a snapshot holds is hostile: nothing leaves here for a terminal or a file of text without
-//! having gone through [`escape`].
+//! having gone through [`escape()`].
 
 pub mod escape;
 pub mod go;

@@ -92,7 +92,7 @@ pub struct Mapping {
     pub write: bool,
     /// Executable.
     pub execute: bool,
-    /// Path, "[stack]" and the like, or empty for anonymous memory. As the target sees it.
+    /// Path, `[stack]` and the like, or empty for anonymous memory. As the target sees it.
     pub path: String,
     /// Device and inode, to tell files apart; (0, 0) for anonymous memory.
     pub file_id: (u64, u64),

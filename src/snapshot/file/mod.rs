@@ -5,7 +5,7 @@
 //! change without making old files unreadable. Today there is version 1.
 //!
 //! Why not JSON lines? Measured with 1,000,000 parked tasks that each wait on a channel of their
-//! own (`cargo bench --bench file`, two cores): see the table in [`v1`]. What JSON lines
+//! own (`cargo bench --bench file`, two cores): see the table in `v1`. What JSON lines
 //! would have given, a file that explains itself, the uncompressed JSON header gives for the part
 //! that people and scripts look at (what, when, how many), and `loiter stacks FILE --json`
 //! for the rest. The format is described for other programs in loiter-snapshot(5).
