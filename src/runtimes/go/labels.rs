@@ -75,7 +75,9 @@ const BUCKET: usize = 8 + 8 * 16 + 8 * 16 + 8;
 fn bucket(memory: &dyn Memory, mut address: u64, labels: &mut Vec<(String, String)>) -> Option<()> {
     /// Hash bytes below this mark an empty slot or one whose entry has moved.
     const MIN_TOP_HASH: u8 = 5;
-    while address != 0 {
+    /// Buckets in a chain. A map of so few labels never has more than a few.
+    const MAX_CHAIN: u32 = 64;
+    for _ in 0..MAX_CHAIN {
         let bytes = memory.read_vec(address, BUCKET).ok()?;
         for slot in (0..8).filter(|slot| bytes[*slot] >= MIN_TOP_HASH) {
             if labels.len() as u64 >= MAX_LABELS {
@@ -83,15 +85,65 @@ fn bucket(memory: &dyn Memory, mut address: u64, labels: &mut Vec<(String, Strin
             }
             labels.push((text(memory, &bytes, 8 + 16 * slot)?, text(memory, &bytes, 136 + 16 * slot)?));
         }
-        let next = word(&bytes, BUCKET - 8);
-        if next == address {
-            return None;
-        }
-        address = next;
-        if labels.is_empty() && address != 0 {
-            // An empty bucket has no overflow; only a hostile chain of them goes on for ever.
-            return None;
+        address = word(&bytes, BUCKET - 8);
+        if address == 0 {
+            return Some(());
         }
     }
-    Some(())
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{Range, Result, TargetError};
+
+    /// Bytes at address 0x1000.
+    struct Bytes(Vec<u8>);
+
+    impl Memory for Bytes {
+        fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+            let unmapped = TargetError::Unmapped { address, len: buf.len() };
+            let at = address.checked_sub(0x1000).and_then(|at| usize::try_from(at).ok());
+            let found = at.and_then(|at| self.0.get(at..at.checked_add(buf.len())?));
+            buf.copy_from_slice(found.ok_or(unmapped)?);
+            Ok(())
+        }
+
+        fn read_many(&self, _: &[Range], _: &mut [u8], ok: &mut [bool]) -> Result<()> {
+            ok.fill(false);
+            Ok(())
+        }
+    }
+
+    fn put(bytes: &mut [u8], at: usize, value: u64) {
+        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+
+    #[test]
+    fn a_list_of_pairs() {
+        let mut bytes = vec![0; 256];
+        put(&mut bytes, 0, 0x1010);
+        put(&mut bytes, 8, 1);
+        for (at, value) in [(16, 0x1080), (24, 5), (32, 0x1085), (40, 2)] {
+            put(&mut bytes, at, value);
+        }
+        bytes[128..135].copy_from_slice(b"route/v");
+        let expected = vec![("route".to_owned(), "/v".to_owned())];
+        assert_eq!(read(&Bytes(bytes.clone()), 0x1000, Some(24)), Some(expected));
+        // A length that cannot be true.
+        put(&mut bytes, 8, 1 << 40);
+        assert_eq!(read(&Bytes(bytes), 0x1000, Some(24)), None);
+    }
+
+    #[test]
+    fn a_chain_of_buckets_without_end() {
+        // The map's variable, its header, and a bucket whose overflow is itself.
+        let mut bytes = vec![0; 1024];
+        put(&mut bytes, 0, 0x1010);
+        put(&mut bytes, 16, 1);
+        put(&mut bytes, 16 + 16, 0x1100);
+        put(&mut bytes, 256 + BUCKET - 8, 0x1100);
+        assert_eq!(read(&Bytes(bytes), 0x1000, Some(23)), None);
+    }
 }

@@ -31,7 +31,9 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
     // The first one is the empty string, for "no reason"; no other one is.
     (0..MAX)
         .map_while(|i| {
-            string(memory, table + 16 * i, 64).filter(readable).filter(|text| i == 0 || !text.is_empty())
+            string(memory, table.wrapping_add(16 * i), 64)
+                .filter(readable)
+                .filter(|text| i == 0 || !text.is_empty())
         })
         .collect()
 }
