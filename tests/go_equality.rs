@@ -61,8 +61,22 @@ fn compare(fixture: &mut Fixture, printing: Printing, what: &str) {
     }
 }
 
+/// What loiter should say of a build.
+fn traits(flavour: Flavour) -> &'static [&'static str] {
+    match flavour {
+        Flavour::Plain => &[],
+        Flavour::Stripped => &["stripped"],
+        Flavour::Pie => &["pie"],
+        Flavour::PieStripped => &["stripped", "pie"],
+        Flavour::Cgo => &["cgo"],
+        Flavour::CgoStripped => &["stripped", "cgo"],
+        Flavour::CgoPie => &["pie", "cgo"],
+        Flavour::Trimpath => &["trimpath"],
+    }
+}
+
 /// The figures in the header equal those that the program has of itself.
-fn compare_figures(fixture: &mut Fixture, toolchain: &Toolchain, what: &str) {
+fn compare_figures(fixture: &mut Fixture, toolchain: &Toolchain, flavour: Flavour, what: &str) {
     let mut attempt = 0;
     let (snapshot, figures) = loop {
         let before = fixture.memstats();
@@ -76,6 +90,8 @@ fn compare_figures(fixture: &mut Fixture, toolchain: &Toolchain, what: &str) {
     let runtime = &snapshot.header.runtimes[0];
     assert_eq!(runtime.name, "go", "{what}");
     assert_eq!(runtime.version, toolchain.full_version, "{what}");
+    assert_eq!(runtime.module, "fixtures", "{what}: main package");
+    assert_eq!(runtime.flavour, traits(flavour), "{what}: kind of build");
     let heap = runtime.heap.as_ref().unwrap_or_else(|| panic!("{what}: no heap figures"));
     assert_eq!(heap.in_use, Some(figures.heap_inuse), "{what}: heap in use");
     assert_eq!(heap.next_gc, Some(figures.next_gc), "{what}: next GC");
@@ -106,7 +122,7 @@ fn check(version: &str, flavour: Flavour) {
     let mut fixture = Fixture::start(&program, &["all"]);
     let printing = Printing { minor: toolchain.minor() };
     compare(&mut fixture, printing, &what);
-    compare_figures(&mut fixture, &toolchain, &what);
+    compare_figures(&mut fixture, &toolchain, flavour, &what);
 }
 
 /// The program that imports almost nothing cannot be asked; what it must hold is known.

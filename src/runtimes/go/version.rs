@@ -68,9 +68,16 @@ fn from_section(memory: &dyn Memory, image: &Image) -> Option<(String, String)> 
         return None;
     }
     let (version, rest) = prefixed(bytes.get(32..)?)?;
-    let modinfo = prefixed(rest).map_or(&[][..], |(text, _)| text);
+    let modinfo = prefixed(rest).and_then(|(text, _)| unmarked(text)).unwrap_or_default();
     let version = std::str::from_utf8(version).ok().filter(|v| v.len() <= MAX_VERSION)?;
-    Some((version.to_owned(), String::from_utf8_lossy(modinfo).into_owned()))
+    Some((version.to_owned(), modinfo))
+}
+
+/// Module information without the marks of 16 bytes around it, which need not be text.
+fn unmarked(bytes: &[u8]) -> Option<String> {
+    const MARK: usize = 16;
+    let text = bytes.get(MARK..bytes.len().checked_sub(MARK)?)?;
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Text with its length before it as a varint, and what follows it.
@@ -95,14 +102,13 @@ fn from_code(target: &dyn Target, module: &Module) -> Option<(String, String)> {
     let references = arch::data_references(&code, function.entry());
     let string = |max| references.iter().filter_map(move |at| names::string(target, *at, max));
     let version = string(MAX_VERSION as u64).find(|s| s.starts_with("go1.") || s.starts_with("devel "))?;
-    // Module information stands between two marks of 16 bytes, which need not be text.
     let modinfo = references
         .iter()
         .filter_map(|at| {
             let (data, len) = (target.read_u64(*at).ok()?, target.read_u64(at + 8).ok()?);
-            (32..MAX_MODINFO).contains(&len).then(|| target.read_vec(data, len as usize).ok())?
+            (1..MAX_MODINFO).contains(&len).then(|| target.read_vec(data, len as usize).ok())?
         })
-        .map(|bytes| String::from_utf8_lossy(&bytes[16..bytes.len() - 16]).into_owned())
+        .filter_map(|bytes| unmarked(&bytes))
         .find(|text| text.starts_with("path\t"));
     Some((version, modinfo.unwrap_or_default()))
 }
@@ -118,6 +124,12 @@ mod tests {
         assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
         assert_eq!(minor("go"), None);
         assert_eq!(minor("go1."), None);
+    }
+
+    #[test]
+    fn marks_are_cut_off() {
+        assert_eq!(unmarked(b"0123456789abcdefpath\tx\n0123456789abcdef").as_deref(), Some("path\tx\n"));
+        assert_eq!(unmarked(b"0123456789abcdef"), None);
     }
 
     #[test]
