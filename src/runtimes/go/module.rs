@@ -116,7 +116,7 @@ fn own_mappings(image: &Image, mappings: &[Mapping]) -> Vec<Mapping> {
         let follows = own.last().is_some_and(|last| {
             last.end == mapping.start && mapping.path.is_empty() && mapping.write && mapping.read
         });
-        if mapping.path == image.path || follows {
+        if mapping.is_of(image) || follows {
             own.push(mapping.clone());
         }
     }
