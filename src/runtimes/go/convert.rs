@@ -118,6 +118,10 @@ fn read_running(
             converter.goroutine(&goroutine, &[]);
         }
     }
+    if let Some(problem) = stops.refused {
+        let warning = format!("a running goroutine's stack was not read: {problem}");
+        converter.into.header.warnings.push(warning);
+    }
     let reading = &mut converter.into.header.reading;
     reading.threads_stopped += stops.threads;
     reading.longest_thread_stop_ns = reading.longest_thread_stop_ns.max(stops.longest.as_nanos() as u64);
