@@ -68,7 +68,7 @@ fn from_section(memory: &dyn Memory, image: &Image) -> Option<(String, String)> 
         return None;
     }
     let (version, rest) = prefixed(bytes.get(32..)?)?;
-    let modinfo = prefixed(rest).map_or(&[][..], |(text, _)| text);
+    let modinfo = prefixed(rest).and_then(|(text, _)| between_marks(text)).unwrap_or_default();
     let version = std::str::from_utf8(version).ok().filter(|v| v.len() <= MAX_VERSION)?;
     Some((version.to_owned(), String::from_utf8_lossy(modinfo).into_owned()))
 }
@@ -86,6 +86,12 @@ fn prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
+/// Module information stands between two marks of 16 bytes, which need not be text.
+fn between_marks(bytes: &[u8]) -> Option<&[u8]> {
+    const MARK: usize = 16;
+    bytes.get(MARK..bytes.len().checked_sub(MARK)?)
+}
+
 /// The variables `runtime.buildVersion` and `runtime.modinfo`, which `runtime.schedinit` touches:
 /// for binaries without the section.
 fn from_code(target: &dyn Target, module: &Module) -> Option<(String, String)> {
@@ -95,14 +101,13 @@ fn from_code(target: &dyn Target, module: &Module) -> Option<(String, String)> {
     let references = arch::data_references(&code, function.entry());
     let string = |max| references.iter().filter_map(move |at| names::string(target, *at, max));
     let version = string(MAX_VERSION as u64).find(|s| s.starts_with("go1.") || s.starts_with("devel "))?;
-    // Module information stands between two marks of 16 bytes, which need not be text.
     let modinfo = references
         .iter()
         .filter_map(|at| {
             let (data, len) = (target.read_u64(*at).ok()?, target.read_u64(at + 8).ok()?);
             (32..MAX_MODINFO).contains(&len).then(|| target.read_vec(data, len as usize).ok())?
         })
-        .map(|bytes| String::from_utf8_lossy(&bytes[16..bytes.len() - 16]).into_owned())
+        .filter_map(|bytes| Some(String::from_utf8_lossy(between_marks(&bytes)?).into_owned()))
         .find(|text| text.starts_with("path\t"));
     Some((version, modinfo.unwrap_or_default()))
 }
@@ -118,6 +123,15 @@ mod tests {
         assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
         assert_eq!(minor("go"), None);
         assert_eq!(minor("go1."), None);
+    }
+
+    #[test]
+    fn module_information_has_marks_around_it() {
+        let marked = b"0w\xaf\x0c\x92t\x08\x02A\xe1\xc1\x07\xe6\xd6\x18\xe6path\tx\n\xf92C1\x86\x18 r\x00\x82B\x10A\x16\xd8\xf2";
+        assert_eq!(between_marks(marked), Some(&b"path\tx\n"[..]));
+        assert_eq!(between_marks(&[0; 32]), Some(&b""[..]));
+        assert_eq!(between_marks(&[0; 31]), None);
+        assert_eq!(between_marks(b""), None);
     }
 
     #[test]
