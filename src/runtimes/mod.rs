@@ -75,8 +75,15 @@ pub fn attach(target: &dyn Target) -> Result<Vec<Box<dyn Attached>>> {
 /// # Errors
 /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    let attached = attach(target)?;
+    let mut attached = attach(target)?;
     if attached.is_empty() {
+        // Nothing is found either in a process that is just giving its memory back: when it is looked
+        // at again, it has ended.
+        target.mappings()?;
+        attached = attach(target)?;
+    }
+    if attached.is_empty() {
+        target.mappings()?;
         let info = target.info();
         return Err(Error::NoRuntime {
             name: info.name.clone(),

@@ -139,8 +139,13 @@ impl Target for LiveTarget {
     fn mappings(&self) -> Result<Vec<Mapping>> {
         let read = || {
             let path = format!("/proc/{}/maps", self.memory.through());
-            proc::read_bounded(&path, maps::MAX_BYTES)
-                .map_err(|error| permission::explain(self.pid(), &format!("open {path}"), error))
+            match proc::read_bounded(&path, maps::MAX_BYTES) {
+                // The thread has ended, if not the process.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+                    Ok(Vec::new())
+                }
+                read => read.map_err(|error| permission::explain(self.pid(), &format!("open {path}"), error)),
+            }
         };
         let mut bytes = read()?;
         if bytes.is_empty() {
@@ -148,7 +153,8 @@ impl Target for LiveTarget {
             bytes = read()?;
         }
         self.memory.check_alive()?;
-        Ok(maps::parse(&bytes))
+        // Without memory but not yet ended: it is on its way out.
+        if bytes.is_empty() { Err(TargetError::Ended { pid: self.pid() }) } else { Ok(maps::parse(&bytes)) }
     }
 
     fn images(&self) -> Result<Vec<Image>> {

@@ -98,6 +98,13 @@ pub struct Mapping {
     pub file_id: (u64, u64),
 }
 
+impl Mapping {
+    /// Is this a part of the image's file? The kernel marks the path of a file that has been deleted.
+    pub fn is_of(&self, image: &Image) -> bool {
+        image::plain(&self.path) == image::plain(&image.path)
+    }
+}
+
 /// An ELF file mapped into the target: the executable, a shared library, the vDSO.
 #[derive(Debug, Clone)]
 pub struct Image {

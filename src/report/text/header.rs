@@ -34,12 +34,10 @@ pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str)
         }
         for runtime in &page.snapshot.header.runtimes {
             for fact in &runtime.provenance {
-                page.line()
-                    .push(PLAIN, " ")
-                    .push(TITLE, "read by")
-                    .pad(12, 1)
-                    .push(DIM, fact)
-                    .write(page.out)?;
+                let words: Vec<_> = fact.split(' ').map(|word| (DIM, word.to_owned())).collect();
+                let mut line = page.line();
+                line.push(PLAIN, " ").push(TITLE, "read by").pad(12, 1);
+                line.wrap(&words, " ", 12, page.options.width, page.out)?;
             }
         }
     }

@@ -119,8 +119,9 @@ fn read_running(
             converter.goroutine(&goroutine, &[]);
         }
     }
-    if let Some(refused) = stops.refused {
-        converter.into.header.warnings.push(format!("stacks of running goroutines are unknown: {refused}"));
+    if let Some(problem) = stops.refused {
+        let warning = format!("a running goroutine's stack was not read: {problem}");
+        converter.into.header.warnings.push(warning);
     }
     let reading = &mut converter.into.header.reading;
     reading.threads_stopped += stops.threads;

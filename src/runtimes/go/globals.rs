@@ -2,11 +2,12 @@
 //!
 //! With a symbol table they have names. Without one, named functions of the line table refer to
 //! them: each variable has functions that are known to touch it, and a test that only the right
-//! address passes. The list of goroutines is looked for a second time in the data itself, and
-//! both answers must agree.
+//! address passes. The list of goroutines is looked for a second time in the data itself, to confirm
+//! it, or to find it where the code does not lead to it.
 
 use std::collections::BTreeSet;
 
+use memchr::memmem;
 use rustc_hash::FxHashMap;
 
 use super::GoError;
@@ -135,26 +136,14 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn find(&self) -> Result<Globals, GoError> {
-        let code = self.goroutines_from_code();
-        let data = self.goroutines_from_data();
         let mut provenance = Vec::new();
-        let (allgptr, allglen) = match (code, data) {
-            (Some(code), Some(array)) => {
-                if self.target.read_u64(code.0)? == array {
-                    provenance.push("goroutine list: code of forEachGRace, confirmed in the data".to_owned());
-                } else {
-                    provenance.push(
-                        "goroutine list: code of forEachGRace; the data held another candidate, which was not used"
-                            .to_owned(),
-                    );
-                }
+        let (allgptr, allglen) = match self.goroutines_from_code() {
+            Some(code) => {
+                let confirmed = if self.stands_in_data(code.0) { "confirmed" } else { "not confirmed" };
+                provenance.push(format!("goroutine list: code of forEachGRace, {confirmed} in the data"));
                 code
             }
-            (Some(code), None) => {
-                provenance.push("goroutine list: code of forEachGRace, not confirmed in the data".to_owned());
-                code
-            }
-            (None, _) => {
+            None => {
                 let slice = self.slice_of_goroutines().ok_or_else(|| self.not_found())?;
                 provenance.push("goroutine list: a slice in the data".to_owned());
                 slice
@@ -224,10 +213,34 @@ impl Finder<'_> {
         pairs.find(|&(ptr, len)| list::check(self.target, self.offsets, ptr, len))
     }
 
-    /// The array of goroutines, found as a slice header whose pointer stands a second time (in
-    /// allgptr).
-    fn goroutines_from_data(&self) -> Option<u64> {
-        self.slice_of_goroutines().and_then(|(slice, _)| self.target.read_u64(slice).ok())
+    /// Is there in the data, apart from `allgptr`, a slice with the array that it points to?
+    ///
+    /// That slice is `allgs`, which has pointers in it and so stands in `.bss`. What has none
+    /// (`.noptrbss`) may be huge and is left alone.
+    fn stands_in_data(&self, allgptr: u64) -> bool {
+        const BLOCK: u64 = 1 << 20;
+        const MAX_BSS: u64 = 16 << 20;
+        let Ok(array) = self.target.read_u64(allgptr) else { return false };
+        let needle = array.to_le_bytes();
+        let bss = self.module.data.bss;
+        let end = bss.start + bss.len().min(MAX_BSS);
+        let mut buffer = vec![0; BLOCK.min(bss.len()) as usize];
+        for start in (bss.start..end).step_by(BLOCK as usize) {
+            let block = &mut buffer[..(end - start).min(BLOCK) as usize];
+            if self.target.read(start, block).is_err() {
+                return false;
+            }
+            let hits = memmem::find_iter(block, &needle).map(|at| start + at as u64);
+            let mut slices = hits.filter(|&at| at % 8 == 0 && at != allgptr);
+            let lengths =
+                |at: u64| Some((self.target.read_u64(at + 8).ok()?, self.target.read_u64(at + 16).ok()?));
+            if slices.any(|at| {
+                lengths(at).is_some_and(|(len, cap)| len > 0 && len <= cap && cap < list::MAX_TASKS)
+            }) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Addresses of the pointer and the length of the slice `allgs`.

@@ -116,7 +116,7 @@ fn own_mappings(image: &Image, mappings: &[Mapping]) -> Vec<Mapping> {
         let follows = own.last().is_some_and(|last| {
             last.end == mapping.start && mapping.path.is_empty() && mapping.write && mapping.read
         });
-        if mapping.path == image.path || follows {
+        if mapping.is_of(image) || follows {
             own.push(mapping.clone());
         }
     }
@@ -160,24 +160,28 @@ fn for_each_block<'a>(
     }
 }
 
-/// A word in writable or relocated data that points to the line table, and what stands there
-/// makes sense as `moduledata`.
+/// A word in the data of an image that points to the line table, and what stands there makes sense
+/// as `moduledata`.
 fn search_moduledata(target: &dyn Target, header: u64, own: &[Mapping]) -> Option<ModuleData> {
     let needle = header.to_le_bytes();
-    let mut candidates = Vec::new();
-    // Writable mappings first: that is where it nearly always is.
-    for writable in [true, false] {
-        let regions = own.iter().filter(|m| m.read && !m.execute && m.write == writable);
-        for_each_block(target, regions, |base, bytes| {
-            candidates.extend(
-                memmem::find_iter(bytes, &needle).map(|at| base + at as u64).filter(|at| at % 8 == 0),
-            );
-        });
-        let found = candidates.iter().find_map(|&at| read_moduledata(target, at, header, own));
-        if found.is_some() {
-            return found;
+    // The linker writes it into the file: into writable data nearly always, into data that is
+    // read-only once it has been relocated else. Memory without a file (.bss) comes last: it may be
+    // huge, and looking at pages that the program has not touched makes the kernel set them up.
+    type Kind = fn(&Mapping) -> bool;
+    let kinds: [Kind; 3] =
+        [|m| m.write && !m.path.is_empty(), |m| !m.write && !m.path.is_empty(), |m| m.path.is_empty()];
+    for kind in kinds {
+        for region in own.iter().filter(|m| m.read && !m.execute && kind(m)) {
+            let mut candidates = Vec::new();
+            for_each_block(target, std::iter::once(region), |base, bytes| {
+                let hits = memmem::find_iter(bytes, &needle).map(|at| base + at as u64);
+                candidates.extend(hits.filter(|at| at % 8 == 0));
+            });
+            let found = candidates.iter().find_map(|&at| read_moduledata(target, at, header, own));
+            if found.is_some() {
+                return found;
+            }
         }
-        candidates.clear();
     }
     None
 }

@@ -26,6 +26,8 @@ const SMALL_STACK: u64 = 16 << 10;
 const BATCH_BYTES: usize = 1 << 20;
 /// No more than this much of one stack is read.
 pub(super) const MAX_STACK_READ: u64 = 64 << 20;
+/// No more than this much while a thread of a running program stands still for it.
+const MAX_STACK_READ_HELD: u64 = 1 << 20;
 
 /// A goroutine that was read.
 #[derive(Debug, Clone, Copy)]
@@ -307,21 +309,35 @@ impl<'a> Reader<'a> {
         let start = parked(&goroutine.raw);
         self.pcs.clear();
         let mut pcs = std::mem::take(&mut self.pcs);
-        let status = self.unwind_from(start, goroutine.raw.stack_hi, &mut pcs)?;
+        let status = self.unwind_up_to(MAX_STACK_READ, start, goroutine.raw.stack_hi, &mut pcs)?;
         keep(goroutine, &mut self.stacks, &pcs, status);
         self.pcs = pcs;
         Ok(())
     }
 
-    /// Reads the stack from `start.sp` to `end` and unwinds it.
-    pub(super) fn unwind_from(
+    /// Reads the stack from `start.sp` to `end` and unwinds it, while the thread that uses it is
+    /// held: of a deep stack no more than is read in well under a millisecond, unless nothing runs
+    /// anyway.
+    pub(super) fn unwind_held(
         &mut self,
         start: Start,
         end: u64,
         out: &mut Vec<CodeAddress>,
     ) -> Result<StackStatus, TargetError> {
+        let most = if self.still { MAX_STACK_READ } else { MAX_STACK_READ_HELD };
+        self.unwind_up_to(most, start, end, out)
+    }
+
+    /// Reads the stack from `start.sp` to `end`, but no more than `most` bytes, and unwinds it.
+    fn unwind_up_to(
+        &mut self,
+        most: u64,
+        start: Start,
+        end: u64,
+        out: &mut Vec<CodeAddress>,
+    ) -> Result<StackStatus, TargetError> {
         let wanted = end.saturating_sub(start.sp);
-        let len = wanted.min(MAX_STACK_READ);
+        let len = wanted.min(most);
         self.stack_buffer.resize(len as usize, 0);
         match self.target.read(start.sp, &mut self.stack_buffer) {
             Ok(()) => {}

@@ -25,7 +25,7 @@ pub(super) enum Running {
 pub(super) struct Stops {
     pub(super) threads: u32,
     pub(super) longest: Duration,
-    /// Why threads could not be stopped, if they could not.
+    /// Why a thread that goes on running its goroutine was not stopped: the first such reason.
     pub(super) refused: Option<String>,
 }
 
@@ -128,17 +128,17 @@ fn unwind(
     }
     let start = Start { pc, sp, bp, interrupted: true };
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
-        return reader.unwind_from(start, raw.stack_hi, out);
+        return reader.unwind_held(start, raw.stack_hi, out);
     }
     // The vDSO (the clock) is called on the system stack, its caller's place is kept in the M.
     if let Some((pc, sp)) = vdso_caller(reader, raw.m)
         && raw.on_stack(sp)
     {
         let start = Start { pc, sp, bp: 0, interrupted: false };
-        return reader.unwind_from(start, raw.stack_hi, out);
+        return reader.unwind_held(start, raw.stack_hi, out);
     }
     if raw.on_stack(sp) {
-        return reader.unwind_from(start, raw.stack_hi, out);
+        return reader.unwind_held(start, raw.stack_hi, out);
     }
     system_stack(reader, raw, start, out)?;
     // What called systemstack, mcall or morestack saved the goroutine's own place before.
@@ -146,7 +146,7 @@ fn unwind(
         return Ok(StackStatus::Broken);
     }
     let start = Start { pc: raw.sched_pc, sp: raw.sched_sp, bp: raw.sched_bp, interrupted: false };
-    reader.unwind_from(start, raw.stack_hi, out)
+    reader.unwind_held(start, raw.stack_hi, out)
 }
 
 /// Frames on the system stack, as far as they were called by the goroutine through `systemstack`.
@@ -161,7 +161,7 @@ fn system_stack(
     if !g0.on_stack(start.sp) {
         return Ok(());
     }
-    reader.unwind_from(start, g0.stack_hi, out)?;
+    reader.unwind_held(start, g0.stack_hi, out)?;
     match out.iter().position(|pc| reader.unwinder.is_function(pc.pc(), "runtime.systemstack")) {
         Some(at) => out.truncate(at),
         // The scheduler itself, about to start or leave the goroutine: not a part of its stack.

@@ -101,22 +101,20 @@ pub struct Preview {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
-    let what = || format!("cannot write {}", path.display());
+    // Whoever knows the path says it.
+    let failed = |e| FileError::io("cannot write the file", e);
     let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
-        let file = File::options().write(true).open(&path).map_err(|e| FileError::io(what(), e))?;
+        let file = File::options().write(true).open(&path).map_err(failed)?;
         return write(snapshot, file);
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".loiter-")
-        .tempfile_in(directory)
-        .map_err(|e| FileError::io(what(), e))?;
+    let mut file = tempfile::Builder::new().prefix(".loiter-").tempfile_in(directory).map_err(failed)?;
     write(snapshot, file.as_file_mut())?;
-    file.persist(&path).map_err(|e| FileError::io(what(), e.error))?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
     Ok(())
 }
 
