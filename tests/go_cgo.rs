@@ -146,6 +146,14 @@ fn blocked_in_stripped_c() {
     }
 }
 
+/// Go's own linker leaves out what C needs for unwinding, but not the way through cgo's functions.
+#[test]
+fn blocked_in_c_that_go_linked() {
+    for version in QUICK_VERSIONS {
+        check_blocked(version, Flavour::CgoInternal);
+    }
+}
+
 #[test]
 fn deep_called_back_running_and_restless() {
     for version in QUICK_VERSIONS {

@@ -5,7 +5,7 @@
 //! frames on the way were the call's own. Source: `asmcgocall` in `src/runtime/asm_amd64.s` and
 //! `cgocall` in `src/runtime/cgocall.go` of Go 1.19 to 1.27.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::goroutine::Raw;
 use super::running::Stops;
@@ -33,6 +33,9 @@ pub(super) struct Foreign<'a> {
     code: NativeCode,
     locations: FxHashMap<(u64, bool), LocationId>,
     stack: Vec<u8>,
+    /// The threads that were looked at. A thread is in one call at a time, so a target that names one
+    /// for many goroutines lies, and costs no more than one that does not.
+    seen: FxHashSet<u32>,
     /// The threads that had to be stopped.
     pub(super) stops: Stops,
 }
@@ -54,6 +57,7 @@ impl<'a> Foreign<'a> {
             code: NativeCode::new(target.images()?),
             locations: FxHashMap::default(),
             stack: Vec::new(),
+            seen: FxHashSet::default(),
             stops: Stops::default(),
         })
     }
@@ -66,6 +70,9 @@ impl<'a> Foreign<'a> {
         thread: u32,
         into: &mut SnapshotBuilder,
     ) -> Vec<LocationId> {
+        if !self.seen.insert(thread) {
+            return Vec::new();
+        }
         let frames = self.catch(raw, thread).and_then(|caught| self.unwind(raw, caught));
         frames.unwrap_or_default().iter().map(|frame| self.location(frame, into)).collect()
     }

@@ -43,7 +43,8 @@ impl Table {
         Table { symbols, order }
     }
 
-    /// Of several names for the same function the plainest: `pause`, not `__libc_pause`.
+    /// Of several names for the same function the plainest: `pause`, not `__libc_pause`. A symbol for
+    /// more than this function may begin at the same place, so size comes first.
     fn at(&self, address: u64) -> Option<NativeFunction> {
         let end = self.order.partition_point(|(start, _)| *start <= address);
         let (start, _) = *self.order.get(end.checked_sub(1)?)?;
@@ -54,8 +55,9 @@ impl Table {
             .iter()
             .filter_map(|(_, index)| self.symbols.get(*index as usize))
             .filter(|symbol| address - start < symbol.size)
-            .map(|symbol| without_version(symbol.name))
-            .min_by_key(|name| (name.starts_with('_'), name.len(), *name))?;
+            .map(|symbol| (symbol.size, without_version(symbol.name)))
+            .min_by_key(|(size, name)| (*size, name.starts_with('_'), name.len(), *name))?
+            .1;
         Some(NativeFunction { name: demangled(name), start })
     }
 }
