@@ -68,7 +68,7 @@ fn traits(flavour: Flavour) -> &'static [&'static str] {
         Flavour::Stripped => &["stripped"],
         Flavour::Pie => &["pie"],
         Flavour::PieStripped => &["stripped", "pie"],
-        Flavour::Cgo => &["cgo"],
+        Flavour::Cgo | Flavour::CgoInternal => &["cgo"],
         Flavour::CgoStripped => &["stripped", "cgo"],
         Flavour::CgoPie => &["pie", "cgo"],
         Flavour::Trimpath => &["trimpath"],

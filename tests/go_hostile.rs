@@ -13,7 +13,9 @@ use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{ProcessFigures, Snapshot, TargetInfo};
-use loiter::target::{self, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, WithRegisters};
+use loiter::target::{
+    self, Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, WithRegisters,
+};
 
 /// Address space for the whole test; what asks for more is killed.
 const ADDRESS_SPACE: u64 = 8 << 30;
@@ -137,6 +139,16 @@ impl Target for Liar {
         self.inner.with_stopped_thread(tid, with)
     }
 
+    fn blocked_at(&self, tid: u32) -> Option<Blocked> {
+        let place = self.inner.blocked_at(tid)?;
+        let mut bytes = [place.pc.to_le_bytes(), place.sp.to_le_bytes()].concat();
+        if !self.damage(place.sp, &mut bytes) {
+            return None;
+        }
+        let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap();
+        Some(Blocked { pc: word(0), sp: word(8), ..place })
+    }
+
     fn freeze(&self) -> Result<Frozen> {
         self.inner.freeze()
     }
@@ -181,8 +193,9 @@ fn bound_memory() {
 
 #[test]
 fn memory_that_lies() {
-    let programs =
-        QUICK_VERSIONS.map(|version| build(&Toolchain::get(version), Program::Fixtures, Flavour::Stripped));
+    let [oldest, newest] = QUICK_VERSIONS;
+    let programs = [(oldest, Flavour::Stripped), (newest, Flavour::Stripped), (newest, Flavour::Cgo)]
+        .map(|(version, flavour)| build(&Toolchain::get(version), Program::Fixtures, flavour));
     let fixtures = programs.map(|program| Fixture::start(&program, &["all"]));
     bound_memory();
     let lies = [

@@ -88,11 +88,24 @@ pub struct Symbols {
 }
 
 impl Symbols {
+    fn raw(&self) -> &[elf::Sym64<Le>] {
+        let count = self.table.len() / size_of::<elf::Sym64<Le>>();
+        slice_from_bytes::<elf::Sym64<Le>>(&self.table, count).map_or(&[][..], |(all, _)| all)
+    }
+
     /// The defined symbols that have a name.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
-        let count = self.table.len() / size_of::<elf::Sym64<Le>>();
-        let symbols = slice_from_bytes::<elf::Sym64<Le>>(&self.table, count).map_or(&[][..], |(all, _)| all);
-        symbols.iter().filter_map(|symbol| self.symbol(symbol))
+        self.raw().iter().filter_map(|symbol| self.symbol(symbol))
+    }
+
+    /// The number of entries, those without a name and the undefined ones included.
+    pub fn len(&self) -> usize {
+        self.raw().len()
+    }
+
+    /// The symbol of an entry, if it is defined and has a name.
+    pub fn get(&self, index: usize) -> Option<Symbol<'_>> {
+        self.symbol(self.raw().get(index)?)
     }
 
     fn symbol(&self, symbol: &elf::Sym64<Le>) -> Option<Symbol<'_>> {

@@ -8,8 +8,8 @@ use super::memory::ProcessMemory;
 use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::{
-    Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters, figures, image,
-    maps, permission, sys,
+    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
+    figures, image, maps, permission, sys,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
@@ -191,6 +191,10 @@ impl Target for LiveTarget {
 
     fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
         self.stopper.with_stopped_thread(tid, with)
+    }
+
+    fn blocked_at(&self, tid: u32) -> Option<Blocked> {
+        proc::blocked_at(self.pid(), tid)
     }
 
     fn freeze(&self) -> Result<Frozen> {

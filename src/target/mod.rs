@@ -133,6 +133,18 @@ pub struct Registers {
     pub tls: u64,
 }
 
+/// Where a thread waits in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked {
+    /// Program counter: behind the instruction that called the kernel.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// How often it has gone to sleep so far. If two looks find the same place and the same number,
+    /// the thread has not run in between.
+    pub sleeps: u64,
+}
+
 /// What is done with a stopped thread: called with its registers. It is sent to the thread that
 /// stops the other one, so that nobody has to be woken while that one is held.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
@@ -162,6 +174,13 @@ pub trait Target: Memory {
     /// On a frozen target and on a core file nothing has to be stopped. Returns how long it was
     /// held. Whatever happens to loiter, the thread runs on.
     fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held>;
+
+    /// Where a thread waits, if it waits in the kernel; found without disturbing it, because a stop
+    /// makes some system calls (`epoll_wait`, `nanosleep` with a handler) return early with EINTR.
+    /// None for one that runs, and where this cannot be known.
+    fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
+        None
+    }
 
     /// Stops every thread until the guard is dropped. Whatever happens to loiter, SIGKILL
     /// included, the target runs on. While frozen, [`Target::with_stopped_thread`] works from any

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::Blocked;
+
 /// More than this is never read from a small file.
 const SMALL: u64 = 1 << 20;
 /// Threads listed at most; the kernel's own limit of pids is 4 Mi.
@@ -113,6 +115,25 @@ pub(super) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     Ok(tids)
 }
 
+/// Where a thread waits in the kernel. None if it runs, or may not be looked at.
+pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
+    // The count first: if the thread runs between the two, a later look finds another count.
+    let status = read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let sleeps = number_field(&status, "voluntary_ctxt_switches")?;
+    let (pc, sp) = parse_syscall(&read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)?;
+    Some(Blocked { pc, sp, sleeps })
+}
+
+/// Program counter and stack pointer, which end the line of a syscall file: behind the number of a
+/// system call and its six arguments, or behind -1 for a thread that waits for something else.
+/// A thread that is running has neither.
+fn parse_syscall(line: &str) -> Option<(u64, u64)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
+    let [.., sp, pc] = fields.as_slice() else { return None };
+    let hex = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    matches!(fields.len(), 3 | 9).then_some((hex(pc)?, hex(sp)?))
+}
+
 /// The arguments of a process, as it sees them itself.
 pub(super) fn command(pid: u32) -> io::Result<Vec<String>> {
     let bytes = read_bounded(format!("/proc/{pid}/cmdline"), SMALL)?;
@@ -158,6 +179,19 @@ mod tests {
     fn short_and_empty_stat_files_are_refused() {
         for text in ["", "42", "42 (x", "42 (x)", ")(", "42 (x) S 1 2 3"] {
             assert_eq!(Stat::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn place_of_a_blocked_thread() {
+        let pause = "34 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffe07c46408 0x7f720d7ca2ad\n";
+        assert_eq!(parse_syscall(pause), Some((0x7f72_0d7c_a2ad, 0x7ffe_07c4_6408)));
+        assert_eq!(
+            parse_syscall("-1 0x7ffe07c46408 0x7f720d7ca2ad"),
+            Some((0x7f72_0d7c_a2ad, 0x7ffe_07c4_6408))
+        );
+        for line in ["running\n", "", "-1", "34 1 2", "34 0x1", "0 1 2", "1 2 3 4 5 6 7 8 9 10 11"] {
+            assert_eq!(parse_syscall(line), None, "{line:?}");
         }
     }
 

@@ -100,12 +100,15 @@ pub enum Flavour {
     CgoStripped,
     /// With C code and position independent, as distributions build.
     CgoPie,
+    /// With C code, linked by Go's own linker, as is done for programs whose only C code is that of
+    /// the standard library. Not one of `ALL`.
+    CgoInternal,
     /// Without the paths of the machine it was built on.
     Trimpath,
 }
 
 impl Flavour {
-    /// Every flavour.
+    /// Every flavour of the matrix.
     pub const ALL: [Flavour; 8] = [
         Flavour::Plain,
         Flavour::Stripped,
@@ -122,13 +125,14 @@ impl Flavour {
 
     /// It holds C code.
     pub fn is_cgo(self) -> bool {
-        matches!(self, Flavour::Cgo | Flavour::CgoStripped | Flavour::CgoPie)
+        matches!(self, Flavour::Cgo | Flavour::CgoStripped | Flavour::CgoPie | Flavour::CgoInternal)
     }
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Flavour::Plain | Flavour::Cgo => &[],
             Flavour::Stripped | Flavour::CgoStripped => &["-ldflags=-s -w"],
+            Flavour::CgoInternal => &["-ldflags=-linkmode=internal"],
             Flavour::Pie | Flavour::CgoPie => &["-buildmode=pie"],
             Flavour::PieStripped => &["-buildmode=pie", "-ldflags=-s -w"],
             Flavour::Trimpath => &["-trimpath"],

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use rustc_hash::FxHashMap;
 
+use super::foreign::Foreign;
 use super::goroutine::{Raw, status};
 use super::read::{CHUNK, Chunk, Goroutine, Reader};
 use super::resolve::Resolver;
@@ -47,7 +48,7 @@ pub(super) fn read(
     converter.into.reserve_tasks(addresses.len());
     let running = read_parked(&addresses, options.threads.get(), reader, &mut converter)?;
     read_running(running, options, &mut reader(), &mut converter)?;
-    converter.finish(stacks)
+    converter.finish(stacks, options.pause)
 }
 
 /// Reads all that are not running, on several threads; returns the addresses of those that are.
@@ -119,13 +120,11 @@ fn read_running(
             converter.goroutine(&goroutine, &[]);
         }
     }
-    if let Some(problem) = stops.refused {
+    if let Some(problem) = &stops.refused {
         let warning = format!("a running goroutine's stack was not read: {problem}");
         converter.into.header.warnings.push(warning);
     }
-    let reading = &mut converter.into.header.reading;
-    reading.threads_stopped += stops.threads;
-    reading.longest_thread_stop_ns = reading.longest_thread_stop_ns.max(stops.longest.as_nanos() as u64);
+    stops.note(&mut converter.into.header.reading);
     Ok(())
 }
 
@@ -157,6 +156,8 @@ struct Converter<'a> {
     waiting: Vec<Late>,
     /// Goroutines that run finalizers and cleanups.
     helpers: Vec<Late>,
+    /// Goroutines that are in C code.
+    in_c: Vec<Late>,
 }
 
 impl<'a> Converter<'a> {
@@ -176,6 +177,7 @@ impl<'a> Converter<'a> {
             element_types: FxHashMap::default(),
             waiting: Vec::new(),
             helpers: Vec::new(),
+            in_c: Vec::new(),
             into,
         }
     }
@@ -202,6 +204,9 @@ impl<'a> Converter<'a> {
         }
         if self.resolver.is_helper(raw.startpc) {
             self.helpers.push(late);
+        }
+        if raw.status == status::SYSCALL && self.resolver.is_cgocall(raw.syscallpc) {
+            self.in_c.push(late);
         }
         let thread = match raw.status {
             status::SYSCALL | status::RUNNING => goroutine.thread.or_else(|| self.thread(raw.m)),
@@ -314,7 +319,7 @@ impl<'a> Converter<'a> {
     }
 
     /// What could not be done before every stack was known.
-    fn finish(mut self, stacks: Stacks) -> Result<(), GoError> {
+    fn finish(mut self, stacks: Stacks, pause: Pause) -> Result<(), GoError> {
         let stacks = stacks.into_vec();
         for late in std::mem::take(&mut self.helpers) {
             let stack = self.stack_of(late.task, &stacks);
@@ -330,10 +335,39 @@ impl<'a> Converter<'a> {
                 self.into.stack(locations)
             })
             .collect();
+        let with_c = self.stacks_with_c(&stacks, pause)?;
         for task in self.into.tasks_from(self.first_task) {
             task.stack = task.stack.and_then(|number| ids.get(number.index()).copied());
         }
+        for (task, stack) in with_c {
+            self.into.task_mut(task).stack = Some(stack);
+        }
         Ok(())
+    }
+
+    /// The whole stacks of goroutines in C code: C's frames, then Go's.
+    fn stacks_with_c(
+        &mut self,
+        stacks: &[Box<[CodeAddress]>],
+        pause: Pause,
+    ) -> Result<Vec<(usize, StackId)>, GoError> {
+        let mut found = Vec::new();
+        if self.in_c.is_empty() {
+            return Ok(found);
+        }
+        let mut foreign = Foreign::new(self.go, self.target, pause)?;
+        for late in std::mem::take(&mut self.in_c) {
+            let in_go = self.stack_of(late.task, stacks);
+            let thread = self.into.task_mut(late.task).thread;
+            let Some(thread) = thread.filter(|_| !in_go.is_empty()) else { continue };
+            let mut locations = foreign.locations(&late.raw, thread, self.into);
+            if !locations.is_empty() {
+                locations.extend(in_go.iter().map(|pc| self.resolver.location(*pc, self.into)));
+                found.push((late.task, self.into.stack(locations)));
+            }
+        }
+        foreign.stops.note(&mut self.into.header.reading);
+        Ok(found)
     }
 
     fn stack_of<'s>(&mut self, task: usize, stacks: &'s [Box<[CodeAddress]>]) -> &'s [CodeAddress] {

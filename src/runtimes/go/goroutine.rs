@@ -2,6 +2,7 @@
 
 use super::offsets::Offsets;
 use crate::snapshot::State;
+use crate::target::{Memory, TargetError};
 
 /// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
 pub(super) mod status {
@@ -78,6 +79,20 @@ impl Raw {
             waiting: get(o.g_waiting),
             labels: get(o.g_labels),
             tracking_seq: o.g_tracking_seq.and_then(|at| bytes.get(at)).copied().unwrap_or(0),
+        }
+    }
+
+    /// Reads one g. None where there is no memory.
+    pub(super) fn read(
+        memory: &dyn Memory,
+        address: u64,
+        offsets: &Offsets,
+    ) -> Result<Option<Self>, TargetError> {
+        let mut bytes = vec![0; offsets.g_size];
+        match memory.read(address, &mut bytes) {
+            Ok(()) => Ok(Some(Raw::parse(address, &bytes, offsets))),
+            Err(TargetError::Unmapped { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

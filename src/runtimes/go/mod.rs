@@ -3,7 +3,7 @@
 //! How one reading goes: `module` finds the line table and `moduledata`, [`layout`] the offsets
 //! of struct fields, `globals` the runtime's variables. `list` reads the addresses of all
 //! goroutines, `read` those that are parked, `running` those on a thread, `unwind` their
-//! stacks; `convert` turns it all into the model.
+//! stacks, `foreign` the C part of those in C; `convert` turns it all into the model.
 
 use crate::Result;
 use crate::runtimes::{Attached, ReadOptions};
@@ -14,6 +14,7 @@ mod arch;
 mod convert;
 pub mod dwarf;
 mod error;
+mod foreign;
 mod globals;
 mod goroutine;
 mod heap;

@@ -15,6 +15,7 @@ pub(super) struct Resolver<'a> {
     locations: FxHashMap<CodeAddress, LocationId>,
     entries: FxHashMap<u64, Option<FunctionId>>,
     helpers: FxHashMap<u64, bool>,
+    cgocalls: FxHashMap<u64, bool>,
 }
 
 impl<'a> Resolver<'a> {
@@ -24,6 +25,7 @@ impl<'a> Resolver<'a> {
             locations: FxHashMap::default(),
             entries: FxHashMap::default(),
             helpers: FxHashMap::default(),
+            cgocalls: FxHashMap::default(),
         }
     }
 
@@ -88,6 +90,15 @@ impl<'a> Resolver<'a> {
             .is_some_and(|f| matches!(f.kind(), FuncKind::RunFinalizers | FuncKind::RunCleanups));
         self.helpers.insert(startpc, is);
         is
+    }
+
+    /// Is this where the runtime waits for a C function to return?
+    pub(super) fn is_cgocall(&mut self, pc: u64) -> bool {
+        let modules = self.modules;
+        *self.cgocalls.entry(pc).or_insert_with(|| {
+            let function = modules.iter().find_map(|m| m.pclntab.find(pc));
+            function.is_some_and(|f| f.name() == "runtime.cgocall")
+        })
     }
 
     /// Which lock a goroutine with this stack and wait reason waits for.

@@ -7,7 +7,7 @@ use super::arch;
 use super::goroutine::{Raw, status};
 use super::read::{Goroutine, Reader, keep};
 use super::unwind::{CodeAddress, Start};
-use crate::snapshot::StackStatus;
+use crate::snapshot::{Reading, StackStatus};
 use crate::target::{Registers, Target, TargetError};
 
 /// What came of reading a running goroutine.
@@ -27,6 +27,19 @@ pub(super) struct Stops {
     pub(super) longest: Duration,
     /// Why a thread that goes on running its goroutine was not stopped: the first such reason.
     pub(super) refused: Option<String>,
+}
+
+impl Stops {
+    /// Counts a stop; a thread that stood still anyway was not held.
+    pub(super) fn add(&mut self, held: Duration) {
+        self.threads += u32::from(!held.is_zero());
+        self.longest = self.longest.max(held);
+    }
+
+    pub(super) fn note(&self, reading: &mut Reading) {
+        reading.threads_stopped += self.threads;
+        reading.longest_thread_stop_ns = reading.longest_thread_stop_ns.max(self.longest.as_nanos() as u64);
+    }
 }
 
 /// Reads the goroutine at `address`. With `may_stop` false its stack stays unknown.
@@ -54,8 +67,7 @@ pub(super) fn read(
     });
     match held {
         Ok(held) => {
-            stops.threads += u32::from(!held.is_zero());
-            stops.longest = stops.longest.max(held);
+            stops.add(held);
             outcome
         }
         // It ended, would not stop in time, or somebody else is its debugger.
@@ -80,12 +92,7 @@ pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Opti
 }
 
 fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {
-    let mut bytes = vec![0; reader.offsets.g_size];
-    match reader.target.read(address, &mut bytes) {
-        Ok(()) => Ok(Some(Raw::parse(address, &bytes, reader.offsets))),
-        Err(TargetError::Unmapped { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    Raw::read(reader.target, address, reader.offsets)
 }
 
 /// The thread stands still: is it still this goroutine that it runs, and where?

@@ -1,0 +1,138 @@
+//! From a frame to its caller's, by the rules of the unwind tables alone.
+//!
+//! No I/O: the caller gives the bytes of the stack. Nothing is guessed: where a rule needs a
+//! register that is not known, or memory that was not read, the way ends. Register numbers are those
+//! of DWARF: System V ABI, AMD64 supplement, figure 3.36.
+
+use gimli::{
+    CfaRule, Evaluation, EvaluationResult, Location, Register, RegisterRule, UnwindExpression, Value,
+};
+
+use super::cfi::{Cfi, Reader, Rules};
+
+const RBP: usize = 6;
+const RSP: usize = 7;
+const RETURN_ADDRESS: usize = 16;
+/// Registers that a function leaves as they were unless its rules say otherwise: rbx, rbp, r12 to r15.
+const CALLEE_SAVED: [usize; 6] = [3, RBP, 12, 13, 14, 15];
+/// Operations in an expression, which may hold a loop; the longest known one has 12.
+const MAX_OPERATIONS: u32 = 256;
+
+/// Some bytes of a stack.
+#[derive(Debug, Clone, Copy)]
+pub struct StackBytes<'a> {
+    /// Address of the first one.
+    pub base: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl StackBytes<'_> {
+    /// The word at an address.
+    pub fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
+        self.bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+/// One function's activation: where it is, and the registers as far as they are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NativeFrame {
+    /// Where it goes on: a return address, unless `is_interrupted`.
+    pub pc: u64,
+    /// Its stack pointer.
+    pub sp: u64,
+    /// The instruction at `pc` is the next one, and not one behind a call.
+    pub is_interrupted: bool,
+    registers: [Option<u64>; RETURN_ADDRESS + 1],
+}
+
+impl NativeFrame {
+    /// The innermost frame of a thread. The frame pointer is not known of one that was not stopped.
+    pub fn innermost(pc: u64, sp: u64, frame_pointer: Option<u64>) -> NativeFrame {
+        let mut frame = NativeFrame { pc, sp, is_interrupted: true, registers: [None; _] };
+        frame.registers[RBP] = frame_pointer;
+        frame.registers[RSP] = Some(sp);
+        frame.registers[RETURN_ADDRESS] = Some(pc);
+        frame
+    }
+
+    /// The address to look things up by: of the instruction that runs, or made the call.
+    pub fn lookup(&self) -> u64 {
+        if self.is_interrupted { self.pc } else { self.pc.saturating_sub(1) }
+    }
+
+    fn get(&self, register: Register) -> Option<u64> {
+        *self.registers.get(usize::from(register.0))?
+    }
+
+    /// The frame that called this one.
+    pub(super) fn caller(&self, rules: &Rules, cfi: &Cfi, stack: StackBytes<'_>) -> Option<NativeFrame> {
+        let evaluate = |e: &UnwindExpression<usize>, first| self.evaluate(e, first, rules, cfi, stack);
+        let cfa = match &rules.cfa {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                let fixed = || self.sp.checked_add(rules.frame_pointer_offset?);
+                self.get(*register).or_else(fixed)?.checked_add_signed(*offset)?
+            }
+            CfaRule::Expression(expression) => evaluate(expression, None)?,
+        };
+        let mut registers = [None; RETURN_ADDRESS + 1];
+        for number in CALLEE_SAVED {
+            registers[number] = self.registers[number];
+        }
+        registers[RSP] = Some(cfa);
+        for (register, rule) in &rules.registers {
+            let value = match rule {
+                RegisterRule::SameValue => self.get(*register),
+                RegisterRule::Offset(offset) => cfa.checked_add_signed(*offset).and_then(|at| stack.word(at)),
+                RegisterRule::ValOffset(offset) => cfa.checked_add_signed(*offset),
+                RegisterRule::Register(other) => self.get(*other),
+                RegisterRule::Expression(e) => evaluate(e, Some(cfa)).and_then(|at| stack.word(at)),
+                RegisterRule::ValExpression(e) => evaluate(e, Some(cfa)),
+                RegisterRule::Constant(value) => Some(*value),
+                RegisterRule::Undefined | RegisterRule::Architectural => None,
+            };
+            if let Some(slot) = registers.get_mut(usize::from(register.0)) {
+                *slot = value;
+            }
+        }
+        let (pc, sp) = (registers[RETURN_ADDRESS]?, registers[RSP]?);
+        // A stack only gets shorter on the way out; a signal may have a stack of its own.
+        let onwards = sp > self.sp || rules.is_signal;
+        (onwards && pc != 0).then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
+    }
+
+    /// The value of an expression, which is an address where a location is asked for.
+    fn evaluate(
+        &self,
+        expression: &UnwindExpression<usize>,
+        first: Option<u64>,
+        rules: &Rules,
+        cfi: &Cfi,
+        stack: StackBytes<'_>,
+    ) -> Option<u64> {
+        let code = expression.get(&cfi.section()).ok()?;
+        let mut evaluation: Evaluation<Reader<'_>> = code.evaluation(rules.encoding);
+        evaluation.set_max_iterations(MAX_OPERATIONS);
+        if let Some(first) = first {
+            evaluation.set_initial_value(first);
+        }
+        let mut result = evaluation.evaluate().ok()?;
+        loop {
+            result = match result {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresRegister { register, .. } => {
+                    evaluation.resume_with_register(Value::Generic(self.get(register)?)).ok()?
+                }
+                EvaluationResult::RequiresMemory { address, size: 8, space: None, .. } => {
+                    evaluation.resume_with_memory(Value::Generic(stack.word(address)?)).ok()?
+                }
+                _ => return None,
+            };
+        }
+        match evaluation.as_result().last()?.location {
+            Location::Address { address } => Some(address),
+            _ => None,
+        }
+    }
+}
