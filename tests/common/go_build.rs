@@ -208,9 +208,10 @@ fn run_build(toolchain: &Toolchain, package: &str, flavour: Flavour, cache: &Pat
 fn modfile_for(toolchain: &Toolchain, cache: &Path) -> PathBuf {
     let text = fs::read_to_string(sources_dir().join("go.mod")).expect("fixtures/go/go.mod");
     let path = cache.join(format!("go{}.mod", toolchain.version));
-    let unfinished = cache.join(format!("go{}.mod.{}.new", toolchain.version, std::process::id()));
+    // A name of its own: tests in other threads and processes do the same.
+    let unfinished = tempfile::NamedTempFile::new_in(cache).expect("a temporary go.mod");
     fs::write(&unfinished, text.replace("go 1.19", &format!("go {}", toolchain.version))).expect("go.mod");
-    fs::rename(&unfinished, &path).expect("go.mod can be renamed");
+    unfinished.persist(&path).expect("go.mod can be renamed");
     path
 }
 
