@@ -176,7 +176,7 @@ pub trait Target: Memory {
     fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held>;
 
     /// Where a thread waits, if it waits in the kernel; found without disturbing it, because a stop
-    /// makes some system calls (`epoll_wait`, `nanosleep` with a handler) return early with EINTR.
+    /// makes some system calls (`epoll_wait` for one) return early with EINTR.
     /// None for one that runs, and where this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
         None
