@@ -74,6 +74,9 @@ pub(super) struct Opened {
 impl SourceArgs {
     /// Reads the source.
     pub(super) fn open(&self) -> Result<Opened> {
+        if self.exe.is_some() && !matches!(self.source, Source::File(_)) {
+            return Err(CliError::Usage("--exe is for core files only".to_owned()));
+        }
         match &self.source {
             Source::Pid(pid) => self.read_process(*pid),
             Source::Stdin => read_snapshot("standard input", io::stdin().lock())

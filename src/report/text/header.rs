@@ -88,8 +88,11 @@ fn moment(ns_since_epoch: u64) -> String {
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
     let how: Vec<_> = how(header, false).collect();
-    let tasks = count(snapshot.tasks.len() as u64, task_noun(snapshot));
-    format!("{}: {tasks}, {}", who(header), how.join(", "))
+    let system = snapshot.tasks.iter().filter(|task| task.system).count();
+    let tasks = count((snapshot.tasks.len() - system) as u64, task_noun(snapshot));
+    let system =
+        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system as u64)) };
+    format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
 /// The figures of the scheduler, the heap and the process, each under its title; unknown ones are
