@@ -148,7 +148,9 @@ fn a_snapshot_is_kept_again_and_read_from_a_pipe() {
     assert_eq!(file::read(&output.stdout[..]).unwrap(), samples::server());
     let told = stderr(&output);
     assert!(
-        told.starts_with("api-server (pid 4242, go1.24.3, stripped): 1,351 goroutines and 2 of the system, read in 6 ms"),
+        told.starts_with(
+            "api-server (pid 4242, go1.24.3, stripped): 1,351 goroutines and 2 of the system, read in 6 ms"
+        ),
         "{told}"
     );
 
