@@ -41,7 +41,7 @@ impl Toolchain {
         let mut command = Command::new(self.root.join("bin/go"));
         command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod").env("GOROOT", &self.root);
         if std::env::var_os("GOCACHE").is_none() {
-            command.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"));
+            command.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("fixtures/gocache"));
         }
         command
     }
