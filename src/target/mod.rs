@@ -138,6 +138,11 @@ pub trait Target: Memory {
     /// Who it is.
     fn info(&self) -> &TargetInfo;
 
+    /// Its pid as it sees it itself: in its own pid namespace.
+    fn pid_inside(&self) -> u32 {
+        self.info().pid
+    }
+
     /// Its mappings, in ascending order, as they are now.
     fn mappings(&self) -> Result<Vec<Mapping>>;
 
