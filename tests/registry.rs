@@ -187,13 +187,18 @@ fn chains_that_make_no_sense_are_marked() {
         waiting(2, &[(25, 255), (26, slot(1)), (27, slot(0))]),
         waiting(3, &[(25, 0), (26, slot(99))]),
         waiting(4, &[(25, 0), (26, slot(5))]),
+        // Polled last in the outer one of two: of a task that waits, the inner one counts too.
+        waiting(5, &[(25, 4), (26 + 4, slot(255)), (26, slot(4))]),
+        waiting(6, &[(11, 2), (25, 4), (26 + 4, slot(255)), (26, slot(4))]),
     ];
     process.notes.push(REGISTRY);
     process.registry(REGISTRY, &version, &tasks);
     let snapshot = read(&mut process).unwrap();
     let statuses: Vec<_> = snapshot.tasks.iter().map(|task| task.stack_status).collect();
     use StackStatus::{Broken, Complete};
-    assert_eq!(statuses, [Broken, Broken, Broken, Complete]);
+    assert_eq!(statuses, [Broken, Broken, Broken, Complete, Complete, Complete]);
+    let depths: Vec<_> = snapshot.tasks.iter().map(|task| snapshot.stack_of(task).len()).collect();
+    assert_eq!(depths[3..], [1, 2, 1]);
 }
 
 #[test]

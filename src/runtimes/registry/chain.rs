@@ -21,7 +21,10 @@ pub(super) enum Standing {
 }
 
 /// Appends the addresses of the Locations where a task stands, innermost first.
-pub(super) fn path(layout: &EntryLayout, entry: &[u8], into: &mut Vec<u64>) -> Standing {
+///
+/// It begins at the slot that was polled last. That one may have been left since for the places
+/// around it, which then still have others in them; of a task that `runs`, it is where it is now.
+pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Vec<u64>) -> Standing {
     let Some(chain) = layout.offset(Field::Chain) else { return Standing::Unmarked };
     let bytes = Bytes(entry);
     let slots = layout.chain_slots;
@@ -30,7 +33,20 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], into: &mut Vec<u64>) -> S
     let lost = layout.offset(Field::ChainLost).is_some_and(|at| bytes.u16(at) != 0);
 
     let hint = layout.offset(Field::ChainLast).map_or(NONE, |at| usize::from(bytes.u8(at)));
-    let first = if slot(hint) != 0 { Some(hint) } else { innermost(slots, slot, around) };
+    let lowest = |within: usize| (0..slots).find(|&nth| slot(nth) != 0 && around(slot(nth)) == within);
+    let first = if slot(hint) == 0 {
+        (0..slots).find(|&nth| slot(nth) != 0 && lowest(nth).is_none())
+    } else {
+        let mut first = hint;
+        // More steps than slots: a loop, which the way outwards will find too.
+        for _ in 0..slots {
+            match lowest(first).filter(|_| !runs) {
+                Some(inner) => first = inner,
+                None => break,
+            }
+        }
+        Some(first)
+    };
     let Some(mut at) = first else {
         let all_empty = (0..slots).all(|nth| slot(nth) == 0);
         return match (all_empty, lost) {
@@ -57,11 +73,4 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], into: &mut Vec<u64>) -> S
         }
     }
     if lost { Standing::Gaps } else { Standing::Whole }
-}
-
-/// The lowest used slot that is around no other.
-fn innermost(slots: usize, slot: impl Fn(usize) -> u64, around: impl Fn(u64) -> usize) -> Option<usize> {
-    let used = || (0..slots).filter(|&nth| slot(nth) != 0);
-    let is_around = |nth| used().any(|inner| around(slot(inner)) == nth);
-    used().find(|&nth| !is_around(nth))
 }

@@ -14,6 +14,8 @@ use crate::target::{Memory, Range, TargetError};
 const BLOCK: usize = 512 << 10;
 /// How often an entry is copied again before it is given up.
 const RETRIES: u32 = 3;
+/// The state of a task that runs.
+const RUNNING: u32 = 2;
 
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -239,8 +241,9 @@ fn keep(layout: &EntryLayout, address: u64, bytes: &[u8], verdict: Verdict, batc
         return;
     }
     let start = batch.places.len();
+    let runs = doing.is_none_or(|doing| doing.state == Some(RUNNING));
     let standing = match verdict.chain {
-        true => chain::path(layout, bytes, &mut batch.places),
+        true => chain::path(layout, bytes, runs, &mut batch.places),
         false => Standing::Moving,
     };
     batch.entries.push(Entry {
