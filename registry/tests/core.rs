@@ -1,5 +1,7 @@
 //! The runtime-free core, read back by the format.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::Reader;

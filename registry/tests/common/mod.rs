@@ -1,5 +1,6 @@
 //! A reader of the format, by its offset tables, as another process would read it.
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test helper")]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -86,6 +87,13 @@ impl TaskRead {
         let mut at = used(self.last).map(|s| s.0);
         if at.is_none() {
             at = self.slots.iter().map(|s| s.0).find(|slot| leaf(*slot));
+        }
+        // Not in the middle of a poll: the innermost place under the one that was polled last.
+        while self.state != 2
+            && let Some(slot) = at
+            && let Some(under) = self.slots.iter().find(|s| s.1 == slot)
+        {
+            at = Some(under.0);
         }
         let mut stack = vec![];
         while let Some((_, around, place)) = at.and_then(used) {
