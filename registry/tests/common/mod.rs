@@ -82,6 +82,11 @@ pub(crate) struct TaskRead {
 impl TaskRead {
     /// The stack as the format says to make it, outermost first.
     pub(crate) fn stack(&self) -> Vec<String> {
+        self.stack_places().into_iter().map(|place| place.name).collect()
+    }
+
+    /// The same, as places.
+    pub(crate) fn stack_places(&self) -> Vec<Place> {
         let used = |slot: u8| self.slots.iter().find(|s| s.0 == slot);
         let leaf = |slot: u8| !self.slots.iter().any(|s| s.1 == slot);
         let mut at = used(self.last).map(|s| s.0);
@@ -97,7 +102,7 @@ impl TaskRead {
         }
         let mut stack = vec![];
         while let Some((_, around, place)) = at.and_then(used) {
-            stack.insert(0, place.name.clone());
+            stack.insert(0, place.clone());
             assert!(stack.len() <= 64, "a loop");
             at = Some(*around);
         }
