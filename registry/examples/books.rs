@@ -8,6 +8,7 @@
 
 use std::future::{Future, pending};
 use std::io::BufRead;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -192,7 +193,11 @@ async fn answer(print: impl Fn() + Send + 'static) {
     let _ = quit.await;
 }
 
+/// Tasks that stand where `three_deep` has them stand.
+static PARKED: AtomicU32 = AtomicU32::new(0);
+
 async fn three_deep(name: &'static str) {
+    PARKED.fetch_add(1, Ordering::Relaxed);
     async { at!(pending::<()>()).await }.at("middle").at(name).await;
 }
 
@@ -201,8 +206,10 @@ async fn park(count: u32) {
         let name = ["reader", "writer", "sweeper"][number as usize % 3];
         tasks::spawn_named(name, three_deep(name));
     }
-    // Until all have been polled.
-    tokio::time::sleep(Duration::from_millis(100 + u64::from(count) / 500)).await;
+    while PARKED.load(Ordering::Relaxed) < count {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     println!("ready");
 }
 

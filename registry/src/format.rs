@@ -16,7 +16,7 @@ pub const FIRST_CHUNK_ENTRIES: u32 = 1024;
 pub const CHUNKS: usize = 24;
 /// Await places of an entry.
 pub const CHAIN_SLOTS: usize = 13;
-/// "No slot", in [`Entry::chain_last`] and as the place around an outermost one.
+/// "No slot", as the place that was polled last and as the place around an outermost one.
 pub const NO_SLOT: u8 = 255;
 /// A field that this writer does not have.
 pub const ABSENT: u32 = u32::MAX;

@@ -20,7 +20,7 @@ use crate::format::{Kind, RuntimeKind};
 use crate::names::Name;
 use crate::task::Registration;
 
-/// [`tokio::spawn`](task::spawn), registered.
+/// [`tokio::spawn`](task::spawn()), registered.
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -40,7 +40,7 @@ where
     Builder::new().name(name).spawn(future)
 }
 
-/// [`tokio::task::spawn_local`](task::spawn_local), registered.
+/// [`tokio::task::spawn_local`], registered.
 #[track_caller]
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -50,7 +50,7 @@ where
     Builder::new().spawn_local(future)
 }
 
-/// [`tokio::task::spawn_blocking`](task::spawn_blocking), registered.
+/// [`tokio::task::spawn_blocking`], registered.
 #[track_caller]
 pub fn spawn_blocking<F, R>(job: F) -> JoinHandle<R>
 where

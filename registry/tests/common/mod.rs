@@ -82,6 +82,11 @@ pub(crate) struct TaskRead {
 impl TaskRead {
     /// The stack as the format says to make it, outermost first.
     pub(crate) fn stack(&self) -> Vec<String> {
+        self.stack_places().into_iter().map(|place| place.name).collect()
+    }
+
+    /// The same, as places.
+    pub(crate) fn stack_places(&self) -> Vec<Place> {
         let used = |slot: u8| self.slots.iter().find(|s| s.0 == slot);
         let leaf = |slot: u8| !self.slots.iter().any(|s| s.1 == slot);
         let mut at = used(self.last).map(|s| s.0);
@@ -97,7 +102,7 @@ impl TaskRead {
         }
         let mut stack = vec![];
         while let Some((_, around, place)) = at.and_then(used) {
-            stack.insert(0, place.name.clone());
+            stack.insert(0, place.clone());
             assert!(stack.len() <= 64, "a loop");
             at = Some(*around);
         }
@@ -236,5 +241,76 @@ impl Reader {
 
     pub(crate) fn named(&self, name: &str) -> TaskRead {
         self.tasks().into_iter().find(|task| task.name == name).unwrap_or_default()
+    }
+}
+
+/// The registries to which the notes of a process's executable lead, by its program headers in
+/// memory, as the format says to find them.
+pub(crate) fn registries(pid: u32) -> Vec<u64> {
+    let memory = Memory::of(pid);
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let first = maps.lines().find(|line| line.ends_with(exe.to_str().unwrap())).unwrap();
+    let start = u64::from_str_radix(first.split('-').next().unwrap(), 16).unwrap();
+    let elf = memory.bytes(start, 64);
+    let count = u64::from(u16::from_le_bytes(elf[56..58].try_into().unwrap()));
+    let headers: Vec<_> = (0..count).map(|n| memory.bytes(start + u64_at(&elf, 32) + n * 56, 56)).collect();
+    let load = headers.iter().find(|header| u32_at(header, 0) == 1).unwrap();
+    let base = start - u64_at(load, 16);
+    let mut found = vec![];
+    for header in headers.iter().filter(|header| u32_at(header, 0) == 4) {
+        let (at, size) = (base + u64_at(header, 16), u64_at(header, 40) as usize);
+        let notes = memory.bytes(at, size);
+        let mut offset = 0;
+        while offset + 12 <= notes.len() {
+            let [name, descriptor, kind] = [0, 4, 8].map(|i| u32_at(&notes, offset + i) as usize);
+            let content = offset + 12 + name.next_multiple_of(4);
+            if kind == 1 && notes[offset + 12..].starts_with(b"loiter\0") && descriptor == 8 {
+                found.push((at + content as u64).wrapping_add(u64_at(&notes, content)));
+            }
+            offset = content + descriptor.next_multiple_of(4);
+        }
+    }
+    found
+}
+
+/// A program that said that it is ready. Ended when it goes.
+pub(crate) struct Program {
+    child: std::process::Child,
+    output: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Program {
+    pub(crate) fn start(command: &mut std::process::Command) -> Program {
+        use std::{io::BufRead, process::Stdio};
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        Program { child, output }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        self.output.next().unwrap().unwrap()
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        use std::io::Write;
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        let found = registries(self.pid());
+        assert_eq!(found.len(), 1, "registries of the executable");
+        Reader::new(Memory::of(self.pid()), found[0])
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take()); // the end of its input ends it
+        self.child.wait().unwrap();
     }
 }
