@@ -160,6 +160,16 @@ fn the_copy_of_a_forked_process_is_left_out() {
 }
 
 #[test]
+fn a_registry_that_was_never_used_is_no_runtime() {
+    let mut process = Process::with(&Version::current(), &[]);
+    process.put_u32(REGISTRY + 220, 0);
+    process.write_notes();
+    let error = runtimes::snapshot(&process, &ReadOptions::default()).unwrap_err();
+    let loiter::Error::NoRuntime { looked_at, .. } = error else { panic!("{error}") };
+    assert!(looked_at.iter().any(|line| line.contains("no task was registered")), "{looked_at:?}");
+}
+
+#[test]
 fn what_is_being_written_is_torn_or_unknown() {
     let mut process = Process::with(
         &Version::current(),

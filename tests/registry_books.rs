@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 mod common;
 
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// How the program is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Build {
@@ -54,14 +56,18 @@ fn build(build: Build) -> PathBuf {
             cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
             cargo.env("CARGO_PROFILE_RELEASE_PANIC", "abort");
         }
-        Build::NonPie => drop(cargo.env("RUSTFLAGS", "-C relocation-model=static")),
+        // With a target, the flags are not for build scripts and macros, which must stay PIC.
+        Build::NonPie => {
+            cargo.env("RUSTFLAGS", "-C relocation-model=static").args(["--target", TARGET]);
+        }
     }
     if profile == "release" {
         cargo.arg("--release");
     }
     let status = cargo.status().unwrap();
     assert!(status.success(), "{build:?}: {status}");
-    directory.join(profile).join("examples/books")
+    let below = if build == Build::NonPie { TARGET } else { "" };
+    directory.join(below).join(profile).join("examples/books")
 }
 
 /// The program, ended when this goes.

@@ -71,6 +71,8 @@ pub struct Found {
     pub problems: Vec<Error>,
     /// What else was looked at and left out, and why; a sentence each.
     pub left_out: Vec<String>,
+    /// What is there but has never been used; a sentence each. Worth saying only if that is all.
+    pub unused: Vec<String>,
 }
 
 impl Found {
@@ -107,7 +109,8 @@ pub fn attach(target: &dyn Target) -> Result<Found> {
     let registries = registry::attach(target)?;
     found.keep(Ok(registries.found))?;
     found.problems.extend(registries.problems);
-    found.left_out.extend(registries.copies);
+    found.left_out.extend(registries.left_out);
+    found.unused.extend(registries.unused);
     Ok(found)
 }
 
@@ -119,6 +122,7 @@ pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> 
     let found = attach(target)?;
     let warnings: Vec<String> =
         found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
+    let unused = found.unused.clone();
     let attached = found.into_readable()?;
     if attached.is_empty() {
         let info = target.info();
@@ -127,6 +131,7 @@ pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> 
             "none has the note of a task registry (loiter-registry)".to_owned(),
         ];
         looked_at.extend(warnings);
+        looked_at.extend(unused);
         return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
     }
     let mut builder = SnapshotBuilder::new();

@@ -31,6 +31,7 @@ pub use error::TargetError;
 pub use image::ImageFile;
 pub use live::open_pid;
 pub use processes::{Candidate, processes};
+pub(crate) use sys::allow_readers;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

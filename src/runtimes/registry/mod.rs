@@ -57,8 +57,10 @@ pub struct Registries {
     pub found: Vec<Registry>,
     /// Those that make no sense, or whose format is not known.
     pub problems: Vec<Error>,
-    /// Those that belong to the process that this one was forked from; a sentence each.
-    pub copies: Vec<String>,
+    /// Those that belong to the process that this one was forked from, a sentence each.
+    pub left_out: Vec<String>,
+    /// Those that nothing was ever entered in, a sentence each.
+    pub unused: Vec<String>,
 }
 
 /// Finds the registries of a target.
@@ -110,11 +112,16 @@ fn follow(target: &dyn Target, noted: Vec<Noted>) -> Result<Registries> {
 }
 
 impl Registry {
-    /// Keeps it with those that can be read, unless it is a copy.
+    /// Keeps it with those that can be read, unless it is a copy or empty.
     fn keep(mut self, target: &dyn Target, header: &Header, all: &mut Registries) -> Result<()> {
         let inside = target.pid_inside();
-        if header.pid != 0 && header.pid != inside {
-            all.copies.push(format!(
+        if header.pid == 0 {
+            let why = "is linked in but has never been used: no task was registered";
+            all.unused.push(format!("the {} {why}", self.description()));
+            return Ok(());
+        }
+        if header.pid != inside {
+            all.left_out.push(format!(
                 "the {} is a copy of that of process {}, which process {inside} was forked from: its \
                  tasks are not here, so it is left out",
                 self.description(),
@@ -239,7 +246,6 @@ struct Outcome {
 impl Attached for Registry {
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo> {
         let header = self.header(target)?;
-        let number = |n: u64| Some(n).filter(|_| header.pid != 0);
         Ok(RuntimeInfo {
             name: "registry".to_owned(),
             version: match self.producer.as_str() {
@@ -254,8 +260,8 @@ impl Attached for Registry {
                 .to_owned(),
             provenance: self.provenance(&header),
             scheduler: Scheduler {
-                tasks_created: number(header.spawned),
-                structs_made: number(header.high_water),
+                tasks_created: Some(header.spawned),
+                structs_made: Some(header.high_water),
                 ..Scheduler::default()
             },
             heap: None,
