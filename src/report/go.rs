@@ -125,7 +125,7 @@ fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> 
     // The runtime prints the function that panics by another name.
     let panic = kind_of(snapshot, shown.frame) == FunctionKind::Panic && name == "runtime.gopanic";
     let name = if panic { "panic".into() } else { printed_name(name) };
-    let (file, line) = (escape(snapshot.str(shown.frame.file)), shown.frame.line);
+    let (file, line) = (escape(&known(snapshot.str(shown.frame.file).into())).into_owned(), shown.frame.line);
     write!(out, "{}(...)\n\t{file}:{line}", escape(&known(name)))?;
     match location(snapshot, shown.location) {
         Some(location) if !shown.inlined && location.offset > 0 => {
