@@ -31,7 +31,7 @@ fn live(criterion: &mut Criterion) {
             group.bench_function("attach", |bencher| {
                 bencher.iter(|| {
                     let target = target::open_pid(fixture.pid()).unwrap();
-                    black_box(runtimes::attach(target.as_ref()).unwrap().len())
+                    black_box(runtimes::attach(target.as_ref()).unwrap().runtimes.len())
                 });
             });
         }

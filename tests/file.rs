@@ -169,6 +169,8 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             state,
             reason: (c & 2 > 0).then_some(reason),
             age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
+            lifetime_ns: (c & 6 > 0).then_some(b),
+            polls: (c & 10 > 0).then_some(a),
             parent: (c & 4 > 0).then_some(b),
             creator: (c & 8 > 0).then_some(location),
             entry: (c & 16 > 0).then_some(function),
@@ -178,7 +180,7 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             system: c & 3 > 0,
             leaked: c & 5 > 0,
             stack: (c & 9 > 0).then_some(stack),
-            stack_status: [StackStatus::Torn, StackStatus::Unknown, StackStatus::Complete][c as usize % 3],
+            stack_status: [StackStatus::Torn, StackStatus::Gaps, StackStatus::Complete][c as usize % 3],
             stack_bytes: a,
             waits,
         });

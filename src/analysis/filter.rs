@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::frames::shown_frames;
+use super::frames::{frame_name, shown_frames};
 use super::pattern::Pattern;
 use crate::snapshot::{LabelSet, LocationId, Snapshot, State, Task};
 
@@ -18,7 +18,7 @@ pub struct Filter {
     pub functions: Vec<Pattern>,
     /// The package of such a function.
     pub packages: Vec<Pattern>,
-    /// The function that started it.
+    /// The function that started it, or the place (file:line) where only that is known.
     pub creators: Vec<Pattern>,
     /// A label: its key, and its value where given.
     pub labels: Vec<(String, Option<String>)>,
@@ -88,7 +88,6 @@ impl<'a> Matcher<'a> {
         };
         let functions = strings(&filter.functions).map(|s| of_functions(s, false));
         let packages = strings(&filter.packages).map(|s| of_functions(s, true));
-        let creators = strings(&filter.creators).map(|s| of_functions(s, false));
         let all_frames = filter.all_frames;
         let stacks = |functions: Vec<bool>| -> Vec<bool> {
             let shown = |stack: &[LocationId]| shown_frames(snapshot, stack, all_frames);
@@ -101,10 +100,9 @@ impl<'a> Matcher<'a> {
             reasons: strings(&filter.reasons),
             functions: functions.map(stacks),
             packages: packages.map(stacks),
-            creators: creators.map(|functions| {
-                (snapshot.locations.iter())
-                    .map(|l| l.frames.iter().any(|f| at(&functions, f.function.index())))
-                    .collect()
+            creators: (!filter.creators.is_empty()).then(|| {
+                let fits = |frame| any(&filter.creators, &frame_name(snapshot, frame));
+                snapshot.locations.iter().map(|l| l.frames.iter().any(|&frame| fits(frame))).collect()
             }),
             labels: (!filter.labels.is_empty())
                 .then(|| snapshot.label_sets.iter().map(|set| has_label(filter, snapshot, set)).collect()),

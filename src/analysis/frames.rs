@@ -1,5 +1,7 @@
 //! Which frames of a stack are shown.
 
+use std::borrow::Cow;
+
 use crate::snapshot::{Frame, FunctionKind, Location, LocationId, Snapshot};
 
 /// A frame as it is shown.
@@ -60,6 +62,15 @@ pub fn kind_of(snapshot: &Snapshot, frame: Frame) -> FunctionKind {
 /// The frame of the place where a task was started: the innermost, which has the statement.
 pub fn creator_frame(snapshot: &Snapshot, creator: LocationId) -> Option<Frame> {
     location(snapshot, creator)?.frames.first().copied()
+}
+
+/// What a frame is called: its function, or its place in the source where that is not known.
+pub fn frame_name(snapshot: &Snapshot, frame: Frame) -> Cow<'_, str> {
+    match (snapshot.function_name(frame.function), snapshot.str(frame.file)) {
+        ("", "") => "".into(),
+        ("", file) => format!("{file}:{}", frame.line).into(),
+        (function, _) => function.into(),
+    }
 }
 
 /// A location by its id.

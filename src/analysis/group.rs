@@ -132,6 +132,8 @@ pub struct Group {
     pub common: Common,
     /// Its tasks, as indices into [`Snapshot::tasks`], in its order. Never empty.
     pub tasks: Vec<u32>,
+    /// Which runtimes they belong to.
+    pub runtimes: Tally<u8>,
     /// What they are doing.
     pub states: Tally<State>,
     /// Why they wait. None: they do not, or nobody knows.
@@ -255,6 +257,7 @@ impl Draft {
         let label_sets = Tally::of(tasks().filter_map(|task| task.labels));
         Group {
             common: first.map_or(Common::Stack, |task| keys.common(task)),
+            runtimes: Tally::of(tasks().map(|task| task.runtime)),
             states: Tally::of(tasks().map(|task| task.state)),
             reasons: Tally::of(tasks().map(|task| task.reason)),
             stack_statuses: Tally::of(tasks().map(|task| task.stack_status)),
@@ -449,9 +452,7 @@ impl<'a> Keys<'a> {
             Common::Function(function) => function.map(name).into_iter().collect(),
             Common::State(state, reason) => vec![reason.map_or(state.name(), |id| snapshot.str(id))],
             Common::Creator(creator) => (creator.and_then(|id| creator_frame(snapshot, id)))
-                .map(|f| name(f.function))
-                .into_iter()
-                .collect(),
+                .map_or(Vec::new(), |f| vec![name(f.function), snapshot.str(f.file)]),
             Common::Label(value) => value.map(|id| snapshot.str(id)).into_iter().collect(),
             // Things have addresses, not names: the order of the ids decides.
             Common::WaitsOn(_) => Vec::new(),

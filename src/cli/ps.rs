@@ -14,6 +14,7 @@ use super::source::inspect;
 use crate::report::escape;
 use crate::report::json;
 use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, width};
+use crate::report::text::runtime_name;
 use crate::report::units::{short_duration, thousands};
 use crate::snapshot::RuntimeInfo;
 use crate::target::{self, Candidate, TargetError};
@@ -147,12 +148,6 @@ fn row(process: &Process) -> [String; 6] {
         Finding::Unreadable { why, .. } => ("?".to_owned(), "-".to_owned(), format!("{}: {why}", who.name)),
     };
     [who.pid.to_string(), runtime, tasks, thousands(who.threads.into()), short_duration(who.age_ns), last]
-}
-
-/// "go1.24.3 stripped".
-fn runtime_name(info: &RuntimeInfo) -> String {
-    let name = if info.version.is_empty() { &info.name } else { &info.version };
-    std::iter::once(name).chain(&info.flavour).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn write_row(

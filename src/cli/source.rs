@@ -137,7 +137,7 @@ fn describe(pid: u32) -> String {
 
 /// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
 pub(super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
-    let attached = runtimes::attach(target)?;
+    let attached = runtimes::attach(target)?.into_readable()?;
     attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
 }
 

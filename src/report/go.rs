@@ -125,8 +125,8 @@ fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> 
     // The runtime prints the function that panics by another name.
     let panic = kind_of(snapshot, shown.frame) == FunctionKind::Panic && name == "runtime.gopanic";
     let name = if panic { "panic".into() } else { printed_name(name) };
-    let (file, line) = (escape(snapshot.str(shown.frame.file)), shown.frame.line);
-    write!(out, "{}(...)\n\t{file}:{line}", escape(&name))?;
+    let (file, line) = (escape(&known(snapshot.str(shown.frame.file).into())).into_owned(), shown.frame.line);
+    write!(out, "{}(...)\n\t{file}:{line}", escape(&known(name)))?;
     match location(snapshot, shown.location) {
         Some(location) if !shown.inlined && location.offset > 0 => {
             writeln!(out, " +{:#x}", location.offset)
@@ -148,12 +148,17 @@ fn write_creator(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::R
     if kind_of(snapshot, *outer) == FunctionKind::Internal {
         return Ok(());
     }
-    write!(out, "created by {}", escape(&printed_name(snapshot.function_name(outer.function))))?;
+    write!(out, "created by {}", escape(&known(printed_name(snapshot.function_name(outer.function)))))?;
     if let Some(parent) = task.parent.filter(|&id| id != 0) {
         write!(out, " in goroutine {parent}")?;
     }
     write!(out, "\n\t{}:{}", escape(snapshot.str(inner.file)), inner.line)?;
     if creator.offset > 0 { writeln!(out, " +{:#x}", creator.offset) } else { writeln!(out) }
+}
+
+/// A name, or what Go prints for a function that it does not know.
+fn known(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.is_empty() { "?".into() } else { name }
 }
 
 /// A function's name with its type arguments left out: `main.Map[...]` (funcNamePiecesForPrint).

@@ -4,6 +4,7 @@
 //! many readers of JSON keep no more than 53 bits of a number. Characters that do not print are
 //! written as `\u` escapes, so that the document is safe on a terminal, too.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Write};
 
@@ -11,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use super::escape::is_printable;
-use crate::analysis::frames::{creator_frame, location, shown_frames};
+use crate::analysis::frames::{creator_frame, frame_name, location, shown_frames};
 use crate::analysis::group::{Ages, Common};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitSummary;
@@ -138,6 +139,7 @@ impl<'a> Head<'a> {
 struct GroupOut<'a> {
     key: KeyOut<'a>,
     count: u64,
+    runtimes: Vec<Counted<RuntimeOut<'a>>>,
     states: Vec<Counted<StateOut>>,
     reasons: Vec<Counted<ReasonOut<'a>>>,
     age: AgesOut,
@@ -157,7 +159,7 @@ struct GroupOut<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum KeyOut<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Addresses(Vec<String>),
     Nothing(()),
 }
@@ -167,6 +169,12 @@ struct Counted<T> {
     #[serde(flatten)]
     value: T,
     count: u64,
+}
+
+#[derive(Serialize)]
+struct RuntimeOut<'a> {
+    runtime: &'a str,
+    runtime_number: u8,
 }
 
 #[derive(Serialize)]
@@ -246,11 +254,14 @@ struct WaitSummaryOut<'a> {
 #[derive(Serialize)]
 struct TaskOut<'a> {
     runtime: &'a str,
+    runtime_number: u8,
     id: Option<u64>,
     address: String,
     state: &'static str,
     reason: Option<&'a str>,
     age: AgeOut,
+    lifetime_ns: Option<u64>,
+    polls: Option<u64>,
     parent: Option<u64>,
     created_by: Option<CreatorOut<'a>>,
     entry: Option<&'a str>,
@@ -308,7 +319,7 @@ impl<'a> CreatorOut<'a> {
     fn new(snapshot: &'a Snapshot, creator: Option<LocationId>) -> Self {
         match creator.and_then(|id| creator_frame(snapshot, id)) {
             Some(frame) => CreatorOut {
-                function: Some(snapshot.function_name(frame.function)),
+                function: Some(snapshot.function_name(frame.function)).filter(|name| !name.is_empty()),
                 file: snapshot.str(frame.file),
                 line: frame.line,
             },
@@ -337,6 +348,10 @@ impl<'a> GroupOut<'a> {
         GroupOut {
             key: KeyOut::new(snapshot, &group.common),
             count: group.tasks.len() as u64,
+            runtimes: counted(&group.runtimes, |number| RuntimeOut {
+                runtime: snapshot.header.runtimes.get(usize::from(number)).map_or("", |info| &info.name),
+                runtime_number: number,
+            }),
             states: counted(&group.states, |state| StateOut { state: state.name() }),
             reasons: counted(&group.reasons, |id| ReasonOut { reason: id.map(|id| snapshot.str(id)) }),
             age: group.ages.into(),
@@ -364,11 +379,12 @@ impl<'a> KeyOut<'a> {
     fn new(snapshot: &'a Snapshot, common: &Common) -> Self {
         let text = match common {
             Common::Stack => None,
-            Common::Function(id) => id.map(|id| snapshot.function_name(id)),
-            Common::State(state, reason) => Some(reason.map_or(state.name(), |id| snapshot.str(id))),
-            Common::Creator(id) => (id.and_then(|id| creator_frame(snapshot, id)))
-                .map(|frame| snapshot.function_name(frame.function)),
-            Common::Label(value) => value.map(|id| snapshot.str(id)),
+            Common::Function(id) => id.map(|id| snapshot.function_name(id).into()),
+            Common::State(state, reason) => Some(reason.map_or(state.name(), |id| snapshot.str(id)).into()),
+            Common::Creator(id) => {
+                id.and_then(|id| creator_frame(snapshot, id)).map(|frame| frame_name(snapshot, frame))
+            }
+            Common::Label(value) => value.map(|id| snapshot.str(id).into()),
             Common::WaitsOn(things) => {
                 let address = |id: &ObjectId| snapshot.objects.get(id.index()).map(|o| hex(o.address));
                 return KeyOut::Addresses(things.iter().filter_map(address).collect());
@@ -404,11 +420,14 @@ impl<'a> TaskOut<'a> {
         let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
         TaskOut {
             runtime: snapshot.runtime_of(task).map_or("", |runtime| &runtime.name),
+            runtime_number: task.runtime,
             id: task.id,
             address: hex(task.address),
             state: task.state.name(),
             reason: task.reason.map(|id| snapshot.str(id)),
             age: task.age.into(),
+            lifetime_ns: task.lifetime_ns,
+            polls: task.polls,
             parent: task.parent,
             created_by: task.creator.map(|id| CreatorOut::new(snapshot, Some(id))),
             entry: task.entry.map(|id| snapshot.function_name(id)),

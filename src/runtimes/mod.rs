@@ -8,6 +8,7 @@ use crate::target::Target;
 use crate::{Error, Result};
 
 pub mod go;
+pub mod registry;
 
 /// How a target is to be read.
 #[derive(Debug, Clone)]
@@ -61,13 +62,56 @@ pub trait Attached {
     ) -> Result<()>;
 }
 
+/// What [`attach`] found in a target.
+#[derive(Default)]
+pub struct Found {
+    /// Everything that schedules tasks and can be read.
+    pub runtimes: Vec<Box<dyn Attached>>,
+    /// Runtimes that are there but cannot be made sense of. One does not hide the others.
+    pub problems: Vec<Error>,
+    /// What else was looked at and left out, and why; a sentence each.
+    pub left_out: Vec<String>,
+    /// What is there but has never been used; a sentence each. Worth saying only if that is all.
+    pub unused: Vec<String>,
+}
+
+impl Found {
+    /// The runtimes, or why there is none: the first one's problem, where one is there at all.
+    ///
+    /// # Errors
+    /// That problem.
+    pub fn into_readable(mut self) -> Result<Vec<Box<dyn Attached>>> {
+        if self.runtimes.is_empty() && !self.problems.is_empty() {
+            return Err(self.problems.remove(0));
+        }
+        Ok(self.runtimes)
+    }
+
+    /// Keeps what came of looking for one kind of runtime. Only that the target itself cannot be
+    /// read ends the search.
+    fn keep<T: Attached + 'static>(&mut self, found: Result<Vec<T>>) -> Result<()> {
+        match found {
+            Ok(all) => self.runtimes.extend(all.into_iter().map(|one| Box::new(one) as Box<dyn Attached>)),
+            Err(Error::Target(error)) => return Err(error.into()),
+            Err(error) => self.problems.push(error),
+        }
+        Ok(())
+    }
+}
+
 /// Everything in `target` that schedules tasks.
 ///
 /// # Errors
-/// When the target cannot be read, or a runtime is there that cannot be made sense of.
-pub fn attach(target: &dyn Target) -> Result<Vec<Box<dyn Attached>>> {
-    let go = go::attach(target)?;
-    Ok(go.into_iter().map(|go| Box::new(go) as Box<dyn Attached>).collect())
+/// When the target cannot be read.
+pub fn attach(target: &dyn Target) -> Result<Found> {
+    let mut found = Found::default();
+    found.keep(go::attach(target))?;
+    let registries = registry::attach(target)?;
+    found.keep(Ok(registries.found))?;
+    found.problems.extend(registries.problems);
+    found.left_out.extend(registries.left_out);
+    found.unused.extend(registries.unused);
+    Ok(found)
 }
 
 /// Takes a snapshot of everything that schedules tasks in `target`.
@@ -75,24 +119,31 @@ pub fn attach(target: &dyn Target) -> Result<Vec<Box<dyn Attached>>> {
 /// # Errors
 /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    let mut attached = attach(target)?;
-    if attached.is_empty() {
+    let mut found = attach(target)?;
+    if found.runtimes.is_empty() && found.problems.is_empty() {
         // Nothing is found either in a process that is just giving its memory back: when it is looked
         // at again, it has ended.
         target.mappings()?;
-        attached = attach(target)?;
+        found = attach(target)?;
     }
+    let warnings: Vec<String> =
+        found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
+    let unused = found.unused.clone();
+    let attached = found.into_readable()?;
     if attached.is_empty() {
         target.mappings()?;
         let info = target.info();
-        return Err(Error::NoRuntime {
-            name: info.name.clone(),
-            pid: info.pid,
-            looked_at: vec!["no image of the process has a Go line table (pclntab)".to_owned()],
-        });
+        let mut looked_at = vec![
+            "no image of the process has a Go line table (pclntab)".to_owned(),
+            "none has the note of a task registry (loiter-registry)".to_owned(),
+        ];
+        looked_at.extend(warnings);
+        looked_at.extend(unused);
+        return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
     }
     let mut builder = SnapshotBuilder::new();
     builder.header = header(target);
+    builder.header.warnings = warnings;
     read_tasks(target, options, &attached, &mut builder)?;
     builder.header.process = target.figures();
     Ok(builder.finish())
@@ -124,14 +175,43 @@ fn read_tasks(
     };
     let frozen = (options.pause == Pause::Everything).then(|| target.freeze()).transpose()?;
     let begin = Instant::now();
-    let read = attached.iter().enumerate().try_for_each(|(number, runtime)| {
-        let info = runtime.info(target)?;
-        into.header.runtimes.push(info);
-        runtime.read(target, options, u8::try_from(number).unwrap_or(u8::MAX), into)
-    });
+    let read = read_all(target, options, attached, into);
     into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
     if let Some(frozen) = frozen {
         into.header.reading.pause_ns = frozen.release().as_nanos() as u64;
     }
     read
+}
+
+/// Reads the tasks of one runtime after another. One that cannot be read is said in a warning, as
+/// long as another one can.
+fn read_all(
+    target: &dyn Target,
+    options: &ReadOptions,
+    attached: &[Box<dyn Attached>],
+    into: &mut SnapshotBuilder,
+) -> Result<()> {
+    let mut failed = None;
+    for runtime in attached {
+        let (runtimes, tasks) = (into.header.runtimes.len(), into.task_count());
+        let Ok(number) = u8::try_from(runtimes) else { break };
+        let read = runtime.info(target).and_then(|info| {
+            into.header.runtimes.push(info);
+            runtime.read(target, options, number, into)
+        });
+        match read {
+            Ok(()) => {}
+            Err(Error::Target(error)) => return Err(error.into()),
+            Err(error) => {
+                into.header.runtimes.truncate(runtimes);
+                into.truncate_tasks(tasks);
+                into.header.warnings.push(error.to_string());
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) if into.header.runtimes.is_empty() => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -153,6 +153,11 @@ impl SnapshotBuilder {
         self.tasks.push(task);
     }
 
+    /// Takes back the tasks from number `first` on.
+    pub fn truncate_tasks(&mut self, first: usize) {
+        self.tasks.truncate(first);
+    }
+
     /// Makes room for that many tasks more.
     pub fn reserve_tasks(&mut self, more: usize) {
         self.tasks.reserve(more);

@@ -395,11 +395,13 @@ pub enum StackStatus {
     Truncated,
     /// The inner frames are right; further out the unwinder found no way on.
     Broken,
+    /// The frames are right, but there are more, which the target had no room to keep.
+    Gaps,
     /// The task would not hold still: no stack.
     Torn,
     /// The task was running and its registers were not read: no stack.
     Running,
-    /// The source gives no stack.
+    /// The source gives no stack, or no more of it than the task's entry.
     #[default]
     Unknown,
 }
@@ -419,6 +421,10 @@ pub struct Task {
     pub reason: Option<StrId>,
     /// How long it has been in this state.
     pub age: Age,
+    /// How long ago it was started, nanoseconds.
+    pub lifetime_ns: Option<u64>,
+    /// How many times it has been run until it ended or had to wait (polled). 0: never yet.
+    pub polls: Option<u64>,
     /// Id of the task that started it.
     pub parent: Option<u64>,
     /// The place where it was started. Its frames are those of the `go` statement.

@@ -136,6 +136,11 @@ impl Target for LiveTarget {
         &self.info
     }
 
+    fn pid_inside(&self) -> u32 {
+        let inside = || inside(&proc::status(self.pid()).ok()?);
+        if self.other_namespace { inside().unwrap_or(self.pid()) } else { self.pid() }
+    }
+
     fn mappings(&self) -> Result<Vec<Mapping>> {
         let read = || {
             let path = format!("/proc/{}/maps", self.memory.through());
@@ -217,11 +222,15 @@ impl Target for LiveTarget {
 }
 
 /// The last of the ids in NSpid is the one in the innermost namespace: the thread's own.
+fn inside(status: &str) -> Option<u32> {
+    proc::field(status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
+/// Ours for each id that the threads of a process have in their own namespace.
 fn threads_inside(pid: u32) -> HashMap<u32, u32> {
     let inner = |tid: u32| {
         let status = proc::read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-        let inner = proc::field(&status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()?;
-        Some((inner, tid))
+        Some((inside(&status)?, tid))
     };
     proc::threads(pid).unwrap_or_default().into_iter().filter_map(inner).collect()
 }

@@ -31,6 +31,7 @@ pub use error::TargetError;
 pub use image::ImageFile;
 pub use live::open_pid;
 pub use processes::{Candidate, processes};
+pub(crate) use sys::allow_readers;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;
@@ -156,6 +157,11 @@ pub type Held = std::time::Duration;
 pub trait Target: Memory {
     /// Who it is.
     fn info(&self) -> &TargetInfo;
+
+    /// Its pid as it sees it itself: in its own pid namespace.
+    fn pid_inside(&self) -> u32 {
+        self.info().pid
+    }
 
     /// Its mappings, in ascending order, as they are now.
     fn mappings(&self) -> Result<Vec<Mapping>>;

@@ -91,6 +91,8 @@ pub fn task(id: u64) -> Task {
         state: State::Unknown,
         reason: None,
         age: Age::Unknown,
+        lifetime_ns: None,
+        polls: None,
         parent: Some(1),
         creator: None,
         entry: None,

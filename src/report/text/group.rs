@@ -5,9 +5,9 @@ use std::io;
 use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE};
 use super::super::units::{ages, thousands};
 use super::stack::{self, INDENT};
-use super::{Page, waits};
+use super::{Page, header, waits};
 use crate::analysis::Group;
-use crate::analysis::frames::creator_frame;
+use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
 use crate::report::escape;
@@ -45,7 +45,7 @@ fn title(snapshot: &Snapshot, group: &Group) -> String {
         Common::Function(id) => id.map_or("(no function)".to_owned(), function),
         Common::State(state, reason) => reason.map_or(state.name(), |id| snapshot.str(id)).to_owned(),
         Common::Creator(id) => (id.and_then(|id| creator_frame(snapshot, id)))
-            .map_or("(no creator)".to_owned(), |frame| function(frame.function)),
+            .map_or("(no creator)".to_owned(), |frame| frame_name(snapshot, frame).into_owned()),
         Common::Label(value) => value.map_or("(no such label)".to_owned(), |id| snapshot.str(id).to_owned()),
         Common::WaitsOn(things) => match things.as_slice() {
             [] => "(nothing known)".to_owned(),
@@ -103,6 +103,14 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
     if let Some(frame) = creator {
         stack::creator(page, frame, "")?;
     }
+    if page.snapshot.header.runtimes.len() > 1 {
+        let label = |number| header::runtime_label(page.snapshot, number);
+        let runtimes: Vec<_> = group.runtimes.entries.iter().map(|&(nth, n)| (label(nth), n)).collect();
+        let one = runtimes.len() == 1;
+        let runtimes =
+            if one { runtimes.into_iter().map(|(text, _)| text).collect() } else { numbered(runtimes) };
+        list(page, "runtime", &runtimes)?;
+    }
     if !by_stack {
         write_mix(page, group)?;
     }
@@ -127,7 +135,8 @@ fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
     }
     let creator = |id: Option<LocationId>| match id.and_then(|id| creator_frame(snapshot, id)) {
         Some(frame) => {
-            format!("{} {}", snapshot.function_name(frame.function), stack::place(page, frame))
+            let text = format!("{} {}", snapshot.function_name(frame.function), stack::place(page, frame));
+            text.trim_ascii().to_owned()
         }
         None => "unknown".to_owned(),
     };

@@ -51,11 +51,31 @@ fn who(header: &Header) -> String {
         SourceKind::Process => format!("pid {}", target.pid),
         SourceKind::Core => format!("core of pid {}", target.pid),
     }];
-    for runtime in &header.runtimes {
-        facts.push(if runtime.version.is_empty() { runtime.name.clone() } else { runtime.version.clone() });
-        facts.extend(runtime.flavour.iter().cloned());
+    match header.runtimes.as_slice() {
+        [only] => facts.extend(runtime_facts(only).map(str::to_owned)),
+        several => facts.extend(several.iter().map(runtime_name)),
     }
     format!("{} ({})", target.name, facts.join(", "))
+}
+
+/// "go1.24.3", "stripped".
+fn runtime_facts(runtime: &RuntimeInfo) -> impl Iterator<Item = &str> {
+    let name = if runtime.version.is_empty() { &runtime.name } else { &runtime.version };
+    std::iter::once(name).chain(&runtime.flavour).map(String::as_str)
+}
+
+/// "go1.24.3 stripped".
+pub fn runtime_name(runtime: &RuntimeInfo) -> String {
+    runtime_facts(runtime).collect::<Vec<_>>().join(" ")
+}
+
+/// What one of several runtimes of a snapshot is called; with its number if two are called the same.
+pub(super) fn runtime_label(snapshot: &Snapshot, number: u8) -> String {
+    let runtimes = &snapshot.header.runtimes;
+    let Some(runtime) = runtimes.get(usize::from(number)) else { return String::new() };
+    let name = runtime_name(runtime);
+    let same = runtimes.iter().filter(|other| runtime_name(other) == name).count();
+    if same > 1 { format!("{name} #{}", u32::from(number) + 1) } else { name }
 }
 
 /// How the reading went: "read in 6 ms, no pause".

@@ -17,7 +17,7 @@ mod stack;
 mod task;
 mod waits;
 
-pub use header::{figures, headline, task_noun};
+pub use header::{figures, headline, runtime_name, task_noun};
 
 /// How text is to look.
 #[derive(Debug, Clone, Copy)]

@@ -57,6 +57,7 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
         StackStatus::Complete => Ok(()),
         StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
         StackStatus::Broken => note(page, "... the stack could not be followed any further"),
+        StackStatus::Gaps => note(page, "... and more, which the program had no room to keep"),
         StackStatus::Torn => note(page, "would not hold still: stack unknown"),
         StackStatus::Running => note(page, "running: stack not read"),
         StackStatus::Unknown if frames.is_empty() => note(page, "stack unknown"),
@@ -84,7 +85,11 @@ fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
     for row in &rows {
         let mut line = page.line();
         line.pad(INDENT, 0).push(PLAIN, row.function);
-        put_place(page, &mut line, &row.place, column)?;
+        if row.function.is_empty() {
+            line.push(DIM, &row.place);
+        } else {
+            put_place(page, &mut line, &row.place, column)?;
+        }
         line.write(page.out)?;
     }
     Ok(())
@@ -110,7 +115,8 @@ fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -
 pub(super) fn creator_pieces(page: &Page<'_>, frame: Frame) -> [(Style, String); 4] {
     let function = page.snapshot.function_name(frame.function).to_owned();
     let place = place(page, frame);
-    [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, "  ".to_owned()), (DIM, place)]
+    let gap = if function.is_empty() { "" } else { "  " };
+    [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, gap.to_owned()), (DIM, place)]
 }
 
 /// Writes where a task was started, in a line of its own; `suffix` follows the function.
@@ -118,7 +124,12 @@ pub(super) fn creator(page: &mut Page<'_>, frame: Frame, suffix: &str) -> io::Re
     let place = place(page, frame);
     let mut line = page.line();
     line.pad(INDENT, 0).push(TITLE, "created by ");
-    line.push(PLAIN, page.snapshot.function_name(frame.function)).push(PLAIN, suffix);
+    let function = page.snapshot.function_name(frame.function);
+    if function.is_empty() {
+        line.push(DIM, &place).push(PLAIN, suffix);
+        return line.write(page.out);
+    }
+    line.push(PLAIN, function).push(PLAIN, suffix);
     let end = width(&escape(&place));
     let column = if PLACES + end <= page.options.width { PLACES } else { INDENT };
     put_place(page, &mut line, &place, column)?;

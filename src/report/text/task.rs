@@ -3,9 +3,9 @@
 use std::io;
 
 use super::super::line::{HEAD, PLAIN, STATE};
-use super::super::units::age;
+use super::super::units::{age, count, duration};
 use super::stack;
-use super::{Page, group, waits};
+use super::{Page, group, header, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
@@ -23,12 +23,20 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
     if task.reason.is_some() && task.state != State::Waiting {
         facts.push(task.state.name().to_owned());
     }
+    facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));
+    facts.extend(task.polls.map(|polls| match polls {
+        0 => "never polled".to_owned(),
+        polls => format!("polled {}", count(polls, "time")),
+    }));
     if let Some(thread) = task.thread {
         facts.push(format!("on thread {thread}"));
     }
     let marks =
         [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
     facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
+    if snapshot.header.runtimes.len() > 1 {
+        facts.push(header::runtime_label(snapshot, task.runtime));
+    }
     for fact in facts.iter().filter(|fact| !fact.is_empty()) {
         line.pad(0, 2).push(PLAIN, fact);
     }

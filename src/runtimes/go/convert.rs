@@ -219,6 +219,8 @@ impl<'a> Converter<'a> {
             state: raw.state(),
             reason,
             age: self.age(raw),
+            lifetime_ns: None,
+            polls: None,
             parent: (raw.parent != 0).then_some(raw.parent),
             // What started the first one is the runtime's start-up code, no statement.
             creator: (raw.goid != 1).then(|| self.resolver.creator(raw.gopc, self.into)).flatten(),

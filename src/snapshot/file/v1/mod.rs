@@ -76,7 +76,7 @@ codes!(state_code, state, State {
     Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
 });
 codes!(stack_status_code, stack_status, StackStatus {
-    Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5,
+    Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6,
 });
 codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
 codes!(object_kind_code, object_kind, ObjectKind {
@@ -92,13 +92,15 @@ mod object_flag {
 
 /// Flags of a task.
 mod task_flag {
-    pub(super) const LOCKED: u8 = 1 << 0;
-    pub(super) const SYSTEM: u8 = 1 << 1;
-    pub(super) const LEAKED: u8 = 1 << 2;
-    pub(super) const ID: u8 = 1 << 3;
-    pub(super) const PARENT: u8 = 1 << 4;
-    pub(super) const AGE_AT_LEAST: u8 = 1 << 5;
-    pub(super) const AGE_EXACTLY: u8 = 1 << 6;
+    pub(super) const LOCKED: u16 = 1 << 0;
+    pub(super) const SYSTEM: u16 = 1 << 1;
+    pub(super) const LEAKED: u16 = 1 << 2;
+    pub(super) const ID: u16 = 1 << 3;
+    pub(super) const PARENT: u16 = 1 << 4;
+    pub(super) const AGE_AT_LEAST: u16 = 1 << 5;
+    pub(super) const AGE_EXACTLY: u16 = 1 << 6;
+    pub(super) const LIFETIME: u16 = 1 << 7;
+    pub(super) const POLLS: u16 = 1 << 8;
 }
 
 /// Reads the JSON header.

@@ -214,7 +214,7 @@ fn read_waits(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<Wait>, 
         .collect()
 }
 
-fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 16]) -> Result<Vec<Task>, BadColumn> {
+fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 18]) -> Result<Vec<Task>, BadColumn> {
     let [
         mut flags,
         mut states,
@@ -232,10 +232,12 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 16]) -> Result<Vec<Task>,
         mut stack_bytes,
         mut wait_starts,
         mut wait_lengths,
+        mut lifetimes,
+        mut polls,
     ] = columns;
     let mut tasks = Vec::with_capacity(rows);
     for _ in 0..rows {
-        let flag = byte(flags.plain()?)?;
+        let flag = u16::try_from(flags.plain()?).map_err(|_| BadColumn)?;
         let both = byte(states.plain()?)?;
         let age = match (flag & task_flag::AGE_AT_LEAST != 0, flag & task_flag::AGE_EXACTLY != 0) {
             (false, false) => Age::Unknown,
@@ -250,6 +252,8 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 16]) -> Result<Vec<Task>,
             state: state(both & 7)?,
             reason: reasons.optional()?.map(StrId),
             age,
+            lifetime_ns: if flag & task_flag::LIFETIME != 0 { Some(lifetimes.delta()?) } else { None },
+            polls: if flag & task_flag::POLLS != 0 { Some(polls.plain()?) } else { None },
             parent: if flag & task_flag::PARENT != 0 { Some(parents.delta()?) } else { None },
             creator: creators.optional()?.map(LocationId),
             entry: entries.optional()?.map(FunctionId),

@@ -161,7 +161,7 @@ fn write_waits(waits: &[Wait]) -> Table {
 }
 
 fn write_tasks(tasks: &[Task]) -> Table {
-    let mut columns = [(); 16].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let mut columns = [(); 18].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -179,6 +179,8 @@ fn write_tasks(tasks: &[Task]) -> Table {
         stack_bytes,
         wait_starts,
         wait_lengths,
+        lifetimes,
+        polls,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -203,6 +205,14 @@ fn write_tasks(tasks: &[Task]) -> Table {
                 flag |= task_flag::AGE_EXACTLY;
                 ages.delta(ns);
             }
+        }
+        if let Some(ns) = task.lifetime_ns {
+            flag |= task_flag::LIFETIME;
+            lifetimes.delta(ns);
+        }
+        if let Some(count) = task.polls {
+            flag |= task_flag::POLLS;
+            polls.plain(count);
         }
         flags.plain(flag.into());
         states.plain((state_code(task.state) | stack_status_code(task.stack_status) << 3).into());

@@ -1,0 +1,409 @@
+//! The registry itself: header, chunks of entries, free entries.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::format::{
+    CHAIN_SLOTS, CHUNKS, ENTRY_FIELDS, ENTRY_OFFSETS, Entry, FIRST_CHUNK_ENTRIES, LOCATION_FIELDS,
+    LOCATION_OFFSETS, Location, MAGIC, MAJOR, MINOR, RuntimeKind,
+};
+use crate::seqlock::FreeList;
+use crate::sys;
+
+/// Entries that a registry makes at most unless told otherwise: 256 MiB if all are used.
+pub const DEFAULT_LIMIT: u32 = 1 << 20;
+/// The most that a limit can be set to: what the chunks of a reader's bound hold.
+const MOST_ENTRIES: u32 = 1 << 26;
+/// Free entries that a thread keeps at hand.
+const MAGAZINE: usize = 32;
+
+/// Keeps counters that different threads write on different cache lines.
+#[repr(C, align(64))]
+struct Line<T>(T);
+
+/// What changes seldom.
+#[repr(C)]
+struct Rare {
+    dropped: AtomicU64,
+    strings_dropped: AtomicU64,
+    high_water: AtomicU32,
+    /// Not part of the format: the list of registries has this one.
+    linked: AtomicBool,
+}
+
+/// A set of tasks that loiter can read from outside.
+///
+/// Most programs use the one that is already there, [`Registry::main`]. A program that wants to
+/// set some tasks apart makes a static of its own:
+///
+/// ```
+/// use loiter_registry::{Registration, Registry, RuntimeKind};
+///
+/// static ACTORS: Registry = Registry::new("actors", RuntimeKind::Actors);
+/// let task = Registration::new().name("mailbox").registry(&ACTORS).register();
+/// assert!(task.id().is_some());
+/// ```
+#[repr(C, align(64))]
+pub struct Registry {
+    magic: [u8; 8],
+    major: u16,
+    minor: u16,
+    header_size: u32,
+    entry_size: u32,
+    location_size: u32,
+    n_fields: u32,
+    n_location_fields: u32,
+    field_off: [u32; 32],
+    location_off: [u32; 8],
+    first_chunk_entries: u32,
+    n_chunks: u32,
+    chain_slots: u32,
+    runtime_kind: AtomicU32,
+    clock_id: AtomicU32,
+    poll_clock_id: AtomicU32,
+    flags: AtomicU32,
+    pid: AtomicU32,
+    name: AtomicPtr<u8>,
+    name_len: u32,
+    epoch: AtomicU32,
+    producer: AtomicPtr<u8>,
+    producer_len: u32,
+    entry_limit: AtomicU32,
+    next_registry: AtomicPtr<Registry>,
+    chunk: [AtomicPtr<Entry>; CHUNKS],
+    _reserved: [u64; 7],
+    spawned: Line<AtomicU64>,
+    finished: Line<AtomicU64>,
+    rare: Line<Rare>,
+    free: Line<FreeList>,
+}
+
+const PRODUCER: &str = concat!("loiter-registry ", env!("CARGO_PKG_VERSION"));
+
+/// The registry that this copy of the crate brings, and to which the note leads.
+pub(crate) static MAIN: Registry = Registry::new("", RuntimeKind::Other);
+
+impl Registry {
+    /// A registry with a name of the program's choice, to be put into a static.
+    pub const fn new(name: &'static str, runtime: RuntimeKind) -> Registry {
+        Registry {
+            magic: MAGIC,
+            major: MAJOR,
+            minor: MINOR,
+            header_size: size_of::<Registry>() as u32,
+            entry_size: size_of::<Entry>() as u32,
+            location_size: size_of::<Location>() as u32,
+            n_fields: ENTRY_FIELDS,
+            n_location_fields: LOCATION_FIELDS,
+            field_off: ENTRY_OFFSETS,
+            location_off: LOCATION_OFFSETS,
+            first_chunk_entries: FIRST_CHUNK_ENTRIES,
+            n_chunks: CHUNKS as u32,
+            chain_slots: CHAIN_SLOTS as u32,
+            runtime_kind: AtomicU32::new(runtime as u32),
+            clock_id: AtomicU32::new(libc::CLOCK_MONOTONIC_COARSE as u32),
+            poll_clock_id: AtomicU32::new(libc::CLOCK_MONOTONIC_COARSE as u32),
+            flags: AtomicU32::new(0),
+            pid: AtomicU32::new(0),
+            name: AtomicPtr::new(name.as_ptr().cast_mut()),
+            name_len: name.len() as u32,
+            epoch: AtomicU32::new(0),
+            producer: AtomicPtr::new(PRODUCER.as_ptr().cast_mut()),
+            producer_len: PRODUCER.len() as u32,
+            entry_limit: AtomicU32::new(DEFAULT_LIMIT),
+            next_registry: AtomicPtr::new(std::ptr::null_mut()),
+            chunk: [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS],
+            _reserved: [0; 7],
+            spawned: Line(AtomicU64::new(0)),
+            finished: Line(AtomicU64::new(0)),
+            rare: Line(Rare {
+                dropped: AtomicU64::new(0),
+                strings_dropped: AtomicU64::new(0),
+                high_water: AtomicU32::new(0),
+                linked: AtomicBool::new(false),
+            }),
+            free: Line(FreeList::new()),
+        }
+    }
+
+    /// The registry that tasks go to unless they are told otherwise.
+    pub fn main() -> &'static Registry {
+        &MAIN
+    }
+
+    /// Bounds the entries that are ever made, and with them the memory: 256 bytes each. Tasks that
+    /// find no entry run as ever and are counted, see [`Registry::dropped`]. At most 2^26.
+    pub fn set_limit(&self, entries: u32) {
+        self.entry_limit.store(entries.min(MOST_ENTRIES), Ordering::Relaxed);
+    }
+
+    /// Takes times from CLOCK_MONOTONIC instead of its coarse sister, which is a few milliseconds
+    /// late and costs a third. For polls that are to be timed one by one. Call it at the start:
+    /// times that were already taken keep their precision.
+    pub fn use_precise_clock(&self) {
+        self.clock_id.store(libc::CLOCK_MONOTONIC as u32, Ordering::Relaxed);
+        self.poll_clock_id.store(libc::CLOCK_MONOTONIC as u32, Ordering::Relaxed);
+    }
+
+    /// Tasks registered since the start.
+    pub fn spawned(&self) -> u64 {
+        self.spawned.0.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many are over.
+    pub fn finished(&self) -> u64 {
+        self.finished.0.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that were not registered because the limit was reached.
+    pub fn dropped(&self) -> u64 {
+        self.rare.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Names and places that were not kept because there were too many different ones.
+    pub fn strings_dropped(&self) -> u64 {
+        self.rare.0.strings_dropped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn string_dropped(&self) {
+        self.rare.0.strings_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says what runs the tasks, if nobody has said so before.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn suggest_runtime(&self, kind: RuntimeKind) {
+        if self.runtime_kind.load(Ordering::Relaxed) == 0 {
+            self.runtime_kind.store(kind as u32, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+    pub(crate) fn has_hooks(&self) {
+        self.flags.fetch_or(crate::format::FLAG_HOOKS, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        sys::clock(self.clock_id.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn poll_now(&self) -> u64 {
+        sys::clock(self.poll_clock_id.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn issue_id(&self) -> u64 {
+        self.spawned.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// An entry that nobody uses, with its number. None: the limit is reached.
+    #[inline]
+    pub(crate) fn take(&'static self) -> Option<(u32, &'static Entry)> {
+        if self.pid.load(Ordering::Relaxed) == 0 {
+            self.start();
+        }
+        let index = Magazine::take(self)
+            .or_else(|| self.free.0.pop(|index| Some(&self.entry(index)?.next_free)))
+            .or_else(|| self.grow());
+        let found = index.and_then(|index| Some((index, self.entry(index)?)));
+        if found.is_none() {
+            self.rare.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Gives an entry back. It must have been taken in `epoch`.
+    #[inline]
+    pub(crate) fn give_back(&'static self, index: u32, entry: &'static Entry, epoch: u32) {
+        if epoch != self.epoch() {
+            return; // taken before a fork: an entry of a registry that is no more
+        }
+        self.finished.0.fetch_add(1, Ordering::Relaxed);
+        if !Magazine::give_back(self, index) {
+            self.free.0.push(index, &entry.next_free);
+        }
+    }
+
+    #[inline(always)]
+    fn entry(&self, index: u32) -> Option<&'static Entry> {
+        let number = index as usize + FIRST_CHUNK_ENTRIES as usize;
+        let chunk = number.ilog2() - FIRST_CHUNK_ENTRIES.ilog2();
+        let entries = (FIRST_CHUNK_ENTRIES as usize) << chunk;
+        sys::entry_at(self.chunk.get(chunk as usize)?, number - entries, entries)
+    }
+
+    #[cold]
+    fn grow(&self) -> Option<u32> {
+        let limit = self.entry_limit.load(Ordering::Relaxed);
+        let mut index = self.rare.0.high_water.load(Ordering::Relaxed);
+        loop {
+            if index >= limit {
+                return None;
+            }
+            let chunk = (index as usize + FIRST_CHUNK_ENTRIES as usize).ilog2() - FIRST_CHUNK_ENTRIES.ilog2();
+            let entries = (FIRST_CHUNK_ENTRIES as usize) << chunk;
+            if !sys::ensure_chunk(self.chunk.get(chunk as usize)?, entries) {
+                return None;
+            }
+            match self.rare.0.high_water.compare_exchange_weak(
+                index,
+                index + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(index),
+                Err(now) => index = now,
+            }
+        }
+    }
+
+    /// Before the first task: says whose registry it is, and makes sure that it is found.
+    #[cold]
+    fn start(&'static self) {
+        static WATCHING: AtomicBool = AtomicBool::new(false);
+        sys::keep_note();
+        if !WATCHING.swap(true, Ordering::AcqRel) {
+            sys::watch_forks();
+        }
+        if !std::ptr::eq(self, &MAIN) && !self.rare.0.linked.swap(true, Ordering::AcqRel) {
+            self.link();
+        }
+        self.pid.store(sys::pid(), Ordering::Release);
+    }
+
+    /// Puts this registry behind the main one, in front of those that are there already.
+    fn link(&'static self) {
+        let this = std::ptr::from_ref(self).cast_mut();
+        let mut next = MAIN.next_registry.load(Ordering::Acquire);
+        loop {
+            self.next_registry.store(next, Ordering::Relaxed);
+            match MAIN.next_registry.compare_exchange_weak(next, this, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    /// Forgets all tasks. In the child of a fork, before anything else runs there: the parent's
+    /// entries stay mapped for the tasks that still refer to them, and nobody looks there.
+    fn restart(&self) {
+        if self.pid.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.rare.0.high_water.store(0, Ordering::Relaxed);
+        for chunk in &self.chunk {
+            chunk.store(std::ptr::null_mut(), Ordering::Relaxed);
+        }
+        for counter in [&self.spawned.0, &self.finished.0, &self.rare.0.dropped, &self.rare.0.strings_dropped]
+        {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.free.0.clear();
+        self.pid.store(sys::pid(), Ordering::Release);
+    }
+
+    /// The bytes of the header as a reader sees them, for tests of the format.
+    #[doc(hidden)]
+    pub fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("spawned", &self.spawned())
+            .field("finished", &self.finished())
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`Registry::restart`] for all of them.
+pub(crate) fn restart_all() {
+    crate::current::forget_thread();
+    MAIN.restart();
+    for registry in sys::registries_after(&MAIN.next_registry) {
+        registry.restart();
+    }
+}
+
+/// Links of registries, for [`sys::registries_after`].
+pub(crate) fn next_of(registry: &Registry) -> &AtomicPtr<Registry> {
+    &registry.next_registry
+}
+
+/// Free entries of the main registry that a thread keeps at hand, so that threads do not fight for
+/// the head of the list at every spawn and end.
+struct Magazine {
+    epoch: Cell<u32>,
+    len: Cell<usize>,
+    items: [Cell<u32>; MAGAZINE],
+}
+
+thread_local! {
+    static AT_HAND: Magazine = const {
+        Magazine { epoch: Cell::new(0), len: Cell::new(0), items: [const { Cell::new(0) }; MAGAZINE] }
+    };
+}
+
+impl Magazine {
+    #[inline(always)]
+    fn take(registry: &Registry) -> Option<u32> {
+        if !std::ptr::eq(registry, &MAIN) {
+            return None;
+        }
+        AT_HAND.try_with(|own| own.pop(registry.epoch())).ok().flatten()
+    }
+
+    #[inline(always)]
+    fn give_back(registry: &Registry, index: u32) -> bool {
+        std::ptr::eq(registry, &MAIN)
+            && AT_HAND.try_with(|own| own.push(index, registry.epoch())).unwrap_or(false)
+    }
+
+    #[inline(always)]
+    fn pop(&self, epoch: u32) -> Option<u32> {
+        let left = self.len.get().checked_sub(1)?;
+        if self.epoch.get() != epoch {
+            self.len.set(0); // numbers from before a fork
+            return None;
+        }
+        self.len.set(left);
+        self.items.get(left).map(Cell::get)
+    }
+
+    #[inline(always)]
+    fn push(&self, index: u32, epoch: u32) -> bool {
+        if self.epoch.get() != epoch {
+            self.len.set(0);
+            self.epoch.set(epoch);
+        }
+        let Some(item) = self.items.get(self.len.get()) else { return false };
+        item.set(index);
+        self.len.set(self.len.get() + 1);
+        true
+    }
+}
+
+impl Drop for Magazine {
+    fn drop(&mut self) {
+        while let Some(index) = self.pop(MAIN.epoch()) {
+            if let Some(entry) = MAIN.entry(index) {
+                MAIN.free.0.push(index, &entry.next_free);
+            }
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Registry>() == 768);
+const _: () = assert!(std::mem::offset_of!(Registry, chunk) == 264);
+const _: () = assert!(std::mem::offset_of!(Registry, spawned) == 512);
+const _: () = assert!(std::mem::offset_of!(Registry, free) == 704);

@@ -1,0 +1,277 @@
+//! Registering a task and saying what it does. Knows of no runtime.
+
+use std::panic;
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::current::{self, InTask, Wait};
+use crate::format::{Entry, Kind, Location, NO_SLOT, State, WaitReason};
+use crate::names::Name;
+use crate::places;
+use crate::registry::Registry;
+use crate::seqlock;
+
+/// What is said of a task when it is registered.
+///
+/// The place of the spawn is where [`Registration::new`] was called, and the parent is the task
+/// that the calling thread runs; both can be set otherwise.
+///
+/// ```
+/// use loiter_registry::{Registration, WaitReason};
+///
+/// let queue = Vec::<u32>::new();
+/// let mut task = Registration::new().name("worker").register();
+/// task.run(|| { /* some work */ });
+/// task.waiting_for(WaitReason::ChannelReceive, &queue);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is registered before `register`"]
+pub struct Registration {
+    registry: &'static Registry,
+    location: Option<&'static Location>,
+    parent: u64,
+    name: Option<&'static str>,
+    type_name: &'static str,
+    kind: Kind,
+    task_header: u64,
+}
+
+impl Registration {
+    /// A task that the caller spawns.
+    #[track_caller]
+    pub fn new() -> Registration {
+        Registration::spawned_at(panic::Location::caller())
+    }
+
+    /// A task that was spawned at a place of which somebody else has taken note.
+    pub fn spawned_at(caller: &'static panic::Location<'static>) -> Registration {
+        Registration {
+            registry: Registry::main(),
+            location: places::of_caller(caller, ""),
+            parent: current::current_id().unwrap_or(0),
+            name: None,
+            type_name: "",
+            kind: Kind::Async,
+            task_header: 0,
+        }
+    }
+
+    /// Gives the task a name. Names that are made at run time are kept for ever: give the same
+    /// name to tasks that do the same, not a new one to each.
+    pub fn name(mut self, name: impl Into<Name>) -> Registration {
+        self.name = name.into().get();
+        self
+    }
+
+    /// Says the type of its future or function.
+    pub fn type_name(mut self, name: &'static str) -> Registration {
+        self.type_name = name;
+        self
+    }
+
+    /// Says that its future or function is a `T`.
+    pub fn type_of<T: ?Sized>(self) -> Registration {
+        self.type_name(std::any::type_name::<T>())
+    }
+
+    /// Says what kind of task it is.
+    pub fn kind(mut self, kind: Kind) -> Registration {
+        self.kind = kind;
+        self
+    }
+
+    /// Says which task started it; None for nobody.
+    pub fn parent(mut self, id: Option<u64>) -> Registration {
+        self.parent = id.unwrap_or(0);
+        self
+    }
+
+    /// Puts it into a registry of its own instead of the main one. Parents are looked for in the
+    /// same registry.
+    pub fn registry(mut self, registry: &'static Registry) -> Registration {
+        self.registry = registry;
+        self
+    }
+
+    /// Says where the runtime keeps its own structure for the task.
+    pub fn task_header(mut self, address: u64) -> Registration {
+        self.task_header = address;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn suggest_runtime(&self, kind: crate::format::RuntimeKind) {
+        self.registry.suggest_runtime(kind);
+    }
+
+    /// Registers the task: from now on it is seen. About 40 ns; never blocks.
+    #[inline]
+    pub fn register(self) -> Task {
+        let epoch = self.registry.epoch();
+        let taken = self.registry.take();
+        let mut task = Task { entry: None, id: 0, registry: self.registry, index: 0, epoch };
+        let Some((index, entry)) = taken else { return task };
+        task.index = index;
+        task.entry = Some(entry);
+        task.epoch = self.registry.epoch();
+        task.id = self.registry.issue_id();
+        self.fill(entry, task.id);
+        task
+    }
+
+    #[inline]
+    fn fill(&self, entry: &Entry, id: u64) {
+        seqlock::write(&entry.poll_seq, || {
+            entry.state.store(State::Created as u32, Relaxed);
+            entry.polls.store(0, Relaxed);
+            entry.last_poll_start_ns.store(0, Relaxed);
+            entry.last_poll_end_ns.store(0, Relaxed);
+            entry.wait_address.store(0, Relaxed);
+            entry.wait_location.store(ptr::null_mut(), Relaxed);
+            entry.wait_reason.store(0, Relaxed);
+            entry.thread.store(0, Relaxed);
+            entry.busy_ns.store(0, Relaxed);
+        });
+        entry.chain_last.store(NO_SLOT, Relaxed);
+        let name = self.name.unwrap_or("");
+        seqlock::write(&entry.seq, || {
+            entry.id.store(id, Relaxed);
+            entry.parent_id.store(self.parent, Relaxed);
+            entry.spawned_ns.store(self.registry.now(), Relaxed);
+            entry.location.store(address_of(self.location), Relaxed);
+            entry.type_name.store(self.type_name.as_ptr().cast_mut(), Relaxed);
+            entry.name.store(name.as_ptr().cast_mut(), Relaxed);
+            entry.type_name_len.store(self.type_name.len() as u32, Relaxed);
+            entry.name_len.store(name.len() as u32, Relaxed);
+            entry.task_header.store(self.task_header, Relaxed);
+            entry.kind.store(self.kind as u32, Relaxed);
+        });
+    }
+}
+
+impl Default for Registration {
+    #[track_caller]
+    fn default() -> Self {
+        Registration::new()
+    }
+}
+
+fn address_of(location: Option<&'static Location>) -> *mut Location {
+    location.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut())
+}
+
+/// A registered task: who has it says what the task does. Dropping it says that the task is over.
+///
+/// If the registry's limit was reached, the task is not in it and all of this does nothing.
+#[derive(Debug)]
+pub struct Task {
+    entry: Option<&'static Entry>,
+    id: u64,
+    registry: &'static Registry,
+    index: u32,
+    epoch: u32,
+}
+
+impl Task {
+    /// Its id. None if the registry was full.
+    pub fn id(&self) -> Option<u64> {
+        self.entry.map(|_| self.id)
+    }
+
+    /// It begins to run, on this thread.
+    #[inline]
+    pub fn running(&mut self) {
+        let Some(entry) = self.entry else { return };
+        let now = self.registry.poll_now();
+        seqlock::write(&entry.poll_seq, || {
+            entry.state.store(State::Running as u32, Relaxed);
+            entry.polls.store(entry.polls.load(Relaxed) + 1, Relaxed);
+            entry.last_poll_start_ns.store(now, Relaxed);
+            entry.thread.store(current::thread(), Relaxed);
+        });
+    }
+
+    /// It stopped running and waits, it is not known for what.
+    pub fn waiting(&mut self) {
+        self.stopped(State::Waiting, Wait::default());
+    }
+
+    /// It stopped running and waits for `object`: a channel, a lock, anything with an address that
+    /// others can wait for too.
+    pub fn waiting_for<T: ?Sized>(&mut self, reason: WaitReason, object: *const T) {
+        let address = object.cast::<()>().addr() as u64;
+        self.stopped(State::Waiting, Wait { reason, address, text: None });
+    }
+
+    /// The same, with the reason in words of the program's own. `place` is a static made by
+    /// [`place!`](crate::place); its name is the reason.
+    pub fn waiting_at<T: ?Sized>(&mut self, place: &'static Location, object: *const T) {
+        let address = object.cast::<()>().addr() as u64;
+        let wait = Wait { reason: WaitReason::Unknown, address, text: Some(place) };
+        self.stopped(State::Waiting, wait);
+    }
+
+    /// It does not run, but could.
+    pub fn ready(&mut self) {
+        self.stopped(State::Ready, Wait::default());
+    }
+
+    /// Its work is over. It is seen as finished until the `Task` is dropped.
+    pub fn finished(&mut self) {
+        self.stopped(State::Finished, Wait::default());
+    }
+
+    /// Runs a part of it: it is running, and the current task of this thread, until `part` is
+    /// over; then it waits, for what a future in it has said.
+    pub fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
+        self.running();
+        let result = {
+            let _current = self.enter();
+            part()
+        };
+        self.stop();
+        result
+    }
+
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> InTask {
+        InTask::enter(self.entry, if self.entry.is_some() { self.id } else { 0 })
+    }
+
+    /// The end of a poll that was not the last one.
+    #[inline(always)]
+    pub(crate) fn stop(&mut self) {
+        self.stopped(State::Waiting, current::take_wait().unwrap_or_default());
+    }
+
+    #[inline]
+    fn stopped(&mut self, state: State, wait: Wait) {
+        let Some(entry) = self.entry else { return };
+        let now = self.registry.poll_now();
+        seqlock::write(&entry.poll_seq, || {
+            if entry.state.load(Relaxed) == State::Running as u32 {
+                let ran = now.saturating_sub(entry.last_poll_start_ns.load(Relaxed));
+                entry.busy_ns.store(entry.busy_ns.load(Relaxed).wrapping_add(ran), Relaxed);
+                entry.last_poll_end_ns.store(now, Relaxed);
+            }
+            entry.state.store(state as u32, Relaxed);
+            entry.wait_reason.store(wait.reason as u32, Relaxed);
+            entry.wait_address.store(wait.address, Relaxed);
+            entry.wait_location.store(address_of(wait.text), Relaxed);
+        });
+    }
+}
+
+impl Drop for Task {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(entry) = self.entry else { return };
+        seqlock::write(&entry.seq, || {
+            entry.id.store(0, Relaxed);
+            entry.generation.store(entry.generation.load(Relaxed).wrapping_add(1), Relaxed);
+        });
+        seqlock::write(&entry.poll_seq, || entry.state.store(State::Free as u32, Relaxed));
+        crate::at::clear(entry);
+        self.registry.give_back(self.index, entry, self.epoch);
+    }
+}

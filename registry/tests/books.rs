@@ -1,0 +1,79 @@
+//! The example that keeps its own books, read from outside: the two are equal.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Program, TaskRead};
+
+/// The example, built now; LOITER_BOOKS names a build of it of another kind.
+fn books() -> Command {
+    if let Some(other) = std::env::var_os("LOITER_BOOKS") {
+        return Command::new(other);
+    }
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--offline", "--features", "tokio", "--example", "books"])
+        .args(["--profile", profile])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.unwrap().success());
+    let tests = std::env::current_exe().unwrap();
+    Command::new(tests.ancestors().nth(2).unwrap().join("examples/books"))
+}
+
+/// What the program prints of a task.
+fn line_of(task: &TaskRead) -> String {
+    let state = ["free", "created", "running", "waiting"][task.state as usize];
+    let reason = ["", "", "", "lock"][task.wait_reason as usize];
+    let places: Vec<_> = task
+        .stack_places()
+        .iter()
+        .map(|at| format!(r#"{{"name":"{}","file":"{}","line":{}}}"#, at.name, at.file, at.line))
+        .collect();
+    format!(
+        r#"{{"id":{},"parent":{},"file":"{}","line":{},"name":"{}","state":"{state}","reason":"{reason}","chain":[{}]}}"#,
+        task.id,
+        task.parent,
+        task.place.file,
+        task.place.line,
+        task.name,
+        places.join(",")
+    )
+}
+
+#[test]
+fn what_is_read_equals_the_books() {
+    let mut program = Program::start(&mut books());
+    assert_eq!(program.line(), "ready");
+    let reader = program.reader();
+    program.say("books\n");
+    let mut told: Vec<String> = vec![];
+    loop {
+        let line = program.line();
+        if line == "end" {
+            break;
+        }
+        told.push(line);
+    }
+    let read: Vec<_> = reader.tasks().iter().map(line_of).collect();
+    assert!(told.len() > 15);
+    assert_eq!(read, told);
+}
+
+#[test]
+fn parked_tasks_are_all_there() {
+    let mut program = Program::start(books().args(["parked", "20000"]));
+    assert_eq!(program.line(), "ready");
+    let reader = program.reader();
+    assert_eq!((reader.header_u64(512), reader.header_u64(640)), (20_000, 0));
+    let tasks = reader.tasks();
+    assert_eq!(tasks.len(), 20_000);
+    for task in tasks.iter().step_by(997) {
+        let stack = task.stack();
+        assert_eq!((stack[0].as_str(), stack[1].as_str()), (task.name.as_str(), "middle"));
+        assert_eq!(stack[2], "books::three_deep");
+    }
+}

@@ -1,0 +1,89 @@
+//! All orders in which a writer and a reader can meet, by loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p loiter-registry --release --test loom`
+#![cfg(loom)]
+
+use loiter_registry::seqlock::{FreeList, changed, read, write};
+use loom::sync::Arc;
+use loom::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
+use loom::thread;
+
+#[derive(Default)]
+struct Entry {
+    seq: AtomicU32,
+    one: AtomicU64,
+    two: AtomicU64,
+}
+
+#[test]
+fn a_reader_sees_no_mixed_fields() {
+    loom::model(|| {
+        let entry = Arc::new(Entry::default());
+        let writer = {
+            let entry = entry.clone();
+            thread::spawn(move || {
+                for value in 1..=2 {
+                    write(&entry.seq, || {
+                        entry.one.store(value, Relaxed);
+                        entry.two.store(value * 10, Relaxed);
+                    });
+                }
+            })
+        };
+        if let Some((one, two)) = read(&entry.seq, || (entry.one.load(Relaxed), entry.two.load(Relaxed))) {
+            assert_eq!(two, one * 10);
+        }
+        writer.join().unwrap();
+        assert!(read(&entry.seq, || ()).is_some());
+    });
+}
+
+/// What `at.rs` does: the place around is added before the one in it, and removed after it.
+#[test]
+fn a_reader_sees_no_place_without_the_one_around_it() {
+    loom::model(|| {
+        let chain = Arc::new((AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0)));
+        let writer = {
+            let chain = chain.clone();
+            thread::spawn(move || {
+                for (slot, from, to) in [(0, 0, 1), (1, 0, 2), (1, 2, 0), (0, 1, 0)] {
+                    let slot = if slot == 0 { &chain.1 } else { &chain.2 };
+                    slot.compare_exchange(from, to, Release, Relaxed).unwrap();
+                    changed(&chain.0);
+                }
+            })
+        };
+        let before = chain.0.load(Acquire);
+        let (outer, inner) = (chain.1.load(Acquire), chain.2.load(Acquire));
+        fence(Acquire);
+        if chain.0.load(Relaxed) == before {
+            assert!(inner == 0 || outer == 1, "{inner} in {outer}");
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn no_free_entry_is_given_out_twice() {
+    loom::model(|| {
+        let list = Arc::new((FreeList::new(), [AtomicU32::new(0), AtomicU32::new(0)]));
+        list.0.push(0, &list.1[0]);
+        list.0.push(1, &list.1[1]);
+        let take_and_return = |list: Arc<(FreeList, [AtomicU32; 2])>| {
+            let taken = list.0.pop(|index| list.1.get(index as usize));
+            if let Some(index) = taken {
+                list.0.push(index, &list.1[index as usize]);
+            }
+            list.0.pop(|index| list.1.get(index as usize))
+        };
+        let other = {
+            let list = list.clone();
+            thread::spawn(move || take_and_return(list))
+        };
+        let (one, two) = (take_and_return(list.clone()), other.join().unwrap());
+        assert!(one.is_none() || one != two);
+    });
+}

@@ -1,0 +1,76 @@
+//! The await places of a task: slots that name the slot around them.
+
+use super::layout::{Bytes, EntryLayout, Field};
+
+/// No slot.
+const NONE: usize = 255;
+
+/// How the await places of a task were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has none: the program does not mark them, or it stands at none.
+    Unmarked,
+    /// They are right.
+    Whole,
+    /// They are right, but some found no slot.
+    Gaps,
+    /// They would not hold still.
+    Moving,
+    /// They make no sense: a loop, or a slot that does not exist.
+    Broken,
+}
+
+/// Appends the addresses of the Locations where a task stands, innermost first.
+///
+/// It begins at the slot that was polled last. That one may have been left since for the places
+/// around it, which then still have others in them; of a task that `runs`, it is where it is now.
+pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Vec<u64>) -> Standing {
+    let Some(chain) = layout.offset(Field::Chain) else { return Standing::Unmarked };
+    let bytes = Bytes(entry);
+    let slots = layout.chain_slots;
+    let slot = |nth: usize| if nth < slots { bytes.u64(chain + 8 * nth) } else { 0 };
+    let around = |value: u64| (value >> 8) as usize & 0xff;
+    let lost = layout.offset(Field::ChainLost).is_some_and(|at| bytes.u16(at) != 0);
+
+    let hint = layout.offset(Field::ChainLast).map_or(NONE, |at| usize::from(bytes.u8(at)));
+    let lowest = |within: usize| (0..slots).find(|&nth| slot(nth) != 0 && around(slot(nth)) == within);
+    let first = if slot(hint) == 0 {
+        (0..slots).find(|&nth| slot(nth) != 0 && lowest(nth).is_none())
+    } else {
+        let mut first = hint;
+        // More steps than slots: a loop, which the way outwards will find too.
+        for _ in 0..slots {
+            match lowest(first).filter(|_| !runs) {
+                Some(inner) => first = inner,
+                None => break,
+            }
+        }
+        Some(first)
+    };
+    let Some(mut at) = first else {
+        let all_empty = (0..slots).all(|nth| slot(nth) == 0);
+        return match (all_empty, lost) {
+            (true, false) => Standing::Unmarked,
+            (true, true) => Standing::Gaps,
+            // Each is around another one.
+            (false, _) => Standing::Broken,
+        };
+    };
+    let start = into.len();
+    loop {
+        let value = slot(at);
+        if value == 0 {
+            break;
+        }
+        if into.len() - start == slots {
+            into.truncate(start);
+            return Standing::Broken;
+        }
+        into.push(value >> 16);
+        at = around(value);
+        if at != NONE && at >= slots {
+            return Standing::Broken;
+        }
+    }
+    if lost { Standing::Gaps } else { Standing::Whole }
+}

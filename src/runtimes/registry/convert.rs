@@ -1,0 +1,259 @@
+//! Turns entries into tasks.
+
+use rustc_hash::FxHashMap;
+
+use super::chain::Standing;
+use super::entries::{Batch, Doing, Entry};
+use super::layout::Header;
+use super::places::Places;
+use super::words;
+use crate::snapshot::{
+    Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
+    StackStatus, State, StrId, Task, Wait,
+};
+use crate::target::{Target, TargetError};
+
+/// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
+const KNOWN_CLOCKS: [u32; 2] = [1, 6];
+
+/// Turns the entries of one registry into tasks.
+pub(super) struct Converter<'a> {
+    target: &'a dyn Target,
+    runtime: u8,
+    pub(super) into: &'a mut SnapshotBuilder,
+    pub(super) places: Places,
+    /// Now, by the clock of spawns and by that of polls, where these are known.
+    now: [Option<u64>; 2],
+    locations: FxHashMap<u64, LocationId>,
+    /// By the name of the type: the function and its outermost frame.
+    entries: FxHashMap<StrId, (FunctionId, LocationId)>,
+    /// By what they are made of: the entry, then places from the innermost on.
+    stacks: FxHashMap<Vec<u64>, StackId>,
+    key: Vec<u64>,
+    reasons: FxHashMap<u32, Option<StrId>>,
+    labels: FxHashMap<(Option<StrId>, u32), Option<LabelSetId>>,
+    threads: FxHashMap<u32, Option<u32>>,
+    unknown_clocks: bool,
+}
+
+impl<'a> Converter<'a> {
+    pub(super) fn new(
+        target: &'a dyn Target,
+        header: &Header,
+        runtime: u8,
+        into: &'a mut SnapshotBuilder,
+    ) -> Self {
+        let now = target.monotonic_ns();
+        Converter {
+            target,
+            runtime,
+            into,
+            places: Places::new(header.location),
+            now: header.clocks.map(|clock| now.filter(|_| KNOWN_CLOCKS.contains(&clock))),
+            locations: FxHashMap::default(),
+            entries: FxHashMap::default(),
+            stacks: FxHashMap::default(),
+            key: Vec::new(),
+            reasons: FxHashMap::default(),
+            labels: FxHashMap::default(),
+            threads: FxHashMap::default(),
+            unknown_clocks: header.clocks.iter().any(|clock| !KNOWN_CLOCKS.contains(clock)),
+        }
+    }
+
+    /// Takes what was read of a block.
+    pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), TargetError> {
+        self.places.learn(self.target, batch, self.into)?;
+        let reading = &mut self.into.header.reading;
+        reading.retried += batch.retried;
+        reading.torn += batch.torn.len() as u64;
+        for entry in &batch.entries {
+            self.entry(entry, batch);
+        }
+        for &address in &batch.torn {
+            let unknown = self.unknown(address);
+            self.into.task(unknown);
+        }
+        Ok(())
+    }
+
+    /// What cannot be judged from here but should be known.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.places.left_out > 0 {
+            warnings.push("it has more names and places than loiter keeps: some are left out".to_owned());
+        }
+        if self.unknown_clocks {
+            warnings.push("it uses a clock that loiter does not know: ages are unknown".to_owned());
+        }
+        warnings
+    }
+
+    /// A task whose entry would not hold still.
+    fn unknown(&self, address: u64) -> Task {
+        Task {
+            runtime: self.runtime,
+            id: None,
+            address,
+            state: State::Unknown,
+            reason: None,
+            age: Age::Unknown,
+            lifetime_ns: None,
+            polls: None,
+            parent: None,
+            creator: None,
+            entry: None,
+            labels: None,
+            thread: None,
+            locked_to_thread: false,
+            system: false,
+            leaked: false,
+            stack: None,
+            stack_status: StackStatus::Torn,
+            stack_bytes: 0,
+            waits: (0, 0),
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, batch: &Batch) {
+        let type_name = self.places.text(entry.type_name);
+        let name = self.places.text(entry.name);
+        let function = type_name.map(|name| self.entry_function(name));
+        let (start, len) = entry.places;
+        let places = batch.places.get(start..start.saturating_add(len)).unwrap_or_default();
+        let (stack, stack_status) = self.stack(type_name, places, entry.standing);
+        let mut task = Task {
+            id: Some(entry.id),
+            address: if entry.task_header == 0 { entry.address } else { entry.task_header },
+            parent: (entry.parent != 0).then_some(entry.parent),
+            lifetime_ns: since(self.now[0], entry.spawned_ns),
+            creator: self.location(entry.location),
+            entry: function.map(|(function, _)| function),
+            labels: self.labels(name, entry.kind),
+            locked_to_thread: words::is_bound_to_thread(entry.kind),
+            stack,
+            stack_status,
+            ..self.unknown(entry.address)
+        };
+        if let Some(doing) = &entry.doing {
+            self.doing(&mut task, entry, doing);
+        }
+        self.into.task(task);
+    }
+
+    fn doing(&mut self, task: &mut Task, entry: &Entry, doing: &Doing) {
+        task.state = doing.state.map_or(State::Unknown, words::state);
+        task.polls = doing.polls;
+        task.age = match task.state {
+            State::Running => self.age(doing.last_start_ns),
+            State::Runnable if doing.last_end_ns == 0 => {
+                since(self.now[0], entry.spawned_ns).map_or(Age::Unknown, Age::Exactly)
+            }
+            State::Waiting | State::Runnable | State::Finished => self.age(doing.last_end_ns),
+            _ => Age::Unknown,
+        };
+        if doing.thread != 0 && (task.state == State::Running || task.locked_to_thread) {
+            let target = self.target;
+            let inside = |tid: &u32| target.thread_from_inside(*tid);
+            task.thread = *self.threads.entry(doing.thread).or_insert_with_key(inside);
+        }
+        if task.state != State::Waiting {
+            return;
+        }
+        task.reason = self.reason(doing);
+        if doing.wait_address != 0 {
+            let (op, kind) = words::wait(doing.wait_reason);
+            let object = self.into.object(kind, doing.wait_address, |_| None);
+            task.waits = self.into.waits([Wait { op, object }]);
+        }
+    }
+
+    fn age(&self, since_ns: u64) -> Age {
+        since(self.now[1], since_ns).map_or(Age::Unknown, Age::Exactly)
+    }
+
+    fn reason(&mut self, doing: &Doing) -> Option<StrId> {
+        let own = self.places.place(doing.wait_location).and_then(|place| place.name);
+        if own.is_some() {
+            return own;
+        }
+        let into = &mut *self.into;
+        *self.reasons.entry(doing.wait_reason).or_insert_with_key(|&number| {
+            let text = words::reason(number);
+            (!text.is_empty()).then(|| into.string(text))
+        })
+    }
+
+    /// A given name, and a kind that is out of the ordinary.
+    fn labels(&mut self, name: Option<StrId>, kind: u32) -> Option<LabelSetId> {
+        let into = &mut *self.into;
+        *self.labels.entry((name, kind)).or_insert_with(|| {
+            let name = name.map(|name| into.text(name).to_owned());
+            let name = name.as_deref().map(|name| ("name", name));
+            let mut pairs = words::kind(kind).map(|kind| ("kind", kind)).into_iter().chain(name).peekable();
+            pairs.peek().is_some().then(|| pairs.collect::<Vec<_>>()).map(|pairs| into.labels(pairs))
+        })
+    }
+
+    /// The function that a task was started with, from the name of its type, and the frame that
+    /// stands for it.
+    fn entry_function(&mut self, name: StrId) -> (FunctionId, LocationId) {
+        let into = &mut *self.into;
+        *self.entries.entry(name).or_insert_with(|| {
+            let name = into.text(name).to_owned();
+            let function = into.function(&name, words::package(&name), FunctionKind::Normal);
+            let frame = into.frame(function, "", 0);
+            (function, into.location(Location { address: None, offset: 0, frames: vec![frame] }))
+        })
+    }
+
+    /// A place in the source: a spawn, an await.
+    fn location(&mut self, address: u64) -> Option<LocationId> {
+        if let Some(&known) = self.locations.get(&address) {
+            return Some(known);
+        }
+        let place = self.places.place(address)?;
+        let name = place.name.map_or(String::new(), |name| self.into.text(name).to_owned());
+        let function = self.into.function(&name, words::package(&name), FunctionKind::Normal);
+        let file = place.file.unwrap_or_else(|| self.into.string(""));
+        let frame = Frame { function, file, line: place.line };
+        let id = self.into.location(Location { address: None, offset: 0, frames: vec![frame] });
+        self.locations.insert(address, id);
+        Some(id)
+    }
+
+    /// The await places, then the entry.
+    fn stack(
+        &mut self,
+        type_name: Option<StrId>,
+        places: &[u64],
+        standing: Standing,
+    ) -> (Option<StackId>, StackStatus) {
+        let status = match standing {
+            Standing::Unmarked => StackStatus::Unknown,
+            Standing::Whole => StackStatus::Complete,
+            Standing::Gaps => StackStatus::Gaps,
+            Standing::Moving => StackStatus::Torn,
+            Standing::Broken => StackStatus::Broken,
+        };
+        self.key.clear();
+        self.key.push(type_name.map_or(u64::MAX, |name| name.0.into()));
+        self.key.extend_from_slice(places);
+        if let Some(&known) = self.stacks.get(&self.key) {
+            return (Some(known), status);
+        }
+        let mut locations: Vec<_> = places.iter().filter_map(|&place| self.location(place)).collect();
+        locations.extend(type_name.map(|name| self.entry_function(name).1));
+        if locations.is_empty() {
+            return (None, status);
+        }
+        let id = self.into.stack(locations);
+        self.stacks.insert(self.key.clone(), id);
+        (Some(id), status)
+    }
+}
+
+/// Nanoseconds from `then` to now; 0 if the clock has not come that far.
+fn since(now: Option<u64>, then: u64) -> Option<u64> {
+    now.filter(|_| then != 0).map(|now| now.saturating_sub(then))
+}

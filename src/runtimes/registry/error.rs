@@ -1,0 +1,30 @@
+//! What can go wrong with a registry.
+
+use crate::target::TargetError;
+
+/// Why a registry cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegistryError {
+    /// The target cannot be read.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A format that this loiter does not know.
+    #[error(
+        "its format {major}.{minor} is not one that this loiter knows, which reads {}.x",
+        super::layout::MAJOR
+    )]
+    Version { major: u16, minor: u16 },
+    /// What stands there contradicts the format.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl RegistryError {
+    /// The library's error, naming the registry.
+    pub(super) fn of(self, registry: &str) -> crate::Error {
+        match self {
+            RegistryError::Target(error) if !matches!(error, TargetError::Unmapped { .. }) => error.into(),
+            other => crate::Error::Runtime { runtime: registry.to_owned(), problem: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the registries of a target are: notes in its images lead to them.
+
+use memchr::memmem;
+
+use crate::target::{Image, Target, TargetError};
+
+/// `PT_NOTE` (elf.h).
+const PT_NOTE: u32 = 4;
+/// No more than this of a segment of notes is read.
+const MAX_NOTES: u64 = 1 << 20;
+/// Name size, descriptor size, type 1, and the padded name of the note; its descriptor follows.
+const HEAD: &[u8] = b"\x07\0\0\0\x08\0\0\0\x01\0\0\0loiter\0\0";
+
+/// A registry that a note points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// Where it is.
+    pub(super) address: u64,
+    /// Path of the image with the note.
+    pub(super) image: String,
+    /// That is the main executable.
+    pub(super) in_executable: bool,
+}
+
+/// The registries that the notes of all images point to.
+pub(super) fn find(target: &dyn Target) -> Result<Vec<Noted>, TargetError> {
+    let mut all = Vec::new();
+    for image in target.images()? {
+        let noted =
+            |address| Noted { address, image: image.path.clone(), in_executable: image.is_executable };
+        all.extend(of_image(target, &image)?.into_iter().map(noted));
+    }
+    Ok(all)
+}
+
+/// The program headers come from the file, the notes from memory, where they are relocated or
+/// not, but never stripped.
+fn of_image(target: &dyn Target, image: &Image) -> Result<Vec<u64>, TargetError> {
+    let segments = match image.segments() {
+        Ok(segments) => segments,
+        Err(error) => {
+            tracing::debug!("{} has no program headers: {error}", image.path);
+            return Ok(Vec::new());
+        }
+    };
+    let mut found = Vec::new();
+    for segment in segments.iter().filter(|segment| segment.kind == PT_NOTE) {
+        let len = usize::try_from(segment.memory_size.min(MAX_NOTES)).unwrap_or(0);
+        match target.read_vec(segment.address, len) {
+            Ok(bytes) => found.extend(parse(&bytes, segment.address)),
+            Err(TargetError::Unmapped { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// The registries that notes at `address` lead to. The note is looked for as bytes, not note by
+/// note: linkers put notes of different alignment into one segment, and walking that goes wrong.
+fn parse(bytes: &[u8], address: u64) -> impl Iterator<Item = u64> {
+    memmem::find_iter(bytes, HEAD).filter(|at| at % 4 == 0).filter_map(move |at| {
+        let descriptor = at + HEAD.len();
+        let (value, _) = bytes.get(descriptor..)?.split_first_chunk::<8>()?;
+        let from = address.wrapping_add(descriptor as u64);
+        Some(from.wrapping_add_signed(i64::from_le_bytes(*value)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_points_from_its_descriptor() {
+        let mut bytes = b"\x04\0\0\0\x04\0\0\0\x05\0\0\0GNU\0abcd".to_vec();
+        bytes.extend(HEAD);
+        bytes.extend((-40_i64).to_le_bytes());
+        bytes.extend(HEAD);
+        assert_eq!(parse(&bytes, 0x1000).collect::<Vec<_>>(), [0x1000 + 40 - 40]);
+    }
+
+    #[test]
+    fn notes_of_others_are_left_alone() {
+        let other = b"\x07\0\0\0\x08\0\0\0\x02\0\0\0loiter\0\x0012345678";
+        assert_eq!(parse(other, 0).count(), 0);
+        let unaligned = [b"x", HEAD, &[0; 8]].concat();
+        assert_eq!(parse(&unaligned, 0).count(), 0);
+    }
+}

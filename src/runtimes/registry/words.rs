@@ -1,0 +1,133 @@
+//! What the numbers of the format mean.
+
+use crate::snapshot::{ObjectKind, State, WaitOp};
+
+/// What a task is doing. Numbers of later versions are unknown.
+pub(super) fn state(number: u32) -> State {
+    match number {
+        1 | 5 => State::Runnable,
+        2 => State::Running,
+        3 => State::Waiting,
+        4 => State::Finished,
+        _ => State::Unknown,
+    }
+}
+
+/// Why a task waits; empty if that is not said.
+pub(super) fn reason(number: u32) -> &'static str {
+    match number {
+        1 => "channel send",
+        2 => "channel receive",
+        3 => "lock",
+        4 => "read lock",
+        5 => "write lock",
+        6 => "semaphore",
+        7 => "notification",
+        8 => "join",
+        9 => "sleep",
+        10 => "read",
+        11 => "write",
+        12 => "I/O",
+        13 => "barrier",
+        14 => "select",
+        15 => "yield",
+        16 => "blocking call",
+        17 => "work",
+        _ => "",
+    }
+}
+
+/// What a task that waits for this reason wants to do, and with what kind of thing.
+pub(super) fn wait(reason: u32) -> (WaitOp, ObjectKind) {
+    match reason {
+        1 => (WaitOp::Send, ObjectKind::Channel),
+        2 => (WaitOp::Receive, ObjectKind::Channel),
+        3 => (WaitOp::Lock, ObjectKind::Mutex),
+        4 => (WaitOp::ReadLock, ObjectKind::RwMutex),
+        5 => (WaitOp::Lock, ObjectKind::RwMutex),
+        6 => (WaitOp::Wait, ObjectKind::Semaphore),
+        7 => (WaitOp::Wait, ObjectKind::Cond),
+        _ => (WaitOp::Wait, ObjectKind::Other),
+    }
+}
+
+/// What kind of task it is, for those that are not plain asynchronous ones.
+pub(super) fn kind(number: u32) -> Option<&'static str> {
+    Some(match number {
+        1 => "blocking",
+        2 => "thread",
+        3 => "actor",
+        4 => "fiber",
+        5 => "local",
+        6 => "callback",
+        7 => "future",
+        _ => return None,
+    })
+}
+
+/// A thread, or a task that is bound to one.
+pub(super) fn is_bound_to_thread(kind: u32) -> bool {
+    matches!(kind, 2 | 5)
+}
+
+/// What runs the tasks.
+pub(super) fn runtime(kind: u32) -> Option<&'static str> {
+    Some(match kind {
+        1 => "tokio",
+        2 => "thread pool",
+        3 => "actors",
+        4 => "async",
+        5 => "fibers",
+        6 => "event loop",
+        _ => return None,
+    })
+}
+
+/// The module part of the path of a type or function: "api::fetch" of "api::fetch::get<T>" and of
+/// "api::fetch::get::{{closure}}". Empty if there is none.
+pub(super) fn package(name: &str) -> &str {
+    let mut depth = 0_u32;
+    // Where the last but one "::" is, counted without closures and what stands in brackets.
+    let mut last = None;
+    let mut previous = '\0';
+    for (at, c) in name.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' if previous != '-' => depth = depth.saturating_sub(1),
+            ')' | ']' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && previous == ':' => {
+                let rest = name.get(at + 1..).unwrap_or_default();
+                if rest.starts_with("{{") {
+                    break;
+                }
+                last = Some(at - 1);
+            }
+            _ => {}
+        }
+        previous = c;
+    }
+    last.and_then(|at| name.get(..at)).filter(|package| !package.starts_with(['<', '(', '['])).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_of_names() {
+        for (name, module) in [
+            ("api::fetch::get::{{closure}}", "api::fetch"),
+            ("api::main::{{closure}}::{{closure}}", "api"),
+            ("api::fetch::get<api::T>", "api::fetch"),
+            ("core::pin::Pin<alloc::boxed::Box<dyn core::future::Future<Output = ()>>>", "core::pin"),
+            ("api::Map<fn(a::B) -> c::D>", "api"),
+            ("<T as a::B>::run", ""),
+            ("(a::B, c::D)", ""),
+            ("fetch", ""),
+            ("", ""),
+            ("::", ""),
+        ] {
+            assert_eq!(package(name), module, "{name}");
+        }
+    }
+}
