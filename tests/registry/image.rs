@@ -90,7 +90,7 @@ impl Version {
     pub fn newer() -> Self {
         let mut new = Self::current();
         new.minor = 9;
-        new.fields.iter_mut().for_each(|offset| *offset = *offset + 64);
+        new.fields.iter_mut().for_each(|offset| *offset += 64);
         new.fields.extend([0, 8]);
         new.location_fields = vec![48, 8, 56, 20, 40, 28, 32, 16];
         (new.entry_size, new.header_size, new.location_size) = (384, 1024, 64);
