@@ -91,6 +91,11 @@ impl SnapshotBuilder {
         LabelSetId(self.label_sets.add(LabelSet { pairs }))
     }
 
+    /// The id of a set of labels whose texts are known, sorted by the text of their keys.
+    pub fn label_set(&mut self, pairs: Vec<(StrId, StrId)>) -> LabelSetId {
+        LabelSetId(self.label_sets.add(LabelSet { pairs }))
+    }
+
     /// The id of the object of this kind at this address, made by `make` if it is new.
     pub fn object(
         &mut self,

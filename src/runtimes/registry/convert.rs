@@ -16,6 +16,9 @@ use crate::target::{Target, TargetError};
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
 const KNOWN_CLOCKS: [u32; 2] = [1, 6];
 
+/// What labels are made of: the name and the kind of a task.
+type Labelled = (Option<StrId>, u32);
+
 /// Turns the entries of one registry into tasks.
 pub(super) struct Converter<'a> {
     target: &'a dyn Target,
@@ -31,7 +34,8 @@ pub(super) struct Converter<'a> {
     stacks: FxHashMap<Vec<u64>, StackId>,
     key: Vec<u64>,
     reasons: FxHashMap<u32, Option<StrId>>,
-    labels: FxHashMap<(Option<StrId>, u32), Option<LabelSetId>>,
+    /// The labels of the task before: neighbours often have the same.
+    labels: Option<(Labelled, Option<LabelSetId>)>,
     threads: FxHashMap<u32, Option<u32>>,
     unknown_clocks: bool,
 }
@@ -55,7 +59,7 @@ impl<'a> Converter<'a> {
             stacks: FxHashMap::default(),
             key: Vec::new(),
             reasons: FxHashMap::default(),
-            labels: FxHashMap::default(),
+            labels: None,
             threads: FxHashMap::default(),
             unknown_clocks: header.clocks.iter().any(|clock| !KNOWN_CLOCKS.contains(clock)),
         }
@@ -186,13 +190,19 @@ impl<'a> Converter<'a> {
 
     /// A given name, and a kind that is out of the ordinary.
     fn labels(&mut self, name: Option<StrId>, kind: u32) -> Option<LabelSetId> {
-        let into = &mut *self.into;
-        *self.labels.entry((name, kind)).or_insert_with(|| {
-            let name = name.map(|name| into.text(name).to_owned());
-            let name = name.as_deref().map(|name| ("name", name));
-            let mut pairs = words::kind(kind).map(|kind| ("kind", kind)).into_iter().chain(name).peekable();
-            pairs.peek().is_some().then(|| pairs.collect::<Vec<_>>()).map(|pairs| into.labels(pairs))
-        })
+        if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
+            return set;
+        }
+        let mut pairs = Vec::with_capacity(2);
+        if let Some(kind) = words::kind(kind) {
+            pairs.push((self.into.string("kind"), self.into.string(kind)));
+        }
+        if let Some(name) = name {
+            pairs.push((self.into.string("name"), name));
+        }
+        let set = (!pairs.is_empty()).then(|| self.into.label_set(pairs));
+        self.labels = Some(((name, kind), set));
+        set
     }
 
     /// The function that a task was started with, from the name of its type, and the frame that

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn notes_of_others_are_left_alone() {
-        let other = b"\x07\0\0\0\x08\0\0\0\x02\0\0\0loiter\0\x0012345678";
+        let other = b"\x07\0\0\0\x08\0\0\0\x02\0\0\0loiter\0\0abcdefgh";
         assert_eq!(parse(other, 0).count(), 0);
         let unaligned = [b"x", HEAD, &[0; 8]].concat();
         assert_eq!(parse(&unaligned, 0).count(), 0);
