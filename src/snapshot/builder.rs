@@ -6,6 +6,12 @@ use rustc_hash::FxHashMap;
 
 use super::model::*;
 
+/// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
+/// lies could have every task point to long texts that overlap.
+const MAX_TEXT: usize = 256 << 20;
+/// Things waited for that are kept in all.
+const MAX_WAITS: usize = 1 << 24;
+
 /// A table that holds every value once.
 #[derive(Debug)]
 struct Interner<T> {
@@ -45,6 +51,9 @@ pub struct SnapshotBuilder {
     objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
     waits: Vec<Wait>,
     tasks: Vec<Task>,
+    text_bytes: usize,
+    text_left_out: bool,
+    waits_left_out: bool,
 }
 
 impl SnapshotBuilder {
@@ -53,11 +62,17 @@ impl SnapshotBuilder {
         Self::default()
     }
 
-    /// The id of a string.
+    /// The id of a string. When there is too much text in all, a new one is left out, and the
+    /// snapshot says so.
     pub fn string(&mut self, text: &str) -> StrId {
         if let Some(&id) = self.strings.index.get(text) {
             return StrId(id);
         }
+        if self.text_bytes.saturating_add(text.len()) > MAX_TEXT {
+            self.text_left_out = true;
+            return StrId(self.strings.add("(left out: too much text)".to_owned()));
+        }
+        self.text_bytes += text.len();
         StrId(self.strings.add(text.to_owned()))
     }
 
@@ -111,6 +126,14 @@ impl SnapshotBuilder {
         self.objects.push(WaitObject { kind, address, channel });
         self.objects_by_address.insert((kind, address), id);
         id
+    }
+
+    /// Is there room for that many more things that a task waits for? If not, the snapshot says that
+    /// some were left out.
+    pub fn room_for_waits(&mut self, more: usize) -> bool {
+        let room = self.waits.len().saturating_add(more) <= MAX_WAITS;
+        self.waits_left_out |= !room;
+        room
     }
 
     /// Adds what a task waits for; the result goes into [`Task::waits`].
@@ -170,6 +193,15 @@ impl SnapshotBuilder {
 
     /// The finished snapshot, its tasks sorted by runtime and id.
     pub fn finish(mut self) -> Snapshot {
+        if self.text_left_out {
+            self.header
+                .warnings
+                .push(format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20));
+        }
+        if self.waits_left_out {
+            let warning = format!("tasks wait for more than {MAX_WAITS} things: the rest is left out");
+            self.header.warnings.push(warning);
+        }
         self.tasks.sort_by_key(|task| (task.runtime, task.id, task.address));
         Snapshot {
             header: self.header,
@@ -182,5 +214,28 @@ impl SnapshotBuilder {
             waits: self.waits,
             tasks: self.tasks,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_text_is_left_out_and_said() {
+        let mut builder = SnapshotBuilder::new();
+        let known = builder.string("known");
+        let long = builder.string(&"x".repeat(MAX_TEXT));
+        assert_eq!(builder.text(long), "(left out: too much text)");
+        assert_eq!(builder.string("known"), known);
+        assert_eq!(builder.finish().header.warnings.len(), 1);
+    }
+
+    #[test]
+    fn there_is_no_room_for_waits_without_end() {
+        let mut builder = SnapshotBuilder::new();
+        assert!(builder.room_for_waits(MAX_WAITS));
+        assert!(!builder.room_for_waits(MAX_WAITS + 1));
+        assert_eq!(builder.finish().header.warnings.len(), 1);
     }
 }

@@ -291,6 +291,9 @@ impl<'a> Converter<'a> {
     }
 
     fn waits(&mut self, waits: &[RawWait]) -> (u32, u32) {
+        if waits.is_empty() || !self.into.room_for_waits(waits.len()) {
+            return (0, 0);
+        }
         let mut found = Vec::with_capacity(waits.len());
         for wait in waits {
             let RawWait::Channel { op, address, detail } = *wait else { continue };
@@ -406,6 +409,9 @@ impl<'a> Converter<'a> {
             let Some(address) = address.and_then(|address| address.checked_sub(lock.offset)) else {
                 continue;
             };
+            if !self.into.room_for_waits(1) {
+                break;
+            }
             let object = self.into.object(lock.kind, address, |_| None);
             let waits = self.into.waits([Wait { op: lock.op, object }]);
             self.into.task_mut(late.task).waits = waits;

@@ -5,7 +5,7 @@ use super::offsets::Offsets;
 use crate::target::Memory;
 
 /// More goroutines than this are not believed.
-pub(super) const MAX_TASKS: u64 = 1 << 27;
+pub(super) const MAX_TASKS: u64 = 1 << 25;
 
 /// Is `ptr` the address of allgptr and `len` that of allglen? Tested on the goroutines themselves.
 pub(super) fn check(memory: &dyn Memory, offsets: &Offsets, ptr: u64, len: u64) -> bool {

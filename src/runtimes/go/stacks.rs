@@ -10,7 +10,7 @@ use super::unwind::CodeAddress;
 pub(super) type StackNumber = u32;
 
 /// Code addresses kept in all, 8 bytes each. A program that does not lie stays far below.
-const MAX_ADDRESSES: usize = 1 << 25;
+const MAX_ADDRESSES: usize = 1 << 24;
 /// Frames kept of a stack that comes when there is no more room.
 const FRAMES_WHEN_FULL: usize = 32;
 
