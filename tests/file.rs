@@ -171,6 +171,7 @@ fn snapshot_of(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
             lifetime_ns: (c & 6 > 0).then_some(b),
             polls: (c & 10 > 0).then_some(a),
+            mark: (c & 48 > 0).then_some(b),
             parent: (c & 4 > 0).then_some(b),
             creator: (c & 8 > 0).then_some(location),
             entry: (c & 16 > 0).then_some(function),

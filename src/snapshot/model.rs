@@ -101,6 +101,11 @@ pub enum SourceKind {
     Process,
     /// A core file.
     Core,
+    /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log with one in it.
+    Dump,
+    /// Counted stacks without single tasks: Go's debug=1, a pprof file. [`Snapshot::tasks`] holds as
+    /// many equal tasks without an id as were counted.
+    Profile,
 }
 
 /// The process (or the process that left the core file).
@@ -178,6 +183,9 @@ pub struct RuntimeInfo {
     pub task_noun: String,
     /// The main module or package of the program, where known.
     pub module: String,
+    /// The modules that the program was built from, the main one first, as its build information lists
+    /// them. Empty where that is unknown.
+    pub modules: Vec<Module>,
     /// What a task's age means for this runtime, a sentence. Empty if ages are never known.
     pub age_meaning: String,
     /// Where struct layouts and addresses came from, a line each (shown with -v).
@@ -186,6 +194,16 @@ pub struct RuntimeInfo {
     pub scheduler: Scheduler,
     /// The garbage collected heap at that moment, where the runtime has one.
     pub heap: Option<Heap>,
+}
+
+/// A module that a program was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Module {
+    /// Its path: "golang.org/x/net". Packages below it begin with it and a slash.
+    pub path: String,
+    /// Its version: "v0.19.0", "(devel)". Empty if unknown.
+    pub version: String,
 }
 
 /// The scheduler at that moment.
@@ -425,6 +443,10 @@ pub struct Task {
     pub lifetime_ns: Option<u64>,
     /// How many times it has been run until it ended or had to wait (polled). 0: never yet.
     pub polls: Option<u64>,
+    /// Changes when the task runs. Two snapshots in which the same task has the same stack and the same
+    /// mark saw it, as good as certainly, standing still in between; different marks prove that it ran.
+    /// Means nothing else. None if the source has nothing of the kind (see also `polls`).
+    pub mark: Option<u64>,
     /// Id of the task that started it.
     pub parent: Option<u64>,
     /// The place where it was started. Its frames are those of the `go` statement.

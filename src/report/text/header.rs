@@ -47,10 +47,12 @@ pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str)
 /// "api-server (pid 4242, go1.24.3, stripped)".
 fn who(header: &Header) -> String {
     let target = &header.target;
-    let mut facts = vec![match target.source {
-        SourceKind::Process => format!("pid {}", target.pid),
-        SourceKind::Core => format!("core of pid {}", target.pid),
-    }];
+    let mut facts: Vec<String> = match target.source {
+        SourceKind::Process => vec![format!("pid {}", target.pid)],
+        SourceKind::Core => vec![format!("core of pid {}", target.pid)],
+        SourceKind::Dump => vec!["dump".to_owned()],
+        SourceKind::Profile => vec!["profile".to_owned()],
+    };
     match header.runtimes.as_slice() {
         [only] => facts.extend(runtime_facts(only).map(str::to_owned)),
         several => facts.extend(several.iter().map(runtime_name)),

@@ -221,6 +221,7 @@ impl<'a> Converter<'a> {
             age: self.age(raw),
             lifetime_ns: None,
             polls: None,
+            mark: raw.mark(),
             parent: (raw.parent != 0).then_some(raw.parent),
             // What started the first one is the runtime's start-up code, no statement.
             creator: (raw.goid != 1).then(|| self.resolver.creator(raw.gopc, self.into)).flatten(),

@@ -120,6 +120,14 @@ impl Raw {
         }
     }
 
+    /// What [`crate::snapshot::Task::mark`] holds: how deep its stack is, which stays when the runtime
+    /// moves the stack, and how often it stopped running, modulo 256. None while it runs.
+    pub(super) fn mark(&self) -> Option<u64> {
+        let (_, sp, _) = self.parked_at();
+        let parked = !matches!(self.status, status::RUNNING | status::COPYSTACK);
+        (parked && self.on_stack(sp)).then(|| (self.stack_hi - sp) << 8 | u64::from(self.tracking_seq))
+    }
+
     /// Do the bounds of the stack make sense, and is `sp` within them?
     pub(super) fn on_stack(&self, sp: u64) -> bool {
         self.stack_lo < self.stack_hi

@@ -198,6 +198,7 @@ impl Attached for Go {
             flavour: self.build.flavour.clone(),
             task_noun: "goroutine".to_owned(),
             module: self.build.main.clone(),
+            modules: self.build.modules.clone(),
             age_meaning:
                 "a lower bound: the runtime notes since when a goroutine waits only when its collector \
                           meets it, at the latest after two minutes"

@@ -3,6 +3,7 @@
 use super::arch;
 use super::module::Module;
 use super::names;
+use crate::snapshot;
 use crate::target::{Image, Memory, Target};
 
 /// Longest version that is believed ("devel go1.28-0123456789 Mon ...").
@@ -19,6 +20,8 @@ pub(super) struct Build {
     pub(super) minor: Option<u32>,
     /// Path of the main package.
     pub(super) main: String,
+    /// The modules it was built from, the main one first.
+    pub(super) modules: Vec<snapshot::Module>,
     /// "stripped", "pie", "cgo", "trimpath".
     pub(super) flavour: Vec<String>,
     /// Where the version was found.
@@ -46,7 +49,31 @@ pub(super) fn read(target: &dyn Target, image: &Image, module: &Module) -> Build
         flavour.push("trimpath".to_owned());
     }
     let main = modinfo.lines().find_map(|line| line.strip_prefix("path\t")).unwrap_or("").to_owned();
-    Build { minor: minor(&version), version, main, flavour, found_in }
+    let modules = modules(&modinfo);
+    Build { minor: minor(&version), version, main, modules, flavour, found_in }
+}
+
+/// The modules that the module information lists: lines `mod`, `dep` and `=>` with path, version and
+/// checksum between tabs (`src/runtime/debug/mod.go`, 1.19 to 1.27). A `=>` line replaces the module
+/// before it: its packages keep their names, so the path stays and the version is the new one.
+fn modules(modinfo: &str) -> Vec<snapshot::Module> {
+    let mut modules: Vec<snapshot::Module> = Vec::new();
+    for line in modinfo.lines() {
+        let mut words = line.split('\t');
+        let (kind, path, version) = (words.next(), words.next(), words.next());
+        let (path, version) = (path.unwrap_or(""), version.unwrap_or(""));
+        match kind {
+            Some("mod" | "dep") => {
+                modules.push(snapshot::Module { path: path.to_owned(), version: version.to_owned() });
+            }
+            Some("=>") => {
+                let Some(replaced) = modules.last_mut() else { continue };
+                replaced.version = [path, version].join(" ").trim_end().to_owned();
+            }
+            _ => {}
+        }
+    }
+    modules
 }
 
 /// The 24 of "go1.24.3" and of "devel go1.24-0123abc".
@@ -124,6 +151,15 @@ mod tests {
         assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
         assert_eq!(minor("go"), None);
         assert_eq!(minor("go1."), None);
+    }
+
+    #[test]
+    fn modules_with_replacements() {
+        let info = "path\tex.com/api/cmd\nmod\tex.com/api\t(devel)\t\ndep\tgolang.org/x/net\tv0.19.0\th1:x=\n\
+                    dep\tex.com/lib\tv1.0.0\n=>\t./lib\t(devel)\t\nbuild\t-compiler=gc\n";
+        let found: Vec<_> =
+            modules(info).into_iter().map(|module| format!("{} {}", module.path, module.version)).collect();
+        assert_eq!(found, ["ex.com/api (devel)", "golang.org/x/net v0.19.0", "ex.com/lib ./lib (devel)"]);
     }
 
     #[test]

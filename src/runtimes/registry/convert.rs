@@ -104,6 +104,7 @@ impl<'a> Converter<'a> {
             age: Age::Unknown,
             lifetime_ns: None,
             polls: None,
+            mark: None,
             parent: None,
             creator: None,
             entry: None,

@@ -255,6 +255,7 @@ impl Attached for Registry {
             flavour: self.flavour(&header),
             task_noun: "task".to_owned(),
             module: String::new(),
+            modules: Vec::new(),
             age_meaning: "how long ago a running task began to run, and how long ago any other one last \
                           stopped; the clock of some programs has steps of 4 ms"
                 .to_owned(),

@@ -101,6 +101,7 @@ mod task_flag {
     pub(super) const AGE_EXACTLY: u16 = 1 << 6;
     pub(super) const LIFETIME: u16 = 1 << 7;
     pub(super) const POLLS: u16 = 1 << 8;
+    pub(super) const MARK: u16 = 1 << 9;
 }
 
 /// Reads the JSON header.

@@ -214,7 +214,7 @@ fn read_waits(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<Wait>, 
         .collect()
 }
 
-fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 18]) -> Result<Vec<Task>, BadColumn> {
+fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 19]) -> Result<Vec<Task>, BadColumn> {
     let [
         mut flags,
         mut states,
@@ -234,6 +234,7 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 18]) -> Result<Vec<Task>,
         mut wait_lengths,
         mut lifetimes,
         mut polls,
+        mut marks,
     ] = columns;
     let mut tasks = Vec::with_capacity(rows);
     for _ in 0..rows {
@@ -254,6 +255,7 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 18]) -> Result<Vec<Task>,
             age,
             lifetime_ns: if flag & task_flag::LIFETIME != 0 { Some(lifetimes.delta()?) } else { None },
             polls: if flag & task_flag::POLLS != 0 { Some(polls.plain()?) } else { None },
+            mark: if flag & task_flag::MARK != 0 { Some(marks.plain()?) } else { None },
             parent: if flag & task_flag::PARENT != 0 { Some(parents.delta()?) } else { None },
             creator: creators.optional()?.map(LocationId),
             entry: entries.optional()?.map(FunctionId),

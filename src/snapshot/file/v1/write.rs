@@ -161,7 +161,7 @@ fn write_waits(waits: &[Wait]) -> Table {
 }
 
 fn write_tasks(tasks: &[Task]) -> Table {
-    let mut columns = [(); 18].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let mut columns = [(); 19].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -181,6 +181,7 @@ fn write_tasks(tasks: &[Task]) -> Table {
         wait_lengths,
         lifetimes,
         polls,
+        marks,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -213,6 +214,10 @@ fn write_tasks(tasks: &[Task]) -> Table {
         if let Some(count) = task.polls {
             flag |= task_flag::POLLS;
             polls.plain(count);
+        }
+        if let Some(mark) = task.mark {
+            flag |= task_flag::MARK;
+            marks.plain(mark);
         }
         flags.plain(flag.into());
         states.plain((state_code(task.state) | stack_status_code(task.stack_status) << 3).into());
