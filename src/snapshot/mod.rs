@@ -6,6 +6,7 @@
 mod builder;
 pub mod dump;
 pub mod file;
+pub mod go_names;
 pub mod model;
 mod validate;
 
