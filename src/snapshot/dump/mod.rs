@@ -1,11 +1,30 @@
-//! Readers of what Go writes about itself: stack dumps and goroutine profiles.
+//! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
 //!
-//! They take bytes from anywhere, never fail and never panic: what makes no sense is left out and
-//! counted. What they return is proportional to what they were given.
+//! The parsers take bytes from anywhere, never fail and never panic: what makes no sense is left out and
+//! counted. What they return is proportional to what they were given. [`read`] makes a snapshot of it.
 
+mod from_go_profile;
+mod from_go_text;
+mod go_code;
+mod go_header;
+mod go_lines;
 mod go_profile;
 mod go_text;
 mod quoted;
 
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
+
+/// Why no snapshot can be made of what Go wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DumpError {
+    /// It counts more goroutines than a process can have.
+    #[error("the profile counts {count} goroutines; no more than {most} are believed")]
+    TooMany {
+        /// As many as it counts.
+        count: u64,
+        /// As many as are believed.
+        most: u64,
+    },
+}
