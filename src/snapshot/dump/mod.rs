@@ -10,10 +10,14 @@ mod go_header;
 mod go_lines;
 mod go_profile;
 mod go_text;
+mod log;
 mod quoted;
+mod read;
 
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
+pub use log::GoLog;
+pub use read::read;
 
 /// Why no snapshot can be made of what Go wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,5 +30,17 @@ pub enum DumpError {
         count: u64,
         /// As many as are believed.
         most: u64,
+    },
+    /// It is a profile of something else.
+    #[error("a profile of {kind}, not of goroutines")]
+    OtherProfile {
+        /// What it is of, by its own name.
+        kind: String,
+    },
+    /// There is no goroutine in it.
+    #[error("there is no goroutine in it: {begins}")]
+    NoGoroutine {
+        /// What it is, as far as its beginning tells.
+        begins: String,
     },
 }
