@@ -6,7 +6,6 @@
 mod builder;
 pub mod dump;
 pub mod file;
-pub mod go_names;
 pub mod model;
 mod validate;
 

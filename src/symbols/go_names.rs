@@ -1,8 +1,27 @@
-//! Go's function names: how the linker writes them, and how the runtime prints them.
+//! Go's function names: the package in them, and how the runtime prints them.
 
 use std::borrow::Cow;
 
-pub use crate::snapshot::go_names::package_of;
+/// The import path of the package that a function belongs to, as it stands in the name: a dot in
+/// the path's last element reads `%2e` (see [`unescape_package`]). Empty for functions that the
+/// compiler made and that belong to no package, and for names that are not Go's.
+///
+/// ```
+/// # use loiter::symbols::go_names::package_of;
+/// assert_eq!(package_of("internal/poll.(*FD).Read"), "internal/poll");
+/// assert_eq!(package_of("main.main.func1"), "main");
+/// assert_eq!(package_of("gopkg.in/yaml%2ev3.Map[go.shape.int,net/http.Header]"), "gopkg.in/yaml%2ev3");
+/// ```
+pub fn package_of(function: &str) -> &str {
+    // "type:.eq.T" and "go:struct {...}" from 1.20 on, "type..eq.T" before.
+    if ["type:", "go:", "type.."].iter().any(|reserved| function.starts_with(reserved)) {
+        return "";
+    }
+    // Type arguments, receivers and struct types hold paths of their own.
+    let plain = function.find(['[', '(', '{']).map_or(function, |at| &function[..at]);
+    let element = plain.rfind('/').map_or(0, |slash| slash + 1);
+    plain[element..].find('.').map_or("", |dot| &function[..element + dot])
+}
 
 /// Takes the linker's escapes (`%2e` for a dot) out of a package path or a function name.
 /// An escape that does not decode to text is left as it is.
@@ -23,6 +42,31 @@ pub fn unescape_package(path: &str) -> Cow<'_, str> {
         at += if escaped.is_some() { 3 } else { 1 };
     }
     String::from_utf8(plain).map_or(Cow::Borrowed(path), Cow::Owned)
+}
+
+/// Does a traceback at the usual level show a function of this name? Everything but the runtime's own
+/// functions, of which it shows the exported ones (`showfuncinfo` in `src/runtime/traceback.go`).
+pub fn is_shown(name: &str) -> bool {
+    // Shown from 1.25 on, where they have these names.
+    if matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") {
+        return true;
+    }
+    match name.strip_prefix("runtime.") {
+        Some(rest) => is_exported(rest),
+        None => name.contains('.'),
+    }
+}
+
+/// `isExportedRuntime`: an exported function, or an exported method of an exported type.
+fn is_exported(name: &str) -> bool {
+    let capital = |name: &str| name.bytes().next().is_some_and(|b| b.is_ascii_uppercase());
+    match name.rsplit_once('.') {
+        Some((receiver, method)) => {
+            let receiver = receiver.strip_prefix("(*").and_then(|r| r.strip_suffix(')')).unwrap_or(receiver);
+            capital(method) && capital(receiver)
+        }
+        None => capital(name),
+    }
 }
 
 /// How a version of Go shortens type arguments in what it prints.
@@ -88,6 +132,25 @@ fn between_groups(inside: &str) -> Groups<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages() {
+        for (name, package) in [
+            ("main.main", "main"),
+            ("main.glob..func1", "main"),
+            ("net/http.(*conn).serve-fm", "net/http"),
+            ("example.com/a.b/c.F", "example.com/a.b/c"),
+            ("example.com/a%2eb.F[go.shape.struct { net/http.X int }]", "example.com/a%2eb"),
+            ("sync/atomic.(*Pointer[go.shape.struct { a/b.c }]).Load", "sync/atomic"),
+            ("type:.eq.net/http.Header", ""),
+            ("type..hash.main.T", ""),
+            ("go:struct { a.b }.F", ""),
+            ("_cgo_topofstack", ""),
+            ("", ""),
+        ] {
+            assert_eq!(package_of(name), package, "{name}");
+        }
+    }
 
     #[test]
     fn escapes() {

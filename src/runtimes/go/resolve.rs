@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::module::Module;
 use super::sync;
 use super::unwind::CodeAddress;
-use crate::snapshot::go_names::{self, package_of};
 use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
+use crate::symbols::go_names::{is_shown, package_of};
 use crate::symbols::pclntab::{Func, FuncKind};
 
 /// Turns code addresses into the model's locations.
@@ -144,7 +144,7 @@ fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
     Location { address: Some(address.pc()), offset: 0, frames }
 }
 
-/// What a function is to a traceback, by the number that the linker gave it, else by its name.
+/// What a traceback at the usual level does with a function.
 fn kind(name: &str, kind: FuncKind) -> FunctionKind {
     if kind.is_wrapper() {
         return FunctionKind::Wrapper;
@@ -152,6 +152,7 @@ fn kind(name: &str, kind: FuncKind) -> FunctionKind {
     match kind {
         FuncKind::Gopanic => FunctionKind::Panic,
         FuncKind::Sigpanic | FuncKind::Panicwrap => FunctionKind::Fault,
-        _ => go_names::kind_of(name),
+        _ if is_shown(name) => FunctionKind::Normal,
+        _ => FunctionKind::Internal,
     }
 }

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::go_names::{kind_of, package_of};
+use super::names::{add_function, nameless};
 use crate::snapshot::{
     Age, Frame, FunctionId, FunctionKind, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder,
     SourceKind, StackStatus, State, Task,
@@ -63,13 +63,12 @@ impl CodeTable {
 }
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
-    match (named.function, address) {
-        // As a live process's code without a name is called.
-        ("", Some(address)) => into.function(&format!("{address:#x}"), "", FunctionKind::Foreign),
+    match named.function {
+        "" => into.function(&nameless(address), "", FunctionKind::Foreign),
         // Dumps call it by another name than its own.
-        ("panic", _) => into.function("runtime.gopanic", "runtime", FunctionKind::Panic),
-        (name, _) if named.foreign || name.is_empty() => into.function(name, "", FunctionKind::Foreign),
-        (name, _) => into.function(name, package_of(name), kind_of(name)),
+        "panic" => add_function(into, "runtime.gopanic", named.file),
+        name if named.foreign => into.function(name, "", FunctionKind::Foreign),
+        name => add_function(into, name, named.file),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
 //!
-//! The parsers take bytes from anywhere, never fail and never panic: what makes no sense is left out and
-//! counted. What they return is proportional to what they were given. [`read`] makes a snapshot of it.
+//! The parsers take bytes from anywhere and never panic. Those of text never fail: what makes no sense is
+//! left out and counted. What they return is proportional to what they were given, but that profiles hold
+//! numbers of tasks, which are bounded. [`read`] makes a snapshot of any of them.
 
 mod from_go_profile;
 mod from_go_text;
@@ -11,6 +12,8 @@ mod go_lines;
 mod go_profile;
 mod go_text;
 mod log;
+pub mod names;
+pub mod pprof;
 mod quoted;
 mod read;
 
@@ -20,9 +23,12 @@ pub use log::GoLog;
 pub use read::read;
 
 /// Why no snapshot can be made of what Go wrote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DumpError {
+    /// It is a pprof profile that cannot be read.
+    #[error(transparent)]
+    Pprof(#[from] pprof::PprofError),
     /// It counts more goroutines than a process can have.
     #[error("the profile counts {count} goroutines; no more than {most} are believed")]
     TooMany {

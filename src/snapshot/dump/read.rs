@@ -1,6 +1,6 @@
 //! From bytes of any kind of dump to a snapshot.
 
-use super::{DumpError, GoLog, GoProfile};
+use super::{DumpError, GoLog, GoProfile, pprof};
 use crate::snapshot::{Snapshot, State};
 
 /// A profile says what it is at its beginning.
@@ -16,6 +16,9 @@ const QUOTED: usize = 80;
 /// # Errors
 /// [`DumpError`] where there is nothing of the kind in it.
 pub fn read(bytes: &[u8]) -> Result<Snapshot, DumpError> {
+    if pprof::looks_like_pprof(bytes) {
+        return Ok(pprof::read(bytes)?);
+    }
     let beginning = bytes.get(..bytes.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);
     match beginning.lines().find_map(profile_kind) {
