@@ -13,7 +13,7 @@ impl TryFrom<&GoProfile> for Snapshot {
 
     /// What a profile does not tell stays unknown: ids, states, reasons, ages, creators.
     fn try_from(profile: &GoProfile) -> Result<Snapshot, DumpError> {
-        let count = profile.stacks.iter().fold(0, |sum: u64, stack| sum.saturating_add(stack.count));
+        let count = profile.counted();
         if count > MAX_TASKS {
             return Err(DumpError::TooMany { count, most: MAX_TASKS });
         }
@@ -25,7 +25,7 @@ impl TryFrom<&GoProfile> for Snapshot {
             (0..stack.count).for_each(|_| builder.task(task));
         }
         builder.header = header(SourceKind::Profile, code.into_version());
-        if profile.total != count {
+        if profile.is_cut() {
             let warning = format!(
                 "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is \
                  missing",

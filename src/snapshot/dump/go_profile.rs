@@ -60,6 +60,16 @@ impl GoProfile {
         profile
     }
 
+    /// How many goroutines its stacks count.
+    pub fn counted(&self) -> u64 {
+        self.stacks.iter().fold(0, |sum: u64, stack| sum.saturating_add(stack.count))
+    }
+
+    /// A part of it is missing: its stacks do not count as many goroutines as it says.
+    pub fn is_cut(&self) -> bool {
+        self.counted() != self.total
+    }
+
     fn take(&mut self, line: &str) -> Option<()> {
         if let Some((kind, total)) = line.split_once(" profile: total ") {
             self.total = total.trim_end().parse().ok()?;

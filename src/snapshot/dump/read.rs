@@ -8,6 +8,18 @@ const BEGINNING: usize = 64 << 10;
 /// Characters quoted of a line that makes no sense.
 const QUOTED: usize = 80;
 
+/// `net/http/pprof` cuts the text of debug=2 at this length and says nothing.
+const GO_CUTS_AT: usize = 64 << 20;
+
+/// What was made of a dump.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// A part of the dump is missing: the snapshot says so too, in a warning.
+    pub cut: bool,
+}
+
 /// Makes a snapshot of a dump: a pprof profile of goroutines, the text of one (debug=1), or text with
 /// goroutines in it (debug=2, a crash, a log).
 ///
@@ -15,14 +27,17 @@ const QUOTED: usize = 80;
 ///
 /// # Errors
 /// [`DumpError`] where there is nothing of the kind in it.
-pub fn read(bytes: &[u8]) -> Result<Snapshot, DumpError> {
+pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
     if pprof::looks_like_pprof(bytes) {
-        return Ok(pprof::read(bytes)?);
+        return Ok(Found { snapshot: pprof::read(bytes)?, cut: false });
     }
     let beginning = bytes.get(..bytes.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);
     match beginning.lines().find_map(profile_kind) {
-        Some("goroutine" | "goroutineleak") => return Snapshot::try_from(&GoProfile::parse(bytes)),
+        Some("goroutine" | "goroutineleak") => {
+            let profile = GoProfile::parse(bytes);
+            return Ok(Found { snapshot: Snapshot::try_from(&profile)?, cut: profile.is_cut() });
+        }
         Some(kind) => return Err(DumpError::OtherProfile { kind: kind.to_owned() }),
         None => {}
     }
@@ -30,7 +45,14 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, DumpError> {
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: describe(&beginning) });
     }
-    Ok(of_log(&log))
+    let mut snapshot = of_log(&log);
+    if bytes.len() == GO_CUTS_AT {
+        snapshot.header.warnings.push(
+            "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
+                .to_owned(),
+        );
+    }
+    Ok(Found { snapshot, cut: log.dump.cut || bytes.len() == GO_CUTS_AT })
 }
 
 /// What a line says a profile is of: the text formats of `runtime/pprof`.
@@ -90,7 +112,7 @@ mod tests {
 
     #[test]
     fn tells_kinds_apart() {
-        let profile = read(b"goroutine profile: total 2\n2 @ 0x1\n").unwrap();
+        let profile = read(b"goroutine profile: total 2\n2 @ 0x1\n").unwrap().snapshot;
         assert_eq!(profile.tasks.len(), 2);
         let error = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(error("heap profile: 1: 2 [3: 4] @ heap/1\n"), "a profile of heap, not of goroutines");
@@ -104,9 +126,9 @@ mod tests {
     #[test]
     fn says_what_was_in_the_log() {
         let text = "panic: a\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:1 +0x1\nexit status 2\n";
-        let warnings = read(text.as_bytes()).unwrap().header.warnings;
+        let warnings = read(text.as_bytes()).unwrap().snapshot.header.warnings;
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        let warnings = read(text.repeat(2).as_bytes()).unwrap().header.warnings;
+        let warnings = read(text.repeat(2).as_bytes()).unwrap().snapshot.header.warnings;
         assert!(warnings[1].starts_with("there are 2 dumps in it"), "{warnings:?}");
     }
 }
