@@ -8,6 +8,8 @@ pub mod go;
 pub mod json;
 pub mod line;
 pub mod path;
+pub mod pprof;
+pub mod profile;
 pub mod text;
 pub mod units;
 

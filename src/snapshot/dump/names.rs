@@ -12,6 +12,13 @@ pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> Funct
     into.function(&shown, package(name), kind(&shown, file))
 }
 
+/// Would [`add_function`] add the function of this name with this package and kind?
+pub fn tells(name: &str, file: &str, of_package: &str, of_kind: FunctionKind) -> bool {
+    display_name(name, TypeArguments::TwoGroups) == name
+        && package(name) == of_package
+        && kind(name, file) == of_kind
+}
+
 /// What kind of function it is, as the reader of live processes would decide with the line table at
 /// hand: what only the table knows (which functions the compiler made to adapt one signature to
 /// another) shows in the file. Symbols that are not Go's have no file that Go would compile.
