@@ -95,8 +95,15 @@ struct Keys {
     runtime: u64,
 }
 
-/// A location as it is written: with its adapters or without.
-type Shown = (LocationId, bool);
+/// A location as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Shown {
+    location: LocationId,
+    /// With the adapters that the compiler made.
+    adapters: bool,
+    /// Its address is that of an instruction that faulted, not of the one after a call.
+    fault: bool,
+}
 
 /// A profile while it is written.
 struct Profile<'a, W> {
@@ -210,9 +217,11 @@ impl<'a, W: Write> Profile<'a, W> {
 
     /// Appends everything but the count to the message.
     fn encode_task(&mut self, task: &Task) {
+        let start = self.message.len();
         if let Some(stack) = task.stack {
             self.encode_stack(stack);
         }
+        let has_stack = self.message.len() > start;
         if let Some(id) = task.id {
             self.put_number_label(self.keys.id, id, self.keys.id);
         }
@@ -235,7 +244,7 @@ impl<'a, W: Write> Profile<'a, W> {
         if let Some(parent) = task.parent {
             self.put_number_label(self.keys.parent, parent, self.keys.id);
         }
-        let usual = if task.stack.is_some() { StackStatus::Complete } else { StackStatus::Unknown };
+        let usual = if has_stack { StackStatus::Complete } else { StackStatus::Unknown };
         if task.stack_status != usual {
             let status = self.strings.text(own::stack_status_word(task.stack_status));
             self.put_label(self.keys.stack, status);
@@ -297,7 +306,7 @@ impl<'a, W: Write> Profile<'a, W> {
             return;
         }
         let snapshot = self.snapshot;
-        let (mut callee, mut packed) = (FunctionKind::Normal, Vec::new());
+        let (mut callee, mut fault, mut packed) = (FunctionKind::Normal, false, Vec::new());
         for &location in snapshot.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations) {
             let Some(frames) = snapshot.locations.get(location.index()).map(|l| &l.frames) else { continue };
             let mut adapters = false;
@@ -307,12 +316,15 @@ impl<'a, W: Write> Profile<'a, W> {
                     && matches!(callee, FunctionKind::Panic | FunctionKind::Fault);
                 callee = kind;
             }
-            if let Some(id) = self.location_id((location, adapters)) {
+            if let Some(id) = self.location_id(Shown { location, adapters, fault }) {
                 put_varint(&mut packed, id);
             }
+            fault = names::raises_fault(snapshot, location);
         }
         let mut encoded = Vec::new();
-        put_bytes(&mut encoded, fields::sample::LOCATION, &packed);
+        if !packed.is_empty() {
+            put_bytes(&mut encoded, fields::sample::LOCATION, &packed);
+        }
         self.message.extend_from_slice(&encoded);
         if let Some(slot) = self.stacks.get_mut(id.index()) {
             *slot = Some(encoded);
@@ -320,9 +332,9 @@ impl<'a, W: Write> Profile<'a, W> {
     }
 
     /// The frames of a location that are written.
-    fn frames(&self, (location, adapters): Shown) -> impl Iterator<Item = Frame> + use<'a, W> {
-        let (snapshot, goexit) = (self.snapshot, self.goexit);
-        let frames = snapshot.locations.get(location.index()).map_or(&[][..], |l| &l.frames);
+    fn frames(&self, shown: Shown) -> impl Iterator<Item = Frame> + use<'a, W> {
+        let (snapshot, goexit, adapters) = (self.snapshot, self.goexit, shown.adapters);
+        let frames = snapshot.locations.get(shown.location.index()).map_or(&[][..], |l| &l.frames);
         frames.iter().copied().filter(move |&frame| {
             let name = snapshot.functions.get(frame.function.index()).map(|f| f.name);
             (adapters || kind_of(snapshot, frame) != FunctionKind::Wrapper)
@@ -395,7 +407,7 @@ impl<'a, W: Write> Profile<'a, W> {
     /// The executable. It is said to be known wholly, so that nobody looks for its symbols.
     fn write_mapping(&mut self) -> io::Result<()> {
         let snapshot = self.snapshot;
-        let places = || self.locations.iter().filter_map(|shown| call_address(snapshot, shown.0));
+        let places = || self.locations.iter().filter_map(|&shown| call_address(snapshot, shown));
         let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
         let target = &snapshot.header.target;
         let file = if target.exe.is_empty() { &target.name } else { &target.exe };
@@ -421,7 +433,7 @@ impl<'a, W: Write> Profile<'a, W> {
     fn write_location(&mut self, id: u64, shown: Shown) -> io::Result<()> {
         self.message.clear();
         put_number(&mut self.message, fields::location::ID, id);
-        if let Some(address) = call_address(self.snapshot, shown.0) {
+        if let Some(address) = call_address(self.snapshot, shown) {
             put_number(&mut self.message, fields::location::MAPPING, EXECUTABLE);
             put_number(&mut self.message, fields::location::ADDRESS, address);
         }
@@ -439,13 +451,13 @@ impl<'a, W: Write> Profile<'a, W> {
         let snapshot = self.snapshot;
         let unusual: Vec<_> = (self.functions.iter())
             .filter_map(|&(id, file)| Some((snapshot.functions.get(id.index())?, file)))
-            .map(|(f, file)| (snapshot.str(f.name), snapshot.str(f.package), f.kind, snapshot.str(file)))
-            .filter(|&(name, package, kind, file)| !names::tells(name, file, package, kind))
-            .map(|(name, package, kind, _)| own::UnusualFunction {
-                name: name.to_owned(),
-                package: package.to_owned(),
-                kind,
+            .map(|(f, file)| own::UnusualFunction {
+                name: snapshot.str(f.name).to_owned(),
+                file: snapshot.str(file).to_owned(),
+                package: snapshot.str(f.package).to_owned(),
+                kind: f.kind,
             })
+            .filter(|f| !names::tells(&f.name, &f.file, &f.package, f.kind))
             .collect();
         let mut comments = vec![format!("{}{}", own::HEADER, serde_json::to_string(&snapshot.header)?)];
         if !unusual.is_empty() {
@@ -460,8 +472,9 @@ impl<'a, W: Write> Profile<'a, W> {
 }
 
 /// The address of the call that a location stands for: profiles have it one below the return address.
-fn call_address(snapshot: &Snapshot, id: LocationId) -> Option<u64> {
-    snapshot.locations.get(id.index())?.address.map(|address| address.saturating_sub(1))
+fn call_address(snapshot: &Snapshot, shown: Shown) -> Option<u64> {
+    let address = snapshot.locations.get(shown.location.index())?.address?;
+    Some(if shown.fault { address } else { address.saturating_sub(1) })
 }
 
 fn put_field(out: &mut impl Write, field: u32, message: &[u8]) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::snapshot::{FunctionId, FunctionKind, SnapshotBuilder};
+use crate::snapshot::{FunctionId, FunctionKind, LocationId, Snapshot, SnapshotBuilder};
 use crate::symbols::go_names::{TypeArguments, display_name, is_shown, package_of};
 
 /// Adds a function by the name that a dump or profile of a Go program gives it, with or without its
@@ -31,6 +31,13 @@ pub fn kind(name: &str, file: &str) -> FunctionKind {
         _ if is_shown(name) => FunctionKind::Normal,
         _ => FunctionKind::Internal,
     }
+}
+
+/// Is this where the runtime turns a fault into a panic? What it seems to be called from is the very
+/// instruction that faulted.
+pub fn raises_fault(snapshot: &Snapshot, id: LocationId) -> bool {
+    let outer = snapshot.locations.get(id.index()).and_then(|location| location.frames.last());
+    outer.is_some_and(|frame| snapshot.function_name(frame.function) == "runtime.sigpanic")
 }
 
 /// The package of a function; empty if it is not Go's.

@@ -1,6 +1,6 @@
 //! From the samples of a profile to the tasks of a snapshot.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
@@ -29,7 +29,7 @@ pub(super) struct Samples<'t, 'a> {
     /// The model's location for each of the profile's.
     locations: Vec<LocationId>,
     labels: Labels<'t, 'a>,
-    unusual: FxHashMap<String, UnusualFunction>,
+    unusual: Vec<UnusualFunction>,
     creators: FxHashMap<Place, LocationId>,
     /// Distinct stacks so far, and their locations in all.
     stacks: (usize, usize),
@@ -45,7 +45,8 @@ impl<'t, 'a> Samples<'t, 'a> {
         let header = tables.header()?;
         let own = header.is_some();
         let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
-        let unusual = tables.unusual_functions()?.into_iter().map(|f| (f.name.clone(), f)).collect();
+        let mut unusual = tables.unusual_functions()?;
+        unusual.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
         let mut samples = Samples {
             tables,
             into: SnapshotBuilder::new(),
@@ -68,6 +69,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             }
         }
         let mut snapshot = samples.into.finish();
+        correct_faults(&mut snapshot);
         if !own {
             mark_cut_stacks(&mut snapshot);
         }
@@ -132,7 +134,8 @@ impl<'t, 'a> Samples<'t, 'a> {
     }
 
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
-        match self.unusual.get(name) {
+        let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
+        match found.ok().and_then(|at| self.unusual.get(at)) {
             Some(f) => self.into.function(name, &f.package, f.kind),
             None => names::add_function(&mut self.into, name, file),
         }
@@ -263,6 +266,23 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
 /// As much of a text as a message has room for.
 fn short(text: &str) -> String {
     text.chars().take(40).collect()
+}
+
+/// Where code faulted there was no call: its address is as it stands in the profile.
+fn correct_faults(snapshot: &mut Snapshot) {
+    let faults: FxHashSet<LocationId> = (snapshot.stacks.iter())
+        .flat_map(|stack| stack.locations.windows(2))
+        .filter_map(|pair| match pair {
+            &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
+            _ => None,
+        })
+        .collect();
+    for id in faults {
+        let location = snapshot.locations.get_mut(id.index());
+        if let Some(address) = location.and_then(|location| location.address.as_mut()) {
+            *address = address.saturating_sub(1);
+        }
+    }
 }
 
 /// The runtime keeps only so many frames of a stack, and does not say that it left some out. Where no
