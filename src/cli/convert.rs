@@ -36,6 +36,11 @@ pub(super) struct Args {
     out: PathBuf,
 
     /// Format: snapshot, pprof, profile (debug=1), go (debug=2) or json
+    ///
+    /// Samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
+    /// (at least so many), created_by, created_at, parent, stack (unless it is whole) and is (leaked,
+    /// locked to thread); and those of the program, which begin with label: if they have one of these
+    /// names. loiter reads them back.
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     to: Option<Format>,
 }

@@ -7,7 +7,7 @@
 //! without are counted where all that is known of them is equal.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -20,6 +20,8 @@ use crate::snapshot::dump::pprof::fields::{self, own};
 use crate::snapshot::dump::pprof::wire::{put_bytes, put_number, put_varint};
 use crate::snapshot::*;
 
+/// Bytes that are compressed at a time.
+const BUFFER: usize = 1 << 18;
 /// Id of the only mapping: the executable.
 const EXECUTABLE: u64 = 1;
 /// Mappings begin and end at pages.
@@ -30,9 +32,10 @@ const PAGE: u64 = 4096;
 /// # Errors
 /// Those of `out`.
 pub fn write(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Result<()> {
-    let mut compressed = GzEncoder::new(out, Compression::fast());
-    write_raw(snapshot, tasks, &mut compressed)?;
-    compressed.finish()?.flush()
+    // In large pieces: a profile is written in millions of small ones.
+    let mut buffered = BufWriter::with_capacity(BUFFER, GzEncoder::new(out, Compression::fast()));
+    write_raw(snapshot, tasks, &mut buffered)?;
+    buffered.into_inner()?.finish()?.flush()
 }
 
 /// Writes some tasks (indices into [`Snapshot::tasks`]) without compression.

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::escape::{escape, is_printable};
 use super::text::task_noun;
 use crate::analysis::frames::kind_of;
+use crate::snapshot::dump::names;
 use crate::snapshot::*;
 
 /// Frames of a stack that Go keeps, inlined ones too (since 1.23). `go tool pprof` cannot read lines
@@ -47,13 +48,11 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Res
 }
 
 /// `@ 0x4a 0x4b`, and the labels on a line of their own.
-fn head(snapshot: &Snapshot, places: &[(&Location, Vec<Frame>)], labels: Option<LabelSetId>) -> String {
+fn head(snapshot: &Snapshot, places: &[Place], labels: Option<LabelSetId>) -> String {
     let mut head = String::from("@");
-    for (location, _) in places {
-        if let Some(address) = location.address {
-            // Writing to a string does not fail.
-            let _ = write!(head, " {address:#x}");
-        }
+    for address in places.iter().filter_map(|place| place.address) {
+        // Writing to a string does not fail.
+        let _ = write!(head, " {address:#x}");
     }
     if let Some(labels) = labels.and_then(|id| snapshot.label_sets.get(id.index())) {
         let pair = |&(key, value): &(StrId, StrId)| {
@@ -66,12 +65,22 @@ fn head(snapshot: &Snapshot, places: &[(&Location, Vec<Frame>)], labels: Option<
     head
 }
 
+/// A place in a stack.
+struct Place {
+    /// Where the call in it returns to; where it faulted, one more than that address, as Go has it.
+    address: Option<u64>,
+    /// `address` less the start of the function.
+    offset: u64,
+    frames: Vec<Frame>,
+}
+
 /// The places of a stack with those of their frames that Go's traceback walks over, as many as it
 /// keeps: not the adapters that the compiler made, but for those that a panic came through.
-fn places(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<(&Location, Vec<Frame>)> {
+fn places(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<Place> {
     let stack = stack.and_then(|id| snapshot.stacks.get(id.index()));
-    let (mut places, mut room, mut callee) = (Vec::new(), MAX_FRAMES, FunctionKind::Normal);
-    for id in stack.map_or(&[][..], |stack| &stack.locations) {
+    let (mut places, mut room) = (Vec::new(), MAX_FRAMES);
+    let (mut callee, mut fault) = (FunctionKind::Normal, false);
+    for &id in stack.map_or(&[][..], |stack| &stack.locations) {
         let Some(location) = snapshot.locations.get(id.index()) else { continue };
         let mut kept = Vec::new();
         for &frame in &location.frames {
@@ -85,8 +94,13 @@ fn places(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<(&Location, Vec<Fr
         }
         room -= kept.len();
         if !kept.is_empty() {
-            places.push((location, kept));
+            places.push(Place {
+                address: location.address.map(|address| address.saturating_add(fault.into())),
+                offset: u64::from(location.offset) + u64::from(fault),
+                frames: kept,
+            });
         }
+        fault = names::raises_fault(snapshot, id);
         if room == 0 {
             break;
         }
@@ -102,10 +116,10 @@ struct Line {
 }
 
 /// The frames of a stack: the runtime's at the inner end are left out, unless there are no others.
-fn lines(snapshot: &Snapshot, places: &[(&Location, Vec<Frame>)]) -> String {
+fn lines(snapshot: &Snapshot, places: &[Place]) -> String {
     let (mut all, mut first_shown) = (Vec::new(), None);
-    for (location, frames) in places {
-        for &frame in frames {
+    for place in places {
+        for &frame in &place.frames {
             let name = snapshot.function_name(frame.function);
             if name == "runtime.goexit" {
                 continue;
@@ -113,21 +127,20 @@ fn lines(snapshot: &Snapshot, places: &[(&Location, Vec<Frame>)]) -> String {
             if !name.starts_with("runtime.") && !name.starts_with("internal/runtime/") {
                 first_shown = first_shown.or(Some(all.len()));
             }
-            all.push(line(snapshot, location, frame));
+            all.push(line(snapshot, place, frame));
         }
     }
     align(all.get(first_shown.unwrap_or(0)..).unwrap_or_default())
 }
 
-fn line(snapshot: &Snapshot, location: &Location, frame: Frame) -> Line {
-    // The runtime gives the address of the call, which is below the return address.
-    let address = format!("{:#x}", location.address.unwrap_or(0).saturating_sub(1));
-    let address = if location.address.is_none() { "0x0".to_owned() } else { address };
+fn line(snapshot: &Snapshot, place: &Place, frame: Frame) -> Line {
+    // That of the call, which is below the return address.
+    let address = format!("{:#x}", place.address.unwrap_or(0).saturating_sub(1));
     let name = snapshot.function_name(frame.function);
     if name.is_empty() {
         return Line { address, function: String::new(), place: String::new() };
     }
-    let function = format!("{}+{:#x}", escape(name), location.offset.saturating_sub(1));
+    let function = format!("{}+{:#x}", escape(name), place.offset.saturating_sub(1));
     let place = format!("{}:{}", escape(snapshot.str(frame.file)), frame.line);
     Line { address, function, place }
 }
