@@ -77,9 +77,12 @@ fn line(snapshot: &Snapshot, location: &Location, frame: &Frame) -> Line {
     }
 }
 
+/// Frames and labels.
+type Group = (Vec<Line>, Vec<(String, String)>);
+
 /// Stacks (no more of them than every Go keeps) and labels, counted; without the goroutine that wrote
 /// the profile, and without what it is doing while loiter looks.
-fn groups(snapshot: &Snapshot) -> BTreeMap<(Vec<Line>, Vec<(String, String)>), u64> {
+fn groups(snapshot: &Snapshot) -> BTreeMap<Group, u64> {
     let mut groups = BTreeMap::new();
     for task in snapshot.tasks.iter().filter(|task| !task.system) {
         let mut frames = frames(snapshot, task);
