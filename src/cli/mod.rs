@@ -5,6 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod completions;
 mod convert;
 mod demo;
+mod diff;
 mod error;
 mod exit;
 pub mod man;
@@ -53,6 +54,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Diff(diff::Args),
     Convert(convert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -75,6 +77,7 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
