@@ -138,6 +138,47 @@ fn stacks_of_a_live_process_in_gos_formats() {
     assert!(pprof::read(&fs::read(here.join("x.pb.gz")).unwrap()).unwrap().tasks.len() >= found);
 }
 
+/// Whatever Go writes of its goroutines becomes whatever loiter writes, with as many of them.
+#[test]
+fn every_dump_becomes_every_format() {
+    for version in QUICK_VERSIONS {
+        let program = build(&Toolchain::get(version), Program::Fixtures, Flavour::Plain);
+        let mut fixture = Fixture::start(&program, &["channels", "labels", "panics"]);
+        let (debug2, debug1) = fixture.dump_text();
+        let pprof0 = fixture.pprof();
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        let count = GoDump::parse(debug2.as_bytes()).goroutines.len();
+        for (name, bytes) in
+            [("debug2", debug2.as_bytes()), ("debug1", debug1.as_bytes()), ("pprof0", &pprof0)]
+        {
+            fs::write(here.join(name), bytes).unwrap();
+            for format in ["snapshot", "pprof", "profile", "go", "json"] {
+                let stderr = convert(here, &[name, "out", "--to", format]);
+                let unknown = stderr.contains("each goroutine has the id 0");
+                assert_eq!(
+                    unknown,
+                    format == "go" && name != "debug2",
+                    "{version} {name} {format}: {stderr}"
+                );
+                if format == "json" {
+                    let json: serde_json::Value =
+                        serde_json::from_slice(&fs::read(here.join("out")).unwrap()).unwrap();
+                    assert_eq!(json["tasks"].as_array().unwrap().len(), count, "{version} {name}");
+                    continue;
+                }
+                // And back again.
+                convert(here, &["out", "again.loiter"]);
+                let again = file::load(&here.join("again.loiter")).unwrap();
+                assert_eq!(again.tasks.len(), count, "{version} {name} {format}");
+                let ids = again.tasks.iter().filter(|task| task.id.is_some_and(|id| id != 0)).count();
+                let has_ids = name == "debug2" && format != "profile";
+                assert_eq!(ids, if has_ids { count } else { 0 }, "{version} {name} {format}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_no_text_is_kept_from_terminals() {
     let directory = tempfile::tempdir().unwrap();

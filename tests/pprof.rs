@@ -114,6 +114,8 @@ fn a_profile_that_go_wrote_equals_the_live_process() {
         assert_eq!(read.header.target.source, SourceKind::Profile);
         assert_eq!(read.header.target.exe, live.header.target.exe);
         assert!(read.header.taken_at_ns >= live.header.taken_at_ns);
+        let found = &read.header.runtimes[0].version;
+        assert!(found.is_empty() || toolchain.full_version.starts_with(found.as_str()), "{found}");
         assert_eq!(read.tasks.len(), of_program(&live).len(), "{version}");
         let (ours, theirs) = (groups(&live), groups(&read));
         for key in ours.keys().chain(theirs.keys()) {

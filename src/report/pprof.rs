@@ -6,15 +6,18 @@
 //! stands in the labels of the samples ([`fields::own`]), so tasks with an id are a sample each; those
 //! without are counted where all that is known of them is equal.
 
-use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustc_hash::FxHashMap;
 
+mod strings;
+
+use self::strings::{Keys, Strings};
+use super::places::{Place, places};
 use super::text::task_noun;
-use crate::analysis::frames::{creator_frame, kind_of};
+use crate::analysis::frames::creator_frame;
 use crate::snapshot::dump::names;
 use crate::snapshot::dump::pprof::fields::{self, own};
 use crate::snapshot::dump::pprof::wire::{put_bytes, put_number, put_varint};
@@ -49,65 +52,6 @@ pub fn write_raw(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Res
     profile.write_tables()
 }
 
-/// The table of strings, filled on the way.
-struct Strings<'a> {
-    texts: Vec<Cow<'a, str>>,
-    index: FxHashMap<Cow<'a, str>, u64>,
-    /// Where the snapshot's strings are in it; 0 if not (yet).
-    known: Vec<u64>,
-}
-
-impl<'a> Strings<'a> {
-    fn text(&mut self, text: impl Into<Cow<'a, str>>) -> u64 {
-        let text = text.into();
-        if let Some(&known) = self.index.get(&text) {
-            return known;
-        }
-        let at = self.texts.len() as u64;
-        self.texts.push(text.clone());
-        self.index.insert(text, at);
-        at
-    }
-
-    fn of(&mut self, snapshot: &'a Snapshot, id: StrId) -> u64 {
-        match self.known.get(id.index()) {
-            Some(&known) if known != 0 => known,
-            _ => {
-                let at = self.text(snapshot.str(id));
-                if let Some(known) = self.known.get_mut(id.index()) {
-                    *known = at;
-                }
-                at
-            }
-        }
-    }
-}
-
-/// loiter's keys in the table of strings.
-struct Keys {
-    id: u64,
-    state: u64,
-    wait_reason: u64,
-    wait_seconds: u64,
-    seconds: u64,
-    created_by: u64,
-    created_at: u64,
-    parent: u64,
-    stack: u64,
-    is: u64,
-    runtime: u64,
-}
-
-/// A location as it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Shown {
-    location: LocationId,
-    /// With the adapters that the compiler made.
-    adapters: bool,
-    /// Its address is that of an instruction that faulted, not of the one after a call.
-    fault: bool,
-}
-
 /// A profile while it is written.
 struct Profile<'a, W> {
     snapshot: &'a Snapshot,
@@ -121,8 +65,8 @@ struct Profile<'a, W> {
     label_sets: Vec<Option<Vec<u8>>>,
     /// Function and place of each creator, in the table of strings.
     creators: FxHashMap<LocationId, (u64, u64)>,
-    location_ids: FxHashMap<Shown, u64>,
-    locations: Vec<Shown>,
+    location_ids: FxHashMap<Place, u64>,
+    locations: Vec<Place>,
     function_ids: FxHashMap<(FunctionId, StrId), u64>,
     functions: Vec<(FunctionId, StrId)>,
     /// A message, and one within it.
@@ -132,22 +76,8 @@ struct Profile<'a, W> {
 
 impl<'a, W: Write> Profile<'a, W> {
     fn new(snapshot: &'a Snapshot, out: W) -> Self {
-        let known = vec![0; snapshot.strings.len()];
-        let mut strings = Strings { texts: vec!["".into()], index: FxHashMap::default(), known };
-        strings.index.insert("".into(), 0);
-        let keys = Keys {
-            id: strings.text(own::ID),
-            state: strings.text(own::STATE),
-            wait_reason: strings.text(own::WAIT_REASON),
-            wait_seconds: strings.text(own::WAIT_SECONDS),
-            seconds: strings.text(own::SECONDS),
-            created_by: strings.text(own::CREATED_BY),
-            created_at: strings.text(own::CREATED_AT),
-            parent: strings.text(own::PARENT),
-            stack: strings.text(own::STACK),
-            is: strings.text(own::IS),
-            runtime: strings.text(own::RUNTIME),
-        };
+        let mut strings = Strings::new(snapshot);
+        let keys = Keys::new(&mut strings);
         let goexit = snapshot.strings.iter().position(|name| name == "runtime.goexit");
         Profile {
             snapshot,
@@ -309,20 +239,12 @@ impl<'a, W: Write> Profile<'a, W> {
             return;
         }
         let snapshot = self.snapshot;
-        let (mut callee, mut fault, mut packed) = (FunctionKind::Normal, false, Vec::new());
-        for &location in snapshot.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations) {
-            let Some(frames) = snapshot.locations.get(location.index()).map(|l| &l.frames) else { continue };
-            let mut adapters = false;
-            for &frame in frames {
-                let kind = kind_of(snapshot, frame);
-                adapters |= kind == FunctionKind::Wrapper
-                    && matches!(callee, FunctionKind::Panic | FunctionKind::Fault);
-                callee = kind;
-            }
-            if let Some(id) = self.location_id(Shown { location, adapters, fault }) {
+        let stack = snapshot.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations);
+        let mut packed = Vec::new();
+        for place in places(snapshot, stack) {
+            if let Some(id) = self.location_id(place) {
                 put_varint(&mut packed, id);
             }
-            fault = names::raises_fault(snapshot, location);
         }
         let mut encoded = Vec::new();
         if !packed.is_empty() {
@@ -334,26 +256,22 @@ impl<'a, W: Write> Profile<'a, W> {
         }
     }
 
-    /// The frames of a location that are written.
-    fn frames(&self, shown: Shown) -> impl Iterator<Item = Frame> + use<'a, W> {
-        let (snapshot, goexit, adapters) = (self.snapshot, self.goexit, shown.adapters);
-        let frames = snapshot.locations.get(shown.location.index()).map_or(&[][..], |l| &l.frames);
-        frames.iter().copied().filter(move |&frame| {
-            let name = snapshot.functions.get(frame.function.index()).map(|f| f.name);
-            (adapters || kind_of(snapshot, frame) != FunctionKind::Wrapper)
-                && (name.is_none() || name != goexit)
-        })
+    /// The frames of a place that are written.
+    fn frames(&self, place: Place) -> impl Iterator<Item = Frame> + use<'a, W> {
+        let (snapshot, goexit) = (self.snapshot, self.goexit);
+        let name = |frame: Frame| snapshot.functions.get(frame.function.index()).map(|f| f.name);
+        place.frames(snapshot).filter(move |&frame| goexit.is_none() || name(frame) != goexit)
     }
 
     /// The id of a location; None if none of its frames is written.
-    fn location_id(&mut self, shown: Shown) -> Option<u64> {
-        if let Some(&known) = self.location_ids.get(&shown) {
+    fn location_id(&mut self, place: Place) -> Option<u64> {
+        if let Some(&known) = self.location_ids.get(&place) {
             return Some(known);
         }
-        self.frames(shown).next()?;
-        self.locations.push(shown);
+        self.frames(place).next()?;
+        self.locations.push(place);
         let id = self.locations.len() as u64;
-        self.location_ids.insert(shown, id);
+        self.location_ids.insert(place, id);
         Some(id)
     }
 
@@ -386,8 +304,8 @@ impl<'a, W: Write> Profile<'a, W> {
     /// Everything that samples refer to; the strings last, because all else adds to them.
     fn write_tables(mut self) -> io::Result<()> {
         self.write_mapping()?;
-        for (nth, shown) in std::mem::take(&mut self.locations).into_iter().enumerate() {
-            self.write_location(nth as u64 + 1, shown)?;
+        for (nth, place) in std::mem::take(&mut self.locations).into_iter().enumerate() {
+            self.write_location(nth as u64 + 1, place)?;
         }
         for (nth, (function, file)) in self.functions.clone().into_iter().enumerate() {
             let name = self.snapshot.functions.get(function.index()).map_or(StrId(u32::MAX), |f| f.name);
@@ -410,7 +328,7 @@ impl<'a, W: Write> Profile<'a, W> {
     /// The executable. It is said to be known wholly, so that nobody looks for its symbols.
     fn write_mapping(&mut self) -> io::Result<()> {
         let snapshot = self.snapshot;
-        let places = || self.locations.iter().filter_map(|&shown| call_address(snapshot, shown));
+        let places = || self.locations.iter().filter_map(|place| place.call(snapshot));
         let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
         let target = &snapshot.header.target;
         let file = if target.exe.is_empty() { &target.name } else { &target.exe };
@@ -433,14 +351,14 @@ impl<'a, W: Write> Profile<'a, W> {
         put_field(&mut self.out, fields::profile::MAPPING, &self.message)
     }
 
-    fn write_location(&mut self, id: u64, shown: Shown) -> io::Result<()> {
+    fn write_location(&mut self, id: u64, place: Place) -> io::Result<()> {
         self.message.clear();
         put_number(&mut self.message, fields::location::ID, id);
-        if let Some(address) = call_address(self.snapshot, shown) {
+        if let Some(address) = place.call(self.snapshot) {
             put_number(&mut self.message, fields::location::MAPPING, EXECUTABLE);
             put_number(&mut self.message, fields::location::ADDRESS, address);
         }
-        for frame in self.frames(shown) {
+        for frame in self.frames(place) {
             let function = self.function_id(frame);
             self.inner.clear();
             put_number(&mut self.inner, fields::line::FUNCTION, function);
@@ -472,12 +390,6 @@ impl<'a, W: Write> Profile<'a, W> {
         }
         self.put(fields::profile::COMMENT, &packed)
     }
-}
-
-/// The address of the call that a location stands for: profiles have it one below the return address.
-fn call_address(snapshot: &Snapshot, shown: Shown) -> Option<u64> {
-    let address = snapshot.locations.get(shown.location.index())?.address?;
-    Some(if shown.fault { address } else { address.saturating_sub(1) })
 }
 
 fn put_field(out: &mut impl Write, field: u32, message: &[u8]) -> io::Result<()> {

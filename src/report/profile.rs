@@ -11,9 +11,8 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 
 use super::escape::{escape, is_printable};
+use super::places::{Place, places};
 use super::text::task_noun;
-use crate::analysis::frames::kind_of;
-use crate::snapshot::dump::names;
 use crate::snapshot::*;
 
 /// Frames of a stack that Go keeps, inlined ones too (since 1.23). `go tool pprof` cannot read lines
@@ -36,8 +35,8 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Res
     // Stacks that differ only in what is not printed are one here.
     let mut records: FxHashMap<(String, String), u64> = FxHashMap::default();
     for ((stack, labels), count) in counts {
-        let places = places(snapshot, stack);
-        *records.entry((head(snapshot, &places, labels), lines(snapshot, &places))).or_default() += count;
+        let kept = kept(snapshot, stack);
+        *records.entry((head(snapshot, &kept, labels), lines(snapshot, &kept))).or_default() += count;
     }
     let mut records: Vec<_> = records.into_iter().collect();
     records.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
@@ -48,11 +47,11 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Res
 }
 
 /// `@ 0x4a 0x4b`, and the labels on a line of their own.
-fn head(snapshot: &Snapshot, places: &[Place], labels: Option<LabelSetId>) -> String {
+fn head(snapshot: &Snapshot, places: &[Kept], labels: Option<LabelSetId>) -> String {
     let mut head = String::from("@");
-    for address in places.iter().filter_map(|place| place.address) {
-        // Writing to a string does not fail.
-        let _ = write!(head, " {address:#x}");
+    for call in places.iter().filter_map(|(place, _)| place.call(snapshot)) {
+        // Here the runtime gives where a call returns to. Writing to a string does not fail.
+        let _ = write!(head, " {:#x}", call.saturating_add(1));
     }
     if let Some(labels) = labels.and_then(|id| snapshot.label_sets.get(id.index())) {
         let pair = |&(key, value): &(StrId, StrId)| {
@@ -65,47 +64,20 @@ fn head(snapshot: &Snapshot, places: &[Place], labels: Option<LabelSetId>) -> St
     head
 }
 
-/// A place in a stack.
-struct Place {
-    /// Where the call in it returns to; where it faulted, one more than that address, as Go has it.
-    address: Option<u64>,
-    /// `address` less the start of the function.
-    offset: u64,
-    frames: Vec<Frame>,
-}
+/// A place in a stack, with those of its frames that are within what Go keeps.
+type Kept = (Place, Vec<Frame>);
 
-/// The places of a stack with those of their frames that Go's traceback walks over, as many as it
-/// keeps: not the adapters that the compiler made, but for those that a panic came through.
-fn places(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<Place> {
+/// The places of a stack with their frames, as many as Go keeps.
+fn kept(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<Kept> {
     let stack = stack.and_then(|id| snapshot.stacks.get(id.index()));
-    let (mut places, mut room) = (Vec::new(), MAX_FRAMES);
-    let (mut callee, mut fault) = (FunctionKind::Normal, false);
-    for &id in stack.map_or(&[][..], |stack| &stack.locations) {
-        let Some(location) = snapshot.locations.get(id.index()) else { continue };
-        let mut kept = Vec::new();
-        for &frame in &location.frames {
-            let kind = kind_of(snapshot, frame);
-            let adapter =
-                kind == FunctionKind::Wrapper && !matches!(callee, FunctionKind::Panic | FunctionKind::Fault);
-            callee = kind;
-            if !adapter && kept.len() < room {
-                kept.push(frame);
-            }
-        }
-        room -= kept.len();
-        if !kept.is_empty() {
-            places.push(Place {
-                address: location.address.map(|address| address.saturating_add(fault.into())),
-                offset: u64::from(location.offset) + u64::from(fault),
-                frames: kept,
-            });
-        }
-        fault = names::raises_fault(snapshot, id);
-        if room == 0 {
-            break;
-        }
-    }
-    places
+    let mut room = MAX_FRAMES;
+    let with_frames = |place: Place| {
+        let frames: Vec<_> = place.frames(snapshot).take(room).collect();
+        room -= frames.len();
+        (place, frames)
+    };
+    let places = places(snapshot, stack.map_or(&[][..], |stack| &stack.locations));
+    places.into_iter().map(with_frames).filter(|(_, frames)| !frames.is_empty()).collect()
 }
 
 /// A frame as a line of two or three columns: address, function, place.
@@ -116,10 +88,10 @@ struct Line {
 }
 
 /// The frames of a stack: the runtime's at the inner end are left out, unless there are no others.
-fn lines(snapshot: &Snapshot, places: &[Place]) -> String {
+fn lines(snapshot: &Snapshot, places: &[Kept]) -> String {
     let (mut all, mut first_shown) = (Vec::new(), None);
-    for place in places {
-        for &frame in &place.frames {
+    for &(place, ref frames) in places {
+        for &frame in frames {
             let name = snapshot.function_name(frame.function);
             if name == "runtime.goexit" {
                 continue;
@@ -133,14 +105,13 @@ fn lines(snapshot: &Snapshot, places: &[Place]) -> String {
     align(all.get(first_shown.unwrap_or(0)..).unwrap_or_default())
 }
 
-fn line(snapshot: &Snapshot, place: &Place, frame: Frame) -> Line {
-    // That of the call, which is below the return address.
-    let address = format!("{:#x}", place.address.unwrap_or(0).saturating_sub(1));
+fn line(snapshot: &Snapshot, place: Place, frame: Frame) -> Line {
+    let address = format!("{:#x}", place.call(snapshot).unwrap_or(0));
     let name = snapshot.function_name(frame.function);
     if name.is_empty() {
         return Line { address, function: String::new(), place: String::new() };
     }
-    let function = format!("{}+{:#x}", escape(name), place.offset.saturating_sub(1));
+    let function = format!("{}+{:#x}", escape(name), place.offset(snapshot));
     let place = format!("{}:{}", escape(snapshot.str(frame.file)), frame.line);
     Line { address, function, place }
 }

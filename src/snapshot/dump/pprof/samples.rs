@@ -7,7 +7,7 @@ use super::labels::{Labels, Place};
 use super::tables::Tables;
 use super::wire::Fields;
 use super::{PprofError, UnusualFunction};
-use crate::snapshot::dump::names;
+use crate::snapshot::dump::{go_code, names};
 use crate::snapshot::*;
 
 /// Locations of all distinct stacks.
@@ -79,30 +79,31 @@ impl<'t, 'a> Samples<'t, 'a> {
     fn header(&self, written: Option<Header>) -> Result<Header, PprofError> {
         let mut header = match written {
             Some(header) => header,
-            None => {
-                let (file, build_id) = self.tables.executable.unwrap_or_default();
-                let exe = self.tables.text(file)?.into_owned();
-                Header {
-                    loiter: env!("CARGO_PKG_VERSION").to_owned(),
-                    taken_at_ns: self.tables.taken_at_ns,
-                    target: TargetInfo {
-                        name: exe.rsplit('/').next().unwrap_or_default().to_owned(),
-                        exe,
-                        build_id: self.tables.text(build_id)?.into_owned(),
-                        ..TargetInfo::default()
-                    },
-                    ..Header::default()
-                }
-            }
+            None => self.gos_header()?,
         };
         header.target.source = SourceKind::Profile;
         if header.runtimes.is_empty() {
-            header.runtimes.push(RuntimeInfo {
-                name: "go".to_owned(),
-                task_noun: "goroutine".to_owned(),
-                ..RuntimeInfo::default()
-            });
+            header.runtimes = go_code::header(SourceKind::Profile, None).runtimes;
         }
+        Ok(header)
+    }
+
+    fn gos_header(&self) -> Result<Header, PprofError> {
+        let tables = self.tables;
+        let mut version = None;
+        for row in tables.functions.rows() {
+            version = go_code::version_in(&tables.text(row.file)?);
+            if version.is_some() {
+                break;
+            }
+        }
+        let mut header = go_code::header(SourceKind::Profile, version);
+        header.taken_at_ns = tables.taken_at_ns;
+        let (file, build_id) = tables.executable.unwrap_or_default();
+        let target = &mut header.target;
+        target.exe = tables.text(file)?.into_owned();
+        target.name = target.exe.rsplit('/').next().unwrap_or_default().to_owned();
+        target.build_id = tables.text(build_id)?.into_owned();
         Ok(header)
     }
 
@@ -195,25 +196,18 @@ impl<'t, 'a> Samples<'t, 'a> {
             runtime: said.runtime,
             // Several cannot have the same.
             id: said.id.filter(|_| count == 1),
-            address: 0,
             state: said.state,
             reason: said.reason,
             age: said.age,
-            lifetime_ns: None,
-            polls: None,
-            mark: None,
             parent: said.parent,
             creator,
-            entry: None,
             labels,
-            thread: None,
             locked_to_thread: said.locked,
             system: said.system,
             leaked: said.leaked || self.leaked,
             stack,
             stack_status,
-            stack_bytes: 0,
-            waits: (0, 0),
+            ..go_code::UNKNOWN
         })
     }
 
