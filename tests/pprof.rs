@@ -295,6 +295,30 @@ fn equal_tasks_without_ids_are_one_sample() {
     assert!(text.contains("\n          2: 1 \n"), "{text}");
 }
 
+#[test]
+fn places_without_addresses_are_told_apart() {
+    let mut m = samples::Maker::new();
+    for (id, name) in [(1, "api::fetch::{{closure}}"), (2, "api::store"), (3, "api::store")] {
+        let function = m.builder.function(name, "api", FunctionKind::Normal);
+        let frame = m.builder.frame(function, "src/api.rs", 7);
+        let location = m.builder.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let stack = m.builder.stack(vec![location]);
+        let task = m.waiting(id, "", Age::Unknown, stack);
+        m.builder.task(task);
+    }
+    m.builder.header.runtimes[0].task_noun = "task".to_owned();
+    let snapshot = m.builder.finish();
+    check_round_trip(&snapshot);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.pb.gz");
+    fs::write(&path, written(&snapshot, &all(&snapshot))).unwrap();
+    for version in QUICK_VERSIONS {
+        let text = tool(&Toolchain::get(version), &["-top"], &path);
+        assert!(text.contains("Type: task") && text.contains("66.67%  api::store"), "{version}: {text}");
+        assert!(text.contains("api::fetch::{{closure}}"), "{version}: {text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
