@@ -101,6 +101,8 @@ pub enum Program {
     Fixtures,
     /// Imports almost nothing and speaks no protocol.
     Tiny,
+    /// Serves its profiles over HTTP.
+    Served,
 }
 
 /// How to build it.
@@ -166,6 +168,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     let (source, package) = match program {
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
+        Program::Served => ("served", "./served"),
     };
     let mut hasher = DefaultHasher::new();
     hash_sources(&sources_dir(), &mut hasher).expect("fixtures/go can be read");
