@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod convert;
 mod demo;
 mod diff;
 mod error;
@@ -54,6 +55,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
     Diff(diff::Args),
+    Convert(convert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -76,6 +78,7 @@ pub fn main() -> Exit {
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
+        Command::Convert(args) => convert::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -74,7 +74,7 @@ fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBui
 
 /// `/usr/local/go1.24.3/src/runtime/proc.go`, `/usr/lib/go-1.19/src/net/fd.go`,
 /// `.../toolchain@v0.0.1-go1.24.3.linux-amd64/src/time/sleep.go`
-fn version_in(file: &str) -> Option<String> {
+pub(super) fn version_in(file: &str) -> Option<String> {
     let (root, _) = file.split_once("/src/runtime/").or_else(|| file.split_once("/src/net/"))?;
     let root = root.rsplit_once("-go1.").map_or(root, |(_, rest)| rest);
     let at = ["/go1.", "/go-1.", "/go/1."].iter().find_map(|mark| Some(root.rfind(mark)? + mark.len()));

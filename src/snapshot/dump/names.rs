@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::snapshot::{FunctionId, FunctionKind, SnapshotBuilder};
+use crate::snapshot::{FunctionId, FunctionKind, LocationId, Snapshot, SnapshotBuilder};
 use crate::symbols::go_names::{TypeArguments, display_name, is_shown, package_of};
 
 /// Adds a function by the name that a dump or profile of a Go program gives it, with or without its
@@ -10,6 +10,13 @@ use crate::symbols::go_names::{TypeArguments, display_name, is_shown, package_of
 pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> FunctionId {
     let shown = display_name(name, TypeArguments::TwoGroups);
     into.function(&shown, package(name), kind(&shown, file))
+}
+
+/// Would [`add_function`] add the function of this name with this package and kind?
+pub fn tells(name: &str, file: &str, of_package: &str, of_kind: FunctionKind) -> bool {
+    display_name(name, TypeArguments::TwoGroups) == name
+        && package(name) == of_package
+        && kind(name, file) == of_kind
 }
 
 /// What kind of function it is, as the reader of live processes would decide with the line table at
@@ -25,6 +32,13 @@ pub fn kind(name: &str, file: &str) -> FunctionKind {
         _ if is_shown(name) => FunctionKind::Normal,
         _ => FunctionKind::Internal,
     }
+}
+
+/// Is this where the runtime turns a fault into a panic? What it seems to be called from is the very
+/// instruction that faulted.
+pub fn raises_fault(snapshot: &Snapshot, id: LocationId) -> bool {
+    let outer = snapshot.locations.get(id.index()).and_then(|location| location.frames.last());
+    outer.is_some_and(|frame| snapshot.function_name(frame.function) == "runtime.sigpanic")
 }
 
 /// The package of a function; empty if it is not Go's.

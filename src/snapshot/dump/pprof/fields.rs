@@ -157,6 +157,8 @@ pub mod own {
     pub struct UnusualFunction {
         /// Its name.
         pub name: String,
+        /// Its file.
+        pub file: String,
         /// Its package.
         pub package: String,
         /// Its kind.

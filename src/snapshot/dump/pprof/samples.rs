@@ -1,13 +1,13 @@
 //! From the samples of a profile to the tasks of a snapshot.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
 use super::tables::Tables;
 use super::wire::Fields;
 use super::{PprofError, UnusualFunction};
-use crate::snapshot::dump::names;
+use crate::snapshot::dump::{go_code, names};
 use crate::snapshot::*;
 
 /// Locations of all distinct stacks.
@@ -29,7 +29,7 @@ pub(super) struct Samples<'t, 'a> {
     /// The model's location for each of the profile's.
     locations: Vec<LocationId>,
     labels: Labels<'t, 'a>,
-    unusual: FxHashMap<String, UnusualFunction>,
+    unusual: Vec<UnusualFunction>,
     creators: FxHashMap<Place, LocationId>,
     /// Distinct stacks so far, and their locations in all.
     stacks: (usize, usize),
@@ -45,7 +45,8 @@ impl<'t, 'a> Samples<'t, 'a> {
         let header = tables.header()?;
         let own = header.is_some();
         let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
-        let unusual = tables.unusual_functions()?.into_iter().map(|f| (f.name.clone(), f)).collect();
+        let mut unusual = tables.unusual_functions()?;
+        unusual.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
         let mut samples = Samples {
             tables,
             into: SnapshotBuilder::new(),
@@ -68,6 +69,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             }
         }
         let mut snapshot = samples.into.finish();
+        correct_faults(&mut snapshot);
         if !own {
             mark_cut_stacks(&mut snapshot);
         }
@@ -77,30 +79,31 @@ impl<'t, 'a> Samples<'t, 'a> {
     fn header(&self, written: Option<Header>) -> Result<Header, PprofError> {
         let mut header = match written {
             Some(header) => header,
-            None => {
-                let (file, build_id) = self.tables.executable.unwrap_or_default();
-                let exe = self.tables.text(file)?.into_owned();
-                Header {
-                    loiter: env!("CARGO_PKG_VERSION").to_owned(),
-                    taken_at_ns: self.tables.taken_at_ns,
-                    target: TargetInfo {
-                        name: exe.rsplit('/').next().unwrap_or_default().to_owned(),
-                        exe,
-                        build_id: self.tables.text(build_id)?.into_owned(),
-                        ..TargetInfo::default()
-                    },
-                    ..Header::default()
-                }
-            }
+            None => self.gos_header()?,
         };
         header.target.source = SourceKind::Profile;
         if header.runtimes.is_empty() {
-            header.runtimes.push(RuntimeInfo {
-                name: "go".to_owned(),
-                task_noun: "goroutine".to_owned(),
-                ..RuntimeInfo::default()
-            });
+            header.runtimes = go_code::header(SourceKind::Profile, None).runtimes;
         }
+        Ok(header)
+    }
+
+    fn gos_header(&self) -> Result<Header, PprofError> {
+        let tables = self.tables;
+        let mut version = None;
+        for row in tables.functions.rows() {
+            version = go_code::version_in(&tables.text(row.file)?);
+            if version.is_some() {
+                break;
+            }
+        }
+        let mut header = go_code::header(SourceKind::Profile, version);
+        header.taken_at_ns = tables.taken_at_ns;
+        let (file, build_id) = tables.executable.unwrap_or_default();
+        let target = &mut header.target;
+        target.exe = tables.text(file)?.into_owned();
+        target.name = target.exe.rsplit('/').next().unwrap_or_default().to_owned();
+        target.build_id = tables.text(build_id)?.into_owned();
         Ok(header)
     }
 
@@ -132,7 +135,8 @@ impl<'t, 'a> Samples<'t, 'a> {
     }
 
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
-        match self.unusual.get(name) {
+        let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
+        match found.ok().and_then(|at| self.unusual.get(at)) {
             Some(f) => self.into.function(name, &f.package, f.kind),
             None => names::add_function(&mut self.into, name, file),
         }
@@ -192,25 +196,18 @@ impl<'t, 'a> Samples<'t, 'a> {
             runtime: said.runtime,
             // Several cannot have the same.
             id: said.id.filter(|_| count == 1),
-            address: 0,
             state: said.state,
             reason: said.reason,
             age: said.age,
-            lifetime_ns: None,
-            polls: None,
-            mark: None,
             parent: said.parent,
             creator,
-            entry: None,
             labels,
-            thread: None,
             locked_to_thread: said.locked,
             system: said.system,
             leaked: said.leaked || self.leaked,
             stack,
             stack_status,
-            stack_bytes: 0,
-            waits: (0, 0),
+            ..go_code::UNKNOWN
         })
     }
 
@@ -263,6 +260,23 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
 /// As much of a text as a message has room for.
 fn short(text: &str) -> String {
     text.chars().take(40).collect()
+}
+
+/// Where code faulted there was no call: its address is as it stands in the profile.
+fn correct_faults(snapshot: &mut Snapshot) {
+    let faults: FxHashSet<LocationId> = (snapshot.stacks.iter())
+        .flat_map(|stack| stack.locations.windows(2))
+        .filter_map(|pair| match pair {
+            &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
+            _ => None,
+        })
+        .collect();
+    for id in faults {
+        let location = snapshot.locations.get_mut(id.index());
+        if let Some(address) = location.and_then(|location| location.address.as_mut()) {
+            *address = address.saturating_sub(1);
+        }
+    }
 }
 
 /// The runtime keeps only so many frames of a stack, and does not say that it left some out. Where no
