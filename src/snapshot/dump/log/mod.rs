@@ -72,15 +72,17 @@ impl LogReader {
 
     /// A line as the program wrote it, or as its logger did.
     fn message(&mut self, text: &str, time_ns: u64, depth: usize) {
-        if depth < MAX_NESTING && text.trim_start().starts_with('{') && self.is_worth_a_look(text) {
-            if let Some(found) = json::read(text) {
-                let time_ns = if found.time_ns == 0 { time_ns } else { found.time_ns };
-                found.dumps.iter().for_each(|dump| self.whole_dump(dump, time_ns));
-                for line in found.message.iter().flat_map(|message| message.lines()) {
-                    self.message(line, time_ns, depth + 1);
-                }
-                return;
+        let looks_like_json = depth < MAX_NESTING && text.trim_start().starts_with('{');
+        if looks_like_json
+            && self.is_worth_a_look(text)
+            && let Some(found) = json::read(text)
+        {
+            let time_ns = if found.time_ns == 0 { time_ns } else { found.time_ns };
+            found.dumps.iter().for_each(|dump| self.whole_dump(dump, time_ns));
+            for line in found.message.iter().flat_map(|message| message.lines()) {
+                self.message(line, time_ns, depth + 1);
             }
+            return;
         }
         if text.contains("goroutine ") && text.contains("\\n") {
             let dumps = quoted_dumps(text);
@@ -115,27 +117,34 @@ impl LogReader {
             return;
         }
         let crash = crash::find(text);
-        if !self.reader.within() && crash.is_none() {
-            self.crash.another_line();
-            let rest = self.prefix.strip(text).trim();
-            self.junk |= !rest.is_empty();
-            self.another_thread |= rest == "-----";
-            return;
-        }
         let stripped = untabbed(self.prefix.strip(text));
-        if self.reader.within() && !crash.is_some_and(|at| stripped.len() == text.len() - at) {
-            match self.reader.line(&stripped) {
-                Line::Other => self.other_lines += 1,
-                Line::Part | Line::Blank | Line::Header => self.keep_finished(false),
+        let is_crash = crash.is_some_and(|at| stripped.len() == text.len() - at);
+        if self.reader.within() {
+            if !is_crash {
+                self.line_of_dump(&stripped);
             }
-            if crash.is_none() {
-                return;
-            }
+        } else if crash.is_none() {
+            self.line_between(stripped.trim());
         }
         if let Some(at) = crash {
             let time_ns = if time_ns == 0 { prefix::timestamp(text) } else { time_ns };
             self.crash.add(text, at, time_ns);
         }
+    }
+
+    /// A line within a goroutine, if it belongs there.
+    fn line_of_dump(&mut self, line: &str) {
+        match self.reader.line(line) {
+            Line::Other => self.other_lines += 1,
+            Line::Part | Line::Blank | Line::Header => self.keep_finished(false),
+        }
+    }
+
+    /// A line of something else.
+    fn line_between(&mut self, line: &str) {
+        self.crash.another_line();
+        self.junk |= !line.is_empty();
+        self.another_thread |= line == "-----";
     }
 
     fn begin_goroutine(&mut self, before: &str, line: &str, time_ns: u64) {
