@@ -17,7 +17,7 @@ mod samples;
 
 fn loiter(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
-    command.args(arguments);
+    command.args(arguments).env("NO_PROXY", "127.0.0.1");
     command
 }
 

@@ -129,7 +129,7 @@ fn assert_same(written: &BTreeMap<String, u64>, read: &BTreeMap<String, u64>, wh
 
 fn stacks(source: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
-    command.arg("stacks").arg(source).args(arguments).output().unwrap()
+    command.arg("stacks").arg(source).args(arguments).env("NO_PROXY", "127.0.0.1").output().unwrap()
 }
 
 fn json(source: &str, arguments: &[&str]) -> (Value, String) {
@@ -194,7 +194,14 @@ fn check_served(version: &str) {
     let directory = tempfile::tempdir().unwrap();
     let saved = directory.path().join("a.loiter");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
-    let output = command.arg("snapshot").arg(&address).arg("-o").arg(&saved).output().unwrap();
+    let output = command
+        .arg("snapshot")
+        .arg(&address)
+        .arg("-o")
+        .arg(&saved)
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (again, _) = json(saved.to_str().unwrap(), &[]);
     assert_eq!(with_function(&again, "main.receive"), with_function(&dump, "main.receive"), "{what}");
@@ -234,7 +241,8 @@ fn a_dump_that_go_cuts_is_noticed() {
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
-    let mut body = ureq::get(format!("{address}/debug/pprof/goroutine?debug=2")).call().unwrap();
+    let agent = ureq::Agent::config_builder().proxy(None).build().new_agent();
+    let mut body = agent.get(format!("{address}/debug/pprof/goroutine?debug=2")).call().unwrap();
     let body = body.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
     assert_eq!(body.len(), 64 << 20);
     // Cut anywhere else it ends in the middle of a goroutine.
