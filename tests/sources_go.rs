@@ -249,3 +249,27 @@ fn a_dump_that_go_cuts_is_noticed() {
         assert!(text.contains("(dump, go"), "{text}");
     }
 }
+
+/// Core files are kept compressed, by systemd for one.
+#[test]
+fn compressed_core_files() {
+    let toolchain = Toolchain::get("1.27");
+    let fixture = Fixture::start(&build(&toolchain, Program::Served, Flavour::Plain), &["3"]);
+    let directory = tempfile::tempdir().unwrap();
+    let core = directory.path().join("core");
+    let output = Command::new("gdb")
+        .args(["--batch", "--nx", "-p", &fixture.pid().to_string()])
+        .args(["-iex", "set debuginfod enabled off"])
+        .args(["-iex", "set auto-load off"])
+        .args(["-ex", &format!("gcore {}", core.display()), "-ex", "detach"])
+        .output()
+        .unwrap_or_else(|e| panic!("gdb: {e} (install gdb; scripts/test does)"));
+    assert!(core.exists(), "gdb left no core file:\n{}", String::from_utf8_lossy(&output.stderr));
+    let packed = directory.path().join("core.zst");
+    let bytes = zstd::encode_all(fs::File::open(&core).unwrap(), 1).unwrap();
+    fs::write(&packed, bytes).unwrap();
+    let (plain, _) = json(core.to_str().unwrap(), &[]);
+    let (read, _) = json(packed.to_str().unwrap(), &[]);
+    assert_eq!(read["groups"], plain["groups"]);
+    assert_eq!(with_function(&read, "main.receive").iter().map(|(n, _)| n).sum::<u64>(), 10);
+}

@@ -35,6 +35,7 @@ fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut S
     let creator = goroutine.created_by.as_ref();
     Task {
         id: Some(goroutine.id),
+        address: address(goroutine),
         state,
         reason,
         age: match goroutine.wait_minutes {
@@ -55,6 +56,12 @@ fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut S
         stack: (!stack.is_empty()).then(|| into.stack(stack)),
         ..UNKNOWN
     }
+}
+
+/// Crashes of 1.23 and later give the address of the runtime's structure, too.
+fn address(goroutine: &DumpGoroutine) -> u64 {
+    let given = goroutine.attributes.iter().find_map(|attribute| attribute.strip_prefix("gp=0x"));
+    given.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0)
 }
 
 /// What stands in brackets is the reason of waiting unless it is one of the other states
@@ -78,7 +85,7 @@ fn status(goroutine: &DumpGoroutine, cut: bool) -> StackStatus {
     match goroutine.elided {
         _ if goroutine.unavailable => StackStatus::Running,
         _ if frames == 0 => StackStatus::Unknown,
-        _ if cut => StackStatus::Truncated,
+        _ if cut => StackStatus::Broken,
         Some(elided) if elided.after < frames => StackStatus::Gaps,
         Some(_) => StackStatus::Truncated,
         None => StackStatus::Complete,

@@ -5,6 +5,9 @@
 use super::go_text::DumpGoroutine;
 use super::quoted::unquote;
 
+/// Reasons of waiting that are other reasons within a synctest bubble (`waitReasonSynctest...`).
+const DURABLE: [&str; 4] = ["chan receive", "chan send", "select", "sync.WaitGroup.Wait"];
+
 /// `goroutine 7 gp=0x1 m=2 mp=0x3 [chan receive (scan), 3 minutes, locked to thread] {a: b}:`
 pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
     let rest = line.strip_prefix("goroutine ")?.strip_suffix(':')?;
@@ -31,6 +34,10 @@ pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
             break;
         };
         *flag = true;
+        // Of some reasons it is a part.
+        if goroutine.durable && DURABLE.contains(&shorter) {
+            break;
+        }
         state = shorter;
     }
     goroutine.state = state.to_owned();
