@@ -5,8 +5,12 @@ pub mod each;
 pub mod filter;
 pub mod frames;
 pub mod group;
+pub mod owner;
 pub mod pattern;
+pub mod series;
+pub mod signature;
 pub mod tally;
+pub mod trend;
 pub mod waits;
 
 pub use each::Each;
@@ -14,3 +18,4 @@ pub use filter::Filter;
 pub use frames::ShownFrame;
 pub use group::{Group, GroupKey, Grouped, SortBy};
 pub use pattern::Pattern;
+pub use series::{Series, SeriesOptions};
