@@ -5,6 +5,7 @@ pub mod each;
 pub mod filter;
 pub mod frames;
 pub mod group;
+pub mod leaks;
 pub mod owner;
 pub mod pattern;
 pub mod series;
