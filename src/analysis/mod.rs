@@ -8,6 +8,7 @@ pub mod group;
 pub mod leaks;
 pub mod owner;
 pub mod pattern;
+pub mod rates;
 pub mod series;
 pub mod signature;
 pub mod tally;
