@@ -97,8 +97,8 @@ fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
     taken.into_iter().chain([format!("read in {}, {pause}", duration(reading.duration_ns))])
 }
 
-/// A moment in UTC, to the second.
-fn moment(ns_since_epoch: u64) -> String {
+/// A moment in UTC, to the second; nanoseconds since the Unix epoch.
+pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
         Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
