@@ -7,6 +7,7 @@ mod demo;
 mod diff;
 mod error;
 mod exit;
+mod leaks;
 pub mod man;
 mod output;
 mod parse;
@@ -54,6 +55,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
     Diff(diff::Args),
+    Leaks(leaks::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -76,6 +78,7 @@ pub fn main() -> Exit {
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
+        Command::Leaks(args) => leaks::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

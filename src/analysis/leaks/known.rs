@@ -238,6 +238,7 @@ mod tests {
         let place = |name: &str| Place { function: name.into(), ..Place::default() };
         let signature = Signature {
             runtime: "go".into(),
+            doing: "".into(),
             frames: frames.iter().map(|name| place(name)).collect(),
             creator: (!creator.is_empty()).then(|| place(creator)),
         };

@@ -13,6 +13,7 @@ use crate::snapshot::{ReadMode, Snapshot};
 
 mod diff;
 pub mod findings;
+pub mod fleet;
 mod group;
 mod header;
 mod stack;
