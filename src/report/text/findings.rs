@@ -148,7 +148,8 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
 /// "7 readings in 30 s, no pause".
 pub fn readings(report: &Report) -> String {
     let readings = count(report.readings.into(), "reading");
-    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns))).unwrap_or_default();
+    // Rounded: readings that are on time are not said to come early.
+    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns + 100_000_000))).unwrap_or_default();
     let how = match report.header.reading.mode {
         ReadMode::Core => ", core file".to_owned(),
         ReadMode::Frozen => ", all stopped for each".to_owned(),
@@ -267,15 +268,21 @@ impl Page<'_> {
 
     /// Where they stand, and where they were started, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
-        let several = finding.parts.len() > 1;
-        for part in finding.parts.iter().take(PARTS) {
+        let mut standing: Vec<(&Place, u64)> = Vec::new();
+        for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
-            let suffix = if several { format!("  {}", thousands(part.count)) } else { String::new() };
+            match standing.iter_mut().find(|(other, _)| *other == at) {
+                Some((_, count)) => *count += part.count,
+                None => standing.push((at, part.count)),
+            }
+        }
+        for &(at, n) in standing.iter().take(PARTS) {
+            let suffix = if standing.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
             self.place_row("at", at, &suffix)?;
         }
-        if finding.parts.len() > PARTS {
-            let left = finding.parts.iter().skip(PARTS).map(|part| part.count).sum();
-            let places = count((finding.parts.len() - PARTS) as u64, "place");
+        if standing.len() > PARTS {
+            let left = standing.iter().skip(PARTS).map(|&(_, n)| n).sum();
+            let places = count((standing.len() - PARTS) as u64, "place");
             self.row("", &format!("{} more at {places}", thousands(left)))?;
         }
         let mut creators: Vec<&Place> = Vec::new();
