@@ -1,0 +1,170 @@
+//! Programs with well-known leaks, and their repaired twins, watched by the real binary.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use common::{Fixture, Flavour, GO_VERSIONS, Program, Toolchain, build, full_matrix};
+use serde_json::Value;
+
+/// What is expected of a pattern.
+struct Expected {
+    pattern: &'static str,
+    rule: &'static str,
+    /// At least this sure.
+    sureness: &'static str,
+}
+
+const fn expect(pattern: &'static str, rule: &'static str, sureness: &'static str) -> Expected {
+    Expected { pattern, rule, sureness }
+}
+
+const PATTERNS: [Expected; 19] = [
+    expect("send", "send", "likely"),
+    expect("range", "range", "likely"),
+    expect("receive", "receive", "likely"),
+    expect("select", "select", "likely"),
+    expect("nil-recv", "never", "proven"),
+    expect("nil-send", "never", "proven"),
+    expect("forever", "never", "proven"),
+    expect("deadlock", "deadlock", "stuck"),
+    expect("unlock", "lock", "stuck"),
+    expect("slow-lock", "lock", "stuck"),
+    expect("rwlock", "deadlock", "stuck"),
+    expect("waitgroup", "wait-group", "likely"),
+    expect("cond", "cond", "likely"),
+    expect("context", "not-cancelled", "likely"),
+    expect("ticker", "ticker", "likely"),
+    expect("sleep", "sleep", "likely"),
+    expect("body", "http-body", "likely"),
+    expect("netread", "network", "likely"),
+    expect("library", "library", "likely"),
+];
+
+/// Programs that are watched at the same time.
+const AT_ONCE: usize = 10;
+
+fn rank(sureness: &str) -> usize {
+    ["suspect", "likely", "stuck", "proven"].iter().position(|word| *word == sureness).unwrap()
+}
+
+/// The lines of the sources that say "creator: PATTERN": (end of the path, line) by pattern.
+fn creators() -> BTreeMap<String, Vec<(String, u64)>> {
+    fn walk(directory: &Path, found: &mut BTreeMap<String, Vec<(String, u64)>>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "go") {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                for (nth, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+                    if let Some((_, pattern)) = line.split_once("// creator: ") {
+                        let places = found.entry(pattern.to_owned()).or_default();
+                        places.push((format!("/{name}"), nth as u64 + 1));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/leaks"), &mut found);
+    found
+}
+
+/// What `loiter leaks` says of a pattern.
+fn watch(program: &Path, pattern: &str, mode: &str) -> Value {
+    let fixture = Fixture::start_with(program, &[pattern, mode], &[("RATE", "8")]);
+    let output = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["leaks", &fixture.pid().to_string(), "--for", "5s", "--every", "500ms", "--json"])
+        .args(["--ignore-file", "/dev/null"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{pattern} {mode}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn findings(report: &Value) -> &Vec<Value> {
+    report["findings"].as_array().unwrap()
+}
+
+fn sureness(finding: &Value) -> usize {
+    rank(finding["sureness"].as_str().unwrap())
+}
+
+/// Was it started at one of these places?
+fn started_at(finding: &Value, places: &[(String, u64)]) -> bool {
+    finding["parts"].as_array().unwrap().iter().any(|part| {
+        let creator = &part["created_by"];
+        let (file, line) = (creator["file"].as_str().unwrap_or(""), creator["line"].as_u64());
+        let own = places.iter().any(|(end, at)| file.ends_with(end.as_str()) && line == Some(*at));
+        // The connections of clients are started by the standard library.
+        own || places.is_empty() && creator["function"] == "net/http.(*Transport).dialConn"
+    })
+}
+
+/// What is wrong with the report on a leaking program.
+fn check_leak(expected: &Expected, places: &[(String, u64)], report: &Value) -> Option<String> {
+    let right = |finding: &Value| {
+        let rules = finding["rules"].as_array().unwrap();
+        rules.iter().any(|hit| hit["rule"] == expected.rule)
+            && sureness(finding) >= rank(expected.sureness)
+            && started_at(finding, places)
+    };
+    let found = findings(report).iter().any(right);
+    let others = findings(report).iter().filter(|f| sureness(f) > 0 && !started_at(f, places)).count();
+    (!found || others > 0).then(|| {
+        let findings = serde_json::to_string_pretty(&report["findings"]).unwrap();
+        format!("{}: found {found}, {others} besides: {findings}", expected.pattern)
+    })
+}
+
+/// What is wrong with the report on a program that does not leak.
+fn check_twin(pattern: &str, report: &Value) -> Option<String> {
+    let sure = findings(report).iter().find(|finding| sureness(finding) > 0)?;
+    Some(format!("{pattern}, repaired: {}", serde_json::to_string_pretty(sure).unwrap()))
+}
+
+fn check(version: &str, flavour: Flavour) {
+    let program = build(&Toolchain::get(version), Program::Leaks, flavour);
+    let creators = creators();
+    let mut jobs: Vec<Box<dyn FnOnce() -> Option<String> + Send>> = Vec::new();
+    for expected in &PATTERNS {
+        let places = creators.get(expected.pattern).cloned().unwrap_or_default();
+        assert!(!places.is_empty() || expected.pattern == "body", "no line creates {}", expected.pattern);
+        let leaking = program.clone();
+        jobs.push(Box::new(move || {
+            check_leak(expected, &places, &watch(&leaking, expected.pattern, "leak"))
+        }));
+        let twin = program.clone();
+        jobs.push(Box::new(move || check_twin(expected.pattern, &watch(&twin, expected.pattern, "fixed"))));
+    }
+    jobs.push(Box::new(move || check_twin("healthy", &watch(&program, "healthy", "fixed"))));
+    let mut wrong = Vec::new();
+    while !jobs.is_empty() {
+        let batch: Vec<_> = jobs.drain(..jobs.len().min(AT_ONCE)).map(thread::spawn).collect();
+        wrong.extend(batch.into_iter().filter_map(|job| job.join().unwrap()));
+    }
+    assert!(wrong.is_empty(), "{version} {flavour:?}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn newest() {
+    check(GO_VERSIONS[GO_VERSIONS.len() - 1], Flavour::Plain);
+}
+
+#[test]
+fn every_version() {
+    if !full_matrix() {
+        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
+        return;
+    }
+    for version in GO_VERSIONS {
+        check(version, Flavour::Stripped);
+    }
+}
