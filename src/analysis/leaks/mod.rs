@@ -20,6 +20,7 @@ mod scene;
 mod wait;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests;
 
 pub use baseline::Baseline;

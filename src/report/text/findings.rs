@@ -185,7 +185,7 @@ pub fn samples(finding: &Finding) -> Option<String> {
     (!names.is_empty()).then(|| format!("{}{s} {}{more}", finding.noun, names.join(", ")))
 }
 
-/// "126 http connections, 12 pool workers".
+/// "126 tasks of http connections, 12 pool workers".
 pub fn healthy_list(healthy: &[Healthy]) -> String {
     let one = |h: &Healthy| format!("{} {}", thousands(h.count), if h.count == 1 { &h.one } else { &h.many });
     healthy.iter().map(one).collect::<Vec<_>>().join(", ")
