@@ -260,10 +260,7 @@ mod tests {
         let busy = ["main.handle", "net/http.HandlerFunc.ServeHTTP", "net/http.(*conn).serve"];
         assert_eq!(find(&busy, "net/http.(*Server).Serve", Waits::Receive), None);
         let idle = ["bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"];
-        assert_eq!(
-            find(&idle, "net/http.(*Transport).dialConn", Waits::Network),
-            Some(CLIENTS[0])
-        );
+        assert_eq!(find(&idle, "net/http.(*Transport).dialConn", Waits::Network), Some(CLIENTS[0]));
         // It waits for the end of a body that nobody reads.
         assert_eq!(find(&["net/http.(*persistConn).readLoop"], "", Waits::Select), None);
     }

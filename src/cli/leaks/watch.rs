@@ -13,9 +13,8 @@ use crate::cli::output::tell;
 use crate::cli::source::describe;
 use crate::report::escape;
 use crate::report::units::duration;
-use crate::runtimes::{self, ReadOptions};
-use crate::snapshot::Snapshot;
-use crate::target::{self, Target, TargetError};
+use crate::runtimes::{ReadOptions, Readable};
+use crate::target::{self, TargetError};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
@@ -60,6 +59,7 @@ pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Seri
     let stop = on_signals()?;
     let failed = |source| CliError::Target { what: describe(pid), source };
     let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+    let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
     let mut progress = Progress::new(times);
     let begin = Instant::now();
@@ -71,8 +71,8 @@ pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Seri
             tell("stopped early");
             break;
         }
-        late += u64::from(begin.elapsed() > due + times.every);
-        match read(target.as_ref(), &options) {
+        late += u64::from(begin.elapsed() > due + times.every / 2);
+        match runtimes.read(target.as_ref(), &options) {
             Ok(snapshot) => series.push(snapshot),
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
@@ -87,13 +87,12 @@ pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Seri
     }
     progress.clear();
     if late > 0 {
-        tell(&format!("{late} readings came late: reading takes longer than --every"));
+        tell(&format!(
+            "{late} of {} readings came late: this machine is busy, or --every is too short",
+            series.readings()
+        ));
     }
     Ok(series)
-}
-
-fn read(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot, crate::Error> {
-    runtimes::snapshot(target, options)
 }
 
 fn has_ended(error: &crate::Error) -> bool {
