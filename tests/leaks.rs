@@ -6,10 +6,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, Toolchain, build, full_matrix};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// What is expected of a pattern.
@@ -151,6 +154,47 @@ fn check(version: &str, flavour: Flavour) {
         wrong.extend(batch.into_iter().filter_map(|job| job.join().unwrap()));
     }
     assert!(wrong.is_empty(), "{version} {flavour:?}:\n{}", wrong.join("\n"));
+}
+
+/// Starts a watch of a minute, calls `with` after a few readings, and gives the report and what was said.
+fn interrupted(with: impl FnOnce(&mut Fixture, u32)) -> (Value, String) {
+    let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
+    let program = build(&newest, Program::Leaks, Flavour::Plain);
+    let mut fixture = Fixture::start_with(&program, &["nil-recv", "leak"], &[]);
+    let watch = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["leaks", &fixture.pid().to_string(), "--for", "1m", "--every", "300ms", "--json"])
+        .args(["--ignore-file", "/dev/null"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_secs(3));
+    with(&mut fixture, watch.id());
+    let output = watch.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    (serde_json::from_slice(&output.stdout).unwrap(), said)
+}
+
+#[test]
+fn ctrl_c_and_the_end_of_the_process_end_a_watch_early() {
+    let ctrl_c = |_: &mut Fixture, watch| kill(Pid::from_raw(watch as i32), Signal::SIGINT).unwrap();
+    let end = |fixture: &mut Fixture, _| kill(Pid::from_raw(fixture.pid() as i32), Signal::SIGKILL).unwrap();
+    for (report, said, why) in [
+        {
+            let (report, said) = interrupted(ctrl_c);
+            (report, said, "stopped early")
+        },
+        {
+            let (report, said) = interrupted(end);
+            (report, said, "the process has ended after")
+        },
+    ] {
+        assert!(said.contains(why), "{said}");
+        let readings = report["readings"].as_u64().unwrap();
+        assert!((2..100).contains(&readings), "{readings}");
+        assert_eq!(report["findings"][0]["sureness"], "proven");
+    }
 }
 
 #[test]
