@@ -89,13 +89,13 @@ pub struct Spread {
     /// In all.
     pub total: u64,
     /// Processes that have any, with how many, the largest number first.
-    pub processes: Vec<(Arc<str>, u64)>,
+    pub processes: Counts,
     /// Root mean square over all processes, those without any too: it rises with single outliers.
     pub rms: f64,
 }
 
 impl Spread {
-    fn new(mut processes: Vec<(Arc<str>, u64)>, of: u64) -> Self {
+    fn new(mut processes: Counts, of: u64) -> Self {
         processes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let squares: f64 = processes.iter().map(|&(_, n)| n as f64 * n as f64).sum();
         Spread {
@@ -153,13 +153,16 @@ fn key(part: &Part) -> Key {
     (part.stack.iter().map(function).collect(), part.creator.as_ref().map(function), part.what.clone())
 }
 
+/// Processes with how many tasks they have.
+pub type Counts = Vec<(Arc<str>, u64)>;
+
 /// Collects what was found in each process.
 #[derive(Debug, Default)]
 pub struct Collector {
     names: Vec<Arc<str>>,
     snapshots: u64,
     reports: Vec<(Arc<str>, Report)>,
-    groups: FxHashMap<Key, (Part, Vec<(Arc<str>, u64)>)>,
+    groups: FxHashMap<Key, (Part, Counts)>,
 }
 
 impl Collector {

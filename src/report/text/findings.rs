@@ -304,9 +304,12 @@ impl Page<'_> {
     /// A function with its place, and the line of the source.
     fn place_row(&mut self, title: &str, at: &Place, suffix: &str) -> io::Result<()> {
         let mut line = self.line();
-        line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, &at.function);
         let place = self.place(at);
-        let wide = width(&escape(&place)) + width(&escape(suffix));
+        // Where only the place is known, it stands for the function.
+        let (name, place) =
+            if at.function.is_empty() { (place.as_str(), "") } else { (&*at.function, place.as_str()) };
+        line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, name);
+        let wide = width(&escape(place)) + width(&escape(suffix));
         if line.width().max(PLACES - 2) + 2 + wide > self.options.width {
             let end = line.width() + 2 + wide;
             if end > self.options.width && !place.is_empty() {
@@ -318,7 +321,7 @@ impl Page<'_> {
         } else {
             line.pad(PLACES, 2);
         }
-        line.push(DIM, &place).push(DIM, suffix).write(self.out)?;
+        line.push(DIM, place).push(DIM, suffix).write(self.out)?;
         if let Some(text) = (self.source)(at) {
             let mut line = self.line();
             line.pad(VALUES, 0).push(DIM, &format!("{} | ", at.line)).push(PLAIN, &text).write(self.out)?;

@@ -20,8 +20,10 @@ use crate::snapshot::{FunctionId, ObjectId, ObjectKind, Snapshot, StackId, State
 
 /// Holders that are named.
 const NAMED: usize = 3;
-/// Waiters for one lock that are worth a word in a single reading without ages.
+/// Waiters for one lock that are worth a word even if it goes round.
 const CROWD: u64 = 10;
+/// Readings in each of which they must be there.
+const READINGS: usize = 4;
 
 /// Tasks wait for locks of each other.
 pub(super) struct Deadlock;
@@ -109,13 +111,19 @@ fn is_lock_code(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
 }
 
-/// The function that waits for a lock, given the task's stack.
+/// The function that waits for a lock, given the task's stack. The name of an await is no function: it has
+/// no package.
 fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
     let locations = &snapshot.stacks.get(stack.index())?.locations;
     let frames = shown_frames(snapshot, locations, false);
-    (frames.iter())
+    let callers: Vec<FunctionId> = (frames.iter())
         .map(|shown| shown.frame.function)
-        .find(|&function| !is_lock_code(snapshot.function_name(function)))
+        .filter(|&function| !is_lock_code(snapshot.function_name(function)))
+        .collect();
+    let has_package = |id: &&FunctionId| {
+        snapshot.functions.get(id.index()).is_some_and(|function| !snapshot.str(function.package).is_empty())
+    };
+    callers.iter().find(has_package).or(callers.first()).copied()
 }
 
 /// All waiting for locks, put together by the functions in which that happens.
@@ -290,8 +298,24 @@ impl Crowd {
             None if scene.is_single() && self.waiters >= CROWD && self.standing_ns == 0 => {
                 Some(Sureness::Suspect)
             }
-            None => None,
+            None => self.always(scene).map(|_| Sureness::Suspect),
         }
+    }
+
+    /// Some of the waiters do get the lock: none of them is old, and they do not become more.
+    fn goes_round(&self, scene: &Scene<'_>) -> bool {
+        let kinds = || self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth));
+        self.standing_ns < scene.options.min_age_ns && kinds().all(|kind| kind.growth.is_none())
+    }
+
+    /// How many wait for the one lock in every reading, if that is always a crowd.
+    fn always(&self, scene: &Scene<'_>) -> Option<u64> {
+        let mut counts: Vec<u64> = vec![0; scene.series.points().len()];
+        for track in self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth)?.track) {
+            counts.iter_mut().zip(&track.steps).for_each(|(count, step)| *count += step.count);
+        }
+        let least = counts.iter().copied().min().filter(|&least| least >= CROWD)?;
+        (self.locks.len() == 1 && counts.len() >= READINGS).then_some(least)
     }
 
     fn since(&self) -> Option<String> {
@@ -337,9 +361,16 @@ impl Crowd {
             (locks, n) => format!("{n} wait for {}", many(locks, "lock")),
         }];
         because.extend(self.since());
+        because.extend(self.always(scene).map(|least| format!("in every reading {least} or more waited")));
         let still: Vec<&Outsider> = self.outsiders.iter().filter(|outsider| outsider.still).collect();
         let moving = self.outsiders.len() - still.len();
-        let (sureness, cause, next) = if self.outsiders.is_empty() {
+        let (sureness, cause, next) = if self.goes_round(scene) && !scene.is_single() {
+            (
+                Sureness::Suspect,
+                "it is given from one to the next, but held for too long or too often",
+                "do less under the lock, or divide it",
+            )
+        } else if self.outsiders.is_empty() {
             because.push("no other task is to be seen in the functions that take it".to_owned());
             let sureness = if stands == Sureness::Likely { Sureness::Stuck } else { stands };
             (
