@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod convert;
 mod demo;
 mod diff;
 mod error;
@@ -56,6 +57,7 @@ enum Command {
     Stacks(stacks::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
+    Convert(convert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -79,6 +81,7 @@ pub fn main() -> Exit {
         Command::Stacks(args) => stacks::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
+        Command::Convert(args) => convert::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::{CliError, Result};
-use super::output::{Output, tell};
+use super::output::{Output, is_stdout, tell};
 use super::source::SourceArgs;
 use crate::report::text;
 use crate::report::units::bytes;
@@ -23,13 +23,14 @@ pub(super) struct Args {
 
     /// The file to write; - is standard output
     ///
-    /// Without this option it is NAME-PID-TIME.loiter in the current directory, with the time in UTC.
+    /// Without this option it is NAME-PID-TIME.loiter in the current directory, with the time in UTC and
+    /// without what the source does not tell.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    let to_stdout = args.output.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let to_stdout = args.output.as_deref().is_some_and(is_stdout);
     if to_stdout && output.terminal {
         return Err(CliError::Usage("a snapshot is no text: redirect the output or give -o FILE".to_owned()));
     }
@@ -63,9 +64,17 @@ fn default_name(header: &Header) -> String {
     let name: String = header.target.name.chars().map(plain).take(64).collect();
     let name = name.trim_start_matches('.');
     let name = if name.is_empty() { "snapshot" } else { name };
-    let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
-    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ");
-    format!("{name}-{}-{time}.loiter", header.target.pid)
+    let mut parts = vec![name.to_owned()];
+    // Dumps tell neither, as a rule.
+    if header.target.pid != 0 {
+        parts.push(header.target.pid.to_string());
+    }
+    if header.taken_at_ns != 0 {
+        let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
+        let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        parts.push(time.strftime("%Y%m%dT%H%M%SZ").to_string());
+    }
+    format!("{}.loiter", parts.join("-"))
 }
 
 #[cfg(test)]
@@ -83,5 +92,7 @@ mod tests {
         assert_eq!(name("../../etc/x y"), "_.._etc_x_y-7-20261118T110640Z.loiter");
         assert_eq!(name("-o"), "_o-7-20261118T110640Z.loiter");
         assert_eq!(name(""), "snapshot-7-20261118T110640Z.loiter");
+        let target = TargetInfo { name: "dump.txt".to_owned(), ..TargetInfo::default() };
+        assert_eq!(default_name(&Header { target, ..Header::default() }), "dump.txt.loiter");
     }
 }

@@ -9,6 +9,9 @@ pub mod json;
 pub mod line;
 pub mod markdown;
 pub mod path;
+mod places;
+pub mod pprof;
+pub mod profile;
 pub mod text;
 pub mod units;
 

@@ -75,6 +75,13 @@ impl FileError {
     }
 }
 
+impl From<io::Error> for FileError {
+    fn from(source: io::Error) -> Self {
+        // Whoever knows the path says it.
+        FileError::io("cannot write the file", source)
+    }
+}
+
 impl From<Invalid> for FileError {
     fn from(invalid: Invalid) -> Self {
         FileError::damaged(invalid.to_string())
@@ -90,31 +97,38 @@ pub struct Preview {
     pub tasks: u64,
 }
 
-/// Writes a snapshot to a file: to a temporary file beside it first, which then takes its name, so
-/// that nobody ever sees half a snapshot. The file can be read by its owner only (what it holds
-/// comes out of another program's memory). What is not a regular file (/dev/null, a pipe) is
-/// written to directly.
+/// Writes a snapshot to a file; see [`replace`].
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
+    replace(path, |file| write(snapshot, file))
+}
+
+/// Has a file written: a temporary file beside it first, which then takes its name, so that nobody
+/// ever sees half of it. The file can be read by its owner only (what it holds comes out of another
+/// program's memory). What is not a regular file (/dev/null, a pipe) is written to directly.
 ///
 /// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
 /// one cut short by it is noticed when it is read.
 ///
 /// # Errors
-/// [`FileError::Io`].
-pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
-    // Whoever knows the path says it.
-    let failed = |e| FileError::io("cannot write the file", e);
+/// Those of `contents`, and those of the file.
+pub fn replace<E: From<io::Error>>(
+    path: &Path,
+    contents: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
-        let file = File::options().write(true).open(&path).map_err(failed)?;
-        return write(snapshot, file);
+        return contents(&mut File::options().write(true).open(&path)?);
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".loiter-").tempfile_in(directory).map_err(failed)?;
-    write(snapshot, file.as_file_mut())?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
+    let mut file = tempfile::Builder::new().prefix(".loiter-").tempfile_in(directory)?;
+    contents(file.as_file_mut())?;
+    file.persist(&path).map_err(|e| e.error)?;
     Ok(())
 }
 
