@@ -4,7 +4,7 @@ use super::finding::Sureness;
 use super::scene::Kind;
 use crate::analysis::series::Series;
 
-/// Fewer readings than this show no trend.
+/// Fewer readings than this do not show whether a rise goes on.
 const READINGS: usize = 4;
 /// The confidence that a rise needs.
 const CONFIDENT: f64 = 0.95;
@@ -31,7 +31,10 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
     let (&first, &last) = (counts.first()?, counts.last()?);
     let more = last.checked_sub(first).filter(|&more| more >= MORE)?;
     let sure = trend.per_minute - trend.plus_minus? > 0.0;
-    if counts.len() < READINGS || trend.rising < CONFIDENT || !sure || jumps(&counts, more) {
+    if counts.len() < READINGS {
+        return of_few(series, kind, more, first, sure);
+    }
+    if trend.rising < CONFIDENT || !sure || jumps(&counts, more) {
         return None;
     }
     let percent = (trend.rising * 100.0).floor().min(99.0);
@@ -53,6 +56,16 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
     let sureness = if stay && few_end { Sureness::Likely } else { Sureness::Suspect };
     // A pool that fills while others of its kind end is no leak.
     (stay || ended < came).then_some(Growth { sureness, because })
+}
+
+/// Two or three readings do not show whether it goes on, but they show who came and that nobody went.
+fn of_few(series: &Series, kind: &Kind<'_>, more: u64, first: u64, sure: bool) -> Option<Growth> {
+    let stay = kind.track.is_some_and(|track| kind.stayed >= track.first);
+    if !sure || !stay || kind.ended() != Some(0) || !series.matching().by_id() {
+        return None;
+    }
+    let because = vec![format!("{more} more than {first} in the first reading, and none ended")];
+    Some(Growth { sureness: Sureness::Suspect, because })
 }
 
 /// Most of the growth happened at once: something was started, nothing leaks bit by bit.

@@ -289,6 +289,7 @@ fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], &'static str
     }
     let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
     match kind.waits {
+        Waits::Unknown => (["task of unknown state", "tasks of unknown state"], "they do not become more"),
         Waits::Nothing => (["running task", "running tasks"], "they work"),
         Waits::Timer | Waits::Sleep => {
             (["timer", "timers"], "they wait for time to pass, and do not become more")

@@ -166,6 +166,19 @@ fn tasks_that_come_and_go_are_nothing() {
 }
 
 #[test]
+fn two_readings_make_a_suspect() {
+    let series = Series::of(
+        series_options(),
+        [0, 600].map(|at| reading(at, &(0..at + 5).map(|id| Given { id, ..SENDER }).collect::<Vec<_>>())),
+    );
+    let found = found(&series);
+    assert_eq!(
+        found.iter().map(|(_, sureness, n)| (*sureness, *n)).collect::<Vec<_>>(),
+        [(Sureness::Suspect, 605)]
+    );
+}
+
+#[test]
 fn something_started_at_once_is_no_leak() {
     let series = eight(|at| (0..if at < 3 { 1 } else { 50 }).map(|id| Given { id, ..SENDER }).collect());
     assert_eq!(found(&series), []);

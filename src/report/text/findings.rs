@@ -135,7 +135,10 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
     let parts: Vec<String> = [
         per_second(rates.born_per_second, "born"),
         per_second(rates.ended_per_second, "ended"),
-        rates.mean_lifetime_s.map(|s| format!("mean lifetime {}", duration((s.max(0.0) * 1e9) as u64))),
+        rates.mean_lifetime_s.map(|s| {
+            let or_less = if rates.counted { "" } else { " or less" };
+            format!("mean lifetime {}{or_less}", duration((s.max(0.0) * 1e9) as u64))
+        }),
         rates.reuse.or(rates.reuse_ever).map(|part| format!("reuse {}", percent(part))),
         rates.spawns_per_request.map(|n| format!("{n:.1} started for each request")),
     ]
@@ -409,9 +412,17 @@ impl Page<'_> {
                 format!("{} left out: the baseline has as many", count(report.in_baseline, &report.noun)),
             ));
         }
-        if report.readings == 1 {
-            let text = "one reading shows neither growth nor who stays: give several, or a pid with --for";
-            notes.push((DIM, text.to_owned()));
+        match report.readings {
+            1 => {
+                let text =
+                    "one reading shows neither growth nor who stays: give several, or a pid with --for";
+                notes.push((DIM, text.to_owned()));
+            }
+            2 | 3 => {
+                let text = "fewer than four readings do not show whether growth goes on";
+                notes.push((DIM, text.to_owned()));
+            }
+            _ => {}
         }
         let warnings =
             report.matching.warning().into_iter().chain(report.header.warnings.iter().map(String::as_str));
