@@ -191,7 +191,12 @@ impl Args {
     fn saved(&self, options: &Options, output: &Output) -> Result<Option<Sureness>> {
         let mut snapshots = Vec::new();
         for source in self.all_sources()? {
-            snapshots.push(self.how.open(&source)?.snapshot);
+            let name = match &source {
+                Source::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                Source::Address(address) => address.clone(),
+                Source::Pid(_) | Source::Stdin => "unnamed".to_owned(),
+            };
+            snapshots.push((name, self.how.open(&source)?.snapshot));
         }
         let processes = fleet::by_process(snapshots, self.fleet);
         if let [_] = processes.as_slice() {

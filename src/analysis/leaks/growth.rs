@@ -68,12 +68,14 @@ fn of_few(series: &Series, kind: &Kind<'_>, more: u64, first: u64, sure: bool) -
     Some(Growth { sureness: Sureness::Suspect, because })
 }
 
-/// Most of the growth happened at once: something was started, nothing leaks bit by bit.
+/// Most of the growth happened at once, or it is over: something was started, nothing leaks bit by bit.
 fn jumps(counts: &[u64], more: u64) -> bool {
     let steps = || counts.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
     let rises = steps().filter(|&step| step > 0).count();
     let largest = steps().max().unwrap_or(0);
-    rises < 3 || largest as f64 > more as f64 * 0.6
+    // A pool that has filled does not rise any more.
+    let over = counts.get(counts.len() * 2 / 3) >= counts.last();
+    rises < 3 || over || largest as f64 > more as f64 * 0.6
 }
 
 #[cfg(test)]
@@ -84,6 +86,7 @@ mod tests {
     fn one_jump_is_no_growth() {
         assert!(jumps(&[0, 0, 0, 400, 400, 400], 400));
         assert!(jumps(&[1, 2, 2, 2, 2], 1));
+        assert!(jumps(&[0, 2, 4, 6, 8, 8, 8, 8, 8], 8));
         assert!(!jumps(&[0, 20, 40, 60, 80], 80));
     }
 }

@@ -70,9 +70,11 @@ impl Kind<'_> {
         self.age.nanos().unwrap_or(0)
     }
 
-    /// Rules look at them.
+    /// Rules look at them: they are not well known to be parked, or are so in small numbers only and become
+    /// more all the same.
     pub fn is_open(&self) -> bool {
-        self.left_out.is_none() && self.known.is_none()
+        let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
+        self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())
     }
 
     /// How many have ended or gone elsewhere since the first reading.

@@ -270,6 +270,19 @@ fn well_known_tasks_are_suspect_at_most() {
 }
 
 #[test]
+fn what_is_started_once_must_not_become_more() {
+    // Somebody opens a database again and again.
+    let opener = Given {
+        stack: &["database/sql.(*DB).connectionOpener"],
+        creator: "database/sql.OpenDB",
+        reason: "select",
+        ..SENDER
+    };
+    assert_eq!(found(&growing(opener)), [(vec!["select", "growing"], Sureness::Likely, 16)]);
+    assert_eq!(found(&eight(|_| vec![opener])), []);
+}
+
+#[test]
 fn what_the_user_knows_is_left_out() {
     let series = growing(SENDER);
     for pattern in ["app.answer", "creator:ask", "module:app"] {
