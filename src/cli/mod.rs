@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod error;
 mod exit;
+mod leaks;
 pub mod man;
 mod output;
 mod parse;
@@ -55,6 +56,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
     Diff(diff::Args),
+    Leaks(leaks::Args),
     Convert(convert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -78,6 +80,7 @@ pub fn main() -> Exit {
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
+        Command::Leaks(args) => leaks::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),

@@ -15,7 +15,7 @@ mod file;
 mod http;
 mod process;
 
-pub(super) use process::inspect;
+pub(super) use process::{describe, inspect, options};
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,8 @@ pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Open
     Ok(Opened { snapshot, saved: true })
 }
 
-fn options(how: &ReadArgs) -> ReadOptions {
+/// How a live process is to be read.
+pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
     let pause = match (how.freeze, how.no_pause) {
         (true, _) => Pause::Everything,
         (_, true) => Pause::Nothing,
@@ -34,7 +35,7 @@ fn options(how: &ReadArgs) -> ReadOptions {
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
-fn describe(pid: u32) -> String {
+pub(in super::super) fn describe(pid: u32) -> String {
     let process = target::processes().ok().and_then(|all| all.into_iter().find(|process| process.pid == pid));
     process.map_or_else(
         || format!("pid {pid}"),

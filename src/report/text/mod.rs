@@ -12,6 +12,8 @@ use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
 mod diff;
+pub mod findings;
+pub mod fleet;
 mod group;
 mod header;
 mod stack;
