@@ -17,7 +17,7 @@ mod stack;
 mod task;
 mod waits;
 
-pub use header::{figures, headline, runtime_name, task_noun};
+pub use header::{figures, headline, moment, runtime_name, task_noun, who};
 
 /// How text is to look.
 #[derive(Debug, Clone, Copy)]
