@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use anstyle::{Ansi256Color, Style};
+use rustc_hash::FxHashSet;
 
 use super::super::escape::escape;
-use super::super::line::{DIM, HEAD, Line, PLAIN, width};
-use super::super::units::thousands;
+use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, width};
+use super::super::units::{age, count, thousands};
 use super::palette::{Rgb, color, legend};
-use super::{Caption, Colors, amount, change, facts, share};
+use super::{Caption, Colors, amount, change, share};
 use crate::analysis::flame::{Flame, NodeId};
 
 /// How a picture is to look.
@@ -30,6 +31,9 @@ const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// Rows at most: what lies deeper is said to be left out.
 const MAX_ROWS: usize = 300;
+
+/// Names listed at most for frames that follow each other without a branch.
+const MAX_CHAIN: usize = 24;
 
 /// Columns that a box needs to show a part of a name beside its letter.
 const PART: usize = 12;
@@ -77,7 +81,7 @@ pub fn write(
     }
     if left_out > 0 {
         let hint = "-o FILE.svg, or --function and other filters, show them";
-        let frames = super::count(left_out, "frame");
+        let frames = count(left_out, "frame");
         notes.insert(0, format!("{frames} too narrow or too deep for the picture ({hint})"));
     }
     if !notes.is_empty() {
@@ -146,16 +150,22 @@ fn layout(flame: &Flame, options: &PictureOptions) -> (Vec<Vec<Block>>, u64) {
     (rows, left_out)
 }
 
-/// Letters for the widest boxes whose names do not fit, in the order in which they are drawn.
-/// Returns how many are left without.
+/// Letters for the widest boxes whose names do not fit, in the order in which they are drawn. One
+/// that follows another without a branch shares its letter. Returns how many are left without.
 fn give_letters(flame: &Flame, rows: &mut [Vec<Block>]) -> u64 {
     let fits = |b: &Block| b.columns > 2 && width(&short_name(flame, b.node)) <= b.inside();
-    let mut cut: Vec<&mut Block> = rows.iter_mut().flatten().filter(|b| !fits(b)).collect();
+    let no_room: FxHashSet<NodeId> = rows.iter().flatten().filter(|b| !fits(b)).map(|b| b.node).collect();
+    let shares = |b: &Block| {
+        let parent = flame.node(b.node).parent;
+        no_room.contains(&parent) && only_child(flame, parent) == Some(b.node)
+    };
+    let mut cut: Vec<&mut Block> =
+        rows.iter_mut().flatten().filter(|b| no_room.contains(&b.node) && !shares(b)).collect();
     let left = cut.len().saturating_sub(LETTERS.len()) as u64;
     if left > 0 {
         cut.sort_by_key(|b| std::cmp::Reverse(b.columns));
         cut.truncate(LETTERS.len());
-        cut.sort_by_key(|b| b.node_order(flame));
+        cut.sort_by_key(|b| (flame.node(b.node).depth, b.start));
     }
     for (b, &letter) in cut.into_iter().zip(LETTERS) {
         b.letter = Some(char::from(letter));
@@ -163,11 +173,9 @@ fn give_letters(flame: &Flame, rows: &mut [Vec<Block>]) -> u64 {
     left
 }
 
-impl Block {
-    /// Row by row, from left to right.
-    fn node_order(&self, flame: &Flame) -> (u32, usize) {
-        (flame.node(self.node).depth, self.start)
-    }
+/// The child of a node, if no task ends there or goes another way.
+fn only_child(flame: &Flame, node: NodeId) -> Option<NodeId> {
+    flame.children(node).next().filter(|&child| flame.node(child).width == flame.node(node).width)
 }
 
 /// A name without the directories of its package: "http.(*conn).serve". Escaped.
@@ -255,21 +263,39 @@ fn write_names(
         let style = background(color(flame, node, options.colors));
         line.push(PLAIN, " ").push(style, &letter.to_string());
         line.right(HEAD, &weight(flame, node), 4 + weights).pad(0, 2);
-        line.push(PLAIN, &flame.name(node).text);
-        let facts = facts(flame, node, &caption.noun);
-        let reason = flame.reasons_of(node).first().map_or("", |&(id, _)| flame.reason(id)).to_owned();
-        let details = [(DIM, reason), (DIM, facts)];
-        if line.width() + 2 + details.iter().map(|(_, text)| width(&escape(text)) + 2).sum::<usize>()
-            > options.width
-        {
-            line.write(out)?;
-            line.pad(8 + weights, 0);
-        } else {
-            line.pad(0, 2);
-        }
-        line.wrap(&details, ", ", 8 + weights, options.width, out)?;
+        let mut words = chain(flame, node);
+        words.push((STATE, details(flame, node, caption)));
+        line.wrap(&words, "  ", 8 + weights, options.width, out)?;
     }
     Ok(())
+}
+
+/// The whole name of a node, then the short ones of those that follow it without a branch.
+fn chain(flame: &Flame, node: NodeId) -> Vec<(Style, String)> {
+    let mut names = vec![(PLAIN, flame.name(node).text.clone())];
+    let mut at = node;
+    while let Some(next) = only_child(flame, at).filter(|_| names.len() < MAX_CHAIN) {
+        names.push((PLAIN, format!("> {}", short_name(flame, next))));
+        at = next;
+    }
+    if only_child(flame, at).is_some() {
+        names.push((PLAIN, "> ...".to_owned()));
+    }
+    names
+}
+
+/// "select, 2 goroutines, 41 min or more", "select, 2 goroutines, was 3".
+fn details(flame: &Flame, node: NodeId, caption: &Caption) -> String {
+    let figures = flame.node(node).now;
+    let mut details: Vec<_> =
+        flame.reasons_of(node).first().map(|&(id, _)| flame.reason(id).to_owned()).into_iter().collect();
+    details.push(count(figures.count, &caption.noun));
+    if flame.is_difference() {
+        details.push(format!("was {}", thousands(flame.was(node).count)));
+    }
+    details.push(age(figures.oldest));
+    details.retain(|text| !text.is_empty());
+    details.join(", ")
 }
 
 fn weight(flame: &Flame, node: NodeId) -> String {
