@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
 mod demo;
+mod diff;
 mod error;
 mod exit;
 mod filter;
@@ -54,6 +55,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Diff(diff::Args),
     Flame(flame::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -76,6 +78,7 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
