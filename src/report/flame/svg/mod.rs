@@ -16,7 +16,7 @@ use crate::analysis::flame::{Flame, NodeId};
 
 mod rewrite;
 
-/// Frames drawn at most: about 15 MB, which browsers still open and zoom without trouble.
+/// Frames drawn at most: about 8 MB, which browsers still open in seconds.
 const MAX_FRAMES: usize = 20_000;
 
 /// How a graph is to look.
