@@ -256,6 +256,18 @@ fn the_programs_own_packages() {
 }
 
 #[test]
+fn there_is_no_end_of_reasons() {
+    let mut m = Maker::new();
+    for n in 0..1000 {
+        m.task("main.a", 1, &format!("reason {n}"), Age::Unknown);
+    }
+    let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
+    let reasons = flame.reasons_of(NodeId::ALL);
+    assert_eq!((reasons.len(), reasons[0].1), (256, 745));
+    assert_eq!(flame.reason(reasons[0].0), "(other reasons)");
+}
+
+#[test]
 fn nothing_gives_a_tree_of_nothing() {
     let flame = flame(&Snapshot::default(), &Filter::default(), &FlameOptions::default());
     assert_eq!(drawn(&flame, |_| String::new()), ["all 0"]);

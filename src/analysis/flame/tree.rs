@@ -153,14 +153,14 @@ impl Flame {
         let node = self.node(id);
         let side = if node.now.count == 0 { Side::Was } else { Side::Now };
         let ends = self.ends.get(node.ends.0 as usize..node.ends.1 as usize).unwrap_or_default();
-        let mut counts: Vec<(ReasonId, u64)> = Vec::new();
-        // Neighbours are often alike, and there are few reasons.
+        let mut by_reason = vec![0_u64; self.reasons.len()];
         for end in ends.iter().filter(|end| end.side == side) {
-            match counts.iter_mut().rfind(|(reason, _)| *reason == end.reason) {
-                Some((_, count)) => *count += end.figures.count,
-                None => counts.push((end.reason, end.figures.count)),
+            if let Some(count) = by_reason.get_mut(end.reason.0 as usize) {
+                *count += end.figures.count;
             }
         }
+        let counts = (0..).map(ReasonId).zip(by_reason);
+        let mut counts: Vec<_> = counts.filter(|&(_, count)| count > 0).collect();
         counts.sort_by_key(|&(reason, count)| (Reverse(count), self.reason(reason)));
         counts
     }
