@@ -20,7 +20,20 @@ fn check(name: &str, text: &str) {
 
 #[test]
 fn help() {
-    for command in ["", "ps", "snapshot", "stacks", "convert", "leaks", "demo", "completions", "man"] {
+    let commands = [
+        "",
+        "ps",
+        "snapshot",
+        "stacks",
+        "diff",
+        "leaks",
+        "flame",
+        "convert",
+        "demo",
+        "completions",
+        "man",
+    ];
+    for command in commands {
         let arguments = if command.is_empty() { vec!["--help"] } else { vec![command, "--help"] };
         let text = stdout(&arguments);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

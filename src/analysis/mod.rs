@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod each;
 pub mod filter;
+pub mod flame;
 pub mod frames;
 pub mod group;
 pub mod leaks;

@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         output.write(|out| args.write(format, &snapshot, &chosen, out))?;
         tell(&headline);
     } else {
-        let size = save(&args.out, |out| args.write(format, &snapshot, &chosen, out))?;
+        let size = save(&args.out, file::PRIVATE, |out| args.write(format, &snapshot, &chosen, out))?;
         tell(&format!("{headline} -> {} ({})", args.out.display(), bytes(size)));
     }
     if chosen.hidden_system > 0 {

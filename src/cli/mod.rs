@@ -8,6 +8,8 @@ mod demo;
 mod diff;
 mod error;
 mod exit;
+mod filter;
+mod flame;
 mod leaks;
 pub mod man;
 mod output;
@@ -58,6 +60,7 @@ enum Command {
     Diff(diff::Args),
     Leaks(leaks::Args),
     Convert(convert::Args),
+    Flame(flame::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -82,6 +85,7 @@ pub fn main() -> Exit {
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
+        Command::Flame(args) => flame::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -21,7 +21,7 @@ mod task;
 mod waits;
 
 pub use diff::{change, diff};
-pub use header::{figures, headline, moment, runtime_name, task_noun};
+pub use header::{figures, headline, moment, runtime_name, task_noun, who};
 
 /// How text is to look.
 #[derive(Debug, Clone, Copy)]

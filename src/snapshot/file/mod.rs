@@ -12,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Header, Invalid, Snapshot};
@@ -97,17 +98,22 @@ pub struct Preview {
     pub tasks: u64,
 }
 
-/// Writes a snapshot to a file; see [`replace`].
+/// Writes a snapshot to a file; see [`replace`]. The file can be read by its owner only: what it holds
+/// comes out of another program's memory.
 ///
 /// # Errors
 /// [`FileError::Io`].
 pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
-    replace(path, |file| write(snapshot, file))
+    replace(path, PRIVATE, |file| write(snapshot, file))
 }
 
+/// Permissions of a file that only its owner can read.
+pub const PRIVATE: u32 = 0o600;
+/// Permissions of a file that everybody can read, as far as the umask allows.
+pub const SHARED: u32 = 0o666;
+
 /// Has a file written: a temporary file beside it first, which then takes its name, so that nobody
-/// ever sees half of it. The file can be read by its owner only (what it holds comes out of another
-/// program's memory). What is not a regular file (/dev/null, a pipe) is written to directly.
+/// ever sees half of it. What is not a regular file (/dev/null, a pipe) is written to directly.
 ///
 /// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
 /// one cut short by it is noticed when it is read.
@@ -116,6 +122,7 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
 /// Those of `contents`, and those of the file.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
+    permissions: u32,
     contents: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
     let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -126,7 +133,9 @@ pub fn replace<E: From<io::Error>>(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".loiter-").tempfile_in(directory)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".loiter-").permissions(fs::Permissions::from_mode(permissions));
+    let mut file = builder.tempfile_in(directory)?;
     contents(file.as_file_mut())?;
     file.persist(&path).map_err(|e| e.error)?;
     Ok(())
