@@ -13,7 +13,12 @@ use crate::sys;
 /// Entries that a registry makes at most unless told otherwise: 256 MiB if all are used.
 pub const DEFAULT_LIMIT: u32 = 1 << 20;
 /// The most that a limit can be set to: what the chunks of a reader's bound hold.
-const MOST_ENTRIES: u32 = 1 << 26;
+const MOST_ENTRIES: u32 = 1 << NUMBER_BITS;
+/// Bits of [`Entry::number`] that are the entry's number in its registry; those above are the number of
+/// the registry itself.
+const NUMBER_BITS: u32 = 26;
+/// Registries of one copy of the crate: as many as a reader looks at.
+const REGISTRIES: usize = 64;
 /// Free entries go between threads in batches of so many; a thread keeps two batches at hand at most.
 const BATCH: u32 = 16;
 
@@ -27,8 +32,9 @@ struct Rare {
     dropped: AtomicU64,
     strings_dropped: AtomicU64,
     high_water: AtomicU32,
-    /// Not part of the format: the list of registries has this one.
-    linked: AtomicBool,
+    /// Not part of the format: the number of this registry in this copy of the crate. 0 for the main
+    /// one, and for any other that was not numbered yet.
+    number: AtomicU32,
 }
 
 /// A set of tasks that loiter can read from outside.
@@ -83,6 +89,10 @@ const PRODUCER: &str = concat!("loiter-registry ", env!("CARGO_PKG_VERSION"));
 /// The registry that this copy of the crate brings, and to which the note leads.
 pub(crate) static MAIN: Registry = Registry::new("", RuntimeKind::Other);
 
+/// The registries of this copy of the crate by number, from 1; the main one is number 0.
+static NUMBERED: [AtomicPtr<Registry>; REGISTRIES] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; REGISTRIES];
+
 impl Registry {
     /// A registry with a name of the program's choice, to be put into a static.
     pub const fn new(name: &'static str, runtime: RuntimeKind) -> Registry {
@@ -120,7 +130,7 @@ impl Registry {
                 dropped: AtomicU64::new(0),
                 strings_dropped: AtomicU64::new(0),
                 high_water: AtomicU32::new(0),
-                linked: AtomicBool::new(false),
+                number: AtomicU32::new(0),
             }),
             free: Line(FreeList::new()),
         }
@@ -218,7 +228,7 @@ impl Registry {
     /// Gives an entry back, unless it is one of before a fork: of a registry that is no more.
     #[inline]
     pub(crate) fn give_back(&'static self, entry: &'static Entry) {
-        let number = entry.number.load(Ordering::Relaxed);
+        let number = entry.number.load(Ordering::Relaxed) & (MOST_ENTRIES - 1);
         if !self.entry(number).is_some_and(|now| std::ptr::eq(now, entry)) {
             return;
         }
@@ -227,6 +237,20 @@ impl Registry {
             entry.next_in_batch().store(END, Ordering::Relaxed);
             self.free.0.push(number, entry.next_batch());
         }
+    }
+
+    /// The registry that an entry belongs to.
+    #[inline(always)]
+    pub(crate) fn of(entry: &Entry) -> &'static Registry {
+        match entry.number.load(Ordering::Relaxed) >> NUMBER_BITS {
+            0 => &MAIN,
+            number => Registry::numbered(number),
+        }
+    }
+
+    #[cold]
+    fn numbered(number: u32) -> &'static Registry {
+        NUMBERED.get(number as usize).and_then(sys::registry_at).unwrap_or(&MAIN)
     }
 
     #[inline(always)]
@@ -250,6 +274,9 @@ impl Registry {
 
     #[cold]
     fn grow(&self) -> Option<u32> {
+        if !self.is_main() && self.rare.0.number.load(Ordering::Acquire) == 0 {
+            return None; // there are too many registries: no reader would find it
+        }
         let limit = self.entry_limit.load(Ordering::Relaxed);
         let mut index = self.rare.0.high_water.load(Ordering::Relaxed);
         loop {
@@ -268,7 +295,8 @@ impl Registry {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    self.entry(index)?.number.store(index, Ordering::Relaxed);
+                    let registry = self.rare.0.number.load(Ordering::Relaxed);
+                    self.entry(index)?.number.store(registry << NUMBER_BITS | index, Ordering::Relaxed);
                     return Some(index);
                 }
                 Err(now) => index = now,
@@ -284,13 +312,31 @@ impl Registry {
         if !WATCHING.swap(true, Ordering::AcqRel) {
             sys::watch_forks();
         }
-        if !std::ptr::eq(self, &MAIN) && !self.rare.0.linked.swap(true, Ordering::AcqRel) {
-            self.link();
+        if !self.is_main() {
+            self.enlist();
         }
         self.pid.store(sys::pid(), Ordering::Release);
     }
 
-    /// Puts this registry behind the main one, in front of those that are there already.
+    /// Gives this registry a number, and puts it behind the main one, in front of those that are
+    /// there already. Once, whichever thread comes first.
+    fn enlist(&'static self) {
+        let this = std::ptr::from_ref(self).cast_mut();
+        for (number, place) in NUMBERED.iter().enumerate().skip(1) {
+            match place.compare_exchange(std::ptr::null_mut(), this, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.rare.0.number.store(number as u32, Ordering::Release);
+                    return self.link();
+                }
+                // Another thread does the same; it waits for nothing.
+                Err(first) if std::ptr::eq(first, this) => {
+                    return self.rare.0.number.store(number as u32, Ordering::Release);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn link(&'static self) {
         let this = std::ptr::from_ref(self).cast_mut();
         let mut next = MAIN.next_registry.load(Ordering::Acquire);

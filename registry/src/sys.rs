@@ -59,6 +59,12 @@ pub(crate) fn entry_at(chunk: &AtomicPtr<Entry>, offset: usize, entries: usize) 
     Some(unsafe { &*start.add(offset) })
 }
 
+/// The registry at a place of the table of registries.
+pub(crate) fn registry_at(place: &AtomicPtr<Registry>) -> Option<&'static Registry> {
+    // SAFETY: the table holds nulls and what `Registry::enlist` made from `&'static Registry`.
+    unsafe { place.load(Ordering::Acquire).as_ref() }
+}
+
 /// The registries of a list, from its first link on.
 pub(crate) fn registries_after(
     first: &'static AtomicPtr<Registry>,

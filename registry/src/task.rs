@@ -111,7 +111,7 @@ impl Registration {
         if let Some(entry) = entry {
             self.fill(entry, self.registry.issue_id());
         }
-        Task { entry, registry: self.registry }
+        Task { entry }
     }
 
     /// Makes a free entry that of this task. What belongs to the polls is written while `seq` is odd:
@@ -179,10 +179,12 @@ fn address_of(location: Option<&'static Location>) -> *mut Location {
 #[derive(Debug)]
 pub struct Task {
     entry: Option<&'static Entry>,
-    registry: &'static Registry,
 }
 
 impl Task {
+    /// One that is over, or never was.
+    pub(crate) const NONE: Task = Task { entry: None };
+
     /// Its id. None if the registry was full.
     pub fn id(&self) -> Option<u64> {
         self.entry.map(|entry| entry.id.load(Relaxed))
@@ -192,7 +194,7 @@ impl Task {
     #[inline]
     pub fn running(&mut self) {
         let Some(entry) = self.entry else { return };
-        let now = self.registry.poll_now();
+        let now = Registry::of(entry).poll_now();
         seqlock::write(&entry.poll_seq, || {
             entry.state.store(State::Running as u32, Relaxed);
             entry.polls.store(entry.polls.load(Relaxed) + 1, Relaxed);
@@ -257,7 +259,7 @@ impl Task {
     #[inline]
     fn stopped(&mut self, state: State, wait: Wait) {
         let Some(entry) = self.entry else { return };
-        let now = self.registry.poll_now();
+        let now = Registry::of(entry).poll_now();
         seqlock::write(&entry.poll_seq, || {
             if entry.state.load(Relaxed) == State::Running as u32 {
                 let ran = now.saturating_sub(entry.last_poll_start_ns.load(Relaxed));
@@ -279,6 +281,6 @@ impl Drop for Task {
         // Its identity stays until the entry's next use: state 0 says that it is over.
         seqlock::write(&entry.poll_seq, || entry.state.store(State::Free as u32, Relaxed));
         crate::at::clear(entry);
-        self.registry.give_back(entry);
+        Registry::of(entry).give_back(entry);
     }
 }

@@ -22,13 +22,15 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
 
 impl Registration {
     /// Registers a future as a task, as said so far.
+    #[inline]
     pub fn track<F: Future>(self, future: F) -> Tracked<F> {
         self.type_of::<F>().track_as_is(future)
     }
 
     /// The same, leaving the type as it was said.
+    #[inline]
     pub(crate) fn track_as_is<F: Future>(self, future: F) -> Tracked<F> {
-        Tracked { inner: Some(future), task: Some(self.register()) }
+        Tracked { inner: Some(future), task: self.register() }
     }
 }
 
@@ -39,18 +41,17 @@ pin_project! {
     pub struct Tracked<F> {
         #[pin]
         inner: Option<F>,
-        task: Option<Task>,
+        task: Task,
     }
 
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             // What the future runs while it is dropped still belongs to the task.
-            if let Some(task) = this.task {
-                let _current = task.enter();
+            if this.inner.is_some() {
+                let _current = this.task.enter();
                 this.inner.set(None);
             }
-            *this.task = None;
         }
     }
 }
@@ -58,7 +59,7 @@ pin_project! {
 impl<F> Tracked<F> {
     /// Id of the task. None if the registry was full, or the task is over.
     pub fn id(&self) -> Option<u64> {
-        self.task.as_ref().and_then(Task::id)
+        self.task.id()
     }
 }
 
@@ -68,7 +69,8 @@ impl<F: Future> Future for Tracked<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let (Some(inner), Some(task)) = (this.inner.as_mut().as_pin_mut(), this.task.as_mut()) else {
+        let task = this.task;
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             panic!("a tracked future was polled after it was finished");
         };
         task.running();
@@ -77,7 +79,7 @@ impl<F: Future> Future for Tracked<F> {
         if result.is_ready() {
             this.inner.set(None);
             drop(current);
-            *this.task = None;
+            *task = Task::NONE;
         } else {
             drop(current);
             task.stop();
