@@ -98,10 +98,7 @@ impl InTask {
     pub(crate) fn enter(entry: Option<&'static Entry>) -> InTask {
         CURRENT.with(|current| {
             current.wait.set(None);
-            InTask {
-                entry: current.entry.replace(entry),
-                slot: current.slot.replace(NO_SLOT),
-            }
+            InTask { entry: current.entry.replace(entry), slot: current.slot.replace(NO_SLOT) }
         })
     }
 }

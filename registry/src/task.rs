@@ -185,6 +185,19 @@ impl Task {
     /// One that is over, or never was.
     pub(crate) const NONE: Task = Task { entry: None };
 
+    /// The task of the main registry whose entry has this number. Whoever keeps numbers sees to it that
+    /// a task has one owner at a time.
+    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+    pub(crate) fn numbered(number: u32) -> Option<Task> {
+        Registry::main().entry(number).map(|entry| Task { entry: Some(entry) })
+    }
+
+    /// The number of its entry, which is one of the main registry.
+    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.entry.map(|entry| entry.number.load(Relaxed))
+    }
+
     /// Its id. None if the registry was full.
     pub fn id(&self) -> Option<u64> {
         self.entry.map(|entry| entry.id.load(Relaxed))

@@ -2,6 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p loiter-registry --release --test loom`
 #![cfg(loom)]
 
+use loiter_registry::ids::Ids;
 use loiter_registry::seqlock::{FreeList, changed, read, write};
 use loom::sync::Arc;
 use loom::sync::atomic::{
@@ -85,5 +86,49 @@ fn no_free_entry_is_given_out_twice() {
         };
         let (one, two) = (take_and_return(list.clone()), other.join().unwrap());
         assert!(one.is_none() || one != two);
+    });
+}
+
+/// What the hooks rely on: whatever others enter and remove, and however the table grows meanwhile, who
+/// knows of an id finds its number.
+#[test]
+fn an_id_is_found_while_others_come_and_go() {
+    loom::model(|| {
+        let ids = Arc::new(Ids::new());
+        assert!(ids.enter(7, 70));
+        let other = {
+            let ids = ids.clone();
+            thread::spawn(move || {
+                assert!(ids.enter(8, 80)); // the table grows
+                assert_eq!(ids.find(8), Some(80));
+                assert_eq!(ids.remove(8), Some(80));
+            })
+        };
+        assert_eq!(ids.find(7), Some(70));
+        assert_eq!(ids.remove(7), Some(70));
+        assert_eq!(ids.find(7), None);
+        other.join().unwrap();
+        assert_eq!(ids.find(8), None);
+    });
+}
+
+/// An id that was entered in a larger table is found by a thread that was told of it.
+#[test]
+fn who_is_told_of_an_id_finds_it() {
+    loom::model(|| {
+        let ids = Arc::new((Ids::new(), AtomicU32::new(0)));
+        assert!(ids.0.enter(7, 70));
+        let other = {
+            let ids = ids.clone();
+            thread::spawn(move || {
+                assert!(ids.0.enter(8, 80));
+                ids.1.store(1, Release);
+            })
+        };
+        if ids.1.load(Acquire) == 1 {
+            assert_eq!(ids.0.find(8), Some(80));
+        }
+        assert_eq!(ids.0.find(7), Some(70));
+        other.join().unwrap();
     });
 }
