@@ -67,6 +67,41 @@ pub(crate) struct Entry {
 /// that polls write: a task that is spawned by one thread and ends on another costs these two as few
 /// cache lines as can be.
 impl Entry {
+    /// All zeroes, as in a new chunk.
+    pub(crate) const fn new() -> Entry {
+        const NONE: *mut u8 = std::ptr::null_mut();
+        Entry {
+            seq: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            id: AtomicU64::new(0),
+            parent_id: AtomicU64::new(0),
+            spawned_ns: AtomicU64::new(0),
+            location: AtomicPtr::new(NONE.cast()),
+            type_name: AtomicPtr::new(NONE),
+            name: AtomicPtr::new(NONE),
+            type_name_len: AtomicU32::new(0),
+            name_len: AtomicU32::new(0),
+            poll_seq: AtomicU32::new(0),
+            state: AtomicU32::new(0),
+            polls: AtomicU64::new(0),
+            last_poll_start_ns: AtomicU64::new(0),
+            last_poll_end_ns: AtomicU64::new(0),
+            wait_address: AtomicU64::new(0),
+            wait_location: AtomicPtr::new(NONE.cast()),
+            wait_reason: AtomicU32::new(0),
+            thread: AtomicU32::new(0),
+            busy_ns: AtomicU64::new(0),
+            task_header: AtomicU64::new(0),
+            kind: AtomicU32::new(0),
+            number: AtomicU32::new(0),
+            chain_seq: AtomicU32::new(0),
+            chain_lost: AtomicU16::new(0),
+            chain_last: AtomicU8::new(0),
+            chain_used: AtomicU8::new(0),
+            chain: [const { AtomicU64::new(0) }; CHAIN_SLOTS],
+        }
+    }
+
     /// The next free entry of the same batch.
     #[inline(always)]
     pub(crate) fn next_in_batch(&self) -> &AtomicU32 {

@@ -107,11 +107,9 @@ impl Registration {
     /// Registers the task: from now on it is seen. About 20 ns; never blocks.
     #[inline]
     pub fn register(self) -> Task {
-        let entry = self.registry.take();
-        if let Some(entry) = entry {
-            self.fill(entry, self.registry.issue_id());
-        }
-        Task { entry }
+        let Some(entry) = self.registry.take() else { return Task { entry: Some(&NOWHERE) } };
+        self.fill(entry, self.registry.issue_id());
+        Task { entry: Some(entry) }
     }
 
     /// Makes a free entry that of this task. What belongs to the polls is written while `seq` is odd:
@@ -178,12 +176,27 @@ fn address_of(location: Option<&'static Location>) -> *mut Location {
 /// If the registry's limit was reached, the task is not in it and all of this does nothing.
 #[derive(Debug)]
 pub struct Task {
+    /// [`NOWHERE`]: the registry was full. None: it is over.
     entry: Option<&'static Entry>,
 }
 
+/// Stands for the entry of tasks that have none, so that [`Task`] is one word.
+static NOWHERE: Entry = Entry::new();
+
 impl Task {
-    /// One that is over, or never was.
-    pub(crate) const NONE: Task = Task { entry: None };
+    /// One that is over.
+    pub(crate) const OVER: Task = Task { entry: None };
+
+    #[inline(always)]
+    pub(crate) fn is_over(&self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// Its entry, if it has one.
+    #[inline(always)]
+    fn entry(&self) -> Option<&'static Entry> {
+        self.entry.filter(|entry| !ptr::eq(*entry, &NOWHERE))
+    }
 
     /// The task of the main registry whose entry has this number. Whoever keeps numbers sees to it that
     /// a task has one owner at a time.
@@ -195,18 +208,18 @@ impl Task {
     /// The number of its entry, which is one of the main registry.
     #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
     pub(crate) fn number(&self) -> Option<u32> {
-        self.entry.map(|entry| entry.number.load(Relaxed))
+        self.entry().map(|entry| entry.number.load(Relaxed))
     }
 
     /// Its id. None if the registry was full.
     pub fn id(&self) -> Option<u64> {
-        self.entry.map(|entry| entry.id.load(Relaxed))
+        self.entry().map(|entry| entry.id.load(Relaxed))
     }
 
     /// It begins to run, on this thread.
     #[inline]
     pub fn running(&mut self) {
-        let Some(entry) = self.entry else { return };
+        let Some(entry) = self.entry() else { return };
         let now = Registry::of(entry).poll_now();
         seqlock::write(&entry.poll_seq, || {
             entry.state.store(State::Running as u32, Relaxed);
@@ -260,7 +273,7 @@ impl Task {
 
     #[inline(always)]
     pub(crate) fn enter(&self) -> InTask {
-        InTask::enter(self.entry)
+        InTask::enter(self.entry())
     }
 
     /// The end of a poll that was not the last one.
@@ -271,7 +284,7 @@ impl Task {
 
     #[inline]
     fn stopped(&mut self, state: State, wait: Wait) {
-        let Some(entry) = self.entry else { return };
+        let Some(entry) = self.entry() else { return };
         let now = Registry::of(entry).poll_now();
         seqlock::write(&entry.poll_seq, || {
             if entry.state.load(Relaxed) == State::Running as u32 {
@@ -290,7 +303,7 @@ impl Task {
 impl Drop for Task {
     #[inline]
     fn drop(&mut self) {
-        let Some(entry) = self.entry else { return };
+        let Some(entry) = self.entry() else { return };
         // Its identity stays until the entry's next use: state 0 says that it is over.
         seqlock::write(&entry.poll_seq, || entry.state.store(State::Free as u32, Relaxed));
         crate::at::clear(entry);

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::task::{Registration, Task};
+use crate::sys::FutureOfTask;
+use crate::task::Registration;
 
 /// Registers a future as a task from now until it is finished or dropped. Spawned at the caller's
 /// place, by the task that runs now. For any executor:
@@ -30,36 +31,29 @@ impl Registration {
     /// The same, leaving the type as it was said.
     #[inline]
     pub(crate) fn track_as_is<F: Future>(self, future: F) -> Tracked<F> {
-        Tracked { inner: Some(future), task: self.register() }
+        Tracked { both: FutureOfTask::new(future, self.register()) }
     }
 }
 
 pin_project! {
     /// A future that is a registered task. Made by [`track`].
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Tracked<F> {
         #[pin]
-        inner: Option<F>,
-        task: Task,
+        both: FutureOfTask<F>,
     }
+}
 
-    impl<F> PinnedDrop for Tracked<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // What the future runs while it is dropped still belongs to the task.
-            if this.inner.is_some() {
-                let _current = this.task.enter();
-                this.inner.set(None);
-            }
-        }
+impl<F> std::fmt::Debug for Tracked<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracked").field("task", self.both.task()).finish_non_exhaustive()
     }
 }
 
 impl<F> Tracked<F> {
     /// Id of the task. None if the registry was full, or the task is over.
     pub fn id(&self) -> Option<u64> {
-        self.task.id()
+        self.both.task().id()
     }
 }
 
@@ -68,20 +62,17 @@ impl<F: Future> Future for Tracked<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let task = this.task;
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let mut both = self.project().both;
+        let Some((future, task)) = both.as_mut().parts() else {
             panic!("a tracked future was polled after it was finished");
         };
         task.running();
         let current = task.enter();
-        let result = inner.poll(cx);
+        let result = future.poll(cx);
+        drop(current);
         if result.is_ready() {
-            this.inner.set(None);
-            drop(current);
-            *task = Task::NONE;
+            both.end();
         } else {
-            drop(current);
             task.stop();
         }
         result
