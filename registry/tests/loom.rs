@@ -7,7 +7,7 @@ use loiter_registry::seqlock::{FreeList, changed, read, write};
 use loom::sync::Arc;
 use loom::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
 use loom::thread;
@@ -40,6 +40,58 @@ fn a_reader_sees_no_mixed_fields() {
         writer.join().unwrap();
         assert!(read(&entry.seq, || ()).is_some());
     });
+}
+
+/// What `task.rs` does: an entry's identity stays after the end of its task, and the next task's polls
+/// are written while the next identity is. A reader that copies twice, in whatever order, takes nothing
+/// of one task for the other's.
+#[test]
+fn a_reader_sees_no_task_with_the_polls_of_another() {
+    #[derive(Default)]
+    struct Both {
+        seq: AtomicU32,
+        id: AtomicU64,
+        poll_seq: AtomicU32,
+        /// 0: free; else it says whose it is.
+        state: AtomicU64,
+    }
+    for polls_first in [false, true] {
+        loom::model(move || {
+            let entry = Arc::new(Both::default());
+            let begin = |entry: &Both, id: u64| {
+                write(&entry.seq, || {
+                    entry.id.store(id, Relaxed);
+                    write(&entry.poll_seq, || entry.state.store(id * 10, Relaxed));
+                });
+            };
+            begin(&entry, 1);
+            let writer = {
+                let entry = entry.clone();
+                thread::spawn(move || {
+                    write(&entry.poll_seq, || entry.state.store(0, Relaxed));
+                    begin(&entry, 2);
+                })
+            };
+            let identity = || (entry.seq.load(Acquire), entry.id.load(Acquire));
+            let polls = || (entry.poll_seq.load(Acquire), entry.state.load(Acquire));
+            let copy = || {
+                if polls_first {
+                    let polls = polls();
+                    (identity(), polls)
+                } else {
+                    (identity(), polls())
+                }
+            };
+            let first = copy();
+            fence(SeqCst);
+            let second = copy();
+            let ((seq, id), (poll_seq, state)) = first;
+            if first == second && seq % 2 == 0 && poll_seq % 2 == 0 {
+                assert!(state == 0 || state == id * 10, "{state} of task {id}");
+            }
+            writer.join().unwrap();
+        });
+    }
 }
 
 /// What `at.rs` does: the place around is added before the one in it, and removed after it.
