@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
 mod demo;
+mod diff;
 mod error;
 mod exit;
 pub mod man;
@@ -52,6 +53,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Diff(diff::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -73,6 +75,7 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -7,6 +7,7 @@ pub mod escape;
 pub mod go;
 pub mod json;
 pub mod line;
+pub mod markdown;
 pub mod path;
 pub mod text;
 pub mod units;

@@ -45,7 +45,7 @@ pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str)
 }
 
 /// "api-server (pid 4242, go1.24.3, stripped)".
-fn who(header: &Header) -> String {
+pub(super) fn who(header: &Header) -> String {
     let target = &header.target;
     let mut facts: Vec<String> = match target.source {
         SourceKind::Process => vec![format!("pid {}", target.pid)],
@@ -97,8 +97,8 @@ fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
     taken.into_iter().chain([format!("read in {}, {pause}", duration(reading.duration_ns))])
 }
 
-/// A moment in UTC, to the second.
-fn moment(ns_since_epoch: u64) -> String {
+/// A moment in UTC, to the second; nanoseconds since the Unix epoch.
+pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
         Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),

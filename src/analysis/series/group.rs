@@ -1,0 +1,98 @@
+//! The tasks of the last reading by signature, with what the earlier ones say of them.
+
+use super::{Member, Series, SignatureId};
+use crate::analysis::tally::Tally;
+use crate::snapshot::{Age, State, StrId};
+
+/// The tasks of one signature in the last reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesGroup {
+    /// Their signature.
+    pub signature: SignatureId,
+    /// The tasks: indices into the tasks of [`Series::last`], in its order. Empty if there are none
+    /// left.
+    pub tasks: Vec<u32>,
+    /// Those of them that have an identity: indices into [`Series::members`].
+    pub members: Vec<u32>,
+    /// Of these, how many had the same signature in the first reading.
+    pub stayed: u64,
+    /// How many have certainly not run since the first reading.
+    pub still: u64,
+    /// The longest that one of them has been in its state: what the runtime says, or longer if the
+    /// readings prove it.
+    pub oldest: Age,
+    /// What they are doing.
+    pub states: Tally<State>,
+    /// Why they wait.
+    pub reasons: Tally<Option<StrId>>,
+    /// Bytes of memory that their stacks take.
+    pub stack_bytes: u64,
+    /// How many of them the runtime has proved to be leaked.
+    pub leaked: u64,
+}
+
+/// All groups, one for each signature that was ever met, in the order of their ids.
+pub fn groups(series: &Series) -> Vec<SeriesGroup> {
+    let count = series.tracks.len();
+    let mut tasks: Vec<Vec<u32>> = vec![Vec::new(); count];
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); count];
+    for (nth, member) in series.members().iter().enumerate() {
+        let at = member.signature.index();
+        tasks.get_mut(at).into_iter().for_each(|list| list.push(member.task));
+        members.get_mut(at).into_iter().for_each(|list| list.push(nth as u32));
+    }
+    for &(index, signature) in &series.anonymous {
+        tasks.get_mut(signature.index()).into_iter().for_each(|list| list.push(index));
+    }
+    let ids = (0..).map(SignatureId);
+    ids.zip(tasks.into_iter().zip(members))
+        .map(|(signature, (tasks, members))| group(series, signature, tasks, members))
+        .collect()
+}
+
+fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<u32>) -> SeriesGroup {
+    let last = series.last();
+    let task = |&index: &u32| last.and_then(|snapshot| snapshot.tasks.get(index as usize));
+    let member = |&nth: &u32| series.members().get(nth as usize);
+    let followed = || members.iter().filter_map(member);
+    let all = || tasks.iter().filter_map(task);
+    let mut oldest = Age::Unknown;
+    for member in followed() {
+        let age = last.and_then(|snapshot| snapshot.tasks.get(member.task as usize)).map(|task| task.age);
+        oldest = older(oldest, older(age.unwrap_or_default(), proved(series, member)));
+    }
+    SeriesGroup {
+        signature,
+        stayed: followed().filter(|m| m.first_seen == 0 && m.first_signature == signature).count() as u64,
+        still: followed().filter(|m| m.still_since == 0 && series.readings() > 1).count() as u64,
+        oldest: if members.is_empty() {
+            all().fold(oldest, |age, task| older(age, task.age))
+        } else {
+            oldest
+        },
+        states: Tally::of(all().map(|task| task.state)),
+        reasons: Tally::of(all().map(|task| task.reason)),
+        stack_bytes: all().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes)),
+        leaked: all().filter(|task| task.leaked).count() as u64,
+        tasks,
+        members,
+    }
+}
+
+/// How long the readings prove that a task has been in its state.
+fn proved(series: &Series, member: &Member) -> Age {
+    match series.since(member.still_since) {
+        Some(ns) if ns > 0 => Age::AtLeast(ns),
+        _ => Age::Unknown,
+    }
+}
+
+/// The longer of two ages. Of two equal ones the bound, which may be longer.
+fn older(a: Age, b: Age) -> Age {
+    match a.nanos().cmp(&b.nanos()) {
+        std::cmp::Ordering::Less => b,
+        std::cmp::Ordering::Greater => a,
+        std::cmp::Ordering::Equal if matches!(a, Age::AtLeast(_)) => a,
+        std::cmp::Ordering::Equal => b,
+    }
+}

@@ -1,0 +1,194 @@
+//! Single tasks, followed from reading to reading.
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
+
+use super::super::signature::{SignatureId, Signatures};
+use crate::snapshot::{Age, Snapshot, State, Task};
+
+/// A task of the last reading, and what is known of it from the earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Index into the tasks of [`super::Series::last`].
+    pub task: u32,
+    /// Its signature.
+    pub signature: SignatureId,
+    /// The signature that it had when it was first seen.
+    pub first_signature: SignatureId,
+    /// Number of the reading in which it was first seen.
+    pub first_seen: u32,
+    /// Number of the reading from which on it has been seen at one place in the code.
+    pub here_since: u32,
+    /// Number of the reading from which on it has certainly not run.
+    pub still_since: u32,
+    /// Its runtime: the number in the header.
+    runtime: u8,
+    state: State,
+    id: u64,
+    address: u64,
+    /// Equal for equal stacks of one process.
+    place: u64,
+    mark: Option<u64>,
+    polls: Option<u64>,
+    age: Age,
+}
+
+impl Member {
+    fn identity(&self) -> (u8, u64, u64) {
+        (self.runtime, self.id, self.address)
+    }
+
+    /// Takes over what is known from the reading before, `gap` nanoseconds ago.
+    fn follow(&mut self, before: &Member, gap: Option<u64>) {
+        self.first_seen = before.first_seen;
+        self.first_signature = before.first_signature;
+        if self.place != before.place {
+            return;
+        }
+        self.here_since = before.here_since;
+        let parked = |m: &Member| matches!(m.state, State::Waiting | State::Syscall);
+        let same = |now: Option<u64>, then: Option<u64>| now.is_some() && now == then;
+        let waited = gap.zip(self.age.nanos()).is_some_and(|(gap, age)| age >= gap);
+        let still = same(self.mark, before.mark) || same(self.polls, before.polls) || waited;
+        if parked(self) && parked(before) && still {
+            self.still_since = before.still_since;
+        }
+    }
+}
+
+/// The tasks of a snapshot.
+pub(super) struct Members {
+    /// Those with an identity, sorted by it.
+    pub(super) list: Vec<Member>,
+    /// Those without one, as indices into the tasks of the snapshot, with their signatures.
+    pub(super) anonymous: Vec<(u32, SignatureId)>,
+}
+
+/// Takes the tasks of a snapshot, which is reading `number`.
+pub(super) fn members(
+    snapshot: &Snapshot,
+    system: bool,
+    number: u32,
+    signatures: &mut Signatures,
+) -> Members {
+    let places = places(snapshot);
+    let mut reader = signatures.reader(snapshot);
+    let mut list = Vec::with_capacity(snapshot.tasks.len());
+    let mut anonymous = Vec::new();
+    for (index, task) in snapshot.tasks.iter().enumerate() {
+        if task.system && !system {
+            continue;
+        }
+        let signature = reader.of(task);
+        let Some(id) = task.id else {
+            anonymous.push((index as u32, signature));
+            continue;
+        };
+        list.push(Member {
+            task: index as u32,
+            signature,
+            first_signature: signature,
+            first_seen: number,
+            here_since: number,
+            still_since: number,
+            runtime: task.runtime,
+            state: task.state,
+            id,
+            address: task.address,
+            place: place_of(task, &places),
+            mark: task.mark,
+            polls: task.polls,
+            age: task.age,
+        });
+    }
+    // They come sorted, unless somebody made the file by hand.
+    if !list.is_sorted_by_key(Member::identity) {
+        list.sort_unstable_by_key(Member::identity);
+    }
+    Members { list, anonymous }
+}
+
+/// A hash for each stack, equal for equal stacks of one process: of the addresses, or of names where a
+/// source has none.
+fn places(snapshot: &Snapshot) -> Vec<u64> {
+    let locations: Vec<u64> = (snapshot.locations.iter())
+        .map(|location| {
+            let mut hasher = FxHasher::default();
+            match location.address {
+                Some(address) => address.hash(&mut hasher),
+                None => location.frames.iter().for_each(|frame| {
+                    snapshot.function_name(frame.function).hash(&mut hasher);
+                    snapshot.str(frame.file).hash(&mut hasher);
+                    frame.line.hash(&mut hasher);
+                }),
+            }
+            hasher.finish()
+        })
+        .collect();
+    (snapshot.stacks.iter())
+        .map(|stack| {
+            let mut hasher = FxHasher::default();
+            stack.locations.iter().for_each(|id| locations.get(id.index()).hash(&mut hasher));
+            hasher.finish()
+        })
+        .collect()
+}
+
+fn place_of(task: &Task, places: &[u64]) -> u64 {
+    task.stack.and_then(|id| places.get(id.index()).copied()).unwrap_or(0)
+}
+
+/// What became of a task from one reading to the next.
+pub(super) enum Joined {
+    /// It is new.
+    Born(SignatureId),
+    /// It lives, and has another signature now.
+    Moved {
+        /// The one before.
+        from: SignatureId,
+        /// The one now.
+        to: SignatureId,
+    },
+    /// It is no longer there.
+    Gone {
+        /// The signature that it had.
+        signature: SignatureId,
+        /// When it was first seen.
+        first_seen: u32,
+    },
+}
+
+/// Joins two sorted lists: whoever is in both takes over what is known, and what became of the others is
+/// told. `gap` is the time between the readings.
+pub(super) fn join(before: Vec<Member>, now: &mut [Member], gap: Option<u64>) -> Vec<Joined> {
+    let mut joined = Vec::new();
+    let mut old = before.into_iter().peekable();
+    for member in now {
+        loop {
+            let order = old.peek().map_or(Ordering::Greater, |o| o.identity().cmp(&member.identity()));
+            match order {
+                Ordering::Less => joined.extend(old.next().map(gone)),
+                Ordering::Equal => {
+                    let Some(before) = old.next() else { break };
+                    member.follow(&before, gap);
+                    if before.signature != member.signature {
+                        joined.push(Joined::Moved { from: before.signature, to: member.signature });
+                    }
+                    break;
+                }
+                Ordering::Greater => {
+                    joined.push(Joined::Born(member.signature));
+                    break;
+                }
+            }
+        }
+    }
+    joined.extend(old.map(gone));
+    joined
+}
+
+fn gone(member: Member) -> Joined {
+    Joined::Gone { signature: member.signature, first_seen: member.first_seen }
+}

@@ -1,0 +1,306 @@
+//! Snapshots of one target in time order, folded together as they come.
+//!
+//! Only the last snapshot is kept whole. Of the others there remain, for each signature, how many tasks
+//! it had and how many came and went, and for each task that still lives since when it is there, since
+//! when it stands where it stands, and since when it has certainly not run. Tasks are told apart by
+//! runtime, id and address; tables are sorted by them, so that two snapshots are joined in one pass.
+
+use std::collections::VecDeque;
+
+use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
+use crate::snapshot::{Header, Snapshot};
+
+mod group;
+mod matching;
+mod member;
+
+pub use group::{SeriesGroup, groups};
+pub use matching::Matching;
+use member::Joined;
+pub use member::Member;
+
+/// How a series is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SeriesOptions {
+    /// What tasks of one kind have in common.
+    pub signature: SignatureOptions,
+    /// The runtime's own tasks too.
+    pub system: bool,
+    /// Counts of so many readings are kept; of older ones only their times. None: all.
+    pub keep: Option<usize>,
+}
+
+/// What remains of a reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Its header.
+    pub header: Header,
+    /// Nanoseconds since the first reading. None if one of the two does not know its time.
+    pub elapsed_ns: Option<u64>,
+    /// Tasks, those of the runtime only if the series has them.
+    pub tasks: u64,
+    /// Every task, those of the runtime too.
+    pub listed: u64,
+    /// Of `tasks`, those that were not there in the reading before.
+    pub born: u64,
+    /// Tasks that were there in the reading before and are gone.
+    pub gone: u64,
+}
+
+/// How the tasks of one signature came and went, reading by reading.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Track {
+    /// For each reading that is kept, in the order of [`Series::points`].
+    pub steps: VecDeque<Step>,
+    /// How many there were in the first reading of all.
+    pub first: u64,
+    /// Tasks of the first reading that ended when they had this signature.
+    pub first_gone: u64,
+    /// How many in all were born, since the first reading.
+    pub born: u64,
+    /// How many in all have ended, since the first reading.
+    pub gone: u64,
+    /// The longest that one of those which were born and ended under the eyes of the series can have
+    /// lived, nanoseconds. None if there was none, or times are unknown.
+    pub longest_ended_ns: Option<u64>,
+}
+
+/// What happened to a signature in one reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Step {
+    /// Tasks that have it.
+    pub count: u64,
+    /// Of these, tasks that were not in the process in the reading before.
+    pub born: u64,
+    /// Tasks that had it in the reading before, and have ended.
+    pub gone: u64,
+    /// Tasks that had another signature in the reading before.
+    pub arrived: u64,
+    /// Tasks that had it in the reading before, and have another one now.
+    pub left: u64,
+}
+
+/// Snapshots of one target in time order. See the [module](self).
+#[derive(Debug)]
+pub struct Series {
+    options: SeriesOptions,
+    signatures: Signatures,
+    points: VecDeque<Point>,
+    /// When each reading was made, those no longer kept too: nanoseconds since the first.
+    times: Vec<Option<u64>>,
+    first: Option<Header>,
+    tracks: Vec<Track>,
+    members: Vec<Member>,
+    /// Tasks of the last reading without an identity, with their signatures.
+    anonymous: Vec<(u32, SignatureId)>,
+    matching: Matching,
+    last: Option<Snapshot>,
+}
+
+impl Series {
+    /// A series without readings.
+    pub fn new(options: SeriesOptions) -> Self {
+        Series {
+            options,
+            signatures: Signatures::new(options.signature),
+            points: VecDeque::new(),
+            times: Vec::new(),
+            first: None,
+            tracks: Vec::new(),
+            members: Vec::new(),
+            anonymous: Vec::new(),
+            matching: Matching::default(),
+            last: None,
+        }
+    }
+
+    /// A series of snapshots, in the order given.
+    pub fn of(options: SeriesOptions, snapshots: impl IntoIterator<Item = Snapshot>) -> Self {
+        let mut series = Series::new(options);
+        snapshots.into_iter().for_each(|snapshot| series.push(snapshot));
+        series
+    }
+
+    /// Adds the next reading.
+    pub fn push(&mut self, snapshot: Snapshot) {
+        let header = &snapshot.header;
+        if let Some(last) = &self.last {
+            self.matching.check(&last.header, header);
+        }
+        let elapsed = match &self.first {
+            None => Some(0).filter(|_| header.taken_at_ns > 0),
+            Some(first) => matching::elapsed_ns(first, header),
+        };
+        let number = self.times.len() as u32;
+        self.times.push(elapsed);
+        let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
+        self.tracks.resize_with(self.signatures.all().len(), Track::default);
+        let tasks = (members.list.len() + members.anonymous.len()) as u64;
+
+        let readings = self.points.len() + 1;
+        for track in &mut self.tracks {
+            // A signature that is new has had none so far.
+            track.steps.resize(readings, Step::default());
+        }
+        let (born, gone) =
+            if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
+        for member in &members.list {
+            self.at(member.signature, |_, step| step.count += 1);
+        }
+        for &(_, id) in &members.anonymous {
+            self.at(id, |_, step| step.count += 1);
+        }
+        if number == 0 {
+            for track in &mut self.tracks {
+                track.first = track.steps.back().map_or(0, |step| step.count);
+            }
+        }
+        self.first.get_or_insert_with(|| snapshot.header.clone());
+        let header = snapshot.header.clone();
+        let listed = snapshot.tasks.len() as u64;
+        self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
+        self.anonymous = members.anonymous;
+        self.members = members.list;
+        self.last = Some(snapshot);
+        self.forget();
+    }
+
+    /// Finds the tasks of the last reading again in reading `number`, and counts those that came and
+    /// went.
+    fn follow(&mut self, members: &mut [Member], number: u32) -> (u64, u64) {
+        let gap = self.gap(number);
+        let (mut all_born, mut all_gone) = (0, 0);
+        for joined in member::join(std::mem::take(&mut self.members), members, gap) {
+            match joined {
+                Joined::Born(id) => {
+                    all_born += 1;
+                    self.at(id, |track, step| {
+                        step.born += 1;
+                        track.born += 1;
+                    });
+                }
+                Joined::Moved { from, to } => {
+                    self.at(from, |_, step| step.left += 1);
+                    self.at(to, |_, step| step.arrived += 1);
+                }
+                Joined::Gone { signature, first_seen } => {
+                    all_gone += 1;
+                    let lived = self.lived_at_most(first_seen, number);
+                    self.at(signature, |track, step| {
+                        step.gone += 1;
+                        track.gone += 1;
+                        track.first_gone += u64::from(first_seen == 0);
+                        track.longest_ended_ns = track.longest_ended_ns.max(lived);
+                    });
+                }
+            }
+        }
+        (all_born, all_gone)
+    }
+
+    /// The time from the reading before `number` to it, nanoseconds.
+    fn gap(&self, number: u32) -> Option<u64> {
+        let before = self.elapsed_at(number.checked_sub(1)?)?;
+        self.elapsed_at(number)?.checked_sub(before)
+    }
+
+    /// The longest that a task can have lived which is missing in reading `number`; unknown if it was
+    /// there from the beginning.
+    fn lived_at_most(&self, first_seen: u32, number: u32) -> Option<u64> {
+        let before = self.elapsed_at(first_seen.checked_sub(1)?)?;
+        self.elapsed_at(number)?.checked_sub(before)
+    }
+
+    /// Calls `with` with a signature's track and its step of the reading at hand.
+    fn at(&mut self, id: SignatureId, with: impl FnOnce(&mut Track, &mut Step)) {
+        let Some(track) = self.tracks.get_mut(id.index()) else { return };
+        let Some(mut step) = track.steps.pop_back() else { return };
+        with(track, &mut step);
+        track.steps.push_back(step);
+    }
+
+    /// Lets go of the counts of readings that are too old.
+    fn forget(&mut self) {
+        let keep = self.options.keep.unwrap_or(usize::MAX).max(2);
+        while self.points.len() > keep {
+            self.points.pop_front();
+            for track in &mut self.tracks {
+                track.steps.pop_front();
+            }
+        }
+    }
+
+    /// The readings that are kept, the oldest first.
+    pub fn points(&self) -> &VecDeque<Point> {
+        &self.points
+    }
+
+    /// How many readings there were, those no longer kept too.
+    pub fn readings(&self) -> u32 {
+        self.times.len() as u32
+    }
+
+    /// The header of the very first reading.
+    pub fn first(&self) -> Option<&Header> {
+        self.first.as_ref()
+    }
+
+    /// The last snapshot, whole.
+    pub fn last(&self) -> Option<&Snapshot> {
+        self.last.as_ref()
+    }
+
+    /// When a reading was made, nanoseconds since the first one.
+    pub fn elapsed_at(&self, number: u32) -> Option<u64> {
+        self.times.get(number as usize).copied().flatten()
+    }
+
+    /// The time from reading `number` to the last one, nanoseconds.
+    pub fn since(&self, number: u32) -> Option<u64> {
+        self.times.last().copied().flatten()?.checked_sub(self.elapsed_at(number)?)
+    }
+
+    /// The time from the first reading to the last, nanoseconds.
+    pub fn span_ns(&self) -> Option<u64> {
+        self.since(0)
+    }
+
+    /// Every signature that was ever met, in the order of its id, with how its tasks came and went.
+    pub fn tracks(&self) -> impl Iterator<Item = (SignatureId, &Signature, &Track)> {
+        let ids = (0..).map(SignatureId);
+        ids.zip(self.signatures.all())
+            .zip(&self.tracks)
+            .map(|((id, signature), track)| (id, signature, track))
+    }
+
+    /// A signature and how its tasks came and went.
+    pub fn track(&self, id: SignatureId) -> Option<(&Signature, &Track)> {
+        self.signatures.get(id).zip(self.tracks.get(id.index()))
+    }
+
+    /// The tasks of the last reading that have an identity, sorted by it.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How many tasks of the last reading have no identity (see [`crate::snapshot::SourceKind::Profile`]).
+    pub fn anonymous(&self) -> u64 {
+        self.anonymous.len() as u64
+    }
+
+    /// How tasks of one reading are found again in the next.
+    pub fn matching(&self) -> &Matching {
+        &self.matching
+    }
+
+    /// How it was made.
+    pub fn options(&self) -> SeriesOptions {
+        self.options
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;

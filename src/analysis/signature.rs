@@ -1,0 +1,337 @@
+//! What tasks of different snapshots have in common.
+//!
+//! Ids of interned things mean something within one snapshot only, so a signature is made of text:
+//! the functions of the shown frames and of the place that started the task. Argument values, wait
+//! minutes and addresses are no part of it. The work is done once for each distinct stack and creator
+//! of a snapshot; a task costs a look-up.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::frames::{creator_frame, shown_frames};
+use crate::snapshot::{Frame, Snapshot, StrId, Task};
+
+/// What a signature is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// The functions of the stack and of the creator.
+    #[default]
+    Function,
+    /// The same with files and lines.
+    Line,
+    /// The function that started the task, alone.
+    Creator,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            By::Function => "function",
+            By::Line => "line",
+            By::Creator => "creator",
+        })
+    }
+}
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [By::Function, By::Line, By::Creator]
+            .into_iter()
+            .find(|by| by.to_string() == text)
+            .ok_or_else(|| "use function, line or creator".to_owned())
+    }
+}
+
+/// How signatures are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SignatureOptions {
+    /// What they are made of.
+    pub by: By,
+    /// Only so many of the innermost shown frames. None: all.
+    pub top: Option<usize>,
+    /// Leave the creator out, because one of the sources does not know it. Not with [`By::Creator`].
+    pub ignore_creator: bool,
+}
+
+/// Index of a [`Signature`] in [`Signatures`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SignatureId(pub u32);
+
+impl SignatureId {
+    /// The position in its table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A function with the place where it stood the first time that it was met.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Full name of the function. Empty if unknown.
+    pub function: Arc<str>,
+    /// Its package. Empty if it has none.
+    pub package: Arc<str>,
+    /// Source file. Empty if unknown.
+    pub file: Arc<str>,
+    /// Line, from 1. 0 if unknown.
+    pub line: u32,
+}
+
+/// What tasks of one kind have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signature {
+    /// Name of the runtime that they belong to.
+    pub runtime: Arc<str>,
+    /// The shown frames, innermost first. By function, files and lines are those of the first task met.
+    pub frames: Vec<Place>,
+    /// Where the first task met was started.
+    pub creator: Option<Place>,
+    /// What the first task met was doing: why it waited, or else its state.
+    pub doing: Arc<str>,
+}
+
+/// A frame as it is compared: text numbers of function and file, and the line.
+type FrameKey = [u32; 3];
+
+/// Texts, frames and signatures of any number of snapshots.
+#[derive(Debug, Default)]
+pub struct Signatures {
+    options: SignatureOptions,
+    texts: FxHashMap<Arc<str>, u32>,
+    stacks: FxHashMap<Vec<FrameKey>, u32>,
+    by_key: FxHashMap<[u32; 3], SignatureId>,
+    all: Vec<Signature>,
+}
+
+impl Signatures {
+    /// An empty table.
+    pub fn new(options: SignatureOptions) -> Self {
+        Signatures { options, ..Signatures::default() }
+    }
+
+    /// How they are made.
+    pub fn options(&self) -> SignatureOptions {
+        self.options
+    }
+
+    /// All of them so far, in the order of their ids.
+    pub fn all(&self) -> &[Signature] {
+        &self.all
+    }
+
+    /// A signature by its id.
+    pub fn get(&self, id: SignatureId) -> Option<&Signature> {
+        self.all.get(id.index())
+    }
+
+    /// Prepares to give the tasks of `snapshot` their signatures.
+    pub fn reader<'a>(&'a mut self, snapshot: &'a Snapshot) -> SignatureReader<'a> {
+        SignatureReader {
+            texts: vec![UNKNOWN; snapshot.strings.len()],
+            stacks: vec![UNKNOWN; snapshot.stacks.len()],
+            creators: vec![UNKNOWN; snapshot.locations.len()],
+            entries: FxHashMap::default(),
+            runtimes: snapshot.header.runtimes.iter().map(|r| self.number(&r.name)).collect(),
+            known: FxHashMap::default(),
+            last: None,
+            signatures: self,
+            snapshot,
+        }
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(&number) = self.texts.get(text) {
+            return number;
+        }
+        let number = self.texts.len() as u32;
+        self.texts.insert(text.into(), number);
+        number
+    }
+
+    /// The one copy of a text that is kept.
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        self.number(text);
+        self.texts.get_key_value(text).map_or_else(|| text.into(), |(shared, _)| Arc::clone(shared))
+    }
+
+    fn stack(&mut self, keys: Vec<FrameKey>) -> u32 {
+        let next = self.stacks.len() as u32;
+        *self.stacks.entry(keys).or_insert(next)
+    }
+}
+
+/// Not worked out yet.
+const UNKNOWN: u32 = u32::MAX;
+/// There is none.
+const NONE: u32 = u32::MAX - 1;
+
+/// Gives the tasks of one snapshot their signatures.
+#[derive(Debug)]
+pub struct SignatureReader<'a> {
+    signatures: &'a mut Signatures,
+    snapshot: &'a Snapshot,
+    texts: Vec<u32>,
+    stacks: Vec<u32>,
+    creators: Vec<u32>,
+    /// For tasks without a stack: that of their entry function alone.
+    entries: FxHashMap<u32, u32>,
+    runtimes: Vec<u32>,
+    /// Runtime, stack number and creator number of a signature that is known.
+    known: FxHashMap<[u32; 3], SignatureId>,
+    /// Neighbours are often alike: stack, creator and runtime of the last one.
+    last: Option<(Alike, SignatureId)>,
+}
+
+/// What decides the signature within one snapshot: runtime, stack, entry (without a stack), creator.
+type Alike = (u8, Option<u32>, Option<u32>, Option<u32>);
+
+impl SignatureReader<'_> {
+    /// The signature of a task of the snapshot.
+    pub fn of(&mut self, task: &Task) -> SignatureId {
+        let entry = if task.stack.is_none() { task.entry.map(|id| id.0) } else { None };
+        let alike = (task.runtime, task.stack.map(|id| id.0), entry, task.creator.map(|id| id.0));
+        match self.last {
+            Some((same, id)) if same == alike => return id,
+            _ => {}
+        }
+        let runtime = self.runtimes.get(usize::from(task.runtime)).copied().unwrap_or(NONE);
+        let key = [runtime, self.stack_of(task), self.creator_of(task)];
+        let id = match self.known.get(&key) {
+            Some(&id) => id,
+            None => {
+                let id = self.find(key, task);
+                self.known.insert(key, id);
+                id
+            }
+        };
+        self.last = Some((alike, id));
+        id
+    }
+
+    /// The signature with this key, made from `task` if it is new.
+    fn find(&mut self, key: [u32; 3], task: &Task) -> SignatureId {
+        if let Some(&id) = self.signatures.by_key.get(&key) {
+            return id;
+        }
+        let options = self.signatures.options;
+        let frames = match options.by {
+            By::Creator => Vec::new(),
+            By::Function | By::Line => self.frames(task).into_iter().map(|f| self.place(f)).collect(),
+        };
+        let creator = (!options.ignore_creator || options.by == By::Creator)
+            .then(|| task.creator.and_then(|id| creator_frame(self.snapshot, id)))
+            .flatten()
+            .map(|frame| self.place(frame));
+        let runtime = self.snapshot.runtime_of(task).map_or("", |r| r.name.as_str());
+        let runtime = self.signatures.shared(runtime);
+        let doing = task.reason.map_or(task.state.name(), |id| self.snapshot.str(id));
+        let doing = self.signatures.shared(doing);
+        let id = SignatureId(self.signatures.all.len() as u32);
+        self.signatures.all.push(Signature { runtime, frames, creator, doing });
+        self.signatures.by_key.insert(key, id);
+        id
+    }
+
+    /// The frames that a task's signature is made of: shown ones, or its entry function alone if its
+    /// stack is not known.
+    fn frames(&self, task: &Task) -> Vec<Frame> {
+        let mut frames: Vec<Frame> = match (task.stack, task.entry) {
+            (None, Some(function)) => vec![Frame { function, file: StrId(UNKNOWN), line: 0 }],
+            _ => shown_frames(self.snapshot, self.snapshot.stack_of(task), false)
+                .iter()
+                .map(|shown| shown.frame)
+                .collect(),
+        };
+        frames.truncate(self.signatures.options.top.unwrap_or(usize::MAX));
+        frames
+    }
+
+    fn stack_of(&mut self, task: &Task) -> u32 {
+        if self.signatures.options.by == By::Creator {
+            return NONE;
+        }
+        let known = match (task.stack, task.entry) {
+            (Some(stack), _) => self.stacks.get(stack.index()).copied(),
+            (None, Some(entry)) => self.entries.get(&entry.0).copied().or(Some(UNKNOWN)),
+            (None, None) => Some(NONE),
+        };
+        match known {
+            Some(UNKNOWN) => {}
+            Some(number) => return number,
+            None => return NONE,
+        }
+        let frames = self.frames(task);
+        let keys = frames.into_iter().map(|frame| self.key(frame)).collect();
+        let number = self.signatures.stack(keys);
+        match (task.stack, task.entry) {
+            (Some(stack), _) => {
+                self.stacks.get_mut(stack.index()).into_iter().for_each(|slot| *slot = number)
+            }
+            (None, Some(entry)) => drop(self.entries.insert(entry.0, number)),
+            (None, None) => {}
+        }
+        number
+    }
+
+    fn creator_of(&mut self, task: &Task) -> u32 {
+        let options = self.signatures.options;
+        if options.ignore_creator && options.by != By::Creator {
+            return NONE;
+        }
+        let Some(id) = task.creator else { return NONE };
+        match self.creators.get(id.index()) {
+            Some(&UNKNOWN) => {}
+            Some(&number) => return number,
+            None => return NONE,
+        }
+        let number = match creator_frame(self.snapshot, id) {
+            Some(frame) => {
+                let key = self.key(frame);
+                self.signatures.stack(vec![key])
+            }
+            None => NONE,
+        };
+        self.creators.get_mut(id.index()).into_iter().for_each(|slot| *slot = number);
+        number
+    }
+
+    /// A frame as it is compared. A function without a name is told by its place.
+    fn key(&mut self, frame: Frame) -> FrameKey {
+        let name = self.snapshot.functions.get(frame.function.index()).map(|f| f.name);
+        let named = name.is_some_and(|id| !self.snapshot.str(id).is_empty());
+        let function = name.map_or(NONE, |id| self.text(id));
+        match self.signatures.options.by {
+            By::Function | By::Creator if named => [function, NONE, 0],
+            _ => [function, self.text(frame.file), frame.line],
+        }
+    }
+
+    /// The number of a string of the snapshot.
+    fn text(&mut self, id: StrId) -> u32 {
+        match self.texts.get(id.index()) {
+            Some(&UNKNOWN) => {}
+            Some(&number) => return number,
+            // Out of range is the same as empty.
+            None => return self.signatures.number(""),
+        }
+        let number = self.signatures.number(self.snapshot.str(id));
+        self.texts.get_mut(id.index()).into_iter().for_each(|slot| *slot = number);
+        number
+    }
+
+    fn place(&mut self, frame: Frame) -> Place {
+        let function = self.snapshot.functions.get(frame.function.index());
+        let (name, package) = function.map_or((StrId(UNKNOWN), StrId(UNKNOWN)), |f| (f.name, f.package));
+        Place {
+            function: self.signatures.shared(self.snapshot.str(name)),
+            package: self.signatures.shared(self.snapshot.str(package)),
+            file: self.signatures.shared(self.snapshot.str(frame.file)),
+            line: frame.line,
+        }
+    }
+}
