@@ -8,7 +8,7 @@ use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN, width};
 use super::super::units::{bytes, count, thousands};
 use super::TextOptions;
 use super::header::who;
-use crate::analysis::leaks::{Finding, Part, Report, Sureness};
+use crate::analysis::leaks::{Finding, Healthy, Part, Report, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
 use crate::report::escape;
@@ -229,13 +229,15 @@ impl Page<'_> {
         }
         if self.options.verbose {
             self.words(0, PLAIN, &format!("{else_}; these look healthy:"))?;
-            let widest = healthy.iter().map(|h| thousands(h.count).len()).max().unwrap_or(0);
+            let name = |h: &Healthy| if h.count == 1 { h.one.clone() } else { h.many.clone() };
+            let counts = 2 + healthy.iter().map(|h| thousands(h.count).len()).max().unwrap_or(0);
+            let names = counts + 2 + healthy.iter().map(|h| width(&name(h))).max().unwrap_or(0) + 2;
             for one in healthy {
                 let mut line = self.line();
-                line.right(HEAD, &thousands(one.count), 2 + widest).pad(4 + widest, 2);
-                line.push(PLAIN, if one.count == 1 { &one.one } else { &one.many }).pad(32, 2);
+                line.right(HEAD, &thousands(one.count), counts).pad(counts + 2, 2);
+                line.push(PLAIN, &name(one)).pad(names, 2);
                 let words: Vec<_> = one.why.split(' ').map(|word| (DIM, word.to_owned())).collect();
-                line.wrap(&words, " ", 32, self.options.width, self.out)?;
+                line.wrap(&words, " ", names, self.options.width, self.out)?;
             }
             return Ok(());
         }
