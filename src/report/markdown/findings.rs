@@ -6,10 +6,10 @@ use super::{block, code};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::Place;
-use crate::report::text::findings::{
-    Findings, SourceLines, healthy_list, number, per_minute, rates_line, readings, samples, since, summary,
+use crate::report::finding::{
+    Findings, SourceLines, healthy_list, named, number, per_minute, rates_line, readings, samples, since,
+    summary,
 };
-use crate::report::text::fleet::named;
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::Header;
