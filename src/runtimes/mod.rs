@@ -44,7 +44,7 @@ pub enum Pause {
 }
 
 /// A runtime that was found in a target.
-pub trait Attached {
+pub trait Attached: Send {
     /// Who it is, with the figures of the scheduler and the heap as they are now.
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo>;
 
@@ -119,34 +119,66 @@ pub fn attach(target: &dyn Target) -> Result<Found> {
 /// # Errors
 /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    let mut found = attach(target)?;
-    if found.runtimes.is_empty() && found.problems.is_empty() {
-        // Nothing is found either in a process that is just giving its memory back: when it is looked
-        // at again, it has ended.
-        target.mappings()?;
-        found = attach(target)?;
+    Readable::find(target)?.read(target, options)
+}
+
+/// The runtimes of a target that can be read, again and again: finding them is most of the work of
+/// reading a small program.
+pub struct Readable {
+    runtimes: Vec<Box<dyn Attached>>,
+    /// What the user should know of what cannot be read.
+    warnings: Vec<String>,
+    /// When they were found, on the target's CLOCK_MONOTONIC.
+    found_at_ns: Option<u64>,
+}
+
+impl Readable {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
+    pub fn find(target: &dyn Target) -> Result<Readable> {
+        let mut found = attach(target)?;
+        if found.runtimes.is_empty() && found.problems.is_empty() {
+            // Nothing is found either in a process that is just giving its memory back: when it is
+            // looked at again, it has ended.
+            target.mappings()?;
+            found = attach(target)?;
+        }
+        let warnings: Vec<String> =
+            found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
+        let unused = found.unused.clone();
+        let runtimes = found.into_readable()?;
+        if runtimes.is_empty() {
+            target.mappings()?;
+            let info = target.info();
+            let mut looked_at = vec![
+                "no image of the process has a Go line table (pclntab)".to_owned(),
+                "none has the note of a task registry (loiter-registry)".to_owned(),
+            ];
+            looked_at.extend(warnings);
+            looked_at.extend(unused);
+            return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
+        }
+        Ok(Readable { runtimes, warnings, found_at_ns: target.monotonic_ns() })
     }
-    let warnings: Vec<String> =
-        found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
-    let unused = found.unused.clone();
-    let attached = found.into_readable()?;
-    if attached.is_empty() {
-        target.mappings()?;
-        let info = target.info();
-        let mut looked_at = vec![
-            "no image of the process has a Go line table (pclntab)".to_owned(),
-            "none has the note of a task registry (loiter-registry)".to_owned(),
-        ];
-        looked_at.extend(warnings);
-        looked_at.extend(unused);
-        return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
+
+    /// Reads all tasks of the target in which they were found.
+    ///
+    /// # Errors
+    /// Whatever reading the target gives.
+    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
+        let mut builder = SnapshotBuilder::new();
+        builder.header = header(target);
+        builder.header.warnings.clone_from(&self.warnings);
+        if let (Some(now), Some(then)) = (target.monotonic_ns(), self.found_at_ns) {
+            let age = &mut builder.header.target.age_ns;
+            *age = age.saturating_add(now.saturating_sub(then));
+        }
+        read_tasks(target, options, &self.runtimes, &mut builder)?;
+        builder.header.process = target.figures();
+        Ok(builder.finish())
     }
-    let mut builder = SnapshotBuilder::new();
-    builder.header = header(target);
-    builder.header.warnings = warnings;
-    read_tasks(target, options, &attached, &mut builder)?;
-    builder.header.process = target.figures();
-    Ok(builder.finish())
 }
 
 fn header(target: &dyn Target) -> Header {

@@ -98,7 +98,7 @@ fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
 }
 
 /// A moment in UTC, to the second.
-fn moment(ns_since_epoch: u64) -> String {
+pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
         Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),

@@ -17,7 +17,9 @@ mod stack;
 mod task;
 mod waits;
 
-pub use header::{figures, headline, runtime_name, task_noun};
+pub use group::{state as group_state, title as group_title};
+pub use header::{figures, headline, moment, runtime_name, task_noun};
+pub use waits::sentences as wait_sentences;
 
 /// How text is to look.
 #[derive(Debug, Clone, Copy)]
