@@ -1,0 +1,89 @@
+//! What the views show of a picture: worked out on a thread of its own, so that no number of tasks
+//! keeps the keys waiting.
+
+use std::sync::Arc;
+
+use super::picture::Picture;
+use super::query::{Query, View};
+use crate::analysis::filter::Selection;
+
+mod creators;
+mod groups;
+mod memory;
+mod task;
+
+pub use creators::{Tree, TreeNode};
+pub use groups::{GroupRow, GroupTable, MAX_GROUPS};
+pub use memory::Memory;
+pub use task::{Closeup, TaskTable, Waiters};
+
+/// What the views show. Only that of the view at hand is worked out; groups are always, because
+/// their changes are.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// What it was made from.
+    pub picture: Arc<Picture>,
+    /// What was asked for.
+    pub query: Arc<Query>,
+    /// Tasks that pass the filter, of how many, and how many are hidden.
+    pub shown: Shown,
+    /// The groups.
+    pub groups: GroupTable,
+    /// Single tasks.
+    pub tasks: TaskTable,
+    /// Who started whom.
+    pub creators: Tree,
+    /// One task. None if none was asked for, or it has ended.
+    pub closeup: Option<Closeup>,
+}
+
+/// How many tasks are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Tasks that pass the filter.
+    pub tasks: u64,
+    /// How many there would be without it.
+    pub considered: u64,
+    /// Tasks that would have passed, but are the runtime's own.
+    pub hidden_system: u64,
+}
+
+/// Works out what is shown of a picture.
+pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) -> Tables {
+    let snapshot = &picture.snapshot;
+    let selection = query.wanted.select(snapshot, query.system);
+    let groups = groups::table(picture, query, &selection, memory);
+    let mut tables = Tables {
+        picture: Arc::clone(picture),
+        query: Arc::clone(query),
+        shown: Shown {
+            tasks: selection.tasks.len() as u64,
+            considered: selection.considered,
+            hidden_system: selection.hidden_system,
+        },
+        ..Tables::default()
+    };
+    if query.view == View::Tasks {
+        tables.tasks = task::table(picture, query, within(query, &groups, selection));
+    } else if query.view == View::Creators {
+        tables.creators = creators::tree(snapshot, &selection.tasks);
+    }
+    tables.closeup = query.task.and_then(|key| task::closeup(snapshot, key));
+    tables.groups = groups;
+    tables
+}
+
+/// The tasks of the group that was chosen, or all.
+fn within(query: &Query, groups: &GroupTable, selection: Selection) -> Vec<u32> {
+    match &query.within {
+        None => selection.tasks,
+        Some(within) => {
+            let row = groups.rows.iter().find(|row| row.key == within.key);
+            row.map_or(Vec::new(), |row| row.group.tasks.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
