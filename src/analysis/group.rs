@@ -109,7 +109,7 @@ pub struct Ages {
 
 impl Ages {
     /// Takes one more task in.
-    fn add(&mut self, age: Age) {
+    pub(super) fn add(&mut self, age: Age) {
         let Some(ns) = age.nanos() else {
             self.unknown += 1;
             return;

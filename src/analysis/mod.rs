@@ -3,6 +3,7 @@
 
 pub mod each;
 pub mod filter;
+pub mod flame;
 pub mod frames;
 pub mod group;
 pub mod owner;

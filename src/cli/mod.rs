@@ -6,6 +6,8 @@ mod completions;
 mod demo;
 mod error;
 mod exit;
+mod filter;
+mod flame;
 pub mod man;
 mod output;
 mod parse;
@@ -52,6 +54,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Flame(flame::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -73,6 +76,7 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Flame(args) => flame::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -85,6 +85,12 @@ impl SourceArgs {
         }
     }
 
+    /// Reads another source in the same way.
+    pub(super) fn open_other(&self, source: &Source) -> Result<Opened> {
+        let exe = if matches!(source, Source::File(_)) { self.exe.clone() } else { None };
+        SourceArgs { source: source.clone(), exe, ..self.clone() }.open()
+    }
+
     fn read_process(&self, pid: u32) -> Result<Opened> {
         let failed = |source| CliError::Target { what: describe(pid), source };
         let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;

@@ -1,19 +1,18 @@
 //! `loiter stacks`: print tasks and stacks.
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::error::Result;
+use super::exit;
+use super::filter::FilterArgs;
 use super::output::Output;
 use super::source::{Opened, SourceArgs};
-use super::{exit, parse};
 use crate::analysis::each::each;
 use crate::analysis::group::group;
-use crate::analysis::{Filter, GroupKey, Pattern, SortBy};
+use crate::analysis::{GroupKey, SortBy};
 use crate::report::go::{self, GoOptions};
 use crate::report::json;
 use crate::report::text::{self, TextOptions};
-use crate::snapshot::State;
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
 ///
@@ -48,53 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Grouping")]
     limit: usize,
 
-    /// What the task is doing
-    #[arg(
-        long,
-        value_name = "STATE",
-        value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(parse::STATES.map(State::name)).map(|name| parse::state(&name)),
-        help_heading = "Filters"
-    )]
-    state: Vec<State>,
-
-    /// Why it waits: a pattern, like "chan send"
-    #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
-    reason: Vec<String>,
-
-    /// A function among its frames that are shown: a pattern
-    #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
-    function: Vec<String>,
-
-    /// The package of such a function: net/http itself, net/* for those below net
-    #[arg(long, value_name = "PACKAGE", help_heading = "Filters")]
-    package: Vec<String>,
-
-    /// The function that started it: a pattern
-    #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
-    creator: Vec<String>,
-
-    /// A label that it has, with any value or with this one
-    #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse::label, help_heading = "Filters")]
-    label: Vec<(String, Option<String>)>,
-
-    /// Its id
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Filters")]
-    id: Vec<u64>,
-
-    /// How long it has been in its state, at least: 90s, 1h30m
-    ///
-    /// Where only a lower bound is known, that counts. Tasks of unknown age do not match.
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Filters")]
-    min_age: Option<u64>,
-
-    /// Show the runtime's own tasks, too
-    #[arg(long, help_heading = "Filters")]
-    system: bool,
-
-    /// Show all frames: the runtime's machinery and all of very deep stacks
-    #[arg(long, help_heading = "Output")]
-    all_frames: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 
     /// Format: text, json, or go for the text that Go itself prints (debug=2)
     ///
@@ -133,7 +87,7 @@ enum Sort {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let Opened { snapshot, saved } = args.source.open()?;
-    let filter = args.filter();
+    let filter = args.filter.filter();
     let limit = (args.limit > 0).then_some(args.limit);
     let sort = match args.sort {
         None | Some(Sort::Count) => SortBy::Count,
@@ -148,15 +102,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         full_paths: output.verbose > 0,
         verbose: output.verbose > 0,
         time: saved,
-        all_frames: args.all_frames,
+        all_frames: args.filter.all_frames,
     };
     if args.each || format == Format::Go {
         let each = each(&snapshot, &filter, sort, limit);
         output.write(|out| match format {
             Format::Text => text::each(&snapshot, &each, &text_options, out),
-            Format::Json => json::each(&snapshot, &each, args.all_frames, out),
+            Format::Json => json::each(&snapshot, &each, args.filter.all_frames, out),
             Format::Go => {
-                let options = GoOptions { all_frames: args.all_frames, labels: output.verbose > 0 };
+                let options = GoOptions { all_frames: args.filter.all_frames, labels: output.verbose > 0 };
                 go::write(&snapshot, &each.tasks, options, out)
             }
         })?;
@@ -169,22 +123,4 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         })?;
     }
     Ok(())
-}
-
-impl Args {
-    fn filter(&self) -> Filter {
-        let anywhere = |texts: &[String]| texts.iter().map(|text| Pattern::anywhere(text)).collect();
-        Filter {
-            states: self.state.clone(),
-            reasons: anywhere(&self.reason),
-            functions: anywhere(&self.function),
-            packages: self.package.iter().map(|text| Pattern::whole(text)).collect(),
-            creators: anywhere(&self.creator),
-            labels: self.label.clone(),
-            ids: self.id.clone(),
-            min_age_ns: self.min_age,
-            system: self.system,
-            all_frames: self.all_frames,
-        }
-    }
 }

@@ -45,7 +45,7 @@ pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str)
 }
 
 /// "api-server (pid 4242, go1.24.3, stripped)".
-fn who(header: &Header) -> String {
+pub fn who(header: &Header) -> String {
     let target = &header.target;
     let mut facts: Vec<String> = match target.source {
         SourceKind::Process => vec![format!("pid {}", target.pid)],

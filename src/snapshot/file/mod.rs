@@ -12,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Header, Invalid, Snapshot};
@@ -103,17 +104,31 @@ pub struct Preview {
 pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
     // Whoever knows the path says it.
     let failed = |e| FileError::io("cannot write the file", e);
+    replace(path, 0o600, failed, |file| write(snapshot, file))
+}
+
+/// Lets `write` fill a temporary file beside `path`, which then takes its name; with these permissions
+/// as far as the umask allows. What is not a regular file is written to directly. `failed` turns the
+/// errors of creating and renaming into those of `write`.
+pub(crate) fn replace<E>(
+    path: &Path,
+    permissions: u32,
+    failed: impl Fn(io::Error) -> E,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
-        let file = File::options().write(true).open(&path).map_err(failed)?;
-        return write(snapshot, file);
+        let mut file = File::options().write(true).open(&path).map_err(failed)?;
+        return write(&mut file);
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".loiter-").tempfile_in(directory).map_err(failed)?;
-    write(snapshot, file.as_file_mut())?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".loiter-").permissions(fs::Permissions::from_mode(permissions));
+    let mut file = builder.tempfile_in(directory).map_err(&failed)?;
+    write(file.as_file_mut())?;
     file.persist(&path).map_err(|e| failed(e.error))?;
     Ok(())
 }

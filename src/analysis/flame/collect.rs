@@ -1,0 +1,376 @@
+//! Counts tasks by stack, and turns each distinct stack into a list of names.
+
+use rustc_hash::FxHashMap;
+
+use super::names::{Name, NameId, NameKind, Names};
+use super::{FlameOptions, Root, Weight};
+use crate::analysis::filter::Filter;
+use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
+use crate::analysis::group::Ages;
+use crate::snapshot::*;
+
+/// Frames kept of a very deep stack, half of them at each end. With all frames asked for, more.
+const MAX_DEPTH: usize = 256;
+const MAX_DEPTH_ALL: usize = 2048;
+
+/// Which of two snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    /// The earlier one, for comparison.
+    Was,
+    /// The one that is shown.
+    Now,
+}
+
+/// What was counted, of one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Tasks that passed the filter.
+    pub tasks: u64,
+    /// Tasks that there would have been without any condition.
+    pub considered: u64,
+    /// Tasks that would have passed but are the runtime's own.
+    pub hidden_system: u64,
+    /// Tasks whose weight (age, bytes) is unknown: they have no width.
+    pub without_weight: u64,
+    /// Tasks whose stack is unknown.
+    pub without_stack: u64,
+    /// Tasks of whose very deep stacks the middle was left out.
+    pub shortened: u64,
+}
+
+/// Tasks that have the same place in the tree and the same reason.
+#[derive(Debug, Clone)]
+pub(super) struct Stack {
+    /// Runtime, root row if there is one, then the frames in the order in which they are stacked up.
+    pub(super) path: Vec<NameId>,
+    /// Index of the reason.
+    pub(super) reason: u32,
+    pub(super) side: Side,
+    pub(super) count: u64,
+    pub(super) weight: u64,
+    pub(super) oldest: Age,
+}
+
+/// Everything that was counted.
+#[derive(Debug, Default)]
+pub(super) struct Stacks {
+    pub(super) names: Vec<Name>,
+    /// The name of the row of all tasks.
+    pub(super) all: NameId,
+    pub(super) reasons: Vec<String>,
+    pub(super) stacks: Vec<Stack>,
+    pub(super) was: Totals,
+    pub(super) now: Totals,
+}
+
+impl Default for NameId {
+    fn default() -> Self {
+        NameId(0)
+    }
+}
+
+/// What tasks are counted by: everything that decides about their place and their colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    runtime: u8,
+    /// Creator, set of labels or thread plus one, 0 for none, as the root row needs it.
+    root: u64,
+    stack: Option<StackId>,
+    status: StackStatus,
+    /// Where there is no stack.
+    entry: Option<FunctionId>,
+    state: State,
+    reason: Option<StrId>,
+}
+
+/// Tasks of one key.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    count: u64,
+    /// Nanoseconds or bytes or tasks.
+    weight: u128,
+    without_weight: u64,
+    ages: Ages,
+}
+
+/// Collects stacks of one or two snapshots.
+#[derive(Debug)]
+pub(super) struct Collector<'a> {
+    options: &'a FlameOptions,
+    names: Names,
+    all: u32,
+    reasons: Vec<String>,
+    reason_index: FxHashMap<String, u32>,
+    /// Paths of numbers that are not yet ids.
+    stacks: Vec<Stack>,
+    was: Totals,
+    now: Totals,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(options: &'a FlameOptions) -> Self {
+        let mut names = Names::default();
+        let all = names.row("all");
+        Collector {
+            options,
+            names,
+            all,
+            reasons: Vec::new(),
+            reason_index: FxHashMap::default(),
+            stacks: Vec::new(),
+            was: Totals::default(),
+            now: Totals::default(),
+        }
+    }
+
+    /// Adds the tasks of a snapshot that pass `filter`.
+    pub(super) fn add(&mut self, snapshot: &Snapshot, filter: &Filter, side: Side) {
+        let selection = filter.select(snapshot);
+        let mut totals = Totals {
+            tasks: selection.tasks.len() as u64,
+            considered: selection.considered,
+            hidden_system: selection.hidden_system,
+            ..Totals::default()
+        };
+        let mut paths = Paths::new(snapshot, filter.all_frames, self.options.reverse);
+        for (key, sum) in self.count(snapshot, &selection.tasks) {
+            let mut path = vec![NameId(self.runtime(snapshot, key.runtime))];
+            path.extend(self.root(snapshot, &key).map(NameId));
+            let frames = paths.of(&key, &mut self.names);
+            path.extend_from_slice(&frames.names);
+            totals.without_weight += sum.without_weight;
+            totals.without_stack += if frames.unknown { sum.count } else { 0 };
+            totals.shortened += if frames.shortened { sum.count } else { 0 };
+            let per_unit = if self.options.weight == Weight::Seconds { 1_000_000 } else { 1 };
+            let weight = u64::try_from(sum.weight / per_unit).unwrap_or(u64::MAX);
+            let reason = self.reason(key.reason.map_or(key.state.name(), |id| snapshot.str(id)));
+            self.stacks.push(Stack { path, reason, side, count: sum.count, weight, oldest: sum.ages.oldest });
+        }
+        match side {
+            Side::Was => self.was = totals,
+            Side::Now => self.now = totals,
+        }
+    }
+
+    /// Counts tasks by key. A task costs one look-up, and none if it is like the one before.
+    fn count(&self, snapshot: &Snapshot, tasks: &[u32]) -> Vec<(Key, Sum)> {
+        let mut sums: Vec<(Key, Sum)> = Vec::new();
+        let mut index: FxHashMap<Key, u32> = FxHashMap::default();
+        let mut last: Option<(Key, u32)> = None;
+        for task in tasks.iter().filter_map(|&nth| snapshot.tasks.get(nth as usize)) {
+            let key = self.key(task);
+            let nth = match last {
+                Some((same, nth)) if same == key => nth,
+                _ => *index.entry(key).or_insert_with(|| {
+                    sums.push((key, Sum::default()));
+                    sums.len() as u32 - 1
+                }),
+            };
+            last = Some((key, nth));
+            let Some((_, sum)) = sums.get_mut(nth as usize) else { continue };
+            let weight = match self.options.weight {
+                Weight::Tasks => Some(1),
+                Weight::Seconds => task.age.nanos(),
+                Weight::Bytes => Some(task.stack_bytes).filter(|&bytes| bytes > 0),
+            };
+            sum.count += 1;
+            sum.weight += u128::from(weight.unwrap_or(0));
+            sum.without_weight += u64::from(weight.is_none());
+            sum.ages.add(task.age);
+        }
+        sums
+    }
+
+    fn key(&self, task: &Task) -> Key {
+        let root = match self.options.root {
+            Root::None | Root::State => None,
+            Root::Creator => task.creator.map(|id| id.0),
+            Root::Label(_) => task.labels.map(|id| id.0),
+            Root::Thread => task.thread,
+        };
+        Key {
+            runtime: task.runtime,
+            root: root.map_or(0, |root| u64::from(root) + 1),
+            stack: task.stack,
+            status: task.stack_status,
+            entry: if task.stack.is_none() { task.entry } else { None },
+            state: task.state,
+            reason: task.reason,
+        }
+    }
+
+    /// The row of a runtime: its name without a version, so that two versions can be compared.
+    fn runtime(&mut self, snapshot: &Snapshot, number: u8) -> u32 {
+        let name = snapshot.header.runtimes.get(usize::from(number)).map_or("", |runtime| &runtime.name);
+        self.names.row(if name.is_empty() { "(runtime unknown)" } else { name })
+    }
+
+    /// The row below that.
+    fn root(&mut self, snapshot: &Snapshot, key: &Key) -> Option<u32> {
+        let id = key.root.checked_sub(1).and_then(|id| u32::try_from(id).ok());
+        match &self.options.root {
+            Root::None => None,
+            Root::State => Some(self.names.row(key.reason.map_or(key.state.name(), |id| snapshot.str(id)))),
+            Root::Creator => {
+                let frame = id.and_then(|id| creator_frame(snapshot, LocationId(id)));
+                Some(match frame.map(|frame| frame_name(snapshot, frame)) {
+                    Some(name) if !name.is_empty() => self.names.row(&format!("created by {name}")),
+                    _ => self.names.row("(creator unknown)"),
+                })
+            }
+            Root::Label(wanted) => {
+                let set = id.and_then(|id| snapshot.label_sets.get(id as usize));
+                let pair = set.and_then(|set| set.pairs.iter().find(|(key, _)| snapshot.str(*key) == wanted));
+                Some(match pair {
+                    Some(&(_, value)) => self.names.row(&format!("{wanted}={}", snapshot.str(value))),
+                    None => self.names.row(&format!("(no label {wanted})")),
+                })
+            }
+            Root::Thread => Some(match id {
+                Some(thread) => self.names.row(&format!("thread {thread}")),
+                None => self.names.row("(on no thread)"),
+            }),
+        }
+    }
+
+    fn reason(&mut self, text: &str) -> u32 {
+        if let Some(&known) = self.reason_index.get(text) {
+            return known;
+        }
+        let next = self.reasons.len() as u32;
+        self.reasons.push(text.to_owned());
+        self.reason_index.insert(text.to_owned(), next);
+        next
+    }
+
+    /// What was collected, names in alphabetical order.
+    pub(super) fn finish(self) -> Stacks {
+        let (names, ids) = self.names.sort();
+        let id = |number: NameId| ids.get(number.index()).copied().unwrap_or_default();
+        let mut stacks = self.stacks;
+        for name in stacks.iter_mut().flat_map(|stack| &mut stack.path) {
+            *name = id(*name);
+        }
+        let all = id(NameId(self.all));
+        Stacks { names, all, reasons: self.reasons, stacks, was: self.was, now: self.now }
+    }
+}
+
+/// The names of a stack.
+#[derive(Debug, Clone, Default)]
+struct Frames {
+    names: Vec<NameId>,
+    unknown: bool,
+    shortened: bool,
+}
+
+/// Turns stacks into names, each once.
+struct Paths<'a> {
+    snapshot: &'a Snapshot,
+    all_frames: bool,
+    reverse: bool,
+    /// Number of the name of each function, [`u32::MAX`] until it is needed.
+    functions: Vec<u32>,
+    known: FxHashMap<(Option<StackId>, StackStatus, Option<FunctionId>), Frames>,
+}
+
+impl<'a> Paths<'a> {
+    fn new(snapshot: &'a Snapshot, all_frames: bool, reverse: bool) -> Self {
+        let functions = vec![u32::MAX; snapshot.functions.len()];
+        Paths { snapshot, all_frames, reverse, functions, known: FxHashMap::default() }
+    }
+
+    fn of(&mut self, key: &Key, names: &mut Names) -> Frames {
+        let place = (key.stack, key.status, key.entry);
+        if let Some(frames) = self.known.get(&place) {
+            return frames.clone();
+        }
+        let frames = self.make(key, names);
+        self.known.insert(place, frames.clone());
+        frames
+    }
+
+    fn make(&mut self, key: &Key, names: &mut Names) -> Frames {
+        let snapshot = self.snapshot;
+        let locations =
+            key.stack.and_then(|id| snapshot.stacks.get(id.index())).map_or(&[][..], |s| &s.locations);
+        let shown = shown_frames(snapshot, locations, self.all_frames);
+        let mut path = Vec::with_capacity(shown.len().min(MAX_DEPTH) + 1);
+        // Outermost first; whatever is missing outside of a stack is a frame of its own, so that its
+        // frames are not taken for those where tasks begin.
+        let unknown = shown.is_empty();
+        let note = match key.status {
+            StackStatus::Torn if unknown => Some("(stack unknown: would not hold still)"),
+            StackStatus::Running if unknown => Some("(stack not read: running)"),
+            _ if unknown => Some("(stack unknown)"),
+            StackStatus::Truncated => Some("(outer frames not read: too many)"),
+            StackStatus::Broken => Some("(outer frames not found)"),
+            StackStatus::Gaps => Some("(some frames not kept by the program)"),
+            StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
+        };
+        if unknown && let Some(entry) = key.entry {
+            path.push(NameId(self.function(entry, names)));
+        }
+        path.extend(note.map(|note| NameId(names.unknown(note))));
+        let max = if self.all_frames { MAX_DEPTH_ALL } else { MAX_DEPTH };
+        let left_out = shown.len().saturating_sub(max);
+        for (nth, frame) in shown.iter().rev().enumerate() {
+            if left_out > 0 && nth == max / 2 {
+                path.push(NameId(names.unknown("(frames left out: very deep)")));
+            }
+            if left_out == 0 || !(max / 2..max / 2 + left_out).contains(&nth) {
+                path.push(NameId(self.frame(frame.frame, names)));
+            }
+        }
+        if self.reverse {
+            path.reverse();
+        }
+        Frames { names: path, unknown, shortened: left_out > 0 }
+    }
+
+    fn frame(&mut self, frame: Frame, names: &mut Names) -> u32 {
+        if self.snapshot.function_name(frame.function).is_empty() {
+            let text = frame_name(self.snapshot, frame).into_owned();
+            return names.add(Name { text, kind: NameKind::Function, ..Name::default() });
+        }
+        match self.functions.get(frame.function.index()) {
+            Some(&number) if number != u32::MAX => number,
+            _ => self.named(frame.function, self.snapshot.str(frame.file), names),
+        }
+    }
+
+    fn function(&mut self, id: FunctionId, names: &mut Names) -> u32 {
+        match self.functions.get(id.index()) {
+            Some(&number) if number != u32::MAX => number,
+            _ => self.named(id, "", names),
+        }
+    }
+
+    fn named(&mut self, id: FunctionId, file: &str, names: &mut Names) -> u32 {
+        let snapshot = self.snapshot;
+        let package = snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
+        let number = names.add(Name {
+            text: snapshot.function_name(id).to_owned(),
+            kind: NameKind::Function,
+            package: package.to_owned(),
+            file: file.to_owned(),
+            own: is_own(snapshot, package),
+        });
+        if let Some(slot) = self.functions.get_mut(id.index()) {
+            *slot = number;
+        }
+        number
+    }
+}
+
+/// Whether a package belongs to the program's own module. The package that has the entry of a
+/// program is called main.
+fn is_own(snapshot: &Snapshot, package: &str) -> bool {
+    let inside = |module: &str| {
+        let rest = package.strip_prefix(module);
+        !module.is_empty()
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with("::"))
+    };
+    package == "main" || snapshot.header.runtimes.iter().any(|runtime| inside(&runtime.module))
+}

@@ -1,0 +1,108 @@
+//! Stacks with a weight, added up into a tree: what every flame graph is drawn from.
+//!
+//! Tasks are counted by what they have in common (stack, reason, root row) first; names are looked up
+//! once for each distinct stack, and the tree is built from the sorted lists of names. A stack costs
+//! its length once, however many tasks have it. Names are compared as text, so that the trees of two
+//! snapshots can be laid over each other.
+
+use std::fmt;
+use std::str::FromStr;
+
+mod collect;
+mod names;
+mod tree;
+
+pub use collect::Totals;
+pub use names::{Name, NameId, NameKind};
+pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
+
+use super::filter::Filter;
+use crate::snapshot::Snapshot;
+
+/// What stands between the row of the runtimes and the stacks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Root {
+    /// Nothing.
+    #[default]
+    None,
+    /// The reason of waiting, or the state where there is none.
+    State,
+    /// The function that started them.
+    Creator,
+    /// The value of a label.
+    Label(String),
+    /// The thread that they are on.
+    Thread,
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Root::None => f.write_str("none"),
+            Root::State => f.write_str("state"),
+            Root::Creator => f.write_str("creator"),
+            Root::Label(key) => write!(f, "label:{key}"),
+            Root::Thread => f.write_str("thread"),
+        }
+    }
+}
+
+impl FromStr for Root {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "none" => Root::None,
+            "state" => Root::State,
+            "creator" => Root::Creator,
+            "thread" => Root::Thread,
+            _ => match text.strip_prefix("label:") {
+                Some(key) if !key.is_empty() => Root::Label(key.to_owned()),
+                _ => return Err("use none, state, creator, label:KEY or thread".to_owned()),
+            },
+        })
+    }
+}
+
+/// What the width of a frame stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Weight {
+    /// Tasks; each weighs 1.
+    #[default]
+    Tasks,
+    /// How long they have been in their state, milliseconds; tasks of unknown age weigh nothing.
+    Seconds,
+    /// The memory of their stacks, bytes; where it is unknown, it weighs nothing.
+    Bytes,
+}
+
+/// How stacks become a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlameOptions {
+    /// The row below that of the runtimes.
+    pub root: Root,
+    /// What makes a frame wide.
+    pub weight: Weight,
+    /// Innermost frames first, so that stacks are merged by where they wait, not by where they begin.
+    pub reverse: bool,
+}
+
+/// Adds up the tasks of a snapshot that pass `filter`.
+pub fn flame(snapshot: &Snapshot, filter: &Filter, options: &FlameOptions) -> Flame {
+    let mut collector = collect::Collector::new(options);
+    collector.add(snapshot, filter, collect::Side::Now);
+    tree::build(collector.finish(), options.weight, false)
+}
+
+/// Lays the tasks of one snapshot over those of an earlier one. Stacks are matched by the names of
+/// their functions.
+pub fn difference(before: &Snapshot, now: &Snapshot, filter: &Filter, options: &FlameOptions) -> Flame {
+    let mut collector = collect::Collector::new(options);
+    collector.add(before, filter, collect::Side::Was);
+    collector.add(now, filter, collect::Side::Now);
+    tree::build(collector.finish(), options.weight, true)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,262 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+use crate::snapshot::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Builds snapshots from stacks given outermost first: "main.a;main.b".
+#[derive(Default)]
+struct Maker {
+    builder: SnapshotBuilder,
+}
+
+impl Maker {
+    fn new() -> Self {
+        let mut maker = Maker::default();
+        maker.builder.header.runtimes.push(RuntimeInfo {
+            name: "go".to_owned(),
+            module: "example.com/api".to_owned(),
+            ..RuntimeInfo::default()
+        });
+        maker
+    }
+
+    fn location(&mut self, name: &str, line: u32) -> LocationId {
+        let package = name.rsplit_once('.').map_or("", |(package, _)| package);
+        let function = self.builder.function(name, package, FunctionKind::Normal);
+        let frames = vec![self.builder.frame(function, "f.go", line)];
+        self.builder.location(Location { address: None, offset: 0, frames })
+    }
+
+    /// A waiting task; the line makes stacks of equal names distinct.
+    fn task(&mut self, stack: &str, line: u32, reason: &str, age: Age) -> &mut Task {
+        let locations = stack.split(';').rev().map(|name| self.location(name, line)).collect();
+        let stack = Some(self.builder.stack(locations));
+        let reason = Some(self.builder.string(reason));
+        let (state, stack_status) = (State::Waiting, StackStatus::Complete);
+        self.push(Task { state, reason, age, stack, stack_status, ..unknown() })
+    }
+
+    fn push(&mut self, task: Task) -> &mut Task {
+        self.builder.task(task);
+        let last = self.builder.task_count() - 1;
+        self.builder.task_mut(last)
+    }
+
+    fn finish(self) -> Snapshot {
+        self.builder.finish()
+    }
+}
+
+/// A task of which nothing is known.
+pub(crate) fn unknown() -> Task {
+    Task {
+        runtime: 0,
+        id: None,
+        address: 0,
+        state: State::Unknown,
+        reason: None,
+        age: Age::Unknown,
+        lifetime_ns: None,
+        polls: None,
+        mark: None,
+        parent: None,
+        creator: None,
+        entry: None,
+        labels: None,
+        thread: None,
+        locked_to_thread: false,
+        system: false,
+        leaked: false,
+        stack: None,
+        stack_status: StackStatus::Unknown,
+        stack_bytes: 0,
+        waits: (0, 0),
+    }
+}
+
+/// The tree, a node a line, indented: name, width, and what `more` says of it.
+fn drawn(flame: &Flame, more: impl Fn(NodeId) -> String) -> Vec<String> {
+    let line = |id| {
+        let node = flame.node(id);
+        let indent = " ".repeat(node.depth as usize);
+        format!("{indent}{} {}{}", flame.name(id).text, node.width, more(id))
+    };
+    flame.ids().map(line).collect()
+}
+
+fn with(root: &str, weight: Weight) -> FlameOptions {
+    FlameOptions { root: root.parse().unwrap(), weight, ..FlameOptions::default() }
+}
+
+fn sample() -> Snapshot {
+    let mut m = Maker::new();
+    m.task("main.run;main.b", 1, "select", Age::Exactly(2 * SECOND)).stack_bytes = 2048;
+    m.task("main.run;main.a", 1, "chan send", Age::AtLeast(5 * SECOND)).thread = Some(7);
+    m.task("main.run;main.a", 2, "select", Age::Exactly(5 * SECOND)).stack_bytes = 4096;
+    m.task("main.run", 3, "sleep", Age::Unknown);
+    m.push(Task { state: State::Running, stack_status: StackStatus::Running, ..unknown() });
+    m.finish()
+}
+
+#[test]
+fn stacks_are_added_up_by_the_names_of_their_functions() {
+    let flame = flame(&sample(), &Filter::default(), &FlameOptions::default());
+    let figures = |id| {
+        let reasons: Vec<_> =
+            flame.reasons_of(id).into_iter().map(|(r, n)| format!("{} {n}", flame.reason(r))).collect();
+        format!(", {}, {:?}", reasons.join(" "), flame.node(id).now.oldest)
+    };
+    assert_eq!(
+        drawn(&flame, figures),
+        [
+            "all 5, select 2 chan send 1 running 1 sleep 1, AtLeast(5000000000)",
+            " go 5, select 2 chan send 1 running 1 sleep 1, AtLeast(5000000000)",
+            "  (stack not read: running) 1, running 1, Unknown",
+            "  main.run 4, select 2 chan send 1 sleep 1, AtLeast(5000000000)",
+            "   main.a 2, chan send 1 select 1, AtLeast(5000000000)",
+            "   main.b 1, select 1, Exactly(2000000000)",
+        ]
+    );
+    assert_eq!((flame.totals.tasks, flame.totals.without_stack), (5, 1));
+    let children: Vec<_> = flame.children(NodeId(3)).map(|id| flame.name(id).text.as_str()).collect();
+    assert_eq!(children, ["main.a", "main.b"]);
+    let path: Vec<_> = flame.path(NodeId(4)).iter().map(|id| id.0).collect();
+    assert_eq!(path, [1, 3, 4]);
+    let stacks: Vec<_> = flame.stacks().map(|(id, now, _)| (id.0, now.count)).collect();
+    assert_eq!(stacks, [(2, 1), (3, 1), (4, 2), (5, 1)]);
+}
+
+#[test]
+fn weights() {
+    for (weight, all, without) in
+        [(Weight::Tasks, 5, 0), (Weight::Seconds, 12_000, 2), (Weight::Bytes, 6144, 3)]
+    {
+        let flame = flame(&sample(), &Filter::default(), &with("none", weight));
+        assert_eq!((flame.node(NodeId::ALL).width, flame.totals.without_weight), (all, without));
+        assert_eq!(flame.node(NodeId::ALL).now.count, 5);
+    }
+}
+
+#[test]
+fn root_rows() {
+    let rows = |root: &str| {
+        let flame = flame(&sample(), &Filter::default(), &with(root, Weight::Tasks));
+        let rows = flame.ids().filter(|&id| flame.node(id).depth == 2);
+        rows.map(|id| format!("{} {}", flame.name(id).text, flame.node(id).width)).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("state"), ["chan send 1", "running 1", "select 2", "sleep 1"]);
+    assert_eq!(rows("thread"), ["(on no thread) 4", "thread 7 1"]);
+    assert_eq!(rows("creator"), ["(creator unknown) 5"]);
+    assert_eq!(rows("label:x"), ["(no label x) 5"]);
+    for bad in ["", "label:", "stack"] {
+        assert!(bad.parse::<Root>().is_err(), "{bad}");
+    }
+    for good in ["none", "state", "creator", "label:a b", "thread"] {
+        assert_eq!(good.parse::<Root>().unwrap().to_string(), good);
+    }
+}
+
+#[test]
+fn creators_and_labels_are_rows() {
+    let mut m = Maker::new();
+    let creator = m.location("main.start", 9);
+    let labels = m.builder.labels([("route", "/v1"), ("zone", "b")]);
+    let task = m.task("main.a", 1, "select", Age::Unknown);
+    (task.creator, task.labels) = (Some(creator), Some(labels));
+    let snapshot = m.finish();
+    let row = |root: &str| {
+        let flame = flame(&snapshot, &Filter::default(), &with(root, Weight::Tasks));
+        flame.name(NodeId(2)).text.clone()
+    };
+    assert_eq!(row("creator"), "created by main.start");
+    assert_eq!(row("label:zone"), "zone=b");
+}
+
+#[test]
+fn reversed_stacks_begin_where_tasks_wait() {
+    let options = FlameOptions { reverse: true, ..FlameOptions::default() };
+    let mut m = Maker::new();
+    m.task("main.x;main.read", 1, "IO wait", Age::Unknown);
+    m.task("main.y;main.read", 1, "IO wait", Age::Unknown);
+    let flame = flame(&m.finish(), &Filter::default(), &options);
+    let tree = drawn(&flame, |_| String::new());
+    assert_eq!(tree, ["all 2", " go 2", "  main.read 2", "   main.x 1", "   main.y 1"]);
+}
+
+#[test]
+fn a_difference_shows_what_was_born_and_what_is_gone() {
+    let snapshot = |stacks: &[(&str, u32)]| {
+        let mut maker = Maker::new();
+        for &(stack, n) in stacks {
+            (0..n).for_each(|_| _ = maker.task(stack, 1, "select", Age::Unknown));
+        }
+        maker.finish()
+    };
+    let before = snapshot(&[("main.a;main.gone", 3), ("main.a;main.stays", 2)]);
+    let now = snapshot(&[("main.a;main.stays", 2), ("main.a;main.born", 4)]);
+    let flame = difference(&before, &now, &Filter::default(), &FlameOptions::default());
+    let tree = drawn(&flame, |id| format!(": {} -> {}", flame.was(id).count, flame.node(id).now.count));
+    assert_eq!(
+        tree,
+        [
+            "all 9: 5 -> 6",
+            " go 9: 5 -> 6",
+            "  main.a 9: 5 -> 6",
+            "   main.born 4: 0 -> 4",
+            "   main.gone 3: 3 -> 0",
+            "   main.stays 2: 2 -> 2",
+        ]
+    );
+    assert_eq!(flame.reasons_of(NodeId(4)).len(), 1);
+    assert_eq!((flame.was_totals.unwrap().tasks, flame.totals.tasks), (5, 6));
+}
+
+#[test]
+fn the_middle_of_very_deep_stacks_is_left_out() {
+    let mut m = Maker::new();
+    m.task(&["main.f"; 1000].join(";"), 1, "select", Age::Unknown);
+    m.task(&["main.f"; 1001].join(";"), 1, "select", Age::Unknown);
+    let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
+    assert_eq!(flame.totals.shortened, 2);
+    // They are one in the tree: all, go, 256 frames, and the one that says so.
+    assert_eq!(flame.nodes.len(), 2 + 256 + 1);
+    assert!(flame.names.iter().any(|name| name.text == "(frames left out: very deep)"));
+}
+
+#[test]
+fn missing_outer_frames_are_a_frame() {
+    let mut m = Maker::new();
+    m.task("main.a", 1, "select", Age::Unknown).stack_status = StackStatus::Broken;
+    let entry = m.builder.function("main.start", "main", FunctionKind::Normal);
+    m.push(Task { entry: Some(entry), ..unknown() });
+    let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
+    let tree = drawn(&flame, |_| String::new());
+    let wanted = [
+        "all 2",
+        " go 2",
+        "  (outer frames not found) 1",
+        "   main.a 1",
+        "  main.start 1",
+        "   (stack unknown) 1",
+    ];
+    assert_eq!(tree, wanted);
+}
+
+#[test]
+fn the_programs_own_packages() {
+    let mut m = Maker::new();
+    m.task("main.a;example.com/api/x.f;example.com/apis.g;net.h", 1, "select", Age::Unknown);
+    let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
+    let own: Vec<_> = flame.names.iter().filter(|name| name.own).map(|name| name.text.as_str()).collect();
+    assert_eq!(own, ["example.com/api/x.f", "main.a"]);
+}
+
+#[test]
+fn nothing_gives_a_tree_of_nothing() {
+    let flame = flame(&Snapshot::default(), &Filter::default(), &FlameOptions::default());
+    assert_eq!(drawn(&flame, |_| String::new()), ["all 0"]);
+    assert_eq!(flame.children(NodeId::ALL).count(), 0);
+    assert_eq!(flame.stacks().count(), 0);
+}

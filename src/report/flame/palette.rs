@@ -1,0 +1,189 @@
+//! Colours that mean something, and the same thing in every run.
+
+use super::super::escape::escape;
+use super::super::units::thousands;
+use crate::analysis::flame::{Flame, Name, NameKind, NodeId};
+
+/// What the colour of a frame stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colors {
+    /// What most of its tasks wait for; the paler, the fewer they are.
+    #[default]
+    Reason,
+    /// The package of the function: warm colours for the program's own.
+    Package,
+}
+
+/// A colour that black text can be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rgb(pub(super) u8, pub(super) u8, pub(super) u8);
+
+const NEUTRAL: Rgb = Rgb(0xe2, 0xe2, 0xe2);
+const UNKNOWN: Rgb = Rgb(0xc4, 0xc4, 0xc4);
+/// Blue and orange stay apart for people who cannot tell red from green.
+const GROWN: Rgb = Rgb(0xf0, 0x8a, 0x24);
+const SHRUNK: Rgb = Rgb(0x4d, 0x9d, 0xe0);
+const SAME: Rgb = Rgb(0xf2, 0xf2, 0xf2);
+
+/// Words in reasons and states, and their colours. The first that fits decides.
+const REASONS: [(&[&str], Rgb); 11] = [
+    (&["running"], Rgb(0xe8, 0x74, 0x3b)),
+    (&["runnable", "preempted"], Rgb(0xf7, 0xb2, 0x6a)),
+    (&["syscall"], Rgb(0xb3, 0x9d, 0xdb)),
+    (&["select"], Rgb(0x6f, 0xcf, 0xb0)),
+    (&["send"], Rgb(0xf2, 0xd6, 0x3c)),
+    (&["receive", "recv"], Rgb(0xc3, 0xd8, 0x6e)),
+    (&["sleep", "timer"], Rgb(0xb4, 0xc2, 0xd0)),
+    (&["lock", "mutex", "sema", "cond"], Rgb(0xe2, 0x8f, 0x9f)),
+    (&["gc ", "scavenge", "sweep", "finalizer", "finished"], Rgb(0xc9, 0xb8, 0xa6)),
+    (&["io wait", "read", "write", "socket", "net"], Rgb(0x85, 0xc5, 0xf0)),
+    (&["unknown"], UNKNOWN),
+];
+
+/// The colour of a frame.
+pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
+    if flame.is_difference() {
+        return change_color(flame.was(id).weight, flame.node(id).now.weight);
+    }
+    let name = flame.name(id);
+    match (name.kind, colors) {
+        (NameKind::Unknown, _) => UNKNOWN,
+        (NameKind::Row, Colors::Package) => NEUTRAL,
+        (NameKind::Function, Colors::Package) => package_color(name),
+        (_, Colors::Reason) => {
+            let reasons = flame.reasons_of(id);
+            let all: u64 = reasons.iter().map(|&(_, count)| count).sum();
+            reasons.first().map_or(UNKNOWN, |&(reason, count)| {
+                mix(NEUTRAL, reason_color(flame.reason(reason)), count as f64 / all.max(1) as f64)
+            })
+        }
+    }
+}
+
+/// Orange for what grew, blue for what shrank, the stronger the more of it did.
+fn change_color(was: u64, now: u64) -> Rgb {
+    let larger = was.max(now);
+    if was == now || larger == 0 {
+        return SAME;
+    }
+    let share = now.abs_diff(was) as f64 / larger as f64;
+    mix(SAME, if now > was { GROWN } else { SHRUNK }, 0.25 + 0.75 * share)
+}
+
+fn reason_color(reason: &str) -> Rgb {
+    let reason = reason.to_ascii_lowercase();
+    let known = REASONS.iter().find(|(words, _)| words.iter().any(|word| reason.contains(word)));
+    known.map_or_else(|| hue((hash(&reason) % 24) as f64 * 15.0), |&(_, color)| color)
+}
+
+fn package_color(name: &Name) -> Rgb {
+    if name.package.is_empty() {
+        return UNKNOWN;
+    }
+    let hash = hash(&name.package);
+    if name.own { hue(18.0 + (hash % 5) as f64 * 8.0) } else { hue(90.0 + (hash % 27) as f64 * 9.0) }
+}
+
+/// Names for the colours of a graph, the widest first, at most `max`. Escaped.
+pub(super) fn legend(flame: &Flame, colors: Colors, max: usize) -> Vec<(Rgb, String)> {
+    if flame.is_difference() {
+        let entries = [(GROWN, "grown or born"), (SHRUNK, "shrunk or gone"), (SAME, "unchanged")];
+        return entries.map(|(color, text)| (color, text.to_owned())).into();
+    }
+    match colors {
+        Colors::Reason => (flame.reasons_of(NodeId::ALL).into_iter().take(max))
+            .map(|(id, n)| {
+                let reason = flame.reason(id);
+                (reason_color(reason), format!("{} {}", escape(reason), thousands(n)))
+            })
+            .collect(),
+        Colors::Package => packages(flame, max),
+    }
+}
+
+/// The packages whose functions are widest; a function below one of its own package counts once.
+fn packages(flame: &Flame, max: usize) -> Vec<(Rgb, String)> {
+    let mut widths: std::collections::BTreeMap<&str, (u64, Rgb)> = std::collections::BTreeMap::new();
+    for id in flame.ids() {
+        let (node, name) = (flame.node(id), flame.name(id));
+        if name.kind == NameKind::Function && flame.name(node.parent).package != name.package {
+            let entry = widths.entry(&name.package).or_insert((0, package_color(name)));
+            entry.0 = entry.0.saturating_add(node.width);
+        }
+    }
+    let mut widest: Vec<_> = widths.into_iter().collect();
+    widest.sort_by_key(|&(_, (width, _))| std::cmp::Reverse(width));
+    let text =
+        |package: &str| if package.is_empty() { "no package".into() } else { escape(package).into_owned() };
+    widest.into_iter().take(max).map(|(package, (_, color))| (color, text(package))).collect()
+}
+
+/// FNV-1a: the same in every run and on every machine.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// A light colour of that hue, degrees.
+fn hue(degrees: f64) -> Rgb {
+    let part = |shift: f64| {
+        let k = (shift + degrees / 30.0) % 12.0;
+        let value = 0.74 - 0.2 * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0);
+        (value * 255.0).round() as u8
+    };
+    Rgb(part(0.0), part(8.0), part(4.0))
+}
+
+fn mix(from: Rgb, to: Rgb, part: f64) -> Rgb {
+    let channel =
+        |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * part.clamp(0.0, 1.0)).round() as u8;
+    Rgb(channel(from.0, to.0), channel(from.1, to.1), channel(from.2, to.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How bright a colour is, of 1.
+    fn luminance(Rgb(r, g, b): Rgb) -> f64 {
+        let linear = |c: u8| {
+            let c = f64::from(c) / 255.0;
+            if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+    }
+
+    #[test]
+    fn black_text_can_be_read_on_every_colour() {
+        let hues = (0..360).map(|degrees| hue(f64::from(degrees)));
+        let fixed = REASONS.iter().map(|&(_, color)| color).chain([NEUTRAL, UNKNOWN, GROWN, SHRUNK, SAME]);
+        for color in hues.chain(fixed) {
+            // The contrast that WCAG 2 asks of text (level AA).
+            assert!((luminance(color) + 0.05) / 0.05 >= 4.5, "{color:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_have_colours_by_their_words() {
+        assert_eq!(reason_color("chan send"), reason_color("chan send (nil chan)"));
+        assert_eq!(reason_color("sync.Mutex.Lock"), reason_color("sync.RWMutex.RLock"));
+        assert_ne!(reason_color("chan send"), reason_color("chan receive"));
+        assert_ne!(reason_color("running"), reason_color("runnable"));
+        // Nobody knows this one; it has a colour all the same, always that.
+        assert_eq!(reason_color("qqq"), hue((hash("qqq") % 24) as f64 * 15.0));
+        assert_eq!(hash("qqq"), 0x70a4_3c19_52d7_b392);
+    }
+
+    #[test]
+    fn changes_are_blue_and_orange() {
+        assert_eq!(change_color(5, 5), SAME);
+        assert_eq!(change_color(0, 0), SAME);
+        assert_eq!(change_color(0, 5), GROWN);
+        assert_eq!(change_color(5, 0), SHRUNK);
+        let Rgb(r, _, b) = change_color(4, 5);
+        assert!(r > b);
+        let Rgb(r, _, b) = change_color(5, 4);
+        assert!(r < b);
+    }
+}
