@@ -70,7 +70,7 @@ impl SignatureId {
 }
 
 /// A function with the place where it stood the first time that it was met.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Place {
     /// Full name of the function. Empty if unknown.
     pub function: Arc<str>,

@@ -81,6 +81,19 @@ pub enum Program {
     Fixtures,
     /// Imports almost nothing and speaks no protocol.
     Tiny,
+    /// The well-known leaks and their repaired twins; says "ready" and nothing else.
+    Leaks,
+}
+
+impl Program {
+    /// The directory of its module.
+    fn module(self) -> PathBuf {
+        let directory = match self {
+            Program::Fixtures | Program::Tiny => "go",
+            Program::Leaks => "leaks",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory)
+    }
 }
 
 /// How to build it.
@@ -146,11 +159,13 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     let (source, package) = match program {
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
+        Program::Leaks => ("leaks", "."),
     };
+    let module = program.module();
     let mut hasher = DefaultHasher::new();
-    hash_sources(&sources_dir(), &mut hasher).expect("fixtures/go can be read");
+    hash_sources(&module, &mut hasher).expect("the sources of the fixtures can be read");
     // The directory too: programs hold the paths of their sources.
-    (sources_dir(), &toolchain.full_version, flavour.arguments(), flavour.is_cgo()).hash(&mut hasher);
+    (&module, &toolchain.full_version, flavour.arguments(), flavour.is_cgo()).hash(&mut hasher);
     let name = format!("{source}-{}-{flavour:?}-{:016x}", toolchain.full_version, hasher.finish());
 
     let cache = target_dir().join("fixtures");
@@ -163,16 +178,23 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     lock.lock().expect("a lock file can be locked");
     if !binary.exists() {
         let unfinished = cache.join(format!("{name}.new"));
-        run_build(toolchain, package, flavour, &cache, &unfinished);
+        run_build(toolchain, &module, package, flavour, &cache, &unfinished);
         fs::rename(&unfinished, &binary).expect("the built program can be renamed");
     }
     binary
 }
 
-fn run_build(toolchain: &Toolchain, package: &str, flavour: Flavour, cache: &Path, output: &Path) {
-    let modfile = modfile_for(toolchain, cache);
+fn run_build(
+    toolchain: &Toolchain,
+    module: &Path,
+    package: &str,
+    flavour: Flavour,
+    cache: &Path,
+    output: &Path,
+) {
+    let modfile = modfile_for(toolchain, module, cache);
     let result = Command::new(&toolchain.go)
-        .current_dir(sources_dir())
+        .current_dir(module)
         .arg("build")
         .arg("-modfile")
         .arg(&modfile)
@@ -205,9 +227,10 @@ fn run_build(toolchain: &Toolchain, package: &str, flavour: Flavour, cache: &Pat
 
 /// The go.mod says 1.19 so that every version takes it. Built like that, a newer Go would imitate
 /// the old one's defaults; real programs say their own version.
-fn modfile_for(toolchain: &Toolchain, cache: &Path) -> PathBuf {
-    let text = fs::read_to_string(sources_dir().join("go.mod")).expect("fixtures/go/go.mod");
-    let path = cache.join(format!("go{}.mod", toolchain.version));
+fn modfile_for(toolchain: &Toolchain, module: &Path, cache: &Path) -> PathBuf {
+    let text = fs::read_to_string(module.join("go.mod")).expect("the fixtures' go.mod");
+    let name = module.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let path = cache.join(format!("{name}-{}.mod", toolchain.version));
     // A name of its own: tests in other threads and processes do the same.
     let unfinished = tempfile::NamedTempFile::new_in(cache).expect("a temporary go.mod");
     fs::write(&unfinished, text.replace("go 1.19", &format!("go {}", toolchain.version))).expect("go.mod");
@@ -227,10 +250,6 @@ fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn sources_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/go")
 }
 
 /// Cargo's target directory, wherever it was told to have it.

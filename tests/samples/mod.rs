@@ -131,7 +131,7 @@ pub fn header() -> Header {
             flavour: vec!["stripped".to_owned()],
             task_noun: "goroutine".to_owned(),
             module: "example.com/api".to_owned(),
-        modules: Vec::new(),
+            modules: Vec::new(),
             age_meaning: "since the garbage collector first saw it waiting, so at least that long".to_owned(),
             provenance: vec!["allgs: operands of runtime.forEachGRace".to_owned()],
             scheduler: Scheduler {

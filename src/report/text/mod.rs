@@ -11,6 +11,7 @@ use super::units::{count, thousands};
 use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
+pub mod findings;
 mod group;
 mod header;
 mod stack;

@@ -1,0 +1,53 @@
+//! What was there already.
+//!
+//! Compared by the functions of the stack and of the creator: lines move when a program is built anew.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::scene::{Kind, LeftOut};
+use crate::analysis::signature::{Signature, SignatureOptions, Signatures};
+use crate::snapshot::Snapshot;
+
+type Key = (Vec<Arc<str>>, Option<Arc<str>>);
+
+/// How many tasks of each kind were there.
+#[derive(Debug, Clone, Default)]
+pub struct Baseline {
+    counts: FxHashMap<Key, u64>,
+}
+
+impl Baseline {
+    /// Counts the tasks of a snapshot.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let mut signatures = Signatures::new(SignatureOptions::default());
+        let mut reader = signatures.reader(snapshot);
+        let ids: Vec<_> = snapshot.tasks.iter().filter(|t| !t.system).map(|task| reader.of(task)).collect();
+        let mut counts = FxHashMap::default();
+        for signature in ids.into_iter().filter_map(|id| signatures.get(id)) {
+            *counts.entry(key(signature)).or_default() += 1;
+        }
+        Baseline { counts }
+    }
+
+    /// Marks the kinds of which there are no more than there were.
+    pub(super) fn leave_out(&self, kinds: &mut [Kind<'_>]) {
+        let mut now: FxHashMap<Key, u64> = FxHashMap::default();
+        for kind in kinds.iter() {
+            *now.entry(key(kind.signature)).or_default() += kind.count();
+        }
+        for kind in kinds.iter_mut().filter(|kind| kind.left_out.is_none()) {
+            let key = key(kind.signature);
+            let (now, then) = (now.get(&key), self.counts.get(&key));
+            if then.is_some_and(|then| now.is_none_or(|now| now <= then)) {
+                kind.left_out = Some(LeftOut::Baseline);
+            }
+        }
+    }
+}
+
+fn key(signature: &Signature) -> Key {
+    let function = |place: &crate::analysis::signature::Place| Arc::clone(&place.function);
+    (signature.frames.iter().map(function).collect(), signature.creator.as_ref().map(function))
+}

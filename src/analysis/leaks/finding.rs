@@ -1,0 +1,185 @@
+//! What the rules find.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::analysis::series::Matching;
+use crate::analysis::signature::Place;
+use crate::analysis::trend::Trend;
+use crate::snapshot::{Age, Header, Module};
+
+/// How sure it is that tasks leak. Later ones are surer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sureness {
+    /// One sign alone, which may have another reason.
+    Suspect,
+    /// Several signs together, as leaks show them.
+    Likely,
+    /// They stand still, and nobody is to be seen who could move them.
+    Stuck,
+    /// It cannot be otherwise: they never run again.
+    Proven,
+}
+
+impl Sureness {
+    /// All of them, the surest first.
+    pub const ALL: [Sureness; 4] = [Sureness::Proven, Sureness::Stuck, Sureness::Likely, Sureness::Suspect];
+
+    /// The word that commands and files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sureness::Suspect => "suspect",
+            Sureness::Likely => "likely",
+            Sureness::Stuck => "stuck",
+            Sureness::Proven => "proven",
+        }
+    }
+}
+
+impl fmt::Display for Sureness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Sureness {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name() == text);
+        named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
+    }
+}
+
+/// A rule that a finding comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// Its name: "send".
+    pub rule: &'static str,
+    /// How sure it is by itself.
+    pub sureness: Sureness,
+    /// What it saw, a clause each.
+    pub because: Vec<String>,
+}
+
+/// Tasks that stand at one place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// How many there are now.
+    pub count: u64,
+    /// What they do, in the runtime's words: "chan send".
+    pub what: String,
+    /// The innermost function that is not of the standard library, as far as that can be told.
+    pub at: Option<Place>,
+    /// The frames that are shown, the innermost first.
+    pub stack: Vec<Place>,
+    /// Where they were started.
+    pub creator: Option<Place>,
+}
+
+/// One task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Its id.
+    pub id: Option<u64>,
+    /// Address of the runtime's structure for it; 0 if unknown.
+    pub address: u64,
+}
+
+/// A task that probably holds the lock that others wait for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holder {
+    /// Which one.
+    pub task: Sample,
+    /// What it does, in the runtime's words.
+    pub what: String,
+    /// Where it is.
+    pub at: Option<Place>,
+}
+
+/// A verdict with its evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// How sure it is: that of the surest rule.
+    pub sureness: Sureness,
+    /// The rules that it comes from, the surest first. Never empty.
+    pub hits: Vec<Hit>,
+    /// What the tasks are called: "goroutine".
+    pub noun: String,
+    /// The tasks by where they stand, the place that matters most first. Empty if it is about the
+    /// process as a whole.
+    pub parts: Vec<Part>,
+    /// The module that owns the code which started them, or at least that in which they stand.
+    pub module: Option<Module>,
+    /// How many there are now.
+    pub now: u64,
+    /// How many there were in the first reading. None if there was only one.
+    pub first: Option<u64>,
+    /// Of those of the first reading, how many stand where they stood. None if unknown.
+    pub stayed: Option<u64>,
+    /// How many have ended or moved on since the first reading. None if unknown.
+    pub ended: Option<u64>,
+    /// How fast they become more.
+    pub growth: Option<Trend>,
+    /// The longest that one of them has been where it is.
+    pub age: Age,
+    /// Bytes of memory that their stacks take. 0 if unknown.
+    pub stack_bytes: u64,
+    /// Some of them, the oldest first.
+    pub samples: Vec<Sample>,
+    /// Who probably holds the lock that they wait for.
+    pub holders: Vec<Holder>,
+    /// What it is in words: "the receiver has gone".
+    pub cause: String,
+    /// What to look at next.
+    pub next: String,
+}
+
+/// Tasks that look as they should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healthy {
+    /// What they are: "http connection".
+    pub one: String,
+    /// More than one of them: "http connections".
+    pub many: String,
+    /// Why they are nothing to worry about.
+    pub why: String,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Everything that was found in a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What was read last.
+    pub header: Header,
+    /// How many readings there were.
+    pub readings: u32,
+    /// The time from the first to the last, nanoseconds.
+    pub span_ns: Option<u64>,
+    /// How tasks were found again.
+    pub matching: Matching,
+    /// Threads that were stopped in all readings, one at a time.
+    pub threads_stopped: u64,
+    /// The longest that one of them was, nanoseconds.
+    pub longest_stop_ns: u64,
+    /// What one of the tasks is called.
+    pub noun: String,
+    /// Tasks in the last reading, without those of the runtime.
+    pub tasks: u64,
+    /// The findings, the surest and largest first.
+    pub findings: Vec<Finding>,
+    /// The rest, the largest number first.
+    pub healthy: Vec<Healthy>,
+    /// Tasks left out because an ignore pattern matches.
+    pub ignored: u64,
+    /// Tasks left out because the baseline has as many.
+    pub in_baseline: u64,
+}
+
+impl Report {
+    /// How sure the surest finding is.
+    pub fn surest(&self) -> Option<Sureness> {
+        self.findings.iter().map(|finding| finding.sureness).max()
+    }
+}

@@ -1,0 +1,81 @@
+//! Does a kind of task become more, as leaks do?
+
+use super::finding::Sureness;
+use super::scene::Kind;
+use crate::analysis::series::Series;
+
+/// Fewer readings than this show no trend.
+const READINGS: usize = 4;
+/// The confidence that a rise needs.
+const CONFIDENT: f64 = 0.95;
+/// The tasks that must have been added.
+const MORE: u64 = 3;
+/// Of those that came, this part at most may have ended where none ever ends (a race at the end of a
+/// reading is no end).
+const ENDING: f64 = 0.1;
+
+/// They become more, as leaks do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Growth {
+    /// What that alone says.
+    pub sureness: Sureness,
+    /// What was seen, a clause each.
+    pub because: Vec<String>,
+}
+
+/// Growth of a kind, if its count rises over the series, bit by bit and for certain, and faster than its
+/// tasks end.
+pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
+    let (track, trend) = (kind.track?, kind.trend?);
+    let counts: Vec<u64> = track.steps.iter().map(|step| step.count).collect();
+    let (&first, &last) = (counts.first()?, counts.last()?);
+    let more = last.checked_sub(first).filter(|&more| more >= MORE)?;
+    let sure = trend.per_minute - trend.plus_minus? > 0.0;
+    if counts.len() < READINGS || trend.rising < CONFIDENT || !sure || jumps(&counts, more) {
+        return None;
+    }
+    let percent = (trend.rising * 100.0).floor().min(99.0);
+    let mut because =
+        vec![format!("{more} more than {first} in the first reading, a rise with {percent} % confidence")];
+    if !series.matching().by_id() {
+        // Whether any of them ends cannot be seen.
+        because.push("which of them end is unknown, because single tasks cannot be told apart".to_owned());
+        return Some(Growth { sureness: Sureness::Suspect, because });
+    }
+    let ended = kind.ended()?;
+    let came: u64 = track.steps.iter().map(|step| step.born.saturating_add(step.arrived)).sum();
+    let stay = kind.stayed >= track.first;
+    let few_end = ended as f64 <= came as f64 * ENDING;
+    if track.first > 0 && stay {
+        because.push(format!("all {first} of the first reading are still there", first = track.first));
+    } else if track.first > 0 {
+        because.push(format!("{} of the {} of the first reading are still there", kind.stayed, track.first));
+    }
+    because.push(match ended {
+        0 => format!("{came} came and none ended"),
+        ended => format!("{came} came and {ended} ended or went on"),
+    });
+    let sureness = if stay && few_end { Sureness::Likely } else { Sureness::Suspect };
+    // A pool that fills while others of its kind end is no leak.
+    (stay || ended < came).then_some(Growth { sureness, because })
+}
+
+/// Most of the growth happened at once: something was started, nothing leaks bit by bit.
+fn jumps(counts: &[u64], more: u64) -> bool {
+    let steps = || counts.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
+    let rises = steps().filter(|&step| step > 0).count();
+    let largest = steps().max().unwrap_or(0);
+    rises < 3 || largest as f64 > more as f64 * 0.6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_jump_is_no_growth() {
+        assert!(jumps(&[0, 0, 0, 400, 400, 400], 400));
+        assert!(jumps(&[1, 2, 2, 2, 2], 1));
+        assert!(!jumps(&[0, 20, 40, 60, 80], 80));
+    }
+}

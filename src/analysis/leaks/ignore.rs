@@ -1,0 +1,120 @@
+//! What the user does not want to hear of.
+
+use std::str::FromStr;
+
+use crate::analysis::Pattern;
+use crate::analysis::signature::Signature;
+
+/// A pattern of something to be left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignore {
+    /// A function on the stack, the function that started the task, or a module of either.
+    Anything(Pattern, Pattern),
+    /// A function on the stack.
+    Function(Pattern),
+    /// The function that started the task.
+    Creator(Pattern),
+    /// The module of the code where the tasks stand or were started.
+    Module(Pattern),
+}
+
+impl FromStr for Ignore {
+    type Err = String;
+
+    /// `function:PATTERN`, `creator:PATTERN`, `module:PATTERN`, or a pattern for any of them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (kind, pattern) = match text.split_once(':') {
+            Some((kind @ ("function" | "creator" | "module"), pattern)) => (kind, pattern.trim()),
+            _ => ("", text),
+        };
+        if pattern.is_empty() {
+            return Err("a pattern is missing".to_owned());
+        }
+        Ok(match kind {
+            "function" => Ignore::Function(Pattern::anywhere(pattern)),
+            "creator" => Ignore::Creator(Pattern::anywhere(pattern)),
+            "module" => Ignore::Module(Pattern::whole(pattern)),
+            _ => Ignore::Anything(Pattern::anywhere(pattern), Pattern::whole(pattern)),
+        })
+    }
+}
+
+impl Ignore {
+    /// Does it match tasks of this kind, whose code belongs to these modules?
+    pub fn matches<'a>(&self, signature: &Signature, mut modules: impl Iterator<Item = &'a str>) -> bool {
+        let function = |p: &Pattern| signature.frames.iter().any(|place| p.matches(&place.function));
+        let creator = |p: &Pattern| signature.creator.iter().any(|place| p.matches(&place.function));
+        match self {
+            Ignore::Anything(name, module) => {
+                function(name) || creator(name) || modules.any(|path| module.matches(path))
+            }
+            Ignore::Function(pattern) => function(pattern),
+            Ignore::Creator(pattern) => creator(pattern),
+            Ignore::Module(pattern) => modules.any(|path| pattern.matches(path)),
+        }
+    }
+}
+
+/// Reads an ignore file: one pattern a line; empty lines and what follows a `#` at the beginning of a
+/// line or after a space are comments.
+///
+/// # Errors
+/// The number of the line that makes no sense, and why.
+pub fn parse_file(text: &str) -> Result<Vec<Ignore>, String> {
+    let mut all = Vec::new();
+    for (nth, line) in text.lines().enumerate() {
+        let line = line.find(" #").and_then(|at| line.get(..at)).unwrap_or(line).trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        all.push(line.parse().map_err(|why| format!("line {}: {why}", nth + 1))?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::analysis::signature::Place;
+
+    fn signature() -> Signature {
+        let place = |function: &str| Place {
+            function: function.into(),
+            package: "".into(),
+            file: "".into(),
+            line: 1,
+        };
+        Signature {
+            runtime: "go".into(),
+            frames: vec![place("ex.com/lib.(*Client).deliver")],
+            creator: Some(place("ex.com/lib.New")),
+        }
+    }
+
+    #[test]
+    fn patterns_name_functions_creators_and_modules() {
+        let matches = |text: &str| {
+            text.parse::<Ignore>().unwrap().matches(&signature(), ["ex.com/lib", "ex.com/api"].into_iter())
+        };
+        for text in
+            ["deliver", "lib.New", "ex.com/api", "function:*deliver", "creator:New", "module:ex.com/*"]
+        {
+            assert!(matches(text), "{text}");
+        }
+        for text in ["collect", "function:lib.New", "creator:deliver", "module:ex.com", "module:lib"] {
+            assert!(!matches(text), "{text}");
+        }
+        assert!("".parse::<Ignore>().is_err());
+        assert!("module: ".parse::<Ignore>().is_err());
+    }
+
+    #[test]
+    fn files_have_comments() {
+        let all = parse_file("# ours\n\ncreator:lib.New # on purpose\n  module:ex.com/x\n").unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all.first(), Some(&Ignore::Creator(Pattern::anywhere("lib.New"))));
+        assert_eq!(parse_file("a\nfunction:\n").unwrap_err(), "line 2: a pattern is missing");
+    }
+}

@@ -1,0 +1,269 @@
+//! Well-known tasks that are parked for a good reason.
+
+use crate::analysis::Pattern;
+use crate::analysis::signature::Signature;
+
+use super::wait::Waits;
+
+/// A kind of task that is parked for a good reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// What it is: "http connection", "http connections".
+    pub names: [&'static str; 2],
+    /// Why it is parked.
+    pub why: &'static str,
+    /// Functions on its stack, which must all be there.
+    frames: &'static [&'static str],
+    /// The function that started it. Empty: any, or none.
+    creator: &'static str,
+    /// What it waits for. Empty: anything.
+    waits: &'static [Waits],
+    /// There is one for each of something that comes from outside, so that their growth says something.
+    pub grows: bool,
+}
+
+/// There are a few for the life of the program.
+const fn one(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> Known {
+    Known { names, why, frames, creator: "", waits: &[], grows: false }
+}
+
+/// There is one for each connection or the like.
+const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> Known {
+    Known { names, why, frames, creator: "", waits: &[], grows: true }
+}
+
+const CONNECTIONS: [&str; 2] = ["http connection", "http connections"];
+const CLIENTS: [&str; 2] = ["http client connection", "http client connections"];
+const RPC: [&str; 2] = ["grpc connection", "grpc connections"];
+const SIGNALS: [&str; 2] = ["signal handler", "signal handlers"];
+const FLUSHERS: [&str; 2] = ["log flusher", "log flushers"];
+const ACCEPTS: [&str; 2] = ["accept loop", "accept loops"];
+const DATABASE: [&str; 2] = ["database pool", "database pools"];
+const WATCHES: [&str; 2] = ["file watcher", "file watchers"];
+const METRICS: [&str; 2] = ["metrics worker", "metrics workers"];
+const CACHES: [&str; 2] = ["cache cleaner", "cache cleaners"];
+const MAIN: [&str; 2] = ["main function", "main functions"];
+const QUIC: [&str; 2] = ["QUIC socket", "QUIC sockets"];
+const STORES: [&str; 2] = ["storage worker", "storage workers"];
+
+/// All of them; the first that fits counts. Names are those of the source: what a version or a copy in
+/// another place changes is a star.
+pub const KNOWN: &[Known] = &[
+    // The program itself.
+    one(MAIN, &["main.main"], "the program ends when its main function does, so that it waits for the end"),
+    Known {
+        waits: &[Waits::Accept],
+        ..one(ACCEPTS, &["*ccept*"], "a server waits for the next connection for as long as it serves")
+    },
+    one(
+        ACCEPTS,
+        &["net/http.(*Server).Serve"],
+        "a server waits for the next connection for as long as it serves",
+    ),
+    // Signals.
+    one(SIGNALS, &["os/signal.*"], "signals are delivered by one goroutine, which is started once"),
+    Known {
+        creator: "os/signal.*",
+        ..one(SIGNALS, &[], "signals are delivered by one goroutine, which is started once")
+    },
+    // Servers of net/http.
+    each(
+        CONNECTIONS,
+        &["net/http.(*connReader).backgroundRead"],
+        "while a request is answered, its connection is watched for the client going away",
+    ),
+    Known {
+        waits: &[Waits::Network],
+        ..each(
+            CONNECTIONS,
+            &["net/http.(*conn).serve", "bufio.(*Reader).Peek"],
+            "a client keeps its connection open for the next request",
+        )
+    },
+    Known {
+        waits: &[Waits::Network],
+        ..each(
+            CONNECTIONS,
+            &["net/http.(*conn).serve", "net/http.(*conn).readRequest"],
+            "a client keeps its connection open for the next request",
+        )
+    },
+    each(
+        CONNECTIONS,
+        &["*http2*erverConn).serve"],
+        "a connection of HTTP/2 lives as long as its client wants",
+    ),
+    each(
+        CONNECTIONS,
+        &["*http2*erverConn).readFrames"],
+        "a connection of HTTP/2 is read for as long as it lives",
+    ),
+    // Clients of net/http.
+    Known {
+        waits: &[Waits::Network],
+        ..each(
+            CLIENTS,
+            &["net/http.(*persistConn).readLoop", "bufio.(*Reader).Peek"],
+            "the transport keeps idle connections for the next request",
+        )
+    },
+    each(
+        CLIENTS,
+        &["net/http.(*persistConn).writeLoop"],
+        "every connection of a transport has one for as long as it lives",
+    ),
+    each(
+        CLIENTS,
+        &["*http2*lientConnReadLoop).run"],
+        "a connection of HTTP/2 is read for as long as it lives",
+    ),
+    each(CLIENTS, &["*http2*lientConn).readLoop"], "a connection of HTTP/2 is read for as long as it lives"),
+    // gRPC.
+    each(RPC, &["google.golang.org/grpc/internal/transport.(*http2*).keepalive"], "looks after a connection"),
+    each(RPC, &["google.golang.org/grpc/internal/transport.(*http2Client).reader"], "reads a connection"),
+    each(
+        RPC,
+        &["google.golang.org/grpc/internal/transport.(*http2Server).HandleStreams"],
+        "reads a connection",
+    ),
+    each(RPC, &["google.golang.org/grpc/internal/transport.(*loopyWriter).run"], "writes to a connection"),
+    each(RPC, &["google.golang.org/grpc/internal/transport.(*controlBuffer).get"], "writes to a connection"),
+    each(
+        RPC,
+        &["google.golang.org/grpc/internal/grpcsync.(*CallbackSerializer).run"],
+        "a client has one for its life",
+    ),
+    each(RPC, &["google.golang.org/grpc.(*ccBalancerWrapper).watcher"], "a client has one for its life"),
+    each(RPC, &["google.golang.org/grpc.(*ccResolverWrapper).watcher"], "a client has one for its life"),
+    each(RPC, &["google.golang.org/grpc/internal/resolver/*.watcher"], "a client has one for its life"),
+    // Databases.
+    one(
+        DATABASE,
+        &["database/sql.(*DB).connectionOpener"],
+        "every database handle has one until it is closed",
+    ),
+    one(DATABASE, &["database/sql.(*DB).connectionCleaner"], "closes connections that are too old"),
+    one(
+        DATABASE,
+        &["database/sql.(*DB).connectionResetter"],
+        "every database handle has one until it is closed",
+    ),
+    each(
+        DATABASE,
+        &["github.com/go-sql-driver/mysql.(*mysqlConn).startWatcher.func*"],
+        "every connection of the pool has one",
+    ),
+    // Logs and metrics.
+    one(FLUSHERS, &["*glog.(*loggingT).flushDaemon"], "flushes the log from time to time"),
+    one(FLUSHERS, &["*glog.(*fileSink).flushDaemon"], "flushes the log from time to time"),
+    one(FLUSHERS, &["k8s.io/klog*.(*flushDaemon).run*"], "flushes the log from time to time"),
+    one(FLUSHERS, &["k8s.io/klog*.(*loggingT).flushDaemon"], "flushes the log from time to time"),
+    one(
+        FLUSHERS,
+        &["go.uber.org/zap/zapcore.(*BufferedWriteSyncer).flushLoop"],
+        "flushes the log from time to time",
+    ),
+    one(FLUSHERS, &["*lumberjack*.(*Logger).millRun"], "compresses old logs when there are any"),
+    one(METRICS, &["go.opencensus.io/stats/view.(*worker).start"], "started when the library is linked"),
+    one(METRICS, &["*go-metrics.(*meterArbiter).tick*"], "one for all meters"),
+    one(METRICS, &["*go-metrics.*arbiter*.tick*"], "one for all meters"),
+    one(
+        METRICS,
+        &["go.opentelemetry.io/otel/sdk/*.(*batchSpanProcessor).processQueue"],
+        "sends spans in batches",
+    ),
+    one(
+        METRICS,
+        &["go.opentelemetry.io/otel/sdk/metric.(*PeriodicReader).run"],
+        "sends metrics from time to time",
+    ),
+    // Caches and watchers.
+    one(CACHES, &["github.com/patrickmn/go-cache.(*janitor).Run"], "every cache has one"),
+    one(CACHES, &["*ttlcache*.(*Cache*).Start"], "every cache has one"),
+    one(CACHES, &["*ristretto*.(*Cache*).processItems"], "every cache has one"),
+    one(WATCHES, &["*fsnotify*.readEvents"], "waits for changes of files"),
+    // Storage.
+    one(STORES, &["*goleveldb/leveldb.(*DB).*"], "a database has a few for its life"),
+    one(STORES, &["*goleveldb/leveldb.(*session).*"], "a database has a few for its life"),
+    one(STORES, &["*goleveldb/leveldb/util.(*BufferPool).drain"], "gives back buffers"),
+    // QUIC.
+    one(QUIC, &["*quic-go.(*Transport).listen"], "reads a socket for as long as it is open"),
+    one(QUIC, &["*quic-go.(*Transport).runSendQueue"], "writes to a socket for as long as it is open"),
+    one(QUIC, &["*quic-go.(*baseServer).*"], "accepts connections for as long as it listens"),
+    // Tests wait for their parts.
+    one(["test runner", "test runners"], &["testing.(*T).Run"], "a test waits for its parts"),
+    one(["test runner", "test runners"], &["testing.(*T).Parallel"], "a test waits for its turn"),
+    // Tokio programs.
+    each(
+        ["idle pool", "idle pools"],
+        &["*hyper_util*::IdleTask*"],
+        "closes connections that are idle for too long",
+    ),
+];
+
+/// The list, ready to be asked.
+#[derive(Debug)]
+pub(super) struct KnownTasks {
+    patterns: Vec<(Vec<Pattern>, Option<Pattern>)>,
+}
+
+impl Default for KnownTasks {
+    fn default() -> Self {
+        let creator = |text: &str| (!text.is_empty()).then(|| Pattern::whole(text));
+        let frames = |known: &Known| known.frames.iter().map(|text| Pattern::whole(text)).collect();
+        KnownTasks { patterns: KNOWN.iter().map(|known| (frames(known), creator(known.creator))).collect() }
+    }
+}
+
+impl KnownTasks {
+    /// The first that fits tasks with this signature that wait for this.
+    pub(super) fn find(&self, signature: &Signature, waits: Waits) -> Option<&'static Known> {
+        let fits = |(known, (frames, creator)): &(&Known, &(Vec<Pattern>, Option<Pattern>))| {
+            let on_stack = |p: &Pattern| signature.frames.iter().any(|place| p.matches(&place.function));
+            let started = |p: &Pattern| signature.creator.iter().any(|place| p.matches(&place.function));
+            (known.waits.is_empty() || known.waits.contains(&waits))
+                && frames.iter().all(on_stack)
+                && creator.as_ref().is_none_or(started)
+        };
+        KNOWN.iter().zip(&self.patterns).find(fits).map(|(known, _)| known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::signature::Place;
+
+    fn find(frames: &[&str], creator: &str, waits: Waits) -> Option<&'static str> {
+        let place = |name: &str| Place { function: name.into(), ..Place::default() };
+        let signature = Signature {
+            runtime: "go".into(),
+            frames: frames.iter().map(|name| place(name)).collect(),
+            creator: (!creator.is_empty()).then(|| place(creator)),
+        };
+        KnownTasks::default().find(&signature, waits).map(|known| known.names[0])
+    }
+
+    #[test]
+    fn every_entry_says_why_and_matches_something() {
+        for known in KNOWN {
+            assert!(!known.why.is_empty() && !known.names[0].is_empty(), "{known:?}");
+            assert!(!known.frames.is_empty() || !known.creator.is_empty(), "{known:?}");
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_is_known_and_a_busy_one_is_not() {
+        let idle = ["internal/poll.(*FD).Read", "bufio.(*Reader).Peek", "net/http.(*conn).serve"];
+        assert_eq!(find(&idle, "net/http.(*Server).Serve", Waits::Network), Some("http connection"));
+        let busy = ["main.handle", "net/http.HandlerFunc.ServeHTTP", "net/http.(*conn).serve"];
+        assert_eq!(find(&busy, "net/http.(*Server).Serve", Waits::Receive), None);
+        let idle = ["bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"];
+        assert_eq!(
+            find(&idle, "net/http.(*Transport).dialConn", Waits::Network),
+            Some("http client connection")
+        );
+        // It waits for the end of a body that nobody reads.
+        assert_eq!(find(&["net/http.(*persistConn).readLoop"], "", Waits::Select), None);
+    }
+}

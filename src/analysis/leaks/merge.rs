@@ -1,0 +1,301 @@
+//! One finding for each cause.
+
+use std::cmp::Reverse;
+
+use rustc_hash::FxHashMap;
+
+use super::finding::{Finding, Healthy, Hit, Part, Report, Sample, Sureness};
+use super::rules::{Claim, RULES};
+use super::scene::{Kind, LeftOut, Scene};
+use super::wait::Waits;
+use crate::analysis::trend::Trend;
+use crate::snapshot::Age;
+
+/// Tasks that are named.
+const SAMPLES: usize = 5;
+
+/// Claims of one cause, each with the place of its rule in the list.
+#[derive(Default)]
+struct Cause {
+    claims: Vec<(usize, Claim)>,
+    kinds: Vec<usize>,
+}
+
+/// Asks every rule, and puts together what is said of the same tasks.
+pub(super) fn report(scene: &Scene<'_>) -> Report {
+    let claims: Vec<(usize, Claim)> = (RULES.iter().enumerate())
+        .flat_map(|(nth, rule)| rule.check(scene).into_iter().map(move |claim| (nth, claim)))
+        .collect();
+    let mut findings: Vec<Finding> =
+        causes(scene, claims).into_iter().filter_map(|cause| finding(scene, cause)).collect();
+    let growth = |finding: &Finding| finding.growth.map_or(0, |growth| growth.per_minute.max(0.0) as u64);
+    findings.sort_by_key(|finding| Reverse((finding.sureness, growth(finding), finding.now)));
+    describe(scene, findings)
+}
+
+/// Joins claims that share tasks, and claims about tasks that were started at one place.
+fn causes(scene: &Scene<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
+    let mut roots = Roots((0..scene.kinds.len()).collect());
+    // For each kind: is something said of it, and is that proven?
+    let mut said: Vec<Option<bool>> = vec![None; scene.kinds.len()];
+    for (_, claim) in &claims {
+        for &kind in &claim.kinds {
+            if let Some(slot) = said.get_mut(kind) {
+                *slot = Some(*slot == Some(true) || claim.sureness == Sureness::Proven);
+            }
+        }
+        if let [first, others @ ..] = claim.kinds.as_slice() {
+            others.iter().for_each(|&other| roots.join(*first, other));
+        }
+    }
+    let (mut by_creator, mut by_stack) = (FxHashMap::default(), FxHashMap::default());
+    for (nth, kind) in scene.kinds.iter().enumerate() {
+        // What is proven of some tasks must not be said of others.
+        let (Some(Some(proven)), Some(creator)) = (said.get(nth), &kind.signature.creator) else { continue };
+        // A server starts all its handlers with one statement: the function has to be the same, too.
+        let function = kind.at.map(|at| &at.function);
+        let other = *by_creator.entry((creator, function, *proven)).or_insert(nth);
+        roots.join(other, nth);
+        // Two statements of one function that start tasks which stand at the same place.
+        let frames: Vec<_> = kind.signature.frames.iter().map(|f| (&f.function, &f.file, f.line)).collect();
+        let other = *by_stack.entry((&creator.function, frames, *proven)).or_insert(nth);
+        roots.join(other, nth);
+    }
+    let mut causes: Vec<Cause> = Vec::new();
+    let mut by_root: FxHashMap<usize, usize> = FxHashMap::default();
+    for (rule, claim) in claims {
+        let Some(&kind) = claim.kinds.first() else {
+            causes.push(Cause { claims: vec![(rule, claim)], kinds: Vec::new() });
+            continue;
+        };
+        let at = *by_root.entry(roots.of(kind)).or_insert_with(|| {
+            causes.push(Cause::default());
+            causes.len() - 1
+        });
+        if let Some(cause) = causes.get_mut(at) {
+            cause.kinds.extend(
+                claim.kinds.iter().filter(|kind| !cause.kinds.contains(kind)).copied().collect::<Vec<_>>(),
+            );
+            cause.claims.push((rule, claim));
+        }
+    }
+    causes
+}
+
+/// Which kinds belong together: each points to another one of its set, or to itself.
+struct Roots(Vec<usize>);
+
+impl Roots {
+    fn of(&self, mut nth: usize) -> usize {
+        while let Some(&up) = self.0.get(nth).filter(|&&up| up != nth) {
+            nth = up;
+        }
+        nth
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        // The larger one points to the smaller one, so that there is no circle.
+        let (a, b) = (self.of(a), self.of(b));
+        if let Some(slot) = self.0.get_mut(a.max(b)) {
+            *slot = a.min(b);
+        }
+    }
+}
+
+fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
+    let Cause { mut claims, kinds } = cause;
+    // A stable sort: of equally sure ones the order of the list decides.
+    claims.sort_by_key(|(nth, claim)| (Reverse(claim.sureness), *nth));
+    let sureness = claims.first()?.1.sureness;
+    let mut kinds: Vec<&Kind<'_>> = kinds.iter().filter_map(|&nth| scene.kinds.get(nth)).collect();
+    let main =
+        claims.first().and_then(|(_, claim)| claim.kinds.first()).and_then(|&nth| scene.kinds.get(nth));
+    // The first one of the surest claim, then the largest.
+    kinds.sort_by_key(|kind| (!main.is_some_and(|main| std::ptr::eq(main, *kind)), Reverse(kind.count())));
+    let said = |of: fn(&Claim) -> &String| {
+        // Words by which anything could be meant come last in the list of rules.
+        let mut in_order: Vec<&(usize, Claim)> = claims.iter().collect();
+        in_order.sort_by_key(|(nth, _)| *nth);
+        in_order
+            .into_iter()
+            .map(|(_, claim)| of(claim))
+            .find(|text| !text.is_empty())
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (cause, next) = (said(|claim| &claim.cause), said(|claim| &claim.next));
+    let followed = scene.series.matching().by_id() && !scene.is_single();
+    let tracked = || kinds.iter().filter(|kind| kind.track.is_some());
+    let all_tracked = kinds.iter().all(|kind| kind.track.is_some()) && !kinds.is_empty();
+    let first = (all_tracked && !scene.is_single())
+        .then(|| tracked().filter_map(|kind| kind.track).map(|track| track.first).sum());
+    Some(Finding {
+        sureness,
+        cause,
+        next,
+        noun: noun(scene, &kinds),
+        module: kinds.first().and_then(|kind| kind.module).cloned(),
+        now: kinds.iter().map(|kind| kind.count()).sum(),
+        first,
+        stayed: (all_tracked && followed).then(|| tracked().map(|kind| kind.stayed).sum()),
+        ended: (all_tracked && followed).then(|| tracked().filter_map(|kind| kind.ended()).sum()),
+        growth: growth(scene, &kinds),
+        age: oldest(scene, &kinds),
+        stack_bytes: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.stack_bytes)),
+        samples: samples(scene, &kinds),
+        holders: claims.iter().flat_map(|(_, claim)| claim.holders.clone()).collect(),
+        parts: kinds.iter().map(|kind| part(kind)).collect(),
+        hits: hits(claims),
+    })
+}
+
+/// The rules with what they saw; one that spoke several times is named once.
+fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
+    let mut hits: Vec<Hit> = Vec::new();
+    for (nth, claim) in claims {
+        let rule = RULES.get(nth).map_or("", |rule| rule.name());
+        match hits.iter_mut().find(|hit| hit.rule == rule) {
+            Some(hit) => {
+                let new: Vec<_> =
+                    claim.because.into_iter().filter(|text| !hit.because.contains(text)).collect();
+                hit.because.extend(new);
+            }
+            None => hits.push(Hit { rule, sureness: claim.sureness, because: claim.because }),
+        }
+    }
+    hits
+}
+
+fn part(kind: &Kind<'_>) -> Part {
+    Part {
+        count: kind.count(),
+        what: kind.what.clone(),
+        at: kind.at.cloned(),
+        stack: kind.signature.frames.clone(),
+        creator: kind.signature.creator.clone(),
+    }
+}
+
+/// The trend of all of them together: rates add up, and so do the squares of their uncertainties.
+fn growth(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Option<Trend> {
+    if scene.is_single() {
+        return None;
+    }
+    let trends: Option<Vec<Trend>> = kinds.iter().map(|kind| kind.trend).collect();
+    let trends = trends.filter(|trends| !trends.is_empty())?;
+    let squares: Option<f64> = trends.iter().map(|trend| trend.plus_minus.map(|pm| pm * pm)).sum();
+    Some(Trend {
+        per_minute: trends.iter().map(|trend| trend.per_minute).sum(),
+        plus_minus: squares.map(f64::sqrt),
+        rising: trends.iter().map(|trend| trend.rising).fold(0.0, f64::max),
+    })
+}
+
+/// The longest that one of them has been there: in its state, or alive where that is known.
+fn oldest(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Age {
+    kinds.iter().map(|kind| kind.age).max_by_key(|age| age.nanos()).map_or(Age::Unknown, |age| match age {
+        // Those that were not followed have no age but what the runtime says.
+        Age::Unknown => {
+            let there = kinds
+                .iter()
+                .flat_map(|kind| scene.members(kind))
+                .filter_map(|m| scene.series.since(m.first_seen));
+            there.max().filter(|&ns| ns > 0).map_or(Age::Unknown, Age::AtLeast)
+        }
+        known => known,
+    })
+}
+
+fn samples(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for kind in kinds {
+        // Ids are given out in ascending order, more or less.
+        let mut tasks: Vec<_> = kind.tasks.iter().filter_map(|&index| scene.task(index)).collect();
+        tasks.sort_by_key(|task| (task.id.is_none(), task.id));
+        let identified = tasks.into_iter().filter(|task| task.id.is_some() || task.address != 0);
+        samples.extend(identified.take(SAMPLES).map(|task| Sample { id: task.id, address: task.address }));
+    }
+    samples.truncate(SAMPLES);
+    samples
+}
+
+/// What tasks of some kinds are called.
+fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
+    let runtimes = &scene.snapshot.header.runtimes;
+    let of = |kind: &Kind<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
+    let noun = match (kinds.first(), runtimes.as_slice()) {
+        (Some(kind), _) => of(kind).map_or("", |info| &info.task_noun),
+        (None, [only]) => &only.task_noun,
+        (None, _) => "",
+    };
+    if noun.is_empty() { "task".to_owned() } else { noun.to_owned() }
+}
+
+fn describe(scene: &Scene<'_>, findings: Vec<Finding>) -> Report {
+    let left_out = |why: LeftOut| {
+        let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
+        kinds.map(Kind::count).sum()
+    };
+    let points = || scene.series.points().iter().map(|point| &point.header.reading);
+    Report {
+        header: scene.snapshot.header.clone(),
+        readings: scene.series.readings(),
+        span_ns: scene.series.span_ns().filter(|_| !scene.is_single()),
+        matching: scene.series.matching().clone(),
+        threads_stopped: points().map(|reading| u64::from(reading.threads_stopped)).sum(),
+        longest_stop_ns: points().map(|reading| reading.longest_thread_stop_ns).max().unwrap_or(0),
+        noun: noun(scene, &[]),
+        tasks: scene.kinds.iter().map(Kind::count).sum(),
+        healthy: healthy(scene, &findings),
+        findings,
+        ignored: left_out(LeftOut::Ignored),
+        in_baseline: left_out(LeftOut::Baseline),
+    }
+}
+
+/// What is no finding, by what it is.
+fn healthy(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Healthy> {
+    let found = |kind: &Kind<'_>| {
+        findings.iter().flat_map(|finding| &finding.parts).any(|part| {
+            part.creator == kind.signature.creator
+                && part.stack == kind.signature.frames
+                && part.what == kind.what
+        })
+    };
+    let mut healthy: Vec<Healthy> = Vec::new();
+    for kind in scene.kinds.iter().filter(|kind| kind.left_out.is_none() && !found(kind)) {
+        let ([one, many], why) = class(scene, kind);
+        match healthy.iter_mut().find(|other| other.one == one) {
+            Some(other) => other.count += kind.count(),
+            None => healthy.push(Healthy {
+                one: one.to_owned(),
+                many: many.to_owned(),
+                why: why.to_owned(),
+                count: kind.count(),
+            }),
+        }
+    }
+    // The rest has no name and comes last.
+    healthy.sort_by_key(|one| (one.one == OTHERS[0], Reverse(one.count)));
+    healthy
+}
+
+const OTHERS: [&str; 2] = ["other", "others"];
+
+/// What tasks are that are no finding, and why they are none.
+fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], &'static str) {
+    if let Some(known) = kind.known {
+        return (known.names, known.why);
+    }
+    let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
+    match kind.waits {
+        Waits::Nothing => (["running task", "running tasks"], "they work"),
+        Waits::Timer | Waits::Sleep => {
+            (["timer", "timers"], "they wait for time to pass, and do not become more")
+        }
+        Waits::Range | Waits::Receive | Waits::Select if shared() => {
+            (["pool worker", "pool workers"], "they wait for work on one channel, and do not become more")
+        }
+        _ => (OTHERS, "they do not become more, and nothing else speaks against them"),
+    }
+}

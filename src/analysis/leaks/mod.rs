@@ -1,0 +1,59 @@
+//! Which tasks leak: rules look at a series of snapshots and say what they find, how sure it is, and why.
+//!
+//! The tasks of the last reading are put into kinds ([`scene`]), which know how they came and went. Each
+//! rule ([`rules`]) makes claims about kinds; claims of one cause become one finding. What is well known to
+//! be parked ([`known`]) is left alone.
+
+use super::series::{Series, SeriesOptions};
+use super::signature::{By, SignatureOptions};
+use crate::snapshot::Snapshot;
+
+mod baseline;
+mod finding;
+mod growth;
+mod ignore;
+mod known;
+mod merge;
+mod rules;
+mod scene;
+mod wait;
+
+pub use baseline::Baseline;
+pub use finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
+pub use ignore::{Ignore, parse_file};
+pub use known::{KNOWN, Known};
+pub use rules::RULES;
+
+/// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
+pub const MIN_AGE_NS: u64 = 60_000_000_000;
+
+/// What rules are to look at.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Tasks that stand still for at least this long are worth a look, nanoseconds.
+    pub min_age_ns: u64,
+    /// What the user does not want to hear of.
+    pub ignore: Vec<Ignore>,
+    /// What was there already.
+    pub baseline: Option<Baseline>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { min_age_ns: MIN_AGE_NS, ignore: Vec::new(), baseline: None }
+    }
+}
+
+/// How a series is to be made for [`find`]: tasks are told apart by the lines at which they stand and were
+/// started.
+pub fn series_options() -> SeriesOptions {
+    let signature = SignatureOptions { by: By::Line, ..SignatureOptions::default() };
+    SeriesOptions { signature, ..SeriesOptions::default() }
+}
+
+/// Looks for leaks. None if the series is empty. A series of one snapshot gives what one can tell.
+pub fn find(series: &Series, options: &Options) -> Option<Report> {
+    let snapshot: &Snapshot = series.last()?;
+    let scene = scene::Scene::new(series, snapshot, options);
+    Some(merge::report(&scene))
+}

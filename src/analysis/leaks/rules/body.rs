@@ -1,0 +1,72 @@
+//! Bodies of HTTP responses that nobody closes.
+
+use super::{Claim, Rule, many, time};
+use crate::analysis::Pattern;
+use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::scene::Scene;
+use crate::analysis::leaks::wait::Waits;
+
+/// So many that stand still for long are worth a word even if they do not become more: a few are long
+/// answers that are still being read.
+const MANY: u64 = 10;
+
+/// Where a connection waits for the end of a body.
+const WAITING: &[&str] = &["net/http.(*persistConn).readLoop", "*http2*lientStream).*"];
+/// What each such connection has besides.
+const BESIDE: &str = "net/http.(*persistConn).writeLoop";
+
+pub(super) struct Body;
+
+impl Rule for Body {
+    fn name(&self) -> &'static str {
+        "http-body"
+    }
+
+    fn checks(&self) -> &'static str {
+        "connections of HTTP clients wait for the end of bodies that nobody reads or closes"
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        let waiting: Vec<Pattern> = WAITING.iter().map(|text| Pattern::whole(text)).collect();
+        let beside = Pattern::whole(BESIDE);
+        let mut claims = Vec::new();
+        for (nth, kind) in scene.kinds.iter().enumerate() {
+            let Some(innermost) = kind.signature.frames.first() else { continue };
+            let waits = matches!(kind.waits, Waits::Select | Waits::Timer | Waits::Receive | Waits::Signal);
+            if !kind.is_open() || !waits || !waiting.iter().any(|p| p.matches(&innermost.function)) {
+                continue;
+            }
+            let old = scene.older_than(kind, scene.options.min_age_ns);
+            let mut because =
+                vec!["each connection waits for the body of its response to be read or closed".to_owned()];
+            let sureness = match scene.growing(kind) {
+                Some(sureness) => sureness,
+                None if old >= MANY => {
+                    because.push(format!("{old} of them for {} or more", time(scene.options.min_age_ns)));
+                    Sureness::Suspect
+                }
+                None => continue,
+            };
+            // The writers of the same connections grow with them.
+            let writers = scene.kinds.iter().enumerate().filter(|(_, other)| {
+                other.left_out.is_none()
+                    && other.growth.is_some()
+                    && other.signature.frames.first().is_some_and(|place| beside.matches(&place.function))
+            });
+            let mut kinds = vec![nth];
+            for (writer, other) in writers {
+                because
+                    .push(format!("{} of such connections become more, too", many(other.count(), "writer")));
+                kinds.push(writer);
+            }
+            claims.push(Claim {
+                kinds,
+                ..Claim::of(nth, sureness, because).meaning(
+                    "the bodies of responses are not closed, so that their connections can neither be used again nor end",
+                    "defer response.Body.Close() after every request that did not fail, and read the body to its end",
+                )
+            });
+        }
+        claims
+    }
+}

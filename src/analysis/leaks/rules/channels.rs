@@ -1,0 +1,134 @@
+//! What tasks wait for, as evidence; and senders that nobody receives from.
+
+use super::{Claim, Rule, many, time};
+use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::scene::{Kind, Scene};
+use crate::analysis::leaks::wait::Waits;
+use crate::snapshot::{ObjectKind, WaitOp};
+
+/// What the things that tasks wait for have in common.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    /// What was seen, a clause each.
+    pub(super) because: Vec<String>,
+    /// Each task waits for things of its own, and nobody is on the other side of any of them.
+    pub(super) alone: bool,
+    /// What they wait for is known.
+    pub(super) known: bool,
+}
+
+/// Looks at what the tasks of a kind wait for.
+pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
+    let summaries = scene.summaries(kind);
+    let mut objects =
+        Objects { alone: !summaries.is_empty(), known: !summaries.is_empty(), because: Vec::new() };
+    for summary in &summaries {
+        let own = summary.objects == summary.waits;
+        let what = match summary.kind {
+            ObjectKind::Channel => "channel",
+            ObjectKind::Mutex => "mutex",
+            ObjectKind::RwMutex => "rwmutex",
+            ObjectKind::WaitGroup => "wait group",
+            ObjectKind::Cond => "condition variable",
+            ObjectKind::Semaphore => "semaphore",
+            ObjectKind::Other => "thing",
+        };
+        let element = summary.element.map_or("", |id| scene.snapshot.str(id));
+        let of = if element.is_empty() { String::new() } else { format!(" of {element}") };
+        let verb = match summary.op {
+            WaitOp::Send => "to send on",
+            WaitOp::Receive => "to receive from",
+            WaitOp::Lock => "to lock",
+            WaitOp::ReadLock => "to read-lock",
+            WaitOp::Wait => "for",
+        };
+        let may = if summary.alternative { "may go on with" } else { "waits" };
+        let mut text = match (own, summary.objects) {
+            (true, 1) => format!("it {may} {verb} a {what}{of}"),
+            (true, _) => format!("each {may} {verb} a {what}{of} of its own"),
+            (false, 1) => format!(
+                "all {} {verb} one {what}{of}",
+                if summary.alternative { "may go on with" } else { "wait" }
+            ),
+            (false, n) => format!(
+                "they {} {verb} {}",
+                if summary.alternative { "may go on with" } else { "wait" },
+                many(n, what)
+            ),
+        };
+        let mut peers = 0;
+        if let Some(channels) = summary.channels {
+            if channels.cap.1 == 0 {
+                text.push_str(", cap 0");
+            } else if summary.op == WaitOp::Send {
+                text.push_str(", full");
+            }
+            let side = if summary.op == WaitOp::Send { "receive" } else { "send" };
+            if channels.without_peer == summary.objects {
+                text.push_str(&format!(", and nobody waits to {side}"));
+            } else {
+                text.push_str(&format!(", and somebody waits to {side}"));
+                peers = 1;
+            }
+        }
+        // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
+        objects.alone &= own && peers == 0 || summary.alternative && peers == 0;
+        if objects.because.len() < 3 {
+            objects.because.push(text);
+        }
+    }
+    let own = summaries.iter().any(|summary| summary.objects == summary.waits);
+    objects.alone &= own;
+    objects
+}
+
+/// Tasks that send, and nobody receives.
+pub(super) struct Send;
+
+impl Rule for Send {
+    fn name(&self) -> &'static str {
+        "send"
+    }
+
+    fn checks(&self) -> &'static str {
+        "tasks wait to send on channels that nobody waits to receive from, and become more or stand still for longer \
+         than --min-age"
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        let senders =
+            scene.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open() && kind.waits == Waits::Send);
+        senders.filter_map(|(nth, kind)| one(scene, nth, kind)).collect()
+    }
+}
+
+fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
+    let objects = objects(scene, kind);
+    let mut because = objects.because;
+    let old = scene.older_than(kind, scene.options.min_age_ns);
+    let sureness = if let Some(sureness) = scene.growing(kind) {
+        sureness
+    } else if old > 0 && (objects.alone || !objects.known) {
+        because.push(format!("{old} of them stood still for {} or more", time(scene.options.min_age_ns)));
+        if old > 1 && objects.alone { Sureness::Likely } else { Sureness::Suspect }
+    } else if scene.is_single() && kind.age.nanos().is_none() && kind.count() >= super::patterns::QUIET_MANY {
+        because.push("since when is unknown".to_owned());
+        Sureness::Suspect
+    } else {
+        return None;
+    };
+    let claim = Claim::of(nth, sureness, because);
+    Some(if objects.alone {
+        claim.meaning(
+            "whoever should have received has gone: it probably returned early, at the first answer, an error or a \
+             timeout",
+            "give the channel room for every sender, or let the senders select on a context that is cancelled when \
+             the receiver returns",
+        )
+    } else {
+        claim.meaning(
+            "the receiver is too slow, stuck or gone",
+            "look at the task that should receive from the channel",
+        )
+    })
+}

@@ -1,0 +1,181 @@
+//! Patterns that the kind of waiting tells: a table of mistakes.
+
+use super::channels::objects;
+use super::{Claim, Rule, many};
+use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::scene::{Kind, Scene};
+use crate::analysis::leaks::wait::Waits;
+
+/// So many tasks that all wait for something of their own, which nobody is about to give, are worth a word
+/// even if they do not become more.
+pub(super) const QUIET_MANY: u64 = 20;
+/// So many are, where a source does not know what they wait for.
+const QUIET_BLIND: u64 = 1_000;
+
+/// A mistake that is known by what the tasks wait for.
+pub(super) struct WaitPattern {
+    name: &'static str,
+    checks: &'static str,
+    waits: Waits,
+    /// Many of them that stand still are suspicious by themselves.
+    quiet: bool,
+    cause: &'static str,
+    next: &'static str,
+}
+
+pub(super) const RANGE: WaitPattern = WaitPattern {
+    name: "range",
+    checks: "tasks loop over channels that nobody closes",
+    waits: Waits::Range,
+    quiet: true,
+    cause: "they loop over a channel (or ask whether it is closed), and nobody closes it",
+    next: "whoever sends last has to close the channel, on every path: defer close(...) where it is made",
+};
+
+pub(super) const SIGNAL: WaitPattern = WaitPattern {
+    name: "not-cancelled",
+    checks: "tasks wait for a context that nobody cancels, or for a done channel that nobody closes",
+    waits: Waits::Signal,
+    quiet: true,
+    cause: "they wait for a context that nobody cancels or a done channel that nobody closes",
+    next: "call the cancel function on every path (defer cancel()), or close the channel",
+};
+
+pub(super) const RECEIVE: WaitPattern = WaitPattern {
+    name: "receive",
+    checks: "tasks wait for values that nobody sends",
+    waits: Waits::Receive,
+    quiet: true,
+    cause: "they wait for a value that nobody sends: the sender probably returned early or was never started",
+    next: "send or close on every path of the sender, errors included, or select on ctx.Done() as well",
+};
+
+pub(super) const SELECT: WaitPattern = WaitPattern {
+    name: "select",
+    checks: "tasks wait for one of several channels, and none of them is used any more",
+    waits: Waits::Select,
+    quiet: true,
+    cause: "none of the channels that they select from is used or closed any more",
+    next: "add a case for a context that is cancelled, or close the done channel that is there on every path",
+};
+
+pub(super) const WAIT_GROUP: WaitPattern = WaitPattern {
+    name: "wait-group",
+    checks: "tasks wait for wait groups that do not come to zero",
+    waits: Waits::WaitGroup,
+    quiet: true,
+    cause: "the wait group does not come to zero: Done is missing on some path, or those it counts are stuck",
+    next: "defer Done as the first statement of what is counted, and look whether those tasks still live",
+};
+
+pub(super) const COND: WaitPattern = WaitPattern {
+    name: "cond",
+    checks: "tasks wait for condition variables or notifications that do not come",
+    waits: Waits::Cond,
+    quiet: true,
+    cause: "nobody signals: the condition was changed without a signal, or is never changed",
+    next: "signal or broadcast wherever the condition changes, and when what is waited for is given up",
+};
+
+pub(super) const SEMAPHORE: WaitPattern = WaitPattern {
+    name: "semaphore",
+    checks: "tasks wait for semaphores that nobody releases",
+    waits: Waits::Semaphore,
+    quiet: true,
+    cause: "nobody releases the semaphore",
+    next: "release it on every path of those who hold it",
+};
+
+pub(super) const JOIN: WaitPattern = WaitPattern {
+    name: "join",
+    checks: "tasks wait for other tasks that do not end",
+    waits: Waits::Join,
+    quiet: false,
+    cause: "the tasks that they wait for do not end",
+    next: "look at what those tasks wait for",
+};
+
+pub(super) const TIMER: WaitPattern = WaitPattern {
+    name: "ticker",
+    checks: "loops around timers and tickers become more",
+    waits: Waits::Timer,
+    quiet: false,
+    cause: "loops around a timer or ticker are started and never stopped",
+    next: "give the loop a context or done channel and end it with whatever started it; stop the ticker, too",
+};
+
+pub(super) const SLEEP: WaitPattern = WaitPattern {
+    name: "sleep",
+    checks: "loops that sleep become more",
+    waits: Waits::Sleep,
+    quiet: false,
+    cause: "loops that sleep are started and never end",
+    next: "give the loop a limit, or a context that ends it",
+};
+
+pub(super) const NETWORK: WaitPattern = WaitPattern {
+    name: "network",
+    checks: "tasks wait for peers on the network, without a deadline or with a long one",
+    waits: Waits::Network,
+    quiet: false,
+    cause: "their peers are silent, and no deadline ends the wait",
+    next: "set a deadline before each read and write (or a timeout of the client or server), and close the connection",
+};
+
+pub(super) const IO: WaitPattern = WaitPattern {
+    name: "io",
+    checks: "tasks wait for files, pipes or devices",
+    waits: Waits::Io,
+    quiet: false,
+    cause: "what they read or write is not ready, and nobody closes it",
+    next: "close it where it is given up, or set a deadline",
+};
+
+pub(super) const CALL: WaitPattern = WaitPattern {
+    name: "call",
+    checks: "tasks are in system calls or foreign code that does not come back",
+    waits: Waits::Call,
+    quiet: false,
+    cause: "a system call or foreign code does not come back; each of them holds a thread, too",
+    next: "look at the innermost frames, and at the number of threads",
+};
+
+impl Rule for WaitPattern {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn checks(&self) -> &'static str {
+        self.checks
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        let ours =
+            scene.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open() && kind.waits == self.waits);
+        ours.filter_map(|(nth, kind)| {
+            let objects = objects(scene, kind);
+            let sureness = match scene.growing(kind) {
+                Some(sureness) => sureness,
+                None if self.quiet && is_quiet(scene, kind, objects.alone, objects.known) => {
+                    Sureness::Suspect
+                }
+                None => return None,
+            };
+            let mut because = objects.because;
+            if scene.growing(kind).is_none() {
+                because.push(format!("{}, none of which moves", many(kind.count(), "task")));
+            }
+            Some(Claim::of(nth, sureness, because).meaning(self.cause, self.next))
+        })
+        .collect()
+    }
+}
+
+/// They do not become more, but are many and stand still.
+fn is_quiet(scene: &Scene<'_>, kind: &Kind<'_>, alone: bool, known: bool) -> bool {
+    let enough = if known { alone && kind.count() >= QUIET_MANY } else { kind.count() >= QUIET_BLIND };
+    let still = scene.older_than(kind, scene.options.min_age_ns) == kind.count();
+    // One reading alone may not know any age; then the number has to do.
+    let unknown = scene.is_single() && kind.age.nanos().is_none();
+    enough && (still || unknown)
+}

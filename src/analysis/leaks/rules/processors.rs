@@ -1,0 +1,148 @@
+//! Workers of the scheduler against the processors at hand.
+
+use super::{Claim, Rule};
+use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::scene::Scene;
+use crate::snapshot::{Header, RuntimeInfo};
+
+/// So many readings are needed to say that something stays as it is.
+const READINGS: usize = 4;
+
+/// More workers than processors.
+pub(super) struct TooMany;
+/// Fewer workers than processors, and all of them busy.
+pub(super) struct TooFew;
+/// Tasks that could run wait for a worker all the time.
+pub(super) struct Queues;
+
+/// Processors that the process may use at a time, in thousandths: those of its affinity, or what its
+/// cgroup grants, whichever is less.
+fn processors(header: &Header) -> Option<(u64, &'static str)> {
+    let allowed = header.process.cpus_allowed.map(|n| (u64::from(n) * 1_000, "its CPU affinity allows"));
+    let granted = header.process.cgroup_cpu_milli.map(|n| (n, "its cgroup grants"));
+    [allowed, granted].into_iter().flatten().min()
+}
+
+fn cpus(milli: u64) -> String {
+    let text = if milli.is_multiple_of(1_000) {
+        (milli / 1_000).to_string()
+    } else {
+        format!("{:.1}", milli as f64 / 1_000.0)
+    };
+    format!("{text} CPU{}", if milli == 1_000 { "" } else { "s" })
+}
+
+fn worker(runtime: &RuntimeInfo) -> &str {
+    if runtime.scheduler.worker_noun.is_empty() { "worker" } else { &runtime.scheduler.worker_noun }
+}
+
+fn queued(runtime: &RuntimeInfo) -> u64 {
+    let own: u64 = runtime.scheduler.workers.iter().map(|worker| u64::from(worker.queue)).sum();
+    own.saturating_add(runtime.scheduler.global_queue.unwrap_or(0))
+}
+
+/// In how many of the readings tasks waited for a worker, `at_least` for each worker.
+fn long_queues(scene: &Scene<'_>, nth: usize, at_least: u64) -> (usize, u64) {
+    let readings = scene.series.points().iter().filter_map(|point| point.header.runtimes.get(nth));
+    let queues: Vec<u64> = readings
+        .filter(|runtime| {
+            let workers = runtime.scheduler.workers.len() as u64;
+            workers > 0 && queued(runtime) >= workers.saturating_mul(at_least)
+        })
+        .map(queued)
+        .collect();
+    (queues.len(), queues.into_iter().min().unwrap_or(0))
+}
+
+fn claim(because: Vec<String>, cause: &str, next: &str) -> Claim {
+    Claim { kinds: Vec::new(), ..Claim::of(0, Sureness::Suspect, because).meaning(cause, next) }
+}
+
+impl Rule for TooMany {
+    fn name(&self) -> &'static str {
+        "more-workers-than-cpus"
+    }
+
+    fn checks(&self) -> &'static str {
+        "the scheduler has more workers (GOMAXPROCS) than the CPUs that the process may use"
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        let header = &scene.snapshot.header;
+        let Some((milli, whence)) = processors(header) else { return Vec::new() };
+        (header.runtimes.iter())
+            .filter_map(|runtime| {
+                let workers = u64::from(runtime.scheduler.max_workers?);
+                // A part of a CPU needs a whole worker, and two are the least that runtimes use.
+                (workers > milli.div_ceil(1_000).max(2)).then(|| {
+                    let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
+                    claim(
+                        vec![because],
+                        "the kernel stops the process for part of every period when all workers are busy",
+                        "set GOMAXPROCS (or the number of workers) to what the process is granted",
+                    )
+                })
+            })
+            .collect()
+    }
+}
+
+impl Rule for TooFew {
+    fn name(&self) -> &'static str {
+        "fewer-workers-than-cpus"
+    }
+
+    fn checks(&self) -> &'static str {
+        "the scheduler has fewer workers (GOMAXPROCS) than the process may use CPUs, and tasks wait for them"
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        let header = &scene.snapshot.header;
+        let Some((milli, whence)) = processors(header) else { return Vec::new() };
+        let readings = scene.series.points().len();
+        let mut claims = Vec::new();
+        for (nth, runtime) in header.runtimes.iter().enumerate() {
+            let Some(workers) = runtime.scheduler.max_workers.map(u64::from) else { continue };
+            let (long, _) = long_queues(scene, nth, 1);
+            if workers < milli / 1_000 && readings >= READINGS && long * 2 >= readings {
+                let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
+                let queues = format!("in {long} of {readings} readings tasks waited for one");
+                claims.push(claim(
+                    vec![because, queues],
+                    "CPUs stay idle while tasks wait to run",
+                    "set GOMAXPROCS (or the number of workers) to what the process is granted",
+                ));
+            }
+        }
+        claims
+    }
+}
+
+impl Rule for Queues {
+    fn name(&self) -> &'static str {
+        "run-queues"
+    }
+
+    fn checks(&self) -> &'static str {
+        "tasks that could run wait for a worker in reading after reading"
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+        /// Waiting tasks for each worker.
+        const LONG: u64 = 8;
+        let readings = scene.series.points().len();
+        let mut claims = Vec::new();
+        for nth in 0..scene.snapshot.header.runtimes.len() {
+            let (long, least) = long_queues(scene, nth, LONG);
+            if readings >= READINGS && long * 4 >= readings * 3 {
+                let because = format!("in {long} of {readings} readings {least} tasks or more waited to run");
+                claims.push(claim(
+                    vec![because],
+                    "there is more to do than the workers can do",
+                    "look at what runs (a CPU profile), and at what starts so many tasks",
+                ));
+            }
+        }
+        claims
+    }
+}

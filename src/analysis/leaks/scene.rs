@@ -1,0 +1,300 @@
+//! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
+
+use super::finding::Sureness;
+use super::known::{Known, KnownTasks};
+use super::wait::{Classifier, Waits};
+use super::{Options, growth};
+use crate::analysis::owner::{module_of, modules};
+use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
+use crate::analysis::signature::{Place, Signature};
+use crate::analysis::tally::Tally;
+use crate::analysis::trend::Trend;
+use crate::analysis::waits::{WaitSummary, WaitTable};
+use crate::snapshot::{Age, Module, Snapshot, Task};
+
+/// Tasks with one signature that wait for the same kind of thing.
+#[derive(Debug)]
+pub struct Kind<'a> {
+    /// What they have in common.
+    pub signature: &'a Signature,
+    /// How they came and went. None where they share the signature with tasks that wait for something
+    /// else, because the series counts by signature.
+    pub track: Option<&'a Track>,
+    /// What keeps them waiting.
+    pub waits: Waits,
+    /// The tasks: indices into those of the last snapshot.
+    pub tasks: Vec<u32>,
+    /// Those that are followed: indices into [`Series::members`].
+    pub members: Vec<u32>,
+    /// How many of the first reading stand where they stood.
+    pub stayed: u64,
+    /// How many have not moved since the first reading.
+    pub still: u64,
+    /// The longest that one of them has been in its state.
+    pub age: Age,
+    /// Bytes of memory that their stacks take.
+    pub stack_bytes: u64,
+    /// What they do, in the runtime's words.
+    pub what: String,
+    /// How fast they become more.
+    pub trend: Option<Trend>,
+    /// They become more as leaks do.
+    pub growth: Option<growth::Growth>,
+    /// They are well known.
+    pub known: Option<&'static Known>,
+    /// The user does not want to hear of them.
+    pub left_out: Option<LeftOut>,
+    /// The innermost function of theirs that is not of the standard library.
+    pub at: Option<&'a Place>,
+    /// The module that owns the code which started them, or else that where they stand.
+    pub module: Option<&'a Module>,
+}
+
+/// Why a kind of task is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// A pattern says so.
+    Ignored,
+    /// The baseline has as many.
+    Baseline,
+}
+
+impl Kind<'_> {
+    /// How many tasks there are.
+    pub fn count(&self) -> u64 {
+        self.tasks.len() as u64
+    }
+
+    /// They have been there for this long, at least, nanoseconds.
+    pub fn age_ns(&self) -> u64 {
+        self.age.nanos().unwrap_or(0)
+    }
+
+    /// Rules look at them.
+    pub fn is_open(&self) -> bool {
+        self.left_out.is_none() && self.known.is_none()
+    }
+
+    /// How many have ended or gone elsewhere since the first reading.
+    pub fn ended(&self) -> Option<u64> {
+        let track = self.track?;
+        let left: u64 = track.steps.iter().map(|step| step.left).sum();
+        Some(track.gone.saturating_add(left))
+    }
+}
+
+/// What the rules look at.
+pub struct Scene<'a> {
+    /// The series.
+    pub series: &'a Series,
+    /// Its last snapshot.
+    pub snapshot: &'a Snapshot,
+    /// What the user asked for.
+    pub options: &'a Options,
+    /// The tasks of the last reading, by kind.
+    pub kinds: Vec<Kind<'a>>,
+    table: WaitTable<'a>,
+}
+
+impl<'a> Scene<'a> {
+    /// Sorts the tasks of the last reading.
+    pub fn new(series: &'a Series, snapshot: &'a Snapshot, options: &'a Options) -> Self {
+        let classifier = Classifier::new(snapshot);
+        let known = KnownTasks::default();
+        let mut kinds = Vec::new();
+        for group in groups(series) {
+            let Some((signature, track)) = series.track(group.signature) else { continue };
+            split(series, snapshot, &classifier, signature, track, group, &mut kinds);
+        }
+        for kind in &mut kinds {
+            kind.known = known.find(kind.signature, kind.waits);
+            kind.growth = growth::of(series, kind);
+            let owners = modules(snapshot, &kind.signature.runtime);
+            kind.at = at(owners, kind.signature);
+            let owner = |place: Option<&Place>| place.and_then(|place| module_of(owners, &place.package));
+            kind.module = owner(kind.signature.creator.as_ref()).or_else(|| owner(kind.at));
+            let all = kind.signature.frames.iter().chain(&kind.signature.creator);
+            let paths = || all.clone().filter_map(|place| module_of(owners, &place.package));
+            if (options.ignore.iter())
+                .any(|ignore| ignore.matches(kind.signature, paths().map(|module| module.path.as_str())))
+            {
+                kind.left_out = Some(LeftOut::Ignored);
+            }
+        }
+        if let Some(baseline) = &options.baseline {
+            baseline.leave_out(&mut kinds);
+        }
+        Scene { series, snapshot, options, kinds, table: WaitTable::new(snapshot) }
+    }
+
+    /// A task of the last snapshot.
+    pub fn task(&self, index: u32) -> Option<&'a Task> {
+        self.snapshot.tasks.get(index as usize)
+    }
+
+    /// The followed tasks of a kind.
+    pub fn members(&self, kind: &Kind<'_>) -> impl Iterator<Item = &'a Member> {
+        let all = self.series.members();
+        kind.members.iter().filter_map(|&nth| all.get(nth as usize)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What the tasks of a kind wait for, the most frequent first.
+    pub fn summaries(&self, kind: &Kind<'_>) -> Vec<WaitSummary> {
+        self.table.summarize(kind.tasks.iter().filter_map(|&index| self.task(index)))
+    }
+
+    /// How many tasks wait for a thing.
+    pub fn waiters(&self, object: crate::snapshot::ObjectId) -> u64 {
+        self.table.waiters(object)
+    }
+
+    /// There was only one reading.
+    pub fn is_single(&self) -> bool {
+        self.series.readings() < 2
+    }
+
+    /// How long a task of the last reading has been in its state, at least, nanoseconds.
+    pub fn standing_ns(&self, index: u32, member: Option<&Member>) -> u64 {
+        let said = self.task(index).and_then(|task| task.age.nanos()).unwrap_or(0);
+        said.max(member.and_then(|member| self.series.since(member.still_since)).unwrap_or(0))
+    }
+
+    /// How many tasks of a kind have been in their state for at least this long.
+    pub fn older_than(&self, kind: &Kind<'_>, ns: u64) -> u64 {
+        let followed = self.members(kind).filter(|m| self.standing_ns(m.task, Some(m)) >= ns).count();
+        let count = if kind.members.is_empty() {
+            kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns).count()
+        } else {
+            followed
+        };
+        count as u64
+    }
+
+    /// What the growth of a kind alone says.
+    pub fn growing(&self, kind: &Kind<'_>) -> Option<Sureness> {
+        kind.growth.as_ref().map(|growth| growth.sureness)
+    }
+}
+
+/// Makes kinds of the tasks of one signature: one, unless some of them never run again and others may.
+fn split<'a>(
+    series: &'a Series,
+    snapshot: &'a Snapshot,
+    classifier: &Classifier<'_>,
+    signature: &'a Signature,
+    track: &'a Track,
+    group: SeriesGroup,
+    kinds: &mut Vec<Kind<'a>>,
+) {
+    if group.tasks.is_empty() {
+        return;
+    }
+    let of = |index: &u32| snapshot.tasks.get(*index as usize).map_or(Waits::Nothing, |t| classifier.of(t));
+    let waits: Vec<Waits> = group.tasks.iter().map(of).collect();
+    let never = waits.iter().filter(|waits| waits.never_ends()).count();
+    let what = |tally: &Tally<Waits>| tally.most().unwrap_or(Waits::Nothing);
+    let trend = trend_of(series, track);
+    if never == 0 || never == waits.len() {
+        let reason = group.reasons.most().flatten().map(|id| snapshot.str(id).to_owned());
+        let state = group.states.most().unwrap_or_default().name();
+        kinds.push(Kind {
+            what: reason.unwrap_or_else(|| state.to_owned()),
+            stayed: group.stayed,
+            still: group.still,
+            age: group.oldest,
+            stack_bytes: group.stack_bytes,
+            trend,
+            ..kind(signature, Some(track), what(&Tally::of(waits)), group.tasks, group.members)
+        });
+        return;
+    }
+    for side in [true, false] {
+        let of_side = |index: &u32| of(index).never_ends() == side;
+        let tasks: Vec<u32> = group.tasks.iter().copied().filter(of_side).collect();
+        let of_member = |nth: &u32| series.members().get(*nth as usize).is_some_and(|m| of_side(&m.task));
+        let members: Vec<u32> = group.members.iter().copied().filter(of_member).collect();
+        let waits = Tally::of(tasks.iter().map(of));
+        let all = || tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+        let reason = Tally::of(all().map(|task| task.reason)).most().flatten();
+        let age = all().map(|task| task.age).max_by_key(|age| age.nanos()).unwrap_or_default();
+        let stack_bytes = all().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes));
+        let what_text = reason.map_or("", |id| snapshot.str(id)).to_owned();
+        kinds.push(Kind {
+            age,
+            stack_bytes,
+            what: what_text,
+            ..kind(signature, None, what(&waits), tasks, members)
+        });
+    }
+}
+
+fn kind<'a>(
+    signature: &'a Signature,
+    track: Option<&'a Track>,
+    waits: Waits,
+    tasks: Vec<u32>,
+    members: Vec<u32>,
+) -> Kind<'a> {
+    Kind {
+        signature,
+        track,
+        waits,
+        tasks,
+        members,
+        stayed: 0,
+        still: 0,
+        age: Age::Unknown,
+        stack_bytes: 0,
+        what: String::new(),
+        trend: None,
+        growth: None,
+        known: None,
+        left_out: None,
+        at: None,
+        module: None,
+    }
+}
+
+/// The trend of the readings that are kept and know their time.
+fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
+    let points = series.points().iter().zip(&track.steps);
+    let readings: Option<Vec<(u64, u64)>> =
+        points.map(|(point, step)| Some((point.elapsed_ns?, step.count))).collect();
+    crate::analysis::trend::trend(&readings?, Some(track.born.saturating_add(track.gone)))
+}
+
+/// Packages of standard libraries below what a program calls. Which module a package belongs to says more,
+/// where the modules are known.
+const BELOW: &[&str] = &[
+    "internal/",
+    "net",
+    "sync",
+    "runtime",
+    "bufio",
+    "io",
+    "os",
+    "syscall",
+    "crypto/tls",
+    "time",
+    "std",
+    "core",
+    "tokio",
+    "context",
+];
+
+/// The innermost place that is not of the standard library; else the innermost that is not below what
+/// programs call; else the innermost.
+fn at<'a>(owners: &[Module], signature: &'a Signature) -> Option<&'a Place> {
+    let own = |place: &&Place| module_of(owners, &place.package).is_some();
+    let below = |place: &Place| {
+        let package = if place.package.is_empty() { &place.function } else { &place.package };
+        BELOW.iter().any(|prefix| {
+            let rest = package.strip_prefix(prefix);
+            rest.is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['.', ':']))
+        })
+    };
+    let frames = &signature.frames;
+    (frames.iter().find(own))
+        .or_else(|| frames.iter().find(|place| !below(place) && !place.function.is_empty()))
+        .or_else(|| frames.first())
+}

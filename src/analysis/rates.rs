@@ -1,0 +1,137 @@
+//! How fast tasks are born and end, how long they live, and how often their structures are used again.
+
+use super::series::Series;
+use crate::snapshot::RuntimeInfo;
+
+/// Rates over a series. What is not known is None.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    /// Tasks born, a second.
+    pub born_per_second: Option<f64>,
+    /// Tasks ended, a second.
+    pub ended_per_second: Option<f64>,
+    /// The runtime counted all births. If not, only those were seen that lived to the next reading, so
+    /// that both rates are lower bounds and the lifetime an upper one.
+    pub counted: bool,
+    /// How long a task lives in the mean, by Little's law (mean number / rate of ends), seconds. None if
+    /// none ended.
+    pub mean_lifetime_s: Option<f64>,
+    /// The part of the births for which a structure was used again, 0 to 1.
+    pub reuse: Option<f64>,
+    /// The part of all births since the program started for which that was so.
+    pub reuse_ever: Option<f64>,
+    /// Tasks born for each request, given how many requests there are a second.
+    pub spawns_per_request: Option<f64>,
+}
+
+/// Adds a figure up over all runtimes. None if one of them does not know it.
+fn sum(runtimes: &[RuntimeInfo], of: fn(&RuntimeInfo) -> Option<u64>) -> Option<u64> {
+    if runtimes.is_empty() {
+        return None;
+    }
+    runtimes.iter().map(of).try_fold(0, |total: u64, one| total.checked_add(one?))
+}
+
+/// The rates of a series; `qps` is how many requests the program serves a second.
+pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
+    let created = |runtime: &RuntimeInfo| runtime.scheduler.tasks_created;
+    let made = |runtime: &RuntimeInfo| runtime.scheduler.structs_made;
+    let reused = |made: Option<u64>, created: Option<u64>| {
+        let (made, created) = (made?, created?);
+        // A structure can be made for a task that is not counted yet.
+        (created > 0).then(|| 1.0 - made.min(created) as f64 / created as f64)
+    };
+    let mut rates = Rates::default();
+    let Some(last) = series.last().map(|snapshot| &snapshot.header.runtimes) else { return rates };
+    rates.reuse_ever = reused(sum(last, made), sum(last, created));
+    let (Some(first), Some(span)) = (series.first(), series.span_ns().filter(|&ns| ns > 0)) else {
+        return rates;
+    };
+    let seconds = span as f64 / 1e9;
+    let since = |of: fn(&RuntimeInfo) -> Option<u64>| {
+        sum(last, of)?.checked_sub(sum(&first.runtimes, of)?)
+    };
+    let seen = series.matching().by_id();
+    let (seen_born, seen_ended) = series
+        .tracks()
+        .fold((0_u64, 0_u64), |(born, gone), (_, _, track)| (born + track.born, gone + track.gone));
+    let born = match since(created) {
+        Some(born) => {
+            rates.counted = true;
+            Some(born)
+        }
+        None => seen.then_some(seen_born),
+    };
+    // Who was born and is not there has ended.
+    let more = || {
+        let points = series.points();
+        Some(points.back()?.tasks as i64 - points.front()?.tasks as i64)
+    };
+    let all_kept = series.points().len() == series.readings() as usize;
+    let ended = match born {
+        Some(born) if rates.counted && all_kept => more().map(|more| (born as i64 - more).max(0) as u64),
+        _ => seen.then_some(seen_ended),
+    };
+    rates.reuse = reused(since(made), since(created));
+    rates.born_per_second = born.map(|n| n as f64 / seconds);
+    rates.ended_per_second = ended.map(|n| n as f64 / seconds);
+    let points = series.points();
+    let mean = points.iter().map(|point| point.tasks as f64).sum::<f64>() / points.len().max(1) as f64;
+    rates.mean_lifetime_s = rates.ended_per_second.filter(|&rate| rate > 0.0).map(|rate| mean / rate);
+    rates.spawns_per_request =
+        qps.filter(|&qps| qps > 0.0).and_then(|qps| rates.born_per_second.map(|born| born / qps));
+    rates
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::analysis::series::SeriesOptions;
+    use crate::snapshot::{Scheduler, Snapshot, SnapshotBuilder};
+
+    fn snapshot(second: u64, created: Option<u64>, made: Option<u64>, ids: std::ops::Range<u64>) -> Snapshot {
+        let mut builder = SnapshotBuilder::new();
+        let scheduler = Scheduler { tasks_created: created, structs_made: made, ..Scheduler::default() };
+        builder.header.runtimes = vec![RuntimeInfo { scheduler, ..RuntimeInfo::default() }];
+        builder.header.taken_at_ns = (1_000 + second) * 1_000_000_000;
+        builder.header.monotonic_ns = (1 + second) * 1_000_000_000;
+        ids.for_each(|id| builder.task(crate::analysis::leaks::tests::task(id)));
+        builder.finish()
+    }
+
+    fn series(all: impl IntoIterator<Item = Snapshot>) -> Series {
+        Series::of(SeriesOptions::default(), all)
+    }
+
+    #[test]
+    fn counted_births_give_every_rate() {
+        let series = series([
+            snapshot(0, Some(1_000), Some(500), 0..100),
+            snapshot(10, Some(2_000), Some(510), 900..1_000),
+        ]);
+        let rates = rates(&series, Some(20.0));
+        assert!(rates.counted);
+        assert_eq!((rates.born_per_second, rates.ended_per_second), (Some(100.0), Some(100.0)));
+        assert_eq!(rates.mean_lifetime_s, Some(1.0));
+        assert!((rates.reuse.unwrap() - 0.99).abs() < 1e-9);
+        assert!((rates.reuse_ever.unwrap() - 0.745).abs() < 1e-9);
+        assert_eq!(rates.spawns_per_request, Some(5.0));
+    }
+
+    #[test]
+    fn otherwise_those_seen_count() {
+        let series = series([snapshot(0, None, None, 0..10), snapshot(5, None, None, 5..20)]);
+        let rates = rates(&series, None);
+        assert!(!rates.counted);
+        assert_eq!((rates.born_per_second, rates.ended_per_second), (Some(2.0), Some(1.0)));
+        assert_eq!(rates.mean_lifetime_s, Some(12.5));
+        assert_eq!((rates.reuse, rates.spawns_per_request), (None, None));
+    }
+
+    #[test]
+    fn one_reading_knows_no_rate() {
+        let rates = rates(&series([snapshot(0, Some(10), Some(5), 0..5)]), Some(1.0));
+        assert_eq!(rates, Rates { reuse_ever: Some(0.5), ..Rates::default() });
+    }
+}
