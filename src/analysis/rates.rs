@@ -48,9 +48,7 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
         return rates;
     };
     let seconds = span as f64 / 1e9;
-    let since = |of: fn(&RuntimeInfo) -> Option<u64>| {
-        sum(last, of)?.checked_sub(sum(&first.runtimes, of)?)
-    };
+    let since = |of: fn(&RuntimeInfo) -> Option<u64>| sum(last, of)?.checked_sub(sum(&first.runtimes, of)?);
     let seen = series.matching().by_id();
     let (seen_born, seen_ended) = series
         .tracks()

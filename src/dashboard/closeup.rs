@@ -174,10 +174,11 @@ pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
 
 /// What the task waits for, and who else does.
 fn waits(snapshot: &Snapshot, task: &Task, closeup: &Closeup) -> Vec<Row> {
-    let mut rows: Vec<Row> = (wait_sentences(snapshot, &WaitTable::new(snapshot).summarize([task].into_iter())))
-        .iter()
-        .map(|sentence| Row::new(Kind::Plain, &format!(" {sentence}")))
-        .collect();
+    let mut rows: Vec<Row> =
+        (wait_sentences(snapshot, &WaitTable::new(snapshot).summarize([task].into_iter())))
+            .iter()
+            .map(|sentence| Row::new(Kind::Plain, &format!(" {sentence}")))
+            .collect();
     for Waiters { wait, others, total } in &closeup.waits {
         if *total == 0 {
             continue;
@@ -210,7 +211,9 @@ fn family(snapshot: &Snapshot, closeup: &Closeup, task: &Task) -> Vec<Row> {
             rows.push(neighbour(snapshot, parent, ""));
         }
         (None, Some(id)) => {
-            rows.push(Row::new(Kind::Title, " started by").add(Kind::Plain, &format!(" {id}, which has ended")));
+            rows.push(
+                Row::new(Kind::Title, " started by").add(Kind::Plain, &format!(" {id}, which has ended")),
+            );
         }
         (None, None) => {}
     }

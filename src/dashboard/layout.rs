@@ -45,7 +45,12 @@ pub fn areas(state: &State) -> Areas {
     match state.query.view {
         View::Overview => {}
         View::Tasks if state.query.task.is_some() => {}
-        View::Groups => {
+        View::Flame => {
+            // A line above, two below that say what is selected.
+            areas.rows = line(body.y + 1, body.height.saturating_sub(3));
+            areas.pane = line(areas.rows.y + areas.rows.height, 2);
+        }
+        View::Groups | View::Findings => {
             // A heading above, a rule below.
             let room = body.height.saturating_sub(2);
             let pane = match state.pane {
@@ -66,8 +71,14 @@ pub fn areas(state: &State) -> Areas {
 }
 
 /// The tabs: where each begins, and what it says.
-pub fn tabs(width: u16) -> Vec<(u16, String, View)> {
-    let labels = || View::ALL.into_iter().map(|view| (format!("{} {}", view.position() + 1, view.name()), view));
+pub fn tabs(state: &State) -> Vec<(u16, String, View)> {
+    let width = state.size.0;
+    let findings = state.findings().map_or(0, |report| report.findings.len());
+    let label = |view: View| match view {
+        View::Findings if findings > 0 => format!("{} Findings ({findings})", view.position() + 1),
+        view => format!("{} {}", view.position() + 1, view.name()),
+    };
+    let labels = || View::ALL.into_iter().map(|view| (label(view), view));
     let wide: usize = labels().map(|(label, _)| label.len() + 2).sum();
     let gap = if wide + 1 > usize::from(width) { 1 } else { 2 };
     let mut x = 1;

@@ -5,10 +5,17 @@
 //! [`update`] changes it when something happens, [`view`] draws it: neither of the three does any
 //! input or output. [`run`] has the terminal.
 
+pub mod closeup;
+pub mod flame;
 pub mod history;
+pub mod keys;
+pub mod layout;
 pub mod picture;
 pub mod query;
+pub mod state;
 pub mod tables;
+pub mod update;
+pub mod view;
 pub mod wanted;
 
 pub use picture::{Album, Picture};

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
+use crate::analysis::leaks::{self, Report};
 use crate::analysis::series::{Series, SeriesOptions};
 use crate::analysis::trend::trend;
 use crate::snapshot::{Age, Snapshot};
@@ -28,6 +29,9 @@ pub struct Picture {
     pub per_minute: Option<f64>,
     /// What the user should know of how tasks are followed from reading to reading.
     pub warning: Option<String>,
+    /// What the leak rules say of the readings so far. They are not asked after every reading if that
+    /// would take too long. None before the first time.
+    pub findings: Option<Arc<Report>>,
     /// How long reading and working it out took.
     pub took: Duration,
 }
@@ -54,13 +58,19 @@ impl Picture {
 pub struct Album {
     series: Series,
     history: History,
+    findings: Option<Arc<Report>>,
+    /// The rules are not asked again before then.
+    ask_again: Option<Instant>,
 }
+
+/// The rules get no more than this part of the time.
+const SHARE_OF_RULES: u32 = 25;
 
 impl Album {
     /// An empty one; `system`: the runtime's own tasks count too.
     pub fn new(system: bool) -> Self {
-        let options = SeriesOptions { system, keep: Some(KEEP), ..SeriesOptions::default() };
-        Album { series: Series::new(options), history: History::default() }
+        let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
+        Album { series: Series::new(options), history: History::default(), findings: None, ask_again: None }
     }
 
     /// Adds a reading and gives the picture.
@@ -70,7 +80,9 @@ impl Album {
         if let Some(point) = self.series.points().back() {
             self.history.push(&snapshot, point, system, self.series.matching().by_id());
         }
+        self.ask();
         Picture {
+            findings: self.findings.clone(),
             number: self.series.readings().saturating_sub(1),
             points: self.history.points().clone(),
             proved_ns: self.proved(&snapshot),
@@ -79,6 +91,16 @@ impl Album {
             took: Duration::ZERO,
             snapshot,
         }
+    }
+
+    /// Asks the rules, unless that was done a short while ago for what they take.
+    fn ask(&mut self) {
+        let begin = Instant::now();
+        if self.ask_again.is_some_and(|then| begin < then) {
+            return;
+        }
+        self.findings = leaks::find(&self.series, &leaks::Options::default()).map(Arc::new);
+        self.ask_again = Some(begin + begin.elapsed() * SHARE_OF_RULES);
     }
 
     fn proved(&self, snapshot: &Snapshot) -> Vec<u64> {
@@ -111,6 +133,11 @@ fn per_minute(points: &VecDeque<Arc<Point>>) -> Option<f64> {
     let span = now.saturating_sub(counts.first()?.0);
     // A trend compares every count with every other.
     let step = counts.len().div_ceil(30).max(1);
-    let counts: Vec<_> = counts.into_iter().rev().step_by(step).collect::<Vec<_>>().into_iter().rev().collect();
-    if span < SHORTEST || counts.len() < 3 { None } else { trend(&counts, None).map(|trend| trend.per_minute) }
+    let counts: Vec<_> =
+        counts.into_iter().rev().step_by(step).collect::<Vec<_>>().into_iter().rev().collect();
+    if span < SHORTEST || counts.len() < 3 {
+        None
+    } else {
+        trend(&counts, None).map(|trend| trend.per_minute)
+    }
 }

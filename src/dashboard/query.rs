@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::wanted::Wanted;
 use crate::analysis::GroupKey;
+use crate::analysis::flame::FlameOptions;
 use crate::snapshot::{Snapshot, Task};
 
 /// The views, in the order of their keys.
@@ -18,13 +19,25 @@ pub enum View {
     Tasks,
     /// Who started whom.
     Creators,
+    /// Stacks, merged.
+    Flame,
+    /// What looks like a leak.
+    Findings,
     /// The scheduler, the heap and the process.
     Scheduler,
 }
 
 impl View {
     /// All of them.
-    pub const ALL: [View; 5] = [View::Overview, View::Groups, View::Tasks, View::Creators, View::Scheduler];
+    pub const ALL: [View; 7] = [
+        View::Overview,
+        View::Groups,
+        View::Tasks,
+        View::Creators,
+        View::Flame,
+        View::Findings,
+        View::Scheduler,
+    ];
 
     /// What its tab says.
     pub fn name(self) -> &'static str {
@@ -33,6 +46,8 @@ impl View {
             View::Groups => "Groups",
             View::Tasks => "Tasks",
             View::Creators => "Creators",
+            View::Flame => "Flame",
+            View::Findings => "Findings",
             View::Scheduler => "Scheduler",
         }
     }
@@ -183,6 +198,8 @@ pub struct Query {
     pub reverse: bool,
     /// Only the tasks of one group.
     pub within: Option<Within>,
+    /// How stacks are merged.
+    pub flame: FlameOptions,
     /// A task that is looked at closely.
     pub task: Option<TaskKey>,
     /// Changes are those since then; else since as long ago as counts are remembered.

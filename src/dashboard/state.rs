@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::closeup::{self, Row};
+use super::flame::FramePath;
 use super::layout;
 use super::picture::Picture;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
+use crate::analysis::leaks::Report;
 
 /// Where the readings come from, and how that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +127,8 @@ pub struct State {
     pub record: Option<String>,
     /// What is selected among the groups, the tasks, the creators, the lines of one task.
     pub cursors: Cursors,
+    /// The frame that is selected in the flame graph.
+    pub frame: FramePath,
     /// Branches of the tree that are not as they are by default.
     pub folded: BTreeSet<u64>,
     /// Tasks that were looked at before the one at hand, to go back to.
@@ -150,6 +154,8 @@ pub struct Cursors {
     pub creators: Cursor,
     /// Among the lines about one task.
     pub closeup: Cursor,
+    /// Among the findings.
+    pub findings: Cursor,
     /// Among the workers.
     pub scheduler: Cursor,
 }
@@ -174,6 +180,8 @@ pub enum List {
     Creators,
     /// Lines about one task.
     Closeup,
+    /// Findings.
+    Findings,
     /// Workers of the schedulers.
     Scheduler,
 }
@@ -193,6 +201,7 @@ impl State {
             quiet: Duration::ZERO,
             record: None,
             cursors: Cursors::default(),
+            frame: FramePath::default(),
             folded: BTreeSet::new(),
             visited: Vec::new(),
             prompt: None,
@@ -205,11 +214,12 @@ impl State {
     /// The list that the keys move in. None where there is none.
     pub fn list(&self) -> Option<List> {
         match self.query.view {
-            View::Overview => None,
+            View::Overview | View::Flame => None,
             View::Groups => Some(List::Groups),
             View::Tasks if self.query.task.is_some() => Some(List::Closeup),
             View::Tasks => Some(List::Tasks),
             View::Creators => Some(List::Creators),
+            View::Findings => Some(List::Findings),
             View::Scheduler => Some(List::Scheduler),
         }
     }
@@ -221,6 +231,7 @@ impl State {
             List::Tasks => &mut self.cursors.tasks,
             List::Creators => &mut self.cursors.creators,
             List::Closeup => &mut self.cursors.closeup,
+            List::Findings => &mut self.cursors.findings,
             List::Scheduler => &mut self.cursors.scheduler,
         }
     }
@@ -232,11 +243,17 @@ impl State {
             List::Tasks => self.tables.tasks.order.len(),
             List::Creators => self.branches().len(),
             List::Closeup => self.closeup().len(),
+            List::Findings => self.findings().map_or(0, |report| report.findings.len()),
             List::Scheduler => {
                 let runtimes = &self.tables.picture.snapshot.header.runtimes;
                 runtimes.iter().map(|runtime| runtime.scheduler.workers.len()).sum()
             }
         }
+    }
+
+    /// What the leak rules say.
+    pub fn findings(&self) -> Option<&Report> {
+        self.picture.as_ref()?.findings.as_deref()
     }
 
     /// The branches of the tree of creators that are visible: indices of its nodes.

@@ -143,7 +143,11 @@ impl Planter<'_> {
         let Some(task) = self.snapshot.tasks.get(index as usize) else { return parent };
         let depth = self.nodes.get(parent as usize).map_or(0, |draft| draft.depth + 1);
         let full = self.nodes.len() >= MAX_NODES || depth >= DEEPEST;
-        let kind = Kind { parent, entry: self.entry(task), creator: task.creator.and_then(|id| creator_frame(self.snapshot, id)) };
+        let kind = Kind {
+            parent,
+            entry: self.entry(task),
+            creator: task.creator.and_then(|id| creator_frame(self.snapshot, id)),
+        };
         match self.by_kind.get(&kind) {
             Some(&node) => return node,
             None if full && parent != NONE => return parent,

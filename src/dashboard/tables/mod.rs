@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::picture::Picture;
 use super::query::{Query, View};
 use crate::analysis::filter::Selection;
+use crate::analysis::flame::{Flame, flame_selected};
+use crate::snapshot::Snapshot;
 
 mod creators;
 mod groups;
@@ -13,8 +15,10 @@ mod memory;
 mod task;
 
 pub use creators::{Tree, TreeNode};
+pub(in crate::dashboard) use groups::heading;
 pub use groups::{GroupRow, GroupTable, MAX_GROUPS};
 pub use memory::Memory;
+pub(in crate::dashboard) use task::state;
 pub use task::{Closeup, TaskTable, Waiters};
 
 /// What the views show. Only that of the view at hand is worked out; groups are always, because
@@ -33,6 +37,8 @@ pub struct Tables {
     pub tasks: TaskTable,
     /// Who started whom.
     pub creators: Tree,
+    /// Stacks, merged. None if they were not asked for.
+    pub flame: Option<Flame>,
     /// One task. None if none was asked for, or it has ended.
     pub closeup: Option<Closeup>,
 }
@@ -46,6 +52,13 @@ pub struct Shown {
     pub considered: u64,
     /// Tasks that would have passed, but are the runtime's own.
     pub hidden_system: u64,
+}
+
+impl Shown {
+    /// Does the filter let everything pass?
+    pub fn is_all(&self) -> bool {
+        self.tasks == self.considered
+    }
 }
 
 /// Works out what is shown of a picture.
@@ -67,10 +80,20 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
         tables.tasks = task::table(picture, query, within(query, &groups, selection));
     } else if query.view == View::Creators {
         tables.creators = creators::tree(snapshot, &selection.tasks);
+    } else if query.view == View::Flame {
+        tables.flame = Some(flame(snapshot, &selection, query));
     }
     tables.closeup = query.task.and_then(|key| task::closeup(snapshot, key));
     tables.groups = groups;
     tables
+}
+
+/// Merges the stacks of the tasks selected; compares them with the mark, if there is one.
+pub(in crate::dashboard) fn flame(snapshot: &Snapshot, selection: &Selection, query: &Query) -> Flame {
+    let then =
+        query.mark.as_ref().map(|mark| (&*mark.snapshot, query.wanted.select(&mark.snapshot, query.system)));
+    let then = then.as_ref().map(|(snapshot, selection)| (*snapshot, selection));
+    flame_selected((snapshot, selection), then, false, &query.flame)
 }
 
 /// The tasks of the group that was chosen, or all.

@@ -59,7 +59,8 @@ pub fn summary(finding: &Finding) -> String {
         return finding.hits.iter().flat_map(|hit| &hit.because).next().cloned().unwrap_or_default();
     };
     let tasks = count(finding.now, &finding.noun);
-    let mut whats: Vec<&str> = finding.parts.iter().map(|part| part.what.as_str()).filter(|w| !w.is_empty()).collect();
+    let mut whats: Vec<&str> =
+        finding.parts.iter().map(|part| part.what.as_str()).filter(|w| !w.is_empty()).collect();
     whats.dedup();
     whats.truncate(2);
     let what = if whats.is_empty() { part.what.clone() } else { whats.join(" and ") };
@@ -107,7 +108,11 @@ pub fn since(finding: &Finding) -> Option<String> {
                 format!("all {} of the first reading are still there", thousands(first))
             }
             (stayed, first) => {
-                format!("{} of the {} of the first reading are still there", thousands(stayed), thousands(first))
+                format!(
+                    "{} of the {} of the first reading are still there",
+                    thousands(stayed),
+                    thousands(first)
+                )
             }
         }
     });
@@ -118,7 +123,8 @@ pub fn since(finding: &Finding) -> Option<String> {
 /// The rates of a series in words; None if none is known.
 pub fn rates_line(rates: &Rates) -> Option<String> {
     let or_more = if rates.counted { "" } else { " or more" };
-    let per_second = |rate: Option<f64>, what: &str| rate.map(|rate| format!("{} a second {what}{or_more}", number(rate)));
+    let per_second =
+        |rate: Option<f64>, what: &str| rate.map(|rate| format!("{} a second {what}{or_more}", number(rate)));
     let percent = |part: f64| format!("{:.1} %", part * 100.0);
     let parts: Vec<String> = [
         per_second(rates.born_per_second, "born"),
@@ -201,11 +207,7 @@ impl Page<'_> {
 
     fn head(&mut self, rates: &Rates) -> io::Result<()> {
         let tasks = count(self.report.tasks, &self.report.noun);
-        let pieces = [
-            (HEAD, who(&self.report.header)),
-            (HEAD, tasks),
-            (PLAIN, readings(self.report)),
-        ];
+        let pieces = [(HEAD, who(&self.report.header)), (HEAD, tasks), (PLAIN, readings(self.report))];
         self.line().wrap(&pieces, " · ", 2, self.options.width, self.out)?;
         if let Some(text) = rates_line(rates) {
             self.words(1, DIM, &text)?;
@@ -226,14 +228,16 @@ impl Page<'_> {
             self.row("holds", &format!("{} of stacks", bytes(finding.stack_bytes)))?;
         }
         for holder in &finding.holders {
-            let id = holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
+            let id =
+                holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
             let mut text = format!("{} {id}, probably: {}", finding.noun, holder.what);
             if let Some(at) = &holder.at {
                 text.push_str(&format!(" in {} {}", at.function, self.place(at)));
             }
             self.row("held by", &text)?;
         }
-        let because: Vec<&str> = finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
+        let because: Vec<&str> =
+            finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
         if !finding.parts.is_empty() {
             self.row("because", &because.join("; "))?;
         }
@@ -247,7 +251,8 @@ impl Page<'_> {
             self.row("such as", &samples)?;
         }
         if self.options.verbose {
-            let rules: Vec<String> = finding.hits.iter().map(|hit| format!("{} ({})", hit.rule, hit.sureness)).collect();
+            let rules: Vec<String> =
+                finding.hits.iter().map(|hit| format!("{} ({})", hit.rule, hit.sureness)).collect();
             self.row("rules", &rules.join(", "))?;
             self.stack(finding)?;
         }
@@ -315,7 +320,13 @@ impl Page<'_> {
     fn stack(&mut self, finding: &Finding) -> io::Result<()> {
         for (nth, part) in finding.parts.iter().take(PARTS).enumerate() {
             for (frame, at) in part.stack.iter().enumerate() {
-                let title = if frame > 0 { "" } else if nth == 0 { "stack" } else { "and" };
+                let title = if frame > 0 {
+                    ""
+                } else if nth == 0 {
+                    "stack"
+                } else {
+                    "and"
+                };
                 let mut line = self.line();
                 line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, &at.function);
                 line.pad(PLACES, 2).push(DIM, &self.place(at)).write(self.out)?;
@@ -341,7 +352,8 @@ impl Page<'_> {
     /// What is no finding.
     fn healthy(&mut self) -> io::Result<()> {
         let healthy = &self.report.healthy;
-        let else_ = if self.report.findings.is_empty() { "nothing stands out" } else { "nothing else stands out" };
+        let else_ =
+            if self.report.findings.is_empty() { "nothing stands out" } else { "nothing else stands out" };
         if healthy.is_empty() {
             return self.words(0, PLAIN, else_);
         }
@@ -361,7 +373,11 @@ impl Page<'_> {
         let rest: u64 = healthy.iter().skip(HEALTHY).map(|h| h.count).sum();
         let rest = if rest > 0 { format!(" and {} more", thousands(rest)) } else { String::new() };
         let verb = if healthy.len() == 1 && shown.iter().all(|h| h.count == 1) { "looks" } else { "look" };
-        self.words(0, PLAIN, &format!("{else_}: {}{rest} {verb} healthy (-v lists them)", healthy_list(shown)))
+        self.words(
+            0,
+            PLAIN,
+            &format!("{else_}: {}{rest} {verb} healthy (-v lists them)", healthy_list(shown)),
+        )
     }
 
     /// What was left out, and what the user should know.
@@ -372,13 +388,17 @@ impl Page<'_> {
             notes.push((DIM, format!("{} left out by ignore patterns", count(report.ignored, &report.noun))));
         }
         if report.in_baseline > 0 {
-            notes.push((DIM, format!("{} left out: the baseline has as many", count(report.in_baseline, &report.noun))));
+            notes.push((
+                DIM,
+                format!("{} left out: the baseline has as many", count(report.in_baseline, &report.noun)),
+            ));
         }
         if report.readings == 1 {
             let text = "one reading shows neither growth nor who stays: give several, or a pid with --for";
             notes.push((DIM, text.to_owned()));
         }
-        let warnings = report.matching.warning().into_iter().chain(report.header.warnings.iter().map(String::as_str));
+        let warnings =
+            report.matching.warning().into_iter().chain(report.header.warnings.iter().map(String::as_str));
         notes.extend(warnings.map(|warning| (WARN, format!("warning: {warning}"))));
         for (style, note) in notes {
             self.words(0, style, &note)?;
