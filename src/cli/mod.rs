@@ -15,6 +15,7 @@ mod ps;
 mod snapshot;
 mod source;
 mod stacks;
+mod watch;
 
 pub use exit::Exit;
 use output::{Color, Output};
@@ -54,6 +55,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Watch(watch::Args),
     Flame(flame::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -76,6 +78,7 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Watch(args) => watch::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),

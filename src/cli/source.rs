@@ -118,7 +118,8 @@ impl SourceArgs {
         Ok(Opened { snapshot, saved: true })
     }
 
-    fn read_options(&self) -> ReadOptions {
+    /// How the options say that the source is to be read.
+    pub(super) fn read_options(&self) -> ReadOptions {
         let pause = match (self.freeze, self.no_pause) {
             (true, _) => Pause::Everything,
             (_, true) => Pause::Nothing,
@@ -133,7 +134,7 @@ fn read_snapshot(path: &str, from: impl Read) -> Result<Snapshot> {
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
-fn describe(pid: u32) -> String {
+pub(super) fn describe(pid: u32) -> String {
     let process = target::processes().ok().and_then(|all| all.into_iter().find(|process| process.pid == pid));
     process.map_or_else(
         || format!("pid {pid}"),

@@ -24,7 +24,6 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         Weight::Tasks => format!("width: {noun}s"),
         Weight::Seconds => "width: time waited".to_owned(),
         Weight::Bytes => "width: memory of stacks".to_owned(),
-        _ => String::new(),
     };
     let order = if state.tables.query.flame.reverse { "innermost first" } else { "outermost first" };
     let hint = "Enter: zoom, Esc: out, s: width, r: turn round";
@@ -113,7 +112,7 @@ fn describe(pen: &mut Pen<'_>, state: &State, flame: &Flame, node: NodeId, areas
     let weight = match flame.weight {
         Weight::Seconds => format!(", {}", duration(figures.now.weight.saturating_mul(1_000_000))),
         Weight::Bytes => format!(", {}", bytes(figures.now.weight)),
-        _ => String::new(),
+        Weight::Tasks => String::new(),
     };
     let mut facts = vec![format!("{}{weight}", count(figures.now.count, noun)), format!("{share:.1} %")];
     if flame.is_difference() {
