@@ -61,16 +61,23 @@ pub struct Album {
     findings: Option<Arc<Report>>,
     /// The rules are not asked again before then.
     ask_again: Option<Instant>,
+    /// They get no more than one part in so many of the time; 0: as much as they need.
+    share: u32,
 }
 
-/// The rules get no more than this part of the time.
+/// While a process is watched, the leak rules get no more than one part in so many of the time.
 const SHARE_OF_RULES: u32 = 25;
 
 impl Album {
     /// An empty one; `system`: the runtime's own tasks count too.
     pub fn new(system: bool) -> Self {
         let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
-        Album { series: Series::new(options), history: History::default(), findings: None, ask_again: None }
+        Album { series: Series::new(options), history: History::default(), findings: None, ask_again: None, share: SHARE_OF_RULES }
+    }
+
+    /// One that asks the leak rules after every reading, however long they take.
+    pub fn thorough(system: bool) -> Self {
+        Album { share: 0, ..Album::new(system) }
     }
 
     /// Adds a reading and gives the picture.
@@ -100,7 +107,7 @@ impl Album {
             return;
         }
         self.findings = leaks::find(&self.series, &leaks::Options::default()).map(Arc::new);
-        self.ask_again = Some(begin + begin.elapsed() * SHARE_OF_RULES);
+        self.ask_again = Some(begin + begin.elapsed() * self.share);
     }
 
     fn proved(&self, snapshot: &Snapshot) -> Vec<u64> {

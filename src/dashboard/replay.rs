@@ -52,7 +52,7 @@ impl Replay {
         Replay {
             of: files.len(),
             left: files.into_iter(),
-            album: Some(Album::new(system)),
+            album: Some(Album::thorough(system)),
             pictures: Vec::new(),
             points: Vec::new(),
             proved: 0,

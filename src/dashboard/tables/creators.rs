@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
-use crate::snapshot::{Frame, FunctionId, Snapshot, Task};
+use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, Task};
 
 /// Generations that are told apart; a longer line of ancestors ends here.
 const DEEPEST: usize = 64;
@@ -164,14 +164,19 @@ impl Planter<'_> {
 
     /// The function that a task was started with, or else the outermost one on its stack.
     fn entry(&mut self, task: &Task) -> Option<FunctionId> {
-        if task.entry.is_some() {
+        // The compiler's adapters and the runtime's own first function say nothing.
+        let kind = |id: FunctionId| self.snapshot.functions.get(id.index()).map(|function| function.kind);
+        if task.entry.is_some_and(|id| kind(id) == Some(FunctionKind::Normal)) {
             return task.entry;
         }
-        let stack = task.stack?;
-        let slot = self.entries.get_mut(stack.index())?;
-        *slot.get_or_insert_with(|| {
-            shown_frames(self.snapshot, self.snapshot.stack_of(task), false).last().map(|f| f.frame.function)
-        })
+        let slot = task.stack.and_then(|stack| self.entries.get_mut(stack.index()));
+        let outermost = slot.and_then(|slot| {
+            *slot.get_or_insert_with(|| {
+                let shown = shown_frames(self.snapshot, self.snapshot.stack_of(task), false);
+                shown.last().map(|f| f.frame.function)
+            })
+        });
+        outermost.or(task.entry)
     }
 
     fn finish(mut self) -> Tree {

@@ -35,7 +35,7 @@ impl Columns {
         let room = width.saturating_sub(start + creator + 1);
         let at = if width >= 130 { room / 2 } else { 0 };
         Columns {
-            memory: (memory > 0).then_some((AGE.0 + AGE.1, memory - 1)),
+            memory: (memory > 0).then(|| (AGE.0 + AGE.1, memory - 1)),
             name: (start, (room - at).saturating_sub(1)),
             at: (at > 0).then(|| (start + room - at, at - 1)),
             creator: (creator > 0).then(|| (width - creator, creator - 1)),
