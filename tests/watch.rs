@@ -181,7 +181,13 @@ fn keys_and_screen() {
     terminal.press("\x1b");
     terminal.until("all groups", |screen| screen.contains("select") && !screen.contains(" of 20"));
 
-    for (key, text) in [("3", "FUNCTION  (2"), ("4", "STARTED WITH"), ("5", "width: goroutines"), ("6", "SURE"), ("7", "WORKER")] {
+    for (key, text) in [
+        ("3", "FUNCTION  (2"),
+        ("4", "STARTED WITH"),
+        ("5", "width: goroutines"),
+        ("6", "SURE"),
+        ("7", "WORKER"),
+    ] {
         terminal.press(key);
         println!("{}", terminal.shows(text));
     }

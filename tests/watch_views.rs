@@ -13,11 +13,11 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
+#[path = "watch_support/leaking.rs"]
+mod leaking;
 mod samples;
 #[path = "watch_support/mod.rs"]
 mod support;
-#[path = "watch_support/leaking.rs"]
-mod leaking;
 
 use support::{Dashboard, line};
 
@@ -177,7 +177,7 @@ fn from_a_group_to_its_tasks_to_one_and_to_its_neighbours() {
     dashboard.key(KeyCode::Enter);
     check("watch-task-100", &dashboard.screen());
     // Down to the first of the two others, and over to it.
-    while !dashboard.state.closeup()[dashboard.state.cursors.closeup.at].link.is_some() {
+    while dashboard.state.closeup()[dashboard.state.cursors.closeup.at].link.is_none() {
         dashboard.key(KeyCode::Down);
     }
     dashboard.key(KeyCode::Enter);
@@ -301,7 +301,13 @@ fn svg(buffer: &Buffer) -> String {
     svg
 }
 
-fn run(svg: &mut String, (x, end, y): (u16, u16, u16), text: &str, cell: &ratatui::buffer::Cell, size: (f64, f64)) {
+fn run(
+    svg: &mut String,
+    (x, end, y): (u16, u16, u16),
+    text: &str,
+    cell: &ratatui::buffer::Cell,
+    size: (f64, f64),
+) {
     let reversed = cell.modifier.contains(Modifier::REVERSED);
     let (left, top) = (10.0 + f64::from(x) * size.0, 10.0 + f64::from(y) * size.1);
     let width = f64::from(end - x) * size.0;

@@ -174,7 +174,11 @@ fn trouble(error: crate::Error) -> Trouble {
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = Duration::from_nanos(parse::duration(text)?);
     let range = Duration::from_millis(100)..=Duration::from_secs(3600);
-    if range.contains(&interval) { Ok(interval) } else { Err("use something between 100ms and 1h".to_owned()) }
+    if range.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("use something between 100ms and 1h".to_owned())
+    }
 }
 
 /// "500MB", "2GiB", "1000": bytes.

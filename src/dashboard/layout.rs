@@ -54,6 +54,11 @@ pub fn areas(state: &State) -> Areas {
             // A heading above, a rule below.
             let room = body.height.saturating_sub(2);
             let pane = match state.pane {
+                // There are few findings, and much to be said of each.
+                Pane::Small if state.query.view == View::Findings => {
+                    let findings = state.findings().map_or(0, |report| report.findings.len());
+                    room.saturating_sub((findings as u16).clamp(3, (room / 3).max(3)))
+                }
                 Pane::Small => room.saturating_sub(4).min((room / 3).max(6)),
                 Pane::Half => room / 2,
                 Pane::Large => room.saturating_sub(3),
@@ -63,7 +68,7 @@ pub fn areas(state: &State) -> Areas {
         }
         View::Tasks | View::Creators => areas.rows = line(body.y + 1, body.height.saturating_sub(1)),
         View::Scheduler => {
-            let figures = body.height.min(9);
+            let figures = body.height.min((body.height / 2).max(12));
             areas.rows = line(body.y + figures, body.height.saturating_sub(figures));
         }
     }

@@ -72,7 +72,13 @@ impl Album {
     /// An empty one; `system`: the runtime's own tasks count too.
     pub fn new(system: bool) -> Self {
         let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
-        Album { series: Series::new(options), history: History::default(), findings: None, ask_again: None, share: SHARE_OF_RULES }
+        Album {
+            series: Series::new(options),
+            history: History::default(),
+            findings: None,
+            ask_again: None,
+            share: SHARE_OF_RULES,
+        }
     }
 
     /// One that asks the leak rules after every reading, however long they take.

@@ -69,11 +69,14 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
         // If nobody listens any more, there is nothing left to do.
         let _ = match feed {
             Feed::Live { input, recorder, interval } => {
-                Live { input, recorder, interval, album: Album::new(system), complaint: None }.run(&outlet, &told)
+                Live { input, recorder, interval, album: Album::new(system), complaint: None }
+                    .run(&outlet, &told)
             }
             Feed::File(snapshot) => {
                 let picture = Album::new(system).add(Arc::new(*snapshot));
-                outlet.send(Event::Source(Source::File)).and_then(|()| outlet.send(Event::Picture(picture.into())))
+                outlet
+                    .send(Event::Source(Source::File))
+                    .and_then(|()| outlet.send(Event::Picture(picture.into())))
             }
             Feed::Replay(files) => replay(files, system, &outlet, &told),
         };

@@ -86,7 +86,8 @@ fn name(taken_at_ns: u64) -> String {
 fn is_ours(name: &str) -> bool {
     let time = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     time.is_some_and(|time| {
-        let digits = |at: usize, b: u8| matches!((at, b), (8, b'T') | (15, b'.') | (19, b'Z')) || b.is_ascii_digit();
+        let digits =
+            |at: usize, b: u8| matches!((at, b), (8, b'T') | (15, b'.') | (19, b'Z')) || b.is_ascii_digit();
         time.len() == 20 && time.bytes().enumerate().all(|(at, b)| digits(at, b))
     })
 }

@@ -42,7 +42,9 @@ pub fn snapshots(directory: &Path) -> Result<Vec<PathBuf>, String> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(format!("there is no snapshot in {shown} (loiter watch PID --record {shown} makes some)"));
+        return Err(format!(
+            "there is no snapshot in {shown} (loiter watch PID --record {shown} makes some)"
+        ));
     }
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }

@@ -44,11 +44,16 @@ fn path(what: What, picture: &Picture) -> PathBuf {
 
 /// To a temporary file first, which then takes the name.
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    file::replace(path, 0o600, |error| error, |file: &mut File| {
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        out.flush()
-    })
+    file::replace(
+        path,
+        0o600,
+        |error| error,
+        |file: &mut File| {
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        },
+    )
 }
 
 fn report(picture: &Picture, query: &Query, out: &mut dyn Write) -> io::Result<()> {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use loiter::dashboard::Album;
 use loiter::dashboard::query::Query;
 use loiter::dashboard::state::{Source, State};
 use loiter::dashboard::tables::{Memory, compute};
 use loiter::dashboard::update::{Command, Event, update};
 use loiter::dashboard::view::{Theme, draw};
-use loiter::dashboard::Album;
 use loiter::snapshot::Snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -31,7 +31,13 @@ impl Dashboard {
         let mut state = State::new(Query::default(), Duration::from_millis(500), Source::Waiting);
         state.size = (width, height);
         let theme = Theme { color: true, ascii: false };
-        Dashboard { state, theme, album: Album::thorough(false), memory: Memory::default(), commands: Vec::new() }
+        Dashboard {
+            state,
+            theme,
+            album: Album::thorough(false),
+            memory: Memory::default(),
+            commands: Vec::new(),
+        }
     }
 
     /// A reading that took 12 ms.

@@ -34,7 +34,7 @@ const STATE: u16 = 35;
 impl Columns {
     fn new(width: u16, key: &GroupKey) -> Self {
         // Grouped by state, the name is the state.
-        let state = if *key == GroupKey::State { 0 } else { 15 };
+        let state = if *key == GroupKey::State { 0 } else { 16 };
         let start = STATE + state;
         let creator = if width >= 96 { (width / 6).clamp(16, 30) } else { 0 };
         let room = width.saturating_sub(start + creator + 1);
@@ -174,7 +174,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
             .iter()
             .map(|&((key, value), n)| (format!("{}={}", snapshot.str(key), snapshot.str(value)), n)),
     ));
-    let ids = group.tasks.iter().take(8).filter_map(|&task| snapshot.tasks.get(task as usize));
+    let ids = group.tasks.iter().take(6).filter_map(|&task| snapshot.tasks.get(task as usize));
     let ids: Vec<String> = ids.map(closeup::id).collect();
     let more = if group.tasks.len() > ids.len() { " ..." } else { "" };
     let memory = if group.stack_bytes > 0 {

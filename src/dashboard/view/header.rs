@@ -116,9 +116,10 @@ fn time_of_day(ns: u64) -> String {
 
 /// The second line: the number of tasks over time, and figures.
 fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
+    let spark = if area.width < 96 { SPARK / 2 } else { SPARK };
     let counts: Vec<Option<f64>> =
-        picture.points.iter().rev().take(SPARK.into()).rev().map(|point| Some(point.tasks as f64)).collect();
-    bars(pen, Rect { x: 1, width: SPARK.min(area.width), ..area }, &counts, most(&counts, 1.0));
+        picture.points.iter().rev().take(spark.into()).rev().map(|point| Some(point.tasks as f64)).collect();
+    bars(pen, Rect { x: 1, width: spark.min(area.width), ..area }, &counts, most(&counts, 1.0));
     let mut facts: Vec<String> = Vec::new();
     let or_more = if point.counted { "" } else { "+" };
     facts.extend(point.born.map(|born| format!("born {}{or_more}/s", rate(born))));
@@ -129,18 +130,19 @@ fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
         facts.push(format!("{noun} {} busy {}", point.workers, point.busy));
     }
     facts.extend(point.queued.map(|queued| format!("runq {}", thousands(queued))));
-    facts.extend(point.heap.map(|heap| match point.next_gc {
-        Some(next) => format!("heap {} -> {}", bytes(heap), bytes(next)),
-        None => format!("heap {}", bytes(heap)),
+    let mut x = spark + 3;
+    let room = |x: u16, fact: &str| usize::from(x) + width(fact) < area.width.into();
+    let heap = point.heap.map(bytes).unwrap_or_default();
+    facts.extend(point.heap.map(|_| match point.next_gc {
+        Some(next) if area.width >= 96 => format!("heap {heap} -> {}", bytes(next)),
+        _ => format!("heap {heap}"),
     }));
     facts.extend(point.rss.map(|rss| format!("RSS {}", bytes(rss))));
-    let mut x = SPARK + 3;
     for fact in facts {
-        // A fact that does not fit is left out whole; a number that is cut off would be another one.
-        if usize::from(x) + width(&fact) > area.width.into() {
-            break;
+        // A fact that does not fit is left out whole: a number that is cut off would be another one.
+        if room(x, &fact) {
+            x = pen.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
         }
-        x = pen.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
     }
 }
 

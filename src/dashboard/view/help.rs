@@ -8,12 +8,12 @@ use crate::dashboard::state::State;
 use crate::dashboard::wanted::FIELDS;
 
 /// Columns for the keys.
-const KEYS: u16 = 13;
+const KEYS: u16 = 12;
 
 /// Draws the keys, in two columns where they fit.
 pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
     let mut lines: Vec<(&str, &str)> = BINDINGS.iter().map(|b| (b.shown, b.what)).collect();
-    lines.push(("Mouse", "wheel: move; click: select, open; a tab: its view"));
+    lines.push(("Mouse", "wheel, click, click again"));
     let columns = if area.width >= 78 { 2 } else { 1 };
     let room = usize::from(area.height.saturating_sub(1));
     let each = lines.len().div_ceil(columns);

@@ -45,7 +45,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
         page.strip("run queues", &thousands(queued), 1, |p| p.queued.map(|n| n as f64));
     }
     if let Some(heap) = point.heap {
-        page.strip("heap", &bytes(heap), 1, |p| p.heap.map(|n| n as f64));
+        let next = point.next_gc.unwrap_or(0) as f64;
+        page.strip_of("heap", &bytes(heap), 1, next, |p| p.heap.map(|n| n as f64));
     }
     if let Some(rss) = point.rss {
         page.strip("RSS", &bytes(rss), 1, |p| p.rss.map(|n| n as f64));
@@ -85,6 +86,18 @@ impl Page<'_, '_> {
 
     /// A name, the figure of the last reading, and bars.
     fn strip(&mut self, name: &str, figure: &str, height: u16, value: impl Fn(&Point) -> Option<f64>) {
+        self.strip_of(name, figure, height, 1.0, value);
+    }
+
+    /// The same; a full bar is at least `least`.
+    fn strip_of(
+        &mut self,
+        name: &str,
+        figure: &str,
+        height: u16,
+        least: f64,
+        value: impl Fn(&Point) -> Option<f64>,
+    ) {
         if self.y + height > self.area.bottom() {
             return;
         }
@@ -97,7 +110,7 @@ impl Page<'_, '_> {
             let dim = self.pen.theme.dim();
             self.pen.right(1, self.y + 1, NAME + FIGURE - 1, &most, dim);
         }
-        bars(self.pen, self.chart(height), &values, most(&values, 1.0));
+        bars(self.pen, self.chart(height), &values, most(&values, least));
         self.y += height;
     }
 
@@ -120,8 +133,8 @@ impl Page<'_, '_> {
         self.y += 1;
     }
 
-    /// Reasons and states as shades: the darkest is when most tasks were in it. `below`: lines that
-    /// something else needs.
+    /// Reasons and states as shades, the darker the more tasks; each shade stands for several times as
+    /// many as the one before. `below`: lines that something else needs.
     fn heat(&mut self, below: u16) {
         let room = usize::from(self.area.bottom().saturating_sub(self.y + below));
         let Some(last) = self.points.last() else { return };
@@ -135,11 +148,12 @@ impl Page<'_, '_> {
                 kinds.push(kind.clone());
             }
         }
+        let counts = self.points.iter().flat_map(|point| &point.kinds).map(|(_, count)| *count);
+        let max = logarithm(counts.max().unwrap_or(0));
         for kind in kinds.into_iter().take(room) {
             let count =
                 |point: &Point| point.kinds.iter().find(|(other, _)| *other == kind).map_or(0, |(_, n)| *n);
-            let values: Vec<f64> = self.points.iter().map(|point| count(point) as f64).collect();
-            let max = values.iter().copied().fold(0.0, f64::max);
+            let values: Vec<f64> = self.points.iter().map(|point| logarithm(count(point))).collect();
             let (state, head) = (self.pen.theme.state(), self.pen.theme.head());
             self.pen.cell(1, self.y, NAME, &kind, state, Cut::End);
             self.pen.right(NAME, self.y, FIGURE, &thousands(count(last)), head);
@@ -147,4 +161,9 @@ impl Page<'_, '_> {
             self.y += 1;
         }
     }
+}
+
+/// On this scale a few tasks are still seen beside a million.
+fn logarithm(count: u64) -> f64 {
+    (count as f64).ln_1p()
 }

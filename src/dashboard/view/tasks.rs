@@ -16,7 +16,7 @@ use crate::report::units::{bytes, count};
 use crate::snapshot::Task;
 
 const ID: (u16, u16) = (1, 10);
-const STATE: (u16, u16) = (13, 15);
+const STATE: (u16, u16) = (12, 16);
 const AGE: (u16, u16) = (28, 9);
 
 /// Where the columns are that depend on the width.
