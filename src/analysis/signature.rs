@@ -91,6 +91,8 @@ pub struct Signature {
     pub frames: Vec<Place>,
     /// Where the first task met was started.
     pub creator: Option<Place>,
+    /// What the first task met was doing: why it waited, or else its state.
+    pub doing: Arc<str>,
 }
 
 /// A frame as it is compared: text numbers of function and file, and the line.
@@ -227,8 +229,10 @@ impl SignatureReader<'_> {
             .map(|frame| self.place(frame));
         let runtime = self.snapshot.runtime_of(task).map_or("", |r| r.name.as_str());
         let runtime = self.signatures.shared(runtime);
+        let doing = task.reason.map_or(task.state.name(), |id| self.snapshot.str(id));
+        let doing = self.signatures.shared(doing);
         let id = SignatureId(self.signatures.all.len() as u32);
-        self.signatures.all.push(Signature { runtime, frames, creator });
+        self.signatures.all.push(Signature { runtime, frames, creator, doing });
         self.signatures.by_key.insert(key, id);
         id
     }

@@ -48,6 +48,9 @@ pub(super) enum CliError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// What `--fail-on` names was found.
+    #[error("--fail-on {0}")]
+    Found(String),
 }
 
 /// Outcome of a command.
@@ -68,6 +71,7 @@ impl CliError {
                 crate::Error::Starting { .. } => Exit::Starting,
                 _ => Exit::Error,
             },
+            CliError::Found(_) => Exit::Findings,
             _ if self.is_broken_pipe() => Exit::Ok,
             _ => Exit::Error,
         }
@@ -155,6 +159,7 @@ mod tests {
         assert_eq!(error.exit(), Exit::Starting);
         let none = crate::Error::NoRuntime { name: "cat".to_owned(), pid: 7, looked_at: Vec::new() };
         assert_eq!(target(none).exit(), Exit::NoRuntime);
+        assert_eq!(CliError::Found("growth".to_owned()).exit(), Exit::Findings);
         assert_eq!(CliError::Output(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Ok);
         assert_eq!(CliError::Output(io::ErrorKind::StorageFull.into()).exit(), Exit::Error);
     }

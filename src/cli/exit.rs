@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// What was asked for was done.
     Ok = 0,
-    /// Leaks were found, by a command that was asked to look for them.
+    /// What `--fail-on` names was found.
     Findings = 1,
     /// The command line makes no sense, or something failed that has no number of its own.
     Error = 2,
@@ -26,7 +26,7 @@ pub enum Exit {
 /// The codes as every command's help explains them; the man pages are made from it.
 pub(super) const HELP: &str = "Exit codes:
   0  done
-  1  leaks found (reserved for commands that look for them)
+  1  found what --fail-on names (leaks, growth)
   2  wrong usage, or any other error
   3  no permission to read the process
   4  no such process, or it ended meanwhile

@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let format = args.format(file, output.terminal)?;
     let (Opened { snapshot, .. }, before) = match &args.diff {
         Some(base) => {
-            let before = args.source.open_other(base)?;
+            let before = args.source.how.open(base)?;
             (args.source.open()?, Some(before.snapshot))
         }
         None => (args.source.open()?, None),

@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
 mod demo;
+mod diff;
 mod error;
 mod exit;
 mod filter;
@@ -56,6 +57,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
     Watch(watch::Args),
+    Diff(diff::Args),
     Flame(flame::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -79,6 +81,7 @@ pub fn main() -> Exit {
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
         Command::Watch(args) => watch::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),

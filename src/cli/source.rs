@@ -45,6 +45,13 @@ pub(super) struct SourceArgs {
     #[arg(value_name = "SOURCE")]
     pub(super) source: Source,
 
+    #[command(flatten)]
+    pub(super) how: ReadArgs,
+}
+
+/// How sources are to be read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReadArgs {
     /// Stop the whole process while it is read, for one consistent picture
     ///
     /// However loiter ends, the process runs on. Without this option nothing is stopped but, one at
@@ -74,21 +81,22 @@ pub(super) struct Opened {
 impl SourceArgs {
     /// Reads the source.
     pub(super) fn open(&self) -> Result<Opened> {
-        if self.exe.is_some() && !matches!(self.source, Source::File(_)) {
+        self.how.open(&self.source)
+    }
+}
+
+impl ReadArgs {
+    /// Reads a source.
+    pub(super) fn open(&self, source: &Source) -> Result<Opened> {
+        if self.exe.is_some() && !matches!(source, Source::File(_)) {
             return Err(CliError::Usage("--exe is for core files only".to_owned()));
         }
-        match &self.source {
+        match source {
             Source::Pid(pid) => self.read_process(*pid),
             Source::Stdin => read_snapshot("standard input", io::stdin().lock())
                 .map(|snapshot| Opened { snapshot, saved: true }),
             Source::File(path) => self.read_file(path),
         }
-    }
-
-    /// Reads another source in the same way.
-    pub(super) fn open_other(&self, source: &Source) -> Result<Opened> {
-        let exe = if matches!(source, Source::File(_)) { self.exe.clone() } else { None };
-        SourceArgs { source: source.clone(), exe, ..self.clone() }.open()
     }
 
     fn read_process(&self, pid: u32) -> Result<Opened> {

@@ -19,6 +19,10 @@ use crate::analysis::waits::WaitSummary;
 use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;
 
+mod diff;
+
+pub use diff::diff;
+
 /// Name and version of the format; the version changes when a reader could break.
 const FORMAT: &str = "loiter-stacks";
 const VERSION: u32 = 1;

@@ -9,6 +9,7 @@ pub mod flame;
 pub mod go;
 pub mod json;
 pub mod line;
+pub mod markdown;
 pub mod path;
 pub mod text;
 pub mod units;

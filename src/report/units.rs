@@ -82,6 +82,15 @@ pub fn age(age: Age) -> String {
     }
 }
 
+/// One age for narrow columns: "3 min", "41 min+" for a lower bound, "-" if it is unknown.
+pub fn short_age(age: Age) -> String {
+    match age {
+        Age::Unknown => "-".to_owned(),
+        Age::AtLeast(ns) => format!("{}+", duration(ns)),
+        Age::Exactly(ns) => duration(ns),
+    }
+}
+
 /// The ages of a group: "2 s to 3 h", "41 min or more", "up to 3 h" where some are unknown.
 /// "" if all are.
 pub fn ages(ages: &Ages) -> String {

@@ -40,10 +40,12 @@ pub struct Totals {
 }
 
 /// Tasks that have the same place in the tree and the same reason.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Stack {
-    /// Runtime, root row if there is one, then the frames in the order in which they are stacked up.
-    pub(super) path: Vec<NameId>,
+    /// Runtime, and root row if there is one.
+    pub(super) rows: (NameId, Option<NameId>),
+    /// The frames above: index into [`Stacks::paths`].
+    pub(super) path: u32,
     /// Index of the reason.
     pub(super) reason: u32,
     pub(super) side: Side,
@@ -59,6 +61,8 @@ pub(super) struct Stacks {
     /// The name of the row of all tasks.
     pub(super) all: NameId,
     pub(super) reasons: Vec<String>,
+    /// Frames in the order in which they are stacked up.
+    pub(super) paths: Vec<Vec<NameId>>,
     pub(super) stacks: Vec<Stack>,
     pub(super) was: Totals,
     pub(super) now: Totals,
@@ -102,7 +106,8 @@ pub(super) struct Collector<'a> {
     all: u32,
     reasons: Vec<String>,
     reason_index: FxHashMap<String, u32>,
-    /// Paths of numbers that are not yet ids.
+    /// Of numbers that are not yet ids, as are those of `stacks`.
+    paths: Vec<Vec<NameId>>,
     stacks: Vec<Stack>,
     was: Totals,
     now: Totals,
@@ -118,6 +123,7 @@ impl<'a> Collector<'a> {
             all,
             reasons: Vec::new(),
             reason_index: FxHashMap::default(),
+            paths: Vec::new(),
             stacks: Vec::new(),
             was: Totals::default(),
             now: Totals::default(),
@@ -134,17 +140,25 @@ impl<'a> Collector<'a> {
         };
         let mut paths = Paths::new(snapshot, all_frames, self.options.reverse);
         for (key, sum) in self.count(snapshot, &selection.tasks) {
-            let mut path = vec![NameId(self.runtime(snapshot, key.runtime))];
-            path.extend(self.root(snapshot, &key).map(NameId));
-            let frames = paths.of(&key, &mut self.names);
-            path.extend_from_slice(&frames.names);
+            let runtime = NameId(self.runtime(snapshot, key.runtime));
+            let rows = (runtime, self.root(snapshot, &key).map(NameId));
+            let frames = paths.of(&key, &mut self.names, &mut self.paths);
             totals.without_weight += sum.without_weight;
             totals.without_stack += if frames.unknown { sum.count } else { 0 };
             totals.shortened += if frames.shortened { sum.count } else { 0 };
             let per_unit = if self.options.weight == Weight::Seconds { 1_000_000 } else { 1 };
             let weight = u64::try_from(sum.weight / per_unit).unwrap_or(u64::MAX);
             let reason = self.reason(key.reason.map_or(key.state.name(), |id| snapshot.str(id)));
-            self.stacks.push(Stack { path, reason, side, count: sum.count, weight, oldest: sum.ages.oldest });
+            let oldest = sum.ages.oldest;
+            self.stacks.push(Stack {
+                rows,
+                path: frames.path,
+                reason,
+                side,
+                count: sum.count,
+                weight,
+                oldest,
+            });
         }
         match side {
             Side::Was => self.was = totals,
@@ -247,19 +261,21 @@ impl<'a> Collector<'a> {
     pub(super) fn finish(self) -> Stacks {
         let (names, ids) = self.names.sort();
         let id = |number: NameId| ids.get(number.index()).copied().unwrap_or_default();
-        let mut stacks = self.stacks;
-        for name in stacks.iter_mut().flat_map(|stack| &mut stack.path) {
-            *name = id(*name);
+        let (mut paths, mut stacks) = (self.paths, self.stacks);
+        paths.iter_mut().flatten().for_each(|name| *name = id(*name));
+        for stack in &mut stacks {
+            stack.rows = (id(stack.rows.0), stack.rows.1.map(id));
         }
         let all = id(NameId(self.all));
-        Stacks { names, all, reasons: self.reasons, stacks, was: self.was, now: self.now }
+        Stacks { names, all, reasons: self.reasons, paths, stacks, was: self.was, now: self.now }
     }
 }
 
 /// The names of a stack.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Frames {
-    names: Vec<NameId>,
+    /// Index into [`Stacks::paths`].
+    path: u32,
     unknown: bool,
     shortened: bool,
 }
@@ -280,17 +296,20 @@ impl<'a> Paths<'a> {
         Paths { snapshot, all_frames, reverse, functions, known: FxHashMap::default() }
     }
 
-    fn of(&mut self, key: &Key, names: &mut Names) -> Frames {
+    fn of(&mut self, key: &Key, names: &mut Names, paths: &mut Vec<Vec<NameId>>) -> Frames {
         let place = (key.stack, key.status, key.entry);
         if let Some(frames) = self.known.get(&place) {
-            return frames.clone();
+            return *frames;
         }
-        let frames = self.make(key, names);
-        self.known.insert(place, frames.clone());
+        let (path, unknown, shortened) = self.make(key, names);
+        let frames = Frames { path: paths.len() as u32, unknown, shortened };
+        paths.push(path);
+        self.known.insert(place, frames);
         frames
     }
 
-    fn make(&mut self, key: &Key, names: &mut Names) -> Frames {
+    /// The names of a stack, whether it is unknown, and whether its middle was left out.
+    fn make(&mut self, key: &Key, names: &mut Names) -> (Vec<NameId>, bool, bool) {
         let snapshot = self.snapshot;
         let locations =
             key.stack.and_then(|id| snapshot.stacks.get(id.index())).map_or(&[][..], |s| &s.locations);
@@ -325,7 +344,7 @@ impl<'a> Paths<'a> {
         if self.reverse {
             path.reverse();
         }
-        Frames { names: path, unknown, shortened: left_out > 0 }
+        (path, unknown, left_out > 0)
     }
 
     fn frame(&mut self, frame: Frame, names: &mut Names) -> u32 {

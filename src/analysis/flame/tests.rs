@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::snapshot::*;
 
@@ -259,4 +261,35 @@ fn nothing_gives_a_tree_of_nothing() {
     assert_eq!(drawn(&flame, |_| String::new()), ["all 0"]);
     assert_eq!(flame.children(NodeId::ALL).count(), 0);
     assert_eq!(flame.stacks().count(), 0);
+}
+
+proptest! {
+    #[test]
+    fn trees_add_up(stacks in prop::collection::vec(("[ab;]{0,6}", 0..3_u32, 0..4_u64), 0..40), reverse: bool) {
+        let mut m = Maker::new();
+        for (stack, line, age) in &stacks {
+            m.task(stack, *line, ["select", "sleep"][*line as usize % 2], Age::Exactly(age * SECOND));
+        }
+        let snapshot = m.finish();
+        for weight in [Weight::Tasks, Weight::Seconds] {
+            let options = FlameOptions { reverse, ..with("state", weight) };
+            let tree = difference(&snapshot, &snapshot, &Filter::default(), &options);
+            prop_assert_eq!(tree.node(NodeId::ALL).now.count, stacks.len() as u64);
+            let ends: u64 = tree.stacks().map(|(_, now, _)| now.weight).sum();
+            prop_assert_eq!(tree.node(NodeId::ALL).width, ends);
+            for id in tree.ids() {
+                let node = tree.node(id);
+                prop_assert_eq!(tree.was(id), node.now);
+                let children: Vec<_> = tree.children(id).collect();
+                prop_assert!(children.windows(2).all(|pair| tree.node(pair[0]).name < tree.node(pair[1]).name));
+                prop_assert!(children.iter().all(|&child| tree.node(child).parent == id));
+                let widths: u64 = children.iter().map(|&child| tree.node(child).width).sum();
+                prop_assert!(widths <= node.width);
+                let last = children.last().map_or(id.0 + 1, |&child| tree.node(child).end.0);
+                prop_assert_eq!(node.end.0, last);
+                let reasons: u64 = tree.reasons_of(id).iter().map(|&(_, count)| count).sum();
+                prop_assert_eq!(reasons, node.now.count);
+            }
+        }
+    }
 }

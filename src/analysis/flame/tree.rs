@@ -200,13 +200,21 @@ impl Flame {
 
 /// Builds the tree from stacks in any order.
 pub(super) fn build(mut stacks: Stacks, weight: Weight, difference: bool) -> Flame {
-    stacks.stacks.sort_by(|a, b| (&a.path, a.side, a.reason).cmp(&(&b.path, b.side, b.reason)));
+    let ranks = ranks(&stacks.paths);
+    let rank = |stack: &Stack| ranks.get(stack.path as usize).copied().unwrap_or_default();
+    stacks.stacks.sort_by_key(|stack| (stack.rows, rank(stack), stack.side, stack.reason));
     let mut maker = Maker::new(stacks.all);
-    let mut last: &[NameId] = &[];
+    let mut last: Option<(&Stack, &[NameId])> = None;
     for stack in &stacks.stacks {
-        let shared = last.iter().zip(&stack.path).take_while(|(a, b)| a == b).count();
-        maker.add(stack, shared);
-        last = &stack.path;
+        let path = stacks.paths.get(stack.path as usize).map_or(&[][..], Vec::as_slice);
+        let rows = 1 + usize::from(stack.rows.1.is_some());
+        let shared = match last {
+            Some((last, above)) if last.rows == stack.rows => rows + common(above, path),
+            Some((last, _)) if last.rows.0 == stack.rows.0 => 1,
+            _ => 0,
+        };
+        maker.add(stack, path, shared);
+        last = Some((stack, path));
     }
     maker.close(0);
     let mut flame = Flame {
@@ -222,6 +230,29 @@ pub(super) fn build(mut stacks: Stacks, weight: Weight, difference: bool) -> Fla
     };
     add_up(&mut flame);
     flame
+}
+
+/// For each path its place in the alphabet; the same for equal ones.
+fn ranks(paths: &[Vec<NameId>]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..paths.len() as u32).collect();
+    let path = |nth: u32| paths.get(nth as usize);
+    order.sort_unstable_by(|&a, &b| path(a).cmp(&path(b)));
+    let mut ranks = vec![0; paths.len()];
+    let mut rank = 0;
+    let mut last = None;
+    for nth in order {
+        rank += u32::from(last.is_some_and(|last| path(last) != path(nth)));
+        last = Some(nth);
+        if let Some(slot) = ranks.get_mut(nth as usize) {
+            *slot = rank;
+        }
+    }
+    ranks
+}
+
+/// How many names two paths begin with in common.
+fn common(a: &[NameId], b: &[NameId]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// Lays nodes out in preorder, from stacks in the order of their names.
@@ -240,15 +271,17 @@ impl Maker {
         maker
     }
 
-    /// Adds a stack that has its first `shared` names in common with the one before.
-    fn add(&mut self, stack: &Stack, shared: usize) {
+    /// Adds a stack of rows and of frames above them, that has its first `shared` names in common with
+    /// the one before.
+    fn add(&mut self, stack: &Stack, path: &[NameId], shared: usize) {
         self.close(shared + 1);
-        for (nth, &name) in stack.path.iter().enumerate().skip(self.open.len().saturating_sub(1)) {
-            if self.nodes.len() >= MAX_NODES {
-                self.left_out += (stack.path.len() - nth) as u64;
-                break;
+        let names = std::iter::once(stack.rows.0).chain(stack.rows.1).chain(path.iter().copied());
+        for (nth, name) in names.enumerate().skip(self.open.len().saturating_sub(1)) {
+            if self.nodes.len() < MAX_NODES {
+                self.open_node(name);
+            } else {
+                self.left_out += u64::from(nth >= shared);
             }
-            self.open_node(name);
         }
         self.ends.push(End {
             node: self.open.last().copied().unwrap_or_default(),

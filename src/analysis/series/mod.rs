@@ -42,7 +42,9 @@ pub struct Point {
     pub elapsed_ns: Option<u64>,
     /// Tasks, those of the runtime only if the series has them.
     pub tasks: u64,
-    /// Of these, tasks that were not there in the reading before.
+    /// Every task, those of the runtime too.
+    pub listed: u64,
+    /// Of `tasks`, those that were not there in the reading before.
     pub born: u64,
     /// Tasks that were there in the reading before and are gone.
     pub gone: u64,
@@ -159,7 +161,8 @@ impl Series {
         }
         self.first.get_or_insert_with(|| snapshot.header.clone());
         let header = snapshot.header.clone();
-        self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, born, gone });
+        let listed = snapshot.tasks.len() as u64;
+        self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
         self.anonymous = members.anonymous;
         self.members = members.list;
         self.last = Some(snapshot);

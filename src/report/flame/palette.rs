@@ -23,7 +23,7 @@ const UNKNOWN: Rgb = Rgb(0xc4, 0xc4, 0xc4);
 /// Blue and orange stay apart for people who cannot tell red from green.
 const GROWN: Rgb = Rgb(0xf0, 0x8a, 0x24);
 const SHRUNK: Rgb = Rgb(0x4d, 0x9d, 0xe0);
-const SAME: Rgb = Rgb(0xf2, 0xf2, 0xf2);
+const SAME: Rgb = Rgb(0xe8, 0xe8, 0xe8);
 
 /// Words in reasons and states, and their colours. The first that fits decides.
 const REASONS: [(&[&str], Rgb); 11] = [

@@ -154,7 +154,10 @@ fn layout(flame: &Flame, options: &PictureOptions) -> (Vec<Vec<Block>>, u64) {
 /// that follows another without a branch shares its letter. Returns how many are left without.
 fn give_letters(flame: &Flame, rows: &mut [Vec<Block>]) -> u64 {
     let fits = |b: &Block| b.columns > 2 && width(&short_name(flame, b.node)) <= b.inside();
-    let no_room: FxHashSet<NodeId> = rows.iter().flatten().filter(|b| !fits(b)).map(|b| b.node).collect();
+    // Of a difference nobody wants to know what stayed the same.
+    let same = |b: &Block| flame.is_difference() && flame.was(b.node).weight == flame.node(b.node).now.weight;
+    let no_room: FxHashSet<NodeId> =
+        rows.iter().flatten().filter(|b| !fits(b) && !same(b)).map(|b| b.node).collect();
     let shares = |b: &Block| {
         let parent = flame.node(b.node).parent;
         no_room.contains(&parent) && only_child(flame, parent) == Some(b.node)

@@ -97,7 +97,7 @@ fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
     taken.into_iter().chain([format!("read in {}, {pause}", duration(reading.duration_ns))])
 }
 
-/// A moment in UTC, to the second.
+/// A moment in UTC, to the second; nanoseconds since the Unix epoch.
 pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {

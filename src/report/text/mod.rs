@@ -12,6 +12,7 @@ use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
 pub mod findings;
+mod diff;
 mod group;
 mod header;
 mod stack;
@@ -19,6 +20,7 @@ mod task;
 mod waits;
 
 pub use group::{state as group_state, title as group_title};
+pub use diff::{change, diff};
 pub use header::{figures, headline, moment, runtime_name, task_noun, who};
 pub use waits::sentences as wait_sentences;
 
@@ -67,6 +69,20 @@ impl Page<'_> {
     /// "goroutine".
     fn noun(&self) -> &str {
         task_noun(self.snapshot)
+    }
+
+    /// Writes remarks at the end of a report, if there are any.
+    fn notes(&mut self, notes: &[(anstyle::Style, String)]) -> io::Result<()> {
+        if !notes.is_empty() {
+            writeln!(self.out)?;
+        }
+        for (style, note) in notes {
+            let words: Vec<_> = note.split(' ').map(|word| (*style, word.to_owned())).collect();
+            let mut line = self.line();
+            line.push(PLAIN, " ");
+            line.wrap(&words, " ", 3, self.options.width, self.out)?;
+        }
+        Ok(())
     }
 }
 
@@ -139,16 +155,7 @@ fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::
     for warning in &page.snapshot.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));
     }
-    if !notes.is_empty() {
-        writeln!(page.out)?;
-    }
-    for (style, note) in notes {
-        let words: Vec<_> = note.split(' ').map(|word| (style, word.to_owned())).collect();
-        let mut line = page.line();
-        line.push(PLAIN, " ");
-        line.wrap(&words, " ", 3, page.options.width, page.out)?;
-    }
-    Ok(())
+    page.notes(&notes)
 }
 
 /// "1,204", or "1 of 1,204" where less than all is meant.

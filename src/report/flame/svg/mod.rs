@@ -16,7 +16,7 @@ use crate::analysis::flame::{Flame, NodeId};
 
 mod rewrite;
 
-/// Frames drawn at most: about 15 MB, which browsers still open and zoom without trouble.
+/// Frames drawn at most: about 8 MB, which browsers still open in seconds.
 const MAX_FRAMES: usize = 20_000;
 
 /// How a graph is to look.
@@ -33,7 +33,7 @@ pub struct SvgOptions {
 pub struct Cut {
     /// They, in preorder; with each its ancestors.
     pub kept: Vec<NodeId>,
-    /// How many are not.
+    /// How many are not, of those that have any width.
     pub left_out: u64,
     /// What is narrower is left out, percent.
     pub min_width: f64,
@@ -61,10 +61,11 @@ impl Cut {
             threshold = (*widest_out + 1).min(all);
         }
         let kept: Vec<_> = flame.ids().filter(|&id| flame.node(id).width >= threshold).collect();
-        let left_out = (flame.nodes.len() - kept.len()) as u64;
+        let wide = flame.nodes.iter().filter(|node| node.width > 0).count();
         let percent = if raised { threshold as f64 * 100.0 / all as f64 } else { min_width };
         // Stacks that are all equally wide could be as wide as everything, each.
-        let kept = kept.into_iter().take(max).collect();
+        let kept: Vec<_> = kept.into_iter().take(max).collect();
+        let left_out = wide.saturating_sub(kept.len()) as u64;
         Cut { kept, left_out, min_width: percent, raised }
     }
 

@@ -20,8 +20,13 @@ const LEGEND_WIDTH: usize = 150;
 /// Characters in the whole width, as inferno draws a graph before it is made to fit the window.
 const CHARACTERS: f64 = 1200.0 / (12.0 * 0.59);
 
-/// The mouse is to find the frame, which has the tooltip, behind its text.
-const STYLE: &str = "#frames text { pointer-events:none; }\n";
+/// Neighbours of one colour are to be told apart, and frames narrower than the line between them still
+/// be seen; the mouse is to find the frame, which has the tooltip, behind its text.
+const STYLE: &str = "\
+#frames rect { stroke:#000; stroke-opacity:0.3; stroke-width:0.5; }
+#frames > g:hover rect { stroke-opacity:1; stroke-width:1; }
+#frames text { pointer-events:none; stroke:none; }
+";
 
 /// What the numbers in a drawing stand for.
 pub(super) struct Frames<'a> {

@@ -1,0 +1,171 @@
+//! `loiter diff`: what changed between snapshots.
+
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+use super::error::{CliError, Result};
+use super::exit;
+use super::output::Output;
+use super::source::{ReadArgs, Source};
+use crate::analysis::diff::{Diff, diff};
+use crate::analysis::signature::{By, SignatureOptions};
+use crate::analysis::{Series, SeriesOptions};
+use crate::report::text::{self, TextOptions};
+use crate::report::{json, markdown};
+use crate::snapshot::{Snapshot, SourceKind};
+
+/// Show which tasks came, went and stayed between two or more snapshots of a process
+///
+/// Tasks are told apart by their identity, so that a group that looks the same but consists of other
+/// tasks is seen as such. Groups are tasks with the same functions on their stack, started by the same
+/// function. The snapshots are given in the order of time; the last one may be a live process.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP)]
+pub(super) struct Args {
+    /// Two or more snapshots, from before to after: files, core files or a pid
+    #[arg(value_name = "SOURCE", num_args = 2.., required = true)]
+    sources: Vec<Source>,
+
+    #[command(flatten)]
+    how: ReadArgs,
+
+    /// What makes a group: function, line or creator
+    ///
+    /// function: the functions of the stack and of the creator. line: the lines, too. creator: the
+    /// function that started the task, alone.
+    #[arg(long, value_name = "WHAT", default_value_t, help_heading = "Grouping")]
+    by: By,
+
+    /// Look at the N innermost frames of a stack only
+    #[arg(long, value_name = "N", help_heading = "Grouping")]
+    top: Option<usize>,
+
+    /// Compare the runtime's own tasks, too
+    #[arg(long, help_heading = "Grouping")]
+    system: bool,
+
+    /// Show groups in which nothing changed, too
+    #[arg(long, help_heading = "Output")]
+    all: bool,
+
+    /// Show no more than this many groups; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
+    limit: usize,
+
+    /// Exit with status 1 if there is growth, or if the last snapshot has more than N tasks: count>N
+    ///
+    /// growth: a group has more tasks than before, by more than chance explains. Given several times,
+    /// one that holds is enough.
+    #[arg(long, value_name = "CONDITION", value_delimiter = ',', help_heading = "Output")]
+    fail_on: Vec<FailOn>,
+
+    /// Format: text, json or markdown
+    ///
+    /// json is described in loiter-diff-json(5).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
+    format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Markdown,
+}
+
+/// What makes the command fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailOn {
+    /// A group that grows.
+    Growth,
+    /// More tasks than this in the last snapshot.
+    Count(u64),
+}
+
+impl FromStr for FailOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = text.strip_prefix("count>").and_then(|n| n.parse().ok());
+        match (text, count) {
+            ("growth", _) => Ok(FailOn::Growth),
+            (_, Some(n)) => Ok(FailOn::Count(n)),
+            _ => Err("use growth or count>N".to_owned()),
+        }
+    }
+}
+
+impl FailOn {
+    /// What happened, if it did.
+    fn check(self, diff: &Diff) -> Option<String> {
+        match self {
+            FailOn::Growth => {
+                let growing = diff.rows.iter().filter(|row| row.grows()).count();
+                (growing > 0).then(|| format!("growth: {growing} of {} changed groups", diff.rows.len()))
+            }
+            FailOn::Count(n) => (diff.after > n).then(|| format!("count>{n}: there are {}", diff.after)),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let mut snapshots = Vec::new();
+    for source in &args.sources {
+        snapshots.push(args.how.open(source)?.snapshot);
+    }
+    let series = Series::of(args.options(&snapshots), snapshots);
+    let changes = diff(&series);
+    let limit = (args.limit > 0).then_some(args.limit);
+    output.write(|out| match if args.json { Format::Json } else { args.format } {
+        Format::Text => {
+            let options = TextOptions {
+                width: output.width,
+                color: output.color,
+                full_paths: output.verbose > 0,
+                verbose: output.verbose > 0,
+                time: true,
+                all_frames: false,
+            };
+            text::diff(&series, &changes, limit, args.all, &options, out)
+        }
+        Format::Json => json::diff(&series, &changes, limit, args.all, out),
+        Format::Markdown => markdown::diff(&series, &changes, limit, out),
+    })?;
+    let failed: Vec<_> = args.fail_on.iter().filter_map(|condition| condition.check(&changes)).collect();
+    if failed.is_empty() { Ok(()) } else { Err(CliError::Found(failed.join("; "))) }
+}
+
+impl Args {
+    fn options(&self, snapshots: &[Snapshot]) -> SeriesOptions {
+        // Whoever knows no creators cannot be compared with somebody who does.
+        let ignore_creator = snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile);
+        let signature = SignatureOptions { by: self.by, top: self.top, ignore_creator };
+        SeriesOptions { signature, system: self.system, keep: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions() {
+        assert_eq!("growth".parse(), Ok(FailOn::Growth));
+        assert_eq!("count>1000".parse(), Ok(FailOn::Count(1000)));
+        assert!("count>".parse::<FailOn>().is_err());
+        assert!("leaks".parse::<FailOn>().is_err());
+    }
+}

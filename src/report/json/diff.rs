@@ -1,0 +1,189 @@
+//! What changed between snapshots, as JSON; described in loiter-diff-json(5).
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::AgeOut;
+use crate::analysis::diff::{Diff, DiffRow};
+use crate::analysis::owner::{module_of, modules};
+use crate::analysis::series::{Matching, Series};
+use crate::analysis::signature::Place;
+use crate::analysis::trend::Trend;
+use crate::snapshot::{Header, Module, Snapshot};
+
+/// Name and version of the format; the version changes when a reader could break.
+const FORMAT: &str = "loiter-diff";
+const VERSION: u32 = 1;
+
+/// Writes what changed. `limit` is how many groups are written at most; `all` writes those in which
+/// nothing changed, too.
+///
+/// # Errors
+/// Those of `out`.
+pub fn diff(
+    series: &Series,
+    diff: &Diff,
+    limit: Option<usize>,
+    all: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows = diff.rows.iter().chain(diff.unchanged.iter().filter(|_| all));
+    let document = Document {
+        format: FORMAT,
+        version: VERSION,
+        first: series.first(),
+        last: series.last().map(|snapshot| &snapshot.header),
+        by: series.options().signature.by.to_string(),
+        matched_by: match series.matching() {
+            Matching::ById => "identity",
+            Matching::ByIdOnly { .. } => "id",
+            Matching::BySignature { .. } => "signature",
+        },
+        warning: series.matching().warning(),
+        readings: diff.readings,
+        span_ns: diff.span_ns,
+        before: diff.before,
+        after: diff.after,
+        seen: series.matching().by_id().then_some(Seen {
+            born: diff.born,
+            ended: diff.gone,
+            stayed: diff.stayed,
+        }),
+        counted: diff.counted.map(|counted| CountedOut {
+            created: counted.created,
+            ended: counted.ended,
+            reuse_rate: counted.reuse_rate(),
+        }),
+        changed_groups: diff.rows.len(),
+        unchanged_groups: diff.unchanged.len(),
+        groups: rows.take(limit.unwrap_or(usize::MAX)).filter_map(|row| RowOut::new(series, row)).collect(),
+    };
+    super::write(&document, out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    first: Option<&'a Header>,
+    last: Option<&'a Header>,
+    by: String,
+    matched_by: &'static str,
+    warning: Option<&'a str>,
+    readings: u32,
+    span_ns: Option<u64>,
+    before: u64,
+    after: u64,
+    seen: Option<Seen>,
+    counted: Option<CountedOut>,
+    changed_groups: usize,
+    unchanged_groups: usize,
+    groups: Vec<RowOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct Seen {
+    born: u64,
+    ended: u64,
+    stayed: u64,
+}
+
+#[derive(Serialize)]
+struct CountedOut {
+    created: u64,
+    ended: u64,
+    reuse_rate: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct RowOut<'a> {
+    runtime: &'a str,
+    before: u64,
+    after: u64,
+    change: i64,
+    counts: Vec<u64>,
+    seen: Option<RowSeen>,
+    growth: Option<Growth>,
+    oldest: AgeOut,
+    stack_bytes: u64,
+    states: Vec<Doing<'a>>,
+    module: Option<&'a Module>,
+    created_by: Option<PlaceOut<'a>>,
+    stack: Vec<PlaceOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct RowSeen {
+    born: u64,
+    ended: u64,
+    arrived: u64,
+    left: u64,
+    stayed: u64,
+}
+
+#[derive(Serialize)]
+struct Growth {
+    per_minute: f64,
+    plus_minus: Option<f64>,
+    rising: f64,
+}
+
+#[derive(Serialize)]
+struct Doing<'a> {
+    reason: Option<&'a str>,
+    count: u64,
+}
+
+/// A function and its place.
+#[derive(Serialize)]
+pub(super) struct PlaceOut<'a> {
+    function: &'a str,
+    package: &'a str,
+    file: &'a str,
+    line: u32,
+}
+
+impl<'a> PlaceOut<'a> {
+    pub(super) fn new(place: &'a Place) -> Self {
+        PlaceOut { function: &place.function, package: &place.package, file: &place.file, line: place.line }
+    }
+}
+
+impl From<Trend> for Growth {
+    fn from(trend: Trend) -> Self {
+        Growth { per_minute: trend.per_minute, plus_minus: trend.plus_minus, rising: trend.rising }
+    }
+}
+
+impl<'a> RowOut<'a> {
+    fn new(series: &'a Series, row: &DiffRow) -> Option<Self> {
+        let (signature, track) = series.track(row.signature)?;
+        let snapshot: &'a Snapshot = series.last()?;
+        let origin = signature.creator.as_ref().or(signature.frames.last());
+        let modules = modules(snapshot, &signature.runtime);
+        Some(RowOut {
+            runtime: &signature.runtime,
+            before: row.before,
+            after: row.after,
+            change: row.change(),
+            counts: track.steps.iter().map(|step| step.count).collect(),
+            seen: series.matching().by_id().then_some(RowSeen {
+                born: row.born,
+                ended: row.gone,
+                arrived: row.arrived,
+                left: row.left,
+                stayed: row.group.stayed,
+            }),
+            growth: row.trend.map(Growth::from),
+            oldest: row.group.oldest.into(),
+            stack_bytes: row.group.stack_bytes,
+            states: (row.group.reasons.entries.iter())
+                .map(|&(id, count)| Doing { reason: id.map(|id| snapshot.str(id)), count })
+                .collect(),
+            module: origin.and_then(|place| module_of(modules, &place.package)),
+            created_by: signature.creator.as_ref().map(PlaceOut::new),
+            stack: signature.frames.iter().map(PlaceOut::new).collect(),
+        })
+    }
+}
