@@ -66,6 +66,7 @@ pub fn pages() -> io::Result<Vec<Page>> {
     for (name, roff) in [
         ("loiter-snapshot.5", include_str!("../../man/loiter-snapshot.5")),
         ("loiter-diff-json.5", include_str!("../../man/loiter-diff-json.5")),
+        ("loiter-leaks-json.5", include_str!("../../man/loiter-leaks-json.5")),
         ("loiter-stacks-json.5", include_str!("../../man/loiter-stacks-json.5")),
     ] {
         pages.push(Page { name: name.to_owned(), roff: roff.into() });

@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod filter;
 mod flame;
+mod leaks;
 pub mod man;
 mod output;
 mod parse;
@@ -59,6 +60,7 @@ enum Command {
     Watch(watch::Args),
     Diff(diff::Args),
     Flame(flame::Args),
+    Leaks(leaks::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -83,6 +85,7 @@ pub fn main() -> Exit {
         Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
+        Command::Leaks(args) => leaks::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -126,7 +126,7 @@ impl ReadArgs {
         Ok(Opened { snapshot, saved: true })
     }
 
-    /// How the options say that the source is to be read.
+    /// How a live process is to be read.
     pub(super) fn read_options(&self) -> ReadOptions {
         let pause = match (self.freeze, self.no_pause) {
             (true, _) => Pause::Everything,

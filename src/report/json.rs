@@ -20,8 +20,10 @@ use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;
 
 mod diff;
+mod findings;
 
 pub use diff::diff;
+pub use findings::{findings, fleet};
 
 /// Name and version of the format; the version changes when a reader could break.
 const FORMAT: &str = "loiter-stacks";

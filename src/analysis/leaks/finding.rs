@@ -138,9 +138,9 @@ pub struct Finding {
 /// Tasks that look as they should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Healthy {
-    /// What they are: "http connection".
+    /// What they are: "pool worker".
     pub one: String,
-    /// More than one of them: "http connections".
+    /// More than one of them: "pool workers".
     pub many: String,
     /// Why they are nothing to worry about.
     pub why: String,

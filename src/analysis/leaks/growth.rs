@@ -46,14 +46,9 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
     let came: u64 = track.steps.iter().map(|step| step.born.saturating_add(step.arrived)).sum();
     let stay = kind.stayed >= track.first;
     let few_end = ended as f64 <= came as f64 * ENDING;
-    if track.first > 0 && stay {
-        because.push(format!("all {first} of the first reading are still there", first = track.first));
-    } else if track.first > 0 {
-        because.push(format!("{} of the {} of the first reading are still there", kind.stayed, track.first));
-    }
     because.push(match ended {
         0 => format!("{came} came and none ended"),
-        ended => format!("{came} came and {ended} ended or went on"),
+        ended => format!("{came} came, {ended} ended or went on"),
     });
     let sureness = if stay && few_end { Sureness::Likely } else { Sureness::Suspect };
     // A pool that fills while others of its kind end is no leak.

@@ -88,6 +88,7 @@ mod tests {
         };
         Signature {
             runtime: "go".into(),
+            doing: "".into(),
             frames: vec![place("ex.com/lib.(*Client).deliver")],
             creator: Some(place("ex.com/lib.New")),
         }

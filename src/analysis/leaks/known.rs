@@ -8,7 +8,7 @@ use super::wait::Waits;
 /// A kind of task that is parked for a good reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
-    /// What it is: "http connection", "http connections".
+    /// What it is: "accept loop", "accept loops".
     pub names: [&'static str; 2],
     /// Why it is parked.
     pub why: &'static str,
@@ -32,18 +32,18 @@ const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'
     Known { names, why, frames, creator: "", waits: &[], grows: true }
 }
 
-const CONNECTIONS: [&str; 2] = ["http connection", "http connections"];
-const CLIENTS: [&str; 2] = ["http client connection", "http client connections"];
-const RPC: [&str; 2] = ["grpc connection", "grpc connections"];
+const CONNECTIONS: [&str; 2] = ["task of an http connection", "tasks of http connections"];
+const CLIENTS: [&str; 2] = ["task of an http client", "tasks of http clients"];
+const RPC: [&str; 2] = ["task of a grpc connection", "tasks of grpc connections"];
 const SIGNALS: [&str; 2] = ["signal handler", "signal handlers"];
 const FLUSHERS: [&str; 2] = ["log flusher", "log flushers"];
 const ACCEPTS: [&str; 2] = ["accept loop", "accept loops"];
-const DATABASE: [&str; 2] = ["database pool", "database pools"];
+const DATABASE: [&str; 2] = ["task of a database pool", "tasks of database pools"];
 const WATCHES: [&str; 2] = ["file watcher", "file watchers"];
 const METRICS: [&str; 2] = ["metrics worker", "metrics workers"];
 const CACHES: [&str; 2] = ["cache cleaner", "cache cleaners"];
 const MAIN: [&str; 2] = ["main function", "main functions"];
-const QUIC: [&str; 2] = ["QUIC socket", "QUIC sockets"];
+const QUIC: [&str; 2] = ["task of a QUIC socket", "tasks of QUIC sockets"];
 const STORES: [&str; 2] = ["storage worker", "storage workers"];
 
 /// All of them; the first that fits counts. Names are those of the source: what a version or a copy in
@@ -238,6 +238,7 @@ mod tests {
         let place = |name: &str| Place { function: name.into(), ..Place::default() };
         let signature = Signature {
             runtime: "go".into(),
+            doing: "".into(),
             frames: frames.iter().map(|name| place(name)).collect(),
             creator: (!creator.is_empty()).then(|| place(creator)),
         };
@@ -255,14 +256,11 @@ mod tests {
     #[test]
     fn an_idle_connection_is_known_and_a_busy_one_is_not() {
         let idle = ["internal/poll.(*FD).Read", "bufio.(*Reader).Peek", "net/http.(*conn).serve"];
-        assert_eq!(find(&idle, "net/http.(*Server).Serve", Waits::Network), Some("http connection"));
+        assert_eq!(find(&idle, "net/http.(*Server).Serve", Waits::Network), Some(CONNECTIONS[0]));
         let busy = ["main.handle", "net/http.HandlerFunc.ServeHTTP", "net/http.(*conn).serve"];
         assert_eq!(find(&busy, "net/http.(*Server).Serve", Waits::Receive), None);
         let idle = ["bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"];
-        assert_eq!(
-            find(&idle, "net/http.(*Transport).dialConn", Waits::Network),
-            Some("http client connection")
-        );
+        assert_eq!(find(&idle, "net/http.(*Transport).dialConn", Waits::Network), Some(CLIENTS[0]));
         // It waits for the end of a body that nobody reads.
         assert_eq!(find(&["net/http.(*persistConn).readLoop"], "", Waits::Select), None);
     }

@@ -144,7 +144,7 @@ fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
         stack_bytes: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.stack_bytes)),
         samples: samples(scene, &kinds),
         holders: claims.iter().flat_map(|(_, claim)| claim.holders.clone()).collect(),
-        parts: kinds.iter().map(|kind| part(kind)).collect(),
+        parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
     })
 }
@@ -166,7 +166,7 @@ fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     hits
 }
 
-fn part(kind: &Kind<'_>) -> Part {
+pub(super) fn part(kind: &Kind<'_>) -> Part {
     Part {
         count: kind.count(),
         what: kind.what.clone(),

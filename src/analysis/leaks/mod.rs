@@ -10,6 +10,7 @@ use crate::snapshot::Snapshot;
 
 mod baseline;
 mod finding;
+pub mod fleet;
 mod growth;
 mod ignore;
 mod known;
@@ -17,6 +18,10 @@ mod merge;
 mod rules;
 mod scene;
 mod wait;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+pub(crate) mod tests;
 
 pub use baseline::Baseline;
 pub use finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};

@@ -8,8 +8,10 @@ use std::fmt::Write;
 use super::escape::escape;
 
 mod diff;
+mod findings;
 
 pub use diff::diff;
+pub use findings::{findings, fleet};
 
 /// Text of the target as a code span that is safe in a table, too.
 pub fn code(text: &str) -> String {

@@ -30,17 +30,23 @@ const HEALTHY: usize = 6;
 /// caller.
 pub type SourceLines<'a> = &'a dyn Fn(&Place) -> Option<String>;
 
+/// What is to be reported of one process.
+#[derive(Clone, Copy)]
+pub struct Findings<'a> {
+    /// What was found.
+    pub report: &'a Report,
+    /// How fast tasks come and go.
+    pub rates: &'a Rates,
+    /// Lines of the source.
+    pub source: SourceLines<'a>,
+}
+
 /// Writes the findings in a series of readings.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn findings(
-    report: &Report,
-    rates: &Rates,
-    source: SourceLines<'_>,
-    options: &TextOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+    let Findings { report, rates, source } = *findings;
     let mut page = Page { report, source, options, out };
     page.head(rates)?;
     for finding in &report.findings {
@@ -142,7 +148,8 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
 /// "7 readings in 30 s, no pause".
 pub fn readings(report: &Report) -> String {
     let readings = count(report.readings.into(), "reading");
-    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns))).unwrap_or_default();
+    // Rounded: readings that are on time are not said to come early.
+    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns + 100_000_000))).unwrap_or_default();
     let how = match report.header.reading.mode {
         ReadMode::Core => ", core file".to_owned(),
         ReadMode::Frozen => ", all stopped for each".to_owned(),
@@ -178,14 +185,14 @@ pub fn samples(finding: &Finding) -> Option<String> {
     (!names.is_empty()).then(|| format!("{}{s} {}{more}", finding.noun, names.join(", ")))
 }
 
-/// "126 http connections, 12 pool workers".
+/// "126 tasks of http connections, 12 pool workers".
 pub fn healthy_list(healthy: &[Healthy]) -> String {
     let one = |h: &Healthy| format!("{} {}", thousands(h.count), if h.count == 1 { &h.one } else { &h.many });
     healthy.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The style of a word of sureness.
-fn style(sureness: Sureness) -> Style {
+pub(super) fn style(sureness: Sureness) -> Style {
     match sureness {
         Sureness::Proven | Sureness::Stuck => WARN,
         Sureness::Likely => AnsiColor::Yellow.on_default().bold(),
@@ -261,15 +268,21 @@ impl Page<'_> {
 
     /// Where they stand, and where they were started, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
-        let several = finding.parts.len() > 1;
-        for part in finding.parts.iter().take(PARTS) {
+        let mut standing: Vec<(&Place, u64)> = Vec::new();
+        for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
-            let suffix = if several { format!("  {}", thousands(part.count)) } else { String::new() };
+            match standing.iter_mut().find(|(other, _)| *other == at) {
+                Some((_, count)) => *count += part.count,
+                None => standing.push((at, part.count)),
+            }
+        }
+        for &(at, n) in standing.iter().take(PARTS) {
+            let suffix = if standing.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
             self.place_row("at", at, &suffix)?;
         }
-        if finding.parts.len() > PARTS {
-            let left = finding.parts.iter().skip(PARTS).map(|part| part.count).sum();
-            let places = count((finding.parts.len() - PARTS) as u64, "place");
+        if standing.len() > PARTS {
+            let left = standing.iter().skip(PARTS).map(|&(_, n)| n).sum();
+            let places = count((standing.len() - PARTS) as u64, "place");
             self.row("", &format!("{} more at {places}", thousands(left)))?;
         }
         let mut creators: Vec<&Place> = Vec::new();
@@ -291,9 +304,12 @@ impl Page<'_> {
     /// A function with its place, and the line of the source.
     fn place_row(&mut self, title: &str, at: &Place, suffix: &str) -> io::Result<()> {
         let mut line = self.line();
-        line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, &at.function);
         let place = self.place(at);
-        let wide = width(&escape(&place)) + width(&escape(suffix));
+        // Where only the place is known, it stands for the function.
+        let (name, place) =
+            if at.function.is_empty() { (place.as_str(), "") } else { (&*at.function, place.as_str()) };
+        line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, name);
+        let wide = width(&escape(place)) + width(&escape(suffix));
         if line.width().max(PLACES - 2) + 2 + wide > self.options.width {
             let end = line.width() + 2 + wide;
             if end > self.options.width && !place.is_empty() {
@@ -305,7 +321,7 @@ impl Page<'_> {
         } else {
             line.pad(PLACES, 2);
         }
-        line.push(DIM, &place).push(DIM, suffix).write(self.out)?;
+        line.push(DIM, place).push(DIM, suffix).write(self.out)?;
         if let Some(text) = (self.source)(at) {
             let mut line = self.line();
             line.pad(VALUES, 0).push(DIM, &format!("{} | ", at.line)).push(PLAIN, &text).write(self.out)?;

@@ -11,8 +11,9 @@ use super::units::{count, thousands};
 use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
-pub mod findings;
 mod diff;
+pub mod findings;
+pub mod fleet;
 mod group;
 mod header;
 mod stack;

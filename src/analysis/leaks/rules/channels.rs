@@ -13,6 +13,8 @@ pub(super) struct Objects {
     pub(super) because: Vec<String>,
     /// Each task waits for things of its own, and nobody is on the other side of any of them.
     pub(super) alone: bool,
+    /// They wait for several things, perhaps some of them for the same one, and nobody is on the other side.
+    pub(super) deserted: bool,
     /// What they wait for is known.
     pub(super) known: bool,
 }
@@ -20,8 +22,8 @@ pub(super) struct Objects {
 /// Looks at what the tasks of a kind wait for.
 pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
     let summaries = scene.summaries(kind);
-    let mut objects =
-        Objects { alone: !summaries.is_empty(), known: !summaries.is_empty(), because: Vec::new() };
+    let known = !summaries.is_empty();
+    let mut objects = Objects { alone: known, deserted: known, known, because: Vec::new() };
     for summary in &summaries {
         let own = summary.objects == summary.waits;
         let what = match summary.kind {
@@ -35,29 +37,27 @@ pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
         };
         let element = summary.element.map_or("", |id| scene.snapshot.str(id));
         let of = if element.is_empty() { String::new() } else { format!(" of {element}") };
-        let verb = match summary.op {
-            WaitOp::Send => "to send on",
-            WaitOp::Receive => "to receive from",
-            WaitOp::Lock => "to lock",
-            WaitOp::ReadLock => "to read-lock",
-            WaitOp::Wait => "for",
+        let verb = match (summary.alternative, summary.op) {
+            (false, WaitOp::Send) => "waits to send on",
+            (false, WaitOp::Receive) => "waits to receive from",
+            (false, WaitOp::Lock) => "waits to lock",
+            (false, WaitOp::ReadLock) => "waits to read-lock",
+            (false, WaitOp::Wait) => "waits for",
+            (true, WaitOp::Send) => "may send on",
+            (true, WaitOp::Receive) => "may receive from",
+            (true, _) => "may go on after",
         };
-        let may = if summary.alternative { "may go on with" } else { "waits" };
+        let all = verb.replace("waits", "wait");
         let mut text = match (own, summary.objects) {
-            (true, 1) => format!("it {may} {verb} a {what}{of}"),
-            (true, _) => format!("each {may} {verb} a {what}{of} of its own"),
-            (false, 1) => format!(
-                "all {} {verb} one {what}{of}",
-                if summary.alternative { "may go on with" } else { "wait" }
-            ),
-            (false, n) => format!(
-                "they {} {verb} {}",
-                if summary.alternative { "may go on with" } else { "wait" },
-                many(n, what)
-            ),
+            (true, 1) => format!("it {verb} a {what}{of}"),
+            (true, _) => format!("each {verb} a {what}{of} of its own"),
+            (false, 1) => format!("all {all} one {what}{of}"),
+            (false, n) => format!("they {all} {}{of}", many(n, what)),
         };
         let mut peers = 0;
-        if let Some(channels) = summary.channels {
+        // A timer sends without waiting.
+        let timer = element == "time.Time";
+        if let Some(channels) = summary.channels.filter(|_| !timer) {
             if channels.cap.1 == 0 {
                 text.push_str(", cap 0");
             } else if summary.op == WaitOp::Send {
@@ -72,7 +72,8 @@ pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
             }
         }
         // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
-        objects.alone &= own && peers == 0 || summary.alternative && peers == 0;
+        objects.alone &= peers == 0 && (own || summary.alternative);
+        objects.deserted &= peers == 0 && (summary.objects > 1 || own);
         if objects.because.len() < 3 {
             objects.because.push(text);
         }
@@ -108,9 +109,9 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
     let old = scene.older_than(kind, scene.options.min_age_ns);
     let sureness = if let Some(sureness) = scene.growing(kind) {
         sureness
-    } else if old > 0 && (objects.alone || !objects.known) {
+    } else if old > 0 && (objects.deserted || !objects.known) {
         because.push(format!("{old} of them stood still for {} or more", time(scene.options.min_age_ns)));
-        if old > 1 && objects.alone { Sureness::Likely } else { Sureness::Suspect }
+        if old > 1 && objects.deserted { Sureness::Likely } else { Sureness::Suspect }
     } else if scene.is_single() && kind.age.nanos().is_none() && kind.count() >= super::patterns::QUIET_MANY {
         because.push("since when is unknown".to_owned());
         Sureness::Suspect
@@ -118,7 +119,7 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
         return None;
     };
     let claim = Claim::of(nth, sureness, because);
-    Some(if objects.alone {
+    Some(if objects.deserted {
         claim.meaning(
             "whoever should have received has gone: it probably returned early, at the first answer, an error or a \
              timeout",

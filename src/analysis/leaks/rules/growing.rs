@@ -26,7 +26,7 @@ impl Rule for Growing {
             let mut because = growth.because.clone();
             let mut sureness = growth.sureness;
             if let Some(known) = kind.known {
-                because.push(format!("{} may well become more: {}", known.names[1], known.why));
+                because.push(format!("{} are known to be parked: {}", known.names[1], known.why));
                 sureness = Sureness::Suspect;
             }
             // Work that piles up is no leak yet: it may still be done.

@@ -20,8 +20,10 @@ use crate::snapshot::{FunctionId, ObjectId, ObjectKind, Snapshot, StackId, State
 
 /// Holders that are named.
 const NAMED: usize = 3;
-/// Waiters for one lock that are worth a word in a single reading without ages.
+/// Waiters for one lock that are worth a word even if it goes round.
 const CROWD: u64 = 10;
+/// Readings in each of which they must be there.
+const READINGS: usize = 4;
 
 /// Tasks wait for locks of each other.
 pub(super) struct Deadlock;
@@ -109,13 +111,19 @@ fn is_lock_code(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
 }
 
-/// The function that waits for a lock, given the task's stack.
+/// The function that waits for a lock, given the task's stack. The name of an await is no function: it has
+/// no package.
 fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
     let locations = &snapshot.stacks.get(stack.index())?.locations;
     let frames = shown_frames(snapshot, locations, false);
-    (frames.iter())
+    let callers: Vec<FunctionId> = (frames.iter())
         .map(|shown| shown.frame.function)
-        .find(|&function| !is_lock_code(snapshot.function_name(function)))
+        .filter(|&function| !is_lock_code(snapshot.function_name(function)))
+        .collect();
+    let has_package = |id: &&FunctionId| {
+        snapshot.functions.get(id.index()).is_some_and(|function| !snapshot.str(function.package).is_empty())
+    };
+    callers.iter().find(has_package).or(callers.first()).copied()
 }
 
 /// All waiting for locks, put together by the functions in which that happens.
@@ -148,23 +156,19 @@ fn survey(scene: &Scene<'_>) -> Vec<Crowd> {
         };
         crowds.entry(key).or_default().push(waiter);
     }
-    let stacks = stacks_with(snapshot, crowds.keys().flatten().copied().collect());
+    let inside = Inside::new(scene, crowds.keys().flatten().copied().collect());
     let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
-    let followed: FxHashMap<u32, &Member> = scene.series.members().iter().map(|m| (m.task, m)).collect();
-    crowds
-        .iter()
-        .map(|(functions, waiters)| crowd(scene, functions, waiters, &stacks, &waiting, &followed))
-        .collect()
+    (crowds.iter()).map(|(functions, waiters)| crowd(scene, functions, waiters, &inside, &waiting)).collect()
 }
 
 /// Every task that waits for a lock and that the user wants to hear of.
 fn waiters<'a>(scene: &Scene<'a>) -> Vec<Waiter<'a>> {
-    let followed: FxHashMap<u32, &'a Member> = scene.series.members().iter().map(|m| (m.task, m)).collect();
     let mut waiters = Vec::new();
     for (nth, kind) in scene.kinds.iter().enumerate() {
         if kind.waits != Waits::Lock || kind.left_out.is_some() {
             continue;
         }
+        let followed: FxHashMap<u32, &Member> = scene.members(kind).map(|m| (m.task, m)).collect();
         for &task in &kind.tasks {
             let lock = scene.task(task).and_then(|t| match scene.snapshot.waits_of(t) {
                 [wait] => Some((wait.object, wait.op)),
@@ -181,30 +185,62 @@ fn waiters<'a>(scene: &Scene<'a>) -> Vec<Waiter<'a>> {
     waiters
 }
 
-/// For each of these functions the stacks that it is on.
-fn stacks_with(
-    snapshot: &Snapshot,
-    functions: FxHashSet<FunctionId>,
-) -> FxHashMap<FunctionId, FxHashSet<StackId>> {
-    let mut found: FxHashMap<FunctionId, FxHashSet<StackId>> = FxHashMap::default();
-    for (nth, stack) in snapshot.stacks.iter().enumerate() {
-        let locations = stack.locations.iter().filter_map(|id| snapshot.locations.get(id.index()));
-        for frame in locations.flat_map(|location| &location.frames) {
-            if functions.contains(&frame.function) {
-                found.entry(frame.function).or_default().insert(StackId(nth as u32));
+/// Tasks that have one of some functions on their stack.
+struct Inside<'a> {
+    /// The stacks that each function is on.
+    stacks: FxHashMap<FunctionId, Vec<StackId>>,
+    /// The tasks with each of these stacks.
+    tasks: FxHashMap<StackId, Vec<u32>>,
+    /// Those of them that are followed.
+    members: FxHashMap<u32, &'a Member>,
+}
+
+impl<'a> Inside<'a> {
+    fn new(scene: &Scene<'a>, functions: FxHashSet<FunctionId>) -> Self {
+        let snapshot = scene.snapshot;
+        let mut stacks: FxHashMap<FunctionId, Vec<StackId>> = FxHashMap::default();
+        let mut tasks: FxHashMap<StackId, Vec<u32>> = FxHashMap::default();
+        for (nth, stack) in (0..).zip(&snapshot.stacks) {
+            let locations = stack.locations.iter().filter_map(|id| snapshot.locations.get(id.index()));
+            for frame in locations.flat_map(|location| &location.frames) {
+                if functions.contains(&frame.function) {
+                    tasks.entry(StackId(nth)).or_default();
+                    let list = stacks.entry(frame.function).or_default();
+                    if list.last() != Some(&StackId(nth)) {
+                        list.push(StackId(nth));
+                    }
+                }
             }
         }
+        for (index, task) in (0..).zip(&snapshot.tasks) {
+            if let Some(list) = task.stack.and_then(|stack| tasks.get_mut(&stack)) {
+                list.push(index);
+            }
+        }
+        let inside = |member: &&Member| {
+            scene.task(member.task).and_then(|t| t.stack).is_some_and(|stack| tasks.contains_key(&stack))
+        };
+        let members = scene.series.members().iter().filter(inside).map(|m| (m.task, m)).collect();
+        Inside { stacks, tasks, members }
     }
-    found
+
+    /// The tasks in one of these functions, each once, in the order of the snapshot.
+    fn of(&self, functions: &[FunctionId]) -> Vec<u32> {
+        let stacks = functions.iter().filter_map(|function| self.stacks.get(function)).flatten();
+        let mut tasks: Vec<u32> =
+            stacks.filter_map(|stack| self.tasks.get(stack)).flatten().copied().collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
 }
 
 fn crowd(
     scene: &Scene<'_>,
     functions: &[FunctionId],
     waiters: &[&Waiter<'_>],
-    stacks: &FxHashMap<FunctionId, FxHashSet<StackId>>,
+    inside: &Inside<'_>,
     waiting: &FxHashSet<u32>,
-    followed: &FxHashMap<u32, &Member>,
 ) -> Crowd {
     let mut locks: FxHashMap<ObjectId, Lock> = FxHashMap::default();
     let mut own: FxHashSet<u32> = FxHashSet::default();
@@ -225,18 +261,15 @@ fn crowd(
     let mut kinds: Vec<usize> = counts.keys().copied().collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(counts.get(kind).copied()));
     let (mut outsiders, mut insiders) = (Vec::new(), 0);
-    for (index, task) in (0_u32..).zip(&scene.snapshot.tasks) {
-        let inside = |f: &FunctionId| {
-            task.stack.is_some_and(|stack| stacks.get(f).is_some_and(|all| all.contains(&stack)))
-        };
-        if own.contains(&index) || !functions.iter().any(inside) {
+    for index in inside.of(functions) {
+        if own.contains(&index) {
             continue;
         }
         if waiting.contains(&index) {
             insiders += 1;
             continue;
         }
-        let member = followed.get(&index);
+        let member = inside.members.get(&index);
         // Whoever came later than the oldest waiter cannot be the one that keeps it waiting.
         if member.is_some_and(|member| since != u32::MAX && member.first_seen > since) {
             continue;
@@ -265,8 +298,24 @@ impl Crowd {
             None if scene.is_single() && self.waiters >= CROWD && self.standing_ns == 0 => {
                 Some(Sureness::Suspect)
             }
-            None => None,
+            None => self.always(scene).map(|_| Sureness::Suspect),
         }
+    }
+
+    /// Some of the waiters do get the lock: none of them is old, and they do not become more.
+    fn goes_round(&self, scene: &Scene<'_>) -> bool {
+        let kinds = || self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth));
+        self.standing_ns < scene.options.min_age_ns && kinds().all(|kind| kind.growth.is_none())
+    }
+
+    /// How many wait for the one lock in every reading, if that is always a crowd.
+    fn always(&self, scene: &Scene<'_>) -> Option<u64> {
+        let mut counts: Vec<u64> = vec![0; scene.series.points().len()];
+        for track in self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth)?.track) {
+            counts.iter_mut().zip(&track.steps).for_each(|(count, step)| *count += step.count);
+        }
+        let least = counts.iter().copied().min().filter(|&least| least >= CROWD)?;
+        (self.locks.len() == 1 && counts.len() >= READINGS).then_some(least)
     }
 
     fn since(&self) -> Option<String> {
@@ -312,9 +361,16 @@ impl Crowd {
             (locks, n) => format!("{n} wait for {}", many(locks, "lock")),
         }];
         because.extend(self.since());
+        because.extend(self.always(scene).map(|least| format!("in every reading {least} or more waited")));
         let still: Vec<&Outsider> = self.outsiders.iter().filter(|outsider| outsider.still).collect();
         let moving = self.outsiders.len() - still.len();
-        let (sureness, cause, next) = if self.outsiders.is_empty() {
+        let (sureness, cause, next) = if self.goes_round(scene) && !scene.is_single() {
+            (
+                Sureness::Suspect,
+                "it is given from one to the next, but held for too long or too often",
+                "do less under the lock, or divide it",
+            )
+        } else if self.outsiders.is_empty() {
             because.push("no other task is to be seen in the functions that take it".to_owned());
             let sureness = if stands == Sureness::Likely { Sureness::Stuck } else { stands };
             (

@@ -19,6 +19,8 @@ pub(super) struct WaitPattern {
     waits: Waits,
     /// Many of them that stand still are suspicious by themselves.
     quiet: bool,
+    /// What is seen of them, where what they wait for has no address.
+    seen: &'static str,
     cause: &'static str,
     next: &'static str,
 }
@@ -28,6 +30,7 @@ pub(super) const RANGE: WaitPattern = WaitPattern {
     checks: "tasks loop over channels that nobody closes",
     waits: Waits::Range,
     quiet: true,
+    seen: "",
     cause: "they loop over a channel (or ask whether it is closed), and nobody closes it",
     next: "whoever sends last has to close the channel, on every path: defer close(...) where it is made",
 };
@@ -37,6 +40,7 @@ pub(super) const SIGNAL: WaitPattern = WaitPattern {
     checks: "tasks wait for a context that nobody cancels, or for a done channel that nobody closes",
     waits: Waits::Signal,
     quiet: true,
+    seen: "",
     cause: "they wait for a context that nobody cancels or a done channel that nobody closes",
     next: "call the cancel function on every path (defer cancel()), or close the channel",
 };
@@ -46,6 +50,7 @@ pub(super) const RECEIVE: WaitPattern = WaitPattern {
     checks: "tasks wait for values that nobody sends",
     waits: Waits::Receive,
     quiet: true,
+    seen: "",
     cause: "they wait for a value that nobody sends: the sender probably returned early or was never started",
     next: "send or close on every path of the sender, errors included, or select on ctx.Done() as well",
 };
@@ -55,6 +60,7 @@ pub(super) const SELECT: WaitPattern = WaitPattern {
     checks: "tasks wait for one of several channels, and none of them is used any more",
     waits: Waits::Select,
     quiet: true,
+    seen: "",
     cause: "none of the channels that they select from is used or closed any more",
     next: "add a case for a context that is cancelled, or close the done channel that is there on every path",
 };
@@ -64,6 +70,7 @@ pub(super) const WAIT_GROUP: WaitPattern = WaitPattern {
     checks: "tasks wait for wait groups that do not come to zero",
     waits: Waits::WaitGroup,
     quiet: true,
+    seen: "",
     cause: "the wait group does not come to zero: Done is missing on some path, or those it counts are stuck",
     next: "defer Done as the first statement of what is counted, and look whether those tasks still live",
 };
@@ -73,6 +80,7 @@ pub(super) const COND: WaitPattern = WaitPattern {
     checks: "tasks wait for condition variables or notifications that do not come",
     waits: Waits::Cond,
     quiet: true,
+    seen: "",
     cause: "nobody signals: the condition was changed without a signal, or is never changed",
     next: "signal or broadcast wherever the condition changes, and when what is waited for is given up",
 };
@@ -82,6 +90,7 @@ pub(super) const SEMAPHORE: WaitPattern = WaitPattern {
     checks: "tasks wait for semaphores that nobody releases",
     waits: Waits::Semaphore,
     quiet: true,
+    seen: "",
     cause: "nobody releases the semaphore",
     next: "release it on every path of those who hold it",
 };
@@ -91,6 +100,7 @@ pub(super) const JOIN: WaitPattern = WaitPattern {
     checks: "tasks wait for other tasks that do not end",
     waits: Waits::Join,
     quiet: false,
+    seen: "they wait for the end of other tasks",
     cause: "the tasks that they wait for do not end",
     next: "look at what those tasks wait for",
 };
@@ -100,6 +110,7 @@ pub(super) const TIMER: WaitPattern = WaitPattern {
     checks: "loops around timers and tickers become more",
     waits: Waits::Timer,
     quiet: false,
+    seen: "",
     cause: "loops around a timer or ticker are started and never stopped",
     next: "give the loop a context or done channel and end it with whatever started it; stop the ticker, too",
 };
@@ -109,6 +120,7 @@ pub(super) const SLEEP: WaitPattern = WaitPattern {
     checks: "loops that sleep become more",
     waits: Waits::Sleep,
     quiet: false,
+    seen: "they wait for time to pass",
     cause: "loops that sleep are started and never end",
     next: "give the loop a limit, or a context that ends it",
 };
@@ -118,6 +130,7 @@ pub(super) const NETWORK: WaitPattern = WaitPattern {
     checks: "tasks wait for peers on the network, without a deadline or with a long one",
     waits: Waits::Network,
     quiet: false,
+    seen: "they wait for a peer on the network",
     cause: "their peers are silent, and no deadline ends the wait",
     next: "set a deadline before each read and write (or a timeout of the client or server), and close the connection",
 };
@@ -127,6 +140,7 @@ pub(super) const IO: WaitPattern = WaitPattern {
     checks: "tasks wait for files, pipes or devices",
     waits: Waits::Io,
     quiet: false,
+    seen: "they wait for a file, a pipe or a device",
     cause: "what they read or write is not ready, and nobody closes it",
     next: "close it where it is given up, or set a deadline",
 };
@@ -136,6 +150,7 @@ pub(super) const CALL: WaitPattern = WaitPattern {
     checks: "tasks are in system calls or foreign code that does not come back",
     waits: Waits::Call,
     quiet: false,
+    seen: "they are in system calls or foreign code",
     cause: "a system call or foreign code does not come back; each of them holds a thread, too",
     next: "look at the innermost frames, and at the number of threads",
 };
@@ -162,6 +177,9 @@ impl Rule for WaitPattern {
                 None => return None,
             };
             let mut because = objects.because;
+            if !objects.known && !self.seen.is_empty() {
+                because.push(self.seen.to_owned());
+            }
             if scene.growing(kind).is_none() {
                 because.push(format!("{}, none of which moves", many(kind.count(), "task")));
             }

@@ -1,0 +1,290 @@
+//! Snapshots of many processes: what leaks in one of them stands out among all.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::finding::{Finding, Report};
+use super::scene::Scene;
+use super::wait::Waits;
+use super::{Options, finding::Part};
+use crate::analysis::series::Series;
+use crate::analysis::signature::Place;
+use crate::snapshot::{Header, Snapshot, SourceKind};
+
+/// The snapshots of one process, in the order of their times.
+#[derive(Debug)]
+pub struct Process {
+    /// What it is called: "api-server (pid 4242) on web-1".
+    pub name: String,
+    /// Its snapshots. Never empty.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// Puts the snapshots of each process together. `apart`: each is of a process of its own, whatever it says.
+pub fn by_process(snapshots: Vec<Snapshot>, apart: bool) -> Vec<Process> {
+    let mut processes: Vec<Process> = Vec::new();
+    for snapshot in snapshots {
+        let same = |process: &&mut Process| {
+            !apart
+                && process.snapshots.first().is_some_and(|first| may_be_one(&first.header, &snapshot.header))
+        };
+        match processes.iter_mut().find(same) {
+            Some(process) => process.snapshots.push(snapshot),
+            None => processes.push(Process { name: name(&snapshot.header), snapshots: vec![snapshot] }),
+        }
+    }
+    for process in &mut processes {
+        // Those without a time stay where they are.
+        if process.snapshots.iter().all(|snapshot| snapshot.header.taken_at_ns > 0) {
+            process.snapshots.sort_by_key(|snapshot| snapshot.header.taken_at_ns);
+        }
+    }
+    number(&mut processes);
+    processes
+}
+
+/// Nothing speaks against two snapshots being of one process.
+fn may_be_one(a: &Header, b: &Header) -> bool {
+    let (a, b) = (&a.target, &b.target);
+    let texts = |a: &str, b: &str| a.is_empty() || b.is_empty() || a == b;
+    let numbers = |a: u64, b: u64| a == 0 || b == 0 || a == b;
+    let is_process = |kind| matches!(kind, SourceKind::Process | SourceKind::Core);
+    is_process(a.source) == is_process(b.source)
+        && texts(&a.host, &b.host)
+        && texts(&a.build_id, &b.build_id)
+        && numbers(a.pid.into(), b.pid.into())
+        && numbers(a.start_ticks, b.start_ticks)
+        && (is_process(a.source) || a.name == b.name)
+}
+
+fn name(header: &Header) -> String {
+    let target = &header.target;
+    let mut text = if target.name.is_empty() { "unnamed".to_owned() } else { target.name.clone() };
+    if target.pid != 0 {
+        text.push_str(&format!(" (pid {})", target.pid));
+    }
+    if !target.host.is_empty() {
+        text.push_str(&format!(" on {}", target.host));
+    }
+    text
+}
+
+/// Numbers processes that are called the same.
+fn number(processes: &mut [Process]) {
+    let mut seen: FxHashMap<String, u64> = FxHashMap::default();
+    for process in processes {
+        let times = seen.entry(process.name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            process.name.push_str(&format!(" #{times}"));
+        }
+    }
+}
+
+/// How many tasks of one kind the processes have.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Spread {
+    /// In all.
+    pub total: u64,
+    /// Processes that have any, with how many, the largest number first.
+    pub processes: Counts,
+    /// Root mean square over all processes, those without any too: it rises with single outliers.
+    pub rms: f64,
+}
+
+impl Spread {
+    fn new(mut processes: Counts, of: u64) -> Self {
+        processes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let squares: f64 = processes.iter().map(|&(_, n)| n as f64 * n as f64).sum();
+        Spread {
+            total: processes.iter().fold(0, |sum, &(_, n)| sum.saturating_add(n)),
+            rms: (squares / of.max(1) as f64).sqrt(),
+            processes,
+        }
+    }
+}
+
+/// A finding in one process or more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetFinding {
+    /// That of the process in which it is surest and largest.
+    pub finding: Finding,
+    /// How many tasks the processes have in which it was found.
+    pub spread: Spread,
+}
+
+/// Tasks that wait at one place, in all processes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetGroup {
+    /// Where they stand and what they do; the count is that of all processes.
+    pub part: Part,
+    /// How many the processes have.
+    pub spread: Spread,
+}
+
+/// What was found in many processes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    /// How many processes there are.
+    pub processes: u64,
+    /// How many snapshots.
+    pub snapshots: u64,
+    /// Tasks in the last snapshot of each.
+    pub tasks: u64,
+    /// What one of the tasks is called.
+    pub noun: String,
+    /// A header, for the words of the runtime.
+    pub header: Header,
+    /// The findings: the surest first, then by root mean square.
+    pub findings: Vec<FleetFinding>,
+    /// Where tasks wait that are not well known to be parked, by root mean square.
+    pub groups: Vec<FleetGroup>,
+    /// What the user should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Functions of the stack and of the creator: lines differ between builds.
+type Key = (Vec<Arc<str>>, Option<Arc<str>>, String);
+
+fn key(part: &Part) -> Key {
+    let function = |place: &Place| Arc::clone(&place.function);
+    (part.stack.iter().map(function).collect(), part.creator.as_ref().map(function), part.what.clone())
+}
+
+/// Processes with how many tasks they have.
+pub type Counts = Vec<(Arc<str>, u64)>;
+
+/// Collects what was found in each process.
+#[derive(Debug, Default)]
+pub struct Collector {
+    names: Vec<Arc<str>>,
+    snapshots: u64,
+    reports: Vec<(Arc<str>, Report)>,
+    groups: FxHashMap<Key, (Part, Counts)>,
+}
+
+impl Collector {
+    /// Looks at the next process.
+    pub fn add(&mut self, name: &str, series: &Series, options: &Options) {
+        let Some(snapshot) = series.last() else { return };
+        let name: Arc<str> = name.into();
+        let scene = Scene::new(series, snapshot, options);
+        let mut own: FxHashMap<Key, (Part, u64)> = FxHashMap::default();
+        let waiting = scene.kinds.iter().filter(|kind| kind.is_open() && kind.waits != Waits::Nothing);
+        for part in waiting.map(super::merge::part) {
+            let entry = own.entry(key(&part));
+            entry.and_modify(|(_, n)| *n += part.count).or_insert_with(|| (part.clone(), part.count));
+        }
+        for (key, (part, n)) in own {
+            let (_, counts) = self.groups.entry(key).or_insert_with(|| (part, Vec::new()));
+            counts.push((Arc::clone(&name), n));
+        }
+        self.snapshots += u64::from(series.readings());
+        self.reports.push((Arc::clone(&name), super::merge::report(&scene)));
+        self.names.push(name);
+    }
+
+    /// Ranks everything.
+    pub fn finish(self) -> Fleet {
+        let processes = self.names.len() as u64;
+        let mut by_key: FxHashMap<Key, Vec<(Arc<str>, Finding)>> = FxHashMap::default();
+        let mut fleet = Fleet {
+            processes,
+            snapshots: self.snapshots,
+            tasks: 0,
+            noun: "task".to_owned(),
+            header: Header::default(),
+            findings: Vec::new(),
+            groups: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for (name, report) in self.reports {
+            fleet.tasks = fleet.tasks.saturating_add(report.tasks);
+            fleet.noun = report.noun;
+            let warnings = report
+                .matching
+                .warning()
+                .map(str::to_owned)
+                .into_iter()
+                .chain(report.header.warnings.clone());
+            fleet.warnings.extend(warnings.map(|warning| format!("{name}: {warning}")));
+            fleet.header = report.header;
+            for finding in report.findings {
+                let rule = finding.hits.first().map_or("", |hit| hit.rule).to_owned();
+                let key = finding.parts.first().map_or((Vec::new(), None, rule), key);
+                by_key.entry(key).or_default().push((Arc::clone(&name), finding));
+            }
+        }
+        fleet.findings = by_key.into_values().filter_map(|all| joined(all, processes)).collect();
+        fleet.findings.sort_by(|a, b| {
+            let sureness = b.finding.sureness.cmp(&a.finding.sureness);
+            sureness
+                .then_with(|| b.spread.rms.total_cmp(&a.spread.rms))
+                .then_with(|| name_of(a).cmp(&name_of(b)))
+        });
+        fleet.groups = (self.groups.into_values())
+            .map(|(part, counts)| {
+                let spread = Spread::new(counts, processes);
+                FleetGroup { part: Part { count: spread.total, ..part }, spread }
+            })
+            .collect();
+        let function = |group: &FleetGroup| group.part.stack.first().map(|place| Arc::clone(&place.function));
+        fleet.groups.sort_by(|a, b| {
+            b.spread.rms.total_cmp(&a.spread.rms).then_with(|| function(a).cmp(&function(b)))
+        });
+        fleet
+    }
+}
+
+fn name_of(found: &FleetFinding) -> Option<Arc<str>> {
+    found.finding.parts.first()?.stack.first().map(|place| Arc::clone(&place.function))
+}
+
+/// One finding of those that several processes have.
+fn joined(all: Vec<(Arc<str>, Finding)>, of: u64) -> Option<FleetFinding> {
+    let counts = all.iter().map(|(name, finding)| (Arc::clone(name), finding.now)).collect();
+    let (_, finding) =
+        all.into_iter().min_by_key(|(_, finding)| (Reverse(finding.sureness), Reverse(finding.now)))?;
+    Some(FleetFinding { finding, spread: Spread::new(counts, of) })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn header(pid: u32, host: &str, at: u64) -> Header {
+        let mut header = Header { taken_at_ns: at, ..Header::default() };
+        header.target.pid = pid;
+        header.target.host = host.to_owned();
+        header.target.name = "api".to_owned();
+        header
+    }
+
+    #[test]
+    fn snapshots_are_put_together_by_process_and_time() {
+        let snapshot = |pid, host, at| Snapshot { header: header(pid, host, at), ..Snapshot::default() };
+        let all = || vec![snapshot(7, "a", 3), snapshot(7, "b", 1), snapshot(7, "a", 2), snapshot(8, "a", 1)];
+        let processes = by_process(all(), false);
+        let seen: Vec<_> = processes
+            .iter()
+            .map(|p| (p.name.as_str(), p.snapshots.iter().map(|s| s.header.taken_at_ns).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(
+            seen,
+            [("api (pid 7) on a", vec![2, 3]), ("api (pid 7) on b", vec![1]), ("api (pid 8) on a", vec![1])]
+        );
+        let apart: Vec<_> = by_process(all(), true).into_iter().map(|p| p.name).collect();
+        assert_eq!(apart.get(2).unwrap(), "api (pid 7) on a #2");
+    }
+
+    #[test]
+    fn one_outlier_weighs_more_than_many_small_ones() {
+        let spread = |counts: &[u64]| Spread::new(counts.iter().map(|&n| ("p".into(), n)).collect(), 4);
+        let (outlier, even) = (spread(&[100]), spread(&[25, 25, 25, 25]));
+        assert_eq!((outlier.total, even.total), (100, 100));
+        assert_eq!((outlier.rms, even.rms), (50.0, 25.0));
+    }
+}

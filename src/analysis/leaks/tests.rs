@@ -1,0 +1,353 @@
+//! Rules on series that are made by hand.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::snapshot::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A waiting task of which only the id is known.
+pub(crate) fn task(id: u64) -> Task {
+    Task {
+        runtime: 0,
+        id: Some(id),
+        address: 0xc000 + id * 0x200,
+        state: State::Waiting,
+        reason: None,
+        age: Age::Unknown,
+        lifetime_ns: None,
+        polls: None,
+        mark: Some(id),
+        parent: None,
+        creator: None,
+        entry: None,
+        labels: None,
+        thread: None,
+        locked_to_thread: false,
+        system: false,
+        leaked: false,
+        stack: None,
+        stack_status: StackStatus::Complete,
+        stack_bytes: 2048,
+        waits: (0, 0),
+    }
+}
+
+/// A task as a test gives it.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    id: u64,
+    /// Innermost first.
+    stack: &'static [&'static str],
+    creator: &'static str,
+    reason: &'static str,
+    /// What it waits for: operation, kind, address.
+    wait: Option<(WaitOp, ObjectKind, u64)>,
+}
+
+const SENDER: Given =
+    Given { id: 0, stack: &["app.answer"], creator: "app.ask", reason: "channel send", wait: None };
+
+/// A reading `at` seconds after the first.
+fn reading(at: u64, tasks: &[Given]) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
+    let module = |path: &str| Module { path: path.to_owned(), version: "v1.2.0".to_owned() };
+    builder.header.runtimes = vec![RuntimeInfo {
+        name: "any".to_owned(),
+        task_noun: "task".to_owned(),
+        modules: vec![module("app"), module("lib")],
+        ..RuntimeInfo::default()
+    }];
+    builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
+    builder.header.monotonic_ns = (500 + at) * SECOND;
+    for given in tasks {
+        let locations: Vec<LocationId> = given.stack.iter().map(|name| place(&mut builder, name)).collect();
+        let mut task = task(given.id);
+        task.stack = Some(builder.stack(locations));
+        task.reason = (!given.reason.is_empty()).then(|| builder.string(given.reason));
+        task.creator = (!given.creator.is_empty()).then(|| place(&mut builder, given.creator));
+        if let Some((op, kind, address)) = given.wait {
+            let object = builder.object(kind, address, |_| {
+                (kind == ObjectKind::Channel).then_some(Channel {
+                    len: 0,
+                    cap: 0,
+                    closed: false,
+                    senders: 0,
+                    receivers: 0,
+                    more: false,
+                    element: None,
+                })
+            });
+            builder.count_waiter(object, op);
+            task.waits = builder.waits([Wait { op, object }]);
+        }
+        builder.task(task);
+    }
+    builder.finish()
+}
+
+fn place(builder: &mut SnapshotBuilder, name: &str) -> LocationId {
+    let package = name.split_once('.').map_or(name, |(package, _)| package);
+    let function = builder.function(name, package, FunctionKind::Normal);
+    let frame = builder.frame(function, "f.go", 1);
+    // The same function has the same address in every reading.
+    let address = name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    builder.location(Location { address: Some(address), offset: 0, frames: vec![frame] })
+}
+
+/// Eight readings, a second apart.
+fn eight(tasks: impl Fn(u64) -> Vec<Given>) -> Series {
+    Series::of(series_options(), (0..8).map(|at| reading(at, &tasks(at))))
+}
+
+fn report(series: &Series, options: &Options) -> Report {
+    find(series, options).unwrap()
+}
+
+/// Rules, sureness and number of each finding.
+fn found(series: &Series) -> Vec<(Vec<&'static str>, Sureness, u64)> {
+    let report = report(series, &Options::default());
+    let rules = |finding: &Finding| finding.hits.iter().map(|hit| hit.rule).collect();
+    report.findings.iter().map(|finding| (rules(finding), finding.sureness, finding.now)).collect()
+}
+
+/// Two more of them in every reading.
+fn growing(given: Given) -> Series {
+    eight(|at| (0..2 * at + 2).map(|id| Given { id, ..given }).collect())
+}
+
+#[test]
+fn senders_that_become_more_are_likely() {
+    let series = growing(SENDER);
+    assert_eq!(found(&series), [(vec!["send", "growing"], Sureness::Likely, 16)]);
+    let report = report(&series, &Options::default());
+    let finding = report.findings.first().unwrap();
+    assert_eq!((finding.first, finding.stayed, finding.ended), (Some(2), Some(2), Some(0)));
+    assert!((finding.growth.unwrap().per_minute - 120.0).abs() < 1e-6);
+    assert_eq!(finding.age, Age::AtLeast(7 * SECOND));
+    assert_eq!(finding.module.as_ref().map(|module| module.path.as_str()), Some("app"));
+    assert_eq!(finding.samples.first().and_then(|sample| sample.id), Some(0));
+}
+
+#[test]
+fn words_of_any_runtime_are_understood() {
+    for (reason, rule) in [
+        ("chan send", "send"),
+        ("chan receive", "receive"),
+        ("channel receive", "receive"),
+        ("select", "select"),
+        ("notification", "cond"),
+        ("sync.Cond.Wait", "cond"),
+        ("semaphore", "semaphore"),
+        ("join", "join"),
+        ("sleep", "sleep"),
+        ("I/O", "io"),
+        ("lock", "lock"),
+    ] {
+        let found = found(&growing(Given { reason, ..SENDER }));
+        let rules = found.first().map(|(rules, ..)| rules.clone()).unwrap_or_default();
+        assert!(rules.contains(&rule) && rules.contains(&"growing"), "{reason}: {rules:?}");
+    }
+}
+
+#[test]
+fn tasks_that_come_and_go_are_nothing() {
+    // As many as before, but always others; and one time many more for a moment.
+    let series = eight(|at| {
+        let n = if at == 4 { 40 } else { 8 };
+        (0..n).map(|nth| Given { id: at * 100 + nth, ..SENDER }).collect()
+    });
+    assert_eq!(found(&series), []);
+    // They become more, but the oldest end.
+    let series = eight(|at| (5 * at..5 * at + 10 + at).map(|id| Given { id, ..SENDER }).collect());
+    assert!(found(&series).iter().all(|(_, sureness, _)| *sureness == Sureness::Suspect));
+}
+
+#[test]
+fn something_started_at_once_is_no_leak() {
+    let series = eight(|at| (0..if at < 3 { 1 } else { 50 }).map(|id| Given { id, ..SENDER }).collect());
+    assert_eq!(found(&series), []);
+}
+
+#[test]
+fn a_nil_channel_is_proven_in_one_reading() {
+    let nil = Given { id: 1, reason: "chan receive (nil chan)", ..SENDER };
+    let other = Given { id: 2, reason: "chan receive", ..SENDER };
+    let series = Series::of(series_options(), [reading(0, &[nil, other])]);
+    assert_eq!(found(&series), [(vec!["never"], Sureness::Proven, 1)]);
+    let report = report(&series, &Options::default());
+    assert_eq!(report.findings.first().and_then(|f| f.growth), None);
+}
+
+#[test]
+fn the_main_function_may_wait_for_ever() {
+    let main = Given { id: 1, stack: &["main.main"], creator: "", reason: "select (no cases)", wait: None };
+    let series = Series::of(series_options(), [reading(0, &[main])]);
+    assert_eq!(found(&series), []);
+}
+
+const WAITER: Given = Given {
+    id: 0,
+    stack: &["sync.(*Mutex).Lock", "app.update"],
+    creator: "app.serve",
+    reason: "sync.Mutex.Lock",
+    wait: Some((WaitOp::Lock, ObjectKind::Mutex, 0x50)),
+};
+
+#[test]
+fn a_lock_that_nobody_gives_back() {
+    assert_eq!(found(&growing(WAITER)), [(vec!["lock", "growing"], Sureness::Stuck, 16)]);
+}
+
+#[test]
+fn the_probable_holder_of_a_lock_is_named() {
+    let holder = Given { id: 99, stack: &["app.update"], reason: "chan receive", wait: None, ..WAITER };
+    // One that came later cannot be it.
+    let later = Given { id: 98, ..holder };
+    let series = eight(|at| {
+        let waiters = (0..2 * at + 2).map(|id| Given { id, ..WAITER });
+        waiters.chain([holder]).chain((at > 5).then_some(later)).collect()
+    });
+    let report = report(&series, &Options::default());
+    let finding = report.findings.first().unwrap();
+    let holders: Vec<_> = finding.holders.iter().filter_map(|holder| holder.task.id).collect();
+    assert_eq!((finding.sureness, holders), (Sureness::Stuck, vec![99]));
+}
+
+#[test]
+fn locks_taken_in_different_orders() {
+    // Each pair waits for the locks of each other, far longer than anybody should.
+    let series = Series::of(
+        series_options(),
+        [0, 100].map(|at| {
+            let lock =
+                |id: u64| Given { id, wait: Some((WaitOp::Lock, ObjectKind::Mutex, 0x50 + id)), ..WAITER };
+            reading(at, &[lock(1), lock(2)])
+        }),
+    );
+    assert_eq!(found(&series), [(vec!["deadlock"], Sureness::Stuck, 2)]);
+}
+
+#[test]
+fn a_library_that_is_not_closed() {
+    let given = Given { stack: &["lib.run"], creator: "lib.New", reason: "select", ..SENDER };
+    let series = growing(given);
+    assert_eq!(found(&series), [(vec!["library", "select", "growing"], Sureness::Likely, 16)]);
+    let report = report(&series, &Options::default());
+    let finding = report.findings.first().unwrap();
+    assert_eq!(
+        finding.module.as_ref().map(|m| (m.path.as_str(), m.version.as_str())),
+        Some(("lib", "v1.2.0"))
+    );
+}
+
+#[test]
+fn well_known_tasks_are_suspect_at_most() {
+    let idle = Given {
+        stack: &["net.(*conn).Read", "bufio.(*Reader).Peek", "net/http.(*conn).serve"],
+        creator: "net/http.(*Server).Serve",
+        reason: "IO wait",
+        ..SENDER
+    };
+    assert_eq!(found(&growing(idle)), [(vec!["growing"], Sureness::Suspect, 16)]);
+    let steady = eight(|_| (0..500).map(|id| Given { id, ..idle }).collect());
+    assert_eq!(found(&steady), []);
+}
+
+#[test]
+fn what_the_user_knows_is_left_out() {
+    let series = growing(SENDER);
+    for pattern in ["app.answer", "creator:ask", "module:app"] {
+        let options = Options { ignore: vec![pattern.parse().unwrap()], ..Options::default() };
+        let report = report(&series, &options);
+        assert_eq!((report.findings.len(), report.ignored), (0, 16), "{pattern}");
+    }
+    let baseline = |n: u64| {
+        let before = reading(0, &(0..n).map(|id| Given { id: 1_000 + id, ..SENDER }).collect::<Vec<_>>());
+        let options = Options { baseline: Some(Baseline::new(&before)), ..Options::default() };
+        let report = report(&series, &options);
+        (report.findings.len(), report.in_baseline)
+    };
+    assert_eq!(baseline(16), (0, 16));
+    assert_eq!(baseline(15), (1, 0));
+}
+
+#[test]
+fn those_that_stay_while_others_go() {
+    let stay = Given { id: 1, reason: "chan receive", ..SENDER };
+    let options = Options { min_age_ns: 20 * SECOND, ..Options::default() };
+    let series = Series::of(
+        series_options(),
+        (0..14).map(|at| {
+            // Five others every ten seconds, that are gone in the next reading.
+            let others = (0..5).map(|nth| Given {
+                id: 100 + at * 5 + nth,
+                stack: &["app.work"],
+                reason: "sleep",
+                ..SENDER
+            });
+            reading(at * 10, &[stay].into_iter().chain(others).collect::<Vec<_>>())
+        }),
+    );
+    let report = report(&series, &options);
+    let rules: Vec<_> =
+        report.findings.iter().map(|f| (f.hits.first().map(|hit| hit.rule), f.sureness)).collect();
+    assert_eq!(rules, [(Some("staying"), Sureness::Suspect)]);
+}
+
+#[test]
+fn workers_and_processors() {
+    let mut snapshot = reading(0, &[]);
+    snapshot.header.process.cpus_allowed = Some(8);
+    snapshot.header.process.cgroup_cpu_milli = Some(2_500);
+    for runtime in &mut snapshot.header.runtimes {
+        runtime.scheduler.max_workers = Some(8);
+        runtime.scheduler.worker_noun = "P".to_owned();
+    }
+    let report = report(&Series::of(series_options(), [snapshot]), &Options::default());
+    let finding = report.findings.first().unwrap();
+    assert_eq!(finding.hits.first().map(|hit| hit.rule), Some("more-workers-than-cpus"));
+    assert_eq!(
+        finding.hits.first().map(|hit| hit.because.clone()),
+        Some(vec!["8 Ps for 2.5 CPUs that its cgroup grants".to_owned()])
+    );
+}
+
+/// Any of a few functions, reasons and locks.
+fn any_given() -> impl Strategy<Value = Given> {
+    let stacks: [&'static [&'static str]; 4] =
+        [&["app.answer"], &["sync.(*Mutex).Lock", "app.update"], &["app.update"], &[]];
+    let reasons = ["", "chan send", "sync.Mutex.Lock", "select (no cases)", "sleep", "odd"];
+    let kinds = [ObjectKind::Channel, ObjectKind::Mutex, ObjectKind::RwMutex, ObjectKind::Other];
+    let ops = [WaitOp::Send, WaitOp::Receive, WaitOp::Lock, WaitOp::ReadLock, WaitOp::Wait];
+    let wait = (prop::sample::select(ops.to_vec()), prop::sample::select(kinds.to_vec()), 0_u64..4);
+    (
+        0_u64..40,
+        prop::sample::select(stacks.to_vec()),
+        prop::sample::select(vec!["", "app.ask", "lib.New"]),
+        prop::sample::select(reasons.to_vec()),
+        prop::option::of(wait),
+    )
+        .prop_map(|(id, stack, creator, reason, wait)| Given { id, stack, creator, reason, wait })
+}
+
+proptest! {
+    #[test]
+    fn no_series_breaks_a_rule(readings in prop::collection::vec(prop::collection::vec(any_given(), 0..30), 1..7)) {
+        let series = Series::of(series_options(), (0..).zip(&readings).map(|(at, tasks)| reading(at * 30, tasks)));
+        let report = report(&series, &Options::default());
+        let healthy: u64 = report.healthy.iter().map(|one| one.count).sum();
+        let found: u64 = report.findings.iter().map(|finding| finding.now).sum();
+        prop_assert_eq!(healthy + found, report.tasks);
+        for finding in &report.findings {
+            prop_assert!(!finding.hits.is_empty());
+            prop_assert_eq!(finding.sureness, finding.hits.iter().map(|hit| hit.sureness).max().unwrap());
+            prop_assert_eq!(finding.parts.iter().map(|part| part.count).sum::<u64>(), finding.now);
+            // Only what waits for something that cannot come is proven.
+            let never = finding.parts.iter().all(|part| part.what == "select (no cases)");
+            prop_assert!(finding.sureness != Sureness::Proven || never);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `loiter leaks`: watch a process or read a series of snapshots, and look for leaks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::error::{CliError, Result};
+use super::output::{Output, tell};
+use super::source::{ReadArgs, Source};
+use super::{exit, parse};
+use crate::analysis::Series;
+use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
+use crate::analysis::rates::rates;
+use crate::report::text::findings::{self, Findings};
+use crate::report::text::{self, TextOptions};
+use crate::report::{json, markdown};
+use crate::snapshot::Snapshot;
+
+mod lines;
+mod watch;
+
+/// The ignore file that is read if there is one.
+const IGNORE_FILE: &str = ".loiterignore";
+
+/// Find tasks that leak: watch a process for a while, or read a series of snapshots
+///
+/// A finding says how sure it is. proven: it cannot be otherwise, they never run again. stuck: they
+/// stand still, and nobody is to be seen who could move them. likely: several signs together. suspect:
+/// one sign alone. Tasks that are well known to be parked, as those of idle connections, are left alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP)]
+pub(super) struct Args {
+    /// A pid to watch, or snapshots of one process or of many: files, or a directory of them
+    ///
+    /// Snapshots of one process are a series, in the order of their times. Those of several processes
+    /// are a fleet: findings and groups are ranked over all of them.
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<Source>,
+
+    #[command(flatten)]
+    how: ReadArgs,
+
+    /// Each snapshot is of a process of its own
+    ///
+    /// Needed for dumps and profiles that do not say which process they are of.
+    #[arg(long)]
+    fleet: bool,
+
+    /// Watch a process for this long
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse::duration, default_value = "30s", help_heading = "Watching")]
+    span: u64,
+
+    /// Read it this often
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "5s", help_heading = "Watching")]
+    every: u64,
+
+    /// Tasks that stand still for at least this long are worth a look even if they do not become more
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "1m", help_heading = "Rules")]
+    min_age: u64,
+
+    /// Leave out tasks with this function, creator or module
+    ///
+    /// PATTERN may begin with function:, creator: or module: to mean only that. Patterns of functions
+    /// match anywhere in a name, those of modules the whole path; * stands for any characters.
+    #[arg(long, value_name = "PATTERN", help_heading = "Rules")]
+    ignore: Vec<Ignore>,
+
+    /// A file with such patterns, one a line; # begins a comment [default: .loiterignore, if it is there]
+    #[arg(long, value_name = "FILE", help_heading = "Rules")]
+    ignore_file: Option<PathBuf>,
+
+    /// Leave out groups of which this snapshot has as many or more
+    #[arg(long, value_name = "SNAPSHOT", help_heading = "Rules")]
+    baseline: Option<Source>,
+
+    /// Requests served a second: tells how many tasks each request starts
+    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Rules")]
+    qps: Option<f64>,
+
+    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect
+    #[arg(long, value_name = "SURENESS", help_heading = "Output")]
+    fail_on: Option<Sureness>,
+
+    /// Format: text, json or markdown
+    ///
+    /// json is described in loiter-leaks-json(5). markdown is one file with everything, to hand to
+    /// others.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
+    format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Markdown,
+}
+
+/// A positive number.
+fn rate(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "use a number, like 250 or 0.5".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it must be more than 0".to_owned()) }
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result {
+    // What can be wrong is found before somebody waits for half a minute.
+    let options = args.options()?;
+    let surest = match args.sources.as_slice() {
+        [Source::Pid(pid)] => {
+            let times = watch::Times::new(args.span, args.every)?;
+            let series = watch::watch(*pid, args.how.read_options(), times)?;
+            args.series(&series, &options, output)?
+        }
+        _ => args.saved(&options, output)?,
+    };
+    match (args.fail_on, surest) {
+        (Some(limit), Some(surest)) if surest >= limit => {
+            Err(CliError::Found(format!("{limit}: there is a finding that is {surest}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Args {
+    fn options(&self) -> Result<Options> {
+        let mut ignore = self.ignore.clone();
+        let file = self.ignore_file.as_deref();
+        match fs::read_to_string(file.unwrap_or(Path::new(IGNORE_FILE))) {
+            Ok(text) => {
+                let path = file.unwrap_or(Path::new(IGNORE_FILE)).display();
+                let wrong = |why| CliError::Usage(format!("{path}: {why}"));
+                ignore.extend(leaks::parse_file(&text).map_err(wrong)?);
+            }
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => {
+                let what = file.unwrap_or(Path::new(IGNORE_FILE)).display().to_string();
+                return Err(CliError::Io { what, source });
+            }
+        }
+        let baseline = self.baseline.as_ref().map(|source| self.how.open(source)).transpose()?;
+        let baseline = baseline.map(|opened| Baseline::new(&opened.snapshot));
+        Ok(Options { min_age_ns: self.min_age, ignore, baseline })
+    }
+
+    fn text_options(&self, output: &Output) -> TextOptions {
+        TextOptions {
+            width: output.width,
+            color: output.color,
+            full_paths: output.verbose > 0,
+            verbose: output.verbose > 0,
+            ..TextOptions::default()
+        }
+    }
+
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+
+    /// Reports on one process. Gives how sure the surest finding is.
+    fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+        let Some(report) = leaks::find(series, options) else {
+            return Err(CliError::Usage("there is no reading to look at".to_owned()));
+        };
+        let rates = rates(series, self.qps);
+        let source = lines::Lines::default();
+        let line = |place: &_| source.at(place);
+        let what = Findings { report: &report, rates: &rates, source: &line };
+        output.write(|out| match self.format() {
+            Format::Text => findings::findings(&what, &self.text_options(output), out),
+            Format::Json => json::findings(&what, out),
+            Format::Markdown => markdown::findings(&what, out),
+        })?;
+        Ok(report.surest())
+    }
+
+    /// Reports on snapshots of one process or of many.
+    fn saved(&self, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+        let mut snapshots = Vec::new();
+        for source in self.all_sources()? {
+            snapshots.push(self.how.open(&source)?.snapshot);
+        }
+        let processes = fleet::by_process(snapshots, self.fleet);
+        if let [_] = processes.as_slice() {
+            let series = processes.into_iter().next().map(|process| make_series(process.snapshots));
+            return self.series(&series.unwrap_or_else(|| make_series(Vec::new())), options, output);
+        }
+        let mut collector = fleet::Collector::default();
+        for process in processes {
+            collector.add(&process.name, &make_series(process.snapshots), options);
+        }
+        let fleet = collector.finish();
+        let surest = fleet.findings.iter().map(|found| found.finding.sureness).max();
+        output.write(|out| match self.format() {
+            Format::Text => text::fleet::fleet(&fleet, &self.text_options(output), out),
+            Format::Json => json::fleet(&fleet, out),
+            Format::Markdown => markdown::fleet(&fleet, out),
+        })?;
+        Ok(surest)
+    }
+
+    /// The sources, directories replaced by the files in them.
+    fn all_sources(&self) -> Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        for source in &self.sources {
+            match source {
+                Source::File(path) if path.is_dir() => {
+                    sources.extend(files_in(path)?.into_iter().map(Source::File));
+                }
+                other => sources.push(other.clone()),
+            }
+        }
+        Ok(sources)
+    }
+}
+
+fn make_series(snapshots: Vec<Snapshot>) -> Series {
+    Series::of(leaks::series_options(), snapshots)
+}
+
+/// The files in a directory, by name; hidden ones and directories are left out.
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| CliError::Io { what: directory.display().to_string(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        let problem = "there are no files in this directory".to_owned();
+        return Err(CliError::NotASource { path: directory.display().to_string(), problem });
+    }
+    tell(&format!("{} files in {}", files.len(), directory.display()));
+    Ok(files)
+}

@@ -1,0 +1,190 @@
+//! Reads a live process again and again, on time.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::analysis::leaks;
+use crate::analysis::{Series, SeriesOptions};
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::tell;
+use crate::cli::source::describe;
+use crate::report::escape;
+use crate::report::units::duration;
+use crate::runtimes::{ReadOptions, Readable};
+use crate::target::{self, TargetError};
+
+/// How long a sleep may keep the user waiting who wants to stop.
+const NAP: Duration = Duration::from_millis(50);
+/// Counts of so many readings are kept, so that a watch of days does not grow for ever.
+const KEPT: usize = 2_000;
+/// More readings than this are more than anybody wants, and more than times are kept for.
+const MOST: u64 = 1_000_000;
+
+/// When a process is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    every: Duration,
+    /// How many times in all.
+    readings: u64,
+}
+
+impl Times {
+    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two.
+    pub(super) fn new(span: u64, every: u64) -> Result<Self> {
+        let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
+        if every < 10_000_000 {
+            return usage("--every must be 10ms or more");
+        }
+        if span > 0 && span < every {
+            return usage("--for is shorter than --every: there would be one reading only");
+        }
+        let readings = span / every + 1;
+        if readings > MOST {
+            return usage("that would be more than a million readings: raise --every");
+        }
+        Ok(Times { every: Duration::from_nanos(every), readings })
+    }
+}
+
+/// Reads the process as often as asked for. Ctrl-C ends it early, and so does the end of the process;
+/// what was read until then is returned.
+///
+/// # Errors
+/// If not even one reading was possible, or a later one fails for another reason than the end of the
+/// process.
+pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Series> {
+    let stop = on_signals()?;
+    let failed = |source| CliError::Target { what: describe(pid), source };
+    let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+    let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
+    let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
+    let mut progress = Progress::new(times);
+    let begin = Instant::now();
+    let mut late = 0;
+    for number in 0..times.readings {
+        let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
+        if !sleep_until(begin + due, &stop, &mut progress, &series) {
+            progress.clear();
+            tell("stopped early");
+            break;
+        }
+        late += u64::from(begin.elapsed() > due + times.every / 2);
+        match runtimes.read(target.as_ref(), &options) {
+            Ok(snapshot) => series.push(snapshot),
+            Err(error) if series.readings() > 0 && has_ended(&error) => {
+                progress.clear();
+                tell(&format!("the process has ended after {}", duration(begin.elapsed().as_nanos() as u64)));
+                break;
+            }
+            Err(error) => {
+                progress.clear();
+                return Err(failed(error));
+            }
+        }
+    }
+    progress.clear();
+    if late > 0 {
+        tell(&format!(
+            "{late} of {} readings came late: this machine is busy, or --every is too short",
+            series.readings()
+        ));
+    }
+    Ok(series)
+}
+
+fn has_ended(error: &crate::Error) -> bool {
+    use TargetError::{Ended, NoProcess, Zombie};
+    matches!(error, crate::Error::Target(NoProcess { .. } | Ended { .. } | Zombie { .. }))
+}
+
+/// Set by Ctrl-C and SIGTERM. A second one ends loiter.
+fn on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal finds the flag unset and passes the first handler.
+        let second =
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop));
+        let first = second.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
+        first.map_err(|source| CliError::Io { what: "cannot watch for signals".to_owned(), source })?;
+    }
+    Ok(stop)
+}
+
+/// Waits for a moment. False if the user wants to stop.
+fn sleep_until(at: Instant, stop: &AtomicBool, progress: &mut Progress, series: &Series) -> bool {
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            // Without any reading there is nothing to say: read once.
+            return series.readings() == 0;
+        }
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        progress.show(series);
+        thread::sleep(left.min(NAP));
+    }
+}
+
+/// One line on stderr while the user waits, if that is a terminal.
+struct Progress {
+    shown: bool,
+    times: Times,
+    begin: Instant,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    fn new(times: Times) -> Self {
+        Progress { shown: io::stderr().is_terminal(), times, begin: Instant::now(), last: None }
+    }
+
+    fn show(&mut self, series: &Series) {
+        let Some(point) = series.points().back().filter(|_| self.shown) else { return };
+        if self.last.is_some_and(|last| last.elapsed() < Duration::from_millis(250)) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let total =
+            self.times.every * u32::try_from(self.times.readings.saturating_sub(1)).unwrap_or(u32::MAX);
+        let left = total.saturating_sub(self.begin.elapsed());
+        let text = format!(
+            "watching {}: reading {} of {}, {} tasks, {} left (Ctrl-C ends it early)",
+            escape(&point.header.target.name),
+            series.readings(),
+            self.times.readings,
+            point.tasks,
+            duration(left.as_nanos() as u64),
+        );
+        // Progress that cannot be shown is no loss.
+        let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        let _ = io::stderr().flush();
+    }
+
+    fn clear(&mut self) {
+        if self.last.take().is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_make_sense() {
+        let readings =
+            |span: u64, every: u64| Times::new(span * 1_000_000, every * 1_000_000).map(|t| t.readings);
+        assert_eq!(readings(30_000, 5_000).unwrap(), 7);
+        assert_eq!(readings(0, 5_000).unwrap(), 1);
+        assert_eq!(readings(12_000, 5_000).unwrap(), 3);
+        assert!(readings(1_000, 5_000).is_err());
+        assert!(readings(1_000, 0).is_err());
+        assert!(readings(u64::MAX / 1_000_000, 10).is_err());
+    }
+}

@@ -1,0 +1,326 @@
+//! What the leak rules found, as JSON; described in loiter-leaks-json(5).
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::AgeOut;
+use crate::analysis::leaks::fleet::{Fleet, Spread};
+use crate::analysis::leaks::{Finding, Part, RULES, Sample};
+use crate::analysis::rates::Rates;
+use crate::analysis::series::Matching;
+use crate::analysis::signature::Place;
+use crate::report::text::findings::{Findings, SourceLines, summary};
+use crate::snapshot::{Header, Module};
+
+/// Names and version of the formats; the version changes when a reader could break.
+const FORMAT: &str = "loiter-leaks";
+const FLEET: &str = "loiter-leaks-fleet";
+const VERSION: u32 = 1;
+
+/// Writes the findings in a series of readings.
+///
+/// # Errors
+/// Those of `out`.
+pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Findings { report, rates, source } = *findings;
+    let document = Document {
+        format: FORMAT,
+        version: VERSION,
+        last: &report.header,
+        readings: report.readings,
+        span_ns: report.span_ns,
+        matched_by: match report.matching {
+            Matching::ById => "identity",
+            Matching::ByIdOnly { .. } => "id",
+            Matching::BySignature { .. } => "signature",
+        },
+        warning: report.matching.warning(),
+        tasks: report.tasks,
+        rates: RatesOut::new(rates),
+        findings: report.findings.iter().map(|finding| FindingOut::new(finding, Some(source))).collect(),
+        healthy: report
+            .healthy
+            .iter()
+            .map(|one| HealthyOut { what: &one.one, count: one.count, why: &one.why })
+            .collect(),
+        ignored_tasks: report.ignored,
+        baseline_tasks: report.in_baseline,
+        rules: RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }).collect(),
+    };
+    super::write(&document, out)
+}
+
+/// Writes what was found in a fleet.
+///
+/// # Errors
+/// Those of `out`.
+pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
+    let document = FleetDocument {
+        format: FLEET,
+        version: VERSION,
+        processes: fleet.processes,
+        snapshots: fleet.snapshots,
+        tasks: fleet.tasks,
+        warnings: &fleet.warnings,
+        findings: (fleet.findings.iter())
+            .map(|found| FleetFindingOut {
+                finding: FindingOut::new(&found.finding, None),
+                spread: SpreadOut::new(&found.spread),
+            })
+            .collect(),
+        groups: (fleet.groups.iter())
+            .map(|group| GroupOut {
+                part: PartOut::new(&group.part, None),
+                spread: SpreadOut::new(&group.spread),
+            })
+            .collect(),
+    };
+    super::write(&document, out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    last: &'a Header,
+    readings: u32,
+    span_ns: Option<u64>,
+    matched_by: &'static str,
+    warning: Option<&'a str>,
+    tasks: u64,
+    rates: RatesOut,
+    findings: Vec<FindingOut<'a>>,
+    healthy: Vec<HealthyOut<'a>>,
+    ignored_tasks: u64,
+    baseline_tasks: u64,
+    rules: Vec<RuleOut>,
+}
+
+#[derive(Serialize)]
+struct RatesOut {
+    born_per_second: Option<f64>,
+    ended_per_second: Option<f64>,
+    counted: bool,
+    mean_lifetime_s: Option<f64>,
+    reuse_rate: Option<f64>,
+    reuse_rate_ever: Option<f64>,
+    spawns_per_request: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct RuleOut {
+    name: &'static str,
+    checks: &'static str,
+}
+
+#[derive(Serialize)]
+struct HealthyOut<'a> {
+    what: &'a str,
+    count: u64,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+struct FindingOut<'a> {
+    sureness: &'static str,
+    summary: String,
+    rules: Vec<HitOut<'a>>,
+    now: u64,
+    first: Option<u64>,
+    stayed: Option<u64>,
+    ended: Option<u64>,
+    growth: Option<GrowthOut>,
+    age: AgeOut,
+    stack_bytes: u64,
+    module: Option<&'a Module>,
+    parts: Vec<PartOut<'a>>,
+    samples: Vec<SampleOut>,
+    holders: Vec<HolderOut<'a>>,
+    cause: &'a str,
+    next: &'a str,
+}
+
+#[derive(Serialize)]
+struct HitOut<'a> {
+    rule: &'static str,
+    sureness: &'static str,
+    because: &'a [String],
+}
+
+#[derive(Serialize)]
+struct GrowthOut {
+    per_minute: f64,
+    plus_minus: Option<f64>,
+    rising: f64,
+}
+
+#[derive(Serialize)]
+struct PartOut<'a> {
+    count: u64,
+    doing: &'a str,
+    at: Option<PlaceOut<'a>>,
+    created_by: Option<PlaceOut<'a>>,
+    stack: Vec<PlaceOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlaceOut<'a> {
+    function: &'a str,
+    package: &'a str,
+    file: &'a str,
+    line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SampleOut {
+    id: Option<u64>,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct HolderOut<'a> {
+    #[serde(flatten)]
+    task: SampleOut,
+    doing: &'a str,
+    at: Option<PlaceOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct FleetDocument<'a> {
+    format: &'static str,
+    version: u32,
+    processes: u64,
+    snapshots: u64,
+    tasks: u64,
+    warnings: &'a [String],
+    findings: Vec<FleetFindingOut<'a>>,
+    groups: Vec<GroupOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct FleetFindingOut<'a> {
+    #[serde(flatten)]
+    finding: FindingOut<'a>,
+    spread: SpreadOut<'a>,
+}
+
+#[derive(Serialize)]
+struct GroupOut<'a> {
+    #[serde(flatten)]
+    part: PartOut<'a>,
+    spread: SpreadOut<'a>,
+}
+
+#[derive(Serialize)]
+struct SpreadOut<'a> {
+    total: u64,
+    largest: u64,
+    root_mean_square: f64,
+    processes: Vec<ProcessOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProcessOut<'a> {
+    process: &'a str,
+    count: u64,
+}
+
+impl RatesOut {
+    fn new(rates: &Rates) -> Self {
+        RatesOut {
+            born_per_second: rates.born_per_second,
+            ended_per_second: rates.ended_per_second,
+            counted: rates.counted,
+            mean_lifetime_s: rates.mean_lifetime_s,
+            reuse_rate: rates.reuse,
+            reuse_rate_ever: rates.reuse_ever,
+            spawns_per_request: rates.spawns_per_request,
+        }
+    }
+}
+
+impl<'a> FindingOut<'a> {
+    fn new(finding: &'a Finding, source: Option<SourceLines<'_>>) -> Self {
+        let hit = |hit: &'a crate::analysis::leaks::Hit| HitOut {
+            rule: hit.rule,
+            sureness: hit.sureness.name(),
+            because: &hit.because,
+        };
+        FindingOut {
+            sureness: finding.sureness.name(),
+            summary: summary(finding),
+            rules: finding.hits.iter().map(hit).collect(),
+            now: finding.now,
+            first: finding.first,
+            stayed: finding.stayed,
+            ended: finding.ended,
+            growth: finding.growth.map(|trend| GrowthOut {
+                per_minute: trend.per_minute,
+                plus_minus: trend.plus_minus,
+                rising: trend.rising,
+            }),
+            age: finding.age.into(),
+            stack_bytes: finding.stack_bytes,
+            module: finding.module.as_ref(),
+            parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
+            samples: finding.samples.iter().map(SampleOut::new).collect(),
+            holders: (finding.holders.iter())
+                .map(|holder| HolderOut {
+                    task: SampleOut::new(&holder.task),
+                    doing: &holder.what,
+                    at: holder.at.as_ref().map(|at| PlaceOut::new(at, source)),
+                })
+                .collect(),
+            cause: &finding.cause,
+            next: &finding.next,
+        }
+    }
+}
+
+impl<'a> PartOut<'a> {
+    fn new(part: &'a Part, source: Option<SourceLines<'_>>) -> Self {
+        PartOut {
+            count: part.count,
+            doing: &part.what,
+            at: part.at.as_ref().map(|at| PlaceOut::new(at, source)),
+            created_by: part.creator.as_ref().map(|creator| PlaceOut::new(creator, source)),
+            stack: part.stack.iter().map(|frame| PlaceOut::new(frame, None)).collect(),
+        }
+    }
+}
+
+impl<'a> PlaceOut<'a> {
+    fn new(place: &'a Place, source: Option<SourceLines<'_>>) -> Self {
+        PlaceOut {
+            function: &place.function,
+            package: &place.package,
+            file: &place.file,
+            line: place.line,
+            source: source.and_then(|source| source(place)),
+        }
+    }
+}
+
+impl SampleOut {
+    fn new(sample: &Sample) -> Self {
+        SampleOut { id: sample.id, address: format!("{:#x}", sample.address) }
+    }
+}
+
+impl<'a> SpreadOut<'a> {
+    fn new(spread: &'a Spread) -> Self {
+        SpreadOut {
+            total: spread.total,
+            largest: spread.processes.first().map_or(0, |&(_, n)| n),
+            root_mean_square: spread.rms,
+            processes: spread
+                .processes
+                .iter()
+                .map(|(process, count)| ProcessOut { process, count: *count })
+                .collect(),
+        }
+    }
+}

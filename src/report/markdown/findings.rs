@@ -1,0 +1,263 @@
+//! What the leak rules found, as Markdown: one file to hand to the team.
+
+use std::io::{self, Write};
+
+use super::{block, code};
+use crate::analysis::leaks::fleet::Fleet;
+use crate::analysis::leaks::{Finding, Part};
+use crate::analysis::signature::Place;
+use crate::report::text::findings::{
+    Findings, SourceLines, healthy_list, number, per_minute, rates_line, readings, samples, since, summary,
+};
+use crate::report::text::fleet::named;
+use crate::report::text::{moment, runtime_name};
+use crate::report::units::{bytes, count, duration, thousands};
+use crate::snapshot::Header;
+
+/// Groups of a fleet that are listed.
+const GROUPS: usize = 50;
+
+/// Writes the findings in a series of readings: what was read, a table, then each finding with its
+/// evidence and stacks.
+///
+/// # Errors
+/// Those of `out`.
+pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Findings { report, rates, source } = *findings;
+    let header = &report.header;
+    writeln!(out, "# Leaks in {}\n", code(&header.target.name))?;
+    what_was_read(header, out)?;
+    writeln!(out, "- readings: {}", readings(report))?;
+    writeln!(out, "- {}", plain(&count(report.tasks, &report.noun)))?;
+    if let Some(text) = rates_line(rates) {
+        writeln!(out, "- {text}")?;
+    }
+    for warning in report.matching.warning().into_iter().chain(header.warnings.iter().map(|w| &**w)) {
+        writeln!(out, "- warning: {}", code(warning))?;
+    }
+    writeln!(out)?;
+    if report.findings.is_empty() {
+        writeln!(out, "Nothing stands out.")?;
+    } else {
+        table(&report.findings, out)?;
+    }
+    for (number, finding) in report.findings.iter().enumerate() {
+        details(number + 1, finding, Some(source), out)?;
+    }
+    if !report.healthy.is_empty() {
+        writeln!(out, "\n## What looks healthy\n\n{}.", healthy_list(&report.healthy))?;
+    }
+    let mut left_out = Vec::new();
+    if report.ignored > 0 {
+        left_out.push(format!("{} by ignore patterns", count(report.ignored, &report.noun)));
+    }
+    if report.in_baseline > 0 {
+        left_out
+            .push(format!("{} because the baseline has as many", count(report.in_baseline, &report.noun)));
+    }
+    if !left_out.is_empty() {
+        writeln!(out, "\nLeft out: {}.", left_out.join(", "))?;
+    }
+    meanings(out)
+}
+
+/// Writes what was found in a fleet.
+///
+/// # Errors
+/// Those of `out`.
+pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "# Leaks in {} processes\n", thousands(fleet.processes))?;
+    writeln!(out, "- {}", count(fleet.snapshots, "snapshot"))?;
+    writeln!(out, "- {}", plain(&count(fleet.tasks, &fleet.noun)))?;
+    for warning in &fleet.warnings {
+        writeln!(out, "- warning: {}", code(warning))?;
+    }
+    writeln!(out)?;
+    if fleet.findings.is_empty() {
+        writeln!(out, "No findings.")?;
+    }
+    for (number, found) in fleet.findings.iter().enumerate() {
+        details(number + 1, &found.finding, None, out)?;
+        let processes = found.spread.processes.len() as u64;
+        writeln!(
+            out,
+            "\nIn {} of {} processes, {} in all: {}.",
+            thousands(processes),
+            thousands(fleet.processes),
+            thousands(found.spread.total),
+            code(&named(&found.spread))
+        )?;
+    }
+    writeln!(out, "\n## Where tasks wait\n")?;
+    writeln!(out, "| total | largest | root mean square | processes | doing | function | started by |")?;
+    writeln!(out, "|--:|--:|--:|--:|---|---|---|")?;
+    for group in fleet.groups.iter().take(GROUPS) {
+        let largest = group.spread.processes.first().map_or(0, |&(_, n)| n);
+        let part = &group.part;
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            thousands(group.spread.total),
+            thousands(largest),
+            number(group.spread.rms),
+            group.spread.processes.len(),
+            code(&part.what),
+            part.at.as_ref().or(part.stack.first()).map_or(String::new(), |at| code(&at.function)),
+            part.creator.as_ref().map_or(String::new(), |at| code(&at.function)),
+        )?;
+    }
+    let left = fleet.groups.len().saturating_sub(GROUPS);
+    if left > 0 {
+        writeln!(out, "\n{} more.", count(left as u64, "group"))?;
+    }
+    meanings(out)
+}
+
+fn what_was_read(header: &Header, out: &mut dyn Write) -> io::Result<()> {
+    let target = &header.target;
+    let runtimes: Vec<String> = header.runtimes.iter().map(runtime_name).collect();
+    let mut facts = vec![("runtime", runtimes.join(", "))];
+    if target.pid != 0 {
+        facts.push(("pid", target.pid.to_string()));
+    }
+    facts.push(("host", target.host.clone()));
+    facts.push(("command", target.command.join(" ")));
+    facts.push(("build id", target.build_id.clone()));
+    for (title, text) in facts.iter().filter(|(_, text)| !text.is_empty()) {
+        writeln!(out, "- {title}: {}", code(text))?;
+    }
+    if target.age_ns > 0 {
+        writeln!(out, "- running for {}", duration(target.age_ns))?;
+    }
+    writeln!(out, "- last reading: {}, by loiter {}", moment(header.taken_at_ns), code(&header.loiter))
+}
+
+fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "| # | sureness | now | per minute | stacks | doing | at | started by |")?;
+    writeln!(out, "|--:|---|--:|--:|--:|---|---|---|")?;
+    for (number, finding) in findings.iter().enumerate() {
+        let part = finding.parts.first();
+        let at = |place: Option<&Place>| place.map_or(String::new(), |place| code(&short(place)));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            number + 1,
+            finding.sureness,
+            thousands(finding.now),
+            per_minute(finding).map_or(String::new(), |n| format!("+{n}")),
+            if finding.stack_bytes > 0 { bytes(finding.stack_bytes) } else { String::new() },
+            part.map_or(String::new(), |part| code(&part.what)),
+            at(part.and_then(|part| part.at.as_ref().or(part.stack.first()))),
+            at(part.and_then(|part| part.creator.as_ref())),
+        )?;
+    }
+    Ok(())
+}
+
+/// Function, file name and line.
+fn short(place: &Place) -> String {
+    let file = place.file.rsplit('/').next().unwrap_or_default();
+    if file.is_empty() {
+        place.function.to_string()
+    } else {
+        format!("{} {file}:{}", place.function, place.line)
+    }
+}
+
+fn details(
+    number: usize,
+    finding: &Finding,
+    source: Option<SourceLines<'_>>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let sureness = finding.sureness.name();
+    writeln!(out, "\n## {number}. {sureness}: {}\n", code(&summary(finding)))?;
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    facts.extend((!finding.cause.is_empty()).then(|| ("cause", finding.cause.clone())));
+    facts.extend((!finding.next.is_empty()).then(|| ("what to look at next", finding.next.clone())));
+    facts.extend(since(finding).map(|text| ("since", text)));
+    if finding.stack_bytes > 0 {
+        facts.push(("holds", format!("{} of stacks", bytes(finding.stack_bytes))));
+    }
+    if let Some(module) = &finding.module {
+        facts.push(("module", code(format!("{} {}", module.path, module.version).trim_end())));
+    }
+    facts.extend(samples(finding).map(|text| ("such as", plain(&text))));
+    for (title, text) in facts {
+        writeln!(out, "- {title}: {text}")?;
+    }
+    for holder in &finding.holders {
+        let id = holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
+        let at = holder.at.as_ref().map(|at| format!(" at {}", code(&line(at)))).unwrap_or_default();
+        writeln!(out, "- probably held by: {} {id}, {}{at}", plain(&finding.noun), code(&holder.what))?;
+    }
+    writeln!(out, "\nEvidence:\n")?;
+    for hit in &finding.hits {
+        let because: Vec<String> = hit.because.iter().map(|text| plain(text)).collect();
+        writeln!(out, "- {} ({}): {}", hit.rule, hit.sureness, because.join("; "))?;
+    }
+    for part in &finding.parts {
+        stack(part, source, out)?;
+    }
+    Ok(())
+}
+
+/// Evidence holds names of the target (types, modules): what could mean something to Markdown or HTML is
+/// taken out of its meaning.
+fn plain(text: &str) -> String {
+    let mut safe = String::new();
+    for c in crate::report::escape(text).chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '!' | '~' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn stack(part: &Part, source: Option<SourceLines<'_>>, out: &mut dyn Write) -> io::Result<()> {
+    let mut lines: Vec<String> = part.stack.iter().map(line).collect();
+    if let Some(creator) = &part.creator {
+        lines.push(format!("created by {}", line(creator)));
+        if let Some(text) = source.and_then(|source| source(creator)) {
+            lines.push(format!("    {} | {text}", creator.line));
+        }
+    }
+    writeln!(out, "\n{} in {}:\n", thousands(part.count), code(&part.what))?;
+    write!(out, "{}", block(&lines))
+}
+
+fn line(place: &Place) -> String {
+    match (place.file.is_empty(), place.line) {
+        (true, _) => place.function.to_string(),
+        (false, 0) => format!("{}  {}", place.function, place.file),
+        (false, line) => format!("{}  {}:{line}", place.function, place.file),
+    }
+}
+
+fn meanings(out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n## How sure\n\n\
+         - proven: it cannot be otherwise, these tasks never run again\n\
+         - stuck: they stand still, and nobody is to be seen who could move them\n\
+         - likely: several signs together\n\
+         - suspect: one sign alone, which may have another reason"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_means_nothing_to_markdown() {
+        assert_eq!(plain("<b>`x`|*y*"), "&lt;b&gt;\\`x\\`\\|\\*y\\*");
+    }
+}

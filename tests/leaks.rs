@@ -1,0 +1,214 @@
+//! Programs with well-known leaks, and their repaired twins, watched by the real binary.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use common::{Fixture, Flavour, GO_VERSIONS, Program, Toolchain, build, full_matrix};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// What is expected of a pattern.
+struct Expected {
+    pattern: &'static str,
+    rule: &'static str,
+    /// At least this sure.
+    sureness: &'static str,
+}
+
+const fn expect(pattern: &'static str, rule: &'static str, sureness: &'static str) -> Expected {
+    Expected { pattern, rule, sureness }
+}
+
+const PATTERNS: [Expected; 19] = [
+    expect("send", "send", "likely"),
+    expect("range", "range", "likely"),
+    expect("receive", "receive", "likely"),
+    expect("select", "select", "likely"),
+    expect("nil-recv", "never", "proven"),
+    expect("nil-send", "never", "proven"),
+    expect("forever", "never", "proven"),
+    expect("deadlock", "deadlock", "stuck"),
+    expect("unlock", "lock", "stuck"),
+    expect("slow-lock", "lock", "stuck"),
+    expect("rwlock", "deadlock", "stuck"),
+    expect("waitgroup", "wait-group", "likely"),
+    expect("cond", "cond", "likely"),
+    expect("context", "not-cancelled", "likely"),
+    expect("ticker", "ticker", "likely"),
+    expect("sleep", "sleep", "likely"),
+    expect("body", "http-body", "likely"),
+    expect("netread", "network", "likely"),
+    expect("library", "library", "likely"),
+];
+
+/// Programs that are watched at the same time.
+const AT_ONCE: usize = 10;
+
+fn rank(sureness: &str) -> usize {
+    ["suspect", "likely", "stuck", "proven"].iter().position(|word| *word == sureness).unwrap()
+}
+
+/// The lines of the sources that say "creator: PATTERN": (end of the path, line) by pattern.
+fn creators() -> BTreeMap<String, Vec<(String, u64)>> {
+    fn walk(directory: &Path, found: &mut BTreeMap<String, Vec<(String, u64)>>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "go") {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                for (nth, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+                    if let Some((_, pattern)) = line.split_once("// creator: ") {
+                        let places = found.entry(pattern.to_owned()).or_default();
+                        places.push((format!("/{name}"), nth as u64 + 1));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/leaks"), &mut found);
+    found
+}
+
+/// What `loiter leaks` says of a pattern.
+fn watch(program: &Path, pattern: &str, mode: &str) -> Value {
+    let fixture = Fixture::start_with(program, &[pattern, mode], &[("RATE", "8")]);
+    let output = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["leaks", &fixture.pid().to_string(), "--for", "5s", "--every", "500ms", "--json"])
+        .args(["--ignore-file", "/dev/null"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{pattern} {mode}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn findings(report: &Value) -> &Vec<Value> {
+    report["findings"].as_array().unwrap()
+}
+
+fn sureness(finding: &Value) -> usize {
+    rank(finding["sureness"].as_str().unwrap())
+}
+
+/// Was it started at one of these places?
+fn started_at(finding: &Value, places: &[(String, u64)]) -> bool {
+    finding["parts"].as_array().unwrap().iter().any(|part| {
+        let creator = &part["created_by"];
+        let (file, line) = (creator["file"].as_str().unwrap_or(""), creator["line"].as_u64());
+        let own = places.iter().any(|(end, at)| file.ends_with(end.as_str()) && line == Some(*at));
+        // The connections of clients are started by the standard library.
+        own || places.is_empty() && creator["function"] == "net/http.(*Transport).dialConn"
+    })
+}
+
+/// What is wrong with the report on a leaking program.
+fn check_leak(expected: &Expected, places: &[(String, u64)], report: &Value) -> Option<String> {
+    let right = |finding: &Value| {
+        let rules = finding["rules"].as_array().unwrap();
+        rules.iter().any(|hit| hit["rule"] == expected.rule)
+            && sureness(finding) >= rank(expected.sureness)
+            && started_at(finding, places)
+    };
+    let found = findings(report).iter().any(right);
+    let others = findings(report).iter().filter(|f| sureness(f) > 0 && !started_at(f, places)).count();
+    (!found || others > 0).then(|| {
+        let findings = serde_json::to_string_pretty(&report["findings"]).unwrap();
+        format!("{}: found {found}, {others} besides: {findings}", expected.pattern)
+    })
+}
+
+/// What is wrong with the report on a program that does not leak.
+fn check_twin(pattern: &str, report: &Value) -> Option<String> {
+    let sure = findings(report).iter().find(|finding| sureness(finding) > 0)?;
+    Some(format!("{pattern}, repaired: {}", serde_json::to_string_pretty(sure).unwrap()))
+}
+
+fn check(version: &str, flavour: Flavour) {
+    let program = build(&Toolchain::get(version), Program::Leaks, flavour);
+    let creators = creators();
+    let mut jobs: Vec<Box<dyn FnOnce() -> Option<String> + Send>> = Vec::new();
+    for expected in &PATTERNS {
+        let places = creators.get(expected.pattern).cloned().unwrap_or_default();
+        assert!(!places.is_empty() || expected.pattern == "body", "no line creates {}", expected.pattern);
+        let leaking = program.clone();
+        jobs.push(Box::new(move || {
+            check_leak(expected, &places, &watch(&leaking, expected.pattern, "leak"))
+        }));
+        let twin = program.clone();
+        jobs.push(Box::new(move || check_twin(expected.pattern, &watch(&twin, expected.pattern, "fixed"))));
+    }
+    jobs.push(Box::new(move || check_twin("healthy", &watch(&program, "healthy", "fixed"))));
+    let mut wrong = Vec::new();
+    while !jobs.is_empty() {
+        let batch: Vec<_> = jobs.drain(..jobs.len().min(AT_ONCE)).map(thread::spawn).collect();
+        wrong.extend(batch.into_iter().filter_map(|job| job.join().unwrap()));
+    }
+    assert!(wrong.is_empty(), "{version} {flavour:?}:\n{}", wrong.join("\n"));
+}
+
+/// Starts a watch of a minute, calls `with` after a few readings, and gives the report and what was said.
+fn interrupted(with: impl FnOnce(&mut Fixture, u32)) -> (Value, String) {
+    let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
+    let program = build(&newest, Program::Leaks, Flavour::Plain);
+    let mut fixture = Fixture::start_with(&program, &["nil-recv", "leak"], &[]);
+    let watch = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["leaks", &fixture.pid().to_string(), "--for", "1m", "--every", "300ms", "--json"])
+        .args(["--ignore-file", "/dev/null"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_secs(3));
+    with(&mut fixture, watch.id());
+    let output = watch.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    (serde_json::from_slice(&output.stdout).unwrap(), said)
+}
+
+#[test]
+fn ctrl_c_and_the_end_of_the_process_end_a_watch_early() {
+    let ctrl_c = |_: &mut Fixture, watch| kill(Pid::from_raw(watch as i32), Signal::SIGINT).unwrap();
+    let end = |fixture: &mut Fixture, _| kill(Pid::from_raw(fixture.pid() as i32), Signal::SIGKILL).unwrap();
+    for (report, said, why) in [
+        {
+            let (report, said) = interrupted(ctrl_c);
+            (report, said, "stopped early")
+        },
+        {
+            let (report, said) = interrupted(end);
+            (report, said, "the process has ended after")
+        },
+    ] {
+        assert!(said.contains(why), "{said}");
+        let readings = report["readings"].as_u64().unwrap();
+        assert!((2..100).contains(&readings), "{readings}");
+        assert_eq!(report["findings"][0]["sureness"], "proven");
+    }
+}
+
+#[test]
+fn newest() {
+    check(GO_VERSIONS[GO_VERSIONS.len() - 1], Flavour::Plain);
+}
+
+#[test]
+fn every_version() {
+    if !full_matrix() {
+        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
+        return;
+    }
+    for version in GO_VERSIONS {
+        check(version, Flavour::Stripped);
+    }
+}

@@ -1,0 +1,228 @@
+//! `loiter leaks` on saved snapshots: series, directories, fleets, formats and exit codes.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use loiter::snapshot::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+mod samples;
+
+use samples::{F, GOEXIT, GOPARK, Internal, Maker, Normal, SECOND};
+
+const MAIN: &str = "/srv/api/<main>.go";
+
+/// A reading of a process of `host`, `at` seconds after the first, with so many leaked senders. Some
+/// names would do harm if they were not escaped.
+fn reading(host: &str, at: u64, senders: u64) -> Snapshot {
+    let mut m = Maker::new();
+    m.builder.header.target.host = host.to_owned();
+    m.builder.header.taken_at_ns += at * SECOND;
+    m.builder.header.monotonic_ns += at * SECOND;
+    for runtime in &mut m.builder.header.runtimes {
+        runtime.modules = vec![Module { path: "example.com/api".to_owned(), version: "(devel)".to_owned() }];
+        runtime.scheduler.tasks_created = Some(84_133 + at * 100);
+        runtime.scheduler.max_workers = Some(2);
+    }
+    let evil: F = ("example.com/api.ask\x1b[31m|`.func1", "example.com/api", Normal, MAIN, 88);
+    let send: F = ("runtime.chansend1", "runtime", Internal, "/usr/local/go/src/runtime/chan.go", 161);
+    let sender = m.stack(&[GOPARK, send, evil, GOEXIT]);
+    let creator = m.location(&[("example.com/api.ask", "example.com/api", Normal, MAIN, 84)]);
+    for n in 0..senders {
+        let channel = m.channel(0xc0_1000_0000 + n * 0x60, 0, 1, 0, "chan<T>");
+        let waits = m.wait(WaitOp::Send, channel);
+        let task = m.waiting(1000 + n, "chan send", Age::Unknown, sender);
+        m.builder.task(Task { creator: Some(creator), waits, mark: Some(1), ..task });
+    }
+    let worker: F = ("example.com/api.worker", "example.com/api", Normal, MAIN, 12);
+    let receive: F = ("runtime.chanrecv2", "runtime", Internal, "/usr/local/go/src/runtime/chan.go", 500);
+    let worker = m.stack(&[GOPARK, receive, worker, GOEXIT]);
+    let jobs = m.channel(0xc0_2000_0000, 16, 0, 4, "Job");
+    for n in 0..4 {
+        let waits = m.wait(WaitOp::Receive, jobs);
+        let task = m.waiting(10 + n, "chan receive", Age::Unknown, worker);
+        m.builder.task(Task { creator: Some(creator), waits, mark: Some(at), ..task });
+    }
+    m.builder.finish()
+}
+
+/// Readings in files of a directory.
+struct Saved(TempDir);
+
+impl Saved {
+    fn new(all: &[(&str, Snapshot)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, snapshot) in all {
+            file::save(snapshot, &directory.path().join(name)).unwrap();
+        }
+        Saved(directory)
+    }
+
+    /// A leak of two goroutines a second.
+    fn series() -> Self {
+        let all: Vec<_> = (0..7)
+            .map(|n| (["g", "f", "e", "d", "c", "b", "a"][n as usize], reading("web1", n * 5, 20 + n * 10)))
+            .collect();
+        Saved::new(&all)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn leaks(&self, arguments: &[&str]) -> Output {
+        run(self.0.path(), self.0.path(), arguments)
+    }
+}
+
+fn run(at: &Path, source: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    command.current_dir(at).arg("leaks").arg(source).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&text(output)).unwrap()
+}
+
+fn check(name: &str, text: &str) {
+    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn a_directory_is_a_series_in_the_order_of_time() {
+    let saved = Saved::series();
+    let report = json(&saved.leaks(&["--json"]));
+    assert_eq!((&report["format"], &report["readings"]), (&"loiter-leaks".into(), &7.into()));
+    let finding = &report["findings"][0];
+    assert_eq!(
+        (&finding["sureness"], &finding["now"], &finding["first"]),
+        (&"likely".into(), &80.into(), &20.into())
+    );
+    assert_eq!(finding["growth"]["per_minute"], 120.0);
+    assert_eq!(finding["rules"][0]["rule"], "send");
+    assert_eq!(report["rates"]["born_per_second"], 100.0);
+    assert_eq!(report["findings"].as_array().unwrap().len(), 1);
+    let qps = json(&saved.leaks(&["--json", "--qps", "50"]));
+    assert_eq!(qps["rates"]["spawns_per_request"], 2.0);
+}
+
+#[test]
+fn reports_look_right_and_are_harmless() {
+    let saved = Saved::series();
+    let reports = [
+        ("leaks-text", saved.leaks(&[])),
+        ("leaks-text-verbose", saved.leaks(&["-v"])),
+        ("leaks-markdown", saved.leaks(&["--format", "markdown"])),
+    ];
+    for (name, output) in reports {
+        let text = text(&output);
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{name}: {text:?}");
+        check(name, &text);
+    }
+}
+
+#[test]
+fn fail_on_gives_exit_code_1() {
+    let saved = Saved::series();
+    for (limit, code) in [("suspect", 1), ("likely", 1), ("stuck", 0), ("proven", 0)] {
+        let output = saved.leaks(&["--fail-on", limit]);
+        assert_eq!(output.status.code(), Some(code), "{limit}");
+        let told = String::from_utf8_lossy(&output.stderr).contains("--fail-on");
+        assert_eq!(told, code == 1, "{limit}");
+    }
+    assert_eq!(saved.leaks(&["--fail-on", "certain"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_is_ignored_is_no_finding() {
+    let saved = Saved::series();
+    let at = tempfile::tempdir().unwrap();
+    let count = |arguments: &[&str]| {
+        let report = json(&run(at.path(), saved.0.path(), &[arguments, &["--json"]].concat()));
+        (report["findings"].as_array().unwrap().len(), report["ignored_tasks"].as_u64().unwrap())
+    };
+    assert_eq!(count(&[]), (1, 0));
+    assert_eq!(count(&["--ignore", "function:api.ask"]), (0, 80));
+    assert_eq!(count(&["--ignore", "creator:other", "--ignore", "module:example.org/*"]), (1, 0));
+    fs::write(at.path().join(".loiterignore"), "# known\ncreator:api.ask\n").unwrap();
+    assert_eq!(count(&[]), (0, 84));
+    fs::write(at.path().join("other"), "module:example.org\n").unwrap();
+    assert_eq!(count(&["--ignore-file", "other"]), (1, 0));
+
+    let missing = run(at.path(), saved.0.path(), &["--ignore-file", "missing"]);
+    assert_eq!(missing.status.code(), Some(2));
+    fs::write(at.path().join("other"), "module:\n").unwrap();
+    let wrong = run(at.path(), saved.0.path(), &["--ignore-file", "other"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("other: line 1: a pattern is missing"));
+}
+
+#[test]
+fn what_was_there_before_is_no_finding() {
+    let saved = Saved::series();
+    let before = Saved::new(&[("many", reading("web1", 0, 80)), ("few", reading("web1", 0, 79))]);
+    for (name, findings) in [("many", 0), ("few", 1)] {
+        let report = json(&saved.leaks(&["--json", "--baseline", before.path(name).to_str().unwrap()]));
+        assert_eq!(report["findings"].as_array().unwrap().len(), findings, "{name}");
+    }
+}
+
+#[test]
+fn snapshots_of_several_hosts_are_a_fleet() {
+    let sizes = [("web1", 30), ("web2", 2_000), ("web3", 40)];
+    let all: Vec<_> = sizes.iter().map(|&(host, n)| (host, reading(host, 0, n))).collect();
+    let saved = Saved::new(&all);
+    let fleet = json(&saved.leaks(&["--json"]));
+    assert_eq!((&fleet["format"], &fleet["processes"]), (&"loiter-leaks-fleet".into(), &3.into()));
+    let group = &fleet["groups"][0];
+    assert_eq!((&group["spread"]["total"], &group["spread"]["largest"]), (&2_070.into(), &2_000.into()));
+    let rms = group["spread"]["root_mean_square"].as_f64().unwrap();
+    assert!((rms - ((30.0_f64.powi(2) + 2_000.0_f64.powi(2) + 40.0_f64.powi(2)) / 3.0).sqrt()).abs() < 1e-6);
+    assert!(group["spread"]["processes"][0]["process"].as_str().unwrap().contains("web2"));
+    assert_eq!(fleet["findings"][0]["spread"]["total"], 2_070);
+    check("leaks-fleet-text", &text(&saved.leaks(&[])));
+    check("leaks-fleet-markdown", &text(&saved.leaks(&["--format", "markdown"])));
+
+    // The same process, but taken for several.
+    let apart = json(&Saved::series().leaks(&["--json", "--fleet"]));
+    assert_eq!(apart["processes"], 7);
+}
+
+#[test]
+fn one_reading_says_what_it_can() {
+    let saved = Saved::new(&[("one", reading("web1", 0, 50))]);
+    let output = run(saved.0.path(), &saved.path("one"), &[]);
+    let text = text(&output);
+    assert!(text.contains("SUSPECT  50 goroutines stay in chan send"), "{text}");
+    assert!(text.contains("one reading shows neither growth nor who stays"), "{text}");
+}
+
+#[test]
+fn what_makes_no_sense_is_said() {
+    let saved = Saved::series();
+    let empty = tempfile::tempdir().unwrap();
+    let failed = |source: &Path, arguments: &[&str]| {
+        let output = run(empty.path(), source, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(failed(empty.path(), &[]).contains("there are no files in this directory"));
+    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("more than 0"));
+    assert!(
+        failed(Path::new("1"), &["--for", "1s", "--every", "5s"]).contains("--for is shorter than --every")
+    );
+    assert!(failed(Path::new("1"), &["--every", "1ms"]).contains("10ms or more"));
+}
