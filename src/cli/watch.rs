@@ -105,7 +105,7 @@ impl Args {
     }
 
     fn live(&self, pid: u32) -> Result<Feed> {
-        let mut process = Process::new(pid, self.source.read_options());
+        let mut process = Process::new(pid, self.source.how.read_options());
         // What will not pass is said at once, and not on a screen that then disappears.
         match process.attach() {
             Ok(()) | Err(crate::Error::Starting { .. }) => {}

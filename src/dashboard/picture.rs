@@ -66,7 +66,7 @@ pub struct Album {
 }
 
 /// While a process is watched, the leak rules get no more than one part in so many of the time.
-const SHARE_OF_RULES: u32 = 25;
+const SHARE_OF_RULES: u32 = 100;
 
 impl Album {
     /// An empty one; `system`: the runtime's own tasks count too.

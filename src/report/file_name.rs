@@ -9,9 +9,17 @@ pub fn file_name(header: &Header, extension: &str) -> String {
     let name: String = header.target.name.chars().map(plain).take(64).collect();
     let name = name.trim_start_matches('.');
     let name = if name.is_empty() { "snapshot" } else { name };
-    let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
-    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ");
-    format!("{name}-{}-{time}.{extension}", header.target.pid)
+    let mut parts = vec![name.to_owned()];
+    // Dumps tell neither, as a rule.
+    if header.target.pid != 0 {
+        parts.push(header.target.pid.to_string());
+    }
+    if header.taken_at_ns != 0 {
+        let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
+        let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        parts.push(time.strftime("%Y%m%dT%H%M%SZ").to_string());
+    }
+    format!("{}.{extension}", parts.join("-"))
 }
 
 #[cfg(test)]
@@ -30,5 +38,7 @@ mod tests {
         assert_eq!(name("../../etc/x y"), "_.._etc_x_y-7-20261118T110640Z.loiter");
         assert_eq!(name("-o"), "_o-7-20261118T110640Z.loiter");
         assert_eq!(name(""), "snapshot-7-20261118T110640Z.loiter");
+        let target = TargetInfo { name: "dump.txt".to_owned(), ..TargetInfo::default() };
+        assert_eq!(file_name(&Header { target, ..Header::default() }, "svg"), "dump.txt.svg");
     }
 }

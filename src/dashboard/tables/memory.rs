@@ -16,6 +16,9 @@ const SPREAD: usize = 20;
 /// Growth is not said of less time than this: it would be the growth of chance.
 const SHORTEST: u64 = 2_000_000_000;
 
+/// While the groups are not shown, their sizes are remembered only so often.
+const WHILE_HIDDEN: u64 = 3_000_000_000;
+
 /// Sizes of groups by the key of their row, picture by picture. Begins anew when grouping or filter
 /// change, because it would not compare like with like.
 #[derive(Debug, Default)]
@@ -41,6 +44,13 @@ pub(super) struct Changed {
 }
 
 impl Memory {
+    /// Is it time to remember a picture again, even if the groups are not shown? So that their changes
+    /// are known when they are.
+    pub(super) fn is_due(&self, elapsed_ns: Option<u64>) -> bool {
+        let last = self.pictures.back().map(|sizes| sizes.elapsed_ns);
+        last.zip(elapsed_ns).is_none_or(|(last, now)| now.abs_diff(last) >= WHILE_HIDDEN)
+    }
+
     /// Remembers a picture. `counts`: sizes by key.
     pub(super) fn add(
         &mut self,

@@ -21,8 +21,7 @@ pub use memory::Memory;
 pub(in crate::dashboard) use task::state;
 pub use task::{Closeup, TaskTable, Waiters};
 
-/// What the views show. Only that of the view at hand is worked out; groups are always, because
-/// their changes are.
+/// What the views show. Only that of the view at hand is worked out.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// What it was made from.
@@ -65,7 +64,12 @@ impl Shown {
 pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) -> Tables {
     let snapshot = &picture.snapshot;
     let selection = query.wanted.select(snapshot, query.system);
-    let groups = groups::table(picture, query, &selection, memory);
+    let elapsed = picture.point().and_then(|point| point.elapsed_ns);
+    let groups = if query.view == View::Groups || query.within.is_some() || memory.is_due(elapsed) {
+        groups::table(picture, query, &selection, memory)
+    } else {
+        GroupTable::default()
+    };
     let mut tables = Tables {
         picture: Arc::clone(picture),
         query: Arc::clone(query),

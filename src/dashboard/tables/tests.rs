@@ -15,12 +15,13 @@ fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
     for &(id, parent) in tasks {
         let name = format!("f{}", id % 3);
         let entry = Some(builder.function(&name, "", snapshot::FunctionKind::Normal));
+        let reason = Some(builder.string(&name));
         builder.task(Task {
             runtime: 0,
             id: Some(id),
             address: id * 8,
             state: snapshot::State::Waiting,
-            reason: None,
+            reason,
             age: snapshot::Age::Unknown,
             lifetime_ns: None,
             polls: None,
@@ -73,7 +74,7 @@ fn lies_about_parents_make_no_loop() {
 fn growth_is_said_of_what_was_watched_long_enough() {
     let mut album = Album::new(false);
     let mut memory = Memory::default();
-    let query = Arc::new(Query { key: GroupKey::Function, ..Query::default() });
+    let query = Arc::new(Query { key: GroupKey::State, ..Query::default() });
     let mut last = Tables::default();
     for second in 0..7 {
         // Two a second more with f0; as many as ever with f1.
@@ -90,7 +91,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     assert_eq!(last.groups.window_ns, Some(6 * SECOND));
 
     // Another filter is another count: it begins anew.
-    let wanted = crate::dashboard::wanted::Wanted::parse("function:f0").unwrap();
+    let wanted = crate::dashboard::wanted::Wanted::parse("reason:f0").unwrap();
     let query = Query { wanted: Arc::new(wanted), ..(*query).clone() };
     let tables = compute(&last.picture, &Arc::new(query), &mut memory);
     assert!(tables.groups.rows.iter().all(|row| row.change.is_none()));

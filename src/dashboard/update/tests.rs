@@ -181,7 +181,7 @@ fn keys() {
         ("2 G Enter", "Tasks 1/6, within"),
         ("3 j Enter", "Tasks 1/6, close"),
         // Its parent stands on the last line.
-        ("3 j Enter G Enter", "Tasks 1/101, close"),
+        ("3 j Enter G Enter", "Tasks 1/99, close"),
         ("3 j Enter G Enter Esc", "Tasks 1/6, close"),
         ("4 h", "Creators 1/1"),
         ("4 h l", "Creators 1/2"),
