@@ -19,7 +19,7 @@ use ratatui::crossterm::event::{
 use ratatui::crossterm::execute;
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
@@ -72,8 +72,7 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     let mut state = first_state(&feed, options.query);
     let control = reader::spawn(feed, options.system, out.clone());
     let worker = Worker::spawn(out);
-    let backend = CrosstermBackend::new(BufWriter::new(stdout()));
-    let terminal = Terminal::new(backend)?;
+    let terminal = terminal()?;
     let size = terminal.size()?;
     state.size = (size.width, size.height);
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
@@ -96,6 +95,13 @@ fn first_state(feed: &Feed, query: Query) -> State {
         Feed::Replay(files) => (Duration::ZERO, Source::Opening { done: 0, of: files.len() }, None),
     };
     State { record, ..State::new(query, interval, source) }
+}
+
+type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+
+/// The terminal, of which nothing is known to be on it yet.
+fn terminal() -> io::Result<Paper> {
+    Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
 /// Signals come in with everything else.
@@ -135,7 +141,7 @@ fn watch_terminal(out: SyncSender<Happened>) {
 
 /// Everything that the loop works with.
 struct Desk {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Paper,
     screen: Screen,
     state: State,
     theme: Theme,
@@ -192,7 +198,7 @@ impl Desk {
                 // Stopped from outside: the shell may have changed the terminal meanwhile.
                 self.screen.leave()?;
                 self.screen.resume()?;
-                self.terminal.clear()?;
+                self.repaint()?;
                 return Ok(None);
             }
             Happened::Signal(signal) => return Ok(Some(End::Signal(signal))),
@@ -213,7 +219,7 @@ impl Desk {
         match command {
             Command::Quit => return Ok(true),
             Command::Suspend => self.suspend()?,
-            Command::Redraw => self.terminal.clear()?,
+            Command::Redraw => self.repaint()?,
             Command::Interval(interval) => tell(Control::Interval(interval)),
             Command::Seek(by) => tell(Control::Seek(by)),
             Command::Compute => {
@@ -245,12 +251,20 @@ impl Desk {
         Ok(())
     }
 
+    /// Draws everything anew. ratatui's own way asks the terminal where its cursor is, and would wait
+    /// for an answer that goes to the thread which reads the keys.
+    fn repaint(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = terminal()?;
+        Ok(())
+    }
+
     /// Gives the terminal back and stops, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
         self.screen.leave()?;
         raise(Signal::SIGSTOP)?;
         self.screen.resume()?;
-        self.terminal.clear()
+        self.repaint()
     }
 }
 

@@ -74,7 +74,7 @@ fn lies_about_parents_make_no_loop() {
 fn growth_is_said_of_what_was_watched_long_enough() {
     let mut album = Album::new(false);
     let mut memory = Memory::default();
-    let query = Arc::new(Query { key: GroupKey::State, ..Query::default() });
+    let query = Arc::new(Query { view: View::Groups, key: GroupKey::State, ..Query::default() });
     let mut last = Tables::default();
     for second in 0..7 {
         // Two a second more with f0; as many as ever with f1.
