@@ -1,5 +1,7 @@
 //! The command line: one file a command, flags -> plain options -> library -> print.
 
+use std::io::{self, IsTerminal};
+
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
@@ -76,7 +78,10 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
     };
-    output::trace(cli.verbose);
+    // What is traced would stand in the middle of the dashboard.
+    if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
+        output::trace(cli.verbose);
+    }
     let output = Output::new(cli.color, cli.verbose);
     let outcome = match cli.command {
         Command::Ps(args) => ps::run(&args, &output),
