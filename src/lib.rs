@@ -21,6 +21,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod dashboard;
 mod error;
 pub mod report;
 pub mod runtimes;

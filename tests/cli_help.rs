@@ -28,6 +28,7 @@ fn help() {
         "diff",
         "leaks",
         "flame",
+        "watch",
         "convert",
         "demo",
         "completions",

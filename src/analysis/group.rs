@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashMap;
 
-use super::filter::Filter;
+use super::filter::{Filter, Selection};
 use super::frames::{ShownFrame, creator_frame, shown_frames};
 use super::tally::Tally;
 use super::waits::{WaitSummary, WaitTable};
@@ -185,8 +185,19 @@ pub fn group(
     sort: SortBy,
     limit: Option<usize>,
 ) -> Grouped {
-    let selection = filter.select(snapshot);
-    let mut keys = Keys::new(snapshot, filter.all_frames, key);
+    group_selected(snapshot, &filter.select(snapshot), filter.all_frames, key, sort, limit)
+}
+
+/// The same for tasks that have been picked already.
+pub fn group_selected(
+    snapshot: &Snapshot,
+    selection: &Selection,
+    all_frames: bool,
+    key: &GroupKey,
+    sort: SortBy,
+    limit: Option<usize>,
+) -> Grouped {
+    let mut keys = Keys::new(snapshot, all_frames, key);
     let mut drafts: Vec<Draft> = Vec::new();
     let mut by_key: FxHashMap<Key, u32> = FxHashMap::default();
     let mut last: Option<(Key, u32)> = None;

@@ -1,5 +1,7 @@
 //! The command line: one file a command, flags -> plain options -> library -> print.
 
+use std::io::{self, IsTerminal};
+
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
@@ -18,6 +20,7 @@ mod ps;
 mod snapshot;
 mod source;
 mod stacks;
+mod watch;
 
 pub use exit::Exit;
 use output::{Color, Output};
@@ -57,6 +60,7 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    Watch(watch::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
     Convert(convert::Args),
@@ -76,12 +80,16 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
     };
-    output::trace(cli.verbose);
+    // What is traced would stand in the middle of the dashboard.
+    if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
+        output::trace(cli.verbose);
+    }
     let output = Output::new(cli.color, cli.verbose);
     let outcome = match cli.command {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::error::{CliError, Result};
 use super::output::{Output, is_stdout, tell};
 use super::source::SourceArgs;
+use crate::report::file_name::file_name;
 use crate::report::text;
 use crate::report::units::bytes;
-use crate::snapshot::{Header, file};
+use crate::snapshot::file;
 
 /// Take a snapshot of a process or a core file, and keep it in a file
 ///
@@ -43,7 +44,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         output.write(|out| out.write_all(&contents))?;
         tell(&headline);
     } else {
-        let path = args.output.clone().unwrap_or_else(|| default_name(&snapshot.header).into());
+        let path = args.output.clone().unwrap_or_else(|| file_name(&snapshot.header, "loiter").into());
         let failed = |source| CliError::File { path: path.display().to_string(), source };
         file::save(&snapshot, &path).map_err(failed)?;
         let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -55,44 +56,4 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     snapshot.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     Ok(())
-}
-
-/// "api-server-4242-20261121T034500Z.loiter". The name is the target's: what could make a path or an
-/// option of it is replaced.
-fn default_name(header: &Header) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._+".contains(c) { c } else { '_' };
-    let name: String = header.target.name.chars().map(plain).take(64).collect();
-    let name = name.trim_start_matches('.');
-    let name = if name.is_empty() { "snapshot" } else { name };
-    let mut parts = vec![name.to_owned()];
-    // Dumps tell neither, as a rule.
-    if header.target.pid != 0 {
-        parts.push(header.target.pid.to_string());
-    }
-    if header.taken_at_ns != 0 {
-        let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
-        let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
-        parts.push(time.strftime("%Y%m%dT%H%M%SZ").to_string());
-    }
-    format!("{}.loiter", parts.join("-"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::TargetInfo;
-
-    #[test]
-    fn names_are_harmless() {
-        let name = |name: &str| {
-            let target = TargetInfo { name: name.to_owned(), pid: 7, ..TargetInfo::default() };
-            default_name(&Header { target, taken_at_ns: 1_795_000_000_000_000_000, ..Header::default() })
-        };
-        assert_eq!(name("api.server"), "api.server-7-20261118T110640Z.loiter");
-        assert_eq!(name("../../etc/x y"), "_.._etc_x_y-7-20261118T110640Z.loiter");
-        assert_eq!(name("-o"), "_o-7-20261118T110640Z.loiter");
-        assert_eq!(name(""), "snapshot-7-20261118T110640Z.loiter");
-        let target = TargetInfo { name: "dump.txt".to_owned(), ..TargetInfo::default() };
-        assert_eq!(default_name(&Header { target, ..Header::default() }), "dump.txt.loiter");
-    }
 }

@@ -4,6 +4,7 @@
 //! having gone through [`escape()`].
 
 pub mod escape;
+pub mod file_name;
 pub mod finding;
 pub mod flame;
 pub mod go;

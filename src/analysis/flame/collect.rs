@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::names::{Name, NameId, NameKind, Names};
 use super::{FlameOptions, Root, Weight};
-use crate::analysis::filter::Filter;
+use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::group::Ages;
 use crate::snapshot::*;
@@ -127,16 +127,15 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Adds the tasks of a snapshot that pass `filter`.
-    pub(super) fn add(&mut self, snapshot: &Snapshot, filter: &Filter, side: Side) {
-        let selection = filter.select(snapshot);
+    /// Adds tasks of a snapshot.
+    pub(super) fn add(&mut self, snapshot: &Snapshot, selection: &Selection, all_frames: bool, side: Side) {
         let mut totals = Totals {
             tasks: selection.tasks.len() as u64,
             considered: selection.considered,
             hidden_system: selection.hidden_system,
             ..Totals::default()
         };
-        let mut paths = Paths::new(snapshot, filter.all_frames, self.options.reverse);
+        let mut paths = Paths::new(snapshot, all_frames, self.options.reverse);
         for (key, sum) in self.count(snapshot, &selection.tasks) {
             let runtime = NameId(self.runtime(snapshot, key.runtime));
             let rows = (runtime, self.root(snapshot, &key).map(NameId));

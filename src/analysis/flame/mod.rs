@@ -16,7 +16,7 @@ pub use collect::Totals;
 pub use names::{Name, NameId, NameKind};
 pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
 
-use super::filter::Filter;
+use super::filter::{Filter, Selection};
 use crate::snapshot::Snapshot;
 
 /// What stands between the row of the runtimes and the stacks.
@@ -90,18 +90,29 @@ pub struct FlameOptions {
 
 /// Adds up the tasks of a snapshot that pass `filter`.
 pub fn flame(snapshot: &Snapshot, filter: &Filter, options: &FlameOptions) -> Flame {
-    let mut collector = collect::Collector::new(options);
-    collector.add(snapshot, filter, collect::Side::Now);
-    tree::build(collector.finish(), options.weight, false)
+    flame_selected((snapshot, &filter.select(snapshot)), None, filter.all_frames, options)
 }
 
 /// Lays the tasks of one snapshot over those of an earlier one. Stacks are matched by the names of
 /// their functions.
 pub fn difference(before: &Snapshot, now: &Snapshot, filter: &Filter, options: &FlameOptions) -> Flame {
+    let was = filter.select(before);
+    flame_selected((now, &filter.select(now)), Some((before, &was)), filter.all_frames, options)
+}
+
+/// The same for tasks that have been picked already; a difference if there is something before.
+pub fn flame_selected(
+    now: (&Snapshot, &Selection),
+    before: Option<(&Snapshot, &Selection)>,
+    all_frames: bool,
+    options: &FlameOptions,
+) -> Flame {
     let mut collector = collect::Collector::new(options);
-    collector.add(before, filter, collect::Side::Was);
-    collector.add(now, filter, collect::Side::Now);
-    tree::build(collector.finish(), options.weight, true)
+    if let Some((snapshot, selection)) = before {
+        collector.add(snapshot, selection, all_frames, collect::Side::Was);
+    }
+    collector.add(now.0, now.1, all_frames, collect::Side::Now);
+    tree::build(collector.finish(), options.weight, before.is_some())
 }
 
 #[cfg(test)]

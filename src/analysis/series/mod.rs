@@ -6,6 +6,7 @@
 //! runtime, id and address; tables are sorted by them, so that two snapshots are joined in one pass.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
 use crate::snapshot::{Header, Snapshot};
@@ -96,7 +97,7 @@ pub struct Series {
     /// Tasks of the last reading without an identity, with their signatures.
     anonymous: Vec<(u32, SignatureId)>,
     matching: Matching,
-    last: Option<Snapshot>,
+    last: Option<Arc<Snapshot>>,
 }
 
 impl Series {
@@ -124,7 +125,8 @@ impl Series {
     }
 
     /// Adds the next reading.
-    pub fn push(&mut self, snapshot: Snapshot) {
+    pub fn push(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
+        let snapshot = snapshot.into();
         let header = &snapshot.header;
         if let Some(last) = &self.last {
             self.matching.check(&last.header, header);
@@ -249,7 +251,7 @@ impl Series {
 
     /// The last snapshot, whole.
     pub fn last(&self) -> Option<&Snapshot> {
-        self.last.as_ref()
+        self.last.as_deref()
     }
 
     /// When a reading was made, nanoseconds since the first one.

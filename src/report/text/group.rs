@@ -37,8 +37,8 @@ impl Columns {
     }
 }
 
-/// What stands at the head of a group.
-fn title(snapshot: &Snapshot, group: &Group) -> String {
+/// What stands at the head of a group. Raw from the target: escape before printing.
+pub fn title(snapshot: &Snapshot, group: &Group) -> String {
     let function = |id| snapshot.function_name(id).to_owned();
     match &group.common {
         Common::Stack => state(snapshot, group),
@@ -60,7 +60,7 @@ fn address(snapshot: &Snapshot, id: ObjectId) -> String {
 }
 
 /// The state of a group of equal stacks: the reason of waiting, or the state.
-fn state(snapshot: &Snapshot, group: &Group) -> String {
+pub fn state(snapshot: &Snapshot, group: &Group) -> String {
     match group.reasons.most().flatten() {
         Some(reason) => snapshot.str(reason).to_owned(),
         None => group.states.most().unwrap_or(State::Unknown).name().to_owned(),

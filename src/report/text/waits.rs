@@ -5,7 +5,7 @@ use crate::analysis::waits::{Channels, WaitSummary};
 use crate::snapshot::{ObjectKind, Snapshot, WaitOp};
 
 /// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting.
-pub(super) fn sentences(snapshot: &Snapshot, waits: &[WaitSummary]) -> Vec<String> {
+pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary]) -> Vec<String> {
     waits.iter().map(|wait| sentence(snapshot, wait)).collect()
 }
 

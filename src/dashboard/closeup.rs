@@ -1,0 +1,247 @@
+//! One task in lines of text: what it does, its stack, its neighbours.
+
+use super::query::TaskKey;
+use super::tables::{Closeup, Tables, Waiters};
+use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
+use crate::analysis::waits::WaitTable;
+use crate::report::escape;
+use crate::report::line::width;
+use crate::report::path::short_path;
+use crate::report::text::{task_noun, wait_sentences};
+use crate::report::units::{age, bytes, count, duration};
+use crate::snapshot::{Frame, Snapshot, StackStatus, Task, WaitOp};
+
+/// What a piece of a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A count or a name at the head.
+    Head,
+    /// Why a task waits.
+    State,
+    /// Says what follows: "created by".
+    Title,
+    /// Text.
+    Plain,
+    /// A file, or something else that matters less.
+    Dim,
+}
+
+/// A line: pieces of escaped text, and the task that it leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row {
+    /// The pieces, from left to right.
+    pub pieces: Vec<(Kind, String)>,
+    /// Enter goes there.
+    pub link: Option<TaskKey>,
+}
+
+impl Row {
+    /// A line of one piece.
+    pub fn new(kind: Kind, text: &str) -> Self {
+        Row::default().add(kind, text)
+    }
+
+    /// Adds a piece; escapes it.
+    #[must_use]
+    pub fn add(mut self, kind: Kind, text: &str) -> Self {
+        self.pieces.push((kind, escape(text).into_owned()));
+        self
+    }
+
+    fn width(&self) -> usize {
+        self.pieces.iter().map(|(_, text)| width(text)).sum()
+    }
+
+    /// Adds spaces up to a column.
+    fn pad(self, column: usize) -> Self {
+        let spaces = column.saturating_sub(self.width()).max(2);
+        self.add(Kind::Plain, &" ".repeat(spaces))
+    }
+}
+
+/// The task that is looked at, in lines.
+pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
+    let Some(closeup) = &tables.closeup else {
+        return vec![Row::new(Kind::Dim, " This task is no longer there.")];
+    };
+    let snapshot = &*tables.picture.snapshot;
+    let Some(task) = snapshot.tasks.get(closeup.task as usize) else { return Vec::new() };
+    let mut rows = vec![head(tables, closeup, task), Row::default()];
+    let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
+    rows.extend(frames(snapshot, &shown, columns));
+    rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(Kind::Dim, text)));
+    if shown.is_empty()
+        && let Some(entry) = task.entry
+    {
+        rows.push(Row::new(Kind::Plain, &format!(" started with {}", snapshot.function_name(entry))));
+    }
+    if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
+        rows.push(creator(snapshot, frame));
+    }
+    if let Some(set) = task.labels.and_then(|id| snapshot.label_sets.get(id.index())) {
+        let pair = |&(key, value): &(_, _)| format!("{}={}", snapshot.str(key), snapshot.str(value));
+        let text: Vec<_> = set.pairs.iter().map(pair).collect();
+        rows.push(Row::new(Kind::Title, " labels  ").add(Kind::Plain, &text.join(", ")));
+    }
+    rows.push(Row::default());
+    rows.extend(waits(snapshot, task, closeup));
+    rows.extend(family(snapshot, closeup, task));
+    rows
+}
+
+fn head(tables: &Tables, closeup: &Closeup, task: &Task) -> Row {
+    let snapshot = &*tables.picture.snapshot;
+    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
+    let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
+    let mut facts = vec![age(tables.picture.age(closeup.task))];
+    facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));
+    facts.extend(task.polls.map(|polls| format!("polled {}", count(polls, "time"))));
+    facts.extend(task.thread.map(|thread| format!("on thread {thread}")));
+    facts.extend((task.stack_bytes > 0).then(|| format!("stack of {}", bytes(task.stack_bytes))));
+    let marks =
+        [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
+    facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
+    facts.retain(|fact| !fact.is_empty());
+    Row::new(Kind::Head, &format!(" {noun} {}", id(task)))
+        .add(Kind::State, &format!("  {reason}  "))
+        .add(Kind::Plain, &facts.join(", "))
+}
+
+/// The task's id, or its address where it has none.
+pub fn id(task: &Task) -> String {
+    task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string())
+}
+
+/// Frames in two columns; where both do not fit, files have lines of their own.
+pub fn frames(snapshot: &Snapshot, shown: &[ShownFrame], columns: usize) -> Vec<Row> {
+    let texts: Vec<(String, String)> = (shown.iter())
+        .map(|f| (snapshot.function_name(f.frame.function).to_owned(), place(snapshot, f.frame)))
+        .collect();
+    let widest = |of: fn(&(String, String)) -> &String| {
+        texts.iter().map(|pair| width(&escape(of(pair)))).max().unwrap_or(0)
+    };
+    let (functions, places) = (widest(|pair| &pair.0), widest(|pair| &pair.1));
+    let column = (functions + 4).min(columns.saturating_sub(places + 1));
+    let mut rows = Vec::new();
+    for (function, place) in &texts {
+        let row = Row::new(Kind::Plain, &format!("  {function}"));
+        let end = row.width().saturating_add(2).max(column) + width(&escape(place));
+        if place.is_empty() {
+            rows.push(row);
+        } else if end <= columns {
+            rows.push(row.pad(column).add(Kind::Dim, place));
+        } else {
+            rows.push(row);
+            rows.push(Row::new(Kind::Dim, &format!("      {place}")));
+        }
+    }
+    rows
+}
+
+/// "internal/fetch/fetch.go:84".
+pub fn place(snapshot: &Snapshot, frame: Frame) -> String {
+    let function = snapshot.functions.get(frame.function.index());
+    let package = function.map_or("", |function| snapshot.str(function.package));
+    let module = snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
+    let file = short_path(snapshot.str(frame.file), package, module);
+    match (file, frame.line) {
+        ("", _) => String::new(),
+        (file, 0) => file.to_owned(),
+        (file, line) => format!("{file}:{line}"),
+    }
+}
+
+/// "created by fetch.fetchAll  internal/fetch/fetch.go:84".
+pub fn creator(snapshot: &Snapshot, frame: Frame) -> Row {
+    Row::new(Kind::Title, "  created by ")
+        .add(Kind::Plain, snapshot.function_name(frame.function))
+        .add(Kind::Dim, &format!("  {}", place(snapshot, frame)))
+}
+
+/// What is missing of a stack.
+pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
+    Some(match status {
+        StackStatus::Complete => return None,
+        StackStatus::Truncated => "  ... the outer frames were not read: too many",
+        StackStatus::Broken => "  ... the stack could not be followed any further",
+        StackStatus::Gaps => "  ... and more, which the program had no room to keep",
+        StackStatus::Torn => "  would not hold still: stack unknown",
+        StackStatus::Running => "  running: stack not read",
+        StackStatus::Unknown if empty => "  stack unknown",
+        StackStatus::Unknown => return None,
+    })
+}
+
+/// What the task waits for, and who else does.
+fn waits(snapshot: &Snapshot, task: &Task, closeup: &Closeup) -> Vec<Row> {
+    let mut rows: Vec<Row> =
+        (wait_sentences(snapshot, &WaitTable::new(snapshot).summarize([task].into_iter())))
+            .iter()
+            .map(|sentence| Row::new(Kind::Plain, &format!(" {sentence}")))
+            .collect();
+    for Waiters { wait, others, total } in &closeup.waits {
+        if *total == 0 {
+            continue;
+        }
+        let address = snapshot.objects.get(wait.object.index()).map_or(0, |object| object.address);
+        let noun = task_noun(snapshot);
+        rows.push(Row::new(Kind::Title, &format!(" also at {address:#x}: {}", count(*total, noun))));
+        rows.extend(others.iter().map(|&(other, wait)| neighbour(snapshot, other, op(wait.op))));
+        rows.extend(more(*total, others.len()));
+    }
+    rows
+}
+
+fn op(op: WaitOp) -> &'static str {
+    match op {
+        WaitOp::Send => "sends",
+        WaitOp::Receive => "receives",
+        WaitOp::Lock => "locks",
+        WaitOp::ReadLock => "read-locks",
+        WaitOp::Wait => "waits",
+    }
+}
+
+/// The task's parent and children.
+fn family(snapshot: &Snapshot, closeup: &Closeup, task: &Task) -> Vec<Row> {
+    let mut rows = Vec::new();
+    match (closeup.parent, task.parent) {
+        (Some(parent), _) => {
+            rows.push(Row::new(Kind::Title, " started by"));
+            rows.push(neighbour(snapshot, parent, ""));
+        }
+        (None, Some(id)) => {
+            rows.push(
+                Row::new(Kind::Title, " started by").add(Kind::Plain, &format!(" {id}, which has ended")),
+            );
+        }
+        (None, None) => {}
+    }
+    if closeup.children_total > 0 {
+        let count = count(closeup.children_total, task_noun(snapshot));
+        rows.push(Row::new(Kind::Title, &format!(" started {count} that still live")));
+        rows.extend(closeup.children.iter().map(|&child| neighbour(snapshot, child, "")));
+        rows.extend(more(closeup.children_total, closeup.children.len()));
+    }
+    rows
+}
+
+/// A line that leads to another task.
+fn neighbour(snapshot: &Snapshot, index: u32, how: &str) -> Row {
+    let Some(task) = snapshot.tasks.get(index as usize) else { return Row::default() };
+    let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
+    let outermost = shown_frames(snapshot, snapshot.stack_of(task), false).last().map(|f| f.frame.function);
+    let name = outermost.or(task.entry).map_or("", |function| snapshot.function_name(function));
+    let mut row = Row::new(Kind::Head, &format!("   {:<8}", id(task)));
+    if !how.is_empty() {
+        row = row.add(Kind::Plain, &format!(" {how}"));
+    }
+    row = row.add(Kind::State, &format!(" {reason}")).add(Kind::Plain, &format!("  {name}"));
+    row.link = Some(TaskKey::of(task, index));
+    row
+}
+
+fn more(total: u64, listed: usize) -> Option<Row> {
+    let left = total.saturating_sub(listed as u64);
+    (left > 0).then(|| Row::new(Kind::Dim, &format!("   and {}", count(left, "more").trim_end_matches('s'))))
+}

@@ -1,0 +1,171 @@
+//! What remains of each reading for the charts: a few numbers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::analysis::series;
+use crate::snapshot::{Snapshot, State, StrId};
+
+/// So many readings are kept for the charts: half an hour of two a second.
+const KEEP: usize = 3_600;
+/// Kinds of waiting kept of one reading: those that most tasks are in.
+const KINDS: usize = 64;
+
+/// What remains of a reading.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Point {
+    /// Its number, from 0.
+    pub number: u32,
+    /// When it was made, nanoseconds since the Unix epoch.
+    pub taken_at_ns: u64,
+    /// Nanoseconds since the first reading. None if one of the two does not know its time.
+    pub elapsed_ns: Option<u64>,
+    /// Tasks, those of the runtime only where they were asked for.
+    pub tasks: u64,
+    /// Tasks born a second, since the reading before. None if that cannot be known.
+    pub born: Option<f64>,
+    /// Tasks ended a second, since the reading before.
+    pub ended: Option<f64>,
+    /// The runtime counts what it starts; else only tasks that lived through a reading are known.
+    pub counted: bool,
+    /// How many tasks wait for what reason or, if they do not wait, are in what state. The largest
+    /// first.
+    pub kinds: Vec<(Arc<str>, u64)>,
+    /// Bytes of the heaps in use.
+    pub heap: Option<u64>,
+    /// Heap size at which the next collection is due, bytes.
+    pub next_gc: Option<u64>,
+    /// Resident memory, bytes.
+    pub rss: Option<u64>,
+    /// Tasks in run queues. None if the scheduler does not say.
+    pub queued: Option<u64>,
+    /// Workers that are not idle.
+    pub busy: u64,
+    /// Workers.
+    pub workers: u64,
+    /// Workers that the program allows.
+    pub max_workers: Option<u64>,
+    /// Tasks ever created.
+    created: Option<u64>,
+    /// All tasks, those of the runtime too.
+    all: u64,
+}
+
+/// The points of a series, and the texts that they share.
+#[derive(Debug, Default)]
+pub struct History {
+    points: VecDeque<Arc<Point>>,
+    texts: FxHashMap<String, Arc<str>>,
+}
+
+impl History {
+    /// The points so far, the oldest first.
+    pub fn points(&self) -> &VecDeque<Arc<Point>> {
+        &self.points
+    }
+
+    /// Adds a reading: a snapshot, and what its series says of it.
+    pub fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
+        let header = &snapshot.header;
+        let mut point = Point {
+            number: of.number,
+            taken_at_ns: header.taken_at_ns,
+            elapsed_ns: of.elapsed_ns,
+            tasks: of.tasks,
+            kinds: self.kinds(snapshot, system),
+            rss: header.process.rss,
+            all: snapshot.tasks.len() as u64,
+            ..Point::default()
+        };
+        let heaps = || header.runtimes.iter().filter_map(|runtime| runtime.heap.as_ref());
+        point.heap = sum(heaps().filter_map(|heap| heap.in_use));
+        point.next_gc = sum(heaps().filter_map(|heap| heap.next_gc));
+        let schedulers = || header.runtimes.iter().map(|runtime| &runtime.scheduler);
+        let workers = || schedulers().flat_map(|scheduler| &scheduler.workers);
+        point.workers = workers().count() as u64;
+        point.busy = workers().filter(|worker| worker.status != "idle").count() as u64;
+        point.max_workers = sum(schedulers().filter_map(|s| s.max_workers.map(u64::from)));
+        let global = schedulers().filter_map(|scheduler| scheduler.global_queue);
+        point.queued = sum(workers().map(|worker| u64::from(worker.queue)).chain(global));
+        // One runtime that does not count makes the sum worthless.
+        let counts: Option<Vec<u64>> = schedulers().map(|scheduler| scheduler.tasks_created).collect();
+        point.created =
+            counts.filter(|all| !all.is_empty()).map(|all| all.into_iter().fold(0, u64::saturating_add));
+        if let Some(before) = self.points.back() {
+            rates(&mut point, before, of, by_id);
+        }
+        if self.points.len() == KEEP {
+            self.points.pop_front();
+        }
+        self.points.push_back(Arc::new(point));
+    }
+
+    /// Counts tasks by reason or state.
+    fn kinds(&mut self, snapshot: &Snapshot, system: bool) -> Vec<(Arc<str>, u64)> {
+        let mut counts: FxHashMap<(Option<StrId>, State), u64> = FxHashMap::default();
+        let mut last = None;
+        let mut run = 0;
+        for task in snapshot.tasks.iter().filter(|task| system || !task.system) {
+            let kind = (task.reason, if task.reason.is_some() { State::Waiting } else { task.state });
+            if last != Some(kind) {
+                if let Some(last) = last {
+                    *counts.entry(last).or_default() += run;
+                }
+                (last, run) = (Some(kind), 0);
+            }
+            run += 1;
+        }
+        if let Some(last) = last {
+            *counts.entry(last).or_default() += run;
+        }
+        let mut kinds: Vec<(Arc<str>, u64)> = Vec::new();
+        for ((reason, state), count) in counts {
+            let text = self.shared(reason.map_or(state.name(), |id| snapshot.str(id)));
+            match kinds.iter_mut().find(|(other, _)| *other == text) {
+                Some((_, sum)) => *sum += count,
+                None => kinds.push((text, count)),
+            }
+        }
+        kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        kinds.truncate(KINDS);
+        kinds
+    }
+
+    /// The one copy of a text that is kept.
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(shared) = self.texts.get(text) {
+            return Arc::clone(shared);
+        }
+        let shared: Arc<str> = text.into();
+        // A runtime has a few dozen reasons; a hostile one does not get more than this.
+        if self.texts.len() < 4096 {
+            self.texts.insert(text.to_owned(), Arc::clone(&shared));
+        }
+        shared
+    }
+}
+
+/// Births and exits since the reading before.
+fn rates(point: &mut Point, before: &Point, of: &series::Point, by_id: bool) {
+    let gap = point.elapsed_ns.zip(before.elapsed_ns).and_then(|(now, then)| now.checked_sub(then));
+    let Some(seconds) = gap.filter(|&ns| ns > 0).map(|ns| ns as f64 / 1e9) else { return };
+    match (point.created, before.created) {
+        (Some(now), Some(then)) if now >= then => {
+            let born = now - then;
+            let ended = (before.all + born).saturating_sub(point.all);
+            point.counted = true;
+            (point.born, point.ended) = (Some(born as f64 / seconds), Some(ended as f64 / seconds));
+        }
+        _ if by_id => {
+            (point.born, point.ended) = (Some(of.born as f64 / seconds), Some(of.gone as f64 / seconds));
+        }
+        _ => {}
+    }
+}
+
+/// The sum. None if there is nothing to add.
+fn sum(values: impl Iterator<Item = u64>) -> Option<u64> {
+    values.fold(None, |sum: Option<u64>, value| Some(sum.unwrap_or(0).saturating_add(value)))
+}

@@ -1,0 +1,27 @@
+//! The dashboard: a target watched in a terminal.
+//!
+//! [`reader`] reads on a thread of its own and makes a [`Picture`] of each reading; `worker` works
+//! out on another one what the views show of it ([`tables`]). [`state`] is what is known and chosen,
+//! [`update`] changes it when something happens, [`view`] draws it: neither of the three does any
+//! input or output. [`run`] has the terminal.
+
+pub mod closeup;
+pub mod flame;
+pub mod history;
+pub mod keys;
+pub mod layout;
+pub mod picture;
+pub mod query;
+pub mod reader;
+pub mod record;
+pub mod replay;
+pub mod run;
+pub mod state;
+pub mod tables;
+pub mod update;
+pub mod view;
+pub mod wanted;
+mod worker;
+mod write;
+
+pub use picture::{Album, Picture};

@@ -1,0 +1,156 @@
+//! What the dashboard knows after a reading: the snapshot, and what the readings before it add.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::history::{History, Point};
+use crate::analysis::leaks::{self, Report};
+use crate::analysis::series::{Series, SeriesOptions};
+use crate::analysis::trend::trend;
+use crate::snapshot::{Age, Snapshot};
+
+/// Counts of so many readings are kept for each signature.
+const KEEP: usize = 240;
+
+/// What is known after a reading. Complete in itself: nothing in it changes any more.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// Number of the reading, from 0.
+    pub number: u32,
+    /// What was read.
+    pub snapshot: Arc<Snapshot>,
+    /// This reading and those before it, as far as they are kept; the oldest first.
+    pub points: VecDeque<Arc<Point>>,
+    /// How long the readings prove that each task has been in its state, nanoseconds; in the order of
+    /// the snapshot's tasks. 0: not at all.
+    pub proved_ns: Vec<u64>,
+    /// Growth of the number of tasks, a minute, over the last minute or so. None: too short a time.
+    pub per_minute: Option<f64>,
+    /// What the user should know of how tasks are followed from reading to reading.
+    pub warning: Option<String>,
+    /// What the leak rules say of the readings so far. They are not asked after every reading if that
+    /// would take too long. None before the first time.
+    pub findings: Option<Arc<Report>>,
+    /// How long reading and working it out took.
+    pub took: Duration,
+}
+
+impl Picture {
+    /// How long a task has been in its state: what the runtime says or, if that is longer, what the
+    /// readings prove.
+    pub fn age(&self, task: u32) -> Age {
+        let told = self.snapshot.tasks.get(task as usize).map_or(Age::Unknown, |task| task.age);
+        match self.proved_ns.get(task as usize) {
+            Some(&proved) if proved > told.nanos().unwrap_or(0) => Age::AtLeast(proved),
+            _ => told,
+        }
+    }
+
+    /// The last point.
+    pub fn point(&self) -> Option<&Point> {
+        self.points.back().map(Arc::as_ref)
+    }
+}
+
+/// Makes pictures of readings that come one after the other.
+#[derive(Debug)]
+pub struct Album {
+    series: Series,
+    history: History,
+    findings: Option<Arc<Report>>,
+    /// The rules are not asked again before then.
+    ask_again: Option<Instant>,
+    /// They get no more than one part in so many of the time; 0: as much as they need.
+    share: u32,
+}
+
+/// While a process is watched, the leak rules get no more than one part in so many of the time.
+const SHARE_OF_RULES: u32 = 100;
+
+impl Album {
+    /// An empty one; `system`: the runtime's own tasks count too.
+    pub fn new(system: bool) -> Self {
+        let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
+        Album {
+            series: Series::new(options),
+            history: History::default(),
+            findings: None,
+            ask_again: None,
+            share: SHARE_OF_RULES,
+        }
+    }
+
+    /// One that asks the leak rules after every reading, however long they take.
+    pub fn thorough(system: bool) -> Self {
+        Album { share: 0, ..Album::new(system) }
+    }
+
+    /// Adds a reading and gives the picture.
+    pub fn add(&mut self, snapshot: Arc<Snapshot>) -> Picture {
+        self.series.push(Arc::clone(&snapshot));
+        let system = self.series.options().system;
+        if let Some(point) = self.series.points().back() {
+            self.history.push(&snapshot, point, system, self.series.matching().by_id());
+        }
+        self.ask();
+        Picture {
+            findings: self.findings.clone(),
+            number: self.series.readings().saturating_sub(1),
+            points: self.history.points().clone(),
+            proved_ns: self.proved(&snapshot),
+            per_minute: per_minute(self.history.points()),
+            warning: self.series.matching().warning().map(str::to_owned),
+            took: Duration::ZERO,
+            snapshot,
+        }
+    }
+
+    /// Asks the rules, unless that was done a short while ago for what they take.
+    fn ask(&mut self) {
+        let begin = Instant::now();
+        if self.ask_again.is_some_and(|then| begin < then) {
+            return;
+        }
+        self.findings = leaks::find(&self.series, &leaks::Options::default()).map(Arc::new);
+        self.ask_again = Some(begin + begin.elapsed() * self.share);
+    }
+
+    fn proved(&self, snapshot: &Snapshot) -> Vec<u64> {
+        let mut proved = vec![0; snapshot.tasks.len()];
+        if self.series.readings() < 2 {
+            return proved;
+        }
+        for member in self.series.members() {
+            if let (Some(slot), Some(ns)) =
+                (proved.get_mut(member.task as usize), self.series.since(member.still_since))
+            {
+                *slot = ns;
+            }
+        }
+        proved
+    }
+}
+
+/// How fast the number of tasks grows.
+fn per_minute(points: &VecDeque<Arc<Point>>) -> Option<f64> {
+    const MINUTE: u64 = 60_000_000_000;
+    const SHORTEST: u64 = 2_000_000_000;
+    let now = points.back()?.elapsed_ns?;
+    let recent = points.iter().rev().map_while(|point| {
+        let at = point.elapsed_ns.filter(|&at| now.saturating_sub(at) <= MINUTE)?;
+        Some((at, point.tasks))
+    });
+    let mut counts: Vec<(u64, u64)> = recent.collect();
+    counts.reverse();
+    let span = now.saturating_sub(counts.first()?.0);
+    // A trend compares every count with every other.
+    let step = counts.len().div_ceil(30).max(1);
+    let counts: Vec<_> =
+        counts.into_iter().rev().step_by(step).collect::<Vec<_>>().into_iter().rev().collect();
+    if span < SHORTEST || counts.len() < 3 {
+        None
+    } else {
+        trend(&counts, None).map(|trend| trend.per_minute)
+    }
+}

@@ -1,0 +1,207 @@
+//! What the user wants to see: which view, grouped, filtered and sorted how.
+
+use std::sync::Arc;
+
+use super::wanted::Wanted;
+use crate::analysis::GroupKey;
+use crate::analysis::flame::FlameOptions;
+use crate::snapshot::{Snapshot, Task};
+
+/// The views, in the order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// Everything at a glance, over time.
+    #[default]
+    Overview,
+    /// Tasks that have something in common.
+    Groups,
+    /// Single tasks.
+    Tasks,
+    /// Who started whom.
+    Creators,
+    /// Stacks, merged.
+    Flame,
+    /// What looks like a leak.
+    Findings,
+    /// The scheduler, the heap and the process.
+    Scheduler,
+}
+
+impl View {
+    /// All of them.
+    pub const ALL: [View; 7] = [
+        View::Overview,
+        View::Groups,
+        View::Tasks,
+        View::Creators,
+        View::Flame,
+        View::Findings,
+        View::Scheduler,
+    ];
+
+    /// What its tab says.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Overview => "Overview",
+            View::Groups => "Groups",
+            View::Tasks => "Tasks",
+            View::Creators => "Creators",
+            View::Flame => "Flame",
+            View::Findings => "Findings",
+            View::Scheduler => "Scheduler",
+        }
+    }
+
+    /// Its position among all of them.
+    pub fn position(self) -> usize {
+        View::ALL.iter().position(|&view| view == self).unwrap_or(0)
+    }
+}
+
+/// The order of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupSort {
+    /// The largest first.
+    #[default]
+    Count,
+    /// The one that grew most first.
+    Change,
+    /// The one that grows fastest first.
+    Rate,
+    /// The one with the oldest task first.
+    Age,
+    /// By name.
+    Name,
+}
+
+impl GroupSort {
+    /// All of them, in the order in which `s` goes through them.
+    pub const ALL: [GroupSort; 5] =
+        [GroupSort::Count, GroupSort::Change, GroupSort::Rate, GroupSort::Age, GroupSort::Name];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupSort::Count => "count",
+            GroupSort::Change => "change",
+            GroupSort::Rate => "growth",
+            GroupSort::Age => "age",
+            GroupSort::Name => "name",
+        }
+    }
+}
+
+/// The order of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TaskSort {
+    /// The lowest id first.
+    #[default]
+    Id,
+    /// The oldest first.
+    Age,
+    /// By what they do or wait for.
+    State,
+    /// By function.
+    Name,
+    /// The one whose stack takes most memory first.
+    Memory,
+}
+
+impl TaskSort {
+    /// All of them, in the order in which `s` goes through them.
+    pub const ALL: [TaskSort; 5] =
+        [TaskSort::Id, TaskSort::Age, TaskSort::State, TaskSort::Name, TaskSort::Memory];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskSort::Id => "id",
+            TaskSort::Age => "age",
+            TaskSort::State => "state",
+            TaskSort::Name => "name",
+            TaskSort::Memory => "memory",
+        }
+    }
+}
+
+/// The next of a list, and after the last the first again.
+pub fn next<T: Copy + PartialEq>(all: &[T], now: T) -> T {
+    let at = all.iter().position(|&one| one == now).unwrap_or(0);
+    all.get((at + 1) % all.len().max(1)).copied().unwrap_or(now)
+}
+
+/// A group that the tasks are taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// The key of its row.
+    pub key: u64,
+    /// What it is called. Raw from the target.
+    pub name: String,
+}
+
+/// Finds a task again in another snapshot of the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskKey {
+    runtime: u8,
+    id: Option<u64>,
+    /// The address or, of a task that has neither id nor address, its index.
+    address: u64,
+}
+
+impl TaskKey {
+    /// The key of a task of a snapshot.
+    pub fn of(task: &Task, index: u32) -> Self {
+        let nameless = task.id.is_none() && task.address == 0;
+        let address = if nameless { index.into() } else { task.address };
+        TaskKey { runtime: task.runtime, id: task.id, address }
+    }
+
+    /// The task's index in a snapshot. None if it is not there.
+    pub fn find(&self, snapshot: &Snapshot) -> Option<u32> {
+        let key = (self.runtime, self.id, self.address);
+        let of = |task: &Task| (task.runtime, task.id, task.address);
+        // Tasks are sorted, unless somebody made the file by hand.
+        let found = snapshot.tasks.binary_search_by_key(&key, of).ok();
+        let found = found.or_else(|| {
+            let is = |(nth, task): (usize, &Task)| TaskKey::of(task, nth as u32) == *self;
+            snapshot.tasks.iter().enumerate().position(is)
+        });
+        found.map(|index| index as u32)
+    }
+}
+
+/// A picture to compare with.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    /// What was read then.
+    pub snapshot: Arc<Snapshot>,
+    /// When it was read, nanoseconds since the first reading.
+    pub elapsed_ns: Option<u64>,
+}
+
+/// What the user wants to see.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Where he is.
+    pub view: View,
+    /// What the tasks of a group have in common.
+    pub key: GroupKey,
+    /// Which tasks are looked at.
+    pub wanted: Arc<Wanted>,
+    /// The runtime's own tasks too.
+    pub system: bool,
+    /// The order of groups.
+    pub group_sort: GroupSort,
+    /// The order of tasks.
+    pub task_sort: TaskSort,
+    /// The last comes first.
+    pub reverse: bool,
+    /// Only the tasks of one group.
+    pub within: Option<Within>,
+    /// How stacks are merged.
+    pub flame: FlameOptions,
+    /// A task that is looked at closely.
+    pub task: Option<TaskKey>,
+    /// Changes are those since then; else since as long ago as counts are remembered.
+    pub mark: Option<Mark>,
+}

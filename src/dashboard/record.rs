@@ -1,0 +1,137 @@
+//! A bounded ring of snapshots on disk.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::snapshot::{Snapshot, file};
+
+/// Names begin and end like this; between is the time.
+const PREFIX: &str = "watch-";
+const SUFFIX: &str = ".loiter";
+
+/// Keeps the last readings in a directory: written whole, named by their time, the oldest removed when
+/// there are too many or they take too much room.
+#[derive(Debug)]
+pub struct Recorder {
+    directory: PathBuf,
+    keep: usize,
+    max_bytes: u64,
+    /// The files with their sizes, the oldest first.
+    files: VecDeque<(PathBuf, u64)>,
+}
+
+impl Recorder {
+    /// Keeps `keep` readings that take `max_bytes` at most, in a directory that is made if it is not
+    /// there. Those of an earlier recording in it count, and are removed in their turn; other files are
+    /// never touched.
+    ///
+    /// # Errors
+    /// The directory cannot be made or read.
+    pub fn open(directory: &Path, keep: usize, max_bytes: u64) -> io::Result<Recorder> {
+        fs::create_dir_all(directory)?;
+        let mut files = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_ours) && entry.file_type()?.is_file() {
+                files.push((entry.path(), entry.metadata()?.len()));
+            }
+        }
+        // By name, which is by time.
+        files.sort();
+        let (keep, directory) = (keep.max(1), directory.to_owned());
+        Ok(Recorder { directory, keep, max_bytes, files: files.into() })
+    }
+
+    /// Where it keeps them.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Keeps a reading.
+    ///
+    /// # Errors
+    /// It could not be written, or an old one not removed; in words.
+    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let path = self.directory.join(name(snapshot.header.taken_at_ns));
+        file::save(snapshot, &path).map_err(|error| format!("recording {}: {error}", path.display()))?;
+        let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if self.files.back().is_none_or(|(last, _)| *last != path) {
+            self.files.push_back((path, size));
+        }
+        let bytes = |files: &VecDeque<(PathBuf, u64)>| files.iter().map(|(_, size)| size).sum::<u64>();
+        // The last one stays, however large it is.
+        while self.files.len() > self.keep || self.files.len() > 1 && bytes(&self.files) > self.max_bytes {
+            let Some((oldest, _)) = self.files.pop_front() else { break };
+            match fs::remove_file(&oldest) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(format!("cannot remove {}: {error}", oldest.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// "watch-20261121T034500.123Z.loiter": in the order of names, they are in that of time.
+fn name(taken_at_ns: u64) -> String {
+    let millis = i64::try_from(taken_at_ns / 1_000_000).unwrap_or_default();
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    format!("{PREFIX}{}.{:03}Z{SUFFIX}", time.strftime("%Y%m%dT%H%M%S"), millis.rem_euclid(1000))
+}
+
+/// Such a name, and no other.
+fn is_ours(name: &str) -> bool {
+    let time = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    time.is_some_and(|time| {
+        let digits =
+            |at: usize, b: u8| matches!((at, b), (8, b'T') | (15, b'.') | (19, b'Z')) || b.is_ascii_digit();
+        time.len() == 20 && time.bytes().enumerate().all(|(at, b)| digits(at, b))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.header.taken_at_ns = 1_795_000_000_000_000_000 + ms * 1_000_000;
+        snapshot
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let names = fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_oldest_go_and_strangers_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let stranger = directory.path().join("watch-of-mine.loiter");
+        fs::write(&stranger, "mine").unwrap();
+        let mut recorder = Recorder::open(directory.path(), 3, u64::MAX).unwrap();
+        (0..5).for_each(|ms| recorder.keep(&at(ms * 250)).unwrap());
+        let left = [
+            "watch-20261118T110640.500Z.loiter",
+            "watch-20261118T110640.750Z.loiter",
+            "watch-20261118T110641.000Z.loiter",
+            "watch-of-mine.loiter",
+        ];
+        assert_eq!(names(directory.path()), left);
+
+        // The next recording goes on with them.
+        let mut recorder = Recorder::open(directory.path(), 2, u64::MAX).unwrap();
+        recorder.keep(&at(9000)).unwrap();
+        assert_eq!(names(directory.path()).len(), 3);
+
+        let mut recorder = Recorder::open(directory.path(), 100, 1).unwrap();
+        recorder.keep(&at(10_000)).unwrap();
+        assert_eq!(names(directory.path()), ["watch-20261118T110650.000Z.loiter", "watch-of-mine.loiter"]);
+    }
+}

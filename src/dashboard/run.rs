@@ -1,0 +1,312 @@
+//! The terminal: set up, restored whatever happens, and the loop between.
+
+use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, raise};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    Event as TerminalEvent, KeyEventKind,
+};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::style::force_color_output;
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use super::query::Query;
+use super::reader::{self, Control, Feed};
+use super::state::{Source, State};
+use super::update::{Command, Event, update};
+use super::view::{Theme, draw};
+use super::worker::Worker;
+
+/// What has happened waits here, at most; whoever brings more waits.
+const INBOX: usize = 16;
+/// If nothing happens for so long, it is looked how long the reader has been quiet.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How the dashboard begins, and how it looks.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What is shown at first.
+    pub query: Query,
+    /// The runtime's own tasks count too.
+    pub system: bool,
+    /// Colours and characters.
+    pub theme: Theme,
+}
+
+/// Something that the loop takes note of.
+#[derive(Debug)]
+pub(super) enum Happened {
+    /// Something for the state.
+    Event(Event),
+    /// A signal.
+    Signal(i32),
+    /// The terminal can no longer be read.
+    Broken(io::Error),
+}
+
+/// Shows the dashboard until the user leaves it.
+///
+/// # Errors
+/// Those of the terminal, and if a thread of the dashboard failed.
+pub fn run(feed: Feed, options: Options) -> io::Result<()> {
+    force_color_output(options.theme.color);
+    let (out, inbox) = mpsc::sync_channel(INBOX);
+    watch_signals(out.clone())?;
+    let screen = Screen::enter()?;
+    watch_terminal(out.clone());
+    let mut state = first_state(&feed, options.query);
+    let control = reader::spawn(feed, options.system, out.clone());
+    let worker = Worker::spawn(out);
+    let terminal = terminal()?;
+    let size = terminal.size()?;
+    state.size = (size.width, size.height);
+    let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
+    let signal = desk.work()?;
+    drop(desk);
+    if let Some(signal) = signal {
+        // As if it had never been caught: whoever sent it sees what he expects.
+        emulate_default_handler(signal)?;
+    }
+    Ok(())
+}
+
+fn first_state(feed: &Feed, query: Query) -> State {
+    let (interval, source, record) = match feed {
+        Feed::Live { interval, recorder, .. } => {
+            let record = recorder.as_ref().map(|recorder| recorder.directory().display().to_string());
+            (*interval, Source::Waiting, record)
+        }
+        Feed::File(_) => (Duration::ZERO, Source::File, None),
+        Feed::Replay(files) => (Duration::ZERO, Source::Opening { done: 0, of: files.len() }, None),
+    };
+    State { record, ..State::new(query, interval, source) }
+}
+
+type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+
+/// The terminal, of which nothing is known to be on it yet.
+fn terminal() -> io::Result<Paper> {
+    Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
+}
+
+/// Signals come in with everything else.
+fn watch_signals(out: SyncSender<Happened>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if out.send(Happened::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// So do keys and the mouse.
+fn watch_terminal(out: SyncSender<Happened>) {
+    thread::spawn(move || {
+        loop {
+            let happened = match event::read() {
+                Ok(TerminalEvent::Key(key)) if key.kind != KeyEventKind::Release => Event::Key(key),
+                Ok(TerminalEvent::Mouse(mouse)) => Event::Mouse(mouse),
+                Ok(TerminalEvent::Paste(text)) => Event::Paste(text),
+                Ok(TerminalEvent::Resize(width, height)) => Event::Resize(width, height),
+                Ok(_) => continue,
+                Err(error) => {
+                    let _ = out.send(Happened::Broken(error));
+                    break;
+                }
+            };
+            if out.send(Happened::Event(happened)).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// Everything that the loop works with.
+struct Desk {
+    terminal: Paper,
+    screen: Screen,
+    state: State,
+    theme: Theme,
+    inbox: Receiver<Happened>,
+    control: Sender<Control>,
+    worker: Worker,
+}
+
+/// Why the loop ends.
+enum End {
+    /// The user leaves.
+    Quit,
+    /// A signal came that ends programs.
+    Signal(i32),
+}
+
+impl Desk {
+    /// Works until the user leaves, or a signal comes, which is given back.
+    fn work(&mut self) -> io::Result<Option<i32>> {
+        let mut last_picture = Instant::now();
+        self.draw()?;
+        loop {
+            let mut happened = match self.inbox.recv_timeout(TICK) {
+                Ok(happened) => Some(happened),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            };
+            // Everything that is there already is drawn at once.
+            for _ in 0..INBOX * 4 {
+                let Some(one) = happened else { break };
+                if matches!(one, Happened::Event(Event::Picture(_))) {
+                    last_picture = Instant::now();
+                }
+                match self.take(one)? {
+                    Some(End::Quit) => return Ok(None),
+                    Some(End::Signal(signal)) => return Ok(Some(signal)),
+                    None => {}
+                }
+                happened = self.inbox.try_recv().ok();
+            }
+            update(&mut self.state, Event::Quiet(last_picture.elapsed()));
+            self.draw()?;
+        }
+    }
+
+    fn take(&mut self, happened: Happened) -> io::Result<Option<End>> {
+        let event = match happened {
+            Happened::Event(event) => event,
+            Happened::Signal(SIGTSTP) => {
+                self.suspend()?;
+                return Ok(None);
+            }
+            Happened::Signal(SIGCONT) => {
+                // Stopped from outside: the shell may have changed the terminal meanwhile.
+                self.screen.leave()?;
+                self.screen.resume()?;
+                self.repaint()?;
+                return Ok(None);
+            }
+            Happened::Signal(signal) => return Ok(Some(End::Signal(signal))),
+            Happened::Broken(error) => return Err(error),
+        };
+        for command in update(&mut self.state, event) {
+            if self.obey(command)? {
+                return Ok(Some(End::Quit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does what the state asks for. True: leave.
+    fn obey(&mut self, command: Command) -> io::Result<bool> {
+        // If the reader has ended, it needs to be told nothing.
+        let tell = |control| _ = self.control.send(control);
+        match command {
+            Command::Quit => return Ok(true),
+            Command::Suspend => self.suspend()?,
+            Command::Redraw => self.repaint()?,
+            Command::Interval(interval) => tell(Control::Interval(interval)),
+            Command::Seek(by) => tell(Control::Seek(by)),
+            Command::Compute => {
+                if let Some(picture) = &self.state.picture {
+                    self.worker.compute(picture.clone(), self.state.query.clone());
+                }
+            }
+            Command::Write(what) => {
+                if let Some(picture) = &self.state.picture {
+                    self.worker.write(what, picture.clone(), self.state.query.clone());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        if PANICKED.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a thread of the dashboard failed; its message is above"));
+        }
+        let (state, theme) = (&mut self.state, self.theme);
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            if state.size != (area.width, area.height) {
+                update(state, Event::Resize(area.width, area.height));
+            }
+            draw(frame, state, theme);
+        })?;
+        Ok(())
+    }
+
+    /// Draws everything anew. ratatui's own way asks the terminal where its cursor is, and would wait
+    /// for an answer that goes to the thread which reads the keys.
+    fn repaint(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = terminal()?;
+        Ok(())
+    }
+
+    /// Gives the terminal back and stops, until the shell continues it.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.screen.leave()?;
+        raise(Signal::SIGSTOP)?;
+        self.screen.resume()?;
+        self.repaint()
+    }
+}
+
+/// Something panicked, in whatever thread.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// The terminal as the dashboard needs it; given back when this is dropped, and before a panic is told.
+struct Screen;
+
+impl Screen {
+    fn enter() -> io::Result<Screen> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let tell = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                let _ = Screen.leave();
+                PANICKED.store(true, Ordering::SeqCst);
+                tell(info);
+            }));
+        });
+        // From here on it is given back, even if something below fails.
+        let screen = Screen;
+        screen.resume()?;
+        Ok(screen)
+    }
+
+    fn resume(&self) -> io::Result<()> {
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
+    }
+
+    fn leave(&self) -> io::Result<()> {
+        let mut out = stdout();
+        let told = execute!(out, DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, Show);
+        let raw = disable_raw_mode();
+        told.and(out.flush()).and(raw)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // There is nobody left to tell that it failed.
+        let _ = self.leave();
+    }
+}

@@ -1,0 +1,291 @@
+//! What is known and what is chosen. No drawing, no input or output.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::closeup::{self, Row};
+use super::flame::FramePath;
+use super::layout;
+use super::picture::Picture;
+use super::query::{Query, TaskKey, View};
+use super::tables::{Tables, TreeNode};
+use crate::analysis::leaks::Report;
+
+/// Where the readings come from, and how that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nothing has been read yet.
+    Waiting,
+    /// A process that is read again and again.
+    Live,
+    /// It cannot be read just now; it is tried again. Why, a sentence.
+    Trouble(String),
+    /// There will be no more readings. Why, a sentence.
+    Ended(String),
+    /// One saved snapshot.
+    File,
+    /// Readings that were recorded are looked through.
+    Opening {
+        /// So many so far.
+        done: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// Readings that were recorded.
+    Replay {
+        /// Which one is shown, from 0.
+        at: usize,
+        /// How many there are.
+        of: usize,
+    },
+}
+
+/// Which line of a list is selected, and which is the first on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// The selected line.
+    pub at: usize,
+    /// The first line shown.
+    pub top: usize,
+}
+
+impl Cursor {
+    /// Selects a line of `len`, and shows it in a window of `height` lines.
+    pub fn go(&mut self, at: usize, len: usize, height: usize) {
+        self.at = at.min(len.saturating_sub(1));
+        let height = height.max(1);
+        self.top = self.top.clamp((self.at + 1).saturating_sub(height), self.at);
+        // No empty lines below as long as there are lines above.
+        self.top = self.top.min(len.saturating_sub(height));
+    }
+}
+
+/// What is being typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// The filter.
+    Filter(Input),
+    /// What to group by.
+    GroupBy(Input),
+    /// What to write: one key.
+    Write,
+}
+
+/// A line that is being edited.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Input {
+    /// The text so far.
+    pub text: String,
+    /// The position of the cursor, characters from the left.
+    pub cursor: usize,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+impl Input {
+    /// A line with a text to begin with; the cursor is behind it.
+    pub fn new(text: &str) -> Self {
+        Input { text: text.to_owned(), cursor: text.chars().count(), problem: None }
+    }
+}
+
+/// How much of the screen the lower pane takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pane {
+    /// A few lines.
+    #[default]
+    Small,
+    /// Half of it.
+    Half,
+    /// Nearly all of it.
+    Large,
+}
+
+/// What is known and what is chosen.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Columns and lines of the terminal.
+    pub size: (u16, u16),
+    /// What the user wants to see.
+    pub query: Arc<Query>,
+    /// The last reading.
+    pub latest: Option<Arc<Picture>>,
+    /// The reading that is shown: the last one, unless the picture is frozen.
+    pub picture: Option<Arc<Picture>>,
+    /// What the views show of it. May lag behind for as long as it takes to work it out.
+    pub tables: Arc<Tables>,
+    /// The picture stands still.
+    pub frozen: bool,
+    /// Where the readings come from.
+    pub source: Source,
+    /// The target is read so often.
+    pub interval: Duration,
+    /// Time since the last reading arrived.
+    pub quiet: Duration,
+    /// Where readings are kept, if they are.
+    pub record: Option<String>,
+    /// What is selected among the groups, the tasks, the creators, the lines of one task.
+    pub cursors: Cursors,
+    /// The frame that is selected in the flame graph.
+    pub frame: FramePath,
+    /// Branches of the tree that are not as they are by default.
+    pub folded: BTreeSet<u64>,
+    /// Tasks that were looked at before the one at hand, to go back to.
+    pub visited: Vec<TaskKey>,
+    /// What is being typed.
+    pub prompt: Option<Prompt>,
+    /// The help is shown, from this line on.
+    pub help: Option<usize>,
+    /// How large the lower pane is.
+    pub pane: Pane,
+    /// What was done last, or what failed.
+    pub message: Option<Message>,
+}
+
+/// What is selected where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursors {
+    /// Among the groups.
+    pub groups: Cursor,
+    /// Among the tasks.
+    pub tasks: Cursor,
+    /// In the tree of creators.
+    pub creators: Cursor,
+    /// Among the lines about one task.
+    pub closeup: Cursor,
+    /// Among the findings.
+    pub findings: Cursor,
+    /// Among the workers.
+    pub scheduler: Cursor,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What.
+    pub text: String,
+    /// Something failed.
+    pub error: bool,
+}
+
+/// The lists that can be moved in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Groups.
+    Groups,
+    /// Tasks.
+    Tasks,
+    /// The tree of creators.
+    Creators,
+    /// Lines about one task.
+    Closeup,
+    /// Findings.
+    Findings,
+    /// Workers of the schedulers.
+    Scheduler,
+}
+
+impl State {
+    /// Before anything has been read.
+    pub fn new(query: Query, interval: Duration, source: Source) -> Self {
+        State {
+            size: (80, 24),
+            query: Arc::new(query),
+            latest: None,
+            picture: None,
+            tables: Arc::default(),
+            frozen: false,
+            source,
+            interval,
+            quiet: Duration::ZERO,
+            record: None,
+            cursors: Cursors::default(),
+            frame: FramePath::default(),
+            folded: BTreeSet::new(),
+            visited: Vec::new(),
+            prompt: None,
+            help: None,
+            pane: Pane::Small,
+            message: None,
+        }
+    }
+
+    /// The list that the keys move in. None where there is none.
+    pub fn list(&self) -> Option<List> {
+        match self.query.view {
+            View::Overview | View::Flame => None,
+            View::Groups => Some(List::Groups),
+            View::Tasks if self.query.task.is_some() => Some(List::Closeup),
+            View::Tasks => Some(List::Tasks),
+            View::Creators => Some(List::Creators),
+            View::Findings => Some(List::Findings),
+            View::Scheduler => Some(List::Scheduler),
+        }
+    }
+
+    /// What is selected in a list.
+    pub fn cursor(&mut self, list: List) -> &mut Cursor {
+        match list {
+            List::Groups => &mut self.cursors.groups,
+            List::Tasks => &mut self.cursors.tasks,
+            List::Creators => &mut self.cursors.creators,
+            List::Closeup => &mut self.cursors.closeup,
+            List::Findings => &mut self.cursors.findings,
+            List::Scheduler => &mut self.cursors.scheduler,
+        }
+    }
+
+    /// How many lines a list has.
+    pub fn len(&self, list: List) -> usize {
+        match list {
+            List::Groups => self.tables.groups.rows.len(),
+            List::Tasks => self.tables.tasks.order.len(),
+            List::Creators => self.branches().len(),
+            List::Closeup => self.closeup().len(),
+            List::Findings => self.findings().map_or(0, |report| report.findings.len()),
+            List::Scheduler => {
+                let runtimes = &self.tables.picture.snapshot.header.runtimes;
+                runtimes.iter().map(|runtime| runtime.scheduler.workers.len()).sum()
+            }
+        }
+    }
+
+    /// What the leak rules say.
+    pub fn findings(&self) -> Option<&Report> {
+        self.picture.as_ref()?.findings.as_deref()
+    }
+
+    /// The branches of the tree of creators that are visible: indices of its nodes.
+    pub fn branches(&self) -> Vec<usize> {
+        let nodes = &self.tables.creators.nodes;
+        let (mut visible, mut at) = (Vec::new(), 0);
+        while let Some(node) = nodes.get(at) {
+            visible.push(at);
+            at = if self.is_open(node) { at + 1 } else { node.end.max(at + 1) };
+        }
+        visible
+    }
+
+    /// Are the children of a branch visible? By default those of the first two generations are.
+    pub fn is_open(&self, node: &TreeNode) -> bool {
+        (node.depth < 2) != self.folded.contains(&node.key)
+    }
+
+    /// The lines about the task that is looked at.
+    pub fn closeup(&self) -> Vec<Row> {
+        closeup::rows(&self.tables, layout::areas(self).body.width.into())
+    }
+
+    /// The key of the task on a line of the list of tasks.
+    pub fn task_at(&self, line: usize) -> Option<TaskKey> {
+        let &index = self.tables.tasks.order.get(line)?;
+        let task = self.tables.picture.snapshot.tasks.get(index as usize)?;
+        Some(TaskKey::of(task, index))
+    }
+
+    /// Changes what the user wants to see.
+    pub fn ask(&mut self, change: impl FnOnce(&mut Query)) {
+        change(Arc::make_mut(&mut self.query));
+    }
+}

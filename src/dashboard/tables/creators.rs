@@ -1,0 +1,232 @@
+//! Who started whom, counts rolled up.
+
+use std::cmp::Reverse;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
+use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, Task};
+
+/// Generations that are told apart; a longer line of ancestors ends here.
+const DEEPEST: usize = 64;
+/// Nodes that are kept; tasks beyond are counted with their ancestors.
+const MAX_NODES: usize = 50_000;
+
+/// The tree in preorder: a node's descendants follow it, up to [`TreeNode::end`].
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    /// Its nodes.
+    pub nodes: Vec<TreeNode>,
+}
+
+/// Tasks with the same line of ancestors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeNode {
+    /// The same in every picture.
+    pub key: u64,
+    /// Generations above it.
+    pub depth: u16,
+    /// The function that they were started with. Raw from the target, like the other texts.
+    pub name: String,
+    /// File and line of the place that started them.
+    pub place: String,
+    /// The function that started them; said of those whose parents have ended.
+    pub creator: String,
+    /// How many tasks.
+    pub own: u64,
+    /// How many with their descendants.
+    pub total: u64,
+    /// The node after its last descendant.
+    pub end: usize,
+}
+
+/// A node in the making: what its tasks were started with, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    parent: u32,
+    entry: Option<FunctionId>,
+    creator: Option<Frame>,
+}
+
+impl TreeNode {
+    /// Nobody below it.
+    pub fn is_leaf(&self, at: usize) -> bool {
+        self.end == at + 1
+    }
+}
+
+/// No parent, no node yet.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Draft {
+    kind: Kind,
+    depth: usize,
+    own: u64,
+    total: u64,
+    children: Vec<u32>,
+}
+
+/// Puts the tasks selected into a tree. Ancestors that are not selected do not stand in it.
+pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
+    let mut planter = Planter {
+        snapshot,
+        by_id: FxHashMap::default(),
+        node_of: vec![NONE; snapshot.tasks.len()],
+        nodes: Vec::new(),
+        by_kind: FxHashMap::default(),
+        entries: vec![None; snapshot.stacks.len()],
+    };
+    let with_id = |&index: &u32| {
+        let task = snapshot.tasks.get(index as usize)?;
+        Some(((task.runtime, task.id?), index))
+    };
+    planter.by_id = selected.iter().filter_map(with_id).collect();
+    for &index in selected {
+        let node = planter.node(index);
+        if let Some(draft) = planter.nodes.get_mut(node as usize) {
+            draft.own += 1;
+        }
+    }
+    planter.finish()
+}
+
+struct Planter<'a> {
+    snapshot: &'a Snapshot,
+    /// Tasks by runtime and id.
+    by_id: FxHashMap<(u8, u64), u32>,
+    /// The node of each task.
+    node_of: Vec<u32>,
+    nodes: Vec<Draft>,
+    by_kind: FxHashMap<Kind, u32>,
+    /// The outermost function of each stack, once it is known.
+    entries: Vec<Option<Option<FunctionId>>>,
+}
+
+impl Planter<'_> {
+    /// The node of a task; makes it and those of its ancestors.
+    fn node(&mut self, index: u32) -> u32 {
+        // From the task up to an ancestor whose node is known, or whose parent has ended.
+        let mut line = Vec::new();
+        let mut at = index;
+        let mut parent = NONE;
+        while line.len() < DEEPEST {
+            match self.node_of.get(at as usize) {
+                Some(&NONE) => {}
+                Some(&known) => {
+                    parent = known;
+                    break;
+                }
+                None => break,
+            }
+            line.push(at);
+            let Some(task) = self.snapshot.tasks.get(at as usize) else { break };
+            let next = task.parent.and_then(|id| self.by_id.get(&(task.runtime, id)).copied());
+            // A task cannot be its own ancestor; a program that says so does not get a loop.
+            match next {
+                Some(next) if !line.contains(&next) => at = next,
+                _ => break,
+            }
+        }
+        for &member in line.iter().rev() {
+            parent = self.child(parent, member);
+            if let Some(slot) = self.node_of.get_mut(member as usize) {
+                *slot = parent;
+            }
+        }
+        parent
+    }
+
+    /// The node below `parent` that a task belongs to.
+    fn child(&mut self, parent: u32, index: u32) -> u32 {
+        let Some(task) = self.snapshot.tasks.get(index as usize) else { return parent };
+        let depth = self.nodes.get(parent as usize).map_or(0, |draft| draft.depth + 1);
+        let full = self.nodes.len() >= MAX_NODES || depth >= DEEPEST;
+        let kind = Kind {
+            parent,
+            entry: self.entry(task),
+            creator: task.creator.and_then(|id| creator_frame(self.snapshot, id)),
+        };
+        match self.by_kind.get(&kind) {
+            Some(&node) => return node,
+            None if full && parent != NONE => return parent,
+            None => {}
+        }
+        let node = self.nodes.len() as u32;
+        self.nodes.push(Draft { kind, depth, own: 0, total: 0, children: Vec::new() });
+        self.by_kind.insert(kind, node);
+        if let Some(draft) = self.nodes.get_mut(parent as usize) {
+            draft.children.push(node);
+        }
+        node
+    }
+
+    /// The function that a task was started with, or else the outermost one on its stack.
+    fn entry(&mut self, task: &Task) -> Option<FunctionId> {
+        // The compiler's adapters and the runtime's own first function say nothing.
+        let kind = |id: FunctionId| self.snapshot.functions.get(id.index()).map(|function| function.kind);
+        if task.entry.is_some_and(|id| kind(id) == Some(FunctionKind::Normal)) {
+            return task.entry;
+        }
+        let slot = task.stack.and_then(|stack| self.entries.get_mut(stack.index()));
+        let outermost = slot.and_then(|slot| {
+            *slot.get_or_insert_with(|| {
+                let shown = shown_frames(self.snapshot, self.snapshot.stack_of(task), false);
+                shown.last().map(|f| f.frame.function)
+            })
+        });
+        outermost.or(task.entry)
+    }
+
+    fn finish(mut self) -> Tree {
+        // Children have higher numbers than their parents.
+        for node in (0..self.nodes.len()).rev() {
+            let Some(draft) = self.nodes.get_mut(node) else { continue };
+            draft.total += draft.own;
+            let (total, parent) = (draft.total, draft.kind.parent);
+            if let Some(parent) = self.nodes.get_mut(parent as usize) {
+                parent.total += total;
+            }
+        }
+        let roots = (0..self.nodes.len() as u32)
+            .filter(|&node| self.nodes.get(node as usize).is_some_and(|draft| draft.kind.parent == NONE));
+        let mut tree = Tree::default();
+        for root in self.sorted(roots.collect()) {
+            self.place(root, 0, &mut tree);
+        }
+        tree
+    }
+
+    fn sorted(&self, mut nodes: Vec<u32>) -> Vec<u32> {
+        let total = |node: u32| self.nodes.get(node as usize).map_or(0, |draft| draft.total);
+        nodes.sort_by_key(|&node| (Reverse(total(node)), node));
+        nodes
+    }
+
+    /// Writes a node and its descendants, which are no more than [`DEEPEST`] generations.
+    fn place(&self, node: u32, above: u64, tree: &mut Tree) {
+        let Some(draft) = self.nodes.get(node as usize) else { return };
+        let snapshot = self.snapshot;
+        let name = draft.kind.entry.map(|id| snapshot.function_name(id)).filter(|name| !name.is_empty());
+        let name = name.unwrap_or("(function unknown)").to_owned();
+        let frame = draft.kind.creator;
+        let place = frame.map(|f| (snapshot.str(f.file), f.line)).filter(|(file, _)| !file.is_empty());
+        let place = place.map(|(file, line)| format!("{}:{line}", file.rsplit('/').next().unwrap_or(file)));
+        let place = place.unwrap_or_default();
+        let creator = frame.map(|f| frame_name(snapshot, f).into_owned()).unwrap_or_default();
+        let mut hasher = FxHasher::default();
+        (above, &name, &place, &creator).hash(&mut hasher);
+        let key = hasher.finish();
+        let at = tree.nodes.len();
+        let (depth, own, total) = (draft.depth as u16, draft.own, draft.total);
+        tree.nodes.push(TreeNode { key, depth, name, place, creator, own, total, end: 0 });
+        for child in self.sorted(draft.children.clone()) {
+            self.place(child, key, tree);
+        }
+        let end = tree.nodes.len();
+        if let Some(node) = tree.nodes.get_mut(at) {
+            node.end = end;
+        }
+    }
+}

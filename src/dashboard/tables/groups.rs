@@ -1,0 +1,210 @@
+//! The groups, with how they changed.
+
+use std::cmp::Reverse;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use super::Picture;
+use super::memory::{Changed, Memory, difference};
+use crate::analysis::filter::Selection;
+use crate::analysis::frames::{creator_frame, frame_name};
+use crate::analysis::group::{Common, Grouped, group_selected};
+use crate::analysis::{Group, GroupKey, SortBy};
+use crate::dashboard::query::{GroupSort, Query};
+use crate::report::text::{group_state, group_title};
+use crate::snapshot::{Age, Frame, Snapshot};
+
+/// Groups that are worked out at most; how many there are in all is said.
+pub const MAX_GROUPS: usize = 10_000;
+
+/// The groups of a picture.
+#[derive(Debug, Clone, Default)]
+pub struct GroupTable {
+    /// In the order asked for.
+    pub rows: Vec<GroupRow>,
+    /// How many groups there are, those that are not among the rows too.
+    pub total: u64,
+    /// Changes are over so much time, nanoseconds. None: there is nothing to compare with yet.
+    pub window_ns: Option<u64>,
+}
+
+/// A group.
+#[derive(Debug, Clone)]
+pub struct GroupRow {
+    /// The same in every picture.
+    pub key: u64,
+    /// The group. Without tasks if all are gone since the mark; then what else it holds is that of the
+    /// snapshot that was marked, and ids in it mean nothing.
+    pub group: Group,
+    /// How many tasks more or less than then. None: nothing to compare with.
+    pub change: Option<i64>,
+    /// Growth a minute.
+    pub per_minute: Option<f64>,
+    /// The longest that one of its tasks has been in its state.
+    pub oldest: Age,
+    /// Why they wait, or what they do. Raw from the target, like the other texts.
+    pub state: String,
+    /// What it is called: of equal stacks the outermost function, else what they have in common.
+    pub name: String,
+    /// The innermost function, where all are at one place.
+    pub at: String,
+    /// File and line of the place that started them, where it is one.
+    pub creator: String,
+}
+
+impl GroupRow {
+    /// How many tasks it has.
+    pub fn count(&self) -> u64 {
+        self.group.tasks.len() as u64
+    }
+}
+
+/// Works out the groups of the tasks selected.
+pub(super) fn table(
+    picture: &Picture,
+    query: &Query,
+    selection: &Selection,
+    memory: &mut Memory,
+) -> GroupTable {
+    let snapshot = &*picture.snapshot;
+    let grouped = grouped(snapshot, query, selection);
+    let total = grouped.total_groups;
+    let mut rows: Vec<GroupRow> =
+        grouped.groups.into_iter().map(|group| row(snapshot, group, |task| picture.age(task))).collect();
+    let of = (query.key.clone(), query.wanted.text.clone(), query.system);
+    let elapsed = picture.point().and_then(|point| point.elapsed_ns);
+    memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
+    let window = memory.until(picture.number);
+    for row in &mut rows {
+        let Changed { change, per_minute } = window.changed(row.key);
+        (row.change, row.per_minute) = (change, per_minute);
+    }
+    let mut window_ns = window.span_ns();
+    if let Some(mark) = &query.mark {
+        compare(&mut rows, &mark.snapshot, query);
+        window_ns = elapsed.zip(mark.elapsed_ns).map(|(now, then)| now.abs_diff(then));
+    }
+    sort(&mut rows, query);
+    GroupTable { rows, total, window_ns }
+}
+
+fn grouped(snapshot: &Snapshot, query: &Query, selection: &Selection) -> Grouped {
+    let by = match query.group_sort {
+        GroupSort::Count | GroupSort::Change | GroupSort::Rate => SortBy::Count,
+        GroupSort::Age => SortBy::Age,
+        GroupSort::Name => SortBy::Name,
+    };
+    group_selected(snapshot, selection, false, &query.key, by, Some(MAX_GROUPS))
+}
+
+fn row(snapshot: &Snapshot, group: Group, age: impl Fn(u32) -> Age) -> GroupRow {
+    let function =
+        |frame: Option<Frame>| frame.map(|f| frame_name(snapshot, f).into_owned()).unwrap_or_default();
+    let name = match group.common {
+        Common::Stack => function(group.frames.last().map(|f| f.frame)),
+        _ => group_title(snapshot, &group),
+    };
+    let creator = group.creators.only().flatten().and_then(|id| creator_frame(snapshot, id));
+    let oldest = group.tasks.iter().map(|&task| age(task)).max_by_key(|age| age.nanos()).unwrap_or_default();
+    GroupRow {
+        key: key(snapshot, &group),
+        change: None,
+        per_minute: None,
+        oldest,
+        state: group_state(snapshot, &group),
+        at: function(group.frames.first().map(|f| f.frame)),
+        name: if name.is_empty() { "(stack unknown)".to_owned() } else { name },
+        creator: creator.map(|frame| place(snapshot, frame)).unwrap_or_default(),
+        group,
+    }
+}
+
+/// "fetch.go:84".
+fn place(snapshot: &Snapshot, frame: Frame) -> String {
+    let path = snapshot.str(frame.file);
+    let file = path.rsplit('/').next().unwrap_or(path);
+    match (file, frame.line) {
+        ("", _) => frame_name(snapshot, frame).into_owned(),
+        (file, 0) => file.to_owned(),
+        (file, line) => format!("{file}:{line}"),
+    }
+}
+
+/// The same for the same group of another snapshot: made of text.
+fn key(snapshot: &Snapshot, group: &Group) -> u64 {
+    let mut hasher = FxHasher::default();
+    std::mem::discriminant(&group.common).hash(&mut hasher);
+    match &group.common {
+        Common::Stack => {
+            for shown in &group.frames {
+                frame_name(snapshot, shown.frame).hash(&mut hasher);
+                (snapshot.str(shown.frame.file), shown.frame.line).hash(&mut hasher);
+            }
+            group_state(snapshot, group).hash(&mut hasher);
+            let creator = group.creators.only().flatten().and_then(|id| creator_frame(snapshot, id));
+            creator.map(|frame| (frame_name(snapshot, frame), frame.line)).hash(&mut hasher);
+        }
+        Common::Creator(id) => {
+            let frame = id.and_then(|id| creator_frame(snapshot, id));
+            frame.map(|f| (frame_name(snapshot, f), snapshot.str(f.file), f.line)).hash(&mut hasher);
+        }
+        Common::WaitsOn(objects) => {
+            for object in objects.iter().filter_map(|id| snapshot.objects.get(id.index())) {
+                (object.kind, object.address).hash(&mut hasher);
+            }
+        }
+        Common::Function(_) | Common::State(..) | Common::Label(_) => {
+            group_title(snapshot, group).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// Sets changes to those since a snapshot; adds the groups that are gone since.
+fn compare(rows: &mut Vec<GroupRow>, then: &Snapshot, query: &Query) {
+    let selection = query.wanted.select(then, query.system);
+    let before = grouped(then, query, &selection).groups;
+    let mut before: FxHashMap<u64, Group> =
+        before.into_iter().map(|group| (key(then, &group), group)).collect();
+    for row in &mut *rows {
+        let count = before.remove(&row.key).map_or(0, |group| group.tasks.len() as u64);
+        row.change = Some(difference(row.count(), count));
+    }
+    for group in before.into_values() {
+        let count = group.tasks.len() as u64;
+        let mut gone = row(then, group, |_| Age::Unknown);
+        gone.group.tasks.clear();
+        gone.change = Some(difference(0, count));
+        rows.push(gone);
+    }
+}
+
+fn sort(rows: &mut [GroupRow], query: &Query) {
+    let nanos = |row: &GroupRow| row.oldest.nanos();
+    match query.group_sort {
+        GroupSort::Count => rows.sort_by_key(|row| (Reverse(row.count()), Reverse(nanos(row)), row.key)),
+        GroupSort::Change => rows.sort_by_key(|row| (Reverse(row.change), Reverse(row.count()), row.key)),
+        GroupSort::Rate => rows.sort_by(|a, b| {
+            let rate = |row: &GroupRow| row.per_minute.unwrap_or(f64::NEG_INFINITY);
+            rate(b).total_cmp(&rate(a)).then(b.count().cmp(&a.count())).then(a.key.cmp(&b.key))
+        }),
+        GroupSort::Age => rows.sort_by_key(|row| (Reverse(nanos(row)), Reverse(row.count()), row.key)),
+        GroupSort::Name => rows.sort_by(|a, b| a.name.cmp(&b.name).then(b.count().cmp(&a.count()))),
+    }
+    if query.reverse {
+        rows.reverse();
+    }
+}
+
+/// What a group by this key is called in a heading.
+pub(in crate::dashboard) fn heading(key: &GroupKey) -> String {
+    match key {
+        GroupKey::Stack => "GROUP".to_owned(),
+        GroupKey::Function => "FUNCTION".to_owned(),
+        GroupKey::State => "REASON".to_owned(),
+        GroupKey::Creator => "CREATOR".to_owned(),
+        GroupKey::Label(key) => format!("LABEL {key}"),
+        GroupKey::WaitsOn => "WAITS ON".to_owned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! How large groups were in earlier pictures.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use crate::analysis::GroupKey;
+use crate::analysis::trend::trend;
+
+/// Pictures that are remembered.
+const PICTURES: usize = 120;
+/// Counts that are remembered in all: with a hundred thousand groups, only a few pictures are.
+const COUNTS: usize = 1_000_000;
+/// A trend is made of so many pictures at most, evenly spread.
+const SPREAD: usize = 20;
+/// Growth is not said of less time than this: it would be the growth of chance.
+const SHORTEST: u64 = 2_000_000_000;
+
+/// While the groups are not shown, their sizes are remembered only so often.
+const WHILE_HIDDEN: u64 = 3_000_000_000;
+
+/// Sizes of groups by the key of their row, picture by picture. Begins anew when grouping or filter
+/// change, because it would not compare like with like.
+#[derive(Debug, Default)]
+pub struct Memory {
+    of: (GroupKey, String, bool),
+    pictures: VecDeque<Sizes>,
+}
+
+#[derive(Debug)]
+struct Sizes {
+    number: u32,
+    elapsed_ns: u64,
+    counts: FxHashMap<u64, u64>,
+}
+
+/// How a group changed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Changed {
+    /// Tasks more or less than at the beginning of the time that is remembered.
+    pub(super) change: Option<i64>,
+    /// Growth a minute.
+    pub(super) per_minute: Option<f64>,
+}
+
+impl Memory {
+    /// Is it time to remember a picture again, even if the groups are not shown? So that their changes
+    /// are known when they are.
+    pub(super) fn is_due(&self, elapsed_ns: Option<u64>) -> bool {
+        let last = self.pictures.back().map(|sizes| sizes.elapsed_ns);
+        last.zip(elapsed_ns).is_none_or(|(last, now)| now.abs_diff(last) >= WHILE_HIDDEN)
+    }
+
+    /// Remembers a picture. `counts`: sizes by key.
+    pub(super) fn add(
+        &mut self,
+        of: (GroupKey, String, bool),
+        number: u32,
+        elapsed_ns: Option<u64>,
+        counts: impl Iterator<Item = (u64, u64)>,
+    ) {
+        if self.of != of {
+            self.of = of;
+            self.pictures.clear();
+        }
+        let Some(elapsed_ns) = elapsed_ns else { return };
+        // Replayed backwards, what comes later is not yet known.
+        let at = self.pictures.partition_point(|sizes| sizes.number < number);
+        if self.pictures.get(at).is_none_or(|sizes| sizes.number != number) {
+            self.pictures.insert(at, Sizes { number, elapsed_ns, counts: counts.collect() });
+        }
+        let total =
+            |pictures: &VecDeque<Sizes>| pictures.iter().map(|sizes| sizes.counts.len()).sum::<usize>();
+        while self.pictures.len() > PICTURES || self.pictures.len() > 2 && total(&self.pictures) > COUNTS {
+            // The one furthest away in time goes.
+            let back = self.pictures.back().is_some_and(|sizes| sizes.number > number);
+            if back {
+                self.pictures.pop_back()
+            } else {
+                self.pictures.pop_front()
+            };
+        }
+    }
+
+    /// The pictures up to `number`, evenly spread over the time remembered.
+    pub(super) fn until(&self, number: u32) -> Window<'_> {
+        let known: Vec<&Sizes> = self.pictures.iter().filter(|sizes| sizes.number <= number).collect();
+        let last = known.len().saturating_sub(1);
+        let spread = SPREAD.min(known.len());
+        let nth = |i: usize| if spread < 2 { last } else { i * last / (spread - 1) };
+        Window { pictures: (0..spread).filter_map(|i| known.get(nth(i)).copied()).collect() }
+    }
+}
+
+/// Some pictures in ascending order of time.
+pub(super) struct Window<'a> {
+    pictures: Vec<&'a Sizes>,
+}
+
+impl Window<'_> {
+    /// The time from the first to the last, nanoseconds.
+    pub(super) fn span_ns(&self) -> Option<u64> {
+        let (first, last) = (self.pictures.first()?, self.pictures.last()?);
+        last.elapsed_ns.checked_sub(first.elapsed_ns).filter(|&ns| ns > 0)
+    }
+
+    /// How the group with this key changed.
+    pub(super) fn changed(&self, key: u64) -> Changed {
+        let Some(span) = self.span_ns() else { return Changed::default() };
+        let counts: Vec<(u64, u64)> = (self.pictures.iter())
+            .map(|sizes| (sizes.elapsed_ns, sizes.counts.get(&key).copied().unwrap_or(0)))
+            .collect();
+        let change = counts.first().zip(counts.last()).map(|(first, last)| difference(last.1, first.1));
+        let enough = span >= SHORTEST && counts.len() > 2;
+        let per_minute = enough.then(|| trend(&counts, None)).flatten().map(|trend| trend.per_minute);
+        Changed { change, per_minute }
+    }
+}
+
+/// `now` less `then`.
+pub(super) fn difference(now: u64, then: u64) -> i64 {
+    i64::try_from(i128::from(now) - i128::from(then)).unwrap_or(if now > then { i64::MAX } else { i64::MIN })
+}

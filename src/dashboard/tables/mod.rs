@@ -1,0 +1,116 @@
+//! What the views show of a picture: worked out on a thread of its own, so that no number of tasks
+//! keeps the keys waiting.
+
+use std::sync::Arc;
+
+use super::picture::Picture;
+use super::query::{Query, View};
+use crate::analysis::filter::Selection;
+use crate::analysis::flame::{Flame, flame_selected};
+use crate::snapshot::Snapshot;
+
+mod creators;
+mod groups;
+mod memory;
+mod task;
+
+pub use creators::{Tree, TreeNode};
+pub(in crate::dashboard) use groups::heading;
+pub use groups::{GroupRow, GroupTable, MAX_GROUPS};
+pub use memory::Memory;
+pub(in crate::dashboard) use task::state;
+pub use task::{Closeup, TaskTable, Waiters};
+
+/// What the views show. Only that of the view at hand is worked out.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// What it was made from.
+    pub picture: Arc<Picture>,
+    /// What was asked for.
+    pub query: Arc<Query>,
+    /// Tasks that pass the filter, of how many, and how many are hidden.
+    pub shown: Shown,
+    /// The groups.
+    pub groups: GroupTable,
+    /// Single tasks.
+    pub tasks: TaskTable,
+    /// Who started whom.
+    pub creators: Tree,
+    /// Stacks, merged. None if they were not asked for.
+    pub flame: Option<Flame>,
+    /// One task. None if none was asked for, or it has ended.
+    pub closeup: Option<Closeup>,
+}
+
+/// How many tasks are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Tasks that pass the filter.
+    pub tasks: u64,
+    /// How many there would be without it.
+    pub considered: u64,
+    /// Tasks that would have passed, but are the runtime's own.
+    pub hidden_system: u64,
+}
+
+impl Shown {
+    /// Does the filter let everything pass?
+    pub fn is_all(&self) -> bool {
+        self.tasks == self.considered
+    }
+}
+
+/// Works out what is shown of a picture.
+pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) -> Tables {
+    let snapshot = &picture.snapshot;
+    let selection = query.wanted.select(snapshot, query.system);
+    let elapsed = picture.point().and_then(|point| point.elapsed_ns);
+    let groups = if query.view == View::Groups || query.within.is_some() || memory.is_due(elapsed) {
+        groups::table(picture, query, &selection, memory)
+    } else {
+        GroupTable::default()
+    };
+    let mut tables = Tables {
+        picture: Arc::clone(picture),
+        query: Arc::clone(query),
+        shown: Shown {
+            tasks: selection.tasks.len() as u64,
+            considered: selection.considered,
+            hidden_system: selection.hidden_system,
+        },
+        ..Tables::default()
+    };
+    if query.view == View::Tasks {
+        tables.tasks = task::table(picture, query, within(query, &groups, selection));
+    } else if query.view == View::Creators {
+        tables.creators = creators::tree(snapshot, &selection.tasks);
+    } else if query.view == View::Flame {
+        tables.flame = Some(flame(snapshot, &selection, query));
+    }
+    tables.closeup = query.task.and_then(|key| task::closeup(snapshot, key));
+    tables.groups = groups;
+    tables
+}
+
+/// Merges the stacks of the tasks selected; compares them with the mark, if there is one.
+pub(in crate::dashboard) fn flame(snapshot: &Snapshot, selection: &Selection, query: &Query) -> Flame {
+    let then =
+        query.mark.as_ref().map(|mark| (&*mark.snapshot, query.wanted.select(&mark.snapshot, query.system)));
+    let then = then.as_ref().map(|(snapshot, selection)| (*snapshot, selection));
+    flame_selected((snapshot, selection), then, false, &query.flame)
+}
+
+/// The tasks of the group that was chosen, or all.
+fn within(query: &Query, groups: &GroupTable, selection: Selection) -> Vec<u32> {
+    match &query.within {
+        None => selection.tasks,
+        Some(within) => {
+            let row = groups.rows.iter().find(|row| row.key == within.key);
+            row.map_or(Vec::new(), |row| row.group.tasks.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

@@ -1,0 +1,283 @@
+//! Keys, as a table; and what the other events do.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::*;
+use crate::dashboard::picture::Album;
+use crate::dashboard::query::Query;
+use crate::dashboard::tables::{Memory, compute};
+use crate::snapshot::{self, Snapshot, SnapshotBuilder, StackStatus, Task};
+
+/// `n` tasks, started by the first, in groups of ten by reason.
+fn snapshot(n: u64) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    for id in 1..=n {
+        let reason = Some(builder.string(&format!("reason {}", id / 10)));
+        builder.task(Task {
+            runtime: 0,
+            id: Some(id),
+            address: id * 8,
+            state: snapshot::State::Waiting,
+            reason,
+            age: snapshot::Age::Unknown,
+            lifetime_ns: None,
+            polls: None,
+            mark: None,
+            parent: (id > 1).then_some(1),
+            creator: None,
+            entry: None,
+            labels: None,
+            thread: None,
+            locked_to_thread: false,
+            system: false,
+            leaked: false,
+            stack: None,
+            stack_status: StackStatus::Unknown,
+            stack_bytes: 0,
+            waits: (0, 0),
+        });
+    }
+    builder.finish()
+}
+
+struct Bench {
+    state: State,
+    memory: Memory,
+    album: Album,
+    commands: Vec<Command>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let state = State::new(Query::default(), Duration::from_millis(500), Source::Live);
+        let mut bench =
+            Bench { state, memory: Memory::default(), album: Album::new(false), commands: Vec::new() };
+        bench.read(95);
+        bench
+    }
+
+    fn read(&mut self, n: u64) {
+        let picture = self.album.add(Arc::new(snapshot(n)));
+        self.event(Event::Picture(Arc::new(picture)));
+    }
+
+    fn event(&mut self, event: Event) {
+        for command in update(&mut self.state, event) {
+            match (command, &self.state.picture) {
+                (Command::Compute, Some(picture)) => {
+                    let tables = compute(picture, &self.state.query, &mut self.memory);
+                    self.event(Event::Tables(Arc::new(tables)));
+                }
+                _ => self.commands.push(command),
+            }
+        }
+    }
+
+    /// Keys by name: "Tab", "C-c", or what is typed.
+    fn keys(&mut self, keys: &str) {
+        for key in keys.split(' ') {
+            let (code, modifiers) = match key {
+                "Tab" => (KeyCode::Tab, KeyModifiers::NONE),
+                "BackTab" => (KeyCode::BackTab, KeyModifiers::SHIFT),
+                "Enter" => (KeyCode::Enter, KeyModifiers::NONE),
+                "Esc" => (KeyCode::Esc, KeyModifiers::NONE),
+                "Space" => (KeyCode::Char(' '), KeyModifiers::NONE),
+                "Up" => (KeyCode::Up, KeyModifiers::NONE),
+                "Down" => (KeyCode::Down, KeyModifiers::NONE),
+                "Left" => (KeyCode::Left, KeyModifiers::NONE),
+                "Right" => (KeyCode::Right, KeyModifiers::NONE),
+                "PgUp" => (KeyCode::PageUp, KeyModifiers::NONE),
+                "PgDn" => (KeyCode::PageDown, KeyModifiers::NONE),
+                "Home" => (KeyCode::Home, KeyModifiers::NONE),
+                "End" => (KeyCode::End, KeyModifiers::NONE),
+                "Backspace" => (KeyCode::Backspace, KeyModifiers::NONE),
+                control if control.starts_with("C-") => {
+                    (KeyCode::Char(control.chars().last().unwrap()), KeyModifiers::CONTROL)
+                }
+                text => {
+                    for c in text.chars() {
+                        self.event(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+                    }
+                    continue;
+                }
+            };
+            self.event(Event::Key(KeyEvent::new(code, modifiers)));
+        }
+    }
+
+    /// What can be seen of it, in a line.
+    fn tells(&self) -> String {
+        let state = &self.state;
+        let mut text = state.query.view.name().to_owned();
+        if let Some(list) = state.list() {
+            let (at, len) = (self.state.clone().cursor(list).at, state.len(list));
+            text.push_str(&format!(" {}/{len}", at + 1));
+        }
+        let query = &state.query;
+        let facts = [
+            (query.task.is_some(), "close".to_owned()),
+            (query.within.is_some(), "within".to_owned()),
+            (!query.wanted.is_empty(), format!("/{}", query.wanted.text)),
+            (query.key != crate::analysis::GroupKey::Stack, format!("by {}", query.key)),
+            (query.group_sort != GroupSort::Count, format!("sort {}", query.group_sort.name())),
+            (query.task_sort != TaskSort::Id, format!("sort {}", query.task_sort.name())),
+            (query.reverse, "reversed".to_owned()),
+            (query.system, "system".to_owned()),
+            (query.mark.is_some(), "marked".to_owned()),
+            (state.frozen, "frozen".to_owned()),
+            (state.help.is_some(), "help".to_owned()),
+            (state.pane != Pane::Small, format!("{:?}", state.pane)),
+            (matches!(state.prompt, Some(Prompt::Write)), "write?".to_owned()),
+            (matches!(state.prompt, Some(Prompt::Filter(_))), "filter?".to_owned()),
+            (matches!(state.prompt, Some(Prompt::GroupBy(_))), "group by?".to_owned()),
+            (state.message.as_ref().is_some_and(|message| message.error), "error".to_owned()),
+        ];
+        for (is, fact) in facts {
+            if is {
+                text.push_str(&format!(", {fact}"));
+            }
+        }
+        for command in &self.commands {
+            text.push_str(&format!(", {command:?}"));
+        }
+        text
+    }
+}
+
+#[test]
+fn keys() {
+    for (keys, outcome) in [
+        ("q", "Overview, Quit"),
+        ("C-c", "Overview, Quit"),
+        ("C-z", "Overview, Suspend"),
+        ("C-l", "Overview, Redraw"),
+        ("2", "Groups 1/10"),
+        ("3", "Tasks 1/95"),
+        ("4", "Creators 1/2"),
+        ("5", "Flame"),
+        ("6", "Findings 1/0"),
+        ("7", "Scheduler 1/0"),
+        ("8", "Overview"),
+        ("Tab", "Groups 1/10"),
+        ("BackTab", "Scheduler 1/0"),
+        ("Tab Tab Tab BackTab", "Tasks 1/95"),
+        ("3 j Down", "Tasks 3/95"),
+        ("3 jjj k Up", "Tasks 2/95"),
+        ("3 k", "Tasks 1/95"),
+        ("3 G", "Tasks 95/95"),
+        ("3 End j", "Tasks 95/95"),
+        ("3 G g", "Tasks 1/95"),
+        ("3 G Home", "Tasks 1/95"),
+        // 24 lines less header, tabs, rule, heading and footer, less the line that is seen twice.
+        ("3 PgDn", "Tasks 18/95"),
+        ("3 PgDn PgDn PgUp", "Tasks 18/95"),
+        ("3 C-f C-b", "Tasks 1/95"),
+        ("2 Enter", "Tasks 1/10, within"),
+        ("2 l", "Tasks 1/10, within"),
+        ("2 Right Left", "Groups 1/10"),
+        ("2 Enter Enter", "Tasks 1/6, close, within"),
+        ("2 Enter Enter h", "Tasks 1/10, within"),
+        ("2 Enter Enter Esc Esc", "Groups 1/10"),
+        ("2 G Enter", "Tasks 1/6, within"),
+        ("3 j Enter", "Tasks 1/6, close"),
+        // Its parent stands on the last line.
+        ("3 j Enter G Enter", "Tasks 1/99, close"),
+        ("3 j Enter G Enter Esc", "Tasks 1/6, close"),
+        ("4 h", "Creators 1/1"),
+        ("4 h l", "Creators 1/2"),
+        ("4 Enter", "Creators 1/1"),
+        ("4 j h", "Creators 1/2"),
+        ("/", "Overview, filter?"),
+        ("/q", "Overview, filter?"),
+        ("2 / Esc", "Groups 1/10"),
+        ("2 /id:7 Enter", "Groups 1/1, /id:7"),
+        ("2 /id:7 Enter Esc", "Groups 1/10"),
+        ("2 /id:77 Backspace Enter", "Groups 1/1, /id:7"),
+        ("2 /x Home End Backspace Enter", "Groups 1/10"),
+        ("2 /nowhere Enter", "Groups 1/0, /nowhere"),
+        ("2 /nothing:known Enter", "Groups 1/10, filter?"),
+        ("2 b", "Groups 1/10, group by?"),
+        ("2 b Tab Enter", "Groups 1/1, by function"),
+        ("2 b Up Enter", "Groups 1/1, by waits-on"),
+        ("2 b C-u state Enter", "Groups 1/10, by state"),
+        ("2 b C-u nonsense Enter", "Groups 1/10, group by?"),
+        ("5 b C-u thread Enter", "Flame"),
+        ("b", "Overview, error"),
+        ("2 s", "Groups 1/10, sort change"),
+        ("2 sssss", "Groups 1/10"),
+        ("3 s", "Tasks 1/95, sort age"),
+        ("1 s", "Overview, error"),
+        ("2 r", "Groups 1/10, reversed"),
+        ("2 S", "Groups 1/10, system"),
+        ("2 p", "Groups 1/10, Half"),
+        ("2 ppp", "Groups 1/10"),
+        ("Space", "Overview, frozen"),
+        ("Space Space", "Overview"),
+        ("m", "Overview, marked"),
+        ("m M", "Overview"),
+        ("w", "Overview, write?"),
+        ("w s", "Overview, Write(Snapshot)"),
+        ("w r", "Overview, Write(Report)"),
+        ("w f", "Overview, Write(Flame)"),
+        ("w x", "Overview"),
+        ("+", "Overview, Interval(1s)"),
+        ("=", "Overview, Interval(1s)"),
+        ("-", "Overview, Interval(200ms)"),
+        ("---", "Overview, Interval(200ms), Interval(100ms)"),
+        ("]", "Overview, error"),
+        ("?", "Overview, help"),
+        ("? ?", "Overview"),
+        ("? j 2", "Overview"),
+        ("? q", "Overview, help, Quit"),
+        ("x", "Overview"),
+    ] {
+        let mut bench = Bench::new();
+        bench.keys(keys);
+        let told = bench.tells().replace(", help, Quit", ", Quit");
+        assert_eq!(told, outcome.replace(", help, Quit", ", Quit"), "{keys}");
+    }
+}
+
+#[test]
+fn every_binding_is_in_the_help_once() {
+    for binding in keys::BINDINGS {
+        assert!(!binding.shown.is_empty() && !binding.what.is_empty());
+        assert_eq!(keys::BINDINGS.iter().filter(|other| other.action == binding.action).count(), 1);
+    }
+}
+
+#[test]
+fn a_replay_is_gone_through() {
+    let mut bench = Bench::new();
+    bench.event(Event::Source(Source::Replay { at: 3, of: 9 }));
+    bench.keys("[ ] { }");
+    let seeks = [-1, 1, -10, 10].map(Command::Seek);
+    assert_eq!(bench.commands, seeks);
+    bench.keys("+");
+    assert_eq!(bench.commands, seeks);
+}
+
+#[test]
+fn what_is_selected_stays_selected() {
+    let mut bench = Bench::new();
+    bench.keys("3 jjjjj");
+    let selected = bench.state.task_at(bench.state.cursors.tasks.at).unwrap();
+    bench.read(40);
+    assert_eq!(bench.state.task_at(bench.state.cursors.tasks.at), Some(selected));
+    bench.keys("r");
+    assert_eq!(bench.state.task_at(bench.state.cursors.tasks.at), Some(selected));
+    // When it has ended, the line stays.
+    bench.keys("r");
+    bench.read(3);
+    assert_eq!(bench.tells(), "Tasks 3/3");
+}
+
+#[test]
+fn text_is_pasted_and_bounded() {
+    let mut bench = Bench::new();
+    bench.keys("/");
+    bench.event(Event::Paste(format!("id:7\n\x1b{}", "x".repeat(1000))));
+    let Some(Prompt::Filter(input)) = &bench.state.prompt else { panic!("no prompt") };
+    assert_eq!(input.text.len(), 500);
+    assert!(input.text.starts_with("id:7x"));
+}

@@ -1,0 +1,115 @@
+//! What looks like a leak.
+
+use ratatui::style::Style;
+
+use super::theme::{Pen, Theme};
+use super::{Cut, select};
+use crate::analysis::leaks::{Finding, Report, Sureness};
+use crate::dashboard::closeup::{Kind, Row};
+use crate::dashboard::layout::Areas;
+use crate::dashboard::state::State;
+use crate::report::text::findings::{healthy_list, place, readings, samples, since, summary};
+use crate::report::units::{bytes, thousands};
+
+/// Columns of the titles in the pane.
+const TITLES: usize = 13;
+
+/// Draws the list and, below it, the evidence of what is selected.
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+    let Some(report) = state.findings() else { return };
+    let (title, dim) = (pen.theme.title(), pen.theme.dim());
+    pen.put(2, areas.body.y, 10, "SURE", title);
+    pen.put(12, areas.body.y, areas.body.width, "FINDING", title);
+    let (cursor, rows) = (state.cursors.findings, areas.rows);
+    for (line, finding) in report.findings.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
+        let y = rows.y + (line - cursor.top) as u16;
+        let style = sureness(pen.theme, finding.sureness);
+        pen.put(2, y, 9, &finding.sureness.name().to_uppercase(), style);
+        pen.cell(12, y, rows.width.saturating_sub(13), &summary(finding), Style::new(), Cut::End);
+        if line == cursor.at {
+            select(pen, y);
+        }
+    }
+    if report.findings.is_empty() {
+        pen.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
+        if !report.healthy.is_empty() {
+            let text = format!("These look healthy: {}", healthy_list(&report.healthy));
+            pen.cell(2, rows.y + 1, rows.width.saturating_sub(3), &text, dim, Cut::End);
+        }
+    }
+    let y = areas.pane.y.saturating_sub(1);
+    pen.rule(y);
+    pen.put(2, y, areas.body.width.saturating_sub(3), &format!(" {} ", readings(report)), dim);
+    if let Some(finding) = report.findings.get(cursor.at) {
+        let lines = evidence(report, finding, areas.pane.width.into());
+        for (nth, line) in lines.iter().take(areas.pane.height.into()).enumerate() {
+            super::closeup::draw_row(pen, line, areas.pane.y + nth as u16);
+        }
+    }
+}
+
+/// Red for what is proven or stuck, yellow for what is likely; the word says the same.
+pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
+    match sureness {
+        Sureness::Proven | Sureness::Stuck => theme.warn(),
+        Sureness::Likely => theme.notice(),
+        Sureness::Suspect => theme.title(),
+    }
+}
+
+/// Why, since when, where, and what to do.
+fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for part in finding.parts.iter().take(4) {
+        if let Some(at) = part.at.as_ref().or(part.stack.first()) {
+            let many =
+                if finding.parts.len() > 1 { format!("  {}", thousands(part.count)) } else { String::new() };
+            let text = format!("{}  {}{many}", at.function, place(&report.header, at, false));
+            rows.extend(wrapped("at", &text, columns));
+        }
+    }
+    if let Some(creator) = finding.parts.iter().find_map(|part| part.creator.as_ref()) {
+        let module =
+            finding.module.as_ref().map(|module| format!("  module {}", module.path)).unwrap_or_default();
+        let text = format!("{}  {}{module}", creator.function, place(&report.header, creator, false));
+        rows.extend(wrapped("started by", &text, columns));
+    }
+    rows.extend(since(finding).into_iter().flat_map(|text| wrapped("since", &text, columns)));
+    for holder in &finding.holders {
+        let id = holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
+        let at = holder.at.as_ref().map(|at| format!(" in {}", at.function)).unwrap_or_default();
+        rows.extend(wrapped("held by", &format!("{id}, probably: {}{at}", holder.what), columns));
+    }
+    let because: Vec<&str> = finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
+    rows.extend(wrapped("because", &because.join("; "), columns));
+    rows.extend(wrapped("cause", &finding.cause, columns));
+    rows.extend(wrapped("next", &finding.next, columns));
+    if finding.stack_bytes > 0 {
+        rows.extend(wrapped("holds", &format!("{} of stacks", bytes(finding.stack_bytes)), columns));
+    }
+    rows.extend(samples(finding).into_iter().flat_map(|text| wrapped("such as", &text, columns)));
+    rows
+}
+
+/// A title and a text, in as many lines as it needs; none if there is no text.
+fn wrapped(title: &str, text: &str, columns: usize) -> Vec<Row> {
+    let room = columns.saturating_sub(TITLES + 1).max(10);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let head = |nth: usize| {
+        if nth == 0 { format!(" {title:<width$}", width = TITLES - 1) } else { " ".repeat(TITLES) }
+    };
+    lines
+        .iter()
+        .enumerate()
+        .map(|(nth, line)| Row::new(Kind::Title, &head(nth)).add(Kind::Plain, line))
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! Stacks, merged, from the top down.
+
+use ratatui::style::{Color, Modifier};
+
+use super::Cut;
+use super::text::age;
+use super::theme::Pen;
+use crate::analysis::flame::{Flame, NameKind, NodeId, Weight};
+use crate::dashboard::flame::{Cell, cells, top_row};
+use crate::dashboard::layout::Areas;
+use crate::dashboard::state::State;
+use crate::report::text::task_noun;
+use crate::report::units::{bytes, count, duration, thousands};
+
+/// Draws the graph, and says what is selected.
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+    let dim = pen.theme.dim();
+    let Some(flame) = &state.tables.flame else {
+        pen.put(2, areas.rows.y, areas.rows.width, "adding stacks up ...", dim);
+        return;
+    };
+    let noun = task_noun(&state.tables.picture.snapshot);
+    let what = match flame.weight {
+        Weight::Tasks => format!("width: {noun}s"),
+        Weight::Seconds => "width: time waited".to_owned(),
+        Weight::Bytes => "width: memory of stacks".to_owned(),
+    };
+    let order = if state.tables.query.flame.reverse { "innermost first" } else { "outermost first" };
+    let hint = "Enter: zoom, Esc: out, s: width, r: turn round";
+    let mut text = format!("{what}, {order}");
+    if flame.is_difference() {
+        text.push_str(", compared with the mark");
+    }
+    if flame.left_out > 0 {
+        text.push_str(&format!(", {} frames left out", thousands(flame.left_out)));
+    }
+    let x = pen.put(1, areas.body.y, areas.body.width, &text, dim);
+    if usize::from(x) + hint.len() + 3 < areas.body.width.into() {
+        pen.right(0, areas.body.y, areas.body.width.saturating_sub(1), hint, dim);
+    }
+    let zoomed = state.frame.zoomed(flame);
+    if flame.node(zoomed).width == 0 {
+        pen.put(2, areas.rows.y, areas.rows.width, "nothing to draw: nothing here has any width", dim);
+        return;
+    }
+    let selected = state.frame.find(flame);
+    let top = top_row(&state.frame, areas.rows.height.into());
+    for cell in cells(flame, zoomed, areas.rows.width) {
+        let Some(row) = cell.row.checked_sub(top).filter(|&row| row < areas.rows.height.into()) else {
+            continue;
+        };
+        draw_cell(pen, flame, &cell, areas.rows.y + row as u16, cell.node == selected);
+    }
+    describe(pen, state, flame, selected, areas);
+}
+
+fn draw_cell(pen: &mut Pen<'_>, flame: &Flame, cell: &Cell, y: u16, selected: bool) {
+    let mut style = pen.theme.frame(color(flame, cell.node));
+    if selected {
+        style = style.add_modifier(Modifier::REVERSED | Modifier::BOLD);
+    }
+    // The first column keeps neighbours apart.
+    let edge = pen.theme.pick("▏", "|");
+    pen.raw(cell.x, y, 1, edge, style);
+    if cell.width > 1 {
+        let name = pen.theme.fit(&flame.name(cell.node).text, usize::from(cell.width) - 1, Cut::Start);
+        // Three columns of a name say nothing.
+        let name = if cell.width > 3 { name } else { String::new() };
+        let padded = format!("{name:<width$}", width = usize::from(cell.width) - 1);
+        pen.raw(cell.x + 1, y, cell.width - 1, &padded, style);
+    }
+}
+
+/// What most of the tasks wait for; of a difference, whether it grew (yellow) or shrank (blue).
+fn color(flame: &Flame, node: NodeId) -> Color {
+    if flame.is_difference() {
+        return match flame.node(node).now.weight.cmp(&flame.was(node).weight) {
+            std::cmp::Ordering::Greater => Color::Yellow,
+            std::cmp::Ordering::Less => Color::Blue,
+            std::cmp::Ordering::Equal => Color::Gray,
+        };
+    }
+    if flame.name(node).kind == NameKind::Row {
+        return Color::Gray;
+    }
+    let reasons = flame.reasons_of(node);
+    let Some(&(reason, _)) = reasons.first() else { return Color::Gray };
+    let reason = flame.reason(reason).to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has(&["running", "runnable"]) {
+        Color::LightRed
+    } else if has(&["chan", "send", "receive"]) {
+        Color::LightYellow
+    } else if has(&["select"]) {
+        Color::LightGreen
+    } else if has(&["lock", "mutex", "sema", "cond"]) {
+        Color::LightMagenta
+    } else if has(&["io", "read", "write", "syscall"]) {
+        Color::LightBlue
+    } else {
+        Color::LightCyan
+    }
+}
+
+/// Two lines about the selected frame.
+fn describe(pen: &mut Pen<'_>, state: &State, flame: &Flame, node: NodeId, areas: &Areas) {
+    let (name, figures) = (flame.name(node), flame.node(node));
+    let noun = task_noun(&state.tables.picture.snapshot);
+    let head = pen.theme.head();
+    let all = flame.node(NodeId::ALL).width.max(1);
+    let share = figures.width as f64 * 100.0 / all as f64;
+    let weight = match flame.weight {
+        Weight::Seconds => format!(", {}", duration(figures.now.weight.saturating_mul(1_000_000))),
+        Weight::Bytes => format!(", {}", bytes(figures.now.weight)),
+        Weight::Tasks => String::new(),
+    };
+    let mut facts = vec![format!("{}{weight}", count(figures.now.count, noun)), format!("{share:.1} %")];
+    if flame.is_difference() {
+        facts.push(format!("{} at the mark", thousands(flame.was(node).count)));
+    }
+    if figures.now.oldest.nanos().is_some() {
+        facts.push(format!("oldest {}", age(figures.now.oldest)));
+    }
+    let reasons = flame.reasons_of(node);
+    let reasons =
+        reasons.iter().take(4).map(|&(reason, n)| format!("{} {}", flame.reason(reason), thousands(n)));
+    facts.extend(reasons);
+    let file = if name.file.is_empty() { String::new() } else { format!("  {}", name.file) };
+    let (y, wide) = (areas.pane.y, areas.pane.width.saturating_sub(2));
+    pen.cell(1, y, wide, &format!("{}{file}", name.text), head, Cut::End);
+    pen.cell(1, y + 1, wide, &facts.join(", "), Default::default(), Cut::End);
+}

@@ -1,0 +1,170 @@
+//! The two lines that are always there, and the notice below the tabs.
+
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::Cut;
+use super::chart::{bars, most};
+use super::text::{rate, signed_rate};
+use super::theme::Pen;
+use crate::dashboard::history::Point;
+use crate::dashboard::picture::Picture;
+use crate::dashboard::state::{Source, State};
+use crate::report::line::width;
+use crate::report::text::{moment, runtime_name, task_noun};
+use crate::report::units::{bytes, count, duration, thousands};
+
+/// Columns of the small chart.
+const SPARK: u16 = 16;
+
+/// Draws the header.
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
+    let (status, style) = status(pen, state);
+    let right = width(&status) as u16 + 1;
+    pen.raw(area.right().saturating_sub(right), area.y, right, &status, style);
+    let Some(picture) = &state.picture else {
+        let style = pen.theme.head();
+        pen.put(1, area.y, area.width, "loiter watch", style);
+        return;
+    };
+    who(pen, picture, area, right);
+    if let Some(point) = picture.point() {
+        figures(pen, picture, point, Rect { y: area.y + 1, height: 1, ..area });
+    }
+}
+
+/// "api-server  pid 4242  go1.24.3 stripped       1,388 goroutines  +38/min".
+fn who(pen: &mut Pen<'_>, picture: &Picture, area: Rect, taken: u16) {
+    let snapshot = &*picture.snapshot;
+    let target = &snapshot.header.target;
+    let tasks = picture.point().map_or(0, |point| point.tasks);
+    let tasks = count(tasks, task_noun(snapshot));
+    let growth = picture.per_minute.map(|growth| (format!("{}/min", signed_rate(growth)), growth));
+    let wide = width(&tasks) + growth.as_ref().map_or(0, |(text, _)| text.len() + 2) + 3;
+    let end = area.width.saturating_sub(taken);
+    let start = end.saturating_sub(wide as u16);
+    let head = pen.theme.head();
+    let x = pen.put(1, area.y, start.saturating_sub(2), &target.name, head);
+    let runtimes: Vec<String> = snapshot.header.runtimes.iter().map(runtime_name).collect();
+    let pid = if target.pid > 0 { format!("  pid {}", target.pid) } else { String::new() };
+    let rest = format!("{pid}  {}", runtimes.join(", "));
+    pen.cell(x, area.y, start.saturating_sub(x + 1), &rest, Style::new(), Cut::End);
+    let x = pen.put(start, area.y, end.saturating_sub(start), &tasks, head);
+    if let Some((text, growth)) = growth {
+        let style = pen.theme.change(growth);
+        pen.put(x + 2, area.y, end.saturating_sub(x + 2), &text, style);
+    }
+}
+
+/// How reading goes.
+fn status(pen: &Pen<'_>, state: &State) -> (String, Style) {
+    let theme = pen.theme;
+    let every = seconds(state.interval);
+    let took = state.latest.as_ref().map_or(Duration::ZERO, |picture| picture.took);
+    if state.frozen {
+        let at = state.picture.as_ref().map_or(0, |picture| picture.snapshot.header.taken_at_ns);
+        return (format!("{} frozen {}", theme.pick("■", "#"), time_of_day(at)), theme.notice());
+    }
+    let recorded =
+        if state.record.is_some() { format!(" {}rec", theme.pick("●", "*")) } else { String::new() };
+    match &state.source {
+        Source::Waiting => (format!("{} attaching", theme.pick("○", "o")), theme.dim()),
+        Source::Trouble(_) => (format!("{} trying again", theme.pick("▲", "!")), theme.notice()),
+        Source::Ended(_) => (format!("{} ended", theme.pick("■", "#")), theme.warn()),
+        Source::File => ("saved snapshot".to_owned(), theme.dim()),
+        Source::Opening { .. } => ("opening".to_owned(), theme.dim()),
+        Source::Replay { at, of } => {
+            let taken = state.picture.as_ref().map_or(0, |picture| picture.snapshot.header.taken_at_ns);
+            let marks = theme.pick(("◀", "▶"), ("<", ">"));
+            (format!("{} {}/{of} {}  {}", marks.0, at + 1, marks.1, moment(taken)), theme.notice())
+        }
+        Source::Live if state.quiet > (state.interval * 3).max(Duration::from_secs(2)) => {
+            let text = format!(
+                "{} live {every}{recorded}  reading for {}",
+                theme.pick("●", "*"),
+                seconds(state.quiet)
+            );
+            (text, theme.notice())
+        }
+        Source::Live if took > state.interval => {
+            let text = format!("{} live {every}{recorded}  slower: {}", theme.pick("●", "*"), seconds(took));
+            (text, theme.notice())
+        }
+        Source::Live => {
+            let ms = duration(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            (theme.text(&format!("{} live {every}{recorded}  {ms}", theme.pick("●", "*"))), theme.good())
+        }
+    }
+}
+
+/// "0.5 s", "12 s".
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 9.95 && duration.subsec_millis() > 0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{seconds:.0} s")
+    }
+}
+
+/// "12:03:11", in UTC.
+fn time_of_day(ns: u64) -> String {
+    moment(ns).split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// The second line: the number of tasks over time, and figures.
+fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
+    let spark = if area.width < 96 { SPARK / 2 } else { SPARK };
+    let counts: Vec<Option<f64>> =
+        picture.points.iter().rev().take(spark.into()).rev().map(|point| Some(point.tasks as f64)).collect();
+    bars(pen, Rect { x: 1, width: spark.min(area.width), ..area }, &counts, most(&counts, 1.0));
+    let mut facts: Vec<String> = Vec::new();
+    let or_more = if point.counted { "" } else { "+" };
+    facts.extend(point.born.map(|born| format!("born {}{or_more}/s", rate(born))));
+    facts.extend(point.ended.map(|ended| format!("ended {}{or_more}/s", rate(ended))));
+    if point.workers > 0 {
+        let noun = picture.snapshot.header.runtimes.iter().map(|runtime| &runtime.scheduler.worker_noun);
+        let noun = noun.clone().find(|noun| !noun.is_empty()).map_or("workers", String::as_str);
+        facts.push(format!("{noun} {} busy {}", point.workers, point.busy));
+    }
+    facts.extend(point.queued.map(|queued| format!("runq {}", thousands(queued))));
+    let mut x = spark + 3;
+    let room = |x: u16, fact: &str| usize::from(x) + width(fact) < area.width.into();
+    let heap = point.heap.map(bytes).unwrap_or_default();
+    facts.extend(point.heap.map(|_| match point.next_gc {
+        Some(next) if area.width >= 96 => format!("heap {heap} -> {}", bytes(next)),
+        _ => format!("heap {heap}"),
+    }));
+    facts.extend(point.rss.map(|rss| format!("RSS {}", bytes(rss))));
+    for fact in facts {
+        // A fact that does not fit is left out whole: a number that is cut off would be another one.
+        if room(x, &fact) {
+            x = pen.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
+        }
+    }
+}
+
+/// What the user has to know now; else a line.
+pub(super) fn notice(pen: &mut Pen<'_>, state: &State, y: u16) {
+    pen.rule(y);
+    let problem = match &state.source {
+        Source::Trouble(why) => Some(format!("{why}; trying again")),
+        Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last picture")),
+        Source::Ended(why) => Some(why.clone()),
+        _ => None,
+    };
+    if let Some(problem) = problem {
+        let (style, wide) = (pen.theme.warn(), pen.buffer.area.width);
+        pen.cell(1, y, wide.saturating_sub(2), &format!(" {problem} "), style, Cut::End);
+        return;
+    }
+    let picture = state.picture.as_ref();
+    let warning =
+        picture.and_then(|p| p.warning.clone().or_else(|| p.snapshot.header.warnings.first().cloned()));
+    if let Some(warning) = warning {
+        let (style, wide) = (pen.theme.notice(), pen.buffer.area.width);
+        pen.cell(1, y, wide.saturating_sub(2), &format!(" {warning} "), style, Cut::End);
+    }
+}

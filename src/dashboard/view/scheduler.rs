@@ -1,0 +1,92 @@
+//! The scheduler, the heap and the process.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::chart::{bars, most};
+use super::theme::Pen;
+use super::{Cut, select};
+use crate::dashboard::layout::Areas;
+use crate::dashboard::state::State;
+use crate::report::text::figures;
+use crate::report::units::thousands;
+
+/// Columns of the titles.
+const TITLES: u16 = 12;
+
+/// Draws the figures, and the workers below.
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+    let Some(picture) = &state.picture else { return };
+    let body = areas.body;
+    let mut y = body.y;
+    let title = pen.theme.title();
+    // The last three lines above the list: queues over time, a rule, headings.
+    let end = areas.rows.y.saturating_sub(3);
+    for (name, text) in figures(&picture.snapshot) {
+        let room = usize::from(body.width.saturating_sub(TITLES + 2));
+        for (nth, line) in wrap(&text, room).into_iter().enumerate() {
+            if y >= end {
+                break;
+            }
+            if nth == 0 {
+                pen.put(1, y, TITLES, name, title);
+            }
+            pen.put(TITLES + 1, y, room as u16, &line, Style::new());
+            y += 1;
+        }
+    }
+    let queued: Vec<Option<f64>> =
+        picture.points.iter().map(|point| point.queued.map(|n| n as f64)).collect();
+    if queued.iter().any(Option::is_some) {
+        let area = Rect { x: TITLES + 1, y: end, width: body.width.saturating_sub(TITLES + 2), height: 1 };
+        pen.put(1, end, TITLES, "run queues", title);
+        bars(pen, area, &queued, most(&queued, 1.0));
+    }
+    pen.rule(end + 1);
+    pen.put(2, end + 2, 10, "WORKER", title);
+    pen.put(14, end + 2, 12, "STATUS", title);
+    pen.right(26, end + 2, 8, "QUEUE", title);
+    workers(pen, state, areas.rows);
+}
+
+fn workers(pen: &mut Pen<'_>, state: &State, rows: Rect) {
+    let runtimes = &state.tables.picture.snapshot.header.runtimes;
+    let all = runtimes.iter().flat_map(|runtime| {
+        let noun = &runtime.scheduler.worker_noun;
+        runtime.scheduler.workers.iter().map(move |worker| (noun, worker))
+    });
+    let cursor = state.cursors.scheduler;
+    let theme = pen.theme;
+    for (line, (noun, worker)) in all.enumerate().skip(cursor.top).take(rows.height.into()) {
+        let y = rows.y + (line - cursor.top) as u16;
+        pen.put(2, y, 11, &format!("{noun} {}", worker.id), theme.head());
+        let style = if worker.status == "idle" { theme.dim() } else { theme.state() };
+        pen.cell(14, y, 11, &worker.status, style, Cut::End);
+        pen.right(26, y, 8, &thousands(worker.queue.into()), Style::new());
+        let bar = pen
+            .theme
+            .pick("█", "#")
+            .repeat((worker.queue as usize).min(rows.width.saturating_sub(37).into()));
+        pen.raw(36, y, rows.width.saturating_sub(37), &bar, theme.chart());
+        if line == cursor.at {
+            select(pen, y);
+        }
+    }
+    if state.len(crate::dashboard::state::List::Scheduler) == 0 {
+        pen.put(2, rows.y, rows.width, "no workers that loiter knows of", theme.dim());
+    }
+}
+
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

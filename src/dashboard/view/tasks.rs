@@ -1,0 +1,119 @@
+//! Single tasks.
+
+use ratatui::style::{Modifier, Style};
+
+use super::text::age;
+use super::theme::Pen;
+use super::{Cut, select};
+use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
+use crate::dashboard::closeup;
+use crate::dashboard::layout::Areas;
+use crate::dashboard::query::TaskSort;
+use crate::dashboard::state::State;
+use crate::dashboard::tables::state as state_of;
+use crate::report::text::task_noun;
+use crate::report::units::{bytes, count};
+use crate::snapshot::Task;
+
+const ID: (u16, u16) = (1, 10);
+const STATE: (u16, u16) = (12, 16);
+const AGE: (u16, u16) = (28, 9);
+
+/// Where the columns are that depend on the width.
+struct Columns {
+    memory: Option<(u16, u16)>,
+    name: (u16, u16),
+    at: Option<(u16, u16)>,
+    creator: Option<(u16, u16)>,
+}
+
+impl Columns {
+    fn new(width: u16) -> Self {
+        let memory = if width >= 96 { 10 } else { 0 };
+        let start = AGE.0 + AGE.1 + 1 + memory;
+        let creator = if width >= 96 { (width / 6).clamp(16, 30) } else { 0 };
+        let room = width.saturating_sub(start + creator + 1);
+        let at = if width >= 130 { room / 2 } else { 0 };
+        Columns {
+            memory: (memory > 0).then(|| (AGE.0 + AGE.1, memory - 1)),
+            name: (start, (room - at).saturating_sub(1)),
+            at: (at > 0).then(|| (start + room - at, at - 1)),
+            creator: (creator > 0).then(|| (width - creator, creator - 1)),
+        }
+    }
+}
+
+/// Draws the list.
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+    let columns = Columns::new(areas.body.width);
+    headings(pen, state, &columns, areas.body.y);
+    let order = &state.tables.tasks.order;
+    let snapshot = &*state.tables.picture.snapshot;
+    let (cursor, rows) = (state.cursors.tasks, areas.rows);
+    for (line, &index) in order.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
+        let y = rows.y + (line - cursor.top) as u16;
+        if let Some(task) = snapshot.tasks.get(index as usize) {
+            draw_row(pen, state, task, index, &columns, y);
+        }
+        if line == cursor.at {
+            select(pen, y);
+        }
+    }
+    if order.is_empty() {
+        let dim = pen.theme.dim();
+        pen.put(2, rows.y, rows.width, "no task: nothing passes the filter", dim);
+    }
+}
+
+fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
+    let query = &state.tables.query;
+    let plain = pen.theme.title();
+    let style =
+        |sort: TaskSort| if query.task_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
+    pen.right(ID.0, y, ID.1, "ID", style(TaskSort::Id));
+    pen.put(STATE.0, y, STATE.1, "STATE", style(TaskSort::State));
+    pen.right(AGE.0, y, AGE.1, "AGE", style(TaskSort::Age));
+    if let Some((x, width)) = columns.memory {
+        pen.right(x, y, width, "STACK", style(TaskSort::Memory));
+    }
+    let noun = task_noun(&state.tables.picture.snapshot);
+    let shown = count(state.tables.tasks.order.len() as u64, noun);
+    let title = match &query.within {
+        Some(within) => format!("FUNCTION  ({shown} of {}; Esc: all groups)", within.name),
+        None => format!("FUNCTION  ({shown})"),
+    };
+    pen.cell(columns.name.0, y, columns.name.1, &title, style(TaskSort::Name), Cut::End);
+    if let Some((x, width)) = columns.at {
+        pen.put(x, y, width, "AT", plain);
+    }
+    if let Some((x, width)) = columns.creator {
+        pen.put(x, y, width, "CREATOR", plain);
+    }
+}
+
+fn draw_row(pen: &mut Pen<'_>, state: &State, task: &Task, index: u32, columns: &Columns, y: u16) {
+    let picture = &state.tables.picture;
+    let snapshot = &*picture.snapshot;
+    let theme = pen.theme;
+    pen.right(ID.0, y, ID.1, &closeup::id(task), theme.head());
+    pen.cell(STATE.0, y, STATE.1 - 1, state_of(snapshot, task), theme.state(), Cut::End);
+    pen.right(AGE.0, y, AGE.1, &age(picture.age(index)), Style::new());
+    if let Some((x, width)) = columns.memory.filter(|_| task.stack_bytes > 0) {
+        pen.right(x, y, width, &bytes(task.stack_bytes), theme.dim());
+    }
+    let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
+    let name = |frame: Option<&crate::analysis::ShownFrame>| {
+        frame.map(|f| frame_name(snapshot, f.frame).into_owned())
+    };
+    let outer = name(shown.last()).or_else(|| task.entry.map(|id| snapshot.function_name(id).to_owned()));
+    let outer = outer.unwrap_or_else(|| "(stack unknown)".to_owned());
+    pen.cell(columns.name.0, y, columns.name.1, &outer, Style::new(), Cut::Start);
+    if let Some((x, width)) = columns.at {
+        pen.cell(x, y, width, &name(shown.first()).unwrap_or_default(), theme.dim(), Cut::Start);
+    }
+    if let Some((x, width)) = columns.creator
+        && let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id))
+    {
+        pen.cell(x, y, width, &closeup::place(snapshot, frame), theme.dim(), Cut::Start);
+    }
+}

@@ -1,0 +1,199 @@
+//! How things look: colours where there are any, and characters that the terminal has.
+
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier, Style};
+use unicode_width::UnicodeWidthChar;
+
+use crate::report::escape;
+use crate::report::line::width;
+
+/// How things look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Theme {
+    /// With colours. Nothing is said by colour alone.
+    pub color: bool,
+    /// With ASCII characters only.
+    pub ascii: bool,
+}
+
+/// Which end of a text is cut off where it is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The beginning: of function names the end says more.
+    Start,
+    /// The end.
+    End,
+}
+
+impl Theme {
+    fn fg(self, color: Color) -> Style {
+        if self.color { Style::new().fg(color) } else { Style::new() }
+    }
+
+    /// Counts and names at the head of something.
+    pub(super) fn head(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    /// States and reasons.
+    pub(super) fn state(self) -> Style {
+        self.fg(Color::Yellow)
+    }
+
+    /// What is there but matters less.
+    pub(super) fn dim(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    /// Labels of lines, headings of columns.
+    pub(super) fn title(self) -> Style {
+        self.fg(Color::Cyan)
+    }
+
+    /// What went wrong, what is stuck.
+    pub(super) fn warn(self) -> Style {
+        self.fg(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    /// What needs a look.
+    pub(super) fn notice(self) -> Style {
+        self.fg(Color::Yellow).add_modifier(Modifier::BOLD)
+    }
+
+    /// All is well.
+    pub(super) fn good(self) -> Style {
+        self.fg(Color::Green)
+    }
+
+    /// Bars and cells of charts.
+    pub(super) fn chart(self) -> Style {
+        self.fg(Color::Cyan)
+    }
+
+    /// What is selected.
+    pub(super) fn selected(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The tab of the view at hand.
+    pub(super) fn tab(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
+    }
+
+    /// More is red, less is green; the sign says the same.
+    pub(super) fn change(self, value: f64) -> Style {
+        if value > 0.0 {
+            self.fg(Color::Red)
+        } else if value < 0.0 {
+            self.fg(Color::Green)
+        } else {
+            self.dim()
+        }
+    }
+
+    /// A frame of a flame graph: black on a colour; without colours, apart by its first character.
+    pub(super) fn frame(self, color: Color) -> Style {
+        if self.color { Style::new().fg(Color::Black).bg(color) } else { Style::new() }
+    }
+
+    /// One of two characters.
+    pub(super) fn pick<T>(self, unicode: T, ascii: T) -> T {
+        if self.ascii { ascii } else { unicode }
+    }
+
+    /// Text from anywhere, safe for this terminal.
+    pub(super) fn text(self, text: &str) -> String {
+        let safe = escape(text);
+        if !self.ascii || safe.is_ascii() {
+            return safe.into_owned();
+        }
+        let mut ascii = String::with_capacity(safe.len());
+        for c in safe.chars() {
+            match c {
+                c if c.is_ascii() => ascii.push(c),
+                '→' => ascii.push_str("->"),
+                '…' => ascii.push_str(".."),
+                '·' => ascii.push('-'),
+                'µ' => ascii.push('u'),
+                c => ascii.extend(c.escape_unicode()),
+            }
+        }
+        ascii
+    }
+
+    /// Text in no more than so many columns; what is cut off is marked.
+    pub(super) fn fit(self, text: &str, columns: usize, cut: Cut) -> String {
+        let text = self.text(text);
+        if width(&text) <= columns {
+            return text;
+        }
+        let mark = self.pick("…", "..");
+        let room = columns.saturating_sub(width(mark));
+        let mut used = 0;
+        let mut fits = |c: &char| {
+            used += c.width().unwrap_or(0);
+            used <= room
+        };
+        match cut {
+            Cut::End => {
+                text.chars().take_while(&mut fits).collect::<String>() + mark.get(..).unwrap_or_default()
+            }
+            Cut::Start => {
+                let end: String = text.chars().rev().take_while(&mut fits).collect();
+                mark.to_owned() + &end.chars().rev().collect::<String>()
+            }
+        }
+    }
+}
+
+/// Puts things on the screen, cut to the columns at hand.
+pub(super) struct Pen<'a> {
+    pub(super) buffer: &'a mut Buffer,
+    pub(super) theme: Theme,
+}
+
+impl Pen<'_> {
+    /// Puts text at a place, in no more than `columns`; gives the column behind it.
+    pub(super) fn put(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) -> u16 {
+        let text = self.theme.text(text);
+        self.raw(x, y, columns, &text, style)
+    }
+
+    /// The same for text that is known to be safe.
+    pub(super) fn raw(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) -> u16 {
+        let area = self.buffer.area;
+        if y >= area.bottom() || x >= area.right() {
+            return x;
+        }
+        self.buffer.set_stringn(x, y, text, columns.into(), style).0
+    }
+
+    /// Puts text so that it fits its column.
+    pub(super) fn cell(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style, cut: Cut) {
+        let text = self.theme.fit(text, columns.into(), cut);
+        self.raw(x, y, columns, &text, style);
+    }
+
+    /// Puts text so that it ends at the right of its column.
+    pub(super) fn right(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) {
+        let text = self.theme.fit(text, columns.into(), Cut::Start);
+        let start = x + columns.saturating_sub(width(&text) as u16);
+        self.raw(start, y, columns, &text, style);
+    }
+
+    /// Draws a line over the whole width.
+    pub(super) fn rule(&mut self, y: u16) {
+        let area = self.buffer.area;
+        let line = self.theme.pick("─", "-").repeat(area.width.into());
+        let style = self.theme.dim();
+        self.raw(area.x, y, area.width, &line, style);
+    }
+
+    /// Restyles a whole line.
+    pub(super) fn highlight(&mut self, y: u16, style: Style) {
+        let area = self.buffer.area;
+        if y < area.bottom() {
+            self.buffer.set_style(ratatui::layout::Rect { y, height: 1, ..area }, style);
+        }
+    }
+}

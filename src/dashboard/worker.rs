@@ -1,0 +1,84 @@
+//! Works out what the views show, and writes files, on a thread of its own. Of several questions only
+//! the last is answered.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use super::picture::Picture;
+use super::query::Query;
+use super::run::Happened;
+use super::tables::{Memory, compute};
+use super::update::{Event, What};
+use super::write;
+
+type Question = (Arc<Picture>, Arc<Query>);
+
+/// What is to be done.
+#[derive(Default)]
+struct Jobs {
+    question: Option<Question>,
+    writes: VecDeque<(What, Question)>,
+}
+
+/// The worker's in-tray.
+#[derive(Clone, Default)]
+pub(super) struct Worker {
+    jobs: Arc<(Mutex<Jobs>, Condvar)>,
+}
+
+/// Files that wait to be written, at most.
+const WRITES: usize = 8;
+
+impl Worker {
+    /// Starts it; answers go to `out`.
+    pub(super) fn spawn(out: SyncSender<Happened>) -> Worker {
+        let worker = Worker::default();
+        let its = worker.clone();
+        thread::spawn(move || its.run(&out));
+        worker
+    }
+
+    /// Asks for what the views show of a picture.
+    pub(super) fn compute(&self, picture: Arc<Picture>, query: Arc<Query>) {
+        self.put(|jobs| jobs.question = Some((picture, query)));
+    }
+
+    /// Asks for a file.
+    pub(super) fn write(&self, what: What, picture: Arc<Picture>, query: Arc<Query>) {
+        self.put(|jobs| {
+            if jobs.writes.len() < WRITES {
+                jobs.writes.push_back((what, (picture, query)));
+            }
+        });
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Jobs)) {
+        let (jobs, changed) = &*self.jobs;
+        change(&mut jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        changed.notify_one();
+    }
+
+    fn run(&self, out: &SyncSender<Happened>) {
+        let mut memory = Memory::default();
+        let (jobs, changed) = &*self.jobs;
+        loop {
+            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = |jobs: &mut Jobs| jobs.question.is_none() && jobs.writes.is_empty();
+            let mut jobs = changed.wait_while(jobs, idle).unwrap_or_else(PoisonError::into_inner);
+            let (question, write) = (jobs.question.take(), jobs.writes.pop_front());
+            drop(jobs);
+            let mut events = Vec::new();
+            if let Some((picture, query)) = question {
+                events.push(Event::Tables(Arc::new(compute(&picture, &query, &mut memory))));
+            }
+            if let Some((what, (picture, query))) = write {
+                events.push(Event::Wrote(write::write(what, &picture, &query)));
+            }
+            if events.into_iter().any(|event| out.send(Happened::Event(event)).is_err()) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Names of files that are made without being named.
+
+use crate::snapshot::Header;
+
+/// "api-server-4242-20261121T034500Z.loiter". The name of the program is the target's: what could make a
+/// path or an option of it is replaced.
+pub fn file_name(header: &Header, extension: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._+".contains(c) { c } else { '_' };
+    let name: String = header.target.name.chars().map(plain).take(64).collect();
+    let name = name.trim_start_matches('.');
+    let name = if name.is_empty() { "snapshot" } else { name };
+    let mut parts = vec![name.to_owned()];
+    // Dumps tell neither, as a rule.
+    if header.target.pid != 0 {
+        parts.push(header.target.pid.to_string());
+    }
+    if header.taken_at_ns != 0 {
+        let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
+        let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        parts.push(time.strftime("%Y%m%dT%H%M%SZ").to_string());
+    }
+    format!("{}.{extension}", parts.join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::TargetInfo;
+
+    #[test]
+    fn names_are_harmless() {
+        let name = |name: &str| {
+            let target = TargetInfo { name: name.to_owned(), pid: 7, ..TargetInfo::default() };
+            let header = Header { target, taken_at_ns: 1_795_000_000_000_000_000, ..Header::default() };
+            file_name(&header, "loiter")
+        };
+        assert_eq!(name("api.server"), "api.server-7-20261118T110640Z.loiter");
+        assert_eq!(name("../../etc/x y"), "_.._etc_x_y-7-20261118T110640Z.loiter");
+        assert_eq!(name("-o"), "_o-7-20261118T110640Z.loiter");
+        assert_eq!(name(""), "snapshot-7-20261118T110640Z.loiter");
+        let target = TargetInfo { name: "dump.txt".to_owned(), ..TargetInfo::default() };
+        assert_eq!(file_name(&Header { target, ..Header::default() }, "svg"), "dump.txt.svg");
+    }
+}

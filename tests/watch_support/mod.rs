@@ -1,0 +1,116 @@
+//! The dashboard without a terminal: readings go in, keys are pressed, the screen is read.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loiter::dashboard::Album;
+use loiter::dashboard::query::Query;
+use loiter::dashboard::state::{Source, State};
+use loiter::dashboard::tables::{Memory, compute};
+use loiter::dashboard::update::{Command, Event, update};
+use loiter::dashboard::view::{Theme, draw};
+use loiter::snapshot::Snapshot;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
+
+/// Everything but the terminal, the reader and its clock.
+pub struct Dashboard {
+    pub state: State,
+    pub theme: Theme,
+    album: Album,
+    memory: Memory,
+    /// What was to be done outside and is not done here.
+    pub commands: Vec<Command>,
+}
+
+impl Dashboard {
+    pub fn new(width: u16, height: u16) -> Self {
+        let mut state = State::new(Query::default(), Duration::from_millis(500), Source::Waiting);
+        state.size = (width, height);
+        let theme = Theme { color: true, ascii: false };
+        Dashboard {
+            state,
+            theme,
+            album: Album::thorough(false),
+            memory: Memory::default(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// A reading that took 12 ms.
+    pub fn read(&mut self, snapshot: Snapshot) {
+        let mut picture = self.album.add(Arc::new(snapshot));
+        picture.took = Duration::from_millis(12);
+        self.event(Event::Source(Source::Live));
+        self.event(Event::Picture(Arc::new(picture)));
+    }
+
+    pub fn event(&mut self, event: Event) {
+        for command in update(&mut self.state, event) {
+            match (command, &self.state.picture) {
+                (Command::Compute, Some(picture)) => {
+                    let tables = compute(picture, &self.state.query, &mut self.memory);
+                    self.event(Event::Tables(Arc::new(tables)));
+                }
+                _ => self.commands.push(command),
+            }
+        }
+    }
+
+    pub fn key(&mut self, code: KeyCode) {
+        self.event(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    }
+
+    pub fn control(&mut self, c: char) {
+        self.event(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)));
+    }
+
+    /// Types characters.
+    pub fn press(&mut self, keys: &str) {
+        keys.chars().for_each(|c| self.key(KeyCode::Char(c)));
+    }
+
+    /// Types a line.
+    pub fn line(&mut self, text: &str) {
+        self.press(text);
+        self.key(KeyCode::Enter);
+    }
+
+    pub fn mouse(&mut self, kind: ratatui::crossterm::event::MouseEventKind, column: u16, row: u16) {
+        self.event(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    }
+
+    pub fn buffer(&self) -> Buffer {
+        let (width, height) = self.state.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("memory cannot fail");
+        terminal.draw(|frame| draw(frame, &self.state, self.theme)).expect("memory cannot fail");
+        terminal.backend().buffer().clone()
+    }
+
+    /// The screen as text.
+    pub fn screen(&self) -> String {
+        let buffer = self.buffer();
+        let mut lines: Vec<String> = (0..buffer.area.height).map(|y| line(&buffer, y)).collect();
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+/// A line of the screen, without spaces at its end. What a wide character covers is left out.
+pub fn line(buffer: &Buffer, y: u16) -> String {
+    let mut text = String::new();
+    let mut covered = 0;
+    for x in 0..buffer.area.width {
+        let symbol = buffer[(x, y)].symbol();
+        if covered > 0 {
+            covered -= 1;
+            continue;
+        }
+        covered = unicode_width::UnicodeWidthStr::width(symbol).saturating_sub(1);
+        text.push_str(symbol);
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,352 @@
+//! What the dashboard looks like: every view at 80x24 and at 160x50, colours where they mean something,
+//! and the picture in the README.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
+
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs};
+
+use loiter::dashboard::state::Source;
+use loiter::dashboard::update::Event;
+use loiter::snapshot::{Snapshot, State};
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind};
+use ratatui::style::{Color, Modifier};
+
+#[path = "watch_support/leaking.rs"]
+mod leaking;
+mod samples;
+#[path = "watch_support/mod.rs"]
+mod support;
+
+use support::{Dashboard, line};
+
+const READINGS: u64 = 48;
+
+/// A dashboard that has watched a leaking server for a while.
+fn dashboard(width: u16, height: u16) -> Dashboard {
+    let mut dashboard = Dashboard::new(width, height);
+    (0..READINGS).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
+    dashboard
+}
+
+fn check(name: &str, text: &str) {
+    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn every_view() {
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut dashboard = dashboard(width, height);
+        let mut see = |name: &str, dashboard: &Dashboard| {
+            let screen = dashboard.screen();
+            for text in screen.lines() {
+                assert!(unicode_width::UnicodeWidthStr::width(text) <= width.into(), "{name}: {text}");
+            }
+            check(&format!("watch-{name}-{width}"), &screen);
+        };
+        see("overview", &dashboard);
+        dashboard.press("2");
+        see("groups", &dashboard);
+        dashboard.press("3");
+        see("tasks", &dashboard);
+        dashboard.press("4");
+        see("creators", &dashboard);
+        dashboard.press("5");
+        dashboard.key(KeyCode::Down);
+        dashboard.key(KeyCode::Down);
+        see("flame", &dashboard);
+        dashboard.press("6");
+        see("findings", &dashboard);
+        dashboard.press("7");
+        see("scheduler", &dashboard);
+        dashboard.press("?");
+        see("help", &dashboard);
+    }
+}
+
+/// Where a text stands on the screen.
+fn find(buffer: &Buffer, text: &str) -> (u16, u16) {
+    for y in 0..buffer.area.height {
+        let line = line(buffer, y);
+        if let Some(at) = line.find(text) {
+            return (line[..at].chars().count() as u16, y);
+        }
+    }
+    panic!("no {text} on the screen");
+}
+
+#[test]
+fn colours_mean_something_and_never_alone() {
+    let mut dashboard = dashboard(120, 40);
+    dashboard.press("2G");
+    let buffer = dashboard.buffer();
+    let style = |text: &str| {
+        let at = find(&buffer, text);
+        buffer[at].style()
+    };
+    // What grows is red, states are yellow, what is selected is reversed.
+    assert_eq!(style("+329").fg, Some(Color::Red));
+    assert_eq!(style("chan send").fg, Some(Color::Yellow));
+    let selected = find(&buffer, "▶");
+    assert!(buffer[selected].modifier.contains(Modifier::REVERSED));
+    assert_eq!(style("● live").fg, Some(Color::Green));
+    assert!(style("2 Groups").add_modifier.contains(Modifier::REVERSED));
+
+    dashboard.press("6");
+    let buffer = dashboard.buffer();
+    let (x, y) = find(&buffer, "LIKELY");
+    assert_eq!(buffer[(x, y)].fg, Color::Yellow);
+
+    dashboard.theme.color = false;
+    for view in ["1", "2", "3", "4", "5", "6", "7"] {
+        dashboard.press(view);
+        let buffer = dashboard.buffer();
+        let plain = |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
+        assert!(buffer.content.iter().all(plain), "colours in view {view} with NO_COLOR");
+    }
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let mut dashboard = dashboard(100, 30);
+    dashboard.read(wide_characters());
+    dashboard.theme.ascii = true;
+    for view in ["1", "2", "3", "4", "5", "6", "7", "?"] {
+        dashboard.press(view);
+        assert!(dashboard.screen().is_ascii(), "{}", dashboard.screen());
+    }
+}
+
+/// Names in characters that are two columns wide, and some that combine.
+fn wide_characters() -> Snapshot {
+    let mut snapshot = samples::server();
+    for text in &mut snapshot.strings {
+        *text = text.replace("fetchAll", "取得する全部").replace("worker", "e\u{301}quipe");
+    }
+    snapshot
+}
+
+#[test]
+fn wide_characters_keep_their_columns() {
+    let mut dashboard = Dashboard::new(80, 24);
+    dashboard.read(wide_characters());
+    dashboard.press("2");
+    let screen = dashboard.screen();
+    check("watch-wide-80", &screen);
+}
+
+#[test]
+fn a_target_cannot_speak_to_the_terminal() {
+    let mut dashboard = Dashboard::new(120, 40);
+    dashboard.read(samples::hostile());
+    for keys in ["1", "2", "p", "p", "3", "4", "5", "6", "7"] {
+        dashboard.press(keys);
+        let screen = dashboard.screen();
+        assert!(!screen.chars().any(|c| c.is_control() && c != '\n'), "{screen:?}");
+        assert!(!screen.contains('\u{202e}') && !screen.contains('\u{200b}'), "{screen:?}");
+    }
+    dashboard.press("3");
+    dashboard.key(KeyCode::Enter);
+    let screen = dashboard.screen();
+    assert!(screen.contains("\\x1b[31m"), "{screen}");
+    assert!(!screen.chars().any(|c| c.is_control() && c != '\n'), "{screen:?}");
+}
+
+#[test]
+fn tiny_terminals_do_not_matter() {
+    for (width, height) in [(1, 1), (2, 3), (10, 4), (20, 5), (40, 6), (80, 8), (300, 7)] {
+        let mut dashboard = dashboard(width, height);
+        for keys in ["1", "2", "p", "p", "3", "4", "5", "6", "7", "?", "?", "/", "w"] {
+            dashboard.press(keys);
+            dashboard.screen();
+        }
+    }
+}
+
+#[test]
+fn from_a_group_to_its_tasks_to_one_and_to_its_neighbours() {
+    let mut dashboard = dashboard(100, 30);
+    dashboard.press("2");
+    dashboard.line("/reason:Mutex");
+    assert!(dashboard.screen().contains("3 of 1,341 goroutines, 1 group"), "{}", dashboard.screen());
+    dashboard.key(KeyCode::Enter);
+    dashboard.key(KeyCode::Down);
+    dashboard.key(KeyCode::Enter);
+    check("watch-task-100", &dashboard.screen());
+    // Down to the first of the two others, and over to it.
+    while dashboard.state.closeup()[dashboard.state.cursors.closeup.at].link.is_none() {
+        dashboard.key(KeyCode::Down);
+    }
+    dashboard.key(KeyCode::Enter);
+    assert!(dashboard.screen().contains("goroutine 40"), "{}", dashboard.screen());
+    dashboard.key(KeyCode::Esc);
+    assert!(dashboard.screen().contains("goroutine 41"), "{}", dashboard.screen());
+    for _ in 0..2 {
+        dashboard.key(KeyCode::Esc);
+    }
+    assert!(dashboard.screen().contains("1 group"));
+    dashboard.key(KeyCode::Esc);
+    assert!(dashboard.screen().contains("8 groups"), "{}", dashboard.screen());
+}
+
+#[test]
+fn the_mark_shows_what_changed_since() {
+    let mut dashboard = Dashboard::new(100, 30);
+    dashboard.read(leaking::reading(0, READINGS));
+    dashboard.press("2m");
+    let mut later = leaking::reading(20, READINGS);
+    later.tasks.retain(|task| task.state != State::Syscall);
+    dashboard.read(later);
+    let screen = dashboard.screen();
+    assert!(screen.contains("+140") && screen.contains("changes since the mark"), "{screen}");
+    // The one in a system call is gone; it is still there to be seen.
+    let gone = screen.lines().find(|line| line.contains("main.tail")).unwrap();
+    assert!(gone.contains(" 0 ") && gone.contains("-1"), "{screen}");
+    dashboard.press("5");
+    assert!(dashboard.screen().contains("compared with the mark"));
+    dashboard.press("M2");
+    assert!(!dashboard.screen().contains("main.tail"), "{}", dashboard.screen());
+}
+
+#[test]
+fn frozen_it_stands_still_and_reading_goes_on() {
+    let mut dashboard = Dashboard::new(80, 24);
+    dashboard.read(leaking::reading(0, READINGS));
+    dashboard.press("2 ");
+    let before = dashboard.screen();
+    assert!(before.contains("frozen 11:06:40"), "{before}");
+    dashboard.read(leaking::reading(40, READINGS));
+    assert_eq!(dashboard.screen(), before);
+    dashboard.press(" ");
+    assert!(dashboard.screen().contains("1,292 goroutines"), "{}", dashboard.screen());
+}
+
+#[test]
+fn how_reading_goes_is_said() {
+    let mut dashboard = dashboard(80, 24);
+    let notice = |dashboard: &Dashboard| dashboard.screen().lines().nth(3).unwrap().to_owned();
+    dashboard.event(Event::Source(Source::Ended("process 4242 ended while it was being read".to_owned())));
+    assert!(notice(&dashboard).contains("ended while it was being read; this is the last picture"));
+    assert!(dashboard.screen().contains("■ ended"));
+    dashboard.event(Event::Source(Source::Trouble("process_vm_readv: EPERM".to_owned())));
+    assert!(notice(&dashboard).contains("EPERM; trying again"));
+    dashboard.event(Event::Source(Source::Replay { at: 2, of: 9 }));
+    assert!(dashboard.screen().contains("3/9"));
+    assert!(dashboard.screen().contains("2026-11-18 11:07:03 UTC"), "{}", dashboard.screen());
+    dashboard.event(Event::Source(Source::Live));
+    dashboard.event(Event::Quiet(std::time::Duration::from_secs(7)));
+    assert!(dashboard.screen().contains("reading for 7 s"), "{}", dashboard.screen());
+
+    let nothing = Dashboard::new(80, 24);
+    assert!(nothing.screen().contains("attaching"));
+}
+
+#[test]
+fn the_mouse_selects_opens_and_turns() {
+    let mut dashboard = dashboard(80, 24);
+    let click = MouseEventKind::Down(MouseButton::Left);
+    let (x, y) = find(&dashboard.buffer(), "2 Groups");
+    dashboard.mouse(click, x + 3, y);
+    let (_, y) = find(&dashboard.buffer(), "worker.run");
+    dashboard.mouse(click, 10, y);
+    let selected = find(&dashboard.buffer(), "▶");
+    assert_eq!(selected.1, y);
+    dashboard.mouse(click, 10, y);
+    assert!(dashboard.screen().contains("12 goroutines of worker.run"), "{}", dashboard.screen());
+    dashboard.mouse(MouseEventKind::ScrollDown, 10, y);
+    assert_eq!(dashboard.state.cursors.tasks.at, 3);
+    dashboard.mouse(MouseEventKind::ScrollUp, 10, y);
+    assert_eq!(dashboard.state.cursors.tasks.at, 0);
+}
+
+/// `LOITER_BLESS=1 cargo test --test watch_views` draws the picture in the README anew.
+#[test]
+fn the_picture_in_the_readme_is_current() {
+    let mut dashboard = dashboard(104, 30);
+    dashboard.press("2");
+    let svg = svg(&dashboard.buffer());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/watch.svg");
+    if env::var_os("LOITER_BLESS").is_some() {
+        fs::write(&path, &svg).unwrap();
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == svg, "docs/watch.svg is out of date: run this test with LOITER_BLESS=1");
+}
+
+/// The screen as a picture: a text for each run of cells of one style, on a dark ground.
+fn svg(buffer: &Buffer) -> String {
+    const CELL: (f64, f64) = (8.4, 18.0);
+    let (columns, lines) = (buffer.area.width, buffer.area.height);
+    let (width, height) = (f64::from(columns) * CELL.0 + 20.0, f64::from(lines) * CELL.1 + 20.0);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+         font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\">\n\
+         <title>loiter watch</title>\n\
+         <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"#16181d\"/>\n"
+    );
+    for y in 0..lines {
+        let mut x = 0;
+        while x < columns {
+            let style = buffer[(x, y)].style();
+            let end = (x..columns).find(|&other| buffer[(other, y)].style() != style).unwrap_or(columns);
+            let text: String = (x..end).map(|x| buffer[(x, y)].symbol()).collect();
+            run(&mut svg, (x, end, y), &text, &buffer[(x, y)], CELL);
+            x = end;
+        }
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn run(
+    svg: &mut String,
+    (x, end, y): (u16, u16, u16),
+    text: &str,
+    cell: &ratatui::buffer::Cell,
+    size: (f64, f64),
+) {
+    let reversed = cell.modifier.contains(Modifier::REVERSED);
+    let (left, top) = (10.0 + f64::from(x) * size.0, 10.0 + f64::from(y) * size.1);
+    let width = f64::from(end - x) * size.0;
+    let (mut ink, mut ground) = (color(cell.fg, "#d7dae0"), color(cell.bg, "#16181d"));
+    if reversed {
+        (ink, ground) = (ground, ink);
+    }
+    if ground != "#16181d" {
+        writeln!(
+            svg,
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{ground}\"/>",
+            size.1
+        )
+        .unwrap();
+    }
+    if text.trim().is_empty() {
+        return;
+    }
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let weight = if cell.modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
+    let dim = if cell.modifier.contains(Modifier::DIM) { " fill-opacity=\"0.6\"" } else { "" };
+    writeln!(
+        svg,
+        "<text x=\"{left:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" fill=\"{ink}\"{weight}{dim} \
+         xml:space=\"preserve\">{text}</text>",
+        top + 13.5
+    )
+    .unwrap();
+}
+
+fn color(color: Color, default: &'static str) -> &'static str {
+    match color {
+        Color::Red => "#ff6b68",
+        Color::Green => "#7ec699",
+        Color::Yellow => "#e5c07b",
+        Color::Blue => "#61afef",
+        Color::Cyan => "#56b6c2",
+        Color::Gray => "#abb2bf",
+        Color::Black => "#000000",
+        _ => default,
+    }
+}
