@@ -59,6 +59,10 @@ struct LogReader {
     junk: bool,
     /// With GOTRACEBACK=crash one thread after the other adds to the dump; this stands between them.
     another_thread: bool,
+    /// The line comes out of a JSON object.
+    in_json: bool,
+    /// So did the last header of a goroutine: blank lines and others between goroutines will, too.
+    dump_in_json: bool,
     other_lines: u64,
 }
 
@@ -79,8 +83,9 @@ impl LogReader {
         {
             let time_ns = if found.time_ns == 0 { time_ns } else { found.time_ns };
             found.dumps.iter().for_each(|dump| self.whole_dump(dump, time_ns));
-            for line in found.message.iter().flat_map(|message| message.lines()) {
-                self.message(line, time_ns, depth + 1);
+            if let Some(message) = found.message {
+                let lines = message.strip_suffix('\n').unwrap_or(&message).split('\n');
+                lines.for_each(|line| self.message(line, time_ns, depth + 1));
             }
             return;
         }
@@ -92,12 +97,16 @@ impl LogReader {
                 return;
             }
         }
+        self.in_json = depth > 0;
         self.plain(text, time_ns);
     }
 
     /// Outside of a dump most lines need no second look.
     fn is_worth_a_look(&self, text: &str) -> bool {
-        self.reader.within() || text.contains("goroutine ") || crash::find(text).is_some()
+        self.reader.within()
+            || self.dump_in_json
+            || text.contains("goroutine ")
+            || crash::find(text).is_some()
     }
 
     /// A dump that was one string in the log.
@@ -148,6 +157,7 @@ impl LogReader {
     }
 
     fn begin_goroutine(&mut self, before: &str, line: &str, time_ns: u64) {
+        self.dump_in_json = self.in_json;
         let cut = self.reader.is_cut(true);
         let mut crash = self.crash.take(before, &self.prefix);
         if std::mem::take(&mut self.another_thread) {
