@@ -282,10 +282,20 @@ fn healthy(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Healthy> {
 
 const OTHERS: [&str; 2] = ["other", "others"];
 
+/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
+fn is_init(function: &str) -> bool {
+    let name = function.rsplit('/').next().unwrap_or(function);
+    name.split('.').nth(1) == Some("init")
+}
+
 /// What tasks are that are no finding, and why they are none.
 fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], &'static str) {
     if let Some(known) = kind.known {
         return (known.names, known.why);
+    }
+    if kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function)) {
+        let names = ["task of a package's init", "tasks of packages' init"];
+        return (names, "started once, when the program was, and do not become more");
     }
     let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
     match kind.waits {
