@@ -129,7 +129,7 @@ fn assert_same(written: &BTreeMap<String, u64>, read: &BTreeMap<String, u64>, wh
 
 fn stacks(source: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
-    command.arg("stacks").arg(source).args(arguments).output().unwrap()
+    command.arg("stacks").arg(source).args(arguments).env("NO_PROXY", "127.0.0.1").output().unwrap()
 }
 
 fn json(source: &str, arguments: &[&str]) -> (Value, String) {
@@ -194,7 +194,14 @@ fn check_served(version: &str) {
     let directory = tempfile::tempdir().unwrap();
     let saved = directory.path().join("a.loiter");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
-    let output = command.arg("snapshot").arg(&address).arg("-o").arg(&saved).output().unwrap();
+    let output = command
+        .arg("snapshot")
+        .arg(&address)
+        .arg("-o")
+        .arg(&saved)
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (again, _) = json(saved.to_str().unwrap(), &[]);
     assert_eq!(with_function(&again, "main.receive"), with_function(&dump, "main.receive"), "{what}");
@@ -234,7 +241,8 @@ fn a_dump_that_go_cuts_is_noticed() {
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
-    let mut body = ureq::get(format!("{address}/debug/pprof/goroutine?debug=2")).call().unwrap();
+    let agent = ureq::Agent::config_builder().proxy(None).build().new_agent();
+    let mut body = agent.get(format!("{address}/debug/pprof/goroutine?debug=2")).call().unwrap();
     let body = body.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
     assert_eq!(body.len(), 64 << 20);
     // Cut anywhere else it ends in the middle of a goroutine.
@@ -248,4 +256,28 @@ fn a_dump_that_go_cuts_is_noticed() {
         assert!(text.contains("there Go cuts it"), "{text}");
         assert!(text.contains("(dump, go"), "{text}");
     }
+}
+
+/// Core files are kept compressed, by systemd for one.
+#[test]
+fn compressed_core_files() {
+    let toolchain = Toolchain::get("1.27");
+    let fixture = Fixture::start(&build(&toolchain, Program::Served, Flavour::Plain), &["3"]);
+    let directory = tempfile::tempdir().unwrap();
+    let core = directory.path().join("core");
+    let output = Command::new("gdb")
+        .args(["--batch", "--nx", "-p", &fixture.pid().to_string()])
+        .args(["-iex", "set debuginfod enabled off"])
+        .args(["-iex", "set auto-load off"])
+        .args(["-ex", &format!("gcore {}", core.display()), "-ex", "detach"])
+        .output()
+        .unwrap_or_else(|e| panic!("gdb: {e} (install gdb; scripts/test does)"));
+    assert!(core.exists(), "gdb left no core file:\n{}", String::from_utf8_lossy(&output.stderr));
+    let packed = directory.path().join("core.zst");
+    let bytes = zstd::encode_all(fs::File::open(&core).unwrap(), 1).unwrap();
+    fs::write(&packed, bytes).unwrap();
+    let (plain, _) = json(core.to_str().unwrap(), &[]);
+    let (read, _) = json(packed.to_str().unwrap(), &[]);
+    assert_eq!(read["groups"], plain["groups"]);
+    assert_eq!(with_function(&read, "main.receive").iter().map(|(n, _)| n).sum::<u64>(), 10);
 }

@@ -99,6 +99,15 @@ fn lines_of_others_in_between() {
     }
 }
 
+/// A dump in which another goroutine runs, too, with a line of JSON for each line: blank ones are no others.
+#[test]
+fn blank_lines_in_json() {
+    let dump = DUMP.replace("[select]", "[running]");
+    let text: String = dump.lines().map(|line| serde_json::json!({"msg": line}).to_string() + "\n").collect();
+    let log = GoLog::parse(text.as_bytes());
+    assert_eq!((log.dumps, log.dump.goroutines.len()), (vec![3], 3));
+}
+
 #[test]
 fn what_a_crash_says() {
     for (before, said) in [

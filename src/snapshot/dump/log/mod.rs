@@ -59,6 +59,10 @@ struct LogReader {
     junk: bool,
     /// With GOTRACEBACK=crash one thread after the other adds to the dump; this stands between them.
     another_thread: bool,
+    /// The line comes out of a JSON object.
+    in_json: bool,
+    /// So did the last header of a goroutine: blank lines and others between goroutines will, too.
+    dump_in_json: bool,
     other_lines: u64,
 }
 
@@ -72,15 +76,18 @@ impl LogReader {
 
     /// A line as the program wrote it, or as its logger did.
     fn message(&mut self, text: &str, time_ns: u64, depth: usize) {
-        if depth < MAX_NESTING && text.trim_start().starts_with('{') && self.is_worth_a_look(text) {
-            if let Some(found) = json::read(text) {
-                let time_ns = if found.time_ns == 0 { time_ns } else { found.time_ns };
-                found.dumps.iter().for_each(|dump| self.whole_dump(dump, time_ns));
-                for line in found.message.iter().flat_map(|message| message.lines()) {
-                    self.message(line, time_ns, depth + 1);
-                }
-                return;
+        let looks_like_json = depth < MAX_NESTING && text.trim_start().starts_with('{');
+        if looks_like_json
+            && self.is_worth_a_look(text)
+            && let Some(found) = json::read(text)
+        {
+            let time_ns = if found.time_ns == 0 { time_ns } else { found.time_ns };
+            found.dumps.iter().for_each(|dump| self.whole_dump(dump, time_ns));
+            if let Some(message) = found.message {
+                let lines = message.strip_suffix('\n').unwrap_or(&message).split('\n');
+                lines.for_each(|line| self.message(line, time_ns, depth + 1));
             }
+            return;
         }
         if text.contains("goroutine ") && text.contains("\\n") {
             let dumps = quoted_dumps(text);
@@ -90,12 +97,16 @@ impl LogReader {
                 return;
             }
         }
+        self.in_json = depth > 0;
         self.plain(text, time_ns);
     }
 
     /// Outside of a dump most lines need no second look.
     fn is_worth_a_look(&self, text: &str) -> bool {
-        self.reader.within() || text.contains("goroutine ") || crash::find(text).is_some()
+        self.reader.within()
+            || self.dump_in_json
+            || text.contains("goroutine ")
+            || crash::find(text).is_some()
     }
 
     /// A dump that was one string in the log.
@@ -115,22 +126,14 @@ impl LogReader {
             return;
         }
         let crash = crash::find(text);
-        if !self.reader.within() && crash.is_none() {
-            self.crash.another_line();
-            let rest = self.prefix.strip(text).trim();
-            self.junk |= !rest.is_empty();
-            self.another_thread |= rest == "-----";
-            return;
-        }
         let stripped = untabbed(self.prefix.strip(text));
-        if self.reader.within() && !crash.is_some_and(|at| stripped.len() == text.len() - at) {
-            match self.reader.line(&stripped) {
-                Line::Other => self.other_lines += 1,
-                Line::Part | Line::Blank | Line::Header => self.keep_finished(false),
+        let is_crash = crash.is_some_and(|at| stripped.len() == text.len() - at);
+        if self.reader.within() {
+            if !is_crash {
+                self.line_of_dump(&stripped);
             }
-            if crash.is_none() {
-                return;
-            }
+        } else if crash.is_none() {
+            self.line_between(stripped.trim());
         }
         if let Some(at) = crash {
             let time_ns = if time_ns == 0 { prefix::timestamp(text) } else { time_ns };
@@ -138,7 +141,23 @@ impl LogReader {
         }
     }
 
+    /// A line within a goroutine, if it belongs there.
+    fn line_of_dump(&mut self, line: &str) {
+        match self.reader.line(line) {
+            Line::Other => self.other_lines += 1,
+            Line::Part | Line::Blank | Line::Header => self.keep_finished(false),
+        }
+    }
+
+    /// A line of something else.
+    fn line_between(&mut self, line: &str) {
+        self.crash.another_line();
+        self.junk |= !line.is_empty();
+        self.another_thread |= line == "-----";
+    }
+
     fn begin_goroutine(&mut self, before: &str, line: &str, time_ns: u64) {
+        self.dump_in_json = self.in_json;
         let cut = self.reader.is_cut(true);
         let mut crash = self.crash.take(before, &self.prefix);
         if std::mem::take(&mut self.another_thread) {
