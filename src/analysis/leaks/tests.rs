@@ -283,6 +283,23 @@ fn what_is_started_once_must_not_become_more() {
 }
 
 #[test]
+fn healthy_tasks_are_told_apart() {
+    let init = Given { id: 1, stack: &["lib.refresh"], creator: "lib.init.0", reason: "sleep", wait: None };
+    let work = |id| Given {
+        id,
+        reason: "chan receive",
+        wait: Some((WaitOp::Receive, ObjectKind::Channel, 9)),
+        ..SENDER
+    };
+    let series = eight(|_| {
+        vec![init, work(2), work(3), Given { id: 4, stack: &["app.tick"], reason: "sleep", ..SENDER }]
+    });
+    let report = report(&series, &Options::default());
+    let healthy: Vec<_> = report.healthy.iter().map(|one| (one.one.as_str(), one.count)).collect();
+    assert_eq!(healthy, [("pool worker", 2), ("task of a package's init", 1), ("timer", 1)]);
+}
+
+#[test]
 fn what_the_user_knows_is_left_out() {
     let series = growing(SENDER);
     for pattern in ["app.answer", "creator:ask", "module:app"] {

@@ -146,7 +146,7 @@ fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
             thousands(finding.now),
             per_minute(finding).map_or(String::new(), |n| format!("+{n}")),
             if finding.stack_bytes > 0 { bytes(finding.stack_bytes) } else { String::new() },
-            part.map_or(String::new(), |part| code(&part.what)),
+            part.map_or_else(|| code(&summary(finding)), |part| code(&part.what)),
             at(part.and_then(|part| part.at.as_ref().or(part.stack.first()))),
             at(part.and_then(|part| part.creator.as_ref())),
         )?;

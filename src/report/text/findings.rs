@@ -99,7 +99,9 @@ impl Page<'_> {
         }
         let because: Vec<&str> =
             finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
-        if !finding.parts.is_empty() {
+        // What a finding about the process saw first is its head line.
+        let because = if finding.parts.is_empty() { because.get(1..).unwrap_or_default() } else { &because };
+        if !because.is_empty() {
             self.row("because", &because.join("; "))?;
         }
         if !finding.cause.is_empty() {
