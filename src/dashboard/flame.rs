@@ -63,7 +63,8 @@ pub fn cells(flame: &Flame, root: NodeId, columns: u16) -> Vec<Cell> {
         return cells;
     }
     // Positions are of the sums of widths, so that neighbours meet.
-    let position = |sum: u64| ((u128::from(sum) * u128::from(columns) * 2 / u128::from(all) + 1) / 2) as u16;
+    let halves = |sum: u64| u128::from(sum) * u128::from(columns) * 2 / u128::from(all);
+    let position = |sum: u64| halves(sum).div_ceil(2) as u16;
     let mut open = vec![(root, 0_u64, 0_usize)];
     while let Some((node, before, row)) = open.pop() {
         let (start, end) = (position(before), position(before.saturating_add(flame.node(node).width)));
