@@ -194,9 +194,11 @@ impl Progress {
         let total =
             self.times.every * u32::try_from(self.times.readings.saturating_sub(1)).unwrap_or(u32::MAX);
         let left = total.saturating_sub(self.begin.elapsed());
+        // A line that wraps cannot be taken back.
+        let name: String = point.header.target.name.chars().take(24).collect();
         let text = format!(
             "watching {}: reading {} of {}, {} tasks, {} left (Ctrl-C ends it early)",
-            escape(&point.header.target.name),
+            escape(&name),
             series.readings(),
             self.times.readings,
             point.tasks,
