@@ -53,7 +53,11 @@ fn watch(criterion: &mut Criterion) {
     };
     album.add(next());
     group.bench_function("picture", |bencher| {
-        bencher.iter_batched(&mut next, |snapshot| black_box(album.add(snapshot)), criterion::BatchSize::PerIteration);
+        bencher.iter_batched(
+            &mut next,
+            |snapshot| black_box(album.add(snapshot)),
+            criterion::BatchSize::PerIteration,
+        );
     });
 
     let picture = Arc::new(album.add(Arc::new(snapshot.clone())));

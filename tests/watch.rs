@@ -225,7 +225,8 @@ impl Scene {
 
     fn watch(&self, arguments: &[&str]) -> Terminal {
         let pid = self.fixture.pid().to_string();
-        let arguments: Vec<&str> = [pid.as_str(), "--interval", "100ms"].iter().chain(arguments).copied().collect();
+        let arguments: Vec<&str> =
+            [pid.as_str(), "--interval", "100ms"].iter().chain(arguments).copied().collect();
         let mut terminal = Terminal::start(80, 24, self.directory.path(), &arguments);
         terminal.shows("live 0.1 s");
         terminal
@@ -234,7 +235,8 @@ impl Scene {
     /// The files in the directory, by name.
     fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -310,7 +312,9 @@ fn a_resized_terminal_is_filled() {
     terminal.until("line of 132 columns", |screen| screen.lines().any(|line| line == "─".repeat(132)));
     // Drawn anew on request, too.
     terminal.press("\x0c");
-    terminal.until("hint in the last line", |screen| screen.lines().nth(29).is_some_and(|l| l.ends_with("q quit")));
+    terminal.until("hint in the last line", |screen| {
+        screen.lines().nth(29).is_some_and(|l| l.ends_with("q quit"))
+    });
 }
 
 #[test]
@@ -403,7 +407,8 @@ fn plain_terminals() {
 fn what_cannot_be_watched_is_said_before_the_screen_changes() {
     let directory = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_loiter")).arg("watch").args(arguments).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_loiter")).arg("watch").args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, error) = run(&["1"]);

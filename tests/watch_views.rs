@@ -240,6 +240,11 @@ fn how_reading_goes_is_said() {
     dashboard.event(Event::Quiet(std::time::Duration::from_secs(7)));
     assert!(dashboard.screen().contains("reading for 7 s"), "{}", dashboard.screen());
 
+    let mut slow = Dashboard::new(80, 24);
+    slow.read(leaking::reading(0, READINGS));
+    slow.read(leaking::reading(3, READINGS));
+    assert!(slow.screen().contains("slower: 1.5 s"), "{}", slow.screen());
+
     let nothing = Dashboard::new(80, 24);
     assert!(nothing.screen().contains("attaching"));
 }

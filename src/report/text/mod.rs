@@ -20,8 +20,8 @@ mod stack;
 mod task;
 mod waits;
 
-pub use group::{state as group_state, title as group_title};
 pub use diff::{change, diff};
+pub use group::{state as group_state, title as group_title};
 pub use header::{figures, headline, moment, runtime_name, task_noun, who};
 pub use waits::sentences as wait_sentences;
 
