@@ -40,7 +40,7 @@ fn check(name: &str, text: &str) {
 fn every_view() {
     for (width, height) in [(80, 24), (160, 50)] {
         let mut dashboard = dashboard(width, height);
-        let mut see = |name: &str, dashboard: &Dashboard| {
+        let see = |name: &str, dashboard: &Dashboard| {
             let screen = dashboard.screen();
             for text in screen.lines() {
                 assert!(unicode_width::UnicodeWidthStr::width(text) <= width.into(), "{name}: {text}");
