@@ -51,7 +51,6 @@ fn benches(c: &mut Criterion) {
     let snapshot = wide(100_000, 10);
     let (everything, options) = (Filter::default(), FlameOptions::default());
     let tree = flame(&snapshot, &everything, &options);
-    println!("{} nodes", tree.nodes.len());
     let mut g = c.benchmark_group("flame");
     g.sample_size(10);
     g.bench_function("tree of 1M tasks, 100k stacks", |b| {
@@ -74,9 +73,6 @@ fn benches(c: &mut Criterion) {
         b.iter(|| folded::write(&tree, &mut std::io::sink()));
     });
     g.finish();
-    if let Some(path) = std::env::var_os("LOITER_BENCH_SAVE") {
-        loiter::snapshot::file::save(&snapshot, std::path::Path::new(&path)).unwrap();
-    }
 }
 
 criterion_group!(all, benches);

@@ -13,6 +13,9 @@ use crate::snapshot::*;
 const MAX_DEPTH: usize = 256;
 const MAX_DEPTH_ALL: usize = 2048;
 
+/// Reasons told apart; no runtime has that many, but a program that lies could.
+const MAX_REASONS: usize = 255;
+
 /// Which of two snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
@@ -66,12 +69,6 @@ pub(super) struct Stacks {
     pub(super) stacks: Vec<Stack>,
     pub(super) was: Totals,
     pub(super) now: Totals,
-}
-
-impl Default for NameId {
-    fn default() -> Self {
-        NameId(0)
-    }
 }
 
 /// What tasks are counted by: everything that decides about their place and their colour.
@@ -248,6 +245,10 @@ impl<'a> Collector<'a> {
     }
 
     fn reason(&mut self, text: &str) -> u32 {
+        if let Some(&known) = self.reason_index.get(text) {
+            return known;
+        }
+        let text = if self.reasons.len() < MAX_REASONS { text } else { "(other reasons)" };
         if let Some(&known) = self.reason_index.get(text) {
             return known;
         }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 /// Index into [`super::Flame::names`]; of two, the lower is the earlier in the alphabet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NameId(pub u32);
 
 impl NameId {

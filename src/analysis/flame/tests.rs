@@ -256,6 +256,41 @@ fn the_programs_own_packages() {
 }
 
 #[test]
+fn a_tree_that_is_too_large_is_cut_and_still_adds_up() {
+    let mut m = Maker::new();
+    for stack in ["main.a;main.b", "main.a;main.c;main.d", "main.a;main.c;main.e", "main.f"] {
+        m.task(stack, 1, "select", Age::Unknown);
+        m.task(stack, 1, "sleep", Age::Unknown);
+    }
+    let snapshot = m.finish();
+    let options = FlameOptions::default();
+    let cut = |max| {
+        let mut collector = collect::Collector::new(&options);
+        collector.add(&snapshot, &Filter::default(), collect::Side::Now);
+        tree::build_within(max, collector.finish(), Weight::Tasks, false)
+    };
+    for (max, nodes, left_out) in [(1, 1, 7), (3, 3, 5), (5, 5, 3), (8, 8, 0)] {
+        let tree = cut(max);
+        assert_eq!((tree.nodes.len(), tree.left_out), (nodes, left_out), "{max}");
+        assert_eq!((tree.node(NodeId::ALL).now.count, tree.node(NodeId::ALL).width), (8, 8));
+        let ends: u64 = tree.stacks().map(|(_, now, _)| now.count).sum();
+        assert_eq!(ends, 8);
+    }
+}
+
+#[test]
+fn there_is_no_end_of_reasons() {
+    let mut m = Maker::new();
+    for n in 0..1000 {
+        m.task("main.a", 1, &format!("reason {n}"), Age::Unknown);
+    }
+    let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
+    let reasons = flame.reasons_of(NodeId::ALL);
+    assert_eq!((reasons.len(), reasons[0].1), (256, 745));
+    assert_eq!(flame.reason(reasons[0].0), "(other reasons)");
+}
+
+#[test]
 fn nothing_gives_a_tree_of_nothing() {
     let flame = flame(&Snapshot::default(), &Filter::default(), &FlameOptions::default());
     assert_eq!(drawn(&flame, |_| String::new()), ["all 0"]);

@@ -153,14 +153,14 @@ impl Flame {
         let node = self.node(id);
         let side = if node.now.count == 0 { Side::Was } else { Side::Now };
         let ends = self.ends.get(node.ends.0 as usize..node.ends.1 as usize).unwrap_or_default();
-        let mut counts: Vec<(ReasonId, u64)> = Vec::new();
-        // Neighbours are often alike, and there are few reasons.
+        let mut by_reason = vec![0_u64; self.reasons.len()];
         for end in ends.iter().filter(|end| end.side == side) {
-            match counts.iter_mut().rfind(|(reason, _)| *reason == end.reason) {
-                Some((_, count)) => *count += end.figures.count,
-                None => counts.push((end.reason, end.figures.count)),
+            if let Some(count) = by_reason.get_mut(end.reason.0 as usize) {
+                *count += end.figures.count;
             }
         }
+        let counts = (0..).map(ReasonId).zip(by_reason);
+        let mut counts: Vec<_> = counts.filter(|&(_, count)| count > 0).collect();
         counts.sort_by_key(|&(reason, count)| (Reverse(count), self.reason(reason)));
         counts
     }
@@ -199,11 +199,16 @@ impl Flame {
 }
 
 /// Builds the tree from stacks in any order.
-pub(super) fn build(mut stacks: Stacks, weight: Weight, difference: bool) -> Flame {
+pub(super) fn build(stacks: Stacks, weight: Weight, difference: bool) -> Flame {
+    build_within(MAX_NODES, stacks, weight, difference)
+}
+
+/// Builds a tree of no more than `max` nodes.
+pub(super) fn build_within(max: usize, mut stacks: Stacks, weight: Weight, difference: bool) -> Flame {
     let ranks = ranks(&stacks.paths);
     let rank = |stack: &Stack| ranks.get(stack.path as usize).copied().unwrap_or_default();
     stacks.stacks.sort_by_key(|stack| (stack.rows, rank(stack), stack.side, stack.reason));
-    let mut maker = Maker::new(stacks.all);
+    let mut maker = Maker::new(stacks.all, max);
     let mut last: Option<(&Stack, &[NameId])> = None;
     for stack in &stacks.stacks {
         let path = stacks.paths.get(stack.path as usize).map_or(&[][..], Vec::as_slice);
@@ -261,12 +266,13 @@ struct Maker {
     ends: Vec<End>,
     /// From the row of all tasks to the last node that was added.
     open: Vec<NodeId>,
+    max: usize,
     left_out: u64,
 }
 
 impl Maker {
-    fn new(all: NameId) -> Self {
-        let mut maker = Maker { nodes: Vec::new(), ends: Vec::new(), open: Vec::new(), left_out: 0 };
+    fn new(all: NameId, max: usize) -> Self {
+        let mut maker = Maker { nodes: Vec::new(), ends: Vec::new(), open: Vec::new(), max, left_out: 0 };
         maker.open_node(all);
         maker
     }
@@ -277,7 +283,7 @@ impl Maker {
         self.close(shared + 1);
         let names = std::iter::once(stack.rows.0).chain(stack.rows.1).chain(path.iter().copied());
         for (nth, name) in names.enumerate().skip(self.open.len().saturating_sub(1)) {
-            if self.nodes.len() < MAX_NODES {
+            if self.nodes.len() < self.max {
                 self.open_node(name);
             } else {
                 self.left_out += u64::from(nth >= shared);

@@ -28,12 +28,13 @@ pub struct Caption {
 impl Caption {
     /// The caption of a snapshot's graph, or of the difference between two.
     pub fn new(snapshot: &Snapshot, before: Option<&Snapshot>) -> Self {
-        let title = match before {
-            Some(before) => {
-                let since = super::text::moment(before.header.taken_at_ns);
-                format!("{} since {since}", super::text::who(&snapshot.header))
+        let who = super::text::who(&snapshot.header);
+        let title = match before.map(|before| &before.header) {
+            None => who,
+            Some(before) if before.target.pid != snapshot.header.target.pid || before.taken_at_ns == 0 => {
+                format!("{who} compared with {}", super::text::who(before))
             }
-            None => super::text::who(&snapshot.header),
+            Some(before) => format!("{who} since {}", super::text::moment(before.taken_at_ns)),
         };
         Caption { title, noun: super::text::task_noun(snapshot).to_owned() }
     }

@@ -25,6 +25,10 @@ const GROWN: Rgb = Rgb(0xf0, 0x8a, 0x24);
 const SHRUNK: Rgb = Rgb(0x4d, 0x9d, 0xe0);
 const SAME: Rgb = Rgb(0xe8, 0xe8, 0xe8);
 
+/// How much darker than its colour a frame is at most, and in how many steps.
+const DARKEST: f64 = 0.12;
+const SHADES: u64 = 4;
+
 /// Words in reasons and states, and their colours. The first that fits decides.
 const REASONS: [(&[&str], Rgb); 11] = [
     (&["running"], Rgb(0xe8, 0x74, 0x3b)),
@@ -58,6 +62,13 @@ pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
             })
         }
     }
+}
+
+/// The colour of a frame, a little darker or not by its name: neighbours of one colour can be told
+/// apart without a line between them, which would hide those that are narrower than a line.
+pub(super) fn shaded(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
+    let step = (hash(&flame.name(id).text) >> 32) % (SHADES + 1);
+    mix(color(flame, id, colors), Rgb(0, 0, 0), DARKEST * step as f64 / SHADES as f64)
 }
 
 /// Orange for what grew, blue for what shrank, the stronger the more of it did.
@@ -158,7 +169,7 @@ mod tests {
     fn black_text_can_be_read_on_every_colour() {
         let hues = (0..360).map(|degrees| hue(f64::from(degrees)));
         let fixed = REASONS.iter().map(|&(_, color)| color).chain([NEUTRAL, UNKNOWN, GROWN, SHRUNK, SAME]);
-        for color in hues.chain(fixed) {
+        for color in hues.chain(fixed).map(|color| mix(color, Rgb(0, 0, 0), DARKEST)) {
             // The contrast that WCAG 2 asks of text (level AA).
             assert!((luminance(color) + 0.05) / 0.05 >= 4.5, "{color:?}");
         }

@@ -6,7 +6,7 @@ use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 
 use super::super::super::escape::escape;
-use super::super::palette::{Rgb, color, legend};
+use super::super::palette::{Rgb, legend, shaded};
 use super::super::{Caption, facts, tail, tooltip};
 use super::{Cut, FILLER, SvgOptions};
 use crate::analysis::flame::{Flame, NodeId};
@@ -20,11 +20,9 @@ const LEGEND_WIDTH: usize = 150;
 /// Characters in the whole width, as inferno draws a graph before it is made to fit the window.
 const CHARACTERS: f64 = 1200.0 / (12.0 * 0.59);
 
-/// Neighbours of one colour are to be told apart, and frames narrower than the line between them still
-/// be seen; the mouse is to find the frame, which has the tooltip, behind its text.
+/// The mouse is to find the frame, which has the tooltip, behind its text.
 const STYLE: &str = "\
-#frames rect { stroke:#000; stroke-opacity:0.3; stroke-width:0.5; }
-#frames > g:hover rect { stroke-opacity:1; stroke-width:1; }
+#frames > g:hover rect { stroke:#000; stroke-width:1; }
 #frames text { pointer-events:none; stroke:none; }
 ";
 
@@ -169,7 +167,7 @@ fn write_rect(
     frames: &Frames<'_>,
     out: &mut Writer<&mut dyn Write>,
 ) -> io::Result<usize> {
-    let Rgb(r, g, b) = color(frames.flame, node, frames.options.colors);
+    let Rgb(r, g, b) = shaded(frames.flame, node, frames.options.colors);
     let fill = format!("rgb({r},{g},{b})");
     let mut rect = BytesStart::new("rect");
     let mut fits = 0;
