@@ -270,7 +270,7 @@ fn the_mouse_selects_opens_and_turns() {
 /// `LOITER_BLESS=1 cargo test --test watch_views` draws the picture in the README anew.
 #[test]
 fn the_picture_in_the_readme_is_current() {
-    let mut dashboard = dashboard(104, 30);
+    let mut dashboard = dashboard(104, 24);
     dashboard.press("2");
     let svg = svg(&dashboard.buffer());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/watch.svg");
