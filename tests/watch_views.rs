@@ -40,7 +40,7 @@ fn check(name: &str, text: &str) {
 fn every_view() {
     for (width, height) in [(80, 24), (160, 50)] {
         let mut dashboard = dashboard(width, height);
-        let mut see = |name: &str, dashboard: &Dashboard| {
+        let see = |name: &str, dashboard: &Dashboard| {
             let screen = dashboard.screen();
             for text in screen.lines() {
                 assert!(unicode_width::UnicodeWidthStr::width(text) <= width.into(), "{name}: {text}");
@@ -240,6 +240,11 @@ fn how_reading_goes_is_said() {
     dashboard.event(Event::Quiet(std::time::Duration::from_secs(7)));
     assert!(dashboard.screen().contains("reading for 7 s"), "{}", dashboard.screen());
 
+    let mut slow = Dashboard::new(80, 24);
+    slow.read(leaking::reading(0, READINGS));
+    slow.read(leaking::reading(3, READINGS));
+    assert!(slow.screen().contains("slower: 1.5 s"), "{}", slow.screen());
+
     let nothing = Dashboard::new(80, 24);
     assert!(nothing.screen().contains("attaching"));
 }
@@ -265,7 +270,7 @@ fn the_mouse_selects_opens_and_turns() {
 /// `LOITER_BLESS=1 cargo test --test watch_views` draws the picture in the README anew.
 #[test]
 fn the_picture_in_the_readme_is_current() {
-    let mut dashboard = dashboard(104, 30);
+    let mut dashboard = dashboard(104, 24);
     dashboard.press("2");
     let svg = svg(&dashboard.buffer());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/watch.svg");

@@ -6,6 +6,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use super::picture::{Album, Picture};
 use super::record::Recorder;
 use super::replay::Replay;
@@ -16,6 +18,30 @@ use crate::snapshot::Snapshot;
 
 /// After something went wrong, the target is not tried again sooner than this.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The dashboard takes no more than one part in so many of the time of a processor: what watches must
+/// not weigh more than what is watched.
+const SHARE: u32 = 5;
+
+/// Processor time of this process.
+struct CpuTime(Duration);
+
+impl CpuTime {
+    fn now() -> Self {
+        // Every Linux has this clock; without it, nothing is held back.
+        let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+        CpuTime(time.map(Duration::from).unwrap_or_default())
+    }
+
+    fn elapsed(&self) -> Duration {
+        CpuTime::now().0.saturating_sub(self.0)
+    }
+}
+
+/// How long to rest after having used so much of a processor.
+fn rest(spent: Duration) -> Duration {
+    spent * SHARE
+}
 
 /// Why nothing could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +135,13 @@ struct Live {
 impl Live {
     fn run(mut self, out: &Outlet, told: &Receiver<Control>) -> Result<(), Closed> {
         loop {
-            let begin = Instant::now();
+            let (begin, spent) = (Instant::now(), CpuTime::now());
             let pause = match self.input.read() {
                 Ok(snapshot) => {
                     let picture = self.take(Arc::new(snapshot), begin, out)?;
-                    // A target that takes long to read is left some peace in between.
-                    let pause = picture.took / 4;
+                    // A target that takes long to read is left some peace in between, and its machine
+                    // most of its time.
+                    let pause = (picture.took / 4).max(rest(spent.elapsed()));
                     out.send(Event::Source(Source::Live))?;
                     out.send(Event::Picture(Arc::new(picture)))?;
                     pause

@@ -1,4 +1,5 @@
 //! A server that leaks while it is watched.
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 use loiter::snapshot::Snapshot;
 

@@ -88,8 +88,9 @@ fn status(pen: &Pen<'_>, state: &State) -> (String, Style) {
             );
             (text, theme.notice())
         }
-        Source::Live if took > state.interval => {
-            let text = format!("{} live {every}{recorded}  slower: {}", theme.pick("●", "*"), seconds(took));
+        Source::Live if gap(state) > state.interval.mul_f64(1.25) => {
+            let text =
+                format!("{} live {every}{recorded}  slower: {}", theme.pick("●", "*"), seconds(gap(state)));
             (text, theme.notice())
         }
         Source::Live => {
@@ -97,6 +98,15 @@ fn status(pen: &Pen<'_>, state: &State) -> (String, Style) {
             (theme.text(&format!("{} live {every}{recorded}  {ms}", theme.pick("●", "*"))), theme.good())
         }
     }
+}
+
+/// The time between the last two readings.
+fn gap(state: &State) -> Duration {
+    let Some(picture) = &state.latest else { return Duration::ZERO };
+    let mut times = picture.points.iter().rev().map(|point| point.elapsed_ns);
+    let (last, before) = (times.next().flatten(), times.next().flatten());
+    let ns = last.zip(before).map_or(0, |(last, before)| last.saturating_sub(before));
+    Duration::from_nanos(ns)
 }
 
 /// "0.5 s", "12 s".
