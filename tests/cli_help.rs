@@ -21,7 +21,7 @@ fn check(name: &str, text: &str) {
 #[test]
 fn help() {
     for command in
-        ["", "ps", "snapshot", "stacks", "diff", "leaks", "flame", "watch", "demo", "completions", "man"]
+        ["", "ps", "snapshot", "stacks", "convert", "diff", "leaks", "flame", "watch", "demo", "completions", "man"]
     {
         let arguments = if command.is_empty() { vec!["--help"] } else { vec![command, "--help"] };
         let text = stdout(&arguments);

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -195,6 +196,35 @@ fn ctrl_c_and_the_end_of_the_process_end_a_watch_early() {
         assert!((2..100).contains(&readings), "{readings}");
         assert_eq!(report["findings"][0]["sureness"], "proven");
     }
+}
+
+/// The server of the tour is a Tokio program that exports its tasks: one leak, one lock that is always
+/// waited for, and nothing else.
+#[test]
+fn tasks_of_a_registry() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["demo", "--serve"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_loiter"))
+        .args(["leaks", &server.id().to_string(), "--for", "4s", "--every", "500ms", "--json"])
+        .args(["--ignore-file", "/dev/null"])
+        .output();
+    drop(server.stdin.take());
+    server.wait().unwrap();
+    let report: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let found: Vec<_> = findings(&report)
+        .iter()
+        .map(|finding| (finding["sureness"].as_str().unwrap(), finding["rules"][0]["rule"].as_str().unwrap()))
+        .collect();
+    assert_eq!(found, [("likely", "send"), ("suspect", "lock")], "{report:#}");
+    let file = findings(&report)[0]["parts"][0]["created_by"]["file"].as_str().unwrap();
+    assert!(file.ends_with("demo/server.rs"), "{file}");
 }
 
 #[test]

@@ -23,7 +23,10 @@ use crate::snapshot::{Snapshot, SourceKind};
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// Two or more snapshots, from before to after: files, core files or a pid
+    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a pid
+    ///
+    /// Files are saved snapshots, core files, and what Go wrote: goroutine profiles and logs with a dump
+    /// in them, compressed or not.
     #[arg(value_name = "SOURCE", num_args = 2.., required = true)]
     sources: Vec<Source>,
 

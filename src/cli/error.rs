@@ -4,8 +4,17 @@ use std::io::{self, Write};
 
 use super::exit::Exit;
 use crate::report::escape;
+use crate::snapshot::dump::DumpError;
 use crate::snapshot::file::FileError;
 use crate::target::TargetError;
+
+/// What a file may hold.
+const ACCEPTED: [&str; 4] = [
+    "a file may hold: a snapshot that loiter saved, a core file,",
+    "  a Go dump (debug=2, runtime.Stack, a crash or SIGQUIT), alone or in a log,",
+    "  a Go goroutine profile (debug=1 or pprof),",
+    "  each as it is or compressed with gzip or zstd",
+];
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +35,23 @@ pub(super) enum CliError {
         /// Why.
         source: FileError,
     },
-    /// A file is nothing that can be read.
-    #[error("{path}: {problem}")]
-    NotASource {
-        /// The file.
-        path: String,
-        /// What it is or is not.
+    /// A file is no dump, either, or one that cannot be read.
+    #[error("{what}: {source}")]
+    Dump {
+        /// The file, the address, or "standard input".
+        what: String,
+        /// Why.
+        source: Box<DumpError>,
+    },
+    /// An address gives nothing that can be read.
+    #[error("{address}: {problem}")]
+    Address {
+        /// The address, without a password.
+        address: String,
+        /// What happened.
         problem: String,
+        /// What helps, a line each.
+        remedy: Vec<String>,
     },
     /// Something in the file system or the kernel failed.
     #[error("{what}: {source}")]
@@ -106,13 +125,17 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    fn remedy(&self) -> &[String] {
+    fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
-            } => remedy,
-            CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at,
-            _ => &[],
+            } => remedy.clone(),
+            CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
+            CliError::Address { remedy, .. } => remedy.clone(),
+            CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
+                ACCEPTED.map(str::to_owned).to_vec()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -123,7 +146,7 @@ impl CliError {
         }
         let mut text = format!("loiter: {}\n", escape(&self.message()));
         for line in self.remedy() {
-            text.push_str(&format!("  {}\n", escape(line)));
+            text.push_str(&format!("  {}\n", escape(&line)));
         }
         // If stderr is closed, there is nobody to tell.
         let _ = io::stderr().lock().write_all(text.as_bytes());

@@ -12,7 +12,8 @@ use super::{exit, parse};
 use crate::analysis::Series;
 use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
 use crate::analysis::rates::rates;
-use crate::report::text::findings::{self, Findings};
+use crate::report::finding::Findings;
+use crate::report::text::findings;
 use crate::report::text::{self, TextOptions};
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
@@ -31,9 +32,9 @@ const IGNORE_FILE: &str = ".loiterignore";
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// A pid to watch, or snapshots of one process or of many: files, or a directory of them
+    /// A pid or an address to watch, or snapshots of one process or of many: files, or a directory
     ///
-    /// Snapshots of one process are a series, in the order of their times. Those of several processes
+    /// An address is that of a Go program that serves pprof, which stops while it answers. Snapshots of one process are a series, in the order of their times. Those of several processes
     /// are a fleet: findings and groups are ranked over all of them.
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<Source>,
@@ -118,13 +119,14 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     // What can be wrong is found before somebody waits for half a minute.
     let options = args.options()?;
-    let surest = match args.sources.as_slice() {
-        [Source::Pid(pid)] => {
-            let times = watch::Times::new(args.span, args.every)?;
-            let series = watch::watch(*pid, args.how.read_options(), times)?;
-            args.series(&series, &options, output)?
-        }
-        _ => args.saved(&options, output)?,
+    let times = watch::Times::new(args.span, args.every)?;
+    let watched = match args.sources.as_slice() {
+        [source] => watch::Watched::new(source, &args.how)?,
+        _ => None,
+    };
+    let surest = match watched {
+        Some(watched) => args.series(&watch::watch(&watched, times)?, &options, output)?,
+        None => args.saved(&options, output)?,
     };
     match (args.fail_on, surest) {
         (Some(limit), Some(surest)) if surest >= limit => {
@@ -190,7 +192,12 @@ impl Args {
     fn saved(&self, options: &Options, output: &Output) -> Result<Option<Sureness>> {
         let mut snapshots = Vec::new();
         for source in self.all_sources()? {
-            snapshots.push(self.how.open(&source)?.snapshot);
+            let name = match &source {
+                Source::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                Source::Address(address) => address.clone(),
+                Source::Pid(_) | Source::Stdin => "unnamed".to_owned(),
+            };
+            snapshots.push((name, self.how.open(&source)?.snapshot));
         }
         let processes = fleet::by_process(snapshots, self.fleet);
         if let [_] = processes.as_slice() {
@@ -243,8 +250,10 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     if files.is_empty() {
-        let problem = "there are no files in this directory".to_owned();
-        return Err(CliError::NotASource { path: directory.display().to_string(), problem });
+        return Err(CliError::Usage(format!(
+            "{}: there are no files in this directory",
+            directory.display()
+        )));
     }
     tell(&format!("{} files in {}", files.len(), directory.display()));
     Ok(files)

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod convert;
 mod demo;
 mod diff;
 mod error;
@@ -63,6 +64,7 @@ enum Command {
     Diff(diff::Args),
     Flame(flame::Args),
     Leaks(leaks::Args),
+    Convert(convert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -91,6 +93,7 @@ pub fn main() -> Exit {
         Command::Diff(args) => diff::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
+        Command::Convert(args) => convert::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

@@ -1,11 +1,15 @@
 //! Where output goes: stdout for data, stderr for the rest.
 
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 
+use super::error::{CliError, Result};
 use crate::report::escape;
+use crate::snapshot::file;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -63,6 +67,27 @@ impl Output {
         }
         outcome
     }
+}
+
+/// Is this the file name that stands for standard output?
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Calls `with` with a file, buffered: a temporary one, which takes the name if all goes well.
+/// Returns its size in bytes.
+pub(super) fn save(
+    path: &Path,
+    with: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<u64> {
+    let write = |file: &mut File| {
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        with(&mut out)?;
+        out.flush()
+    };
+    file::replace(path, 0o600, |error| error, write)
+        .map_err(|source| CliError::Io { what: format!("cannot write {}", path.display()), source })?;
+    Ok(std::fs::metadata(path).map_or(0, |metadata| metadata.len()))
 }
 
 /// Tells the user something on stderr, safe for a terminal.

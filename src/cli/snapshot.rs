@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::{CliError, Result};
-use super::output::{Output, tell};
+use super::output::{Output, is_stdout, tell};
 use super::source::SourceArgs;
 use crate::report::file_name::file_name;
 use crate::report::text;
@@ -24,13 +24,14 @@ pub(super) struct Args {
 
     /// The file to write; - is standard output
     ///
-    /// Without this option it is NAME-PID-TIME.loiter in the current directory, with the time in UTC.
+    /// Without this option it is NAME-PID-TIME.loiter in the current directory, with the time in UTC and
+    /// without what the source does not tell.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    let to_stdout = args.output.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let to_stdout = args.output.as_deref().is_some_and(is_stdout);
     if to_stdout && output.terminal {
         return Err(CliError::Usage("a snapshot is no text: redirect the output or give -o FILE".to_owned()));
     }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::error::Result;
+use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
 use super::output::Output;
@@ -11,8 +11,8 @@ use crate::analysis::each::each;
 use crate::analysis::group::group;
 use crate::analysis::{GroupKey, SortBy};
 use crate::report::go::{self, GoOptions};
-use crate::report::json;
 use crate::report::text::{self, TextOptions};
+use crate::report::{json, pprof, profile};
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
 ///
@@ -50,10 +50,11 @@ pub(super) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
 
-    /// Format: text, json, or go for the text that Go itself prints (debug=2)
+    /// Format: text, json, or Go's own: go (debug=2), profile (debug=1), pprof (for go tool pprof)
     ///
     /// json is described in loiter-stacks-json(5). go prints single tasks, with labels only if -v is
-    /// given, because older tools that parse it do not know them.
+    /// given, because older tools that parse it do not know them. profile prints equal stacks, counted.
+    /// pprof is a compressed protocol buffer, with ids, states and labels as labels of the samples.
     #[arg(
         long,
         value_enum,
@@ -75,6 +76,8 @@ enum Format {
     Text,
     Json,
     Go,
+    Profile,
+    Pprof,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,11 @@ enum Sort {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let format = if args.json { Format::Json } else { args.format };
+    if format == Format::Pprof && output.terminal {
+        let problem = "a pprof profile is no text: redirect the output or use loiter convert";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
     let Opened { snapshot, saved } = args.source.open()?;
     let filter = args.filter.filter();
     let limit = (args.limit > 0).then_some(args.limit);
@@ -95,7 +103,6 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         Some(Sort::Name) => SortBy::Name,
         Some(Sort::Id) => SortBy::Id,
     };
-    let format = if args.json { Format::Json } else { args.format };
     let text_options = TextOptions {
         width: output.width,
         color: output.color,
@@ -104,7 +111,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         time: saved,
         all_frames: args.filter.all_frames,
     };
-    if args.each || format == Format::Go {
+    if args.each || matches!(format, Format::Go | Format::Profile | Format::Pprof) {
         let each = each(&snapshot, &filter, sort, limit);
         output.write(|out| match format {
             Format::Text => text::each(&snapshot, &each, &text_options, out),
@@ -113,6 +120,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
                 let options = GoOptions { all_frames: args.filter.all_frames, labels: output.verbose > 0 };
                 go::write(&snapshot, &each.tasks, options, out)
             }
+            Format::Profile => profile::write(&snapshot, &each.tasks, out),
+            Format::Pprof => pprof::write(&snapshot, &each.tasks, out),
         })?;
     } else {
         let key = &args.group_by;

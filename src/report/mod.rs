@@ -5,12 +5,16 @@
 
 pub mod escape;
 pub mod file_name;
+pub mod finding;
 pub mod flame;
 pub mod go;
 pub mod json;
 pub mod line;
 pub mod markdown;
 pub mod path;
+mod places;
+pub mod pprof;
+pub mod profile;
 pub mod text;
 pub mod units;
 

@@ -76,7 +76,7 @@ pub struct Snapshot {
 pub struct Header {
     /// Version of the loiter that took the snapshot.
     pub loiter: String,
-    /// When the reading began, nanoseconds since the Unix epoch.
+    /// When the reading began, nanoseconds since the Unix epoch. 0 if unknown, as of most dumps.
     pub taken_at_ns: u64,
     /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. 0 if unknown.
     pub monotonic_ns: u64,

@@ -44,6 +44,31 @@ pub fn unescape_package(path: &str) -> Cow<'_, str> {
     String::from_utf8(plain).map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
+/// Does a traceback at the usual level show a function of this name? Everything but the runtime's own
+/// functions, of which it shows the exported ones (`showfuncinfo` in `src/runtime/traceback.go`).
+pub fn is_shown(name: &str) -> bool {
+    // Shown from 1.25 on, where they have these names.
+    if matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") {
+        return true;
+    }
+    match name.strip_prefix("runtime.") {
+        Some(rest) => is_exported(rest),
+        None => name.contains('.'),
+    }
+}
+
+/// `isExportedRuntime`: an exported function, or an exported method of an exported type.
+fn is_exported(name: &str) -> bool {
+    let capital = |name: &str| name.bytes().next().is_some_and(|b| b.is_ascii_uppercase());
+    match name.rsplit_once('.') {
+        Some((receiver, method)) => {
+            let receiver = receiver.strip_prefix("(*").and_then(|r| r.strip_suffix(')')).unwrap_or(receiver);
+            capital(method) && capital(receiver)
+        }
+        None => capital(name),
+    }
+}
+
 /// How a version of Go shortens type arguments in what it prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TypeArguments {

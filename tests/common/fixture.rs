@@ -126,6 +126,15 @@ impl Fixture {
         (read(&answer["stack"]), read(&answer["debug1"]))
     }
 
+    /// Its own profile as a protocol buffer, compressed.
+    pub fn pprof(&mut self) -> Vec<u8> {
+        let answer = self.ask("pprof0");
+        let path = PathBuf::from(answer["path"].as_str().expect("a path"));
+        let bytes = fs::read(&path).expect("what the fixture wrote can be read");
+        let _ = fs::remove_file(path);
+        bytes
+    }
+
     /// The same, read.
     pub fn dump(&mut self) -> (GoDump, GoProfile) {
         let (stack, profile) = self.dump_text();

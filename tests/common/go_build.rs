@@ -1,10 +1,11 @@
 //! Go toolchains, and fixtures built with them.
 
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::{env, io};
 
 /// A Go installation.
@@ -36,6 +37,25 @@ impl Toolchain {
              `scripts/toolchains all`, or name the go command in {}",
             variable(version)
         );
+    }
+
+    /// Runs `go tool pprof`. Newer toolchains build it when it is first asked for.
+    pub fn pprof(&self, arguments: &[&OsStr]) -> Output {
+        let cache = target_dir().join("fixtures");
+        Command::new(&self.go)
+            .args(["tool", "pprof"])
+            .args(arguments)
+            .env("GOENV", "off")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOPROXY", "off")
+            .env("GOPATH", cache.join("gopath"))
+            .env("GOCACHE", cache.join("gocache"))
+            .env("PPROF_TMPDIR", &cache)
+            .env_remove("GOROOT")
+            .env_remove("PPROF_BINARY_PATH")
+            .stdin(Stdio::null())
+            .output()
+            .expect("go can be started")
     }
 
     /// 27 of "1.27".
@@ -81,6 +101,8 @@ pub enum Program {
     Fixtures,
     /// Imports almost nothing and speaks no protocol.
     Tiny,
+    /// Serves its profiles over HTTP.
+    Served,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
 }
@@ -89,7 +111,7 @@ impl Program {
     /// The directory of its module.
     fn module(self) -> PathBuf {
         let directory = match self {
-            Program::Fixtures | Program::Tiny => "go",
+            Program::Fixtures | Program::Tiny | Program::Served => "go",
             Program::Leaks => "leaks",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory)
@@ -160,6 +182,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
         Program::Leaks => ("leaks", "."),
+        Program::Served => ("served", "./served"),
     };
     let module = program.module();
     let mut hasher = DefaultHasher::new();

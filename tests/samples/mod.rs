@@ -392,3 +392,57 @@ pub fn many(n: u64) -> Snapshot {
     }
     m.builder.finish()
 }
+
+/// A small snapshot with everything in it, from numbers.
+pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
+    use FunctionKind::{Fault, Foreign, Panic, Wrapper};
+    let mut m = Maker::new();
+    for (n, &(a, b, c)) in seed.iter().enumerate() {
+        let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
+        let kind = [Normal, Internal, Wrapper, Panic, Foreign, Fault][c as usize % 6];
+        let function = m.builder.function(text, text, kind);
+        let frame = m.builder.frame(function, text, b as u32);
+        let address = (c % 3 > 0).then_some(a);
+        let location = Location { address, offset: b as u32, frames: vec![frame; 1 + c as usize % 4] };
+        let location = m.builder.location(location);
+        let stack = m.builder.stack(vec![location; c as usize % 7]);
+        let labels = m.builder.labels([(text, text)]);
+        let channel = Channel {
+            len: a,
+            cap: b,
+            closed: c & 1 > 0,
+            senders: a as u32,
+            receivers: b as u32,
+            more: c & 2 > 0,
+            element: (c & 4 > 0).then(|| m.builder.string(text)),
+        };
+        let object = m.builder.object(ObjectKind::Channel, a, |_| (c & 8 > 0).then_some(channel));
+        let waits = m.builder.waits(vec![Wait { op: WaitOp::Lock, object }; c as usize % 3]);
+        let state = [State::Running, State::Syscall, State::Finished, State::Unknown][c as usize % 4];
+        let reason = m.builder.string(text);
+        m.builder.task(Task {
+            runtime: 0,
+            id: (c & 1 > 0).then_some(a),
+            address: b,
+            state,
+            reason: (c & 2 > 0).then_some(reason),
+            age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
+            lifetime_ns: (c & 6 > 0).then_some(b),
+            polls: (c & 10 > 0).then_some(a),
+            mark: (c & 48 > 0).then_some(b),
+            parent: (c & 4 > 0).then_some(b),
+            creator: (c & 8 > 0).then_some(location),
+            entry: (c & 16 > 0).then_some(function),
+            labels: (c & 32 > 0).then_some(labels),
+            thread: (c & 64 > 0).then_some(a as u32),
+            locked_to_thread: c & 128 > 0,
+            system: c & 3 > 0,
+            leaked: c & 5 > 0,
+            stack: (c & 9 > 0).then_some(stack),
+            stack_status: [StackStatus::Torn, StackStatus::Gaps, StackStatus::Complete][c as usize % 3],
+            stack_bytes: a,
+            waits,
+        });
+    }
+    m.builder.finish()
+}

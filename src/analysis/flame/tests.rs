@@ -266,7 +266,7 @@ fn a_tree_that_is_too_large_is_cut_and_still_adds_up() {
     let options = FlameOptions::default();
     let cut = |max| {
         let mut collector = collect::Collector::new(&options);
-        collector.add(&snapshot, &Filter::default(), collect::Side::Now);
+        collector.add(&snapshot, &Filter::default().select(&snapshot), false, collect::Side::Now);
         tree::build_within(max, collector.finish(), Weight::Tasks, false)
     };
     for (max, nodes, left_out) in [(1, 1, 7), (3, 3, 5), (5, 5, 3), (8, 8, 0)] {

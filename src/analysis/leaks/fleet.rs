@@ -22,17 +22,20 @@ pub struct Process {
     pub snapshots: Vec<Snapshot>,
 }
 
-/// Puts the snapshots of each process together. `apart`: each is of a process of its own, whatever it says.
-pub fn by_process(snapshots: Vec<Snapshot>, apart: bool) -> Vec<Process> {
+/// Puts the snapshots of each process together. Each comes with a name, for processes that do not say who
+/// they are. `apart`: each is of a process of its own, whatever it says.
+pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Process> {
     let mut processes: Vec<Process> = Vec::new();
-    for snapshot in snapshots {
+    for (given, snapshot) in snapshots {
         let same = |process: &&mut Process| {
             !apart
                 && process.snapshots.first().is_some_and(|first| may_be_one(&first.header, &snapshot.header))
         };
         match processes.iter_mut().find(same) {
             Some(process) => process.snapshots.push(snapshot),
-            None => processes.push(Process { name: name(&snapshot.header), snapshots: vec![snapshot] }),
+            None => {
+                processes.push(Process { name: name(&snapshot.header, given), snapshots: vec![snapshot] })
+            }
         }
     }
     for process in &mut processes {
@@ -59,8 +62,11 @@ fn may_be_one(a: &Header, b: &Header) -> bool {
         && (is_process(a.source) || a.name == b.name)
 }
 
-fn name(header: &Header) -> String {
+fn name(header: &Header, given: String) -> String {
     let target = &header.target;
+    if target.pid == 0 && target.host.is_empty() {
+        return given;
+    }
     let mut text = if target.name.is_empty() { "unnamed".to_owned() } else { target.name.clone() };
     if target.pid != 0 {
         text.push_str(&format!(" (pid {})", target.pid));
@@ -265,7 +271,9 @@ mod tests {
 
     #[test]
     fn snapshots_are_put_together_by_process_and_time() {
-        let snapshot = |pid, host, at| Snapshot { header: header(pid, host, at), ..Snapshot::default() };
+        let snapshot = |pid, host, at| {
+            ("a.file".to_owned(), Snapshot { header: header(pid, host, at), ..Snapshot::default() })
+        };
         let all = || vec![snapshot(7, "a", 3), snapshot(7, "b", 1), snapshot(7, "a", 2), snapshot(8, "a", 1)];
         let processes = by_process(all(), false);
         let seen: Vec<_> = processes
@@ -278,6 +286,8 @@ mod tests {
         );
         let apart: Vec<_> = by_process(all(), true).into_iter().map(|p| p.name).collect();
         assert_eq!(apart.get(2).unwrap(), "api (pid 7) on a #2");
+        let unnamed = by_process(vec![snapshot(0, "", 0), snapshot(0, "", 0)], true);
+        assert_eq!(unnamed.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["a.file", "a.file #2"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::finding::Sureness;
 use super::scene::Kind;
 use crate::analysis::series::Series;
 
-/// Fewer readings than this show no trend.
+/// Fewer readings than this do not show whether a rise goes on.
 const READINGS: usize = 4;
 /// The confidence that a rise needs.
 const CONFIDENT: f64 = 0.95;
@@ -31,7 +31,10 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
     let (&first, &last) = (counts.first()?, counts.last()?);
     let more = last.checked_sub(first).filter(|&more| more >= MORE)?;
     let sure = trend.per_minute - trend.plus_minus? > 0.0;
-    if counts.len() < READINGS || trend.rising < CONFIDENT || !sure || jumps(&counts, more) {
+    if counts.len() < READINGS {
+        return of_few(series, kind, more, first, sure);
+    }
+    if trend.rising < CONFIDENT || !sure || jumps(&counts, more) {
         return None;
     }
     let percent = (trend.rising * 100.0).floor().min(99.0);
@@ -55,12 +58,24 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Option<Growth> {
     (stay || ended < came).then_some(Growth { sureness, because })
 }
 
-/// Most of the growth happened at once: something was started, nothing leaks bit by bit.
+/// Two or three readings do not show whether it goes on, but they show who came and that nobody went.
+fn of_few(series: &Series, kind: &Kind<'_>, more: u64, first: u64, sure: bool) -> Option<Growth> {
+    let stay = kind.track.is_some_and(|track| kind.stayed >= track.first);
+    if !sure || !stay || kind.ended() != Some(0) || !series.matching().by_id() {
+        return None;
+    }
+    let because = vec![format!("{more} more than {first} in the first reading, and none ended")];
+    Some(Growth { sureness: Sureness::Suspect, because })
+}
+
+/// Most of the growth happened at once, or it is over: something was started, nothing leaks bit by bit.
 fn jumps(counts: &[u64], more: u64) -> bool {
     let steps = || counts.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
     let rises = steps().filter(|&step| step > 0).count();
     let largest = steps().max().unwrap_or(0);
-    rises < 3 || largest as f64 > more as f64 * 0.6
+    // A pool that has filled does not rise any more.
+    let over = counts.get(counts.len() * 2 / 3) >= counts.last();
+    rises < 3 || over || largest as f64 > more as f64 * 0.6
 }
 
 #[cfg(test)]
@@ -71,6 +86,7 @@ mod tests {
     fn one_jump_is_no_growth() {
         assert!(jumps(&[0, 0, 0, 400, 400, 400], 400));
         assert!(jumps(&[1, 2, 2, 2, 2], 1));
+        assert!(jumps(&[0, 2, 4, 6, 8, 8, 8, 8, 8], 8));
         assert!(!jumps(&[0, 20, 40, 60, 80], 80));
     }
 }

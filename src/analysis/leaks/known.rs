@@ -1,5 +1,10 @@
 //! Well-known tasks that are parked for a good reason.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
 use crate::analysis::Pattern;
 use crate::analysis::signature::Signature;
 
@@ -201,31 +206,52 @@ pub const KNOWN: &[Known] = &[
     ),
 ];
 
-/// The list, ready to be asked.
+/// The list, ready to be asked. Names are matched once each, because there may be very many stacks.
 #[derive(Debug)]
 pub(super) struct KnownTasks {
-    patterns: Vec<(Vec<Pattern>, Option<Pattern>)>,
+    /// Every pattern of the list.
+    patterns: Vec<Pattern>,
+    /// For each entry of the list the bits of its patterns: for the stack, for the creator.
+    needs: Vec<(u128, u128)>,
+    /// Which patterns a name fits, a bit each; by the address of the name, which is kept only once.
+    names: RefCell<FxHashMap<usize, u128>>,
 }
 
 impl Default for KnownTasks {
     fn default() -> Self {
-        let creator = |text: &str| (!text.is_empty()).then(|| Pattern::whole(text));
-        let frames = |known: &Known| known.frames.iter().map(|text| Pattern::whole(text)).collect();
-        KnownTasks { patterns: KNOWN.iter().map(|known| (frames(known), creator(known.creator))).collect() }
+        let mut patterns = Vec::new();
+        let mut bit = |text: &str| {
+            patterns.push(Pattern::whole(text));
+            1_u128.checked_shl(patterns.len() as u32 - 1).unwrap_or(0)
+        };
+        let mut needs = Vec::new();
+        for known in KNOWN {
+            let frames = known.frames.iter().fold(0, |bits, text| bits | bit(text));
+            needs.push((frames, if known.creator.is_empty() { 0 } else { bit(known.creator) }));
+        }
+        KnownTasks { patterns, needs, names: RefCell::default() }
     }
 }
 
 impl KnownTasks {
     /// The first that fits tasks with this signature that wait for this.
     pub(super) fn find(&self, signature: &Signature, waits: Waits) -> Option<&'static Known> {
-        let fits = |(known, (frames, creator)): &(&Known, &(Vec<Pattern>, Option<Pattern>))| {
-            let on_stack = |p: &Pattern| signature.frames.iter().any(|place| p.matches(&place.function));
-            let started = |p: &Pattern| signature.creator.iter().any(|place| p.matches(&place.function));
+        let stack = signature.frames.iter().fold(0, |bits, place| bits | self.fits(&place.function));
+        let creator = signature.creator.as_ref().map_or(0, |place| self.fits(&place.function));
+        let fits = |(known, (on_stack, started)): &(&Known, &(u128, u128))| {
             (known.waits.is_empty() || known.waits.contains(&waits))
-                && frames.iter().all(on_stack)
-                && creator.as_ref().is_none_or(started)
+                && stack & on_stack == *on_stack
+                && creator & started == *started
         };
-        KNOWN.iter().zip(&self.patterns).find(fits).map(|(known, _)| known)
+        KNOWN.iter().zip(&self.needs).find(fits).map(|(known, _)| known)
+    }
+
+    fn fits(&self, name: &Arc<str>) -> u128 {
+        let address = Arc::as_ptr(name).cast::<u8>() as usize;
+        *self.names.borrow_mut().entry(address).or_insert_with(|| {
+            let bits = self.patterns.iter().enumerate();
+            bits.fold(0, |bits, (nth, pattern)| bits | (u128::from(pattern.matches(name)) << nth))
+        })
     }
 }
 
@@ -251,6 +277,13 @@ mod tests {
             assert!(!known.why.is_empty() && !known.names[0].is_empty(), "{known:?}");
             assert!(!known.frames.is_empty() || !known.creator.is_empty(), "{known:?}");
         }
+    }
+
+    #[test]
+    fn every_pattern_has_a_bit() {
+        let all = KnownTasks::default();
+        assert!(all.patterns.len() <= 128, "{}", all.patterns.len());
+        assert!(all.needs.iter().all(|(stack, creator)| stack | creator != 0));
     }
 
     #[test]

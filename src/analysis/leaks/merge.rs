@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::finding::{Finding, Healthy, Hit, Part, Report, Sample, Sureness};
 use super::rules::{Claim, RULES};
@@ -26,11 +26,12 @@ pub(super) fn report(scene: &Scene<'_>) -> Report {
     let claims: Vec<(usize, Claim)> = (RULES.iter().enumerate())
         .flat_map(|(nth, rule)| rule.check(scene).into_iter().map(move |claim| (nth, claim)))
         .collect();
-    let mut findings: Vec<Finding> =
-        causes(scene, claims).into_iter().filter_map(|cause| finding(scene, cause)).collect();
+    let causes = causes(scene, claims);
+    let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
+    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(scene, cause)).collect();
     let growth = |finding: &Finding| finding.growth.map_or(0, |growth| growth.per_minute.max(0.0) as u64);
     findings.sort_by_key(|finding| Reverse((finding.sureness, growth(finding), finding.now)));
-    describe(scene, findings)
+    describe(scene, findings, &found)
 }
 
 /// Joins claims that share tasks, and claims about tasks that were started at one place.
@@ -149,12 +150,16 @@ fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
     })
 }
 
+/// What one rule saw is told in so many clauses at most: the same of ever more places says nothing new.
+const CLAUSES: usize = 8;
+
 /// The rules with what they saw; one that spoke several times is named once.
 fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for (nth, claim) in claims {
         let rule = RULES.get(nth).map_or("", |rule| rule.name());
         match hits.iter_mut().find(|hit| hit.rule == rule) {
+            Some(hit) if hit.because.len() >= CLAUSES => {}
             Some(hit) => {
                 let new: Vec<_> =
                     claim.because.into_iter().filter(|text| !hit.because.contains(text)).collect();
@@ -163,6 +168,7 @@ fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
             None => hits.push(Hit { rule, sureness: claim.sureness, because: claim.because }),
         }
     }
+    hits.iter_mut().for_each(|hit| hit.because.truncate(CLAUSES));
     hits
 }
 
@@ -231,7 +237,7 @@ fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
     if noun.is_empty() { "task".to_owned() } else { noun.to_owned() }
 }
 
-fn describe(scene: &Scene<'_>, findings: Vec<Finding>) -> Report {
+fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>) -> Report {
     let left_out = |why: LeftOut| {
         let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
         kinds.map(Kind::count).sum()
@@ -246,7 +252,7 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>) -> Report {
         longest_stop_ns: points().map(|reading| reading.longest_thread_stop_ns).max().unwrap_or(0),
         noun: noun(scene, &[]),
         tasks: scene.kinds.iter().map(Kind::count).sum(),
-        healthy: healthy(scene, &findings),
+        healthy: healthy(scene, found),
         findings,
         ignored: left_out(LeftOut::Ignored),
         in_baseline: left_out(LeftOut::Baseline),
@@ -254,16 +260,10 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>) -> Report {
 }
 
 /// What is no finding, by what it is.
-fn healthy(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Healthy> {
-    let found = |kind: &Kind<'_>| {
-        findings.iter().flat_map(|finding| &finding.parts).any(|part| {
-            part.creator == kind.signature.creator
-                && part.stack == kind.signature.frames
-                && part.what == kind.what
-        })
-    };
+fn healthy(scene: &Scene<'_>, found: &FxHashSet<usize>) -> Vec<Healthy> {
     let mut healthy: Vec<Healthy> = Vec::new();
-    for kind in scene.kinds.iter().filter(|kind| kind.left_out.is_none() && !found(kind)) {
+    let others = scene.kinds.iter().enumerate().filter(|(nth, _)| !found.contains(nth));
+    for (_, kind) in others.filter(|(_, kind)| kind.left_out.is_none()) {
         let ([one, many], why) = class(scene, kind);
         match healthy.iter_mut().find(|other| other.one == one) {
             Some(other) => other.count += kind.count(),
@@ -282,13 +282,24 @@ fn healthy(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Healthy> {
 
 const OTHERS: [&str; 2] = ["other", "others"];
 
+/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
+fn is_init(function: &str) -> bool {
+    let name = function.rsplit('/').next().unwrap_or(function);
+    name.split('.').nth(1) == Some("init")
+}
+
 /// What tasks are that are no finding, and why they are none.
 fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], &'static str) {
     if let Some(known) = kind.known {
         return (known.names, known.why);
     }
+    if kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function)) {
+        let names = ["task of a package's init", "tasks of packages' init"];
+        return (names, "started once, when the program was, and do not become more");
+    }
     let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
     match kind.waits {
+        Waits::Unknown => (["task of unknown state", "tasks of unknown state"], "they do not become more"),
         Waits::Nothing => (["running task", "running tasks"], "they work"),
         Waits::Timer | Waits::Sleep => {
             (["timer", "timers"], "they wait for time to pass, and do not become more")

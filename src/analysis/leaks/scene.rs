@@ -10,7 +10,7 @@ use crate::analysis::signature::{Place, Signature};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, Task};
+use crate::snapshot::{Age, Module, Snapshot, State, Task};
 
 /// Tasks with one signature that wait for the same kind of thing.
 #[derive(Debug)]
@@ -70,9 +70,11 @@ impl Kind<'_> {
         self.age.nanos().unwrap_or(0)
     }
 
-    /// Rules look at them.
+    /// Rules look at them: they are not well known to be parked, or are so in small numbers only and become
+    /// more all the same.
     pub fn is_open(&self) -> bool {
-        self.left_out.is_none() && self.known.is_none()
+        let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
+        self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())
     }
 
     /// How many have ended or gone elsewhere since the first reading.
@@ -195,16 +197,20 @@ fn split<'a>(
     let what = |tally: &Tally<Waits>| tally.most().unwrap_or(Waits::Nothing);
     let trend = trend_of(series, track);
     if never == 0 || never == waits.len() {
-        let reason = group.reasons.most().flatten().map(|id| snapshot.str(id).to_owned());
-        let state = group.states.most().unwrap_or_default().name();
+        let waits = what(&Tally::of(waits));
+        let reason = group.reasons.most().flatten().map(|id| snapshot.str(id));
+        let state = match group.states.most().unwrap_or_default() {
+            State::Unknown => waits.words(),
+            state => state.name(),
+        };
         kinds.push(Kind {
-            what: reason.unwrap_or_else(|| state.to_owned()),
+            what: reason.unwrap_or(state).to_owned(),
             stayed: group.stayed,
             still: group.still,
             age: group.oldest,
             stack_bytes: group.stack_bytes,
             trend,
-            ..kind(signature, Some(track), what(&Tally::of(waits)), group.tasks, group.members)
+            ..kind(signature, Some(track), waits, group.tasks, group.members)
         });
         return;
     }

@@ -166,6 +166,19 @@ fn tasks_that_come_and_go_are_nothing() {
 }
 
 #[test]
+fn two_readings_make_a_suspect() {
+    let series = Series::of(
+        series_options(),
+        [0, 600].map(|at| reading(at, &(0..at + 5).map(|id| Given { id, ..SENDER }).collect::<Vec<_>>())),
+    );
+    let found = found(&series);
+    assert_eq!(
+        found.iter().map(|(_, sureness, n)| (*sureness, *n)).collect::<Vec<_>>(),
+        [(Sureness::Suspect, 605)]
+    );
+}
+
+#[test]
 fn something_started_at_once_is_no_leak() {
     let series = eight(|at| (0..if at < 3 { 1 } else { 50 }).map(|id| Given { id, ..SENDER }).collect());
     assert_eq!(found(&series), []);
@@ -254,6 +267,36 @@ fn well_known_tasks_are_suspect_at_most() {
     assert_eq!(found(&growing(idle)), [(vec!["growing"], Sureness::Suspect, 16)]);
     let steady = eight(|_| (0..500).map(|id| Given { id, ..idle }).collect());
     assert_eq!(found(&steady), []);
+}
+
+#[test]
+fn what_is_started_once_must_not_become_more() {
+    // Somebody opens a database again and again.
+    let opener = Given {
+        stack: &["database/sql.(*DB).connectionOpener"],
+        creator: "database/sql.OpenDB",
+        reason: "select",
+        ..SENDER
+    };
+    assert_eq!(found(&growing(opener)), [(vec!["select", "growing"], Sureness::Likely, 16)]);
+    assert_eq!(found(&eight(|_| vec![opener])), []);
+}
+
+#[test]
+fn healthy_tasks_are_told_apart() {
+    let init = Given { id: 1, stack: &["lib.refresh"], creator: "lib.init.0", reason: "sleep", wait: None };
+    let work = |id| Given {
+        id,
+        reason: "chan receive",
+        wait: Some((WaitOp::Receive, ObjectKind::Channel, 9)),
+        ..SENDER
+    };
+    let series = eight(|_| {
+        vec![init, work(2), work(3), Given { id: 4, stack: &["app.tick"], reason: "sleep", ..SENDER }]
+    });
+    let report = report(&series, &Options::default());
+    let healthy: Vec<_> = report.healthy.iter().map(|one| (one.one.as_str(), one.count)).collect();
+    assert_eq!(healthy, [("pool worker", 2), ("task of a package's init", 1), ("timer", 1)]);
 }
 
 #[test]

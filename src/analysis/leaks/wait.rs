@@ -10,7 +10,9 @@ use crate::snapshot::{
 /// What keeps a task waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Waits {
-    /// Nothing: it runs or could run, or nobody knows.
+    /// Nobody knows.
+    Unknown,
+    /// Nothing: it runs or could run.
     Nothing,
     /// It waits for something that cannot come: a channel that is nil.
     NilChannel,
@@ -58,6 +60,32 @@ impl Waits {
     /// It will never run again, whatever happens.
     pub fn never_ends(self) -> bool {
         matches!(self, Waits::NilChannel | Waits::NoCases | Waits::Leaked)
+    }
+
+    /// In words, for sources that have none of their own.
+    pub fn words(self) -> &'static str {
+        match self {
+            Waits::Unknown => "unknown",
+            Waits::Nothing => "running",
+            Waits::NilChannel => "nil channel",
+            Waits::NoCases => "select without cases",
+            Waits::Leaked => "leaked",
+            Waits::Send => "channel send",
+            Waits::Range | Waits::Receive | Waits::Signal => "channel receive",
+            Waits::Select => "select",
+            Waits::Timer => "timer",
+            Waits::Sleep => "sleep",
+            Waits::Lock => "lock",
+            Waits::WaitGroup => "wait group",
+            Waits::Cond => "condition variable",
+            Waits::Semaphore => "semaphore",
+            Waits::Join => "join",
+            Waits::Accept => "accept",
+            Waits::Network => "network",
+            Waits::Io => "I/O",
+            Waits::Call => "system call",
+            Waits::Other => "waiting",
+        }
     }
 }
 
@@ -109,7 +137,7 @@ impl<'a> Classifier<'a> {
         let waits = self.snapshot.waits_of(task);
         self.by_objects(waits, facts).or(by_reason).or(facts.innermost).unwrap_or(match task.state {
             State::Waiting => Waits::Other,
-            _ => Waits::Nothing,
+            _ => Waits::Unknown,
         })
     }
 

@@ -10,11 +10,12 @@ use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::cli::source::describe;
+use crate::cli::source::{ReadArgs, Source, describe, options};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
-use crate::target::{self, TargetError};
+use crate::snapshot::Snapshot;
+use crate::target::{self, Target, TargetError};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
@@ -49,17 +50,48 @@ impl Times {
     }
 }
 
-/// Reads the process as often as asked for. Ctrl-C ends it early, and so does the end of the process;
-/// what was read until then is returned.
+/// What is read again and again.
+pub(super) enum Watched<'a> {
+    /// A process, and what schedules tasks in it.
+    Process { what: String, target: Box<dyn Target>, runtimes: Readable, options: ReadOptions },
+    /// An address that serves profiles.
+    Address { source: &'a Source, how: &'a ReadArgs },
+}
+
+impl<'a> Watched<'a> {
+    /// What `source` means, if it is something alive.
+    pub(super) fn new(source: &'a Source, how: &'a ReadArgs) -> Result<Option<Self>> {
+        match source {
+            Source::Pid(pid) => {
+                let what = describe(*pid);
+                let failed = |source| CliError::Target { what: what.clone(), source };
+                let target = target::open_pid(*pid).map_err(|error| failed(error.into()))?;
+                let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
+                Ok(Some(Watched::Process { what, target, runtimes, options: options(how) }))
+            }
+            Source::Address(_) => Ok(Some(Watched::Address { source, how })),
+            Source::File(_) | Source::Stdin => Ok(None),
+        }
+    }
+
+    fn read(&self) -> Result<Snapshot> {
+        match self {
+            Watched::Process { what, target, runtimes, options } => runtimes
+                .read(target.as_ref(), options)
+                .map_err(|source| CliError::Target { what: what.clone(), source }),
+            Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
+        }
+    }
+}
+
+/// Reads as often as asked for. Ctrl-C ends it early, and so does the end of the process; what was read
+/// until then is returned.
 ///
 /// # Errors
 /// If not even one reading was possible, or a later one fails for another reason than the end of the
 /// process.
-pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Series> {
+pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let stop = on_signals()?;
-    let failed = |source| CliError::Target { what: describe(pid), source };
-    let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
-    let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
     let mut progress = Progress::new(times);
     let begin = Instant::now();
@@ -72,16 +104,20 @@ pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Seri
             break;
         }
         late += u64::from(begin.elapsed() > due + times.every / 2);
-        match runtimes.read(target.as_ref(), &options) {
+        match watched.read() {
             Ok(snapshot) => series.push(snapshot),
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
-                tell(&format!("the process has ended after {}", duration(begin.elapsed().as_nanos() as u64)));
+                let after = duration(begin.elapsed().as_nanos() as u64);
+                tell(&match error {
+                    CliError::Address { .. } => format!("no more readings after {after}: {error}"),
+                    _ => format!("the process has ended after {after}"),
+                });
                 break;
             }
             Err(error) => {
                 progress.clear();
-                return Err(failed(error));
+                return Err(error);
             }
         }
     }
@@ -95,9 +131,16 @@ pub(super) fn watch(pid: u32, options: ReadOptions, times: Times) -> Result<Seri
     Ok(series)
 }
 
-fn has_ended(error: &crate::Error) -> bool {
+/// There is nobody to be read any more. Of an address nobody can know why.
+fn has_ended(error: &CliError) -> bool {
     use TargetError::{Ended, NoProcess, Zombie};
-    matches!(error, crate::Error::Target(NoProcess { .. } | Ended { .. } | Zombie { .. }))
+    match error {
+        CliError::Target { source: crate::Error::Target(error), .. } => {
+            matches!(error, NoProcess { .. } | Ended { .. } | Zombie { .. })
+        }
+        CliError::Address { .. } => true,
+        _ => false,
+    }
 }
 
 /// Set by Ctrl-C and SIGTERM. A second one ends loiter.
@@ -151,9 +194,11 @@ impl Progress {
         let total =
             self.times.every * u32::try_from(self.times.readings.saturating_sub(1)).unwrap_or(u32::MAX);
         let left = total.saturating_sub(self.begin.elapsed());
+        // A line that wraps cannot be taken back.
+        let name: String = point.header.target.name.chars().take(24).collect();
         let text = format!(
             "watching {}: reading {} of {}, {} tasks, {} left (Ctrl-C ends it early)",
-            escape(&point.header.target.name),
+            escape(&name),
             series.readings(),
             self.times.readings,
             point.tasks,

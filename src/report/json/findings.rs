@@ -10,7 +10,7 @@ use crate::analysis::leaks::{Finding, Part, RULES, Sample};
 use crate::analysis::rates::Rates;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
-use crate::report::text::findings::{Findings, SourceLines, summary};
+use crate::report::finding::{Findings, SourceLines, summary};
 use crate::snapshot::{Header, Module};
 
 /// Names and version of the formats; the version changes when a reader could break.

@@ -6,10 +6,10 @@ use super::{block, code};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::Place;
-use crate::report::text::findings::{
-    Findings, SourceLines, healthy_list, number, per_minute, rates_line, readings, samples, since, summary,
+use crate::report::finding::{
+    Findings, SourceLines, healthy_list, named, number, per_minute, rates_line, readings, samples, since,
+    summary,
 };
-use crate::report::text::fleet::named;
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::Header;
@@ -146,7 +146,7 @@ fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
             thousands(finding.now),
             per_minute(finding).map_or(String::new(), |n| format!("+{n}")),
             if finding.stack_bytes > 0 { bytes(finding.stack_bytes) } else { String::new() },
-            part.map_or(String::new(), |part| code(&part.what)),
+            part.map_or_else(|| code(&summary(finding)), |part| code(&part.what)),
             at(part.and_then(|part| part.at.as_ref().or(part.stack.first()))),
             at(part.and_then(|part| part.creator.as_ref())),
         )?;

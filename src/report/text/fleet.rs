@@ -5,15 +5,14 @@ use std::io::{self, Write};
 use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE, WARN};
 use super::super::units::{count, thousands};
 use super::TextOptions;
-use super::findings::{number, place, style, summary};
+use super::findings::style;
 use crate::analysis::leaks::Part;
-use crate::analysis::leaks::fleet::{Fleet, FleetFinding, Spread};
+use crate::analysis::leaks::fleet::{Fleet, FleetFinding};
 use crate::analysis::signature::Place;
+use crate::report::finding::{named, number, place, summary};
 
 /// Groups that are listed; with `-v` all are.
 const GROUPS: usize = 20;
-/// Processes that are named for one finding.
-const NAMED: usize = 3;
 /// Column of the values of a finding.
 const VALUES: usize = 21;
 
@@ -78,15 +77,6 @@ fn finding(
         }
     }
     Ok(())
-}
-
-/// "api (pid 7) on a has 1,204, ..."
-pub fn named(spread: &Spread) -> String {
-    let names: Vec<String> =
-        spread.processes.iter().take(NAMED).map(|(name, n)| format!("{name}: {}", thousands(*n))).collect();
-    let left = spread.processes.len().saturating_sub(NAMED);
-    let left = if left > 0 { format!(" and {left} more") } else { String::new() };
-    format!("{}{left}; root mean square {}", names.join(", "), number(spread.rms))
 }
 
 fn row(

@@ -84,6 +84,14 @@ pub(super) fn runtime_label(snapshot: &Snapshot, number: u8) -> String {
 fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
     let reading = &header.reading;
     let taken = time.then(|| format!("taken {}", moment(header.taken_at_ns)));
+    let read = match header.target.source {
+        SourceKind::Process | SourceKind::Core => None,
+        SourceKind::Dump => Some("printed by the program itself".to_owned()),
+        SourceKind::Profile => Some("counted by the program itself, ids unknown".to_owned()),
+    };
+    if let Some(read) = read {
+        return taken.into_iter().chain([read]);
+    }
     let pause = match reading.mode {
         ReadMode::Core => "core file".to_owned(),
         ReadMode::Frozen => format!("all stopped for {}", duration(reading.pause_ns)),
@@ -101,8 +109,8 @@ fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
 pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
-        Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => "at an unknown time".to_owned(),
+        Ok(moment) if ns_since_epoch > 0 => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        _ => "at an unknown time".to_owned(),
     }
 }
 

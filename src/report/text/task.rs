@@ -15,7 +15,11 @@ use crate::snapshot::{State, Task};
 pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
     let snapshot = page.snapshot;
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    let id = task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string());
+    let id = match (task.id, task.address) {
+        (Some(id), _) => id.to_string(),
+        (None, 0) => "of unknown id".to_owned(),
+        (None, address) => format!("{address:#x}"),
+    };
     let mut line = page.line();
     line.push(HEAD, &format!("{noun} {id}")).pad(0, 2);
     line.push(STATE, task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)));

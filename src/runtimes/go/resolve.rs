@@ -6,7 +6,7 @@ use super::module::Module;
 use super::sync;
 use super::unwind::CodeAddress;
 use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
-use crate::symbols::go_names::package_of;
+use crate::symbols::go_names::{is_shown, package_of};
 use crate::symbols::pclntab::{Func, FuncKind};
 
 /// Turns code addresses into the model's locations.
@@ -144,34 +144,15 @@ fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
     Location { address: Some(address.pc()), offset: 0, frames }
 }
 
-/// What a traceback at the usual level shows: everything but the runtime's own functions, of
-/// which it shows the exported ones (`showfuncinfo` in `src/runtime/traceback.go`).
+/// What a traceback at the usual level does with a function.
 fn kind(name: &str, kind: FuncKind) -> FunctionKind {
     if kind.is_wrapper() {
         return FunctionKind::Wrapper;
     }
     match kind {
-        FuncKind::Gopanic => return FunctionKind::Panic,
-        FuncKind::Sigpanic | FuncKind::Panicwrap => return FunctionKind::Fault,
-        // Shown from 1.25 on, where they have these names.
-        _ if matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") => return FunctionKind::Normal,
-        _ => {}
-    }
-    let hidden = match name.strip_prefix("runtime.") {
-        Some(rest) => !is_exported(rest),
-        None => !name.contains('.'),
-    };
-    if hidden { FunctionKind::Internal } else { FunctionKind::Normal }
-}
-
-/// `isExportedRuntime`: an exported function, or an exported method of an exported type.
-fn is_exported(name: &str) -> bool {
-    let capital = |name: &str| name.bytes().next().is_some_and(|b| b.is_ascii_uppercase());
-    match name.rsplit_once('.') {
-        Some((receiver, method)) => {
-            let receiver = receiver.strip_prefix("(*").and_then(|r| r.strip_suffix(')')).unwrap_or(receiver);
-            capital(method) && capital(receiver)
-        }
-        None => capital(name),
+        FuncKind::Gopanic => FunctionKind::Panic,
+        FuncKind::Sigpanic | FuncKind::Panicwrap => FunctionKind::Fault,
+        _ if is_shown(name) => FunctionKind::Normal,
+        _ => FunctionKind::Internal,
     }
 }

@@ -4,9 +4,12 @@
 
 use super::quoted::unquote;
 
-/// A goroutine profile.
+/// A profile that counts stacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoProfile {
+    /// What it is a profile of, by its own name: "goroutine", "goroutineleak", "threadcreate". Empty if
+    /// it does not begin as one.
+    pub kind: String,
     /// How many goroutines it says it has.
     pub total: u64,
     /// The stacks, the most frequent first.
@@ -34,6 +37,8 @@ pub struct CountedStack {
 pub struct ProfileFrame {
     /// The address.
     pub pc: u64,
+    /// The address less the function's start. 0 if unknown.
+    pub offset: u64,
     /// Function, with "[...]" for type arguments. Empty if unknown.
     pub function: String,
     /// Source file. Empty if unknown.
@@ -55,9 +60,20 @@ impl GoProfile {
         profile
     }
 
+    /// How many goroutines its stacks count.
+    pub fn counted(&self) -> u64 {
+        self.stacks.iter().fold(0, |sum: u64, stack| sum.saturating_add(stack.count))
+    }
+
+    /// A part of it is missing: its stacks do not count as many goroutines as it says.
+    pub fn is_cut(&self) -> bool {
+        self.counted() != self.total
+    }
+
     fn take(&mut self, line: &str) -> Option<()> {
-        if let Some((_, total)) = line.split_once(" profile: total ") {
-            self.total = total.parse().ok()?;
+        if let Some((kind, total)) = line.split_once(" profile: total ") {
+            self.total = total.trim_end().parse().ok()?;
+            self.kind = kind.rsplit(' ').next().unwrap_or_default().to_owned();
         } else if let Some(labels) = line.strip_prefix("# labels: ") {
             self.stacks.last_mut()?.labels = parse_labels(labels)?;
         } else if let Some(frame) = line.strip_prefix('#') {
@@ -94,7 +110,9 @@ fn parse_frame(text: &str) -> Option<ProfileFrame> {
     let mut columns = text.split('\t').filter(|column| !column.is_empty());
     let mut frame = ProfileFrame { pc: hex(columns.next()?)?, ..ProfileFrame::default() };
     if let Some(function) = columns.next() {
-        frame.function = function.rsplit_once('+').map_or(function, |(name, _)| name).to_owned();
+        let (name, offset) = function.rsplit_once('+').unwrap_or((function, "0x0"));
+        frame.function = name.to_owned();
+        frame.offset = hex(offset)?;
         let (file, line) = columns.next()?.rsplit_once(':')?;
         frame.file = file.to_owned();
         frame.line = line.parse().ok()?;
@@ -127,11 +145,15 @@ mod tests {
     fn reads_counts_labels_and_frames() {
         let profile = GoProfile::parse(PROFILE.as_bytes());
         assert_eq!((profile.total, profile.stacks.len(), profile.other_lines), (12, 2, 1));
+        assert_eq!(profile.kind, "goroutine");
         let stack = &profile.stacks[0];
         assert_eq!((stack.count, stack.pcs.as_slice()), (10, &[0x4a, 0x4b, 0x4c][..]));
         assert_eq!(stack.labels, [("a".into(), "b".into()), ("c d".into(), "\x1be\"".into())]);
         assert_eq!(stack.frames.len(), 3);
-        assert_eq!(stack.frames[0].function, "main.(*T).wait[...]");
+        assert_eq!(
+            (stack.frames[0].function.as_str(), stack.frames[0].offset),
+            ("main.(*T).wait[...]", 0x2b)
+        );
         assert_eq!((stack.frames[1].file.as_str(), stack.frames[1].line), ("/src/x y.go", 40));
         assert_eq!(profile.stacks[1].labels, []);
     }

@@ -16,7 +16,7 @@ main.(*T).inner(...)\n\
 \t/src/main.go:40\n\
 main.generic[...](0x0?, {0x1, {...}})\n\
 \t/src/main.go:41 +0x2\n\
-non-Go function at pc=7f0012\n\
+non-Go function at pc=0x7f0012\n\
 c_function\n\
 \t/src/c.c:7 pc=0x7f0014\n\
 non-Go function\n\
@@ -88,15 +88,9 @@ fn old_dumps_do_not_say_how_many_frames_are_missing() {
 
 #[test]
 fn what_makes_no_sense_is_counted() {
-    for text in [
-        "goroutine x [a]:",
-        "goroutine 1 [a]",
-        "goroutine 1:",
-        "goroutine 1 [a] {b}:",
-        "\t",
-        "...",
-        "\u{fffd}",
-    ] {
+    for text in
+        ["goroutine x [a]:", "goroutine 1 [a]", "goroutine 1:", "goroutine 1 [a] {b}:", "...", "\u{fffd}"]
+    {
         let dump = GoDump::parse(text.as_bytes());
         assert_eq!((dump.goroutines.len(), dump.other_lines), (0, 1), "{text:?}");
     }

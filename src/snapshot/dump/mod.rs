@@ -1,11 +1,52 @@
-//! Readers of what Go writes about itself: stack dumps and goroutine profiles.
+//! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
 //!
-//! They take bytes from anywhere, never fail and never panic: what makes no sense is left out and
-//! counted. What they return is proportional to what they were given.
+//! The parsers take bytes from anywhere and never panic. Those of text never fail: what makes no sense is
+//! left out and counted. What they return is proportional to what they were given, but that profiles hold
+//! numbers of tasks, which are bounded. [`read`] makes a snapshot of any of them.
 
+mod from_go_profile;
+mod from_go_text;
+mod go_code;
+mod go_header;
+mod go_lines;
 mod go_profile;
 mod go_text;
+mod log;
+pub mod names;
+pub mod pprof;
 mod quoted;
+mod read;
 
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
+pub use log::GoLog;
+pub use read::{Found, read};
+
+/// Why no snapshot can be made of what Go wrote.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DumpError {
+    /// It is a pprof profile that cannot be read.
+    #[error(transparent)]
+    Pprof(#[from] pprof::PprofError),
+    /// It counts more goroutines than a process can have.
+    #[error("the profile counts {count} goroutines; no more than {most} are believed")]
+    TooMany {
+        /// As many as it counts.
+        count: u64,
+        /// As many as are believed.
+        most: u64,
+    },
+    /// It is a profile of something else.
+    #[error("a profile of {kind}, not of goroutines")]
+    OtherProfile {
+        /// What it is of, by its own name.
+        kind: String,
+    },
+    /// There is no goroutine in it.
+    #[error("there is no goroutine in it: {begins}")]
+    NoGoroutine {
+        /// What it is, as far as its beginning tells.
+        begins: String,
+    },
+}

@@ -42,6 +42,8 @@ fn plain_escape(letter: char) -> Option<u8> {
         '\\' => b'\\',
         '"' => b'"',
         '\'' => b'\'',
+        // JSON's.
+        '/' => b'/',
         _ => return None,
     })
 }

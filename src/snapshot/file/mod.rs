@@ -76,6 +76,13 @@ impl FileError {
     }
 }
 
+impl From<io::Error> for FileError {
+    fn from(source: io::Error) -> Self {
+        // Whoever knows the path says it.
+        FileError::io("cannot write the file", source)
+    }
+}
+
 impl From<Invalid> for FileError {
     fn from(invalid: Invalid) -> Self {
         FileError::damaged(invalid.to_string())
@@ -91,13 +98,8 @@ pub struct Preview {
     pub tasks: u64,
 }
 
-/// Writes a snapshot to a file: to a temporary file beside it first, which then takes its name, so
-/// that nobody ever sees half a snapshot. The file can be read by its owner only (what it holds
-/// comes out of another program's memory). What is not a regular file (/dev/null, a pipe) is
-/// written to directly.
-///
-/// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
-/// one cut short by it is noticed when it is read.
+/// Writes a snapshot to a file, which its owner alone can read (what it holds comes out of another
+/// program's memory); see [`replace`].
 ///
 /// # Errors
 /// [`FileError::Io`].
@@ -107,9 +109,12 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
     replace(path, 0o600, failed, |file| write(snapshot, file))
 }
 
-/// Lets `write` fill a temporary file beside `path`, which then takes its name; with these permissions
-/// as far as the umask allows. What is not a regular file is written to directly. `failed` turns the
-/// errors of creating and renaming into those of `write`.
+/// Lets `write` fill a temporary file beside `path`, which then takes its name, so that nobody ever sees
+/// half of it; with these permissions as far as the umask allows. What is not a regular file (/dev/null, a
+/// pipe) is written to directly. `failed` turns the errors of creating and renaming into those of `write`.
+///
+/// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
+/// one cut short by it is noticed when it is read.
 pub(crate) fn replace<E>(
     path: &Path,
     permissions: u32,

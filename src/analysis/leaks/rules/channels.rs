@@ -1,5 +1,6 @@
 //! What tasks wait for, as evidence; and senders that nobody receives from.
 
+use super::patterns::QUIET_MANY;
 use super::{Claim, Rule, many, time};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::scene::{Kind, Scene};
@@ -107,17 +108,16 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
     let objects = objects(scene, kind);
     let mut because = objects.because;
     let old = scene.older_than(kind, scene.options.min_age_ns);
-    let sureness = if let Some(sureness) = scene.growing(kind) {
-        sureness
-    } else if old > 0 && (objects.deserted || !objects.known) {
+    let growing = scene.growing(kind);
+    let standing = (old > 0 && (objects.deserted || !objects.known)).then(|| {
         because.push(format!("{old} of them stood still for {} or more", time(scene.options.min_age_ns)));
         if old > 1 && objects.deserted { Sureness::Likely } else { Sureness::Suspect }
-    } else if scene.is_single() && kind.age.nanos().is_none() && kind.count() >= super::patterns::QUIET_MANY {
+    });
+    let ageless = scene.is_single() && kind.age.nanos().is_none() && kind.count() >= QUIET_MANY;
+    if ageless {
         because.push("since when is unknown".to_owned());
-        Sureness::Suspect
-    } else {
-        return None;
-    };
+    }
+    let sureness = growing.max(standing).max(ageless.then_some(Sureness::Suspect))?;
     let claim = Claim::of(nth, sureness, because);
     Some(if objects.deserted {
         claim.meaning(

@@ -20,14 +20,18 @@ impl Rule for Growing {
         let mut claims = Vec::new();
         for (nth, kind) in scene.kinds.iter().enumerate() {
             let Some(growth) = &kind.growth else { continue };
-            if kind.left_out.is_some() || kind.known.is_some_and(|known| !known.grows) {
+            if !kind.is_open() && (kind.left_out.is_some() || kind.known.is_some_and(|known| !known.grows)) {
                 continue;
             }
             let mut because = growth.because.clone();
             let mut sureness = growth.sureness;
-            if let Some(known) = kind.known {
-                because.push(format!("{} are known to be parked: {}", known.names[1], known.why));
-                sureness = Sureness::Suspect;
+            match kind.known {
+                Some(known) if known.grows => {
+                    because.push(format!("{} are known to be parked: {}", known.names[1], known.why));
+                    sureness = Sureness::Suspect;
+                }
+                Some(known) => because.push(format!("there are only a few {} in a program", known.names[1])),
+                None => {}
             }
             // Work that piles up is no leak yet: it may still be done.
             let works = kind.waits == Waits::Nothing;

@@ -70,6 +70,11 @@ impl Rule for TooMany {
     fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
         let header = &scene.snapshot.header;
         let Some((milli, whence)) = processors(header) else { return Vec::new() };
+        let cause = if header.process.cgroup_cpu_milli == Some(milli) {
+            "the kernel stops the process for part of every period when all workers are busy"
+        } else {
+            "workers take the CPUs from each other when all of them are busy"
+        };
         (header.runtimes.iter())
             .filter_map(|runtime| {
                 let workers = u64::from(runtime.scheduler.max_workers?);
@@ -78,7 +83,7 @@ impl Rule for TooMany {
                     let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
                     claim(
                         vec![because],
-                        "the kernel stops the process for part of every period when all workers are busy",
+                        cause,
                         "set GOMAXPROCS (or the number of workers) to what the process is granted",
                     )
                 })

@@ -39,7 +39,11 @@ impl Rule for Staying {
             else {
                 continue;
             };
-            if !kind.is_open() || ended < ENDED || longest == 0 || kind.waits == Waits::Nothing {
+            if !kind.is_open()
+                || ended < ENDED
+                || longest == 0
+                || matches!(kind.waits, Waits::Nothing | Waits::Unknown)
+            {
                 continue;
             }
             let old = scene.options.min_age_ns.max(longest.saturating_mul(TIMES));

@@ -1,0 +1,21 @@
+//! Go's goroutine profiles as text: whatever the bytes, no panic, no more tasks than are believed, and a
+//! snapshot that holds together.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use loiter::snapshot::Snapshot;
+use loiter::snapshot::dump::GoProfile;
+
+fuzz_target!(|data: &[u8]| {
+    let profile = GoProfile::parse(data);
+    let frames: usize = profile.stacks.iter().map(|stack| stack.frames.len() + stack.pcs.len()).sum();
+    assert!(profile.stacks.len() + frames <= data.len() + 1);
+    // A number in the text may stand for millions of tasks, which takes long here.
+    if profile.counted() > 100_000 {
+        return;
+    }
+    if let Ok(snapshot) = Snapshot::try_from(&profile) {
+        assert_eq!(snapshot.tasks.len() as u64, profile.counted());
+        snapshot.validate().expect("the snapshot holds together");
+    }
+});

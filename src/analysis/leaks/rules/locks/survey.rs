@@ -1,0 +1,233 @@
+//! Which locks are waited for, and who else is where they are taken.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::analysis::frames::shown_frames;
+use crate::analysis::leaks::scene::Scene;
+use crate::analysis::leaks::wait::Waits;
+use crate::analysis::series::Member;
+use crate::snapshot::{FunctionId, ObjectId, ObjectKind, Snapshot, StackId, WaitOp};
+
+/// Locks that are waited for in the same functions, and what is known of them.
+pub(super) struct Crowd {
+    /// Kinds of tasks that wait for them, the largest first: indices into [`Scene::kinds`].
+    pub(super) kinds: Vec<usize>,
+    /// The locks, where their addresses are known.
+    pub(super) locks: FxHashMap<ObjectId, Lock>,
+    /// How many wait.
+    pub(super) waiters: u64,
+    /// The longest that one of them stands still, nanoseconds.
+    pub(super) standing_ns: u64,
+    /// Tasks in the same functions that wait for no lock: they may hold one.
+    pub(super) outsiders: Vec<Outsider>,
+    /// Tasks in the same functions that wait for a lock of another crowd.
+    pub(super) insiders: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Lock {
+    pub(super) waiters: u64,
+    pub(super) readers: u64,
+    pub(super) writers: u64,
+}
+
+pub(super) struct Outsider {
+    pub(super) task: u32,
+    /// It has stood still for as long as the oldest waiter.
+    pub(super) still: bool,
+}
+
+/// A task that waits for a lock.
+struct Waiter<'a> {
+    kind: usize,
+    task: u32,
+    member: Option<&'a Member>,
+    lock: Option<(ObjectId, WaitOp)>,
+}
+
+/// Functions of locks themselves: whoever calls them is who waits.
+fn is_lock_code(name: &str) -> bool {
+    [
+        "sync.",
+        "internal/sync.",
+        "runtime.",
+        "tokio::sync",
+        "std::sync",
+        "parking_lot",
+        "lock_api",
+        "async_lock",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
+}
+
+/// The function that waits for a lock, given the task's stack. The name of an await is no function: it has
+/// no package.
+fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
+    let locations = &snapshot.stacks.get(stack.index())?.locations;
+    let frames = shown_frames(snapshot, locations, false);
+    let callers: Vec<FunctionId> = (frames.iter())
+        .map(|shown| shown.frame.function)
+        .filter(|&function| !is_lock_code(snapshot.function_name(function)))
+        .collect();
+    let has_package = |id: &&FunctionId| {
+        snapshot.functions.get(id.index()).is_some_and(|function| !snapshot.str(function.package).is_empty())
+    };
+    callers.iter().find(has_package).or(callers.first()).copied()
+}
+
+/// All waiting for locks, put together by the functions in which that happens.
+pub(super) fn survey(scene: &Scene<'_>) -> Vec<Crowd> {
+    let snapshot = scene.snapshot;
+    let waiters = waiters(scene);
+    if waiters.is_empty() {
+        return Vec::new();
+    }
+    let mut lockers: FxHashMap<StackId, Option<FunctionId>> = FxHashMap::default();
+    let mut functions: FxHashMap<ObjectId, Vec<FunctionId>> = FxHashMap::default();
+    let mut function_of = |waiter: &Waiter<'_>| {
+        let stack = scene.task(waiter.task)?.stack?;
+        *lockers.entry(stack).or_insert_with(|| locker(snapshot, stack))
+    };
+    for waiter in &waiters {
+        let (Some((lock, _)), Some(function)) = (waiter.lock, function_of(waiter)) else { continue };
+        let list = functions.entry(lock).or_default();
+        if !list.contains(&function) {
+            list.push(function);
+        }
+    }
+    functions.values_mut().for_each(|list| list.sort_unstable());
+    // Sorted, so that the outcome does not depend on hashes.
+    let mut crowds: BTreeMap<Vec<FunctionId>, Vec<&Waiter<'_>>> = BTreeMap::new();
+    for waiter in &waiters {
+        let key = match waiter.lock.and_then(|(lock, _)| functions.get(&lock)) {
+            Some(list) => list.clone(),
+            None => function_of(waiter).into_iter().collect(),
+        };
+        crowds.entry(key).or_default().push(waiter);
+    }
+    let inside = Inside::new(scene, crowds.keys().flatten().copied().collect());
+    let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
+    (crowds.iter()).map(|(functions, waiters)| crowd(scene, functions, waiters, &inside, &waiting)).collect()
+}
+
+/// Every task that waits for a lock and that the user wants to hear of.
+fn waiters<'a>(scene: &Scene<'a>) -> Vec<Waiter<'a>> {
+    let mut waiters = Vec::new();
+    for (nth, kind) in scene.kinds.iter().enumerate() {
+        if kind.waits != Waits::Lock || kind.left_out.is_some() {
+            continue;
+        }
+        let followed: FxHashMap<u32, &Member> = scene.members(kind).map(|m| (m.task, m)).collect();
+        for &task in &kind.tasks {
+            let lock = scene.task(task).and_then(|t| match scene.snapshot.waits_of(t) {
+                [wait] => Some((wait.object, wait.op)),
+                _ => None,
+            });
+            let is_lock = |id: ObjectId| {
+                let object = scene.snapshot.objects.get(id.index());
+                object.is_some_and(|o| matches!(o.kind, ObjectKind::Mutex | ObjectKind::RwMutex))
+            };
+            let lock = lock.filter(|&(id, _)| is_lock(id));
+            waiters.push(Waiter { kind: nth, task, member: followed.get(&task).copied(), lock });
+        }
+    }
+    waiters
+}
+
+/// Tasks that have one of some functions on their stack.
+struct Inside<'a> {
+    /// The stacks that each function is on.
+    stacks: FxHashMap<FunctionId, Vec<StackId>>,
+    /// The tasks with each of these stacks.
+    tasks: FxHashMap<StackId, Vec<u32>>,
+    /// Those of them that are followed.
+    members: FxHashMap<u32, &'a Member>,
+}
+
+impl<'a> Inside<'a> {
+    fn new(scene: &Scene<'a>, functions: FxHashSet<FunctionId>) -> Self {
+        let snapshot = scene.snapshot;
+        let mut stacks: FxHashMap<FunctionId, Vec<StackId>> = FxHashMap::default();
+        let mut tasks: FxHashMap<StackId, Vec<u32>> = FxHashMap::default();
+        for (nth, stack) in (0..).zip(&snapshot.stacks) {
+            let locations = stack.locations.iter().filter_map(|id| snapshot.locations.get(id.index()));
+            for frame in locations.flat_map(|location| &location.frames) {
+                if functions.contains(&frame.function) {
+                    tasks.entry(StackId(nth)).or_default();
+                    let list = stacks.entry(frame.function).or_default();
+                    if list.last() != Some(&StackId(nth)) {
+                        list.push(StackId(nth));
+                    }
+                }
+            }
+        }
+        for (index, task) in (0..).zip(&snapshot.tasks) {
+            if let Some(list) = task.stack.and_then(|stack| tasks.get_mut(&stack)) {
+                list.push(index);
+            }
+        }
+        let inside = |member: &&Member| {
+            scene.task(member.task).and_then(|t| t.stack).is_some_and(|stack| tasks.contains_key(&stack))
+        };
+        let members = scene.series.members().iter().filter(inside).map(|m| (m.task, m)).collect();
+        Inside { stacks, tasks, members }
+    }
+
+    /// The tasks in one of these functions, each once, in the order of the snapshot.
+    fn of(&self, functions: &[FunctionId]) -> Vec<u32> {
+        let stacks = functions.iter().filter_map(|function| self.stacks.get(function)).flatten();
+        let mut tasks: Vec<u32> =
+            stacks.filter_map(|stack| self.tasks.get(stack)).flatten().copied().collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+}
+
+fn crowd(
+    scene: &Scene<'_>,
+    functions: &[FunctionId],
+    waiters: &[&Waiter<'_>],
+    inside: &Inside<'_>,
+    waiting: &FxHashSet<u32>,
+) -> Crowd {
+    let mut locks: FxHashMap<ObjectId, Lock> = FxHashMap::default();
+    let mut own: FxHashSet<u32> = FxHashSet::default();
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    let (mut standing_ns, mut since) = (0, u32::MAX);
+    for waiter in waiters {
+        own.insert(waiter.task);
+        *counts.entry(waiter.kind).or_default() += 1;
+        standing_ns = standing_ns.max(scene.standing_ns(waiter.task, waiter.member));
+        since = since.min(waiter.member.map_or(u32::MAX, |member| member.still_since));
+        if let Some((id, op)) = waiter.lock {
+            let lock = locks.entry(id).or_default();
+            lock.waiters += 1;
+            lock.readers += u64::from(op == WaitOp::ReadLock);
+            lock.writers += u64::from(op == WaitOp::Lock);
+        }
+    }
+    let mut kinds: Vec<usize> = counts.keys().copied().collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(counts.get(kind).copied()));
+    let (mut outsiders, mut insiders) = (Vec::new(), 0);
+    for index in inside.of(functions) {
+        if own.contains(&index) {
+            continue;
+        }
+        if waiting.contains(&index) {
+            insiders += 1;
+            continue;
+        }
+        let member = inside.members.get(&index);
+        // Whoever came later than the oldest waiter cannot be the one that keeps it waiting.
+        if member.is_some_and(|member| since != u32::MAX && member.first_seen > since) {
+            continue;
+        }
+        let still = member.is_some_and(|member| since != u32::MAX && member.still_since <= since);
+        outsiders.push(Outsider { task: index, still });
+    }
+    Crowd { kinds, locks, waiters: waiters.len() as u64, standing_ns, outsiders, insiders }
+}

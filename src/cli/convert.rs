@@ -1,0 +1,172 @@
+//! `loiter convert`: from any source to a file of another format.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::error::{CliError, Result};
+use super::output::{Output, is_stdout, save, tell};
+use super::source::SourceArgs;
+use crate::analysis::each::each;
+use crate::analysis::{Each, Filter, SortBy};
+use crate::report::go::{self, GoOptions};
+use crate::report::units::{bytes, count};
+use crate::report::{json, pprof, profile, text};
+use crate::snapshot::file::{self, FileError};
+use crate::snapshot::{Snapshot, SourceKind};
+
+/// Convert a snapshot, dump, profile or core file, or a live process, to another format
+///
+/// What a format has no room for is lost; only snapshot keeps everything. Go's own formats (pprof,
+/// profile, go) leave out the runtime's own goroutines, as Go does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::exit::HELP)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// The file to write; - is standard output, and needs --to
+    ///
+    /// Its name says the format, unless --to does: .loiter a snapshot, .pb.gz or .pprof a profile for
+    /// go tool pprof, .pb the same without compression, .txt the text that Go prints (debug=2), .json
+    /// tasks for programs. Only its owner may read it, because what it holds comes out of another
+    /// program's memory.
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+
+    /// Format: snapshot, pprof, profile (debug=1), go (debug=2) or json
+    ///
+    /// Samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
+    /// (at least so many), created_by, created_at, parent, stack (unless it is whole) and is (leaked,
+    /// locked to thread); and those of the program, which begin with label: if they have one of these
+    /// names. loiter reads them back.
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    to: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Snapshot,
+    Pprof,
+    Profile,
+    Go,
+    Json,
+}
+
+/// What file names end with, and what that means.
+const EXTENSIONS: [(&str, Format); 6] = [
+    (".loiter", Format::Snapshot),
+    (".pb.gz", Format::Pprof),
+    (".pprof", Format::Pprof),
+    (".pb", Format::Pprof),
+    (".txt", Format::Go),
+    (".json", Format::Json),
+];
+
+impl Format {
+    /// The one that a file name asks for.
+    fn of(path: &Path) -> Option<Format> {
+        let name = path.file_name()?.to_string_lossy();
+        EXTENSIONS.into_iter().find(|(extension, _)| name.ends_with(extension)).map(|(_, format)| format)
+    }
+
+    /// It is no text.
+    fn is_binary(self) -> bool {
+        matches!(self, Format::Snapshot | Format::Pprof)
+    }
+
+    /// It is one of Go's, in which the runtime's own goroutines do not occur.
+    fn is_go(self) -> bool {
+        matches!(self, Format::Pprof | Format::Profile | Format::Go)
+    }
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let format = args.format()?;
+    let to_stdout = is_stdout(&args.out);
+    if to_stdout && format.is_binary() && output.terminal {
+        return Err(CliError::Usage("that is no text: redirect the output or name a file".to_owned()));
+    }
+    let snapshot = args.source.open()?.snapshot;
+    let filter = Filter { system: !format.is_go(), all_frames: true, ..Filter::default() };
+    let chosen = each(&snapshot, &filter, SortBy::Id, None);
+    let headline = text::headline(&snapshot);
+    if to_stdout {
+        output.write(|out| args.write(format, &snapshot, &chosen, out))?;
+        tell(&headline);
+    } else {
+        let size = save(&args.out, |out| args.write(format, &snapshot, &chosen, out))?;
+        tell(&format!("{headline} -> {} ({})", args.out.display(), bytes(size)));
+    }
+    if chosen.hidden_system > 0 {
+        let noun = format!("system {}", text::task_noun(&snapshot));
+        tell(&format!("{} left out, as Go leaves them out", count(chosen.hidden_system, &noun)));
+    }
+    if format == Format::Go && snapshot.header.target.source == SourceKind::Profile {
+        tell("warning: the source counts stacks: each goroutine has the id 0 and an unknown state");
+    }
+    snapshot.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+    Ok(())
+}
+
+impl Args {
+    fn format(&self) -> Result<Format> {
+        if let Some(format) = self.to.or_else(|| Format::of(&self.out)) {
+            return Ok(format);
+        }
+        let name = if is_stdout(&self.out) { "standard output" } else { "this file" };
+        let extensions = EXTENSIONS.map(|(extension, _)| extension).join(", ");
+        let formats: Vec<_> = Format::value_variants().iter().filter_map(Format::to_possible_value).collect();
+        let formats: Vec<_> = formats.iter().map(|format| format.get_name()).collect();
+        Err(CliError::Usage(format!(
+            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --to with one \
+             of {}",
+            self.out.display(),
+            formats.join(", ")
+        )))
+    }
+
+    fn write(
+        &self,
+        format: Format,
+        snapshot: &Snapshot,
+        chosen: &Each,
+        mut out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let tasks = &chosen.tasks;
+        match format {
+            Format::Snapshot => file::write(snapshot, out).map_err(|error| match error {
+                FileError::Io { source, .. } => source,
+                other => io::Error::other(other),
+            }),
+            Format::Pprof if self.out.as_os_str().as_encoded_bytes().ends_with(b".pb") => {
+                pprof::write_raw(snapshot, tasks, &mut out)
+            }
+            Format::Pprof => pprof::write(snapshot, tasks, &mut out),
+            Format::Profile => profile::write(snapshot, tasks, out),
+            Format::Go => go::write(snapshot, tasks, GoOptions { all_frames: false, labels: true }, out),
+            Format::Json => json::each(snapshot, chosen, true, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_formats() {
+        for (name, format) in [
+            ("a.loiter", Some(Format::Snapshot)),
+            ("/x.json/a.pb.gz", Some(Format::Pprof)),
+            ("a.pb", Some(Format::Pprof)),
+            ("a.b.txt", Some(Format::Go)),
+            ("a.gz", None),
+            ("a", None),
+            ("-", None),
+        ] {
+            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Live processes and core files: targets that a runtime is read from.
+
+use std::path::Path;
+
+use super::super::error::{CliError, Result};
+use super::{Opened, ReadArgs};
+use crate::runtimes::{self, Pause, ReadOptions};
+use crate::snapshot::RuntimeInfo;
+use crate::target::{self, Target};
+
+/// Reads a live process.
+pub(super) fn read(pid: u32, how: &ReadArgs) -> Result<Opened> {
+    let failed = |source| CliError::Target { what: describe(pid), source };
+    let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+    let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
+    Ok(Opened { snapshot, saved: false })
+}
+
+/// Reads the core file at `path`, which is `shown` to the user.
+pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Opened> {
+    let failed = |source| CliError::Target { what: format!("core file {shown}"), source };
+    let target = target::open_core(path, how.exe.as_deref()).map_err(|error| failed(error.into()))?;
+    let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
+    Ok(Opened { snapshot, saved: true })
+}
+
+/// How a live process is to be read.
+pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
+    let pause = match (how.freeze, how.no_pause) {
+        (true, _) => Pause::Everything,
+        (_, true) => Pause::Nothing,
+        _ => Pause::RunningThreads,
+    };
+    ReadOptions { pause, ..ReadOptions::default() }
+}
+
+/// "pid 4242 (api-server, user www)", as far as it can be known.
+pub(in super::super) fn describe(pid: u32) -> String {
+    let process = target::processes().ok().and_then(|all| all.into_iter().find(|process| process.pid == pid));
+    process.map_or_else(
+        || format!("pid {pid}"),
+        |process| format!("pid {pid} ({}, user {})", process.name, process.user()),
+    )
+}
+
+/// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
+pub(in super::super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
+    let attached = runtimes::attach(target)?.into_readable()?;
+    attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
+}

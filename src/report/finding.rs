@@ -1,0 +1,182 @@
+//! Findings in words, for every format.
+
+use super::path::short_path;
+use super::units::{count, duration, thousands};
+use crate::analysis::leaks::fleet::Spread;
+use crate::analysis::leaks::{Finding, Healthy, Report, Sample, Sureness};
+use crate::analysis::rates::Rates;
+use crate::analysis::signature::Place;
+use crate::snapshot::{Age, Header, ReadMode};
+
+/// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
+/// caller.
+pub type SourceLines<'a> = &'a dyn Fn(&Place) -> Option<String>;
+
+/// What is to be reported of one process.
+#[derive(Clone, Copy)]
+pub struct Findings<'a> {
+    /// What was found.
+    pub report: &'a Report,
+    /// How fast tasks come and go.
+    pub rates: &'a Rates,
+    /// Lines of the source.
+    pub source: SourceLines<'a>,
+}
+
+/// One line that says what a finding is: "1,223 goroutines stay in chan send, 38 a minute more, none ever
+/// ends".
+pub fn summary(finding: &Finding) -> String {
+    let Some(part) = finding.parts.first() else {
+        return finding.hits.iter().flat_map(|hit| &hit.because).next().cloned().unwrap_or_default();
+    };
+    let tasks = count(finding.now, &finding.noun);
+    let mut whats: Vec<&str> =
+        finding.parts.iter().map(|part| part.what.as_str()).filter(|w| !w.is_empty()).collect();
+    whats.dedup();
+    whats.truncate(2);
+    let what = if whats.is_empty() { part.what.clone() } else { whats.join(" and ") };
+    let s = if finding.now == 1 { "s" } else { "" };
+    let mut text = match finding.sureness {
+        Sureness::Proven if finding.now == 1 => format!("{tasks} never runs again: {what}"),
+        Sureness::Proven => format!("{tasks} never run again: {what}"),
+        _ if what == "running" || what == "runnable" => {
+            format!("{tasks} {} {what}", if finding.now == 1 { "is" } else { "are" })
+        }
+        _ => format!("{tasks} stay{s} in {what}"),
+    };
+    if let Some(growth) = per_minute(finding) {
+        text.push_str(&format!(", {growth} a minute more"));
+    }
+    if finding.ended == Some(0) && finding.now > 1 && finding.sureness != Sureness::Proven {
+        text.push_str(", none ever ends");
+    }
+    text
+}
+
+/// How many a minute there are more, if that is certain: "38", "0.4".
+pub fn per_minute(finding: &Finding) -> Option<String> {
+    let growth = finding.growth?;
+    let certain = growth.per_minute > growth.plus_minus.unwrap_or(f64::INFINITY);
+    certain.then(|| number(growth.per_minute))
+}
+
+/// A rate with two digits or so.
+pub fn number(value: f64) -> String {
+    if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
+}
+
+/// "41 min at least; all 824 of the first reading are still there". None if neither is known.
+pub fn since(finding: &Finding) -> Option<String> {
+    let age = match finding.age {
+        Age::Unknown => None,
+        Age::AtLeast(ns) => Some(format!("{} at least", duration(ns))),
+        Age::Exactly(ns) => Some(duration(ns)),
+    };
+    let stayed = finding.stayed.zip(finding.first).filter(|&(_, first)| first > 0).map(|(stayed, first)| {
+        match (stayed, first) {
+            (1, 1) => "the one of the first reading is still there".to_owned(),
+            (stayed, first) if stayed >= first => {
+                format!("all {} of the first reading are still there", thousands(first))
+            }
+            (stayed, first) => {
+                format!(
+                    "{} of the {} of the first reading are still there",
+                    thousands(stayed),
+                    thousands(first)
+                )
+            }
+        }
+    });
+    let all: Vec<String> = age.into_iter().chain(stayed).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// The rates of a series in words; None if none is known.
+pub fn rates_line(rates: &Rates) -> Option<String> {
+    let or_more = if rates.counted { "" } else { " or more" };
+    let per_second =
+        |rate: Option<f64>, what: &str| rate.map(|rate| format!("{} a second {what}{or_more}", number(rate)));
+    let percent = |part: f64| format!("{:.1} %", part * 100.0);
+    let parts: Vec<String> = [
+        per_second(rates.born_per_second, "born"),
+        per_second(rates.ended_per_second, "ended"),
+        rates.mean_lifetime_s.map(|s| {
+            let or_less = if rates.counted { "" } else { " or less" };
+            format!("mean lifetime {}{or_less}", duration((s.max(0.0) * 1e9) as u64))
+        }),
+        rates.reuse.or(rates.reuse_ever).map(|part| format!("reuse {}", percent(part))),
+        rates.spawns_per_request.map(|n| format!("{n:.1} started for each request")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (rates.born_per_second.is_some() && !parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// "7 readings in 30 s, no pause".
+pub fn readings(report: &Report) -> String {
+    let readings = count(report.readings.into(), "reading");
+    // Rounded: readings that are on time are not said to come early.
+    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns + 100_000_000))).unwrap_or_default();
+    let how = match report.header.reading.mode {
+        ReadMode::Core => ", core file".to_owned(),
+        ReadMode::Frozen => ", all stopped for each".to_owned(),
+        ReadMode::Live if report.threads_stopped > 0 => format!(
+            ", {} stopped, {} at most",
+            count(report.threads_stopped, "thread"),
+            duration(report.longest_stop_ns)
+        ),
+        ReadMode::Live | ReadMode::NoPause => ", no pause".to_owned(),
+    };
+    format!("{readings}{span}{how}")
+}
+
+/// "internal/fetch/fetch.go:88"; whole paths if asked for.
+pub fn place(header: &Header, place: &Place, full: bool) -> String {
+    if place.file.is_empty() {
+        return String::new();
+    }
+    let module = header.runtimes.first().map_or("", |runtime| runtime.module.as_str());
+    let path = if full { &place.file } else { short_path(&place.file, &place.package, module) };
+    if place.line == 0 { path.to_owned() } else { format!("{path}:{}", place.line) }
+}
+
+/// "goroutines 84120, 84131, 84133 and more". None if they have no identity.
+pub fn samples(finding: &Finding) -> Option<String> {
+    let name = |sample: &Sample| match sample.id {
+        Some(id) => id.to_string(),
+        None => format!("{:#x}", sample.address),
+    };
+    let names: Vec<String> = finding.samples.iter().map(name).collect();
+    let more = if finding.now > names.len() as u64 { " and more" } else { "" };
+    let s = if finding.now == 1 { "" } else { "s" };
+    (!names.is_empty()).then(|| format!("{}{s} {}{more}", finding.noun, names.join(", ")))
+}
+
+/// "126 tasks of http connections, 12 pool workers".
+pub fn healthy_list(healthy: &[Healthy]) -> String {
+    let one = |h: &Healthy| format!("{} {}", thousands(h.count), if h.count == 1 { &h.one } else { &h.many });
+    healthy.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Processes that are named for one finding.
+const NAMED: usize = 3;
+
+/// "api (pid 7) on a: 1,204, api (pid 9) on b: 3; root mean square 851".
+pub fn named(spread: &Spread) -> String {
+    let names: Vec<String> =
+        spread.processes.iter().take(NAMED).map(|(name, n)| format!("{name}: {}", thousands(*n))).collect();
+    let left = spread.processes.len().saturating_sub(NAMED);
+    let left = if left > 0 { format!(" and {left} more") } else { String::new() };
+    format!("{}{left}; root mean square {}", names.join(", "), number(spread.rms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_two_digits_or_so() {
+        assert_eq!([0.04, 0.44, 9.94, 9.96, 1234.4].map(number), ["0.0", "0.4", "9.9", "10", "1,234"]);
+    }
+}

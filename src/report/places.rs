@@ -1,0 +1,59 @@
+//! Stacks as Go's own profiles have them: the frames that its traceback walks over.
+
+use crate::analysis::frames::kind_of;
+use crate::snapshot::dump::names;
+use crate::snapshot::*;
+
+/// A place in a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// What the snapshot has of it.
+    pub(super) location: LocationId,
+    /// With the adapters that the compiler made: a panic came through them.
+    adapters: bool,
+    /// Its address is that of an instruction that faulted, not of the one after a call.
+    fault: bool,
+}
+
+/// The places of a stack, innermost first.
+pub(super) fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
+    let (mut callee, mut fault) = (FunctionKind::Normal, false);
+    let mut places = Vec::with_capacity(stack.len());
+    for &location in stack {
+        let mut adapters = false;
+        for &frame in frames_of(snapshot, location) {
+            let kind = kind_of(snapshot, frame);
+            adapters |=
+                kind == FunctionKind::Wrapper && matches!(callee, FunctionKind::Panic | FunctionKind::Fault);
+            callee = kind;
+        }
+        places.push(Place { location, adapters, fault });
+        fault = names::raises_fault(snapshot, location);
+    }
+    places
+}
+
+fn frames_of(snapshot: &Snapshot, location: LocationId) -> &[Frame] {
+    snapshot.locations.get(location.index()).map_or(&[], |location| &location.frames)
+}
+
+impl Place {
+    /// Its frames, inlined ones first: none if it is an adapter that nothing came through.
+    pub(super) fn frames(self, snapshot: &Snapshot) -> impl Iterator<Item = Frame> {
+        let frames = frames_of(snapshot, self.location).iter().copied();
+        frames.filter(move |&frame| self.adapters || kind_of(snapshot, frame) != FunctionKind::Wrapper)
+    }
+
+    /// The address of the call or of what faulted. For calls it is one below the return address, so that
+    /// it is within the calling instruction.
+    pub(super) fn call(self, snapshot: &Snapshot) -> Option<u64> {
+        let address = snapshot.locations.get(self.location.index())?.address?;
+        Some(if self.fault { address } else { address.saturating_sub(1) })
+    }
+
+    /// [`Place::call`] less the start of its function.
+    pub(super) fn offset(self, snapshot: &Snapshot) -> u32 {
+        let offset = snapshot.locations.get(self.location.index()).map_or(0, |location| location.offset);
+        if self.fault { offset } else { offset.saturating_sub(1) }
+    }
+}

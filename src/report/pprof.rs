@@ -1,0 +1,401 @@
+//! Profiles as protocol buffers, for `go tool pprof` and everything else that reads them.
+//!
+//! They are what Go's `runtime/pprof` writes for its goroutine profile (proto.go, printCountProfile):
+//! the same sample type, the same frames (all of the runtime's but `runtime.goexit`, no adapters that
+//! the compiler made), so that one can be compared with the other. What loiter knows of single tasks
+//! stands in the labels of the samples ([`fields::own`]), so tasks with an id are a sample each; those
+//! without are counted where all that is known of them is equal.
+
+use std::io::{self, BufWriter, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rustc_hash::FxHashMap;
+
+mod strings;
+
+use self::strings::{Keys, Strings};
+use super::places::{Place, places};
+use super::text::task_noun;
+use crate::analysis::frames::creator_frame;
+use crate::snapshot::dump::names;
+use crate::snapshot::dump::pprof::fields::{self, own};
+use crate::snapshot::dump::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::snapshot::*;
+
+/// Bytes that are compressed at a time.
+const BUFFER: usize = 1 << 18;
+/// Id of the only mapping: the executable.
+const EXECUTABLE: u64 = 1;
+/// Mappings begin and end at pages.
+const PAGE: u64 = 4096;
+
+/// Writes some tasks (indices into [`Snapshot::tasks`]), compressed with gzip as `.pb.gz` files are.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Result<()> {
+    // In large pieces: a profile is written in millions of small ones.
+    let mut buffered = BufWriter::with_capacity(BUFFER, GzEncoder::new(out, Compression::fast()));
+    write_raw(snapshot, tasks, &mut buffered)?;
+    buffered.into_inner()?.finish()?.flush()
+}
+
+/// Writes some tasks (indices into [`Snapshot::tasks`]) without compression.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_raw(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Result<()> {
+    let mut profile = Profile::new(snapshot, out);
+    profile.write_types()?;
+    profile.write_samples(tasks)?;
+    profile.write_tables()
+}
+
+/// A profile while it is written.
+struct Profile<'a, W> {
+    snapshot: &'a Snapshot,
+    out: W,
+    strings: Strings<'a>,
+    keys: Keys,
+    goexit: Option<StrId>,
+    /// The encoded locations of each stack.
+    stacks: Vec<Option<Vec<u8>>>,
+    /// The encoded labels of each set.
+    label_sets: Vec<Option<Vec<u8>>>,
+    /// Function and place of each creator, in the table of strings.
+    creators: FxHashMap<LocationId, (u64, u64)>,
+    location_ids: FxHashMap<Place, u64>,
+    locations: Vec<Place>,
+    function_ids: FxHashMap<(FunctionId, StrId), u64>,
+    functions: Vec<(FunctionId, StrId)>,
+    /// A message, and one within it.
+    message: Vec<u8>,
+    inner: Vec<u8>,
+}
+
+impl<'a, W: Write> Profile<'a, W> {
+    fn new(snapshot: &'a Snapshot, out: W) -> Self {
+        let mut strings = Strings::new(snapshot);
+        let keys = Keys::new(&mut strings);
+        let goexit = snapshot.strings.iter().position(|name| name == "runtime.goexit");
+        Profile {
+            snapshot,
+            out,
+            strings,
+            keys,
+            goexit: goexit.map(|at| StrId(at as u32)),
+            stacks: vec![None; snapshot.stacks.len()],
+            label_sets: vec![None; snapshot.label_sets.len()],
+            creators: FxHashMap::default(),
+            location_ids: FxHashMap::default(),
+            locations: Vec::new(),
+            function_ids: FxHashMap::default(),
+            functions: Vec::new(),
+            message: Vec::new(),
+            inner: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, field: u32, message: &[u8]) -> io::Result<()> {
+        put_field(&mut self.out, field, message)
+    }
+
+    /// What is counted: goroutines, one each.
+    fn write_types(&mut self) -> io::Result<()> {
+        let (noun, unit) = (self.strings.text(task_noun(self.snapshot)), self.strings.text("count"));
+        let mut counted = Vec::new();
+        put_number(&mut counted, fields::value_type::TYPE, noun);
+        put_number(&mut counted, fields::value_type::UNIT, unit);
+        self.put(fields::profile::PERIOD_TYPE, &counted)?;
+        let mut numbers = Vec::new();
+        put_number(&mut numbers, fields::profile::PERIOD, 1);
+        put_number(&mut numbers, fields::profile::TIME_NANOS, self.snapshot.header.taken_at_ns);
+        self.out.write_all(&numbers)?;
+        self.put(fields::profile::SAMPLE_TYPE, &counted)
+    }
+
+    fn write_samples(&mut self, tasks: &[u32]) -> io::Result<()> {
+        let snapshot = self.snapshot;
+        // Samples of tasks without an id, as they are encoded but for the count; in their first order.
+        let mut counts: FxHashMap<Vec<u8>, usize> = FxHashMap::default();
+        let mut counted: Vec<(Vec<u8>, u64)> = Vec::new();
+        for task in tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)) {
+            self.message.clear();
+            if task.id.is_some() {
+                put_number(&mut self.message, fields::sample::VALUE, 1);
+                self.encode_task(task);
+                put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+                continue;
+            }
+            self.encode_task(task);
+            match counts.get(&self.message).and_then(|&at| counted.get_mut(at)) {
+                Some((_, count)) => *count += 1,
+                None => {
+                    counts.insert(self.message.clone(), counted.len());
+                    counted.push((self.message.clone(), 1));
+                }
+            }
+        }
+        drop(counts);
+        counted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        for (sample, count) in counted {
+            self.message.clear();
+            put_number(&mut self.message, fields::sample::VALUE, count);
+            self.message.extend_from_slice(&sample);
+            put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+        }
+        Ok(())
+    }
+
+    /// Appends everything but the count to the message.
+    fn encode_task(&mut self, task: &Task) {
+        let start = self.message.len();
+        if let Some(stack) = task.stack {
+            self.encode_stack(stack);
+        }
+        let has_stack = self.message.len() > start;
+        if let Some(id) = task.id {
+            self.put_number_label(self.keys.id, id, self.keys.id);
+        }
+        if task.state != State::Unknown {
+            let state = self.strings.text(task.state.name());
+            self.put_label(self.keys.state, state);
+        }
+        if let Some(reason) = task.reason {
+            let reason = self.strings.of(self.snapshot, reason);
+            self.put_label(self.keys.wait_reason, reason);
+        }
+        if let Some(age) = task.age.nanos() {
+            self.put_number_label(self.keys.wait_seconds, age / 1_000_000_000, self.keys.seconds);
+        }
+        if let Some(creator) = task.creator {
+            let (function, at) = self.creator(creator);
+            self.put_label(self.keys.created_by, function);
+            self.put_label(self.keys.created_at, at);
+        }
+        if let Some(parent) = task.parent {
+            self.put_number_label(self.keys.parent, parent, self.keys.id);
+        }
+        let usual = if has_stack { StackStatus::Complete } else { StackStatus::Unknown };
+        if task.stack_status != usual {
+            let status = self.strings.text(own::stack_status_word(task.stack_status));
+            self.put_label(self.keys.stack, status);
+        }
+        let facts =
+            [(task.leaked, own::LEAKED), (task.locked_to_thread, own::LOCKED), (task.system, own::SYSTEM)];
+        for (_, fact) in facts.into_iter().filter(|&(is, _)| is) {
+            let fact = self.strings.text(fact);
+            self.put_label(self.keys.is, fact);
+        }
+        if task.runtime != 0 {
+            self.put_number_label(self.keys.runtime, task.runtime.into(), self.keys.runtime);
+        }
+        if let Some(labels) = task.labels {
+            self.encode_labels(labels);
+        }
+    }
+
+    fn put_label(&mut self, key: u64, text: u64) {
+        self.inner.clear();
+        put_number(&mut self.inner, fields::label::KEY, key);
+        put_number(&mut self.inner, fields::label::STR, text);
+        put_bytes(&mut self.message, fields::sample::LABEL, &self.inner);
+    }
+
+    fn put_number_label(&mut self, key: u64, number: u64, unit: u64) {
+        self.inner.clear();
+        put_number(&mut self.inner, fields::label::KEY, key);
+        put_number(&mut self.inner, fields::label::NUM, number);
+        put_number(&mut self.inner, fields::label::UNIT, unit);
+        put_bytes(&mut self.message, fields::sample::LABEL, &self.inner);
+    }
+
+    fn encode_labels(&mut self, id: LabelSetId) {
+        let snapshot = self.snapshot;
+        if let Some(Some(known)) = self.label_sets.get(id.index()) {
+            self.message.extend_from_slice(known);
+            return;
+        }
+        let start = self.message.len();
+        for &(key, value) in snapshot.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
+            let text = snapshot.str(key);
+            let key = match own::is_taken(text) {
+                true => self.strings.text(format!("{}{text}", own::PROGRAM)),
+                false => self.strings.of(snapshot, key),
+            };
+            let value = self.strings.of(snapshot, value);
+            self.put_label(key, value);
+        }
+        let encoded = self.message.get(start..).map(<[u8]>::to_vec);
+        if let Some(slot) = self.label_sets.get_mut(id.index()) {
+            *slot = encoded;
+        }
+    }
+
+    fn encode_stack(&mut self, id: StackId) {
+        if let Some(Some(known)) = self.stacks.get(id.index()) {
+            self.message.extend_from_slice(known);
+            return;
+        }
+        let snapshot = self.snapshot;
+        let stack = snapshot.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations);
+        let mut packed = Vec::new();
+        for place in places(snapshot, stack) {
+            if let Some(id) = self.location_id(place) {
+                put_varint(&mut packed, id);
+            }
+        }
+        let mut encoded = Vec::new();
+        if !packed.is_empty() {
+            put_bytes(&mut encoded, fields::sample::LOCATION, &packed);
+        }
+        self.message.extend_from_slice(&encoded);
+        if let Some(slot) = self.stacks.get_mut(id.index()) {
+            *slot = Some(encoded);
+        }
+    }
+
+    /// The frames of a place that are written.
+    fn frames(&self, place: Place) -> impl Iterator<Item = Frame> + use<'a, W> {
+        let (snapshot, goexit) = (self.snapshot, self.goexit);
+        let name = |frame: Frame| snapshot.functions.get(frame.function.index()).map(|f| f.name);
+        place.frames(snapshot).filter(move |&frame| goexit.is_none() || name(frame) != goexit)
+    }
+
+    /// The id of a location; None if none of its frames is written.
+    fn location_id(&mut self, place: Place) -> Option<u64> {
+        if let Some(&known) = self.location_ids.get(&place) {
+            return Some(known);
+        }
+        self.frames(place).next()?;
+        self.locations.push(place);
+        let id = self.locations.len() as u64;
+        self.location_ids.insert(place, id);
+        Some(id)
+    }
+
+    fn creator(&mut self, id: LocationId) -> (u64, u64) {
+        let snapshot = self.snapshot;
+        if let Some(&known) = self.creators.get(&id) {
+            return known;
+        }
+        let (function, at) = match creator_frame(snapshot, id) {
+            Some(frame) => {
+                let at = format!("{}:{}", snapshot.str(frame.file), frame.line);
+                // It is told there if its name does not say what it is.
+                self.function_id(frame);
+                (self.strings.text(snapshot.function_name(frame.function)), self.strings.text(at))
+            }
+            None => (0, 0),
+        };
+        self.creators.insert(id, (function, at));
+        (function, at)
+    }
+
+    fn function_id(&mut self, frame: Frame) -> u64 {
+        let key = (frame.function, frame.file);
+        *self.function_ids.entry(key).or_insert_with(|| {
+            self.functions.push(key);
+            self.functions.len() as u64
+        })
+    }
+
+    /// Everything that samples refer to; the strings last, because all else adds to them.
+    fn write_tables(mut self) -> io::Result<()> {
+        self.write_mapping()?;
+        for (nth, place) in std::mem::take(&mut self.locations).into_iter().enumerate() {
+            self.write_location(nth as u64 + 1, place)?;
+        }
+        for (nth, (function, file)) in self.functions.clone().into_iter().enumerate() {
+            let name = self.snapshot.functions.get(function.index()).map_or(StrId(u32::MAX), |f| f.name);
+            let name = self.strings.of(self.snapshot, name);
+            self.message.clear();
+            put_number(&mut self.message, fields::function::ID, nth as u64 + 1);
+            put_number(&mut self.message, fields::function::NAME, name);
+            put_number(&mut self.message, fields::function::SYSTEM_NAME, name);
+            let file = self.strings.of(self.snapshot, file);
+            put_number(&mut self.message, fields::function::FILENAME, file);
+            put_field(&mut self.out, fields::profile::FUNCTION, &self.message)?;
+        }
+        self.write_comments()?;
+        for text in std::mem::take(&mut self.strings.texts) {
+            self.put(fields::profile::STRING_TABLE, text.as_bytes())?;
+        }
+        self.out.flush()
+    }
+
+    /// The executable. It is said to be known wholly, so that nobody looks for its symbols.
+    fn write_mapping(&mut self) -> io::Result<()> {
+        let snapshot = self.snapshot;
+        let places = || self.locations.iter().filter_map(|place| place.call(snapshot));
+        let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
+        let target = &snapshot.header.target;
+        let file = if target.exe.is_empty() { &target.name } else { &target.exe };
+        let (file, build_id) = (self.strings.text(file), self.strings.text(&target.build_id));
+        self.message.clear();
+        let end = (last / PAGE).saturating_add(1).saturating_mul(PAGE);
+        for (field, number) in [
+            (fields::mapping::ID, EXECUTABLE),
+            (fields::mapping::START, first / PAGE * PAGE),
+            (fields::mapping::LIMIT, end),
+            (fields::mapping::FILENAME, file),
+            (fields::mapping::BUILD_ID, build_id),
+            (fields::mapping::HAS_FUNCTIONS, 1),
+            (fields::mapping::HAS_FILENAMES, 1),
+            (fields::mapping::HAS_LINE_NUMBERS, 1),
+            (fields::mapping::HAS_INLINE_FRAMES, 1),
+        ] {
+            put_number(&mut self.message, field, number);
+        }
+        put_field(&mut self.out, fields::profile::MAPPING, &self.message)
+    }
+
+    fn write_location(&mut self, id: u64, place: Place) -> io::Result<()> {
+        self.message.clear();
+        put_number(&mut self.message, fields::location::ID, id);
+        if let Some(address) = place.call(self.snapshot) {
+            put_number(&mut self.message, fields::location::MAPPING, EXECUTABLE);
+            put_number(&mut self.message, fields::location::ADDRESS, address);
+        }
+        for frame in self.frames(place) {
+            let function = self.function_id(frame);
+            self.inner.clear();
+            put_number(&mut self.inner, fields::line::FUNCTION, function);
+            put_number(&mut self.inner, fields::line::LINE, frame.line.into());
+            put_bytes(&mut self.message, fields::location::LINE, &self.inner);
+        }
+        put_field(&mut self.out, fields::profile::LOCATION, &self.message)
+    }
+
+    fn write_comments(&mut self) -> io::Result<()> {
+        let snapshot = self.snapshot;
+        let unusual: Vec<_> = (self.functions.iter())
+            .filter_map(|&(id, file)| Some((snapshot.functions.get(id.index())?, file)))
+            .map(|(f, file)| own::UnusualFunction {
+                name: snapshot.str(f.name).to_owned(),
+                file: snapshot.str(file).to_owned(),
+                package: snapshot.str(f.package).to_owned(),
+                kind: f.kind,
+            })
+            .filter(|f| !names::tells(&f.name, &f.file, &f.package, f.kind))
+            .collect();
+        let mut comments = vec![format!("{}{}", own::HEADER, serde_json::to_string(&snapshot.header)?)];
+        if !unusual.is_empty() {
+            comments.push(format!("{}{}", own::FUNCTIONS, serde_json::to_string(&unusual)?));
+        }
+        let mut packed = Vec::new();
+        for comment in comments {
+            put_varint(&mut packed, self.strings.text(comment));
+        }
+        self.put(fields::profile::COMMENT, &packed)
+    }
+}
+
+fn put_field(out: &mut impl Write, field: u32, message: &[u8]) -> io::Result<()> {
+    let mut head = Vec::with_capacity(16);
+    put_varint(&mut head, u64::from(field) << 3 | 2);
+    put_varint(&mut head, message.len() as u64);
+    out.write_all(&head)?;
+    out.write_all(message)
+}

@@ -1,0 +1,91 @@
+//! The line that begins a goroutine in a dump.
+//!
+//! Grammar after `goroutineheader` of Go's `runtime/traceback.go`, 1.12 to 1.27.
+
+use super::go_text::DumpGoroutine;
+use super::quoted::unquote;
+
+/// Reasons of waiting that are other reasons within a synctest bubble (`waitReasonSynctest...`).
+const DURABLE: [&str; 4] = ["chan receive", "chan send", "select", "sync.WaitGroup.Wait"];
+
+/// `goroutine 7 gp=0x1 m=2 mp=0x3 [chan receive (scan), 3 minutes, locked to thread] {a: b}:`
+pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
+    let rest = line.strip_prefix("goroutine ")?.strip_suffix(':')?;
+    let (before, rest) = rest.split_once(" [")?;
+    let (inside, labels_text) = split_labels(rest)?;
+    let mut before = before.split(' ');
+    let mut goroutine = DumpGoroutine { id: before.next()?.parse().ok()?, ..DumpGoroutine::default() };
+    goroutine.attributes.extend(before.map(str::to_owned));
+    if !labels_text.is_empty() {
+        goroutine.labels = Some(labels(labels_text)?);
+    }
+
+    let mut inside = inside.split(", ");
+    let mut state = inside.next()?;
+    loop {
+        let mark = |mark| state.strip_suffix(mark).filter(|state| !state.is_empty());
+        let (shorter, flag) = if let Some(shorter) = mark(" (scan)") {
+            (shorter, &mut goroutine.scan)
+        } else if let Some(shorter) = mark(" (leaked)") {
+            (shorter, &mut goroutine.leaked)
+        } else if let Some(shorter) = mark(" (durable)") {
+            (shorter, &mut goroutine.durable)
+        } else {
+            break;
+        };
+        *flag = true;
+        // Of some reasons it is a part.
+        if goroutine.durable && DURABLE.contains(&shorter) {
+            break;
+        }
+        state = shorter;
+    }
+    goroutine.state = state.to_owned();
+    for attribute in inside {
+        if attribute == "locked to thread" {
+            goroutine.locked = true;
+        } else if let Some(Ok(minutes)) = attribute.strip_suffix(" minutes").map(str::parse) {
+            goroutine.wait_minutes = minutes;
+        } else {
+            goroutine.attributes.push(attribute.to_owned());
+        }
+    }
+    Some(goroutine)
+}
+
+/// What stands after the opening bracket, taken apart into state and labels: `sleep]`,
+/// `sleep] {a: b}` as from Go 1.27 on, `sleep labels:{"a": "b"}]` as in 1.26. Labels may hold
+/// brackets; states do not.
+fn split_labels(rest: &str) -> Option<(&str, &str)> {
+    let (inside, after) = rest.split_once(']')?;
+    match inside.find(" labels:{") {
+        Some(at) => Some((rest.get(..at)?, rest.get(at + " labels:".len()..)?.strip_suffix(']')?)),
+        None if after.is_empty() => Some((inside, after)),
+        None => Some((inside, after.strip_prefix(' ')?)),
+    }
+}
+
+/// `{key: value, "k 2": "v 2"}`
+fn labels(text: &str) -> Option<Vec<(String, String)>> {
+    let mut rest = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut labels = Vec::new();
+    loop {
+        let (key, after) = label_word(rest)?;
+        let (value, after) = label_word(after.strip_prefix(": ")?)?;
+        labels.push((key, value));
+        match after.strip_prefix(", ") {
+            Some(more) => rest = more,
+            None => return after.is_empty().then_some(labels),
+        }
+    }
+}
+
+/// What needs no quoting has neither colons nor commas in it.
+fn label_word(text: &str) -> Option<(String, &str)> {
+    if text.starts_with('"') {
+        return unquote(text);
+    }
+    let end = text.find([':', ',']).unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(end)?;
+    Some((word.to_owned(), rest))
+}

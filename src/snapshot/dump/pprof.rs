@@ -1,0 +1,147 @@
+//! Goroutine profiles as protocol buffers, which `runtime/pprof` writes with debug=0 and loiter with
+//! `--format pprof`.
+//!
+//! Such a profile counts equal stacks, so the snapshot holds as many equal tasks. Those that loiter
+//! wrote say in the labels of their samples which tasks they were (see [`fields::own`]).
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+
+pub mod fields;
+mod labels;
+mod samples;
+mod tables;
+pub mod wire;
+
+use self::fields::own::UnusualFunction;
+use self::samples::Samples;
+use self::tables::Tables;
+use self::wire::{Fields, Malformed};
+use crate::snapshot::{Invalid, Snapshot};
+
+/// What a profile may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes when it is not compressed.
+    pub bytes: usize,
+    /// Tasks in all.
+    pub tasks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { bytes: 2 << 30, tasks: 33_000_000 }
+    }
+}
+
+/// Why a profile could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PprofError {
+    /// It cannot be decompressed.
+    #[error("the compressed profile is damaged: {0}")]
+    Gzip(#[source] io::Error),
+    /// It is too large.
+    #[error("the profile is larger than {} MiB when it is not compressed", limit >> 20)]
+    TooLarge {
+        /// The most that is read, bytes.
+        limit: usize,
+    },
+    /// It is something else, or its contents make no sense.
+    #[error("not a pprof profile, or a damaged one: {problem}")]
+    Damaged {
+        /// What makes no sense.
+        problem: String,
+    },
+    /// It is a profile of something else than goroutines.
+    #[error("a profile of {types}, not of goroutines: it does not say which tasks there are")]
+    OtherType {
+        /// The sample types: "samples/count, cpu/nanoseconds".
+        types: String,
+    },
+    /// It is the difference of two profiles.
+    #[error("the difference of two profiles: it counts less than nothing")]
+    Difference,
+    /// It counts too many tasks.
+    #[error("the profile counts more than {limit} tasks")]
+    TooManyTasks {
+        /// The most that are read.
+        limit: usize,
+    },
+}
+
+impl PprofError {
+    fn damaged(problem: impl Into<String>) -> Self {
+        PprofError::Damaged { problem: problem.into() }
+    }
+}
+
+impl From<Malformed> for PprofError {
+    fn from(_: Malformed) -> Self {
+        PprofError::damaged("it is no protocol buffer")
+    }
+}
+
+impl From<Invalid> for PprofError {
+    fn from(invalid: Invalid) -> Self {
+        PprofError::damaged(invalid.to_string())
+    }
+}
+
+/// Do these bytes, which are not compressed, look like a profile? There is no magic number: it is one
+/// if it consists of the fields of a profile from end to end and has a table of strings that begins
+/// with an empty one.
+pub fn looks_like_pprof(raw: &[u8]) -> bool {
+    /// The fields of `profile.proto` today, and room for some more.
+    const KNOWN: u32 = 31;
+    let mut first_string = None;
+    for field in Fields::of(raw) {
+        match field {
+            Ok((fields::profile::STRING_TABLE, value)) => {
+                first_string = first_string.or(Some(value.bytes() == Ok(b"")));
+            }
+            Ok((number, _)) if number <= KNOWN => {}
+            _ => return false,
+        }
+    }
+    first_string == Some(true)
+}
+
+/// Reads a profile, compressed with gzip or not.
+///
+/// # Errors
+/// See [`PprofError`].
+pub fn read(bytes: &[u8]) -> Result<Snapshot, PprofError> {
+    read_within(bytes, Limits::default())
+}
+
+/// Reads a profile that must not hold more than `limits` say.
+///
+/// # Errors
+/// See [`PprofError`].
+pub fn read_within(bytes: &[u8], limits: Limits) -> Result<Snapshot, PprofError> {
+    let raw = decompressed(bytes, limits.bytes)?;
+    let tables = Tables::read(&raw)?;
+    let snapshot = Samples::read(&raw, &tables, limits.tasks)?;
+    snapshot.validate()?;
+    Ok(snapshot)
+}
+
+fn decompressed(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, PprofError> {
+    let raw = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut raw = Vec::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        MultiGzDecoder::new(bytes).take(most).read_to_end(&mut raw).map_err(PprofError::Gzip)?;
+        Cow::Owned(raw)
+    } else {
+        Cow::Borrowed(bytes)
+    };
+    if raw.len() > limit { Err(PprofError::TooLarge { limit }) } else { Ok(raw) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+#[path = "pprof/tests.rs"]
+mod tests;

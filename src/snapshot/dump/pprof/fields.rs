@@ -1,0 +1,196 @@
+//! The numbers of the fields of `profile.proto` (github.com/google/pprof, proto/profile.proto), and
+//! the words that loiter's own profiles use.
+
+/// Fields of the message Profile.
+pub mod profile {
+    /// What the values of samples are, a ValueType each.
+    pub const SAMPLE_TYPE: u32 = 1;
+    /// A Sample.
+    pub const SAMPLE: u32 = 2;
+    /// A Mapping; the first one is the executable.
+    pub const MAPPING: u32 = 3;
+    /// A Location.
+    pub const LOCATION: u32 = 4;
+    /// A Function.
+    pub const FUNCTION: u32 = 5;
+    /// A string; the first one is empty.
+    pub const STRING_TABLE: u32 = 6;
+    /// When it was taken, nanoseconds since the Unix epoch.
+    pub const TIME_NANOS: u32 = 9;
+    /// What a period is of, a ValueType.
+    pub const PERIOD_TYPE: u32 = 11;
+    /// Events between two samples.
+    pub const PERIOD: u32 = 12;
+    /// Text for people. `go tool pprof` does not show what begins with `#`.
+    pub const COMMENT: u32 = 13;
+}
+
+/// Fields of the message ValueType.
+pub mod value_type {
+    /// What is counted.
+    pub const TYPE: u32 = 1;
+    /// In what unit.
+    pub const UNIT: u32 = 2;
+}
+
+/// Fields of the message Sample.
+pub mod sample {
+    /// Ids of locations, the innermost first.
+    pub const LOCATION: u32 = 1;
+    /// A value for each sample type.
+    pub const VALUE: u32 = 2;
+    /// A Label.
+    pub const LABEL: u32 = 3;
+}
+
+/// Fields of the message Label.
+pub mod label {
+    /// Its key.
+    pub const KEY: u32 = 1;
+    /// Its value, if that is text.
+    pub const STR: u32 = 2;
+    /// Its value, if that is a number.
+    pub const NUM: u32 = 3;
+    /// The unit of the number.
+    pub const UNIT: u32 = 4;
+}
+
+/// Fields of the message Mapping.
+pub mod mapping {
+    /// Its id, not 0.
+    pub const ID: u32 = 1;
+    /// Where it begins in memory.
+    pub const START: u32 = 2;
+    /// Where it ends.
+    pub const LIMIT: u32 = 3;
+    /// The file.
+    pub const FILENAME: u32 = 5;
+    /// The file's build id.
+    pub const BUILD_ID: u32 = 6;
+    /// Functions are known: nobody need look for symbols.
+    pub const HAS_FUNCTIONS: u32 = 7;
+    /// Files are known.
+    pub const HAS_FILENAMES: u32 = 8;
+    /// Lines are known.
+    pub const HAS_LINE_NUMBERS: u32 = 9;
+    /// Inlined functions are known.
+    pub const HAS_INLINE_FRAMES: u32 = 10;
+}
+
+/// Fields of the message Location.
+pub mod location {
+    /// Its id, not 0.
+    pub const ID: u32 = 1;
+    /// Id of its mapping.
+    pub const MAPPING: u32 = 2;
+    /// The address of the call, which is below the return address.
+    pub const ADDRESS: u32 = 3;
+    /// A Line; inlined functions first.
+    pub const LINE: u32 = 4;
+}
+
+/// Fields of the message Line.
+pub mod line {
+    /// Id of the function.
+    pub const FUNCTION: u32 = 1;
+    /// The line.
+    pub const LINE: u32 = 2;
+}
+
+/// Fields of the message Function.
+pub mod function {
+    /// Its id, not 0.
+    pub const ID: u32 = 1;
+    /// Its name.
+    pub const NAME: u32 = 2;
+    /// Its name before demangling.
+    pub const SYSTEM_NAME: u32 = 3;
+    /// Its file.
+    pub const FILENAME: u32 = 4;
+}
+
+/// What loiter says of tasks in the labels of samples. A program's own label with one of these keys
+/// stands under [`own::PROGRAM`] and its key.
+pub mod own {
+    use serde::{Deserialize, Serialize};
+
+    use crate::snapshot::{FunctionKind, StackStatus};
+
+    /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
+    pub const HEADER: &str = "#loiter-header ";
+    /// The comment that holds, as JSON, the functions whose kind and package the name does not tell: a
+    /// list of [`UnusualFunction`].
+    pub const FUNCTIONS: &str = "#loiter-functions ";
+    /// Number: the task's id.
+    pub const ID: &str = "id";
+    /// Text: what it is doing, by the names of [`crate::snapshot::State`].
+    pub const STATE: &str = "state";
+    /// Text: why it waits.
+    pub const WAIT_REASON: &str = "wait_reason";
+    /// Number: for how long it has been in its state at least, seconds.
+    pub const WAIT_SECONDS: &str = "wait_seconds";
+    /// Text: the function that started it.
+    pub const CREATED_BY: &str = "created_by";
+    /// Text: the file and line where it was started.
+    pub const CREATED_AT: &str = "created_at";
+    /// Number: id of the task that started it.
+    pub const PARENT: &str = "parent";
+    /// Text: how far its stack can be trusted, if that is less than wholly.
+    pub const STACK: &str = "stack";
+    /// Text: what else is true of it: [`LEAKED`], [`LOCKED`], [`SYSTEM`].
+    pub const IS: &str = "is";
+    /// The runtime has proved that it will never run again.
+    pub const LEAKED: &str = "leaked";
+    /// It may run only on one thread.
+    pub const LOCKED: &str = "locked to thread";
+    /// It is the runtime's own.
+    pub const SYSTEM: &str = "system";
+    /// Number: which of several runtimes it belongs to, unless it is the first.
+    pub const RUNTIME: &str = "runtime";
+    /// What a program's own key begins with if it would look like one of loiter's.
+    pub const PROGRAM: &str = "label:";
+    /// Unit of seconds.
+    pub const SECONDS: &str = "seconds";
+
+    /// A function whose kind and package its name does not tell.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct UnusualFunction {
+        /// Its name.
+        pub name: String,
+        /// Its file.
+        pub file: String,
+        /// Its package.
+        pub package: String,
+        /// Its kind.
+        pub kind: FunctionKind,
+    }
+
+    /// The keys.
+    pub const KEYS: [&str; 10] =
+        [ID, STATE, WAIT_REASON, WAIT_SECONDS, CREATED_BY, CREATED_AT, PARENT, STACK, IS, RUNTIME];
+
+    /// Would a program's own label with this key look like one of loiter's?
+    pub fn is_taken(key: &str) -> bool {
+        KEYS.contains(&key) || key.starts_with(PROGRAM)
+    }
+
+    const STATUSES: [(StackStatus, &str); 7] = [
+        (StackStatus::Complete, "complete"),
+        (StackStatus::Truncated, "truncated"),
+        (StackStatus::Broken, "broken"),
+        (StackStatus::Gaps, "gaps"),
+        (StackStatus::Torn, "torn"),
+        (StackStatus::Running, "running"),
+        (StackStatus::Unknown, "unknown"),
+    ];
+
+    /// The word for how far a stack can be trusted.
+    pub fn stack_status_word(status: StackStatus) -> &'static str {
+        STATUSES.into_iter().find(|known| known.0 == status).map_or("unknown", |known| known.1)
+    }
+
+    /// What the word means; None for an unknown one.
+    pub fn stack_status(word: &[u8]) -> Option<StackStatus> {
+        STATUSES.into_iter().find(|known| known.1.as_bytes() == word).map(|known| known.0)
+    }
+}

@@ -1,0 +1,185 @@
+//! The labels of a sample: the program's own, and what loiter says of the task.
+
+use super::PprofError;
+use super::fields::{label, own};
+use super::tables::Tables;
+use super::wire::Fields;
+use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, State, StrId};
+
+/// Labels of all distinct sets.
+const MAX_LABELS: usize = 1 << 25;
+
+/// Indices of strings that say where a task was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Place {
+    pub(super) function: u64,
+    pub(super) at: u64,
+}
+
+/// What loiter says of a task.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Said {
+    pub(super) id: Option<u64>,
+    pub(super) state: State,
+    pub(super) reason: Option<StrId>,
+    pub(super) age: Age,
+    pub(super) creator: Option<Place>,
+    pub(super) parent: Option<u64>,
+    pub(super) stack_status: Option<StackStatus>,
+    pub(super) leaked: bool,
+    pub(super) locked: bool,
+    pub(super) system: bool,
+    pub(super) runtime: u8,
+}
+
+/// Reads the labels of one sample after the other.
+pub(super) struct Labels<'t, 'a> {
+    tables: &'t Tables<'a>,
+    /// loiter's own keys, by their place in the table of strings.
+    keys: Vec<(u64, &'static str)>,
+    /// The model's string for each of the profile's that a label uses.
+    strings: Vec<Option<StrId>>,
+    pairs: Vec<(StrId, StrId)>,
+    said: Said,
+    /// Distinct sets so far, and their labels in all.
+    sets: (usize, usize),
+}
+
+/// One label as it stands there.
+#[derive(Default)]
+struct Raw {
+    key: u64,
+    text: u64,
+    number: u64,
+    unit: u64,
+}
+
+impl<'t, 'a> Labels<'t, 'a> {
+    /// For a profile that loiter wrote, or somebody else.
+    pub(super) fn new(tables: &'t Tables<'a>, own: bool) -> Self {
+        let find = |key: &&'static str| tables.find(key).map(|at| (at, *key));
+        Labels {
+            tables,
+            keys: if own { own::KEYS.iter().filter_map(find).collect() } else { Vec::new() },
+            strings: vec![None; tables.string_count()],
+            pairs: Vec::new(),
+            said: Said::default(),
+            sets: (0, 0),
+        }
+    }
+
+    /// Begins with another sample.
+    pub(super) fn clear(&mut self) {
+        self.pairs.clear();
+        self.said = Said::default();
+    }
+
+    /// What loiter says in the labels that were added.
+    pub(super) fn said(&self) -> Said {
+        self.said
+    }
+
+    /// Takes a label.
+    pub(super) fn add(&mut self, message: &[u8], into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+        let mut raw = Raw::default();
+        for field in Fields::of(message) {
+            let (number, value) = field?;
+            match number {
+                label::KEY => raw.key = value.number()?,
+                label::STR => raw.text = value.number()?,
+                label::NUM => raw.number = value.number()?,
+                label::UNIT => raw.unit = value.number()?,
+                _ => {}
+            }
+        }
+        match self.keys.iter().find(|key| key.0 == raw.key) {
+            Some(&(_, key)) => self.take(key, &raw, into),
+            None => self.add_programs(&raw, into),
+        }
+    }
+
+    fn take(&mut self, key: &str, raw: &Raw, into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+        let text = self.tables.bytes(raw.text)?;
+        if key == own::WAIT_REASON {
+            self.said.reason = Some(self.string(raw.text, into)?);
+        }
+        let said = &mut self.said;
+        match key {
+            own::ID => said.id = Some(raw.number),
+            own::STATE => said.state = state(text),
+            own::WAIT_SECONDS => said.age = Age::AtLeast(raw.number.saturating_mul(1_000_000_000)),
+            own::CREATED_BY => said.creator.get_or_insert_default().function = raw.text,
+            own::CREATED_AT => said.creator.get_or_insert_default().at = raw.text,
+            own::PARENT => said.parent = Some(raw.number),
+            own::STACK => said.stack_status = own::stack_status(text),
+            own::IS => match text {
+                text if text == own::LEAKED.as_bytes() => said.leaked = true,
+                text if text == own::LOCKED.as_bytes() => said.locked = true,
+                text if text == own::SYSTEM.as_bytes() => said.system = true,
+                _ => {}
+            },
+            own::RUNTIME => {
+                let number = u8::try_from(raw.number);
+                said.runtime = number.map_err(|_| PprofError::damaged("there is no such runtime"))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_programs(&mut self, raw: &Raw, into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+        if self.pairs.len() >= MAX_LABELS {
+            return Err(PprofError::damaged(format!("a sample has more than {MAX_LABELS} labels")));
+        }
+        let key = match self.tables.bytes(raw.key)?.strip_prefix(own::PROGRAM.as_bytes()) {
+            Some(key) if !self.keys.is_empty() => into.string(&String::from_utf8_lossy(key)),
+            _ => self.string(raw.key, into)?,
+        };
+        // Go's programs have texts only; other tools add numbers.
+        let value = if raw.text != 0 || (raw.number == 0 && raw.unit == 0) {
+            self.string(raw.text, into)?
+        } else {
+            let unit = self.tables.text(raw.unit)?;
+            let number = raw.number.cast_signed();
+            into.string(format!("{number} {unit}").trim_end())
+        };
+        self.pairs.push((key, value));
+        Ok(())
+    }
+
+    /// The set of the program's labels that were added.
+    pub(super) fn program(&mut self, into: &mut SnapshotBuilder) -> Result<Option<LabelSetId>, PprofError> {
+        if self.pairs.is_empty() {
+            return Ok(None);
+        }
+        self.pairs.sort_by(|a, b| {
+            let text = |pair: &(StrId, StrId)| (into.text(pair.0), into.text(pair.1));
+            text(a).cmp(&text(b))
+        });
+        let id = into.label_set(self.pairs.clone());
+        if id.index() == self.sets.0 {
+            self.sets = (self.sets.0 + 1, self.sets.1 + self.pairs.len());
+            if self.sets.1 > MAX_LABELS {
+                return Err(PprofError::damaged(format!("it has more than {MAX_LABELS} labels")));
+            }
+        }
+        Ok(Some(id))
+    }
+
+    fn string(&mut self, index: u64, into: &mut SnapshotBuilder) -> Result<StrId, PprofError> {
+        let known = usize::try_from(index).ok().and_then(|at| self.strings.get_mut(at));
+        let known = known.ok_or_else(|| PprofError::damaged(format!("there is no string {index}")))?;
+        if let Some(id) = *known {
+            return Ok(id);
+        }
+        let id = into.string(&self.tables.text(index)?);
+        *known = Some(id);
+        Ok(id)
+    }
+}
+
+fn state(name: &[u8]) -> State {
+    let all =
+        [State::Running, State::Runnable, State::Waiting, State::Syscall, State::Preempted, State::Finished];
+    all.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or(State::Unknown)
+}

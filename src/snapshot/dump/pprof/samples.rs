@@ -1,0 +1,301 @@
+//! From the samples of a profile to the tasks of a snapshot.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::fields::{profile, sample};
+use super::labels::{Labels, Place};
+use super::tables::Tables;
+use super::wire::Fields;
+use super::{PprofError, UnusualFunction};
+use crate::snapshot::dump::{go_code, names};
+use crate::snapshot::*;
+
+/// Locations of all distinct stacks.
+const MAX_STACKED: usize = 1 << 26;
+/// Frames of a stack that Go's runtime keeps: 32 up to 1.22, 128 later.
+const GO_DEPTHS: [usize; 2] = [32, 128];
+
+/// Turns samples into tasks.
+pub(super) struct Samples<'t, 'a> {
+    tables: &'t Tables<'a>,
+    into: SnapshotBuilder,
+    /// Which value of a sample counts tasks.
+    value: usize,
+    /// loiter wrote the profile.
+    own: bool,
+    /// All of its tasks are leaked.
+    leaked: bool,
+    most_tasks: usize,
+    /// The model's location for each of the profile's.
+    locations: Vec<LocationId>,
+    labels: Labels<'t, 'a>,
+    unusual: Vec<UnusualFunction>,
+    creators: FxHashMap<Place, LocationId>,
+    /// Distinct stacks so far, and their locations in all.
+    stacks: (usize, usize),
+}
+
+impl<'t, 'a> Samples<'t, 'a> {
+    /// Reads all samples.
+    pub(super) fn read(
+        raw: &'a [u8],
+        tables: &'t Tables<'a>,
+        most_tasks: usize,
+    ) -> Result<Snapshot, PprofError> {
+        let header = tables.header()?;
+        let own = header.is_some();
+        let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
+        let mut unusual = tables.unusual_functions()?;
+        unusual.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
+        let mut samples = Samples {
+            tables,
+            into: SnapshotBuilder::new(),
+            value,
+            own,
+            leaked,
+            most_tasks,
+            locations: Vec::new(),
+            labels: Labels::new(tables, own),
+            unusual,
+            creators: FxHashMap::default(),
+            stacks: (0, 0),
+        };
+        samples.into.header = samples.header(header)?;
+        samples.add_locations()?;
+        for field in Fields::of(raw) {
+            let (number, value) = field?;
+            if number == profile::SAMPLE {
+                samples.sample(value.bytes()?)?;
+            }
+        }
+        let mut snapshot = samples.into.finish();
+        correct_faults(&mut snapshot);
+        if !own {
+            mark_cut_stacks(&mut snapshot);
+        }
+        Ok(snapshot)
+    }
+
+    fn header(&self, written: Option<Header>) -> Result<Header, PprofError> {
+        let mut header = match written {
+            Some(header) => header,
+            None => self.gos_header()?,
+        };
+        header.target.source = SourceKind::Profile;
+        if header.runtimes.is_empty() {
+            header.runtimes = go_code::header(SourceKind::Profile, None).runtimes;
+        }
+        Ok(header)
+    }
+
+    fn gos_header(&self) -> Result<Header, PprofError> {
+        let tables = self.tables;
+        let mut version = None;
+        for row in tables.functions.rows() {
+            version = go_code::version_in(&tables.text(row.file)?);
+            if version.is_some() {
+                break;
+            }
+        }
+        let mut header = go_code::header(SourceKind::Profile, version);
+        header.taken_at_ns = tables.taken_at_ns;
+        let (file, build_id) = tables.executable.unwrap_or_default();
+        let target = &mut header.target;
+        target.exe = tables.text(file)?.into_owned();
+        target.name = target.exe.rsplit('/').next().unwrap_or_default().to_owned();
+        target.build_id = tables.text(build_id)?.into_owned();
+        Ok(header)
+    }
+
+    fn add_locations(&mut self) -> Result<(), PprofError> {
+        let tables = self.tables;
+        let mut functions = Vec::new();
+        for row in tables.functions.rows() {
+            let (name, file) = (tables.text(row.name)?, tables.text(row.file)?);
+            let function = self.function(&name, &file);
+            functions.push((function, self.into.string(&file)));
+        }
+        for row in tables.locations.rows() {
+            // The address of a call is kept less one; the model has return addresses.
+            let address = (row.address != 0).then(|| row.address.saturating_add(1));
+            let mut frames = Vec::with_capacity(row.lines.len().max(1));
+            for &(function, line) in &row.lines {
+                let &(function, file) = (tables.functions.position(function))
+                    .and_then(|at| functions.get(at))
+                    .ok_or_else(|| PprofError::damaged(format!("there is no function {function}")))?;
+                frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
+            }
+            if frames.is_empty() {
+                let function = self.into.function(&names::nameless(address), "", FunctionKind::Foreign);
+                frames.push(self.into.frame(function, "", 0));
+            }
+            self.locations.push(self.into.location(Location { address, offset: 0, frames }));
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, name: &str, file: &str) -> FunctionId {
+        let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
+        match found.ok().and_then(|at| self.unusual.get(at)) {
+            Some(f) => self.into.function(name, &f.package, f.kind),
+            None => names::add_function(&mut self.into, name, file),
+        }
+    }
+
+    fn sample(&mut self, message: &'a [u8]) -> Result<(), PprofError> {
+        let mut stack = Vec::new();
+        let (mut count, mut nth, mut unknown) = (0, 0, None);
+        self.labels.clear();
+        for field in Fields::of(message) {
+            let (number, value) = field?;
+            match number {
+                sample::LOCATION => value.numbers(|id| {
+                    let known = self.tables.locations.position(id).and_then(|at| self.locations.get(at));
+                    match known {
+                        Some(&location) if stack.len() <= MAX_STACKED => stack.push(location),
+                        Some(_) => {}
+                        None => unknown = Some(id),
+                    }
+                })?,
+                sample::VALUE => value.numbers(|value| {
+                    if nth == self.value {
+                        count = value.cast_signed();
+                    }
+                    nth += 1;
+                })?,
+                sample::LABEL => self.labels.add(value.bytes()?, &mut self.into)?,
+                _ => {}
+            }
+        }
+        if let Some(id) = unknown {
+            return Err(PprofError::damaged(format!("there is no location {id}")));
+        }
+        let count = usize::try_from(count).map_err(|_| PprofError::Difference)?;
+        if count > self.most_tasks.saturating_sub(self.into.task_count()) {
+            return Err(PprofError::TooManyTasks { limit: self.most_tasks });
+        }
+        let task = self.task(stack, count)?;
+        self.into.reserve_tasks(count);
+        (0..count).for_each(|_| self.into.task(task));
+        Ok(())
+    }
+
+    /// The task that the sample counts.
+    fn task(&mut self, stack: Vec<LocationId>, count: usize) -> Result<Task, PprofError> {
+        let has_stack = !stack.is_empty() || !self.own;
+        let stack = if has_stack { Some(self.stack(stack)?) } else { None };
+        let labels = self.labels.program(&mut self.into)?;
+        let said = self.labels.said();
+        let creator = said.creator.map(|place| self.creator(place)).transpose()?;
+        let stack_status = match said.stack_status {
+            Some(status) => status,
+            None if has_stack => StackStatus::Complete,
+            None => StackStatus::Unknown,
+        };
+        Ok(Task {
+            runtime: said.runtime,
+            // Several cannot have the same.
+            id: said.id.filter(|_| count == 1),
+            state: said.state,
+            reason: said.reason,
+            age: said.age,
+            parent: said.parent,
+            creator,
+            labels,
+            locked_to_thread: said.locked,
+            system: said.system,
+            leaked: said.leaked || self.leaked,
+            stack,
+            stack_status,
+            ..go_code::UNKNOWN
+        })
+    }
+
+    fn stack(&mut self, locations: Vec<LocationId>) -> Result<StackId, PprofError> {
+        let depth = locations.len();
+        let id = self.into.stack(locations);
+        if id.index() == self.stacks.0 {
+            self.stacks = (self.stacks.0 + 1, self.stacks.1 + depth);
+            if self.stacks.1 > MAX_STACKED {
+                return Err(PprofError::damaged(format!(
+                    "its stacks have more than {MAX_STACKED} locations"
+                )));
+            }
+        }
+        Ok(id)
+    }
+
+    /// The location that stands for the place where a task was started.
+    fn creator(&mut self, place: Place) -> Result<LocationId, PprofError> {
+        if let Some(&known) = self.creators.get(&place) {
+            return Ok(known);
+        }
+        let (name, at) = (self.tables.text(place.function)?, self.tables.text(place.at)?);
+        let (file, line) = at.rsplit_once(':').unwrap_or((&at, ""));
+        let function = self.function(&name, file);
+        let frame = self.into.frame(function, file, line.parse().unwrap_or(0));
+        let id = self.into.location(Location { address: None, offset: 0, frames: vec![frame] });
+        self.creators.insert(place, id);
+        Ok(id)
+    }
+}
+
+/// Which value of a sample counts goroutines, and whether all of them are leaked.
+fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError> {
+    let mut types = Vec::new();
+    for (nth, &(name, unit)) in tables.sample_types.iter().enumerate() {
+        match tables.bytes(name)? {
+            b"goroutine" => return Ok((nth, false)),
+            // The profile of that name, of Go 1.26 and later.
+            b"goroutineleak" => return Ok((nth, true)),
+            _ => types.push(format!("{}/{}", short(&tables.text(name)?), short(&tables.text(unit)?))),
+        }
+    }
+    if types.is_empty() {
+        return Err(PprofError::damaged("it does not say what it counts"));
+    }
+    Err(PprofError::OtherType { types: types.join(", ") })
+}
+
+/// As much of a text as a message has room for.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// Where code faulted there was no call: its address is as it stands in the profile.
+fn correct_faults(snapshot: &mut Snapshot) {
+    let faults: FxHashSet<LocationId> = (snapshot.stacks.iter())
+        .flat_map(|stack| stack.locations.windows(2))
+        .filter_map(|pair| match pair {
+            &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
+            _ => None,
+        })
+        .collect();
+    for id in faults {
+        let location = snapshot.locations.get_mut(id.index());
+        if let Some(address) = location.and_then(|location| location.address.as_mut()) {
+            *address = address.saturating_sub(1);
+        }
+    }
+}
+
+/// The runtime keeps only so many frames of a stack, and does not say that it left some out. Where no
+/// stack of the profile is deeper than one of its limits, those that reach it were cut.
+fn mark_cut_stacks(snapshot: &mut Snapshot) {
+    let frames = |id: &LocationId| snapshot.locations.get(id.index()).map_or(0, |l| l.frames.len());
+    // Frames that are inlined into the last one kept are not counted by the runtime.
+    let depths: Vec<(usize, usize)> = (snapshot.stacks.iter())
+        .map(|stack| {
+            let all: usize = stack.locations.iter().map(frames).sum();
+            (all, all.saturating_sub(stack.locations.last().map_or(0, frames).saturating_sub(1)))
+        })
+        .collect();
+    let deepest = depths.iter().map(|depth| depth.1).max().unwrap_or(0);
+    let Some(limit) = GO_DEPTHS.into_iter().find(|&limit| deepest <= limit) else { return };
+    for task in &mut snapshot.tasks {
+        let depth = task.stack.and_then(|id| depths.get(id.index()));
+        if depth.is_some_and(|depth| depth.0 >= limit) {
+            task.stack_status = StackStatus::Truncated;
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The tables of a profile that samples refer to, as they stand there.
+
+use super::fields::{function, line, location, mapping, own, profile, value_type};
+use super::wire::{Fields, Value};
+use super::{PprofError, UnusualFunction};
+use crate::snapshot::Header;
+
+/// Rows of each table.
+const MAX_STRINGS: usize = 1 << 24;
+const MAX_ROWS: usize = 1 << 22;
+/// Lines of all locations.
+const MAX_LINES: usize = 1 << 24;
+/// Sample types; real profiles have four at most.
+const MAX_SAMPLE_TYPES: usize = 64;
+/// Comments.
+const MAX_COMMENTS: usize = 1 << 10;
+
+/// A table whose rows are found by id.
+#[derive(Debug)]
+pub(super) struct ById<T> {
+    rows: Vec<(u64, T)>,
+}
+
+impl<T> ById<T> {
+    fn new(mut rows: Vec<(u64, T)>, what: &str) -> Result<Self, PprofError> {
+        rows.sort_by_key(|&(id, _)| id);
+        if rows.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
+            return Err(PprofError::damaged(format!("two {what} have the same id")));
+        }
+        Ok(ById { rows })
+    }
+
+    /// The position of the row with this id among [`ById::rows`].
+    pub(super) fn position(&self, id: u64) -> Option<usize> {
+        // Ids are nearly always 1, 2, 3.
+        let guess = usize::try_from(id.wrapping_sub(1)).ok();
+        guess
+            .filter(|&guess| self.rows.get(guess).is_some_and(|row| row.0 == id))
+            .or_else(|| self.rows.binary_search_by_key(&id, |row| row.0).ok())
+    }
+
+    /// The rows in the order of their ids.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().map(|(_, row)| row)
+    }
+}
+
+/// A function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FunctionRow {
+    pub(super) name: u64,
+    pub(super) file: u64,
+}
+
+/// A location.
+#[derive(Debug)]
+pub(super) struct LocationRow {
+    /// 0 if unknown.
+    pub(super) address: u64,
+    /// Id of the function, and line.
+    pub(super) lines: Vec<(u64, u64)>,
+}
+
+/// The tables of a profile.
+#[derive(Debug)]
+pub(super) struct Tables<'a> {
+    strings: Vec<&'a [u8]>,
+    pub(super) functions: ById<FunctionRow>,
+    pub(super) locations: ById<LocationRow>,
+    /// Type and unit of every value that a sample has.
+    pub(super) sample_types: Vec<(u64, u64)>,
+    /// File and build id of the executable.
+    pub(super) executable: Option<(u64, u64)>,
+    /// Nanoseconds since the Unix epoch; 0 if unknown.
+    pub(super) taken_at_ns: u64,
+    comments: Vec<u64>,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn read(raw: &'a [u8]) -> Result<Self, PprofError> {
+        let (mut functions, mut locations) = (Vec::new(), Vec::new());
+        let mut tables = Tables {
+            strings: Vec::new(),
+            functions: ById { rows: Vec::new() },
+            locations: ById { rows: Vec::new() },
+            sample_types: Vec::new(),
+            executable: None,
+            taken_at_ns: 0,
+            comments: Vec::new(),
+        };
+        let mut lines = 0;
+        for field in Fields::of(raw) {
+            let (number, value) = field?;
+            match number {
+                profile::STRING_TABLE => {
+                    push(&mut tables.strings, value.bytes()?, MAX_STRINGS, "strings")?;
+                }
+                profile::SAMPLE_TYPE => {
+                    let row = pair(value, value_type::TYPE, value_type::UNIT)?;
+                    push(&mut tables.sample_types, row, MAX_SAMPLE_TYPES, "sample types")?;
+                }
+                profile::MAPPING if tables.executable.is_none() => {
+                    tables.executable = Some(pair(value, mapping::FILENAME, mapping::BUILD_ID)?);
+                }
+                profile::FUNCTION => {
+                    push(&mut functions, read_function(value)?, MAX_ROWS, "functions")?;
+                }
+                profile::LOCATION => {
+                    let row = read_location(value, &mut lines)?;
+                    push(&mut locations, row, MAX_ROWS, "locations")?;
+                }
+                profile::TIME_NANOS => tables.taken_at_ns = value.number()?,
+                profile::COMMENT => {
+                    let mut all = Vec::new();
+                    value.numbers(|comment| all.push(comment))?;
+                    for comment in all {
+                        push(&mut tables.comments, comment, MAX_COMMENTS, "comments")?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if tables.strings.first().is_none_or(|first| !first.is_empty()) {
+            return Err(PprofError::damaged("its table of strings does not begin with an empty one"));
+        }
+        tables.functions = ById::new(functions, "functions")?;
+        tables.locations = ById::new(locations, "locations")?;
+        Ok(tables)
+    }
+
+    /// How many strings there are.
+    pub(super) fn string_count(&self) -> usize {
+        self.strings.len()
+    }
+
+    /// A string as it stands there.
+    pub(super) fn bytes(&self, index: u64) -> Result<&'a [u8], PprofError> {
+        (usize::try_from(index).ok().and_then(|index| self.strings.get(index)).copied())
+            .ok_or_else(|| PprofError::damaged(format!("there is no string {index}")))
+    }
+
+    /// A string.
+    pub(super) fn text(&self, index: u64) -> Result<std::borrow::Cow<'a, str>, PprofError> {
+        self.bytes(index).map(String::from_utf8_lossy)
+    }
+
+    /// Where in the table of strings this one is first.
+    pub(super) fn find(&self, text: &str) -> Option<u64> {
+        self.strings.iter().position(|&string| string == text.as_bytes()).map(|at| at as u64)
+    }
+
+    /// The header of the snapshot that loiter wrote the profile from; None if somebody else wrote it.
+    pub(super) fn header(&self) -> Result<Option<Header>, PprofError> {
+        self.json(own::HEADER)
+    }
+
+    /// The functions whose kind and package the name does not tell.
+    pub(super) fn unusual_functions(&self) -> Result<Vec<UnusualFunction>, PprofError> {
+        Ok(self.json(own::FUNCTIONS)?.unwrap_or_default())
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, mark: &str) -> Result<Option<T>, PprofError> {
+        for &comment in &self.comments {
+            if let Some(json) = self.bytes(comment)?.strip_prefix(mark.as_bytes()) {
+                return serde_json::from_slice(json)
+                    .map(Some)
+                    .map_err(|e| PprofError::damaged(format!("comment {}: {e}", mark.trim())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn push<T>(table: &mut Vec<T>, row: T, most: usize, what: &str) -> Result<(), PprofError> {
+    if table.len() >= most {
+        return Err(PprofError::damaged(format!("it has more than {most} {what}")));
+    }
+    table.push(row);
+    Ok(())
+}
+
+/// Two numbers of a message.
+fn pair(message: Value<'_>, first: u32, second: u32) -> Result<(u64, u64), PprofError> {
+    let mut found = (0, 0);
+    for field in Fields::of(message.bytes()?) {
+        let (number, value) = field?;
+        if number == first {
+            found.0 = value.number()?;
+        } else if number == second {
+            found.1 = value.number()?;
+        }
+    }
+    Ok(found)
+}
+
+fn read_function(message: Value<'_>) -> Result<(u64, FunctionRow), PprofError> {
+    let (mut id, mut row) = (0, FunctionRow { name: 0, file: 0 });
+    let mut system_name = 0;
+    for field in Fields::of(message.bytes()?) {
+        let (number, value) = field?;
+        match number {
+            function::ID => id = value.number()?,
+            function::NAME => row.name = value.number()?,
+            function::SYSTEM_NAME => system_name = value.number()?,
+            function::FILENAME => row.file = value.number()?,
+            _ => {}
+        }
+    }
+    if row.name == 0 {
+        row.name = system_name;
+    }
+    Ok((id, row))
+}
+
+fn read_location(message: Value<'_>, lines: &mut usize) -> Result<(u64, LocationRow), PprofError> {
+    let (mut id, mut row) = (0, LocationRow { address: 0, lines: Vec::new() });
+    for field in Fields::of(message.bytes()?) {
+        let (number, value) = field?;
+        match number {
+            location::ID => id = value.number()?,
+            location::ADDRESS => row.address = value.number()?,
+            location::LINE => {
+                *lines += 1;
+                if *lines > MAX_LINES {
+                    return Err(PprofError::damaged(format!("it has more than {MAX_LINES} lines")));
+                }
+                row.lines.push(pair(value, line::FUNCTION, line::LINE)?);
+            }
+            _ => {}
+        }
+    }
+    Ok((id, row))
+}

@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+
+use super::fields::*;
+use super::wire::{put_bytes, put_number};
+use super::*;
+use crate::snapshot::*;
+
+fn message(fields: &[(u32, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    fields.iter().for_each(|&(field, number)| put_number(&mut out, field, number));
+    out
+}
+
+/// A profile of two goroutines at one place and one at another, with these sample types.
+fn written(strings: &[&str], types: &[(u64, u64)], extra: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for &(name, unit) in types {
+        let fields = [(value_type::TYPE, name), (value_type::UNIT, unit)];
+        put_bytes(&mut out, profile::SAMPLE_TYPE, &message(&fields));
+    }
+    let label = message(&[(label::KEY, 6), (label::STR, 7)]);
+    for (locations, count) in [(&[1_u8, 2][..], 2), (&[2][..], 1)] {
+        let mut sample = Vec::new();
+        put_bytes(&mut sample, sample::LOCATION, locations);
+        put_bytes(&mut sample, sample::VALUE, &[count]);
+        put_bytes(&mut sample, sample::LABEL, &label);
+        put_bytes(&mut out, profile::SAMPLE, &sample);
+    }
+    for (id, address, functions) in [(1, 0x4000, &[1_u64, 2][..]), (2, 0, &[2][..])] {
+        let mut location = message(&[(location::ID, id), (location::ADDRESS, address)]);
+        for &function in functions {
+            let line = message(&[(line::FUNCTION, function), (line::LINE, 10 + function)]);
+            put_bytes(&mut location, location::LINE, &line);
+        }
+        put_bytes(&mut out, profile::LOCATION, &location);
+    }
+    for (id, name) in [(1, 3), (2, 4)] {
+        let row = message(&[(function::ID, id), (function::NAME, name), (function::FILENAME, 5)]);
+        put_bytes(&mut out, profile::FUNCTION, &row);
+    }
+    for (field, bytes) in extra {
+        put_bytes(&mut out, *field, bytes);
+    }
+    put_number(&mut out, profile::TIME_NANOS, 77);
+    strings.iter().for_each(|text| put_bytes(&mut out, profile::STRING_TABLE, text.as_bytes()));
+    out
+}
+
+const STRINGS: [&str; 9] = [
+    "",
+    "goroutine",
+    "count",
+    "runtime.gopark",
+    "main.wait[go.shape.int]",
+    "/x/main.go",
+    "route",
+    "/v1",
+    "cpu",
+];
+
+fn goroutines() -> Vec<u8> {
+    written(&STRINGS, &[(1, 2)], &[])
+}
+
+#[test]
+fn counts_become_tasks() {
+    let snapshot = read(&goroutines()).unwrap();
+    assert_eq!(snapshot.header.target.source, SourceKind::Profile);
+    assert_eq!(snapshot.header.taken_at_ns, 77);
+    assert_eq!(snapshot.header.runtimes[0].name, "go");
+    assert_eq!(snapshot.tasks.len(), 3);
+    let task = &snapshot.tasks[0];
+    assert_eq!((task.id, task.state, task.leaked), (None, State::Unknown, false));
+    let stack = snapshot.stack_of(task);
+    let first = &snapshot.locations[stack[0].index()];
+    assert_eq!(first.address, Some(0x4001));
+    let names: Vec<_> = first.frames.iter().map(|f| (snapshot.function_name(f.function), f.line)).collect();
+    assert_eq!(names, [("runtime.gopark", 11), ("main.wait[...]", 12)]);
+    assert_eq!(snapshot.locations[stack[1].index()].address, None);
+    let (key, value) = snapshot.label_sets[task.labels.unwrap().index()].pairs[0];
+    assert_eq!((snapshot.str(key), snapshot.str(value)), ("route", "/v1"));
+    assert!(looks_like_pprof(&goroutines()));
+}
+
+#[test]
+fn leaked_goroutines_are_marked() {
+    let mut strings = STRINGS;
+    strings[1] = "goroutineleak";
+    let snapshot = read(&written(&strings, &[(1, 2)], &[])).unwrap();
+    assert!(snapshot.tasks.iter().all(|task| task.leaked));
+}
+
+#[test]
+fn other_profiles_are_refused_by_name() {
+    let error = read(&written(&STRINGS, &[(7, 2), (8, 2)], &[])).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("a profile of /v1/count, cpu/count, not of goroutines"), "{text}");
+    let error = read(&written(&STRINGS, &[], &[])).unwrap_err();
+    assert!(matches!(error, PprofError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn what_points_nowhere_is_an_error() {
+    let sample = |field, number| {
+        let mut sample = message(&[(field, number)]);
+        put_number(&mut sample, sample::VALUE, 1);
+        sample
+    };
+    let location = |function| {
+        let mut location = message(&[(location::ID, 9)]);
+        put_bytes(&mut location, location::LINE, &message(&[(line::FUNCTION, function)]));
+        location
+    };
+    let mut label = Vec::new();
+    put_bytes(&mut label, sample::LABEL, &message(&[(label::KEY, 99)]));
+    for (field, bytes, problem) in [
+        (profile::SAMPLE, sample(sample::LOCATION, 7), "there is no location 7"),
+        (profile::LOCATION, location(7), "there is no function 7"),
+        (profile::FUNCTION, message(&[(function::ID, 3), (function::NAME, 99)]), "there is no string 99"),
+        (profile::FUNCTION, message(&[(function::ID, 2)]), "two functions have the same id"),
+        (profile::SAMPLE, label, "there is no string 99"),
+        (profile::MAPPING, message(&[(mapping::FILENAME, 99)]), "there is no string 99"),
+    ] {
+        let error = read(&written(&STRINGS, &[(1, 2)], &[(field, bytes)])).unwrap_err();
+        assert!(error.to_string().ends_with(problem), "{error} instead of {problem}");
+    }
+    let mut no_string = Vec::new();
+    put_bytes(&mut no_string, profile::STRING_TABLE, b"x");
+    assert!(read(&no_string).is_err() && !looks_like_pprof(&no_string));
+    assert!(read(b"").is_err() && !looks_like_pprof(b""));
+}
+
+#[test]
+fn there_are_limits() {
+    let count = |count: i64| {
+        let sample = message(&[(sample::VALUE, count.cast_unsigned())]);
+        written(&STRINGS, &[(1, 2)], &[(profile::SAMPLE, sample)])
+    };
+    assert!(matches!(read(&count(i64::MAX)), Err(PprofError::TooManyTasks { limit: 33_000_000 })));
+    assert!(matches!(read(&count(-1)), Err(PprofError::Difference)));
+    let limits = Limits { tasks: 3, ..Limits::default() };
+    assert!(read_within(&count(0), limits).is_ok());
+    assert!(matches!(read_within(&count(1), limits), Err(PprofError::TooManyTasks { limit: 3 })));
+    let limits = Limits { bytes: 10, ..Limits::default() };
+    assert!(matches!(read_within(&count(0), limits), Err(PprofError::TooLarge { limit: 10 })));
+}
+
+#[test]
+fn cut_stacks_are_said_to_be_cut() {
+    let of_depth = |depth: usize| {
+        let mut sample = Vec::new();
+        put_bytes(&mut sample, sample::LOCATION, &vec![2; depth]);
+        put_number(&mut sample, sample::VALUE, 1);
+        (profile::SAMPLE, sample)
+    };
+    let truncated = |depths: &[usize]| {
+        let extra: Vec<_> = depths.iter().map(|&depth| of_depth(depth)).collect();
+        let snapshot = read(&written(&STRINGS, &[(1, 2)], &extra)).unwrap();
+        snapshot.tasks.iter().filter(|task| task.stack_status == StackStatus::Truncated).count()
+    };
+    assert_eq!(truncated(&[31, 32, 32]), 2);
+    assert_eq!(truncated(&[31, 32, 33]), 0);
+    assert_eq!(truncated(&[32, 128]), 1);
+    assert_eq!(truncated(&[128, 200]), 0);
+}
+
+fn small() -> Limits {
+    Limits { bytes: 1 << 20, tasks: 1000 }
+}
+
+proptest! {
+    #[test]
+    fn never_panics(bytes: Vec<u8>) {
+        let _ = read_within(&bytes, small());
+    }
+
+    #[test]
+    fn never_panics_on_a_damaged_profile(at: prop::sample::Index, len in 0..20usize, with in prop::collection::vec(any::<u8>(), 0..5)) {
+        let mut bytes = goroutines();
+        let at = at.index(bytes.len());
+        bytes.splice(at..(at + len).min(bytes.len()), with);
+        if let Ok(snapshot) = read_within(&bytes, small()) {
+            prop_assert_eq!(snapshot.validate(), Ok(()));
+        }
+    }
+}

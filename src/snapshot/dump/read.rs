@@ -1,0 +1,134 @@
+//! From bytes of any kind of dump to a snapshot.
+
+use super::{DumpError, GoLog, GoProfile, pprof};
+use crate::snapshot::{Snapshot, State};
+
+/// A profile says what it is at its beginning.
+const BEGINNING: usize = 64 << 10;
+/// Characters quoted of a line that makes no sense.
+const QUOTED: usize = 80;
+
+/// `net/http/pprof` cuts the text of debug=2 at this length and says nothing.
+const GO_CUTS_AT: usize = 64 << 20;
+
+/// What was made of a dump.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// A part of the dump is missing: the snapshot says so too, in a warning.
+    pub cut: bool,
+}
+
+/// Makes a snapshot of a dump: a pprof profile of goroutines, the text of one (debug=1), or text with
+/// goroutines in it (debug=2, a crash, a log).
+///
+/// Name and host of the process are for the caller to fill in.
+///
+/// # Errors
+/// [`DumpError`] where there is nothing of the kind in it.
+pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
+    if pprof::looks_like_pprof(bytes) {
+        return Ok(Found { snapshot: pprof::read(bytes)?, cut: false });
+    }
+    let beginning = bytes.get(..bytes.len().min(BEGINNING)).unwrap_or_default();
+    let beginning = String::from_utf8_lossy(beginning);
+    match beginning.lines().find_map(profile_kind) {
+        Some("goroutine" | "goroutineleak") => {
+            let profile = GoProfile::parse(bytes);
+            return Ok(Found { snapshot: Snapshot::try_from(&profile)?, cut: profile.is_cut() });
+        }
+        Some(kind) => return Err(DumpError::OtherProfile { kind: kind.to_owned() }),
+        None => {}
+    }
+    let log = GoLog::parse(bytes);
+    if log.dump.goroutines.is_empty() {
+        return Err(DumpError::NoGoroutine { begins: describe(&beginning) });
+    }
+    let mut snapshot = of_log(&log);
+    if bytes.len() == GO_CUTS_AT {
+        snapshot.header.warnings.push(
+            "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
+                .to_owned(),
+        );
+    }
+    Ok(Found { snapshot, cut: log.dump.cut || bytes.len() == GO_CUTS_AT })
+}
+
+/// What a line says a profile is of: the text formats of `runtime/pprof`.
+fn profile_kind(line: &str) -> Option<&str> {
+    if let Some((kind, total)) = line.split_once(" profile: total ") {
+        let word =
+            !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b));
+        return (word && total.trim_end().parse::<u64>().is_ok()).then_some(kind);
+    }
+    let beginnings = [("heap profile: ", "heap"), ("--- contention:", "block"), ("--- mutex:", "mutex")];
+    beginnings.into_iter().find(|(beginning, _)| line.starts_with(beginning)).map(|(_, kind)| kind)
+}
+
+/// What the text is, as far as its first line tells.
+fn describe(beginning: &str) -> String {
+    let Some(line) = beginning.lines().map(str::trim).find(|line| !line.is_empty()) else {
+        return "it is empty".to_owned();
+    };
+    if line.starts_with("<!DOCTYPE") || line.starts_with("<html") {
+        return "it is a page of HTML".to_owned();
+    }
+    if line.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+        return "it is no text".to_owned();
+    }
+    let quoted: String = line.chars().take(QUOTED).collect();
+    let more = if quoted.len() < line.len() { "..." } else { "" };
+    format!("its first line is \"{quoted}{more}\"")
+}
+
+fn of_log(log: &GoLog) -> Snapshot {
+    let mut snapshot = Snapshot::from(&log.dump);
+    snapshot.header.taken_at_ns = log.taken_at_ns;
+    let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program said: {said}")).collect();
+    if log.dumps.len() > 1 {
+        let of = if log.dump.cut { "the last one (none is complete)" } else { "the last complete one" };
+        let largest = log.dumps.iter().copied().max().unwrap_or(0);
+        warnings.push(format!(
+            "there are {} dumps in it, the largest with {largest} goroutines: this is {of}",
+            log.dumps.len()
+        ));
+    }
+    // By default a crash prints the goroutine that crashed and no other.
+    if let ([only], false) = (&snapshot.tasks[..], log.said.is_empty())
+        && only.state == State::Running
+    {
+        warnings.push("only the goroutine that crashed was printed: GOTRACEBACK=all prints all".to_owned());
+    }
+    warnings.append(&mut snapshot.header.warnings);
+    snapshot.header.warnings = warnings;
+    snapshot
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_kinds_apart() {
+        let profile = read(b"goroutine profile: total 2\n2 @ 0x1\n").unwrap().snapshot;
+        assert_eq!(profile.tasks.len(), 2);
+        let error = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error("heap profile: 1: 2 [3: 4] @ heap/1\n"), "a profile of heap, not of goroutines");
+        assert_eq!(error("threadcreate profile: total 8\n"), "a profile of threadcreate, not of goroutines");
+        assert_eq!(error("\n\n"), "there is no goroutine in it: it is empty");
+        assert_eq!(error("<html>"), "there is no goroutine in it: it is a page of HTML");
+        assert_eq!(error("\nhello\n"), "there is no goroutine in it: its first line is \"hello\"");
+        assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is no text");
+    }
+
+    #[test]
+    fn says_what_was_in_the_log() {
+        let text = "panic: a\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:1 +0x1\nexit status 2\n";
+        let warnings = read(text.as_bytes()).unwrap().snapshot.header.warnings;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let warnings = read(text.repeat(2).as_bytes()).unwrap().snapshot.header.warnings;
+        assert!(warnings[1].starts_with("there are 2 dumps in it"), "{warnings:?}");
+    }
+}
