@@ -31,9 +31,12 @@ pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Read so often: 500ms, 2s, 1m
-    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "500ms")]
-    interval: Duration,
+    /// Read so often: 500ms, 2s, 1m [default: 500ms; 5s for an address, which stops the program]
+    ///
+    /// Whatever it is, loiter takes no more than a fifth of a processor: large programs are read less
+    /// often then, and the dashboard says so.
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    interval: Option<Duration>,
 
     /// What groups have in common at first: stack, function, state, creator, label:KEY or waits-on
     #[arg(long, value_name = "KEY", default_value_t, hide_default_value = true)]
@@ -91,12 +94,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 impl Args {
     fn feed(&self) -> Result<Feed> {
         let recorded = match &self.source.source {
-            Source::Pid(pid) => return self.live(*pid),
+            Source::Pid(pid) => return self.process(*pid),
+            Source::Address(_) => return self.address(),
             Source::File(path) if path.is_dir() => Some(snapshots(path).map_err(CliError::Usage)?),
             _ => None,
         };
         if self.record.is_some() {
-            return Err(CliError::Usage("--record is for processes only".to_owned()));
+            return Err(CliError::Usage(
+                "--record is for what can be read again: a pid or an address".to_owned(),
+            ));
         }
         match recorded {
             Some(files) => Ok(Feed::Replay(files)),
@@ -104,18 +110,52 @@ impl Args {
         }
     }
 
-    fn live(&self, pid: u32) -> Result<Feed> {
+    fn process(&self, pid: u32) -> Result<Feed> {
         let mut process = Process::new(pid, options(&self.source.how));
         // What will not pass is said at once, and not on a screen that then disappears.
         match process.attach() {
             Ok(()) | Err(crate::Error::Starting { .. }) => {}
             Err(source) => return Err(CliError::Target { what: describe(pid), source }),
         }
+        self.live(Box::new(process), PROCESS)
+    }
+
+    fn address(&self) -> Result<Feed> {
+        let first = self.source.open()?.snapshot;
+        self.live(Box::new(Address { source: self.source.clone(), first: Some(first) }), ADDRESS)
+    }
+
+    fn live(&self, input: Box<dyn Input>, interval: Duration) -> Result<Feed> {
         let recorder = self.record.as_deref().map(|directory| {
             Recorder::open(directory, self.keep as usize, self.keep_size)
                 .map_err(|source| CliError::Io { what: directory.display().to_string(), source })
         });
-        Ok(Feed::Live { input: Box::new(process), recorder: recorder.transpose()?, interval: self.interval })
+        let interval = self.interval.unwrap_or(interval);
+        Ok(Feed::Live { input, recorder: recorder.transpose()?, interval })
+    }
+}
+
+/// How often a process is read, and an address of Go's pprof, unless told otherwise.
+const PROCESS: Duration = Duration::from_millis(500);
+const ADDRESS: Duration = Duration::from_secs(5);
+
+/// An address that is asked again and again.
+struct Address {
+    source: SourceArgs,
+    /// What it said when it was found out whether it answers.
+    first: Option<Snapshot>,
+}
+
+impl Input for Address {
+    fn read(&mut self) -> Result<Snapshot, Trouble> {
+        match self.first.take() {
+            Some(first) => Ok(first),
+            // A program that ends and one that is started anew look the same from here.
+            None => match self.source.open() {
+                Ok(opened) => Ok(opened.snapshot),
+                Err(error) => Err(Trouble::Passing(error.to_string())),
+            },
+        }
     }
 }
 
