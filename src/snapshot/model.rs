@@ -424,8 +424,8 @@ pub enum StackStatus {
     Unknown,
 }
 
-/// One task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One task. The default is one of which nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Task {
     /// Index into [`Header::runtimes`].
     pub runtime: u8,

@@ -85,27 +85,11 @@ impl Maker {
 /// A task of which only the id and the address are known.
 pub fn task(id: u64) -> Task {
     Task {
-        runtime: 0,
         id: Some(id),
         address: 0xc0_0000_0000 + id * 0x200,
-        state: State::Unknown,
-        reason: None,
-        age: Age::Unknown,
-        lifetime_ns: None,
-        polls: None,
-        mark: None,
         parent: Some(1),
-        creator: None,
-        entry: None,
-        labels: None,
-        thread: None,
-        locked_to_thread: false,
-        system: false,
-        leaked: false,
-        stack: None,
-        stack_status: StackStatus::Unknown,
         stack_bytes: 8192,
-        waits: (0, 0),
+        ..Task::default()
     }
 }
 

@@ -37,7 +37,7 @@ impl Maker {
         let stack = Some(self.builder.stack(locations));
         let reason = Some(self.builder.string(reason));
         let (state, stack_status) = (State::Waiting, StackStatus::Complete);
-        self.push(Task { state, reason, age, stack, stack_status, ..unknown() })
+        self.push(Task { state, reason, age, stack, stack_status, ..Task::default() })
     }
 
     fn push(&mut self, task: Task) -> &mut Task {
@@ -48,33 +48,6 @@ impl Maker {
 
     fn finish(self) -> Snapshot {
         self.builder.finish()
-    }
-}
-
-/// A task of which nothing is known.
-pub(crate) fn unknown() -> Task {
-    Task {
-        runtime: 0,
-        id: None,
-        address: 0,
-        state: State::Unknown,
-        reason: None,
-        age: Age::Unknown,
-        lifetime_ns: None,
-        polls: None,
-        mark: None,
-        parent: None,
-        creator: None,
-        entry: None,
-        labels: None,
-        thread: None,
-        locked_to_thread: false,
-        system: false,
-        leaked: false,
-        stack: None,
-        stack_status: StackStatus::Unknown,
-        stack_bytes: 0,
-        waits: (0, 0),
     }
 }
 
@@ -98,7 +71,7 @@ fn sample() -> Snapshot {
     m.task("main.run;main.a", 1, "chan send", Age::AtLeast(5 * SECOND)).thread = Some(7);
     m.task("main.run;main.a", 2, "select", Age::Exactly(5 * SECOND)).stack_bytes = 4096;
     m.task("main.run", 3, "sleep", Age::Unknown);
-    m.push(Task { state: State::Running, stack_status: StackStatus::Running, ..unknown() });
+    m.push(Task { state: State::Running, stack_status: StackStatus::Running, ..Task::default() });
     m.finish()
 }
 
@@ -232,7 +205,7 @@ fn missing_outer_frames_are_a_frame() {
     let mut m = Maker::new();
     m.task("main.a", 1, "select", Age::Unknown).stack_status = StackStatus::Broken;
     let entry = m.builder.function("main.start", "main", FunctionKind::Normal);
-    m.push(Task { entry: Some(entry), ..unknown() });
+    m.push(Task { entry: Some(entry), ..Task::default() });
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     let tree = drawn(&flame, |_| String::new());
     let wanted = [

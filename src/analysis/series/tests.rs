@@ -31,27 +31,14 @@ fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
 
 fn task(id: u64, stack: StackId, mark: u64) -> Task {
     Task {
-        runtime: 0,
         id: Some(id),
         address: 0xc000 + id,
         state: State::Waiting,
-        reason: None,
-        age: Age::Unknown,
-        lifetime_ns: None,
-        polls: None,
         mark: Some(mark),
-        parent: None,
-        creator: None,
-        entry: None,
-        labels: None,
-        thread: None,
-        locked_to_thread: false,
-        system: false,
-        leaked: false,
         stack: Some(stack),
         stack_status: StackStatus::Complete,
         stack_bytes: 2048,
-        waits: (0, 0),
+        ..Task::default()
     }
 }
 

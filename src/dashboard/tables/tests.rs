@@ -4,7 +4,7 @@ use super::memory::{Memory, difference};
 use super::*;
 use crate::analysis::GroupKey;
 use crate::dashboard::picture::Album;
-use crate::snapshot::{self, SnapshotBuilder, StackStatus, Task};
+use crate::snapshot::{self, SnapshotBuilder, Task};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -17,27 +17,13 @@ fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
         let entry = Some(builder.function(&name, "", snapshot::FunctionKind::Normal));
         let reason = Some(builder.string(&name));
         builder.task(Task {
-            runtime: 0,
             id: Some(id),
             address: id * 8,
             state: snapshot::State::Waiting,
             reason,
-            age: snapshot::Age::Unknown,
-            lifetime_ns: None,
-            polls: None,
-            mark: None,
             parent: (parent > 0).then_some(parent),
-            creator: None,
             entry,
-            labels: None,
-            thread: None,
-            locked_to_thread: false,
-            system: false,
-            leaked: false,
-            stack: None,
-            stack_status: StackStatus::Unknown,
-            stack_bytes: 0,
-            waits: (0, 0),
+            ..Task::default()
         });
     }
     Arc::new(builder.finish())

@@ -6,7 +6,7 @@ use super::*;
 use crate::dashboard::picture::Album;
 use crate::dashboard::query::Query;
 use crate::dashboard::tables::{Memory, compute};
-use crate::snapshot::{self, Snapshot, SnapshotBuilder, StackStatus, Task};
+use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 
 /// `n` tasks, started by the first, in groups of ten by reason.
 fn snapshot(n: u64) -> Snapshot {
@@ -14,27 +14,12 @@ fn snapshot(n: u64) -> Snapshot {
     for id in 1..=n {
         let reason = Some(builder.string(&format!("reason {}", id / 10)));
         builder.task(Task {
-            runtime: 0,
             id: Some(id),
             address: id * 8,
             state: snapshot::State::Waiting,
             reason,
-            age: snapshot::Age::Unknown,
-            lifetime_ns: None,
-            polls: None,
-            mark: None,
             parent: (id > 1).then_some(1),
-            creator: None,
-            entry: None,
-            labels: None,
-            thread: None,
-            locked_to_thread: false,
-            system: false,
-            leaked: false,
-            stack: None,
-            stack_status: StackStatus::Unknown,
-            stack_bytes: 0,
-            waits: (0, 0),
+            ..Task::default()
         });
     }
     builder.finish()

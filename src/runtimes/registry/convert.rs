@@ -97,29 +97,7 @@ impl<'a> Converter<'a> {
 
     /// A task whose entry would not hold still.
     fn unknown(&self, address: u64) -> Task {
-        Task {
-            runtime: self.runtime,
-            id: None,
-            address,
-            state: State::Unknown,
-            reason: None,
-            age: Age::Unknown,
-            lifetime_ns: None,
-            polls: None,
-            mark: None,
-            parent: None,
-            creator: None,
-            entry: None,
-            labels: None,
-            thread: None,
-            locked_to_thread: false,
-            system: false,
-            leaked: false,
-            stack: None,
-            stack_status: StackStatus::Torn,
-            stack_bytes: 0,
-            waits: (0, 0),
-        }
+        Task { runtime: self.runtime, address, stack_status: StackStatus::Torn, ..Task::default() }
     }
 
     fn entry(&mut self, entry: &Entry, batch: &Batch) {

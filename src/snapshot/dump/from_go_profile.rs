@@ -1,7 +1,7 @@
 //! A goroutine profile as a snapshot: as many equal tasks without an id as were counted.
 
 use super::DumpError;
-use super::go_code::{CodeTable, NamedFrame, UNKNOWN, header};
+use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_profile::{CountedStack, GoProfile, ProfileFrame};
 use crate::snapshot::{LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, Task};
 
@@ -44,7 +44,7 @@ fn task(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) 
         labels: (!stack.labels.is_empty()).then(|| into.labels(labels)),
         stack_status: status(stack),
         stack: (!locations.is_empty()).then(|| into.stack(locations)),
-        ..UNKNOWN
+        ..Task::default()
     }
 }
 

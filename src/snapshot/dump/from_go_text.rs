@@ -1,6 +1,6 @@
 //! A dump as a snapshot.
 
-use super::go_code::{CodeTable, NamedFrame, UNKNOWN, header};
+use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_text::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, State, StrId, Task,
@@ -54,7 +54,7 @@ fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut S
         leaked: goroutine.leaked,
         stack_status: status(goroutine, cut),
         stack: (!stack.is_empty()).then(|| into.stack(stack)),
-        ..UNKNOWN
+        ..Task::default()
     }
 }
 

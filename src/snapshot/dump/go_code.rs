@@ -4,8 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::names::{add_function, nameless};
 use crate::snapshot::{
-    Age, Frame, FunctionId, FunctionKind, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder,
-    SourceKind, StackStatus, State, Task,
+    Frame, FunctionId, FunctionKind, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
 };
 
 /// A frame as a dump names it.
@@ -103,31 +102,6 @@ pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     });
     header
 }
-
-/// A goroutine of which nothing is known.
-pub(super) const UNKNOWN: Task = Task {
-    runtime: 0,
-    id: None,
-    address: 0,
-    state: State::Unknown,
-    reason: None,
-    age: Age::Unknown,
-    lifetime_ns: None,
-    polls: None,
-    mark: None,
-    parent: None,
-    creator: None,
-    entry: None,
-    labels: None,
-    thread: None,
-    locked_to_thread: false,
-    system: false,
-    leaked: false,
-    stack: None,
-    stack_status: StackStatus::Unknown,
-    stack_bytes: 0,
-    waits: (0, 0),
-};
 
 #[cfg(test)]
 mod tests {

@@ -172,7 +172,7 @@ mod tests {
             builder.location(Location { address: None, offset: 0, frames })
         };
         let outer = location(&mut builder, "main.all");
-        let task = crate::analysis::flame::tests::unknown();
+        let task = crate::snapshot::Task::default();
         for i in 0..n {
             let inner = location(&mut builder, &format!("main.{i:04}"));
             let stack = Some(builder.stack(vec![inner, outer]));

@@ -207,7 +207,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             leaked: said.leaked || self.leaked,
             stack,
             stack_status,
-            ..go_code::UNKNOWN
+            ..Task::default()
         })
     }
 
