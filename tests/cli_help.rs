@@ -20,9 +20,20 @@ fn check(name: &str, text: &str) {
 
 #[test]
 fn help() {
-    for command in
-        ["", "ps", "snapshot", "stacks", "convert", "diff", "leaks", "flame", "watch", "demo", "completions", "man"]
-    {
+    for command in [
+        "",
+        "ps",
+        "snapshot",
+        "stacks",
+        "convert",
+        "diff",
+        "leaks",
+        "flame",
+        "watch",
+        "demo",
+        "completions",
+        "man",
+    ] {
         let arguments = if command.is_empty() { vec!["--help"] } else { vec![command, "--help"] };
         let text = stdout(&arguments);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -100,7 +100,9 @@ impl Args {
             _ => None,
         };
         if self.record.is_some() {
-            return Err(CliError::Usage("--record is for what can be read again: a pid or an address".to_owned()));
+            return Err(CliError::Usage(
+                "--record is for what can be read again: a pid or an address".to_owned(),
+            ));
         }
         match recorded {
             Some(files) => Ok(Feed::Replay(files)),
