@@ -99,7 +99,7 @@ pub struct Preview {
 }
 
 /// Writes a snapshot to a file, which its owner alone can read (what it holds comes out of another
-/// program's memory); see [`replace`].
+/// program's memory): to a temporary file first, which then takes its name.
 ///
 /// # Errors
 /// [`FileError::Io`].
