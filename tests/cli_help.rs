@@ -20,20 +20,21 @@ fn check(name: &str, text: &str) {
 
 #[test]
 fn help() {
-    for command in [
+    let commands = [
         "",
         "ps",
         "snapshot",
         "stacks",
-        "convert",
         "diff",
         "leaks",
         "flame",
         "watch",
+        "convert",
         "demo",
         "completions",
         "man",
-    ] {
+    ];
+    for command in commands {
         let arguments = if command.is_empty() { vec!["--help"] } else { vec![command, "--help"] };
         let text = stdout(&arguments);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -49,6 +49,11 @@ fn the_name_says_the_format() {
     convert(here, &["a.loiter", "b.pprof"]);
     assert_eq!(pprof::read(&bytes("b.pprof")).unwrap(), read);
 
+    let text = String::from_utf8(run(here, &["stacks", "b.pb.gz"]).stdout).unwrap();
+    assert!(text.contains("1,351 goroutines in 8 groups"), "{text}");
+    assert!(text.contains("single tasks, kept in a profile"), "{text}");
+    assert!(text.contains("route=/v1/users"), "{text}");
+
     convert(here, &["a.loiter", "b.txt"]);
     let dump = GoDump::parse(&bytes("b.txt"));
     // One of them would not hold still: a line says that there is no stack.
@@ -155,7 +160,7 @@ fn every_dump_becomes_every_format() {
             fs::write(here.join(name), bytes).unwrap();
             for format in ["snapshot", "pprof", "profile", "go", "json"] {
                 let stderr = convert(here, &[name, "out", "--to", format]);
-                let unknown = stderr.contains("each goroutine has the id 0");
+                let unknown = stderr.contains("have the id 0");
                 assert_eq!(
                     unknown,
                     format == "go" && name != "debug2",

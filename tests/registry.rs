@@ -184,6 +184,18 @@ fn what_is_being_written_is_torn_or_unknown() {
     assert_eq!((third.id, third.state), (Some(3), State::Waiting));
 }
 
+/// The identity of the last task may stay in a free entry.
+#[test]
+fn an_entry_in_state_free_is_free_whatever_else_it_says() {
+    let entries = [waiting(1, &[(11, 0), (17, 99)]), waiting(2, &[])];
+    let mut process = Process::with(&Version::current(), &entries);
+    process.put_u64(REGISTRY + 512, 2);
+    process.put_u64(REGISTRY + 576, 1);
+    let snapshot = read(&mut process).unwrap();
+    assert_eq!(snapshot.tasks.iter().map(|task| task.id).collect::<Vec<_>>(), [Some(2)]);
+    assert_eq!(snapshot.header.warnings, Vec::<String>::new());
+}
+
 #[test]
 fn chains_that_make_no_sense_are_marked() {
     let version = Version::current();

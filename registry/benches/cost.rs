@@ -43,32 +43,44 @@ fn core(c: &mut Criterion) {
     group.finish();
 }
 
+const TASKS: u64 = 1000;
+
+async fn plain() {
+    let tasks: Vec<_> = (0..TASKS).map(|n| tokio::spawn(async move { n })).collect();
+    for task in tasks {
+        let _ = black_box(task.await);
+    }
+}
+
+async fn registered() {
+    let tasks: Vec<_> = (0..TASKS).map(|n| tasks::spawn(async move { n })).collect();
+    for task in tasks {
+        let _ = black_box(task.await);
+    }
+}
+
+/// Spawned by a task, as servers do, and from outside of the workers, each spawn then a wake-up.
 fn tokio_tasks(c: &mut Criterion) {
-    const TASKS: u64 = 1000;
+    use tokio::runtime::Builder;
     let mut group = c.benchmark_group("tokio");
     group.throughput(Throughput::Elements(TASKS));
-    for workers in [1, 2] {
-        let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
+    for (workers, built) in [
+        ("current thread", Builder::new_current_thread().build()),
+        ("1 worker", Builder::new_multi_thread().worker_threads(1).build()),
+        ("2 workers", Builder::new_multi_thread().worker_threads(2).build()),
+    ] {
         let Ok(runtime) = built else { return };
-        group.bench_function(format!("spawn and join, plain, {workers} workers"), |b| {
-            b.iter(|| {
-                runtime.block_on(async {
-                    let tasks: Vec<_> = (0..TASKS).map(|n| tokio::spawn(async move { n })).collect();
-                    for task in tasks {
-                        let _ = black_box(task.await);
-                    }
-                })
-            });
+        group.bench_function(format!("{workers}, by a task, plain"), |b| {
+            b.iter(|| runtime.block_on(async { tokio::spawn(plain()).await }));
         });
-        group.bench_function(format!("spawn and join, registered, {workers} workers"), |b| {
-            b.iter(|| {
-                runtime.block_on(async {
-                    let tasks: Vec<_> = (0..TASKS).map(|n| tasks::spawn(async move { n })).collect();
-                    for task in tasks {
-                        let _ = black_box(task.await);
-                    }
-                })
-            });
+        group.bench_function(format!("{workers}, by a task, registered"), |b| {
+            b.iter(|| runtime.block_on(async { tokio::spawn(registered()).await }));
+        });
+        group.bench_function(format!("{workers}, from outside, plain"), |b| {
+            b.iter(|| runtime.block_on(plain()));
+        });
+        group.bench_function(format!("{workers}, from outside, registered"), |b| {
+            b.iter(|| runtime.block_on(registered()));
         });
     }
     group.finish();

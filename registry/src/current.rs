@@ -1,6 +1,7 @@
 //! Which task this thread runs, and where in it.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use crate::format::{Entry, Location, NO_SLOT, WaitReason};
 use crate::sys;
@@ -15,7 +16,6 @@ pub(crate) struct Wait {
 
 struct Current {
     entry: Cell<Option<&'static Entry>>,
-    id: Cell<u64>,
     /// Slot of the await place that is being polled.
     slot: Cell<u8>,
     thread: Cell<u32>,
@@ -28,7 +28,6 @@ thread_local! {
     static CURRENT: Current = const {
         Current {
             entry: Cell::new(None),
-            id: Cell::new(0),
             slot: Cell::new(NO_SLOT),
             thread: Cell::new(0),
             wait: Cell::new(None),
@@ -38,8 +37,8 @@ thread_local! {
 
 /// Id of the task that this thread runs. None outside of registered tasks.
 pub fn current_id() -> Option<u64> {
-    let id = CURRENT.with(|current| current.id.get());
-    (id != 0).then_some(id)
+    let entry = CURRENT.with(|current| current.entry.get())?;
+    Some(entry.id.load(Ordering::Relaxed))
 }
 
 /// The entry of the task that this thread runs, and the slot of the await place around.
@@ -91,20 +90,15 @@ pub(crate) fn forget_thread() {
 /// Makes a task the current one until it is dropped, by a panic too.
 pub(crate) struct InTask {
     entry: Option<&'static Entry>,
-    id: u64,
     slot: u8,
 }
 
 impl InTask {
     #[inline(always)]
-    pub(crate) fn enter(entry: Option<&'static Entry>, id: u64) -> InTask {
+    pub(crate) fn enter(entry: Option<&'static Entry>) -> InTask {
         CURRENT.with(|current| {
             current.wait.set(None);
-            InTask {
-                entry: current.entry.replace(entry),
-                id: current.id.replace(id),
-                slot: current.slot.replace(NO_SLOT),
-            }
+            InTask { entry: current.entry.replace(entry), slot: current.slot.replace(NO_SLOT) }
         })
     }
 }
@@ -114,7 +108,6 @@ impl Drop for InTask {
     fn drop(&mut self) {
         CURRENT.with(|current| {
             current.entry.set(self.entry);
-            current.id.set(self.id);
             current.slot.set(self.slot);
         });
     }

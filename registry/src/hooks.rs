@@ -1,36 +1,46 @@
 //! Tokio's task hooks, which also see the tasks that libraries spawn. They need `tokio_unstable`.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::mem::ManuallyDrop;
 use std::panic;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Builder, TaskMeta};
 use tokio::task::Id;
 
 use crate::current::InTask;
 use crate::format::RuntimeKind;
+use crate::ids::Ids;
 use crate::registry::Registry;
 use crate::task::{Registration, Task};
 
-/// The hooks give only Tokio's id of a task, so a table leads from it to ours. This many, each
-/// behind a lock of its own, keep threads apart.
+/// The hooks give only Tokio's id of a task, so tables lead from it to the number of our entry. This
+/// many keep apart the threads that spawn.
 const SHARDS: usize = 64;
 
-static TABLE: [Mutex<Option<HashMap<Id, Task>>>; SHARDS] = [const { Mutex::new(None) }; SHARDS];
+static TABLE: [Ids; SHARDS] = [const { Ids::new() }; SHARDS];
+
+/// The task that a hook made the current one, and the one that it interrupted: a task can run another
+/// runtime inside `block_in_place`.
+struct Polled {
+    /// Its number in Tokio.
+    id: u64,
+    entered: InTask,
+    outer: Option<Box<Polled>>,
+}
 
 thread_local! {
     /// The task being spawned is registered by our own wrapper.
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
-    /// The task that the hooks made current.
-    static POLLED: Cell<Option<InTask>> = const { Cell::new(None) };
+    static POLLED: Cell<Option<Polled>> = const { Cell::new(None) };
 }
 
 /// Has the runtime to be built register every task that is spawned on it, with the place of the
 /// spawn and its parent. What this crate's own functions spawn is registered once, by them.
 ///
-/// Takes Tokio's four task hooks: hooks that were set before are replaced. Unlike the wrappers this
-/// takes a lock (of a few tasks) at each poll, as the hooks carry no data of ours.
+/// Takes Tokio's four task hooks: hooks that were set before are replaced. Beside what the wrappers
+/// do, each poll looks up Tokio's id of the task, without a lock, and each spawn and end takes one
+/// that it shares with a 64th of the others.
 pub fn install(builder: &mut Builder) -> &mut Builder {
     Registry::main().has_hooks();
     Registry::main().suggest_runtime(RuntimeKind::Tokio);
@@ -38,17 +48,36 @@ pub fn install(builder: &mut Builder) -> &mut Builder {
         .on_task_spawn(spawned)
         .on_before_task_poll(poll_begins)
         .on_after_task_poll(poll_ends)
-        .on_task_terminate(|meta| drop(with(meta.id(), HashMap::remove)))
+        .on_task_terminate(terminated)
 }
 
-fn shard(id: Id) -> MutexGuard<'static, Option<HashMap<Id, Task>>> {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
-    TABLE[hash as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+/// Catches the number that is in an id.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Not how ids are hashed today; any number that tells them apart will do.
+        for &byte in bytes {
+            self.0 = (self.0.rotate_left(8) ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
-fn with<R>(id: Id, action: impl FnOnce(&mut HashMap<Id, Task>, &Id) -> R) -> R {
-    action(shard(id).get_or_insert_default(), &id)
+/// The number of a task in Tokio, never 0, and the table that it is in.
+fn number(id: Id) -> (u64, &'static Ids) {
+    let mut number = Number::default();
+    id.hash(&mut number);
+    let number = number.finish().max(1);
+    (number, &TABLE[number as usize % SHARDS])
 }
 
 fn spawned(meta: &TaskMeta<'_>) {
@@ -57,21 +86,56 @@ fn spawned(meta: &TaskMeta<'_>) {
     }
     let at: &'static panic::Location<'static> = meta.spawned_at();
     let task = Registration::spawned_at(at).register();
-    with(meta.id(), |tasks, id| tasks.insert(*id, task));
+    let (id, table) = number(meta.id());
+    if let Some(number) = task.number()
+        && table.enter(id, number)
+    {
+        std::mem::forget(task); // until `terminated`
+    }
 }
 
 fn poll_begins(meta: &TaskMeta<'_>) {
-    let entered = with(meta.id(), |tasks, id| {
-        let task = tasks.get_mut(id)?;
-        task.running();
-        Some(task.enter())
-    });
-    POLLED.set(entered);
+    let (id, table) = number(meta.id());
+    let Some(task) = table.find(id).and_then(Task::numbered) else { return };
+    let mut task = ManuallyDrop::new(task);
+    task.running();
+    let entered = task.enter();
+    let outer = POLLED.take().map(Box::new);
+    POLLED.set(Some(Polled { id, entered, outer }));
 }
 
 fn poll_ends(meta: &TaskMeta<'_>) {
-    drop(POLLED.take());
-    with(meta.id(), |tasks, id| tasks.get_mut(id).map(Task::stop));
+    let (id, table) = number(meta.id());
+    if leave(id)
+        && let Some(task) = table.find(id).and_then(Task::numbered)
+    {
+        ManuallyDrop::new(task).stop();
+    }
+}
+
+/// A task that ends in a poll does so before the poll ends.
+fn terminated(meta: &TaskMeta<'_>) {
+    let (id, table) = number(meta.id());
+    leave(id);
+    drop(table.remove(id).and_then(Task::numbered));
+}
+
+/// If a hook has made this task the current one, it no longer is.
+fn leave(id: u64) -> bool {
+    // A runtime may be dropped while the thread ends.
+    let left = POLLED.try_with(|top| match top.take() {
+        Some(polled) if polled.id == id => {
+            drop(polled.entered);
+            top.set(polled.outer.map(|outer| *outer));
+            true
+        }
+        // A task that one of our wrappers has registered: no hook did anything about it.
+        other => {
+            top.set(other);
+            false
+        }
+    });
+    left.unwrap_or(false)
 }
 
 /// While it lives, what this thread spawns is left to our own wrappers.

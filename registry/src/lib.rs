@@ -16,6 +16,11 @@ mod current;
 pub mod format;
 #[cfg(all(feature = "tokio-hooks", tokio_unstable, not(loom)))]
 pub mod hooks;
+// As `seqlock`: loom models it.
+#[cfg(any(loom, all(feature = "tokio-hooks", tokio_unstable)))]
+#[cfg_attr(not(loom), allow(unreachable_pub, reason = "public for loom"))]
+#[cfg_attr(not(loom), doc(hidden))]
+pub mod ids;
 #[cfg(not(loom))]
 mod names;
 #[cfg(not(loom))]

@@ -7,15 +7,20 @@ use crate::format::{
     CHAIN_SLOTS, CHUNKS, ENTRY_FIELDS, ENTRY_OFFSETS, Entry, FIRST_CHUNK_ENTRIES, LOCATION_FIELDS,
     LOCATION_OFFSETS, Location, MAGIC, MAJOR, MINOR, RuntimeKind,
 };
-use crate::seqlock::FreeList;
+use crate::seqlock::{END, FreeList};
 use crate::sys;
 
 /// Entries that a registry makes at most unless told otherwise: 256 MiB if all are used.
 pub const DEFAULT_LIMIT: u32 = 1 << 20;
 /// The most that a limit can be set to: what the chunks of a reader's bound hold.
-const MOST_ENTRIES: u32 = 1 << 26;
-/// Free entries that a thread keeps at hand.
-const MAGAZINE: usize = 32;
+const MOST_ENTRIES: u32 = 1 << NUMBER_BITS;
+/// Bits of [`Entry::number`] that are the entry's number in its registry; those above are the number of
+/// the registry itself.
+const NUMBER_BITS: u32 = 26;
+/// Registries of one copy of the crate: as many as a reader looks at.
+const REGISTRIES: usize = 64;
+/// Free entries go between threads in batches of so many; a thread keeps two batches at hand at most.
+const BATCH: u32 = 16;
 
 /// Keeps counters that different threads write on different cache lines.
 #[repr(C, align(64))]
@@ -27,8 +32,9 @@ struct Rare {
     dropped: AtomicU64,
     strings_dropped: AtomicU64,
     high_water: AtomicU32,
-    /// Not part of the format: the list of registries has this one.
-    linked: AtomicBool,
+    /// Not part of the format: the number of this registry in this copy of the crate. 0 for the main
+    /// one, and for any other that was not numbered yet.
+    number: AtomicU32,
 }
 
 /// A set of tasks that loiter can read from outside.
@@ -83,6 +89,10 @@ const PRODUCER: &str = concat!("loiter-registry ", env!("CARGO_PKG_VERSION"));
 /// The registry that this copy of the crate brings, and to which the note leads.
 pub(crate) static MAIN: Registry = Registry::new("", RuntimeKind::Other);
 
+/// The registries of this copy of the crate by number, from 1; the main one is number 0.
+static NUMBERED: [AtomicPtr<Registry>; REGISTRIES] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; REGISTRIES];
+
 impl Registry {
     /// A registry with a name of the program's choice, to be put into a static.
     pub const fn new(name: &'static str, runtime: RuntimeKind) -> Registry {
@@ -120,7 +130,7 @@ impl Registry {
                 dropped: AtomicU64::new(0),
                 strings_dropped: AtomicU64::new(0),
                 high_water: AtomicU32::new(0),
-                linked: AtomicBool::new(false),
+                number: AtomicU32::new(0),
             }),
             free: Line(FreeList::new()),
         }
@@ -193,45 +203,69 @@ impl Registry {
     }
 
     #[inline(always)]
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
     pub(crate) fn issue_id(&self) -> u64 {
         self.spawned.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// An entry that nobody uses, with its number. None: the limit is reached.
+    /// An entry that nobody uses. None: the limit is reached.
     #[inline]
-    pub(crate) fn take(&'static self) -> Option<(u32, &'static Entry)> {
+    pub(crate) fn take(&'static self) -> Option<&'static Entry> {
         if self.pid.load(Ordering::Relaxed) == 0 {
             self.start();
         }
-        let index = Magazine::take(self)
-            .or_else(|| self.free.0.pop(|index| Some(&self.entry(index)?.next_free)))
-            .or_else(|| self.grow());
-        let found = index.and_then(|index| Some((index, self.entry(index)?)));
+        let reused = if self.is_main() {
+            AT_HAND.try_with(Magazine::pop).unwrap_or_else(|_| self.take_batch())
+        } else {
+            self.take_batch()
+        };
+        let found = reused.or_else(|| self.grow()).and_then(|number| self.entry(number));
         if found.is_none() {
             self.rare.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
         found
     }
 
-    /// Gives an entry back. It must have been taken in `epoch`.
+    /// Gives an entry back, unless it is one of before a fork: of a registry that is no more.
     #[inline]
-    pub(crate) fn give_back(&'static self, index: u32, entry: &'static Entry, epoch: u32) {
-        if epoch != self.epoch() {
-            return; // taken before a fork: an entry of a registry that is no more
+    pub(crate) fn give_back(&'static self, entry: &'static Entry) {
+        let number = entry.number.load(Ordering::Relaxed) & (MOST_ENTRIES - 1);
+        if !self.entry(number).is_some_and(|now| std::ptr::eq(now, entry)) {
+            return;
         }
         self.finished.0.fetch_add(1, Ordering::Relaxed);
-        if !Magazine::give_back(self, index) {
-            self.free.0.push(index, &entry.next_free);
+        if !self.is_main() || AT_HAND.try_with(|own| own.push(number, entry)).is_err() {
+            entry.next_in_batch().store(END, Ordering::Relaxed);
+            self.free.0.push(number, entry.next_batch());
         }
     }
 
+    /// The registry that an entry belongs to.
     #[inline(always)]
-    fn entry(&self, index: u32) -> Option<&'static Entry> {
+    pub(crate) fn of(entry: &Entry) -> &'static Registry {
+        match entry.number.load(Ordering::Relaxed) >> NUMBER_BITS {
+            0 => &MAIN,
+            number => Registry::numbered(number),
+        }
+    }
+
+    #[cold]
+    fn numbered(number: u32) -> &'static Registry {
+        NUMBERED.get(number as usize).and_then(sys::registry_at).unwrap_or(&MAIN)
+    }
+
+    #[inline(always)]
+    fn is_main(&self) -> bool {
+        std::ptr::eq(self, &MAIN)
+    }
+
+    /// The first of a batch of free entries, which are linked. Without a magazine to keep the others
+    /// in, batches are of one.
+    fn take_batch(&self) -> Option<u32> {
+        self.free.0.pop(|number| Some(self.entry(number)?.next_batch()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry(&self, index: u32) -> Option<&'static Entry> {
         let number = index as usize + FIRST_CHUNK_ENTRIES as usize;
         let chunk = number.ilog2() - FIRST_CHUNK_ENTRIES.ilog2();
         let entries = (FIRST_CHUNK_ENTRIES as usize) << chunk;
@@ -240,6 +274,9 @@ impl Registry {
 
     #[cold]
     fn grow(&self) -> Option<u32> {
+        if !self.is_main() && self.rare.0.number.load(Ordering::Acquire) == 0 {
+            return None; // there are too many registries: no reader would find it
+        }
         let limit = self.entry_limit.load(Ordering::Relaxed);
         let mut index = self.rare.0.high_water.load(Ordering::Relaxed);
         loop {
@@ -257,7 +294,11 @@ impl Registry {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Some(index),
+                Ok(_) => {
+                    let registry = self.rare.0.number.load(Ordering::Relaxed);
+                    self.entry(index)?.number.store(registry << NUMBER_BITS | index, Ordering::Relaxed);
+                    return Some(index);
+                }
                 Err(now) => index = now,
             }
         }
@@ -271,13 +312,31 @@ impl Registry {
         if !WATCHING.swap(true, Ordering::AcqRel) {
             sys::watch_forks();
         }
-        if !std::ptr::eq(self, &MAIN) && !self.rare.0.linked.swap(true, Ordering::AcqRel) {
-            self.link();
+        if !self.is_main() {
+            self.enlist();
         }
         self.pid.store(sys::pid(), Ordering::Release);
     }
 
-    /// Puts this registry behind the main one, in front of those that are there already.
+    /// Gives this registry a number, and puts it behind the main one, in front of those that are
+    /// there already. Once, whichever thread comes first.
+    fn enlist(&'static self) {
+        let this = std::ptr::from_ref(self).cast_mut();
+        for (number, place) in NUMBERED.iter().enumerate().skip(1) {
+            match place.compare_exchange(std::ptr::null_mut(), this, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.rare.0.number.store(number as u32, Ordering::Release);
+                    return self.link();
+                }
+                // Another thread does the same; it waits for nothing.
+                Err(first) if std::ptr::eq(first, this) => {
+                    return self.rare.0.number.store(number as u32, Ordering::Release);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn link(&'static self) {
         let this = std::ptr::from_ref(self).cast_mut();
         let mut next = MAIN.next_registry.load(Ordering::Acquire);
@@ -341,65 +400,86 @@ pub(crate) fn next_of(registry: &Registry) -> &AtomicPtr<Registry> {
 }
 
 /// Free entries of the main registry that a thread keeps at hand, so that threads do not fight for
-/// the head of the list at every spawn and end.
+/// the head of the list at every spawn and end: two batches, each linked through its entries.
 struct Magazine {
     epoch: Cell<u32>,
-    len: Cell<usize>,
-    items: [Cell<u32>; MAGAZINE],
+    /// The batch that is taken from and given to; [`END`] if it is empty.
+    open: Cell<u32>,
+    /// How many entries it has, at most.
+    len: Cell<u32>,
+    /// A full batch, or [`END`].
+    full: Cell<u32>,
 }
 
 thread_local! {
     static AT_HAND: Magazine = const {
-        Magazine { epoch: Cell::new(0), len: Cell::new(0), items: [const { Cell::new(0) }; MAGAZINE] }
+        Magazine { epoch: Cell::new(0), open: Cell::new(END), len: Cell::new(0), full: Cell::new(END) }
     };
 }
 
 impl Magazine {
     #[inline(always)]
-    fn take(registry: &Registry) -> Option<u32> {
-        if !std::ptr::eq(registry, &MAIN) {
-            return None;
+    fn pop(&self) -> Option<u32> {
+        self.forget_before_fork();
+        if self.open.get() == END {
+            self.open.set(self.another_batch()?);
+            self.len.set(BATCH);
         }
-        AT_HAND.try_with(|own| own.pop(registry.epoch())).ok().flatten()
+        let number = self.open.get();
+        let next = MAIN.entry(number)?.next_in_batch().load(Ordering::Relaxed);
+        self.open.set(next);
+        self.len.set(if next == END { 0 } else { self.len.get().saturating_sub(1) });
+        Some(number)
     }
 
     #[inline(always)]
-    fn give_back(registry: &Registry, index: u32) -> bool {
-        std::ptr::eq(registry, &MAIN)
-            && AT_HAND.try_with(|own| own.push(index, registry.epoch())).unwrap_or(false)
-    }
-
-    #[inline(always)]
-    fn pop(&self, epoch: u32) -> Option<u32> {
-        let left = self.len.get().checked_sub(1)?;
-        if self.epoch.get() != epoch {
-            self.len.set(0); // numbers from before a fork
-            return None;
-        }
-        self.len.set(left);
-        self.items.get(left).map(Cell::get)
-    }
-
-    #[inline(always)]
-    fn push(&self, index: u32, epoch: u32) -> bool {
-        if self.epoch.get() != epoch {
+    fn push(&self, number: u32, entry: &Entry) {
+        self.forget_before_fork();
+        if self.len.get() >= BATCH {
+            let full = self.full.replace(self.open.replace(END));
             self.len.set(0);
-            self.epoch.set(epoch);
+            Self::give_away(full);
         }
-        let Some(item) = self.items.get(self.len.get()) else { return false };
-        item.set(index);
+        entry.next_in_batch().store(self.open.replace(number), Ordering::Relaxed);
         self.len.set(self.len.get() + 1);
-        true
+    }
+
+    #[inline]
+    fn another_batch(&self) -> Option<u32> {
+        match self.full.replace(END) {
+            END => MAIN.take_batch(),
+            full => Some(full),
+        }
+    }
+
+    /// Lets other threads have a batch.
+    #[inline]
+    fn give_away(batch: u32) {
+        if batch != END
+            && let Some(entry) = MAIN.entry(batch)
+        {
+            MAIN.free.0.push(batch, entry.next_batch());
+        }
+    }
+
+    /// Numbers from before a fork mean nothing after it.
+    #[inline(always)]
+    fn forget_before_fork(&self) {
+        let epoch = MAIN.epoch.load(Ordering::Relaxed);
+        if self.epoch.get() != epoch {
+            self.epoch.set(epoch);
+            self.open.set(END);
+            self.len.set(0);
+            self.full.set(END);
+        }
     }
 }
 
 impl Drop for Magazine {
     fn drop(&mut self) {
-        while let Some(index) = self.pop(MAIN.epoch()) {
-            if let Some(entry) = MAIN.entry(index) {
-                MAIN.free.0.push(index, &entry.next_free);
-            }
-        }
+        self.forget_before_fork();
+        Self::give_away(self.open.replace(END));
+        Self::give_away(self.full.replace(END));
     }
 }
 

@@ -35,7 +35,7 @@ pub fn changed(version: &AtomicU32) {
 }
 
 /// The end of the list, in [`FreeList`].
-const END: u32 = u32::MAX;
+pub const END: u32 = u32::MAX;
 
 /// Numbers of free entries: a stack whose links live in the entries, without a lock. Its head
 /// carries a tag that grows with each change, so that a number that was taken and given back

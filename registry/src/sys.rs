@@ -1,15 +1,70 @@
 //! The unsafe part: memory for entries, the kernel's clocks and ids, the note that loiter finds.
 
+use std::mem::{self, ManuallyDrop};
+use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::format::{Entry, Location};
 use crate::registry::Registry;
+use crate::task::Task;
 
 // SAFETY: a Location never changes after it was made, and its pointers lead to 'static strings.
 unsafe impl Send for Location {}
 // SAFETY: as above.
 unsafe impl Sync for Location {}
+
+/// A future and its task, over together. The task says whether the future is still there: an Option
+/// would take another word in each task of the program, which often is one word too many for the
+/// allocator's next smaller size.
+pub(crate) struct FutureOfTask<F> {
+    /// There as long as `task` is not over.
+    future: ManuallyDrop<F>,
+    task: Task,
+}
+
+impl<F> FutureOfTask<F> {
+    pub(crate) fn new(future: F, task: Task) -> Self {
+        FutureOfTask { future: ManuallyDrop::new(future), task }
+    }
+
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Both, unless they are over.
+    #[inline(always)]
+    pub(crate) fn parts(self: Pin<&mut Self>) -> Option<(Pin<&mut F>, &mut Task)> {
+        // SAFETY: nothing is moved out of `this`.
+        let this = unsafe { self.get_unchecked_mut() };
+        if this.task.is_over() {
+            return None;
+        }
+        // SAFETY: the future is pinned as `self` is: it is not moved before it is dropped, by `end`.
+        Some((unsafe { Pin::new_unchecked(&mut *this.future) }, &mut this.task))
+    }
+
+    /// Drops the future, in the name of the task, then the task.
+    #[inline]
+    pub(crate) fn end(self: Pin<&mut Self>) {
+        // SAFETY: the future is dropped where it is, and the task may be moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        // Over before anything else, so that a future that panics is not dropped again.
+        let task = mem::replace(&mut this.task, Task::OVER);
+        if !task.is_over() {
+            let _current = task.enter();
+            // SAFETY: the task was not over, so the future is there; from now on nobody believes so.
+            unsafe { ManuallyDrop::drop(&mut this.future) };
+        }
+    }
+}
+
+impl<F> Drop for FutureOfTask<F> {
+    fn drop(&mut self) {
+        // SAFETY: what is being dropped is not moved any more.
+        unsafe { Pin::new_unchecked(self) }.end();
+    }
+}
 
 /// Pages of zeroes for `entries` entries. Null if the kernel has no more memory.
 ///
@@ -57,6 +112,12 @@ pub(crate) fn entry_at(chunk: &AtomicPtr<Entry>, offset: usize, entries: usize) 
     // SAFETY: only `ensure_chunk` stores here, for the same number of entries; chunks are zeroed,
     // which is a valid Entry of atomics, and are never unmapped once they are stored.
     Some(unsafe { &*start.add(offset) })
+}
+
+/// The registry at a place of the table of registries.
+pub(crate) fn registry_at(place: &AtomicPtr<Registry>) -> Option<&'static Registry> {
+    // SAFETY: the table holds nulls and what `Registry::enlist` made from `&'static Registry`.
+    unsafe { place.load(Ordering::Acquire).as_ref() }
 }
 
 /// The registries of a list, from its first link on.

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::task::{Registration, Task};
+use crate::sys::FutureOfTask;
+use crate::task::Registration;
 
 /// Registers a future as a task from now until it is finished or dropped. Spawned at the caller's
 /// place, by the task that runs now. For any executor:
@@ -22,43 +23,37 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
 
 impl Registration {
     /// Registers a future as a task, as said so far.
+    #[inline]
     pub fn track<F: Future>(self, future: F) -> Tracked<F> {
         self.type_of::<F>().track_as_is(future)
     }
 
     /// The same, leaving the type as it was said.
+    #[inline]
     pub(crate) fn track_as_is<F: Future>(self, future: F) -> Tracked<F> {
-        Tracked { inner: Some(future), task: Some(self.register()) }
+        Tracked { both: FutureOfTask::new(future, self.register()) }
     }
 }
 
 pin_project! {
     /// A future that is a registered task. Made by [`track`].
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Tracked<F> {
         #[pin]
-        inner: Option<F>,
-        task: Option<Task>,
+        both: FutureOfTask<F>,
     }
+}
 
-    impl<F> PinnedDrop for Tracked<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // What the future runs while it is dropped still belongs to the task.
-            if let Some(task) = this.task {
-                let _current = task.enter();
-                this.inner.set(None);
-            }
-            *this.task = None;
-        }
+impl<F> std::fmt::Debug for Tracked<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracked").field("task", self.both.task()).finish_non_exhaustive()
     }
 }
 
 impl<F> Tracked<F> {
     /// Id of the task. None if the registry was full, or the task is over.
     pub fn id(&self) -> Option<u64> {
-        self.task.as_ref().and_then(Task::id)
+        self.both.task().id()
     }
 }
 
@@ -67,19 +62,17 @@ impl<F: Future> Future for Tracked<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let (Some(inner), Some(task)) = (this.inner.as_mut().as_pin_mut(), this.task.as_mut()) else {
+        let mut both = self.project().both;
+        let Some((future, task)) = both.as_mut().parts() else {
             panic!("a tracked future was polled after it was finished");
         };
         task.running();
         let current = task.enter();
-        let result = inner.poll(cx);
+        let result = future.poll(cx);
+        drop(current);
         if result.is_ready() {
-            this.inner.set(None);
-            drop(current);
-            *this.task = None;
+            both.end();
         } else {
-            drop(current);
             task.stop();
         }
         result

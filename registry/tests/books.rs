@@ -4,16 +4,23 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use common::{Program, TaskRead};
 
-/// The example, built now; LOITER_BOOKS names a build of it of another kind.
-fn books() -> Command {
+/// The example, built now as dev and, in full runs, as release; LOITER_BOOKS names a build of it of
+/// another kind.
+fn builds() -> Vec<PathBuf> {
     if let Some(other) = std::env::var_os("LOITER_BOOKS") {
-        return Command::new(other);
+        return vec![other.into()];
     }
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let full = std::env::var("LOITER_MATRIX").is_ok_and(|value| value == "full");
+    let profiles: &[_] = if full { &[("dev", "debug"), ("release", "release")] } else { &[("dev", "debug")] };
+    profiles.iter().map(|(profile, directory)| build(profile, directory)).collect()
+}
+
+fn build(profile: &str, directory: &str) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--offline", "--features", "tokio", "--example", "books"])
         .args(["--profile", profile])
@@ -21,7 +28,7 @@ fn books() -> Command {
         .status();
     assert!(built.unwrap().success());
     let tests = std::env::current_exe().unwrap();
-    Command::new(tests.ancestors().nth(2).unwrap().join("examples/books"))
+    tests.ancestors().nth(3).unwrap().join(directory).join("examples/books")
 }
 
 /// What the program prints of a task.
@@ -46,34 +53,32 @@ fn line_of(task: &TaskRead) -> String {
 
 #[test]
 fn what_is_read_equals_the_books() {
-    let mut program = Program::start(&mut books());
-    assert_eq!(program.line(), "ready");
-    let reader = program.reader();
-    program.say("books\n");
-    let mut told: Vec<String> = vec![];
-    loop {
-        let line = program.line();
-        if line == "end" {
-            break;
-        }
-        told.push(line);
+    for build in builds() {
+        let mut program = Program::start(&mut Command::new(&build));
+        assert_eq!(program.line(), "ready");
+        let reader = program.reader();
+        program.say("books\n");
+        let told: Vec<_> =
+            std::iter::repeat_with(|| program.line()).take_while(|line| line != "end").collect();
+        let read: Vec<_> = reader.tasks().iter().map(line_of).collect();
+        assert!(told.len() > 15);
+        assert_eq!(read, told, "{}", build.display());
     }
-    let read: Vec<_> = reader.tasks().iter().map(line_of).collect();
-    assert!(told.len() > 15);
-    assert_eq!(read, told);
 }
 
 #[test]
 fn parked_tasks_are_all_there() {
-    let mut program = Program::start(books().args(["parked", "20000"]));
-    assert_eq!(program.line(), "ready");
-    let reader = program.reader();
-    assert_eq!((reader.header_u64(512), reader.header_u64(640)), (20_000, 0));
-    let tasks = reader.tasks();
-    assert_eq!(tasks.len(), 20_000);
-    for task in tasks.iter().step_by(997) {
-        let stack = task.stack();
-        assert_eq!((stack[0].as_str(), stack[1].as_str()), (task.name.as_str(), "middle"));
-        assert_eq!(stack[2], "books::three_deep");
+    for build in builds() {
+        let mut program = Program::start(Command::new(&build).args(["parked", "20000"]));
+        assert_eq!(program.line(), "ready");
+        let reader = program.reader();
+        assert_eq!((reader.header_u64(512), reader.header_u64(640)), (20_000, 0));
+        let tasks = reader.tasks();
+        assert_eq!(tasks.len(), 20_000);
+        for task in tasks.iter().step_by(997) {
+            let stack = task.stack();
+            assert_eq!((stack[0].as_str(), stack[1].as_str()), (task.name.as_str(), "middle"));
+            assert_eq!(stack[2], "books::three_deep");
+        }
     }
 }

@@ -123,3 +123,48 @@ fn tasks_that_end_on_other_threads_give_their_entries_back() {
     let reader = Reader::new(common::Memory::own(), SHARED.address() as u64);
     assert!(reader.header_u32(656) <= 110, "{} entries for 100 tasks at a time", reader.header_u32(656));
 }
+
+/// Ready at once; counts how often it is dropped, and panics then if it is told to.
+struct Dropped(std::sync::Arc<std::sync::atomic::AtomicU32>, bool);
+
+impl Future for Dropped {
+    type Output = ();
+
+    fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        std::task::Poll::Ready(())
+    }
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(!self.1, "told to");
+    }
+}
+
+/// Finished, never polled, its drop panicking, without an entry: a future is dropped once.
+#[test]
+fn a_tracked_future_is_dropped_once() {
+    static FULL: Registry = Registry::new("full", loiter_registry::RuntimeKind::Other);
+    FULL.set_limit(0);
+    for full in [false, true] {
+        for (polled, panics) in [(false, false), (true, false), (true, true)] {
+            let count = std::sync::Arc::default();
+            let mut registration = Registration::new();
+            if full {
+                registration = registration.registry(&FULL);
+            }
+            let mut task = Box::pin(registration.track(Dropped(std::sync::Arc::clone(&count), panics)));
+            assert_eq!(task.id().is_none(), full);
+            if polled {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                let poll = std::panic::AssertUnwindSafe(|| task.as_mut().poll(&mut cx));
+                assert_eq!(std::panic::catch_unwind(poll).is_err(), panics);
+                assert_eq!((task.id(), loiter_registry::current_id()), (None, None));
+            }
+            drop(task);
+            assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1);
+        }
+    }
+    assert_eq!((FULL.spawned(), FULL.finished(), FULL.dropped()), (0, 0, 3));
+}

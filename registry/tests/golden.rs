@@ -19,7 +19,7 @@ const HEADER: &str = "
 
 /// The second task in an entry, waiting: addresses, times and the thread's number as 0xee.
 const ENTRY: &str = "
-    06000000 01000000 0200000000000000 0700000000000000 eeeeeeeeeeeeeeee
+    04000000 01000000 0200000000000000 0700000000000000 eeeeeeeeeeeeeeee
     eeeeeeeeeeeeeeee eeeeeeeeeeeeeeee eeeeeeeeeeeeeeee 05000000 06000000
     0a000000 03000000 0100000000000000 eeeeeeeeeeeeeeee eeeeeeeeeeeeeeee
     3412000000000000 0000000000000000 06000000 eeeeeeee eeeeeeeeeeeeeeee

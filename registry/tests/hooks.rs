@@ -8,8 +8,12 @@ mod common;
 use common::Reader;
 use loiter_registry::{AwaitExt, current_id, hooks, tokio as tasks};
 
+/// Both tests look at the one main registry.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[test]
 fn what_is_spawned_without_the_wrappers_is_registered_once() {
+    let _alone = ALONE.lock();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = hooks::install(builder.worker_threads(2)).build().unwrap();
     let reader = Reader::main();
@@ -43,4 +47,45 @@ fn what_is_spawned_without_the_wrappers_is_registered_once() {
     drop(runtime);
     assert!(reader.tasks().is_empty());
     assert_eq!(current_id(), None);
+}
+
+/// Tasks that come and go on several threads, and one that runs another runtime inside.
+#[test]
+fn every_task_has_its_own_entry() {
+    let _alone = ALONE.lock();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = hooks::install(builder.worker_threads(3)).build().unwrap();
+    let own = |name: &'static str| async move {
+        let id = current_id().unwrap();
+        for _ in 0..3 {
+            tokio::task::yield_now().at(name).await;
+            assert_eq!(current_id(), Some(id));
+        }
+        id
+    };
+    let before = loiter_registry::Registry::main().spawned();
+    let outer = runtime.spawn(async move {
+        let id = current_id();
+        tokio::task::block_in_place(|| {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let inner = hooks::install(&mut builder).build().unwrap();
+            inner.block_on(async { tokio::spawn(own("inside")).await.unwrap() });
+        });
+        assert_eq!(current_id(), id);
+    });
+    runtime.block_on(async {
+        outer.await.unwrap();
+        for _ in 0..20 {
+            let tasks: Vec<_> = (0..500).map(|_| tokio::spawn(own("yielding"))).collect();
+            let mut ids = std::collections::HashSet::new();
+            for task in tasks {
+                assert!(ids.insert(task.await.unwrap()));
+            }
+        }
+    });
+    drop(runtime);
+    let main = loiter_registry::Registry::main();
+    assert_eq!((main.spawned() - before, main.dropped()), (10_000 + 2, 0));
+    assert_eq!(main.spawned(), main.finished());
+    assert!(Reader::main().tasks().is_empty());
 }

@@ -45,6 +45,17 @@ pub struct Selection {
 }
 
 impl Filter {
+    /// Does it have a condition at all? Whether the runtime's own tasks are looked at is none.
+    pub fn has_conditions(&self) -> bool {
+        let Filter { states, reasons, functions, packages, creators, labels, ids, min_age_ns, .. } = self;
+        let patterns = [reasons, functions, packages, creators];
+        !states.is_empty()
+            || patterns.iter().any(|patterns| !patterns.is_empty())
+            || !labels.is_empty()
+            || !ids.is_empty()
+            || min_age_ns.is_some()
+    }
+
     /// Picks the tasks that pass.
     pub fn select(&self, snapshot: &Snapshot) -> Selection {
         let matcher = Matcher::new(self, snapshot);

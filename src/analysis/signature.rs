@@ -56,6 +56,8 @@ pub struct SignatureOptions {
     pub top: Option<usize>,
     /// Leave the creator out, because one of the sources does not know it. Not with [`By::Creator`].
     pub ignore_creator: bool,
+    /// The frames of the runtime's machinery, too.
+    pub all_frames: bool,
 }
 
 /// Index of a [`Signature`] in [`Signatures`].
@@ -242,10 +244,12 @@ impl SignatureReader<'_> {
     fn frames(&self, task: &Task) -> Vec<Frame> {
         let mut frames: Vec<Frame> = match (task.stack, task.entry) {
             (None, Some(function)) => vec![Frame { function, file: StrId(UNKNOWN), line: 0 }],
-            _ => shown_frames(self.snapshot, self.snapshot.stack_of(task), false)
-                .iter()
-                .map(|shown| shown.frame)
-                .collect(),
+            _ => {
+                shown_frames(self.snapshot, self.snapshot.stack_of(task), self.signatures.options.all_frames)
+                    .iter()
+                    .map(|shown| shown.frame)
+                    .collect()
+            }
         };
         frames.truncate(self.signatures.options.top.unwrap_or(usize::MAX));
         frames

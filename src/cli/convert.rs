@@ -13,8 +13,8 @@ use crate::analysis::{Each, Filter, SortBy};
 use crate::report::go::{self, GoOptions};
 use crate::report::units::{bytes, count};
 use crate::report::{json, pprof, profile, text};
+use crate::snapshot::Snapshot;
 use crate::snapshot::file::{self, FileError};
-use crate::snapshot::{Snapshot, SourceKind};
 
 /// Convert a snapshot, dump, profile or core file, or a live process, to another format
 ///
@@ -40,7 +40,8 @@ pub(super) struct Args {
     /// Samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
     /// (at least so many), created_by, created_at, parent, stack (unless it is whole) and is (leaked,
     /// locked to thread); and those of the program, which begin with label: if they have one of these
-    /// names. loiter reads them back.
+    /// names. A comment, which go tool pprof does not show, holds what a snapshot says of the process,
+    /// its command line too. loiter reads all of it back.
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     to: Option<Format>,
 }
@@ -96,15 +97,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         output.write(|out| args.write(format, &snapshot, &chosen, out))?;
         tell(&headline);
     } else {
-        let size = save(&args.out, |out| args.write(format, &snapshot, &chosen, out))?;
+        let size = save(&args.out, file::PRIVATE, |out| args.write(format, &snapshot, &chosen, out))?;
         tell(&format!("{headline} -> {} ({})", args.out.display(), bytes(size)));
     }
     if chosen.hidden_system > 0 {
         let noun = format!("system {}", text::task_noun(&snapshot));
         tell(&format!("{} left out, as Go leaves them out", count(chosen.hidden_system, &noun)));
     }
-    if format == Format::Go && snapshot.header.target.source == SourceKind::Profile {
-        tell("warning: the source counts stacks: each goroutine has the id 0 and an unknown state");
+    if format == Format::Go && snapshot.tasks.iter().any(|task| task.id.is_none()) {
+        tell("warning: the source does not tell all ids: goroutines without one have the id 0");
     }
     snapshot.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     Ok(())

@@ -1,16 +1,19 @@
 //! `loiter diff`: what changed between snapshots.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::exit;
+use super::filter::FilterArgs;
 use super::output::Output;
 use super::source::{ReadArgs, Source};
 use crate::analysis::diff::{Diff, diff};
+use crate::analysis::leaks::{self, Sureness};
 use crate::analysis::signature::{By, SignatureOptions};
-use crate::analysis::{Series, SeriesOptions};
+use crate::analysis::{Filter, Series, SeriesOptions};
 use crate::report::text::{self, TextOptions};
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
@@ -44,9 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", help_heading = "Grouping")]
     top: Option<usize>,
 
-    /// Compare the runtime's own tasks, too
-    #[arg(long, help_heading = "Grouping")]
-    system: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 
     /// Show groups in which nothing changed, too
     #[arg(long, help_heading = "Output")]
@@ -56,10 +58,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
     limit: usize,
 
-    /// Exit with status 1 if there is growth, or if the last snapshot has more than N tasks: count>N
+    /// Exit with status 1 if there is a leak, growth, or more than N tasks in the end: leak, growth, count>N
     ///
-    /// growth: a group has more tasks than before, by more than chance explains. Given several times,
-    /// one that holds is enough.
+    /// leak: loiter leaks would find something likely, stuck or proven in these snapshots. growth: a
+    /// group has more tasks than before, by more than chance explains. Given several times, one that
+    /// holds is enough.
     #[arg(long, value_name = "CONDITION", value_delimiter = ',', help_heading = "Output")]
     fail_on: Vec<FailOn>,
 
@@ -92,6 +95,8 @@ enum Format {
 /// What makes the command fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailOn {
+    /// A finding that is likely or surer.
+    Leak,
     /// A group that grows.
     Growth,
     /// More tasks than this in the last snapshot.
@@ -104,17 +109,22 @@ impl FromStr for FailOn {
     fn from_str(text: &str) -> Result<Self, String> {
         let count = text.strip_prefix("count>").and_then(|n| n.parse().ok());
         match (text, count) {
+            ("leak", _) => Ok(FailOn::Leak),
             ("growth", _) => Ok(FailOn::Growth),
             (_, Some(n)) => Ok(FailOn::Count(n)),
-            _ => Err("use growth or count>N".to_owned()),
+            _ => Err("use leak, growth or count>N".to_owned()),
         }
     }
 }
 
 impl FailOn {
     /// What happened, if it did.
-    fn check(self, diff: &Diff) -> Option<String> {
+    fn check(self, diff: &Diff, leaks: Option<&leaks::Report>) -> Option<String> {
         match self {
+            FailOn::Leak => {
+                let surest = leaks?.findings.iter().map(|finding| finding.sureness).max()?;
+                (surest >= Sureness::Likely).then(|| format!("leak: there is a finding that is {surest}"))
+            }
             FailOn::Growth => {
                 let growing = diff.rows.iter().filter(|row| row.grows()).count();
                 (growing > 0).then(|| format!("growth: {growing} of {} changed groups", diff.rows.len()))
@@ -125,12 +135,25 @@ impl FailOn {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let filter = args.filter.filter();
     let mut snapshots = Vec::new();
     for source in &args.sources {
-        snapshots.push(args.how.open(source)?.snapshot);
+        let mut snapshot = args.how.open(source)?.snapshot;
+        if filter.has_conditions() {
+            keep(&mut snapshot, &filter);
+        }
+        snapshots.push(Arc::new(snapshot));
     }
-    let series = Series::of(args.options(&snapshots), snapshots);
-    let changes = diff(&series);
+    let series = Series::of(args.options(&snapshots), snapshots.iter().cloned());
+    let mut changes = diff(&series);
+    if filter.has_conditions() {
+        // The runtime counts all tasks, whoever is looked at.
+        changes.counted = None;
+    }
+    let leaks = args.fail_on.contains(&FailOn::Leak).then(|| {
+        let series = Series::of(leaks::series_options(), snapshots);
+        leaks::find(&series, &leaks::Options::default())
+    });
     let limit = (args.limit > 0).then_some(args.limit);
     output.write(|out| match if args.json { Format::Json } else { args.format } {
         Format::Text => {
@@ -140,23 +163,36 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
                 full_paths: output.verbose > 0,
                 verbose: output.verbose > 0,
                 time: true,
-                all_frames: false,
+                all_frames: args.filter.all_frames,
             };
             text::diff(&series, &changes, limit, args.all, &options, out)
         }
         Format::Json => json::diff(&series, &changes, limit, args.all, out),
         Format::Markdown => markdown::diff(&series, &changes, limit, out),
     })?;
-    let failed: Vec<_> = args.fail_on.iter().filter_map(|condition| condition.check(&changes)).collect();
+    let failed: Vec<_> = (args.fail_on.iter())
+        .filter_map(|condition| condition.check(&changes, leaks.as_ref().and_then(Option::as_ref)))
+        .collect();
     if failed.is_empty() { Ok(()) } else { Err(CliError::Found(failed.join("; "))) }
 }
 
+/// Takes out the tasks that do not pass.
+fn keep(snapshot: &mut Snapshot, filter: &Filter) {
+    let chosen = filter.select(snapshot).tasks;
+    snapshot.tasks = chosen.iter().filter_map(|&at| snapshot.tasks.get(at as usize).copied()).collect();
+}
+
 impl Args {
-    fn options(&self, snapshots: &[Snapshot]) -> SeriesOptions {
+    fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
         // Whoever knows no creators cannot be compared with somebody who does.
         let ignore_creator = snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile);
-        let signature = SignatureOptions { by: self.by, top: self.top, ignore_creator };
-        SeriesOptions { signature, system: self.system, keep: None }
+        let signature = SignatureOptions {
+            by: self.by,
+            top: self.top,
+            ignore_creator,
+            all_frames: self.filter.all_frames,
+        };
+        SeriesOptions { signature, system: self.filter.filter().system, keep: None }
     }
 }
 
@@ -169,6 +205,7 @@ mod tests {
         assert_eq!("growth".parse(), Ok(FailOn::Growth));
         assert_eq!("count>1000".parse(), Ok(FailOn::Count(1000)));
         assert!("count>".parse::<FailOn>().is_err());
+        assert_eq!("leak".parse(), Ok(FailOn::Leak));
         assert!("leaks".parse::<FailOn>().is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! `loiter flame`: flame graphs.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -9,7 +8,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
-use super::output::{Output, tell};
+use super::output::{Output, save, tell};
 use super::source::{Opened, Source, SourceArgs};
 use crate::analysis::flame::{Flame, FlameOptions, Root, Weight, difference, flame};
 use crate::report::flame::picture::{self, PictureOptions};
@@ -148,9 +147,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     match file {
         None => output.write(|out| graph.write(format, &mut notes, out))?,
         Some(path) => {
-            let failed = |source| CliError::Io { what: format!("cannot write {}", path.display()), source };
-            file::replace(path, 0o666, failed, |file| graph.save(format, &mut notes, file).map_err(failed))?;
-            let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            let size = save(path, file::SHARED, |out| graph.write(format, &mut notes, out))?;
             let tasks = count(flame.totals.tasks, &caption.noun);
             tell(&format!("{}: {tasks} -> {} ({})", caption.title, path.display(), bytes(size)));
         }
@@ -208,13 +205,6 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// Writes the graph to a file.
-    fn save(&self, format: Format, notes: &mut Vec<String>, file: &mut File) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        self.write(format, notes, &mut out)?;
-        out.flush()
-    }
-
     /// Writes the graph; what there is left to be said stays in `notes`.
     fn write(&self, format: Format, notes: &mut Vec<String>, out: &mut dyn Write) -> io::Result<()> {
         let Graph { args, flame, caption, .. } = *self;

@@ -75,9 +75,10 @@ pub(super) fn is_stdout(path: &Path) -> bool {
 }
 
 /// Calls `with` with a file, buffered: a temporary one, which takes the name if all goes well.
-/// Returns its size in bytes.
+/// `permissions` are [`file::PRIVATE`] or [`file::SHARED`]. Returns its size in bytes.
 pub(super) fn save(
     path: &Path,
+    permissions: u32,
     with: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<u64> {
     let write = |file: &mut File| {
@@ -85,7 +86,7 @@ pub(super) fn save(
         with(&mut out)?;
         out.flush()
     };
-    file::replace(path, 0o600, |error| error, write)
+    file::replace(path, permissions, write)
         .map_err(|source| CliError::Io { what: format!("cannot write {}", path.display()), source })?;
     Ok(std::fs::metadata(path).map_or(0, |metadata| metadata.len()))
 }

@@ -1,6 +1,5 @@
 //! Writes what is on the screen to a file in the current directory.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,16 +43,11 @@ fn path(what: What, picture: &Picture) -> PathBuf {
 
 /// To a temporary file first, which then takes the name.
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    file::replace(
-        path,
-        0o600,
-        |error| error,
-        |file: &mut File| {
-            let mut out = BufWriter::new(file);
-            write(&mut out)?;
-            out.flush()
-        },
-    )
+    file::replace(path, file::PRIVATE, |file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.flush()
+    })
 }
 
 fn report(picture: &Picture, query: &Query, out: &mut dyn Write) -> io::Result<()> {

@@ -152,10 +152,10 @@ impl Readable {
         if runtimes.is_empty() {
             target.mappings()?;
             let info = target.info();
-            let mut looked_at = vec![
-                "no image of the process has a Go line table (pclntab)".to_owned(),
-                "none has the note of a task registry (loiter-registry)".to_owned(),
-            ];
+            let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
+            if warnings.is_empty() && unused.is_empty() {
+                looked_at.push("none has the note of a task registry (loiter-registry)".to_owned());
+            }
             looked_at.extend(warnings);
             looked_at.extend(unused);
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });

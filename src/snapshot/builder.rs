@@ -1,41 +1,17 @@
 //! Fills a [`Snapshot`], interning as it goes.
 
-use std::hash::Hash;
-
 use rustc_hash::FxHashMap;
 
+use super::interner::Interner;
 use super::model::*;
 
 /// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
 /// lies could have every task point to long texts that overlap.
 const MAX_TEXT: usize = 256 << 20;
+/// What stands in place of text that is left out.
+const LEFT_OUT: &str = "(left out: too much text)";
 /// Things waited for that are kept in all.
 const MAX_WAITS: usize = 1 << 24;
-
-/// A table that holds every value once.
-#[derive(Debug)]
-struct Interner<T> {
-    values: Vec<T>,
-    index: FxHashMap<T, u32>,
-}
-
-impl<T> Default for Interner<T> {
-    fn default() -> Self {
-        Interner { values: Vec::new(), index: FxHashMap::default() }
-    }
-}
-
-impl<T: Eq + Hash + Clone> Interner<T> {
-    fn add(&mut self, value: T) -> u32 {
-        if let Some(&id) = self.index.get(&value) {
-            return id;
-        }
-        let id = self.values.len() as u32;
-        self.values.push(value.clone());
-        self.index.insert(value, id);
-        id
-    }
-}
 
 /// Fills a [`Snapshot`], interning as it goes.
 #[derive(Debug, Default)]
@@ -65,21 +41,24 @@ impl SnapshotBuilder {
     /// The id of a string. When there is too much text in all, a new one is left out, and the
     /// snapshot says so.
     pub fn string(&mut self, text: &str) -> StrId {
-        if let Some(&id) = self.strings.index.get(text) {
-            return StrId(id);
-        }
-        if self.text_bytes.saturating_add(text.len()) > MAX_TEXT {
+        let missing = match self.strings.find(text, String::as_str) {
+            Ok(id) => return StrId(id),
+            Err(missing) => missing,
+        };
+        if self.text_bytes.saturating_add(text.len()) > MAX_TEXT && text != LEFT_OUT {
             self.text_left_out = true;
-            return StrId(self.strings.add("(left out: too much text)".to_owned()));
+            return self.string(LEFT_OUT);
         }
         self.text_bytes += text.len();
-        StrId(self.strings.add(text.to_owned()))
+        StrId(self.strings.push(missing, text.to_owned()))
     }
 
     /// The id of a function.
     pub fn function(&mut self, name: &str, package: &str, kind: FunctionKind) -> FunctionId {
         let (name, package) = (self.string(name), self.string(package));
-        FunctionId(self.functions.add(Function { name, package, kind }))
+        let function = Function { name, package, kind };
+        let found = self.functions.find(&function, |known| known);
+        FunctionId(found.unwrap_or_else(|missing| self.functions.push(missing, function)))
     }
 
     /// A frame in a function that is already known.
@@ -94,21 +73,27 @@ impl SnapshotBuilder {
     }
 
     /// The id of a stack, innermost location first.
-    pub fn stack(&mut self, locations: Vec<LocationId>) -> StackId {
-        StackId(self.stacks.add(Stack { locations }))
+    pub fn stack(&mut self, mut locations: Vec<LocationId>) -> StackId {
+        let found = self.stacks.find(locations.as_slice(), |stack| &stack.locations);
+        StackId(found.unwrap_or_else(|missing| {
+            locations.shrink_to_fit();
+            self.stacks.push(missing, Stack { locations })
+        }))
     }
 
     /// The id of a set of labels; sorts it by key.
     pub fn labels<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> LabelSetId {
         let mut pairs: Vec<_> = pairs.into_iter().collect();
         pairs.sort();
-        let pairs = pairs.into_iter().map(|(k, v)| (self.string(k), self.string(v))).collect();
-        LabelSetId(self.label_sets.add(LabelSet { pairs }))
+        let pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (self.string(k), self.string(v))).collect();
+        self.label_set(&pairs)
     }
 
     /// The id of a set of labels whose texts are known, sorted by the text of their keys.
-    pub fn label_set(&mut self, pairs: Vec<(StrId, StrId)>) -> LabelSetId {
-        LabelSetId(self.label_sets.add(LabelSet { pairs }))
+    pub fn label_set(&mut self, pairs: &[(StrId, StrId)]) -> LabelSetId {
+        let found = self.label_sets.find(pairs, |set| &set.pairs);
+        let set = || LabelSet { pairs: pairs.to_vec() };
+        LabelSetId(found.unwrap_or_else(|missing| self.label_sets.push(missing, set())))
     }
 
     /// The id of the object of this kind at this address, made by `make` if it is new.
@@ -157,7 +142,7 @@ impl SnapshotBuilder {
 
     /// The text of a string that was added.
     pub fn text(&self, id: StrId) -> &str {
-        self.strings.values.get(id.index()).map_or("", String::as_str)
+        self.strings.get(id.0).map_or("", String::as_str)
     }
 
     /// How many tasks were added so far.
@@ -205,11 +190,11 @@ impl SnapshotBuilder {
         self.tasks.sort_by_key(|task| (task.runtime, task.id, task.address));
         Snapshot {
             header: self.header,
-            strings: self.strings.values,
-            functions: self.functions.values,
+            strings: self.strings.into_values(),
+            functions: self.functions.into_values(),
             locations: self.locations,
-            stacks: self.stacks.values,
-            label_sets: self.label_sets.values,
+            stacks: self.stacks.into_values(),
+            label_sets: self.label_sets.into_values(),
             objects: self.objects,
             waits: self.waits,
             tasks: self.tasks,

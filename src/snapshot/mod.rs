@@ -6,6 +6,7 @@
 mod builder;
 pub mod dump;
 pub mod file;
+mod interner;
 pub mod model;
 mod validate;
 

@@ -11,7 +11,8 @@ use std::{env, io};
 /// A Go installation.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    go: PathBuf,
+    /// Its go command.
+    pub go: PathBuf,
     /// As asked for: "1.27".
     pub version: String,
     /// As it calls itself: "go1.27.3".

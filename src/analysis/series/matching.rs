@@ -53,7 +53,7 @@ fn matching(before: &Header, after: &Header) -> Matching {
     match (a.source, b.source) {
         (Profile, _) | (_, Profile) => {
             return by_signature(
-                "a profile counts stacks and has no ids: compared by signature only".to_owned(),
+                "a profile does not identify single tasks: compared by signature only".to_owned(),
             );
         }
         (Dump, Dump) => {

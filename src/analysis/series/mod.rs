@@ -118,7 +118,7 @@ impl Series {
     }
 
     /// A series of snapshots, in the order given.
-    pub fn of(options: SeriesOptions, snapshots: impl IntoIterator<Item = Snapshot>) -> Self {
+    pub fn of(options: SeriesOptions, snapshots: impl IntoIterator<Item: Into<Arc<Snapshot>>>) -> Self {
         let mut series = Series::new(options);
         snapshots.into_iter().for_each(|snapshot| series.push(snapshot));
         series

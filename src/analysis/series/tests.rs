@@ -124,7 +124,7 @@ fn another_process_is_not_followed() {
 #[test]
 fn signatures_are_what_was_asked_for() {
     let by = |by, top| SeriesOptions {
-        signature: SignatureOptions { by, top, ignore_creator: false },
+        signature: SignatureOptions { by, top, ignore_creator: false, all_frames: false },
         ..SeriesOptions::default()
     };
     use crate::analysis::signature::By;

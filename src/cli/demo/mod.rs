@@ -1,6 +1,7 @@
 //! `loiter demo`: a tour of loiter on a small leaking server, which is loiter itself.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,12 +18,15 @@ mod server;
 /// What the server prints when it serves.
 const READY: &str = "ready";
 /// Between the two snapshots.
-const BETWEEN: Duration = Duration::from_secs(4);
+const BETWEEN: Duration = Duration::from_secs(3);
+/// How it is watched for leaks: seven readings, and what stands still for a second is worth a look.
+const WATCH: [&str; 6] = ["--for", "3s", "--every", "500ms", "--min-age", "1s"];
 
 /// Start a small leaking server and look at it: a tour that needs nothing but this program
 ///
 /// The server is a Tokio program that exports its tasks with the crate loiter-registry. Every
-/// command is shown before it is run, so that it can be repeated. The server ends with the tour.
+/// command is shown before it is run, so that it can be repeated. The server ends with the tour; the
+/// files that the commands wrote stay in a temporary directory, which is named at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
@@ -37,11 +41,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         return server::run().map_err(failed);
     }
     let failed = |source| CliError::Io { what: "cannot run the tour".to_owned(), source };
-    let directory = tempfile::tempdir().map_err(failed)?;
+    let directory = tempfile::Builder::new().prefix("loiter-demo-").tempdir().map_err(failed)?;
     let server = Server::start().map_err(failed)?;
     let pid = server.child.id().to_string();
     let tour = Tour { output, directory: directory.path() };
-    tour.walk(&pid)
+    tour.walk(&pid)?;
+    tour.say(&format!("What the commands wrote is in {}.", directory.path().display()))?;
+    let _kept = directory.keep();
+    Ok(())
 }
 
 /// The server, running for as long as this exists.
@@ -94,11 +101,19 @@ impl Tour<'_> {
         self.step(&["snapshot", pid, "-o", "after.loiter"])?;
         self.say("What its tasks did in the first one, grouped by where they stand:")?;
         self.step(&["stacks", "before.loiter"])?;
-        self.say("And in the second one, those that wait to send. There are more of them: a leak.")?;
-        self.step(&["stacks", "after.loiter", "--reason", "channel send"])?;
+        self.say("What changed in between? More and more tasks wait to send, and none of them ends:")?;
+        self.step(&["diff", "before.loiter", "after.loiter"])?;
         self.say("Whom do the tasks of the live process wait for? One lock holds up many of them:")?;
         self.step(&["stacks", pid, "--group-by", "waits-on", "--reason", "lock"])?;
-        self.say("The server ends now. Try the same on a process of your own: loiter ps lists them.")
+        self.say("Watched for a while, what leaks, and why? The part that is well is not mentioned:")?;
+        self.step(&[&["leaks", pid], &WATCH[..]].concat())?;
+        self.say("The same as a report to hand to others, and a flame graph for a browser:")?;
+        self.step_to("leaks.md", &[&["leaks", pid], &WATCH[..], &["--format", "markdown"]].concat())?;
+        self.step(&["flame", pid, "-o", "tasks.svg"])?;
+        self.say(
+            "The server ends now. Try the same on a process of your own: loiter ps lists them, and loiter \
+             watch shows one of them live.",
+        )
     }
 
     fn say(&self, text: &str) -> Result {
@@ -111,17 +126,30 @@ impl Tour<'_> {
 
     /// Shows a command and runs it.
     fn step(&self, arguments: &[&str]) -> Result {
+        self.run(arguments, None)
+    }
+
+    /// The same with its output in a file.
+    fn step_to(&self, file: &str, arguments: &[&str]) -> Result {
+        self.run(arguments, Some(file))
+    }
+
+    fn run(&self, arguments: &[&str], file: Option<&str>) -> Result {
         let color = self.output.color;
         self.output.write(|out| {
-            let shown = format!(
-                "$ loiter {}",
-                arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-            );
+            let words: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
+            let redirection = file.map_or(String::new(), |file| format!(" > {file}"));
+            let shown = format!("$ loiter {}{redirection}", words.join(" "));
             Line::new(color).push(HEAD, &shown).write(out)
         })?;
         let failed = |source| CliError::Io { what: "cannot run the tour".to_owned(), source };
         let mut command = Command::new(env::current_exe().map_err(failed)?);
-        command.args(["--color", if color { "always" } else { "never" }]).args(arguments);
+        if let Some(file) = file {
+            command.stdout(File::create(self.directory.join(file)).map_err(failed)?);
+        } else {
+            command.args(["--color", if color { "always" } else { "never" }]);
+        }
+        command.args(arguments);
         let status = command.current_dir(self.directory).stdin(Stdio::null()).status().map_err(failed)?;
         if !status.success() {
             return Err(failed(io::Error::other(format!("loiter {} failed: {status}", arguments.join(" ")))));

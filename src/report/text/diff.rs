@@ -11,7 +11,7 @@ use crate::analysis::owner::{module_of, modules};
 use crate::analysis::series::Series;
 use crate::analysis::signature::{By, Place, Signature};
 use crate::report::escape;
-use crate::snapshot::{Age, Snapshot};
+use crate::snapshot::{Age, Snapshot, SourceKind};
 
 /// Where the second line of a group begins.
 const INDENT: usize = 8;
@@ -324,6 +324,16 @@ fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: 
         let groups = count(diff.unchanged.len() as u64, "group");
         let tasks = count(tasks, noun);
         notes.push((DIM, format!("{groups} with {tasks} unchanged (--all shows them)")));
+    }
+    let growing = diff.rows.iter().filter(|row| row.grows()).count();
+    if growing > 0 && page.snapshot.header.target.source == SourceKind::Process {
+        let grows = if growing == 1 { "grows" } else { "grow" };
+        let groups = count(growing as u64, "group");
+        let pid = page.snapshot.header.target.pid;
+        notes.push((
+            DIM,
+            format!("{groups} {grows} by more than chance explains (loiter leaks {pid} watches it)"),
+        ));
     }
     notes.extend(series.matching().warning().map(|why| (WARN, format!("warning: {why}"))));
     for warning in &page.snapshot.header.warnings {

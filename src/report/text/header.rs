@@ -23,7 +23,7 @@ pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str)
         (HEAD, who(&page.snapshot.header)),
         (HEAD, format!("{} {noun}{plural}{rest}", part(shown, total))),
     ];
-    pieces.extend(how(&page.snapshot.header, page.options.time).map(|text| (PLAIN, text)));
+    pieces.extend(how(page.snapshot, page.options.time).map(|text| (PLAIN, text)));
     page.line().wrap(&pieces, " · ", 2, page.options.width, page.out)?;
     if page.options.verbose {
         for (title, text) in figures(page.snapshot) {
@@ -81,12 +81,17 @@ pub(super) fn runtime_label(snapshot: &Snapshot, number: u8) -> String {
 }
 
 /// How the reading went: "read in 6 ms, no pause".
-fn how(header: &Header, time: bool) -> impl Iterator<Item = String> {
+fn how(snapshot: &Snapshot, time: bool) -> impl Iterator<Item = String> {
+    let header = &snapshot.header;
     let reading = &header.reading;
     let taken = time.then(|| format!("taken {}", moment(header.taken_at_ns)));
     let read = match header.target.source {
         SourceKind::Process | SourceKind::Core => None,
         SourceKind::Dump => Some("printed by the program itself".to_owned()),
+        // Those that loiter wrote have ids.
+        SourceKind::Profile if snapshot.tasks.iter().any(|task| task.id.is_some()) => {
+            Some("single tasks, kept in a profile".to_owned())
+        }
         SourceKind::Profile => Some("counted by the program itself, ids unknown".to_owned()),
     };
     if let Some(read) = read {
@@ -117,7 +122,7 @@ pub fn moment(ns_since_epoch: u64) -> String {
 /// One line that says what a snapshot holds: "api-server (pid 4242, ...): 1,388 goroutines, read in ...".
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
-    let how: Vec<_> = how(header, false).collect();
+    let how: Vec<_> = how(snapshot, false).collect();
     let system = snapshot.tasks.iter().filter(|task| task.system).count();
     let tasks = count((snapshot.tasks.len() - system) as u64, task_noun(snapshot));
     let system =

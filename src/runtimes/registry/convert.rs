@@ -36,6 +36,7 @@ pub(super) struct Converter<'a> {
     reasons: FxHashMap<u32, Option<StrId>>,
     /// The labels of the task before: neighbours often have the same.
     labels: Option<(Labelled, Option<LabelSetId>)>,
+    name_key: Option<StrId>,
     threads: FxHashMap<u32, Option<u32>>,
     unknown_clocks: bool,
 }
@@ -60,6 +61,7 @@ impl<'a> Converter<'a> {
             key: Vec::new(),
             reasons: FxHashMap::default(),
             labels: None,
+            name_key: None,
             threads: FxHashMap::default(),
             unknown_clocks: header.clocks.iter().any(|clock| !KNOWN_CLOCKS.contains(clock)),
         }
@@ -194,16 +196,20 @@ impl<'a> Converter<'a> {
         if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
             return set;
         }
-        let mut pairs = Vec::with_capacity(2);
-        if let Some(kind) = words::kind(kind) {
-            pairs.push((self.into.string("kind"), self.into.string(kind)));
-        }
-        if let Some(name) = name {
-            pairs.push((self.into.string("name"), name));
-        }
-        let set = (!pairs.is_empty()).then(|| self.into.label_set(pairs));
+        let kind_label = words::kind(kind).map(|kind| (self.into.string("kind"), self.into.string(kind)));
+        let name_label = name.map(|name| (self.name_key(), name));
+        let set = match (kind_label, name_label) {
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => Some(self.into.label_set(&[one])),
+            (Some(kind), Some(name)) => Some(self.into.label_set(&[kind, name])),
+        };
         self.labels = Some(((name, kind), set));
         set
+    }
+
+    /// The key of the label that is a task's name.
+    fn name_key(&mut self) -> StrId {
+        *self.name_key.get_or_insert_with(|| self.into.string("name"))
     }
 
     /// The function that a task was started with, from the name of its type, and the frame that

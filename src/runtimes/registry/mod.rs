@@ -20,6 +20,7 @@ mod error;
 mod layout;
 mod notes;
 mod places;
+mod texts;
 mod words;
 
 use convert::Converter;

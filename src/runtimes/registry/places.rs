@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::entries::Batch;
 use super::layout::{Bytes, LocationLayout, Text};
+use super::texts::Texts;
 use crate::snapshot::{SnapshotBuilder, StrId};
 use crate::target::{Memory, Range, TargetError};
 
@@ -28,8 +29,7 @@ pub(super) struct Place {
 pub(super) struct Places {
     layout: LocationLayout,
     places: FxHashMap<u64, Place>,
-    /// None: it cannot be read.
-    texts: FxHashMap<Text, Option<StrId>>,
+    texts: Texts,
     /// Bytes of texts that may still be read.
     budget: usize,
     /// Texts and places left out because there were too many.
@@ -44,7 +44,7 @@ impl Places {
         Places {
             layout,
             places: FxHashMap::default(),
-            texts: FxHashMap::default(),
+            texts: Texts::default(),
             budget: MAX_TEXTS,
             left_out: 0,
             ranges: Vec::new(),
@@ -55,7 +55,7 @@ impl Places {
 
     /// The text; none if it is empty or cannot be read.
     pub(super) fn text(&self, text: Text) -> Option<StrId> {
-        self.texts.get(&text).copied().flatten()
+        self.texts.get(text).flatten()
     }
 
     /// The place; none if there is none or it cannot be read.
@@ -107,17 +107,17 @@ impl Places {
     }
 
     fn want_text(&mut self, text: Text, wanted: &mut Vec<Text>) {
-        if text.address == 0 || text.len == 0 || self.texts.contains_key(&text) {
+        if text.address == 0 || text.len == 0 || self.texts.get(text).is_some() {
             return;
         }
         let len = text.len.min(MAX_TEXT) as usize;
-        // What the table itself takes counts too.
+        // What the tables take counts too.
         let Some(budget) = self.budget.checked_sub(len + 64) else {
             self.left_out += 1;
             return;
         };
         self.budget = budget;
-        self.texts.insert(text, None);
+        self.texts.want(text);
         wanted.push(text);
     }
 
@@ -182,7 +182,7 @@ impl Places {
                     shown.to_mut().push('…');
                 }
                 let id = into.string(&shown);
-                self.texts.insert(*text, Some(id));
+                self.texts.set(*text, id);
             }
         }
         Ok(())

@@ -98,33 +98,36 @@ pub struct Preview {
     pub tasks: u64,
 }
 
-/// Writes a snapshot to a file, which its owner alone can read (what it holds comes out of another
-/// program's memory): to a temporary file first, which then takes its name.
+/// Writes a snapshot to a file; see [`replace`]. The file can be read by its owner only: what it holds
+/// comes out of another program's memory.
 ///
 /// # Errors
 /// [`FileError::Io`].
 pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
-    // Whoever knows the path says it.
-    let failed = |e| FileError::io("cannot write the file", e);
-    replace(path, 0o600, failed, |file| write(snapshot, file))
+    replace(path, PRIVATE, |file| write(snapshot, file))
 }
 
-/// Lets `write` fill a temporary file beside `path`, which then takes its name, so that nobody ever sees
-/// half of it; with these permissions as far as the umask allows. What is not a regular file (/dev/null, a
-/// pipe) is written to directly. `failed` turns the errors of creating and renaming into those of `write`.
+/// Permissions of a file that only its owner can read.
+pub const PRIVATE: u32 = 0o600;
+/// Permissions of a file that everybody can read, as far as the umask allows.
+pub const SHARED: u32 = 0o666;
+
+/// Has a file written: a temporary file beside it first, which then takes its name, so that nobody
+/// ever sees half of it. What is not a regular file (/dev/null, a pipe) is written to directly.
 ///
 /// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
 /// one cut short by it is noticed when it is read.
-pub(crate) fn replace<E>(
+///
+/// # Errors
+/// Those of `contents`, and those of the file.
+pub fn replace<E: From<io::Error>>(
     path: &Path,
     permissions: u32,
-    failed: impl Fn(io::Error) -> E,
-    write: impl FnOnce(&mut File) -> Result<(), E>,
+    contents: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
     let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
-        let mut file = File::options().write(true).open(&path).map_err(failed)?;
-        return write(&mut file);
+        return contents(&mut File::options().write(true).open(&path)?);
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -132,9 +135,9 @@ pub(crate) fn replace<E>(
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".loiter-").permissions(fs::Permissions::from_mode(permissions));
-    let mut file = builder.tempfile_in(directory).map_err(&failed)?;
-    write(file.as_file_mut())?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
+    let mut file = builder.tempfile_in(directory)?;
+    contents(file.as_file_mut())?;
+    file.persist(&path).map_err(|e| e.error)?;
     Ok(())
 }
 

@@ -156,7 +156,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             let text = |pair: &(StrId, StrId)| (into.text(pair.0), into.text(pair.1));
             text(a).cmp(&text(b))
         });
-        let id = into.label_set(self.pairs.clone());
+        let id = into.label_set(&self.pairs);
         if id.index() == self.sets.0 {
             self.sets = (self.sets.0 + 1, self.sets.1 + self.pairs.len());
             if self.sets.1 > MAX_LABELS {

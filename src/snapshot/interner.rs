@@ -1,0 +1,88 @@
+//! A table that holds every value once.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// A table that holds every value once, and only once in memory too: the index refers to the values by
+/// their numbers. Hashed with a seed of its own, as the values come from programs that may mean ill.
+#[derive(Debug)]
+pub(super) struct Interner<T> {
+    values: Vec<T>,
+    index: HashTable<Slot>,
+    hasher: DefaultHashBuilder,
+}
+
+/// The number of a value, and so much of its hash that a growing table need not visit the values.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    id: u32,
+}
+
+/// What [`Interner::find`] says of a value that is not there, and [`Interner::push`] wants to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missing(u32);
+
+/// A hash whose upper and lower bits are those of `part`: the table looks at both.
+fn spread(part: u32) -> u64 {
+    u64::from(part) << 32 | u64::from(part)
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Interner { values: Vec::new(), index: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+}
+
+impl<T> Interner<T> {
+    /// The number of the value whose key, given by `key_of`, is `key`.
+    pub(super) fn find<Q: Eq + Hash + ?Sized>(
+        &self,
+        key: &Q,
+        key_of: impl Fn(&T) -> &Q,
+    ) -> Result<u32, Missing> {
+        let hash = self.hasher.hash_one(key) as u32;
+        let is_it = |slot: &Slot| {
+            slot.hash == hash && self.values.get(slot.id as usize).is_some_and(|value| key_of(value) == key)
+        };
+        self.index.find(spread(hash), is_it).map(|slot| slot.id).ok_or(Missing(hash))
+    }
+
+    /// Adds a value that was not found.
+    pub(super) fn push(&mut self, Missing(hash): Missing, value: T) -> u32 {
+        let id = self.values.len() as u32;
+        self.values.push(value);
+        self.index.insert_unique(spread(hash), Slot { hash, id }, |slot| spread(slot.hash));
+        id
+    }
+
+    /// The value with this number.
+    pub(super) fn get(&self, id: u32) -> Option<&T> {
+        self.values.get(id as usize)
+    }
+
+    /// All values, by number.
+    pub(super) fn into_values(self) -> Vec<T> {
+        self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_there_once() {
+        let mut table = Interner::<String>::default();
+        let mut add = |text: &str| match table.find(text, String::as_str) {
+            Ok(id) => id,
+            Err(missing) => table.push(missing, text.to_owned()),
+        };
+        let ids: Vec<_> = (0..5000).map(|number| add(&number.to_string())).collect();
+        assert_eq!(ids, (0..5000).collect::<Vec<_>>());
+        assert_eq!((add("0"), add("4999"), add("5000")), (0, 4999, 5000));
+        assert_eq!(table.get(17).map(String::as_str), Some("17"));
+        assert_eq!(table.into_values().len(), 5001);
+    }
+}
