@@ -421,24 +421,29 @@ impl Saved {
 fn the_name_of_the_file_says_the_format() {
     let saved = Saved::new();
     for (name, begin) in [
-        ("x.svg", "<?xml"),
-        ("x.folded", "go;"),
-        ("x.json", "{\"$schema\""),
-        ("x.txt", "api-server (pid 4242"),
+        ("x.svg", &b"<?xml"[..]),
+        ("x.folded", b"go;"),
+        ("x.json", b"{\"$schema\""),
+        ("x.txt", b"api-server (pid 4242"),
+        ("x.pb.gz", b"\x1f\x8b"),
     ] {
         let output = saved.flame(&["a.loiter", "-o", name]);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && output.stdout.is_empty(), "{stderr}");
         assert!(stderr.contains(&format!("1,351 goroutines -> {name} (")), "{stderr}");
-        assert!(fs::read_to_string(saved.path(name)).unwrap().starts_with(begin), "{name}");
+        assert!(fs::read(saved.path(name)).unwrap().starts_with(begin), "{name}");
         // For others to read, as far as the umask goes.
         assert_ne!(fs::metadata(saved.path(name)).unwrap().permissions().mode() & 0o600, 0);
     }
     let (code, stderr) = saved.failure(&["a.loiter", "-o", "x.png"]);
     assert!(code == 2 && stderr.contains("choose --format svg"), "{stderr}");
     assert!(!saved.path("x.png").exists());
+    for more in [&["--reverse"][..], &["--diff", "a.loiter"], &["--root", "state"]] {
+        let (code, stderr) = saved.failure(&[&["a.loiter", "-o", "y.pprof"], more].concat());
+        assert!(code == 2 && stderr.contains("a pprof file has"), "{stderr}");
+    }
     // Nothing temporary is left.
-    assert_eq!(fs::read_dir(saved.directory.path()).unwrap().count(), 6);
+    assert_eq!(fs::read_dir(saved.directory.path()).unwrap().count(), 7);
 }
 
 #[test]

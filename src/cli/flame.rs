@@ -14,8 +14,9 @@ use crate::analysis::flame::{Flame, FlameOptions, Root, Weight, difference, flam
 use crate::report::flame::picture::{self, PictureOptions};
 use crate::report::flame::svg::{self, Cut, SvgOptions};
 use crate::report::flame::{Caption, Colors, folded, notes, nothing, speedscope};
+use crate::report::pprof;
 use crate::report::units::{bytes, count};
-use crate::snapshot::file;
+use crate::snapshot::{Snapshot, file};
 
 /// Draw the stacks of a process as a flame graph
 ///
@@ -94,8 +95,9 @@ pub(super) struct Args {
     ///
     /// svg: for a browser, with zoom and search. folded: lines of "function;function weight"
     /// (milliseconds for --weight seconds; with --diff two weights), for other tools. speedscope: JSON
-    /// for speedscope.app. text: the picture as the terminal shows it. By name: .svg, .folded,
-    /// .json (speedscope) and .txt.
+    /// for speedscope.app. pprof: the tasks themselves for go tool pprof, which draws them its own way.
+    /// text: the picture as the terminal shows it. By name: .svg, .folded, .json (speedscope), .pb.gz
+    /// (pprof) and .txt.
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = "Output")]
     format: Option<Format>,
 }
@@ -105,6 +107,7 @@ enum Format {
     Svg,
     Folded,
     Speedscope,
+    Pprof,
     Text,
 }
 
@@ -126,6 +129,9 @@ enum ColorsBy {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let file = args.output.as_deref().filter(|path| path.as_os_str() != "-");
     let format = args.format(file, output.terminal)?;
+    if format == Format::Pprof {
+        args.check_pprof(file.is_none() && output.terminal)?;
+    }
     let (Opened { snapshot, .. }, before) = match &args.diff {
         Some(base) => {
             let before = args.source.how.open(base)?;
@@ -142,7 +148,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     if let Some(why) = nothing(&flame, &caption.noun) {
         return Err(CliError::Usage(why));
     }
-    let graph = Graph { args, output, flame: &flame, caption: &caption, to_file: file.is_some() };
+    let to_file = file.is_some();
+    let graph = Graph { args, output, snapshot: &snapshot, flame: &flame, caption: &caption, to_file };
     let mut notes = notes(&flame, &snapshot, &caption.noun);
     match file {
         None => output.write(|out| graph.write(format, &mut notes, out))?,
@@ -173,13 +180,33 @@ impl Args {
         }
     }
 
+    /// A profile has the tasks and nothing of how they would be drawn.
+    fn check_pprof(&self, to_terminal: bool) -> Result {
+        let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
+        if self.diff.is_some() {
+            return usage(
+                "a pprof file has no difference: write two of them, and use go tool pprof -diff_base",
+            );
+        }
+        if self.root != Root::None || self.weight != By::Tasks || self.reverse {
+            return usage(
+                "a pprof file has the tasks alone: --root, --weight and --reverse are for pictures",
+            );
+        }
+        if to_terminal {
+            return usage("a pprof profile is no text: redirect the output or give -o FILE");
+        }
+        Ok(())
+    }
+
     /// What was asked for, or what the name of the file says, or the picture on a terminal.
     fn format(&self, file: Option<&Path>, terminal: bool) -> Result<Format> {
         if let Some(format) = self.format {
             return Ok(format);
         }
         let Some(path) = file else {
-            let usage = "standard output is no terminal: choose --format svg, folded, speedscope or text";
+            let usage =
+                "standard output is no terminal: choose --format svg, folded, speedscope, pprof or text";
             return if terminal { Ok(Format::Text) } else { Err(CliError::Usage(usage.to_owned())) };
         };
         match path.extension().and_then(|extension| extension.to_str()) {
@@ -187,8 +214,10 @@ impl Args {
             Some("folded" | "collapsed") => Ok(Format::Folded),
             Some("json") => Ok(Format::Speedscope),
             Some("txt") => Ok(Format::Text),
+            Some("pprof") => Ok(Format::Pprof),
+            Some("gz") if path.to_string_lossy().ends_with(".pb.gz") => Ok(Format::Pprof),
             _ => Err(CliError::Usage(format!(
-                "{}: the name does not say which format: choose --format svg, folded, speedscope or text",
+                "{}: the name does not say which format: choose --format svg, folded, speedscope, pprof or text",
                 path.display()
             ))),
         }
@@ -199,6 +228,7 @@ impl Args {
 struct Graph<'a> {
     args: &'a Args,
     output: &'a Output,
+    snapshot: &'a Snapshot,
     flame: &'a Flame,
     caption: &'a Caption,
     to_file: bool,
@@ -217,6 +247,10 @@ impl Graph<'_> {
             }
             Format::Folded => folded::write(flame, out),
             Format::Speedscope => speedscope::write(flame, caption, out),
+            Format::Pprof => {
+                let tasks = args.filter.filter().select(self.snapshot).tasks;
+                pprof::write(self.snapshot, &tasks, out)
+            }
             Format::Text => {
                 let options = PictureOptions {
                     width: self.output.width,

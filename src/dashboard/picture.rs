@@ -67,6 +67,9 @@ pub struct Album {
 
 /// While a process is watched, the leak rules get no more than one part in so many of the time.
 const SHARE_OF_RULES: u32 = 100;
+/// But they are asked again after this time, unless that would be more than one part in [`SHARE_AT_MOST`].
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+const SHARE_AT_MOST: u32 = 20;
 
 impl Album {
     /// An empty one; `system`: the runtime's own tasks count too.
@@ -113,7 +116,10 @@ impl Album {
             return;
         }
         self.findings = leaks::find(&self.series, &leaks::Options::default()).map(Arc::new);
-        self.ask_again = Some(begin + begin.elapsed() * self.share);
+        let took = begin.elapsed();
+        // A hiccup of the machine must not silence them for long.
+        let pause = (took * self.share).min(took.saturating_mul(SHARE_AT_MOST).max(LONGEST_SILENCE));
+        self.ask_again = (self.share > 0).then(|| begin + pause);
     }
 
     fn proved(&self, snapshot: &Snapshot) -> Vec<u64> {
