@@ -60,7 +60,7 @@ fn watch(criterion: &mut Criterion) {
         );
     });
 
-    let picture = Arc::new(album.add(Arc::new(snapshot.clone())));
+    let picture = Arc::new(album.add(next()));
     for view in View::ALL {
         let query = Arc::new(Query { view, ..Query::default() });
         let mut memory = Memory::default();
