@@ -59,22 +59,28 @@ pub struct Page {
 pub fn pages() -> io::Result<Vec<Page>> {
     let mut root = super::command().disable_help_subcommand(true);
     root.build();
-    let mut pages = vec![page(root.clone())?];
+    let commands: Vec<_> =
+        root.get_subcommands().map(|command| format!("loiter-{}.1", command.get_name())).collect();
+    let formats = FORMATS.map(|(name, _)| name.to_owned());
+    let all: Vec<String> = ["loiter.1".to_owned()].into_iter().chain(commands).chain(formats).collect();
+    let mut pages = vec![page(root.clone(), &all)?];
     for command in root.get_subcommands() {
-        pages.push(page(command.clone())?);
+        pages.push(page(command.clone(), &all)?);
     }
-    for (name, roff) in [
-        ("loiter-snapshot.5", include_str!("../../man/loiter-snapshot.5")),
-        ("loiter-diff-json.5", include_str!("../../man/loiter-diff-json.5")),
-        ("loiter-leaks-json.5", include_str!("../../man/loiter-leaks-json.5")),
-        ("loiter-stacks-json.5", include_str!("../../man/loiter-stacks-json.5")),
-    ] {
-        pages.push(Page { name: name.to_owned(), roff: roff.into() });
-    }
+    pages.extend(FORMATS.map(|(name, roff)| Page { name: name.to_owned(), roff: roff.into() }));
     Ok(pages)
 }
 
-fn page(command: clap::Command) -> io::Result<Page> {
+/// The pages of section 5.
+const FORMATS: [(&str, &str); 4] = [
+    ("loiter-snapshot.5", include_str!("../../man/loiter-snapshot.5")),
+    ("loiter-diff-json.5", include_str!("../../man/loiter-diff-json.5")),
+    ("loiter-leaks-json.5", include_str!("../../man/loiter-leaks-json.5")),
+    ("loiter-stacks-json.5", include_str!("../../man/loiter-stacks-json.5")),
+];
+
+/// One page; `all` are the file names of all pages.
+fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     let mut roff = Vec::new();
     // The exit codes get a section of their own instead of running together in one called EXTRA.
     let command = command.after_help(clap::builder::Resettable::Reset);
@@ -90,7 +96,7 @@ fn page(command: clap::Command) -> io::Result<Page> {
         page.render_subcommands_section(&mut roff)?;
     }
     write_exit_status(&mut roff)?;
-    write_see_also(&name, &mut roff)?;
+    write_see_also(&name, all, &mut roff)?;
     Ok(Page { name, roff })
 }
 
@@ -103,10 +109,12 @@ fn write_exit_status(roff: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-fn write_see_also(name: &str, roff: &mut Vec<u8>) -> io::Result<()> {
-    let pages = ["loiter(1)", "loiter\\-ps(1)", "loiter\\-snapshot(1)", "loiter\\-stacks(1)"];
-    let formats = ["loiter\\-snapshot(5)", "loiter\\-stacks\\-json(5)"];
-    let own = name.replace("-", "\\-").replace(".1", "(1)");
-    let others: Vec<_> = pages.into_iter().chain(formats).filter(|page| *page != own).collect();
+/// "loiter\-diff\-json(5)", for all pages but this one.
+fn write_see_also(own: &str, all: &[String], roff: &mut Vec<u8>) -> io::Result<()> {
+    let reference = |page: &String| {
+        let (name, section) = page.rsplit_once('.').unwrap_or((page, "1"));
+        format!("{}({section})", name.replace('-', "\\-"))
+    };
+    let others: Vec<_> = all.iter().filter(|page| *page != own).map(reference).collect();
     writeln!(roff, ".SH SEE ALSO\n{}", others.join(", "))
 }

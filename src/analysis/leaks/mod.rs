@@ -1,8 +1,8 @@
 //! Which tasks leak: rules look at a series of snapshots and say what they find, how sure it is, and why.
 //!
-//! The tasks of the last reading are put into kinds ([`scene`]), which know how they came and went. Each
-//! rule ([`rules`]) makes claims about kinds; claims of one cause become one finding. What is well known to
-//! be parked ([`known`]) is left alone.
+//! The tasks of the last reading are put into kinds (`scene`), which know how they came and went. Each
+//! rule (`rules`) makes claims about kinds; claims of one cause become one finding. What is well known to
+//! be parked (`known`) is left alone.
 
 use super::series::{Series, SeriesOptions};
 use super::signature::{By, SignatureOptions};
