@@ -211,6 +211,24 @@ fn one_reading_says_what_it_can() {
 }
 
 #[test]
+fn a_crash_because_nothing_can_run_is_proven() {
+    let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dumps");
+    let output = run(&dumps, Path::new("go1.27-deadlock.txt"), &["--json", "--fail-on", "proven"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = &report["findings"];
+    let all: Vec<_> = findings.as_array().unwrap().iter().collect();
+    assert!(!all.is_empty() && all.iter().all(|finding| finding["sureness"] == "proven"), "{findings}");
+    let count: u64 = all.iter().map(|finding| finding["now"].as_u64().unwrap()).sum();
+    assert_eq!(count, 2, "{findings}");
+    // In a program that panicked, only what can never go on by itself is proven.
+    let panicked = json(&run(&dumps, Path::new("go1.27-panic.txt"), &["--json"]));
+    let proven = panicked["findings"].as_array().unwrap().iter().filter(|f| f["sureness"] == "proven");
+    let summaries: Vec<_> = proven.map(|finding| finding["summary"].as_str().unwrap()).collect();
+    assert_eq!(summaries.len(), 2, "{summaries:?}");
+}
+
+#[test]
 fn what_makes_no_sense_is_said() {
     let saved = Saved::series();
     let empty = tempfile::tempdir().unwrap();

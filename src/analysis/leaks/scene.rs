@@ -109,7 +109,9 @@ impl<'a> Scene<'a> {
             split(series, snapshot, &classifier, signature, track, group, &mut kinds);
         }
         for kind in &mut kinds {
-            kind.known = known.find(kind.signature, kind.waits);
+            // What the runtime has proved outweighs what is usual.
+            kind.known =
+                if kind.waits == Waits::Leaked { None } else { known.find(kind.signature, kind.waits) };
             kind.growth = growth::of(series, kind);
             let owners = modules(snapshot, &kind.signature.runtime);
             kind.at = at(owners, kind.signature);

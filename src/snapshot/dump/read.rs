@@ -11,6 +11,10 @@ const QUOTED: usize = 80;
 /// `net/http/pprof` cuts the text of debug=2 at this length and says nothing.
 const GO_CUTS_AT: usize = 64 << 20;
 
+/// What the runtime says when it has found that nothing can run any more (`checkdead` in
+/// `src/runtime/proc.go`, 1.12 to 1.27).
+const DEADLOCK: &str = "fatal error: all goroutines are asleep - deadlock!";
+
 /// What was made of a dump.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
@@ -100,6 +104,10 @@ fn of_log(log: &GoLog) -> Snapshot {
     {
         warnings.push("only the goroutine that crashed was printed: GOTRACEBACK=all prints all".to_owned());
     }
+    if log.said.iter().any(|said| said == DEADLOCK) {
+        let waiting = snapshot.tasks.iter_mut().filter(|task| task.state == State::Waiting && !task.system);
+        waiting.for_each(|task| task.leaked = true);
+    }
     warnings.append(&mut snapshot.header.warnings);
     snapshot.header.warnings = warnings;
     snapshot
@@ -121,6 +129,16 @@ mod tests {
         assert_eq!(error("<html>"), "there is no goroutine in it: it is a page of HTML");
         assert_eq!(error("\nhello\n"), "there is no goroutine in it: its first line is \"hello\"");
         assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is no text");
+    }
+
+    #[test]
+    fn a_deadlock_of_everything_is_a_proof() {
+        let goroutine = "goroutine 1 [chan receive]:\nmain.main()\n\t/x.go:1 +0x1\n";
+        let leaked =
+            |said: &str| read(format!("{said}\n\n{goroutine}").as_bytes()).unwrap().snapshot.tasks[0].leaked;
+        assert!(leaked(DEADLOCK));
+        assert!(!leaked("fatal error: concurrent map writes"));
+        assert!(!leaked(&format!("panic: {DEADLOCK}")));
     }
 
     #[test]

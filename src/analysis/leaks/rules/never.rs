@@ -34,7 +34,7 @@ impl Rule for Never {
                     "wait for a channel or a context that ends it instead",
                 ),
                 Waits::Leaked => (
-                    "the runtime has proved that nothing that still runs can reach what they wait for",
+                    "the runtime itself has proved that nothing can wake them any more",
                     "whoever should have woken them has gone",
                     "look at who else held the channel or lock, and why that returned early",
                 ),
