@@ -167,10 +167,10 @@ fn servers_that_mean_ill() {
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ngoroutine 1 [running]:\n",
             "broke off after 23 of 100",
         ),
-        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "redirected more than 5 times"),
-        (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n", "ftp"),
+        (b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "redirected more than 5 times"),
+        (b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n", "ftp"),
         (
-            b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
             "redirected more than",
         ),
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\n\x1b[2Jx", "the server says 500: \\x1b[2Jx"),

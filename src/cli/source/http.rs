@@ -157,7 +157,10 @@ mod tests {
                 stream,
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nte\r\n2\r\nxt\r\n0\r\n\r\n"
             ),
-            _ => write!(stream, "HTTP/1.1 302 Found\r\nLocation: /plain\r\nContent-Length: 0\r\n\r\n"),
+            _ => write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /plain\r\nContent-Length: 0\r\n\r\n"
+            ),
         });
         for path in ["/plain", "/close", "/chunked", "/elsewhere"] {
             let Answer::Ok(body) = get_from(&format!("{address}{path}"), SMALL).unwrap() else { panic!() };
@@ -190,14 +193,17 @@ mod tests {
                 }
                 Ok(())
             }
-            "/loop" => write!(stream, "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n"),
+            "/loop" => write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n"
+            ),
             "/file" => write!(
                 stream,
-                "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
+                "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
             ),
             "/gopher" => write!(
                 stream,
-                "HTTP/1.1 302 Found\r\nLocation: gopher://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+                "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: gopher://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
             ),
             _ => write!(stream, "nonsense\r\n\r\n"),
         });
