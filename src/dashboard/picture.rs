@@ -129,7 +129,7 @@ impl Album {
         }
         for member in self.series.members() {
             if let (Some(slot), Some(ns)) =
-                (proved.get_mut(member.task as usize), self.series.since(member.still_since))
+                (proved.get_mut(member.task as usize), self.series.still_ns(member))
             {
                 *slot = ns;
             }

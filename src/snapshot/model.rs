@@ -443,9 +443,9 @@ pub struct Task {
     pub lifetime_ns: Option<u64>,
     /// How many times it has been run until it ended or had to wait (polled). 0: never yet.
     pub polls: Option<u64>,
-    /// Changes when the task runs. Two snapshots in which the same task has the same stack and the same
-    /// mark saw it, as good as certainly, standing still in between; different marks prove that it ran.
-    /// Means nothing else. None if the source has nothing of the kind (see also `polls`).
+    /// Changes when the task runs: different marks prove that it ran. Equal ones may be chance, once in 256
+    /// times for Go, where only eight bits count; in several snapshots in a row they show that it stood
+    /// still. Means nothing else. None if the source has nothing of the kind (see also `polls`).
     pub mark: Option<u64>,
     /// Id of the task that started it.
     pub parent: Option<u64>,

@@ -160,7 +160,7 @@ impl<'a> Scene<'a> {
     /// How long a task of the last reading has been in its state, at least, nanoseconds.
     pub fn standing_ns(&self, index: u32, member: Option<&Member>) -> u64 {
         let said = self.task(index).and_then(|task| task.age.nanos()).unwrap_or(0);
-        said.max(member.and_then(|member| self.series.since(member.still_since)).unwrap_or(0))
+        said.max(member.and_then(|member| self.series.still_ns(member)).unwrap_or(0))
     }
 
     /// How many tasks of a kind have been in their state for at least this long.

@@ -220,7 +220,7 @@ fn locks_taken_in_different_orders() {
     // Each pair waits for the locks of each other, far longer than anybody should.
     let series = Series::of(
         series_options(),
-        [0, 100].map(|at| {
+        [0, 30, 60, 100].map(|at| {
             let lock =
                 |id: u64| Given { id, wait: Some((WaitOp::Lock, ObjectKind::Mutex, 0x50 + id)), ..WAITER };
             reading(at, &[lock(1), lock(2)])

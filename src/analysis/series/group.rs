@@ -64,7 +64,7 @@ fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<
     SeriesGroup {
         signature,
         stayed: followed().filter(|m| m.first_seen == 0 && m.first_signature == signature).count() as u64,
-        still: followed().filter(|m| m.still_since == 0 && series.readings() > 1).count() as u64,
+        still: followed().filter(|m| m.still_since == 0 && series.still_ns(m).is_some()).count() as u64,
         oldest: if members.is_empty() {
             all().fold(oldest, |age, task| older(age, task.age))
         } else {
@@ -81,10 +81,7 @@ fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<
 
 /// How long the readings prove that a task has been in its state.
 fn proved(series: &Series, member: &Member) -> Age {
-    match series.since(member.still_since) {
-        Some(ns) if ns > 0 => Age::AtLeast(ns),
-        _ => Age::Unknown,
-    }
+    series.still_ns(member).map_or(Age::Unknown, Age::AtLeast)
 }
 
 /// The longer of two ages. Of two equal ones the bound, which may be longer.

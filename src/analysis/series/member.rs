@@ -21,8 +21,11 @@ pub struct Member {
     pub first_seen: u32,
     /// Number of the reading from which on it has been seen at one place in the code.
     pub here_since: u32,
-    /// Number of the reading from which on it has certainly not run.
+    /// Number of the reading from which on it looks as if it has not run. Whether that is certain, says
+    /// [`super::Series::still_ns`].
     pub still_since: u32,
+    /// That is known by an exact count, and not by marks, which come round again.
+    pub(super) exact: bool,
     /// Its runtime: the number in the header.
     runtime: u8,
     state: State,
@@ -51,9 +54,10 @@ impl Member {
         let parked = |m: &Member| matches!(m.state, State::Waiting | State::Syscall);
         let same = |now: Option<u64>, then: Option<u64>| now.is_some() && now == then;
         let waited = gap.zip(self.age.nanos()).is_some_and(|(gap, age)| age >= gap);
-        let still = same(self.mark, before.mark) || same(self.polls, before.polls) || waited;
-        if parked(self) && parked(before) && still {
+        let exact = same(self.polls, before.polls) || waited;
+        if parked(self) && parked(before) && (exact || same(self.mark, before.mark)) {
             self.still_since = before.still_since;
+            self.exact = exact && before.exact;
         }
     }
 }
@@ -93,6 +97,7 @@ pub(super) fn members(
             first_seen: number,
             here_since: number,
             still_since: number,
+            exact: true,
             runtime: task.runtime,
             state: task.state,
             id,

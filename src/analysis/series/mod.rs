@@ -20,6 +20,9 @@ pub use matching::Matching;
 use member::Joined;
 pub use member::Member;
 
+/// So many intervals with equal marks prove that a task did not run.
+const PROOF: u32 = 3;
+
 /// How a series is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SeriesOptions {
@@ -262,6 +265,17 @@ impl Series {
     /// The time from reading `number` to the last one, nanoseconds.
     pub fn since(&self, number: u32) -> Option<u64> {
         self.times.last().copied().flatten()?.checked_sub(self.elapsed_at(number)?)
+    }
+
+    /// How long the readings prove that a task has not run, nanoseconds. None if they prove nothing.
+    ///
+    /// Equal marks of a busy task are a coincidence once in 256 times (Go's count of how often a
+    /// goroutine stopped has eight bits), so that many busy tasks always have some of them: only several
+    /// equal marks in a row, which happen by chance once in millions of times, are taken for a proof.
+    pub fn still_ns(&self, member: &Member) -> Option<u64> {
+        let intervals = self.readings().saturating_sub(1).saturating_sub(member.still_since);
+        let proved = intervals > 0 && (member.exact || intervals >= PROOF);
+        self.since(member.still_since).filter(|&ns| proved && ns > 0)
     }
 
     /// The time from the first reading to the last, nanoseconds.

@@ -80,8 +80,29 @@ fn tasks_are_followed() {
 
     let groups = groups(&series);
     let of_a = groups.iter().find(|g| g.tasks.len() == 2).unwrap();
-    assert_eq!((of_a.stayed, of_a.still, of_a.oldest), (1, 1, Age::AtLeast(10 * SECOND)));
+    // Two intervals with equal marks are not yet a proof.
+    assert_eq!((of_a.stayed, of_a.still, of_a.oldest), (1, 0, Age::Unknown));
     assert_eq!(of_a.stack_bytes, 4096);
+}
+
+#[test]
+fn marks_that_come_round_again_prove_nothing() {
+    let age = |readings: u64, with: fn(&mut Task)| {
+        let series = series((0..readings).map(|at| {
+            let mut snapshot = snapshot(at, &[(1, "a", 7)]);
+            snapshot.tasks.iter_mut().for_each(with);
+            snapshot
+        }));
+        let group = groups(&series).remove(0);
+        (group.still, group.oldest)
+    };
+    assert_eq!(age(1, |_| {}), (0, Age::Unknown));
+    assert_eq!(age(2, |_| {}), (0, Age::Unknown));
+    assert_eq!(age(3, |_| {}), (0, Age::Unknown));
+    assert_eq!(age(4, |_| {}), (1, Age::AtLeast(3 * SECOND)));
+    // What is counted exactly is a proof at once.
+    assert_eq!(age(2, |task| task.polls = Some(3)), (1, Age::AtLeast(SECOND)));
+    assert_eq!(age(2, |task| task.age = Age::AtLeast(9 * SECOND)), (1, Age::AtLeast(9 * SECOND)));
 }
 
 #[test]
