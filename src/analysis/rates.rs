@@ -60,10 +60,10 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
         }
         None => seen.then_some(seen_born),
     };
-    // Who was born and is not there has ended.
+    // Who was born and is not there has ended; the runtime counts its own tasks, too.
     let more = || {
         let points = series.points();
-        Some(points.back()?.tasks as i64 - points.front()?.tasks as i64)
+        Some(points.back()?.listed as i64 - points.front()?.listed as i64)
     };
     let all_kept = series.points().len() == series.readings() as usize;
     let ended = match born {
