@@ -280,6 +280,7 @@ struct TaskOut<'a> {
     stack_bytes: u64,
     stack: Vec<FrameOut<'a>>,
     waits: Vec<WaitOut<'a>>,
+    holds: Vec<HoldOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -288,6 +289,21 @@ struct WaitOut<'a> {
     kind: ObjectKind,
     address: String,
     channel: Option<ChannelOut<'a>>,
+    lock: Option<LockOut>,
+}
+
+#[derive(Serialize)]
+struct HoldOut<'a> {
+    kind: ObjectKind,
+    address: String,
+    how: HoldKind,
+    at: Option<CreatorOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct LockOut {
+    state: &'static str,
+    count: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -448,7 +464,32 @@ impl<'a> TaskOut<'a> {
             stack_bytes: task.stack_bytes,
             stack: frames(snapshot, &shown),
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
+            holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),
         }
+    }
+}
+
+impl<'a> HoldOut<'a> {
+    fn new(snapshot: &'a Snapshot, hold: Hold) -> Option<Self> {
+        let object = snapshot.objects.get(hold.object.index())?;
+        Some(HoldOut {
+            kind: object.kind,
+            address: hex(object.address),
+            how: hold.how,
+            at: hold.location.map(|id| CreatorOut::new(snapshot, Some(id))),
+        })
+    }
+}
+
+impl From<LockState> for LockOut {
+    fn from(state: LockState) -> Self {
+        let (state, count) = match state {
+            LockState::Free => ("free", None),
+            LockState::Exclusive => ("exclusive", None),
+            LockState::Shared(count) => ("shared", Some(count)),
+            LockState::Outstanding(count) => ("outstanding", Some(count)),
+        };
+        LockOut { state, count }
     }
 }
 
@@ -464,6 +505,7 @@ impl<'a> WaitOut<'a> {
             receivers: channel.receivers,
             more: channel.more,
         });
-        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel })
+        let lock = object.lock.map(LockOut::from);
+        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel, lock })
     }
 }

@@ -26,6 +26,7 @@ pub struct SnapshotBuilder {
     objects: Vec<WaitObject>,
     objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
     waits: Vec<Wait>,
+    holds: Vec<Hold>,
     tasks: Vec<Task>,
     text_bytes: usize,
     text_left_out: bool,
@@ -108,7 +109,7 @@ impl SnapshotBuilder {
         }
         let channel = make(self);
         let id = ObjectId(self.objects.len() as u32);
-        self.objects.push(WaitObject { kind, address, channel });
+        self.objects.push(WaitObject { kind, address, channel, lock: None });
         self.objects_by_address.insert((kind, address), id);
         id
     }
@@ -126,6 +127,25 @@ impl SnapshotBuilder {
         let start = self.waits.len() as u32;
         self.waits.extend(waits);
         (start, self.waits.len() as u32 - start)
+    }
+
+    /// Adds locks that a task seems to hold; the result goes into [`Task::holds`].
+    pub fn holds(&mut self, holds: impl IntoIterator<Item = Hold>) -> (u32, u32) {
+        let start = self.holds.len() as u32;
+        self.holds.extend(holds);
+        (start, self.holds.len() as u32 - start)
+    }
+
+    /// The things waited for that were added so far, in the order of their ids.
+    pub fn objects(&self) -> &[WaitObject] {
+        &self.objects
+    }
+
+    /// Notes what a lock says of itself.
+    pub fn set_lock_state(&mut self, object: ObjectId, state: LockState) {
+        if let Some(object) = self.objects.get_mut(object.index()) {
+            object.lock = Some(state);
+        }
     }
 
     /// Notes that one more task waits for a channel.
@@ -203,6 +223,7 @@ impl SnapshotBuilder {
             label_sets: self.label_sets.into_values(),
             objects: self.objects,
             waits: self.waits,
+            holds: self.holds,
             tasks: self.tasks,
         }
     }

@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub objects: Vec<WaitObject>,
     /// What tasks wait for; [`Task::waits`] is a range of this table.
     pub waits: Vec<Wait>,
+    /// What tasks hold of that, as far as it could be told; [`Task::holds`] is a range of this table.
+    pub holds: Vec<Hold>,
     /// The tasks, in ascending order of id where ids are known.
     pub tasks: Vec<Task>,
 }
@@ -471,6 +473,8 @@ pub struct Task {
     pub stack_bytes: u64,
     /// What it waits for: `start` and length in [`Snapshot::waits`].
     pub waits: (u32, u32),
+    /// Locks for which others wait and that it seems to hold: `start` and length in [`Snapshot::holds`].
+    pub holds: (u32, u32),
 }
 
 /// One thing that a task waits for, and how.
@@ -496,6 +500,30 @@ pub enum WaitOp {
     ReadLock,
     /// Wait for a signal, a counter or an event.
     Wait,
+}
+
+/// A lock that a task seems to hold while others wait for it, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// The lock.
+    pub object: ObjectId,
+    /// How it is held, which is also how that is known.
+    pub how: HoldKind,
+    /// The place on its stack from which it goes on to unlock it. None where only the lock's address
+    /// was found on the stack.
+    pub location: Option<LocationId>,
+}
+
+/// How a lock is held, and how sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldKind {
+    /// Its code, read ahead from where it stands, unlocks it before it could lock it again.
+    Exclusive,
+    /// The same, and it unlocks a reader-writer lock that it holds for reading.
+    Shared,
+    /// The lock's address stands on its stack and it does not wait for it; no more is known.
+    Perhaps,
 }
 
 /// What kind of thing is waited for.
@@ -527,6 +555,22 @@ pub struct WaitObject {
     pub address: u64,
     /// For channels: what is in it.
     pub channel: Option<Channel>,
+    /// For locks and wait groups: what it says of itself.
+    pub lock: Option<LockState>,
+}
+
+/// What a lock or a wait group says of itself. It does not say who holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockState {
+    /// Nobody holds it: it is about to be given to one of those who wait.
+    Free,
+    /// One holds it, for itself.
+    Exclusive,
+    /// So many hold it, for reading.
+    Shared(u32),
+    /// So many have not said yet that they are done.
+    Outstanding(u32),
 }
 
 /// A channel at that moment.
@@ -568,6 +612,12 @@ impl Snapshot {
     pub fn waits_of(&self, task: &Task) -> &[Wait] {
         let (start, len) = (task.waits.0 as usize, task.waits.1 as usize);
         self.waits.get(start..start.saturating_add(len)).unwrap_or(&[])
+    }
+
+    /// The locks that a task seems to hold.
+    pub fn holds_of(&self, task: &Task) -> &[Hold] {
+        let (start, len) = (task.holds.0 as usize, task.holds.1 as usize);
+        self.holds.get(start..start.saturating_add(len)).unwrap_or(&[])
     }
 
     /// The runtime that a task belongs to.

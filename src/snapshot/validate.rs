@@ -74,6 +74,11 @@ impl Snapshot {
         for (row, wait) in self.waits.iter().enumerate() {
             check(wait.object.index() < self.objects.len(), "wait", row, "its object does not exist")?;
         }
+        for (row, hold) in self.holds.iter().enumerate() {
+            check(hold.object.index() < self.objects.len(), "hold", row, "its object does not exist")?;
+            let location = hold.location.is_none_or(|id| id.index() < self.locations.len());
+            check(location, "hold", row, "its location does not exist")?;
+        }
         Ok(())
     }
 
@@ -97,6 +102,8 @@ impl Snapshot {
             check(stack, "task", row, "its stack does not exist")?;
             let end = u64::from(task.waits.0) + u64::from(task.waits.1);
             check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;
+            let end = u64::from(task.holds.0) + u64::from(task.holds.1);
+            check(end <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
         }
         Ok(())
     }

@@ -402,6 +402,12 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
         };
         let object = m.builder.object(ObjectKind::Channel, a, |_| (c & 8 > 0).then_some(channel));
         let waits = m.builder.waits(vec![Wait { op: WaitOp::Lock, object }; c as usize % 3]);
+        let lock =
+            [LockState::Free, LockState::Exclusive, LockState::Shared(b as u32), LockState::Outstanding(7)];
+        m.builder.set_lock_state(object, lock[c as usize % 4]);
+        let how = [HoldKind::Exclusive, HoldKind::Shared, HoldKind::Perhaps][c as usize % 3];
+        let hold = Hold { object, how, location: (c & 12 > 0).then_some(location) };
+        let holds = m.builder.holds(vec![hold; c as usize % 2]);
         let state = [State::Running, State::Syscall, State::Finished, State::Unknown][c as usize % 4];
         let reason = m.builder.string(text);
         m.builder.task(Task {
@@ -426,6 +432,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             stack_status: [StackStatus::Torn, StackStatus::Gaps, StackStatus::Complete][c as usize % 3],
             stack_bytes: a,
             waits,
+            holds,
         });
     }
     m.builder.finish()

@@ -40,8 +40,8 @@ pub(super) use write::write;
 const MAX_HEADER: u32 = 64 << 20;
 
 /// The tables, in the order in which they stand in the file, for messages.
-const TABLES: [&str; 8] =
-    ["strings", "functions", "locations", "stacks", "label sets", "objects", "waits", "tasks"];
+const TABLES: [&str; 9] =
+    ["strings", "functions", "locations", "stacks", "label sets", "objects", "waits", "holds", "tasks"];
 
 #[derive(Serialize)]
 struct HeaderOut<'a> {
@@ -82,6 +82,31 @@ codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock
 codes!(object_kind_code, object_kind, ObjectKind {
     Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6,
 });
+
+codes!(hold_kind_code, hold_kind, HoldKind { Exclusive = 0, Shared = 1, Perhaps = 2 });
+
+/// What a lock says of itself, in one number: the low three bits say what, the rest how many.
+fn lock_code(state: Option<LockState>) -> u64 {
+    match state {
+        None => 0,
+        Some(LockState::Free) => 1,
+        Some(LockState::Exclusive) => 2,
+        Some(LockState::Shared(count)) => 3 | u64::from(count) << 3,
+        Some(LockState::Outstanding(count)) => 4 | u64::from(count) << 3,
+    }
+}
+
+fn lock_state(code: u64) -> Result<Option<LockState>, BadColumn> {
+    let count = u32::try_from(code >> 3).map_err(|_| BadColumn)?;
+    match (code & 7, count) {
+        (0, 0) => Ok(None),
+        (1, 0) => Ok(Some(LockState::Free)),
+        (2, 0) => Ok(Some(LockState::Exclusive)),
+        (3, _) => Ok(Some(LockState::Shared(count))),
+        (4, _) => Ok(Some(LockState::Outstanding(count))),
+        _ => Err(BadColumn),
+    }
+}
 
 /// Flags of an object: its kind in the low three bits, then these.
 mod object_flag {

@@ -28,13 +28,14 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
     let label_sets = tables.next(read_label_sets)?;
     let objects = tables.next(read_objects)?;
     let waits = tables.next(read_waits)?;
+    let holds = tables.next(read_holds)?;
     let tasks = tables.next(read_tasks)?;
     tables.finish()?;
     if tasks.len() as u64 != header.tasks {
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
     let header = header.snapshot;
-    Ok(Snapshot { header, strings, functions, locations, stacks, label_sets, objects, waits, tasks })
+    Ok(Snapshot { header, strings, functions, locations, stacks, label_sets, objects, waits, holds, tasks })
 }
 
 /// Reads table after table out of the compressed part.
@@ -184,8 +185,9 @@ fn read_label_sets(rows: usize, columns: [ColumnReader<'_>; 3]) -> Result<Vec<La
         .collect()
 }
 
-fn read_objects(rows: usize, columns: [ColumnReader<'_>; 7]) -> Result<Vec<WaitObject>, BadColumn> {
-    let [mut flags, mut addresses, mut lens, mut caps, mut senders, mut receivers, mut elements] = columns;
+fn read_objects(rows: usize, columns: [ColumnReader<'_>; 8]) -> Result<Vec<WaitObject>, BadColumn> {
+    let [mut flags, mut addresses, mut lens, mut caps, mut senders, mut receivers, mut elements, mut locks] =
+        columns;
     let mut objects = Vec::with_capacity(rows);
     for _ in 0..rows {
         let flag = byte(flags.plain()?)?;
@@ -202,7 +204,12 @@ fn read_objects(rows: usize, columns: [ColumnReader<'_>; 7]) -> Result<Vec<WaitO
         } else {
             None
         };
-        objects.push(WaitObject { kind: object_kind(flag & 7)?, address: addresses.delta()?, channel });
+        objects.push(WaitObject {
+            kind: object_kind(flag & 7)?,
+            address: addresses.delta()?,
+            channel,
+            lock: lock_state(locks.plain()?)?,
+        });
     }
     Ok(objects)
 }
@@ -214,7 +221,20 @@ fn read_waits(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<Wait>, 
         .collect()
 }
 
-fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 19]) -> Result<Vec<Task>, BadColumn> {
+fn read_holds(rows: usize, columns: [ColumnReader<'_>; 3]) -> Result<Vec<Hold>, BadColumn> {
+    let [mut kinds, mut objects, mut locations] = columns;
+    (0..rows)
+        .map(|_| {
+            Ok(Hold {
+                how: hold_kind(byte(kinds.plain()?)?)?,
+                object: ObjectId(objects.delta_u32()?),
+                location: locations.optional()?.map(LocationId),
+            })
+        })
+        .collect()
+}
+
+fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>, BadColumn> {
     let [
         mut flags,
         mut states,
@@ -235,6 +255,8 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 19]) -> Result<Vec<Task>,
         mut lifetimes,
         mut polls,
         mut marks,
+        mut hold_starts,
+        mut hold_lengths,
     ] = columns;
     let mut tasks = Vec::with_capacity(rows);
     for _ in 0..rows {
@@ -268,6 +290,7 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 19]) -> Result<Vec<Task>,
             stack_status: stack_status(both >> 3)?,
             stack_bytes: stack_bytes.delta()?,
             waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
+            holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
         });
     }
     Ok(tasks)

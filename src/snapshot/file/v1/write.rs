@@ -42,6 +42,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     }
     write_objects(&snapshot.objects).write(&mut out)?;
     write_waits(&snapshot.waits).write(&mut out)?;
+    write_holds(&snapshot.holds).write(&mut out)?;
     write_tasks(&snapshot.tasks).write(&mut out)?;
     out.finish().map_err(failed)?;
     Ok(())
@@ -131,8 +132,8 @@ fn write_label_sets(sets: &[LabelSet]) -> Table {
 }
 
 fn write_objects(objects: &[WaitObject]) -> Table {
-    let mut columns = [(); 7].map(|()| ColumnWriter::with_capacity(objects.len()));
-    let [flags, addresses, lens, caps, senders, receivers, elements] = &mut columns;
+    let mut columns = [(); 8].map(|()| ColumnWriter::with_capacity(objects.len()));
+    let [flags, addresses, lens, caps, senders, receivers, elements, locks] = &mut columns;
     for object in objects {
         let mut flag = object_kind_code(object.kind);
         if let Some(channel) = &object.channel {
@@ -147,6 +148,7 @@ fn write_objects(objects: &[WaitObject]) -> Table {
         }
         flags.plain(flag.into());
         addresses.delta(object.address);
+        locks.plain(lock_code(object.lock));
     }
     Table::new(objects.len(), columns)
 }
@@ -160,8 +162,18 @@ fn write_waits(waits: &[Wait]) -> Table {
     Table::new(waits.len(), [ops, objects])
 }
 
+fn write_holds(holds: &[Hold]) -> Table {
+    let [mut kinds, mut objects, mut locations] = [(); 3].map(|()| ColumnWriter::default());
+    for hold in holds {
+        kinds.plain(hold_kind_code(hold.how).into());
+        objects.delta(hold.object.0.into());
+        locations.optional(hold.location.map(|id| id.0));
+    }
+    Table::new(holds.len(), [kinds, objects, locations])
+}
+
 fn write_tasks(tasks: &[Task]) -> Table {
-    let mut columns = [(); 19].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let mut columns = [(); 21].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -182,6 +194,8 @@ fn write_tasks(tasks: &[Task]) -> Table {
         lifetimes,
         polls,
         marks,
+        hold_starts,
+        hold_lengths,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -232,6 +246,8 @@ fn write_tasks(tasks: &[Task]) -> Table {
         stack_bytes.delta(task.stack_bytes);
         wait_starts.delta(task.waits.0.into());
         wait_lengths.plain(task.waits.1.into());
+        hold_starts.delta(task.holds.0.into());
+        hold_lengths.plain(task.holds.1.into());
     }
     Table::new(tasks.len(), columns)
 }
