@@ -129,6 +129,12 @@ impl SnapshotBuilder {
         (start, self.waits.len() as u32 - start)
     }
 
+    /// What a task waits for.
+    pub fn waits_of(&self, task: &Task) -> &[Wait] {
+        let (start, len) = (task.waits.0 as usize, task.waits.1 as usize);
+        self.waits.get(start..start.saturating_add(len)).unwrap_or(&[])
+    }
+
     /// Adds locks that a task seems to hold; the result goes into [`Task::holds`].
     pub fn holds(&mut self, holds: impl IntoIterator<Item = Hold>) -> (u32, u32) {
         let start = self.holds.len() as u32;
@@ -174,6 +180,11 @@ impl SnapshotBuilder {
     /// [`SnapshotBuilder::task_count`].
     pub fn task_mut(&mut self, number: usize) -> &mut Task {
         &mut self.tasks[number]
+    }
+
+    /// The tasks that were added so far, in the order of their numbers.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
     }
 
     /// The tasks that were added from number `first` on.

@@ -5,6 +5,9 @@ use super::model::*;
 /// Frames that one stack may have in all; what a reader keeps is far below it.
 const MAX_FRAMES: usize = 1 << 20;
 
+/// Locks that all tasks together may hold. Tasks may share rows of the table, but not all of them all.
+const MAX_HOLDS: u64 = 1 << 24;
+
 /// An index that points nowhere, or a table that breaks a rule of the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table} {row}: {problem}")]
@@ -23,8 +26,8 @@ fn check(ok: bool, table: &'static str, row: usize, problem: &'static str) -> Re
 }
 
 impl Snapshot {
-    /// Checks that every index is within its table, every location has a frame and no stack is
-    /// absurdly deep, so that nothing that works on the snapshot has to check again.
+    /// Checks that every index is within its table, every location has a frame, no stack is
+    /// absurdly deep and tasks do not hold absurdly many locks, so that nothing that works on the snapshot has to check again.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -84,6 +87,7 @@ impl Snapshot {
 
     fn validate_tasks(&self) -> Result<(), Invalid> {
         let runtimes = self.header.runtimes.len();
+        let mut holds = 0_u64;
         for (row, task) in self.tasks.iter().enumerate() {
             check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;
             check(
@@ -104,6 +108,8 @@ impl Snapshot {
             check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;
             let end = u64::from(task.holds.0) + u64::from(task.holds.1);
             check(end <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
+            holds = holds.saturating_add(task.holds.1.into());
+            check(holds <= MAX_HOLDS, "task", row, "it and those before it hold too much")?;
         }
         Ok(())
     }

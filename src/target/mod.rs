@@ -132,6 +132,8 @@ pub struct Registers {
     pub g: u64,
     /// Base of thread-local storage (fs_base on x86-64).
     pub tls: u64,
+    /// All general registers, in the order in which instructions number them.
+    pub general: [u64; 16],
 }
 
 /// Where a thread waits in the kernel.

@@ -13,6 +13,8 @@ pub(super) const PRSTATUS_OFFSET: usize = 112;
 impl Registers {
     /// Picks the registers that are needed out of the kernel's set.
     pub(super) fn from_words(words: &[u64; WORDS]) -> Registers {
-        Registers { pc: words[16], sp: words[19], bp: words[4], g: words[1], tls: words[21] }
+        // In the order in which instructions number them: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
+        let general = [10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0].map(|at| words[at]);
+        Registers { pc: words[16], sp: words[19], bp: words[4], g: words[1], tls: words[21], general }
     }
 }

@@ -3,6 +3,10 @@
 
 use iced_x86::{Decoder, DecoderOptions, OpKind};
 
+mod alu;
+pub(super) mod machine;
+pub(super) mod state;
+
 /// Return addresses stand on the stack and are this many bytes.
 pub(super) const RETURN_ADDRESS_SIZE: u64 = 8;
 
@@ -28,24 +32,29 @@ pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
     found
 }
 
-/// (pc, sp, frame pointer) that a signal interrupted, out of a signal stack's bytes.
+/// Where a signal interrupted a thread, and its registers there, in the order in which instructions number
+/// them, out of a signal stack's bytes.
 ///
 /// The kernel leaves a `ucontext_t` there, whose third to fifth word say which signal stack is set
 /// up: its address, flags and size. Source: Linux `include/uapi/asm-generic/ucontext.h`,
 /// `arch/x86/include/uapi/asm/sigcontext.h`.
-pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, u64, u64)> {
+pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, [u64; 16])> {
     const STACK_ADDRESS: usize = 2;
     const STACK_SIZE: usize = 4;
-    const RBP: usize = 15;
-    const RSP: usize = 20;
+    /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
+    const GENERAL: [usize; 16] = [18, 19, 17, 16, 20, 15, 14, 13, 5, 6, 7, 8, 9, 10, 11, 12];
     const RIP: usize = 21;
     let words: Vec<u64> =
         bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes)).collect();
     words
         .windows(RIP + 1)
         .find(|context| context[STACK_ADDRESS] == stack && context[STACK_SIZE] == size)
-        .map(|context| (context[RIP], context[RSP], context[RBP]))
+        .map(|context| (context[RIP], GENERAL.map(|at| context[at])))
 }
+
+/// Numbers of the stack pointer and the frame pointer among the registers.
+pub(super) const STACK_POINTER: usize = 4;
+pub(super) const FRAME_POINTER: usize = 5;
 
 #[cfg(test)]
 mod tests {

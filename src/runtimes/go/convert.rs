@@ -15,10 +15,10 @@ use super::semaphores::Semaphores;
 use super::stacks::{StackCache, Stacks};
 use super::unwind::{CodeAddress, Unwinder};
 use super::waits::RawWait;
-use super::{Go, GoError, labels, list, sync};
+use super::{Go, GoError, holders, labels, list, sync};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{
-    Age, Channel, LabelSetId, ObjectKind, SnapshotBuilder, StackId, StackStatus, StrId, Task, Wait,
+    Age, Channel, Hold, LabelSetId, ObjectKind, SnapshotBuilder, StackId, StackStatus, StrId, Task, Wait,
 };
 use crate::target::{Target, TargetError};
 
@@ -48,7 +48,7 @@ pub(super) fn read(
     converter.into.reserve_tasks(addresses.len());
     let running = read_parked(&addresses, options.threads.get(), reader, &mut converter)?;
     read_running(running, options, &mut reader(), &mut converter)?;
-    converter.finish(stacks, options.pause)
+    converter.finish(stacks, options)
 }
 
 /// Reads all that are not running, on several threads; returns the addresses of those that are.
@@ -326,7 +326,7 @@ impl<'a> Converter<'a> {
     }
 
     /// What could not be done before every stack was known.
-    fn finish(mut self, stacks: Stacks, pause: Pause) -> Result<(), GoError> {
+    fn finish(mut self, stacks: Stacks, options: &ReadOptions) -> Result<(), GoError> {
         let stacks = stacks.into_vec();
         for late in std::mem::take(&mut self.helpers) {
             let stack = self.stack_of(late.task, &stacks);
@@ -335,6 +335,7 @@ impl<'a> Converter<'a> {
             self.into.task_mut(late.task).system = system;
         }
         self.locks(&stacks);
+        self.holders(&stacks, options)?;
         let ids: Vec<StackId> = stacks
             .iter()
             .map(|stack| {
@@ -342,7 +343,7 @@ impl<'a> Converter<'a> {
                 self.into.stack(locations)
             })
             .collect();
-        let with_c = self.stacks_with_c(&stacks, pause)?;
+        let with_c = self.stacks_with_c(&stacks, options.pause)?;
         for task in self.into.tasks_from(self.first_task) {
             task.stack = task.stack.and_then(|number| ids.get(number.index()).copied());
         }
@@ -418,6 +419,30 @@ impl<'a> Converter<'a> {
             let waits = self.into.waits([Wait { op: lock.op, object }]);
             self.into.task_mut(late.task).waits = waits;
         }
+    }
+}
+
+impl Converter<'_> {
+    /// Finds who holds the locks.
+    fn holders(&mut self, stacks: &[Box<[CodeAddress]>], options: &ReadOptions) -> Result<(), GoError> {
+        holders::state::read(self.target, self.into)?;
+        let mut found = holders::find(self.go, self.target, options, stacks, self.first_task, self.into)?;
+        found.sort_by_key(|found| (found.task, found.lock.0));
+        for of_task in found.chunk_by(|a, b| a.task == b.task) {
+            let holds: Vec<Hold> = of_task
+                .iter()
+                .map(|found| Hold {
+                    object: found.lock,
+                    how: found.how,
+                    location: found.at.map(|pc| self.resolver.location(pc, self.into)),
+                })
+                .collect();
+            let holds = self.into.holds(holds);
+            if let Some(first) = of_task.first() {
+                self.into.task_mut(first.task).holds = holds;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ pub const WANTED: &[(&str, &str)] = &[
     ("g", ""),
     ("gobuf", ""),
     ("sudog", ""),
+    ("_defer", ""),
     ("hchan", ""),
     ("waitq", ""),
     (

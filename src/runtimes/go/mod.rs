@@ -5,6 +5,8 @@
 //! goroutines, `read` those that are parked, `running` those on a thread, `unwind` their
 //! stacks, `foreign` the C part of those in C; `convert` turns it all into the model.
 
+use std::sync::Mutex;
+
 use crate::Result;
 use crate::runtimes::{Attached, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
@@ -18,6 +20,7 @@ mod foreign;
 mod globals;
 mod goroutine;
 mod heap;
+mod holders;
 mod labels;
 pub mod layout;
 pub mod layout_table;
@@ -64,6 +67,8 @@ pub struct Go {
     types: TypeImage,
     /// Texts of the wait reasons, by number.
     wait_reasons: Vec<String>,
+    /// What was found out about code that handles locks, for the next reading.
+    lock_parts: Mutex<holders::Parts>,
 }
 
 /// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
@@ -128,7 +133,8 @@ impl Go {
         let offsets = Offsets::new(&layouts)?;
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons })
+        let lock_parts = Mutex::default();
+        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, lock_parts })
     }
 
     fn provenance(&self) -> Vec<String> {

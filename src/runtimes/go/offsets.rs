@@ -26,6 +26,8 @@ pub(super) struct Offsets {
     pub(super) g_startpc: usize,
     pub(super) g_waiting: usize,
     pub(super) g_labels: usize,
+    /// The newest of its pending deferred calls.
+    pub(super) g_defer: Option<u64>,
     /// Counts the times that the goroutine stopped running, modulo 256.
     pub(super) g_tracking_seq: Option<usize>,
     /// How much of a g is read: up to the end of the last of these fields.
@@ -48,6 +50,11 @@ pub(super) struct Offsets {
     pub(super) p_goidcacheend: Option<u64>,
     /// From 1.26 on.
     pub(super) p_created: Option<u64>,
+
+    /// Stack pointer of the function that deferred the call.
+    pub(super) defer_sp: Option<u64>,
+    pub(super) defer_fn: Option<u64>,
+    pub(super) defer_link: Option<u64>,
 
     pub(super) sudog_elem: usize,
     pub(super) sudog_c: usize,
@@ -105,6 +112,7 @@ impl Offsets {
             g_startpc: at("g", "startpc")?,
             g_waiting: at("g", "waiting")?,
             g_labels: at("g", "labels")?,
+            g_defer: offset("g", "_defer"),
             g_tracking_seq: offset("g", "trackingSeq").map(|o| o as usize),
             g_size: 0,
             m_g0: get("m", "g0")?,
@@ -122,6 +130,9 @@ impl Offsets {
             p_goidcache: offset("p", "goidcache"),
             p_goidcacheend: offset("p", "goidcacheend"),
             p_created: offset("p", "goroutinesCreated"),
+            defer_sp: offset("_defer", "sp"),
+            defer_fn: offset("_defer", "fn"),
+            defer_link: offset("_defer", "link"),
             sudog_elem: at("sudog", "elem")?,
             sudog_c: at("sudog", "c")?,
             sudog_g: at("sudog", "g")?,

@@ -69,6 +69,10 @@ pub(super) struct Reader<'a> {
     still: bool,
     pub(super) buffers: Buffers,
     stack_buffer: Vec<u8>,
+    /// Where the stack in `stack_buffer` begins, and whether it was cut.
+    last: Option<(Start, bool)>,
+    /// The registers of a running goroutine that was read last, if they are those of its innermost frame.
+    pub(super) registers: Option<[u64; 16]>,
     pcs: Vec<CodeAddress>,
 }
 
@@ -152,6 +156,8 @@ impl<'a> Reader<'a> {
             still,
             buffers: Buffers::default(),
             stack_buffer: Vec::new(),
+            last: None,
+            registers: None,
             pcs: Vec::new(),
         }
     }
@@ -328,6 +334,12 @@ impl<'a> Reader<'a> {
         self.unwind_up_to(most, start, end, out)
     }
 
+    /// The stack that was read last, if it was one of a goroutine that was held or a large one.
+    pub(super) fn last_stack(&self) -> Option<(Start, Window<'_>)> {
+        let (start, cut) = self.last?;
+        Some((start, Window { base: start.sp, bytes: &self.stack_buffer, cut }))
+    }
+
     /// Reads the stack from `start.sp` to `end`, but no more than `most` bytes, and unwinds it.
     fn unwind_up_to(
         &mut self,
@@ -338,12 +350,14 @@ impl<'a> Reader<'a> {
     ) -> Result<StackStatus, TargetError> {
         let wanted = end.saturating_sub(start.sp);
         let len = wanted.min(most);
+        self.last = None;
         self.stack_buffer.resize(len as usize, 0);
         match self.target.read(start.sp, &mut self.stack_buffer) {
             Ok(()) => {}
             Err(TargetError::Unmapped { .. }) => return Ok(StackStatus::Torn),
             Err(error) => return Err(error),
         }
+        self.last = Some((start, len < wanted));
         let window = Window { base: start.sp, bytes: &self.stack_buffer, cut: len < wanted };
         let status = self.unwinder.unwind(start, window, out);
         if len > SMALL_STACK {

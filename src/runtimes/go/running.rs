@@ -127,13 +127,15 @@ fn unwind(
     registers: &Registers,
     out: &mut Vec<CodeAddress>,
 ) -> Result<StackStatus, TargetError> {
-    let Registers { mut pc, mut sp, mut bp, .. } = *registers;
-    if !raw.on_stack(sp)
-        && let Some(interrupted) = signal_frame(reader, raw.m, sp)?
+    let Registers { mut pc, mut general, .. } = *registers;
+    if !raw.on_stack(registers.sp)
+        && let Some(interrupted) = signal_frame(reader, raw.m, registers.sp)?
     {
-        (pc, sp, bp) = interrupted;
+        (pc, general) = interrupted;
     }
+    let (sp, bp) = (general[arch::STACK_POINTER], general[arch::FRAME_POINTER]);
     let start = Start { pc, sp, bp, interrupted: true };
+    reader.registers = raw.on_stack(sp).then_some(general);
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
         return reader.unwind_held(start, raw.stack_hi, out);
     }
@@ -141,6 +143,7 @@ fn unwind(
     if let Some((pc, sp)) = vdso_caller(reader, raw.m)
         && raw.on_stack(sp)
     {
+        reader.registers = None;
         let start = Start { pc, sp, bp: 0, interrupted: false };
         return reader.unwind_held(start, raw.stack_hi, out);
     }
@@ -183,11 +186,11 @@ fn vdso_caller(reader: &Reader<'_>, m: u64) -> Option<(u64, u64)> {
     Some((read(reader.offsets.m_vdso_pc?)?, read(reader.offsets.m_vdso_sp?)?))
 }
 
-/// If the thread handles a signal: (pc, sp, frame pointer) where the signal interrupted it.
+/// If the thread handles a signal: pc and registers where the signal interrupted it.
 ///
 /// The kernel puts them on the signal stack in a context that also says which stack that is; by
 /// this the context is found, whatever the handler is doing.
-fn signal_frame(reader: &Reader<'_>, m: u64, sp: u64) -> Result<Option<(u64, u64, u64)>, TargetError> {
+fn signal_frame(reader: &Reader<'_>, m: u64, sp: u64) -> Result<Option<(u64, [u64; 16])>, TargetError> {
     /// Signal stacks have 32 KiB; those that C gave may be larger.
     const MAX_SIGNAL_STACK: u64 = 1 << 20;
     let Some(offset) = reader.offsets.m_gsignal else { return Ok(None) };

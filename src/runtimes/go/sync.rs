@@ -25,6 +25,47 @@ const WAIT_GROUP: Lock = Lock { kind: ObjectKind::WaitGroup, op: WaitOp::Wait, o
 /// `Cond { L Locker; notify notifyList; ... }`
 const COND: Lock = Lock { kind: ObjectKind::Cond, op: WaitOp::Wait, offset: 16 };
 
+/// What a function of a lock does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum LockOp {
+    /// Takes it, or tries to.
+    Lock { shared: bool },
+    /// Gives it back.
+    Unlock { shared: bool },
+}
+
+impl LockOp {
+    /// What the function of this name does, if it is one of a lock.
+    pub(super) fn of(function: &str) -> Option<Self> {
+        let function = function.strip_prefix("internal/").unwrap_or(function).strip_prefix("sync.(*")?;
+        let (kind, method) = function.split_once(").")?;
+        match (kind, method) {
+            ("Mutex" | "RWMutex", "Lock" | "TryLock") => Some(LockOp::Lock { shared: false }),
+            ("Mutex" | "RWMutex", "Unlock") => Some(LockOp::Unlock { shared: false }),
+            ("RWMutex", "RLock" | "TryRLock") | ("rlocker", "Lock") => Some(LockOp::Lock { shared: true }),
+            ("RWMutex", "RUnlock") | ("rlocker", "Unlock") => Some(LockOp::Unlock { shared: true }),
+            _ => None,
+        }
+    }
+}
+
+/// `RWMutex.readerCount`, which is what readers change: bytes from the start of the lock.
+pub(super) const READER_COUNT: u64 = 16;
+
+/// Is this function part of taking a lock, or of waiting in general?
+pub(super) fn is_waiting_code(function: &str) -> bool {
+    ["runtime.", "sync.runtime_", "internal/sync.runtime_"].iter().any(|prefix| function.starts_with(prefix))
+        || [
+            "sync.(*Mutex).",
+            "internal/sync.(*Mutex).",
+            "sync.(*RWMutex).",
+            "sync.(*rlocker).",
+            "sync.(*Cond).",
+        ]
+        .iter()
+        .any(|prefix| function.starts_with(prefix))
+}
+
 /// Decides by the functions of the stack, innermost first. `reason` helps where there is no stack.
 pub(super) fn lock<'a>(functions: impl Iterator<Item = &'a str>, reason: &str) -> Lock {
     let mut mutex = false;
@@ -61,6 +102,22 @@ fn by_reason(reason: &str) -> Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_of_locks_are_known() {
+        let lock = |shared| Some(LockOp::Lock { shared });
+        let unlock = |shared| Some(LockOp::Unlock { shared });
+        assert_eq!(LockOp::of("sync.(*Mutex).Lock"), lock(false));
+        assert_eq!(LockOp::of("internal/sync.(*Mutex).TryLock"), lock(false));
+        assert_eq!(LockOp::of("sync.(*RWMutex).RLock"), lock(true));
+        assert_eq!(LockOp::of("sync.(*RWMutex).Unlock"), unlock(false));
+        assert_eq!(LockOp::of("sync.(*rlocker).Unlock"), unlock(true));
+        for other in ["sync.(*Mutex).lockSlow", "sync.(*Once).Do", "main.(*Mutex).Lock", "sync.(*Pool).Get"] {
+            assert_eq!(LockOp::of(other), None, "{other}");
+        }
+        assert!(is_waiting_code("sync.(*Mutex).lockSlow") && is_waiting_code("runtime.gopark"));
+        assert!(!is_waiting_code("sync.(*Once).doSlow") && !is_waiting_code("main.main"));
+    }
 
     #[test]
     fn the_function_that_waits_tells() {

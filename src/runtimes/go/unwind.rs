@@ -167,10 +167,22 @@ impl<'a> Unwinder<'a> {
         stack: Window<'_>,
         out: &mut Vec<CodeAddress>,
     ) -> StackStatus {
-        let begin = out.len();
+        self.walk(start, stack, &mut |pc, _| out.push(pc))
+    }
+
+    /// Walks from `start` to the outermost frame and calls `with` for each, with the stack pointer that its
+    /// code has there.
+    #[inline]
+    pub(super) fn walk(
+        &mut self,
+        start: Start,
+        stack: Window<'_>,
+        with: &mut impl FnMut(CodeAddress, u64),
+    ) -> StackStatus {
         let Start { mut pc, mut sp, mut bp, mut interrupted } = start;
+        let mut depth = 0;
         loop {
-            let innermost = out.len() == begin;
+            let innermost = depth == 0;
             let Some(code) = self.code(pc) else {
                 // Assembly without tables, or not Go code: frame pointers may lead past it.
                 if innermost {
@@ -182,10 +194,11 @@ impl<'a> Unwinder<'a> {
                 }
                 continue;
             };
-            if out.len() - begin >= self.max_depth {
+            if depth >= self.max_depth {
                 return StackStatus::Truncated;
             }
-            out.push(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) });
+            depth += 1;
+            with(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) }, sp);
             if code.top {
                 return StackStatus::Complete;
             }

@@ -1,0 +1,288 @@
+//! One goroutine, looked at: which of the locks that others wait for does it hold?
+//!
+//! Its frames are read ahead from the innermost outwards, as the goroutine will go on. What unlocks a
+//! lock that was not locked on the way there gives back one that is held now.
+
+use rustc_hash::FxHashMap;
+
+use super::ahead::{Ahead, Deferred, Goroutine, Taken};
+use super::text::{OpenDefers, Unknown};
+use crate::runtimes::go::arch::state::{Known, State, Value, World};
+use crate::runtimes::go::goroutine::word;
+use crate::runtimes::go::offsets::Offsets;
+use crate::runtimes::go::semaphores::PagedMemory;
+use crate::runtimes::go::sync::{LockOp, is_waiting_code};
+use crate::runtimes::go::unwind::{CodeAddress, Window};
+
+/// Places in the code that are remembered.
+const MAX_PARTS: usize = 1 << 20;
+/// Deferred calls of one goroutine that are looked at.
+const MAX_DEFERRED: usize = 1024;
+/// Locks that one goroutine is found to hold.
+const MAX_HELD: usize = 64;
+
+/// A frame of a stack: where its code goes on, and with which stack pointer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) pc: CodeAddress,
+    pub(super) sp: u64,
+}
+
+/// A lock that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) lock: u64,
+    pub(super) shared: bool,
+    /// The frame that goes on to unlock it.
+    pub(super) pc: CodeAddress,
+}
+
+/// What code on a stack has to do with locks, by where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It waits, or is in the middle of taking a lock.
+    Waits,
+    /// It takes a lock.
+    Takes,
+    /// It may unlock something.
+    Unlocks,
+    /// `runtime.deferreturn`: runs what its caller deferred.
+    Defers,
+    /// `runtime.asyncPreempt`: puts back the registers with which its caller was interrupted.
+    Restores,
+    /// Panics or exits: its caller does not go on, but what it deferred is run.
+    Leaves,
+    /// Nothing.
+    Nothing,
+}
+
+/// Which code has what to do with locks, worked out once for each place: code does not change.
+#[derive(Debug, Default)]
+pub(in super::super) struct Parts {
+    known: FxHashMap<CodeAddress, Part>,
+}
+
+impl Parts {
+    pub(super) fn of(&mut self, pc: CodeAddress, ahead: &mut Ahead<'_>) -> Part {
+        if let Some(&known) = self.known.get(&pc) {
+            return known;
+        }
+        let part = part(pc, ahead);
+        if self.known.len() >= MAX_PARTS {
+            self.known.clear();
+        }
+        self.known.insert(pc, part);
+        part
+    }
+}
+
+fn part(pc: CodeAddress, ahead: &mut Ahead<'_>) -> Part {
+    let Some(function) = ahead.text.find(pc.pc()) else { return Part::Nothing };
+    match function.name.as_str() {
+        "runtime.deferreturn" => Part::Defers,
+        "runtime.asyncPreempt" => Part::Restores,
+        "runtime.gopanic" | "runtime.Goexit" => Part::Leaves,
+        name if is_waiting_code(name) && takes_lock(name) => Part::Takes,
+        name if is_waiting_code(name) => Part::Waits,
+        _ => {
+            let outlook = ahead.run(pc.pc(), State::behind_call(0), &[], &mut Unknown);
+            if outlook.more || !outlook.held.is_empty() { Part::Unlocks } else { Part::Nothing }
+        }
+    }
+}
+
+/// Is this function in the middle of taking a lock?
+fn takes_lock(name: &str) -> bool {
+    matches!(LockOp::of(name), Some(LockOp::Lock { .. }))
+        || name.ends_with(".lockSlow")
+        || name.contains("runtime_SemacquireMutex")
+        || name.contains("runtime_SemacquireRWMutex")
+}
+
+impl Goroutine for Unknown {
+    fn deferred(&mut self, _: u64, _: usize) -> Deferred {
+        Deferred::Unknown
+    }
+}
+
+/// A goroutine that stands still.
+pub(super) struct Standing<'l, 'a> {
+    pub(super) memory: &'l mut PagedMemory<'a>,
+    pub(super) offsets: &'l Offsets,
+    pub(super) stack: Window<'l>,
+    /// The address of its struct.
+    pub(super) g: u64,
+}
+
+impl World for Standing<'_, '_> {
+    fn word(&mut self, address: u64) -> Value {
+        match address.checked_sub(self.stack.base).and_then(|at| usize::try_from(at).ok()) {
+            Some(at) if at + 8 <= self.stack.bytes.len() => {
+                Some(Known { number: word(self.stack.bytes, at), firm: true })
+            }
+            _ => self.memory.word(address).map(|number| Known { number, firm: false }),
+        }
+    }
+}
+
+impl Goroutine for Standing<'_, '_> {
+    /// Source: `src/runtime/panic.go` (`deferproc`, `deferreturn`): calls in loops, and all others that the
+    /// compiler did not turn into code at the function's end.
+    fn deferred(&mut self, stack_pointer: u64, nth: usize) -> Deferred {
+        match self.closure_deferred(stack_pointer, nth) {
+            Some(Some(closure)) => Deferred::Call(closure),
+            Some(None) => Deferred::None,
+            None => Deferred::Unknown,
+        }
+    }
+}
+
+impl Standing<'_, '_> {
+    fn closure_deferred(&mut self, stack_pointer: u64, nth: usize) -> Option<Option<u64>> {
+        let o = self.offsets;
+        let (list, at_sp, at_fn, link) = (o.g_defer?, o.defer_sp?, o.defer_fn?, o.defer_link?);
+        let mut record = self.number(self.g.wrapping_add(list))?;
+        let mut left = nth;
+        for _ in 0..MAX_DEFERRED {
+            if record == 0 {
+                break;
+            }
+            if self.number(record.wrapping_add(at_sp))? == stack_pointer {
+                match (self.number(record.wrapping_add(at_fn))?, left) {
+                    // A list of its own, of calls deferred within a loop over a function.
+                    (0, _) => {}
+                    (closure, 0) => return Some(Some(closure)),
+                    _ => left -= 1,
+                }
+            }
+            record = self.number(record.wrapping_add(link))?;
+        }
+        Some(None)
+    }
+
+    /// The closures on the goroutine's list that the function with this stack pointer deferred.
+    fn all_deferred(&mut self, stack_pointer: u64) -> Vec<u64> {
+        let next = |nth| self.closure_deferred(stack_pointer, nth).flatten();
+        (0..MAX_HELD).map_while(next).collect()
+    }
+
+    /// The closures that a frame deferred, for which the compiler put code at its end, and which have not
+    /// been run: a byte of the frame says which. `end` is where the frame's caller continues.
+    ///
+    /// Source: `FUNCDATA_OpenCodedDeferInfo`, `src/cmd/compile/internal/ssagen/ssa.go` (`emitOpenDeferInfo`).
+    fn deferred_in_code(&mut self, layout: &OpenDefers, end: u64) -> Vec<u64> {
+        // Below the return address and the caller's frame pointer.
+        let variables = end.wrapping_sub(16);
+        let at = variables.wrapping_sub(layout.bits);
+        let Some(word) = self.number(at & !7) else { return Vec::new() };
+        let bits = word >> (8 * (at & 7)) & 0xff;
+        (0..8)
+            .filter(|nth| bits >> nth & 1 == 1)
+            .filter_map(|nth| layout.slots.get(nth))
+            .filter_map(|slot| self.number(variables.wrapping_sub(*slot)))
+            .filter(|closure| *closure != 0)
+            .collect()
+    }
+
+    fn number(&mut self, address: u64) -> Option<u64> {
+        self.word(address).map(|word| word.number)
+    }
+}
+
+/// Looks at one goroutine.
+pub(super) struct Look<'l, 'm, 'a> {
+    pub(super) goroutine: Standing<'m, 'a>,
+    pub(super) ahead: &'l mut Ahead<'a>,
+    pub(super) parts: &'l mut Parts,
+    /// What it waits for, and what it is to take before it goes on.
+    pub(super) taken: Vec<Taken>,
+    /// The registers of its innermost frame, where they are known.
+    pub(super) state: Option<State>,
+}
+
+impl Look<'_, '_, '_> {
+    /// The locks that the goroutine holds, among those that `wanted` knows.
+    pub(super) fn held(mut self, frames: &[Frame], wanted: impl Fn(u64) -> bool) -> Vec<Held> {
+        let mut held: Vec<Held> = Vec::new();
+        let (mut waiting, mut left) = (true, false);
+        for (nth, frame) in frames.iter().enumerate() {
+            let state = self.state.take();
+            let caller = frames.get(nth + 1);
+            let part = self.parts.of(frame.pc, self.ahead);
+            let mut pc = frame.pc;
+            let found = match part {
+                Part::Takes if waiting && self.taken.is_empty() => {
+                    self.taken.push(Taken::Unknown);
+                    continue;
+                }
+                Part::Takes | Part::Waits => continue,
+                Part::Leaves => {
+                    left = true;
+                    continue;
+                }
+                Part::Restores => {
+                    let state = State::behind_call(frame.sp);
+                    self.state = self.ahead.run(frame.pc.pc(), state, &[], &mut self.goroutine).returned;
+                    continue;
+                }
+                _ if left => {
+                    left = false;
+                    self.leaves(*frame, caller)
+                }
+                Part::Defers => {
+                    let Some(caller) = caller else { continue };
+                    pc = caller.pc;
+                    let closures = self.goroutine.all_deferred(caller.sp);
+                    self.closures(&closures, frame.sp)
+                }
+                Part::Nothing if !frame.pc.is_interrupted() => Vec::new(),
+                Part::Unlocks | Part::Nothing => self.goes_on(*frame, state),
+            };
+            waiting = false;
+            for (lock, shared) in found {
+                if wanted(lock) && held.len() < MAX_HELD && !held.iter().any(|held| held.lock == lock) {
+                    held.push(Held { lock, shared, pc });
+                }
+            }
+        }
+        held
+    }
+
+    /// What a frame unlocks when it goes on.
+    fn goes_on(&mut self, frame: Frame, state: Option<State>) -> Vec<(u64, bool)> {
+        let pc = frame.pc.pc();
+        if frame.pc.is_interrupted() && self.ahead.text.is_locking(pc) {
+            // Did it get the lock? That is in the flags of the processor.
+            self.taken.push(Taken::Unknown);
+        }
+        let state = state.unwrap_or_else(|| State::behind_call(frame.sp));
+        let outlook = self.ahead.run(pc, state, &self.taken, &mut self.goroutine);
+        if outlook.cut || outlook.returned.is_none() {
+            for one in outlook.taken {
+                if !self.taken.contains(&one) {
+                    self.taken.push(one);
+                }
+            }
+        } else {
+            self.taken = outlook.taken;
+        }
+        outlook.held
+    }
+
+    /// What a frame unlocks that does not go on, because of a panic or as the goroutine ends: only what it
+    /// deferred is run.
+    fn leaves(&mut self, frame: Frame, caller: Option<&Frame>) -> Vec<(u64, bool)> {
+        let mut closures = self.goroutine.all_deferred(frame.sp);
+        let layout = self.ahead.text.open_defers(frame.pc.pc());
+        if let (Some(layout), Some(caller)) = (layout, caller) {
+            closures.append(&mut self.goroutine.deferred_in_code(&layout, caller.sp));
+        }
+        self.closures(&closures, frame.sp)
+    }
+
+    /// What closures unlock, run below a frame.
+    fn closures(&mut self, closures: &[u64], stack_pointer: u64) -> Vec<(u64, bool)> {
+        const BELOW: u64 = 1 << 12;
+        self.ahead.run_closures(closures, stack_pointer.wrapping_sub(BELOW), &self.taken, &mut self.goroutine)
+    }
+}

@@ -1,0 +1,345 @@
+//! Who holds the locks that others wait for?
+//!
+//! A lock does not say. But whoever holds it is going to give it back, and how is written in the code: it
+//! is read ahead from where a goroutine stands ([`ahead`]), on the goroutine's own stack and memory
+//! ([`look`]). Of locks for which no holder is found this way, those goroutines are noted on whose stack the
+//! lock's address stands.
+//!
+//! Every goroutine stands still while it is looked at, or was held; at the end, all that were found are
+//! looked at once more, so that there was one moment at which all of it was true.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+mod ahead;
+mod look;
+mod standing;
+pub(super) mod state;
+mod text;
+
+use ahead::{Ahead, Taken};
+pub(super) use look::Parts;
+use look::{Held, Look, Part, Standing};
+use standing::{Candidate, Goroutines, MAX_STACK, Seen, View};
+use text::Text;
+
+use super::goroutine::word;
+use super::running::Stops;
+use super::semaphores::PagedMemory;
+use super::unwind::CodeAddress;
+use super::{Go, GoError};
+use crate::runtimes::ReadOptions;
+use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, State, Task};
+use crate::target::Target;
+
+/// Bytes of stacks that are read for this in all.
+const MAX_BYTES: u64 = 32 << 20;
+/// Goroutines that are looked at.
+const MAX_TASKS: usize = 16 << 10;
+/// Goroutines looked at together.
+const BATCH: usize = 128;
+/// Instructions that are run ahead in all.
+const MAX_STEPS: u64 = 2_000_000;
+/// Goroutines noted for having the address of one lock on their stack.
+const MAX_PERHAPS: usize = 16;
+
+/// A goroutine that holds a lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// Number of the task in the builder.
+    pub(super) task: usize,
+    pub(super) lock: ObjectId,
+    pub(super) how: HoldKind,
+    /// The frame of its stack that goes on to unlock it.
+    pub(super) at: Option<CodeAddress>,
+}
+
+/// Finds the holders of all locks that tasks from number `first_task` on wait for. `stacks` are those that
+/// the tasks' stacks are numbers of.
+pub(super) fn find(
+    go: &Go,
+    target: &dyn Target,
+    options: &ReadOptions,
+    stacks: &[Box<[CodeAddress]>],
+    first_task: usize,
+    into: &mut SnapshotBuilder,
+) -> Result<Vec<Found>, GoError> {
+    let locks: FxHashMap<u64, ObjectId> = (0..)
+        .map(ObjectId)
+        .zip(into.objects())
+        .filter(|(_, object)| matches!(object.kind, ObjectKind::Mutex | ObjectKind::RwMutex))
+        .map(|(id, object)| (object.address, id))
+        .collect();
+    if locks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let search = Search { goroutines: Goroutines { go, target, options }, stacks, locks };
+    search.run(first_task, into)
+}
+
+struct Search<'s> {
+    goroutines: Goroutines<'s>,
+    stacks: &'s [Box<[CodeAddress]>],
+    locks: FxHashMap<u64, ObjectId>,
+}
+
+/// What reads ahead, and what it found out about code.
+struct Reading<'a> {
+    ahead: Ahead<'a>,
+    parts: Parts,
+    /// What was read of the heap for the goroutines that are looked at together.
+    memory: PagedMemory<'a>,
+}
+
+/// Locks of which not all holders were found: how many are missing.
+type Open = FxHashMap<ObjectId, u32>;
+
+/// How much may still be read.
+struct Budget {
+    bytes: u64,
+    tasks: usize,
+    /// Goroutines that were not looked at.
+    left_out: u64,
+}
+
+impl<'s> Search<'s> {
+    fn run(&self, first_task: usize, into: &mut SnapshotBuilder) -> Result<Vec<Found>, GoError> {
+        let go = self.goroutines.go;
+        let mut reading = Reading {
+            ahead: Ahead::new(Text::new(&self.goroutines.go.modules, self.goroutines.target, go.build.minor)),
+            parts: std::mem::take(&mut *lock(&go.lock_parts)),
+            memory: PagedMemory::new(self.goroutines.target),
+        };
+        let mut open = self.open(into);
+        let all = by_stack(into.tasks(), first_task);
+        let mut budget = Budget { bytes: MAX_BYTES, tasks: MAX_TASKS, left_out: 0 };
+        let mut stops = Stops::default();
+        let mut seen = self.holders(&mut reading, &all, &mut open, &mut budget, &mut stops, into)?;
+        *lock(&go.lock_parts) = reading.parts;
+        stops.note(&mut into.header.reading);
+        let known: FxHashSet<ObjectId> = seen.iter().flat_map(|s| &s.found).map(|found| found.lock).collect();
+        open.retain(|lock, _| !known.contains(lock));
+        if !open.is_empty() {
+            budget.left_out = 0;
+            seen.append(&mut self.perhaps(&all, &open, &mut budget, into)?);
+        }
+        if budget.left_out > 0 && !open.is_empty() {
+            into.header.warnings.push(format!(
+                "who holds {} was not found; {} goroutines were not asked, because that would take too long",
+                if open.len() == 1 { "a lock".to_owned() } else { format!("{} locks", open.len()) },
+                budget.left_out
+            ));
+        }
+        self.goroutines.still(seen)
+    }
+
+    /// How many goroutines hold each lock, as it says itself.
+    fn open(&self, into: &SnapshotBuilder) -> Open {
+        let holders = |id: &ObjectId| match into.objects().get(id.index()).and_then(|object| object.lock) {
+            Some(LockState::Free) => 0,
+            Some(LockState::Shared(readers)) => readers,
+            _ => 1,
+        };
+        self.locks.values().map(|id| (*id, holders(id))).filter(|(_, holders)| *holders > 0).collect()
+    }
+
+    /// Looks for the holders of locks until all that there are have been found.
+    fn holders(
+        &self,
+        reading: &mut Reading<'s>,
+        all: &[Vec<u32>],
+        open: &mut Open,
+        budget: &mut Budget,
+        stops: &mut Stops,
+        into: &SnapshotBuilder,
+    ) -> Result<Vec<Seen>, GoError> {
+        let mut seen = Vec::new();
+        for tasks in all {
+            let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
+            if reading.ahead.steps > MAX_STEPS {
+                budget.tasks = 0;
+            } else if !first.is_some_and(|task| self.may_hold(reading, self.stack(task))) {
+                continue;
+            }
+            for numbers in tasks.chunks(BATCH) {
+                let batch = candidates(numbers, into);
+                if open.is_empty() {
+                    return Ok(seen);
+                }
+                if reading.ahead.steps > MAX_STEPS || !budget.take(&batch) {
+                    continue;
+                }
+                reading.memory = PagedMemory::new(self.goroutines.target);
+                let (running, parked): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|candidate| candidate.task.state == State::Running);
+                let first = seen.len();
+                seen.append(
+                    &mut self
+                        .goroutines
+                        .parked(&parked, &mut |view, candidate| self.look(reading, view, candidate, into))?,
+                );
+                for candidate in &running {
+                    seen.extend(self.goroutines.running(candidate, stops, &mut |view, candidate| {
+                        self.look(reading, view, candidate, into)
+                    })?);
+                }
+                for found in seen.iter().skip(first).flat_map(|seen| &seen.found) {
+                    if let Some(holders) = open.get_mut(&found.lock) {
+                        *holders = holders.saturating_sub(1);
+                    }
+                }
+                open.retain(|_, holders| *holders > 0);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn stack(&self, task: &Task) -> &[CodeAddress] {
+        task.stack.and_then(|stack| self.stacks.get(stack.index())).map_or(&[], |stack| stack)
+    }
+
+    /// Is there code on this stack that goes on to unlock something?
+    fn may_hold(&self, reading: &mut Reading<'s>, stack: &[CodeAddress]) -> bool {
+        stack.iter().any(|pc| {
+            let part = reading.parts.of(*pc, &mut reading.ahead);
+            // A running one is somewhere else by now.
+            matches!(part, Part::Unlocks | Part::Defers | Part::Leaves | Part::Restores)
+                || pc.is_interrupted()
+        })
+    }
+
+    /// What one goroutine holds.
+    fn look(
+        &self,
+        reading: &mut Reading<'s>,
+        view: View<'_>,
+        candidate: &Candidate,
+        into: &SnapshotBuilder,
+    ) -> Vec<Found> {
+        let memory = &mut reading.memory;
+        let taken = self.taken(&candidate.task, memory, into);
+        let goroutine =
+            Standing { memory, offsets: &self.goroutines.go.offsets, stack: view.stack, g: view.g };
+        let (ahead, parts) = (&mut reading.ahead, &mut reading.parts);
+        let look = Look { goroutine, ahead, parts, taken, state: view.state };
+        let held = look.held(view.frames, |lock| self.locks.contains_key(&lock));
+        held.into_iter().filter_map(|held| self.found(candidate, held)).collect()
+    }
+
+    fn found(&self, candidate: &Candidate, held: Held) -> Option<Found> {
+        let how = if held.shared { HoldKind::Shared } else { HoldKind::Exclusive };
+        let lock = *self.locks.get(&held.lock)?;
+        // The frame as it was when the task was read; of one that went on, the same function's.
+        let stack = self.stack(&candidate.task);
+        let function = |pc: CodeAddress| {
+            self.goroutines
+                .go
+                .modules
+                .iter()
+                .find_map(|module| module.pclntab.find(pc.pc()))
+                .map(|f| f.entry())
+        };
+        let same =
+            || stack.iter().find(|pc| function(**pc).is_some_and(|entry| function(held.pc) == Some(entry)));
+        let at = stack.iter().find(|pc| **pc == held.pc).or_else(same)?;
+        Some(Found { task: candidate.number, lock, how, at: Some(*at) })
+    }
+
+    /// The locks that a task is about to take.
+    fn taken(&self, task: &Task, memory: &mut PagedMemory<'_>, into: &SnapshotBuilder) -> Vec<Taken> {
+        let objects = into.waits_of(task).iter().filter_map(|wait| into.objects().get(wait.object.index()));
+        objects
+            .filter_map(|object| match object.kind {
+                ObjectKind::Mutex | ObjectKind::RwMutex => Some(Taken::Lock(object.address)),
+                // A condition's `L` is an interface; it is taken again before the wait returns.
+                ObjectKind::Cond => {
+                    let lock = memory.word(object.address.wrapping_add(8));
+                    Some(lock.map_or(Taken::Unknown, Taken::Lock))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Goroutines on whose stack the address of one of these locks stands and that do not wait for it.
+    fn perhaps(
+        &self,
+        all: &[Vec<u32>],
+        open: &Open,
+        budget: &mut Budget,
+        into: &SnapshotBuilder,
+    ) -> Result<Vec<Seen>, GoError> {
+        let mut counts: FxHashMap<ObjectId, usize> = FxHashMap::default();
+        let lock_at = |address: u64| self.locks.get(&address).filter(|id| open.contains_key(id)).copied();
+        let mut seen = Vec::new();
+        for numbers in all.iter().flat_map(|tasks| tasks.chunks(BATCH)) {
+            let batch = candidates(numbers, into);
+            if !budget.take(&batch) {
+                continue;
+            }
+            let parked: Vec<_> = batch.iter().filter(|c| c.task.state != State::Running).copied().collect();
+            seen.append(&mut self.goroutines.parked(&parked, &mut |view, candidate| {
+                let mut found: Vec<Found> = Vec::new();
+                for at in (0..view.stack.bytes.len()).step_by(8) {
+                    let Some(lock) = lock_at(word(view.stack.bytes, at)) else { continue };
+                    let waits = into.waits_of(&candidate.task).iter().any(|wait| wait.object == lock);
+                    if waits || found.iter().any(|found| found.lock == lock) {
+                        continue;
+                    }
+                    let count = counts.entry(lock).or_default();
+                    *count += 1;
+                    if *count <= MAX_PERHAPS {
+                        found.push(Found { task: candidate.number, lock, how: HoldKind::Perhaps, at: None });
+                    }
+                }
+                found
+            })?);
+        }
+        Ok(seen)
+    }
+}
+
+impl Budget {
+    /// Is there enough left to look at these?
+    fn take(&mut self, batch: &[Candidate]) -> bool {
+        // What is read is at most the stack; of most, much less.
+        let bytes: u64 = batch.iter().map(|c| c.task.mark.map_or(0, |mark| mark >> 8).min(MAX_STACK)).sum();
+        let enough = self.bytes >= bytes && self.tasks >= batch.len();
+        if enough {
+            self.bytes -= bytes;
+            self.tasks -= batch.len();
+        } else {
+            self.left_out += batch.len() as u64;
+        }
+        enough
+    }
+}
+
+fn lock(parts: &Mutex<Parts>) -> MutexGuard<'_, Parts> {
+    // They are whole at every moment.
+    parts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The numbers of the tasks with a stack, those with one stack together, the rarest stacks first: whoever
+/// holds a lock stands where few others do.
+fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
+    let mut by_stack: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    for (number, task) in (0..).zip(tasks).skip(first_task) {
+        if let Some(stack) = task.stack {
+            by_stack.entry(stack.0).or_default().push(number);
+        }
+    }
+    let mut all: Vec<_> = by_stack.into_iter().collect();
+    all.sort_unstable_by_key(|(stack, tasks)| (tasks.len(), *stack));
+    all.into_iter().map(|(_, tasks)| tasks).collect()
+}
+
+/// The tasks of these numbers.
+fn candidates(numbers: &[u32], into: &SnapshotBuilder) -> Vec<Candidate> {
+    let task = |number: &u32| into.tasks().get(*number as usize).copied();
+    numbers
+        .iter()
+        .filter_map(|number| Some(Candidate { number: *number as usize, task: task(number)? }))
+        .collect()
+}
