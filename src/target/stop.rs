@@ -10,6 +10,7 @@
 //!   even that back.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,10 +57,18 @@ impl Tracees {
 
     /// Seizes and interrupts a thread. False if it has ended.
     fn seize(&mut self, tid: u32) -> Result<bool> {
-        match sys::seize(tid) {
-            Ok(()) => {}
-            Err(Errno::ESRCH) => return Ok(false),
-            Err(errno) => return self.why_not(tid, errno),
+        let begun = Instant::now();
+        loop {
+            match sys::seize(tid) {
+                Ok(()) => break,
+                Err(Errno::ESRCH) => return Ok(false),
+                // A tracing thread that was joined ends a little later for the kernel, and only then
+                // lets go of what it could not detach.
+                Err(Errno::EPERM) if self.is_ours(tid) && begun.elapsed() < PATIENCE => {
+                    std::thread::sleep(WAIT_PAUSE);
+                }
+                Err(errno) => return self.why_not(tid, errno),
+            }
         }
         // From here on it has to be let go, even if it cannot be interrupted because it has ended.
         self.holds.push((tid, Hold::Coming));
@@ -69,14 +78,23 @@ impl Tracees {
         }
     }
 
+    /// Is the thread traced by a thread of this loiter?
+    fn is_ours(&self, tid: u32) -> bool {
+        self.tracer(tid).is_some_and(|tracer| Path::new(&format!("/proc/self/task/{tracer}")).exists())
+    }
+
+    fn tracer(&self, tid: u32) -> Option<u64> {
+        let status = proc::read_text(format!("/proc/{}/task/{tid}/status", self.pid)).ok()?;
+        proc::number_field(&status, "TracerPid").filter(|&pid| pid != 0)
+    }
+
     /// EPERM means many things; the two that are no matter of rights are told apart here.
     fn why_not(&self, tid: u32, errno: Errno) -> Result<bool> {
         let Ok(stat) = Stat::read_thread(self.pid, tid) else { return Ok(false) };
         if stat.is_dead() {
             return Ok(false);
         }
-        let status = proc::read_text(format!("/proc/{}/task/{tid}/status", self.pid)).unwrap_or_default();
-        if let Some(tracer) = proc::number_field(&status, "TracerPid").filter(|&pid| pid != 0) {
+        if let Some(tracer) = self.tracer(tid) {
             let name = u32::try_from(tracer).ok().and_then(|pid| Stat::read(pid).ok());
             let name = name.map_or_else(String::new, |stat| format!(" ({})", stat.comm));
             let problem = format!("it is already traced by pid {tracer}{name}");
