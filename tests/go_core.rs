@@ -5,10 +5,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
-use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build, full_matrix, write_core};
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{ReadMode, Snapshot, SourceKind};
 use loiter::target;
@@ -53,23 +51,6 @@ fn words(snapshot: &Snapshot) -> BTreeMap<(Option<u64>, u64), String> {
             ((task.id, task.address), text)
         })
         .collect()
-}
-
-/// gdb's gcore without its script, which not every package of gdb has.
-fn write_core(pid: u32, path: &Path) {
-    let output = Command::new("gdb")
-        .args(["--batch", "--nx", "-p", &pid.to_string()])
-        .args(["-iex", "set debuginfod enabled off"])
-        .args(["-iex", "set auto-load off"])
-        .args(["-ex", &format!("gcore {}", path.display()), "-ex", "detach"])
-        .output()
-        .unwrap_or_else(|e| panic!("gdb: {e} (install gdb; scripts/test does)"));
-    assert!(
-        output.status.success() && path.exists(),
-        "gdb left no core file:\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 fn check(version: &str, flavour: Flavour) {

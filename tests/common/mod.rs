@@ -4,11 +4,14 @@
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod compare;
+mod cores;
 mod fixture;
 mod go_build;
+pub mod locks;
 pub mod random;
 pub mod threads;
 
+pub use cores::write_core;
 pub use fixture::{Fixture, MemStats};
 pub use go_build::{Flavour, Program, Toolchain, build};
 
