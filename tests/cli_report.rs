@@ -8,6 +8,7 @@ use loiter::report::go::{self, GoOptions};
 use loiter::report::json;
 use loiter::report::text::{self, TextOptions};
 use loiter::snapshot::Snapshot;
+use proptest::prelude::*;
 
 mod samples;
 
@@ -159,4 +160,61 @@ fn hostile_strings_are_shown_as_text() {
     // And JSON gives back exactly what was there.
     let value: serde_json::Value = serde_json::from_str(&json_text(&snapshot, &all, None)).unwrap();
     assert_eq!(value["snapshot"]["target"]["name"], snapshot.header.target.name);
+}
+
+#[test]
+fn who_holds_the_locks_is_said() {
+    let snapshot = samples::convoy();
+    let all = Filter::default();
+    for width in [100, 80] {
+        let text = grouped(&snapshot, &all, "stack", &options(width));
+        check(&format!("convoy-groups-{width}"), &text);
+    }
+    let few = Filter { ids: vec![1, 7, 12, 99, 100, 200, 210, 220, 221, 222, 223, 224, 240], ..all.clone() };
+    check("convoy-each", &each_text(&snapshot, &few, &options(100)));
+    let whole = grouped(&snapshot, &all, "stack", &TextOptions { full_paths: true, ..options(300) });
+    assert!(whole.contains("held by goroutine 99: main.(*store).refresh /home/ci/api/cmd/"), "{whole}");
+    assert!(whole.contains("(unlocks it after main.(*store).refresh /home/ci/api/cmd/"), "{whole}");
+    check("convoy-waits-on", &grouped(&snapshot, &all, "waits-on", &options(100)));
+    let value: serde_json::Value =
+        serde_json::from_str(&json_text(&snapshot, &all, Some("waits-on"))).unwrap();
+    let groups = value["groups"].as_array().unwrap();
+    let locks: Vec<_> = (groups.iter())
+        .map(|group| serde_json::json!({"key": group["key"], "waits": group["waits"], "holds": group["holds"]}))
+        .collect();
+    check("convoy-json", &serde_json::to_string_pretty(&locks).unwrap());
+}
+
+#[test]
+fn without_locks_and_holders_nothing_is_said_of_them() {
+    let mut snapshot = samples::convoy();
+    snapshot.holds.clear();
+    snapshot.objects.iter_mut().for_each(|object| object.lock = None);
+    snapshot.tasks.iter_mut().for_each(|task| task.holds = (0, 0));
+    let text = grouped(&snapshot, &Filter::default(), "waits-on", &options(100))
+        + &each_text(&snapshot, &Filter::default(), &options(100));
+    for word in ["held", "holds", "hold", "Done", "itself", "handed"] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_snapshot_can_be_shown(
+        seed in proptest::collection::vec((0_u64..9, any::<u64>(), any::<u8>()), 0..40),
+        texts in proptest::collection::vec(any::<String>(), 1..4),
+    ) {
+        let snapshot = samples::from_numbers(&seed, &texts);
+        let all = Filter { system: true, ..Filter::default() };
+        let texts = [
+            grouped(&snapshot, &all, "stack", &options(80)),
+            grouped(&snapshot, &all, "waits-on", &options(80)),
+            each_text(&snapshot, &all, &options(80)),
+            json_text(&snapshot, &all, Some("waits-on")),
+            json_text(&snapshot, &all, None),
+        ];
+        for text in texts {
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        }
+    }
 }

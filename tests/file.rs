@@ -19,7 +19,8 @@ fn bytes(snapshot: &Snapshot) -> Vec<u8> {
 
 #[test]
 fn samples_are_read_as_they_were_written() {
-    for snapshot in [samples::server(), samples::hostile(), samples::many(60_000), Snapshot::default()] {
+    let samples = [samples::server(), samples::convoy(), samples::hostile(), samples::many(60_000)];
+    for snapshot in samples.into_iter().chain([Snapshot::default()]) {
         let bytes = bytes(&snapshot);
         assert_eq!(file::read(&bytes[..]).unwrap(), snapshot);
         let preview = file::preview(&bytes[..]).unwrap();
@@ -117,7 +118,7 @@ fn a_bomb_is_refused() {
 
 #[test]
 fn indices_out_of_range_are_refused() {
-    let broken: [fn(&mut Snapshot); 8] = [
+    let broken: [fn(&mut Snapshot); 10] = [
         |s| s.tasks[0].stack = Some(StackId(9999)),
         |s| s.tasks[0].reason = Some(StrId(9999)),
         |s| s.tasks[0].runtime = 3,
@@ -126,9 +127,15 @@ fn indices_out_of_range_are_refused() {
         |s| s.locations[0].frames.clear(),
         |s| s.stacks[0].locations[0] = LocationId(u32::MAX),
         |s| s.waits[0].object = ObjectId(u32::MAX),
+        |s| s.holds[0].object = ObjectId(u32::MAX),
+        // Each holds what all others hold.
+        |s| {
+            s.holds = vec![s.holds[0]; 1 << 20];
+            s.tasks.iter_mut().for_each(|task| task.holds = (0, 1 << 20));
+        },
     ];
     for break_it in broken {
-        let mut snapshot = samples::server();
+        let mut snapshot = samples::convoy();
         break_it(&mut snapshot);
         assert!(snapshot.validate().is_err());
         assert!(matches!(file::write(&snapshot, Vec::new()), Err(FileError::Damaged { .. })));

@@ -355,3 +355,54 @@ fn color(color: Color, default: &'static str) -> &'static str {
         _ => default,
     }
 }
+
+#[test]
+fn from_one_that_waits_to_the_holder_and_back() {
+    let mut dashboard = Dashboard::new(100, 40);
+    dashboard.read(samples::convoy());
+    dashboard.press("2");
+    check("watch-convoy-groups-100", &dashboard.screen());
+    dashboard.press("3");
+    dashboard.line("/id:100");
+    dashboard.key(KeyCode::Enter);
+    check("watch-convoy-waiter-100", &dashboard.screen());
+    // Down to who holds it: the first that leads anywhere.
+    let to_the_first_link = |dashboard: &mut Dashboard| {
+        while dashboard.state.closeup()[dashboard.state.cursors.closeup.at].link.is_none() {
+            dashboard.key(KeyCode::Down);
+        }
+        dashboard.key(KeyCode::Enter);
+    };
+    to_the_first_link(&mut dashboard);
+    check("watch-convoy-holder-100", &dashboard.screen());
+    // And over to the first that waits for it.
+    to_the_first_link(&mut dashboard);
+    assert!(dashboard.screen().contains("goroutine 100  sync.Mutex.Lock"), "{}", dashboard.screen());
+    dashboard.key(KeyCode::Esc);
+    assert!(dashboard.screen().contains("goroutine 99  chan receive"), "{}", dashboard.screen());
+    dashboard.key(KeyCode::Esc);
+    assert!(dashboard.screen().contains("goroutine 100  sync.Mutex.Lock"), "{}", dashboard.screen());
+}
+
+#[test]
+fn holders_of_every_kind_are_listed() {
+    let mut dashboard = Dashboard::new(80, 24);
+    dashboard.read(samples::convoy());
+    for (id, words) in [
+        (201, &["holders of 0xc000014040: 2 goroutines", "reads chan receive", "2 of them were found"][..]),
+        (210, &["perhaps holders of 0xc000015000: 1 goroutine", "perhaps chan receive"]),
+        (220, &["holds it itself: it waits for itself", "that 1 goroutine waits for"]),
+        (1, &["2 have not called Done"]),
+    ] {
+        dashboard.press("3");
+        dashboard.line(&format!("/id:{id}"));
+        dashboard.key(KeyCode::Enter);
+        let screen = dashboard.screen();
+        let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flat.contains(word), "no {word:?} in\n{screen}");
+        }
+        dashboard.key(KeyCode::Esc);
+        dashboard.key(KeyCode::Esc);
+    }
+}

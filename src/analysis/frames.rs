@@ -64,6 +64,30 @@ pub fn creator_frame(snapshot: &Snapshot, creator: LocationId) -> Option<Frame> 
     location(snapshot, creator)?.frames.first().copied()
 }
 
+/// Functions of locks themselves: whoever calls them is who waits.
+pub fn is_lock_code(name: &str) -> bool {
+    [
+        "sync.",
+        "internal/sync.",
+        "runtime.",
+        "tokio::sync",
+        "std::sync",
+        "parking_lot",
+        "lock_api",
+        "async_lock",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
+}
+
+/// The frame at the place from which a task goes on to unlock a lock: of those that are inlined there, the
+/// innermost that is not a lock's own.
+pub fn holding_frame(snapshot: &Snapshot, id: LocationId) -> Option<Frame> {
+    let frames = &location(snapshot, id)?.frames;
+    let own = frames.iter().find(|frame| !is_lock_code(snapshot.function_name(frame.function)));
+    own.or(frames.last()).copied()
+}
+
 /// What a frame is called: its function, or its place in the source where that is not known.
 pub fn frame_name(snapshot: &Snapshot, frame: Frame) -> Cow<'_, str> {
     match (snapshot.function_name(frame.function), snapshot.str(frame.file)) {

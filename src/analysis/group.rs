@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::filter::{Filter, Selection};
 use super::frames::{ShownFrame, creator_frame, shown_frames};
+use super::locks::HoldSummary;
 use super::tally::Tally;
 use super::waits::{WaitSummary, WaitTable};
 use crate::snapshot::*;
@@ -151,6 +152,8 @@ pub struct Group {
     pub frames: Vec<ShownFrame>,
     /// What they wait for.
     pub waits: Vec<WaitSummary>,
+    /// What they hold while others wait for it.
+    pub holds: Vec<HoldSummary>,
     /// How many are bound to a thread.
     pub locked: u64,
     /// How many the runtime has proved to be leaked.
@@ -280,6 +283,7 @@ impl Draft {
                 _ => Vec::new(),
             },
             waits: waits.summarize(tasks()),
+            holds: waits.holds(tasks()),
             locked: tasks().filter(|task| task.locked_to_thread).count() as u64,
             leaked: tasks().filter(|task| task.leaked).count() as u64,
             system: tasks().filter(|task| task.system).count() as u64,

@@ -8,6 +8,7 @@ pub mod flame;
 pub mod frames;
 pub mod group;
 pub mod leaks;
+pub mod locks;
 pub mod owner;
 pub mod pattern;
 pub mod rates;

@@ -1,9 +1,12 @@
 //! What the tasks of a group wait for, in a few figures.
 
+use rustc_hash::FxHashMap;
+
+use super::locks::{self, HoldSummary, Holder, Holders, Locks};
 use crate::snapshot::{Channel, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
 
 /// What tasks wait for, where they wait in the same way for the same kind of thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitSummary {
     /// What they want to do.
     pub op: WaitOp,
@@ -23,6 +26,9 @@ pub struct WaitSummary {
     pub waiters: u64,
     /// For channels: what they have in common.
     pub channels: Option<Channels>,
+    /// For locks and wait groups: what they say of themselves and who holds them. None if nothing of
+    /// that is known.
+    pub locks: Option<Locks>,
 }
 
 /// What some channels have in common.
@@ -43,24 +49,40 @@ pub struct Channels {
 /// Waits that are counted together: operation, kind of thing, element type, one of several.
 type Way = (WaitOp, ObjectKind, Option<StrId>, bool);
 
-/// Adds up what tasks wait for. Made once for a snapshot, then used for each group.
+/// Those of one way: the things, and how many of them their waiters hold themselves.
+#[derive(Debug, Default)]
+struct Things {
+    objects: Vec<ObjectId>,
+    own: u64,
+}
+
+/// Adds up what tasks wait for and what they hold. Made once for a snapshot, then used for each group.
 #[derive(Debug)]
 pub struct WaitTable<'a> {
     snapshot: &'a Snapshot,
     /// How many tasks wait for each object.
     waiters: Vec<u32>,
+    /// How many wait to lock each reader-writer lock exclusively.
+    writers: FxHashMap<ObjectId, u32>,
+    holders: Holders,
 }
 
 impl<'a> WaitTable<'a> {
-    /// Counts the waiting tasks of every object.
+    /// Counts the waiting tasks of every object, and sorts out who holds it.
     pub fn new(snapshot: &'a Snapshot) -> Self {
         let mut waiters = vec![0_u32; snapshot.objects.len()];
+        let mut writers = FxHashMap::default();
         for wait in snapshot.tasks.iter().flat_map(|task| snapshot.waits_of(task)) {
+            if wait.op == WaitOp::Lock
+                && snapshot.objects.get(wait.object.index()).is_some_and(|o| o.kind == ObjectKind::RwMutex)
+            {
+                *writers.entry(wait.object).or_default() += 1;
+            }
             if let Some(count) = waiters.get_mut(wait.object.index()) {
                 *count = count.saturating_add(1);
             }
         }
-        WaitTable { snapshot, waiters }
+        WaitTable { snapshot, waiters, writers, holders: Holders::new(snapshot) }
     }
 
     /// How many tasks wait for an object.
@@ -68,28 +90,43 @@ impl<'a> WaitTable<'a> {
         self.waiters.get(object.index()).copied().unwrap_or(0).into()
     }
 
+    /// Who seems to hold a lock, the surest first.
+    pub fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> {
+        self.holders.of(object).iter().map(|(_, holder)| *holder)
+    }
+
+    /// What some tasks hold, what most others wait for first.
+    pub fn holds<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<HoldSummary> {
+        locks::holds(self.snapshot, tasks, |object| self.waiters(object))
+    }
+
     /// What some tasks wait for, the most frequent first.
     pub fn summarize<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<WaitSummary> {
-        // (way of waiting, objects so far); there are few ways.
-        let mut ways: Vec<(Way, Vec<ObjectId>)> = Vec::new();
-        for (wait, alternative) in tasks.flat_map(|task| {
+        // There are few ways.
+        let mut ways: Vec<(Way, Things)> = Vec::new();
+        for task in tasks {
             let waits = self.snapshot.waits_of(task);
-            waits.iter().map(|wait| (wait, waits.len() > 1))
-        }) {
-            let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
-            let way = (wait.op, object.kind, object.channel.and_then(|c| c.element), alternative);
-            match ways.iter_mut().find(|(other, _)| *other == way) {
-                Some((_, objects)) => objects.push(wait.object),
-                None => ways.push((way, vec![wait.object])),
+            let held = locks::surely_held(self.snapshot, task);
+            for wait in waits {
+                let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
+                let element = object.channel.and_then(|c| c.element);
+                let way = (wait.op, object.kind, element, waits.len() > 1);
+                let at = ways.iter().position(|(other, _)| *other == way).unwrap_or_else(|| {
+                    ways.push((way, Things::default()));
+                    ways.len() - 1
+                });
+                let Some((_, things)) = ways.get_mut(at) else { continue };
+                things.objects.push(wait.object);
+                things.own += u64::from(held.binary_search(&wait.object).is_ok());
             }
         }
-        let mut summaries: Vec<_> =
-            ways.into_iter().map(|(way, objects)| self.summary(way, objects)).collect();
+        let mut summaries: Vec<_> = ways.into_iter().map(|(way, things)| self.summary(way, things)).collect();
         summaries.sort_by_key(|s| std::cmp::Reverse(s.waits));
         summaries
     }
 
-    fn summary(&self, (op, kind, element, alternative): Way, mut objects: Vec<ObjectId>) -> WaitSummary {
+    fn summary(&self, (op, kind, element, alternative): Way, things: Things) -> WaitSummary {
+        let Things { mut objects, own } = things;
         let waits = objects.len() as u64;
         objects.sort_unstable();
         objects.dedup();
@@ -98,6 +135,13 @@ impl<'a> WaitTable<'a> {
             .filter_map(|id| self.snapshot.objects.get(id.index())?.channel)
             .map(|channel| Channels::one(op, channel))
             .reduce(Channels::and);
+        let mut locks = match kind {
+            ObjectKind::Channel => None,
+            _ => self.holders.locks(self.snapshot, &objects, own),
+        };
+        if let (Some(locks), Some(only), WaitOp::ReadLock) = (&mut locks, only, op) {
+            locks.writers = self.writers.get(&only).copied().unwrap_or(0).into();
+        }
         WaitSummary {
             op,
             kind,
@@ -108,6 +152,7 @@ impl<'a> WaitTable<'a> {
             only,
             waiters: only.map_or(0, |id| self.waiters(id)),
             channels,
+            locks,
         }
     }
 }

@@ -1,15 +1,15 @@
 //! One task in lines of text: what it does, its stack, its neighbours.
 
 use super::query::TaskKey;
-use super::tables::{Closeup, Tables, Waiters};
+use super::tables::{Closeup, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
-use crate::analysis::waits::WaitTable;
+use crate::analysis::locks::HoldSummary;
+use crate::analysis::waits::WaitSummary;
 use crate::report::escape;
 use crate::report::line::width;
-use crate::report::path::short_path;
-use crate::report::text::{task_noun, wait_sentences};
+use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
 use crate::report::units::{age, bytes, count, duration};
-use crate::snapshot::{Frame, Snapshot, StackStatus, Task, WaitOp};
+use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,9 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
         rows.push(Row::new(Kind::Title, " labels  ").add(Kind::Plain, &text.join(", ")));
     }
     rows.push(Row::default());
-    rows.extend(waits(snapshot, task, closeup));
+    rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
+    rows.extend(waits(snapshot, closeup));
+    rows.extend(held(snapshot, closeup));
     rows.extend(family(snapshot, closeup, task));
     rows
 }
@@ -140,15 +142,7 @@ pub fn frames(snapshot: &Snapshot, shown: &[ShownFrame], columns: usize) -> Vec<
 
 /// "internal/fetch/fetch.go:84".
 pub fn place(snapshot: &Snapshot, frame: Frame) -> String {
-    let function = snapshot.functions.get(frame.function.index());
-    let package = function.map_or("", |function| snapshot.str(function.package));
-    let module = snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
-    let file = short_path(snapshot.str(frame.file), package, module);
-    match (file, frame.line) {
-        ("", _) => String::new(),
-        (file, 0) => file.to_owned(),
-        (file, line) => format!("{file}:{line}"),
-    }
+    place_of(snapshot, frame, false)
 }
 
 /// "created by fetch.fetchAll  internal/fetch/fetch.go:84".
@@ -172,24 +166,80 @@ pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
     })
 }
 
-/// What the task waits for, and who else does.
-fn waits(snapshot: &Snapshot, task: &Task, closeup: &Closeup) -> Vec<Row> {
-    let mut rows: Vec<Row> =
-        (wait_sentences(snapshot, &WaitTable::new(snapshot).summarize([task].into_iter())))
-            .iter()
-            .map(|sentence| Row::new(Kind::Plain, &format!(" {sentence}")))
-            .collect();
-    for Waiters { wait, others, total } in &closeup.waits {
-        if *total == 0 {
-            continue;
+/// What tasks wait for and what they hold, a sentence a line; what is too long goes on in another line.
+pub fn sentences(
+    snapshot: &Snapshot,
+    (waits, holds): (&[WaitSummary], &[HoldSummary]),
+    tasks: u64,
+    indent: &str,
+    columns: usize,
+) -> Vec<Row> {
+    let waits = wait_sentences(snapshot, waits, false);
+    let holds = hold_sentences(snapshot, holds, tasks, false);
+    let mut rows = Vec::new();
+    for sentence in waits.iter().chain(&holds) {
+        let mut line = indent.to_owned();
+        for (nth, word) in sentence.split(' ').enumerate() {
+            if nth > 0 && width(&escape(&line)) + 1 + width(&escape(word)) > columns {
+                rows.push(Row::new(Kind::Plain, &std::mem::replace(&mut line, format!("{indent} "))));
+            }
+            line.push_str(if nth > 0 { " " } else { "" });
+            line.push_str(word);
         }
-        let address = snapshot.objects.get(wait.object.index()).map_or(0, |object| object.address);
-        let noun = task_noun(snapshot);
-        rows.push(Row::new(Kind::Title, &format!(" also at {address:#x}: {}", count(*total, noun))));
-        rows.extend(others.iter().map(|&(other, wait)| neighbour(snapshot, other, op(wait.op))));
-        rows.extend(more(*total, others.len()));
+        rows.push(Row::new(Kind::Plain, &line));
     }
     rows
+}
+
+/// Who holds what the task waits for, and who else waits for it.
+fn waits(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for Waiters { wait, holders, holders_total, others, total } in &closeup.waits {
+        let title = |text: &str, total| {
+            let tasks = count(total, task_noun(snapshot));
+            Row::new(Kind::Title, &format!(" {text} {:#x}: {tasks}", address(snapshot, wait.object)))
+        };
+        if *holders_total > 0 {
+            let sure = holders.first().is_some_and(|holder| holder.how != HoldKind::Perhaps);
+            rows.push(title(if sure { "holders of" } else { "perhaps holders of" }, *holders_total));
+            rows.extend(holders.iter().map(|holder| neighbour(snapshot, holder.task, how(holder.how))));
+            rows.extend(more(*holders_total, holders.len()));
+        }
+        if *total > 0 {
+            rows.push(title("also at", *total));
+            rows.extend(others.iter().map(|&(other, wait)| neighbour(snapshot, other, op(wait.op))));
+            rows.extend(more(*total, others.len()));
+        }
+    }
+    rows
+}
+
+/// Who waits for what the task holds.
+fn held(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for HeldLock { hold, waiters, total } in closeup.held.iter().filter(|held| held.total > 0) {
+        let (at, tasks) = (address(snapshot, hold.object), count(*total, task_noun(snapshot)));
+        rows.push(Row::new(Kind::Title, &format!(" waiting for {at:#x}: {tasks}")));
+        rows.extend(waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(snapshot, task, op(wait.op))));
+        rows.extend(more(*total, waiters.len()));
+    }
+    if closeup.held_more > 0 {
+        let locks = count(closeup.held_more, "more lock");
+        rows.push(Row::new(Kind::Dim, &format!(" and waiting for {locks} that it holds")));
+    }
+    rows
+}
+
+fn address(snapshot: &Snapshot, object: ObjectId) -> u64 {
+    snapshot.objects.get(object.index()).map_or(0, |object| object.address)
+}
+
+fn how(how: HoldKind) -> &'static str {
+    match how {
+        HoldKind::Exclusive => "holds",
+        HoldKind::Shared => "reads",
+        HoldKind::Perhaps => "perhaps",
+    }
 }
 
 fn op(op: WaitOp) -> &'static str {

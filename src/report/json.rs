@@ -12,18 +12,19 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use super::escape::is_printable;
-use crate::analysis::frames::{creator_frame, frame_name, location, shown_frames};
+use crate::analysis::frames::{creator_frame, frame_name, holding_frame, location, shown_frames};
 use crate::analysis::group::{Ages, Common};
 use crate::analysis::tally::Tally;
-use crate::analysis::waits::WaitSummary;
 use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;
 
 mod diff;
 mod findings;
+mod waits;
 
 pub use diff::diff;
 pub use findings::{findings, fleet};
+use waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 
 /// Name and version of the format; the version changes when a reader could break.
 const FORMAT: &str = "loiter-stacks";
@@ -159,6 +160,7 @@ struct GroupOut<'a> {
     stack_status: Vec<Counted<StatusOut>>,
     stack: Vec<FrameOut<'a>>,
     waits: Vec<WaitSummaryOut<'a>>,
+    holds: Vec<HoldSummaryOut<'a>>,
 }
 
 /// What the tasks of a group have in common.
@@ -242,22 +244,6 @@ struct FrameOut<'a> {
 }
 
 #[derive(Serialize)]
-struct WaitSummaryOut<'a> {
-    op: WaitOp,
-    kind: ObjectKind,
-    element: Option<&'a str>,
-    alternative: bool,
-    waits: u64,
-    objects: u64,
-    address: Option<String>,
-    waiters: Option<u64>,
-    cap: Option<[u64; 2]>,
-    len: Option<[u64; 2]>,
-    closed: Option<u64>,
-    without_peer: Option<u64>,
-}
-
-#[derive(Serialize)]
 struct TaskOut<'a> {
     runtime: &'a str,
     runtime_number: u8,
@@ -283,40 +269,6 @@ struct TaskOut<'a> {
     holds: Vec<HoldOut<'a>>,
 }
 
-#[derive(Serialize)]
-struct WaitOut<'a> {
-    op: WaitOp,
-    kind: ObjectKind,
-    address: String,
-    channel: Option<ChannelOut<'a>>,
-    lock: Option<LockOut>,
-}
-
-#[derive(Serialize)]
-struct HoldOut<'a> {
-    kind: ObjectKind,
-    address: String,
-    how: HoldKind,
-    at: Option<CreatorOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct LockOut {
-    state: &'static str,
-    count: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct ChannelOut<'a> {
-    element: Option<&'a str>,
-    len: u64,
-    cap: u64,
-    closed: bool,
-    senders: u32,
-    receivers: u32,
-    more: bool,
-}
-
 fn hex(address: u64) -> String {
     format!("{address:#x}")
 }
@@ -339,7 +291,16 @@ impl From<Ages> for AgesOut {
 
 impl<'a> CreatorOut<'a> {
     fn new(snapshot: &'a Snapshot, creator: Option<LocationId>) -> Self {
-        match creator.and_then(|id| creator_frame(snapshot, id)) {
+        CreatorOut::of(snapshot, creator.and_then(|id| creator_frame(snapshot, id)))
+    }
+
+    /// The place from which a lock is going to be unlocked.
+    fn unlocks(snapshot: &'a Snapshot, location: LocationId) -> Self {
+        CreatorOut::of(snapshot, holding_frame(snapshot, location))
+    }
+
+    fn of(snapshot: &'a Snapshot, frame: Option<Frame>) -> Self {
+        match frame {
             Some(frame) => CreatorOut {
                 function: Some(snapshot.function_name(frame.function)).filter(|name| !name.is_empty()),
                 file: snapshot.str(frame.file),
@@ -393,6 +354,7 @@ impl<'a> GroupOut<'a> {
             stack_status: counted(&group.stack_statuses, |status| StatusOut { status }),
             stack: frames(snapshot, &group.frames),
             waits: group.waits.iter().map(|wait| WaitSummaryOut::new(snapshot, wait)).collect(),
+            holds: group.holds.iter().map(|hold| HoldSummaryOut::new(snapshot, hold)).collect(),
         }
     }
 }
@@ -413,26 +375,6 @@ impl<'a> KeyOut<'a> {
             }
         };
         text.map_or(KeyOut::Nothing(()), KeyOut::Text)
-    }
-}
-
-impl<'a> WaitSummaryOut<'a> {
-    fn new(snapshot: &'a Snapshot, wait: &WaitSummary) -> Self {
-        let only = wait.only.and_then(|id| snapshot.objects.get(id.index()));
-        WaitSummaryOut {
-            op: wait.op,
-            kind: wait.kind,
-            element: wait.element.map(|id| snapshot.str(id)),
-            alternative: wait.alternative,
-            waits: wait.waits,
-            objects: wait.objects,
-            address: only.map(|object| hex(object.address)),
-            waiters: wait.only.map(|_| wait.waiters),
-            cap: wait.channels.map(|c| c.cap.into()),
-            len: wait.channels.map(|c| c.len.into()),
-            closed: wait.channels.map(|c| c.closed),
-            without_peer: wait.channels.map(|c| c.without_peer),
-        }
     }
 }
 
@@ -466,46 +408,5 @@ impl<'a> TaskOut<'a> {
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
             holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),
         }
-    }
-}
-
-impl<'a> HoldOut<'a> {
-    fn new(snapshot: &'a Snapshot, hold: Hold) -> Option<Self> {
-        let object = snapshot.objects.get(hold.object.index())?;
-        Some(HoldOut {
-            kind: object.kind,
-            address: hex(object.address),
-            how: hold.how,
-            at: hold.location.map(|id| CreatorOut::new(snapshot, Some(id))),
-        })
-    }
-}
-
-impl From<LockState> for LockOut {
-    fn from(state: LockState) -> Self {
-        let (state, count) = match state {
-            LockState::Free => ("free", None),
-            LockState::Exclusive => ("exclusive", None),
-            LockState::Shared(count) => ("shared", Some(count)),
-            LockState::Outstanding(count) => ("outstanding", Some(count)),
-        };
-        LockOut { state, count }
-    }
-}
-
-impl<'a> WaitOut<'a> {
-    fn new(snapshot: &'a Snapshot, wait: Wait) -> Option<Self> {
-        let object = snapshot.objects.get(wait.object.index())?;
-        let channel = object.channel.map(|channel| ChannelOut {
-            element: channel.element.map(|id| snapshot.str(id)),
-            len: channel.len,
-            cap: channel.cap,
-            closed: channel.closed,
-            senders: channel.senders,
-            receivers: channel.receivers,
-            more: channel.more,
-        });
-        let lock = object.lock.map(LockOut::from);
-        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel, lock })
     }
 }

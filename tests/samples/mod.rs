@@ -1,7 +1,17 @@
 //! Snapshots made by hand, for tests and benches.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    missing_docs,
+    reason = "each test file uses a part of it"
+)]
 
 use loiter::snapshot::*;
+
+mod convoy;
+
+pub use convoy::convoy;
 
 pub const SECOND: u64 = 1_000_000_000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -340,7 +350,19 @@ pub fn hostile() -> Snapshot {
     let waits = m.wait(WaitOp::Receive, channel);
     let task = m.waiting(7, evil, Age::Exactly(SECOND), stack);
     let entry = m.builder.function(evil, evil, Normal);
-    m.builder.task(Task { creator: Some(creator), labels: Some(labels), entry: Some(entry), waits, ..task });
+    // It holds what another one waits for.
+    let lock = m.builder.object(ObjectKind::Mutex, 0x20, |_| None);
+    let holds = m.builder.holds([Hold { object: lock, how: HoldKind::Exclusive, location: Some(creator) }]);
+    let behind = Task { waits: m.wait(WaitOp::Lock, lock), ..task };
+    m.builder.task(Task { id: Some(8), ..behind });
+    m.builder.task(Task {
+        creator: Some(creator),
+        labels: Some(labels),
+        entry: Some(entry),
+        waits,
+        holds,
+        ..task
+    });
     m.builder.finish()
 }
 

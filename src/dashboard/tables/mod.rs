@@ -19,7 +19,7 @@ pub(in crate::dashboard) use groups::heading;
 pub use groups::{GroupRow, GroupTable, MAX_GROUPS};
 pub use memory::Memory;
 pub(in crate::dashboard) use task::state;
-pub use task::{Closeup, TaskTable, Waiters};
+pub use task::{Closeup, HeldLock, TaskTable, Waiters};
 
 /// What the views show. Only that of the view at hand is worked out.
 #[derive(Debug, Clone, Default)]

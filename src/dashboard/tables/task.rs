@@ -4,11 +4,15 @@ use std::cmp::Reverse;
 
 use super::Picture;
 use crate::analysis::frames::{frame_name, shown_frames};
+use crate::analysis::locks::{HoldSummary, Holder};
+use crate::analysis::waits::{WaitSummary, WaitTable};
 use crate::dashboard::query::{Query, TaskKey, TaskSort};
-use crate::snapshot::{ObjectId, Snapshot, Task, Wait};
+use crate::snapshot::{Hold, ObjectId, Snapshot, Task, Wait};
 
 /// Neighbours of a task (children, others that wait for the same) that are listed.
 const LISTED: usize = 100;
+/// Locks of a task whose waiters are listed; how many more there are is counted.
+const LOCKS: usize = 16;
 
 /// The tasks, in the order asked for: indices into the snapshot's.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +26,16 @@ pub struct TaskTable {
 pub struct Closeup {
     /// Its index in the snapshot's tasks.
     pub task: u32,
-    /// What it waits for, and who else does.
+    /// What it waits for, in a few figures.
+    pub waits_for: Vec<WaitSummary>,
+    /// The same of what it holds.
+    pub holds: Vec<HoldSummary>,
+    /// What it waits for, who holds that, and who else waits for it.
     pub waits: Vec<Waiters>,
+    /// Who waits for what it holds: the first locks.
+    pub held: Vec<HeldLock>,
+    /// How many more locks it holds.
+    pub held_more: u64,
     /// The task that started it, if that still lives.
     pub parent: Option<u32>,
     /// Tasks that it started and that still live: the first ones.
@@ -32,13 +44,28 @@ pub struct Closeup {
     pub children_total: u64,
 }
 
-/// What a task waits for, and who else does.
+/// What a task waits for, who holds that, and who else waits for it.
 #[derive(Debug, Clone)]
 pub struct Waiters {
     /// What it waits for.
     pub wait: Wait,
+    /// Others that seem to hold it: the first ones.
+    pub holders: Vec<Holder>,
+    /// How many do.
+    pub holders_total: u64,
     /// Others that wait for the same thing, and how: the first ones.
     pub others: Vec<(u32, Wait)>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// What a task seems to hold, and who waits for it.
+#[derive(Debug, Clone)]
+pub struct HeldLock {
+    /// What it holds, and how.
+    pub hold: Hold,
+    /// Those that wait for it, and how: the first ones.
+    pub waiters: Vec<(u32, Wait)>,
     /// How many there are.
     pub total: u64,
 }
@@ -79,7 +106,21 @@ pub(super) fn closeup(snapshot: &Snapshot, key: TaskKey) -> Option<Closeup> {
     let index = key.find(snapshot)?;
     let task = snapshot.tasks.get(index as usize)?;
     let mut closeup = Closeup { task: index, ..Closeup::default() };
-    closeup.waits = snapshot.waits_of(task).iter().map(|&wait| waiters(snapshot, wait, index)).collect();
+    let table = WaitTable::new(snapshot);
+    closeup.waits_for = table.summarize([task].into_iter());
+    closeup.holds = table.holds([task].into_iter());
+    for &wait in snapshot.waits_of(task) {
+        let holders = || table.holders(wait.object).filter(|holder| holder.task != index);
+        let holders_total = holders().count() as u64;
+        let (others, total) = waiters(snapshot, wait.object, index);
+        let holders = holders().take(LISTED).collect();
+        closeup.waits.push(Waiters { wait, holders, holders_total, others, total });
+    }
+    for &hold in snapshot.holds_of(task).iter().take(LOCKS) {
+        let (waiters, total) = waiters(snapshot, hold.object, index);
+        closeup.held.push(HeldLock { hold, waiters, total });
+    }
+    closeup.held_more = snapshot.holds_of(task).len().saturating_sub(LOCKS) as u64;
     let same_runtime = |other: &Task| other.runtime == task.runtime;
     for (nth, other) in snapshot.tasks.iter().enumerate() {
         let nth = nth as u32;
@@ -96,17 +137,16 @@ pub(super) fn closeup(snapshot: &Snapshot, key: TaskKey) -> Option<Closeup> {
     Some(closeup)
 }
 
-fn waiters(snapshot: &Snapshot, wait: Wait, but: u32) -> Waiters {
-    let mut waiters = Waiters { wait, others: Vec::new(), total: 0 };
-    let waits_for = |task: &Task, object: ObjectId| {
-        snapshot.waits_of(task).iter().find(|wait| wait.object == object).copied()
-    };
+/// Those that wait for a thing, but one: the first ones, and how many.
+fn waiters(snapshot: &Snapshot, object: ObjectId, but: u32) -> (Vec<(u32, Wait)>, u64) {
+    let (mut waiters, mut total) = (Vec::new(), 0);
+    let waits_for = |task: &Task| snapshot.waits_of(task).iter().find(|wait| wait.object == object).copied();
     for (nth, task) in snapshot.tasks.iter().enumerate().filter(|&(nth, _)| nth as u32 != but) {
-        let Some(other) = waits_for(task, wait.object) else { continue };
-        waiters.total += 1;
-        if waiters.others.len() < LISTED {
-            waiters.others.push((nth as u32, other));
+        let Some(wait) = waits_for(task) else { continue };
+        total += 1;
+        if waiters.len() < LISTED {
+            waiters.push((nth as u32, wait));
         }
     }
-    waiters
+    (waiters, total)
 }

@@ -12,7 +12,7 @@ use crate::dashboard::layout::Areas;
 use crate::dashboard::query::GroupSort;
 use crate::dashboard::state::State;
 use crate::dashboard::tables::{GroupRow, MAX_GROUPS, heading};
-use crate::report::text::{task_noun, wait_sentences};
+use crate::report::text::task_noun;
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::{Snapshot, StackStatus};
 
@@ -153,9 +153,8 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
     rows.extend(closeup::status(status, group.frames.is_empty()).map(|text| Row::new(Kind::Dim, text)));
     rows.extend(creators(snapshot, row));
-    for sentence in wait_sentences(snapshot, &group.waits) {
-        rows.push(Row::new(Kind::Plain, &format!("  {sentence}")));
-    }
+    let tasks = group.tasks.len() as u64;
+    rows.extend(closeup::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
     rows.extend(
         list(
             " states",

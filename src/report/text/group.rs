@@ -5,7 +5,7 @@ use std::io;
 use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE};
 use super::super::units::{ages, thousands};
 use super::stack::{self, INDENT};
-use super::{Page, header, waits};
+use super::{Page, header, locks, waits};
 use crate::analysis::Group;
 use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::group::Common;
@@ -115,8 +115,10 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
         write_mix(page, group)?;
     }
     list(page, "labels", &labels(page.snapshot, &group.labels, n))?;
-    for sentence in waits::sentences(page.snapshot, &group.waits) {
-        words(page, &sentence)?;
+    let full_paths = page.options.full_paths;
+    let waits = waits::sentences(page.snapshot, &group.waits, full_paths);
+    for sentence in waits.iter().chain(&locks::hold_sentences(page.snapshot, &group.holds, n, full_paths)) {
+        words(page, sentence)?;
     }
     write_marks(page, group, n)
 }

@@ -16,6 +16,7 @@ pub mod findings;
 pub mod fleet;
 mod group;
 mod header;
+mod locks;
 mod stack;
 mod task;
 mod waits;
@@ -23,6 +24,8 @@ mod waits;
 pub use diff::{change, diff};
 pub use group::{state as group_state, title as group_title};
 pub use header::{figures, headline, moment, runtime_name, task_noun, who};
+pub use locks::hold_sentences;
+pub use stack::place_of;
 pub use waits::sentences as wait_sentences;
 
 /// How text is to look.

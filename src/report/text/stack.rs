@@ -10,7 +10,7 @@ use super::super::path::short_path;
 use super::super::units::count;
 use super::Page;
 use crate::analysis::ShownFrame;
-use crate::snapshot::{Frame, StackStatus};
+use crate::snapshot::{Frame, Snapshot, StackStatus};
 
 /// Column at which what belongs to a task or a group begins.
 pub(super) const INDENT: usize = 8;
@@ -29,14 +29,18 @@ struct Row<'a> {
 
 /// "internal/fetch/fetch.go:88".
 pub(super) fn place(page: &Page<'_>, frame: Frame) -> String {
-    let snapshot = page.snapshot;
+    place_of(page.snapshot, frame, page.options.full_paths)
+}
+
+/// The same without a page; "" if it is not known. Raw from the target: escape before printing.
+pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
     let path = snapshot.str(frame.file);
     if path.is_empty() {
         return String::new();
     }
     let package = snapshot.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
     let module = snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
-    let path = if page.options.full_paths { path } else { short_path(path, package, module) };
+    let path = if full_path { path } else { short_path(path, package, module) };
     if frame.line == 0 { path.to_owned() } else { format!("{path}:{}", frame.line) }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use super::super::line::{HEAD, PLAIN, STATE};
 use super::super::units::{age, count, duration};
 use super::stack;
-use super::{Page, group, header, waits};
+use super::{Page, group, header, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
@@ -15,13 +15,8 @@ use crate::snapshot::{State, Task};
 pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
     let snapshot = page.snapshot;
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    let id = match (task.id, task.address) {
-        (Some(id), _) => id.to_string(),
-        (None, 0) => "of unknown id".to_owned(),
-        (None, address) => format!("{address:#x}"),
-    };
     let mut line = page.line();
-    line.push(HEAD, &format!("{noun} {id}")).pad(0, 2);
+    line.push(HEAD, &format!("{noun} {}", id(task))).pad(0, 2);
     line.push(STATE, task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)));
     let mut facts = vec![age(task.age)];
     if task.reason.is_some() && task.state != State::Waiting {
@@ -61,8 +56,21 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
         let labels = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
         group::list(page, "labels", &group::labels(snapshot, &labels, 1))?;
     }
-    for sentence in waits::sentences(snapshot, &table.summarize([task].into_iter())) {
-        group::words(page, &sentence)?;
+    let one = || [task].into_iter();
+    let full_paths = page.options.full_paths;
+    let waits = waits::sentences(snapshot, &table.summarize(one()), full_paths);
+    let holds = locks::hold_sentences(snapshot, &table.holds(one()), 1, full_paths);
+    for sentence in waits.iter().chain(&holds) {
+        group::words(page, sentence)?;
     }
     Ok(())
+}
+
+/// The task's id, or its address where it has none.
+pub(super) fn id(task: &Task) -> String {
+    match (task.id, task.address) {
+        (Some(id), _) => id.to_string(),
+        (None, 0) => "of unknown id".to_owned(),
+        (None, address) => format!("{address:#x}"),
+    }
 }

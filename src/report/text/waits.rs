@@ -1,12 +1,22 @@
 //! Sentences about what tasks wait for.
 
 use super::super::units::{count, thousands};
+use super::locks;
 use crate::analysis::waits::{Channels, WaitSummary};
-use crate::snapshot::{ObjectKind, Snapshot, WaitOp};
+use crate::snapshot::{ObjectId, ObjectKind, Snapshot, WaitOp};
 
-/// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting.
-pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary]) -> Vec<String> {
-    waits.iter().map(|wait| sentence(snapshot, wait)).collect()
+/// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting, and after each those about
+/// the locks. Raw from the target: escape before printing.
+pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary], full_paths: bool) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (nth, wait) in waits.iter().enumerate() {
+        sentences.push(sentence(snapshot, wait));
+        // Who holds a lock is said once, though some wait to read and others to write.
+        let before = waits.get(..nth).unwrap_or_default();
+        let said = wait.only.is_some() && before.iter().any(|other| other.only == wait.only);
+        locks::sentences(snapshot, wait, said, full_paths, &mut sentences);
+    }
+    sentences
 }
 
 fn sentence(snapshot: &Snapshot, wait: &WaitSummary) -> String {
@@ -30,7 +40,16 @@ fn sentence(snapshot: &Snapshot, wait: &WaitSummary) -> String {
 
 /// "1,204 channels of fetch.Result", "mutex 0xc000012040".
 fn things(snapshot: &Snapshot, wait: &WaitSummary) -> String {
-    let kind = match wait.kind {
+    let mut text = objects(snapshot, wait.kind, wait.only, wait.objects);
+    if let Some(element) = wait.element {
+        text.push_str(&format!(" of {}", snapshot.str(element)));
+    }
+    text
+}
+
+/// "mutex 0xc000012040", "3 mutexes".
+pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
+    let kind = match kind {
         ObjectKind::Channel => "channel",
         ObjectKind::Mutex => "mutex",
         ObjectKind::RwMutex => "rwmutex",
@@ -39,16 +58,11 @@ fn things(snapshot: &Snapshot, wait: &WaitSummary) -> String {
         ObjectKind::Semaphore => "semaphore",
         ObjectKind::Other => "object",
     };
-    let object = wait.only.and_then(|id| snapshot.objects.get(id.index()));
-    let mut text = match object {
+    match only.and_then(|id| snapshot.objects.get(id.index())) {
         Some(object) => format!("{kind} {:#x}", object.address),
-        None if kind.ends_with('x') => format!("{} {kind}es", thousands(wait.objects)),
-        None => count(wait.objects, kind),
-    };
-    if let Some(element) = wait.element {
-        text.push_str(&format!(" of {}", snapshot.str(element)));
+        None if kind.ends_with('x') => format!("{} {kind}es", thousands(n)),
+        None => count(n, kind),
     }
-    text
 }
 
 fn channel_facts(wait: &WaitSummary, channels: &Channels) -> String {

@@ -1,0 +1,199 @@
+//! What tasks wait for and what they hold.
+
+use serde::Serialize;
+
+use super::{CreatorOut, hex};
+use crate::analysis::locks::{Held, HoldSummary, Holder};
+use crate::analysis::waits::WaitSummary;
+use crate::snapshot::*;
+
+#[derive(Serialize)]
+pub(super) struct WaitSummaryOut<'a> {
+    op: WaitOp,
+    kind: ObjectKind,
+    element: Option<&'a str>,
+    alternative: bool,
+    waits: u64,
+    objects: u64,
+    address: Option<String>,
+    waiters: Option<u64>,
+    cap: Option<[u64; 2]>,
+    len: Option<[u64; 2]>,
+    closed: Option<u64>,
+    without_peer: Option<u64>,
+    lock: Option<LockOut>,
+    outstanding: Option<(u32, u32)>,
+    own: u64,
+    writers: u64,
+    unheld: u64,
+    held: Vec<HeldOut>,
+    holders_total: u64,
+    holders: Vec<HolderOut<'a>>,
+}
+
+/// How many of the locks are held in one way, and by how many tasks.
+#[derive(Serialize)]
+struct HeldOut {
+    how: HoldKind,
+    objects: u64,
+    holders: u64,
+    or_more: bool,
+}
+
+#[derive(Serialize)]
+struct HolderOut<'a> {
+    id: Option<u64>,
+    address: String,
+    how: HoldKind,
+    at: Option<CreatorOut<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct HoldSummaryOut<'a> {
+    how: HoldKind,
+    kind: ObjectKind,
+    tasks: u64,
+    objects: u64,
+    address: Option<String>,
+    waiters: u64,
+    at: Option<CreatorOut<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct WaitOut<'a> {
+    op: WaitOp,
+    kind: ObjectKind,
+    address: String,
+    channel: Option<ChannelOut<'a>>,
+    lock: Option<LockOut>,
+}
+
+#[derive(Serialize)]
+pub(super) struct HoldOut<'a> {
+    kind: ObjectKind,
+    address: String,
+    how: HoldKind,
+    at: Option<CreatorOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct LockOut {
+    state: &'static str,
+    count: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct ChannelOut<'a> {
+    element: Option<&'a str>,
+    len: u64,
+    cap: u64,
+    closed: bool,
+    senders: u32,
+    receivers: u32,
+    more: bool,
+}
+
+impl<'a> WaitSummaryOut<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, wait: &WaitSummary) -> Self {
+        let only = wait.only.and_then(|id| snapshot.objects.get(id.index()));
+        let locks = wait.locks.as_ref();
+        let held = || locks.into_iter().flat_map(|locks| &locks.held);
+        let holder = |holder: &Holder| HolderOut::new(snapshot, holder);
+        WaitSummaryOut {
+            op: wait.op,
+            kind: wait.kind,
+            element: wait.element.map(|id| snapshot.str(id)),
+            alternative: wait.alternative,
+            waits: wait.waits,
+            objects: wait.objects,
+            address: only.map(|object| hex(object.address)),
+            waiters: wait.only.map(|_| wait.waiters),
+            cap: wait.channels.map(|c| c.cap.into()),
+            len: wait.channels.map(|c| c.len.into()),
+            closed: wait.channels.map(|c| c.closed),
+            without_peer: wait.channels.map(|c| c.without_peer),
+            lock: locks.and_then(|locks| locks.state).map(LockOut::from),
+            outstanding: locks.and_then(|locks| locks.outstanding),
+            own: locks.map_or(0, |locks| locks.own),
+            writers: locks.map_or(0, |locks| locks.writers),
+            unheld: locks.map_or(0, |locks| locks.unheld),
+            held: held().map(HeldOut::from).collect(),
+            holders_total: held().map(|held| held.total).sum(),
+            holders: held().flat_map(|held| &held.holders).filter_map(holder).collect(),
+        }
+    }
+}
+
+impl<'a> HoldOut<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, hold: Hold) -> Option<Self> {
+        let object = snapshot.objects.get(hold.object.index())?;
+        Some(HoldOut {
+            kind: object.kind,
+            address: hex(object.address),
+            how: hold.how,
+            at: hold.location.map(|id| CreatorOut::unlocks(snapshot, id)),
+        })
+    }
+}
+
+impl From<LockState> for LockOut {
+    fn from(state: LockState) -> Self {
+        let (state, count) = match state {
+            LockState::Free => ("free", None),
+            LockState::Exclusive => ("exclusive", None),
+            LockState::Shared(count) => ("shared", Some(count)),
+            LockState::Outstanding(count) => ("outstanding", Some(count)),
+        };
+        LockOut { state, count }
+    }
+}
+
+impl<'a> WaitOut<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, wait: Wait) -> Option<Self> {
+        let object = snapshot.objects.get(wait.object.index())?;
+        let channel = object.channel.map(|channel| ChannelOut {
+            element: channel.element.map(|id| snapshot.str(id)),
+            len: channel.len,
+            cap: channel.cap,
+            closed: channel.closed,
+            senders: channel.senders,
+            receivers: channel.receivers,
+            more: channel.more,
+        });
+        let lock = object.lock.map(LockOut::from);
+        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel, lock })
+    }
+}
+
+impl From<&Held> for HeldOut {
+    fn from(held: &Held) -> Self {
+        HeldOut { how: held.how, objects: held.objects, holders: held.total, or_more: held.more }
+    }
+}
+
+impl<'a> HolderOut<'a> {
+    fn new(snapshot: &'a Snapshot, holder: &Holder) -> Option<Self> {
+        let task = snapshot.tasks.get(holder.task as usize)?;
+        Some(HolderOut {
+            id: task.id,
+            address: hex(task.address),
+            how: holder.how,
+            at: holder.location.map(|id| CreatorOut::unlocks(snapshot, id)),
+        })
+    }
+}
+
+impl<'a> HoldSummaryOut<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, hold: &HoldSummary) -> Self {
+        let only = hold.only.and_then(|id| snapshot.objects.get(id.index()));
+        HoldSummaryOut {
+            how: hold.how,
+            kind: hold.kind,
+            tasks: hold.tasks,
+            objects: hold.objects,
+            address: only.map(|object| hex(object.address)),
+            waiters: hold.waiters,
+            at: hold.location.map(|id| CreatorOut::unlocks(snapshot, id)),
+        }
+    }
+}

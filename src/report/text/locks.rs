@@ -1,0 +1,249 @@
+//! Sentences about locks: who holds them, what they say of themselves, what a task holds.
+
+use super::super::units::{age, count, thousands};
+use super::header::task_noun;
+use super::stack::place_of;
+use super::{task, waits};
+use crate::analysis::frames::holding_frame;
+use crate::analysis::locks::{Held, HoldSummary, Holder, Locks, Next};
+use crate::analysis::waits::WaitSummary;
+use crate::snapshot::{HoldKind, LocationId, LockState, Snapshot};
+
+/// Holders of one lock that are named; how many more there are is said.
+const NAMED: usize = 6;
+/// Holders of several locks that are named; more are only counted.
+const FEW: u64 = 3;
+
+/// What is known of the locks and wait groups that tasks wait for: "held by goroutine 99: ...",
+/// "2 have not called Done". `said`: who holds them has been said.
+pub(super) fn sentences(
+    snapshot: &Snapshot,
+    wait: &WaitSummary,
+    said: bool,
+    full_paths: bool,
+    into: &mut Vec<String>,
+) {
+    let Some(locks) = &wait.locks else { return };
+    let holders: u64 = locks.held.iter().map(|held| held.total).sum();
+    // That all wait for themselves says who holds it; that the holder does, says who of several.
+    let all_own = locks.own == wait.waits && holders <= locks.own;
+    if !said {
+        into.extend(outstanding(wait, locks));
+        if !all_own {
+            into.extend(locks.held.iter().map(|held| held_by(snapshot, wait, held, full_paths)));
+        }
+        into.extend(state(snapshot, wait, locks));
+    }
+    if locks.writers > 0 && matches!(locks.state, Some(LockState::Shared(_))) {
+        let tasks = count(locks.writers, task_noun(snapshot));
+        let verb = if locks.writers == 1 { "wants" } else { "want" };
+        into.push(format!("waits behind {tasks} that {verb} to write"));
+    }
+    let told = locks.own < wait.waits && locks.held.iter().any(|held| held.next == Some(Next::Itself));
+    into.extend(own(wait, locks).filter(|_| !told));
+}
+
+/// "2 have not called Done".
+fn outstanding(wait: &WaitSummary, locks: &Locks) -> Option<String> {
+    let each = if wait.objects > 1 { " on each of them" } else { "" };
+    Some(match locks.outstanding? {
+        (0, 0) => "all have called Done".to_owned(),
+        (low, high) if low == high => {
+            let verb = if low == 1 { "has" } else { "have" };
+            format!("{} {verb} not called Done{each}", thousands(low.into()))
+        }
+        (low, high) => {
+            format!("{} to {} have not called Done{each}", thousands(low.into()), thousands(high.into()))
+        }
+    })
+}
+
+/// Tasks that wait for what they hold themselves.
+fn own(wait: &WaitSummary, locks: &Locks) -> Option<String> {
+    match locks.own {
+        0 => None,
+        1 if wait.waits == 1 => Some("holds it itself: it waits for itself".to_owned()),
+        n if n == wait.waits => Some("each holds it itself: each waits for itself".to_owned()),
+        1 => Some("one of them holds it itself: it waits for itself".to_owned()),
+        n => Some(format!("{} of them hold it themselves: they wait for themselves", thousands(n))),
+    }
+}
+
+/// "held by goroutine 99: main.(*store).refresh store.go:44, chan receive, 2 min or more".
+fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &Held, full_paths: bool) -> String {
+    let which = match held.objects {
+        _ if wait.objects == 1 => String::new(),
+        n if n == wait.objects => "all of them are ".to_owned(),
+        1 => "1 of them is ".to_owned(),
+        n => format!("{} of them are ", thousands(n)),
+    };
+    let how = how(held.how);
+    let address = address_stands(held);
+    if let ([holder], 1) = (held.holders.as_slice(), held.total) {
+        let place = holder.location.filter(|_| wait.objects == 1);
+        let facts = holder_facts(snapshot, holder, place, full_paths);
+        let next = held.next.as_ref().map_or(String::new(), |next| next_step(snapshot, wait, holder, next));
+        return format!("{which}{how} by {}{address}: {}{next}", named(snapshot, holder), facts.join(", "));
+    }
+    // One lock that is held for writing is held by one; which of them, nobody can tell.
+    let shared = held.how == HoldKind::Shared
+        || wait.locks.as_ref().is_some_and(|locks| matches!(locks.state, Some(LockState::Shared(_))));
+    let one_of = if wait.objects == 1 && !shared { "one of " } else { "" };
+    let more = if held.more { " or more" } else { "" };
+    let tasks = format!("{}{more} {}s", thousands(held.total), task_noun(snapshot));
+    let few = wait.objects == 1 || held.total <= FEW && !held.more;
+    let names = if few { format!(": {}", ids(snapshot, held)) } else { String::new() };
+    format!("{which}{how} by {one_of}{tasks}{address}{names}")
+}
+
+fn how(how: HoldKind) -> &'static str {
+    match how {
+        HoldKind::Exclusive => "held",
+        HoldKind::Shared => "held for reading",
+        HoldKind::Perhaps => "perhaps held",
+    }
+}
+
+/// Why it is only perhaps.
+fn address_stands(held: &Held) -> &'static str {
+    match (held.how, held.total) {
+        (HoldKind::Exclusive | HoldKind::Shared, _) => "",
+        (HoldKind::Perhaps, 1) => " (the lock's address stands on its stack)",
+        (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)",
+    }
+}
+
+/// "12, 14, 15", "12, 14, 15, 16, 17, 18 and 9 more".
+fn ids(snapshot: &Snapshot, held: &Held) -> String {
+    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task::id);
+    let ids: Vec<String> = held.holders.iter().take(NAMED).filter_map(id).collect();
+    let left = held.total.saturating_sub(ids.len() as u64);
+    let more = if left > 0 { format!(" and {} more", thousands(left)) } else { String::new() };
+    format!("{}{more}", ids.join(", "))
+}
+
+/// "goroutine 99".
+fn named(snapshot: &Snapshot, holder: &Holder) -> String {
+    let Some(task) = snapshot.tasks.get(holder.task as usize) else { return String::new() };
+    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
+    format!("{noun} {}", task::id(task))
+}
+
+/// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
+fn holder_facts(
+    snapshot: &Snapshot,
+    holder: &Holder,
+    place: Option<LocationId>,
+    full_paths: bool,
+) -> Vec<String> {
+    let Some(task) = snapshot.tasks.get(holder.task as usize) else { return Vec::new() };
+    let mut facts = vec![place.map_or(String::new(), |id| at(snapshot, id, full_paths))];
+    facts.push(task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)).to_owned());
+    facts.push(age(task.age));
+    facts.retain(|fact| !fact.is_empty());
+    facts
+}
+
+/// "main.(*store).refresh store.go:44".
+fn at(snapshot: &Snapshot, location: LocationId, full_paths: bool) -> String {
+    let Some(frame) = holding_frame(snapshot, location) else { return String::new() };
+    let (function, place) = (snapshot.function_name(frame.function), place_of(snapshot, frame, full_paths));
+    let gap = if function.is_empty() || place.is_empty() { "" } else { " " };
+    format!("{function}{gap}{place}")
+}
+
+/// ", which waits for a lock held by 18".
+fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Next) -> String {
+    let (first, it) = if wait.objects == 1 { ("this one", "it") } else { ("one of these", "one of them") };
+    let (held, total, back) = match next {
+        Next::Itself => return format!(", which waits for {it} itself"),
+        Next::Lock { held, total, back } => (held, *total, *back),
+    };
+    let how = how(held.how);
+    if total > 1 {
+        let tasks = count(total, task_noun(snapshot));
+        return format!(", which waits for a lock {how} by {tasks}");
+    }
+    if held.task == holder.task {
+        return format!(
+            ", which waits for another lock that it {} itself",
+            match held.how {
+                HoldKind::Perhaps => "perhaps holds",
+                HoldKind::Exclusive | HoldKind::Shared => "holds",
+            }
+        );
+    }
+    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), task::id);
+    let back = if back { format!(", and {id} waits for {first}") } else { String::new() };
+    format!(", which waits for a lock {how} by {id}{back}")
+}
+
+/// What the locks say where that is not what was found.
+fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<String> {
+    let found = |how: HoldKind| locks.held.iter().find(|held| held.how == how).map_or(0, |held| held.total);
+    let (readers, any) = (found(HoldKind::Shared), !locks.held.is_empty());
+    Some(match locks.state {
+        Some(LockState::Free) if any => "the lock says that nobody holds it just now".to_owned(),
+        Some(LockState::Free) => "is being handed over: nobody holds it".to_owned(),
+        Some(LockState::Shared(n)) if u64::from(n) != readers => {
+            let said = match n {
+                1 => "the lock says that 1 reader holds it".to_owned(),
+                n => format!("the lock says that {} readers hold it", thousands(n.into())),
+            };
+            match readers {
+                0 if any => said,
+                0 if n == 1 => format!("{said}; it was not found"),
+                0 => format!("{said}; none of them was found"),
+                1 => format!("{said}; 1 of them was found"),
+                readers if readers < n.into() => format!("{said}; {} of them were found", thousands(readers)),
+                readers => format!("{said}; {} seem to", count(readers, task_noun(snapshot))),
+            }
+        }
+        _ if locks.unheld > 0 && wait.objects == 1 => "nobody was found that holds it".to_owned(),
+        _ if locks.unheld == wait.objects => "nobody was found that holds them".to_owned(),
+        _ if locks.unheld > 0 => format!("nobody was found that holds {} of them", thousands(locks.unheld)),
+        _ => return None,
+    })
+}
+
+/// "holds mutex 0xc000012040 that 1,204 goroutines wait for (unlocks it after main.(*store).refresh
+/// store.go:44)"; one a way of holding. Raw from the target: escape before printing. `tasks`: how many
+/// tasks these are.
+pub fn hold_sentences(
+    snapshot: &Snapshot,
+    holds: &[HoldSummary],
+    tasks: u64,
+    full_paths: bool,
+) -> Vec<String> {
+    let sentence = |hold: &HoldSummary| {
+        let (who, verb) = match hold.tasks {
+            n if n == tasks => (String::new(), "holds"),
+            1 => ("1 of them ".to_owned(), "holds"),
+            n => (format!("{} of them ", thousands(n)), "hold"),
+        };
+        let perhaps = if hold.how == HoldKind::Perhaps { "perhaps " } else { "" };
+        let reading = if hold.how == HoldKind::Shared { " for reading" } else { "" };
+        let what = waits::objects(snapshot, hold.kind, hold.only, hold.objects);
+        let waiters = match hold.waiters {
+            0 => String::new(),
+            1 => format!(" that 1 {} waits for", task_noun(snapshot)),
+            n => format!(" that {} wait for", count(n, task_noun(snapshot))),
+        };
+        let place = hold.location.map_or(String::new(), |id| at(snapshot, id, full_paths));
+        let it = if hold.only.is_some() { "it" } else { "them" };
+        let why = match (hold.how, place.as_str()) {
+            (HoldKind::Perhaps, _) if hold.tasks == 1 => {
+                " (the lock's address stands on its stack)".to_owned()
+            }
+            (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)".to_owned(),
+            (_, "") => String::new(),
+            (_, place) => format!(" (unlocks {it} after {place})"),
+        };
+        format!("{who}{perhaps}{verb}{reading} {what}{waiters}{why}")
+    };
+    holds.iter().map(sentence).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;
