@@ -28,7 +28,7 @@ const fn expect(pattern: &'static str, rule: &'static str, sureness: &'static st
     Expected { pattern, rule, sureness }
 }
 
-const PATTERNS: [Expected; 19] = [
+const PATTERNS: [Expected; 23] = [
     expect("send", "send", "likely"),
     expect("range", "range", "likely"),
     expect("receive", "receive", "likely"),
@@ -40,6 +40,10 @@ const PATTERNS: [Expected; 19] = [
     expect("unlock", "lock", "stuck"),
     expect("slow-lock", "lock", "stuck"),
     expect("rwlock", "deadlock", "stuck"),
+    expect("read-twice", "deadlock", "stuck"),
+    expect("relock", "deadlock", "stuck"),
+    expect("ring", "deadlock", "stuck"),
+    expect("holder", "lock", "stuck"),
     expect("waitgroup", "wait-group", "likely"),
     expect("cond", "cond", "likely"),
     expect("context", "not-cancelled", "likely"),
@@ -225,6 +229,72 @@ fn tasks_of_a_registry() {
     assert_eq!(found, [("likely", "send"), ("suspect", "lock")], "{report:#}");
     let file = findings(&report)[0]["parts"][0]["created_by"]["file"].as_str().unwrap();
     assert!(file.ends_with("demo/server.rs"), "{file}");
+}
+
+/// One reading of a program that makes a mistake with locks: its findings.
+fn one_reading(program: &Path, pattern: &str) -> Value {
+    let fixture = Fixture::start_with(program, &[pattern, "leak"], &[("RATE", "8")]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("one.loiter");
+    let loiter = || Command::new(env!("CARGO_BIN_EXE_loiter"));
+    // The first of them wait by now.
+    thread::sleep(Duration::from_millis(500));
+    let pid = fixture.pid().to_string();
+    let taken = loiter().args(["snapshot", &pid, "--output"]).arg(&file).output().unwrap();
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    let found = loiter().arg("leaks").arg(&file).args(["--json", "--ignore-file", "/dev/null"]).output();
+    serde_json::from_slice(&found.unwrap().stdout).unwrap()
+}
+
+/// Those that wait for each other are found at once, in every one of them the right holder.
+#[test]
+fn deadlocks_need_one_reading() {
+    let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
+    let program = build(&newest, Program::Leaks, Flavour::Stripped);
+    for (pattern, how, unlocks, words) in [
+        ("deadlock", "exclusive", "patterns.transfer", "they wait for each other"),
+        ("ring", "exclusive", "", "they wait for each other"),
+        ("relock", "exclusive", "patterns.(*ledger).book", "locks it twice"),
+        ("read-twice", "shared", "patterns.(*table).twice", "a writer came in between"),
+    ] {
+        let report = one_reading(&program, pattern);
+        let [finding] = findings(&report).as_slice() else { panic!("{pattern}: {report:#}") };
+        assert_eq!(
+            (&finding["sureness"], &finding["rules"][0]["rule"]),
+            (&"stuck".into(), &"deadlock".into())
+        );
+        assert!(finding["cause"].as_str().unwrap().contains(words), "{pattern}: {finding:#}");
+        let holders = finding["holders"].as_array().unwrap();
+        assert!(!holders.is_empty(), "{pattern}: {finding:#}");
+        for holder in holders {
+            assert_eq!((&holder["how"], &holder["deadlocked"]), (&how.into(), &true.into()), "{holder:#}");
+            let at = holder["unlocks_at"]["function"].as_str().unwrap();
+            assert!(at.ends_with(unlocks), "{pattern}: {at}");
+            // Who is named waits.
+            assert!(holder["doing"].as_str().unwrap().starts_with("sync."), "{holder:#}");
+        }
+    }
+    // Of those that wait for a lock which nobody unlocks, one reading does not tell since when.
+    let report = one_reading(&program, "unlock");
+    assert!(findings(&report).iter().all(|finding| sureness(finding) == 0), "{report:#}");
+}
+
+#[test]
+fn the_holder_of_a_slow_lock_is_named() {
+    let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
+    let report = watch(&build(&newest, Program::Leaks, Flavour::Stripped), "slow-lock", "leak");
+    let [holder] = findings(&report)[0]["holders"].as_array().unwrap().as_slice() else {
+        panic!("{report:#}")
+    };
+    assert_eq!((&holder["how"], &holder["doing"]), (&"exclusive".into(), &"chan receive".into()));
+    assert_eq!((&holder["deadlocked"], &holder["waits_for"]), (&false.into(), &Value::Null));
+    for place in ["at", "unlocks_at"] {
+        let function = holder[place]["function"].as_str().unwrap();
+        assert!(function.ends_with("patterns.lookUp"), "{holder:#}");
+    }
+    let because = findings(&report)[0]["rules"][0]["because"].as_array().unwrap();
+    let still = |clause: &Value| clause.as_str().unwrap().starts_with("its holder has stood still for");
+    assert!(because.iter().any(still), "{because:?}");
 }
 
 #[test]

@@ -244,3 +244,103 @@ fn what_makes_no_sense_is_said() {
     );
     assert!(failed(Path::new("1"), &["--every", "1ms"]).contains("10ms or more"));
 }
+
+const CACHE: &str = "/srv/api/<cache>.go";
+
+/// A program in which several things have gone wrong with locks. Some names would do harm if they were
+/// not escaped.
+fn locked() -> Snapshot {
+    let mut m = Maker::new();
+    m.builder.header.target.host = "web1".to_owned();
+    let main: F = ("main.main", "main", Normal, MAIN, 20);
+    let creator = m.location(&[main]);
+    let lock: F = ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46);
+    let read: F = ("sync.(*RWMutex).RLock", "sync", Normal, "/usr/local/go/src/sync/rwmutex.go", 72);
+    let write: F = ("sync.(*RWMutex).Lock", "sync", Normal, "/usr/local/go/src/sync/rwmutex.go", 155);
+    let transfer: F = ("main.transfer", "main", Normal, MAIN, 40);
+    let get: F = ("main.(*cache).get", "main", Normal, CACHE, 77);
+    let refresh: F = ("main.(*cache).refresh\x1b[31m|`", "main", Normal, CACHE, 44);
+    let poll: F = ("main.poll", "main", Normal, CACHE, 90);
+    let settings: F = ("main.(*settings).get", "main", Normal, MAIN, 61);
+    let reload: F = ("main.(*settings).reload", "main", Normal, MAIN, 66);
+    let mutex = |m: &mut Maker, address| {
+        let mutex = m.builder.object(ObjectKind::Mutex, address, |_| None);
+        m.builder.set_lock_state(mutex, LockState::Exclusive);
+        mutex
+    };
+    let held = |m: &mut Maker, object, how, at| {
+        let location = m.location(&[at]);
+        m.builder.holds([Hold { object, how, location: Some(location) }])
+    };
+    // Each holds what the other one waits for.
+    let pair = [mutex(&mut m, 0xc0_0001_2040), mutex(&mut m, 0xc0_0001_2048)];
+    let transferring = m.stack(&[GOPARK, lock, transfer, GOEXIT]);
+    for (id, mine, other) in [(18, pair[0], pair[1]), (19, pair[1], pair[0])] {
+        let (waits, holds) = (m.wait(WaitOp::Lock, other), held(&mut m, mine, HoldKind::Exclusive, transfer));
+        let task = m.waiting(id, "sync.Mutex.Lock", Age::Unknown, transferring);
+        m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    }
+    // Forty wait for a cache whose holder waits for another lock, whose holder waits for a reply.
+    let (cache, upstream) = (mutex(&mut m, 0xc0_0002_0000), mutex(&mut m, 0xc0_0002_0100));
+    let getting = m.stack(&[GOPARK, lock, get, ("main.handle", "main", Normal, MAIN, 30), GOEXIT]);
+    for id in 100..140 {
+        let waits = m.wait(WaitOp::Lock, cache);
+        let task = m.waiting(id, "sync.Mutex.Lock", Age::AtLeast(120 * SECOND), getting);
+        m.builder.task(Task { creator: Some(creator), waits, ..task });
+    }
+    let refreshing = m.stack(&[GOPARK, lock, refresh, GOEXIT]);
+    let (waits, holds) = (m.wait(WaitOp::Lock, upstream), held(&mut m, cache, HoldKind::Exclusive, refresh));
+    let task = m.waiting(50, "sync.Mutex.Lock", Age::AtLeast(130 * SECOND), refreshing);
+    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    let polling = m.stack(&[GOPARK, poll, GOEXIT]);
+    let replies = m.channel(0xc0_3000_0000, 0, 0, 1, "Reply");
+    let (waits, holds) =
+        (m.wait(WaitOp::Receive, replies), held(&mut m, upstream, HoldKind::Exclusive, poll));
+    let task = m.waiting(51, "chan receive", Age::Exactly(140 * SECOND), polling);
+    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    // One reads twice, and a writer came in between.
+    let rw = m.builder.object(ObjectKind::RwMutex, 0xc0_0004_0000, |_| None);
+    m.builder.set_lock_state(rw, LockState::Shared(1));
+    let reading = m.stack(&[GOPARK, read, settings, GOEXIT]);
+    let (waits, holds) = (m.wait(WaitOp::ReadLock, rw), held(&mut m, rw, HoldKind::Shared, settings));
+    let task = m.waiting(60, "sync.RWMutex.RLock", Age::Unknown, reading);
+    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    let writing = m.stack(&[GOPARK, write, reload, GOEXIT]);
+    let waits = m.wait(WaitOp::Lock, rw);
+    let task = m.waiting(61, "sync.RWMutex.Lock", Age::Unknown, writing);
+    m.builder.task(Task { creator: Some(creator), waits, ..task });
+    // Of one lock only the address was found.
+    let table = mutex(&mut m, 0xc0_0005_0000);
+    let updating = m.stack(&[GOPARK, lock, ("main.update", "main", Normal, MAIN, 71), GOEXIT]);
+    let waits = m.wait(WaitOp::Lock, table);
+    let task = m.waiting(70, "sync.Mutex.Lock", Age::AtLeast(90 * SECOND), updating);
+    m.builder.task(Task { creator: Some(creator), waits, ..task });
+    let ticking = m.stack(&[GOPARK, ("main.tick", "main", Normal, MAIN, 80), GOEXIT]);
+    let holds = m.builder.holds([Hold { object: table, how: HoldKind::Perhaps, location: None }]);
+    let task = m.waiting(71, "sleep", Age::Unknown, ticking);
+    m.builder.task(Task { creator: Some(creator), holds, ..task });
+    m.builder.finish()
+}
+
+#[test]
+fn holders_of_locks_look_right_and_are_harmless() {
+    let saved = Saved::new(&[("one", locked())]);
+    let leaks = |arguments: &[&str]| run(saved.0.path(), &saved.path("one"), arguments);
+    for (name, arguments) in
+        [("leaks-locks-text", &[][..]), ("leaks-locks-markdown", &["--format", "markdown"])]
+    {
+        let text = text(&leaks(arguments));
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{name}: {text:?}");
+        check(name, &text);
+    }
+    let report = json(&leaks(&["--json"]));
+    let holders: Vec<&Value> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|f| f["holders"].as_array().unwrap())
+        .collect();
+    check("leaks-locks-json", &serde_json::to_string_pretty(&holders).unwrap());
+    assert_eq!(leaks(&["--fail-on", "stuck"]).status.code(), Some(1));
+    assert_eq!(leaks(&["--fail-on", "proven"]).status.code(), Some(0));
+}

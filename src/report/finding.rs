@@ -1,12 +1,12 @@
 //! Findings in words, for every format.
 
 use super::path::short_path;
-use super::units::{count, duration, thousands};
+use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
-use crate::analysis::leaks::{Finding, Healthy, Report, Sample, Sureness};
+use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
-use crate::snapshot::{Age, Header, ReadMode};
+use crate::snapshot::{Age, Header, ObjectKind, ReadMode};
 
 /// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
 /// caller.
@@ -151,6 +151,75 @@ pub fn samples(finding: &Finding) -> Option<String> {
     let more = if finding.now > names.len() as u64 { " and more" } else { "" };
     let s = if finding.now == 1 { "" } else { "s" };
     (!names.is_empty()).then(|| format!("{}{s} {}{more}", finding.noun, names.join(", ")))
+}
+
+/// Who holds the locks that are waited for, a line each: how sure that is ("" if it is known, "probably" or
+/// "perhaps"), and "goroutine 99: chan receive for 2 min in main.refresh store.go:44, to be unlocked in
+/// main.update store.go:40; it waits for a lock that goroutine 100 holds: sleep in main.poll poll.go:3". Those
+/// of a deadlock only if `all` are asked for: what they hold and wait for stands in the evidence.
+pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec<(&'static str, String)> {
+    let shown = || finding.holders.iter().filter(|holder| all || !holder.deadlocked);
+    let mut locks: Vec<_> = shown().map(|holder| holder.lock).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let one = |holder: &Holder| {
+        let guess = match holder.how {
+            HowHeld::Exclusive | HowHeld::Shared => "",
+            HowHeld::Inferred => "probably",
+            HowHeld::Perhaps => "perhaps",
+        };
+        let mut text = named_task(finding, &holder.task);
+        if holder.how == HowHeld::Shared {
+            text.push_str(", for reading");
+        }
+        text.push_str(&doing(header, &holder.task, full));
+        // Where it stands, it has been said already.
+        let elsewhere = |unlocks: &&Place| holder.task.at.as_ref() != Some(*unlocks);
+        if let Some(unlocks) = holder.unlocks.as_ref().filter(elsewhere) {
+            text.push_str(&format!(", to be unlocked in {}", named_place(header, unlocks, full)));
+        }
+        if let Some((kind, address)) = holder.lock.filter(|_| locks.len() > 1) {
+            let kind = if kind == ObjectKind::RwMutex { "rwmutex" } else { "mutex" };
+            text.push_str(&format!(", {kind} {address:#x}"));
+        }
+        if let Some((locks, end)) = &holder.chain {
+            let end_name = named_task(finding, end);
+            text.push_str(&match locks {
+                1 => format!("; it waits for a lock that {end_name} holds"),
+                n => format!(
+                    "; {n} locks, each waited for by the holder of the one before, lead to {end_name}"
+                ),
+            });
+            if !shown().any(|other| (other.task.id, other.task.address) == (end.id, end.address)) {
+                text.push_str(&doing(header, end, full));
+            }
+        }
+        (guess, text)
+    };
+    shown().map(one).collect()
+}
+
+/// "goroutine 99".
+fn named_task(finding: &Finding, task: &Doing) -> String {
+    match task.id {
+        Some(id) => format!("{} {id}", finding.noun),
+        None => format!("{} {:#x}", finding.noun, task.address),
+    }
+}
+
+/// ": chan receive for 2 min in main.refresh store.go:44".
+fn doing(header: &Header, task: &Doing, full: bool) -> String {
+    let mut words = Vec::new();
+    words.extend((!task.what.is_empty()).then(|| task.what.clone()));
+    let age = age(task.age);
+    words.extend((!age.is_empty() && !words.is_empty()).then(|| format!("for {age}")));
+    words.extend(task.at.as_ref().map(|at| format!("in {}", named_place(header, at, full))));
+    if words.is_empty() { String::new() } else { format!(": {}", words.join(" ")) }
+}
+
+/// "main.refresh store.go:44".
+fn named_place(header: &Header, at: &Place, full: bool) -> String {
+    format!("{} {}", at.function, place(header, at, full)).trim().to_owned()
 }
 
 /// "126 tasks of http connections, 12 pool workers".

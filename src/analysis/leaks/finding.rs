@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::analysis::trend::Trend;
-use crate::snapshot::{Age, Header, Module};
+use crate::snapshot::{Age, Header, Module, ObjectKind};
 
 /// How sure it is that tasks leak. Later ones are surer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,15 +86,62 @@ pub struct Sample {
     pub address: u64,
 }
 
-/// A task that probably holds the lock that others wait for.
+/// One task, and what it does.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Holder {
-    /// Which one.
-    pub task: Sample,
+pub struct Doing {
+    /// Its id.
+    pub id: Option<u64>,
+    /// Address of the runtime's structure for it; 0 if unknown.
+    pub address: u64,
     /// What it does, in the runtime's words.
     pub what: String,
+    /// How long it has been doing that: what the runtime says, or longer if the readings prove it.
+    pub age: Age,
     /// Where it is.
     pub at: Option<Place>,
+}
+
+/// How it is known that a task holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HowHeld {
+    /// Its code goes on to unlock it.
+    Exclusive,
+    /// The same, and it holds it for reading.
+    Shared,
+    /// A guess: the lock's address stands on its stack.
+    Perhaps,
+    /// A guess: it is in a function in which others wait for the lock.
+    Inferred,
+}
+
+impl HowHeld {
+    /// The word that files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            HowHeld::Exclusive => "exclusive",
+            HowHeld::Shared => "shared",
+            HowHeld::Perhaps => "perhaps",
+            HowHeld::Inferred => "inferred",
+        }
+    }
+}
+
+/// A task that holds the lock that others wait for, or may hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holder {
+    /// Which one, and what it does.
+    pub task: Doing,
+    /// How that is known.
+    pub how: HowHeld,
+    /// The lock: what it is, and its address. None where that is not known.
+    pub lock: Option<(ObjectKind, u64)>,
+    /// It is one of those that wait for each other; what it waits for stands in the evidence.
+    pub deadlocked: bool,
+    /// The place from which it goes on to unlock it, where that is known.
+    pub unlocks: Option<Place>,
+    /// It waits for a lock itself, whose holder may wait for another one, and so on: how many locks that are,
+    /// and the task at the end. None if it waits for no lock, or for one whose holder is not known.
+    pub chain: Option<(u64, Doing)>,
 }
 
 /// A verdict with its evidence.
@@ -127,7 +174,7 @@ pub struct Finding {
     pub stack_bytes: u64,
     /// Some of them, the oldest first.
     pub samples: Vec<Sample>,
-    /// Who probably holds the lock that they wait for.
+    /// Who holds the locks that they wait for, or may hold them; the surest first.
     pub holders: Vec<Holder>,
     /// What it is in words: "the receiver has gone".
     pub cause: String,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::finding::{Finding, Healthy, Hit, Part, Report, Sample, Sureness};
+use super::finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
 use super::rules::{Claim, RULES};
 use super::scene::{Kind, LeftOut, Scene};
 use super::wait::Waits;
@@ -144,10 +144,29 @@ fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
         age: oldest(scene, &kinds),
         stack_bytes: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.stack_bytes)),
         samples: samples(scene, &kinds),
-        holders: claims.iter().flat_map(|(_, claim)| claim.holders.clone()).collect(),
+        holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
     })
+}
+
+/// Holders of locks that are named in one finding.
+const HOLDERS: usize = 8;
+
+/// The holders that the claims name, each once for each lock.
+fn holders(claims: &[(usize, Claim)]) -> Vec<Holder> {
+    let mut holders: Vec<Holder> = Vec::new();
+    for holder in claims.iter().flat_map(|(_, claim)| &claim.holders) {
+        let same = |other: &Holder| {
+            (other.task.id, other.task.address, other.lock)
+                == (holder.task.id, holder.task.address, holder.lock)
+        };
+        if holders.len() < HOLDERS && !holders.iter().any(same) {
+            holders.push(holder.clone());
+        }
+    }
+    holders.sort_by_key(|holder| holder.how);
+    holders
 }
 
 /// What one rule saw is told in so many clauses at most: the same of ever more places says nothing new.

@@ -24,7 +24,7 @@ mod wait;
 pub(crate) mod tests;
 
 pub use baseline::Baseline;
-pub use finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
+pub use finding::{Doing, Finding, Healthy, Hit, Holder, HowHeld, Part, Report, Sample, Sureness};
 pub use ignore::{Ignore, parse_file};
 pub use known::{KNOWN, Known};
 pub use rules::RULES;

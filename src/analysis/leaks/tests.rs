@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::snapshot::*;
 
+mod locks;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// A waiting task of which only the id is known.
@@ -30,10 +32,28 @@ struct Given {
     reason: &'static str,
     /// What it waits for: operation, kind, address.
     wait: Option<(WaitOp, ObjectKind, u64)>,
+    /// What that says of itself.
+    lock: Option<LockState>,
+    /// What it holds: how, kind, address, and the function that goes on to unlock it.
+    holds: [Option<(HoldKind, ObjectKind, u64, &'static str)>; 2],
+    state: State,
+    age: Age,
+    /// Changes when it runs.
+    mark: u64,
 }
 
-const SENDER: Given =
-    Given { id: 0, stack: &["app.answer"], creator: "app.ask", reason: "channel send", wait: None };
+const SENDER: Given = Given {
+    id: 0,
+    stack: &["app.answer"],
+    creator: "app.ask",
+    reason: "channel send",
+    wait: None,
+    lock: None,
+    holds: [None; 2],
+    state: State::Waiting,
+    age: Age::Unknown,
+    mark: 0,
+};
 
 /// A reading `at` seconds after the first.
 fn reading(at: u64, tasks: &[Given]) -> Snapshot {
@@ -68,7 +88,17 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
             });
             builder.count_waiter(object, op);
             task.waits = builder.waits([Wait { op, object }]);
+            given.lock.into_iter().for_each(|state| builder.set_lock_state(object, state));
         }
+        let holds: Vec<Hold> = (given.holds.iter().flatten())
+            .map(|&(how, kind, address, function)| Hold {
+                object: builder.object(kind, address, |_| None),
+                how,
+                location: (!function.is_empty()).then(|| place(&mut builder, function)),
+            })
+            .collect();
+        task.holds = builder.holds(holds);
+        (task.state, task.age, task.mark) = (given.state, given.age, Some(given.mark));
         builder.task(task);
     }
     builder.finish()
@@ -182,7 +212,7 @@ fn a_nil_channel_is_proven_in_one_reading() {
 
 #[test]
 fn the_main_function_may_wait_for_ever() {
-    let main = Given { id: 1, stack: &["main.main"], creator: "", reason: "select (no cases)", wait: None };
+    let main = Given { id: 1, stack: &["main.main"], creator: "", reason: "select (no cases)", ..SENDER };
     let series = Series::of(series_options(), [reading(0, &[main])]);
     assert_eq!(found(&series), []);
 }
@@ -193,6 +223,7 @@ const WAITER: Given = Given {
     creator: "app.serve",
     reason: "sync.Mutex.Lock",
     wait: Some((WaitOp::Lock, ObjectKind::Mutex, 0x50)),
+    ..SENDER
 };
 
 #[test]
@@ -270,7 +301,7 @@ fn what_is_started_once_must_not_become_more() {
 
 #[test]
 fn healthy_tasks_are_told_apart() {
-    let init = Given { id: 1, stack: &["lib.refresh"], creator: "lib.init.0", reason: "sleep", wait: None };
+    let init = Given { id: 1, stack: &["lib.refresh"], creator: "lib.init.0", reason: "sleep", ..SENDER };
     let work = |id| Given {
         id,
         reason: "chan receive",
@@ -352,14 +383,50 @@ fn any_given() -> impl Strategy<Value = Given> {
     let kinds = [ObjectKind::Channel, ObjectKind::Mutex, ObjectKind::RwMutex, ObjectKind::Other];
     let ops = [WaitOp::Send, WaitOp::Receive, WaitOp::Lock, WaitOp::ReadLock, WaitOp::Wait];
     let wait = (prop::sample::select(ops.to_vec()), prop::sample::select(kinds.to_vec()), 0_u64..4);
+    let states = [State::Waiting, State::Running, State::Syscall, State::Unknown];
+    let told = (
+        prop::option::of(any_lock_state()),
+        [prop::option::of(any_hold()), prop::option::of(any_hold())],
+        prop::sample::select(states.to_vec()),
+        prop::sample::select(vec![Age::Unknown, Age::AtLeast(70 * SECOND)]),
+        0_u64..2,
+    );
     (
         0_u64..40,
         prop::sample::select(stacks.to_vec()),
         prop::sample::select(vec!["", "app.ask", "lib.New"]),
         prop::sample::select(reasons.to_vec()),
         prop::option::of(wait),
+        told,
     )
-        .prop_map(|(id, stack, creator, reason, wait)| Given { id, stack, creator, reason, wait })
+        .prop_map(|(id, stack, creator, reason, wait, (lock, holds, state, age, mark))| Given {
+            id,
+            stack,
+            creator,
+            reason,
+            wait,
+            lock,
+            holds,
+            state,
+            age,
+            mark,
+        })
+}
+
+fn any_lock_state() -> impl Strategy<Value = LockState> {
+    prop_oneof![
+        Just(LockState::Free),
+        Just(LockState::Exclusive),
+        (0_u32..4).prop_map(LockState::Shared),
+        (0_u32..4).prop_map(LockState::Outstanding),
+    ]
+}
+
+fn any_hold() -> impl Strategy<Value = (HoldKind, ObjectKind, u64, &'static str)> {
+    let hows = vec![HoldKind::Exclusive, HoldKind::Shared, HoldKind::Perhaps];
+    let kinds = vec![ObjectKind::Mutex, ObjectKind::RwMutex, ObjectKind::Channel];
+    let places = vec!["", "app.update", "sync.(*Mutex).Unlock"];
+    (prop::sample::select(hows), prop::sample::select(kinds), 0_u64..4, prop::sample::select(places))
 }
 
 proptest! {

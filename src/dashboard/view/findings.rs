@@ -8,7 +8,7 @@ use crate::analysis::leaks::{Finding, Report, Sureness};
 use crate::dashboard::closeup::{Kind, Row};
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::State;
-use crate::report::text::findings::{healthy_list, place, readings, samples, since, summary};
+use crate::report::text::findings::{healthy_list, holders, place, readings, samples, since, summary};
 use crate::report::units::{bytes, thousands};
 
 /// Columns of the titles in the pane.
@@ -75,10 +75,8 @@ fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
         rows.extend(wrapped("started by", &text, columns));
     }
     rows.extend(since(finding).into_iter().flat_map(|text| wrapped("since", &text, columns)));
-    for holder in &finding.holders {
-        let id = holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
-        let at = holder.at.as_ref().map(|at| format!(" in {}", at.function)).unwrap_or_default();
-        rows.extend(wrapped("held by", &format!("{id}, probably: {}{at}", holder.what), columns));
+    for (guess, text) in holders(&report.header, finding, false, false) {
+        rows.extend(wrapped("held by", &format!("{guess} {text}"), columns));
     }
     let because: Vec<&str> = finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
     rows.extend(wrapped("because", &because.join("; "), columns));

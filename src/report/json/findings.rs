@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::AgeOut;
 use crate::analysis::leaks::fleet::{Fleet, Spread};
-use crate::analysis::leaks::{Finding, Part, RULES, Sample};
+use crate::analysis::leaks::{Doing, Finding, Holder, Part, RULES, Sample};
 use crate::analysis::rates::Rates;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::report::finding::{Findings, SourceLines, summary};
-use crate::snapshot::{Header, Module};
+use crate::snapshot::{Header, Module, ObjectKind};
 
 /// Names and version of the formats; the version changes when a reader could break.
 const FORMAT: &str = "loiter-leaks";
@@ -183,9 +183,34 @@ struct SampleOut {
 #[derive(Serialize)]
 struct HolderOut<'a> {
     #[serde(flatten)]
-    task: SampleOut,
+    task: DoingOut<'a>,
+    how: &'static str,
+    lock: Option<LockOut>,
+    deadlocked: bool,
+    unlocks_at: Option<PlaceOut<'a>>,
+    waits_for: Option<ChainOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct DoingOut<'a> {
+    id: Option<u64>,
+    address: String,
     doing: &'a str,
+    age: AgeOut,
     at: Option<PlaceOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct LockOut {
+    kind: ObjectKind,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct ChainOut<'a> {
+    locks: u64,
+    #[serde(flatten)]
+    end: DoingOut<'a>,
 }
 
 #[derive(Serialize)]
@@ -267,13 +292,7 @@ impl<'a> FindingOut<'a> {
             module: finding.module.as_ref(),
             parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
             samples: finding.samples.iter().map(SampleOut::new).collect(),
-            holders: (finding.holders.iter())
-                .map(|holder| HolderOut {
-                    task: SampleOut::new(&holder.task),
-                    doing: &holder.what,
-                    at: holder.at.as_ref().map(|at| PlaceOut::new(at, source)),
-                })
-                .collect(),
+            holders: finding.holders.iter().map(|holder| HolderOut::new(holder, source)).collect(),
             cause: &finding.cause,
             next: &finding.next,
         }
@@ -300,6 +319,32 @@ impl<'a> PlaceOut<'a> {
             file: &place.file,
             line: place.line,
             source: source.and_then(|source| source(place)),
+        }
+    }
+}
+
+impl<'a> HolderOut<'a> {
+    fn new(holder: &'a Holder, source: Option<SourceLines<'_>>) -> Self {
+        HolderOut {
+            task: DoingOut::new(&holder.task, source),
+            how: holder.how.name(),
+            lock: holder.lock.map(|(kind, address)| LockOut { kind, address: format!("{address:#x}") }),
+            deadlocked: holder.deadlocked,
+            unlocks_at: holder.unlocks.as_ref().map(|at| PlaceOut::new(at, source)),
+            waits_for: (holder.chain.as_ref())
+                .map(|(locks, end)| ChainOut { locks: *locks, end: DoingOut::new(end, source) }),
+        }
+    }
+}
+
+impl<'a> DoingOut<'a> {
+    fn new(task: &'a Doing, source: Option<SourceLines<'_>>) -> Self {
+        DoingOut {
+            id: task.id,
+            address: format!("{:#x}", task.address),
+            doing: &task.what,
+            age: task.age.into(),
+            at: task.at.as_ref().map(|at| PlaceOut::new(at, source)),
         }
     }
 }

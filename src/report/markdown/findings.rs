@@ -7,8 +7,8 @@ use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::Place;
 use crate::report::finding::{
-    Findings, SourceLines, healthy_list, named, number, per_minute, rates_line, readings, samples, since,
-    summary,
+    Findings, SourceLines, healthy_list, holders, named, number, per_minute, rates_line, readings, samples,
+    since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -42,7 +42,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         table(&report.findings, out)?;
     }
     for (number, finding) in report.findings.iter().enumerate() {
-        details(number + 1, finding, Some(source), out)?;
+        details(number + 1, finding, header, Some(source), out)?;
     }
     if !report.healthy.is_empty() {
         writeln!(out, "\n## What looks healthy\n\n{}.", healthy_list(&report.healthy))?;
@@ -77,7 +77,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "No findings.")?;
     }
     for (number, found) in fleet.findings.iter().enumerate() {
-        details(number + 1, &found.finding, None, out)?;
+        details(number + 1, &found.finding, &fleet.header, None, out)?;
         let processes = found.spread.processes.len() as u64;
         writeln!(
             out,
@@ -167,6 +167,7 @@ fn short(place: &Place) -> String {
 fn details(
     number: usize,
     finding: &Finding,
+    header: &Header,
     source: Option<SourceLines<'_>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -186,10 +187,8 @@ fn details(
     for (title, text) in facts {
         writeln!(out, "- {title}: {text}")?;
     }
-    for holder in &finding.holders {
-        let id = holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
-        let at = holder.at.as_ref().map(|at| format!(" at {}", code(&line(at)))).unwrap_or_default();
-        writeln!(out, "- probably held by: {} {id}, {}{at}", plain(&finding.noun), code(&holder.what))?;
+    for (guess, text) in holders(header, finding, true, true) {
+        writeln!(out, "- {}: {}", format!("{guess} held by").trim_start(), plain(&text))?;
     }
     writeln!(out, "\nEvidence:\n")?;
     for hit in &finding.hits {

@@ -14,7 +14,7 @@ use crate::analysis::signature::Place;
 use crate::report::escape;
 use crate::report::finding::rates_line;
 pub use crate::report::finding::{
-    Findings, SourceLines, healthy_list, place, readings, samples, since, summary,
+    Findings, SourceLines, healthy_list, holders, place, readings, samples, since, summary,
 };
 
 /// Column at which what belongs to a finding begins.
@@ -88,14 +88,10 @@ impl Page<'_> {
         if finding.stack_bytes > 0 {
             self.row("holds", &format!("{} of stacks", bytes(finding.stack_bytes)))?;
         }
-        for holder in &finding.holders {
-            let id =
-                holder.task.id.map_or_else(|| format!("{:#x}", holder.task.address), |id| id.to_string());
-            let mut text = format!("{} {id}, probably: {}", finding.noun, holder.what);
-            if let Some(at) = &holder.at {
-                text.push_str(&format!(" in {} {}", at.function, self.place(at)));
-            }
-            self.row("held by", &text)?;
+        for (guess, text) in
+            holders(&self.report.header, finding, self.options.full_paths, self.options.verbose)
+        {
+            self.row("held by", format!("{guess} {text}").trim_start())?;
         }
         let because: Vec<&str> =
             finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();

@@ -38,7 +38,7 @@ pub struct Claim {
     pub cause: String,
     /// What to look at next. Empty: this rule does not know.
     pub next: String,
-    /// Who probably holds the lock that is waited for.
+    /// Who holds the locks that are waited for, or may hold them.
     pub holders: Vec<Holder>,
 }
 

@@ -5,6 +5,7 @@ use super::{Claim, Rule, many};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::scene::{Kind, Scene};
 use crate::analysis::leaks::wait::Waits;
+use crate::snapshot::LockState;
 
 /// So many tasks that all wait for something of their own, which nobody is about to give, are worth a word
 /// even if they do not become more.
@@ -177,6 +178,9 @@ impl Rule for WaitPattern {
                 None => return None,
             };
             let mut because = objects.because;
+            if kind.waits == Waits::WaitGroup {
+                because.extend(not_done(scene, kind));
+            }
             if !objects.known && !self.seen.is_empty() {
                 because.push(self.seen.to_owned());
             }
@@ -186,6 +190,31 @@ impl Rule for WaitPattern {
             Some(Claim::of(nth, sureness, because).meaning(self.cause, self.next))
         })
         .collect()
+    }
+}
+
+/// "3 tasks have not called Done": what the wait groups themselves say.
+fn not_done(scene: &Scene<'_>, kind: &Kind<'_>) -> Option<String> {
+    let snapshot = scene.snapshot;
+    let tasks = kind.tasks.iter().filter_map(|&index| scene.task(index));
+    let mut groups: Vec<_> = tasks.flat_map(|task| snapshot.waits_of(task)).map(|wait| wait.object).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let counts: Vec<u64> = (groups.iter())
+        .filter_map(|id| match snapshot.objects.get(id.index())?.lock? {
+            LockState::Outstanding(n) => Some(n.into()),
+            _ => None,
+        })
+        .collect();
+    let tasks: u64 = counts.iter().sum();
+    let has = if tasks == 1 { "has" } else { "have" };
+    match counts.len() {
+        0 => None,
+        1 => Some(format!("{} {has} not called Done", many(tasks, "task"))),
+        n => {
+            let groups = many(n as u64, "wait group");
+            Some(format!("{} {has} not called Done, of {groups}", many(tasks, "task")))
+        }
     }
 }
 

@@ -4,37 +4,43 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::analysis::frames::shown_frames;
+use super::Study;
+use super::graph::lock_of;
+use crate::analysis::frames::{is_lock_code, shown_frames};
 use crate::analysis::leaks::scene::Scene;
 use crate::analysis::leaks::wait::Waits;
 use crate::analysis::series::Member;
-use crate::snapshot::{FunctionId, ObjectId, ObjectKind, Snapshot, StackId, WaitOp};
+use crate::snapshot::{FunctionId, ObjectId, Snapshot, StackId, WaitOp};
 
 /// Locks that are waited for in the same functions, and what is known of them.
-pub(super) struct Crowd {
+pub(super) struct Crowd<'a> {
     /// Kinds of tasks that wait for them, the largest first: indices into [`Scene::kinds`].
     pub(super) kinds: Vec<usize>,
-    /// The locks, where their addresses are known.
-    pub(super) locks: FxHashMap<ObjectId, Lock>,
+    /// The locks, where their addresses are known; those that most wait for come first.
+    pub(super) locks: Vec<Waited>,
     /// How many wait.
     pub(super) waiters: u64,
     /// The longest that one of them stands still, nanoseconds.
     pub(super) standing_ns: u64,
+    /// The reading from which on the first of them has stood still. None if that is not known.
+    pub(super) since: Option<u32>,
     /// Tasks in the same functions that wait for no lock: they may hold one.
-    pub(super) outsiders: Vec<Outsider>,
+    pub(super) outsiders: Vec<Outsider<'a>>,
     /// Tasks in the same functions that wait for a lock of another crowd.
     pub(super) insiders: u64,
 }
 
-#[derive(Default)]
-pub(super) struct Lock {
+/// A lock, and how many wait for it.
+pub(super) struct Waited {
+    pub(super) object: ObjectId,
     pub(super) waiters: u64,
     pub(super) readers: u64,
     pub(super) writers: u64,
 }
 
-pub(super) struct Outsider {
+pub(super) struct Outsider<'a> {
     pub(super) task: u32,
+    pub(super) member: Option<&'a Member>,
     /// It has stood still for as long as the oldest waiter.
     pub(super) still: bool,
 }
@@ -47,25 +53,9 @@ struct Waiter<'a> {
     lock: Option<(ObjectId, WaitOp)>,
 }
 
-/// Functions of locks themselves: whoever calls them is who waits.
-fn is_lock_code(name: &str) -> bool {
-    [
-        "sync.",
-        "internal/sync.",
-        "runtime.",
-        "tokio::sync",
-        "std::sync",
-        "parking_lot",
-        "lock_api",
-        "async_lock",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
-}
-
 /// The function that waits for a lock, given the task's stack. The name of an await is no function: it has
 /// no package.
-fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
+pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
     let locations = &snapshot.stacks.get(stack.index())?.locations;
     let frames = shown_frames(snapshot, locations, false);
     let callers: Vec<FunctionId> = (frames.iter())
@@ -78,10 +68,13 @@ fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
     callers.iter().find(has_package).or(callers.first()).copied()
 }
 
-/// All waiting for locks, put together by the functions in which that happens.
-pub(super) fn survey(scene: &Scene<'_>) -> Vec<Crowd> {
-    let snapshot = scene.snapshot;
-    let waiters = waiters(scene);
+/// All waiting for locks, put together by the functions in which that happens. Without those who are known to
+/// wait for each other, or for one of these.
+pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Crowd<'a>> {
+    let (scene, snapshot) = (study.scene, study.scene.snapshot);
+    let mut waiters = waiters(scene);
+    let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
+    waiters.retain(|waiter| study.graph.stuck_in(waiter.task).is_none());
     if waiters.is_empty() {
         return Vec::new();
     }
@@ -109,8 +102,7 @@ pub(super) fn survey(scene: &Scene<'_>) -> Vec<Crowd> {
         crowds.entry(key).or_default().push(waiter);
     }
     let inside = Inside::new(scene, crowds.keys().flatten().copied().collect());
-    let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
-    (crowds.iter()).map(|(functions, waiters)| crowd(scene, functions, waiters, &inside, &waiting)).collect()
+    (crowds.iter()).map(|(functions, waiters)| crowd(study, functions, waiters, &inside, &waiting)).collect()
 }
 
 /// Every task that waits for a lock and that the user wants to hear of.
@@ -122,15 +114,8 @@ fn waiters<'a>(scene: &Scene<'a>) -> Vec<Waiter<'a>> {
         }
         let followed: FxHashMap<u32, &Member> = scene.members(kind).map(|m| (m.task, m)).collect();
         for &task in &kind.tasks {
-            let lock = scene.task(task).and_then(|t| match scene.snapshot.waits_of(t) {
-                [wait] => Some((wait.object, wait.op)),
-                _ => None,
-            });
-            let is_lock = |id: ObjectId| {
-                let object = scene.snapshot.objects.get(id.index());
-                object.is_some_and(|o| matches!(o.kind, ObjectKind::Mutex | ObjectKind::RwMutex))
-            };
-            let lock = lock.filter(|&(id, _)| is_lock(id));
+            let lock = scene.task(task).and_then(|t| lock_of(scene.snapshot, t));
+            let lock = lock.map(|wait| (wait.object, wait.op));
             waiters.push(Waiter { kind: nth, task, member: followed.get(&task).copied(), lock });
         }
     }
@@ -187,29 +172,23 @@ impl<'a> Inside<'a> {
     }
 }
 
-fn crowd(
-    scene: &Scene<'_>,
+fn crowd<'a>(
+    study: &Study<'_, 'a>,
     functions: &[FunctionId],
     waiters: &[&Waiter<'_>],
-    inside: &Inside<'_>,
+    inside: &Inside<'a>,
     waiting: &FxHashSet<u32>,
-) -> Crowd {
-    let mut locks: FxHashMap<ObjectId, Lock> = FxHashMap::default();
+) -> Crowd<'a> {
+    let scene = study.scene;
     let mut own: FxHashSet<u32> = FxHashSet::default();
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-    let (mut standing_ns, mut since) = (0, u32::MAX);
+    let mut standing_ns = 0;
     for waiter in waiters {
         own.insert(waiter.task);
         *counts.entry(waiter.kind).or_default() += 1;
         standing_ns = standing_ns.max(scene.standing_ns(waiter.task, waiter.member));
-        since = since.min(waiter.member.map_or(u32::MAX, |member| member.still_since));
-        if let Some((id, op)) = waiter.lock {
-            let lock = locks.entry(id).or_default();
-            lock.waiters += 1;
-            lock.readers += u64::from(op == WaitOp::ReadLock);
-            lock.writers += u64::from(op == WaitOp::Lock);
-        }
     }
+    let since = waiters.iter().filter_map(|waiter| Some(waiter.member?.still_since)).min();
     let mut kinds: Vec<usize> = counts.keys().copied().collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(counts.get(kind).copied()));
     let (mut outsiders, mut insiders) = (Vec::new(), 0);
@@ -221,13 +200,30 @@ fn crowd(
             insiders += 1;
             continue;
         }
-        let member = inside.members.get(&index);
+        let member = inside.members.get(&index).copied();
         // Whoever came later than the oldest waiter cannot be the one that keeps it waiting.
-        if member.is_some_and(|member| since != u32::MAX && member.first_seen > since) {
+        if member.zip(since).is_some_and(|(member, since)| member.first_seen > since) {
             continue;
         }
-        let still = member.is_some_and(|member| since != u32::MAX && member.still_since <= since);
-        outsiders.push(Outsider { task: index, still });
+        let still = member.zip(since).is_some_and(|(member, since)| member.still_since <= since);
+        outsiders.push(Outsider { task: index, member, still });
     }
-    Crowd { kinds, locks, waiters: waiters.len() as u64, standing_ns, outsiders, insiders }
+    let locks = locks(study, waiters);
+    Crowd { kinds, locks, waiters: waiters.len() as u64, standing_ns, since, outsiders, insiders }
+}
+
+/// The locks that they wait for.
+fn locks(study: &Study<'_, '_>, waiters: &[&Waiter<'_>]) -> Vec<Waited> {
+    let mut by_object: FxHashMap<ObjectId, Waited> = FxHashMap::default();
+    for (object, op) in waiters.iter().filter_map(|waiter| waiter.lock) {
+        let empty = Waited { object, waiters: 0, readers: 0, writers: 0 };
+        let lock = by_object.entry(object).or_insert(empty);
+        lock.waiters += 1;
+        lock.readers += u64::from(op == WaitOp::ReadLock);
+        lock.writers += u64::from(op == WaitOp::Lock);
+    }
+    let mut locks: Vec<Waited> = by_object.into_values().collect();
+    let address = |object: ObjectId| study.graph.lock(object).map(|lock| (lock.address, lock.kind));
+    locks.sort_by_key(|lock| (std::cmp::Reverse(lock.waiters), address(lock.object), lock.object));
+    locks
 }

@@ -1,0 +1,116 @@
+//! Tasks and locks as evidence names them.
+
+use super::Study;
+use super::graph::Held;
+use super::survey::{Outsider, locker};
+use crate::analysis::frames::{holding_frame, shown_frames};
+use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
+use crate::analysis::series::Member;
+use crate::analysis::signature::Place;
+use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, State, Task};
+
+/// "18", or the address of its structure where it has no id.
+pub(super) fn number(study: &Study<'_, '_>, index: u32) -> String {
+    match study.scene.task(index) {
+        Some(Task { id: Some(id), .. }) => id.to_string(),
+        Some(task) => format!("{:#x}", task.address),
+        None => String::new(),
+    }
+}
+
+/// "goroutine 18".
+pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> String {
+    let runtime = study.scene.task(index).and_then(|task| study.scene.snapshot.runtime_of(task));
+    let noun = runtime.map_or("", |runtime| &runtime.task_noun);
+    let noun = if noun.is_empty() { "task" } else { noun };
+    format!("{noun} {}", number(study, index))
+}
+
+/// The innermost function of a task that is not a lock's own.
+pub(super) fn function<'a>(study: &Study<'_, 'a>, index: u32) -> &'a str {
+    let snapshot = study.scene.snapshot;
+    let stack = study.scene.task(index).and_then(|task| task.stack);
+    stack.and_then(|stack| locker(snapshot, stack)).map_or("", |id| snapshot.function_name(id))
+}
+
+/// "the mutex 0xc000012040".
+pub(super) fn lock_name(study: &Study<'_, '_>, object: ObjectId) -> String {
+    let Some(object) = study.scene.snapshot.objects.get(object.index()) else { return "a lock".to_owned() };
+    let kind = if object.kind == ObjectKind::RwMutex { "rwmutex" } else { "mutex" };
+    format!("the {kind} {:#x}", object.address)
+}
+
+/// "main.(*cache).Refresh cache.go:41".
+pub(super) fn place_name(place: &Place) -> String {
+    let file = place.file.rsplit('/').next().unwrap_or_default();
+    match (file, place.line) {
+        ("", _) => place.function.to_string(),
+        (file, 0) => format!("{} {file}", place.function),
+        (file, line) => format!("{} {file}:{line}", place.function),
+    }
+}
+
+/// The place from which a lock is going to be unlocked.
+pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Place> {
+    holding_frame(snapshot, location).map(|frame| place_of(snapshot, frame))
+}
+
+fn place_of(snapshot: &Snapshot, frame: Frame) -> Place {
+    let package = snapshot.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
+    Place {
+        function: snapshot.function_name(frame.function).into(),
+        package: package.into(),
+        file: snapshot.str(frame.file).into(),
+        line: frame.line,
+    }
+}
+
+/// A task as a finding names it.
+fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<Doing> {
+    let (scene, snapshot) = (study.scene, study.scene.snapshot);
+    let task = scene.task(index)?;
+    let what = match (task.reason, task.state) {
+        (Some(reason), _) => snapshot.str(reason),
+        (None, State::Unknown) => "",
+        (None, state) => state.name(),
+    };
+    let proved = member.and_then(|member| scene.series.still_ns(member)).unwrap_or(0);
+    let age = if proved > task.age.nanos().unwrap_or(0) { Age::AtLeast(proved) } else { task.age };
+    // Tasks of the runtime itself are of no kind.
+    let innermost = || shown_frames(snapshot, snapshot.stack_of(task), false).first().copied();
+    let at = match study.kind_of(index).and_then(|nth| scene.kinds.get(nth)) {
+        Some(kind) => kind.at.cloned(),
+        None => innermost().map(|shown| place_of(snapshot, shown.frame)),
+    };
+    Some(Doing { id: task.id, address: task.address, what: what.to_owned(), age, at })
+}
+
+/// A task that holds a lock, or may hold it.
+pub(super) fn holder(study: &Study<'_, '_>, object: ObjectId, held: &Held) -> Option<Holder> {
+    let snapshot = study.scene.snapshot;
+    let lock = study.graph.lock(object);
+    let how = match held.how {
+        // More tasks than can hold it go on to unlock it.
+        _ if lock.is_some_and(|lock| lock.perhaps.contains(held)) => HowHeld::Perhaps,
+        HoldKind::Exclusive => HowHeld::Exclusive,
+        HoldKind::Shared => HowHeld::Shared,
+        HoldKind::Perhaps => HowHeld::Perhaps,
+    };
+    // Those that wait for each other have no end.
+    let end = Some(study.graph.end(held.task))
+        .filter(|end| end.locks > 0 && study.graph.stuck_in(held.task).is_none());
+    Some(Holder {
+        task: doing(study, held.task, study.member(held.task))?,
+        how,
+        lock: lock.map(|lock| (lock.kind, lock.address)),
+        deadlocked: false,
+        unlocks: held.location.and_then(|location| place(snapshot, location)),
+        chain: end.and_then(|end| Some((end.locks as u64, doing(study, end.task, study.member(end.task))?))),
+    })
+}
+
+/// A task that is where locks are taken, and may hold one.
+pub(super) fn inferred(study: &Study<'_, '_>, outsider: &Outsider<'_>) -> Option<Holder> {
+    let task = doing(study, outsider.task, outsider.member)?;
+    Some(Holder { task, how: HowHeld::Inferred, lock: None, deadlocked: false, unlocks: None, chain: None })
+}

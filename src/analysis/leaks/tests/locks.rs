@@ -1,0 +1,507 @@
+//! Locks whose holders are known, and rings of them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MUTEX: ObjectKind = ObjectKind::Mutex;
+const RW: ObjectKind = ObjectKind::RwMutex;
+
+/// Waits for the mutex at an address, and holds nothing.
+fn waits(id: u64, lock: u64) -> Given {
+    Given { id, wait: Some((WaitOp::Lock, MUTEX, lock)), lock: Some(LockState::Exclusive), ..WAITER }
+}
+
+/// Waits for one mutex and holds another one.
+fn between(id: u64, lock: u64, held: u64) -> Given {
+    Given { holds: [Some((HoldKind::Exclusive, MUTEX, held, "app.transfer")), None], ..waits(id, lock) }
+}
+
+/// Waits for a reader-writer lock that so many hold for reading.
+fn rw(id: u64, op: WaitOp, readers: u32) -> Given {
+    let reason = if op == WaitOp::Lock { "sync.RWMutex.Lock" } else { "sync.RWMutex.RLock" };
+    Given { id, reason, wait: Some((op, RW, 0x70)), lock: Some(LockState::Shared(readers)), ..WAITER }
+}
+
+/// Holds the mutex at 0x50 and waits for something else.
+fn keeps(id: u64, reason: &'static str) -> Given {
+    let holds = [Some((HoldKind::Exclusive, MUTEX, 0x50, "app.refresh")), None];
+    Given { id, stack: &["app.poll", "app.refresh"], creator: "app.start", reason, holds, ..SENDER }
+}
+
+fn reads(id: u64) -> Given {
+    Given { holds: [Some((HoldKind::Shared, RW, 0x70, "app.refresh")), None], ..keeps(id, "sleep") }
+}
+
+fn single(tasks: &[Given]) -> Series {
+    Series::of(series_options(), [reading(0, tasks)])
+}
+
+fn old(given: Given) -> Given {
+    Given { age: Age::AtLeast(120 * SECOND), ..given }
+}
+
+/// The one finding that there is.
+fn only(series: &Series) -> Finding {
+    let report = report(series, &Options::default());
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    report.findings.into_iter().next().unwrap()
+}
+
+fn because(finding: &Finding) -> Vec<&str> {
+    finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect()
+}
+
+fn rules(finding: &Finding) -> Vec<&'static str> {
+    finding.hits.iter().map(|hit| hit.rule).collect()
+}
+
+fn ids(finding: &Finding) -> Vec<(u64, HowHeld)> {
+    finding.holders.iter().map(|holder| (holder.task.id.unwrap(), holder.how)).collect()
+}
+
+#[test]
+fn two_that_wait_for_each_other_are_stuck_at_once() {
+    let finding = only(&single(&[between(1, 0x51, 0x50), between(2, 0x50, 0x51)]));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["deadlock"], Sureness::Stuck, 2));
+    assert_eq!(
+        because(&finding),
+        [
+            "task 1 (app.update) waits for the mutex 0x51, which 2 (app.update) holds",
+            "2 waits for the mutex 0x50, which 1 holds"
+        ]
+    );
+    assert!(finding.cause.contains("different orders"), "{}", finding.cause);
+    assert_eq!(ids(&finding), [(1, HowHeld::Exclusive), (2, HowHeld::Exclusive)]);
+    let unlocks = finding.holders.first().unwrap().unlocks.as_ref().unwrap();
+    assert_eq!(
+        (&*unlocks.function, finding.holders.first().unwrap().lock),
+        ("app.transfer", Some((MUTEX, 0x50)))
+    );
+}
+
+#[test]
+fn a_ring_of_three_and_those_behind_it() {
+    let ring = [between(1, 0x51, 0x50), between(2, 0x52, 0x51), between(3, 0x50, 0x52)];
+    let other = |id| Given { stack: &["sync.(*Mutex).Lock", "app.handle"], ..waits(id, 0x52) };
+    // One waits for a lock of the ring, and two for a lock of that one.
+    let behind = Given { holds: [Some((HoldKind::Exclusive, MUTEX, 0x90, "")), None], ..other(7) };
+    let further = |id| Given { wait: Some((WaitOp::Lock, MUTEX, 0x90)), ..other(id) };
+    let mut tasks = ring.to_vec();
+    tasks.extend([behind, further(8), further(9)]);
+    let finding = only(&single(&tasks));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["deadlock"], Sureness::Stuck, 6));
+    assert_eq!(
+        because(&finding),
+        [
+            "task 1 (app.update) waits for the mutex 0x51, which 2 (app.update) holds",
+            "2 waits for the mutex 0x52, which 3 (app.update) holds",
+            "3 waits for the mutex 0x50, which 1 holds",
+            "3 more tasks wait for these locks",
+        ]
+    );
+    assert_eq!(finding.parts.first().map(|part| part.count), Some(3));
+}
+
+#[test]
+fn a_long_ring_is_not_listed() {
+    let ring: Vec<Given> = (0..1_000).map(|n| between(n, 0x1000 + (n + 1) % 1_000, 0x1000 + n)).collect();
+    let finding = only(&single(&ring));
+    let because = because(&finding);
+    assert_eq!((because.len(), finding.now), (5, 1_000));
+    assert_eq!(because.last(), Some(&"and so on over 996 more tasks, back to the first"));
+    assert_eq!(finding.holders.len(), 4);
+}
+
+#[test]
+fn long_chains_are_no_trouble() {
+    // Each waits for the next one; the last one sleeps.
+    let chain = (1..20_000).map(|n| old(between(n, 0x10_0000 + n + 1, 0x10_0000 + n)));
+    let held = Some((HoldKind::Exclusive, MUTEX, 0x10_0000 + 20_000, ""));
+    let last = Given { id: 20_000, holds: [held, None], ..keeps(0, "sleep") };
+    let finding = only(&single(&chain.chain([old(last)]).collect::<Vec<_>>()));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["lock"], Sureness::Stuck, 19_999));
+    let end = |holder: &Holder| holder.chain.as_ref().map(|(locks, end)| (*locks, end.id));
+    assert_eq!(finding.holders.first().and_then(end), Some((19_998, Some(20_000))));
+    assert!(because(&finding).contains(&"19,996 more tasks hold such a lock"), "{:?}", because(&finding));
+}
+
+#[test]
+fn many_pairs_are_one_finding() {
+    let pairs: Vec<Given> = (0..20)
+        .flat_map(|n| [between(2 * n, 2 * n + 1, 2 * n), between(2 * n + 1, 2 * n, 2 * n + 1)])
+        .collect();
+    let finding = only(&single(&pairs));
+    assert_eq!(finding.now, 40);
+    assert_eq!(because(&finding).last(), Some(&"in the same way 38 other tasks wait in 19 more rings"));
+}
+
+#[test]
+fn a_task_that_locks_twice() {
+    let finding = only(&single(&[between(7, 0x50, 0x50), waits(8, 0x50)]));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["deadlock"], Sureness::Stuck, 2));
+    assert_eq!(
+        because(&finding),
+        [
+            "task 7 waits in app.update for the mutex 0x50 that it holds itself: app.transfer f.go:1 is to unlock it",
+            "1 more task waits for these locks"
+        ]
+    );
+    assert!(finding.cause.contains("locks it twice"), "{}", finding.cause);
+}
+
+#[test]
+fn reading_twice_with_a_writer_in_between() {
+    let held = Some((HoldKind::Shared, RW, 0x70, "app.readTwice"));
+    let reader = Given { holds: [held, None], ..rw(9, WaitOp::ReadLock, 1) };
+    for writer in [3, 12] {
+        let finding = only(&single(&[reader, rw(writer, WaitOp::Lock, 1)]));
+        assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["deadlock"], Sureness::Stuck, 2));
+        let text = format!(
+            "task 9 waits in app.update to read-lock the rwmutex 0x70 that it holds for reading already \
+             (app.readTwice f.go:1 is to unlock it), behind {writer} (app.update), which waits to lock it until 9 \
+             unlocks"
+        );
+        assert_eq!(because(&finding), [text]);
+        assert!(finding.cause.contains("a writer came in between"), "{}", finding.cause);
+    }
+    // Without a writer the reader gets it.
+    assert_eq!(found(&single(&[reader])), []);
+}
+
+#[test]
+fn a_reader_that_wants_to_write() {
+    let held = Some((HoldKind::Shared, RW, 0x70, ""));
+    let finding = only(&single(&[Given { holds: [held, None], ..rw(9, WaitOp::Lock, 1) }]));
+    assert_eq!(
+        because(&finding),
+        ["task 9 waits in app.update to lock the rwmutex 0x70 that it holds itself for reading"]
+    );
+    assert!(finding.cause.contains("waits for itself"), "{}", finding.cause);
+}
+
+#[test]
+fn a_ring_through_readers_and_a_writer() {
+    // 1 holds the mutex and waits to read behind 2, which waits for the reader 3, which waits for the mutex.
+    let one =
+        Given { holds: [Some((HoldKind::Exclusive, MUTEX, 0x50, "")), None], ..rw(1, WaitOp::ReadLock, 1) };
+    let three = Given { holds: [Some((HoldKind::Shared, RW, 0x70, "")), None], ..waits(3, 0x50) };
+    let finding = only(&single(&[one, rw(2, WaitOp::Lock, 1), three]));
+    assert_eq!(
+        because(&finding),
+        [
+            "task 1 (app.update) waits to read-lock the rwmutex 0x70, behind 2 (app.update), which waits to lock it",
+            "2 waits to lock the rwmutex 0x70, which 3 (app.update) holds for reading",
+            "3 waits for the mutex 0x50, which 1 holds",
+        ]
+    );
+}
+
+#[test]
+fn what_the_lock_says_outweighs_what_seems_to_be() {
+    let pair = [between(1, 0x51, 0x50), between(2, 0x50, 0x51)];
+    let with = |state| single(&pair.map(|given| Given { lock: Some(state), ..given }));
+    assert_eq!(found(&with(LockState::Free)), []);
+    assert_eq!(found(&with(LockState::Shared(1))), []);
+    // Two seem to hold one mutex: one of them does not.
+    let third = Given { reason: "sleep", wait: None, ..between(3, 0, 0x50) };
+    assert_eq!(found(&single(&[pair[0], pair[1], third])), []);
+    // A task that is about to run has got its lock.
+    let runnable = Given { state: State::Runnable, ..pair[0] };
+    assert_eq!(found(&single(&[runnable, pair[1]])), []);
+}
+
+#[test]
+fn rings_of_tasks_that_are_left_out_are_left_out() {
+    let series = single(&[between(1, 0x51, 0x50), between(2, 0x50, 0x51)]);
+    let options = Options { ignore: vec!["app.update".parse().unwrap()], ..Options::default() };
+    assert_eq!(report(&series, &options).findings, []);
+}
+
+#[test]
+fn a_holder_that_sleeps() {
+    let waiters = (0..3).map(|id| old(waits(id, 0x50)));
+    let tasks: Vec<Given> = waiters.chain([old(keeps(99, "sleep"))]).collect();
+    let finding = only(&single(&tasks));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["lock"], Sureness::Stuck, 3));
+    assert_eq!(
+        because(&finding),
+        [
+            "3 wait for the mutex 0x50",
+            "the first of them has stood still for at least 2 min",
+            "its holder has stood still for at least 2 min"
+        ]
+    );
+    assert!(finding.cause.starts_with("its holder waits for something else"), "{}", finding.cause);
+    let holder = finding.holders.first().unwrap();
+    assert_eq!((ids(&finding), holder.task.what.as_str()), (vec![(99, HowHeld::Exclusive)], "sleep"));
+    assert_eq!(holder.task.age, Age::AtLeast(120 * SECOND));
+    assert_eq!(holder.unlocks.as_ref().map(|at| &*at.function), Some("app.refresh"));
+    assert_eq!(holder.chain, None);
+}
+
+#[test]
+fn a_holder_at_work_holds_for_too_long() {
+    let running = Given { state: State::Running, ..keeps(99, "") };
+    let waiters = (0..3).map(|id| old(waits(id, 0x50)));
+    let finding = only(&single(&waiters.chain([running]).collect::<Vec<_>>()));
+    assert_eq!((finding.sureness, ids(&finding)), (Sureness::Suspect, vec![(99, HowHeld::Exclusive)]));
+    assert!(because(&finding).contains(&"its holder has not stood still all the time"));
+    assert_eq!(finding.cause, "the lock is held for too long or too often");
+}
+
+#[test]
+fn a_holder_that_never_runs_again_needs_no_age() {
+    let finding =
+        report(&single(&[waits(1, 0x50), keeps(99, "chan receive (nil chan)")]), &Options::default());
+    let sure: Vec<_> = finding.findings.iter().map(|f| (rules(f), f.sureness)).collect();
+    assert_eq!(sure, [(vec!["never"], Sureness::Proven), (vec!["lock"], Sureness::Stuck)]);
+    assert!(because(finding.findings.get(1).unwrap()).contains(&"its holder never runs again"));
+}
+
+#[test]
+fn a_chain_ends_at_its_root() {
+    // 30 and 31 wait for 20, which waits for 10, which waits for 99.
+    let wait =
+        |id, lock, held| Given { stack: &["sync.(*Mutex).Lock", "app.middle"], ..between(id, lock, held) };
+    let tasks = [
+        old(waits(30, 0x60)),
+        old(waits(31, 0x60)),
+        old(wait(20, 0x55, 0x60)),
+        old(wait(10, 0x50, 0x55)),
+        old(keeps(99, "sleep")),
+    ];
+    let finding = only(&single(&tasks));
+    assert_eq!((rules(&finding), finding.sureness, finding.now), (vec!["lock"], Sureness::Stuck, 4));
+    let chains: Vec<_> = (finding.holders.iter())
+        .map(|holder| (holder.task.id, holder.chain.as_ref().map(|(n, end)| (*n, end.id, end.what.as_str()))))
+        .collect();
+    let end = |n| Some((n, Some(99), "sleep"));
+    assert!(chains.contains(&(Some(20), end(2))) && chains.contains(&(Some(10), end(1))), "{chains:?}");
+    assert!(chains.contains(&(Some(99), None)), "{chains:?}");
+    let last = because(&finding).join("; ");
+    assert!(last.contains("its holder, or who that one waits for, has stood still"), "{last}");
+}
+
+#[test]
+fn a_chain_that_ends_at_a_lock_of_nobody() {
+    let tasks = [old(waits(30, 0x60)), old(between(20, 0x55, 0x60))];
+    let finding = only(&single(&tasks));
+    assert_eq!(finding.sureness, Sureness::Stuck);
+    let all = because(&finding).join("; ");
+    assert!(finding.cause.contains("who holds that one is not known"), "{} {all}", finding.cause);
+    assert_eq!(finding.holders.first().and_then(|holder| holder.chain.clone()), None);
+}
+
+#[test]
+fn holders_of_one_kind_are_counted_once() {
+    // 30 and 31 wait for locks that 20 and 21 hold, and these wait for 99.
+    let middle = |id, held| Given { stack: &["sync.(*Mutex).Lock", "app.middle"], ..between(id, 0x50, held) };
+    let tasks = [waits(30, 0x60), waits(31, 0x61), middle(20, 0x60), middle(21, 0x61), keeps(99, "sleep")];
+    let finding = only(&single(&tasks.map(old)));
+    assert_eq!((finding.now, finding.parts.len()), (4, 2));
+}
+
+#[test]
+fn what_is_proven_of_one_task_of_a_ring_is_not_said_of_the_others() {
+    let never = Given { stack: &["app.block"], reason: "select (no cases)", ..between(1, 0x51, 0x50) };
+    let report = report(&single(&[never, between(2, 0x50, 0x51)]), &Options::default());
+    let sure: Vec<_> = report.findings.iter().map(|f| (rules(f), f.sureness, f.now)).collect();
+    assert_eq!(sure, [(vec!["never"], Sureness::Proven, 1), (vec!["deadlock"], Sureness::Stuck, 1)]);
+}
+
+#[test]
+fn readers_that_keep_a_writer_waiting() {
+    let writer = |n| old(rw(1, WaitOp::Lock, n));
+    let finding =
+        only(&single(&[writer(3), old(rw(2, WaitOp::ReadLock, 3)), old(reads(98)), old(reads(99))]));
+    assert_eq!((rules(&finding), finding.sureness), (vec!["lock"], Sureness::Stuck));
+    assert_eq!(ids(&finding), [(98, HowHeld::Shared), (99, HowHeld::Shared)]);
+    let all = because(&finding);
+    assert!(
+        all.contains(
+            &"3 readers hold it, 2 of which were found; a writer that waits holds back those who want to read"
+        ),
+        "{all:?}"
+    );
+    assert!(all.contains(&"each of the 2 holders has stood still for at least 2 min"), "{all:?}");
+    // More than say so cannot be.
+    let finding = only(&single(&[writer(1), old(reads(98)), old(reads(99))]));
+    assert_eq!(ids(&finding), [(98, HowHeld::Perhaps), (99, HowHeld::Perhaps)]);
+}
+
+#[test]
+fn an_address_on_a_stack_is_a_guess() {
+    let perhaps = |id| Given {
+        holds: [Some((HoldKind::Perhaps, MUTEX, 0x50, "")), None],
+        state: State::Running,
+        ..keeps(id, "")
+    };
+    let tasks = [old(waits(1, 0x50)), perhaps(98), perhaps(99)];
+    let finding = only(&single(&tasks));
+    assert_eq!((rules(&finding), finding.sureness), (vec!["lock"], Sureness::Likely));
+    assert_eq!(ids(&finding), [(98, HowHeld::Perhaps), (99, HowHeld::Perhaps)]);
+    let all = because(&finding);
+    assert!(
+        all.contains(&"its address stands on the stacks of 2 other tasks; one of them may hold it"),
+        "{all:?}"
+    );
+    // A ring of guesses is no ring.
+    let guess = |id, lock, held| Given {
+        holds: [Some((HoldKind::Perhaps, MUTEX, held, "")), None],
+        ..waits(id, lock)
+    };
+    assert_eq!(found(&single(&[guess(1, 0x51, 0x50), guess(2, 0x50, 0x51)])), []);
+    // But together with age it is.
+    let finding = only(&single(&[old(guess(1, 0x51, 0x50)), old(guess(2, 0x50, 0x51))]));
+    assert_eq!((rules(&finding), finding.sureness), (vec!["deadlock"], Sureness::Stuck));
+    assert!(because(&finding).contains(&"who holds these locks is a guess"));
+}
+
+#[test]
+fn a_lock_that_nobody_would_unlock() {
+    // Several such locks do not make a deadlock where holders were looked for.
+    for locks in [1, 5] {
+        let tasks: Vec<Given> = (0..20).map(|id| old(waits(id, 0x50 + id % locks))).collect();
+        let finding = only(&single(&tasks));
+        assert_eq!((rules(&finding), finding.sureness), (vec!["lock"], Sureness::Stuck));
+        assert!(
+            because(&finding).contains(&"nobody was found that would unlock it"),
+            "{:?}",
+            because(&finding)
+        );
+        assert!(finding.cause.contains("a return or a panic without Unlock"), "{}", finding.cause);
+    }
+}
+
+#[test]
+fn a_lock_that_is_free_is_handed_over() {
+    let tasks: Vec<Given> =
+        (0..20).map(|id| Given { lock: Some(LockState::Free), ..waits(id, 0x50) }).collect();
+    let finding = only(&single(&tasks));
+    assert_eq!((rules(&finding), finding.sureness), (vec!["lock"], Sureness::Suspect));
+    assert!(because(&finding).contains(&"nobody holds it at this moment: it is being given to one of them"));
+}
+
+#[test]
+fn holders_of_the_last_reading_are_enough() {
+    let series = eight(|at| {
+        let waiters = (0..2 * at + 2).map(|id| waits(id, 0x50));
+        let holder = keeps(99, "chan receive");
+        let holder = if at < 7 { Given { holds: [None; 2], ..holder } } else { holder };
+        waiters.chain([holder]).collect()
+    });
+    let finding = only(&series);
+    assert_eq!((rules(&finding), finding.sureness), (vec!["lock", "growing"], Sureness::Stuck));
+    assert_eq!(ids(&finding), [(99, HowHeld::Exclusive)]);
+    assert_eq!(finding.holders.first().map(|holder| holder.task.age), Some(Age::AtLeast(7 * SECOND)));
+}
+
+#[test]
+fn a_lock_that_goes_round_is_suspect() {
+    // Always twelve, each of them runs in between, and another one holds it in each reading.
+    let series = eight(|at| {
+        let holder =
+            Given { mark: at, state: State::Runnable, reason: "", wait: None, ..between(50, 0, 0x50) };
+        let waiters = (0..12).map(|id| Given { mark: at, ..waits(id, 0x50) });
+        waiters.chain([holder]).collect()
+    });
+    let finding = only(&series);
+    assert_eq!((rules(&finding), finding.sureness), (vec!["lock"], Sureness::Suspect));
+    assert!(finding.cause.starts_with("it is given from one to the next"), "{}", finding.cause);
+    assert_eq!(ids(&finding), [(50, HowHeld::Exclusive)]);
+}
+
+#[test]
+fn how_many_are_not_done() {
+    let given = Given {
+        stack: &["sync.(*WaitGroup).Wait", "app.update"],
+        reason: "sync.WaitGroup.Wait",
+        wait: Some((WaitOp::Wait, ObjectKind::WaitGroup, 0x80)),
+        lock: Some(LockState::Outstanding(3)),
+        ..SENDER
+    };
+    let finding = only(&growing(given));
+    assert!(because(&finding).contains(&"3 tasks have not called Done"), "{:?}", because(&finding));
+    let own = |id| Given { id, wait: Some((WaitOp::Wait, ObjectKind::WaitGroup, 0x80 + id)), ..given };
+    let finding = only(&eight(|at| (0..2 * at + 2).map(own).collect()));
+    let text = "48 tasks have not called Done, of 16 wait groups";
+    assert!(because(&finding).contains(&text), "{:?}", because(&finding));
+}
+
+#[test]
+fn a_crowd_is_not_taken_for_that_of_another_lock() {
+    // Twenty of one kind always wait, one of them for a lock for which another kind waits, too.
+    let series = eight(|at| {
+        let other = Given { mark: at, stack: &["sync.(*Mutex).Lock", "app.other"], ..waits(40, 0x51) };
+        let wait = |id| Given { mark: at, ..waits(id, if id == 0 { 0x51 } else { 0x50 }) };
+        (0..20).map(wait).chain([other]).collect()
+    });
+    let finding = only(&series);
+    assert_eq!((finding.now, finding.sureness), (20, Sureness::Suspect));
+    assert_eq!(because(&finding), ["19 wait for the mutex 0x50", "in every reading 20 or more waited"]);
+}
+
+/// Tasks that wait for locks and hold some, as any graph may have them.
+fn any_locker() -> impl Strategy<Value = Given> {
+    let ops = prop::sample::select(vec![WaitOp::Lock, WaitOp::ReadLock]);
+    let wait = (ops, prop::sample::select(vec![MUTEX, RW]), 0_u64..6);
+    let lock = prop::option::of(any_lock_state());
+    let holds = [prop::option::of(any_hold()), prop::option::of(any_hold())];
+    (0_u64..64, prop::option::of(wait), lock, holds).prop_map(|(id, wait, lock, holds)| Given {
+        id,
+        wait,
+        lock,
+        holds,
+        // Whoever stands at one place does one thing.
+        reason: if wait.is_some() { "sync.Mutex.Lock" } else { "sleep" },
+        stack: if wait.is_some() { WAITER.stack } else { &["app.pause"] },
+        ..WAITER
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_graph_has_an_end(mut tasks in prop::collection::vec(any_locker(), 0..60)) {
+        tasks.sort_by_key(|task| task.id);
+        tasks.dedup_by_key(|task| task.id);
+        // What a lock says of itself it says to everybody.
+        let mut states = std::collections::BTreeMap::new();
+        for task in &mut tasks {
+            if let Some((_, kind, address)) = task.wait {
+                task.lock = *states.entry((kind, address)).or_insert(task.lock);
+            }
+        }
+        let there = report(&single(&tasks), &Options::default());
+        for finding in &there.findings {
+            prop_assert!(finding.holders.len() <= 8);
+            prop_assert!(finding.hits.iter().all(|hit| !hit.because.is_empty() && hit.because.len() <= 8));
+        }
+        tasks.reverse();
+        let back = report(&single(&tasks), &Options::default());
+        prop_assert_eq!(there.findings, back.findings);
+    }
+
+    #[test]
+    fn a_deadlock_is_where_the_way_leads_back(waits_for in prop::collection::vec(prop::option::of(0_u64..10), 10)) {
+        // Each task holds the lock of its own number.
+        let tasks: Vec<Given> = (0..)
+            .zip(&waits_for)
+            .map(|(id, lock)| match lock {
+                Some(lock) => between(id, *lock, id),
+                None => Given { reason: "sleep", wait: None, lock: None, ..between(id, 0, id) },
+            })
+            .collect();
+        let next = |id: u64| waits_for.get(id as usize).copied().flatten();
+        let circles = |&id: &u64| {
+            std::iter::successors(next(id), |&id| next(id)).take(waits_for.len()).any(|other| other == id)
+        };
+        let inside: Vec<u64> = (0..waits_for.len() as u64).filter(circles).collect();
+        let report = report(&single(&tasks), &Options::default());
+        let deadlock = report.findings.iter().find(|finding| rules(finding).contains(&"deadlock"));
+        prop_assert_eq!(deadlock.is_some(), !inside.is_empty());
+        for holder in deadlock.iter().flat_map(|finding| &finding.holders).filter(|holder| holder.deadlocked) {
+            prop_assert!(inside.contains(&holder.task.id.unwrap()));
+        }
+    }
+}
