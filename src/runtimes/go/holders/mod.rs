@@ -107,7 +107,7 @@ impl<'s> Search<'s> {
     fn run(&self, first_task: usize, into: &mut SnapshotBuilder) -> Result<Vec<Found>, GoError> {
         let go = self.goroutines.go;
         let mut reading = Reading {
-            ahead: Ahead::new(Text::new(&self.goroutines.go.modules, self.goroutines.target, go.build.minor)),
+            ahead: Ahead::new(Text::new(&go.modules, self.goroutines.target, go.build.minor)),
             parts: std::mem::take(&mut *lock(&go.lock_parts)),
             memory: PagedMemory::new(self.goroutines.target),
         };
@@ -232,14 +232,9 @@ impl<'s> Search<'s> {
         let lock = *self.locks.get(&held.lock)?;
         // The frame as it was when the task was read; of one that went on, the same function's.
         let stack = self.stack(&candidate.task);
-        let function = |pc: CodeAddress| {
-            self.goroutines
-                .go
-                .modules
-                .iter()
-                .find_map(|module| module.pclntab.find(pc.pc()))
-                .map(|f| f.entry())
-        };
+        let modules = &self.goroutines.go.modules;
+        let function =
+            |pc: CodeAddress| modules.iter().find_map(|m| m.pclntab.find(pc.pc())).map(|f| f.entry());
         let same =
             || stack.iter().find(|pc| function(**pc).is_some_and(|entry| function(held.pc) == Some(entry)));
         let at = stack.iter().find(|pc| **pc == held.pc).or_else(same)?;
