@@ -9,6 +9,7 @@ pub mod file;
 mod interner;
 pub mod model;
 mod validate;
+mod waits;
 
 pub use builder::SnapshotBuilder;
 pub use model::*;

@@ -7,7 +7,7 @@ use super::{task, waits};
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{Held, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
-use crate::snapshot::{HoldKind, LocationId, LockState, Snapshot};
+use crate::snapshot::{HoldKind, LocationId, LockState, ObjectId, Snapshot};
 
 /// Holders of one lock that are named; how many more there are is said.
 const NAMED: usize = 6;
@@ -219,6 +219,9 @@ pub fn hold_sentences(
         let (who, verb) = match hold.tasks {
             n if n == tasks => (String::new(), "holds"),
             1 => ("1 of them ".to_owned(), "holds"),
+            n if hold.only.is_some_and(|lock| has_more_readers(snapshot, lock)) => {
+                (format!("at least {} of them ", thousands(n)), "hold")
+            }
             n => (format!("{} of them ", thousands(n)), "hold"),
         };
         let perhaps = if hold.how == HoldKind::Perhaps { "perhaps " } else { "" };
@@ -242,6 +245,16 @@ pub fn hold_sentences(
         format!("{who}{perhaps}{verb}{reading} {what}{waiters}{why}")
     };
     holds.iter().map(sentence).collect()
+}
+
+/// Does a lock say that more readers hold it than were found?
+fn has_more_readers(snapshot: &Snapshot, lock: ObjectId) -> bool {
+    let found =
+        snapshot.holds.iter().filter(|hold| hold.object == lock && hold.how == HoldKind::Shared).count();
+    match snapshot.objects.get(lock.index()).and_then(|object| object.lock) {
+        Some(LockState::Shared(readers)) => u64::from(readers) > found as u64,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! What tasks wait for, and which locks they hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{LocationId, ObjectId, StrId};
+
+/// One thing that a task waits for, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wait {
+    /// What the task wants to do.
+    pub op: WaitOp,
+    /// With what.
+    pub object: ObjectId,
+}
+
+/// What a waiting task wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitOp {
+    /// Send on a channel.
+    Send,
+    /// Receive from a channel.
+    Receive,
+    /// Take a lock.
+    Lock,
+    /// Take a lock for reading.
+    ReadLock,
+    /// Wait for a signal, a counter or an event.
+    Wait,
+}
+
+/// A lock that a task seems to hold while others wait for it, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// The lock.
+    pub object: ObjectId,
+    /// How it is held, which is also how that is known.
+    pub how: HoldKind,
+    /// The place on its stack from which it goes on to unlock it. None where only the lock's address
+    /// was found on the stack.
+    pub location: Option<LocationId>,
+}
+
+/// How a lock is held, and how sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldKind {
+    /// Its code, read ahead from where it stands, unlocks it before it could lock it again.
+    Exclusive,
+    /// The same, and it unlocks a reader-writer lock that it holds for reading.
+    Shared,
+    /// The lock's address stands on its stack and it does not wait for it; no more is known.
+    Perhaps,
+}
+
+/// What kind of thing is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectKind {
+    /// A channel.
+    Channel,
+    /// A mutex.
+    Mutex,
+    /// A reader-writer lock.
+    RwMutex,
+    /// A wait group.
+    WaitGroup,
+    /// A condition variable.
+    Cond,
+    /// A semaphore of the runtime whose owner is not known.
+    Semaphore,
+    /// Something else with an address.
+    Other,
+}
+
+/// Something that tasks wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitObject {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Where it is in the target.
+    pub address: u64,
+    /// For channels: what is in it.
+    pub channel: Option<Channel>,
+    /// For locks and wait groups: what it says of itself.
+    pub lock: Option<LockState>,
+}
+
+/// What a lock or a wait group says of itself. It does not say who holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockState {
+    /// Nobody holds it: it is about to be given to one of those who wait.
+    Free,
+    /// One holds it, for itself.
+    Exclusive,
+    /// So many hold it, for reading.
+    Shared(u32),
+    /// So many have not said yet that they are done.
+    Outstanding(u32),
+}
+
+/// A channel at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Elements in its buffer.
+    pub len: u64,
+    /// Room in its buffer; 0 for an unbuffered channel.
+    pub cap: u64,
+    /// It was closed.
+    pub closed: bool,
+    /// Tasks that wait to send on it.
+    pub senders: u32,
+    /// Tasks that wait to receive from it.
+    pub receivers: u32,
+    /// `senders` or `receivers` is a lower bound: the list was too long to walk.
+    pub more: bool,
+    /// Name of the element type, where known.
+    pub element: Option<StrId>,
+}
