@@ -178,3 +178,15 @@ fn what_tasks_hold() {
     );
     assert_eq!(of(4, 5), ["perhaps holds rwmutex 0x30 (the lock's address stands on its stack)"]);
 }
+
+#[test]
+fn readers_that_were_not_all_found_are_a_lower_bound() {
+    let tasks: &[T<'_>] =
+        &[(1, Some(0), &[]), (2, None, &[(0, Shared)]), (3, None, &[(0, Shared)]), (4, None, &[])];
+    for (readers_say, who) in [(2, "2 of them hold"), (9, "at least 2 of them hold")] {
+        let snapshot = snapshot(ObjectKind::RwMutex, &[readers(readers_say)], tasks);
+        let holds = WaitTable::new(&snapshot).holds(snapshot.tasks.iter().skip(1));
+        let said = hold_sentences(&snapshot, &holds, 3, false);
+        assert_eq!(said, [format!("{who} for reading rwmutex 0x10 that 1 task waits for")]);
+    }
+}
