@@ -11,6 +11,8 @@ use crate::runtimes::go::arch::machine::{Machine, Step};
 use crate::runtimes::go::arch::state::{Origin, State, Value, World};
 use crate::runtimes::go::sync::LockOp;
 
+/// Instructions that are run ahead in one reading.
+const MAX_ALL_STEPS: u64 = 2_000_000;
 /// Instructions that are run for one frame. Whoever needs more is not followed to the end.
 const MAX_STEPS: usize = 12_000;
 /// Ways through the code that wait to be followed.
@@ -72,12 +74,17 @@ pub(super) struct Ahead<'a> {
     pub(super) text: Text<'a>,
     machine: Machine,
     /// Instructions that were run so far.
-    pub(super) steps: u64,
+    steps: u64,
 }
 
 impl<'a> Ahead<'a> {
     pub(super) fn new(text: Text<'a>) -> Self {
         Ahead { text, machine: Machine::new(), steps: 0 }
+    }
+
+    /// Has so much been read that it has to end? A goroutine may have any number of frames.
+    pub(super) fn is_tired(&self) -> bool {
+        self.steps > MAX_ALL_STEPS || self.text.is_tired()
     }
 
     /// What comes from `ip` on until the function there returns. `taken` is what it is about to take.

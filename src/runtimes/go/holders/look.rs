@@ -67,7 +67,14 @@ impl Parts {
         if let Some(&known) = self.known.get(&pc) {
             return known;
         }
+        if ahead.is_tired() {
+            return Part::Nothing;
+        }
         let part = part(pc, ahead);
+        if ahead.is_tired() {
+            // What was found out may not be all; another reading does better.
+            return part;
+        }
         if self.known.len() >= MAX_PARTS {
             self.known.clear();
         }
@@ -107,11 +114,24 @@ impl Goroutine for Unknown {
 
 /// A goroutine that stands still.
 pub(super) struct Standing<'l, 'a> {
-    pub(super) memory: &'l mut PagedMemory<'a>,
-    pub(super) offsets: &'l Offsets,
-    pub(super) stack: Window<'l>,
+    memory: &'l mut PagedMemory<'a>,
+    offsets: &'l Offsets,
+    stack: Window<'l>,
     /// The address of its struct.
-    pub(super) g: u64,
+    g: u64,
+    /// The list of its deferred calls, once it was asked for: stack pointer and closure, the newest first.
+    deferred: Option<Vec<(u64, u64)>>,
+}
+
+impl<'l, 'a> Standing<'l, 'a> {
+    pub(super) fn new(
+        memory: &'l mut PagedMemory<'a>,
+        offsets: &'l Offsets,
+        stack: Window<'l>,
+        g: u64,
+    ) -> Self {
+        Standing { memory, offsets, stack, g, deferred: None }
+    }
 }
 
 impl World for Standing<'_, '_> {
@@ -126,44 +146,49 @@ impl World for Standing<'_, '_> {
 }
 
 impl Goroutine for Standing<'_, '_> {
-    /// Source: `src/runtime/panic.go` (`deferproc`, `deferreturn`): calls in loops, and all others that the
-    /// compiler did not turn into code at the function's end.
     fn deferred(&mut self, stack_pointer: u64, nth: usize) -> Deferred {
-        match self.closure_deferred(stack_pointer, nth) {
-            Some(Some(closure)) => Deferred::Call(closure),
-            Some(None) => Deferred::None,
-            None => Deferred::Unknown,
-        }
+        let of_function = |(sp, closure): &(u64, u64)| (*sp == stack_pointer).then_some(*closure);
+        let nth = self.list().iter().filter_map(of_function).nth(nth);
+        nth.map_or(Deferred::None, Deferred::Call)
     }
 }
 
 impl Standing<'_, '_> {
-    fn closure_deferred(&mut self, stack_pointer: u64, nth: usize) -> Option<Option<u64>> {
+    fn list(&mut self) -> &[(u64, u64)] {
+        if self.deferred.is_none() {
+            let mut list = Vec::new();
+            // As far as it can be read.
+            let _ = self.read_list(&mut list);
+            self.deferred = Some(list);
+        }
+        self.deferred.as_deref().unwrap_or_default()
+    }
+
+    /// Source: `src/runtime/panic.go` (`deferproc`, `deferreturn`): calls in loops, and all others that the
+    /// compiler did not turn into code at the function's end. None where it cannot be read on.
+    fn read_list(&mut self, list: &mut Vec<(u64, u64)>) -> Option<()> {
         let o = self.offsets;
-        let (list, at_sp, at_fn, link) = (o.g_defer?, o.defer_sp?, o.defer_fn?, o.defer_link?);
-        let mut record = self.number(self.g.wrapping_add(list))?;
-        let mut left = nth;
+        let (head, at_sp, at_fn, link) = (o.g_defer?, o.defer_sp?, o.defer_fn?, o.defer_link?);
+        let mut record = self.number(self.g.wrapping_add(head))?;
         for _ in 0..MAX_DEFERRED {
             if record == 0 {
                 break;
             }
-            if self.number(record.wrapping_add(at_sp))? == stack_pointer {
-                match (self.number(record.wrapping_add(at_fn))?, left) {
-                    // A list of its own, of calls deferred within a loop over a function.
-                    (0, _) => {}
-                    (closure, 0) => return Some(Some(closure)),
-                    _ => left -= 1,
-                }
+            let sp = self.number(record.wrapping_add(at_sp))?;
+            // Without a closure it is a list of its own, of calls deferred within a loop over a function.
+            let closure = self.number(record.wrapping_add(at_fn))?;
+            if closure != 0 {
+                list.push((sp, closure));
             }
             record = self.number(record.wrapping_add(link))?;
         }
-        Some(None)
+        Some(())
     }
 
     /// The closures on the goroutine's list that the function with this stack pointer deferred.
     fn all_deferred(&mut self, stack_pointer: u64) -> Vec<u64> {
-        let next = |nth| self.closure_deferred(stack_pointer, nth).flatten();
-        (0..MAX_HELD).map_while(next).collect()
+        let own = |(sp, closure): &(u64, u64)| (*sp == stack_pointer).then_some(*closure);
+        self.list().iter().filter_map(own).take(MAX_HELD).collect()
     }
 
     /// The closures that a frame deferred, for which the compiler put code at its end, and which have not
@@ -206,6 +231,9 @@ impl Look<'_, '_, '_> {
         let mut held: Vec<Held> = Vec::new();
         let (mut waiting, mut left) = (true, false);
         for (nth, frame) in frames.iter().enumerate() {
+            if self.ahead.is_tired() {
+                break;
+            }
             let state = self.state.take();
             let caller = frames.get(nth + 1);
             let part = self.parts.of(frame.pc, self.ahead);

@@ -39,8 +39,6 @@ const MAX_BYTES: u64 = 32 << 20;
 const MAX_TASKS: usize = 16 << 10;
 /// Goroutines looked at together.
 const BATCH: usize = 128;
-/// Instructions that are run ahead in all.
-const MAX_STEPS: u64 = 2_000_000;
 /// Goroutines noted for having the address of one lock on their stack.
 const MAX_PERHAPS: usize = 16;
 
@@ -90,6 +88,8 @@ struct Reading<'a> {
     parts: Parts,
     /// What was read of the heap for the goroutines that are looked at together.
     memory: PagedMemory<'a>,
+    /// Goroutines that were not looked at to the end, because so much had been run ahead.
+    not_asked: u64,
 }
 
 /// Locks of which not all holders were found: how many are missing.
@@ -110,25 +110,26 @@ impl<'s> Search<'s> {
             ahead: Ahead::new(Text::new(&go.modules, self.goroutines.target, go.build.minor)),
             parts: std::mem::take(&mut *lock(&go.lock_parts)),
             memory: PagedMemory::new(self.goroutines.target),
+            not_asked: 0,
         };
         let mut open = self.open(into);
         let all = by_stack(into.tasks(), first_task);
         let mut budget = Budget { bytes: MAX_BYTES, tasks: MAX_TASKS, left_out: 0 };
         let mut stops = Stops::default();
         let mut seen = self.holders(&mut reading, &all, &mut open, &mut budget, &mut stops, into)?;
+        let not_asked = budget.left_out + reading.not_asked;
         *lock(&go.lock_parts) = reading.parts;
         stops.note(&mut into.header.reading);
         let known: FxHashSet<ObjectId> = seen.iter().flat_map(|s| &s.found).map(|found| found.lock).collect();
         open.retain(|lock, _| !known.contains(lock));
         if !open.is_empty() {
-            budget.left_out = 0;
             seen.append(&mut self.perhaps(&all, &open, &mut budget, into)?);
         }
-        if budget.left_out > 0 && !open.is_empty() {
+        if not_asked > 0 && !open.is_empty() {
             into.header.warnings.push(format!(
                 "who holds {} was not found; {} goroutines were not asked, because that would take too long",
                 if open.len() == 1 { "a lock".to_owned() } else { format!("{} locks", open.len()) },
-                budget.left_out
+                not_asked
             ));
         }
         self.goroutines.still(seen)
@@ -157,17 +158,17 @@ impl<'s> Search<'s> {
         let mut seen = Vec::new();
         for tasks in all {
             let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
-            if reading.ahead.steps > MAX_STEPS {
+            if reading.ahead.is_tired() {
                 budget.tasks = 0;
             } else if !first.is_some_and(|task| self.may_hold(reading, self.stack(task))) {
                 continue;
             }
             for numbers in tasks.chunks(BATCH) {
-                let batch = candidates(numbers, into);
                 if open.is_empty() {
                     return Ok(seen);
                 }
-                if reading.ahead.steps > MAX_STEPS || !budget.take(&batch) {
+                let batch = budget.take(candidates(numbers, into));
+                if batch.is_empty() {
                     continue;
                 }
                 reading.memory = PagedMemory::new(self.goroutines.target);
@@ -219,11 +220,11 @@ impl<'s> Search<'s> {
     ) -> Vec<Found> {
         let memory = &mut reading.memory;
         let taken = self.taken(&candidate.task, memory, into);
-        let goroutine =
-            Standing { memory, offsets: &self.goroutines.go.offsets, stack: view.stack, g: view.g };
+        let goroutine = Standing::new(memory, &self.goroutines.go.offsets, view.stack, view.g);
         let (ahead, parts) = (&mut reading.ahead, &mut reading.parts);
         let look = Look { goroutine, ahead, parts, taken, state: view.state };
         let held = look.held(view.frames, |lock| self.locks.contains_key(&lock));
+        reading.not_asked += u64::from(reading.ahead.is_tired());
         held.into_iter().filter_map(|held| self.found(candidate, held)).collect()
     }
 
@@ -269,10 +270,7 @@ impl<'s> Search<'s> {
         let lock_at = |address: u64| self.locks.get(&address).filter(|id| open.contains_key(id)).copied();
         let mut seen = Vec::new();
         for numbers in all.iter().flat_map(|tasks| tasks.chunks(BATCH)) {
-            let batch = candidates(numbers, into);
-            if !budget.take(&batch) {
-                continue;
-            }
+            let batch = budget.take(candidates(numbers, into));
             let parked: Vec<_> = batch.iter().filter(|c| c.task.state != State::Running).copied().collect();
             seen.append(&mut self.goroutines.parked(&parked, &mut |view, candidate| {
                 let mut found: Vec<Found> = Vec::new();
@@ -296,18 +294,21 @@ impl<'s> Search<'s> {
 }
 
 impl Budget {
-    /// Is there enough left to look at these?
-    fn take(&mut self, batch: &[Candidate]) -> bool {
-        // What is read is at most the stack; of most, much less.
-        let bytes: u64 = batch.iter().map(|c| c.task.mark.map_or(0, |mark| mark >> 8).min(MAX_STACK)).sum();
-        let enough = self.bytes >= bytes && self.tasks >= batch.len();
-        if enough {
-            self.bytes -= bytes;
-            self.tasks -= batch.len();
-        } else {
-            self.left_out += batch.len() as u64;
-        }
-        enough
+    /// Those of a batch for which there is enough left.
+    fn take(&mut self, mut batch: Vec<Candidate>) -> Vec<Candidate> {
+        batch.retain(|candidate| {
+            // What is read is at most the stack; of most, much less.
+            let bytes = candidate.task.mark.map_or(0, |mark| mark >> 8).min(MAX_STACK);
+            let enough = self.bytes >= bytes && self.tasks > 0;
+            if enough {
+                self.bytes -= bytes;
+                self.tasks -= 1;
+            } else {
+                self.left_out += 1;
+            }
+            enough
+        });
+        batch
     }
 }
 

@@ -19,6 +19,9 @@ use crate::target::{Range, Target};
 /// Larger stacks are looked at as far as this, bytes.
 pub(super) const MAX_STACK: u64 = 1 << 20;
 
+/// Bytes of stacks that are read together at most.
+const MAX_TOGETHER: usize = 32 << 20;
+
 /// A goroutine that may hold something.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate {
@@ -63,11 +66,16 @@ impl Goroutines<'_> {
         let raws = self.raws(&batch.iter().map(|c| c.task.address).collect::<Vec<_>>(), &mut buffers)?;
         let mut read: Vec<(Candidate, Raw)> = Vec::with_capacity(batch.len());
         buffers.ranges.clear();
+        let mut together = 0;
         for candidate in batch {
             let Some(raw) = raws.get(&candidate.task.address) else { continue };
             let (_, sp, _) = raw.parked_at();
             if is_the_one(raw, &candidate.task) && raw.status != status::RUNNING && raw.on_stack(sp) {
                 let len = (raw.stack_hi - sp).min(MAX_STACK) as usize;
+                together += len;
+                if together > MAX_TOGETHER {
+                    break;
+                }
                 buffers.ranges.push(Range { address: sp, len });
                 read.push((candidate, *raw));
             }

@@ -171,6 +171,11 @@ impl<'a> Text<'a> {
         function
     }
 
+    /// Have so many instructions been looked at that helpers are not recognised any more?
+    pub(super) fn is_tired(&self) -> bool {
+        self.looked_at > MAX_LOOKED_AT
+    }
+
     /// The name of the function that starts at an address.
     pub(super) fn name(&self, entry: u64) -> Option<Cow<'a, str>> {
         let func = self.modules.iter().find_map(|module| module.pclntab.find(entry))?;
@@ -218,7 +223,7 @@ impl<'a> Text<'a> {
             return false;
         };
         let size = function.func.end().saturating_sub(entry);
-        if size > MAX_HELPER || function.name.starts_with("runtime.") || self.looked_at > MAX_LOOKED_AT {
+        if size > MAX_HELPER || function.name.starts_with("runtime.") || self.is_tired() {
             self.helpers.insert(entry, false);
             return false;
         }
