@@ -7,6 +7,7 @@ use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
 use crate::snapshot::{
     Header, Heap, ProcessFigures, ReadMode, Reading, RuntimeInfo, Scheduler, Snapshot, SourceKind,
+    count_tasks,
 };
 
 /// What one of the tasks of a snapshot is called: "goroutine"; "task" where there are several kinds.
@@ -125,10 +126,10 @@ pub fn moment(ns_since_epoch: u64) -> String {
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
     let how: Vec<_> = how(snapshot, false).collect();
-    let system = snapshot.tasks.iter().filter(|task| task.system).count();
-    let tasks = count((snapshot.tasks.len() - system) as u64, task_noun(snapshot));
+    let system = count_tasks(snapshot.tasks.iter().filter(|task| task.system));
+    let tasks = count(snapshot.task_count().saturating_sub(system), task_noun(snapshot));
     let system =
-        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system as u64)) };
+        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system)) };
     format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
