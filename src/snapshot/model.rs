@@ -157,6 +157,11 @@ pub struct Reading {
     pub torn: u64,
     /// Tasks that were listed but had ended (or were not yet in use) when they were read.
     pub ended: u64,
+    /// CPU time spent looking for holders of locks, nanoseconds.
+    pub holders_ns: u64,
+    /// Tasks that were not asked what they hold, because that would have taken too long. The next reading
+    /// of the same process asks them.
+    pub holders_not_asked: u64,
 }
 
 /// How running tasks were read.
