@@ -185,7 +185,9 @@ fn keep(snapshot: &mut Snapshot, filter: &Filter) {
 impl Args {
     fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
         // Whoever knows no creators cannot be compared with somebody who does.
-        let ignore_creator = snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile);
+        let knows_none = |s: &Snapshot| s.tasks.len() > 1 && s.tasks.iter().all(|t| t.creator.is_none());
+        let ignore_creator =
+            snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile || knows_none(s));
         let signature = SignatureOptions {
             by: self.by,
             top: self.top,

@@ -21,14 +21,7 @@ impl TryFrom<&GoProfile> for Snapshot {
             builder.counted(task, stack.count);
         }
         builder.header = header(SourceKind::Profile, code.into_version());
-        if profile.is_cut() {
-            let warning = format!(
-                "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is \
-                 missing",
-                profile.total
-            );
-            builder.header.warnings.push(warning);
-        }
+        builder.header.warnings = warnings(profile, count);
         Ok(builder.finish())
     }
 }
@@ -44,29 +37,89 @@ fn task(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) 
     }
 }
 
+/// Stacks that the runtime cuts have as many addresses: 32 up to Go 1.22, 128 later.
+const CUT_AT: [usize; 2] = [32, 128];
+
 /// The outermost address is that of `runtime.goexit`, which has no line, unless the runtime had no room
 /// for all.
 fn status(stack: &CountedStack) -> StackStatus {
-    match (stack.frames.last(), stack.pcs.last()) {
-        (None, _) => StackStatus::Unknown,
-        (Some(last), Some(&outermost)) if is_at(last.pc, outermost) => StackStatus::Truncated,
+    let cut = match (stack.frames.last(), stack.pcs.last()) {
+        (Some(last), Some(&outermost)) => CountedStack::is_at(last.pc, outermost),
+        _ => CUT_AT.contains(&stack.pcs.len()),
+    };
+    match (stack.other_lines > 0 || stack.missing() > 0, stack.frames.is_empty() && stack.pcs.is_empty()) {
+        (_, true) => StackStatus::Unknown,
+        (true, _) => StackStatus::Gaps,
+        _ if cut => StackStatus::Truncated,
         _ => StackStatus::Complete,
     }
 }
 
-/// The lines give the address of the call, the list the one behind it, where it returns to.
-fn is_at(call: u64, address: u64) -> bool {
-    call == address || call.checked_add(1) == Some(address)
+/// What the user should know of it, a sentence each.
+fn warnings(profile: &GoProfile, count: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if profile.profiles > 1 {
+        warnings.push(format!(
+            "there are {} goroutine profiles in it: this is the last one that is whole, or else the last",
+            profile.profiles
+        ));
+    }
+    if profile.kind.is_empty() {
+        warnings.push(
+            "the first line of the profile is missing: whether more is, and whether it is of goroutines, is \
+             unknown"
+                .to_owned(),
+        );
+    }
+    if count < profile.total {
+        warnings.push(format!(
+            "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is missing",
+            profile.total
+        ));
+    } else if count > profile.total {
+        warnings.push(format!(
+            "the profile says that it has {} goroutines, but its stacks count {count}: several are mixed",
+            profile.total
+        ));
+    }
+    if let more @ 1.. = profile.repeated() {
+        warnings.push(format!(
+            "{more} stacks stand in the profile more than once, which Go does not write: several are mixed, and \
+             counted together"
+        ));
+    }
+    if let lines @ 1.. = profile.other_lines {
+        warnings.push(format!(
+            "{lines} lines within the profile make no sense and are left out: frames or goroutines may be missing"
+        ));
+    }
+    let of = |is: &dyn Fn(&CountedStack) -> bool| {
+        let all = profile.stacks.iter().filter(|stack| is(stack));
+        all.fold(0_u64, |sum, stack| sum.saturating_add(stack.count))
+    };
+    if let some @ 1.. = of(&|stack| stack.missing() > 0) {
+        warnings.push(format!(
+            "the stacks of {some} goroutines have addresses without a line: frames are missing"
+        ));
+    }
+    if let some @ 1.. = of(&|stack| stack.frames.is_empty() && !stack.pcs.is_empty()) {
+        warnings.push(format!("the stacks of {some} goroutines have addresses only: functions are unknown"));
+    }
+    warnings
 }
 
 fn locations(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Vec<LocationId> {
+    if stack.frames.is_empty() {
+        let nameless = || NamedFrame { function: "", file: "", line: 0, foreign: false };
+        return stack.pcs.iter().map(|&pc| code.location(Some(pc), None, [nameless()], into)).collect();
+    }
     let mut addresses = stack.pcs.iter().copied();
     places(&stack.frames)
         .filter_map(|frames| {
             let last = frames.last()?;
             // The list holds addresses of functions that are not shown, too.
             let mut ahead = addresses.clone();
-            let address = ahead.find(|&address| is_at(last.pc, address));
+            let address = ahead.find(|&address| CountedStack::is_at(last.pc, address));
             if address.is_some() {
                 addresses = ahead;
             }
@@ -127,8 +180,13 @@ mod tests {
             .collect();
         assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);
         assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
-        assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Unknown);
-        assert_eq!(snapshot.header.warnings, [""; 0]);
+        // Of stacks without lines the addresses are known, and tell them apart.
+        assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Complete);
+        assert_eq!(snapshot.stack_of(&snapshot.tasks[2]).len(), 1);
+        assert_eq!(
+            snapshot.header.warnings,
+            ["the stacks of 1 goroutines have addresses only: functions are unknown"]
+        );
     }
 
     #[test]

@@ -37,19 +37,32 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
     }
     let beginning = bytes.get(..bytes.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);
-    match beginning.lines().find_map(profile_kind) {
-        Some("goroutine" | "goroutineleak") => {
-            let profile = GoProfile::parse(bytes);
-            return Ok(Found { snapshot: Snapshot::try_from(&profile)?, cut: profile.is_cut() });
-        }
-        Some(kind) => return Err(DumpError::OtherProfile { kind: kind.to_owned() }),
-        None => {}
+    let kind = beginning.lines().find_map(profile_kind);
+    if let Some(kind) = kind.filter(|kind| !matches!(*kind, "goroutine" | "goroutineleak")) {
+        return Err(DumpError::OtherProfile { kind: kind.to_owned() });
     }
+    let profile = counted(bytes);
     let log = GoLog::parse(bytes);
+    if let Some(profile) = profile.as_ref().filter(|profile| tells_more(profile, &log)) {
+        let mut snapshot = Snapshot::try_from(profile)?;
+        if let one @ 1.. = log.dump.goroutines.len() {
+            let warning =
+                format!("{one} goroutine printed by itself (debug=2, a crash) is in it, too: left out");
+            snapshot.header.warnings.push(warning);
+        }
+        return Ok(Found { snapshot, cut: profile.is_cut() });
+    }
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: describe(&beginning) });
     }
     let mut snapshot = of_log(&log);
+    if let Some(profile) = profile.filter(|profile| !profile.stacks.is_empty()) {
+        snapshot.header.warnings.push(format!(
+            "a profile that counts {} goroutines (debug=1) is in it, too, and is left out: it knows no ids and \
+             no states",
+            profile.counted()
+        ));
+    }
     if bytes.len() == GO_CUTS_AT {
         snapshot.header.warnings.push(
             "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
@@ -57,6 +70,24 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
         );
     }
     Ok(Found { snapshot, cut: log.dump.cut || bytes.len() == GO_CUTS_AT })
+}
+
+/// The profile with debug=1 in a text, wherever it stands.
+fn counted(bytes: &[u8]) -> Option<GoProfile> {
+    // Nothing else is worth a second look at each line.
+    let counts = |rest: &[u8]| rest.starts_with(b" 0x");
+    let titled = || String::from_utf8_lossy(bytes).contains("profile: total ");
+    let looks_like_one = bytes.split(|&b| b == b'@').skip(1).any(counts) || titled();
+    looks_like_one.then(|| GoProfile::parse(bytes)).filter(GoProfile::is_certain)
+}
+
+/// Single goroutines tell more: their ids, what they do and since when. But a crash prints one only.
+fn tells_more(profile: &GoProfile, log: &GoLog) -> bool {
+    match log.dump.goroutines.len() {
+        0 => true,
+        1 => profile.counted() > 1,
+        _ => false,
+    }
 }
 
 /// What a line says a profile is of: the text formats of `runtime/pprof`.
