@@ -169,7 +169,10 @@ fn check(version: &str, flavour: Flavour) {
         }
     }
     let created = fixture.counter("created") - before;
-    eprintln!("{:.0} goroutines a second came and went meanwhile", created as f64 / began.elapsed().as_secs_f64());
+    eprintln!(
+        "{:.0} goroutines a second came and went meanwhile",
+        created as f64 / began.elapsed().as_secs_f64()
+    );
     // It has gone on with its work, however slow the machine is.
     assert!(created > count as u64, "{created}");
 }
