@@ -175,7 +175,13 @@ impl Readable {
             let age = &mut builder.header.target.age_ns;
             *age = age.saturating_add(now.saturating_sub(then));
         }
+        let extent = target.core_extent().unwrap_or_default();
+        builder.header.reading.core_bytes = extent.bytes;
+        builder.header.reading.core_bytes_missing = extent.missing;
         read_tasks(target, options, &self.runtimes, &mut builder)?;
+        let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
+        let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);
+        builder.header.warnings.extend(lacks);
         builder.header.process = target.figures();
         Ok(builder.finish())
     }

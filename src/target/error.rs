@@ -60,6 +60,16 @@ pub enum TargetError {
         /// Bytes.
         len: usize,
     },
+    /// Memory that a core file does not hold.
+    #[error("{len} bytes at {address:#x} are not in the core file: {why}")]
+    NotInCore {
+        /// First address.
+        address: u64,
+        /// Bytes.
+        len: usize,
+        /// "it is cut", "they were left out when it was written".
+        why: String,
+    },
     /// A file (an ELF image, a core file, something in /proc) could not be read.
     #[error("{what}: {source}")]
     Io {
@@ -77,4 +87,11 @@ pub enum TargetError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl TargetError {
+    /// There is no such memory, which says nothing about the rest of the target.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, TargetError::Unmapped { .. } | TargetError::NotInCore { .. })
+    }
 }

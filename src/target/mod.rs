@@ -152,6 +152,15 @@ pub struct Blocked {
 /// stops the other one, so that nobody has to be woken while that one is held.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
+/// How much of a core file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CoreExtent {
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Bytes that it should have beyond these, by its own headers.
+    pub missing: u64,
+}
+
 /// How long a thread or a process was held.
 pub type Held = std::time::Duration;
 
@@ -197,6 +206,18 @@ pub trait Target: Memory {
 
     /// Nothing in it can move: a core file.
     fn is_static(&self) -> bool;
+
+    /// How much of a core file is there. None for a live process.
+    fn core_extent(&self) -> Option<CoreExtent> {
+        None
+    }
+
+    /// The parts of `start..end` that a search should look at, ascending: those that are in a core file, and
+    /// those that a live process has used. Reading any other page shows nothing, and makes the kernel set
+    /// up a page for the target.
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        vec![(start, end)]
+    }
 
     /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace
     /// where that can be known). None for a core file.

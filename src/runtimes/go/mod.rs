@@ -171,7 +171,7 @@ impl Go {
 
     /// Goroutines of the program that are alive, by one quick look at each struct.
     fn count(&self, target: &dyn Target) -> Result<u64, GoError> {
-        let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?;
+        let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?.addresses;
         addresses.sort_unstable();
         let resolver = resolve::Resolver::new(&self.modules);
         let mut system = rustc_hash::FxHashMap::default();

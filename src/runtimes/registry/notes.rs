@@ -48,7 +48,7 @@ fn of_image(target: &dyn Target, image: &Image) -> Result<Vec<u64>, TargetError>
         let len = usize::try_from(segment.memory_size.min(MAX_NOTES)).unwrap_or(0);
         match target.read_vec(segment.address, len) {
             Ok(bytes) => found.extend(parse(&bytes, segment.address)),
-            Err(TargetError::Unmapped { .. }) => {}
+            Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
     }
