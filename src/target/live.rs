@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::image::OpenedFiles;
 use super::memory::ProcessMemory;
 use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::{
-    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
-    figures, image, maps, permission, sys,
+    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
+    WithRegisters, figures, maps, pages, permission, sys,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
@@ -30,6 +31,7 @@ pub fn open_pid(pid: u32) -> Result<Box<dyn Target>> {
 struct LiveTarget {
     memory: ProcessMemory,
     info: TargetInfo,
+    files: OpenedFiles,
     stopper: Stopper,
     /// The target lives in another pid namespace than we do.
     other_namespace: bool,
@@ -57,6 +59,7 @@ impl LiveTarget {
         let mut target = LiveTarget {
             memory,
             info: info(pid, &stat),
+            files: OpenedFiles::default(),
             stopper: Stopper::new(pid),
             other_namespace: inside > 1,
             inside: Mutex::default(),
@@ -164,9 +167,17 @@ impl Target for LiveTarget {
 
     fn images(&self) -> Result<Vec<Image>> {
         let mappings = self.mappings()?;
-        let images = image::of_process(self.memory.through(), &mappings, &self.memory);
+        let images = self.files.images(self.memory.through(), &mappings, &self.memory)?;
         self.memory.check_alive()?;
         Ok(images)
+    }
+
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        self.files.unreadable()
+    }
+
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        pages::in_use(self.memory.through(), start, end)
     }
 
     fn threads(&self) -> Result<Vec<u32>> {

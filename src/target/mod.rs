@@ -17,6 +17,8 @@ mod image;
 mod live;
 mod maps;
 mod memory;
+mod pages;
+mod patience;
 mod permission;
 mod proc;
 mod processes;
@@ -119,6 +121,17 @@ pub struct Image {
     pub file: Arc<ImageFile>,
 }
 
+/// A file mapped into the target that could not be opened or read, though it should be possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableImage {
+    /// Path as the target sees it.
+    pub path: String,
+    /// It is the main executable.
+    pub is_executable: bool,
+    /// Why: the call and the errno, or that its file system does not answer.
+    pub why: String,
+}
+
 /// The general registers of a thread. One machine today: x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registers {
@@ -179,6 +192,11 @@ pub trait Target: Memory {
 
     /// The ELF files mapped into it, the main executable first.
     fn images(&self) -> Result<Vec<Image>>;
+
+    /// The files mapped into it of which the last call of [`Target::images`] could not say what they are.
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        Vec::new()
+    }
 
     /// Its threads (tids in loiter's pid namespace), as they are now.
     fn threads(&self) -> Result<Vec<u32>>;
