@@ -249,11 +249,6 @@ impl Refusal {
     }
 }
 
-/// loiter itself lacks what it needs, which is nothing of the file.
-fn is_our_own(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN))
-}
-
 impl OpenedFiles {
     /// What the last [`OpenedFiles::images`] could not read.
     pub(super) fn unreadable(&self) -> Vec<UnreadableImage> {
@@ -270,7 +265,7 @@ impl OpenedFiles {
         };
         match found {
             Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
-            Err(source) if is_our_own(&source) => {
+            Err(source) if patience::is_our_own(&source) => {
                 Err(TargetError::Io { what: format!("stat {link}"), source })
             }
             Err(error) => {
@@ -316,7 +311,7 @@ impl OpenedFiles {
                 None if late.contains(&device) => Err(Refusal::new(&patience::no_answer())),
                 None => match open_mapped(pid, group, memory) {
                     Ok(file) => Ok(Arc::new(file)),
-                    Err(source) if is_our_own(&source) => {
+                    Err(source) if patience::is_our_own(&source) => {
                         return Err(TargetError::Io { what: format!("open {}", first.path), source });
                     }
                     Err(error) => Err(Refusal::new(&error)),
@@ -441,7 +436,7 @@ fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Resul
 
 /// Another way to the same file would not help.
 fn is_final(error: &io::Error) -> bool {
-    is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
+    patience::is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Of several reasons, the last one that is more than "not found".

@@ -32,7 +32,7 @@ pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
 pub use image::ImageFile;
 pub use live::open_pid;
-pub use processes::{Candidate, processes};
+pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
 
 /// Result of reading a target.
