@@ -2,6 +2,10 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
+use super::permission::errno_text;
+
 /// What can go wrong when a target is read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,7 +75,7 @@ pub enum TargetError {
         why: String,
     },
     /// A file (an ELF image, a core file, something in /proc) could not be read.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", in_words(source))]
     Io {
         /// What was tried.
         what: String,
@@ -87,6 +91,11 @@ pub enum TargetError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// "EMFILE (too many open files)"; an error without a number as it is.
+fn in_words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| errno_text(Errno::from_raw(errno)))
 }
 
 impl TargetError {

@@ -49,10 +49,12 @@ struct Inside {
 
 impl LiveTarget {
     fn open(pid: u32) -> Result<LiveTarget> {
-        let status = proc::status(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/status"), error);
+        let status = proc::status(pid).map_err(missing)?;
         let leader = proc::number_field(&status, "Tgid").and_then(|tgid| u32::try_from(tgid).ok());
         let pid = leader.unwrap_or(pid);
-        let stat = Stat::read(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/stat"), error);
+        let stat = Stat::read(pid).map_err(missing)?;
         permission::check_readable(pid, &stat)?;
         let memory = ProcessMemory::open(pid, stat.start_ticks)?;
         let inside = proc::field(&status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
@@ -81,9 +83,10 @@ impl LiveTarget {
         let mappings = self.mappings()?;
         let Some(mapping) = mappings.iter().find(|mapping| mapping.read && !mapping.path.starts_with("[v"))
         else {
-            let Stat { comm: name, .. } =
-                Stat::read(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
-            return Err(TargetError::Zombie { pid: self.pid(), name });
+            let pid = self.pid();
+            let ended = |error| permission::ended(pid, &format!("read /proc/{pid}/stat"), error);
+            let Stat { comm: name, .. } = Stat::read(pid).map_err(ended)?;
+            return Err(TargetError::Zombie { pid, name });
         };
         match self.memory.read(mapping.start, &mut [0]) {
             // A page of a file that has been cut, for one: readable is what the others are then.
@@ -181,7 +184,9 @@ impl Target for LiveTarget {
     }
 
     fn threads(&self) -> Result<Vec<u32>> {
-        let threads = proc::threads(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
+        let pid = self.pid();
+        let ended = |error| permission::ended(pid, &format!("list /proc/{pid}/task"), error);
+        let threads = proc::threads(pid).map_err(ended)?;
         self.memory.check_alive()?;
         Ok(threads)
     }

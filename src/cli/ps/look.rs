@@ -197,10 +197,13 @@ fn waits_for(job: &Job) -> String {
         line.split_ascii_whitespace().next()?.parse::<i64>().ok()
     };
     match job.thread.and_then(call) {
-        Some(libc::SYS_process_vm_readv | libc::SYS_pread64 | libc::SYS_preadv) => {
+        Some(libc::SYS_process_vm_readv | libc::SYS_pread64) => {
             "its memory cannot be read, a file system that it uses hangs".to_owned()
         }
-        Some(libc::SYS_futex) => "a file that it maps cannot be read, its file system hangs".to_owned(),
+        // Others wait for the kernel, on threads of their own.
+        Some(libc::SYS_futex | libc::SYS_poll | libc::SYS_ppoll | libc::SYS_recvmsg | libc::SYS_recvfrom) => {
+            "its memory or a file that it maps cannot be read, a file system hangs".to_owned()
+        }
         Some(libc::SYS_read | libc::SYS_openat | libc::SYS_statx | libc::SYS_readlink) => {
             format!("/proc/{} cannot be read, the process is stuck in the kernel", job.pid)
         }
