@@ -261,9 +261,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
         kinds.map(Kind::count).sum()
     };
+    let mut header = scene.snapshot.header.clone();
+    header.warnings.extend(scene.series.lacks().filter(|_| !scene.is_single()));
     let points = || scene.series.points().iter().map(|point| &point.header.reading);
     Report {
-        header: scene.snapshot.header.clone(),
+        header,
         readings: scene.series.readings(),
         span_ns: scene.series.span_ns().filter(|_| !scene.is_single()),
         matching: scene.series.matching().clone(),

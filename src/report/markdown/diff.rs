@@ -30,9 +30,7 @@ pub fn diff(series: &Series, diff: &Diff, limit: Option<usize>, out: &mut dyn Wr
         let (created, ended) = (thousands(counted.created), thousands(counted.ended));
         writeln!(out, "- {created} created and {ended} ended, by the runtime's own count")?;
     }
-    for warning in
-        series.matching().warning().into_iter().chain(snapshot.header.warnings.iter().map(|w| &**w))
-    {
+    for warning in series.warning().iter().chain(&snapshot.header.warnings) {
         writeln!(out, "- warning: {}", code(warning))?;
     }
     writeln!(out)?;
