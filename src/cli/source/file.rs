@@ -59,7 +59,7 @@ fn read_from(
 }
 
 /// All bytes of a dump.
-pub(super) fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
+fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_DUMP + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_DUMP {

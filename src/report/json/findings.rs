@@ -44,7 +44,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
             .iter()
             .map(|one| HealthyOut { what: &one.one, count: one.count, why: &one.why })
             .collect(),
-        ignored_tasks: report.ignored,
+        ignored_tasks: all_ignored(report.ignored, report.silenced.as_ref()),
         ignore_file: SilencedOut::new(report.silenced.as_ref()),
         baseline_tasks: report.in_baseline,
         rules: RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }).collect(),
@@ -64,7 +64,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         snapshots: fleet.snapshots,
         tasks: fleet.tasks,
         warnings: &fleet.warnings,
-        ignored_tasks: fleet.ignored,
+        ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
         ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
         baseline_tasks: fleet.in_baseline,
         findings: (fleet.findings.iter())
@@ -102,7 +102,7 @@ struct Document<'a> {
     rules: Vec<RuleOut>,
 }
 
-/// What the ignore file left out, which does not count as `ignored_tasks`.
+/// What the ignore file left out, of `ignored_tasks`.
 #[derive(Serialize)]
 struct SilencedOut<'a> {
     path: &'a str,
@@ -113,6 +113,11 @@ impl<'a> SilencedOut<'a> {
     fn new(silenced: Option<&'a Silenced>) -> Option<Self> {
         silenced.map(|silenced| SilencedOut { path: &silenced.path, tasks: silenced.tasks })
     }
+}
+
+/// Tasks left out by patterns, wherever those stand.
+fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
+    by_user.saturating_add(silenced.map_or(0, |silenced| silenced.tasks))
 }
 
 #[derive(Serialize)]

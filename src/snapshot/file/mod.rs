@@ -30,8 +30,8 @@ pub const MAGIC: [u8; 8] = *b"\x8bloiter\n";
 /// The newest format that this loiter reads, and the one that it writes.
 pub const VERSION: u16 = 1;
 
-/// A file longer than this is not read: 4 GiB.
-const MAX_FILE: u64 = 4 << 30;
+/// A file longer than this is not read: 1 GiB, ten times what [`budget`] has room for.
+const MAX_FILE: u64 = 1 << 30;
 
 /// Why a snapshot file could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,11 @@ pub fn load(path: &Path) -> Result<Snapshot, FileError> {
 pub fn read(from: impl Read) -> Result<Snapshot, FileError> {
     let mut from = from.take(MAX_FILE);
     check_version(&mut from)?;
-    let snapshot = v1::read(&mut from)?;
+    let snapshot = v1::read(&mut from);
+    if from.limit() == 0 {
+        return Err(FileError::TooLarge { problem: format!("it is longer than {} MiB", MAX_FILE >> 20) });
+    }
+    let snapshot = snapshot?;
     snapshot.validate()?;
     Ok(snapshot)
 }
