@@ -72,6 +72,7 @@ enum Command {
 
 /// Parses the arguments of the process, runs the command, and prints what goes wrong.
 pub fn main() -> Exit {
+    crate::ending::tell_of_large_files();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
+use super::ignore::Silenced;
 use super::rules::{Claim, RULES};
 use super::scene::{Kind, LeftOut, Scene};
 use super::wait::Waits;
@@ -276,6 +277,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         healthy: healthy(scene, found),
         findings,
         ignored: left_out(LeftOut::Ignored),
+        silenced: scene
+            .options
+            .ignore_file
+            .as_ref()
+            .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         in_baseline: left_out(LeftOut::Baseline),
     }
 }

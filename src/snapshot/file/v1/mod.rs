@@ -21,7 +21,8 @@
 //! | JSON lines, zstd level 1 | 2.5 s | | 16.1 MB |
 //!
 //! What a damaged or hostile file can cost is bounded: what is decompressed by [`read::MAX_TABLES`] and by
-//! [`read::MAX_RATIO`] times what the file really holds, and a table's rows by the bytes of its columns.
+//! [`read::MAX_RATIO`] times what the file really holds, a table's rows by the bytes of its columns, and what
+//! all of it takes in memory by [`super::budget`].
 
 use std::io::Read;
 
@@ -37,8 +38,8 @@ mod write;
 pub(super) use read::read;
 pub(super) use write::write;
 
-/// The JSON header is refused beyond this: 64 MiB.
-const MAX_HEADER: u32 = 64 << 20;
+/// The JSON header is refused beyond this: 16 MiB.
+const MAX_HEADER: u32 = 16 << 20;
 
 /// The tables, in the order in which they stand in the file, for messages.
 const TABLES: [&str; 10] = [
