@@ -15,6 +15,7 @@ mod flame;
 mod leaks;
 pub mod man;
 mod output;
+mod pager;
 mod parse;
 mod ps;
 mod snapshot;
@@ -51,6 +52,10 @@ struct Cli {
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 
+    /// Write long text straight to the terminal, whatever LOITER_PAGER and PAGER say
+    #[arg(long, global = true)]
+    no_pager: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -83,6 +88,9 @@ pub fn main() -> Exit {
     // What is traced would stand in the middle of the dashboard.
     if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
         output::trace(cli.verbose);
+    }
+    if cli.no_pager {
+        pager::never();
     }
     let output = Output::new(cli.color, cli.verbose);
     let outcome = match cli.command {
