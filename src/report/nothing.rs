@@ -24,9 +24,9 @@ pub fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
     let tasks = Tasks { snapshot, noun, all };
     let (mut never, mut alone) = (Vec::new(), Vec::new());
     for (name, one, why) in conditions(filter, &bare) {
-        match one.select(snapshot).tasks.len() {
+        match snapshot.count_of(&one.select(snapshot).tasks) {
             0 => never.push(why(&tasks)),
-            n => alone.push(format!("{} pass {name}", thousands(n as u64))),
+            n => alone.push(format!("{} pass {name}", thousands(n))),
         }
     }
     if never.is_empty() && alone.len() > 1 {
@@ -127,7 +127,7 @@ impl Tasks<'_> {
         let mut alike: FxHashMap<_, (u64, &Task)> = FxHashMap::default();
         for task in self.tasks() {
             let key = (task.state, task.reason, task.stack, task.creator, task.entry);
-            alike.entry(key).or_insert((0, task)).0 += 1;
+            alike.entry(key).or_insert((0, task)).0 += task.count();
         }
         let counted =
             alike.into_values().filter_map(|(n, task)| Some((of(self.snapshot, &owners, task)?, n)));
@@ -141,15 +141,20 @@ impl Tasks<'_> {
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let pairs = || {
-            let sets = self.tasks().filter_map(|task| self.snapshot.label_sets.get(task.labels?.index()));
-            sets.flat_map(|set| &set.pairs)
-                .map(|&(key, value)| (self.snapshot.str(key), self.snapshot.str(value)))
+            let with =
+                |task: &Task| Some((self.snapshot.label_sets.get(task.labels?.index())?, task.count()));
+            let text = |id| self.snapshot.str(id);
+            self.tasks().filter_map(with).flat_map(move |(set, n)| {
+                set.pairs.iter().map(move |&(key, value)| (text(key), text(value), n))
+            })
         };
         let asked = |key: &str| wanted.iter().any(|(other, _)| other.eq_ignore_ascii_case(key));
-        let there = if pairs().any(|(key, _)| asked(key)) {
-            there_are(pairs().filter(|(key, _)| asked(key)).map(|(key, value)| (format!("{key}={value}"), 1)))
+        let there = if pairs().any(|(key, ..)| asked(key)) {
+            there_are(
+                pairs().filter(|(key, ..)| asked(key)).map(|(key, value, n)| (format!("{key}={value}"), n)),
+            )
         } else {
-            there_are(pairs().map(|(key, _)| (key.to_owned(), 1)))
+            there_are(pairs().map(|(key, _, n)| (key.to_owned(), n)))
         };
         format!("no {} has the label {}; {there}", self.noun, quoted(&texts))
     }

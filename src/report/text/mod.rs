@@ -174,7 +174,7 @@ pub fn groups(
         page.parts(all, header, |page, one| group::write(page, one, &columns))?
     };
     let left = grouped.total_groups.saturating_sub(shown as u64);
-    let tasks: u64 = grouped.groups.iter().take(shown).map(|g| g.tasks.len() as u64).sum();
+    let tasks: u64 = grouped.groups.iter().take(shown).map(|g| g.count).sum();
     let tasks = count(grouped.total_tasks.saturating_sub(tasks), page.noun());
     let left = (left > 0).then(|| format!("{} more with {tasks}", count(left, "group")));
     footer(&mut page, left, grouped.hidden_system)
@@ -197,7 +197,8 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
         let waits = crate::analysis::waits::WaitTable::new(snapshot);
         page.parts(&tasks, header, |page, task| task::write(page, task, &waits))?
     };
-    let left = each.total_tasks.saturating_sub(shown as u64);
+    let shown = snapshot.count_of(each.tasks.get(..shown).unwrap_or(&each.tasks));
+    let left = each.total_tasks.saturating_sub(shown);
     let left = (left > 0).then(|| format!("{} more", count(left, page.noun())));
     footer(&mut page, left, each.hidden_system)
 }

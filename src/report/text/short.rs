@@ -38,8 +38,7 @@ pub(super) fn groups(page: &Page<'_>, groups: &[Group]) -> Vec<Short> {
         };
         let place = if group.common == Common::Stack { at } else { None };
         let creator = group.creators.only().flatten();
-        let line =
-            Short::new(page, thousands(group.tasks.len() as u64), state, name, place).aged(group::age(group));
+        let line = Short::new(page, thousands(group.count), state, name, place).aged(group::age(group));
         (line, features(page, &group.frames, at, creator))
     });
     told_apart(lines.collect())
@@ -52,7 +51,9 @@ pub(super) fn tasks(page: &Page<'_>, tasks: &[&Task]) -> Vec<Short> {
         let at = user_frame(page.snapshot, page.owners, &shown);
         let state = task.reason.map_or(task.state.name(), |reason| page.snapshot.str(reason)).to_owned();
         let name = name(page, at, task.entry.map(|id| page.snapshot.function_name(id)));
-        Short::new(page, task::id(task), state, name, at).aged(age(task.age))
+        // A row that stands for many has no id.
+        let head = if task.count() > 1 { thousands(task.count()) } else { task::id(task) };
+        Short::new(page, head, state, name, at).aged(age(task.age))
     });
     aligned(lines.collect())
 }
