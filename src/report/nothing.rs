@@ -208,7 +208,7 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let mut builder = SnapshotBuilder::new();
-        let labels = builder.labels(&[("route", "/v1/users")]);
+        let labels = Some(builder.labels([("route", "/v1/users")]));
         for (id, reason) in [(1, "chan send"), (2, "chan send"), (9, "select")] {
             let reason = Some(builder.string(reason));
             let age = Age::AtLeast(300_000_000_000);
