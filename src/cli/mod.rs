@@ -22,6 +22,7 @@ mod ps;
 mod snapshot;
 mod source;
 mod stacks;
+mod trace;
 mod watch;
 
 pub use exit::Exit;
@@ -49,7 +50,7 @@ struct Cli {
     )]
     color: Color,
 
-    /// Say more: figures, whole paths, how the runtime was read; -vv traces the reading on stderr
+    /// Say more: figures, whole paths, how the runtime was read; -vv tells on stderr what is tried and found, with times
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 

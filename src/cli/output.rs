@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::pager;
+use super::trace::Sentences;
 use crate::report::escape;
 use crate::snapshot::file;
 
@@ -122,7 +123,8 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }
 
-/// Sends what the library traces to stderr: `-v` information, `-vv` details, `-vvv` everything.
+/// Sends what the library traces to stderr, as sentences with times: `-v` information, `-vv` what is tried
+/// and found, `-vvv` everything.
 pub(super) fn trace(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -132,9 +134,8 @@ pub(super) fn trace(verbose: u8) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_target(false)
         .with_ansi(false)
-        .without_time()
+        .event_format(Sentences::new())
         .with_writer(|| Safe(io::stderr()));
     // It can only fail if there is one already.
     let _ = subscriber.try_init();

@@ -60,7 +60,7 @@ pub(super) fn tasks(page: &Page<'_>, tasks: &[&Task]) -> Vec<Short> {
 
 /// The function of a line.
 fn name(page: &Page<'_>, at: Option<ShownFrame>, entry: Option<&str>) -> String {
-    let name = at.map(|at| page.snapshot.function_name(at.frame.function)).or(entry);
+    let name = at.map(|at| stack::function_name(page, at.frame)).or(entry);
     name.filter(|name| !name.is_empty()).unwrap_or("(stack unknown)").to_owned()
 }
 
@@ -73,13 +73,12 @@ fn features(
 ) -> Vec<String> {
     let user = frames.iter().position(|frame| Some(*frame) == at).unwrap_or(0);
     let (callees, callers) = frames.split_at(user);
-    let function = |frame: &ShownFrame| page.snapshot.function_name(frame.frame.function);
+    let function = |frame: &ShownFrame| stack::function_name(page, frame.frame);
     let below = callers.iter().map(|frame| format!(" in {}", function(frame)));
     let above = callees.iter().rev().map(|frame| format!(" at {}", function(frame)));
     let creator = creator.and_then(|id| creator_frame(page.snapshot, id));
-    let creator = creator.map(|frame| {
-        format!(" < {} {}", page.snapshot.function_name(frame.function), stack::place(page, frame))
-    });
+    let creator = creator
+        .map(|frame| format!(" < {} {}", stack::function_name(page, frame), stack::place(page, frame)));
     let places = callers.iter().chain(callees).map(|frame| format!(" {}", stack::place(page, frame.frame)));
     below.chain(above).chain(creator).chain(places).collect()
 }

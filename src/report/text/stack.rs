@@ -121,11 +121,27 @@ fn note(page: &mut Page<'_>, text: &str) -> io::Result<()> {
     page.line().pad(INDENT, 0).push(DIM, text).write(page.out)
 }
 
+/// What a function is called: where there is little room, a function of the program itself without the
+/// directories of its package, which its file tells.
+pub(super) fn function_name<'a>(page: &Page<'a>, frame: Frame) -> &'a str {
+    let code = code_of(page.snapshot, frame);
+    let little = match page.options.detail {
+        Detail::Full => false,
+        Detail::Shortened => true,
+        Detail::Line => page.options.cut,
+    };
+    if !little || page.owners.of(code) != Owner::Program {
+        return code.function;
+    }
+    let start = code.package.rfind('/').map_or(0, |at| at + 1);
+    code.function.get(start..).filter(|_| code.function.starts_with(code.package)).unwrap_or(code.function)
+}
+
 fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
     let snapshot = page.snapshot;
     let rows: Vec<_> = frames
         .iter()
-        .map(|f| Row { function: snapshot.function_name(f.frame.function), place: place(page, f.frame) })
+        .map(|f| Row { function: function_name(page, f.frame), place: place(page, f.frame) })
         .collect();
     let widest = |of: &dyn Fn(&Row<'_>) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let functions = widest(&|row| width(&escape(row.function)));
@@ -165,7 +181,7 @@ fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -
 
 /// "created by fetch.fetchAll  internal/fetch/fetch.go:84", to be added to a line.
 pub(super) fn creator_pieces(page: &Page<'_>, frame: Frame) -> [(Style, String); 4] {
-    let function = page.snapshot.function_name(frame.function).to_owned();
+    let function = function_name(page, frame).to_owned();
     let place = place(page, frame);
     let gap = if function.is_empty() { "" } else { "  " };
     [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, gap.to_owned()), (DIM, place)]
@@ -176,7 +192,7 @@ pub(super) fn creator(page: &mut Page<'_>, frame: Frame, suffix: &str) -> io::Re
     let place = place(page, frame);
     let mut line = page.line();
     line.pad(INDENT, 0).push(TITLE, "created by ");
-    let function = page.snapshot.function_name(frame.function);
+    let function = function_name(page, frame);
     if function.is_empty() {
         line.push(DIM, &place).push(PLAIN, suffix);
         return line.write(page.out);

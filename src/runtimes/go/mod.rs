@@ -79,9 +79,15 @@ pub fn attach(target: &dyn Target) -> Result<Vec<Go>> {
     let mappings = target.mappings()?;
     let mut plugins = Vec::new();
     let mut runtimes = Vec::new();
-    for image in target.images()? {
+    let images = target.images()?;
+    tracing::debug!("looks for Go in {} images, among {} mappings", images.len(), mappings.len());
+    for image in images {
         let found = module::find(target, &image, &mappings).map_err(|error| error.of("go"))?;
-        let Some(module) = found else { continue };
+        let Some(module) = found else {
+            tracing::debug!("{} has no Go line table", image.path);
+            continue;
+        };
+        tracing::debug!("{} has a Go line table, found by {}", image.path, module.found_by);
         if module.pclntab.by_name("runtime.schedinit").is_some() {
             runtimes.push((image, module));
         } else {
@@ -91,6 +97,7 @@ pub fn attach(target: &dyn Target) -> Result<Vec<Go>> {
     let mut all = Vec::new();
     for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
+        tracing::debug!("it is {}, as {} says", build.version, build.found_in);
         if let Some(minor) = build.minor {
             module.pclntab = module.pclntab.for_go(minor);
         }
@@ -131,7 +138,11 @@ impl Go {
         let types = TypeImage::new(span.start, bytes);
         let layouts = Layouts::gather(types.structs(), || dwarf_structs(image), build.minor);
         let offsets = Offsets::new(&layouts)?;
+        tracing::debug!("the layout of the runtime's structs is known");
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
+        for fact in &globals.provenance {
+            tracing::debug!("the runtime's variables are found: {fact}");
+        }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
         let holders = Mutex::default();
         Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })
