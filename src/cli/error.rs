@@ -131,6 +131,14 @@ impl CliError {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
             } => remedy.clone(),
             CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
+            CliError::Target { source: crate::Error::Target(TargetError::Io { source, .. }), .. }
+                if source.raw_os_error() == Some(libc::EMFILE) =>
+            {
+                vec![
+                    "loiter may not open more files: raise the limit (ulimit -n 1024) and try again"
+                        .to_owned(),
+                ]
+            }
             CliError::Address { remedy, .. } => remedy.clone(),
             CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
                 ACCEPTED.map(str::to_owned).to_vec()

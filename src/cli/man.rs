@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::error::{CliError, Result};
-use super::output::Output;
+use super::output::{Output, save};
+use crate::snapshot::file::SHARED;
 
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             |source| CliError::Io { what: format!("cannot write to {}", directory.display()), source };
         fs::create_dir_all(directory).map_err(failed)?;
         for page in &pages {
-            fs::write(directory.join(&page.name), &page.roff).map_err(failed)?;
+            save(&directory.join(&page.name), SHARED, |out| out.write_all(&page.roff))?;
         }
         return Ok(());
     }

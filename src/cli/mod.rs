@@ -79,6 +79,7 @@ enum Command {
 
 /// Parses the arguments of the process, runs the command, and prints what goes wrong.
 pub fn main() -> Exit {
+    crate::ending::tell_of_large_files();
     let matches = command().try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,

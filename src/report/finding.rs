@@ -3,7 +3,7 @@
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
-use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Sureness};
+use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Silenced, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
 use crate::snapshot::{Header, ObjectKind, ReadMode};
@@ -51,6 +51,22 @@ pub fn summary(finding: &Finding) -> String {
         text.push_str(", none ever ends");
     }
     text
+}
+
+/// What was left out of a report, and why: "12 goroutines by ignore patterns". Raw from the user and the
+/// target: escape before printing.
+pub fn left_out(noun: &str, ignored: u64, silenced: Option<&Silenced>, in_baseline: u64) -> Vec<String> {
+    let mut texts = Vec::new();
+    if ignored > 0 {
+        texts.push(format!("{} by ignore patterns", count(ignored, noun)));
+    }
+    if let Some(silenced) = silenced.filter(|silenced| silenced.tasks > 0) {
+        texts.push(format!("{} by the ignore file {}", count(silenced.tasks, noun), silenced.path));
+    }
+    if in_baseline > 0 {
+        texts.push(format!("{} because the baseline has as many", count(in_baseline, noun)));
+    }
+    texts
 }
 
 /// How many a minute there are more, if that is certain: "38", "0.4".

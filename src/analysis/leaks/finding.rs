@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ignore::Silenced;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::analysis::trend::Trend;
@@ -218,8 +219,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The rest, the largest number first.
     pub healthy: Vec<Healthy>,
-    /// Tasks left out because an ignore pattern matches.
+    /// Tasks left out because an ignore pattern of the user matches.
     pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
     /// Tasks left out because the baseline has as many.
     pub in_baseline: u64,
 }

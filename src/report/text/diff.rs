@@ -357,7 +357,7 @@ fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: 
             format!("{groups} {grows} by more than chance explains (loiter leaks {pid} watches it)"),
         ));
     }
-    notes.extend(series.matching().warning().map(|why| (WARN, format!("warning: {why}"))));
+    notes.extend(series.warning().map(|why| (WARN, format!("warning: {why}"))));
     for warning in &page.snapshot.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));
     }

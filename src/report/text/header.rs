@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustc_hash::FxHashMap;
+
 use super::super::line::{DIM, HEAD, PLAIN, TITLE};
 use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
@@ -176,11 +178,13 @@ fn scheduler(runtime: &RuntimeInfo, scheduler: &Scheduler) -> Vec<String> {
     if !scheduler.workers.is_empty() {
         let noun = if scheduler.worker_noun.is_empty() { "worker" } else { &scheduler.worker_noun };
         let mut by_status: Vec<(&str, u64)> = Vec::new();
+        let mut known: FxHashMap<&str, usize> = FxHashMap::default();
         for worker in &scheduler.workers {
-            match by_status.iter_mut().find(|(status, _)| *status == worker.status) {
-                Some((_, count)) => *count += 1,
-                None => by_status.push((&worker.status, 1)),
-            }
+            let at = *known.entry(&worker.status).or_insert_with(|| {
+                by_status.push((&worker.status, 0));
+                by_status.len() - 1
+            });
+            by_status.iter_mut().skip(at).take(1).for_each(|(_, count)| *count += 1);
         }
         let statuses: Vec<_> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
         let workers = scheduler.workers.len() as u64;

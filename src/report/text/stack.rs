@@ -12,7 +12,7 @@ use super::{Detail, Page};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::code_of;
 use crate::analysis::owner::Owner;
-use crate::snapshot::{Frame, Snapshot, StackStatus};
+use crate::snapshot::{Frame, ReadMode, Snapshot, StackStatus};
 
 /// Column at which what belongs to a task or a group begins.
 pub(super) const INDENT: usize = 8;
@@ -66,6 +66,14 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
         StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
         StackStatus::Broken => note(page, "... the stack could not be followed any further"),
         StackStatus::Gaps => note(page, "... and more, which the program had no room to keep"),
+        StackStatus::Missing => {
+            let what = if frames.is_empty() { "the stack" } else { "... and more, which" };
+            let why = match page.snapshot.header.reading.mode {
+                ReadMode::Core => "is not in the core file",
+                _ => "could not be read",
+            };
+            note(page, &format!("{what} {why}"))
+        }
         StackStatus::Torn => note(page, "would not hold still: stack unknown"),
         StackStatus::Running => note(page, "running: stack not read"),
         StackStatus::Unknown if frames.is_empty() => note(page, "stack unknown"),
@@ -138,7 +146,6 @@ pub(super) fn function_name<'a>(page: &Page<'a>, frame: Frame) -> &'a str {
 }
 
 fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
-    let snapshot = page.snapshot;
     let rows: Vec<_> = frames
         .iter()
         .map(|f| Row { function: function_name(page, f.frame), place: place(page, f.frame) })

@@ -33,7 +33,9 @@ pub(super) fn read(
     runtime: u8,
     into: &mut SnapshotBuilder,
 ) -> Result<(), GoError> {
-    let mut addresses = list::read(target, go.globals.allgptr, go.globals.allglen)?;
+    let list = list::read(target, go.globals.allgptr, go.globals.allglen)?;
+    into.header.reading.missing += list.missing;
+    let mut addresses = list.addresses;
     addresses.retain(|address| *address != 0 && address % 8 == 0);
     addresses.sort_unstable();
     addresses.dedup();
@@ -192,6 +194,7 @@ impl<'a> Converter<'a> {
         reading.retried += chunk.retried;
         reading.torn += chunk.torn;
         reading.ended += chunk.ended;
+        reading.missing += chunk.missing;
         for goroutine in &chunk.goroutines {
             let (start, len) = (goroutine.waits.0 as usize, goroutine.waits.1 as usize);
             self.goroutine(goroutine, &chunk.waits[start..start + len]);
@@ -200,6 +203,8 @@ impl<'a> Converter<'a> {
 
     fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait]) {
         let raw = &goroutine.raw;
+        let lacks_stack = goroutine.stack_status == StackStatus::Missing;
+        self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = self.reason(raw);
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
         let is_waiting = matches!(raw.status, status::WAITING | status::LEAKED);
