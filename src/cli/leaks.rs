@@ -168,7 +168,7 @@ impl Args {
         let source = lines::Lines::default();
         let line = |place: &_| source.at(place);
         let what = Findings { report: &report, rates: &rates, source: &line };
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => findings::findings(&what, &self.text_options(output), out),
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
@@ -198,7 +198,7 @@ impl Args {
         }
         let fleet = collector.finish();
         let surest = fleet.findings.iter().map(|found| found.finding.sureness).max();
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => text::fleet::fleet(&fleet, &self.text_options(output), out),
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),

@@ -1,6 +1,5 @@
 //! `loiter ps`: what can be read on this machine.
 
-use std::io::Write as _;
 
 use super::error::{CliError, Result};
 use super::exit;

@@ -47,7 +47,7 @@ impl FromStr for Sureness {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name() == text);
+        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name().eq_ignore_ascii_case(text));
         named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
     }
 }

@@ -20,8 +20,16 @@ pub fn task_noun(snapshot: &Snapshot) -> &str {
     }
 }
 
-/// Writes the line that begins every report; `rest` follows the number of tasks.
-pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
+/// Writes the line that begins every report; `rest` follows the number of tasks. Gives how many lines it
+/// took.
+pub(super) fn write(page: &mut Page<'_>, shown: (u64, u64), rest: &str) -> io::Result<usize> {
+    let mut text = Vec::new();
+    write_lines(&mut Page { out: &mut text, ..*page }, shown, rest)?;
+    page.out.write_all(&text)?;
+    Ok(text.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
     let noun = page.noun();
     let plural = if total == 1 { "" } else { "s" };
     let mut pieces = vec![

@@ -39,6 +39,7 @@ pub(super) fn read(
     addresses.retain(|address| *address != 0 && address % 8 == 0);
     addresses.sort_unstable();
     addresses.dedup();
+    tracing::debug!("the list of goroutines has {} entries", addresses.len());
 
     let still = target.is_static() || options.pause == Pause::Everything;
     let stacks = Stacks::default();
@@ -49,7 +50,10 @@ pub(super) fn read(
     let mut converter = Converter::new(go, target, runtime, into);
     converter.into.reserve_tasks(addresses.len());
     let running = read_parked(&addresses, options.threads.get(), reader, &mut converter)?;
+    tracing::debug!("what is parked is read; {} run or have just run", running.len());
     read_running(running, options, &mut reader(), &mut converter)?;
+    let stopped = converter.into.header.reading.threads_stopped;
+    tracing::debug!("what runs is read; {stopped} threads were stopped for it, one at a time");
     converter.finish(stacks, options)
 }
 
@@ -76,7 +80,7 @@ fn read_parked<'a>(
                         break;
                     }
                 }
-                tracing::debug!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
+                tracing::trace!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
             });
         }
         drop(sender);

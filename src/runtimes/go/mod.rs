@@ -96,14 +96,18 @@ pub fn attach(target: &dyn Target) -> Result<Found> {
     let mut runtimes = Vec::new();
     let mut search = search::Search::new(target);
     let mut looked_at = 0;
-    for image in target.images()?.into_iter().filter(looks_like_go) {
+    let images = target.images()?;
+    tracing::debug!("looks for Go in {} images, among {} mappings", images.len(), mappings.len());
+    for image in images.into_iter().filter(looks_like_go) {
         looked_at += 1;
         if looked_at > MAX_IMAGES {
             continue;
         }
+        let path = image.path.clone();
         match module::find(&mut search, &image, &mappings) {
-            Ok(None) => {}
+            Ok(None) => tracing::debug!("{path} has no Go line table"),
             Ok(Some(module)) if module.pclntab.by_name("runtime.schedinit").is_some() => {
+                tracing::debug!("{path} has a Go runtime; its line table was found by {}", module.found_by);
                 runtimes.push((image, module));
             }
             Ok(Some(module)) => plugins.push(module),
@@ -115,6 +119,7 @@ pub fn attach(target: &dyn Target) -> Result<Found> {
     }
     for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
+        tracing::debug!("it is {}, as {} says", build.version, build.found_in);
         if let Some(minor) = build.minor {
             module.pclntab = module.pclntab.for_go(minor);
         }
@@ -171,7 +176,11 @@ impl Go {
         let types = TypeImage::new(span.start, bytes);
         let layouts = Layouts::gather(types.structs(), || dwarf_structs(image), build.minor);
         let offsets = Offsets::new(&layouts)?;
+        tracing::debug!("the layout of the runtime's structs is known");
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
+        for fact in &globals.provenance {
+            tracing::debug!("the runtime's variables are found: {fact}");
+        }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
         let holders = Mutex::default();
         Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })

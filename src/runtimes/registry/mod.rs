@@ -70,6 +70,7 @@ pub struct Registries {
 /// When the target cannot be read at all.
 pub fn attach(target: &dyn Target) -> Result<Registries> {
     let noted = notes::find(target)?;
+    tracing::debug!("{} notes of task registries are found", noted.len());
     follow(target, noted)
 }
 
