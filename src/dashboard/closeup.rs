@@ -158,7 +158,7 @@ pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
         StackStatus::Complete => return None,
         StackStatus::Truncated => "  ... the outer frames were not read: too many",
         StackStatus::Broken => "  ... the stack could not be followed any further",
-        StackStatus::Gaps => "  ... and more, which the program had no room to keep",
+        StackStatus::Gaps => "  ... and more, which were not kept",
         StackStatus::Torn => "  would not hold still: stack unknown",
         StackStatus::Running => "  running: stack not read",
         StackStatus::Unknown if empty => "  stack unknown",

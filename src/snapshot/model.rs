@@ -417,7 +417,7 @@ pub enum StackStatus {
     Truncated,
     /// The inner frames are right; further out the unwinder found no way on.
     Broken,
-    /// The frames are right, but there are more, which the target had no room to keep.
+    /// The frames are right, but there are more: the target had no room to keep them, or the dump is damaged.
     Gaps,
     /// The task would not hold still: no stack.
     Torn,

@@ -325,7 +325,7 @@ impl<'a> Paths<'a> {
             _ if unknown => Some("(stack unknown)"),
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
-            StackStatus::Gaps => Some("(some frames not kept by the program)"),
+            StackStatus::Gaps => Some("(some frames were not kept)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };
         if unknown && let Some(entry) = key.entry {

@@ -61,7 +61,7 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
         StackStatus::Complete => Ok(()),
         StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
         StackStatus::Broken => note(page, "... the stack could not be followed any further"),
-        StackStatus::Gaps => note(page, "... and more, which the program had no room to keep"),
+        StackStatus::Gaps => note(page, "... and more, which were not kept"),
         StackStatus::Torn => note(page, "would not hold still: stack unknown"),
         StackStatus::Running => note(page, "running: stack not read"),
         StackStatus::Unknown if frames.is_empty() => note(page, "stack unknown"),

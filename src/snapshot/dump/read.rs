@@ -1,12 +1,10 @@
 //! From bytes of any kind of dump to a snapshot.
 
-use super::{DumpError, GoLog, GoProfile, pprof};
+use super::{DumpError, GoLog, GoProfile, encoding, looks, pprof};
 use crate::snapshot::{Snapshot, State};
 
 /// A profile says what it is at its beginning.
 const BEGINNING: usize = 64 << 10;
-/// Characters quoted of a line that makes no sense.
-const QUOTED: usize = 80;
 
 /// `net/http/pprof` cuts the text of debug=2 at this length and says nothing.
 const GO_CUTS_AT: usize = 64 << 20;
@@ -35,21 +33,23 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
     if pprof::looks_like_pprof(bytes) {
         return Ok(Found { snapshot: pprof::read(bytes)?, cut: false });
     }
-    let beginning = bytes.get(..bytes.len().min(BEGINNING)).unwrap_or_default();
+    let text = encoding::decode(bytes);
+    let beginning = text.get(..text.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);
     match beginning.lines().find_map(profile_kind) {
         Some("goroutine" | "goroutineleak") => {
-            let profile = GoProfile::parse(bytes);
+            let profile = GoProfile::parse(&text);
             return Ok(Found { snapshot: Snapshot::try_from(&profile)?, cut: profile.is_cut() });
         }
         Some(kind) => return Err(DumpError::OtherProfile { kind: kind.to_owned() }),
         None => {}
     }
-    let log = GoLog::parse(bytes);
+    let log = GoLog::of_text(&text);
     if log.dump.goroutines.is_empty() {
-        return Err(DumpError::NoGoroutine { begins: describe(&beginning) });
+        return Err(DumpError::NoGoroutine { begins: looks::describe(bytes, &text) });
     }
     let mut snapshot = of_log(&log);
+    snapshot.header.warnings.extend(looks::doubts(&text, &log.dump));
     if bytes.len() == GO_CUTS_AT {
         snapshot.header.warnings.push(
             "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
@@ -70,22 +70,6 @@ fn profile_kind(line: &str) -> Option<&str> {
     beginnings.into_iter().find(|(beginning, _)| line.starts_with(beginning)).map(|(_, kind)| kind)
 }
 
-/// What the text is, as far as its first line tells.
-fn describe(beginning: &str) -> String {
-    let Some(line) = beginning.lines().map(str::trim).find(|line| !line.is_empty()) else {
-        return "it is empty".to_owned();
-    };
-    if line.starts_with("<!DOCTYPE") || line.starts_with("<html") {
-        return "it is a page of HTML".to_owned();
-    }
-    if line.contains(['\0', char::REPLACEMENT_CHARACTER]) {
-        return "it is no text".to_owned();
-    }
-    let quoted: String = line.chars().take(QUOTED).collect();
-    let more = if quoted.len() < line.len() { "..." } else { "" };
-    format!("its first line is \"{quoted}{more}\"")
-}
-
 fn of_log(log: &GoLog) -> Snapshot {
     let mut snapshot = Snapshot::from(&log.dump);
     snapshot.header.taken_at_ns = log.taken_at_ns;
@@ -93,10 +77,24 @@ fn of_log(log: &GoLog) -> Snapshot {
     if log.dumps.len() > 1 {
         let of = if log.dump.cut { "the last one (none is complete)" } else { "the last complete one" };
         let largest = log.dumps.iter().copied().max().unwrap_or(0);
+        let by = match (log.writers.len(), log.writer.as_str()) {
+            (0 | 1, _) => String::new(),
+            (_, "") => format!(
+                ", of {} writers: {}",
+                log.writers.len(),
+                log.writers.join(", ").trim_matches([',', ' '])
+            ),
+            (_, writer) => format!(", of {writer}; others are of {}", others(&log.writers, writer)),
+        };
         warnings.push(format!(
-            "there are {} dumps in it, the largest with {largest} goroutines: this is {of}",
+            "there are {} dumps in it, the largest with {largest} goroutines: this is {of}{by}",
             log.dumps.len()
         ));
+    }
+    if log.turned_round {
+        warnings.push(
+            "the lines stand in reverse order, the newest first: they were read from the end".to_owned(),
+        );
     }
     // By default a crash prints the goroutine that crashed and no other.
     if let ([only], false) = (&snapshot.tasks[..], log.said.is_empty())
@@ -111,6 +109,12 @@ fn of_log(log: &GoLog) -> Snapshot {
     warnings.append(&mut snapshot.header.warnings);
     snapshot.header.warnings = warnings;
     snapshot
+}
+
+/// The names of the other writers.
+fn others(writers: &[String], writer: &str) -> String {
+    let name = |name: &String| if name.is_empty() { "no name".to_owned() } else { name.clone() };
+    writers.iter().filter(|other| *other != writer).map(name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
