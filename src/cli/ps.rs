@@ -1,6 +1,5 @@
 //! `loiter ps`: what can be read on this machine.
 
-
 use super::error::{CliError, Result};
 use super::exit;
 use super::output::Output;
