@@ -97,13 +97,16 @@ fn warnings(profile: &GoProfile, count: u64) -> Vec<String> {
         let all = profile.stacks.iter().filter(|stack| is(stack));
         all.fold(0_u64, |sum, stack| sum.saturating_add(stack.count))
     };
+    let goroutines = |n: u64| if n == 1 { "1 goroutine".to_owned() } else { format!("{n} goroutines") };
     if let some @ 1.. = of(&|stack| stack.missing() > 0) {
         warnings.push(format!(
-            "the stacks of {some} goroutines have addresses without a line: frames are missing"
+            "the stacks of {} have addresses without a line: frames are missing",
+            goroutines(some)
         ));
     }
     if let some @ 1.. = of(&|stack| stack.frames.is_empty() && !stack.pcs.is_empty()) {
-        warnings.push(format!("the stacks of {some} goroutines have addresses only: functions are unknown"));
+        warnings
+            .push(format!("the stacks of {} have addresses only: functions are unknown", goroutines(some)));
     }
     warnings
 }
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(snapshot.stack_of(&snapshot.tasks[2]).len(), 1);
         assert_eq!(
             snapshot.header.warnings,
-            ["the stacks of 1 goroutines have addresses only: functions are unknown"]
+            ["the stacks of 1 goroutine have addresses only: functions are unknown"]
         );
     }
 

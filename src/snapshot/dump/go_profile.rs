@@ -134,8 +134,8 @@ pub(super) struct ProfileReader {
     /// The last one that is over.
     last: Option<GoProfile>,
     profiles: u64,
-    /// What stood before the last stack, without digits.
-    before: String,
+    /// What stood before the last stack, without digits. None if nothing did.
+    before: Option<String>,
     /// No blank line stands between the last stack and here.
     within: bool,
     /// Lines since then that make no sense: they are of something else unless more of the profile follows.
@@ -161,7 +161,7 @@ impl ProfileReader {
         match (line, self.profile.stacks.last_mut()) {
             (Line::Blank, _) => self.within = false,
             // In a log a blank line is what stands before each.
-            (Line::Other, _) if !self.before.is_empty() && without_digits(text) == self.before => {
+            (Line::Other, _) if self.before.as_ref().is_some_and(|b| without_digits(text) == *b) => {
                 self.within = false;
             }
             (Line::Title(kind, total), _) => {
@@ -170,7 +170,7 @@ impl ProfileReader {
                 (self.profile.kind, self.profile.total) = (kind, total);
             }
             (Line::Record(Record { before, count, pcs, odd, numbered }), _) => {
-                self.before = without_digits(&before);
+                self.before = (!before.trim().is_empty()).then(|| without_digits(&before));
                 let other_lines = u64::from(odd);
                 self.profile.other_lines += std::mem::take(&mut self.between) + other_lines;
                 self.profile.stacks.push(CountedStack { count, pcs, other_lines, ..Default::default() });
@@ -351,6 +351,8 @@ mod tests {
             format!("app[1]: {}", PLAIN.replace('\n', "#012").replace('\t', "#011")),
         ];
         all.iter().for_each(|text| check(text, 0));
+        let numbered = PLAIN.lines().zip(1..).map(|(line, nth)| format!("{nth:3}  {line}\n"));
+        check(&numbered.collect::<String>(), 0);
         // Another writer in between is noticed, and does no harm.
         check(&PLAIN.replace("1 @ 0x6b", "GET /index.html 200\n1 @ 0x6b"), 1);
         check(&format!("starting\n{PLAIN}\nstopped\nall is well\n"), 0);
