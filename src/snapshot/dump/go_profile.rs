@@ -245,9 +245,9 @@ impl ProfileReader {
     }
 }
 
-/// What stands before a line has other numbers in each.
+/// What stands before a line has other numbers in each; a quote that it opens is closed behind the line.
 fn without_digits(text: &str) -> String {
-    text.trim().chars().filter(|c| !c.is_ascii_digit()).collect()
+    text.trim().trim_end_matches('"').chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// Text that was escaped more often is not read.
@@ -259,7 +259,8 @@ fn unescaped(line: &str) -> Option<String> {
     let as_written = line.starts_with("#\t") || line.starts_with("# labels: ");
     let several = || has(["\\n", "#012"]) && (line.contains(" @ 0x") || line.contains(" profile: total "));
     let one = || has(["\\t", "#011"]) && line.contains("0x");
-    if as_written || !several() && !one() {
+    let labels = || line.contains("# labels: {\\\"");
+    if as_written || !several() && !one() && !labels() {
         return None;
     }
     let line = line.replace("#012", "\n").replace("#011", "\t");
@@ -351,6 +352,7 @@ mod tests {
             format!("app[1]: {}", PLAIN.replace('\n', "#012").replace('\t', "#011")),
         ];
         all.iter().for_each(|text| check(text, 0));
+        check(&lines(&|line| format!("time=2026-11-21T10:00:00Z level=ERROR msg={line:?}")), 0);
         let numbered = PLAIN.lines().zip(1..).map(|(line, nth)| format!("{nth:3}  {line}\n"));
         check(&numbered.collect::<String>(), 0);
         // Another writer in between is noticed, and does no harm.

@@ -22,7 +22,7 @@ pub(super) enum Line {
     Addresses(Vec<u64>),
     /// `# labels: {"key":"value"}`
     Labels(Vec<(String, String)>),
-    /// "#	0x4c72e8	main.wait+0x9c8	/src/main.go:12", and whether something else stands before it.
+    /// Address, function and place, and whether something else stands before it.
     Frame(ProfileFrame, bool),
     /// Nothing, or nothing but punctuation.
     Blank,
