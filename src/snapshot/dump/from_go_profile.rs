@@ -16,8 +16,10 @@ impl TryFrom<&GoProfile> for Snapshot {
         }
         let mut builder = SnapshotBuilder::new();
         let mut code = CodeTable::default();
+        let nameless = profile.stacks.iter().filter(|stack| stack.frames.is_empty());
+        let few = nameless.map(|stack| stack.pcs.len()).fold(0, usize::saturating_add) <= MAX_NAMELESS;
         for stack in &profile.stacks {
-            let task = task(stack, &mut code, &mut builder);
+            let task = task(stack, few, &mut code, &mut builder);
             builder.counted(task, stack.count);
         }
         builder.header = header(SourceKind::Profile, code.into_version());
@@ -26,12 +28,15 @@ impl TryFrom<&GoProfile> for Snapshot {
     }
 }
 
-fn task(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
-    let locations = locations(stack, code, into);
+/// Addresses without functions that are shown in their place. A real profile has none.
+const MAX_NAMELESS: usize = 1 << 16;
+
+fn task(stack: &CountedStack, nameless: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
+    let locations = if stack.frames.is_empty() && !nameless { vec![] } else { locations(stack, code, into) };
     let labels = stack.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     Task {
         labels: (!stack.labels.is_empty()).then(|| into.labels(labels)),
-        stack_status: status(stack),
+        stack_status: if locations.is_empty() { StackStatus::Unknown } else { status(stack) },
         stack: (!locations.is_empty()).then(|| into.stack(locations)),
         ..Task::default()
     }

@@ -10,6 +10,9 @@ use lines::{Line, Record};
 
 mod lines;
 
+/// Stacks that are kept: two million different ones are none of a program that means well.
+const MAX_STACKS: usize = 1 << 21;
+
 /// A profile that counts stacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoProfile {
@@ -169,6 +172,7 @@ impl ProfileReader {
                 self.titled = true;
                 (self.profile.kind, self.profile.total) = (kind, total);
             }
+            (Line::Record(_), Some(_)) if self.places.len() >= MAX_STACKS => self.profile.other_lines += 1,
             (Line::Record(Record { before, count, pcs, odd, numbered }), _) => {
                 self.before = (!before.trim().is_empty()).then(|| without_digits(&before));
                 let other_lines = u64::from(odd);
@@ -178,7 +182,8 @@ impl ProfileReader {
                 self.within = true;
             }
             (Line::Addresses(more), Some(stack)) if self.within && stack.frames.is_empty() => {
-                stack.pcs.extend(more);
+                let room = lines::MAX_PCS.saturating_sub(stack.pcs.len());
+                stack.pcs.extend(more.into_iter().take(room));
             }
             (Line::Labels(labels), Some(stack)) => stack.labels = labels,
             (Line::Frame(frame, behind), Some(_)) => self.frame(frame, behind),

@@ -7,7 +7,7 @@ use super::ProfileFrame;
 /// Places in a line that are looked at where something may begin.
 const TRIES: usize = 8;
 /// Addresses of a stack: Go keeps 1,024 at most, and 128 by default.
-const MAX_PCS: usize = 1024;
+pub(super) const MAX_PCS: usize = 1024;
 /// What may stand behind a line: the end of a string of JSON, a comma.
 const BEHIND: &[char] = &['"', '\'', ',', ';', '}', ']', ')', '`', '\r', ' ', '\t'];
 
