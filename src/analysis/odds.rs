@@ -153,7 +153,11 @@ pub fn survival(spans: &[Span]) -> Survival {
         if all > 1 {
             variance += d * (old / n) * (1.0 - old / n) * (n - d) / (n - 1.0);
         }
-        none += if ends > span.new { f64::NEG_INFINITY } else { ln_choose(span.new, ends) - ln_choose(all, ends) };
+        none += if ends > span.new {
+            f64::NEG_INFINITY
+        } else {
+            ln_choose(span.new, ends) - ln_choose(all, ends)
+        };
     }
     let others: u64 = spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.new_ended));
     let expected_others = (ended as f64 + others as f64) - expected;

@@ -75,16 +75,10 @@ fn tasks_are_followed() {
         old,
         old_gone,
     };
-    assert_eq!(
-        a.steps,
-        [step(2, 0, 0, 0, 0, 2, 0), step(2, 0, 1, 1, 0, 2, 1), step(2, 0, 0, 0, 0, 2, 0)]
-    );
+    assert_eq!(a.steps, [step(2, 0, 0, 0, 0, 2, 0), step(2, 0, 1, 1, 0, 2, 1), step(2, 0, 0, 0, 0, 2, 0)]);
     assert_eq!((a.first, a.first_gone, a.longest_ended_ns), (2, 1, None));
     let b = track(&series, "b");
-    assert_eq!(
-        b.steps,
-        [step(1, 0, 0, 0, 0, 1, 0), step(2, 2, 0, 0, 1, 0, 0), step(1, 0, 1, 0, 0, 0, 0)]
-    );
+    assert_eq!(b.steps, [step(1, 0, 0, 0, 0, 1, 0), step(2, 2, 0, 0, 1, 0, 0), step(1, 0, 1, 0, 0, 0, 0)]);
     // Task 4 was born after second 0 and had ended by second 10.
     assert_eq!(b.longest_ended_ns, Some(10 * SECOND));
 
