@@ -186,7 +186,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let options = args.options()?;
     let times = watch::Times::new(args.span, args.every)?;
     let watched = match args.sources.as_slice() {
-        [source] => watch::Watched::new(source, &args.how)?,
+        [source] => watch::Watched::new(source, &args.how, times)?,
         _ => None,
     };
     let outcome = match watched {

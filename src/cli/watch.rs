@@ -111,7 +111,8 @@ impl Args {
     }
 
     fn process(&self, pid: u32) -> Result<Feed> {
-        let mut process = Process::new(pid, options(&self.source.how));
+        let pace = self.interval.unwrap_or(PROCESS);
+        let mut process = Process::new(pid, options(&self.source.how).paced(pace));
         // What will not pass is said at once, and not on a screen that then disappears.
         match process.attach() {
             Ok(()) | Err(crate::Error::Starting { .. }) => {}

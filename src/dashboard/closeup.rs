@@ -8,7 +8,7 @@ use crate::analysis::waits::WaitSummary;
 use crate::report::escape;
 use crate::report::line::width;
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
-use crate::report::units::{age, bytes, count, duration};
+use crate::report::units::{age, bytes, count, duration, thousands};
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.
@@ -104,14 +104,28 @@ fn head(tables: &Tables, closeup: &Closeup, task: &Task) -> Row {
         [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
     facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
     facts.retain(|fact| !fact.is_empty());
-    Row::new(Kind::Head, &format!(" {noun} {}", id(task)))
-        .add(Kind::State, &format!("  {reason}  "))
-        .add(Kind::Plain, &facts.join(", "))
+    let who = match task.count() {
+        1 => format!(" {noun} {}", id(task)),
+        equal => format!(" {}, which the source does not tell apart", count(equal, noun)),
+    };
+    Row::new(Kind::Head, &who).add(Kind::State, &format!("  {reason}  ")).add(Kind::Plain, &facts.join(", "))
 }
 
 /// The task's id, or its address where it has none.
 pub fn id(task: &Task) -> String {
-    task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string())
+    match task.count() {
+        1 => task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string()),
+        equal => times(equal),
+    }
+}
+
+/// "x1,388", "x20.0M": how many equal tasks a row stands for, in ten columns at most.
+fn times(equal: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M")];
+    match UNITS.into_iter().find(|&(unit, _)| equal >= unit) {
+        Some((unit, name)) => format!("x{:.1}{name}", equal as f64 / unit as f64),
+        None => format!("x{}", thousands(equal)),
+    }
 }
 
 /// Frames in two columns; where both do not fit, files have lines of their own.

@@ -135,7 +135,7 @@ impl<'a> Head<'a> {
             format: FORMAT,
             version: VERSION,
             snapshot: &snapshot.header,
-            total_tasks: snapshot.tasks.len() as u64,
+            total_tasks: snapshot.task_count(),
             matching_tasks,
             hidden_system_tasks,
         }
@@ -245,6 +245,8 @@ struct FrameOut<'a> {
 
 #[derive(Serialize)]
 struct TaskOut<'a> {
+    /// How many equal tasks this is, which the source does not tell apart.
+    count: u64,
     runtime: &'a str,
     runtime_number: u8,
     id: Option<u64>,
@@ -330,7 +332,7 @@ impl<'a> GroupOut<'a> {
         let example = group.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
         GroupOut {
             key: KeyOut::new(snapshot, &group.common),
-            count: group.tasks.len() as u64,
+            count: group.count,
             runtimes: counted(&group.runtimes, |number| RuntimeOut {
                 runtime: snapshot.header.runtimes.get(usize::from(number)).map_or("", |info| &info.name),
                 runtime_number: number,
@@ -383,6 +385,7 @@ impl<'a> TaskOut<'a> {
         let labels = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
         let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
         TaskOut {
+            count: task.count(),
             runtime: snapshot.runtime_of(task).map_or("", |runtime| &runtime.name),
             runtime_number: task.runtime,
             id: task.id,

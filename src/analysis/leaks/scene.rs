@@ -4,13 +4,14 @@ use super::finding::Sureness;
 use super::known::{Known, KnownTasks};
 use super::wait::{Classifier, Waits};
 use super::{Options, growth};
+use crate::analysis::group::stack_bytes;
 use crate::analysis::owner::{module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
 use crate::analysis::signature::{Place, Signature};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, State, Task};
+use crate::snapshot::{Age, Module, Snapshot, State, Task, count_tasks};
 
 /// Tasks with one signature that wait for the same kind of thing.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Kind<'a> {
     pub waits: Waits,
     /// The tasks: indices into those of the last snapshot.
     pub tasks: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
     /// Those that are followed: indices into [`Series::members`].
     pub members: Vec<u32>,
     /// How many of the first reading stand where they stood.
@@ -66,7 +69,7 @@ pub enum LeftOut {
 impl Kind<'_> {
     /// How many tasks there are.
     pub fn count(&self) -> u64 {
-        self.tasks.len() as u64
+        self.count
     }
 
     /// They have been there for this long, at least, nanoseconds.
@@ -180,13 +183,12 @@ impl<'a> Scene<'a> {
 
     /// How many tasks of a kind have been in their state for at least this long.
     pub fn older_than(&self, kind: &Kind<'_>, ns: u64) -> u64 {
-        let followed = self.members(kind).filter(|m| self.standing_ns(m.task, Some(m)) >= ns).count();
-        let count = if kind.members.is_empty() {
-            kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns).count()
+        if kind.members.is_empty() {
+            let old = kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns);
+            count_tasks(old.filter_map(|&index| self.task(index)))
         } else {
-            followed
-        };
-        count as u64
+            self.members(kind).filter(|m| self.standing_ns(m.task, Some(m)) >= ns).count() as u64
+        }
     }
 
     /// What the growth of a kind alone says.
@@ -208,9 +210,11 @@ fn split<'a>(
     if group.tasks.is_empty() {
         return;
     }
-    let of = |index: &u32| snapshot.tasks.get(*index as usize).map_or(Waits::Nothing, |t| classifier.of(t));
-    let waits: Vec<Waits> = group.tasks.iter().map(of).collect();
-    let never = waits.iter().filter(|waits| waits.never_ends()).count();
+    let task = |index: &u32| snapshot.tasks.get(*index as usize);
+    let of = |index: &u32| task(index).map_or(Waits::Nothing, |t| classifier.of(t));
+    let counted = |index: &u32| (of(index), task(index).map_or(0, Task::count));
+    let waits: Vec<(Waits, u64)> = group.tasks.iter().map(counted).collect();
+    let never = waits.iter().filter(|(waits, _)| waits.never_ends()).count();
     let what = |tally: &Tally<Waits>| tally.most().unwrap_or(Waits::Nothing);
     let trend = trend_of(series, track);
     if never == 0 || never == waits.len() {
@@ -227,7 +231,7 @@ fn split<'a>(
             age: group.oldest,
             stack_bytes: group.stack_bytes,
             trend,
-            ..kind(signature, Some(track), waits, group.tasks, group.members)
+            ..kind(signature, Some(track), waits, (group.tasks, group.count), group.members)
         });
         return;
     }
@@ -236,17 +240,17 @@ fn split<'a>(
         let tasks: Vec<u32> = group.tasks.iter().copied().filter(of_side).collect();
         let of_member = |nth: &u32| series.members().get(*nth as usize).is_some_and(|m| of_side(&m.task));
         let members: Vec<u32> = group.members.iter().copied().filter(of_member).collect();
-        let waits = Tally::of(tasks.iter().map(of));
-        let all = || tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
-        let reason = Tally::of(all().map(|task| task.reason)).most().flatten();
+        let waits = Tally::of(tasks.iter().map(counted));
+        let all = || tasks.iter().filter_map(task);
+        let reason = Tally::of(all().map(|task| (task.reason, task.count()))).most().flatten();
         let age = all().map(|task| task.age).max_by_key(|age| age.nanos()).unwrap_or_default();
-        let stack_bytes = all().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes));
+        let (stack_bytes, count) = (stack_bytes(all()), count_tasks(all()));
         let what_text = reason.map_or("", |id| snapshot.str(id)).to_owned();
         kinds.push(Kind {
             age,
             stack_bytes,
             what: what_text,
-            ..kind(signature, None, what(&waits), tasks, members)
+            ..kind(signature, None, what(&waits), (tasks, count), members)
         });
     }
 }
@@ -255,7 +259,7 @@ fn kind<'a>(
     signature: &'a Signature,
     track: Option<&'a Track>,
     waits: Waits,
-    tasks: Vec<u32>,
+    (tasks, count): (Vec<u32>, u64),
     members: Vec<u32>,
 ) -> Kind<'a> {
     Kind {
@@ -263,6 +267,7 @@ fn kind<'a>(
         track,
         waits,
         tasks,
+        count,
         members,
         stayed: 0,
         still: 0,

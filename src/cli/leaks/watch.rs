@@ -68,14 +68,19 @@ pub(super) enum Watched<'a> {
 
 impl<'a> Watched<'a> {
     /// What `source` means, if it is something alive.
-    pub(super) fn new(source: &'a Source, how: &'a ReadArgs) -> Result<Option<Self>> {
+    pub(super) fn new(source: &'a Source, how: &'a ReadArgs, times: Times) -> Result<Option<Self>> {
         match source {
             Source::Pid(pid) => {
                 let what = describe(*pid);
                 let failed = |source| CliError::Target { what: what.clone(), source };
                 let target = target::open_pid(*pid).map_err(|error| failed(error.into()))?;
                 let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
-                Ok(Some(Watched::Process { what, target, runtimes, options: options(how) }))
+                Ok(Some(Watched::Process {
+                    what,
+                    target,
+                    runtimes,
+                    options: options(how).paced(times.every),
+                }))
             }
             Source::Address(_) => Ok(Some(Watched::Address { source, how })),
             Source::File(_) | Source::Stdin => Ok(None),

@@ -56,7 +56,7 @@ pub struct GroupRow {
 impl GroupRow {
     /// How many tasks it has.
     pub fn count(&self) -> u64 {
-        self.group.tasks.len() as u64
+        self.group.count
     }
 }
 
@@ -168,13 +168,14 @@ fn compare(rows: &mut Vec<GroupRow>, then: &Snapshot, query: &Query) {
     let mut before: FxHashMap<u64, Group> =
         before.into_iter().map(|group| (key(then, &group), group)).collect();
     for row in &mut *rows {
-        let count = before.remove(&row.key).map_or(0, |group| group.tasks.len() as u64);
+        let count = before.remove(&row.key).map_or(0, |group| group.count);
         row.change = Some(difference(row.count(), count));
     }
     for group in before.into_values() {
-        let count = group.tasks.len() as u64;
+        let count = group.count;
         let mut gone = row(then, group, |_| Age::Unknown);
         gone.group.tasks.clear();
+        gone.group.count = 0;
         gone.change = Some(difference(0, count));
         rows.push(gone);
     }

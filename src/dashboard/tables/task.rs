@@ -19,6 +19,8 @@ const LOCKS: usize = 16;
 pub struct TaskTable {
     /// The tasks.
     pub order: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
 }
 
 /// One task from close by.
@@ -93,7 +95,7 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
     if query.reverse {
         tasks.reverse();
     }
-    TaskTable { order: tasks }
+    TaskTable { count: snapshot.count_of(&tasks), order: tasks }
 }
 
 /// Why a task waits, or what it does.

@@ -77,7 +77,7 @@ fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
         pen.right(x, y, width, "STACK", style(TaskSort::Memory));
     }
     let noun = task_noun(&state.tables.picture.snapshot);
-    let shown = count(state.tables.tasks.order.len() as u64, noun);
+    let shown = count(state.tables.tasks.count, noun);
     let title = match &query.within {
         Some(within) => format!("FUNCTION  ({shown} of {}; Esc: all groups)", within.name),
         None => format!("FUNCTION  ({shown})"),
