@@ -42,11 +42,9 @@ const DOUBTFUL: f64 = 0.13;
 const GONE: f64 = 0.01;
 /// After a jump a count must stay where it is for so many readings before it is over.
 const FLAT: usize = 3;
-/// A process that is watched for more than one part in so many of its life is young.
-const YOUNG: u64 = 2;
-/// A rise that has lasted for all of a process's life shows where the watch is less than one part in so many
-/// of it.
-const SUSTAINED: u64 = 3;
+/// A process that is watched for more than one part in so many of its life is young: what the watch shows is most
+/// of what there ever was.
+const YOUNG: u64 = 3;
 
 /// They become more, as leaks do.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +146,12 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
         .map(|step| (step.born.saturating_add(step.arrived), step.gone.saturating_add(step.left)))
         .collect();
     let came: u64 = flows.iter().map(|&(came, _)| came).sum();
+    let few_end = ended as f64 <= came as f64 * ENDING;
+    let shape = shape(counts, more);
+    if shape == Shape::AtOnce && few_end {
+        let more = number(more);
+        return Look::doubt(format!("{more} came at once; whether more follow, the readings do not show"));
+    }
     let chance = odds::balance(&flows);
     if chance > DOUBTFUL {
         return Look::calm("they come and go, and no more come than chance explains");
@@ -157,15 +161,8 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     }
     let stay = kind.stayed >= track.first;
     let span = series.span_ns().unwrap_or(0);
-    match shape(counts, more) {
-        Shape::Over => return Look::calm("they became more, and then no longer"),
-        Shape::AtOnce => {
-            let more = number(more);
-            return Look::doubt(format!(
-                "{more} came at once; whether more follow, the readings do not show"
-            ));
-        }
-        Shape::BitByBit => {}
+    if shape == Shape::Over {
+        return Look::calm("they became more, and then no longer");
     }
     if !rises(kind, counts) || chance > SUSPICIOUS {
         return Look::doubt(format!(
@@ -182,7 +179,6 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     });
     let age = age(series);
     let young = age.is_some_and(|age| age < span.saturating_mul(YOUNG));
-    let few_end = ended as f64 <= came as f64 * ENDING;
     let mut sureness = if stay && few_end && chance <= LIKELY { Sureness::Likely } else { Sureness::Suspect };
     if matches!(kind.waits, Waits::Sleep | Waits::Timer) && !somebody_woke(series, kind) {
         if young {
@@ -219,7 +215,7 @@ fn age(series: &Series) -> Option<u64> {
 /// Their number is what this rate makes in the whole life of the process, give or take a half, and that is
 /// much longer than the watch.
 fn lasts(age: Option<u64>, span: u64, more: u64, now: u64) -> bool {
-    let Some(age) = age.filter(|&age| span > 0 && age >= span.saturating_mul(SUSTAINED)) else {
+    let Some(age) = age.filter(|&age| span > 0 && age >= span.saturating_mul(YOUNG)) else {
         return false;
     };
     let whole = more as f64 * age as f64 / span as f64;

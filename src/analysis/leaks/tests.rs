@@ -6,6 +6,7 @@ use super::*;
 use crate::snapshot::*;
 
 mod locks;
+mod shapes;
 
 const SECOND: u64 = 1_000_000_000;
 
