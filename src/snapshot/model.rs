@@ -504,7 +504,7 @@ pub fn count_tasks<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> u64 {
 impl Snapshot {
     /// Tasks that all rows together may stand for. More is not believed, and sums of counts are far from
     /// any overflow.
-    pub const MOST_TASKS: u64 = 1 << 40;
+    pub const MOST_TASKS: u64 = 1 << 32;
 
     /// How many tasks there are.
     pub fn task_count(&self) -> u64 {

@@ -5,7 +5,7 @@ use super::known::{Known, KnownTasks};
 use super::wait::{Classifier, Waits};
 use super::{Options, growth};
 use crate::analysis::group::stack_bytes;
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
 use crate::analysis::signature::{Place, Signature};
 use crate::analysis::tally::Tally;
@@ -51,7 +51,7 @@ pub struct Kind<'a> {
     pub known: Option<&'static Known>,
     /// The user does not want to hear of them.
     pub left_out: Option<LeftOut>,
-    /// The innermost function of theirs that is not of the standard library.
+    /// The frame that a person looks for.
     pub at: Option<&'a Place>,
     /// The module that owns the code which started them, or else that where they stand.
     pub module: Option<&'a Module>,
@@ -115,6 +115,7 @@ impl<'a> Scene<'a> {
             let Some((signature, track)) = series.track(group.signature) else { continue };
             split(series, snapshot, &classifier, signature, track, group, &mut kinds);
         }
+        let whose = Owners::new(snapshot);
         for kind in &mut kinds {
             // What the runtime has proved outweighs what is usual.
             kind.known =
@@ -122,7 +123,7 @@ impl<'a> Scene<'a> {
             let look = growth::of(series, kind);
             (kind.growth, kind.doubt, kind.calm) = (look.growth, look.doubt, look.calm);
             let owners = modules(snapshot, &kind.signature.runtime);
-            kind.at = at(owners, kind.signature);
+            kind.at = kind.signature.user_frame(&whose);
             let owner = |place: Option<&Place>| place.and_then(|place| module_of(owners, &place.package));
             kind.module = owner(kind.signature.creator.as_ref()).or_else(|| owner(kind.at));
             let all = kind.signature.frames.iter().chain(&kind.signature.creator);
@@ -291,40 +292,4 @@ fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
     let readings: Option<Vec<(u64, u64)>> =
         points.map(|(point, step)| Some((point.elapsed_ns?, step.count))).collect();
     crate::analysis::trend::trend(&readings?, Some(track.born.saturating_add(track.gone)))
-}
-
-/// Packages of standard libraries below what a program calls. Which module a package belongs to says more,
-/// where the modules are known.
-const BELOW: &[&str] = &[
-    "internal/",
-    "net",
-    "sync",
-    "runtime",
-    "bufio",
-    "io",
-    "os",
-    "syscall",
-    "crypto/tls",
-    "time",
-    "std",
-    "core",
-    "tokio",
-    "context",
-];
-
-/// The innermost place that is not of the standard library; else the innermost that is not below what
-/// programs call; else the innermost.
-fn at<'a>(owners: &[Module], signature: &'a Signature) -> Option<&'a Place> {
-    let own = |place: &&Place| module_of(owners, &place.package).is_some();
-    let below = |place: &Place| {
-        let package = if place.package.is_empty() { &place.function } else { &place.package };
-        BELOW.iter().any(|prefix| {
-            let rest = package.strip_prefix(prefix);
-            rest.is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['.', ':']))
-        })
-    };
-    let frames = &signature.frames;
-    (frames.iter().find(own))
-        .or_else(|| frames.iter().find(|place| !below(place) && !place.function.is_empty()))
-        .or_else(|| frames.first())
 }
