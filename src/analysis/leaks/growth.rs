@@ -174,7 +174,7 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     }
     let mut because = vec![rise(kind, first, more)];
     because.push(match ended {
-        0 => format!("{} came and none ended while watched", number(came)),
+        0 => format!("{} came and none ended", number(came)),
         ended => format!("{} came, {} ended or went on", number(came), number(ended)),
     });
     let age = age(series);
