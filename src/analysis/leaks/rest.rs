@@ -90,7 +90,7 @@ fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], String) {
     let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
     match kind.waits {
         Waits::Unknown => (["task of unknown state", "tasks of unknown state"], steady),
-        Waits::Nothing => (["running task", "running tasks"], "they work".to_owned()),
+        Waits::Nothing => (["running task", "running tasks"], "they run or want to run".to_owned()),
         Waits::Timer | Waits::Sleep => (["timer", "timers"], format!("they wait for time to pass; {steady}")),
         Waits::Range | Waits::Receive | Waits::Select if shared() => {
             (["pool worker", "pool workers"], format!("they wait for work on one channel; {steady}"))

@@ -215,7 +215,7 @@ fn leaks_of_every_shape_are_found() {
     let bursts = (0..60).map(|nth| life(f64::from(nth / 10) * 5.0 + 1.0, FOREVER, own)).collect();
     let queue: Vec<Life> = (0..20_000)
         // 25 a second come, and 10 a second are served, for ten minutes.
-        .map(|nth| f64::from(nth))
+        .map(f64::from)
         .map(|nth| life(nth / 25.0 - 600.0, nth / 10.0 - 600.0, Given { wait: full, ..SENDER }))
         .collect();
     let few: Vec<Life> = (arrivals(-20.0, 0.02, HANDLER, || dice.exponential(2.0)).into_iter().enumerate())
