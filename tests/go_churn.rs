@@ -6,7 +6,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::runtimes::{self, Pause, ReadOptions};

@@ -26,9 +26,9 @@ pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// The file to write; - is standard output, and needs --to
+    /// The file to write; - is standard output, and needs --format
     ///
-    /// Its name says the format, unless --to does: .loiter a snapshot, .pb.gz or .pprof a profile for
+    /// Its name says the format, unless --format does: .loiter a snapshot, .pb.gz or .pprof a profile for
     /// go tool pprof, .pb the same without compression, .txt the text that Go prints (debug=2), .json
     /// tasks for programs. Only its owner may read it, because what it holds comes out of another
     /// program's memory.
@@ -42,8 +42,8 @@ pub(super) struct Args {
     /// locked to thread); and those of the program, which begin with label: if they have one of these
     /// names. A comment, which go tool pprof does not show, holds what a snapshot says of the process,
     /// its command line too. loiter reads all of it back.
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    to: Option<Format>,
+    #[arg(long, alias = "to", value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 
 impl Args {
     fn format(&self) -> Result<Format> {
-        if let Some(format) = self.to.or_else(|| Format::of(&self.out)) {
+        if let Some(format) = self.format.or_else(|| Format::of(&self.out)) {
             return Ok(format);
         }
         let name = if is_stdout(&self.out) { "standard output" } else { "this file" };
@@ -124,7 +124,7 @@ impl Args {
         let formats: Vec<_> = Format::value_variants().iter().filter_map(Format::to_possible_value).collect();
         let formats: Vec<_> = formats.iter().map(|format| format.get_name()).collect();
         Err(CliError::Usage(format!(
-            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --to with one \
+            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --format with one \
              of {}",
             self.out.display(),
             formats.join(", ")

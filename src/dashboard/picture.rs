@@ -117,7 +117,7 @@ impl Album {
             points: self.history.points().clone(),
             proved_ns: self.proved(&snapshot),
             per_minute: per_minute(self.history.points()),
-            warning: self.series.matching().warning().map(str::to_owned),
+            warning: self.series.warning(),
             took: Duration::ZERO,
             owners: Arc::new(Owners::new(&snapshot)),
             snapshot,

@@ -21,16 +21,17 @@ use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 
+use super::crash;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{Source, State};
 use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
+use crate::ending;
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
@@ -78,9 +79,10 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
+    // A thread may be writing a file.
+    ending::clean_up();
     if let Some(signal) = signal {
-        // As if it had never been caught: whoever sent it sees what he expects.
-        emulate_default_handler(signal)?;
+        ending::end_by(signal);
     }
     Ok(())
 }
@@ -106,7 +108,8 @@ fn terminal() -> io::Result<Paper> {
 
 /// Signals come in with everything else.
 fn watch_signals(out: SyncSender<Happened>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    ending::signals_are_handled_elsewhere();
+    let mut signals = Signals::new(ending::ending_signals().into_iter().chain([SIGTSTP, SIGCONT]))?;
     thread::spawn(move || {
         for signal in signals.forever() {
             if out.send(Happened::Signal(signal)).is_err() {
@@ -286,6 +289,7 @@ impl Screen {
             }));
         });
         // From here on it is given back, even if something below fails.
+        crash::give_terminal_back();
         let screen = Screen;
         screen.resume()?;
         Ok(screen)

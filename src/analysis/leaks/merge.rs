@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
+use super::ignore::Silenced;
 use super::rest;
 use super::rules::{Claim, RULES, processors};
 use super::scene::{Kind, LeftOut, Scene};
@@ -263,9 +264,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         kinds.map(Kind::count).sum()
     };
     let (undecided, healthy) = rest::of(scene, found);
+    let mut header = scene.snapshot.header.clone();
+    header.warnings.extend(scene.series.lacks().filter(|_| !scene.is_single()));
     let points = || scene.series.points().iter().map(|point| &point.header.reading);
     Report {
-        header: scene.snapshot.header.clone(),
+        header,
         readings: scene.series.readings(),
         span_ns: scene.watched_ns(),
         matching: scene.series.matching().clone(),
@@ -278,6 +281,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         healthy,
         findings,
         ignored: left_out(LeftOut::Ignored),
+        silenced: scene
+            .options
+            .ignore_file
+            .as_ref()
+            .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         in_baseline: left_out(LeftOut::Baseline),
     }
 }

@@ -28,8 +28,8 @@ struct Columns {
 const COUNT: (u16, u16) = (1, 9);
 const CHANGE: (u16, u16) = (10, 8);
 const RATE: (u16, u16) = (18, 7);
-const OLDEST: (u16, u16) = (25, 9);
-const STATE: u16 = 35;
+const OLDEST: (u16, u16) = (26, 9);
+const STATE: u16 = 36;
 
 impl Columns {
     fn new(width: u16, key: &GroupKey) -> Self {
