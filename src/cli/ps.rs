@@ -1,6 +1,5 @@
 //! `loiter ps`: what can be read on this machine.
 
-
 use super::error::{CliError, Result};
 use super::exit;
 use super::output::Output;
@@ -145,12 +144,12 @@ mod tests {
     fn everything_is_listed_where_that_is_asked_for() {
         assert_eq!(
             text(true, true),
-            "   PID  RUNTIME            TASKS  THREADS  AGE  COMMAND
-     7  go1.24.3 stripped  1,388        4  3s   ./a 東京
-     8  native                 -        4  3s   ./a 東京
-     9  ?                      -        4  3s   a\\x1bb: ope…
-    10  ?                      -        4  3s   a\\x1bb: ope…
-    11  no answer              -        4  3s   a\\x1bb: no …
+            "   PID  RUNTIME    TASKS  THREADS  AGE  COMMAND
+     7  go1.24.3   1,388        4  3s   ./a 東京
+     8  native         -        4  3s   ./a 東京
+     9  ?              -        4  3s   a\\x1bb: open /proc/…
+    10  ?              -        4  3s   a\\x1bb: open /proc/…
+    11  no answer      -        4  3s   a\\x1bb: no answer w…
 "
         );
     }
