@@ -20,6 +20,10 @@ const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the file that the user named, or else the one that is there.
 pub(super) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
+    // As everywhere, it stands for nothing.
+    if named == Some(Path::new("/dev/null")) {
+        return Ok(None);
+    }
     let path = named.unwrap_or(Path::new(IGNORE_FILE));
     let text = match contents(path, named.is_none()) {
         Ok(text) => text,
