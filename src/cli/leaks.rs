@@ -17,6 +17,7 @@ use crate::analysis::rates::rates;
 use crate::report::finding::Findings;
 use crate::report::text::findings;
 use crate::report::text::{self, TextOptions};
+use crate::report::units::count;
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 
@@ -306,6 +307,6 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
             directory.display()
         )));
     }
-    tell(&format!("{} files in {}", files.len(), directory.display()));
+    tell(&format!("{} in {}", count(files.len() as u64, "file"), directory.display()));
     Ok(files)
 }
