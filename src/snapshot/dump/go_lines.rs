@@ -282,7 +282,12 @@ impl DumpReader {
                 self.blanks.perhaps = now;
             }
             let text = line.trim_start();
-            return now > self.blanks.usual && !is_call(text) && !text.starts_with(ON_OTHER_THREAD);
+            if text.starts_with("non-Go function") {
+                self.blanks.usual = now;
+            }
+            let fits =
+                is_call(text) || text.starts_with(ON_OTHER_THREAD) || text.starts_with("non-Go function");
+            return now > self.blanks.usual && !fits;
         }
         if self.blanks.perhaps == 0 || !self.odd.is_empty() {
             return false;

@@ -6,8 +6,6 @@
 //! said, [`collect`] puts goroutines together to dumps. If the lines turn out to stand in reverse order,
 //! all is done once more, from the end.
 
-use std::borrow::Cow;
-
 use super::encoding;
 use super::go_text::{DumpGoroutine, GoDump};
 pub(super) use counted::profiles;
@@ -73,14 +71,6 @@ fn from_the_end(text: &[u8]) -> Option<GoLog> {
     streams.finish(true);
     let better = streams.order.forward > streams.order.backward;
     better.then(|| GoLog { turned_round: true, ..streams.into_log() })
-}
-
-/// rsyslog writes tabs as "#011".
-fn untabbed(text: &str) -> Cow<'_, str> {
-    match text.strip_prefix("#011") {
-        Some(rest) => format!("\t{rest}").into(),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

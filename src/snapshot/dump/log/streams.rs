@@ -14,11 +14,11 @@ use super::super::go_call::{Place, is_call};
 use super::super::go_header::header_in;
 use super::super::go_lines::{DumpReader, Line, ON_OTHER_THREAD};
 use super::super::go_text::DumpGoroutine;
+use super::GoLog;
 use super::collect::{Beginning, Collector, Dumps};
 use super::crash::{self, Crash, Said};
 use super::prefix::{Prefix, Suffix, timestamp};
 use super::records::{OF_FIELDS, Record, Sink};
-use super::{GoLog, untabbed};
 
 /// Lines looked at behind a header to learn what stands around them.
 const AHEAD: usize = 24;
@@ -136,7 +136,7 @@ impl<'a> Sink<'a> for Streams<'a> {
     }
 
     fn interested(&self) -> bool {
-        self.since.is_some_and(|lines| lines < INTEREST)
+        self.held.is_some() || self.since.is_some_and(|lines| lines < INTEREST)
     }
 
     fn finish(&mut self, whole_line: bool) {
@@ -415,18 +415,18 @@ impl<'a> Streams<'a> {
             self.unowned(line);
             return;
         };
-        let rest = without_placeholder(untabbed(rest));
+        let rest = without_placeholder(rest);
         let is_crash = crash.is_some_and(|at| rest.len() == line.text.len() - at);
         let Some(stream) = self.streams.get_mut(nth) else { return };
         if stream.reader.within() {
             if !is_crash {
-                self.line_of_dump(nth, &rest, line);
+                self.line_of_dump(nth, rest, line);
             }
         } else if crash.is_none() {
             self.crash.another_line();
-            match stream.between(&rest) {
+            match stream.between(rest) {
                 Line::Header => self.begun(nth, false, line.time_ns, line.message),
-                _ => stream.after_part(&rest, &mut self.order),
+                _ => stream.after_part(rest, &mut self.order),
             }
         }
         if let Some(at) = crash {
@@ -581,6 +581,7 @@ fn start(text: &str) -> &str {
 fn is_stack_line(line: &str) -> bool {
     let text = line.trim();
     is_call(text)
+        || text.starts_with("non-Go function")
         || text.starts_with(ON_OTHER_THREAD)
         || Place::parse(text).is_some_and(|place| place.is_plausible() && place.is_sure())
 }
@@ -603,8 +604,8 @@ fn in_sentence(after: &str) -> bool {
 }
 
 /// What Firefox shows in place of a line that is empty.
-fn without_placeholder(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.trim() == "<empty string>" { Cow::Borrowed("") } else { text }
+fn without_placeholder(text: &str) -> &str {
+    if text.trim() == "<empty string>" { "" } else { text }
 }
 
 /// Prefixes and suffixes that differ in their numbers only are alike.

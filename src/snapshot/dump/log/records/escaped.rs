@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::super::quoted::{unquote_lenient, unquote_with};
+use super::super::crash;
 use super::is_dump;
 
 /// Quotes that begin no string which is one are passed over, so many at most.
@@ -55,17 +56,12 @@ pub(super) fn find(text: &str) -> Option<Escaped> {
         let plain = text.replace("#012", "\n").replace("#011", "\t").replace("#015", "");
         return is_dump(&plain).then_some(Escaped::Line(plain));
     }
-    if !text.contains('\\') {
-        return None;
-    }
     let (found, open) = strings(text);
     if !found.is_empty() {
         return Some(Escaped::Strings(found));
     }
-    let whole = unescape_fully(text);
-    if let Some((at, quote)) = open
-        && (whole.is_some() || text.contains("goroutine"))
-    {
+    let whole = if text.contains('\\') { unescape_fully(text) } else { None };
+    if let Some((at, quote)) = open {
         return Some(Escaped::Open { at, quote });
     }
     whole.map(Escaped::Line)
@@ -112,7 +108,9 @@ fn strings(text: &str) -> (Vec<String>, Option<(usize, char)>) {
 
 /// The dump that a string is, perhaps escaped once more.
 pub(super) fn dump_in(string: String) -> Option<String> {
-    if is_dump(&string) {
+    // A message of its own may tell of the crash.
+    let tells = || string.contains('\n') && string.lines().any(|line| crash::find(line) == Some(0));
+    if is_dump(&string) || tells() {
         return Some(string);
     }
     if string.contains("goroutine ") && string.contains('\\') { unescape_fully(&string) } else { None }

@@ -23,6 +23,9 @@ mod json;
 /// JSON within JSON is followed this deep.
 const MAX_NESTING: usize = 3;
 
+/// Lines that are looked at in all in search of the ends of strings.
+const MAX_LOOKED_AHEAD: usize = 1 << 18;
+
 /// The writer of lines that were fields of something, where nothing says who wrote them.
 pub(super) const OF_FIELDS: &str = "\u{1}";
 
@@ -65,7 +68,8 @@ impl<'a> Sink<'a> for Collected<'a> {
 
 /// Reads all records of a text.
 pub(super) fn each<'a>(text: &'a [u8], sink: &mut dyn Sink<'a>) {
-    let mut reader = Reader { sink, containers: Containers::default(), key: None, nobody: Rc::from("") };
+    let mut reader =
+        Reader { sink, containers: Containers::default(), key: None, nobody: Rc::from(""), looked_ahead: 0 };
     if journal::is_export(text) {
         journal::export(text, &mut |entry| reader.entry(entry));
     } else if journal::is_verbose(text) {
@@ -105,6 +109,8 @@ struct Reader<'s, 'a> {
     /// The key of the values in which a logger writes the lines of the dump.
     key: Option<&'static str>,
     nobody: Rc<str>,
+    /// Lines that were looked at in search of the end of a string.
+    looked_ahead: usize,
 }
 
 /// The lines of a text, one after the other.
@@ -189,10 +195,13 @@ impl<'a> Reader<'_, 'a> {
             self.record(text, time_ns, writer);
             return;
         }
+        // rsyslog writes tabs so.
+        let text =
+            if text.contains("#011") && !likely { Cow::Owned(text.replace("#011", "\t")) } else { text };
         if self.json(&text, time_ns, writer, depth) {
             return;
         }
-        if likely || text.contains("\\n") && text.contains(['"', '\'']) {
+        if likely || crash::find(&text).is_some() && text.contains(['"', '\'']) {
             match escaped::find(&text) {
                 Some(Escaped::Strings(dumps)) => {
                     self.before_dump(&text, time_ns, writer);
@@ -240,7 +249,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// What stands in the line before a dump that is a string: a crash, perhaps.
     fn before_dump(&mut self, text: &str, time_ns: u64, writer: &Rc<str>) {
-        let before = text.split("goroutine ").next().unwrap_or_default();
+        let Some((before, _)) = text.split_once("goroutine ") else { return };
         // The string may begin with what the program said; that is in the dump, then.
         let quote = before.rfind(['"', '\'']).unwrap_or(0);
         let before = before.get(..quote).unwrap_or_default();
@@ -321,6 +330,10 @@ impl<'a> Reader<'_, 'a> {
         let mut ahead = Lines { rest: following.rest };
         let mut joined = Joined::new(first, at, quote);
         loop {
+            self.looked_ahead += 1;
+            if self.looked_ahead > MAX_LOOKED_AHEAD {
+                return false;
+            }
             let Some(line) = ahead.next() else { return false };
             match joined.push(&text_of(line)) {
                 Some(true) => break,
