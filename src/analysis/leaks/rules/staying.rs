@@ -6,7 +6,8 @@
 //! since, nothing is wrong with them. That is the log-rank test (`odds::survival`), one-sided, at 0.1 %, because
 //! it is asked for many kinds and again and again. All that were there at first are compared, not those that are
 //! still there: of these none has ended by the way they were chosen. If the test could not show anything, because
-//! too few have ended, it is undecided.
+//! too few have ended, it is undecided; so it is if old ones go on to end, only more rarely than new ones, as they do
+//! where lives differ much.
 
 use rustc_hash::FxHashMap;
 
@@ -23,6 +24,9 @@ use crate::analysis::signature::{Place, Signature};
 const TIMES: u64 = 4;
 /// So many must have ended to say how old the others get.
 const ENDED: u64 = 10;
+/// So many of those that were there at first and end in the second half of the watch show that the old ones end,
+/// too: their lives differ much, as those of subscriptions do.
+const STILL_ENDING: u64 = 3;
 /// Chance alone may keep them from ending once in so many times.
 const CHANCE: f64 = 0.001;
 
@@ -123,6 +127,10 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>, ends: &Ends) -> Option<Sa
     // How long these take is up to others than the program.
     if matches!(kind.waits, Waits::Network | Waits::Io | Waits::Call | Waits::Accept) {
         return Some(Said::Undecided(format!("{seen}; how long each of them lives is up to its peer")));
+    }
+    let late = ends.spans.iter().skip(ends.spans.len() / 2).map(|span| span.old_ended).sum::<u64>();
+    if late >= STILL_ENDING {
+        return Some(Said::Undecided(format!("{seen}; old ones end, too, though more rarely than new ones")));
     }
     let because = vec![
         seen,
