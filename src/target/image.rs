@@ -11,7 +11,7 @@ use object::elf;
 
 use super::elf::Headers;
 use super::memory::ProcessMemory;
-use super::{Image, Mapping, Memory as _, Result, TargetError, proc, sys};
+use super::{Image, Mapping, Memory as _, Result, TargetError, patience, proc, sys};
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;
@@ -51,9 +51,13 @@ impl ImageFile {
                 Err(io::Error::other("not an ordinary file"))
             }
         };
-        is_file(&std::fs::metadata(path)?)?;
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-        let len = is_file(&file.metadata()?)?;
+        let (file, len) = patience::with_file(path, || {
+            is_file(&std::fs::metadata(path)?)?;
+            let file =
+                File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+            let len = is_file(&file.metadata()?)?;
+            Ok::<_, io::Error>((file, len))
+        })?;
         Ok(ImageFile { opened_as: path.display().to_string(), file, len })
     }
 
@@ -86,7 +90,8 @@ impl ImageFile {
     pub fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match sys::pread(&self.file, rest, offset.saturating_add(done as u64)) {
+            let read = || sys::pread(&self.file, rest, offset.saturating_add(done as u64));
+            match patience::with_file(Path::new(&self.opened_as), read) {
                 Ok(0) => return Err(self.malformed("has become shorter while it was read")),
                 Ok(n) => done += n,
                 Err(source) => {

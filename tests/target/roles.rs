@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use loiter::target::{self, TargetError};
 
-use crate::support::Process;
+use crate::support::{LONG, Process};
 
 const ROLE: &str = "LOITER_TEST_ROLE";
 
@@ -51,7 +51,7 @@ fn role() {
     match role {
         "freeze" => {
             let target = target::open_pid(pid).expect("it can be opened");
-            let _frozen = target.freeze().expect("it can be frozen");
+            let _frozen = target.freeze(LONG).expect("it can be frozen");
             say("frozen");
             std::thread::sleep(Duration::from_secs(1000));
         }

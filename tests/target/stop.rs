@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use loiter::target::{Target, TargetError};
 
 use crate::roles::play;
-use crate::support::{counter, eventually, global, is_running, is_still, program, start};
+use crate::support::{LONG, counter, eventually, global, is_running, is_still, program, start};
 
 fn states(target: &dyn Target) -> Vec<char> {
     let pid = target.info().pid;
@@ -55,7 +55,7 @@ fn everything_stands_while_it_is_frozen() {
     let process = start(program(), &["spin", "make"]);
     let target = process.open();
     for _ in 0..30 {
-        let frozen = target.freeze().expect("it freezes");
+        let frozen = target.freeze(LONG).expect("it freezes");
         let threads = target.threads().expect("threads");
         assert!(states(target.as_ref()).iter().all(|&state| state == 't'), "{:?}", states(target.as_ref()));
         let made = counter(target.as_ref(), "made");
@@ -67,8 +67,8 @@ fn everything_stands_while_it_is_frozen() {
             let held = target.with_stopped_thread(tid, &mut |registers| assert_ne!(registers.pc, 0));
             assert_eq!(held.expect("its registers are known"), Duration::ZERO);
         }
-        assert!(target.freeze().is_err(), "once is enough");
-        let pause = frozen.release();
+        assert!(target.freeze(LONG).is_err(), "once is enough");
+        let pause = frozen.release().expect("it was held until now");
         assert!(pause > Duration::from_millis(55) && pause < Duration::from_secs(20), "{pause:?}");
         let made = counter(target.as_ref(), "made");
         eventually("it makes threads again", || counter(target.as_ref(), "made") > made);
@@ -101,7 +101,7 @@ fn somebody_else_traces_it() {
     let (mut holder, mut said) = play("freeze", process.pid());
     assert!(said.any(|line| line == "frozen"));
     for error in [
-        target.freeze().expect_err("it is taken"),
+        target.freeze(LONG).expect_err("it is taken"),
         target.with_stopped_thread(process.pid(), &mut |_| ()).expect_err("it is taken"),
     ] {
         let text = error.to_string();
@@ -127,7 +127,7 @@ fn no_signal_is_lost() {
             }
         });
         while !sender.is_finished() {
-            drop(target.freeze().expect("it freezes"));
+            drop(target.freeze(LONG).expect("it freezes"));
             for tid in target.threads().expect("threads") {
                 target.with_stopped_thread(tid, &mut |_| ()).expect("it stops");
             }
@@ -151,7 +151,7 @@ fn a_stopped_process_stays_stopped() {
                 .with_stopped_thread(tid, &mut |registers| assert_ne!(registers.pc, 0))
                 .expect("it is looked at");
         }
-        drop(target.freeze().expect("it freezes"));
+        drop(target.freeze(LONG).expect("it freezes"));
         eventually("it is stopped as before", all_stopped);
         assert!(is_still(target.as_ref()));
         assert!(all_stopped());
@@ -164,9 +164,9 @@ fn a_stopped_process_stays_stopped() {
 fn stopped_by_a_signal_while_frozen() {
     let process = start(program(), &["spin"]);
     let target = process.open();
-    let frozen = target.freeze().expect("it freezes");
+    let frozen = target.freeze(LONG).expect("it freezes");
     process.signal(libc::SIGSTOP);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     let threads = target.threads().expect("threads");
     eventually("it stops when it is let go", || threads.iter().all(|&tid| process.state(tid) == 'T'));
     process.signal(libc::SIGCONT);
@@ -199,12 +199,12 @@ fn frozen_with_a_thread_that_cannot_be_stopped() {
     let sleeping = || target.threads().expect("threads").into_iter().find(|&tid| process.state(tid) == 'D');
     eventually("a thread sleeps in the kernel", || sleeping().is_some());
     let stuck = sleeping().expect("found");
-    let frozen = target.freeze().expect("it freezes all the same");
+    let frozen = target.freeze(LONG).expect("it freezes all the same");
     assert!(is_still(target.as_ref()));
     assert!(target.with_stopped_thread(stuck, &mut |_| ()).is_err(), "its registers are not known");
     eventually("it comes back, and stops before it does anything", || process.state(stuck) == 't');
     assert_eq!(counter(target.as_ref(), "released"), 0);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     eventually("it goes on", || counter(target.as_ref(), "released") > 10);
     assert!(is_running(target.as_ref()));
 }
@@ -213,10 +213,10 @@ fn frozen_with_a_thread_that_cannot_be_stopped() {
 fn killed_while_it_is_frozen() {
     let mut process = start(program(), &["spin", "make"]);
     let target = process.open();
-    let frozen = target.freeze().expect("it freezes");
+    let frozen = target.freeze(LONG).expect("it freezes");
     // Its parent cannot notice the end before the tracer has: here they are the same process.
     process.signal(libc::SIGKILL);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     process.kill();
-    assert!(matches!(target.freeze(), Err(TargetError::Ended { .. })));
+    assert!(matches!(target.freeze(LONG), Err(TargetError::Ended { .. })));
 }
