@@ -31,6 +31,7 @@ use super::state::{Source, State};
 use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
+use crate::target::{end_all_stops, while_nothing_is_held};
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
@@ -78,6 +79,8 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
+    // The reader may be in the middle of a stop.
+    end_all_stops();
     if let Some(signal) = signal {
         // As if it had never been caught: whoever sent it sees what he expects.
         emulate_default_handler(signal)?;
@@ -262,7 +265,8 @@ impl Desk {
     /// Gives the terminal back and stops, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
         self.screen.leave()?;
-        raise(Signal::SIGSTOP)?;
+        // Not in the middle of a stop: the target would wait for the shell, too.
+        while_nothing_is_held(|| raise(Signal::SIGSTOP))?;
         self.screen.resume()?;
         self.repaint()
     }

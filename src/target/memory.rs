@@ -152,8 +152,9 @@ impl ProcessMemory {
     }
 
     fn transfer_any(&self, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
-        let address = from.first().map_or(0, |first| first.base as u64);
-        self.watch.during(address, || {
+        let start = from.first().map_or(0, |first| first.base as u64);
+        let end = from.last().map_or(0, |last| (last.base as u64).saturating_add(last.len as u64));
+        self.watch.during(start..end, || {
             if self.no_vectors.load(Ordering::Relaxed) {
                 self.transfer_from_mem(into, from)
             } else {

@@ -38,6 +38,7 @@ pub use patience::{Handle, supervised};
 pub use processes::{Candidate, processes};
 pub(crate) use sys::allow_readers;
 pub use sys::let_us_trace;
+pub use tracer::end_all_stops;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

@@ -7,6 +7,7 @@
 //! reads in a place of its own, which costs nothing beside the system call.
 
 use std::cell::Cell;
+use std::ops::Range as Span;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -23,7 +24,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(50);
 /// A reading that is to end, because the user or the end of a freeze says so, may take so long to be
 /// done in good order.
-const LAST_CHANCE: Duration = Duration::from_millis(500);
+const LAST_CHANCE: Duration = Duration::from_secs(3);
+/// Unless there is no progress for so long.
+const HANGS: Duration = Duration::from_millis(500);
+/// More than this is told with its end.
+const PAGE: u64 = 4096;
 /// The main thread has this much, too.
 const STACK: usize = 8 << 20;
 
@@ -38,7 +43,9 @@ struct Place {
     tid: u32,
     /// For which [`Watch`]; 0: nothing.
     owner: AtomicU64,
-    address: AtomicU64,
+    /// The first address, and the one behind the last.
+    start: AtomicU64,
+    end: AtomicU64,
     /// Counts the reads.
     serial: AtomicU64,
     /// The file, if it is no memory that is read.
@@ -61,9 +68,10 @@ thread_local! {
 }
 
 impl Place {
-    fn during<T>(&self, owner: u64, address: u64, read: impl FnOnce() -> T) -> T {
+    fn during<T>(&self, owner: u64, addresses: Span<u64>, read: impl FnOnce() -> T) -> T {
         self.serial.store(self.serial.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        self.address.store(address, Ordering::Relaxed);
+        self.start.store(addresses.start, Ordering::Relaxed);
+        self.end.store(addresses.end, Ordering::Relaxed);
         self.owner.store(owner, Ordering::Release);
         let read = read();
         self.owner.store(0, Ordering::Release);
@@ -79,7 +87,7 @@ pub(super) fn with_file<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     }
     PLACE.with(|place| {
         *lock(&place.file) = Some(path.display().to_string());
-        let done = place.during(owner, 0, work);
+        let done = place.during(owner, 0..0, work);
         *lock(&place.file) = None;
         done
     })
@@ -100,12 +108,12 @@ impl Watch {
         Watch { number: NEXT.fetch_add(1, Ordering::Relaxed), pid, given_up: AtomicBool::new(false) }
     }
 
-    /// Reads memory at `address`, and notes that.
-    pub(super) fn during<T>(&self, address: u64, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Reads memory somewhere between two addresses, and notes that.
+    pub(super) fn during<T>(&self, addresses: Span<u64>, read: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.given_up.load(Ordering::Relaxed) {
             return Err(TargetError::GivenUp { pid: self.pid });
         }
-        PLACE.with(|place| place.during(self.number, address, read))
+        PLACE.with(|place| place.during(self.number, addresses, read))
     }
 }
 
@@ -171,7 +179,7 @@ where
         let _ = done.send(work());
     });
     let reader = reader.map_err(|source| TargetError::Io { what: "start a thread".to_owned(), source })?;
-    let mut supervisor = Supervisor { watch, stopper, stop, seen: Vec::new(), chance: None };
+    let mut supervisor = Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None };
     loop {
         match wait.recv_timeout(TICK) {
             Ok(outcome) => return outcome,
@@ -214,8 +222,8 @@ struct Supervisor<'a> {
     stopper: Option<&'a Stopper>,
     stop: Option<&'a AtomicBool>,
     seen: Vec<Seen>,
-    /// How many ticks are left after it was decided to end.
-    chance: Option<u32>,
+    /// How many looks ago it was decided to end.
+    waited: Option<u32>,
 }
 
 impl Supervisor<'_> {
@@ -241,10 +249,10 @@ impl Supervisor<'_> {
             // What is read from here on is not of the same moment.
             self.watch.given_up.store(true, Ordering::Relaxed);
         }
-        let ticks = (LAST_CHANCE.as_nanos() / TICK.as_nanos()) as u32;
-        let left = self.chance.get_or_insert(ticks);
-        *left = left.saturating_sub(1);
-        if *left > 0 {
+        let waited = self.waited.get_or_insert(0);
+        *waited = waited.saturating_add(1);
+        let hangs = slowest.as_ref().is_some_and(|(ticks, _)| TICK * *ticks >= HANGS);
+        if TICK * *waited < LAST_CHANCE && !hangs {
             return None;
         }
         Some(match let_go {
@@ -296,7 +304,7 @@ enum What {
     /// Nothing that could hang.
     #[default]
     Nothing,
-    Memory(u64),
+    Memory(u64, u64),
     File(String),
 }
 
@@ -304,14 +312,17 @@ impl What {
     fn at(place: &Place) -> What {
         match &*lock(&place.file) {
             Some(path) => What::File(path.clone()),
-            None => What::Memory(place.address.load(Ordering::Relaxed)),
+            None => What::Memory(place.start.load(Ordering::Relaxed), place.end.load(Ordering::Relaxed)),
         }
     }
 
     fn doing(&self) -> String {
         match self {
             What::Nothing => "the last reading".to_owned(),
-            What::Memory(address) => format!("reading address {address:#x}"),
+            What::Memory(start, end) if end.saturating_sub(*start) <= PAGE => {
+                format!("reading address {start:#x}")
+            }
+            What::Memory(start, end) => format!("reading addresses {start:#x} to {end:#x}"),
             What::File(path) => format!("reading {path}"),
         }
     }
@@ -319,7 +330,7 @@ impl What {
     fn hint(&self) -> &'static str {
         match self {
             What::Nothing => "",
-            What::Memory(_) => " (a page that is served by userfaultfd, FUSE or NFS?)",
+            What::Memory(..) => " (a page that is served by userfaultfd, FUSE or NFS?)",
             What::File(_) => " (a file system that does not answer?)",
         }
     }

@@ -12,8 +12,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use super::{Result, TargetError, sys};
 
@@ -28,23 +28,70 @@ use process::Start;
 /// The stack of the tracer process, bytes, with a page below it that cannot be touched.
 const STACK: usize = 128 << 10;
 const GUARD: usize = 4096;
-/// How long the answer to an order is waited for without sleeping.
-const SPIN: Duration = Duration::from_micros(60);
 /// If the tracer does not answer so long after a deadline, it is ended.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long it is waited for the end of a tracer that was killed.
+/// A tracer that is told to end may take so long.
+const LAST_ORDER: Duration = Duration::from_millis(200);
+/// So long, when it was killed.
 const END: Duration = Duration::from_secs(1);
 
-/// The tracers of this process, so that they are known where they are met.
-static OURS: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
+/// The tracers of this process, so that they are known where they are met, and end with it. Whoever
+/// takes one from here waits for its end.
+static OURS: Mutex<Vec<Own>> = Mutex::new(Vec::new());
 
-fn ours() -> MutexGuard<'static, Vec<libc::pid_t>> {
+struct Own {
+    pid: libc::pid_t,
+    line: Weak<Line>,
+}
+
+fn ours() -> MutexGuard<'static, Vec<Own>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Is this process a tracer of this loiter?
 pub(super) fn is_ours(pid: u64) -> bool {
-    ours().iter().any(|&own| u64::try_from(own) == Ok(pid))
+    ours().iter().any(|own| u64::try_from(own.pid) == Ok(pid))
+}
+
+/// Lets go of everything that is held, for good: for the end of a program whose readers may still be
+/// at work. The end of the program does the same; this also waits until it is done.
+pub fn end_all_stops() {
+    let all = std::mem::take(&mut *ours());
+    for own in all {
+        own.end();
+    }
+}
+
+impl Own {
+    /// Ends the process and waits until it has ended. False if it hangs in the kernel.
+    fn end(self) -> bool {
+        if let Some(line) = self.line.upgrade() {
+            line.tell(orders::END);
+        }
+        if self.has_ended_within(LAST_ORDER) {
+            return true;
+        }
+        // SAFETY: kill takes two integers. The process is our child and was not waited for, so the
+        // pid is its own.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        self.has_ended_within(END)
+    }
+
+    fn has_ended_within(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            // SAFETY: no status is asked for. A single positive pid is named.
+            match unsafe { libc::waitpid(self.pid, ptr::null_mut(), libc::__WALL | libc::WNOHANG) } {
+                0 => {}
+                -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => return true,
+            }
+            if begun.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
 }
 
 /// Memory for a stack, given back when it is dropped.
@@ -103,6 +150,14 @@ struct Line {
     shared: Arc<Shared>,
 }
 
+impl Line {
+    /// An order that is not answered. If nobody is there, nothing is held.
+    fn tell(&self, what: u32) {
+        let order = Order { what, patience_ms: 0, deadline_ns: 0, block: 0 };
+        let _ = raw::send(self.socket.as_raw_fd(), &order);
+    }
+}
+
 /// Tells a tracer from elsewhere to let go.
 #[derive(Debug, Clone)]
 pub(super) struct Remote(Arc<Line>);
@@ -120,9 +175,7 @@ impl Remote {
 
     /// Lets it do so.
     pub(super) fn let_go(&self) {
-        let order = Order { what: orders::LET_GO, patience_ms: 0, deadline_ns: 0, block: 0 };
-        // If nobody is there, nothing is held.
-        let _ = raw::send(self.0.socket.as_raw_fd(), &order);
+        self.0.tell(orders::LET_GO);
     }
 }
 
@@ -174,8 +227,8 @@ impl Tracer {
         if pid < 0 {
             return Err(failed(error));
         }
-        ours().push(pid);
         let line = Arc::new(Line { socket, shared });
+        ours().push(Own { pid, line: Arc::downgrade(&line) });
         let mut tracer = Tracer { pid, line, lent: Some(lent), over: false };
         match tracer.answer(sys::monotonic_ns()) {
             Some(Answer { errno: 0, .. }) => Ok(tracer),
@@ -267,11 +320,8 @@ impl Tracer {
                     return None;
                 }
             }
-            if now.saturating_sub(begun) < SPIN.as_nanos() as u64 {
-                std::hint::spin_loop();
-            } else {
-                raw::poll([socket], Some(end - now));
-            }
+            // Not in a loop without sleep: the tracer, and the thread that is to stop, need the CPUs.
+            raw::poll([socket], Some(end - now));
         }
     }
 
@@ -279,25 +329,15 @@ impl Tracer {
     fn end(&mut self) {
         self.over = true;
         let Some(lent) = self.lent.take() else { return };
-        // SAFETY: kill takes two integers. The process is our child and was not waited for, so the
-        // pid is its own.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
-        let begun = sys::monotonic_ns();
-        loop {
-            // SAFETY: no status is asked for. A single positive pid is named.
-            match unsafe { libc::waitpid(self.pid, ptr::null_mut(), libc::__WALL | libc::WNOHANG) } {
-                0 => {}
-                -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => break,
-            }
-            if sys::monotonic_ns().saturating_sub(begun) > END.as_nanos() as u64 {
-                // It hangs in the kernel, and may come back to what it was lent.
-                std::mem::forget(lent);
-                return;
-            }
-            std::thread::sleep(Duration::from_micros(20));
+        let own = {
+            let mut ours = ours();
+            ours.iter().position(|own| own.pid == self.pid).map(|at| ours.swap_remove(at))
+        };
+        if !own.is_some_and(Own::end) {
+            // It hangs in the kernel and may come back to what it was lent, or somebody else is
+            // about to end it.
+            std::mem::forget(lent);
         }
-        ours().retain(|&pid| pid != self.pid);
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) const RELEASE: u32 = 2;
 /// Let everything go as if the deadline had passed. There is no answer.
 pub(super) const LET_GO: u32 = 3;
 
+/// Let everything go, and end. There is no answer.
+pub(super) const END: u32 = 4;
+
 /// What the tracer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]

@@ -15,10 +15,8 @@ use super::raw::{self, Timer, Waited};
 /// So often the state of threads is asked for at once, because one that runs on another CPU stops
 /// within microseconds. Then comes a pause between questions: the thread may need our CPU to stop
 /// on, and unlike yielding, sleeping makes us one of the next to get it back.
-const SPINS: u32 = 100;
+const SPINS: u32 = 30;
 const WAIT_PAUSE_NS: u64 = 10_000;
-/// How long the end of a short stop is waited for without sleeping.
-const SPIN_NS: u64 = 60_000;
 /// If this process does not let go at the deadline (somebody has stopped it), so much later the
 /// kernel ends it, and thereby does.
 const GRACE_NS: u64 = 500_000_000;
@@ -42,6 +40,8 @@ pub(super) unsafe fn run(start: &Start) -> ! {
     raw::block_signals();
     raw::new_session();
     raw::set_name(c"loiter-tracer");
+    // Its pauses are short while something is held.
+    raw::sleep_precisely();
     raw::close_others([start.socket, start.loiter]);
     // SAFETY: by the caller's promise.
     let shared = unsafe { &*start.shared };
@@ -99,7 +99,11 @@ impl Tracer<'_> {
                     let goes_on = match order.what {
                         orders::STOP => self.stop(&order),
                         orders::RELEASE => self.end_of_stop(),
-                        _ => self.let_go_early(),
+                        orders::LET_GO => self.let_go_early(),
+                        _ => {
+                            self.let_go_early();
+                            false
+                        }
                     };
                     if !goes_on {
                         return;
@@ -118,7 +122,6 @@ impl Tracer<'_> {
     /// Waits for news.
     fn listen(&self) -> News {
         let mut order = Order { what: 0, patience_ms: 0, deadline_ns: 0, block: 0 };
-        let begun = if self.holding.is_some() { raw::monotonic_ns() } else { 0 };
         loop {
             // SAFETY: an order is numbers without padding, and any numbers make one.
             match unsafe { raw::receive(self.start.socket, &mut order) } {
@@ -132,10 +135,6 @@ impl Tracer<'_> {
                 let now = raw::monotonic_ns();
                 if now >= holding.deadline_ns {
                     return News::Late;
-                }
-                if now.saturating_sub(begun) < SPIN_NS {
-                    std::hint::spin_loop();
-                    continue;
                 }
                 left = Some(holding.deadline_ns - now);
             }
