@@ -167,11 +167,10 @@ where
     if let Some(hanging) = Hanging::of(watch.pid) {
         return Err(hanging.what.no_answer(hanging.pid).into());
     }
-    watch.given_up.store(false, Ordering::Relaxed);
     let (done, wait) = mpsc::sync_channel(1);
     let number = watch.number;
     let returned = Arc::new(AtomicBool::new(false));
-    let sign = Sign(Arc::clone(&returned));
+    let sign = Sign { watch: Arc::clone(watch), returned: Arc::clone(&returned) };
     let reader = thread::Builder::new().name("reader".to_owned()).stack_size(STACK).spawn(move || {
         let _sign = sign;
         OWNER.set(number);
@@ -197,11 +196,16 @@ where
 }
 
 /// Tells when it is dropped that a thread has come back.
-struct Sign(Arc<AtomicBool>);
+struct Sign {
+    watch: Arc<Watch>,
+    returned: Arc<AtomicBool>,
+}
 
 impl Drop for Sign {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        // The target can be read again.
+        self.watch.given_up.store(false, Ordering::SeqCst);
+        self.returned.store(true, Ordering::SeqCst);
     }
 }
 
