@@ -137,7 +137,7 @@ struct Lent {
     stack: Stack,
     start: Box<Start>,
     _shared: Arc<Shared>,
-    blocks: Vec<Box<Block>>,
+    blocks: Vec<Arc<Block>>,
 }
 
 // SAFETY: `start` has pointers to `shared`, which lives as long; the rest may be sent.
@@ -262,7 +262,7 @@ impl Tracer {
             what: orders::STOP,
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
             deadline_ns,
-            block: ptr::from_ref::<Block>(&block) as usize,
+            block: Arc::as_ptr(&block) as usize,
         };
         self.lent.as_mut()?.blocks.push(block);
         self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64))?;

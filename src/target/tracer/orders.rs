@@ -2,6 +2,7 @@
 //! stopped in memory that both have.
 
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -177,8 +178,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(tids: &[u32]) -> Box<Block> {
+    pub(super) fn new(tids: &[u32]) -> Arc<Block> {
         let threads = tids.iter().map(|&tid| Thread::new(tid)).collect();
-        Box::new(Block { threads, before: AtomicPtr::new(ptr::null_mut()) })
+        Arc::new(Block { threads, before: AtomicPtr::new(ptr::null_mut()) })
     }
 }

@@ -189,7 +189,7 @@ impl Tracer<'_> {
                 continue;
             }
             raw::sleep_ns(WAIT_PAUSE_NS);
-            if round % 64 == 0 && self.is_alone() {
+            if round.is_multiple_of(64) && self.is_alone() {
                 break;
             }
         }
