@@ -177,7 +177,7 @@ impl DumpReader {
     /// Nothing more comes. `whole_line`: the last line had a line feed.
     pub(super) fn finish(mut self, whole_line: bool) -> GoDump {
         let cut = self.is_cut(whole_line);
-        self.end_of_text();
+        self.end_of_text(whole_line);
         GoDump {
             goroutines: self.finished,
             other_lines: self.other_lines,
@@ -187,9 +187,10 @@ impl DumpReader {
         }
     }
 
-    /// Nothing more comes. A call without its place is where the text was cut.
-    pub(super) fn end_of_text(&mut self) {
-        self.other_lines += u64::from(self.call.take().is_some());
+    /// Nothing more comes. A call without its place is where the text was cut, and so is half a line.
+    pub(super) fn end_of_text(&mut self, whole_line: bool) {
+        let half = if whole_line { None } else { self.odd.pop() };
+        self.other_lines += u64::from(self.call.take().is_some()) + u64::from(half.is_some());
         self.end();
     }
 
