@@ -23,6 +23,12 @@ const NAP: Duration = Duration::from_millis(50);
 const KEPT: usize = 2_000;
 /// More readings than this are more than anybody wants, and more than times are kept for.
 const MOST: u64 = 1_000_000;
+/// Readings follow each other no faster than this, nanoseconds.
+const SHORTEST: u64 = 10_000_000;
+/// Unless told otherwise, they are not further apart than this, nanoseconds,
+const USUAL: u64 = 5_000_000_000;
+/// and there are at least so many in the time that is given: growth needs four, and is surer with a few more.
+const ENOUGH: u64 = 7;
 
 /// When a process is read.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +39,12 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two.
-    pub(super) fn new(span: u64, every: u64) -> Result<Self> {
+    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two; if that is
+    /// not given, few enough for [`ENOUGH`] readings.
+    pub(super) fn new(span: u64, every: Option<u64>) -> Result<Self> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
-        if every < 10_000_000 {
+        let every = every.unwrap_or_else(|| (span / (ENOUGH - 1)).clamp(SHORTEST, USUAL));
+        if every < SHORTEST {
             return usage("--every must be 10ms or more");
         }
         if span > 0 && span < every {
@@ -227,9 +235,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_pace_follows_from_the_time() {
+        let times = |ms: u64| {
+            let times = Times::new(ms * 1_000_000, None).unwrap();
+            (times.readings, times.every.as_millis())
+        };
+        assert_eq!(times(30_000), (7, 5_000));
+        assert_eq!(times(3_000), (7, 500));
+        assert_eq!(times(1_000), (7, 166));
+        assert_eq!(times(20_000), (7, 3_333));
+        assert_eq!(times(600_000), (121, 5_000));
+        // Nobody can be read faster than that.
+        assert_eq!(times(30), (4, 10));
+        assert_eq!(times(0), (1, 10));
+        assert!(Times::new(u64::MAX, None).is_err());
+    }
+
+    #[test]
     fn times_make_sense() {
         let readings =
-            |span: u64, every: u64| Times::new(span * 1_000_000, every * 1_000_000).map(|t| t.readings);
+            |span: u64, every: u64| Times::new(span * 1_000_000, Some(every * 1_000_000)).map(|t| t.readings);
         assert_eq!(readings(30_000, 5_000).unwrap(), 7);
         assert_eq!(readings(0, 5_000).unwrap(), 1);
         assert_eq!(readings(12_000, 5_000).unwrap(), 3);
