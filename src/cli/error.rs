@@ -53,6 +53,16 @@ pub(super) enum CliError {
         /// What helps, a line each.
         remedy: Vec<String>,
     },
+    /// A process cannot be told by its name, or one that loiter has started has ended.
+    #[error("{problem}")]
+    Told {
+        /// What happened.
+        problem: String,
+        /// What there is instead, a line each.
+        remedy: Vec<String>,
+        /// The exit code.
+        exit: Exit,
+    },
     /// Something in the file system or the kernel failed.
     #[error("{what}: {source}")]
     Io {
@@ -91,6 +101,7 @@ impl CliError {
                 _ => Exit::Error,
             },
             CliError::Found(_) => Exit::Findings,
+            CliError::Told { exit, .. } => *exit,
             _ if self.is_broken_pipe() => Exit::Ok,
             _ => Exit::Error,
         }
@@ -132,6 +143,7 @@ impl CliError {
             } => remedy.clone(),
             CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
             CliError::Address { remedy, .. } => remedy.clone(),
+            CliError::Told { remedy, .. } => remedy.clone(),
             CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
                 ACCEPTED.map(str::to_owned).to_vec()
             }

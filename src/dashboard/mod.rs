@@ -10,6 +10,7 @@ pub mod flame;
 pub mod history;
 pub mod keys;
 pub mod layout;
+pub mod pick;
 pub mod picture;
 pub mod query;
 pub mod reader;

@@ -10,7 +10,7 @@ use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::cli::source::{ReadArgs, Source, describe, options};
+use crate::cli::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
@@ -19,6 +19,8 @@ use crate::target::{self, Target, TargetError};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
+/// How long the end of a program may take to be known, once its memory is gone.
+const DYING: Duration = Duration::from_secs(2);
 /// Counts of so many readings are kept, so that a watch of days does not grow for ever.
 const KEPT: usize = 2_000;
 /// More readings than this are more than anybody wants, and more than times are kept for.
@@ -53,7 +55,14 @@ impl Times {
 /// What is read again and again.
 pub(super) enum Watched<'a> {
     /// A process, and what schedules tasks in it.
-    Process { what: String, target: Box<dyn Target>, runtimes: Readable, options: ReadOptions },
+    Process {
+        what: String,
+        target: Box<dyn Target>,
+        runtimes: Readable,
+        options: ReadOptions,
+        /// Loiter has started it.
+        program: Option<&'a Program>,
+    },
     /// An address that serves profiles.
     Address { source: &'a Source, how: &'a ReadArgs },
 }
@@ -61,22 +70,42 @@ pub(super) enum Watched<'a> {
 impl<'a> Watched<'a> {
     /// What `source` means, if it is something alive.
     pub(super) fn new(source: &'a Source, how: &'a ReadArgs) -> Result<Option<Self>> {
-        match source {
-            Source::Pid(pid) => {
-                let what = describe(*pid);
-                let failed = |source| CliError::Target { what: what.clone(), source };
-                let target = target::open_pid(*pid).map_err(|error| failed(error.into()))?;
-                let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
-                Ok(Some(Watched::Process { what, target, runtimes, options: options(how) }))
-            }
+        match source.resolve()? {
+            Source::Pid(pid) => Self::process(pid, how, None).map(Some),
             Source::Address(_) => Ok(Some(Watched::Address { source, how })),
-            Source::File(_) | Source::Stdin => Ok(None),
+            Source::File(_) | Source::Stdin | Source::Name(_) => Ok(None),
+        }
+    }
+
+    /// A program that was just started, as soon as it can be read.
+    pub(super) fn program(program: &'a Program, how: &ReadArgs) -> Result<Self> {
+        program.wait_until_readable()?;
+        Self::process(program.pid(), how, Some(program))
+    }
+
+    fn process(pid: u32, how: &ReadArgs, program: Option<&'a Program>) -> Result<Self> {
+        let what = describe(pid);
+        let failed = |source| CliError::Target { what: what.clone(), source };
+        let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+        let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
+        Ok(Watched::Process { what, target, runtimes, options: options(how), program })
+    }
+
+    /// What is known of the end of the process, which was there when `seen`.
+    fn epitaph(&self, seen: Instant) -> String {
+        let Watched::Process { target, program, .. } = self else { return String::new() };
+        if let Some(program) = program {
+            return program.ended_within(DYING).map_or_else(String::new, |how| format!(": {how}"));
+        }
+        match find_successor(target.info(), None, seen) {
+            Successor::Pid(pid) => format!("; it was started again as pid {pid}, which was not read"),
+            Successor::Nobody | Successor::Several(_) => String::new(),
         }
     }
 
     fn read(&self) -> Result<Snapshot> {
         match self {
-            Watched::Process { what, target, runtimes, options } => runtimes
+            Watched::Process { what, target, runtimes, options, .. } => runtimes
                 .read(target.as_ref(), options)
                 .map_err(|source| CliError::Target { what: what.clone(), source }),
             Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
@@ -93,9 +122,11 @@ impl<'a> Watched<'a> {
 pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let stop = on_signals()?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
-    let mut progress = Progress::new(times);
+    // What a program of our own prints would stand in the middle of it.
+    let quiet = matches!(watched, Watched::Process { program: Some(_), .. });
+    let mut progress = Progress::new(times, quiet);
     let begin = Instant::now();
-    let mut late = 0;
+    let (mut late, mut seen) = (0, begin);
     for number in 0..times.readings {
         let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
         if !sleep_until(begin + due, &stop, &mut progress, &series) {
@@ -105,13 +136,16 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
         }
         late += u64::from(begin.elapsed() > due + times.every / 2);
         match watched.read() {
-            Ok(snapshot) => series.push(snapshot),
+            Ok(snapshot) => {
+                series.push(snapshot);
+                seen = Instant::now();
+            }
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
                 tell(&match error {
                     CliError::Address { .. } => format!("no more readings after {after}: {error}"),
-                    _ => format!("the process has ended after {after}"),
+                    _ => format!("the process has ended after {after}{}", watched.epitaph(seen)),
                 });
                 break;
             }
@@ -181,8 +215,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(times: Times) -> Self {
-        Progress { shown: io::stderr().is_terminal(), times, begin: Instant::now(), last: None }
+    fn new(times: Times, quiet: bool) -> Self {
+        Progress { shown: io::stderr().is_terminal() && !quiet, times, begin: Instant::now(), last: None }
     }
 
     fn show(&mut self, series: &Series) {

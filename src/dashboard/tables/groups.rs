@@ -72,7 +72,7 @@ pub(super) fn table(
     let total = grouped.total_groups;
     let mut rows: Vec<GroupRow> =
         grouped.groups.into_iter().map(|group| row(snapshot, group, |task| picture.age(task))).collect();
-    let of = (query.key.clone(), query.wanted.text.clone(), query.system);
+    let of = (query.key.clone(), query.wanted.text.clone(), query.system, picture.life);
     let elapsed = picture.point().and_then(|point| point.elapsed_ns);
     memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
     let window = memory.until(picture.number);

@@ -19,11 +19,11 @@ const SHORTEST: u64 = 2_000_000_000;
 /// While the groups are not shown, their sizes are remembered only so often.
 const WHILE_HIDDEN: u64 = 3_000_000_000;
 
-/// Sizes of groups by the key of their row, picture by picture. Begins anew when grouping or filter
-/// change, because it would not compare like with like.
+/// Sizes of groups by the key of their row, picture by picture. Begins anew when the process, grouping or
+/// filter change, because it would not compare like with like.
 #[derive(Debug, Default)]
 pub struct Memory {
-    of: (GroupKey, String, bool),
+    of: (GroupKey, String, bool, u32),
     pictures: VecDeque<Sizes>,
 }
 
@@ -54,7 +54,7 @@ impl Memory {
     /// Remembers a picture. `counts`: sizes by key.
     pub(super) fn add(
         &mut self,
-        of: (GroupKey, String, bool),
+        of: (GroupKey, String, bool, u32),
         number: u32,
         elapsed_ns: Option<u64>,
         counts: impl Iterator<Item = (u64, u64)>,

@@ -18,6 +18,8 @@ mod frames;
 mod mouse;
 mod prompt;
 
+pub(super) use prompt::edit;
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {

@@ -17,11 +17,13 @@ mod groups;
 mod header;
 mod help;
 mod overview;
+mod pick;
 mod scheduler;
 mod tasks;
 mod text;
 mod theme;
 
+pub use pick::{draw as draw_picker, rows as picker_rows};
 pub use theme::Theme;
 use theme::{Cut, Pen};
 
