@@ -15,7 +15,7 @@
 //!
 //! let target = target::open_pid(4242)?;
 //! let snapshot = runtimes::snapshot(target.as_ref(), &runtimes::ReadOptions::default())?;
-//! println!("{} tasks", snapshot.tasks.len());
+//! println!("{} tasks", snapshot.task_count());
 //! # Ok::<(), loiter::Error>(())
 //! ```
 

@@ -255,12 +255,12 @@ fn the_mouse_selects_opens_and_turns() {
     let click = MouseEventKind::Down(MouseButton::Left);
     let (x, y) = find(&dashboard.buffer(), "2 Groups");
     dashboard.mouse(click, x + 3, y);
-    let (_, y) = find(&dashboard.buffer(), "worker.run");
+    let (_, y) = find(&dashboard.buffer(), "worker.(*Pool).next");
     dashboard.mouse(click, 10, y);
     let selected = find(&dashboard.buffer(), "▶");
     assert_eq!(selected.1, y);
     dashboard.mouse(click, 10, y);
-    assert!(dashboard.screen().contains("12 goroutines of worker.run"), "{}", dashboard.screen());
+    assert!(dashboard.screen().contains("12 goroutines of worker.(*P"), "{}", dashboard.screen());
     dashboard.mouse(MouseEventKind::ScrollDown, 10, y);
     assert_eq!(dashboard.state.cursors.tasks.at, 3);
     dashboard.mouse(MouseEventKind::ScrollUp, 10, y);

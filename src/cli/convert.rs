@@ -114,6 +114,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         let noun = format!("system {}", text::task_noun(&snapshot));
         tell(&format!("{} left out, as Go leaves them out", count(chosen.hidden_system, &noun)));
     }
+    if let Some(left_out) = go::left_out(&snapshot, &chosen.tasks).filter(|_| format == Format::Go) {
+        tell(&format!("warning: {left_out}"));
+    }
     if format == Format::Go && snapshot.tasks.iter().any(|task| task.id.is_none()) {
         tell("warning: the source does not tell all ids: goroutines without one have the id 0");
     }

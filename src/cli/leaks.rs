@@ -133,8 +133,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let program = args.program.start(false)?;
     let sources = args.sources();
     let watched = match (&program, sources.as_slice()) {
-        (Some(program), _) => Some(watch::Watched::program(program, &args.how)?),
-        (None, [source]) => watch::Watched::new(source, &args.how)?,
+        (Some(program), _) => Some(watch::Watched::program(program, &args.how, times)?),
+        (None, [source]) => watch::Watched::new(source, &args.how, times)?,
         _ => None,
     };
     let surest = match watched {

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
-use super::output::Output;
+use super::output::{Output, tell};
 use super::source::{Opened, SourceArgs};
 use crate::analysis::each::each;
 use crate::analysis::group::group;
@@ -39,7 +39,8 @@ pub(super) struct Args {
     /// Order: count, age, name or id [default: count]
     ///
     /// count: the largest group first. age: the one with the oldest task first. name: by function,
-    /// state, creator or label. id: by the lowest id. Single tasks come by id unless told otherwise.
+    /// state, creator or label. id: by the lowest id. Single tasks come by id unless told otherwise; equal
+    /// ones that the source only counted come first, as one with its number.
     #[arg(long, value_enum, value_name = "BY", hide_possible_values = true, help_heading = "Grouping")]
     sort: Option<Sort>,
 
@@ -123,6 +124,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             Format::Profile => profile::write(&snapshot, &each.tasks, out),
             Format::Pprof => pprof::write(&snapshot, &each.tasks, out),
         })?;
+        if let Some(left_out) = go::left_out(&snapshot, &each.tasks).filter(|_| format == Format::Go) {
+            tell(&format!("warning: {left_out}"));
+        }
     } else {
         let key = &args.group_by;
         let grouped = group(&snapshot, &filter, key, sort, limit);

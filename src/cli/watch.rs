@@ -21,6 +21,7 @@ use crate::dashboard::record::Recorder;
 use crate::dashboard::replay::snapshots;
 use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
+use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
 mod process;
@@ -205,9 +206,14 @@ impl Args {
         }
     }
 
+    /// How a process is read, and how often.
+    fn options(&self) -> ReadOptions {
+        options(&self.how).paced(self.interval.unwrap_or(PROCESS))
+    }
+
     /// A process, which was asked for by `name`, if it was.
     fn process(&self, pid: u32, name: Option<String>) -> Result<Feed> {
-        let mut process = Process::new(pid, options(&self.how));
+        let mut process = Process::new(pid, self.options());
         process.name = name;
         self.attached(process)
     }
@@ -215,7 +221,7 @@ impl Args {
     /// A program that was just started.
     fn started(&self, program: &Arc<Program>) -> Result<Feed> {
         program.wait_until_readable()?;
-        let mut process = Process::new(program.pid(), options(&self.how));
+        let mut process = Process::new(program.pid(), self.options());
         process.program = Some(Arc::clone(program));
         self.attached(process)
     }

@@ -99,7 +99,7 @@ impl History {
             tasks: of.tasks,
             kinds: self.kinds(snapshot, system),
             rss: header.process.rss,
-            all: snapshot.tasks.len() as u64,
+            all: snapshot.task_count(),
             ..Point::default()
         };
         let heaps = || header.runtimes.iter().filter_map(|runtime| runtime.heap.as_ref());
@@ -129,7 +129,7 @@ impl History {
     fn kinds(&mut self, snapshot: &Snapshot, system: bool) -> Vec<(Arc<str>, u64)> {
         let mut counts: FxHashMap<(Option<StrId>, State), u64> = FxHashMap::default();
         let mut last = None;
-        let mut run = 0;
+        let mut run = 0_u64;
         for task in snapshot.tasks.iter().filter(|task| system || !task.system) {
             let kind = (task.reason, if task.reason.is_some() { State::Waiting } else { task.state });
             if last != Some(kind) {
@@ -138,7 +138,7 @@ impl History {
                 }
                 (last, run) = (Some(kind), 0);
             }
-            run += 1;
+            run = run.saturating_add(task.count());
         }
         if let Some(last) = last {
             *counts.entry(last).or_default() += run;

@@ -1,14 +1,17 @@
 //! What the dashboard knows after a reading: the snapshot, and what the readings before it add.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
+use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
+use crate::analysis::owner::Owners;
 use crate::analysis::series::{Series, SeriesOptions};
 use crate::analysis::trend::trend;
-use crate::snapshot::{Age, Snapshot, SourceKind, TargetInfo};
+use crate::snapshot::{Age, Snapshot, SourceKind, TargetInfo, Task};
 
 /// Counts of so many readings are kept for each signature.
 const KEEP: usize = 240;
@@ -20,6 +23,8 @@ pub struct Picture {
     pub number: u32,
     /// What was read.
     pub snapshot: Arc<Snapshot>,
+    /// Whose code is whose in it.
+    pub owners: Arc<Owners>,
     /// This reading and those before it, as far as they are kept; the oldest first.
     pub points: VecDeque<Arc<Point>>,
     /// How long the readings prove that each task has been in its state, nanoseconds; in the order of
@@ -58,6 +63,15 @@ impl Picture {
         match self.proved_ns.get(task as usize) {
             Some(&proved) if proved > told.nanos().unwrap_or(0) => Age::AtLeast(proved),
             _ => told,
+        }
+    }
+
+    /// The function of a task that a person looks for; without a stack the one that it was started with.
+    pub fn function(&self, task: &Task) -> Cow<'_, str> {
+        let shown = shown_frames(&self.snapshot, self.snapshot.stack_of(task), false);
+        match user_frame(&self.snapshot, &self.owners, &shown) {
+            Some(at) => frame_name(&self.snapshot, at.frame),
+            None => task.entry.map_or("", |id| self.snapshot.function_name(id)).into(),
         }
     }
 
@@ -129,6 +143,7 @@ impl Album {
             took: Duration::ZERO,
             life: self.life,
             before: self.before,
+            owners: Arc::new(Owners::new(&snapshot)),
             snapshot,
         }
     }

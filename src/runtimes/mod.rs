@@ -1,7 +1,7 @@
 //! What schedules tasks inside a target, one folder a runtime behind one trait.
 
 use std::num::NonZeroUsize;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
 use crate::target::Target;
@@ -19,7 +19,31 @@ pub struct ReadOptions {
     pub threads: NonZeroUsize,
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
     pub max_depth: usize,
+    /// CPU time that the search for holders of locks may take in one reading. A reading goes on where the
+    /// one before had to end.
+    pub holders: Duration,
 }
+
+impl ReadOptions {
+    /// For a command that reads once and ends.
+    #[must_use]
+    pub fn once(self) -> Self {
+        ReadOptions { holders: ONCE * SLOWNESS, ..self }
+    }
+
+    /// For readings that follow one another every `pace`: the search for holders gets a tenth of that.
+    #[must_use]
+    pub fn paced(self, pace: Duration) -> Self {
+        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
+    }
+}
+
+/// CPU time for the search for holders in a command that reads once, and the least of it: with less it
+/// would not get on.
+const ONCE: Duration = Duration::from_millis(300);
+const LEAST: Duration = Duration::from_millis(5);
+/// A build without optimisation runs code ahead so many times more slowly.
+const SLOWNESS: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 impl Default for ReadOptions {
     fn default() -> Self {
@@ -27,6 +51,7 @@ impl Default for ReadOptions {
             pause: Pause::RunningThreads,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
+            holders: Duration::from_secs(10),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Snapshot {
 
     fn validate_tasks(&self) -> Result<(), Invalid> {
         let runtimes = self.header.runtimes.len();
-        let mut holds = 0_u64;
+        let (mut holds, mut tasks) = (0_u64, 0_u64);
         for (row, task) in self.tasks.iter().enumerate() {
             check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;
             check(
@@ -110,6 +110,10 @@ impl Snapshot {
             check(end <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
             holds = holds.saturating_add(task.holds.1.into());
             check(holds <= MAX_HOLDS, "task", row, "it and those before it hold too much")?;
+            let single = task.id.is_some() || task.waits.1 > 0 || task.holds.1 > 0;
+            check(task.twins == 0 || !single, "task", row, "it is a single task and stands for several")?;
+            tasks = tasks.saturating_add(task.count());
+            check(tasks <= Self::MOST_TASKS, "task", row, "it and those before it stand for too many")?;
         }
         Ok(())
     }

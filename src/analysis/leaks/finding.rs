@@ -69,7 +69,7 @@ pub struct Part {
     pub count: u64,
     /// What they do, in the runtime's words: "chan send".
     pub what: String,
-    /// The innermost function that is not of the standard library, as far as that can be told.
+    /// The frame that a person looks for: the program's own innermost one, where it has one.
     pub at: Option<Place>,
     /// The frames that are shown, the innermost first.
     pub stack: Vec<Place>,

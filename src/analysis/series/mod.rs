@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
-use crate::snapshot::{Header, Snapshot};
+use crate::snapshot::{Header, Snapshot, Task, count_tasks};
 
 mod group;
 mod matching;
@@ -142,7 +142,6 @@ impl Series {
         self.times.push(elapsed);
         let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
         self.tracks.resize_with(self.signatures.all().len(), Track::default);
-        let tasks = (members.list.len() + members.anonymous.len()) as u64;
 
         let readings = self.points.len() + 1;
         for track in &mut self.tracks {
@@ -154,8 +153,9 @@ impl Series {
         for member in &members.list {
             self.at(member.signature, |_, step| step.count += 1);
         }
-        for &(_, id) in &members.anonymous {
-            self.at(id, |_, step| step.count += 1);
+        for &(index, id) in &members.anonymous {
+            let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
+            self.at(id, |_, step| step.count = step.count.saturating_add(count));
         }
         if number == 0 {
             for track in &mut self.tracks {
@@ -164,7 +164,7 @@ impl Series {
         }
         self.first.get_or_insert_with(|| snapshot.header.clone());
         let header = snapshot.header.clone();
-        let listed = snapshot.tasks.len() as u64;
+        let (tasks, listed) = (members.count, snapshot.task_count());
         self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
         self.anonymous = members.anonymous;
         self.members = members.list;
@@ -303,7 +303,8 @@ impl Series {
 
     /// How many tasks of the last reading have no identity (see [`crate::snapshot::SourceKind::Profile`]).
     pub fn anonymous(&self) -> u64 {
-        self.anonymous.len() as u64
+        let task = |&(index, _): &(u32, SignatureId)| self.last.as_ref()?.tasks.get(index as usize);
+        count_tasks(self.anonymous.iter().filter_map(task))
     }
 
     /// How tasks of one reading are found again in the next.

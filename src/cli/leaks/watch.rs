@@ -69,26 +69,26 @@ pub(super) enum Watched<'a> {
 
 impl<'a> Watched<'a> {
     /// What `source` means, if it is something alive.
-    pub(super) fn new(source: &'a Source, how: &'a ReadArgs) -> Result<Option<Self>> {
+    pub(super) fn new(source: &'a Source, how: &'a ReadArgs, times: Times) -> Result<Option<Self>> {
         match source.resolve()? {
-            Source::Pid(pid) => Self::process(pid, how, None).map(Some),
+            Source::Pid(pid) => Self::process(pid, how, times, None).map(Some),
             Source::Address(_) => Ok(Some(Watched::Address { source, how })),
             Source::File(_) | Source::Stdin | Source::Name(_) => Ok(None),
         }
     }
 
     /// A program that was just started, as soon as it can be read.
-    pub(super) fn program(program: &'a Program, how: &ReadArgs) -> Result<Self> {
+    pub(super) fn program(program: &'a Program, how: &ReadArgs, times: Times) -> Result<Self> {
         program.wait_until_readable()?;
-        Self::process(program.pid(), how, Some(program))
+        Self::process(program.pid(), how, times, Some(program))
     }
 
-    fn process(pid: u32, how: &ReadArgs, program: Option<&'a Program>) -> Result<Self> {
+    fn process(pid: u32, how: &ReadArgs, times: Times, program: Option<&'a Program>) -> Result<Self> {
         let what = describe(pid);
         let failed = |source| CliError::Target { what: what.clone(), source };
         let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
         let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
-        Ok(Watched::Process { what, target, runtimes, options: options(how), program })
+        Ok(Watched::Process { what, target, runtimes, options: options(how).paced(times.every), program })
     }
 
     /// What is known of the end of the process, which was there when `seen`.

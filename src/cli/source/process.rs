@@ -31,7 +31,7 @@ pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
         (_, true) => Pause::Nothing,
         _ => Pause::RunningThreads,
     };
-    ReadOptions { pause, ..ReadOptions::default() }
+    ReadOptions { pause, ..ReadOptions::default() }.once()
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.

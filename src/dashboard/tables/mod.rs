@@ -74,7 +74,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
         picture: Arc::clone(picture),
         query: Arc::clone(query),
         shown: Shown {
-            tasks: selection.tasks.len() as u64,
+            tasks: selection.count,
             considered: selection.considered,
             hidden_system: selection.hidden_system,
         },

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::Picture;
-use crate::analysis::frames::{frame_name, shown_frames};
+use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::locks::{HoldSummary, Holder};
 use crate::analysis::waits::{WaitSummary, WaitTable};
 use crate::dashboard::query::{Query, TaskKey, TaskSort};
@@ -19,6 +19,8 @@ const LOCKS: usize = 16;
 pub struct TaskTable {
     /// The tasks.
     pub order: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
 }
 
 /// One task from close by.
@@ -83,7 +85,8 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
             // Once for each stack: there are far fewer of them than tasks.
             let name = |locations: &[_]| {
                 let frames = shown_frames(snapshot, locations, false);
-                frames.last().map(|f| frame_name(snapshot, f.frame).into_owned()).unwrap_or_default()
+                let at = user_frame(snapshot, &picture.owners, &frames);
+                at.map(|f| frame_name(snapshot, f.frame).into_owned()).unwrap_or_default()
             };
             let names: Vec<String> = snapshot.stacks.iter().map(|stack| name(&stack.locations)).collect();
             let of = |task: &Task| task.stack.and_then(|id| names.get(id.index()));
@@ -93,7 +96,7 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
     if query.reverse {
         tasks.reverse();
     }
-    TaskTable { order: tasks }
+    TaskTable { count: snapshot.count_of(&tasks), order: tasks }
 }
 
 /// Why a task waits, or what it does.

@@ -153,7 +153,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
     rows.extend(closeup::status(status, group.frames.is_empty()).map(|text| Row::new(Kind::Dim, text)));
     rows.extend(creators(snapshot, row));
-    let tasks = group.tasks.len() as u64;
+    let tasks = group.count;
     rows.extend(closeup::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
     rows.extend(
         list(
@@ -175,7 +175,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     ));
     let ids = group.tasks.iter().take(6).filter_map(|&task| snapshot.tasks.get(task as usize));
     let ids: Vec<String> = ids.map(closeup::id).collect();
-    let more = if group.tasks.len() > ids.len() { " ..." } else { "" };
+    let more = if group.count > ids.len() as u64 { " ..." } else { "" };
     let memory = if group.stack_bytes > 0 {
         format!("   stacks of {}", bytes(group.stack_bytes))
     } else {

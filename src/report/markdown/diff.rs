@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{block, code};
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::Series;
 use crate::analysis::signature::{Place, Signature};
 use crate::report::text::{change, headline, moment, task_noun};
@@ -58,6 +58,7 @@ pub fn diff(series: &Series, diff: &Diff, limit: Option<usize>, out: &mut dyn Wr
 fn table(series: &Series, rows: &[&DiffRow], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "| # | now | change | per minute | born | ended | stayed | oldest | group |")?;
     writeln!(out, "|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    let owners = series.last().map(Owners::new).unwrap_or_default();
     for (number, row) in rows.iter().enumerate() {
         let Some((signature, _)) = series.track(row.signature) else { continue };
         let per_minute = row.trend.map_or(String::new(), |trend| format!("{:+.1}", trend.per_minute));
@@ -73,7 +74,7 @@ fn table(series: &Series, rows: &[&DiffRow], out: &mut dyn Write) -> io::Result<
             known(row.group.stayed),
             short_age(row.group.oldest),
             code(&signature.doing),
-            signature.frames.last().map_or(String::new(), |place| code(&place.function)),
+            signature.user_frame(&owners).map_or(String::new(), |place| code(&place.function)),
         )?;
     }
     Ok(())

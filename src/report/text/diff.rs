@@ -7,7 +7,7 @@ use super::super::path::short_path;
 use super::super::units::{count, duration, short_age, thousands};
 use super::{Page, TextOptions, header};
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::Series;
 use crate::analysis::signature::{By, Place, Signature};
 use crate::report::escape;
@@ -91,6 +91,7 @@ fn duration_pair(ns: u64) -> String {
 struct Table {
     /// Title, column where it ends, and what stands there.
     columns: Vec<(Column, usize)>,
+    owners: Owners,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +185,7 @@ impl Table {
             end += if end == 0 { widest.max(5) } else { widest.max(column.title().len()) + 2 };
             (column, end)
         });
-        Table { columns: columns.collect() }
+        Table { columns: columns.collect(), owners: series.last().map(Owners::new).unwrap_or_default() }
     }
 
     /// Where the names of the groups begin.
@@ -213,7 +214,7 @@ impl Table {
         }
         line.pad(self.names(), 2).push(STATE, &doing(page.snapshot, signature, row));
         let by_creator = series.options().signature.by == By::Creator;
-        let name = if by_creator { creator_name(signature) } else { name(signature) };
+        let name = if by_creator { creator_name(signature) } else { name(signature, &self.owners) };
         let rest = rest(page, signature, !by_creator);
         let wide = |text: &str| if text.is_empty() { 0 } else { 2 + width(&escape(text)) };
         let fits = |line: &super::Line, more: usize| line.width() + more <= page.options.width;
@@ -244,13 +245,9 @@ fn doing(snapshot: &Snapshot, signature: &Signature, row: &DiffRow) -> String {
     }
 }
 
-/// The innermost function and the one that the task was started with.
-fn name(signature: &Signature) -> String {
-    match signature.frames.as_slice() {
-        [] => "stack unknown".to_owned(),
-        [only] => named(only),
-        [inner, .., outer] => format!("{} … {}", named(inner), named(outer)),
-    }
+/// The function that a person looks for.
+fn name(signature: &Signature, owners: &Owners) -> String {
+    signature.user_frame(owners).map_or_else(|| "stack unknown".to_owned(), named)
 }
 
 fn creator_name(signature: &Signature) -> String {

@@ -30,7 +30,7 @@ impl Columns {
     /// Wide enough for all groups but absurd ones.
     pub(super) fn of(page: &Page<'_>, groups: &[Group]) -> Self {
         let widest = |of: &dyn Fn(&Group) -> usize| groups.iter().map(of).max().unwrap_or(0);
-        let count = widest(&|g| thousands(g.tasks.len() as u64).len()).max(INDENT - 2);
+        let count = widest(&|g| thousands(g.count).len()).max(INDENT - 2);
         let title = widest(&|g| width(&escape(&title(page.snapshot, g))).min(WIDEST_TITLE)).max(16);
         let age = widest(&|g| age(g).len()).max(16);
         Columns { count, title: count + 2 + title + 2, age: count + 2 + title + 2 + age + 2 }
@@ -76,7 +76,7 @@ fn age(group: &Group) -> String {
 
 /// Writes a group.
 pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io::Result<()> {
-    let n = group.tasks.len() as u64;
+    let n = group.count;
     let mut line = page.line();
     line.right(HEAD, &thousands(n), columns.count).pad(columns.count + 2, 2);
     line.push(STATE, &title(page.snapshot, group)).pad(columns.title, 2);

@@ -5,7 +5,10 @@ use std::io;
 use super::super::line::{DIM, HEAD, PLAIN, TITLE};
 use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
-use crate::snapshot::{Header, Heap, ProcessFigures, ReadMode, RuntimeInfo, Scheduler, Snapshot, SourceKind};
+use crate::snapshot::{
+    Header, Heap, ProcessFigures, ReadMode, Reading, RuntimeInfo, Scheduler, Snapshot, SourceKind,
+    count_tasks,
+};
 
 /// What one of the tasks of a snapshot is called: "goroutine"; "task" where there are several kinds.
 pub fn task_noun(snapshot: &Snapshot) -> &str {
@@ -123,10 +126,10 @@ pub fn moment(ns_since_epoch: u64) -> String {
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
     let how: Vec<_> = how(snapshot, false).collect();
-    let system = snapshot.tasks.iter().filter(|task| task.system).count();
-    let tasks = count((snapshot.tasks.len() - system) as u64, task_noun(snapshot));
+    let system = count_tasks(snapshot.tasks.iter().filter(|task| task.system));
+    let tasks = count(snapshot.task_count().saturating_sub(system), task_noun(snapshot));
     let system =
-        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system as u64)) };
+        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system)) };
     format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
@@ -140,7 +143,20 @@ pub fn figures(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
         lines.extend(runtime.heap.as_ref().and_then(|heap| join("heap", heap_facts(heap))));
     }
     lines.extend(join("process", process(&header.process)));
+    lines.extend(join("holders", holders(&header.reading)));
     lines
+}
+
+/// What the search for holders of locks cost; nothing where none was needed.
+fn holders(reading: &Reading) -> Vec<String> {
+    let mut facts = Vec::new();
+    if reading.holders_ns > 0 {
+        facts.push(format!("looked for in {} of CPU time", duration(reading.holders_ns)));
+    }
+    if reading.holders_not_asked > 0 {
+        facts.push(format!("{} not asked, that would take too long", thousands(reading.holders_not_asked)));
+    }
+    facts
 }
 
 fn join(title: &'static str, facts: Vec<String>) -> Option<(&'static str, String)> {

@@ -112,7 +112,7 @@ pub fn groups(
         group::write(&mut page, one, &columns)?;
     }
     let left = grouped.total_groups.saturating_sub(grouped.groups.len() as u64);
-    let tasks: u64 = grouped.groups.iter().map(|g| g.tasks.len() as u64).sum();
+    let tasks: u64 = grouped.groups.iter().map(|g| g.count).sum();
     let tasks = count(grouped.total_tasks.saturating_sub(tasks), page.noun());
     let left = (left > 0).then(|| format!("{} more with {tasks}", count(left, "group")));
     footer(&mut page, left, grouped.hidden_system)
@@ -131,7 +131,7 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
         writeln!(page.out)?;
         task::write(&mut page, task, &waits)?;
     }
-    let left = each.total_tasks.saturating_sub(each.tasks.len() as u64);
+    let left = each.total_tasks.saturating_sub(snapshot.count_of(&each.tasks));
     let left = (left > 0).then(|| format!("{} more", count(left, page.noun())));
     footer(&mut page, left, each.hidden_system)
 }

@@ -236,6 +236,7 @@ impl<'a> Converter<'a> {
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits: self.waits(waits),
             holds: (0, 0),
+            twins: 0,
         };
         self.into.task(task);
     }

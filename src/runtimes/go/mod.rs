@@ -67,8 +67,8 @@ pub struct Go {
     types: TypeImage,
     /// Texts of the wait reasons, by number.
     wait_reasons: Vec<String>,
-    /// What was found out about code that handles locks, for the next reading.
-    lock_parts: Mutex<holders::Parts>,
+    /// What was found out about code and goroutines that hold locks, for the next reading.
+    holders: Mutex<holders::Remembered>,
 }
 
 /// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
@@ -133,8 +133,8 @@ impl Go {
         let offsets = Offsets::new(&layouts)?;
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        let lock_parts = Mutex::default();
-        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, lock_parts })
+        let holders = Mutex::default();
+        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })
     }
 
     fn provenance(&self) -> Vec<String> {

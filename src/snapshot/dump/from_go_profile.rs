@@ -1,12 +1,9 @@
-//! A goroutine profile as a snapshot: as many equal tasks without an id as were counted.
+//! A goroutine profile as a snapshot: rows without an id that stand for as many equal tasks as were counted.
 
 use super::DumpError;
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_profile::{CountedStack, GoProfile, ProfileFrame};
 use crate::snapshot::{LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, Task};
-
-/// More goroutines are not believed. The same as of a live process.
-const MAX_TASKS: u64 = 1 << 25;
 
 impl TryFrom<&GoProfile> for Snapshot {
     type Error = DumpError;
@@ -14,15 +11,14 @@ impl TryFrom<&GoProfile> for Snapshot {
     /// What a profile does not tell stays unknown: ids, states, reasons, ages, creators.
     fn try_from(profile: &GoProfile) -> Result<Snapshot, DumpError> {
         let count = profile.counted();
-        if count > MAX_TASKS {
-            return Err(DumpError::TooMany { count, most: MAX_TASKS });
+        if count > Snapshot::MOST_TASKS {
+            return Err(DumpError::TooMany { count, most: Snapshot::MOST_TASKS });
         }
         let mut builder = SnapshotBuilder::new();
         let mut code = CodeTable::default();
-        builder.reserve_tasks(count as usize);
         for stack in &profile.stacks {
             let task = task(stack, &mut code, &mut builder);
-            (0..stack.count).for_each(|_| builder.task(task));
+            builder.counted(task, stack.count);
         }
         builder.header = header(SourceKind::Profile, code.into_version());
         if profile.is_cut() {
@@ -123,16 +119,15 @@ mod tests {
     fn becomes_a_snapshot() {
         let snapshot = Snapshot::try_from(&GoProfile::parse(PROFILE.as_bytes())).unwrap();
         snapshot.validate().unwrap();
-        assert_eq!(snapshot.tasks.len(), 5);
-        assert_eq!(snapshot.tasks[0], snapshot.tasks[2]);
+        assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [3, 1, 1]);
         assert_eq!((snapshot.tasks[0].id, snapshot.tasks[0].stack_status), (None, StackStatus::Complete));
         let stack: Vec<_> = (snapshot.stack_of(&snapshot.tasks[0]).iter())
             .map(|id| &snapshot.locations[id.index()])
             .map(|location| (location.address, location.offset, location.frames.len()))
             .collect();
         assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);
-        assert_eq!(snapshot.tasks[3].stack_status, StackStatus::Truncated);
-        assert_eq!(snapshot.tasks[4].stack_status, StackStatus::Unknown);
+        assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
+        assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Unknown);
         assert_eq!(snapshot.header.warnings, [""; 0]);
     }
 

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn tells_kinds_apart() {
         let profile = read(b"goroutine profile: total 2\n2 @ 0x1\n").unwrap().snapshot;
-        assert_eq!(profile.tasks.len(), 2);
+        assert_eq!(profile.task_count(), 2);
         let error = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(error("heap profile: 1: 2 [3: 4] @ heap/1\n"), "a profile of heap, not of goroutines");
         assert_eq!(error("threadcreate profile: total 8\n"), "a profile of threadcreate, not of goroutines");

@@ -6,7 +6,7 @@ use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
 use super::tables::Tables;
 use super::wire::Fields;
-use super::{PprofError, UnusualFunction};
+use super::{Limits, PprofError, UnusualFunction};
 use crate::snapshot::dump::{go_code, names};
 use crate::snapshot::*;
 
@@ -25,7 +25,9 @@ pub(super) struct Samples<'t, 'a> {
     own: bool,
     /// All of its tasks are leaked.
     leaked: bool,
-    most_tasks: usize,
+    most: Limits,
+    /// Tasks so far.
+    tasks: u64,
     /// The model's location for each of the profile's.
     locations: Vec<LocationId>,
     labels: Labels<'t, 'a>,
@@ -37,11 +39,7 @@ pub(super) struct Samples<'t, 'a> {
 
 impl<'t, 'a> Samples<'t, 'a> {
     /// Reads all samples.
-    pub(super) fn read(
-        raw: &'a [u8],
-        tables: &'t Tables<'a>,
-        most_tasks: usize,
-    ) -> Result<Snapshot, PprofError> {
+    pub(super) fn read(raw: &'a [u8], tables: &'t Tables<'a>, most: Limits) -> Result<Snapshot, PprofError> {
         let header = tables.header()?;
         let own = header.is_some();
         let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
@@ -53,7 +51,8 @@ impl<'t, 'a> Samples<'t, 'a> {
             value,
             own,
             leaked,
-            most_tasks,
+            most,
+            tasks: 0,
             locations: Vec::new(),
             labels: Labels::new(tables, own),
             unusual,
@@ -170,18 +169,25 @@ impl<'t, 'a> Samples<'t, 'a> {
         if let Some(id) = unknown {
             return Err(PprofError::damaged(format!("there is no location {id}")));
         }
-        let count = usize::try_from(count).map_err(|_| PprofError::Difference)?;
-        if count > self.most_tasks.saturating_sub(self.into.task_count()) {
-            return Err(PprofError::TooManyTasks { limit: self.most_tasks });
+        let count = u64::try_from(count).map_err(|_| PprofError::Difference)?;
+        self.tasks = self.tasks.saturating_add(count);
+        if self.tasks > self.most.tasks {
+            return Err(PprofError::TooManyTasks { limit: self.most.tasks });
         }
         let task = self.task(stack, count)?;
-        self.into.reserve_tasks(count);
-        (0..count).for_each(|_| self.into.task(task));
+        if task.id.is_none() {
+            self.into.counted(task, count);
+            return Ok(());
+        }
+        self.into.task(task);
+        if self.into.task_count() > self.most.rows {
+            return Err(PprofError::TooManyTasks { limit: self.most.rows as u64 });
+        }
         Ok(())
     }
 
     /// The task that the sample counts.
-    fn task(&mut self, stack: Vec<LocationId>, count: usize) -> Result<Task, PprofError> {
+    fn task(&mut self, stack: Vec<LocationId>, count: u64) -> Result<Task, PprofError> {
         let has_stack = !stack.is_empty() || !self.own;
         let stack = if has_stack { Some(self.stack(stack)?) } else { None };
         let labels = self.labels.program(&mut self.into)?;

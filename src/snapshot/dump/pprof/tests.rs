@@ -68,7 +68,7 @@ fn counts_become_tasks() {
     assert_eq!(snapshot.header.target.source, SourceKind::Profile);
     assert_eq!(snapshot.header.taken_at_ns, 77);
     assert_eq!(snapshot.header.runtimes[0].name, "go");
-    assert_eq!(snapshot.tasks.len(), 3);
+    assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [2, 1]);
     let task = &snapshot.tasks[0];
     assert_eq!((task.id, task.state, task.leaked), (None, State::Unknown, false));
     let stack = snapshot.stack_of(task);
@@ -136,7 +136,7 @@ fn there_are_limits() {
         let sample = message(&[(sample::VALUE, count.cast_unsigned())]);
         written(&STRINGS, &[(1, 2)], &[(profile::SAMPLE, sample)])
     };
-    assert!(matches!(read(&count(i64::MAX)), Err(PprofError::TooManyTasks { limit: 33_000_000 })));
+    assert!(matches!(read(&count(i64::MAX)), Err(PprofError::TooManyTasks { limit: Snapshot::MOST_TASKS })));
     assert!(matches!(read(&count(-1)), Err(PprofError::Difference)));
     let limits = Limits { tasks: 3, ..Limits::default() };
     assert!(read_within(&count(0), limits).is_ok());
@@ -156,7 +156,7 @@ fn cut_stacks_are_said_to_be_cut() {
     let truncated = |depths: &[usize]| {
         let extra: Vec<_> = depths.iter().map(|&depth| of_depth(depth)).collect();
         let snapshot = read(&written(&STRINGS, &[(1, 2)], &extra)).unwrap();
-        snapshot.tasks.iter().filter(|task| task.stack_status == StackStatus::Truncated).count()
+        count_tasks(snapshot.tasks.iter().filter(|task| task.stack_status == StackStatus::Truncated))
     };
     assert_eq!(truncated(&[31, 32, 32]), 2);
     assert_eq!(truncated(&[31, 32, 33]), 0);
@@ -165,7 +165,7 @@ fn cut_stacks_are_said_to_be_cut() {
 }
 
 fn small() -> Limits {
-    Limits { bytes: 1 << 20, tasks: 1000 }
+    Limits { bytes: 1 << 20, tasks: 1000, rows: 100 }
 }
 
 proptest! {

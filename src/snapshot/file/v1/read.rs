@@ -29,9 +29,15 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
     let objects = tables.next(read_objects)?;
     let waits = tables.next(read_waits)?;
     let holds = tables.next(read_holds)?;
-    let tasks = tables.next(read_tasks)?;
+    let mut tasks = tables.next(read_tasks)?;
+    if header.tasks > tasks.len() as u64 {
+        for (row, twins) in tables.next(read_twins)? {
+            let task = usize::try_from(row).ok().and_then(|row| tasks.get_mut(row));
+            task.ok_or_else(|| FileError::damaged("its table of twins makes no sense"))?.twins = twins;
+        }
+    }
     tables.finish()?;
-    if tasks.len() as u64 != header.tasks {
+    if count_tasks(&tasks) != header.tasks {
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
     let header = header.snapshot;
@@ -291,9 +297,16 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>,
             stack_bytes: stack_bytes.delta()?,
             waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
             holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
+            twins: 0,
         });
     }
     Ok(tasks)
+}
+
+/// Rows of the table of tasks, and how many twins each has.
+fn read_twins(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<(u64, u64)>, BadColumn> {
+    let [mut numbers, mut twins] = columns;
+    (0..rows).map(|_| Ok((numbers.delta()?, twins.plain()?))).collect()
 }
 
 fn byte(value: u64) -> Result<u8, BadColumn> {
