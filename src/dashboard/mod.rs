@@ -6,6 +6,7 @@
 //! input or output. [`run`] has the terminal.
 
 pub mod closeup;
+mod copy;
 pub mod flame;
 pub mod history;
 pub mod keys;

@@ -24,6 +24,7 @@ use ratatui::crossterm::terminal::{
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
+use super::copy;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{Source, State};
@@ -224,6 +225,10 @@ impl Desk {
                 if let Some(picture) = &self.state.picture {
                     self.worker.compute(picture.clone(), self.state.query.clone());
                 }
+            }
+            Command::Copy(text) => {
+                let mut out = stdout();
+                out.write_all(copy::sequence(&text).as_bytes()).and_then(|()| out.flush())?;
             }
             Command::Write(what) => {
                 if let Some(picture) = &self.state.picture {

@@ -1,11 +1,15 @@
 //! How large groups were in earlier pictures.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Picture;
+use super::task::{Closeup, closeup};
 use crate::analysis::GroupKey;
 use crate::analysis::trend::trend;
+use crate::dashboard::query::TaskKey;
 
 /// Pictures that are remembered.
 const PICTURES: usize = 120;
@@ -25,6 +29,8 @@ const WHILE_HIDDEN: u64 = 3_000_000_000;
 pub struct Memory {
     of: (GroupKey, String, bool, u32),
     pictures: VecDeque<Sizes>,
+    /// The last picture in which the task was that is looked at.
+    seen: Option<Arc<Picture>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +55,19 @@ impl Memory {
     pub(super) fn is_due(&self, elapsed_ns: Option<u64>) -> bool {
         let last = self.pictures.back().map(|sizes| sizes.elapsed_ns);
         last.zip(elapsed_ns).is_none_or(|(last, now)| now.abs_diff(last) >= WHILE_HIDDEN)
+    }
+
+    /// Looks at a task: in this picture or, if it is not there any more, in the last one that had it.
+    pub(super) fn look_at(&mut self, picture: &Arc<Picture>, task: Option<TaskKey>) -> Option<Closeup> {
+        let Some(key) = task else {
+            self.seen = None;
+            return None;
+        };
+        if let Some(closeup) = closeup(picture, key) {
+            self.seen = Some(Arc::clone(picture));
+            return Some(closeup);
+        }
+        closeup(self.seen.as_ref()?, key)
     }
 
     /// Remembers a picture. `counts`: sizes by key.
