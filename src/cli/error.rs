@@ -118,7 +118,7 @@ impl CliError {
     }
 
     /// The message without what every message begins with.
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
@@ -136,7 +136,7 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    fn remedy(&self) -> Vec<String> {
+    pub(super) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{CliError, Result};
 use super::output::Output;
+use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,9 @@ const FORMATS: [(&str, &str); 4] = [
 fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     let mut roff = Vec::new();
     // The exit codes get a section of their own instead of running together in one called EXTRA.
-    let command = command.after_help(clap::builder::Resettable::Reset);
+    let command = command
+        .after_help(clap::builder::Resettable::Reset)
+        .after_long_help(clap::builder::Resettable::Reset);
     let page =
         clap_mangen::Man::new(command).manual("loiter").source(concat!("loiter ", env!("CARGO_PKG_VERSION")));
     page.render_title(&mut roff)?;
@@ -95,9 +98,23 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    if name == "loiter-watch.1" {
+        write_keys(&mut roff)?;
+    }
     write_exit_status(&mut roff)?;
     write_see_also(&name, all, &mut roff)?;
     Ok(Page { name, roff })
+}
+
+/// The keys of the dashboard.
+fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(roff, ".SH KEYS")?;
+    for binding in BINDINGS {
+        // A minus that can be copied, and no request at the beginning of a line.
+        let shown = binding.shown.replace('\\', "\\e").replace('-', "\\-");
+        writeln!(roff, ".TP\n\\fB{shown}\\fR\n{}", binding.what)?;
+    }
+    writeln!(roff, ".PP\n{CLIPBOARD}")
 }
 
 fn write_exit_status(roff: &mut Vec<u8>) -> io::Result<()> {

@@ -14,6 +14,7 @@ use super::source::{
 };
 use super::{exit, parse};
 use crate::analysis::GroupKey;
+use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::dashboard::pick::{self, Asked, Picked, Row};
 use crate::dashboard::query::Query;
 use crate::dashboard::reader::{Feed, Input, Trouble};
@@ -39,7 +40,7 @@ use process::Process;
 /// for, is found again. SOURCE may also be a directory that --record has filled: [ and ] go back and
 /// forth in it.
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "top", after_help = exit::HELP)]
+#[command(visible_alias = "top", after_help = exit::HELP, after_long_help = help())]
 pub(super) struct Args {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
@@ -274,6 +275,12 @@ impl Input for Address {
             },
         }
     }
+}
+
+/// What follows the options in the long help: the keys and the exit codes.
+fn help() -> String {
+    let keys = BINDINGS.iter().map(|binding| format!("  {:<12}{}\n", binding.shown, binding.what));
+    format!("Keys:\n{}\n{CLIPBOARD}\n\n{}", keys.collect::<String>(), exit::HELP)
 }
 
 /// How often to read: between a tenth of a second and an hour.

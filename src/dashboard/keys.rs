@@ -87,6 +87,10 @@ pub struct Binding {
     pub action: Action,
 }
 
+/// What has to be known of the key that copies.
+pub const CLIPBOARD: &str = "What is copied goes to the clipboard of the terminal (OSC 52), which may have to \
+                             allow it; in tmux: set -g set-clipboard on.";
+
 const fn plain(c: char) -> (KeyCode, KeyModifiers) {
     (KeyCode::Char(c), KeyModifiers::NONE)
 }

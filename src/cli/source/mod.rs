@@ -178,7 +178,7 @@ impl ReadArgs {
             Source::Pid(pid) => process::read(*pid, self),
             Source::Name(name) => process::read(names::find(name)?, self),
             Source::Stdin => file::read_stdin(self),
-            Source::File(path) => file::read(path, self),
+            Source::File(path) => file::read(path, self).map_err(|error| names::or_a_process(path, error)),
             Source::Address(address) => address::read(address),
         }
     }

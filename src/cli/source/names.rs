@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 
 use super::super::error::{CliError, Result};
 use super::super::exit::Exit;
@@ -42,6 +43,18 @@ pub(in super::super) fn find(name: &str) -> Result<u32> {
             exit: Exit::Error,
         }),
     }
+}
+
+/// Who cannot read a file of this name may have meant the process of this name: says how it is named.
+pub(super) fn or_a_process(path: &Path, error: CliError) -> CliError {
+    let name = path.to_str().filter(|name| !name.contains('/'));
+    let is_process = |name: &&str| everybody().is_ok_and(|all| all.iter().any(|who| is_named(who, name)));
+    let Some(name) = name.filter(is_process) else {
+        return error;
+    };
+    let remedy = error.remedy().into_iter();
+    let hint = format!("There is a file of this name; for the process: -p {name}");
+    CliError::Told { problem: error.message(), remedy: remedy.chain([hint]).collect(), exit: error.exit() }
 }
 
 /// All processes but the kernel's own, those that have ended, and loiter.

@@ -32,7 +32,8 @@ const LINES: usize = 20;
 pub(in super::super) struct ProgramArg {
     /// Start this program and read it; it is ended when loiter ends
     ///
-    /// What it prints goes to standard error. Ctrl-C reaches loiter alone, which then ends the program:
+    /// What it prints goes to standard error; under a dashboard that has the terminal, its last lines are
+    /// shown in the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches loiter alone, which then ends the program:
     /// with SIGTERM and, if it is still there after 5 s, with SIGKILL. To let a program run on, start it
     /// before and name it as SOURCE.
     #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]

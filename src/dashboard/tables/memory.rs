@@ -20,6 +20,9 @@ const SPREAD: usize = 20;
 /// Growth is not said of less time than this: it would be the growth of chance.
 const SHORTEST: u64 = 2_000_000_000;
 
+/// Tasks whose last picture is kept: each may hold a snapshot.
+const SEEN: usize = 4;
+
 /// While the groups are not shown, their sizes are remembered only so often.
 const WHILE_HIDDEN: u64 = 3_000_000_000;
 
@@ -29,8 +32,8 @@ const WHILE_HIDDEN: u64 = 3_000_000_000;
 pub struct Memory {
     of: (GroupKey, String, bool, u32),
     pictures: VecDeque<Sizes>,
-    /// The last picture in which the task was that is looked at.
-    seen: Option<Arc<Picture>>,
+    /// Tasks that are looked at, each with the last picture in which it was; the last one looked at first.
+    seen: VecDeque<(TaskKey, Arc<Picture>)>,
 }
 
 #[derive(Debug)]
@@ -60,14 +63,18 @@ impl Memory {
     /// Looks at a task: in this picture or, if it is not there any more, in the last one that had it.
     pub(super) fn look_at(&mut self, picture: &Arc<Picture>, task: Option<TaskKey>) -> Option<Closeup> {
         let Some(key) = task else {
-            self.seen = None;
+            self.seen.clear();
             return None;
         };
         if let Some(closeup) = closeup(picture, key) {
-            self.seen = Some(Arc::clone(picture));
+            self.seen.retain(|(other, _)| *other != key);
+            self.seen.push_front((key, Arc::clone(picture)));
+            self.seen.truncate(SEEN);
             return Some(closeup);
         }
-        closeup(self.seen.as_ref()?, key)
+        // Its own picture; that of another one for a neighbour that was never looked at.
+        let own = self.seen.iter().filter(|(other, _)| *other == key);
+        own.chain(&self.seen).find_map(|(_, picture)| closeup(picture, key))
     }
 
     /// Remembers a picture. `counts`: sizes by key.
