@@ -77,7 +77,7 @@ fn a_program_that_was_asked_for_by_name_may_come_back_with_other_arguments() {
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, first.pid());
     terminal.shows("waiting for a new one");
-    let second = Fixture::start_with(&server.path(), &["parked", "simple"], &[("COUNT", "30")]);
+    let second = Fixture::start_with(&server.path(), &["parked", "channels"], &[("COUNT", "30")]);
     terminal.shows(&format!("started again as pid {}", second.pid()));
     terminal.press("q");
     assert!(terminal.wait().success());

@@ -91,7 +91,8 @@ pub(super) fn selected(state: &State) -> Option<Copied> {
         }
         (_, Some(List::Scheduler) | None) => return None,
     };
-    let copied = bounded(&lines);
+    let end = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |last| last + 1);
+    let copied = bounded(lines.get(..end).unwrap_or_default());
     Some(copied).filter(|copied| !copied.text.trim().is_empty())
 }
 

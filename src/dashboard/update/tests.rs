@@ -272,9 +272,9 @@ fn what_is_selected_is_copied() {
             other => panic!("{keys}: {other:?}"),
         }
     };
-    assert_eq!(copied("2 y"), "10 tasks: reason 1\n");
-    assert_eq!(copied("3 j y"), " task 2  reason 0  age unknown\n");
-    assert!(copied("3 j Enter y").starts_with(" task 2  reason 0"), "{}", copied("3 j Enter y"));
+    assert!(copied("2 y").starts_with("10 tasks: reason "), "{}", copied("2 y"));
+    assert_eq!(copied("3 j y"), " task 2  reason 0");
+    assert!(copied("3 j Enter y").starts_with(" task 2  reason 0\n"), "{}", copied("3 j Enter y"));
     assert_eq!(copied("3 j Enter G y"), "1        reason 0");
     assert_eq!(copied("4 c"), "95 (function unknown)");
 }
@@ -284,9 +284,9 @@ fn a_task_that_ends_keeps_its_last_picture() {
     let mut bench = Bench::new();
     bench.keys("3 G Enter");
     let head = |bench: &Bench| bench.state.closeup().iter().take(2).map(Row::text).collect::<Vec<_>>();
-    assert_eq!(head(&bench), [" task 95  reason 9  age unknown", ""]);
+    assert_eq!(head(&bench), [" task 95  reason 9  ", ""]);
     bench.read(90);
-    assert_eq!(head(&bench)[0], " task 95  reason 9  age unknown");
+    assert_eq!(head(&bench)[0], " task 95  reason 9  ");
     assert!(
         head(&bench)[1].starts_with(" ended ") && head(&bench)[1].ends_with("seen last"),
         "{:?}",
@@ -294,10 +294,10 @@ fn a_task_that_ends_keeps_its_last_picture() {
     );
     // To its parent, which still lives, and back.
     bench.keys("G Enter");
-    assert_eq!(head(&bench), [" task 1  reason 0  age unknown", ""]);
+    assert_eq!(head(&bench), [" task 1  reason 0  ", ""]);
     bench.read(80);
     bench.keys("Esc");
-    assert_eq!(head(&bench)[0], " task 95  reason 9  age unknown");
+    assert_eq!(head(&bench)[0], " task 95  reason 9  ");
     assert!(head(&bench)[1].starts_with(" ended "), "{:?}", head(&bench));
     // One that was never seen has no picture.
     bench.keys("Esc");
