@@ -22,6 +22,7 @@
 pub mod analysis;
 pub mod cli;
 pub mod dashboard;
+mod ending;
 mod error;
 pub mod report;
 pub mod runtimes;

@@ -21,7 +21,7 @@ use loiter::target::{
 const ADDRESS_SPACE: u64 = 8 << 30;
 
 /// For one reading, in a build without optimisation on a loaded machine.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_secs(900);
 
 /// How memory lies.
 #[derive(Debug, Clone, Copy)]

@@ -159,6 +159,14 @@ fn what_is_ignored_is_no_finding() {
     assert_eq!(count(&["--ignore", "creator:other", "--ignore", "module:example.org/*"]), (1, 0));
     fs::write(at.path().join(".loiterignore"), "# known\ncreator:api.ask\n").unwrap();
     assert_eq!(count(&[]), (0, 84));
+    // Who silenced how much stands in every report.
+    let report = json(&run(at.path(), saved.0.path(), &["--json"]));
+    assert_eq!(report["ignore_file"], serde_json::json!({"path": ".loiterignore", "tasks": 84}));
+    for format in ["text", "markdown"] {
+        let output = run(at.path(), saved.0.path(), &["--format", format]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("84 goroutines by the ignore file .loiterignore"), "{text}");
+    }
     fs::write(at.path().join("other"), "module:example.org\n").unwrap();
     assert_eq!(count(&["--ignore-file", "other"]), (1, 0));
 

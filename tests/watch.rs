@@ -113,7 +113,11 @@ impl Scene {
 #[test]
 fn the_terminal_is_given_back_when_a_signal_ends_it() {
     let scene = Scene::new();
-    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+    use Signal::*;
+    // From outside, and as a fault or a limit would end it.
+    for signal in
+        [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU, SIGSEGV, SIGBUS]
+    {
         let mut terminal = scene.watch(&[]);
         kill(terminal.pid(), signal).unwrap();
         let status = terminal.wait();

@@ -151,6 +151,8 @@ fn passes(flags: &Option<Vec<bool>>, index: Option<usize>) -> bool {
 fn has_label(filter: &Filter, snapshot: &Snapshot, set: &LabelSet) -> bool {
     set.pairs.iter().any(|&(key, value)| {
         let (key, value) = (snapshot.str(key), snapshot.str(value));
-        filter.labels.iter().any(|(k, v)| k == key && v.as_deref().is_none_or(|v| v == value))
+        filter.labels.iter().any(|(k, v)| {
+            k.eq_ignore_ascii_case(key) && v.as_deref().is_none_or(|v| v.eq_ignore_ascii_case(value))
+        })
     })
 }

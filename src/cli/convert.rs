@@ -29,9 +29,9 @@ pub(super) struct Args {
     #[arg(value_name = "SOURCE", required_unless_present = "pid")]
     source: Option<String>,
 
-    /// The file to write; - is standard output, and needs --to
+    /// The file to write; - is standard output, and needs --format
     ///
-    /// Its name says the format, unless --to does: .loiter a snapshot, .pb.gz or .pprof a profile for
+    /// Its name says the format, unless --format does: .loiter a snapshot, .pb.gz or .pprof a profile for
     /// go tool pprof, .pb the same without compression, .txt the text that Go prints (debug=2), .json
     /// tasks for programs. Only its owner may read it, because what it holds comes out of another
     /// program's memory.
@@ -51,8 +51,8 @@ pub(super) struct Args {
     /// locked to thread); and those of the program, which begin with label: if they have one of these
     /// names. A comment, which go tool pprof does not show, holds what a snapshot says of the process,
     /// its command line too. loiter reads all of it back.
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    to: Option<Format>,
+    #[arg(long, alias = "to", value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -140,7 +140,7 @@ impl Args {
     }
 
     fn format(&self, path: &Path) -> Result<Format> {
-        if let Some(format) = self.to.or_else(|| Format::of(path)) {
+        if let Some(format) = self.format.or_else(|| Format::of(path)) {
             return Ok(format);
         }
         let name = if is_stdout(path) { "standard output" } else { "this file" };
@@ -148,7 +148,7 @@ impl Args {
         let formats: Vec<_> = Format::value_variants().iter().filter_map(Format::to_possible_value).collect();
         let formats: Vec<_> = formats.iter().map(|format| format.get_name()).collect();
         Err(CliError::Usage(format!(
-            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --to with one \
+            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --format with one \
              of {}",
             path.display(),
             formats.join(", ")

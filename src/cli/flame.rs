@@ -145,6 +145,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         None => flame(&snapshot, &filter, &options),
     };
     let caption = Caption::new(&snapshot, before.as_ref());
+    args.filter.explain(&snapshot, filter.select(&snapshot).tasks.len() as u64);
     if let Some(why) = nothing(&flame, &caption.noun) {
         return Err(CliError::Usage(why));
     }

@@ -18,11 +18,9 @@ use crate::report::text::{self, TextOptions};
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 
+mod ignore;
 mod lines;
 mod watch;
-
-/// The ignore file that is read if there is one.
-const IGNORE_FILE: &str = ".loiterignore";
 
 /// Find tasks that leak: watch a process for a while, or read a series of snapshots
 ///
@@ -74,6 +72,9 @@ pub(super) struct Args {
     ignore: Vec<Ignore>,
 
     /// A file with such patterns, one a line; # begins a comment [default: .loiterignore, if it is there]
+    ///
+    /// The report says how much it silenced. It is a regular file of at most 1 MiB. .loiterignore is left out
+    /// unless it belongs to you or to root, because whoever made it decides what is found.
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     ignore_file: Option<PathBuf>,
 
@@ -160,23 +161,10 @@ impl Args {
     }
 
     fn options(&self) -> Result<Options> {
-        let mut ignore = self.ignore.clone();
-        let file = self.ignore_file.as_deref();
-        match fs::read_to_string(file.unwrap_or(Path::new(IGNORE_FILE))) {
-            Ok(text) => {
-                let path = file.unwrap_or(Path::new(IGNORE_FILE)).display();
-                let wrong = |why| CliError::Usage(format!("{path}: {why}"));
-                ignore.extend(leaks::parse_file(&text).map_err(wrong)?);
-            }
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => {
-                let what = file.unwrap_or(Path::new(IGNORE_FILE)).display().to_string();
-                return Err(CliError::Io { what, source });
-            }
-        }
+        let ignore_file = ignore::read(self.ignore_file.as_deref())?;
         let baseline = self.baseline.as_ref().map(|source| self.how.open(source)).transpose()?;
         let baseline = baseline.map(|opened| Baseline::new(&opened.snapshot));
-        Ok(Options { min_age_ns: self.min_age, ignore, baseline })
+        Ok(Options { min_age_ns: self.min_age, ignore: self.ignore.clone(), ignore_file, baseline })
     }
 
     fn text_options(&self, output: &Output) -> TextOptions {
@@ -202,7 +190,7 @@ impl Args {
         let source = lines::Lines::default();
         let line = |place: &_| source.at(place);
         let what = Findings { report: &report, rates: &rates, source: &line };
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => findings::findings(&what, &self.text_options(output), out),
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
@@ -233,7 +221,7 @@ impl Args {
         }
         let fleet = collector.finish();
         let surest = fleet.findings.iter().map(|found| found.finding.sureness).max();
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => text::fleet::fleet(&fleet, &self.text_options(output), out),
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::low_level::emulate_default_handler;
-
 use super::error::{CliError, Result};
 use super::output::{Output, tell};
 use super::source::{
@@ -22,6 +20,7 @@ use crate::dashboard::record::Recorder;
 use crate::dashboard::replay::snapshots;
 use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
+use crate::ending;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
@@ -40,7 +39,7 @@ use process::Process;
 /// for, is found again. SOURCE may also be a directory that --record has filled: [ and ] go back and
 /// forth in it.
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "top", after_help = exit::HELP, after_long_help = help())]
+#[command(visible_alias = "top", after_help = exit::HELP)]
 pub(super) struct Args {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
@@ -135,7 +134,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         program.last_words().iter().for_each(|line| tell(line));
         tell(&told);
     }
-    end_by(outcome.map_err(terminal)?)
+    end_by(outcome.map_err(terminal)?);
+    Ok(())
 }
 
 fn terminal(source: io::Error) -> CliError {
@@ -143,8 +143,10 @@ fn terminal(source: io::Error) -> CliError {
 }
 
 /// Ends loiter by a signal that came, as if it had never been caught: whoever sent it sees what he expects.
-fn end_by(signal: Option<i32>) -> Result {
-    signal.map_or(Ok(()), emulate_default_handler).map_err(terminal)
+fn end_by(signal: Option<i32>) {
+    if let Some(signal) = signal {
+        ending::end_by(signal);
+    }
 }
 
 /// Asks which process is meant. None: none of them.
@@ -166,7 +168,10 @@ fn pick(theme: Theme, mouse: bool) -> Result<Option<u32>> {
     match pick::pick(of, next, theme, mouse).map_err(terminal)? {
         Picked::Process(pid) => Ok(Some(pid)),
         Picked::Nothing => Ok(None),
-        Picked::Signal(signal) => end_by(Some(signal)).map(|()| None),
+        Picked::Signal(signal) => {
+            end_by(Some(signal));
+            Ok(None)
+        }
     }
 }
 
@@ -277,10 +282,10 @@ impl Input for Address {
     }
 }
 
-/// What follows the options in the long help: the keys and the exit codes.
-fn help() -> String {
+/// The keys, for the long help.
+pub(super) fn keys() -> String {
     let keys = BINDINGS.iter().map(|binding| format!("  {:<12}{}\n", binding.shown, binding.what));
-    format!("Keys:\n{}\n{CLIPBOARD}\n\n{}", keys.collect::<String>(), exit::HELP)
+    format!("Keys:\n{}\n{CLIPBOARD}\n", keys.collect::<String>())
 }
 
 /// How often to read: between a tenth of a second and an hour.

@@ -143,14 +143,12 @@ impl History {
         if let Some(last) = last {
             *counts.entry(last).or_default() += run;
         }
-        let mut kinds: Vec<(Arc<str>, u64)> = Vec::new();
+        let mut kinds: FxHashMap<Arc<str>, u64> = FxHashMap::default();
         for ((reason, state), count) in counts {
             let text = self.shared(reason.map_or(state.name(), |id| snapshot.str(id)));
-            match kinds.iter_mut().find(|(other, _)| *other == text) {
-                Some((_, sum)) => *sum += count,
-                None => kinds.push((text, count)),
-            }
+            *kinds.entry(text).or_default() += count;
         }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
         kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         kinds.truncate(KINDS);
         kinds

@@ -7,6 +7,7 @@
 
 pub mod closeup;
 mod copy;
+mod crash;
 pub mod flame;
 pub mod history;
 pub mod keys;

@@ -7,13 +7,14 @@ use ratatui::crossterm::event::{
     self, Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
 };
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use super::run::{Screen, terminal};
 use super::state::{Cursor, Input};
 use super::update::edit;
 use super::view::{Theme, draw_picker, picker_rows};
+use crate::ending;
 
 /// So often it is looked whether processes have answered.
 const TICK: Duration = Duration::from_millis(100);
@@ -201,7 +202,8 @@ pub fn pick(
     mouse: bool,
 ) -> io::Result<Picked> {
     ratatui::crossterm::style::force_color_output(theme.color);
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    ending::signals_are_handled_elsewhere();
+    let mut signals = Signals::new(ending::ending_signals().into_iter().chain([SIGTSTP, SIGCONT]))?;
     let screen = Screen::enter(mouse)?;
     let mut paper = terminal()?;
     let mut picker = Picker::new(of, (0, 0));

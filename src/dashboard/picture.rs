@@ -139,7 +139,7 @@ impl Album {
             points: self.history.points().clone(),
             proved_ns: self.proved(&snapshot),
             per_minute: per_minute(self.history.points()),
-            warning: self.series.matching().warning().map(str::to_owned),
+            warning: self.series.warning(),
             took: Duration::ZERO,
             life: self.life,
             before: self.before,

@@ -21,16 +21,18 @@ use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use super::copy;
+use super::crash;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{Source, State};
 use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
+use crate::ending;
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
@@ -81,6 +83,8 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
+    // A thread may be writing a file.
+    ending::clean_up();
     Ok(signal)
 }
 
@@ -105,7 +109,8 @@ pub(super) fn terminal() -> io::Result<Paper> {
 
 /// Signals come in with everything else.
 fn watch_signals(out: SyncSender<Happened>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    ending::signals_are_handled_elsewhere();
+    let mut signals = Signals::new(ending::ending_signals().into_iter().chain([SIGTSTP, SIGCONT]))?;
     thread::spawn(move || {
         for signal in signals.forever() {
             if out.send(Happened::Signal(signal)).is_err() {
@@ -288,6 +293,7 @@ impl Screen {
             }));
         });
         // From here on it is given back, even if something below fails.
+        crash::give_terminal_back();
         let screen = Screen { mouse };
         screen.resume()?;
         Ok(screen)

@@ -3,10 +3,10 @@
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
-use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Sureness};
+use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Silenced, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
-use crate::snapshot::{Age, Header, ObjectKind, ReadMode};
+use crate::snapshot::{Header, ObjectKind, ReadMode};
 
 /// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
 /// caller.
@@ -53,6 +53,22 @@ pub fn summary(finding: &Finding) -> String {
     text
 }
 
+/// What was left out of a report, and why: "12 goroutines by ignore patterns". Raw from the user and the
+/// target: escape before printing.
+pub fn left_out(noun: &str, ignored: u64, silenced: Option<&Silenced>, in_baseline: u64) -> Vec<String> {
+    let mut texts = Vec::new();
+    if ignored > 0 {
+        texts.push(format!("{} by ignore patterns", count(ignored, noun)));
+    }
+    if let Some(silenced) = silenced.filter(|silenced| silenced.tasks > 0) {
+        texts.push(format!("{} by the ignore file {}", count(silenced.tasks, noun), silenced.path));
+    }
+    if in_baseline > 0 {
+        texts.push(format!("{} because the baseline has as many", count(in_baseline, noun)));
+    }
+    texts
+}
+
 /// How many a minute there are more, if that is certain: "38", "0.4".
 pub fn per_minute(finding: &Finding) -> Option<String> {
     let growth = finding.growth?;
@@ -65,13 +81,9 @@ pub fn number(value: f64) -> String {
     if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }
 
-/// "41 min at least; all 824 of the first reading are still there". None if neither is known.
+/// ">= 41 min; all 824 of the first reading are still there". None if neither is known.
 pub fn since(finding: &Finding) -> Option<String> {
-    let age = match finding.age {
-        Age::Unknown => None,
-        Age::AtLeast(ns) => Some(format!("{} at least", duration(ns))),
-        Age::Exactly(ns) => Some(duration(ns)),
-    };
+    let age = Some(age(finding.age)).filter(|age| !age.is_empty());
     let stayed = finding.stayed.zip(finding.first).filter(|&(_, first)| first > 0).map(|(stayed, first)| {
         match (stayed, first) {
             (1, 1) => "the one of the first reading is still there".to_owned(),

@@ -135,7 +135,7 @@ fn write_stack(snapshot: &Snapshot, task: &Task, all_frames: bool, out: &mut dyn
             write_frame(snapshot, frame, out)?;
         }
     }
-    if task.stack_status == StackStatus::Truncated {
+    if matches!(task.stack_status, StackStatus::Truncated | StackStatus::Missing) {
         out.write_all(b"...additional frames elided...\n")?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::target::Target;
+use crate::target::{Target, TargetError, UnreadableImage};
 use crate::{Error, Result};
 
 pub mod go;
@@ -112,6 +112,24 @@ impl Found {
         Ok(self.runtimes)
     }
 
+    /// Keeps what could not be looked at: the executable may well be Go's, so that nothing is known without it.
+    fn keep_unreadable(&mut self, images: Vec<UnreadableImage>) {
+        const NAMED: usize = 4;
+        let (programs, libraries): (Vec<_>, Vec<_>) =
+            images.into_iter().partition(|image| image.is_executable);
+        for UnreadableImage { path, why, .. } in programs {
+            let what = format!("open its executable {path}");
+            self.problems.push(TargetError::Io { what, source: std::io::Error::other(why) }.into());
+        }
+        let more = libraries.len().saturating_sub(NAMED);
+        for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
+            self.left_out.push(format!("{path} was not looked at: {why}"));
+        }
+        if more > 0 {
+            self.left_out.push(format!("{more} files more were not looked at, either"));
+        }
+    }
+
     /// Keeps what came of looking for one kind of runtime. Only that the target itself cannot be
     /// read ends the search.
     fn keep<T: Attached + 'static>(&mut self, found: Result<Vec<T>>) -> Result<()> {
@@ -130,12 +148,16 @@ impl Found {
 /// When the target cannot be read.
 pub fn attach(target: &dyn Target) -> Result<Found> {
     let mut found = Found::default();
-    found.keep(go::attach(target))?;
+    let go = go::attach(target)?;
+    found.keep(Ok(go.runtimes))?;
+    found.problems.extend(go.problems);
+    found.left_out.extend(go.left_out);
     let registries = registry::attach(target)?;
     found.keep(Ok(registries.found))?;
     found.problems.extend(registries.problems);
     found.left_out.extend(registries.left_out);
     found.unused.extend(registries.unused);
+    found.keep_unreadable(target.unreadable_images());
     Ok(found)
 }
 
@@ -183,6 +205,9 @@ impl Readable {
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
+            if target.core_extent().is_some_and(|extent| extent.missing > 0) {
+                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
+            }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
         }
         Ok(Readable { runtimes, warnings, found_at_ns: target.monotonic_ns() })
@@ -200,7 +225,13 @@ impl Readable {
             let age = &mut builder.header.target.age_ns;
             *age = age.saturating_add(now.saturating_sub(then));
         }
+        let extent = target.core_extent().unwrap_or_default();
+        builder.header.reading.core_bytes = extent.bytes;
+        builder.header.reading.core_bytes_missing = extent.missing;
         read_tasks(target, options, &self.runtimes, &mut builder)?;
+        let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
+        let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);
+        builder.header.warnings.extend(lacks);
         builder.header.process = target.figures();
         Ok(builder.finish())
     }

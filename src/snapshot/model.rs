@@ -162,6 +162,15 @@ pub struct Reading {
     /// Tasks that were not asked what they hold, because that would have taken too long. The next reading
     /// of the same process asks them.
     pub holders_not_asked: u64,
+    /// Tasks that were listed but are not among those of the snapshot, because their memory could not be
+    /// read: it is not in the core file. Some of them may have ended.
+    pub missing: u64,
+    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`].
+    pub missing_stacks: u64,
+    /// Size of the core file, bytes. 0 for any other source.
+    pub core_bytes: u64,
+    /// Bytes that the core file should have beyond these, by its own headers: it was cut.
+    pub core_bytes_missing: u64,
 }
 
 /// How running tasks were read.
@@ -425,6 +434,9 @@ pub enum StackStatus {
     Broken,
     /// The frames are right, but there are more, which the target had no room to keep.
     Gaps,
+    /// The inner frames are right, if there are any; the rest of the stack is not in the core file, or its
+    /// memory cannot be read.
+    Missing,
     /// The task would not hold still: no stack.
     Torn,
     /// The task was running and its registers were not read: no stack.
@@ -504,7 +516,7 @@ pub fn count_tasks<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> u64 {
 impl Snapshot {
     /// Tasks that all rows together may stand for. More is not believed, and sums of counts are far from
     /// any overflow.
-    pub const MOST_TASKS: u64 = 1 << 40;
+    pub const MOST_TASKS: u64 = 1 << 32;
 
     /// How many tasks there are.
     pub fn task_count(&self) -> u64 {

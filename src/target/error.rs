@@ -2,6 +2,10 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
+use super::permission::errno_text;
+
 /// What can go wrong when a target is read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,8 +64,18 @@ pub enum TargetError {
         /// Bytes.
         len: usize,
     },
+    /// Memory that a core file does not hold.
+    #[error("{len} bytes at {address:#x} are not in the core file: {why}")]
+    NotInCore {
+        /// First address.
+        address: u64,
+        /// Bytes.
+        len: usize,
+        /// "it is cut", "they were left out when it was written".
+        why: String,
+    },
     /// A file (an ELF image, a core file, something in /proc) could not be read.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", in_words(source))]
     Io {
         /// What was tried.
         what: String,
@@ -77,4 +91,16 @@ pub enum TargetError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// "EMFILE (too many open files)"; an error without a number as it is.
+fn in_words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| errno_text(Errno::from_raw(errno)))
+}
+
+impl TargetError {
+    /// There is no such memory, which says nothing about the rest of the target.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, TargetError::Unmapped { .. } | TargetError::NotInCore { .. })
+    }
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::image::OpenedFiles;
 use super::memory::ProcessMemory;
 use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::{
-    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
-    figures, image, maps, permission, sys,
+    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
+    WithRegisters, figures, maps, pages, permission, sys,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
@@ -30,6 +31,7 @@ pub fn open_pid(pid: u32) -> Result<Box<dyn Target>> {
 struct LiveTarget {
     memory: ProcessMemory,
     info: TargetInfo,
+    files: OpenedFiles,
     stopper: Stopper,
     /// The target lives in another pid namespace than we do.
     other_namespace: bool,
@@ -47,16 +49,19 @@ struct Inside {
 
 impl LiveTarget {
     fn open(pid: u32) -> Result<LiveTarget> {
-        let status = proc::status(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/status"), error);
+        let status = proc::status(pid).map_err(missing)?;
         let leader = proc::number_field(&status, "Tgid").and_then(|tgid| u32::try_from(tgid).ok());
         let pid = leader.unwrap_or(pid);
-        let stat = Stat::read(pid).map_err(|_| TargetError::NoProcess { pid })?;
+        let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/stat"), error);
+        let stat = Stat::read(pid).map_err(missing)?;
         permission::check_readable(pid, &stat)?;
         let memory = ProcessMemory::open(pid, stat.start_ticks)?;
         let inside = proc::field(&status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
         let mut target = LiveTarget {
             memory,
             info: info(pid, &stat),
+            files: OpenedFiles::default(),
             stopper: Stopper::new(pid),
             other_namespace: inside > 1,
             inside: Mutex::default(),
@@ -78,9 +83,10 @@ impl LiveTarget {
         let mappings = self.mappings()?;
         let Some(mapping) = mappings.iter().find(|mapping| mapping.read && !mapping.path.starts_with("[v"))
         else {
-            let Stat { comm: name, .. } =
-                Stat::read(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
-            return Err(TargetError::Zombie { pid: self.pid(), name });
+            let pid = self.pid();
+            let ended = |error| permission::ended(pid, &format!("read /proc/{pid}/stat"), error);
+            let Stat { comm: name, .. } = Stat::read(pid).map_err(ended)?;
+            return Err(TargetError::Zombie { pid, name });
         };
         match self.memory.read(mapping.start, &mut [0]) {
             // A page of a file that has been cut, for one: readable is what the others are then.
@@ -164,13 +170,23 @@ impl Target for LiveTarget {
 
     fn images(&self) -> Result<Vec<Image>> {
         let mappings = self.mappings()?;
-        let images = image::of_process(self.memory.through(), &mappings, &self.memory);
+        let images = self.files.images(self.memory.through(), &mappings, &self.memory)?;
         self.memory.check_alive()?;
         Ok(images)
     }
 
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        self.files.unreadable()
+    }
+
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        pages::in_use(self.memory.through(), start, end)
+    }
+
     fn threads(&self) -> Result<Vec<u32>> {
-        let threads = proc::threads(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
+        let pid = self.pid();
+        let ended = |error| permission::ended(pid, &format!("list /proc/{pid}/task"), error);
+        let threads = proc::threads(pid).map_err(ended)?;
         self.memory.check_alive()?;
         Ok(threads)
     }

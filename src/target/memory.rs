@@ -33,7 +33,12 @@ pub(super) struct ProcessMemory {
 impl ProcessMemory {
     /// Finds out how the memory of `pid` can be read.
     pub(super) fn open(pid: u32, start_ticks: u64) -> Result<ProcessMemory> {
-        let pidfd = sys::pidfd_open(pid).ok();
+        let pidfd = match sys::pidfd_open(pid) {
+            // Without one, the start of the process tells it from another one with its pid.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
+            Err(errno) => return Err(permission::ended(pid, "pidfd_open", errno.into())),
+            Ok(pidfd) => Some(pidfd),
+        };
         let memory = ProcessMemory {
             pid,
             start_ticks,
@@ -61,8 +66,13 @@ impl ProcessMemory {
             Some(pidfd) => sys::pidfd_ended(pidfd),
             None => false,
         };
-        let same = || Stat::read(self.pid).is_ok_and(|stat| stat.start_ticks == self.start_ticks);
-        if ended || !same() { Err(TargetError::Ended { pid: self.pid }) } else { Ok(()) }
+        let pid = self.pid;
+        if ended {
+            return Err(TargetError::Ended { pid });
+        }
+        let unknown = |error| permission::ended(pid, &format!("read /proc/{pid}/stat"), error);
+        let same = Stat::read(pid).map_err(unknown)?.start_ticks == self.start_ticks;
+        if same { Ok(()) } else { Err(TargetError::Ended { pid }) }
     }
 
     /// The cheap half of [`ProcessMemory::check_alive`]: one system call.
@@ -76,7 +86,8 @@ impl ProcessMemory {
         let old = self.through();
         let lives =
             |&tid: &u32| tid != old && Stat::read_thread(self.pid, tid).is_ok_and(|stat| !stat.is_dead());
-        let other = proc::threads(self.pid).ok().and_then(|tids| tids.into_iter().find(lives));
+        let unknown = |error| permission::ended(self.pid, &format!("list /proc/{}/task", self.pid), error);
+        let other = proc::threads(self.pid).map_err(unknown)?.into_iter().find(lives);
         let other = other.ok_or(TargetError::Ended { pid: self.pid })?;
         self.through.store(other, Ordering::Relaxed);
         Ok(())
@@ -115,8 +126,11 @@ impl ProcessMemory {
 
     /// Goes over to /proc/PID/mem if that can be opened; else says why the first way is closed.
     fn without_vectors(&self, errno: Errno, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
-        if self.mem().is_err() {
-            return Err(permission::explain(self.pid, "process_vm_readv", errno.into()));
+        match self.mem() {
+            Ok(_) => {}
+            // loiter has no file left, for one.
+            Err(error @ TargetError::Io { .. }) => return Err(error),
+            Err(_) => return Err(permission::explain(self.pid, "process_vm_readv", errno.into())),
         }
         self.no_vectors.store(true, Ordering::Relaxed);
         self.transfer_from_mem(into, from)

@@ -17,6 +17,8 @@ mod image;
 mod live;
 mod maps;
 mod memory;
+mod pages;
+mod patience;
 mod permission;
 mod proc;
 mod processes;
@@ -30,7 +32,7 @@ pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
 pub use image::ImageFile;
 pub use live::open_pid;
-pub use processes::{Candidate, processes};
+pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
 
 /// Result of reading a target.
@@ -119,6 +121,17 @@ pub struct Image {
     pub file: Arc<ImageFile>,
 }
 
+/// A file mapped into the target that could not be opened or read, though it should be possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableImage {
+    /// Path as the target sees it.
+    pub path: String,
+    /// It is the main executable.
+    pub is_executable: bool,
+    /// Why: the call and the errno, or that its file system does not answer.
+    pub why: String,
+}
+
 /// The general registers of a thread. One machine today: x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registers {
@@ -152,6 +165,15 @@ pub struct Blocked {
 /// stops the other one, so that nobody has to be woken while that one is held.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
+/// How much of a core file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CoreExtent {
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Bytes that it should have beyond these, by its own headers.
+    pub missing: u64,
+}
+
 /// How long a thread or a process was held.
 pub type Held = std::time::Duration;
 
@@ -170,6 +192,11 @@ pub trait Target: Memory {
 
     /// The ELF files mapped into it, the main executable first.
     fn images(&self) -> Result<Vec<Image>>;
+
+    /// The files mapped into it of which the last call of [`Target::images`] could not say what they are.
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        Vec::new()
+    }
 
     /// Its threads (tids in loiter's pid namespace), as they are now.
     fn threads(&self) -> Result<Vec<u32>>;
@@ -197,6 +224,18 @@ pub trait Target: Memory {
 
     /// Nothing in it can move: a core file.
     fn is_static(&self) -> bool;
+
+    /// How much of a core file is there. None for a live process.
+    fn core_extent(&self) -> Option<CoreExtent> {
+        None
+    }
+
+    /// The parts of `start..end` that a search should look at, ascending: those that are in a core file, and
+    /// those that a live process has used. Reading any other page shows nothing, and makes the kernel set
+    /// up a page for the target.
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        vec![(start, end)]
+    }
 
     /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace
     /// where that can be known). None for a core file.

@@ -24,6 +24,11 @@ pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     read_bounded(path, SMALL).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The process or thread is not there any more; any other error is another one.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
 /// What is needed of /proc/PID/stat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {

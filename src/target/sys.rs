@@ -60,6 +60,34 @@ pub(super) fn pread(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usiz
     }
 }
 
+/// The same of a file, but only what is in memory already: it never waits for a disk or a server. An error
+/// where it would have to wait, and where the file system does not know this way of reading.
+pub(super) fn pread_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let into = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: `into` describes exactly `buf`, which is ours alone through the call; the kernel writes at most
+    // `iov_len` bytes, and any bytes make valid u8.
+    let got = unsafe { libc::preadv2(file.as_raw_fd(), &raw const into, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Where the next bytes that are not a hole begin, and where they end. None if there are none.
+pub(super) fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
+    let from = libc::off_t::try_from(from).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: lseek touches no memory. All reads of this file name their offset, so nobody minds the seek.
+    let start = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    if start < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ENXIO) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: as above.
+    let end = unsafe { libc::lseek(file.as_raw_fd(), start, libc::SEEK_HOLE) };
+    if end < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Some((start.unsigned_abs(), end.unsigned_abs())))
+}
+
 /// CLOCK_MONOTONIC as this process sees it, nanoseconds.
 pub(super) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)

@@ -323,10 +323,12 @@ impl<'a> Paths<'a> {
         let unknown = shown.is_empty();
         let note = match key.status {
             StackStatus::Torn if unknown => Some("(stack unknown: would not hold still)"),
+            StackStatus::Missing if unknown => Some("(stack not in what could be read)"),
             StackStatus::Running if unknown => Some("(stack not read: running)"),
             _ if unknown => Some("(stack unknown)"),
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
+            StackStatus::Missing => Some("(outer frames not in what could be read)"),
             StackStatus::Gaps => Some("(some frames not kept by the program)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };

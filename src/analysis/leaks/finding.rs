@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ignore::Silenced;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::analysis::trend::Trend;
@@ -46,7 +47,7 @@ impl FromStr for Sureness {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name() == text);
+        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name().eq_ignore_ascii_case(text));
         named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
     }
 }
@@ -218,8 +219,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The rest, the largest number first.
     pub healthy: Vec<Healthy>,
-    /// Tasks left out because an ignore pattern matches.
+    /// Tasks left out because an ignore pattern of the user matches.
     pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
     /// Tasks left out because the baseline has as many.
     pub in_baseline: u64,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::finding::{Finding, Report};
+use super::ignore::Silenced;
 use super::scene::Scene;
 use super::wait::Waits;
 use super::{Options, finding::Part};
@@ -149,6 +150,12 @@ pub struct Fleet {
     pub groups: Vec<FleetGroup>,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Tasks left out because an ignore pattern of the user matches.
+    pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
+    /// Tasks left out because the baseline has as many.
+    pub in_baseline: u64,
 }
 
 /// Functions of the stack and of the creator: lines differ between builds.
@@ -205,10 +212,20 @@ impl Collector {
             findings: Vec::new(),
             groups: Vec::new(),
             warnings: Vec::new(),
+            ignored: 0,
+            silenced: None,
+            in_baseline: 0,
         };
         for (name, report) in self.reports {
             fleet.tasks = fleet.tasks.saturating_add(report.tasks);
             fleet.noun = report.noun;
+            fleet.ignored = fleet.ignored.saturating_add(report.ignored);
+            fleet.in_baseline = fleet.in_baseline.saturating_add(report.in_baseline);
+            if let Some(silenced) = report.silenced {
+                let before = fleet.silenced.map_or(0, |before| before.tasks);
+                fleet.silenced =
+                    Some(Silenced { tasks: silenced.tasks.saturating_add(before), path: silenced.path });
+            }
             let warnings = report
                 .matching
                 .warning()

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
+use super::ignore::Silenced;
 use super::rules::{Claim, RULES};
 use super::scene::{Kind, LeftOut, Scene};
 use super::wait::Waits;
@@ -261,9 +262,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
         kinds.map(Kind::count).sum()
     };
+    let mut header = scene.snapshot.header.clone();
+    header.warnings.extend(scene.series.lacks().filter(|_| !scene.is_single()));
     let points = || scene.series.points().iter().map(|point| &point.header.reading);
     Report {
-        header: scene.snapshot.header.clone(),
+        header,
         readings: scene.series.readings(),
         span_ns: scene.series.span_ns().filter(|_| !scene.is_single()),
         matching: scene.series.matching().clone(),
@@ -274,6 +277,11 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         healthy: healthy(scene, found),
         findings,
         ignored: left_out(LeftOut::Ignored),
+        silenced: scene
+            .options
+            .ignore_file
+            .as_ref()
+            .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         in_baseline: left_out(LeftOut::Baseline),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 
 pub use baseline::Baseline;
 pub use finding::{Doing, Finding, Healthy, Hit, Holder, HowHeld, Part, Report, Sample, Sureness};
-pub use ignore::{Ignore, parse_file};
+pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
 pub use known::{KNOWN, Known};
 pub use rules::RULES;
 
@@ -39,13 +39,15 @@ pub struct Options {
     pub min_age_ns: u64,
     /// What the user does not want to hear of.
     pub ignore: Vec<Ignore>,
+    /// The same from a file.
+    pub ignore_file: Option<IgnoreFile>,
     /// What was there already.
     pub baseline: Option<Baseline>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { min_age_ns: MIN_AGE_NS, ignore: Vec::new(), baseline: None }
+        Options { min_age_ns: MIN_AGE_NS, ignore: Vec::new(), ignore_file: None, baseline: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::finding::Sureness;
 use super::known::{Known, KnownTasks};
 use super::wait::{Classifier, Waits};
-use super::{Options, growth};
+use super::{Ignore, Options, growth};
 use crate::analysis::group::stack_bytes;
 use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
@@ -58,6 +58,8 @@ pub struct Kind<'a> {
 pub enum LeftOut {
     /// A pattern says so.
     Ignored,
+    /// A pattern of the ignore file says so.
+    IgnoredByFile,
     /// The baseline has as many.
     Baseline,
 }
@@ -123,10 +125,14 @@ impl<'a> Scene<'a> {
             kind.module = owner(kind.signature.creator.as_ref()).or_else(|| owner(kind.at));
             let all = kind.signature.frames.iter().chain(&kind.signature.creator);
             let paths = || all.clone().filter_map(|place| module_of(owners, &place.package));
-            if (options.ignore.iter())
-                .any(|ignore| ignore.matches(kind.signature, paths().map(|module| module.path.as_str())))
-            {
+            let matches = |patterns: &[Ignore]| {
+                let path = |module: &'a Module| module.path.as_str();
+                patterns.iter().any(|ignore| ignore.matches(kind.signature, paths().map(path)))
+            };
+            if matches(&options.ignore) {
                 kind.left_out = Some(LeftOut::Ignored);
+            } else if options.ignore_file.as_ref().is_some_and(|file| matches(&file.patterns)) {
+                kind.left_out = Some(LeftOut::IgnoredByFile);
             }
         }
         if let Some(baseline) = &options.baseline {

@@ -12,10 +12,12 @@ use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
 use crate::snapshot::{Header, Snapshot, Task, count_tasks};
 
 mod group;
+mod lacking;
 mod matching;
 mod member;
 
 pub use group::{SeriesGroup, groups};
+use lacking::Lacking;
 pub use matching::Matching;
 use member::Joined;
 pub use member::Member;
@@ -100,6 +102,7 @@ pub struct Series {
     /// Tasks of the last reading without an identity, with their signatures.
     anonymous: Vec<(u32, SignatureId)>,
     matching: Matching,
+    lacking: Lacking,
     last: Option<Arc<Snapshot>>,
 }
 
@@ -116,6 +119,7 @@ impl Series {
             members: Vec::new(),
             anonymous: Vec::new(),
             matching: Matching::default(),
+            lacking: Lacking::default(),
             last: None,
         }
     }
@@ -140,6 +144,7 @@ impl Series {
         };
         let number = self.times.len() as u32;
         self.times.push(elapsed);
+        self.lacking.check(number, &header.reading);
         let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
         self.tracks.resize_with(self.signatures.all().len(), Track::default);
 
@@ -310,6 +315,17 @@ impl Series {
     /// How tasks of one reading are found again in the next.
     pub fn matching(&self) -> &Matching {
         &self.matching
+    }
+
+    /// What the user should know of how the readings were compared.
+    pub fn warning(&self) -> Option<String> {
+        let both = self.matching.warning().map(str::to_owned).into_iter().chain(self.lacking.warning());
+        both.reduce(|one, other| format!("{one}; {other}"))
+    }
+
+    /// What the user should know of readings that lack tasks.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        self.lacking.warning()
     }
 
     /// How it was made.

@@ -13,6 +13,7 @@ use crate::snapshot::Snapshot;
 
 mod address;
 mod compressed;
+mod early;
 mod file;
 mod http;
 mod names;
@@ -105,7 +106,8 @@ pub(super) struct SourceArgs {
     /// or what Go wrote: a goroutine profile (debug=1, debug=2 or pprof) or a log with a crash or a
     /// SIGQUIT dump in it; as it is or compressed with gzip or zstd. http://host:6060 stands for
     /// http://host:6060/debug/pprof/goroutine?debug=2, which stops the whole program while it writes;
-    /// with ?debug=1 stacks are only counted, which is quicker.
+    /// with ?debug=1 stacks are only counted, which is quicker. An answer may be 1 GiB long and take five
+    /// minutes; what is no dump is not read to its end.
     #[arg(value_name = "SOURCE", required_unless_present = "pid", conflicts_with = "pid")]
     source: Option<Source>,
 

@@ -36,7 +36,7 @@ pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
 pub(in super::super) fn describe(pid: u32) -> String {
-    let process = target::processes().ok().and_then(|all| all.into_iter().find(|process| process.pid == pid));
+    let process = target::candidate(pid).ok().flatten();
     process.map_or_else(
         || format!("pid {pid}"),
         |process| format!("pid {pid} ({}, user {})", process.name, process.user()),

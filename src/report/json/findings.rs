@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AgeOut;
 use crate::analysis::leaks::fleet::{Fleet, Spread};
-use crate::analysis::leaks::{Doing, Finding, Holder, Part, RULES, Sample};
+use crate::analysis::leaks::{Doing, Finding, Holder, Part, RULES, Sample, Silenced};
 use crate::analysis::rates::Rates;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
@@ -44,7 +44,8 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
             .iter()
             .map(|one| HealthyOut { what: &one.one, count: one.count, why: &one.why })
             .collect(),
-        ignored_tasks: report.ignored,
+        ignored_tasks: all_ignored(report.ignored, report.silenced.as_ref()),
+        ignore_file: SilencedOut::new(report.silenced.as_ref()),
         baseline_tasks: report.in_baseline,
         rules: RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }).collect(),
     };
@@ -63,6 +64,9 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         snapshots: fleet.snapshots,
         tasks: fleet.tasks,
         warnings: &fleet.warnings,
+        ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
+        ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
+        baseline_tasks: fleet.in_baseline,
         findings: (fleet.findings.iter())
             .map(|found| FleetFindingOut {
                 finding: FindingOut::new(&found.finding, None),
@@ -93,8 +97,27 @@ struct Document<'a> {
     findings: Vec<FindingOut<'a>>,
     healthy: Vec<HealthyOut<'a>>,
     ignored_tasks: u64,
+    ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
     rules: Vec<RuleOut>,
+}
+
+/// What the ignore file left out, of `ignored_tasks`.
+#[derive(Serialize)]
+struct SilencedOut<'a> {
+    path: &'a str,
+    tasks: u64,
+}
+
+impl<'a> SilencedOut<'a> {
+    fn new(silenced: Option<&'a Silenced>) -> Option<Self> {
+        silenced.map(|silenced| SilencedOut { path: &silenced.path, tasks: silenced.tasks })
+    }
+}
+
+/// Tasks left out by patterns, wherever those stand.
+fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
+    by_user.saturating_add(silenced.map_or(0, |silenced| silenced.tasks))
 }
 
 #[derive(Serialize)]
@@ -221,6 +244,9 @@ struct FleetDocument<'a> {
     snapshots: u64,
     tasks: u64,
     warnings: &'a [String],
+    ignored_tasks: u64,
+    ignore_file: Option<SilencedOut<'a>>,
+    baseline_tasks: u64,
     findings: Vec<FleetFindingOut<'a>>,
     groups: Vec<GroupOut<'a>>,
 }

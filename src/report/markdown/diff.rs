@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{block, code};
+use super::{block, code, plain};
 use crate::analysis::diff::{Diff, DiffRow};
 use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::Series;
@@ -25,14 +25,12 @@ pub fn diff(series: &Series, diff: &Diff, limit: Option<usize>, out: &mut dyn Wr
         Some(ns) => writeln!(out, "- {} over {}", count(diff.readings.into(), "reading"), duration(ns))?,
         None => writeln!(out, "- {}, time apart unknown", count(diff.readings.into(), "reading"))?,
     }
-    writeln!(out, "- {} -> {}", thousands(diff.before), count(diff.after, noun))?;
+    writeln!(out, "- {} -> {}", thousands(diff.before), plain(&count(diff.after, noun)))?;
     if let Some(counted) = diff.counted {
         let (created, ended) = (thousands(counted.created), thousands(counted.ended));
         writeln!(out, "- {created} created and {ended} ended, by the runtime's own count")?;
     }
-    for warning in
-        series.matching().warning().into_iter().chain(snapshot.header.warnings.iter().map(|w| &**w))
-    {
+    for warning in series.warning().iter().chain(&snapshot.header.warnings) {
         writeln!(out, "- warning: {}", code(warning))?;
     }
     writeln!(out)?;

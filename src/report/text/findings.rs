@@ -3,19 +3,20 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN, width};
 use super::super::units::{bytes, count, thousands};
 use super::TextOptions;
 use super::header::who;
-use crate::analysis::leaks::{Finding, Healthy, Part, Report, Sureness};
+use crate::analysis::leaks::{Finding, Healthy, Report, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
 use crate::report::escape;
-use crate::report::finding::rates_line;
 pub use crate::report::finding::{
     Findings, SourceLines, healthy_list, holders, place, readings, samples, since, summary,
 };
+use crate::report::finding::{left_out, rates_line};
 
 /// Column at which what belongs to a finding begins.
 const INDENT: usize = 9;
@@ -121,12 +122,14 @@ impl Page<'_> {
     /// Where they stand, and where they were started, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
         let mut standing: Vec<(&Place, u64)> = Vec::new();
+        let mut known: FxHashMap<&Place, usize> = FxHashMap::default();
         for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
-            match standing.iter_mut().find(|(other, _)| *other == at) {
-                Some((_, count)) => *count += part.count,
-                None => standing.push((at, part.count)),
-            }
+            let nth = *known.entry(at).or_insert_with(|| {
+                standing.push((at, 0));
+                standing.len() - 1
+            });
+            standing.iter_mut().skip(nth).take(1).for_each(|(_, count)| *count += part.count);
         }
         for &(at, n) in standing.iter().take(PARTS) {
             let suffix = if standing.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
@@ -137,12 +140,10 @@ impl Page<'_> {
             let places = count((standing.len() - PARTS) as u64, "place");
             self.row("", &format!("{} more at {places}", thousands(left)))?;
         }
-        let mut creators: Vec<&Place> = Vec::new();
-        for creator in finding.parts.iter().filter_map(|part: &Part| part.creator.as_ref()) {
-            if !creators.contains(&creator) {
-                creators.push(creator);
-            }
-        }
+        let mut known: FxHashSet<&Place> = FxHashSet::default();
+        let mut creators: Vec<&Place> =
+            finding.parts.iter().filter_map(|part| part.creator.as_ref()).collect();
+        creators.retain(|creator| known.insert(creator));
         let module = finding.module.as_ref().map(|module| {
             let version = Some(module.version.as_str()).filter(|v| !v.is_empty() && *v != "(devel)");
             format!("  module {}{}", module.path, version.map(|v| format!(" {v}")).unwrap_or_default())
@@ -254,15 +255,8 @@ impl Page<'_> {
     fn notes(&mut self) -> io::Result<()> {
         let report = self.report;
         let mut notes = Vec::new();
-        if report.ignored > 0 {
-            notes.push((DIM, format!("{} left out by ignore patterns", count(report.ignored, &report.noun))));
-        }
-        if report.in_baseline > 0 {
-            notes.push((
-                DIM,
-                format!("{} left out: the baseline has as many", count(report.in_baseline, &report.noun)),
-            ));
-        }
+        let left_out = left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline);
+        notes.extend(left_out.into_iter().map(|text| (DIM, format!("left out: {text}"))));
         match report.readings {
             1 => {
                 let text =

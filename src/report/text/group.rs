@@ -68,7 +68,7 @@ pub fn state(snapshot: &Snapshot, group: &Group) -> String {
 }
 
 /// How long; for tasks that wait it is also said when that is unknown.
-fn age(group: &Group) -> String {
+pub(super) fn age(group: &Group) -> String {
     let text = ages(&group.ages);
     let waits = matches!(group.states.most(), Some(State::Waiting | State::Syscall));
     if text.is_empty() && waits { "age unknown".to_owned() } else { text }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustc_hash::FxHashMap;
+
 use super::super::line::{DIM, HEAD, PLAIN, TITLE};
 use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
@@ -18,8 +20,16 @@ pub fn task_noun(snapshot: &Snapshot) -> &str {
     }
 }
 
-/// Writes the line that begins every report; `rest` follows the number of tasks.
-pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
+/// Writes the line that begins every report; `rest` follows the number of tasks. Gives how many lines it
+/// took.
+pub(super) fn write(page: &mut Page<'_>, shown: (u64, u64), rest: &str) -> io::Result<usize> {
+    let mut text = Vec::new();
+    write_lines(&mut Page { out: &mut text, ..*page }, shown, rest)?;
+    page.out.write_all(&text)?;
+    Ok(text.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
     let noun = page.noun();
     let plural = if total == 1 { "" } else { "s" };
     let mut pieces = vec![
@@ -168,11 +178,13 @@ fn scheduler(runtime: &RuntimeInfo, scheduler: &Scheduler) -> Vec<String> {
     if !scheduler.workers.is_empty() {
         let noun = if scheduler.worker_noun.is_empty() { "worker" } else { &scheduler.worker_noun };
         let mut by_status: Vec<(&str, u64)> = Vec::new();
+        let mut known: FxHashMap<&str, usize> = FxHashMap::default();
         for worker in &scheduler.workers {
-            match by_status.iter_mut().find(|(status, _)| *status == worker.status) {
-                Some((_, count)) => *count += 1,
-                None => by_status.push((&worker.status, 1)),
-            }
+            let at = *known.entry(&worker.status).or_insert_with(|| {
+                by_status.push((&worker.status, 0));
+                by_status.len() - 1
+            });
+            by_status.iter_mut().skip(at).take(1).for_each(|(_, count)| *count += 1);
         }
         let statuses: Vec<_> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
         let workers = scheduler.workers.len() as u64;

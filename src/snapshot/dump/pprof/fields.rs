@@ -174,11 +174,12 @@ pub mod own {
         KEYS.contains(&key) || key.starts_with(PROGRAM)
     }
 
-    const STATUSES: [(StackStatus, &str); 7] = [
+    const STATUSES: [(StackStatus, &str); 8] = [
         (StackStatus::Complete, "complete"),
         (StackStatus::Truncated, "truncated"),
         (StackStatus::Broken, "broken"),
         (StackStatus::Gaps, "gaps"),
+        (StackStatus::Missing, "missing"),
         (StackStatus::Torn, "torn"),
         (StackStatus::Running, "running"),
         (StackStatus::Unknown, "unknown"),

@@ -21,7 +21,8 @@
 //! | JSON lines, zstd level 1 | 2.5 s | | 16.1 MB |
 //!
 //! What a damaged or hostile file can cost is bounded: what is decompressed by [`read::MAX_TABLES`] and by
-//! [`read::MAX_RATIO`] times what the file really holds, and a table's rows by the bytes of its columns.
+//! [`read::MAX_RATIO`] times what the file really holds, a table's rows by the bytes of its columns, and what
+//! all of it takes in memory by [`super::budget`].
 
 use std::io::Read;
 
@@ -37,8 +38,8 @@ mod write;
 pub(super) use read::read;
 pub(super) use write::write;
 
-/// The JSON header is refused beyond this: 64 MiB.
-const MAX_HEADER: u32 = 64 << 20;
+/// The JSON header is refused beyond this: 16 MiB.
+const MAX_HEADER: u32 = 16 << 20;
 
 /// The tables, in the order in which they stand in the file, for messages.
 const TABLES: [&str; 10] = [
@@ -87,7 +88,7 @@ codes!(state_code, state, State {
     Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
 });
 codes!(stack_status_code, stack_status, StackStatus {
-    Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6,
+    Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6, Missing = 7,
 });
 codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
 codes!(object_kind_code, object_kind, ObjectKind {
