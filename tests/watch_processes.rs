@@ -21,7 +21,7 @@ use common::Fixture;
 use server::Server;
 use terminal::{PATIENCE, Terminal};
 
-fn watch(server: &Server, arguments: &[&str]) -> Terminal {
+fn watch(arguments: &[&str]) -> Terminal {
     let arguments: Vec<&str> = [&["--interval", "100ms"], arguments].concat();
     // Not in its own directory, where its name is that of a file.
     Terminal::start(100, 30, &std::env::temp_dir(), &arguments)
@@ -55,7 +55,7 @@ fn a_restarted_program_is_found_again() {
     let _other = server.start();
     let first = server.start();
     let pid = first.pid().to_string();
-    let mut terminal = watch(&server, &[&pid]);
+    let mut terminal = watch(&[&pid]);
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, first.pid());
     let screen = terminal.shows("waiting for a new one");
@@ -73,7 +73,7 @@ fn a_restarted_program_is_found_again() {
 fn a_program_that_was_asked_for_by_name_may_come_back_with_other_arguments() {
     let server = Server::new("by-name");
     let first = server.start();
-    let mut terminal = watch(&server, &[&server.name]);
+    let mut terminal = watch(&[&server.name]);
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, first.pid());
     terminal.shows("waiting for a new one");
@@ -87,7 +87,7 @@ fn a_program_that_was_asked_for_by_name_may_come_back_with_other_arguments() {
 fn a_process_is_picked_from_a_list() {
     let server = Server::new("picked");
     let fixture = server.start();
-    let mut terminal = watch(&server, &[]);
+    let mut terminal = watch(&[]);
     terminal.shows("Which process shall be watched?");
     terminal.press(&server.name);
     let pid = format!(" {} ", fixture.pid());
@@ -98,13 +98,13 @@ fn a_process_is_picked_from_a_list() {
     assert!(terminal.wait().success());
     terminal.assert_restored();
 
-    let mut terminal = watch(&server, &[]);
+    let mut terminal = watch(&[]);
     terminal.shows("Which process shall be watched?");
     terminal.press("\x1b");
     assert!(terminal.wait().success());
     terminal.assert_restored();
 
-    let mut terminal = watch(&server, &[]);
+    let mut terminal = watch(&[]);
     terminal.shows("Which process shall be watched?");
     kill(terminal.pid(), Signal::SIGTERM).unwrap();
     assert_eq!(terminal.wait().signal(), Some(Signal::SIGTERM as i32));
@@ -115,7 +115,7 @@ fn a_process_is_picked_from_a_list() {
 fn a_program_is_started_and_ends_with_the_dashboard() {
     let server = Server::new("started");
     for signal in [None, Some(Signal::SIGTERM)] {
-        let mut terminal = watch(&server, &["--", "sh", "-c", &script(&server)]);
+        let mut terminal = watch(&["--", "sh", "-c", &script(&server)]);
         let screen = terminal.shows("live 0.1 s");
         assert!(!screen.contains("hello"), "{screen}");
         let pid = running(&server.path()).unwrap();
@@ -134,7 +134,7 @@ fn a_program_is_started_and_ends_with_the_dashboard() {
 #[test]
 fn the_end_of_a_program_is_told() {
     let server = Server::new("ending");
-    let mut terminal = watch(&server, &["--", "sh", "-c", &script(&server)]);
+    let mut terminal = watch(&["--", "sh", "-c", &script(&server)]);
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, running(&server.path()).unwrap());
     let screen = terminal.shows("the program has ended: SIGKILL");
@@ -142,7 +142,7 @@ fn the_end_of_a_program_is_told() {
     terminal.press("q");
     assert!(terminal.wait().success());
 
-    let mut terminal = watch(&server, &["--", "sh", "-c", "echo no luck; exit 7"]);
+    let mut terminal = watch(&["--", "sh", "-c", "echo no luck; exit 7"]);
     assert_eq!(terminal.wait().code(), Some(4));
     terminal.until_text("sh has ended before it could be read: exit status 7");
     terminal.until_text("no luck");
@@ -151,7 +151,7 @@ fn the_end_of_a_program_is_told() {
 #[test]
 fn a_killed_loiter_takes_its_program_along() {
     let server = Server::new("orphan");
-    let mut terminal = watch(&server, &["--", "sh", "-c", &script(&server)]);
+    let mut terminal = watch(&["--", "sh", "-c", &script(&server)]);
     terminal.shows("live 0.1 s");
     assert!(running(&server.path()).is_some());
     kill(terminal.pid(), Signal::SIGKILL).unwrap();
@@ -167,7 +167,7 @@ fn a_killed_loiter_takes_its_program_along() {
 fn a_key_copies_and_the_mouse_is_left_alone() {
     let server = Server::new("copied");
     let _fixture = server.start();
-    let mut terminal = watch(&server, &["--no-mouse", "-p", &server.name]);
+    let mut terminal = watch(&["--no-mouse", "-p", &server.name]);
     terminal.shows("live 0.1 s");
     let mouse = terminal.screen.lock().unwrap().screen().mouse_protocol_mode();
     assert_eq!(mouse, vt100::MouseProtocolMode::None);

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -22,6 +22,8 @@ use crate::target::{self, TargetError};
 const START: Duration = Duration::from_secs(10);
 /// A program that does not end by itself within this time after SIGTERM is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long is waited for the rest of its output, once it has ended.
+const DRAIN: Duration = Duration::from_secs(1);
 /// The last bytes of its output that are kept while a dashboard has the screen.
 const KEPT: usize = 16 << 10;
 /// Lines of them that are shown in the end.
@@ -53,6 +55,13 @@ impl ProgramArg {
     }
 }
 
+/// The end of what a program prints, and the thread that reads it.
+#[derive(Debug)]
+struct Tail {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    reader: JoinHandle<()>,
+}
+
 /// A program that loiter has started. It is ended when this is dropped.
 #[derive(Debug)]
 pub(in super::super) struct Program {
@@ -61,7 +70,7 @@ pub(in super::super) struct Program {
     pid: u32,
     child: Mutex<Child>,
     /// The end of what it has printed, where that could not be shown.
-    output: Option<Arc<Mutex<VecDeque<u8>>>>,
+    output: Option<Tail>,
 }
 
 impl Program {
@@ -178,7 +187,12 @@ impl Program {
     /// The last lines that it has printed, where they could not be shown.
     pub(in super::super) fn last_words(&self) -> Vec<String> {
         let Some(output) = &self.output else { return Vec::new() };
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it printed last may still be in the pipe, which others may hold open.
+        let begin = Instant::now();
+        while self.ended().is_some() && !output.reader.is_finished() && begin.elapsed() < DRAIN {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut output = output.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(output.make_contiguous()).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         let from = lines.len().saturating_sub(LINES);
@@ -224,10 +238,10 @@ fn tie_to_us(command: &mut Command) {
 }
 
 /// Reads a pipe until its end, and keeps the last of what comes.
-fn keep_the_end(mut pipe: PipeReader) -> Arc<Mutex<VecDeque<u8>>> {
+fn keep_the_end(mut pipe: PipeReader) -> Tail {
     let kept = Arc::new(Mutex::new(VecDeque::new()));
     let its = Arc::clone(&kept);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut bytes = [0; 4096];
         loop {
             match pipe.read(&mut bytes) {
@@ -243,7 +257,7 @@ fn keep_the_end(mut pipe: PipeReader) -> Arc<Mutex<VecDeque<u8>>> {
             }
         }
     });
-    kept
+    Tail { kept, reader }
 }
 
 #[cfg(test)]
@@ -299,12 +313,10 @@ mod tests {
         command.args(["-c", "seq 1 20000"]).stdout(writer);
         let mut child = command.spawn().unwrap();
         drop(command);
-        let kept = keep_the_end(reader);
+        let tail = keep_the_end(reader);
         child.wait().unwrap();
-        let is_whole = || kept.lock().unwrap().iter().copied().collect::<Vec<u8>>().ends_with(b"\n20000\n");
-        while !is_whole() {
-            thread::sleep(Duration::from_millis(5));
-        }
-        assert!(kept.lock().unwrap().len() <= KEPT);
+        tail.reader.join().unwrap();
+        let kept: Vec<u8> = tail.kept.lock().unwrap().iter().copied().collect();
+        assert!(kept.ends_with(b"\n20000\n") && kept.len() <= KEPT);
     }
 }

@@ -273,7 +273,7 @@ fn what_is_selected_is_copied() {
         }
     };
     assert!(copied("2 y").starts_with("10 tasks: reason "), "{}", copied("2 y"));
-    assert_eq!(copied("3 j y"), " task 2  reason 0");
+    assert_eq!(copied("3 j y"), " task 2  reason 0\n\n  stack unknown\n");
     assert!(copied("3 j Enter y").starts_with(" task 2  reason 0\n"), "{}", copied("3 j Enter y"));
     assert_eq!(copied("3 j Enter G y"), "1        reason 0");
     assert_eq!(copied("4 c"), "95 (function unknown)");
