@@ -292,3 +292,41 @@ fn the_dashboard_counts_tasks() {
     few.key(ratatui::crossterm::event::KeyCode::Enter);
     assert!(few.screen().contains(" goroutines, which the source does not tell apart"), "{}", few.screen());
 }
+
+/// Profiles as people hand them on: behind a prefix, without the first line, without `#`, with blanks for tabs.
+#[test]
+fn profiles_that_are_not_as_go_wrote_them() {
+    let (loops, pump) = ([("readLoop", 426), ("writeLoop", 426)], [("main.wait", 10), ("main.tick", 2)]);
+    for (name, groups, warning) in [
+        ("debug1-prefix.txt", pump, ""),
+        ("debug1-no-header.txt", loops, "the first line of the profile is missing"),
+        ("debug1-no-hash.txt", loops, ""),
+        ("debug1-spaces.txt", loops, ""),
+        ("debug1-cut.txt", loops, "has 1779 goroutines, but its stacks count 852"),
+        ("debug1-crlf-bom.txt", loops, ""),
+    ] {
+        let found = json(Path::new("."), &["stacks", hostile(name).to_str().unwrap(), "--json"]);
+        let all = found["groups"].as_array().unwrap().iter();
+        let all: Vec<_> = all
+            .map(|group| (group["stack"][0]["function"].as_str().unwrap(), group["count"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(all.len(), 2, "{name}: {all:?}");
+        for (function, count) in groups {
+            assert!(all.iter().any(|(name, n)| name.contains(function) && *n == count), "{name}: {all:?}");
+        }
+        let warnings = found["snapshot"]["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(!warning.is_empty()), "{name}: {warnings:?}");
+        assert!(warnings.iter().all(|text| text.as_str().unwrap().contains(warning)), "{name}: {warnings:?}");
+    }
+    // Single goroutines tell more than counted ones, which are not forgotten.
+    for name in ["debug1-then-2.txt", "debug2-then-1.txt"] {
+        let found = json(Path::new("."), &["stacks", hostile(name).to_str().unwrap(), "--each", "--json"]);
+        let ids = found["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_u64().unwrap());
+        assert_eq!(ids.collect::<Vec<_>>(), [1, 44, 45], "{name}");
+        let warnings = found["snapshot"]["warnings"].to_string();
+        assert!(
+            warnings.contains("a profile that counts 12 goroutines (debug=1) is in it, too"),
+            "{warnings}"
+        );
+    }
+}

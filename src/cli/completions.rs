@@ -40,7 +40,7 @@ const VALUES: [(&str, &str, &[&str]); 8] = [
     ("stacks", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
     ("watch", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
     ("flame", "root", &["none", "state", "creator", "label:", "thread"]),
-    ("diff", "fail_on", &["leak", "growth", "count>"]),
+    ("diff", "fail_on", &["leak", "growth"]),
     ("leaks", "fail_on", &["proven", "stuck", "likely", "suspect"]),
     ("leaks", "ignore", &["function:", "creator:", "module:"]),
     ("leaks", "span", &["30s", "2m", "10m"]),

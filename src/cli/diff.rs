@@ -219,7 +219,9 @@ fn keep(snapshot: &mut Snapshot, chosen: &[u32]) {
 impl Args {
     fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
         // Whoever knows no creators cannot be compared with somebody who does.
-        let ignore_creator = snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile);
+        let knows_none = |s: &Snapshot| s.tasks.len() > 1 && s.tasks.iter().all(|t| t.creator.is_none());
+        let ignore_creator =
+            snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile || knows_none(s));
         let signature = SignatureOptions {
             by: self.group_by,
             top: self.frames,

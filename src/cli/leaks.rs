@@ -1,7 +1,9 @@
 //! `loiter leaks`: watch a process or read a series of snapshots, and look for leaks.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 
@@ -15,6 +17,7 @@ use crate::analysis::rates::rates;
 use crate::report::finding::Findings;
 use crate::report::text::findings;
 use crate::report::text::{self, TextOptions};
+use crate::report::units::count;
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 
@@ -27,6 +30,8 @@ mod watch;
 /// A finding says how sure it is. proven: it cannot be otherwise, they never run again. stuck: they
 /// stand still, and nobody is to be seen who could move them. likely: several signs together. suspect:
 /// one sign alone. Tasks that are well known to be parked, as those of idle connections, are left alone.
+/// What the readings could not show, because they were too few or too short, is undecided. Notes about the
+/// scheduler are no leaks, and stand apart.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
@@ -56,9 +61,11 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "DURATION", value_parser = parse::duration, default_value = "30s", help_heading = "Watching")]
     span: u64,
 
-    /// Read it this often
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "5s", help_heading = "Watching")]
-    every: u64,
+    /// Read it this often [default: 5s, or often enough for seven readings]
+    ///
+    /// Growth shows with four readings or more, and is surer with seven. Fewer leave much undecided.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Watching")]
+    every: Option<u64>,
 
     /// Tasks that stand still for at least this long are worth a look even if they do not become more
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "1m", help_heading = "Rules")]
@@ -86,9 +93,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = rate, help_heading = "Rules")]
     qps: Option<f64>,
 
-    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect
-    #[arg(long, value_name = "SURENESS", help_heading = "Output")]
-    fail_on: Option<Sureness>,
+    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect; or
+    /// scheduler, or both: likely,scheduler
+    ///
+    /// scheduler: there is a note about run queues or GOMAXPROCS. These are no leaks and count only if named.
+    #[arg(long, value_name = "SURENESS", value_delimiter = ',', help_heading = "Output")]
+    fail_on: Vec<FailOn>,
 
     /// Format: text, json or markdown
     ///
@@ -117,6 +127,62 @@ enum Format {
     Markdown,
 }
 
+/// A condition for exit status 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailOn {
+    /// A finding at least this sure.
+    Finding(Sureness),
+    /// A note about the scheduler.
+    Scheduler,
+}
+
+impl FromStr for FailOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim().to_ascii_lowercase();
+        if text == "scheduler" {
+            return Ok(FailOn::Scheduler);
+        }
+        let sureness =
+            text.parse().map_err(|_| "use proven, stuck, likely, suspect or scheduler".to_owned())?;
+        Ok(FailOn::Finding(sureness))
+    }
+}
+
+/// What a report comes to.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    /// How sure the surest finding is.
+    surest: Option<Sureness>,
+    /// There is a note about the scheduler.
+    scheduler: bool,
+}
+
+impl fmt::Display for FailOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailOn::Finding(limit) => write!(f, "{limit}"),
+            FailOn::Scheduler => f.write_str("scheduler"),
+        }
+    }
+}
+
+impl FailOn {
+    /// What meets the condition, in words.
+    fn met(self, outcome: Outcome) -> Option<String> {
+        match self {
+            FailOn::Finding(limit) => {
+                let surest = outcome.surest.filter(|&surest| surest >= limit)?;
+                Some(format!("{self}: there is a finding that is {surest}"))
+            }
+            FailOn::Scheduler => {
+                outcome.scheduler.then(|| format!("{self}: there is a note about the scheduler"))
+            }
+        }
+    }
+}
+
 /// A positive number.
 fn rate(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "use a number, like 250 or 0.5".to_owned())?;
@@ -138,7 +204,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         (None, [source]) => watch::Watched::new(source, &args.how, times)?,
         _ => None,
     };
-    let surest = match watched {
+    let outcome = match watched {
         Some(watched) => {
             let series = watch::watch(&watched, times)?;
             program.iter().for_each(|program| tell(&program.end()));
@@ -146,11 +212,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         }
         None => args.saved(&options, output)?,
     };
-    match (args.fail_on, surest) {
-        (Some(limit), Some(surest)) if surest >= limit => {
-            Err(CliError::Found(format!("{limit}: there is a finding that is {surest}")))
-        }
-        _ => Ok(()),
+    match args.fail_on.iter().find_map(|condition| condition.met(outcome)) {
+        Some(met) => Err(CliError::Found(met)),
+        None => Ok(()),
     }
 }
 
@@ -181,8 +245,8 @@ impl Args {
         if self.json { Format::Json } else { self.format }
     }
 
-    /// Reports on one process. Gives how sure the surest finding is.
-    fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+    /// Reports on one process.
+    fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Outcome> {
         let Some(report) = leaks::find(series, options) else {
             return Err(CliError::Usage("there is no reading to look at".to_owned()));
         };
@@ -195,11 +259,11 @@ impl Args {
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
         })?;
-        Ok(report.surest())
+        Ok(Outcome { surest: report.surest(), scheduler: !report.scheduler.is_empty() })
     }
 
     /// Reports on snapshots of one process or of many.
-    fn saved(&self, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+    fn saved(&self, options: &Options, output: &Output) -> Result<Outcome> {
         let mut snapshots = Vec::new();
         for source in self.all_sources()? {
             let name = match &source {
@@ -226,7 +290,7 @@ impl Args {
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),
         })?;
-        Ok(surest)
+        Ok(Outcome { surest, scheduler: !fleet.scheduler.is_empty() })
     }
 
     /// The sources, directories replaced by the files in them.
@@ -266,6 +330,6 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
             directory.display()
         )));
     }
-    tell(&format!("{} files in {}", files.len(), directory.display()));
+    tell(&format!("{} in {}", count(files.len() as u64, "file"), directory.display()));
     Ok(files)
 }

@@ -241,7 +241,7 @@ pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
         StackStatus::Complete => return None,
         StackStatus::Truncated => "  ... the outer frames were not read: too many",
         StackStatus::Broken => "  ... the stack could not be followed any further",
-        StackStatus::Gaps => "  ... and more, which the program had no room to keep",
+        StackStatus::Gaps => "  ... and more, which were not kept",
         StackStatus::Missing if empty => "  the stack is not in what could be read",
         StackStatus::Missing => "  ... the outer frames are not in what could be read",
         StackStatus::Torn => "  would not hold still: stack unknown",

@@ -38,6 +38,9 @@ pub fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
 /// What is said of a condition that no task fulfils.
 type Why<'a> = Box<dyn Fn(&Tasks<'_>) -> String + 'a>;
 
+/// One of a filter's lists of patterns.
+type Field = fn(&mut Filter) -> &mut Vec<Pattern>;
+
 /// The conditions of a filter, each by itself.
 fn conditions<'a>(filter: &'a Filter, bare: &Filter) -> Vec<(&'static str, Filter, Why<'a>)> {
     let mut all: Vec<(&'static str, Filter, Why<'a>)> = Vec::new();
@@ -46,7 +49,7 @@ fn conditions<'a>(filter: &'a Filter, bare: &Filter) -> Vec<(&'static str, Filte
         let one = Filter { states: filter.states.clone(), ..bare.clone() };
         all.push(("--state", one, Box::new(move |tasks| tasks.say("is", &names, state))));
     }
-    let patterns: [(&'static str, &Vec<Pattern>, fn(&mut Filter) -> &mut Vec<Pattern>, &'static str, Of); 4] = [
+    let patterns: [(&'static str, &Vec<Pattern>, Field, &'static str, Of); 4] = [
         ("--reason", &filter.reasons, |f| &mut f.reasons, "waits for", reason),
         ("--function", &filter.functions, |f| &mut f.functions, "has a function", function),
         ("--package", &filter.packages, |f| &mut f.packages, "has a function of package", package),

@@ -432,7 +432,7 @@ pub enum StackStatus {
     Truncated,
     /// The inner frames are right; further out the unwinder found no way on.
     Broken,
-    /// The frames are right, but there are more, which the target had no room to keep.
+    /// The frames are right, but there are more: the target had no room to keep them, or the dump is damaged.
     Gaps,
     /// The inner frames are right, if there are any; the rest of the stack is not in the core file, or its
     /// memory cannot be read.

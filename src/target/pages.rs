@@ -11,7 +11,7 @@ const PAGE: u64 = 4096;
 /// Entries read at a time: 256 MiB of address space.
 const BATCH: u64 = 1 << 16;
 /// Address space looked at in one call at most: more is left out.
-const MAX_SPAN: u64 = 64 << 30;
+const MAX_SPAN: u64 = 16 << 30;
 /// Parts listed at most: more is left out.
 const MAX_PARTS: usize = 1 << 20;
 

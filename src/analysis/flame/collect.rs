@@ -329,7 +329,7 @@ impl<'a> Paths<'a> {
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
             StackStatus::Missing => Some("(outer frames not in what could be read)"),
-            StackStatus::Gaps => Some("(some frames not kept by the program)"),
+            StackStatus::Gaps => Some("(some frames were not kept)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };
         if unknown && let Some(entry) = key.entry {

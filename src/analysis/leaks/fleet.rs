@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::finding::{Finding, Report};
+use super::finding::{Finding, Note, Report};
 use super::ignore::Silenced;
 use super::scene::Scene;
 use super::wait::Waits;
@@ -122,6 +122,15 @@ pub struct FleetFinding {
     pub spread: Spread,
 }
 
+/// Something about the scheduler of one process or more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetNote {
+    /// What is said of the first of them.
+    pub note: Note,
+    /// The processes.
+    pub processes: Vec<Arc<str>>,
+}
+
 /// Tasks that wait at one place, in all processes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetGroup {
@@ -146,6 +155,8 @@ pub struct Fleet {
     pub header: Header,
     /// The findings: the surest first, then by root mean square.
     pub findings: Vec<FleetFinding>,
+    /// What is to be said of schedulers, by rule.
+    pub scheduler: Vec<FleetNote>,
     /// Where tasks wait that are not well known to be parked, by root mean square.
     pub groups: Vec<FleetGroup>,
     /// What the user should know, a sentence each.
@@ -210,6 +221,7 @@ impl Collector {
             noun: "task".to_owned(),
             header: Header::default(),
             findings: Vec::new(),
+            scheduler: Vec::new(),
             groups: Vec::new(),
             warnings: Vec::new(),
             ignored: 0,
@@ -234,9 +246,14 @@ impl Collector {
                 .chain(report.header.warnings.clone());
             fleet.warnings.extend(warnings.map(|warning| format!("{name}: {warning}")));
             fleet.header = report.header;
+            for note in report.scheduler {
+                match fleet.scheduler.iter_mut().find(|other| other.note.rule == note.rule) {
+                    Some(other) => other.processes.push(Arc::clone(&name)),
+                    None => fleet.scheduler.push(FleetNote { note, processes: vec![Arc::clone(&name)] }),
+                }
+            }
             for finding in report.findings {
-                let rule = finding.hits.first().map_or("", |hit| hit.rule).to_owned();
-                let key = finding.parts.first().map_or((Vec::new(), None, rule), key);
+                let Some(key) = finding.parts.first().map(key) else { continue };
                 by_key.entry(key).or_default().push((Arc::clone(&name), finding));
             }
         }

@@ -15,6 +15,7 @@ mod growth;
 mod ignore;
 mod known;
 mod merge;
+mod rest;
 mod rules;
 mod scene;
 mod wait;
@@ -24,10 +25,10 @@ mod wait;
 pub(crate) mod tests;
 
 pub use baseline::Baseline;
-pub use finding::{Doing, Finding, Healthy, Hit, Holder, HowHeld, Part, Report, Sample, Sureness};
+pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
 pub use known::{KNOWN, Known};
-pub use rules::RULES;
+pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
 pub const MIN_AGE_NS: u64 = 60_000_000_000;

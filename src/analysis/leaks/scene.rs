@@ -43,6 +43,10 @@ pub struct Kind<'a> {
     pub trend: Option<Trend>,
     /// They become more as leaks do.
     pub growth: Option<growth::Growth>,
+    /// Why it is undecided whether they become more, if it is: a clause.
+    pub doubt: Option<String>,
+    /// Why it is as it should be that there are more of them than at first: a clause.
+    pub calm: Option<&'static str>,
     /// They are well known.
     pub known: Option<&'static Known>,
     /// The user does not want to hear of them.
@@ -118,7 +122,8 @@ impl<'a> Scene<'a> {
             // What the runtime has proved outweighs what is usual.
             kind.known =
                 if kind.waits == Waits::Leaked { None } else { known.find(kind.signature, kind.waits) };
-            kind.growth = growth::of(series, kind);
+            let look = growth::of(series, kind);
+            (kind.growth, kind.doubt, kind.calm) = (look.growth, look.doubt, look.calm);
             let owners = modules(snapshot, &kind.signature.runtime);
             kind.at = kind.signature.user_frame(&whose);
             let owner = |place: Option<&Place>| place.and_then(|place| module_of(owners, &place.package));
@@ -165,6 +170,16 @@ impl<'a> Scene<'a> {
     /// There was only one reading.
     pub fn is_single(&self) -> bool {
         self.series.readings() < 2
+    }
+
+    /// There were too few readings to show whether growth goes on.
+    pub fn is_short(&self) -> bool {
+        self.series.points().len() < growth::READINGS
+    }
+
+    /// From the first reading to the last, nanoseconds. None if there was only one, or times are unknown.
+    pub fn watched_ns(&self) -> Option<u64> {
+        self.series.span_ns().filter(|_| !self.is_single())
     }
 
     /// How long a task of the last reading has been in its state, at least, nanoseconds.
@@ -268,6 +283,8 @@ fn kind<'a>(
         what: String::new(),
         trend: None,
         growth: None,
+        doubt: None,
+        calm: None,
         known: None,
         left_out: None,
         at: None,

@@ -86,6 +86,10 @@ pub struct Step {
     pub arrived: u64,
     /// Tasks that had it in the reading before, and have another one now.
     pub left: u64,
+    /// Of `count`, tasks that were there in the very first reading.
+    pub old: u64,
+    /// Of `gone`, tasks that were there in the very first reading.
+    pub old_gone: u64,
 }
 
 /// Snapshots of one target in time order. See the [module](self).
@@ -156,7 +160,10 @@ impl Series {
         let (born, gone) =
             if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
         for member in &members.list {
-            self.at(member.signature, |_, step| step.count += 1);
+            self.at(member.signature, |_, step| {
+                step.count += 1;
+                step.old += u64::from(member.first_seen == 0);
+            });
         }
         for &(index, id) in &members.anonymous {
             let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
@@ -200,6 +207,7 @@ impl Series {
                     let lived = self.lived_at_most(first_seen, number);
                     self.at(signature, |track, step| {
                         step.gone += 1;
+                        step.old_gone += u64::from(first_seen == 0);
                         track.gone += 1;
                         track.first_gone += u64::from(first_seen == 0);
                         track.longest_ended_ns = track.longest_ended_ns.max(lived);

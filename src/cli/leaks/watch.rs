@@ -25,6 +25,12 @@ const DYING: Duration = Duration::from_secs(2);
 const KEPT: usize = 2_000;
 /// More readings than this are more than anybody wants, and more than times are kept for.
 const MOST: u64 = 1_000_000;
+/// Readings follow each other no faster than this, nanoseconds.
+const SHORTEST: u64 = 10_000_000;
+/// Unless told otherwise, they are not further apart than this, nanoseconds,
+const USUAL: u64 = 5_000_000_000;
+/// and there are at least so many in the time that is given: growth needs four, and is surer with a few more.
+const ENOUGH: u64 = 7;
 
 /// When a process is read.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +41,12 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two.
-    pub(super) fn new(span: u64, every: u64) -> Result<Self> {
+    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two; if that is
+    /// not given, few enough for [`ENOUGH`] readings.
+    pub(super) fn new(span: u64, every: Option<u64>) -> Result<Self> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
-        if every < 10_000_000 {
+        let every = every.unwrap_or_else(|| (span / (ENOUGH - 1)).clamp(SHORTEST, USUAL));
+        if every < SHORTEST {
             return usage("--every must be 10ms or more");
         }
         if span > 0 && span < every {
@@ -103,11 +111,13 @@ impl<'a> Watched<'a> {
         }
     }
 
-    fn read(&self) -> Result<Snapshot> {
+    fn read(&self, stop: &Arc<AtomicBool>) -> Result<Snapshot> {
         match self {
-            Watched::Process { what, target, runtimes, options, .. } => runtimes
-                .read(target.as_ref(), options)
-                .map_err(|source| CliError::Target { what: what.clone(), source }),
+            Watched::Process { what, target, runtimes, options, .. } => {
+                let options = ReadOptions { stop: Some(Arc::clone(stop)), ..options.clone() };
+                let failed = |source| CliError::Target { what: what.clone(), source };
+                runtimes.read(target.as_ref(), &options).map_err(failed)
+            }
             Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
         }
     }
@@ -127,6 +137,7 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let mut progress = Progress::new(times, quiet);
     let begin = Instant::now();
     let (mut late, mut seen) = (0, begin);
+    let mut missing = Vec::new();
     for number in 0..times.readings {
         let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
         if !sleep_until(begin + due, &stop, &mut progress, &series) {
@@ -135,11 +146,18 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
             break;
         }
         late += u64::from(begin.elapsed() > due + times.every / 2);
-        match watched.read() {
+        match watched.read(&stop) {
             Ok(snapshot) => {
                 series.push(snapshot);
                 seen = Instant::now();
             }
+            Err(_) if series.readings() > 0 && stop.load(Ordering::Relaxed) => {
+                progress.clear();
+                tell("stopped early");
+                break;
+            }
+            // It may answer again, and what has been read is not thrown away.
+            Err(error) if series.readings() > 0 && does_not_answer(&error) => missing.push(error),
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
@@ -156,6 +174,9 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
         }
     }
     progress.clear();
+    if let Some(error) = missing.first() {
+        tell(&format!("{} of {} readings failed: {error}", missing.len(), times.readings));
+    }
     if late > 0 {
         tell(&format!(
             "{late} of {} readings came late: this machine is busy, or --every is too short",
@@ -175,6 +196,12 @@ fn has_ended(error: &CliError) -> bool {
         CliError::Address { .. } => true,
         _ => false,
     }
+}
+
+/// A single reading has failed, which says nothing about the next one.
+fn does_not_answer(error: &CliError) -> bool {
+    use TargetError::{LetGo, NoAnswer};
+    matches!(error, CliError::Target { source: crate::Error::Target(NoAnswer { .. } | LetGo { .. }), .. })
 }
 
 /// Set by Ctrl-C and SIGTERM. A second one ends loiter.
@@ -256,9 +283,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_pace_follows_from_the_time() {
+        let times = |ms: u64| {
+            let times = Times::new(ms * 1_000_000, None).unwrap();
+            (times.readings, times.every.as_millis())
+        };
+        assert_eq!(times(30_000), (7, 5_000));
+        assert_eq!(times(3_000), (7, 500));
+        assert_eq!(times(1_000), (7, 166));
+        assert_eq!(times(20_000), (7, 3_333));
+        assert_eq!(times(600_000), (121, 5_000));
+        // Nobody can be read faster than that.
+        assert_eq!(times(30), (4, 10));
+        assert_eq!(times(0), (1, 10));
+        assert!(Times::new(u64::MAX, None).is_err());
+    }
+
+    #[test]
     fn times_make_sense() {
         let readings =
-            |span: u64, every: u64| Times::new(span * 1_000_000, every * 1_000_000).map(|t| t.readings);
+            |span: u64, every: u64| Times::new(span * 1_000_000, Some(every * 1_000_000)).map(|t| t.readings);
         assert_eq!(readings(30_000, 5_000).unwrap(), 7);
         assert_eq!(readings(0, 5_000).unwrap(), 1);
         assert_eq!(readings(12_000, 5_000).unwrap(), 3);

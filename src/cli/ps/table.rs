@@ -9,6 +9,7 @@ use crate::report::escape;
 use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, width};
 use crate::report::text::runtime_name;
 use crate::report::units::{short_duration, thousands};
+use crate::snapshot::RuntimeInfo;
 
 /// Right-aligned columns, then left-aligned ones.
 const HEADINGS: [&str; 6] = ["PID", "RUNTIME", "TASKS", "THREADS", "AGE", "COMMAND"];
@@ -17,6 +18,9 @@ const HEADINGS: [&str; 6] = ["PID", "RUNTIME", "TASKS", "THREADS", "AGE", "COMMA
 const SOON: Duration = Duration::from_millis(500);
 /// The width of the column for runtimes where it is not yet known what they are.
 const USUAL_RUNTIME: usize = 22;
+/// On a narrower terminal only the version of runtimes is shown, so that commands can be read.
+const NARROW: usize = 100;
+const USUAL_VERSION: usize = 8;
 
 /// The table, of which the first rows may be written before the others are known.
 pub(super) struct Table<'a> {
@@ -42,7 +46,8 @@ impl<'a> Table<'a> {
         if self.begun.elapsed() < SOON || self.done == processes.len() {
             return Ok(());
         }
-        self.widths[1] = self.widths[1].max(USUAL_RUNTIME);
+        let usual = if is_narrow(self.output) { USUAL_VERSION } else { USUAL_RUNTIME };
+        self.widths[1] = self.widths[1].max(usual);
         self.rows(processes, out)?;
         out.flush()
     }
@@ -57,7 +62,8 @@ impl<'a> Table<'a> {
         let new = processes.get(self.done..).unwrap_or_default();
         self.done = processes.len();
         let shown = |process: &&Process| self.all || process.is_listed();
-        let rows: Vec<[String; 6]> = new.iter().filter(shown).map(row).collect();
+        let rows: Vec<[String; 6]> =
+            new.iter().filter(shown).map(|process| row(process, is_narrow(self.output))).collect();
         for row in &rows {
             for (width_so_far, cell) in self.widths.iter_mut().zip(row) {
                 *width_so_far = (*width_so_far).max(width(&escape(cell)));
@@ -71,13 +77,22 @@ impl<'a> Table<'a> {
     }
 }
 
-fn row(process: &Process) -> [String; 6] {
+fn is_narrow(output: &Output) -> bool {
+    output.terminal && output.width < NARROW && output.verbose == 0
+}
+
+fn row(process: &Process, narrow: bool) -> [String; 6] {
     let who = &process.who;
     let command = if who.command.is_empty() { who.name.clone() } else { who.command.join(" ") };
     let (runtime, tasks, last) = match &process.finding {
         Finding::Runtimes(runtimes) => {
             let tasks = runtimes.iter().map(|(_, tasks)| tasks).sum();
-            let names: Vec<_> = runtimes.iter().map(|(info, _)| runtime_name(info)).collect();
+            let name = |info: &RuntimeInfo| match narrow {
+                true if !info.version.is_empty() => info.version.clone(),
+                true => info.name.clone(),
+                false => runtime_name(info),
+            };
+            let names: Vec<_> = runtimes.iter().map(|(info, _)| name(info)).collect();
             (names.join(" + "), thousands(tasks), command)
         }
         Finding::Native => ("native".to_owned(), "-".to_owned(), command),
@@ -160,7 +175,10 @@ fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io
         writeln!(out)?;
     }
     for note in notes {
-        Line::new(output.color).push(DIM, &note).write(out)?;
+        let indent = note.len() - note.trim_start().len();
+        let words: Vec<_> = note.trim_start().split(' ').map(|word| (DIM, word.to_owned())).collect();
+        let limit = if output.terminal { output.width } else { usize::MAX };
+        Line::new(output.color).pad(indent, 0).wrap(&words, " ", indent + 2, limit, out)?;
     }
     Ok(())
 }

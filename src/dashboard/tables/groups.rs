@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::Picture;
 use super::memory::{Changed, Memory, difference};
+use crate::analysis::apart::apart;
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, user_frame};
 use crate::analysis::group::{Common, Grouped, group_selected};
@@ -73,6 +74,7 @@ pub(super) fn table(
     let total = grouped.total_groups;
     let one = |group| row(snapshot, &picture.owners, group, |task| picture.age(task));
     let mut rows: Vec<GroupRow> = grouped.groups.into_iter().map(one).collect();
+    tell_apart(picture, &mut rows);
     let of = (query.key.clone(), query.wanted.text.clone(), query.system, picture.life);
     let elapsed = picture.point().and_then(|point| point.elapsed_ns);
     memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
@@ -118,6 +120,25 @@ fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> 
         name: if name.is_empty() { "(stack unknown)".to_owned() } else { name },
         creator: creator.map(|frame| place(snapshot, frame)).unwrap_or_default(),
         group,
+    }
+}
+
+/// Says behind equal names what tells the groups apart: a caller, a callee, or a place.
+fn tell_apart(picture: &Picture, rows: &mut [GroupRow]) {
+    let snapshot = &*picture.snapshot;
+    let names: Vec<_> = rows.iter().map(|row| (&row.name, &row.state, &row.creator)).collect();
+    let told = apart(&names, |nth| {
+        let frames = rows.get(nth).map_or(&[][..], |row| &row.group.frames);
+        let user = user_frame(snapshot, &picture.owners, frames);
+        let at = frames.iter().position(|frame| Some(*frame) == user).unwrap_or(0);
+        let (callees, callers) = frames.split_at(at);
+        let below = callers.iter().map(|shown| format!(" in {}", frame_name(snapshot, shown.frame)));
+        let above = callees.iter().rev().map(|shown| format!(" at {}", frame_name(snapshot, shown.frame)));
+        let places = callers.iter().chain(callees).map(|shown| format!(" {}", place(snapshot, shown.frame)));
+        below.chain(above).chain(places).collect()
+    });
+    for (row, told) in rows.iter_mut().zip(told) {
+        row.name.push_str(&told.unwrap_or_default());
     }
 }
 

@@ -7,8 +7,8 @@ use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::Place;
 use crate::report::finding::{
-    Findings, SourceLines, healthy_list, holders, left_out, named, number, per_minute, rates_line, readings,
-    samples, since, summary,
+    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
+    readings, rest_list, samples, since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -16,6 +16,8 @@ use crate::snapshot::Header;
 
 /// Groups of a fleet that are listed.
 const GROUPS: usize = 50;
+/// Kinds of undecided tasks that are named for each reason.
+const NAMED: usize = 20;
 
 /// Writes the findings in a series of readings: what was read, a table, then each finding with its
 /// evidence and stacks.
@@ -37,15 +39,28 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     }
     writeln!(out)?;
     if report.findings.is_empty() {
-        writeln!(out, "Nothing stands out.")?;
+        let but = if report.undecided.is_empty() { "" } else { ", but not all is decided" };
+        writeln!(out, "Nothing stands out{but}.")?;
     } else {
         table(&report.findings, out)?;
     }
     for (number, finding) in report.findings.iter().enumerate() {
         details(number + 1, finding, header, Some(source), out)?;
     }
+    if !report.undecided.is_empty() {
+        writeln!(out, "\n## What is undecided\n")?;
+        for (why, list) in by_reason(&report.undecided) {
+            writeln!(out, "- {}: {}", plain(&rest_list(list, NAMED)), plain(why))?;
+        }
+    }
     if !report.healthy.is_empty() {
-        writeln!(out, "\n## What looks healthy\n\n{}.", plain(&healthy_list(&report.healthy)))?;
+        writeln!(out, "\n## What looks healthy\n\n{}.", plain(&rest_list(&report.healthy, usize::MAX)))?;
+    }
+    if !report.scheduler.is_empty() {
+        writeln!(out, "\n## The scheduler\n\nNo leaks, but worth a note:\n")?;
+        for one in &report.scheduler {
+            writeln!(out, "- {}", plain(&note(one)))?;
+        }
     }
     write_left_out(
         &left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline),
@@ -79,6 +94,15 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
             thousands(fleet.processes),
             thousands(found.spread.total),
             code(&named(&found.spread))
+        )?;
+    }
+    for found in &fleet.scheduler {
+        let processes = thousands(found.processes.len() as u64);
+        let of = thousands(fleet.processes);
+        writeln!(
+            out,
+            "\nThe scheduler, no leak, in {processes} of {of} processes: {}.",
+            plain(&note(&found.note))
         )?;
     }
     writeln!(out, "\n## Where tasks wait\n")?;

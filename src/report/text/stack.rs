@@ -65,7 +65,7 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
         StackStatus::Complete => Ok(()),
         StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
         StackStatus::Broken => note(page, "... the stack could not be followed any further"),
-        StackStatus::Gaps => note(page, "... and more, which the program had no room to keep"),
+        StackStatus::Gaps => note(page, "... and more, which were not kept"),
         StackStatus::Missing => {
             let what = if frames.is_empty() { "the stack" } else { "... and more, which" };
             let why = match page.snapshot.header.reading.mode {

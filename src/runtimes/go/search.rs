@@ -9,6 +9,8 @@ use crate::target::{Image, Mapping, Segment, Target};
 
 /// Bytes looked through in one process at most.
 const MAX_BYTES: u64 = 2 << 30;
+/// Address space of which it is asked in one process what is in use.
+const MAX_SPAN: u64 = 16 << 30;
 /// Whatever is read at once costs at least as much as this, bytes.
 const LEAST_COST: u64 = 16 << 10;
 /// Pieces that cannot be read before no more are tried.
@@ -24,6 +26,9 @@ const PT_LOAD: u32 = 1;
 pub(super) struct Search<'a> {
     pub(super) target: &'a dyn Target,
     left: u64,
+    span_left: u64,
+    /// Some address space was not even looked at.
+    cut: bool,
     failures: u32,
     buffer: Vec<u8>,
 }
@@ -33,17 +38,22 @@ type Look<'a> = dyn FnMut(u64, &[u8]) -> bool + 'a;
 
 impl<'a> Search<'a> {
     pub(super) fn new(target: &'a dyn Target) -> Self {
-        Search { target, left: MAX_BYTES, failures: 0, buffer: Vec::new() }
+        let (left, span_left) = (MAX_BYTES, MAX_SPAN);
+        Search { target, left, span_left, cut: false, failures: 0, buffer: Vec::new() }
     }
 
     /// The budget is used up: what was not found may be there all the same.
     pub(super) fn gave_up(&self) -> bool {
+        self.cut || self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
         self.left == 0 || self.failures >= MAX_FAILURES
     }
 
     /// Takes bytes from the budget; how many of them may be read.
     fn take(&mut self, wanted: u64) -> u64 {
-        if self.gave_up() {
+        if self.is_over() {
             return 0;
         }
         let len = wanted.min(BLOCK).min(self.left);
@@ -84,7 +94,10 @@ impl<'a> Search<'a> {
     /// The same for memory: the pages of `spans` that are in use.
     pub(super) fn memory(&mut self, spans: &[Span], look: &mut Look<'_>) {
         for span in spans {
-            for (start, end) in self.target.present(span.start, span.end) {
+            let len = span.len().min(self.span_left);
+            self.span_left -= len;
+            self.cut |= len < span.len();
+            for (start, end) in self.target.present(span.start, span.start.saturating_add(len)) {
                 let mut at = start;
                 while at < end {
                     let len = self.take(end - at);

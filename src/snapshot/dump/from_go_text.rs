@@ -66,7 +66,7 @@ fn address(goroutine: &DumpGoroutine) -> u64 {
 
 /// What stands in brackets is the reason of waiting unless it is one of the other states
 /// (`gStatusStrings` in `runtime/traceback.go`).
-fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (State, Option<StrId>) {
+pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (State, Option<StrId>) {
     let state = match goroutine.state.as_str() {
         "running" | "copystack" => State::Running,
         "runnable" => State::Runnable,
@@ -87,6 +87,7 @@ fn status(goroutine: &DumpGoroutine, cut: bool) -> StackStatus {
         _ if frames == 0 => StackStatus::Unknown,
         _ if cut => StackStatus::Broken,
         Some(elided) if elided.after < frames => StackStatus::Gaps,
+        _ if goroutine.lost_lines > 0 => StackStatus::Gaps,
         Some(_) => StackStatus::Truncated,
         None => StackStatus::Complete,
     }
@@ -133,7 +134,46 @@ fn warnings(dump: &GoDump) -> Vec<String> {
         warnings
             .push(format!("of {elided} {noun} with very deep stacks Go printed only a part of the frames"));
     }
+    warnings.extend(lost(dump));
+    warnings.extend(strays(dump));
     warnings
+}
+
+/// Lines within goroutines that were not understood.
+fn lost(dump: &GoDump) -> Option<String> {
+    /// As many goroutines are named.
+    const NAMED: usize = 5;
+    let damaged: Vec<_> = dump.goroutines.iter().filter(|goroutine| goroutine.lost_lines > 0).collect();
+    let lines: u64 = damaged.iter().map(|goroutine| goroutine.lost_lines).sum();
+    let ids: Vec<_> = damaged.iter().take(NAMED).map(|goroutine| goroutine.id.to_string()).collect();
+    let more = if damaged.len() > NAMED { ", ..." } else { "" };
+    let (which, stacks) = match damaged.len() {
+        0 => return None,
+        1 => ("goroutine", "its stack has gaps"),
+        _ => ("goroutines", "their stacks have gaps"),
+    };
+    let (lines, make) = counted(lines, "line", "makes", "make");
+    Some(format!("{lines} within {which} {}{more} {make} no sense: {stacks}", ids.join(", ")))
+}
+
+/// Lines of stacks of goroutines that are not there.
+fn strays(dump: &GoDump) -> Option<String> {
+    let first = dump.strays_first.min(dump.stray_lines);
+    let (lines, stand) = counted(dump.stray_lines, "line", "stands", "stand");
+    Some(match (dump.stray_lines, first) {
+        (0, _) => return None,
+        (all, first) if all == first => format!(
+            "{lines} of a stack {stand} before the first goroutine: its first line is missing, or Go gave it none"
+        ),
+        _ => format!(
+            "{lines} of stacks {stand} outside of any goroutine: first lines of goroutines are missing"
+        ),
+    })
+}
+
+/// "1 line" with one verb, "2 lines" with the other.
+fn counted<'a>(count: u64, noun: &str, one: &'a str, many: &'a str) -> (String, &'a str) {
+    if count == 1 { (format!("1 {noun}"), one) } else { (format!("{count} {noun}s"), many) }
 }
 
 #[cfg(test)]

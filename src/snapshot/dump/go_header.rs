@@ -2,15 +2,65 @@
 //!
 //! Grammar after `goroutineheader` of Go's `runtime/traceback.go`, 1.12 to 1.27.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::go_text::DumpGoroutine;
 use super::quoted::unquote;
 
 /// Reasons of waiting that are other reasons within a synctest bubble (`waitReasonSynctest...`).
 const DURABLE: [&str; 4] = ["chan receive", "chan send", "select", "sync.WaitGroup.Wait"];
 
+/// Bytes that are looked at for the end of a header that is not the end of its line.
+const LONGEST: usize = 4096;
+
+/// It is in every header, capital or not.
+static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("oroutine "));
+
+/// Finds the header of a goroutine in a line: where it begins and ends.
+pub(super) fn header_in(line: &str) -> Option<(usize, usize, DumpGoroutine)> {
+    /// What stands before it may hold the word a few times, what stands behind it may end like one.
+    const TRIES: usize = 8;
+    let trimmed = line.trim_end();
+    let bytes = trimmed.as_bytes();
+    if trimmed.starts_with("goroutine ")
+        && let Some(goroutine) = header(trimmed)
+    {
+        return Some((0, trimmed.len(), goroutine));
+    }
+    for at in WORD.find_iter(bytes).take(TRIES) {
+        let at = at.checked_sub(1).filter(|&at| matches!(bytes.get(at), Some(b'g' | b'G')))?;
+        let text = trimmed.get(at..)?;
+        if let Some(goroutine) = header(text) {
+            return Some((at, trimmed.len(), goroutine));
+        }
+        let near = text.get(..text.floor_char_boundary(LONGEST))?;
+        let ends = near.rmatch_indices(':').map(|(end, _)| end).filter(|&end| {
+            end.checked_sub(1).and_then(|last| near.as_bytes().get(last)).is_some_and(|b| b"]}".contains(b))
+        });
+        for end in ends.take(TRIES) {
+            if let Some(goroutine) = near.get(..=end).and_then(header) {
+                return Some((at, at + end + 1, goroutine));
+            }
+        }
+    }
+    None
+}
+
+/// goleak's own words: `Goroutine 62 in state select, with main.f on top of the stack:`
+fn in_words(line: &str) -> Option<DumpGoroutine> {
+    let rest = line.strip_prefix("Goroutine ")?.strip_suffix(" on top of the stack:")?;
+    let (id, rest) = rest.split_once(" in state ")?;
+    let (state, _) = rest.rsplit_once(", with ")?;
+    let id = id.parse().ok()?;
+    Some(DumpGoroutine { id, state: state.to_owned(), ..DumpGoroutine::default() })
+}
+
 /// `goroutine 7 gp=0x1 m=2 mp=0x3 [chan receive (scan), 3 minutes, locked to thread] {a: b}:`
 pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
-    let rest = line.strip_prefix("goroutine ")?.strip_suffix(':')?;
+    let Some(rest) = line.strip_prefix("goroutine ") else { return in_words(line) };
+    let rest = rest.strip_suffix(':')?;
     let (before, rest) = rest.split_once(" [")?;
     let (inside, labels_text) = split_labels(rest)?;
     let mut before = before.split(' ');

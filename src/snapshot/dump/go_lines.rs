@@ -1,13 +1,35 @@
-//! Reads a dump line by line, and bears with lines of something else in between.
+//! Reads a dump line by line, and accounts for each line: part of a stack, blank, something else's, or
+//! not understood. What is not understood within a goroutine is counted in that goroutine.
 //!
 //! Grammar after `traceback2` and `printcreatedby` of Go's `runtime/traceback.go`, 1.12 to 1.27. A
 //! frame is two lines: the call, and below it, indented, its place.
 
+use super::go_call::{Place, creator_of, is_call, is_call_of_c, name_of_damaged, split_arguments};
 use super::go_header::header;
 use super::go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
+use super::noise::{self, After};
 
 /// Frames kept of one goroutine; what Go prints stays far below.
 const MAX_FRAMES: usize = 100_000;
+/// Lines that make no sense are kept to be joined to others, so many at most.
+const MAX_ODD: usize = 4;
+/// Longer ones are not kept.
+const MAX_ODD_LENGTH: usize = 4096;
+
+/// What Go prints in place of the stack of a goroutine that it could not stop.
+pub(super) const ON_OTHER_THREAD: &str = "goroutine running on other thread; stack unavailable";
+
+/// Functions of the runtime that nothing calls.
+const OUTERMOST: [&str; 8] = [
+    "runtime.goexit",
+    "runtime.main",
+    "runtime.mstart",
+    "runtime.mstart1",
+    "runtime.rt0_go",
+    "runtime.morestack",
+    "runtime.systemstack",
+    "runtime.mcall",
+];
 
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,34 +51,102 @@ pub(super) struct DumpReader {
     current: Option<DumpGoroutine>,
     /// A call that waits for the line with its place.
     call: Option<String>,
-    /// The line before this one, which made no sense: the name of a foreign function, perhaps.
-    odd: Option<String>,
+    /// The lines since the last part of a goroutine, which made no sense: pieces of a line that was
+    /// broken, the name of a foreign function, or something else's.
+    odd: Vec<String>,
+    /// The last place, where it may not be whole.
+    short_place: Option<String>,
+    /// A line that should have been a header: the first piece of one, or a damaged one.
+    no_header: Option<String>,
     other_lines: u64,
     /// The last goroutine came to its end.
     ended: bool,
+    blanks: Blanks,
+    strays: Strays,
+}
+
+/// Blank lines that stand between all lines of a dump, because something put them there.
+#[derive(Debug, Default)]
+struct Blanks {
+    /// So many after each line mean nothing.
+    usual: usize,
+    /// So many would, if there are as many behind the call as there were behind the header.
+    perhaps: usize,
+    /// Blank lines since the last line that was not.
+    now: usize,
+}
+
+/// Lines of stacks that belong to no goroutine whose header is there.
+#[derive(Debug, Default)]
+struct Strays {
+    lines: u64,
+    call: bool,
+    /// They are known to be something else's: ancestors, the runtime's own stack, a report of a race.
+    known: Option<After>,
 }
 
 impl DumpReader {
     /// Takes one line, without its line feed.
     pub(super) fn line(&mut self, line: &str) -> Line {
         let line = line.trim_end();
-        if let Some(goroutine) = header(line) {
-            self.close();
-            self.current = Some(goroutine);
-            self.ended = false;
-            return Line::Header;
-        }
         if line.is_empty() {
-            self.close();
-            self.ended = true;
-            return Line::Blank;
+            return self.blank();
         }
-        if self.part(line) {
+        if let Some(goroutine) = header(line) {
+            return self.begin(goroutine);
+        }
+        let kind = self.text(line);
+        self.blanks.now = 0;
+        kind
+    }
+
+    /// Takes a line, which is no header and not empty, if it is simply the next one of the goroutine.
+    pub(super) fn line_if_part(&mut self, line: &str) -> bool {
+        let line = line.trim_end();
+        let simple = self.odd.is_empty()
+            && self.no_header.is_none()
+            && self.blanks.perhaps == 0
+            && self.blanks.now == 0;
+        simple && !line.is_empty() && self.part(line)
+    }
+
+    /// Takes a line that does not have the writer's prefix: the second piece of one that was broken, or
+    /// another's.
+    pub(super) fn piece(&mut self, line: &str) {
+        if noise::is_log_line(line) || noise::is_prose(line) {
+            self.other_lines += 1;
+        } else if !self.odd.is_empty()
+            || self.call.as_ref().is_some_and(|call| call.starts_with("created by "))
+        {
+            self.keep_odd(line);
+        } else if !self.completes_place(line) {
+            self.other_lines += 1;
+        }
+    }
+
+    /// A goroutine begins.
+    pub(super) fn begin(&mut self, goroutine: DumpGoroutine) -> Line {
+        self.blanks = Blanks { usual: self.blanks.usual, ..Blanks::default() };
+        self.no_header = None;
+        let untouched = self.call.is_none() && self.odd.is_empty();
+        let same = |known: &&mut DumpGoroutine| {
+            known.id == goroutine.id
+                && known.state == goroutine.state
+                && known.frames.is_empty()
+                && !known.unavailable
+        };
+        if let Some(known) = self.current.as_mut().filter(same).filter(|_| untouched) {
+            // The same line twice.
+            *known = goroutine;
+            self.other_lines += 1;
             return Line::Part;
         }
-        self.drop_odd();
-        self.odd = Some(line.to_owned());
-        Line::Other
+        self.close();
+        self.strays.known = None;
+        self.strays.call = false;
+        self.current = Some(goroutine);
+        self.ended = false;
+        Line::Header
     }
 
     /// Is a goroutine being read of which more may come?
@@ -64,25 +154,62 @@ impl DumpReader {
         self.current.is_some()
     }
 
+    /// Does a call wait for its place?
+    pub(super) fn awaits_place(&self) -> bool {
+        self.call.is_some() || self.strays.call
+    }
+
     /// The goroutines that were read since this was last asked.
     pub(super) fn take_finished(&mut self) -> std::vec::Drain<'_, DumpGoroutine> {
         self.finished.drain(..)
     }
 
+    /// Lines of stacks that belonged to no goroutine so far.
+    pub(super) fn strays(&self) -> u64 {
+        self.strays.lines
+    }
+
+    /// Lines of stacks that belonged to no goroutine since this was last asked.
+    pub(super) fn take_strays(&mut self) -> u64 {
+        std::mem::take(&mut self.strays.lines)
+    }
+
     /// Nothing more comes. `whole_line`: the last line had a line feed.
     pub(super) fn finish(mut self, whole_line: bool) -> GoDump {
         let cut = self.is_cut(whole_line);
+        self.end_of_text(whole_line);
+        GoDump {
+            goroutines: self.finished,
+            other_lines: self.other_lines,
+            stray_lines: self.strays.lines,
+            cut,
+            ..GoDump::default()
+        }
+    }
+
+    /// Nothing more comes. A call without its place is where the text was cut, and so is half a line.
+    pub(super) fn end_of_text(&mut self, whole_line: bool) {
+        let half = if whole_line { None } else { self.odd.pop() };
+        self.other_lines += u64::from(self.call.take().is_some()) + u64::from(half.is_some());
+        self.end();
+    }
+
+    /// The goroutine is over, whatever comes.
+    pub(super) fn end(&mut self) {
         self.close();
-        GoDump { goroutines: self.finished, other_lines: self.other_lines, cut }
+        self.ended = true;
+        self.blanks.perhaps = 0;
     }
 
     /// Would the text end within a goroutine if it ended here?
     pub(super) fn is_cut(&self, whole_line: bool) -> bool {
-        if !whole_line && self.odd.as_ref().is_some_and(|line| line.starts_with("goroutine")) {
+        let header = self.odd.iter().chain(&self.no_header).any(|line| line.starts_with("goroutine"));
+        if !whole_line && header {
             return true;
         }
         let Some(goroutine) = self.current.as_ref().filter(|_| !self.ended) else { return false };
-        if self.call.is_some() {
+        let creator = self.odd.last().is_some_and(|line| line.starts_with("created by"));
+        if self.call.is_some() || !whole_line && creator {
             return true;
         }
         let Some(last) = goroutine.frames.last() else {
@@ -94,14 +221,141 @@ impl DumpReader {
         !outermost || half_a_line
     }
 
-    fn close(&mut self) {
-        self.drop_odd();
-        self.other_lines += u64::from(self.call.take().is_some());
-        self.finished.extend(self.current.take());
+    fn blank(&mut self) -> Line {
+        self.blanks.now += 1;
+        self.no_header = None;
+        self.strays.call = false;
+        let begun = |goroutine: &DumpGoroutine| goroutine.frames.is_empty() && !goroutine.unavailable;
+        let usual = self.blanks.now <= self.blanks.usual;
+        let perhaps = self.current.as_ref().is_some_and(begun) && self.odd.is_empty();
+        if !usual && !perhaps {
+            if self.strays.known == Some(After::Frames) {
+                self.strays.known = None;
+            }
+            self.end();
+        }
+        Line::Blank
     }
 
-    fn drop_odd(&mut self) {
-        self.other_lines += u64::from(self.odd.take().is_some());
+    fn text(&mut self, line: &str) -> Line {
+        if let Some(piece) = self.no_header.take() {
+            if let Some(goroutine) = header(&(piece + line)) {
+                self.other_lines -= 1;
+                return self.begin(goroutine);
+            }
+        }
+        if self.current.is_some() && self.doubts_blanks(line) {
+            self.end();
+        }
+        if self.current.is_none() {
+            return self.stray(line);
+        }
+        if self.part(line) {
+            return Line::Part;
+        }
+        if self.current.is_none() {
+            return self.stray(line);
+        }
+        if let Some(after) = noise::after(line) {
+            self.end();
+            self.other_lines += 1;
+            self.strays.known = Some(after).filter(|&after| after != After::Nothing);
+            return Line::Other;
+        }
+        if line.starts_with("goroutine ") {
+            // Whatever follows is the stack of another one.
+            self.end();
+            self.no_header = Some(line.to_owned());
+            self.other_lines += 1;
+            return Line::Other;
+        }
+        if noise::is_log_line(line) || noise::is_note(line) || noise::is_prose(line) {
+            self.other_lines += 1;
+            return Line::Other;
+        }
+        if self.completes_place(line) {
+            return Line::Part;
+        }
+        self.keep_odd(line);
+        Line::Other
+    }
+
+    /// Are the blank lines behind the header no sign of anything? They are one if all lines of the dump
+    /// are so far apart. If not, what is below them is not this goroutine's.
+    fn doubts_blanks(&mut self, line: &str) -> bool {
+        let Some(goroutine) = &self.current else { return false };
+        if !goroutine.frames.is_empty() || goroutine.unavailable {
+            return false;
+        }
+        let now = self.blanks.now;
+        if self.call.is_none() {
+            if now > self.blanks.usual {
+                self.blanks.perhaps = now;
+            }
+            let text = line.trim_start();
+            if text.starts_with("non-Go function") {
+                self.blanks.usual = now;
+            }
+            let fits =
+                is_call(text) || text.starts_with(ON_OTHER_THREAD) || text.starts_with("non-Go function");
+            return now > self.blanks.usual && !fits;
+        }
+        if self.blanks.perhaps == 0 || !self.odd.is_empty() {
+            return false;
+        }
+        let sure = now == self.blanks.perhaps;
+        if sure {
+            self.blanks.usual = now;
+        } else if let Some(call) = self.call.take() {
+            // The call was another's, too.
+            self.end();
+            self.stray(&call);
+        }
+        self.blanks.perhaps = 0;
+        !sure
+    }
+
+    fn close(&mut self) {
+        let odd = self.odd.len() as u64;
+        self.other_lines += odd + u64::from(self.call.is_some());
+        let call = self.call.take();
+        if let Some(mut goroutine) = self.current.take() {
+            if let Some(function) = call.as_deref().and_then(|call| call.strip_prefix("created by ")) {
+                goroutine.created_by = Some(creator_of(function, None));
+                goroutine.lost_lines += 1;
+            } else {
+                goroutine.lost_lines += u64::from(call.is_some());
+            }
+            if !is_whole(&goroutine) || goroutine.frames.is_empty() {
+                goroutine.lost_lines += odd;
+            }
+            self.finished.push(goroutine);
+        }
+        self.odd.clear();
+        self.short_place = None;
+    }
+
+    fn keep_odd(&mut self, line: &str) {
+        if self.odd.len() == MAX_ODD || line.len() > MAX_ODD_LENGTH {
+            self.lose(1);
+            return;
+        }
+        self.odd.push(line.to_owned());
+    }
+
+    /// So many lines of the goroutine were not understood.
+    fn lose(&mut self, lines: u64) {
+        self.other_lines += lines;
+        if let Some(goroutine) = &mut self.current {
+            goroutine.lost_lines += lines;
+        }
+    }
+
+    fn lose_odd(&mut self) {
+        if !self.odd.is_empty() {
+            self.lose(self.odd.len() as u64);
+            self.odd.clear();
+        }
     }
 
     /// Takes a line that belongs to the current goroutine. False if it does not.
@@ -112,49 +366,179 @@ impl DumpReader {
             goroutine.elided = Some(Elided { after: MAX_FRAMES, count: None });
             return false;
         }
-        if text == "goroutine running on other thread; stack unavailable" {
+        if text.starts_with(ON_OTHER_THREAD) {
             goroutine.unavailable = true;
         } else if let Some(elided) = text.strip_prefix("...").and_then(|gap| gap_of(gap, goroutine)) {
             goroutine.elided = Some(elided);
-        } else if let Some(pc) = text.strip_prefix("non-Go function at pc=").and_then(number) {
-            goroutine.frames.push(DumpFrame { pc: Some(pc), foreign: true, ..DumpFrame::default() });
-        } else if let Some(place) =
-            Place::parse(text).filter(|place| text.len() < line.len() || place.is_sure())
+        } else if let Some(pc) = text.strip_prefix("non-Go function at pc=").and_then(super::go_call::number)
         {
-            return self.place(&place);
+            goroutine.frames.push(DumpFrame { pc: Some(pc), foreign: true, ..DumpFrame::default() });
+        } else if let Some(place) = Place::parse(text)
+            .filter(|place| (text.len() < line.len() && place.is_plausible()) || place.is_sure())
+        {
+            return self.place(line, &place);
         } else if is_call(text) {
-            self.other_lines += u64::from(self.call.replace(text.to_owned()).is_some());
+            return self.begin_call(text);
         } else {
             return false;
         }
-        self.drop_odd();
+        self.short_place = None;
+        self.lose_odd();
         true
     }
 
+    /// A call, whose place comes next.
+    fn begin_call(&mut self, text: &str) -> bool {
+        let Some(goroutine) = &self.current else { return false };
+        let creator = text.starts_with("created by ");
+        // Frames of another goroutine, whose first line is missing.
+        if !creator && (goroutine.unavailable || is_below_outermost(goroutine, text)) {
+            self.end();
+            return false;
+        }
+        if creator && goroutine.id == 1 {
+            self.take_back_other_frames();
+            return false;
+        }
+        self.short_place = None;
+        let lost = self.call.replace(text.to_owned()).is_some();
+        self.lose(u64::from(lost));
+        self.lose_odd();
+        true
+    }
+
+    /// The first goroutine has no creator: what stands below main.main is another's.
+    fn take_back_other_frames(&mut self) {
+        if let Some(goroutine) = &mut self.current {
+            match goroutine.frames.iter().position(|frame| frame.function == "main.main") {
+                Some(main) => {
+                    let others = goroutine.frames.drain(main + 1..).count() as u64;
+                    self.strays.lines += 2 * others;
+                    self.other_lines += 2 * others;
+                }
+                // There is no telling where the other one begins.
+                None => goroutine.lost_lines += 1,
+            }
+        }
+        self.end();
+    }
+
     /// Joins a place to the call above it.
-    fn place(&mut self, place: &Place<'_>) -> bool {
+    fn place(&mut self, line: &str, place: &Place<'_>) -> bool {
         let Some(goroutine) = &mut self.current else { return false };
         let has_code = place.offset.is_some() || place.pc.is_some();
         // Frames of C have an address, but nothing to measure its offset from, and no arguments.
-        if let Some(name) = self.odd.take_if(|_| place.pc.is_some() && place.offset.is_none()) {
+        if place.pc.is_some()
+            && place.offset.is_none()
+            && self.call.is_none()
+            && let Some(name) = self.odd.pop()
+        {
             let function = if name == "non-Go function" { String::new() } else { name };
             goroutine.frames.push(DumpFrame { function, foreign: true, ..place.frame() });
+            self.lose_odd();
             return true;
         }
-        let Some(call) = self.call.take() else { return false };
-        self.drop_odd();
-        let Some(goroutine) = &mut self.current else { return false };
+        let mut odd = std::mem::take(&mut self.odd);
+        // A place that was broken: the second piece of it may look like a whole one.
+        let of_place = odd.iter().position(|odd| odd.starts_with(char::is_whitespace)).unwrap_or(odd.len());
+        let pieces = odd.split_off(of_place);
+        let joined = pieces.concat() + line;
+        let whole = (!pieces.is_empty()).then(|| Place::parse(joined.trim_start())).flatten();
+        let place = whole.as_ref().unwrap_or(place);
+        if whole.is_none() && !pieces.is_empty() {
+            // Its call's own place was among them.
+            let call = u64::from(self.call.take().is_some());
+            self.lose((odd.len() + pieces.len()) as u64 + 1 + call);
+            return true;
+        }
+        let mut lost = odd.len() as u64;
+        if let Some(call) = self.call.take() {
+            let joined = call.clone() + &odd.concat();
+            if !odd.is_empty() && call.starts_with("created by ") && is_call(&joined) {
+                self.call = Some(joined);
+                lost = 0;
+            } else if odd.len() > 1 {
+                self.lose(lost + 2);
+                return true;
+            } else {
+                self.call = Some(call);
+            }
+        } else if !odd.is_empty() && is_call(odd.concat().trim()) {
+            self.call = Some(odd.concat().trim().to_owned());
+            lost = 0;
+        } else if let [only] = &odd[..]
+            && is_call_of_c(only, place)
+        {
+            self.call = Some(only.trim().to_owned());
+            lost = 0;
+        } else if let Some(name) = odd.first().and_then(|odd| name_of_damaged(odd)) {
+            self.call = Some(name);
+        } else {
+            self.lose(lost + 1);
+            return true;
+        }
+        self.lose(lost);
+        if place.offset.is_none() && place.pc.is_none() {
+            self.short_place = Some(line.to_owned());
+        }
+        self.finish_frame(place, has_code)
+    }
+
+    /// The place of the call that waits.
+    fn finish_frame(&mut self, place: &Place<'_>, has_code: bool) -> bool {
+        let (Some(call), Some(goroutine)) = (self.call.take(), &mut self.current) else { return false };
         if let Some(creator) = call.strip_prefix("created by ") {
-            goroutine.created_by = Some(creator_of(creator, place));
+            goroutine.created_by = Some(creator_of(creator, Some(place)));
             // Whatever follows (the stacks of ancestors, registers after a crash) is not this one's.
-            self.close();
-            self.ended = true;
+            self.end();
         } else {
             let (function, arguments) = split_arguments(&call);
             let inlined = arguments == Some("...") && !has_code;
             goroutine.frames.push(DumpFrame { function: function.to_owned(), inlined, ..place.frame() });
         }
         true
+    }
+
+    /// A place without an offset may be the first piece of one that was broken.
+    fn completes_place(&mut self, piece: &str) -> bool {
+        let Some(first) = self.short_place.take() else { return false };
+        let whole = first + piece;
+        let Some(place) = Place::parse(whole.trim_start()).filter(|place| place.offset.is_some()) else {
+            return false;
+        };
+        let Some(last) = self.current.as_mut().and_then(|goroutine| goroutine.frames.last_mut()) else {
+            return false;
+        };
+        let function = std::mem::take(&mut last.function);
+        *last = DumpFrame { function, ..place.frame() };
+        true
+    }
+
+    /// A line outside of any goroutine.
+    fn stray(&mut self, line: &str) -> Line {
+        self.other_lines += 1;
+        if let Some(after) = noise::after(line) {
+            let over = self.strays.known == Some(After::Race) && line.trim_start().starts_with("=====");
+            self.strays.known = if over || after != After::Nothing { Some(after) } else { self.strays.known };
+            self.strays.known = self.strays.known.filter(|&known| known != After::Nothing);
+            self.strays.call = false;
+            return Line::Other;
+        }
+        if line.starts_with("goroutine ") {
+            self.no_header = Some(line.to_owned());
+        }
+        let text = line.trim_start();
+        if self.strays.known.is_none() {
+            let place = Place::parse(text).filter(|place| place.is_plausible());
+            let sure = place.as_ref().is_some_and(|place| place.offset.is_some() && place.is_sure());
+            if place.is_some() && self.strays.call || sure {
+                self.strays.lines += 1 + u64::from(self.strays.call);
+                self.strays.call = false;
+            } else {
+                self.strays.call = is_call(text);
+            }
+        }
+        Line::Other
     }
 }
 
@@ -166,99 +550,31 @@ fn gap_of(gap: &str, goroutine: &DumpGoroutine) -> Option<Elided> {
     Some(Elided { after: goroutine.frames.len(), count })
 }
 
-fn creator_of(creator: &str, place: &Place<'_>) -> CreatedBy {
-    let (function, goroutine) = match creator.rsplit_once(" in goroutine ") {
-        Some((function, id)) if id.parse::<u64>().is_ok() => (function, id.parse().ok()),
-        _ => (creator, None),
+/// Does the goroutine end where goroutines end? What follows then was something else's.
+fn is_whole(goroutine: &DumpGoroutine) -> bool {
+    let outermost = |frame: &DumpFrame| {
+        frame.foreign
+            || OUTERMOST.contains(&frame.function.as_str())
+            || goroutine.id == 0
+            || goroutine.id <= 1 && (frame.function == "main.main" || frame.function.contains(".init"))
     };
-    CreatedBy {
-        function: function.to_owned(),
-        goroutine,
-        file: place.file.to_owned(),
-        line: place.line,
-        offset: place.offset,
+    goroutine.created_by.is_some() || goroutine.unavailable || goroutine.frames.last().is_some_and(outermost)
+}
+
+/// Is it the call of something that cannot have called the frame above it? Only the runtime calls
+/// main.main, and package main may; nobody calls what a stack begins with.
+fn is_below_outermost(goroutine: &DumpGoroutine, call: &str) -> bool {
+    match goroutine.frames.last().map(|last| last.function.as_str()) {
+        Some("main.main") => !call.starts_with("runtime.") && !call.starts_with("main."),
+        Some("runtime.goexit" | "runtime.rt0_go") => true,
+        Some("runtime.mstart") => !call.starts_with("runtime."),
+        _ => false,
     }
 }
 
-/// Does a line look like a call? Names hold no blanks but in type arguments; arguments are numbers.
-fn is_call(line: &str) -> bool {
-    if let Some(creator) = line.strip_prefix("created by ") {
-        return !creator.is_empty();
-    }
-    let (function, Some(arguments)) = split_arguments(line) else { return false };
-    let number = |c: char| c.is_ascii_hexdigit() || "x{}.,?_ ".contains(c);
-    let plain = match (function.find('['), function.rfind(']')) {
-        (Some(open), Some(close)) if open < close => function.get(..open).unwrap_or_default(),
-        _ => function,
-    };
-    let made_by_compiler = ["type:", "type..", "go:"].iter().any(|prefix| function.starts_with(prefix));
-    arguments.chars().all(number)
-        && (function == "panic" || function.contains('.'))
-        && (made_by_compiler || !plain.contains(' '))
-}
-
-/// `main.f(0x1, {0x2, ...})` without and within its last pair of parentheses. Argument values hold
-/// no parentheses; names do: `net.(*conn).Read(...)`. Foreign frames have no arguments.
-fn split_arguments(line: &str) -> (&str, Option<&str>) {
-    match line.strip_suffix(')').and_then(|line| line.rsplit_once('(')) {
-        Some((function, arguments)) => (function, Some(arguments)),
-        None => (line, None),
-    }
-}
-
-/// `/src/file.go:12 +0x1d fp=0x1 sp=0x2 pc=0x3`
-struct Place<'a> {
-    file: &'a str,
-    line: u32,
-    offset: Option<u64>,
-    pc: Option<u64>,
-}
-
-impl<'a> Place<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let mut place = Place { file: "", line: 0, offset: None, pc: None };
-        let mut rest = text;
-        // From the end: paths may hold blanks and colons.
-        loop {
-            let (before, last) = rest.rsplit_once(' ').unwrap_or(("", rest));
-            if let Some(pc) = last.strip_prefix("pc=").and_then(number) {
-                place.pc = Some(pc);
-            } else if let Some(offset) = last.strip_prefix('+').and_then(number) {
-                place.offset = Some(offset);
-            } else if last.strip_prefix("fp=").or_else(|| last.strip_prefix("sp=")).and_then(number).is_none()
-            {
-                break;
-            }
-            rest = before;
-        }
-        if let Some((file, line)) = rest.rsplit_once(':') {
-            place.file = file;
-            place.line = line.parse().ok()?;
-            return Some(place);
-        }
-        (rest.is_empty() && place.pc.is_some()).then_some(place)
-    }
-
-    /// It is a place even where whatever kept the text took the indentation away.
-    fn is_sure(&self) -> bool {
-        let source = [".go", ".s", "<autogenerated>"].iter().any(|end| self.file.ends_with(end));
-        self.offset.is_some() || source && (self.file.starts_with('/') || !self.file.contains(' '))
-    }
-
-    fn frame(&self) -> DumpFrame {
-        DumpFrame {
-            file: self.file.to_owned(),
-            line: self.line,
-            offset: self.offset,
-            pc: self.pc,
-            ..DumpFrame::default()
-        }
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
+impl CreatedBy {
+    /// The creator of which only the name is known.
+    pub(super) fn named(function: &str, goroutine: Option<u64>) -> Self {
+        CreatedBy { function: function.to_owned(), goroutine, ..CreatedBy::default() }
     }
 }

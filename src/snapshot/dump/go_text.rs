@@ -11,6 +11,12 @@ pub struct GoDump {
     pub goroutines: Vec<DumpGoroutine>,
     /// Lines that belong to no goroutine (the reason of a crash, log lines) or make no sense.
     pub other_lines: u64,
+    /// Lines of stacks whose goroutine is not there: those before the first header of a dump that begins
+    /// in the middle, of the thread that crashed where Go gives it no header, or below a header that is
+    /// damaged. They are among `other_lines`.
+    pub stray_lines: u64,
+    /// So many of them stand before the first goroutine.
+    pub strays_first: u64,
     /// It ends in the middle of a goroutine.
     pub cut: bool,
 }
@@ -44,6 +50,8 @@ pub struct DumpGoroutine {
     pub elided: Option<Elided>,
     /// The place where it was started.
     pub created_by: Option<CreatedBy>,
+    /// Lines that stand within it and were not understood: frames may be missing.
+    pub lost_lines: u64,
 }
 
 /// One frame.

@@ -4,15 +4,20 @@
 //! left out and counted. What they return is proportional to what they were given, but that profiles hold
 //! numbers of tasks, which are bounded. [`read`] makes a snapshot of any of them.
 
+mod colours;
+mod encoding;
 mod from_go_profile;
 mod from_go_text;
+mod go_call;
 mod go_code;
 mod go_header;
 mod go_lines;
 mod go_profile;
 mod go_text;
 mod log;
+mod looks;
 pub mod names;
+mod noise;
 pub mod pprof;
 mod quoted;
 mod read;

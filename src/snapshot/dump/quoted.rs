@@ -3,24 +3,51 @@
 /// Reads a quoted string that `text` begins with. Returns it with what follows the closing quote;
 /// None if `text` does not begin with a well-formed one.
 pub(super) fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut rest = text.strip_prefix('"')?;
+    unquote_with(text, '"')
+}
+
+/// The same for a string in quotes of another kind.
+pub(super) fn unquote_with(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix(quote)?;
     let mut bytes = Vec::new();
     loop {
-        let special = rest.find(['"', '\\'])?;
+        let special = rest.find([quote, '\\'])?;
         let (plain, from_special) = rest.split_at_checked(special)?;
         bytes.extend_from_slice(plain.as_bytes());
-        if let Some(after) = from_special.strip_prefix('"') {
+        if let Some(after) = from_special.strip_prefix(quote) {
             return Some((into_text(bytes), after));
         }
-        let mut after = from_special.strip_prefix('\\')?.chars();
-        match after.next()? {
-            'x' => rest = hex(after.as_str(), 2, |code| bytes.push(code as u8))?,
-            'u' => rest = hex(after.as_str(), 4, |code| push(&mut bytes, code))?,
-            'U' => rest = hex(after.as_str(), 8, |code| push(&mut bytes, code))?,
-            letter => {
-                bytes.push(plain_escape(letter)?);
-                rest = after.as_str();
-            }
+        rest = escape(from_special.strip_prefix('\\')?, &mut bytes)?;
+    }
+}
+
+/// A text without its escapes. Those that are malformed stay as they are.
+pub(super) fn unquote_lenient(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (plain, special) = rest.split_at(at);
+        bytes.extend_from_slice(plain.as_bytes());
+        let after = special.get(1..).unwrap_or_default();
+        rest = escape(after, &mut bytes).unwrap_or_else(|| {
+            bytes.push(b'\\');
+            after
+        });
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    into_text(bytes)
+}
+
+/// Reads what follows a backslash.
+fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
+    let mut after = text.chars();
+    match after.next()? {
+        'x' => hex(after.as_str(), 2, |code| bytes.push(code as u8)),
+        'u' => hex(after.as_str(), 4, |code| push(bytes, code)),
+        'U' => hex(after.as_str(), 8, |code| push(bytes, code)),
+        letter => {
+            bytes.push(plain_escape(letter)?);
+            Some(after.as_str())
         }
     }
 }

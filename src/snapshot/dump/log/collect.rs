@@ -6,71 +6,113 @@ use super::{DumpGoroutine, GoLog};
 
 /// The sizes of no more dumps than these are kept.
 const MAX_DUMPS: usize = 10_000;
+/// A dump does not take longer to be written than this, nanoseconds.
+const LONGEST_NS: u64 = 60_000_000_000;
 
-/// Puts goroutines together to dumps.
+/// Puts the goroutines of one writer together to dumps.
 #[derive(Default)]
 pub(super) struct Collector {
     current: GoLog,
     /// Where each id stands in the current dump.
     ids: FxHashMap<u64, usize>,
-    /// The goroutine that is being read comes after lines that were not the runtime's.
-    after_junk: bool,
-    said: Vec<String>,
+    next: Beginning,
+    /// When the last goroutine was written.
     time_ns: u64,
+}
+
+/// How a goroutine begins.
+#[derive(Default)]
+pub(super) struct Beginning {
+    /// What the program said before it.
+    pub(super) said: Vec<String>,
+    /// Nanoseconds since the Unix epoch. 0 if unknown.
+    pub(super) time_ns: u64,
+    /// It comes after lines that were not the runtime's, or in a message of its own.
+    pub(super) apart: bool,
+    /// So many lines of stacks before it belong to no goroutine.
+    pub(super) strays: u64,
+}
+
+/// The dumps of all writers.
+#[derive(Default)]
+pub(super) struct Dumps {
     best: Option<GoLog>,
-    dumps: Vec<usize>,
+    sizes: Vec<usize>,
+    writers: Vec<String>,
 }
 
 impl Collector {
-    /// A goroutine begins; the program said that before it.
-    pub(super) fn begin(&mut self, said: Vec<String>, time_ns: u64, after_junk: bool) {
-        self.after_junk = after_junk;
-        self.said = said;
-        self.time_ns = time_ns;
+    /// A goroutine begins.
+    pub(super) fn begin(&mut self, beginning: Beginning, writer: &str, into: &mut Dumps) {
+        let (before, now) = (self.time_ns, beginning.time_ns);
+        if before != 0 && now != 0 && before.abs_diff(now) > LONGEST_NS {
+            self.end(writer, into);
+        }
+        self.time_ns = now;
+        self.next = beginning;
     }
 
     /// The goroutine is over. `cut`: in the middle.
-    pub(super) fn add(&mut self, goroutine: DumpGoroutine, cut: bool) {
+    pub(super) fn add(&mut self, goroutine: DumpGoroutine, cut: bool, writer: &str, into: &mut Dumps) {
+        let next = std::mem::take(&mut self.next);
         // The writer of a dump comes first in it. Others that run show without a stack.
-        let writer = goroutine.state == "running" && !goroutine.unavailable;
+        let begins = goroutine.state == "running" && !goroutine.unavailable;
         let known = self.ids.get(&goroutine.id).and_then(|&at| self.current.dump.goroutines.get_mut(at));
         match known {
             // With GOTRACEBACK=crash each thread prints its own goroutine once more.
-            Some(known) if known.unavailable && !goroutine.unavailable && !self.after_junk => {
+            Some(known) if known.unavailable && !goroutine.unavailable && !next.apart => {
                 *known = goroutine;
                 return;
             }
-            Some(known) if known.id != 0 => self.end(),
-            _ if writer && self.after_junk => self.end(),
+            Some(known) if known.id != 0 => self.end(writer, into),
+            _ if begins && next.apart => self.end(writer, into),
             _ => {}
         }
-        if self.current.dump.goroutines.is_empty() {
-            self.current.said = std::mem::take(&mut self.said);
-            self.current.taken_at_ns = self.time_ns;
+        let current = &mut self.current;
+        if current.dump.goroutines.is_empty() {
+            current.said = next.said;
+            current.taken_at_ns = next.time_ns;
+            current.dump.strays_first = next.strays;
         }
-        self.ids.insert(goroutine.id, self.current.dump.goroutines.len());
-        self.current.dump.goroutines.push(goroutine);
-        self.current.dump.cut = cut;
+        current.dump.stray_lines += next.strays;
+        self.ids.insert(goroutine.id, current.dump.goroutines.len());
+        current.dump.goroutines.push(goroutine);
+        current.dump.cut = cut;
+    }
+
+    /// More lines of stacks that belong to no goroutine.
+    pub(super) fn strays(&mut self, lines: u64) {
+        self.current.dump.stray_lines += lines;
     }
 
     /// The dump is over.
-    pub(super) fn end(&mut self) {
-        let dump = std::mem::take(&mut self.current);
+    pub(super) fn end(&mut self, writer: &str, into: &mut Dumps) {
         self.ids.clear();
-        if dump.dump.goroutines.is_empty() {
-            return;
+        let dump = std::mem::take(&mut self.current);
+        if !dump.dump.goroutines.is_empty() {
+            into.add(dump, writer);
         }
-        if self.dumps.len() < MAX_DUMPS {
-            self.dumps.push(dump.dump.goroutines.len());
+    }
+}
+
+impl Dumps {
+    fn add(&mut self, mut dump: GoLog, writer: &str) {
+        /// As many as are worth naming.
+        const MAX_WRITERS: usize = 16;
+        if self.sizes.len() < MAX_DUMPS {
+            self.sizes.push(dump.dump.goroutines.len());
+        }
+        if self.writers.len() < MAX_WRITERS && !self.writers.iter().any(|known| known == writer) {
+            self.writers.push(writer.to_owned());
         }
         if self.best.as_ref().is_none_or(|best| best.dump.cut || !dump.dump.cut) {
+            writer.clone_into(&mut dump.writer);
             self.best = Some(dump);
         }
     }
 
     /// What is taken.
-    pub(super) fn finish(mut self) -> GoLog {
-        self.end();
-        GoLog { dumps: self.dumps, ..self.best.unwrap_or_default() }
+    pub(super) fn finish(self) -> GoLog {
+        GoLog { dumps: self.sizes, writers: self.writers, ..self.best.unwrap_or_default() }
     }
 }

@@ -71,6 +71,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         correct_faults(&mut snapshot);
         if !own {
             mark_cut_stacks(&mut snapshot);
+            tell_single_ones(&mut snapshot);
         }
         Ok(snapshot)
     }
@@ -251,7 +252,7 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
     let mut types = Vec::new();
     for (nth, &(name, unit)) in tables.sample_types.iter().enumerate() {
         match tables.bytes(name)? {
-            b"goroutine" => return Ok((nth, false)),
+            b"goroutine" | b"goroutines" => return Ok((nth, false)),
             // The profile of that name, of Go 1.26 and later.
             b"goroutineleak" => return Ok((nth, true)),
             _ => types.push(format!("{}/{}", short(&tables.text(name)?), short(&tables.text(unit)?))),
@@ -261,6 +262,29 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
         return Err(PprofError::damaged("it does not say what it counts"));
     }
     Err(PprofError::OtherType { types: types.join(", ") })
+}
+
+/// Where the runtime tells goroutines apart by their ids, the profile is as good as a dump of them, unless it
+/// was merged from several processes.
+fn tell_single_ones(snapshot: &mut Snapshot) {
+    let identity = |task: &Task| task.id.map(|id| (task.runtime, id));
+    let single = snapshot.tasks.iter().filter(|task| task.id.is_some()).count();
+    let again = snapshot.tasks.windows(2).filter(|pair| match pair {
+        [a, b] => identity(a).is_some() && identity(a) == identity(b),
+        _ => false,
+    });
+    if let again @ 1.. = again.count() {
+        snapshot.header.warnings.push(format!(
+            "{again} goroutines have the id of another one: the profile was merged from several processes, and \
+             its goroutines are told apart no further"
+        ));
+    } else if single > 0 && single == snapshot.tasks.len() {
+        snapshot.header.target.source = SourceKind::Dump;
+        let ages = go_code::header(SourceKind::Dump, None).runtimes.pop().map(|runtime| runtime.age_meaning);
+        if let (Some(runtime), Some(ages)) = (snapshot.header.runtimes.first_mut(), ages) {
+            runtime.age_meaning = ages;
+        }
+    }
 }
 
 /// As much of a text as a message has room for.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::prefix::moment;
+use super::super::prefix::moment;
 
 /// A line of the program.
 pub(super) struct Message<'a> {

@@ -1,0 +1,621 @@
+//! Which writer a line of a log is of, and what that writer put around it.
+//!
+//! Several writers may write to one log at the same time, line by line. Each has a reader of its own, so
+//! that no line gets into another's goroutine. What stands before and behind its lines is learnt at the
+//! header of a goroutine from the lines that follow, which are held back until then.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::super::go_call::{Place, is_call};
+use super::super::go_header::header_in;
+use super::super::go_lines::{DumpReader, Line, ON_OTHER_THREAD};
+use super::super::go_text::DumpGoroutine;
+use super::GoLog;
+use super::collect::{Beginning, Collector, Dumps};
+use super::crash::{self, Crash, Said};
+use super::prefix::{Prefix, Suffix, timestamp};
+use super::records::{OF_FIELDS, Record, Sink};
+
+/// Lines looked at behind a header to learn what stands around them.
+const AHEAD: usize = 24;
+/// Bytes of one that are looked at.
+const LOOKED_AT: usize = 4096;
+/// Writers whose goroutines are read at the same time.
+const MAX_STREAMS: usize = 32;
+/// Shapes of prefixes that are remembered.
+const MAX_KNOWN: usize = 1024;
+/// So many lines behind the last header nothing is expected any more.
+const INTEREST: u64 = 4096;
+
+/// The readers of all writers.
+#[derive(Default)]
+pub(super) struct Streams<'a> {
+    streams: Vec<Stream>,
+    dumps: Dumps,
+    crash: Crash,
+    held: Option<Held<'a>>,
+    known: FxHashMap<String, Known>,
+    loose: Loose,
+    /// The number of the message that lines come from.
+    message: u64,
+    /// Lines since the last one that began a goroutine or told of a crash.
+    since: Option<u64>,
+    other_lines: u64,
+    pub(super) order: Order,
+}
+
+/// Lines of stacks of which it is not known who wrote them.
+#[derive(Default)]
+struct Loose {
+    lines: u64,
+    /// The last line may be a call.
+    call: bool,
+    /// They are known to belong to no goroutine: the runtime's own stack, a report of a race.
+    known: bool,
+}
+
+/// Votes on whether the lines stand in the order in which they were written, one a header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) forward: u64,
+    pub(super) backward: u64,
+}
+
+struct Stream {
+    writer: Rc<str>,
+    prefix: Prefix,
+    suffix: Suffix,
+    reader: DumpReader,
+    dumps: Collector,
+    /// Something else was written since the last goroutine was over.
+    junk: bool,
+    /// With GOTRACEBACK=crash one thread after the other adds to the dump; this stands between them.
+    another_thread: bool,
+    /// The last line was a header.
+    at_header: bool,
+    /// The message that the last header came from.
+    message: u64,
+    name: String,
+}
+
+/// A line on its way to its writer's reader.
+struct OneLine<'a> {
+    text: Cow<'a, str>,
+    time_ns: u64,
+    writer: Rc<str>,
+    /// The message that it came from, if that has several lines.
+    message: Option<u64>,
+}
+
+/// A header, until it is known what stands around the lines of its goroutine.
+struct Held<'a> {
+    header: OneLine<'a>,
+    at: usize,
+    end: usize,
+    goroutine: DumpGoroutine,
+    following: Vec<OneLine<'a>>,
+}
+
+/// What was learnt of a prefix and a suffix of some shape.
+#[derive(Clone)]
+enum Known {
+    /// So many words of the prefix stand before the lines that follow, and the suffix stands behind them.
+    Wrap { prefix: Prefix, suffix: bool },
+    /// The line only looks like a header.
+    NoHeader,
+}
+
+impl<'a> Sink<'a> for Streams<'a> {
+    fn record(&mut self, record: Record<'a>) {
+        let Record { text, time_ns, writer } = record;
+        if memchr::memchr(b'\n', text.as_bytes()).is_none() {
+            self.line(OneLine { text, time_ns, writer, message: None });
+            return;
+        }
+        self.message += 1;
+        self.between_messages(&writer);
+        let message = Some(self.message);
+        match text {
+            Cow::Borrowed(text) => {
+                for line in text.lines() {
+                    self.line(OneLine { text: line.into(), time_ns, writer: Rc::clone(&writer), message });
+                }
+            }
+            Cow::Owned(text) => {
+                for line in text.lines() {
+                    let text = line.to_owned().into();
+                    self.line(OneLine { text, time_ns, writer: Rc::clone(&writer), message });
+                }
+            }
+        }
+        self.between_messages(&writer);
+    }
+
+    fn interested(&self) -> bool {
+        self.held.is_some() || self.since.is_some_and(|lines| lines < INTEREST)
+    }
+
+    fn finish(&mut self, whole_line: bool) {
+        self.decide_held(true);
+        for nth in 0..self.streams.len() {
+            self.finish_stream(nth, whole_line);
+        }
+        self.streams.clear();
+    }
+}
+
+impl<'a> Streams<'a> {
+    /// What was found.
+    pub(super) fn into_log(self) -> GoLog {
+        let mut log = self.dumps.finish();
+        log.dump.other_lines = self.other_lines;
+        if !log.dump.goroutines.is_empty() {
+            log.dump.stray_lines += self.loose.lines;
+        }
+        log
+    }
+
+    fn line(&mut self, line: OneLine<'a>) {
+        if self.held.is_some() {
+            self.hold(line);
+        } else {
+            self.process(line);
+        }
+    }
+
+    fn hold(&mut self, line: OneLine<'a>) {
+        if let Some(held) = &mut self.held {
+            held.following.push(line);
+            if held.following.len() >= AHEAD {
+                self.decide_held(false);
+            }
+        }
+    }
+
+    /// Decides on the header that was held back, and goes on with the lines that followed it.
+    fn decide_held(&mut self, at_end: bool) {
+        let mut waiting = VecDeque::new();
+        while let Some(held) = self.held.take() {
+            let Held { header, at, end, goroutine, following } = held;
+            let known = self.learn(&header, at, end, &following);
+            let before = header.text.get(..at).unwrap_or_default();
+            if self.known.len() < MAX_KNOWN {
+                self.known.insert(key(before, header.text.get(end..).unwrap_or_default()), known.clone());
+            }
+            self.take_header(header, at, end, goroutine, known);
+            for line in following.into_iter().rev() {
+                waiting.push_front(line);
+            }
+            while let Some(line) = waiting.pop_front() {
+                self.process(line);
+                if let Some(held) = &mut self.held {
+                    let room = AHEAD.min(waiting.len());
+                    held.following.extend(waiting.drain(..room));
+                    break;
+                }
+            }
+            let enough = |held: &Held<'_>| at_end || held.following.len() >= AHEAD;
+            if waiting.is_empty() && !self.held.as_ref().is_some_and(enough) {
+                break;
+            }
+        }
+    }
+
+    fn learn(&self, header: &OneLine<'a>, at: usize, end: usize, following: &[OneLine<'a>]) -> Known {
+        let before = header.text.get(..at).unwrap_or_default();
+        let suffix = Suffix::learn(header.text.get(end..).unwrap_or_default());
+        let mut prefix = Prefix::learn(before);
+        let mine =
+            || following.iter().filter(|line| line.writer == header.writer && line.message == header.message);
+        let texts = || mine().map(|line| start(&line.text));
+        prefix.refine(texts());
+        let in_panic = self.crash.goes_on(&header.text, &header.writer);
+        let looked_at = if in_panic { 1 } else { AHEAD };
+        let fits = texts().take(looked_at).filter_map(|text| {
+            if let Some((at, _, _)) = header_in(text) {
+                let same = prefix.strip_all(text.get(..at)?).is_some_and(str::is_empty);
+                return (same && !prefix.name().is_empty() && suffix.is_empty())
+                    .then_some((prefix.len(), true));
+            }
+            let (matched, rest) = prefix.strip(text);
+            match suffix.strip(rest) {
+                Some(rest) if is_stack_line(rest) => Some((matched, true)),
+                _ if is_stack_line(rest) => Some((matched, false)),
+                _ => None,
+            }
+        });
+        let fits: Vec<_> = fits.collect();
+        let whole = fits.iter().find(|&&(matched, _)| matched == prefix.len());
+        match whole.or(fits.first()) {
+            Some(&(matched, with_suffix)) => {
+                prefix.truncate(matched);
+                if suffix.is_empty()
+                    || with_suffix
+                    || !in_sentence(header.text.get(end..).unwrap_or_default())
+                {
+                    Known::Wrap { prefix, suffix: with_suffix && !suffix.is_empty() }
+                } else {
+                    Known::NoHeader
+                }
+            }
+            // Nothing follows that belongs to it.
+            None if in_panic || !suffix.is_empty() => Known::NoHeader,
+            None => Known::Wrap { prefix, suffix: false },
+        }
+    }
+
+    fn process(&mut self, line: OneLine<'a>) {
+        if let Some(since) = &mut self.since {
+            *since += 1;
+        }
+        if self.is_plain_part(&line) {
+            return;
+        }
+        let Some((at, end, goroutine)) = header_in(&line.text) else {
+            self.other_line(&line);
+            return;
+        };
+        let (before, after) =
+            (line.text.get(..at).unwrap_or_default(), line.text.get(end..).unwrap_or_default().trim_end());
+        let in_panic = !before.is_empty() && self.crash.goes_on(&line.text, &line.writer);
+        if before.is_empty() && after.is_empty() {
+            let known = Known::Wrap { prefix: Prefix::default(), suffix: false };
+            self.take_header(line, at, end, goroutine, known);
+            return;
+        }
+        let known = if in_panic { None } else { self.known.get(&key(before, after)).cloned() };
+        match known {
+            Some(known) => self.take_header(line, at, end, goroutine, known),
+            None => self.held = Some(Held { header: line, at, end, goroutine, following: Vec::new() }),
+        }
+    }
+
+    /// The common case, a dump by itself: the next line of its goroutine.
+    fn is_plain_part(&mut self, line: &OneLine<'a>) -> bool {
+        let [stream] = &mut self.streams[..] else { return false };
+        if stream.prefix.len() > 0
+            || !stream.suffix.is_empty()
+            || !stream.reader.within()
+            || stream.writer != line.writer
+            || line.text.starts_with("goroutine ")
+            || line.text.starts_with('{')
+            || line.text.is_empty()
+        {
+            return false;
+        }
+        let kind = stream.reader.line_if_part(&line.text);
+        if kind {
+            self.since = Some(0);
+            stream.after_part(&line.text, &mut self.order);
+            stream.keep_finished(false, &mut self.dumps);
+        }
+        kind
+    }
+
+    fn take_header(
+        &mut self,
+        line: OneLine<'a>,
+        at: usize,
+        end: usize,
+        goroutine: DumpGoroutine,
+        known: Known,
+    ) {
+        let (before, after) =
+            (line.text.get(..at).unwrap_or_default(), line.text.get(end..).unwrap_or_default());
+        let Known::Wrap { prefix: learnt, suffix } = known else {
+            if !self.crash.take_more(&line.text, &line.writer) {
+                self.other_line(&line);
+            }
+            return;
+        };
+        let mut prefix = Prefix::learn(before);
+        prefix.truncate(learnt.len());
+        // The numbers that move are known; those that do not are this line's own.
+        prefix.move_like(&learnt);
+        let suffix = if suffix { Suffix::learn(after) } else { Suffix::default() };
+        let nth = self.stream(&line.writer, prefix, suffix);
+        let time_ns = if line.time_ns == 0 { timestamp(before) } else { line.time_ns };
+        self.begin(nth, goroutine, time_ns, line.message);
+    }
+
+    /// The stream of a writer: one that is known, or a new one.
+    fn stream(&mut self, writer: &Rc<str>, prefix: Prefix, suffix: Suffix) -> usize {
+        let same = |stream: &Stream| {
+            stream.writer == *writer && stream.suffix == suffix && stream.prefix.same_writer(&prefix)
+        };
+        if let Some(nth) = self.streams.iter().rposition(same) {
+            // The one that was used last comes last.
+            let stream = self.streams.remove(nth);
+            self.streams.push(stream);
+            return self.streams.len() - 1;
+        }
+        if self.streams.len() == MAX_STREAMS {
+            self.finish_stream(0, true);
+            self.streams.remove(0);
+        }
+        let own = prefix.name();
+        let names =
+            [writer.trim_start_matches(OF_FIELDS), own.as_str()].into_iter().filter(|name| !name.is_empty());
+        let name = names.collect::<Vec<_>>().join(" ");
+        self.streams.push(Stream::new(Rc::clone(writer), prefix, suffix, name));
+        self.streams.len() - 1
+    }
+
+    fn begin(&mut self, nth: usize, goroutine: DumpGoroutine, time_ns: u64, message: Option<u64>) {
+        let Some(stream) = self.streams.get_mut(nth) else { return };
+        self.since = Some(0);
+        if stream.reader.awaits_place() || self.loose.lines > 0 && self.loose.call {
+            self.order.backward += 1;
+        }
+        let cut = stream.reader.is_cut(true);
+        let kind = stream.reader.begin(goroutine);
+        if kind == Line::Header {
+            self.begun(nth, cut, time_ns, message);
+        }
+    }
+
+    /// The reader of a stream has taken a header.
+    fn begun(&mut self, nth: usize, cut: bool, time_ns: u64, message: Option<u64>) {
+        let mut crash = self.take_crash(nth);
+        let Some(stream) = self.streams.get_mut(nth) else { return };
+        stream.keep_finished(cut, &mut self.dumps);
+        stream.at_header = true;
+        if std::mem::take(&mut stream.another_thread) {
+            crash.said.clear();
+            stream.junk = false;
+        }
+        if !crash.said.is_empty() {
+            stream.dumps.end(&stream.name, &mut self.dumps);
+        }
+        let first_of_message = message.is_some_and(|message| message != stream.message);
+        stream.message = message.unwrap_or(0);
+        let strays = stream.reader.take_strays() + self.loose.take();
+        let beginning = Beginning {
+            said: crash.said,
+            time_ns: if crash.time_ns == 0 { time_ns } else { crash.time_ns },
+            apart: std::mem::take(&mut stream.junk) || first_of_message,
+            strays,
+        };
+        stream.dumps.begin(beginning, &stream.name, &mut self.dumps);
+    }
+
+    /// What the writer of a stream said since the last goroutine.
+    fn take_crash(&mut self, nth: usize) -> Said {
+        let Some(stream) = self.streams.get(nth) else { return Said::default() };
+        let of_another = |line: &str| {
+            let others = self.streams.iter().enumerate().filter(|(other, _)| *other != nth);
+            others.map(|(_, other)| other).any(|other| {
+                other.writer == stream.writer
+                    && !other.prefix.name().is_empty()
+                    && other.prefix.strip_all(line).is_some()
+            })
+        };
+        self.crash.take(&stream.writer, &stream.prefix, &stream.suffix, of_another)
+    }
+
+    /// Any line but a header.
+    fn other_line(&mut self, line: &OneLine<'a>) {
+        let found = (self.streams.iter().enumerate())
+            .filter(|(_, stream)| stream.writer == line.writer)
+            .filter_map(|(nth, stream)| {
+                let rest = stream.prefix.strip_all(&line.text)?;
+                let rest = if stream.suffix.is_empty() { rest } else { stream.suffix.strip(rest)? };
+                Some((stream.prefix.len(), nth, rest))
+            })
+            .max_by_key(|&(words, nth, _)| (words, nth));
+        let crash = crash::find(&line.text);
+        if crash.is_none() && self.crash.take_more(&line.text, &line.writer) {
+            return;
+        }
+        let Some((_, nth, rest)) = found else {
+            self.unowned(line);
+            return;
+        };
+        let rest = without_placeholder(rest);
+        let is_crash = crash.is_some_and(|at| rest.len() == line.text.len() - at);
+        let Some(stream) = self.streams.get_mut(nth) else { return };
+        if stream.reader.within() {
+            if !is_crash {
+                self.line_of_dump(nth, rest, line);
+            }
+        } else if crash.is_none() {
+            self.crash.another_line();
+            match stream.between(rest) {
+                Line::Header => self.begun(nth, false, line.time_ns, line.message),
+                _ => stream.after_part(rest, &mut self.order),
+            }
+        }
+        if let Some(at) = crash {
+            self.crash_line(line, at);
+        }
+    }
+
+    /// A line within a goroutine, if it belongs there.
+    fn line_of_dump(&mut self, nth: usize, text: &str, line: &OneLine<'a>) {
+        let Some(stream) = self.streams.get_mut(nth) else { return };
+        let cut = stream.reader.is_cut(true);
+        match stream.reader.line(text) {
+            Line::Other => {
+                self.other_lines += 1;
+                stream.after_part(text, &mut self.order);
+            }
+            Line::Part => {
+                self.since = Some(0);
+                stream.after_part(text, &mut self.order);
+            }
+            Line::Blank => {}
+            Line::Header => {
+                self.begun(nth, cut, line.time_ns, line.message);
+                return;
+            }
+        }
+        stream.keep_finished(false, &mut self.dumps);
+    }
+
+    /// A line of nobody whose goroutines were seen so far.
+    fn unowned(&mut self, line: &OneLine<'a>) {
+        if let Some(at) = crash::find(&line.text) {
+            self.crash_line(line, at);
+            return;
+        }
+        self.crash.another_line();
+        let text = line.text.trim_end();
+        self.loose.line(text);
+        let mut mine = self.streams.iter_mut().enumerate().filter(|(_, stream)| stream.writer == line.writer);
+        let (Some((nth, stream)), None) = (mine.next(), mine.next()) else { return };
+        if text.is_empty() {
+            // Blanks at the ends of lines get lost, and with them a prefix that is nothing else.
+            if stream.reader.within() {
+                self.line_of_dump(nth, "", line);
+            }
+        } else if stream.reader.within() {
+            stream.reader.piece(text);
+        } else {
+            stream.junk = true;
+        }
+    }
+
+    fn crash_line(&mut self, line: &OneLine<'a>, at: usize) {
+        let time_ns = if line.time_ns == 0 { timestamp(&line.text) } else { line.time_ns };
+        self.crash.add(&line.text, at, &line.writer, time_ns);
+        self.since = Some(0);
+    }
+
+    /// A message of several lines begins or ends: no goroutine goes on across its border.
+    fn between_messages(&mut self, writer: &Rc<str>) {
+        self.decide_held(true);
+        for stream in self.streams.iter_mut().filter(|stream| stream.writer == *writer) {
+            if stream.reader.within() && stream.prefix.len() == 0 {
+                let cut = stream.reader.is_cut(true);
+                stream.reader.end();
+                stream.keep_finished(cut, &mut self.dumps);
+            }
+        }
+    }
+
+    fn finish_stream(&mut self, nth: usize, whole_line: bool) {
+        let Some(stream) = self.streams.get_mut(nth) else { return };
+        if stream.at_header && stream.reader.within() {
+            let after_a_stack = self.loose.lines > 0 || stream.reader.strays() > 0;
+            self.order.backward += u64::from(whole_line && after_a_stack);
+        }
+        let cut = stream.reader.is_cut(whole_line);
+        stream.reader.end_of_text(whole_line);
+        stream.keep_finished(cut, &mut self.dumps);
+        let strays = stream.reader.take_strays();
+        stream.dumps.strays(strays);
+        stream.dumps.end(&stream.name, &mut self.dumps);
+    }
+}
+
+impl Loose {
+    fn line(&mut self, text: &str) {
+        self.known |= text.ends_with("runtime stack:")
+            || text.contains("[originating from goroutine ")
+            || text.contains("WARNING: DATA RACE");
+        self.known &= !text.is_empty() && !text.ends_with("==================") || text.contains("DATA RACE");
+        if !self.known && is_end_of_stack_line(text) {
+            self.lines += 1 + u64::from(self.call);
+        }
+        self.call = text.ends_with(')') || text.contains("created by ");
+    }
+
+    fn take(&mut self) -> u64 {
+        self.known = false;
+        self.call = false;
+        std::mem::take(&mut self.lines)
+    }
+}
+
+impl Stream {
+    fn new(writer: Rc<str>, prefix: Prefix, suffix: Suffix, name: String) -> Self {
+        Stream {
+            writer,
+            prefix,
+            suffix,
+            reader: DumpReader::default(),
+            dumps: Collector::default(),
+            junk: false,
+            another_thread: false,
+            at_header: false,
+            message: 0,
+            name,
+        }
+    }
+
+    fn keep_finished(&mut self, cut: bool, into: &mut Dumps) {
+        for goroutine in self.reader.take_finished() {
+            self.dumps.add(goroutine, cut, &self.name, into);
+        }
+    }
+
+    /// A part of a goroutine was read: what comes first below a header tells the order of the lines.
+    fn after_part(&mut self, text: &str, order: &mut Order) {
+        if self.at_header && is_stack_line(text) {
+            self.at_header = false;
+            let place = Place::parse(text.trim()).is_some_and(|place| place.is_sure());
+            if place { order.backward += 1 } else { order.forward += 1 }
+        }
+    }
+
+    /// A line outside of any goroutine.
+    fn between(&mut self, text: &str) -> Line {
+        let kind = self.reader.line(text);
+        let text = text.trim();
+        self.junk |= !text.is_empty() && kind != Line::Header;
+        self.another_thread |= text == "-----";
+        kind
+    }
+}
+
+/// Enough of a line to see what it is.
+fn start(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or(text)
+}
+
+/// Is it a line of a goroutine, but for its first?
+fn is_stack_line(line: &str) -> bool {
+    let text = line.trim();
+    is_call(text)
+        || text.starts_with("non-Go function")
+        || text.starts_with(ON_OTHER_THREAD)
+        || Place::parse(text).is_some_and(|place| place.is_plausible() && place.is_sure())
+}
+
+/// Is it a place, whatever stands before it?
+fn is_end_of_stack_line(text: &str) -> bool {
+    let Some((before, offset)) = text.rsplit_once(" +0x") else { return false };
+    let Some((file, line)) = before.rsplit_once(':') else { return false };
+    let number = |text: &str| !text.is_empty() && text.len() < 17;
+    number(offset)
+        && number(line)
+        && offset.bytes().all(|b| b.is_ascii_hexdigit())
+        && line.bytes().all(|b| b.is_ascii_digit())
+        && (file.ends_with(".go") || file.ends_with(".s"))
+}
+
+/// Do words stand behind the header, as in a sentence?
+fn in_sentence(after: &str) -> bool {
+    after.split_whitespace().any(|word| word.chars().all(char::is_alphabetic))
+}
+
+/// What Firefox shows in place of a line that is empty.
+fn without_placeholder(text: &str) -> &str {
+    if text.trim() == "<empty string>" { "" } else { text }
+}
+
+/// Prefixes and suffixes that differ in their numbers only are alike.
+fn key(before: &str, after: &str) -> String {
+    let mut key = String::with_capacity(before.len() + after.len());
+    for c in before.chars().chain(['\0']).chain(after.trim_end().chars()).take(LOOKED_AT) {
+        let c = if c.is_ascii_digit() { '0' } else { c };
+        if !(c == '0' && key.ends_with('0')) {
+            key.push(c);
+        }
+    }
+    key
+}

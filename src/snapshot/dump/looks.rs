@@ -1,0 +1,115 @@
+//! What a text looks like that cannot be read, and what makes one doubt what was read.
+
+use super::{GoDump, encoding};
+
+/// Characters quoted of a line that makes no sense.
+const QUOTED: usize = 80;
+/// Bytes that are looked at.
+const SAMPLE: usize = 1 << 20;
+
+/// Words that tell what a text is, and what that is.
+const LOOKS: [(&str, &str); 24] = [
+    ("WARNING: DATA RACE", "a report of Go's race detector, which lists no goroutines but two stacks"),
+    ("found unexpected goroutines", "a goleak report"),
+    ("Full thread dump", "a thread dump of a Java program"),
+    ("Traceback (most recent call last)", "a traceback of a Python program"),
+    ("thread 'main' panicked at", "a panic of a Rust program"),
+    ("stack backtrace:", "a backtrace of a Rust program"),
+    ("AddressSanitizer", "a report of a sanitizer"),
+    ("ThreadSanitizer", "a report of a sanitizer"),
+    ("Showing nodes accounting for", "what `go tool pprof` prints; read the profile itself"),
+    ("Showing top ", "what `go tool pprof` prints; read the profile itself"),
+    ("[Current thread is ", "what gdb prints"),
+    ("(LWP ", "what gdb prints"),
+    (" - User: ", "a list of goroutines by Delve, which has no stacks"),
+    ("Goroutine 1 - ", "a list of goroutines by Delve, which has no stacks"),
+    ("\"traceEvents\"", "a trace of events, not a dump"),
+    ("go 1.2", "a trace of Go's execution tracer"),
+    ("libgo/", "a dump of a program built by gccgo, whose dumps are of another form"),
+    ("Z29yb3V0aW5l", "a dump in base64 that is not whole"),
+    ("cGFuaWM6", "a dump in base64 that is not whole"),
+    ("\"memstats\"", "Go's expvar"),
+    ("# TYPE go_goroutines", "Prometheus metrics: they count goroutines, and have no stacks"),
+    ("go_goroutines ", "Prometheus metrics: they count goroutines, and have no stacks"),
+    (
+        "goroutine ",
+        "text that speaks of goroutines, but no line of it begins one as Go writes it: \"goroutine 1 [running]:\"",
+    ),
+    ("panic: ", "a crash without stacks: the program ran with GOTRACEBACK=none or 0, or the log is cut"),
+];
+
+/// What the text is, as far as its beginning tells; `bytes` is what it was before it was decoded.
+pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
+    let sample = String::from_utf8_lossy(text.get(..text.len().min(SAMPLE)).unwrap_or_default());
+    if encoding::is_page(bytes) && !LOOKS.iter().any(|(words, _)| sample.contains(words)) {
+        return "it is a page of HTML".to_owned();
+    }
+    let Some(line) = sample.lines().map(str::trim).find(|line| !line.is_empty()) else {
+        return "it is empty".to_owned();
+    };
+    if line.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+        return "it is no text".to_owned();
+    }
+    let quoted: String = line.chars().take(QUOTED).collect();
+    let more = if quoted.len() < line.len() { "..." } else { "" };
+    let first = format!("its first line is \"{quoted}{more}\"");
+    let looks = LOOKS.iter().find(|(words, _)| sample.contains(words)).map(|(_, looks)| *looks);
+    match looks.or_else(|| stands_backward(&sample)) {
+        Some(looks) => format!("it looks like {looks}; {first}"),
+        None => first,
+    }
+}
+
+/// Places come before calls where the lines were turned round.
+fn stands_backward(sample: &str) -> Option<&'static str> {
+    let created = sample.lines().skip(1).any(|line| line.contains("created by "));
+    created.then_some("a part of a dump without the first lines of its goroutines")
+}
+
+/// What was read that may be something else.
+pub(super) fn doubts(text: &[u8], dump: &GoDump) -> Option<String> {
+    let damaged = |dump: &GoDump| {
+        dump.goroutines.iter().filter(|g| g.lost_lines > 0 && g.frames.is_empty()).count() * 2
+            > dump.goroutines.len()
+    };
+    if !damaged(dump) {
+        return None;
+    }
+    let sample = text.get(..text.len().min(SAMPLE)).unwrap_or_default();
+    let gccgo = memchr::memmem::find(sample, b"libgo/").is_some() || bare_calls(sample) > 1;
+    gccgo.then(|| {
+        "this looks like a dump of a program built by gccgo, whose calls have no arguments: its stacks are not read"
+            .to_owned()
+    })
+}
+
+/// Lines like `main.run` above the place of a frame.
+fn bare_calls(sample: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(sample);
+    let mut calls = 0;
+    let mut name = false;
+    for line in text.lines() {
+        let place = line.starts_with(char::is_whitespace) && line.contains(".go:");
+        calls += usize::from(place && name);
+        name = line.contains('.') && !line.contains(['(', ' ', '\t', ':']);
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+
+    #[test]
+    fn what_it_looks_like() {
+        for (text, says) in [
+            ("==================\nWARNING: DATA RACE\n", "race detector"),
+            ("x_test.go:40: found unexpected goroutines:\n", "goleak"),
+            ("panic: x\n", "GOTRACEBACK"),
+            ("# TYPE go_goroutines gauge\n", "Prometheus"),
+        ] {
+            assert!(describe(text.as_bytes(), text.as_bytes()).contains(says), "{text}");
+        }
+        assert_eq!(describe(b"", b"\nhello\n"), "its first line is \"hello\"");
+    }
+}
