@@ -149,8 +149,8 @@ impl Target for Liar {
         Some(Blocked { pc: word(0), sp: word(8), ..place })
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        self.inner.freeze()
+    fn freeze(&self, limit: Duration) -> Result<Frozen> {
+        self.inner.freeze(limit)
     }
 
     fn is_static(&self) -> bool {

@@ -88,6 +88,9 @@ impl CliError {
                     Exit::NoRuntime
                 }
                 crate::Error::Starting { .. } => Exit::Starting,
+                crate::Error::Target(TargetError::NoAnswer { .. } | TargetError::LetGo { .. }) => {
+                    Exit::NoAnswer
+                }
                 _ => Exit::Error,
             },
             CliError::Found(_) => Exit::Findings,
@@ -116,7 +119,9 @@ impl CliError {
                     TargetError::NoProcess { .. }
                     | TargetError::Ended { .. }
                     | TargetError::Zombie { .. }
-                    | TargetError::KernelThread { .. },
+                    | TargetError::KernelThread { .. }
+                    | TargetError::LetGo { .. }
+                    | TargetError::GivenUp { .. },
                 ) => source.to_string(),
                 _ => self.to_string(),
             },
@@ -130,6 +135,16 @@ impl CliError {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
             } => remedy.clone(),
+            CliError::Target {
+                source: crate::Error::Target(TargetError::LetGo { reading: None, .. }),
+                ..
+            } => vec!["Try: a longer --freeze=DURATION, or without --freeze.".to_owned()],
+            CliError::Target { source: crate::Error::Target(TargetError::NoAnswer { pid, .. }), .. }
+            | CliError::Target { source: crate::Error::Target(TargetError::LetGo { pid, .. }), .. } => {
+                vec![format!(
+                    "/proc/{pid}/maps names what is mapped there. The process can be read when it answers again."
+                )]
+            }
             CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
             CliError::Target { source: crate::Error::Target(TargetError::Io { source, .. }), .. }
                 if source.raw_os_error() == Some(libc::EMFILE) =>
@@ -240,6 +255,11 @@ mod tests {
         );
         let error = target(crate::Error::Starting { runtime: "go1.24".to_owned() });
         assert_eq!(error.exit(), Exit::Starting);
+        let let_go = TargetError::LetGo { pid: 7, after: std::time::Duration::from_secs(5), reading: None };
+        let error = target(let_go.into());
+        assert_eq!(error.exit(), Exit::NoAnswer);
+        assert_eq!(error.message(), "process 7 was let go after 5 s, before all of it had been read");
+        assert!(error.remedy()[0].contains("--freeze=DURATION"));
         let none = crate::Error::NoRuntime { name: "cat".to_owned(), pid: 7, looked_at: Vec::new() };
         assert_eq!(target(none).exit(), Exit::NoRuntime);
         assert_eq!(CliError::Found("growth".to_owned()).exit(), Exit::Findings);

@@ -25,6 +25,7 @@ mod stacks;
 mod trace;
 mod watch;
 
+use crate::target;
 pub use exit::Exit;
 use output::{Color, Output};
 
@@ -110,6 +111,8 @@ pub fn main() -> Exit {
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
     };
+    // A reading that was given up is still there, and what it held with it.
+    target::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,
         Err(error) => {

@@ -32,6 +32,7 @@ use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
 use crate::ending;
+use crate::target::{end_all_stops, while_nothing_is_held};
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
@@ -79,7 +80,8 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
-    // A thread may be writing a file.
+    // The reader may be in the middle of a stop, another thread may be writing a file.
+    end_all_stops();
     ending::clean_up();
     if let Some(signal) = signal {
         ending::end_by(signal);
@@ -265,7 +267,8 @@ impl Desk {
     /// Gives the terminal back and stops, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
         self.screen.leave()?;
-        raise(Signal::SIGSTOP)?;
+        // Not in the middle of a stop: the target would wait for the shell, too.
+        while_nothing_is_held(|| raise(Signal::SIGSTOP))?;
         self.screen.resume()?;
         self.repaint()
     }

@@ -1,10 +1,12 @@
 //! What schedules tasks inside a target, one folder a runtime behind one trait.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::target::{Target, TargetError, UnreadableImage};
+use crate::target::{Target, TargetError, UnreadableImage, supervised};
 use crate::{Error, Result};
 
 pub mod go;
@@ -15,6 +17,8 @@ pub mod registry;
 pub struct ReadOptions {
     /// What may be stopped.
     pub pause: Pause,
+    /// The target is let go after so long, and the reading fails, if everything is stopped.
+    pub freeze_limit: Duration,
     /// Worker threads for reading; all cores by default.
     pub threads: NonZeroUsize,
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
@@ -22,9 +26,14 @@ pub struct ReadOptions {
     /// CPU time that the search for holders of locks may take in one reading. A reading goes on where the
     /// one before had to end.
     pub holders: Duration,
+    /// Set from outside, it ends a reading soon.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl ReadOptions {
+    /// How long everything is stopped at most, unless told otherwise.
+    pub const FREEZE_LIMIT: Duration = Duration::from_secs(5);
+
     /// For a command that reads once and ends.
     #[must_use]
     pub fn once(self) -> Self {
@@ -49,9 +58,11 @@ impl Default for ReadOptions {
     fn default() -> Self {
         ReadOptions {
             pause: Pause::RunningThreads,
+            freeze_limit: ReadOptions::FREEZE_LIMIT,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
             holders: Duration::from_secs(10),
+            stop: None,
         }
     }
 }
@@ -69,7 +80,7 @@ pub enum Pause {
 }
 
 /// A runtime that was found in a target.
-pub trait Attached: Send {
+pub trait Attached: Send + Sync {
     /// Who it is, with the figures of the scheduler and the heap as they are now.
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo>;
 
@@ -170,8 +181,13 @@ pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> 
 }
 
 /// The runtimes of a target that can be read, again and again: finding them is most of the work of
-/// reading a small program.
+/// reading a small program. A target that does not answer is given up; see [`supervised`].
+#[derive(Clone)]
 pub struct Readable {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     runtimes: Vec<Box<dyn Attached>>,
     /// What the user should know of what cannot be read.
     warnings: Vec<String>,
@@ -185,6 +201,22 @@ impl Readable {
     /// # Errors
     /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
     pub fn find(target: &dyn Target) -> Result<Readable> {
+        let inner = supervised(target, None, Inner::find)?;
+        Ok(Readable { inner: Arc::new(inner) })
+    }
+
+    /// Reads all tasks of the target in which they were found.
+    ///
+    /// # Errors
+    /// Whatever reading the target gives.
+    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
+        let (inner, own) = (Arc::clone(&self.inner), options.clone());
+        supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
+    }
+}
+
+impl Inner {
+    fn find(target: &dyn Target) -> Result<Inner> {
         let mut found = attach(target)?;
         if found.runtimes.is_empty() && found.problems.is_empty() {
             // Nothing is found either in a process that is just giving its memory back: when it is
@@ -210,14 +242,10 @@ impl Readable {
             }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
         }
-        Ok(Readable { runtimes, warnings, found_at_ns: target.monotonic_ns() })
+        Ok(Inner { runtimes, warnings, found_at_ns: target.monotonic_ns() })
     }
 
-    /// Reads all tasks of the target in which they were found.
-    ///
-    /// # Errors
-    /// Whatever reading the target gives.
-    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
+    fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
         let mut builder = SnapshotBuilder::new();
         builder.header = header(target);
         builder.header.warnings.clone_from(&self.warnings);
@@ -261,12 +289,14 @@ fn read_tasks(
         Pause::Nothing => ReadMode::NoPause,
         Pause::Everything => ReadMode::Frozen,
     };
-    let frozen = (options.pause == Pause::Everything).then(|| target.freeze()).transpose()?;
+    let freeze = || target.freeze(options.freeze_limit);
+    let frozen = (options.pause == Pause::Everything).then(freeze).transpose()?;
     let begin = Instant::now();
     let read = read_all(target, options, attached, into);
     into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
     if let Some(frozen) = frozen {
-        into.header.reading.pause_ns = frozen.release().as_nanos() as u64;
+        // That it was let go early explains whatever else went wrong.
+        into.header.reading.pause_ns = frozen.release()?.as_nanos() as u64;
     }
     read
 }

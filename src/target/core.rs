@@ -313,8 +313,8 @@ impl Target for CoreTarget {
         Ok(Held::ZERO)
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        Ok(Frozen::new(|| Held::ZERO))
+    fn freeze(&self, _limit: std::time::Duration) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(Held::ZERO)))
     }
 
     fn is_static(&self) -> bool {

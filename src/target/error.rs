@@ -1,6 +1,7 @@
 //! What can go wrong when a target is read.
 
 use std::io;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -55,6 +56,38 @@ pub enum TargetError {
         tid: u32,
         /// Why: it has ended, is traced by a debugger, does not react.
         problem: String,
+    },
+    /// A read of the process has not come back. It may still do so.
+    #[error("{what} of pid {pid} did not return within {} s{hint}", after.as_secs())]
+    NoAnswer {
+        /// The pid.
+        pid: u32,
+        /// What is read: "reading address 0x7f0000001000".
+        what: String,
+        /// How long it was waited for.
+        after: Duration,
+        /// What it may be, in parentheses, or empty.
+        hint: &'static str,
+    },
+    /// The process was let go before it had been read: the time of a stop was over.
+    #[error(
+        "process {pid} was let go after {} s, before all of it had been read{}",
+        after.as_secs_f64(),
+        reading.as_ref().map_or_else(String::new, |what| format!(": {what} had not returned")),
+    )]
+    LetGo {
+        /// The pid.
+        pid: u32,
+        /// How long it was held.
+        after: Duration,
+        /// The read that took so long, if it was a single one.
+        reading: Option<String>,
+    },
+    /// Whoever wanted the reading no longer waits for it.
+    #[error("the reading of pid {pid} was given up")]
+    GivenUp {
+        /// The pid.
+        pid: u32,
     },
     /// An address that is not mapped.
     #[error("cannot read {len} bytes at {address:#x}")]

@@ -15,7 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::elf::Headers;
 use super::memory::ProcessMemory;
-use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, patience, proc, sys};
+use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files, sys};
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;
@@ -59,7 +59,7 @@ impl ImageFile {
     /// The same, without the name in the error. A file system that does not answer is given up.
     fn open_io(path: &Path) -> io::Result<ImageFile> {
         let path = path.to_owned();
-        patience::within(move || Self::open_now(&path))
+        slow_files::within(move || Self::open_now(&path))
     }
 
     fn open_now(path: &Path) -> io::Result<ImageFile> {
@@ -152,10 +152,10 @@ impl ImageFile {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         if self.waited_ms.load(Ordering::Relaxed) >= MAX_WAIT_MS {
-            return Err(patience::no_answer());
+            return Err(slow_files::no_answer());
         }
         let begun = Instant::now();
-        let done = patience::within(work);
+        let done = slow_files::within(work);
         let late = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
         // One that did not answer once is not asked again.
         let waited = if late { MAX_WAIT_MS } else { begun.elapsed().as_millis() as u64 };
@@ -260,12 +260,12 @@ impl OpenedFiles {
         let link = format!("/proc/{pid}/exe");
         let path = link.clone();
         let found = match self.nameless.load(Ordering::Relaxed) {
-            false => patience::within(move || std::fs::metadata(path)),
-            true => Err(patience::no_answer()),
+            false => slow_files::within(move || std::fs::metadata(path)),
+            true => Err(slow_files::no_answer()),
         };
         match found {
             Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
-            Err(source) if patience::is_our_own(&source) => {
+            Err(source) if slow_files::is_our_own(&source) => {
                 Err(TargetError::Io { what: format!("stat {link}"), source })
             }
             Err(error) => {
@@ -308,10 +308,10 @@ impl OpenedFiles {
             let device = first.file_id.0;
             let opened = match before.remove(&key) {
                 Some(known) => known,
-                None if late.contains(&device) => Err(Refusal::new(&patience::no_answer())),
+                None if late.contains(&device) => Err(Refusal::new(&slow_files::no_answer())),
                 None => match open_mapped(pid, group, memory) {
                     Ok(file) => Ok(Arc::new(file)),
-                    Err(source) if patience::is_our_own(&source) => {
+                    Err(source) if slow_files::is_our_own(&source) => {
                         return Err(TargetError::Io { what: format!("open {}", first.path), source });
                     }
                     Err(error) => Err(Refusal::new(&error)),
@@ -436,7 +436,7 @@ fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Resul
 
 /// Another way to the same file would not help.
 fn is_final(error: &io::Error) -> bool {
-    patience::is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
+    slow_files::is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Of several reasons, the last one that is more than "not found".
@@ -450,7 +450,7 @@ fn merge(before: io::Error, now: io::Error) -> io::Error {
 fn is_mapped_file(file: &ImageFile, group: &Group<'_>, memory: &ProcessMemory) -> bool {
     let Some(first) = group.mappings.first() else { return false };
     let handle = Arc::clone(&file.file);
-    let Ok(metadata) = patience::within(move || handle.metadata()) else { return false };
+    let Ok(metadata) = slow_files::within(move || handle.metadata()) else { return false };
     if (metadata.dev(), metadata.ino()) == first.file_id {
         return true;
     }

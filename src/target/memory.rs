@@ -6,13 +6,14 @@
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use super::patience::Watch;
 use super::proc::{self, Stat};
 use super::vectors::{BOUNCE, MAX_BYTES, MAX_VECTORS, Reading, SCRATCH, remote};
 use super::{Memory, Range, Result, TargetError, permission, sys};
@@ -28,11 +29,13 @@ pub(super) struct ProcessMemory {
     /// process_vm_readv is refused or missing.
     no_vectors: AtomicBool,
     mem: OnceLock<File>,
+    /// A read may hang: this one is told of each.
+    watch: Arc<Watch>,
 }
 
 impl ProcessMemory {
     /// Finds out how the memory of `pid` can be read.
-    pub(super) fn open(pid: u32, start_ticks: u64) -> Result<ProcessMemory> {
+    pub(super) fn open(pid: u32, start_ticks: u64, watch: Arc<Watch>) -> Result<ProcessMemory> {
         let pidfd = match sys::pidfd_open(pid) {
             // Without one, the start of the process tells it from another one with its pid.
             Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
@@ -46,6 +49,7 @@ impl ProcessMemory {
             through: AtomicU32::new(pid),
             no_vectors: AtomicBool::new(false),
             mem: OnceLock::new(),
+            watch,
         };
         // If the pid was given to another process since its start was read, the pidfd is that one's.
         memory.check_alive()?;
@@ -53,6 +57,11 @@ impl ProcessMemory {
             memory.change_thread()?;
         }
         Ok(memory)
+    }
+
+    /// Who watches over its reads.
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// The id under which /proc shows the memory: that of a thread that still has it.
@@ -157,11 +166,15 @@ impl ProcessMemory {
     }
 
     fn transfer_any(&self, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
-        if self.no_vectors.load(Ordering::Relaxed) {
-            self.transfer_from_mem(into, from)
-        } else {
-            self.transfer(into, from)
-        }
+        let start = from.first().map_or(0, |first| first.base as u64);
+        let end = from.last().map_or(0, |last| (last.base as u64).saturating_add(last.len as u64));
+        self.watch.during(start..end, || {
+            if self.no_vectors.load(Ordering::Relaxed) {
+                self.transfer_from_mem(into, from)
+            } else {
+                self.transfer(into, from)
+            }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::proc::{self, Stat};
-use super::{figures, patience, permission};
+use super::{figures, permission, slow_files};
 
 /// A process that may turn out to be readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +69,13 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
     for pid in pids()? {
         match candidate(pid) {
             Ok(candidate) => candidates.extend(candidate),
-            Err(error) if patience::is_our_own(&error) => return Err(error),
+            Err(error) if slow_files::is_our_own(&error) => return Err(error),
             // Somebody else's, and hidden (hidepid).
             Err(error) => tracing::debug!("process {pid} is left out: {error}"),
         }
     }
     let mut at = 0;
-    let mut patience = PATIENCE[0];
+    let mut slow_files = PATIENCE[0];
     while at < candidates.len() {
         let pids: Vec<u32> = candidates.iter().skip(at).map(|candidate| candidate.pid).collect();
         let (sender, receiver) = mpsc::channel();
@@ -85,10 +85,10 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
         })?;
         for candidate in candidates.iter_mut().skip(at) {
             at += 1;
-            match receiver.recv_timeout(patience) {
+            match receiver.recv_timeout(slow_files) {
                 Ok(command) => candidate.command = command,
                 Err(_) => {
-                    patience = PATIENCE[1];
+                    slow_files = PATIENCE[1];
                     break;
                 }
             }

@@ -7,7 +7,7 @@ use loiter::snapshot::SourceKind;
 use loiter::target::{self, Target, TargetError};
 
 use crate::live::check_reading;
-use crate::support::{Process, build, folder, global, is_running, program, start, wait_ready};
+use crate::support::{LONG, Process, build, folder, global, is_running, program, start, wait_ready};
 
 /// Lets gdb write a core file of a process that goes on.
 pub(crate) fn gcore(process: &Process, name: &str) -> PathBuf {
@@ -81,7 +81,7 @@ fn a_core_file_by_gdb_reads_as_the_process_does() {
         };
         assert_eq!(registers(core.as_ref()), registers(live.as_ref()));
         assert!(core.with_stopped_thread(1, &mut |_| ()).is_err());
-        drop(core.freeze().expect("nothing to do"));
+        drop(core.freeze(LONG).expect("nothing to do"));
     }
 }
 

@@ -87,11 +87,13 @@ impl<'a> Watched<'a> {
         }
     }
 
-    fn read(&self) -> Result<Snapshot> {
+    fn read(&self, stop: &Arc<AtomicBool>) -> Result<Snapshot> {
         match self {
-            Watched::Process { what, target, runtimes, options } => runtimes
-                .read(target.as_ref(), options)
-                .map_err(|source| CliError::Target { what: what.clone(), source }),
+            Watched::Process { what, target, runtimes, options } => {
+                let options = ReadOptions { stop: Some(Arc::clone(stop)), ..options.clone() };
+                let failed = |source| CliError::Target { what: what.clone(), source };
+                runtimes.read(target.as_ref(), &options).map_err(failed)
+            }
             Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
         }
     }
@@ -109,6 +111,7 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let mut progress = Progress::new(times);
     let begin = Instant::now();
     let mut late = 0;
+    let mut missing = Vec::new();
     for number in 0..times.readings {
         let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
         if !sleep_until(begin + due, &stop, &mut progress, &series) {
@@ -117,8 +120,15 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
             break;
         }
         late += u64::from(begin.elapsed() > due + times.every / 2);
-        match watched.read() {
+        match watched.read(&stop) {
             Ok(snapshot) => series.push(snapshot),
+            Err(_) if series.readings() > 0 && stop.load(Ordering::Relaxed) => {
+                progress.clear();
+                tell("stopped early");
+                break;
+            }
+            // It may answer again, and what has been read is not thrown away.
+            Err(error) if series.readings() > 0 && does_not_answer(&error) => missing.push(error),
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
@@ -135,6 +145,9 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
         }
     }
     progress.clear();
+    if let Some(error) = missing.first() {
+        tell(&format!("{} of {} readings failed: {error}", missing.len(), times.readings));
+    }
     if late > 0 {
         tell(&format!(
             "{late} of {} readings came late: this machine is busy, or --every is too short",
@@ -154,6 +167,12 @@ fn has_ended(error: &CliError) -> bool {
         CliError::Address { .. } => true,
         _ => false,
     }
+}
+
+/// A single reading has failed, which says nothing about the next one.
+fn does_not_answer(error: &CliError) -> bool {
+    use TargetError::{LetGo, NoAnswer};
+    matches!(error, CliError::Target { source: crate::Error::Target(NoAnswer { .. } | LetGo { .. }), .. })
 }
 
 /// Set by Ctrl-C and SIGTERM. A second one ends loiter.

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::error::{CliError, Result};
+use super::parse;
 use crate::snapshot::Snapshot;
 
 mod address;
@@ -67,10 +69,19 @@ pub(super) struct SourceArgs {
 pub(super) struct ReadArgs {
     /// Stop the whole process while it is read, for one consistent picture
     ///
-    /// However loiter ends, the process runs on. Without this option nothing is stopped but, one at
-    /// a time and for microseconds, the threads that are running tasks.
-    #[arg(long, conflicts_with = "no_pause")]
-    freeze: bool,
+    /// After DURATION (5s if it is not given) the process runs on, and the reading fails if it was not
+    /// done by then. It runs on, too, however loiter ends. Without this option nothing is stopped but,
+    /// one at a time and for microseconds, the threads that are running tasks.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5s",
+        value_parser = freeze_limit,
+        conflicts_with = "no_pause"
+    )]
+    freeze: Option<Duration>,
 
     /// Stop nothing at all: the stacks of running tasks stay unknown
     #[arg(long)]
@@ -81,6 +92,13 @@ pub(super) struct ReadArgs {
     /// Needed where it is no longer at the path that the core file names.
     #[arg(long, value_name = "FILE")]
     exe: Option<PathBuf>,
+}
+
+/// How long a process may be stopped: between a hundredth of a second and an hour.
+fn freeze_limit(text: &str) -> Result<Duration, String> {
+    let limit = Duration::from_nanos(parse::duration(text)?);
+    let range = Duration::from_millis(10)..=Duration::from_secs(3600);
+    if range.contains(&limit) { Ok(limit) } else { Err("use something between 10ms and 1h".to_owned()) }
 }
 
 /// A snapshot, and where it came from.

@@ -113,7 +113,11 @@ impl DumpReader {
     /// Takes a line that does not have the writer's prefix: the second piece of one that was broken, or
     /// another's.
     pub(super) fn piece(&mut self, line: &str) {
-        if !self.odd.is_empty() || self.call.as_ref().is_some_and(|call| call.starts_with("created by ")) {
+        if noise::is_log_line(line) || noise::is_prose(line) {
+            self.other_lines += 1;
+        } else if !self.odd.is_empty()
+            || self.call.as_ref().is_some_and(|call| call.starts_with("created by "))
+        {
             self.keep_odd(line);
         } else if !self.completes_place(line) {
             self.other_lines += 1;
@@ -173,7 +177,7 @@ impl DumpReader {
     /// Nothing more comes. `whole_line`: the last line had a line feed.
     pub(super) fn finish(mut self, whole_line: bool) -> GoDump {
         let cut = self.is_cut(whole_line);
-        self.end();
+        self.end_of_text(whole_line);
         GoDump {
             goroutines: self.finished,
             other_lines: self.other_lines,
@@ -181,6 +185,13 @@ impl DumpReader {
             cut,
             ..GoDump::default()
         }
+    }
+
+    /// Nothing more comes. A call without its place is where the text was cut, and so is half a line.
+    pub(super) fn end_of_text(&mut self, whole_line: bool) {
+        let half = if whole_line { None } else { self.odd.pop() };
+        self.other_lines += u64::from(self.call.take().is_some()) + u64::from(half.is_some());
+        self.end();
     }
 
     /// The goroutine is over, whatever comes.
@@ -258,7 +269,7 @@ impl DumpReader {
             self.other_lines += 1;
             return Line::Other;
         }
-        if noise::is_log_line(line) || noise::is_note(line) {
+        if noise::is_log_line(line) || noise::is_note(line) || noise::is_prose(line) {
             self.other_lines += 1;
             return Line::Other;
         }

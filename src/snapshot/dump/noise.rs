@@ -28,6 +28,21 @@ pub(super) fn is_log_line(line: &str) -> bool {
         || ["level=", "time=", "ts=", "msg=", "lvl=", "t="].iter().any(|key| first.starts_with(key))
 }
 
+/// Is it a sentence that the program wrote into its dump, and no piece of a frame? People who leave lines
+/// out say so in words, too.
+pub(super) fn is_prose(line: &str) -> bool {
+    let line = line.trim();
+    let of_a_frame =
+        ["0x", ".go:", "…", "created by ", "goroutine ", "non-Go "].iter().any(|part| line.contains(part));
+    let left_out = ["snip", "omitted", "elided", "truncated", "skipped", "more lines", "removed", "redacted"]
+        .iter()
+        .any(|word| line.to_ascii_lowercase().contains(word));
+    let marked = line.starts_with(['.', '[', '<', '(']);
+    let words =
+        line.split_whitespace().filter(|word| word.chars().filter(|c| c.is_alphabetic()).count() >= 2);
+    !of_a_frame && !left_out && !marked && words.count() >= 2
+}
+
 /// A word of digits that are held together as those of a date or a time are: "2026/11/21", "10:00:00.5".
 pub(super) fn is_moment(word: &str) -> bool {
     let bytes = word.as_bytes();
@@ -137,6 +152,18 @@ mod tests {
             ["f(x)", "...", "[...]", "<snip>", "cc, 0xc04202bf1c, ...)", "main.f(0x1)", "er.go:30 +0x8b"]
         {
             assert!(!is_log_line(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn sentences() {
+        for line in ["GET /v1/users 200 12ms", "cache: 120 entries", "worker(3): nothing to do"] {
+            assert!(is_prose(line), "{line}");
+        }
+        for line in
+            ["f(x)", "... 20 more frames", "[snip 3 lines]", "many lines omitted", "cc, 0xc04202bf1c, ...)"]
+        {
+            assert!(!is_prose(line), "{line}");
         }
     }
 

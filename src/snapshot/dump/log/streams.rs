@@ -504,7 +504,7 @@ impl<'a> Streams<'a> {
             self.order.backward += u64::from(whole_line && after_a_stack);
         }
         let cut = stream.reader.is_cut(whole_line);
-        stream.reader.end();
+        stream.reader.end_of_text(whole_line);
         stream.keep_finished(cut, &mut self.dumps);
         let strays = stream.reader.take_strays();
         stream.dumps.strays(strays);
