@@ -126,6 +126,7 @@ fn zsh(script: &str) -> String {
         }
         text.push('\n');
     }
+    let text = text.replace(":PID:_default' \\", ":PID:_loiter_sources' \\");
     // The last lines call or register the function; it must be there before.
     let at = text.find("_loiter() {").unwrap_or(0);
     let (before, after) = text.split_at(at);

@@ -10,7 +10,7 @@ use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
 use super::output::Output;
-use super::source::{ReadArgs, Source};
+use super::source::{ProcessArg, ReadArgs, Source};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
 use crate::analysis::signature::{By, SignatureOptions};
@@ -28,12 +28,15 @@ use crate::snapshot::{Snapshot, SourceKind};
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a pid
+    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a process
     ///
     /// Files are saved snapshots, core files, and what Go wrote: goroutine profiles and logs with a dump
-    /// in them, compressed or not.
-    #[arg(value_name = "SOURCE", num_args = 2.., required = true)]
+    /// in them, compressed or not. The process of -p comes last.
+    #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<Source>,
+
+    #[command(flatten)]
+    process: ProcessArg,
 
     #[command(flatten)]
     how: ReadArgs,
@@ -157,13 +160,18 @@ impl FailOn {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let filter = args.filter.filter();
+    let sources: Vec<&Source> = args.sources.iter().chain(&args.process.pid).collect();
+    if sources.len() < 2 {
+        let problem = "a difference needs two sources: name a later one, or a process with -p";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
     let (mut snapshots, mut passed) = (Vec::new(), 0);
-    for (nth, source) in args.sources.iter().enumerate() {
+    for (nth, source) in sources.iter().enumerate() {
         let mut snapshot = args.how.open(source)?.snapshot;
         if filter.has_conditions() {
             let chosen = filter.select(&snapshot).tasks;
             passed += chosen.len() as u64;
-            if nth + 1 == args.sources.len() {
+            if nth + 1 == sources.len() {
                 args.filter.explain(&snapshot, passed);
             }
             keep(&mut snapshot, &chosen);

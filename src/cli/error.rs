@@ -53,6 +53,16 @@ pub(super) enum CliError {
         /// What helps, a line each.
         remedy: Vec<String>,
     },
+    /// A process cannot be told by its name, or one that loiter has started has ended.
+    #[error("{problem}")]
+    Told {
+        /// What happened.
+        problem: String,
+        /// What there is instead, a line each.
+        remedy: Vec<String>,
+        /// The exit code.
+        exit: Exit,
+    },
     /// Something in the file system or the kernel failed.
     #[error("{what}: {source}")]
     Io {
@@ -94,6 +104,7 @@ impl CliError {
                 _ => Exit::Error,
             },
             CliError::Found(_) => Exit::Findings,
+            CliError::Told { exit, .. } => *exit,
             _ if self.is_broken_pipe() => Exit::Ok,
             _ => Exit::Error,
         }
@@ -110,7 +121,7 @@ impl CliError {
     }
 
     /// The message without what every message begins with.
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
@@ -130,7 +141,7 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    fn remedy(&self) -> Vec<String> {
+    pub(super) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
@@ -155,6 +166,7 @@ impl CliError {
                 ]
             }
             CliError::Address { remedy, .. } => remedy.clone(),
+            CliError::Told { remedy, .. } => remedy.clone(),
             CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
                 ACCEPTED.map(str::to_owned).to_vec()
             }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::output::{Output, tell};
-use super::source::{ReadArgs, Source};
+use super::source::{ProcessArg, ProgramArg, ReadArgs, Source};
 use super::{exit, parse};
 use crate::analysis::Series;
 use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
@@ -35,12 +35,18 @@ mod watch;
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// A pid or an address to watch, or snapshots of one process or of many: files, or a directory
+    /// A pid, a name or an address to watch, or snapshots of one process or of many: files, a directory
     ///
     /// An address is that of a Go program that serves pprof, which stops while it answers. Snapshots of one process are a series, in the order of their times. Those of several processes
     /// are a fleet: findings and groups are ranked over all of them.
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(value_name = "SOURCE", required_unless_present_any = ["pid", "program"])]
     sources: Vec<Source>,
+
+    #[command(flatten)]
+    process: ProcessArg,
+
+    #[command(flatten)]
+    program: ProgramArg,
 
     #[command(flatten)]
     how: ReadArgs,
@@ -187,12 +193,23 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     // What can be wrong is found before somebody waits for half a minute.
     let options = args.options()?;
     let times = watch::Times::new(args.span, args.every)?;
-    let watched = match args.sources.as_slice() {
-        [source] => watch::Watched::new(source, &args.how, times)?,
+    if args.program.is_given() && (!args.sources.is_empty() || args.process.pid.is_some()) {
+        let problem = "either a SOURCE is read, or the program after -- is started: give one of them";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
+    let program = args.program.start(false)?;
+    let sources = args.sources();
+    let watched = match (&program, sources.as_slice()) {
+        (Some(program), _) => Some(watch::Watched::program(program, &args.how, times)?),
+        (None, [source]) => watch::Watched::new(source, &args.how, times)?,
         _ => None,
     };
     let outcome = match watched {
-        Some(watched) => args.series(&watch::watch(&watched, times)?, &options, output)?,
+        Some(watched) => {
+            let series = watch::watch(&watched, times)?;
+            program.iter().for_each(|program| tell(&program.end()));
+            args.series(&series, &options, output)?
+        }
         None => args.saved(&options, output)?,
     };
     match args.fail_on.iter().find_map(|condition| condition.met(outcome)) {
@@ -202,6 +219,11 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
+    /// What is to be read: the process of -p is the last.
+    fn sources(&self) -> Vec<Source> {
+        self.sources.iter().chain(&self.process.pid).cloned().collect()
+    }
+
     fn options(&self) -> Result<Options> {
         let ignore_file = ignore::read(self.ignore_file.as_deref())?;
         let baseline = self.baseline.as_ref().map(|source| self.how.open(source)).transpose()?;
@@ -247,6 +269,7 @@ impl Args {
             let name = match &source {
                 Source::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 Source::Address(address) => address.clone(),
+                Source::Name(name) => name.clone(),
                 Source::Pid(_) | Source::Stdin => "unnamed".to_owned(),
             };
             snapshots.push((name, self.how.open(&source)?.snapshot));
@@ -273,12 +296,12 @@ impl Args {
     /// The sources, directories replaced by the files in them.
     fn all_sources(&self) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
-        for source in &self.sources {
+        for source in self.sources() {
             match source {
                 Source::File(path) if path.is_dir() => {
-                    sources.extend(files_in(path)?.into_iter().map(Source::File));
+                    sources.extend(files_in(&path)?.into_iter().map(Source::File));
                 }
-                other => sources.push(other.clone()),
+                other => sources.push(other),
             }
         }
         Ok(sources)

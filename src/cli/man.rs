@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{CliError, Result};
 use super::output::{Output, save};
+use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::snapshot::file::SHARED;
 
 /// Print a man page, or write all of them to a directory
@@ -84,7 +85,9 @@ const FORMATS: [(&str, &str); 4] = [
 fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     let mut roff = Vec::new();
     // The exit codes get a section of their own instead of running together in one called EXTRA.
-    let command = command.after_help(clap::builder::Resettable::Reset);
+    let command = command
+        .after_help(clap::builder::Resettable::Reset)
+        .after_long_help(clap::builder::Resettable::Reset);
     let page = clap_mangen::Man::new(command.clone())
         .manual("loiter")
         .source(concat!("loiter ", env!("CARGO_PKG_VERSION")));
@@ -97,10 +100,24 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    if name == "loiter-watch.1" {
+        write_keys(&mut roff)?;
+    }
     write_examples(command.get_name(), &mut roff)?;
     write_exit_status(&mut roff)?;
     write_see_also(&name, all, &mut roff)?;
     Ok(Page { name, roff })
+}
+
+/// The keys of the dashboard.
+fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(roff, ".SH KEYS")?;
+    for binding in BINDINGS {
+        // A minus that can be copied, and no request at the beginning of a line.
+        let shown = binding.shown.replace('\\', "\\e").replace('-', "\\-");
+        writeln!(roff, ".TP\n\\fB{shown}\\fR\n{}", binding.what)?;
+    }
+    writeln!(roff, ".PP\n{CLIPBOARD}")
 }
 
 /// The options with their values, then what follows them.
@@ -127,7 +144,8 @@ fn write_synopsis(command: &clap::Command, roff: &mut Vec<u8>) -> io::Result<()>
     }
     for arg in command.get_positionals().filter(shown) {
         let again = if is_repeated(arg) { "..." } else { "" };
-        let text = format!("{}{again}", values(arg).trim_start());
+        let behind = if arg.is_last_set() { "\\-\\- " } else { "" };
+        let text = format!("{behind}{}{again}", values(arg).trim_start());
         writeln!(roff, "{}", if arg.is_required_set() { text } else { format!("[{text}]") })?;
     }
     if command.has_subcommands() {

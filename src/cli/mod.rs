@@ -128,7 +128,10 @@ pub fn command() -> clap::Command {
     let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
     command.mut_subcommands(|command| {
         let text = help(command.get_name());
-        command.after_help(text).mut_args(hinted)
+        // The keys of the dashboard are many: they stand in the long help only.
+        let long =
+            if command.get_name() == "watch" { format!("{}\n{text}", watch::keys()) } else { text.clone() };
+        command.after_help(text).after_long_help(long).mut_args(hinted)
     })
 }
 

@@ -49,6 +49,11 @@ impl Row {
         self
     }
 
+    /// Its text.
+    pub fn text(&self) -> String {
+        self.pieces.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
     fn width(&self) -> usize {
         self.pieces.iter().map(|(_, text)| width(text)).sum()
     }
@@ -65,9 +70,26 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     let Some(closeup) = &tables.closeup else {
         return vec![Row::new(Kind::Dim, " This task is no longer there.")];
     };
-    let snapshot = &*tables.picture.snapshot;
+    let picture = &*closeup.of;
+    let snapshot = &*picture.snapshot;
     let Some(task) = snapshot.tasks.get(closeup.task as usize) else { return Vec::new() };
-    let mut rows = vec![head(tables, closeup, task), Row::default()];
+    let mut rows = stack(picture, closeup.task, columns);
+    if let Some(row) = rows.get_mut(1) {
+        *row = ended(&tables.picture, picture);
+    }
+    rows.push(Row::default());
+    rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
+    rows.extend(waits(picture, closeup));
+    rows.extend(held(picture, closeup));
+    rows.extend(family(picture, closeup, task));
+    rows
+}
+
+/// Who a task is, an empty line, and its stack with where it was started.
+pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
+    let snapshot = &*picture.snapshot;
+    let Some(task) = snapshot.tasks.get(index as usize) else { return Vec::new() };
+    let mut rows = vec![head(picture, index, task), Row::default()];
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     rows.extend(frames(snapshot, &shown, columns));
     rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(Kind::Dim, text)));
@@ -84,19 +106,65 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
         let text: Vec<_> = set.pairs.iter().map(pair).collect();
         rows.push(Row::new(Kind::Title, " labels  ").add(Kind::Plain, &text.join(", ")));
     }
-    rows.push(Row::default());
-    rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
-    rows.extend(waits(&tables.picture, closeup));
-    rows.extend(held(&tables.picture, closeup));
-    rows.extend(family(&tables.picture, closeup, task));
     rows
 }
 
-fn head(tables: &Tables, closeup: &Closeup, task: &Task) -> Row {
-    let snapshot = &*tables.picture.snapshot;
+/// That a task is not in the picture at hand any more; an empty line if it is.
+fn ended(now: &Picture, last: &Picture) -> Row {
+    if (now.life, now.number) == (last.life, last.number) {
+        return Row::default();
+    }
+    let (now_ns, last_ns) = (now.snapshot.header.taken_at_ns, last.snapshot.header.taken_at_ns);
+    let text = match now_ns.checked_sub(last_ns) {
+        // In a replay one can go back to before it was there.
+        _ if now.number < last.number => " not there yet: this is how it was later".to_owned(),
+        Some(ns) if now.life != last.life => {
+            format!(" ended {} ago, with its process: this is how it was seen last", duration(ns))
+        }
+        Some(ns) => format!(" ended {} ago: this is how it was seen last", duration(ns)),
+        None => " ended: this is how it was seen last".to_owned(),
+    };
+    Row::new(Kind::State, &text)
+}
+
+/// Where Enter leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// The task.
+    pub to: TaskKey,
+    /// What it is: "goroutine 12", "holder goroutine 7". Raw from the target.
+    pub name: String,
+}
+
+/// Where Enter leads from a line that leads to `link`, or nowhere by itself: then to who holds what the task
+/// waits for.
+pub fn lead(closeup: &Closeup, link: Option<TaskKey>) -> Option<Lead> {
+    let picture = &closeup.of;
+    let name = |index: u32| {
+        let task = picture.snapshot.tasks.get(index as usize)?;
+        let noun = picture.snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
+        Some(format!("{noun} {}", id(task)))
+    };
+    if let Some(to) = link {
+        return Some(Lead { to, name: name(to.find(picture)?)? });
+    }
+    let waits = closeup.waits.iter().find(|waits| !waits.holders.is_empty())?;
+    let holder = waits.holders.first()?;
+    let (to, name) = (TaskKey::of(picture, holder.task)?, name(holder.task)?);
+    let perhaps = if holder.how == HoldKind::Perhaps { "perhaps " } else { "" };
+    let more = if waits.holders_total > 1 {
+        format!(", one of {}", thousands(waits.holders_total))
+    } else {
+        String::new()
+    };
+    Some(Lead { to, name: format!("{perhaps}holder {name}{more}") })
+}
+
+fn head(picture: &Picture, index: u32, task: &Task) -> Row {
+    let snapshot = &*picture.snapshot;
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
     let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
-    let mut facts = vec![age(tables.picture.age(closeup.task))];
+    let mut facts = vec![age(picture.age(index))];
     facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));
     facts.extend(task.polls.map(|polls| format!("polled {}", count(polls, "time"))));
     facts.extend(task.thread.map(|thread| format!("on thread {thread}")));
@@ -307,7 +375,7 @@ fn neighbour(picture: &Picture, index: u32, how: &str) -> Row {
         row = row.add(Kind::Plain, &format!(" {how}"));
     }
     row = row.add(Kind::State, &format!(" {reason}")).add(Kind::Plain, &format!("  {name}"));
-    row.link = Some(TaskKey::of(task, index));
+    row.link = TaskKey::of(picture, index);
     row
 }
 

@@ -18,6 +18,8 @@ const KINDS: usize = 64;
 pub struct Point {
     /// Its number, from 0.
     pub number: u32,
+    /// The first one of another process: the program was restarted.
+    pub restarted: bool,
     /// When it was made, nanoseconds since the Unix epoch.
     pub taken_at_ns: u64,
     /// Nanoseconds since the first reading. None if one of the two does not know its time.
@@ -58,6 +60,8 @@ pub struct Point {
 pub struct History {
     points: VecDeque<Arc<Point>>,
     texts: FxHashMap<String, Arc<str>>,
+    /// The number and the time of the first reading of the process at hand. None: not yet read.
+    base: Option<(u32, Option<u64>)>,
 }
 
 impl History {
@@ -66,13 +70,32 @@ impl History {
         &self.points
     }
 
+    /// The next reading is of another process, whose series begins anew.
+    pub fn begin_anew(&mut self) {
+        self.base = None;
+    }
+
+    /// Where the reading stands among those of all processes: the number and the time of the first one of
+    /// its own.
+    fn base(&mut self, taken_at_ns: u64) -> (u32, Option<u64>) {
+        let last = self.points.back();
+        *self.base.get_or_insert_with(|| {
+            let Some(last) = last else { return (0, Some(0)) };
+            let gap = taken_at_ns.checked_sub(last.taken_at_ns).filter(|_| last.taken_at_ns > 0);
+            (last.number + 1, last.elapsed_ns.zip(gap).map(|(then, gap)| then.saturating_add(gap)))
+        })
+    }
+
     /// Adds a reading: a snapshot, and what its series says of it.
     pub fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
         let header = &snapshot.header;
+        let restarted = self.base.is_none() && !self.points.is_empty();
+        let (number, begin) = self.base(header.taken_at_ns);
         let mut point = Point {
-            number: of.number,
+            number: number.saturating_add(of.number),
+            restarted,
             taken_at_ns: header.taken_at_ns,
-            elapsed_ns: of.elapsed_ns,
+            elapsed_ns: of.elapsed_ns.zip(begin).map(|(ns, begin)| ns.saturating_add(begin)),
             tasks: of.tasks,
             kinds: self.kinds(snapshot, system),
             rss: header.process.rss,
@@ -93,7 +116,7 @@ impl History {
         let counts: Option<Vec<u64>> = schedulers().map(|scheduler| scheduler.tasks_created).collect();
         point.created =
             counts.filter(|all| !all.is_empty()).map(|all| all.into_iter().fold(0, u64::saturating_add));
-        if let Some(before) = self.points.back() {
+        if let Some(before) = self.points.back().filter(|_| !restarted) {
             rates(&mut point, before, of, by_id);
         }
         if self.points.len() == KEEP {

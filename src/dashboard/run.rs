@@ -24,6 +24,7 @@ use ratatui::crossterm::terminal::{
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
 
+use super::copy;
 use super::crash;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
@@ -48,6 +49,8 @@ pub struct Options {
     pub system: bool,
     /// Colours and characters.
     pub theme: Theme,
+    /// The mouse selects and scrolls; else the terminal keeps it for itself.
+    pub mouse: bool,
 }
 
 /// Something that the loop takes note of.
@@ -61,15 +64,16 @@ pub(super) enum Happened {
     Broken(io::Error),
 }
 
-/// Shows the dashboard until the user leaves it.
+/// Shows the dashboard until the user leaves it, or a signal comes that ends programs, which is given
+/// back: the terminal is restored by then.
 ///
 /// # Errors
 /// Those of the terminal, and if a thread of the dashboard failed.
-pub fn run(feed: Feed, options: Options) -> io::Result<()> {
+pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     force_color_output(options.theme.color);
     let (out, inbox) = mpsc::sync_channel(INBOX);
     watch_signals(out.clone())?;
-    let screen = Screen::enter()?;
+    let screen = Screen::enter(options.mouse)?;
     watch_terminal(out.clone());
     let mut state = first_state(&feed, options.query);
     let control = reader::spawn(feed, options.system, out.clone());
@@ -83,10 +87,7 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     // The reader may be in the middle of a stop, another thread may be writing a file.
     end_all_stops();
     ending::clean_up();
-    if let Some(signal) = signal {
-        ending::end_by(signal);
-    }
-    Ok(())
+    Ok(signal)
 }
 
 fn first_state(feed: &Feed, query: Query) -> State {
@@ -101,10 +102,10 @@ fn first_state(feed: &Feed, query: Query) -> State {
     State { record, ..State::new(query, interval, source) }
 }
 
-type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+pub(super) type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// The terminal, of which nothing is known to be on it yet.
-fn terminal() -> io::Result<Paper> {
+pub(super) fn terminal() -> io::Result<Paper> {
     Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
@@ -232,6 +233,10 @@ impl Desk {
                     self.worker.compute(picture.clone(), self.state.query.clone());
                 }
             }
+            Command::Copy(text) => {
+                let mut out = stdout();
+                out.write_all(copy::sequence(&text).as_bytes()).and_then(|()| out.flush())?;
+            }
             Command::Write(what) => {
                 if let Some(picture) = &self.state.picture {
                     self.worker.write(what, picture.clone(), self.state.query.clone());
@@ -264,12 +269,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Gives the terminal back and stops, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
-        self.screen.leave()?;
-        // Not in the middle of a stop: the target would wait for the shell, too.
-        while_nothing_is_held(|| raise(Signal::SIGSTOP))?;
-        self.screen.resume()?;
+        self.screen.suspend()?;
         self.repaint()
     }
 }
@@ -278,29 +279,40 @@ impl Desk {
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal as the dashboard needs it; given back when this is dropped, and before a panic is told.
-struct Screen;
+pub(super) struct Screen {
+    mouse: bool,
+}
 
 impl Screen {
-    fn enter() -> io::Result<Screen> {
+    pub(super) fn enter(mouse: bool) -> io::Result<Screen> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let tell = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                let _ = Screen.leave();
+                let _ = Screen { mouse }.leave();
                 PANICKED.store(true, Ordering::SeqCst);
                 tell(info);
             }));
         });
         // From here on it is given back, even if something below fails.
         crash::give_terminal_back();
-        let screen = Screen;
+        let screen = Screen { mouse };
         screen.resume()?;
         Ok(screen)
     }
 
-    fn resume(&self) -> io::Result<()> {
+    pub(super) fn resume(&self) -> io::Result<()> {
         enable_raw_mode()?;
-        execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
+        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        if self.mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
+    }
+
+    /// Gives the terminal back and stops, until the shell continues it.
+    pub(super) fn suspend(&self) -> io::Result<()> {
+        self.leave()?;
+        // Not in the middle of a stop: the target would wait for the shell, too.
+        while_nothing_is_held(|| raise(Signal::SIGSTOP))?;
+        self.resume()
     }
 
     fn leave(&self) -> io::Result<()> {

@@ -75,7 +75,7 @@ pub(super) fn table(
     let one = |group| row(snapshot, &picture.owners, group, |task| picture.age(task));
     let mut rows: Vec<GroupRow> = grouped.groups.into_iter().map(one).collect();
     tell_apart(picture, &mut rows);
-    let of = (query.key.clone(), query.wanted.text.clone(), query.system);
+    let of = (query.key.clone(), query.wanted.text.clone(), query.system, picture.life);
     let elapsed = picture.point().and_then(|point| point.elapsed_ns);
     memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
     let window = memory.until(picture.number);

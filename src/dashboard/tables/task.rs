@@ -1,6 +1,7 @@
 //! Single tasks, and one from close by.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::Picture;
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
@@ -26,7 +27,9 @@ pub struct TaskTable {
 /// One task from close by.
 #[derive(Debug, Clone, Default)]
 pub struct Closeup {
-    /// Its index in the snapshot's tasks.
+    /// The picture that it is from: the last one in which the task was.
+    pub of: Arc<Picture>,
+    /// Its index in the tasks of that picture.
     pub task: u32,
     /// What it waits for, in a few figures.
     pub waits_for: Vec<WaitSummary>,
@@ -104,11 +107,12 @@ pub(in crate::dashboard) fn state<'a>(snapshot: &'a Snapshot, task: &Task) -> &'
     task.reason.map_or(task.state.name(), |reason| snapshot.str(reason))
 }
 
-/// Looks at one task. None if it is not in the snapshot.
-pub(super) fn closeup(snapshot: &Snapshot, key: TaskKey) -> Option<Closeup> {
-    let index = key.find(snapshot)?;
+/// Looks at one task. None if it is not in the picture.
+pub(super) fn closeup(picture: &Arc<Picture>, key: TaskKey) -> Option<Closeup> {
+    let snapshot = &*picture.snapshot;
+    let index = key.find(picture)?;
     let task = snapshot.tasks.get(index as usize)?;
-    let mut closeup = Closeup { task: index, ..Closeup::default() };
+    let mut closeup = Closeup { of: Arc::clone(picture), task: index, ..Closeup::default() };
     let table = WaitTable::new(snapshot);
     closeup.waits_for = table.summarize([task].into_iter());
     closeup.holds = table.holds([task].into_iter());

@@ -65,7 +65,7 @@ pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
 }
 
 /// Why, since when, where, and what to do.
-fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
+pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for part in finding.parts.iter().take(4) {
         if let Some(at) = part.at.as_ref().or(part.stack.first()) {

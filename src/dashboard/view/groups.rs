@@ -27,7 +27,7 @@ struct Columns {
 
 const COUNT: (u16, u16) = (1, 9);
 const CHANGE: (u16, u16) = (10, 8);
-const RATE: (u16, u16) = (18, 7);
+const RATE: (u16, u16) = (18, 8);
 const OLDEST: (u16, u16) = (26, 9);
 const STATE: u16 = 36;
 
@@ -101,9 +101,9 @@ fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
     let plain = pen.theme.title();
     let style =
         |sort: GroupSort| if query.group_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
-    pen.right(COUNT.0, y, COUNT.1, "COUNT", style(GroupSort::Count));
+    pen.right(COUNT.0, y, COUNT.1, "TASKS", style(GroupSort::Count));
     pen.right(CHANGE.0, y, CHANGE.1, "CHANGE", style(GroupSort::Change));
-    pen.right(RATE.0, y, RATE.1, "/MIN", style(GroupSort::Rate));
+    pen.right(RATE.0, y, RATE.1, "PER MIN", style(GroupSort::Rate));
     pen.right(OLDEST.0, y, OLDEST.1, "OLDEST", style(GroupSort::Age));
     if columns.state > 0 {
         pen.put(STATE, y, columns.state, "STATE", plain);
