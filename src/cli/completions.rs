@@ -74,7 +74,7 @@ fn bash(command: &mut clap::Command) -> String {
     command.build();
     let mut with_value: Vec<String> = Vec::new();
     for arg in command.get_subcommands().chain([&*command]).flat_map(clap::Command::get_arguments) {
-        let takes = arg.get_num_args().is_some_and(|range| range.takes_values());
+        let takes = arg.get_num_args().is_some_and(|range| range.min_values() > 0);
         if takes && !arg.is_positional() && arg.get_long() != Some("pid") {
             with_value.extend(arg.get_long().map(|long| format!("--{long}")));
             with_value.extend(arg.get_short().map(|short| format!("-{short}")));
@@ -126,6 +126,7 @@ fn zsh(script: &str) -> String {
         }
         text.push('\n');
     }
+    let text = text.replace(":PID:_default' \\", ":PID:_loiter_sources' \\");
     // The last lines call or register the function; it must be there before.
     let at = text.find("_loiter() {").unwrap_or(0);
     let (before, after) = text.split_at(at);

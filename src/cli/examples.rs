@@ -37,6 +37,7 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
         "stacks",
         &[
             ("loiter stacks 4242", "equal stacks in groups, the largest first"),
+            ("loiter stacks prometheus", "the process of this name"),
             ("loiter stacks 4242 --short", "one line for each group"),
             ("loiter stacks 4242 --full | less", "everything"),
             ("loiter stacks 4242 --reason \"chan send\" --min-age 10m", "who has been sending for long"),
@@ -50,6 +51,8 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
         "watch",
         &[
             ("loiter watch 4242", "the dashboard; ? shows the keys"),
+            ("loiter watch", "choose a process from a list"),
+            ("loiter watch -- ./server --listen :8080", "start a program and watch it"),
             ("loiter watch 4242 --interval 2s --group-by creator", "less often, by who started them"),
             ("loiter watch 4242 --record ring/", "keep the last readings"),
             ("loiter watch ring/", "go through them again"),
@@ -69,6 +72,7 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
         "leaks",
         &[
             ("loiter leaks 4242", "watch for half a minute, then report"),
+            ("loiter leaks -- ./server --listen :8080", "start a program and watch it"),
             ("loiter leaks 4242 --for 5m --fail-on likely", "longer; status 1 if something likely leaks"),
             ("loiter leaks 4242 --format markdown > leaks.md", "a file to hand to others"),
             ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out what is known"),

@@ -144,7 +144,8 @@ fn write_synopsis(command: &clap::Command, roff: &mut Vec<u8>) -> io::Result<()>
     }
     for arg in command.get_positionals().filter(shown) {
         let again = if is_repeated(arg) { "..." } else { "" };
-        let text = format!("{}{again}", values(arg).trim_start());
+        let behind = if arg.is_last_set() { "\\-\\- " } else { "" };
+        let text = format!("{behind}{}{again}", values(arg).trim_start());
         writeln!(roff, "{}", if arg.is_required_set() { text } else { format!("[{text}]") })?;
     }
     if command.has_subcommands() {
@@ -162,7 +163,12 @@ fn values(arg: &clap::Arg) -> String {
     let of_id = arg.get_id().as_str().to_uppercase();
     let names: Vec<&str> =
         if names.is_empty() { vec![&of_id] } else { names.iter().map(|n| n.as_str()).collect() };
-    names.iter().map(|name| format!(" \\fI{}\\fR", quoted(name))).collect()
+    let names = names.iter().map(|name| format!("\\fI{}\\fR", quoted(name)));
+    // A value that may be left out stands behind an equals sign.
+    if arg.get_num_args().is_some_and(|range| range.min_values() == 0) {
+        return names.map(|name| format!("[={name}]")).collect();
+    }
+    names.map(|name| format!(" {name}")).collect()
 }
 
 fn is_repeated(arg: &clap::Arg) -> bool {
