@@ -136,7 +136,7 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let quiet = matches!(watched, Watched::Process { program: Some(_), .. });
     let mut progress = Progress::new(times, quiet);
     let begin = Instant::now();
-    let (mut late, mut seen) = (0, begin);
+    let (mut late, mut seen) = (Late::default(), begin);
     let mut missing = Vec::new();
     for number in 0..times.readings {
         let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
@@ -145,11 +145,15 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
             tell("stopped early");
             break;
         }
-        late += u64::from(begin.elapsed() > due + times.every / 2);
+        let came = Instant::now();
+        if came > begin + due + times.every / 2 {
+            late.add(times.every);
+        }
         match watched.read(&stop) {
             Ok(snapshot) => {
-                series.push(snapshot);
                 seen = Instant::now();
+                late.last = Some((seen - came, Duration::from_nanos(snapshot.header.reading.holders_ns)));
+                series.push(snapshot);
             }
             Err(_) if series.readings() > 0 && stop.load(Ordering::Relaxed) => {
                 progress.clear();
@@ -177,13 +181,48 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     if let Some(error) = missing.first() {
         tell(&format!("{} of {} readings failed: {error}", missing.len(), times.readings));
     }
-    if late > 0 {
-        tell(&format!(
-            "{late} of {} readings came late: this machine is busy, or --every is too short",
-            series.readings()
-        ));
+    if let Some(why) = late.why() {
+        tell(&format!("{} of {} readings came late: {why}", late.readings, series.readings()));
     }
     Ok(series)
+}
+
+/// Readings that came late, and what made them so.
+#[derive(Default)]
+struct Late {
+    readings: u64,
+    /// Those that had to wait until the one before had ended.
+    behind: u64,
+    /// How long the last reading took, and the search for holders of locks in it.
+    last: Option<(Duration, Duration)>,
+    /// The longest of those that others had to wait for.
+    longest: (Duration, Duration),
+}
+
+impl Late {
+    fn add(&mut self, every: Duration) {
+        self.readings += 1;
+        if let Some(last) = self.last.filter(|(took, _)| *took > every) {
+            self.behind += 1;
+            self.longest = self.longest.max(last);
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        let (took, holders) = self.longest;
+        let text = |time: Duration| duration(time.as_nanos() as u64);
+        match self.readings {
+            0 => None,
+            // That it was late and nothing of ours was in its way leaves the machine.
+            late if self.behind * 2 < late => Some("this machine is busy".to_owned()),
+            _ if holders * 2 > took => Some(format!(
+                "a reading takes up to {}, {} of it to look for holders of locks; raise --every",
+                text(took),
+                text(holders)
+            )),
+            _ => Some(format!("a reading takes up to {}; raise --every", text(took))),
+        }
+    }
 }
 
 /// There is nobody to be read any more. Of an address nobody can know why.
@@ -297,6 +336,20 @@ mod tests {
         assert_eq!(times(30), (4, 10));
         assert_eq!(times(0), (1, 10));
         assert!(Times::new(u64::MAX, None).is_err());
+    }
+
+    #[test]
+    fn what_makes_readings_late() {
+        let ms = Duration::from_millis;
+        let after = |reading: (u64, u64)| {
+            let mut late = Late { last: Some((ms(reading.0), ms(reading.1))), ..Late::default() };
+            late.add(ms(100));
+            late.why().unwrap()
+        };
+        assert_eq!(after((20, 10)), "this machine is busy");
+        assert_eq!(after((250, 0)), "a reading takes up to 250 ms; raise --every");
+        assert!(after((250, 200)).contains("200 ms of it to look for holders of locks"));
+        assert_eq!(Late::default().why(), None);
     }
 
     #[test]
