@@ -39,7 +39,7 @@ pub use live::open_pid;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
-pub use sys::let_us_trace;
+pub use sys::{end_with_us, let_us_trace};
 pub use tracer::end_all_stops;
 
 /// Result of reading a target.

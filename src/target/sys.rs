@@ -121,6 +121,25 @@ pub fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::C
     unsafe { command.pre_exec(allow) }
 }
 
+/// Has the program that `command` starts told to end (SIGTERM) when the thread that starts it ends, however
+/// that comes.
+pub fn end_with_us(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let own = std::process::id();
+    let tie = move || {
+        // SAFETY: PR_SET_PDEATHSIG takes a number and touches no memory.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong, 0usize, 0usize, 0usize)
+        };
+        // We may have been killed before that was set.
+        // SAFETY: getppid has no arguments and cannot fail.
+        let parent = unsafe { libc::getppid() };
+        if u32::try_from(parent) == Ok(own) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+    };
+    // SAFETY: between fork and exec it makes two system calls, and allocates nothing.
+    unsafe { command.pre_exec(tie) }
+}
+
 /// The id of the calling thread.
 pub(super) fn thread_id() -> u32 {
     // SAFETY: gettid has no arguments and cannot fail.

@@ -92,7 +92,7 @@ impl Program {
         } else {
             command.stdout(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?);
         }
-        tie_to_us(&mut command);
+        target::let_us_trace(target::end_with_us(&mut command));
         let child = command.spawn().map_err(failed)?;
         // Our side of the pipe for writing is closed, so that its end is seen.
         drop(command);
@@ -216,24 +216,6 @@ fn describe(status: ExitStatus) -> String {
             if status.core_dumped() { format!("{name}, core dumped") } else { name }
         }
         (None, None) => status.to_string(),
-    }
-}
-
-/// The program lets loiter read it where Yama asks for that, and is told to end if loiter is killed.
-fn tie_to_us(command: &mut Command) {
-    let us = std::process::id();
-    // SAFETY: between fork and exec the closure makes system calls only, which allocate nothing and touch
-    // no memory. Without Yama PR_SET_PTRACER fails, and is not needed.
-    unsafe {
-        command.pre_exec(move || {
-            libc::prctl(libc::PR_SET_PTRACER, libc::c_ulong::from(us), 0, 0, 0);
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong, 0, 0, 0);
-            // Loiter may have been killed before that was set.
-            if libc::getppid().cast_unsigned() != us {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            Ok(())
-        });
     }
 }
 

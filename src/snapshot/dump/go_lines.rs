@@ -238,11 +238,11 @@ impl DumpReader {
     }
 
     fn text(&mut self, line: &str) -> Line {
-        if let Some(piece) = self.no_header.take() {
-            if let Some(goroutine) = header(&(piece + line)) {
-                self.other_lines -= 1;
-                return self.begin(goroutine);
-            }
+        if let Some(piece) = self.no_header.take()
+            && let Some(goroutine) = header(&(piece + line))
+        {
+            self.other_lines = self.other_lines.saturating_sub(1);
+            return self.begin(goroutine);
         }
         if self.current.is_some() && self.doubts_blanks(line) {
             self.end();

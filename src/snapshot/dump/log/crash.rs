@@ -29,7 +29,7 @@ const BEGINNINGS: [&str; 14] = [
 /// One of these is in each of them, and hardly ever in a line of a dump.
 static PARTS: LazyLock<[Finder<'static>; 8]> = LazyLock::new(|| {
     ["panic", "fatal", "SIG", "[signal ", "Exception 0x", "unexpected fault", "runtime: ", "max user"]
-        .map(|part| Finder::new(part))
+        .map(Finder::new)
 });
 /// Lines kept; the rest of a chain of panics is not.
 const MAX_LINES: usize = 8;

@@ -51,12 +51,21 @@ impl GoLog {
         records::each(text, &mut forward);
         forward.finish(whole_line);
         let order = forward.order;
+        let log = forward.into_log();
         if order.backward > order.forward
-            && let Some(log) = from_the_end(text)
+            && let Some(turned) = from_the_end(text)
+            && turned.frames() > log.frames()
         {
-            return log;
+            return turned;
         }
-        forward.into_log()
+        log
+    }
+
+    /// How much was made of the lines.
+    fn frames(&self) -> usize {
+        let of =
+            |goroutine: &DumpGoroutine| goroutine.frames.len() + usize::from(goroutine.created_by.is_some());
+        self.dump.goroutines.iter().map(of).sum()
     }
 }
 

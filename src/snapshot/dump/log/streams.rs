@@ -588,6 +588,8 @@ fn is_stack_line(line: &str) -> bool {
 
 /// Is it a place, whatever stands before it?
 fn is_end_of_stack_line(text: &str) -> bool {
+    // Crashes add the addresses of the frame.
+    let text = text.rsplit_once(" fp=0x").map_or(text, |(text, _)| text);
     let Some((before, offset)) = text.rsplit_once(" +0x") else { return false };
     let Some((file, line)) = before.rsplit_once(':') else { return false };
     let number = |text: &str| !text.is_empty() && text.len() < 17;
