@@ -54,7 +54,7 @@ fn goroutines_that_sleep_once_while_a_program_warms_up() {
     assert!(sure.iter().all(|(sureness, _)| *sureness == "suspect"), "{healthy:#}");
     let undecided = healthy["undecided"].as_array().unwrap();
     let sleepers = undecided.iter().any(|one| one["count"].as_u64() >= Some(40));
-    assert!(sleepers != !sure.is_empty(), "{healthy:#}");
+    assert_eq!(sleepers, sure.is_empty(), "{healthy:#}");
     let leak = stepped("deliveries", "leak");
     assert_eq!(found(&leak, "patterns.deliver"), [("likely", "sleep")], "{leak:#}");
 }
