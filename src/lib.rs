@@ -15,13 +15,14 @@
 //!
 //! let target = target::open_pid(4242)?;
 //! let snapshot = runtimes::snapshot(target.as_ref(), &runtimes::ReadOptions::default())?;
-//! println!("{} tasks", snapshot.tasks.len());
+//! println!("{} tasks", snapshot.task_count());
 //! # Ok::<(), loiter::Error>(())
 //! ```
 
 pub mod analysis;
 pub mod cli;
 pub mod dashboard;
+mod ending;
 mod error;
 pub mod report;
 pub mod runtimes;

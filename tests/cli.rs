@@ -31,8 +31,12 @@ impl Saved {
     fn stacks(&self, arguments: &[&str]) -> String {
         let output = loiter(&["stacks"]).arg(self.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-        assert_eq!(stderr(&output), "", "{arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
+        // Why nothing passes a filter is said, and nothing else.
+        let said = stderr(&output);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let nothing = text.contains("0 of ") && said.starts_with("no goroutine ");
+        assert!(said.is_empty() || nothing, "{arguments:?}: {said}");
+        text
     }
 
     /// The header's counts: "1 of 1,351 goroutines in 1 group".
@@ -250,12 +254,4 @@ fn ps_lists_this_machine() {
     assert_eq!(value["format"], "loiter-ps");
     let processes = value["processes"].as_array().unwrap();
     assert!(processes.iter().any(|process| process["pid"] == std::process::id()));
-}
-
-#[test]
-fn help_is_quick() {
-    // 10 ms is the aim in a release build; this only notices if something heavy came before it.
-    let start = std::time::Instant::now();
-    assert!(loiter(&["--help"]).output().unwrap().status.success());
-    assert!(start.elapsed().as_millis() < 1000);
 }

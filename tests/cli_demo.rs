@@ -1,18 +1,14 @@
-//! `loiter demo`: the tour runs from beginning to end, quickly, and leaves nothing behind.
+//! `loiter demo`: the tour runs from beginning to end and leaves nothing behind.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 #[test]
 fn the_tour_shows_the_leak_and_the_lock() {
-    let began = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_loiter")).args(["demo"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    // It promises twenty seconds of a release build; this one is slower, on a machine that has more to do.
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let (_, rest) = text.split_once("runs as process ").unwrap();
     let pid: u32 = rest.split_once('.').unwrap().0.parse().unwrap();
     for command in

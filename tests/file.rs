@@ -24,7 +24,7 @@ fn samples_are_read_as_they_were_written() {
         let bytes = bytes(&snapshot);
         assert_eq!(file::read(&bytes[..]).unwrap(), snapshot);
         let preview = file::preview(&bytes[..]).unwrap();
-        assert_eq!((preview.header, preview.tasks), (snapshot.header, snapshot.tasks.len() as u64));
+        assert_eq!((preview.header, preview.tasks), (snapshot.header.clone(), snapshot.task_count()));
     }
 }
 

@@ -511,7 +511,9 @@ fn filters_weights_and_roots() {
 fn nothing_to_draw_is_an_error_and_no_file() {
     let saved = Saved::new();
     let (code, stderr) = saved.failure(&["a.loiter", "--reason", "nobody", "-o", "x.svg"]);
-    assert_eq!((code, stderr.as_str()), (2, "loiter: there is no goroutine to draw\n"));
+    let (why, error) = stderr.split_once('\n').unwrap();
+    assert_eq!((code, error), (2, "loiter: there is no goroutine to draw\n"));
+    assert!(why.starts_with("no goroutine waits for 'nobody'; there are: chan send (1,204)"), "{why}");
     let (code, stderr) =
         saved.failure(&["a.loiter", "--reason", "Mutex", "--weight", "seconds", "-o", "x.svg"]);
     assert!(code == 2 && stderr.contains("of 3 goroutines none has a known age"), "{stderr}");

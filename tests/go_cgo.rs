@@ -84,14 +84,19 @@ fn check_places(snapshot: &Snapshot, task: &Task, what: &str) {
     }
 }
 
+/// So often it is tried to catch what never rests.
+const MANY_ROUNDS: u32 = 2000;
+
 /// Deep, in a library that calls back, running, and never still for long.
 fn check_code(version: &str, flavour: Flavour) {
     let toolchain = Toolchain::get(version);
     let fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["ccode"]);
     for pause in PAUSES {
         let what = format!("{} {flavour:?}, {pause:?}", toolchain.full_version);
-        let (mut naps, mut spins) = (0, 0);
-        for _ in 0..20 {
+        let (mut naps, mut spins, mut rounds) = (0, 0, 0);
+        // One that never rests is caught now and then; how often depends on the machine.
+        while rounds < 20 || (naps == 0 || spins == 0 && pause != Pause::Nothing) && rounds < MANY_ROUNDS {
+            rounds += 1;
             let snapshot = read(fixture.pid(), pause);
             let c_in = |function: &str| {
                 let task = task_in(&snapshot, function).unwrap_or_else(|| panic!("{what}: {function}"));
@@ -125,9 +130,10 @@ fn check_code(version: &str, flavour: Flavour) {
         }
         match pause {
             Pause::Nothing => assert_eq!(spins, 0, "{what}: registers without a stop"),
-            _ => assert_eq!(spins, 20, "{what}: a thread that runs C is stopped"),
+            // One that gets no CPU for too long does not stop in time.
+            _ => assert!(spins > 0, "{what}: a thread that runs C is stopped"),
         }
-        eprintln!("{what}: caught napping {naps} of 20 times");
+        eprintln!("{what}: of {rounds} times caught spinning {spins}, napping {naps}");
         assert!(naps > 0, "{what}: never caught napping");
     }
 }

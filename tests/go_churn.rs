@@ -6,7 +6,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::runtimes::{self, Pause, ReadOptions};
@@ -168,10 +168,13 @@ fn check(version: &str, flavour: Flavour) {
             assert_eq!(tally.of(StackStatus::Torn), 0, "nothing moves in a frozen program");
         }
     }
-    let rate = (fixture.counter("created") - before) as f64 / began.elapsed().as_secs_f64();
-    eprintln!("{rate:.0} goroutines a second came and went meanwhile");
-    // It must have gone on with its work, however slow the machine is.
-    assert!(rate > 1000.0 || began.elapsed() < Duration::from_millis(100));
+    let created = fixture.counter("created") - before;
+    eprintln!(
+        "{:.0} goroutines a second came and went meanwhile",
+        created as f64 / began.elapsed().as_secs_f64()
+    );
+    // It has gone on with its work, however slow the machine is.
+    assert!(created > count as u64, "{created}");
 }
 
 #[test]

@@ -295,3 +295,36 @@ fn nobody_holds_a_lock_that_another_has() {
     check_churn(QUICK_VERSIONS[0], Flavour::Plain);
     check_churn(QUICK_VERSIONS[1], Flavour::Stripped);
 }
+
+/// A search that has to end early says so, and the readings that follow go on where it ended.
+#[test]
+fn readings_go_on_where_the_search_ended() {
+    const ENOUGH: usize = 1000;
+    let newest = GO_VERSIONS[GO_VERSIONS.len() - 1];
+    let toolchain = Toolchain::get(newest);
+    let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, Flavour::Stripped), &["holders"]);
+    let locks = locks_of(&mut fixture);
+    let target = target::open_pid(fixture.pid()).unwrap();
+    let at_once = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap().header.reading;
+    assert_eq!(at_once.holders_not_asked, 0);
+    // Whatever this machine needs for all of it, the half is too little.
+    let short =
+        ReadOptions { holders: Duration::from_nanos(at_once.holders_ns) / 2, ..ReadOptions::default() };
+
+    let readable = Readable::find(target.as_ref()).unwrap();
+    let read = || readable.read(target.as_ref(), &short).unwrap();
+    let says = |snapshot: &Snapshot| snapshot.header.warnings.iter().any(|w| w.contains("were not asked"));
+    let first = read();
+    assert!(first.header.reading.holders_not_asked > 0 && says(&first), "{:?}", first.header);
+
+    let whole = (0..ENOUGH).map(|_| read()).find(|snapshot| snapshot.header.reading.holders_not_asked == 0);
+    let whole = whole.unwrap();
+    assert!(!says(&whole), "{:?}", whole.header.warnings);
+    let mut found = Failures::default();
+    found.add("in pieces", apply_limits(toolchain.minor(), &locks, failures(&whole, &locks)));
+    found.none();
+
+    // What is known costs next to nothing.
+    let again = read().header.reading;
+    assert!(again.holders_ns < at_once.holders_ns / 2, "{} of {}", again.holders_ns, at_once.holders_ns);
+}

@@ -21,7 +21,7 @@ use loiter::target::{
 const ADDRESS_SPACE: u64 = 8 << 30;
 
 /// For one reading, in a build without optimisation on a loaded machine.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_secs(900);
 
 /// How memory lies.
 #[derive(Debug, Clone, Copy)]
@@ -149,8 +149,8 @@ impl Target for Liar {
         Some(Blocked { pc: word(0), sp: word(8), ..place })
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        self.inner.freeze()
+    fn freeze(&self, limit: Duration) -> Result<Frozen> {
+        self.inner.freeze(limit)
     }
 
     fn is_static(&self) -> bool {

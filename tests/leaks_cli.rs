@@ -146,6 +146,55 @@ fn fail_on_gives_exit_code_1() {
     assert_eq!(saved.leaks(&["--fail-on", "certain"]).status.code(), Some(2));
 }
 
+/// What is said of the scheduler is no leak: it stands apart, and fails only what asks for it.
+#[test]
+fn the_scheduler_is_no_leak() {
+    let mut snapshots: Vec<_> = (0..7).map(|n| ("abcdefg", n, reading("web1", n * 5, 20))).collect();
+    for (_, _, snapshot) in &mut snapshots {
+        snapshot.header.process.cpus_allowed = Some(2);
+        for runtime in &mut snapshot.header.runtimes {
+            runtime.scheduler.max_workers = Some(8);
+        }
+    }
+    let named: Vec<_> = snapshots
+        .iter()
+        .map(|(names, n, snapshot)| (&names[*n as usize..*n as usize + 1], snapshot.clone()))
+        .collect();
+    let saved = Saved::new(&named);
+    let code = |limit: &str| saved.leaks(&["--fail-on", limit]).status.code();
+    assert_eq!(["suspect", "scheduler", "likely,scheduler", "Likely"].map(code), [0, 1, 1, 0].map(Some));
+    let report = json(&saved.leaks(&["--json"]));
+    assert_eq!(report["findings"], Value::Array(Vec::new()));
+    assert_eq!(report["scheduler"][0]["rule"], "more-workers-than-cpus");
+    let words = "scheduler, no leak: 8 Ps for 2 CPUs that its CPU affinity allows";
+    assert!(text(&saved.leaks(&[])).contains(words), "{}", text(&saved.leaks(&[])));
+    let markdown = text(&saved.leaks(&["--format", "markdown"]));
+    assert!(markdown.contains("## The scheduler") && markdown.contains("Nothing stands out"), "{markdown}");
+    // In a fleet, too.
+    let fleet = json(&saved.leaks(&["--json", "--fleet"]));
+    assert_eq!(fleet["scheduler"][0]["processes"].as_array().unwrap().len(), 7);
+    assert!(text(&saved.leaks(&["--fleet"])).contains("scheduler, no leak, in 7 of 7 processes: 8 Ps"));
+    assert_eq!(saved.leaks(&["--fleet", "--fail-on", "scheduler"]).status.code(), Some(1));
+}
+
+/// Too few readings show nothing: that is no health.
+#[test]
+fn too_few_readings_leave_it_undecided() {
+    let saved = Saved::new(&[("a", reading("web1", 0, 14_000)), ("b", reading("web1", 5, 14_002))]);
+    let report = json(&saved.leaks(&["--json"]));
+    assert_eq!((&report["findings"], &report["healthy"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+    let undecided = report["undecided"].as_array().unwrap();
+    assert_eq!(undecided.iter().map(|one| one["count"].as_u64().unwrap()).sum::<u64>(), 14_006);
+    let why = "fewer than four readings do not show whether they become more";
+    assert!(undecided.iter().all(|one| one["why"] == why), "{undecided:?}");
+    for arguments in [&[][..], &["-v"], &["--format", "markdown"]] {
+        let text = text(&saved.leaks(arguments));
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert!(text.to_lowercase().contains("undecided"), "{text}");
+        assert!(!text.contains("healthy"), "{text}");
+    }
+}
+
 #[test]
 fn what_is_ignored_is_no_finding() {
     let saved = Saved::series();
@@ -159,6 +208,14 @@ fn what_is_ignored_is_no_finding() {
     assert_eq!(count(&["--ignore", "creator:other", "--ignore", "module:example.org/*"]), (1, 0));
     fs::write(at.path().join(".loiterignore"), "# known\ncreator:api.ask\n").unwrap();
     assert_eq!(count(&[]), (0, 84));
+    // Who silenced how much stands in every report.
+    let report = json(&run(at.path(), saved.0.path(), &["--json"]));
+    assert_eq!(report["ignore_file"], serde_json::json!({"path": ".loiterignore", "tasks": 84}));
+    for format in ["text", "markdown"] {
+        let output = run(at.path(), saved.0.path(), &["--format", format]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("84 goroutines by the ignore file .loiterignore"), "{text}");
+    }
     fs::write(at.path().join("other"), "module:example.org\n").unwrap();
     assert_eq!(count(&["--ignore-file", "other"]), (1, 0));
 

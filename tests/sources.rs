@@ -171,7 +171,7 @@ fn servers_that_mean_ill() {
         (b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n", "ftp"),
         (
             b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
-            "redirected more than",
+            "redirected to file:///etc/passwd",
         ),
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\n\x1b[2Jx", "the server says 500: \\x1b[2Jx"),
         (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", "user and password go into the address"),

@@ -76,7 +76,7 @@ fn groups(
     let mut groups = BTreeMap::new();
     for task in snapshot.tasks.iter().filter(|task| !task.system && (writer.is_none() || task.id != writer)) {
         if let Some(description) = describe(task) {
-            *groups.entry(description).or_default() += 1;
+            *groups.entry(description).or_default() += task.count();
         }
     }
     groups

@@ -6,11 +6,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
+use loiter::dashboard::pick::{Asked, Picker, Row};
 use loiter::dashboard::state::Source;
 use loiter::dashboard::update::Event;
+use loiter::dashboard::view::{Theme, draw_picker};
 use loiter::snapshot::{Snapshot, State};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
 #[path = "watch_support/leaking.rs"]
@@ -255,12 +259,12 @@ fn the_mouse_selects_opens_and_turns() {
     let click = MouseEventKind::Down(MouseButton::Left);
     let (x, y) = find(&dashboard.buffer(), "2 Groups");
     dashboard.mouse(click, x + 3, y);
-    let (_, y) = find(&dashboard.buffer(), "worker.run");
+    let (_, y) = find(&dashboard.buffer(), "worker.(*Pool).next");
     dashboard.mouse(click, 10, y);
     let selected = find(&dashboard.buffer(), "▶");
     assert_eq!(selected.1, y);
     dashboard.mouse(click, 10, y);
-    assert!(dashboard.screen().contains("12 goroutines of worker.run"), "{}", dashboard.screen());
+    assert!(dashboard.screen().contains("12 goroutines of worker.(*P"), "{}", dashboard.screen());
     dashboard.mouse(MouseEventKind::ScrollDown, 10, y);
     assert_eq!(dashboard.state.cursors.tasks.at, 3);
     dashboard.mouse(MouseEventKind::ScrollUp, 10, y);
@@ -382,6 +386,101 @@ fn from_one_that_waits_to_the_holder_and_back() {
     assert!(dashboard.screen().contains("goroutine 99  chan receive"), "{}", dashboard.screen());
     dashboard.key(KeyCode::Esc);
     assert!(dashboard.screen().contains("goroutine 100  sync.Mutex.Lock"), "{}", dashboard.screen());
+}
+
+#[test]
+fn enter_leads_to_the_holder_wherever_the_cursor_is() {
+    for down in [0, 2, 5, 6] {
+        let mut dashboard = Dashboard::new(100, 40);
+        dashboard.read(samples::convoy());
+        dashboard.press("3");
+        dashboard.line("/id:100");
+        dashboard.key(KeyCode::Enter);
+        (0..down).for_each(|_| dashboard.key(KeyCode::Down));
+        assert!(dashboard.screen().contains("Enter: holder goroutine 99 "), "{}", dashboard.screen());
+        dashboard.key(KeyCode::Enter);
+        assert!(dashboard.screen().contains("goroutine 99  chan receive"), "{}", dashboard.screen());
+    }
+    // A line that leads to another task leads there.
+    let mut dashboard = Dashboard::new(100, 40);
+    dashboard.read(samples::convoy());
+    dashboard.press("3");
+    dashboard.line("/id:100");
+    dashboard.key(KeyCode::Enter);
+    dashboard.press("G");
+    let screen = dashboard.screen();
+    assert!(screen.contains("Enter: goroutine ") && !screen.contains("Enter: holder"), "{screen}");
+}
+
+/// The same program, started anew with another pid.
+fn restarted(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.header.target.pid += 1;
+    snapshot.header.target.start_ticks += 1_000_000;
+    snapshot
+}
+
+#[test]
+fn a_restart_is_said_and_breaks_the_charts() {
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut dashboard = Dashboard::new(width, height);
+        (0..20).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
+        dashboard.press("3");
+        dashboard.line("/id:1000");
+        dashboard.key(KeyCode::Enter);
+        assert!(dashboard.screen().contains("goroutine 1000"), "{}", dashboard.screen());
+        (20..40).for_each(|n| dashboard.read(restarted(leaking::reading(n, READINGS))));
+        // The new process has a task with the same id, which is another one.
+        let screen = dashboard.screen();
+        assert!(
+            screen.contains("ended 10 s ago, with its process: this is how it was seen last"),
+            "{screen}"
+        );
+        dashboard.press("1");
+        let screen = dashboard.screen();
+        assert!(screen.contains("started again as pid 4243 9 s ago"), "{screen}");
+        // Nobody was born or ended with the restart.
+        assert!(!screen.contains("not the same process"), "{screen}");
+        check(&format!("watch-restarted-{width}"), &screen);
+    }
+}
+
+#[test]
+fn processes_to_choose_from() {
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut picker = Picker::new(60, (width, height));
+        let processes = [
+            (4242, "go1.24.3 stripped", 1_388, "/srv/api-server --listen :8080"),
+            (
+                4310,
+                "go1.19.8 cgo",
+                31,
+                "prometheus --config.file=/etc/prometheus/prometheus.yml --web.listen-address=:9090",
+            ),
+            (5120, "tokio 1.47 + go1.22.1 stripped cgo", 20_000_000, "ingest \u{1b}[31m\u{202e}"),
+        ];
+        for (pid, runtime, tasks, command) in processes {
+            let (runtime, command, age_ns) =
+                (runtime.to_owned(), command.to_owned(), u64::from(pid) * 1_000_000_000);
+            picker.take(Asked::Readable(Row { pid, age_ns, command, runtime, tasks }));
+        }
+        (0..7).for_each(|_| picker.take(Asked::Refused));
+        picker.on_key(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
+        let draw = |picker: &Picker| {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            let theme = Theme { color: true, ascii: false };
+            terminal.draw(|frame| draw_picker(frame, picker, theme)).unwrap();
+            let buffer = terminal.backend().buffer().clone();
+            (0..height).map(|y| line(&buffer, y) + "\n").collect::<String>()
+        };
+        check(&format!("watch-pick-{width}"), &draw(&picker));
+        "nobody".chars().for_each(|c| _ = picker.on_key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+        assert!(draw(&picker).contains("nothing passes the filter"));
+    }
+    // No size is too small for it.
+    for size in [(1, 1), (3, 2), (20, 5), (40, 6)] {
+        let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+        terminal.draw(|frame| draw_picker(frame, &Picker::new(1, size), Theme::default())).unwrap();
+    }
 }
 
 #[test]

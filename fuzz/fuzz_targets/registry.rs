@@ -67,8 +67,8 @@ impl Target for Process<'_> {
         Err(TargetError::CannotStop { tid, problem: String::new() })
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        Ok(Frozen::new(|| Held::ZERO))
+    fn freeze(&self, _limit: Held) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(Held::ZERO)))
     }
 
     fn is_static(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::snapshot::{Snapshot, Task};
 pub struct Each {
     /// The tasks, as indices into [`Snapshot::tasks`], in the order asked for, no more than asked for.
     pub tasks: Vec<u32>,
-    /// How many tasks passed the filter.
+    /// How many tasks passed the filter; one of `tasks` may stand for several.
     pub total_tasks: u64,
     /// How many there would have been without any condition.
     pub considered: u64,
@@ -21,14 +21,15 @@ pub struct Each {
 }
 
 /// Picks the tasks that pass `filter`, sorts them, and keeps the first `limit` (all, if None).
-/// Sorted by count, they are in the order of their ids, since each is one.
+/// Sorted by count, those that stand for most come first; single ones stay in the order of their ids.
 pub fn each(snapshot: &Snapshot, filter: &Filter, sort: SortBy, limit: Option<usize>) -> Each {
     let selection = filter.select(snapshot);
-    let total_tasks = selection.tasks.len() as u64;
+    let total_tasks = selection.count;
     let mut tasks = selection.tasks;
     let task = |&index: &u32| snapshot.tasks.get(index as usize);
     match sort {
-        SortBy::Count | SortBy::Id => {}
+        SortBy::Count => tasks.sort_by_key(|index| Reverse(task(index).map_or(0, Task::count))),
+        SortBy::Id => {}
         SortBy::Age => tasks.sort_by_key(|index| Reverse(task(index).and_then(|t| t.age.nanos()))),
         SortBy::Name => {
             tasks.sort_by_cached_key(|index| task(index).map(|t| names(snapshot, t, filter.all_frames)));

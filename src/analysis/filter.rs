@@ -38,6 +38,8 @@ pub struct Filter {
 pub struct Selection {
     /// Tasks that pass, as indices into [`Snapshot::tasks`], in its order.
     pub tasks: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
     /// Tasks that would have passed but are the runtime's own.
     pub hidden_system: u64,
     /// How many tasks would have passed without any condition.
@@ -61,13 +63,17 @@ impl Filter {
         let matcher = Matcher::new(self, snapshot);
         let mut selection = Selection::default();
         for (index, task) in snapshot.tasks.iter().enumerate() {
-            selection.considered += u64::from(self.system || !task.system);
+            let count = task.count();
+            if self.system || !task.system {
+                selection.considered = selection.considered.saturating_add(count);
+            }
             if !matcher.matches(task) {
                 continue;
             }
             if task.system && !self.system {
-                selection.hidden_system += 1;
+                selection.hidden_system = selection.hidden_system.saturating_add(count);
             } else {
+                selection.count = selection.count.saturating_add(count);
                 selection.tasks.push(index as u32);
             }
         }
@@ -145,6 +151,8 @@ fn passes(flags: &Option<Vec<bool>>, index: Option<usize>) -> bool {
 fn has_label(filter: &Filter, snapshot: &Snapshot, set: &LabelSet) -> bool {
     set.pairs.iter().any(|&(key, value)| {
         let (key, value) = (snapshot.str(key), snapshot.str(value));
-        filter.labels.iter().any(|(k, v)| k == key && v.as_deref().is_none_or(|v| v == value))
+        filter.labels.iter().any(|(k, v)| {
+            k.eq_ignore_ascii_case(key) && v.as_deref().is_none_or(|v| v.eq_ignore_ascii_case(value))
+        })
     })
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::owner::{Code, Owners};
 use crate::snapshot::{Frame, FunctionKind, Location, LocationId, Snapshot};
 
 /// A frame as it is shown.
@@ -57,6 +58,22 @@ fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec
 /// What kind of function a frame is in.
 pub fn kind_of(snapshot: &Snapshot, frame: Frame) -> FunctionKind {
     snapshot.functions.get(frame.function.index()).map_or(FunctionKind::Normal, |f| f.kind)
+}
+
+/// The frame that a person looks for in a stack; see [`Owners::user_frame`].
+pub fn user_frame(snapshot: &Snapshot, owners: &Owners, shown: &[ShownFrame]) -> Option<ShownFrame> {
+    let at = owners.user_frame(shown.iter().map(|shown| code_of(snapshot, shown.frame)))?;
+    shown.get(at).copied()
+}
+
+/// What is known of the function of a frame.
+pub fn code_of(snapshot: &Snapshot, frame: Frame) -> Code<'_> {
+    let function = snapshot.functions.get(frame.function.index());
+    Code {
+        function: function.map_or("", |f| snapshot.str(f.name)),
+        package: function.map_or("", |f| snapshot.str(f.package)),
+        file: snapshot.str(frame.file),
+    }
 }
 
 /// The frame of the place where a task was started: the innermost, which has the statement.

@@ -109,10 +109,11 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// Takes one more task in.
-    pub(super) fn add(&mut self, age: Age) {
+    /// Takes the tasks of a row in.
+    pub(super) fn add(&mut self, task: &Task) {
+        let age = task.age;
         let Some(ns) = age.nanos() else {
-            self.unknown += 1;
+            self.unknown = self.unknown.saturating_add(task.count());
             return;
         };
         if self.youngest.nanos().is_none_or(|youngest| ns < youngest) {
@@ -133,6 +134,8 @@ pub struct Group {
     pub common: Common,
     /// Its tasks, as indices into [`Snapshot::tasks`], in its order. Never empty.
     pub tasks: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
     /// Which runtimes they belong to.
     pub runtimes: Tally<u8>,
     /// What they are doing.
@@ -218,7 +221,8 @@ pub fn group_selected(
         last = Some((key, nth));
         if let Some(draft) = drafts.get_mut(nth as usize) {
             draft.tasks.push(index);
-            draft.ages.add(task.age);
+            draft.count = draft.count.saturating_add(task.count());
+            draft.ages.add(task);
         }
     }
     let total_groups = drafts.len() as u64;
@@ -228,7 +232,7 @@ pub fn group_selected(
     Grouped {
         groups: drafts.into_iter().map(|draft| draft.finish(&mut keys, &waits)).collect(),
         total_groups,
-        total_tasks: selection.tasks.len() as u64,
+        total_tasks: selection.count,
         considered: selection.considered,
         hidden_system: selection.hidden_system,
     }
@@ -238,15 +242,9 @@ fn sort_drafts(drafts: &mut [Draft], sort: SortBy, keys: &mut Keys<'_>) {
     use std::cmp::Reverse;
     let first = |draft: &Draft| draft.tasks.first().copied();
     match sort {
-        SortBy::Count => {
-            drafts.sort_by_key(|d| (Reverse(d.tasks.len()), Reverse(d.ages.oldest.nanos()), first(d)))
-        }
-        SortBy::Age => {
-            drafts.sort_by_key(|d| (Reverse(d.ages.oldest.nanos()), Reverse(d.tasks.len()), first(d)))
-        }
-        SortBy::Name => {
-            drafts.sort_by_cached_key(|d| (keys.name(first(d)), Reverse(d.tasks.len()), first(d)))
-        }
+        SortBy::Count => drafts.sort_by_key(|d| (Reverse(d.count), Reverse(d.ages.oldest.nanos()), first(d))),
+        SortBy::Age => drafts.sort_by_key(|d| (Reverse(d.ages.oldest.nanos()), Reverse(d.count), first(d))),
+        SortBy::Name => drafts.sort_by_cached_key(|d| (keys.name(first(d)), Reverse(d.count), first(d))),
         // Tasks are in the order of their ids.
         SortBy::Id => drafts.sort_by_key(first),
     }
@@ -256,6 +254,7 @@ fn sort_drafts(drafts: &mut [Draft], sort: SortBy, keys: &mut Keys<'_>) {
 #[derive(Debug, Default)]
 struct Draft {
     tasks: Vec<u32>,
+    count: u64,
     ages: Ages,
 }
 
@@ -263,18 +262,19 @@ impl Draft {
     fn finish(self, keys: &mut Keys<'_>, waits: &WaitTable<'_>) -> Group {
         let snapshot = keys.snapshot;
         let tasks = || self.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
-        let creators = Tally::of(tasks().map(|task| keys.creator_of(task)));
+        let creators = Tally::of(tasks().map(|task| (keys.creator_of(task), task.count())));
         let mut stacks = tasks().map(|task| keys.stack_of(task));
         let first_stack = stacks.next();
         let one_stack = first_stack.is_some_and(|first| stacks.all(|other| other == first));
         let first = self.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
-        let label_sets = Tally::of(tasks().filter_map(|task| task.labels));
+        let label_sets = Tally::of(tasks().filter_map(|task| Some((task.labels?, task.count()))));
+        let how_many = |is: fn(&Task) -> bool| count_tasks(tasks().filter(|task| is(task)));
         Group {
             common: first.map_or(Common::Stack, |task| keys.common(task)),
-            runtimes: Tally::of(tasks().map(|task| task.runtime)),
-            states: Tally::of(tasks().map(|task| task.state)),
-            reasons: Tally::of(tasks().map(|task| task.reason)),
-            stack_statuses: Tally::of(tasks().map(|task| task.stack_status)),
+            runtimes: Tally::of(tasks().map(|task| (task.runtime, task.count()))),
+            states: Tally::of(tasks().map(|task| (task.state, task.count()))),
+            reasons: Tally::of(tasks().map(|task| (task.reason, task.count()))),
+            stack_statuses: Tally::of(tasks().map(|task| (task.stack_status, task.count()))),
             ages: self.ages,
             creators,
             labels: count_labels(snapshot, &label_sets),
@@ -284,13 +284,19 @@ impl Draft {
             },
             waits: waits.summarize(tasks()),
             holds: waits.holds(tasks()),
-            locked: tasks().filter(|task| task.locked_to_thread).count() as u64,
-            leaked: tasks().filter(|task| task.leaked).count() as u64,
-            system: tasks().filter(|task| task.system).count() as u64,
-            stack_bytes: tasks().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes)),
+            locked: how_many(|task| task.locked_to_thread),
+            leaked: how_many(|task| task.leaked),
+            system: how_many(|task| task.system),
+            stack_bytes: stack_bytes(tasks()),
+            count: self.count,
             tasks: self.tasks,
         }
     }
+}
+
+/// Bytes of memory that the stacks of some tasks take.
+pub(super) fn stack_bytes<'t>(tasks: impl Iterator<Item = &'t Task>) -> u64 {
+    tasks.fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes.saturating_mul(task.count())))
 }
 
 /// Counts pairs of key and value from how often each set of them occurs.
@@ -299,7 +305,8 @@ fn count_labels(snapshot: &Snapshot, sets: &Tally<LabelSetId>) -> Tally<(StrId, 
     for &(set, count) in &sets.entries {
         let pairs = snapshot.label_sets.get(set.index()).map_or(&[][..], |set| &set.pairs);
         for &pair in pairs {
-            *counts.entry(pair).or_default() += count;
+            let sum = counts.entry(pair).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
     let mut entries: Vec<_> = counts.into_iter().collect();

@@ -1,7 +1,10 @@
 //! Who holds the locks that tasks wait for, and what the locks say of themselves.
 
-use super::frames::holding_frame;
-use crate::snapshot::{Hold, HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, WaitOp};
+use super::frames::{code_of, holding_frame, shown_frames, user_frame};
+use super::owner::{Owner, Owners};
+use crate::snapshot::{
+    Frame, Hold, HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, WaitOp,
+};
 
 /// Holders that are listed; how many there are is counted.
 const LISTED: usize = 16;
@@ -18,6 +21,9 @@ pub struct Holder {
     pub how: HoldKind,
     /// The place on its stack from which it goes on to unlock it, where that is known.
     pub location: Option<LocationId>,
+    /// The frame that a person looks for: that of `location` if it is the program's own, else the next one
+    /// further out; where the place is not known, that of the whole stack. Only of holders that are listed.
+    pub at: Option<Frame>,
 }
 
 /// What some locks or wait groups say of themselves, and who holds them.
@@ -95,6 +101,7 @@ pub struct HoldSummary {
 pub(super) struct Holders {
     /// Sorted by lock, way of holding and task.
     entries: Vec<(ObjectId, Holder)>,
+    owners: Owners,
 }
 
 impl Holders {
@@ -104,14 +111,14 @@ impl Holders {
         }
         let holds = snapshot.tasks.iter().enumerate().flat_map(|(nth, task)| {
             let holder = move |hold: &Hold| {
-                (hold.object, Holder { task: nth as u32, how: hold.how, location: hold.location })
+                (hold.object, Holder { task: nth as u32, how: hold.how, location: hold.location, at: None })
             };
             snapshot.holds_of(task).iter().map(holder)
         });
         let mut entries: Vec<_> = holds.collect();
         entries.sort_by_key(|(object, holder)| (*object, holder.how, holder.task));
         entries.dedup_by_key(|(object, holder)| (*object, holder.how, holder.task));
-        Holders { entries }
+        Holders { entries, owners: Owners::new(snapshot) }
     }
 
     /// The holders of a lock, by way of holding and task.
@@ -167,12 +174,33 @@ impl Holders {
                 held.total = held.holders.len() as u64;
                 held.holders.truncate(LISTED);
             }
+            for holder in &mut held.holders {
+                holder.at = self.at(snapshot, *holder);
+            }
             if let ([only], 1) = (held.holders.as_slice(), held.total) {
                 held.next = self.next(snapshot, *only, objects);
             }
         }
         all.sort_by_key(|held| held.how);
         all
+    }
+
+    /// The frame of a holder that a person looks for.
+    fn at(&self, snapshot: &Snapshot, holder: Holder) -> Option<Frame> {
+        let stack = snapshot.stack_of(snapshot.tasks.get(holder.task as usize)?);
+        let place = holder.location.and_then(|id| holding_frame(snapshot, id));
+        if place.is_some_and(|frame| self.owners.of(code_of(snapshot, frame)) == Owner::Program) {
+            return place;
+        }
+        let start = holder.location.and_then(|id| stack.iter().position(|other| *other == id));
+        let outwards = stack.get(start.unwrap_or(0)..).unwrap_or_default();
+        let shown = shown_frames(snapshot, outwards, false);
+        match user_frame(snapshot, &self.owners, &shown).map(|shown| shown.frame) {
+            Some(own) if place.is_none() || self.owners.of(code_of(snapshot, own)) == Owner::Program => {
+                Some(own)
+            }
+            _ => place,
+        }
     }
 
     /// The lock that the holder of some locks waits for itself.

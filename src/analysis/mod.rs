@@ -1,6 +1,7 @@
 //! Filters and groups snapshots. Works on the model alone: which runtime a snapshot came from, or
 //! how it was taken, makes no difference here.
 
+pub mod apart;
 pub mod diff;
 pub mod each;
 pub mod filter;
@@ -9,6 +10,7 @@ pub mod frames;
 pub mod group;
 pub mod leaks;
 pub mod locks;
+pub mod odds;
 pub mod owner;
 pub mod pattern;
 pub mod rates;

@@ -2,29 +2,59 @@
 
 /// A pattern for names: plain text in which `*` stands for any run of characters, even an empty one.
 ///
-/// Upper and lower case are different. A literal `*`, as in `net/http.(*Server).Serve`, needs no
+/// Upper and lower case are different, unless it is asked for otherwise. A literal `*`, as in `net/http.(*Server).Serve`, needs no
 /// escape: it stands for itself among others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
+    /// As it was given.
+    text: String,
     /// The pieces between the stars.
     pieces: Vec<String>,
     /// It must match the whole name, not just a part of it.
     whole: bool,
+    /// Upper and lower case are the same; the pieces are in lower case.
+    any_case: bool,
 }
 
 impl Pattern {
     /// Matches names that contain something that fits.
     pub fn anywhere(text: &str) -> Self {
-        Pattern { pieces: text.split('*').map(str::to_owned).collect(), whole: false }
+        Pattern {
+            text: text.to_owned(),
+            pieces: text.split('*').map(str::to_owned).collect(),
+            whole: false,
+            any_case: false,
+        }
     }
 
     /// Matches names that fit from beginning to end.
     pub fn whole(text: &str) -> Self {
-        Pattern { pieces: text.split('*').map(str::to_owned).collect(), whole: true }
+        Pattern {
+            text: text.to_owned(),
+            pieces: text.split('*').map(str::to_owned).collect(),
+            whole: true,
+            any_case: false,
+        }
+    }
+
+    /// The same, for which upper and lower case are no different.
+    pub fn any_case(mut self) -> Self {
+        self.pieces.iter_mut().for_each(|piece| *piece = piece.to_lowercase());
+        self.any_case = true;
+        self
+    }
+
+    /// The text that it was made from.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether a name fits.
     pub fn matches(&self, name: &str) -> bool {
+        if self.any_case { self.fits(&name.to_lowercase()) } else { self.fits(name) }
+    }
+
+    fn fits(&self, name: &str) -> bool {
         let mut rest = name;
         let mut pieces = self.pieces.as_slice();
         if self.whole {
@@ -64,6 +94,14 @@ mod tests {
         for text in ["serve", "func1*net", "Servers"] {
             assert!(!Pattern::anywhere(text).matches(name), "{text}");
         }
+    }
+
+    #[test]
+    fn case_counts_unless_told_otherwise() {
+        assert!(!Pattern::anywhere("SERVE").matches("net/http.Serve"));
+        assert!(Pattern::anywhere("HTTP*serve").any_case().matches("net/http.Serve"));
+        assert!(Pattern::whole("NET/*").any_case().matches("net/HTTP"));
+        assert!(Pattern::anywhere("ÄB").any_case().matches("xäb"));
     }
 
     #[test]

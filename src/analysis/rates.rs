@@ -13,15 +13,46 @@ pub struct Rates {
     /// The runtime counted all births. If not, only those were seen that lived to the next reading, so
     /// that both rates are lower bounds and the lifetime an upper one.
     pub counted: bool,
-    /// How long a task lives in the mean, by Little's law (mean number / rate of ends), seconds. None if
-    /// none ended.
-    pub mean_lifetime_s: Option<f64>,
+    /// How long a task lives in the mean. None if none ended.
+    pub lifetime: Option<Lifetime>,
     /// The part of the births for which a structure was used again, 0 to 1.
     pub reuse: Option<f64>,
     /// The part of all births since the program started for which that was so.
     pub reuse_ever: Option<f64>,
     /// Tasks born for each request, given how many requests there are a second.
     pub spawns_per_request: Option<f64>,
+}
+
+/// How long a task lives in the mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lifetime {
+    /// By Little's law (mean number / rate of ends), seconds.
+    Mean(f64),
+    /// That law says nothing here, and why: a clause. It holds in a steady state only: as many are born as end,
+    /// for longer than tasks live.
+    Unknown(&'static str),
+}
+
+/// Births and ends may differ by this part of them in a steady state,
+const UNEVEN: f64 = 0.02;
+/// or by so many times the square root of their number, as counts of independent events do.
+const CHANCE: f64 = 3.0;
+
+/// The mean lifetime, given how many were born and ended in the span, how many there were in the mean, and how
+/// old the process is, seconds, where that is known.
+fn lifetime(born: u64, ended: u64, mean: f64, seconds: f64, age: Option<f64>) -> Lifetime {
+    let (born, ended) = (born as f64, ended as f64);
+    let uneven = (born - ended).abs();
+    if uneven > (born.max(ended) * UNEVEN).max(CHANCE * (born + ended).sqrt()) {
+        let why = if born > ended { "more are born than end" } else { "more end than are born" };
+        return Lifetime::Unknown(why);
+    }
+    let lifetime = mean * seconds / ended;
+    // A steady state takes a few lifetimes to come about, and nobody is older than the process.
+    if age.is_some_and(|age| lifetime * 2.0 > age) {
+        return Lifetime::Unknown("longer than the process can tell");
+    }
+    Lifetime::Mean(lifetime)
 }
 
 /// Adds a figure up over all runtimes. None if one of them does not know it.
@@ -75,7 +106,10 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
     rates.ended_per_second = ended.map(|n| n as f64 / seconds);
     let points = series.points();
     let mean = points.iter().map(|point| point.tasks as f64).sum::<f64>() / points.len().max(1) as f64;
-    rates.mean_lifetime_s = rates.ended_per_second.filter(|&rate| rate > 0.0).map(|rate| mean / rate);
+    let age = series.last().map(|snapshot| snapshot.header.target.age_ns).filter(|&age| age > 0);
+    let age = age.map(|age| age as f64 / 1e9);
+    rates.lifetime = (born.zip(ended).filter(|&(_, ended)| ended > 0))
+        .map(|(born, ended)| lifetime(born, ended, mean, seconds, age));
     rates.spawns_per_request =
         qps.filter(|&qps| qps > 0.0).and_then(|qps| rates.born_per_second.map(|born| born / qps));
     rates
@@ -111,7 +145,7 @@ mod tests {
         let rates = rates(&series, Some(20.0));
         assert!(rates.counted);
         assert_eq!((rates.born_per_second, rates.ended_per_second), (Some(100.0), Some(100.0)));
-        assert_eq!(rates.mean_lifetime_s, Some(1.0));
+        assert_eq!(rates.lifetime, Some(Lifetime::Mean(1.0)));
         assert!((rates.reuse.unwrap() - 0.99).abs() < 1e-9);
         assert!((rates.reuse_ever.unwrap() - 0.745).abs() < 1e-9);
         assert_eq!(rates.spawns_per_request, Some(5.0));
@@ -123,8 +157,23 @@ mod tests {
         let rates = rates(&series, None);
         assert!(!rates.counted);
         assert_eq!((rates.born_per_second, rates.ended_per_second), (Some(2.0), Some(1.0)));
-        assert_eq!(rates.mean_lifetime_s, Some(12.5));
+        assert_eq!(rates.lifetime, Some(Lifetime::Mean(12.5)));
         assert_eq!((rates.reuse, rates.spawns_per_request), (None, None));
+    }
+
+    #[test]
+    fn a_lifetime_needs_a_steady_state() {
+        use Lifetime::{Mean, Unknown};
+        // 33 a second are born and 15 end, in a process of nine minutes.
+        assert_eq!(lifetime(990, 450, 14_664.0, 30.0, Some(540.0)), Unknown("more are born than end"));
+        assert_eq!(lifetime(10, 900, 500.0, 30.0, None), Unknown("more end than are born"));
+        // As many end as are born, but so rarely that nobody can have seen how long they live.
+        assert_eq!(
+            lifetime(300, 300, 15_000.0, 30.0, Some(540.0)),
+            Unknown("longer than the process can tell")
+        );
+        assert_eq!(lifetime(300, 300, 15_000.0, 30.0, Some(7_200.0)), Mean(1_500.0));
+        assert_eq!(lifetime(17_100, 16_860, 112.0, 30.0, Some(60.0)), Mean(112.0 * 30.0 / 16_860.0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::frames::{creator_frame, shown_frames};
+use super::owner::{Code, Owners};
 use crate::snapshot::{Frame, Snapshot, StrId, Task};
 
 /// What a signature is made of.
@@ -84,6 +85,13 @@ pub struct Place {
     pub line: u32,
 }
 
+impl Place {
+    /// What decides whose code it is.
+    fn code(&self) -> Code<'_> {
+        Code { function: &self.function, package: &self.package, file: &self.file }
+    }
+}
+
 /// What tasks of one kind have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signature {
@@ -95,6 +103,13 @@ pub struct Signature {
     pub creator: Option<Place>,
     /// What the first task met was doing: why it waited, or else its state.
     pub doing: Arc<str>,
+}
+
+impl Signature {
+    /// The frame that a person looks for; see [`Owners::user_frame`].
+    pub fn user_frame(&self, owners: &Owners) -> Option<&Place> {
+        self.frames.get(owners.user_frame(self.frames.iter().map(Place::code))?)
+    }
 }
 
 /// A frame as it is compared: text numbers of function and file, and the line.

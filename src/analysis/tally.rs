@@ -14,20 +14,20 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T: Ord + Copy> Tally<T> {
-    /// Counts `values`, which is left empty. Values that come in runs, as those of one group do, are
-    /// counted without sorting them.
-    pub fn of(values: impl IntoIterator<Item = T>) -> Self {
+    /// Counts values, each of which comes as many times as is said with it. Values that come in runs, as
+    /// those of one group do, are counted without sorting them.
+    pub fn of(values: impl IntoIterator<Item = (T, u64)>) -> Self {
         let mut runs: Vec<(T, u64)> = Vec::new();
-        for value in values {
+        for (value, times) in values {
             match runs.last_mut() {
-                Some((last, count)) if *last == value => *count += 1,
-                _ => runs.push((value, 1)),
+                Some((last, count)) if *last == value => *count = count.saturating_add(times),
+                _ => runs.push((value, times)),
             }
         }
         runs.sort_unstable();
         runs.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
-            kept.1 += if same { next.1 } else { 0 };
+            kept.1 = kept.1.saturating_add(if same { next.1 } else { 0 });
             same
         });
         runs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn counts_and_orders() {
-        let tally = Tally::of([3, 3, 1, 2, 2, 3, 1]);
+        let tally = Tally::of([(3, 1), (3, 1), (1, 1), (2, 2), (3, 1), (1, 1)]);
         assert_eq!(tally.entries, [(3, 3), (1, 2), (2, 2)]);
         assert_eq!(tally.most(), Some(3));
         assert_eq!(tally.only(), None);
-        assert_eq!(Tally::of([7, 7]).only(), Some(7));
+        assert_eq!(Tally::of([(7, 1), (7, u64::MAX)]).only(), Some(7));
         assert_eq!(Tally::<u8>::of([]).most(), None);
     }
 }

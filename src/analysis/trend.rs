@@ -1,5 +1,7 @@
 //! Does a count rise, and how fast?
 
+use super::odds::normal;
+
 /// How a count changed over a few readings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
@@ -101,18 +103,6 @@ fn at_least(n: usize, up: i64) -> f64 {
     let pairs = (n * n.saturating_sub(1) / 2) as i64;
     let fit = orders.iter().enumerate().filter(|&(out, _)| pairs - 2 * out as i64 >= up);
     fit.map(|(_, count)| count).sum::<f64>() / total
-}
-
-/// The probability that a normal variable is at most `z`, by Abramowitz and Stegun 7.1.26, good to six
-/// digits.
-fn normal(z: f64) -> f64 {
-    let x = z.abs() / std::f64::consts::SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
-    let erf = 1.0 - poly * (-x * x).exp();
-    if z >= 0.0 { (1.0 + erf) / 2.0 } else { (1.0 - erf) / 2.0 }
 }
 
 #[cfg(test)]

@@ -102,8 +102,8 @@ impl<'a> WaitTable<'a> {
 
     /// What some tasks wait for, the most frequent first.
     pub fn summarize<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<WaitSummary> {
-        // There are few ways.
         let mut ways: Vec<(Way, Things)> = Vec::new();
+        let mut known: FxHashMap<Way, usize> = FxHashMap::default();
         for task in tasks {
             let waits = self.snapshot.waits_of(task);
             let held = locks::surely_held(self.snapshot, task);
@@ -111,7 +111,7 @@ impl<'a> WaitTable<'a> {
                 let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
                 let element = object.channel.and_then(|c| c.element);
                 let way = (wait.op, object.kind, element, waits.len() > 1);
-                let at = ways.iter().position(|(other, _)| *other == way).unwrap_or_else(|| {
+                let at = *known.entry(way).or_insert_with(|| {
                     ways.push((way, Things::default()));
                     ways.len() - 1
                 });

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::output::{Output, is_stdout, save, tell};
-use super::source::SourceArgs;
+use super::source::{ProcessArg, ReadArgs, Source};
 use crate::analysis::each::each;
 use crate::analysis::{Each, Filter, SortBy};
 use crate::report::go::{self, GoOptions};
@@ -23,17 +23,26 @@ use crate::snapshot::file::{self, FileError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct Args {
-    #[command(flatten)]
-    source: SourceArgs,
-
-    /// The file to write; - is standard output, and needs --to
+    /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
-    /// Its name says the format, unless --to does: .loiter a snapshot, .pb.gz or .pprof a profile for
+    /// As loiter stacks --help says. With -p it is left out.
+    #[arg(value_name = "SOURCE", required_unless_present = "pid")]
+    source: Option<String>,
+
+    /// The file to write; - is standard output, and needs --format
+    ///
+    /// Its name says the format, unless --format does: .loiter a snapshot, .pb.gz or .pprof a profile for
     /// go tool pprof, .pb the same without compression, .txt the text that Go prints (debug=2), .json
     /// tasks for programs. Only its owner may read it, because what it holds comes out of another
     /// program's memory.
-    #[arg(value_name = "OUT")]
-    out: PathBuf,
+    #[arg(value_name = "OUT", required_unless_present = "pid")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    process: ProcessArg,
+
+    #[command(flatten)]
+    how: ReadArgs,
 
     /// Format: snapshot, pprof, profile (debug=1), go (debug=2) or json
     ///
@@ -42,8 +51,8 @@ pub(super) struct Args {
     /// locked to thread); and those of the program, which begin with label: if they have one of these
     /// names. A comment, which go tool pprof does not show, holds what a snapshot says of the process,
     /// its command line too. loiter reads all of it back.
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    to: Option<Format>,
+    #[arg(long, alias = "to", value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,25 +93,29 @@ impl Format {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    let format = args.format()?;
-    let to_stdout = is_stdout(&args.out);
+    let (source, path) = args.named()?;
+    let format = args.format(&path)?;
+    let to_stdout = is_stdout(&path);
     if to_stdout && format.is_binary() && output.terminal {
         return Err(CliError::Usage("that is no text: redirect the output or name a file".to_owned()));
     }
-    let snapshot = args.source.open()?.snapshot;
+    let snapshot = args.how.open(&source)?.snapshot;
     let filter = Filter { system: !format.is_go(), all_frames: true, ..Filter::default() };
     let chosen = each(&snapshot, &filter, SortBy::Id, None);
     let headline = text::headline(&snapshot);
     if to_stdout {
-        output.write(|out| args.write(format, &snapshot, &chosen, out))?;
+        output.write(|out| write(format, &path, &snapshot, &chosen, out))?;
         tell(&headline);
     } else {
-        let size = save(&args.out, file::PRIVATE, |out| args.write(format, &snapshot, &chosen, out))?;
-        tell(&format!("{headline} -> {} ({})", args.out.display(), bytes(size)));
+        let size = save(&path, file::PRIVATE, |out| write(format, &path, &snapshot, &chosen, out))?;
+        tell(&format!("{headline} -> {} ({})", path.display(), bytes(size)));
     }
     if chosen.hidden_system > 0 {
         let noun = format!("system {}", text::task_noun(&snapshot));
         tell(&format!("{} left out, as Go leaves them out", count(chosen.hidden_system, &noun)));
+    }
+    if let Some(left_out) = go::left_out(&snapshot, &chosen.tasks).filter(|_| format == Format::Go) {
+        tell(&format!("warning: {left_out}"));
     }
     if format == Format::Go && snapshot.tasks.iter().any(|task| task.id.is_none()) {
         tell("warning: the source does not tell all ids: goroutines without one have the id 0");
@@ -112,43 +125,58 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
-    fn format(&self) -> Result<Format> {
-        if let Some(format) = self.to.or_else(|| Format::of(&self.out)) {
+    /// What is read, and the file that is written. With -p the only name is that of the file.
+    fn named(&self) -> Result<(Source, PathBuf)> {
+        let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
+        match (&self.process.pid, &self.source, &self.out) {
+            (None, Some(source), Some(out)) => {
+                let Ok(source) = source.parse();
+                Ok((source, out.clone()))
+            }
+            (Some(process), Some(out), None) => Ok((process.clone(), out.into())),
+            (Some(_), Some(_), Some(_)) => usage("-p stands in place of SOURCE: give one of them"),
+            _ => usage("name the file to write: OUT is missing"),
+        }
+    }
+
+    fn format(&self, path: &Path) -> Result<Format> {
+        if let Some(format) = self.format.or_else(|| Format::of(path)) {
             return Ok(format);
         }
-        let name = if is_stdout(&self.out) { "standard output" } else { "this file" };
+        let name = if is_stdout(path) { "standard output" } else { "this file" };
         let extensions = EXTENSIONS.map(|(extension, _)| extension).join(", ");
         let formats: Vec<_> = Format::value_variants().iter().filter_map(Format::to_possible_value).collect();
         let formats: Vec<_> = formats.iter().map(|format| format.get_name()).collect();
         Err(CliError::Usage(format!(
-            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --to with one \
+            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --format with one \
              of {}",
-            self.out.display(),
+            path.display(),
             formats.join(", ")
         )))
     }
+}
 
-    fn write(
-        &self,
-        format: Format,
-        snapshot: &Snapshot,
-        chosen: &Each,
-        mut out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let tasks = &chosen.tasks;
-        match format {
-            Format::Snapshot => file::write(snapshot, out).map_err(|error| match error {
-                FileError::Io { source, .. } => source,
-                other => io::Error::other(other),
-            }),
-            Format::Pprof if self.out.as_os_str().as_encoded_bytes().ends_with(b".pb") => {
-                pprof::write_raw(snapshot, tasks, &mut out)
-            }
-            Format::Pprof => pprof::write(snapshot, tasks, &mut out),
-            Format::Profile => profile::write(snapshot, tasks, out),
-            Format::Go => go::write(snapshot, tasks, GoOptions { all_frames: false, labels: true }, out),
-            Format::Json => json::each(snapshot, chosen, true, out),
+/// Writes the tasks chosen in a format; `path` says whether a profile is compressed.
+fn write(
+    format: Format,
+    path: &Path,
+    snapshot: &Snapshot,
+    chosen: &Each,
+    mut out: &mut dyn Write,
+) -> io::Result<()> {
+    let tasks = &chosen.tasks;
+    match format {
+        Format::Snapshot => file::write(snapshot, out).map_err(|error| match error {
+            FileError::Io { source, .. } => source,
+            other => io::Error::other(other),
+        }),
+        Format::Pprof if path.as_os_str().as_encoded_bytes().ends_with(b".pb") => {
+            pprof::write_raw(snapshot, tasks, &mut out)
         }
+        Format::Pprof => pprof::write(snapshot, tasks, &mut out),
+        Format::Profile => profile::write(snapshot, tasks, out),
+        Format::Go => go::write(snapshot, tasks, GoOptions { all_frames: false, labels: true }, out),
+        Format::Json => json::each(snapshot, chosen, true, out),
     }
 }
 

@@ -4,17 +4,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
 use super::output::Output;
-use super::source::{ReadArgs, Source};
+use super::source::{ProcessArg, ReadArgs, Source};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
 use crate::analysis::signature::{By, SignatureOptions};
-use crate::analysis::{Filter, Series, SeriesOptions};
+use crate::analysis::{Series, SeriesOptions};
 use crate::report::text::{self, TextOptions};
+use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
 
@@ -26,26 +28,39 @@ use crate::snapshot::{Snapshot, SourceKind};
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a pid
+    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a process
     ///
     /// Files are saved snapshots, core files, and what Go wrote: goroutine profiles and logs with a dump
-    /// in them, compressed or not.
-    #[arg(value_name = "SOURCE", num_args = 2.., required = true)]
+    /// in them, compressed or not. The process of -p comes last.
+    #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<Source>,
+
+    #[command(flatten)]
+    process: ProcessArg,
 
     #[command(flatten)]
     how: ReadArgs,
 
-    /// What makes a group: function, line or creator
+    /// Group by function, line or creator
     ///
     /// function: the functions of the stack and of the creator. line: the lines, too. creator: the
     /// function that started the task, alone.
-    #[arg(long, value_name = "WHAT", default_value_t, help_heading = "Grouping")]
-    by: By,
+    #[arg(
+        long,
+        alias = "by",
+        value_name = "KEY",
+        default_value_t,
+        ignore_case = true,
+        hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(["function", "line", "creator"])
+            .try_map(|key| key.to_lowercase().parse::<By>()),
+        help_heading = "Grouping"
+    )]
+    group_by: By,
 
     /// Look at the N innermost frames of a stack only
-    #[arg(long, value_name = "N", help_heading = "Grouping")]
-    top: Option<usize>,
+    #[arg(long, alias = "top", value_name = "N", help_heading = "Grouping")]
+    frames: Option<usize>,
 
     #[command(flatten)]
     filter: FilterArgs,
@@ -107,8 +122,9 @@ impl FromStr for FailOn {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.to_lowercase();
         let count = text.strip_prefix("count>").and_then(|n| n.parse().ok());
-        match (text, count) {
+        match (text.as_str(), count) {
             ("leak", _) => Ok(FailOn::Leak),
             ("growth", _) => Ok(FailOn::Growth),
             (_, Some(n)) => Ok(FailOn::Count(n)),
@@ -127,20 +143,38 @@ impl FailOn {
             }
             FailOn::Growth => {
                 let growing = diff.rows.iter().filter(|row| row.grows()).count();
-                (growing > 0).then(|| format!("growth: {growing} of {} changed groups", diff.rows.len()))
+                (growing > 0).then(|| {
+                    format!(
+                        "growth: {} of {} changed groups",
+                        thousands(growing as u64),
+                        thousands(diff.rows.len() as u64)
+                    )
+                })
             }
-            FailOn::Count(n) => (diff.after > n).then(|| format!("count>{n}: there are {}", diff.after)),
+            FailOn::Count(n) => {
+                (diff.after > n).then(|| format!("count>{n}: there are {}", thousands(diff.after)))
+            }
         }
     }
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let filter = args.filter.filter();
-    let mut snapshots = Vec::new();
-    for source in &args.sources {
+    let sources: Vec<&Source> = args.sources.iter().chain(&args.process.pid).collect();
+    if sources.len() < 2 {
+        let problem = "a difference needs two sources: name a later one, or a process with -p";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
+    let (mut snapshots, mut passed) = (Vec::new(), 0);
+    for (nth, source) in sources.iter().enumerate() {
         let mut snapshot = args.how.open(source)?.snapshot;
         if filter.has_conditions() {
-            keep(&mut snapshot, &filter);
+            let chosen = filter.select(&snapshot).tasks;
+            passed += chosen.len() as u64;
+            if nth + 1 == sources.len() {
+                args.filter.explain(&snapshot, passed);
+            }
+            keep(&mut snapshot, &chosen);
         }
         snapshots.push(Arc::new(snapshot));
     }
@@ -155,7 +189,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         leaks::find(&series, &leaks::Options::default())
     });
     let limit = (args.limit > 0).then_some(args.limit);
-    output.write(|out| match if args.json { Format::Json } else { args.format } {
+    output.page(|out| match if args.json { Format::Json } else { args.format } {
         Format::Text => {
             let options = TextOptions {
                 width: output.width,
@@ -164,6 +198,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
                 verbose: output.verbose > 0,
                 time: true,
                 all_frames: args.filter.all_frames,
+                ..TextOptions::default()
             };
             text::diff(&series, &changes, limit, args.all, &options, out)
         }
@@ -176,19 +211,20 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(CliError::Found(failed.join("; "))) }
 }
 
-/// Takes out the tasks that do not pass.
-fn keep(snapshot: &mut Snapshot, filter: &Filter) {
-    let chosen = filter.select(snapshot).tasks;
+/// Takes out the tasks that were not chosen.
+fn keep(snapshot: &mut Snapshot, chosen: &[u32]) {
     snapshot.tasks = chosen.iter().filter_map(|&at| snapshot.tasks.get(at as usize).copied()).collect();
 }
 
 impl Args {
     fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
         // Whoever knows no creators cannot be compared with somebody who does.
-        let ignore_creator = snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile);
+        let knows_none = |s: &Snapshot| s.tasks.len() > 1 && s.tasks.iter().all(|t| t.creator.is_none());
+        let ignore_creator =
+            snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile || knows_none(s));
         let signature = SignatureOptions {
-            by: self.by,
-            top: self.top,
+            by: self.group_by,
+            top: self.frames,
             ignore_creator,
             all_frames: self.filter.all_frames,
         };
@@ -203,6 +239,7 @@ mod tests {
     #[test]
     fn conditions() {
         assert_eq!("growth".parse(), Ok(FailOn::Growth));
+        assert_eq!("LEAK".parse(), Ok(FailOn::Leak));
         assert_eq!("count>1000".parse(), Ok(FailOn::Count(1000)));
         assert!("count>".parse::<FailOn>().is_err());
         assert_eq!("leak".parse(), Ok(FailOn::Leak));

@@ -53,6 +53,16 @@ pub(super) enum CliError {
         /// What helps, a line each.
         remedy: Vec<String>,
     },
+    /// A process cannot be told by its name, or one that loiter has started has ended.
+    #[error("{problem}")]
+    Told {
+        /// What happened.
+        problem: String,
+        /// What there is instead, a line each.
+        remedy: Vec<String>,
+        /// The exit code.
+        exit: Exit,
+    },
     /// Something in the file system or the kernel failed.
     #[error("{what}: {source}")]
     Io {
@@ -88,9 +98,13 @@ impl CliError {
                     Exit::NoRuntime
                 }
                 crate::Error::Starting { .. } => Exit::Starting,
+                crate::Error::Target(TargetError::NoAnswer { .. } | TargetError::LetGo { .. }) => {
+                    Exit::NoAnswer
+                }
                 _ => Exit::Error,
             },
             CliError::Found(_) => Exit::Findings,
+            CliError::Told { exit, .. } => *exit,
             _ if self.is_broken_pipe() => Exit::Ok,
             _ => Exit::Error,
         }
@@ -107,7 +121,7 @@ impl CliError {
     }
 
     /// The message without what every message begins with.
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
@@ -116,7 +130,9 @@ impl CliError {
                     TargetError::NoProcess { .. }
                     | TargetError::Ended { .. }
                     | TargetError::Zombie { .. }
-                    | TargetError::KernelThread { .. },
+                    | TargetError::KernelThread { .. }
+                    | TargetError::LetGo { .. }
+                    | TargetError::GivenUp { .. },
                 ) => source.to_string(),
                 _ => self.to_string(),
             },
@@ -125,15 +141,44 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    fn remedy(&self) -> Vec<String> {
+    pub(super) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
             } => remedy.clone(),
+            CliError::Target {
+                source: crate::Error::Target(TargetError::LetGo { reading: None, .. }),
+                ..
+            } => vec!["Try: a longer --freeze=DURATION, or without --freeze.".to_owned()],
+            CliError::Target { source: crate::Error::Target(TargetError::NoAnswer { pid, .. }), .. }
+            | CliError::Target { source: crate::Error::Target(TargetError::LetGo { pid, .. }), .. } => {
+                vec![format!(
+                    "/proc/{pid}/maps names what is mapped there. The process can be read when it answers again."
+                )]
+            }
             CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
+            CliError::Target { source: crate::Error::Target(TargetError::Io { source, .. }), .. }
+                if source.raw_os_error() == Some(libc::EMFILE) =>
+            {
+                vec![
+                    "loiter may not open more files: raise the limit (ulimit -n 1024) and try again"
+                        .to_owned(),
+                ]
+            }
             CliError::Address { remedy, .. } => remedy.clone(),
+            CliError::Told { remedy, .. } => remedy.clone(),
             CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
                 ACCEPTED.map(str::to_owned).to_vec()
+            }
+            CliError::Target { source: crate::Error::Target(TargetError::NoProcess { .. }), .. } => {
+                vec!["Try: loiter ps, which lists the processes that loiter can read".to_owned()]
+            }
+            CliError::Target { source: crate::Error::Starting { .. }, .. } => {
+                vec!["Try again in a moment".to_owned()]
+            }
+            CliError::Io { what, source } => io_remedy(source, what.contains("write")),
+            CliError::File { source: FileError::Io { what, source }, .. } => {
+                io_remedy(source, what.contains("write"))
             }
             _ => Vec::new(),
         }
@@ -144,7 +189,7 @@ impl CliError {
         if self.is_broken_pipe() {
             return;
         }
-        let mut text = format!("loiter: {}\n", escape(&self.message()));
+        let mut text = format!("loiter: {}\n", escape(said_once(&self.message())));
         for line in self.remedy() {
             text.push_str(&format!("  {}\n", escape(&line)));
         }
@@ -153,9 +198,51 @@ impl CliError {
     }
 }
 
+/// What helps where a file cannot be read or written.
+fn io_remedy(error: &io::Error, writing: bool) -> Vec<String> {
+    let text = match (error.kind(), writing) {
+        (io::ErrorKind::NotFound, true) => "Make the directory first, or name a file elsewhere",
+        (io::ErrorKind::NotFound, false) => {
+            "There is no such file, seen from the current directory; loiter ps lists processes"
+        }
+        (io::ErrorKind::PermissionDenied, true) => "Name a file in a directory that you may write to",
+        (io::ErrorKind::PermissionDenied, false) => "Run loiter as a user who may read it: sudo",
+        (io::ErrorKind::IsADirectory, true) => "Name a file in it",
+        (io::ErrorKind::IsADirectory, false) => {
+            "Name a file in it; only loiter leaks and loiter watch take directories of snapshots"
+        }
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge, true) => {
+            "Make room, or name a file elsewhere"
+        }
+        (io::ErrorKind::ReadOnlyFilesystem, true) => "Name a file elsewhere",
+        _ => return Vec::new(),
+    };
+    vec![text.to_owned()]
+}
+
+/// A message without the path of a temporary file behind it: the one that matters has been named.
+fn said_once(message: &str) -> &str {
+    match message.rfind(" at path \"") {
+        Some(at) if message.ends_with('"') => message.get(..at).unwrap_or(message),
+        _ => message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_said_once_and_something_helps() {
+        let text = "cannot write /a/x: No such file or directory (os error 2) at path \"/a/.loiter-eNJ\"";
+        assert_eq!(said_once(text), "cannot write /a/x: No such file or directory (os error 2)");
+        assert_eq!(said_once("x at path \"y\" is odd"), "x at path \"y\" is odd");
+        let error =
+            |kind: io::ErrorKind, what: &str| CliError::Io { what: what.to_owned(), source: kind.into() };
+        assert!(error(io::ErrorKind::NotFound, "cannot write /a/x").remedy()[0].contains("directory first"));
+        assert!(error(io::ErrorKind::NotFound, "nosuch").remedy()[0].contains("loiter ps"));
+        assert_eq!(error(io::ErrorKind::Interrupted, "x").remedy(), [""; 0]);
+    }
 
     #[test]
     fn codes_and_messages() {
@@ -180,6 +267,11 @@ mod tests {
         );
         let error = target(crate::Error::Starting { runtime: "go1.24".to_owned() });
         assert_eq!(error.exit(), Exit::Starting);
+        let let_go = TargetError::LetGo { pid: 7, after: std::time::Duration::from_secs(5), reading: None };
+        let error = target(let_go.into());
+        assert_eq!(error.exit(), Exit::NoAnswer);
+        assert_eq!(error.message(), "process 7 was let go after 5 s, before all of it had been read");
+        assert!(error.remedy()[0].contains("--freeze=DURATION"));
         let none = crate::Error::NoRuntime { name: "cat".to_owned(), pid: 7, looked_at: Vec::new() };
         assert_eq!(target(none).exit(), Exit::NoRuntime);
         assert_eq!(CliError::Found("growth".to_owned()).exit(), Exit::Findings);

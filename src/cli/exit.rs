@@ -21,6 +21,9 @@ pub enum Exit {
     NoRuntime = 5,
     /// The runtime is there but has not finished starting.
     Starting = 6,
+    /// The process does not answer: a read of it does not come back, or it had to be let go before it
+    /// had been read.
+    NoAnswer = 7,
 }
 
 /// The codes as every command's help explains them; the man pages are made from it.
@@ -31,7 +34,8 @@ pub(super) const HELP: &str = "Exit codes:
   3  no permission to read the process
   4  no such process, or it ended meanwhile
   5  no runtime that loiter can read
-  6  the runtime has not finished starting";
+  6  the runtime has not finished starting
+  7  the process did not answer in time (a read hangs, or --freeze was not long enough)";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

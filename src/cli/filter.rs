@@ -3,9 +3,11 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::output::tell;
 use super::parse;
 use crate::analysis::{Filter, Pattern};
-use crate::snapshot::State;
+use crate::report::nothing::nothing;
+use crate::snapshot::{Snapshot, State};
 
 /// Which tasks are looked at, and how much of their stacks.
 #[derive(Debug, Clone, Args)]
@@ -15,6 +17,7 @@ pub(super) struct FilterArgs {
         long,
         value_name = "STATE",
         value_delimiter = ',',
+        ignore_case = true,
         value_parser = PossibleValuesParser::new(parse::STATES.map(State::name)).map(|name| parse::state(&name)),
         help_heading = "Filters"
     )]
@@ -60,13 +63,22 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Says on stderr why none of the tasks that a command was asked for is there, and what there is.
+    pub(super) fn explain(&self, snapshot: &Snapshot, passed: u64) {
+        let filter = self.filter();
+        if passed == 0 && filter.has_conditions() {
+            nothing(snapshot, &filter).iter().for_each(|why| tell(why));
+        }
+    }
+
     pub(super) fn filter(&self) -> Filter {
-        let anywhere = |texts: &[String]| texts.iter().map(|text| Pattern::anywhere(text)).collect();
+        let anywhere =
+            |texts: &[String]| texts.iter().map(|text| Pattern::anywhere(text).any_case()).collect();
         Filter {
             states: self.state.clone(),
             reasons: anywhere(&self.reason),
             functions: anywhere(&self.function),
-            packages: self.package.iter().map(|text| Pattern::whole(text)).collect(),
+            packages: self.package.iter().map(|text| Pattern::whole(text).any_case()).collect(),
             creators: anywhere(&self.creator),
             labels: self.label.clone(),
             ids: self.id.clone(),

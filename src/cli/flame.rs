@@ -146,6 +146,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     };
     let caption = Caption::new(&snapshot, before.as_ref());
     if let Some(why) = nothing(&flame, &caption.noun) {
+        args.filter.explain(&snapshot, filter.select(&snapshot).tasks.len() as u64);
         return Err(CliError::Usage(why));
     }
     let to_file = file.is_some();

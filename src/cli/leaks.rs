@@ -1,13 +1,15 @@
 //! `loiter leaks`: watch a process or read a series of snapshots, and look for leaks.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::output::{Output, tell};
-use super::source::{ReadArgs, Source};
+use super::source::{ProcessArg, ProgramArg, ReadArgs, Source};
 use super::{exit, parse};
 use crate::analysis::Series;
 use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
@@ -15,29 +17,36 @@ use crate::analysis::rates::rates;
 use crate::report::finding::Findings;
 use crate::report::text::findings;
 use crate::report::text::{self, TextOptions};
+use crate::report::units::count;
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 
+mod ignore;
 mod lines;
 mod watch;
-
-/// The ignore file that is read if there is one.
-const IGNORE_FILE: &str = ".loiterignore";
 
 /// Find tasks that leak: watch a process for a while, or read a series of snapshots
 ///
 /// A finding says how sure it is. proven: it cannot be otherwise, they never run again. stuck: they
 /// stand still, and nobody is to be seen who could move them. likely: several signs together. suspect:
 /// one sign alone. Tasks that are well known to be parked, as those of idle connections, are left alone.
+/// What the readings could not show, because they were too few or too short, is undecided. Notes about the
+/// scheduler are no leaks, and stand apart.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// A pid or an address to watch, or snapshots of one process or of many: files, or a directory
+    /// A pid, a name or an address to watch, or snapshots of one process or of many: files, a directory
     ///
     /// An address is that of a Go program that serves pprof, which stops while it answers. Snapshots of one process are a series, in the order of their times. Those of several processes
     /// are a fleet: findings and groups are ranked over all of them.
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(value_name = "SOURCE", required_unless_present_any = ["pid", "program"])]
     sources: Vec<Source>,
+
+    #[command(flatten)]
+    process: ProcessArg,
+
+    #[command(flatten)]
+    program: ProgramArg,
 
     #[command(flatten)]
     how: ReadArgs,
@@ -52,9 +61,11 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "DURATION", value_parser = parse::duration, default_value = "30s", help_heading = "Watching")]
     span: u64,
 
-    /// Read it this often
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "5s", help_heading = "Watching")]
-    every: u64,
+    /// Read it this often [default: 5s, or often enough for seven readings]
+    ///
+    /// Growth shows with four readings or more, and is surer with seven. Fewer leave much undecided.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Watching")]
+    every: Option<u64>,
 
     /// Tasks that stand still for at least this long are worth a look even if they do not become more
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "1m", help_heading = "Rules")]
@@ -68,6 +79,9 @@ pub(super) struct Args {
     ignore: Vec<Ignore>,
 
     /// A file with such patterns, one a line; # begins a comment [default: .loiterignore, if it is there]
+    ///
+    /// The report says how much it silenced. It is a regular file of at most 1 MiB. .loiterignore is left out
+    /// unless it belongs to you or to root, because whoever made it decides what is found.
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     ignore_file: Option<PathBuf>,
 
@@ -79,9 +93,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = rate, help_heading = "Rules")]
     qps: Option<f64>,
 
-    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect
-    #[arg(long, value_name = "SURENESS", help_heading = "Output")]
-    fail_on: Option<Sureness>,
+    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect; or
+    /// scheduler, or both: likely,scheduler
+    ///
+    /// scheduler: there is a note about run queues or GOMAXPROCS. These are no leaks and count only if named.
+    #[arg(long, value_name = "SURENESS", value_delimiter = ',', help_heading = "Output")]
+    fail_on: Vec<FailOn>,
 
     /// Format: text, json or markdown
     ///
@@ -110,6 +127,62 @@ enum Format {
     Markdown,
 }
 
+/// A condition for exit status 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailOn {
+    /// A finding at least this sure.
+    Finding(Sureness),
+    /// A note about the scheduler.
+    Scheduler,
+}
+
+impl FromStr for FailOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim().to_ascii_lowercase();
+        if text == "scheduler" {
+            return Ok(FailOn::Scheduler);
+        }
+        let sureness =
+            text.parse().map_err(|_| "use proven, stuck, likely, suspect or scheduler".to_owned())?;
+        Ok(FailOn::Finding(sureness))
+    }
+}
+
+/// What a report comes to.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    /// How sure the surest finding is.
+    surest: Option<Sureness>,
+    /// There is a note about the scheduler.
+    scheduler: bool,
+}
+
+impl fmt::Display for FailOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailOn::Finding(limit) => write!(f, "{limit}"),
+            FailOn::Scheduler => f.write_str("scheduler"),
+        }
+    }
+}
+
+impl FailOn {
+    /// What meets the condition, in words.
+    fn met(self, outcome: Outcome) -> Option<String> {
+        match self {
+            FailOn::Finding(limit) => {
+                let surest = outcome.surest.filter(|&surest| surest >= limit)?;
+                Some(format!("{self}: there is a finding that is {surest}"))
+            }
+            FailOn::Scheduler => {
+                outcome.scheduler.then(|| format!("{self}: there is a note about the scheduler"))
+            }
+        }
+    }
+}
+
 /// A positive number.
 fn rate(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "use a number, like 250 or 0.5".to_owned())?;
@@ -120,41 +193,42 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     // What can be wrong is found before somebody waits for half a minute.
     let options = args.options()?;
     let times = watch::Times::new(args.span, args.every)?;
-    let watched = match args.sources.as_slice() {
-        [source] => watch::Watched::new(source, &args.how)?,
+    if args.program.is_given() && (!args.sources.is_empty() || args.process.pid.is_some()) {
+        let problem = "either a SOURCE is read, or the program after -- is started: give one of them";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
+    let program = args.program.start(false)?;
+    let sources = args.sources();
+    let watched = match (&program, sources.as_slice()) {
+        (Some(program), _) => Some(watch::Watched::program(program, &args.how, times)?),
+        (None, [source]) => watch::Watched::new(source, &args.how, times)?,
         _ => None,
     };
-    let surest = match watched {
-        Some(watched) => args.series(&watch::watch(&watched, times)?, &options, output)?,
+    let outcome = match watched {
+        Some(watched) => {
+            let series = watch::watch(&watched, times)?;
+            program.iter().for_each(|program| tell(&program.end()));
+            args.series(&series, &options, output)?
+        }
         None => args.saved(&options, output)?,
     };
-    match (args.fail_on, surest) {
-        (Some(limit), Some(surest)) if surest >= limit => {
-            Err(CliError::Found(format!("{limit}: there is a finding that is {surest}")))
-        }
-        _ => Ok(()),
+    match args.fail_on.iter().find_map(|condition| condition.met(outcome)) {
+        Some(met) => Err(CliError::Found(met)),
+        None => Ok(()),
     }
 }
 
 impl Args {
+    /// What is to be read: the process of -p is the last.
+    fn sources(&self) -> Vec<Source> {
+        self.sources.iter().chain(&self.process.pid).cloned().collect()
+    }
+
     fn options(&self) -> Result<Options> {
-        let mut ignore = self.ignore.clone();
-        let file = self.ignore_file.as_deref();
-        match fs::read_to_string(file.unwrap_or(Path::new(IGNORE_FILE))) {
-            Ok(text) => {
-                let path = file.unwrap_or(Path::new(IGNORE_FILE)).display();
-                let wrong = |why| CliError::Usage(format!("{path}: {why}"));
-                ignore.extend(leaks::parse_file(&text).map_err(wrong)?);
-            }
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => {
-                let what = file.unwrap_or(Path::new(IGNORE_FILE)).display().to_string();
-                return Err(CliError::Io { what, source });
-            }
-        }
+        let ignore_file = ignore::read(self.ignore_file.as_deref())?;
         let baseline = self.baseline.as_ref().map(|source| self.how.open(source)).transpose()?;
         let baseline = baseline.map(|opened| Baseline::new(&opened.snapshot));
-        Ok(Options { min_age_ns: self.min_age, ignore, baseline })
+        Ok(Options { min_age_ns: self.min_age, ignore: self.ignore.clone(), ignore_file, baseline })
     }
 
     fn text_options(&self, output: &Output) -> TextOptions {
@@ -171,8 +245,8 @@ impl Args {
         if self.json { Format::Json } else { self.format }
     }
 
-    /// Reports on one process. Gives how sure the surest finding is.
-    fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+    /// Reports on one process.
+    fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Outcome> {
         let Some(report) = leaks::find(series, options) else {
             return Err(CliError::Usage("there is no reading to look at".to_owned()));
         };
@@ -180,21 +254,22 @@ impl Args {
         let source = lines::Lines::default();
         let line = |place: &_| source.at(place);
         let what = Findings { report: &report, rates: &rates, source: &line };
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => findings::findings(&what, &self.text_options(output), out),
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
         })?;
-        Ok(report.surest())
+        Ok(Outcome { surest: report.surest(), scheduler: !report.scheduler.is_empty() })
     }
 
     /// Reports on snapshots of one process or of many.
-    fn saved(&self, options: &Options, output: &Output) -> Result<Option<Sureness>> {
+    fn saved(&self, options: &Options, output: &Output) -> Result<Outcome> {
         let mut snapshots = Vec::new();
         for source in self.all_sources()? {
             let name = match &source {
                 Source::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 Source::Address(address) => address.clone(),
+                Source::Name(name) => name.clone(),
                 Source::Pid(_) | Source::Stdin => "unnamed".to_owned(),
             };
             snapshots.push((name, self.how.open(&source)?.snapshot));
@@ -210,23 +285,23 @@ impl Args {
         }
         let fleet = collector.finish();
         let surest = fleet.findings.iter().map(|found| found.finding.sureness).max();
-        output.write(|out| match self.format() {
+        output.page(|out| match self.format() {
             Format::Text => text::fleet::fleet(&fleet, &self.text_options(output), out),
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),
         })?;
-        Ok(surest)
+        Ok(Outcome { surest, scheduler: !fleet.scheduler.is_empty() })
     }
 
     /// The sources, directories replaced by the files in them.
     fn all_sources(&self) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
-        for source in &self.sources {
+        for source in self.sources() {
             match source {
                 Source::File(path) if path.is_dir() => {
-                    sources.extend(files_in(path)?.into_iter().map(Source::File));
+                    sources.extend(files_in(&path)?.into_iter().map(Source::File));
                 }
-                other => sources.push(other.clone()),
+                other => sources.push(other),
             }
         }
         Ok(sources)
@@ -255,6 +330,6 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
             directory.display()
         )));
     }
-    tell(&format!("{} files in {}", files.len(), directory.display()));
+    tell(&format!("{} in {}", count(files.len() as u64, "file"), directory.display()));
     Ok(files)
 }

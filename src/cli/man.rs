@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::error::{CliError, Result};
-use super::output::Output;
+use super::output::{Output, save};
+use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
+use crate::snapshot::file::SHARED;
 
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
@@ -27,7 +29,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             |source| CliError::Io { what: format!("cannot write to {}", directory.display()), source };
         fs::create_dir_all(directory).map_err(failed)?;
         for page in &pages {
-            fs::write(directory.join(&page.name), &page.roff).map_err(failed)?;
+            save(&directory.join(&page.name), SHARED, |out| out.write_all(&page.roff))?;
         }
         return Ok(());
     }
@@ -83,21 +85,108 @@ const FORMATS: [(&str, &str); 4] = [
 fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     let mut roff = Vec::new();
     // The exit codes get a section of their own instead of running together in one called EXTRA.
-    let command = command.after_help(clap::builder::Resettable::Reset);
-    let page =
-        clap_mangen::Man::new(command).manual("loiter").source(concat!("loiter ", env!("CARGO_PKG_VERSION")));
+    let command = command
+        .after_help(clap::builder::Resettable::Reset)
+        .after_long_help(clap::builder::Resettable::Reset);
+    let page = clap_mangen::Man::new(command.clone())
+        .manual("loiter")
+        .source(concat!("loiter ", env!("CARGO_PKG_VERSION")));
     page.render_title(&mut roff)?;
     page.render_name_section(&mut roff)?;
-    page.render_synopsis_section(&mut roff)?;
+    write_synopsis(&command, &mut roff)?;
     page.render_description_section(&mut roff)?;
     page.render_options_section(&mut roff)?;
     let name = page.get_filename();
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    if name == "loiter-watch.1" {
+        write_keys(&mut roff)?;
+    }
+    write_examples(command.get_name(), &mut roff)?;
     write_exit_status(&mut roff)?;
     write_see_also(&name, all, &mut roff)?;
     Ok(Page { name, roff })
+}
+
+/// The keys of the dashboard.
+fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(roff, ".SH KEYS")?;
+    for binding in BINDINGS {
+        // A minus that can be copied, and no request at the beginning of a line.
+        let shown = binding.shown.replace('\\', "\\e").replace('-', "\\-");
+        writeln!(roff, ".TP\n\\fB{shown}\\fR\n{}", binding.what)?;
+    }
+    writeln!(roff, ".PP\n{CLIPBOARD}")
+}
+
+/// The options with their values, then what follows them.
+fn write_synopsis(command: &clap::Command, roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(
+        roff,
+        ".SH SYNOPSIS\n.nh\n.ad l\n.HP\n\\fB{}\\fR",
+        quoted(command.get_bin_name().unwrap_or("loiter"))
+    )?;
+    let shown = |arg: &&clap::Arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    for arg in command.get_arguments().filter(shown).filter(|arg| !arg.is_positional()) {
+        let name = match (arg.get_long(), arg.get_short()) {
+            (Some(long), Some(short)) => format!("\\fB\\-{short}\\fR|\\fB\\-\\-{}\\fR", quoted(long)),
+            (Some(long), None) => format!("\\fB\\-\\-{}\\fR", quoted(long)),
+            (None, short) => format!("\\fB\\-{}\\fR", short.unwrap_or_default()),
+        };
+        let text = format!("{name}{}", values(arg));
+        let again = if is_repeated(arg) { "..." } else { "" };
+        writeln!(
+            roff,
+            "{}",
+            if arg.is_required_set() { format!("{text}{again}") } else { format!("[{text}]{again}") }
+        )?;
+    }
+    for arg in command.get_positionals().filter(shown) {
+        let again = if is_repeated(arg) { "..." } else { "" };
+        let behind = if arg.is_last_set() { "\\-\\- " } else { "" };
+        let text = format!("{behind}{}{again}", values(arg).trim_start());
+        writeln!(roff, "{}", if arg.is_required_set() { text } else { format!("[{text}]") })?;
+    }
+    if command.has_subcommands() {
+        writeln!(roff, "\\fICOMMAND\\fR [\\fIARGUMENT\\fR]...")?;
+    }
+    writeln!(roff, ".ad b\n.hy")
+}
+
+/// " N": what stands behind an option.
+fn values(arg: &clap::Arg) -> String {
+    if !arg.get_num_args().unwrap_or_default().takes_values() {
+        return String::new();
+    }
+    let names = arg.get_value_names().unwrap_or_default();
+    let of_id = arg.get_id().as_str().to_uppercase();
+    let names: Vec<&str> =
+        if names.is_empty() { vec![&of_id] } else { names.iter().map(|n| n.as_str()).collect() };
+    let names = names.iter().map(|name| format!("\\fI{}\\fR", quoted(name)));
+    // A value that may be left out stands behind an equals sign.
+    if arg.get_num_args().is_some_and(|range| range.min_values() == 0) {
+        return names.map(|name| format!("[={name}]")).collect();
+    }
+    names.map(|name| format!(" {name}")).collect()
+}
+
+fn is_repeated(arg: &clap::Arg) -> bool {
+    matches!(arg.get_action(), clap::ArgAction::Append | clap::ArgAction::Count)
+        || arg.get_num_args().is_some_and(|range| range.max_values() > 1)
+}
+
+/// Text in which hyphens stay what they are.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+fn write_examples(command: &str, roff: &mut Vec<u8>) -> io::Result<()> {
+    writeln!(roff, ".SH EXAMPLES")?;
+    for (line, what) in super::examples::of(command) {
+        writeln!(roff, ".TP\n\\fB{}\\fR\n{}", quoted(line), quoted(what))?;
+    }
+    Ok(())
 }
 
 fn write_exit_status(roff: &mut Vec<u8>) -> io::Result<()> {

@@ -2,26 +2,30 @@
 
 use std::io::{self, IsTerminal};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 mod completions;
 mod convert;
 mod demo;
 mod diff;
 mod error;
+mod examples;
 mod exit;
 mod filter;
 mod flame;
 mod leaks;
 pub mod man;
 mod output;
+mod pager;
 mod parse;
 mod ps;
 mod snapshot;
 mod source;
 mod stacks;
+mod trace;
 mod watch;
 
+use crate::target;
 pub use exit::Exit;
 use output::{Color, Output};
 
@@ -47,9 +51,13 @@ struct Cli {
     )]
     color: Color,
 
-    /// Say more: figures, whole paths, how the runtime was read; -vv traces the reading on stderr
+    /// Say more: figures, whole paths, how the runtime was read; -vv tells on stderr what is tried and found, with times
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+
+    /// Write long text straight to the terminal, whatever LOITER_PAGER and PAGER say
+    #[arg(long, global = true)]
+    no_pager: bool,
 
     #[command(subcommand)]
     command: Command,
@@ -72,7 +80,9 @@ enum Command {
 
 /// Parses the arguments of the process, runs the command, and prints what goes wrong.
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
+    crate::ending::tell_of_large_files();
+    let matches = command().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap; if they cannot be printed, nobody wants them.
@@ -83,6 +93,9 @@ pub fn main() -> Exit {
     // What is traced would stand in the middle of the dashboard.
     if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
         output::trace(cli.verbose);
+    }
+    if cli.no_pager {
+        pager::never();
     }
     let output = Output::new(cli.color, cli.verbose);
     let outcome = match cli.command {
@@ -98,6 +111,8 @@ pub fn main() -> Exit {
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
     };
+    // A reading that was given up is still there, and what it held with it.
+    target::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,
         Err(error) => {
@@ -107,7 +122,27 @@ pub fn main() -> Exit {
     }
 }
 
-/// The command line's definition, for completions and man pages.
+/// The command line's definition: with examples in every help, and with what values are, for completion.
 pub fn command() -> clap::Command {
-    Cli::command()
+    let help = |name: &str| format!("{}\n\n{}", examples::help(name), exit::HELP);
+    let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
+    command.mut_subcommands(|command| {
+        let text = help(command.get_name());
+        // The keys of the dashboard are many: they stand in the long help only.
+        let long =
+            if command.get_name() == "watch" { format!("{}\n{text}", watch::keys()) } else { text.clone() };
+        command.after_help(text).after_long_help(long).mut_args(hinted)
+    })
+}
+
+/// Says what a value is, by its name.
+fn hinted(arg: clap::Arg) -> clap::Arg {
+    let hint = match arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
+        Some("SOURCE" | "BASE" | "SNAPSHOT") => ValueHint::AnyPath,
+        Some("FILE" | "OUT") => ValueHint::FilePath,
+        Some("DIRECTORY") => ValueHint::DirPath,
+        Some("COMMAND") => ValueHint::CommandName,
+        _ => return arg,
+    };
+    arg.value_hint(hint)
 }

@@ -1,13 +1,15 @@
 //! Where output goes: stdout for data, stderr for the rest.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 
 use super::error::{CliError, Result};
+use super::pager;
+use super::trace::Sentences;
 use crate::report::escape;
 use crate::snapshot::file;
 
@@ -25,6 +27,9 @@ pub(super) enum Color {
 
 /// Columns where there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 100;
+const DEFAULT_HEIGHT: usize = 24;
+/// Longer text is not kept for a pager.
+const MAX_PAGED: usize = 256 << 20;
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -49,16 +54,24 @@ impl Output {
             Color::Auto => AutoStream::choice(&stdout) != ColorChoice::Never,
         };
         let terminal = stdout.is_terminal();
-        let width = terminal_size::terminal_size_of(&stdout).filter(|_| terminal);
-        let width = width.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0).max(40));
+        let size = terminal_size::terminal_size_of(&stdout).filter(|_| terminal);
+        let width = size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0).max(40));
         Output { color, width, terminal, verbose }
     }
 
+    /// The pager for what is longer than the terminal; none where there is no terminal.
+    pub(super) fn pager(&self) -> Option<String> {
+        pager::wanted().filter(|_| self.terminal)
+    }
+
+    /// Lines of the terminal.
+    pub(super) fn height(&self) -> usize {
+        let size = terminal_size::terminal_size_of(io::stdout()).filter(|_| self.terminal);
+        size.map_or(DEFAULT_HEIGHT, |(_, height)| usize::from(height.0).max(10))
+    }
+
     /// Calls `with` with stdout, buffered.
-    pub(super) fn write(
-        &self,
-        with: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(super) fn write(&self, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let outcome = with(&mut out).and_then(|()| out.flush());
         if outcome.is_err() {
@@ -66,6 +79,19 @@ impl Output {
             let _ = out.into_parts();
         }
         outcome
+    }
+
+    /// The same for text that people read: in a pager if the user has set one and the text is longer than
+    /// the terminal.
+    pub(super) fn page(&self, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let Some(pager) = self.pager() else { return self.write(with) };
+        let mut text = Vec::new();
+        with(&mut text)?;
+        let lines = text.iter().filter(|&&byte| byte == b'\n').count();
+        if lines < self.height() || text.len() > MAX_PAGED || !pager::show(&pager, &text)? {
+            return self.write(|out| out.write_all(&text));
+        }
+        Ok(())
     }
 }
 
@@ -97,7 +123,8 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }
 
-/// Sends what the library traces to stderr: `-v` information, `-vv` details, `-vvv` everything.
+/// Sends what the library traces to stderr, as sentences with times: `-v` information, `-vv` what is tried
+/// and found, `-vvv` everything.
 pub(super) fn trace(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -107,9 +134,8 @@ pub(super) fn trace(verbose: u8) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_target(false)
         .with_ansi(false)
-        .without_time()
+        .event_format(Sentences::new())
         .with_writer(|| Safe(io::stderr()));
     // It can only fail if there is one already.
     let _ = subscriber.try_init();

@@ -15,7 +15,7 @@ pub(super) const STATES: [State; 7] = [
 
 /// A state by its name.
 pub(super) fn state(name: &str) -> State {
-    STATES.into_iter().find(|state| state.name() == name).unwrap_or(State::Unknown)
+    STATES.into_iter().find(|state| state.name().eq_ignore_ascii_case(name)).unwrap_or(State::Unknown)
 }
 
 /// `KEY` or `KEY=VALUE`.

@@ -1,6 +1,5 @@
 //! `loiter snapshot`: take one and keep it.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::{CliError, Result};

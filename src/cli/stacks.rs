@@ -5,13 +5,13 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
-use super::output::Output;
+use super::output::{Output, tell};
 use super::source::{Opened, SourceArgs};
 use crate::analysis::each::each;
 use crate::analysis::group::group;
 use crate::analysis::{GroupKey, SortBy};
 use crate::report::go::{self, GoOptions};
-use crate::report::text::{self, TextOptions};
+use crate::report::text::{self, Detail, TextOptions};
 use crate::report::{json, pprof, profile};
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
@@ -33,22 +33,36 @@ pub(super) struct Args {
     /// stack: equal frames, reason of waiting and creator. function: the innermost function.
     /// state: the reason of waiting, else the state. creator: the place where they were started.
     /// label:KEY: the value of that label. waits-on: the channel, mutex or the like.
-    #[arg(long, value_name = "KEY", default_value_t, help_heading = "Grouping")]
+    #[arg(long, alias = "by", value_name = "KEY", default_value_t, help_heading = "Grouping")]
     group_by: GroupKey,
 
     /// Order: count, age, name or id [default: count]
     ///
     /// count: the largest group first. age: the one with the oldest task first. name: by function,
-    /// state, creator or label. id: by the lowest id. Single tasks come by id unless told otherwise.
+    /// state, creator or label. id: by the lowest id. Single tasks come by id unless told otherwise; equal
+    /// ones that the source only counted come first, as one with its number.
     #[arg(long, value_enum, value_name = "BY", hide_possible_values = true, help_heading = "Grouping")]
     sort: Option<Sort>,
 
-    /// Show no more than this many groups or tasks; 0 shows all
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Grouping")]
-    limit: usize,
+    /// Show no more than this many groups or tasks; 0 shows all [default: as many as fit on a terminal]
+    ///
+    /// Where the output is no terminal or a pager is set, all are shown.
+    #[arg(long, value_name = "N", help_heading = "Grouping")]
+    limit: Option<usize>,
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    /// Show whole stacks, and all groups or tasks
+    ///
+    /// On a terminal stacks are shortened to the part that belongs to the program, and no more is shown
+    /// than fits. Where the output is no terminal, all is shown.
+    #[arg(long, help_heading = "Output")]
+    full: bool,
+
+    /// Show one line for each group or task
+    #[arg(long, conflicts_with = "full", help_heading = "Output")]
+    short: bool,
 
     /// Format: text, json, or Go's own: go (debug=2), profile (debug=1), pprof (for go tool pprof)
     ///
@@ -96,13 +110,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     let Opened { snapshot, saved } = args.source.open()?;
     let filter = args.filter.filter();
-    let limit = (args.limit > 0).then_some(args.limit);
+    let limit = args.limit.filter(|&limit| limit > 0);
     let sort = match args.sort {
         None | Some(Sort::Count) => SortBy::Count,
         Some(Sort::Age) => SortBy::Age,
         Some(Sort::Name) => SortBy::Name,
         Some(Sort::Id) => SortBy::Id,
     };
+    let fits = output.terminal && output.pager().is_none() && !args.full && args.limit.is_none();
     let text_options = TextOptions {
         width: output.width,
         color: output.color,
@@ -110,10 +125,17 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         verbose: output.verbose > 0,
         time: saved,
         all_frames: args.filter.all_frames,
+        detail: match (args.short, args.full || !output.terminal) {
+            (true, _) => Detail::Line,
+            (false, true) => Detail::Full,
+            (false, false) => Detail::Shortened,
+        },
+        rows: fits.then(|| output.height()),
+        cut: output.terminal,
     };
     if args.each || matches!(format, Format::Go | Format::Profile | Format::Pprof) {
         let each = each(&snapshot, &filter, sort, limit);
-        output.write(|out| match format {
+        output.page(|out| match format {
             Format::Text => text::each(&snapshot, &each, &text_options, out),
             Format::Json => json::each(&snapshot, &each, args.filter.all_frames, out),
             Format::Go => {
@@ -123,13 +145,18 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             Format::Profile => profile::write(&snapshot, &each.tasks, out),
             Format::Pprof => pprof::write(&snapshot, &each.tasks, out),
         })?;
+        args.filter.explain(&snapshot, each.total_tasks);
+        if let Some(left_out) = go::left_out(&snapshot, &each.tasks).filter(|_| format == Format::Go) {
+            tell(&format!("warning: {left_out}"));
+        }
     } else {
         let key = &args.group_by;
         let grouped = group(&snapshot, &filter, key, sort, limit);
-        output.write(|out| match format {
+        output.page(|out| match format {
             Format::Json => json::groups(&snapshot, &grouped, key, out),
             _ => text::groups(&snapshot, &grouped, key, &text_options, out),
         })?;
+        args.filter.explain(&snapshot, grouped.total_tasks);
     }
     Ok(())
 }

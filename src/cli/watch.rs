@@ -1,22 +1,32 @@
 //! `loiter watch`: the dashboard.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{CliError, Result};
-use super::output::Output;
-use super::source::{Source, SourceArgs, describe, options};
+use super::output::{Output, tell};
+use super::source::{
+    Answer, ProcessArg, Program, ProgramArg, ReadArgs, Source, ask, describe, everybody, list, options,
+};
 use super::{exit, parse};
 use crate::analysis::GroupKey;
+use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
+use crate::dashboard::pick::{self, Asked, Picked, Row};
 use crate::dashboard::query::Query;
 use crate::dashboard::reader::{Feed, Input, Trouble};
 use crate::dashboard::record::Recorder;
 use crate::dashboard::replay::snapshots;
 use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
-use crate::runtimes::{ReadOptions, Readable};
+use crate::ending;
+use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
-use crate::target::{self, Target, TargetError};
+
+mod process;
+
+use process::Process;
 
 /// Watch the tasks of a process in the terminal
 ///
@@ -24,12 +34,27 @@ use crate::target::{self, Target, TargetError};
 /// one, by who started whom, as a flame graph, and what looks like a leak. Press ? for the keys. The
 /// process is not paused, unless --freeze asks for it.
 ///
-/// SOURCE may also be a directory that --record has filled: [ and ] go back and forth in it.
+/// Without SOURCE the processes that can be read are listed, to choose one. A process that ends and is
+/// started again, from the same executable with the same arguments or under the name that was asked
+/// for, is found again. SOURCE may also be a directory that --record has filled: [ and ] go back and
+/// forth in it.
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "top", after_help = exit::HELP)]
 pub(super) struct Args {
+    /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
+    ///
+    /// As loiter stacks --help says.
+    #[arg(value_name = "SOURCE", conflicts_with = "pid")]
+    source: Option<Source>,
+
     #[command(flatten)]
-    source: SourceArgs,
+    process: ProcessArg,
+
+    #[command(flatten)]
+    program: ProgramArg,
+
+    #[command(flatten)]
+    how: ReadArgs,
 
     /// Read so often: 500ms, 2s, 1m [default: 500ms; 5s for an address, which stops the program]
     ///
@@ -49,6 +74,10 @@ pub(super) struct Args {
     /// Draw with ASCII characters only
     #[arg(long)]
     ascii: bool,
+
+    /// Leave the mouse to the terminal, which then selects text with it
+    #[arg(long)]
+    no_mouse: bool,
 
     /// Keep the readings as snapshots in this directory, to be watched again later
     ///
@@ -80,49 +109,142 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    if !output.terminal {
-        let text = "watch needs a terminal, and standard output is none (loiter stacks prints once)";
-        return Err(CliError::Usage(text.to_owned()));
-    }
-    let feed = args.feed()?;
-    let query = Query { key: args.group_by.clone(), system: args.system, ..Query::default() };
     let theme = Theme { color: output.color, ascii: args.ascii };
-    run::run(feed, Options { query, system: args.system, theme })
-        .map_err(|source| CliError::Io { what: "the terminal".to_owned(), source })
+    if args.program.is_given() && args.source().is_some() {
+        let problem = "either a SOURCE is watched, or the program after -- is started: give one of them";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
+    if !output.terminal {
+        return Err(args.no_terminal());
+    }
+    let program = args.program.start(true)?;
+    let feed = match (&program, args.source()) {
+        (Some(program), _) => args.started(program)?,
+        (None, Some(source)) => args.feed(source)?,
+        (None, None) => match pick(theme, !args.no_mouse)? {
+            Some(pid) => args.process(pid, None)?,
+            None => return Ok(()),
+        },
+    };
+    let query = Query { key: args.group_by.clone(), system: args.system, ..Query::default() };
+    let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
+    // The thread that reads may hold it still: it is ended here, not when the last one lets it go.
+    if let Some(program) = program {
+        let told = program.end();
+        program.last_words().iter().for_each(|line| tell(line));
+        tell(&told);
+    }
+    end_by(outcome.map_err(terminal)?);
+    Ok(())
+}
+
+fn terminal(source: io::Error) -> CliError {
+    CliError::Io { what: "the terminal".to_owned(), source }
+}
+
+/// Ends loiter by a signal that came, as if it had never been caught: whoever sent it sees what he expects.
+fn end_by(signal: Option<i32>) {
+    if let Some(signal) = signal {
+        ending::end_by(signal);
+    }
+}
+
+/// Asks which process is meant. None: none of them.
+fn pick(theme: Theme, mouse: bool) -> Result<Option<u32>> {
+    let all = everybody()?;
+    let of = all.len();
+    let answers = ask(all);
+    let next = || match answers.try_recv().ok()? {
+        Answer::Readable(found) => Some(Asked::Readable(Row {
+            pid: found.who.pid,
+            age_ns: found.who.age_ns,
+            command: if found.who.command.is_empty() { found.who.name } else { found.who.command.join(" ") },
+            runtime: found.runtime,
+            tasks: found.tasks,
+        })),
+        Answer::Nothing => Some(Asked::Nothing),
+        Answer::Refused => Some(Asked::Refused),
+    };
+    match pick::pick(of, next, theme, mouse).map_err(terminal)? {
+        Picked::Process(pid) => Ok(Some(pid)),
+        Picked::Nothing => Ok(None),
+        Picked::Signal(signal) => {
+            end_by(Some(signal));
+            Ok(None)
+        }
+    }
 }
 
 impl Args {
-    fn feed(&self) -> Result<Feed> {
-        let recorded = match &self.source.source {
-            Source::Pid(pid) => return self.process(*pid),
-            Source::Address(_) => return self.address(),
-            Source::File(path) if path.is_dir() => Some(snapshots(path).map_err(CliError::Usage)?),
+    /// What is to be watched. None: it is to be asked for, or started.
+    fn source(&self) -> Option<&Source> {
+        self.process.pid.as_ref().or(self.source.as_ref())
+    }
+
+    /// Without a terminal there is nothing to be drawn on, and nobody to be asked.
+    fn no_terminal(&self) -> CliError {
+        let text = "watch needs a terminal, and standard output is none (loiter stacks prints once)";
+        let remedy = match self.source() {
+            None if !self.program.is_given() => everybody().map(|all| list(all).lines()).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        CliError::Told { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
+    }
+
+    fn feed(&self, source: &Source) -> Result<Feed> {
+        let recorded = match source.resolve()? {
+            Source::Pid(pid) => {
+                let name = if let Source::Name(name) = source { Some(name.clone()) } else { None };
+                return self.process(pid, name);
+            }
+            Source::Address(_) => return self.address(source),
+            Source::File(path) if path.is_dir() => Some(snapshots(&path).map_err(CliError::Usage)?),
             _ => None,
         };
         if self.record.is_some() {
             return Err(CliError::Usage(
-                "--record is for what can be read again: a pid or an address".to_owned(),
+                "--record is for what can be read again: a process or an address".to_owned(),
             ));
         }
         match recorded {
             Some(files) => Ok(Feed::Replay(files)),
-            None => Ok(Feed::File(Box::new(self.source.open()?.snapshot))),
+            None => Ok(Feed::File(Box::new(self.how.open(source)?.snapshot))),
         }
     }
 
-    fn process(&self, pid: u32) -> Result<Feed> {
-        let mut process = Process::new(pid, options(&self.source.how));
+    /// How a process is read, and how often.
+    fn options(&self) -> ReadOptions {
+        options(&self.how).paced(self.interval.unwrap_or(PROCESS))
+    }
+
+    /// A process, which was asked for by `name`, if it was.
+    fn process(&self, pid: u32, name: Option<String>) -> Result<Feed> {
+        let mut process = Process::new(pid, self.options());
+        process.name = name;
+        self.attached(process)
+    }
+
+    /// A program that was just started.
+    fn started(&self, program: &Arc<Program>) -> Result<Feed> {
+        program.wait_until_readable()?;
+        let mut process = Process::new(program.pid(), self.options());
+        process.program = Some(Arc::clone(program));
+        self.attached(process)
+    }
+
+    fn attached(&self, mut process: Process) -> Result<Feed> {
         // What will not pass is said at once, and not on a screen that then disappears.
         match process.attach() {
             Ok(()) | Err(crate::Error::Starting { .. }) => {}
-            Err(source) => return Err(CliError::Target { what: describe(pid), source }),
+            Err(source) => return Err(CliError::Target { what: describe(process.pid), source }),
         }
         self.live(Box::new(process), PROCESS)
     }
 
-    fn address(&self) -> Result<Feed> {
-        let first = self.source.open()?.snapshot;
-        self.live(Box::new(Address { source: self.source.clone(), first: Some(first) }), ADDRESS)
+    fn address(&self, source: &Source) -> Result<Feed> {
+        let first = self.how.open(source)?.snapshot;
+        let address = Address { source: source.clone(), how: self.how.clone(), first: Some(first) };
+        self.live(Box::new(address), ADDRESS)
     }
 
     fn live(&self, input: Box<dyn Input>, interval: Duration) -> Result<Feed> {
@@ -141,7 +263,8 @@ const ADDRESS: Duration = Duration::from_secs(5);
 
 /// An address that is asked again and again.
 struct Address {
-    source: SourceArgs,
+    source: Source,
+    how: ReadArgs,
     /// What it said when it was found out whether it answers.
     first: Option<Snapshot>,
 }
@@ -151,7 +274,7 @@ impl Input for Address {
         match self.first.take() {
             Some(first) => Ok(first),
             // A program that ends and one that is started anew look the same from here.
-            None => match self.source.open() {
+            None => match self.how.open(&self.source) {
                 Ok(opened) => Ok(opened.snapshot),
                 Err(error) => Err(Trouble::Passing(error.to_string())),
             },
@@ -159,55 +282,10 @@ impl Input for Address {
     }
 }
 
-/// A process that is read again and again.
-struct Process {
-    pid: u32,
-    options: ReadOptions,
-    /// When it was started: another process may get its pid.
-    start_ticks: Option<u64>,
-    attached: Option<(Box<dyn Target>, Readable)>,
-}
-
-impl Process {
-    fn new(pid: u32, options: ReadOptions) -> Self {
-        Process { pid, options, start_ticks: None, attached: None }
-    }
-
-    fn attach(&mut self) -> Result<(), crate::Error> {
-        let target = target::open_pid(self.pid)?;
-        let start_ticks = target.info().start_ticks;
-        if *self.start_ticks.get_or_insert(start_ticks) != start_ticks {
-            return Err(TargetError::NoProcess { pid: self.pid }.into());
-        }
-        let readable = Readable::find(target.as_ref())?;
-        self.attached = Some((target, readable));
-        Ok(())
-    }
-}
-
-impl Input for Process {
-    fn read(&mut self) -> Result<Snapshot, Trouble> {
-        if self.attached.is_none() {
-            self.attach().map_err(trouble)?;
-        }
-        let Some((target, readable)) = &self.attached else {
-            return Err(Trouble::Passing("not attached".to_owned()));
-        };
-        readable.read(target.as_ref(), &self.options).map_err(|error| {
-            // It may have become another program (execve): everything is looked for anew.
-            self.attached = None;
-            trouble(error)
-        })
-    }
-}
-
-fn trouble(error: crate::Error) -> Trouble {
-    match &error {
-        crate::Error::Target(
-            TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. },
-        ) => Trouble::Final(error.to_string()),
-        _ => Trouble::Passing(error.to_string()),
-    }
+/// The keys, for the long help.
+pub(super) fn keys() -> String {
+    let keys = BINDINGS.iter().map(|binding| format!("  {:<12}{}\n", binding.shown, binding.what));
+    format!("Keys:\n{}\n{CLIPBOARD}\n", keys.collect::<String>())
 }
 
 /// How often to read: between a tenth of a second and an hour.

@@ -1,5 +1,6 @@
 //! One task in lines of text: what it does, its stack, its neighbours.
 
+use super::picture::Picture;
 use super::query::TaskKey;
 use super::tables::{Closeup, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
@@ -8,7 +9,7 @@ use crate::analysis::waits::WaitSummary;
 use crate::report::escape;
 use crate::report::line::width;
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
-use crate::report::units::{age, bytes, count, duration};
+use crate::report::units::{age, bytes, count, duration, thousands};
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.
@@ -48,6 +49,11 @@ impl Row {
         self
     }
 
+    /// Its text.
+    pub fn text(&self) -> String {
+        self.pieces.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
     fn width(&self) -> usize {
         self.pieces.iter().map(|(_, text)| width(text)).sum()
     }
@@ -64,9 +70,26 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     let Some(closeup) = &tables.closeup else {
         return vec![Row::new(Kind::Dim, " This task is no longer there.")];
     };
-    let snapshot = &*tables.picture.snapshot;
+    let picture = &*closeup.of;
+    let snapshot = &*picture.snapshot;
     let Some(task) = snapshot.tasks.get(closeup.task as usize) else { return Vec::new() };
-    let mut rows = vec![head(tables, closeup, task), Row::default()];
+    let mut rows = stack(picture, closeup.task, columns);
+    if let Some(row) = rows.get_mut(1) {
+        *row = ended(&tables.picture, picture);
+    }
+    rows.push(Row::default());
+    rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
+    rows.extend(waits(picture, closeup));
+    rows.extend(held(picture, closeup));
+    rows.extend(family(picture, closeup, task));
+    rows
+}
+
+/// Who a task is, an empty line, and its stack with where it was started.
+pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
+    let snapshot = &*picture.snapshot;
+    let Some(task) = snapshot.tasks.get(index as usize) else { return Vec::new() };
+    let mut rows = vec![head(picture, index, task), Row::default()];
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     rows.extend(frames(snapshot, &shown, columns));
     rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(Kind::Dim, text)));
@@ -83,19 +106,65 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
         let text: Vec<_> = set.pairs.iter().map(pair).collect();
         rows.push(Row::new(Kind::Title, " labels  ").add(Kind::Plain, &text.join(", ")));
     }
-    rows.push(Row::default());
-    rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
-    rows.extend(waits(snapshot, closeup));
-    rows.extend(held(snapshot, closeup));
-    rows.extend(family(snapshot, closeup, task));
     rows
 }
 
-fn head(tables: &Tables, closeup: &Closeup, task: &Task) -> Row {
-    let snapshot = &*tables.picture.snapshot;
+/// That a task is not in the picture at hand any more; an empty line if it is.
+fn ended(now: &Picture, last: &Picture) -> Row {
+    if (now.life, now.number) == (last.life, last.number) {
+        return Row::default();
+    }
+    let (now_ns, last_ns) = (now.snapshot.header.taken_at_ns, last.snapshot.header.taken_at_ns);
+    let text = match now_ns.checked_sub(last_ns) {
+        // In a replay one can go back to before it was there.
+        _ if now.number < last.number => " not there yet: this is how it was later".to_owned(),
+        Some(ns) if now.life != last.life => {
+            format!(" ended {} ago, with its process: this is how it was seen last", duration(ns))
+        }
+        Some(ns) => format!(" ended {} ago: this is how it was seen last", duration(ns)),
+        None => " ended: this is how it was seen last".to_owned(),
+    };
+    Row::new(Kind::State, &text)
+}
+
+/// Where Enter leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// The task.
+    pub to: TaskKey,
+    /// What it is: "goroutine 12", "holder goroutine 7". Raw from the target.
+    pub name: String,
+}
+
+/// Where Enter leads from a line that leads to `link`, or nowhere by itself: then to who holds what the task
+/// waits for.
+pub fn lead(closeup: &Closeup, link: Option<TaskKey>) -> Option<Lead> {
+    let picture = &closeup.of;
+    let name = |index: u32| {
+        let task = picture.snapshot.tasks.get(index as usize)?;
+        let noun = picture.snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
+        Some(format!("{noun} {}", id(task)))
+    };
+    if let Some(to) = link {
+        return Some(Lead { to, name: name(to.find(picture)?)? });
+    }
+    let waits = closeup.waits.iter().find(|waits| !waits.holders.is_empty())?;
+    let holder = waits.holders.first()?;
+    let (to, name) = (TaskKey::of(picture, holder.task)?, name(holder.task)?);
+    let perhaps = if holder.how == HoldKind::Perhaps { "perhaps " } else { "" };
+    let more = if waits.holders_total > 1 {
+        format!(", one of {}", thousands(waits.holders_total))
+    } else {
+        String::new()
+    };
+    Some(Lead { to, name: format!("{perhaps}holder {name}{more}") })
+}
+
+fn head(picture: &Picture, index: u32, task: &Task) -> Row {
+    let snapshot = &*picture.snapshot;
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
     let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
-    let mut facts = vec![age(tables.picture.age(closeup.task))];
+    let mut facts = vec![age(picture.age(index))];
     facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));
     facts.extend(task.polls.map(|polls| format!("polled {}", count(polls, "time"))));
     facts.extend(task.thread.map(|thread| format!("on thread {thread}")));
@@ -104,14 +173,28 @@ fn head(tables: &Tables, closeup: &Closeup, task: &Task) -> Row {
         [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
     facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
     facts.retain(|fact| !fact.is_empty());
-    Row::new(Kind::Head, &format!(" {noun} {}", id(task)))
-        .add(Kind::State, &format!("  {reason}  "))
-        .add(Kind::Plain, &facts.join(", "))
+    let who = match task.count() {
+        1 => format!(" {noun} {}", id(task)),
+        equal => format!(" {}, which the source does not tell apart", count(equal, noun)),
+    };
+    Row::new(Kind::Head, &who).add(Kind::State, &format!("  {reason}  ")).add(Kind::Plain, &facts.join(", "))
 }
 
 /// The task's id, or its address where it has none.
 pub fn id(task: &Task) -> String {
-    task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string())
+    match task.count() {
+        1 => task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string()),
+        equal => times(equal),
+    }
+}
+
+/// "x1,388", "x20.0M": how many equal tasks a row stands for, in ten columns at most.
+fn times(equal: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M")];
+    match UNITS.into_iter().find(|&(unit, _)| equal >= unit) {
+        Some((unit, name)) => format!("x{:.1}{name}", equal as f64 / unit as f64),
+        None => format!("x{}", thousands(equal)),
+    }
 }
 
 /// Frames in two columns; where both do not fit, files have lines of their own.
@@ -159,6 +242,8 @@ pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
         StackStatus::Truncated => "  ... the outer frames were not read: too many",
         StackStatus::Broken => "  ... the stack could not be followed any further",
         StackStatus::Gaps => "  ... and more, which were not kept",
+        StackStatus::Missing if empty => "  the stack is not in what could be read",
+        StackStatus::Missing => "  ... the outer frames are not in what could be read",
         StackStatus::Torn => "  would not hold still: stack unknown",
         StackStatus::Running => "  running: stack not read",
         StackStatus::Unknown if empty => "  stack unknown",
@@ -192,7 +277,8 @@ pub fn sentences(
 }
 
 /// Who holds what the task waits for, and who else waits for it.
-fn waits(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
+fn waits(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
+    let snapshot = &*picture.snapshot;
     let mut rows = Vec::new();
     for Waiters { wait, holders, holders_total, others, total } in &closeup.waits {
         let title = |text: &str, total| {
@@ -202,12 +288,12 @@ fn waits(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
         if *holders_total > 0 {
             let sure = holders.first().is_some_and(|holder| holder.how != HoldKind::Perhaps);
             rows.push(title(if sure { "holders of" } else { "perhaps holders of" }, *holders_total));
-            rows.extend(holders.iter().map(|holder| neighbour(snapshot, holder.task, how(holder.how))));
+            rows.extend(holders.iter().map(|holder| neighbour(picture, holder.task, how(holder.how))));
             rows.extend(more(*holders_total, holders.len()));
         }
         if *total > 0 {
             rows.push(title("also at", *total));
-            rows.extend(others.iter().map(|&(other, wait)| neighbour(snapshot, other, op(wait.op))));
+            rows.extend(others.iter().map(|&(other, wait)| neighbour(picture, other, op(wait.op))));
             rows.extend(more(*total, others.len()));
         }
     }
@@ -215,12 +301,13 @@ fn waits(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
 }
 
 /// Who waits for what the task holds.
-fn held(snapshot: &Snapshot, closeup: &Closeup) -> Vec<Row> {
+fn held(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
+    let snapshot = &*picture.snapshot;
     let mut rows = Vec::new();
     for HeldLock { hold, waiters, total } in closeup.held.iter().filter(|held| held.total > 0) {
         let (at, tasks) = (address(snapshot, hold.object), count(*total, task_noun(snapshot)));
         rows.push(Row::new(Kind::Title, &format!(" waiting for {at:#x}: {tasks}")));
-        rows.extend(waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(snapshot, task, op(wait.op))));
+        rows.extend(waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(picture, task, op(wait.op))));
         rows.extend(more(*total, waiters.len()));
     }
     if closeup.held_more > 0 {
@@ -253,12 +340,13 @@ fn op(op: WaitOp) -> &'static str {
 }
 
 /// The task's parent and children.
-fn family(snapshot: &Snapshot, closeup: &Closeup, task: &Task) -> Vec<Row> {
+fn family(picture: &Picture, closeup: &Closeup, task: &Task) -> Vec<Row> {
+    let snapshot = &*picture.snapshot;
     let mut rows = Vec::new();
     match (closeup.parent, task.parent) {
         (Some(parent), _) => {
             rows.push(Row::new(Kind::Title, " started by"));
-            rows.push(neighbour(snapshot, parent, ""));
+            rows.push(neighbour(picture, parent, ""));
         }
         (None, Some(id)) => {
             rows.push(
@@ -270,24 +358,24 @@ fn family(snapshot: &Snapshot, closeup: &Closeup, task: &Task) -> Vec<Row> {
     if closeup.children_total > 0 {
         let count = count(closeup.children_total, task_noun(snapshot));
         rows.push(Row::new(Kind::Title, &format!(" started {count} that still live")));
-        rows.extend(closeup.children.iter().map(|&child| neighbour(snapshot, child, "")));
+        rows.extend(closeup.children.iter().map(|&child| neighbour(picture, child, "")));
         rows.extend(more(closeup.children_total, closeup.children.len()));
     }
     rows
 }
 
 /// A line that leads to another task.
-fn neighbour(snapshot: &Snapshot, index: u32, how: &str) -> Row {
+fn neighbour(picture: &Picture, index: u32, how: &str) -> Row {
+    let snapshot = &*picture.snapshot;
     let Some(task) = snapshot.tasks.get(index as usize) else { return Row::default() };
     let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
-    let outermost = shown_frames(snapshot, snapshot.stack_of(task), false).last().map(|f| f.frame.function);
-    let name = outermost.or(task.entry).map_or("", |function| snapshot.function_name(function));
+    let name = picture.function(task);
     let mut row = Row::new(Kind::Head, &format!("   {:<8}", id(task)));
     if !how.is_empty() {
         row = row.add(Kind::Plain, &format!(" {how}"));
     }
     row = row.add(Kind::State, &format!(" {reason}")).add(Kind::Plain, &format!("  {name}"));
-    row.link = Some(TaskKey::of(task, index));
+    row.link = TaskKey::of(picture, index);
     row
 }
 

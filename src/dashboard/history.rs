@@ -18,6 +18,8 @@ const KINDS: usize = 64;
 pub struct Point {
     /// Its number, from 0.
     pub number: u32,
+    /// The first one of another process: the program was restarted.
+    pub restarted: bool,
     /// When it was made, nanoseconds since the Unix epoch.
     pub taken_at_ns: u64,
     /// Nanoseconds since the first reading. None if one of the two does not know its time.
@@ -58,6 +60,8 @@ pub struct Point {
 pub struct History {
     points: VecDeque<Arc<Point>>,
     texts: FxHashMap<String, Arc<str>>,
+    /// The number and the time of the first reading of the process at hand. None: not yet read.
+    base: Option<(u32, Option<u64>)>,
 }
 
 impl History {
@@ -66,17 +70,36 @@ impl History {
         &self.points
     }
 
+    /// The next reading is of another process, whose series begins anew.
+    pub fn begin_anew(&mut self) {
+        self.base = None;
+    }
+
+    /// Where the reading stands among those of all processes: the number and the time of the first one of
+    /// its own.
+    fn base(&mut self, taken_at_ns: u64) -> (u32, Option<u64>) {
+        let last = self.points.back();
+        *self.base.get_or_insert_with(|| {
+            let Some(last) = last else { return (0, Some(0)) };
+            let gap = taken_at_ns.checked_sub(last.taken_at_ns).filter(|_| last.taken_at_ns > 0);
+            (last.number + 1, last.elapsed_ns.zip(gap).map(|(then, gap)| then.saturating_add(gap)))
+        })
+    }
+
     /// Adds a reading: a snapshot, and what its series says of it.
     pub fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
         let header = &snapshot.header;
+        let restarted = self.base.is_none() && !self.points.is_empty();
+        let (number, begin) = self.base(header.taken_at_ns);
         let mut point = Point {
-            number: of.number,
+            number: number.saturating_add(of.number),
+            restarted,
             taken_at_ns: header.taken_at_ns,
-            elapsed_ns: of.elapsed_ns,
+            elapsed_ns: of.elapsed_ns.zip(begin).map(|(ns, begin)| ns.saturating_add(begin)),
             tasks: of.tasks,
             kinds: self.kinds(snapshot, system),
             rss: header.process.rss,
-            all: snapshot.tasks.len() as u64,
+            all: snapshot.task_count(),
             ..Point::default()
         };
         let heaps = || header.runtimes.iter().filter_map(|runtime| runtime.heap.as_ref());
@@ -93,7 +116,7 @@ impl History {
         let counts: Option<Vec<u64>> = schedulers().map(|scheduler| scheduler.tasks_created).collect();
         point.created =
             counts.filter(|all| !all.is_empty()).map(|all| all.into_iter().fold(0, u64::saturating_add));
-        if let Some(before) = self.points.back() {
+        if let Some(before) = self.points.back().filter(|_| !restarted) {
             rates(&mut point, before, of, by_id);
         }
         if self.points.len() == KEEP {
@@ -106,7 +129,7 @@ impl History {
     fn kinds(&mut self, snapshot: &Snapshot, system: bool) -> Vec<(Arc<str>, u64)> {
         let mut counts: FxHashMap<(Option<StrId>, State), u64> = FxHashMap::default();
         let mut last = None;
-        let mut run = 0;
+        let mut run = 0_u64;
         for task in snapshot.tasks.iter().filter(|task| system || !task.system) {
             let kind = (task.reason, if task.reason.is_some() { State::Waiting } else { task.state });
             if last != Some(kind) {
@@ -115,19 +138,17 @@ impl History {
                 }
                 (last, run) = (Some(kind), 0);
             }
-            run += 1;
+            run = run.saturating_add(task.count());
         }
         if let Some(last) = last {
             *counts.entry(last).or_default() += run;
         }
-        let mut kinds: Vec<(Arc<str>, u64)> = Vec::new();
+        let mut kinds: FxHashMap<Arc<str>, u64> = FxHashMap::default();
         for ((reason, state), count) in counts {
             let text = self.shared(reason.map_or(state.name(), |id| snapshot.str(id)));
-            match kinds.iter_mut().find(|(other, _)| *other == text) {
-                Some((_, sum)) => *sum += count,
-                None => kinds.push((text, count)),
-            }
+            *kinds.entry(text).or_default() += count;
         }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
         kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         kinds.truncate(KINDS);
         kinds

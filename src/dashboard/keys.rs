@@ -53,6 +53,8 @@ pub enum Action {
     Mark,
     /// Compares with nothing any more.
     Unmark,
+    /// Copies what is selected to the clipboard.
+    Copy,
     /// Asks what to write to a file.
     Write,
     /// Reads less often.
@@ -84,6 +86,10 @@ pub struct Binding {
     /// What they do.
     pub action: Action,
 }
+
+/// What has to be known of the key that copies.
+pub const CLIPBOARD: &str = "What is copied goes to the clipboard of the terminal (OSC 52), which may have to \
+                             allow it; in tmux: set -g set-clipboard on.";
 
 const fn plain(c: char) -> (KeyCode, KeyModifiers) {
     (KeyCode::Char(c), KeyModifiers::NONE)
@@ -150,6 +156,7 @@ pub static BINDINGS: &[Binding] = &[
     binding(&[plain(' ')], "Space", "freeze; reading goes on", Action::Freeze),
     binding(&[plain('m')], "m", "mark: changes since now", Action::Mark),
     binding(&[plain('M')], "M", "forget the mark", Action::Unmark),
+    binding(&[plain('y'), plain('c')], "y c", "copy what is selected", Action::Copy),
     binding(&[plain('w')], "w", "write to a file", Action::Write),
     binding(&[plain('+'), plain('=')], "+", "read less often", Action::Slower),
     binding(&[plain('-')], "-", "read more often", Action::Faster),
@@ -190,7 +197,7 @@ mod tests {
         assert_eq!(press('G', KeyModifiers::SHIFT), Some(Action::Bottom));
         assert_eq!(press('?', KeyModifiers::SHIFT), Some(Action::Help));
         assert_eq!(press('c', KeyModifiers::CONTROL), Some(Action::Quit));
-        assert_eq!(press('c', KeyModifiers::NONE), None);
+        assert_eq!(press('c', KeyModifiers::NONE), Some(Action::Copy));
         assert_eq!(press('q', KeyModifiers::ALT), None);
     }
 }

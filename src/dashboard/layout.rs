@@ -44,7 +44,11 @@ pub fn areas(state: &State) -> Areas {
     };
     match state.query.view {
         View::Overview => {}
-        View::Tasks if state.query.task.is_some() => {}
+        // A line below says where Enter leads.
+        View::Tasks if state.query.task.is_some() => {
+            areas.rows = line(body.y, body.height.saturating_sub(1));
+            areas.pane = line(areas.rows.y + areas.rows.height, 1);
+        }
         View::Flame => {
             // A line above, two below that say what is selected.
             areas.rows = line(body.y + 1, body.height.saturating_sub(3));

@@ -6,10 +6,13 @@
 //! input or output. [`run`] has the terminal.
 
 pub mod closeup;
+mod copy;
+mod crash;
 pub mod flame;
 pub mod history;
 pub mod keys;
 pub mod layout;
+pub mod pick;
 pub mod picture;
 pub mod query;
 pub mod reader;

@@ -1,14 +1,17 @@
 //! What the dashboard knows after a reading: the snapshot, and what the readings before it add.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
+use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
+use crate::analysis::owner::Owners;
 use crate::analysis::series::{Series, SeriesOptions};
 use crate::analysis::trend::trend;
-use crate::snapshot::{Age, Snapshot};
+use crate::snapshot::{Age, Snapshot, SourceKind, TargetInfo, Task};
 
 /// Counts of so many readings are kept for each signature.
 const KEEP: usize = 240;
@@ -20,6 +23,8 @@ pub struct Picture {
     pub number: u32,
     /// What was read.
     pub snapshot: Arc<Snapshot>,
+    /// Whose code is whose in it.
+    pub owners: Arc<Owners>,
     /// This reading and those before it, as far as they are kept; the oldest first.
     pub points: VecDeque<Arc<Point>>,
     /// How long the readings prove that each task has been in its state, nanoseconds; in the order of
@@ -32,8 +37,22 @@ pub struct Picture {
     /// What the leak rules say of the readings so far. They are not asked after every reading if that
     /// would take too long. None before the first time.
     pub findings: Option<Arc<Report>>,
+    /// Which process of those that were watched one after the other, from 0: a program that is restarted
+    /// has another set of tasks.
+    pub life: u32,
+    /// The process that this one took the place of, if there was one.
+    pub before: Option<Before>,
     /// How long reading and working it out took.
     pub took: Duration,
+}
+
+/// A process that has ended, and when another one took its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// Its pid.
+    pub pid: u32,
+    /// The first reading of the new one, nanoseconds since the Unix epoch.
+    pub new_at_ns: u64,
 }
 
 impl Picture {
@@ -44,6 +63,15 @@ impl Picture {
         match self.proved_ns.get(task as usize) {
             Some(&proved) if proved > told.nanos().unwrap_or(0) => Age::AtLeast(proved),
             _ => told,
+        }
+    }
+
+    /// The function of a task that a person looks for; without a stack the one that it was started with.
+    pub fn function(&self, task: &Task) -> Cow<'_, str> {
+        let shown = shown_frames(&self.snapshot, self.snapshot.stack_of(task), false);
+        match user_frame(&self.snapshot, &self.owners, &shown) {
+            Some(at) => frame_name(&self.snapshot, at.frame),
+            None => task.entry.map_or("", |id| self.snapshot.function_name(id)).into(),
         }
     }
 
@@ -63,6 +91,8 @@ pub struct Album {
     ask_again: Option<Instant>,
     /// They get no more than one part in so many of the time; 0: as much as they need.
     share: u32,
+    life: u32,
+    before: Option<Before>,
 }
 
 /// While a process is watched, the leak rules get no more than one part in so many of the time.
@@ -81,6 +111,8 @@ impl Album {
             findings: None,
             ask_again: None,
             share: SHARE_OF_RULES,
+            life: 0,
+            before: None,
         }
     }
 
@@ -91,6 +123,10 @@ impl Album {
 
     /// Adds a reading and gives the picture.
     pub fn add(&mut self, snapshot: Arc<Snapshot>) -> Picture {
+        let last = self.series.last().map(|last| last.header.target.pid);
+        if let Some(pid) = last.filter(|_| self.is_restart(&snapshot)) {
+            self.begin_anew(Before { pid, new_at_ns: snapshot.header.taken_at_ns });
+        }
         self.series.push(Arc::clone(&snapshot));
         let system = self.series.options().system;
         if let Some(point) = self.series.points().back() {
@@ -99,14 +135,36 @@ impl Album {
         self.ask();
         Picture {
             findings: self.findings.clone(),
-            number: self.series.readings().saturating_sub(1),
+            number: self.history.points().back().map_or(0, |point| point.number),
             points: self.history.points().clone(),
             proved_ns: self.proved(&snapshot),
             per_minute: per_minute(self.history.points()),
-            warning: self.series.matching().warning().map(str::to_owned),
+            warning: self.series.warning(),
             took: Duration::ZERO,
+            life: self.life,
+            before: self.before,
+            owners: Arc::new(Owners::new(&snapshot)),
             snapshot,
         }
+    }
+
+    /// Is it of another process than the reading before? Only where both say which one they are of.
+    fn is_restart(&self, snapshot: &Snapshot) -> bool {
+        let Some(last) = self.series.last() else { return false };
+        let (old, new) = (&last.header.target, &snapshot.header.target);
+        let known = |target: &TargetInfo| {
+            target.source == SourceKind::Process && target.pid > 0 && target.start_ticks > 0
+        };
+        known(old) && known(new) && (old.pid, old.start_ticks) != (new.pid, new.start_ticks)
+    }
+
+    /// Nothing that is known of the tasks of one process is true of those of another.
+    fn begin_anew(&mut self, before: Before) {
+        self.series = Series::new(self.series.options());
+        self.history.begin_anew();
+        (self.findings, self.ask_again) = (None, None);
+        self.life += 1;
+        self.before = Some(before);
     }
 
     /// Asks the rules, unless that was done a short while ago for what they take.
@@ -138,12 +196,13 @@ impl Album {
     }
 }
 
-/// How fast the number of tasks grows.
+/// How fast the number of tasks of the process at hand grows.
 fn per_minute(points: &VecDeque<Arc<Point>>) -> Option<f64> {
     const MINUTE: u64 = 60_000_000_000;
     const SHORTEST: u64 = 2_000_000_000;
     let now = points.back()?.elapsed_ns?;
-    let recent = points.iter().rev().map_while(|point| {
+    let ended = points.iter().rposition(|point| point.restarted).unwrap_or(0);
+    let recent = points.iter().skip(ended).rev().map_while(|point| {
         let at = point.elapsed_ns.filter(|&at| now.saturating_sub(at) <= MINUTE)?;
         Some((at, point.tasks))
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::picture::Picture;
 use super::wanted::Wanted;
 use crate::analysis::GroupKey;
 use crate::analysis::flame::FlameOptions;
@@ -139,9 +140,11 @@ pub struct Within {
     pub name: String,
 }
 
-/// Finds a task again in another snapshot of the same process.
+/// Finds a task again in another picture of the same process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskKey {
+    /// The process: after a restart another task may have the same id.
+    life: u32,
     runtime: u8,
     id: Option<u64>,
     /// The address or, of a task that has neither id nor address, its index.
@@ -149,21 +152,29 @@ pub struct TaskKey {
 }
 
 impl TaskKey {
-    /// The key of a task of a snapshot.
-    pub fn of(task: &Task, index: u32) -> Self {
-        let nameless = task.id.is_none() && task.address == 0;
-        let address = if nameless { index.into() } else { task.address };
-        TaskKey { runtime: task.runtime, id: task.id, address }
+    /// The key of a task of a picture. None if there is no such task.
+    pub fn of(picture: &Picture, index: u32) -> Option<Self> {
+        picture.snapshot.tasks.get(index as usize).map(|task| Self::new(picture.life, task, index))
     }
 
-    /// The task's index in a snapshot. None if it is not there.
-    pub fn find(&self, snapshot: &Snapshot) -> Option<u32> {
+    fn new(life: u32, task: &Task, index: u32) -> Self {
+        let nameless = task.id.is_none() && task.address == 0;
+        let address = if nameless { index.into() } else { task.address };
+        TaskKey { life, runtime: task.runtime, id: task.id, address }
+    }
+
+    /// The task's index in a picture. None if it is not there.
+    pub fn find(&self, picture: &Picture) -> Option<u32> {
+        if picture.life != self.life {
+            return None;
+        }
+        let snapshot = &picture.snapshot;
         let key = (self.runtime, self.id, self.address);
         let of = |task: &Task| (task.runtime, task.id, task.address);
         // Tasks are sorted, unless somebody made the file by hand.
         let found = snapshot.tasks.binary_search_by_key(&key, of).ok();
         let found = found.or_else(|| {
-            let is = |(nth, task): (usize, &Task)| TaskKey::of(task, nth as u32) == *self;
+            let is = |(nth, task): (usize, &Task)| TaskKey::new(self.life, task, nth as u32) == *self;
             snapshot.tasks.iter().enumerate().position(is)
         });
         found.map(|index| index as u32)

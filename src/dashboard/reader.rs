@@ -48,7 +48,9 @@ fn rest(spent: Duration) -> Duration {
 pub enum Trouble {
     /// It may pass: a runtime that is still starting, a permission that was taken away.
     Passing(String),
-    /// It will not: the process has ended.
+    /// The process has ended, and perhaps another one takes its place.
+    Ended(String),
+    /// It will not pass: the process has ended, and there will be no other one.
     Final(String),
 }
 
@@ -148,6 +150,10 @@ impl Live {
                 }
                 Err(Trouble::Passing(why)) => {
                     out.send(Event::Source(Source::Trouble(why)))?;
+                    PATIENCE
+                }
+                Err(Trouble::Ended(why)) => {
+                    out.send(Event::Source(Source::Ended(why)))?;
                     PATIENCE
                 }
                 Err(Trouble::Final(why)) => return out.send(Event::Source(Source::Ended(why))),

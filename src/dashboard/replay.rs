@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::history::Point;
 use super::picture::{Album, Picture};
+use crate::analysis::owner::Owners;
 use crate::snapshot::file;
 
 /// Bytes for how long each task of each reading has stood still. Beyond that, only what the runtime says
@@ -106,6 +107,7 @@ impl Replay {
         let snapshot = file::load(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let points = self.points.get(..=at).unwrap_or(&self.points);
         let points = points.iter().cloned().collect();
-        Ok(Picture { snapshot: Arc::new(snapshot), points, ..picture.clone() })
+        let owners = Arc::new(Owners::new(&snapshot));
+        Ok(Picture { snapshot: Arc::new(snapshot), owners, points, ..picture.clone() })
     }
 }

@@ -21,16 +21,19 @@ use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 
+use super::copy;
+use super::crash;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{Source, State};
 use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
+use crate::ending;
+use crate::target::{end_all_stops, while_nothing_is_held};
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
@@ -46,6 +49,8 @@ pub struct Options {
     pub system: bool,
     /// Colours and characters.
     pub theme: Theme,
+    /// The mouse selects and scrolls; else the terminal keeps it for itself.
+    pub mouse: bool,
 }
 
 /// Something that the loop takes note of.
@@ -59,15 +64,16 @@ pub(super) enum Happened {
     Broken(io::Error),
 }
 
-/// Shows the dashboard until the user leaves it.
+/// Shows the dashboard until the user leaves it, or a signal comes that ends programs, which is given
+/// back: the terminal is restored by then.
 ///
 /// # Errors
 /// Those of the terminal, and if a thread of the dashboard failed.
-pub fn run(feed: Feed, options: Options) -> io::Result<()> {
+pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     force_color_output(options.theme.color);
     let (out, inbox) = mpsc::sync_channel(INBOX);
     watch_signals(out.clone())?;
-    let screen = Screen::enter()?;
+    let screen = Screen::enter(options.mouse)?;
     watch_terminal(out.clone());
     let mut state = first_state(&feed, options.query);
     let control = reader::spawn(feed, options.system, out.clone());
@@ -78,11 +84,10 @@ pub fn run(feed: Feed, options: Options) -> io::Result<()> {
     let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
-    if let Some(signal) = signal {
-        // As if it had never been caught: whoever sent it sees what he expects.
-        emulate_default_handler(signal)?;
-    }
-    Ok(())
+    // The reader may be in the middle of a stop, another thread may be writing a file.
+    end_all_stops();
+    ending::clean_up();
+    Ok(signal)
 }
 
 fn first_state(feed: &Feed, query: Query) -> State {
@@ -97,16 +102,17 @@ fn first_state(feed: &Feed, query: Query) -> State {
     State { record, ..State::new(query, interval, source) }
 }
 
-type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+pub(super) type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// The terminal, of which nothing is known to be on it yet.
-fn terminal() -> io::Result<Paper> {
+pub(super) fn terminal() -> io::Result<Paper> {
     Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
 /// Signals come in with everything else.
 fn watch_signals(out: SyncSender<Happened>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    ending::signals_are_handled_elsewhere();
+    let mut signals = Signals::new(ending::ending_signals().into_iter().chain([SIGTSTP, SIGCONT]))?;
     thread::spawn(move || {
         for signal in signals.forever() {
             if out.send(Happened::Signal(signal)).is_err() {
@@ -227,6 +233,10 @@ impl Desk {
                     self.worker.compute(picture.clone(), self.state.query.clone());
                 }
             }
+            Command::Copy(text) => {
+                let mut out = stdout();
+                out.write_all(copy::sequence(&text).as_bytes()).and_then(|()| out.flush())?;
+            }
             Command::Write(what) => {
                 if let Some(picture) = &self.state.picture {
                     self.worker.write(what, picture.clone(), self.state.query.clone());
@@ -259,11 +269,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Gives the terminal back and stops, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
-        self.screen.leave()?;
-        raise(Signal::SIGSTOP)?;
-        self.screen.resume()?;
+        self.screen.suspend()?;
         self.repaint()
     }
 }
@@ -272,28 +279,40 @@ impl Desk {
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal as the dashboard needs it; given back when this is dropped, and before a panic is told.
-struct Screen;
+pub(super) struct Screen {
+    mouse: bool,
+}
 
 impl Screen {
-    fn enter() -> io::Result<Screen> {
+    pub(super) fn enter(mouse: bool) -> io::Result<Screen> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let tell = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                let _ = Screen.leave();
+                let _ = Screen { mouse }.leave();
                 PANICKED.store(true, Ordering::SeqCst);
                 tell(info);
             }));
         });
         // From here on it is given back, even if something below fails.
-        let screen = Screen;
+        crash::give_terminal_back();
+        let screen = Screen { mouse };
         screen.resume()?;
         Ok(screen)
     }
 
-    fn resume(&self) -> io::Result<()> {
+    pub(super) fn resume(&self) -> io::Result<()> {
         enable_raw_mode()?;
-        execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
+        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        if self.mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
+    }
+
+    /// Gives the terminal back and stops, until the shell continues it.
+    pub(super) fn suspend(&self) -> io::Result<()> {
+        self.leave()?;
+        // Not in the middle of a stop: the target would wait for the shell, too.
+        while_nothing_is_held(|| raise(Signal::SIGSTOP))?;
+        self.resume()
     }
 
     fn leave(&self) -> io::Result<()> {

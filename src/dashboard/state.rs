@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::closeup::{self, Row};
+use super::closeup::{self, Lead, Row};
 use super::flame::FramePath;
 use super::layout;
 use super::picture::Picture;
@@ -280,8 +280,14 @@ impl State {
     /// The key of the task on a line of the list of tasks.
     pub fn task_at(&self, line: usize) -> Option<TaskKey> {
         let &index = self.tables.tasks.order.get(line)?;
-        let task = self.tables.picture.snapshot.tasks.get(index as usize)?;
-        Some(TaskKey::of(task, index))
+        TaskKey::of(&self.tables.picture, index)
+    }
+
+    /// Where Enter leads from a task that is looked at: to the task on the selected line, else to who holds
+    /// what it waits for.
+    pub fn lead(&self) -> Option<Lead> {
+        let row = self.closeup().into_iter().nth(self.cursors.closeup.at);
+        closeup::lead(self.tables.closeup.as_ref()?, row.and_then(|row| row.link))
     }
 
     /// Changes what the user wants to see.

@@ -39,7 +39,7 @@ impl Wanted {
             return Err(format!("{field}: needs a value"));
         }
         let filter = &mut self.filter;
-        let pattern = || Pattern::anywhere(value);
+        let pattern = || Pattern::anywhere(value).any_case();
         match field {
             "state" => {
                 let names = [
@@ -56,7 +56,7 @@ impl Wanted {
             }
             "reason" => filter.reasons.push(pattern()),
             "function" | "func" | "fn" => filter.functions.push(pattern()),
-            "package" | "pkg" => filter.packages.push(Pattern::whole(value)),
+            "package" | "pkg" => filter.packages.push(Pattern::whole(value).any_case()),
             "creator" => filter.creators.push(pattern()),
             "label" => filter.labels.push(match value.split_once('=') {
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -91,6 +91,7 @@ impl Wanted {
                 .tasks
                 .retain(|&index| snapshot.tasks.get(index as usize).is_some_and(|task| finder.finds(task)));
         }
+        selection.count = snapshot.count_of(&selection.tasks);
         selection
     }
 }

@@ -3,10 +3,12 @@
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
-use crate::analysis::leaks::{Doing, Finding, Healthy, Holder, HowHeld, Report, Sample, Sureness};
-use crate::analysis::rates::Rates;
+use crate::analysis::leaks::{
+    Doing, Finding, Holder, HowHeld, Note, Report, Rest, Sample, Silenced, Sureness,
+};
+use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::signature::Place;
-use crate::snapshot::{Age, Header, ObjectKind, ReadMode};
+use crate::snapshot::{Header, ObjectKind, ReadMode};
 
 /// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
 /// caller.
@@ -23,8 +25,8 @@ pub struct Findings<'a> {
     pub source: SourceLines<'a>,
 }
 
-/// One line that says what a finding is: "1,223 goroutines stay in chan send, 38 a minute more, none ever
-/// ends".
+/// One line that says what a finding is: "1,223 goroutines stay in chan send, 38 a minute more, none ended
+/// while watched (30 s)".
 pub fn summary(finding: &Finding) -> String {
     let Some(part) = finding.parts.first() else {
         return finding.hits.iter().flat_map(|hit| &hit.because).next().cloned().unwrap_or_default();
@@ -48,9 +50,33 @@ pub fn summary(finding: &Finding) -> String {
         text.push_str(&format!(", {growth} a minute more"));
     }
     if finding.ended == Some(0) && finding.now > 1 && finding.sureness != Sureness::Proven {
-        text.push_str(", none ever ends");
+        text.push_str(", none ended while watched");
+        if let Some(ns) = finding.watched_ns {
+            text.push_str(&format!(" ({})", span(ns)));
+        }
     }
     text
+}
+
+/// How long the readings took, rounded: those that are on time are not said to come early.
+fn span(ns: u64) -> String {
+    duration(ns.saturating_add(100_000_000))
+}
+
+/// What was left out of a report, and why: "12 goroutines by ignore patterns". Raw from the user and the
+/// target: escape before printing.
+pub fn left_out(noun: &str, ignored: u64, silenced: Option<&Silenced>, in_baseline: u64) -> Vec<String> {
+    let mut texts = Vec::new();
+    if ignored > 0 {
+        texts.push(format!("{} by ignore patterns", count(ignored, noun)));
+    }
+    if let Some(silenced) = silenced.filter(|silenced| silenced.tasks > 0) {
+        texts.push(format!("{} by the ignore file {}", count(silenced.tasks, noun), silenced.path));
+    }
+    if in_baseline > 0 {
+        texts.push(format!("{} because the baseline has as many", count(in_baseline, noun)));
+    }
+    texts
 }
 
 /// How many a minute there are more, if that is certain: "38", "0.4".
@@ -65,13 +91,9 @@ pub fn number(value: f64) -> String {
     if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }
 
-/// "41 min at least; all 824 of the first reading are still there". None if neither is known.
+/// ">= 41 min; all 824 of the first reading are still there". None if neither is known.
 pub fn since(finding: &Finding) -> Option<String> {
-    let age = match finding.age {
-        Age::Unknown => None,
-        Age::AtLeast(ns) => Some(format!("{} at least", duration(ns))),
-        Age::Exactly(ns) => Some(duration(ns)),
-    };
+    let age = Some(age(finding.age)).filter(|age| !age.is_empty());
     let stayed = finding.stayed.zip(finding.first).filter(|&(_, first)| first > 0).map(|(stayed, first)| {
         match (stayed, first) {
             (1, 1) => "the one of the first reading is still there".to_owned(),
@@ -100,9 +122,12 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
     let parts: Vec<String> = [
         per_second(rates.born_per_second, "born"),
         per_second(rates.ended_per_second, "ended"),
-        rates.mean_lifetime_s.map(|s| {
-            let or_less = if rates.counted { "" } else { " or less" };
-            format!("mean lifetime {}{or_less}", duration((s.max(0.0) * 1e9) as u64))
+        rates.lifetime.map(|lifetime| match lifetime {
+            Lifetime::Mean(s) => {
+                let or_less = if rates.counted { "" } else { " or less" };
+                format!("mean lifetime {}{or_less}", duration((s.max(0.0) * 1e9) as u64))
+            }
+            Lifetime::Unknown(why) => format!("mean lifetime unknown ({why})"),
         }),
         rates.reuse.or(rates.reuse_ever).map(|part| format!("reuse {}", percent(part))),
         rates.spawns_per_request.map(|n| format!("{n:.1} started for each request")),
@@ -116,8 +141,7 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
 /// "7 readings in 30 s, no pause".
 pub fn readings(report: &Report) -> String {
     let readings = count(report.readings.into(), "reading");
-    // Rounded: readings that are on time are not said to come early.
-    let span = report.span_ns.map(|ns| format!(" in {}", duration(ns + 100_000_000))).unwrap_or_default();
+    let span = report.span_ns.map(|ns| format!(" in {}", span(ns))).unwrap_or_default();
     let how = match report.header.reading.mode {
         ReadMode::Core => ", core file".to_owned(),
         ReadMode::Frozen => ", all stopped for each".to_owned(),
@@ -222,10 +246,41 @@ fn named_place(header: &Header, at: &Place, full: bool) -> String {
     format!("{} {}", at.function, place(header, at, full)).trim().to_owned()
 }
 
-/// "126 tasks of http connections, 12 pool workers".
-pub fn healthy_list(healthy: &[Healthy]) -> String {
-    let one = |h: &Healthy| format!("{} {}", thousands(h.count), if h.count == 1 { &h.one } else { &h.many });
-    healthy.iter().map(one).collect::<Vec<_>>().join(", ")
+/// "126 tasks of http connections, 12 pool workers": the first `most`, and how many more there are. Those that
+/// are called the same are added up.
+pub fn rest_list<'a>(rest: impl IntoIterator<Item = &'a Rest>, most: usize) -> String {
+    let mut all: Vec<Rest> = Vec::new();
+    for one in rest {
+        match all.iter_mut().find(|other| other.one == one.one) {
+            Some(other) => other.count = other.count.saturating_add(one.count),
+            None => all.push(one.clone()),
+        }
+    }
+    let named = |r: &Rest| format!("{} {}", thousands(r.count), if r.count == 1 { &r.one } else { &r.many });
+    let mut text = all.iter().take(most).map(named).collect::<Vec<_>>().join(", ");
+    let more: u64 = all.iter().skip(most).map(|r| r.count).sum();
+    if more > 0 {
+        text.push_str(&format!(" and {} more", thousands(more)));
+    }
+    text
+}
+
+/// Those that are undecided for one reason, by the reason.
+pub fn by_reason(undecided: &[Rest]) -> Vec<(&str, Vec<&Rest>)> {
+    let mut reasons: Vec<(&str, Vec<&Rest>)> = Vec::new();
+    for one in undecided {
+        match reasons.iter_mut().find(|(why, _)| *why == one.why) {
+            Some((_, list)) => list.push(one),
+            None => reasons.push((&one.why, vec![one])),
+        }
+    }
+    reasons
+}
+
+/// What a note about the scheduler says: "in 7 of 7 readings 40 tasks or more waited to run: there is more to do
+/// than the workers can do; look at what runs (a CPU profile)".
+pub fn note(note: &Note) -> String {
+    format!("{}: {}; {}", note.because.join(", "), note.cause, note.next)
 }
 
 /// Processes that are named for one finding.
@@ -243,6 +298,21 @@ pub fn named(spread: &Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_called_the_same_is_added_up() {
+        let rest = |one: &str, why: &str, count| Rest {
+            one: one.to_owned(),
+            many: format!("{one}s"),
+            why: why.to_owned(),
+            count,
+        };
+        let all =
+            [rest("timer", "a", 3), rest("worker", "a", 1), rest("timer", "b", 2), rest("other", "b", 9)];
+        assert_eq!(rest_list(&all, 2), "5 timers, 1 worker and 9 more");
+        let reasons: Vec<_> = by_reason(&all).into_iter().map(|(why, list)| (why, list.len())).collect();
+        assert_eq!(reasons, [("a", 2), ("b", 2)]);
+    }
 
     #[test]
     fn rates_have_two_digits_or_so() {

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::escape::escape;
+use super::text::task_noun;
+use super::units::{count, thousands};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::{kind_of, location, shown_frames};
 use crate::snapshot::*;
@@ -26,21 +28,40 @@ pub struct GoOptions {
     pub labels: bool,
 }
 
+/// Equal goroutines that the source only counted are written as often as they were counted, because this
+/// format has no counts; but no more of them in all.
+const MOST_REPEATS: u64 = 1 << 20;
+
 /// Writes some tasks (indices into [`Snapshot::tasks`]).
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write(snapshot: &Snapshot, tasks: &[u32], options: GoOptions, out: &mut dyn Write) -> io::Result<()> {
-    for (nth, &index) in tasks.iter().enumerate() {
-        let Some(task) = snapshot.tasks.get(index as usize) else { continue };
-        if nth > 0 {
-            writeln!(out)?;
+    let (mut first, mut room) = (true, MOST_REPEATS);
+    for task in tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)) {
+        let repeats = task.twins.min(room);
+        room -= repeats;
+        for _ in 0..=repeats {
+            if !std::mem::take(&mut first) {
+                writeln!(out)?;
+            }
+            write_head(snapshot, task, options.labels, out)?;
+            write_stack(snapshot, task, options.all_frames, out)?;
+            write_creator(snapshot, task, out)?;
         }
-        write_head(snapshot, task, options.labels, out)?;
-        write_stack(snapshot, task, options.all_frames, out)?;
-        write_creator(snapshot, task, out)?;
     }
     Ok(())
+}
+
+/// What [`write`] leaves out of these tasks, a sentence. None if that is nothing.
+pub fn left_out(snapshot: &Snapshot, tasks: &[u32]) -> Option<String> {
+    let twins = snapshot.count_of(tasks).saturating_sub(tasks.len() as u64);
+    let left = twins.checked_sub(MOST_REPEATS).filter(|&left| left > 0)?;
+    let (left, most) = (count(left, task_noun(snapshot)), thousands(MOST_REPEATS));
+    Some(format!(
+        "{left} left out: the source counts equal stacks, this format lists each, and no more than {most} are \
+         repeated (profile and pprof count)"
+    ))
 }
 
 fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -114,7 +135,7 @@ fn write_stack(snapshot: &Snapshot, task: &Task, all_frames: bool, out: &mut dyn
             write_frame(snapshot, frame, out)?;
         }
     }
-    if task.stack_status == StackStatus::Truncated {
+    if matches!(task.stack_status, StackStatus::Truncated | StackStatus::Missing) {
         out.write_all(b"...additional frames elided...\n")?;
     }
     Ok(())

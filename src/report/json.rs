@@ -12,8 +12,9 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use super::escape::is_printable;
-use crate::analysis::frames::{creator_frame, frame_name, holding_frame, location, shown_frames};
+use crate::analysis::frames::{creator_frame, frame_name, holding_frame, location, shown_frames, user_frame};
 use crate::analysis::group::{Ages, Common};
+use crate::analysis::owner::Owners;
 use crate::analysis::tally::Tally;
 use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;
@@ -35,12 +36,13 @@ const VERSION: u32 = 1;
 /// # Errors
 /// Those of `out`.
 pub fn groups(snapshot: &Snapshot, grouped: &Grouped, key: &GroupKey, out: &mut dyn Write) -> io::Result<()> {
+    let owners = Owners::new(snapshot);
     write(
         &GroupsDocument {
             head: Head::new(snapshot, grouped.total_tasks, grouped.hidden_system),
             group_by: key.to_string(),
             total_groups: grouped.total_groups,
-            groups: Sequence::new(grouped.groups.iter().map(|group| GroupOut::new(snapshot, group))),
+            groups: Sequence::new(grouped.groups.iter().map(|group| GroupOut::new(snapshot, &owners, group))),
         },
         out,
     )
@@ -51,11 +53,12 @@ pub fn groups(snapshot: &Snapshot, grouped: &Grouped, key: &GroupKey, out: &mut 
 /// # Errors
 /// Those of `out`.
 pub fn each(snapshot: &Snapshot, each: &Each, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
+    let owners = Owners::new(snapshot);
     let tasks = each.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
     write(
         &EachDocument {
             head: Head::new(snapshot, each.total_tasks, each.hidden_system),
-            tasks: Sequence::new(tasks.map(|task| TaskOut::new(snapshot, task, all_frames))),
+            tasks: Sequence::new(tasks.map(|task| TaskOut::new(snapshot, &owners, task, all_frames))),
         },
         out,
     )
@@ -135,7 +138,7 @@ impl<'a> Head<'a> {
             format: FORMAT,
             version: VERSION,
             snapshot: &snapshot.header,
-            total_tasks: snapshot.tasks.len() as u64,
+            total_tasks: snapshot.task_count(),
             matching_tasks,
             hidden_system_tasks,
         }
@@ -157,6 +160,7 @@ struct GroupOut<'a> {
     system: u64,
     stack_bytes: u64,
     example: ExampleOut,
+    at: Option<CreatorOut<'a>>,
     stack_status: Vec<Counted<StatusOut>>,
     stack: Vec<FrameOut<'a>>,
     waits: Vec<WaitSummaryOut<'a>>,
@@ -245,6 +249,8 @@ struct FrameOut<'a> {
 
 #[derive(Serialize)]
 struct TaskOut<'a> {
+    /// How many equal tasks this is, which the source does not tell apart.
+    count: u64,
     runtime: &'a str,
     runtime_number: u8,
     id: Option<u64>,
@@ -262,6 +268,7 @@ struct TaskOut<'a> {
     locked_to_thread: bool,
     system: bool,
     leaked: bool,
+    at: Option<CreatorOut<'a>>,
     stack_status: StackStatus,
     stack_bytes: u64,
     stack: Vec<FrameOut<'a>>,
@@ -311,6 +318,11 @@ impl<'a> CreatorOut<'a> {
     }
 }
 
+/// The frame that a person looks for.
+fn at<'a>(snapshot: &'a Snapshot, owners: &Owners, shown: &[ShownFrame]) -> Option<CreatorOut<'a>> {
+    user_frame(snapshot, owners, shown).map(|at| CreatorOut::of(snapshot, Some(at.frame)))
+}
+
 fn frames<'a>(snapshot: &'a Snapshot, frames: &[ShownFrame]) -> Vec<FrameOut<'a>> {
     let package = |id: FunctionId| snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
     (frames.iter())
@@ -326,11 +338,11 @@ fn frames<'a>(snapshot: &'a Snapshot, frames: &[ShownFrame]) -> Vec<FrameOut<'a>
 }
 
 impl<'a> GroupOut<'a> {
-    fn new(snapshot: &'a Snapshot, group: &'a Group) -> Self {
+    fn new(snapshot: &'a Snapshot, owners: &Owners, group: &'a Group) -> Self {
         let example = group.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
         GroupOut {
             key: KeyOut::new(snapshot, &group.common),
-            count: group.tasks.len() as u64,
+            count: group.count,
             runtimes: counted(&group.runtimes, |number| RuntimeOut {
                 runtime: snapshot.header.runtimes.get(usize::from(number)).map_or("", |info| &info.name),
                 runtime_number: number,
@@ -351,6 +363,7 @@ impl<'a> GroupOut<'a> {
                 id: example.and_then(|task| task.id),
                 address: hex(example.map_or(0, |task| task.address)),
             },
+            at: at(snapshot, owners, &group.frames),
             stack_status: counted(&group.stack_statuses, |status| StatusOut { status }),
             stack: frames(snapshot, &group.frames),
             waits: group.waits.iter().map(|wait| WaitSummaryOut::new(snapshot, wait)).collect(),
@@ -379,10 +392,11 @@ impl<'a> KeyOut<'a> {
 }
 
 impl<'a> TaskOut<'a> {
-    fn new(snapshot: &'a Snapshot, task: &Task, all_frames: bool) -> Self {
+    fn new(snapshot: &'a Snapshot, owners: &Owners, task: &Task, all_frames: bool) -> Self {
         let labels = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
         let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
         TaskOut {
+            count: task.count(),
             runtime: snapshot.runtime_of(task).map_or("", |runtime| &runtime.name),
             runtime_number: task.runtime,
             id: task.id,
@@ -402,6 +416,7 @@ impl<'a> TaskOut<'a> {
             locked_to_thread: task.locked_to_thread,
             system: task.system,
             leaked: task.leaked,
+            at: at(snapshot, owners, &shown),
             stack_status: task.stack_status,
             stack_bytes: task.stack_bytes,
             stack: frames(snapshot, &shown),

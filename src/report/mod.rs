@@ -11,6 +11,7 @@ pub mod go;
 pub mod json;
 pub mod line;
 pub mod markdown;
+pub mod nothing;
 pub mod path;
 mod places;
 pub mod pprof;

@@ -130,10 +130,10 @@ impl<'a, W: Write> Profile<'a, W> {
             }
             self.encode_task(task);
             match counts.get(&self.message).and_then(|&at| counted.get_mut(at)) {
-                Some((_, count)) => *count += 1,
+                Some((_, count)) => *count = count.saturating_add(task.count()),
                 None => {
                     counts.insert(self.message.clone(), counted.len());
-                    counted.push((self.message.clone(), 1));
+                    counted.push((self.message.clone(), task.count()));
                 }
             }
         }

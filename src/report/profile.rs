@@ -26,17 +26,19 @@ const MAX_FRAMES: usize = 128;
 pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Result<()> {
     let tasks: Vec<&Task> = tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)).collect();
     let noun = task_noun(snapshot).replace(|c: char| c.is_whitespace(), "_");
-    writeln!(out, "{} profile: total {}", escape(&noun), tasks.len())?;
+    writeln!(out, "{} profile: total {}", escape(&noun), count_tasks(tasks.iter().copied()))?;
 
     let mut counts: FxHashMap<(Option<StackId>, Option<LabelSetId>), u64> = FxHashMap::default();
     for task in &tasks {
-        *counts.entry((task.stack, task.labels)).or_default() += 1;
+        let sum = counts.entry((task.stack, task.labels)).or_default();
+        *sum = sum.saturating_add(task.count());
     }
     // Stacks that differ only in what is not printed are one here.
     let mut records: FxHashMap<(String, String), u64> = FxHashMap::default();
     for ((stack, labels), count) in counts {
         let kept = kept(snapshot, stack);
-        *records.entry((head(snapshot, &kept, labels), lines(snapshot, &kept))).or_default() += count;
+        let sum = records.entry((head(snapshot, &kept, labels), lines(snapshot, &kept))).or_default();
+        *sum = sum.saturating_add(count);
     }
     let mut records: Vec<_> = records.into_iter().collect();
     records.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));

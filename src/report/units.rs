@@ -73,40 +73,36 @@ pub fn bytes(n: u64) -> String {
     if unit > 0 && value < 9.95 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
 }
 
-/// One age: "3 min", "41 min or more", "" if it is unknown.
+/// One age: "3 min", ">= 41 min" where it may be longer, "" if it is unknown.
 pub fn age(age: Age) -> String {
     match age {
         Age::Unknown => String::new(),
-        Age::AtLeast(ns) => format!("{} or more", duration(ns)),
+        Age::AtLeast(ns) => format!(">= {}", duration(ns)),
         Age::Exactly(ns) => duration(ns),
     }
 }
 
-/// One age for narrow columns: "3 min", "41 min+" for a lower bound, "-" if it is unknown.
+/// One age for narrow columns: the same, but "-" if it is unknown.
 pub fn short_age(age: Age) -> String {
-    match age {
-        Age::Unknown => "-".to_owned(),
-        Age::AtLeast(ns) => format!("{}+", duration(ns)),
-        Age::Exactly(ns) => duration(ns),
-    }
+    if age == Age::Unknown { "-".to_owned() } else { self::age(age) }
 }
 
-/// The ages of a group: "2 s to 3 h", "41 min or more", "up to 3 h" where some are unknown.
+/// The ages of a group: "2 s to 3 h", ">= 41 min", "2 s to >= 3 h", "up to 3 h" where some are unknown.
 /// "" if all are.
 pub fn ages(ages: &Ages) -> String {
     let (Some(low), Some(high)) = (ages.youngest.nanos(), ages.oldest.nanos()) else {
         return String::new();
     };
-    let more = if matches!(ages.oldest, Age::AtLeast(_)) { " or more" } else { "" };
+    let least = if matches!(ages.oldest, Age::AtLeast(_)) { ">= " } else { "" };
     let ((low, low_unit), (high, high_unit)) = (split(low), split(high));
     if ages.unknown > 0 {
-        format!("up to {high} {high_unit}{more}")
+        format!("up to {least}{high} {high_unit}")
     } else if low_unit != high_unit {
-        format!("{low} {low_unit} to {high} {high_unit}{more}")
+        format!("{low} {low_unit} to {least}{high} {high_unit}")
     } else if low != high {
-        format!("{low} to {high} {high_unit}{more}")
+        format!("{low} to {least}{high} {high_unit}")
     } else {
-        format!("{high} {high_unit}{more}")
+        format!("{least}{high} {high_unit}")
     }
 }
 
@@ -154,7 +150,8 @@ mod tests {
         assert_eq!(text(Age::Unknown, Age::Unknown, 3), "");
         assert_eq!(text(Age::Exactly(2 * s), Age::Exactly(3 * h), 0), "2 s to 3 h");
         assert_eq!(text(Age::Exactly(2 * s), Age::Exactly(9 * s), 0), "2 to 9 s");
-        assert_eq!(text(Age::AtLeast(h), Age::AtLeast(h), 0), "1 h or more");
-        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 2), "up to 1 h or more");
+        assert_eq!(text(Age::AtLeast(h), Age::AtLeast(h), 0), ">= 1 h");
+        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 0), "1 s to >= 1 h");
+        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 2), "up to >= 1 h");
     }
 }

@@ -1,10 +1,12 @@
 //! What schedules tasks inside a target, one folder a runtime behind one trait.
 
 use std::num::NonZeroUsize;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::target::Target;
+use crate::target::{Target, TargetError, UnreadableImage, supervised};
 use crate::{Error, Result};
 
 pub mod go;
@@ -15,18 +17,52 @@ pub mod registry;
 pub struct ReadOptions {
     /// What may be stopped.
     pub pause: Pause,
+    /// The target is let go after so long, and the reading fails, if everything is stopped.
+    pub freeze_limit: Duration,
     /// Worker threads for reading; all cores by default.
     pub threads: NonZeroUsize,
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
     pub max_depth: usize,
+    /// CPU time that the search for holders of locks may take in one reading. A reading goes on where the
+    /// one before had to end.
+    pub holders: Duration,
+    /// Set from outside, it ends a reading soon.
+    pub stop: Option<Arc<AtomicBool>>,
 }
+
+impl ReadOptions {
+    /// How long everything is stopped at most, unless told otherwise.
+    pub const FREEZE_LIMIT: Duration = Duration::from_secs(5);
+
+    /// For a command that reads once and ends.
+    #[must_use]
+    pub fn once(self) -> Self {
+        ReadOptions { holders: ONCE * SLOWNESS, ..self }
+    }
+
+    /// For readings that follow one another every `pace`: the search for holders gets a tenth of that.
+    #[must_use]
+    pub fn paced(self, pace: Duration) -> Self {
+        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
+    }
+}
+
+/// CPU time for the search for holders in a command that reads once, and the least of it: with less it
+/// would not get on.
+const ONCE: Duration = Duration::from_millis(300);
+const LEAST: Duration = Duration::from_millis(5);
+/// A build without optimisation runs code ahead so many times more slowly.
+const SLOWNESS: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 impl Default for ReadOptions {
     fn default() -> Self {
         ReadOptions {
             pause: Pause::RunningThreads,
+            freeze_limit: ReadOptions::FREEZE_LIMIT,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
+            holders: Duration::from_secs(10),
+            stop: None,
         }
     }
 }
@@ -44,7 +80,7 @@ pub enum Pause {
 }
 
 /// A runtime that was found in a target.
-pub trait Attached: Send {
+pub trait Attached: Send + Sync {
     /// Who it is, with the figures of the scheduler and the heap as they are now.
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo>;
 
@@ -87,6 +123,24 @@ impl Found {
         Ok(self.runtimes)
     }
 
+    /// Keeps what could not be looked at: the executable may well be Go's, so that nothing is known without it.
+    fn keep_unreadable(&mut self, images: Vec<UnreadableImage>) {
+        const NAMED: usize = 4;
+        let (programs, libraries): (Vec<_>, Vec<_>) =
+            images.into_iter().partition(|image| image.is_executable);
+        for UnreadableImage { path, why, .. } in programs {
+            let what = format!("open its executable {path}");
+            self.problems.push(TargetError::Io { what, source: std::io::Error::other(why) }.into());
+        }
+        let more = libraries.len().saturating_sub(NAMED);
+        for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
+            self.left_out.push(format!("{path} was not looked at: {why}"));
+        }
+        if more > 0 {
+            self.left_out.push(format!("{more} files more were not looked at, either"));
+        }
+    }
+
     /// Keeps what came of looking for one kind of runtime. Only that the target itself cannot be
     /// read ends the search.
     fn keep<T: Attached + 'static>(&mut self, found: Result<Vec<T>>) -> Result<()> {
@@ -105,12 +159,16 @@ impl Found {
 /// When the target cannot be read.
 pub fn attach(target: &dyn Target) -> Result<Found> {
     let mut found = Found::default();
-    found.keep(go::attach(target))?;
+    let go = go::attach(target)?;
+    found.keep(Ok(go.runtimes))?;
+    found.problems.extend(go.problems);
+    found.left_out.extend(go.left_out);
     let registries = registry::attach(target)?;
     found.keep(Ok(registries.found))?;
     found.problems.extend(registries.problems);
     found.left_out.extend(registries.left_out);
     found.unused.extend(registries.unused);
+    found.keep_unreadable(target.unreadable_images());
     Ok(found)
 }
 
@@ -123,8 +181,13 @@ pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> 
 }
 
 /// The runtimes of a target that can be read, again and again: finding them is most of the work of
-/// reading a small program.
+/// reading a small program. A target that does not answer is given up; see [`supervised`].
+#[derive(Clone)]
 pub struct Readable {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     runtimes: Vec<Box<dyn Attached>>,
     /// What the user should know of what cannot be read.
     warnings: Vec<String>,
@@ -138,6 +201,22 @@ impl Readable {
     /// # Errors
     /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
     pub fn find(target: &dyn Target) -> Result<Readable> {
+        let inner = supervised(target, None, Inner::find)?;
+        Ok(Readable { inner: Arc::new(inner) })
+    }
+
+    /// Reads all tasks of the target in which they were found.
+    ///
+    /// # Errors
+    /// Whatever reading the target gives.
+    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
+        let (inner, own) = (Arc::clone(&self.inner), options.clone());
+        supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
+    }
+}
+
+impl Inner {
+    fn find(target: &dyn Target) -> Result<Inner> {
         let mut found = attach(target)?;
         if found.runtimes.is_empty() && found.problems.is_empty() {
             // Nothing is found either in a process that is just giving its memory back: when it is
@@ -158,16 +237,15 @@ impl Readable {
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
+            if target.core_extent().is_some_and(|extent| extent.missing > 0) {
+                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
+            }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
         }
-        Ok(Readable { runtimes, warnings, found_at_ns: target.monotonic_ns() })
+        Ok(Inner { runtimes, warnings, found_at_ns: target.monotonic_ns() })
     }
 
-    /// Reads all tasks of the target in which they were found.
-    ///
-    /// # Errors
-    /// Whatever reading the target gives.
-    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
+    fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
         let mut builder = SnapshotBuilder::new();
         builder.header = header(target);
         builder.header.warnings.clone_from(&self.warnings);
@@ -175,7 +253,13 @@ impl Readable {
             let age = &mut builder.header.target.age_ns;
             *age = age.saturating_add(now.saturating_sub(then));
         }
+        let extent = target.core_extent().unwrap_or_default();
+        builder.header.reading.core_bytes = extent.bytes;
+        builder.header.reading.core_bytes_missing = extent.missing;
         read_tasks(target, options, &self.runtimes, &mut builder)?;
+        let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
+        let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);
+        builder.header.warnings.extend(lacks);
         builder.header.process = target.figures();
         Ok(builder.finish())
     }
@@ -205,12 +289,14 @@ fn read_tasks(
         Pause::Nothing => ReadMode::NoPause,
         Pause::Everything => ReadMode::Frozen,
     };
-    let frozen = (options.pause == Pause::Everything).then(|| target.freeze()).transpose()?;
+    let freeze = || target.freeze(options.freeze_limit);
+    let frozen = (options.pause == Pause::Everything).then(freeze).transpose()?;
     let begin = Instant::now();
     let read = read_all(target, options, attached, into);
     into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
     if let Some(frozen) = frozen {
-        into.header.reading.pause_ns = frozen.release().as_nanos() as u64;
+        // That it was let go early explains whatever else went wrong.
+        into.header.reading.pause_ns = frozen.release()?.as_nanos() as u64;
     }
     read
 }

@@ -28,6 +28,9 @@ pub struct SnapshotBuilder {
     waits: Vec<Wait>,
     holds: Vec<Hold>,
     tasks: Vec<Task>,
+    /// Rows that stand for several tasks, and for how many.
+    counted: Interner<Task>,
+    counts: Vec<u64>,
     text_bytes: usize,
     text_left_out: bool,
     waits_left_out: bool,
@@ -171,7 +174,7 @@ impl SnapshotBuilder {
         self.strings.get(id.0).map_or("", String::as_str)
     }
 
-    /// How many tasks were added so far.
+    /// How many rows of tasks were added so far.
     pub fn task_count(&self) -> usize {
         self.tasks.len()
     }
@@ -197,6 +200,22 @@ impl SnapshotBuilder {
         self.tasks.push(task);
     }
 
+    /// Adds that many equal tasks which the source does not tell apart. However often that is done, they
+    /// take one row.
+    pub fn counted(&mut self, task: Task, count: u64) {
+        match self.counted.find(&task, |known| known) {
+            Ok(id) => {
+                if let Some(sum) = self.counts.get_mut(id as usize) {
+                    *sum = sum.saturating_add(count);
+                }
+            }
+            Err(missing) => {
+                self.counted.push(missing, task);
+                self.counts.push(count);
+            }
+        }
+    }
+
     /// Takes back the tasks from number `first` on.
     pub fn truncate_tasks(&mut self, first: usize) {
         self.tasks.truncate(first);
@@ -218,6 +237,9 @@ impl SnapshotBuilder {
             let warning = format!("tasks wait for more than {MAX_WAITS} things: the rest is left out");
             self.header.warnings.push(warning);
         }
+        let counted = self.counted.into_values().into_iter().zip(self.counts);
+        let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
+        self.tasks.extend(rows);
         let key = |task: &Task| (task.runtime, task.id, task.address);
         if self.tasks.iter().all(|task| task.id.is_some()) {
             // No two are alike, and this way needs no second table.

@@ -7,6 +7,7 @@ mod builder;
 pub mod dump;
 pub mod file;
 mod interner;
+mod lacks;
 pub mod model;
 mod validate;
 mod waits;

@@ -70,7 +70,8 @@ pub struct Snapshot {
     pub waits: Vec<Wait>,
     /// What tasks hold of that, as far as it could be told; [`Task::holds`] is a range of this table.
     pub holds: Vec<Hold>,
-    /// The tasks, in ascending order of id where ids are known.
+    /// The tasks, in ascending order of id where ids are known. A row may stand for several equal ones:
+    /// [`Snapshot::task_count`] says how many tasks there are.
     pub tasks: Vec<Task>,
 }
 
@@ -107,8 +108,8 @@ pub enum SourceKind {
     Core,
     /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log with one in it.
     Dump,
-    /// Counted stacks without single tasks: Go's debug=1, a pprof file. [`Snapshot::tasks`] holds as
-    /// many equal tasks without an id as were counted.
+    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of [`Snapshot::tasks`]
+    /// stands for as many equal tasks as were counted, see [`Task::twins`].
     Profile,
 }
 
@@ -156,6 +157,20 @@ pub struct Reading {
     pub torn: u64,
     /// Tasks that were listed but had ended (or were not yet in use) when they were read.
     pub ended: u64,
+    /// CPU time spent looking for holders of locks, nanoseconds.
+    pub holders_ns: u64,
+    /// Tasks that were not asked what they hold, because that would have taken too long. The next reading
+    /// of the same process asks them.
+    pub holders_not_asked: u64,
+    /// Tasks that were listed but are not among those of the snapshot, because their memory could not be
+    /// read: it is not in the core file. Some of them may have ended.
+    pub missing: u64,
+    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`].
+    pub missing_stacks: u64,
+    /// Size of the core file, bytes. 0 for any other source.
+    pub core_bytes: u64,
+    /// Bytes that the core file should have beyond these, by its own headers: it was cut.
+    pub core_bytes_missing: u64,
 }
 
 /// How running tasks were read.
@@ -419,6 +434,9 @@ pub enum StackStatus {
     Broken,
     /// The frames are right, but there are more: the target had no room to keep them, or the dump is damaged.
     Gaps,
+    /// The inner frames are right, if there are any; the rest of the stack is not in the core file, or its
+    /// memory cannot be read.
+    Missing,
     /// The task would not hold still: no stack.
     Torn,
     /// The task was running and its registers were not read: no stack.
@@ -429,7 +447,7 @@ pub enum StackStatus {
 }
 
 /// One task. The default is one of which nothing is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Task {
     /// Index into [`Header::runtimes`].
     pub runtime: u8,
@@ -477,9 +495,39 @@ pub struct Task {
     pub waits: (u32, u32),
     /// Locks for which others wait and that it seems to hold: `start` and length in [`Snapshot::holds`].
     pub holds: (u32, u32),
+    /// How many more tasks are equal to this one and have no row of their own, because the source only
+    /// counted them. 0 for a task that the source told apart: who has an id, waits for a thing that is
+    /// known or holds one has no twins.
+    pub twins: u64,
+}
+
+impl Task {
+    /// How many tasks the row stands for: itself and its twins.
+    pub fn count(&self) -> u64 {
+        self.twins.saturating_add(1)
+    }
+}
+
+/// How many tasks some rows stand for.
+pub fn count_tasks<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> u64 {
+    tasks.into_iter().fold(0, |sum: u64, task| sum.saturating_add(task.count()))
 }
 
 impl Snapshot {
+    /// Tasks that all rows together may stand for. More is not believed, and sums of counts are far from
+    /// any overflow.
+    pub const MOST_TASKS: u64 = 1 << 32;
+
+    /// How many tasks there are.
+    pub fn task_count(&self) -> u64 {
+        count_tasks(&self.tasks)
+    }
+
+    /// How many tasks some rows stand for, given by their indices.
+    pub fn count_of(&self, rows: &[u32]) -> u64 {
+        count_tasks(rows.iter().filter_map(|&row| self.tasks.get(row as usize)))
+    }
+
     /// The text of a string. Empty for an index out of range.
     pub fn str(&self, id: StrId) -> &str {
         self.strings.get(id.index()).map_or("", String::as_str)
@@ -510,5 +558,40 @@ impl Snapshot {
     /// The runtime that a task belongs to.
     pub fn runtime_of(&self, task: &Task) -> Option<&RuntimeInfo> {
         self.header.runtimes.get(usize::from(task.runtime))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Snapshots hold them by the million.
+    #[test]
+    fn a_task_is_small() {
+        assert_eq!(size_of::<Task>(), 192);
+    }
+
+    #[test]
+    fn sums_of_counts_do_not_overflow() {
+        let task = Task { twins: u64::MAX, ..Task::default() };
+        assert_eq!((task.count(), count_tasks(&[task, task])), (u64::MAX, u64::MAX));
+        let mut snapshot = Snapshot { tasks: vec![task; 2], ..Snapshot::default() };
+        snapshot.header.runtimes = vec![RuntimeInfo::default()];
+        assert_eq!((snapshot.task_count(), snapshot.count_of(&[0, 1, 9])), (u64::MAX, u64::MAX));
+        assert!(snapshot.validate().is_err());
+        snapshot.tasks = vec![Task { twins: Snapshot::MOST_TASKS / 2 - 1, ..task }; 2];
+        assert_eq!(snapshot.validate(), Ok(()));
+        snapshot.tasks.push(Task::default());
+        assert!(snapshot.validate().is_err());
+    }
+
+    #[test]
+    fn who_has_an_id_is_one() {
+        let task = Task { twins: 1, id: Some(1), ..Task::default() };
+        let mut snapshot = Snapshot { tasks: vec![task], ..Snapshot::default() };
+        snapshot.header.runtimes = vec![RuntimeInfo::default()];
+        assert!(snapshot.validate().is_err());
+        snapshot.tasks = vec![Task { id: None, ..task }];
+        assert_eq!(snapshot.validate(), Ok(()));
     }
 }

@@ -5,9 +5,6 @@ use super::model::*;
 /// Frames that one stack may have in all; what a reader keeps is far below it.
 const MAX_FRAMES: usize = 1 << 20;
 
-/// Locks that all tasks together may hold. Tasks may share rows of the table, but not all of them all.
-const MAX_HOLDS: u64 = 1 << 24;
-
 /// An index that points nowhere, or a table that breaks a rule of the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table} {row}: {problem}")]
@@ -27,7 +24,7 @@ fn check(ok: bool, table: &'static str, row: usize, problem: &'static str) -> Re
 
 impl Snapshot {
     /// Checks that every index is within its table, every location has a frame, no stack is
-    /// absurdly deep and tasks do not hold absurdly many locks, so that nothing that works on the snapshot has to check again.
+    /// absurdly deep and every row of waits and holds belongs to one task on average, so that nothing that works on the snapshot has to check again.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -87,7 +84,8 @@ impl Snapshot {
 
     fn validate_tasks(&self) -> Result<(), Invalid> {
         let runtimes = self.header.runtimes.len();
-        let mut holds = 0_u64;
+        // Nobody shares them, so that what all tasks have is no more than the tables have.
+        let [mut waits, mut holds, mut tasks] = [0_u64; 3];
         for (row, task) in self.tasks.iter().enumerate() {
             check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;
             check(
@@ -108,8 +106,16 @@ impl Snapshot {
             check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;
             let end = u64::from(task.holds.0) + u64::from(task.holds.1);
             check(end <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
+            waits = waits.saturating_add(task.waits.1.into());
+            let ok = waits <= self.waits.len() as u64;
+            check(ok, "task", row, "it and those before it wait for more than the table of waits has")?;
             holds = holds.saturating_add(task.holds.1.into());
-            check(holds <= MAX_HOLDS, "task", row, "it and those before it hold too much")?;
+            let ok = holds <= self.holds.len() as u64;
+            check(ok, "task", row, "it and those before it hold more than the table of holds has")?;
+            let single = task.id.is_some() || task.waits.1 > 0 || task.holds.1 > 0;
+            check(task.twins == 0 || !single, "task", row, "it is a single task and stands for several")?;
+            tasks = tasks.saturating_add(task.count());
+            check(tasks <= Self::MOST_TASKS, "task", row, "it and those before it stand for too many")?;
         }
         Ok(())
     }

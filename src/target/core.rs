@@ -15,7 +15,8 @@ use super::core_notes::{AuxiliaryVector, CoreNotes, NamedRange};
 use super::elf::{Headers, Segment};
 use super::image::{self, ImageFile};
 use super::{
-    Frozen, Held, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError, WithRegisters, proc,
+    CoreExtent, Frozen, Held, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
+    WithRegisters, proc,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
@@ -41,6 +42,7 @@ struct CoreTarget {
     mappings: Vec<Mapping>,
     images: Vec<Image>,
     threads: BTreeMap<u32, Registers>,
+    extent: CoreExtent,
 }
 
 impl CoreTarget {
@@ -52,7 +54,6 @@ impl CoreTarget {
         if notes.threads.is_empty() {
             return Err(core.malformed("holds no threads: it was cut, or is no core file of a process"));
         }
-        warn_if_cut(&headers, &core);
         let dumped = headers.loads().filter(|load| load.file_size > 0).map(|load| Piece {
             start: load.address,
             end: load.address.saturating_add(load.file_size.min(load.memory_size)),
@@ -60,10 +61,13 @@ impl CoreTarget {
             offset: load.offset,
             file: Arc::clone(&core),
         });
+        let mappings = mappings(&headers, &notes.files);
+        let known = mappings.iter().map(|mapping| (mapping.start, mapping.end)).collect();
         let mut target = CoreTarget {
             info: TargetInfo { source: SourceKind::Core, ..TargetInfo::default() },
-            memory: CoreMemory { dumped: in_order(dumped.collect()), mapped: Vec::new() },
-            mappings: mappings(&headers, &notes.files),
+            memory: CoreMemory { dumped: in_order(dumped.collect()), mapped: Vec::new(), known },
+            mappings,
+            extent: extent(&headers, &core),
             images: Vec::new(),
             threads: notes.threads.iter().copied().collect(),
         };
@@ -191,13 +195,11 @@ fn unlisted_executable(exe: &Path, auxiliary: &AuxiliaryVector) -> Result<(Image
     Ok((Image { path, bias, is_executable: true, file: Arc::clone(&file) }, pieces))
 }
 
-/// Says once that the file is not whole, which is usual (a full disk, a limit) and explains much.
-fn warn_if_cut(headers: &Headers, core: &ImageFile) {
-    let end = headers.loads().map(|load| load.offset.saturating_add(load.file_size)).max().unwrap_or(0);
-    if end > core.len() {
-        let (path, len) = (&core.opened_as, core.len());
-        tracing::warn!("{path} is cut: {len} of {end} bytes are there, so some memory is missing");
-    }
+/// How much of the file is there. That some is not is usual (a full disk, a limit) and explains much.
+fn extent(headers: &Headers, core: &ImageFile) -> CoreExtent {
+    let ends = headers.segments.iter().map(|segment| segment.offset.saturating_add(segment.file_size));
+    let missing = ends.max().unwrap_or(0).saturating_sub(core.len());
+    CoreExtent { bytes: core.len(), missing }
 }
 
 /// The path of the executable: that of the file which holds the entry point, else the one of the
@@ -311,12 +313,20 @@ impl Target for CoreTarget {
         Ok(Held::ZERO)
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        Ok(Frozen::new(|| Held::ZERO))
+    fn freeze(&self, _limit: std::time::Duration) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(Held::ZERO)))
     }
 
     fn is_static(&self) -> bool {
         true
+    }
+
+    fn core_extent(&self) -> Option<CoreExtent> {
+        Some(self.extent)
+    }
+
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        self.memory.present(start, end)
     }
 
     fn monotonic_ns(&self) -> Option<u64> {

@@ -25,6 +25,8 @@ pub(super) struct CoreMemory {
     pub(super) dumped: Vec<Piece>,
     /// Files that were mapped, for what was not dumped; the same order.
     pub(super) mapped: Vec<Piece>,
+    /// First and last address of all that was mapped, whether it is here or not; the same order.
+    pub(super) known: Vec<(u64, u64)>,
 }
 
 /// The piece in which an address lies.
@@ -49,11 +51,54 @@ pub(super) fn in_order(mut pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 impl CoreMemory {
+    /// Why there is nothing at an address.
+    fn absent(&self, address: u64, len: usize) -> TargetError {
+        let behind = self.known.partition_point(|&(start, _)| start <= address);
+        let known = behind.checked_sub(1).and_then(|at| self.known.get(at));
+        if known.is_none_or(|&(_, end)| end <= address) {
+            return TargetError::Unmapped { address, len };
+        }
+        TargetError::NotInCore { address, len, why: "it was left out when the file was written".to_owned() }
+    }
+
+    /// The parts of a range that are here, ascending.
+    pub(super) fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut at = start;
+        let mut parts: Vec<(u64, u64)> = Vec::new();
+        while at < end {
+            let next = |pieces: &[Piece]| {
+                pieces.get(pieces.partition_point(|piece| piece.start <= at)).map_or(end, |piece| piece.start)
+            };
+            let piece = piece_at(&self.dumped, at).or_else(|| piece_at(&self.mapped, at));
+            let Some(piece) = piece else {
+                at = next(&self.dumped).min(next(&self.mapped)).max(at.saturating_add(1)).min(end);
+                continue;
+            };
+            // Behind what a piece has of its file, pages are filled up with zeros; a cut file has less.
+            let in_file = piece.file.len().saturating_sub(piece.offset).min(piece.present);
+            let until = if in_file < piece.present { piece.start.saturating_add(in_file) } else { piece.end };
+            let limit = match piece_at(&self.dumped, at) {
+                Some(_) => end,
+                None => next(&self.dumped).min(end),
+            };
+            let (from, until) = (at, until.min(limit));
+            match parts.last_mut() {
+                Some(last) if last.1 == from && from < until => last.1 = until,
+                _ if from < until => parts.push((from, until)),
+                _ => {}
+            }
+            at = piece.end.min(limit).max(at.saturating_add(1));
+        }
+        parts
+    }
+
     /// Reads the beginning of `buf`, up to the end of a piece; how much.
     fn read_some(&self, address: u64, buf: &mut [u8]) -> Result<usize> {
-        let unmapped = || TargetError::Unmapped { address, len: buf.len() };
+        let len = buf.len();
+        let unmapped = || TargetError::Unmapped { address, len };
+        let not_there = |why: String| TargetError::NotInCore { address, len, why };
         let piece = piece_at(&self.dumped, address).or_else(|| piece_at(&self.mapped, address));
-        let piece = piece.ok_or_else(unmapped)?;
+        let piece = piece.ok_or_else(|| self.absent(address, len))?;
         let skip = address - piece.start;
         let room = usize::try_from(piece.end - address).unwrap_or(usize::MAX).min(buf.len());
         let present = usize::try_from(piece.present.saturating_sub(skip)).unwrap_or(usize::MAX).min(room);
@@ -62,12 +107,13 @@ impl CoreMemory {
         if !data.is_empty() {
             let end = offset.saturating_add(data.len() as u64);
             if end > piece.file.len() {
-                return Err(piece.file.malformed(format!(
-                    "is cut: it ends at {:#x}, and the memory at {address:#x} would end at {end:#x}",
+                return Err(not_there(format!(
+                    "it is cut at {:#x}, and this would end at {end:#x}",
                     piece.file.len()
                 )));
             }
-            piece.file.read_into(offset, data)?;
+            // A bad sector takes only its own memory with it.
+            piece.file.read_into(offset, data).map_err(|error| not_there(error.to_string()))?;
         }
         filled.fill(0);
         Ok(room)

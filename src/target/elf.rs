@@ -10,19 +10,32 @@ use object::{LittleEndian as Le, U32};
 use super::image::ImageFile;
 use super::{Image, Result};
 
-/// Program headers read at most. `PN_XNUM` (65,535) means "more than that", as in core files of
-/// processes with very many mappings.
+/// Program headers read at most of a core file. `PN_XNUM` (65,535) means "more than that", as in core files
+/// of processes with very many mappings.
 const MAX_SEGMENTS: u64 = 1 << 20;
+/// The same of a program: the kernel runs none with more than 64 KiB of them.
+const MAX_SEGMENTS_OF_PROGRAM: u64 = 1170;
 /// Sections read at most.
-const MAX_SECTIONS: u64 = 1 << 20;
-/// Note segments longer than this are cut.
+const MAX_SECTIONS: u64 = 1 << 16;
+/// The table with the names of sections is cut at this.
+const MAX_SECTION_NAMES: u64 = 16 << 20;
+/// The name of a section is cut at this.
+const MAX_SECTION_NAME: usize = 256;
+/// Longest name of a symbol that is looked at.
+const MAX_NAME: usize = 16 << 10;
+/// Notes of one file that are read in all, bytes.
 const MAX_NOTES: u64 = 1 << 20;
 /// Notes read at most.
 const MAX_NOTE_COUNT: usize = 1 << 20;
 /// A string table longer than this is cut.
-const MAX_STRINGS: u64 = 1 << 30;
+const MAX_STRINGS: u64 = 512 << 20;
 /// Symbols read at most.
-const MAX_SYMBOLS: u64 = 16 << 20;
+const MAX_SYMBOLS: u64 = 8 << 20;
+/// The names of all symbols together may be so many times as long as the table they are in: symbols may share
+/// one, but not all of them a long one.
+const MAX_SHARING: u64 = 8;
+/// What the names of all symbols may have together in any case, bytes.
+const LEAST_NAMES: u64 = 64 << 20;
 
 /// A program header of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +108,17 @@ impl Symbols {
 
     /// The defined symbols that have a name.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
-        self.raw().iter().filter_map(|symbol| self.symbol(symbol))
+        let mut budget = (self.strings.len() as u64).saturating_mul(MAX_SHARING).max(LEAST_NAMES);
+        let named = self.raw().iter().map_while(move |raw| {
+            let symbol = self.symbol(raw);
+            // What has no name has cost a search for its end.
+            let cost = symbol.map_or(MAX_NAME.min(self.strings.len()), |symbol| symbol.name.len());
+            let is_nameless = raw.st_name.get(Le) == 0 || raw.st_shndx.get(Le) == elf::SHN_UNDEF;
+            let is_free = symbol.is_none() && is_nameless;
+            budget = budget.checked_sub(if is_free { 0 } else { cost as u64 })?;
+            Some(symbol)
+        });
+        named.flatten()
     }
 
     /// The number of entries, those without a name and the undefined ones included.
@@ -112,7 +135,7 @@ impl Symbols {
         if symbol.st_shndx.get(Le) == elf::SHN_UNDEF {
             return None;
         }
-        let name = string(&self.strings, symbol.st_name.get(Le))?;
+        let name = string(&self.strings, symbol.st_name.get(Le), MAX_NAME)?;
         let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
         let address = symbol.st_value.get(Le).wrapping_add(self.bias);
         Some(Symbol { name, address, size: symbol.st_size.get(Le), kind: symbol.st_info.0 & 0xf })
@@ -156,12 +179,14 @@ impl Headers {
         self.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD.0)
     }
 
-    /// The notes of all PT_NOTE segments, those up to the first malformed one in each.
+    /// The notes of all PT_NOTE segments, those up to the first malformed one in each; `max` bytes in all.
     pub(super) fn notes(&self, file: &ImageFile, max: u64) -> Vec<Note> {
         let mut notes = Vec::new();
+        let mut left = max;
         for segment in self.segments.iter().filter(|segment| segment.kind == elf::PT_NOTE.0) {
-            let len = segment.file_size.min(max);
-            let Some(len) = file.room(segment.offset, len) else { continue };
+            let len = segment.file_size.min(left);
+            let Some(len) = file.room(segment.offset, len).filter(|len| *len > 0) else { continue };
+            left -= len as u64;
             if let Ok(bytes) = file.read_at(segment.offset, len) {
                 parse_notes(&bytes, &mut notes);
             }
@@ -206,8 +231,8 @@ fn read_segments(file: &ImageFile, header: &FileHeader64<Le>) -> Result<Vec<Segm
     if usize::from(header.e_phentsize.get(Le)) != size_of::<ProgramHeader64<Le>>() {
         return Err(file.malformed("has program headers of an odd size"));
     }
-    let raw: Vec<ProgramHeader64<Le>> =
-        table(file, "program headers", header.e_phoff.get(Le), count, MAX_SEGMENTS)?;
+    let most = if header.e_type.get(Le) == elf::ET_CORE { MAX_SEGMENTS } else { MAX_SEGMENTS_OF_PROGRAM };
+    let raw: Vec<ProgramHeader64<Le>> = table(file, "program headers", header.e_phoff.get(Le), count, most)?;
     let segment = |raw: &ProgramHeader64<Le>| Segment {
         kind: raw.p_type(Le).0,
         flags: raw.p_flags(Le).0,
@@ -234,9 +259,10 @@ fn read_sections(file: &ImageFile, header: &FileHeader64<Le>) -> Result<Vec<Sect
     table(file, "sections", offset, count, MAX_SECTIONS)
 }
 
-/// The bytes of a string table up to the NUL.
-fn string(strings: &[u8], at: u32) -> Option<&[u8]> {
+/// The bytes of a string table up to the NUL, which must come within `max` bytes.
+fn string(strings: &[u8], at: u32, max: usize) -> Option<&[u8]> {
     let tail = strings.get(usize::try_from(at).ok()?..)?;
+    let tail = tail.get(..max).unwrap_or(tail);
     tail.get(..memchr::memchr(0, tail)?)
 }
 
@@ -316,7 +342,7 @@ impl Image {
         let section = |raw: &SectionHeader64<Le>| {
             let (flags, address) = (raw.sh_flags.get(Le).0, raw.sh_addr.get(Le));
             let loaded = flags & elf::SHF_ALLOC.0 != 0;
-            let name = string(&names, raw.sh_name.get(Le)).unwrap_or_default();
+            let name = string(&names, raw.sh_name.get(Le), MAX_SECTION_NAME).unwrap_or_default();
             Section {
                 name: String::from_utf8_lossy(name).into_owned(),
                 address: if loaded { address.wrapping_add(self.bias) } else { 0 },
@@ -334,7 +360,7 @@ impl Image {
         if section.sh_type(Le) == elf::SHT_NOBITS {
             return Ok(Vec::new());
         }
-        let len = usize::try_from(section.sh_size.get(Le).min(MAX_STRINGS)).unwrap_or(usize::MAX);
+        let len = usize::try_from(section.sh_size.get(Le).min(MAX_SECTION_NAMES)).unwrap_or(usize::MAX);
         self.file.read_at(section.sh_offset.get(Le), len)
     }
 

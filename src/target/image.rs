@@ -5,19 +5,31 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use object::elf;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::elf::Headers;
 use super::memory::ProcessMemory;
-use super::{Image, Mapping, Memory as _, Result, TargetError, proc, sys};
+use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files, sys};
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;
 /// What of a file is compared with memory where device numbers cannot be trusted, bytes.
 const COMPARED: usize = 4096;
 const PAGE: u64 = 4096;
+/// Bytes read at a time from a file that is not in memory: one piece must come within the patience there is.
+const PIECE: usize = 1 << 20;
+/// For the reads of one file together no longer is waited than this.
+const MAX_WAIT_MS: u64 = 60_000;
+/// Mappings of one file that are looked at for where it is loaded.
+const MAX_MAPPINGS: usize = 4096;
+/// Places at which one file may be loaded.
+const MAX_PLACES: usize = 16;
 
 /// Where the bytes of an image are.
 ///
@@ -27,8 +39,10 @@ const PAGE: u64 = 4096;
 pub struct ImageFile {
     /// How the file was reached: "/proc/4242/map_files/...", for messages.
     pub opened_as: String,
-    file: File,
+    file: Arc<File>,
     len: u64,
+    /// How long reads had to wait so far, milliseconds.
+    waited_ms: AtomicU64,
 }
 
 impl ImageFile {
@@ -42,7 +56,13 @@ impl ImageFile {
         Self::open_io(path).map_err(|source| TargetError::Io { what: format!("open {opened_as}"), source })
     }
 
+    /// The same, without the name in the error. A file system that does not answer is given up.
     fn open_io(path: &Path) -> io::Result<ImageFile> {
+        let path = path.to_owned();
+        slow_files::within(move || Self::open_now(&path))
+    }
+
+    fn open_now(path: &Path) -> io::Result<ImageFile> {
         // Looked at before it is opened: opening a pipe or a device may block or do something.
         let is_file = |metadata: &std::fs::Metadata| {
             if metadata.is_file() {
@@ -54,7 +74,8 @@ impl ImageFile {
         is_file(&std::fs::metadata(path)?)?;
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
         let len = is_file(&file.metadata()?)?;
-        Ok(ImageFile { opened_as: path.display().to_string(), file, len })
+        let opened_as = path.display().to_string();
+        Ok(ImageFile { opened_as, file: Arc::new(file), len, waited_ms: AtomicU64::new(0) })
     }
 
     /// Length of the file when it was opened, bytes.
@@ -86,7 +107,7 @@ impl ImageFile {
     pub fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match sys::pread(&self.file, rest, offset.saturating_add(done as u64)) {
+            match self.read_some(offset.saturating_add(done as u64), rest) {
                 Ok(0) => return Err(self.malformed("has become shorter while it was read")),
                 Ok(n) => done += n,
                 Err(source) => {
@@ -95,6 +116,51 @@ impl ImageFile {
             }
         }
         Ok(())
+    }
+
+    /// Reads the beginning of `buf`: at once what is in memory, else a piece of it as long as the file system
+    /// answers in time.
+    fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        if let Ok(n) = sys::pread_cached(&self.file, buf, offset) {
+            return Ok(n);
+        }
+        let file = Arc::clone(&self.file);
+        let len = buf.len().min(PIECE);
+        let bytes = self.wait(move || {
+            let mut bytes = vec![0; len];
+            let n = sys::pread(&file, &mut bytes, offset)?;
+            bytes.truncate(n);
+            Ok(bytes)
+        })?;
+        for (to, from) in buf.iter_mut().zip(&bytes) {
+            *to = *from;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Where the next bytes at or behind `from` that are not a hole begin, and where they end; None if there
+    /// are none. A file system that knows no holes has data everywhere.
+    pub(crate) fn next_data(&self, from: u64) -> Option<(u64, u64)> {
+        let file = Arc::clone(&self.file);
+        let found = self.wait(move || sys::next_data(&file, from));
+        found.unwrap_or(Some((from, self.len))).filter(|(start, end)| start < end)
+    }
+
+    /// Does `work`, unless this file has taken too long already.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        if self.waited_ms.load(Ordering::Relaxed) >= MAX_WAIT_MS {
+            return Err(slow_files::no_answer());
+        }
+        let begun = Instant::now();
+        let done = slow_files::within(work);
+        let late = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        // One that did not answer once is not asked again.
+        let waited = if late { MAX_WAIT_MS } else { begun.elapsed().as_millis() as u64 };
+        self.waited_ms.fetch_add(waited, Ordering::Relaxed);
+        done
     }
 
     /// `len`, or less if the file ends before; None if it ends before `offset`.
@@ -130,7 +196,7 @@ struct Group<'a> {
 /// Groups the mappings of files, in order of first address.
 fn group<'a>(mappings: &'a [Mapping], executable: Option<(u64, u64)>, exe_path: &str) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut known = rustc_hash::FxHashMap::default();
+    let mut known = FxHashMap::default();
     for mapping in mappings.iter().filter(|mapping| mapping.file_id.1 != 0) {
         let key = (mapping.file_id, mapping.path.as_str());
         let index = *known.entry(key).or_insert_with(|| {
@@ -153,38 +219,149 @@ pub(super) fn plain(path: &str) -> &str {
     path.strip_suffix(" (deleted)").unwrap_or(path)
 }
 
-/// The ELF files mapped into a live process, the executable first. Files that cannot be reached
-/// are left out; why not is logged.
-pub(super) fn of_process(pid: u32, mappings: &[Mapping], memory: &ProcessMemory) -> Vec<Image> {
-    let exe = std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|meta| (meta.dev(), meta.ino()));
-    let exe_path = proc::exe(pid).unwrap_or_default();
-    let mut groups = group(mappings, exe, &exe_path);
-    groups.sort_by_key(|group| !group.is_executable);
-    let mut images = Vec::new();
-    for group in groups.iter().take(MAX_FILES) {
-        if !group.is_executable && !group.mappings.iter().any(|mapping| mapping.execute) {
-            continue;
-        }
-        let Some(first) = group.mappings.first() else { continue };
-        match open_mapped(pid, group, memory) {
-            Ok(file) => add_images(&mut images, group, &first.path, file),
-            Err(error) => tracing::debug!("cannot open {}: {error}", first.path),
+/// A file by device, inode and path.
+type Key = ((u64, u64), String);
+
+/// The files of a process that were opened, to be used again: they stay what they are as long as they are
+/// mapped, and one that does not answer must not be waited for again.
+#[derive(Debug, Default)]
+pub(super) struct OpenedFiles {
+    known: Mutex<FxHashMap<Key, Result<Arc<ImageFile>, Refusal>>>,
+    unreadable: Mutex<Vec<UnreadableImage>>,
+    /// Not even what file the executable is could be found out in time.
+    nameless: AtomicBool,
+}
+
+/// Why a file could not be opened.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// It should have been possible: the file system failed or does not answer.
+    unexpected: bool,
+    late: bool,
+    why: String,
+}
+
+impl Refusal {
+    fn new(error: &io::Error) -> Refusal {
+        use io::ErrorKind::{NotFound, Other, PermissionDenied, TimedOut};
+        let unexpected = !matches!(error.kind(), NotFound | Other | PermissionDenied);
+        Refusal { unexpected, late: error.kind() == TimedOut, why: error.to_string() }
+    }
+}
+
+impl OpenedFiles {
+    /// What the last [`OpenedFiles::images`] could not read.
+    pub(super) fn unreadable(&self) -> Vec<UnreadableImage> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Device and inode of the executable; None if that cannot be known, which is told if it is unexpected.
+    fn executable(&self, pid: u32, unreadable: &mut Vec<UnreadableImage>) -> Result<Option<(u64, u64)>> {
+        let link = format!("/proc/{pid}/exe");
+        let path = link.clone();
+        let found = match self.nameless.load(Ordering::Relaxed) {
+            false => slow_files::within(move || std::fs::metadata(path)),
+            true => Err(slow_files::no_answer()),
+        };
+        match found {
+            Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+            Err(source) if slow_files::is_our_own(&source) => {
+                Err(TargetError::Io { what: format!("stat {link}"), source })
+            }
+            Err(error) => {
+                let refusal = Refusal::new(&error);
+                self.nameless.store(refusal.late, Ordering::Relaxed);
+                if refusal.unexpected {
+                    let path = proc::exe(pid).unwrap_or(link);
+                    unreadable.push(UnreadableImage { path, is_executable: true, why: refusal.why });
+                }
+                Ok(None)
+            }
         }
     }
-    images
+
+    /// The ELF files mapped into a live process, the executable first. Files that cannot be reached
+    /// are left out; why not is kept or, where that is usual, logged.
+    ///
+    /// # Errors
+    /// loiter itself has too many open files, or no memory or thread.
+    pub(super) fn images(
+        &self,
+        pid: u32,
+        mappings: &[Mapping],
+        memory: &ProcessMemory,
+    ) -> Result<Vec<Image>> {
+        let mut unreadable = Vec::new();
+        let exe = self.executable(pid, &mut unreadable)?;
+        let exe_path = proc::exe(pid).unwrap_or_default();
+        let mut groups = group(mappings, exe, &exe_path);
+        groups.sort_by_key(|group| !group.is_executable);
+        groups.retain(|group| group.is_executable || group.mappings.iter().any(|mapping| mapping.execute));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *known);
+        // Devices of which a file did not answer: nor do the others.
+        let mut late = FxHashSet::default();
+        let mut images = Vec::new();
+        for group in groups.iter().take(MAX_FILES) {
+            let Some(first) = group.mappings.first() else { continue };
+            let key = (first.file_id, first.path.clone());
+            let device = first.file_id.0;
+            let opened = match before.remove(&key) {
+                Some(known) => known,
+                None if late.contains(&device) => Err(Refusal::new(&slow_files::no_answer())),
+                None => match open_mapped(pid, group, memory) {
+                    Ok(file) => Ok(Arc::new(file)),
+                    Err(source) if slow_files::is_our_own(&source) => {
+                        return Err(TargetError::Io { what: format!("open {}", first.path), source });
+                    }
+                    Err(error) => Err(Refusal::new(&error)),
+                },
+            };
+            let refusal = match &opened {
+                Ok(file) => add_images(&mut images, group, &first.path, file).err(),
+                Err(refusal) => Some(refusal.clone()),
+            };
+            if let Some(refusal) = refusal {
+                tracing::debug!("{} is left out: {}", first.path, refusal.why);
+                late.extend(refusal.late.then_some(device));
+                if refusal.unexpected || (group.is_executable && opened.is_err()) {
+                    let (path, is_executable) = (plain(&first.path).to_owned(), group.is_executable);
+                    unreadable.push(UnreadableImage { path, is_executable, why: refusal.why.clone() });
+                }
+                known.insert(key, if refusal.late { Err(refusal) } else { opened });
+            } else {
+                known.insert(key, opened);
+            }
+        }
+        if let Some(more) = groups.len().checked_sub(MAX_FILES).filter(|more| *more > 0) {
+            unreadable.push(UnreadableImage {
+                path: format!("{more} of {} mapped files", groups.len()),
+                is_executable: false,
+                why: format!("more than {MAX_FILES} files with code are not looked at"),
+            });
+        }
+        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
+        Ok(images)
+    }
 }
 
 /// Adds an image for each place at which a file is mapped; that is one place, but for the odd
 /// program that loads the same library twice.
-fn add_images(images: &mut Vec<Image>, group: &Group<'_>, path: &str, file: ImageFile) {
-    let headers = match Headers::read(&file) {
-        Ok(headers) => headers,
-        Err(error) => return tracing::debug!("{path} is left out: {error}"),
-    };
-    let file = Arc::new(file);
+fn add_images(
+    images: &mut Vec<Image>,
+    group: &Group<'_>,
+    path: &str,
+    file: &Arc<ImageFile>,
+) -> Result<(), Refusal> {
+    let headers = Headers::read(file).map_err(|error| match error {
+        TargetError::Io { source, .. } => Refusal::new(&source),
+        // Not an ELF file, or one that is not like those that run here.
+        other => Refusal { unexpected: false, late: false, why: other.to_string() },
+    })?;
+    let mappings = group.mappings.get(..MAX_MAPPINGS).unwrap_or(&group.mappings);
     let mut biases: Vec<u64> = Vec::new();
-    for bias in biases_of(&headers, &group.mappings) {
-        if !biases.contains(&bias) && biases.len() < 16 {
+    for bias in biases_of(&headers, mappings) {
+        if !biases.contains(&bias) && biases.len() < MAX_PLACES {
             biases.push(bias);
         }
     }
@@ -192,8 +369,9 @@ fn add_images(images: &mut Vec<Image>, group: &Group<'_>, path: &str, file: Imag
         path: plain(path).to_owned(),
         bias,
         is_executable: group.is_executable,
-        file: Arc::clone(&file),
+        file: Arc::clone(file),
     }));
+    Ok(())
 }
 
 /// What to add to the addresses in a file, from where its executable parts are mapped. Where none
@@ -236,11 +414,13 @@ fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Resul
     let (start, end) = (first.start, first.end);
     match ImageFile::open_io(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}"))) {
         Ok(file) => return Ok(file),
+        Err(failed) if is_final(&failed) => return Err(failed),
         Err(failed) => error = merge(error, failed),
     }
     if group.is_executable {
         match ImageFile::open_io(Path::new(&format!("/proc/{pid}/exe"))) {
             Ok(file) => return Ok(file),
+            Err(failed) if is_final(&failed) => return Err(failed),
             Err(failed) => error = merge(error, failed),
         }
     }
@@ -254,6 +434,11 @@ fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Resul
     Err(error)
 }
 
+/// Another way to the same file would not help.
+fn is_final(error: &io::Error) -> bool {
+    slow_files::is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
+}
+
 /// Of several reasons, the last one that is more than "not found".
 fn merge(before: io::Error, now: io::Error) -> io::Error {
     if now.kind() == io::ErrorKind::NotFound { before } else { now }
@@ -264,7 +449,8 @@ fn merge(before: io::Error, now: io::Error) -> io::Error {
 /// at its start.
 fn is_mapped_file(file: &ImageFile, group: &Group<'_>, memory: &ProcessMemory) -> bool {
     let Some(first) = group.mappings.first() else { return false };
-    let Ok(metadata) = file.file.metadata() else { return false };
+    let handle = Arc::clone(&file.file);
+    let Ok(metadata) = slow_files::within(move || handle.metadata()) else { return false };
     if (metadata.dev(), metadata.ino()) == first.file_id {
         return true;
     }

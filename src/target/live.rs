@@ -1,15 +1,17 @@
 //! A live process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::image::OpenedFiles;
 use super::memory::ProcessMemory;
+use super::patience::{self, Handle, Watch};
 use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::{
-    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
-    figures, image, maps, permission, sys,
+    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
+    WithRegisters, figures, maps, pages, permission, sys,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
@@ -20,20 +22,29 @@ const REFRESH: Duration = Duration::from_millis(2);
 /// Opens a live process. `pid` may also be the id of any of its threads.
 ///
 /// # Errors
-/// There is no such process, it has no memory (a kernel thread, a zombie), or it may not be read.
+/// There is no such process, it has no memory (a kernel thread, a zombie), it may not be read, or it
+/// does not answer.
 pub fn open_pid(pid: u32) -> Result<Box<dyn Target>> {
-    LiveTarget::open(pid).map(|target| Box::new(target) as Box<dyn Target>)
+    let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/status"), error);
+    let status = proc::status(pid).map_err(missing)?;
+    let leader = proc::number_field(&status, "Tgid").and_then(|tgid| u32::try_from(tgid).ok());
+    let pid = leader.unwrap_or(pid);
+    let watch = Arc::new(Watch::new(pid));
+    let own = Arc::clone(&watch);
+    let opened = patience::run(&watch, None, None, move || LiveTarget::open(pid, &status, own));
+    opened.map(|target| Box::new(target) as Box<dyn Target>)
 }
 
-/// A live process.
-#[derive(Debug)]
+/// A live process. Clones are the same target.
+#[derive(Debug, Clone)]
 struct LiveTarget {
-    memory: ProcessMemory,
+    memory: Arc<ProcessMemory>,
     info: TargetInfo,
-    stopper: Stopper,
+    files: Arc<OpenedFiles>,
+    stopper: Arc<Stopper>,
     /// The target lives in another pid namespace than we do.
     other_namespace: bool,
-    inside: Mutex<Inside>,
+    inside: Arc<Mutex<Inside>>,
     /// The clock of the target's time namespace less that of ours, nanoseconds.
     monotonic_offset: i128,
 }
@@ -46,20 +57,19 @@ struct Inside {
 }
 
 impl LiveTarget {
-    fn open(pid: u32) -> Result<LiveTarget> {
-        let status = proc::status(pid).map_err(|_| TargetError::NoProcess { pid })?;
-        let leader = proc::number_field(&status, "Tgid").and_then(|tgid| u32::try_from(tgid).ok());
-        let pid = leader.unwrap_or(pid);
-        let stat = Stat::read(pid).map_err(|_| TargetError::NoProcess { pid })?;
+    fn open(pid: u32, status: &str, watch: Arc<Watch>) -> Result<LiveTarget> {
+        let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/stat"), error);
+        let stat = Stat::read(pid).map_err(missing)?;
         permission::check_readable(pid, &stat)?;
-        let memory = ProcessMemory::open(pid, stat.start_ticks)?;
-        let inside = proc::field(&status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
+        let memory = ProcessMemory::open(pid, stat.start_ticks, watch)?;
+        let inside = proc::field(status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
         let mut target = LiveTarget {
-            memory,
+            memory: Arc::new(memory),
             info: info(pid, &stat),
-            stopper: Stopper::new(pid),
+            files: Arc::default(),
+            stopper: Arc::new(Stopper::new(pid)),
             other_namespace: inside > 1,
-            inside: Mutex::default(),
+            inside: Arc::default(),
             monotonic_offset: monotonic_offset(pid),
         };
         target.check_memory()?;
@@ -78,9 +88,10 @@ impl LiveTarget {
         let mappings = self.mappings()?;
         let Some(mapping) = mappings.iter().find(|mapping| mapping.read && !mapping.path.starts_with("[v"))
         else {
-            let Stat { comm: name, .. } =
-                Stat::read(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
-            return Err(TargetError::Zombie { pid: self.pid(), name });
+            let pid = self.pid();
+            let ended = |error| permission::ended(pid, &format!("read /proc/{pid}/stat"), error);
+            let Stat { comm: name, .. } = Stat::read(pid).map_err(ended)?;
+            return Err(TargetError::Zombie { pid, name });
         };
         match self.memory.read(mapping.start, &mut [0]) {
             // A page of a file that has been cut, for one: readable is what the others are then.
@@ -164,13 +175,23 @@ impl Target for LiveTarget {
 
     fn images(&self) -> Result<Vec<Image>> {
         let mappings = self.mappings()?;
-        let images = image::of_process(self.memory.through(), &mappings, &self.memory);
+        let images = self.files.images(self.memory.through(), &mappings, &self.memory)?;
         self.memory.check_alive()?;
         Ok(images)
     }
 
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        self.files.unreadable()
+    }
+
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        pages::in_use(self.memory.through(), start, end)
+    }
+
     fn threads(&self) -> Result<Vec<u32>> {
-        let threads = proc::threads(self.pid()).map_err(|_| TargetError::Ended { pid: self.pid() })?;
+        let pid = self.pid();
+        let ended = |error| permission::ended(pid, &format!("list /proc/{pid}/task"), error);
+        let threads = proc::threads(pid).map_err(ended)?;
         self.memory.check_alive()?;
         Ok(threads)
     }
@@ -202,9 +223,9 @@ impl Target for LiveTarget {
         proc::blocked_at(self.pid(), tid)
     }
 
-    fn freeze(&self) -> Result<Frozen> {
+    fn freeze(&self, limit: Duration) -> Result<Frozen> {
         self.memory.check_alive()?;
-        self.stopper.freeze()
+        self.stopper.freeze(limit)
     }
 
     fn is_static(&self) -> bool {
@@ -218,6 +239,11 @@ impl Target for LiveTarget {
 
     fn figures(&self) -> ProcessFigures {
         figures::of_process(self.pid())
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        let (watch, stopper) = (Arc::clone(self.memory.watch()), Arc::clone(&self.stopper));
+        Some(Handle { target: Box::new(self.clone()), watch, stopper })
     }
 }
 

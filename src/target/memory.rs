@@ -6,13 +6,14 @@
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use super::patience::Watch;
 use super::proc::{self, Stat};
 use super::vectors::{BOUNCE, MAX_BYTES, MAX_VECTORS, Reading, SCRATCH, remote};
 use super::{Memory, Range, Result, TargetError, permission, sys};
@@ -28,12 +29,19 @@ pub(super) struct ProcessMemory {
     /// process_vm_readv is refused or missing.
     no_vectors: AtomicBool,
     mem: OnceLock<File>,
+    /// A read may hang: this one is told of each.
+    watch: Arc<Watch>,
 }
 
 impl ProcessMemory {
     /// Finds out how the memory of `pid` can be read.
-    pub(super) fn open(pid: u32, start_ticks: u64) -> Result<ProcessMemory> {
-        let pidfd = sys::pidfd_open(pid).ok();
+    pub(super) fn open(pid: u32, start_ticks: u64, watch: Arc<Watch>) -> Result<ProcessMemory> {
+        let pidfd = match sys::pidfd_open(pid) {
+            // Without one, the start of the process tells it from another one with its pid.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
+            Err(errno) => return Err(permission::ended(pid, "pidfd_open", errno.into())),
+            Ok(pidfd) => Some(pidfd),
+        };
         let memory = ProcessMemory {
             pid,
             start_ticks,
@@ -41,6 +49,7 @@ impl ProcessMemory {
             through: AtomicU32::new(pid),
             no_vectors: AtomicBool::new(false),
             mem: OnceLock::new(),
+            watch,
         };
         // If the pid was given to another process since its start was read, the pidfd is that one's.
         memory.check_alive()?;
@@ -48,6 +57,11 @@ impl ProcessMemory {
             memory.change_thread()?;
         }
         Ok(memory)
+    }
+
+    /// Who watches over its reads.
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// The id under which /proc shows the memory: that of a thread that still has it.
@@ -61,8 +75,13 @@ impl ProcessMemory {
             Some(pidfd) => sys::pidfd_ended(pidfd),
             None => false,
         };
-        let same = || Stat::read(self.pid).is_ok_and(|stat| stat.start_ticks == self.start_ticks);
-        if ended || !same() { Err(TargetError::Ended { pid: self.pid }) } else { Ok(()) }
+        let pid = self.pid;
+        if ended {
+            return Err(TargetError::Ended { pid });
+        }
+        let unknown = |error| permission::ended(pid, &format!("read /proc/{pid}/stat"), error);
+        let same = Stat::read(pid).map_err(unknown)?.start_ticks == self.start_ticks;
+        if same { Ok(()) } else { Err(TargetError::Ended { pid }) }
     }
 
     /// The cheap half of [`ProcessMemory::check_alive`]: one system call.
@@ -76,7 +95,8 @@ impl ProcessMemory {
         let old = self.through();
         let lives =
             |&tid: &u32| tid != old && Stat::read_thread(self.pid, tid).is_ok_and(|stat| !stat.is_dead());
-        let other = proc::threads(self.pid).ok().and_then(|tids| tids.into_iter().find(lives));
+        let unknown = |error| permission::ended(self.pid, &format!("list /proc/{}/task", self.pid), error);
+        let other = proc::threads(self.pid).map_err(unknown)?.into_iter().find(lives);
         let other = other.ok_or(TargetError::Ended { pid: self.pid })?;
         self.through.store(other, Ordering::Relaxed);
         Ok(())
@@ -115,8 +135,11 @@ impl ProcessMemory {
 
     /// Goes over to /proc/PID/mem if that can be opened; else says why the first way is closed.
     fn without_vectors(&self, errno: Errno, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
-        if self.mem().is_err() {
-            return Err(permission::explain(self.pid, "process_vm_readv", errno.into()));
+        match self.mem() {
+            Ok(_) => {}
+            // loiter has no file left, for one.
+            Err(error @ TargetError::Io { .. }) => return Err(error),
+            Err(_) => return Err(permission::explain(self.pid, "process_vm_readv", errno.into())),
         }
         self.no_vectors.store(true, Ordering::Relaxed);
         self.transfer_from_mem(into, from)
@@ -143,11 +166,15 @@ impl ProcessMemory {
     }
 
     fn transfer_any(&self, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
-        if self.no_vectors.load(Ordering::Relaxed) {
-            self.transfer_from_mem(into, from)
-        } else {
-            self.transfer(into, from)
-        }
+        let start = from.first().map_or(0, |first| first.base as u64);
+        let end = from.last().map_or(0, |last| (last.base as u64).saturating_add(last.len as u64));
+        self.watch.during(start..end, || {
+            if self.no_vectors.load(Ordering::Relaxed) {
+                self.transfer_from_mem(into, from)
+            } else {
+                self.transfer(into, from)
+            }
+        })
     }
 }
 

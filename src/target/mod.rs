@@ -14,24 +14,33 @@ mod elf;
 pub mod error;
 mod figures;
 mod image;
+mod job_control;
 mod live;
 mod maps;
 mod memory;
+mod pages;
+mod patience;
 mod permission;
 mod proc;
 mod processes;
 mod registers;
+mod slow_files;
 mod stop;
 mod sys;
+mod tracer;
 mod vectors;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
 pub use image::ImageFile;
+pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
-pub use processes::{Candidate, processes};
+pub use patience::{Handle, supervised};
+pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
+pub use sys::{end_with_us, let_us_trace};
+pub use tracer::end_all_stops;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;
@@ -119,6 +128,17 @@ pub struct Image {
     pub file: Arc<ImageFile>,
 }
 
+/// A file mapped into the target that could not be opened or read, though it should be possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableImage {
+    /// Path as the target sees it.
+    pub path: String,
+    /// It is the main executable.
+    pub is_executable: bool,
+    /// Why: the call and the errno, or that its file system does not answer.
+    pub why: String,
+}
+
 /// The general registers of a thread. One machine today: x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registers {
@@ -148,9 +168,17 @@ pub struct Blocked {
     pub sleeps: u64,
 }
 
-/// What is done with a stopped thread: called with its registers. It is sent to the thread that
-/// stops the other one, so that nobody has to be woken while that one is held.
+/// What is done with a stopped thread: called with its registers.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
+
+/// How much of a core file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CoreExtent {
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Bytes that it should have beyond these, by its own headers.
+    pub missing: u64,
+}
 
 /// How long a thread or a process was held.
 pub type Held = std::time::Duration;
@@ -171,6 +199,11 @@ pub trait Target: Memory {
     /// The ELF files mapped into it, the main executable first.
     fn images(&self) -> Result<Vec<Image>>;
 
+    /// The files mapped into it of which the last call of [`Target::images`] could not say what they are.
+    fn unreadable_images(&self) -> Vec<UnreadableImage> {
+        Vec::new()
+    }
+
     /// Its threads (tids in loiter's pid namespace), as they are now.
     fn threads(&self) -> Result<Vec<u32>>;
 
@@ -180,7 +213,8 @@ pub trait Target: Memory {
 
     /// Stops one thread, calls `with` with its registers while it is stopped, and lets it go.
     /// On a frozen target and on a core file nothing has to be stopped. Returns how long it was
-    /// held. Whatever happens to loiter, the thread runs on.
+    /// held. Whatever happens to loiter, the thread runs on: one second after it has stopped at the
+    /// latest. If that is before `with` is done there is an error, and what `with` found is worthless.
     fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held>;
 
     /// Where a thread waits, if it waits in the kernel; found without disturbing it, because a stop
@@ -190,13 +224,25 @@ pub trait Target: Memory {
         None
     }
 
-    /// Stops every thread until the guard is dropped. Whatever happens to loiter, SIGKILL
-    /// included, the target runs on. While frozen, [`Target::with_stopped_thread`] works from any
-    /// thread of loiter. On a core file it does nothing.
-    fn freeze(&self) -> Result<Frozen>;
+    /// Stops every thread until the guard is dropped, for no longer than `limit`. Whatever happens to
+    /// loiter, SIGKILL and SIGSTOP included, the target runs on. While frozen,
+    /// [`Target::with_stopped_thread`] works from any thread of loiter. On a core file it does nothing.
+    fn freeze(&self, limit: std::time::Duration) -> Result<Frozen>;
 
     /// Nothing in it can move: a core file.
     fn is_static(&self) -> bool;
+
+    /// How much of a core file is there. None for a live process.
+    fn core_extent(&self) -> Option<CoreExtent> {
+        None
+    }
+
+    /// The parts of `start..end` that a search should look at, ascending: those that are in a core file, and
+    /// those that a live process has used. Reading any other page shows nothing, and makes the kernel set
+    /// up a page for the target.
+    fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        vec![(start, end)]
+    }
 
     /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace
     /// where that can be known). None for a core file.
@@ -204,11 +250,17 @@ pub trait Target: Memory {
 
     /// What the operating system says of it.
     fn figures(&self) -> ProcessFigures;
+
+    /// The same target for another thread, so that a reading that hangs can be given up; see
+    /// [`supervised`]. None for a target that cannot hang.
+    fn handle(&self) -> Option<Handle> {
+        None
+    }
 }
 
 /// Holds the target still until it is dropped.
 pub struct Frozen {
-    release: Option<Box<dyn FnOnce() -> Held + Send>>,
+    release: Option<Box<dyn FnOnce() -> Result<Held> + Send>>,
 }
 
 impl std::fmt::Debug for Frozen {
@@ -219,20 +271,24 @@ impl std::fmt::Debug for Frozen {
 
 impl Frozen {
     /// A guard that calls `release` once, on [`Frozen::release`] or on drop.
-    pub fn new(release: impl FnOnce() -> Held + Send + 'static) -> Self {
+    pub fn new(release: impl FnOnce() -> Result<Held> + Send + 'static) -> Self {
         Frozen { release: Some(Box::new(release)) }
     }
 
     /// Lets the target go and says how long all of it stood still.
-    pub fn release(mut self) -> Held {
-        self.release.take().map_or(Held::ZERO, |release| release())
+    ///
+    /// # Errors
+    /// [`TargetError::LetGo`] if it was let go before: what was read is not all of the same moment.
+    pub fn release(mut self) -> Result<Held> {
+        self.release.take().map_or(Ok(Held::ZERO), |release| release())
     }
 }
 
 impl Drop for Frozen {
     fn drop(&mut self) {
         if let Some(release) = self.release.take() {
-            release();
+            // Whoever drops it has no use for the time, and has not read what he wanted.
+            let _ = release();
         }
     }
 }

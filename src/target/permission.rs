@@ -21,9 +21,21 @@ pub(super) fn explain(pid: u32, what: &str, error: io::Error) -> TargetError {
             errno: errno_text(errno),
             remedy: Findings::look(pid).remedy(errno),
         },
-        Some(Errno::ESRCH | Errno::ENOENT) if Stat::read(pid).is_err() => TargetError::Ended { pid },
+        Some(Errno::ESRCH | Errno::ENOENT) if Stat::read(pid).is_err_and(|error| proc::is_gone(&error)) => {
+            TargetError::Ended { pid }
+        }
         _ => TargetError::Io { what: what.to_owned(), source: error },
     }
+}
+
+/// The same for the first look at a process: it need never have been there.
+pub(super) fn no_process(pid: u32, what: &str, error: io::Error) -> TargetError {
+    if proc::is_gone(&error) { TargetError::NoProcess { pid } } else { explain(pid, what, error) }
+}
+
+/// The same for something that is there as long as the process is.
+pub(super) fn ended(pid: u32, what: &str, error: io::Error) -> TargetError {
+    if proc::is_gone(&error) { TargetError::Ended { pid } } else { explain(pid, what, error) }
 }
 
 /// "EPERM (operation not permitted)".

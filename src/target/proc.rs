@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::Blocked;
+use super::{Blocked, patience};
 
 /// More than this is never read from a small file.
 const SMALL: u64 = 1 << 20;
@@ -14,14 +14,20 @@ const MAX_THREADS: usize = 4 << 20;
 
 /// Reads a file of /proc, at most `max` bytes of it.
 pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
     let mut bytes = Vec::new();
-    File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    patience::with_file(path, || File::open(path)?.take(max).read_to_end(&mut bytes))?;
     Ok(bytes)
 }
 
 /// Reads a small text file. What is not UTF-8 is replaced.
 pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     read_bounded(path, SMALL).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The process or thread is not there any more; any other error is another one.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 /// What is needed of /proc/PID/stat.

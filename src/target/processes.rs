@@ -1,9 +1,13 @@
 //! All processes of the machine, for a list of what could be read.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::proc::{self, Stat};
-use super::{figures, permission};
+use super::{figures, permission, slow_files};
 
 /// A process that may turn out to be readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,34 +35,97 @@ impl Candidate {
     pub fn user(&self) -> String {
         permission::user_name(self.uid)
     }
+
+    /// Fills in the arguments. They are read from the memory of the process, so that this may wait: for a
+    /// page on a file system that does not answer, it waits for ever.
+    pub fn read_command(&mut self) {
+        self.command = proc::command(self.pid).unwrap_or_default();
+    }
 }
 
-/// All processes, in ascending order of pid. Those that end meanwhile are left out.
+/// For the arguments of a process no longer is waited than this, and no longer than the second for those of
+/// any further one.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(20)];
+
+/// The pids of all processes, ascending.
 ///
 /// # Errors
 /// /proc cannot be listed.
-pub fn processes() -> std::io::Result<Vec<Candidate>> {
-    let pids = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut candidates: Vec<Candidate> = pids.filter_map(candidate).collect();
-    candidates.sort_by_key(|candidate| candidate.pid);
+pub fn pids() -> io::Result<Vec<u32>> {
+    let entries = std::fs::read_dir("/proc")?;
+    let mut pids: Vec<u32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// All processes, in ascending order of pid. Those that end meanwhile are left out; where arguments cannot be
+/// read in time, there are none.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn processes() -> io::Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for pid in pids()? {
+        match candidate(pid) {
+            Ok(candidate) => candidates.extend(candidate),
+            Err(error) if slow_files::is_our_own(&error) => return Err(error),
+            // Somebody else's, and hidden (hidepid).
+            Err(error) => tracing::debug!("process {pid} is left out: {error}"),
+        }
+    }
+    let mut at = 0;
+    let mut slow_files = PATIENCE[0];
+    while at < candidates.len() {
+        let pids: Vec<u32> = candidates.iter().skip(at).map(|candidate| candidate.pid).collect();
+        let (sender, receiver) = mpsc::channel();
+        // If it is stuck in the kernel it is left behind.
+        thread::Builder::new().spawn(move || {
+            pids.iter().all(|&pid| sender.send(proc::command(pid).unwrap_or_default()).is_ok())
+        })?;
+        for candidate in candidates.iter_mut().skip(at) {
+            at += 1;
+            match receiver.recv_timeout(slow_files) {
+                Ok(command) => candidate.command = command,
+                Err(_) => {
+                    slow_files = PATIENCE[1];
+                    break;
+                }
+            }
+        }
+    }
     Ok(candidates)
 }
 
-fn candidate(pid: u32) -> Option<Candidate> {
-    let stat = Stat::read(pid).ok()?;
+/// What is known of a process, but for its arguments: this never waits for the process. None if there is no
+/// such process any more.
+///
+/// # Errors
+/// /proc cannot be read, for another reason.
+pub fn candidate(pid: u32) -> io::Result<Option<Candidate>> {
+    match known(pid) {
+        Err(error) if proc::is_gone(&error) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn known(pid: u32) -> io::Result<Candidate> {
+    let stat = Stat::read(pid)?;
     let exe = proc::exe(pid).unwrap_or_default();
     let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
-    let owner = || std::fs::metadata(format!("/proc/{pid}")).map(|metadata| metadata.uid()).ok();
-    let uids = proc::status(pid).ok();
-    let uid =
-        uids.and_then(|status| proc::field(&status, "Uid")?.split_ascii_whitespace().nth(1)?.parse().ok());
-    Some(Candidate {
+    let status = proc::status(pid)?;
+    let uid = proc::field(&status, "Uid").and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok());
+    let uid = match uid {
+        Some(uid) => uid,
+        None => std::fs::metadata(format!("/proc/{pid}"))?.uid(),
+    };
+    Ok(Candidate {
         pid,
         name: name.to_owned(),
-        command: proc::command(pid).unwrap_or_default(),
+        command: Vec::new(),
         age_ns: figures::age_ns(&stat),
         threads: stat.threads,
-        uid: uid.or_else(owner)?,
+        uid,
         is_kernel_thread: stat.is_kernel_thread(),
         is_zombie: stat.is_dead() && stat.threads <= 1,
     })

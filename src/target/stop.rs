@@ -1,165 +1,31 @@
 //! Holding threads still, and letting them go whatever happens.
 //!
 //! A thread is seized (PTRACE_SEIZE), interrupted, looked at and detached. No signal is sent and
-//! nothing is written. The kernel ties a tracee to the thread that traces it and lets it go when
-//! that thread ends, so all tracing is done by threads made for it:
-//!
-//! * when loiter is killed, the kernel detaches;
-//! * when a thread cannot be stopped (it sleeps uninterruptibly in the kernel) it cannot be
-//!   detached either, and would stop later, with nobody looking. Ending the tracing thread takes
-//!   even that back.
+//! nothing is written. A process of its own does that, the [`Tracer`], which lets go when the time of
+//! the stop is over and when loiter is gone, stopped or not. What needs no tracer is done here: which
+//! threads there are, why one cannot be stopped, what is read meanwhile.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use rustc_hash::FxHashSet;
 
+use super::job_control::HeldBack;
 use super::proc::{self, Stat};
-use super::sys::{self, Waited};
-use super::{Frozen, Held, Registers, Result, TargetError, WithRegisters, permission};
+use super::tracer::{self, Outcome, Remote, Thread, Tracer};
+use super::{Frozen, Held, Registers, Result, TargetError, WithRegisters, permission, sys};
 
 /// A thread that does not stop in this time is let go. On a machine with more to do than it has
 /// CPUs for, it takes a thread some hundred milliseconds to get one and to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So often the state of a thread is asked for at once, because one that runs on another CPU stops
-/// within microseconds. Then comes a pause between questions: the thread may need our CPU to stop
-/// on, and unlike yielding, sleeping makes us one of the next to get it back.
-const SPINS: u32 = 100;
-const WAIT_PAUSE: Duration = Duration::from_micros(10);
+/// A single thread that has stopped is let go after this time; usually it takes microseconds.
+const LIMIT: Duration = Duration::from_secs(1);
+/// A pause between questions that only time answers.
+const WAIT_PAUSE: Duration = Duration::from_micros(100);
 /// A freeze gives up on a process that makes threads faster than they can be stopped.
 const MAX_PASSES: u32 = 1000;
-
-/// What is held of one thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    /// Seized and interrupted; it has not stopped yet.
-    Coming,
-    /// It stands. The signal has to be delivered when it goes on (0: none).
-    Stopped { signal: i32 },
-    /// It has ended.
-    Gone,
-}
-
-/// The threads that the calling OS thread traces. Dropping it lets all of them go.
-#[derive(Debug)]
-struct Tracees {
-    pid: u32,
-    holds: Vec<(u32, Hold)>,
-}
-
-impl Tracees {
-    fn new(pid: u32) -> Tracees {
-        Tracees { pid, holds: Vec::new() }
-    }
-
-    /// Seizes and interrupts a thread. False if it has ended.
-    fn seize(&mut self, tid: u32) -> Result<bool> {
-        let begun = Instant::now();
-        loop {
-            match sys::seize(tid) {
-                Ok(()) => break,
-                Err(Errno::ESRCH) => return Ok(false),
-                // A tracing thread that was joined ends a little later for the kernel, and only then
-                // lets go of what it could not detach.
-                Err(Errno::EPERM) if self.is_ours(tid) && begun.elapsed() < PATIENCE => {
-                    std::thread::sleep(WAIT_PAUSE);
-                }
-                Err(errno) => return self.why_not(tid, errno),
-            }
-        }
-        // From here on it has to be let go, even if it cannot be interrupted because it has ended.
-        self.holds.push((tid, Hold::Coming));
-        match sys::interrupt(tid) {
-            Ok(()) | Err(Errno::ESRCH) => Ok(true),
-            Err(errno) => Err(permission::explain(self.pid, "ptrace(PTRACE_INTERRUPT)", errno.into())),
-        }
-    }
-
-    /// Is the thread traced by a thread of this loiter?
-    fn is_ours(&self, tid: u32) -> bool {
-        self.tracer(tid).is_some_and(|tracer| Path::new(&format!("/proc/self/task/{tracer}")).exists())
-    }
-
-    fn tracer(&self, tid: u32) -> Option<u64> {
-        let status = proc::read_text(format!("/proc/{}/task/{tid}/status", self.pid)).ok()?;
-        proc::number_field(&status, "TracerPid").filter(|&pid| pid != 0)
-    }
-
-    /// EPERM means many things; the two that are no matter of rights are told apart here.
-    fn why_not(&self, tid: u32, errno: Errno) -> Result<bool> {
-        let Ok(stat) = Stat::read_thread(self.pid, tid) else { return Ok(false) };
-        if stat.is_dead() {
-            return Ok(false);
-        }
-        if let Some(tracer) = self.tracer(tid) {
-            let name = u32::try_from(tracer).ok().and_then(|pid| Stat::read(pid).ok());
-            let name = name.map_or_else(String::new, |stat| format!(" ({})", stat.comm));
-            let problem = format!("it is already traced by pid {tracer}{name}");
-            return Err(TargetError::CannotStop { tid, problem });
-        }
-        Err(permission::explain(self.pid, "ptrace(PTRACE_SEIZE)", errno.into()))
-    }
-
-    /// Waits until every thread has stopped or ended; false if some do neither in time.
-    fn wait(&mut self) -> bool {
-        let begun = Instant::now();
-        let mut round = 0u32;
-        loop {
-            let mut all = true;
-            for (tid, hold) in self.holds.iter_mut().filter(|(_, hold)| *hold == Hold::Coming) {
-                match sys::wait(*tid) {
-                    Waited::Nothing => all = false,
-                    Waited::Stopped(signal) => *hold = Hold::Stopped { signal },
-                    Waited::Gone => *hold = Hold::Gone,
-                }
-            }
-            if all || begun.elapsed() > PATIENCE {
-                return all;
-            }
-            round = round.saturating_add(1);
-            if round < SPINS {
-                std::hint::spin_loop();
-            } else {
-                std::thread::sleep(WAIT_PAUSE);
-            }
-        }
-    }
-
-    /// The registers of a thread that stands.
-    fn registers(&self, tid: u32) -> Result<Registers> {
-        match sys::registers(tid) {
-            Ok(words) => Ok(Registers::from_words(&words)),
-            Err(Errno::ESRCH) => Err(ended(tid)),
-            Err(Errno::ENOTSUP) => {
-                Err(TargetError::CannotStop { tid, problem: "it runs 32-bit code".to_owned() })
-            }
-            Err(errno) => Err(permission::explain(self.pid, "ptrace(PTRACE_GETREGSET)", errno.into())),
-        }
-    }
-
-    /// Lets all threads go. One that has not stopped, or was killed while it stood, cannot be
-    /// detached; the kernel does that when the calling thread ends, which has nothing else to do.
-    fn release(&mut self) {
-        for (tid, hold) in self.holds.drain(..) {
-            if let Hold::Stopped { signal } = hold {
-                let _ = sys::detach(tid, signal);
-            }
-        }
-    }
-}
-
-impl Drop for Tracees {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-fn ended(tid: u32) -> TargetError {
-    TargetError::CannotStop { tid, problem: "it has ended".to_owned() }
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is whole at every moment, so a panic elsewhere does not matter.
@@ -170,89 +36,297 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// kernel, and would stop before it runs any code of its own).
 type FrozenThreads = HashMap<u32, Option<Registers>>;
 
+/// A process that is frozen.
+#[derive(Debug, Clone)]
+struct FrozenNow {
+    threads: Arc<FrozenThreads>,
+    tracer: Remote,
+    limit: Duration,
+}
+
 /// Stops threads of one process.
 #[derive(Debug)]
 pub(super) struct Stopper {
     pid: u32,
-    frozen: Arc<Mutex<Option<Arc<FrozenThreads>>>>,
+    /// Tracers that have nothing to do.
+    idle: Mutex<Vec<Tracer>>,
+    /// Those that hold something.
+    active: Mutex<Vec<Remote>>,
+    frozen: Mutex<Option<FrozenNow>>,
+    /// A process is frozen once at a time.
+    freezing: Mutex<bool>,
 }
 
 impl Stopper {
     pub(super) fn new(pid: u32) -> Stopper {
-        Stopper { pid, frozen: Arc::default() }
+        Stopper {
+            pid,
+            idle: Mutex::default(),
+            active: Mutex::default(),
+            frozen: Mutex::default(),
+            freezing: Mutex::default(),
+        }
     }
 
     /// See [`super::Target::with_stopped_thread`].
-    pub(super) fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+    pub(super) fn with_stopped_thread(
+        self: &Arc<Self>,
+        tid: u32,
+        with: &mut WithRegisters<'_>,
+    ) -> Result<Held> {
         let frozen = lock(&self.frozen).clone();
         if let Some(frozen) = frozen {
-            return match frozen.get(&tid) {
-                Some(Some(registers)) => {
-                    with(registers);
-                    Ok(Held::ZERO)
-                }
-                Some(None) => Err(does_not_react(self.pid, tid)),
-                None => Err(ended(tid)),
+            match frozen.threads.get(&tid) {
+                Some(Some(registers)) => with(registers),
+                Some(None) => return Err(does_not_react(self.pid, tid)),
+                None => return Err(ended(tid)),
+            }
+            return if frozen.tracer.has_let_go() {
+                Err(self.let_go_error(frozen.limit))
+            } else {
+                Ok(Held::ZERO)
             };
         }
         // The tid may come from the target's own memory: it must not lead us to another process.
         if Stat::read_thread(self.pid, tid).is_err() {
             return Err(ended(tid));
         }
-        let stop = || {
-            let mut tracees = Tracees::new(self.pid);
-            let (since, registers) = tracees.stop_one(tid)?;
-            with(&registers);
-            tracees.release();
-            Ok(since.elapsed())
-        };
-        std::thread::scope(|scope| {
-            let tracer = tracer().spawn_scoped(scope, stop).map_err(cannot_start)?;
-            // A panic in `with` has let the thread go; it goes on here.
-            tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        let mut hold = Hold::new(self, PATIENCE + LIMIT)?;
+        let registers = hold.stop_one(tid)?;
+        with(&registers);
+        hold.release()
     }
 
     /// See [`super::Target::freeze`].
-    pub(super) fn freeze(&self) -> Result<Frozen> {
-        let mut frozen = lock(&self.frozen);
-        if frozen.is_some() {
+    pub(super) fn freeze(self: &Arc<Self>, limit: Duration) -> Result<Frozen> {
+        if std::mem::replace(&mut *lock(&self.freezing), true) {
             let problem = "the process is already frozen by this loiter".to_owned();
             return Err(TargetError::CannotStop { tid: self.pid, problem });
         }
-        let (stopped, threads) = channel();
-        let (go, release) = channel::<()>();
-        let (held_to, held) = channel();
-        let pid = self.pid;
-        let freeze = move || {
-            let begun = Instant::now();
-            let mut tracees = Tracees::new(pid);
-            let threads = tracees.stop_all();
-            if stopped.send(threads).is_ok() {
-                // Wakes when the guard goes, in whatever way.
-                let _ = release.recv();
-            }
-            tracees.release();
-            let _ = held_to.send(begun.elapsed());
-        };
-        tracer().spawn(freeze).map_err(cannot_start)?;
-        let threads = threads.recv().map_err(|_| TargetError::Ended { pid })??;
-        *frozen = Some(Arc::new(threads));
-        let state = Arc::clone(&self.frozen);
+        let freezing = Freezing(Arc::clone(self));
+        let mut hold = Hold::new(self, limit)?;
+        let threads = Arc::new(hold.stop_all()?);
+        *lock(&self.frozen) = Some(FrozenNow { threads, tracer: hold.remote.clone(), limit });
         Ok(Frozen::new(move || {
-            *lock(&state) = None;
-            drop(go);
-            held.recv().unwrap_or_default()
+            *lock(&freezing.0.frozen) = None;
+            hold.release()
         }))
+    }
+
+    /// How long the process was frozen, if it was let go before anybody asked for that.
+    pub(super) fn let_go_after(&self) -> Option<Duration> {
+        let frozen = lock(&self.frozen);
+        frozen.as_ref().filter(|frozen| frozen.tracer.has_let_go()).map(|frozen| frozen.limit)
+    }
+
+    /// Lets go of everything that is held, whoever holds it.
+    pub(super) fn let_go(&self) {
+        lock(&self.active).iter().for_each(Remote::let_go);
+    }
+
+    fn let_go_error(&self, after: Duration) -> TargetError {
+        TargetError::LetGo { pid: self.pid, after, reading: None }
     }
 }
 
-fn tracer() -> std::thread::Builder {
-    std::thread::Builder::new().name("tracer".to_owned())
+/// Ends the claim to be the only one that freezes.
+struct Freezing(Arc<Stopper>);
+
+impl Drop for Freezing {
+    fn drop(&mut self) {
+        *lock(&self.0.freezing) = false;
+    }
 }
 
-fn cannot_start(source: std::io::Error) -> TargetError {
-    TargetError::Io { what: "start a thread".to_owned(), source }
+/// Something that is held. Dropping it lets all of it go.
+struct Hold {
+    stopper: Arc<Stopper>,
+    /// None when it has been released.
+    tracer: Option<Tracer>,
+    remote: Remote,
+    limit: Duration,
+    deadline_ns: u64,
+    /// Goes last: Ctrl-Z takes effect when nothing is held any more.
+    _quiet: HeldBack,
+}
+
+impl Hold {
+    /// Gets ready to hold something for no longer than `limit`.
+    fn new(stopper: &Arc<Stopper>, limit: Duration) -> Result<Hold> {
+        if stopper.pid == std::process::id() {
+            let problem = "a process cannot stop itself and look".to_owned();
+            return Err(TargetError::CannotStop { tid: stopper.pid, problem });
+        }
+        let idle = lock(&stopper.idle).pop();
+        let tracer = idle.map_or_else(Tracer::start, Ok)?;
+        tracer.begin();
+        let quiet = HeldBack::new();
+        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = sys::monotonic_ns().saturating_add(limit_ns);
+        let remote = tracer.remote();
+        lock(&stopper.active).push(remote.clone());
+        let stopper = Arc::clone(stopper);
+        Ok(Hold { stopper, tracer: Some(tracer), remote, limit, deadline_ns, _quiet: quiet })
+    }
+
+    /// Stops one thread.
+    fn stop_one(&mut self, tid: u32) -> Result<Registers> {
+        self.stop(&[tid])?;
+        let last = self.threads().filter(|thread| thread.tid == tid).last();
+        match last.map(Thread::outcome).zip(last) {
+            Some((Outcome::Stopped, thread)) => self.registers(thread),
+            _ if self.remote.has_let_go() => Err(self.stopper.let_go_error(self.limit)),
+            Some((Outcome::Coming, _)) => Err(does_not_react(self.stopper.pid, tid)),
+            _ => Err(ended(tid)),
+        }
+    }
+
+    /// Stops all threads, those included that are made meanwhile. Only a thread that runs can make
+    /// another, so when all that are listed stand, and the list has no new one, none is missing.
+    fn stop_all(&mut self) -> Result<FrozenThreads> {
+        let pid = self.stopper.pid;
+        for _ in 0..MAX_PASSES {
+            let listed =
+                proc::threads(pid).map_err(|error| permission::explain(pid, "list /proc/PID/task", error))?;
+            // Ended ones are remembered as well: a leader that has ended stays in the list.
+            let touched = self.threads().filter(|thread| thread.outcome() != Outcome::Untouched);
+            let known: FxHashSet<u32> = touched.map(|thread| thread.tid).collect();
+            let new: Vec<u32> = listed.into_iter().filter(|tid| !known.contains(tid)).collect();
+            if new.is_empty() {
+                return self.all_stopped();
+            }
+            self.stop(&new)?;
+            if self.remote.has_let_go() {
+                return Err(self.stopper.let_go_error(self.limit));
+            }
+        }
+        Err(TargetError::CannotStop {
+            tid: pid,
+            problem: "it makes threads faster than they can be stopped".to_owned(),
+        })
+    }
+
+    /// The registers of all threads that stand.
+    fn all_stopped(&self) -> Result<FrozenThreads> {
+        let mut threads = FrozenThreads::new();
+        for thread in self.threads() {
+            match thread.outcome() {
+                Outcome::Stopped => {
+                    threads.insert(thread.tid, self.registers(thread).ok());
+                }
+                Outcome::Coming => {
+                    threads.insert(thread.tid, None);
+                }
+                Outcome::Untouched | Outcome::Gone | Outcome::Refused(_) => {}
+            }
+        }
+        if threads.is_empty() { Err(TargetError::Ended { pid: self.stopper.pid }) } else { Ok(threads) }
+    }
+
+    /// All threads of this stop, as far as they were tried.
+    fn threads(&self) -> impl Iterator<Item = &Thread> {
+        self.tracer.iter().flat_map(Tracer::threads)
+    }
+
+    /// Tells the tracer to stop threads. Those behind one that has ended may be left untouched.
+    fn stop(&mut self, tids: &[u32]) -> Result<()> {
+        let begun = Instant::now();
+        let mut tids = tids.to_vec();
+        loop {
+            let stopped = self.tracer.as_mut().and_then(|t| t.stop(&tids, PATIENCE, self.deadline_ns));
+            let Some(threads) = stopped else { return Err(self.lost()) };
+            let refused = threads.iter().find_map(Thread::refused);
+            let Some((tid, errno)) = refused else { return Ok(()) };
+            let left =
+                |thread: &&Thread| matches!(thread.outcome(), Outcome::Untouched | Outcome::Refused(_));
+            tids = threads.iter().filter(left).map(|thread| thread.tid).collect();
+            // Another stop of this loiter may take a moment to let go of it.
+            if errno != Errno::EPERM || !self.is_ours(tid) || begun.elapsed() > PATIENCE {
+                return self.why_not(tid, errno);
+            }
+            std::thread::sleep(WAIT_PAUSE);
+        }
+    }
+
+    /// Is the thread held by another stop of this loiter?
+    fn is_ours(&self, tid: u32) -> bool {
+        self.traced_by(tid).is_some_and(tracer::is_ours)
+    }
+
+    fn traced_by(&self, tid: u32) -> Option<u64> {
+        let status = proc::read_text(format!("/proc/{}/task/{tid}/status", self.stopper.pid)).ok()?;
+        proc::number_field(&status, "TracerPid").filter(|&pid| pid != 0)
+    }
+
+    /// EPERM means many things; the two that are no matter of rights are told apart here. Ok if the
+    /// thread has ended.
+    fn why_not(&self, tid: u32, errno: Errno) -> Result<()> {
+        match Stat::read_thread(self.stopper.pid, tid) {
+            Ok(stat) if !stat.is_dead() => {}
+            _ => return Ok(()),
+        }
+        if let Some(tracer) = self.traced_by(tid) {
+            let name = u32::try_from(tracer).ok().and_then(|pid| Stat::read(pid).ok());
+            let name = name.map_or_else(String::new, |stat| format!(" ({})", stat.comm));
+            let problem = format!("it is already traced by pid {tracer}{name}");
+            return Err(TargetError::CannotStop { tid, problem });
+        }
+        Err(permission::explain(self.stopper.pid, "ptrace(PTRACE_SEIZE)", errno.into()))
+    }
+
+    /// What the kernel says of the registers of a thread that stands.
+    fn registers(&self, thread: &Thread) -> Result<Registers> {
+        match thread.registers() {
+            Ok(words) => Ok(Registers::from_words(&words)),
+            Err(Errno::ESRCH) => Err(ended(thread.tid)),
+            Err(Errno::ENOTSUP) => {
+                Err(TargetError::CannotStop { tid: thread.tid, problem: "it runs 32-bit code".to_owned() })
+            }
+            Err(errno) => {
+                Err(permission::explain(self.stopper.pid, "ptrace(PTRACE_GETREGSET)", errno.into()))
+            }
+        }
+    }
+
+    /// The tracer is gone.
+    fn lost(&self) -> TargetError {
+        if self.remote.has_let_go() || sys::monotonic_ns() >= self.deadline_ns {
+            return self.stopper.let_go_error(self.limit);
+        }
+        let problem = "the tracer process of loiter was ended by somebody else".to_owned();
+        TargetError::CannotStop { tid: self.stopper.pid, problem }
+    }
+
+    /// Lets all of it go and says how long it was held.
+    fn release(mut self) -> Result<Held> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Held> {
+        let Some(mut tracer) = self.tracer.take() else { return Ok(Held::ZERO) };
+        // From here on nobody else tells this tracer to let go: it may soon serve another stop.
+        lock(&self.stopper.active).retain(|active| !active.is(&self.remote));
+        let held = tracer.release();
+        let outcome = match held {
+            _ if self.remote.has_let_go() => Err(self.stopper.let_go_error(self.limit)),
+            Some(held) => Ok(held),
+            None => Err(self.lost()),
+        };
+        if !tracer.is_over() {
+            lock(&self.stopper.idle).push(tracer);
+        }
+        outcome
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn ended(tid: u32) -> TargetError {
+    TargetError::CannotStop { tid, problem: "it has ended".to_owned() }
 }
 
 fn does_not_react(pid: u32, tid: u32) -> TargetError {
@@ -263,61 +337,4 @@ fn does_not_react(pid: u32, tid: u32) -> TargetError {
     };
     let problem = format!("it did not stop within {} ms{state}", PATIENCE.as_millis());
     TargetError::CannotStop { tid, problem }
-}
-
-impl Tracees {
-    /// Stops one thread. The time is that of the interrupt.
-    fn stop_one(&mut self, tid: u32) -> Result<(Instant, Registers)> {
-        let since = Instant::now();
-        if !self.seize(tid)? {
-            return Err(ended(tid));
-        }
-        if !self.wait() {
-            return Err(does_not_react(self.pid, tid));
-        }
-        Ok((since, self.registers(tid)?))
-    }
-
-    /// Stops all threads, those included that are made meanwhile. Only a thread that runs can make
-    /// another, so when all that are listed stand, and the list has no new one, none is missing.
-    fn stop_all(&mut self) -> Result<FrozenThreads> {
-        let mut threads = FrozenThreads::new();
-        for _ in 0..MAX_PASSES {
-            let listed = proc::threads(self.pid)
-                .map_err(|error| permission::explain(self.pid, "list /proc/PID/task", error))?;
-            let new: Vec<u32> = listed.into_iter().filter(|tid| !threads.contains_key(tid)).collect();
-            if new.is_empty() {
-                self.collect(&mut threads);
-                return if threads.is_empty() {
-                    Err(TargetError::Ended { pid: self.pid })
-                } else {
-                    Ok(threads)
-                };
-            }
-            for tid in new {
-                // Ended ones are remembered as well: a leader that has ended stays in the list.
-                self.seize(tid)?;
-                threads.insert(tid, None);
-            }
-            self.wait();
-        }
-        Err(TargetError::CannotStop {
-            tid: self.pid,
-            problem: "it makes threads faster than they can be stopped".to_owned(),
-        })
-    }
-
-    fn collect(&self, threads: &mut FrozenThreads) {
-        for &(tid, hold) in &self.holds {
-            match hold {
-                Hold::Stopped { .. } => {
-                    threads.insert(tid, self.registers(tid).ok());
-                }
-                Hold::Gone => {
-                    threads.remove(&tid);
-                }
-                Hold::Coming => {}
-            }
-        }
-    }
 }

@@ -1,26 +1,10 @@
 //! The system calls that no safe crate wraps the way they are needed here.
-//!
-//! ptrace and waitpid are called raw because real-time signals (glibc uses two of them) must pass
-//! through unharmed, and enums of named signals cannot hold them.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-
-use super::registers::WORDS;
-
-/// What waiting for a traced thread brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waited {
-    /// Nothing yet.
-    Nothing,
-    /// It stands, and this signal (0: none) has to be delivered when it is let go.
-    Stopped(i32),
-    /// It has ended, or is no longer ours.
-    Gone,
-}
 
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result) }
@@ -60,6 +44,34 @@ pub(super) fn pread(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usiz
     }
 }
 
+/// The same of a file, but only what is in memory already: it never waits for a disk or a server. An error
+/// where it would have to wait, and where the file system does not know this way of reading.
+pub(super) fn pread_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let into = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: `into` describes exactly `buf`, which is ours alone through the call; the kernel writes at most
+    // `iov_len` bytes, and any bytes make valid u8.
+    let got = unsafe { libc::preadv2(file.as_raw_fd(), &raw const into, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Where the next bytes that are not a hole begin, and where they end. None if there are none.
+pub(super) fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
+    let from = libc::off_t::try_from(from).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: lseek touches no memory. All reads of this file name their offset, so nobody minds the seek.
+    let start = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    if start < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ENXIO) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: as above.
+    let end = unsafe { libc::lseek(file.as_raw_fd(), start, libc::SEEK_HOLE) };
+    if end < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Some((start.unsigned_abs(), end.unsigned_abs())))
+}
+
 /// CLOCK_MONOTONIC as this process sees it, nanoseconds.
 pub(super) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
@@ -86,40 +98,6 @@ pub(super) fn ticks_per_second() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
 }
 
-/// Becomes the tracer of a thread without stopping it.
-pub(super) fn seize(tid: u32) -> Result<(), Errno> {
-    let tid = raw_pid(tid)?;
-    // SAFETY: PTRACE_SEIZE reads no memory of ours; address 0 and no options.
-    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0usize, 0usize) }).map(drop)
-}
-
-/// Asks a seized thread to stop, without any signal.
-pub(super) fn interrupt(tid: u32) -> Result<(), Errno> {
-    let tid = raw_pid(tid)?;
-    // SAFETY: PTRACE_INTERRUPT reads no memory of ours.
-    check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, 0usize, 0usize) }).map(drop)
-}
-
-/// Lets a stopped thread go, delivering `signal` to it unless that is 0.
-pub(super) fn detach(tid: u32, signal: i32) -> Result<(), Errno> {
-    let tid = raw_pid(tid)?;
-    // SAFETY: PTRACE_DETACH reads no memory of ours; the data argument is the signal number.
-    check(unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0usize, signal as libc::c_long) }).map(drop)
-}
-
-/// The general registers of a stopped thread, as the words of `user_regs_struct`.
-pub(super) fn registers(tid: u32) -> Result<[u64; WORDS], Errno> {
-    const NT_PRSTATUS: usize = 1;
-    let tid = raw_pid(tid)?;
-    let mut words = [0u64; WORDS];
-    let mut into = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: size_of_val(&words) };
-    // SAFETY: `into` describes exactly `words`, which lives through the call; the kernel writes
-    // at most `iov_len` bytes, and any bytes make valid u64.
-    check(unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, &raw mut into) })?;
-    // A thread in 32-bit mode gives a smaller set with another meaning.
-    if into.iov_len == size_of_val(&words) { Ok(words) } else { Err(Errno::ENOTSUP) }
-}
-
 /// Lets any process of the same user read this one, where Yama lets only parents do that.
 pub(crate) fn allow_readers() {
     // SAFETY: PR_SET_PTRACER takes a number and touches no memory. Without Yama it fails, and is
@@ -127,24 +105,43 @@ pub(crate) fn allow_readers() {
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0usize, 0usize, 0usize) };
 }
 
-/// Looks, without waiting, whether a traced thread has stopped or ended.
-pub(super) fn wait(tid: u32) -> Waited {
-    let Ok(tid) = raw_pid(tid) else { return Waited::Gone };
-    let mut status = 0;
-    // SAFETY: `status` is a valid c_int to write to. A single positive tid is named, so no child
-    // of anybody else's is reaped by this.
-    let got = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
-    match got {
-        0 => Waited::Nothing,
-        -1 if Errno::last() == Errno::EINTR => Waited::Nothing,
-        -1 => Waited::Gone,
-        _ if libc::WIFSTOPPED(status) => Waited::Stopped(signal_to_deliver(status)),
-        _ => Waited::Gone,
-    }
+/// Lets this process stop and read the program that `command` starts, also where the kernel lets
+/// nobody but parents trace (kernel.yama.ptrace_scope is 1): what stops threads is a child of this
+/// process, and no parent of the program.
+pub fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let own = std::process::id() as libc::c_ulong;
+    let allow = move || {
+        // SAFETY: PR_SET_PTRACER takes a number and touches no memory. Without Yama it fails, and is
+        // not needed.
+        unsafe { libc::prctl(libc::PR_SET_PTRACER, own, 0usize, 0usize, 0usize) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
+    unsafe { command.pre_exec(allow) }
 }
 
-/// The signal that a ptrace stop has taken away from the thread. Only a signal-delivery stop has
-/// one; the stops made by PTRACE_INTERRUPT and the group stops carry an event number above it.
-fn signal_to_deliver(status: libc::c_int) -> i32 {
-    if status >> 16 == 0 { libc::WSTOPSIG(status) } else { 0 }
+/// Has the program that `command` starts told to end (SIGTERM) when the thread that starts it ends, however
+/// that comes.
+pub fn end_with_us(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let own = std::process::id();
+    let tie = move || {
+        // SAFETY: PR_SET_PDEATHSIG takes a number and touches no memory.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong, 0usize, 0usize, 0usize)
+        };
+        // We may have been killed before that was set.
+        // SAFETY: getppid has no arguments and cannot fail.
+        let parent = unsafe { libc::getppid() };
+        if u32::try_from(parent) == Ok(own) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+    };
+    // SAFETY: between fork and exec it makes two system calls, and allocates nothing.
+    unsafe { command.pre_exec(tie) }
+}
+
+/// The id of the calling thread.
+pub(super) fn thread_id() -> u32 {
+    // SAFETY: gettid has no arguments and cannot fail.
+    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
 }

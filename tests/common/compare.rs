@@ -291,7 +291,7 @@ pub fn profile_differences(
     let mut ours: BTreeMap<ProfileKey, u64> = BTreeMap::new();
     for task in snapshot.tasks.iter().filter(|t| !t.system && t.id != Some(writer)) {
         let frames = printing.visible(snapshot, snapshot.stack_of(task));
-        *ours.entry((labels(snapshot, task), outside_runtime(frames))).or_default() += 1;
+        *ours.entry((labels(snapshot, task), outside_runtime(frames))).or_default() += task.count();
     }
     let mut theirs: BTreeMap<ProfileKey, u64> = BTreeMap::new();
     for stack in &profile.stacks {

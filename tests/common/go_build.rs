@@ -104,6 +104,8 @@ pub enum Program {
     Tiny,
     /// Serves its profiles over HTTP.
     Served,
+    /// Has a page that does not come.
+    Lazy,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
 }
@@ -112,7 +114,7 @@ impl Program {
     /// The directory of its module.
     fn module(self) -> PathBuf {
         let directory = match self {
-            Program::Fixtures | Program::Tiny | Program::Served => "go",
+            Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Leaks => "leaks",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory)
@@ -184,6 +186,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Tiny => ("tiny", "./tiny"),
         Program::Leaks => ("leaks", "."),
         Program::Served => ("served", "./served"),
+        Program::Lazy => ("lazy", "./lazy"),
     };
     let module = program.module();
     let mut hasher = DefaultHasher::new();

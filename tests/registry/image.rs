@@ -295,8 +295,8 @@ impl Target for Process {
         Err(TargetError::CannotStop { tid, problem: "it is made of paper".to_owned() })
     }
 
-    fn freeze(&self) -> Result<Frozen> {
-        Ok(Frozen::new(|| Held::ZERO))
+    fn freeze(&self, _limit: Held) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(Held::ZERO)))
     }
 
     fn is_static(&self) -> bool {

@@ -455,6 +455,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             stack_bytes: a,
             waits,
             holds,
+            twins: if c & 1 == 0 && waits.1 == 0 && holds.1 == 0 { b % 1000 } else { 0 },
         });
     }
     m.builder.finish()

@@ -7,7 +7,7 @@ use loiter::snapshot::SourceKind;
 use loiter::target::{self, Target, TargetError};
 
 use crate::live::check_reading;
-use crate::support::{Process, build, folder, global, is_running, program, start, wait_ready};
+use crate::support::{LONG, Process, build, folder, global, is_running, program, start, wait_ready};
 
 /// Lets gdb write a core file of a process that goes on.
 pub(crate) fn gcore(process: &Process, name: &str) -> PathBuf {
@@ -81,7 +81,7 @@ fn a_core_file_by_gdb_reads_as_the_process_does() {
         };
         assert_eq!(registers(core.as_ref()), registers(live.as_ref()));
         assert!(core.with_stopped_thread(1, &mut |_| ()).is_err());
-        drop(core.freeze().expect("nothing to do"));
+        drop(core.freeze(LONG).expect("nothing to do"));
     }
 }
 
@@ -173,7 +173,12 @@ fn a_core_file_that_was_cut() {
         for part in (0..=20).rev() {
             file.set_len(whole * part / 20).expect("ours");
             match target::open_core(&path, None) {
-                Ok(core) => lost += unreadable(core.as_ref()),
+                Ok(core) => {
+                    let extent = core.core_extent().expect("it is a core file");
+                    assert_eq!(extent.bytes, whole * part / 20);
+                    assert!(extent.missing <= whole - extent.bytes, "{extent:?} of {whole}");
+                    lost += unreadable(core.as_ref());
+                }
                 Err(error) => assert!(matches!(error, TargetError::Malformed { .. }), "{error}"),
             }
         }
@@ -184,10 +189,7 @@ fn a_core_file_that_was_cut() {
 /// How many mappings cannot be read because the file was cut.
 fn unreadable(core: &dyn Target) -> usize {
     let lost = |address| match core.read_u64(address) {
-        Err(TargetError::Malformed { problem, .. }) => {
-            assert!(problem.contains("is cut"), "{problem}");
-            true
-        }
+        Err(TargetError::NotInCore { why, .. }) => why.contains("is cut"),
         _ => false,
     };
     core.mappings().expect("mappings").iter().filter(|mapping| lost(mapping.end - 8)).count()

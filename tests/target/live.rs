@@ -7,7 +7,7 @@ use loiter::target::{self, Range, Target, TargetError};
 
 use crate::roles::play;
 use crate::support::{
-    Process, build, counter, eventually, folder, global, is_running, program, start, wait_ready,
+    LONG, Process, build, counter, eventually, folder, global, is_running, program, start, wait_ready,
 };
 
 const TEXT: &[u8] = b"what stands in the memory of the target";
@@ -193,7 +193,7 @@ fn a_leader_that_has_ended() {
         })
         .expect("it stops");
     assert!(target.with_stopped_thread(process.pid(), &mut |_| ()).is_err());
-    drop(target.freeze().expect("it can be frozen"));
+    drop(target.freeze(LONG).expect("it can be frozen"));
     assert!(is_running(target.as_ref()));
 }
 
@@ -231,7 +231,7 @@ fn ended_while_it_is_read() {
     ended(target.mappings().expect_err("it is gone"));
     ended(target.images().expect_err("it is gone"));
     ended(target.threads().expect_err("it is gone"));
-    ended(target.freeze().expect_err("it is gone"));
+    ended(target.freeze(LONG).expect_err("it is gone"));
     assert!(target.with_stopped_thread(threads[0], &mut |_| ()).is_err());
     assert_eq!(target.thread_from_inside(threads[0]), None);
 }

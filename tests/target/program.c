@@ -1,9 +1,15 @@
 // A process to be read. Each argument says one thing that it does.
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +19,8 @@ volatile unsigned long made;
 volatile unsigned long released;
 char text[] = "what stands in the memory of the target";
 volatile int ready;
+char *lazy;
+static int lazy_fd;
 
 static void on_signal(int number) {
     (void)number;
@@ -55,6 +63,35 @@ static void *wait_for_child(void *unused) {
     return unused;
 }
 
+// A page that does not come until SIGUSR2 does.
+static void make_lazy(void) {
+    lazy = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    lazy_fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+    struct uffdio_api api = {.api = UFFD_API};
+    struct uffdio_register page = {.range = {(unsigned long)lazy, 4096},
+                                   .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (lazy_fd < 0 || ioctl(lazy_fd, UFFDIO_API, &api) || ioctl(lazy_fd, UFFDIO_REGISTER, &page)) {
+        perror("userfaultfd");
+        exit(3);
+    }
+}
+
+static void serve_lazy(int number) {
+    (void)number;
+    struct uffdio_zeropage page = {.range = {(unsigned long)lazy, 4096}};
+    ioctl(lazy_fd, UFFDIO_ZEROPAGE, &page);
+}
+
+// A page of a file.
+static void map_file(const char *path) {
+    int file = open(path, O_RDONLY);
+    lazy = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+    if (lazy == MAP_FAILED) {
+        perror(path);
+        exit(3);
+    }
+}
+
 static void start(void *(*run)(void *)) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, run, NULL) != 0)
@@ -71,6 +108,11 @@ int main(int count, char **arguments) {
             start(wait_for_child);
         else if (!strcmp(arguments[i], "signals"))
             signal(SIGRTMIN + 1, on_signal);
+        else if (!strcmp(arguments[i], "lazy")) {
+            make_lazy();
+            signal(SIGUSR2, serve_lazy);
+        } else if (!strcmp(arguments[i], "map"))
+            map_file(arguments[++i]);
         else if (!strcmp(arguments[i], "end-leader")) {
             ready = 1;
             pthread_exit(NULL);

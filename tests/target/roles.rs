@@ -1,12 +1,13 @@
 //! What this test program does when a test starts it as another process.
 
 use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use loiter::target::{self, TargetError};
 
-use crate::support::Process;
+use crate::support::{LONG, Process};
 
 const ROLE: &str = "LOITER_TEST_ROLE";
 
@@ -17,6 +18,8 @@ pub(crate) fn play(role: &str, pid: u32) -> (Process, impl Iterator<Item = Strin
         .env(ROLE, format!("{role} {pid}"))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Not in an orphaned group, in which the signals of job control do nothing.
+        .process_group(0)
         .spawn()
         .expect("we start");
     let said = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
@@ -51,17 +54,32 @@ fn role() {
     match role {
         "freeze" => {
             let target = target::open_pid(pid).expect("it can be opened");
-            let _frozen = target.freeze().expect("it can be frozen");
+            let _frozen = target.freeze(LONG).expect("it can be frozen");
             say("frozen");
             std::thread::sleep(Duration::from_secs(1000));
+        }
+        "freeze-shortly" => {
+            let target = target::open_pid(pid).expect("it can be opened");
+            let frozen = target.freeze(Duration::from_secs(1)).expect("it can be frozen");
+            say("frozen");
+            std::thread::sleep(Duration::from_secs(2));
+            say_error(&frozen.release().expect_err("its time is over"));
+        }
+        "freeze-and-release" => {
+            let target = target::open_pid(pid).expect("it can be opened");
+            let frozen = target.freeze(LONG).expect("it can be frozen");
+            say("frozen");
+            std::thread::sleep(Duration::from_secs(1));
+            frozen.release().expect("it was held until now");
+            say("released");
         }
         "hold" => {
             let target = target::open_pid(pid).expect("it can be opened");
             let hold = &mut |_: &_| {
                 say("held");
-                std::thread::sleep(Duration::from_secs(1000));
+                std::thread::sleep(Duration::from_secs(3));
             };
-            target.with_stopped_thread(pid, hold).expect("it can be held");
+            say_error(&target.with_stopped_thread(pid, hold).expect_err("its time is over"));
         }
         "nobody" => {
             become_nobody();

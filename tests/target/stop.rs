@@ -1,12 +1,13 @@
 //! Stopping threads, and letting them go whatever happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use loiter::target::{Target, TargetError};
+use loiter::target::{self, Target, TargetError, supervised};
 
 use crate::roles::play;
-use crate::support::{counter, eventually, global, is_running, is_still, program, start};
+use crate::support::{LONG, counter, eventually, global, is_running, is_still, program, start};
 
 fn states(target: &dyn Target) -> Vec<char> {
     let pid = target.info().pid;
@@ -55,7 +56,7 @@ fn everything_stands_while_it_is_frozen() {
     let process = start(program(), &["spin", "make"]);
     let target = process.open();
     for _ in 0..30 {
-        let frozen = target.freeze().expect("it freezes");
+        let frozen = target.freeze(LONG).expect("it freezes");
         let threads = target.threads().expect("threads");
         assert!(states(target.as_ref()).iter().all(|&state| state == 't'), "{:?}", states(target.as_ref()));
         let made = counter(target.as_ref(), "made");
@@ -67,8 +68,8 @@ fn everything_stands_while_it_is_frozen() {
             let held = target.with_stopped_thread(tid, &mut |registers| assert_ne!(registers.pc, 0));
             assert_eq!(held.expect("its registers are known"), Duration::ZERO);
         }
-        assert!(target.freeze().is_err(), "once is enough");
-        let pause = frozen.release();
+        assert!(target.freeze(LONG).is_err(), "once is enough");
+        let pause = frozen.release().expect("it was held until now");
         assert!(pause > Duration::from_millis(55) && pause < Duration::from_secs(20), "{pause:?}");
         let made = counter(target.as_ref(), "made");
         eventually("it makes threads again", || counter(target.as_ref(), "made") > made);
@@ -101,7 +102,7 @@ fn somebody_else_traces_it() {
     let (mut holder, mut said) = play("freeze", process.pid());
     assert!(said.any(|line| line == "frozen"));
     for error in [
-        target.freeze().expect_err("it is taken"),
+        target.freeze(LONG).expect_err("it is taken"),
         target.with_stopped_thread(process.pid(), &mut |_| ()).expect_err("it is taken"),
     ] {
         let text = error.to_string();
@@ -127,7 +128,7 @@ fn no_signal_is_lost() {
             }
         });
         while !sender.is_finished() {
-            drop(target.freeze().expect("it freezes"));
+            drop(target.freeze(LONG).expect("it freezes"));
             for tid in target.threads().expect("threads") {
                 target.with_stopped_thread(tid, &mut |_| ()).expect("it stops");
             }
@@ -151,7 +152,7 @@ fn a_stopped_process_stays_stopped() {
                 .with_stopped_thread(tid, &mut |registers| assert_ne!(registers.pc, 0))
                 .expect("it is looked at");
         }
-        drop(target.freeze().expect("it freezes"));
+        drop(target.freeze(LONG).expect("it freezes"));
         eventually("it is stopped as before", all_stopped);
         assert!(is_still(target.as_ref()));
         assert!(all_stopped());
@@ -164,9 +165,9 @@ fn a_stopped_process_stays_stopped() {
 fn stopped_by_a_signal_while_frozen() {
     let process = start(program(), &["spin"]);
     let target = process.open();
-    let frozen = target.freeze().expect("it freezes");
+    let frozen = target.freeze(LONG).expect("it freezes");
     process.signal(libc::SIGSTOP);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     let threads = target.threads().expect("threads");
     eventually("it stops when it is let go", || threads.iter().all(|&tid| process.state(tid) == 'T'));
     process.signal(libc::SIGCONT);
@@ -199,12 +200,12 @@ fn frozen_with_a_thread_that_cannot_be_stopped() {
     let sleeping = || target.threads().expect("threads").into_iter().find(|&tid| process.state(tid) == 'D');
     eventually("a thread sleeps in the kernel", || sleeping().is_some());
     let stuck = sleeping().expect("found");
-    let frozen = target.freeze().expect("it freezes all the same");
+    let frozen = target.freeze(LONG).expect("it freezes all the same");
     assert!(is_still(target.as_ref()));
     assert!(target.with_stopped_thread(stuck, &mut |_| ()).is_err(), "its registers are not known");
     eventually("it comes back, and stops before it does anything", || process.state(stuck) == 't');
     assert_eq!(counter(target.as_ref(), "released"), 0);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     eventually("it goes on", || counter(target.as_ref(), "released") > 10);
     assert!(is_running(target.as_ref()));
 }
@@ -213,10 +214,240 @@ fn frozen_with_a_thread_that_cannot_be_stopped() {
 fn killed_while_it_is_frozen() {
     let mut process = start(program(), &["spin", "make"]);
     let target = process.open();
-    let frozen = target.freeze().expect("it freezes");
+    let frozen = target.freeze(LONG).expect("it freezes");
     // Its parent cannot notice the end before the tracer has: here they are the same process.
     process.signal(libc::SIGKILL);
-    frozen.release();
+    frozen.release().expect("it was held until now");
     process.kill();
-    assert!(matches!(target.freeze(), Err(TargetError::Ended { .. })));
+    assert!(matches!(target.freeze(LONG), Err(TargetError::Ended { .. })));
+}
+
+/// The tracer of a process: a process of loiter's own.
+fn tracer(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    line.trim().parse().ok().filter(|&pid| pid != 0)
+}
+
+fn signal(pid: u32, signal: i32) {
+    let pid = i32::try_from(pid).expect("pids are small");
+    // SAFETY: kill takes two integers; the pid is that of a process that the test has seen alive and
+    // whose parent has not waited for it.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// Long enough to be seen, and short enough to wait for.
+const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_freeze_ends_in_time() {
+    let process = start(program(), &["spin", "make"]);
+    let target = process.open();
+    for _ in 0..3 {
+        let frozen = target.freeze(SHORT).expect("it freezes");
+        let tid = target.threads().expect("threads")[0];
+        eventually("it is let go while the guard is still there", || tracer(process.pid()).is_none());
+        assert!(is_running(target.as_ref()));
+        let late = target.with_stopped_thread(tid, &mut |_| ());
+        assert!(matches!(late, Err(TargetError::LetGo { .. })), "{late:?}");
+        let error = frozen.release().expect_err("not all of it was of one moment");
+        assert!(matches!(error, TargetError::LetGo { after: SHORT, .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("process {} was let go after 0.3 s, before all of it had been read", process.pid())
+        );
+        drop(target.freeze(LONG).expect("it can be frozen again"));
+    }
+}
+
+#[test]
+fn a_thread_is_let_go_in_time() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    let tid = target.threads().expect("threads")[1];
+    let error = target
+        .with_stopped_thread(tid, &mut |_| {
+            assert_eq!(process.state(tid), 't');
+            eventually("it is let go while it is looked at", || process.state(tid) != 't');
+        })
+        .expect_err("what was found is worthless");
+    assert!(matches!(error, TargetError::LetGo { .. }), "{error:?}");
+    assert!(is_running(target.as_ref()));
+    target.with_stopped_thread(tid, &mut |_| ()).expect("it can be stopped again");
+}
+
+#[test]
+fn loiter_is_stopped_while_it_holds_the_target() {
+    let process = start(program(), &["spin", "make"]);
+    let target = process.open();
+    for role in ["freeze-shortly", "hold"] {
+        let (holder, mut said) = play(role, process.pid());
+        assert!(said.any(|line| line == "frozen" || line == "held"));
+        holder.signal(libc::SIGSTOP);
+        eventually("it is let go", || !states(target.as_ref()).contains(&'t'));
+        assert!(is_running(target.as_ref()));
+        holder.signal(libc::SIGCONT);
+        assert!(said.any(|line| line.contains("was let go after")), "and loiter knows");
+    }
+}
+
+#[test]
+fn job_control_waits_until_the_target_is_let_go() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+        let (holder, mut said) = play("freeze-and-release", process.pid());
+        assert!(said.any(|line| line == "frozen"));
+        holder.signal(stop);
+        // It goes on to the end of the freeze, which it was told to wait for, and stops then.
+        eventually("it stops when nothing is held", || holder.state(holder.pid()) == 'T');
+        assert_eq!(tracer(process.pid()), None);
+        assert!(is_running(target.as_ref()));
+        holder.signal(libc::SIGCONT);
+        assert!(said.any(|line| line == "released"), "it was held until then");
+    }
+}
+
+#[test]
+fn somebody_ends_the_tracer() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    let frozen = target.freeze(LONG).expect("it freezes");
+    signal(tracer(process.pid()).expect("it is traced"), libc::SIGKILL);
+    assert!(is_running(target.as_ref()));
+    let error = frozen.release().expect_err("not all of it was of one moment").to_string();
+    assert!(error.contains("the tracer process of loiter was ended by somebody else"), "{error}");
+    drop(target.freeze(LONG).expect("there is another one"));
+    assert!(is_running(target.as_ref()));
+}
+
+#[test]
+fn somebody_stops_the_tracer() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    let frozen = target.freeze(SHORT).expect("it freezes");
+    signal(tracer(process.pid()).expect("it is traced"), libc::SIGSTOP);
+    eventually("the kernel ends it", || tracer(process.pid()).is_none());
+    assert!(is_running(target.as_ref()));
+    assert!(matches!(frozen.release(), Err(TargetError::LetGo { .. })));
+}
+
+#[test]
+fn the_tracer_ends_with_the_target() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    let frozen = target.freeze(LONG).expect("it freezes");
+    let tracer = tracer(process.pid()).expect("it is traced");
+    let name = || std::fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
+    assert_eq!(name(), "loiter-tracer\n");
+    // The same one serves again, and is in no session of ours.
+    frozen.release().expect("it was held until now");
+    let frozen = target.freeze(LONG).expect("it freezes");
+    assert_eq!(self::tracer(process.pid()), Some(tracer));
+    // SAFETY: getsid takes a number.
+    assert_eq!(u32::try_from(unsafe { libc::getsid(tracer.cast_signed()) }), Ok(tracer));
+    drop(frozen);
+    drop(target);
+    assert_eq!(name(), "", "it has ended, and was waited for");
+}
+
+#[test]
+fn a_process_does_not_stop_itself() {
+    let own = std::process::id();
+    let target = loiter::target::open_pid(own).expect("it can be read");
+    assert!(matches!(target.freeze(LONG), Err(TargetError::CannotStop { .. })));
+}
+
+/// Threads of this program that read a target for somebody who may have given up.
+fn readers(target: &dyn Target) -> usize {
+    let pid = target.info().pid;
+    let tasks = std::fs::read_dir("/proc/self/task").expect("ours").filter_map(Result::ok);
+    let is_reader = |name: String| name.trim_end() == "reader";
+    let stuck = |task: &std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("comm")).is_ok_and(is_reader)
+            && std::fs::read_to_string(task.path().join("syscall"))
+                .is_ok_and(|call| call.starts_with(&format!("{} {pid:#x} ", libc::SYS_process_vm_readv)))
+    };
+    tasks.filter(stuck).count()
+}
+
+fn start_lazy() -> crate::support::Process {
+    let mut command = std::process::Command::new(program());
+    let mut process = crate::support::Process(command.args(["lazy", "spin"]).spawn().expect("it starts"));
+    std::thread::sleep(Duration::from_millis(100));
+    let ended = process.0.try_wait().expect("ours");
+    assert!(
+        ended.is_none(),
+        "userfaultfd cannot be used here: run the tests as root, or set vm.unprivileged_userfaultfd to 1 \
+         (sysctl vm.unprivileged_userfaultfd=1)"
+    );
+    crate::support::wait_ready(process.pid());
+    process
+}
+
+#[test]
+fn a_page_that_does_not_come() {
+    let process = start_lazy();
+    let target = process.open();
+    let page = counter(target.as_ref(), "lazy");
+    let read = move |target: &dyn Target| target.read_u64(page);
+    let begun = Instant::now();
+    let error = supervised(target.as_ref(), None, read).expect_err("the page does not come");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "reading address {page:#x} of pid {} did not return within 5 s (a page that is served by \
+             userfaultfd, FUSE or NFS?)",
+            process.pid()
+        )
+    );
+    // No more threads hang in it, however often it is tried, and through whatever target.
+    for _ in 0..5 {
+        let again = supervised(target.as_ref(), None, read);
+        assert!(matches!(again, Err(TargetError::NoAnswer { .. })), "{again:?}");
+        let opened = loiter::target::open_pid(process.pid());
+        assert!(matches!(opened, Err(TargetError::NoAnswer { .. })));
+    }
+    assert_eq!(readers(target.as_ref()), 1);
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+    // It comes after all.
+    process.signal(libc::SIGUSR2);
+    eventually("it answers again", || supervised(target.as_ref(), None, read).is_ok_and(|word| word == 0));
+    assert_eq!(readers(target.as_ref()), 0);
+}
+
+#[test]
+fn a_page_that_does_not_come_while_it_is_frozen() {
+    let process = start_lazy();
+    let target = process.open();
+    let page = counter(target.as_ref(), "lazy");
+    let frozen_read = move |target: &dyn Target| {
+        let frozen = target.freeze(Duration::from_secs(1))?;
+        let word = target.read_u64(page);
+        frozen.release()?;
+        word
+    };
+    let error = supervised(target.as_ref(), None, frozen_read).expect_err("the page does not come");
+    assert!(matches!(&error, TargetError::LetGo { reading: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("reading address {page:#x}")), "{error}");
+    assert_eq!(tracer(process.pid()), None);
+    process.signal(libc::SIGUSR2);
+    eventually("it answers again", || target::open_pid(process.pid()).is_ok());
+    assert!(is_running(target.as_ref()));
+    // One that has no limit of its own to speak of is let go when the read is given up.
+    let process = start_lazy();
+    let target = process.open();
+    let page = counter(target.as_ref(), "lazy");
+    let single = move |target: &dyn Target| {
+        let tid = target.info().pid;
+        let mut word = Ok(0);
+        target.with_stopped_thread(tid, &mut |_| word = target.read_u64(page))?;
+        word
+    };
+    let stop = AtomicBool::new(true);
+    let error = supervised(target.as_ref(), Some(&stop), single).expect_err("nobody waits for it");
+    assert!(matches!(&error, TargetError::GivenUp { .. }), "{error:?}");
+    eventually("nothing is held", || tracer(process.pid()).is_none());
+    process.signal(libc::SIGUSR2);
+    eventually("it answers again", || target::open_pid(process.pid()).is_ok());
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use loiter::target::{self, Image, Target};
 
+/// Longer than any test holds anything.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
 /// A process that is killed in the end.
 pub(crate) struct Process(pub(crate) Child);
 

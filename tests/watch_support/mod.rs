@@ -50,7 +50,7 @@ impl Dashboard {
 
     pub fn event(&mut self, event: Event) {
         for command in update(&mut self.state, event) {
-            match (command, &self.state.picture) {
+            match (&command, &self.state.picture) {
                 (Command::Compute, Some(picture)) => {
                     let tables = compute(picture, &self.state.query, &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));

@@ -130,7 +130,7 @@ impl<'a> Collector<'a> {
     /// Adds tasks of a snapshot.
     pub(super) fn add(&mut self, snapshot: &Snapshot, selection: &Selection, all_frames: bool, side: Side) {
         let mut totals = Totals {
-            tasks: selection.tasks.len() as u64,
+            tasks: selection.count,
             considered: selection.considered,
             hidden_system: selection.hidden_system,
             ..Totals::default()
@@ -184,10 +184,12 @@ impl<'a> Collector<'a> {
                 Weight::Seconds => task.age.nanos(),
                 Weight::Bytes => Some(task.stack_bytes).filter(|&bytes| bytes > 0),
             };
-            sum.count += 1;
-            sum.weight += u128::from(weight.unwrap_or(0));
-            sum.without_weight += u64::from(weight.is_none());
-            sum.ages.add(task.age);
+            let count = task.count();
+            sum.count = sum.count.saturating_add(count);
+            let weight_of_all = u128::from(weight.unwrap_or(0)).saturating_mul(count.into());
+            sum.weight = sum.weight.saturating_add(weight_of_all);
+            sum.without_weight = sum.without_weight.saturating_add(if weight.is_none() { count } else { 0 });
+            sum.ages.add(task);
         }
         sums
     }
@@ -321,10 +323,12 @@ impl<'a> Paths<'a> {
         let unknown = shown.is_empty();
         let note = match key.status {
             StackStatus::Torn if unknown => Some("(stack unknown: would not hold still)"),
+            StackStatus::Missing if unknown => Some("(stack not in what could be read)"),
             StackStatus::Running if unknown => Some("(stack not read: running)"),
             _ if unknown => Some("(stack unknown)"),
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
+            StackStatus::Missing => Some("(outer frames not in what could be read)"),
             StackStatus::Gaps => Some("(some frames were not kept)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };

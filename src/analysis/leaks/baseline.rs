@@ -23,10 +23,12 @@ impl Baseline {
     pub fn new(snapshot: &Snapshot) -> Self {
         let mut signatures = Signatures::new(SignatureOptions::default());
         let mut reader = signatures.reader(snapshot);
-        let ids: Vec<_> = snapshot.tasks.iter().filter(|t| !t.system).map(|task| reader.of(task)).collect();
-        let mut counts = FxHashMap::default();
-        for signature in ids.into_iter().filter_map(|id| signatures.get(id)) {
-            *counts.entry(key(signature)).or_default() += 1;
+        let tasks = snapshot.tasks.iter().filter(|task| !task.system);
+        let ids: Vec<_> = tasks.map(|task| (reader.of(task), task.count())).collect();
+        let mut counts: FxHashMap<Key, u64> = FxHashMap::default();
+        for (signature, count) in ids.into_iter().filter_map(|(id, n)| Some((signatures.get(id)?, n))) {
+            let sum = counts.entry(key(signature)).or_default();
+            *sum = sum.saturating_add(count);
         }
         Baseline { counts }
     }

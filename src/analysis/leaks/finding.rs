@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ignore::Silenced;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::analysis::trend::Trend;
@@ -46,7 +47,7 @@ impl FromStr for Sureness {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name() == text);
+        let named = Sureness::ALL.into_iter().find(|sureness| sureness.name().eq_ignore_ascii_case(text));
         named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
     }
 }
@@ -69,7 +70,7 @@ pub struct Part {
     pub count: u64,
     /// What they do, in the runtime's words: "chan send".
     pub what: String,
-    /// The innermost function that is not of the standard library, as far as that can be told.
+    /// The frame that a person looks for: the program's own innermost one, where it has one.
     pub at: Option<Place>,
     /// The frames that are shown, the innermost first.
     pub stack: Vec<Place>,
@@ -153,8 +154,7 @@ pub struct Finding {
     pub hits: Vec<Hit>,
     /// What the tasks are called: "goroutine".
     pub noun: String,
-    /// The tasks by where they stand, the place that matters most first. Empty if it is about the
-    /// process as a whole.
+    /// The tasks by where they stand, the place that matters most first.
     pub parts: Vec<Part>,
     /// The module that owns the code which started them, or at least that in which they stand.
     pub module: Option<Module>,
@@ -166,6 +166,8 @@ pub struct Finding {
     pub stayed: Option<u64>,
     /// How many have ended or moved on since the first reading. None if unknown.
     pub ended: Option<u64>,
+    /// How long they were watched, nanoseconds. None for a single reading, or if times are unknown.
+    pub watched_ns: Option<u64>,
     /// How fast they become more.
     pub growth: Option<Trend>,
     /// The longest that one of them has been where it is.
@@ -182,14 +184,42 @@ pub struct Finding {
     pub next: String,
 }
 
-/// Tasks that look as they should.
+impl Finding {
+    /// What it costs, to rank those that are equally sure: the bytes that they hold, and those that ten more
+    /// minutes of their growth will add. Where the stacks are unknown, each counts as the smallest of Go's.
+    pub fn cost(&self) -> u64 {
+        const SMALLEST: u64 = 2_048;
+        const MINUTES: f64 = 10.0;
+        let held = self.stack_bytes.max(self.now.saturating_mul(SMALLEST));
+        let growth =
+            self.growth.filter(|growth| growth.per_minute > growth.plus_minus.unwrap_or(f64::INFINITY));
+        let each = held as f64 / self.now.max(1) as f64;
+        let added = growth.map_or(0.0, |growth| growth.per_minute * MINUTES * each);
+        held.saturating_add(added as u64)
+    }
+}
+
+/// Something about the scheduler: no leak.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Healthy {
+pub struct Note {
+    /// The rule that saw it: "run-queues".
+    pub rule: &'static str,
+    /// What it saw, a clause each. Never empty.
+    pub because: Vec<String>,
+    /// What it means in words.
+    pub cause: String,
+    /// What to look at next.
+    pub next: String,
+}
+
+/// Tasks that are no finding: they look as they should, or it is undecided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
     /// What they are: "pool worker".
     pub one: String,
     /// More than one of them: "pool workers".
     pub many: String,
-    /// Why they are nothing to worry about.
+    /// Why they are nothing to worry about, or why that is undecided.
     pub why: String,
     /// How many there are.
     pub count: u64,
@@ -214,12 +244,18 @@ pub struct Report {
     pub noun: String,
     /// Tasks in the last reading, without those of the runtime.
     pub tasks: u64,
-    /// The findings, the surest and largest first.
+    /// The findings, the surest first, then those that cost most.
     pub findings: Vec<Finding>,
-    /// The rest, the largest number first.
-    pub healthy: Vec<Healthy>,
-    /// Tasks left out because an ignore pattern matches.
+    /// What is to be said of the scheduler: no leaks.
+    pub scheduler: Vec<Note>,
+    /// Tasks of which it is undecided, the largest number first.
+    pub undecided: Vec<Rest>,
+    /// The rest, which looks healthy, the largest number first.
+    pub healthy: Vec<Rest>,
+    /// Tasks left out because an ignore pattern of the user matches.
     pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
     /// Tasks left out because the baseline has as many.
     pub in_baseline: u64,
 }

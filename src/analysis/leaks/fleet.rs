@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::finding::{Finding, Report};
+use super::finding::{Finding, Note, Report};
+use super::ignore::Silenced;
 use super::scene::Scene;
 use super::wait::Waits;
 use super::{Options, finding::Part};
@@ -121,6 +122,15 @@ pub struct FleetFinding {
     pub spread: Spread,
 }
 
+/// Something about the scheduler of one process or more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetNote {
+    /// What is said of the first of them.
+    pub note: Note,
+    /// The processes.
+    pub processes: Vec<Arc<str>>,
+}
+
 /// Tasks that wait at one place, in all processes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetGroup {
@@ -145,10 +155,18 @@ pub struct Fleet {
     pub header: Header,
     /// The findings: the surest first, then by root mean square.
     pub findings: Vec<FleetFinding>,
+    /// What is to be said of schedulers, by rule.
+    pub scheduler: Vec<FleetNote>,
     /// Where tasks wait that are not well known to be parked, by root mean square.
     pub groups: Vec<FleetGroup>,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Tasks left out because an ignore pattern of the user matches.
+    pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
+    /// Tasks left out because the baseline has as many.
+    pub in_baseline: u64,
 }
 
 /// Functions of the stack and of the creator: lines differ between builds.
@@ -203,12 +221,23 @@ impl Collector {
             noun: "task".to_owned(),
             header: Header::default(),
             findings: Vec::new(),
+            scheduler: Vec::new(),
             groups: Vec::new(),
             warnings: Vec::new(),
+            ignored: 0,
+            silenced: None,
+            in_baseline: 0,
         };
         for (name, report) in self.reports {
             fleet.tasks = fleet.tasks.saturating_add(report.tasks);
             fleet.noun = report.noun;
+            fleet.ignored = fleet.ignored.saturating_add(report.ignored);
+            fleet.in_baseline = fleet.in_baseline.saturating_add(report.in_baseline);
+            if let Some(silenced) = report.silenced {
+                let before = fleet.silenced.map_or(0, |before| before.tasks);
+                fleet.silenced =
+                    Some(Silenced { tasks: silenced.tasks.saturating_add(before), path: silenced.path });
+            }
             let warnings = report
                 .matching
                 .warning()
@@ -217,9 +246,14 @@ impl Collector {
                 .chain(report.header.warnings.clone());
             fleet.warnings.extend(warnings.map(|warning| format!("{name}: {warning}")));
             fleet.header = report.header;
+            for note in report.scheduler {
+                match fleet.scheduler.iter_mut().find(|other| other.note.rule == note.rule) {
+                    Some(other) => other.processes.push(Arc::clone(&name)),
+                    None => fleet.scheduler.push(FleetNote { note, processes: vec![Arc::clone(&name)] }),
+                }
+            }
             for finding in report.findings {
-                let rule = finding.hits.first().map_or("", |hit| hit.rule).to_owned();
-                let key = finding.parts.first().map_or((Vec::new(), None, rule), key);
+                let Some(key) = finding.parts.first().map(key) else { continue };
                 by_key.entry(key).or_default().push((Arc::clone(&name), finding));
             }
         }

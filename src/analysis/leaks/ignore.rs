@@ -18,6 +18,27 @@ pub enum Ignore {
     Module(Pattern),
 }
 
+/// Patterns that stand in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoreFile {
+    /// Which file.
+    pub path: String,
+    /// What stands in it.
+    pub patterns: Vec<Ignore>,
+}
+
+/// What an ignore file left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silenced {
+    /// Which file.
+    pub path: String,
+    /// How many tasks, without those that the user wants left out anyway.
+    pub tasks: u64,
+}
+
+/// Patterns that one file may have.
+const MAX_PATTERNS: usize = 10_000;
+
 impl FromStr for Ignore {
     type Err = String;
 
@@ -60,13 +81,16 @@ impl Ignore {
 /// line or after a space are comments.
 ///
 /// # Errors
-/// The number of the line that makes no sense, and why.
+/// The number of the line that makes no sense, and why; or that there are too many.
 pub fn parse_file(text: &str) -> Result<Vec<Ignore>, String> {
     let mut all = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let line = line.find(" #").and_then(|at| line.get(..at)).unwrap_or(line).trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
+        }
+        if all.len() == MAX_PATTERNS {
+            return Err(format!("it has more than {MAX_PATTERNS} patterns"));
         }
         all.push(line.parse().map_err(|why| format!("line {}: {why}", nth + 1))?);
     }
@@ -116,6 +140,7 @@ mod tests {
         let all = parse_file("# ours\n\ncreator:lib.New # on purpose\n  module:ex.com/x\n").unwrap();
         assert_eq!(all.len(), 2);
         assert_eq!(all.first(), Some(&Ignore::Creator(Pattern::anywhere("lib.New"))));
+        assert!(parse_file(&"a\n".repeat(MAX_PATTERNS + 1)).is_err());
         assert_eq!(parse_file("a\nfunction:\n").unwrap_err(), "line 2: a pattern is missing");
     }
 }

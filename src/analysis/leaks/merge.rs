@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::finding::{Finding, Healthy, Hit, Holder, Part, Report, Sample, Sureness};
-use super::rules::{Claim, RULES};
+use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
+use super::ignore::Silenced;
+use super::rest;
+use super::rules::{Claim, RULES, processors};
 use super::scene::{Kind, LeftOut, Scene};
-use super::wait::Waits;
 use crate::analysis::trend::Trend;
 use crate::snapshot::Age;
 
@@ -29,8 +30,7 @@ pub(super) fn report(scene: &Scene<'_>) -> Report {
     let causes = causes(scene, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
     let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(scene, cause)).collect();
-    let growth = |finding: &Finding| finding.growth.map_or(0, |growth| growth.per_minute.max(0.0) as u64);
-    findings.sort_by_key(|finding| Reverse((finding.sureness, growth(finding), finding.now)));
+    findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
     describe(scene, findings, &found)
 }
 
@@ -140,6 +140,7 @@ fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
         first,
         stayed: (all_tracked && followed).then(|| tracked().map(|kind| kind.stayed).sum()),
         ended: (all_tracked && followed).then(|| tracked().filter_map(|kind| kind.ended()).sum()),
+        watched_ns: scene.watched_ns(),
         growth: growth(scene, &kinds),
         age: oldest(scene, &kinds),
         stack_bytes: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.stack_bytes)),
@@ -177,14 +178,15 @@ fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for (nth, claim) in claims {
         let rule = RULES.get(nth).map_or("", |rule| rule.name());
+        // What one rule has said, another one need not say again.
+        let said = |text: &String| hits.iter().any(|hit: &Hit| hit.because.contains(text));
+        let because: Vec<String> = claim.because.into_iter().filter(|text| !said(text)).collect();
         match hits.iter_mut().find(|hit| hit.rule == rule) {
             Some(hit) if hit.because.len() >= CLAUSES => {}
             Some(hit) => {
-                let new: Vec<_> =
-                    claim.because.into_iter().filter(|text| !hit.because.contains(text)).collect();
-                hit.because.extend(new);
+                hit.because.extend(because);
             }
-            None => hits.push(Hit { rule, sureness: claim.sureness, because: claim.because }),
+            None => hits.push(Hit { rule, sureness: claim.sureness, because }),
         }
     }
     hits.iter_mut().for_each(|hit| hit.because.truncate(CLAUSES));
@@ -245,7 +247,7 @@ fn samples(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Vec<Sample> {
 }
 
 /// What tasks of some kinds are called.
-fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
+pub(super) fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
     let runtimes = &scene.snapshot.header.runtimes;
     let of = |kind: &Kind<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
     let noun = match (kinds.first(), runtimes.as_slice()) {
@@ -261,71 +263,29 @@ fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>)
         let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
         kinds.map(Kind::count).sum()
     };
+    let (undecided, healthy) = rest::of(scene, found);
+    let mut header = scene.snapshot.header.clone();
+    header.warnings.extend(scene.series.lacks().filter(|_| !scene.is_single()));
     let points = || scene.series.points().iter().map(|point| &point.header.reading);
     Report {
-        header: scene.snapshot.header.clone(),
+        header,
         readings: scene.series.readings(),
-        span_ns: scene.series.span_ns().filter(|_| !scene.is_single()),
+        span_ns: scene.watched_ns(),
         matching: scene.series.matching().clone(),
         threads_stopped: points().map(|reading| u64::from(reading.threads_stopped)).sum(),
         longest_stop_ns: points().map(|reading| reading.longest_thread_stop_ns).max().unwrap_or(0),
         noun: noun(scene, &[]),
         tasks: scene.kinds.iter().map(Kind::count).sum(),
-        healthy: healthy(scene, found),
+        scheduler: processors::notes(scene),
+        undecided,
+        healthy,
         findings,
         ignored: left_out(LeftOut::Ignored),
+        silenced: scene
+            .options
+            .ignore_file
+            .as_ref()
+            .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         in_baseline: left_out(LeftOut::Baseline),
-    }
-}
-
-/// What is no finding, by what it is.
-fn healthy(scene: &Scene<'_>, found: &FxHashSet<usize>) -> Vec<Healthy> {
-    let mut healthy: Vec<Healthy> = Vec::new();
-    let others = scene.kinds.iter().enumerate().filter(|(nth, _)| !found.contains(nth));
-    for (_, kind) in others.filter(|(_, kind)| kind.left_out.is_none()) {
-        let ([one, many], why) = class(scene, kind);
-        match healthy.iter_mut().find(|other| other.one == one) {
-            Some(other) => other.count += kind.count(),
-            None => healthy.push(Healthy {
-                one: one.to_owned(),
-                many: many.to_owned(),
-                why: why.to_owned(),
-                count: kind.count(),
-            }),
-        }
-    }
-    // The rest has no name and comes last.
-    healthy.sort_by_key(|one| (one.one == OTHERS[0], Reverse(one.count)));
-    healthy
-}
-
-const OTHERS: [&str; 2] = ["other", "others"];
-
-/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
-fn is_init(function: &str) -> bool {
-    let name = function.rsplit('/').next().unwrap_or(function);
-    name.split('.').nth(1) == Some("init")
-}
-
-/// What tasks are that are no finding, and why they are none.
-fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], &'static str) {
-    if let Some(known) = kind.known {
-        return (known.names, known.why);
-    }
-    if kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function)) {
-        let names = ["task of a package's init", "tasks of packages' init"];
-        return (names, "started once, when the program was, and do not become more");
-    }
-    let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
-    match kind.waits {
-        Waits::Unknown => (["task of unknown state", "tasks of unknown state"], "they do not become more"),
-        Waits::Nothing => (["running task", "running tasks"], "they work"),
-        Waits::Timer | Waits::Sleep => {
-            (["timer", "timers"], "they wait for time to pass, and do not become more")
-        }
-        Waits::Range | Waits::Receive | Waits::Select if shared() => {
-            (["pool worker", "pool workers"], "they wait for work on one channel, and do not become more")
-        }
-        _ => (OTHERS, "they do not become more, and nothing else speaks against them"),
     }
 }

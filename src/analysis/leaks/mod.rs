@@ -15,6 +15,7 @@ mod growth;
 mod ignore;
 mod known;
 mod merge;
+mod rest;
 mod rules;
 mod scene;
 mod wait;
@@ -24,10 +25,10 @@ mod wait;
 pub(crate) mod tests;
 
 pub use baseline::Baseline;
-pub use finding::{Doing, Finding, Healthy, Hit, Holder, HowHeld, Part, Report, Sample, Sureness};
-pub use ignore::{Ignore, parse_file};
+pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
+pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
 pub use known::{KNOWN, Known};
-pub use rules::RULES;
+pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
 pub const MIN_AGE_NS: u64 = 60_000_000_000;
@@ -39,13 +40,15 @@ pub struct Options {
     pub min_age_ns: u64,
     /// What the user does not want to hear of.
     pub ignore: Vec<Ignore>,
+    /// The same from a file.
+    pub ignore_file: Option<IgnoreFile>,
     /// What was there already.
     pub baseline: Option<Baseline>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { min_age_ns: MIN_AGE_NS, ignore: Vec::new(), baseline: None }
+        Options { min_age_ns: MIN_AGE_NS, ignore: Vec::new(), ignore_file: None, baseline: None }
     }
 }
 

@@ -3,14 +3,15 @@
 use super::finding::Sureness;
 use super::known::{Known, KnownTasks};
 use super::wait::{Classifier, Waits};
-use super::{Options, growth};
-use crate::analysis::owner::{module_of, modules};
+use super::{Ignore, Options, growth};
+use crate::analysis::group::stack_bytes;
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
 use crate::analysis::signature::{Place, Signature};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, State, Task};
+use crate::snapshot::{Age, Module, Snapshot, State, Task, count_tasks};
 
 /// Tasks with one signature that wait for the same kind of thing.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Kind<'a> {
     pub waits: Waits,
     /// The tasks: indices into those of the last snapshot.
     pub tasks: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
     /// Those that are followed: indices into [`Series::members`].
     pub members: Vec<u32>,
     /// How many of the first reading stand where they stood.
@@ -40,11 +43,15 @@ pub struct Kind<'a> {
     pub trend: Option<Trend>,
     /// They become more as leaks do.
     pub growth: Option<growth::Growth>,
+    /// Why it is undecided whether they become more, if it is: a clause.
+    pub doubt: Option<String>,
+    /// Why it is as it should be that there are more of them than at first: a clause.
+    pub calm: Option<&'static str>,
     /// They are well known.
     pub known: Option<&'static Known>,
     /// The user does not want to hear of them.
     pub left_out: Option<LeftOut>,
-    /// The innermost function of theirs that is not of the standard library.
+    /// The frame that a person looks for.
     pub at: Option<&'a Place>,
     /// The module that owns the code which started them, or else that where they stand.
     pub module: Option<&'a Module>,
@@ -55,6 +62,8 @@ pub struct Kind<'a> {
 pub enum LeftOut {
     /// A pattern says so.
     Ignored,
+    /// A pattern of the ignore file says so.
+    IgnoredByFile,
     /// The baseline has as many.
     Baseline,
 }
@@ -62,7 +71,7 @@ pub enum LeftOut {
 impl Kind<'_> {
     /// How many tasks there are.
     pub fn count(&self) -> u64 {
-        self.tasks.len() as u64
+        self.count
     }
 
     /// They have been there for this long, at least, nanoseconds.
@@ -108,21 +117,27 @@ impl<'a> Scene<'a> {
             let Some((signature, track)) = series.track(group.signature) else { continue };
             split(series, snapshot, &classifier, signature, track, group, &mut kinds);
         }
+        let whose = Owners::new(snapshot);
         for kind in &mut kinds {
             // What the runtime has proved outweighs what is usual.
             kind.known =
                 if kind.waits == Waits::Leaked { None } else { known.find(kind.signature, kind.waits) };
-            kind.growth = growth::of(series, kind);
+            let look = growth::of(series, kind);
+            (kind.growth, kind.doubt, kind.calm) = (look.growth, look.doubt, look.calm);
             let owners = modules(snapshot, &kind.signature.runtime);
-            kind.at = at(owners, kind.signature);
+            kind.at = kind.signature.user_frame(&whose);
             let owner = |place: Option<&Place>| place.and_then(|place| module_of(owners, &place.package));
             kind.module = owner(kind.signature.creator.as_ref()).or_else(|| owner(kind.at));
             let all = kind.signature.frames.iter().chain(&kind.signature.creator);
             let paths = || all.clone().filter_map(|place| module_of(owners, &place.package));
-            if (options.ignore.iter())
-                .any(|ignore| ignore.matches(kind.signature, paths().map(|module| module.path.as_str())))
-            {
+            let matches = |patterns: &[Ignore]| {
+                let path = |module: &'a Module| module.path.as_str();
+                patterns.iter().any(|ignore| ignore.matches(kind.signature, paths().map(path)))
+            };
+            if matches(&options.ignore) {
                 kind.left_out = Some(LeftOut::Ignored);
+            } else if options.ignore_file.as_ref().is_some_and(|file| matches(&file.patterns)) {
+                kind.left_out = Some(LeftOut::IgnoredByFile);
             }
         }
         if let Some(baseline) = &options.baseline {
@@ -157,6 +172,16 @@ impl<'a> Scene<'a> {
         self.series.readings() < 2
     }
 
+    /// There were too few readings to show whether growth goes on.
+    pub fn is_short(&self) -> bool {
+        self.series.points().len() < growth::READINGS
+    }
+
+    /// From the first reading to the last, nanoseconds. None if there was only one, or times are unknown.
+    pub fn watched_ns(&self) -> Option<u64> {
+        self.series.span_ns().filter(|_| !self.is_single())
+    }
+
     /// How long a task of the last reading has been in its state, at least, nanoseconds.
     pub fn standing_ns(&self, index: u32, member: Option<&Member>) -> u64 {
         let said = self.task(index).and_then(|task| task.age.nanos()).unwrap_or(0);
@@ -165,13 +190,12 @@ impl<'a> Scene<'a> {
 
     /// How many tasks of a kind have been in their state for at least this long.
     pub fn older_than(&self, kind: &Kind<'_>, ns: u64) -> u64 {
-        let followed = self.members(kind).filter(|m| self.standing_ns(m.task, Some(m)) >= ns).count();
-        let count = if kind.members.is_empty() {
-            kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns).count()
+        if kind.members.is_empty() {
+            let old = kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns);
+            count_tasks(old.filter_map(|&index| self.task(index)))
         } else {
-            followed
-        };
-        count as u64
+            self.members(kind).filter(|m| self.standing_ns(m.task, Some(m)) >= ns).count() as u64
+        }
     }
 
     /// What the growth of a kind alone says.
@@ -193,9 +217,11 @@ fn split<'a>(
     if group.tasks.is_empty() {
         return;
     }
-    let of = |index: &u32| snapshot.tasks.get(*index as usize).map_or(Waits::Nothing, |t| classifier.of(t));
-    let waits: Vec<Waits> = group.tasks.iter().map(of).collect();
-    let never = waits.iter().filter(|waits| waits.never_ends()).count();
+    let task = |index: &u32| snapshot.tasks.get(*index as usize);
+    let of = |index: &u32| task(index).map_or(Waits::Nothing, |t| classifier.of(t));
+    let counted = |index: &u32| (of(index), task(index).map_or(0, Task::count));
+    let waits: Vec<(Waits, u64)> = group.tasks.iter().map(counted).collect();
+    let never = waits.iter().filter(|(waits, _)| waits.never_ends()).count();
     let what = |tally: &Tally<Waits>| tally.most().unwrap_or(Waits::Nothing);
     let trend = trend_of(series, track);
     if never == 0 || never == waits.len() {
@@ -212,7 +238,7 @@ fn split<'a>(
             age: group.oldest,
             stack_bytes: group.stack_bytes,
             trend,
-            ..kind(signature, Some(track), waits, group.tasks, group.members)
+            ..kind(signature, Some(track), waits, (group.tasks, group.count), group.members)
         });
         return;
     }
@@ -221,17 +247,17 @@ fn split<'a>(
         let tasks: Vec<u32> = group.tasks.iter().copied().filter(of_side).collect();
         let of_member = |nth: &u32| series.members().get(*nth as usize).is_some_and(|m| of_side(&m.task));
         let members: Vec<u32> = group.members.iter().copied().filter(of_member).collect();
-        let waits = Tally::of(tasks.iter().map(of));
-        let all = || tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
-        let reason = Tally::of(all().map(|task| task.reason)).most().flatten();
+        let waits = Tally::of(tasks.iter().map(counted));
+        let all = || tasks.iter().filter_map(task);
+        let reason = Tally::of(all().map(|task| (task.reason, task.count()))).most().flatten();
         let age = all().map(|task| task.age).max_by_key(|age| age.nanos()).unwrap_or_default();
-        let stack_bytes = all().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes));
+        let (stack_bytes, count) = (stack_bytes(all()), count_tasks(all()));
         let what_text = reason.map_or("", |id| snapshot.str(id)).to_owned();
         kinds.push(Kind {
             age,
             stack_bytes,
             what: what_text,
-            ..kind(signature, None, what(&waits), tasks, members)
+            ..kind(signature, None, what(&waits), (tasks, count), members)
         });
     }
 }
@@ -240,7 +266,7 @@ fn kind<'a>(
     signature: &'a Signature,
     track: Option<&'a Track>,
     waits: Waits,
-    tasks: Vec<u32>,
+    (tasks, count): (Vec<u32>, u64),
     members: Vec<u32>,
 ) -> Kind<'a> {
     Kind {
@@ -248,6 +274,7 @@ fn kind<'a>(
         track,
         waits,
         tasks,
+        count,
         members,
         stayed: 0,
         still: 0,
@@ -256,6 +283,8 @@ fn kind<'a>(
         what: String::new(),
         trend: None,
         growth: None,
+        doubt: None,
+        calm: None,
         known: None,
         left_out: None,
         at: None,
@@ -269,40 +298,4 @@ fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
     let readings: Option<Vec<(u64, u64)>> =
         points.map(|(point, step)| Some((point.elapsed_ns?, step.count))).collect();
     crate::analysis::trend::trend(&readings?, Some(track.born.saturating_add(track.gone)))
-}
-
-/// Packages of standard libraries below what a program calls. Which module a package belongs to says more,
-/// where the modules are known.
-const BELOW: &[&str] = &[
-    "internal/",
-    "net",
-    "sync",
-    "runtime",
-    "bufio",
-    "io",
-    "os",
-    "syscall",
-    "crypto/tls",
-    "time",
-    "std",
-    "core",
-    "tokio",
-    "context",
-];
-
-/// The innermost place that is not of the standard library; else the innermost that is not below what
-/// programs call; else the innermost.
-fn at<'a>(owners: &[Module], signature: &'a Signature) -> Option<&'a Place> {
-    let own = |place: &&Place| module_of(owners, &place.package).is_some();
-    let below = |place: &Place| {
-        let package = if place.package.is_empty() { &place.function } else { &place.package };
-        BELOW.iter().any(|prefix| {
-            let rest = package.strip_prefix(prefix);
-            rest.is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['.', ':']))
-        })
-    };
-    let frames = &signature.frames;
-    (frames.iter().find(own))
-        .or_else(|| frames.iter().find(|place| !below(place) && !place.function.is_empty()))
-        .or_else(|| frames.first())
 }

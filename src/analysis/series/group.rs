@@ -1,8 +1,9 @@
 //! The tasks of the last reading by signature, with what the earlier ones say of them.
 
 use super::{Member, Series, SignatureId};
+use crate::analysis::group::stack_bytes;
 use crate::analysis::tally::Tally;
-use crate::snapshot::{Age, State, StrId};
+use crate::snapshot::{Age, State, StrId, count_tasks};
 
 /// The tasks of one signature in the last reading.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +13,8 @@ pub struct SeriesGroup {
     /// The tasks: indices into the tasks of [`Series::last`], in its order. Empty if there are none
     /// left.
     pub tasks: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
     /// Those of them that have an identity: indices into [`Series::members`].
     pub members: Vec<u32>,
     /// Of these, how many had the same signature in the first reading.
@@ -70,10 +73,11 @@ fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<
         } else {
             oldest
         },
-        states: Tally::of(all().map(|task| task.state)),
-        reasons: Tally::of(all().map(|task| task.reason)),
-        stack_bytes: all().fold(0, |sum: u64, task| sum.saturating_add(task.stack_bytes)),
-        leaked: all().filter(|task| task.leaked).count() as u64,
+        count: count_tasks(all()),
+        states: Tally::of(all().map(|task| (task.state, task.count()))),
+        reasons: Tally::of(all().map(|task| (task.reason, task.count()))),
+        stack_bytes: stack_bytes(all()),
+        leaked: count_tasks(all().filter(|task| task.leaked)),
         tasks,
         members,
     }

@@ -68,6 +68,8 @@ pub(super) struct Members {
     pub(super) list: Vec<Member>,
     /// Those without one, as indices into the tasks of the snapshot, with their signatures.
     pub(super) anonymous: Vec<(u32, SignatureId)>,
+    /// How many tasks all of them are.
+    pub(super) count: u64,
 }
 
 /// Takes the tasks of a snapshot, which is reading `number`.
@@ -81,10 +83,12 @@ pub(super) fn members(
     let mut reader = signatures.reader(snapshot);
     let mut list = Vec::with_capacity(snapshot.tasks.len());
     let mut anonymous = Vec::new();
+    let mut count = 0_u64;
     for (index, task) in snapshot.tasks.iter().enumerate() {
         if task.system && !system {
             continue;
         }
+        count = count.saturating_add(task.count());
         let signature = reader.of(task);
         let Some(id) = task.id else {
             anonymous.push((index as u32, signature));
@@ -112,7 +116,7 @@ pub(super) fn members(
     if !list.is_sorted_by_key(Member::identity) {
         list.sort_unstable_by_key(Member::identity);
     }
-    Members { list, anonymous }
+    Members { list, anonymous, count }
 }
 
 /// A hash for each stack, equal for equal stacks of one process: of the addresses, or of names where a

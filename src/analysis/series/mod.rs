@@ -9,13 +9,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
-use crate::snapshot::{Header, Snapshot};
+use crate::snapshot::{Header, Snapshot, Task, count_tasks};
 
 mod group;
+mod lacking;
 mod matching;
 mod member;
 
 pub use group::{SeriesGroup, groups};
+use lacking::Lacking;
 pub use matching::Matching;
 use member::Joined;
 pub use member::Member;
@@ -84,6 +86,10 @@ pub struct Step {
     pub arrived: u64,
     /// Tasks that had it in the reading before, and have another one now.
     pub left: u64,
+    /// Of `count`, tasks that were there in the very first reading.
+    pub old: u64,
+    /// Of `gone`, tasks that were there in the very first reading.
+    pub old_gone: u64,
 }
 
 /// Snapshots of one target in time order. See the [module](self).
@@ -100,6 +106,7 @@ pub struct Series {
     /// Tasks of the last reading without an identity, with their signatures.
     anonymous: Vec<(u32, SignatureId)>,
     matching: Matching,
+    lacking: Lacking,
     last: Option<Arc<Snapshot>>,
 }
 
@@ -116,6 +123,7 @@ impl Series {
             members: Vec::new(),
             anonymous: Vec::new(),
             matching: Matching::default(),
+            lacking: Lacking::default(),
             last: None,
         }
     }
@@ -140,9 +148,9 @@ impl Series {
         };
         let number = self.times.len() as u32;
         self.times.push(elapsed);
+        self.lacking.check(number, &header.reading);
         let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
         self.tracks.resize_with(self.signatures.all().len(), Track::default);
-        let tasks = (members.list.len() + members.anonymous.len()) as u64;
 
         let readings = self.points.len() + 1;
         for track in &mut self.tracks {
@@ -152,10 +160,14 @@ impl Series {
         let (born, gone) =
             if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
         for member in &members.list {
-            self.at(member.signature, |_, step| step.count += 1);
+            self.at(member.signature, |_, step| {
+                step.count += 1;
+                step.old += u64::from(member.first_seen == 0);
+            });
         }
-        for &(_, id) in &members.anonymous {
-            self.at(id, |_, step| step.count += 1);
+        for &(index, id) in &members.anonymous {
+            let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
+            self.at(id, |_, step| step.count = step.count.saturating_add(count));
         }
         if number == 0 {
             for track in &mut self.tracks {
@@ -164,7 +176,7 @@ impl Series {
         }
         self.first.get_or_insert_with(|| snapshot.header.clone());
         let header = snapshot.header.clone();
-        let listed = snapshot.tasks.len() as u64;
+        let (tasks, listed) = (members.count, snapshot.task_count());
         self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
         self.anonymous = members.anonymous;
         self.members = members.list;
@@ -195,6 +207,7 @@ impl Series {
                     let lived = self.lived_at_most(first_seen, number);
                     self.at(signature, |track, step| {
                         step.gone += 1;
+                        step.old_gone += u64::from(first_seen == 0);
                         track.gone += 1;
                         track.first_gone += u64::from(first_seen == 0);
                         track.longest_ended_ns = track.longest_ended_ns.max(lived);
@@ -303,12 +316,24 @@ impl Series {
 
     /// How many tasks of the last reading have no identity (see [`crate::snapshot::SourceKind::Profile`]).
     pub fn anonymous(&self) -> u64 {
-        self.anonymous.len() as u64
+        let task = |&(index, _): &(u32, SignatureId)| self.last.as_ref()?.tasks.get(index as usize);
+        count_tasks(self.anonymous.iter().filter_map(task))
     }
 
     /// How tasks of one reading are found again in the next.
     pub fn matching(&self) -> &Matching {
         &self.matching
+    }
+
+    /// What the user should know of how the readings were compared.
+    pub fn warning(&self) -> Option<String> {
+        let both = self.matching.warning().map(str::to_owned).into_iter().chain(self.lacking.warning());
+        both.reduce(|one, other| format!("{one}; {other}"))
+    }
+
+    /// What the user should know of readings that lack tasks.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        self.lacking.warning()
     }
 
     /// How it was made.

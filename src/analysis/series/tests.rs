@@ -65,11 +65,20 @@ fn tasks_are_followed() {
     assert_eq!(points, [(3, 0, 0), (4, 2, 1), (3, 0, 1)]);
 
     let a = track(&series, "a");
-    let step = |count, born, gone, arrived, left| Step { count, born, gone, arrived, left };
-    assert_eq!(a.steps, [step(2, 0, 0, 0, 0), step(2, 0, 1, 1, 0), step(2, 0, 0, 0, 0)]);
+    // The last two: of the first reading, those that are there, and those that have ended.
+    let step = |count, born, gone, arrived, left, old, old_gone| Step {
+        count,
+        born,
+        gone,
+        arrived,
+        left,
+        old,
+        old_gone,
+    };
+    assert_eq!(a.steps, [step(2, 0, 0, 0, 0, 2, 0), step(2, 0, 1, 1, 0, 2, 1), step(2, 0, 0, 0, 0, 2, 0)]);
     assert_eq!((a.first, a.first_gone, a.longest_ended_ns), (2, 1, None));
     let b = track(&series, "b");
-    assert_eq!(b.steps, [step(1, 0, 0, 0, 0), step(2, 2, 0, 0, 1), step(1, 0, 1, 0, 0)]);
+    assert_eq!(b.steps, [step(1, 0, 0, 0, 0, 1, 0), step(2, 2, 0, 0, 1, 0, 0), step(1, 0, 1, 0, 0, 0, 0)]);
     // Task 4 was born after second 0 and had ended by second 10.
     assert_eq!(b.longest_ended_ns, Some(10 * SECOND));
 
@@ -174,7 +183,7 @@ proptest! {
         let series = series([snapshot(0, &tasks), snapshot(0, &tasks)]);
         for (_, _, track) in series.tracks() {
             let step = *track.steps.back().unwrap();
-            prop_assert_eq!(step, Step { count: track.first, ..Step::default() });
+            prop_assert_eq!(step, Step { count: track.first, old: track.first, ..Step::default() });
         }
         prop_assert!(series.members().iter().all(|m| m.still_since == 0));
     }

@@ -1,16 +1,19 @@
 //! `loiter demo`: a tour of loiter on a small leaking server, which is loiter itself.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::fs::{self, DirBuilder, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::error::{CliError, Result};
 use super::exit;
 use super::output::Output;
+use crate::ending::Unfinished;
 use crate::report::line::{HEAD, Line, PLAIN};
 
 mod server;
@@ -41,14 +44,50 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         return server::run().map_err(failed);
     }
     let failed = |source| CliError::Io { what: "cannot run the tour".to_owned(), source };
-    let directory = tempfile::Builder::new().prefix("loiter-demo-").tempdir().map_err(failed)?;
+    let directory = Directory::new().map_err(failed)?;
     let server = Server::start().map_err(failed)?;
     let pid = server.child.id().to_string();
-    let tour = Tour { output, directory: directory.path() };
+    let tour = Tour { output, directory: &directory.path };
     tour.walk(&pid)?;
-    tour.say(&format!("What the commands wrote is in {}.", directory.path().display()))?;
-    let _kept = directory.keep();
+    tour.say(&format!("What the commands wrote is in {}.", directory.path.display()))?;
+    directory.keep();
     Ok(())
+}
+
+/// Where the commands write; removed unless the tour was walked to its end.
+struct Directory {
+    path: PathBuf,
+    kept: bool,
+    _note: Unfinished,
+}
+
+impl Directory {
+    fn new() -> io::Result<Self> {
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = env::temp_dir().join(format!("loiter-demo-{random:016x}"));
+        let note = Unfinished::directory(path.clone());
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Directory { path, kept: false, _note: note })
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The tour failed already, and says why.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Waits for a command, which ends with loiter if a signal ends that.
+fn finish(mut child: Child) -> io::Result<ExitStatus> {
+    let _note = Unfinished::child(child.id());
+    child.wait()
 }
 
 /// The server, running for as long as this exists.
@@ -56,6 +95,7 @@ struct Server {
     child: Child,
     /// Its standard input: it ends when this does, however loiter ends.
     _stdin: Option<ChildStdin>,
+    _note: Unfinished,
 }
 
 impl Server {
@@ -65,7 +105,7 @@ impl Server {
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
-        let server = Server { child, _stdin: stdin };
+        let server = Server { _note: Unfinished::child(child.id()), child, _stdin: stdin };
         let mut line = String::new();
         if let Some(stdout) = stdout {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -150,7 +190,8 @@ impl Tour<'_> {
             command.args(["--color", if color { "always" } else { "never" }]);
         }
         command.args(arguments);
-        let status = command.current_dir(self.directory).stdin(Stdio::null()).status().map_err(failed)?;
+        let child = command.current_dir(self.directory).stdin(Stdio::null()).spawn().map_err(failed)?;
+        let status = finish(child).map_err(failed)?;
         if !status.success() {
             return Err(failed(io::Error::other(format!("loiter {} failed: {status}", arguments.join(" ")))));
         }

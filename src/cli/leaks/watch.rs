@@ -10,7 +10,7 @@ use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::cli::source::{ReadArgs, Source, describe, options};
+use crate::cli::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
@@ -19,10 +19,18 @@ use crate::target::{self, Target, TargetError};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
+/// How long the end of a program may take to be known, once its memory is gone.
+const DYING: Duration = Duration::from_secs(2);
 /// Counts of so many readings are kept, so that a watch of days does not grow for ever.
 const KEPT: usize = 2_000;
 /// More readings than this are more than anybody wants, and more than times are kept for.
 const MOST: u64 = 1_000_000;
+/// Readings follow each other no faster than this, nanoseconds.
+const SHORTEST: u64 = 10_000_000;
+/// Unless told otherwise, they are not further apart than this, nanoseconds,
+const USUAL: u64 = 5_000_000_000;
+/// and there are at least so many in the time that is given: growth needs four, and is surer with a few more.
+const ENOUGH: u64 = 7;
 
 /// When a process is read.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +41,12 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two.
-    pub(super) fn new(span: u64, every: u64) -> Result<Self> {
+    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two; if that is
+    /// not given, few enough for [`ENOUGH`] readings.
+    pub(super) fn new(span: u64, every: Option<u64>) -> Result<Self> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
-        if every < 10_000_000 {
+        let every = every.unwrap_or_else(|| (span / (ENOUGH - 1)).clamp(SHORTEST, USUAL));
+        if every < SHORTEST {
             return usage("--every must be 10ms or more");
         }
         if span > 0 && span < every {
@@ -53,32 +63,61 @@ impl Times {
 /// What is read again and again.
 pub(super) enum Watched<'a> {
     /// A process, and what schedules tasks in it.
-    Process { what: String, target: Box<dyn Target>, runtimes: Readable, options: ReadOptions },
+    Process {
+        what: String,
+        target: Box<dyn Target>,
+        runtimes: Readable,
+        options: ReadOptions,
+        /// Loiter has started it.
+        program: Option<&'a Program>,
+    },
     /// An address that serves profiles.
     Address { source: &'a Source, how: &'a ReadArgs },
 }
 
 impl<'a> Watched<'a> {
     /// What `source` means, if it is something alive.
-    pub(super) fn new(source: &'a Source, how: &'a ReadArgs) -> Result<Option<Self>> {
-        match source {
-            Source::Pid(pid) => {
-                let what = describe(*pid);
-                let failed = |source| CliError::Target { what: what.clone(), source };
-                let target = target::open_pid(*pid).map_err(|error| failed(error.into()))?;
-                let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
-                Ok(Some(Watched::Process { what, target, runtimes, options: options(how) }))
-            }
+    pub(super) fn new(source: &'a Source, how: &'a ReadArgs, times: Times) -> Result<Option<Self>> {
+        match source.resolve()? {
+            Source::Pid(pid) => Self::process(pid, how, times, None).map(Some),
             Source::Address(_) => Ok(Some(Watched::Address { source, how })),
-            Source::File(_) | Source::Stdin => Ok(None),
+            Source::File(_) | Source::Stdin | Source::Name(_) => Ok(None),
         }
     }
 
-    fn read(&self) -> Result<Snapshot> {
+    /// A program that was just started, as soon as it can be read.
+    pub(super) fn program(program: &'a Program, how: &ReadArgs, times: Times) -> Result<Self> {
+        program.wait_until_readable()?;
+        Self::process(program.pid(), how, times, Some(program))
+    }
+
+    fn process(pid: u32, how: &ReadArgs, times: Times, program: Option<&'a Program>) -> Result<Self> {
+        let what = describe(pid);
+        let failed = |source| CliError::Target { what: what.clone(), source };
+        let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+        let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
+        Ok(Watched::Process { what, target, runtimes, options: options(how).paced(times.every), program })
+    }
+
+    /// What is known of the end of the process, which was there when `seen`.
+    fn epitaph(&self, seen: Instant) -> String {
+        let Watched::Process { target, program, .. } = self else { return String::new() };
+        if let Some(program) = program {
+            return program.ended_within(DYING).map_or_else(String::new, |how| format!(": {how}"));
+        }
+        match find_successor(target.info(), None, seen) {
+            Successor::Pid(pid) => format!("; it was started again as pid {pid}, which was not read"),
+            Successor::Nobody | Successor::Several(_) => String::new(),
+        }
+    }
+
+    fn read(&self, stop: &Arc<AtomicBool>) -> Result<Snapshot> {
         match self {
-            Watched::Process { what, target, runtimes, options } => runtimes
-                .read(target.as_ref(), options)
-                .map_err(|source| CliError::Target { what: what.clone(), source }),
+            Watched::Process { what, target, runtimes, options, .. } => {
+                let options = ReadOptions { stop: Some(Arc::clone(stop)), ..options.clone() };
+                let failed = |source| CliError::Target { what: what.clone(), source };
+                runtimes.read(target.as_ref(), &options).map_err(failed)
+            }
             Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
         }
     }
@@ -93,9 +132,12 @@ impl<'a> Watched<'a> {
 pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     let stop = on_signals()?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
-    let mut progress = Progress::new(times);
+    // What a program of our own prints would stand in the middle of it.
+    let quiet = matches!(watched, Watched::Process { program: Some(_), .. });
+    let mut progress = Progress::new(times, quiet);
     let begin = Instant::now();
-    let mut late = 0;
+    let (mut late, mut seen) = (Late::default(), begin);
+    let mut missing = Vec::new();
     for number in 0..times.readings {
         let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
         if !sleep_until(begin + due, &stop, &mut progress, &series) {
@@ -103,15 +145,29 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
             tell("stopped early");
             break;
         }
-        late += u64::from(begin.elapsed() > due + times.every / 2);
-        match watched.read() {
-            Ok(snapshot) => series.push(snapshot),
+        let came = Instant::now();
+        if came > begin + due + times.every / 2 {
+            late.add(times.every);
+        }
+        match watched.read(&stop) {
+            Ok(snapshot) => {
+                seen = Instant::now();
+                late.last = Some((seen - came, Duration::from_nanos(snapshot.header.reading.holders_ns)));
+                series.push(snapshot);
+            }
+            Err(_) if series.readings() > 0 && stop.load(Ordering::Relaxed) => {
+                progress.clear();
+                tell("stopped early");
+                break;
+            }
+            // It may answer again, and what has been read is not thrown away.
+            Err(error) if series.readings() > 0 && does_not_answer(&error) => missing.push(error),
             Err(error) if series.readings() > 0 && has_ended(&error) => {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
                 tell(&match error {
                     CliError::Address { .. } => format!("no more readings after {after}: {error}"),
-                    _ => format!("the process has ended after {after}"),
+                    _ => format!("the process has ended after {after}{}", watched.epitaph(seen)),
                 });
                 break;
             }
@@ -122,13 +178,51 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
         }
     }
     progress.clear();
-    if late > 0 {
-        tell(&format!(
-            "{late} of {} readings came late: this machine is busy, or --every is too short",
-            series.readings()
-        ));
+    if let Some(error) = missing.first() {
+        tell(&format!("{} of {} readings failed: {error}", missing.len(), times.readings));
+    }
+    if let Some(why) = late.why() {
+        tell(&format!("{} of {} readings came late: {why}", late.readings, series.readings()));
     }
     Ok(series)
+}
+
+/// Readings that came late, and what made them so.
+#[derive(Default)]
+struct Late {
+    readings: u64,
+    /// Those that had to wait until the one before had ended.
+    behind: u64,
+    /// How long the last reading took, and the search for holders of locks in it.
+    last: Option<(Duration, Duration)>,
+    /// The longest of those that others had to wait for.
+    longest: (Duration, Duration),
+}
+
+impl Late {
+    fn add(&mut self, every: Duration) {
+        self.readings += 1;
+        if let Some(last) = self.last.filter(|(took, _)| *took > every) {
+            self.behind += 1;
+            self.longest = self.longest.max(last);
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        let (took, holders) = self.longest;
+        let text = |time: Duration| duration(time.as_nanos() as u64);
+        match self.readings {
+            0 => None,
+            // That it was late and nothing of ours was in its way leaves the machine.
+            late if self.behind * 2 < late => Some("this machine is busy".to_owned()),
+            _ if holders * 2 > took => Some(format!(
+                "a reading takes up to {}, {} of it to look for holders of locks; raise --every",
+                text(took),
+                text(holders)
+            )),
+            _ => Some(format!("a reading takes up to {}; raise --every", text(took))),
+        }
+    }
 }
 
 /// There is nobody to be read any more. Of an address nobody can know why.
@@ -141,6 +235,12 @@ fn has_ended(error: &CliError) -> bool {
         CliError::Address { .. } => true,
         _ => false,
     }
+}
+
+/// A single reading has failed, which says nothing about the next one.
+fn does_not_answer(error: &CliError) -> bool {
+    use TargetError::{LetGo, NoAnswer};
+    matches!(error, CliError::Target { source: crate::Error::Target(NoAnswer { .. } | LetGo { .. }), .. })
 }
 
 /// Set by Ctrl-C and SIGTERM. A second one ends loiter.
@@ -181,8 +281,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(times: Times) -> Self {
-        Progress { shown: io::stderr().is_terminal(), times, begin: Instant::now(), last: None }
+    fn new(times: Times, quiet: bool) -> Self {
+        Progress { shown: io::stderr().is_terminal() && !quiet, times, begin: Instant::now(), last: None }
     }
 
     fn show(&mut self, series: &Series) {
@@ -222,9 +322,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_pace_follows_from_the_time() {
+        let times = |ms: u64| {
+            let times = Times::new(ms * 1_000_000, None).unwrap();
+            (times.readings, times.every.as_millis())
+        };
+        assert_eq!(times(30_000), (7, 5_000));
+        assert_eq!(times(3_000), (7, 500));
+        assert_eq!(times(1_000), (7, 166));
+        assert_eq!(times(20_000), (7, 3_333));
+        assert_eq!(times(600_000), (121, 5_000));
+        // Nobody can be read faster than that.
+        assert_eq!(times(30), (4, 10));
+        assert_eq!(times(0), (1, 10));
+        assert!(Times::new(u64::MAX, None).is_err());
+    }
+
+    #[test]
+    fn what_makes_readings_late() {
+        let ms = Duration::from_millis;
+        let after = |reading: (u64, u64)| {
+            let mut late = Late { last: Some((ms(reading.0), ms(reading.1))), ..Late::default() };
+            late.add(ms(100));
+            late.why().unwrap()
+        };
+        assert_eq!(after((20, 10)), "this machine is busy");
+        assert_eq!(after((250, 0)), "a reading takes up to 250 ms; raise --every");
+        assert!(after((250, 200)).contains("200 ms of it to look for holders of locks"));
+        assert_eq!(Late::default().why(), None);
+    }
+
+    #[test]
     fn times_make_sense() {
         let readings =
-            |span: u64, every: u64| Times::new(span * 1_000_000, every * 1_000_000).map(|t| t.readings);
+            |span: u64, every: u64| Times::new(span * 1_000_000, Some(every * 1_000_000)).map(|t| t.readings);
         assert_eq!(readings(30_000, 5_000).unwrap(), 7);
         assert_eq!(readings(0, 5_000).unwrap(), 1);
         assert_eq!(readings(12_000, 5_000).unwrap(), 3);

@@ -4,6 +4,7 @@
 //! which most commands need. It stops the whole program while it is written, which is said before; who
 //! does not want that asks for debug=1 in the address.
 
+use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -13,6 +14,7 @@ use ureq::http::header::HeaderValue;
 
 use super::super::error::{CliError, Result};
 use super::super::output::tell;
+use super::early::{self, Beginning};
 use super::http::{self, Answer, Limits};
 use super::{Opened, compressed, file};
 use crate::snapshot::dump::{self, Found};
@@ -27,7 +29,7 @@ const PPROF: &str = "/debug/pprof";
 pub(super) fn is_address(text: &str) -> bool {
     let begins =
         |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    begins("http://") || begins("https://")
+    begins("http:") || begins("https:")
 }
 
 /// What the user gave, taken apart.
@@ -66,6 +68,9 @@ impl Address {
             let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
             CliError::Usage(format!("{shown}: no address: {problem}"))
         };
+        if !text.contains("://") {
+            return Err(refused("it begins with http:// or https://"));
+        }
         let uri: Uri =
             text.parse().map_err(|error: ureq::http::uri::InvalidUri| refused(&error.to_string()))?;
         let authority = uri.authority().ok_or_else(|| refused("it names no host"))?.as_str();
@@ -73,9 +78,10 @@ impl Address {
             Some((user, host)) => (Some(user), host),
             None => (None, authority),
         };
-        if host.is_empty() || host.starts_with(':') {
-            return Err(refused("it names no host"));
+        if user.is_some_and(|user| user.contains('@')) {
+            return Err(refused("an @ in a user or a password is written %40"));
         }
+        http::check_host(host).map_err(refused)?;
         let authorization = user.and_then(|user| {
             let mut value =
                 HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(plain(user)))).ok()?;
@@ -133,17 +139,25 @@ impl Address {
             remedy: remedy.iter().map(|&line| line.to_owned()).collect(),
         };
         let uri: Uri = shown.parse().map_err(|_| failed("no address".to_owned(), &[]))?;
-        let answer = http::get(&uri, self.authorization.as_ref(), LIMITS);
-        let body = match answer.map_err(|problem| failed(problem, &[]))? {
-            Answer::Ok(body) => body,
+        // What is compressed is told by what is in it.
+        let beginning =
+            |body: &mut dyn Read| early::read(&mut *compressed::open(body)?.reader, file::MAX_DUMP);
+        let answer = http::get(&uri, self.authorization.as_ref(), LIMITS, beginning);
+        let Beginning { bytes, stopped } = match answer.map_err(|problem| failed(problem, &[]))? {
+            Answer::Ok(beginning) => beginning,
             Answer::Status(status, line) => {
                 let line = if line.is_empty() { String::new() } else { format!(": {line}") };
                 return Err(failed(format!("the server says {status}{line}"), remedy(status)));
             }
         };
-        let unpack = |body: &[u8]| file::read_bounded(compressed::open(body)?.reader);
-        let bytes = unpack(&body).map_err(|error| failed(error.to_string(), &[]))?;
-        dump::read(&bytes).map_err(|source| CliError::Dump { what: shown, source: Box::new(source) })
+        match dump::read(&bytes) {
+            Ok(_) if stopped => Err(failed(
+                format!("no dump in its first {} KiB, and not read any further", bytes.len() >> 10),
+                &[],
+            )),
+            Ok(found) => Ok(found),
+            Err(source) => Err(CliError::Dump { what: shown, source: Box::new(source) }),
+        }
     }
 
     /// The address without user and password.
@@ -222,7 +236,23 @@ mod tests {
         let address = Address::parse("http://host?a=b").unwrap();
         assert_eq!(address.with_debug(2), "a=b&debug=2");
         assert_eq!(plain("a%3Ab%zz%"), b"a:b%zz%");
-        for text in ["http://", "http://user:secret@ho st", "http:///path", "http://:6060"] {
+        for text in [
+            "http://",
+            "http://user:secret@ho st",
+            "http:///path",
+            "http://:6060",
+            "http://host:99999/",
+            "http://host:0",
+            "http://host:",
+            "http://host:6060:1",
+            "http://user:secret@host:port/",
+            "http://a@user:secret@host/",
+            "http://user:secret@",
+            "http:host",
+            "https:/host",
+            "http://ho\\st/",
+            "http://::1/",
+        ] {
             let error = Address::parse(text).err().unwrap().to_string();
             assert!(error.contains("no address") && !error.contains("secret"), "{error}");
         }

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
-
-use tempfile::NamedTempFile;
 
 use super::super::error::{CliError, Result};
 use super::compressed::{self, Contents};
@@ -48,7 +47,8 @@ fn read_from(
             Some(path) => process::read_core(path, shown, how),
             None => {
                 let spooled = spool(contents).map_err(failed)?;
-                process::read_core(spooled.path(), shown, how)
+                let path = format!("/proc/self/fd/{}", spooled.as_raw_fd());
+                process::read_core(path.as_ref(), shown, how)
             }
         };
     }
@@ -59,7 +59,7 @@ fn read_from(
 }
 
 /// All bytes of a dump.
-pub(super) fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
+fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_DUMP + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_DUMP {
@@ -77,15 +77,15 @@ pub(super) fn named(mut snapshot: Snapshot, name: &str) -> Snapshot {
 }
 
 /// Core files are read at random: one that is compressed or comes from a pipe is written to a temporary
-/// file, with holes where there are zeros.
-fn spool(contents: Contents<'_>) -> io::Result<NamedTempFile> {
+/// file without a name, with holes where there are zeros.
+fn spool(contents: Contents<'_>) -> io::Result<File> {
     let no_room = |error: io::Error| {
         io::Error::new(
             error.kind(),
             format!("cannot decompress it to {}: {error}", std::env::temp_dir().display()),
         )
     };
-    let mut file = tempfile::Builder::new().prefix("loiter-core-").tempfile().map_err(no_room)?;
+    let mut file = tempfile::tempfile().map_err(no_room)?;
     let mut from = contents.reader.take(MAX_CORE + 1);
     let mut block = vec![0; 1 << 16];
     let mut length = 0;
@@ -102,7 +102,7 @@ fn spool(contents: Contents<'_>) -> io::Result<NamedTempFile> {
             file.write_all(bytes).map_err(no_room)?;
         }
     }
-    file.as_file().set_len(length).map_err(no_room)?;
+    file.set_len(length).map_err(no_room)?;
     Ok(file)
 }
 
@@ -131,7 +131,8 @@ mod tests {
         bytes[..4].copy_from_slice(b"\x7fELF");
         bytes[200_000] = 7;
         let contents = compressed::open(&bytes[..]).unwrap();
-        let file = spool(contents).unwrap();
-        assert_eq!(std::fs::read(file.path()).unwrap(), bytes);
+        let mut file = spool(contents).unwrap();
+        file.rewind().unwrap();
+        assert_eq!(io::read_to_string(file).unwrap().into_bytes(), bytes);
     }
 }

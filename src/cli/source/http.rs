@@ -1,11 +1,12 @@
 //! One GET request, with bounds on everything.
 
 use std::io::{self, Read};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
-use ureq::http::header::{AUTHORIZATION, HeaderValue};
+use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
@@ -29,45 +30,154 @@ const ERROR_SHOWN: usize = 200;
 
 /// What came of a request that was answered.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// 200, and the body.
-    Ok(Vec<u8>),
+pub(super) enum Answer<T> {
+    /// 200, and what was made of the body.
+    Ok(T),
     /// Another status, and the first line of the body.
     Status(u16, String),
 }
 
-/// Asks for what is at an address.
+/// Asks for what is at an address, and has `read` read the body, which may stop before its end.
 ///
 /// # Errors
 /// What happened, in words.
-pub(super) fn get(uri: &Uri, authorization: Option<&HeaderValue>, limits: Limits) -> Result<Answer, String> {
-    let explain = |error: &Error| explain(error, limits);
-    let mut request = agent(limits).get(uri.clone());
-    if let Some(value) = authorization {
-        request = request.header(AUTHORIZATION, value);
+pub(super) fn get<T>(
+    uri: &Uri,
+    authorization: Option<&HeaderValue>,
+    limits: Limits,
+    read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> Result<Answer<T>, String> {
+    let (mut uri, mut authorization) = (uri.clone(), authorization);
+    let (agent, begin) = (agent(limits), Instant::now());
+    for _ in 0..=MAX_REDIRECTS {
+        let left = limits.total.saturating_sub(begin.elapsed());
+        let mut request = agent.get(uri.clone()).config().timeout_global(Some(left)).build();
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let mut response = request.call().map_err(|error| explain(&error, limits))?;
+        let status = response.status();
+        if let (true, Some(to)) = (status.is_redirection(), response.headers().get(LOCATION)) {
+            let to = redirected(&uri, to)?;
+            // A password is for the server that it was given for.
+            let same = (to.scheme(), to.authority()) == (uri.scheme(), uri.authority());
+            authorization = authorization.filter(|_| same);
+            uri = to;
+            continue;
+        }
+        if !status.is_success() {
+            let mut body = Vec::new();
+            // The status says enough where this fails.
+            let _ = response.body_mut().as_reader().take(ERROR_BODY).read_to_end(&mut body);
+            let body = String::from_utf8_lossy(&body);
+            let line = body.lines().next().unwrap_or_default().trim().chars().take(ERROR_SHOWN).collect();
+            return Ok(Answer::Status(status.as_u16(), line));
+        }
+        let announced = response.body().content_length();
+        if announced.is_some_and(|length| length > limits.body) {
+            return Err(too_large(limits));
+        }
+        let from = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut body = Body { from, got: 0, announced, limits, failed: None };
+        return read(&mut body)
+            .map(Answer::Ok)
+            .map_err(|error| body.failed.unwrap_or_else(|| error.to_string()));
     }
-    let mut response = request.call().map_err(|error| explain(&error))?;
-    let status = response.status();
-    if !status.is_success() {
-        let mut body = Vec::new();
-        // The status says enough where this fails.
-        let _ = response.body_mut().as_reader().take(ERROR_BODY).read_to_end(&mut body);
-        let body = String::from_utf8_lossy(&body);
-        let line = body.lines().next().unwrap_or_default().trim().chars().take(ERROR_SHOWN).collect();
-        return Ok(Answer::Status(status.as_u16(), line));
+    Err(format!("redirected more than {MAX_REDIRECTS} times"))
+}
+
+fn too_large(limits: Limits) -> String {
+    format!("the answer is larger than {} MiB, which is the most that is read", limits.body >> 20)
+}
+
+/// The body of an answer, as long as it is bearable.
+struct Body<R> {
+    from: R,
+    /// Bytes read so far.
+    got: u64,
+    announced: Option<u64>,
+    limits: Limits,
+    /// Why it broke off.
+    failed: Option<String>,
+}
+
+impl<R: Read> Read for Body<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = match self.from.read(buf) {
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                let said = broken(&error, self.got, self.announced, self.limits);
+                self.failed.get_or_insert(said);
+                return Err(error);
+            }
+        };
+        self.got += n as u64;
+        if self.got > self.limits.body {
+            self.failed.get_or_insert(too_large(self.limits));
+            return Err(io::Error::other("too large"));
+        }
+        Ok(n)
     }
-    let announced = response.body().content_length();
-    let too_large = || format!("the answer is larger than {} MiB", limits.body >> 20);
-    if announced.is_some_and(|length| length > limits.body) {
-        return Err(too_large());
+}
+
+/// Where a redirect leads.
+fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, String> {
+    let text = to.to_str().map_err(|_| "redirected to what is no address".to_owned())?;
+    let text = text.split('#').next().unwrap_or_default();
+    let (scheme, host) =
+        (from.scheme_str().unwrap_or("http"), from.authority().map_or("", |host| host.as_str()));
+    let whole = match text {
+        _ if has_scheme(text) => text.to_owned(),
+        _ if text.starts_with("//") => format!("{scheme}:{text}"),
+        _ if text.starts_with('/') => format!("{scheme}://{host}{text}"),
+        _ if text.starts_with('?') => format!("{scheme}://{host}{}{text}", from.path()),
+        _ => {
+            let directory = from.path().rsplit_once('/').map_or("", |(directory, _)| directory);
+            format!("{scheme}://{host}{directory}/{text}")
+        }
+    };
+    let refused = |why: &str| format!("redirected to {whole}: {why}");
+    let uri: Uri = whole.parse().map_err(|_| refused("no address"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(refused("no http address"));
     }
-    let mut body = Vec::new();
-    let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(limits.body + 1);
-    reader.read_to_end(&mut body).map_err(|error| broken(error, body.len(), announced, limits))?;
-    if body.len() as u64 > limits.body {
-        return Err(too_large());
+    check_host(uri.authority().map_or("", |host| host.as_str())).map_err(refused)?;
+    Ok(uri)
+}
+
+/// "file:///a", "gopher:a": a colon before anything else that divides.
+fn has_scheme(text: &str) -> bool {
+    text.find([':', '/', '?']).is_some_and(|at| text.as_bytes().get(at) == Some(&b':'))
+}
+
+/// Looks at host and port, without user and password. What reads them later takes a port that is none for
+/// one that is not given.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or("a bracket is not closed")?;
+            address.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
+            let port = if port.is_empty() { None } else { Some(port.strip_prefix(':').unwrap_or_default()) };
+            ("[]", port)
+        }
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    let known = |c: char| c.is_ascii_alphanumeric() || "-._[]".contains(c);
+    match port {
+        _ if name.is_empty() => Err("it names no host"),
+        _ if !name.chars().all(known) => Err("no host is called that"),
+        Some(port) if port.contains(':') => Err("an IPv6 address stands in brackets: [::1]:6060"),
+        Some(port)
+            if !port.bytes().all(|b| b.is_ascii_digit()) || !matches!(port.parse(), Ok(1..=u16::MAX)) =>
+        {
+            Err("its port is no number from 1 to 65535")
+        }
+        _ => Ok(()),
     }
-    Ok(Answer::Ok(body))
 }
 
 fn agent(limits: Limits) -> Agent {
@@ -80,17 +190,17 @@ fn agent(limits: Limits) -> Agent {
     Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        .max_redirects(MAX_REDIRECTS)
-        .max_redirects_will_error(true)
+        // They are followed here, because not every address will do.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .timeout_connect(Some(limits.connect))
-        .timeout_global(Some(limits.total))
         .user_agent(concat!("loiter/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
 }
 
 /// The body broke off.
-fn broken(error: io::Error, got: usize, announced: Option<u64>, limits: Limits) -> String {
+fn broken(error: &io::Error, got: u64, announced: Option<u64>, limits: Limits) -> String {
     let of = announced.map_or(String::new(), |length| format!(" of {length} announced"));
     let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => explain(inner, limits),
@@ -106,7 +216,6 @@ fn explain(error: &Error, limits: Limits) -> String {
         }
         Error::Timeout(_) => format!("no whole answer within {} s", limits.total.as_secs_f64()),
         Error::HostNotFound => "there is no host of that name".to_owned(),
-        Error::TooManyRedirects => format!("redirected more than {MAX_REDIRECTS} times"),
         Error::BadUri(what) => format!("no http address: {what}"),
         Error::Io(error) => error.to_string(),
         error => error.to_string(),
@@ -144,8 +253,13 @@ mod tests {
         address
     }
 
-    fn get_from(address: &str, limits: Limits) -> Result<Answer, String> {
-        get(&address.parse().unwrap(), None, limits)
+    fn get_from(address: &str, limits: Limits) -> Result<Answer<Vec<u8>>, String> {
+        let read = |body: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            body.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        get(&address.parse().unwrap(), None, limits, read)
     }
 
     #[test]
@@ -217,9 +331,8 @@ mod tests {
             ("/headers", SMALL, ""),
             ("/slow", short, "no whole answer within"),
             ("/loop", SMALL, "redirected more than 5 times"),
-            // Whatever is asked, it is asked of the server.
-            ("/file", SMALL, "http parse fail"),
-            ("/gopher", SMALL, "unknown scheme"),
+            ("/file", SMALL, "redirected to file:///etc/passwd: no address"),
+            ("/gopher", SMALL, "redirected to gopher://127.0.0.1/: no http address"),
             ("/nonsense", SMALL, ""),
         ] {
             let error = get_from(&format!("{address}{path}"), limits).unwrap_err();
@@ -227,5 +340,58 @@ mod tests {
         }
         let refused = get_from("http://127.0.0.1:1/", SMALL).unwrap_err();
         assert!(refused.contains("refused"), "{refused}");
+    }
+
+    #[test]
+    fn redirects_lead_to_addresses() {
+        let lead = |from: &str, to: &str| {
+            redirected(&from.parse().unwrap(), &HeaderValue::from_str(to).unwrap()).map(|uri| uri.to_string())
+        };
+        let from = "https://host:6060/debug/pprof/goroutine?debug=2";
+        for (to, expected) in [
+            ("/a", "https://host:6060/a"),
+            ("a?b=c:d", "https://host:6060/debug/pprof/a?b=c:d"),
+            ("?debug=1", "https://host:6060/debug/pprof/goroutine?debug=1"),
+            ("//other/a#b", "https://other/a"),
+            ("http://other:81/", "http://other:81/"),
+        ] {
+            assert_eq!(lead(from, to).unwrap(), expected, "{to}");
+        }
+        for to in
+            ["http://other:99999/", "http://user@other/", "file:///etc/passwd", "http:///a", "ftp://a/", "//"]
+        {
+            assert!(lead(from, to).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for good in ["host", "host:1", "a-b.c_d:65535", "127.0.0.1:6060", "[::1]", "[::1]:6060"] {
+            assert_eq!(check_host(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:99999",
+            "host:+80",
+            "host:8o",
+            "host:-1",
+            "a:1:2",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]80",
+            "[host]",
+            "[]",
+            "a b",
+            "a%2e",
+            "a\\b",
+            "a@b",
+        ] {
+            assert!(check_host(bad).is_err(), "{bad}");
+        }
     }
 }

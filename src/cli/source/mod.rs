@@ -1,27 +1,42 @@
 //! What a command reads: a process, an address that serves profiles, or what a file holds.
 
 use std::convert::Infallible;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::error::{CliError, Result};
+use super::parse;
 use crate::snapshot::Snapshot;
 
 mod address;
 mod compressed;
+mod early;
 mod file;
 mod http;
+mod names;
 mod process;
+mod program;
+mod readable;
+mod successor;
 
+pub(super) use names::everybody;
 pub(super) use process::{describe, inspect, options};
+pub(super) use program::{Program, ProgramArg};
+pub(super) use readable::{Answer, ask, list};
+pub(super) use successor::{Successor, find as find_successor};
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// A process.
     Pid(u32),
+    /// The process of this name.
+    Name(String),
     /// A file: what it is stands in it.
     File(PathBuf),
     /// The same from standard input.
@@ -33,28 +48,73 @@ pub(super) enum Source {
 impl FromStr for Source {
     type Err = Infallible;
 
+    /// What there is decides between a file and a process: a name that is no file means a process.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.parse() {
             Ok(pid) => Source::Pid(pid),
             Err(_) if text == "-" => Source::Stdin,
             Err(_) if address::is_address(text) => Source::Address(text.to_owned()),
-            Err(_) => Source::File(text.into()),
+            Err(_) if is_there(text) || looks_like_a_file(text) => Source::File(text.into()),
+            Err(_) => Source::Name(text.to_owned()),
         })
     }
+}
+
+/// A file has this name, or it cannot be known.
+fn is_there(path: &str) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
+/// Whoever writes this means a file, even if it is missing.
+fn looks_like_a_file(text: &str) -> bool {
+    const ENDINGS: [&str; 14] = [
+        "loiter", "core", "gz", "zst", "txt", "log", "json", "dump", "out", "pb", "pprof", "prof", "csv",
+        "trace",
+    ];
+    let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    text.is_empty()
+        || text.contains('/')
+        || text.starts_with("core.")
+        || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+/// A process by its pid or its name, even if there is a file of that name.
+fn process_source(text: &str) -> Result<Source, String> {
+    match text.parse() {
+        Ok(pid) => Ok(Source::Pid(pid)),
+        Err(_) if text.is_empty() || text.contains('/') => {
+            Err("give the pid of a process, or its name".to_owned())
+        }
+        Err(_) => Ok(Source::Name(text.to_owned())),
+    }
+}
+
+/// A process in place of a source.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ProcessArg {
+    /// The process with this pid or name: the same as SOURCE, and never a file
+    #[arg(short, long, value_name = "PID", value_parser = process_source)]
+    pub(super) pid: Option<Source>,
 }
 
 /// The source of a command, and how it is to be read.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SourceArgs {
-    /// A pid, a file, an http address of Go's pprof, or - for standard input
+    /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
-    /// A number is a pid; write ./123 for a file of that name. A file is a saved snapshot, a core file,
+    /// A number is a pid; write ./123 for a file of that name. A name that is no file is that of a
+    /// process: the file name of its executable or of its first argument, or the name that ps shows,
+    /// whole; if several processes have it, they are listed. A file is a saved snapshot, a core file,
     /// or what Go wrote: a goroutine profile (debug=1, debug=2 or pprof) or a log with a crash or a
     /// SIGQUIT dump in it; as it is or compressed with gzip or zstd. http://host:6060 stands for
     /// http://host:6060/debug/pprof/goroutine?debug=2, which stops the whole program while it writes;
-    /// with ?debug=1 stacks are only counted, which is quicker.
-    #[arg(value_name = "SOURCE")]
-    pub(super) source: Source,
+    /// with ?debug=1 stacks are only counted, which is quicker. An answer may be 1 GiB long and take five
+    /// minutes; what is no dump is not read to its end.
+    #[arg(value_name = "SOURCE", required_unless_present = "pid", conflicts_with = "pid")]
+    source: Option<Source>,
+
+    #[command(flatten)]
+    process: ProcessArg,
 
     #[command(flatten)]
     pub(super) how: ReadArgs,
@@ -65,10 +125,19 @@ pub(super) struct SourceArgs {
 pub(super) struct ReadArgs {
     /// Stop the whole process while it is read, for one consistent picture
     ///
-    /// However loiter ends, the process runs on. Without this option nothing is stopped but, one at
-    /// a time and for microseconds, the threads that are running tasks.
-    #[arg(long, conflicts_with = "no_pause")]
-    freeze: bool,
+    /// After DURATION (5s if it is not given) the process runs on, and the reading fails if it was not
+    /// done by then. It runs on, too, however loiter ends. Without this option nothing is stopped but,
+    /// one at a time and for microseconds, the threads that are running tasks.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5s",
+        value_parser = freeze_limit,
+        conflicts_with = "no_pause"
+    )]
+    freeze: Option<Duration>,
 
     /// Stop nothing at all: the stacks of running tasks stay unknown
     #[arg(long)]
@@ -79,6 +148,13 @@ pub(super) struct ReadArgs {
     /// Needed where it is no longer at the path that the core file names.
     #[arg(long, value_name = "FILE")]
     exe: Option<PathBuf>,
+}
+
+/// How long a process may be stopped: between a hundredth of a second and an hour.
+fn freeze_limit(text: &str) -> Result<Duration, String> {
+    let limit = Duration::from_nanos(parse::duration(text)?);
+    let range = Duration::from_millis(10)..=Duration::from_secs(3600);
+    if range.contains(&limit) { Ok(limit) } else { Err("use something between 10ms and 1h".to_owned()) }
 }
 
 /// A snapshot, and where it came from.
@@ -92,7 +168,23 @@ pub(super) struct Opened {
 impl SourceArgs {
     /// Reads the source.
     pub(super) fn open(&self) -> Result<Opened> {
-        self.how.open(&self.source)
+        match self.process.pid.as_ref().or(self.source.as_ref()) {
+            Some(source) => self.how.open(source),
+            None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
+        }
+    }
+}
+
+impl Source {
+    /// The same with a pid in place of a name.
+    ///
+    /// # Errors
+    /// No process has this name, or several have.
+    pub(super) fn resolve(&self) -> Result<Source> {
+        match self {
+            Source::Name(name) => names::find(name).map(Source::Pid),
+            other => Ok(other.clone()),
+        }
     }
 }
 
@@ -104,8 +196,9 @@ impl ReadArgs {
         }
         match source {
             Source::Pid(pid) => process::read(*pid, self),
+            Source::Name(name) => process::read(names::find(name)?, self),
             Source::Stdin => file::read_stdin(self),
-            Source::File(path) => file::read(path, self),
+            Source::File(path) => file::read(path, self).map_err(|error| names::or_a_process(path, error)),
             Source::Address(address) => address::read(address),
         }
     }
@@ -121,7 +214,17 @@ mod tests {
         assert_eq!(parse("42"), Source::Pid(42));
         assert_eq!(parse("./42"), Source::File("./42".into()));
         assert_eq!(parse("-"), Source::Stdin);
-        assert_eq!(parse("99999999999"), Source::File("99999999999".into()));
+        assert_eq!(parse("99999999999"), Source::Name("99999999999".to_owned()));
+        assert_eq!(parse("no-such-server"), Source::Name("no-such-server".to_owned()));
+        assert_eq!(parse("api.test"), Source::Name("api.test".to_owned()));
+        assert_eq!(parse("Cargo.toml"), Source::File("Cargo.toml".into()));
+        assert_eq!(parse("src"), Source::File("src".into()));
+        for missing in ["", "no/such", "./no-such", "no-such.loiter", "core.1", "no-such.PB.GZ"] {
+            assert_eq!(parse(missing), Source::File(missing.into()));
+        }
+        assert_eq!(process_source("src"), Ok(Source::Name("src".to_owned())));
+        assert_eq!(process_source("7"), Ok(Source::Pid(7)));
+        assert!(process_source("/bin/sh").is_err());
         assert_eq!(parse("http://localhost:6060"), Source::Address("http://localhost:6060".to_owned()));
         assert_eq!(parse("https.txt"), Source::File("https.txt".into()));
     }

@@ -27,16 +27,17 @@ pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Open
 /// How a live process is to be read.
 pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
     let pause = match (how.freeze, how.no_pause) {
-        (true, _) => Pause::Everything,
+        (Some(_), _) => Pause::Everything,
         (_, true) => Pause::Nothing,
         _ => Pause::RunningThreads,
     };
-    ReadOptions { pause, ..ReadOptions::default() }
+    let freeze_limit = how.freeze.unwrap_or(ReadOptions::FREEZE_LIMIT);
+    ReadOptions { pause, freeze_limit, ..ReadOptions::default() }.once()
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
 pub(in super::super) fn describe(pid: u32) -> String {
-    let process = target::processes().ok().and_then(|all| all.into_iter().find(|process| process.pid == pid));
+    let process = target::candidate(pid).ok().flatten();
     process.map_or_else(
         || format!("pid {pid}"),
         |process| format!("pid {pid} ({}, user {})", process.name, process.user()),
@@ -45,6 +46,8 @@ pub(in super::super) fn describe(pid: u32) -> String {
 
 /// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
 pub(in super::super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
-    let attached = runtimes::attach(target)?.into_readable()?;
-    attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
+    target::supervised(target, None, |target| {
+        let attached = runtimes::attach(target)?.into_readable()?;
+        attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
+    })
 }

@@ -86,7 +86,8 @@ pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
     for &index in selected {
         let node = planter.node(index);
         if let Some(draft) = planter.nodes.get_mut(node as usize) {
-            draft.own += 1;
+            let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
+            draft.own = draft.own.saturating_add(count);
         }
     }
     planter.finish()
@@ -183,10 +184,10 @@ impl Planter<'_> {
         // Children have higher numbers than their parents.
         for node in (0..self.nodes.len()).rev() {
             let Some(draft) = self.nodes.get_mut(node) else { continue };
-            draft.total += draft.own;
+            draft.total = draft.total.saturating_add(draft.own);
             let (total, parent) = (draft.total, draft.kind.parent);
             if let Some(parent) = self.nodes.get_mut(parent as usize) {
-                parent.total += total;
+                parent.total = parent.total.saturating_add(total);
             }
         }
         let roots = (0..self.nodes.len() as u32)

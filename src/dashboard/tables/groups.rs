@@ -7,9 +7,11 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::Picture;
 use super::memory::{Changed, Memory, difference};
+use crate::analysis::apart::apart;
 use crate::analysis::filter::Selection;
-use crate::analysis::frames::{creator_frame, frame_name};
+use crate::analysis::frames::{creator_frame, frame_name, user_frame};
 use crate::analysis::group::{Common, Grouped, group_selected};
+use crate::analysis::owner::Owners;
 use crate::analysis::{Group, GroupKey, SortBy};
 use crate::dashboard::query::{GroupSort, Query};
 use crate::report::text::{group_state, group_title};
@@ -45,7 +47,7 @@ pub struct GroupRow {
     pub oldest: Age,
     /// Why they wait, or what they do. Raw from the target, like the other texts.
     pub state: String,
-    /// What it is called: of equal stacks the outermost function, else what they have in common.
+    /// What it is called: of equal stacks the function that a person looks for, else what they have in common.
     pub name: String,
     /// The innermost function, where all are at one place.
     pub at: String,
@@ -56,7 +58,7 @@ pub struct GroupRow {
 impl GroupRow {
     /// How many tasks it has.
     pub fn count(&self) -> u64 {
-        self.group.tasks.len() as u64
+        self.group.count
     }
 }
 
@@ -70,9 +72,10 @@ pub(super) fn table(
     let snapshot = &*picture.snapshot;
     let grouped = grouped(snapshot, query, selection);
     let total = grouped.total_groups;
-    let mut rows: Vec<GroupRow> =
-        grouped.groups.into_iter().map(|group| row(snapshot, group, |task| picture.age(task))).collect();
-    let of = (query.key.clone(), query.wanted.text.clone(), query.system);
+    let one = |group| row(snapshot, &picture.owners, group, |task| picture.age(task));
+    let mut rows: Vec<GroupRow> = grouped.groups.into_iter().map(one).collect();
+    tell_apart(picture, &mut rows);
+    let of = (query.key.clone(), query.wanted.text.clone(), query.system, picture.life);
     let elapsed = picture.point().and_then(|point| point.elapsed_ns);
     memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
     let window = memory.until(picture.number);
@@ -98,11 +101,11 @@ fn grouped(snapshot: &Snapshot, query: &Query, selection: &Selection) -> Grouped
     group_selected(snapshot, selection, false, &query.key, by, Some(MAX_GROUPS))
 }
 
-fn row(snapshot: &Snapshot, group: Group, age: impl Fn(u32) -> Age) -> GroupRow {
+fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> Age) -> GroupRow {
     let function =
         |frame: Option<Frame>| frame.map(|f| frame_name(snapshot, f).into_owned()).unwrap_or_default();
     let name = match group.common {
-        Common::Stack => function(group.frames.last().map(|f| f.frame)),
+        Common::Stack => function(user_frame(snapshot, owners, &group.frames).map(|f| f.frame)),
         _ => group_title(snapshot, &group),
     };
     let creator = group.creators.only().flatten().and_then(|id| creator_frame(snapshot, id));
@@ -117,6 +120,25 @@ fn row(snapshot: &Snapshot, group: Group, age: impl Fn(u32) -> Age) -> GroupRow 
         name: if name.is_empty() { "(stack unknown)".to_owned() } else { name },
         creator: creator.map(|frame| place(snapshot, frame)).unwrap_or_default(),
         group,
+    }
+}
+
+/// Says behind equal names what tells the groups apart: a caller, a callee, or a place.
+fn tell_apart(picture: &Picture, rows: &mut [GroupRow]) {
+    let snapshot = &*picture.snapshot;
+    let names: Vec<_> = rows.iter().map(|row| (&row.name, &row.state, &row.creator)).collect();
+    let told = apart(&names, |nth| {
+        let frames = rows.get(nth).map_or(&[][..], |row| &row.group.frames);
+        let user = user_frame(snapshot, &picture.owners, frames);
+        let at = frames.iter().position(|frame| Some(*frame) == user).unwrap_or(0);
+        let (callees, callers) = frames.split_at(at);
+        let below = callers.iter().map(|shown| format!(" in {}", frame_name(snapshot, shown.frame)));
+        let above = callees.iter().rev().map(|shown| format!(" at {}", frame_name(snapshot, shown.frame)));
+        let places = callers.iter().chain(callees).map(|shown| format!(" {}", place(snapshot, shown.frame)));
+        below.chain(above).chain(places).collect()
+    });
+    for (row, told) in rows.iter_mut().zip(told) {
+        row.name.push_str(&told.unwrap_or_default());
     }
 }
 
@@ -168,13 +190,15 @@ fn compare(rows: &mut Vec<GroupRow>, then: &Snapshot, query: &Query) {
     let mut before: FxHashMap<u64, Group> =
         before.into_iter().map(|group| (key(then, &group), group)).collect();
     for row in &mut *rows {
-        let count = before.remove(&row.key).map_or(0, |group| group.tasks.len() as u64);
+        let count = before.remove(&row.key).map_or(0, |group| group.count);
         row.change = Some(difference(row.count(), count));
     }
+    let owners = Owners::new(then);
     for group in before.into_values() {
-        let count = group.tasks.len() as u64;
-        let mut gone = row(then, group, |_| Age::Unknown);
+        let count = group.count;
+        let mut gone = row(then, &owners, group, |_| Age::Unknown);
         gone.group.tasks.clear();
+        gone.group.count = 0;
         gone.change = Some(difference(0, count));
         rows.push(gone);
     }

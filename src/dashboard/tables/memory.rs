@@ -1,11 +1,15 @@
 //! How large groups were in earlier pictures.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Picture;
+use super::task::{Closeup, closeup};
 use crate::analysis::GroupKey;
 use crate::analysis::trend::trend;
+use crate::dashboard::query::TaskKey;
 
 /// Pictures that are remembered.
 const PICTURES: usize = 120;
@@ -16,15 +20,20 @@ const SPREAD: usize = 20;
 /// Growth is not said of less time than this: it would be the growth of chance.
 const SHORTEST: u64 = 2_000_000_000;
 
+/// Tasks whose last picture is kept: each may hold a snapshot.
+const SEEN: usize = 4;
+
 /// While the groups are not shown, their sizes are remembered only so often.
 const WHILE_HIDDEN: u64 = 3_000_000_000;
 
-/// Sizes of groups by the key of their row, picture by picture. Begins anew when grouping or filter
-/// change, because it would not compare like with like.
+/// Sizes of groups by the key of their row, picture by picture. Begins anew when the process, grouping or
+/// filter change, because it would not compare like with like.
 #[derive(Debug, Default)]
 pub struct Memory {
-    of: (GroupKey, String, bool),
+    of: (GroupKey, String, bool, u32),
     pictures: VecDeque<Sizes>,
+    /// Tasks that are looked at, each with the last picture in which it was; the last one looked at first.
+    seen: VecDeque<(TaskKey, Arc<Picture>)>,
 }
 
 #[derive(Debug)]
@@ -51,10 +60,27 @@ impl Memory {
         last.zip(elapsed_ns).is_none_or(|(last, now)| now.abs_diff(last) >= WHILE_HIDDEN)
     }
 
+    /// Looks at a task: in this picture or, if it is not there any more, in the last one that had it.
+    pub(super) fn look_at(&mut self, picture: &Arc<Picture>, task: Option<TaskKey>) -> Option<Closeup> {
+        let Some(key) = task else {
+            self.seen.clear();
+            return None;
+        };
+        if let Some(closeup) = closeup(picture, key) {
+            self.seen.retain(|(other, _)| *other != key);
+            self.seen.push_front((key, Arc::clone(picture)));
+            self.seen.truncate(SEEN);
+            return Some(closeup);
+        }
+        // Its own picture; that of another one for a neighbour that was never looked at.
+        let own = self.seen.iter().filter(|(other, _)| *other == key);
+        own.chain(&self.seen).find_map(|(_, picture)| closeup(picture, key))
+    }
+
     /// Remembers a picture. `counts`: sizes by key.
     pub(super) fn add(
         &mut self,
-        of: (GroupKey, String, bool),
+        of: (GroupKey, String, bool, u32),
         number: u32,
         elapsed_ns: Option<u64>,
         counts: impl Iterator<Item = (u64, u64)>,

@@ -38,7 +38,7 @@ pub struct Tables {
     pub creators: Tree,
     /// Stacks, merged. None if they were not asked for.
     pub flame: Option<Flame>,
-    /// One task. None if none was asked for, or it has ended.
+    /// One task, as it is or, if it has ended, as it was seen last. None if none was asked for.
     pub closeup: Option<Closeup>,
 }
 
@@ -74,7 +74,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
         picture: Arc::clone(picture),
         query: Arc::clone(query),
         shown: Shown {
-            tasks: selection.tasks.len() as u64,
+            tasks: selection.count,
             considered: selection.considered,
             hidden_system: selection.hidden_system,
         },
@@ -87,7 +87,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
     } else if query.view == View::Flame {
         tables.flame = Some(flame(snapshot, &selection, query));
     }
-    tables.closeup = query.task.and_then(|key| task::closeup(snapshot, key));
+    tables.closeup = memory.look_at(picture, query.task);
     tables.groups = groups;
     tables
 }

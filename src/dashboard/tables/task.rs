@@ -1,9 +1,10 @@
 //! Single tasks, and one from close by.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::Picture;
-use crate::analysis::frames::{frame_name, shown_frames};
+use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::locks::{HoldSummary, Holder};
 use crate::analysis::waits::{WaitSummary, WaitTable};
 use crate::dashboard::query::{Query, TaskKey, TaskSort};
@@ -19,12 +20,16 @@ const LOCKS: usize = 16;
 pub struct TaskTable {
     /// The tasks.
     pub order: Vec<u32>,
+    /// How many tasks these are: a row may stand for several.
+    pub count: u64,
 }
 
 /// One task from close by.
 #[derive(Debug, Clone, Default)]
 pub struct Closeup {
-    /// Its index in the snapshot's tasks.
+    /// The picture that it is from: the last one in which the task was.
+    pub of: Arc<Picture>,
+    /// Its index in the tasks of that picture.
     pub task: u32,
     /// What it waits for, in a few figures.
     pub waits_for: Vec<WaitSummary>,
@@ -83,7 +88,8 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
             // Once for each stack: there are far fewer of them than tasks.
             let name = |locations: &[_]| {
                 let frames = shown_frames(snapshot, locations, false);
-                frames.last().map(|f| frame_name(snapshot, f.frame).into_owned()).unwrap_or_default()
+                let at = user_frame(snapshot, &picture.owners, &frames);
+                at.map(|f| frame_name(snapshot, f.frame).into_owned()).unwrap_or_default()
             };
             let names: Vec<String> = snapshot.stacks.iter().map(|stack| name(&stack.locations)).collect();
             let of = |task: &Task| task.stack.and_then(|id| names.get(id.index()));
@@ -93,7 +99,7 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
     if query.reverse {
         tasks.reverse();
     }
-    TaskTable { order: tasks }
+    TaskTable { count: snapshot.count_of(&tasks), order: tasks }
 }
 
 /// Why a task waits, or what it does.
@@ -101,11 +107,12 @@ pub(in crate::dashboard) fn state<'a>(snapshot: &'a Snapshot, task: &Task) -> &'
     task.reason.map_or(task.state.name(), |reason| snapshot.str(reason))
 }
 
-/// Looks at one task. None if it is not in the snapshot.
-pub(super) fn closeup(snapshot: &Snapshot, key: TaskKey) -> Option<Closeup> {
-    let index = key.find(snapshot)?;
+/// Looks at one task. None if it is not in the picture.
+pub(super) fn closeup(picture: &Arc<Picture>, key: TaskKey) -> Option<Closeup> {
+    let snapshot = &*picture.snapshot;
+    let index = key.find(picture)?;
     let task = snapshot.tasks.get(index as usize)?;
-    let mut closeup = Closeup { task: index, ..Closeup::default() };
+    let mut closeup = Closeup { of: Arc::clone(picture), task: index, ..Closeup::default() };
     let table = WaitTable::new(snapshot);
     closeup.waits_for = table.summarize([task].into_iter());
     closeup.holds = table.holds([task].into_iter());

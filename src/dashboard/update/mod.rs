@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
+use super::copy;
 use super::keys::{self, Action};
 use super::layout::{areas, tabs};
 use super::picture::Picture;
@@ -17,6 +18,8 @@ use super::wanted::Wanted;
 mod frames;
 mod mouse;
 mod prompt;
+
+pub(super) use prompt::edit;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -42,7 +45,7 @@ pub enum Event {
 }
 
 /// Something that is to be done outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Leave.
     Quit,
@@ -58,6 +61,8 @@ pub enum Command {
     Seek(i64),
     /// Write a file.
     Write(What),
+    /// Hand this text to the terminal's clipboard.
+    Copy(String),
 }
 
 /// What is written to a file.
@@ -138,7 +143,7 @@ fn take_tables(state: &mut State, tables: Arc<Tables>) {
         state.cursors.groups.at = moved(state.cursors.groups.at, found);
     }
     if let Some(key) = task.filter(|_| state.cursors.tasks.at > 0) {
-        let index = key.find(&state.tables.picture.snapshot);
+        let index = key.find(&state.tables.picture);
         let found = index.and_then(|index| state.tables.tasks.order.iter().position(|&task| task == index));
         state.cursors.tasks.at = moved(state.cursors.tasks.at, found);
     }
@@ -235,6 +240,7 @@ fn act(state: &mut State, action: Action, key: KeyEvent) -> Vec<Command> {
             keep_in_sight(state);
         }
         Action::Freeze => return freeze(state),
+        Action::Copy => return copy(state),
         Action::Mark => return mark(state),
         Action::Unmark => {
             state.ask(|query| query.mark = None);
@@ -293,10 +299,9 @@ fn open(state: &mut State) -> Vec<Command> {
             None => Vec::new(),
         },
         Some(List::Closeup) => {
-            let link = state.closeup().get(state.cursors.closeup.at).and_then(|row| row.link);
-            let Some(key) = link else { return Vec::new() };
+            let Some(lead) = state.lead() else { return Vec::new() };
             state.visited.extend(state.query.task);
-            look_at(state, key)
+            look_at(state, lead.to)
         }
         Some(List::Creators) => {
             fold(state, None);
@@ -307,12 +312,11 @@ fn open(state: &mut State) -> Vec<Command> {
                 let finding = report.findings.get(state.cursors.findings.at)?;
                 finding.samples.first().copied()
             });
-            let snapshot = state.picture.as_ref().map(|picture| &picture.snapshot);
-            let key = sample.zip(snapshot).and_then(|(sample, snapshot)| {
+            let key = sample.zip(state.picture.as_ref()).and_then(|(sample, picture)| {
                 let is =
                     |task: &crate::snapshot::Task| task.id == sample.id && task.address == sample.address;
-                let index = snapshot.tasks.iter().position(is)?;
-                snapshot.tasks.get(index).map(|task| TaskKey::of(task, index as u32))
+                let index = picture.snapshot.tasks.iter().position(is)?;
+                TaskKey::of(picture, index as u32)
             });
             let Some(key) = key else { return Vec::new() };
             state.ask(|query| (query.view, query.within) = (View::Tasks, None));
@@ -439,6 +443,15 @@ fn freeze(state: &mut State) -> Vec<Command> {
     }
     state.picture.clone_from(&state.latest);
     vec![Command::Compute]
+}
+
+fn copy(state: &mut State) -> Vec<Command> {
+    let Some(copied) = copy::selected(state) else {
+        complain(state, "there is nothing selected here that could be copied");
+        return Vec::new();
+    };
+    tell(state, copied.message());
+    vec![Command::Copy(copied.text)]
 }
 
 fn mark(state: &mut State) -> Vec<Command> {

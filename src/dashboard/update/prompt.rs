@@ -133,7 +133,7 @@ fn next_choice(state: &State, now: &str, back: bool) -> String {
 }
 
 /// Edits a line, as shells do.
-fn edit(input: &mut Input, key: KeyEvent) {
+pub(in crate::dashboard) fn edit(input: &mut Input, key: KeyEvent) {
     input.problem = None;
     let len = input.text.chars().count();
     let control = key.modifiers.contains(KeyModifiers::CONTROL);

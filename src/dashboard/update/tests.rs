@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
+use crate::dashboard::closeup::Row;
 use crate::dashboard::picture::Album;
 use crate::dashboard::query::Query;
 use crate::dashboard::tables::{Memory, compute};
@@ -48,7 +49,7 @@ impl Bench {
 
     fn event(&mut self, event: Event) {
         for command in update(&mut self.state, event) {
-            match (command, &self.state.picture) {
+            match (&command, &self.state.picture) {
                 (Command::Compute, Some(picture)) => {
                     let tables = compute(picture, &self.state.query, &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));
@@ -165,6 +166,10 @@ fn keys() {
         ("2 Enter Enter Esc Esc", "Groups 1/10"),
         ("2 G Enter", "Tasks 1/6, within"),
         ("3 j Enter", "Tasks 1/6, close"),
+        // Wherever nothing else is to be opened, there is no holder to go to.
+        ("3 j Enter Enter", "Tasks 1/6, close"),
+        ("1 y", "Overview, error"),
+        ("7 c", "Scheduler 1/0, error"),
         // Its parent stands on the last line.
         ("3 j Enter G Enter", "Tasks 1/99, close"),
         ("3 j Enter G Enter Esc", "Tasks 1/6, close"),
@@ -255,6 +260,48 @@ fn what_is_selected_stays_selected() {
     bench.keys("r");
     bench.read(3);
     assert_eq!(bench.tells(), "Tasks 3/3");
+}
+
+#[test]
+fn what_is_selected_is_copied() {
+    let copied = |keys: &str| {
+        let mut bench = Bench::new();
+        bench.keys(keys);
+        match bench.commands.pop() {
+            Some(Command::Copy(text)) => text,
+            other => panic!("{keys}: {other:?}"),
+        }
+    };
+    assert!(copied("2 y").starts_with("10 tasks: reason "), "{}", copied("2 y"));
+    assert_eq!(copied("3 j y"), " task 2  reason 0\n\n  stack unknown\n");
+    assert!(copied("3 j Enter y").starts_with(" task 2  reason 0\n"), "{}", copied("3 j Enter y"));
+    assert_eq!(copied("3 j Enter G y"), "1        reason 0");
+    assert_eq!(copied("4 c"), "95 (function unknown)");
+}
+
+#[test]
+fn a_task_that_ends_keeps_its_last_picture() {
+    let mut bench = Bench::new();
+    bench.keys("3 G Enter");
+    let head = |bench: &Bench| bench.state.closeup().iter().take(2).map(Row::text).collect::<Vec<_>>();
+    assert_eq!(head(&bench), [" task 95  reason 9  ", ""]);
+    bench.read(90);
+    assert_eq!(head(&bench)[0], " task 95  reason 9  ");
+    assert!(
+        head(&bench)[1].starts_with(" ended ") && head(&bench)[1].ends_with("seen last"),
+        "{:?}",
+        head(&bench)
+    );
+    // To its parent, which still lives, and back.
+    bench.keys("G Enter");
+    assert_eq!(head(&bench), [" task 1  reason 0  ", ""]);
+    bench.read(80);
+    bench.keys("Esc");
+    assert_eq!(head(&bench)[0], " task 95  reason 9  ");
+    assert!(head(&bench)[1].starts_with(" ended "), "{:?}", head(&bench));
+    // One that was never seen has no picture.
+    bench.keys("Esc");
+    assert!(bench.state.tables.closeup.is_none());
 }
 
 #[test]

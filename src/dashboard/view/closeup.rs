@@ -1,16 +1,16 @@
 //! One task.
 
-use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::select;
 use super::theme::Pen;
+use super::{Cut, select};
 use crate::dashboard::closeup::{Kind, Row};
+use crate::dashboard::layout::Areas;
 use crate::dashboard::state::State;
 
 /// Draws the lines about the task; the selected one is marked.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
-    let cursor = state.cursors.closeup;
+pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+    let (cursor, area) = (state.cursors.closeup, areas.rows);
     for (nth, row) in state.closeup().iter().enumerate().skip(cursor.top).take(area.height.into()) {
         let y = area.y + (nth - cursor.top) as u16;
         draw_row(pen, row, y);
@@ -18,6 +18,10 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
             select(pen, y);
         }
     }
+    let dim = pen.theme.dim();
+    let lead = state.lead().map(|lead| format!("Enter: {}   ", lead.name)).unwrap_or_default();
+    let hint = format!("{lead}Esc: back   y: copy");
+    pen.cell(1, areas.pane.y, areas.pane.width.saturating_sub(2), &hint, dim, Cut::End);
 }
 
 /// Draws a line.

@@ -10,14 +10,17 @@ use crate::report::units::thousands;
 
 /// Columns of the place at the right.
 const PLACE: u16 = 22;
-const TREE: u16 = 21;
+const TREE: u16 = 23;
+/// Columns of the counts.
+const ALL: (u16, u16) = (1, 9);
+const OWN: (u16, u16) = (12, 9);
 
 /// Draws the branches that are open.
 pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
     let (y, width) = (areas.body.y, areas.body.width);
     let title = pen.theme.title();
-    pen.right(1, y, 9, "ALL", title);
-    pen.right(10, y, 9, "OWN", title);
+    pen.right(ALL.0, y, ALL.1, "ALL TASKS", title);
+    pen.right(OWN.0, y, OWN.1, "ITS OWN", title);
     let place = if width >= 70 { PLACE } else { 0 };
     let room = width.saturating_sub(TREE + place + 1);
     pen.put(TREE, y, room, "STARTED WITH", title);
@@ -30,8 +33,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         let Some(node) = tree.nodes.get(at) else { continue };
         let y = rows.y + (line - cursor.top) as u16;
         let theme = pen.theme;
-        pen.right(1, y, 9, &thousands(node.total), theme.head());
-        pen.right(10, y, 9, &thousands(node.own), Style::new());
+        pen.right(ALL.0, y, ALL.1, &thousands(node.total), theme.head());
+        pen.right(OWN.0, y, OWN.1, &thousands(node.own), Style::new());
         let mark = match (node.is_leaf(at), state.is_open(node)) {
             (true, _) => " ",
             (false, true) => theme.pick("▾", "-"),

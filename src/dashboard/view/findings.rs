@@ -8,7 +8,8 @@ use crate::analysis::leaks::{Finding, Report, Sureness};
 use crate::dashboard::closeup::{Kind, Row};
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::State;
-use crate::report::text::findings::{healthy_list, holders, place, readings, samples, since, summary};
+use crate::report::finding::note;
+use crate::report::text::findings::{holders, place, readings, rest_list, samples, since, summary};
 use crate::report::units::{bytes, thousands};
 
 /// Columns of the titles in the pane.
@@ -32,10 +33,16 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
     }
     if report.findings.is_empty() {
         pen.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
-        if !report.healthy.is_empty() {
-            let text = format!("These look healthy: {}", healthy_list(&report.healthy));
-            pen.cell(2, rows.y + 1, rows.width.saturating_sub(3), &text, dim, Cut::End);
-        }
+    }
+    // What is no finding, where the list leaves room for it.
+    let all = usize::MAX;
+    let rest = [("Undecided", &report.undecided), ("These look healthy", &report.healthy)];
+    let lines = (rest.iter().filter(|(_, rest)| !rest.is_empty()))
+        .map(|(title, rest)| format!("{title}: {}", rest_list(*rest, all)))
+        .chain(report.scheduler.iter().map(|one| format!("Scheduler, no leak: {}", note(one))));
+    let begin = report.findings.len().max(1).saturating_sub(cursor.top);
+    for (line, text) in (begin..usize::from(rows.height)).zip(lines) {
+        pen.cell(2, rows.y + line as u16, rows.width.saturating_sub(3), &text, dim, Cut::End);
     }
     let y = areas.pane.y.saturating_sub(1);
     pen.rule(y);
@@ -58,7 +65,7 @@ pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
 }
 
 /// Why, since when, where, and what to do.
-fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
+pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for part in finding.parts.iter().take(4) {
         if let Some(at) = part.at.as_ref().or(part.stack.first()) {

@@ -27,9 +27,9 @@ struct Columns {
 
 const COUNT: (u16, u16) = (1, 9);
 const CHANGE: (u16, u16) = (10, 8);
-const RATE: (u16, u16) = (18, 7);
-const OLDEST: (u16, u16) = (25, 9);
-const STATE: u16 = 35;
+const RATE: (u16, u16) = (18, 8);
+const OLDEST: (u16, u16) = (26, 9);
+const STATE: u16 = 36;
 
 impl Columns {
     fn new(width: u16, key: &GroupKey) -> Self {
@@ -101,9 +101,9 @@ fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
     let plain = pen.theme.title();
     let style =
         |sort: GroupSort| if query.group_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
-    pen.right(COUNT.0, y, COUNT.1, "COUNT", style(GroupSort::Count));
+    pen.right(COUNT.0, y, COUNT.1, "TASKS", style(GroupSort::Count));
     pen.right(CHANGE.0, y, CHANGE.1, "CHANGE", style(GroupSort::Change));
-    pen.right(RATE.0, y, RATE.1, "/MIN", style(GroupSort::Rate));
+    pen.right(RATE.0, y, RATE.1, "PER MIN", style(GroupSort::Rate));
     pen.right(OLDEST.0, y, OLDEST.1, "OLDEST", style(GroupSort::Age));
     if columns.state > 0 {
         pen.put(STATE, y, columns.state, "STATE", plain);
@@ -153,7 +153,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
     rows.extend(closeup::status(status, group.frames.is_empty()).map(|text| Row::new(Kind::Dim, text)));
     rows.extend(creators(snapshot, row));
-    let tasks = group.tasks.len() as u64;
+    let tasks = group.count;
     rows.extend(closeup::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
     rows.extend(
         list(
@@ -175,7 +175,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     ));
     let ids = group.tasks.iter().take(6).filter_map(|&task| snapshot.tasks.get(task as usize));
     let ids: Vec<String> = ids.map(closeup::id).collect();
-    let more = if group.tasks.len() > ids.len() { " ..." } else { "" };
+    let more = if group.count > ids.len() as u64 { " ..." } else { "" };
     let memory = if group.stack_bytes > 0 {
         format!("   stacks of {}", bytes(group.stack_bytes))
     } else {

@@ -1,12 +1,13 @@
 //! The two lines that are always there, and the notice below the tabs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::Cut;
-use super::chart::{bars, most};
+use super::chart::{Scale, Value, line, readings_per_column};
 use super::text::{rate, signed_rate};
 use super::theme::Pen;
 use crate::dashboard::history::Point;
@@ -16,6 +17,8 @@ use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
 use crate::report::units::{bytes, count, duration, thousands};
 
+/// That the program was restarted is news for so long, nanoseconds.
+const NEWS: u64 = 60_000_000_000;
 /// Columns of the small chart.
 const SPARK: u16 = 16;
 
@@ -48,7 +51,8 @@ fn who(pen: &mut Pen<'_>, picture: &Picture, area: Rect, taken: u16) {
     let head = pen.theme.head();
     let x = pen.put(1, area.y, start.saturating_sub(2), &target.name, head);
     let runtimes: Vec<String> = snapshot.header.runtimes.iter().map(runtime_name).collect();
-    let pid = if target.pid > 0 { format!("  pid {}", target.pid) } else { String::new() };
+    let was = picture.before.map(|before| format!(" (was {})", before.pid)).unwrap_or_default();
+    let pid = if target.pid > 0 { format!("  pid {}{was}", target.pid) } else { String::new() };
     let rest = format!("{pid}  {}", runtimes.join(", "));
     pen.cell(x, area.y, start.saturating_sub(x + 1), &rest, Style::new(), Cut::End);
     let x = pen.put(start, area.y, end.saturating_sub(start), &tasks, head);
@@ -126,10 +130,7 @@ fn time_of_day(ns: u64) -> String {
 
 /// The second line: the number of tasks over time, and figures.
 fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
-    let spark = if area.width < 96 { SPARK / 2 } else { SPARK };
-    let counts: Vec<Option<f64>> =
-        picture.points.iter().rev().take(spark.into()).rev().map(|point| Some(point.tasks as f64)).collect();
-    bars(pen, Rect { x: 1, width: spark.min(area.width), ..area }, &counts, most(&counts, 1.0));
+    let mut x = spark(pen, picture, area);
     let mut facts: Vec<String> = Vec::new();
     let or_more = if point.counted { "" } else { "+" };
     facts.extend(point.born.map(|born| format!("born {}{or_more}/s", rate(born))));
@@ -140,7 +141,6 @@ fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
         facts.push(format!("{noun} {} busy {}", point.workers, point.busy));
     }
     facts.extend(point.queued.map(|queued| format!("runq {}", thousands(queued))));
-    let mut x = spark + 3;
     let room = |x: u16, fact: &str| usize::from(x) + width(fact) < area.width.into();
     let heap = point.heap.map(bytes).unwrap_or_default();
     facts.extend(point.heap.map(|_| match point.next_gc {
@@ -154,6 +154,39 @@ fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
             x = pen.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
         }
     }
+}
+
+/// That the program was restarted a short while ago.
+fn restarted(picture: &Picture) -> Option<String> {
+    let before = picture.before?;
+    let header = &picture.snapshot.header;
+    let ago = header.taken_at_ns.saturating_sub(before.new_at_ns);
+    (ago < NEWS).then(|| {
+        let (pid, ago) = (header.target.pid, duration(ago));
+        format!("process {} has ended; it was started again as pid {pid} {ago} ago", before.pid)
+    })
+}
+
+/// The number of tasks over time, between the least and the most; gives the column where something else
+/// may begin.
+fn spark(pen: &mut Pen<'_>, picture: &Picture, area: Rect) -> u16 {
+    let wide = if area.width < 96 { SPARK / 2 } else { SPARK };
+    let shown = usize::from(wide) * readings_per_column(pen.theme);
+    let of = |point: &Arc<Point>| Value { value: Some(point.tasks as f64), breaks: point.restarted };
+    let points = &picture.points;
+    let values: Vec<Value> = points.iter().skip(points.len().saturating_sub(shown)).map(of).collect();
+    let scale = Scale::of(&values);
+    let (dim, word) = (pen.theme.dim(), |value: f64| thousands(value.round() as u64));
+    let mut x = 1;
+    if area.width >= 96 {
+        x = pen.put(x, area.y, area.width, &word(scale.low), dim) + 1;
+    }
+    line(pen, Rect { x, width: wide.min(area.width.saturating_sub(x)), ..area }, &values, scale);
+    x += wide + 1;
+    if area.width >= 96 {
+        x = pen.put(x, area.y, area.width.saturating_sub(x), &word(scale.high), dim) + 1;
+    }
+    x + 1
 }
 
 /// What the user has to know now; else a line.
@@ -171,8 +204,10 @@ pub(super) fn notice(pen: &mut Pen<'_>, state: &State, y: u16) {
         return;
     }
     let picture = state.picture.as_ref();
-    let warning =
-        picture.and_then(|p| p.warning.clone().or_else(|| p.snapshot.header.warnings.first().cloned()));
+    let warning = picture.and_then(|picture| {
+        let warnings = &picture.snapshot.header.warnings;
+        restarted(picture).or_else(|| picture.warning.clone()).or_else(|| warnings.first().cloned())
+    });
     if let Some(warning) = warning {
         let (style, wide) = (pen.theme.notice(), pen.buffer.area.width);
         pen.cell(1, y, wide.saturating_sub(2), &format!(" {warning} "), style, Cut::End);

@@ -17,11 +17,14 @@ mod groups;
 mod header;
 mod help;
 mod overview;
+mod pick;
 mod scheduler;
 mod tasks;
 mod text;
 mod theme;
 
+pub(super) use findings::evidence;
+pub use pick::{draw as draw_picker, rows as picker_rows};
 pub use theme::Theme;
 use theme::{Cut, Pen};
 
@@ -60,7 +63,7 @@ fn draw_view(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
     match state.query.view {
         View::Overview => overview::draw(pen, state, areas.body),
         View::Groups => groups::draw(pen, state, areas),
-        View::Tasks if state.query.task.is_some() => closeup::draw(pen, state, areas.body),
+        View::Tasks if state.query.task.is_some() => closeup::draw(pen, state, areas),
         View::Tasks => tasks::draw(pen, state, areas),
         View::Creators => creators::draw(pen, state, areas),
         View::Flame => flame::draw(pen, state, areas),

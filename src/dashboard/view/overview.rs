@@ -1,10 +1,13 @@
-//! Everything at a glance, over time: one column a reading.
+//! Everything at a glance, over time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::Cut;
-use super::chart::{bars, most, shades};
+use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::findings::sureness;
 use super::text::rate;
 use super::theme::Pen;
@@ -22,37 +25,33 @@ const FIGURE: u16 = 10;
 pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
     let Some(picture) = &state.picture else { return };
     let Some(point) = picture.point() else { return };
-    let columns = usize::from(area.width.saturating_sub(NAME + FIGURE + 3));
-    let points: Vec<&Point> = {
-        let skip = picture.points.len().saturating_sub(columns);
-        picture.points.iter().skip(skip).map(AsRef::as_ref).collect()
-    };
     let findings =
         state.findings().map_or(0, |report| report.findings.len()).min(usize::from(area.height) / 6) as u16;
-    let mut page = Page { pen, area, y: area.y, points };
+    let mut page = Page::new(pen, area, &picture.points);
     let tall = (area.height / 5).clamp(2, 8);
+    let low = if area.height >= 34 { 2 } else { 1 };
     let noun = format!("{}s", task_noun(&picture.snapshot));
-    page.strip(&noun, &thousands(point.tasks), tall, |p| Some(p.tasks as f64));
+    let whole = |value: f64| thousands(value.round() as u64);
+    let size = |value: f64| bytes(value.round() as u64);
+    page.strip(&noun, &thousands(point.tasks), tall, whole, |p| Some(p.tasks as f64));
     let per_second = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{}/s", rate(value)));
-    page.strip("born", &per_second(point.born), 1, |p| p.born);
-    page.strip("ended", &per_second(point.ended), 1, |p| p.ended);
+    page.strip("born", &per_second(point.born), low, rate, |p| p.born);
+    page.strip("ended", &per_second(point.ended), low, rate, |p| p.ended);
     if point.workers > 0 {
-        page.strip("busy workers", &format!("{} of {}", point.busy, point.workers), 1, |p| {
-            Some(p.busy as f64)
-        });
+        let figure = format!("{} of {}", point.busy, point.workers);
+        page.strip("busy workers", &figure, low, whole, |p| Some(p.busy as f64));
     }
     if let Some(queued) = point.queued {
-        page.strip("run queues", &thousands(queued), 1, |p| p.queued.map(|n| n as f64));
+        page.strip("run queues", &thousands(queued), low, whole, |p| p.queued.map(|n| n as f64));
     }
     if let Some(heap) = point.heap {
-        let next = point.next_gc.unwrap_or(0) as f64;
-        page.strip_of("heap", &bytes(heap), 1, next, |p| p.heap.map(|n| n as f64));
+        page.strip("heap", &bytes(heap), low, size, |p| p.heap.map(|n| n as f64));
     }
     if let Some(rss) = point.rss {
-        page.strip("RSS", &bytes(rss), 1, |p| p.rss.map(|n| n as f64));
+        page.strip("RSS", &bytes(rss), low, size, |p| p.rss.map(|n| n as f64));
     }
     page.axis();
-    page.heat(findings + u16::from(findings > 0));
+    page.kinds(findings + u16::from(findings > 0));
     if let Some(report) = state.findings().filter(|_| findings > 0) {
         let y = area.bottom().saturating_sub(findings + 1);
         page.pen.rule(y);
@@ -78,24 +77,32 @@ struct Page<'a, 'b> {
     points: Vec<&'a Point>,
 }
 
-impl Page<'_, '_> {
+impl<'a, 'b> Page<'a, 'b> {
+    fn new(pen: &'a mut Pen<'b>, area: Rect, points: &'a VecDeque<Arc<Point>>) -> Self {
+        let mut page = Page { pen, area, y: area.y, points: Vec::new() };
+        let shown = usize::from(page.chart(1).width) * readings_per_column(page.pen.theme);
+        page.points = points.iter().skip(points.len().saturating_sub(shown)).map(AsRef::as_ref).collect();
+        page
+    }
+
+    /// Where the scale of a chart stands.
+    fn scale(&self, height: u16) -> Rect {
+        let width = if self.area.width >= 96 { 16 } else { 12 };
+        Rect { x: NAME + FIGURE + 1, y: self.y, width, height }
+    }
+
     fn chart(&self, height: u16) -> Rect {
-        let x = NAME + FIGURE + 2;
+        let x = self.scale(height).right();
         Rect { x, y: self.y, width: self.area.width.saturating_sub(x + 1), height }
     }
 
-    /// A name, the figure of the last reading, and bars.
-    fn strip(&mut self, name: &str, figure: &str, height: u16, value: impl Fn(&Point) -> Option<f64>) {
-        self.strip_of(name, figure, height, 1.0, value);
-    }
-
-    /// The same; a full bar is at least `least`.
-    fn strip_of(
+    /// A name, the figure of the last reading, a scale and a line.
+    fn strip(
         &mut self,
         name: &str,
         figure: &str,
         height: u16,
-        least: f64,
+        word: impl Fn(f64) -> String,
         value: impl Fn(&Point) -> Option<f64>,
     ) {
         if self.y + height > self.area.bottom() {
@@ -104,38 +111,51 @@ impl Page<'_, '_> {
         let (title, head) = (self.pen.theme.title(), self.pen.theme.head());
         self.pen.cell(1, self.y, NAME, name, title, Cut::End);
         self.pen.right(NAME, self.y, FIGURE, figure, head);
-        let values: Vec<Option<f64>> = self.points.iter().map(|point| value(point)).collect();
-        if height > 1 {
-            let most = format!("most {}", thousands(most(&values, 0.0) as u64));
-            let dim = self.pen.theme.dim();
-            self.pen.right(1, self.y + 1, NAME + FIGURE - 1, &most, dim);
-        }
-        bars(self.pen, self.chart(height), &values, most(&values, least));
+        self.draw(height, word, value);
         self.y += height;
     }
 
-    /// How long ago the first column was.
+    fn draw(&mut self, height: u16, word: impl Fn(f64) -> String, value: impl Fn(&Point) -> Option<f64>) {
+        let of = |point: &&Point| Value { value: value(point), breaks: point.restarted };
+        let values: Vec<Value> = self.points.iter().map(of).collect();
+        let scale = Scale::of(&values);
+        let (left, chart) = (self.scale(height), self.chart(height));
+        axis(self.pen, left, scale, word);
+        line(self.pen, chart, &values, scale);
+    }
+
+    /// How long ago the first reading was, and the one in the middle.
     fn axis(&mut self) {
+        if self.y >= self.area.bottom() {
+            return;
+        }
         let chart = self.chart(1);
-        let first = self.points.first().and_then(|point| point.elapsed_ns);
-        let last = self.points.last().and_then(|point| point.elapsed_ns);
-        let span = first.zip(last).and_then(|(first, last)| last.checked_sub(first)).filter(|&ns| ns > 0);
+        let time = |point: Option<&&Point>| point.and_then(|point| point.elapsed_ns);
+        let ago = |nth: usize| time(self.points.last())?.checked_sub(time(self.points.get(nth))?);
+        let per = readings_per_column(self.pen.theme);
+        let column = |nth: usize| {
+            let left = (self.points.len() - nth).div_ceil(per) as u16;
+            chart.right().saturating_sub(left).max(chart.x)
+        };
         let dim = self.pen.theme.dim();
         self.pen.put(1, self.y, NAME + FIGURE, "waiting for, or state", dim);
-        if let Some(span) = span {
-            let begin = chart.right().saturating_sub(self.points.len() as u16).max(chart.x);
-            let text = format!("{} ago", duration(span));
-            if usize::from(chart.right() - begin) > text.len() + 6 {
-                self.pen.put(begin, self.y, chart.width, &text, dim);
+        self.pen.right(chart.x, self.y, chart.width, "now", dim);
+        let mut end = chart.right().saturating_sub(6);
+        for nth in [self.points.len() / 2, 0] {
+            let Some(ns) = ago(nth).filter(|&ns| ns > 0) else { continue };
+            let text = format!("{} ago", duration(ns));
+            let x = column(nth);
+            if x + text.len() as u16 <= end {
+                self.pen.put(x, self.y, chart.width, &text, dim);
+                end = x.saturating_sub(2);
             }
-            self.pen.right(chart.x, self.y, chart.width, "now", dim);
         }
         self.y += 1;
     }
 
-    /// Reasons and states as shades, the darker the more tasks; each shade stands for several times as
-    /// many as the one before. `below`: lines that something else needs.
-    fn heat(&mut self, below: u16) {
+    /// How many tasks wait for what, or are in what state: a line each. `below`: lines that something else
+    /// needs.
+    fn kinds(&mut self, below: u16) {
         let room = usize::from(self.area.bottom().saturating_sub(self.y + below));
         let Some(last) = self.points.last() else { return };
         // Those of now first; then those that there were.
@@ -148,22 +168,15 @@ impl Page<'_, '_> {
                 kinds.push(kind.clone());
             }
         }
-        let counts = self.points.iter().flat_map(|point| &point.kinds).map(|(_, count)| *count);
-        let max = logarithm(counts.max().unwrap_or(0));
         for kind in kinds.into_iter().take(room) {
             let count =
                 |point: &Point| point.kinds.iter().find(|(other, _)| *other == kind).map_or(0, |(_, n)| *n);
-            let values: Vec<f64> = self.points.iter().map(|point| logarithm(count(point))).collect();
+            let now = self.points.last().map_or(0, |point| count(point));
             let (state, head) = (self.pen.theme.state(), self.pen.theme.head());
             self.pen.cell(1, self.y, NAME, &kind, state, Cut::End);
-            self.pen.right(NAME, self.y, FIGURE, &thousands(count(last)), head);
-            shades(self.pen, self.chart(1), &values, max);
+            self.pen.right(NAME, self.y, FIGURE, &thousands(now), head);
+            self.draw(1, |value| thousands(value.round() as u64), |point| Some(count(point) as f64));
             self.y += 1;
         }
     }
-}
-
-/// On this scale a few tasks are still seen beside a million.
-fn logarithm(count: u64) -> f64 {
-    (count as f64).ln_1p()
 }

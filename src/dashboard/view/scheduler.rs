@@ -1,11 +1,15 @@
 //! The scheduler, the heap and the process.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::chart::{bars, most};
+use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::theme::Pen;
 use super::{Cut, select};
+use crate::dashboard::history::Point;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::State;
 use crate::report::text::figures;
@@ -13,6 +17,7 @@ use crate::report::units::thousands;
 
 /// Columns of the titles.
 const TITLES: u16 = 12;
+const QUEUED: (u16, u16) = (26, 12);
 
 /// Draws the figures, and the workers below.
 pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
@@ -35,18 +40,27 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
             y += 1;
         }
     }
-    let queued: Vec<Option<f64>> =
-        picture.points.iter().map(|point| point.queued.map(|n| n as f64)).collect();
-    if queued.iter().any(Option::is_some) {
-        let area = Rect { x: TITLES + 1, y: end, width: body.width.saturating_sub(TITLES + 2), height: 1 };
-        pen.put(1, end, TITLES, "run queues", title);
-        bars(pen, area, &queued, most(&queued, 1.0));
-    }
+    queues(pen, &picture.points, Rect { y: end, height: 1, ..body });
     pen.rule(end + 1);
     pen.put(2, end + 2, 10, "WORKER", title);
     pen.put(14, end + 2, 12, "STATUS", title);
-    pen.right(26, end + 2, 8, "QUEUE", title);
+    pen.right(QUEUED.0, end + 2, QUEUED.1, "QUEUED TASKS", title);
     workers(pen, state, areas.rows);
+}
+
+/// Tasks in all run queues, over time.
+fn queues(pen: &mut Pen<'_>, points: &VecDeque<Arc<Point>>, area: Rect) {
+    let of = |point: &Arc<Point>| Value { value: point.queued.map(|n| n as f64), breaks: point.restarted };
+    let left = Rect { x: TITLES, width: 12, ..area };
+    let chart = Rect { x: left.right(), width: area.width.saturating_sub(left.right() + 1), ..area };
+    let shown = usize::from(chart.width) * readings_per_column(pen.theme);
+    let values: Vec<Value> = points.iter().skip(points.len().saturating_sub(shown)).map(of).collect();
+    if values.iter().any(|value| value.value.is_some()) {
+        let (scale, title) = (Scale::of(&values), pen.theme.title());
+        pen.put(1, area.y, TITLES, "run queues", title);
+        axis(pen, left, scale, |value| thousands(value.round() as u64));
+        line(pen, chart, &values, scale);
+    }
 }
 
 fn workers(pen: &mut Pen<'_>, state: &State, rows: Rect) {
@@ -62,12 +76,12 @@ fn workers(pen: &mut Pen<'_>, state: &State, rows: Rect) {
         pen.put(2, y, 11, &format!("{noun} {}", worker.id), theme.head());
         let style = if worker.status == "idle" { theme.dim() } else { theme.state() };
         pen.cell(14, y, 11, &worker.status, style, Cut::End);
-        pen.right(26, y, 8, &thousands(worker.queue.into()), Style::new());
+        pen.right(QUEUED.0, y, QUEUED.1, &thousands(worker.queue.into()), Style::new());
         let bar = pen
             .theme
             .pick("█", "#")
-            .repeat((worker.queue as usize).min(rows.width.saturating_sub(37).into()));
-        pen.raw(36, y, rows.width.saturating_sub(37), &bar, theme.chart());
+            .repeat((worker.queue as usize).min(rows.width.saturating_sub(41).into()));
+        pen.raw(40, y, rows.width.saturating_sub(41), &bar, theme.chart());
         if line == cursor.at {
             select(pen, y);
         }

@@ -77,7 +77,7 @@ fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
         pen.right(x, y, width, "STACK", style(TaskSort::Memory));
     }
     let noun = task_noun(&state.tables.picture.snapshot);
-    let shown = count(state.tables.tasks.order.len() as u64, noun);
+    let shown = count(state.tables.tasks.count, noun);
     let title = match &query.within {
         Some(within) => format!("FUNCTION  ({shown} of {}; Esc: all groups)", within.name),
         None => format!("FUNCTION  ({shown})"),
@@ -102,14 +102,12 @@ fn draw_row(pen: &mut Pen<'_>, state: &State, task: &Task, index: u32, columns: 
         pen.right(x, y, width, &bytes(task.stack_bytes), theme.dim());
     }
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
-    let name = |frame: Option<&crate::analysis::ShownFrame>| {
-        frame.map(|f| frame_name(snapshot, f.frame).into_owned())
-    };
-    let outer = name(shown.last()).or_else(|| task.entry.map(|id| snapshot.function_name(id).to_owned()));
-    let outer = outer.unwrap_or_else(|| "(stack unknown)".to_owned());
-    pen.cell(columns.name.0, y, columns.name.1, &outer, Style::new(), Cut::Start);
+    let function = picture.function(task);
+    let name = if function.is_empty() { "(stack unknown)" } else { &function };
+    pen.cell(columns.name.0, y, columns.name.1, name, Style::new(), Cut::Start);
     if let Some((x, width)) = columns.at {
-        pen.cell(x, y, width, &name(shown.first()).unwrap_or_default(), theme.dim(), Cut::Start);
+        let at = shown.first().map(|shown| frame_name(snapshot, shown.frame)).unwrap_or_default();
+        pen.cell(x, y, width, &at, theme.dim(), Cut::Start);
     }
     if let Some((x, width)) = columns.creator
         && let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id))

@@ -1,16 +1,9 @@
 //! Numbers in narrow columns.
 
-use crate::report::units::{duration, thousands};
-use crate::snapshot::Age;
+use crate::report::units::thousands;
 
-/// "41 min", "41 min+" where it may be longer, "-" where it is not known.
-pub(super) fn age(age: Age) -> String {
-    match age {
-        Age::Unknown => "-".to_owned(),
-        Age::AtLeast(ns) => format!("{}+", duration(ns)),
-        Age::Exactly(ns) => duration(ns),
-    }
-}
+/// ">= 41 min".
+pub(super) use crate::report::units::short_age as age;
 
 /// "+38", "-5", "0".
 pub(super) fn signed(value: i64) -> String {

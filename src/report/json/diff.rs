@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AgeOut;
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::{Matching, Series};
 use crate::analysis::signature::Place;
 use crate::analysis::trend::Trend;
@@ -29,6 +29,7 @@ pub fn diff(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let rows = diff.rows.iter().chain(diff.unchanged.iter().filter(|_| all));
+    let owners = series.last().map(Owners::new).unwrap_or_default();
     let document = Document {
         format: FORMAT,
         version: VERSION,
@@ -40,7 +41,7 @@ pub fn diff(
             Matching::ByIdOnly { .. } => "id",
             Matching::BySignature { .. } => "signature",
         },
-        warning: series.matching().warning(),
+        warning: series.warning(),
         readings: diff.readings,
         span_ns: diff.span_ns,
         before: diff.before,
@@ -57,7 +58,10 @@ pub fn diff(
         }),
         changed_groups: diff.rows.len(),
         unchanged_groups: diff.unchanged.len(),
-        groups: rows.take(limit.unwrap_or(usize::MAX)).filter_map(|row| RowOut::new(series, row)).collect(),
+        groups: rows
+            .take(limit.unwrap_or(usize::MAX))
+            .filter_map(|row| RowOut::new(series, row, &owners))
+            .collect(),
     };
     super::write(&document, out)
 }
@@ -70,7 +74,7 @@ struct Document<'a> {
     last: Option<&'a Header>,
     by: String,
     matched_by: &'static str,
-    warning: Option<&'a str>,
+    warning: Option<String>,
     readings: u32,
     span_ns: Option<u64>,
     before: u64,
@@ -110,6 +114,7 @@ struct RowOut<'a> {
     states: Vec<Doing<'a>>,
     module: Option<&'a Module>,
     created_by: Option<PlaceOut<'a>>,
+    at: Option<PlaceOut<'a>>,
     stack: Vec<PlaceOut<'a>>,
 }
 
@@ -157,7 +162,7 @@ impl From<Trend> for Growth {
 }
 
 impl<'a> RowOut<'a> {
-    fn new(series: &'a Series, row: &DiffRow) -> Option<Self> {
+    fn new(series: &'a Series, row: &DiffRow, owners: &Owners) -> Option<Self> {
         let (signature, track) = series.track(row.signature)?;
         let snapshot: &'a Snapshot = series.last()?;
         let origin = signature.creator.as_ref().or(signature.frames.last());
@@ -183,6 +188,7 @@ impl<'a> RowOut<'a> {
                 .collect(),
             module: origin.and_then(|place| module_of(modules, &place.package)),
             created_by: signature.creator.as_ref().map(PlaceOut::new),
+            at: signature.user_frame(owners).map(PlaceOut::new),
             stack: signature.frames.iter().map(PlaceOut::new).collect(),
         })
     }

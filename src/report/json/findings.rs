@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::AgeOut;
 use crate::analysis::leaks::fleet::{Fleet, Spread};
-use crate::analysis::leaks::{Doing, Finding, Holder, Part, RULES, Sample};
-use crate::analysis::rates::Rates;
+use crate::analysis::leaks::{
+    Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
+};
+use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::Place;
 use crate::report::finding::{Findings, SourceLines, summary};
@@ -39,14 +41,15 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         tasks: report.tasks,
         rates: RatesOut::new(rates),
         findings: report.findings.iter().map(|finding| FindingOut::new(finding, Some(source))).collect(),
-        healthy: report
-            .healthy
-            .iter()
-            .map(|one| HealthyOut { what: &one.one, count: one.count, why: &one.why })
-            .collect(),
-        ignored_tasks: report.ignored,
+        scheduler: report.scheduler.iter().map(NoteOut::new).collect(),
+        undecided: report.undecided.iter().map(RestOut::new).collect(),
+        healthy: report.healthy.iter().map(RestOut::new).collect(),
+        ignored_tasks: all_ignored(report.ignored, report.silenced.as_ref()),
+        ignore_file: SilencedOut::new(report.silenced.as_ref()),
         baseline_tasks: report.in_baseline,
-        rules: RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }).collect(),
+        rules: (RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }))
+            .chain(SCHEDULER_RULES.iter().map(|rule| RuleOut { name: rule.name, checks: rule.checks }))
+            .collect(),
     };
     super::write(&document, out)
 }
@@ -63,10 +66,19 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         snapshots: fleet.snapshots,
         tasks: fleet.tasks,
         warnings: &fleet.warnings,
+        ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
+        ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
+        baseline_tasks: fleet.in_baseline,
         findings: (fleet.findings.iter())
             .map(|found| FleetFindingOut {
                 finding: FindingOut::new(&found.finding, None),
                 spread: SpreadOut::new(&found.spread),
+            })
+            .collect(),
+        scheduler: (fleet.scheduler.iter())
+            .map(|found| FleetNoteOut {
+                note: NoteOut::new(&found.note),
+                processes: found.processes.iter().map(|name| &**name).collect(),
             })
             .collect(),
         groups: (fleet.groups.iter())
@@ -91,10 +103,31 @@ struct Document<'a> {
     tasks: u64,
     rates: RatesOut,
     findings: Vec<FindingOut<'a>>,
-    healthy: Vec<HealthyOut<'a>>,
+    scheduler: Vec<NoteOut<'a>>,
+    undecided: Vec<RestOut<'a>>,
+    healthy: Vec<RestOut<'a>>,
     ignored_tasks: u64,
+    ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
     rules: Vec<RuleOut>,
+}
+
+/// What the ignore file left out, of `ignored_tasks`.
+#[derive(Serialize)]
+struct SilencedOut<'a> {
+    path: &'a str,
+    tasks: u64,
+}
+
+impl<'a> SilencedOut<'a> {
+    fn new(silenced: Option<&'a Silenced>) -> Option<Self> {
+        silenced.map(|silenced| SilencedOut { path: &silenced.path, tasks: silenced.tasks })
+    }
+}
+
+/// Tasks left out by patterns, wherever those stand.
+fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
+    by_user.saturating_add(silenced.map_or(0, |silenced| silenced.tasks))
 }
 
 #[derive(Serialize)]
@@ -103,6 +136,8 @@ struct RatesOut {
     ended_per_second: Option<f64>,
     counted: bool,
     mean_lifetime_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_lifetime_unknown: Option<&'static str>,
     reuse_rate: Option<f64>,
     reuse_rate_ever: Option<f64>,
     spawns_per_request: Option<f64>,
@@ -115,7 +150,15 @@ struct RuleOut {
 }
 
 #[derive(Serialize)]
-struct HealthyOut<'a> {
+struct NoteOut<'a> {
+    rule: &'static str,
+    because: &'a [String],
+    cause: &'a str,
+    next: &'a str,
+}
+
+#[derive(Serialize)]
+struct RestOut<'a> {
     what: &'a str,
     count: u64,
     why: &'a str,
@@ -130,6 +173,7 @@ struct FindingOut<'a> {
     first: Option<u64>,
     stayed: Option<u64>,
     ended: Option<u64>,
+    watched_ns: Option<u64>,
     growth: Option<GrowthOut>,
     age: AgeOut,
     stack_bytes: u64,
@@ -221,7 +265,11 @@ struct FleetDocument<'a> {
     snapshots: u64,
     tasks: u64,
     warnings: &'a [String],
+    ignored_tasks: u64,
+    ignore_file: Option<SilencedOut<'a>>,
+    baseline_tasks: u64,
     findings: Vec<FleetFindingOut<'a>>,
+    scheduler: Vec<FleetNoteOut<'a>>,
     groups: Vec<GroupOut<'a>>,
 }
 
@@ -230,6 +278,13 @@ struct FleetFindingOut<'a> {
     #[serde(flatten)]
     finding: FindingOut<'a>,
     spread: SpreadOut<'a>,
+}
+
+#[derive(Serialize)]
+struct FleetNoteOut<'a> {
+    #[serde(flatten)]
+    note: NoteOut<'a>,
+    processes: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -259,11 +314,30 @@ impl RatesOut {
             born_per_second: rates.born_per_second,
             ended_per_second: rates.ended_per_second,
             counted: rates.counted,
-            mean_lifetime_s: rates.mean_lifetime_s,
+            mean_lifetime_s: match rates.lifetime {
+                Some(Lifetime::Mean(seconds)) => Some(seconds),
+                _ => None,
+            },
+            mean_lifetime_unknown: match rates.lifetime {
+                Some(Lifetime::Unknown(why)) => Some(why),
+                _ => None,
+            },
             reuse_rate: rates.reuse,
             reuse_rate_ever: rates.reuse_ever,
             spawns_per_request: rates.spawns_per_request,
         }
+    }
+}
+
+impl<'a> NoteOut<'a> {
+    fn new(note: &'a Note) -> Self {
+        NoteOut { rule: note.rule, because: &note.because, cause: &note.cause, next: &note.next }
+    }
+}
+
+impl<'a> RestOut<'a> {
+    fn new(rest: &'a Rest) -> Self {
+        RestOut { what: &rest.one, count: rest.count, why: &rest.why }
     }
 }
 
@@ -282,6 +356,7 @@ impl<'a> FindingOut<'a> {
             first: finding.first,
             stayed: finding.stayed,
             ended: finding.ended,
+            watched_ns: finding.watched_ns,
             growth: finding.growth.map(|trend| GrowthOut {
                 per_minute: trend.per_minute,
                 plus_minus: trend.plus_minus,

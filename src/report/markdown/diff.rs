@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::{block, code};
+use super::{block, code, plain};
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::Series;
 use crate::analysis::signature::{Place, Signature};
 use crate::report::text::{change, headline, moment, task_noun};
@@ -25,14 +25,12 @@ pub fn diff(series: &Series, diff: &Diff, limit: Option<usize>, out: &mut dyn Wr
         Some(ns) => writeln!(out, "- {} over {}", count(diff.readings.into(), "reading"), duration(ns))?,
         None => writeln!(out, "- {}, time apart unknown", count(diff.readings.into(), "reading"))?,
     }
-    writeln!(out, "- {} -> {}", thousands(diff.before), count(diff.after, noun))?;
+    writeln!(out, "- {} -> {}", thousands(diff.before), plain(&count(diff.after, noun)))?;
     if let Some(counted) = diff.counted {
         let (created, ended) = (thousands(counted.created), thousands(counted.ended));
         writeln!(out, "- {created} created and {ended} ended, by the runtime's own count")?;
     }
-    for warning in
-        series.matching().warning().into_iter().chain(snapshot.header.warnings.iter().map(|w| &**w))
-    {
+    for warning in series.warning().iter().chain(&snapshot.header.warnings) {
         writeln!(out, "- warning: {}", code(warning))?;
     }
     writeln!(out)?;
@@ -58,6 +56,7 @@ pub fn diff(series: &Series, diff: &Diff, limit: Option<usize>, out: &mut dyn Wr
 fn table(series: &Series, rows: &[&DiffRow], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "| # | now | change | per minute | born | ended | stayed | oldest | group |")?;
     writeln!(out, "|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    let owners = series.last().map(Owners::new).unwrap_or_default();
     for (number, row) in rows.iter().enumerate() {
         let Some((signature, _)) = series.track(row.signature) else { continue };
         let per_minute = row.trend.map_or(String::new(), |trend| format!("{:+.1}", trend.per_minute));
@@ -73,7 +72,7 @@ fn table(series: &Series, rows: &[&DiffRow], out: &mut dyn Write) -> io::Result<
             known(row.group.stayed),
             short_age(row.group.oldest),
             code(&signature.doing),
-            signature.frames.last().map_or(String::new(), |place| code(&place.function)),
+            signature.user_frame(&owners).map_or(String::new(), |place| code(&place.function)),
         )?;
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::{block, code};
+use super::{block, code, plain};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::Place;
 use crate::report::finding::{
-    Findings, SourceLines, healthy_list, holders, named, number, per_minute, rates_line, readings, samples,
-    since, summary,
+    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
+    readings, rest_list, samples, since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -16,6 +16,8 @@ use crate::snapshot::Header;
 
 /// Groups of a fleet that are listed.
 const GROUPS: usize = 50;
+/// Kinds of undecided tasks that are named for each reason.
+const NAMED: usize = 20;
 
 /// Writes the findings in a series of readings: what was read, a table, then each finding with its
 /// evidence and stacks.
@@ -27,37 +29,43 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     let header = &report.header;
     writeln!(out, "# Leaks in {}\n", code(&header.target.name))?;
     what_was_read(header, out)?;
-    writeln!(out, "- readings: {}", readings(report))?;
+    writeln!(out, "- readings: {}", plain(&readings(report)))?;
     writeln!(out, "- {}", plain(&count(report.tasks, &report.noun)))?;
     if let Some(text) = rates_line(rates) {
-        writeln!(out, "- {text}")?;
+        writeln!(out, "- {}", plain(&text))?;
     }
     for warning in report.matching.warning().into_iter().chain(header.warnings.iter().map(|w| &**w)) {
         writeln!(out, "- warning: {}", code(warning))?;
     }
     writeln!(out)?;
     if report.findings.is_empty() {
-        writeln!(out, "Nothing stands out.")?;
+        let but = if report.undecided.is_empty() { "" } else { ", but not all is decided" };
+        writeln!(out, "Nothing stands out{but}.")?;
     } else {
         table(&report.findings, out)?;
     }
     for (number, finding) in report.findings.iter().enumerate() {
         details(number + 1, finding, header, Some(source), out)?;
     }
+    if !report.undecided.is_empty() {
+        writeln!(out, "\n## What is undecided\n")?;
+        for (why, list) in by_reason(&report.undecided) {
+            writeln!(out, "- {}: {}", plain(&rest_list(list, NAMED)), plain(why))?;
+        }
+    }
     if !report.healthy.is_empty() {
-        writeln!(out, "\n## What looks healthy\n\n{}.", healthy_list(&report.healthy))?;
+        writeln!(out, "\n## What looks healthy\n\n{}.", plain(&rest_list(&report.healthy, usize::MAX)))?;
     }
-    let mut left_out = Vec::new();
-    if report.ignored > 0 {
-        left_out.push(format!("{} by ignore patterns", count(report.ignored, &report.noun)));
+    if !report.scheduler.is_empty() {
+        writeln!(out, "\n## The scheduler\n\nNo leaks, but worth a note:\n")?;
+        for one in &report.scheduler {
+            writeln!(out, "- {}", plain(&note(one)))?;
+        }
     }
-    if report.in_baseline > 0 {
-        left_out
-            .push(format!("{} because the baseline has as many", count(report.in_baseline, &report.noun)));
-    }
-    if !left_out.is_empty() {
-        writeln!(out, "\nLeft out: {}.", left_out.join(", "))?;
-    }
+    write_left_out(
+        &left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline),
+        out,
+    )?;
     meanings(out)
 }
 
@@ -88,6 +96,15 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
             code(&named(&found.spread))
         )?;
     }
+    for found in &fleet.scheduler {
+        let processes = thousands(found.processes.len() as u64);
+        let of = thousands(fleet.processes);
+        writeln!(
+            out,
+            "\nThe scheduler, no leak, in {processes} of {of} processes: {}.",
+            plain(&note(&found.note))
+        )?;
+    }
     writeln!(out, "\n## Where tasks wait\n")?;
     writeln!(out, "| total | largest | root mean square | processes | doing | function | started by |")?;
     writeln!(out, "|--:|--:|--:|--:|---|---|---|")?;
@@ -110,7 +127,12 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
     if left > 0 {
         writeln!(out, "\n{} more.", count(left as u64, "group"))?;
     }
+    write_left_out(&left_out(&fleet.noun, fleet.ignored, fleet.silenced.as_ref(), fleet.in_baseline), out)?;
     meanings(out)
+}
+
+fn write_left_out(texts: &[String], out: &mut dyn Write) -> io::Result<()> {
+    if texts.is_empty() { Ok(()) } else { writeln!(out, "\nLeft out: {}.", plain(&texts.join(", "))) }
 }
 
 fn what_was_read(header: &Header, out: &mut dyn Write) -> io::Result<()> {
@@ -174,9 +196,9 @@ fn details(
     let sureness = finding.sureness.name();
     writeln!(out, "\n## {number}. {sureness}: {}\n", code(&summary(finding)))?;
     let mut facts: Vec<(&str, String)> = Vec::new();
-    facts.extend((!finding.cause.is_empty()).then(|| ("cause", finding.cause.clone())));
-    facts.extend((!finding.next.is_empty()).then(|| ("what to look at next", finding.next.clone())));
-    facts.extend(since(finding).map(|text| ("since", text)));
+    facts.extend((!finding.cause.is_empty()).then(|| ("cause", plain(&finding.cause))));
+    facts.extend((!finding.next.is_empty()).then(|| ("what to look at next", plain(&finding.next))));
+    facts.extend(since(finding).map(|text| ("since", plain(&text))));
     if finding.stack_bytes > 0 {
         facts.push(("holds", format!("{} of stacks", bytes(finding.stack_bytes))));
     }
@@ -199,25 +221,6 @@ fn details(
         stack(part, source, out)?;
     }
     Ok(())
-}
-
-/// Evidence holds names of the target (types, modules): what could mean something to Markdown or HTML is
-/// taken out of its meaning.
-fn plain(text: &str) -> String {
-    let mut safe = String::new();
-    for c in crate::report::escape(text).chars() {
-        match c {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '!' | '~' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 fn stack(part: &Part, source: Option<SourceLines<'_>>, out: &mut dyn Write) -> io::Result<()> {
@@ -249,14 +252,4 @@ fn meanings(out: &mut dyn Write) -> io::Result<()> {
          - likely: several signs together\n\
          - suspect: one sign alone, which may have another reason"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evidence_means_nothing_to_markdown() {
-        assert_eq!(plain("<b>`x`|*y*"), "&lt;b&gt;\\`x\\`\\|\\*y\\*");
-    }
 }

@@ -26,6 +26,40 @@ pub fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
+/// A sentence with names of the target in it (nouns, types, modules): what could mean something to Markdown
+/// or HTML is taken out of its meaning.
+pub fn plain(text: &str) -> String {
+    let mut safe = String::new();
+    let text = escape(text);
+    for (at, c) in text.char_indices() {
+        let before = text.get(..at).unwrap_or_default();
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '!' | '~' | '$' | '@' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            // What looks like an address becomes a link by itself.
+            ':' if text.get(at..).is_some_and(|rest| rest.starts_with("://")) => safe.push_str("\\:"),
+            '.' if is_www(before) => safe.push_str("\\."),
+            // At its beginning: a list, a heading's line.
+            '-' | '+' | '=' if at == 0 => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn is_www(before: &str) -> bool {
+    let end = before.len().checked_sub(3).and_then(|start| before.get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case("www"))
+}
+
 /// Lines of the target as a block of code.
 pub fn block(lines: &[String]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| escape(line)).collect();
@@ -47,6 +81,14 @@ fn longest_run(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_mean_nothing() {
+        assert_eq!(plain("<b>`x`|*y*"), "&lt;b&gt;\\`x\\`\\|\\*y\\*");
+        assert_eq!(plain("http://a www.b c@d é.www.e"), "http\\://a www\\.b c\\@d é.www\\.e");
+        assert_eq!(plain("- a - b\n# c"), "\\- a - b\\\\n\\# c");
+        assert_eq!(plain("9 goroutines: 3 of them."), "9 goroutines: 3 of them.");
+    }
 
     #[test]
     fn nothing_gets_out_of_a_code_span() {

@@ -6,8 +6,9 @@ use super::super::line::{DIM, HEAD, PLAIN, STATE, TITLE, WARN, width};
 use super::super::path::short_path;
 use super::super::units::{count, duration, short_age, thousands};
 use super::{Page, TextOptions, header};
+use crate::analysis::apart::apart;
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::owner::{Owners, module_of, modules};
 use crate::analysis::series::Series;
 use crate::analysis::signature::{By, Place, Signature};
 use crate::report::escape;
@@ -30,16 +31,17 @@ pub fn diff(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let Some(snapshot) = series.last() else { return Ok(()) };
-    let mut page = Page { snapshot, options, out };
+    let owners = Owners::new(snapshot);
+    let mut page = Page { snapshot, options, owners: &owners, out };
     head(&mut page, series, diff)?;
     let rows = diff.rows.iter().chain(diff.unchanged.iter().filter(|_| all));
     let rows: Vec<_> = rows.take(limit.unwrap_or(usize::MAX)).collect();
     if !rows.is_empty() {
         writeln!(page.out)?;
-        let table = Table::of(series, &rows);
+        let table = Table::of(&page, series, &rows);
         table.titles(&mut page)?;
-        for row in &rows {
-            table.row(&mut page, series, row)?;
+        for (row, name) in rows.iter().zip(&table.names) {
+            table.row(&mut page, series, row, name)?;
         }
     }
     footer(&mut page, series, diff, rows.len(), all)
@@ -91,6 +93,8 @@ fn duration_pair(ns: u64) -> String {
 struct Table {
     /// Title, column where it ends, and what stands there.
     columns: Vec<(Column, usize)>,
+    /// What the groups are called, in their order.
+    names: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +171,7 @@ fn rounded(value: f64) -> String {
 }
 
 impl Table {
-    fn of(series: &Series, rows: &[&DiffRow]) -> Self {
+    fn of(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Self {
         let mut shown = vec![Column::Now, Column::Change];
         if rows.iter().any(|row| row.trend.is_some()) {
             shown.push(Column::PerMinute);
@@ -184,7 +188,7 @@ impl Table {
             end += if end == 0 { widest.max(5) } else { widest.max(column.title().len()) + 2 };
             (column, end)
         });
-        Table { columns: columns.collect() }
+        Table { columns: columns.collect(), names: names(page, series, rows) }
     }
 
     /// Where the names of the groups begin.
@@ -200,7 +204,7 @@ impl Table {
         line.pad(self.names(), 2).push(TITLE, "GROUP").write(page.out)
     }
 
-    fn row(&self, page: &mut Page<'_>, series: &Series, row: &DiffRow) -> io::Result<()> {
+    fn row(&self, page: &mut Page<'_>, series: &Series, row: &DiffRow, name: &str) -> io::Result<()> {
         let Some((signature, _)) = series.track(row.signature) else { return Ok(()) };
         let mut line = page.line();
         for (column, end) in &self.columns {
@@ -213,16 +217,15 @@ impl Table {
         }
         line.pad(self.names(), 2).push(STATE, &doing(page.snapshot, signature, row));
         let by_creator = series.options().signature.by == By::Creator;
-        let name = if by_creator { creator_name(signature) } else { name(signature) };
         let rest = rest(page, signature, !by_creator);
         let wide = |text: &str| if text.is_empty() { 0 } else { 2 + width(&escape(text)) };
         let fits = |line: &super::Line, more: usize| line.width() + more <= page.options.width;
-        let together = fits(&line, wide(&name) + rest.iter().map(|(_, text)| wide(text)).sum::<usize>());
-        if fits(&line, wide(&name)) {
-            line.push(PLAIN, "  ").push(PLAIN, &name);
+        let together = fits(&line, wide(name) + rest.iter().map(|(_, text)| wide(text)).sum::<usize>());
+        if fits(&line, wide(name)) {
+            line.push(PLAIN, "  ").push(PLAIN, name);
         } else {
             line.write(page.out)?;
-            line.pad(INDENT, 0).push(PLAIN, &name);
+            line.pad(INDENT, 0).push(PLAIN, name);
         }
         if !together && !rest.is_empty() {
             line.write(page.out)?;
@@ -244,13 +247,32 @@ fn doing(snapshot: &Snapshot, signature: &Signature, row: &DiffRow) -> String {
     }
 }
 
-/// The innermost function and the one that the task was started with.
-fn name(signature: &Signature) -> String {
-    match signature.frames.as_slice() {
-        [] => "stack unknown".to_owned(),
-        [only] => named(only),
-        [inner, .., outer] => format!("{} … {}", named(inner), named(outer)),
-    }
+/// What the groups are called: the function that a person looks for, with what tells groups apart that are
+/// called the same.
+fn names(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Vec<String> {
+    let by_creator = series.options().signature.by == By::Creator;
+    let signature = |row: &DiffRow| series.track(row.signature).map(|(signature, _)| signature);
+    let name = |signature: &Signature| match by_creator {
+        true => creator_name(signature),
+        false => signature.user_frame(page.owners).map_or_else(|| "stack unknown".to_owned(), named),
+    };
+    let names: Vec<String> = rows.iter().map(|row| signature(row).map_or_else(String::new, name)).collect();
+    let called: Vec<_> = (rows.iter().zip(&names))
+        .map(|(row, name)| (name, signature(row).and_then(|signature| signature.creator.as_ref())))
+        .collect();
+    let told = apart(&called, |nth| {
+        let Some(signature) = rows.get(nth).and_then(|row| signature(row)) else { return Vec::new() };
+        let at = signature.frames.iter().map(|place| source(page, place)).collect::<Vec<_>>();
+        let user = signature.frames.iter().position(|place| Some(place) == signature.user_frame(page.owners));
+        let (inner, outer) = at.split_at(user.unwrap_or(0));
+        let functions = signature.frames.iter().map(named).collect::<Vec<_>>();
+        let (callees, callers) = functions.split_at(user.unwrap_or(0));
+        let below = callers.iter().map(|name| format!(" in {name}"));
+        let above = callees.iter().rev().map(|name| format!(" at {name}"));
+        let places = outer.iter().chain(inner).map(|place| format!(" {place}"));
+        below.chain(above).chain(places).collect()
+    });
+    names.iter().zip(told).map(|(name, told)| name.clone() + &told.unwrap_or_default()).collect()
 }
 
 fn creator_name(signature: &Signature) -> String {
@@ -335,7 +357,7 @@ fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: 
             format!("{groups} {grows} by more than chance explains (loiter leaks {pid} watches it)"),
         ));
     }
-    notes.extend(series.matching().warning().map(|why| (WARN, format!("warning: {why}"))));
+    notes.extend(series.warning().map(|why| (WARN, format!("warning: {why}"))));
     for warning in &page.snapshot.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));
     }

@@ -3,19 +3,20 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN, width};
 use super::super::units::{bytes, count, thousands};
 use super::TextOptions;
 use super::header::who;
-use crate::analysis::leaks::{Finding, Healthy, Part, Report, Sureness};
+use crate::analysis::leaks::{Finding, Report, Rest, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::Place;
 use crate::report::escape;
-use crate::report::finding::rates_line;
 pub use crate::report::finding::{
-    Findings, SourceLines, healthy_list, holders, place, readings, samples, since, summary,
+    Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
 };
+use crate::report::finding::{by_reason, left_out, note, rates_line};
 
 /// Column at which what belongs to a finding begins.
 const INDENT: usize = 9;
@@ -25,8 +26,10 @@ const VALUES: usize = 21;
 const PLACES: usize = 54;
 /// Places where tasks of one finding stand that are shown; how many more there are is said.
 const PARTS: usize = 4;
-/// Kinds of healthy tasks named in one line.
-const HEALTHY: usize = 6;
+/// Kinds of healthy or undecided tasks named in one line.
+const NAMED: usize = 6;
+/// Columns for the names of kinds, in a table.
+const WIDEST: usize = 40;
 
 /// Writes the findings in a series of readings.
 ///
@@ -41,6 +44,8 @@ pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Wr
         page.finding(finding)?;
     }
     writeln!(page.out)?;
+    page.scheduler()?;
+    page.undecided()?;
     page.healthy()?;
     page.notes()
 }
@@ -95,8 +100,6 @@ impl Page<'_> {
         }
         let because: Vec<&str> =
             finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
-        // What a finding about the process saw first is its head line.
-        let because = if finding.parts.is_empty() { because.get(1..).unwrap_or_default() } else { &because };
         if !because.is_empty() {
             self.row("because", &because.join("; "))?;
         }
@@ -121,12 +124,14 @@ impl Page<'_> {
     /// Where they stand, and where they were started, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
         let mut standing: Vec<(&Place, u64)> = Vec::new();
+        let mut known: FxHashMap<&Place, usize> = FxHashMap::default();
         for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
-            match standing.iter_mut().find(|(other, _)| *other == at) {
-                Some((_, count)) => *count += part.count,
-                None => standing.push((at, part.count)),
-            }
+            let nth = *known.entry(at).or_insert_with(|| {
+                standing.push((at, 0));
+                standing.len() - 1
+            });
+            standing.iter_mut().skip(nth).take(1).for_each(|(_, count)| *count += part.count);
         }
         for &(at, n) in standing.iter().take(PARTS) {
             let suffix = if standing.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
@@ -137,12 +142,10 @@ impl Page<'_> {
             let places = count((standing.len() - PARTS) as u64, "place");
             self.row("", &format!("{} more at {places}", thousands(left)))?;
         }
-        let mut creators: Vec<&Place> = Vec::new();
-        for creator in finding.parts.iter().filter_map(|part: &Part| part.creator.as_ref()) {
-            if !creators.contains(&creator) {
-                creators.push(creator);
-            }
-        }
+        let mut known: FxHashSet<&Place> = FxHashSet::default();
+        let mut creators: Vec<&Place> =
+            finding.parts.iter().filter_map(|part| part.creator.as_ref()).collect();
+        creators.retain(|creator| known.insert(creator));
         let module = finding.module.as_ref().map(|module| {
             let version = Some(module.version.as_str()).filter(|v| !v.is_empty() && *v != "(devel)");
             format!("  module {}{}", module.path, version.map(|v| format!(" {v}")).unwrap_or_default())
@@ -217,64 +220,79 @@ impl Page<'_> {
         line.wrap(&words, " ", indent + 2, self.options.width, self.out)
     }
 
-    /// What is no finding.
+    /// What is to be said of the scheduler.
+    fn scheduler(&mut self) -> io::Result<()> {
+        for one in &self.report.scheduler {
+            self.words(0, PLAIN, &format!("scheduler, no leak: {}", note(one)))?;
+        }
+        Ok(())
+    }
+
+    /// What is no finding, but not healthy for certain.
+    fn undecided(&mut self) -> io::Result<()> {
+        let undecided = &self.report.undecided;
+        if self.options.verbose && !undecided.is_empty() {
+            self.words(0, PLAIN, "undecided:")?;
+            return self.table(undecided);
+        }
+        for (why, list) in by_reason(undecided) {
+            self.words(0, PLAIN, &format!("undecided: {}: {why}", rest_list(list, NAMED)))?;
+        }
+        Ok(())
+    }
+
+    /// What looks healthy.
     fn healthy(&mut self) -> io::Result<()> {
-        let healthy = &self.report.healthy;
-        let else_ =
-            if self.report.findings.is_empty() { "nothing stands out" } else { "nothing else stands out" };
+        let Report { healthy, undecided, findings, .. } = self.report;
+        let lead = match (undecided.is_empty(), findings.is_empty()) {
+            (false, _) => "of the rest nothing stands out",
+            (true, true) => "nothing stands out",
+            (true, false) => "nothing else stands out",
+        };
         if healthy.is_empty() {
-            return self.words(0, PLAIN, else_);
+            return if undecided.is_empty() { self.words(0, PLAIN, lead) } else { Ok(()) };
         }
         if self.options.verbose {
-            self.words(0, PLAIN, &format!("{else_}; these look healthy:"))?;
-            let name = |h: &Healthy| if h.count == 1 { h.one.clone() } else { h.many.clone() };
-            let counts = 2 + healthy.iter().map(|h| thousands(h.count).len()).max().unwrap_or(0);
-            let names = counts + 2 + healthy.iter().map(|h| width(&name(h))).max().unwrap_or(0) + 2;
-            for one in healthy {
-                let mut line = self.line();
-                line.right(HEAD, &thousands(one.count), counts).pad(counts + 2, 2);
-                line.push(PLAIN, &name(one)).pad(names, 2);
-                let words: Vec<_> = one.why.split(' ').map(|word| (DIM, word.to_owned())).collect();
-                line.wrap(&words, " ", names, self.options.width, self.out)?;
-            }
-            return Ok(());
+            self.words(0, PLAIN, &format!("{lead}; these look healthy:"))?;
+            return self.table(healthy);
         }
-        let shown = healthy.get(..HEALTHY).unwrap_or(healthy);
-        let rest: u64 = healthy.iter().skip(HEALTHY).map(|h| h.count).sum();
-        let rest = if rest > 0 { format!(" and {} more", thousands(rest)) } else { String::new() };
-        let verb = if healthy.len() == 1 && shown.iter().all(|h| h.count == 1) { "looks" } else { "look" };
-        self.words(
-            0,
-            PLAIN,
-            &format!("{else_}: {}{rest} {verb} healthy (-v lists them)", healthy_list(shown)),
-        )
+        let verb = if healthy.len() == 1 && healthy.iter().all(|h| h.count == 1) { "looks" } else { "look" };
+        let list = rest_list(healthy, NAMED);
+        self.words(0, PLAIN, &format!("{lead}: {list} {verb} healthy (-v lists them)"))
+    }
+
+    /// Tasks with what they are and why that is so, a line for each kind.
+    fn table(&mut self, rest: &[Rest]) -> io::Result<()> {
+        let name = |one: &Rest| if one.count == 1 { one.one.clone() } else { one.many.clone() };
+        let counts = 2 + rest.iter().map(|one| thousands(one.count).len()).max().unwrap_or(0);
+        let longest = rest.iter().map(|one| width(&escape(&name(one)))).max().unwrap_or(0);
+        let names = counts + 2 + longest.min(WIDEST) + 2;
+        for one in rest {
+            let mut line = self.line();
+            line.right(HEAD, &thousands(one.count), counts).pad(counts + 2, 2);
+            line.push(PLAIN, &name(one)).pad(names, 2);
+            let words: Vec<_> = one.why.split(' ').map(|word| (DIM, word.to_owned())).collect();
+            line.wrap(&words, " ", names, self.options.width, self.out)?;
+        }
+        Ok(())
     }
 
     /// What was left out, and what the user should know.
     fn notes(&mut self) -> io::Result<()> {
         let report = self.report;
         let mut notes = Vec::new();
-        if report.ignored > 0 {
-            notes.push((DIM, format!("{} left out by ignore patterns", count(report.ignored, &report.noun))));
-        }
-        if report.in_baseline > 0 {
-            notes.push((
-                DIM,
-                format!("{} left out: the baseline has as many", count(report.in_baseline, &report.noun)),
-            ));
-        }
-        match report.readings {
-            1 => {
-                let text =
-                    "one reading shows neither growth nor who stays: give several, or a pid with --for";
-                notes.push((DIM, text.to_owned()));
-            }
-            2 | 3 => {
-                let text = "fewer than four readings do not show whether growth goes on";
-                notes.push((DIM, text.to_owned()));
-            }
-            _ => {}
-        }
+        let left_out = left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline);
+        notes.extend(left_out.into_iter().map(|text| (DIM, format!("left out: {text}"))));
+        // Why so much is undecided, has been said where it was.
+        let said = !report.undecided.is_empty();
+        let short = match report.readings {
+            1 if said => "give several readings, or a pid with --for",
+            1 => "one reading shows neither growth nor who stays: give several, or a pid with --for",
+            2 | 3 if said => "give more readings, or a pid with --for",
+            2 | 3 => "fewer than four readings do not show whether growth goes on",
+            _ => "",
+        };
+        notes.extend((!short.is_empty()).then(|| (DIM, short.to_owned())));
         let warnings =
             report.matching.warning().into_iter().chain(report.header.warnings.iter().map(String::as_str));
         notes.extend(warnings.map(|warning| (WARN, format!("warning: {warning}"))));

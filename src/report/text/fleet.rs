@@ -9,7 +9,7 @@ use super::findings::style;
 use crate::analysis::leaks::Part;
 use crate::analysis::leaks::fleet::{Fleet, FleetFinding};
 use crate::analysis::signature::Place;
-use crate::report::finding::{named, number, place, summary};
+use crate::report::finding::{left_out, named, note, number, place, summary};
 
 /// Groups that are listed; with `-v` all are.
 const GROUPS: usize = 20;
@@ -36,7 +36,18 @@ pub fn fleet(fleet: &Fleet, options: &TextOptions, out: &mut dyn Write) -> io::R
     if fleet.findings.is_empty() {
         line().push(PLAIN, "no findings").write(out)?;
     }
+    for found in &fleet.scheduler {
+        let processes = thousands(found.processes.len() as u64);
+        let of = thousands(fleet.processes);
+        let text = format!("scheduler, no leak, in {processes} of {of} processes: {}", note(&found.note));
+        let words: Vec<_> = text.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
+        line().wrap(&words, " ", 2, options.width, out)?;
+    }
     groups(fleet, options, out)?;
+    for text in left_out(&fleet.noun, fleet.ignored, fleet.silenced.as_ref(), fleet.in_baseline) {
+        let words: Vec<_> = format!("left out: {text}").split(' ').map(|w| (DIM, w.to_owned())).collect();
+        line().wrap(&words, " ", 2, options.width, out)?;
+    }
     for warning in &fleet.warnings {
         let words: Vec<_> = format!("warning: {warning}").split(' ').map(|w| (WARN, w.to_owned())).collect();
         line().wrap(&words, " ", 2, options.width, out)?;

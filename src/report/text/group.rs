@@ -12,7 +12,7 @@ use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
 use crate::report::escape;
 use crate::report::line::width;
-use crate::snapshot::{LocationId, ObjectId, Snapshot, StackStatus, State, StrId};
+use crate::snapshot::{FunctionId, LocationId, ObjectId, Snapshot, StackStatus, State, StrId, Task};
 
 /// Entries of a list (labels, creators) that are shown; how many more there are is said.
 const LIST: usize = 6;
@@ -30,7 +30,7 @@ impl Columns {
     /// Wide enough for all groups but absurd ones.
     pub(super) fn of(page: &Page<'_>, groups: &[Group]) -> Self {
         let widest = |of: &dyn Fn(&Group) -> usize| groups.iter().map(of).max().unwrap_or(0);
-        let count = widest(&|g| thousands(g.tasks.len() as u64).len()).max(INDENT - 2);
+        let count = widest(&|g| thousands(g.count).len()).max(INDENT - 2);
         let title = widest(&|g| width(&escape(&title(page.snapshot, g))).min(WIDEST_TITLE)).max(16);
         let age = widest(&|g| age(g).len()).max(16);
         Columns { count, title: count + 2 + title + 2, age: count + 2 + title + 2 + age + 2 }
@@ -68,7 +68,7 @@ pub fn state(snapshot: &Snapshot, group: &Group) -> String {
 }
 
 /// How long; for tasks that wait it is also said when that is unknown.
-fn age(group: &Group) -> String {
+pub(super) fn age(group: &Group) -> String {
     let text = ages(&group.ages);
     let waits = matches!(group.states.most(), Some(State::Waiting | State::Syscall));
     if text.is_empty() && waits { "age unknown".to_owned() } else { text }
@@ -76,7 +76,7 @@ fn age(group: &Group) -> String {
 
 /// Writes a group.
 pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io::Result<()> {
-    let n = group.tasks.len() as u64;
+    let n = group.count;
     let mut line = page.line();
     line.right(HEAD, &thousands(n), columns.count).pad(columns.count + 2, 2);
     line.push(STATE, &title(page.snapshot, group)).pad(columns.title, 2);
@@ -130,23 +130,54 @@ fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
         let states: Vec<_> = if group.reasons.only() == Some(None) {
             group.states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
         } else {
-            let reason = |id: Option<StrId>| id.map_or("not waiting", |id| snapshot.str(id)).to_owned();
-            group.reasons.entries.iter().map(|&(id, n)| (reason(id), n)).collect()
+            let reasons = group.reasons.entries.iter();
+            let reasons = reasons.filter_map(|&(id, n)| Some((snapshot.str(id?).to_owned(), n)));
+            let mut states: Vec<_> = reasons.chain(without_reason(snapshot, group)).collect();
+            states.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+            states
         };
         list(page, "states", &numbered(states))?;
     }
+    let tasks = || group.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+    let orphans = tasks().filter(|task| task.creator.is_none()).all(|task| is_main(snapshot, task));
+    let nobody = if orphans { "the runtime, at the start" } else { "unknown" };
     let creator = |id: Option<LocationId>| match id.and_then(|id| creator_frame(snapshot, id)) {
         Some(frame) => {
             let text = format!("{} {}", snapshot.function_name(frame.function), stack::place(page, frame));
             text.trim_ascii().to_owned()
         }
-        None => "unknown".to_owned(),
+        None => nobody.to_owned(),
     };
     if group.creators.only() == Some(None) {
         return Ok(());
     }
     let creators: Vec<_> = group.creators.entries.iter().map(|&(id, n)| (creator(id), n)).collect();
     list(page, "created by", &numbered(creators))
+}
+
+/// What those tasks do that have no reason to wait: "running", "runnable".
+fn without_reason(snapshot: &Snapshot, group: &Group) -> Vec<(String, u64)> {
+    let tasks = group.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+    let states = Tally::of(tasks.filter(|task| task.reason.is_none()).map(|task| (task.state, task.count())));
+    states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
+}
+
+/// It is the one that runs main.main, which nothing but the runtime starts.
+fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
+    let main = |id: FunctionId| matches!(snapshot.function_name(id), "runtime.main" | "main.main");
+    let outermost = || {
+        let stack = snapshot.stacks.get(task.stack?.index())?;
+        let location = snapshot.locations.get(stack.locations.last()?.index())?;
+        location.frames.last().map(|frame| frame.function)
+    };
+    // Where a runtime adds its own last frame, main.main stands below it.
+    let below = || {
+        let stack = snapshot.stacks.get(task.stack?.index())?;
+        let at = stack.locations.len().checked_sub(2)?;
+        let location = snapshot.locations.get(stack.locations.get(at)?.index())?;
+        location.frames.last().map(|frame| frame.function)
+    };
+    task.entry.or_else(outermost).is_some_and(main) || below().is_some_and(main)
 }
 
 /// What is special about some of the tasks.

@@ -2,10 +2,15 @@
 
 use std::io;
 
+use rustc_hash::FxHashMap;
+
 use super::super::line::{DIM, HEAD, PLAIN, TITLE};
 use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
-use crate::snapshot::{Header, Heap, ProcessFigures, ReadMode, RuntimeInfo, Scheduler, Snapshot, SourceKind};
+use crate::snapshot::{
+    Header, Heap, ProcessFigures, ReadMode, Reading, RuntimeInfo, Scheduler, Snapshot, SourceKind,
+    count_tasks,
+};
 
 /// What one of the tasks of a snapshot is called: "goroutine"; "task" where there are several kinds.
 pub fn task_noun(snapshot: &Snapshot) -> &str {
@@ -15,8 +20,16 @@ pub fn task_noun(snapshot: &Snapshot) -> &str {
     }
 }
 
-/// Writes the line that begins every report; `rest` follows the number of tasks.
-pub(super) fn write(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
+/// Writes the line that begins every report; `rest` follows the number of tasks. Gives how many lines it
+/// took.
+pub(super) fn write(page: &mut Page<'_>, shown: (u64, u64), rest: &str) -> io::Result<usize> {
+    let mut text = Vec::new();
+    write_lines(&mut Page { out: &mut text, ..*page }, shown, rest)?;
+    page.out.write_all(&text)?;
+    Ok(text.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> io::Result<()> {
     let noun = page.noun();
     let plural = if total == 1 { "" } else { "s" };
     let mut pieces = vec![
@@ -123,10 +136,10 @@ pub fn moment(ns_since_epoch: u64) -> String {
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
     let how: Vec<_> = how(snapshot, false).collect();
-    let system = snapshot.tasks.iter().filter(|task| task.system).count();
-    let tasks = count((snapshot.tasks.len() - system) as u64, task_noun(snapshot));
+    let system = count_tasks(snapshot.tasks.iter().filter(|task| task.system));
+    let tasks = count(snapshot.task_count().saturating_sub(system), task_noun(snapshot));
     let system =
-        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system as u64)) };
+        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system)) };
     format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
@@ -140,7 +153,20 @@ pub fn figures(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
         lines.extend(runtime.heap.as_ref().and_then(|heap| join("heap", heap_facts(heap))));
     }
     lines.extend(join("process", process(&header.process)));
+    lines.extend(join("holders", holders(&header.reading)));
     lines
+}
+
+/// What the search for holders of locks cost; nothing where none was needed.
+fn holders(reading: &Reading) -> Vec<String> {
+    let mut facts = Vec::new();
+    if reading.holders_ns > 0 {
+        facts.push(format!("looked for in {} of CPU time", duration(reading.holders_ns)));
+    }
+    if reading.holders_not_asked > 0 {
+        facts.push(format!("{} not asked, that would take too long", thousands(reading.holders_not_asked)));
+    }
+    facts
 }
 
 fn join(title: &'static str, facts: Vec<String>) -> Option<(&'static str, String)> {
@@ -152,11 +178,13 @@ fn scheduler(runtime: &RuntimeInfo, scheduler: &Scheduler) -> Vec<String> {
     if !scheduler.workers.is_empty() {
         let noun = if scheduler.worker_noun.is_empty() { "worker" } else { &scheduler.worker_noun };
         let mut by_status: Vec<(&str, u64)> = Vec::new();
+        let mut known: FxHashMap<&str, usize> = FxHashMap::default();
         for worker in &scheduler.workers {
-            match by_status.iter_mut().find(|(status, _)| *status == worker.status) {
-                Some((_, count)) => *count += 1,
-                None => by_status.push((&worker.status, 1)),
-            }
+            let at = *known.entry(&worker.status).or_insert_with(|| {
+                by_status.push((&worker.status, 0));
+                by_status.len() - 1
+            });
+            by_status.iter_mut().skip(at).take(1).for_each(|(_, count)| *count += 1);
         }
         let statuses: Vec<_> = by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
         let workers = scheduler.workers.len() as u64;

@@ -7,7 +7,7 @@ use super::{task, waits};
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{Held, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
-use crate::snapshot::{HoldKind, LocationId, LockState, ObjectId, Snapshot};
+use crate::snapshot::{Frame, HoldKind, LocationId, LockState, ObjectId, Snapshot};
 
 /// Holders of one lock that are named; how many more there are is said.
 const NAMED: usize = 6;
@@ -80,7 +80,7 @@ fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &Held, full_paths: boo
     let how = how(held.how);
     let address = address_stands(held);
     if let ([holder], 1) = (held.holders.as_slice(), held.total) {
-        let place = holder.location.filter(|_| wait.objects == 1);
+        let place = holder.at.filter(|_| wait.objects == 1 || holder.location.is_none());
         let facts = holder_facts(snapshot, holder, place, full_paths);
         let next = held.next.as_ref().map_or(String::new(), |next| next_step(snapshot, wait, holder, next));
         return format!("{which}{how} by {}{address}: {}{next}", named(snapshot, holder), facts.join(", "));
@@ -130,14 +130,9 @@ fn named(snapshot: &Snapshot, holder: &Holder) -> String {
 }
 
 /// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
-fn holder_facts(
-    snapshot: &Snapshot,
-    holder: &Holder,
-    place: Option<LocationId>,
-    full_paths: bool,
-) -> Vec<String> {
+fn holder_facts(snapshot: &Snapshot, holder: &Holder, place: Option<Frame>, full_paths: bool) -> Vec<String> {
     let Some(task) = snapshot.tasks.get(holder.task as usize) else { return Vec::new() };
-    let mut facts = vec![place.map_or(String::new(), |id| at(snapshot, id, full_paths))];
+    let mut facts = vec![place.map_or(String::new(), |frame| named_frame(snapshot, frame, full_paths))];
     facts.push(task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)).to_owned());
     facts.push(age(task.age));
     facts.retain(|fact| !fact.is_empty());
@@ -146,7 +141,10 @@ fn holder_facts(
 
 /// "main.(*store).refresh store.go:44".
 fn at(snapshot: &Snapshot, location: LocationId, full_paths: bool) -> String {
-    let Some(frame) = holding_frame(snapshot, location) else { return String::new() };
+    holding_frame(snapshot, location).map_or(String::new(), |frame| named_frame(snapshot, frame, full_paths))
+}
+
+fn named_frame(snapshot: &Snapshot, frame: Frame, full_paths: bool) -> String {
     let (function, place) = (snapshot.function_name(frame.function), place_of(snapshot, frame, full_paths));
     let gap = if function.is_empty() || place.is_empty() { "" } else { " " };
     format!("{function}{gap}{place}")

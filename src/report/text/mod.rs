@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use super::line::{DIM, Line, PLAIN, WARN};
 use super::units::{count, thousands};
+use crate::analysis::owner::Owners;
 use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
@@ -17,6 +18,7 @@ pub mod fleet;
 mod group;
 mod header;
 mod locks;
+mod short;
 mod stack;
 mod task;
 mod waits;
@@ -27,6 +29,18 @@ pub use header::{figures, headline, moment, runtime_name, task_noun, who};
 pub use locks::hold_sentences;
 pub use stack::place_of;
 pub use waits::sentences as wait_sentences;
+
+/// How much is said of each group or task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Everything.
+    #[default]
+    Full,
+    /// Of stacks only the part that belongs to the program.
+    Shortened,
+    /// One line.
+    Line,
+}
 
 /// How text is to look.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +57,12 @@ pub struct TextOptions {
     pub time: bool,
     /// The frames of the runtime's machinery too.
     pub all_frames: bool,
+    /// How much is said of each group or task.
+    pub detail: Detail,
+    /// Lines that there is room for. What does not fit is left out, and how much that is is said.
+    pub rows: Option<usize>,
+    /// Single lines are cut where they are too long.
+    pub cut: bool,
 }
 
 impl Default for TextOptions {
@@ -54,6 +74,9 @@ impl Default for TextOptions {
             verbose: false,
             time: false,
             all_frames: false,
+            detail: Detail::Full,
+            rows: None,
+            cut: false,
         }
     }
 }
@@ -62,12 +85,46 @@ impl Default for TextOptions {
 struct Page<'a> {
     snapshot: &'a Snapshot,
     options: &'a TextOptions,
+    owners: &'a Owners,
     out: &'a mut dyn Write,
 }
 
 impl Page<'_> {
     fn line(&self) -> Line {
         Line::new(self.options.color)
+    }
+
+    /// Writes the parts of a report, each with an empty line before it unless it is a single line; as many
+    /// as fit, but at least one. Gives how many that were.
+    fn parts<T>(
+        &mut self,
+        parts: &[T],
+        header: usize,
+        write: impl Fn(&mut Page<'_>, &T) -> io::Result<()>,
+    ) -> io::Result<usize> {
+        let line = self.options.detail == Detail::Line;
+        if line && !parts.is_empty() {
+            writeln!(self.out)?;
+        }
+        let mut used = header + usize::from(line) + self.footer_lines();
+        for (nth, part) in parts.iter().enumerate() {
+            let mut text = Vec::new();
+            if !line {
+                text.push(b'\n');
+            }
+            write(&mut Page { out: &mut text, ..*self }, part)?;
+            used += text.iter().filter(|&&byte| byte == b'\n').count();
+            if nth > 0 && self.options.rows.is_some_and(|rows| used > rows) {
+                return Ok(nth);
+            }
+            self.out.write_all(&text)?;
+        }
+        Ok(parts.len())
+    }
+
+    /// Lines that may stand at the end, with the prompt of a shell.
+    fn footer_lines(&self) -> usize {
+        4 + usize::from(self.snapshot.header.reading.torn > 0) + 2 * self.snapshot.header.warnings.len()
     }
 
     /// "goroutine".
@@ -101,18 +158,23 @@ pub fn groups(
     options: &TextOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut page = Page { snapshot, options, out };
+    let owners = Owners::new(snapshot);
     let groups = count(grouped.total_groups, "group");
     let by = if *key == GroupKey::Stack { String::new() } else { format!(" by {key}") };
     let shown = (grouped.total_tasks, grouped.considered);
-    header::write(&mut page, shown, &format!(" in {groups}{by}"))?;
-    let columns = group::Columns::of(&page, &grouped.groups);
-    for one in &grouped.groups {
-        writeln!(page.out)?;
-        group::write(&mut page, one, &columns)?;
-    }
-    let left = grouped.total_groups.saturating_sub(grouped.groups.len() as u64);
-    let tasks: u64 = grouped.groups.iter().map(|g| g.tasks.len() as u64).sum();
+    let mut page = Page { snapshot, options, owners: &owners, out };
+    let header = header::write(&mut page, shown, &format!(" in {groups}{by}"))?;
+    // What cannot fit need not be looked at.
+    let all = grouped.groups.get(..options.rows.unwrap_or(usize::MAX)).unwrap_or(&grouped.groups);
+    let shown = if options.detail == Detail::Line {
+        let lines = short::groups(&page, all);
+        page.parts(&lines, header, |page, line| line.write(page))?
+    } else {
+        let columns = group::Columns::of(&page, all);
+        page.parts(all, header, |page, one| group::write(page, one, &columns))?
+    };
+    let left = grouped.total_groups.saturating_sub(shown as u64);
+    let tasks: u64 = grouped.groups.iter().take(shown).map(|g| g.count).sum();
     let tasks = count(grouped.total_tasks.saturating_sub(tasks), page.noun());
     let left = (left > 0).then(|| format!("{} more with {tasks}", count(left, "group")));
     footer(&mut page, left, grouped.hidden_system)
@@ -123,15 +185,20 @@ pub fn groups(
 /// # Errors
 /// Those of `out`.
 pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { snapshot, options, out };
-    header::write(&mut page, (each.total_tasks, each.considered), "")?;
-    let waits = crate::analysis::waits::WaitTable::new(snapshot);
-    for &index in &each.tasks {
-        let Some(task) = snapshot.tasks.get(index as usize) else { continue };
-        writeln!(page.out)?;
-        task::write(&mut page, task, &waits)?;
-    }
-    let left = each.total_tasks.saturating_sub(each.tasks.len() as u64);
+    let owners = Owners::new(snapshot);
+    let mut page = Page { snapshot, options, owners: &owners, out };
+    let header = header::write(&mut page, (each.total_tasks, each.considered), "")?;
+    let tasks = each.tasks.get(..options.rows.unwrap_or(usize::MAX)).unwrap_or(&each.tasks);
+    let tasks: Vec<_> = tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)).collect();
+    let shown = if options.detail == Detail::Line {
+        let lines = short::tasks(&page, &tasks);
+        page.parts(&lines, header, |page, line| line.write(page))?
+    } else {
+        let waits = crate::analysis::waits::WaitTable::new(snapshot);
+        page.parts(&tasks, header, |page, task| task::write(page, task, &waits))?
+    };
+    let shown = snapshot.count_of(each.tasks.get(..shown).unwrap_or(&each.tasks));
+    let left = each.total_tasks.saturating_sub(shown);
     let left = (left > 0).then(|| format!("{} more", count(left, page.noun())));
     footer(&mut page, left, each.hidden_system)
 }
@@ -140,7 +207,8 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
 fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::Result<()> {
     let mut notes = Vec::new();
     if let Some(left) = left {
-        notes.push((DIM, format!("{left} (--limit 0 shows all)")));
+        let all = if page.options.rows.is_some() { "--full" } else { "--limit 0" };
+        notes.push((DIM, format!("{left} ({all} shows all)")));
     }
     if hidden_system > 0 {
         let noun = page.noun();

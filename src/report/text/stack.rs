@@ -8,15 +8,20 @@ use super::super::escape::escape;
 use super::super::line::{DIM, Line, PLAIN, TITLE, width};
 use super::super::path::short_path;
 use super::super::units::count;
-use super::Page;
+use super::{Detail, Page};
 use crate::analysis::ShownFrame;
-use crate::snapshot::{Frame, Snapshot, StackStatus};
+use crate::analysis::frames::code_of;
+use crate::analysis::owner::Owner;
+use crate::snapshot::{Frame, ReadMode, Snapshot, StackStatus};
 
 /// Column at which what belongs to a task or a group begins.
 pub(super) const INDENT: usize = 8;
 
 /// Column of the places where there is room: the same for all stacks of a report.
 const PLACES: usize = 48;
+
+/// Frames of the program's own that are shown of a stack that is shortened.
+const PROGRAM_FRAMES: usize = 3;
 
 /// Frames shown at each end of a very deep stack.
 const ENDS: usize = 50;
@@ -47,21 +52,28 @@ pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
 /// Writes frames, one a line, their places in a column of their own, and what is wrong with them.
 pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackStatus) -> io::Result<()> {
     let elided = if page.options.all_frames { 0 } else { frames.len().saturating_sub(2 * ENDS) };
-    let (inner, outer) = if elided > 0 {
-        (frames.get(..ENDS).unwrap_or_default(), frames.get(ENDS + elided..).unwrap_or_default())
-    } else {
-        (frames, &[][..])
-    };
-    write_rows(page, inner)?;
-    if elided > 0 {
+    if page.options.detail == Detail::Shortened && !page.options.all_frames {
+        write_part(page, frames)?;
+    } else if elided > 0 {
+        write_rows(page, frames.get(..ENDS).unwrap_or_default())?;
         note(page, &format!("... {} more (--all-frames shows them)", count(elided as u64, "frame")))?;
-        write_rows(page, outer)?;
+        write_rows(page, frames.get(ENDS + elided..).unwrap_or_default())?;
+    } else {
+        write_rows(page, frames)?;
     }
     match status {
         StackStatus::Complete => Ok(()),
         StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
         StackStatus::Broken => note(page, "... the stack could not be followed any further"),
         StackStatus::Gaps => note(page, "... and more, which were not kept"),
+        StackStatus::Missing => {
+            let what = if frames.is_empty() { "the stack" } else { "... and more, which" };
+            let why = match page.snapshot.header.reading.mode {
+                ReadMode::Core => "is not in the core file",
+                _ => "could not be read",
+            };
+            note(page, &format!("{what} {why}"))
+        }
         StackStatus::Torn => note(page, "would not hold still: stack unknown"),
         StackStatus::Running => note(page, "running: stack not read"),
         StackStatus::Unknown if frames.is_empty() => note(page, "stack unknown"),
@@ -69,15 +81,74 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
     }
 }
 
+/// Writes the part of a stack that belongs to the program, and how much is left out around it.
+fn write_part(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
+    let kept = program_part(page, frames);
+    let mut left = 0;
+    let mut run: Vec<ShownFrame> = Vec::new();
+    for (&frame, kept) in frames.iter().zip(kept) {
+        match (kept, left) {
+            (true, 0) => run.push(frame),
+            (true, _) => {
+                note(page, &format!("… {}", count(std::mem::take(&mut left), "frame")))?;
+                run.push(frame);
+            }
+            (false, _) => {
+                write_rows(page, &std::mem::take(&mut run))?;
+                left += 1;
+            }
+        }
+    }
+    write_rows(page, &run)?;
+    if left > 0 { note(page, &format!("… {}", count(left, "frame"))) } else { Ok(()) }
+}
+
+/// Which frames are shown where there is little room: the first few of the program's own; of a stack without
+/// one, the frame that a person looks for and the one that the task was started with. A single frame between
+/// them takes no more room than saying that it is left out.
+fn program_part(page: &Page<'_>, frames: &[ShownFrame]) -> Vec<bool> {
+    let user = page.owners.user_frame(frames.iter().map(|shown| code_of(page.snapshot, shown.frame)));
+    let own = |shown: &ShownFrame| page.owners.of(code_of(page.snapshot, shown.frame)) == Owner::Program;
+    let mut kept = vec![false; frames.len()];
+    let mut keep = |at: usize| kept.get_mut(at).map(|kept| *kept = true);
+    if frames.iter().any(own) {
+        let own = frames.iter().enumerate().filter(|(_, shown)| own(shown)).map(|(at, _)| at);
+        own.take(PROGRAM_FRAMES).for_each(|at| _ = keep(at));
+    } else {
+        user.into_iter().chain(frames.len().checked_sub(1)).for_each(|at| _ = keep(at));
+    }
+    let alone = |at: usize| {
+        at.checked_sub(1).is_none_or(|before| kept.get(before) == Some(&true))
+            && kept.get(at + 1) != Some(&false)
+    };
+    let alone: Vec<bool> = (0..kept.len()).map(alone).collect();
+    kept.iter().zip(alone).map(|(&kept, alone)| kept || alone).collect()
+}
+
 fn note(page: &mut Page<'_>, text: &str) -> io::Result<()> {
     page.line().pad(INDENT, 0).push(DIM, text).write(page.out)
 }
 
+/// What a function is called: where there is little room, a function of the program itself without the
+/// directories of its package, which its file tells.
+pub(super) fn function_name<'a>(page: &Page<'a>, frame: Frame) -> &'a str {
+    let code = code_of(page.snapshot, frame);
+    let little = match page.options.detail {
+        Detail::Full => false,
+        Detail::Shortened => true,
+        Detail::Line => page.options.cut,
+    };
+    if !little || page.owners.of(code) != Owner::Program {
+        return code.function;
+    }
+    let start = code.package.rfind('/').map_or(0, |at| at + 1);
+    code.function.get(start..).filter(|_| code.function.starts_with(code.package)).unwrap_or(code.function)
+}
+
 fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
-    let snapshot = page.snapshot;
     let rows: Vec<_> = frames
         .iter()
-        .map(|f| Row { function: snapshot.function_name(f.frame.function), place: place(page, f.frame) })
+        .map(|f| Row { function: function_name(page, f.frame), place: place(page, f.frame) })
         .collect();
     let widest = |of: &dyn Fn(&Row<'_>) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let functions = widest(&|row| width(&escape(row.function)));
@@ -117,7 +188,7 @@ fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -
 
 /// "created by fetch.fetchAll  internal/fetch/fetch.go:84", to be added to a line.
 pub(super) fn creator_pieces(page: &Page<'_>, frame: Frame) -> [(Style, String); 4] {
-    let function = page.snapshot.function_name(frame.function).to_owned();
+    let function = function_name(page, frame).to_owned();
     let place = place(page, frame);
     let gap = if function.is_empty() { "" } else { "  " };
     [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, gap.to_owned()), (DIM, place)]
@@ -128,7 +199,7 @@ pub(super) fn creator(page: &mut Page<'_>, frame: Frame, suffix: &str) -> io::Re
     let place = place(page, frame);
     let mut line = page.line();
     line.pad(INDENT, 0).push(TITLE, "created by ");
-    let function = page.snapshot.function_name(frame.function);
+    let function = function_name(page, frame);
     if function.is_empty() {
         line.push(DIM, &place).push(PLAIN, suffix);
         return line.write(page.out);

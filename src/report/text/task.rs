@@ -16,7 +16,11 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
     let snapshot = page.snapshot;
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
     let mut line = page.line();
-    line.push(HEAD, &format!("{noun} {}", id(task))).pad(0, 2);
+    let who = match task.count() {
+        1 => format!("{noun} {}", id(task)),
+        equal => format!("{} {}", count(equal, noun), id(task)),
+    };
+    line.push(HEAD, &who).pad(0, 2);
     line.push(STATE, task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)));
     let mut facts = vec![age(task.age)];
     if task.reason.is_some() && task.state != State::Waiting {

@@ -1,5 +1,7 @@
 //! Sentences about what tasks wait for.
 
+use rustc_hash::FxHashSet;
+
 use super::super::units::{count, thousands};
 use super::locks;
 use crate::analysis::waits::{Channels, WaitSummary};
@@ -9,11 +11,11 @@ use crate::snapshot::{ObjectId, ObjectKind, Snapshot, WaitOp};
 /// the locks. Raw from the target: escape before printing.
 pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary], full_paths: bool) -> Vec<String> {
     let mut sentences = Vec::new();
-    for (nth, wait) in waits.iter().enumerate() {
+    let mut before = FxHashSet::default();
+    for wait in waits {
         sentences.push(sentence(snapshot, wait));
         // Who holds a lock is said once, though some wait to read and others to write.
-        let before = waits.get(..nth).unwrap_or_default();
-        let said = wait.only.is_some() && before.iter().any(|other| other.only == wait.only);
+        let said = wait.only.is_some_and(|only| !before.insert(only));
         locks::sentences(snapshot, wait, said, full_paths, &mut sentences);
     }
     sentences

@@ -33,10 +33,13 @@ pub(super) fn read(
     runtime: u8,
     into: &mut SnapshotBuilder,
 ) -> Result<(), GoError> {
-    let mut addresses = list::read(target, go.globals.allgptr, go.globals.allglen)?;
+    let list = list::read(target, go.globals.allgptr, go.globals.allglen)?;
+    into.header.reading.missing += list.missing;
+    let mut addresses = list.addresses;
     addresses.retain(|address| *address != 0 && address % 8 == 0);
     addresses.sort_unstable();
     addresses.dedup();
+    tracing::debug!("the list of goroutines has {} entries", addresses.len());
 
     let still = target.is_static() || options.pause == Pause::Everything;
     let stacks = Stacks::default();
@@ -47,7 +50,10 @@ pub(super) fn read(
     let mut converter = Converter::new(go, target, runtime, into);
     converter.into.reserve_tasks(addresses.len());
     let running = read_parked(&addresses, options.threads.get(), reader, &mut converter)?;
+    tracing::debug!("what is parked is read; {} run or have just run", running.len());
     read_running(running, options, &mut reader(), &mut converter)?;
+    let stopped = converter.into.header.reading.threads_stopped;
+    tracing::debug!("what runs is read; {stopped} threads were stopped for it, one at a time");
     converter.finish(stacks, options)
 }
 
@@ -74,7 +80,7 @@ fn read_parked<'a>(
                         break;
                     }
                 }
-                tracing::debug!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
+                tracing::trace!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
             });
         }
         drop(sender);
@@ -188,6 +194,7 @@ impl<'a> Converter<'a> {
         reading.retried += chunk.retried;
         reading.torn += chunk.torn;
         reading.ended += chunk.ended;
+        reading.missing += chunk.missing;
         for goroutine in &chunk.goroutines {
             let (start, len) = (goroutine.waits.0 as usize, goroutine.waits.1 as usize);
             self.goroutine(goroutine, &chunk.waits[start..start + len]);
@@ -196,6 +203,8 @@ impl<'a> Converter<'a> {
 
     fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait]) {
         let raw = &goroutine.raw;
+        let lacks_stack = goroutine.stack_status == StackStatus::Missing;
+        self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = self.reason(raw);
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
         let is_waiting = matches!(raw.status, status::WAITING | status::LEAKED);
@@ -236,6 +245,7 @@ impl<'a> Converter<'a> {
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits: self.waits(waits),
             holds: (0, 0),
+            twins: 0,
         };
         self.into.task(task);
     }

@@ -104,7 +104,11 @@ impl<'a> Foreign<'a> {
         });
         match held {
             Ok(held) => self.stops.add(held),
-            Err(error) => tracing::debug!(thread, %error, "a thread in C was not stopped"),
+            Err(error) => {
+                tracing::debug!(thread, %error, "a thread in C was not stopped");
+                // It may have been let go while it was read.
+                caught = None;
+            }
         }
         caught
     }

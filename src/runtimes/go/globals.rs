@@ -218,19 +218,14 @@ impl Finder<'_> {
     /// That slice is `allgs`, which has pointers in it and so stands in `.bss`. What has none
     /// (`.noptrbss`) may be huge and is left alone.
     fn stands_in_data(&self, allgptr: u64) -> bool {
-        const BLOCK: u64 = 1 << 20;
         const MAX_BSS: u64 = 16 << 20;
         let Ok(array) = self.target.read_u64(allgptr) else { return false };
         let needle = array.to_le_bytes();
         let bss = self.module.data.bss;
-        let end = bss.start + bss.len().min(MAX_BSS);
-        let mut buffer = vec![0; BLOCK.min(bss.len()) as usize];
-        for start in (bss.start..end).step_by(BLOCK as usize) {
-            let block = &mut buffer[..(end - start).min(BLOCK) as usize];
-            if self.target.read(start, block).is_err() {
-                return false;
-            }
-            let hits = memmem::find_iter(block, &needle).map(|at| start + at as u64);
+        let end = bss.start.saturating_add(bss.len().min(MAX_BSS));
+        for (start, end) in self.target.present(bss.start, end) {
+            let Ok(block) = self.target.read_vec(start, (end - start) as usize) else { return false };
+            let hits = memmem::find_iter(&block, &needle).map(|at| start + at as u64);
             let mut slices = hits.filter(|&at| at % 8 == 0 && at != allgptr);
             let lengths =
                 |at: u64| Some((self.target.read_u64(at + 8).ok()?, self.target.read_u64(at + 16).ok()?));
@@ -249,10 +244,12 @@ impl Finder<'_> {
         let data = &self.module.data;
         let mut words: Vec<(u64, Vec<u64>)> = Vec::new();
         for span in [data.data, data.bss, data.noptrbss] {
-            let len = span.len().min(MAX_DATA) & !7;
-            let Ok(bytes) = self.target.read_vec(span.start, len as usize) else { continue };
-            let values = bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes));
-            words.push((span.start, values.collect()));
+            let end = span.start.saturating_add(span.len().min(MAX_DATA) & !7);
+            for (start, end) in self.target.present(span.start, end) {
+                let Ok(bytes) = self.target.read_vec(start, (end - start) as usize) else { continue };
+                let values = bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes));
+                words.push((start, values.collect()));
+            }
         }
         let mut count: FxHashMap<u64, u32> = FxHashMap::default();
         for value in words.iter().flat_map(|(_, w)| w).filter(|v| **v != 0 && *v % 8 == 0) {

@@ -91,7 +91,7 @@ impl Raw {
         let mut bytes = vec![0; offsets.g_size];
         match memory.read(address, &mut bytes) {
             Ok(()) => Ok(Some(Raw::parse(address, &bytes, offsets))),
-            Err(TargetError::Unmapped { .. }) => Ok(None),
+            Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -103,6 +103,12 @@ impl Raw {
     pub(super) fn same_as(&self, later: &Raw) -> bool {
         let ignoring = |raw: &Raw| Raw { waitsince: 0, m: 0, ..*raw };
         ignoring(self) == ignoring(later)
+    }
+
+    /// It is nothing but zeros: a hole in a core file, where its sector was bad or it was copied in part. The
+    /// runtime lists no goroutine in this state (`runtime.allgadd` refuses it), and none without an id.
+    pub(super) fn is_blank(&self) -> bool {
+        self.status == status::IDLE && self.goid == 0 && self.stack_hi == 0
     }
 
     /// It has not begun, has ended, or is not in use.

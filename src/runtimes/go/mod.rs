@@ -7,10 +7,10 @@
 
 use std::sync::Mutex;
 
-use crate::Result;
 use crate::runtimes::{Attached, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::target::{Image, Mapping, Target};
+use crate::{Error, Result};
 
 mod arch;
 mod convert;
@@ -32,6 +32,7 @@ mod read;
 mod resolve;
 mod running;
 mod scheduler;
+mod search;
 mod semaphores;
 mod stacks;
 mod sync;
@@ -49,7 +50,9 @@ use types::TypeImage;
 use version::Build;
 
 /// Type descriptors are not larger than this.
-const MAX_TYPES: u64 = 1 << 30;
+const MAX_TYPES: u64 = 256 << 20;
+/// Files that look like Go, looked at in one process.
+const MAX_IMAGES: usize = 256;
 /// Debugging information larger than this is not read.
 const MAX_DEBUG_INFO: usize = 1 << 30;
 /// The newest minor version that the layouts and the tests know.
@@ -67,42 +70,84 @@ pub struct Go {
     types: TypeImage,
     /// Texts of the wait reasons, by number.
     wait_reasons: Vec<String>,
-    /// What was found out about code that handles locks, for the next reading.
-    lock_parts: Mutex<holders::Parts>,
+    /// What was found out about code and goroutines that hold locks, for the next reading.
+    holders: Mutex<holders::Remembered>,
 }
 
-/// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
+/// What came of looking for Go in a target.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The runtimes: none, one, or several where shared libraries bring their own.
+    pub runtimes: Vec<Go>,
+    /// Those that are there, or may be, but cannot be made sense of. One does not hide the others.
+    pub problems: Vec<Error>,
+    /// What was not looked at, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Finds the Go runtimes in a target.
 ///
 /// # Errors
-/// When there is one that cannot be made sense of.
-pub fn attach(target: &dyn Target) -> Result<Vec<Go>> {
+/// When the target itself cannot be read.
+pub fn attach(target: &dyn Target) -> Result<Found> {
     let mappings = target.mappings()?;
+    let mut all = Found::default();
     let mut plugins = Vec::new();
     let mut runtimes = Vec::new();
-    for image in target.images()? {
-        let found = module::find(target, &image, &mappings).map_err(|error| error.of("go"))?;
-        let Some(module) = found else { continue };
-        if module.pclntab.by_name("runtime.schedinit").is_some() {
-            runtimes.push((image, module));
-        } else {
-            plugins.push(module);
+    let mut search = search::Search::new(target);
+    let mut looked_at = 0;
+    let images = target.images()?;
+    tracing::debug!("looks for Go in {} images, among {} mappings", images.len(), mappings.len());
+    for image in images.into_iter().filter(looks_like_go) {
+        looked_at += 1;
+        if looked_at > MAX_IMAGES {
+            continue;
+        }
+        let path = image.path.clone();
+        match module::find(&mut search, &image, &mappings) {
+            Ok(None) => tracing::debug!("{path} has no Go line table"),
+            Ok(Some(module)) if module.pclntab.by_name("runtime.schedinit").is_some() => {
+                tracing::debug!("{path} has a Go runtime; its line table was found by {}", module.found_by);
+                runtimes.push((image, module));
+            }
+            Ok(Some(module)) => plugins.push(module),
+            Err(error) => all.keep(error.of("go"))?,
         }
     }
-    let mut all = Vec::new();
+    if let Some(more) = looked_at.checked_sub(MAX_IMAGES).filter(|more| *more > 0) {
+        all.left_out.push(format!("{more} files more that look like Go were not looked at"));
+    }
     for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
+        tracing::debug!("it is {}, as {} says", build.version, build.found_in);
         if let Some(minor) = build.minor {
             module.pclntab = module.pclntab.for_go(minor);
         }
         let name = build.version.clone();
-        let go = Go::new(target, &image, &mappings, module, build).map_err(|error| error.of(&name))?;
-        all.push(go);
+        match Go::new(target, &image, &mappings, module, build) {
+            Ok(go) => all.runtimes.push(go),
+            Err(error) => all.keep(error.of(&name))?,
+        }
     }
     // A plugin shares the runtime of the program that loaded it.
-    if let Some(first) = all.first_mut() {
+    if let Some(first) = all.runtimes.first_mut() {
         first.modules.append(&mut plugins);
     }
     Ok(all)
+}
+
+impl Found {
+    /// Keeps a problem. That the target has ended or may not be read ends the search; that some memory is
+    /// not there is a problem of this runtime alone.
+    fn keep(&mut self, problem: Error) -> Result<()> {
+        match problem {
+            Error::Target(error) if !error.is_absent() => Err(error.into()),
+            problem => {
+                self.problems.push(problem);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Is there a Go runtime in this image? Cheap: looks at section names.
@@ -126,15 +171,19 @@ impl Go {
         let bytes = if image.bias == 0 {
             module::read_static(target, image, span, mappings)?
         } else {
-            target.read_vec(span.start, span.len() as usize)?
+            module::read_relocated(target, image, span, mappings)?
         };
         let types = TypeImage::new(span.start, bytes);
         let layouts = Layouts::gather(types.structs(), || dwarf_structs(image), build.minor);
         let offsets = Offsets::new(&layouts)?;
+        tracing::debug!("the layout of the runtime's structs is known");
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
+        for fact in &globals.provenance {
+            tracing::debug!("the runtime's variables are found: {fact}");
+        }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        let lock_parts = Mutex::default();
-        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, lock_parts })
+        let holders = Mutex::default();
+        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })
     }
 
     fn provenance(&self) -> Vec<String> {
@@ -171,7 +220,7 @@ impl Go {
 
     /// Goroutines of the program that are alive, by one quick look at each struct.
     fn count(&self, target: &dyn Target) -> Result<u64, GoError> {
-        let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?;
+        let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?.addresses;
         addresses.sort_unstable();
         let resolver = resolve::Resolver::new(&self.modules);
         let mut system = rustc_hash::FxHashMap::default();

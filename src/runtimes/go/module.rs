@@ -5,8 +5,9 @@
 use memchr::memmem;
 
 use super::GoError;
+use super::search::{Parts, Search};
 use crate::symbols::pclntab::Pclntab;
-use crate::target::{Image, Mapping, Memory, Target};
+use crate::target::{Image, Mapping, Memory, Segment, Target};
 
 /// Bytes that start a line table on a little-endian 64-bit machine whose instructions are a byte
 /// or more long: magic, two zeros, minimum instruction length 1, pointer size 8.
@@ -14,9 +15,13 @@ const PCLNTAB_MAGICS: [[u8; 8]; 2] =
     [[0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8], [0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8]];
 
 /// No line table is larger than this: the largest known binaries have some 300 MB.
-const MAX_PCLNTAB: u64 = 1 << 30;
+const MAX_PCLNTAB: u64 = 512 << 20;
 /// Bound on the read-only data that holds inlining trees.
-const MAX_FUNCDATA: u64 = 512 << 20;
+const MAX_FUNCDATA: u64 = 256 << 20;
+/// Line tables that are tried in one image.
+const MAX_HEADERS: usize = 64;
+/// Places that are tried for `moduledata` in one image.
+const MAX_CANDIDATES: usize = 4096;
 /// Bytes of `moduledata` that are looked at (it has 576 to 592).
 const MODULEDATA_SIZE: usize = 592;
 
@@ -80,32 +85,45 @@ pub(super) fn looks_like_go(image: &Image) -> bool {
 ///
 /// `Ok(None)` where the image is not Go's.
 pub(super) fn find(
-    target: &dyn Target,
+    search: &mut Search<'_>,
     image: &Image,
     mappings: &[Mapping],
 ) -> Result<Option<Module>, GoError> {
     if !looks_like_go(image) {
         return Ok(None);
     }
+    let target = search.target;
     let own = own_mappings(image, mappings);
+    let segments = image.segments().unwrap_or_default();
     let sections = image.sections().unwrap_or_default();
     let named: Vec<_> = sections.iter().filter(|s| s.name.ends_with(".gopclntab")).collect();
     let headers: Vec<u64> = if named.is_empty() {
-        search_headers(target, &own)
+        search_headers(search, image, &segments)
     } else {
-        named.iter().map(|s| s.address).collect()
+        named.iter().take(MAX_HEADERS).map(|s| s.address).collect()
     };
     let module_section = sections.iter().find(|s| s.name.ends_with(".go.module"));
-    for header in headers {
-        let found = module_section
-            .and_then(|s| read_moduledata(target, s.address, header, &own).map(|m| (m, ".go.module")))
-            .or_else(|| search_moduledata(target, header, &own).map(|m| (m, "a pointer to the line table")));
-        let Some((data, how)) = found else { continue };
-        let pclntab = read_pclntab(target, image, &data, &own)?;
-        let how = if named.is_empty() { format!("{how}, line table by its magic") } else { how.to_owned() };
-        return Ok(Some(Module { data, pclntab, found_by: how }));
-    }
-    Ok(None)
+    let in_section =
+        |header: &u64| module_section.and_then(|s| read_moduledata(target, s.address, *header, &own));
+    let found = (headers.iter().find_map(in_section).map(|data| (data, ".go.module"))).or_else(|| {
+        let data = search_moduledata(search, &headers, &Parts::of(&segments, &own), &own)?;
+        Some((data, "a pointer to the line table"))
+    });
+    let Some((data, how)) = found else { return nothing(search, !named.is_empty()) };
+    let pclntab = read_pclntab(target, image, &data, &own)?;
+    let how = if named.is_empty() { format!("{how}, line table by its magic") } else { how.to_owned() };
+    Ok(Some(Module { data, pclntab, found_by: how }))
+}
+
+/// What it means that there is nothing: that the image is not Go's, unless it was not looked at whole.
+fn nothing(search: &Search<'_>, has_line_table: bool) -> Result<Option<Module>, GoError> {
+    let cut = search.target.core_extent().is_some_and(|extent| extent.missing > 0);
+    let tried = match (search.gave_up(), has_line_table, cut) {
+        (true, ..) => "the process claims to have more than is looked through, or much of it cannot be read",
+        (_, true, true) => "the core file is cut, and its memory for data is not in it",
+        _ => return Ok(None),
+    };
+    Err(GoError::NotFound { what: "the module data of Go", tried: tried.to_owned() })
 }
 
 /// The mappings that belong to an image: those of its file, and the anonymous ones (.bss) that
@@ -123,64 +141,56 @@ fn own_mappings(image: &Image, mappings: &[Mapping]) -> Vec<Mapping> {
     own
 }
 
-/// Addresses of line-table headers in the read-only and relocated data of an image.
-fn search_headers(target: &dyn Target, own: &[Mapping]) -> Vec<u64> {
+/// Addresses of line-table headers in an image: the file has them as they are in memory.
+fn search_headers(search: &mut Search<'_>, image: &Image, segments: &[Segment]) -> Vec<u64> {
     let mut found = Vec::new();
-    for_each_block(target, own.iter().filter(|m| m.read && !m.path.is_empty()), |base, bytes| {
+    search.file(image, segments, &mut |base, bytes| {
         for magic in &PCLNTAB_MAGICS {
-            found.extend(memmem::find_iter(bytes, magic).map(|at| base + at as u64));
+            let hits = memmem::find_iter(bytes, magic).map(|at| base.wrapping_add(at as u64));
+            let aligned = hits.filter(|address| address % 8 == 0);
+            found.extend(aligned.take(MAX_HEADERS.saturating_sub(found.len())));
         }
+        found.len() >= MAX_HEADERS
     });
-    found.retain(|address| address % 8 == 0);
-    found.truncate(64);
+    found.sort_unstable();
+    found.dedup();
     found
 }
 
-/// Calls `with` for blocks of memory, each overlapping the next by 8 bytes.
-fn for_each_block<'a>(
-    target: &dyn Target,
-    mappings: impl Iterator<Item = &'a Mapping>,
-    mut with: impl FnMut(u64, &[u8]),
-) {
-    const BLOCK: u64 = 4 << 20;
-    let mut buffer = vec![0; BLOCK as usize];
-    for mapping in mappings {
-        let mut at = mapping.start;
-        while at < mapping.end {
-            let len = (mapping.end - at).min(BLOCK);
-            let block = &mut buffer[..len as usize];
-            if target.read(at, block).is_ok() {
-                with(at, block);
-            }
-            if len < BLOCK {
-                break;
-            }
-            at += len - 8;
-        }
-    }
-}
-
-/// A word in the data of an image that points to the line table, and what stands there makes sense
+/// A word in the data of an image that points to a line table, and what stands there makes sense
 /// as `moduledata`.
-fn search_moduledata(target: &dyn Target, header: u64, own: &[Mapping]) -> Option<ModuleData> {
-    let needle = header.to_le_bytes();
+fn search_moduledata(
+    search: &mut Search<'_>,
+    headers: &[u64],
+    parts: &Parts,
+    own: &[Mapping],
+) -> Option<ModuleData> {
+    let (first, last) = (*headers.iter().min()?, *headers.iter().max()?);
+    let target = search.target;
+    let mut tried = 0;
     // The linker writes it into the file: into writable data nearly always, into data that is
-    // read-only once it has been relocated else. Memory without a file (.bss) comes last: it may be
-    // huge, and looking at pages that the program has not touched makes the kernel set them up.
-    type Kind = fn(&Mapping) -> bool;
-    let kinds: [Kind; 3] =
-        [|m| m.write && !m.path.is_empty(), |m| !m.write && !m.path.is_empty(), |m| m.path.is_empty()];
-    for kind in kinds {
-        for region in own.iter().filter(|m| m.read && !m.execute && kind(m)) {
-            let mut candidates = Vec::new();
-            for_each_block(target, std::iter::once(region), |base, bytes| {
-                let hits = memmem::find_iter(bytes, &needle).map(|at| base + at as u64);
-                candidates.extend(hits.filter(|at| at % 8 == 0));
-            });
-            let found = candidates.iter().find_map(|&at| read_moduledata(target, at, header, own));
-            if found.is_some() {
-                return found;
+    // read-only once it has been relocated else. Memory without a file (.bss) comes last: it may be huge.
+    for spans in [&parts.data, &parts.constants, &parts.bss] {
+        let mut found = None;
+        search.memory(spans, &mut |base, bytes| {
+            let skip = (base.wrapping_neg() % 8) as usize;
+            let base = base.wrapping_add(skip as u64);
+            let words = bytes.get(skip..).unwrap_or_default().chunks_exact(8);
+            for (nth, word) in words.enumerate() {
+                let word = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+                if (first..=last).contains(&word) && headers.contains(&word) {
+                    let address = base.wrapping_add(8 * nth as u64);
+                    found = read_moduledata(target, address, word, own);
+                    tried += 1;
+                }
+                if found.is_some() || tried >= MAX_CANDIDATES {
+                    return true;
+                }
             }
+            false
+        });
+        if found.is_some() || tried >= MAX_CANDIDATES {
+            return found;
         }
     }
     None
@@ -195,7 +205,10 @@ fn read_moduledata(memory: &dyn Memory, address: u64, header: u64, own: &[Mappin
     let mut bytes = [0; MODULEDATA_SIZE];
     memory.read(address, &mut bytes).ok()?;
     let span = |at: usize| Span { start: word(&bytes, at), end: word(&bytes, at + 8) };
-    let mapped = |address: u64| own.iter().any(|m| (m.start..=m.end).contains(&address));
+    let mapped = |address: u64| {
+        let behind = own.partition_point(|m| m.start <= address);
+        behind.checked_sub(1).and_then(|at| own.get(at)).is_some_and(|m| address <= m.end)
+    };
     let good = |s: Span| s.start <= s.end && mapped(s.start) && mapped(s.end);
 
     let text = span(176);
@@ -247,7 +260,9 @@ fn read_pclntab(
         .map_err(|e| GoError::Malformed(format!("line table: {e}")))?;
     // Inlining trees stand behind `gofunc`; how far is known only from the functions.
     let mapping = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc));
-    let end = (data.gofunc + (table.funcdata_hint() as u64).min(MAX_FUNCDATA))
+    let end = data
+        .gofunc
+        .saturating_add((table.funcdata_hint() as u64).min(MAX_FUNCDATA))
         .min(mapping.map_or(data.gofunc, |m| m.end));
     let funcdata = read_static(target, image, Span { start: data.gofunc, end }, own)?;
     Ok(table.with_funcdata(funcdata))
@@ -261,15 +276,36 @@ pub(super) fn read_static(
     span: Span,
     own: &[Mapping],
 ) -> Result<Vec<u8>, GoError> {
-    let len = usize::try_from(span.len()).unwrap_or(usize::MAX);
-    let inside = |m: &&Mapping| m.start <= span.start && span.end <= m.end && !m.path.is_empty();
-    if let Some(mapping) = own.iter().find(inside) {
-        let offset = mapping.offset + (span.start - mapping.start);
-        if let Ok(bytes) = image.file.read_at(offset, len)
-            && bytes.len() == len
-        {
-            return Ok(bytes);
-        }
+    match from_file(image, span, own) {
+        Some(bytes) => Ok(bytes),
+        None => Ok(target.read_vec(span.start, usize::try_from(span.len()).unwrap_or(usize::MAX))?),
     }
-    Ok(target.read_vec(span.start, len)?)
+}
+
+/// The same for bytes that were relocated when the program started: the pages that it has come from memory.
+pub(super) fn read_relocated(
+    target: &dyn Target,
+    image: &Image,
+    span: Span,
+    own: &[Mapping],
+) -> Result<Vec<u8>, GoError> {
+    let live = !target.is_static();
+    let Some(mut bytes) = from_file(image, span, own).filter(|_| live) else {
+        return Ok(target.read_vec(span.start, usize::try_from(span.len()).unwrap_or(usize::MAX))?);
+    };
+    for (start, end) in target.present(span.start, span.end) {
+        let at = usize::try_from(start.saturating_sub(span.start)).unwrap_or(usize::MAX);
+        let len = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        let Some(part) = bytes.get_mut(at..).and_then(|bytes| bytes.get_mut(..len)) else { continue };
+        target.read(start, part)?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a span as the image's file has them, where one of its mappings has all of it.
+fn from_file(image: &Image, span: Span, own: &[Mapping]) -> Option<Vec<u8>> {
+    let inside = |m: &&Mapping| m.start <= span.start && span.end <= m.end && !m.path.is_empty();
+    let mapping = own.iter().find(inside)?;
+    let offset = mapping.offset.checked_add(span.start - mapping.start)?;
+    image.file.read_at(offset, usize::try_from(span.len()).ok()?).ok()
 }

@@ -26,6 +26,8 @@ const SMALL_STACK: u64 = 16 << 10;
 const BATCH_BYTES: usize = 1 << 20;
 /// No more than this much of one stack is read.
 pub(super) const MAX_STACK_READ: u64 = 64 << 20;
+/// No more than this much of a stack is read page by page, where it cannot be read whole.
+const MAX_PART: usize = 1 << 20;
 /// No more than this much while a thread of a running program stands still for it.
 const MAX_STACK_READ_HELD: u64 = 1 << 20;
 
@@ -57,6 +59,8 @@ pub(super) struct Chunk {
     pub(super) retried: u64,
     pub(super) torn: u64,
     pub(super) ended: u64,
+    /// Those whose structs cannot be read.
+    pub(super) missing: u64,
 }
 
 /// Reads goroutines; one a thread, its buffers used again and again.
@@ -189,7 +193,7 @@ impl<'a> Reader<'a> {
         let first_goroutine = chunk.goroutines.len();
         let first_wait = chunk.waits.len();
         let mut moved = Vec::new();
-        for raw in self.structs(addresses)? {
+        for raw in self.structs(addresses, chunk)? {
             if raw.is_over() {
                 chunk.ended += 1;
             } else if raw.status == status::RUNNING {
@@ -197,7 +201,7 @@ impl<'a> Reader<'a> {
             } else if raw.status == status::COPYSTACK && !self.still {
                 moved.push(raw.address);
             } else {
-                chunk.goroutines.push(Goroutine::without_stack(raw, StackStatus::Torn));
+                chunk.goroutines.push(Goroutine::without_stack(raw, self.without()));
             }
         }
         self.read_stacks(&mut chunk.goroutines[first_goroutine..])?;
@@ -238,7 +242,7 @@ impl<'a> Reader<'a> {
 
     /// Lists those that would not settle, as far as they are known.
     fn give_up(&mut self, pending: &[u64], chunk: &mut Chunk) -> Result<(), TargetError> {
-        for raw in self.structs(pending)? {
+        for raw in self.structs(pending, chunk)? {
             match raw.status {
                 status::RUNNING => chunk.running.push(raw.address),
                 _ if raw.is_over() => chunk.ended += 1,
@@ -251,14 +255,21 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The structs at `addresses` that can be read.
-    fn structs(&mut self, addresses: &[u64]) -> Result<Vec<Raw>, TargetError> {
+    /// The structs at `addresses` that can be read; the others are counted.
+    fn structs(&mut self, addresses: &[u64], chunk: &mut Chunk) -> Result<Vec<Raw>, TargetError> {
         let mut all = Vec::with_capacity(addresses.len());
         let offsets = self.offsets;
         self.buffers.read_structs(self.target, addresses, offsets.g_size, |i, bytes| {
             all.push(Raw::parse(addresses[i], bytes, offsets));
         })?;
+        all.retain(|raw| !raw.is_blank());
+        chunk.missing += (addresses.len() - all.len()) as u64;
         Ok(all)
+    }
+
+    /// How far a stack can be trusted of which nothing was found.
+    fn without(&self) -> StackStatus {
+        if self.still { StackStatus::Broken } else { StackStatus::Torn }
     }
 
     /// Reads and unwinds the stacks of goroutines that do not run.
@@ -302,7 +313,10 @@ impl<'a> Reader<'a> {
                 let start = parked(&goroutines[i].raw);
                 self.pcs.clear();
                 let status = self.unwinder.unwind(start, window, &mut self.pcs);
-                keep(&mut goroutines[i], &mut self.stacks, &self.pcs, status);
+                let without = self.without();
+                keep(&mut goroutines[i], &mut self.stacks, &self.pcs, status, without);
+            } else {
+                self.read_part(&mut goroutines[i], address, len);
             }
             at += len;
         }
@@ -311,12 +325,36 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Takes what there is of a stack that cannot be read whole.
+    fn read_part(&mut self, goroutine: &mut Goroutine, address: u64, len: usize) {
+        let start = parked(&goroutine.raw);
+        let bytes = self.readable(address, len);
+        self.pcs.clear();
+        let window = Window { base: address, bytes: &bytes, cut: true };
+        let status = missing_part(self.unwinder.unwind(start, window, &mut self.pcs));
+        keep(goroutine, &mut self.stacks, &self.pcs, status, StackStatus::Missing);
+    }
+
+    /// The bytes from `address` on, up to the first page that cannot be read.
+    fn readable(&self, address: u64, len: usize) -> Vec<u8> {
+        const PAGE: u64 = 4096;
+        let mut bytes = Vec::new();
+        while bytes.len() < len.min(MAX_PART) {
+            let at = address.saturating_add(bytes.len() as u64);
+            let piece = usize::try_from(PAGE - at % PAGE).unwrap_or(0).min(len - bytes.len());
+            let Ok(mut more) = self.target.read_vec(at, piece) else { break };
+            bytes.append(&mut more);
+        }
+        bytes
+    }
+
     fn read_large_stack(&mut self, goroutine: &mut Goroutine) -> Result<(), TargetError> {
         let start = parked(&goroutine.raw);
         self.pcs.clear();
         let mut pcs = std::mem::take(&mut self.pcs);
         let status = self.unwind_up_to(MAX_STACK_READ, start, goroutine.raw.stack_hi, &mut pcs)?;
-        keep(goroutine, &mut self.stacks, &pcs, status);
+        let without = if status == StackStatus::Missing { status } else { self.without() };
+        keep(goroutine, &mut self.stacks, &pcs, status, without);
         self.pcs = pcs;
         Ok(())
     }
@@ -354,7 +392,11 @@ impl<'a> Reader<'a> {
         self.stack_buffer.resize(len as usize, 0);
         match self.target.read(start.sp, &mut self.stack_buffer) {
             Ok(()) => {}
-            Err(TargetError::Unmapped { .. }) => return Ok(StackStatus::Torn),
+            Err(error) if error.is_absent() => {
+                let bytes = self.readable(start.sp, len as usize);
+                let window = Window { base: start.sp, bytes: &bytes, cut: true };
+                return Ok(missing_part(self.unwinder.unwind(start, window, out)));
+            }
             Err(error) => return Err(error),
         }
         self.last = Some((start, len < wanted));
@@ -377,16 +419,23 @@ fn parked(raw: &Raw) -> Start {
     Start { pc, sp, bp, interrupted: false }
 }
 
-/// Keeps what the unwinder found. A stack without a single frame is no stack: the registers did
-/// not belong to it.
+/// What the unwinder says of a stack of which the outer part cannot be read: where it ran out of bytes,
+/// these are missing, not too many.
+fn missing_part(status: StackStatus) -> StackStatus {
+    if status == StackStatus::Truncated { StackStatus::Missing } else { status }
+}
+
+/// Keeps what the unwinder found. A stack without a single frame is no stack but `without` one: the
+/// registers did not belong to it, or nothing of it can be read.
 pub(super) fn keep(
     goroutine: &mut Goroutine,
     stacks: &mut StackCache<'_>,
     pcs: &[CodeAddress],
     status: StackStatus,
+    without: StackStatus,
 ) {
     if pcs.is_empty() {
-        goroutine.stack_status = StackStatus::Torn;
+        goroutine.stack_status = without;
         return;
     }
     let (number, kept) = stacks.number(pcs);

@@ -111,10 +111,8 @@ fn read_stopped(
     goroutine.raw = now;
     let mut pcs = Vec::new();
     let status = unwind(reader, &now, registers, &mut pcs)?;
-    keep(&mut goroutine, &mut reader.stacks, &pcs, status);
-    if goroutine.stack.is_none() {
-        goroutine.stack_status = StackStatus::Running;
-    }
+    let without = if status == StackStatus::Missing { status } else { StackStatus::Running };
+    keep(&mut goroutine, &mut reader.stacks, &pcs, status, without);
     Ok(Running::Read(goroutine))
 }
 

@@ -90,7 +90,10 @@ fn from_section(memory: &dyn Memory, image: &Image) -> Option<(String, String)> 
     const INLINE_STRINGS: u8 = 2;
     let sections = image.sections().ok()?;
     let section = sections.iter().find(|s| s.name == ".go.buildinfo")?;
-    let bytes = memory.read_vec(section.address, section.size.min(MAX_MODINFO) as usize).ok()?;
+    let len = section.size.min(MAX_MODINFO) as usize;
+    // Nothing in it is ever changed, so that a core file need not have it.
+    let bytes = image.file.read_at(section.offset, len).or_else(|_| memory.read_vec(section.address, len));
+    let bytes = bytes.ok()?;
     if !bytes.starts_with(MAGIC) || bytes.get(15)? & INLINE_STRINGS == 0 {
         return None;
     }

@@ -145,16 +145,20 @@ impl<'a> Entries<'a> {
         self.second.resize(len.max(self.layout.size), 0);
         let copy = |into: &mut Vec<u8>| match self.memory.read(block.address, into) {
             Ok(()) => Ok(true),
-            Err(TargetError::Unmapped { .. }) => Ok(false),
+            Err(error) if error.is_absent() => Ok(false),
             Err(error) => Err(error),
         };
         let copied = copy(&mut self.first)?;
         fence(Ordering::SeqCst);
+        let mut moving = Vec::new();
         if !copied || !copy(&mut self.second)? {
-            batch.unreadable = block.entries;
+            // One entry that cannot be read must not take its neighbours with it.
+            let size = self.layout.size as u64;
+            moving.extend((0..block.entries).map(|nth| block.address.saturating_add(nth * size)));
+            self.again(moving, &mut batch)?;
+            batch.retried = 0;
             return Ok(batch);
         }
-        let mut moving = Vec::new();
         let copies =
             self.first.chunks_exact(self.layout.size).zip(self.second.chunks_exact(self.layout.size));
         for (nth, (a, b)) in copies.enumerate() {

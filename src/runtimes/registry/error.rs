@@ -23,7 +23,7 @@ impl RegistryError {
     /// The library's error, naming the registry.
     pub(super) fn of(self, registry: &str) -> crate::Error {
         match self {
-            RegistryError::Target(error) if !matches!(error, TargetError::Unmapped { .. }) => error.into(),
+            RegistryError::Target(error) if !error.is_absent() => error.into(),
             other => crate::Error::Runtime { runtime: registry.to_owned(), problem: other.to_string() },
         }
     }

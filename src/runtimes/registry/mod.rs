@@ -70,6 +70,7 @@ pub struct Registries {
 /// When the target cannot be read at all.
 pub fn attach(target: &dyn Target) -> Result<Registries> {
     let noted = notes::find(target)?;
+    tracing::debug!("{} notes of task registries are found", noted.len());
     follow(target, noted)
 }
 
@@ -285,6 +286,9 @@ impl Attached for Registry {
         let mut converter = Converter::new(target, &before, runtime, into);
         let outcome = self.read_tasks(&before, &mut converter, target)?;
         let mut warnings = converter.warnings();
+        // Those that cannot be read may be free ones: the registry's own count says how many are tasks.
+        let lacking = before.live().saturating_sub(outcome.tasks as u64).min(outcome.unreadable);
+        into.header.reading.missing += lacking;
         let after = self.header(target)?;
         warnings.extend(self.warnings(&before, &after, outcome));
         let of = |warning| format!("{}: {warning}", self.description());
@@ -300,7 +304,7 @@ fn short_text(memory: &dyn Memory, text: Text) -> Result<String, TargetError> {
     }
     match memory.read_vec(text.address, text.len.min(MAX_NAME) as usize) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(TargetError::Unmapped { .. }) => Ok(String::new()),
+        Err(error) if error.is_absent() => Ok(String::new()),
         Err(error) => Err(error),
     }
 }

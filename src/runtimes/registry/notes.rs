@@ -8,6 +8,10 @@ use crate::target::{Image, Target, TargetError};
 const PT_NOTE: u32 = 4;
 /// No more than this of a segment of notes is read.
 const MAX_NOTES: u64 = 1 << 20;
+/// Segments of notes looked at in one image; compilers make one or two.
+const MAX_SEGMENTS: usize = 16;
+/// Bytes of notes looked at in all images together.
+const MAX_BYTES: u64 = 64 << 20;
 /// Name size, descriptor size, type 1, and the padded name of the note; its descriptor follows.
 const HEAD: &[u8] = b"\x07\0\0\0\x08\0\0\0\x01\0\0\0loiter\0\0";
 
@@ -25,17 +29,18 @@ pub(super) struct Noted {
 /// The registries that the notes of all images point to.
 pub(super) fn find(target: &dyn Target) -> Result<Vec<Noted>, TargetError> {
     let mut all = Vec::new();
+    let mut left = MAX_BYTES;
     for image in target.images()? {
         let noted =
             |address| Noted { address, image: image.path.clone(), in_executable: image.is_executable };
-        all.extend(of_image(target, &image)?.into_iter().map(noted));
+        all.extend(of_image(target, &image, &mut left)?.into_iter().map(noted));
     }
     Ok(all)
 }
 
 /// The program headers come from the file, the notes from memory, where they are relocated or
 /// not, but never stripped.
-fn of_image(target: &dyn Target, image: &Image) -> Result<Vec<u64>, TargetError> {
+fn of_image(target: &dyn Target, image: &Image, left: &mut u64) -> Result<Vec<u64>, TargetError> {
     let segments = match image.segments() {
         Ok(segments) => segments,
         Err(error) => {
@@ -44,11 +49,13 @@ fn of_image(target: &dyn Target, image: &Image) -> Result<Vec<u64>, TargetError>
         }
     };
     let mut found = Vec::new();
-    for segment in segments.iter().filter(|segment| segment.kind == PT_NOTE) {
-        let len = usize::try_from(segment.memory_size.min(MAX_NOTES)).unwrap_or(0);
+    for segment in segments.iter().filter(|segment| segment.kind == PT_NOTE).take(MAX_SEGMENTS) {
+        let len = segment.memory_size.min(segment.file_size).min(MAX_NOTES).min(*left);
+        *left = left.saturating_sub(len);
+        let len = usize::try_from(len).unwrap_or(0);
         match target.read_vec(segment.address, len) {
             Ok(bytes) => found.extend(parse(&bytes, segment.address)),
-            Err(TargetError::Unmapped { .. }) => {}
+            Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
     }

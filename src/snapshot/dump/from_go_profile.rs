@@ -1,12 +1,9 @@
-//! A goroutine profile as a snapshot: as many equal tasks without an id as were counted.
+//! A goroutine profile as a snapshot: rows without an id that stand for as many equal tasks as were counted.
 
 use super::DumpError;
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_profile::{CountedStack, GoProfile, ProfileFrame};
 use crate::snapshot::{LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, Task};
-
-/// More goroutines are not believed. The same as of a live process.
-const MAX_TASKS: u64 = 1 << 25;
 
 impl TryFrom<&GoProfile> for Snapshot {
     type Error = DumpError;
@@ -14,63 +11,123 @@ impl TryFrom<&GoProfile> for Snapshot {
     /// What a profile does not tell stays unknown: ids, states, reasons, ages, creators.
     fn try_from(profile: &GoProfile) -> Result<Snapshot, DumpError> {
         let count = profile.counted();
-        if count > MAX_TASKS {
-            return Err(DumpError::TooMany { count, most: MAX_TASKS });
+        if count > Snapshot::MOST_TASKS {
+            return Err(DumpError::TooMany { count, most: Snapshot::MOST_TASKS });
         }
         let mut builder = SnapshotBuilder::new();
         let mut code = CodeTable::default();
-        builder.reserve_tasks(count as usize);
+        let nameless = profile.stacks.iter().filter(|stack| stack.frames.is_empty());
+        let few = nameless.map(|stack| stack.pcs.len()).fold(0, usize::saturating_add) <= MAX_NAMELESS;
         for stack in &profile.stacks {
-            let task = task(stack, &mut code, &mut builder);
-            (0..stack.count).for_each(|_| builder.task(task));
+            let task = task(stack, few, &mut code, &mut builder);
+            builder.counted(task, stack.count);
         }
         builder.header = header(SourceKind::Profile, code.into_version());
-        if profile.is_cut() {
-            let warning = format!(
-                "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is \
-                 missing",
-                profile.total
-            );
-            builder.header.warnings.push(warning);
-        }
+        builder.header.warnings = warnings(profile, count);
         Ok(builder.finish())
     }
 }
 
-fn task(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
-    let locations = locations(stack, code, into);
+/// Addresses without functions that are shown in their place. A real profile has none.
+const MAX_NAMELESS: usize = 1 << 16;
+
+fn task(stack: &CountedStack, nameless: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
+    let locations = if stack.frames.is_empty() && !nameless { vec![] } else { locations(stack, code, into) };
     let labels = stack.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     Task {
         labels: (!stack.labels.is_empty()).then(|| into.labels(labels)),
-        stack_status: status(stack),
+        stack_status: if locations.is_empty() { StackStatus::Unknown } else { status(stack) },
         stack: (!locations.is_empty()).then(|| into.stack(locations)),
         ..Task::default()
     }
 }
 
+/// Stacks that the runtime cuts have as many addresses: 32 up to Go 1.22, 128 later.
+const CUT_AT: [usize; 2] = [32, 128];
+
 /// The outermost address is that of `runtime.goexit`, which has no line, unless the runtime had no room
 /// for all.
 fn status(stack: &CountedStack) -> StackStatus {
-    match (stack.frames.last(), stack.pcs.last()) {
-        (None, _) => StackStatus::Unknown,
-        (Some(last), Some(&outermost)) if is_at(last.pc, outermost) => StackStatus::Truncated,
+    let cut = match (stack.frames.last(), stack.pcs.last()) {
+        (Some(last), Some(&outermost)) => CountedStack::is_at(last.pc, outermost),
+        _ => CUT_AT.contains(&stack.pcs.len()),
+    };
+    match (stack.other_lines > 0 || stack.missing() > 0, stack.frames.is_empty() && stack.pcs.is_empty()) {
+        (_, true) => StackStatus::Unknown,
+        (true, _) => StackStatus::Gaps,
+        _ if cut => StackStatus::Truncated,
         _ => StackStatus::Complete,
     }
 }
 
-/// The lines give the address of the call, the list the one behind it, where it returns to.
-fn is_at(call: u64, address: u64) -> bool {
-    call == address || call.checked_add(1) == Some(address)
+/// What the user should know of it, a sentence each.
+fn warnings(profile: &GoProfile, count: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if profile.profiles > 1 {
+        warnings.push(format!(
+            "there are {} goroutine profiles in it: this is the last one that is whole, or else the last",
+            profile.profiles
+        ));
+    }
+    if profile.kind.is_empty() {
+        warnings.push(
+            "the first line of the profile is missing: whether more is, and whether it is of goroutines, is \
+             unknown"
+                .to_owned(),
+        );
+    }
+    if count < profile.total {
+        warnings.push(format!(
+            "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is missing",
+            profile.total
+        ));
+    } else if count > profile.total {
+        warnings.push(format!(
+            "the profile says that it has {} goroutines, but its stacks count {count}: several are mixed",
+            profile.total
+        ));
+    }
+    if let more @ 1.. = profile.repeated() {
+        warnings.push(format!(
+            "{more} stacks stand in the profile more than once, which Go does not write: several are mixed, and \
+             counted together"
+        ));
+    }
+    if let lines @ 1.. = profile.other_lines {
+        warnings.push(format!(
+            "{lines} lines within the profile make no sense and are left out: frames or goroutines may be missing"
+        ));
+    }
+    let of = |is: &dyn Fn(&CountedStack) -> bool| {
+        let all = profile.stacks.iter().filter(|stack| is(stack));
+        all.fold(0_u64, |sum, stack| sum.saturating_add(stack.count))
+    };
+    let goroutines = |n: u64| if n == 1 { "1 goroutine".to_owned() } else { format!("{n} goroutines") };
+    if let some @ 1.. = of(&|stack| stack.missing() > 0) {
+        warnings.push(format!(
+            "the stacks of {} have addresses without a line: frames are missing",
+            goroutines(some)
+        ));
+    }
+    if let some @ 1.. = of(&|stack| stack.frames.is_empty() && !stack.pcs.is_empty()) {
+        warnings
+            .push(format!("the stacks of {} have addresses only: functions are unknown", goroutines(some)));
+    }
+    warnings
 }
 
 fn locations(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Vec<LocationId> {
+    if stack.frames.is_empty() {
+        let nameless = || NamedFrame { function: "", file: "", line: 0, foreign: false };
+        return stack.pcs.iter().map(|&pc| code.location(Some(pc), None, [nameless()], into)).collect();
+    }
     let mut addresses = stack.pcs.iter().copied();
     places(&stack.frames)
         .filter_map(|frames| {
             let last = frames.last()?;
             // The list holds addresses of functions that are not shown, too.
             let mut ahead = addresses.clone();
-            let address = ahead.find(|&address| is_at(last.pc, address));
+            let address = ahead.find(|&address| CountedStack::is_at(last.pc, address));
             if address.is_some() {
                 addresses = ahead;
             }
@@ -123,17 +180,21 @@ mod tests {
     fn becomes_a_snapshot() {
         let snapshot = Snapshot::try_from(&GoProfile::parse(PROFILE.as_bytes())).unwrap();
         snapshot.validate().unwrap();
-        assert_eq!(snapshot.tasks.len(), 5);
-        assert_eq!(snapshot.tasks[0], snapshot.tasks[2]);
+        assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [3, 1, 1]);
         assert_eq!((snapshot.tasks[0].id, snapshot.tasks[0].stack_status), (None, StackStatus::Complete));
         let stack: Vec<_> = (snapshot.stack_of(&snapshot.tasks[0]).iter())
             .map(|id| &snapshot.locations[id.index()])
             .map(|location| (location.address, location.offset, location.frames.len()))
             .collect();
         assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);
-        assert_eq!(snapshot.tasks[3].stack_status, StackStatus::Truncated);
-        assert_eq!(snapshot.tasks[4].stack_status, StackStatus::Unknown);
-        assert_eq!(snapshot.header.warnings, [""; 0]);
+        assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
+        // Of stacks without lines the addresses are known, and tell them apart.
+        assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Complete);
+        assert_eq!(snapshot.stack_of(&snapshot.tasks[2]).len(), 1);
+        assert_eq!(
+            snapshot.header.warnings,
+            ["the stacks of 1 goroutine have addresses only: functions are unknown"]
+        );
     }
 
     #[test]

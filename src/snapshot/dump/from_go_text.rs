@@ -87,7 +87,7 @@ fn address(goroutine: &DumpGoroutine) -> u64 {
 
 /// What stands in brackets is the reason of waiting unless it is one of the other states
 /// (`gStatusStrings` in `runtime/traceback.go`).
-fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (State, Option<StrId>) {
+pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (State, Option<StrId>) {
     let state = match goroutine.state.as_str() {
         "running" | "copystack" => State::Running,
         "runnable" => State::Runnable,

@@ -1,8 +1,8 @@
 //! Goroutine profiles as protocol buffers, which `runtime/pprof` writes with debug=0 and loiter with
 //! `--format pprof`.
 //!
-//! Such a profile counts equal stacks, so the snapshot holds as many equal tasks. Those that loiter
-//! wrote say in the labels of their samples which tasks they were (see [`fields::own`]).
+//! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
+//! that loiter wrote say in the labels of their samples which tasks they were (see [`fields::own`]).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -27,12 +27,14 @@ pub struct Limits {
     /// Bytes when it is not compressed.
     pub bytes: usize,
     /// Tasks in all.
-    pub tasks: usize,
+    pub tasks: u64,
+    /// Tasks that are told apart by their ids; they take a row each.
+    pub rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes: 2 << 30, tasks: 33_000_000 }
+        Limits { bytes: 2 << 30, tasks: Snapshot::MOST_TASKS, rows: 33_000_000 }
     }
 }
 
@@ -68,7 +70,7 @@ pub enum PprofError {
     #[error("the profile counts more than {limit} tasks")]
     TooManyTasks {
         /// The most that are read.
-        limit: usize,
+        limit: u64,
     },
 }
 
@@ -124,7 +126,7 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, PprofError> {
 pub fn read_within(bytes: &[u8], limits: Limits) -> Result<Snapshot, PprofError> {
     let raw = decompressed(bytes, limits.bytes)?;
     let tables = Tables::read(&raw)?;
-    let snapshot = Samples::read(&raw, &tables, limits.tasks)?;
+    let snapshot = Samples::read(&raw, &tables, limits)?;
     snapshot.validate()?;
     Ok(snapshot)
 }

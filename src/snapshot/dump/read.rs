@@ -1,6 +1,8 @@
 //! From bytes of any kind of dump to a snapshot.
 
-use super::{DumpError, GoLog, GoProfile, encoding, looks, pprof};
+use std::cmp::Reverse;
+
+use super::{DumpError, GoLog, GoProfile, encoding, log, looks, pprof};
 use crate::snapshot::{Snapshot, State};
 
 /// A profile says what it is at its beginning.
@@ -36,21 +38,34 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
     let text = encoding::decode(bytes);
     let beginning = text.get(..text.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);
-    match beginning.lines().find_map(profile_kind) {
-        Some("goroutine" | "goroutineleak") => {
-            let profile = GoProfile::parse(&text);
-            return Ok(Found { snapshot: Snapshot::try_from(&profile)?, cut: profile.is_cut() });
-        }
-        Some(kind) => return Err(DumpError::OtherProfile { kind: kind.to_owned() }),
-        None => {}
+    let kind = beginning.lines().find_map(profile_kind);
+    if let Some(kind) = kind.filter(|kind| !matches!(*kind, "goroutine" | "goroutineleak")) {
+        return Err(DumpError::OtherProfile { kind: kind.to_owned() });
     }
+    let profile = counted(&text);
     let log = GoLog::of_text(&text);
+    if let Some(profile) = profile.as_ref().filter(|profile| tells_more(profile, &log)) {
+        let mut snapshot = Snapshot::try_from(profile)?;
+        if let one @ 1.. = log.dump.goroutines.len() {
+            let warning =
+                format!("{one} goroutine printed by itself (debug=2, a crash) is in it, too: left out");
+            snapshot.header.warnings.push(warning);
+        }
+        return Ok(Found { snapshot, cut: profile.is_cut() });
+    }
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: looks::describe(bytes, &text) });
     }
     let cut = log.dump.cut;
     let doubts = looks::doubts(&text, &log.dump);
     let mut snapshot = of_log(log);
+    if let Some(profile) = profile.filter(|profile| !profile.stacks.is_empty()) {
+        snapshot.header.warnings.push(format!(
+            "a profile that counts {} goroutines (debug=1) is in it, too, and is left out: it knows no ids and \
+             no states",
+            profile.counted()
+        ));
+    }
     snapshot.header.warnings.extend(doubts);
     if bytes.len() == GO_CUTS_AT {
         snapshot.header.warnings.push(
@@ -59,6 +74,36 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
         );
     }
     Ok(Found { snapshot, cut: cut || bytes.len() == GO_CUTS_AT })
+}
+
+/// The profile with debug=1 in a text, wherever it stands.
+fn counted(bytes: &[u8]) -> Option<GoProfile> {
+    // Nothing else is worth a second look at each line.
+    let counts = |rest: &[u8]| rest.starts_with(b" 0x");
+    let titled = || String::from_utf8_lossy(bytes).contains("profile: total ");
+    let looks_like_one = bytes.split(|&b| b == b'@').skip(1).any(counts) || titled();
+    if !looks_like_one {
+        return None;
+    }
+    // Most are written as they are; otherwise it is asked what a log makes of each line.
+    let plain = GoProfile::parse(bytes);
+    let whole = |profile: &GoProfile| profile.is_certain() && !profile.is_cut() && profile.other_lines == 0;
+    if whole(&plain) && !plain.kind.is_empty() {
+        return Some(plain);
+    }
+    let found = log::profiles(bytes).into_iter().chain([plain]).filter(GoProfile::is_certain);
+    found.max_by_key(|found| {
+        (whole(found), !found.kind.is_empty(), found.counted(), Reverse(found.other_lines))
+    })
+}
+
+/// Single goroutines tell more: their ids, what they do and since when. But a crash prints one only.
+fn tells_more(profile: &GoProfile, log: &GoLog) -> bool {
+    match log.dump.goroutines.len() {
+        0 => true,
+        1 => profile.counted() > 1,
+        _ => false,
+    }
 }
 
 /// What a line says a profile is of: the text formats of `runtime/pprof`.
@@ -128,7 +173,7 @@ mod tests {
     #[test]
     fn tells_kinds_apart() {
         let profile = read(b"goroutine profile: total 2\n2 @ 0x1\n").unwrap().snapshot;
-        assert_eq!(profile.tasks.len(), 2);
+        assert_eq!(profile.task_count(), 2);
         let error = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(error("heap profile: 1: 2 [3: 4] @ heap/1\n"), "a profile of heap, not of goroutines");
         assert_eq!(error("threadcreate profile: total 8\n"), "a profile of threadcreate, not of goroutines");
@@ -136,6 +181,30 @@ mod tests {
         assert_eq!(error("<html>"), "there is no goroutine in it: it is a page of HTML");
         assert_eq!(error("\nhello\n"), "there is no goroutine in it: its first line is \"hello\"");
         assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is no text");
+    }
+
+    #[test]
+    fn counted_stacks_in_logs() {
+        let plain = "goroutine profile: total 3\n2 @ 0x4b 0x99\n# labels: {\"a\":\"b\"}\n\
+            #\t0x4a\tmain.wait+0x2b\t/src/x.go:12\n\n1 @ 0x6b 0x99\n#\t0x6a\tmain.other+0x2b\t/src/x.go:13\n";
+        let json =
+            |line: &str, key: &str| serde_json::json!({ key: line, "level": "info" }).to_string() + "\n";
+        let utf16: Vec<u8> =
+            "\u{feff}".encode_utf16().chain(plain.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let stamped = |line: &str| format!("2026-11-21T10:00:00.5Z stderr F {line}\n");
+        let same = read(plain.as_bytes()).unwrap().snapshot;
+        for text in [
+            utf16,
+            json(plain, "msg").into_bytes(),
+            plain.lines().map(|line| json(line, "message")).collect::<String>().into_bytes(),
+            plain.lines().map(|line| json(&format!("{line}\n"), "log")).collect::<String>().into_bytes(),
+            plain.lines().map(stamped).collect::<String>().into_bytes(),
+        ] {
+            let found = read(&text).unwrap();
+            assert!(!found.cut, "{}", String::from_utf8_lossy(&text));
+            assert_eq!(found.snapshot.header.warnings, [""; 0], "{}", String::from_utf8_lossy(&text));
+            assert_eq!(found.snapshot.tasks, same.tasks, "{}", String::from_utf8_lossy(&text));
+        }
     }
 
     #[test]

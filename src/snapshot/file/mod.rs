@@ -10,15 +10,18 @@
 //! that people and scripts look at (what, when, how many), and `loiter stacks FILE --json`
 //! for the rest. The format is described for other programs in loiter-snapshot(5).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Header, Invalid, Snapshot};
 
+mod budget;
 mod columns;
+mod replace;
 mod v1;
+
+pub use replace::{PRIVATE, SHARED, replace};
 
 /// The first bytes of every snapshot file. The first of them is no ASCII and no UTF-8, and the last
 /// is a line feed, so that a file mangled by a text-mode transfer is noticed.
@@ -27,8 +30,8 @@ pub const MAGIC: [u8; 8] = *b"\x8bloiter\n";
 /// The newest format that this loiter reads, and the one that it writes.
 pub const VERSION: u16 = 1;
 
-/// A file longer than this is not read: 4 GiB.
-const MAX_FILE: u64 = 4 << 30;
+/// A file longer than this is not read: 1 GiB, ten times what [`budget`] has room for.
+const MAX_FILE: u64 = 1 << 30;
 
 /// Why a snapshot file could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,12 @@ pub enum FileError {
     Truncated {
         /// Where: "header", "tables".
         part: &'static str,
+    },
+    /// It would cost more than a file of its size may.
+    #[error("the snapshot is too large: {problem}")]
+    TooLarge {
+        /// What is too large, and what the limit is.
+        problem: String,
     },
     /// Its contents make no sense.
     #[error("the snapshot is damaged: {problem}")]
@@ -107,40 +116,6 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
     replace(path, PRIVATE, |file| write(snapshot, file))
 }
 
-/// Permissions of a file that only its owner can read.
-pub const PRIVATE: u32 = 0o600;
-/// Permissions of a file that everybody can read, as far as the umask allows.
-pub const SHARED: u32 = 0o666;
-
-/// Has a file written: a temporary file beside it first, which then takes its name, so that nobody
-/// ever sees half of it. What is not a regular file (/dev/null, a pipe) is written to directly.
-///
-/// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
-/// one cut short by it is noticed when it is read.
-///
-/// # Errors
-/// Those of `contents`, and those of the file.
-pub fn replace<E: From<io::Error>>(
-    path: &Path,
-    permissions: u32,
-    contents: impl FnOnce(&mut File) -> Result<(), E>,
-) -> Result<(), E> {
-    let path: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
-        return contents(&mut File::options().write(true).open(&path)?);
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".loiter-").permissions(fs::Permissions::from_mode(permissions));
-    let mut file = builder.tempfile_in(directory)?;
-    contents(file.as_file_mut())?;
-    file.persist(&path).map_err(|e| e.error)?;
-    Ok(())
-}
-
 /// Writes a snapshot in the newest format.
 ///
 /// # Errors
@@ -171,7 +146,11 @@ pub fn load(path: &Path) -> Result<Snapshot, FileError> {
 pub fn read(from: impl Read) -> Result<Snapshot, FileError> {
     let mut from = from.take(MAX_FILE);
     check_version(&mut from)?;
-    let snapshot = v1::read(&mut from)?;
+    let snapshot = v1::read(&mut from);
+    if from.limit() == 0 {
+        return Err(FileError::TooLarge { problem: format!("it is longer than {} MiB", MAX_FILE >> 20) });
+    }
+    let snapshot = snapshot?;
     snapshot.validate()?;
     Ok(snapshot)
 }

@@ -1,7 +1,7 @@
 //! What tasks wait for, as evidence; and senders that nobody receives from.
 
 use super::patterns::QUIET_MANY;
-use super::{Claim, Rule, many, time};
+use super::{Claim, Rule, many, number, time};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::scene::{Kind, Scene};
 use crate::analysis::leaks::wait::Waits;
@@ -16,6 +16,8 @@ pub(super) struct Objects {
     pub(super) alone: bool,
     /// They wait for several things, perhaps some of them for the same one, and nobody is on the other side.
     pub(super) deserted: bool,
+    /// They wait in one queue: all of them for one thing, and nobody is on the other side of it.
+    pub(super) queue: bool,
     /// What they wait for is known.
     pub(super) known: bool,
 }
@@ -24,7 +26,7 @@ pub(super) struct Objects {
 pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
     let summaries = scene.summaries(kind);
     let known = !summaries.is_empty();
-    let mut objects = Objects { alone: known, deserted: known, known, because: Vec::new() };
+    let mut objects = Objects { alone: known, deserted: known, queue: known, known, because: Vec::new() };
     for summary in &summaries {
         let own = summary.objects == summary.waits;
         let what = match summary.kind {
@@ -74,6 +76,7 @@ pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
         }
         // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
         objects.alone &= peers == 0 && (own || summary.alternative);
+        objects.queue &= peers == 0 && summary.objects == 1 && !own && !summary.alternative;
         objects.deserted &= peers == 0 && (summary.objects > 1 || own);
         if objects.because.len() < 3 {
             objects.because.push(text);
@@ -108,16 +111,38 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
     let objects = objects(scene, kind);
     let mut because = objects.because;
     let old = scene.older_than(kind, scene.options.min_age_ns);
-    let growing = scene.growing(kind);
+    // One queue that has become longer for as long as the process lives is not served as fast as it fills.
+    let growth = kind.growth.as_ref();
+    let growing = growth.map(|growth| match growth.sureness {
+        Sureness::Suspect if growth.sustained && objects.queue => Sureness::Likely,
+        // Nobody is there who could receive, and none has gone: two signs, if weaker ones.
+        Sureness::Suspect if objects.alone && kind.ended() == Some(0) && !scene.is_short() => {
+            Sureness::Likely
+        }
+        sureness => sureness,
+    });
     let standing = (old > 0 && (objects.deserted || !objects.known)).then(|| {
-        because.push(format!("{old} of them stood still for {} or more", time(scene.options.min_age_ns)));
+        because.push(format!(
+            "{} of them stood still for {} or more",
+            number(old),
+            time(scene.options.min_age_ns)
+        ));
         if old > 1 && objects.deserted { Sureness::Likely } else { Sureness::Suspect }
+    });
+    // A queue that nobody has served for so long.
+    let unserved = (objects.queue && old >= QUIET_MANY).then(|| {
+        because.push(format!(
+            "{} of them stood still for {} or more",
+            number(old),
+            time(scene.options.min_age_ns)
+        ));
+        Sureness::Suspect
     });
     let ageless = scene.is_single() && kind.age.nanos().is_none() && kind.count() >= QUIET_MANY;
     if ageless {
         because.push("since when is unknown".to_owned());
     }
-    let sureness = growing.max(standing).max(ageless.then_some(Sureness::Suspect))?;
+    let sureness = growing.max(standing).max(unserved).max(ageless.then_some(Sureness::Suspect))?;
     let claim = Claim::of(nth, sureness, because);
     Some(if objects.deserted {
         claim.meaning(

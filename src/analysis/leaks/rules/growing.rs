@@ -13,7 +13,7 @@ impl Rule for Growing {
     }
 
     fn checks(&self) -> &'static str {
-        "tasks of one kind become more over the readings, faster than they end, by the test of Mann and Kendall"
+        "tasks of one kind become more over the readings, faster than they end, by the test of Mann and Kendall and a test of signs"
     }
 
     fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {

@@ -2,6 +2,7 @@
 
 use super::finding::{Holder, Sureness};
 use super::scene::Scene;
+pub use processors::{SCHEDULER_RULES, SchedulerRule};
 
 mod body;
 mod channels;
@@ -10,8 +11,8 @@ mod library;
 mod locks;
 mod never;
 mod patterns;
-mod processors;
-mod staying;
+pub(super) mod processors;
+pub(super) mod staying;
 
 /// Looks for one kind of mistake.
 pub trait Rule: Sync {
@@ -77,13 +78,15 @@ pub const RULES: &[&dyn Rule] = &[
     &patterns::CALL,
     &growing::Growing,
     &staying::Staying,
-    &processors::TooMany,
-    &processors::TooFew,
-    &processors::Queues,
 ];
 
 /// "1 task", "1,388 tasks": for clauses.
-fn many(n: u64, noun: &str) -> String {
+pub(super) fn many(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// "1,388": for clauses.
+pub(super) fn number(n: u64) -> String {
     let text = n.to_string();
     let mut digits = String::new();
     for (i, digit) in text.chars().enumerate() {
@@ -92,11 +95,11 @@ fn many(n: u64, noun: &str) -> String {
         }
         digits.push(digit);
     }
-    format!("{digits} {noun}{}", if n == 1 { "" } else { "s" })
+    digits
 }
 
 /// A duration for clauses, rounded down: "41 min".
-fn time(ns: u64) -> String {
+pub(super) fn time(ns: u64) -> String {
     match ns / 1_000_000 {
         ms @ 0..1_000 => format!("{ms} ms"),
         ms @ 1_000..60_000 => format!("{} s", ms / 1_000),
@@ -111,10 +114,11 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let mut names: Vec<_> = RULES.iter().map(|rule| rule.name()).collect();
+        let scheduler = SCHEDULER_RULES.iter().map(|rule| rule.name);
+        let mut names: Vec<_> = RULES.iter().map(|rule| rule.name()).chain(scheduler).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), RULES.len());
+        assert_eq!(names.len(), RULES.len() + SCHEDULER_RULES.len());
         assert!(RULES.iter().all(|rule| !rule.checks().is_empty()));
     }
 

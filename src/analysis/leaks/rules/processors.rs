@@ -1,19 +1,49 @@
-//! Workers of the scheduler against the processors at hand.
+//! Workers of the scheduler against the processors at hand: no leaks, but worth a note.
 
-use super::{Claim, Rule};
-use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::finding::Note;
 use crate::analysis::leaks::scene::Scene;
 use crate::snapshot::{Header, RuntimeInfo};
 
 /// So many readings are needed to say that something stays as it is.
 const READINGS: usize = 4;
 
-/// More workers than processors.
-pub(super) struct TooMany;
-/// Fewer workers than processors, and all of them busy.
-pub(super) struct TooFew;
-/// Tasks that could run wait for a worker all the time.
-pub(super) struct Queues;
+/// Looks for one thing about the scheduler.
+#[derive(Debug)]
+pub struct SchedulerRule {
+    /// Its name: as in JSON.
+    pub name: &'static str,
+    /// What it checks, a sentence.
+    pub checks: &'static str,
+    check: fn(&Scene<'_>) -> Vec<Note>,
+}
+
+/// Every one of them.
+pub const SCHEDULER_RULES: &[SchedulerRule] = &[
+    SchedulerRule {
+        name: MORE,
+        checks: "the scheduler has more workers (GOMAXPROCS) than the CPUs that the process may use",
+        check: too_many,
+    },
+    SchedulerRule {
+        name: FEWER,
+        checks: "the scheduler has fewer workers (GOMAXPROCS) than the process may use CPUs, and tasks wait for them",
+        check: too_few,
+    },
+    SchedulerRule {
+        name: QUEUES,
+        checks: "tasks that could run wait for a worker in reading after reading",
+        check: queues,
+    },
+];
+
+const MORE: &str = "more-workers-than-cpus";
+const FEWER: &str = "fewer-workers-than-cpus";
+const QUEUES: &str = "run-queues";
+
+/// What is to be said of the scheduler.
+pub(in crate::analysis::leaks) fn notes(scene: &Scene<'_>) -> Vec<Note> {
+    SCHEDULER_RULES.iter().flat_map(|rule| (rule.check)(scene)).collect()
+}
 
 /// Processors that the process may use at a time, in thousandths: those of its affinity, or what its
 /// cgroup grants, whichever is less.
@@ -54,100 +84,73 @@ fn long_queues(scene: &Scene<'_>, nth: usize, at_least: u64) -> (usize, u64) {
     (queues.len(), queues.into_iter().min().unwrap_or(0))
 }
 
-fn claim(because: Vec<String>, cause: &str, next: &str) -> Claim {
-    Claim { kinds: Vec::new(), ..Claim::of(0, Sureness::Suspect, because).meaning(cause, next) }
+fn note(rule: &'static str, because: Vec<String>, cause: &str, next: &str) -> Note {
+    Note { rule, because, cause: cause.to_owned(), next: next.to_owned() }
 }
 
-impl Rule for TooMany {
-    fn name(&self) -> &'static str {
-        "more-workers-than-cpus"
-    }
-
-    fn checks(&self) -> &'static str {
-        "the scheduler has more workers (GOMAXPROCS) than the CPUs that the process may use"
-    }
-
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        let header = &scene.snapshot.header;
-        let Some((milli, whence)) = processors(header) else { return Vec::new() };
-        let cause = if header.process.cgroup_cpu_milli == Some(milli) {
-            "the kernel stops the process for part of every period when all workers are busy"
-        } else {
-            "workers take the CPUs from each other when all of them are busy"
-        };
-        (header.runtimes.iter())
-            .filter_map(|runtime| {
-                let workers = u64::from(runtime.scheduler.max_workers?);
-                // A part of a CPU needs a whole worker, and two are the least that runtimes use.
-                (workers > milli.div_ceil(1_000).max(2)).then(|| {
-                    let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
-                    claim(
-                        vec![because],
-                        cause,
-                        "set GOMAXPROCS (or the number of workers) to what the process is granted",
-                    )
-                })
-            })
-            .collect()
-    }
-}
-
-impl Rule for TooFew {
-    fn name(&self) -> &'static str {
-        "fewer-workers-than-cpus"
-    }
-
-    fn checks(&self) -> &'static str {
-        "the scheduler has fewer workers (GOMAXPROCS) than the process may use CPUs, and tasks wait for them"
-    }
-
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        let header = &scene.snapshot.header;
-        let Some((milli, whence)) = processors(header) else { return Vec::new() };
-        let readings = scene.series.points().len();
-        let mut claims = Vec::new();
-        for (nth, runtime) in header.runtimes.iter().enumerate() {
-            let Some(workers) = runtime.scheduler.max_workers.map(u64::from) else { continue };
-            let (long, _) = long_queues(scene, nth, 1);
-            if workers < milli / 1_000 && readings >= READINGS && long * 2 >= readings {
+fn too_many(scene: &Scene<'_>) -> Vec<Note> {
+    let header = &scene.snapshot.header;
+    let Some((milli, whence)) = processors(header) else { return Vec::new() };
+    let cause = if header.process.cgroup_cpu_milli == Some(milli) {
+        "the kernel stops the process for part of every period when all workers are busy"
+    } else {
+        "workers take the CPUs from each other when all of them are busy"
+    };
+    (header.runtimes.iter())
+        .filter_map(|runtime| {
+            let workers = u64::from(runtime.scheduler.max_workers?);
+            // A part of a CPU needs a whole worker, and two are the least that runtimes use.
+            (workers > milli.div_ceil(1_000).max(2)).then(|| {
                 let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
-                let queues = format!("in {long} of {readings} readings tasks waited for one");
-                claims.push(claim(
-                    vec![because, queues],
-                    "CPUs stay idle while tasks wait to run",
+                note(
+                    MORE,
+                    vec![because],
+                    cause,
                     "set GOMAXPROCS (or the number of workers) to what the process is granted",
-                ));
-            }
-        }
-        claims
-    }
+                )
+            })
+        })
+        .collect()
 }
 
-impl Rule for Queues {
-    fn name(&self) -> &'static str {
-        "run-queues"
-    }
-
-    fn checks(&self) -> &'static str {
-        "tasks that could run wait for a worker in reading after reading"
-    }
-
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        /// Waiting tasks for each worker.
-        const LONG: u64 = 8;
-        let readings = scene.series.points().len();
-        let mut claims = Vec::new();
-        for nth in 0..scene.snapshot.header.runtimes.len() {
-            let (long, least) = long_queues(scene, nth, LONG);
-            if readings >= READINGS && long * 4 >= readings * 3 {
-                let because = format!("in {long} of {readings} readings {least} tasks or more waited to run");
-                claims.push(claim(
-                    vec![because],
-                    "there is more to do than the workers can do",
-                    "look at what runs (a CPU profile), and at what starts so many tasks",
-                ));
-            }
+fn too_few(scene: &Scene<'_>) -> Vec<Note> {
+    let header = &scene.snapshot.header;
+    let Some((milli, whence)) = processors(header) else { return Vec::new() };
+    let readings = scene.series.points().len();
+    let mut notes = Vec::new();
+    for (nth, runtime) in header.runtimes.iter().enumerate() {
+        let Some(workers) = runtime.scheduler.max_workers.map(u64::from) else { continue };
+        let (long, _) = long_queues(scene, nth, 1);
+        if workers < milli / 1_000 && readings >= READINGS && long * 2 >= readings {
+            let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
+            let queues = format!("in {long} of {readings} readings tasks waited for one");
+            notes.push(note(
+                FEWER,
+                vec![because, queues],
+                "CPUs stay idle while tasks wait to run",
+                "set GOMAXPROCS (or the number of workers) to what the process is granted",
+            ));
         }
-        claims
     }
+    notes
+}
+
+fn queues(scene: &Scene<'_>) -> Vec<Note> {
+    /// Waiting tasks for each worker.
+    const LONG: u64 = 8;
+    let readings = scene.series.points().len();
+    let mut notes = Vec::new();
+    for nth in 0..scene.snapshot.header.runtimes.len() {
+        let (long, least) = long_queues(scene, nth, LONG);
+        if readings >= READINGS && long * 4 >= readings * 3 {
+            let because = format!("in {long} of {readings} readings {least} tasks or more waited to run");
+            notes.push(note(
+                QUEUES,
+                vec![because],
+                "there is more to do than the workers can do",
+                "look at what runs (a CPU profile), and at what starts so many tasks",
+            ));
+        }
+    }
+    notes
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
+use super::budget::Clock;
 use super::text::{Function, Text};
 use crate::runtimes::go::arch::machine::{Machine, Step};
 use crate::runtimes::go::arch::state::{Origin, State, Value, World};
@@ -75,16 +76,18 @@ pub(super) struct Ahead<'a> {
     machine: Machine,
     /// Instructions that were run so far.
     steps: u64,
+    pub(super) clock: Clock,
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(text: Text<'a>) -> Self {
-        Ahead { text, machine: Machine::new(), steps: 0 }
+    pub(super) fn new(text: Text<'a>, clock: Clock) -> Self {
+        Ahead { text, machine: Machine::new(), steps: 0, clock }
     }
 
-    /// Has so much been read that it has to end? A goroutine may have any number of frames.
+    /// Has so much been read, or has it taken so long, that it has to end? A goroutine may have any number
+    /// of frames. What is run for one frame is always run to its end, so that every reading gets on.
     pub(super) fn is_tired(&self) -> bool {
-        self.steps > MAX_ALL_STEPS || self.text.is_tired()
+        self.steps > MAX_ALL_STEPS || self.clock.is_over() || self.text.is_tired()
     }
 
     /// What comes from `ip` on until the function there returns. `taken` is what it is about to take.
@@ -107,6 +110,7 @@ impl<'a> Ahead<'a> {
         walk.run();
         let (steps, outlook) = (walk.steps, walk.outlook);
         self.steps += steps as u64;
+        self.clock.look();
         outlook
     }
 

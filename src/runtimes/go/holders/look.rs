@@ -19,7 +19,7 @@ const MAX_PARTS: usize = 1 << 20;
 /// Deferred calls of one goroutine that are looked at.
 const MAX_DEFERRED: usize = 1024;
 /// Locks that one goroutine is found to hold.
-const MAX_HELD: usize = 64;
+const MAX_HELD: usize = 256;
 
 /// A frame of a stack: where its code goes on, and with which stack pointer.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub(super) enum Part {
 
 /// Which code has what to do with locks, worked out once for each place: code does not change.
 #[derive(Debug, Default)]
-pub(in super::super) struct Parts {
+pub(super) struct Parts {
     known: FxHashMap<CodeAddress, Part>,
 }
 
@@ -71,7 +71,7 @@ impl Parts {
             return Part::Nothing;
         }
         let part = part(pc, ahead);
-        if ahead.is_tired() {
+        if ahead.text.is_tired() {
             // What was found out may not be all; another reading does better.
             return part;
         }
@@ -226,13 +226,13 @@ pub(super) struct Look<'l, 'm, 'a> {
 }
 
 impl Look<'_, '_, '_> {
-    /// The locks that the goroutine holds, among those that `wanted` knows.
-    pub(super) fn held(mut self, frames: &[Frame], wanted: impl Fn(u64) -> bool) -> Vec<Held> {
+    /// The locks that the goroutine holds, and whether all of its frames were looked at.
+    pub(super) fn held(mut self, frames: &[Frame]) -> (Vec<Held>, bool) {
         let mut held: Vec<Held> = Vec::new();
         let (mut waiting, mut left) = (true, false);
         for (nth, frame) in frames.iter().enumerate() {
             if self.ahead.is_tired() {
-                break;
+                return (held, false);
             }
             let state = self.state.take();
             let caller = frames.get(nth + 1);
@@ -268,12 +268,12 @@ impl Look<'_, '_, '_> {
             };
             waiting = false;
             for (lock, shared) in found {
-                if wanted(lock) && held.len() < MAX_HELD && !held.iter().any(|held| held.lock == lock) {
+                if held.len() < MAX_HELD && !held.iter().any(|held| held.lock == lock) {
                     held.push(Held { lock, shared, pc });
                 }
             }
         }
-        held
+        (held, !self.ahead.text.is_tired())
     }
 
     /// What a frame unlocks when it goes on.

@@ -13,15 +13,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod ahead;
+mod budget;
 mod look;
+mod memory;
 mod standing;
 pub(super) mod state;
 mod text;
 
 use ahead::{Ahead, Taken};
-pub(super) use look::Parts;
+use budget::{Budget, Clock};
 use look::{Held, Look, Part, Standing};
-use standing::{Candidate, Goroutines, MAX_STACK, Seen, View};
+pub(super) use memory::Remembered;
+use standing::{Candidate, Goroutines, Seen, View};
 use text::Text;
 
 use super::goroutine::word;
@@ -33,10 +36,6 @@ use crate::runtimes::ReadOptions;
 use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, State, Task};
 use crate::target::Target;
 
-/// Bytes of stacks that are read for this in all.
-const MAX_BYTES: u64 = 32 << 20;
-/// Goroutines that are looked at.
-const MAX_TASKS: usize = 16 << 10;
 /// Goroutines looked at together.
 const BATCH: usize = 128;
 /// Goroutines noted for having the address of one lock on their stack.
@@ -85,7 +84,7 @@ struct Search<'s> {
 /// What reads ahead, and what it found out about code.
 struct Reading<'a> {
     ahead: Ahead<'a>,
-    parts: Parts,
+    remembered: Remembered,
     /// What was read of the heap for the goroutines that are looked at together.
     memory: PagedMemory<'a>,
     /// Goroutines that were not looked at to the end, because so much had been run ahead.
@@ -95,41 +94,39 @@ struct Reading<'a> {
 /// Locks of which not all holders were found: how many are missing.
 type Open = FxHashMap<ObjectId, u32>;
 
-/// How much may still be read.
-struct Budget {
-    bytes: u64,
-    tasks: usize,
-    /// Goroutines that were not looked at.
-    left_out: u64,
-}
-
 impl<'s> Search<'s> {
     fn run(&self, first_task: usize, into: &mut SnapshotBuilder) -> Result<Vec<Found>, GoError> {
         let go = self.goroutines.go;
+        let clock = Clock::new(self.goroutines.options.holders);
         let mut reading = Reading {
-            ahead: Ahead::new(Text::new(&go.modules, self.goroutines.target, go.build.minor)),
-            parts: std::mem::take(&mut *lock(&go.lock_parts)),
+            ahead: Ahead::new(Text::new(&go.modules, self.goroutines.target, go.build.minor), clock),
+            remembered: std::mem::take(&mut *lock(&go.holders)),
             memory: PagedMemory::new(self.goroutines.target),
             not_asked: 0,
         };
         let mut open = self.open(into);
         let all = by_stack(into.tasks(), first_task);
-        let mut budget = Budget { bytes: MAX_BYTES, tasks: MAX_TASKS, left_out: 0 };
+        let mut budget = Budget::new();
         let mut stops = Stops::default();
         let mut seen = self.holders(&mut reading, &all, &mut open, &mut budget, &mut stops, into)?;
         let not_asked = budget.left_out + reading.not_asked;
-        *lock(&go.lock_parts) = reading.parts;
+        reading.remembered.turn_over();
+        *lock(&go.holders) = reading.remembered;
         stops.note(&mut into.header.reading);
+        into.header.reading.holders_not_asked += not_asked;
         let known: FxHashSet<ObjectId> = seen.iter().flat_map(|s| &s.found).map(|found| found.lock).collect();
         open.retain(|lock, _| !known.contains(lock));
         if !open.is_empty() {
             seen.append(&mut self.perhaps(&all, &open, &mut budget, into)?);
         }
+        let spent = reading.ahead.clock.spent();
+        into.header.reading.holders_ns += spent.as_nanos() as u64;
         if not_asked > 0 && !open.is_empty() {
             into.header.warnings.push(format!(
-                "who holds {} was not found; {} goroutines were not asked, because that would take too long",
+                "who holds {} was not found; {not_asked} goroutines were not asked, because the search ended \
+                 after {} ms",
                 if open.len() == 1 { "a lock".to_owned() } else { format!("{} locks", open.len()) },
-                not_asked
+                spent.as_millis()
             ));
         }
         self.goroutines.still(seen)
@@ -158,9 +155,10 @@ impl<'s> Search<'s> {
         let mut seen = Vec::new();
         for tasks in all {
             let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
+            let may_hold = first.is_some_and(|task| self.may_hold(reading, self.stack(task)));
             if reading.ahead.is_tired() {
-                budget.tasks = 0;
-            } else if !first.is_some_and(|task| self.may_hold(reading, self.stack(task))) {
+                budget.end();
+            } else if !may_hold {
                 continue;
             }
             for numbers in tasks.chunks(BATCH) {
@@ -203,7 +201,7 @@ impl<'s> Search<'s> {
     /// Is there code on this stack that goes on to unlock something?
     fn may_hold(&self, reading: &mut Reading<'s>, stack: &[CodeAddress]) -> bool {
         stack.iter().any(|pc| {
-            let part = reading.parts.of(*pc, &mut reading.ahead);
+            let part = reading.remembered.parts.of(*pc, &mut reading.ahead);
             // A running one is somewhere else by now.
             matches!(part, Part::Unlocks | Part::Defers | Part::Leaves | Part::Restores)
                 || pc.is_interrupted()
@@ -218,14 +216,37 @@ impl<'s> Search<'s> {
         candidate: &Candidate,
         into: &SnapshotBuilder,
     ) -> Vec<Found> {
-        let memory = &mut reading.memory;
-        let taken = self.taken(&candidate.task, memory, into);
-        let goroutine = Standing::new(memory, &self.goroutines.go.offsets, view.stack, view.g);
-        let (ahead, parts) = (&mut reading.ahead, &mut reading.parts);
-        let look = Look { goroutine, ahead, parts, taken, state: view.state };
-        let held = look.held(view.frames, |lock| self.locks.contains_key(&lock));
-        reading.not_asked += u64::from(reading.ahead.is_tired());
+        let taken = self.taken(&candidate.task, &mut reading.memory, into);
+        let print = memory::print(&view, &candidate.task, &taken);
+        let known = print.and_then(|print| reading.remembered.recall(view.g, print));
+        let (held, is_whole) = match known {
+            Some(answer) => (answer.held.into_vec(), answer.is_whole),
+            None => self.ask(reading, &view, taken, print),
+        };
+        reading.not_asked += u64::from(!is_whole);
         held.into_iter().filter_map(|held| self.found(candidate, held)).collect()
+    }
+
+    /// All the locks that one goroutine holds, and whether it was looked at to the end. That is kept for the
+    /// next reading, unless there was too little time left for it.
+    fn ask(
+        &self,
+        reading: &mut Reading<'s>,
+        view: &View<'_>,
+        taken: Vec<Taken>,
+        print: Option<u64>,
+    ) -> (Vec<Held>, bool) {
+        let began = reading.ahead.clock.spent();
+        let offsets = &self.goroutines.go.offsets;
+        let goroutine = Standing::new(&mut reading.memory, offsets, view.stack, view.g);
+        let (ahead, parts) = (&mut reading.ahead, &mut reading.remembered.parts);
+        let look = Look { goroutine, ahead, parts, taken, state: view.state.clone() };
+        let (held, is_whole) = look.held(view.frames);
+        let is_final = is_whole || reading.ahead.clock.was_early(began);
+        if let Some(print) = print.filter(|_| is_final) {
+            reading.remembered.keep(view.g, print, &held, is_whole);
+        }
+        (held, is_whole)
     }
 
     fn found(&self, candidate: &Candidate, held: Held) -> Option<Found> {
@@ -293,28 +314,9 @@ impl<'s> Search<'s> {
     }
 }
 
-impl Budget {
-    /// Those of a batch for which there is enough left.
-    fn take(&mut self, mut batch: Vec<Candidate>) -> Vec<Candidate> {
-        batch.retain(|candidate| {
-            // What is read is at most the stack; of most, much less.
-            let bytes = candidate.task.mark.map_or(0, |mark| mark >> 8).min(MAX_STACK);
-            let enough = self.bytes >= bytes && self.tasks > 0;
-            if enough {
-                self.bytes -= bytes;
-                self.tasks -= 1;
-            } else {
-                self.left_out += 1;
-            }
-            enough
-        });
-        batch
-    }
-}
-
-fn lock(parts: &Mutex<Parts>) -> MutexGuard<'_, Parts> {
-    // They are whole at every moment.
-    parts.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(remembered: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
+    // It is whole at every moment.
+    remembered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The numbers of the tasks with a stack, those with one stack together, the rarest stacks first: whoever

@@ -8,10 +8,12 @@
 
 use super::encoding;
 use super::go_text::{DumpGoroutine, GoDump};
+pub(super) use counted::profiles;
 use records::{Collected, Sink};
 use streams::Streams;
 
 mod collect;
+mod counted;
 mod crash;
 mod prefix;
 mod records;

@@ -109,6 +109,24 @@ pub mod function {
     pub const FILENAME: u32 = 4;
 }
 
+/// What a runtime says of goroutines in the labels of samples where each sample is one goroutine: the profile
+/// with debug=3 that CockroachDB's Go writes and that was proposed for Go's own. Values are numbers or texts.
+pub mod single {
+    /// The goroutine's id.
+    pub const ID: &str = "go::goroutine";
+    /// Id of the goroutine that started it.
+    pub const CREATED_BY: &str = "go::goroutine_created_by";
+    /// What it is doing or why it waits, as in debug=2: "running", "chan receive".
+    pub const STATE: &str = "go::goroutine_state";
+    /// Why it waits, if the state does not say it.
+    pub const WAIT_REASON: &str = "go::goroutine_wait_reason";
+    /// For how long it has been waiting at least, minutes.
+    pub const WAIT_MINUTES: &str = "go::goroutine_wait_minutes";
+
+    /// The keys.
+    pub const KEYS: [&str; 5] = [ID, CREATED_BY, STATE, WAIT_REASON, WAIT_MINUTES];
+}
+
 /// What loiter says of tasks in the labels of samples. A program's own label with one of these keys
 /// stands under [`own::PROGRAM`] and its key.
 pub mod own {
@@ -174,11 +192,12 @@ pub mod own {
         KEYS.contains(&key) || key.starts_with(PROGRAM)
     }
 
-    const STATUSES: [(StackStatus, &str); 7] = [
+    const STATUSES: [(StackStatus, &str); 8] = [
         (StackStatus::Complete, "complete"),
         (StackStatus::Truncated, "truncated"),
         (StackStatus::Broken, "broken"),
         (StackStatus::Gaps, "gaps"),
+        (StackStatus::Missing, "missing"),
         (StackStatus::Torn, "torn"),
         (StackStatus::Running, "running"),
         (StackStatus::Unknown, "unknown"),

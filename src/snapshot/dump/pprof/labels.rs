@@ -1,9 +1,10 @@
-//! The labels of a sample: the program's own, and what loiter says of the task.
+//! The labels of a sample: the program's own, and what loiter or the runtime says of the task.
 
 use super::PprofError;
-use super::fields::{label, own};
+use super::fields::{label, own, single};
 use super::tables::Tables;
 use super::wire::Fields;
+use crate::snapshot::dump::{from_go_text, go_header};
 use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, State, StrId};
 
 /// Labels of all distinct sets.
@@ -16,7 +17,7 @@ pub(super) struct Place {
     pub(super) at: u64,
 }
 
-/// What loiter says of a task.
+/// What loiter or the runtime says of a task.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Said {
     pub(super) id: Option<u64>,
@@ -35,7 +36,9 @@ pub(super) struct Said {
 /// Reads the labels of one sample after the other.
 pub(super) struct Labels<'t, 'a> {
     tables: &'t Tables<'a>,
-    /// loiter's own keys, by their place in the table of strings.
+    /// loiter wrote the profile.
+    own: bool,
+    /// The keys that say something of the task, by their place in the table of strings.
     keys: Vec<(u64, &'static str)>,
     /// The model's string for each of the profile's that a label uses.
     strings: Vec<Option<StrId>>,
@@ -60,7 +63,8 @@ impl<'t, 'a> Labels<'t, 'a> {
         let find = |key: &&'static str| tables.find(key).map(|at| (at, *key));
         Labels {
             tables,
-            keys: if own { own::KEYS.iter().filter_map(find).collect() } else { Vec::new() },
+            own,
+            keys: if own { &own::KEYS[..] } else { &single::KEYS }.iter().filter_map(find).collect(),
             strings: vec![None; tables.string_count()],
             pairs: Vec::new(),
             said: Said::default(),
@@ -74,7 +78,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         self.said = Said::default();
     }
 
-    /// What loiter says in the labels that were added.
+    /// What is said of the task in the labels that were added.
     pub(super) fn said(&self) -> Said {
         self.said
     }
@@ -93,7 +97,8 @@ impl<'t, 'a> Labels<'t, 'a> {
             }
         }
         match self.keys.iter().find(|key| key.0 == raw.key) {
-            Some(&(_, key)) => self.take(key, &raw, into),
+            Some(&(_, key)) if self.own => self.take(key, &raw, into),
+            Some(&(_, key)) => self.take_of_runtime(key, &raw, into),
             None => self.add_programs(&raw, into),
         }
     }
@@ -127,12 +132,50 @@ impl<'t, 'a> Labels<'t, 'a> {
         Ok(())
     }
 
+    fn take_of_runtime(
+        &mut self,
+        key: &str,
+        raw: &Raw,
+        into: &mut SnapshotBuilder,
+    ) -> Result<(), PprofError> {
+        let text = self.tables.text(raw.text)?;
+        let number = if raw.text == 0 { Some(raw.number) } else { text.trim().parse().ok() };
+        match key {
+            single::ID => self.said.id = number,
+            single::CREATED_BY => self.said.parent = number.filter(|&id| id > 0),
+            single::WAIT_MINUTES => {
+                let minutes = number.filter(|&minutes| minutes > 0);
+                let age = minutes.map(|minutes| Age::AtLeast(minutes.saturating_mul(60_000_000_000)));
+                self.said.age = age.unwrap_or(self.said.age);
+            }
+            // What stands in brackets in a dump, with all that may stand there.
+            single::STATE => {
+                if let Some(goroutine) = go_header::header(&format!("goroutine 1 [{text}]:")) {
+                    let (state, reason) = from_go_text::state(&goroutine, into);
+                    self.said.state = if self.said.reason.is_some() { State::Waiting } else { state };
+                    self.said.reason = self.said.reason.or(reason);
+                    (self.said.leaked, self.said.locked) = (goroutine.leaked, goroutine.locked);
+                    if goroutine.wait_minutes > 0 {
+                        let ns = goroutine.wait_minutes.saturating_mul(60_000_000_000);
+                        self.said.age = Age::AtLeast(ns);
+                    }
+                }
+            }
+            single::WAIT_REASON if !text.is_empty() => {
+                self.said.reason = Some(self.string(raw.text, into)?);
+                self.said.state = State::Waiting;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn add_programs(&mut self, raw: &Raw, into: &mut SnapshotBuilder) -> Result<(), PprofError> {
         if self.pairs.len() >= MAX_LABELS {
             return Err(PprofError::damaged(format!("a sample has more than {MAX_LABELS} labels")));
         }
         let key = match self.tables.bytes(raw.key)?.strip_prefix(own::PROGRAM.as_bytes()) {
-            Some(key) if !self.keys.is_empty() => into.string(&String::from_utf8_lossy(key)),
+            Some(key) if self.own => into.string(&String::from_utf8_lossy(key)),
             _ => self.string(raw.key, into)?,
         };
         // Go's programs have texts only; other tools add numbers.

@@ -6,7 +6,7 @@ use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
 use super::tables::Tables;
 use super::wire::Fields;
-use super::{PprofError, UnusualFunction};
+use super::{Limits, PprofError, UnusualFunction};
 use crate::snapshot::dump::{go_code, names};
 use crate::snapshot::*;
 
@@ -25,7 +25,9 @@ pub(super) struct Samples<'t, 'a> {
     own: bool,
     /// All of its tasks are leaked.
     leaked: bool,
-    most_tasks: usize,
+    most: Limits,
+    /// Tasks so far.
+    tasks: u64,
     /// The model's location for each of the profile's.
     locations: Vec<LocationId>,
     labels: Labels<'t, 'a>,
@@ -37,11 +39,7 @@ pub(super) struct Samples<'t, 'a> {
 
 impl<'t, 'a> Samples<'t, 'a> {
     /// Reads all samples.
-    pub(super) fn read(
-        raw: &'a [u8],
-        tables: &'t Tables<'a>,
-        most_tasks: usize,
-    ) -> Result<Snapshot, PprofError> {
+    pub(super) fn read(raw: &'a [u8], tables: &'t Tables<'a>, most: Limits) -> Result<Snapshot, PprofError> {
         let header = tables.header()?;
         let own = header.is_some();
         let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
@@ -53,7 +51,8 @@ impl<'t, 'a> Samples<'t, 'a> {
             value,
             own,
             leaked,
-            most_tasks,
+            most,
+            tasks: 0,
             locations: Vec::new(),
             labels: Labels::new(tables, own),
             unusual,
@@ -72,6 +71,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         correct_faults(&mut snapshot);
         if !own {
             mark_cut_stacks(&mut snapshot);
+            tell_single_ones(&mut snapshot);
         }
         Ok(snapshot)
     }
@@ -170,18 +170,25 @@ impl<'t, 'a> Samples<'t, 'a> {
         if let Some(id) = unknown {
             return Err(PprofError::damaged(format!("there is no location {id}")));
         }
-        let count = usize::try_from(count).map_err(|_| PprofError::Difference)?;
-        if count > self.most_tasks.saturating_sub(self.into.task_count()) {
-            return Err(PprofError::TooManyTasks { limit: self.most_tasks });
+        let count = u64::try_from(count).map_err(|_| PprofError::Difference)?;
+        self.tasks = self.tasks.saturating_add(count);
+        if self.tasks > self.most.tasks {
+            return Err(PprofError::TooManyTasks { limit: self.most.tasks });
         }
         let task = self.task(stack, count)?;
-        self.into.reserve_tasks(count);
-        (0..count).for_each(|_| self.into.task(task));
+        if task.id.is_none() {
+            self.into.counted(task, count);
+            return Ok(());
+        }
+        self.into.task(task);
+        if self.into.task_count() > self.most.rows {
+            return Err(PprofError::TooManyTasks { limit: self.most.rows as u64 });
+        }
         Ok(())
     }
 
     /// The task that the sample counts.
-    fn task(&mut self, stack: Vec<LocationId>, count: usize) -> Result<Task, PprofError> {
+    fn task(&mut self, stack: Vec<LocationId>, count: u64) -> Result<Task, PprofError> {
         let has_stack = !stack.is_empty() || !self.own;
         let stack = if has_stack { Some(self.stack(stack)?) } else { None };
         let labels = self.labels.program(&mut self.into)?;
@@ -245,7 +252,7 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
     let mut types = Vec::new();
     for (nth, &(name, unit)) in tables.sample_types.iter().enumerate() {
         match tables.bytes(name)? {
-            b"goroutine" => return Ok((nth, false)),
+            b"goroutine" | b"goroutines" => return Ok((nth, false)),
             // The profile of that name, of Go 1.26 and later.
             b"goroutineleak" => return Ok((nth, true)),
             _ => types.push(format!("{}/{}", short(&tables.text(name)?), short(&tables.text(unit)?))),
@@ -255,6 +262,29 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
         return Err(PprofError::damaged("it does not say what it counts"));
     }
     Err(PprofError::OtherType { types: types.join(", ") })
+}
+
+/// Where the runtime tells goroutines apart by their ids, the profile is as good as a dump of them, unless it
+/// was merged from several processes.
+fn tell_single_ones(snapshot: &mut Snapshot) {
+    let identity = |task: &Task| task.id.map(|id| (task.runtime, id));
+    let single = snapshot.tasks.iter().filter(|task| task.id.is_some()).count();
+    let again = snapshot.tasks.windows(2).filter(|pair| match pair {
+        [a, b] => identity(a).is_some() && identity(a) == identity(b),
+        _ => false,
+    });
+    if let again @ 1.. = again.count() {
+        snapshot.header.warnings.push(format!(
+            "{again} goroutines have the id of another one: the profile was merged from several processes, and \
+             its goroutines are told apart no further"
+        ));
+    } else if single > 0 && single == snapshot.tasks.len() {
+        snapshot.header.target.source = SourceKind::Dump;
+        let ages = go_code::header(SourceKind::Dump, None).runtimes.pop().map(|runtime| runtime.age_meaning);
+        if let (Some(runtime), Some(ages)) = (snapshot.header.runtimes.first_mut(), ages) {
+            runtime.age_meaning = ages;
+        }
+    }
 }
 
 /// As much of a text as a message has room for.

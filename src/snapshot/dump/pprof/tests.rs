@@ -68,7 +68,7 @@ fn counts_become_tasks() {
     assert_eq!(snapshot.header.target.source, SourceKind::Profile);
     assert_eq!(snapshot.header.taken_at_ns, 77);
     assert_eq!(snapshot.header.runtimes[0].name, "go");
-    assert_eq!(snapshot.tasks.len(), 3);
+    assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [2, 1]);
     let task = &snapshot.tasks[0];
     assert_eq!((task.id, task.state, task.leaked), (None, State::Unknown, false));
     let stack = snapshot.stack_of(task);
@@ -136,7 +136,7 @@ fn there_are_limits() {
         let sample = message(&[(sample::VALUE, count.cast_unsigned())]);
         written(&STRINGS, &[(1, 2)], &[(profile::SAMPLE, sample)])
     };
-    assert!(matches!(read(&count(i64::MAX)), Err(PprofError::TooManyTasks { limit: 33_000_000 })));
+    assert!(matches!(read(&count(i64::MAX)), Err(PprofError::TooManyTasks { limit: Snapshot::MOST_TASKS })));
     assert!(matches!(read(&count(-1)), Err(PprofError::Difference)));
     let limits = Limits { tasks: 3, ..Limits::default() };
     assert!(read_within(&count(0), limits).is_ok());
@@ -156,7 +156,7 @@ fn cut_stacks_are_said_to_be_cut() {
     let truncated = |depths: &[usize]| {
         let extra: Vec<_> = depths.iter().map(|&depth| of_depth(depth)).collect();
         let snapshot = read(&written(&STRINGS, &[(1, 2)], &extra)).unwrap();
-        snapshot.tasks.iter().filter(|task| task.stack_status == StackStatus::Truncated).count()
+        count_tasks(snapshot.tasks.iter().filter(|task| task.stack_status == StackStatus::Truncated))
     };
     assert_eq!(truncated(&[31, 32, 32]), 2);
     assert_eq!(truncated(&[31, 32, 33]), 0);
@@ -164,8 +164,88 @@ fn cut_stacks_are_said_to_be_cut() {
     assert_eq!(truncated(&[128, 200]), 0);
 }
 
+/// A profile in which each sample is one goroutine, with what the runtime says of each in labels.
+fn single_ones(samples: &[&[(u64, u64, u64)]]) -> Vec<u8> {
+    let strings = [
+        "",
+        "goroutine",
+        "count",
+        "go::goroutine",
+        "go::goroutine_state",
+        "go::goroutine_created_by",
+        "go::goroutine_wait_minutes",
+        "go::goroutine_wait_reason",
+        "chan receive",
+        "running",
+        "71",
+        "user",
+        "me",
+        "waiting",
+        "select (leaked), 4 minutes, locked to thread",
+    ];
+    let mut out = Vec::new();
+    put_bytes(&mut out, profile::SAMPLE_TYPE, &message(&[(value_type::TYPE, 1), (value_type::UNIT, 2)]));
+    for labels in samples {
+        let mut sample = message(&[(sample::VALUE, 1)]);
+        for &(key, text, number) in *labels {
+            let label = message(&[(label::KEY, key), (label::STR, text), (label::NUM, number)]);
+            put_bytes(&mut sample, sample::LABEL, &label);
+        }
+        put_bytes(&mut out, profile::SAMPLE, &sample);
+    }
+    strings.iter().for_each(|text| put_bytes(&mut out, profile::STRING_TABLE, text.as_bytes()));
+    out
+}
+
+#[test]
+fn goroutines_that_the_runtime_tells_apart() {
+    let bytes = single_ones(&[
+        &[(3, 0, 7), (4, 8, 0), (5, 0, 1), (6, 0, 3), (11, 12, 0)],
+        &[(3, 10, 0), (4, 9, 0), (5, 10, 0)],
+        &[(7, 8, 0), (4, 13, 0), (3, 0, 9)],
+        &[(4, 14, 0), (3, 0, 8), (5, 0, 0)],
+    ]);
+    let snapshot = read(&bytes).unwrap();
+    assert_eq!(snapshot.header.target.source, SourceKind::Dump);
+    assert!(snapshot.header.runtimes[0].age_meaning.contains("minutes"));
+    let told: Vec<_> = (snapshot.tasks.iter())
+        .map(|task| (task.id.unwrap(), task.state, task.reason.map(|id| snapshot.str(id)), task.parent))
+        .collect();
+    let receive = Some("chan receive");
+    assert_eq!(
+        told,
+        [
+            (7, State::Waiting, receive, Some(1)),
+            (8, State::Waiting, Some("select"), None),
+            (9, State::Waiting, receive, None),
+            (71, State::Running, None, Some(71)),
+        ]
+    );
+    let minutes = |task: &Task| task.age.nanos().map(|ns| ns / 60_000_000_000);
+    assert_eq!(snapshot.tasks.iter().map(minutes).collect::<Vec<_>>(), [Some(3), Some(4), None, None]);
+    assert!(snapshot.tasks[1].leaked && snapshot.tasks[1].locked_to_thread);
+    // What the program says stays a label, and nothing else does.
+    let labels = snapshot.tasks.iter().filter_map(|task| task.labels);
+    let pairs = labels.flat_map(|id| &snapshot.label_sets[id.index()].pairs);
+    assert_eq!(
+        pairs.map(|&(key, value)| (snapshot.str(key), snapshot.str(value))).collect::<Vec<_>>(),
+        [("user", "me")]
+    );
+}
+
+#[test]
+fn a_merged_profile_tells_nobody_apart() {
+    let snapshot = read(&single_ones(&[&[(3, 0, 7)], &[(3, 0, 8)], &[(3, 0, 7)]])).unwrap();
+    assert_eq!(snapshot.header.target.source, SourceKind::Profile);
+    assert!(snapshot.header.warnings[0].starts_with("1 goroutines have the id of another one"));
+    // Some are counted only.
+    let snapshot = read(&single_ones(&[&[(3, 0, 7)], &[], &[]])).unwrap();
+    assert_eq!((snapshot.header.target.source, snapshot.task_count()), (SourceKind::Profile, 3));
+    assert_eq!(snapshot.header.warnings, [""; 0]);
+}
+
 fn small() -> Limits {
-    Limits { bytes: 1 << 20, tasks: 1000 }
+    Limits { bytes: 1 << 20, tasks: 1000, rows: 100 }
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::super::FileError;
+use super::super::budget::{Budget, Refused};
 use super::super::columns::{BadColumn, ColumnReader};
 use super::*;
 
@@ -11,7 +12,7 @@ const MAX_TABLES: u64 = 16 << 30;
 /// Up to here the tables may be compressed as well as can be: 64 MiB, which is about a million tasks.
 const FREE_TABLES: u64 = 64 << 20;
 /// Beyond [`FREE_TABLES`], bytes of tables for each byte of the file. Real files reach 20 to 100.
-const MAX_RATIO: u64 = 4096;
+const MAX_RATIO: u64 = 1024;
 /// A column is read in steps of this many bytes, so that memory is taken for what is really there.
 const STEP: usize = 16 << 20;
 
@@ -29,34 +30,47 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
     let objects = tables.next(read_objects)?;
     let waits = tables.next(read_waits)?;
     let holds = tables.next(read_holds)?;
-    let tasks = tables.next(read_tasks)?;
-    tables.finish()?;
-    if tasks.len() as u64 != header.tasks {
+    let mut tasks = tables.next(read_tasks)?;
+    if header.tasks > tasks.len() as u64 {
+        for (row, twins) in tables.next(read_twins)? {
+            let task = usize::try_from(row).ok().and_then(|row| tasks.get_mut(row));
+            task.ok_or_else(|| FileError::damaged("its table of twins makes no sense"))?.twins = twins;
+        }
+    }
+    let budget = tables.finish()?;
+    if count_tasks(&tasks) != header.tasks {
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
     let header = header.snapshot;
-    Ok(Snapshot { header, strings, functions, locations, stacks, label_sets, objects, waits, holds, tasks })
+    let snapshot =
+        Snapshot { header, strings, functions, locations, stacks, label_sets, objects, waits, holds, tasks };
+    budget.charge_shared(&snapshot)?;
+    Ok(snapshot)
 }
 
 /// Reads table after table out of the compressed part.
 struct TableReader<'a> {
     decoder: zstd::Decoder<'static, &'a [u8]>,
     /// Bytes that may still be decompressed.
-    budget: u64,
+    left: u64,
+    /// What the rows may take in memory.
+    budget: Budget,
     /// How many tables have been read.
     done: usize,
 }
 
-/// Takes a column apart into rows of a table: the number of rows, then the columns.
-type ReadRows<T, const N: usize> = fn(usize, [ColumnReader<'_>; N]) -> Result<Vec<T>, BadColumn>;
+/// Takes columns apart into the rows of a table, for which there is room.
+type ReadRows<T, const N: usize> =
+    fn(Vec<T>, usize, [ColumnReader<'_>; N], &mut Budget) -> Result<Vec<T>, Refused>;
 
 impl<'a> TableReader<'a> {
     fn new(compressed: &'a [u8]) -> Result<Self, FileError> {
-        let budget = (compressed.len() as u64).saturating_mul(MAX_RATIO).saturating_add(FREE_TABLES);
+        let size = compressed.len() as u64;
+        let left = size.saturating_mul(MAX_RATIO).saturating_add(FREE_TABLES).min(MAX_TABLES);
         let decoder = zstd::Decoder::with_buffer(compressed)
             .map_err(|e| FileError::io("cannot decompress the snapshot", e))?
             .single_frame();
-        Ok(TableReader { decoder, budget: budget.min(MAX_TABLES), done: 0 })
+        Ok(TableReader { decoder, left, budget: Budget::new(size), done: 0 })
     }
 
     /// Reads the next table.
@@ -68,12 +82,15 @@ impl<'a> TableReader<'a> {
         }
         let table = TABLES.get(self.done).copied().unwrap_or_default();
         self.done += 1;
-        let damaged = |BadColumn| FileError::damaged(format!("its table of {table} makes no sense"));
         // Every table's first column has at least one byte a row.
         let first = columns.first().map_or(0, Vec::len);
-        let rows = usize::try_from(rows).ok().filter(|&rows| rows <= first);
-        let rows = rows.ok_or(BadColumn).map_err(damaged)?;
-        rows_of(rows, columns.each_ref().map(|column| ColumnReader::new(column))).map_err(damaged)
+        let rows = usize::try_from(rows).ok().filter(|&rows| rows <= first).ok_or(Refused::Senseless);
+        let budget = &mut self.budget;
+        rows.and_then(|rows| {
+            let columns = columns.each_ref().map(|column| ColumnReader::new(column));
+            rows_of(budget.list(rows)?, rows, columns, budget)
+        })
+        .map_err(|refused| self.budget.explain(refused, table))
     }
 
     fn number(&mut self) -> Result<u64, FileError> {
@@ -84,15 +101,19 @@ impl<'a> TableReader<'a> {
 
     fn column(&mut self) -> Result<Vec<u8>, FileError> {
         let len = self.number()?;
-        if len > self.budget {
+        if len > self.left {
             return Err(FileError::damaged("its tables claim to be absurdly long"));
         }
-        self.budget -= len;
+        self.left -= len;
         let mut left = len as usize;
         let mut bytes = Vec::new();
         while left > 0 {
             let start = bytes.len();
             let step = left.min(STEP);
+            let no_memory = |_| {
+                self.budget.explain(Refused::NoMemory, TABLES.get(self.done).copied().unwrap_or_default())
+            };
+            bytes.try_reserve(step).map_err(no_memory)?;
             bytes.resize(start + step, 0);
             self.fill(bytes.get_mut(start..).unwrap_or_default())?;
             left -= step;
@@ -104,13 +125,14 @@ impl<'a> TableReader<'a> {
         self.decoder.read_exact(buf).map_err(decompressing)
     }
 
-    /// Checks that nothing follows, which also makes zstd look at its checksum.
-    fn finish(mut self) -> Result<(), FileError> {
+    /// Checks that nothing follows, which also makes zstd look at its checksum. Gives what is left of the
+    /// account.
+    fn finish(mut self) -> Result<Budget, FileError> {
         let more = self.decoder.read(&mut [0]).map_err(decompressing)?;
         if more > 0 || !self.decoder.finish().is_empty() {
             return Err(FileError::damaged("something follows its tables"));
         }
-        Ok(())
+        Ok(self.budget)
     }
 }
 
@@ -122,73 +144,98 @@ fn decompressing(error: std::io::Error) -> FileError {
     }
 }
 
-fn read_strings(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<String>, BadColumn> {
+fn read_strings(
+    mut strings: Vec<String>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 2],
+    budget: &mut Budget,
+) -> Result<Vec<String>, Refused> {
     let [mut lengths, mut text] = columns;
-    (0..rows)
-        .map(|_| {
-            let bytes = text.raw(lengths.plain()?)?;
-            std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| BadColumn)
-        })
-        .collect()
+    for _ in 0..rows {
+        let bytes = text.raw(lengths.plain()?)?;
+        strings.push(budget.text(std::str::from_utf8(bytes).map_err(|_| BadColumn)?)?);
+    }
+    Ok(strings)
 }
 
-fn read_functions(rows: usize, columns: [ColumnReader<'_>; 3]) -> Result<Vec<Function>, BadColumn> {
+fn read_functions(
+    mut list: Vec<Function>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 3],
+    _: &mut Budget,
+) -> Result<Vec<Function>, Refused> {
     let [mut names, mut packages, mut kinds] = columns;
-    (0..rows)
-        .map(|_| {
-            Ok(Function {
-                name: StrId(names.delta_u32()?),
-                package: StrId(packages.delta_u32()?),
-                kind: function_kind(byte(kinds.plain()?)?)?,
-            })
-        })
-        .collect()
+    for _ in 0..rows {
+        list.push(Function {
+            name: StrId(names.delta_u32()?),
+            package: StrId(packages.delta_u32()?),
+            kind: function_kind(byte(kinds.plain()?)?)?,
+        });
+    }
+    Ok(list)
 }
 
-fn read_locations(rows: usize, columns: [ColumnReader<'_>; 7]) -> Result<Vec<Location>, BadColumn> {
+fn read_locations(
+    mut locations: Vec<Location>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 7],
+    budget: &mut Budget,
+) -> Result<Vec<Location>, Refused> {
     let [mut known, mut addresses, mut offsets, mut depths, mut functions, mut files, mut lines] = columns;
-    (0..rows)
-        .map(|_| {
-            let address = if known.plain()? != 0 { Some(addresses.delta()?) } else { None };
-            let offset = offsets.plain_u32()?;
-            let frames = list(depths.plain()?, &functions.clone(), || {
-                Ok(Frame {
-                    function: FunctionId(functions.delta_u32()?),
-                    file: StrId(files.delta_u32()?),
-                    line: lines.plain_u32()?,
-                })
-            })?;
-            Ok(Location { address, offset, frames })
-        })
-        .collect()
+    for _ in 0..rows {
+        let address = if known.plain()? != 0 { Some(addresses.delta()?) } else { None };
+        let offset = offsets.plain_u32()?;
+        let frames = list(depths.plain()?, functions.remaining(), budget, || {
+            Ok(Frame {
+                function: FunctionId(functions.delta_u32()?),
+                file: StrId(files.delta_u32()?),
+                line: lines.plain_u32()?,
+            })
+        })?;
+        locations.push(Location { address, offset, frames });
+    }
+    Ok(locations)
 }
 
-fn read_stacks(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<Stack>, BadColumn> {
+fn read_stacks(
+    mut stacks: Vec<Stack>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 2],
+    budget: &mut Budget,
+) -> Result<Vec<Stack>, Refused> {
     let [mut depths, mut ids] = columns;
-    (0..rows)
-        .map(|_| {
-            let locations = list(depths.plain()?, &ids.clone(), || Ok(LocationId(ids.delta_u32()?)))?;
-            Ok(Stack { locations })
-        })
-        .collect()
+    for _ in 0..rows {
+        let (depth, most) = (depths.plain()?, ids.remaining());
+        let locations = list(depth, most, budget, || Ok(LocationId(ids.delta_u32()?)))?;
+        stacks.push(Stack { locations });
+    }
+    Ok(stacks)
 }
 
-fn read_label_sets(rows: usize, columns: [ColumnReader<'_>; 3]) -> Result<Vec<LabelSet>, BadColumn> {
+fn read_label_sets(
+    mut sets: Vec<LabelSet>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 3],
+    budget: &mut Budget,
+) -> Result<Vec<LabelSet>, Refused> {
     let [mut lengths, mut keys, mut values] = columns;
-    (0..rows)
-        .map(|_| {
-            let pairs = list(lengths.plain()?, &keys.clone(), || {
-                Ok((StrId(keys.plain_u32()?), StrId(values.delta_u32()?)))
-            })?;
-            Ok(LabelSet { pairs })
-        })
-        .collect()
+    for _ in 0..rows {
+        let pairs = list(lengths.plain()?, keys.remaining(), budget, || {
+            Ok((StrId(keys.plain_u32()?), StrId(values.delta_u32()?)))
+        })?;
+        sets.push(LabelSet { pairs });
+    }
+    Ok(sets)
 }
 
-fn read_objects(rows: usize, columns: [ColumnReader<'_>; 8]) -> Result<Vec<WaitObject>, BadColumn> {
+fn read_objects(
+    mut objects: Vec<WaitObject>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 8],
+    _: &mut Budget,
+) -> Result<Vec<WaitObject>, Refused> {
     let [mut flags, mut addresses, mut lens, mut caps, mut senders, mut receivers, mut elements, mut locks] =
         columns;
-    let mut objects = Vec::with_capacity(rows);
     for _ in 0..rows {
         let flag = byte(flags.plain()?)?;
         let channel = if flag & object_flag::CHANNEL != 0 {
@@ -214,27 +261,42 @@ fn read_objects(rows: usize, columns: [ColumnReader<'_>; 8]) -> Result<Vec<WaitO
     Ok(objects)
 }
 
-fn read_waits(rows: usize, columns: [ColumnReader<'_>; 2]) -> Result<Vec<Wait>, BadColumn> {
+fn read_waits(
+    mut waits: Vec<Wait>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 2],
+    _: &mut Budget,
+) -> Result<Vec<Wait>, Refused> {
     let [mut ops, mut objects] = columns;
-    (0..rows)
-        .map(|_| Ok(Wait { op: wait_op(byte(ops.plain()?)?)?, object: ObjectId(objects.delta_u32()?) }))
-        .collect()
+    for _ in 0..rows {
+        waits.push(Wait { op: wait_op(byte(ops.plain()?)?)?, object: ObjectId(objects.delta_u32()?) });
+    }
+    Ok(waits)
 }
 
-fn read_holds(rows: usize, columns: [ColumnReader<'_>; 3]) -> Result<Vec<Hold>, BadColumn> {
+fn read_holds(
+    mut holds: Vec<Hold>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 3],
+    _: &mut Budget,
+) -> Result<Vec<Hold>, Refused> {
     let [mut kinds, mut objects, mut locations] = columns;
-    (0..rows)
-        .map(|_| {
-            Ok(Hold {
-                how: hold_kind(byte(kinds.plain()?)?)?,
-                object: ObjectId(objects.delta_u32()?),
-                location: locations.optional()?.map(LocationId),
-            })
-        })
-        .collect()
+    for _ in 0..rows {
+        holds.push(Hold {
+            how: hold_kind(byte(kinds.plain()?)?)?,
+            object: ObjectId(objects.delta_u32()?),
+            location: locations.optional()?.map(LocationId),
+        });
+    }
+    Ok(holds)
 }
 
-fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>, BadColumn> {
+fn read_tasks(
+    mut tasks: Vec<Task>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 21],
+    _: &mut Budget,
+) -> Result<Vec<Task>, Refused> {
     let [
         mut flags,
         mut states,
@@ -258,7 +320,6 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>,
         mut hold_starts,
         mut hold_lengths,
     ] = columns;
-    let mut tasks = Vec::with_capacity(rows);
     for _ in 0..rows {
         let flag = u16::try_from(flags.plain()?).map_err(|_| BadColumn)?;
         let both = byte(states.plain()?)?;
@@ -266,7 +327,7 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>,
             (false, false) => Age::Unknown,
             (true, false) => Age::AtLeast(ages.delta()?),
             (false, true) => Age::Exactly(ages.delta()?),
-            (true, true) => return Err(BadColumn),
+            (true, true) => return Err(Refused::Senseless),
         };
         tasks.push(Task {
             runtime: byte(runtimes.plain()?)?,
@@ -291,21 +352,42 @@ fn read_tasks(rows: usize, columns: [ColumnReader<'_>; 21]) -> Result<Vec<Task>,
             stack_bytes: stack_bytes.delta()?,
             waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
             holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
+            twins: 0,
         });
     }
     Ok(tasks)
+}
+
+/// Rows of the table of tasks, and how many twins each has.
+fn read_twins(
+    mut all: Vec<(u64, u64)>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 2],
+    _: &mut Budget,
+) -> Result<Vec<(u64, u64)>, Refused> {
+    let [mut numbers, mut twins] = columns;
+    for _ in 0..rows {
+        all.push((numbers.delta()?, twins.plain()?));
+    }
+    Ok(all)
 }
 
 fn byte(value: u64) -> Result<u8, BadColumn> {
     u8::try_from(value).map_err(|_| BadColumn)
 }
 
-/// Reads a list of `len` entries, each of which takes at least one byte of `column`.
+/// Reads a list of `len` entries, each of which takes at least one of the `most` bytes that are left of a
+/// column.
 fn list<T>(
     len: u64,
-    column: &ColumnReader<'_>,
-    entry: impl FnMut() -> Result<T, BadColumn>,
-) -> Result<Vec<T>, BadColumn> {
-    let len = usize::try_from(len).ok().filter(|&len| len <= column.remaining()).ok_or(BadColumn)?;
-    std::iter::repeat_with(entry).take(len).collect()
+    most: usize,
+    budget: &mut Budget,
+    mut entry: impl FnMut() -> Result<T, BadColumn>,
+) -> Result<Vec<T>, Refused> {
+    let len = usize::try_from(len).ok().filter(|&len| len <= most).ok_or(BadColumn)?;
+    let mut list = budget.list(len)?;
+    for _ in 0..len {
+        list.push(entry()?);
+    }
+    Ok(list)
 }

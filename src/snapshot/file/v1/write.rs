@@ -15,7 +15,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     let header = HeaderOut {
         format: "loiter-snapshot",
         version: 1,
-        tasks: snapshot.tasks.len() as u64,
+        tasks: snapshot.task_count(),
         snapshot: &snapshot.header,
     };
     let json = serde_json::to_vec(&header).map_err(|e| FileError::damaged(e.to_string()))?;
@@ -44,6 +44,9 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     write_waits(&snapshot.waits).write(&mut out)?;
     write_holds(&snapshot.holds).write(&mut out)?;
     write_tasks(&snapshot.tasks).write(&mut out)?;
+    if header.tasks > snapshot.tasks.len() as u64 {
+        write_twins(&snapshot.tasks).write(&mut out)?;
+    }
     out.finish().map_err(failed)?;
     Ok(())
 }
@@ -250,4 +253,16 @@ fn write_tasks(tasks: &[Task]) -> Table {
         hold_lengths.plain(task.holds.1.into());
     }
     Table::new(tasks.len(), columns)
+}
+
+/// The rows that stand for several tasks.
+fn write_twins(tasks: &[Task]) -> Table {
+    let [mut rows, mut twins] = [(); 2].map(|()| ColumnWriter::default());
+    let counted = tasks.iter().zip(0..).filter(|(task, _)| task.twins > 0);
+    let count = counted.clone().count();
+    for (task, row) in counted {
+        rows.delta(row);
+        twins.plain(task.twins);
+    }
+    Table::new(count, [rows, twins])
 }

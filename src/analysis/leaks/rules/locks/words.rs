@@ -3,8 +3,9 @@
 use super::Study;
 use super::graph::Held;
 use super::survey::{Outsider, locker};
-use crate::analysis::frames::{holding_frame, shown_frames};
+use crate::analysis::frames::{holding_frame, shown_frames, user_frame};
 use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
+use crate::analysis::owner::Owners;
 use crate::analysis::series::Member;
 use crate::analysis::signature::Place;
 use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, State, Task};
@@ -77,10 +78,12 @@ fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<D
     let proved = member.and_then(|member| scene.series.still_ns(member)).unwrap_or(0);
     let age = if proved > task.age.nanos().unwrap_or(0) { Age::AtLeast(proved) } else { task.age };
     // Tasks of the runtime itself are of no kind.
-    let innermost = || shown_frames(snapshot, snapshot.stack_of(task), false).first().copied();
+    let user = || {
+        user_frame(snapshot, &Owners::new(snapshot), &shown_frames(snapshot, snapshot.stack_of(task), false))
+    };
     let at = match study.kind_of(index).and_then(|nth| scene.kinds.get(nth)) {
         Some(kind) => kind.at.cloned(),
-        None => innermost().map(|shown| place_of(snapshot, shown.frame)),
+        None => user().map(|shown| place_of(snapshot, shown.frame)),
     };
     Some(Doing { id: task.id, address: task.address, what: what.to_owned(), age, at })
 }

@@ -275,6 +275,10 @@ impl<'a> Reader<'_, 'a> {
         let Some(at) = trimmed.find('{').filter(|&at| at <= BEFORE) else { return false };
         let at = if trimmed.starts_with('[') && trimmed.ends_with(']') { 0 } else { at };
         let (before, object) = trimmed.split_at(at);
+        // In a profile labels stand so, and are no object.
+        if before.ends_with("# labels: ") {
+            return false;
+        }
         let mut pieces = Vec::new();
         if !json::read(object, &mut |piece| pieces.push(piece)) {
             return false;

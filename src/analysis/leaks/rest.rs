@@ -1,0 +1,122 @@
+//! What is no finding: tasks that look healthy, and those of which it is undecided.
+//!
+//! Healthy is what is well known to be parked, and what was watched for long enough to say that it does not become
+//! more. What was not is undecided, with the reason; it is never called healthy.
+
+use std::cmp::Reverse;
+
+use rustc_hash::FxHashSet;
+
+use super::finding::Rest;
+use super::merge::noun;
+use super::rules::{staying, time};
+use super::scene::{Kind, Scene};
+use super::wait::Waits;
+
+/// What has no name of its own.
+const OTHERS: [&str; 2] = ["other", "others"];
+
+/// So many tasks that run or want to run are no work that one reading shows to be healthy.
+const BUSY: u64 = 1_000;
+
+/// The undecided and the healthy ones, by what they are and why, the largest number first.
+pub(super) fn of(scene: &Scene<'_>, found: &FxHashSet<usize>) -> (Vec<Rest>, Vec<Rest>) {
+    let (mut undecided, mut healthy) = (Vec::new(), Vec::new());
+    let staying = staying::undecided(scene);
+    for (nth, kind) in scene.kinds.iter().enumerate() {
+        if found.contains(&nth) || kind.left_out.is_some() {
+            continue;
+        }
+        let (names, why) = class(scene, kind);
+        let doubt = doubt(kind).or_else(|| staying.get(&nth).cloned());
+        match doubt {
+            Some(doubt) => {
+                let names = if names == OTHERS { place(scene, kind) } else { names.map(str::to_owned) };
+                add(&mut undecided, kind, names, &doubt);
+            }
+            None => add(&mut healthy, kind, names.map(str::to_owned), &why),
+        }
+    }
+    for rest in [&mut undecided, &mut healthy] {
+        // What has no name comes last.
+        rest.sort_by_key(|one| (one.one == OTHERS[0], Reverse(one.count)));
+    }
+    (undecided, healthy)
+}
+
+fn add(rest: &mut Vec<Rest>, kind: &Kind<'_>, [one, many]: [String; 2], why: &str) {
+    match rest.iter_mut().find(|other| other.one == one && other.why == why) {
+        Some(other) => other.count = other.count.saturating_add(kind.count()),
+        None => rest.push(Rest { one, many, why: why.to_owned(), count: kind.count() }),
+    }
+}
+
+/// Why it is undecided whether these are healthy. None if they are, as far as one can tell.
+fn doubt(kind: &Kind<'_>) -> Option<String> {
+    let few_by_nature = kind.known.is_some_and(|known| !known.grows) || started_by_init(kind);
+    let works = kind.waits == Waits::Nothing && kind.count() < BUSY;
+    kind.doubt.clone().filter(|_| !few_by_nature && !works)
+}
+
+/// "goroutine in chan send (main.handle)".
+fn place(scene: &Scene<'_>, kind: &Kind<'_>) -> [String; 2] {
+    let noun = noun(scene, &[kind]);
+    let at = kind.at.filter(|at| !at.function.is_empty());
+    let at = at.map(|at| format!(" ({})", at.function)).unwrap_or_default();
+    [format!("{noun} in {}{at}", kind.what), format!("{noun}s in {}{at}", kind.what)]
+}
+
+/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
+fn is_init(function: &str) -> bool {
+    let name = function.rsplit('/').next().unwrap_or(function);
+    name.split('.').nth(1) == Some("init")
+}
+
+fn started_by_init(kind: &Kind<'_>) -> bool {
+    kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function))
+}
+
+/// What tasks are that are no finding, and why they are none.
+fn class(scene: &Scene<'_>, kind: &Kind<'_>) -> ([&'static str; 2], String) {
+    if let Some(known) = kind.known {
+        return (known.names, known.why.to_owned());
+    }
+    let steady = kind.calm.map_or_else(|| steady(scene), str::to_owned);
+    if started_by_init(kind) {
+        let names = ["task of a package's init", "tasks of packages' init"];
+        let once = "started once, when the program was";
+        return (names, if scene.is_short() { once.to_owned() } else { format!("{once}; {steady}") });
+    }
+    let shared = || scene.summaries(kind).iter().any(|s| !s.alternative && s.objects < s.waits);
+    match kind.waits {
+        Waits::Unknown => (["task of unknown state", "tasks of unknown state"], steady),
+        Waits::Nothing => (["running task", "running tasks"], "they run or want to run".to_owned()),
+        Waits::Timer | Waits::Sleep => (["timer", "timers"], format!("they wait for time to pass; {steady}")),
+        Waits::Range | Waits::Receive | Waits::Select if shared() => {
+            (["pool worker", "pool workers"], format!("they wait for work on one channel; {steady}"))
+        }
+        _ => (OTHERS, format!("{steady}, and nothing else speaks against them")),
+    }
+}
+
+/// What was seen of those that do not become more, and for how long.
+fn steady(scene: &Scene<'_>) -> String {
+    match scene.watched_ns() {
+        // Readings that come on time are a little late.
+        Some(ns) => {
+            format!("they did not become more while watched ({})", time(ns.saturating_add(100_000_000)))
+        }
+        None => "they did not become more while watched".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_init() {
+        let all = ["lib.init", "example.com/lib.init.0", "lib.init.0.func1", "lib.initialise", "init"];
+        assert_eq!(all.map(is_init), [true, true, true, false, false]);
+    }
+}

@@ -1,0 +1,268 @@
+//! How probable counts are by chance: tails of distributions, and tests made of them.
+//!
+//! Everything here is one-sided: the probability that chance alone gives what was seen, or something still
+//! further to the same side.
+
+/// The natural logarithm of the gamma function for `x` of 1 or more, by Stirling's series.
+fn ln_gamma(mut x: f64) -> f64 {
+    // The series is good from 8 on: below it, gamma(x) = gamma(x + 1) / x.
+    let mut below = 0.0;
+    while x < 8.0 {
+        below += x.ln();
+        x += 1.0;
+    }
+    let inverse = 1.0 / x;
+    let square = inverse * inverse;
+    let series = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
+    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - below
+}
+
+/// The logarithm of how many ways there are to choose `k` of `n`. `k` must not be more than `n`.
+fn ln_choose(n: u64, k: u64) -> f64 {
+    let factorial = |n: u64| ln_gamma(n as f64 + 1.0);
+    factorial(n) - factorial(k) - factorial(n.saturating_sub(k))
+}
+
+/// The probability of `k` or fewer hits in `n` tries that hit with probability `p` each.
+pub fn at_most(k: u64, n: u64, p: f64) -> f64 {
+    if k >= n || p <= 0.0 {
+        return 1.0;
+    }
+    if p >= 1.0 {
+        return 0.0;
+    }
+    if k as f64 > n as f64 * p {
+        // The other tail is the shorter one, and holds what is missing.
+        return 1.0 - at_most(n - k - 1, n, 1.0 - p);
+    }
+    let first = ln_choose(n, k) + k as f64 * p.ln() + (n - k) as f64 * (-p).ln_1p();
+    let (mut term, mut sum) = (1.0_f64, 0.0_f64);
+    // Below the mean every term is smaller than the one before: a few widths of the distribution are enough.
+    for at in (0..=k).rev() {
+        sum += term;
+        if term < sum * 1e-17 {
+            break;
+        }
+        term *= at as f64 / ((n - at) as f64 + 1.0) * (1.0 - p) / p;
+    }
+    (first.exp() * sum).min(1.0)
+}
+
+/// The probability of `k` or more hits in `n` tries that hit with probability `p` each.
+pub fn at_least(k: u64, n: u64, p: f64) -> f64 {
+    if k == 0 {
+        1.0
+    } else if k > n {
+        0.0
+    } else {
+        at_most(n - k, n, 1.0 - p)
+    }
+}
+
+/// The probability that a normal variable is at most `z`, by Abramowitz and Stegun 7.1.26, good to six
+/// digits.
+pub fn normal(z: f64) -> f64 {
+    let x = z.abs() / std::f64::consts::SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let poly = t
+        * (0.254_829_592
+            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let erf = 1.0 - poly * (-x * x).exp();
+    if z >= 0.0 { (1.0 + erf) / 2.0 } else { (1.0 - erf) / 2.0 }
+}
+
+/// How probable it is that as many come as go, given who came and went in each of several spans of time, and
+/// still so many more came.
+///
+/// If as many come as go, each of those who came or went is one who came with probability one half: the test
+/// of signs. Those who come and go together, in batches, are fewer independent events than they are tasks: the
+/// variance between the spans tells, and makes the test milder by as much. A trend of the count alone cannot
+/// be used here: the number of long-lived tasks wanders without any trend, as sums of chance do.
+pub fn balance(flows: &[(u64, u64)]) -> f64 {
+    let (came, went) = flows
+        .iter()
+        .fold((0_u64, 0_u64), |(came, went), &(a, b)| (came.saturating_add(a), went.saturating_add(b)));
+    let all = came.saturating_add(went);
+    if came <= went {
+        return 1.0;
+    }
+    let signs = at_least(came, all, 0.5);
+    let spans = flows.len() as f64;
+    if spans < 3.0 {
+        return signs;
+    }
+    let mean = (came as f64 - went as f64) / spans;
+    let variance =
+        flows.iter().map(|&(a, b)| (a as f64 - b as f64 - mean).powi(2)).sum::<f64>() / (spans - 1.0);
+    let dispersion = variance * spans / all as f64;
+    if dispersion <= 1.0 {
+        return signs;
+    }
+    let z = (came as f64 - went as f64 - 1.0) / (dispersion * all as f64).sqrt();
+    signs.max(normal(-z))
+}
+
+/// Two groups that are watched together through one span of time: how many there were at its beginning, and
+/// how many of them ended in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Those of the first group.
+    pub old: u64,
+    /// Of these, those that ended.
+    pub old_ended: u64,
+    /// Those of the second group.
+    pub new: u64,
+    /// Of these, those that ended.
+    pub new_ended: u64,
+}
+
+/// What [`survival`] says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Survival {
+    /// How many of the first group ended.
+    pub ended: u64,
+    /// How many of them would have, if they ended like those of the second.
+    pub expected: f64,
+    /// The probability that chance alone lets so few of them end, or fewer.
+    pub chance: f64,
+    /// That probability if not one of them had ended: what the test could have shown at most. If this is not
+    /// small, it can show nothing.
+    pub least: f64,
+}
+
+/// Up to this many expected ends of either group the distribution is counted out; beyond it is as good as
+/// normal.
+const COUNTED_OUT: f64 = 30.0;
+
+/// Do the first ones end more rarely than the second ones? The log-rank test (Mantel and Haenszel), one-sided.
+///
+/// In each span, given how many of both groups ended, the ends of the first group are a draw without
+/// replacement: each span stands by itself, so that neither a changing load nor those who come late or are
+/// still there at the end mislead it. Small numbers are counted out exactly.
+pub fn survival(spans: &[Span]) -> Survival {
+    let (mut ended, mut expected, mut variance, mut none) = (0_u64, 0.0, 0.0, 0.0_f64);
+    for span in spans {
+        let all = span.old.saturating_add(span.new);
+        let ends = span.old_ended.saturating_add(span.new_ended).min(all);
+        if all == 0 || ends == 0 {
+            continue;
+        }
+        let (old, n, d) = (span.old as f64, all as f64, ends as f64);
+        ended = ended.saturating_add(span.old_ended);
+        expected += d * old / n;
+        if all > 1 {
+            variance += d * (old / n) * (1.0 - old / n) * (n - d) / (n - 1.0);
+        }
+        none += if ends > span.new {
+            f64::NEG_INFINITY
+        } else {
+            ln_choose(span.new, ends) - ln_choose(all, ends)
+        };
+    }
+    let others: u64 = spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.new_ended));
+    let expected_others = (ended as f64 + others as f64) - expected;
+    let chance = if ended as f64 >= expected {
+        1.0
+    } else if expected <= COUNTED_OUT {
+        counted(spans, ended)
+    } else if expected_others <= COUNTED_OUT && others as f64 <= 8.0 * COUNTED_OUT {
+        // More of the others ended, which is the same.
+        let turned = spans.iter().map(|s| Span {
+            old: s.new,
+            old_ended: s.new_ended,
+            new: s.old,
+            new_ended: s.old_ended,
+        });
+        1.0 - counted(&turned.collect::<Vec<_>>(), others.saturating_sub(1))
+    } else if variance > 0.0 {
+        normal((ended as f64 + 0.5 - expected) / variance.sqrt())
+    } else {
+        1.0
+    };
+    Survival { ended, expected, chance, least: none.exp() }
+}
+
+/// The probability of `most` or fewer ends of the first group, counted out.
+fn counted(spans: &[Span], most: u64) -> f64 {
+    let most = most as usize;
+    let mut sums = vec![0.0_f64; most + 1];
+    if let Some(zero) = sums.first_mut() {
+        *zero = 1.0;
+    }
+    for span in spans {
+        let all = span.old.saturating_add(span.new);
+        let ends = span.old_ended.saturating_add(span.new_ended).min(all);
+        if ends == 0 {
+            continue;
+        }
+        let ways = ln_choose(all, ends);
+        let draw: Vec<f64> = (0..=most as u64)
+            .map(|k| {
+                if k > span.old || k > ends || ends - k > span.new {
+                    return 0.0;
+                }
+                (ln_choose(span.old, k) + ln_choose(span.new, ends - k) - ways).exp()
+            })
+            .collect();
+        sums = (0..=most)
+            .map(|sum| {
+                let pairs = sums.iter().take(sum + 1).zip(draw.iter().take(sum + 1).rev());
+                pairs.map(|(a, b)| a * b).sum()
+            })
+            .collect();
+    }
+    sums.iter().sum::<f64>().min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-6 * b.abs().max(1e-3)
+    }
+
+    #[test]
+    fn tails_of_the_binomial_distribution() {
+        assert!(near(at_most(0, 7, 0.5), 1.0 / 128.0));
+        assert!(near(at_least(7, 7, 0.5), 1.0 / 128.0));
+        assert!(near(at_most(3, 10, 0.5), 176.0 / 1024.0));
+        assert!(at_least(740, 1_039, 0.5) < 1e-40);
+        assert!(near(at_most(49, 100, 0.5) + at_least(50, 100, 0.5), 1.0));
+        assert_eq!((at_most(5, 5, 0.3), at_least(0, 5, 0.3), at_least(6, 5, 0.3)), (1.0, 1.0, 0.0));
+        assert_eq!((at_most(2, 5, 1.0), at_most(2, 5, 0.0)), (0.0, 1.0));
+        // Huge numbers neither take long nor overflow.
+        assert!(near(at_most(5_000_000, 10_000_000, 0.5), 0.500_126));
+        assert_eq!(at_least(u64::MAX, u64::MAX, 0.5), 0.0);
+    }
+
+    #[test]
+    fn batches_are_fewer_events() {
+        let even = balance(&[(10, 0); 6]);
+        assert!(even < 1e-15, "{even}");
+        let bursts = balance(&[(30, 0), (0, 0), (0, 0), (30, 0), (0, 0), (0, 0)]);
+        assert!((0.02..0.2).contains(&bursts), "{bursts}");
+        assert!(near(balance(&[(3, 0), (2, 0), (2, 0)]), 1.0 / 128.0));
+        assert_eq!(balance(&[(5, 5), (3, 3)]), 1.0);
+        assert_eq!(balance(&[]), 1.0);
+    }
+
+    #[test]
+    fn those_who_stay_while_others_end() {
+        // One of six, and each time the five others end.
+        let spans = [Span { old: 1, old_ended: 0, new: 5, new_ended: 5 }; 4];
+        let stays = survival(&spans);
+        assert!(near(stays.chance, (1.0_f64 / 6.0).powi(4)), "{stays:?}");
+        assert!(near(stays.least, stays.chance));
+        // As many of both groups end.
+        let alike = survival(&[Span { old: 5_000, old_ended: 50, new: 50, new_ended: 1 }; 6]);
+        // 6 ends of new ones where 3 were expected.
+        assert!((0.05..0.15).contains(&alike.chance), "{alike:?}");
+        // Too few of the second end to say anything of the first.
+        let nobody = survival(&[Span { old: 10, old_ended: 0, new: 90, new_ended: 2 }]);
+        assert!(nobody.least > 0.5 && nobody.chance > 0.5, "{nobody:?}");
+        let large = survival(&[Span { old: 1_000, old_ended: 20, new: 1_000, new_ended: 100 }; 3]);
+        assert!(large.chance < 1e-6, "{large:?}");
+        assert_eq!(survival(&[]).chance, 1.0);
+    }
+}

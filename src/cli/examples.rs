@@ -1,0 +1,133 @@
+//! Examples of every command, for its help and its man page.
+
+/// A command line, and what it does.
+type Example = (&'static str, &'static str);
+
+/// The examples of a command; those of loiter itself for any other name.
+pub(super) fn of(command: &str) -> &'static [Example] {
+    EXAMPLES.iter().find(|(name, _)| *name == command).map_or(GENERAL, |(_, examples)| examples)
+}
+
+const GENERAL: &[Example] = &[
+    ("loiter ps", "list the processes that can be read"),
+    ("loiter stacks 4242", "show what all goroutines of a process do"),
+    ("loiter watch 4242", "the same live"),
+    ("loiter leaks 4242", "watch for half a minute, then say what leaks"),
+    ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
+];
+
+const EXAMPLES: [(&str, &[Example]); 11] = [
+    (
+        "ps",
+        &[
+            ("loiter ps", "list the processes that can be read"),
+            ("loiter ps --all", "the others, too, with the reason"),
+            ("loiter ps --json", "for programs"),
+        ],
+    ),
+    (
+        "snapshot",
+        &[
+            ("loiter snapshot 4242 -o before.loiter", "keep everything that is true now"),
+            ("loiter snapshot 4242 --freeze", "one consistent picture, in a file with a name of its own"),
+            ("loiter snapshot core.4242 -o api.loiter", "keep what a core file says, which is much larger"),
+        ],
+    ),
+    (
+        "stacks",
+        &[
+            ("loiter stacks 4242", "equal stacks in groups, the largest first"),
+            ("loiter stacks prometheus", "the process of this name"),
+            ("loiter stacks 4242 --short", "one line for each group"),
+            ("loiter stacks 4242 --full | less", "everything"),
+            ("loiter stacks 4242 --reason \"chan send\" --min-age 10m", "who has been sending for long"),
+            ("loiter stacks 4242 --group-by label:route", "how many work on which route"),
+            ("loiter stacks 4242 --each --sort age --limit 20", "the twenty oldest, one by one"),
+            ("loiter stacks crash.log", "a panic or a SIGQUIT dump in a log"),
+            ("loiter stacks http://localhost:6060", "by way of Go's pprof"),
+        ],
+    ),
+    (
+        "watch",
+        &[
+            ("loiter watch 4242", "the dashboard; ? shows the keys"),
+            ("loiter watch", "choose a process from a list"),
+            ("loiter watch -- ./server --listen :8080", "start a program and watch it"),
+            ("loiter watch 4242 --interval 2s --group-by creator", "less often, by who started them"),
+            ("loiter watch 4242 --record ring/", "keep the last readings"),
+            ("loiter watch ring/", "go through them again"),
+        ],
+    ),
+    (
+        "diff",
+        &[
+            ("loiter diff before.loiter after.loiter", "what came, went and stayed"),
+            ("loiter diff before.loiter 4242", "the same up to now"),
+            ("loiter diff a.loiter b.loiter --group-by creator --limit 10", "by who started them"),
+            ("loiter diff a.loiter b.loiter --fail-on leak,growth", "status 1 if something grows or leaks"),
+            ("loiter diff monday.pb.gz friday.pb.gz", "two profiles of Go"),
+        ],
+    ),
+    (
+        "leaks",
+        &[
+            ("loiter leaks 4242", "watch for half a minute, then report"),
+            ("loiter leaks -- ./server --listen :8080", "start a program and watch it"),
+            ("loiter leaks 4242 --for 5m --fail-on likely", "longer; status 1 if something likely leaks"),
+            ("loiter leaks 4242 --format markdown > leaks.md", "a file to hand to others"),
+            ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out what is known"),
+            ("loiter leaks profiles/", "the profiles of many hosts"),
+        ],
+    ),
+    (
+        "convert",
+        &[
+            ("loiter convert dump.txt dump.pb.gz", "a dump of Go for go tool pprof"),
+            ("loiter convert core.4242 api.loiter", "a core file to a snapshot"),
+            ("loiter convert api.loiter - --format json", "to standard output"),
+        ],
+    ),
+    (
+        "flame",
+        &[
+            ("loiter flame 4242", "draw the stacks in the terminal"),
+            ("loiter flame 4242 -o tasks.svg --root state", "for a browser, with zoom and search"),
+            ("loiter flame 4242 --diff before.loiter -o diff.svg", "orange has grown, blue has shrunk"),
+            ("loiter flame 4242 -o tasks.folded", "for other tools"),
+        ],
+    ),
+    ("demo", &[("loiter demo", "the tour")]),
+    (
+        "completions",
+        &[
+            ("loiter completions bash > ~/.local/share/bash-completion/completions/loiter", "for bash"),
+            ("loiter completions zsh > ~/.zfunc/_loiter", "for zsh, with ~/.zfunc in fpath"),
+            ("loiter completions fish > ~/.config/fish/completions/loiter.fish", "for fish"),
+        ],
+    ),
+    (
+        "man",
+        &[
+            ("loiter man loiter-stacks.1 | man -l -", "read a page"),
+            ("loiter man -o ~/.local/share/man/man1", "install all pages"),
+        ],
+    ),
+];
+
+/// Wider command lines have their explanation below.
+const WIDEST: usize = 54;
+
+/// The examples as help shows them.
+pub(super) fn help(command: &str) -> String {
+    let examples = of(command);
+    let widest = examples.iter().map(|(line, _)| line.len()).filter(|len| *len <= WIDEST).max().unwrap_or(0);
+    let mut text = "Examples:".to_owned();
+    for (line, what) in examples {
+        if line.len() > WIDEST {
+            text.push_str(&format!("\n  {line}\n  {:widest$}  {what}", ""));
+        } else {
+            text.push_str(&format!("\n  {line:widest$}  {what}"));
+        }
+    }
+    text
+}

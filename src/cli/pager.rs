@@ -1,0 +1,72 @@
+//! Long text on a terminal goes through a pager, where the user has set one.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// The user does not want one (`--no-pager`).
+static UNWANTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on there is none.
+pub(super) fn never() {
+    UNWANTED.store(true, Ordering::Relaxed);
+}
+
+/// The pager that the user has set: LOITER_PAGER, or else PAGER. None: none, or one that pages nothing.
+pub(super) fn wanted() -> Option<String> {
+    if UNWANTED.load(Ordering::Relaxed) {
+        return None;
+    }
+    let set = env::var("LOITER_PAGER").or_else(|_| env::var("PAGER")).ok()?;
+    let command = set.trim();
+    (!command.is_empty() && command != "cat").then(|| command.to_owned())
+}
+
+/// Shows `text` in a pager. What it does not want to read is no error; false if it cannot be started.
+///
+/// # Errors
+/// Those of writing to it, but that it has ended.
+pub(super) fn show(command: &str, text: &[u8]) -> io::Result<bool> {
+    let mut pager = Command::new("sh");
+    pager.args(["-c", command]).stdin(Stdio::piped());
+    // less ends at once where all fits, keeps colours and leaves what was read on the screen.
+    for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
+        if env::var_os(name).is_none() {
+            pager.env(name, value);
+        }
+    }
+    let Ok(mut child) = pager.spawn() else { return Ok(false) };
+    // Ctrl-C is meant for the pager, which would go on without loiter and fight with the shell for the keys.
+    let ignored = Ignored::new(Signal::SIGINT);
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text));
+    let status = child.wait();
+    drop(ignored);
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        // What the shell says when there is no such command.
+        _ => Ok(status.is_ok_and(|status| status.code() != Some(127))),
+    }
+}
+
+/// A signal that is ignored while this lives.
+struct Ignored(Signal, Option<SigAction>);
+
+impl Ignored {
+    fn new(signal: Signal) -> Self {
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: ignoring a signal runs no code of ours.
+        Ignored(signal, unsafe { sigaction(signal, &ignore) }.ok())
+    }
+}
+
+impl Drop for Ignored {
+    fn drop(&mut self) {
+        if let Some(before) = &self.1 {
+            // SAFETY: puts back what was there before.
+            let _ = unsafe { sigaction(self.0, before) };
+        }
+    }
+}

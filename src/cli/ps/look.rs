@@ -1,0 +1,256 @@
+//! Finding out about all processes, each on a thread of its own: one of which the memory or the files hang costs
+//! no more than its own row. A thread that is stuck in the kernel is left behind, and ends with loiter.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::source::inspect;
+use super::{Finding, Process};
+use crate::target::{self, Candidate, TargetError};
+
+/// A process that has kept its thread waiting for so long gives no answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for one that costs work, not waiting.
+const MAX_WORK: Duration = Duration::from_secs(10);
+/// After this no process is begun any more.
+const MAX_TOTAL: Duration = Duration::from_secs(60);
+/// How often the threads are looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// Threads that may be stuck at a time.
+const MAX_THREADS: usize = 512;
+
+/// What happens while processes are looked at.
+pub(super) enum Event {
+    /// The next process, in ascending order of pid.
+    Process(Process),
+    /// Some time has passed.
+    Tick,
+}
+
+/// What the thread of a process says.
+enum Said {
+    /// Which thread it is.
+    Thread(i32),
+    /// Who the process is.
+    Known(Candidate),
+    /// What came of it; None if it has ended, or is none that could be read.
+    Done(Option<Process>),
+}
+
+/// A process that is being looked at.
+struct Job {
+    pid: u32,
+    thread: Option<i32>,
+    who: Option<Candidate>,
+    begun: Instant,
+    /// Since when it waits for something, as far as was seen.
+    waits_since: Option<Instant>,
+}
+
+/// Everything about the processes that are being looked at.
+struct Jobs {
+    sender: Sender<(usize, Said)>,
+    receiver: Receiver<(usize, Said)>,
+    running: BTreeMap<usize, Job>,
+    done: BTreeMap<usize, Option<Process>>,
+    left_behind: usize,
+    begun: Instant,
+}
+
+/// Finds out about the processes `pids` and calls `with` for each that is there.
+///
+/// # Errors
+/// Those of `with`, and that there can be no thread at all.
+pub(super) fn look_at_all(pids: &[u32], mut with: impl FnMut(Event) -> io::Result<()>) -> io::Result<()> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (sender, receiver) = mpsc::channel();
+    let begun = Instant::now();
+    let (running, done) = (BTreeMap::new(), BTreeMap::new());
+    let mut jobs = Jobs { sender, receiver, running, done, left_behind: 0, begun };
+    let (mut next, mut shown) = (0, 0);
+    while shown < pids.len() {
+        while let Some(&pid) = pids.get(next).filter(|_| jobs.working() < cores && jobs.has_room()) {
+            jobs.begin(next, pid)?;
+            next += 1;
+        }
+        jobs.listen();
+        while let Some(process) = jobs.done.remove(&shown) {
+            shown += 1;
+            process.map(|process| with(Event::Process(process))).transpose()?;
+        }
+        with(Event::Tick)?;
+    }
+    Ok(())
+}
+
+impl Jobs {
+    /// How many threads have work to do. Those that wait for something leave the processors to others.
+    fn working(&self) -> usize {
+        self.running.values().filter(|job| job.waits_since.is_none_or(|since| since.elapsed() < TICK)).count()
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() + self.left_behind < MAX_THREADS || self.running.is_empty()
+    }
+
+    fn begin(&mut self, nth: usize, pid: u32) -> io::Result<()> {
+        let (why, full) = ("it was not looked at", self.left_behind >= MAX_THREADS);
+        if full || self.begun.elapsed() > MAX_TOTAL {
+            let why = match full {
+                true => format!("{why}: too many processes before it gave no answer"),
+                false => format!("{why}: the others took {} s", MAX_TOTAL.as_secs()),
+            };
+            self.done.insert(nth, given_up(pid, None, why));
+            return Ok(());
+        }
+        let sender = self.sender.clone();
+        // Nobody listens any more if it took too long.
+        let work = move || {
+            let say = |said| drop(sender.send((nth, said)));
+            say(Said::Thread(nix::unistd::gettid().as_raw()));
+            say(Said::Done(look_at(pid, &say)));
+        };
+        let spawned = thread::Builder::new().name("look".to_owned()).spawn(work);
+        match spawned {
+            Ok(_) => {
+                let begun = Instant::now();
+                let job = Job { pid, thread: None, who: None, begun, waits_since: None };
+                self.running.insert(nth, job);
+            }
+            Err(error) if self.running.is_empty() && self.left_behind == 0 => return Err(error),
+            Err(error) => {
+                let why = format!("cannot start a thread: {error}");
+                self.done.insert(nth, given_up(pid, None, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the threads say for a while, then looks at those that say nothing.
+    fn listen(&mut self) {
+        let until = Instant::now() + TICK;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok((nth, said)) = self.receiver.recv_timeout(left) else { break };
+            let Some(job) = self.running.get_mut(&nth) else { continue };
+            match said {
+                Said::Thread(thread) => job.thread = Some(thread),
+                Said::Known(who) => job.who = Some(who),
+                Said::Done(process) => {
+                    self.running.remove(&nth);
+                    self.done.insert(nth, process);
+                    // Somebody else can begin.
+                    break;
+                }
+            }
+        }
+        let mut late = Vec::new();
+        for (&nth, job) in &mut self.running {
+            if job.begun.elapsed() < TICK {
+                continue;
+            }
+            job.waits_since = match job.thread.is_some_and(is_working) {
+                true => None,
+                false => job.waits_since.or_else(|| Some(Instant::now())),
+            };
+            let waited = job.waits_since.map_or(Duration::ZERO, |since| since.elapsed());
+            if waited >= PATIENCE || job.begun.elapsed() >= MAX_WORK {
+                late.push((nth, waited >= PATIENCE));
+            }
+        }
+        for (nth, waits) in late {
+            let Some(job) = self.running.remove(&nth) else { continue };
+            self.left_behind += 1;
+            let why = match waits {
+                true => format!("no answer within {} s: {}", PATIENCE.as_secs(), waits_for(&job)),
+                false => format!("not done within {} s", MAX_WORK.as_secs()),
+            };
+            self.done.insert(nth, given_up(job.pid, job.who, why));
+        }
+    }
+}
+
+/// A process that nothing more is known of.
+fn given_up(pid: u32, who: Option<Candidate>, why: String) -> Option<Process> {
+    let who = match who {
+        Some(who) => who,
+        None => target::candidate(pid).ok()??,
+    };
+    let can_be_read = !who.is_kernel_thread && !who.is_zombie && who.pid != std::process::id();
+    can_be_read.then_some(Process { who, finding: Finding::NoAnswer { why } })
+}
+
+/// A thread of ours runs or wants to: it does not wait.
+fn is_working(thread: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R'))
+}
+
+/// What the thread of a job waits for, by the system call that it is in.
+fn waits_for(job: &Job) -> String {
+    let call = |thread| {
+        let line = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
+        line.split_ascii_whitespace().next()?.parse::<i64>().ok()
+    };
+    match job.thread.and_then(call) {
+        Some(libc::SYS_process_vm_readv | libc::SYS_pread64) => {
+            "its memory cannot be read, a file system that it uses hangs".to_owned()
+        }
+        // Others wait for the kernel, on threads of their own.
+        Some(libc::SYS_futex | libc::SYS_poll | libc::SYS_ppoll | libc::SYS_recvmsg | libc::SYS_recvfrom) => {
+            "its memory or a file that it maps cannot be read, a file system hangs".to_owned()
+        }
+        Some(libc::SYS_read | libc::SYS_openat | libc::SYS_statx | libc::SYS_readlink) => {
+            format!("/proc/{} cannot be read, the process is stuck in the kernel", job.pid)
+        }
+        Some(other) => format!("system call {other} hangs"),
+        None => "the kernel does not say why".to_owned(),
+    }
+}
+
+/// Finds out about a process; nothing if it has ended, or is none that could be read.
+fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
+    let mut who = match target::candidate(pid) {
+        Ok(who) => who?,
+        Err(error) => {
+            let nobody = Candidate {
+                pid,
+                name: "?".to_owned(),
+                command: Vec::new(),
+                age_ns: 0,
+                threads: 0,
+                uid: 0,
+                is_kernel_thread: false,
+                is_zombie: false,
+            };
+            let (why, remedy) = (format!("read /proc/{pid}/stat: {error}"), Vec::new());
+            return Some(Process { who: nobody, finding: Finding::Unreadable { why, remedy } });
+        }
+    };
+    if who.is_kernel_thread || who.is_zombie || pid == std::process::id() {
+        return None;
+    }
+    say(Said::Known(who.clone()));
+    who.read_command();
+    say(Said::Known(who.clone()));
+    let found =
+        target::open_pid(who.pid).map_err(crate::Error::from).and_then(|target| inspect(target.as_ref()));
+    let finding = match found {
+        Ok(runtimes) if runtimes.is_empty() => Finding::Native,
+        Ok(runtimes) => Finding::Runtimes(runtimes),
+        Err(crate::Error::Target(TargetError::NoProcess { .. } | TargetError::Ended { .. })) => return None,
+        Err(error) => {
+            let why = error.to_string();
+            let remedy = match error {
+                crate::Error::Target(TargetError::Permission { remedy, .. }) => remedy,
+                _ => Vec::new(),
+            };
+            Finding::Unreadable { why, remedy }
+        }
+    };
+    Some(Process { who, finding })
+}

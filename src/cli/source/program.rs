@@ -1,0 +1,304 @@
+//! A program that loiter starts, reads, and ends when it ends itself.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, PipeReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::super::error::{CliError, Result};
+use super::super::exit::Exit;
+use crate::runtimes::Readable;
+use crate::target::{self, TargetError};
+
+/// A program that does not become readable within this time is given up.
+const START: Duration = Duration::from_secs(10);
+/// A program that does not end by itself within this time after SIGTERM is killed.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long is waited for the rest of its output, once it has ended.
+const DRAIN: Duration = Duration::from_secs(1);
+/// The last bytes of its output that are kept while a dashboard has the screen.
+const KEPT: usize = 16 << 10;
+/// Lines of them that are shown in the end.
+const LINES: usize = 20;
+
+/// What follows `--`.
+#[derive(Debug, Clone, clap::Args)]
+pub(in super::super) struct ProgramArg {
+    /// Start this program and read it; it is ended when loiter ends
+    ///
+    /// What it prints goes to standard error; under a dashboard that has the terminal, its last lines are
+    /// shown in the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches loiter alone, which then ends the program:
+    /// with SIGTERM and, if it is still there after 5 s, with SIGKILL. To let a program run on, start it
+    /// before and name it as SOURCE.
+    #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]
+    program: Vec<OsString>,
+}
+
+impl ProgramArg {
+    /// Starts the program, if there is one. `screen`: a dashboard will have the terminal.
+    pub(in super::super) fn start(&self, screen: bool) -> Result<Option<Arc<Program>>> {
+        let Some((file, arguments)) = self.program.split_first() else { return Ok(None) };
+        Program::start(file, arguments, screen).map(|program| Some(Arc::new(program)))
+    }
+
+    /// Is there a program to be started?
+    pub(in super::super) fn is_given(&self) -> bool {
+        !self.program.is_empty()
+    }
+}
+
+/// The end of what a program prints, and the thread that reads it.
+#[derive(Debug)]
+struct Tail {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+/// A program that loiter has started. It is ended when this is dropped.
+#[derive(Debug)]
+pub(in super::super) struct Program {
+    /// What was asked for: "./server".
+    name: String,
+    pid: u32,
+    child: Mutex<Child>,
+    /// The end of what it has printed, where that could not be shown.
+    output: Option<Tail>,
+}
+
+impl Program {
+    /// Starts it from this thread, with which it must not outlive loiter.
+    fn start(file: &OsString, arguments: &[OsString], screen: bool) -> Result<Program> {
+        let name = file.to_string_lossy().into_owned();
+        let failed = |source| CliError::Io { what: format!("cannot start {name}"), source };
+        let mut command = Command::new(file);
+        // In a group of its own Ctrl-C does not reach it; there it could not read a terminal, either.
+        command.args(arguments).process_group(0);
+        if io::stdin().is_terminal() {
+            command.stdin(Stdio::null());
+        }
+        let mut tail = None;
+        if screen && io::stderr().is_terminal() {
+            let (reader, writer) = io::pipe().map_err(failed)?;
+            command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+            tail = Some(reader);
+        } else {
+            command.stdout(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?);
+        }
+        target::let_us_trace(target::end_with_us(&mut command));
+        let child = command.spawn().map_err(failed)?;
+        // Our side of the pipe for writing is closed, so that its end is seen.
+        drop(command);
+        let output = tail.map(keep_the_end);
+        Ok(Program { name, pid: child.id(), child: Mutex::new(child), output })
+    }
+
+    pub(in super::super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until its runtime can be read, for a bounded time.
+    ///
+    /// # Errors
+    /// It has ended before, or cannot be read for another reason than that it is still starting.
+    pub(in super::super) fn wait_until_readable(&self) -> Result<()> {
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let found = target::open_pid(self.pid).map_err(crate::Error::from);
+            let error = match found.and_then(|target| Readable::find(target.as_ref()).map(|_| ())) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if let Some(how) = self.ended() {
+                let problem = format!("{} has ended before it could be read: {how}", self.name);
+                return Err(CliError::Told { problem, remedy: self.last_words(), exit: Exit::NoProcess });
+            }
+            // A script may still become the program that it starts.
+            let may_pass = matches!(
+                error,
+                crate::Error::Starting { .. }
+                    | crate::Error::NoRuntime { .. }
+                    | crate::Error::Target(
+                        TargetError::NoProcess { .. }
+                            | TargetError::Ended { .. }
+                            | TargetError::Zombie { .. }
+                    )
+            );
+            if !may_pass || begin.elapsed() >= START {
+                let what = format!("pid {} ({}, started by loiter)", self.pid, self.name);
+                return Err(CliError::Target { what, source: error });
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    /// How it has ended: "exit status 1", "SIGSEGV". None as long as it runs.
+    pub(in super::super) fn ended(&self) -> Option<String> {
+        let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+        status.ok().flatten().map(describe)
+    }
+
+    /// The same, a while later if need be: its memory is gone a little before it has ended.
+    pub(in super::super) fn ended_within(&self, patience: Duration) -> Option<String> {
+        let begin = Instant::now();
+        loop {
+            let ended = self.ended();
+            if ended.is_some() || begin.elapsed() >= patience {
+                return ended;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it, if it still runs. A sentence about how it has ended.
+    pub(in super::super) fn end(&self) -> String {
+        let (name, pid) = (&self.name, self.pid);
+        if let Some(how) = self.ended() {
+            return format!("{name} (pid {pid}) has ended: {how}");
+        }
+        let begin = Instant::now();
+        // Nobody but us waits for it: until then its pid is not given to anybody else.
+        let told = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        while told.is_ok() && begin.elapsed() < FAREWELL {
+            if let Some(how) = self.ended() {
+                return format!("{name} (pid {pid}), which loiter had started, is ended: {how}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        match child.kill().and_then(|()| child.wait()) {
+            Ok(_) => format!(
+                "{name} (pid {pid}) did not end within {} s of SIGTERM and was killed",
+                FAREWELL.as_secs()
+            ),
+            Err(error) => format!("{name} (pid {pid}) could not be ended: {error}"),
+        }
+    }
+
+    /// The last lines that it has printed, where they could not be shown.
+    pub(in super::super) fn last_words(&self) -> Vec<String> {
+        let Some(output) = &self.output else { return Vec::new() };
+        // What it printed last may still be in the pipe, which others may hold open.
+        let begin = Instant::now();
+        while self.ended().is_some() && !output.reader.is_finished() && begin.elapsed() < DRAIN {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut output = output.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(output.make_contiguous()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LINES);
+        lines.iter().skip(from).map(|line| (*line).to_owned()).collect()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// "exit status 1", "SIGSEGV, core dumped".
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => {
+            let name =
+                Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.to_string());
+            if status.core_dumped() { format!("{name}, core dumped") } else { name }
+        }
+        (None, None) => status.to_string(),
+    }
+}
+
+/// Reads a pipe until its end, and keeps the last of what comes.
+fn keep_the_end(mut pipe: PipeReader) -> Tail {
+    let kept = Arc::new(Mutex::new(VecDeque::new()));
+    let its = Arc::clone(&kept);
+    let reader = thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        loop {
+            match pipe.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(read) => {
+                    let mut kept = its.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.extend(bytes.get(..read).unwrap_or_default());
+                    let excess = kept.len().saturating_sub(KEPT);
+                    kept.drain(..excess);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    });
+    Tail { kept, reader }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn start(script: &str) -> Program {
+        Program::start(&"sh".into(), &["-c".into(), script.into()], false).unwrap()
+    }
+
+    fn outcome(program: &Program) -> String {
+        loop {
+            if let Some(how) = program.ended() {
+                return how;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn its_end_is_told() {
+        assert_eq!(outcome(&start("exit 3")), "exit status 3");
+        assert_eq!(outcome(&start("kill -USR1 $$")), "SIGUSR1");
+        let ended = start("exit 3").wait_until_readable().unwrap_err();
+        assert!(ended.to_string().contains("sh has ended before it could be read: exit status 3"), "{ended}");
+    }
+
+    #[test]
+    fn it_ends_with_us() {
+        let program = start("exec sleep 1000");
+        let pid = program.pid();
+        assert!(program.ended().is_none());
+        let told = program.end();
+        assert!(told.contains(&format!("sh (pid {pid})")) && told.ends_with("SIGTERM"), "{told}");
+        let program = start("exec sleep 1000");
+        let directory = format!("/proc/{}", program.pid());
+        assert!(std::path::Path::new(&directory).exists());
+        drop(program);
+        assert!(!std::path::Path::new(&directory).exists());
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_told() {
+        let error = Program::start(&"/no/such/program".into(), &[], false).unwrap_err();
+        assert!(error.to_string().starts_with("cannot start /no/such/program: No such file"), "{error}");
+    }
+
+    #[test]
+    fn the_end_of_the_output_is_kept() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "seq 1 20000"]).stdout(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let tail = keep_the_end(reader);
+        child.wait().unwrap();
+        tail.reader.join().unwrap();
+        let kept: Vec<u8> = tail.kept.lock().unwrap().iter().copied().collect();
+        assert!(kept.ends_with(b"\n20000\n") && kept.len() <= KEPT);
+    }
+}

@@ -1,0 +1,56 @@
+//! Finds a program again that was restarted.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::names;
+use crate::snapshot::TargetInfo;
+use crate::target::Candidate;
+
+/// Ages are counted in ticks of the kernel.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Who took the place of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Successor {
+    /// Nobody so far.
+    Nobody,
+    /// The process with this pid.
+    Pid(u32),
+    /// Several could have: nobody can know which one is meant.
+    Several(Vec<u32>),
+}
+
+/// Looks for the process that took the place of `gone`, which was there when `seen`: started since then
+/// from the same executable with the same command line or, if it was asked for by `name`, with the same
+/// name.
+pub(in super::super) fn find(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
+    let Ok(all) = names::everybody() else { return Successor::Nobody };
+    let young = u64::try_from((seen.elapsed() + TICK).as_nanos()).unwrap_or(u64::MAX);
+    let new: Vec<&Candidate> = all.iter().filter(|who| who.age_ns <= young).collect();
+    let same = |who: &&&Candidate| {
+        who.command == gone.command && executable(who.pid) == Some(gone.exe.as_str().into())
+    };
+    let found = choose(new.iter().filter(same).map(|who| who.pid).collect());
+    match (found, name) {
+        (Successor::Nobody, Some(name)) => {
+            choose(new.iter().filter(|who| names::is_named(who, name)).map(|who| who.pid).collect())
+        }
+        (found, _) => found,
+    }
+}
+
+fn choose(pids: Vec<u32>) -> Successor {
+    match pids.as_slice() {
+        [] => Successor::Nobody,
+        [pid] => Successor::Pid(*pid),
+        _ => Successor::Several(pids),
+    }
+}
+
+/// The path of the executable of a process, as the process sees it.
+fn executable(pid: u32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let path = path.to_string_lossy();
+    Some(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
+}

@@ -1,0 +1,147 @@
+//! What is selected, as text for the clipboard.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::closeup::{self, Row};
+use super::query::View;
+use super::state::{List, State};
+use super::view::evidence;
+use crate::analysis::flame::NodeId;
+use crate::report::escape;
+use crate::report::text::findings::summary;
+use crate::report::text::task_noun;
+use crate::report::units::{count, thousands};
+
+/// Text that is copied at most, bytes: terminals take no more than some 75,000 characters, in which this
+/// is written as three quarters.
+const LONGEST: usize = 48 << 10;
+/// Wide enough that nothing is broken into lines.
+const COLUMNS: usize = 10_000;
+
+/// Text to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// The text: escaped, and not too long.
+    pub(super) text: String,
+    /// Some of it is missing.
+    cut: bool,
+}
+
+impl Copied {
+    /// What was copied, a sentence.
+    pub(super) fn message(&self) -> String {
+        let lines = count(self.text.lines().count() as u64, "line");
+        let cut = if self.cut { "the first " } else { "" };
+        format!("{cut}{lines} copied, if the terminal allows it (OSC 52)")
+    }
+}
+
+/// What is selected: a group or a task with its stack; of one task the line, on the first line all of it.
+pub(super) fn selected(state: &State) -> Option<Copied> {
+    let tables = &state.tables;
+    let picture = &*tables.picture;
+    let snapshot = &*picture.snapshot;
+    let lines: Vec<String> = match (state.query.view, state.list()) {
+        (View::Flame, _) => {
+            let flame = tables.flame.as_ref()?;
+            let path = flame.path(state.frame.find(flame));
+            let name = |&id: &NodeId| flame.name(id).text.clone();
+            // Innermost first, as stacks are shown.
+            path.iter()
+                .rev()
+                .filter(|&&id| id != NodeId::ALL)
+                .map(name)
+                .map(|text| escape(&text).into_owned())
+                .collect()
+        }
+        (_, Some(List::Groups)) => {
+            let row = tables.groups.rows.get(state.cursors.groups.at)?;
+            let head = format!("{}: {}", count(row.count(), task_noun(snapshot)), row.state);
+            let mut rows = vec![Row::new(closeup::Kind::Head, &head)];
+            rows.extend(closeup::frames(snapshot, &row.group.frames, COLUMNS));
+            let creator = row.group.creators.only().flatten();
+            let creator = creator.and_then(|id| crate::analysis::frames::creator_frame(snapshot, id));
+            rows.extend(creator.map(|frame| closeup::creator(snapshot, frame)));
+            rows.iter().map(Row::text).collect()
+        }
+        (_, Some(List::Tasks)) => {
+            let &index = tables.tasks.order.get(state.cursors.tasks.at)?;
+            closeup::stack(picture, index, COLUMNS).iter().map(Row::text).collect()
+        }
+        (_, Some(List::Closeup)) => {
+            let rows = closeup::rows(tables, COLUMNS);
+            match state.cursors.closeup.at {
+                0 => rows.iter().map(Row::text).collect(),
+                at => vec![state.closeup().get(at)?.text().trim().to_owned()],
+            }
+        }
+        (_, Some(List::Creators)) => {
+            let at = *state.branches().get(state.cursors.creators.at)?;
+            let node = tables.creators.nodes.get(at)?;
+            vec![escape(&format!("{} {} {}", thousands(node.total), node.name, node.place)).into_owned()]
+        }
+        (_, Some(List::Findings)) => {
+            let report = state.findings()?;
+            let finding = report.findings.get(state.cursors.findings.at)?;
+            let head = format!("{}: {}", finding.sureness, summary(finding));
+            let mut lines = vec![escape(&head).into_owned()];
+            lines.extend(evidence(report, finding, COLUMNS).iter().map(Row::text));
+            lines
+        }
+        (_, Some(List::Scheduler) | None) => return None,
+    };
+    let end = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |last| last + 1);
+    let copied = bounded(lines.get(..end).unwrap_or_default());
+    Some(copied).filter(|copied| !copied.text.trim().is_empty())
+}
+
+/// As many lines as there is room for; of a single line that is too long, its beginning.
+fn bounded(lines: &[String]) -> Copied {
+    let mut text = String::new();
+    for line in lines {
+        let line = line.trim_end();
+        let room = LONGEST.saturating_sub(text.len() + 1);
+        if line.len() > room {
+            let end = (0..=room).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
+            if text.is_empty() {
+                text.push_str(line.get(..end).unwrap_or_default());
+            }
+            return Copied { text, cut: true };
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    if lines.len() == 1 {
+        text.pop();
+    }
+    Copied { text, cut: false }
+}
+
+/// What hands a text to the terminal's clipboard (OSC 52). Nothing in it can end the sequence.
+pub(super) fn sequence(text: &str) -> String {
+    format!("\x1b]52;c;{}\x07", STANDARD.encode(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_is_bounded() {
+        let short = bounded(&["a  ".to_owned(), "b".to_owned()]);
+        assert_eq!((short.text.as_str(), short.cut), ("a\nb\n", false));
+        let line = "ä".repeat(1000);
+        let many = bounded(&vec![line.clone(); 1000]);
+        assert!(many.cut && many.text.len() <= LONGEST && many.text.len() > LONGEST - 2002);
+        assert!(many.message().starts_with("the first 24 lines"), "{}", many.message());
+        let one = bounded(&[line.repeat(100)]);
+        assert!(one.cut && one.text.len() <= LONGEST && one.text.len() > LONGEST - 4);
+    }
+
+    #[test]
+    fn nothing_ends_the_sequence_early() {
+        let sequence = sequence("a\x07\x1b\\b");
+        assert_eq!(sequence, "\x1b]52;c;YQcbXGI=\x07");
+    }
+}

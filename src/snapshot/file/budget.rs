@@ -1,0 +1,169 @@
+//! What a snapshot file may cost: one account for everything in it.
+//!
+//! A few bytes can be compressed rows without end, and one long stack can be shared by a million tasks. So
+//! every table is charged to the account before room is made for it, and then what the tables share is
+//! charged as often as it is used. The account follows the size of the file: what is real does not compress
+//! as well as a bomb does.
+
+use super::FileError;
+use crate::snapshot::*;
+
+/// Memory for a file however small it is: 512 MiB, about two million tasks.
+const FREE: u64 = 512 << 20;
+/// Memory for each byte of the file beyond that. Real files need 50 to 250.
+const RATIO: u64 = 1024;
+/// Memory for a file however large it is: 16 GiB, about sixty million tasks.
+const MAX: u64 = 16 << 30;
+
+/// Text of all tasks together, for a file however small it is: 8 GiB.
+const FREE_TEXT: u64 = 8 << 30;
+/// Text of all tasks for each byte of the file beyond that. Real files reach 5000.
+const TEXT_RATIO: u64 = 1 << 14;
+
+/// What a list of its own costs in the heap besides its entries, bytes.
+const HEAP: u64 = 32;
+/// What one frame or label costs where it is used, besides its text, bytes.
+const USE: u64 = 64;
+/// Names of runtimes and nouns stand in every line of what is printed: longer ones are refused, bytes.
+const MAX_NOUN: usize = 4096;
+
+/// Why rows are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// They make no sense.
+    Senseless,
+    /// They would take more memory than the file may cost.
+    TooLarge,
+    /// This machine has not got that much memory.
+    NoMemory,
+}
+
+impl From<super::columns::BadColumn> for Refused {
+    fn from(_: super::columns::BadColumn) -> Self {
+        Refused::Senseless
+    }
+}
+
+/// The account.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Bytes of memory that it began with.
+    pub(super) limit: u64,
+    left: u64,
+    /// Bytes of text that all tasks together may have.
+    text: u64,
+}
+
+impl Budget {
+    /// For a file of that many bytes.
+    pub(super) fn new(file: u64) -> Self {
+        let limit = file.saturating_mul(RATIO).saturating_add(FREE).min(MAX);
+        Budget { limit, left: limit, text: file.saturating_mul(TEXT_RATIO).saturating_add(FREE_TEXT) }
+    }
+
+    /// Takes that many bytes from it.
+    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Refused> {
+        self.left = self.left.checked_sub(bytes).ok_or(Refused::TooLarge)?;
+        Ok(())
+    }
+
+    /// A list with room for `len` entries, paid for.
+    pub(super) fn list<T>(&mut self, len: usize) -> Result<Vec<T>, Refused> {
+        let bytes = (len as u64).checked_mul(size_of::<T>() as u64).ok_or(Refused::TooLarge)?;
+        self.charge(bytes.saturating_add(if len > 0 { HEAP } else { 0 }))?;
+        let mut list = Vec::new();
+        list.try_reserve_exact(len).map_err(|_| Refused::NoMemory)?;
+        Ok(list)
+    }
+
+    /// A copy of a text, paid for.
+    pub(super) fn text(&mut self, text: &str) -> Result<String, Refused> {
+        let mut bytes = self.list::<u8>(text.len())?;
+        bytes.extend_from_slice(text.as_bytes());
+        // It was text before.
+        String::from_utf8(bytes).map_err(|_| Refused::Senseless)
+    }
+
+    /// What a refusal of rows means for the file.
+    pub(super) fn explain(&self, refused: Refused, table: &'static str) -> FileError {
+        match refused {
+            Refused::Senseless => FileError::damaged(format!("its table of {table} makes no sense")),
+            Refused::TooLarge => self.too_large(format!("its table of {table}, with those before it,")),
+            Refused::NoMemory => FileError::TooLarge {
+                problem: format!("this machine has no memory for its table of {table}"),
+            },
+        }
+    }
+
+    fn too_large(&self, what: String) -> FileError {
+        let limit = self.limit >> 20;
+        FileError::TooLarge { problem: format!("{what} would take more than {limit} MiB of memory") }
+    }
+
+    /// Charges what tables and tasks share, as often as they use it.
+    pub(super) fn charge_shared(mut self, snapshot: &Snapshot) -> Result<(), FileError> {
+        for runtime in &snapshot.header.runtimes {
+            let longest = [&runtime.name, &runtime.task_noun, &runtime.scheduler.worker_noun];
+            if longest.iter().any(|text| text.len() > MAX_NOUN) {
+                return Err(FileError::damaged("a runtime's name or noun is absurdly long"));
+            }
+        }
+        let uses = Uses::new(snapshot);
+        for stack in &uses.stacks {
+            // Analysis writes every distinct stack out once.
+            if self.charge(*stack).is_err() {
+                return Err(self.too_large("the frames of its stacks".to_owned()));
+            }
+        }
+        let total = snapshot.tasks.iter().map(|task| uses.task(task));
+        if total.fold(0_u64, u64::saturating_add) > self.text {
+            let limit = self.text >> 30;
+            return Err(FileError::TooLarge {
+                problem: format!("stacks and labels of all its tasks are more than {limit} GiB of text"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What each thing costs where it is used, bytes.
+struct Uses<'a> {
+    snapshot: &'a Snapshot,
+    locations: Vec<u64>,
+    stacks: Vec<u64>,
+    labels: Vec<u64>,
+}
+
+impl<'a> Uses<'a> {
+    /// Indices are looked at in [`Snapshot::validate`].
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let sum = |costs: &mut dyn Iterator<Item = u64>| costs.fold(0, u64::saturating_add);
+        let text = |id: StrId| snapshot.str(id).len() as u64;
+        let function = |id: FunctionId| {
+            let function = snapshot.functions.get(id.index());
+            function.map_or(0, |function| text(function.name).saturating_add(text(function.package)))
+        };
+        let frame = |frame: &Frame| USE + function(frame.function).saturating_add(text(frame.file));
+        let locations: Vec<u64> =
+            snapshot.locations.iter().map(|place| sum(&mut place.frames.iter().map(frame))).collect();
+        let place = |id: &LocationId| locations.get(id.index()).copied().unwrap_or(0);
+        let stacks =
+            snapshot.stacks.iter().map(|stack| sum(&mut stack.locations.iter().map(place))).collect();
+        let pair = |&(key, value): &(StrId, StrId)| USE + text(key).saturating_add(text(value));
+        let labels = snapshot.label_sets.iter().map(|set| sum(&mut set.pairs.iter().map(pair))).collect();
+        Uses { snapshot, locations, stacks, labels }
+    }
+
+    fn task(&self, task: &Task) -> u64 {
+        let at = |costs: &[u64], index: Option<usize>| {
+            index.and_then(|index| costs.get(index)).copied().unwrap_or(0)
+        };
+        let entry = task.entry.map_or(0, |id| self.snapshot.function_name(id).len() as u64);
+        let reason = task.reason.map_or(0, |id| self.snapshot.str(id).len() as u64);
+        at(&self.stacks, task.stack.map(StackId::index))
+            .saturating_add(at(&self.locations, task.creator.map(LocationId::index)))
+            .saturating_add(at(&self.labels, task.labels.map(LabelSetId::index)))
+            .saturating_add(entry)
+            .saturating_add(reason)
+    }
+}

@@ -1,0 +1,374 @@
+//! Readings that may never come back, done where somebody can give up on them.
+//!
+//! A page of a live process may be served by another program (userfaultfd, FUSE) or another machine
+//! (NFS). Whoever reads such a page sleeps in the kernel until it comes, and nothing but the end of the
+//! whole process takes him out of there. So a reading runs on a thread of its own, and the one that
+//! wants it waits for that thread, and looks now and then what it is doing. Each thread notes what it
+//! reads in a place of its own, which costs nothing beside the system call.
+
+use std::cell::Cell;
+use std::ops::Range as Span;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use super::stop::Stopper;
+use super::{Result, Target, TargetError, proc, sys};
+
+/// A read that makes no progress for so long is given up.
+const LIMIT: Duration = Duration::from_secs(5);
+/// So often it is looked whether there is progress. A stop of loiter itself does not count as time.
+const TICK: Duration = Duration::from_millis(50);
+/// A reading that is to end, because the user or the end of a freeze says so, may take so long to be
+/// done in good order.
+const LAST_CHANCE: Duration = Duration::from_secs(3);
+/// Unless there is no progress for so long.
+const HANGS: Duration = Duration::from_millis(500);
+/// More than this is told with its end.
+const PAGE: u64 = 4096;
+/// The main thread has this much, too.
+const STACK: usize = 8 << 20;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole at every moment, so a panic elsewhere does not matter.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one thread is reading.
+#[derive(Debug, Default)]
+struct Place {
+    tid: u32,
+    /// For which [`Watch`]; 0: nothing.
+    owner: AtomicU64,
+    /// The first address, and the one behind the last.
+    start: AtomicU64,
+    end: AtomicU64,
+    /// Counts the reads.
+    serial: AtomicU64,
+    /// The file, if it is no memory that is read.
+    file: Mutex<Option<String>>,
+}
+
+/// The places of all threads.
+static PLACES: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static PLACE: Arc<Place> = {
+        let place = Arc::new(Place { tid: sys::thread_id(), ..Place::default() });
+        let mut all = lock(&PLACES);
+        all.retain(|place| place.strong_count() > 0);
+        all.push(Arc::downgrade(&place));
+        place
+    };
+    /// The number of the [`Watch`] for which this thread works.
+    static OWNER: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Place {
+    fn during<T>(&self, owner: u64, addresses: Span<u64>, read: impl FnOnce() -> T) -> T {
+        self.serial.store(self.serial.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.start.store(addresses.start, Ordering::Relaxed);
+        self.end.store(addresses.end, Ordering::Relaxed);
+        self.owner.store(owner, Ordering::Release);
+        let read = read();
+        self.owner.store(0, Ordering::Release);
+        read
+    }
+}
+
+/// Does something with a file that may not answer, and notes that.
+pub(super) fn with_file<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+    let owner = OWNER.get();
+    if owner == 0 {
+        return work();
+    }
+    PLACE.with(|place| {
+        *lock(&place.file) = Some(path.display().to_string());
+        let done = place.during(owner, 0..0, work);
+        *lock(&place.file) = None;
+        done
+    })
+}
+
+/// Watches over the readings of a target.
+#[derive(Debug)]
+pub(super) struct Watch {
+    number: u64,
+    pid: u32,
+    /// Nobody waits for the reading any more: it is to end soon.
+    given_up: AtomicBool,
+}
+
+impl Watch {
+    pub(super) fn new(pid: u32) -> Watch {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Watch { number: NEXT.fetch_add(1, Ordering::Relaxed), pid, given_up: AtomicBool::new(false) }
+    }
+
+    /// Reads memory somewhere between two addresses, and notes that.
+    pub(super) fn during<T>(&self, addresses: Span<u64>, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(TargetError::GivenUp { pid: self.pid });
+        }
+        PLACE.with(|place| place.during(self.number, addresses, read))
+    }
+}
+
+/// A target that can be read from another thread, and be given up.
+pub struct Handle {
+    pub(super) target: Box<dyn Target>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) stopper: Arc<Stopper>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}
+
+/// Reads a target, and gives up where it does not answer: where nothing comes for 5 s, where the time
+/// of a freeze is over, or soon after `stop` is set. What was held is let go then, and until the read
+/// that hangs comes back, the target counts as one that does not answer. Targets that cannot hang, as
+/// core files, are read by the calling thread.
+///
+/// # Errors
+/// Those of `work`; [`TargetError::NoAnswer`], [`TargetError::LetGo`], [`TargetError::GivenUp`].
+pub fn supervised<T, E>(
+    target: &dyn Target,
+    stop: Option<&AtomicBool>,
+    work: impl FnOnce(&dyn Target) -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<TargetError> + Send + 'static,
+{
+    let Some(Handle { target: its, watch, stopper }) = target.handle() else { return work(target) };
+    if OWNER.get() == watch.number {
+        return work(target);
+    }
+    run(&watch, Some(&stopper), stop, move || work(its.as_ref()))
+}
+
+/// Does `work`, which reads what `watch` watches over, on a thread of its own.
+pub(super) fn run<T, E>(
+    watch: &Arc<Watch>,
+    stopper: Option<&Stopper>,
+    stop: Option<&AtomicBool>,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<TargetError> + Send + 'static,
+{
+    if let Some(hanging) = Hanging::of(watch.pid) {
+        return Err(hanging.what.no_answer(hanging.pid).into());
+    }
+    let (done, wait) = mpsc::sync_channel(1);
+    let number = watch.number;
+    let returned = Arc::new(AtomicBool::new(false));
+    let sign = Sign { watch: Arc::clone(watch), returned: Arc::clone(&returned) };
+    let reader = thread::Builder::new().name("reader".to_owned()).stack_size(STACK).spawn(move || {
+        let _sign = sign;
+        OWNER.set(number);
+        // Nobody waits any more if it was given up.
+        let _ = done.send(work());
+    });
+    let reader = reader.map_err(|source| TargetError::Io { what: "start a thread".to_owned(), source })?;
+    let mut supervisor = Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None };
+    loop {
+        match wait.recv_timeout(TICK) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Disconnected) => match reader.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(TargetError::GivenUp { pid: watch.pid }.into()),
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(error) = supervisor.look() {
+            supervisor.give_up(returned);
+            return Err(error.into());
+        }
+    }
+}
+
+/// Tells when it is dropped that a thread has come back.
+struct Sign {
+    watch: Arc<Watch>,
+    returned: Arc<AtomicBool>,
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        // The target can be read again.
+        self.watch.given_up.store(false, Ordering::SeqCst);
+        self.returned.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How far a thread has come.
+#[derive(Debug)]
+struct Seen {
+    tid: u32,
+    serial: u64,
+    /// How often it had gone to sleep: a long read sleeps for each page that has to be fetched.
+    sleeps: u64,
+    /// How many looks in a row have found it so.
+    ticks: u32,
+}
+
+/// Looks at a reading on behalf of the one that waits for it.
+struct Supervisor<'a> {
+    watch: &'a Watch,
+    stopper: Option<&'a Stopper>,
+    stop: Option<&'a AtomicBool>,
+    seen: Vec<Seen>,
+    /// How many looks ago it was decided to end.
+    waited: Option<u32>,
+}
+
+impl Supervisor<'_> {
+    /// One look. Why the reading is to be given up, if it is.
+    fn look(&mut self) -> Option<TargetError> {
+        let slowest = self.slowest();
+        let pid = self.watch.pid;
+        let let_go = self.stopper.and_then(Stopper::let_go_after);
+        if let Some((ticks, what)) = &slowest
+            && TICK * *ticks >= LIMIT
+        {
+            let what = what.clone();
+            return Some(match let_go {
+                Some(after) => TargetError::LetGo { pid, after, reading: Some(what.text()) },
+                None => what.no_answer(pid),
+            });
+        }
+        let stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if let_go.is_none() && !stopped {
+            return None;
+        }
+        if let_go.is_some() {
+            // What is read from here on is not of the same moment.
+            self.watch.given_up.store(true, Ordering::Relaxed);
+        }
+        let waited = self.waited.get_or_insert(0);
+        *waited = waited.saturating_add(1);
+        let hangs = slowest.as_ref().is_some_and(|(ticks, _)| TICK * *ticks >= HANGS);
+        if TICK * *waited < LAST_CHANCE && !hangs {
+            return None;
+        }
+        Some(match let_go {
+            Some(after) => TargetError::LetGo { pid, after, reading: slowest.map(|(_, what)| what.text()) },
+            None => TargetError::GivenUp { pid },
+        })
+    }
+
+    /// For how many looks the slowest read has not moved, and what it reads. Only threads that sleep
+    /// are slow: one that waits for a CPU is not.
+    fn slowest(&mut self) -> Option<(u32, What)> {
+        let places: Vec<Arc<Place>> = lock(&PLACES).iter().filter_map(Weak::upgrade).collect();
+        let mut seen = Vec::new();
+        let mut slowest = None;
+        for place in places {
+            if place.owner.load(Ordering::Acquire) != self.watch.number {
+                continue;
+            }
+            let serial = place.serial.load(Ordering::Relaxed);
+            let Some(sleeps) = asleep(place.tid) else { continue };
+            let before = self.seen.iter().find(|seen| seen.tid == place.tid);
+            let same = before.filter(|before| before.serial == serial && before.sleeps == sleeps);
+            let ticks = same.map_or(0, |before| before.ticks.saturating_add(1));
+            if ticks > 0 && slowest.as_ref().is_none_or(|(most, _)| ticks > *most) {
+                slowest = Some((ticks, What::at(&place)));
+            }
+            seen.push(Seen { tid: place.tid, serial, sleeps, ticks });
+        }
+        self.seen = seen;
+        slowest
+    }
+
+    /// Lets go of what is held, and remembers that the thread is still there.
+    fn give_up(&self, returned: Arc<AtomicBool>) {
+        self.watch.given_up.store(true, Ordering::Relaxed);
+        if let Some(stopper) = self.stopper {
+            stopper.let_go();
+        }
+        let places: Vec<Arc<Place>> = lock(&PLACES).iter().filter_map(Weak::upgrade).collect();
+        let mine = |place: &&Arc<Place>| place.owner.load(Ordering::Acquire) == self.watch.number;
+        let what = places.iter().find(mine).map_or_else(What::default, |place| What::at(place));
+        lock(&HANGING).push(Hanging { pid: self.watch.pid, what, returned });
+    }
+}
+
+/// What somebody is reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum What {
+    /// Nothing that could hang.
+    #[default]
+    Nothing,
+    Memory(u64, u64),
+    File(String),
+}
+
+impl What {
+    fn at(place: &Place) -> What {
+        match &*lock(&place.file) {
+            Some(path) => What::File(path.clone()),
+            None => What::Memory(place.start.load(Ordering::Relaxed), place.end.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn doing(&self) -> String {
+        match self {
+            What::Nothing => "the last reading".to_owned(),
+            What::Memory(start, end) if end.saturating_sub(*start) <= PAGE => {
+                format!("reading address {start:#x}")
+            }
+            What::Memory(start, end) => format!("reading addresses {start:#x} to {end:#x}"),
+            What::File(path) => format!("reading {path}"),
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            What::Nothing => "",
+            What::Memory(..) => " (a page that is served by userfaultfd, FUSE or NFS?)",
+            What::File(_) => " (a file system that does not answer?)",
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", self.doing(), self.hint())
+    }
+
+    fn no_answer(&self, pid: u32) -> TargetError {
+        TargetError::NoAnswer { pid, what: self.doing(), after: LIMIT, hint: self.hint() }
+    }
+}
+
+/// How often a thread of ours has gone to sleep, if it sleeps.
+fn asleep(tid: u32) -> Option<u64> {
+    let status = proc::read_text(format!("/proc/self/task/{tid}/status")).ok()?;
+    let sleeps = matches!(proc::field(&status, "State")?.chars().next()?, 'S' | 'D');
+    proc::number_field(&status, "voluntary_ctxt_switches").filter(|_| sleeps)
+}
+
+/// A reading that was given up and has not come back.
+#[derive(Debug, Clone)]
+struct Hanging {
+    pid: u32,
+    what: What,
+    returned: Arc<AtomicBool>,
+}
+
+static HANGING: Mutex<Vec<Hanging>> = Mutex::new(Vec::new());
+
+impl Hanging {
+    fn of(pid: u32) -> Option<Hanging> {
+        let mut all = lock(&HANGING);
+        all.retain(|hanging| !hanging.returned.load(Ordering::SeqCst));
+        all.iter().find(|hanging| hanging.pid == pid).cloned()
+    }
+}

@@ -1,0 +1,360 @@
+//! The tracer: a small process that holds threads still, and lets them go whatever happens.
+//!
+//! The kernel ties a stopped thread to its tracer. If that were a thread of loiter, whoever stops
+//! loiter (SIGSTOP, Ctrl-Z) would stop the target with it. So the tracer is a process of its own, in a
+//! session of its own. It lets go when it is told to, when the deadline of the stop passes, and when
+//! loiter is gone. If it is killed, the kernel lets go; if somebody stops it, the kernel kills it at the
+//! deadline. It is made with the first stop of a target, shares loiter's memory instead of copying it
+//! (so that it costs as much as a thread, however large loiter is), and serves one stop after another.
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::{Result, TargetError, sys};
+
+mod orders;
+mod process;
+mod raw;
+
+use orders::{Answer, Block, Order, Shared};
+pub(super) use orders::{Outcome, Thread};
+use process::Start;
+
+/// The stack of the tracer process, bytes, with a page below it that cannot be touched.
+const STACK: usize = 128 << 10;
+const GUARD: usize = 4096;
+/// If the tracer does not answer so long after a deadline, it is ended.
+const GRACE: Duration = Duration::from_secs(2);
+/// A tracer that is told to end may take so long.
+const LAST_ORDER: Duration = Duration::from_millis(200);
+/// So long, when it was killed.
+const END: Duration = Duration::from_secs(1);
+
+/// The tracers of this process, so that they are known where they are met, and end with it. Whoever
+/// takes one from here waits for its end.
+static OURS: Mutex<Vec<Own>> = Mutex::new(Vec::new());
+
+struct Own {
+    pid: libc::pid_t,
+    line: Weak<Line>,
+}
+
+fn ours() -> MutexGuard<'static, Vec<Own>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Is this process a tracer of this loiter?
+pub(super) fn is_ours(pid: u64) -> bool {
+    ours().iter().any(|own| u64::try_from(own.pid) == Ok(pid))
+}
+
+/// Lets go of everything that is held, for good: for the end of a program whose readers may still be
+/// at work. The end of the program does the same; this also waits until it is done.
+pub fn end_all_stops() {
+    let all = std::mem::take(&mut *ours());
+    for own in all {
+        own.end();
+    }
+}
+
+impl Own {
+    /// Ends the process and waits until it has ended. False if it hangs in the kernel.
+    fn end(self) -> bool {
+        if let Some(line) = self.line.upgrade() {
+            line.tell(orders::END);
+        }
+        if self.has_ended_within(LAST_ORDER) {
+            return true;
+        }
+        // SAFETY: kill takes two integers. The process is our child and was not waited for, so the
+        // pid is its own.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        self.has_ended_within(END)
+    }
+
+    fn has_ended_within(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            // SAFETY: no status is asked for. A single positive pid is named.
+            match unsafe { libc::waitpid(self.pid, ptr::null_mut(), libc::__WALL | libc::WNOHANG) } {
+                0 => {}
+                -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => return true,
+            }
+            if begun.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+}
+
+/// Memory for a stack, given back when it is dropped.
+#[derive(Debug)]
+struct Stack(NonNull<c_void>);
+
+// SAFETY: it is memory that nobody looks at; the tracer process that runs on it ends before it goes.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    fn new() -> io::Result<Stack> {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
+        // SAFETY: a new mapping, which replaces none.
+        let at = unsafe { libc::mmap(ptr::null_mut(), STACK + GUARD, protection, flags, -1, 0) };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Stack(NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?);
+        // SAFETY: the lowest page of the mapping just made.
+        if unsafe { libc::mprotect(at, GUARD, libc::PROT_NONE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(stack)
+    }
+
+    /// Stacks grow downwards.
+    fn top(&self) -> *mut c_void {
+        // SAFETY: one past the end of the mapping.
+        unsafe { self.0.as_ptr().byte_add(STACK + GUARD) }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: this mapping was made in `new` and nobody uses it any more.
+        unsafe { libc::munmap(self.0.as_ptr(), STACK + GUARD) };
+    }
+}
+
+/// What the tracer process reads while it runs. If it could not be seen to end, all of it is kept.
+struct Lent {
+    stack: Stack,
+    start: Box<Start>,
+    _shared: Arc<Shared>,
+    blocks: Vec<Arc<Block>>,
+}
+
+// SAFETY: `start` has pointers to `shared`, which lives as long; the rest may be sent.
+unsafe impl Send for Lent {}
+
+/// The line to a tracer process.
+#[derive(Debug)]
+struct Line {
+    socket: OwnedFd,
+    shared: Arc<Shared>,
+}
+
+impl Line {
+    /// An order that is not answered. If nobody is there, nothing is held.
+    fn tell(&self, what: u32) {
+        let order = Order { what, patience_ms: 0, deadline_ns: 0, block: 0 };
+        let _ = raw::send(self.socket.as_raw_fd(), &order);
+    }
+}
+
+/// Tells a tracer from elsewhere to let go.
+#[derive(Debug, Clone)]
+pub(super) struct Remote(Arc<Line>);
+
+impl Remote {
+    /// Is it the same tracer?
+    pub(super) fn is(&self, other: &Remote) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Has it let go of what it held, before it was asked to?
+    pub(super) fn has_let_go(&self) -> bool {
+        self.0.shared.let_go.load(Ordering::SeqCst)
+    }
+
+    /// Lets it do so.
+    pub(super) fn let_go(&self) {
+        self.0.tell(orders::LET_GO);
+    }
+}
+
+/// A tracer process.
+pub(super) struct Tracer {
+    pid: libc::pid_t,
+    line: Arc<Line>,
+    lent: Option<Lent>,
+    /// It has said that it ends, or has broken off.
+    over: bool,
+}
+
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer").field("pid", &self.pid).field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+extern "C" fn main(start: *mut c_void) -> libc::c_int {
+    // SAFETY: loiter keeps what is lent until this process has ended.
+    unsafe { process::run(&*start.cast::<Start>()) }
+}
+
+impl Tracer {
+    /// Starts one.
+    pub(super) fn start() -> Result<Tracer> {
+        let failed = |source| TargetError::Io { what: "start the tracer process".to_owned(), source };
+        let (socket, its) = socket_pair().map_err(failed)?;
+        // Older kernels have none: then it is noticed by the socket alone that loiter has ended.
+        let loiter = sys::pidfd_open(std::process::id()).ok();
+        let shared = Arc::new(Shared::default());
+        let start = Box::new(Start {
+            shared: Arc::as_ptr(&shared),
+            socket: its.as_raw_fd(),
+            loiter: loiter.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            loiter_pid: std::process::id(),
+        });
+        let stack = Stack::new().map_err(failed)?;
+        let lent = Lent { stack, start, _shared: Arc::clone(&shared), blocks: Vec::new() };
+        let argument = ptr::from_ref::<Start>(&lent.start).cast_mut().cast();
+        // It must never run a handler of ours.
+        let mask = raw::block_signals();
+        // SAFETY: `main` runs on a stack of its own and touches nothing of this thread; what it reads
+        // is kept in `lent` until it has been seen to end. No signal tells that it has ended, so
+        // nobody who waits for children of his own meets it.
+        let pid = unsafe { libc::clone(main, lent.stack.top(), libc::CLONE_VM, argument) };
+        let error = io::Error::last_os_error();
+        raw::set_signal_mask(mask);
+        if pid < 0 {
+            return Err(failed(error));
+        }
+        let line = Arc::new(Line { socket, shared });
+        ours().push(Own { pid, line: Arc::downgrade(&line) });
+        let mut tracer = Tracer { pid, line, lent: Some(lent), over: false };
+        match tracer.answer(sys::monotonic_ns()) {
+            Some(Answer { errno: 0, .. }) => Ok(tracer),
+            Some(Answer { errno: libc::ECHILD, .. }) => Err(failed(io::Error::other(
+                "children of this process are in another pid namespace, where its targets have other ids",
+            ))),
+            Some(answer) => Err(failed(io::Error::from_raw_os_error(answer.errno))),
+            None => Err(failed(io::Error::other("it ended at once"))),
+        }
+    }
+
+    pub(super) fn remote(&self) -> Remote {
+        Remote(Arc::clone(&self.line))
+    }
+
+    /// Nothing more can be asked of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Makes it ready for the next stop: nothing has been let go early.
+    pub(super) fn begin(&self) {
+        self.line.shared.let_go.store(false, Ordering::SeqCst);
+    }
+
+    /// Stops threads, until `deadline_ns` (CLOCK_MONOTONIC) at the latest, and waits no longer than
+    /// `patience` for each lot of them. None if the tracer is gone, and with it the stop.
+    pub(super) fn stop(&mut self, tids: &[u32], patience: Duration, deadline_ns: u64) -> Option<&[Thread]> {
+        let block = Block::new(tids);
+        let order = Order {
+            what: orders::STOP,
+            patience_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+            deadline_ns,
+            block: Arc::as_ptr(&block) as usize,
+        };
+        self.lent.as_mut()?.blocks.push(block);
+        self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64))?;
+        self.lent.as_ref()?.blocks.last().map(|block| &*block.threads)
+    }
+
+    /// All threads that it was told to stop since it last let go.
+    pub(super) fn threads(&self) -> impl Iterator<Item = &Thread> {
+        self.lent.iter().flat_map(|lent| &lent.blocks).flat_map(|block| &block.threads)
+    }
+
+    /// Lets everything go. How long something was held; None if the tracer is gone, and with it the
+    /// stop.
+    pub(super) fn release(&mut self) -> Option<Duration> {
+        let order = Order { what: orders::RELEASE, patience_ms: 0, deadline_ns: 0, block: 0 };
+        let answer = self.ask(&order, sys::monotonic_ns());
+        match answer {
+            Some(Answer { ends: 0, .. }) => {
+                if let Some(lent) = &mut self.lent {
+                    lent.blocks.clear();
+                }
+            }
+            // What it could not detach is let go by its end.
+            _ => self.end(),
+        }
+        answer.map(|answer| Duration::from_nanos(answer.held_ns))
+    }
+
+    fn ask(&mut self, order: &Order, deadline_ns: u64) -> Option<Answer> {
+        if self.over || raw::send(self.line.socket.as_raw_fd(), order).is_err() {
+            self.over = true;
+            return None;
+        }
+        self.answer(deadline_ns)
+    }
+
+    /// Waits for an answer, not much longer than until `deadline_ns`.
+    fn answer(&mut self, deadline_ns: u64) -> Option<Answer> {
+        let socket = self.line.socket.as_raw_fd();
+        let begun = sys::monotonic_ns();
+        let end = deadline_ns.max(begun).saturating_add(GRACE.as_nanos() as u64);
+        let mut answer = Answer::NONE;
+        loop {
+            // SAFETY: an answer is numbers without padding, and any numbers make one.
+            let received = unsafe { raw::receive(socket, &mut answer) };
+            let now = sys::monotonic_ns();
+            match received {
+                Ok(()) => {
+                    self.over |= answer.ends != 0 || answer.errno != 0;
+                    return Some(answer);
+                }
+                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) if now < end => {}
+                Err(_) => {
+                    self.over = true;
+                    return None;
+                }
+            }
+            // Not in a loop without sleep: the tracer, and the thread that is to stop, need the CPUs.
+            raw::poll([socket], Some(end - now));
+        }
+    }
+
+    /// Ends the process and waits until it has ended.
+    fn end(&mut self) {
+        self.over = true;
+        let Some(lent) = self.lent.take() else { return };
+        let own = {
+            let mut ours = ours();
+            ours.iter().position(|own| own.pid == self.pid).map(|at| ours.swap_remove(at))
+        };
+        if !own.is_some_and(Own::end) {
+            // It hangs in the kernel and may come back to what it was lent, or somebody else is
+            // about to end it.
+            std::mem::forget(lent);
+        }
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Two ends of a line that keeps packets apart and is not inherited by programs that loiter starts.
+fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `ends` is room for the two descriptors.
+    if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us these descriptors, nobody else owns them.
+    Ok(ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) }).into())
+}
