@@ -1,5 +1,7 @@
 //! A dump as a snapshot.
 
+use std::borrow::Borrow;
+
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_text::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
@@ -12,17 +14,36 @@ impl From<&GoDump> for Snapshot {
     /// What a dump does not tell stays unknown: who the process is, when it was taken, addresses that
     /// were not printed, what goroutines wait for.
     fn from(dump: &GoDump) -> Snapshot {
-        let mut builder = SnapshotBuilder::new();
-        let mut code = CodeTable::default();
-        let last = dump.goroutines.len().saturating_sub(1);
-        for (nth, goroutine) in dump.goroutines.iter().enumerate() {
-            let task = task(goroutine, dump.cut && nth == last, &mut code, &mut builder);
-            builder.task(task);
-        }
-        builder.header = header(SourceKind::Dump, code.into_version());
-        builder.header.warnings = warnings(dump);
-        builder.finish()
+        convert(dump.goroutines.iter(), dump.goroutines.len(), dump.cut, warnings(dump))
     }
+}
+
+impl From<GoDump> for Snapshot {
+    /// The same; what is converted is given back at once.
+    fn from(mut dump: GoDump) -> Snapshot {
+        let warnings = warnings(&dump);
+        let goroutines = std::mem::take(&mut dump.goroutines);
+        let count = goroutines.len();
+        convert(goroutines.into_iter(), count, dump.cut, warnings)
+    }
+}
+
+fn convert(
+    goroutines: impl Iterator<Item = impl Borrow<DumpGoroutine>>,
+    count: usize,
+    cut: bool,
+    warnings: Vec<String>,
+) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    let mut code = CodeTable::default();
+    builder.reserve_tasks(count);
+    for (nth, goroutine) in goroutines.enumerate() {
+        let task = task(goroutine.borrow(), cut && nth + 1 == count, &mut code, &mut builder);
+        builder.task(task);
+    }
+    builder.header = header(SourceKind::Dump, code.into_version());
+    builder.header.warnings = warnings;
+    builder.finish()
 }
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {

@@ -329,6 +329,7 @@ impl DumpReader {
             if !is_whole(&goroutine) || goroutine.frames.is_empty() {
                 goroutine.lost_lines += odd;
             }
+            goroutine.frames.shrink_to_fit();
             self.finished.push(goroutine);
         }
         self.odd.clear();

@@ -56,7 +56,9 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: looks::describe(bytes, &text) });
     }
-    let mut snapshot = of_log(&log);
+    let cut = log.dump.cut;
+    let doubts = looks::doubts(&text, &log.dump);
+    let mut snapshot = of_log(log);
     if let Some(profile) = profile.filter(|profile| !profile.stacks.is_empty()) {
         snapshot.header.warnings.push(format!(
             "a profile that counts {} goroutines (debug=1) is in it, too, and is left out: it knows no ids and \
@@ -64,14 +66,14 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
             profile.counted()
         ));
     }
-    snapshot.header.warnings.extend(looks::doubts(&text, &log.dump));
+    snapshot.header.warnings.extend(doubts);
     if bytes.len() == GO_CUTS_AT {
         snapshot.header.warnings.push(
             "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
                 .to_owned(),
         );
     }
-    Ok(Found { snapshot, cut: log.dump.cut || bytes.len() == GO_CUTS_AT })
+    Ok(Found { snapshot, cut: cut || bytes.len() == GO_CUTS_AT })
 }
 
 /// The profile with debug=1 in a text, wherever it stands.
@@ -115,12 +117,13 @@ fn profile_kind(line: &str) -> Option<&str> {
     beginnings.into_iter().find(|(beginning, _)| line.starts_with(beginning)).map(|(_, kind)| kind)
 }
 
-fn of_log(log: &GoLog) -> Snapshot {
-    let mut snapshot = Snapshot::from(&log.dump);
+fn of_log(mut log: GoLog) -> Snapshot {
+    let cut = log.dump.cut;
+    let mut snapshot = Snapshot::from(std::mem::take(&mut log.dump));
     snapshot.header.taken_at_ns = log.taken_at_ns;
     let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program said: {said}")).collect();
     if log.dumps.len() > 1 {
-        let of = if log.dump.cut { "the last one (none is complete)" } else { "the last complete one" };
+        let of = if cut { "the last one (none is complete)" } else { "the last complete one" };
         let largest = log.dumps.iter().copied().max().unwrap_or(0);
         let by = match (log.writers.len(), log.writer.as_str()) {
             (0 | 1, _) => String::new(),

@@ -441,22 +441,21 @@ fn text_of(line: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(line.get(..end).unwrap_or_default())
 }
 
-/// Is it a line of a dump that nothing was put around?
+/// Is it a line of a dump that nothing was put around, or around which nothing stands that has to be taken
+/// apart?
 fn is_plain(line: &str) -> bool {
     let bytes = line.as_bytes();
-    match bytes.first() {
-        None => true,
-        Some(b'\t') => {
-            memchr::memchr3(0x1b, b'\\', b'#', bytes).is_none() && memchr::memchr(b'"', bytes).is_none()
-        }
-        Some(b'g') => bytes.starts_with(b"goroutine ") && bytes.ends_with(b"]:"),
+    let like_a_line = match bytes.first() {
+        None => return true,
+        Some(b'g') => return bytes.starts_with(b"goroutine ") && bytes.ends_with(b"]:"),
         Some(b'{' | b'[' | b'"' | b'2') => false,
-        Some(_) => {
-            bytes.last() == Some(&b')')
-                && memchr::memchr3(0x1b, b'\\', b'#', bytes).is_none()
-                && memchr::memchr3(b'"', b' ', b'\'', bytes).is_none()
-        }
-    }
+        Some(b'\t') => true,
+        Some(b'c') if bytes.starts_with(b"created by ") => true,
+        Some(_) => bytes.last() == Some(&b')') && memchr::memchr(b'=', bytes).is_none(),
+    };
+    like_a_line
+        && memchr::memchr3(0x1b, b'\\', b'#', bytes).is_none()
+        && memchr::memchr2(b'"', b'\'', bytes).is_none()
 }
 
 fn timestamp_of(around: &str, time_ns: u64) -> u64 {
