@@ -36,7 +36,7 @@ pub use error::TargetError;
 pub use image::ImageFile;
 pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
-pub use patience::{Handle, supervised};
+pub use patience::{Handle, be_patient_for, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
 pub use sys::{end_with_us, let_us_trace};

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::stop::Stopper;
 use super::{Result, Target, TargetError, proc, sys};
 
-/// A read that makes no progress for so long is given up.
+/// A read that makes no progress for so long is given up, unless told otherwise.
 const LIMIT: Duration = Duration::from_secs(5);
 /// So often it is looked whether there is progress. A stop of loiter itself does not count as time.
 const TICK: Duration = Duration::from_millis(50);
@@ -65,6 +65,13 @@ thread_local! {
     };
     /// The number of the [`Watch`] for which this thread works.
     static OWNER: Cell<u64> = const { Cell::new(0) };
+    /// How long this thread waits for a read that makes no progress.
+    static PATIENCE: Cell<Duration> = const { Cell::new(LIMIT) };
+}
+
+/// From now on the calling thread gives up a read that makes no progress for so long, instead of 5 s.
+pub fn be_patient_for(limit: Duration) {
+    PATIENCE.set(limit);
 }
 
 impl Place {
@@ -237,7 +244,7 @@ impl Supervisor<'_> {
         let pid = self.watch.pid;
         let let_go = self.stopper.and_then(Stopper::let_go_after);
         if let Some((ticks, what)) = &slowest
-            && TICK * *ticks >= LIMIT
+            && TICK * *ticks >= PATIENCE.get()
         {
             let what = what.clone();
             return Some(match let_go {
@@ -344,7 +351,7 @@ impl What {
     }
 
     fn no_answer(&self, pid: u32) -> TargetError {
-        TargetError::NoAnswer { pid, what: self.doing(), after: LIMIT, hint: self.hint() }
+        TargetError::NoAnswer { pid, what: self.doing(), after: PATIENCE.get(), hint: self.hint() }
     }
 }
 

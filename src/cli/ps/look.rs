@@ -111,6 +111,7 @@ impl Jobs {
         // Nobody listens any more if it took too long.
         let work = move || {
             let say = |said| drop(sender.send((nth, said)));
+            target::be_patient_for(PATIENCE);
             say(Said::Thread(nix::unistd::gettid().as_raw()));
             say(Said::Done(look_at(pid, &say)));
         };
@@ -243,6 +244,9 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
         Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),
         Err(crate::Error::Target(TargetError::NoProcess { .. } | TargetError::Ended { .. })) => return None,
+        Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => {
+            Finding::NoAnswer { why: format!("no answer within {} s: {error}", PATIENCE.as_secs()) }
+        }
         Err(error) => {
             let why = error.to_string();
             let remedy = match error {

@@ -110,6 +110,10 @@ pub(super) fn after(line: &str) -> Option<After> {
     if text.starts_with("WARNING: DATA RACE") {
         return Some(After::Race);
     }
+    // It is written with the stack of another goroutine below it, in one piece.
+    if text.contains("http: panic serving ") || text.contains("http2: panic serving ") {
+        return Some(After::Nothing);
+    }
     let ends =
         ["exit status ", "signal: ", "FAIL\t", "ok  \t", "--- FAIL", "=== ", "rax ", "eax ", "r0  ", "trap "]
             .iter()

@@ -14,6 +14,7 @@ use super::super::go_call::{Place, is_call};
 use super::super::go_header::header_in;
 use super::super::go_lines::{DumpReader, Line, ON_OTHER_THREAD};
 use super::super::go_text::DumpGoroutine;
+use super::super::noise;
 use super::GoLog;
 use super::collect::{Beginning, Collector, Dumps};
 use super::crash::{self, Crash, Said};
@@ -419,7 +420,7 @@ impl<'a> Streams<'a> {
         let is_crash = crash.is_some_and(|at| rest.len() == line.text.len() - at);
         let Some(stream) = self.streams.get_mut(nth) else { return };
         if stream.reader.within() {
-            if !is_crash {
+            if !is_crash || noise::after(rest).is_some() {
                 self.line_of_dump(nth, rest, line);
             }
         } else if crash.is_none() {
