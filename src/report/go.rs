@@ -53,7 +53,7 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], options: GoOptions, out: &mut d
     Ok(())
 }
 
-/// What [`write`] leaves out of these tasks, a sentence. None if that is nothing.
+/// What [`write()`] leaves out of these tasks, a sentence. None if that is nothing.
 pub fn left_out(snapshot: &Snapshot, tasks: &[u32]) -> Option<String> {
     let twins = snapshot.count_of(tasks).saturating_sub(tasks.len() as u64);
     let left = twins.checked_sub(MOST_REPEATS).filter(|&left| left > 0)?;
