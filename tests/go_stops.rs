@@ -6,16 +6,16 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::pty;
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build, threads};
-use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -64,23 +64,9 @@ fn loiter(arguments: &[&str]) -> Command {
 
 /// `loiter watch` in a terminal of its own.
 fn watch(arguments: &[&str]) -> Child {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(&size, None).unwrap();
-    let theirs = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
     command.args(arguments).env("TERM", "xterm-256color");
-    command.stdin(theirs()).stdout(theirs()).stderr(theirs());
-    // SAFETY: both are system calls that allocate nothing, which is allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    let child = command.spawn().unwrap();
-    let mut output = File::from(pty.master);
+    let (child, mut output, _) = pty::start(command, 80, 24);
     thread::spawn(move || {
         let mut bytes = [0; 4096];
         while let Ok(1..) = output.read(&mut bytes) {}
@@ -123,7 +109,7 @@ fn every_signal_at_random_moments() {
         loiter(&["stacks", &pid, "--freeze=1s"]).status().unwrap();
         let typical = began.elapsed();
         for signal in SIGNALS {
-            for _ in 0..amount("LOITER_STOPS", 4, 40) {
+            for _ in 0..amount("LOITER_STOPS", 4, 12) {
                 let mut child = start();
                 thread::sleep(Duration::from_nanos(random.below(typical.as_nanos() as u64 * 5 / 4)));
                 let held: BTreeSet<u32> =

@@ -1,15 +1,14 @@
 //! What a person at a terminal gets: a report that fits, a pager, completion.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use loiter::snapshot::file;
-use nix::pty::{Winsize, openpty};
 
+#[path = "common/pty.rs"]
+mod pty;
 mod samples;
 
 const LOITER: &str = env!("CARGO_BIN_EXE_loiter");
@@ -24,27 +23,14 @@ fn directory() -> tempfile::TempDir {
 
 /// What loiter writes to a terminal of 80 columns and 24 lines, without colours.
 fn on_terminal(here: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(&size, None).unwrap();
-    let theirs = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command = Command::new(LOITER);
     command.args(["--color", "never"]).args(arguments).current_dir(here);
     command.env_remove("PAGER").env_remove("LOITER_PAGER").env_remove("LESS").envs(variables.iter().copied());
-    command.stdin(theirs()).stdout(theirs()).stderr(theirs());
-    // SAFETY: both calls are allowed between fork and exec: they are system calls that allocate nothing.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    let mut child = command.spawn().unwrap();
-    drop((command, pty.slave));
+    let (mut child, mut ours, its) = pty::start(command, 80, 24);
+    drop(its);
     let mut bytes = Vec::new();
     // A terminal whose other side is gone reads as an error.
-    let _ = File::from(pty.master).read_to_end(&mut bytes);
+    let _ = ours.read_to_end(&mut bytes);
     assert!(child.wait().unwrap().success());
     String::from_utf8(bytes).unwrap().replace("\r\n", "\n")
 }

@@ -8,6 +8,7 @@ mod cores;
 mod fixture;
 mod go_build;
 pub mod locks;
+pub mod pty;
 pub mod random;
 pub mod threads;
 

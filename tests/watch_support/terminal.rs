@@ -10,19 +10,20 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 
+#[path = "../common/pty.rs"]
+mod pty;
+
 /// Longer than anything takes on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// loiter in a terminal of its own.
 pub struct Terminal {
@@ -38,27 +39,14 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn start(columns: u16, lines: u16, directory: &Path, arguments: &[&str]) -> Terminal {
-        let size = Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).unwrap();
-        let theirs = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
         command.arg("watch").args(arguments).current_dir(directory).env("TERM", "xterm-256color");
         for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
         }
-        command.stdin(theirs()).stdout(theirs()).stderr(theirs());
-        // SAFETY: both calls are allowed between fork and exec: they are system calls that allocate nothing.
-        unsafe {
-            command.pre_exec(|| {
-                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
-        let child = command.spawn().unwrap();
+        let (child, ours, theirs) = pty::start(command, columns, lines);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(lines, columns, 0)));
-        let (ours, its) = (File::from(pty.master), Arc::clone(&screen));
+        let its = Arc::clone(&screen);
         let written = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&written);
         let mut output = ours.try_clone().unwrap();
@@ -69,7 +57,7 @@ impl Terminal {
                 its.lock().unwrap().process(&bytes[..read]);
             }
         });
-        Terminal { child, ours, theirs: pty.slave, screen, written }
+        Terminal { child, ours, theirs: theirs, screen, written }
     }
 
     pub fn press(&mut self, keys: &str) {
