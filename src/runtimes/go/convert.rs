@@ -218,7 +218,10 @@ impl<'a> Converter<'a> {
             self.in_c.push(late);
         }
         let thread = match raw.status {
-            status::SYSCALL | status::RUNNING => goroutine.thread.or_else(|| self.thread(raw.m)),
+            // One whose stack grows is still on its thread (`newstack`).
+            status::SYSCALL | status::RUNNING | status::COPYSTACK => {
+                goroutine.thread.or_else(|| self.thread(raw.m))
+            }
             _ => None,
         };
         let task = Task {
