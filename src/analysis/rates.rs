@@ -1,5 +1,6 @@
 //! How fast tasks are born and end, how long they live, and how often their structures are used again.
 
+use super::leaks::{Finding, Report};
 use super::series::Series;
 use crate::snapshot::RuntimeInfo;
 
@@ -21,6 +22,19 @@ pub struct Rates {
     pub reuse_ever: Option<f64>,
     /// Tasks born for each request, given how many requests there are a second.
     pub spawns_per_request: Option<f64>,
+}
+
+impl Rates {
+    /// The same beside what was found: tasks that become more and stay distort the mean lifetime of all, even
+    /// where they are few beside those that come and go.
+    #[must_use]
+    pub fn beside(self, report: &Report) -> Rates {
+        let rise = |finding: &Finding| finding.growth.is_some_and(|growth| growth.per_minute > 0.0);
+        if self.lifetime.is_some() && report.findings.iter().any(rise) {
+            return Rates { lifetime: Some(Lifetime::Unknown("some become more and stay")), ..self };
+        }
+        self
+    }
 }
 
 /// How long a task lives in the mean.

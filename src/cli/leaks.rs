@@ -250,7 +250,7 @@ impl Args {
         let Some(report) = leaks::find(series, options) else {
             return Err(CliError::Usage("there is no reading to look at".to_owned()));
         };
-        let rates = rates(series, self.qps);
+        let rates = rates(series, self.qps).beside(&report);
         let source = lines::Lines::default();
         let line = |place: &_| source.at(place);
         let what = Findings { report: &report, rates: &rates, source: &line };

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 
+#[allow(clippy::duplicate_mod, reason = "some test files have it from what all share, too")]
 #[path = "../common/pty.rs"]
 mod pty;
 
@@ -57,7 +58,7 @@ impl Terminal {
                 its.lock().unwrap().process(&bytes[..read]);
             }
         });
-        Terminal { child, ours, theirs: theirs, screen, written }
+        Terminal { child, ours, theirs, screen, written }
     }
 
     pub fn press(&mut self, keys: &str) {
