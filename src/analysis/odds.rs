@@ -71,17 +71,35 @@ pub fn normal(z: f64) -> f64 {
     if z >= 0.0 { (1.0 + erf) / 2.0 } else { (1.0 - erf) / 2.0 }
 }
 
+/// Who came and went in a span of time between two readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// Tasks that came.
+    pub came: u64,
+    /// Tasks that went.
+    pub went: u64,
+    /// How long the span was, nanoseconds.
+    pub ns: u64,
+}
+
+impl Flow {
+    fn net(&self) -> f64 {
+        self.came as f64 - self.went as f64
+    }
+}
+
 /// How probable it is that as many come as go, given who came and went in each of several spans of time, and
 /// still so many more came.
 ///
 /// If as many come as go, each of those who came or went is one who came with probability one half: the test
 /// of signs. Those who come and go together, in batches, are fewer independent events than they are tasks: the
-/// variance between the spans tells, and makes the test milder by as much. A trend of the count alone cannot
-/// be used here: the number of long-lived tasks wanders without any trend, as sums of chance do.
-pub fn balance(flows: &[(u64, u64)]) -> f64 {
-    let (came, went) = flows
-        .iter()
-        .fold((0_u64, 0_u64), |(came, went), &(a, b)| (came.saturating_add(a), went.saturating_add(b)));
+/// variance between the spans tells, and makes the test milder by as much. A span that is twice as long is
+/// expected to see twice as many, so that late readings are not taken for batches. A trend of the count alone
+/// cannot be used here: the number of long-lived tasks wanders without any trend, as sums of chance do.
+pub fn balance(flows: &[Flow]) -> f64 {
+    let (came, went) = flows.iter().fold((0_u64, 0_u64), |(came, went), flow| {
+        (came.saturating_add(flow.came), went.saturating_add(flow.went))
+    });
     let all = came.saturating_add(went);
     if came <= went {
         return 1.0;
@@ -91,15 +109,27 @@ pub fn balance(flows: &[(u64, u64)]) -> f64 {
     if spans < 3.0 {
         return signs;
     }
-    let mean = (came as f64 - went as f64) / spans;
-    let variance =
-        flows.iter().map(|&(a, b)| (a as f64 - b as f64 - mean).powi(2)).sum::<f64>() / (spans - 1.0);
-    let dispersion = variance * spans / all as f64;
+    let more = came as f64 - went as f64;
+    // Two readings at the same moment are still two.
+    let long = |flow: &Flow| flow.ns.max(1) as f64;
+    let whole: f64 = flows.iter().map(long).sum();
+    let apart = |flow: &Flow| (flow.net() - more * long(flow) / whole).powi(2) / long(flow);
+    let variance = flows.iter().map(apart).sum::<f64>() / (spans - 1.0) * whole;
+    let dispersion = variance / all as f64;
     if dispersion <= 1.0 {
         return signs;
     }
-    let z = (came as f64 - went as f64 - 1.0) / (dispersion * all as f64).sqrt();
-    signs.max(normal(-z))
+    let z = (more - 1.0) / (dispersion * all as f64).sqrt();
+    signs.max(normal(-z).min(by_span(flows)))
+}
+
+/// The same where whole spans are the events: in each of them more come than go with probability one half. However
+/// large the batches are, this holds.
+fn by_span(flows: &[Flow]) -> f64 {
+    let (up, down) = flows.iter().fold((0_u64, 0_u64), |(up, down), flow| {
+        (up + u64::from(flow.came > flow.went), down + u64::from(flow.came < flow.went))
+    });
+    at_least(up, up + down, 0.5)
 }
 
 /// Two groups that are watched together through one span of time: how many there were at its beginning, and
@@ -238,13 +268,26 @@ mod tests {
 
     #[test]
     fn batches_are_fewer_events() {
-        let even = balance(&[(10, 0); 6]);
+        let every_second = |flows: &[(u64, u64)]| {
+            balance(&flows.iter().map(|&(came, went)| Flow { came, went, ns: 1 << 30 }).collect::<Vec<_>>())
+        };
+        let even = every_second(&[(10, 0); 6]);
         assert!(even < 1e-15, "{even}");
-        let bursts = balance(&[(30, 0), (0, 0), (0, 0), (30, 0), (0, 0), (0, 0)]);
+        let bursts = every_second(&[(30, 0), (0, 0), (0, 0), (30, 0), (0, 0), (0, 0)]);
         assert!((0.02..0.2).contains(&bursts), "{bursts}");
-        assert!(near(balance(&[(3, 0), (2, 0), (2, 0)]), 1.0 / 128.0));
-        assert_eq!(balance(&[(5, 5), (3, 3)]), 1.0);
+        assert!(near(every_second(&[(3, 0), (2, 0), (2, 0)]), 1.0 / 128.0));
+        assert_eq!(every_second(&[(5, 5), (3, 3)]), 1.0);
         assert_eq!(balance(&[]), 1.0);
+        assert!(balance(&[Flow { came: 5, went: 0, ns: 0 }; 4]) < 1e-5);
+    }
+
+    /// What comes evenly is no batch because some readings came late.
+    #[test]
+    fn late_readings_are_no_batches() {
+        let late = [(9, 9), (1, 1), (8, 8), (2, 2), (11, 11), (0, 1), (5, 5), (4, 4)];
+        let flow = |&(came, seconds): &(u64, u64)| Flow { came, went: 0, ns: seconds * 1_000_000_000 };
+        let chance = balance(&late.iter().map(flow).collect::<Vec<_>>());
+        assert!(chance < 1e-10, "{chance}");
     }
 
     #[test]

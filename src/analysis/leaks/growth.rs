@@ -20,8 +20,8 @@ use super::finding::Sureness;
 use super::rules::{number, time};
 use super::scene::Kind;
 use super::wait::Waits;
-use crate::analysis::odds;
-use crate::analysis::series::{Member, Series};
+use crate::analysis::odds::{self, Flow};
+use crate::analysis::series::{Member, Series, Track};
 
 /// Fewer readings than this do not show whether a rise goes on.
 pub(super) const READINGS: usize = 4;
@@ -142,10 +142,8 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     let Some((track, ended)) = kind.track.zip(kind.ended()) else { return Look::default() };
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     let more = last.saturating_sub(first);
-    let flows: Vec<(u64, u64)> = (track.steps.iter().skip(1))
-        .map(|step| (step.born.saturating_add(step.arrived), step.gone.saturating_add(step.left)))
-        .collect();
-    let came: u64 = flows.iter().map(|&(came, _)| came).sum();
+    let flows = flows(series, track);
+    let came: u64 = flows.iter().map(|flow| flow.came).sum();
     let few_end = ended as f64 <= came as f64 * ENDING;
     let shape = shape(counts, more);
     if shape == Shape::AtOnce && few_end {
@@ -205,6 +203,19 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     // A pool that fills while others of its kind end is no leak.
     let growth = (stay || ended < came).then_some(Growth { sureness, sustained, because });
     Look { growth, ..Look::default() }
+}
+
+/// Who came and went between the readings that are kept.
+fn flows(series: &Series, track: &Track) -> Vec<Flow> {
+    let moments: Vec<u64> =
+        series.points().iter().map(|point| point.elapsed_ns.unwrap_or(u64::from(point.number))).collect();
+    let spans = moments.windows(2).filter_map(|pair| Some(pair.last()?.saturating_sub(*pair.first()?)));
+    let steps = track
+        .steps
+        .iter()
+        .skip(1)
+        .map(|step| (step.born.saturating_add(step.arrived), step.gone.saturating_add(step.left)));
+    steps.zip(spans).map(|((came, went), ns)| Flow { came, went, ns }).collect()
 }
 
 /// How long the process had lived at the last reading, nanoseconds.
