@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::file;
-use loiter::target;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -30,21 +30,21 @@ fn live(criterion: &mut Criterion) {
         if name == "100k" {
             group.bench_function("attach", |bencher| {
                 bencher.iter(|| {
-                    let target = target::open_pid(fixture.pid()).unwrap();
+                    let target = process::open_pid(fixture.pid()).unwrap();
                     black_box(runtimes::attach(target.as_ref()).unwrap().runtimes.len())
                 });
             });
         }
         group.bench_function(format!("snapshot {name}"), |bencher| {
             bencher.iter(|| {
-                let target = target::open_pid(fixture.pid()).unwrap();
+                let target = process::open_pid(fixture.pid()).unwrap();
                 black_box(runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap())
             });
         });
         group.bench_function(format!("snapshot {name} to a file"), |bencher| {
             let path = std::env::temp_dir().join(format!("loiter-bench-{}.loiter", std::process::id()));
             bencher.iter(|| {
-                let target = target::open_pid(fixture.pid()).unwrap();
+                let target = process::open_pid(fixture.pid()).unwrap();
                 let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
                 file::save(&snapshot, &path).unwrap();
             });

@@ -12,8 +12,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use loiter::dashboard::Album;
 use loiter::dashboard::query::{Query, View};
 use loiter::dashboard::tables::{Memory, compute};
+use loiter::process;
 use loiter::runtimes::{ReadOptions, Readable};
-use loiter::target;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -33,7 +33,7 @@ fn watch(criterion: &mut Criterion) {
 
     let program = build(&Toolchain::get("1.27"), Program::Fixtures, Flavour::Stripped);
     let fixture = Fixture::start_with(&program, &["parked"], &[("COUNT", "100000")]);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let readable = Readable::find(target.as_ref()).unwrap();
     let options = ReadOptions::default();
     group.bench_function("read", |bencher| {

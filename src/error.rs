@@ -1,6 +1,6 @@
 //! The library's error.
 
-use crate::target::TargetError;
+use crate::process::TargetError;
 
 /// Result of the library's top-level functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build};
-use loiter::snapshot::dump::{GoDump, GoProfile, pprof};
+use loiter::import::{GoDump, GoProfile, pprof};
 use loiter::snapshot::{SourceKind, file};
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {

@@ -8,11 +8,11 @@ use std::process::{Command, Output};
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
 use loiter::analysis::diff::diff;
 use loiter::analysis::{Series, SeriesOptions};
+use loiter::process;
 use loiter::report::text::{self, TextOptions};
 use loiter::report::{json, markdown};
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{Module, Snapshot, file};
-use loiter::target;
 use tempfile::TempDir;
 
 mod common;
@@ -161,7 +161,7 @@ fn with_time() -> TextOptions {
 }
 
 fn read(pid: u32) -> Snapshot {
-    let target = target::open_pid(pid).unwrap();
+    let target = process::open_pid(pid).unwrap();
     runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap()
 }
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use loiter::snapshot::dump::{self, Found};
+use loiter::import::{self, Found};
 use loiter::snapshot::{LocationId, Snapshot, Task};
 
 /// The dump that most of them hold.
@@ -388,7 +388,7 @@ fn goroutine(snapshot: &Snapshot, task: &Task) -> String {
 
 fn check((file, goroutines, said, warnings): &Case) {
     let bytes = fs::read(cases().join(file)).unwrap();
-    let Found { snapshot, .. } = dump::read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let Found { snapshot, .. } = import::read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
     snapshot.validate().unwrap();
     let found: Vec<_> = snapshot.tasks.iter().map(|task| goroutine(&snapshot, task)).collect();
     assert_eq!(found, *goroutines, "{file}");
@@ -420,6 +420,6 @@ fn no_case_is_left_out() {
 /// What cannot be read is named.
 #[test]
 fn a_refusal_says_what_it_looks_like() {
-    let error = dump::read(&fs::read(cases().join("10-race.txt")).unwrap()).unwrap_err().to_string();
+    let error = import::read(&fs::read(cases().join("10-race.txt")).unwrap()).unwrap_err().to_string();
     assert!(error.contains("race detector"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use loiter::snapshot::dump::{self, DumpFrame, DumpGoroutine, GoDump, GoLog};
+use loiter::import::{self, DumpFrame, DumpGoroutine, GoDump, GoLog};
 use proptest::prelude::*;
 
 static FIXTURES: LazyLock<Vec<(String, String)>> = LazyLock::new(read_fixtures);
@@ -389,7 +389,7 @@ fn is_subsequence<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
 /// Is it said, in whatever way, that the dump is not whole?
 fn says_so(text: &[u8], log: &GoLog) -> bool {
     let lost = log.dump.goroutines.iter().any(|g| g.lost_lines > 0);
-    let found = dump::read(text);
+    let found = import::read(text);
     let warned = found
         .as_ref()
         .is_ok_and(|found| found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program said")));
@@ -480,7 +480,7 @@ proptest! {
             let end = (at + len).min(bytes.len());
             bytes.splice(at..end, with);
         }
-        if let Ok(found) = dump::read(&bytes) {
+        if let Ok(found) = import::read(&bytes) {
             prop_assert!(found.snapshot.validate().is_ok());
         }
     }
@@ -556,7 +556,7 @@ fn hostile_text_takes_no_longer_than_other_text() {
 
 fn taken(text: &str) -> Duration {
     let start = Instant::now();
-    if let Ok(found) = dump::read(text.as_bytes()) {
+    if let Ok(found) = import::read(text.as_bytes()) {
         found.snapshot.validate().unwrap();
     }
     start.elapsed()

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use loiter::analysis::each::each;
 use loiter::analysis::{Filter, SortBy};
+use loiter::import::{self, Found};
 use loiter::report::text::{self, TextOptions};
-use loiter::snapshot::dump::{self, Found};
 
 fn dumps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/dumps")
@@ -16,7 +16,7 @@ fn dumps() -> PathBuf {
 
 fn read(name: &str) -> Found {
     let bytes = fs::read(dumps().join(name)).unwrap();
-    let found = dump::read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let found = import::read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     found.snapshot.validate().unwrap_or_else(|error| panic!("{name}: {error}"));
     found
 }

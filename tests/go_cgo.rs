@@ -6,14 +6,14 @@
 mod common;
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, State, Task};
-use loiter::target;
 
 const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everything];
 
 fn read(pid: u32, pause: Pause) -> Snapshot {
-    let target = target::open_pid(pid).unwrap();
+    let target = process::open_pid(pid).unwrap();
     runtimes::snapshot(target.as_ref(), &ReadOptions { pause, ..ReadOptions::default() }).unwrap()
 }
 

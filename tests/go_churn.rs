@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{Snapshot, StackStatus, Task};
-use loiter::target;
 
 const RATE: &str = "50000";
 
@@ -133,7 +133,7 @@ fn check_task(snapshot: &Snapshot, task: &Task) -> Option<String> {
 }
 
 fn take(fixture: &Fixture, count: u32, pause: Pause) -> Tally {
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let options = ReadOptions { pause, ..ReadOptions::default() };
     let mut tally = Tally::default();
     for _ in 0..count {

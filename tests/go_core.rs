@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build, full_matrix, write_core};
 use loiter::analysis::{Series, SeriesOptions};
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{ReadMode, Snapshot, SourceKind, StackStatus};
-use loiter::target;
 
 /// A goroutine in words, so that snapshots with different tables can be compared.
 fn words(snapshot: &Snapshot) -> BTreeMap<(Option<u64>, u64), String> {
@@ -61,10 +61,10 @@ fn check(version: &str, flavour: Flavour) {
     let fixture = Fixture::start(&program, &["all"]);
     let core = fixture.dir().join("core");
 
-    let read = |target: &dyn target::Target| {
+    let read = |target: &dyn process::Target| {
         runtimes::snapshot(target, &ReadOptions::default()).unwrap_or_else(|e| panic!("{what}: {e}"))
     };
-    let live_target = target::open_pid(fixture.pid()).unwrap();
+    let live_target = process::open_pid(fixture.pid()).unwrap();
     for attempt in 0.. {
         let before = read(live_target.as_ref());
         write_core(fixture.pid(), &core);
@@ -75,7 +75,7 @@ fn check(version: &str, flavour: Flavour) {
             continue;
         }
         let dead_target =
-            target::open_core(&core, Some(program.as_path())).unwrap_or_else(|e| panic!("{what}: {e}"));
+            process::open_core(&core, Some(program.as_path())).unwrap_or_else(|e| panic!("{what}: {e}"));
         let dead = read(dead_target.as_ref());
         compare(&what, &words(&before), &words(&dead));
         assert_eq!(dead.header.target.source, SourceKind::Core, "{what}");
@@ -191,7 +191,7 @@ fn read_core(
 ) -> (tempfile::NamedTempFile, Result<Snapshot, loiter::Error>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let read = target::open_core(file.path(), Some(program))
+    let read = process::open_core(file.path(), Some(program))
         .map_err(loiter::Error::from)
         .and_then(|target| runtimes::snapshot(target.as_ref(), &ReadOptions::default()));
     (file, read)

@@ -7,8 +7,8 @@ mod common;
 use std::fs;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build};
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
-use loiter::target;
 
 #[test]
 fn deleted_and_replaced() {
@@ -20,7 +20,7 @@ fn deleted_and_replaced() {
             fs::copy(&program, &path).unwrap();
             let fixture = Fixture::start(&path, &["parked"]);
             let read = || {
-                let target = target::open_pid(fixture.pid()).unwrap();
+                let target = process::open_pid(fixture.pid()).unwrap();
                 runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap()
             };
             let before = read();

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
-use loiter::snapshot::dump::{DumpGoroutine, GoDump};
+use loiter::import::{DumpGoroutine, GoDump};
 
 fn with_function<'a>(dump: &'a GoDump, function: &str) -> Vec<&'a DumpGoroutine> {
     dump.goroutines.iter().filter(|g| g.frames.iter().any(|f| f.function == function)).collect()

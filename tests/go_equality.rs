@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::compare::{Printing, differences, profile_differences, report};
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use loiter::import::{DumpGoroutine, GoDump};
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::dump::{DumpGoroutine, GoDump};
 use loiter::snapshot::{ReadMode, Snapshot, Task};
-use loiter::target;
 
 fn read(pid: u32, pause: Pause) -> Snapshot {
-    let target = target::open_pid(pid).unwrap();
+    let target = process::open_pid(pid).unwrap();
     // Deeper than the deepest fixture.
     let options = ReadOptions { pause, max_depth: 20_000, ..ReadOptions::default() };
     runtimes::snapshot(target.as_ref(), &options).unwrap()

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build, threads};
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::target;
 
 /// What other programs on the machine may take away from the target's clock.
 const NOISE: Duration = Duration::from_millis(100);
@@ -96,7 +96,7 @@ fn killed_at_random_moments() {
 #[test]
 fn the_pause_is_no_longer_than_loiter_says() {
     let mut fixture = start();
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let mut beyond = Vec::new();
     let rounds = amount("LOITER_PAUSES", 20, 100);
     for pause in [Pause::Everything, Pause::RunningThreads] {

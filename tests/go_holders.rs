@@ -13,9 +13,9 @@ use common::locks::{Failure, Failures, Lock, failures, stack};
 use common::{
     Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix, write_core,
 };
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions, Readable};
 use loiter::snapshot::{Hold, HoldKind, LockState, ObjectKind, Snapshot, Task};
-use loiter::target;
 
 /// What loiter is known not to tell rightly. Each must still fail wherever it is said to, so that
 /// nothing stays here that has been repaired.
@@ -75,7 +75,7 @@ fn check(version: &str, flavour: Flavour, found: &mut Failures) {
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["holders"]);
     let locks = locks_of(&mut fixture);
     assert!(locks.len() > 250, "only {} locks", locks.len());
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     for pause in [Pause::RunningThreads, Pause::Everything, Pause::Nothing] {
         let snapshot = runtimes::snapshot(target.as_ref(), &with(pause)).unwrap();
         let failures = apply_limits(toolchain.minor(), &locks, failures(&snapshot, &locks));
@@ -91,7 +91,7 @@ fn check_core(version: &str, flavour: Flavour, found: &mut Failures) {
     let locks = locks_of(&mut fixture);
     let core = fixture.dir().join("core");
     write_core(fixture.pid(), &core);
-    let target = target::open_core(&core, Some(program.as_path())).unwrap();
+    let target = process::open_core(&core, Some(program.as_path())).unwrap();
     let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
     let failures = apply_limits(toolchain.minor(), &locks, failures(&snapshot, &locks));
     found.add(&format!("{} {flavour:?} core", toolchain.full_version), failures);
@@ -103,7 +103,7 @@ fn check_running(version: &str, flavour: Flavour, found: &mut Failures) {
     let program = build(&toolchain, Program::Fixtures, flavour);
     let mut fixture = Fixture::start_with(&program, &["holders-running"], &[("GOMAXPROCS", "2")]);
     let locks = locks_of(&mut fixture);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     until_waited_for(target.as_ref(), &locks);
     for pause in [Pause::Everything, Pause::RunningThreads, Pause::Nothing] {
         let at = format!("{} {flavour:?} {pause:?}", toolchain.full_version);
@@ -137,7 +137,7 @@ fn check_running(version: &str, flavour: Flavour, found: &mut Failures) {
     }
 }
 
-fn until_waited_for(target: &dyn target::Target, locks: &[Lock]) {
+fn until_waited_for(target: &dyn process::Target, locks: &[Lock]) {
     let began = Instant::now();
     loop {
         let snapshot = runtimes::snapshot(target, &with(Pause::Everything)).unwrap();
@@ -240,7 +240,7 @@ fn check_churn(version: &str, flavour: Flavour) {
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["holders-churn"]);
     let addresses: Vec<u64> = locks_of(&mut fixture).iter().map(Lock::address).collect();
     let before = fixture.counter("trips");
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let readable = Readable::find(target.as_ref()).unwrap();
     let (mut mutexes, mut readers, mut free) = (Tally::default(), Tally::default(), 0);
     let mut wrong = Vec::new();
@@ -304,7 +304,7 @@ fn readings_go_on_where_the_search_ended() {
     let toolchain = Toolchain::get(newest);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, Flavour::Stripped), &["holders"]);
     let locks = locks_of(&mut fixture);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let at_once = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap().header.reading;
     assert_eq!(at_once.holders_not_asked, 0);
     // Whatever this machine needs for all of it, the half is too little.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
-use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{ProcessFigures, Snapshot, TargetInfo};
-use loiter::target::{
+use loiter::process::{
     self, Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, WithRegisters,
 };
+use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::snapshot::{ProcessFigures, Snapshot, TargetInfo};
 
 /// Address space for the whole test; what asks for more is killed.
 const ADDRESS_SPACE: u64 = 8 << 30;
@@ -98,7 +98,7 @@ impl Memory for Liar {
         self.inner.read(address, buf)?;
         match self.damage(address, buf) {
             true => Ok(()),
-            false => Err(target::TargetError::Unmapped { address, len: buf.len() }),
+            false => Err(process::TargetError::Unmapped { address, len: buf.len() }),
         }
     }
 
@@ -223,7 +223,7 @@ fn memory_that_lies() {
             _ => random.below(400),
         };
         let seed = random.next();
-        let inner = target::open_pid(fixture.pid()).unwrap();
+        let inner = process::open_pid(fixture.pid()).unwrap();
         let liar = Liar { inner, lie, seed, honest, reads: AtomicU64::new(0) };
         let pause = [Pause::Nothing, Pause::RunningThreads, Pause::Everything][random.below(3) as usize];
         let options = ReadOptions { pause, ..ReadOptions::default() };

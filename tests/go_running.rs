@@ -7,9 +7,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix};
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{Snapshot, StackStatus, State, Task};
-use loiter::target;
 
 /// Outermost functions of the spinners and how many frames of the same function they keep.
 const SPINNERS: [(&str, usize); 5] = [
@@ -73,7 +73,7 @@ fn check(version: &str, flavour: Flavour) {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["spinners"]);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     for pause in [Pause::RunningThreads, Pause::Nothing, Pause::Everything] {
         let options = ReadOptions { pause, ..ReadOptions::default() };
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();

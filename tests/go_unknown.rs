@@ -9,9 +9,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{Fixture, Flavour, Program, Toolchain, build};
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::StackStatus;
-use loiter::target;
 use memchr::memmem;
 
 /// The newest fixture, but it says that it is Go 1.99.
@@ -36,7 +36,7 @@ fn from_the_future() -> std::path::PathBuf {
 fn a_newer_go_is_tried() {
     let path = from_the_future();
     let fixture = Fixture::start(&path, &["channels", "locks"]);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
     fs::remove_file(&path).unwrap();
 

@@ -8,9 +8,9 @@ mod common;
 use std::collections::HashMap;
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{Snapshot, Task, Wait};
-use loiter::target;
 use serde::Deserialize;
 
 /// What a goroutine of the fixture says it will wait for.
@@ -60,7 +60,7 @@ fn check(version: &str, flavour: Flavour) {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["all"]);
-    let target = target::open_pid(fixture.pid()).unwrap();
+    let target = process::open_pid(fixture.pid()).unwrap();
     let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
     let waiters: Vec<Waiter> = serde_json::from_value(fixture.ask("waits")).unwrap();
     assert!(waiters.len() > 40, "{what}");

@@ -12,11 +12,11 @@ use std::fs;
 use std::path::Path;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build};
+use loiter::import::{GoProfile, pprof as reader};
+use loiter::process;
 use loiter::report::{pprof, profile};
 use loiter::runtimes::{self, ReadOptions};
-use loiter::snapshot::dump::{GoProfile, pprof as reader};
 use loiter::snapshot::*;
-use loiter::target;
 use proptest::prelude::*;
 
 fn all(snapshot: &Snapshot) -> Vec<u32> {
@@ -95,7 +95,7 @@ fn groups(snapshot: &Snapshot) -> BTreeMap<Group, u64> {
 }
 
 fn read_live(pid: u32) -> Snapshot {
-    let target = target::open_pid(pid).unwrap();
+    let target = process::open_pid(pid).unwrap();
     runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap()
 }
 
@@ -198,7 +198,7 @@ fn the_text_that_loiter_writes_is_what_go_writes() {
         }
         // As a whole the same to the reader.
         let (dump, parsed) =
-            (loiter::snapshot::dump::GoDump::parse(dump.as_bytes()), GoProfile::parse(ours.as_bytes()));
+            (loiter::import::GoDump::parse(dump.as_bytes()), GoProfile::parse(ours.as_bytes()));
         assert_eq!(parsed.other_lines, 0);
         assert_eq!(parsed.total, GoProfile::parse(gos.as_bytes()).total);
         let printing = common::compare::Printing { minor: toolchain.minor() };

@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{Age, Snapshot, StackStatus, State, Task};
-use loiter::target;
 use serde_json::{Value, json};
 
 mod common;
@@ -102,7 +102,7 @@ impl Books {
     }
 
     fn read(&self, pause: Pause) -> Snapshot {
-        let target = target::open_pid(self.child.id()).unwrap();
+        let target = process::open_pid(self.child.id()).unwrap();
         let options = ReadOptions { pause, ..ReadOptions::default() };
         let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
         snapshot.validate().unwrap();

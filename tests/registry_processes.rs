@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{ObjectKind, Snapshot, StackStatus, State, Task, WaitOp};
-use loiter::target;
 
 mod common;
 #[path = "registry/programs.rs"]
@@ -18,7 +18,7 @@ use programs::{Running, Workshop, rust_library};
 const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everything];
 
 fn try_read(pid: u32, pause: Pause) -> loiter::Result<Snapshot> {
-    let target = target::open_pid(pid)?;
+    let target = process::open_pid(pid)?;
     let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions { pause, ..ReadOptions::default() })?;
     snapshot.validate().unwrap();
     Ok(snapshot)

@@ -11,13 +11,14 @@ use std::process::{Command, Output};
 
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
 use loiter::analysis::frames::{creator_frame, kind_of, shown_frames};
+use loiter::import;
+use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
-use loiter::snapshot::{Frame, FunctionKind, Snapshot, SourceKind, StackStatus, Task, dump};
-use loiter::target;
+use loiter::snapshot::{Frame, FunctionKind, Snapshot, SourceKind, StackStatus, Task};
 use serde_json::Value;
 
 fn live(pid: u32) -> Snapshot {
-    let target = target::open_pid(pid).unwrap();
+    let target = process::open_pid(pid).unwrap();
     runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap()
 }
 
@@ -88,15 +89,15 @@ fn check(version: &str) {
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, Flavour::Plain), &["all"]);
     let (text, profile) = fixture.dump_text();
     let read = live(fixture.pid());
-    let written = dump::read(text.as_bytes()).unwrap();
-    let counts = dump::read(profile.as_bytes()).unwrap();
+    let written = import::read(text.as_bytes()).unwrap();
+    let counts = import::read(profile.as_bytes()).unwrap();
     assert!(!written.cut && !counts.cut, "{what}");
     written.snapshot.validate().unwrap();
     counts.snapshot.validate().unwrap();
     assert_eq!(written.snapshot.header.target.source, SourceKind::Dump, "{what}");
     assert_eq!(counts.snapshot.header.target.source, SourceKind::Profile, "{what}");
 
-    let writer = dump::GoDump::parse(text.as_bytes()).goroutines.first().map(|g| g.id);
+    let writer = import::GoDump::parse(text.as_bytes()).goroutines.first().map(|g| g.id);
     let in_dump =
         groups(&written.snapshot, writer, |t| described(&written.snapshot, t, toolchain.minor() >= 26));
     let outside = groups(&read, writer, |t| described(&read, t, toolchain.minor() >= 26));

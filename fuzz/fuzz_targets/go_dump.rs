@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use loiter::snapshot::Snapshot;
-use loiter::snapshot::dump::GoDump;
+use loiter::import::GoDump;
 
 fuzz_target!(|data: &[u8]| {
     let dump = GoDump::parse(data);

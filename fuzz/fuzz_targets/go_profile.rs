@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use loiter::snapshot::Snapshot;
-use loiter::snapshot::dump::GoProfile;
+use loiter::import::GoProfile;
 
 fuzz_target!(|data: &[u8]| {
     let profile = GoProfile::parse(data);

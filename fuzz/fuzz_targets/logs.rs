@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use loiter::snapshot::Snapshot;
-use loiter::snapshot::dump::GoLog;
+use loiter::import::GoLog;
 
 fuzz_target!(|data: &[u8]| {
     let log = GoLog::parse(data);

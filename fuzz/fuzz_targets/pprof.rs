@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use loiter::report::pprof;
-use loiter::snapshot::dump::pprof::{Limits, looks_like_pprof, read, read_within};
+use loiter::import::pprof::{Limits, looks_like_pprof, read, read_within};
 
 fuzz_target!(|data: &[u8]| {
     looks_like_pprof(data);

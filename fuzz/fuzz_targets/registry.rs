@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use loiter::runtimes::{Attached, ReadOptions, registry};
 use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
-use loiter::target::{
+use loiter::process::{
     Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
 

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::exit::Exit;
+use crate::import::DumpError;
+use crate::process::TargetError;
 use crate::report::escape;
-use crate::snapshot::dump::DumpError;
 use crate::snapshot::file::FileError;
-use crate::target::TargetError;
 
 /// What a file may hold.
 const ACCEPTED: [&str; 4] = [

@@ -25,7 +25,7 @@ mod stacks;
 mod trace;
 mod watch;
 
-use crate::target;
+use crate::process;
 pub use exit::Exit;
 use output::{Color, Output};
 
@@ -112,7 +112,7 @@ pub fn main() -> Exit {
         Command::Man(args) => man::run(&args, &output),
     };
     // A reading that was given up is still there, and what it held with it.
-    target::end_all_stops();
+    process::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,
         Err(error) => {

@@ -3,8 +3,8 @@
 use super::error::{CliError, Result};
 use super::exit;
 use super::output::Output;
+use crate::process::{self, Candidate};
 use crate::snapshot::RuntimeInfo;
-use crate::target::{self, Candidate};
 
 mod json;
 mod look;
@@ -59,7 +59,7 @@ impl Process {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let failed = |source| CliError::Io { what: "cannot list the processes".to_owned(), source };
-    let pids = target::pids().map_err(failed)?;
+    let pids = process::pids().map_err(failed)?;
     output.write(|out| {
         let mut processes = Vec::new();
         let mut table = Table::new(output, args.all, pids.last().copied());

@@ -33,7 +33,7 @@ use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
 use crate::ending;
-use crate::target::{end_all_stops, while_nothing_is_held};
+use crate::process::{end_all_stops, while_nothing_is_held};
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;

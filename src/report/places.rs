@@ -1,7 +1,7 @@
 //! Stacks as Go's own profiles have them: the frames that its traceback walks over.
 
 use crate::analysis::frames::kind_of;
-use crate::snapshot::dump::names;
+use crate::import::names;
 use crate::snapshot::*;
 
 /// A place in a stack.

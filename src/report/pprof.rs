@@ -18,9 +18,9 @@ use self::strings::{Keys, Strings};
 use super::places::{Place, places};
 use super::text::task_noun;
 use crate::analysis::frames::creator_frame;
-use crate::snapshot::dump::names;
-use crate::snapshot::dump::pprof::fields::{self, own};
-use crate::snapshot::dump::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::import::names;
+use crate::import::pprof::fields::{self, own};
+use crate::import::pprof::wire::{put_bytes, put_number, put_varint};
 use crate::snapshot::*;
 
 /// Bytes that are compressed at a time.

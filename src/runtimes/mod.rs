@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::process::{Target, TargetError, UnreadableImage, supervised};
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::target::{Target, TargetError, UnreadableImage, supervised};
 use crate::{Error, Result};
 
 pub mod go;

@@ -4,7 +4,7 @@
 //! is what files hold and what every command works on.
 
 mod builder;
-pub mod dump;
+
 pub mod file;
 mod interner;
 mod lacks;

@@ -6,7 +6,7 @@
 use gimli::UnwindContext;
 use rustc_hash::FxHashMap;
 
-use crate::target::Image;
+use crate::process::Image;
 
 mod cfi;
 mod functions;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use loiter::snapshot::dump::{DumpFrame, DumpGoroutine, GoDump, GoProfile};
+use loiter::import::{DumpFrame, DumpGoroutine, GoDump, GoProfile};
 use loiter::snapshot::{Frame, FunctionKind, LocationId, Snapshot, StackStatus, State, Task};
 
 /// A frame as both sides know it.

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use loiter::snapshot::dump::{GoDump, GoProfile};
+use loiter::import::{GoDump, GoProfile};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;

@@ -4,10 +4,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use loiter::snapshot::{ProcessFigures, TargetInfo};
-use loiter::target::{
+use loiter::process::{
     Frozen, Held, Image, ImageFile, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
+use loiter::snapshot::{ProcessFigures, TargetInfo};
 
 /// Where the bytes are.
 pub const BASE: u64 = 0x7f00_0000_0000;

@@ -23,7 +23,7 @@ const POLLERS: u32 = 8;
 /// Serves until standard input ends.
 pub(super) fn run() -> io::Result<()> {
     // The tour reads this process as a stranger would, who may be kept out by Yama.
-    crate::target::allow_readers();
+    crate::process::allow_readers();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     runtime.block_on(async {
         tasks::spawn_named("listener", listen());

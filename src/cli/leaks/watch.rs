@@ -11,11 +11,11 @@ use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
 use crate::cli::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
+use crate::process::{self, Target, TargetError};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::Snapshot;
-use crate::target::{self, Target, TargetError};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
@@ -94,7 +94,7 @@ impl<'a> Watched<'a> {
     fn process(pid: u32, how: &ReadArgs, times: Times, program: Option<&'a Program>) -> Result<Self> {
         let what = describe(pid);
         let failed = |source| CliError::Target { what: what.clone(), source };
-        let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+        let target = process::open_pid(pid).map_err(|error| failed(error.into()))?;
         let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
         Ok(Watched::Process { what, target, runtimes, options: options(how).paced(times.every), program })
     }

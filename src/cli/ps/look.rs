@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::super::source::inspect;
 use super::{Finding, Process};
-use crate::target::{self, Candidate, TargetError};
+use crate::process::{self, Candidate, TargetError};
 
 /// A process that has kept its thread waiting for so long gives no answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ impl Jobs {
         // Nobody listens any more if it took too long.
         let work = move || {
             let say = |said| drop(sender.send((nth, said)));
-            target::be_patient_for(PATIENCE);
+            process::be_patient_for(PATIENCE);
             say(Said::Thread(nix::unistd::gettid().as_raw()));
             say(Said::Done(look_at(pid, &say)));
         };
@@ -179,7 +179,7 @@ impl Jobs {
 fn given_up(pid: u32, who: Option<Candidate>, why: String) -> Option<Process> {
     let who = match who {
         Some(who) => who,
-        None => target::candidate(pid).ok()??,
+        None => process::candidate(pid).ok()??,
     };
     let can_be_read = !who.is_kernel_thread && !who.is_zombie && who.pid != std::process::id();
     can_be_read.then_some(Process { who, finding: Finding::NoAnswer { why } })
@@ -215,7 +215,7 @@ fn waits_for(job: &Job) -> String {
 
 /// Finds out about a process; nothing if it has ended, or is none that could be read.
 fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
-    let mut who = match target::candidate(pid) {
+    let mut who = match process::candidate(pid) {
         Ok(who) => who?,
         Err(error) => {
             let nobody = Candidate {
@@ -239,7 +239,7 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
     who.read_command();
     say(Said::Known(who.clone()));
     let found =
-        target::open_pid(who.pid).map_err(crate::Error::from).and_then(|target| inspect(target.as_ref()));
+        process::open_pid(who.pid).map_err(crate::Error::from).and_then(|target| inspect(target.as_ref()));
     let finding = match found {
         Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),

@@ -17,7 +17,7 @@ use super::super::output::tell;
 use super::early::{self, Beginning};
 use super::http::{self, Answer, Limits};
 use super::{Opened, compressed, file};
-use crate::snapshot::dump::{self, Found};
+use crate::import::{self, Found};
 
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(10), total: Duration::from_secs(300), body: file::MAX_DUMP };
@@ -150,7 +150,7 @@ impl Address {
                 return Err(failed(format!("the server says {status}{line}"), remedy(status)));
             }
         };
-        match dump::read(&bytes) {
+        match import::read(&bytes) {
             Ok(_) if stopped => Err(failed(
                 format!("no dump in its first {} KiB, and not read any further", bytes.len() >> 10),
                 &[],

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::super::error::{CliError, Result};
 use super::compressed::{self, Contents};
 use super::{Opened, ReadArgs, process};
-use crate::snapshot::{Snapshot, dump, file};
+use crate::import;
+use crate::snapshot::{Snapshot, file};
 
 /// The largest dump that is read: they are kept in memory whole.
 pub(super) const MAX_DUMP: u64 = 1 << 30;
@@ -53,7 +54,7 @@ fn read_from(
         };
     }
     let bytes = read_bounded(contents.reader).map_err(failed)?;
-    let found = dump::read(&bytes)
+    let found = import::read(&bytes)
         .map_err(|source| CliError::Dump { what: shown.to_owned(), source: source.into() })?;
     Ok(Opened { snapshot: named(found.snapshot, name), saved: true })
 }

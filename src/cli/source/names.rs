@@ -7,8 +7,8 @@ use std::path::Path;
 use super::super::error::{CliError, Result};
 use super::super::exit::Exit;
 use super::readable;
+use crate::process::{self, Candidate};
 use crate::report::units::short_duration;
-use crate::target::{self, Candidate};
 
 /// Processes that are listed in an error at most; how many more there are is said.
 const LISTED: usize = 12;
@@ -59,7 +59,7 @@ pub(super) fn or_a_process(path: &Path, error: CliError) -> CliError {
 
 /// All processes but the kernel's own, those that have ended, and loiter.
 pub(in super::super) fn everybody() -> Result<Vec<Candidate>> {
-    let all = target::processes()
+    let all = process::processes()
         .map_err(|source| CliError::Io { what: "cannot list the processes".to_owned(), source })?;
     let own = std::process::id();
     let alive = |who: &Candidate| !who.is_kernel_thread && !who.is_zombie && who.pid != own;
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn we_are_not_meant() {
         // Neither this process nor the one that started it, whatever they are called.
-        let own = target::processes().expect("/proc is there");
+        let own = process::processes().expect("/proc is there");
         let own = own.iter().find(|who| who.pid == std::process::id()).expect("we are there");
         assert!(!matches!(find(&own.name), Ok(pid) if pid == own.pid));
     }

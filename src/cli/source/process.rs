@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::super::error::{CliError, Result};
 use super::{Opened, ReadArgs};
+use crate::process::{self, Target};
 use crate::runtimes::{self, Pause, ReadOptions};
 use crate::snapshot::RuntimeInfo;
-use crate::target::{self, Target};
 
 /// Reads a live process.
 pub(super) fn read(pid: u32, how: &ReadArgs) -> Result<Opened> {
     let failed = |source| CliError::Target { what: describe(pid), source };
-    let target = target::open_pid(pid).map_err(|error| failed(error.into()))?;
+    let target = process::open_pid(pid).map_err(|error| failed(error.into()))?;
     let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
     Ok(Opened { snapshot, saved: false })
 }
@@ -19,7 +19,7 @@ pub(super) fn read(pid: u32, how: &ReadArgs) -> Result<Opened> {
 /// Reads the core file at `path`, which is `shown` to the user.
 pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Opened> {
     let failed = |source| CliError::Target { what: format!("core file {shown}"), source };
-    let target = target::open_core(path, how.exe.as_deref()).map_err(|error| failed(error.into()))?;
+    let target = process::open_core(path, how.exe.as_deref()).map_err(|error| failed(error.into()))?;
     let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
     Ok(Opened { snapshot, saved: true })
 }
@@ -37,7 +37,7 @@ pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
 pub(in super::super) fn describe(pid: u32) -> String {
-    let process = target::candidate(pid).ok().flatten();
+    let process = process::candidate(pid).ok().flatten();
     process.map_or_else(
         || format!("pid {pid}"),
         |process| format!("pid {pid} ({}, user {})", process.name, process.user()),
@@ -46,7 +46,7 @@ pub(in super::super) fn describe(pid: u32) -> String {
 
 /// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
 pub(in super::super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
-    target::supervised(target, None, |target| {
+    process::supervised(target, None, |target| {
         let attached = runtimes::attach(target)?.into_readable()?;
         attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()
     })

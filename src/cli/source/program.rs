@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 
 use super::super::error::{CliError, Result};
 use super::super::exit::Exit;
+use crate::process::{self, TargetError};
 use crate::runtimes::Readable;
-use crate::target::{self, TargetError};
 
 /// A program that does not become readable within this time is given up.
 const START: Duration = Duration::from_secs(10);
@@ -92,7 +92,7 @@ impl Program {
         } else {
             command.stdout(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?);
         }
-        target::let_us_trace(target::end_with_us(&mut command));
+        process::let_us_trace(process::end_with_us(&mut command));
         let child = command.spawn().map_err(failed)?;
         // Our side of the pipe for writing is closed, so that its end is seen.
         drop(command);
@@ -112,7 +112,7 @@ impl Program {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let found = target::open_pid(self.pid).map_err(crate::Error::from);
+            let found = process::open_pid(self.pid).map_err(crate::Error::from);
             let error = match found.and_then(|target| Readable::find(target.as_ref()).map(|_| ())) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,

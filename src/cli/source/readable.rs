@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{inspect, names};
+use crate::process::{self, Candidate};
 use crate::report::text::runtime_name;
 use crate::report::units::{short_duration, thousands};
-use crate::target::{self, Candidate};
 
 /// Asked at the same time at least, so that one of them may get stuck.
 const AT_ONCE: usize = 4;
@@ -58,7 +58,7 @@ pub(in super::super) fn ask(all: Vec<Candidate>) -> Receiver<Answer> {
 }
 
 fn look_at(who: Candidate) -> Answer {
-    let target = target::open_pid(who.pid).map_err(crate::Error::from);
+    let target = process::open_pid(who.pid).map_err(crate::Error::from);
     match target.and_then(|target| inspect(target.as_ref())) {
         Ok(runtimes) if runtimes.is_empty() => Answer::Nothing,
         Ok(runtimes) => {
@@ -67,9 +67,9 @@ fn look_at(who: Candidate) -> Answer {
             Answer::Readable(Found { who, runtime: names.join(" + "), tasks })
         }
         Err(crate::Error::Target(
-            target::TargetError::NoProcess { .. }
-            | target::TargetError::Ended { .. }
-            | target::TargetError::Zombie { .. },
+            process::TargetError::NoProcess { .. }
+            | process::TargetError::Ended { .. }
+            | process::TargetError::Zombie { .. },
         )) => Answer::Nothing,
         Err(_) => Answer::Refused,
     }

@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::names;
+use crate::process::Candidate;
 use crate::snapshot::TargetInfo;
-use crate::target::Candidate;
 
 /// Ages are counted in ticks of the kernel.
 const TICK: Duration = Duration::from_millis(20);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::cli::source::{Program, Successor, find_successor};
 use crate::dashboard::reader::{Input, Trouble};
+use crate::process::{self, Target, TargetError};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::{Snapshot, TargetInfo};
-use crate::target::{self, Target, TargetError};
 
 /// How long the end of a program may take to be known, once its memory is gone.
 const DYING: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ impl Process {
     }
 
     pub(super) fn attach(&mut self) -> Result<(), crate::Error> {
-        let target = target::open_pid(self.pid)?;
+        let target = process::open_pid(self.pid)?;
         let start_ticks = target.info().start_ticks;
         if self.who.as_ref().is_some_and(|before| before.start_ticks != start_ticks) {
             return Err(TargetError::NoProcess { pid: self.pid }.into());

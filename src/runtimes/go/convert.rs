@@ -16,11 +16,11 @@ use super::stacks::{StackCache, Stacks};
 use super::unwind::{CodeAddress, Unwinder};
 use super::waits::RawWait;
 use super::{Go, GoError, holders, labels, list, sync};
+use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{
     Age, Channel, Hold, LabelSetId, ObjectKind, SnapshotBuilder, StackId, StackStatus, StrId, Task, Wait,
 };
-use crate::target::{Target, TargetError};
 
 /// How often a goroutine may go from running to parked and back while it is being read.
 const RUNNING_ROUNDS: usize = 4;

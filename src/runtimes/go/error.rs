@@ -1,6 +1,6 @@
 //! What can go wrong when a Go runtime is read.
 
-use crate::target::TargetError;
+use crate::process::TargetError;
 
 /// What can go wrong when a Go runtime is read.
 #[derive(Debug, thiserror::Error)]

@@ -10,11 +10,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::goroutine::Raw;
 use super::running::Stops;
 use super::{Go, GoError};
+use crate::process::{Registers, Target};
 use crate::runtimes::Pause;
 use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};
 use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
 use crate::symbols::pclntab::Func;
-use crate::target::{Registers, Target};
 
 /// Frames of C in one stack; deeper ones are left out whole.
 const MAX_FRAMES: usize = 256;

@@ -16,7 +16,7 @@ use super::layout::Layouts;
 use super::list;
 use super::module::Module;
 use super::offsets::Offsets;
-use crate::target::{Image, Memory, Target};
+use crate::process::{Image, Memory, Target};
 
 /// Addresses of the runtime's global variables. Those that are `None` could not be found; what
 /// depends on them is unknown.

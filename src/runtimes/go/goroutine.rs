@@ -1,8 +1,8 @@
 //! One goroutine struct as it stands in memory. Source: `src/runtime/runtime2.go` (`g`).
 
 use super::offsets::Offsets;
+use crate::process::{Memory, TargetError};
 use crate::snapshot::State;
-use crate::target::{Memory, TargetError};
 
 /// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
 pub(super) mod status {

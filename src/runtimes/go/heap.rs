@@ -2,8 +2,8 @@
 
 use super::globals::Globals;
 use super::layout::Layouts;
+use crate::process::Memory;
 use crate::snapshot::Heap;
-use crate::target::Memory;
 
 /// Pauses kept in `memstats.pause_ns`.
 const PAUSES: u64 = 256;

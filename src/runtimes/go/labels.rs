@@ -5,7 +5,7 @@
 
 use super::goroutine::word;
 use super::names;
-use crate::target::Memory;
+use crate::process::Memory;
 
 /// More labels than this on one goroutine are not read.
 const MAX_LABELS: u64 = 1024;
@@ -96,7 +96,7 @@ fn bucket(memory: &dyn Memory, mut address: u64, labels: &mut Vec<(String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{Range, Result, TargetError};
+    use crate::process::{Range, Result, TargetError};
 
     /// Bytes at address 0x1000.
     struct Bytes(Vec<u8>);

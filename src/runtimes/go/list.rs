@@ -2,7 +2,7 @@
 
 use super::GoError;
 use super::offsets::Offsets;
-use crate::target::{Memory, Target, TargetError};
+use crate::process::{Memory, Target, TargetError};
 
 /// More goroutines than this are not believed.
 pub(super) const MAX_TASKS: u64 = 1 << 25;

@@ -7,9 +7,9 @@
 
 use std::sync::Mutex;
 
+use crate::process::{Image, Mapping, Target};
 use crate::runtimes::{Attached, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
-use crate::target::{Image, Mapping, Target};
 use crate::{Error, Result};
 
 mod arch;

@@ -6,8 +6,8 @@ use memchr::memmem;
 
 use super::GoError;
 use super::search::{Parts, Search};
+use crate::process::{Image, Mapping, Memory, Segment, Target};
 use crate::symbols::pclntab::Pclntab;
-use crate::target::{Image, Mapping, Memory, Segment, Target};
 
 /// Bytes that start a line table on a little-endian 64-bit machine whose instructions are a byte
 /// or more long: magic, two zeros, minimum instruction length 1, pointer size 8.

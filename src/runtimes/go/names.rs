@@ -1,6 +1,6 @@
 //! Strings of the target.
 
-use crate::target::Memory;
+use crate::process::Memory;
 
 /// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
 /// UTF-8.

@@ -9,8 +9,8 @@ use super::offsets::Offsets;
 use super::stacks::{StackCache, StackNumber};
 use super::unwind::{CodeAddress, Start, Unwinder, Window};
 use super::waits::{self, RawWait};
+use crate::process::{Memory, Range, Target, TargetError};
 use crate::snapshot::StackStatus;
-use crate::target::{Memory, Range, Target, TargetError};
 
 /// Goroutines read at a time. Small enough for its stacks to stay in the cache, large enough for
 /// few system calls.

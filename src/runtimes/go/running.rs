@@ -7,8 +7,8 @@ use super::arch;
 use super::goroutine::{Raw, status};
 use super::read::{Goroutine, Reader, keep};
 use super::unwind::{CodeAddress, Start};
+use crate::process::{Registers, Target, TargetError};
 use crate::snapshot::{Reading, StackStatus};
-use crate::target::{Registers, Target, TargetError};
 
 /// What came of reading a running goroutine.
 pub(super) enum Running {

@@ -6,8 +6,8 @@ use rustc_hash::FxHashSet;
 use super::globals::Globals;
 use super::layout::Layouts;
 use super::offsets::Offsets;
+use crate::process::Memory;
 use crate::snapshot::{Scheduler, Worker};
-use crate::target::Memory;
 
 /// More Ps than this are not believed. The runtime itself allows any number from 1.10 on.
 pub(super) const MAX_PS: u64 = 1 << 16;

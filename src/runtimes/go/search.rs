@@ -5,7 +5,7 @@
 //! process share a budget.
 
 use super::module::Span;
-use crate::target::{Image, Mapping, Segment, Target};
+use crate::process::{Image, Mapping, Segment, Target};
 
 /// Bytes looked through in one process at most.
 const MAX_BYTES: u64 = 2 << 30;

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::goroutine::word;
 use super::offsets::Offsets;
-use crate::target::Memory;
+use crate::process::Memory;
 
 /// `semTabSize` and the size of an entry (padded to a cache line).
 const ROOTS: u64 = 251;

@@ -3,8 +3,8 @@
 use super::arch;
 use super::module::Module;
 use super::names;
+use crate::process::{Image, Memory, Target};
 use crate::snapshot;
-use crate::target::{Image, Memory, Target};
 
 /// Longest version that is believed ("devel go1.28-0123456789 Mon ...").
 const MAX_VERSION: usize = 256;

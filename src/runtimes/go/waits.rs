@@ -5,8 +5,8 @@
 use super::goroutine::{status, word};
 use super::offsets::Offsets;
 use super::read::{Buffers, Chunk};
+use crate::process::{Memory, TargetError};
 use crate::snapshot::WaitOp;
-use crate::target::{Memory, TargetError};
 
 /// A select has at most this many cases (`selectgo`).
 const MAX_CASES: usize = 1 << 16;

@@ -7,11 +7,11 @@ use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
 use super::places::Places;
 use super::words;
+use crate::process::{Target, TargetError};
 use crate::snapshot::{
     Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
     StackStatus, State, StrId, Task, Wait,
 };
-use crate::target::{Target, TargetError};
 
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
 const KNOWN_CLOCKS: [u32; 2] = [1, 6];

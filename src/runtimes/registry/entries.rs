@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::chain::{self, Standing};
 use super::layout::{Bytes, EntryLayout, Field, Group, Run, Text};
-use crate::target::{Memory, Range, TargetError};
+use crate::process::{Memory, Range, TargetError};
 
 /// Bytes copied at a time: both copies stay in the cache.
 const BLOCK: usize = 512 << 10;

@@ -1,6 +1,6 @@
 //! What can go wrong with a registry.
 
-use crate::target::TargetError;
+use crate::process::TargetError;
 
 /// Why a registry cannot be read.
 #[derive(Debug, thiserror::Error)]

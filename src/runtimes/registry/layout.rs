@@ -4,7 +4,7 @@
 //! later minor version can be read as far as this one knows it.
 
 use super::error::RegistryError;
-use crate::target::Memory;
+use crate::process::Memory;
 
 /// The major version that is known here.
 pub(super) const MAJOR: u16 = 1;

@@ -8,9 +8,9 @@
 
 use rustc_hash::FxHashSet;
 
+use crate::process::{Memory, Target, TargetError};
 use crate::runtimes::{Attached, ReadOptions};
 use crate::snapshot::{RuntimeInfo, Scheduler, SnapshotBuilder};
-use crate::target::{Memory, Target, TargetError};
 use crate::{Error, Result};
 
 mod chain;

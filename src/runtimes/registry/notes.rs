@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use crate::target::{Image, Target, TargetError};
+use crate::process::{Image, Target, TargetError};
 
 /// `PT_NOTE` (elf.h).
 const PT_NOTE: u32 = 4;

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::entries::Batch;
 use super::layout::{Bytes, LocationLayout, Text};
 use super::texts::Texts;
+use crate::process::{Memory, Range, TargetError};
 use crate::snapshot::{SnapshotBuilder, StrId};
-use crate::target::{Memory, Range, TargetError};
 
 /// A text is read up to here, and shown as cut if it is longer.
 const MAX_TEXT: u32 = 4096;

@@ -9,7 +9,7 @@ use gimli::{
 };
 
 use super::prologue;
-use crate::target::{Image, Segment};
+use crate::process::{Image, Segment};
 
 /// `p_type` of the program header that leads to `.eh_frame_hdr`.
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;

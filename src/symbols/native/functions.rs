@@ -1,7 +1,7 @@
 //! The functions of an image, by its symbols.
 
 use super::NativeFunction;
-use crate::target::{Image, Symbols};
+use crate::process::{Image, Symbols};
 
 /// `STT_FUNC` and `STT_GNU_IFUNC` (elf.h).
 const FUNCTION_KINDS: [u8; 2] = [2, 10];

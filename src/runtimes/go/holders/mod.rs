@@ -32,9 +32,9 @@ use super::running::Stops;
 use super::semaphores::PagedMemory;
 use super::unwind::CodeAddress;
 use super::{Go, GoError};
+use crate::process::Target;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, State, Task};
-use crate::target::Target;
 
 /// Goroutines looked at together.
 const BATCH: usize = 128;

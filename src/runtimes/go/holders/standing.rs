@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::Found;
 use super::look::Frame;
+use crate::process::{Range, Target};
 use crate::runtimes::go::arch::state::State as Registers;
 use crate::runtimes::go::goroutine::{Raw, status};
 use crate::runtimes::go::read::{Buffers, Reader};
@@ -14,7 +15,6 @@ use crate::runtimes::go::unwind::{Start, Unwinder, Window};
 use crate::runtimes::go::{Go, GoError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{State, Task};
-use crate::target::{Range, Target};
 
 /// Larger stacks are looked at as far as this, bytes.
 pub(super) const MAX_STACK: u64 = 1 << 20;

@@ -2,10 +2,10 @@
 //!
 //! Source: `src/sync/mutex.go` (`internal/sync` from 1.24), `rwmutex.go`, `waitgroup.go` of Go 1.19 to 1.27.
 
+use crate::process::{Memory, TargetError};
 use crate::runtimes::go::goroutine::word;
 use crate::runtimes::go::read::Buffers;
 use crate::snapshot::{LockState, ObjectId, ObjectKind, SnapshotBuilder};
-use crate::target::{Memory, TargetError};
 
 /// `Mutex { state int32; sema uint32 }`: the lowest bit of `state`.
 const LOCKED: u64 = 1;

@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use crate::process::Memory;
 use crate::runtimes::go::arch::machine::{Atomic, Machine, Step};
 use crate::runtimes::go::arch::state::{Origin, State, Value, World};
 use crate::runtimes::go::module::Module;
 use crate::runtimes::go::sync::{LockOp, READER_COUNT};
 use crate::symbols::pclntab::Func;
-use crate::target::Memory;
 
 /// A function's code is not read beyond this.
 const MAX_FUNCTION: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use loiter::target::{self, Image};
+use loiter::process::{self, Image};
 use proptest::prelude::*;
 
 use crate::core::gcore;
@@ -27,7 +27,7 @@ fn ask_image(bytes: &[u8]) {
 fn ask_core(bytes: &[u8]) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), bytes).expect("ours");
-    let Ok(core) = target::open_core(file.path(), None) else { return };
+    let Ok(core) = process::open_core(file.path(), None) else { return };
     let mappings = core.mappings().expect("they were read already");
     assert!(mappings.windows(2).all(|pair| pair[0].end <= pair[1].start));
     let addresses =

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use loiter::target::{self, Range, Target, TargetError};
+use loiter::process::{self, Range, Target, TargetError};
 
 use crate::roles::play;
 use crate::support::{
@@ -85,7 +85,7 @@ fn position_independent_or_not() {
 #[test]
 fn compressed_sections() {
     let path = build("compressed", &["-g", "-gz=zlib"]);
-    let image = target::Image::from_file(&path).expect("it is an ELF file");
+    let image = process::Image::from_file(&path).expect("it is an ELF file");
     let section =
         image.sections().expect("sections").into_iter().find(|s| s.name == ".debug_str").expect("there");
     assert!(section.flags & 0x800 != 0, "compressed");
@@ -151,7 +151,7 @@ fn other_mount_and_pid_namespaces() {
     let pid = inside(&outer, Path::new("/mnt/elsewhere"));
     wait_ready(pid);
     assert!(!Path::new("/mnt/elsewhere").exists());
-    let target = target::open_pid(pid).expect("it can be opened");
+    let target = process::open_pid(pid).expect("it can be opened");
     check_reading(target.as_ref());
     assert_eq!((target.info().exe.as_str(), target.info().name.as_str()), ("/mnt/elsewhere", "elsewhere"));
 
@@ -169,9 +169,9 @@ fn another_time_namespace() {
     let script = format!("exec {} spin", program().display());
     let outer = unshare(&["--time", "--monotonic", "100000", "--fork", "--kill-child"], &script);
     let pid = inside(&outer, program());
-    let there = target::open_pid(pid).expect("it can be opened").monotonic_ns().expect("a clock");
+    let there = process::open_pid(pid).expect("it can be opened").monotonic_ns().expect("a clock");
     let here =
-        target::open_pid(std::process::id()).expect("we can be opened").monotonic_ns().expect("a clock");
+        process::open_pid(std::process::id()).expect("we can be opened").monotonic_ns().expect("a clock");
     assert!((99_999..100_001).contains(&((there - here) / 1_000_000_000)), "{there} {here}");
 }
 
@@ -188,7 +188,7 @@ fn a_leader_that_has_ended() {
     target
         .with_stopped_thread(running, &mut |registers| {
             let inside =
-                |s: &target::Segment| s.address <= registers.pc && registers.pc < s.address + s.memory_size;
+                |s: &process::Segment| s.address <= registers.pc && registers.pc < s.address + s.memory_size;
             assert!(code.iter().any(|segment| segment.flags & 1 != 0 && inside(segment)), "{registers:x?}");
         })
         .expect("it stops");
@@ -201,20 +201,20 @@ fn a_leader_that_has_ended() {
 fn a_thread_opens_its_process() {
     let process = start(program(), &["spin"]);
     let threads = process.open().threads().expect("threads");
-    let target = target::open_pid(threads[1]).expect("it can be opened");
+    let target = process::open_pid(threads[1]).expect("it can be opened");
     assert_eq!(target.info().pid, process.pid());
 }
 
 #[test]
 fn what_cannot_be_read() {
-    assert!(matches!(target::open_pid(0x3fff_fff0), Err(TargetError::NoProcess { .. })));
-    assert!(matches!(target::open_pid(0), Err(TargetError::NoProcess { .. })));
-    assert!(matches!(target::open_pid(u32::MAX), Err(TargetError::NoProcess { .. })));
-    assert!(matches!(target::open_pid(2), Err(TargetError::KernelThread { pid: 2, .. })));
+    assert!(matches!(process::open_pid(0x3fff_fff0), Err(TargetError::NoProcess { .. })));
+    assert!(matches!(process::open_pid(0), Err(TargetError::NoProcess { .. })));
+    assert!(matches!(process::open_pid(u32::MAX), Err(TargetError::NoProcess { .. })));
+    assert!(matches!(process::open_pid(2), Err(TargetError::KernelThread { pid: 2, .. })));
 
     let mut zombie = Command::new("true").spawn().expect("true starts");
     eventually("it has ended", || crate::support::state(zombie.id(), zombie.id()) == 'Z');
-    assert!(matches!(target::open_pid(zombie.id()), Err(TargetError::Zombie { .. })));
+    assert!(matches!(process::open_pid(zombie.id()), Err(TargetError::Zombie { .. })));
     zombie.wait().expect("ours");
 }
 
@@ -247,7 +247,7 @@ fn figures_of_a_process() {
     assert!(figures.rss.is_some_and(|rss| (100 << 10..1 << 30).contains(&rss)), "{figures:?}");
     eventually("it uses the CPU", || target.figures().cpu_ns.is_some_and(|ns| ns > 0));
     assert!(counter(target.as_ref(), "ticks") > 0);
-    let all = target::processes().expect("a list");
+    let all = process::processes().expect("a list");
     let it = all.iter().find(|candidate| candidate.pid == process.pid()).expect("it is listed");
     assert_eq!((it.name.as_str(), it.threads, it.command[1].as_str()), ("program", 2, "spin"));
     assert!(all.iter().any(|candidate| candidate.is_kernel_thread));

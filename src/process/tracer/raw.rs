@@ -8,7 +8,7 @@ use std::arch::asm;
 
 use nix::errno::Errno;
 
-use crate::target::registers::WORDS;
+use crate::process::registers::WORDS;
 
 /// What waiting for a traced thread brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

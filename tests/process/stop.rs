@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use loiter::target::{self, Target, TargetError, supervised};
+use loiter::process::{self, Target, TargetError, supervised};
 
 use crate::roles::play;
 use crate::support::{LONG, counter, eventually, global, is_running, is_still, program, start};
@@ -21,7 +21,7 @@ fn one_thread_at_a_time() {
     for _ in 0..100 {
         for tid in target.threads().expect("threads") {
             let mut seen = 0;
-            let with = &mut |registers: &loiter::target::Registers| {
+            let with = &mut |registers: &loiter::process::Registers| {
                 seen += 1;
                 assert_eq!(process.state(tid), 't');
                 assert!(target.read_u64(registers.sp).is_ok(), "{registers:x?}");
@@ -354,7 +354,7 @@ fn the_tracer_ends_with_the_target() {
 #[test]
 fn a_process_does_not_stop_itself() {
     let own = std::process::id();
-    let target = loiter::target::open_pid(own).expect("it can be read");
+    let target = loiter::process::open_pid(own).expect("it can be read");
     assert!(matches!(target.freeze(LONG), Err(TargetError::CannotStop { .. })));
 }
 
@@ -405,7 +405,7 @@ fn a_page_that_does_not_come() {
     for _ in 0..5 {
         let again = supervised(target.as_ref(), None, read);
         assert!(matches!(again, Err(TargetError::NoAnswer { .. })), "{again:?}");
-        let opened = loiter::target::open_pid(process.pid());
+        let opened = loiter::process::open_pid(process.pid());
         assert!(matches!(opened, Err(TargetError::NoAnswer { .. })));
     }
     assert_eq!(readers(target.as_ref()), 1);
@@ -432,7 +432,7 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     assert!(error.to_string().contains(&format!("reading address {page:#x}")), "{error}");
     assert_eq!(tracer(process.pid()), None);
     process.signal(libc::SIGUSR2);
-    eventually("it answers again", || target::open_pid(process.pid()).is_ok());
+    eventually("it answers again", || process::open_pid(process.pid()).is_ok());
     assert!(is_running(target.as_ref()));
     // One that has no limit of its own to speak of is let go when the read is given up.
     let process = start_lazy();
@@ -449,5 +449,5 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     assert!(matches!(&error, TargetError::GivenUp { .. }), "{error:?}");
     eventually("nothing is held", || tracer(process.pid()).is_none());
     process.signal(libc::SIGUSR2);
-    eventually("it answers again", || target::open_pid(process.pid()).is_ok());
+    eventually("it answers again", || process::open_pid(process.pid()).is_ok());
 }

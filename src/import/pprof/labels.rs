@@ -4,7 +4,7 @@ use super::PprofError;
 use super::fields::{label, own, single};
 use super::tables::Tables;
 use super::wire::Fields;
-use crate::snapshot::dump::{from_go_text, go_header};
+use crate::import::{from_go_text, go_header};
 use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, State, StrId};
 
 /// Labels of all distinct sets.

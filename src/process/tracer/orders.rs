@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, 
 
 use nix::errno::Errno;
 
-use crate::target::registers::WORDS;
+use crate::process::registers::WORDS;
 
 /// What the tracer is to do.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ pub(super) struct Shared {
 
 /// What became of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::target) enum Outcome {
+pub(in crate::process) enum Outcome {
     /// It was not tried.
     Untouched,
     /// Seized and interrupted; it has not stopped yet.
@@ -85,8 +85,8 @@ pub(in crate::target) enum Outcome {
 
 /// A thread to be stopped. Written by the tracer, read by loiter after the answer.
 #[derive(Debug)]
-pub(in crate::target) struct Thread {
-    pub(in crate::target) tid: u32,
+pub(in crate::process) struct Thread {
+    pub(in crate::process) tid: u32,
     state: AtomicU32,
     errno: AtomicI32,
     /// To be delivered when it goes on (0: none).
@@ -108,7 +108,7 @@ impl Thread {
         }
     }
 
-    pub(in crate::target) fn outcome(&self) -> Outcome {
+    pub(in crate::process) fn outcome(&self) -> Outcome {
         match self.state.load(Ordering::Acquire) {
             1 => Outcome::Coming,
             2 => Outcome::Stopped,
@@ -133,7 +133,7 @@ impl Thread {
     }
 
     /// Its id and the reason, if it cannot be seized.
-    pub(in crate::target) fn refused(&self) -> Option<(u32, Errno)> {
+    pub(in crate::process) fn refused(&self) -> Option<(u32, Errno)> {
         match self.outcome() {
             Outcome::Refused(errno) => Some((self.tid, errno)),
             _ => None,
@@ -159,7 +159,7 @@ impl Thread {
     }
 
     /// The registers of one that stands.
-    pub(in crate::target) fn registers(&self) -> Result<[u64; WORDS], Errno> {
+    pub(in crate::process) fn registers(&self) -> Result<[u64; WORDS], Errno> {
         match self.no_registers.load(Ordering::Relaxed) {
             0 => Ok(std::array::from_fn(|at| {
                 self.words.get(at).map_or(0, |word| word.load(Ordering::Relaxed))

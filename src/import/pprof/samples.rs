@@ -7,7 +7,7 @@ use super::labels::{Labels, Place};
 use super::tables::Tables;
 use super::wire::Fields;
 use super::{Limits, PprofError, UnusualFunction};
-use crate::snapshot::dump::{go_code, names};
+use crate::import::{go_code, names};
 use crate::snapshot::*;
 
 /// Locations of all distinct stacks.

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use loiter::target::{self, Image, Target};
+use loiter::process::{self, Image, Target};
 
 /// Longer than any test holds anything.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -26,7 +26,7 @@ impl Process {
     }
 
     pub(crate) fn open(&self) -> Box<dyn Target> {
-        target::open_pid(self.pid()).expect("the process can be opened")
+        process::open_pid(self.pid()).expect("the process can be opened")
     }
 
     pub(crate) fn kill(&mut self) {
@@ -93,7 +93,7 @@ pub(crate) fn start(path: &Path, arguments: &[&str]) -> Process {
 
 pub(crate) fn wait_ready(pid: u32) {
     eventually("the program is ready", || {
-        let Ok(target) = target::open_pid(pid) else { return false };
+        let Ok(target) = process::open_pid(pid) else { return false };
         let images = target.images().unwrap_or_default();
         let Some(address) = images.first().and_then(|image| find(image, "ready")) else { return false };
         target.read_u32(address).is_ok_and(|ready| ready == 1)

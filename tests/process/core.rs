@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use loiter::process::{self, Target, TargetError};
 use loiter::snapshot::SourceKind;
-use loiter::target::{self, Target, TargetError};
 
 use crate::live::check_reading;
 use crate::support::{LONG, Process, build, folder, global, is_running, program, start, wait_ready};
@@ -47,7 +47,7 @@ fn a_core_file_by_gdb_reads_as_the_process_does() {
         let process = start(&build(name, options), &["signals"]);
         let live = process.open();
         let path = gcore(&process, &format!("dump-{name}"));
-        let core = target::open_core(&path, None).expect("it is a core file");
+        let core = process::open_core(&path, None).expect("it is a core file");
         assert!(core.is_static() && core.monotonic_ns().is_none());
         check_reading(core.as_ref());
         check_same(live.as_ref(), core.as_ref());
@@ -94,11 +94,11 @@ fn the_program_can_be_named() {
     let moved = folder().join("core-moved-elsewhere");
     std::fs::rename(&program, &moved).expect("ours");
 
-    let without = target::open_core(&path, None).expect("it is a core file");
+    let without = process::open_core(&path, None).expect("it is a core file");
     assert!(!without.images().expect("images").iter().any(|image| image.is_executable));
     assert_eq!(without.info().exe, program.to_str().expect("UTF-8"), "it is named all the same");
 
-    let core = target::open_core(&path, Some(&moved)).expect("it is that program");
+    let core = process::open_core(&path, Some(&moved)).expect("it is that program");
     check_same(live.as_ref(), core.as_ref());
     assert_eq!(
         global(core.as_ref(), "text"),
@@ -106,10 +106,10 @@ fn the_program_can_be_named() {
     );
 
     // Another program there is not taken for it: neither when it is named nor when it is found.
-    let error = target::open_core(&path, Some(Path::new("/bin/sleep"))).err().expect("another program");
+    let error = process::open_core(&path, Some(Path::new("/bin/sleep"))).err().expect("another program");
     assert!(error.to_string().contains("another file"), "{error}");
     std::fs::copy("/bin/sleep", &program).expect("a copy");
-    let core = target::open_core(&path, None).expect("it is a core file");
+    let core = process::open_core(&path, None).expect("it is a core file");
     assert!(!core.images().expect("images").iter().any(|image| image.is_executable));
 }
 
@@ -140,7 +140,7 @@ fn kernel_core(name: &str) -> Option<(PathBuf, u32)> {
 #[test]
 fn a_core_file_by_the_kernel() {
     let Some((path, pid)) = kernel_core("kernel") else { return };
-    let core = target::open_core(&path, None).expect("it is a core file");
+    let core = process::open_core(&path, None).expect("it is a core file");
     check_reading(core.as_ref());
     let info = core.info();
     assert_eq!((info.pid, info.name.as_str()), (pid, "program"));
@@ -172,7 +172,7 @@ fn a_core_file_that_was_cut() {
         let mut lost = 0;
         for part in (0..=20).rev() {
             file.set_len(whole * part / 20).expect("ours");
-            match target::open_core(&path, None) {
+            match process::open_core(&path, None) {
                 Ok(core) => {
                     let extent = core.core_extent().expect("it is a core file");
                     assert_eq!(extent.bytes, whole * part / 20);
@@ -197,7 +197,7 @@ fn unreadable(core: &dyn Target) -> usize {
 
 #[test]
 fn what_is_no_core_file() {
-    let text = |path: &Path| target::open_core(path, None).err().expect("it is none").to_string();
+    let text = |path: &Path| process::open_core(path, None).err().expect("it is none").to_string();
     assert!(text(program()).contains("is an ELF file, but not a core file"));
     assert!(text(Path::new("/etc/passwd")).contains("is not an ELF file"));
     assert!(text(Path::new("/dev/null")).contains("not an ordinary file"));

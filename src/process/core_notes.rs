@@ -138,7 +138,7 @@ fn files(data: &[u8]) -> Option<Vec<NamedRange>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::elf::parse_notes;
+    use crate::process::elf::parse_notes;
     use proptest::prelude::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use loiter::target::{self, TargetError};
+use loiter::process::{self, TargetError};
 
 use crate::support::{LONG, Process};
 
@@ -53,20 +53,20 @@ fn role() {
     let pid: u32 = pid.parse().expect("a pid");
     match role {
         "freeze" => {
-            let target = target::open_pid(pid).expect("it can be opened");
+            let target = process::open_pid(pid).expect("it can be opened");
             let _frozen = target.freeze(LONG).expect("it can be frozen");
             say("frozen");
             std::thread::sleep(Duration::from_secs(1000));
         }
         "freeze-shortly" => {
-            let target = target::open_pid(pid).expect("it can be opened");
+            let target = process::open_pid(pid).expect("it can be opened");
             let frozen = target.freeze(Duration::from_secs(1)).expect("it can be frozen");
             say("frozen");
             std::thread::sleep(Duration::from_secs(2));
             say_error(&frozen.release().expect_err("its time is over"));
         }
         "freeze-and-release" => {
-            let target = target::open_pid(pid).expect("it can be opened");
+            let target = process::open_pid(pid).expect("it can be opened");
             let frozen = target.freeze(LONG).expect("it can be frozen");
             say("frozen");
             std::thread::sleep(Duration::from_secs(1));
@@ -74,7 +74,7 @@ fn role() {
             say("released");
         }
         "hold" => {
-            let target = target::open_pid(pid).expect("it can be opened");
+            let target = process::open_pid(pid).expect("it can be opened");
             let hold = &mut |_: &_| {
                 say("held");
                 std::thread::sleep(Duration::from_secs(3));
@@ -83,7 +83,7 @@ fn role() {
         }
         "nobody" => {
             become_nobody();
-            match target::open_pid(pid) {
+            match process::open_pid(pid) {
                 Ok(_) => say("opened"),
                 Err(error) => say_error(&error),
             }
@@ -103,7 +103,7 @@ fn role() {
         }
         "no-vectors" => {
             forbid_process_vm_readv();
-            crate::live::check_reading(target::open_pid(pid).expect("it can be opened").as_ref());
+            crate::live::check_reading(process::open_pid(pid).expect("it can be opened").as_ref());
             say("read");
         }
         other => panic!("no such role: {other}"),
