@@ -35,7 +35,7 @@ fn wide(stacks: u32, each: u32) -> Snapshot {
         for k in 0..each {
             id += 1;
             b.task(Task {
-                state: State::Waiting,
+                state: TaskState::Waiting,
                 reason: Some(reasons[((n + k) % 4) as usize]),
                 age: Age::AtLeast(u64::from(n) * 1_000_000),
                 stack: Some(stack),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use loiter::dashboard::Album;
+use loiter::dashboard::SessionView;
 use loiter::dashboard::query::{Query, View};
 use loiter::dashboard::tables::{Memory, compute};
 use loiter::process;
@@ -43,7 +43,7 @@ fn watch(criterion: &mut Criterion) {
     // Half a second apart, as far as anybody can tell.
     let snapshot = samples::many(TASKS);
     let mut number = 0;
-    let mut album = Album::new(false);
+    let mut album = SessionView::new(false);
     let mut next = || {
         number += 1;
         let mut next = snapshot.clone();

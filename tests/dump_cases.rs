@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use loiter::import::{self, Found};
+use loiter::import::{self, ReadDump};
 use loiter::snapshot::{LocationId, Snapshot, Task};
 
 /// The dump that most of them hold.
@@ -388,7 +388,7 @@ fn goroutine(snapshot: &Snapshot, task: &Task) -> String {
 
 fn check((file, goroutines, said, warnings): &Case) {
     let bytes = fs::read(cases().join(file)).unwrap();
-    let Found { snapshot, .. } = import::read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let ReadDump { snapshot, .. } = import::read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
     snapshot.validate().unwrap();
     let found: Vec<_> = snapshot.tasks.iter().map(|task| goroutine(&snapshot, task)).collect();
     assert_eq!(found, *goroutines, "{file}");

@@ -7,21 +7,21 @@ use std::path::PathBuf;
 
 use loiter::analysis::each::each;
 use loiter::analysis::{Filter, SortBy};
-use loiter::import::{self, Found};
+use loiter::import::{self, ReadDump};
 use loiter::report::text::{self, TextOptions};
 
 fn dumps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/dumps")
 }
 
-fn read(name: &str) -> Found {
+fn read(name: &str) -> ReadDump {
     let bytes = fs::read(dumps().join(name)).unwrap();
     let found = import::read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     found.snapshot.validate().unwrap_or_else(|error| panic!("{name}: {error}"));
     found
 }
 
-fn shown(found: &Found, name: &str) -> String {
+fn shown(found: &ReadDump, name: &str) -> String {
     let mut snapshot = found.snapshot.clone();
     snapshot.header.target.name = name.to_owned();
     let filter = Filter { system: true, ..Filter::default() };

@@ -8,7 +8,7 @@ mod common;
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, State, Task};
+use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, Task, TaskState};
 
 const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everything];
 
@@ -50,7 +50,7 @@ fn check_blocked(version: &str, flavour: Flavour) {
         let snapshot = read(fixture.pid(), pause);
         let what = format!("{what}, {pause:?}");
         let task = task_in(&snapshot, "fixtures/cgocalls._Cfunc_pauseForever").unwrap();
-        assert_eq!((task.state, task.stack_status), (State::Syscall, StackStatus::Complete), "{what}");
+        assert_eq!((task.state, task.stack_status), (TaskState::Syscall, StackStatus::Complete), "{what}");
         let (c, go) = parts(&snapshot, task);
         let expected = [
             "runtime.cgocall",

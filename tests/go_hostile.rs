@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::process::{
-    self, Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, WithRegisters,
+    self, Blocked, Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, WithRegisters,
 };
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{ProcessFigures, Snapshot, TargetInfo};
@@ -135,7 +135,7 @@ impl Target for Liar {
         self.inner.thread_from_inside(tid)
     }
 
-    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<HoldTime> {
         self.inner.with_stopped_thread(tid, with)
     }
 

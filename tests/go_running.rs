@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{Snapshot, StackStatus, State, Task};
+use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
 
 /// Outermost functions of the spinners and how many frames of the same function they keep.
 const SPINNERS: [(&str, usize); 5] = [
@@ -85,13 +85,13 @@ fn check(version: &str, flavour: Flavour) {
             let mut seen = Vec::new();
             for task in spinners {
                 *statuses.entry(format!("{:?} {:?}", task.state, task.stack_status)).or_default() += 1;
-                running += u32::from(task.state == State::Running);
+                running += u32::from(task.state == TaskState::Running);
                 if task.stack_status == StackStatus::Complete {
                     match check_stack(&names(&snapshot, task)) {
                         Ok(function) => seen.push(function),
                         Err(problem) => panic!("{what}, {pause:?}: {problem}"),
                     }
-                    if task.state == State::Running && pause == Pause::Everything {
+                    if task.state == TaskState::Running && pause == Pause::Everything {
                         assert!(task.thread.is_some(), "{what}: a running goroutine has a thread");
                     }
                 } else if pause == Pause::Everything {

@@ -173,7 +173,7 @@ fn gos_tool_takes_what_loiter_writes() {
         let base = format!("-diff_base={}", gos.display());
         let difference = tool(&toolchain, &["-top", &base, ignore], &ours);
         assert!(difference.contains("Showing nodes accounting for 0, 0% of"), "{version}: {difference}");
-        let waiting = live.tasks.iter().filter(|t| !t.system && t.state == State::Waiting).count();
+        let waiting = live.tasks.iter().filter(|t| !t.system && t.state == TaskState::Waiting).count();
         let focused = tool(&toolchain, &["-top", "-tagfocus=state=waiting"], &ours);
         assert!(focused.contains(&format!("accounting for {waiting}, ")), "{version}: {focused}");
         let by_creator = tool(&toolchain, &["-traces", "-tagfocus=created_by=fixtures/locks"], &ours);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 use loiter::runtimes::{self, ReadOptions};
-use loiter::snapshot::{Age, ObjectKind, Snapshot, StackStatus, State, Task, WaitOp};
+use loiter::snapshot::{Age, ObjectKind, Snapshot, StackStatus, Task, TaskState, WaitOp};
 use proptest::prelude::*;
 
 #[path = "registry/image.rs"]
@@ -75,7 +75,7 @@ fn check_three(snapshot: &Snapshot) {
     assert_eq!((first.id, second.id, third.id), (Some(1), Some(2), Some(3)));
     assert_eq!((first.parent, second.parent), (Some(5), None));
     assert_eq!((first.lifetime_ns, first.polls), (Some(9_000), Some(7)));
-    assert_eq!((first.state, first.age), (State::Waiting, Age::Exactly(400)));
+    assert_eq!((first.state, first.age), (TaskState::Waiting, Age::Exactly(400)));
     assert_eq!(first.reason.map(|id| snapshot.str(id)), Some("channel receive"));
     assert_eq!(first.address, 0xabc0);
     assert_eq!(labels(snapshot, first), ["name=conn-1"]);
@@ -94,7 +94,7 @@ fn check_three(snapshot: &Snapshot) {
     assert_eq!(second.reason.map(|id| snapshot.str(id)), Some("pool lock"));
     assert_eq!(frames(snapshot, second), inner_first);
     assert_eq!(second.stack_status, StackStatus::Gaps);
-    assert_eq!((third.state, third.age), (State::Running, Age::Exactly(500)));
+    assert_eq!((third.state, third.age), (TaskState::Running, Age::Exactly(500)));
     assert_eq!((third.thread, third.stack, third.stack_status), (Some(4242), None, StackStatus::Unknown));
     assert_eq!(labels(snapshot, third), ["kind=blocking"]);
     assert_eq!(snapshot.header.warnings, Vec::<String>::new());
@@ -115,7 +115,7 @@ fn what_an_older_minor_lacks_is_unknown() {
     let snapshot = read(&mut three(&Version::older())).unwrap();
     assert_eq!(snapshot.tasks.len(), 3);
     let first = &snapshot.tasks[0];
-    assert_eq!((first.id, first.state, first.age), (Some(1), State::Unknown, Age::Unknown));
+    assert_eq!((first.id, first.state, first.age), (Some(1), TaskState::Unknown, Age::Unknown));
     assert_eq!((first.polls, first.stack_status), (None, StackStatus::Unknown));
     assert_eq!(frames(&snapshot, first), ["api::serve::{{closure}} :0"]);
     assert_eq!(labels(&snapshot, first), ["name=conn-1"]);
@@ -180,8 +180,8 @@ fn what_is_being_written_is_torn_or_unknown() {
     assert_eq!(snapshot.header.reading.torn, 1);
     let [torn, second, third] = snapshot.tasks.as_slice() else { panic!("{:?}", snapshot.tasks) };
     assert_eq!((torn.id, torn.stack_status), (None, StackStatus::Torn));
-    assert_eq!((second.id, second.state, second.polls), (Some(2), State::Unknown, None));
-    assert_eq!((third.id, third.state), (Some(3), State::Waiting));
+    assert_eq!((second.id, second.state, second.polls), (Some(2), TaskState::Unknown, None));
+    assert_eq!((third.id, third.state), (Some(3), TaskState::Waiting));
 }
 
 /// The identity of the last task may stay in a free entry.

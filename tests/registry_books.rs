@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{Age, Snapshot, StackStatus, State, Task};
+use loiter::snapshot::{Age, Snapshot, StackStatus, Task, TaskState};
 use serde_json::{Value, json};
 
 mod common;
@@ -147,7 +147,7 @@ fn as_books(snapshot: &Snapshot) -> Vec<Value> {
             "file": snapshot.str(creator.file),
             "line": creator.line,
             "name": name(snapshot, task),
-            "state": if task.state == State::Runnable { "created" } else { task.state.name() },
+            "state": if task.state == TaskState::Runnable { "created" } else { task.state.name() },
             "reason": task.reason.map_or("", |id| snapshot.str(id)),
             "chain": chain(snapshot, task),
         })
@@ -200,7 +200,7 @@ fn tasks_that_come_and_go_leave_those_that_stay_whole() {
                     parked += 1;
                     assert!(["reader", "writer", "sweeper"].contains(&name), "{name}");
                     assert_eq!((names.len(), names[0], names[1]), (3, name, "middle"));
-                    assert_eq!(task.state, State::Waiting);
+                    assert_eq!(task.state, TaskState::Waiting);
                 }
             }
         }

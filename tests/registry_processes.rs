@@ -7,7 +7,7 @@ use std::process::Command;
 
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{ObjectKind, Snapshot, StackStatus, State, Task, WaitOp};
+use loiter::snapshot::{ObjectKind, Snapshot, StackStatus, Task, TaskState, WaitOp};
 
 mod common;
 #[path = "registry/programs.rs"]
@@ -93,15 +93,17 @@ fn check_queue(snapshot: &Snapshot, pid: u32) {
     assert_eq!(functions(snapshot, producer), ["writing an item", "filling the queue"]);
     assert_eq!(producer.stack_status, StackStatus::Complete);
     assert_eq!(producer.reason.map(|id| snapshot.str(id)), Some("the queue is full"));
-    assert_eq!((producer.state, producer.polls, producer.thread), (State::Waiting, Some(1), None));
-    assert_eq!((worker.state, worker.parent, worker.thread), (State::Running, producer.id, Some(pid)));
+    assert_eq!((producer.state, producer.polls, producer.thread), (TaskState::Waiting, Some(1), None));
+    assert_eq!((worker.state, worker.parent, worker.thread), (TaskState::Running, producer.id, Some(pid)));
     assert_eq!((client.parent, client.reason.map(|id| snapshot.str(id))), (worker.id, Some("lock")));
     let wait = snapshot.waits_of(client)[0];
     let lock = snapshot.objects[wait.object.index()];
     assert_eq!((wait.op, lock.kind), (WaitOp::Lock, ObjectKind::Mutex));
     let place = snapshot.locations[worker.creator.unwrap().index()].frames[0];
     assert!(snapshot.str(place.file).ends_with("examples/c/queue.c"));
-    assert!(snapshot.tasks.iter().skip(2).all(|task| task.state == State::Waiting && task.polls == Some(1)));
+    assert!(
+        snapshot.tasks.iter().skip(2).all(|task| task.state == TaskState::Waiting && task.polls == Some(1))
+    );
 }
 
 #[test]

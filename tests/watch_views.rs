@@ -10,7 +10,7 @@ use loiter::dashboard::pick::{Asked, Picker, Row};
 use loiter::dashboard::state::Source;
 use loiter::dashboard::update::Event;
 use loiter::dashboard::view::{Theme, draw_picker};
-use loiter::snapshot::{Snapshot, State};
+use loiter::snapshot::{Snapshot, TaskState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -202,7 +202,7 @@ fn the_mark_shows_what_changed_since() {
     dashboard.read(leaking::reading(0, READINGS));
     dashboard.press("2m");
     let mut later = leaking::reading(20, READINGS);
-    later.tasks.retain(|task| task.state != State::Syscall);
+    later.tasks.retain(|task| task.state != TaskState::Syscall);
     dashboard.read(later);
     let screen = dashboard.screen();
     assert!(screen.contains("+140") && screen.contains("changes since the mark"), "{screen}");

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use loiter::runtimes::{Attached, ReadOptions, registry};
 use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 use loiter::process::{
-    Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
+    Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
 
 /// Where the bytes are.
@@ -63,12 +63,12 @@ impl Target for Process<'_> {
         Some(tid)
     }
 
-    fn with_stopped_thread(&self, tid: u32, _: &mut WithRegisters<'_>) -> Result<Held> {
+    fn with_stopped_thread(&self, tid: u32, _: &mut WithRegisters<'_>) -> Result<HoldTime> {
         Err(TargetError::CannotStop { tid, problem: String::new() })
     }
 
-    fn freeze(&self, _limit: Held) -> Result<Frozen> {
-        Ok(Frozen::new(|| Ok(Held::ZERO)))
+    fn freeze(&self, _limit: HoldTime) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(HoldTime::ZERO)))
     }
 
     fn is_static(&self) -> bool {

@@ -4,14 +4,14 @@ use rustc_hash::FxHashSet;
 
 use super::frames::{frame_name, shown_frames};
 use super::pattern::Pattern;
-use crate::snapshot::{LabelSet, LocationId, Snapshot, State, Task};
+use crate::snapshot::{LabelSet, LocationId, Snapshot, Task, TaskState};
 
 /// Which tasks are looked at. Different kinds of condition must all hold; of several conditions of
 /// one kind, one is enough. An empty list is no condition.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// What the task is doing.
-    pub states: Vec<State>,
+    pub states: Vec<TaskState>,
     /// Why it waits.
     pub reasons: Vec<Pattern>,
     /// A function among the frames that are shown of its stack.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::owner::{Code, Owners};
+use super::modules::{Code, Owners};
 use crate::snapshot::{Frame, FunctionKind, Location, LocationId, Snapshot};
 
 /// A frame as it is shown.

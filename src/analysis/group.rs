@@ -88,7 +88,7 @@ pub enum Common {
     /// Their innermost shown function.
     Function(Option<FunctionId>),
     /// Their state, and the reason where there is one.
-    State(State, Option<StrId>),
+    State(TaskState, Option<StrId>),
     /// Where they were started.
     Creator(Option<LocationId>),
     /// The value of the label. None: without that label.
@@ -139,7 +139,7 @@ pub struct Group {
     /// Which runtimes they belong to.
     pub runtimes: Tally<u8>,
     /// What they are doing.
-    pub states: Tally<State>,
+    pub states: Tally<TaskState>,
     /// Why they wait. None: they do not, or nobody knows.
     pub reasons: Tally<Option<StrId>>,
     /// How far their stacks can be trusted.

@@ -1,7 +1,7 @@
 //! Who holds the locks that tasks wait for, and what the locks say of themselves.
 
 use super::frames::{code_of, holding_frame, shown_frames, user_frame};
-use super::owner::{Owner, Owners};
+use super::modules::{Owner, Owners};
 use crate::snapshot::{
     Frame, Hold, HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, WaitOp,
 };
@@ -34,7 +34,7 @@ pub struct Locks {
     /// Of wait groups: the fewest and the most that have not said yet that they are done.
     pub outstanding: Option<(u32, u32)>,
     /// Who holds them; an entry for each way of holding that there is.
-    pub held: Vec<Held>,
+    pub held: Vec<HeldLocks>,
     /// How many of them say that they are held, while nobody was found that holds them.
     pub unheld: u64,
     /// How many times a task waits for what it holds itself.
@@ -46,7 +46,7 @@ pub struct Locks {
 
 /// Who holds some locks in one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldLocks {
     /// How they are held.
     pub how: HoldKind,
     /// How many of the locks are held so.
@@ -148,8 +148,8 @@ impl Holders {
         Some(locks)
     }
 
-    fn held(&self, snapshot: &Snapshot, objects: &[ObjectId]) -> Vec<Held> {
-        let mut all: Vec<Held> = Vec::new();
+    fn held(&self, snapshot: &Snapshot, objects: &[ObjectId]) -> Vec<HeldLocks> {
+        let mut all: Vec<HeldLocks> = Vec::new();
         if self.entries.is_empty() {
             return all;
         }
@@ -157,7 +157,14 @@ impl Holders {
             for same in self.of(object).chunk_by(|a, b| a.1.how == b.1.how) {
                 let Some(&(_, Holder { how, .. })) = same.first() else { continue };
                 let at = all.iter().position(|held| held.how == how).unwrap_or_else(|| {
-                    all.push(Held { how, objects: 0, total: 0, more: false, holders: vec![], next: None });
+                    all.push(HeldLocks {
+                        how,
+                        objects: 0,
+                        total: 0,
+                        more: false,
+                        holders: vec![],
+                        next: None,
+                    });
                     all.len() - 1
                 });
                 let Some(held) = all.get_mut(at) else { continue };

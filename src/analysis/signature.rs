@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::frames::{creator_frame, shown_frames};
-use super::owner::{Code, Owners};
+use super::modules::{Code, Owners};
 use crate::snapshot::{Frame, Snapshot, StrId, Task};
 
 /// What a signature is made of.
@@ -74,7 +74,7 @@ impl SignatureId {
 
 /// A function with the place where it stood the first time that it was met.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Place {
+pub struct SignatureFrame {
     /// Full name of the function. Empty if unknown.
     pub function: Arc<str>,
     /// Its package. Empty if it has none.
@@ -85,7 +85,7 @@ pub struct Place {
     pub line: u32,
 }
 
-impl Place {
+impl SignatureFrame {
     /// What decides whose code it is.
     fn code(&self) -> Code<'_> {
         Code { function: &self.function, package: &self.package, file: &self.file }
@@ -98,17 +98,17 @@ pub struct Signature {
     /// Name of the runtime that they belong to.
     pub runtime: Arc<str>,
     /// The shown frames, innermost first. By function, files and lines are those of the first task met.
-    pub frames: Vec<Place>,
+    pub frames: Vec<SignatureFrame>,
     /// Where the first task met was started.
-    pub creator: Option<Place>,
+    pub creator: Option<SignatureFrame>,
     /// What the first task met was doing: why it waited, or else its state.
     pub doing: Arc<str>,
 }
 
 impl Signature {
     /// The frame that a person looks for; see [`Owners::user_frame`].
-    pub fn user_frame(&self, owners: &Owners) -> Option<&Place> {
-        self.frames.get(owners.user_frame(self.frames.iter().map(Place::code))?)
+    pub fn user_frame(&self, owners: &Owners) -> Option<&SignatureFrame> {
+        self.frames.get(owners.user_frame(self.frames.iter().map(SignatureFrame::code))?)
     }
 }
 
@@ -343,10 +343,10 @@ impl SignatureReader<'_> {
         number
     }
 
-    fn place(&mut self, frame: Frame) -> Place {
+    fn place(&mut self, frame: Frame) -> SignatureFrame {
         let function = self.snapshot.functions.get(frame.function.index());
         let (name, package) = function.map_or((StrId(UNKNOWN), StrId(UNKNOWN)), |f| (f.name, f.package));
-        Place {
+        SignatureFrame {
             function: self.signatures.shared(self.snapshot.str(name)),
             package: self.signatures.shared(self.snapshot.str(package)),
             file: self.signatures.shared(self.snapshot.str(frame.file)),

@@ -4,7 +4,7 @@
 type Example = (&'static str, &'static str);
 
 /// The examples of a command; those of loiter itself for any other name.
-pub(super) fn of(command: &str) -> &'static [Example] {
+pub(super) fn examples_for(command: &str) -> &'static [Example] {
     EXAMPLES.iter().find(|(name, _)| *name == command).map_or(GENERAL, |(_, examples)| examples)
 }
 
@@ -119,7 +119,7 @@ const WIDEST: usize = 54;
 
 /// The examples as help shows them.
 pub(super) fn help(command: &str) -> String {
-    let examples = of(command);
+    let examples = examples_for(command);
     let widest = examples.iter().map(|(line, _)| line.len()).filter(|len| *len <= WIDEST).max().unwrap_or(0);
     let mut text = "Examples:".to_owned();
     for (line, what) in examples {

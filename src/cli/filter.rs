@@ -7,7 +7,7 @@ use super::output::tell;
 use super::parse;
 use crate::analysis::{Filter, Pattern};
 use crate::report::nothing::nothing;
-use crate::snapshot::{Snapshot, State};
+use crate::snapshot::{Snapshot, TaskState};
 
 /// Which tasks are looked at, and how much of their stacks.
 #[derive(Debug, Clone, Args)]
@@ -18,10 +18,10 @@ pub(super) struct FilterArgs {
         value_name = "STATE",
         value_delimiter = ',',
         ignore_case = true,
-        value_parser = PossibleValuesParser::new(parse::STATES.map(State::name)).map(|name| parse::state(&name)),
+        value_parser = PossibleValuesParser::new(parse::STATES.map(TaskState::name)).map(|name| parse::state(&name)),
         help_heading = "Filters"
     )]
-    state: Vec<State>,
+    state: Vec<TaskState>,
 
     /// Why it waits: a pattern, like "chan send"
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 
 /// A man page.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct ManPage {
     /// Its file name: "loiter-stacks.1".
     pub name: String,
     /// Its text.
@@ -58,7 +58,7 @@ pub struct Page {
 ///
 /// # Errors
 /// None in practice: they are made in memory.
-pub fn pages() -> io::Result<Vec<Page>> {
+pub fn pages() -> io::Result<Vec<ManPage>> {
     let mut root = super::command().disable_help_subcommand(true);
     root.build();
     let commands: Vec<_> =
@@ -69,7 +69,7 @@ pub fn pages() -> io::Result<Vec<Page>> {
     for command in root.get_subcommands() {
         pages.push(page(command.clone(), &all)?);
     }
-    pages.extend(FORMATS.map(|(name, roff)| Page { name: name.to_owned(), roff: roff.into() }));
+    pages.extend(FORMATS.map(|(name, roff)| ManPage { name: name.to_owned(), roff: roff.into() }));
     Ok(pages)
 }
 
@@ -82,7 +82,7 @@ const FORMATS: [(&str, &str); 4] = [
 ];
 
 /// One page; `all` are the file names of all pages.
-fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
+fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
     let mut roff = Vec::new();
     // The exit codes get a section of their own instead of running together in one called EXTRA.
     let command = command
@@ -106,7 +106,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<Page> {
     write_examples(command.get_name(), &mut roff)?;
     write_exit_status(&mut roff)?;
     write_see_also(&name, all, &mut roff)?;
-    Ok(Page { name, roff })
+    Ok(ManPage { name, roff })
 }
 
 /// The keys of the dashboard.
@@ -183,7 +183,7 @@ fn quoted(text: &str) -> String {
 
 fn write_examples(command: &str, roff: &mut Vec<u8>) -> io::Result<()> {
     writeln!(roff, ".SH EXAMPLES")?;
-    for (line, what) in super::examples::of(command) {
+    for (line, what) in super::examples::examples_for(command) {
         writeln!(roff, ".TP\n\\fB{}\\fR\n{}", quoted(line), quoted(what))?;
     }
     Ok(())

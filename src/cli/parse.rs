@@ -1,21 +1,21 @@
 //! Values of options.
 
-use crate::snapshot::State;
+use crate::snapshot::TaskState;
 
 /// The states by name, in the order of the help.
-pub(super) const STATES: [State; 7] = [
-    State::Running,
-    State::Runnable,
-    State::Waiting,
-    State::Syscall,
-    State::Preempted,
-    State::Finished,
-    State::Unknown,
+pub(super) const STATES: [TaskState; 7] = [
+    TaskState::Running,
+    TaskState::Runnable,
+    TaskState::Waiting,
+    TaskState::Syscall,
+    TaskState::Preempted,
+    TaskState::Finished,
+    TaskState::Unknown,
 ];
 
 /// A state by its name.
-pub(super) fn state(name: &str) -> State {
-    STATES.into_iter().find(|state| state.name().eq_ignore_ascii_case(name)).unwrap_or(State::Unknown)
+pub(super) fn state(name: &str) -> TaskState {
+    STATES.into_iter().find(|state| state.name().eq_ignore_ascii_case(name)).unwrap_or(TaskState::Unknown)
 }
 
 /// `KEY` or `KEY=VALUE`.

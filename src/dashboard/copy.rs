@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::closeup::{self, Row};
 use super::query::View;
-use super::state::{List, State};
+use super::state::{AppState, List};
+use super::task_detail::{self, Row};
 use super::view::evidence;
 use crate::analysis::flame::NodeId;
 use crate::report::escape;
@@ -38,7 +38,7 @@ impl Copied {
 }
 
 /// What is selected: a group or a task with its stack; of one task the line, on the first line all of it.
-pub(super) fn selected(state: &State) -> Option<Copied> {
+pub(super) fn selected(state: &AppState) -> Option<Copied> {
     let tables = &state.tables;
     let picture = &*tables.picture;
     let snapshot = &*picture.snapshot;
@@ -58,19 +58,19 @@ pub(super) fn selected(state: &State) -> Option<Copied> {
         (_, Some(List::Groups)) => {
             let row = tables.groups.rows.get(state.cursors.groups.at)?;
             let head = format!("{}: {}", count(row.count(), task_noun(snapshot)), row.state);
-            let mut rows = vec![Row::new(closeup::Kind::Head, &head)];
-            rows.extend(closeup::frames(snapshot, &row.group.frames, COLUMNS));
+            let mut rows = vec![Row::new(task_detail::PieceKind::Head, &head)];
+            rows.extend(task_detail::frames(snapshot, &row.group.frames, COLUMNS));
             let creator = row.group.creators.only().flatten();
             let creator = creator.and_then(|id| crate::analysis::frames::creator_frame(snapshot, id));
-            rows.extend(creator.map(|frame| closeup::creator(snapshot, frame)));
+            rows.extend(creator.map(|frame| task_detail::creator(snapshot, frame)));
             rows.iter().map(Row::text).collect()
         }
         (_, Some(List::Tasks)) => {
             let &index = tables.tasks.order.get(state.cursors.tasks.at)?;
-            closeup::stack(picture, index, COLUMNS).iter().map(Row::text).collect()
+            task_detail::stack(picture, index, COLUMNS).iter().map(Row::text).collect()
         }
         (_, Some(List::Closeup)) => {
-            let rows = closeup::rows(tables, COLUMNS);
+            let rows = task_detail::rows(tables, COLUMNS);
             match state.cursors.closeup.at {
                 0 => rows.iter().map(Row::text).collect(),
                 at => vec![state.closeup().get(at)?.text().trim().to_owned()],

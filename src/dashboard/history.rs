@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::analysis::series;
-use crate::snapshot::{Snapshot, State, StrId};
+use crate::snapshot::{Snapshot, StrId, TaskState};
 
 /// So many readings are kept for the charts: half an hour of two a second.
 const KEEP: usize = 3_600;
@@ -127,11 +127,11 @@ impl History {
 
     /// Counts tasks by reason or state.
     fn kinds(&mut self, snapshot: &Snapshot, system: bool) -> Vec<(Arc<str>, u64)> {
-        let mut counts: FxHashMap<(Option<StrId>, State), u64> = FxHashMap::default();
+        let mut counts: FxHashMap<(Option<StrId>, TaskState), u64> = FxHashMap::default();
         let mut last = None;
         let mut run = 0_u64;
         for task in snapshot.tasks.iter().filter(|task| system || !task.system) {
-            let kind = (task.reason, if task.reason.is_some() { State::Waiting } else { task.state });
+            let kind = (task.reason, if task.reason.is_some() { TaskState::Waiting } else { task.state });
             if last != Some(kind) {
                 if let Some(last) = last {
                     *counts.entry(last).or_default() += run;

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::query::View;
-use super::state::{Pane, State};
+use super::state::{AppState, Pane};
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +23,7 @@ pub struct Areas {
 }
 
 /// Divides the screen.
-pub fn areas(state: &State) -> Areas {
+pub fn areas(state: &AppState) -> Areas {
     let (width, height) = state.size;
     let line = |y: u16, lines: u16| Rect {
         x: 0,
@@ -80,7 +80,7 @@ pub fn areas(state: &State) -> Areas {
 }
 
 /// The tabs: where each begins, and what it says.
-pub fn tabs(state: &State) -> Vec<(u16, String, View)> {
+pub fn tabs(state: &AppState) -> Vec<(u16, String, View)> {
     let width = state.size.0;
     let findings = state.findings().map_or(0, |report| report.findings.len());
     let label = |view: View| match view {

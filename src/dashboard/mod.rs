@@ -5,9 +5,9 @@
 //! [`update`] changes it when something happens, [`view`] draws it: neither of the three does any
 //! input or output. [`run`] has the terminal.
 
-pub mod closeup;
 mod copy;
 mod crash;
+pub mod filter_query;
 pub mod flame;
 pub mod history;
 pub mod keys;
@@ -21,10 +21,10 @@ pub mod replay;
 pub mod run;
 pub mod state;
 pub mod tables;
+pub mod task_detail;
 pub mod update;
 pub mod view;
-pub mod wanted;
 mod worker;
 mod write;
 
-pub use picture::{Album, Picture};
+pub use picture::{Picture, SessionView};

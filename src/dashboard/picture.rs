@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::history::{History, Point};
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::series::{Series, SeriesOptions};
 use crate::analysis::trend::trend;
 use crate::snapshot::{Age, Snapshot, SourceKind, TargetInfo, Task};
@@ -83,7 +83,7 @@ impl Picture {
 
 /// Makes pictures of readings that come one after the other.
 #[derive(Debug)]
-pub struct Album {
+pub struct SessionView {
     series: Series,
     history: History,
     findings: Option<Arc<Report>>,
@@ -101,11 +101,11 @@ const SHARE_OF_RULES: u32 = 100;
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 const SHARE_AT_MOST: u32 = 20;
 
-impl Album {
+impl SessionView {
     /// An empty one; `system`: the runtime's own tasks count too.
     pub fn new(system: bool) -> Self {
         let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
-        Album {
+        SessionView {
             series: Series::new(options),
             history: History::default(),
             findings: None,
@@ -118,7 +118,7 @@ impl Album {
 
     /// One that asks the leak rules after every reading, however long they take.
     pub fn thorough(system: bool) -> Self {
-        Album { share: 0, ..Album::new(system) }
+        SessionView { share: 0, ..SessionView::new(system) }
     }
 
     /// Adds a reading and gives the picture.

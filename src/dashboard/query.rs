@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::filter_query::Wanted;
 use super::picture::Picture;
-use super::wanted::Wanted;
 use crate::analysis::GroupKey;
 use crate::analysis::flame::FlameOptions;
 use crate::snapshot::{Snapshot, Task};

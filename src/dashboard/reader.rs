@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::picture::{Album, Picture};
+use super::picture::{Picture, SessionView};
 use super::record::Recorder;
 use super::replay::Replay;
 use super::run::Happened;
@@ -97,11 +97,11 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
         // If nobody listens any more, there is nothing left to do.
         let _ = match feed {
             Feed::Live { input, recorder, interval } => {
-                Live { input, recorder, interval, album: Album::new(system), complaint: None }
+                Live { input, recorder, interval, album: SessionView::new(system), complaint: None }
                     .run(&outlet, &told)
             }
             Feed::File(snapshot) => {
-                let picture = Album::new(system).add(Arc::new(*snapshot));
+                let picture = SessionView::new(system).add(Arc::new(*snapshot));
                 outlet
                     .send(Event::Source(Source::File))
                     .and_then(|()| outlet.send(Event::Picture(picture.into())))
@@ -129,7 +129,7 @@ struct Live {
     input: Box<dyn Input>,
     recorder: Option<Recorder>,
     interval: Duration,
-    album: Album,
+    album: SessionView,
     /// The last complaint about keeping readings, so that it is not made again and again.
     complaint: Option<String>,
 }

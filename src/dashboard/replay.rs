@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::history::Point;
-use super::picture::{Album, Picture};
-use crate::analysis::owner::Owners;
+use super::picture::{Picture, SessionView};
+use crate::analysis::modules::Owners;
 use crate::snapshot::file;
 
 /// Bytes for how long each task of each reading has stood still. Beyond that, only what the runtime says
@@ -17,7 +17,7 @@ const MAX_PROVED: usize = 128 << 20;
 pub(super) struct Replay {
     left: std::vec::IntoIter<PathBuf>,
     of: usize,
-    album: Option<Album>,
+    album: Option<SessionView>,
     /// Pictures without their snapshots.
     pictures: Vec<(PathBuf, Picture)>,
     points: Vec<Arc<Point>>,
@@ -55,7 +55,7 @@ impl Replay {
         Replay {
             of: files.len(),
             left: files.into_iter(),
-            album: Some(Album::thorough(system)),
+            album: Some(SessionView::thorough(system)),
             pictures: Vec::new(),
             points: Vec::new(),
             proved: 0,

@@ -28,7 +28,7 @@ use super::copy;
 use super::crash;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
-use super::state::{Source, State};
+use super::state::{AppState, Source};
 use super::update::{Command, Event, update};
 use super::view::{Theme, draw};
 use super::worker::Worker;
@@ -81,7 +81,7 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     let terminal = terminal()?;
     let size = terminal.size()?;
     state.size = (size.width, size.height);
-    let mut desk = Desk { terminal, screen, state, theme: options.theme, inbox, control, worker };
+    let mut desk = App { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
     // The reader may be in the middle of a stop, another thread may be writing a file.
@@ -90,7 +90,7 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     Ok(signal)
 }
 
-fn first_state(feed: &Feed, query: Query) -> State {
+fn first_state(feed: &Feed, query: Query) -> AppState {
     let (interval, source, record) = match feed {
         Feed::Live { interval, recorder, .. } => {
             let record = recorder.as_ref().map(|recorder| recorder.directory().display().to_string());
@@ -99,13 +99,13 @@ fn first_state(feed: &Feed, query: Query) -> State {
         Feed::File(_) => (Duration::ZERO, Source::File, None),
         Feed::Replay(files) => (Duration::ZERO, Source::Opening { done: 0, of: files.len() }, None),
     };
-    State { record, ..State::new(query, interval, source) }
+    AppState { record, ..AppState::new(query, interval, source) }
 }
 
-pub(super) type Paper = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+pub(super) type Tui = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// The terminal, of which nothing is known to be on it yet.
-pub(super) fn terminal() -> io::Result<Paper> {
+pub(super) fn terminal() -> io::Result<Tui> {
     Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
@@ -146,10 +146,10 @@ fn watch_terminal(out: SyncSender<Happened>) {
 }
 
 /// Everything that the loop works with.
-struct Desk {
-    terminal: Paper,
+struct App {
+    terminal: Tui,
     screen: Screen,
-    state: State,
+    state: AppState,
     theme: Theme,
     inbox: Receiver<Happened>,
     control: Sender<Control>,
@@ -164,7 +164,7 @@ enum End {
     Signal(i32),
 }
 
-impl Desk {
+impl App {
     /// Works until the user leaves, or a signal comes, which is given back.
     fn work(&mut self) -> io::Result<Option<i32>> {
         let mut last_picture = Instant::now();

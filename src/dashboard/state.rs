@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::closeup::{self, Lead, Row};
 use super::flame::FramePath;
 use super::layout;
 use super::picture::Picture;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
+use super::task_detail::{self, Lead, Row};
 use crate::analysis::leaks::Report;
 
 /// Where the readings come from, and how that goes.
@@ -104,7 +104,7 @@ pub enum Pane {
 
 /// What is known and what is chosen.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct AppState {
     /// Columns and lines of the terminal.
     pub size: (u16, u16),
     /// What the user wants to see.
@@ -186,10 +186,10 @@ pub enum List {
     Scheduler,
 }
 
-impl State {
+impl AppState {
     /// Before anything has been read.
     pub fn new(query: Query, interval: Duration, source: Source) -> Self {
-        State {
+        AppState {
             size: (80, 24),
             query: Arc::new(query),
             latest: None,
@@ -274,7 +274,7 @@ impl State {
 
     /// The lines about the task that is looked at.
     pub fn closeup(&self) -> Vec<Row> {
-        closeup::rows(&self.tables, layout::areas(self).body.width.into())
+        task_detail::rows(&self.tables, layout::areas(self).body.width.into())
     }
 
     /// The key of the task on a line of the list of tasks.
@@ -287,7 +287,7 @@ impl State {
     /// what it waits for.
     pub fn lead(&self) -> Option<Lead> {
         let row = self.closeup().into_iter().nth(self.cursors.closeup.at);
-        closeup::lead(self.tables.closeup.as_ref()?, row.and_then(|row| row.link))
+        task_detail::lead(self.tables.closeup.as_ref()?, row.and_then(|row| row.link))
     }
 
     /// Changes what the user wants to see.

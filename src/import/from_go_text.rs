@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_text::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
-    Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, State, StrId, Task,
+    Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };
 
 const MINUTE_NS: u64 = 60_000_000_000;
@@ -87,16 +87,16 @@ fn address(goroutine: &DumpGoroutine) -> u64 {
 
 /// What stands in brackets is the reason of waiting unless it is one of the other states
 /// (`gStatusStrings` in `runtime/traceback.go`).
-pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (State, Option<StrId>) {
+pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (TaskState, Option<StrId>) {
     let state = match goroutine.state.as_str() {
-        "running" | "copystack" => State::Running,
-        "runnable" => State::Runnable,
-        "syscall" => State::Syscall,
-        "waiting" | "leaked" => State::Waiting,
-        "preempted" => State::Preempted,
-        "dead" => State::Finished,
-        "idle" | "???" | "" => State::Unknown,
-        reason => return (State::Waiting, Some(into.string(reason))),
+        "running" | "copystack" => TaskState::Running,
+        "runnable" => TaskState::Runnable,
+        "syscall" => TaskState::Syscall,
+        "waiting" | "leaked" => TaskState::Waiting,
+        "preempted" => TaskState::Preempted,
+        "dead" => TaskState::Finished,
+        "idle" | "???" | "" => TaskState::Unknown,
+        reason => return (TaskState::Waiting, Some(into.string(reason))),
     };
     (state, None)
 }
@@ -242,7 +242,7 @@ created by main.start in goroutine 1\n\
         assert_eq!(ids, [1, 3, 7, 8]);
         let [first, system, deep, running] = &snapshot.tasks[..] else { panic!() };
         assert_eq!((first.state, first.reason, first.stack_status), {
-            (State::Running, None, StackStatus::Complete)
+            (TaskState::Running, None, StackStatus::Complete)
         });
         let stack = snapshot.stack_of(first);
         assert_eq!(stack.len(), 3);

@@ -25,7 +25,7 @@ mod read;
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 pub use log::GoLog;
-pub use read::{Found, read};
+pub use read::{ReadDump, read};
 
 /// Why no snapshot can be made of what Go wrote.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{DumpError, GoLog, GoProfile, encoding, log, looks, pprof};
-use crate::snapshot::{Snapshot, State};
+use crate::snapshot::{Snapshot, TaskState};
 
 /// A profile says what it is at its beginning.
 const BEGINNING: usize = 64 << 10;
@@ -17,7 +17,7 @@ const DEADLOCK: &str = "fatal error: all goroutines are asleep - deadlock!";
 
 /// What was made of a dump.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct ReadDump {
     /// The snapshot.
     pub snapshot: Snapshot,
     /// A part of the dump is missing: the snapshot says so too, in a warning.
@@ -31,9 +31,9 @@ pub struct Found {
 ///
 /// # Errors
 /// [`DumpError`] where there is nothing of the kind in it.
-pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
+pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     if pprof::looks_like_pprof(bytes) {
-        return Ok(Found { snapshot: pprof::read(bytes)?, cut: false });
+        return Ok(ReadDump { snapshot: pprof::read(bytes)?, cut: false });
     }
     let text = encoding::decode(bytes);
     let beginning = text.get(..text.len().min(BEGINNING)).unwrap_or_default();
@@ -51,7 +51,7 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
                 format!("{one} goroutine printed by itself (debug=2, a crash) is in it, too: left out");
             snapshot.header.warnings.push(warning);
         }
-        return Ok(Found { snapshot, cut: profile.is_cut() });
+        return Ok(ReadDump { snapshot, cut: profile.is_cut() });
     }
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: looks::describe(bytes, &text) });
@@ -73,7 +73,7 @@ pub fn read(bytes: &[u8]) -> Result<Found, DumpError> {
                 .to_owned(),
         );
     }
-    Ok(Found { snapshot, cut: cut || bytes.len() == GO_CUTS_AT })
+    Ok(ReadDump { snapshot, cut: cut || bytes.len() == GO_CUTS_AT })
 }
 
 /// The profile with debug=1 in a text, wherever it stands.
@@ -146,12 +146,13 @@ fn of_log(mut log: GoLog) -> Snapshot {
     }
     // By default a crash prints the goroutine that crashed and no other.
     if let ([only], false) = (&snapshot.tasks[..], log.said.is_empty())
-        && only.state == State::Running
+        && only.state == TaskState::Running
     {
         warnings.push("only the goroutine that crashed was printed: GOTRACEBACK=all prints all".to_owned());
     }
     if log.said.iter().any(|said| said == DEADLOCK) {
-        let waiting = snapshot.tasks.iter_mut().filter(|task| task.state == State::Waiting && !task.system);
+        let waiting =
+            snapshot.tasks.iter_mut().filter(|task| task.state == TaskState::Waiting && !task.system);
         waiting.for_each(|task| task.leaked = true);
     }
     warnings.append(&mut snapshot.header.warnings);

@@ -15,7 +15,7 @@ use super::core_notes::{AuxiliaryVector, CoreNotes, NamedRange};
 use super::elf::{Headers, Segment};
 use super::image::{self, ImageFile};
 use super::{
-    CoreExtent, Frozen, Held, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
+    CoreExtent, Frozen, HoldTime, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
     WithRegisters, proc,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
@@ -304,17 +304,17 @@ impl Target for CoreTarget {
         self.threads.contains_key(&tid).then_some(tid)
     }
 
-    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<HoldTime> {
         let registers = self.threads.get(&tid).ok_or_else(|| TargetError::CannotStop {
             tid,
             problem: "the core file holds no such thread".to_owned(),
         })?;
         with(registers);
-        Ok(Held::ZERO)
+        Ok(HoldTime::ZERO)
     }
 
     fn freeze(&self, _limit: std::time::Duration) -> Result<Frozen> {
-        Ok(Frozen::new(|| Ok(Held::ZERO)))
+        Ok(Frozen::new(|| Ok(HoldTime::ZERO)))
     }
 
     fn is_static(&self) -> bool {

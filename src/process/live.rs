@@ -10,7 +10,7 @@ use super::patience::{self, Handle, Watch};
 use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::{
-    Blocked, Frozen, Held, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
+    Blocked, Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
     WithRegisters, figures, maps, pages, permission, sys,
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
@@ -215,7 +215,7 @@ impl Target for LiveTarget {
         inside.ours.get(&tid).copied()
     }
 
-    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held> {
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<HoldTime> {
         self.stopper.with_stopped_thread(tid, with)
     }
 

@@ -181,7 +181,7 @@ pub struct CoreExtent {
 }
 
 /// How long a thread or a process was held.
-pub type Held = std::time::Duration;
+pub type HoldTime = std::time::Duration;
 
 /// Something that can be read.
 pub trait Target: Memory {
@@ -215,7 +215,7 @@ pub trait Target: Memory {
     /// On a frozen target and on a core file nothing has to be stopped. Returns how long it was
     /// held. Whatever happens to loiter, the thread runs on: one second after it has stopped at the
     /// latest. If that is before `with` is done there is an error, and what `with` found is worthless.
-    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<Held>;
+    fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<HoldTime>;
 
     /// Where a thread waits, if it waits in the kernel; found without disturbing it, because a stop
     /// makes some system calls (`epoll_wait` for one) return early with EINTR.
@@ -260,7 +260,7 @@ pub trait Target: Memory {
 
 /// Holds the target still until it is dropped.
 pub struct Frozen {
-    release: Option<Box<dyn FnOnce() -> Result<Held> + Send>>,
+    release: Option<Box<dyn FnOnce() -> Result<HoldTime> + Send>>,
 }
 
 impl std::fmt::Debug for Frozen {
@@ -271,7 +271,7 @@ impl std::fmt::Debug for Frozen {
 
 impl Frozen {
     /// A guard that calls `release` once, on [`Frozen::release`] or on drop.
-    pub fn new(release: impl FnOnce() -> Result<Held> + Send + 'static) -> Self {
+    pub fn new(release: impl FnOnce() -> Result<HoldTime> + Send + 'static) -> Self {
         Frozen { release: Some(Box::new(release)) }
     }
 
@@ -279,8 +279,8 @@ impl Frozen {
     ///
     /// # Errors
     /// [`TargetError::LetGo`] if it was let go before: what was read is not all of the same moment.
-    pub fn release(mut self) -> Result<Held> {
-        self.release.take().map_or(Ok(Held::ZERO), |release| release())
+    pub fn release(mut self) -> Result<HoldTime> {
+        self.release.take().map_or(Ok(HoldTime::ZERO), |release| release())
     }
 }
 

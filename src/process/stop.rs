@@ -15,7 +15,7 @@ use rustc_hash::FxHashSet;
 use super::job_control::HeldBack;
 use super::proc::{self, Stat};
 use super::tracer::{self, Outcome, Remote, Thread, Tracer};
-use super::{Frozen, Held, Registers, Result, TargetError, WithRegisters, permission, sys};
+use super::{Frozen, HoldTime, Registers, Result, TargetError, WithRegisters, permission, sys};
 
 /// A thread that does not stop in this time is let go. On a machine with more to do than it has
 /// CPUs for, it takes a thread some hundred milliseconds to get one and to notice.
@@ -73,7 +73,7 @@ impl Stopper {
         self: &Arc<Self>,
         tid: u32,
         with: &mut WithRegisters<'_>,
-    ) -> Result<Held> {
+    ) -> Result<HoldTime> {
         let frozen = lock(&self.frozen).clone();
         if let Some(frozen) = frozen {
             match frozen.threads.get(&tid) {
@@ -84,7 +84,7 @@ impl Stopper {
             return if frozen.tracer.has_let_go() {
                 Err(self.let_go_error(frozen.limit))
             } else {
-                Ok(Held::ZERO)
+                Ok(HoldTime::ZERO)
             };
         }
         // The tid may come from the target's own memory: it must not lead us to another process.
@@ -298,12 +298,12 @@ impl Hold {
     }
 
     /// Lets all of it go and says how long it was held.
-    fn release(mut self) -> Result<Held> {
+    fn release(mut self) -> Result<HoldTime> {
         self.end()
     }
 
-    fn end(&mut self) -> Result<Held> {
-        let Some(mut tracer) = self.tracer.take() else { return Ok(Held::ZERO) };
+    fn end(&mut self) -> Result<HoldTime> {
+        let Some(mut tracer) = self.tracer.take() else { return Ok(HoldTime::ZERO) };
         // From here on nobody else tells this tracer to let go: it may soon serve another stop.
         lock(&self.stopper.active).retain(|active| !active.is(&self.remote));
         let held = tracer.release();

@@ -7,12 +7,12 @@ use crate::analysis::leaks::{
     Doing, Finding, Holder, HowHeld, Note, Report, Rest, Sample, Silenced, Sureness,
 };
 use crate::analysis::rates::{Lifetime, Rates};
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::{Header, ObjectKind, ReadMode};
 
 /// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
 /// caller.
-pub type SourceLines<'a> = &'a dyn Fn(&Place) -> Option<String>;
+pub type SourceLines<'a> = &'a dyn Fn(&SignatureFrame) -> Option<String>;
 
 /// What is to be reported of one process.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ pub fn readings(report: &Report) -> String {
 }
 
 /// "internal/fetch/fetch.go:88"; whole paths if asked for.
-pub fn place(header: &Header, place: &Place, full: bool) -> String {
+pub fn place(header: &Header, place: &SignatureFrame, full: bool) -> String {
     if place.file.is_empty() {
         return String::new();
     }
@@ -198,7 +198,7 @@ pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec
         }
         text.push_str(&doing(header, &holder.task, full));
         // Where it stands, it has been said already.
-        let elsewhere = |unlocks: &&Place| holder.task.at.as_ref() != Some(*unlocks);
+        let elsewhere = |unlocks: &&SignatureFrame| holder.task.at.as_ref() != Some(*unlocks);
         if let Some(unlocks) = holder.unlocks.as_ref().filter(elsewhere) {
             text.push_str(&format!(", to be unlocked in {}", named_place(header, unlocks, full)));
         }
@@ -242,7 +242,7 @@ fn doing(header: &Header, task: &Doing, full: bool) -> String {
 }
 
 /// "main.refresh store.go:44".
-fn named_place(header: &Header, at: &Place, full: bool) -> String {
+fn named_place(header: &Header, at: &SignatureFrame, full: bool) -> String {
     format!("{} {}", at.function, place(header, at, full)).trim().to_owned()
 }
 

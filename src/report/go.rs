@@ -67,8 +67,8 @@ pub fn left_out(snapshot: &Snapshot, tasks: &[u32]) -> Option<String> {
 fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Write) -> io::Result<()> {
     let state = match (task.reason, task.state) {
         (Some(reason), _) => escape(snapshot.str(reason)),
-        (None, State::Finished) => "dead".into(),
-        (None, State::Unknown) => "???".into(),
+        (None, TaskState::Finished) => "dead".into(),
+        (None, TaskState::Unknown) => "???".into(),
         (None, state) => state.name().into(),
     };
     write!(out, "goroutine {} [{state}", task.id.unwrap_or(0))?;
@@ -76,7 +76,7 @@ fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Writ
         out.write_all(b" (leaked)")?;
     }
     let minutes = task.age.nanos().unwrap_or(0) / 60_000_000_000;
-    if minutes > 0 && matches!(task.state, State::Waiting | State::Syscall) {
+    if minutes > 0 && matches!(task.state, TaskState::Waiting | TaskState::Syscall) {
         write!(out, ", {minutes} minutes")?;
     }
     if task.locked_to_thread {

@@ -14,7 +14,7 @@ use serde_json::ser::Formatter;
 use super::escape::is_printable;
 use crate::analysis::frames::{creator_frame, frame_name, holding_frame, location, shown_frames, user_frame};
 use crate::analysis::group::{Ages, Common};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::tally::Tally;
 use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;

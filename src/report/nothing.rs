@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::text::task_noun;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::frames::{code_of, creator_frame, frame_name, shown_frames, user_frame};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::{Filter, Pattern};
 use crate::snapshot::{Frame, Snapshot, Task};
 
@@ -207,7 +207,7 @@ fn there_are(counted: impl Iterator<Item = (String, u64)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Age, RuntimeInfo, SnapshotBuilder, State};
+    use crate::snapshot::{Age, RuntimeInfo, SnapshotBuilder, TaskState};
 
     fn snapshot() -> Snapshot {
         let mut builder = SnapshotBuilder::new();
@@ -215,7 +215,7 @@ mod tests {
         for (id, reason) in [(1, "chan send"), (2, "chan send"), (9, "select")] {
             let reason = Some(builder.string(reason));
             let age = Age::AtLeast(300_000_000_000);
-            let state = State::Waiting;
+            let state = TaskState::Waiting;
             builder.task(Task { id: Some(id), reason, state, age, labels, ..Task::default() });
         }
         let mut snapshot = builder.finish();
@@ -237,7 +237,7 @@ mod tests {
             ["no goroutine waits for 'chan sned'; there are: chan send (2), select (1)"]
         );
         assert_eq!(
-            said(Filter { states: vec![State::Running], ..default() }),
+            said(Filter { states: vec![TaskState::Running], ..default() }),
             ["no goroutine is 'running'; there are: waiting (3)"]
         );
         assert_eq!(

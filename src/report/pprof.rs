@@ -158,7 +158,7 @@ impl<'a, W: Write> Profile<'a, W> {
         if let Some(id) = task.id {
             self.put_number_label(self.keys.id, id, self.keys.id);
         }
-        if task.state != State::Unknown {
+        if task.state != TaskState::Unknown {
             let state = self.strings.text(task.state.name());
             self.put_label(self.keys.state, state);
         }

@@ -100,7 +100,7 @@ pub trait Attached: Send + Sync {
 
 /// What [`attach`] found in a target.
 #[derive(Default)]
-pub struct Found {
+pub struct FoundRuntimes {
     /// Everything that schedules tasks and can be read.
     pub runtimes: Vec<Box<dyn Attached>>,
     /// Runtimes that are there but cannot be made sense of. One does not hide the others.
@@ -111,7 +111,7 @@ pub struct Found {
     pub unused: Vec<String>,
 }
 
-impl Found {
+impl FoundRuntimes {
     /// The runtimes, or why there is none: the first one's problem, where one is there at all.
     ///
     /// # Errors
@@ -157,8 +157,8 @@ impl Found {
 ///
 /// # Errors
 /// When the target cannot be read.
-pub fn attach(target: &dyn Target) -> Result<Found> {
-    let mut found = Found::default();
+pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
+    let mut found = FoundRuntimes::default();
     let go = go::attach(target)?;
     found.keep(Ok(go.runtimes))?;
     found.problems.extend(go.problems);

@@ -366,7 +366,7 @@ pub struct LabelSet {
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum TaskState {
     /// On a CPU, or at least on a thread.
     Running,
     /// Ready, waiting for a worker.
@@ -384,17 +384,17 @@ pub enum State {
     Unknown,
 }
 
-impl State {
+impl TaskState {
     /// The name that commands and files use: "running".
     pub fn name(self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Runnable => "runnable",
-            State::Waiting => "waiting",
-            State::Syscall => "syscall",
-            State::Preempted => "preempted",
-            State::Finished => "finished",
-            State::Unknown => "unknown",
+            TaskState::Running => "running",
+            TaskState::Runnable => "runnable",
+            TaskState::Waiting => "waiting",
+            TaskState::Syscall => "syscall",
+            TaskState::Preempted => "preempted",
+            TaskState::Finished => "finished",
+            TaskState::Unknown => "unknown",
         }
     }
 }
@@ -456,7 +456,7 @@ pub struct Task {
     /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown.
     pub address: u64,
     /// What it is doing.
-    pub state: State,
+    pub state: TaskState,
     /// Why it waits, in the runtime's words: "chan receive".
     pub reason: Option<StrId>,
     /// How long it has been in this state.

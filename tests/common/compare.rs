@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use loiter::import::{DumpFrame, DumpGoroutine, GoDump, GoProfile};
-use loiter::snapshot::{Frame, FunctionKind, LocationId, Snapshot, StackStatus, State, Task};
+use loiter::snapshot::{Frame, FunctionKind, LocationId, Snapshot, StackStatus, Task, TaskState};
 
 /// A frame as both sides know it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,14 +125,14 @@ impl From<&DumpFrame> for Line {
 /// The runtime's word for a task's state.
 pub fn state_text(snapshot: &Snapshot, task: &Task) -> String {
     match (task.state, task.reason) {
-        (State::Waiting, Some(reason)) => snapshot.str(reason).to_owned(),
-        (State::Waiting, None) => "waiting".to_owned(),
-        (State::Running, _) => "running".to_owned(),
-        (State::Runnable, _) => "runnable".to_owned(),
-        (State::Syscall, _) => "syscall".to_owned(),
-        (State::Preempted, _) => "preempted".to_owned(),
-        (State::Finished, _) => "dead".to_owned(),
-        (State::Unknown, _) => "???".to_owned(),
+        (TaskState::Waiting, Some(reason)) => snapshot.str(reason).to_owned(),
+        (TaskState::Waiting, None) => "waiting".to_owned(),
+        (TaskState::Running, _) => "running".to_owned(),
+        (TaskState::Runnable, _) => "runnable".to_owned(),
+        (TaskState::Syscall, _) => "syscall".to_owned(),
+        (TaskState::Preempted, _) => "preempted".to_owned(),
+        (TaskState::Finished, _) => "dead".to_owned(),
+        (TaskState::Unknown, _) => "???".to_owned(),
     }
 }
 

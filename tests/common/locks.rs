@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use loiter::snapshot::{
-    Hold, HoldKind, LocationId, LockState, ObjectKind, Snapshot, StackStatus, State, Task, WaitObject,
+    Hold, HoldKind, LocationId, LockState, ObjectKind, Snapshot, StackStatus, Task, TaskState, WaitObject,
 };
 use serde::Deserialize;
 
@@ -192,7 +192,10 @@ impl Check<'_> {
                 self.fail(format!("found {times} times, the holder {} at {text}", holder.function));
                 let moves = |task: &Task| {
                     task.stack_status != StackStatus::Complete
-                        || matches!(task.state, State::Running | State::Runnable | State::Preempted)
+                        || matches!(
+                            task.state,
+                            TaskState::Running | TaskState::Runnable | TaskState::Preempted
+                        )
                 };
                 if let Some(last) = self.found.last_mut() {
                     last.excused = times == 0 && task.is_some_and(moves);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use loiter::process::{
-    Frozen, Held, Image, ImageFile, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
+    Frozen, HoldTime, Image, ImageFile, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
 use loiter::snapshot::{ProcessFigures, TargetInfo};
 
@@ -291,12 +291,12 @@ impl Target for Process {
         (tid == PID).then_some(4242)
     }
 
-    fn with_stopped_thread(&self, tid: u32, _: &mut WithRegisters<'_>) -> Result<Held> {
+    fn with_stopped_thread(&self, tid: u32, _: &mut WithRegisters<'_>) -> Result<HoldTime> {
         Err(TargetError::CannotStop { tid, problem: "it is made of paper".to_owned() })
     }
 
-    fn freeze(&self, _limit: Held) -> Result<Frozen> {
-        Ok(Frozen::new(|| Ok(Held::ZERO)))
+    fn freeze(&self, _limit: HoldTime) -> Result<Frozen> {
+        Ok(Frozen::new(|| Ok(HoldTime::ZERO)))
     }
 
     fn is_static(&self) -> bool {

@@ -146,7 +146,7 @@ fn shards(m: &mut Maker) {
     }
     let hold = |object| Hold { object, how: HoldKind::Exclusive, location: Some(place) };
     let holds = m.builder.holds([hold(shards[0]), hold(shards[1])]);
-    m.builder.task(Task { state: State::Running, holds, ..task(240) });
+    m.builder.task(Task { state: TaskState::Running, holds, ..task(240) });
     let holds = m.builder.holds([Hold { how: HoldKind::Perhaps, location: None, ..hold(shards[3]) }]);
-    m.builder.task(Task { state: State::Syscall, holds, ..task(241) });
+    m.builder.task(Task { state: TaskState::Syscall, holds, ..task(241) });
 }

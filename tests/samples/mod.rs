@@ -64,7 +64,7 @@ impl Maker {
     /// A task that waits.
     pub fn waiting(&mut self, id: u64, reason: &str, age: Age, stack: StackId) -> Task {
         Task {
-            state: State::Waiting,
+            state: TaskState::Waiting,
             reason: Some(self.builder.string(reason)),
             age,
             stack: Some(stack),
@@ -276,7 +276,7 @@ fn others(m: &mut Maker) {
 
     let creator = m.location(&[("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 60)]);
     m.builder.task(Task {
-        state: State::Running,
+        state: TaskState::Running,
         thread: Some(4250),
         creator: Some(creator),
         stack_status: StackStatus::Running,
@@ -288,7 +288,7 @@ fn others(m: &mut Maker) {
         GOEXIT,
     ]);
     m.builder.task(Task {
-        state: State::Syscall,
+        state: TaskState::Syscall,
         thread: Some(4251),
         creator: Some(creator),
         stack: Some(syscall),
@@ -297,7 +297,7 @@ fn others(m: &mut Maker) {
         ..task(51)
     });
     m.builder.task(Task {
-        state: State::Waiting,
+        state: TaskState::Waiting,
         stack_status: StackStatus::Torn,
         creator: Some(creator),
         ..task(52)
@@ -430,7 +430,8 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
         let how = [HoldKind::Exclusive, HoldKind::Shared, HoldKind::Perhaps][c as usize % 3];
         let hold = Hold { object, how, location: (c & 12 > 0).then_some(location) };
         let holds = m.builder.holds(vec![hold; c as usize % 2]);
-        let state = [State::Running, State::Syscall, State::Finished, State::Unknown][c as usize % 4];
+        let state =
+            [TaskState::Running, TaskState::Syscall, TaskState::Finished, TaskState::Unknown][c as usize % 4];
         let reason = m.builder.string(text);
         m.builder.task(Task {
             runtime: 0,

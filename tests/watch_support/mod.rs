@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loiter::dashboard::Album;
+use loiter::dashboard::SessionView;
 use loiter::dashboard::query::Query;
-use loiter::dashboard::state::{Source, State};
+use loiter::dashboard::state::{AppState, Source};
 use loiter::dashboard::tables::{Memory, compute};
 use loiter::dashboard::update::{Command, Event, update};
 use loiter::dashboard::view::{Theme, draw};
@@ -18,9 +18,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 
 /// Everything but the terminal, the reader and its clock.
 pub struct Dashboard {
-    pub state: State,
+    pub state: AppState,
     pub theme: Theme,
-    album: Album,
+    album: SessionView,
     memory: Memory,
     /// What was to be done outside and is not done here.
     pub commands: Vec<Command>,
@@ -28,13 +28,13 @@ pub struct Dashboard {
 
 impl Dashboard {
     pub fn new(width: u16, height: u16) -> Self {
-        let mut state = State::new(Query::default(), Duration::from_millis(500), Source::Waiting);
+        let mut state = AppState::new(Query::default(), Duration::from_millis(500), Source::Waiting);
         state.size = (width, height);
         let theme = Theme { color: true, ascii: false };
         Dashboard {
             state,
             theme,
-            album: Album::thorough(false),
+            album: SessionView::thorough(false),
             memory: Memory::default(),
             commands: Vec::new(),
         }

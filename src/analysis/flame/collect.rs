@@ -81,7 +81,7 @@ struct Key {
     status: StackStatus,
     /// Where there is no stack.
     entry: Option<FunctionId>,
-    state: State,
+    state: TaskState,
     reason: Option<StrId>,
 }
 

@@ -36,7 +36,7 @@ impl Maker {
         let locations = stack.split(';').rev().map(|name| self.location(name, line)).collect();
         let stack = Some(self.builder.stack(locations));
         let reason = Some(self.builder.string(reason));
-        let (state, stack_status) = (State::Waiting, StackStatus::Complete);
+        let (state, stack_status) = (TaskState::Waiting, StackStatus::Complete);
         self.push(Task { state, reason, age, stack, stack_status, ..Task::default() })
     }
 
@@ -71,7 +71,7 @@ fn sample() -> Snapshot {
     m.task("main.run;main.a", 1, "chan send", Age::AtLeast(5 * SECOND)).thread = Some(7);
     m.task("main.run;main.a", 2, "select", Age::Exactly(5 * SECOND)).stack_bytes = 4096;
     m.task("main.run", 3, "sleep", Age::Unknown);
-    m.push(Task { state: State::Running, stack_status: StackStatus::Running, ..Task::default() });
+    m.push(Task { state: TaskState::Running, stack_status: StackStatus::Running, ..Task::default() });
     m.finish()
 }
 

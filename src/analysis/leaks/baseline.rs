@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::scene::{Kind, LeftOut};
+use super::context::{LeftOut, TaskGroup};
 use crate::analysis::signature::{Signature, SignatureOptions, Signatures};
 use crate::snapshot::Snapshot;
 
@@ -34,7 +34,7 @@ impl Baseline {
     }
 
     /// Marks the kinds of which there are no more than there were.
-    pub(super) fn leave_out(&self, kinds: &mut [Kind<'_>]) {
+    pub(super) fn leave_out(&self, kinds: &mut [TaskGroup<'_>]) {
         let mut now: FxHashMap<Key, u64> = FxHashMap::default();
         for kind in kinds.iter() {
             *now.entry(key(kind.signature)).or_default() += kind.count();
@@ -50,6 +50,6 @@ impl Baseline {
 }
 
 fn key(signature: &Signature) -> Key {
-    let function = |place: &crate::analysis::signature::Place| Arc::clone(&place.function);
+    let function = |place: &crate::analysis::signature::SignatureFrame| Arc::clone(&place.function);
     (signature.frames.iter().map(function).collect(), signature.creator.as_ref().map(function))
 }

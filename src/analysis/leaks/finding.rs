@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::ignore::Silenced;
 use crate::analysis::series::Matching;
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
 use crate::snapshot::{Age, Header, Module, ObjectKind};
 
@@ -71,11 +71,11 @@ pub struct Part {
     /// What they do, in the runtime's words: "chan send".
     pub what: String,
     /// The frame that a person looks for: the program's own innermost one, where it has one.
-    pub at: Option<Place>,
+    pub at: Option<SignatureFrame>,
     /// The frames that are shown, the innermost first.
-    pub stack: Vec<Place>,
+    pub stack: Vec<SignatureFrame>,
     /// Where they were started.
-    pub creator: Option<Place>,
+    pub creator: Option<SignatureFrame>,
 }
 
 /// One task.
@@ -99,7 +99,7 @@ pub struct Doing {
     /// How long it has been doing that: what the runtime says, or longer if the readings prove it.
     pub age: Age,
     /// Where it is.
-    pub at: Option<Place>,
+    pub at: Option<SignatureFrame>,
 }
 
 /// How it is known that a task holds a lock.
@@ -139,7 +139,7 @@ pub struct Holder {
     /// It is one of those that wait for each other; what it waits for stands in the evidence.
     pub deadlocked: bool,
     /// The place from which it goes on to unlock it, where that is known.
-    pub unlocks: Option<Place>,
+    pub unlocks: Option<SignatureFrame>,
     /// It waits for a lock itself, whose holder may wait for another one, and so on: how many locks that are,
     /// and the task at the end. None if it waits for no lock, or for one whose holder is not known.
     pub chain: Option<(u64, Doing)>,

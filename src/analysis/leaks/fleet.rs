@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::context::Context;
 use super::finding::{Finding, Note, Report};
 use super::ignore::Silenced;
-use super::scene::Scene;
-use super::wait::Waits;
+use super::wait_class::WaitClass;
 use super::{Options, finding::Part};
 use crate::analysis::series::Series;
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::{Header, Snapshot, SourceKind};
 
 /// The snapshots of one process, in the order of their times.
@@ -173,7 +173,7 @@ pub struct Fleet {
 type Key = (Vec<Arc<str>>, Option<Arc<str>>, String);
 
 fn key(part: &Part) -> Key {
-    let function = |place: &Place| Arc::clone(&place.function);
+    let function = |place: &SignatureFrame| Arc::clone(&place.function);
     (part.stack.iter().map(function).collect(), part.creator.as_ref().map(function), part.what.clone())
 }
 
@@ -194,9 +194,9 @@ impl Collector {
     pub fn add(&mut self, name: &str, series: &Series, options: &Options) {
         let Some(snapshot) = series.last() else { return };
         let name: Arc<str> = name.into();
-        let scene = Scene::new(series, snapshot, options);
+        let context = Context::new(series, snapshot, options);
         let mut own: FxHashMap<Key, (Part, u64)> = FxHashMap::default();
-        let waiting = scene.kinds.iter().filter(|kind| kind.is_open() && kind.waits != Waits::Nothing);
+        let waiting = context.kinds.iter().filter(|kind| kind.is_open() && kind.waits != WaitClass::Nothing);
         for part in waiting.map(super::merge::part) {
             let entry = own.entry(key(&part));
             entry.and_modify(|(_, n)| *n += part.count).or_insert_with(|| (part.clone(), part.count));
@@ -206,7 +206,7 @@ impl Collector {
             counts.push((Arc::clone(&name), n));
         }
         self.snapshots += u64::from(series.readings());
-        self.reports.push((Arc::clone(&name), super::merge::report(&scene)));
+        self.reports.push((Arc::clone(&name), super::merge::report(&context)));
         self.names.push(name);
     }
 

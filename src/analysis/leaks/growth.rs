@@ -16,10 +16,10 @@
 //! - *Has anyone come through his wait?* A sleep or a timer ends by itself. As long as none of those that sleep
 //!   has been seen to wake up, that none has ended says nothing.
 
+use super::context::TaskGroup;
 use super::finding::Sureness;
 use super::rules::{number, time};
-use super::scene::Kind;
-use super::wait::Waits;
+use super::wait_class::WaitClass;
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
 
@@ -79,7 +79,7 @@ impl Look {
 }
 
 /// Looks at how the number of a kind changes over the series.
-pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Look {
+pub(super) fn assess(series: &Series, kind: &TaskGroup<'_>) -> Look {
     let by_id = series.matching().by_id();
     let Some(track) = kind.track.filter(|_| series.readings() > 1) else {
         return Look::doubt(if series.readings() > 1 {
@@ -106,7 +106,7 @@ pub(super) fn of(series: &Series, kind: &Kind<'_>) -> Look {
 }
 
 /// It rises over the series bit by bit and for certain.
-fn rises(kind: &Kind<'_>, counts: &[u64]) -> bool {
+fn rises(kind: &TaskGroup<'_>, counts: &[u64]) -> bool {
     let more = counts.last().zip(counts.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
     let certain = |trend: crate::analysis::trend::Trend| {
         trend.rising >= CONFIDENT && trend.plus_minus.is_some_and(|pm| trend.per_minute > pm)
@@ -115,14 +115,14 @@ fn rises(kind: &Kind<'_>, counts: &[u64]) -> bool {
 }
 
 /// How sure a rise is, in words.
-fn rise(kind: &Kind<'_>, first: u64, more: u64) -> String {
+fn rise(kind: &TaskGroup<'_>, first: u64, more: u64) -> String {
     let percent = kind.trend.map_or(0.0, |trend| (trend.rising * 100.0).floor().min(99.0));
     let (more, first) = (number(more), number(first));
     format!("{more} more than {first} in the first reading, a rise with {percent} % confidence")
 }
 
 /// Tasks that cannot be told apart: whether any of them ends cannot be seen.
-fn by_count(kind: &Kind<'_>, counts: &[u64]) -> Look {
+fn by_count(kind: &TaskGroup<'_>, counts: &[u64]) -> Look {
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     if !rises(kind, counts) {
         return Look::default();
@@ -138,7 +138,7 @@ fn by_count(kind: &Kind<'_>, counts: &[u64]) -> Look {
 }
 
 /// Tasks that are found again from reading to reading.
-fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
+fn followed(series: &Series, kind: &TaskGroup<'_>, counts: &[u64]) -> Look {
     let Some((track, ended)) = kind.track.zip(kind.ended()) else { return Look::default() };
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     let more = last.saturating_sub(first);
@@ -178,7 +178,7 @@ fn followed(series: &Series, kind: &Kind<'_>, counts: &[u64]) -> Look {
     let age = age(series);
     let young = age.is_some_and(|age| age < span.saturating_mul(YOUNG));
     let mut sureness = if stay && few_end && chance <= LIKELY { Sureness::Likely } else { Sureness::Suspect };
-    if matches!(kind.waits, Waits::Sleep | Waits::Timer) && !somebody_woke(series, kind) {
+    if matches!(kind.waits, WaitClass::Sleep | WaitClass::Timer) && !somebody_woke(series, kind) {
         if young {
             let age = time(age.unwrap_or(0));
             return Look::doubt(format!(
@@ -235,7 +235,7 @@ fn lasts(age: Option<u64>, span: u64, more: u64, now: u64) -> bool {
 
 /// Enough of those that came in the first half of the watch, or were there before, are still there to
 /// explain the rise by some that stay for ever.
-fn early_ones_stay(series: &Series, kind: &Kind<'_>, came: u64, more: u64) -> bool {
+fn early_ones_stay(series: &Series, kind: &TaskGroup<'_>, came: u64, more: u64) -> bool {
     let Some(steps) = kind.track.map(|track| &track.steps) else { return true };
     let middle = steps.len() / 2;
     let early = (steps.iter().take(middle + 1).skip(1))
@@ -254,7 +254,7 @@ fn early_ones_stay(series: &Series, kind: &Kind<'_>, came: u64, more: u64) -> bo
 }
 
 /// Some of them have woken up and wait again at the same place.
-fn somebody_woke(series: &Series, kind: &Kind<'_>) -> bool {
+fn somebody_woke(series: &Series, kind: &TaskGroup<'_>) -> bool {
     let all = series.members();
     let members = kind.members.iter().filter_map(|&nth| all.get(nth as usize));
     let (mut woke, mut seen_twice) = (0_u64, 0_u64);
@@ -268,9 +268,9 @@ fn somebody_woke(series: &Series, kind: &Kind<'_>) -> bool {
 }
 
 /// Two or three readings do not show whether it goes on, but they show who came and that nobody went.
-fn of_few(series: &Series, kind: &Kind<'_>, more: u64, first: u64) -> Option<Growth> {
+fn of_few(series: &Series, kind: &TaskGroup<'_>, more: u64, first: u64) -> Option<Growth> {
     let stay = kind.track.is_some_and(|track| kind.stayed >= track.first);
-    let sleeps = matches!(kind.waits, Waits::Sleep | Waits::Timer);
+    let sleeps = matches!(kind.waits, WaitClass::Sleep | WaitClass::Timer);
     if more < MORE || !stay || kind.ended() != Some(0) || !series.matching().by_id() || sleeps {
         return None;
     }

@@ -101,10 +101,10 @@ pub fn parse_file(text: &str) -> Result<Vec<Ignore>, String> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::analysis::signature::Place;
+    use crate::analysis::signature::SignatureFrame;
 
     fn signature() -> Signature {
-        let place = |function: &str| Place {
+        let place = |function: &str| SignatureFrame {
             function: function.into(),
             package: "".into(),
             file: "".into(),

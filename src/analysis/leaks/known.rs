@@ -8,11 +8,11 @@ use rustc_hash::FxHashMap;
 use crate::analysis::Pattern;
 use crate::analysis::signature::Signature;
 
-use super::wait::Waits;
+use super::wait_class::WaitClass;
 
 /// A kind of task that is parked for a good reason.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+pub struct KnownTask {
     /// What it is: "accept loop", "accept loops".
     pub names: [&'static str; 2],
     /// Why it is parked.
@@ -22,19 +22,19 @@ pub struct Known {
     /// The function that started it. Empty: any, or none.
     creator: &'static str,
     /// What it waits for. Empty: anything.
-    waits: &'static [Waits],
+    waits: &'static [WaitClass],
     /// There is one for each of something that comes from outside, so that their growth says something.
     pub grows: bool,
 }
 
 /// There are a few for the life of the program.
-const fn one(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> Known {
-    Known { names, why, frames, creator: "", waits: &[], grows: false }
+const fn one(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: false }
 }
 
 /// There is one for each connection or the like.
-const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> Known {
-    Known { names, why, frames, creator: "", waits: &[], grows: true }
+const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: true }
 }
 
 const CONNECTIONS: [&str; 2] = ["task of an http connection", "tasks of http connections"];
@@ -53,11 +53,11 @@ const STORES: [&str; 2] = ["storage worker", "storage workers"];
 
 /// All of them; the first that fits counts. Names are those of the source: what a version or a copy in
 /// another place changes is a star.
-pub const KNOWN: &[Known] = &[
+pub const KNOWN: &[KnownTask] = &[
     // The program itself.
     one(MAIN, &["main.main"], "the program ends when its main function does, so that it waits for the end"),
-    Known {
-        waits: &[Waits::Accept],
+    KnownTask {
+        waits: &[WaitClass::Accept],
         ..one(ACCEPTS, &["*ccept*"], "a server waits for the next connection for as long as it serves")
     },
     one(
@@ -67,7 +67,7 @@ pub const KNOWN: &[Known] = &[
     ),
     // Signals.
     one(SIGNALS, &["os/signal.*"], "signals are delivered by one goroutine, which is started once"),
-    Known {
+    KnownTask {
         creator: "os/signal.*",
         ..one(SIGNALS, &[], "signals are delivered by one goroutine, which is started once")
     },
@@ -77,16 +77,16 @@ pub const KNOWN: &[Known] = &[
         &["net/http.(*connReader).backgroundRead"],
         "while a request is answered, its connection is watched for the client going away",
     ),
-    Known {
-        waits: &[Waits::Network],
+    KnownTask {
+        waits: &[WaitClass::Network],
         ..each(
             CONNECTIONS,
             &["net/http.(*conn).serve", "bufio.(*Reader).Peek"],
             "a client keeps its connection open for the next request",
         )
     },
-    Known {
-        waits: &[Waits::Network],
+    KnownTask {
+        waits: &[WaitClass::Network],
         ..each(
             CONNECTIONS,
             &["net/http.(*conn).serve", "net/http.(*conn).readRequest"],
@@ -104,8 +104,8 @@ pub const KNOWN: &[Known] = &[
         "a connection of HTTP/2 is read for as long as it lives",
     ),
     // Clients of net/http.
-    Known {
-        waits: &[Waits::Network],
+    KnownTask {
+        waits: &[WaitClass::Network],
         ..each(
             CLIENTS,
             &["net/http.(*persistConn).readLoop", "bufio.(*Reader).Peek"],
@@ -235,10 +235,10 @@ impl Default for KnownTasks {
 
 impl KnownTasks {
     /// The first that fits tasks with this signature that wait for this.
-    pub(super) fn find(&self, signature: &Signature, waits: Waits) -> Option<&'static Known> {
+    pub(super) fn find(&self, signature: &Signature, waits: WaitClass) -> Option<&'static KnownTask> {
         let stack = signature.frames.iter().fold(0, |bits, place| bits | self.fits(&place.function));
         let creator = signature.creator.as_ref().map_or(0, |place| self.fits(&place.function));
-        let fits = |(known, (on_stack, started)): &(&Known, &(u128, u128))| {
+        let fits = |(known, (on_stack, started)): &(&KnownTask, &(u128, u128))| {
             (known.waits.is_empty() || known.waits.contains(&waits))
                 && stack & on_stack == *on_stack
                 && creator & started == *started
@@ -258,10 +258,10 @@ impl KnownTasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::signature::Place;
+    use crate::analysis::signature::SignatureFrame;
 
-    fn find(frames: &[&str], creator: &str, waits: Waits) -> Option<&'static str> {
-        let place = |name: &str| Place { function: name.into(), ..Place::default() };
+    fn find(frames: &[&str], creator: &str, waits: WaitClass) -> Option<&'static str> {
+        let place = |name: &str| SignatureFrame { function: name.into(), ..SignatureFrame::default() };
         let signature = Signature {
             runtime: "go".into(),
             doing: "".into(),
@@ -289,12 +289,12 @@ mod tests {
     #[test]
     fn an_idle_connection_is_known_and_a_busy_one_is_not() {
         let idle = ["internal/poll.(*FD).Read", "bufio.(*Reader).Peek", "net/http.(*conn).serve"];
-        assert_eq!(find(&idle, "net/http.(*Server).Serve", Waits::Network), Some(CONNECTIONS[0]));
+        assert_eq!(find(&idle, "net/http.(*Server).Serve", WaitClass::Network), Some(CONNECTIONS[0]));
         let busy = ["main.handle", "net/http.HandlerFunc.ServeHTTP", "net/http.(*conn).serve"];
-        assert_eq!(find(&busy, "net/http.(*Server).Serve", Waits::Receive), None);
+        assert_eq!(find(&busy, "net/http.(*Server).Serve", WaitClass::Receive), None);
         let idle = ["bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"];
-        assert_eq!(find(&idle, "net/http.(*Transport).dialConn", Waits::Network), Some(CLIENTS[0]));
+        assert_eq!(find(&idle, "net/http.(*Transport).dialConn", WaitClass::Network), Some(CLIENTS[0]));
         // It waits for the end of a body that nobody reads.
-        assert_eq!(find(&["net/http.(*persistConn).readLoop"], "", Waits::Select), None);
+        assert_eq!(find(&["net/http.(*persistConn).readLoop"], "", WaitClass::Select), None);
     }
 }

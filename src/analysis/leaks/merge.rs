@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::context::{Context, LeftOut, TaskGroup};
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
 use super::rest;
 use super::rules::{Claim, RULES, processors};
-use super::scene::{Kind, LeftOut, Scene};
 use crate::analysis::trend::Trend;
 use crate::snapshot::Age;
 
@@ -23,22 +23,22 @@ struct Cause {
 }
 
 /// Asks every rule, and puts together what is said of the same tasks.
-pub(super) fn report(scene: &Scene<'_>) -> Report {
+pub(super) fn report(context: &Context<'_>) -> Report {
     let claims: Vec<(usize, Claim)> = (RULES.iter().enumerate())
-        .flat_map(|(nth, rule)| rule.check(scene).into_iter().map(move |claim| (nth, claim)))
+        .flat_map(|(nth, rule)| rule.check(context).into_iter().map(move |claim| (nth, claim)))
         .collect();
-    let causes = causes(scene, claims);
+    let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(scene, cause)).collect();
+    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(context, cause)).collect();
     findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
-    describe(scene, findings, &found)
+    describe(context, findings, &found)
 }
 
 /// Joins claims that share tasks, and claims about tasks that were started at one place.
-fn causes(scene: &Scene<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
-    let mut roots = Roots((0..scene.kinds.len()).collect());
+fn causes(context: &Context<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
+    let mut roots = Roots((0..context.kinds.len()).collect());
     // For each kind: is something said of it, and is that proven?
-    let mut said: Vec<Option<bool>> = vec![None; scene.kinds.len()];
+    let mut said: Vec<Option<bool>> = vec![None; context.kinds.len()];
     for (_, claim) in &claims {
         for &kind in &claim.kinds {
             if let Some(slot) = said.get_mut(kind) {
@@ -50,7 +50,7 @@ fn causes(scene: &Scene<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
         }
     }
     let (mut by_creator, mut by_stack) = (FxHashMap::default(), FxHashMap::default());
-    for (nth, kind) in scene.kinds.iter().enumerate() {
+    for (nth, kind) in context.kinds.iter().enumerate() {
         // What is proven of some tasks must not be said of others.
         let (Some(Some(proven)), Some(creator)) = (said.get(nth), &kind.signature.creator) else { continue };
         // A server starts all its handlers with one statement: the function has to be the same, too.
@@ -103,14 +103,14 @@ impl Roots {
     }
 }
 
-fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
+fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
     let Cause { mut claims, kinds } = cause;
     // A stable sort: of equally sure ones the order of the list decides.
     claims.sort_by_key(|(nth, claim)| (Reverse(claim.sureness), *nth));
     let sureness = claims.first()?.1.sureness;
-    let mut kinds: Vec<&Kind<'_>> = kinds.iter().filter_map(|&nth| scene.kinds.get(nth)).collect();
+    let mut kinds: Vec<&TaskGroup<'_>> = kinds.iter().filter_map(|&nth| context.kinds.get(nth)).collect();
     let main =
-        claims.first().and_then(|(_, claim)| claim.kinds.first()).and_then(|&nth| scene.kinds.get(nth));
+        claims.first().and_then(|(_, claim)| claim.kinds.first()).and_then(|&nth| context.kinds.get(nth));
     // The first one of the surest claim, then the largest.
     kinds.sort_by_key(|kind| (!main.is_some_and(|main| std::ptr::eq(main, *kind)), Reverse(kind.count())));
     let said = |of: fn(&Claim) -> &String| {
@@ -125,26 +125,26 @@ fn finding(scene: &Scene<'_>, cause: Cause) -> Option<Finding> {
             .unwrap_or_default()
     };
     let (cause, next) = (said(|claim| &claim.cause), said(|claim| &claim.next));
-    let followed = scene.series.matching().by_id() && !scene.is_single();
+    let followed = context.series.matching().by_id() && !context.is_single();
     let tracked = || kinds.iter().filter(|kind| kind.track.is_some());
     let all_tracked = kinds.iter().all(|kind| kind.track.is_some()) && !kinds.is_empty();
-    let first = (all_tracked && !scene.is_single())
+    let first = (all_tracked && !context.is_single())
         .then(|| tracked().filter_map(|kind| kind.track).map(|track| track.first).sum());
     Some(Finding {
         sureness,
         cause,
         next,
-        noun: noun(scene, &kinds),
+        noun: noun(context, &kinds),
         module: kinds.first().and_then(|kind| kind.module).cloned(),
         now: kinds.iter().map(|kind| kind.count()).sum(),
         first,
         stayed: (all_tracked && followed).then(|| tracked().map(|kind| kind.stayed).sum()),
         ended: (all_tracked && followed).then(|| tracked().filter_map(|kind| kind.ended()).sum()),
-        watched_ns: scene.watched_ns(),
-        growth: growth(scene, &kinds),
-        age: oldest(scene, &kinds),
+        watched_ns: context.watched_ns(),
+        growth: growth(context, &kinds),
+        age: oldest(context, &kinds),
         stack_bytes: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.stack_bytes)),
-        samples: samples(scene, &kinds),
+        samples: samples(context, &kinds),
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
@@ -193,7 +193,7 @@ fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     hits
 }
 
-pub(super) fn part(kind: &Kind<'_>) -> Part {
+pub(super) fn part(kind: &TaskGroup<'_>) -> Part {
     Part {
         count: kind.count(),
         what: kind.what.clone(),
@@ -204,8 +204,8 @@ pub(super) fn part(kind: &Kind<'_>) -> Part {
 }
 
 /// The trend of all of them together: rates add up, and so do the squares of their uncertainties.
-fn growth(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Option<Trend> {
-    if scene.is_single() {
+fn growth(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Option<Trend> {
+    if context.is_single() {
         return None;
     }
     let trends: Option<Vec<Trend>> = kinds.iter().map(|kind| kind.trend).collect();
@@ -219,25 +219,25 @@ fn growth(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Option<Trend> {
 }
 
 /// The longest that one of them has been there: in its state, or alive where that is known.
-fn oldest(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Age {
+fn oldest(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Age {
     kinds.iter().map(|kind| kind.age).max_by_key(|age| age.nanos()).map_or(Age::Unknown, |age| match age {
         // Those that were not followed have no age but what the runtime says.
         Age::Unknown => {
             let there = kinds
                 .iter()
-                .flat_map(|kind| scene.members(kind))
-                .filter_map(|m| scene.series.since(m.first_seen));
+                .flat_map(|kind| context.members(kind))
+                .filter_map(|m| context.series.since(m.first_seen));
             there.max().filter(|&ns| ns > 0).map_or(Age::Unknown, Age::AtLeast)
         }
         known => known,
     })
 }
 
-fn samples(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Vec<Sample> {
+fn samples(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for kind in kinds {
         // Ids are given out in ascending order, more or less.
-        let mut tasks: Vec<_> = kind.tasks.iter().filter_map(|&index| scene.task(index)).collect();
+        let mut tasks: Vec<_> = kind.tasks.iter().filter_map(|&index| context.task(index)).collect();
         tasks.sort_by_key(|task| (task.id.is_none(), task.id));
         let identified = tasks.into_iter().filter(|task| task.id.is_some() || task.address != 0);
         samples.extend(identified.take(SAMPLES).map(|task| Sample { id: task.id, address: task.address }));
@@ -247,9 +247,9 @@ fn samples(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> Vec<Sample> {
 }
 
 /// What tasks of some kinds are called.
-pub(super) fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
-    let runtimes = &scene.snapshot.header.runtimes;
-    let of = |kind: &Kind<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
+pub(super) fn noun(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> String {
+    let runtimes = &context.snapshot.header.runtimes;
+    let of = |kind: &TaskGroup<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
     let noun = match (kinds.first(), runtimes.as_slice()) {
         (Some(kind), _) => of(kind).map_or("", |info| &info.task_noun),
         (None, [only]) => &only.task_noun,
@@ -258,30 +258,30 @@ pub(super) fn noun(scene: &Scene<'_>, kinds: &[&Kind<'_>]) -> String {
     if noun.is_empty() { "task".to_owned() } else { noun.to_owned() }
 }
 
-fn describe(scene: &Scene<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>) -> Report {
+fn describe(context: &Context<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>) -> Report {
     let left_out = |why: LeftOut| {
-        let kinds = scene.kinds.iter().filter(|kind| kind.left_out == Some(why));
-        kinds.map(Kind::count).sum()
+        let kinds = context.kinds.iter().filter(|kind| kind.left_out == Some(why));
+        kinds.map(TaskGroup::count).sum()
     };
-    let (undecided, healthy) = rest::of(scene, found);
-    let mut header = scene.snapshot.header.clone();
-    header.warnings.extend(scene.series.lacks().filter(|_| !scene.is_single()));
-    let points = || scene.series.points().iter().map(|point| &point.header.reading);
+    let (undecided, healthy) = rest::classify(context, found);
+    let mut header = context.snapshot.header.clone();
+    header.warnings.extend(context.series.lacks().filter(|_| !context.is_single()));
+    let points = || context.series.points().iter().map(|point| &point.header.reading);
     Report {
         header,
-        readings: scene.series.readings(),
-        span_ns: scene.watched_ns(),
-        matching: scene.series.matching().clone(),
+        readings: context.series.readings(),
+        span_ns: context.watched_ns(),
+        matching: context.series.matching().clone(),
         threads_stopped: points().map(|reading| u64::from(reading.threads_stopped)).sum(),
         longest_stop_ns: points().map(|reading| reading.longest_thread_stop_ns).max().unwrap_or(0),
-        noun: noun(scene, &[]),
-        tasks: scene.kinds.iter().map(Kind::count).sum(),
-        scheduler: processors::notes(scene),
+        noun: noun(context, &[]),
+        tasks: context.kinds.iter().map(TaskGroup::count).sum(),
+        scheduler: processors::notes(context),
         undecided,
         healthy,
         findings,
         ignored: left_out(LeftOut::Ignored),
-        silenced: scene
+        silenced: context
             .options
             .ignore_file
             .as_ref()

@@ -1,6 +1,6 @@
 //! Which tasks leak: rules look at a series of snapshots and say what they find, how sure it is, and why.
 //!
-//! The tasks of the last reading are put into kinds (`scene`), which know how they came and went. Each
+//! The tasks of the last reading are put into kinds (`context`), which know how they came and went. Each
 //! rule (`rules`) makes claims about kinds; claims of one cause become one finding. What is well known to
 //! be parked (`known`) is left alone.
 
@@ -9,6 +9,7 @@ use super::signature::{By, SignatureOptions};
 use crate::snapshot::Snapshot;
 
 mod baseline;
+mod context;
 mod finding;
 pub mod fleet;
 mod growth;
@@ -17,8 +18,7 @@ mod known;
 mod merge;
 mod rest;
 mod rules;
-mod scene;
-mod wait;
+mod wait_class;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -27,7 +27,7 @@ pub(crate) mod tests;
 pub use baseline::Baseline;
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
-pub use known::{KNOWN, Known};
+pub use known::{KNOWN, KnownTask};
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
@@ -62,6 +62,6 @@ pub fn series_options() -> SeriesOptions {
 /// Looks for leaks. None if the series is empty. A series of one snapshot gives what one can tell.
 pub fn find(series: &Series, options: &Options) -> Option<Report> {
     let snapshot: &Snapshot = series.last()?;
-    let scene = scene::Scene::new(series, snapshot, options);
-    Some(merge::report(&scene))
+    let context = context::Context::new(series, snapshot, options);
+    Some(merge::report(&context))
 }

@@ -15,7 +15,7 @@ pub(crate) fn task(id: u64) -> Task {
     Task {
         id: Some(id),
         address: 0xc000 + id * 0x200,
-        state: State::Waiting,
+        state: TaskState::Waiting,
         mark: Some(id),
         stack_status: StackStatus::Complete,
         stack_bytes: 2048,
@@ -37,7 +37,7 @@ struct Given {
     lock: Option<LockState>,
     /// What it holds: how, kind, address, and the function that goes on to unlock it.
     holds: [Option<(HoldKind, ObjectKind, u64, &'static str)>; 2],
-    state: State,
+    state: TaskState,
     age: Age,
     /// Changes when it runs.
     mark: u64,
@@ -51,7 +51,7 @@ const SENDER: Given = Given {
     wait: None,
     lock: None,
     holds: [None; 2],
-    state: State::Waiting,
+    state: TaskState::Waiting,
     age: Age::Unknown,
     mark: 0,
 };
@@ -385,7 +385,7 @@ fn any_given() -> impl Strategy<Value = Given> {
     let kinds = [ObjectKind::Channel, ObjectKind::Mutex, ObjectKind::RwMutex, ObjectKind::Other];
     let ops = [WaitOp::Send, WaitOp::Receive, WaitOp::Lock, WaitOp::ReadLock, WaitOp::Wait];
     let wait = (prop::sample::select(ops.to_vec()), prop::sample::select(kinds.to_vec()), 0_u64..4);
-    let states = [State::Waiting, State::Running, State::Syscall, State::Unknown];
+    let states = [TaskState::Waiting, TaskState::Running, TaskState::Syscall, TaskState::Unknown];
     let told = (
         prop::option::of(any_lock_state()),
         [prop::option::of(any_hold()), prop::option::of(any_hold())],

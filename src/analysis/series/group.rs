@@ -3,7 +3,7 @@
 use super::{Member, Series, SignatureId};
 use crate::analysis::group::stack_bytes;
 use crate::analysis::tally::Tally;
-use crate::snapshot::{Age, State, StrId, count_tasks};
+use crate::snapshot::{Age, StrId, TaskState, count_tasks};
 
 /// The tasks of one signature in the last reading.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub struct SeriesGroup {
     /// readings prove it.
     pub oldest: Age,
     /// What they are doing.
-    pub states: Tally<State>,
+    pub states: Tally<TaskState>,
     /// Why they wait.
     pub reasons: Tally<Option<StrId>>,
     /// Bytes of memory that their stacks take.

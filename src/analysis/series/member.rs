@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::FxHasher;
 
 use super::super::signature::{SignatureId, Signatures};
-use crate::snapshot::{Age, Snapshot, State, Task};
+use crate::snapshot::{Age, Snapshot, Task, TaskState};
 
 /// A task of the last reading, and what is known of it from the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Member {
     pub(super) exact: bool,
     /// Its runtime: the number in the header.
     runtime: u8,
-    state: State,
+    state: TaskState,
     id: u64,
     address: u64,
     /// Equal for equal stacks of one process.
@@ -51,7 +51,7 @@ impl Member {
             return;
         }
         self.here_since = before.here_since;
-        let parked = |m: &Member| matches!(m.state, State::Waiting | State::Syscall);
+        let parked = |m: &Member| matches!(m.state, TaskState::Waiting | TaskState::Syscall);
         let same = |now: Option<u64>, then: Option<u64>| now.is_some() && now == then;
         let waited = gap.zip(self.age.nanos()).is_some_and(|(gap, age)| age >= gap);
         let exact = same(self.polls, before.polls) || waited;

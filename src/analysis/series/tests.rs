@@ -33,7 +33,7 @@ fn task(id: u64, stack: StackId, mark: u64) -> Task {
     Task {
         id: Some(id),
         address: 0xc000 + id,
-        state: State::Waiting,
+        state: TaskState::Waiting,
         mark: Some(mark),
         stack: Some(stack),
         stack_status: StackStatus::Complete,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 
 /// Larger files are left alone, bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -28,7 +28,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The line at a place, without the space around it. None if the file is not here.
-    pub(super) fn at(&self, place: &Place) -> Option<String> {
+    pub(super) fn at(&self, place: &SignatureFrame) -> Option<String> {
         let mut files = self.files.borrow_mut();
         let text = files.entry(place.file.to_string()).or_insert_with(|| read(&place.file)).as_deref()?;
         let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?.trim();
@@ -65,7 +65,9 @@ mod tests {
         std::fs::write(path("a.go"), "package a\n\n\tgo f()\n").unwrap();
         std::fs::write(path("secret"), "one\ntwo\n").unwrap();
         let lines = Lines::default();
-        let at = |file: &str, line| lines.at(&Place { file: file.into(), line, ..Place::default() });
+        let at = |file: &str, line| {
+            lines.at(&SignatureFrame { file: file.into(), line, ..SignatureFrame::default() })
+        };
         assert_eq!(at(&path("a.go"), 3).as_deref(), Some("go f()"));
         assert_eq!(at(&path("a.go"), 2), None);
         assert_eq!(at(&path("a.go"), 0), None);

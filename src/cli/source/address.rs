@@ -17,7 +17,7 @@ use super::super::output::tell;
 use super::early::{self, Beginning};
 use super::http::{self, Answer, Limits};
 use super::{Opened, compressed, file};
-use crate::import::{self, Found};
+use crate::import::{self, ReadDump};
 
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(10), total: Duration::from_secs(300), body: file::MAX_DUMP };
@@ -104,7 +104,7 @@ impl Address {
     }
 
     /// debug=2, and debug=1 if Go cuts that.
-    fn read_best(&self) -> Result<Found> {
+    fn read_best(&self) -> Result<ReadDump> {
         tell(&format!(
             "{} stops while it writes its goroutines (debug=2); ?debug=1 only counts stacks and is quicker",
             self.host
@@ -131,7 +131,7 @@ impl Address {
     }
 
     /// Asks, and reads the answer.
-    fn read(&self, query: &str) -> Result<Found> {
+    fn read(&self, query: &str) -> Result<ReadDump> {
         let shown = self.shown(query);
         let failed = |problem: String, remedy: &[&str]| CliError::Address {
             address: shown.clone(),

@@ -11,7 +11,7 @@ use crate::analysis::apart::apart;
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, user_frame};
 use crate::analysis::group::{Common, Grouped, group_selected};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::{Group, GroupKey, SortBy};
 use crate::dashboard::query::{GroupSort, Query};
 use crate::report::text::{group_state, group_title};

@@ -3,7 +3,7 @@
 use super::memory::{Memory, difference};
 use super::*;
 use crate::analysis::GroupKey;
-use crate::dashboard::picture::Album;
+use crate::dashboard::picture::SessionView;
 use crate::snapshot::{self, SnapshotBuilder, Task};
 
 const SECOND: u64 = 1_000_000_000;
@@ -19,7 +19,7 @@ fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
         builder.task(Task {
             id: Some(id),
             address: id * 8,
-            state: snapshot::State::Waiting,
+            state: snapshot::TaskState::Waiting,
             reason,
             parent: (parent > 0).then_some(parent),
             entry,
@@ -58,7 +58,7 @@ fn lies_about_parents_make_no_loop() {
 
 #[test]
 fn growth_is_said_of_what_was_watched_long_enough() {
-    let mut album = Album::new(false);
+    let mut album = SessionView::new(false);
     let mut memory = Memory::default();
     let query = Arc::new(Query { view: View::Groups, key: GroupKey::State, ..Query::default() });
     let mut last = Tables::default();
@@ -77,7 +77,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     assert_eq!(last.groups.window_ns, Some(6 * SECOND));
 
     // Another filter is another count: it begins anew.
-    let wanted = crate::dashboard::wanted::Wanted::parse("reason:f0").unwrap();
+    let wanted = crate::dashboard::filter_query::Wanted::parse("reason:f0").unwrap();
     let query = Query { wanted: Arc::new(wanted), ..(*query).clone() };
     let tables = compute(&last.picture, &Arc::new(query), &mut memory);
     assert!(tables.groups.rows.iter().all(|row| row.change.is_none()));

@@ -4,10 +4,10 @@ use super::Command;
 use crate::dashboard::flame::{beside, cells, widest_child};
 use crate::dashboard::keys::Action;
 use crate::dashboard::layout::areas;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 
 /// Up, down, beside, or into a frame.
-pub(super) fn walk(state: &mut State, action: Action) -> Vec<Command> {
+pub(super) fn walk(state: &mut AppState, action: Action) -> Vec<Command> {
     let tables = std::sync::Arc::clone(&state.tables);
     let Some(flame) = &tables.flame else { return Vec::new() };
     let (selected, zoomed) = (state.frame.find(flame), state.frame.zoomed(flame));

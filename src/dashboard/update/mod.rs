@@ -7,13 +7,13 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use super::copy;
+use super::filter_query::Wanted;
 use super::keys::{self, Action};
 use super::layout::{areas, tabs};
 use super::picture::Picture;
 use super::query::{GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
-use super::state::{Input, List, Message, Pane, Prompt, Source, State};
+use super::state::{AppState, Input, List, Message, Pane, Prompt, Source};
 use super::tables::{GroupRow, Tables};
-use super::wanted::Wanted;
 
 mod frames;
 mod mouse;
@@ -80,7 +80,7 @@ pub enum What {
 const INTERVALS: [u64; 9] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 /// Changes the state; gives what is to be done.
-pub fn update(state: &mut State, event: Event) -> Vec<Command> {
+pub fn update(state: &mut AppState, event: Event) -> Vec<Command> {
     match event {
         Event::Key(key) => on_key(state, key),
         Event::Mouse(mouse) => mouse::on_mouse(state, mouse),
@@ -121,16 +121,16 @@ pub fn update(state: &mut State, event: Event) -> Vec<Command> {
     }
 }
 
-fn tell(state: &mut State, text: impl Into<String>) {
+fn tell(state: &mut AppState, text: impl Into<String>) {
     state.message = Some(Message { text: text.into(), error: false });
 }
 
-fn complain(state: &mut State, text: impl Into<String>) {
+fn complain(state: &mut AppState, text: impl Into<String>) {
     state.message = Some(Message { text: text.into(), error: true });
 }
 
 /// Takes what was worked out; what was selected stays so, wherever it is now.
-fn take_tables(state: &mut State, tables: Arc<Tables>) {
+fn take_tables(state: &mut AppState, tables: Arc<Tables>) {
     let group = state.tables.groups.rows.get(state.cursors.groups.at).map(|row| row.key);
     let task = state.task_at(state.cursors.tasks.at);
     let branch = state.branches().get(state.cursors.creators.at).copied();
@@ -156,7 +156,7 @@ fn take_tables(state: &mut State, tables: Arc<Tables>) {
 }
 
 /// Moves the windows of all lists so that what is selected is in them.
-fn keep_in_sight(state: &mut State) {
+fn keep_in_sight(state: &mut AppState) {
     if let Some(list) = state.list() {
         let (len, height) = (state.len(list), usize::from(areas(state).rows.height));
         let cursor = state.cursor(list);
@@ -164,7 +164,7 @@ fn keep_in_sight(state: &mut State) {
     }
 }
 
-fn on_key(state: &mut State, key: KeyEvent) -> Vec<Command> {
+fn on_key(state: &mut AppState, key: KeyEvent) -> Vec<Command> {
     if state.prompt.is_some() {
         return prompt::on_key(state, key);
     }
@@ -177,7 +177,7 @@ fn on_key(state: &mut State, key: KeyEvent) -> Vec<Command> {
 }
 
 /// While the help is shown.
-fn on_help(state: &mut State, action: Action) -> Vec<Command> {
+fn on_help(state: &mut AppState, action: Action) -> Vec<Command> {
     let line = state.help.unwrap_or(0);
     // The view stops at the last line that makes sense.
     let last = keys::BINDINGS.len();
@@ -196,7 +196,7 @@ fn on_help(state: &mut State, action: Action) -> Vec<Command> {
     }
 }
 
-fn act(state: &mut State, action: Action, key: KeyEvent) -> Vec<Command> {
+fn act(state: &mut AppState, action: Action, key: KeyEvent) -> Vec<Command> {
     match action {
         Action::Quit => return vec![Command::Quit],
         Action::Suspend => return vec![Command::Suspend],
@@ -259,7 +259,7 @@ fn act(state: &mut State, action: Action, key: KeyEvent) -> Vec<Command> {
     Vec::new()
 }
 
-fn go(state: &mut State, view: View) -> Vec<Command> {
+fn go(state: &mut AppState, view: View) -> Vec<Command> {
     // From elsewhere the key leads to all tasks, not to the last ones looked at.
     if view != state.query.view {
         state.ask(|query| query.view = view);
@@ -269,12 +269,12 @@ fn go(state: &mut State, view: View) -> Vec<Command> {
 }
 
 /// A screen of the list, less a line.
-fn page(state: &State) -> i64 {
+fn page(state: &AppState) -> i64 {
     i64::from(areas(state).rows.height).saturating_sub(1).max(1)
 }
 
 /// Moves in the list at hand.
-fn step(state: &mut State, lines: i64) {
+fn step(state: &mut AppState, lines: i64) {
     let Some(list) = state.list() else { return };
     let (len, height) = (state.len(list), usize::from(areas(state).rows.height));
     let cursor = state.cursor(list);
@@ -284,7 +284,7 @@ fn step(state: &mut State, lines: i64) {
 }
 
 /// Opens what is selected.
-fn open(state: &mut State) -> Vec<Command> {
+fn open(state: &mut AppState) -> Vec<Command> {
     match state.list() {
         None | Some(List::Scheduler) => Vec::new(),
         Some(List::Groups) => {
@@ -334,7 +334,7 @@ fn within(row: &GroupRow) -> Within {
     Within { key: row.key, name }
 }
 
-fn look_at(state: &mut State, key: TaskKey) -> Vec<Command> {
+fn look_at(state: &mut AppState, key: TaskKey) -> Vec<Command> {
     state.cursors.closeup = Default::default();
     // Bounded: nobody goes back through more than that.
     if state.visited.len() > 100 {
@@ -346,7 +346,7 @@ fn look_at(state: &mut State, key: TaskKey) -> Vec<Command> {
 
 /// Folds or unfolds the selected branch; `to`: open or closed, or else the other way round. Says
 /// whether it changed.
-fn fold(state: &mut State, to: Option<bool>) -> bool {
+fn fold(state: &mut AppState, to: Option<bool>) -> bool {
     let at = state.branches().get(state.cursors.creators.at).copied();
     let Some((at, node)) = at.and_then(|at| Some((at, state.tables.creators.nodes.get(at)?))) else {
         return false;
@@ -362,7 +362,7 @@ fn fold(state: &mut State, to: Option<bool>) -> bool {
     true
 }
 
-fn left(state: &mut State) -> Vec<Command> {
+fn left(state: &mut AppState) -> Vec<Command> {
     if state.query.view != View::Creators {
         return if matches!(state.list(), Some(List::Tasks | List::Closeup)) {
             back(state)
@@ -388,7 +388,7 @@ fn left(state: &mut State) -> Vec<Command> {
 }
 
 /// Closes what was opened last, or drops the filter.
-fn back(state: &mut State) -> Vec<Command> {
+fn back(state: &mut AppState) -> Vec<Command> {
     if state.query.view == View::Flame && state.frame.zoom > 0 {
         state.frame.zoom = 0;
         return Vec::new();
@@ -410,7 +410,7 @@ fn back(state: &mut State) -> Vec<Command> {
     Vec::new()
 }
 
-fn sort(state: &mut State) -> Vec<Command> {
+fn sort(state: &mut AppState) -> Vec<Command> {
     let view = state.query.view;
     match view {
         View::Groups => state.ask(|query| query.group_sort = next(&GroupSort::ALL, query.group_sort)),
@@ -427,7 +427,7 @@ fn sort(state: &mut State) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-fn reverse(state: &mut State) -> Vec<Command> {
+fn reverse(state: &mut AppState) -> Vec<Command> {
     match state.query.view {
         View::Groups | View::Tasks => state.ask(|query| query.reverse = !query.reverse),
         View::Flame => state.ask(|query| query.flame.reverse = !query.flame.reverse),
@@ -436,7 +436,7 @@ fn reverse(state: &mut State) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-fn freeze(state: &mut State) -> Vec<Command> {
+fn freeze(state: &mut AppState) -> Vec<Command> {
     state.frozen = !state.frozen;
     if state.frozen {
         return Vec::new();
@@ -445,7 +445,7 @@ fn freeze(state: &mut State) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-fn copy(state: &mut State) -> Vec<Command> {
+fn copy(state: &mut AppState) -> Vec<Command> {
     let Some(copied) = copy::selected(state) else {
         complain(state, "there is nothing selected here that could be copied");
         return Vec::new();
@@ -454,7 +454,7 @@ fn copy(state: &mut State) -> Vec<Command> {
     vec![Command::Copy(copied.text)]
 }
 
-fn mark(state: &mut State) -> Vec<Command> {
+fn mark(state: &mut AppState) -> Vec<Command> {
     let Some(picture) = &state.picture else {
         complain(state, "nothing has been read yet");
         return Vec::new();
@@ -466,7 +466,7 @@ fn mark(state: &mut State) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-fn interval(state: &mut State, longer: bool) -> Vec<Command> {
+fn interval(state: &mut AppState, longer: bool) -> Vec<Command> {
     if !matches!(state.source, Source::Live | Source::Waiting | Source::Trouble(_)) {
         complain(state, "there is nothing to read again");
         return Vec::new();
@@ -482,7 +482,7 @@ fn interval(state: &mut State, longer: bool) -> Vec<Command> {
     vec![Command::Interval(state.interval)]
 }
 
-fn seek(state: &mut State, by: i64) -> Vec<Command> {
+fn seek(state: &mut AppState, by: i64) -> Vec<Command> {
     if matches!(state.source, Source::Replay { .. }) {
         return vec![Command::Seek(by)];
     }
@@ -491,7 +491,7 @@ fn seek(state: &mut State, by: i64) -> Vec<Command> {
 }
 
 /// The view whose tab stands at a column.
-fn tab_at(state: &State, column: u16) -> Option<View> {
+fn tab_at(state: &AppState, column: u16) -> Option<View> {
     let tabs = tabs(state);
     tabs.iter()
         .find(|(x, label, _)| (*x..*x + label.len() as u16).contains(&column))

@@ -7,13 +7,13 @@ use super::{Command, go, open, step, tab_at};
 use crate::dashboard::flame::cells;
 use crate::dashboard::layout::areas;
 use crate::dashboard::query::View;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 
 /// Lines that one notch of the wheel moves.
 const NOTCH: i64 = 3;
 
 /// A click selects, a click on what is selected opens it; the wheel moves.
-pub(super) fn on_mouse(state: &mut State, mouse: MouseEvent) -> Vec<Command> {
+pub(super) fn on_mouse(state: &mut AppState, mouse: MouseEvent) -> Vec<Command> {
     match mouse.kind {
         MouseEventKind::ScrollUp => wheel(state, -NOTCH),
         MouseEventKind::ScrollDown => wheel(state, NOTCH),
@@ -23,7 +23,7 @@ pub(super) fn on_mouse(state: &mut State, mouse: MouseEvent) -> Vec<Command> {
     Vec::new()
 }
 
-fn wheel(state: &mut State, lines: i64) {
+fn wheel(state: &mut AppState, lines: i64) {
     match &mut state.help {
         Some(line) if lines < 0 => *line = line.saturating_sub(NOTCH as usize),
         Some(line) => *line = (*line + NOTCH as usize).min(super::keys::BINDINGS.len()),
@@ -31,7 +31,7 @@ fn wheel(state: &mut State, lines: i64) {
     }
 }
 
-fn click(state: &mut State, column: u16, row: u16) -> Vec<Command> {
+fn click(state: &mut AppState, column: u16, row: u16) -> Vec<Command> {
     if state.help.take().is_some() {
         return Vec::new();
     }
@@ -61,7 +61,7 @@ fn click(state: &mut State, column: u16, row: u16) -> Vec<Command> {
     Vec::new()
 }
 
-fn click_frame(state: &mut State, column: u16, line: usize) {
+fn click_frame(state: &mut AppState, column: u16, line: usize) {
     let tables = std::sync::Arc::clone(&state.tables);
     let Some(flame) = &tables.flame else { return };
     let rows = areas(state).rows;

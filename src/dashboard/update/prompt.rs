@@ -7,15 +7,15 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{Command, What, complain};
 use crate::analysis::GroupKey;
 use crate::analysis::flame::Root;
+use crate::dashboard::filter_query::Wanted;
 use crate::dashboard::query::View;
-use crate::dashboard::state::{Input, Prompt, State};
-use crate::dashboard::wanted::Wanted;
+use crate::dashboard::state::{AppState, Input, Prompt};
 
 /// Characters that a line takes at most.
 const LONGEST: usize = 500;
 
 /// Asks what to group by.
-pub(super) fn ask_key(state: &mut State) -> Vec<Command> {
+pub(super) fn ask_key(state: &mut AppState) -> Vec<Command> {
     match state.query.view {
         View::Groups => state.prompt = Some(Prompt::GroupBy(Input::new(&state.query.key.to_string()))),
         View::Flame => state.prompt = Some(Prompt::GroupBy(Input::new(&state.query.flame.root.to_string()))),
@@ -25,7 +25,7 @@ pub(super) fn ask_key(state: &mut State) -> Vec<Command> {
 }
 
 /// A key while something is being typed.
-pub(super) fn on_key(state: &mut State, key: KeyEvent) -> Vec<Command> {
+pub(super) fn on_key(state: &mut AppState, key: KeyEvent) -> Vec<Command> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     if key.code == KeyCode::Esc || control && key.code == KeyCode::Char('c') {
         state.prompt = None;
@@ -55,7 +55,7 @@ pub(super) fn on_key(state: &mut State, key: KeyEvent) -> Vec<Command> {
 }
 
 /// Pasted text goes into the line that is being edited.
-pub(super) fn paste(state: &mut State, text: &str) -> Vec<Command> {
+pub(super) fn paste(state: &mut AppState, text: &str) -> Vec<Command> {
     if let Some(Prompt::Filter(input) | Prompt::GroupBy(input)) = &mut state.prompt {
         text.chars().filter(|c| !c.is_control()).for_each(|c| insert(input, c));
     }
@@ -72,7 +72,7 @@ fn write(key: KeyEvent) -> Vec<Command> {
     vec![Command::Write(what)]
 }
 
-fn filter(state: &mut State, mut input: Input) -> Vec<Command> {
+fn filter(state: &mut AppState, mut input: Input) -> Vec<Command> {
     match Wanted::parse(&input.text) {
         Ok(wanted) => {
             state.ask(|query| query.wanted = Arc::new(wanted));
@@ -86,7 +86,7 @@ fn filter(state: &mut State, mut input: Input) -> Vec<Command> {
     }
 }
 
-fn group_by(state: &mut State, mut input: Input) -> Vec<Command> {
+fn group_by(state: &mut AppState, mut input: Input) -> Vec<Command> {
     let text = input.text.trim().to_owned();
     let outcome = if state.query.view == View::Flame {
         text.parse::<Root>().map(|root| state.ask(|query| query.flame.root = root))
@@ -104,7 +104,7 @@ fn group_by(state: &mut State, mut input: Input) -> Vec<Command> {
 }
 
 /// What can be grouped by: the keys, and the labels that tasks have.
-fn choices(state: &State) -> Vec<String> {
+fn choices(state: &AppState) -> Vec<String> {
     let mut choices: Vec<String> = match state.query.view {
         View::Flame => ["none", "state", "creator", "thread"].map(str::to_owned).to_vec(),
         _ => ["stack", "function", "state", "creator", "waits-on"].map(str::to_owned).to_vec(),
@@ -120,7 +120,7 @@ fn choices(state: &State) -> Vec<String> {
     choices
 }
 
-fn next_choice(state: &State, now: &str, back: bool) -> String {
+fn next_choice(state: &AppState, now: &str, back: bool) -> String {
     let choices = choices(state);
     let at = choices.iter().position(|choice| choice == now.trim());
     let len = choices.len();

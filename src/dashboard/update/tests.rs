@@ -3,10 +3,10 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::dashboard::closeup::Row;
-use crate::dashboard::picture::Album;
+use crate::dashboard::picture::SessionView;
 use crate::dashboard::query::Query;
 use crate::dashboard::tables::{Memory, compute};
+use crate::dashboard::task_detail::Row;
 use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 
 /// `n` tasks, started by the first, in groups of ten by reason.
@@ -17,7 +17,7 @@ fn snapshot(n: u64) -> Snapshot {
         builder.task(Task {
             id: Some(id),
             address: id * 8,
-            state: snapshot::State::Waiting,
+            state: snapshot::TaskState::Waiting,
             reason,
             parent: (id > 1).then_some(1),
             ..Task::default()
@@ -27,17 +27,17 @@ fn snapshot(n: u64) -> Snapshot {
 }
 
 struct Bench {
-    state: State,
+    state: AppState,
     memory: Memory,
-    album: Album,
+    album: SessionView,
     commands: Vec<Command>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let state = State::new(Query::default(), Duration::from_millis(500), Source::Live);
+        let state = AppState::new(Query::default(), Duration::from_millis(500), Source::Live);
         let mut bench =
-            Bench { state, memory: Memory::default(), album: Album::new(false), commands: Vec::new() };
+            Bench { state, memory: Memory::default(), album: SessionView::new(false), commands: Vec::new() };
         bench.read(95);
         bench
     }

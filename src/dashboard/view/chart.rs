@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::theme::{Pen, Theme};
+use super::theme::{Canvas, Theme};
 
 /// A value of one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -72,9 +72,9 @@ const HEIGHTS: [&str; 4] = ["_", ".", "-", "'"];
 const STEPS: usize = 4;
 
 /// Draws values as a line.
-pub(super) fn line(pen: &mut Pen<'_>, area: Rect, values: &[Value], scale: Scale) {
+pub(super) fn line(canvas: &mut Canvas<'_>, area: Rect, values: &[Value], scale: Scale) {
     let (width, height) = (usize::from(area.width), usize::from(area.height));
-    let per = readings_per_column(pen.theme);
+    let per = readings_per_column(canvas.theme);
     let shown = values.get(values.len().saturating_sub(width * per)..).unwrap_or(values);
     if shown.is_empty() || height == 0 {
         return;
@@ -105,20 +105,20 @@ pub(super) fn line(pen: &mut Pen<'_>, area: Rect, values: &[Value], scale: Scale
         }
         before = Some(y);
     }
-    draw(pen, area, &cells);
-    let (mark, style) = (pen.theme.pick("┊", "|"), pen.theme.notice());
+    draw(canvas, area, &cells);
+    let (mark, style) = (canvas.theme.pick("┊", "|"), canvas.theme.notice());
     for column in breaks {
         for y in area.y..area.bottom() {
-            pen.raw(area.x + column as u16, y, 1, mark, style);
+            canvas.raw(area.x + column as u16, y, 1, mark, style);
         }
     }
 }
 
-fn draw(pen: &mut Pen<'_>, area: Rect, cells: &[u8]) {
-    let style = pen.theme.chart();
+fn draw(canvas: &mut Canvas<'_>, area: Rect, cells: &[u8]) {
+    let style = canvas.theme.chart();
     for (nth, &bits) in cells.iter().enumerate().filter(|&(_, &bits)| bits != 0) {
         let (x, y) = (nth % usize::from(area.width), nth / usize::from(area.width));
-        let text = if pen.theme.ascii {
+        let text = if canvas.theme.ascii {
             // The highest step, or a line that goes up and down.
             let steps: Vec<usize> = (0..STEPS).filter(|&step| bits & DOTS[0][step] != 0).collect();
             match steps.as_slice() {
@@ -128,25 +128,25 @@ fn draw(pen: &mut Pen<'_>, area: Rect, cells: &[u8]) {
         } else {
             char::from_u32(0x2800 + u32::from(bits)).unwrap_or(' ').to_string()
         };
-        pen.raw(area.x + x as u16, area.y + y as u16, 1, &text, style);
+        canvas.raw(area.x + x as u16, area.y + y as u16, 1, &text, style);
     }
 }
 
 /// Draws the scale at the left of a chart: its ends where there are lines for both, else as a range.
-pub(super) fn axis(pen: &mut Pen<'_>, area: Rect, scale: Scale, word: impl Fn(f64) -> String) {
-    let (dim, room) = (pen.theme.dim(), area.width.saturating_sub(1));
+pub(super) fn axis(canvas: &mut Canvas<'_>, area: Rect, scale: Scale, word: impl Fn(f64) -> String) {
+    let (dim, room) = (canvas.theme.dim(), area.width.saturating_sub(1));
     if area.height == 1 {
-        pen.right(area.x, area.y, room, &scale.words(word), dim);
+        canvas.right(area.x, area.y, room, &scale.words(word), dim);
     } else {
-        pen.right(area.x, area.y, room, &word(scale.high), dim);
+        canvas.right(area.x, area.y, room, &word(scale.high), dim);
         if scale.low != scale.high {
-            pen.right(area.x, area.bottom().saturating_sub(1), room, &word(scale.low), dim);
+            canvas.right(area.x, area.bottom().saturating_sub(1), room, &word(scale.low), dim);
         }
     }
     for y in area.y..area.bottom() {
         let is_end = y == area.y || y + 1 == area.bottom();
-        let mark = if is_end { pen.theme.pick("┤", "+") } else { pen.theme.pick("│", "|") };
-        pen.raw(area.right().saturating_sub(1), y, 1, mark, dim);
+        let mark = if is_end { canvas.theme.pick("┤", "+") } else { canvas.theme.pick("│", "|") };
+        canvas.raw(area.right().saturating_sub(1), y, 1, mark, dim);
     }
 }
 

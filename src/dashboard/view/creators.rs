@@ -2,10 +2,10 @@
 
 use ratatui::style::Style;
 
-use super::theme::Pen;
+use super::theme::Canvas;
 use super::{Cut, select};
 use crate::dashboard::layout::Areas;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::report::units::thousands;
 
 /// Columns of the place at the right.
@@ -16,25 +16,25 @@ const ALL: (u16, u16) = (1, 9);
 const OWN: (u16, u16) = (12, 9);
 
 /// Draws the branches that are open.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let (y, width) = (areas.body.y, areas.body.width);
-    let title = pen.theme.title();
-    pen.right(ALL.0, y, ALL.1, "ALL TASKS", title);
-    pen.right(OWN.0, y, OWN.1, "ITS OWN", title);
+    let title = canvas.theme.title();
+    canvas.right(ALL.0, y, ALL.1, "ALL TASKS", title);
+    canvas.right(OWN.0, y, OWN.1, "ITS OWN", title);
     let place = if width >= 70 { PLACE } else { 0 };
     let room = width.saturating_sub(TREE + place + 1);
-    pen.put(TREE, y, room, "STARTED WITH", title);
+    canvas.put(TREE, y, room, "STARTED WITH", title);
     if place > 0 {
-        pen.put(width - place, y, place, "STARTED AT", title);
+        canvas.put(width - place, y, place, "STARTED AT", title);
     }
     let tree = &state.tables.creators;
     let (cursor, rows) = (state.cursors.creators, areas.rows);
     for (line, at) in state.branches().into_iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let Some(node) = tree.nodes.get(at) else { continue };
         let y = rows.y + (line - cursor.top) as u16;
-        let theme = pen.theme;
-        pen.right(ALL.0, y, ALL.1, &thousands(node.total), theme.head());
-        pen.right(OWN.0, y, OWN.1, &thousands(node.own), Style::new());
+        let theme = canvas.theme;
+        canvas.right(ALL.0, y, ALL.1, &thousands(node.total), theme.head());
+        canvas.right(OWN.0, y, OWN.1, &thousands(node.own), Style::new());
         let mark = match (node.is_leaf(at), state.is_open(node)) {
             (true, _) => " ",
             (false, true) => theme.pick("▾", "-"),
@@ -42,7 +42,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         };
         // Deep ones still leave room for their name.
         let indent = (node.depth * 2).min(room / 2);
-        pen.raw(TREE + indent, y, 2, mark, theme.title());
+        canvas.raw(TREE + indent, y, 2, mark, theme.title());
         let start = TREE + indent + 2;
         let columns = (TREE + room).saturating_sub(start);
         let name = if node.depth == 0 && !node.creator.is_empty() {
@@ -51,12 +51,12 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
             node.name.clone()
         };
         let cut = if node.depth == 0 { Cut::End } else { Cut::Start };
-        pen.cell(start, y, columns, &name, Style::new(), cut);
+        canvas.cell(start, y, columns, &name, Style::new(), cut);
         if place > 0 {
-            pen.cell(width - place, y, place - 1, &node.place, theme.dim(), Cut::Start);
+            canvas.cell(width - place, y, place - 1, &node.place, theme.dim(), Cut::Start);
         }
         if line == cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use ratatui::style::Style;
 
-use super::theme::{Pen, Theme};
+use super::theme::{Canvas, Theme};
 use super::{Cut, select};
 use crate::analysis::leaks::{Finding, Report, Sureness};
-use crate::dashboard::closeup::{Kind, Row};
 use crate::dashboard::layout::Areas;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
+use crate::dashboard::task_detail::{PieceKind, Row};
 use crate::report::finding::note;
 use crate::report::text::findings::{holders, place, readings, rest_list, samples, since, summary};
 use crate::report::units::{bytes, thousands};
@@ -16,23 +16,23 @@ use crate::report::units::{bytes, thousands};
 const TITLES: usize = 13;
 
 /// Draws the list and, below it, the evidence of what is selected.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let Some(report) = state.findings() else { return };
-    let (title, dim) = (pen.theme.title(), pen.theme.dim());
-    pen.put(2, areas.body.y, 10, "SURE", title);
-    pen.put(12, areas.body.y, areas.body.width, "FINDING", title);
+    let (title, dim) = (canvas.theme.title(), canvas.theme.dim());
+    canvas.put(2, areas.body.y, 10, "SURE", title);
+    canvas.put(12, areas.body.y, areas.body.width, "FINDING", title);
     let (cursor, rows) = (state.cursors.findings, areas.rows);
     for (line, finding) in report.findings.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
-        let style = sureness(pen.theme, finding.sureness);
-        pen.put(2, y, 9, &finding.sureness.name().to_uppercase(), style);
-        pen.cell(12, y, rows.width.saturating_sub(13), &summary(finding), Style::new(), Cut::End);
+        let style = sureness(canvas.theme, finding.sureness);
+        canvas.put(2, y, 9, &finding.sureness.name().to_uppercase(), style);
+        canvas.cell(12, y, rows.width.saturating_sub(13), &summary(finding), Style::new(), Cut::End);
         if line == cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
     if report.findings.is_empty() {
-        pen.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
+        canvas.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
     }
     // What is no finding, where the list leaves room for it.
     let all = usize::MAX;
@@ -42,15 +42,15 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         .chain(report.scheduler.iter().map(|one| format!("Scheduler, no leak: {}", note(one))));
     let begin = report.findings.len().max(1).saturating_sub(cursor.top);
     for (line, text) in (begin..usize::from(rows.height)).zip(lines) {
-        pen.cell(2, rows.y + line as u16, rows.width.saturating_sub(3), &text, dim, Cut::End);
+        canvas.cell(2, rows.y + line as u16, rows.width.saturating_sub(3), &text, dim, Cut::End);
     }
     let y = areas.pane.y.saturating_sub(1);
-    pen.rule(y);
-    pen.put(2, y, areas.body.width.saturating_sub(3), &format!(" {} ", readings(report)), dim);
+    canvas.rule(y);
+    canvas.put(2, y, areas.body.width.saturating_sub(3), &format!(" {} ", readings(report)), dim);
     if let Some(finding) = report.findings.get(cursor.at) {
         let lines = evidence(report, finding, areas.pane.width.into());
         for (nth, line) in lines.iter().take(areas.pane.height.into()).enumerate() {
-            super::closeup::draw_row(pen, line, areas.pane.y + nth as u16);
+            super::task_detail::draw_row(canvas, line, areas.pane.y + nth as u16);
         }
     }
 }
@@ -115,6 +115,6 @@ fn wrapped(title: &str, text: &str, columns: usize) -> Vec<Row> {
     lines
         .iter()
         .enumerate()
-        .map(|(nth, line)| Row::new(Kind::Title, &head(nth)).add(Kind::Plain, line))
+        .map(|(nth, line)| Row::new(PieceKind::Title, &head(nth)).add(PieceKind::Plain, line))
         .collect()
 }

@@ -4,19 +4,19 @@ use ratatui::style::{Color, Modifier};
 
 use super::Cut;
 use super::text::age;
-use super::theme::Pen;
+use super::theme::Canvas;
 use crate::analysis::flame::{Flame, NameKind, NodeId, Weight};
 use crate::dashboard::flame::{Cell, cells, top_row};
 use crate::dashboard::layout::Areas;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, count, duration, thousands};
 
 /// Draws the graph, and says what is selected.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
-    let dim = pen.theme.dim();
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
+    let dim = canvas.theme.dim();
     let Some(flame) = &state.tables.flame else {
-        pen.put(2, areas.rows.y, areas.rows.width, "adding stacks up ...", dim);
+        canvas.put(2, areas.rows.y, areas.rows.width, "adding stacks up ...", dim);
         return;
     };
     let noun = task_noun(&state.tables.picture.snapshot);
@@ -34,13 +34,13 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
     if flame.left_out > 0 {
         text.push_str(&format!(", {} frames left out", thousands(flame.left_out)));
     }
-    let x = pen.put(1, areas.body.y, areas.body.width, &text, dim);
+    let x = canvas.put(1, areas.body.y, areas.body.width, &text, dim);
     if usize::from(x) + hint.len() + 3 < areas.body.width.into() {
-        pen.right(0, areas.body.y, areas.body.width.saturating_sub(1), hint, dim);
+        canvas.right(0, areas.body.y, areas.body.width.saturating_sub(1), hint, dim);
     }
     let zoomed = state.frame.zoomed(flame);
     if flame.node(zoomed).width == 0 {
-        pen.put(2, areas.rows.y, areas.rows.width, "nothing to draw: nothing here has any width", dim);
+        canvas.put(2, areas.rows.y, areas.rows.width, "nothing to draw: nothing here has any width", dim);
         return;
     }
     let selected = state.frame.find(flame);
@@ -49,25 +49,25 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         let Some(row) = cell.row.checked_sub(top).filter(|&row| row < areas.rows.height.into()) else {
             continue;
         };
-        draw_cell(pen, flame, &cell, areas.rows.y + row as u16, cell.node == selected);
+        draw_cell(canvas, flame, &cell, areas.rows.y + row as u16, cell.node == selected);
     }
-    describe(pen, state, flame, selected, areas);
+    describe(canvas, state, flame, selected, areas);
 }
 
-fn draw_cell(pen: &mut Pen<'_>, flame: &Flame, cell: &Cell, y: u16, selected: bool) {
-    let mut style = pen.theme.frame(color(flame, cell.node));
+fn draw_cell(canvas: &mut Canvas<'_>, flame: &Flame, cell: &Cell, y: u16, selected: bool) {
+    let mut style = canvas.theme.frame(color(flame, cell.node));
     if selected {
         style = style.add_modifier(Modifier::REVERSED | Modifier::BOLD);
     }
     // The first column keeps neighbours apart.
-    let edge = pen.theme.pick("▏", "|");
-    pen.raw(cell.x, y, 1, edge, style);
+    let edge = canvas.theme.pick("▏", "|");
+    canvas.raw(cell.x, y, 1, edge, style);
     if cell.width > 1 {
-        let name = pen.theme.fit(&flame.name(cell.node).text, usize::from(cell.width) - 1, Cut::Start);
+        let name = canvas.theme.fit(&flame.name(cell.node).text, usize::from(cell.width) - 1, Cut::Start);
         // Three columns of a name say nothing.
         let name = if cell.width > 3 { name } else { String::new() };
         let padded = format!("{name:<width$}", width = usize::from(cell.width) - 1);
-        pen.raw(cell.x + 1, y, cell.width - 1, &padded, style);
+        canvas.raw(cell.x + 1, y, cell.width - 1, &padded, style);
     }
 }
 
@@ -103,10 +103,10 @@ fn color(flame: &Flame, node: NodeId) -> Color {
 }
 
 /// Two lines about the selected frame.
-fn describe(pen: &mut Pen<'_>, state: &State, flame: &Flame, node: NodeId, areas: &Areas) {
+fn describe(canvas: &mut Canvas<'_>, state: &AppState, flame: &Flame, node: NodeId, areas: &Areas) {
     let (name, figures) = (flame.name(node), flame.node(node));
     let noun = task_noun(&state.tables.picture.snapshot);
-    let head = pen.theme.head();
+    let head = canvas.theme.head();
     let all = flame.node(NodeId::ALL).width.max(1);
     let share = figures.width as f64 * 100.0 / all as f64;
     let weight = match flame.weight {
@@ -127,6 +127,6 @@ fn describe(pen: &mut Pen<'_>, state: &State, flame: &Flame, node: NodeId, areas
     facts.extend(reasons);
     let file = if name.file.is_empty() { String::new() } else { format!("  {}", name.file) };
     let (y, wide) = (areas.pane.y, areas.pane.width.saturating_sub(2));
-    pen.cell(1, y, wide, &format!("{}{file}", name.text), head, Cut::End);
-    pen.cell(1, y + 1, wide, &facts.join(", "), Default::default(), Cut::End);
+    canvas.cell(1, y, wide, &format!("{}{file}", name.text), head, Cut::End);
+    canvas.cell(1, y + 1, wide, &facts.join(", "), Default::default(), Cut::End);
 }

@@ -3,70 +3,70 @@
 use ratatui::layout::Rect;
 
 use super::Cut;
-use super::theme::Pen;
+use super::theme::Canvas;
+use crate::dashboard::filter_query::FIELDS;
 use crate::dashboard::query::View;
-use crate::dashboard::state::{Input, Prompt, State};
-use crate::dashboard::wanted::FIELDS;
+use crate::dashboard::state::{AppState, Input, Prompt};
 use crate::report::line::width;
 
 /// Draws the line; gives the place of the cursor while something is typed.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) -> Option<(u16, u16)> {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) -> Option<(u16, u16)> {
     match &state.prompt {
         Some(Prompt::Filter(input)) => {
-            return edited(pen, area, "/", input, &format!("words or field:value; fields: {FIELDS}"));
+            return edited(canvas, area, "/", input, &format!("words or field:value; fields: {FIELDS}"));
         }
         Some(Prompt::GroupBy(input)) => {
             let choices = match state.query.view {
                 View::Flame => "none, state, creator, label:KEY, thread (Tab: next)",
                 _ => "stack, function, state, creator, label:KEY, waits-on (Tab: next)",
             };
-            return edited(pen, area, "group by: ", input, choices);
+            return edited(canvas, area, "group by: ", input, choices);
         }
         Some(Prompt::Write) => {
-            let style = pen.theme.notice();
+            let style = canvas.theme.notice();
             let text = "write:  s snapshot   r report   f flame graph   Esc nothing";
-            pen.put(1, area.y, area.width, text, style);
+            canvas.put(1, area.y, area.width, text, style);
             return None;
         }
         None => {}
     }
     let hint = "? help  q quit";
     let start = area.width.saturating_sub(hint.len() as u16 + 1);
-    let dim = pen.theme.dim();
-    pen.put(start, area.y, area.width, hint, dim);
+    let dim = canvas.theme.dim();
+    canvas.put(start, area.y, area.width, hint, dim);
     let room = start.saturating_sub(2);
     match &state.message {
         Some(message) => {
-            let style = if message.error { pen.theme.warn() } else { pen.theme.notice() };
-            pen.cell(1, area.y, room, &message.text, style, Cut::End);
+            let style = if message.error { canvas.theme.warn() } else { canvas.theme.notice() };
+            canvas.cell(1, area.y, room, &message.text, style, Cut::End);
         }
-        None => pen.cell(1, area.y, room, &how(state).join("   "), dim, Cut::End),
+        None => canvas.cell(1, area.y, room, &how(state).join("   "), dim, Cut::End),
     }
     None
 }
 
-fn edited(pen: &mut Pen<'_>, area: Rect, title: &str, input: &Input, hint: &str) -> Option<(u16, u16)> {
-    let head = pen.theme.head();
-    let start = pen.put(1, area.y, area.width, title, head);
+fn edited(canvas: &mut Canvas<'_>, area: Rect, title: &str, input: &Input, hint: &str) -> Option<(u16, u16)> {
+    let head = canvas.theme.head();
+    let start = canvas.put(1, area.y, area.width, title, head);
     let before: String = input.text.chars().take(input.cursor).collect();
-    let cursor = start + width(&pen.theme.text(&before)) as u16;
-    let end = pen.put(start, area.y, area.width.saturating_sub(start), &input.text, Default::default());
+    let cursor = start + width(&canvas.theme.text(&before)) as u16;
+    let end = canvas.put(start, area.y, area.width.saturating_sub(start), &input.text, Default::default());
     let room = area.width.saturating_sub(end + 3);
     match &input.problem {
         Some(problem) => {
-            let style = pen.theme.warn();
-            pen.cell(end + 3, area.y, room, problem, style, Cut::End);
+            let style = canvas.theme.warn();
+            canvas.cell(end + 3, area.y, room, problem, style, Cut::End);
         }
         None => {
-            let style = pen.theme.dim();
-            pen.cell(end + 3, area.y, room, hint, style, Cut::End);
+            let style = canvas.theme.dim();
+            canvas.cell(end + 3, area.y, room, hint, style, Cut::End);
         }
     }
     Some((cursor.min(area.right().saturating_sub(1)), area.y))
 }
 
 /// How the list is made.
-fn how(state: &State) -> Vec<String> {
+fn how(state: &AppState) -> Vec<String> {
     let query = &state.query;
     let mut how = Vec::new();
     let order = if query.reverse { " (turned round)" } else { "" };

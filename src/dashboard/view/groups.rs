@@ -3,15 +3,15 @@
 use ratatui::style::{Modifier, Style};
 
 use super::text::{age, signed, signed_rate};
-use super::theme::Pen;
+use super::theme::Canvas;
 use super::{Cut, select};
 use crate::analysis::GroupKey;
 use crate::analysis::frames::creator_frame;
-use crate::dashboard::closeup::{self, Kind, Row};
 use crate::dashboard::layout::Areas;
 use crate::dashboard::query::GroupSort;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::dashboard::tables::{GroupRow, MAX_GROUPS, heading};
+use crate::dashboard::task_detail::{self, PieceKind, Row};
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::{Snapshot, StackStatus};
@@ -50,25 +50,25 @@ impl Columns {
 }
 
 /// Draws the list and, below it, what is selected.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let table = &state.tables.groups;
     let columns = Columns::new(areas.body.width, &state.tables.query.key);
-    headings(pen, state, &columns, areas.body.y);
+    headings(canvas, state, &columns, areas.body.y);
     let cursor = state.cursors.groups;
     let rows = areas.rows;
     for (line, row) in table.rows.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
-        draw_row(pen, row, &columns, y);
+        draw_row(canvas, row, &columns, y);
         if line == cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
     if table.rows.is_empty() {
-        let dim = pen.theme.dim();
-        pen.put(2, rows.y, rows.width, "no group: nothing passes the filter", dim);
+        let dim = canvas.theme.dim();
+        canvas.put(2, rows.y, rows.width, "no group: nothing passes the filter", dim);
     }
     let y = areas.pane.y.saturating_sub(1);
-    pen.rule(y);
+    canvas.rule(y);
     let mut facts = vec![shown(state), count(table.total, "group")];
     if table.total > table.rows.len() as u64 && table.rows.len() >= MAX_GROUPS {
         facts.push(format!("the first {} are listed", thousands(MAX_GROUPS as u64)));
@@ -77,84 +77,86 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
         let what = if state.tables.query.mark.is_some() { "changes since the mark," } else { "changes over" };
         format!("{what} {}", duration(ns))
     }));
-    let dim = pen.theme.dim();
-    pen.put(2, y, areas.body.width.saturating_sub(3), &format!(" {} ", facts.join(", ")), dim);
+    let dim = canvas.theme.dim();
+    canvas.put(2, y, areas.body.width.saturating_sub(3), &format!(" {} ", facts.join(", ")), dim);
     if let Some(row) = table.rows.get(cursor.at) {
         for (nth, line) in
             details(state, row, areas.pane.width.into()).iter().take(areas.pane.height.into()).enumerate()
         {
-            super::closeup::draw_row(pen, line, areas.pane.y + nth as u16);
+            super::task_detail::draw_row(canvas, line, areas.pane.y + nth as u16);
         }
     }
 }
 
 /// "1,388 goroutines", "12 of 1,388 goroutines".
-pub(super) fn shown(state: &State) -> String {
+pub(super) fn shown(state: &AppState) -> String {
     let shown = state.tables.shown;
     let noun = task_noun(&state.tables.picture.snapshot);
     let of = if shown.is_all() { String::new() } else { format!("{} of ", thousands(shown.tasks)) };
     format!("{of}{}", count(shown.considered, noun))
 }
 
-fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
+fn headings(canvas: &mut Canvas<'_>, state: &AppState, columns: &Columns, y: u16) {
     let query = &state.tables.query;
-    let plain = pen.theme.title();
+    let plain = canvas.theme.title();
     let style =
         |sort: GroupSort| if query.group_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
-    pen.right(COUNT.0, y, COUNT.1, "TASKS", style(GroupSort::Count));
-    pen.right(CHANGE.0, y, CHANGE.1, "CHANGE", style(GroupSort::Change));
-    pen.right(RATE.0, y, RATE.1, "PER MIN", style(GroupSort::Rate));
-    pen.right(OLDEST.0, y, OLDEST.1, "OLDEST", style(GroupSort::Age));
+    canvas.right(COUNT.0, y, COUNT.1, "TASKS", style(GroupSort::Count));
+    canvas.right(CHANGE.0, y, CHANGE.1, "CHANGE", style(GroupSort::Change));
+    canvas.right(RATE.0, y, RATE.1, "PER MIN", style(GroupSort::Rate));
+    canvas.right(OLDEST.0, y, OLDEST.1, "OLDEST", style(GroupSort::Age));
     if columns.state > 0 {
-        pen.put(STATE, y, columns.state, "STATE", plain);
+        canvas.put(STATE, y, columns.state, "STATE", plain);
     }
-    pen.put(columns.name.0, y, columns.name.1, &heading(&query.key), style(GroupSort::Name));
+    canvas.put(columns.name.0, y, columns.name.1, &heading(&query.key), style(GroupSort::Name));
     if let Some((x, width)) = columns.at {
-        pen.put(x, y, width, "AT", plain);
+        canvas.put(x, y, width, "AT", plain);
     }
     if let Some((x, width)) = columns.creator {
-        pen.put(x, y, width, "CREATOR", plain);
+        canvas.put(x, y, width, "CREATOR", plain);
     }
 }
 
-fn draw_row(pen: &mut Pen<'_>, row: &GroupRow, columns: &Columns, y: u16) {
-    let theme = pen.theme;
-    pen.right(COUNT.0, y, COUNT.1, &thousands(row.count()), theme.head());
+fn draw_row(canvas: &mut Canvas<'_>, row: &GroupRow, columns: &Columns, y: u16) {
+    let theme = canvas.theme;
+    canvas.right(COUNT.0, y, COUNT.1, &thousands(row.count()), theme.head());
     let change = row.change.map_or("-".to_owned(), signed);
-    pen.right(CHANGE.0, y, CHANGE.1, &change, theme.change(row.change.unwrap_or(0) as f64));
+    canvas.right(CHANGE.0, y, CHANGE.1, &change, theme.change(row.change.unwrap_or(0) as f64));
     let rate = row.per_minute.map_or("-".to_owned(), signed_rate);
     let style = if matches!(rate.as_str(), "0" | "-") {
         theme.dim()
     } else {
         theme.change(row.per_minute.unwrap_or(0.0))
     };
-    pen.right(RATE.0, y, RATE.1, &rate, style);
-    pen.right(OLDEST.0, y, OLDEST.1, &age(row.oldest), Style::new());
+    canvas.right(RATE.0, y, RATE.1, &rate, style);
+    canvas.right(OLDEST.0, y, OLDEST.1, &age(row.oldest), Style::new());
     if columns.state > 0 {
-        pen.cell(STATE, y, columns.state - 1, &row.state, theme.state(), Cut::End);
+        canvas.cell(STATE, y, columns.state - 1, &row.state, theme.state(), Cut::End);
     }
-    pen.cell(columns.name.0, y, columns.name.1, &row.name, Style::new(), Cut::Start);
+    canvas.cell(columns.name.0, y, columns.name.1, &row.name, Style::new(), Cut::Start);
     if let Some((x, width)) = columns.at {
-        pen.cell(x, y, width, &row.at, theme.dim(), Cut::Start);
+        canvas.cell(x, y, width, &row.at, theme.dim(), Cut::Start);
     }
     if let Some((x, width)) = columns.creator {
-        pen.cell(x, y, width, &row.creator, theme.dim(), Cut::Start);
+        canvas.cell(x, y, width, &row.creator, theme.dim(), Cut::Start);
     }
 }
 
 /// What is selected, in lines.
-fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
+fn details(state: &AppState, row: &GroupRow, columns: usize) -> Vec<Row> {
     let group = &row.group;
     if group.tasks.is_empty() {
-        return vec![Row::new(Kind::Dim, " All of them are gone since the mark.")];
+        return vec![Row::new(PieceKind::Dim, " All of them are gone since the mark.")];
     }
     let snapshot = &*state.tables.picture.snapshot;
-    let mut rows = closeup::frames(snapshot, &group.frames, columns);
+    let mut rows = task_detail::frames(snapshot, &group.frames, columns);
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
-    rows.extend(closeup::status(status, group.frames.is_empty()).map(|text| Row::new(Kind::Dim, text)));
+    rows.extend(
+        task_detail::status(status, group.frames.is_empty()).map(|text| Row::new(PieceKind::Dim, text)),
+    );
     rows.extend(creators(snapshot, row));
     let tasks = group.count;
-    rows.extend(closeup::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
+    rows.extend(task_detail::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
     rows.extend(
         list(
             " states",
@@ -174,7 +176,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
             .map(|&((key, value), n)| (format!("{}={}", snapshot.str(key), snapshot.str(value)), n)),
     ));
     let ids = group.tasks.iter().take(6).filter_map(|&task| snapshot.tasks.get(task as usize));
-    let ids: Vec<String> = ids.map(closeup::id).collect();
+    let ids: Vec<String> = ids.map(task_detail::id).collect();
     let more = if group.count > ids.len() as u64 { " ..." } else { "" };
     let memory = if group.stack_bytes > 0 {
         format!("   stacks of {}", bytes(group.stack_bytes))
@@ -183,7 +185,7 @@ fn details(state: &State, row: &GroupRow, columns: usize) -> Vec<Row> {
     };
     let noun = task_noun(snapshot);
     let text = format!(" {}{more}{memory}", ids.join(", "));
-    rows.push(Row::new(Kind::Title, &format!("  {noun}s")).add(Kind::Plain, &text));
+    rows.push(Row::new(PieceKind::Title, &format!("  {noun}s")).add(PieceKind::Plain, &text));
     rows
 }
 
@@ -194,8 +196,8 @@ fn creators(snapshot: &Snapshot, row: &GroupRow) -> Vec<Row> {
     known
         .take(3)
         .map(|(frame, n)| {
-            let line = closeup::creator(snapshot, frame);
-            if entries.len() > 1 { line.add(Kind::Head, &format!("  {}", thousands(n))) } else { line }
+            let line = task_detail::creator(snapshot, frame);
+            if entries.len() > 1 { line.add(PieceKind::Head, &format!("  {}", thousands(n))) } else { line }
         })
         .collect()
 }
@@ -207,6 +209,7 @@ fn list(title: &str, entries: impl Iterator<Item = (String, u64)>) -> Option<Row
     let more =
         if all.len() > shown.len() { format!(", {} more", all.len() - shown.len()) } else { String::new() };
     (!all.is_empty()).then(|| {
-        Row::new(Kind::Title, &format!(" {title}  ")).add(Kind::Plain, &format!("{}{more}", shown.join(", ")))
+        Row::new(PieceKind::Title, &format!(" {title}  "))
+            .add(PieceKind::Plain, &format!("{}{more}", shown.join(", ")))
     })
 }

@@ -9,10 +9,10 @@ use ratatui::style::Style;
 use super::Cut;
 use super::chart::{Scale, Value, line, readings_per_column};
 use super::text::{rate, signed_rate};
-use super::theme::Pen;
+use super::theme::Canvas;
 use crate::dashboard::history::Point;
 use crate::dashboard::picture::Picture;
-use crate::dashboard::state::{Source, State};
+use crate::dashboard::state::{AppState, Source};
 use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -23,23 +23,23 @@ const NEWS: u64 = 60_000_000_000;
 const SPARK: u16 = 16;
 
 /// Draws the header.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
-    let (status, style) = status(pen, state);
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
+    let (status, style) = status(canvas, state);
     let right = width(&status) as u16 + 1;
-    pen.raw(area.right().saturating_sub(right), area.y, right, &status, style);
+    canvas.raw(area.right().saturating_sub(right), area.y, right, &status, style);
     let Some(picture) = &state.picture else {
-        let style = pen.theme.head();
-        pen.put(1, area.y, area.width, "loiter watch", style);
+        let style = canvas.theme.head();
+        canvas.put(1, area.y, area.width, "loiter watch", style);
         return;
     };
-    who(pen, picture, area, right);
+    who(canvas, picture, area, right);
     if let Some(point) = picture.point() {
-        figures(pen, picture, point, Rect { y: area.y + 1, height: 1, ..area });
+        figures(canvas, picture, point, Rect { y: area.y + 1, height: 1, ..area });
     }
 }
 
 /// "api-server  pid 4242  go1.24.3 stripped       1,388 goroutines  +38/min".
-fn who(pen: &mut Pen<'_>, picture: &Picture, area: Rect, taken: u16) {
+fn who(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect, taken: u16) {
     let snapshot = &*picture.snapshot;
     let target = &snapshot.header.target;
     let tasks = picture.point().map_or(0, |point| point.tasks);
@@ -48,23 +48,23 @@ fn who(pen: &mut Pen<'_>, picture: &Picture, area: Rect, taken: u16) {
     let wide = width(&tasks) + growth.as_ref().map_or(0, |(text, _)| text.len() + 2) + 3;
     let end = area.width.saturating_sub(taken);
     let start = end.saturating_sub(wide as u16);
-    let head = pen.theme.head();
-    let x = pen.put(1, area.y, start.saturating_sub(2), &target.name, head);
+    let head = canvas.theme.head();
+    let x = canvas.put(1, area.y, start.saturating_sub(2), &target.name, head);
     let runtimes: Vec<String> = snapshot.header.runtimes.iter().map(runtime_name).collect();
     let was = picture.before.map(|before| format!(" (was {})", before.pid)).unwrap_or_default();
     let pid = if target.pid > 0 { format!("  pid {}{was}", target.pid) } else { String::new() };
     let rest = format!("{pid}  {}", runtimes.join(", "));
-    pen.cell(x, area.y, start.saturating_sub(x + 1), &rest, Style::new(), Cut::End);
-    let x = pen.put(start, area.y, end.saturating_sub(start), &tasks, head);
+    canvas.cell(x, area.y, start.saturating_sub(x + 1), &rest, Style::new(), Cut::End);
+    let x = canvas.put(start, area.y, end.saturating_sub(start), &tasks, head);
     if let Some((text, growth)) = growth {
-        let style = pen.theme.change(growth);
-        pen.put(x + 2, area.y, end.saturating_sub(x + 2), &text, style);
+        let style = canvas.theme.change(growth);
+        canvas.put(x + 2, area.y, end.saturating_sub(x + 2), &text, style);
     }
 }
 
 /// How reading goes.
-fn status(pen: &Pen<'_>, state: &State) -> (String, Style) {
-    let theme = pen.theme;
+fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
+    let theme = canvas.theme;
     let every = seconds(state.interval);
     let took = state.latest.as_ref().map_or(Duration::ZERO, |picture| picture.took);
     if state.frozen {
@@ -105,7 +105,7 @@ fn status(pen: &Pen<'_>, state: &State) -> (String, Style) {
 }
 
 /// The time between the last two readings.
-fn gap(state: &State) -> Duration {
+fn gap(state: &AppState) -> Duration {
     let Some(picture) = &state.latest else { return Duration::ZERO };
     let mut times = picture.points.iter().rev().map(|point| point.elapsed_ns);
     let (last, before) = (times.next().flatten(), times.next().flatten());
@@ -129,8 +129,8 @@ fn time_of_day(ns: u64) -> String {
 }
 
 /// The second line: the number of tasks over time, and figures.
-fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
-    let mut x = spark(pen, picture, area);
+fn figures(canvas: &mut Canvas<'_>, picture: &Picture, point: &Point, area: Rect) {
+    let mut x = spark(canvas, picture, area);
     let mut facts: Vec<String> = Vec::new();
     let or_more = if point.counted { "" } else { "+" };
     facts.extend(point.born.map(|born| format!("born {}{or_more}/s", rate(born))));
@@ -151,7 +151,7 @@ fn figures(pen: &mut Pen<'_>, picture: &Picture, point: &Point, area: Rect) {
     for fact in facts {
         // A fact that does not fit is left out whole: a number that is cut off would be another one.
         if room(x, &fact) {
-            x = pen.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
+            x = canvas.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
         }
     }
 }
@@ -169,29 +169,29 @@ fn restarted(picture: &Picture) -> Option<String> {
 
 /// The number of tasks over time, between the least and the most; gives the column where something else
 /// may begin.
-fn spark(pen: &mut Pen<'_>, picture: &Picture, area: Rect) -> u16 {
+fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
     let wide = if area.width < 96 { SPARK / 2 } else { SPARK };
-    let shown = usize::from(wide) * readings_per_column(pen.theme);
+    let shown = usize::from(wide) * readings_per_column(canvas.theme);
     let of = |point: &Arc<Point>| Value { value: Some(point.tasks as f64), breaks: point.restarted };
     let points = &picture.points;
     let values: Vec<Value> = points.iter().skip(points.len().saturating_sub(shown)).map(of).collect();
     let scale = Scale::of(&values);
-    let (dim, word) = (pen.theme.dim(), |value: f64| thousands(value.round() as u64));
+    let (dim, word) = (canvas.theme.dim(), |value: f64| thousands(value.round() as u64));
     let mut x = 1;
     if area.width >= 96 {
-        x = pen.put(x, area.y, area.width, &word(scale.low), dim) + 1;
+        x = canvas.put(x, area.y, area.width, &word(scale.low), dim) + 1;
     }
-    line(pen, Rect { x, width: wide.min(area.width.saturating_sub(x)), ..area }, &values, scale);
+    line(canvas, Rect { x, width: wide.min(area.width.saturating_sub(x)), ..area }, &values, scale);
     x += wide + 1;
     if area.width >= 96 {
-        x = pen.put(x, area.y, area.width.saturating_sub(x), &word(scale.high), dim) + 1;
+        x = canvas.put(x, area.y, area.width.saturating_sub(x), &word(scale.high), dim) + 1;
     }
     x + 1
 }
 
 /// What the user has to know now; else a line.
-pub(super) fn notice(pen: &mut Pen<'_>, state: &State, y: u16) {
-    pen.rule(y);
+pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
+    canvas.rule(y);
     let problem = match &state.source {
         Source::Trouble(why) => Some(format!("{why}; trying again")),
         Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last picture")),
@@ -199,8 +199,8 @@ pub(super) fn notice(pen: &mut Pen<'_>, state: &State, y: u16) {
         _ => None,
     };
     if let Some(problem) = problem {
-        let (style, wide) = (pen.theme.warn(), pen.buffer.area.width);
-        pen.cell(1, y, wide.saturating_sub(2), &format!(" {problem} "), style, Cut::End);
+        let (style, wide) = (canvas.theme.warn(), canvas.buffer.area.width);
+        canvas.cell(1, y, wide.saturating_sub(2), &format!(" {problem} "), style, Cut::End);
         return;
     }
     let picture = state.picture.as_ref();
@@ -209,7 +209,7 @@ pub(super) fn notice(pen: &mut Pen<'_>, state: &State, y: u16) {
         restarted(picture).or_else(|| picture.warning.clone()).or_else(|| warnings.first().cloned())
     });
     if let Some(warning) = warning {
-        let (style, wide) = (pen.theme.notice(), pen.buffer.area.width);
-        pen.cell(1, y, wide.saturating_sub(2), &format!(" {warning} "), style, Cut::End);
+        let (style, wide) = (canvas.theme.notice(), canvas.buffer.area.width);
+        canvas.cell(1, y, wide.saturating_sub(2), &format!(" {warning} "), style, Cut::End);
     }
 }

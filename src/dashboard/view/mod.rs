@@ -5,10 +5,9 @@ use ratatui::layout::{Position, Rect};
 
 use super::layout::{Areas, areas, tabs};
 use super::query::View;
-use super::state::State;
+use super::state::AppState;
 
 mod chart;
-mod closeup;
 mod creators;
 mod findings;
 mod flame;
@@ -19,6 +18,7 @@ mod help;
 mod overview;
 mod pick;
 mod scheduler;
+mod task_detail;
 mod tasks;
 mod text;
 mod theme;
@@ -26,29 +26,29 @@ mod theme;
 pub(super) use findings::evidence;
 pub use pick::{draw as draw_picker, rows as picker_rows};
 pub use theme::Theme;
-use theme::{Cut, Pen};
+use theme::{Canvas, Cut};
 
 /// Draws the whole screen.
-pub fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
+pub fn draw(frame: &mut Frame<'_>, state: &AppState, theme: Theme) {
     let cursor = {
-        let mut pen = Pen { buffer: frame.buffer_mut(), theme };
+        let mut canvas = Canvas { buffer: frame.buffer_mut(), theme };
         let areas = areas(state);
-        header::draw(&mut pen, state, areas.header);
-        draw_tabs(&mut pen, state, areas.tabs);
-        header::notice(&mut pen, state, areas.tabs.y + 1);
+        header::draw(&mut canvas, state, areas.header);
+        draw_tabs(&mut canvas, state, areas.tabs);
+        header::notice(&mut canvas, state, areas.tabs.y + 1);
         if state.help.is_some() {
-            help::draw(&mut pen, state, areas.body);
+            help::draw(&mut canvas, state, areas.body);
         } else {
-            draw_view(&mut pen, state, &areas);
+            draw_view(&mut canvas, state, &areas);
         }
-        footer::draw(&mut pen, state, areas.footer)
+        footer::draw(&mut canvas, state, areas.footer)
     };
     if let Some((x, y)) = cursor {
         frame.set_cursor_position(Position::new(x, y));
     }
 }
 
-fn draw_view(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+fn draw_view(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     if state.picture.is_none() {
         let text = match &state.source {
             super::state::Source::Opening { done, of } => {
@@ -56,37 +56,37 @@ fn draw_view(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
             }
             _ => "reading ...".to_owned(),
         };
-        let style = pen.theme.dim();
-        pen.put(2, areas.body.y + 1, areas.body.width, &text, style);
+        let style = canvas.theme.dim();
+        canvas.put(2, areas.body.y + 1, areas.body.width, &text, style);
         return;
     }
     match state.query.view {
-        View::Overview => overview::draw(pen, state, areas.body),
-        View::Groups => groups::draw(pen, state, areas),
-        View::Tasks if state.query.task.is_some() => closeup::draw(pen, state, areas),
-        View::Tasks => tasks::draw(pen, state, areas),
-        View::Creators => creators::draw(pen, state, areas),
-        View::Flame => flame::draw(pen, state, areas),
-        View::Findings => findings::draw(pen, state, areas),
-        View::Scheduler => scheduler::draw(pen, state, areas),
+        View::Overview => overview::draw(canvas, state, areas.body),
+        View::Groups => groups::draw(canvas, state, areas),
+        View::Tasks if state.query.task.is_some() => task_detail::draw(canvas, state, areas),
+        View::Tasks => tasks::draw(canvas, state, areas),
+        View::Creators => creators::draw(canvas, state, areas),
+        View::Flame => flame::draw(canvas, state, areas),
+        View::Findings => findings::draw(canvas, state, areas),
+        View::Scheduler => scheduler::draw(canvas, state, areas),
     }
 }
 
-fn draw_tabs(pen: &mut Pen<'_>, state: &State, area: Rect) {
+fn draw_tabs(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
     for (x, label, view) in tabs(state) {
-        let style = if view == state.query.view { pen.theme.tab() } else { Default::default() };
+        let style = if view == state.query.view { canvas.theme.tab() } else { Default::default() };
         let style = if view == View::Findings && state.findings().is_some_and(|r| !r.findings.is_empty()) {
-            style.patch(pen.theme.notice())
+            style.patch(canvas.theme.notice())
         } else {
             style
         };
-        pen.put(x, area.y, area.width.saturating_sub(x), &label, style);
+        canvas.put(x, area.y, area.width.saturating_sub(x), &label, style);
     }
 }
 
 /// Marks the selected line of a list.
-fn select(pen: &mut Pen<'_>, y: u16) {
-    let (mark, style) = (pen.theme.pick("▶", ">"), pen.theme.selected());
-    pen.raw(0, y, 1, mark, style);
-    pen.highlight(y, style);
+fn select(canvas: &mut Canvas<'_>, y: u16) {
+    let (mark, style) = (canvas.theme.pick("▶", ">"), canvas.theme.selected());
+    canvas.raw(0, y, 1, mark, style);
+    canvas.highlight(y, style);
 }

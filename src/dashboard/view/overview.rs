@@ -10,9 +10,9 @@ use super::Cut;
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::findings::sureness;
 use super::text::rate;
-use super::theme::Pen;
+use super::theme::Canvas;
 use crate::dashboard::history::Point;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::report::text::findings::summary;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, duration, thousands};
@@ -22,12 +22,12 @@ const NAME: u16 = 16;
 const FIGURE: u16 = 10;
 
 /// Draws the view.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
     let Some(picture) = &state.picture else { return };
     let Some(point) = picture.point() else { return };
     let findings =
         state.findings().map_or(0, |report| report.findings.len()).min(usize::from(area.height) / 6) as u16;
-    let mut page = Page::new(pen, area, &picture.points);
+    let mut page = Page::new(canvas, area, &picture.points);
     let tall = (area.height / 5).clamp(2, 8);
     let low = if area.height >= 34 { 2 } else { 1 };
     let noun = format!("{}s", task_noun(&picture.snapshot));
@@ -54,11 +54,11 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
     page.kinds(findings + u16::from(findings > 0));
     if let Some(report) = state.findings().filter(|_| findings > 0) {
         let y = area.bottom().saturating_sub(findings + 1);
-        page.pen.rule(y);
+        page.canvas.rule(y);
         for (nth, finding) in report.findings.iter().take(findings.into()).enumerate() {
-            let (y, style) = (y + 1 + nth as u16, sureness(page.pen.theme, finding.sureness));
-            let x = page.pen.put(1, y, 9, &finding.sureness.name().to_uppercase(), style);
-            page.pen.cell(
+            let (y, style) = (y + 1 + nth as u16, sureness(page.canvas.theme, finding.sureness));
+            let x = page.canvas.put(1, y, 9, &finding.sureness.name().to_uppercase(), style);
+            page.canvas.cell(
                 x.max(9) + 1,
                 y,
                 area.width.saturating_sub(12),
@@ -71,16 +71,16 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, area: Rect) {
 }
 
 struct Page<'a, 'b> {
-    pen: &'a mut Pen<'b>,
+    canvas: &'a mut Canvas<'b>,
     area: Rect,
     y: u16,
     points: Vec<&'a Point>,
 }
 
 impl<'a, 'b> Page<'a, 'b> {
-    fn new(pen: &'a mut Pen<'b>, area: Rect, points: &'a VecDeque<Arc<Point>>) -> Self {
-        let mut page = Page { pen, area, y: area.y, points: Vec::new() };
-        let shown = usize::from(page.chart(1).width) * readings_per_column(page.pen.theme);
+    fn new(canvas: &'a mut Canvas<'b>, area: Rect, points: &'a VecDeque<Arc<Point>>) -> Self {
+        let mut page = Page { canvas, area, y: area.y, points: Vec::new() };
+        let shown = usize::from(page.chart(1).width) * readings_per_column(page.canvas.theme);
         page.points = points.iter().skip(points.len().saturating_sub(shown)).map(AsRef::as_ref).collect();
         page
     }
@@ -108,9 +108,9 @@ impl<'a, 'b> Page<'a, 'b> {
         if self.y + height > self.area.bottom() {
             return;
         }
-        let (title, head) = (self.pen.theme.title(), self.pen.theme.head());
-        self.pen.cell(1, self.y, NAME, name, title, Cut::End);
-        self.pen.right(NAME, self.y, FIGURE, figure, head);
+        let (title, head) = (self.canvas.theme.title(), self.canvas.theme.head());
+        self.canvas.cell(1, self.y, NAME, name, title, Cut::End);
+        self.canvas.right(NAME, self.y, FIGURE, figure, head);
         self.draw(height, word, value);
         self.y += height;
     }
@@ -120,8 +120,8 @@ impl<'a, 'b> Page<'a, 'b> {
         let values: Vec<Value> = self.points.iter().map(of).collect();
         let scale = Scale::of(&values);
         let (left, chart) = (self.scale(height), self.chart(height));
-        axis(self.pen, left, scale, word);
-        line(self.pen, chart, &values, scale);
+        axis(self.canvas, left, scale, word);
+        line(self.canvas, chart, &values, scale);
     }
 
     /// How long ago the first reading was, and the one in the middle.
@@ -132,21 +132,21 @@ impl<'a, 'b> Page<'a, 'b> {
         let chart = self.chart(1);
         let time = |point: Option<&&Point>| point.and_then(|point| point.elapsed_ns);
         let ago = |nth: usize| time(self.points.last())?.checked_sub(time(self.points.get(nth))?);
-        let per = readings_per_column(self.pen.theme);
+        let per = readings_per_column(self.canvas.theme);
         let column = |nth: usize| {
             let left = (self.points.len() - nth).div_ceil(per) as u16;
             chart.right().saturating_sub(left).max(chart.x)
         };
-        let dim = self.pen.theme.dim();
-        self.pen.put(1, self.y, NAME + FIGURE, "waiting for, or state", dim);
-        self.pen.right(chart.x, self.y, chart.width, "now", dim);
+        let dim = self.canvas.theme.dim();
+        self.canvas.put(1, self.y, NAME + FIGURE, "waiting for, or state", dim);
+        self.canvas.right(chart.x, self.y, chart.width, "now", dim);
         let mut end = chart.right().saturating_sub(6);
         for nth in [self.points.len() / 2, 0] {
             let Some(ns) = ago(nth).filter(|&ns| ns > 0) else { continue };
             let text = format!("{} ago", duration(ns));
             let x = column(nth);
             if x + text.len() as u16 <= end {
-                self.pen.put(x, self.y, chart.width, &text, dim);
+                self.canvas.put(x, self.y, chart.width, &text, dim);
                 end = x.saturating_sub(2);
             }
         }
@@ -172,9 +172,9 @@ impl<'a, 'b> Page<'a, 'b> {
             let count =
                 |point: &Point| point.kinds.iter().find(|(other, _)| *other == kind).map_or(0, |(_, n)| *n);
             let now = self.points.last().map_or(0, |point| count(point));
-            let (state, head) = (self.pen.theme.state(), self.pen.theme.head());
-            self.pen.cell(1, self.y, NAME, &kind, state, Cut::End);
-            self.pen.right(NAME, self.y, FIGURE, &thousands(now), head);
+            let (state, head) = (self.canvas.theme.state(), self.canvas.theme.head());
+            self.canvas.cell(1, self.y, NAME, &kind, state, Cut::End);
+            self.canvas.right(NAME, self.y, FIGURE, &thousands(now), head);
             self.draw(1, |value| thousands(value.round() as u64), |point| Some(count(point) as f64));
             self.y += 1;
         }

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use super::theme::{Pen, Theme};
+use super::theme::{Canvas, Theme};
 use super::{Cut, select};
 use crate::dashboard::pick::Picker;
 use crate::report::line::width;
@@ -24,26 +24,26 @@ pub fn rows((width, height): (u16, u16)) -> Rect {
 /// Draws the list and what is typed.
 pub fn draw(frame: &mut Frame<'_>, picker: &Picker, theme: Theme) {
     let area = frame.area();
-    let mut pen = Pen { buffer: frame.buffer_mut(), theme };
-    pen.put(1, 0, area.width, "Which process shall be watched?", theme.head());
-    pen.right(0, 0, area.width.saturating_sub(1), &progress(picker), theme.dim());
+    let mut canvas = Canvas { buffer: frame.buffer_mut(), theme };
+    canvas.put(1, 0, area.width, "Which process shall be watched?", theme.head());
+    canvas.right(0, 0, area.width.saturating_sub(1), &progress(picker), theme.dim());
     let before: String = picker.filter.text.chars().take(picker.filter.cursor).collect();
-    let x = pen.put(1, 1, area.width, "filter: ", theme.title());
+    let x = canvas.put(1, 1, area.width, "filter: ", theme.title());
     let cursor = x + width(&theme.text(&before)) as u16;
-    let end = pen.put(x, 1, area.width.saturating_sub(x), &picker.filter.text, Style::new());
+    let end = canvas.put(x, 1, area.width.saturating_sub(x), &picker.filter.text, Style::new());
     if picker.filter.text.is_empty() {
-        pen.put(end + 2, 1, area.width.saturating_sub(end + 2), "type a part of a name", theme.dim());
+        canvas.put(end + 2, 1, area.width.saturating_sub(end + 2), "type a part of a name", theme.dim());
     }
-    pen.rule(2);
-    list(&mut pen, picker, rows((area.width, area.height)));
+    canvas.rule(2);
+    list(&mut canvas, picker, rows((area.width, area.height)));
     let refused = match picker.refused {
         0 => String::new(),
         n => format!("{} cannot be read (loiter ps says why)", thousands(n as u64)),
     };
     let bottom = area.height.saturating_sub(1);
     let hint = "Enter watch  Esc quit";
-    pen.cell(1, bottom, area.width.saturating_sub(hint.len() as u16 + 3), &refused, theme.dim(), Cut::End);
-    pen.right(0, bottom, area.width.saturating_sub(1), hint, theme.dim());
+    canvas.cell(1, bottom, area.width.saturating_sub(hint.len() as u16 + 3), &refused, theme.dim(), Cut::End);
+    canvas.right(0, bottom, area.width.saturating_sub(1), hint, theme.dim());
     frame.set_cursor_position(Position::new(cursor.min(area.width.saturating_sub(1)), 1));
 }
 
@@ -58,8 +58,8 @@ fn progress(picker: &Picker) -> String {
     }
 }
 
-fn list(pen: &mut Pen<'_>, picker: &Picker, area: Rect) {
-    let theme = pen.theme;
+fn list(canvas: &mut Canvas<'_>, picker: &Picker, area: Rect) {
+    let theme = canvas.theme;
     let shown = picker.shown();
     let runtime =
         shown.iter().map(|row| width(&theme.text(&row.runtime))).max().unwrap_or(0).clamp(7, 24) as u16;
@@ -67,20 +67,20 @@ fn list(pen: &mut Pen<'_>, picker: &Picker, area: Rect) {
     let age = tasks + 12;
     let command = age + 9;
     let y = area.y.saturating_sub(1);
-    pen.right(PID.0, y, PID.1, "PID", theme.title());
-    pen.put(RUNTIME, y, runtime, "RUNTIME", theme.title());
-    pen.right(tasks, y, 10, "TASKS", theme.title());
-    pen.put(age, y, 8, "AGE", theme.title());
-    pen.put(command, y, area.width.saturating_sub(command), "COMMAND", theme.title());
+    canvas.right(PID.0, y, PID.1, "PID", theme.title());
+    canvas.put(RUNTIME, y, runtime, "RUNTIME", theme.title());
+    canvas.right(tasks, y, 10, "TASKS", theme.title());
+    canvas.put(age, y, 8, "AGE", theme.title());
+    canvas.put(command, y, area.width.saturating_sub(command), "COMMAND", theme.title());
     for (nth, row) in shown.iter().enumerate().skip(picker.cursor.top).take(area.height.into()) {
         let y = area.y + (nth - picker.cursor.top) as u16;
-        pen.right(PID.0, y, PID.1, &row.pid.to_string(), theme.head());
-        pen.cell(RUNTIME, y, runtime, &row.runtime, theme.state(), Cut::End);
-        pen.right(tasks, y, 10, &thousands(row.tasks), Style::new());
-        pen.put(age, y, 8, &short_duration(row.age_ns), Style::new());
-        pen.cell(command, y, area.width.saturating_sub(command + 1), &row.command, Style::new(), Cut::End);
+        canvas.right(PID.0, y, PID.1, &row.pid.to_string(), theme.head());
+        canvas.cell(RUNTIME, y, runtime, &row.runtime, theme.state(), Cut::End);
+        canvas.right(tasks, y, 10, &thousands(row.tasks), Style::new());
+        canvas.put(age, y, 8, &short_duration(row.age_ns), Style::new());
+        canvas.cell(command, y, area.width.saturating_sub(command + 1), &row.command, Style::new(), Cut::End);
         if nth == picker.cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
     if shown.is_empty() {
@@ -89,6 +89,6 @@ fn list(pen: &mut Pen<'_>, picker: &Picker, area: Rect) {
             (true, false) => "there is no process that loiter can read",
             (false, _) => "nothing passes the filter (Esc drops it)",
         };
-        pen.put(2, area.y, area.width.saturating_sub(2), text, theme.dim());
+        canvas.put(2, area.y, area.width.saturating_sub(2), text, theme.dim());
     }
 }

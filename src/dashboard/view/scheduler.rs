@@ -7,11 +7,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::chart::{Scale, Value, axis, line, readings_per_column};
-use super::theme::Pen;
+use super::theme::Canvas;
 use super::{Cut, select};
 use crate::dashboard::history::Point;
 use crate::dashboard::layout::Areas;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::report::text::figures;
 use crate::report::units::thousands;
 
@@ -20,11 +20,11 @@ const TITLES: u16 = 12;
 const QUEUED: (u16, u16) = (26, 12);
 
 /// Draws the figures, and the workers below.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let Some(picture) = &state.picture else { return };
     let body = areas.body;
     let mut y = body.y;
-    let title = pen.theme.title();
+    let title = canvas.theme.title();
     // The last three lines above the list: queues over time, a rule, headings.
     let end = areas.rows.y.saturating_sub(3);
     for (name, text) in figures(&picture.snapshot) {
@@ -34,60 +34,60 @@ pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
                 break;
             }
             if nth == 0 {
-                pen.put(1, y, TITLES, name, title);
+                canvas.put(1, y, TITLES, name, title);
             }
-            pen.put(TITLES + 1, y, room as u16, &line, Style::new());
+            canvas.put(TITLES + 1, y, room as u16, &line, Style::new());
             y += 1;
         }
     }
-    queues(pen, &picture.points, Rect { y: end, height: 1, ..body });
-    pen.rule(end + 1);
-    pen.put(2, end + 2, 10, "WORKER", title);
-    pen.put(14, end + 2, 12, "STATUS", title);
-    pen.right(QUEUED.0, end + 2, QUEUED.1, "QUEUED TASKS", title);
-    workers(pen, state, areas.rows);
+    queues(canvas, &picture.points, Rect { y: end, height: 1, ..body });
+    canvas.rule(end + 1);
+    canvas.put(2, end + 2, 10, "WORKER", title);
+    canvas.put(14, end + 2, 12, "STATUS", title);
+    canvas.right(QUEUED.0, end + 2, QUEUED.1, "QUEUED TASKS", title);
+    workers(canvas, state, areas.rows);
 }
 
 /// Tasks in all run queues, over time.
-fn queues(pen: &mut Pen<'_>, points: &VecDeque<Arc<Point>>, area: Rect) {
+fn queues(canvas: &mut Canvas<'_>, points: &VecDeque<Arc<Point>>, area: Rect) {
     let of = |point: &Arc<Point>| Value { value: point.queued.map(|n| n as f64), breaks: point.restarted };
     let left = Rect { x: TITLES, width: 12, ..area };
     let chart = Rect { x: left.right(), width: area.width.saturating_sub(left.right() + 1), ..area };
-    let shown = usize::from(chart.width) * readings_per_column(pen.theme);
+    let shown = usize::from(chart.width) * readings_per_column(canvas.theme);
     let values: Vec<Value> = points.iter().skip(points.len().saturating_sub(shown)).map(of).collect();
     if values.iter().any(|value| value.value.is_some()) {
-        let (scale, title) = (Scale::of(&values), pen.theme.title());
-        pen.put(1, area.y, TITLES, "run queues", title);
-        axis(pen, left, scale, |value| thousands(value.round() as u64));
-        line(pen, chart, &values, scale);
+        let (scale, title) = (Scale::of(&values), canvas.theme.title());
+        canvas.put(1, area.y, TITLES, "run queues", title);
+        axis(canvas, left, scale, |value| thousands(value.round() as u64));
+        line(canvas, chart, &values, scale);
     }
 }
 
-fn workers(pen: &mut Pen<'_>, state: &State, rows: Rect) {
+fn workers(canvas: &mut Canvas<'_>, state: &AppState, rows: Rect) {
     let runtimes = &state.tables.picture.snapshot.header.runtimes;
     let all = runtimes.iter().flat_map(|runtime| {
         let noun = &runtime.scheduler.worker_noun;
         runtime.scheduler.workers.iter().map(move |worker| (noun, worker))
     });
     let cursor = state.cursors.scheduler;
-    let theme = pen.theme;
+    let theme = canvas.theme;
     for (line, (noun, worker)) in all.enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
-        pen.put(2, y, 11, &format!("{noun} {}", worker.id), theme.head());
+        canvas.put(2, y, 11, &format!("{noun} {}", worker.id), theme.head());
         let style = if worker.status == "idle" { theme.dim() } else { theme.state() };
-        pen.cell(14, y, 11, &worker.status, style, Cut::End);
-        pen.right(QUEUED.0, y, QUEUED.1, &thousands(worker.queue.into()), Style::new());
-        let bar = pen
+        canvas.cell(14, y, 11, &worker.status, style, Cut::End);
+        canvas.right(QUEUED.0, y, QUEUED.1, &thousands(worker.queue.into()), Style::new());
+        let bar = canvas
             .theme
             .pick("█", "#")
             .repeat((worker.queue as usize).min(rows.width.saturating_sub(41).into()));
-        pen.raw(40, y, rows.width.saturating_sub(41), &bar, theme.chart());
+        canvas.raw(40, y, rows.width.saturating_sub(41), &bar, theme.chart());
         if line == cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
     if state.len(crate::dashboard::state::List::Scheduler) == 0 {
-        pen.put(2, rows.y, rows.width, "no workers that loiter knows of", theme.dim());
+        canvas.put(2, rows.y, rows.width, "no workers that loiter knows of", theme.dim());
     }
 }
 

@@ -3,14 +3,14 @@
 use ratatui::style::{Modifier, Style};
 
 use super::text::age;
-use super::theme::Pen;
+use super::theme::Canvas;
 use super::{Cut, select};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
-use crate::dashboard::closeup;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::query::TaskSort;
-use crate::dashboard::state::State;
+use crate::dashboard::state::AppState;
 use crate::dashboard::tables::state as state_of;
+use crate::dashboard::task_detail;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, count};
 use crate::snapshot::Task;
@@ -44,37 +44,37 @@ impl Columns {
 }
 
 /// Draws the list.
-pub(super) fn draw(pen: &mut Pen<'_>, state: &State, areas: &Areas) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let columns = Columns::new(areas.body.width);
-    headings(pen, state, &columns, areas.body.y);
+    headings(canvas, state, &columns, areas.body.y);
     let order = &state.tables.tasks.order;
     let snapshot = &*state.tables.picture.snapshot;
     let (cursor, rows) = (state.cursors.tasks, areas.rows);
     for (line, &index) in order.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
         if let Some(task) = snapshot.tasks.get(index as usize) {
-            draw_row(pen, state, task, index, &columns, y);
+            draw_row(canvas, state, task, index, &columns, y);
         }
         if line == cursor.at {
-            select(pen, y);
+            select(canvas, y);
         }
     }
     if order.is_empty() {
-        let dim = pen.theme.dim();
-        pen.put(2, rows.y, rows.width, "no task: nothing passes the filter", dim);
+        let dim = canvas.theme.dim();
+        canvas.put(2, rows.y, rows.width, "no task: nothing passes the filter", dim);
     }
 }
 
-fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
+fn headings(canvas: &mut Canvas<'_>, state: &AppState, columns: &Columns, y: u16) {
     let query = &state.tables.query;
-    let plain = pen.theme.title();
+    let plain = canvas.theme.title();
     let style =
         |sort: TaskSort| if query.task_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
-    pen.right(ID.0, y, ID.1, "ID", style(TaskSort::Id));
-    pen.put(STATE.0, y, STATE.1, "STATE", style(TaskSort::State));
-    pen.right(AGE.0, y, AGE.1, "AGE", style(TaskSort::Age));
+    canvas.right(ID.0, y, ID.1, "ID", style(TaskSort::Id));
+    canvas.put(STATE.0, y, STATE.1, "STATE", style(TaskSort::State));
+    canvas.right(AGE.0, y, AGE.1, "AGE", style(TaskSort::Age));
     if let Some((x, width)) = columns.memory {
-        pen.right(x, y, width, "STACK", style(TaskSort::Memory));
+        canvas.right(x, y, width, "STACK", style(TaskSort::Memory));
     }
     let noun = task_noun(&state.tables.picture.snapshot);
     let shown = count(state.tables.tasks.count, noun);
@@ -82,36 +82,36 @@ fn headings(pen: &mut Pen<'_>, state: &State, columns: &Columns, y: u16) {
         Some(within) => format!("FUNCTION  ({shown} of {}; Esc: all groups)", within.name),
         None => format!("FUNCTION  ({shown})"),
     };
-    pen.cell(columns.name.0, y, columns.name.1, &title, style(TaskSort::Name), Cut::End);
+    canvas.cell(columns.name.0, y, columns.name.1, &title, style(TaskSort::Name), Cut::End);
     if let Some((x, width)) = columns.at {
-        pen.put(x, y, width, "AT", plain);
+        canvas.put(x, y, width, "AT", plain);
     }
     if let Some((x, width)) = columns.creator {
-        pen.put(x, y, width, "CREATOR", plain);
+        canvas.put(x, y, width, "CREATOR", plain);
     }
 }
 
-fn draw_row(pen: &mut Pen<'_>, state: &State, task: &Task, index: u32, columns: &Columns, y: u16) {
+fn draw_row(canvas: &mut Canvas<'_>, state: &AppState, task: &Task, index: u32, columns: &Columns, y: u16) {
     let picture = &state.tables.picture;
     let snapshot = &*picture.snapshot;
-    let theme = pen.theme;
-    pen.right(ID.0, y, ID.1, &closeup::id(task), theme.head());
-    pen.cell(STATE.0, y, STATE.1 - 1, state_of(snapshot, task), theme.state(), Cut::End);
-    pen.right(AGE.0, y, AGE.1, &age(picture.age(index)), Style::new());
+    let theme = canvas.theme;
+    canvas.right(ID.0, y, ID.1, &task_detail::id(task), theme.head());
+    canvas.cell(STATE.0, y, STATE.1 - 1, state_of(snapshot, task), theme.state(), Cut::End);
+    canvas.right(AGE.0, y, AGE.1, &age(picture.age(index)), Style::new());
     if let Some((x, width)) = columns.memory.filter(|_| task.stack_bytes > 0) {
-        pen.right(x, y, width, &bytes(task.stack_bytes), theme.dim());
+        canvas.right(x, y, width, &bytes(task.stack_bytes), theme.dim());
     }
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     let function = picture.function(task);
     let name = if function.is_empty() { "(stack unknown)" } else { &function };
-    pen.cell(columns.name.0, y, columns.name.1, name, Style::new(), Cut::Start);
+    canvas.cell(columns.name.0, y, columns.name.1, name, Style::new(), Cut::Start);
     if let Some((x, width)) = columns.at {
         let at = shown.first().map(|shown| frame_name(snapshot, shown.frame)).unwrap_or_default();
-        pen.cell(x, y, width, &at, theme.dim(), Cut::Start);
+        canvas.cell(x, y, width, &at, theme.dim(), Cut::Start);
     }
     if let Some((x, width)) = columns.creator
         && let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id))
     {
-        pen.cell(x, y, width, &closeup::place(snapshot, frame), theme.dim(), Cut::Start);
+        canvas.cell(x, y, width, &task_detail::place(snapshot, frame), theme.dim(), Cut::Start);
     }
 }

@@ -147,12 +147,12 @@ impl Theme {
 }
 
 /// Puts things on the screen, cut to the columns at hand.
-pub(super) struct Pen<'a> {
+pub(super) struct Canvas<'a> {
     pub(super) buffer: &'a mut Buffer,
     pub(super) theme: Theme,
 }
 
-impl Pen<'_> {
+impl Canvas<'_> {
     /// Puts text at a place, in no more than `columns`; gives the column behind it.
     pub(super) fn put(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) -> u16 {
         let text = self.theme.text(text);

@@ -141,7 +141,7 @@ pub mod own {
     pub const FUNCTIONS: &str = "#loiter-functions ";
     /// Number: the task's id.
     pub const ID: &str = "id";
-    /// Text: what it is doing, by the names of [`crate::snapshot::State`].
+    /// Text: what it is doing, by the names of [`crate::snapshot::TaskState`].
     pub const STATE: &str = "state";
     /// Text: why it waits.
     pub const WAIT_REASON: &str = "wait_reason";

@@ -5,7 +5,7 @@ use super::fields::{label, own, single};
 use super::tables::Tables;
 use super::wire::Fields;
 use crate::import::{from_go_text, go_header};
-use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, State, StrId};
+use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState};
 
 /// Labels of all distinct sets.
 const MAX_LABELS: usize = 1 << 25;
@@ -21,7 +21,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Said {
     pub(super) id: Option<u64>,
-    pub(super) state: State,
+    pub(super) state: TaskState,
     pub(super) reason: Option<StrId>,
     pub(super) age: Age,
     pub(super) creator: Option<Place>,
@@ -152,7 +152,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             single::STATE => {
                 if let Some(goroutine) = go_header::header(&format!("goroutine 1 [{text}]:")) {
                     let (state, reason) = from_go_text::state(&goroutine, into);
-                    self.said.state = if self.said.reason.is_some() { State::Waiting } else { state };
+                    self.said.state = if self.said.reason.is_some() { TaskState::Waiting } else { state };
                     self.said.reason = self.said.reason.or(reason);
                     (self.said.leaked, self.said.locked) = (goroutine.leaked, goroutine.locked);
                     if goroutine.wait_minutes > 0 {
@@ -163,7 +163,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             }
             single::WAIT_REASON if !text.is_empty() => {
                 self.said.reason = Some(self.string(raw.text, into)?);
-                self.said.state = State::Waiting;
+                self.said.state = TaskState::Waiting;
             }
             _ => {}
         }
@@ -221,8 +221,14 @@ impl<'t, 'a> Labels<'t, 'a> {
     }
 }
 
-fn state(name: &[u8]) -> State {
-    let all =
-        [State::Running, State::Runnable, State::Waiting, State::Syscall, State::Preempted, State::Finished];
-    all.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or(State::Unknown)
+fn state(name: &[u8]) -> TaskState {
+    let all = [
+        TaskState::Running,
+        TaskState::Runnable,
+        TaskState::Waiting,
+        TaskState::Syscall,
+        TaskState::Preempted,
+        TaskState::Finished,
+    ];
+    all.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or(TaskState::Unknown)
 }

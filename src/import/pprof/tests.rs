@@ -70,7 +70,7 @@ fn counts_become_tasks() {
     assert_eq!(snapshot.header.runtimes[0].name, "go");
     assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [2, 1]);
     let task = &snapshot.tasks[0];
-    assert_eq!((task.id, task.state, task.leaked), (None, State::Unknown, false));
+    assert_eq!((task.id, task.state, task.leaked), (None, TaskState::Unknown, false));
     let stack = snapshot.stack_of(task);
     let first = &snapshot.locations[stack[0].index()];
     assert_eq!(first.address, Some(0x4001));
@@ -215,10 +215,10 @@ fn goroutines_that_the_runtime_tells_apart() {
     assert_eq!(
         told,
         [
-            (7, State::Waiting, receive, Some(1)),
-            (8, State::Waiting, Some("select"), None),
-            (9, State::Waiting, receive, None),
-            (71, State::Running, None, Some(71)),
+            (7, TaskState::Waiting, receive, Some(1)),
+            (8, TaskState::Waiting, Some("select"), None),
+            (9, TaskState::Waiting, receive, None),
+            (71, TaskState::Running, None, Some(71)),
         ]
     );
     let minutes = |task: &Task| task.age.nanos().map(|ns| ns / 60_000_000_000);

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::AgeOut;
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{Owners, module_of, modules};
+use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::{Matching, Series};
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
 use crate::snapshot::{Header, Module, Snapshot};
 
@@ -150,7 +150,7 @@ pub(super) struct PlaceOut<'a> {
 }
 
 impl<'a> PlaceOut<'a> {
-    pub(super) fn new(place: &'a Place) -> Self {
+    pub(super) fn new(place: &'a SignatureFrame) -> Self {
         PlaceOut { function: &place.function, package: &place.package, file: &place.file, line: place.line }
     }
 }

@@ -11,7 +11,7 @@ use crate::analysis::leaks::{
 };
 use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::report::finding::{Findings, SourceLines, summary};
 use crate::snapshot::{Header, Module, ObjectKind};
 
@@ -387,7 +387,7 @@ impl<'a> PartOut<'a> {
 }
 
 impl<'a> PlaceOut<'a> {
-    fn new(place: &'a Place, source: Option<SourceLines<'_>>) -> Self {
+    fn new(place: &'a SignatureFrame, source: Option<SourceLines<'_>>) -> Self {
         PlaceOut {
             function: &place.function,
             package: &place.package,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{CreatorOut, hex};
-use crate::analysis::locks::{Held, HoldSummary, Holder};
+use crate::analysis::locks::{HeldLocks, HoldSummary, Holder};
 use crate::analysis::waits::WaitSummary;
 use crate::snapshot::*;
 
@@ -165,8 +165,8 @@ impl<'a> WaitOut<'a> {
     }
 }
 
-impl From<&Held> for HeldOut {
-    fn from(held: &Held) -> Self {
+impl From<&HeldLocks> for HeldOut {
+    fn from(held: &HeldLocks) -> Self {
         HeldOut { how: held.how, objects: held.objects, holders: held.total, or_more: held.more }
     }
 }

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::{block, code, plain};
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{Owners, module_of, modules};
+use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::Series;
-use crate::analysis::signature::{Place, Signature};
+use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::report::text::{change, headline, moment, task_noun};
 use crate::report::units::{count, duration, short_age, thousands};
 
@@ -94,7 +94,7 @@ fn details(series: &Series, number: usize, row: &DiffRow, out: &mut dyn Write) -
     Ok(())
 }
 
-fn line(place: &Place) -> String {
+fn line(place: &SignatureFrame) -> String {
     match (place.file.is_empty(), place.line) {
         (true, _) => place.function.to_string(),
         (false, 0) => format!("{}  {}", place.function, place.file),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{block, code, plain};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::report::finding::{
     Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
     readings, rest_list, samples, since, summary,
@@ -159,7 +159,7 @@ fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "|--:|---|--:|--:|--:|---|---|---|")?;
     for (number, finding) in findings.iter().enumerate() {
         let part = finding.parts.first();
-        let at = |place: Option<&Place>| place.map_or(String::new(), |place| code(&short(place)));
+        let at = |place: Option<&SignatureFrame>| place.map_or(String::new(), |place| code(&short(place)));
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -177,7 +177,7 @@ fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Function, file name and line.
-fn short(place: &Place) -> String {
+fn short(place: &SignatureFrame) -> String {
     let file = place.file.rsplit('/').next().unwrap_or_default();
     if file.is_empty() {
         place.function.to_string()
@@ -235,7 +235,7 @@ fn stack(part: &Part, source: Option<SourceLines<'_>>, out: &mut dyn Write) -> i
     write!(out, "{}", block(&lines))
 }
 
-fn line(place: &Place) -> String {
+fn line(place: &SignatureFrame) -> String {
     match (place.file.is_empty(), place.line) {
         (true, _) => place.function.to_string(),
         (false, 0) => format!("{}  {}", place.function, place.file),

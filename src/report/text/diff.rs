@@ -8,9 +8,9 @@ use super::super::units::{count, duration, short_age, thousands};
 use super::{Page, TextOptions, header};
 use crate::analysis::apart::apart;
 use crate::analysis::diff::{Diff, DiffRow};
-use crate::analysis::owner::{Owners, module_of, modules};
+use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::Series;
-use crate::analysis::signature::{By, Place, Signature};
+use crate::analysis::signature::{By, Signature, SignatureFrame};
 use crate::report::escape;
 use crate::snapshot::{Age, Snapshot, SourceKind};
 
@@ -280,7 +280,7 @@ fn creator_name(signature: &Signature) -> String {
 }
 
 /// A function, or its place in the source where it has no name.
-fn named(place: &Place) -> String {
+fn named(place: &SignatureFrame) -> String {
     match (place.function.is_empty(), place.file.is_empty()) {
         (false, _) => place.function.to_string(),
         (true, false) => format!("{}:{}", place.file, place.line),
@@ -308,7 +308,7 @@ fn rest(page: &Page<'_>, signature: &Signature, creator: bool) -> Vec<(anstyle::
 }
 
 /// "internal/fetch/fetch.go:84".
-fn source(page: &Page<'_>, place: &Place) -> String {
+fn source(page: &Page<'_>, place: &SignatureFrame) -> String {
     let module = page.snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
     let whole = page.options.full_paths;
     let path = if whole { &place.file } else { short_path(&place.file, &place.package, module) };

@@ -11,7 +11,7 @@ use super::TextOptions;
 use super::header::who;
 use crate::analysis::leaks::{Finding, Report, Rest, Sureness};
 use crate::analysis::rates::Rates;
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
 pub use crate::report::finding::{
     Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
@@ -123,8 +123,8 @@ impl Page<'_> {
 
     /// Where they stand, and where they were started, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
-        let mut standing: Vec<(&Place, u64)> = Vec::new();
-        let mut known: FxHashMap<&Place, usize> = FxHashMap::default();
+        let mut standing: Vec<(&SignatureFrame, u64)> = Vec::new();
+        let mut known: FxHashMap<&SignatureFrame, usize> = FxHashMap::default();
         for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
             let nth = *known.entry(at).or_insert_with(|| {
@@ -142,8 +142,8 @@ impl Page<'_> {
             let places = count((standing.len() - PARTS) as u64, "place");
             self.row("", &format!("{} more at {places}", thousands(left)))?;
         }
-        let mut known: FxHashSet<&Place> = FxHashSet::default();
-        let mut creators: Vec<&Place> =
+        let mut known: FxHashSet<&SignatureFrame> = FxHashSet::default();
+        let mut creators: Vec<&SignatureFrame> =
             finding.parts.iter().filter_map(|part| part.creator.as_ref()).collect();
         creators.retain(|creator| known.insert(creator));
         let module = finding.module.as_ref().map(|module| {
@@ -157,7 +157,7 @@ impl Page<'_> {
     }
 
     /// A function with its place, and the line of the source.
-    fn place_row(&mut self, title: &str, at: &Place, suffix: &str) -> io::Result<()> {
+    fn place_row(&mut self, title: &str, at: &SignatureFrame, suffix: &str) -> io::Result<()> {
         let mut line = self.line();
         let place = self.place(at);
         // Where only the place is known, it stands for the function.
@@ -184,7 +184,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn place(&self, at: &Place) -> String {
+    fn place(&self, at: &SignatureFrame) -> String {
         place(&self.report.header, at, self.options.full_paths)
     }
 

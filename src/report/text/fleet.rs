@@ -8,7 +8,7 @@ use super::TextOptions;
 use super::findings::style;
 use crate::analysis::leaks::Part;
 use crate::analysis::leaks::fleet::{Fleet, FleetFinding};
-use crate::analysis::signature::Place;
+use crate::analysis::signature::SignatureFrame;
 use crate::report::finding::{left_out, named, note, number, place, summary};
 
 /// Groups that are listed; with `-v` all are.
@@ -69,7 +69,7 @@ fn finding(
     line.push(HEAD, &format!("in {processes}, {} in all", thousands(found.spread.total))).write(out)?;
     row(&mut line, "largest", &named(&found.spread), options, out)?;
     row(&mut line, "there", &summary(finding), options, out)?;
-    let mut at = |title: &str, at: Option<&Place>| match at {
+    let mut at = |title: &str, at: Option<&SignatureFrame>| match at {
         Some(at) => {
             let text = format!("{}  {}", at.function, place(&fleet.header, at, options.full_paths));
             row(&mut line, title, &text, options, out)

@@ -12,7 +12,7 @@ use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
 use crate::report::escape;
 use crate::report::line::width;
-use crate::snapshot::{FunctionId, LocationId, ObjectId, Snapshot, StackStatus, State, StrId, Task};
+use crate::snapshot::{FunctionId, LocationId, ObjectId, Snapshot, StackStatus, StrId, Task, TaskState};
 
 /// Entries of a list (labels, creators) that are shown; how many more there are is said.
 const LIST: usize = 6;
@@ -63,14 +63,14 @@ fn address(snapshot: &Snapshot, id: ObjectId) -> String {
 pub fn state(snapshot: &Snapshot, group: &Group) -> String {
     match group.reasons.most().flatten() {
         Some(reason) => snapshot.str(reason).to_owned(),
-        None => group.states.most().unwrap_or(State::Unknown).name().to_owned(),
+        None => group.states.most().unwrap_or(TaskState::Unknown).name().to_owned(),
     }
 }
 
 /// How long; for tasks that wait it is also said when that is unknown.
 pub(super) fn age(group: &Group) -> String {
     let text = ages(&group.ages);
-    let waits = matches!(group.states.most(), Some(State::Waiting | State::Syscall));
+    let waits = matches!(group.states.most(), Some(TaskState::Waiting | TaskState::Syscall));
     if text.is_empty() && waits { "age unknown".to_owned() } else { text }
 }
 

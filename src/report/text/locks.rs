@@ -5,7 +5,7 @@ use super::header::task_noun;
 use super::stack::place_of;
 use super::{task, waits};
 use crate::analysis::frames::holding_frame;
-use crate::analysis::locks::{Held, HoldSummary, Holder, Locks, Next};
+use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
 use crate::snapshot::{Frame, HoldKind, LocationId, LockState, ObjectId, Snapshot};
 
@@ -70,7 +70,7 @@ fn own(wait: &WaitSummary, locks: &Locks) -> Option<String> {
 }
 
 /// "held by goroutine 99: main.(*store).refresh store.go:44, chan receive, 2 min or more".
-fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &Held, full_paths: bool) -> String {
+fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &HeldLocks, full_paths: bool) -> String {
     let which = match held.objects {
         _ if wait.objects == 1 => String::new(),
         n if n == wait.objects => "all of them are ".to_owned(),
@@ -105,7 +105,7 @@ fn how(how: HoldKind) -> &'static str {
 }
 
 /// Why it is only perhaps.
-fn address_stands(held: &Held) -> &'static str {
+fn address_stands(held: &HeldLocks) -> &'static str {
     match (held.how, held.total) {
         (HoldKind::Exclusive | HoldKind::Shared, _) => "",
         (HoldKind::Perhaps, 1) => " (the lock's address stands on its stack)",
@@ -114,7 +114,7 @@ fn address_stands(held: &Held) -> &'static str {
 }
 
 /// "12, 14, 15", "12, 14, 15, 16, 17, 18 and 9 more".
-fn ids(snapshot: &Snapshot, held: &Held) -> String {
+fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
     let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task::id);
     let ids: Vec<String> = held.holders.iter().take(NAMED).filter_map(id).collect();
     let left = held.total.saturating_sub(ids.len() as u64);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::line::{DIM, Line, PLAIN, WARN};
 use super::units::{count, thousands};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 

@@ -9,7 +9,7 @@ use super::{Page, group, header, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
-use crate::snapshot::{State, Task};
+use crate::snapshot::{Task, TaskState};
 
 /// Writes a task: "goroutine 18  chan receive  3 min  locked to thread", then what belongs to it.
 pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
@@ -23,7 +23,7 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
     line.push(HEAD, &who).pad(0, 2);
     line.push(STATE, task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)));
     let mut facts = vec![age(task.age)];
-    if task.reason.is_some() && task.state != State::Waiting {
+    if task.reason.is_some() && task.state != TaskState::Waiting {
         facts.push(task.state.name().to_owned());
     }
     facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));

@@ -2,7 +2,7 @@
 
 use super::offsets::Offsets;
 use crate::process::{Memory, TargetError};
-use crate::snapshot::State;
+use crate::snapshot::TaskState;
 
 /// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
 pub(super) mod status {
@@ -142,14 +142,14 @@ impl Raw {
             && sp.is_multiple_of(8)
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> TaskState {
         match self.status {
-            status::RUNNABLE => State::Runnable,
-            status::RUNNING | status::COPYSTACK => State::Running,
-            status::SYSCALL => State::Syscall,
-            status::WAITING | status::LEAKED => State::Waiting,
-            status::PREEMPTED => State::Preempted,
-            _ => State::Unknown,
+            status::RUNNABLE => TaskState::Runnable,
+            status::RUNNING | status::COPYSTACK => TaskState::Running,
+            status::SYSCALL => TaskState::Syscall,
+            status::WAITING | status::LEAKED => TaskState::Waiting,
+            status::PREEMPTED => TaskState::Preempted,
+            _ => TaskState::Unknown,
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct Go {
 
 /// What came of looking for Go in a target.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundRuntimes {
     /// The runtimes: none, one, or several where shared libraries bring their own.
     pub runtimes: Vec<Go>,
     /// Those that are there, or may be, but cannot be made sense of. One does not hide the others.
@@ -89,9 +89,9 @@ pub struct Found {
 ///
 /// # Errors
 /// When the target itself cannot be read.
-pub fn attach(target: &dyn Target) -> Result<Found> {
+pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     let mappings = target.mappings()?;
-    let mut all = Found::default();
+    let mut all = FoundRuntimes::default();
     let mut plugins = Vec::new();
     let mut runtimes = Vec::new();
     let mut search = search::Search::new(target);
@@ -136,7 +136,7 @@ pub fn attach(target: &dyn Target) -> Result<Found> {
     Ok(all)
 }
 
-impl Found {
+impl FoundRuntimes {
     /// Keeps a problem. That the target has ended or may not be read ends the search; that some memory is
     /// not there is a problem of this runtime alone.
     fn keep(&mut self, problem: Error) -> Result<()> {

@@ -3,14 +3,14 @@
 use rustc_hash::FxHashMap;
 
 use super::chain::Standing;
+use super::codes;
 use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
 use super::places::Places;
-use super::words;
 use crate::process::{Target, TargetError};
 use crate::snapshot::{
     Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
-    StackStatus, State, StrId, Task, Wait,
+    StackStatus, StrId, Task, TaskState, Wait,
 };
 
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
@@ -115,7 +115,7 @@ impl<'a> Converter<'a> {
             creator: self.location(entry.location),
             entry: function.map(|(function, _)| function),
             labels: self.labels(name, entry.kind),
-            locked_to_thread: words::is_bound_to_thread(entry.kind),
+            locked_to_thread: codes::is_bound_to_thread(entry.kind),
             stack,
             stack_status,
             ..self.unknown(entry.address)
@@ -127,27 +127,27 @@ impl<'a> Converter<'a> {
     }
 
     fn doing(&mut self, task: &mut Task, entry: &Entry, doing: &Doing) {
-        task.state = doing.state.map_or(State::Unknown, words::state);
+        task.state = doing.state.map_or(TaskState::Unknown, codes::state);
         task.polls = doing.polls;
         task.age = match task.state {
-            State::Running => self.age(doing.last_start_ns),
-            State::Runnable if doing.last_end_ns == 0 => {
+            TaskState::Running => self.age(doing.last_start_ns),
+            TaskState::Runnable if doing.last_end_ns == 0 => {
                 since(self.now[0], entry.spawned_ns).map_or(Age::Unknown, Age::Exactly)
             }
-            State::Waiting | State::Runnable | State::Finished => self.age(doing.last_end_ns),
+            TaskState::Waiting | TaskState::Runnable | TaskState::Finished => self.age(doing.last_end_ns),
             _ => Age::Unknown,
         };
-        if doing.thread != 0 && (task.state == State::Running || task.locked_to_thread) {
+        if doing.thread != 0 && (task.state == TaskState::Running || task.locked_to_thread) {
             let target = self.target;
             let inside = |tid: &u32| target.thread_from_inside(*tid);
             task.thread = *self.threads.entry(doing.thread).or_insert_with_key(inside);
         }
-        if task.state != State::Waiting {
+        if task.state != TaskState::Waiting {
             return;
         }
         task.reason = self.reason(doing);
         if doing.wait_address != 0 {
-            let (op, kind) = words::wait(doing.wait_reason);
+            let (op, kind) = codes::wait(doing.wait_reason);
             let object = self.into.object(kind, doing.wait_address, |_| None);
             task.waits = self.into.waits([Wait { op, object }]);
         }
@@ -164,7 +164,7 @@ impl<'a> Converter<'a> {
         }
         let into = &mut *self.into;
         *self.reasons.entry(doing.wait_reason).or_insert_with_key(|&number| {
-            let text = words::reason(number);
+            let text = codes::reason(number);
             (!text.is_empty()).then(|| into.string(text))
         })
     }
@@ -174,7 +174,7 @@ impl<'a> Converter<'a> {
         if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
             return set;
         }
-        let kind_label = words::kind(kind).map(|kind| (self.into.string("kind"), self.into.string(kind)));
+        let kind_label = codes::kind(kind).map(|kind| (self.into.string("kind"), self.into.string(kind)));
         let name_label = name.map(|name| (self.name_key(), name));
         let set = match (kind_label, name_label) {
             (None, None) => None,
@@ -196,7 +196,7 @@ impl<'a> Converter<'a> {
         let into = &mut *self.into;
         *self.entries.entry(name).or_insert_with(|| {
             let name = into.text(name).to_owned();
-            let function = into.function(&name, words::package(&name), FunctionKind::Normal);
+            let function = into.function(&name, codes::package(&name), FunctionKind::Normal);
             let frame = into.frame(function, "", 0);
             (function, into.location(Location { address: None, offset: 0, frames: vec![frame] }))
         })
@@ -209,7 +209,7 @@ impl<'a> Converter<'a> {
         }
         let place = self.places.place(address)?;
         let name = place.name.map_or(String::new(), |name| self.into.text(name).to_owned());
-        let function = self.into.function(&name, words::package(&name), FunctionKind::Normal);
+        let function = self.into.function(&name, codes::package(&name), FunctionKind::Normal);
         let file = place.file.unwrap_or_else(|| self.into.string(""));
         let frame = Frame { function, file, line: place.line };
         let id = self.into.location(Location { address: None, offset: 0, frames: vec![frame] });

@@ -14,6 +14,7 @@ use crate::snapshot::{RuntimeInfo, Scheduler, SnapshotBuilder};
 use crate::{Error, Result};
 
 mod chain;
+mod codes;
 mod convert;
 mod entries;
 mod error;
@@ -21,7 +22,6 @@ mod layout;
 mod notes;
 mod places;
 mod texts;
-mod words;
 
 use convert::Converter;
 use entries::Entries;
@@ -152,7 +152,7 @@ impl Registry {
     /// What sets it apart from others, in a list of facts.
     fn flavour(&self, header: &Header) -> Vec<String> {
         let mut flavour: Vec<String> =
-            words::runtime(header.runtime_kind).map(str::to_owned).into_iter().collect();
+            codes::runtime(header.runtime_kind).map(str::to_owned).into_iter().collect();
         flavour.extend(Some(self.name.clone()).filter(|name| !name.is_empty()));
         if !self.in_executable {
             let (_, file) = self.image.rsplit_once('/').unwrap_or(("", &self.image));

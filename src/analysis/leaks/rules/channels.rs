@@ -2,9 +2,9 @@
 
 use super::patterns::QUIET_MANY;
 use super::{Claim, Rule, many, number, time};
+use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::{Kind, Scene};
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::{ObjectKind, WaitOp};
 
 /// What the things that tasks wait for have in common.
@@ -23,8 +23,8 @@ pub(super) struct Objects {
 }
 
 /// Looks at what the tasks of a kind wait for.
-pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
-    let summaries = scene.summaries(kind);
+pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
+    let summaries = context.summaries(kind);
     let known = !summaries.is_empty();
     let mut objects = Objects { alone: known, deserted: known, queue: known, known, because: Vec::new() };
     for summary in &summaries {
@@ -38,7 +38,7 @@ pub(super) fn objects(scene: &Scene<'_>, kind: &Kind<'_>) -> Objects {
             ObjectKind::Semaphore => "semaphore",
             ObjectKind::Other => "thing",
         };
-        let element = summary.element.map_or("", |id| scene.snapshot.str(id));
+        let element = summary.element.map_or("", |id| context.snapshot.str(id));
         let of = if element.is_empty() { String::new() } else { format!(" of {element}") };
         let verb = match (summary.alternative, summary.op) {
             (false, WaitOp::Send) => "waits to send on",
@@ -100,23 +100,26 @@ impl Rule for Send {
          than --min-age"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        let senders =
-            scene.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open() && kind.waits == Waits::Send);
-        senders.filter_map(|(nth, kind)| one(scene, nth, kind)).collect()
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
+        let senders = context
+            .kinds
+            .iter()
+            .enumerate()
+            .filter(|(_, kind)| kind.is_open() && kind.waits == WaitClass::Send);
+        senders.filter_map(|(nth, kind)| one(context, nth, kind)).collect()
     }
 }
 
-fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
-    let objects = objects(scene, kind);
+fn one(context: &Context<'_>, nth: usize, kind: &TaskGroup<'_>) -> Option<Claim> {
+    let objects = objects(context, kind);
     let mut because = objects.because;
-    let old = scene.older_than(kind, scene.options.min_age_ns);
+    let old = context.older_than(kind, context.options.min_age_ns);
     // One queue that has become longer for as long as the process lives is not served as fast as it fills.
     let growth = kind.growth.as_ref();
     let growing = growth.map(|growth| match growth.sureness {
         Sureness::Suspect if growth.sustained && objects.queue => Sureness::Likely,
         // Nobody is there who could receive, and none has gone: two signs, if weaker ones.
-        Sureness::Suspect if objects.alone && kind.ended() == Some(0) && !scene.is_short() => {
+        Sureness::Suspect if objects.alone && kind.ended() == Some(0) && !context.is_short() => {
             Sureness::Likely
         }
         sureness => sureness,
@@ -125,7 +128,7 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
         because.push(format!(
             "{} of them stood still for {} or more",
             number(old),
-            time(scene.options.min_age_ns)
+            time(context.options.min_age_ns)
         ));
         if old > 1 && objects.deserted { Sureness::Likely } else { Sureness::Suspect }
     });
@@ -134,11 +137,11 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>) -> Option<Claim> {
         because.push(format!(
             "{} of them stood still for {} or more",
             number(old),
-            time(scene.options.min_age_ns)
+            time(context.options.min_age_ns)
         ));
         Sureness::Suspect
     });
-    let ageless = scene.is_single() && kind.age.nanos().is_none() && kind.count() >= QUIET_MANY;
+    let ageless = context.is_single() && kind.age.nanos().is_none() && kind.count() >= QUIET_MANY;
     if ageless {
         because.push("since when is unknown".to_owned());
     }

@@ -1,9 +1,9 @@
 //! Tasks that become more, whatever they do.
 
 use super::{Claim, Rule};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::Scene;
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 
 pub(super) struct Growing;
 
@@ -16,9 +16,9 @@ impl Rule for Growing {
         "tasks of one kind become more over the readings, faster than they end, by the test of Mann and Kendall and a test of signs"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let mut claims = Vec::new();
-        for (nth, kind) in scene.kinds.iter().enumerate() {
+        for (nth, kind) in context.kinds.iter().enumerate() {
             let Some(growth) = &kind.growth else { continue };
             if !kind.is_open() && (kind.left_out.is_some() || kind.known.is_some_and(|known| !known.grows)) {
                 continue;
@@ -34,7 +34,7 @@ impl Rule for Growing {
                 None => {}
             }
             // Work that piles up is no leak yet: it may still be done.
-            let works = kind.waits == Waits::Nothing;
+            let works = kind.waits == WaitClass::Nothing;
             if works {
                 because.push("they run or want to run".to_owned());
                 sureness = Sureness::Suspect;

@@ -1,8 +1,8 @@
 //! Tasks that a library starts.
 
 use super::{Claim, Rule};
-use crate::analysis::leaks::scene::Scene;
-use crate::analysis::owner::{module_of, modules};
+use crate::analysis::leaks::context::Context;
+use crate::analysis::modules::{module_of, modules};
 
 pub(super) struct Library;
 
@@ -15,13 +15,13 @@ impl Rule for Library {
         "tasks that a module of somebody else starts become more: something of it is made again and again and not closed"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let mut claims = Vec::new();
-        for (nth, kind) in scene.kinds.iter().enumerate() {
-            let (Some(sureness), Some(creator)) = (scene.growing(kind), &kind.signature.creator) else {
+        for (nth, kind) in context.kinds.iter().enumerate() {
+            let (Some(sureness), Some(creator)) = (context.growing(kind), &kind.signature.creator) else {
                 continue;
             };
-            let owners = modules(scene.snapshot, &kind.signature.runtime);
+            let owners = modules(context.snapshot, &kind.signature.runtime);
             let Some(module) = module_of(owners, &creator.package) else { continue };
             if !kind.is_open() || owners.first() == Some(module) {
                 continue;

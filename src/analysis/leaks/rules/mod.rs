@@ -1,18 +1,18 @@
 //! The rules. A new one is an object in [`RULES`].
 
+use super::context::Context;
 use super::finding::{Holder, Sureness};
-use super::scene::Scene;
 pub use processors::{SCHEDULER_RULES, SchedulerRule};
 
-mod body;
+mod blocked_forever;
 mod channels;
 mod growing;
+mod http_body;
 mod library;
 mod locks;
-mod never;
+pub(super) mod outliving;
 mod patterns;
 pub(super) mod processors;
-pub(super) mod staying;
 
 /// Looks for one kind of mistake.
 pub trait Rule: Sync {
@@ -23,7 +23,7 @@ pub trait Rule: Sync {
     fn checks(&self) -> &'static str;
 
     /// What it finds.
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim>;
+    fn check(&self, context: &Context<'_>) -> Vec<Claim>;
 }
 
 /// What one rule says of some tasks.
@@ -31,7 +31,7 @@ pub trait Rule: Sync {
 pub struct Claim {
     /// How sure it is.
     pub sureness: Sureness,
-    /// The tasks: indices into [`Scene::kinds`], the kind that matters most first. Empty: the process.
+    /// The tasks: indices into [`Context::kinds`], the kind that matters most first. Empty: the process.
     pub kinds: Vec<usize>,
     /// What was seen, a clause each.
     pub because: Vec<String>,
@@ -57,11 +57,11 @@ impl Claim {
 
 /// Every rule. Where several say the same of the same tasks, the words of the earlier one are kept.
 pub const RULES: &[&dyn Rule] = &[
-    &never::Never,
+    &blocked_forever::Never,
     &locks::Deadlock,
-    &locks::Convoy,
+    &locks::HeldLock,
     &channels::Send,
-    &body::Body,
+    &http_body::Body,
     &library::Library,
     &patterns::RANGE,
     &patterns::SIGNAL,
@@ -77,7 +77,7 @@ pub const RULES: &[&dyn Rule] = &[
     &patterns::IO,
     &patterns::CALL,
     &growing::Growing,
-    &staying::Staying,
+    &outliving::Staying,
 ];
 
 /// "1 task", "1,388 tasks": for clauses.

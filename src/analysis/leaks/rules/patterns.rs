@@ -2,9 +2,9 @@
 
 use super::channels::objects;
 use super::{Claim, Rule, many};
+use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::{Kind, Scene};
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::LockState;
 
 /// So many tasks that all wait for something of their own, which nobody is about to give, are worth a word
@@ -17,7 +17,7 @@ const QUIET_BLIND: u64 = 1_000;
 pub(super) struct WaitPattern {
     name: &'static str,
     checks: &'static str,
-    waits: Waits,
+    waits: WaitClass,
     /// Many of them that stand still are suspicious by themselves.
     quiet: bool,
     /// What is seen of them, where what they wait for has no address.
@@ -29,7 +29,7 @@ pub(super) struct WaitPattern {
 pub(super) const RANGE: WaitPattern = WaitPattern {
     name: "range",
     checks: "tasks loop over channels that nobody closes",
-    waits: Waits::Range,
+    waits: WaitClass::Range,
     quiet: true,
     seen: "",
     cause: "they loop over a channel (or ask whether it is closed), and nobody closes it",
@@ -39,7 +39,7 @@ pub(super) const RANGE: WaitPattern = WaitPattern {
 pub(super) const SIGNAL: WaitPattern = WaitPattern {
     name: "not-cancelled",
     checks: "tasks wait for a context that nobody cancels, or for a done channel that nobody closes",
-    waits: Waits::Signal,
+    waits: WaitClass::Signal,
     quiet: true,
     seen: "",
     cause: "they wait for a context that nobody cancels or a done channel that nobody closes",
@@ -49,7 +49,7 @@ pub(super) const SIGNAL: WaitPattern = WaitPattern {
 pub(super) const RECEIVE: WaitPattern = WaitPattern {
     name: "receive",
     checks: "tasks wait for values that nobody sends",
-    waits: Waits::Receive,
+    waits: WaitClass::Receive,
     quiet: true,
     seen: "",
     cause: "they wait for a value that nobody sends: the sender probably returned early or was never started",
@@ -59,7 +59,7 @@ pub(super) const RECEIVE: WaitPattern = WaitPattern {
 pub(super) const SELECT: WaitPattern = WaitPattern {
     name: "select",
     checks: "tasks wait for one of several channels, and none of them is used any more",
-    waits: Waits::Select,
+    waits: WaitClass::Select,
     quiet: true,
     seen: "",
     cause: "none of the channels that they select from is used or closed any more",
@@ -69,7 +69,7 @@ pub(super) const SELECT: WaitPattern = WaitPattern {
 pub(super) const WAIT_GROUP: WaitPattern = WaitPattern {
     name: "wait-group",
     checks: "tasks wait for wait groups that do not come to zero",
-    waits: Waits::WaitGroup,
+    waits: WaitClass::WaitGroup,
     quiet: true,
     seen: "",
     cause: "the wait group does not come to zero: Done is missing on some path, or those it counts are stuck",
@@ -79,7 +79,7 @@ pub(super) const WAIT_GROUP: WaitPattern = WaitPattern {
 pub(super) const COND: WaitPattern = WaitPattern {
     name: "cond",
     checks: "tasks wait for condition variables or notifications that do not come",
-    waits: Waits::Cond,
+    waits: WaitClass::Cond,
     quiet: true,
     seen: "",
     cause: "nobody signals: the condition was changed without a signal, or is never changed",
@@ -89,7 +89,7 @@ pub(super) const COND: WaitPattern = WaitPattern {
 pub(super) const SEMAPHORE: WaitPattern = WaitPattern {
     name: "semaphore",
     checks: "tasks wait for semaphores that nobody releases",
-    waits: Waits::Semaphore,
+    waits: WaitClass::Semaphore,
     quiet: true,
     seen: "",
     cause: "nobody releases the semaphore",
@@ -99,7 +99,7 @@ pub(super) const SEMAPHORE: WaitPattern = WaitPattern {
 pub(super) const JOIN: WaitPattern = WaitPattern {
     name: "join",
     checks: "tasks wait for other tasks that do not end",
-    waits: Waits::Join,
+    waits: WaitClass::Join,
     quiet: false,
     seen: "they wait for the end of other tasks",
     cause: "the tasks that they wait for do not end",
@@ -109,7 +109,7 @@ pub(super) const JOIN: WaitPattern = WaitPattern {
 pub(super) const TIMER: WaitPattern = WaitPattern {
     name: "ticker",
     checks: "loops around timers and tickers become more",
-    waits: Waits::Timer,
+    waits: WaitClass::Timer,
     quiet: false,
     seen: "",
     cause: "loops around a timer or ticker are started and never stopped",
@@ -119,7 +119,7 @@ pub(super) const TIMER: WaitPattern = WaitPattern {
 pub(super) const SLEEP: WaitPattern = WaitPattern {
     name: "sleep",
     checks: "loops that sleep become more",
-    waits: Waits::Sleep,
+    waits: WaitClass::Sleep,
     quiet: false,
     seen: "they wait for time to pass",
     cause: "loops that sleep are started and never end",
@@ -129,7 +129,7 @@ pub(super) const SLEEP: WaitPattern = WaitPattern {
 pub(super) const NETWORK: WaitPattern = WaitPattern {
     name: "network",
     checks: "tasks wait for peers on the network, without a deadline or with a long one",
-    waits: Waits::Network,
+    waits: WaitClass::Network,
     quiet: false,
     seen: "they wait for a peer on the network",
     cause: "their peers are silent, and no deadline ends the wait",
@@ -139,7 +139,7 @@ pub(super) const NETWORK: WaitPattern = WaitPattern {
 pub(super) const IO: WaitPattern = WaitPattern {
     name: "io",
     checks: "tasks wait for files, pipes or devices",
-    waits: Waits::Io,
+    waits: WaitClass::Io,
     quiet: false,
     seen: "they wait for a file, a pipe or a device",
     cause: "what they read or write is not ready, and nobody closes it",
@@ -149,7 +149,7 @@ pub(super) const IO: WaitPattern = WaitPattern {
 pub(super) const CALL: WaitPattern = WaitPattern {
     name: "call",
     checks: "tasks are in system calls or foreign code that does not come back",
-    waits: Waits::Call,
+    waits: WaitClass::Call,
     quiet: false,
     seen: "they are in system calls or foreign code",
     cause: "a system call or foreign code does not come back; each of them holds a thread, too",
@@ -165,26 +165,26 @@ impl Rule for WaitPattern {
         self.checks
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let ours =
-            scene.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open() && kind.waits == self.waits);
+            context.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open() && kind.waits == self.waits);
         ours.filter_map(|(nth, kind)| {
-            let objects = objects(scene, kind);
-            let sureness = match scene.growing(kind) {
+            let objects = objects(context, kind);
+            let sureness = match context.growing(kind) {
                 Some(sureness) => sureness,
-                None if self.quiet && is_quiet(scene, kind, objects.alone, objects.known) => {
+                None if self.quiet && is_quiet(context, kind, objects.alone, objects.known) => {
                     Sureness::Suspect
                 }
                 None => return None,
             };
             let mut because = objects.because;
-            if kind.waits == Waits::WaitGroup {
-                because.extend(not_done(scene, kind));
+            if kind.waits == WaitClass::WaitGroup {
+                because.extend(not_done(context, kind));
             }
             if !objects.known && !self.seen.is_empty() {
                 because.push(self.seen.to_owned());
             }
-            if scene.growing(kind).is_none() {
+            if context.growing(kind).is_none() {
                 because.push(format!("{}, none of which moves", many(kind.count(), "task")));
             }
             Some(Claim::of(nth, sureness, because).meaning(self.cause, self.next))
@@ -194,9 +194,9 @@ impl Rule for WaitPattern {
 }
 
 /// "3 tasks have not called Done": what the wait groups themselves say.
-fn not_done(scene: &Scene<'_>, kind: &Kind<'_>) -> Option<String> {
-    let snapshot = scene.snapshot;
-    let tasks = kind.tasks.iter().filter_map(|&index| scene.task(index));
+fn not_done(context: &Context<'_>, kind: &TaskGroup<'_>) -> Option<String> {
+    let snapshot = context.snapshot;
+    let tasks = kind.tasks.iter().filter_map(|&index| context.task(index));
     let mut groups: Vec<_> = tasks.flat_map(|task| snapshot.waits_of(task)).map(|wait| wait.object).collect();
     groups.sort_unstable();
     groups.dedup();
@@ -219,10 +219,10 @@ fn not_done(scene: &Scene<'_>, kind: &Kind<'_>) -> Option<String> {
 }
 
 /// They do not become more, but are many and stand still.
-fn is_quiet(scene: &Scene<'_>, kind: &Kind<'_>, alone: bool, known: bool) -> bool {
+fn is_quiet(context: &Context<'_>, kind: &TaskGroup<'_>, alone: bool, known: bool) -> bool {
     let enough = if known { alone && kind.count() >= QUIET_MANY } else { kind.count() >= QUIET_BLIND };
-    let still = scene.older_than(kind, scene.options.min_age_ns) == kind.count();
+    let still = context.older_than(kind, context.options.min_age_ns) == kind.count();
     // One reading alone may not know any age; then the number has to do.
-    let unknown = scene.is_single() && kind.age.nanos().is_none();
+    let unknown = context.is_single() && kind.age.nanos().is_none();
     enough && (still || unknown)
 }

@@ -1,7 +1,7 @@
 //! Workers of the scheduler against the processors at hand: no leaks, but worth a note.
 
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Note;
-use crate::analysis::leaks::scene::Scene;
 use crate::snapshot::{Header, RuntimeInfo};
 
 /// So many readings are needed to say that something stays as it is.
@@ -14,7 +14,7 @@ pub struct SchedulerRule {
     pub name: &'static str,
     /// What it checks, a sentence.
     pub checks: &'static str,
-    check: fn(&Scene<'_>) -> Vec<Note>,
+    check: fn(&Context<'_>) -> Vec<Note>,
 }
 
 /// Every one of them.
@@ -41,8 +41,8 @@ const FEWER: &str = "fewer-workers-than-cpus";
 const QUEUES: &str = "run-queues";
 
 /// What is to be said of the scheduler.
-pub(in crate::analysis::leaks) fn notes(scene: &Scene<'_>) -> Vec<Note> {
-    SCHEDULER_RULES.iter().flat_map(|rule| (rule.check)(scene)).collect()
+pub(in crate::analysis::leaks) fn notes(context: &Context<'_>) -> Vec<Note> {
+    SCHEDULER_RULES.iter().flat_map(|rule| (rule.check)(context)).collect()
 }
 
 /// Processors that the process may use at a time, in thousandths: those of its affinity, or what its
@@ -72,8 +72,8 @@ fn queued(runtime: &RuntimeInfo) -> u64 {
 }
 
 /// In how many of the readings tasks waited for a worker, `at_least` for each worker.
-fn long_queues(scene: &Scene<'_>, nth: usize, at_least: u64) -> (usize, u64) {
-    let readings = scene.series.points().iter().filter_map(|point| point.header.runtimes.get(nth));
+fn long_queues(context: &Context<'_>, nth: usize, at_least: u64) -> (usize, u64) {
+    let readings = context.series.points().iter().filter_map(|point| point.header.runtimes.get(nth));
     let queues: Vec<u64> = readings
         .filter(|runtime| {
             let workers = runtime.scheduler.workers.len() as u64;
@@ -88,8 +88,8 @@ fn note(rule: &'static str, because: Vec<String>, cause: &str, next: &str) -> No
     Note { rule, because, cause: cause.to_owned(), next: next.to_owned() }
 }
 
-fn too_many(scene: &Scene<'_>) -> Vec<Note> {
-    let header = &scene.snapshot.header;
+fn too_many(context: &Context<'_>) -> Vec<Note> {
+    let header = &context.snapshot.header;
     let Some((milli, whence)) = processors(header) else { return Vec::new() };
     let cause = if header.process.cgroup_cpu_milli == Some(milli) {
         "the kernel stops the process for part of every period when all workers are busy"
@@ -113,14 +113,14 @@ fn too_many(scene: &Scene<'_>) -> Vec<Note> {
         .collect()
 }
 
-fn too_few(scene: &Scene<'_>) -> Vec<Note> {
-    let header = &scene.snapshot.header;
+fn too_few(context: &Context<'_>) -> Vec<Note> {
+    let header = &context.snapshot.header;
     let Some((milli, whence)) = processors(header) else { return Vec::new() };
-    let readings = scene.series.points().len();
+    let readings = context.series.points().len();
     let mut notes = Vec::new();
     for (nth, runtime) in header.runtimes.iter().enumerate() {
         let Some(workers) = runtime.scheduler.max_workers.map(u64::from) else { continue };
-        let (long, _) = long_queues(scene, nth, 1);
+        let (long, _) = long_queues(context, nth, 1);
         if workers < milli / 1_000 && readings >= READINGS && long * 2 >= readings {
             let because = format!("{workers} {}s for {} that {whence}", worker(runtime), cpus(milli));
             let queues = format!("in {long} of {readings} readings tasks waited for one");
@@ -135,13 +135,13 @@ fn too_few(scene: &Scene<'_>) -> Vec<Note> {
     notes
 }
 
-fn queues(scene: &Scene<'_>) -> Vec<Note> {
+fn queues(context: &Context<'_>) -> Vec<Note> {
     /// Waiting tasks for each worker.
     const LONG: u64 = 8;
-    let readings = scene.series.points().len();
+    let readings = context.series.points().len();
     let mut notes = Vec::new();
-    for nth in 0..scene.snapshot.header.runtimes.len() {
-        let (long, least) = long_queues(scene, nth, LONG);
+    for nth in 0..context.snapshot.header.runtimes.len() {
+        let (long, least) = long_queues(context, nth, LONG);
         if readings >= READINGS && long * 4 >= readings * 3 {
             let because = format!("in {long} of {readings} readings {least} tasks or more waited to run");
             notes.push(note(

@@ -207,7 +207,7 @@ fn what_the_lock_says_outweighs_what_seems_to_be() {
     let third = Given { reason: "sleep", wait: None, ..between(3, 0, 0x50) };
     assert_eq!(found(&single(&[pair[0], pair[1], third])), []);
     // A task that is about to run has got its lock.
-    let runnable = Given { state: State::Runnable, ..pair[0] };
+    let runnable = Given { state: TaskState::Runnable, ..pair[0] };
     assert_eq!(found(&single(&[runnable, pair[1]])), []);
 }
 
@@ -242,7 +242,7 @@ fn a_holder_that_sleeps() {
 
 #[test]
 fn a_holder_at_work_holds_for_too_long() {
-    let running = Given { state: State::Running, ..keeps(99, "") };
+    let running = Given { state: TaskState::Running, ..keeps(99, "") };
     let waiters = (0..3).map(|id| old(waits(id, 0x50)));
     let finding = only(&single(&waiters.chain([running]).collect::<Vec<_>>()));
     assert_eq!((finding.sureness, ids(&finding)), (Sureness::Suspect, vec![(99, HowHeld::Exclusive)]));
@@ -334,7 +334,7 @@ fn readers_that_keep_a_writer_waiting() {
 fn an_address_on_a_stack_is_a_guess() {
     let perhaps = |id| Given {
         holds: [Some((HoldKind::Perhaps, MUTEX, 0x50, "")), None],
-        state: State::Running,
+        state: TaskState::Running,
         ..keeps(id, "")
     };
     let tasks = [old(waits(1, 0x50)), perhaps(98), perhaps(99)];
@@ -402,7 +402,7 @@ fn a_lock_that_goes_round_is_suspect() {
     // Always twelve, each of them runs in between, and another one holds it in each reading.
     let series = eight(|at| {
         let holder =
-            Given { mark: at, state: State::Runnable, reason: "", wait: None, ..between(50, 0, 0x50) };
+            Given { mark: at, state: TaskState::Runnable, reason: "", wait: None, ..between(50, 0, 0x50) };
         let waiters = (0..12).map(|id| Given { mark: at, ..waits(id, 0x50) });
         waiters.chain([holder]).collect()
     });

@@ -1,6 +1,6 @@
 use super::*;
 use crate::analysis::waits::WaitTable;
-use crate::snapshot::{Hold, ObjectId, ObjectKind, SnapshotBuilder, State, Task, Wait, WaitOp};
+use crate::snapshot::{Hold, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState, Wait, WaitOp};
 use HoldKind::{Exclusive, Perhaps, Shared};
 
 /// A task: its id, the lock that it waits for, and those that it holds.
@@ -17,7 +17,7 @@ fn snapshot(kind: ObjectKind, states: &[Option<LockState>], tasks: &[T<'_>]) -> 
         let waits = builder.waits(waits.map(wait));
         let hold = |&(lock, how)| Hold { object: ObjectId(lock), how, location: None };
         let holds = builder.holds(holds.iter().map(hold));
-        builder.task(Task { id: Some(id), state: State::Waiting, waits, holds, ..Task::default() });
+        builder.task(Task { id: Some(id), state: TaskState::Waiting, waits, holds, ..Task::default() });
     }
     builder.finish()
 }

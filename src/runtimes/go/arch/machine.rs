@@ -10,7 +10,7 @@ use iced_x86::{
 };
 
 use super::alu::{self, Flags};
-use super::state::{Known, Origin, State, Value, World, constant, number};
+use super::state::{CpuState, Known, Origin, Value, World, constant, number};
 
 /// What an instruction does with the way of the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Machine {
         code: &[u8],
         at: usize,
         ip: u64,
-        state: &mut State,
+        state: &mut CpuState,
         world: &mut dyn World,
     ) -> Option<(Step, u64)> {
         let mut decoder = Decoder::with_ip(64, code.get(at..)?, ip, DecoderOptions::NONE);
@@ -89,7 +89,7 @@ impl Machine {
 /// One instruction on its way.
 struct Run<'r> {
     i: &'r Instruction,
-    state: &'r mut State,
+    state: &'r mut CpuState,
     world: &'r mut dyn World,
 }
 

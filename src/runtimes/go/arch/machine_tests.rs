@@ -13,9 +13,9 @@ impl World for Words {
 const SP: u64 = 0x1000;
 
 /// Runs code that only goes forward.
-fn run(code: &[u8], words: &[(u64, u64)]) -> (State, Option<Step>) {
+fn run(code: &[u8], words: &[(u64, u64)]) -> (CpuState, Option<Step>) {
     let (mut machine, mut at, mut world) = (Machine::new(), 0, Words(words.to_vec()));
-    let mut state = State::behind_call(SP);
+    let mut state = CpuState::behind_call(SP);
     while at < code.len() {
         let (step, len) = machine.step(code, at, 0x9000 + at as u64, &mut state, &mut world).unwrap();
         at += len as usize;
@@ -117,7 +117,7 @@ fn what_an_unknown_instruction_changes_is_unknown() {
 
 #[test]
 fn garbage_is_no_instruction() {
-    let mut state = State::behind_call(SP);
+    let mut state = CpuState::behind_call(SP);
     let mut world = Words(Vec::new());
     for (code, at) in [(&[0x06][..], 0), (&[], 0), (&[0x90], 5)] {
         assert_eq!(Machine::new().step(code, at, 0, &mut state, &mut world), None);
@@ -129,7 +129,7 @@ proptest::proptest! {
     #[test]
     fn any_code_can_be_run(code: Vec<u8>, words: Vec<(u64, u64)>, registers: [u64; 16]) {
         let (mut machine, mut world) = (Machine::new(), Words(words));
-        for mut state in [State::behind_call(u64::MAX), State::with_registers(&registers)] {
+        for mut state in [CpuState::behind_call(u64::MAX), CpuState::with_registers(&registers)] {
             let mut at = 0;
             while let Some((_, len)) = machine.step(&code, at, at as u64, &mut state, &mut world) {
                 at += len as usize;
@@ -153,7 +153,7 @@ proptest::proptest! {
             code.push(operands);
             code.extend(displacement.to_le_bytes());
         }
-        let mut state = State::with_registers(&registers);
+        let mut state = CpuState::with_registers(&registers);
         let (mut machine, mut world, mut at) = (Machine::new(), Words(vec![(0, 1)]), 0);
         while let Some((_, len)) = machine.step(&code, at, at as u64, &mut state, &mut world) {
             at += len as usize;

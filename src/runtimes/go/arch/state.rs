@@ -32,7 +32,7 @@ pub(in crate::runtimes::go) trait World {
 
 /// The registers, and what was written to memory.
 #[derive(Debug, Clone)]
-pub(in crate::runtimes::go) struct State {
+pub(in crate::runtimes::go) struct CpuState {
     pub(super) registers: [Value; 16],
     pub(super) vectors: [[Value; 2]; 16],
     /// How the value of a register was loaded, for calls through it.
@@ -53,10 +53,10 @@ pub(in crate::runtimes::go) enum Origin {
     SecondMethod,
 }
 
-impl State {
+impl CpuState {
     /// Behind a call: only the stack pointer is known.
     pub(in crate::runtimes::go) fn behind_call(stack_pointer: u64) -> Self {
-        let mut state = State {
+        let mut state = CpuState {
             registers: [None; 16],
             vectors: [[None; 2]; 16],
             origins: [Origin::Other; 16],
@@ -70,7 +70,7 @@ impl State {
 
     /// Where a thread stands with these registers, in the order in which instructions number them.
     pub(in crate::runtimes::go) fn with_registers(general: &[u64; 16]) -> Self {
-        let mut state = State::behind_call(0);
+        let mut state = CpuState::behind_call(0);
         state.registers = general.map(constant);
         state
     }

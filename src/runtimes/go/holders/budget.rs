@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::standing::{Candidate, MAX_STACK};
+use super::stopped::{Candidate, MAX_STACK};
 
 /// Bytes of stacks that are read in all.
 const MAX_BYTES: u64 = 32 << 20;

@@ -7,9 +7,9 @@ use std::hash::Hasher;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::ahead::Taken;
-use super::look::{Held, Parts};
-use super::standing::View;
+use super::held_locks::{Held, Parts};
+use super::lookahead::Taken;
+use super::stopped::View;
 use crate::snapshot::Task;
 
 /// What was found out about code and goroutines. It is as large as one reading: of whoever was not looked
@@ -74,7 +74,7 @@ pub(super) fn print(view: &View<'_>, task: &Task, taken: &[Taken]) -> Option<u64
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::super::look::Frame;
+    use super::super::held_locks::Frame;
     use super::*;
     use crate::runtimes::go::unwind::{CodeAddress, Window};
 

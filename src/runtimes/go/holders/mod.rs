@@ -12,20 +12,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-mod ahead;
 mod budget;
-mod look;
+mod code;
+mod held_locks;
+mod lookahead;
 mod memory;
-mod standing;
 pub(super) mod state;
-mod text;
+mod stopped;
 
-use ahead::{Ahead, Taken};
 use budget::{Budget, Clock};
-use look::{Held, Look, Part, Standing};
+use code::Text;
+use held_locks::{Held, Look, Part, Standing};
+use lookahead::{Ahead, Taken};
 pub(super) use memory::Remembered;
-use standing::{Candidate, Goroutines, Seen, View};
-use text::Text;
+use stopped::{Candidate, Goroutines, Seen, View};
 
 use super::goroutine::word;
 use super::running::Stops;
@@ -34,7 +34,7 @@ use super::unwind::CodeAddress;
 use super::{Go, GoError};
 use crate::process::Target;
 use crate::runtimes::ReadOptions;
-use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, State, Task};
+use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState};
 
 /// Goroutines looked at together.
 const BATCH: usize = 128;
@@ -156,7 +156,7 @@ impl<'s> Search<'s> {
         for tasks in all {
             let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
             let may_hold = first.is_some_and(|task| self.may_hold(reading, self.stack(task)));
-            if reading.ahead.is_tired() {
+            if reading.ahead.is_out_of_budget() {
                 budget.end();
             } else if !may_hold {
                 continue;
@@ -171,7 +171,7 @@ impl<'s> Search<'s> {
                 }
                 reading.memory = PagedMemory::new(self.goroutines.target);
                 let (running, parked): (Vec<_>, Vec<_>) =
-                    batch.into_iter().partition(|candidate| candidate.task.state == State::Running);
+                    batch.into_iter().partition(|candidate| candidate.task.state == TaskState::Running);
                 let first = seen.len();
                 seen.append(
                     &mut self
@@ -292,7 +292,8 @@ impl<'s> Search<'s> {
         let mut seen = Vec::new();
         for numbers in all.iter().flat_map(|tasks| tasks.chunks(BATCH)) {
             let batch = budget.take(candidates(numbers, into));
-            let parked: Vec<_> = batch.iter().filter(|c| c.task.state != State::Running).copied().collect();
+            let parked: Vec<_> =
+                batch.iter().filter(|c| c.task.state != TaskState::Running).copied().collect();
             seen.append(&mut self.goroutines.parked(&parked, &mut |view, candidate| {
                 let mut found: Vec<Found> = Vec::new();
                 for at in (0..view.stack.bytes.len()).step_by(8) {

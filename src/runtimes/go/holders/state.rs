@@ -24,7 +24,7 @@ pub(in crate::runtimes::go) fn read(
     let mut objects: Vec<(u64, ObjectKind, ObjectId)> = (0..)
         .map(ObjectId)
         .zip(into.objects())
-        .filter(|(_, object)| of(object.kind, &[0; SIZE]).is_some())
+        .filter(|(_, object)| state_in(object.kind, &[0; SIZE]).is_some())
         .map(|(id, object)| (object.address, object.kind, id))
         .collect();
     objects.sort_unstable_by_key(|(address, ..)| *address);
@@ -33,7 +33,7 @@ pub(in crate::runtimes::go) fn read(
         let addresses: Vec<u64> = batch.iter().map(|(address, ..)| *address).collect();
         buffers.read_structs(memory, &addresses, SIZE, |i, bytes| {
             let (_, kind, id) = batch[i];
-            if let Some(state) = of(kind, bytes) {
+            if let Some(state) = state_in(kind, bytes) {
                 into.set_lock_state(id, state);
             }
         })?;
@@ -41,7 +41,7 @@ pub(in crate::runtimes::go) fn read(
     Ok(())
 }
 
-fn of(kind: ObjectKind, bytes: &[u8]) -> Option<LockState> {
+fn state_in(kind: ObjectKind, bytes: &[u8]) -> Option<LockState> {
     let first = word(bytes, 0);
     match kind {
         ObjectKind::Mutex if first & LOCKED != 0 => Some(LockState::Exclusive),
@@ -87,8 +87,8 @@ mod tests {
             (ObjectKind::RwMutex, words(0, 0), LockState::Free),
             (ObjectKind::WaitGroup, words(3 << 32 | 1, 0), LockState::Outstanding(3)),
         ] {
-            assert_eq!(of(kind, &bytes), Some(state), "{kind:?}");
+            assert_eq!(state_in(kind, &bytes), Some(state), "{kind:?}");
         }
-        assert_eq!(of(ObjectKind::Channel, &[0; SIZE]), None);
+        assert_eq!(state_in(ObjectKind::Channel, &[0; SIZE]), None);
     }
 }

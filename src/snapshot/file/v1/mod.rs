@@ -84,7 +84,7 @@ macro_rules! codes {
 codes!(function_kind_code, function_kind, FunctionKind {
     Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,
 });
-codes!(state_code, state, State {
+codes!(state_code, state, TaskState {
     Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
 });
 codes!(stack_status_code, stack_status, StackStatus {

@@ -7,9 +7,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::components::components;
+use super::tarjan::components;
 use crate::snapshot::{
-    HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, State, Task, Wait, WaitOp,
+    HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, TaskState, Wait, WaitOp,
 };
 
 /// Tasks of a circle from which a short way round is looked for; fewer where the circle is so large that more
@@ -43,7 +43,7 @@ pub(super) struct Lock {
 
 /// Tasks that wait for each other.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ring {
+pub(super) struct Cycle {
     /// A short way round. Each waits for the next one, the last one for the first.
     pub(super) steps: Vec<Step>,
     /// All tasks that are part of such a way: indices into the tasks of the snapshot, ascending.
@@ -86,7 +86,7 @@ pub(super) struct Graph {
     /// Two for each lock: whom those wait for who want to lock it, and those who want to read.
     sides: Vec<Vec<usize>>,
     /// Tasks that wait for each other, those with the first task first.
-    rings: Vec<Ring>,
+    rings: Vec<Cycle>,
     /// For each task the ring that it is part of or waits for.
     stuck_in: Vec<Option<usize>>,
     /// For each task the one at the end of its chain.
@@ -113,7 +113,7 @@ impl Graph {
     /// The tasks, the locks that they wait for, and where they wait.
     fn of_waits(snapshot: &Snapshot) -> Self {
         // Whoever is about to run again has got what it waited for.
-        let waiting = |task: &&Task| matches!(task.state, State::Waiting | State::Unknown);
+        let waiting = |task: &&Task| matches!(task.state, TaskState::Waiting | TaskState::Unknown);
         let wait_of = |task: &Task| Some(task).filter(waiting).and_then(|task| lock_of(snapshot, task));
         let mut objects: Vec<ObjectId> = snapshot
             .tasks
@@ -238,7 +238,7 @@ impl Graph {
         }
         ring_of.truncate(self.tasks.len());
         let mut order: Vec<usize> = (0..rings.len()).collect();
-        order.sort_by_key(|&nth| rings.get(nth).map(|ring: &Ring| ring.tasks.first().copied()));
+        order.sort_by_key(|&nth| rings.get(nth).map(|ring: &Cycle| ring.tasks.first().copied()));
         let mut place = vec![0; rings.len()];
         for (now, &before) in order.iter().enumerate() {
             place.get_mut(before).into_iter().for_each(|slot| *slot = now);
@@ -263,7 +263,7 @@ impl Graph {
         };
     }
 
-    fn ring(&self, component: &[usize]) -> Ring {
+    fn ring(&self, component: &[usize]) -> Cycle {
         let inside: FxHashSet<usize> = component.iter().copied().collect();
         let mut nodes: Vec<usize> = component.iter().copied().filter(|&n| n < self.tasks.len()).collect();
         nodes.sort_unstable();
@@ -273,7 +273,7 @@ impl Graph {
             .map(|&start| self.way_round(start, &inside));
         let way = ways.min_by_key(Vec::len).unwrap_or_default();
         let steps = (way.iter().zip(way.iter().cycle().skip(1))).filter_map(|(&a, &b)| self.step(a, b));
-        Ring {
+        Cycle {
             steps: steps.collect(),
             tasks: nodes.iter().filter_map(|&node| self.tasks.get(node).copied()).collect(),
         }
@@ -327,7 +327,7 @@ impl Graph {
     }
 
     /// Tasks that wait for each other, each set once, in the order of their first tasks.
-    pub(super) fn rings(&self) -> &[Ring] {
+    pub(super) fn rings(&self) -> &[Cycle] {
         &self.rings
     }
 

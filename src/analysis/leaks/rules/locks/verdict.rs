@@ -2,13 +2,13 @@
 
 use super::super::{Claim, many, time};
 use super::Study;
-use super::crowds::stuck;
+use super::collect::{Convoy, Outsider};
+use super::convoys::stuck;
+use super::describe::{holder, inferred};
 use super::graph::{End, Held};
-use super::survey::{Crowd, Outsider};
-use super::words::{holder, inferred};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait::Waits;
-use crate::snapshot::{LockState, ObjectId, State};
+use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::{LockState, ObjectId, TaskState};
 
 /// Holders that are named.
 const NAMED: usize = 3;
@@ -40,25 +40,25 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(study: &Study<'_, '_>, crowd: &Crowd<'_>, (object, held): (ObjectId, &Held)) -> Self {
+    fn new(study: &Study<'_, '_>, crowd: &Convoy<'_>, (object, held): (ObjectId, &Held)) -> Self {
         let end = study.graph.end(held.task);
-        let kind = study.kind_of(end.task).and_then(|nth| study.scene.kinds.get(nth));
+        let kind = study.kind_of(end.task).and_then(|nth| study.context.kinds.get(nth));
         let never = kind.is_some_and(|kind| kind.waits.never_ends());
         Keeper { object, held: *held, end, still: crowd.stillness(study, end.task), never }
     }
 }
 
-impl Crowd<'_> {
+impl Convoy<'_> {
     /// Tasks that wait for locks, and who keeps them waiting.
     pub(super) fn convoy(&self, study: &Study<'_, '_>) -> Option<Claim> {
         let keepers: Vec<Keeper> = self.holders(study).map(|held| Keeper::new(study, self, held)).collect();
         let never = keepers.iter().any(|keeper| keeper.never);
-        let stands = self.stands(study.scene).or(never.then_some(Sureness::Stuck))?;
+        let stands = self.stands(study.context).or(never.then_some(Sureness::Stuck))?;
         let mut because = self.evidence(study);
         because.extend(self.says(study));
         let still = keepers.iter().any(|keeper| keeper.still == Some(true));
         let free = self.states(study).all(|state| state == LockState::Free);
-        let verdict = if self.goes_round(study.scene) && !study.scene.is_single() && !still && !never {
+        let verdict = if self.goes_round(study.context) && !study.context.is_single() && !still && !never {
             self.going_round(study, &keepers)
         } else if !keepers.is_empty() {
             self.by_holders(study, stands, keepers)
@@ -84,15 +84,15 @@ impl Crowd<'_> {
 
     /// Has a task stood still for as long as the waiters?
     fn stillness(&self, study: &Study<'_, '_>, task: u32) -> Option<bool> {
-        let state = study.scene.task(task)?.state;
-        if !matches!(state, State::Waiting | State::Syscall | State::Unknown) {
+        let state = study.context.task(task)?.state;
+        if !matches!(state, TaskState::Waiting | TaskState::Syscall | TaskState::Unknown) {
             return Some(false);
         }
         let standing = study.standing_ns(task);
-        if standing >= study.scene.options.min_age_ns {
+        if standing >= study.context.options.min_age_ns {
             return Some(true);
         }
-        match study.member(task).zip(self.since).filter(|_| !study.scene.is_single()) {
+        match study.member(task).zip(self.since).filter(|_| !study.context.is_single()) {
             Some((member, since)) if member.still_since > since => Some(false),
             Some(_) => (standing > 0).then_some(true),
             None => (standing > 0 && standing >= self.standing_ns).then_some(true),
@@ -101,7 +101,7 @@ impl Crowd<'_> {
 
     /// They become more.
     fn grows(&self, study: &Study<'_, '_>) -> bool {
-        self.kinds.iter().filter_map(|&nth| study.scene.kinds.get(nth)).any(|kind| kind.growth.is_some())
+        self.kinds.iter().filter_map(|&nth| study.context.kinds.get(nth)).any(|kind| kind.growth.is_some())
     }
 
     fn going_round(&self, study: &Study<'_, '_>, keepers: &[Keeper]) -> Verdict {
@@ -163,7 +163,8 @@ impl Crowd<'_> {
             _ => Sureness::Suspect,
         };
         // A holder that waits for the next lock waits for the same reason.
-        let waits = |nth: &usize| study.scene.kinds.get(*nth).is_some_and(|kind| kind.waits == Waits::Lock);
+        let waits =
+            |nth: &usize| study.context.kinds.get(*nth).is_some_and(|kind| kind.waits == WaitClass::Lock);
         let kinds = keepers.iter().take(NAMED).filter_map(|keeper| study.open_kind_of(keeper.held.task));
         Verdict {
             sureness,

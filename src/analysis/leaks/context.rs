@@ -1,28 +1,28 @@
 //! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
 
 use super::finding::Sureness;
-use super::known::{Known, KnownTasks};
-use super::wait::{Classifier, Waits};
+use super::known::{KnownTask, KnownTasks};
+use super::wait_class::{Classifier, WaitClass};
 use super::{Ignore, Options, growth};
 use crate::analysis::group::stack_bytes;
-use crate::analysis::owner::{Owners, module_of, modules};
+use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
-use crate::analysis::signature::{Place, Signature};
+use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, State, Task, count_tasks};
+use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, count_tasks};
 
 /// Tasks with one signature that wait for the same kind of thing.
 #[derive(Debug)]
-pub struct Kind<'a> {
+pub struct TaskGroup<'a> {
     /// What they have in common.
     pub signature: &'a Signature,
     /// How they came and went. None where they share the signature with tasks that wait for something
     /// else, because the series counts by signature.
     pub track: Option<&'a Track>,
     /// What keeps them waiting.
-    pub waits: Waits,
+    pub waits: WaitClass,
     /// The tasks: indices into those of the last snapshot.
     pub tasks: Vec<u32>,
     /// How many tasks these are: a row may stand for several.
@@ -48,11 +48,11 @@ pub struct Kind<'a> {
     /// Why it is as it should be that there are more of them than at first: a clause.
     pub calm: Option<&'static str>,
     /// They are well known.
-    pub known: Option<&'static Known>,
+    pub known: Option<&'static KnownTask>,
     /// The user does not want to hear of them.
     pub left_out: Option<LeftOut>,
     /// The frame that a person looks for.
-    pub at: Option<&'a Place>,
+    pub at: Option<&'a SignatureFrame>,
     /// The module that owns the code which started them, or else that where they stand.
     pub module: Option<&'a Module>,
 }
@@ -68,7 +68,7 @@ pub enum LeftOut {
     Baseline,
 }
 
-impl Kind<'_> {
+impl TaskGroup<'_> {
     /// How many tasks there are.
     pub fn count(&self) -> u64 {
         self.count
@@ -95,7 +95,7 @@ impl Kind<'_> {
 }
 
 /// What the rules look at.
-pub struct Scene<'a> {
+pub struct Context<'a> {
     /// The series.
     pub series: &'a Series,
     /// Its last snapshot.
@@ -103,11 +103,11 @@ pub struct Scene<'a> {
     /// What the user asked for.
     pub options: &'a Options,
     /// The tasks of the last reading, by kind.
-    pub kinds: Vec<Kind<'a>>,
+    pub kinds: Vec<TaskGroup<'a>>,
     table: WaitTable<'a>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Context<'a> {
     /// Sorts the tasks of the last reading.
     pub fn new(series: &'a Series, snapshot: &'a Snapshot, options: &'a Options) -> Self {
         let classifier = Classifier::new(snapshot);
@@ -121,12 +121,13 @@ impl<'a> Scene<'a> {
         for kind in &mut kinds {
             // What the runtime has proved outweighs what is usual.
             kind.known =
-                if kind.waits == Waits::Leaked { None } else { known.find(kind.signature, kind.waits) };
-            let look = growth::of(series, kind);
+                if kind.waits == WaitClass::Leaked { None } else { known.find(kind.signature, kind.waits) };
+            let look = growth::assess(series, kind);
             (kind.growth, kind.doubt, kind.calm) = (look.growth, look.doubt, look.calm);
             let owners = modules(snapshot, &kind.signature.runtime);
             kind.at = kind.signature.user_frame(&whose);
-            let owner = |place: Option<&Place>| place.and_then(|place| module_of(owners, &place.package));
+            let owner =
+                |place: Option<&SignatureFrame>| place.and_then(|place| module_of(owners, &place.package));
             kind.module = owner(kind.signature.creator.as_ref()).or_else(|| owner(kind.at));
             let all = kind.signature.frames.iter().chain(&kind.signature.creator);
             let paths = || all.clone().filter_map(|place| module_of(owners, &place.package));
@@ -143,7 +144,7 @@ impl<'a> Scene<'a> {
         if let Some(baseline) = &options.baseline {
             baseline.leave_out(&mut kinds);
         }
-        Scene { series, snapshot, options, kinds, table: WaitTable::new(snapshot) }
+        Context { series, snapshot, options, kinds, table: WaitTable::new(snapshot) }
     }
 
     /// A task of the last snapshot.
@@ -152,13 +153,13 @@ impl<'a> Scene<'a> {
     }
 
     /// The followed tasks of a kind.
-    pub fn members(&self, kind: &Kind<'_>) -> impl Iterator<Item = &'a Member> {
+    pub fn members(&self, kind: &TaskGroup<'_>) -> impl Iterator<Item = &'a Member> {
         let all = self.series.members();
         kind.members.iter().filter_map(|&nth| all.get(nth as usize)).collect::<Vec<_>>().into_iter()
     }
 
     /// What the tasks of a kind wait for, the most frequent first.
-    pub fn summaries(&self, kind: &Kind<'_>) -> Vec<WaitSummary> {
+    pub fn summaries(&self, kind: &TaskGroup<'_>) -> Vec<WaitSummary> {
         self.table.summarize(kind.tasks.iter().filter_map(|&index| self.task(index)))
     }
 
@@ -189,7 +190,7 @@ impl<'a> Scene<'a> {
     }
 
     /// How many tasks of a kind have been in their state for at least this long.
-    pub fn older_than(&self, kind: &Kind<'_>, ns: u64) -> u64 {
+    pub fn older_than(&self, kind: &TaskGroup<'_>, ns: u64) -> u64 {
         if kind.members.is_empty() {
             let old = kind.tasks.iter().filter(|&&index| self.standing_ns(index, None) >= ns);
             count_tasks(old.filter_map(|&index| self.task(index)))
@@ -199,7 +200,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What the growth of a kind alone says.
-    pub fn growing(&self, kind: &Kind<'_>) -> Option<Sureness> {
+    pub fn growing(&self, kind: &TaskGroup<'_>) -> Option<Sureness> {
         kind.growth.as_ref().map(|growth| growth.sureness)
     }
 }
@@ -212,26 +213,26 @@ fn split<'a>(
     signature: &'a Signature,
     track: &'a Track,
     group: SeriesGroup,
-    kinds: &mut Vec<Kind<'a>>,
+    kinds: &mut Vec<TaskGroup<'a>>,
 ) {
     if group.tasks.is_empty() {
         return;
     }
     let task = |index: &u32| snapshot.tasks.get(*index as usize);
-    let of = |index: &u32| task(index).map_or(Waits::Nothing, |t| classifier.of(t));
+    let of = |index: &u32| task(index).map_or(WaitClass::Nothing, |t| classifier.of(t));
     let counted = |index: &u32| (of(index), task(index).map_or(0, Task::count));
-    let waits: Vec<(Waits, u64)> = group.tasks.iter().map(counted).collect();
+    let waits: Vec<(WaitClass, u64)> = group.tasks.iter().map(counted).collect();
     let never = waits.iter().filter(|(waits, _)| waits.never_ends()).count();
-    let what = |tally: &Tally<Waits>| tally.most().unwrap_or(Waits::Nothing);
+    let what = |tally: &Tally<WaitClass>| tally.most().unwrap_or(WaitClass::Nothing);
     let trend = trend_of(series, track);
     if never == 0 || never == waits.len() {
         let waits = what(&Tally::of(waits));
         let reason = group.reasons.most().flatten().map(|id| snapshot.str(id));
         let state = match group.states.most().unwrap_or_default() {
-            State::Unknown => waits.words(),
+            TaskState::Unknown => waits.words(),
             state => state.name(),
         };
-        kinds.push(Kind {
+        kinds.push(TaskGroup {
             what: reason.unwrap_or(state).to_owned(),
             stayed: group.stayed,
             still: group.still,
@@ -253,7 +254,7 @@ fn split<'a>(
         let age = all().map(|task| task.age).max_by_key(|age| age.nanos()).unwrap_or_default();
         let (stack_bytes, count) = (stack_bytes(all()), count_tasks(all()));
         let what_text = reason.map_or("", |id| snapshot.str(id)).to_owned();
-        kinds.push(Kind {
+        kinds.push(TaskGroup {
             age,
             stack_bytes,
             what: what_text,
@@ -265,11 +266,11 @@ fn split<'a>(
 fn kind<'a>(
     signature: &'a Signature,
     track: Option<&'a Track>,
-    waits: Waits,
+    waits: WaitClass,
     (tasks, count): (Vec<u32>, u64),
     members: Vec<u32>,
-) -> Kind<'a> {
-    Kind {
+) -> TaskGroup<'a> {
+    TaskGroup {
         signature,
         track,
         waits,

@@ -4,12 +4,12 @@
 //! sources that have neither (profiles), the names of the innermost functions.
 
 use crate::snapshot::{
-    Channel, FunctionId, ObjectKind, Snapshot, Stack, State, Task, Wait, WaitObject, WaitOp,
+    Channel, FunctionId, ObjectKind, Snapshot, Stack, Task, TaskState, Wait, WaitObject, WaitOp,
 };
 
 /// What keeps a task waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Waits {
+pub enum WaitClass {
     /// Nobody knows.
     Unknown,
     /// Nothing: it runs or could run.
@@ -56,35 +56,35 @@ pub enum Waits {
     Other,
 }
 
-impl Waits {
+impl WaitClass {
     /// It will never run again, whatever happens.
     pub fn never_ends(self) -> bool {
-        matches!(self, Waits::NilChannel | Waits::NoCases | Waits::Leaked)
+        matches!(self, WaitClass::NilChannel | WaitClass::NoCases | WaitClass::Leaked)
     }
 
     /// In words, for sources that have none of their own.
     pub fn words(self) -> &'static str {
         match self {
-            Waits::Unknown => "unknown",
-            Waits::Nothing => "running",
-            Waits::NilChannel => "nil channel",
-            Waits::NoCases => "select without cases",
-            Waits::Leaked => "leaked",
-            Waits::Send => "channel send",
-            Waits::Range | Waits::Receive | Waits::Signal => "channel receive",
-            Waits::Select => "select",
-            Waits::Timer => "timer",
-            Waits::Sleep => "sleep",
-            Waits::Lock => "lock",
-            Waits::WaitGroup => "wait group",
-            Waits::Cond => "condition variable",
-            Waits::Semaphore => "semaphore",
-            Waits::Join => "join",
-            Waits::Accept => "accept",
-            Waits::Network => "network",
-            Waits::Io => "I/O",
-            Waits::Call => "system call",
-            Waits::Other => "waiting",
+            WaitClass::Unknown => "unknown",
+            WaitClass::Nothing => "running",
+            WaitClass::NilChannel => "nil channel",
+            WaitClass::NoCases => "select without cases",
+            WaitClass::Leaked => "leaked",
+            WaitClass::Send => "channel send",
+            WaitClass::Range | WaitClass::Receive | WaitClass::Signal => "channel receive",
+            WaitClass::Select => "select",
+            WaitClass::Timer => "timer",
+            WaitClass::Sleep => "sleep",
+            WaitClass::Lock => "lock",
+            WaitClass::WaitGroup => "wait group",
+            WaitClass::Cond => "condition variable",
+            WaitClass::Semaphore => "semaphore",
+            WaitClass::Join => "join",
+            WaitClass::Accept => "accept",
+            WaitClass::Network => "network",
+            WaitClass::Io => "I/O",
+            WaitClass::Call => "system call",
+            WaitClass::Other => "waiting",
         }
     }
 }
@@ -93,7 +93,7 @@ impl Waits {
 #[derive(Debug, Clone, Copy, Default)]
 struct StackFacts {
     /// What the innermost functions wait for, where nothing else tells.
-    innermost: Option<Waits>,
+    innermost: Option<WaitClass>,
     /// It is told when the channel is closed, as a loop over it is.
     range: bool,
     accept: bool,
@@ -117,53 +117,55 @@ impl<'a> Classifier<'a> {
     }
 
     /// What keeps `task` waiting.
-    pub(super) fn of(&self, task: &Task) -> Waits {
+    pub(super) fn of(&self, task: &Task) -> WaitClass {
         if task.leaked {
-            return Waits::Leaked;
+            return WaitClass::Leaked;
         }
         let facts = task.stack.and_then(|id| self.stacks.get(id.index())).copied().unwrap_or_default();
         let reason = task.reason.map_or("", |id| self.snapshot.str(id));
         match task.state {
-            State::Running | State::Runnable | State::Preempted | State::Finished => return Waits::Nothing,
-            State::Syscall if facts.accept => return Waits::Accept,
-            State::Syscall if facts.network => return Waits::Network,
-            State::Syscall => return Waits::Call,
-            State::Waiting | State::Unknown => {}
+            TaskState::Running | TaskState::Runnable | TaskState::Preempted | TaskState::Finished => {
+                return WaitClass::Nothing;
+            }
+            TaskState::Syscall if facts.accept => return WaitClass::Accept,
+            TaskState::Syscall if facts.network => return WaitClass::Network,
+            TaskState::Syscall => return WaitClass::Call,
+            TaskState::Waiting | TaskState::Unknown => {}
         }
         let by_reason = by_reason(reason, facts);
-        if by_reason.is_some_and(Waits::never_ends) {
-            return by_reason.unwrap_or(Waits::Other);
+        if by_reason.is_some_and(WaitClass::never_ends) {
+            return by_reason.unwrap_or(WaitClass::Other);
         }
         let waits = self.snapshot.waits_of(task);
         self.by_objects(waits, facts).or(by_reason).or(facts.innermost).unwrap_or(match task.state {
-            State::Waiting => Waits::Other,
-            _ => Waits::Unknown,
+            TaskState::Waiting => WaitClass::Other,
+            _ => WaitClass::Unknown,
         })
     }
 
-    fn by_objects(&self, waits: &[Wait], facts: StackFacts) -> Option<Waits> {
+    fn by_objects(&self, waits: &[Wait], facts: StackFacts) -> Option<WaitClass> {
         let object = |wait: &Wait| self.snapshot.objects.get(wait.object.index());
         match waits {
             [] => None,
             [wait] => self.by_object(wait.op, object(wait)?, facts),
             several => {
                 let timer = |wait: &Wait| object(wait).is_some_and(|o| self.is_timer(o));
-                Some(if several.iter().any(timer) { Waits::Timer } else { Waits::Select })
+                Some(if several.iter().any(timer) { WaitClass::Timer } else { WaitClass::Select })
             }
         }
     }
 
-    fn by_object(&self, op: WaitOp, object: &WaitObject, facts: StackFacts) -> Option<Waits> {
+    fn by_object(&self, op: WaitOp, object: &WaitObject, facts: StackFacts) -> Option<WaitClass> {
         Some(match (object.kind, op) {
-            (ObjectKind::Channel, WaitOp::Send) => Waits::Send,
-            (ObjectKind::Channel, _) if self.is_timer(object) => Waits::Timer,
-            (ObjectKind::Channel, _) if self.element(object) == Some("struct {}") => Waits::Signal,
-            (ObjectKind::Channel, _) if facts.range => Waits::Range,
-            (ObjectKind::Channel, _) => Waits::Receive,
-            (ObjectKind::Mutex | ObjectKind::RwMutex, _) => Waits::Lock,
-            (ObjectKind::WaitGroup, _) => Waits::WaitGroup,
-            (ObjectKind::Cond, _) => Waits::Cond,
-            (ObjectKind::Semaphore, _) => Waits::Semaphore,
+            (ObjectKind::Channel, WaitOp::Send) => WaitClass::Send,
+            (ObjectKind::Channel, _) if self.is_timer(object) => WaitClass::Timer,
+            (ObjectKind::Channel, _) if self.element(object) == Some("struct {}") => WaitClass::Signal,
+            (ObjectKind::Channel, _) if facts.range => WaitClass::Range,
+            (ObjectKind::Channel, _) => WaitClass::Receive,
+            (ObjectKind::Mutex | ObjectKind::RwMutex, _) => WaitClass::Lock,
+            (ObjectKind::WaitGroup, _) => WaitClass::WaitGroup,
+            (ObjectKind::Cond, _) => WaitClass::Cond,
+            (ObjectKind::Semaphore, _) => WaitClass::Semaphore,
             // What is done with it, only the reason says.
             (ObjectKind::Other, _) => return None,
         })
@@ -179,33 +181,33 @@ impl<'a> Classifier<'a> {
     }
 }
 
-fn by_reason(reason: &str, facts: StackFacts) -> Option<Waits> {
+fn by_reason(reason: &str, facts: StackFacts) -> Option<WaitClass> {
     Some(match reason {
         "" => return None,
-        "select (no cases)" => Waits::NoCases,
-        r if r.ends_with("(nil chan)") => Waits::NilChannel,
-        r if r.starts_with("chan send") || r.starts_with("channel send") => Waits::Send,
+        "select (no cases)" => WaitClass::NoCases,
+        r if r.ends_with("(nil chan)") => WaitClass::NilChannel,
+        r if r.starts_with("chan send") || r.starts_with("channel send") => WaitClass::Send,
         r if r.starts_with("chan receive") || r.starts_with("channel receive") => {
             if facts.range {
-                Waits::Range
+                WaitClass::Range
             } else {
-                Waits::Receive
+                WaitClass::Receive
             }
         }
-        r if r.starts_with("select") => Waits::Select,
-        "sleep" => Waits::Sleep,
-        "lock" | "read lock" | "write lock" => Waits::Lock,
-        r if r.starts_with("sync.Mutex") || r.starts_with("sync.RWMutex") => Waits::Lock,
-        "sync.WaitGroup.Wait" => Waits::WaitGroup,
-        "sync.Cond.Wait" | "notification" => Waits::Cond,
-        "semacquire" | "semaphore" => Waits::Semaphore,
-        "join" => Waits::Join,
+        r if r.starts_with("select") => WaitClass::Select,
+        "sleep" => WaitClass::Sleep,
+        "lock" | "read lock" | "write lock" => WaitClass::Lock,
+        r if r.starts_with("sync.Mutex") || r.starts_with("sync.RWMutex") => WaitClass::Lock,
+        "sync.WaitGroup.Wait" => WaitClass::WaitGroup,
+        "sync.Cond.Wait" | "notification" => WaitClass::Cond,
+        "semacquire" | "semaphore" => WaitClass::Semaphore,
+        "join" => WaitClass::Join,
         "IO wait" | "read" | "write" | "I/O" => match facts {
-            StackFacts { accept: true, .. } => Waits::Accept,
-            StackFacts { network: true, .. } => Waits::Network,
-            _ => Waits::Io,
+            StackFacts { accept: true, .. } => WaitClass::Accept,
+            StackFacts { network: true, .. } => WaitClass::Network,
+            _ => WaitClass::Io,
         },
-        "blocking call" | "syscall" => Waits::Call,
+        "blocking call" | "syscall" => WaitClass::Call,
         _ => return None,
     })
 }
@@ -215,17 +217,17 @@ fn of_function(snapshot: &Snapshot, id: FunctionId) -> StackFacts {
     let name = snapshot.function_name(id);
     let package = snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
     let innermost = match name {
-        "runtime.block" => Some(Waits::NoCases),
-        "runtime.chansend1" | "runtime.chansend" => Some(Waits::Send),
-        "runtime.chanrecv1" | "runtime.chanrecv" => Some(Waits::Receive),
-        "runtime.chanrecv2" => Some(Waits::Range),
-        "runtime.selectgo" => Some(Waits::Select),
-        "time.Sleep" => Some(Waits::Sleep),
-        "sync.(*WaitGroup).Wait" => Some(Waits::WaitGroup),
-        "sync.(*Cond).Wait" => Some(Waits::Cond),
-        "sync.(*Mutex).Lock" | "sync.(*RWMutex).Lock" | "sync.(*RWMutex).RLock" => Some(Waits::Lock),
-        "sync.(*Mutex).lockSlow" | "internal/sync.(*Mutex).lockSlow" => Some(Waits::Lock),
-        "internal/poll.runtime_pollWait" => Some(Waits::Io),
+        "runtime.block" => Some(WaitClass::NoCases),
+        "runtime.chansend1" | "runtime.chansend" => Some(WaitClass::Send),
+        "runtime.chanrecv1" | "runtime.chanrecv" => Some(WaitClass::Receive),
+        "runtime.chanrecv2" => Some(WaitClass::Range),
+        "runtime.selectgo" => Some(WaitClass::Select),
+        "time.Sleep" => Some(WaitClass::Sleep),
+        "sync.(*WaitGroup).Wait" => Some(WaitClass::WaitGroup),
+        "sync.(*Cond).Wait" => Some(WaitClass::Cond),
+        "sync.(*Mutex).Lock" | "sync.(*RWMutex).Lock" | "sync.(*RWMutex).RLock" => Some(WaitClass::Lock),
+        "sync.(*Mutex).lockSlow" | "internal/sync.(*Mutex).lockSlow" => Some(WaitClass::Lock),
+        "internal/poll.runtime_pollWait" => Some(WaitClass::Io),
         _ => None,
     };
     StackFacts {
@@ -254,14 +256,15 @@ fn of_stack(snapshot: &Snapshot, functions: &[StackFacts], stack: &Stack) -> Sta
         if nth < INNERMOST / 2 {
             facts.range |= one.range;
             // A function further out knows better what the innermost is for: a lock, not a semaphore.
-            facts.innermost = if one.innermost.is_some() && facts.innermost.is_none_or(|w| w == Waits::Io) {
+            facts.innermost = if one.innermost.is_some() && facts.innermost.is_none_or(|w| w == WaitClass::Io)
+            {
                 one.innermost
             } else {
                 facts.innermost
             };
         }
     }
-    if facts.innermost == Some(Waits::Io) {
+    if facts.innermost == Some(WaitClass::Io) {
         facts.innermost = by_reason("IO wait", facts);
     }
     facts

@@ -12,13 +12,13 @@
 use rustc_hash::FxHashMap;
 
 use super::{Claim, Rule, many, number, time};
+use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::{Kind, Scene};
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
+use crate::analysis::modules::{module_of, modules};
 use crate::analysis::odds::{Span, Survival, survival};
-use crate::analysis::owner::{module_of, modules};
 use crate::analysis::series::Track;
-use crate::analysis::signature::{Place, Signature};
+use crate::analysis::signature::{Signature, SignatureFrame};
 
 /// Those that stay must be so many times older than the oldest that ended.
 const TIMES: u64 = 4;
@@ -35,12 +35,12 @@ pub(super) struct Staying;
 /// Tasks that are of one kind, wherever they stand now: they were started at one place; and, where that is not
 /// the program's own, as that of a server which starts all its handlers, they are in one function of the
 /// program.
-type Origin<'a> = (&'a Place, Option<&'a str>);
+type Origin<'a> = (&'a SignatureFrame, Option<&'a str>);
 
-fn origin<'a>(scene: &Scene<'_>, signature: &'a Signature) -> Option<Origin<'a>> {
+fn origin<'a>(context: &Context<'_>, signature: &'a Signature) -> Option<Origin<'a>> {
     let creator = signature.creator.as_ref()?;
-    let owners = modules(scene.snapshot, &signature.runtime);
-    let own = |place: &Place| module_of(owners, &place.package).is_some();
+    let owners = modules(context.snapshot, &signature.runtime);
+    let own = |place: &SignatureFrame| module_of(owners, &place.package).is_some();
     let handler = signature.frames.iter().rev().find(|place| own(place)).map(|place| &*place.function);
     Some((creator, handler.filter(|_| !own(creator))))
 }
@@ -76,35 +76,34 @@ enum Said {
     Undecided(String),
 }
 
-fn judge(scene: &Scene<'_>) -> Vec<(usize, Said)> {
-    if !scene.series.matching().by_id() {
+fn judge(context: &Context<'_>) -> Vec<(usize, Said)> {
+    if !context.series.matching().by_id() {
         return Vec::new();
     }
     let mut origins: FxHashMap<Origin<'_>, Ends> = FxHashMap::default();
-    for (_, signature, track) in scene.series.tracks() {
-        if let Some(origin) = origin(scene, signature) {
+    for (_, signature, track) in context.series.tracks() {
+        if let Some(origin) = origin(context, signature) {
             origins.entry(origin).or_default().add(track);
         }
     }
-    let kinds = scene
-        .kinds
-        .iter()
-        .enumerate()
-        .filter(|(_, kind)| kind.is_open() && !matches!(kind.waits, Waits::Nothing | Waits::Unknown));
+    let kinds =
+        context.kinds.iter().enumerate().filter(|(_, kind)| {
+            kind.is_open() && !matches!(kind.waits, WaitClass::Nothing | WaitClass::Unknown)
+        });
     kinds
         .filter_map(|(nth, kind)| {
-            let ends = origins.get(&origin(scene, kind.signature)?)?;
-            Some((nth, one(scene, nth, kind, ends)?))
+            let ends = origins.get(&origin(context, kind.signature)?)?;
+            Some((nth, one(context, nth, kind, ends)?))
         })
         .collect()
 }
 
-fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>, ends: &Ends) -> Option<Said> {
+fn one(context: &Context<'_>, nth: usize, kind: &TaskGroup<'_>, ends: &Ends) -> Option<Said> {
     if ends.ended < ENDED || ends.longest == 0 {
         return None;
     }
-    let old = scene.options.min_age_ns.max(ends.longest.saturating_mul(TIMES));
-    let stay = scene.older_than(kind, old);
+    let old = context.options.min_age_ns.max(ends.longest.saturating_mul(TIMES));
+    let stay = context.older_than(kind, old);
     if stay == 0 {
         return None;
     }
@@ -125,7 +124,7 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>, ends: &Ends) -> Option<Sa
         return None;
     }
     // How long these take is up to others than the program.
-    if matches!(kind.waits, Waits::Network | Waits::Io | Waits::Call | Waits::Accept) {
+    if matches!(kind.waits, WaitClass::Network | WaitClass::Io | WaitClass::Call | WaitClass::Accept) {
         return Some(Said::Undecided(format!("{seen}; how long each of them lives is up to its peer")));
     }
     let late = ends.spans.iter().skip(ends.spans.len() / 2).map(|span| span.old_ended).sum::<u64>();
@@ -146,8 +145,8 @@ fn one(scene: &Scene<'_>, nth: usize, kind: &Kind<'_>, ends: &Ends) -> Option<Sa
 }
 
 /// Kinds of which it is undecided, with the reason: a clause.
-pub(in crate::analysis::leaks) fn undecided(scene: &Scene<'_>) -> FxHashMap<usize, String> {
-    let said = judge(scene).into_iter();
+pub(in crate::analysis::leaks) fn undecided(context: &Context<'_>) -> FxHashMap<usize, String> {
+    let said = judge(context).into_iter();
     said.filter_map(|(nth, said)| if let Said::Undecided(why) = said { Some((nth, why)) } else { None })
         .collect()
 }
@@ -162,8 +161,8 @@ impl Rule for Staying {
          and those that were there at first end more rarely than those that came since, by the log-rank test"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        let said = judge(scene).into_iter();
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
+        let said = judge(context).into_iter();
         said.filter_map(|(_, said)| if let Said::Stays(claim) = said { Some(claim) } else { None }).collect()
     }
 }

@@ -1,9 +1,9 @@
 //! Tasks that wait for what cannot come.
 
 use super::{Claim, Rule};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::Scene;
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 
 /// Nil channels, selects without cases, and what the runtime itself has proved. The proof by
 /// reachability over the heap will be one more rule beside this one.
@@ -18,22 +18,22 @@ impl Rule for Never {
         "tasks wait on a nil channel, in a select without cases, or are leaked by the runtime's own proof"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
-        let open = scene.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open());
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
+        let open = context.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open());
         open.filter_map(|(nth, kind)| {
             let (because, cause, next) = match kind.waits {
-                Waits::NilChannel => (
+                WaitClass::NilChannel => (
                     "the channel is nil, and nothing can ever be sent on or received from a nil channel",
                     "the channel was never made, or was set to nil",
                     "make the channel before the task is started; look for a variable that is declared and not \
                      assigned, or for a struct that was copied before its channel was made",
                 ),
-                Waits::NoCases => (
+                WaitClass::NoCases => (
                     "a select without cases never goes on",
                     "the task blocks for ever on purpose or by mistake",
                     "wait for a channel or a context that ends it instead",
                 ),
-                Waits::Leaked => (
+                WaitClass::Leaked => (
                     "the runtime itself has proved that nothing can wake them any more",
                     "whoever should have woken them has gone",
                     "look at who else held the channel or lock, and why that returned early",

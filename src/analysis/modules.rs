@@ -315,5 +315,5 @@ fn standard(package: &str) -> Option<Owner> {
 }
 
 #[cfg(test)]
-#[path = "owner/tests.rs"]
+#[path = "modules/tests.rs"]
 mod tests;

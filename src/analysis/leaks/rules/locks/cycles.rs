@@ -10,10 +10,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::{Claim, many, time};
 use super::Study;
-use super::graph::{Ring, Step};
-use super::words::{function, holder, lock_name, number, place, place_name, task_name};
+use super::describe::{function, holder, lock_name, number, place, place_name, task_name};
+use super::graph::{Cycle, Step};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::HoldKind;
 
 /// Tasks of a ring that are named.
@@ -36,7 +36,7 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
     }
     let mut claims: Vec<(usize, Claim)> = (alike.into_values())
         .filter_map(|same| {
-            let all: Vec<(&Ring, &[u32])> = (same.iter())
+            let all: Vec<(&Cycle, &[u32])> = (same.iter())
                 .filter_map(|&nth| Some((rings.get(nth)?, blocked.get(nth)?.as_slice())))
                 .collect();
             Some((*same.first()?, claim(study, &all)?))
@@ -48,7 +48,7 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
 
 /// The kinds of its tasks that the user wants to hear of, those that are named first. What is proven of some
 /// of them must not be said of the others.
-fn kinds_of(study: &Study<'_, '_>, ring: &Ring) -> Vec<usize> {
+fn kinds_of(study: &Study<'_, '_>, ring: &Cycle) -> Vec<usize> {
     let tasks = ring.steps.iter().map(|step| &step.task).chain(&ring.tasks);
     let mut seen = FxHashSet::default();
     let kinds: Vec<usize> =
@@ -59,10 +59,10 @@ fn kinds_of(study: &Study<'_, '_>, ring: &Ring) -> Vec<usize> {
 }
 
 fn is_proven(study: &Study<'_, '_>, kind: usize) -> bool {
-    study.scene.kinds.get(kind).is_some_and(|kind| kind.waits.never_ends())
+    study.context.kinds.get(kind).is_some_and(|kind| kind.waits.never_ends())
 }
 
-fn claim(study: &Study<'_, '_>, rings: &[(&Ring, &[u32])]) -> Option<Claim> {
+fn claim(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Option<Claim> {
     let (first, _) = rings.first()?;
     let shape = Shape::of(first);
     let mut because = shape.words(study, first);
@@ -111,7 +111,7 @@ fn are_stuck(tasks: u64) -> String {
 }
 
 /// Kinds of tasks most of which wait for locks of these rings: what keeps them is the same.
-fn waiting_kinds(study: &Study<'_, '_>, rings: &[(&Ring, &[u32])]) -> Vec<usize> {
+fn waiting_kinds(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Vec<usize> {
     let mut counts: FxHashMap<usize, u64> = FxHashMap::default();
     for &task in rings.iter().flat_map(|(_, blocked)| *blocked) {
         if let Some(kind) = study.open_kind_of(task) {
@@ -119,8 +119,8 @@ fn waiting_kinds(study: &Study<'_, '_>, rings: &[(&Ring, &[u32])]) -> Vec<usize>
         }
     }
     let most = |&(nth, count): &(usize, u64)| {
-        let kind = study.scene.kinds.get(nth);
-        kind.is_some_and(|kind| kind.waits == Waits::Lock && 2 * count > kind.count())
+        let kind = study.context.kinds.get(nth);
+        kind.is_some_and(|kind| kind.waits == WaitClass::Lock && 2 * count > kind.count())
     };
     let mut kinds: Vec<(usize, u64)> = counts.into_iter().filter(most).collect();
     kinds.sort_by_key(|&(kind, count)| (Reverse(count), kind));
@@ -141,7 +141,7 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(ring: &Ring) -> Self {
+    fn of(ring: &Cycle) -> Self {
         let shared = |step: &Step| step.held.is_some_and(|held| held.how == HoldKind::Shared);
         match ring.steps.as_slice() {
             [step] if shared(step) => Shape::Upgrade,
@@ -152,7 +152,7 @@ impl Shape {
         }
     }
 
-    fn words(self, study: &Study<'_, '_>, ring: &Ring) -> Vec<String> {
+    fn words(self, study: &Study<'_, '_>, ring: &Cycle) -> Vec<String> {
         let (steps, mut names) = (ring.steps.as_slice(), Names { study, named: FxHashSet::default() });
         match (self, steps) {
             (Shape::Twice | Shape::Upgrade, [step]) => vec![alone(study, step)],
@@ -233,7 +233,7 @@ impl Names<'_, '_, '_> {
 /// "main.(*cache).Refresh cache.go:41 is to unlock it"; empty if the place is not known.
 fn unlocks(study: &Study<'_, '_>, step: &Step) -> String {
     let location = step.held.and_then(|held| held.location);
-    let place = location.and_then(|location| place(study.scene.snapshot, location));
+    let place = location.and_then(|location| place(study.context.snapshot, location));
     place.map(|place| format!("{} is to unlock it", place_name(&place))).unwrap_or_default()
 }
 

@@ -1,18 +1,18 @@
 //! Tasks and locks as evidence names them.
 
 use super::Study;
+use super::collect::{Outsider, locker};
 use super::graph::Held;
-use super::survey::{Outsider, locker};
 use crate::analysis::frames::{holding_frame, shown_frames, user_frame};
 use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
-use crate::analysis::owner::Owners;
+use crate::analysis::modules::Owners;
 use crate::analysis::series::Member;
-use crate::analysis::signature::Place;
-use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, State, Task};
+use crate::analysis::signature::SignatureFrame;
+use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, Task, TaskState};
 
 /// "18", or the address of its structure where it has no id.
 pub(super) fn number(study: &Study<'_, '_>, index: u32) -> String {
-    match study.scene.task(index) {
+    match study.context.task(index) {
         Some(Task { id: Some(id), .. }) => id.to_string(),
         Some(task) => format!("{:#x}", task.address),
         None => String::new(),
@@ -21,7 +21,7 @@ pub(super) fn number(study: &Study<'_, '_>, index: u32) -> String {
 
 /// "goroutine 18".
 pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> String {
-    let runtime = study.scene.task(index).and_then(|task| study.scene.snapshot.runtime_of(task));
+    let runtime = study.context.task(index).and_then(|task| study.context.snapshot.runtime_of(task));
     let noun = runtime.map_or("", |runtime| &runtime.task_noun);
     let noun = if noun.is_empty() { "task" } else { noun };
     format!("{noun} {}", number(study, index))
@@ -29,20 +29,20 @@ pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> String {
 
 /// The innermost function of a task that is not a lock's own.
 pub(super) fn function<'a>(study: &Study<'_, 'a>, index: u32) -> &'a str {
-    let snapshot = study.scene.snapshot;
-    let stack = study.scene.task(index).and_then(|task| task.stack);
+    let snapshot = study.context.snapshot;
+    let stack = study.context.task(index).and_then(|task| task.stack);
     stack.and_then(|stack| locker(snapshot, stack)).map_or("", |id| snapshot.function_name(id))
 }
 
 /// "the mutex 0xc000012040".
 pub(super) fn lock_name(study: &Study<'_, '_>, object: ObjectId) -> String {
-    let Some(object) = study.scene.snapshot.objects.get(object.index()) else { return "a lock".to_owned() };
+    let Some(object) = study.context.snapshot.objects.get(object.index()) else { return "a lock".to_owned() };
     let kind = if object.kind == ObjectKind::RwMutex { "rwmutex" } else { "mutex" };
     format!("the {kind} {:#x}", object.address)
 }
 
 /// "main.(*cache).Refresh cache.go:41".
-pub(super) fn place_name(place: &Place) -> String {
+pub(super) fn place_name(place: &SignatureFrame) -> String {
     let file = place.file.rsplit('/').next().unwrap_or_default();
     match (file, place.line) {
         ("", _) => place.function.to_string(),
@@ -52,13 +52,13 @@ pub(super) fn place_name(place: &Place) -> String {
 }
 
 /// The place from which a lock is going to be unlocked.
-pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Place> {
+pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<SignatureFrame> {
     holding_frame(snapshot, location).map(|frame| place_of(snapshot, frame))
 }
 
-fn place_of(snapshot: &Snapshot, frame: Frame) -> Place {
+fn place_of(snapshot: &Snapshot, frame: Frame) -> SignatureFrame {
     let package = snapshot.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
-    Place {
+    SignatureFrame {
         function: snapshot.function_name(frame.function).into(),
         package: package.into(),
         file: snapshot.str(frame.file).into(),
@@ -68,20 +68,20 @@ fn place_of(snapshot: &Snapshot, frame: Frame) -> Place {
 
 /// A task as a finding names it.
 fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<Doing> {
-    let (scene, snapshot) = (study.scene, study.scene.snapshot);
-    let task = scene.task(index)?;
+    let (context, snapshot) = (study.context, study.context.snapshot);
+    let task = context.task(index)?;
     let what = match (task.reason, task.state) {
         (Some(reason), _) => snapshot.str(reason),
-        (None, State::Unknown) => "",
+        (None, TaskState::Unknown) => "",
         (None, state) => state.name(),
     };
-    let proved = member.and_then(|member| scene.series.still_ns(member)).unwrap_or(0);
+    let proved = member.and_then(|member| context.series.still_ns(member)).unwrap_or(0);
     let age = if proved > task.age.nanos().unwrap_or(0) { Age::AtLeast(proved) } else { task.age };
     // Tasks of the runtime itself are of no kind.
     let user = || {
         user_frame(snapshot, &Owners::new(snapshot), &shown_frames(snapshot, snapshot.stack_of(task), false))
     };
-    let at = match study.kind_of(index).and_then(|nth| scene.kinds.get(nth)) {
+    let at = match study.kind_of(index).and_then(|nth| context.kinds.get(nth)) {
         Some(kind) => kind.at.cloned(),
         None => user().map(|shown| place_of(snapshot, shown.frame)),
     };
@@ -90,7 +90,7 @@ fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<D
 
 /// A task that holds a lock, or may hold it.
 pub(super) fn holder(study: &Study<'_, '_>, object: ObjectId, held: &Held) -> Option<Holder> {
-    let snapshot = study.scene.snapshot;
+    let snapshot = study.context.snapshot;
     let lock = study.graph.lock(object);
     let how = match held.how {
         // More tasks than can hold it go on to unlock it.

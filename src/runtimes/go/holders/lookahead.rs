@@ -7,9 +7,9 @@ use std::rc::Rc;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::budget::Clock;
-use super::text::{Function, Text};
+use super::code::{Function, Text};
 use crate::runtimes::go::arch::machine::{Machine, Step};
-use crate::runtimes::go::arch::state::{Origin, State, Value, World};
+use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};
 use crate::runtimes::go::sync::LockOp;
 
 /// Instructions that are run ahead in one reading.
@@ -47,7 +47,7 @@ pub(super) struct Outlook {
     /// What it has taken when it returns, on any way.
     pub(super) taken: Vec<Taken>,
     /// How it returns, on the first way that was seen. None if it was not seen to return.
-    pub(super) returned: Option<State>,
+    pub(super) returned: Option<CpuState>,
     /// Not everything was followed.
     pub(super) cut: bool,
 }
@@ -86,15 +86,15 @@ impl<'a> Ahead<'a> {
 
     /// Has so much been read, or has it taken so long, that it has to end? A goroutine may have any number
     /// of frames. What is run for one frame is always run to its end, so that every reading gets on.
-    pub(super) fn is_tired(&self) -> bool {
-        self.steps > MAX_ALL_STEPS || self.clock.is_over() || self.text.is_tired()
+    pub(super) fn is_out_of_budget(&self) -> bool {
+        self.steps > MAX_ALL_STEPS || self.clock.is_over() || self.text.is_out_of_budget()
     }
 
     /// What comes from `ip` on until the function there returns. `taken` is what it is about to take.
     pub(super) fn run(
         &mut self,
         ip: u64,
-        state: State,
+        state: CpuState,
         taken: &[Taken],
         goroutine: &mut dyn Goroutine,
     ) -> Outlook {
@@ -126,7 +126,7 @@ impl<'a> Ahead<'a> {
         for closure in closures {
             let Some(entry) = goroutine.word(*closure).map(|entry| entry.number) else { continue };
             if self.text.is_helper(entry, &mut self.machine) {
-                let mut state = State::behind_call(stack_pointer);
+                let mut state = CpuState::behind_call(stack_pointer);
                 state.set_closure(*closure);
                 held.append(&mut self.run(entry, state, taken, goroutine).held);
             }
@@ -139,7 +139,7 @@ impl<'a> Ahead<'a> {
 #[derive(Clone)]
 struct Path {
     ip: u64,
-    state: State,
+    state: CpuState,
     /// Where the functions that were entered return to.
     calls: Vec<u64>,
     taken: Vec<Taken>,

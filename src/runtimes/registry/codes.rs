@@ -1,15 +1,15 @@
 //! What the numbers of the format mean.
 
-use crate::snapshot::{ObjectKind, State, WaitOp};
+use crate::snapshot::{ObjectKind, TaskState, WaitOp};
 
 /// What a task is doing. Numbers of later versions are unknown.
-pub(super) fn state(number: u32) -> State {
+pub(super) fn state(number: u32) -> TaskState {
     match number {
-        1 | 5 => State::Runnable,
-        2 => State::Running,
-        3 => State::Waiting,
-        4 => State::Finished,
-        _ => State::Unknown,
+        1 | 5 => TaskState::Runnable,
+        2 => TaskState::Running,
+        3 => TaskState::Waiting,
+        4 => TaskState::Finished,
+        _ => TaskState::Unknown,
     }
 }
 

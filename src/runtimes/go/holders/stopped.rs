@@ -4,9 +4,9 @@
 use rustc_hash::FxHashMap;
 
 use super::Found;
-use super::look::Frame;
+use super::held_locks::Frame;
 use crate::process::{Range, Target};
-use crate::runtimes::go::arch::state::State as Registers;
+use crate::runtimes::go::arch::state::CpuState;
 use crate::runtimes::go::goroutine::{Raw, status};
 use crate::runtimes::go::read::{Buffers, Reader};
 use crate::runtimes::go::running::{self, Running, Stops};
@@ -14,7 +14,7 @@ use crate::runtimes::go::stacks::{StackCache, Stacks};
 use crate::runtimes::go::unwind::{Start, Unwinder, Window};
 use crate::runtimes::go::{Go, GoError};
 use crate::runtimes::{Pause, ReadOptions};
-use crate::snapshot::{State, Task};
+use crate::snapshot::{Task, TaskState};
 
 /// Larger stacks are looked at as far as this, bytes.
 pub(super) const MAX_STACK: u64 = 1 << 20;
@@ -36,7 +36,7 @@ pub(super) struct View<'v> {
     pub(super) frames: &'v [Frame],
     pub(super) stack: Window<'v>,
     /// The registers of the innermost frame, where they are known.
-    pub(super) state: Option<Registers>,
+    pub(super) state: Option<CpuState>,
 }
 
 /// What is known of a goroutine after it was looked at.
@@ -124,7 +124,7 @@ impl Goroutines<'_> {
         let mut unwinder = Unwinder::new(&self.go.modules, self.options.max_depth);
         let Some((start, window)) = reader.last_stack() else { return Ok(None) };
         let frames = frames(&mut unwinder, start, window);
-        let state = reader.registers.as_ref().map(Registers::with_registers);
+        let state = reader.registers.as_ref().map(CpuState::with_registers);
         let view = View { g: goroutine.raw.address, frames: &frames, stack: window, state };
         let found = with(view, candidate);
         Ok((!found.is_empty()).then_some(Seen { raw: goroutine.raw, found }))
@@ -164,7 +164,9 @@ impl Goroutines<'_> {
 /// Is this the goroutine that became the task? One that waits has to stand exactly where it stood: what it
 /// waits for is part of the picture.
 fn is_the_one(raw: &Raw, task: &Task) -> bool {
-    task.id == Some(raw.goid) && !raw.is_over() && (task.state != State::Waiting || task.mark == raw.mark())
+    task.id == Some(raw.goid)
+        && !raw.is_over()
+        && (task.state != TaskState::Waiting || task.mark == raw.mark())
 }
 
 /// The frames of a stack, innermost first.

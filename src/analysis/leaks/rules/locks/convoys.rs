@@ -2,11 +2,11 @@
 
 use super::super::{Claim, many, time};
 use super::Study;
+use super::collect::Convoy;
+use super::describe::lock_name;
 use super::graph::{Held, Lock};
-use super::survey::Crowd;
-use super::words::lock_name;
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::Scene;
 use crate::snapshot::{LockState, ObjectId};
 
 /// Waiters for one lock that are worth a word even if it goes round.
@@ -19,7 +19,7 @@ pub(super) fn stuck(stands: Sureness) -> Sureness {
     if stands == Sureness::Likely { Sureness::Stuck } else { stands }
 }
 
-impl Crowd<'_> {
+impl Convoy<'_> {
     /// Whoever could hold the locks waits for a lock.
     pub(super) fn is_circle(&self, study: &Study<'_, '_>) -> bool {
         let all = self.outsiders.is_empty() && (self.locks.len() > 1 || self.insiders > 0);
@@ -47,37 +47,41 @@ impl Crowd<'_> {
     }
 
     /// Does it stand still, rather than go on slowly? And what says so.
-    pub(super) fn stands(&self, scene: &Scene<'_>) -> Option<Sureness> {
-        let growing =
-            self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth)).filter_map(|k| scene.growing(k)).max();
-        let old = self.standing_ns >= scene.options.min_age_ns;
+    pub(super) fn stands(&self, context: &Context<'_>) -> Option<Sureness> {
+        let growing = self
+            .kinds
+            .iter()
+            .filter_map(|&nth| context.kinds.get(nth))
+            .filter_map(|k| context.growing(k))
+            .max();
+        let old = self.standing_ns >= context.options.min_age_ns;
         match growing {
             Some(Sureness::Likely) => Some(Sureness::Likely),
             _ if old => Some(Sureness::Likely),
             Some(weak) => Some(weak),
-            None if scene.is_single() && self.waiters >= CROWD && self.standing_ns == 0 => {
+            None if context.is_single() && self.waiters >= CROWD && self.standing_ns == 0 => {
                 Some(Sureness::Suspect)
             }
-            None => self.always(scene).map(|_| Sureness::Suspect),
+            None => self.always(context).map(|_| Sureness::Suspect),
         }
     }
 
     /// Some of the waiters do get the lock: none of them is old, and they do not become more.
-    pub(super) fn goes_round(&self, scene: &Scene<'_>) -> bool {
-        let kinds = || self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth));
-        self.standing_ns < scene.options.min_age_ns && kinds().all(|kind| kind.growth.is_none())
+    pub(super) fn goes_round(&self, context: &Context<'_>) -> bool {
+        let kinds = || self.kinds.iter().filter_map(|&nth| context.kinds.get(nth));
+        self.standing_ns < context.options.min_age_ns && kinds().all(|kind| kind.growth.is_none())
     }
 
     /// How many wait for the one lock in every reading, if that is always a crowd.
-    fn always(&self, scene: &Scene<'_>) -> Option<u64> {
-        let mut counts: Vec<u64> = vec![0; scene.series.points().len()];
-        for track in self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth)?.track) {
+    fn always(&self, context: &Context<'_>) -> Option<u64> {
+        let mut counts: Vec<u64> = vec![0; context.series.points().len()];
+        for track in self.kinds.iter().filter_map(|&nth| context.kinds.get(nth)?.track) {
             counts.iter_mut().zip(&track.steps).for_each(|(count, step)| *count += step.count);
         }
         let least = counts.iter().copied().min().filter(|&least| least >= CROWD)?;
         // Kinds are counted from reading to reading, locks are not: most of them have to wait for this one.
         let all: u64 =
-            self.kinds.iter().filter_map(|&nth| scene.kinds.get(nth)).map(|kind| kind.count()).sum();
+            self.kinds.iter().filter_map(|&nth| context.kinds.get(nth)).map(|kind| kind.count()).sum();
         let most = 2 * self.waiters > all;
         (self.locks.len() == 1 && most && counts.len() >= READINGS).then_some(least)
     }
@@ -102,8 +106,9 @@ impl Crowd<'_> {
             locks => format!("{waits} for {}", many(locks.len() as u64, "lock")),
         }];
         because.extend(self.since());
-        because
-            .extend(self.always(study.scene).map(|least| format!("in every reading {least} or more waited")));
+        because.extend(
+            self.always(study.context).map(|least| format!("in every reading {least} or more waited")),
+        );
         because
     }
 
@@ -143,7 +148,7 @@ impl Crowd<'_> {
 
     /// What the functions say of locks whose holders are not known.
     pub(super) fn deadlock(&self, study: &Study<'_, '_>) -> Option<Claim> {
-        let sureness = stuck(self.stands(study.scene)?);
+        let sureness = stuck(self.stands(study.context)?);
         let mut because = vec![format!(
             "{} for {}, and whoever else is in the same functions waits for a lock, too",
             if self.waiters == 1 { "1 waits".to_owned() } else { format!("{} wait", self.waiters) },

@@ -3,7 +3,7 @@
 use crate::analysis::filter::{Filter, Selection};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::pattern::Pattern;
-use crate::snapshot::{Snapshot, State, StrId, Task};
+use crate::snapshot::{Snapshot, StrId, Task, TaskState};
 
 /// The fields that the filter line knows.
 pub const FIELDS: &str = "state, reason, function, package, creator, label, id, age";
@@ -43,13 +43,13 @@ impl Wanted {
         match field {
             "state" => {
                 let names = [
-                    State::Running,
-                    State::Runnable,
-                    State::Waiting,
-                    State::Syscall,
-                    State::Preempted,
-                    State::Finished,
-                    State::Unknown,
+                    TaskState::Running,
+                    TaskState::Runnable,
+                    TaskState::Waiting,
+                    TaskState::Syscall,
+                    TaskState::Preempted,
+                    TaskState::Finished,
+                    TaskState::Unknown,
                 ];
                 let state = names.into_iter().find(|state| state.name() == value);
                 filter.states.push(state.ok_or_else(|| format!("there is no state {value}"))?);
@@ -197,7 +197,7 @@ mod tests {
         let wanted =
             Wanted::parse("reason:\"chan send\" Fetch state:waiting net/http.(*conn) f.go:12").unwrap();
         assert_eq!(wanted.words, ["fetch", "net/http.(*conn)", "f.go:12"]);
-        assert_eq!(wanted.filter.states, [State::Waiting]);
+        assert_eq!(wanted.filter.states, [TaskState::Waiting]);
         assert!(wanted.filter.reasons.iter().all(|pattern| pattern.matches("chan send")));
         assert_eq!(Wanted::parse("age:10m").unwrap().filter.min_age_ns, Some(600_000_000_000));
         assert!(Wanted::parse("  ").unwrap().is_empty());

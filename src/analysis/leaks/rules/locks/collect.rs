@@ -7,14 +7,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Study;
 use super::graph::lock_of;
 use crate::analysis::frames::{is_lock_code, shown_frames};
-use crate::analysis::leaks::scene::Scene;
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::series::Member;
 use crate::snapshot::{FunctionId, ObjectId, Snapshot, StackId, WaitOp};
 
 /// Locks that are waited for in the same functions, and what is known of them.
-pub(super) struct Crowd<'a> {
-    /// Kinds of tasks that wait for them, the largest first: indices into [`Scene::kinds`].
+pub(super) struct Convoy<'a> {
+    /// Kinds of tasks that wait for them, the largest first: indices into [`Context::kinds`].
     pub(super) kinds: Vec<usize>,
     /// The locks, where their addresses are known; those that most wait for come first.
     pub(super) locks: Vec<Waited>,
@@ -70,9 +70,9 @@ pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> 
 
 /// All waiting for locks, put together by the functions in which that happens. Without those who are known to
 /// wait for each other, or for one of these.
-pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Crowd<'a>> {
-    let (scene, snapshot) = (study.scene, study.scene.snapshot);
-    let mut waiters = waiters(scene);
+pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
+    let (context, snapshot) = (study.context, study.context.snapshot);
+    let mut waiters = waiters(context);
     let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
     waiters.retain(|waiter| study.graph.stuck_in(waiter.task).is_none());
     if waiters.is_empty() {
@@ -81,7 +81,7 @@ pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Crowd<'a>> {
     let mut lockers: FxHashMap<StackId, Option<FunctionId>> = FxHashMap::default();
     let mut functions: FxHashMap<ObjectId, Vec<FunctionId>> = FxHashMap::default();
     let mut function_of = |waiter: &Waiter<'_>| {
-        let stack = scene.task(waiter.task)?.stack?;
+        let stack = context.task(waiter.task)?.stack?;
         *lockers.entry(stack).or_insert_with(|| locker(snapshot, stack))
     };
     for waiter in &waiters {
@@ -101,20 +101,20 @@ pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Crowd<'a>> {
         };
         crowds.entry(key).or_default().push(waiter);
     }
-    let inside = Inside::new(scene, crowds.keys().flatten().copied().collect());
+    let inside = Inside::new(context, crowds.keys().flatten().copied().collect());
     (crowds.iter()).map(|(functions, waiters)| crowd(study, functions, waiters, &inside, &waiting)).collect()
 }
 
 /// Every task that waits for a lock and that the user wants to hear of.
-fn waiters<'a>(scene: &Scene<'a>) -> Vec<Waiter<'a>> {
+fn waiters<'a>(context: &Context<'a>) -> Vec<Waiter<'a>> {
     let mut waiters = Vec::new();
-    for (nth, kind) in scene.kinds.iter().enumerate() {
-        if kind.waits != Waits::Lock || kind.left_out.is_some() {
+    for (nth, kind) in context.kinds.iter().enumerate() {
+        if kind.waits != WaitClass::Lock || kind.left_out.is_some() {
             continue;
         }
-        let followed: FxHashMap<u32, &Member> = scene.members(kind).map(|m| (m.task, m)).collect();
+        let followed: FxHashMap<u32, &Member> = context.members(kind).map(|m| (m.task, m)).collect();
         for &task in &kind.tasks {
-            let lock = scene.task(task).and_then(|t| lock_of(scene.snapshot, t));
+            let lock = context.task(task).and_then(|t| lock_of(context.snapshot, t));
             let lock = lock.map(|wait| (wait.object, wait.op));
             waiters.push(Waiter { kind: nth, task, member: followed.get(&task).copied(), lock });
         }
@@ -133,8 +133,8 @@ struct Inside<'a> {
 }
 
 impl<'a> Inside<'a> {
-    fn new(scene: &Scene<'a>, functions: FxHashSet<FunctionId>) -> Self {
-        let snapshot = scene.snapshot;
+    fn new(context: &Context<'a>, functions: FxHashSet<FunctionId>) -> Self {
+        let snapshot = context.snapshot;
         let mut stacks: FxHashMap<FunctionId, Vec<StackId>> = FxHashMap::default();
         let mut tasks: FxHashMap<StackId, Vec<u32>> = FxHashMap::default();
         for (nth, stack) in (0..).zip(&snapshot.stacks) {
@@ -155,9 +155,9 @@ impl<'a> Inside<'a> {
             }
         }
         let inside = |member: &&Member| {
-            scene.task(member.task).and_then(|t| t.stack).is_some_and(|stack| tasks.contains_key(&stack))
+            context.task(member.task).and_then(|t| t.stack).is_some_and(|stack| tasks.contains_key(&stack))
         };
-        let members = scene.series.members().iter().filter(inside).map(|m| (m.task, m)).collect();
+        let members = context.series.members().iter().filter(inside).map(|m| (m.task, m)).collect();
         Inside { stacks, tasks, members }
     }
 
@@ -178,15 +178,15 @@ fn crowd<'a>(
     waiters: &[&Waiter<'_>],
     inside: &Inside<'a>,
     waiting: &FxHashSet<u32>,
-) -> Crowd<'a> {
-    let scene = study.scene;
+) -> Convoy<'a> {
+    let context = study.context;
     let mut own: FxHashSet<u32> = FxHashSet::default();
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
     let mut standing_ns = 0;
     for waiter in waiters {
         own.insert(waiter.task);
         *counts.entry(waiter.kind).or_default() += 1;
-        standing_ns = standing_ns.max(scene.standing_ns(waiter.task, waiter.member));
+        standing_ns = standing_ns.max(context.standing_ns(waiter.task, waiter.member));
     }
     let since = waiters.iter().filter_map(|waiter| Some(waiter.member?.still_since)).min();
     let mut kinds: Vec<usize> = counts.keys().copied().collect();
@@ -209,7 +209,7 @@ fn crowd<'a>(
         outsiders.push(Outsider { task: index, member, still });
     }
     let locks = locks(study, waiters);
-    Crowd { kinds, locks, waiters: waiters.len() as u64, standing_ns, since, outsiders, insiders }
+    Convoy { kinds, locks, waiters: waiters.len() as u64, standing_ns, since, outsiders, insiders }
 }
 
 /// The locks that they wait for.

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::process::Memory;
 use crate::runtimes::go::arch::machine::{Atomic, Machine, Step};
-use crate::runtimes::go::arch::state::{Origin, State, Value, World};
+use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};
 use crate::runtimes::go::module::Module;
 use crate::runtimes::go::sync::{LockOp, READER_COUNT};
 use crate::symbols::pclntab::Func;
@@ -172,7 +172,7 @@ impl<'a> Text<'a> {
     }
 
     /// Have so many instructions been looked at that helpers are not recognised any more?
-    pub(super) fn is_tired(&self) -> bool {
+    pub(super) fn is_out_of_budget(&self) -> bool {
         self.looked_at > MAX_LOOKED_AT
     }
 
@@ -223,13 +223,13 @@ impl<'a> Text<'a> {
             return false;
         };
         let size = function.func.end().saturating_sub(entry);
-        if size > MAX_HELPER || function.name.starts_with("runtime.") || self.is_tired() {
+        if size > MAX_HELPER || function.name.starts_with("runtime.") || self.is_out_of_budget() {
             self.helpers.insert(entry, false);
             return false;
         }
         // Whatever calls itself says nothing new.
         self.helpers.insert(entry, false);
-        let (mut at, mut state, mut found) = (0, State::behind_call(0), false);
+        let (mut at, mut state, mut found) = (0, CpuState::behind_call(0), false);
         while let Some((step, len)) =
             machine.step(&function.code, at, entry + at as u64, &mut state, &mut Unknown)
         {

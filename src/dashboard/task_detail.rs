@@ -14,7 +14,7 @@ use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wa
 
 /// What a piece of a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PieceKind {
     /// A count or a name at the head.
     Head,
     /// Why a task waits.
@@ -31,20 +31,20 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
     /// The pieces, from left to right.
-    pub pieces: Vec<(Kind, String)>,
+    pub pieces: Vec<(PieceKind, String)>,
     /// Enter goes there.
     pub link: Option<TaskKey>,
 }
 
 impl Row {
     /// A line of one piece.
-    pub fn new(kind: Kind, text: &str) -> Self {
+    pub fn new(kind: PieceKind, text: &str) -> Self {
         Row::default().add(kind, text)
     }
 
     /// Adds a piece; escapes it.
     #[must_use]
-    pub fn add(mut self, kind: Kind, text: &str) -> Self {
+    pub fn add(mut self, kind: PieceKind, text: &str) -> Self {
         self.pieces.push((kind, escape(text).into_owned()));
         self
     }
@@ -61,14 +61,14 @@ impl Row {
     /// Adds spaces up to a column.
     fn pad(self, column: usize) -> Self {
         let spaces = column.saturating_sub(self.width()).max(2);
-        self.add(Kind::Plain, &" ".repeat(spaces))
+        self.add(PieceKind::Plain, &" ".repeat(spaces))
     }
 }
 
 /// The task that is looked at, in lines.
 pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     let Some(closeup) = &tables.closeup else {
-        return vec![Row::new(Kind::Dim, " This task is no longer there.")];
+        return vec![Row::new(PieceKind::Dim, " This task is no longer there.")];
     };
     let picture = &*closeup.of;
     let snapshot = &*picture.snapshot;
@@ -92,11 +92,11 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     let mut rows = vec![head(picture, index, task), Row::default()];
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     rows.extend(frames(snapshot, &shown, columns));
-    rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(Kind::Dim, text)));
+    rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(PieceKind::Dim, text)));
     if shown.is_empty()
         && let Some(entry) = task.entry
     {
-        rows.push(Row::new(Kind::Plain, &format!(" started with {}", snapshot.function_name(entry))));
+        rows.push(Row::new(PieceKind::Plain, &format!(" started with {}", snapshot.function_name(entry))));
     }
     if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
         rows.push(creator(snapshot, frame));
@@ -104,7 +104,7 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     if let Some(set) = task.labels.and_then(|id| snapshot.label_sets.get(id.index())) {
         let pair = |&(key, value): &(_, _)| format!("{}={}", snapshot.str(key), snapshot.str(value));
         let text: Vec<_> = set.pairs.iter().map(pair).collect();
-        rows.push(Row::new(Kind::Title, " labels  ").add(Kind::Plain, &text.join(", ")));
+        rows.push(Row::new(PieceKind::Title, " labels  ").add(PieceKind::Plain, &text.join(", ")));
     }
     rows
 }
@@ -124,7 +124,7 @@ fn ended(now: &Picture, last: &Picture) -> Row {
         Some(ns) => format!(" ended {} ago: this is how it was seen last", duration(ns)),
         None => " ended: this is how it was seen last".to_owned(),
     };
-    Row::new(Kind::State, &text)
+    Row::new(PieceKind::State, &text)
 }
 
 /// Where Enter leads.
@@ -177,7 +177,9 @@ fn head(picture: &Picture, index: u32, task: &Task) -> Row {
         1 => format!(" {noun} {}", id(task)),
         equal => format!(" {}, which the source does not tell apart", count(equal, noun)),
     };
-    Row::new(Kind::Head, &who).add(Kind::State, &format!("  {reason}  ")).add(Kind::Plain, &facts.join(", "))
+    Row::new(PieceKind::Head, &who)
+        .add(PieceKind::State, &format!("  {reason}  "))
+        .add(PieceKind::Plain, &facts.join(", "))
 }
 
 /// The task's id, or its address where it has none.
@@ -209,15 +211,15 @@ pub fn frames(snapshot: &Snapshot, shown: &[ShownFrame], columns: usize) -> Vec<
     let column = (functions + 4).min(columns.saturating_sub(places + 1));
     let mut rows = Vec::new();
     for (function, place) in &texts {
-        let row = Row::new(Kind::Plain, &format!("  {function}"));
+        let row = Row::new(PieceKind::Plain, &format!("  {function}"));
         let end = row.width().saturating_add(2).max(column) + width(&escape(place));
         if place.is_empty() {
             rows.push(row);
         } else if end <= columns {
-            rows.push(row.pad(column).add(Kind::Dim, place));
+            rows.push(row.pad(column).add(PieceKind::Dim, place));
         } else {
             rows.push(row);
-            rows.push(Row::new(Kind::Dim, &format!("      {place}")));
+            rows.push(Row::new(PieceKind::Dim, &format!("      {place}")));
         }
     }
     rows
@@ -230,9 +232,9 @@ pub fn place(snapshot: &Snapshot, frame: Frame) -> String {
 
 /// "created by fetch.fetchAll  internal/fetch/fetch.go:84".
 pub fn creator(snapshot: &Snapshot, frame: Frame) -> Row {
-    Row::new(Kind::Title, "  created by ")
-        .add(Kind::Plain, snapshot.function_name(frame.function))
-        .add(Kind::Dim, &format!("  {}", place(snapshot, frame)))
+    Row::new(PieceKind::Title, "  created by ")
+        .add(PieceKind::Plain, snapshot.function_name(frame.function))
+        .add(PieceKind::Dim, &format!("  {}", place(snapshot, frame)))
 }
 
 /// What is missing of a stack.
@@ -266,12 +268,12 @@ pub fn sentences(
         let mut line = indent.to_owned();
         for (nth, word) in sentence.split(' ').enumerate() {
             if nth > 0 && width(&escape(&line)) + 1 + width(&escape(word)) > columns {
-                rows.push(Row::new(Kind::Plain, &std::mem::replace(&mut line, format!("{indent} "))));
+                rows.push(Row::new(PieceKind::Plain, &std::mem::replace(&mut line, format!("{indent} "))));
             }
             line.push_str(if nth > 0 { " " } else { "" });
             line.push_str(word);
         }
-        rows.push(Row::new(Kind::Plain, &line));
+        rows.push(Row::new(PieceKind::Plain, &line));
     }
     rows
 }
@@ -283,7 +285,7 @@ fn waits(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
     for Waiters { wait, holders, holders_total, others, total } in &closeup.waits {
         let title = |text: &str, total| {
             let tasks = count(total, task_noun(snapshot));
-            Row::new(Kind::Title, &format!(" {text} {:#x}: {tasks}", address(snapshot, wait.object)))
+            Row::new(PieceKind::Title, &format!(" {text} {:#x}: {tasks}", address(snapshot, wait.object)))
         };
         if *holders_total > 0 {
             let sure = holders.first().is_some_and(|holder| holder.how != HoldKind::Perhaps);
@@ -306,13 +308,13 @@ fn held(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
     let mut rows = Vec::new();
     for HeldLock { hold, waiters, total } in closeup.held.iter().filter(|held| held.total > 0) {
         let (at, tasks) = (address(snapshot, hold.object), count(*total, task_noun(snapshot)));
-        rows.push(Row::new(Kind::Title, &format!(" waiting for {at:#x}: {tasks}")));
+        rows.push(Row::new(PieceKind::Title, &format!(" waiting for {at:#x}: {tasks}")));
         rows.extend(waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(picture, task, op(wait.op))));
         rows.extend(more(*total, waiters.len()));
     }
     if closeup.held_more > 0 {
         let locks = count(closeup.held_more, "more lock");
-        rows.push(Row::new(Kind::Dim, &format!(" and waiting for {locks} that it holds")));
+        rows.push(Row::new(PieceKind::Dim, &format!(" and waiting for {locks} that it holds")));
     }
     rows
 }
@@ -345,19 +347,20 @@ fn family(picture: &Picture, closeup: &Closeup, task: &Task) -> Vec<Row> {
     let mut rows = Vec::new();
     match (closeup.parent, task.parent) {
         (Some(parent), _) => {
-            rows.push(Row::new(Kind::Title, " started by"));
+            rows.push(Row::new(PieceKind::Title, " started by"));
             rows.push(neighbour(picture, parent, ""));
         }
         (None, Some(id)) => {
             rows.push(
-                Row::new(Kind::Title, " started by").add(Kind::Plain, &format!(" {id}, which has ended")),
+                Row::new(PieceKind::Title, " started by")
+                    .add(PieceKind::Plain, &format!(" {id}, which has ended")),
             );
         }
         (None, None) => {}
     }
     if closeup.children_total > 0 {
         let count = count(closeup.children_total, task_noun(snapshot));
-        rows.push(Row::new(Kind::Title, &format!(" started {count} that still live")));
+        rows.push(Row::new(PieceKind::Title, &format!(" started {count} that still live")));
         rows.extend(closeup.children.iter().map(|&child| neighbour(picture, child, "")));
         rows.extend(more(closeup.children_total, closeup.children.len()));
     }
@@ -370,16 +373,17 @@ fn neighbour(picture: &Picture, index: u32, how: &str) -> Row {
     let Some(task) = snapshot.tasks.get(index as usize) else { return Row::default() };
     let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
     let name = picture.function(task);
-    let mut row = Row::new(Kind::Head, &format!("   {:<8}", id(task)));
+    let mut row = Row::new(PieceKind::Head, &format!("   {:<8}", id(task)));
     if !how.is_empty() {
-        row = row.add(Kind::Plain, &format!(" {how}"));
+        row = row.add(PieceKind::Plain, &format!(" {how}"));
     }
-    row = row.add(Kind::State, &format!(" {reason}")).add(Kind::Plain, &format!("  {name}"));
+    row = row.add(PieceKind::State, &format!(" {reason}")).add(PieceKind::Plain, &format!("  {name}"));
     row.link = TaskKey::of(picture, index);
     row
 }
 
 fn more(total: u64, listed: usize) -> Option<Row> {
     let left = total.saturating_sub(listed as u64);
-    (left > 0).then(|| Row::new(Kind::Dim, &format!("   and {}", count(left, "more").trim_end_matches('s'))))
+    (left > 0)
+        .then(|| Row::new(PieceKind::Dim, &format!("   and {}", count(left, "more").trim_end_matches('s'))))
 }

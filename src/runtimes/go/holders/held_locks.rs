@@ -5,9 +5,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::ahead::{Ahead, Deferred, Goroutine, Taken};
-use super::text::{OpenDefers, Unknown};
-use crate::runtimes::go::arch::state::{Known, State, Value, World};
+use super::code::{OpenDefers, Unknown};
+use super::lookahead::{Ahead, Deferred, Goroutine, Taken};
+use crate::runtimes::go::arch::state::{CpuState, Known, Value, World};
 use crate::runtimes::go::goroutine::word;
 use crate::runtimes::go::offsets::Offsets;
 use crate::runtimes::go::semaphores::PagedMemory;
@@ -67,11 +67,11 @@ impl Parts {
         if let Some(&known) = self.known.get(&pc) {
             return known;
         }
-        if ahead.is_tired() {
+        if ahead.is_out_of_budget() {
             return Part::Nothing;
         }
         let part = part(pc, ahead);
-        if ahead.text.is_tired() {
+        if ahead.text.is_out_of_budget() {
             // What was found out may not be all; another reading does better.
             return part;
         }
@@ -92,7 +92,7 @@ fn part(pc: CodeAddress, ahead: &mut Ahead<'_>) -> Part {
         name if is_waiting_code(name) && takes_lock(name) => Part::Takes,
         name if is_waiting_code(name) => Part::Waits,
         _ => {
-            let outlook = ahead.run(pc.pc(), State::behind_call(0), &[], &mut Unknown);
+            let outlook = ahead.run(pc.pc(), CpuState::behind_call(0), &[], &mut Unknown);
             if outlook.more || !outlook.held.is_empty() { Part::Unlocks } else { Part::Nothing }
         }
     }
@@ -222,7 +222,7 @@ pub(super) struct Look<'l, 'm, 'a> {
     /// What it waits for, and what it is to take before it goes on.
     pub(super) taken: Vec<Taken>,
     /// The registers of its innermost frame, where they are known.
-    pub(super) state: Option<State>,
+    pub(super) state: Option<CpuState>,
 }
 
 impl Look<'_, '_, '_> {
@@ -231,7 +231,7 @@ impl Look<'_, '_, '_> {
         let mut held: Vec<Held> = Vec::new();
         let (mut waiting, mut left) = (true, false);
         for (nth, frame) in frames.iter().enumerate() {
-            if self.ahead.is_tired() {
+            if self.ahead.is_out_of_budget() {
                 return (held, false);
             }
             let state = self.state.take();
@@ -249,7 +249,7 @@ impl Look<'_, '_, '_> {
                     continue;
                 }
                 Part::Restores => {
-                    let state = State::behind_call(frame.sp);
+                    let state = CpuState::behind_call(frame.sp);
                     self.state = self.ahead.run(frame.pc.pc(), state, &[], &mut self.goroutine).returned;
                     continue;
                 }
@@ -273,17 +273,17 @@ impl Look<'_, '_, '_> {
                 }
             }
         }
-        (held, !self.ahead.text.is_tired())
+        (held, !self.ahead.text.is_out_of_budget())
     }
 
     /// What a frame unlocks when it goes on.
-    fn goes_on(&mut self, frame: Frame, state: Option<State>) -> Vec<(u64, bool)> {
+    fn goes_on(&mut self, frame: Frame, state: Option<CpuState>) -> Vec<(u64, bool)> {
         let pc = frame.pc.pc();
         if frame.pc.is_interrupted() && self.ahead.text.is_locking(pc) {
             // Did it get the lock? That is in the flags of the processor.
             self.taken.push(Taken::Unknown);
         }
-        let state = state.unwrap_or_else(|| State::behind_call(frame.sp));
+        let state = state.unwrap_or_else(|| CpuState::behind_call(frame.sp));
         let outlook = self.ahead.run(pc, state, &self.taken, &mut self.goroutine);
         if outlook.cut || outlook.returned.is_none() {
             for one in outlook.taken {

@@ -2,9 +2,9 @@
 
 use super::{Claim, Rule, many, time};
 use crate::analysis::Pattern;
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::scene::Scene;
-use crate::analysis::leaks::wait::Waits;
+use crate::analysis::leaks::wait_class::WaitClass;
 
 /// So many that stand still for long are worth a word even if they do not become more: a few are long
 /// answers that are still being read.
@@ -26,29 +26,32 @@ impl Rule for Body {
         "connections of HTTP clients wait for the end of bodies that nobody reads or closes"
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Vec<Claim> {
+    fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let waiting: Vec<Pattern> = WAITING.iter().map(|text| Pattern::whole(text)).collect();
         let beside = Pattern::whole(BESIDE);
         let mut claims = Vec::new();
-        for (nth, kind) in scene.kinds.iter().enumerate() {
+        for (nth, kind) in context.kinds.iter().enumerate() {
             let Some(innermost) = kind.signature.frames.first() else { continue };
-            let waits = matches!(kind.waits, Waits::Select | Waits::Timer | Waits::Receive | Waits::Signal);
+            let waits = matches!(
+                kind.waits,
+                WaitClass::Select | WaitClass::Timer | WaitClass::Receive | WaitClass::Signal
+            );
             if !kind.is_open() || !waits || !waiting.iter().any(|p| p.matches(&innermost.function)) {
                 continue;
             }
-            let old = scene.older_than(kind, scene.options.min_age_ns);
+            let old = context.older_than(kind, context.options.min_age_ns);
             let mut because =
                 vec!["each connection waits for the body of its response to be read or closed".to_owned()];
-            let sureness = match scene.growing(kind) {
+            let sureness = match context.growing(kind) {
                 Some(sureness) => sureness,
                 None if old >= MANY => {
-                    because.push(format!("{old} of them for {} or more", time(scene.options.min_age_ns)));
+                    because.push(format!("{old} of them for {} or more", time(context.options.min_age_ns)));
                     Sureness::Suspect
                 }
                 None => continue,
             };
             // The writers of the same connections grow with them.
-            let writers = scene.kinds.iter().enumerate().filter(|(_, other)| {
+            let writers = context.kinds.iter().enumerate().filter(|(_, other)| {
                 other.left_out.is_none()
                     && other.growth.is_some()
                     && other.signature.frames.first().is_some_and(|place| beside.matches(&place.function))
