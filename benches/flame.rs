@@ -21,17 +21,17 @@ fn wide(stacks: u32, each: u32) -> Snapshot {
     let locations: Vec<LocationId> = (0..20_000)
         .map(|n| {
             let package = format!("example.com/api/internal/p{}", n % 200);
-            let function = b.function(&format!("{package}.(*T).f{n}"), &package, FunctionKind::Normal);
-            let frames = vec![b.frame(function, "/home/ci/api/x.go", n)];
-            b.location(Location { address: Some(u64::from(n)), offset: 0, frames })
+            let function = b.code.function(&format!("{package}.(*T).f{n}"), &package, FunctionKind::Normal);
+            let frames = vec![b.code.frame(function, "/home/ci/api/x.go", n)];
+            b.code.location(Location { address: Some(u64::from(n)), offset: 0, frames })
         })
         .collect();
-    let reasons = ["select", "chan receive", "IO wait", "sleep"].map(|reason| b.string(reason));
+    let reasons = ["select", "chan receive", "IO wait", "sleep"].map(|reason| b.code.string(reason));
     let mut id = 0;
     for n in 0..stacks {
         // The outer frames are few, the inner ones many.
         let frame = |depth: u32| locations[((n >> (24 - depth).min(17)) * 31 + depth) as usize % 20_000];
-        let stack = b.stack((0..24).rev().map(frame).collect());
+        let stack = b.code.stack((0..24).rev().map(frame).collect());
         for k in 0..each {
             id += 1;
             b.task(Task {

@@ -21,6 +21,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod code;
 pub mod dashboard;
 mod ending;
 mod error;

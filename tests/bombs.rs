@@ -312,11 +312,12 @@ fn reasons(n: u64) -> Snapshot {
     let inner = m.location(&[("main.f", "main", samples::Normal, "/main.go", 1)]);
     for id in 0..n {
         let text = format!("reason {id}");
-        let labels = m.builder.labels([(text.as_str(), text.as_str())]);
-        let function = m.builder.function(&format!("main.f{id}"), "main", samples::Normal);
-        let frame = m.builder.frame(function, "/main.go", id as u32);
-        let outer = m.builder.location(Location { address: Some(id * 16), offset: 0, frames: vec![frame] });
-        let stack = m.builder.stack(vec![inner, outer]);
+        let labels = m.builder.code.labels([(text.as_str(), text.as_str())]);
+        let function = m.builder.code.function(&format!("main.f{id}"), "main", samples::Normal);
+        let frame = m.builder.code.frame(function, "/main.go", id as u32);
+        let outer =
+            m.builder.code.location(Location { address: Some(id * 16), offset: 0, frames: vec![frame] });
+        let stack = m.builder.code.stack(vec![inner, outer]);
         let task = m.waiting(id, &text, Age::AtLeast(samples::HOUR), stack);
         m.builder.task(Task { labels: Some(labels), creator: Some(outer), ..task });
     }

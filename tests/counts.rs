@@ -126,7 +126,7 @@ fn counted(second: u64, more: u64) -> Snapshot {
         m.stack(&[frame("pool.run"), samples::GOEXIT]),
     ];
     let creator = m.location(&[frame("pool.start")]);
-    let labels = [("route", "/a"), ("route", "/b")].map(|pair| m.builder.labels([pair]));
+    let labels = [("route", "/a"), ("route", "/b")].map(|pair| m.builder.code.labels([pair]));
     let waits = ["chan send", "select"];
     for (nth, &stack) in stacks.iter().enumerate() {
         for count in 1..5_u64 {

@@ -363,7 +363,7 @@ fn cases() -> PathBuf {
 }
 
 fn place(snapshot: &Snapshot, at: LocationId) -> Vec<String> {
-    let frames = snapshot.locations[at.index()].frames.iter();
+    let frames = snapshot.code.locations[at.index()].frames.iter();
     frames
         .map(|frame| {
             let file = snapshot.str(frame.file);

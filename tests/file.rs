@@ -123,9 +123,9 @@ fn indices_out_of_range_are_refused() {
         |s| s.tasks[0].reason = Some(StrId(9999)),
         |s| s.tasks[0].runtime = 3,
         |s| s.tasks[0].waits = (u32::MAX, u32::MAX),
-        |s| s.functions[0].name = StrId(u32::MAX),
-        |s| s.locations[0].frames.clear(),
-        |s| s.stacks[0].locations[0] = LocationId(u32::MAX),
+        |s| s.code.functions[0].name = StrId(u32::MAX),
+        |s| s.code.locations[0].frames.clear(),
+        |s| s.code.stacks[0].locations[0] = LocationId(u32::MAX),
         |s| s.waits[0].object = ObjectId(u32::MAX),
         |s| s.holds[0].object = ObjectId(u32::MAX),
         // Each holds what all others hold.

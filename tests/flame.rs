@@ -97,7 +97,7 @@ fn hostile() -> Snapshot {
         let inner: F = ("main.f", "main", FunctionKind::Normal, "f.go", 1);
         for frames in [[inner, frame], [frame, inner], [frame, frame]] {
             let stack = m.stack(&frames);
-            let labels = m.builder.labels([(name, name)]);
+            let labels = m.builder.code.labels([(name, name)]);
             let task = m.waiting(n as u64, name, Age::Exactly(MINUTE), stack);
             let creator = Some(m.location(&[frame]));
             let task = loiter::snapshot::Task { creator, labels: Some(labels), ..task };
@@ -539,10 +539,11 @@ fn enormous_graphs_are_cut_and_it_is_said() {
     let mut m = Maker::new();
     let names: Vec<String> = (0..30_000).map(|n| format!("main.f{n}")).collect();
     for (n, name) in names.iter().enumerate() {
-        let function = m.builder.function(name, "main", FunctionKind::Normal);
-        let frames = vec![m.builder.frame(function, "", 0)];
-        let location = m.builder.location(loiter::snapshot::Location { address: None, offset: 0, frames });
-        let stack = m.builder.stack(vec![location]);
+        let function = m.builder.code.function(name, "main", FunctionKind::Normal);
+        let frames = vec![m.builder.code.frame(function, "", 0)];
+        let location =
+            m.builder.code.location(loiter::snapshot::Location { address: None, offset: 0, frames });
+        let stack = m.builder.code.stack(vec![location]);
         for _ in 0..=usize::from(n < 10_000) {
             let task = m.waiting(n as u64, "select", Age::Unknown, stack);
             m.builder.task(task);

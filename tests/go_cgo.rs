@@ -21,9 +21,9 @@ fn functions<'a>(snapshot: &'a Snapshot, task: &Task) -> Vec<(&'a str, FunctionK
     snapshot
         .stack_of(task)
         .iter()
-        .flat_map(|id| &snapshot.locations[id.index()].frames)
+        .flat_map(|id| &snapshot.code.locations[id.index()].frames)
         .map(|frame| {
-            (snapshot.function_name(frame.function), snapshot.functions[frame.function.index()].kind)
+            (snapshot.function_name(frame.function), snapshot.code.functions[frame.function.index()].kind)
         })
         .collect()
 }
@@ -74,9 +74,9 @@ fn check_blocked(version: &str, flavour: Flavour) {
 /// Every frame of C has an address, the file it is in, and no line.
 fn check_places(snapshot: &Snapshot, task: &Task, what: &str) {
     for id in snapshot.stack_of(task) {
-        let location = &snapshot.locations[id.index()];
+        let location = &snapshot.code.locations[id.index()];
         let frame = location.frames[0];
-        if snapshot.functions[frame.function.index()].kind == FunctionKind::Foreign {
+        if snapshot.code.functions[frame.function.index()].kind == FunctionKind::Foreign {
             assert!(location.address.is_some(), "{what}");
             assert!(snapshot.str(frame.file).starts_with('/'), "{what}: {}", snapshot.str(frame.file));
             assert_eq!(frame.line, 0, "{what}");

@@ -90,7 +90,7 @@ fn check_task(snapshot: &Snapshot, task: &Task) -> Option<String> {
     let names: Vec<&str> = snapshot
         .stack_of(task)
         .iter()
-        .flat_map(|id| &snapshot.locations[id.index()].frames)
+        .flat_map(|id| &snapshot.code.locations[id.index()].frames)
         .map(|frame| snapshot.function_name(frame.function))
         .collect();
     let wrong = |what: &str| Some(format!("{what}: goroutine {:?} {:?} {names:#?}", task.id, task.state));

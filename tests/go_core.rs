@@ -15,7 +15,7 @@ use loiter::snapshot::{ReadMode, Snapshot, SourceKind, StackStatus};
 /// A goroutine in words, so that snapshots with different tables can be compared.
 fn words(snapshot: &Snapshot) -> BTreeMap<(Option<u64>, u64), String> {
     let place = |id: &loiter::snapshot::LocationId| {
-        let location = &snapshot.locations[id.index()];
+        let location = &snapshot.code.locations[id.index()];
         let frames: Vec<_> = location
             .frames
             .iter()
@@ -214,7 +214,7 @@ fn check_part(what: &str, part: &Snapshot, whole: &Snapshot) {
         assert_eq!(task.id, there.id, "{what}");
         let frames = |snapshot: &Snapshot, task| {
             let stack: Vec<_> = snapshot.stack_of(task).iter().collect();
-            stack.iter().map(|id| snapshot.locations[id.index()].address).collect::<Vec<_>>()
+            stack.iter().map(|id| snapshot.code.locations[id.index()].address).collect::<Vec<_>>()
         };
         let (now, then) = (frames(part, task), frames(whole, there));
         assert!(then.starts_with(&now), "{what}: goroutine {:?}", task.id);

@@ -168,16 +168,23 @@ impl Target for Liar {
 
 /// Every index of a snapshot is inside its table.
 fn check_whole(snapshot: &Snapshot) {
-    let strings = snapshot.strings.len();
-    assert!(snapshot.functions.iter().all(|f| f.name.index() < strings && f.package.index() < strings));
-    for location in &snapshot.locations {
+    let strings = snapshot.code.strings.len();
+    assert!(snapshot.code.functions.iter().all(|f| f.name.index() < strings && f.package.index() < strings));
+    for location in &snapshot.code.locations {
         assert!(!location.frames.is_empty());
-        assert!(location.frames.iter().all(|f| f.function.index() < snapshot.functions.len()));
+        assert!(location.frames.iter().all(|f| f.function.index() < snapshot.code.functions.len()));
     }
-    assert!(snapshot.stacks.iter().flat_map(|s| &s.locations).all(|l| l.index() < snapshot.locations.len()));
+    assert!(
+        snapshot
+            .code
+            .stacks
+            .iter()
+            .flat_map(|s| &s.locations)
+            .all(|l| l.index() < snapshot.code.locations.len())
+    );
     for task in &snapshot.tasks {
-        assert!(task.stack.is_none_or(|id| id.index() < snapshot.stacks.len()));
-        assert!(task.labels.is_none_or(|id| id.index() < snapshot.label_sets.len()));
+        assert!(task.stack.is_none_or(|id| id.index() < snapshot.code.stacks.len()));
+        assert!(task.labels.is_none_or(|id| id.index() < snapshot.code.label_sets.len()));
         let end = task.waits.0 as usize + task.waits.1 as usize;
         assert!(end <= snapshot.waits.len());
     }

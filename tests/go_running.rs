@@ -24,14 +24,14 @@ fn names<'a>(snapshot: &'a Snapshot, task: &Task) -> Vec<&'a str> {
     snapshot
         .stack_of(task)
         .iter()
-        .flat_map(|id| &snapshot.locations[id.index()].frames)
+        .flat_map(|id| &snapshot.code.locations[id.index()].frames)
         .map(|frame| snapshot.function_name(frame.function))
         .collect()
 }
 
 /// The spinner that a task is, known by its entry function; `go f(x)` may have a wrapper for it.
 fn spinner_of(snapshot: &Snapshot, task: &Task) -> Option<bool> {
-    let creator = snapshot.locations.get(task.creator?.index())?;
+    let creator = snapshot.code.locations.get(task.creator?.index())?;
     let outer = creator.frames.last()?;
     (snapshot.function_name(outer.function) == "fixtures/spinners.Start").then_some(true)
 }

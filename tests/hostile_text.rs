@@ -42,7 +42,7 @@ fn poison(mut snapshot: Snapshot, text: &str) -> Snapshot {
     header_text["runtimes"][0]["modules"] = serde_json::json!([{"path": "m", "version": "v"}]);
     replace(header_text, text);
     snapshot.header = serde_json::from_value(header).unwrap();
-    for (nth, string) in snapshot.strings.iter_mut().enumerate() {
+    for (nth, string) in snapshot.code.strings.iter_mut().enumerate() {
         *string = format!("{text}{nth}");
     }
     snapshot

@@ -48,10 +48,10 @@ struct Line {
 /// The frames that Go's traceback walks over.
 fn frames(snapshot: &Snapshot, task: &Task) -> Vec<Line> {
     let (mut lines, mut callee) = (Vec::new(), FunctionKind::Normal);
-    for location in snapshot.stack_of(task).iter().map(|id| &snapshot.locations[id.index()]) {
+    for location in snapshot.stack_of(task).iter().map(|id| &snapshot.code.locations[id.index()]) {
         let raises = |kind| matches!(kind, FunctionKind::Panic | FunctionKind::Fault);
         let mut kinds = vec![callee];
-        kinds.extend(location.frames.iter().map(|f| snapshot.functions[f.function.index()].kind));
+        kinds.extend(location.frames.iter().map(|f| snapshot.code.functions[f.function.index()].kind));
         // Of what is inlined into one place, all adapters are kept or none.
         let keep = kinds.windows(2).any(|pair| pair[1] == FunctionKind::Wrapper && raises(pair[0]));
         callee = *kinds.last().unwrap();
@@ -66,7 +66,7 @@ fn frames(snapshot: &Snapshot, task: &Task) -> Vec<Line> {
 }
 
 fn line(snapshot: &Snapshot, location: &Location, frame: &Frame) -> Line {
-    let function = snapshot.functions[frame.function.index()];
+    let function = snapshot.code.functions[frame.function.index()];
     Line {
         function: snapshot.str(function.name).to_owned(),
         package: snapshot.str(function.package).to_owned(),
@@ -230,7 +230,7 @@ fn plain_records(text: &str) -> Vec<&str> {
 fn described(snapshot: &Snapshot, task: &Task) -> String {
     let frames = frames(snapshot, task);
     let creator = task.creator.map(|id| {
-        let location = &snapshot.locations[id.index()];
+        let location = &snapshot.code.locations[id.index()];
         Line { address: None, ..line(snapshot, location, &location.frames[0]) }
     });
     let said = (task.id, task.state, task.reason.map(|id| snapshot.str(id)), task.parent, task.stack_status);
@@ -275,7 +275,7 @@ fn samples_are_read_as_they_were_written() {
 fn a_programs_labels_are_not_mistaken_for_loiters() {
     let mut m = samples::Maker::new();
     let keys = ["id", "state", "is", "label:state", "label:", "runtime", ""];
-    let labels = m.builder.labels(keys.map(|key| (key, "7")));
+    let labels = m.builder.code.labels(keys.map(|key| (key, "7")));
     m.builder.task(Task { labels: Some(labels), ..samples::task(0) });
     check_round_trip(&m.builder.finish());
 }
@@ -301,10 +301,10 @@ fn equal_tasks_without_ids_are_one_sample() {
 fn places_without_addresses_are_told_apart() {
     let mut m = samples::Maker::new();
     for (id, name) in [(1, "api::fetch::{{closure}}"), (2, "api::store"), (3, "api::store")] {
-        let function = m.builder.function(name, "api", FunctionKind::Normal);
-        let frame = m.builder.frame(function, "src/api.rs", 7);
-        let location = m.builder.location(Location { address: None, offset: 0, frames: vec![frame] });
-        let stack = m.builder.stack(vec![location]);
+        let function = m.builder.code.function(name, "api", FunctionKind::Normal);
+        let frame = m.builder.code.frame(function, "src/api.rs", 7);
+        let location = m.builder.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let stack = m.builder.code.stack(vec![location]);
         let task = m.waiting(id, "", Age::Unknown, stack);
         m.builder.task(task);
     }

@@ -55,7 +55,7 @@ fn three(version: &Version) -> Process {
 }
 
 fn frames(snapshot: &Snapshot, task: &Task) -> Vec<String> {
-    let locations = snapshot.stack_of(task).iter().map(|id| &snapshot.locations[id.index()]);
+    let locations = snapshot.stack_of(task).iter().map(|id| &snapshot.code.locations[id.index()]);
     let text = |location: &loiter::snapshot::Location| {
         let frame = location.frames[0];
         assert_eq!(location.address, None);
@@ -66,7 +66,7 @@ fn frames(snapshot: &Snapshot, task: &Task) -> Vec<String> {
 }
 
 fn labels(snapshot: &Snapshot, task: &Task) -> Vec<String> {
-    let pairs = task.labels.map_or(&[][..], |id| &snapshot.label_sets[id.index()].pairs);
+    let pairs = task.labels.map_or(&[][..], |id| &snapshot.code.label_sets[id.index()].pairs);
     pairs.iter().map(|&(k, v)| format!("{}={}", snapshot.str(k), snapshot.str(v))).collect()
 }
 
@@ -85,11 +85,11 @@ fn check_three(snapshot: &Snapshot) {
     let wait = snapshot.waits_of(first)[0];
     let object = snapshot.objects[wait.object.index()];
     assert_eq!((wait.op, object.kind, object.address), (WaitOp::Receive, ObjectKind::Channel, 0xbeef));
-    let creator = &snapshot.locations[first.creator.unwrap().index()].frames[0];
+    let creator = &snapshot.code.locations[first.creator.unwrap().index()].frames[0];
     assert_eq!((snapshot.str(creator.file), creator.line), ("src/main.rs", 40));
     assert_eq!(snapshot.function_name(creator.function), "");
     assert_eq!(snapshot.function_name(first.entry.unwrap()), "api::serve::{{closure}}");
-    assert_eq!(snapshot.str(snapshot.functions[first.entry.unwrap().index()].package), "api");
+    assert_eq!(snapshot.str(snapshot.code.functions[first.entry.unwrap().index()].package), "api");
 
     assert_eq!(second.reason.map(|id| snapshot.str(id)), Some("pool lock"));
     assert_eq!(frames(snapshot, second), inner_first);

@@ -118,14 +118,14 @@ impl Drop for Books {
 }
 
 fn name(snapshot: &Snapshot, task: &Task) -> String {
-    let pairs = task.labels.map_or(&[][..], |id| &snapshot.label_sets[id.index()].pairs);
+    let pairs = task.labels.map_or(&[][..], |id| &snapshot.code.label_sets[id.index()].pairs);
     let name = pairs.iter().find(|&&(key, _)| snapshot.str(key) == "name");
     name.map_or("", |&(_, value)| snapshot.str(value)).to_owned()
 }
 
 /// The await places, the outermost first, without the entry.
 fn chain(snapshot: &Snapshot, task: &Task) -> Vec<Value> {
-    let frames = snapshot.stack_of(task).iter().map(|id| snapshot.locations[id.index()].frames[0]);
+    let frames = snapshot.stack_of(task).iter().map(|id| snapshot.code.locations[id.index()].frames[0]);
     let places = frames.filter(|frame| Some(frame.function) != task.entry);
     let mut places: Vec<_> = places
         .map(|frame| {
@@ -140,7 +140,7 @@ fn chain(snapshot: &Snapshot, task: &Task) -> Vec<Value> {
 /// What loiter read, as the program writes it.
 fn as_books(snapshot: &Snapshot) -> Vec<Value> {
     let page = |task: &Task| {
-        let creator = snapshot.locations[task.creator.unwrap().index()].frames[0];
+        let creator = snapshot.code.locations[task.creator.unwrap().index()].frames[0];
         json!({
             "id": task.id,
             "parent": task.parent.unwrap_or(0),

@@ -31,14 +31,14 @@ fn read(pid: u32) -> Snapshot {
 }
 
 fn name<'a>(snapshot: &'a Snapshot, task: &Task) -> &'a str {
-    let pairs = task.labels.map_or(&[][..], |id| &snapshot.label_sets[id.index()].pairs);
+    let pairs = task.labels.map_or(&[][..], |id| &snapshot.code.label_sets[id.index()].pairs);
     let name = pairs.iter().find(|&&(key, _)| snapshot.str(key) == "name");
     name.map_or("", |&(_, value)| snapshot.str(value))
 }
 
 /// Innermost first.
 fn functions<'a>(snapshot: &'a Snapshot, task: &Task) -> Vec<&'a str> {
-    let frames = snapshot.stack_of(task).iter().flat_map(|id| &snapshot.locations[id.index()].frames);
+    let frames = snapshot.stack_of(task).iter().flat_map(|id| &snapshot.code.locations[id.index()].frames);
     frames.map(|frame| snapshot.function_name(frame.function)).collect()
 }
 
@@ -99,7 +99,7 @@ fn check_queue(snapshot: &Snapshot, pid: u32) {
     let wait = snapshot.waits_of(client)[0];
     let lock = snapshot.objects[wait.object.index()];
     assert_eq!((wait.op, lock.kind), (WaitOp::Lock, ObjectKind::Mutex));
-    let place = snapshot.locations[worker.creator.unwrap().index()].frames[0];
+    let place = snapshot.code.locations[worker.creator.unwrap().index()].frames[0];
     assert!(snapshot.str(place.file).ends_with("examples/c/queue.c"));
     assert!(
         snapshot.tasks.iter().skip(2).all(|task| task.state == TaskState::Waiting && task.polls == Some(1))

@@ -33,7 +33,7 @@ fn frames(snapshot: &Snapshot, task: &Task) -> Vec<String> {
 }
 
 fn labels(snapshot: &Snapshot, task: &Task) -> String {
-    let set = task.labels.map(|id| &snapshot.label_sets[id.index()].pairs);
+    let set = task.labels.map(|id| &snapshot.code.label_sets[id.index()].pairs);
     let pairs = set.into_iter().flatten().map(|&(k, v)| format!("{}={}", snapshot.str(k), snapshot.str(v)));
     pairs.collect::<Vec<_>>().join(", ")
 }

@@ -127,7 +127,7 @@ fn ascii_is_ascii() {
 /// Names in characters that are two columns wide, and some that combine.
 fn wide_characters() -> Snapshot {
     let mut snapshot = samples::server();
-    for text in &mut snapshot.strings {
+    for text in &mut snapshot.code.strings {
         *text = text.replace("fetchAll", "取得する全部").replace("worker", "e\u{301}quipe");
     }
     snapshot

@@ -97,11 +97,11 @@ impl<'a> Matcher<'a> {
     fn new(filter: &'a Filter, snapshot: &Snapshot) -> Self {
         let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|p| p.matches(text));
         let strings = |patterns: &[Pattern]| -> Option<Vec<bool>> {
-            (!patterns.is_empty()).then(|| snapshot.strings.iter().map(|s| any(patterns, s)).collect())
+            (!patterns.is_empty()).then(|| snapshot.code.strings.iter().map(|s| any(patterns, s)).collect())
         };
         let of_functions = |by_string: Vec<bool>, package: bool| -> Vec<bool> {
             let id = |f: &crate::snapshot::Function| if package { f.package } else { f.name };
-            snapshot.functions.iter().map(|f| at(&by_string, id(f).index())).collect()
+            snapshot.code.functions.iter().map(|f| at(&by_string, id(f).index())).collect()
         };
         let functions = strings(&filter.functions).map(|s| of_functions(s, false));
         let packages = strings(&filter.packages).map(|s| of_functions(s, true));
@@ -110,7 +110,7 @@ impl<'a> Matcher<'a> {
             let shown = |stack: &[LocationId]| shown_frames(snapshot, stack, all_frames);
             let has =
                 |stack: &[LocationId]| shown(stack).iter().any(|f| at(&functions, f.frame.function.index()));
-            snapshot.stacks.iter().map(|s| has(&s.locations)).collect()
+            snapshot.code.stacks.iter().map(|s| has(&s.locations)).collect()
         };
         Matcher {
             filter,
@@ -119,10 +119,11 @@ impl<'a> Matcher<'a> {
             packages: packages.map(stacks),
             creators: (!filter.creators.is_empty()).then(|| {
                 let fits = |frame| any(&filter.creators, &frame_name(snapshot, frame));
-                snapshot.locations.iter().map(|l| l.frames.iter().any(|&frame| fits(frame))).collect()
+                snapshot.code.locations.iter().map(|l| l.frames.iter().any(|&frame| fits(frame))).collect()
             }),
-            labels: (!filter.labels.is_empty())
-                .then(|| snapshot.label_sets.iter().map(|set| has_label(filter, snapshot, set)).collect()),
+            labels: (!filter.labels.is_empty()).then(|| {
+                snapshot.code.label_sets.iter().map(|set| has_label(filter, snapshot, set)).collect()
+            }),
             ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().copied().collect()),
         }
     }

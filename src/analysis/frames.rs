@@ -37,7 +37,7 @@ pub fn shown_frames(snapshot: &Snapshot, stack: &[LocationId], all: bool) -> Vec
 fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec<ShownFrame>) {
     let mut callee = FunctionKind::Normal;
     for &location in stack {
-        let frames = snapshot.locations.get(location.index()).map_or(&[][..], |l| &l.frames);
+        let frames = snapshot.code.locations.get(location.index()).map_or(&[][..], |l| &l.frames);
         for (nth, &frame) in frames.iter().enumerate() {
             let kind = kind_of(snapshot, frame);
             let show = all
@@ -57,7 +57,7 @@ fn collect(snapshot: &Snapshot, stack: &[LocationId], all: bool, shown: &mut Vec
 
 /// What kind of function a frame is in.
 pub fn kind_of(snapshot: &Snapshot, frame: Frame) -> FunctionKind {
-    snapshot.functions.get(frame.function.index()).map_or(FunctionKind::Normal, |f| f.kind)
+    snapshot.code.functions.get(frame.function.index()).map_or(FunctionKind::Normal, |f| f.kind)
 }
 
 /// The frame that a person looks for in a stack; see [`Owners::user_frame`].
@@ -68,7 +68,7 @@ pub fn user_frame(snapshot: &Snapshot, owners: &Owners, shown: &[ShownFrame]) ->
 
 /// What is known of the function of a frame.
 pub fn code_of(snapshot: &Snapshot, frame: Frame) -> Code<'_> {
-    let function = snapshot.functions.get(frame.function.index());
+    let function = snapshot.code.functions.get(frame.function.index());
     Code {
         function: function.map_or("", |f| snapshot.str(f.name)),
         package: function.map_or("", |f| snapshot.str(f.package)),
@@ -116,7 +116,7 @@ pub fn frame_name(snapshot: &Snapshot, frame: Frame) -> Cow<'_, str> {
 
 /// A location by its id.
 pub fn location(snapshot: &Snapshot, id: LocationId) -> Option<&Location> {
-    snapshot.locations.get(id.index())
+    snapshot.code.locations.get(id.index())
 }
 
 #[cfg(test)]
@@ -133,11 +133,11 @@ mod tests {
             let frames = name
                 .split('+')
                 .map(|name| {
-                    let function = builder.function(name, "", kind);
-                    builder.frame(function, "f.go", 1)
+                    let function = builder.code.function(name, "", kind);
+                    builder.code.frame(function, "f.go", 1)
                 })
                 .collect();
-            locations.push(builder.location(Location { address: None, offset: 0, frames }));
+            locations.push(builder.code.location(Location { address: None, offset: 0, frames }));
         }
         let snapshot = builder.finish();
         (shown_frames(&snapshot, &locations, all).iter())

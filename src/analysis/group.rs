@@ -303,7 +303,7 @@ pub(super) fn stack_bytes<'t>(tasks: impl Iterator<Item = &'t Task>) -> u64 {
 fn count_labels(snapshot: &Snapshot, sets: &Tally<LabelSetId>) -> Tally<(StrId, StrId)> {
     let mut counts: FxHashMap<(StrId, StrId), u64> = FxHashMap::default();
     for &(set, count) in &sets.entries {
-        let pairs = snapshot.label_sets.get(set.index()).map_or(&[][..], |set| &set.pairs);
+        let pairs = snapshot.code.label_sets.get(set.index()).map_or(&[][..], |set| &set.pairs);
         for &pair in pairs {
             let sum = counts.entry(pair).or_default();
             *sum = sum.saturating_add(count);
@@ -344,6 +344,7 @@ impl<'a> Keys<'a> {
     fn new(snapshot: &'a Snapshot, all_frames: bool, by: &'a GroupKey) -> Self {
         let labels = match by {
             GroupKey::Label(key) => snapshot
+                .code
                 .label_sets
                 .iter()
                 .map(|set| {
@@ -357,10 +358,10 @@ impl<'a> Keys<'a> {
             snapshot,
             all_frames,
             by,
-            stacks: vec![UNKNOWN; snapshot.stacks.len()],
+            stacks: vec![UNKNOWN; snapshot.code.stacks.len()],
             numbers: FxHashMap::default(),
-            functions: vec![UNKNOWN; snapshot.stacks.len()],
-            creators: vec![UNKNOWN; snapshot.locations.len()],
+            functions: vec![UNKNOWN; snapshot.code.stacks.len()],
+            creators: vec![UNKNOWN; snapshot.code.locations.len()],
             creators_by_frames: FxHashMap::default(),
             labels,
             lists: FxHashMap::default(),
@@ -434,7 +435,7 @@ impl<'a> Keys<'a> {
     /// Where a task was started; the same for places with equal frames.
     fn creator_of(&mut self, task: &Task) -> Option<LocationId> {
         let id = task.creator?;
-        let location = self.snapshot.locations.get(id.index())?;
+        let location = self.snapshot.code.locations.get(id.index())?;
         let slot = self.creators.get_mut(id.index())?;
         if *slot == UNKNOWN {
             *slot = match self.creators_by_frames.entry(&location.frames) {

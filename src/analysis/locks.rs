@@ -305,10 +305,11 @@ mod tests {
         let mut builder = SnapshotBuilder::new();
         let object = builder.object(ObjectKind::RwMutex, 0x10, |_| None);
         builder.set_lock_state(object, LockState::Shared(n as u32));
-        let function = builder.function("main.read", "main", Default::default());
+        let function = builder.code.function("main.read", "main", Default::default());
         let frames = vec![Frame { function, file: StrId(0), line: 3 }];
-        let [here, there] = [0x40, 0x48]
-            .map(|at| builder.location(Location { address: Some(at), offset: 0, frames: frames.clone() }));
+        let [here, there] = [0x40, 0x48].map(|at| {
+            builder.code.location(Location { address: Some(at), offset: 0, frames: frames.clone() })
+        });
         let waits = builder.waits([Wait { op: WaitOp::Lock, object }]);
         builder.task(Task { id: Some(0), waits, ..Task::default() });
         for id in 1..=n {

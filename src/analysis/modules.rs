@@ -211,9 +211,13 @@ fn root(package: &str) -> Option<&str> {
 
 /// The path of the main package, from where its source is: in a GOPATH, or trimmed to the path itself.
 fn main_directory(snapshot: &Snapshot) -> Option<&str> {
-    let frames = snapshot.locations.iter().flat_map(|location| &location.frames);
+    let frames = snapshot.code.locations.iter().flat_map(|location| &location.frames);
     let in_main = |id: crate::snapshot::FunctionId| {
-        snapshot.functions.get(id.index()).is_some_and(|function| snapshot.str(function.package) == "main")
+        snapshot
+            .code
+            .functions
+            .get(id.index())
+            .is_some_and(|function| snapshot.str(function.package) == "main")
     };
     let frame = frames.into_iter().find(|frame| in_main(frame.function))?;
     let (directory, _) = snapshot.str(frame.file).rsplit_once('/')?;

@@ -149,9 +149,9 @@ impl Signatures {
     /// Prepares to give the tasks of `snapshot` their signatures.
     pub fn reader<'a>(&'a mut self, snapshot: &'a Snapshot) -> SignatureReader<'a> {
         SignatureReader {
-            texts: vec![UNKNOWN; snapshot.strings.len()],
-            stacks: vec![UNKNOWN; snapshot.stacks.len()],
-            creators: vec![UNKNOWN; snapshot.locations.len()],
+            texts: vec![UNKNOWN; snapshot.code.strings.len()],
+            stacks: vec![UNKNOWN; snapshot.code.stacks.len()],
+            creators: vec![UNKNOWN; snapshot.code.locations.len()],
             entries: FxHashMap::default(),
             runtimes: snapshot.header.runtimes.iter().map(|r| self.number(&r.name)).collect(),
             known: FxHashMap::default(),
@@ -321,7 +321,7 @@ impl SignatureReader<'_> {
 
     /// A frame as it is compared. A function without a name is told by its place.
     fn key(&mut self, frame: Frame) -> FrameKey {
-        let name = self.snapshot.functions.get(frame.function.index()).map(|f| f.name);
+        let name = self.snapshot.code.functions.get(frame.function.index()).map(|f| f.name);
         let named = name.is_some_and(|id| !self.snapshot.str(id).is_empty());
         let function = name.map_or(NONE, |id| self.text(id));
         match self.signatures.options.by {
@@ -344,7 +344,7 @@ impl SignatureReader<'_> {
     }
 
     fn place(&mut self, frame: Frame) -> SignatureFrame {
-        let function = self.snapshot.functions.get(frame.function.index());
+        let function = self.snapshot.code.functions.get(frame.function.index());
         let (name, package) = function.map_or((StrId(UNKNOWN), StrId(UNKNOWN)), |f| (f.name, f.package));
         SignatureFrame {
             function: self.signatures.shared(self.snapshot.str(name)),

@@ -145,9 +145,9 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(snapshot: &Snapshot, word: &'a str) -> Self {
         let has = |text: &str| text.to_lowercase().contains(word);
-        let strings: Vec<bool> = snapshot.strings.iter().map(|s| has(s)).collect();
+        let strings: Vec<bool> = snapshot.code.strings.iter().map(|s| has(s)).collect();
         let string = |id: StrId| at(&strings, id.index());
-        let functions: Vec<bool> = snapshot.functions.iter().map(|f| string(f.name)).collect();
+        let functions: Vec<bool> = snapshot.code.functions.iter().map(|f| string(f.name)).collect();
         let stack = |stack: &crate::snapshot::Stack| {
             let mut frames = shown_frames(snapshot, &stack.locations, false).into_iter();
             frames.any(|f| at(&functions, f.frame.function.index()))
@@ -162,9 +162,9 @@ impl<'a> Finder<'a> {
             })
         };
         Finder {
-            stacks: snapshot.stacks.iter().map(stack).collect(),
-            creators: (0..snapshot.locations.len() as u32).map(creator).collect(),
-            labels: snapshot.label_sets.iter().map(label).collect(),
+            stacks: snapshot.code.stacks.iter().map(stack).collect(),
+            creators: (0..snapshot.code.locations.len() as u32).map(creator).collect(),
+            labels: snapshot.code.label_sets.iter().map(label).collect(),
             strings,
             functions,
             word,

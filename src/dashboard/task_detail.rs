@@ -101,7 +101,7 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
         rows.push(creator(snapshot, frame));
     }
-    if let Some(set) = task.labels.and_then(|id| snapshot.label_sets.get(id.index())) {
+    if let Some(set) = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
         let pair = |&(key, value): &(_, _)| format!("{}={}", snapshot.str(key), snapshot.str(value));
         let text: Vec<_> = set.pairs.iter().map(pair).collect();
         rows.push(Row::new(PieceKind::Title, " labels  ").add(PieceKind::Plain, &text.join(", ")));

@@ -35,9 +35,9 @@ fn task(stack: &CountedStack, nameless: bool, code: &mut CodeTable, into: &mut S
     let locations = if stack.frames.is_empty() && !nameless { vec![] } else { locations(stack, code, into) };
     let labels = stack.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     Task {
-        labels: (!stack.labels.is_empty()).then(|| into.labels(labels)),
+        labels: (!stack.labels.is_empty()).then(|| into.code.labels(labels)),
         stack_status: if locations.is_empty() { StackStatus::Unknown } else { status(stack) },
-        stack: (!locations.is_empty()).then(|| into.stack(locations)),
+        stack: (!locations.is_empty()).then(|| into.code.stack(locations)),
         ..Task::default()
     }
 }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [3, 1, 1]);
         assert_eq!((snapshot.tasks[0].id, snapshot.tasks[0].stack_status), (None, StackStatus::Complete));
         let stack: Vec<_> = (snapshot.stack_of(&snapshot.tasks[0]).iter())
-            .map(|id| &snapshot.locations[id.index()])
+            .map(|id| &snapshot.code.locations[id.index()])
             .map(|location| (location.address, location.offset, location.frames.len()))
             .collect();
         assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);

@@ -69,12 +69,12 @@ fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut S
             code.location(None, creator.offset, [NamedFrame { function, file, line, foreign: false }], into)
         }),
         labels: (goroutine.labels.as_ref().filter(|labels| !labels.is_empty()))
-            .map(|labels| into.labels(labels.iter().map(|(k, v)| (k.as_str(), v.as_str())))),
+            .map(|labels| into.code.labels(labels.iter().map(|(k, v)| (k.as_str(), v.as_str())))),
         locked_to_thread: goroutine.locked,
         system: is_system(goroutine),
         leaked: goroutine.leaked,
         stack_status: status(goroutine, cut),
-        stack: (!stack.is_empty()).then(|| into.stack(stack)),
+        stack: (!stack.is_empty()).then(|| into.code.stack(stack)),
         ..Task::default()
     }
 }
@@ -96,7 +96,7 @@ pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (T
         "preempted" => TaskState::Preempted,
         "dead" => TaskState::Finished,
         "idle" | "???" | "" => TaskState::Unknown,
-        reason => return (TaskState::Waiting, Some(into.string(reason))),
+        reason => return (TaskState::Waiting, Some(into.code.string(reason))),
     };
     (state, None)
 }
@@ -246,11 +246,11 @@ created by main.start in goroutine 1\n\
         });
         let stack = snapshot.stack_of(first);
         assert_eq!(stack.len(), 3);
-        let outer = &snapshot.locations[stack[2].index()];
+        let outer = &snapshot.code.locations[stack[2].index()];
         assert_eq!((outer.address, outer.offset, outer.frames.len()), (Some(0x4a), 2, 2));
-        let panic = snapshot.locations[stack[1].index()].frames[0].function;
+        let panic = snapshot.code.locations[stack[1].index()].frames[0].function;
         assert_eq!(snapshot.function_name(panic), "runtime.gopanic");
-        assert_eq!(snapshot.functions[panic.index()].kind, FunctionKind::Panic);
+        assert_eq!(snapshot.code.functions[panic.index()].kind, FunctionKind::Panic);
 
         assert!(system.system && !deep.system && !first.system);
         assert_eq!(snapshot.str(deep.reason.unwrap()), "chan receive");
@@ -258,7 +258,7 @@ created by main.start in goroutine 1\n\
         assert!(deep.locked_to_thread);
         assert_eq!(deep.stack_status, StackStatus::Gaps);
         assert_eq!(snapshot.stack_of(deep).len(), 2);
-        let labels = &snapshot.label_sets[deep.labels.unwrap().index()].pairs;
+        let labels = &snapshot.code.label_sets[deep.labels.unwrap().index()].pairs;
         assert_eq!(labels.iter().map(|&(k, _)| snapshot.str(k)).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((running.stack, running.stack_status), (None, StackStatus::Running));
         assert!(running.creator.is_some());

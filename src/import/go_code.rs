@@ -42,7 +42,7 @@ impl CodeTable {
         if let Some(&known) = self.locations.get(&key) {
             return known;
         }
-        let id = into.location(Location { address, offset, frames: key.2.clone() });
+        let id = into.code.location(Location { address, offset, frames: key.2.clone() });
         self.locations.insert(key, id);
         id
     }
@@ -52,7 +52,7 @@ impl CodeTable {
             self.version = version_in(named.file);
         }
         let function = function(named, address, into);
-        into.frame(function, named.file, named.line)
+        into.code.frame(function, named.file, named.line)
     }
 
     /// The version of Go, where the paths of the standard library's sources tell it: "go1.24.3".
@@ -63,10 +63,10 @@ impl CodeTable {
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
-        "" => into.function(&nameless(address), "", FunctionKind::Foreign),
+        "" => into.code.function(&nameless(address), "", FunctionKind::Foreign),
         // Dumps call it by another name than its own.
         "panic" => add_function(into, "runtime.gopanic", named.file),
-        name if named.foreign => into.function(name, "", FunctionKind::Foreign),
+        name if named.foreign => into.code.function(name, "", FunctionKind::Foreign),
         name => add_function(into, name, named.file),
     }
 }

@@ -9,7 +9,7 @@ use crate::symbols::go_names::{TypeArguments, display_name, is_shown, package_of
 /// type arguments, so that it equals the same function read from the live process.
 pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> FunctionId {
     let shown = display_name(name, TypeArguments::TwoGroups);
-    into.function(&shown, package(name), kind(&shown, file))
+    into.code.function(&shown, package(name), kind(&shown, file))
 }
 
 /// Would [`add_function`] add the function of this name with this package and kind?
@@ -37,7 +37,7 @@ pub fn kind(name: &str, file: &str) -> FunctionKind {
 /// Is this where the runtime turns a fault into a panic? What it seems to be called from is the very
 /// instruction that faulted.
 pub fn raises_fault(snapshot: &Snapshot, id: LocationId) -> bool {
-    let outer = snapshot.locations.get(id.index()).and_then(|location| location.frames.last());
+    let outer = snapshot.code.locations.get(id.index()).and_then(|location| location.frames.last());
     outer.is_some_and(|frame| snapshot.function_name(frame.function) == "runtime.sigpanic")
 }
 
@@ -99,6 +99,6 @@ mod tests {
         assert_eq!(long, add_function(&mut builder, "a/b%2ec.F[...]", "f.go"));
         let snapshot = builder.finish();
         assert_eq!(snapshot.function_name(long), "a/b%2ec.F[...]");
-        assert_eq!(snapshot.str(snapshot.functions[0].package), "a/b%2ec");
+        assert_eq!(snapshot.str(snapshot.code.functions[0].package), "a/b%2ec");
     }
 }

@@ -83,7 +83,7 @@ fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Writ
         out.write_all(b", locked to thread")?;
     }
     out.write_all(b"]")?;
-    let labels = task.labels.filter(|_| labels).and_then(|id| snapshot.label_sets.get(id.index()));
+    let labels = task.labels.filter(|_| labels).and_then(|id| snapshot.code.label_sets.get(id.index()));
     if let Some(labels) = labels.filter(|labels| !labels.pairs.is_empty()) {
         for (nth, &(key, value)) in labels.pairs.iter().enumerate() {
             out.write_all(if nth == 0 { b" {" } else { b", " })?;

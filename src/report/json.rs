@@ -324,7 +324,8 @@ fn at<'a>(snapshot: &'a Snapshot, owners: &Owners, shown: &[ShownFrame]) -> Opti
 }
 
 fn frames<'a>(snapshot: &'a Snapshot, frames: &[ShownFrame]) -> Vec<FrameOut<'a>> {
-    let package = |id: FunctionId| snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
+    let package =
+        |id: FunctionId| snapshot.code.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
     (frames.iter())
         .map(|shown| FrameOut {
             function: snapshot.function_name(shown.frame.function),
@@ -393,7 +394,7 @@ impl<'a> KeyOut<'a> {
 
 impl<'a> TaskOut<'a> {
     fn new(snapshot: &'a Snapshot, owners: &Owners, task: &Task, all_frames: bool) -> Self {
-        let labels = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
+        let labels = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index()));
         let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
         TaskOut {
             count: task.count(),

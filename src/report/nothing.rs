@@ -145,7 +145,7 @@ impl Tasks<'_> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let pairs = || {
             let with =
-                |task: &Task| Some((self.snapshot.label_sets.get(task.labels?.index())?, task.count()));
+                |task: &Task| Some((self.snapshot.code.label_sets.get(task.labels?.index())?, task.count()));
             let text = |id| self.snapshot.str(id);
             self.tasks().filter_map(with).flat_map(move |(set, n)| {
                 set.pairs.iter().map(move |&(key, value)| (text(key), text(value), n))
@@ -211,9 +211,9 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let mut builder = SnapshotBuilder::new();
-        let labels = Some(builder.labels([("route", "/v1/users")]));
+        let labels = Some(builder.code.labels([("route", "/v1/users")]));
         for (id, reason) in [(1, "chan send"), (2, "chan send"), (9, "select")] {
-            let reason = Some(builder.string(reason));
+            let reason = Some(builder.code.string(reason));
             let age = Age::AtLeast(300_000_000_000);
             let state = TaskState::Waiting;
             builder.task(Task { id: Some(id), reason, state, age, labels, ..Task::default() });

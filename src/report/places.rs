@@ -34,7 +34,7 @@ pub(super) fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
 }
 
 fn frames_of(snapshot: &Snapshot, location: LocationId) -> &[Frame] {
-    snapshot.locations.get(location.index()).map_or(&[], |location| &location.frames)
+    snapshot.code.locations.get(location.index()).map_or(&[], |location| &location.frames)
 }
 
 impl Place {
@@ -47,13 +47,13 @@ impl Place {
     /// The address of the call or of what faulted. For calls it is one below the return address, so that
     /// it is within the calling instruction.
     pub(super) fn call(self, snapshot: &Snapshot) -> Option<u64> {
-        let address = snapshot.locations.get(self.location.index())?.address?;
+        let address = snapshot.code.locations.get(self.location.index())?.address?;
         Some(if self.fault { address } else { address.saturating_sub(1) })
     }
 
     /// [`Place::call`] less the start of its function.
     pub(super) fn offset(self, snapshot: &Snapshot) -> u32 {
-        let offset = snapshot.locations.get(self.location.index()).map_or(0, |location| location.offset);
+        let offset = snapshot.code.locations.get(self.location.index()).map_or(0, |location| location.offset);
         if self.fault { offset } else { offset.saturating_sub(1) }
     }
 }

@@ -78,15 +78,15 @@ impl<'a, W: Write> Profile<'a, W> {
     fn new(snapshot: &'a Snapshot, out: W) -> Self {
         let mut strings = Strings::new(snapshot);
         let keys = Keys::new(&mut strings);
-        let goexit = snapshot.strings.iter().position(|name| name == "runtime.goexit");
+        let goexit = snapshot.code.strings.iter().position(|name| name == "runtime.goexit");
         Profile {
             snapshot,
             out,
             strings,
             keys,
             goexit: goexit.map(|at| StrId(at as u32)),
-            stacks: vec![None; snapshot.stacks.len()],
-            label_sets: vec![None; snapshot.label_sets.len()],
+            stacks: vec![None; snapshot.code.stacks.len()],
+            label_sets: vec![None; snapshot.code.label_sets.len()],
             creators: FxHashMap::default(),
             location_ids: FxHashMap::default(),
             locations: Vec::new(),
@@ -218,7 +218,7 @@ impl<'a, W: Write> Profile<'a, W> {
             return;
         }
         let start = self.message.len();
-        for &(key, value) in snapshot.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
+        for &(key, value) in snapshot.code.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
             let text = snapshot.str(key);
             let key = match own::is_taken(text) {
                 true => self.strings.text(format!("{}{text}", own::PROGRAM)),
@@ -239,7 +239,7 @@ impl<'a, W: Write> Profile<'a, W> {
             return;
         }
         let snapshot = self.snapshot;
-        let stack = snapshot.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations);
+        let stack = snapshot.code.stacks.get(id.index()).map_or(&[][..], |stack| &stack.locations);
         let mut packed = Vec::new();
         for place in places(snapshot, stack) {
             if let Some(id) = self.location_id(place) {
@@ -259,7 +259,7 @@ impl<'a, W: Write> Profile<'a, W> {
     /// The frames of a place that are written.
     fn frames(&self, place: Place) -> impl Iterator<Item = Frame> + use<'a, W> {
         let (snapshot, goexit) = (self.snapshot, self.goexit);
-        let name = |frame: Frame| snapshot.functions.get(frame.function.index()).map(|f| f.name);
+        let name = |frame: Frame| snapshot.code.functions.get(frame.function.index()).map(|f| f.name);
         place.frames(snapshot).filter(move |&frame| goexit.is_none() || name(frame) != goexit)
     }
 
@@ -308,7 +308,7 @@ impl<'a, W: Write> Profile<'a, W> {
             self.write_location(nth as u64 + 1, place)?;
         }
         for (nth, (function, file)) in self.functions.clone().into_iter().enumerate() {
-            let name = self.snapshot.functions.get(function.index()).map_or(StrId(u32::MAX), |f| f.name);
+            let name = self.snapshot.code.functions.get(function.index()).map_or(StrId(u32::MAX), |f| f.name);
             let name = self.strings.of(self.snapshot, name);
             self.message.clear();
             put_number(&mut self.message, fields::function::ID, nth as u64 + 1);
@@ -371,7 +371,7 @@ impl<'a, W: Write> Profile<'a, W> {
     fn write_comments(&mut self) -> io::Result<()> {
         let snapshot = self.snapshot;
         let unusual: Vec<_> = (self.functions.iter())
-            .filter_map(|&(id, file)| Some((snapshot.functions.get(id.index())?, file)))
+            .filter_map(|&(id, file)| Some((snapshot.code.functions.get(id.index())?, file)))
             .map(|(f, file)| own::UnusualFunction {
                 name: snapshot.str(f.name).to_owned(),
                 file: snapshot.str(file).to_owned(),

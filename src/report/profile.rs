@@ -55,7 +55,7 @@ fn head(snapshot: &Snapshot, places: &[Kept], labels: Option<LabelSetId>) -> Str
         // Here the runtime gives where a call returns to. Writing to a string does not fail.
         let _ = write!(head, " {:#x}", call.saturating_add(1));
     }
-    if let Some(labels) = labels.and_then(|id| snapshot.label_sets.get(id.index())) {
+    if let Some(labels) = labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
         let pair = |&(key, value): &(StrId, StrId)| {
             format!("{}:{}", quoted(snapshot.str(key)), quoted(snapshot.str(value)))
         };
@@ -71,7 +71,7 @@ type Kept = (Place, Vec<Frame>);
 
 /// The places of a stack with their frames, as many as Go keeps.
 fn kept(snapshot: &Snapshot, stack: Option<StackId>) -> Vec<Kept> {
-    let stack = stack.and_then(|id| snapshot.stacks.get(id.index()));
+    let stack = stack.and_then(|id| snapshot.code.stacks.get(id.index()));
     let mut room = MAX_FRAMES;
     let with_frames = |place: Place| {
         let frames: Vec<_> = place.frames(snapshot).take(room).collect();

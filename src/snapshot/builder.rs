@@ -2,14 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::interner::Interner;
 use super::model::*;
+use crate::code::{CodeBuilder, Interner};
 
-/// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
-/// lies could have every task point to long texts that overlap.
-const MAX_TEXT: usize = 256 << 20;
-/// What stands in place of text that is left out.
-const LEFT_OUT: &str = "(left out: too much text)";
 /// Things waited for that are kept in all.
 const MAX_WAITS: usize = 1 << 24;
 
@@ -18,11 +13,8 @@ const MAX_WAITS: usize = 1 << 24;
 pub struct SnapshotBuilder {
     /// The header; filled by whoever takes the snapshot.
     pub header: Header,
-    strings: Interner<String>,
-    functions: Interner<Function>,
-    stacks: Interner<Stack>,
-    label_sets: Interner<LabelSet>,
-    locations: Vec<Location>,
+    /// The code tables.
+    pub code: CodeBuilder,
     objects: Vec<WaitObject>,
     objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
     waits: Vec<Wait>,
@@ -31,8 +23,6 @@ pub struct SnapshotBuilder {
     /// Rows that stand for several tasks, and for how many.
     counted: Interner<Task>,
     counts: Vec<u64>,
-    text_bytes: usize,
-    text_left_out: bool,
     waits_left_out: bool,
 }
 
@@ -40,64 +30,6 @@ impl SnapshotBuilder {
     /// An empty snapshot.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// The id of a string. When there is too much text in all, a new one is left out, and the
-    /// snapshot says so.
-    pub fn string(&mut self, text: &str) -> StrId {
-        let missing = match self.strings.find(text, String::as_str) {
-            Ok(id) => return StrId(id),
-            Err(missing) => missing,
-        };
-        if self.text_bytes.saturating_add(text.len()) > MAX_TEXT && text != LEFT_OUT {
-            self.text_left_out = true;
-            return self.string(LEFT_OUT);
-        }
-        self.text_bytes += text.len();
-        StrId(self.strings.push(missing, text.to_owned()))
-    }
-
-    /// The id of a function.
-    pub fn function(&mut self, name: &str, package: &str, kind: FunctionKind) -> FunctionId {
-        let (name, package) = (self.string(name), self.string(package));
-        let function = Function { name, package, kind };
-        let found = self.functions.find(&function, |known| known);
-        FunctionId(found.unwrap_or_else(|missing| self.functions.push(missing, function)))
-    }
-
-    /// A frame in a function that is already known.
-    pub fn frame(&mut self, function: FunctionId, file: &str, line: u32) -> Frame {
-        Frame { function, file: self.string(file), line }
-    }
-
-    /// Adds a location. The caller keeps the id: locations are not compared here.
-    pub fn location(&mut self, location: Location) -> LocationId {
-        self.locations.push(location);
-        LocationId(self.locations.len() as u32 - 1)
-    }
-
-    /// The id of a stack, innermost location first.
-    pub fn stack(&mut self, mut locations: Vec<LocationId>) -> StackId {
-        let found = self.stacks.find(locations.as_slice(), |stack| &stack.locations);
-        StackId(found.unwrap_or_else(|missing| {
-            locations.shrink_to_fit();
-            self.stacks.push(missing, Stack { locations })
-        }))
-    }
-
-    /// The id of a set of labels; sorts it by key.
-    pub fn labels<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> LabelSetId {
-        let mut pairs: Vec<_> = pairs.into_iter().collect();
-        pairs.sort();
-        let pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (self.string(k), self.string(v))).collect();
-        self.label_set(&pairs)
-    }
-
-    /// The id of a set of labels whose texts are known, sorted by the text of their keys.
-    pub fn label_set(&mut self, pairs: &[(StrId, StrId)]) -> LabelSetId {
-        let found = self.label_sets.find(pairs, |set| &set.pairs);
-        let set = || LabelSet { pairs: pairs.to_vec() };
-        LabelSetId(found.unwrap_or_else(|missing| self.label_sets.push(missing, set())))
     }
 
     /// The id of the object of this kind at this address, made by `make` if it is new.
@@ -169,11 +101,6 @@ impl SnapshotBuilder {
         }
     }
 
-    /// The text of a string that was added.
-    pub fn text(&self, id: StrId) -> &str {
-        self.strings.get(id.0).map_or("", String::as_str)
-    }
-
     /// How many rows of tasks were added so far.
     pub fn task_count(&self) -> usize {
         self.tasks.len()
@@ -228,11 +155,7 @@ impl SnapshotBuilder {
 
     /// The finished snapshot, its tasks sorted by runtime and id.
     pub fn finish(mut self) -> Snapshot {
-        if self.text_left_out {
-            self.header
-                .warnings
-                .push(format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20));
-        }
+        self.header.warnings.extend(self.code.warning());
         if self.waits_left_out {
             let warning = format!("tasks wait for more than {MAX_WAITS} things: the rest is left out");
             self.header.warnings.push(warning);
@@ -249,11 +172,7 @@ impl SnapshotBuilder {
         }
         Snapshot {
             header: self.header,
-            strings: self.strings.into_values(),
-            functions: self.functions.into_values(),
-            locations: self.locations,
-            stacks: self.stacks.into_values(),
-            label_sets: self.label_sets.into_values(),
+            code: self.code.finish(),
             objects: self.objects,
             waits: self.waits,
             holds: self.holds,
@@ -265,16 +184,6 @@ impl SnapshotBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn too_much_text_is_left_out_and_said() {
-        let mut builder = SnapshotBuilder::new();
-        let known = builder.string("known");
-        let long = builder.string(&"x".repeat(MAX_TEXT));
-        assert_eq!(builder.text(long), "(left out: too much text)");
-        assert_eq!(builder.string("known"), known);
-        assert_eq!(builder.finish().header.warnings.len(), 1);
-    }
 
     #[test]
     fn there_is_no_room_for_waits_without_end() {

@@ -6,12 +6,15 @@
 mod builder;
 
 pub mod file;
-mod interner;
 mod lacks;
 pub mod model;
 mod validate;
 mod waits;
 
+pub use crate::code::{
+    CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
+    StackId, StrId,
+};
 pub use builder::SnapshotBuilder;
 pub use model::*;
 pub use validate::Invalid;

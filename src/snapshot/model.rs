@@ -6,64 +6,29 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::{CodeTables, FunctionId, LabelSetId, LocationId, StackId, StrId};
+
 pub use super::waits::*;
 
-macro_rules! index {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub u32);
+/// Index into [`Snapshot::objects`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectId(pub u32);
 
-        impl $name {
-            /// The position in its table.
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-    };
+impl ObjectId {
+    /// The position in its table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
 }
-
-index!(
-    /// Index into [`Snapshot::strings`].
-    StrId
-);
-index!(
-    /// Index into [`Snapshot::functions`].
-    FunctionId
-);
-index!(
-    /// Index into [`Snapshot::locations`].
-    LocationId
-);
-index!(
-    /// Index into [`Snapshot::stacks`].
-    StackId
-);
-index!(
-    /// Index into [`Snapshot::label_sets`].
-    LabelSetId
-);
-index!(
-    /// Index into [`Snapshot::objects`].
-    ObjectId
-);
 
 /// Everything that was true at one moment, complete in itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// What was read, when, and how the reading went.
     pub header: Header,
-    /// Every string, once. Raw from the target: escape before printing.
-    pub strings: Vec<String>,
-    /// Every function, once.
-    pub functions: Vec<Function>,
-    /// Every code address or await point, once, with its frames.
-    pub locations: Vec<Location>,
-    /// Every distinct stack, once.
-    pub stacks: Vec<Stack>,
-    /// Every distinct set of labels, once.
-    pub label_sets: Vec<LabelSet>,
+    /// The strings, functions, locations, stacks and label sets that everything else refers to.
+    pub code: CodeTables,
     /// Everything that tasks wait for, once.
     pub objects: Vec<WaitObject>,
     /// What tasks wait for; [`Task::waits`] is a range of this table.
@@ -295,74 +260,6 @@ pub struct ProcessFigures {
     pub cgroup_memory: Option<u64>,
 }
 
-/// A function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Function {
-    /// Full name: "internal/poll.(*FD).Read".
-    pub name: StrId,
-    /// Package or module part of the name: "internal/poll". Empty string if none.
-    pub package: StrId,
-    /// What kind of function it is, for deciding what to show.
-    pub kind: FunctionKind,
-}
-
-/// What kind of function it is, for deciding what to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub enum FunctionKind {
-    /// Show it.
-    #[default]
-    Normal,
-    /// Part of the runtime's machinery: hidden unless asked for.
-    Internal,
-    /// Made by the compiler to adapt one signature to another: hidden unless it called a
-    /// [`FunctionKind::Panic`] or a [`FunctionKind::Fault`] function.
-    Wrapper,
-    /// Raises a panic: shown, as the border between ordinary code and what runs because of the
-    /// panic, unless it is the innermost frame.
-    Panic,
-    /// Turns a fault into a panic. Hidden like [`FunctionKind::Internal`].
-    Fault,
-    /// Foreign code (C), shown.
-    Foreign,
-}
-
-/// A code address or an await point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Location {
-    /// The code address; for callers it is the return address. None for await points.
-    pub address: Option<u64>,
-    /// `address` less the start of the outermost frame's function.
-    pub offset: u32,
-    /// The frames at this place, innermost (inlined) first, never empty. The last one is the
-    /// function that really has code here; those before it were inlined into it.
-    pub frames: Vec<Frame>,
-}
-
-/// A function with the line it stands at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Frame {
-    /// The function.
-    pub function: FunctionId,
-    /// Source file. Empty string if unknown.
-    pub file: StrId,
-    /// Line, from 1. 0 if unknown.
-    pub line: u32,
-}
-
-/// Locations from the innermost call outwards.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Stack {
-    /// Innermost first.
-    pub locations: Vec<LocationId>,
-}
-
-/// Labels of a task, sorted by key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct LabelSet {
-    /// Pairs of key and value, sorted by the text of the key.
-    pub pairs: Vec<(StrId, StrId)>,
-}
-
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -530,17 +427,17 @@ impl Snapshot {
 
     /// The text of a string. Empty for an index out of range.
     pub fn str(&self, id: StrId) -> &str {
-        self.strings.get(id.index()).map_or("", String::as_str)
+        self.code.str(id)
     }
 
     /// The name of a function. Empty for an index out of range.
     pub fn function_name(&self, id: FunctionId) -> &str {
-        self.functions.get(id.index()).map_or("", |f| self.str(f.name))
+        self.code.function_name(id)
     }
 
     /// The locations of a task's stack, innermost first; empty if it has none.
     pub fn stack_of(&self, task: &Task) -> &[LocationId] {
-        task.stack.and_then(|id| self.stacks.get(id.index())).map_or(&[], |stack| &stack.locations)
+        task.stack.map_or(&[], |id| self.code.stack(id))
     }
 
     /// What a task waits for.

@@ -1,6 +1,7 @@
 //! Checks that every index of a snapshot is within its table.
 
 use super::model::*;
+use crate::code::StrId;
 
 /// Frames that one stack may have in all; what a reader keeps is far below it.
 const MAX_FRAMES: usize = 1 << 20;
@@ -35,24 +36,24 @@ impl Snapshot {
     }
 
     fn has_string(&self, id: StrId) -> bool {
-        id.index() < self.strings.len()
+        id.index() < self.code.strings.len()
     }
 
     fn validate_code(&self) -> Result<(), Invalid> {
-        for (row, function) in self.functions.iter().enumerate() {
+        for (row, function) in self.code.functions.iter().enumerate() {
             let ok = self.has_string(function.name) && self.has_string(function.package);
             check(ok, "function", row, "its name is not in the table of strings")?;
         }
-        for (row, location) in self.locations.iter().enumerate() {
+        for (row, location) in self.code.locations.iter().enumerate() {
             check(!location.frames.is_empty(), "location", row, "it has no frame")?;
             let ok = (location.frames.iter())
-                .all(|f| f.function.index() < self.functions.len() && self.has_string(f.file));
+                .all(|f| f.function.index() < self.code.functions.len() && self.has_string(f.file));
             check(ok, "location", row, "a frame's function or file does not exist")?;
         }
-        for (row, stack) in self.stacks.iter().enumerate() {
+        for (row, stack) in self.code.stacks.iter().enumerate() {
             let mut frames = 0_usize;
             for id in &stack.locations {
-                let Some(location) = self.locations.get(id.index()) else {
+                let Some(location) = self.code.locations.get(id.index()) else {
                     return check(false, "stack", row, "a location does not exist");
                 };
                 frames = frames.saturating_add(location.frames.len());
@@ -63,7 +64,7 @@ impl Snapshot {
     }
 
     fn validate_waits(&self) -> Result<(), Invalid> {
-        for (row, labels) in self.label_sets.iter().enumerate() {
+        for (row, labels) in self.code.label_sets.iter().enumerate() {
             let ok = labels.pairs.iter().all(|&(k, v)| self.has_string(k) && self.has_string(v));
             check(ok, "label set", row, "a key or a value is not in the table of strings")?;
         }
@@ -76,7 +77,7 @@ impl Snapshot {
         }
         for (row, hold) in self.holds.iter().enumerate() {
             check(hold.object.index() < self.objects.len(), "hold", row, "its object does not exist")?;
-            let location = hold.location.is_none_or(|id| id.index() < self.locations.len());
+            let location = hold.location.is_none_or(|id| id.index() < self.code.locations.len());
             check(location, "hold", row, "its location does not exist")?;
         }
         Ok(())
@@ -94,13 +95,13 @@ impl Snapshot {
                 row,
                 "its reason does not exist",
             )?;
-            let creator = task.creator.is_none_or(|id| id.index() < self.locations.len());
+            let creator = task.creator.is_none_or(|id| id.index() < self.code.locations.len());
             check(creator, "task", row, "its creator does not exist")?;
-            let entry = task.entry.is_none_or(|id| id.index() < self.functions.len());
+            let entry = task.entry.is_none_or(|id| id.index() < self.code.functions.len());
             check(entry, "task", row, "its entry function does not exist")?;
-            let labels = task.labels.is_none_or(|id| id.index() < self.label_sets.len());
+            let labels = task.labels.is_none_or(|id| id.index() < self.code.label_sets.len());
             check(labels, "task", row, "its labels do not exist")?;
-            let stack = task.stack.is_none_or(|id| id.index() < self.stacks.len());
+            let stack = task.stack.is_none_or(|id| id.index() < self.code.stacks.len());
             check(stack, "task", row, "its stack does not exist")?;
             let end = u64::from(task.waits.0) + u64::from(task.waits.1);
             check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{LocationId, ObjectId, StrId};
+use super::model::ObjectId;
+use crate::code::{LocationId, StrId};
 
 /// One thing that a task waits for, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -92,8 +92,10 @@ impl Printing {
     fn walk(self, snapshot: &Snapshot, stack: &[LocationId], everything: bool) -> Vec<Line> {
         let mut shown = Vec::new();
         let mut callee = FunctionKind::Normal;
-        for frame in stack.iter().filter_map(|l| snapshot.locations.get(l.index())).flat_map(|l| &l.frames) {
-            let function = snapshot.functions[frame.function.index()];
+        for frame in
+            stack.iter().filter_map(|l| snapshot.code.locations.get(l.index())).flat_map(|l| &l.frames)
+        {
+            let function = snapshot.code.functions[frame.function.index()];
             if function.kind == FunctionKind::Foreign {
                 // Without a symbolizer for C the runtime leaves its frames out.
                 continue;
@@ -138,7 +140,7 @@ pub fn state_text(snapshot: &Snapshot, task: &Task) -> String {
 
 /// A task's labels as text.
 pub fn labels(snapshot: &Snapshot, task: &Task) -> Vec<(String, String)> {
-    let set = task.labels.and_then(|id| snapshot.label_sets.get(id.index()));
+    let set = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index()));
     set.map_or(Vec::new(), |set| {
         set.pairs.iter().map(|&(k, v)| (snapshot.str(k).to_owned(), snapshot.str(v).to_owned())).collect()
     })
@@ -210,7 +212,7 @@ fn creator_differences(
     printing: Printing,
     check: &mut dyn FnMut(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug),
 ) {
-    let location = task.creator.and_then(|id| snapshot.locations.get(id.index()));
+    let location = task.creator.and_then(|id| snapshot.code.locations.get(id.index()));
     // The name of the function that really has the code, the line of the innermost one: so the
     // runtime prints them when the go statement was inlined.
     let ours =

@@ -258,7 +258,7 @@ fn without_arguments(name: &str) -> String {
 }
 
 fn functions(snapshot: &Snapshot, id: LocationId) -> impl Iterator<Item = &str> {
-    let frames = &snapshot.locations[id.index()].frames;
+    let frames = &snapshot.code.locations[id.index()].frames;
     frames.iter().map(|frame| snapshot.function_name(frame.function))
 }
 

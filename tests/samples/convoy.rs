@@ -38,7 +38,7 @@ fn stack(m: &mut Maker, inner: F, outer: F) -> (StackId, LocationId) {
     let locations: Vec<_> =
         [GOPARK, inner, outer, GOEXIT].iter().map(|&frame| m.location(&[frame])).collect();
     let place = locations[2];
-    (m.builder.stack(locations), place)
+    (m.builder.code.stack(locations), place)
 }
 
 /// A task that waits for a lock.

@@ -47,25 +47,25 @@ impl Maker {
         let frames = frames
             .iter()
             .map(|&(name, package, kind, file, line)| {
-                let function = self.builder.function(name, package, kind);
-                self.builder.frame(function, file, line)
+                let function = self.builder.code.function(name, package, kind);
+                self.builder.code.frame(function, file, line)
             })
             .collect();
         self.next_address += 0x40;
-        self.builder.location(Location { address: Some(self.next_address), offset: 0x1d, frames })
+        self.builder.code.location(Location { address: Some(self.next_address), offset: 0x1d, frames })
     }
 
     /// A stack in which nothing is inlined.
     pub fn stack(&mut self, frames: &[F]) -> StackId {
         let locations = frames.iter().map(|&frame| self.location(&[frame])).collect();
-        self.builder.stack(locations)
+        self.builder.code.stack(locations)
     }
 
     /// A task that waits.
     pub fn waiting(&mut self, id: u64, reason: &str, age: Age, stack: StackId) -> Task {
         Task {
             state: TaskState::Waiting,
-            reason: Some(self.builder.string(reason)),
+            reason: Some(self.builder.code.string(reason)),
             age,
             stack: Some(stack),
             stack_status: StackStatus::Complete,
@@ -82,7 +82,7 @@ impl Maker {
         element: &str,
     ) -> ObjectId {
         self.builder.object(ObjectKind::Channel, address, |b| {
-            let element = (!element.is_empty()).then(|| b.string(element));
+            let element = (!element.is_empty()).then(|| b.code.string(element));
             Some(Channel { len: cap, cap, closed: false, senders, receivers, more: false, element })
         })
     }
@@ -211,7 +211,7 @@ fn connections(m: &mut Maker) {
     let creator = m.location(&[("net/http.(*Server).Serve", "net/http", Normal, SERVER, 3285)]);
     for (n, stack) in (0..128).zip(stacks.into_iter().cycle()) {
         let route = if n % 4 == 3 { "/v1/orders" } else { "/v1/users" };
-        let labels = m.builder.labels([("route", route)]);
+        let labels = m.builder.code.labels([("route", route)]);
         let age = 2 * SECOND + n * n * SECOND * 2 / 3;
         let task = m.waiting(3000 + n, "IO wait", Age::Exactly(age), stack);
         m.builder.task(Task { creator: Some(creator), labels: Some(labels), ..task });
@@ -229,7 +229,7 @@ fn selects(m: &mut Maker) {
         m.location(&[("runtime.selectgo", "runtime", Internal, "/usr/local/go/src/runtime/select.go", 335)]),
     );
     let exit = m.location(&[GOEXIT]);
-    let stack = m.builder.stack(vec![park, select, run, exit]);
+    let stack = m.builder.code.stack(vec![park, select, run, exit]);
     let pool =
         [("worker.(*Pool).Start", "example.com/api/worker", Normal, "/home/ci/api/worker/pool.go", 22)];
     let creator = m.location(&pool);
@@ -345,11 +345,11 @@ pub fn hostile() -> Snapshot {
     );
     let stack = m.stack(&[frame, frame]);
     let creator = m.location(&[frame]);
-    let labels = m.builder.labels([(evil, evil)]);
+    let labels = m.builder.code.labels([(evil, evil)]);
     let channel = m.channel(0x10, 0, 1, 0, evil);
     let waits = m.wait(WaitOp::Receive, channel);
     let task = m.waiting(7, evil, Age::Exactly(SECOND), stack);
-    let entry = m.builder.function(evil, evil, Normal);
+    let entry = m.builder.code.function(evil, evil, Normal);
     // It holds what another one waits for.
     let lock = m.builder.object(ObjectKind::Mutex, 0x20, |_| None);
     let holds = m.builder.holds([Hold { object: lock, how: HoldKind::Exclusive, location: Some(creator) }]);
@@ -406,13 +406,13 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     for (n, &(a, b, c)) in seed.iter().enumerate() {
         let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
         let kind = [Normal, Internal, Wrapper, Panic, Foreign, Fault][c as usize % 6];
-        let function = m.builder.function(text, text, kind);
-        let frame = m.builder.frame(function, text, b as u32);
+        let function = m.builder.code.function(text, text, kind);
+        let frame = m.builder.code.frame(function, text, b as u32);
         let address = (c % 3 > 0).then_some(a);
         let location = Location { address, offset: b as u32, frames: vec![frame; 1 + c as usize % 4] };
-        let location = m.builder.location(location);
-        let stack = m.builder.stack(vec![location; c as usize % 7]);
-        let labels = m.builder.labels([(text, text)]);
+        let location = m.builder.code.location(location);
+        let stack = m.builder.code.stack(vec![location; c as usize % 7]);
+        let labels = m.builder.code.labels([(text, text)]);
         let channel = Channel {
             len: a,
             cap: b,
@@ -420,7 +420,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             senders: a as u32,
             receivers: b as u32,
             more: c & 2 > 0,
-            element: (c & 4 > 0).then(|| m.builder.string(text)),
+            element: (c & 4 > 0).then(|| m.builder.code.string(text)),
         };
         let object = m.builder.object(ObjectKind::Channel, a, |_| (c & 8 > 0).then_some(channel));
         let waits = m.builder.waits(vec![Wait { op: WaitOp::Lock, object }; c as usize % 3]);
@@ -432,7 +432,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
         let holds = m.builder.holds(vec![hold; c as usize % 2]);
         let state =
             [TaskState::Running, TaskState::Syscall, TaskState::Finished, TaskState::Unknown][c as usize % 4];
-        let reason = m.builder.string(text);
+        let reason = m.builder.code.string(text);
         m.builder.task(Task {
             runtime: 0,
             id: (c & 1 > 0).then_some(a),

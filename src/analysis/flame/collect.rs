@@ -232,7 +232,7 @@ impl<'a> Collector<'a> {
                 })
             }
             Root::Label(wanted) => {
-                let set = id.and_then(|id| snapshot.label_sets.get(id as usize));
+                let set = id.and_then(|id| snapshot.code.label_sets.get(id as usize));
                 let pair = set.and_then(|set| set.pairs.iter().find(|(key, _)| snapshot.str(*key) == wanted));
                 Some(match pair {
                     Some(&(_, value)) => self.names.row(&format!("{wanted}={}", snapshot.str(value))),
@@ -295,7 +295,7 @@ struct Paths<'a> {
 
 impl<'a> Paths<'a> {
     fn new(snapshot: &'a Snapshot, all_frames: bool, reverse: bool) -> Self {
-        let functions = vec![u32::MAX; snapshot.functions.len()];
+        let functions = vec![u32::MAX; snapshot.code.functions.len()];
         Paths { snapshot, all_frames, reverse, functions, known: FxHashMap::default() }
     }
 
@@ -315,7 +315,7 @@ impl<'a> Paths<'a> {
     fn make(&mut self, key: &Key, names: &mut Names) -> (Vec<NameId>, bool, bool) {
         let snapshot = self.snapshot;
         let locations =
-            key.stack.and_then(|id| snapshot.stacks.get(id.index())).map_or(&[][..], |s| &s.locations);
+            key.stack.and_then(|id| snapshot.code.stacks.get(id.index())).map_or(&[][..], |s| &s.locations);
         let shown = shown_frames(snapshot, locations, self.all_frames);
         let mut path = Vec::with_capacity(shown.len().min(MAX_DEPTH) + 1);
         // Outermost first; whatever is missing outside of a stack is a frame of its own, so that its
@@ -372,7 +372,7 @@ impl<'a> Paths<'a> {
 
     fn named(&mut self, id: FunctionId, file: &str, names: &mut Names) -> u32 {
         let snapshot = self.snapshot;
-        let package = snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
+        let package = snapshot.code.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
         let number = names.add(Name {
             text: snapshot.function_name(id).to_owned(),
             kind: NameKind::Function,

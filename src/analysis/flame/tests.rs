@@ -26,16 +26,16 @@ impl Maker {
 
     fn location(&mut self, name: &str, line: u32) -> LocationId {
         let package = name.rsplit_once('.').map_or("", |(package, _)| package);
-        let function = self.builder.function(name, package, FunctionKind::Normal);
-        let frames = vec![self.builder.frame(function, "f.go", line)];
-        self.builder.location(Location { address: None, offset: 0, frames })
+        let function = self.builder.code.function(name, package, FunctionKind::Normal);
+        let frames = vec![self.builder.code.frame(function, "f.go", line)];
+        self.builder.code.location(Location { address: None, offset: 0, frames })
     }
 
     /// A waiting task; the line makes stacks of equal names distinct.
     fn task(&mut self, stack: &str, line: u32, reason: &str, age: Age) -> &mut Task {
         let locations = stack.split(';').rev().map(|name| self.location(name, line)).collect();
-        let stack = Some(self.builder.stack(locations));
-        let reason = Some(self.builder.string(reason));
+        let stack = Some(self.builder.code.stack(locations));
+        let reason = Some(self.builder.code.string(reason));
         let (state, stack_status) = (TaskState::Waiting, StackStatus::Complete);
         self.push(Task { state, reason, age, stack, stack_status, ..Task::default() })
     }
@@ -137,7 +137,7 @@ fn root_rows() {
 fn creators_and_labels_are_rows() {
     let mut m = Maker::new();
     let creator = m.location("main.start", 9);
-    let labels = m.builder.labels([("route", "/v1"), ("zone", "b")]);
+    let labels = m.builder.code.labels([("route", "/v1"), ("zone", "b")]);
     let task = m.task("main.a", 1, "select", Age::Unknown);
     (task.creator, task.labels) = (Some(creator), Some(labels));
     let snapshot = m.finish();
@@ -204,7 +204,7 @@ fn the_middle_of_very_deep_stacks_is_left_out() {
 fn missing_outer_frames_are_a_frame() {
     let mut m = Maker::new();
     m.task("main.a", 1, "select", Age::Unknown).stack_status = StackStatus::Broken;
-    let entry = m.builder.function("main.start", "main", FunctionKind::Normal);
+    let entry = m.builder.code.function("main.start", "main", FunctionKind::Normal);
     m.push(Task { entry: Some(entry), ..Task::default() });
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     let tree = drawn(&flame, |_| String::new());

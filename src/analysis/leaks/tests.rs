@@ -72,8 +72,8 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
     for given in tasks {
         let locations: Vec<LocationId> = given.stack.iter().map(|name| place(&mut builder, name)).collect();
         let mut task = task(given.id);
-        task.stack = Some(builder.stack(locations));
-        task.reason = (!given.reason.is_empty()).then(|| builder.string(given.reason));
+        task.stack = Some(builder.code.stack(locations));
+        task.reason = (!given.reason.is_empty()).then(|| builder.code.string(given.reason));
         task.creator = (!given.creator.is_empty()).then(|| place(&mut builder, given.creator));
         if let Some((op, kind, address)) = given.wait {
             let object = builder.object(kind, address, |_| {
@@ -107,11 +107,11 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
 
 fn place(builder: &mut SnapshotBuilder, name: &str) -> LocationId {
     let package = name.split_once('.').map_or(name, |(package, _)| package);
-    let function = builder.function(name, package, FunctionKind::Normal);
-    let frame = builder.frame(function, "f.go", 1);
+    let function = builder.code.function(name, package, FunctionKind::Normal);
+    let frame = builder.code.frame(function, "f.go", 1);
     // The same function has the same address in every reading.
     let address = name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
-    builder.location(Location { address: Some(address), offset: 0, frames: vec![frame] })
+    builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] })
 }
 
 /// Eight readings, a second apart.

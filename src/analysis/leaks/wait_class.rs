@@ -110,9 +110,10 @@ pub(super) struct Classifier<'a> {
 impl<'a> Classifier<'a> {
     /// For the tasks of `snapshot`.
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
-        let functions: Vec<StackFacts> =
-            (0..snapshot.functions.len()).map(|at| of_function(snapshot, FunctionId(at as u32))).collect();
-        let stacks = snapshot.stacks.iter().map(|stack| of_stack(snapshot, &functions, stack)).collect();
+        let functions: Vec<StackFacts> = (0..snapshot.code.functions.len())
+            .map(|at| of_function(snapshot, FunctionId(at as u32)))
+            .collect();
+        let stacks = snapshot.code.stacks.iter().map(|stack| of_stack(snapshot, &functions, stack)).collect();
         Classifier { snapshot, stacks }
     }
 
@@ -215,7 +216,7 @@ fn by_reason(reason: &str, facts: StackFacts) -> Option<WaitClass> {
 /// What one function says about a stack that it is on.
 fn of_function(snapshot: &Snapshot, id: FunctionId) -> StackFacts {
     let name = snapshot.function_name(id);
-    let package = snapshot.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
+    let package = snapshot.code.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
     let innermost = match name {
         "runtime.block" => Some(WaitClass::NoCases),
         "runtime.chansend1" | "runtime.chansend" => Some(WaitClass::Send),
@@ -244,7 +245,7 @@ const INNERMOST: usize = 12;
 fn of_stack(snapshot: &Snapshot, functions: &[StackFacts], stack: &Stack) -> StackFacts {
     let mut facts = StackFacts::default();
     let frames = (stack.locations.iter())
-        .filter_map(|id| snapshot.locations.get(id.index()))
+        .filter_map(|id| snapshot.code.locations.get(id.index()))
         .flat_map(|location| &location.frames);
     for (nth, frame) in frames.enumerate() {
         let Some(one) = functions.get(frame.function.index()) else { continue };

@@ -143,9 +143,9 @@ fn a_dump_tells_by_the_file_of_main() {
         ("github.com/me/app/main.go", "github.com/you/lib"),
     ] {
         let mut builder = SnapshotBuilder::new();
-        let function = builder.function("main.main", "main", FunctionKind::Normal);
-        let frame = builder.frame(function, file, 1);
-        builder.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let function = builder.code.function("main.main", "main", FunctionKind::Normal);
+        let frame = builder.code.frame(function, file, 1);
+        builder.code.location(Location { address: None, offset: 0, frames: vec![frame] });
         let owners = Owners::new(&builder.finish());
         let of = |package| owners.of(Code { function: "f", package, file: "f.go" });
         assert_eq!(of("github.com/me/app/store"), Owner::Program);

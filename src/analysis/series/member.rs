@@ -122,7 +122,7 @@ pub(super) fn members(
 /// A hash for each stack, equal for equal stacks of one process: of the addresses, or of names where a
 /// source has none.
 fn places(snapshot: &Snapshot) -> Vec<u64> {
-    let locations: Vec<u64> = (snapshot.locations.iter())
+    let locations: Vec<u64> = (snapshot.code.locations.iter())
         .map(|location| {
             let mut hasher = FxHasher::default();
             match location.address {
@@ -136,7 +136,7 @@ fn places(snapshot: &Snapshot) -> Vec<u64> {
             hasher.finish()
         })
         .collect();
-    (snapshot.stacks.iter())
+    (snapshot.code.stacks.iter())
         .map(|stack| {
             let mut hasher = FxHasher::default();
             stack.locations.iter().for_each(|id| locations.get(id.index()).hash(&mut hasher));

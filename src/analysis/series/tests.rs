@@ -18,12 +18,13 @@ fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
     builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
     builder.header.monotonic_ns = (500 + at) * SECOND;
     for &(id, name, mark) in tasks {
-        let function = builder.function(name, "", FunctionKind::Normal);
-        let frame = builder.frame(function, "f.go", 1);
+        let function = builder.code.function(name, "", FunctionKind::Normal);
+        let frame = builder.code.frame(function, "f.go", 1);
         // The same function has the same address in every snapshot.
         let address = name.bytes().map(u64::from).sum();
-        let location = builder.location(Location { address: Some(address), offset: 0, frames: vec![frame] });
-        let stack = builder.stack(vec![location]);
+        let location =
+            builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] });
+        let stack = builder.code.stack(vec![location]);
         builder.task(task(id, stack, mark));
     }
     builder.finish()
@@ -147,11 +148,11 @@ fn signatures_are_what_was_asked_for() {
     use crate::analysis::signature::By;
     let count = |options| {
         let mut two_lines = snapshot(0, &[(1, "a", 0), (2, "a", 0)]);
-        let mut location = two_lines.locations[0].clone();
+        let mut location = two_lines.code.locations[0].clone();
         location.frames[0].line = 2;
-        two_lines.locations.push(location);
-        two_lines.stacks.push(Stack { locations: vec![LocationId(2)] });
-        two_lines.tasks[1].stack = Some(StackId(two_lines.stacks.len() as u32 - 1));
+        two_lines.code.locations.push(location);
+        two_lines.code.stacks.push(Stack { locations: vec![LocationId(2)] });
+        two_lines.tasks[1].stack = Some(StackId(two_lines.code.stacks.len() as u32 - 1));
         Series::of(options, [two_lines]).tracks().count()
     };
     assert_eq!(count(by(By::Function, None)), 1);

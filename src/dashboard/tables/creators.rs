@@ -76,7 +76,7 @@ pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
         node_of: vec![NONE; snapshot.tasks.len()],
         nodes: Vec::new(),
         by_kind: FxHashMap::default(),
-        entries: vec![None; snapshot.stacks.len()],
+        entries: vec![None; snapshot.code.stacks.len()],
     };
     let with_id = |&index: &u32| {
         let task = snapshot.tasks.get(index as usize)?;
@@ -166,7 +166,8 @@ impl Planter<'_> {
     /// The function that a task was started with, or else the outermost one on its stack.
     fn entry(&mut self, task: &Task) -> Option<FunctionId> {
         // The compiler's adapters and the runtime's own first function say nothing.
-        let kind = |id: FunctionId| self.snapshot.functions.get(id.index()).map(|function| function.kind);
+        let kind =
+            |id: FunctionId| self.snapshot.code.functions.get(id.index()).map(|function| function.kind);
         if task.entry.is_some_and(|id| kind(id) == Some(FunctionKind::Normal)) {
             return task.entry;
         }

@@ -91,7 +91,8 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
                 let at = user_frame(snapshot, &picture.owners, &frames);
                 at.map(|f| frame_name(snapshot, f.frame).into_owned()).unwrap_or_default()
             };
-            let names: Vec<String> = snapshot.stacks.iter().map(|stack| name(&stack.locations)).collect();
+            let names: Vec<String> =
+                snapshot.code.stacks.iter().map(|stack| name(&stack.locations)).collect();
             let of = |task: &Task| task.stack.and_then(|id| names.get(id.index()));
             tasks.sort_by_key(|&index| task(index).map(of));
         }

@@ -14,8 +14,8 @@ fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
     builder.header.taken_at_ns = 1_000 * SECOND + second * SECOND;
     for &(id, parent) in tasks {
         let name = format!("f{}", id % 3);
-        let entry = Some(builder.function(&name, "", snapshot::FunctionKind::Normal));
-        let reason = Some(builder.string(&name));
+        let entry = Some(builder.code.function(&name, "", snapshot::FunctionKind::Normal));
+        let reason = Some(builder.code.string(&name));
         builder.task(Task {
             id: Some(id),
             address: id * 8,

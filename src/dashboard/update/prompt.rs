@@ -111,7 +111,7 @@ fn choices(state: &AppState) -> Vec<String> {
     };
     let snapshot = &state.tables.picture.snapshot;
     // A program can have any number of them; who wants more types them.
-    for (key, _) in snapshot.label_sets.iter().take(1000).flat_map(|set| &set.pairs) {
+    for (key, _) in snapshot.code.label_sets.iter().take(1000).flat_map(|set| &set.pairs) {
         let choice = format!("label:{}", snapshot.str(*key));
         if !choices.contains(&choice) && choices.len() < 50 {
             choices.push(choice);

@@ -13,7 +13,7 @@ use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 fn snapshot(n: u64) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
     for id in 1..=n {
-        let reason = Some(builder.string(&format!("reason {}", id / 10)));
+        let reason = Some(builder.code.string(&format!("reason {}", id / 10)));
         builder.task(Task {
             id: Some(id),
             address: id * 8,

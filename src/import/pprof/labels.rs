@@ -175,7 +175,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             return Err(PprofError::damaged(format!("a sample has more than {MAX_LABELS} labels")));
         }
         let key = match self.tables.bytes(raw.key)?.strip_prefix(own::PROGRAM.as_bytes()) {
-            Some(key) if self.own => into.string(&String::from_utf8_lossy(key)),
+            Some(key) if self.own => into.code.string(&String::from_utf8_lossy(key)),
             _ => self.string(raw.key, into)?,
         };
         // Go's programs have texts only; other tools add numbers.
@@ -184,7 +184,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         } else {
             let unit = self.tables.text(raw.unit)?;
             let number = raw.number.cast_signed();
-            into.string(format!("{number} {unit}").trim_end())
+            into.code.string(format!("{number} {unit}").trim_end())
         };
         self.pairs.push((key, value));
         Ok(())
@@ -196,10 +196,10 @@ impl<'t, 'a> Labels<'t, 'a> {
             return Ok(None);
         }
         self.pairs.sort_by(|a, b| {
-            let text = |pair: &(StrId, StrId)| (into.text(pair.0), into.text(pair.1));
+            let text = |pair: &(StrId, StrId)| (into.code.text(pair.0), into.code.text(pair.1));
             text(a).cmp(&text(b))
         });
-        let id = into.label_set(&self.pairs);
+        let id = into.code.label_set(&self.pairs);
         if id.index() == self.sets.0 {
             self.sets = (self.sets.0 + 1, self.sets.1 + self.pairs.len());
             if self.sets.1 > MAX_LABELS {
@@ -215,7 +215,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         if let Some(id) = *known {
             return Ok(id);
         }
-        let id = into.string(&self.tables.text(index)?);
+        let id = into.code.string(&self.tables.text(index)?);
         *known = Some(id);
         Ok(id)
     }

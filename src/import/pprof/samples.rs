@@ -113,7 +113,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         for row in tables.functions.rows() {
             let (name, file) = (tables.text(row.name)?, tables.text(row.file)?);
             let function = self.function(&name, &file);
-            functions.push((function, self.into.string(&file)));
+            functions.push((function, self.into.code.string(&file)));
         }
         for row in tables.locations.rows() {
             // The address of a call is kept less one; the model has return addresses.
@@ -126,10 +126,10 @@ impl<'t, 'a> Samples<'t, 'a> {
                 frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
             }
             if frames.is_empty() {
-                let function = self.into.function(&names::nameless(address), "", FunctionKind::Foreign);
-                frames.push(self.into.frame(function, "", 0));
+                let function = self.into.code.function(&names::nameless(address), "", FunctionKind::Foreign);
+                frames.push(self.into.code.frame(function, "", 0));
             }
-            self.locations.push(self.into.location(Location { address, offset: 0, frames }));
+            self.locations.push(self.into.code.location(Location { address, offset: 0, frames }));
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl<'t, 'a> Samples<'t, 'a> {
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
         let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
         match found.ok().and_then(|at| self.unusual.get(at)) {
-            Some(f) => self.into.function(name, &f.package, f.kind),
+            Some(f) => self.into.code.function(name, &f.package, f.kind),
             None => names::add_function(&mut self.into, name, file),
         }
     }
@@ -220,7 +220,7 @@ impl<'t, 'a> Samples<'t, 'a> {
 
     fn stack(&mut self, locations: Vec<LocationId>) -> Result<StackId, PprofError> {
         let depth = locations.len();
-        let id = self.into.stack(locations);
+        let id = self.into.code.stack(locations);
         if id.index() == self.stacks.0 {
             self.stacks = (self.stacks.0 + 1, self.stacks.1 + depth);
             if self.stacks.1 > MAX_STACKED {
@@ -240,8 +240,8 @@ impl<'t, 'a> Samples<'t, 'a> {
         let (name, at) = (self.tables.text(place.function)?, self.tables.text(place.at)?);
         let (file, line) = at.rsplit_once(':').unwrap_or((&at, ""));
         let function = self.function(&name, file);
-        let frame = self.into.frame(function, file, line.parse().unwrap_or(0));
-        let id = self.into.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let frame = self.into.code.frame(function, file, line.parse().unwrap_or(0));
+        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
         self.creators.insert(place, id);
         Ok(id)
     }
@@ -294,7 +294,7 @@ fn short(text: &str) -> String {
 
 /// Where code faulted there was no call: its address is as it stands in the profile.
 fn correct_faults(snapshot: &mut Snapshot) {
-    let faults: FxHashSet<LocationId> = (snapshot.stacks.iter())
+    let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
         .flat_map(|stack| stack.locations.windows(2))
         .filter_map(|pair| match pair {
             &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
@@ -302,7 +302,7 @@ fn correct_faults(snapshot: &mut Snapshot) {
         })
         .collect();
     for id in faults {
-        let location = snapshot.locations.get_mut(id.index());
+        let location = snapshot.code.locations.get_mut(id.index());
         if let Some(address) = location.and_then(|location| location.address.as_mut()) {
             *address = address.saturating_sub(1);
         }
@@ -312,9 +312,9 @@ fn correct_faults(snapshot: &mut Snapshot) {
 /// The runtime keeps only so many frames of a stack, and does not say that it left some out. Where no
 /// stack of the profile is deeper than one of its limits, those that reach it were cut.
 fn mark_cut_stacks(snapshot: &mut Snapshot) {
-    let frames = |id: &LocationId| snapshot.locations.get(id.index()).map_or(0, |l| l.frames.len());
+    let frames = |id: &LocationId| snapshot.code.locations.get(id.index()).map_or(0, |l| l.frames.len());
     // Frames that are inlined into the last one kept are not counted by the runtime.
-    let depths: Vec<(usize, usize)> = (snapshot.stacks.iter())
+    let depths: Vec<(usize, usize)> = (snapshot.code.stacks.iter())
         .map(|stack| {
             let all: usize = stack.locations.iter().map(frames).sum();
             (all, all.saturating_sub(stack.locations.last().map_or(0, frames).saturating_sub(1)))

@@ -72,12 +72,12 @@ fn counts_become_tasks() {
     let task = &snapshot.tasks[0];
     assert_eq!((task.id, task.state, task.leaked), (None, TaskState::Unknown, false));
     let stack = snapshot.stack_of(task);
-    let first = &snapshot.locations[stack[0].index()];
+    let first = &snapshot.code.locations[stack[0].index()];
     assert_eq!(first.address, Some(0x4001));
     let names: Vec<_> = first.frames.iter().map(|f| (snapshot.function_name(f.function), f.line)).collect();
     assert_eq!(names, [("runtime.gopark", 11), ("main.wait[...]", 12)]);
-    assert_eq!(snapshot.locations[stack[1].index()].address, None);
-    let (key, value) = snapshot.label_sets[task.labels.unwrap().index()].pairs[0];
+    assert_eq!(snapshot.code.locations[stack[1].index()].address, None);
+    let (key, value) = snapshot.code.label_sets[task.labels.unwrap().index()].pairs[0];
     assert_eq!((snapshot.str(key), snapshot.str(value)), ("route", "/v1"));
     assert!(looks_like_pprof(&goroutines()));
 }
@@ -226,7 +226,7 @@ fn goroutines_that_the_runtime_tells_apart() {
     assert!(snapshot.tasks[1].leaked && snapshot.tasks[1].locked_to_thread);
     // What the program says stays a label, and nothing else does.
     let labels = snapshot.tasks.iter().filter_map(|task| task.labels);
-    let pairs = labels.flat_map(|id| &snapshot.label_sets[id.index()].pairs);
+    let pairs = labels.flat_map(|id| &snapshot.code.label_sets[id.index()].pairs);
     assert_eq!(
         pairs.map(|&(key, value)| (snapshot.str(key), snapshot.str(value))).collect::<Vec<_>>(),
         [("user", "me")]

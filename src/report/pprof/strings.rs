@@ -21,7 +21,7 @@ impl<'a> Strings<'a> {
         Strings {
             texts: vec!["".into()],
             index: FxHashMap::from_iter([("".into(), 0)]),
-            known: vec![0; snapshot.strings.len()],
+            known: vec![0; snapshot.code.strings.len()],
         }
     }
 

@@ -166,15 +166,15 @@ fn without_reason(snapshot: &Snapshot, group: &Group) -> Vec<(String, u64)> {
 fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
     let main = |id: FunctionId| matches!(snapshot.function_name(id), "runtime.main" | "main.main");
     let outermost = || {
-        let stack = snapshot.stacks.get(task.stack?.index())?;
-        let location = snapshot.locations.get(stack.locations.last()?.index())?;
+        let stack = snapshot.code.stacks.get(task.stack?.index())?;
+        let location = snapshot.code.locations.get(stack.locations.last()?.index())?;
         location.frames.last().map(|frame| frame.function)
     };
     // Where a runtime adds its own last frame, main.main stands below it.
     let below = || {
-        let stack = snapshot.stacks.get(task.stack?.index())?;
+        let stack = snapshot.code.stacks.get(task.stack?.index())?;
         let at = stack.locations.len().checked_sub(2)?;
-        let location = snapshot.locations.get(stack.locations.get(at)?.index())?;
+        let location = snapshot.code.locations.get(stack.locations.get(at)?.index())?;
         location.frames.last().map(|frame| frame.function)
     };
     task.entry.or_else(outermost).is_some_and(main) || below().is_some_and(main)

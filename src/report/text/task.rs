@@ -56,7 +56,7 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
         let by = task.parent.map_or(String::new(), |parent| format!(" in {noun} {parent}"));
         stack::creator(page, frame, &by)?;
     }
-    if let Some(set) = task.labels.and_then(|id| snapshot.label_sets.get(id.index())) {
+    if let Some(set) = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
         let labels = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
         group::list(page, "labels", &group::labels(snapshot, &labels, 1))?;
     }

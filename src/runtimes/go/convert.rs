@@ -261,14 +261,14 @@ impl<'a> Converter<'a> {
         if self.reasons[number].is_none() {
             let unknown = || format!("wait reason {number}, name unknown");
             let text = self.go.wait_reasons.get(number).cloned().unwrap_or_else(unknown);
-            self.reasons[number] = Some(self.into.string(&text));
+            self.reasons[number] = Some(self.into.code.string(&text));
         }
         self.reasons[number]
     }
 
     fn waits_for_lock(&self, reason: Option<StrId>) -> bool {
         reason.is_some_and(|reason| {
-            let text = self.into.text(reason);
+            let text = self.into.code.text(reason);
             text.starts_with("sync.") || text == "semacquire"
         })
     }
@@ -290,7 +290,8 @@ impl<'a> Converter<'a> {
             return known;
         }
         let found = labels::read(self.target, address, self.go.build.minor).filter(|pairs| !pairs.is_empty());
-        let id = found.map(|pairs| self.into.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+        let id =
+            found.map(|pairs| self.into.code.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
         self.labels.insert(address, id);
         id
     }
@@ -333,7 +334,7 @@ impl<'a> Converter<'a> {
         if let Some(&known) = self.element_types.get(&address) {
             return known;
         }
-        let name = self.go.types.type_name(address).map(|name| self.into.string(&name));
+        let name = self.go.types.type_name(address).map(|name| self.into.code.string(&name));
         self.element_types.insert(address, name);
         name
     }
@@ -353,7 +354,7 @@ impl<'a> Converter<'a> {
             .iter()
             .map(|stack| {
                 let locations = stack.iter().map(|pc| self.resolver.location(*pc, self.into)).collect();
-                self.into.stack(locations)
+                self.into.code.stack(locations)
             })
             .collect();
         let with_c = self.stacks_with_c(&stacks, options.pause)?;
@@ -384,7 +385,7 @@ impl<'a> Converter<'a> {
             let mut locations = foreign.locations(&late.raw, thread, self.into);
             if !locations.is_empty() {
                 locations.extend(in_go.iter().map(|pc| self.resolver.location(*pc, self.into)));
-                found.push((late.task, self.into.stack(locations)));
+                found.push((late.task, self.into.code.stack(locations)));
             }
         }
         foreign.stops.note(&mut self.into.header.reading);
@@ -416,7 +417,7 @@ impl<'a> Converter<'a> {
             };
             let lock = *kinds.entry((number, reason)).or_insert_with(|| {
                 let stack = number.and_then(|n| stacks.get(n.index())).map_or(&[][..], |stack| stack);
-                self.resolver.lock(stack, reason.map_or("", |reason| self.into.text(reason)))
+                self.resolver.lock(stack, reason.map_or("", |reason| self.into.code.text(reason)))
             });
             let address = late.semaphore.or_else(|| match lock.kind {
                 ObjectKind::Cond => semaphores.condition_of(late.raw.address, late.raw.sched_sp),

@@ -177,10 +177,10 @@ impl<'a> Foreign<'a> {
             let file = path.rsplit('/').next().unwrap_or(path);
             (format!("{file}+{in_file:#x}"), frame.pc)
         });
-        let function = into.function(&name, "", FunctionKind::Foreign);
-        let frames = vec![into.frame(function, path, 0)];
+        let function = into.code.function(&name, "", FunctionKind::Foreign);
+        let frames = vec![into.code.frame(function, path, 0)];
         let offset = u32::try_from(frame.pc.saturating_sub(start)).unwrap_or(0);
-        let id = into.location(Location { address: Some(frame.pc), offset, frames });
+        let id = into.code.location(Location { address: Some(frame.pc), offset, frames });
         self.locations.insert(key, id);
         id
     }

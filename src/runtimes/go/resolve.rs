@@ -42,7 +42,7 @@ impl<'a> Resolver<'a> {
             Some(function) => in_go(&function, address, into),
             None => elsewhere(address, into),
         };
-        let id = into.location(location);
+        let id = into.code.location(location);
         self.locations.insert(address, id);
         id
     }
@@ -61,7 +61,7 @@ impl<'a> Resolver<'a> {
         }
         let found = self.find(startpc).map(|f| {
             let name = f.display_name();
-            into.function(&name, package_of(&f.name()), kind(&name, f.kind()))
+            into.code.function(&name, package_of(&f.name()), kind(&name, f.kind()))
         });
         self.entries.insert(startpc, found);
         found
@@ -130,8 +130,8 @@ fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) 
         .into_iter()
         .map(|frame| {
             let name = frame.display_name();
-            let function = into.function(&name, package_of(&frame.name), kind(&name, frame.kind));
-            into.frame(function, &frame.file, frame.line)
+            let function = into.code.function(&name, package_of(&frame.name), kind(&name, frame.kind));
+            into.code.frame(function, &frame.file, frame.line)
         })
         .collect();
     let offset = u32::try_from(address.pc().saturating_sub(function.entry())).unwrap_or(0);
@@ -139,8 +139,8 @@ fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) 
 }
 
 fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
-    let function = into.function(&format!("{:#x}", address.pc()), "", FunctionKind::Foreign);
-    let frames = vec![into.frame(function, "", 0)];
+    let function = into.code.function(&format!("{:#x}", address.pc()), "", FunctionKind::Foreign);
+    let frames = vec![into.code.frame(function, "", 0)];
     Location { address: Some(address.pc()), offset: 0, frames }
 }
 

@@ -165,7 +165,7 @@ impl<'a> Converter<'a> {
         let into = &mut *self.into;
         *self.reasons.entry(doing.wait_reason).or_insert_with_key(|&number| {
             let text = codes::reason(number);
-            (!text.is_empty()).then(|| into.string(text))
+            (!text.is_empty()).then(|| into.code.string(text))
         })
     }
 
@@ -174,12 +174,13 @@ impl<'a> Converter<'a> {
         if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
             return set;
         }
-        let kind_label = codes::kind(kind).map(|kind| (self.into.string("kind"), self.into.string(kind)));
+        let kind_label =
+            codes::kind(kind).map(|kind| (self.into.code.string("kind"), self.into.code.string(kind)));
         let name_label = name.map(|name| (self.name_key(), name));
         let set = match (kind_label, name_label) {
             (None, None) => None,
-            (Some(one), None) | (None, Some(one)) => Some(self.into.label_set(&[one])),
-            (Some(kind), Some(name)) => Some(self.into.label_set(&[kind, name])),
+            (Some(one), None) | (None, Some(one)) => Some(self.into.code.label_set(&[one])),
+            (Some(kind), Some(name)) => Some(self.into.code.label_set(&[kind, name])),
         };
         self.labels = Some(((name, kind), set));
         set
@@ -187,7 +188,7 @@ impl<'a> Converter<'a> {
 
     /// The key of the label that is a task's name.
     fn name_key(&mut self) -> StrId {
-        *self.name_key.get_or_insert_with(|| self.into.string("name"))
+        *self.name_key.get_or_insert_with(|| self.into.code.string("name"))
     }
 
     /// The function that a task was started with, from the name of its type, and the frame that
@@ -195,10 +196,10 @@ impl<'a> Converter<'a> {
     fn entry_function(&mut self, name: StrId) -> (FunctionId, LocationId) {
         let into = &mut *self.into;
         *self.entries.entry(name).or_insert_with(|| {
-            let name = into.text(name).to_owned();
-            let function = into.function(&name, codes::package(&name), FunctionKind::Normal);
-            let frame = into.frame(function, "", 0);
-            (function, into.location(Location { address: None, offset: 0, frames: vec![frame] }))
+            let name = into.code.text(name).to_owned();
+            let function = into.code.function(&name, codes::package(&name), FunctionKind::Normal);
+            let frame = into.code.frame(function, "", 0);
+            (function, into.code.location(Location { address: None, offset: 0, frames: vec![frame] }))
         })
     }
 
@@ -208,11 +209,11 @@ impl<'a> Converter<'a> {
             return Some(known);
         }
         let place = self.places.place(address)?;
-        let name = place.name.map_or(String::new(), |name| self.into.text(name).to_owned());
-        let function = self.into.function(&name, codes::package(&name), FunctionKind::Normal);
-        let file = place.file.unwrap_or_else(|| self.into.string(""));
+        let name = place.name.map_or(String::new(), |name| self.into.code.text(name).to_owned());
+        let function = self.into.code.function(&name, codes::package(&name), FunctionKind::Normal);
+        let file = place.file.unwrap_or_else(|| self.into.code.string(""));
         let frame = Frame { function, file, line: place.line };
-        let id = self.into.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
         self.locations.insert(address, id);
         Some(id)
     }
@@ -242,7 +243,7 @@ impl<'a> Converter<'a> {
         if locations.is_empty() {
             return (None, status);
         }
-        let id = self.into.stack(locations);
+        let id = self.into.code.stack(locations);
         self.stacks.insert(self.key.clone(), id);
         (Some(id), status)
     }

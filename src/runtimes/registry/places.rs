@@ -181,7 +181,7 @@ impl Places {
                 if text.len > MAX_TEXT {
                     shown.to_mut().push('…');
                 }
-                let id = into.string(&shown);
+                let id = into.code.string(&shown);
                 self.texts.set(*text, id);
             }
         }

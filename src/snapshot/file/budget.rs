@@ -140,17 +140,18 @@ impl<'a> Uses<'a> {
         let sum = |costs: &mut dyn Iterator<Item = u64>| costs.fold(0, u64::saturating_add);
         let text = |id: StrId| snapshot.str(id).len() as u64;
         let function = |id: FunctionId| {
-            let function = snapshot.functions.get(id.index());
+            let function = snapshot.code.functions.get(id.index());
             function.map_or(0, |function| text(function.name).saturating_add(text(function.package)))
         };
         let frame = |frame: &Frame| USE + function(frame.function).saturating_add(text(frame.file));
         let locations: Vec<u64> =
-            snapshot.locations.iter().map(|place| sum(&mut place.frames.iter().map(frame))).collect();
+            snapshot.code.locations.iter().map(|place| sum(&mut place.frames.iter().map(frame))).collect();
         let place = |id: &LocationId| locations.get(id.index()).copied().unwrap_or(0);
         let stacks =
-            snapshot.stacks.iter().map(|stack| sum(&mut stack.locations.iter().map(place))).collect();
+            snapshot.code.stacks.iter().map(|stack| sum(&mut stack.locations.iter().map(place))).collect();
         let pair = |&(key, value): &(StrId, StrId)| USE + text(key).saturating_add(text(value));
-        let labels = snapshot.label_sets.iter().map(|set| sum(&mut set.pairs.iter().map(pair))).collect();
+        let labels =
+            snapshot.code.label_sets.iter().map(|set| sum(&mut set.pairs.iter().map(pair))).collect();
         Uses { snapshot, locations, stacks, labels }
     }
 

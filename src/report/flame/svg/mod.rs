@@ -167,15 +167,15 @@ mod tests {
         let mut builder = SnapshotBuilder::new();
         builder.header.runtimes.push(RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() });
         let location = |builder: &mut SnapshotBuilder, name: &str| {
-            let function = builder.function(name, "main", FunctionKind::Normal);
-            let frames = vec![builder.frame(function, "", 0)];
-            builder.location(Location { address: None, offset: 0, frames })
+            let function = builder.code.function(name, "main", FunctionKind::Normal);
+            let frames = vec![builder.code.frame(function, "", 0)];
+            builder.code.location(Location { address: None, offset: 0, frames })
         };
         let outer = location(&mut builder, "main.all");
         let task = crate::snapshot::Task::default();
         for i in 0..n {
             let inner = location(&mut builder, &format!("main.{i:04}"));
-            let stack = Some(builder.stack(vec![inner, outer]));
+            let stack = Some(builder.code.stack(vec![inner, outer]));
             for _ in 0..=i {
                 builder.task(Task { stack, stack_status: StackStatus::Complete, ..task });
             }

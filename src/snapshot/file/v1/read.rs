@@ -42,8 +42,14 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
     let header = header.snapshot;
-    let snapshot =
-        Snapshot { header, strings, functions, locations, stacks, label_sets, objects, waits, holds, tasks };
+    let snapshot = Snapshot {
+        header,
+        code: CodeTables { strings, functions, locations, stacks, label_sets },
+        objects,
+        waits,
+        holds,
+        tasks,
+    };
     budget.charge_shared(&snapshot)?;
     Ok(snapshot)
 }

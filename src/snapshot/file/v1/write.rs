@@ -31,11 +31,11 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
         out.multithread(workers).map_err(failed)?;
     }
     let tables = [
-        write_strings(&snapshot.strings),
-        write_functions(&snapshot.functions),
-        write_locations(&snapshot.locations),
-        write_stacks(&snapshot.stacks),
-        write_label_sets(&snapshot.label_sets),
+        write_strings(&snapshot.code.strings),
+        write_functions(&snapshot.code.functions),
+        write_locations(&snapshot.code.locations),
+        write_stacks(&snapshot.code.stacks),
+        write_label_sets(&snapshot.code.label_sets),
     ];
     for table in tables {
         table.write(&mut out)?;

@@ -56,14 +56,18 @@ struct Waiter<'a> {
 /// The function that waits for a lock, given the task's stack. The name of an await is no function: it has
 /// no package.
 pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> {
-    let locations = &snapshot.stacks.get(stack.index())?.locations;
+    let locations = &snapshot.code.stacks.get(stack.index())?.locations;
     let frames = shown_frames(snapshot, locations, false);
     let callers: Vec<FunctionId> = (frames.iter())
         .map(|shown| shown.frame.function)
         .filter(|&function| !is_lock_code(snapshot.function_name(function)))
         .collect();
     let has_package = |id: &&FunctionId| {
-        snapshot.functions.get(id.index()).is_some_and(|function| !snapshot.str(function.package).is_empty())
+        snapshot
+            .code
+            .functions
+            .get(id.index())
+            .is_some_and(|function| !snapshot.str(function.package).is_empty())
     };
     callers.iter().find(has_package).or(callers.first()).copied()
 }
@@ -137,8 +141,8 @@ impl<'a> Inside<'a> {
         let snapshot = context.snapshot;
         let mut stacks: FxHashMap<FunctionId, Vec<StackId>> = FxHashMap::default();
         let mut tasks: FxHashMap<StackId, Vec<u32>> = FxHashMap::default();
-        for (nth, stack) in (0..).zip(&snapshot.stacks) {
-            let locations = stack.locations.iter().filter_map(|id| snapshot.locations.get(id.index()));
+        for (nth, stack) in (0..).zip(&snapshot.code.stacks) {
+            let locations = stack.locations.iter().filter_map(|id| snapshot.code.locations.get(id.index()));
             for frame in locations.flat_map(|location| &location.frames) {
                 if functions.contains(&frame.function) {
                     tasks.entry(StackId(nth)).or_default();

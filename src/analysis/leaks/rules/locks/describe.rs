@@ -57,7 +57,7 @@ pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Signatu
 }
 
 fn place_of(snapshot: &Snapshot, frame: Frame) -> SignatureFrame {
-    let package = snapshot.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
+    let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
     SignatureFrame {
         function: snapshot.function_name(frame.function).into(),
         package: package.into(),

@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// A table that holds every value once, and only once in memory too: the index refers to the values by
 /// their numbers. Hashed with a seed of its own, as the values come from programs that may mean ill.
 #[derive(Debug)]
-pub(super) struct Interner<T> {
+pub(crate) struct Interner<T> {
     values: Vec<T>,
     index: HashTable<Slot>,
     hasher: DefaultHashBuilder,
@@ -22,7 +22,7 @@ struct Slot {
 
 /// What [`Interner::find`] says of a value that is not there, and [`Interner::push`] wants to know.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Missing(u32);
+pub(crate) struct Missing(u32);
 
 /// A hash whose upper and lower bits are those of `part`: the table looks at both.
 fn spread(part: u32) -> u64 {
@@ -37,7 +37,7 @@ impl<T> Default for Interner<T> {
 
 impl<T> Interner<T> {
     /// The number of the value whose key, given by `key_of`, is `key`.
-    pub(super) fn find<Q: Eq + Hash + ?Sized>(
+    pub(crate) fn find<Q: Eq + Hash + ?Sized>(
         &self,
         key: &Q,
         key_of: impl Fn(&T) -> &Q,
@@ -50,7 +50,7 @@ impl<T> Interner<T> {
     }
 
     /// Adds a value that was not found.
-    pub(super) fn push(&mut self, Missing(hash): Missing, value: T) -> u32 {
+    pub(crate) fn push(&mut self, Missing(hash): Missing, value: T) -> u32 {
         let id = self.values.len() as u32;
         self.values.push(value);
         self.index.insert_unique(spread(hash), Slot { hash, id }, |slot| spread(slot.hash));
@@ -58,12 +58,12 @@ impl<T> Interner<T> {
     }
 
     /// The value with this number.
-    pub(super) fn get(&self, id: u32) -> Option<&T> {
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
         self.values.get(id as usize)
     }
 
     /// All values, by number.
-    pub(super) fn into_values(self) -> Vec<T> {
+    pub(crate) fn into_values(self) -> Vec<T> {
         self.values
     }
 }
