@@ -31,5 +31,6 @@ pub mod report;
 pub mod runtimes;
 pub mod snapshot;
 pub mod symbols;
+pub mod words;
 
 pub use error::{Error, Result};

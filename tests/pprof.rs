@@ -277,7 +277,7 @@ fn a_programs_labels_are_not_mistaken_for_loiters() {
     let keys = ["id", "state", "is", "label:state", "label:", "runtime", ""];
     let labels = m.builder.code.labels(keys.map(|key| (key, "7")));
     m.builder.task(Task { labels: Some(labels), ..samples::task(0) });
-    check_round_trip(&m.builder.finish());
+    check_round_trip(&m.finish());
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn equal_tasks_without_ids_are_one_sample() {
         let task = m.waiting(1, reason, Age::Unknown, stack);
         m.builder.task(Task { id: None, ..task });
     }
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");
@@ -309,7 +309,7 @@ fn places_without_addresses_are_told_apart() {
         m.builder.task(task);
     }
     m.builder.header.runtimes[0].task_noun = "task".to_owned();
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod group;
 pub mod leaks;
 pub mod locks;
+pub mod lore;
 pub mod modules;
 pub mod odds;
 pub mod pattern;

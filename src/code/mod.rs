@@ -88,6 +88,57 @@ pub struct Function {
     pub package: StrId,
     /// What kind of function it is, for deciding what to show.
     pub kind: FunctionKind,
+    /// What it is for, as the reader of its runtime says.
+    pub role: FunctionRole,
+}
+
+/// What a function is for. The reader of a runtime knows it from names; nobody else looks at them for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FunctionRole {
+    /// How far below the program its code is.
+    pub layer: Layer,
+    /// What begins with it.
+    pub begins: Begins,
+}
+
+/// How far below the program the code of a function is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// The program itself, or a library that it was built with.
+    #[default]
+    Application,
+    /// The part of a standard library that a program calls for what it does.
+    Standard,
+    /// What that stands on: files, the network, time; and foreign code.
+    Base,
+    /// The code of a lock: its caller is what waits.
+    Lock,
+    /// The runtime: a frame of it only says that a task is parked.
+    Machinery,
+}
+
+/// What begins with a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begins {
+    /// Nothing in particular.
+    #[default]
+    Nothing,
+    /// Every task or thread: it is the outermost frame of each.
+    Task,
+    /// The program: its main function.
+    Program,
+    /// A package: it runs once, when the program starts.
+    Package,
+}
+
+impl Layer {
+    /// Is it the code of a lock, or of the runtime below it? Then its caller is what waits.
+    pub fn is_lock_code(self) -> bool {
+        matches!(self, Layer::Lock | Layer::Machinery)
+    }
 }
 
 /// What kind of function it is, for deciding what to show.

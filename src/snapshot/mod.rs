@@ -9,12 +9,14 @@ pub mod file;
 mod lacks;
 pub mod model;
 mod validate;
+mod wait_class;
 mod waits;
 
 pub use crate::code::{
-    CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
-    StackId, StrId,
+    Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, LabelSet, LabelSetId, Layer,
+    Location, LocationId, Stack, StackId, StrId,
 };
 pub use builder::SnapshotBuilder;
 pub use model::*;
 pub use validate::Invalid;
+pub use wait_class::WaitClass;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::{CodeTables, FunctionId, LabelSetId, LocationId, StackId, StrId};
 
+use super::wait_class::WaitClass;
 pub use super::waits::*;
 
 /// Index into [`Snapshot::objects`].
@@ -356,6 +357,8 @@ pub struct Task {
     pub state: TaskState,
     /// Why it waits, in the runtime's words: "chan receive".
     pub reason: Option<StrId>,
+    /// What kind of wait that is, as the reader of its runtime says.
+    pub wait_class: WaitClass,
     /// How long it has been in this state.
     pub age: Age,
     /// How long ago it was started, nanoseconds.

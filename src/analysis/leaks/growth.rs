@@ -19,9 +19,9 @@
 use super::context::TaskGroup;
 use super::finding::Sureness;
 use super::rules::{number, time};
-use super::wait_class::WaitClass;
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
+use crate::snapshot::WaitClass;
 
 /// Fewer readings than this do not show whether a rise goes on.
 pub(super) const READINGS: usize = 4;

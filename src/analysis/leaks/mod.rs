@@ -18,7 +18,6 @@ mod known;
 mod merge;
 mod rest;
 mod rules;
-mod wait_class;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -27,7 +26,7 @@ pub(crate) mod tests;
 pub use baseline::Baseline;
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
-pub use known::{KNOWN, KnownTask};
+pub use known::KnownTask;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.

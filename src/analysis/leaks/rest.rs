@@ -11,7 +11,7 @@ use super::context::{Context, TaskGroup};
 use super::finding::Rest;
 use super::merge::noun;
 use super::rules::{outliving, time};
-use super::wait_class::WaitClass;
+use crate::snapshot::{Begins, WaitClass};
 
 /// What has no name of its own.
 const OTHERS: [&str; 2] = ["other", "others"];
@@ -66,14 +66,8 @@ fn place(context: &Context<'_>, kind: &TaskGroup<'_>) -> [String; 2] {
     [format!("{noun} in {}{at}", kind.what), format!("{noun}s in {}{at}", kind.what)]
 }
 
-/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
-fn is_init(function: &str) -> bool {
-    let name = function.rsplit('/').next().unwrap_or(function);
-    name.split('.').nth(1) == Some("init")
-}
-
 fn started_by_init(kind: &TaskGroup<'_>) -> bool {
-    kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function))
+    kind.signature.creator.as_ref().is_some_and(|creator| creator.role.begins == Begins::Package)
 }
 
 /// What tasks are that are no finding, and why they are none.
@@ -109,16 +103,5 @@ fn steady(context: &Context<'_>) -> String {
             format!("they did not become more while watched ({})", time(ns.saturating_add(100_000_000)))
         }
         None => "they did not become more while watched".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn functions_of_init() {
-        let all = ["lib.init", "example.com/lib.init.0", "lib.init.0.func1", "lib.initialise", "init"];
-        assert_eq!(all.map(is_init), [true, true, true, false, false]);
     }
 }

@@ -132,11 +132,11 @@ pub mod single {
 pub mod own {
     use serde::{Deserialize, Serialize};
 
-    use crate::snapshot::{FunctionKind, StackStatus};
+    use crate::snapshot::{FunctionKind, FunctionRole, StackStatus};
 
     /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
     pub const HEADER: &str = "#loiter-header ";
-    /// The comment that holds, as JSON, the functions whose kind and package the name does not tell: a
+    /// The comment that holds, as JSON, the functions whose kind, role and package the name does not tell: a
     /// list of [`UnusualFunction`].
     pub const FUNCTIONS: &str = "#loiter-functions ";
     /// Number: the task's id.
@@ -145,6 +145,8 @@ pub mod own {
     pub const STATE: &str = "state";
     /// Text: why it waits.
     pub const WAIT_REASON: &str = "wait_reason";
+    /// Text: what kind of wait that is, by the names of [`crate::snapshot::WaitClass`].
+    pub const WAIT_CLASS: &str = "wait_class";
     /// Number: for how long it has been in its state at least, seconds.
     pub const WAIT_SECONDS: &str = "wait_seconds";
     /// Text: the function that started it.
@@ -170,7 +172,7 @@ pub mod own {
     /// Unit of seconds.
     pub const SECONDS: &str = "seconds";
 
-    /// A function whose kind and package its name does not tell.
+    /// A function whose kind, role and package its name does not tell.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct UnusualFunction {
         /// Its name.
@@ -181,11 +183,24 @@ pub mod own {
         pub package: String,
         /// Its kind.
         pub kind: FunctionKind,
+        /// Its role.
+        pub role: FunctionRole,
     }
 
     /// The keys.
-    pub const KEYS: [&str; 10] =
-        [ID, STATE, WAIT_REASON, WAIT_SECONDS, CREATED_BY, CREATED_AT, PARENT, STACK, IS, RUNTIME];
+    pub const KEYS: [&str; 11] = [
+        ID,
+        STATE,
+        WAIT_REASON,
+        WAIT_CLASS,
+        WAIT_SECONDS,
+        CREATED_BY,
+        CREATED_AT,
+        PARENT,
+        STACK,
+        IS,
+        RUNTIME,
+    ];
 
     /// Would a program's own label with this key look like one of loiter's?
     pub fn is_taken(key: &str) -> bool {

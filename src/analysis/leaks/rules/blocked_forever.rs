@@ -3,7 +3,7 @@
 use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 
 /// Nil channels, selects without cases, and what the runtime itself has proved. The proof by
 /// reachability over the heap will be one more rule beside this one.

@@ -4,7 +4,7 @@ use super::patterns::QUIET_MANY;
 use super::{Claim, Rule, many, number, time};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{ObjectKind, WaitOp};
 
 /// What the things that tasks wait for have in common.

@@ -14,11 +14,11 @@ use rustc_hash::FxHashMap;
 use super::{Claim, Rule, many, number, time};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::modules::{module_of, modules};
 use crate::analysis::odds::{Span, Survival, survival};
 use crate::analysis::series::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
+use crate::snapshot::WaitClass;
 
 /// Those that stay must be so many times older than the oldest that ended.
 const TIMES: u64 = 4;

@@ -4,8 +4,8 @@ use super::channels::objects;
 use super::{Claim, Rule, many};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::LockState;
+use crate::snapshot::WaitClass;
 
 /// So many tasks that all wait for something of their own, which nobody is about to give, are worth a word
 /// even if they do not become more.

@@ -83,13 +83,14 @@ fn write_strings(strings: &[String]) -> Table {
 }
 
 fn write_functions(functions: &[Function]) -> Table {
-    let [mut names, mut packages, mut kinds] = [(); 3].map(|()| ColumnWriter::default());
+    let [mut names, mut packages, mut kinds, mut roles] = [(); 4].map(|()| ColumnWriter::default());
     for function in functions {
         names.delta(function.name.0.into());
         packages.delta(function.package.0.into());
         kinds.plain(function_kind_code(function.kind).into());
+        roles.plain((layer_code(function.role.layer) | begins_code(function.role.begins) << 3).into());
     }
-    Table::new(functions.len(), [names, packages, kinds])
+    Table::new(functions.len(), [names, packages, kinds, roles])
 }
 
 fn write_locations(locations: &[Location]) -> Table {
@@ -176,7 +177,7 @@ fn write_holds(holds: &[Hold]) -> Table {
 }
 
 fn write_tasks(tasks: &[Task]) -> Table {
-    let mut columns = [(); 21].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let mut columns = [(); 22].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -199,6 +200,7 @@ fn write_tasks(tasks: &[Task]) -> Table {
         marks,
         hold_starts,
         hold_lengths,
+        wait_classes,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -251,6 +253,7 @@ fn write_tasks(tasks: &[Task]) -> Table {
         wait_lengths.plain(task.waits.1.into());
         hold_starts.delta(task.holds.0.into());
         hold_lengths.plain(task.holds.1.into());
+        wait_classes.plain(wait_class_code(task.wait_class).into());
     }
     Table::new(tasks.len(), columns)
 }

@@ -13,8 +13,8 @@ use super::Study;
 use super::describe::{function, holder, lock_name, number, place, place_name, task_name};
 use super::graph::{Cycle, Step};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::HoldKind;
+use crate::snapshot::WaitClass;
 
 /// Tasks of a ring that are named.
 const NAMED: usize = 4;

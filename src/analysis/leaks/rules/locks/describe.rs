@@ -8,7 +8,9 @@ use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
 use crate::analysis::modules::Owners;
 use crate::analysis::series::Member;
 use crate::analysis::signature::SignatureFrame;
-use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, Task, TaskState};
+use crate::snapshot::{
+    Age, Frame, FunctionRole, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, Task, TaskState,
+};
 
 /// "18", or the address of its structure where it has no id.
 pub(super) fn number(study: &Study<'_, '_>, index: u32) -> String {
@@ -57,10 +59,11 @@ pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Signatu
 }
 
 fn place_of(snapshot: &Snapshot, frame: Frame) -> SignatureFrame {
-    let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
+    let function = snapshot.code.functions.get(frame.function.index());
     SignatureFrame {
         function: snapshot.function_name(frame.function).into(),
-        package: package.into(),
+        package: function.map_or("", |function| snapshot.str(function.package)).into(),
+        role: function.map_or(FunctionRole::default(), |function| function.role),
         file: snapshot.str(frame.file).into(),
         line: frame.line,
     }

@@ -7,7 +7,7 @@ use super::convoys::stuck;
 use super::describe::{holder, inferred};
 use super::graph::{End, Held};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{LockState, ObjectId, TaskState};
 
 /// Holders that are named.
