@@ -5,16 +5,14 @@
 
 mod common;
 
-use std::panic::catch_unwind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
 
 use common::compare::{Printing, differences, profile_differences, report};
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::import::{DumpGoroutine, GoDump};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{ReadMode, Snapshot, Task};
+use loiter::snapshot::{ReadMode, Snapshot, Task, WaitClass};
 
 fn read(pid: u32, pause: Pause) -> Snapshot {
     let target = process::open_pid(pid).unwrap();
@@ -31,6 +29,36 @@ fn at_rest(dump: &GoDump) -> Vec<DumpGoroutine> {
         goroutine.scan = false;
     }
     goroutines
+}
+
+/// Waits that a dump puts into another class than the process itself. Of channels it says neither what they carry
+/// nor how they are received from, and that is the only difference.
+fn class_differences(snapshot: &Snapshot, dump: &Snapshot) -> Vec<String> {
+    let by_id: HashMap<_, _> = snapshot.tasks.iter().filter_map(|task| Some((task.id?, task))).collect();
+    let mut found = Vec::new();
+    let mut compared = 0;
+    for said in &dump.tasks {
+        let Some(task) = said.id.and_then(|id| by_id.get(&id)) else { continue };
+        if task.state != said.state || task.stack.is_none() {
+            continue;
+        }
+        let coarse = match task.wait_class {
+            WaitClass::Range | WaitClass::Signal => WaitClass::Receive,
+            WaitClass::Timer if task.waits.len > 1 => WaitClass::Select,
+            WaitClass::Timer => WaitClass::Receive,
+            class => class,
+        };
+        compared += 1;
+        if coarse != said.wait_class {
+            let state = common::compare::state_text(snapshot, task);
+            found.push(format!(
+                "goroutine {:?} in {state}: {:?}, {:?}",
+                task.id, task.wait_class, said.wait_class
+            ));
+        }
+    }
+    assert!(compared > 10, "{compared}");
+    found
 }
 
 /// Compares one program that is at rest, in every way of reading it.
@@ -52,6 +80,7 @@ fn compare(fixture: &mut Fixture, printing: Printing, what: &str) {
             assert_eq!(profile.other_lines, 0, "{what}: the profile was not understood");
             let writer = before.goroutines[0].id;
             let mut found = differences(&snapshot, &before, printing);
+            found.extend(class_differences(&snapshot, &Snapshot::from(&before)));
             found.extend(profile_differences(&snapshot, &profile, writer, printing));
             assert!(found.is_empty(), "{}", report(&format!("{what}, {mode:?}"), &found));
             assert_eq!(snapshot.header.reading.mode, mode, "{what}");
@@ -149,72 +178,16 @@ fn check_tiny(version: &str, flavour: Flavour) {
     assert_eq!(snapshot.header.runtimes[0].version, toolchain.full_version, "{what}");
 }
 
-#[test]
-fn oldest_plain() {
-    check(QUICK_VERSIONS[0], Flavour::Plain);
-}
+matrix!(
+    snapshots_equal_what_the_runtime_prints,
+    check,
+    quick: [Plain, Stripped, PieStripped],
+    full: [Plain, Stripped, Pie, PieStripped, Cgo, CgoStripped, CgoPie, Trimpath],
+);
 
-#[test]
-fn oldest_stripped() {
-    check(QUICK_VERSIONS[0], Flavour::Stripped);
-}
-
-#[test]
-fn oldest_pie_stripped() {
-    check(QUICK_VERSIONS[0], Flavour::PieStripped);
-}
-
-#[test]
-fn newest_plain() {
-    check(QUICK_VERSIONS[1], Flavour::Plain);
-}
-
-#[test]
-fn newest_stripped() {
-    check(QUICK_VERSIONS[1], Flavour::Stripped);
-}
-
-#[test]
-fn newest_pie_stripped() {
-    check(QUICK_VERSIONS[1], Flavour::PieStripped);
-}
-
-#[test]
-fn tiny_programs() {
-    for version in QUICK_VERSIONS {
-        for flavour in Flavour::QUICK {
-            check_tiny(version, flavour);
-        }
-    }
-}
-
-/// Goes on after a failure, so that one run shows every cell that is wrong.
-#[test]
-fn full_matrix_of_versions_and_flavours() {
-    if !full_matrix() {
-        eprintln!("NOT the full matrix: set LOITER_MATRIX=full for every Go version and flavour");
-        return;
-    }
-    let cells: Vec<_> = GO_VERSIONS.into_iter().flat_map(|v| Flavour::ALL.map(|f| (v, f))).collect();
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(&(version, flavour)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = catch_unwind(|| {
-                        check(version, flavour);
-                        if !flavour.is_cgo() {
-                            check_tiny(version, flavour);
-                        }
-                    });
-                    if result.is_err() {
-                        wrong.lock().unwrap().push(format!("{version} {flavour:?}"));
-                    }
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {} differ (see above): {wrong:#?}", wrong.len(), cells.len());
-}
+matrix!(
+    tiny_programs_are_read,
+    check_tiny,
+    quick: [Plain, Stripped, PieStripped],
+    full: [Plain, Stripped, Pie, PieStripped, Trimpath],
+);

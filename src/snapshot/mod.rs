@@ -4,10 +4,12 @@
 //! is what files hold and what every command works on.
 
 mod builder;
-
 pub mod file;
+mod header;
+mod ids;
 mod lacks;
-pub mod model;
+mod model;
+mod task;
 mod validate;
 mod wait_class;
 mod waits;
@@ -17,6 +19,10 @@ pub use crate::code::{
     Location, LocationId, Stack, StackId, StrId,
 };
 pub use builder::SnapshotBuilder;
-pub use model::*;
+pub use header::*;
+pub use ids::*;
+pub use model::Snapshot;
+pub use task::*;
 pub use validate::Invalid;
 pub use wait_class::WaitClass;
+pub use waits::*;

@@ -113,6 +113,8 @@ pub struct StackFacts {
     range: bool,
     accept: bool,
     network: bool,
+    /// Of one function: it is the runtime's, and dumps leave it out.
+    hidden: bool,
 }
 
 impl StackFacts {
@@ -123,6 +125,11 @@ impl StackFacts {
             WaitClass::Receive if self.range => WaitClass::Range,
             WaitClass::Io | WaitClass::Call if self.accept => WaitClass::Accept,
             WaitClass::Io | WaitClass::Call if self.network => WaitClass::Network,
+            // Locks are made of semaphores, and older versions give that as the wait reason.
+            WaitClass::Semaphore => match self.innermost {
+                Some(lock @ (WaitClass::Lock | WaitClass::WaitGroup | WaitClass::Cond)) => lock,
+                _ => class,
+            },
             WaitClass::Other | WaitClass::Unknown => {
                 // Reads and writes are told from each other as above.
                 let found = self.innermost.unwrap_or(class);
@@ -133,8 +140,12 @@ impl StackFacts {
     }
 }
 
-/// Functions from the innermost that are looked at for what is waited for.
+/// Functions from the innermost that are looked at for what is waited for, without those of the runtime, so that a
+/// stack says the same whether these are in it or not.
 const INNERMOST: usize = 12;
+
+/// Functions that are looked at in all: a stack of the runtime's own alone may be deep.
+const MOST_SEEN: usize = 64;
 
 /// Reads stacks. Each function is looked at once.
 #[derive(Debug, Default)]
@@ -150,18 +161,25 @@ impl StackReader {
         name: impl Fn(FunctionId) -> (&'n str, &'n str),
     ) -> StackFacts {
         let mut facts = StackFacts::default();
-        // A call that a handler makes may wait for something else than the connection around it.
-        for (nth, id) in functions.take(INNERMOST).enumerate() {
+        // As many functions were counted, and as many looked at.
+        let (mut counted, mut seen) = (0, 0);
+        for id in functions {
             let one = self.function(id, &name);
+            // A call that a handler makes may wait for something else than the connection around it.
+            if counted == INNERMOST || seen == MOST_SEEN {
+                break;
+            }
             facts.network |= one.network;
             facts.accept |= one.accept;
-            if nth < INNERMOST / 2 {
+            if counted < INNERMOST / 2 {
                 facts.range |= one.range;
                 // A function further out knows better what the innermost is for: a lock, not a semaphore.
                 if one.innermost.is_some() && facts.innermost.is_none_or(|class| class == WaitClass::Io) {
                     facts.innermost = one.innermost;
                 }
             }
+            counted += usize::from(!one.hidden);
+            seen += 1;
         }
         facts
     }
@@ -203,6 +221,7 @@ fn function(name: &str, package: &str) -> StackFacts {
         range: name == "runtime.chanrecv2",
         accept: rust::accepts(name),
         network: matches!(package, "net" | "net/http" | "crypto/tls") || rust::is_network(name),
+        hidden: package == "runtime",
     }
 }
 

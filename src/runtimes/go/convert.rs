@@ -19,7 +19,7 @@ use super::{Go, GoError, holders, labels, list, sync};
 use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{
-    Age, Channel, FunctionId, Hold, LabelSetId, LocationId, ObjectKind, SnapshotBuilder, StackId,
+    Age, Channel, FunctionId, Hold, LabelSetId, LocationId, ObjectKind, SnapshotBuilder, Span, StackId,
     StackStatus, StrId, Task, Wait, WaitClass,
 };
 use crate::words::go as words;
@@ -199,8 +199,7 @@ impl<'a> Converter<'a> {
         reading.ended += chunk.ended;
         reading.missing += chunk.missing;
         for goroutine in &chunk.goroutines {
-            let (start, len) = (goroutine.waits.0 as usize, goroutine.waits.1 as usize);
-            self.goroutine(goroutine, &chunk.waits[start..start + len]);
+            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits));
         }
     }
 
@@ -251,7 +250,7 @@ impl<'a> Converter<'a> {
             stack_status: goroutine.stack_status,
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits: self.waits(waits),
-            holds: (0, 0),
+            holds: Span::default(),
             twins: 0,
         };
         task.wait_class = self.wait_class(&task, said);
@@ -317,9 +316,9 @@ impl<'a> Converter<'a> {
         *self.system.entry(startpc).or_insert_with(|| resolver.is_system(startpc, || false))
     }
 
-    fn waits(&mut self, waits: &[RawWait]) -> (u32, u32) {
+    fn waits(&mut self, waits: &[RawWait]) -> Span {
         if waits.is_empty() || !self.into.room_for_waits(waits.len()) {
-            return (0, 0);
+            return Span::default();
         }
         let mut found = Vec::with_capacity(waits.len());
         for wait in waits {

@@ -249,10 +249,10 @@ fn write_tasks(tasks: &[Task]) -> Table {
         threads.optional(task.thread);
         stacks.optional(task.stack.map(|id| id.0));
         stack_bytes.delta(task.stack_bytes);
-        wait_starts.delta(task.waits.0.into());
-        wait_lengths.plain(task.waits.1.into());
-        hold_starts.delta(task.holds.0.into());
-        hold_lengths.plain(task.holds.1.into());
+        wait_starts.delta(task.waits.start.into());
+        wait_lengths.plain(task.waits.len.into());
+        hold_starts.delta(task.holds.start.into());
+        hold_lengths.plain(task.holds.len.into());
         wait_classes.plain(wait_class_code(task.wait_class).into());
     }
     Table::new(tasks.len(), columns)
