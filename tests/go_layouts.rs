@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use loiter::runtimes::go::dwarf::{self, DebugSections};
-use loiter::runtimes::go::layout::{LayoutSource, Layouts, Structs};
+use loiter::runtimes::go::layout::Layouts;
 use loiter::runtimes::go::layout_table::{self, EXACT, WANTED};
+use loiter::runtimes::go::structs::{LayoutSource, Structs};
 use loiter::runtimes::go::types::TypeImage;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 

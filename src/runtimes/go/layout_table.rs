@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::layout::{Field, LayoutSource, StructLayout, Structs};
+use super::structs::{Field, LayoutSource, StructLayout, Structs};
 
 /// The table. A line a field, `struct.path`, then for each version in which something changed
 /// `minor:offset+size`, or `minor:-` where it is gone. The path of a struct's own size is empty.
