@@ -11,7 +11,7 @@ mod core;
 mod core_memory;
 mod core_notes;
 mod elf;
-pub mod error;
+mod error;
 mod figures;
 mod image;
 mod job_control;
@@ -32,7 +32,7 @@ mod vectors;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
-pub use error::TargetError;
+pub use error::{OsError, TargetError};
 pub use image::ImageFile;
 pub use job_control::while_nothing_is_held;
 pub use live::open_pid;

@@ -9,6 +9,7 @@ pub mod folded;
 mod palette;
 pub mod picture;
 pub mod speedscope;
+#[cfg(feature = "svg")]
 pub mod svg;
 
 pub use palette::Colors;

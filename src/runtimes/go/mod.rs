@@ -41,7 +41,7 @@ mod unwind;
 mod version;
 mod waits;
 
-use error::GoError;
+pub use error::GoError;
 use globals::Globals;
 use layout::Layouts;
 use module::Module;

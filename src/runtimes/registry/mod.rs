@@ -25,7 +25,7 @@ mod texts;
 
 use convert::Converter;
 use entries::Entries;
-use error::RegistryError;
+pub use error::RegistryError;
 use layout::{Header, Text};
 use notes::Noted;
 
