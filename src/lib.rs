@@ -2,7 +2,9 @@
 #![warn(clippy::print_stdout)]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("loiter reads processes of Linux on x86-64 only: it needs that kernel's interfaces and registers");
+compile_error!(
+    "loiter reads processes of Linux on x86-64 only: it needs that kernel's interfaces and registers"
+);
 
 pub mod analysis;
 #[cfg(feature = "cli")]
@@ -20,6 +22,8 @@ pub mod process;
 pub mod report;
 pub mod runtimes;
 pub mod snapshot;
+#[cfg(feature = "cli")]
+mod source;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 mod symbols;
 
@@ -44,6 +48,11 @@ pub mod __test {
     /// Where the structs of Go's runtime are found.
     pub mod go {
         pub use crate::runtimes::go::{dwarf, layout, layout_table, types};
+    }
+
+    /// Exported registries, wherever they are.
+    pub mod registry {
+        pub use crate::runtimes::registry::{Registries, Registry, attach_at};
     }
 
     /// Line tables, symbols and names.

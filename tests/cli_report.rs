@@ -7,7 +7,7 @@ use loiter::analysis::{Filter, GroupKey, Pattern, SortBy};
 use loiter::report::go::{self, GoOptions};
 use loiter::report::json;
 use loiter::report::text::{self, TextOptions};
-use loiter::snapshot::Snapshot;
+use loiter::snapshot::{Snapshot, Span};
 use proptest::prelude::*;
 
 mod samples;
@@ -190,7 +190,7 @@ fn without_locks_and_holders_nothing_is_said_of_them() {
     let mut snapshot = samples::convoy();
     snapshot.holds.clear();
     snapshot.objects.iter_mut().for_each(|object| object.lock = None);
-    snapshot.tasks.iter_mut().for_each(|task| task.holds = (0, 0));
+    snapshot.tasks.iter_mut().for_each(|task| task.holds = Span::default());
     let text = grouped(&snapshot, &Filter::default(), "waits-on", &options(100))
         + &each_text(&snapshot, &Filter::default(), &options(100));
     for word in ["held", "holds", "hold", "Done", "itself", "handed"] {

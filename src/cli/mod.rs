@@ -7,25 +7,25 @@ mod convert;
 #[cfg(feature = "demo")]
 mod demo;
 mod diff;
-mod error;
+pub(crate) mod error;
 mod examples;
-mod exit;
+pub(crate) mod exit;
 mod filter;
 mod flame;
 mod leaks;
 pub mod man;
-mod output;
+pub(crate) mod output;
 mod pager;
-mod parse;
+pub(crate) mod parse;
 mod ps;
 mod snapshot;
-mod source;
 mod stacks;
 mod trace;
 #[cfg(feature = "dashboard")]
 mod watch;
 
 use crate::process;
+use crate::source;
 pub use exit::Exit;
 use output::{Color, Output};
 

@@ -38,6 +38,7 @@ pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use patience::{Handle, be_patient_for, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
+#[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
 pub use sys::{end_with_us, let_us_trace};
 pub use tracer::end_all_stops;

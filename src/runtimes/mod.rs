@@ -10,8 +10,9 @@ use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
 use crate::{Error, Result, full_text};
 
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
-mod go;
-mod registry;
+pub(crate) mod go;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod registry;
 
 pub use go::GoError;
 pub use registry::RegistryError;
