@@ -45,7 +45,7 @@ mod unwind;
 mod version;
 mod waits;
 
-use error::GoError;
+pub use error::GoError;
 use globals::Globals;
 use layout::Layouts;
 use module::Module;
@@ -64,7 +64,7 @@ const NEWEST_KNOWN: u32 = 27;
 
 /// A Go runtime in a target.
 #[derive(Debug)]
-pub struct Go {
+pub(super) struct Go {
     /// The runtime's own module first, then those of plugins.
     modules: Vec<Module>,
     layouts: Layouts,
@@ -80,7 +80,7 @@ pub struct Go {
 
 /// What came of looking for Go in a target.
 #[derive(Debug, Default)]
-pub struct FoundRuntimes {
+pub(super) struct FoundRuntimes {
     /// The runtimes: none, one, or several where shared libraries bring their own.
     pub runtimes: Vec<Go>,
     /// Those that are there, or may be, but cannot be made sense of. One does not hide the others.
@@ -93,7 +93,7 @@ pub struct FoundRuntimes {
 ///
 /// # Errors
 /// When the target itself cannot be read.
-pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
+pub(super) fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     let mappings = target.mappings()?;
     let mut all = FoundRuntimes::default();
     let mut plugins = Vec::new();
@@ -155,7 +155,7 @@ impl FoundRuntimes {
 }
 
 /// Is there a Go runtime in this image? Cheap: looks at section names.
-pub fn looks_like_go(image: &Image) -> bool {
+pub(super) fn looks_like_go(image: &Image) -> bool {
     module::looks_like_go(image)
 }
 
