@@ -3,10 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use loiter::__test::registry;
 use loiter::process::{
     Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
-use loiter::runtimes::{Attached, ReadOptions, registry};
+use loiter::runtimes::{Attached, ReadOptions};
 use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 
 /// Where the bytes are.

@@ -163,7 +163,7 @@ impl Read for Compressed<'_> {
 fn decompressing(error: io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error.to_string()),
+        _ => FileError::damaged(error),
     }
 }
 
