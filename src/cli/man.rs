@@ -35,11 +35,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     let Some(page) = pages.iter().find(|page| page.name == args.page) else {
         let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
-        return Err(CliError::Usage(format!(
-            "there is no page {}; there are {}",
-            args.page,
-            names.join(", ")
-        )));
+        return Err(CliError::Usage(format!("there is no page {}; pages: {}", args.page, names.join(", "))));
     };
     output.write(|out| out.write_all(&page.roff))?;
     Ok(())

@@ -11,6 +11,7 @@ use super::error::{CliError, Result};
 use super::pager;
 use super::trace::Sentences;
 use crate::report::escape;
+use crate::report::text::TextOptions;
 use crate::snapshot::file;
 
 /// When to use colours.
@@ -57,6 +58,18 @@ impl Output {
         let size = terminal_size::terminal_size_of(&stdout).filter(|_| terminal);
         let width = size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0).max(40));
         Output { color, width, terminal, verbose }
+    }
+
+    /// How text is to look, as far as stdout and -v decide.
+    pub(super) fn text_options(&self) -> TextOptions {
+        let verbose = self.verbose > 0;
+        TextOptions {
+            width: self.width,
+            color: self.color,
+            full_paths: verbose,
+            verbose,
+            ..TextOptions::default()
+        }
     }
 
     /// The pager for what is longer than the terminal; none where there is no terminal.

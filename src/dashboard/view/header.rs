@@ -75,7 +75,7 @@ fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
         if state.record.is_some() { format!(" {}rec", theme.pick("●", "*")) } else { String::new() };
     match &state.source {
         Source::Waiting => (format!("{} attaching", theme.pick("○", "o")), theme.dim()),
-        Source::Trouble(_) => (format!("{} trying again", theme.pick("▲", "!")), theme.notice()),
+        Source::Trouble(_) => (format!("{} retrying", theme.pick("▲", "!")), theme.notice()),
         Source::Ended(_) => (format!("{} ended", theme.pick("■", "#")), theme.warn()),
         Source::File => ("saved snapshot".to_owned(), theme.dim()),
         Source::Opening { .. } => ("opening".to_owned(), theme.dim()),
@@ -163,7 +163,7 @@ fn restarted(picture: &Picture) -> Option<String> {
     let ago = header.taken_at_ns.saturating_sub(before.new_at_ns);
     (ago < NEWS).then(|| {
         let (pid, ago) = (header.target.pid, duration(ago));
-        format!("process {} has ended; it was started again as pid {pid} {ago} ago", before.pid)
+        format!("process {} ended; it was restarted as pid {pid} {ago} ago", before.pid)
     })
 }
 
@@ -193,8 +193,8 @@ fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
 pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
     canvas.rule(y);
     let problem = match &state.source {
-        Source::Trouble(why) => Some(format!("{why}; trying again")),
-        Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last picture")),
+        Source::Trouble(why) => Some(format!("{why}; retrying")),
+        Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last reading")),
         Source::Ended(why) => Some(why.clone()),
         _ => None,
     };
