@@ -38,7 +38,7 @@ fn the_name_says_the_format() {
 
     let stderr = convert(here, &["a.loiter", "b.pb.gz"]);
     assert!(stderr.contains("1,351 goroutines") && stderr.contains("-> b.pb.gz ("), "{stderr}");
-    assert!(stderr.contains("2 system goroutines left out, as Go leaves them out"), "{stderr}");
+    assert!(stderr.contains("2 system goroutines left out, as in Go's own output"), "{stderr}");
     assert!(bytes("b.pb.gz").starts_with(b"\x1f\x8b"));
     let read = pprof::read(&bytes("b.pb.gz")).unwrap();
     assert_eq!((read.task_count(), read.header.target.source), (1351, SourceKind::Profile));
@@ -51,7 +51,7 @@ fn the_name_says_the_format() {
 
     let text = String::from_utf8(run(here, &["stacks", "b.pb.gz"]).stdout).unwrap();
     assert!(text.contains("1,351 goroutines in 8 groups"), "{text}");
-    assert!(text.contains("single tasks, kept in a profile"), "{text}");
+    assert!(text.contains("tasks stored individually in a profile"), "{text}");
     assert!(text.contains("route=/v1/users"), "{text}");
 
     convert(here, &["a.loiter", "b.txt"]);

@@ -57,7 +57,7 @@ fn keys_and_screen() {
 
     for (key, text) in [
         ("3", "FUNCTION  (2"),
-        ("4", "STARTED WITH"),
+        ("4", "ENTRY FUNCTION"),
         ("5", "width: goroutines"),
         ("6", "SURE"),
         ("7", "WORKER"),
@@ -66,7 +66,7 @@ fn keys_and_screen() {
         terminal.shows(text);
     }
     terminal.press("?");
-    terminal.shows("turn the order round");
+    terminal.shows("reverse the order");
     terminal.press("?");
     terminal.press(" ");
     terminal.shows("frozen");
@@ -151,7 +151,7 @@ fn suspended_and_continued() {
         terminal.press("2");
         terminal.shows("PER MIN");
         terminal.press("1");
-        terminal.shows("waiting for, or state");
+        terminal.shows("wait reason or state");
     }
     terminal.press("q");
     assert!(terminal.wait().success());

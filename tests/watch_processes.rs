@@ -88,7 +88,7 @@ fn a_process_is_picked_from_a_list() {
     let server = Server::new("picked");
     let fixture = server.start();
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     terminal.press(&server.name);
     let pid = format!(" {} ", fixture.pid());
     terminal.until("process in the list", |screen| screen.lines().skip(4).any(|line| line.contains(&pid)));
@@ -99,13 +99,13 @@ fn a_process_is_picked_from_a_list() {
     terminal.assert_restored();
 
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     terminal.press("\x1b");
     assert!(terminal.wait().success());
     terminal.assert_restored();
 
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     kill(terminal.pid(), Signal::SIGTERM).unwrap();
     assert_eq!(terminal.wait().signal(), Some(Signal::SIGTERM as i32));
     terminal.assert_restored();

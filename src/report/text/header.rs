@@ -112,7 +112,7 @@ pub fn headline(snapshot: &Snapshot) -> String {
     let how: Vec<_> = how(snapshot, false).collect();
     let system = count_tasks(snapshot.tasks.iter().filter(|task| task.system));
     let tasks = count(snapshot.task_count().saturating_sub(system), task_noun(snapshot));
-    let system = if system == 0 { String::new() } else { format!(" and {} system ones", thousands(system)) };
+    let system = if system == 0 { String::new() } else { format!(" and {}", count(system, "system one")) };
     format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
