@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use common::expected::check;
 use loiter::analysis::Filter;
 use loiter::analysis::flame::{Flame, FlameOptions, Weight, difference, flame};
 use loiter::report::flame::picture::{self, PictureOptions};
@@ -17,12 +18,6 @@ use tempfile::TempDir;
 
 mod common;
 mod samples;
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
-}
 
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
@@ -566,10 +561,7 @@ fn a_real_process() {
     let saved = Saved::new();
     let pid = fixture.pid().to_string();
     let folded = saved.stdout(&[&pid, "--format", "folded"]);
-    assert!(
-        folded.lines().any(|line| line.contains(";fixtures/channels.")),
-        "{folded}"
-    );
+    assert!(folded.lines().any(|line| line.contains(";fixtures/channels.")), "{folded}");
     assert!(folded.contains("sync.(*Mutex).Lock"), "{folded}");
     let svg = saved.stdout(&[&pid, "--format", "svg", "--root", "creator", "--colors", "package"]);
     let drawn = rectangles(&svg);
