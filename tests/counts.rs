@@ -290,7 +290,7 @@ fn the_dashboard_counts_tasks() {
     assert!(screen.contains("FUNCTION  (449 goroutines)"), "{screen}");
     assert_eq!(screen.matches(" x73 ").count(), 1, "{screen}");
     few.key(ratatui::crossterm::event::KeyCode::Enter);
-    assert!(few.screen().contains(" goroutines, which the source does not tell apart"), "{}", few.screen());
+    assert!(few.screen().contains(" goroutines (ids unknown)"), "{}", few.screen());
 }
 
 /// Profiles as people hand them on: behind a prefix, without the first line, without `#`, with blanks for tabs.

@@ -135,7 +135,7 @@ fn the_command() {
 
     let grown = files.diff(&[both[0], both[1], "--fail-on", "growth", "--json"]);
     assert_eq!(grown.status.code(), Some(1));
-    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups\n");
+    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups grow\n");
     let value: serde_json::Value = serde_json::from_slice(&grown.stdout).unwrap();
     assert_eq!(value["matched_by"], "identity");
 

@@ -434,7 +434,7 @@ fn a_restart_is_said_and_breaks_the_charts() {
         );
         dashboard.press("1");
         let screen = dashboard.screen();
-        assert!(screen.contains("started again as pid 4243 9 s ago"), "{screen}");
+        assert!(screen.contains("restarted as pid 4243 9 s ago"), "{screen}");
         // Nobody was born or ended with the restart.
         assert!(!screen.contains("not the same process"), "{screen}");
         check(&format!("watch-restarted-{width}"), &screen);
@@ -471,7 +471,7 @@ fn processes_to_choose_from() {
         };
         check(&format!("watch-pick-{width}"), &draw(&picker));
         "nobody".chars().for_each(|c| _ = picker.on_key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
-        assert!(draw(&picker).contains("nothing passes the filter"));
+        assert!(draw(&picker).contains("no process matches the filter"));
     }
     // No size is too small for it.
     for size in [(1, 1), (3, 2), (20, 5), (40, 6)] {
@@ -486,8 +486,8 @@ fn holders_of_every_kind_are_listed() {
     dashboard.read(samples::convoy());
     for (id, words) in [
         (201, &["holders of 0xc000014040: 2 goroutines", "reads chan receive", "2 of them were found"][..]),
-        (210, &["possible holders of 0xc000015000: 1 goroutine", "possibly chan receive"]),
-        (220, &["holds it itself: it waits for itself", "that 1 goroutine waits for"]),
+        (210, &["possible holders of 0xc000015000: 1 goroutine", "perhaps chan receive"]),
+        (220, &["holds it itself, and so waits for itself", "that 1 goroutine waits for"]),
         (1, &["2 have not called Done"]),
     ] {
         dashboard.press("3");

@@ -21,7 +21,7 @@ use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
 
-/// Show which tasks were created, ended and stayed between two or more snapshots of a process
+/// Show which tasks were created, ended or stayed between snapshots of a process
 ///
 /// Tasks are matched by their identity, so that a group that has kept its size but consists of other tasks is
 /// recognised. A group is the tasks with the same functions on their stack and the same creator. Give the

@@ -58,7 +58,7 @@ pub(super) struct FilterArgs {
     #[arg(long, help_heading = "Filters")]
     system: bool,
 
-    /// Show all frames: those of the runtime too, and very deep stacks in full
+    /// Show all frames, including those of the runtime, and very deep stacks in full
     #[arg(long, help_heading = "Output")]
     pub(super) all_frames: bool,
 }

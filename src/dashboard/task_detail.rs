@@ -151,7 +151,7 @@ pub fn lead(closeup: &Closeup, link: Option<TaskKey>) -> Option<Lead> {
     let waits = closeup.waits.iter().find(|waits| !waits.holders.is_empty())?;
     let holder = waits.holders.first()?;
     let (to, name) = (TaskKey::of(picture, holder.task)?, name(holder.task)?);
-    let perhaps = if holder.how == HoldKind::Perhaps { "possible " } else { "" };
+    let perhaps = if holder.how == HoldKind::Perhaps { "perhaps " } else { "" };
     let more = if waits.holders_total > 1 {
         format!(", one of {}", thousands(waits.holders_total))
     } else {
@@ -301,7 +301,7 @@ fn how(how: HoldKind) -> &'static str {
     match how {
         HoldKind::Exclusive => "holds",
         HoldKind::Shared => "reads",
-        HoldKind::Perhaps => "possibly",
+        HoldKind::Perhaps => "perhaps",
     }
 }
 

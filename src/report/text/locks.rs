@@ -101,7 +101,7 @@ fn how(how: HoldKind) -> &'static str {
     match how {
         HoldKind::Exclusive => "held",
         HoldKind::Shared => "held for reading",
-        HoldKind::Perhaps => "possibly held",
+        HoldKind::Perhaps => "perhaps held",
     }
 }
 
@@ -165,7 +165,7 @@ fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Ne
         return format!(
             ", which waits for another lock that it {} itself",
             match held.how {
-                HoldKind::Perhaps => "possibly holds",
+                HoldKind::Perhaps => "perhaps holds",
                 HoldKind::Exclusive | HoldKind::Shared => "holds",
             }
         );
@@ -221,7 +221,7 @@ pub fn hold_sentences(
             }
             n => (format!("{} of them ", thousands(n)), "hold"),
         };
-        let perhaps = if hold.how == HoldKind::Perhaps { "possibly " } else { "" };
+        let perhaps = if hold.how == HoldKind::Perhaps { "perhaps " } else { "" };
         let reading = if hold.how == HoldKind::Shared { " for reading" } else { "" };
         let what = waits::objects(snapshot, hold.kind, hold.only, hold.objects);
         let waiters = match hold.waiters {
