@@ -1,4 +1,4 @@
-//! The command line: one file a command, flags -> plain options -> library -> print.
+//! The command line. Each command has one file: flags -> plain options -> library -> print.
 
 use std::io::{self, IsTerminal};
 
@@ -128,7 +128,7 @@ pub fn command() -> clap::Command {
     let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
     command.mut_subcommands(|command| {
         let text = help(command.get_name());
-        // The keys of the dashboard are many: they stand in the long help only.
+        // Only the long help lists the keys of the dashboard: there are many.
         let long =
             if command.get_name() == "watch" { format!("{}\n{text}", watch::keys()) } else { text.clone() };
         command.after_help(text).after_long_help(long).mut_args(hinted)

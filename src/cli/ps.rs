@@ -68,7 +68,7 @@ struct Process {
 }
 
 impl Process {
-    /// It stands in the list even without --all: it has a runtime, or may well have one.
+    /// Is it listed even without --all? It has a runtime, or may have one.
     fn is_listed(&self) -> bool {
         matches!(self.finding, Finding::Runtimes(_) | Finding::NoAnswer { .. })
     }
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         look::look_at_all(&pids, |event| {
             match event {
                 Event::Process(process) => processes.push(process),
-                // On a terminal somebody waits: what is known is shown when it takes long.
+                // On a terminal, known rows are shown early if the rest takes long.
                 Event::Tick if output.terminal && !json => table.show_early(&processes, out)?,
                 Event::Tick => {}
             }

@@ -143,7 +143,7 @@ fn terminal(source: io::Error) -> CliError {
     CliError::Io { what: "the terminal".to_owned(), source }
 }
 
-/// Ends loiter by a signal that came, as if it had never been caught: whoever sent it sees what he expects.
+/// Ends loiter by a signal that came, as if it had never been caught: the sender sees what it expects.
 fn end_by(signal: Option<i32>) {
     if let Some(signal) = signal {
         ending::end_by(signal);
@@ -182,7 +182,7 @@ impl Args {
         self.process.pid.as_ref().or(self.source.as_ref())
     }
 
-    /// Without a terminal there is nothing to be drawn on, and nobody to be asked.
+    /// The error if standard output is not a terminal.
     fn no_terminal(&self) -> CliError {
         let text = "watch needs a terminal, but standard output is not one; use loiter stacks to print once";
         let remedy = match self.source() {
@@ -274,7 +274,7 @@ impl Input for Address {
     fn read(&mut self) -> Result<Snapshot, Trouble> {
         match self.first.take() {
             Some(first) => Ok(first),
-            // A program that ends and one that is started anew look the same from here.
+            // From here, a program that ended and one that restarts look the same.
             None => match self.how.open(&self.source) {
                 Ok(opened) => Ok(opened.snapshot),
                 Err(error) => Err(Trouble::Passing(error.to_string())),

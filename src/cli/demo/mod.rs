@@ -22,7 +22,7 @@ mod server;
 const READY: &str = "ready";
 /// Between the two snapshots.
 const BETWEEN: Duration = Duration::from_secs(3);
-/// How it is watched for leaks: seven readings, and what stands still for a second is worth a look.
+/// Options of the watch for leaks: seven readings; tasks that are blocked for a second are reported.
 const WATCH: [&str; 6] = ["--for", "3s", "--every", "500ms", "--min-age", "1s"];
 
 /// Start a small leaking server and find its leaks: a tour that needs nothing but loiter

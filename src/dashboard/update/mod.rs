@@ -51,11 +51,11 @@ pub enum Command {
     Quit,
     /// Stop until the shell continues it.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw the screen.
     Redraw,
     /// Work out what the views show.
     Compute,
-    /// Read so often from now on.
+    /// Read at this interval from now on.
     Interval(Duration),
     /// Show another reading of a replay: so many on, or back.
     Seek(i64),
@@ -273,7 +273,7 @@ fn page(state: &AppState) -> i64 {
     i64::from(areas(state).rows.height).saturating_sub(1).max(1)
 }
 
-/// Moves in the list at hand.
+/// Moves in the current list.
 fn step(state: &mut AppState, lines: i64) {
     let Some(list) = state.list() else { return };
     let (len, height) = (state.len(list), usize::from(areas(state).rows.height));
@@ -336,7 +336,7 @@ fn within(row: &GroupRow) -> Within {
 
 fn look_at(state: &mut AppState, key: TaskKey) -> Vec<Command> {
     state.cursors.closeup = Default::default();
-    // Bounded: nobody goes back through more than that.
+    // Bounded: going back further is not useful.
     if state.visited.len() > 100 {
         state.visited.remove(0);
     }

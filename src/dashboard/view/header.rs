@@ -17,7 +17,7 @@ use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
 use crate::report::units::{bytes, count, duration, thousands};
 
-/// That the program was restarted is news for so long, nanoseconds.
+/// How long a restart of the program is announced, nanoseconds.
 const NEWS: u64 = 60_000_000_000;
 /// Columns of the small chart.
 const SPARK: u16 = 16;
@@ -62,7 +62,7 @@ fn who(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect, taken: u16) {
     }
 }
 
-/// How reading goes.
+/// The status of the readings.
 fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
     let theme = canvas.theme;
     let every = seconds(state.interval);
@@ -156,7 +156,7 @@ fn figures(canvas: &mut Canvas<'_>, picture: &Picture, point: &Point, area: Rect
     }
 }
 
-/// That the program was restarted a short while ago.
+/// The announcement of a recent restart.
 fn restarted(picture: &Picture) -> Option<String> {
     let before = picture.before?;
     let header = &picture.snapshot.header;
@@ -189,7 +189,7 @@ fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
     x + 1
 }
 
-/// What the user has to know now; else a line.
+/// A problem, a warning, or a plain line.
 pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
     canvas.rule(y);
     let problem = match &state.source {

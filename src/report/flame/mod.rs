@@ -16,7 +16,7 @@ pub use palette::Colors;
 /// Reasons named in a tooltip; the rest is added up.
 const REASONS: usize = 6;
 
-/// What is written above a graph, and what its tasks are called.
+/// The caption of a graph, and what its tasks are called.
 #[derive(Debug, Clone)]
 pub struct Caption {
     /// What was read: "api-server (pid 4242, go1.24.3, stripped)". Not escaped.
@@ -39,7 +39,7 @@ impl Caption {
         Caption { title, noun: super::text::task_noun(snapshot).to_owned() }
     }
 
-    /// "1,204 goroutines", "824 -> 1,204 goroutines", and what the width stands for.
+    /// "1,204 goroutines", "824 -> 1,204 goroutines", and the meaning of the width.
     fn subtitle(&self, flame: &Flame) -> String {
         let tasks = count(flame.totals.tasks, &self.noun);
         let all = NodeId::ALL;
@@ -78,7 +78,7 @@ pub fn nothing(flame: &Flame, noun: &str) -> Option<String> {
     })
 }
 
-/// What the graph does not show, a sentence each.
+/// Sentences about what the graph does not show.
 pub fn notes(flame: &Flame, snapshot: &Snapshot, noun: &str) -> Vec<String> {
     let totals = flame.totals;
     let mut notes = Vec::new();

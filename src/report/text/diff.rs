@@ -93,7 +93,7 @@ fn duration_pair(ns: u64) -> String {
 
 /// The columns of numbers, as wide as they must be.
 struct Table {
-    /// Title, column where it ends, and what stands there.
+    /// Each column, and where it ends.
     columns: Vec<(Column, usize)>,
     /// What the groups are called, in their order.
     names: Vec<String>,

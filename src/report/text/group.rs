@@ -28,7 +28,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Wide enough for all groups but absurd ones.
+    /// Wide enough for all groups, except for very long titles.
     pub(super) fn of(page: &Page<'_>, groups: &[Group]) -> Self {
         let widest = |of: &dyn Fn(&Group) -> usize| groups.iter().map(of).max().unwrap_or(0);
         let count = widest(&|g| thousands(g.count).len()).max(INDENT - 2);
@@ -38,7 +38,7 @@ impl Columns {
     }
 }
 
-/// What stands at the head of a group. Raw from the target: escape before printing.
+/// The heading of a group. Raw from the target: escape before printing.
 pub fn title(snapshot: &Snapshot, group: &Group) -> String {
     let function = |id| snapshot.function_name(id).to_owned();
     match &group.common {
@@ -124,7 +124,7 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
     write_marks(page, group, n)
 }
 
-/// States and creators, where they are not the same for all by definition.
+/// States and creators, unless the grouping makes them the same for all.
 fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
     let snapshot = page.snapshot;
     if !matches!(group.common, Common::State(..)) {
@@ -171,7 +171,7 @@ fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
         let location = snapshot.code.locations.get(stack.locations.last()?.index())?;
         location.frames.last().map(|frame| frame.function)
     };
-    // Where a runtime adds its own last frame, main.main stands below it.
+    // If the runtime adds a last frame of its own, main.main is the frame before it.
     let below = || {
         let stack = snapshot.code.stacks.get(task.stack?.index())?;
         let at = stack.locations.len().checked_sub(2)?;
@@ -181,7 +181,7 @@ fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
     task.entry.or_else(outermost).is_some_and(main) || below().is_some_and(main)
 }
 
-/// What is special about some of the tasks.
+/// Marks of the tasks: leaked, locked to thread.
 fn write_marks(page: &mut Page<'_>, group: &Group, n: u64) -> io::Result<()> {
     let mut marks = Vec::new();
     let mut mark = |count: u64, text: &str| match count {

@@ -26,7 +26,8 @@ pub(super) fn sentences(
 ) {
     let Some(locks) = &wait.locks else { return };
     let holders: u64 = locks.held.iter().map(|held| held.total).sum();
-    // That all wait for themselves says who holds it; that the holder does, says who of several.
+    // If all tasks wait for themselves, the sentence about that names the holders; if one of several does, the
+    // sentence about the holder says which.
     let all_own = locks.own == wait.waits && holders <= locks.own;
     if !said {
         into.extend(outstanding(wait, locks));
@@ -86,7 +87,7 @@ fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &HeldLocks, full_paths
         let next = held.next.as_ref().map_or(String::new(), |next| next_step(snapshot, wait, holder, next));
         return format!("{which}{how} by {}{address}: {}{next}", named(snapshot, holder), facts.join(", "));
     }
-    // One lock that is held for writing is held by one; which of them, nobody can tell.
+    // A lock that is held for writing has one holder; it is unknown which of these tasks that is.
     let shared = held.how == HoldKind::Shared
         || wait.locks.as_ref().is_some_and(|locks| matches!(locks.state, Some(LockState::Shared(_))));
     let one_of = if wait.objects == 1 && !shared { "one of " } else { "" };
@@ -105,7 +106,7 @@ fn how(how: HoldKind) -> &'static str {
     }
 }
 
-/// Why it is only perhaps.
+/// Why the holder is uncertain.
 fn address_stands(held: &HeldLocks) -> &'static str {
     match (held.how, held.total) {
         (HoldKind::Exclusive | HoldKind::Shared, _) => "",
@@ -128,7 +129,7 @@ fn named(snapshot: &Snapshot, holder: &Holder) -> String {
     snapshot.tasks.get(holder.task as usize).map_or(String::new(), |task| task_facts::name(snapshot, task))
 }
 
-/// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
+/// Where a holder is and what it does there: "main.(*store).refresh store.go:44", "chan receive".
 fn holder_facts(snapshot: &Snapshot, holder: &Holder, place: Option<Frame>, full_paths: bool) -> Vec<String> {
     let Some(task) = snapshot.tasks.get(holder.task as usize) else { return Vec::new() };
     let mut facts = vec![place.map_or(String::new(), |frame| named_frame(snapshot, frame, full_paths))];
@@ -175,7 +176,7 @@ fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Ne
     format!(", which waits for a lock {how} by {id}{back}")
 }
 
-/// What the locks say where that is not what was found.
+/// The state of the locks, if it differs from the holders that were found.
 fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<String> {
     let found = |how: HoldKind| locks.held.iter().find(|held| held.how == how).map_or(0, |held| held.total);
     let (readers, any) = (found(HoldKind::Shared), !locks.held.is_empty());

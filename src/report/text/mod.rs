@@ -94,8 +94,8 @@ impl Page<'_> {
         Line::new(self.options.color)
     }
 
-    /// Writes the parts of a report, each with an empty line before it unless it is a single line; as many
-    /// as fit, but at least one. Gives how many that were.
+    /// Writes the parts of a report, as many as fit, but at least one. An empty line precedes each part that has
+    /// several lines. Returns the number of parts written.
     fn parts<T>(
         &mut self,
         parts: &[T],
@@ -122,7 +122,7 @@ impl Page<'_> {
         Ok(parts.len())
     }
 
-    /// Lines that may stand at the end, with the prompt of a shell.
+    /// Lines that the footer and the prompt of the shell may need.
     fn footer_lines(&self) -> usize {
         4 + usize::from(self.snapshot.header.reading.torn > 0) + 2 * self.snapshot.header.warnings.len()
     }
@@ -163,7 +163,7 @@ pub fn groups(
     let shown = (grouped.total_tasks, grouped.considered);
     let mut page = Page { snapshot, options, owners: &owners, out };
     let header = header::write(&mut page, shown, &format!(" in {groups}{by}"))?;
-    // What cannot fit need not be looked at.
+    // Groups beyond the last line need not be laid out.
     let all = grouped.groups.get(..options.rows.unwrap_or(usize::MAX)).unwrap_or(&grouped.groups);
     let shown = if options.detail == Detail::Line {
         let lines = short::groups(&page, all);
@@ -202,7 +202,7 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
     footer(&mut page, left, each.hidden_system)
 }
 
-/// What was left out, and what the user should know.
+/// How much was left out, and warnings.
 fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::Result<()> {
     let mut notes = Vec::new();
     if let Some(left) = left {

@@ -19,7 +19,7 @@ mod rewrite;
 /// Frames drawn at most: about 8 MB, which browsers still open in seconds.
 const MAX_FRAMES: usize = 20_000;
 
-/// How a graph is to look.
+/// How a graph looks.
 #[derive(Debug, Clone, Copy)]
 pub struct SvgOptions {
     /// What colours stand for.
@@ -31,13 +31,13 @@ pub struct SvgOptions {
 /// Which frames are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
-    /// They, in preorder; with each its ancestors.
+    /// The frames that are drawn, in preorder. The ancestors of each are among them.
     pub kept: Vec<NodeId>,
-    /// How many are not, of those that have any width.
+    /// How many frames with a width are not drawn.
     pub left_out: u64,
-    /// What is narrower is left out, percent.
+    /// Frames narrower than this are left out, percent.
     pub min_width: f64,
-    /// That is more than was asked for: there are too many frames.
+    /// Is that more than was asked for, because there are too many frames?
     pub raised: bool,
 }
 
@@ -56,7 +56,7 @@ impl Cut {
             flame.nodes.iter().map(|node| node.width).filter(|&width| width >= threshold).collect();
         let raised = widths.len() > max;
         if raised {
-            // The widest that there is no room for, and what is as wide, is left out.
+            // Leaves out the widest frame that there is no room for, and all frames that are no wider.
             let (_, widest_out, _) = widths.select_nth_unstable_by(max, |a, b| b.cmp(a));
             threshold = (*widest_out + 1).min(all);
         }
@@ -107,7 +107,7 @@ pub fn write(
     inferno.count_name = "tasks".to_owned();
     inferno.name_type = String::new();
     inferno.no_sort = true;
-    // Too narrow ones are already left out.
+    // Narrow frames have been left out already.
     inferno.min_width = 0.0;
     inferno.bgcolors = Some(BackgroundColor::Flat((0xff, 0xff, 0xff).into()));
     inferno.direction = if options.inverted { Direction::Inverted } else { Direction::Straight };
@@ -120,7 +120,7 @@ pub fn write(
 /// Folded stacks of numbers: the positions of nodes in `kept`, in preorder and of equal length, so
 /// that they are sorted.
 fn lines(flame: &Flame, kept: &[NodeId]) -> String {
-    // What is left of a node's width beside its children.
+    // The width of each node without its children.
     let mut own: Vec<u64> = kept.iter().map(|&id| flame.node(id).width).collect();
     let mut open: Vec<usize> = Vec::new();
     for (nth, &id) in kept.iter().enumerate() {
