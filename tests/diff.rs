@@ -141,7 +141,7 @@ fn the_command() {
 
     let shrunk = files.diff(&[both[1], both[0], "--fail-on", "count>5000"]);
     assert_eq!(shrunk.status.code(), Some(0), "{}", stderr(&shrunk));
-    assert!(stdout(&shrunk).contains("time apart unknown"), "{}", stdout(&shrunk));
+    assert!(stdout(&shrunk).contains("time between them unknown"), "{}", stdout(&shrunk));
     let many = files.diff(&[both[0], both[1], "--fail-on", "count>1000"]);
     assert_eq!(many.status.code(), Some(1));
 

@@ -59,7 +59,7 @@ fn a_restarted_program_is_found_again() {
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, first.pid());
     let screen = terminal.shows("waiting for a new one");
-    assert!(screen.contains("this is the last picture"), "{screen}");
+    assert!(screen.contains("this is the last reading"), "{screen}");
     let second = server.start();
     let screen = terminal.shows(&format!("started again as pid {}", second.pid()));
     assert!(screen.contains(&format!("pid {} (was {pid})", second.pid())), "{screen}");
@@ -174,7 +174,7 @@ fn a_key_copies_and_the_mouse_is_left_alone() {
     terminal.press("2");
     terminal.shows("fixtures/parked.");
     terminal.press("y");
-    terminal.shows("copied, if the terminal allows it");
+    terminal.shows(", if the terminal allows it");
     let written = terminal.written();
     let (_, rest) = written.split_once("\x1b]52;c;").unwrap();
     let (text, _) = rest.split_once('\x07').unwrap();
