@@ -277,7 +277,7 @@ impl Input for Address {
             // From here, a program that ended and one that restarts look the same.
             None => match self.how.open(&self.source) {
                 Ok(opened) => Ok(opened.snapshot),
-                Err(error) => Err(Trouble::Passing(error.to_string())),
+                Err(error) => Err(Trouble::Passing(crate::full_text(&error))),
             },
         }
     }
