@@ -4,6 +4,7 @@
 //! having gone through [`escape()`].
 
 pub mod escape;
+pub mod evidence;
 pub mod file_name;
 pub mod finding;
 pub mod flame;
@@ -18,5 +19,6 @@ pub mod pprof;
 pub mod profile;
 pub mod text;
 pub mod units;
+mod waiting;
 
 pub use escape::escape;
