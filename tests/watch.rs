@@ -59,7 +59,7 @@ fn keys_and_screen() {
         ("3", "FUNCTION  (2"),
         ("4", "STARTED WITH"),
         ("5", "width: goroutines"),
-        ("6", "SURE"),
+        ("6", "CONFIDENCE"),
         ("7", "WORKER"),
     ] {
         terminal.press(key);

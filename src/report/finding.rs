@@ -114,7 +114,7 @@ pub fn since(finding: &Finding) -> Option<String> {
 }
 
 /// The rates of a series in words; None if none is known.
-pub fn rates_line(rates: &Rates) -> Option<String> {
+pub fn rates_line(rates: &Rates, noun: &str) -> Option<String> {
     let or_more = if rates.counted { "" } else { " or more" };
     let per_second =
         |rate: Option<f64>, what: &str| rate.map(|rate| format!("{} a second {what}{or_more}", number(rate)));
@@ -132,7 +132,7 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
         rates
             .reuse
             .or(rates.reuse_ever)
-            .map(|part| format!("{} of new tasks reused a dead one's structure", percent(part))),
+            .map(|part| format!("{} of new {noun}s reused the structure of an ended one", percent(part))),
         rates.spawns_per_request.map(|n| format!("{n:.1} started for each request")),
     ]
     .into_iter()

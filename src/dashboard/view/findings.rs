@@ -20,14 +20,14 @@ const TITLES: usize = 13;
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let Some(report) = state.findings() else { return };
     let (title, dim) = (canvas.theme.title(), canvas.theme.dim());
-    canvas.put(2, areas.body.y, 10, "SURE", title);
-    canvas.put(12, areas.body.y, areas.body.width, "FINDING", title);
+    canvas.put(2, areas.body.y, 10, "CONFIDENCE", title);
+    canvas.put(14, areas.body.y, areas.body.width, "FINDING", title);
     let (cursor, rows) = (state.cursors.findings, areas.rows);
     for (line, finding) in report.findings.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
         let style = sureness(canvas.theme, finding.sureness);
         canvas.put(2, y, 9, &finding.sureness.name().to_uppercase(), style);
-        canvas.cell(12, y, rows.width.saturating_sub(13), &summary(finding), Style::new(), Cut::End);
+        canvas.cell(14, y, rows.width.saturating_sub(15), &summary(finding), Style::new(), Cut::End);
         if line == cursor.at {
             select(canvas, y);
         }
@@ -35,7 +35,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     if report.findings.is_empty() {
         canvas.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
     }
-    // What is no finding, where the list leaves room for it.
+    // Tasks that are no finding, where the list leaves room for them.
     let all = usize::MAX;
     let rest = [("Undecided", &report.undecided), ("These look healthy", &report.healthy)];
     let lines = (rest.iter().filter(|(_, rest)| !rest.is_empty()))
@@ -65,7 +65,7 @@ pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
     }
 }
 
-/// Why, since when, where, and what to do.
+/// The evidence of a finding, since when, where, and what to do.
 pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for part in finding.parts.iter().take(4) {

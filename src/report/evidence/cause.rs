@@ -141,17 +141,16 @@ meanings! {
         "do-not-copy-lock", "shorten the critical section, or shard the lock; never copy or assign a lock that is in use";
     HolderBlockedForever:
         "holder-blocked-forever", "the holder will never run again, and keeps the lock";
-        "check-holder", "look at what the holder waits for; do not hold a lock while waiting for something that may not \
-            come";
+        "check-holder", "look at what the holder waits for; do not hold a lock during a wait that may be long or never end";
     HolderWaitsForLock:
         "holder-waits-for-lock", "the holder waits for another lock, and the holder of that one is not known";
         "check-second-lock", "look at the other lock, and at why it is taken while this one is held";
     HolderWaits:
         "holder-waits", "the holder waits for something else and keeps the lock meanwhile";
-        "check-holder", "look at what the holder waits for; do not hold a lock during a wait that can be long";
+        "check-holder", "look at what the holder waits for; do not hold a lock during a wait that may be long or never end";
     HolderWaitsGuessed:
         "holder-waits-guessed", "the probable holder waits for something else and keeps the lock meanwhile";
-        "check-holder", "look at what the holder waits for; do not hold a lock during a wait that can be long";
+        "check-holder", "look at what the holder waits for; do not hold a lock during a wait that may be long or never end";
     HolderUnclear:
         "holder-unclear", "the holder was not found: perhaps one of the tasks that know the lock, perhaps none any more, \
             after a return without Unlock";

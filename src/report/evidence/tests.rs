@@ -213,8 +213,7 @@ fn advice_of_one_name_is_one() {
     for &a in CAUSES {
         for &b in CAUSES {
             let (a, b) = (meaning(a), meaning(b));
-            let same = a.next == b.next;
-            assert!(!same || a.next_kind == b.next_kind, "{a:?} {b:?}");
+            assert_eq!(a.next == b.next, a.next_kind == b.next_kind, "{a:?} {b:?}");
         }
     }
 }

@@ -272,7 +272,11 @@ fn lock_use(lock_use: LockUse) -> &'static str {
 }
 
 fn place(place: &SignatureFrame) -> Value {
+    let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     json!({
-        "function": &*place.function, "package": &*place.package, "file": &*place.file, "line": place.line,
+        "function": &*place.function,
+        "package": known(&place.package),
+        "file": known(&place.file),
+        "line": Some(place.line).filter(|&line| line != 0),
     })
 }

@@ -32,7 +32,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     what_was_read(header, out)?;
     writeln!(out, "- readings: {}", plain(&readings(report)))?;
     writeln!(out, "- {}", plain(&count(report.tasks, &report.noun)))?;
-    if let Some(text) = rates_line(rates) {
+    if let Some(text) = rates_line(rates, &report.noun) {
         writeln!(out, "- {}", plain(&text))?;
     }
     for warning in report.matching.warning().into_iter().chain(header.warnings.iter().map(|w| &**w)) {

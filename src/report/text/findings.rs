@@ -76,7 +76,7 @@ impl Page<'_> {
         let tasks = count(self.report.tasks, &self.report.noun);
         let pieces = [(HEAD, who(&self.report.header)), (HEAD, tasks), (PLAIN, readings(self.report))];
         self.line().wrap(&pieces, " · ", 2, self.options.width, self.out)?;
-        if let Some(text) = rates_line(rates) {
+        if let Some(text) = rates_line(rates, &self.report.noun) {
             self.words(1, DIM, &text)?;
         }
         Ok(())
