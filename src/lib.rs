@@ -30,6 +30,7 @@ pub mod process;
 pub mod report;
 pub mod runtimes;
 pub mod snapshot;
+mod source;
 pub mod symbols;
 
 pub use error::{Error, Result};

@@ -18,7 +18,7 @@ const ACCEPTED: [&str; 4] = [
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CliError {
+pub(crate) enum CliError {
     /// A target could not be read.
     #[error("cannot read {what}: {source}")]
     Target {
@@ -83,11 +83,11 @@ pub(super) enum CliError {
 }
 
 /// Outcome of a command.
-pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
     /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
-    pub(super) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             CliError::Target { source, .. } => match source {
                 crate::Error::Target(TargetError::Permission { .. }) => Exit::Permission,
@@ -121,7 +121,7 @@ impl CliError {
     }
 
     /// The message without what every message begins with.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
@@ -141,7 +141,7 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    pub(super) fn remedy(&self) -> Vec<String> {
+    pub(crate) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..

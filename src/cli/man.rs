@@ -9,6 +9,8 @@ use super::output::{Output, save};
 use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::snapshot::file::SHARED;
 
+mod limits;
+
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
@@ -54,7 +56,7 @@ pub struct ManPage {
     pub roff: Vec<u8>,
 }
 
-/// All pages: section 1 made from the command line's definition, section 5 written by hand.
+/// All pages: section 1 made from the command line's definition, section 5 written by hand, section 7 made from docs/limits.md.
 ///
 /// # Errors
 /// None in practice: they are made in memory.
@@ -64,14 +66,22 @@ pub fn pages() -> io::Result<Vec<ManPage>> {
     let commands: Vec<_> =
         root.get_subcommands().map(|command| format!("loiter-{}.1", command.get_name())).collect();
     let formats = FORMATS.map(|(name, _)| name.to_owned());
-    let all: Vec<String> = ["loiter.1".to_owned()].into_iter().chain(commands).chain(formats).collect();
+    let all: Vec<String> = ["loiter.1".to_owned()]
+        .into_iter()
+        .chain(commands)
+        .chain(formats)
+        .chain([LIMITS.to_owned()])
+        .collect();
     let mut pages = vec![page(root.clone(), &all)?];
     for command in root.get_subcommands() {
         pages.push(page(command.clone(), &all)?);
     }
     pages.extend(FORMATS.map(|(name, roff)| ManPage { name: name.to_owned(), roff: roff.into() }));
+    pages.push(ManPage { name: LIMITS.to_owned(), roff: limits::roff().into() });
     Ok(pages)
 }
+
+const LIMITS: &str = "loiter-limits.7";
 
 /// The pages of section 5.
 const FORMATS: [(&str, &str); 4] = [

@@ -10,12 +10,12 @@ use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::cli::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
 use crate::process::{self, Target, TargetError};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::Snapshot;
+use crate::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);

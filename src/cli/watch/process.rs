@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cli::source::{Program, Successor, find_successor};
 use crate::dashboard::reader::{Input, Trouble};
 use crate::process::{self, Target, TargetError};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::{Snapshot, TargetInfo};
+use crate::source::{Program, Successor, find_successor};
 
 /// How long the end of a program may take to be known, once its memory is gone.
 const DYING: Duration = Duration::from_secs(2);

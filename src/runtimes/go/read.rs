@@ -10,7 +10,7 @@ use super::stacks::{StackCache, StackNumber};
 use super::unwind::{CodeAddress, Start, Unwinder, Window};
 use super::waits::{self, RawWait};
 use crate::process::{Memory, Range, Target, TargetError};
-use crate::snapshot::StackStatus;
+use crate::snapshot::{Span, StackStatus};
 
 /// Goroutines read at a time. Small enough for its stacks to stay in the cache, large enough for
 /// few system calls.
@@ -37,15 +37,15 @@ pub(super) struct Goroutine {
     pub(super) raw: Raw,
     pub(super) stack: Option<StackNumber>,
     pub(super) stack_status: StackStatus,
-    /// Range in [`Chunk::waits`].
-    pub(super) waits: (u32, u32),
+    /// Rows of [`Chunk::waits`].
+    pub(super) waits: Span,
     /// Thread that it runs on, in loiter's pid namespace.
     pub(super) thread: Option<u32>,
 }
 
 impl Goroutine {
     pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
-        Goroutine { raw, stack: None, stack_status, waits: (0, 0), thread: None }
+        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None }
     }
 }
 

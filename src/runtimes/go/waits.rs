@@ -92,10 +92,10 @@ pub(super) fn read(
             Err(_) => RawWait::Channel { op: WaitOp::Wait, address: sudog.channel, detail: None },
         };
         let waits = &mut chunk.goroutines[sudog.owner].waits;
-        if waits.1 == 0 {
-            waits.0 = chunk.waits.len() as u32;
+        if waits.is_empty() {
+            waits.start = chunk.waits.len() as u32;
         }
-        waits.1 += 1;
+        waits.len += 1;
         chunk.waits.push(wait);
     }
     Ok(())

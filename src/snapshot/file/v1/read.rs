@@ -356,8 +356,8 @@ fn read_tasks(
             stack: stacks.optional()?.map(StackId),
             stack_status: stack_status(both >> 3)?,
             stack_bytes: stack_bytes.delta()?,
-            waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
-            holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
+            waits: Span { start: wait_starts.delta_u32()?, len: wait_lengths.plain_u32()? },
+            holds: Span { start: hold_starts.delta_u32()?, len: hold_lengths.plain_u32()? },
             twins: 0,
         });
     }

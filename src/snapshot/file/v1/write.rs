@@ -247,10 +247,10 @@ fn write_tasks(tasks: &[Task]) -> Table {
         threads.optional(task.thread);
         stacks.optional(task.stack.map(|id| id.0));
         stack_bytes.delta(task.stack_bytes);
-        wait_starts.delta(task.waits.0.into());
-        wait_lengths.plain(task.waits.1.into());
-        hold_starts.delta(task.holds.0.into());
-        hold_lengths.plain(task.holds.1.into());
+        wait_starts.delta(task.waits.start.into());
+        wait_lengths.plain(task.waits.len.into());
+        hold_starts.delta(task.holds.start.into());
+        hold_lengths.plain(task.holds.len.into());
     }
     Table::new(tasks.len(), columns)
 }

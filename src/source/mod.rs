@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::error::{CliError, Result};
-use super::parse;
+use crate::cli::error::{CliError, Result};
+use crate::cli::parse;
 use crate::snapshot::Snapshot;
 
 mod address;
@@ -24,15 +24,15 @@ mod program;
 mod readable;
 mod successor;
 
-pub(super) use names::everybody;
-pub(super) use process::{describe, inspect, options};
-pub(super) use program::{Program, ProgramArg};
-pub(super) use readable::{Answer, ask, list};
-pub(super) use successor::{Successor, find as find_successor};
+pub(crate) use names::everybody;
+pub(crate) use process::{describe, inspect, options};
+pub(crate) use program::{Program, ProgramArg};
+pub(crate) use readable::{Answer, ask, list};
+pub(crate) use successor::{Successor, find as find_successor};
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A process.
     Pid(u32),
     /// The process of this name.
@@ -91,15 +91,15 @@ fn process_source(text: &str) -> Result<Source, String> {
 
 /// A process in place of a source.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ProcessArg {
+pub(crate) struct ProcessArg {
     /// The process with this pid or name: the same as SOURCE, and never a file
     #[arg(short, long, value_name = "PID", value_parser = process_source)]
-    pub(super) pid: Option<Source>,
+    pub(crate) pid: Option<Source>,
 }
 
 /// The source of a command, and how it is to be read.
 #[derive(Debug, Clone, Args)]
-pub(super) struct SourceArgs {
+pub(crate) struct SourceArgs {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
     /// A number is a pid; write ./123 for a file of that name. A name that is no file is that of a
@@ -117,12 +117,12 @@ pub(super) struct SourceArgs {
     process: ProcessArg,
 
     #[command(flatten)]
-    pub(super) how: ReadArgs,
+    pub(crate) how: ReadArgs,
 }
 
 /// How sources are to be read.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ReadArgs {
+pub(crate) struct ReadArgs {
     /// Stop the whole process while it is read, for one consistent picture
     ///
     /// After DURATION (5s if it is not given) the process runs on, and the reading fails if it was not
@@ -159,15 +159,15 @@ fn freeze_limit(text: &str) -> Result<Duration, String> {
 
 /// A snapshot, and where it came from.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) snapshot: Snapshot,
+pub(crate) struct Opened {
+    pub(crate) snapshot: Snapshot,
     /// It is not of this moment.
-    pub(super) saved: bool,
+    pub(crate) saved: bool,
 }
 
 impl SourceArgs {
     /// Reads the source.
-    pub(super) fn open(&self) -> Result<Opened> {
+    pub(crate) fn open(&self) -> Result<Opened> {
         match self.process.pid.as_ref().or(self.source.as_ref()) {
             Some(source) => self.how.open(source),
             None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
@@ -180,7 +180,7 @@ impl Source {
     ///
     /// # Errors
     /// No process has this name, or several have.
-    pub(super) fn resolve(&self) -> Result<Source> {
+    pub(crate) fn resolve(&self) -> Result<Source> {
         match self {
             Source::Name(name) => names::find(name).map(Source::Pid),
             other => Ok(other.clone()),
@@ -190,7 +190,7 @@ impl Source {
 
 impl ReadArgs {
     /// Reads a source.
-    pub(super) fn open(&self, source: &Source) -> Result<Opened> {
+    pub(crate) fn open(&self, source: &Source) -> Result<Opened> {
         if self.exe.is_some() && !matches!(source, Source::File(_) | Source::Stdin) {
             return Err(CliError::Usage("--exe is for core files only".to_owned()));
         }
