@@ -280,7 +280,7 @@ fn one_reading_says_what_it_can() {
     let output = run(saved.0.path(), &saved.path("one"), &[]);
     let text = text(&output);
     assert!(text.contains("SUSPECT  50 goroutines stay in chan send"), "{text}");
-    assert!(text.contains("one reading shows neither growth nor who stays"), "{text}");
+    assert!(text.contains("one reading shows neither growth nor what stays"), "{text}");
 }
 
 #[test]

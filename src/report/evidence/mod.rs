@@ -62,9 +62,7 @@ pub fn evidence(evidence: &Evidence, noun: &str) -> String {
         Evidence::Blocked { tasks, at_least_ns } => {
             format!("{} of them have been blocked for at least {}", thousands(*tasks), duration(*at_least_ns))
         }
-        Evidence::AgeUnknown { tasks } => {
-            format!("{} of them wait, for how long is unknown", thousands(*tasks))
-        }
+        Evidence::AgeUnknown { .. } => "how long they have been waiting is unknown".to_owned(),
         Evidence::OutstandingDone { calls, groups } => {
             let calls = count(*calls, "outstanding Done call");
             format!(
