@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{CliError, Result};
 use super::output::{Output, save};
+#[cfg(feature = "dashboard")]
 use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::snapshot::file::SHARED;
 
@@ -110,6 +111,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    #[cfg(feature = "dashboard")]
     if name == "loiter-watch.1" {
         write_keys(&mut roff)?;
     }
@@ -120,6 +122,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
 }
 
 /// The keys of the dashboard.
+#[cfg(feature = "dashboard")]
 fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
     writeln!(roff, ".SH KEYS")?;
     for binding in BINDINGS {

@@ -276,7 +276,7 @@ impl Input for Address {
             // A program that ends and one that is started anew look the same from here.
             None => match self.how.open(&self.source) {
                 Ok(opened) => Ok(opened.snapshot),
-                Err(error) => Err(Trouble::Passing(error.to_string())),
+                Err(error) => Err(Trouble::Passing(crate::full_text(&error))),
             },
         }
     }

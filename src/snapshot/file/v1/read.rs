@@ -146,7 +146,7 @@ impl<'a> TableReader<'a> {
 fn decompressing(error: std::io::Error) -> FileError {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error.to_string()),
+        _ => FileError::damaged(error),
     }
 }
 

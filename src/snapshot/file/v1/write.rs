@@ -18,7 +18,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
         tasks: snapshot.task_count(),
         snapshot: &snapshot.header,
     };
-    let json = serde_json::to_vec(&header).map_err(|e| FileError::damaged(e.to_string()))?;
+    let json = serde_json::to_vec(&header).map_err(FileError::damaged)?;
     let len = u32::try_from(json.len()).ok().filter(|&len| len <= MAX_HEADER);
     let len = len.ok_or_else(|| FileError::damaged("its header is too long"))?;
     into.write_all(&len.to_le_bytes()).map_err(failed)?;
