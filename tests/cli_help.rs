@@ -52,7 +52,7 @@ fn completions() {
 #[test]
 fn man_pages_are_current() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
-    let pages = loiter::cli::man::pages().unwrap();
+    let pages = loiter::__test::man::pages().unwrap();
     for page in &pages {
         let path = directory.join(&page.name);
         if env::var_os("LOITER_BLESS").is_some() {
@@ -71,5 +71,5 @@ fn man_prints_one_page_and_writes_all() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(stdout(&["man", "-o", directory.path().to_str().unwrap()]), "");
     let count = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(count, loiter::cli::man::pages().unwrap().len());
+    assert_eq!(count, loiter::__test::man::pages().unwrap().len());
 }

@@ -14,7 +14,6 @@ pub static LORE: Lore = Lore {
     http_bodies: Some(HttpBodies {
         waiting: &["net/http.(*persistConn).readLoop", "*http2*lientStream).*"],
         beside: "net/http.(*persistConn).writeLoop",
-        next: "defer response.Body.Close() after every request that did not fail, and read the body to its end",
     }),
     packages: Packages {
         separators: &["/"],

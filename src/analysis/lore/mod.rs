@@ -79,8 +79,6 @@ pub struct HttpBodies {
     pub waiting: &'static [&'static str],
     /// The innermost function of the task that each such connection has besides.
     pub beside: &'static str,
-    /// What to do about it.
-    pub next: &'static str,
 }
 
 /// How packages are named.

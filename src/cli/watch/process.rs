@@ -92,7 +92,7 @@ impl Input for Process {
     fn read(&mut self) -> Result<Snapshot, Trouble> {
         let error = match self.try_to_read() {
             Ok(snapshot) => return Ok(snapshot),
-            Err(error) if !is_gone(&error) => return Err(Trouble::Passing(error.to_string())),
+            Err(error) if !is_gone(&error) => return Err(Trouble::Passing(crate::full_text(&error))),
             Err(_) => self.find_again(),
         };
         match error {
