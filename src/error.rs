@@ -37,3 +37,10 @@ pub enum Error {
         runtime: String,
     },
 }
+
+impl Error {
+    /// The process has ended, or there is none: it can never be read again.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Error::Target(error) if error.is_gone())
+    }
+}

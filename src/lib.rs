@@ -29,8 +29,9 @@ pub mod import;
 pub mod process;
 pub mod report;
 pub mod runtimes;
+pub mod session;
 pub mod snapshot;
-mod source;
+pub mod source;
 pub mod symbols;
 
 pub use error::{Error, Result};

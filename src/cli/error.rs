@@ -18,7 +18,7 @@ const ACCEPTED: [&str; 4] = [
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CliError {
+pub(super) enum CliError {
     /// A target could not be read.
     #[error("cannot read {what}: {source}")]
     Target {
@@ -83,24 +83,20 @@ pub(crate) enum CliError {
 }
 
 /// Outcome of a command.
-pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
     /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Target { source, .. } => match source {
                 crate::Error::Target(TargetError::Permission { .. }) => Exit::Permission,
-                crate::Error::Target(
-                    TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. },
-                ) => Exit::NoProcess,
+                error if error.is_gone() => Exit::NoProcess,
                 crate::Error::NoRuntime { .. } | crate::Error::Target(TargetError::KernelThread { .. }) => {
                     Exit::NoRuntime
                 }
                 crate::Error::Starting { .. } => Exit::Starting,
-                crate::Error::Target(TargetError::NoAnswer { .. } | TargetError::LetGo { .. }) => {
-                    Exit::NoAnswer
-                }
+                crate::Error::Target(error) if error.is_no_answer() => Exit::NoAnswer,
                 _ => Exit::Error,
             },
             CliError::Found(_) => Exit::Findings,
@@ -121,16 +117,14 @@ impl CliError {
     }
 
     /// The message without what every message begins with.
-    pub(crate) fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
+                error if error.is_gone() => source.to_string(),
                 crate::Error::NoRuntime { .. } => source.to_string(),
                 crate::Error::Target(
-                    TargetError::NoProcess { .. }
-                    | TargetError::Ended { .. }
-                    | TargetError::Zombie { .. }
-                    | TargetError::KernelThread { .. }
+                    TargetError::KernelThread { .. }
                     | TargetError::LetGo { .. }
                     | TargetError::GivenUp { .. },
                 ) => source.to_string(),
@@ -141,7 +135,7 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    pub(crate) fn remedy(&self) -> Vec<String> {
+    pub(super) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
