@@ -141,8 +141,8 @@ fn counted(second: u64, more: u64) -> Snapshot {
                 system: nth == 2 && count == 4,
                 leaked: nth == 1 && count == 3,
                 stack_bytes: 2048 * count,
-                waits: (0, 0),
-                holds: (0, 0),
+                waits: Span::default(),
+                holds: Span::default(),
                 ..task
             };
             m.builder.counted(task, count * 7 + grows);

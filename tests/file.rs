@@ -122,7 +122,7 @@ fn indices_out_of_range_are_refused() {
         |s| s.tasks[0].stack = Some(StackId(9999)),
         |s| s.tasks[0].reason = Some(StrId(9999)),
         |s| s.tasks[0].runtime = 3,
-        |s| s.tasks[0].waits = (u32::MAX, u32::MAX),
+        |s| s.tasks[0].waits = Span { start: u32::MAX, len: u32::MAX },
         |s| s.code.functions[0].name = StrId(u32::MAX),
         |s| s.code.locations[0].frames.clear(),
         |s| s.code.stacks[0].locations[0] = LocationId(u32::MAX),
@@ -131,7 +131,7 @@ fn indices_out_of_range_are_refused() {
         // Each holds what all others hold.
         |s| {
             s.holds = vec![s.holds[0]; 1 << 20];
-            s.tasks.iter_mut().for_each(|task| task.holds = (0, 1 << 20));
+            s.tasks.iter_mut().for_each(|task| task.holds = Span { start: 0, len: 1 << 20 });
         },
     ];
     for break_it in broken {

@@ -6,10 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
-use loiter::dashboard::pick::{Asked, Picker, Row};
-use loiter::dashboard::state::Source;
-use loiter::dashboard::update::Event;
-use loiter::dashboard::view::{Theme, draw_picker};
+use loiter::__test::dashboard::pick::{Asked, Picker, Row};
+use loiter::__test::dashboard::state::Source;
+use loiter::__test::dashboard::update::Event;
+use loiter::__test::dashboard::view::{Theme, draw_picker};
 use loiter::snapshot::{Snapshot, TaskState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -17,12 +17,15 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
+#[path = "common/expected.rs"]
+mod expected;
 #[path = "watch_support/leaking.rs"]
 mod leaking;
 mod samples;
 #[path = "watch_support/mod.rs"]
 mod support;
 
+use expected::check;
 use support::{Dashboard, line};
 
 const READINGS: u64 = 48;
@@ -32,12 +35,6 @@ fn dashboard(width: u16, height: u16) -> Dashboard {
     let mut dashboard = Dashboard::new(width, height);
     (0..READINGS).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
     dashboard
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::runtimes::{Attached, ReadOptions, registry};
+use loiter::__test::registry;
+use loiter::runtimes::{Attached, ReadOptions};
 use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 use loiter::process::{
     Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,

@@ -198,8 +198,8 @@ impl Signatures {
         slot.signature.as_ref()
     }
 
-    /// Lets go of every signature that `keep` does not want, and of the texts and stacks that only these had.
-    /// Gives them back with their ids, in the order of their slots.
+    /// Lets go of every signature that `keep` does not want. Gives them back with their ids, in the order of
+    /// their slots. When they are dropped, [`Signatures::forget_parts`] gives back the rest of their room.
     pub fn retain(&mut self, mut keep: impl FnMut(SignatureId) -> bool) -> Vec<(SignatureId, Signature)> {
         let mut gone = Vec::new();
         for (slot, held) in (0..).zip(&mut self.slots) {
@@ -213,12 +213,11 @@ impl Signatures {
         let slots = &self.slots;
         self.by_key
             .retain(|_, id| slots.get(id.index()).is_some_and(|slot| slot.generation == id.generation));
-        self.forget_parts();
         gone
     }
 
     /// Lets go of the texts and stacks that no signature has any more.
-    fn forget_parts(&mut self) {
+    pub fn forget_parts(&mut self) {
         let keys = || self.by_key.keys();
         let used: FxHashSet<u32> = keys().flat_map(|&[_, stack, creator]| [stack, creator]).collect();
         let mut texts: FxHashSet<u32> = keys().map(|&[runtime, ..]| runtime).collect();

@@ -11,6 +11,7 @@ pub(super) fn examples_for(command: &str) -> &'static [Example] {
 const GENERAL: &[Example] = &[
     ("loiter ps", "list the processes that can be read"),
     ("loiter stacks 4242", "show what all goroutines of a process do"),
+    #[cfg(feature = "dashboard")]
     ("loiter watch 4242", "the same live"),
     ("loiter leaks 4242", "watch for half a minute, then say what leaks"),
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use super::error::{CliError, Result};
 use super::output::{Output, save};
+#[cfg(feature = "dashboard")]
 use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::snapshot::file::SHARED;
+
+mod limits;
 
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ pub struct ManPage {
     pub roff: Vec<u8>,
 }
 
-/// All pages: section 1 made from the command line's definition, section 5 written by hand.
+/// All pages: section 1 made from the command line's definition, section 5 written by hand, section 7 made from docs/limits.md.
 ///
 /// # Errors
 /// None in practice: they are made in memory.
@@ -64,14 +67,22 @@ pub fn pages() -> io::Result<Vec<ManPage>> {
     let commands: Vec<_> =
         root.get_subcommands().map(|command| format!("loiter-{}.1", command.get_name())).collect();
     let formats = FORMATS.map(|(name, _)| name.to_owned());
-    let all: Vec<String> = ["loiter.1".to_owned()].into_iter().chain(commands).chain(formats).collect();
+    let all: Vec<String> = ["loiter.1".to_owned()]
+        .into_iter()
+        .chain(commands)
+        .chain(formats)
+        .chain([LIMITS.to_owned()])
+        .collect();
     let mut pages = vec![page(root.clone(), &all)?];
     for command in root.get_subcommands() {
         pages.push(page(command.clone(), &all)?);
     }
     pages.extend(FORMATS.map(|(name, roff)| ManPage { name: name.to_owned(), roff: roff.into() }));
+    pages.push(ManPage { name: LIMITS.to_owned(), roff: limits::roff().into() });
     Ok(pages)
 }
+
+const LIMITS: &str = "loiter-limits.7";
 
 /// The pages of section 5.
 const FORMATS: [(&str, &str); 4] = [
@@ -100,6 +111,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    #[cfg(feature = "dashboard")]
     if name == "loiter-watch.1" {
         write_keys(&mut roff)?;
     }
@@ -110,6 +122,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
 }
 
 /// The keys of the dashboard.
+#[cfg(feature = "dashboard")]
 fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
     writeln!(roff, ".SH KEYS")?;
     for binding in BINDINGS {

@@ -1,11 +1,10 @@
 //! The command line: one file a command, flags -> plain options -> library -> print.
 
-use std::io::{self, IsTerminal};
-
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 mod completions;
 mod convert;
+#[cfg(feature = "demo")]
 mod demo;
 mod diff;
 mod error;
@@ -23,6 +22,7 @@ mod snapshot;
 mod source;
 mod stacks;
 mod trace;
+#[cfg(feature = "dashboard")]
 mod watch;
 
 use crate::process;
@@ -68,19 +68,32 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    #[cfg(feature = "dashboard")]
     Watch(watch::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
     Convert(convert::Args),
     Flame(flame::Args),
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
+impl Command {
+    /// A trace would stand in the middle of the dashboard.
+    fn draws_on_stderr(&self) -> bool {
+        match self {
+            #[cfg(feature = "dashboard")]
+            Command::Watch(_) => std::io::IsTerminal::is_terminal(&std::io::stderr()),
+            _ => false,
+        }
+    }
+}
+
 /// Parses the arguments of the process, runs the command, and prints what goes wrong.
 pub fn main() -> Exit {
-    crate::ending::tell_of_large_files();
+    crate::ending::begin();
     let matches = command().try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -90,8 +103,7 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
     };
-    // What is traced would stand in the middle of the dashboard.
-    if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
+    if !cli.command.draws_on_stderr() {
         output::trace(cli.verbose);
     }
     if cli.no_pager {
@@ -102,11 +114,13 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        #[cfg(feature = "dashboard")]
         Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
@@ -128,9 +142,12 @@ pub fn command() -> clap::Command {
     let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
     command.mut_subcommands(|command| {
         let text = help(command.get_name());
-        // The keys of the dashboard are many: they stand in the long help only.
-        let long =
-            if command.get_name() == "watch" { format!("{}\n{text}", watch::keys()) } else { text.clone() };
+        let long = match command.get_name() {
+            // The keys of the dashboard are many: only the long help has them.
+            #[cfg(feature = "dashboard")]
+            "watch" => format!("{}\n{text}", watch::keys()),
+            _ => text.clone(),
+        };
         command.after_help(text).after_long_help(long).mut_args(hinted)
     })
 }

@@ -189,7 +189,7 @@ impl Args {
         let recorded = match source {
             Source::Pid(_) | Source::Name(_) | Source::Address(_) => return self.live(source),
             Source::File(path) if path.is_dir() => {
-                Some(recorded(path).map_err(|error| CliError::Usage(error.to_string()))?)
+                Some(recorded(path).map_err(|error| CliError::Usage(crate::full_text(&error)))?)
             }
             Source::File(_) | Source::Stdin => None,
         };

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::event::Happened;
 use super::state::Source;
 use super::update::Event;
+use crate::full_text;
 use crate::session::{Picture, Recorder, Replay, Session, SessionView};
 use crate::snapshot::Snapshot;
 
@@ -112,7 +113,7 @@ impl Live {
 
     fn take(&mut self, snapshot: Arc<Snapshot>, begin: Instant, out: &Outlet) -> Result<Picture, Closed> {
         if let Some(recorder) = &mut self.recorder {
-            let problem = recorder.keep(&snapshot).err().map(|error| error.to_string());
+            let problem = recorder.keep(&snapshot).err().map(|error| full_text(&error));
             if let Some(text) = problem.as_ref().filter(|problem| self.complaint.as_ref() != Some(problem)) {
                 out.send(Event::Wrote(Err(text.clone())))?;
             }
@@ -145,7 +146,7 @@ fn replay(files: Vec<PathBuf>, system: bool, out: &Outlet, told: &Receiver<Contr
                 out.send(Event::Source(Source::Replay { at, of: replay.len() }))?;
                 out.send(Event::Picture(Arc::new(picture)))?;
             }
-            Err(problem) => out.send(Event::Wrote(Err(problem.to_string())))?,
+            Err(problem) => out.send(Event::Wrote(Err(full_text(&problem))))?,
         }
         let last = replay.len() - 1;
         let to = |at: usize, by: i64| at.saturating_add_signed(by as isize).min(last);

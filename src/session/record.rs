@@ -17,20 +17,20 @@ const SUFFIX: &str = ".loiter";
 #[non_exhaustive]
 pub enum RecordError {
     /// A reading could not be written.
-    #[error("recording {}: {error}", path.display())]
+    #[error("recording {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why. Its text is part of this one's.
-        error: FileError,
+        /// Why.
+        source: FileError,
     },
     /// An old reading could not be removed. The new one was written.
-    #[error("cannot remove {}: {error}", path.display())]
+    #[error("cannot remove {}", path.display())]
     Remove {
         /// The file.
         path: PathBuf,
-        /// Why. Its text is part of this one's.
-        error: io::Error,
+        /// Why.
+        source: io::Error,
     },
 }
 
@@ -78,8 +78,8 @@ impl Recorder {
     /// It could not be written, or an old one not removed.
     pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
         let path = self.directory.join(name(snapshot.header.taken_at_ns));
-        if let Err(error) = file::save(snapshot, &path) {
-            return Err(RecordError::Write { path, error });
+        if let Err(source) = file::save(snapshot, &path) {
+            return Err(RecordError::Write { path, source });
         }
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {
@@ -91,7 +91,7 @@ impl Recorder {
             let Some((oldest, _)) = self.files.pop_front() else { break };
             match fs::remove_file(&oldest) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(RecordError::Remove { path: oldest, error });
+                    return Err(RecordError::Remove { path: oldest, source: error });
                 }
                 _ => {}
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::history::Point;
 use super::picture::{Picture, SessionView};
 use crate::analysis::modules::Owners;
+use crate::full_text;
 use crate::snapshot::file::{self, FileError};
 
 /// Bytes for how long each task of each reading has stood still. Beyond that, only what the runtime says
@@ -19,12 +20,12 @@ const MAX_PROVED: usize = 128 << 20;
 #[non_exhaustive]
 pub enum ReplayError {
     /// The directory cannot be read.
-    #[error("cannot read {}: {error}", directory.display())]
+    #[error("cannot read {}", directory.display())]
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// Why. Its text is part of this one's.
-        error: io::Error,
+        /// Why.
+        source: io::Error,
     },
     /// There is no snapshot in the directory.
     #[error(
@@ -36,12 +37,12 @@ pub enum ReplayError {
         directory: PathBuf,
     },
     /// A snapshot cannot be read.
-    #[error("{}: {error}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why. Its text is part of this one's.
-        error: FileError,
+        /// Why.
+        source: FileError,
     },
     /// There are fewer readings.
     #[error("there is no such reading")]
@@ -67,7 +68,7 @@ pub struct Replay {
 /// The directory cannot be read, or there is no snapshot in it.
 pub fn recorded(directory: &Path) -> Result<Vec<PathBuf>, ReplayError> {
     let entries = fs::read_dir(directory)
-        .map_err(|error| ReplayError::Directory { directory: directory.to_owned(), error })?;
+        .map_err(|source| ReplayError::Directory { directory: directory.to_owned(), source })?;
     let mut files = Vec::new();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_none_or(|extension| extension != "loiter") || !path.is_file() {
@@ -117,7 +118,7 @@ impl Replay {
                 }
                 self.pictures.push((path, picture));
             }
-            (Err(error), _) => self.unreadable.push(ReplayError::File { path, error }),
+            (Err(source), _) => self.unreadable.push(ReplayError::File { path, source }),
             (Ok(_), None) => {}
         }
         Some((self.of - self.left.len(), self.of))
@@ -140,7 +141,7 @@ impl Replay {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        Some(format!("left out: {first}{more}"))
+        Some(format!("left out: {}{more}", full_text(first)))
     }
 
     /// The picture of a reading.
@@ -149,7 +150,7 @@ impl Replay {
     /// Its file cannot be read any more, or there are fewer readings.
     pub fn picture(&self, at: usize) -> Result<Picture, ReplayError> {
         let (path, picture) = self.pictures.get(at).ok_or(ReplayError::NoReading)?;
-        let snapshot = file::load(path).map_err(|error| ReplayError::File { path: path.clone(), error })?;
+        let snapshot = file::load(path).map_err(|source| ReplayError::File { path: path.clone(), source })?;
         let points = self.points.get(..=at).unwrap_or(&self.points);
         let points = points.iter().cloned().collect();
         let owners = Arc::new(Owners::new(&snapshot));

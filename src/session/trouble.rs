@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::full_text;
 use crate::source::{SourceError, Successor};
 
 /// Why a target could not be read this time. Displayed, it is a sentence with everything that is known.
@@ -49,23 +50,16 @@ impl Trouble {
     }
 }
 
-impl std::error::Error for Trouble {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // Its text has been said, but not what it matches.
-        match self {
-            Trouble::Unreadable(error) => error.source(),
-            _ => None,
-        }
-    }
-}
+/// The text says everything: no cause is left to be told.
+impl std::error::Error for Trouble {}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Which process is read is known.
             Trouble::Unreadable(error) => match &**error {
-                SourceError::Target { source, .. } => write!(f, "{source}"),
-                error => f.write_str(&error.in_full()),
+                SourceError::Target { source, .. } => f.write_str(&full_text(source)),
+                error => f.write_str(&full_text(error)),
             },
             Trouble::Restarted { pid, new_pid } => {
                 write!(f, "process {pid} has ended and was started again as pid {new_pid}")

@@ -1,9 +1,8 @@
 //! Why what a user has named cannot be read.
 //!
 //! The text of an error does not repeat its cause: that is its [`source`](std::error::Error::source).
-//! [`SourceError::in_full`] joins the two.
+//! [`crate::full_text`] joins the two.
 
-use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
@@ -91,15 +90,6 @@ impl SourceError {
     /// The process did not answer in time. It may answer the next time.
     pub fn is_no_answer(&self) -> bool {
         matches!(self, SourceError::Target { source: crate::Error::Target(error), .. } if error.is_no_answer())
-    }
-
-    /// The text of the error and that of its cause.
-    pub fn in_full(&self) -> String {
-        match self {
-            // Both say the same already.
-            SourceError::Name(_) => self.to_string(),
-            _ => self.source().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}")),
-        }
     }
 }
 

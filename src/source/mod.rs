@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] is made of the text that a user gives: a pid, the name of a running process, a file (a saved
 //! snapshot, a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-`
-//! for standard input. [`open`] reads it once. To read a process or an address again and again, see
+//! for standard input. Addresses need the feature `http`. [`open`] reads it once. To read a process or an address again and again, see
 //! [`crate::session`]. A [`Program`] is started by loiter, and ends with it.
 //!
 //! ```no_run
@@ -27,9 +27,14 @@ use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
 mod compressed;
+#[cfg(feature = "http")]
 mod early;
 mod error;
 mod file;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
 mod http;
 mod names;
 mod process;
@@ -220,7 +225,7 @@ mod tests {
         assert!(error.is_gone() && !error.is_no_answer());
         assert_eq!(error.to_string(), format!("cannot read pid {}", u32::MAX));
         assert_eq!(
-            error.in_full(),
+            crate::full_text(&error),
             format!("cannot read pid {0}: there is no process with pid {0}", u32::MAX)
         );
     }

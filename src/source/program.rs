@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn what_cannot_be_started_is_told() {
         let start = Program::start("/no/such/program".as_ref(), &[], ProgramOutput::Kept);
-        let error = start.unwrap_err().in_full();
+        let error = crate::full_text(&start.unwrap_err());
         assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");
     }
 

@@ -41,6 +41,11 @@ impl LetGo {
         self.creators.iter()
     }
 
+    /// What happened to tasks that were started at a place.
+    pub fn of_creator(&self, creator: &SignatureFrame) -> Option<&Track> {
+        self.creators.get(creator)
+    }
+
     /// What happened to all other tasks.
     pub fn others(&self) -> &Track {
         &self.others

@@ -302,6 +302,7 @@ impl Series {
             let track = self.tracks.get_mut(id.index()).map(std::mem::take);
             self.let_go.add(signature, &track.unwrap_or_default());
         }
+        self.signatures.forget_parts();
     }
 
     /// The readings that are kept, the oldest first.

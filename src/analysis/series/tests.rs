@@ -173,13 +173,14 @@ fn signatures_are_what_was_asked_for() {
 /// one that has moved on from a stack that nobody has any more, and `churn` tasks with stacks of their own.
 fn hectic(number: u64, churn: u64) -> Snapshot {
     let mut builder = builder(number, &[(1, "stays", 0), (2, "stays", 0), (3, "stays", number)]);
+    let serve = builder.code.function("main.serve", "main", FunctionKind::Normal);
+    let serve = builder.code.frame(serve, "f.go", 1);
+    let creator = builder.code.location(Location { address: Some(9), offset: 0, frames: vec![serve] });
     let mut add = |id: u64, name: &str| {
         let function = builder.code.function(name, "main", FunctionKind::Normal);
-        let starter = builder.code.function("main.serve", "main", FunctionKind::Normal);
-        let [frame, creator] = [function, starter].map(|f| builder.code.frame(f, "f.go", 1));
-        let address = Some(name.bytes().fold(7, |sum: u64, b| sum.wrapping_mul(31) + u64::from(b)));
+        let frame = builder.code.frame(function, "f.go", 1);
+        let address = Some((number << 32) + id);
         let location = builder.code.location(Location { address, offset: 0, frames: vec![frame] });
-        let creator = builder.code.location(Location { address: Some(9), offset: 0, frames: vec![creator] });
         let stack = builder.code.stack(vec![location]);
         builder.task(Task { creator: Some(creator), ..task(id, stack, 0) });
     };

@@ -13,6 +13,7 @@ use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
 use crate::cli::output::tell;
 use crate::cli::source::{ReadArgs, warn_of_stop};
+use crate::full_text;
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::ReadOptions;
@@ -146,29 +147,24 @@ pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
             tell("stopped early");
             break;
         }
-        let after = begin.elapsed();
-        match trouble {
+        let trouble = match trouble {
             // It may answer again, and what has been read is not thrown away.
             Trouble::Unreadable(error) if series.readings() > 0 && error.is_no_answer() => {
-                missing.push(*error)
+                missing.push(*error);
+                continue;
             }
-            trouble
-                if series.readings() > 0
-                    && let Some(text) = epitaph(&trouble, after) =>
-            {
-                progress.clear();
-                tell(&text);
-                break;
-            }
-            trouble => {
-                progress.clear();
-                return Err(trouble.into());
-            }
+            trouble => trouble,
+        };
+        progress.clear();
+        match epitaph(&trouble, begin.elapsed()).filter(|_| series.readings() > 0) {
+            Some(text) => tell(&text),
+            None => return Err(trouble.into()),
         }
+        break;
     }
     progress.clear();
     if let Some(error) = missing.first() {
-        tell(&format!("{} of {} readings failed: {}", missing.len(), times.readings, error.in_full()));
+        tell(&format!("{} of {} readings failed: {}", missing.len(), times.readings, full_text(error)));
     }
     if let Some(why) = late.why() {
         tell(&format!("{} of {} readings came late: {why}", late.readings, series.readings()));
@@ -183,7 +179,7 @@ fn epitaph(trouble: &Trouble, after: Duration) -> Option<String> {
     let more = match trouble {
         Trouble::Unreadable(error) => {
             return matches!(**error, SourceError::Address { .. })
-                .then(|| format!("no more readings after {after}: {}", error.in_full()));
+                .then(|| format!("no more readings after {after}: {}", full_text(&**error)));
         }
         Trouble::ProgramEnded { how: Some(how), .. } => format!(": {how}"),
         Trouble::Ended { successor: Successor::Pid(pid), .. } => {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Finding, Process};
+use crate::full_text;
 use crate::process::{self, Candidate, TargetError};
 use crate::source::inspect;
 
@@ -244,11 +245,11 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
         Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),
         Err(error) if error.is_gone() => return None,
-        Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => {
-            Finding::NoAnswer { why: format!("no answer within {} s: {error}", PATIENCE.as_secs()) }
-        }
+        Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => Finding::NoAnswer {
+            why: format!("no answer within {} s: {}", PATIENCE.as_secs(), full_text(&error)),
+        },
         Err(error) => {
-            let why = error.to_string();
+            let why = full_text(&error);
             let remedy = match error {
                 crate::Error::Target(TargetError::Permission { remedy, .. }) => remedy,
                 _ => Vec::new(),

@@ -25,7 +25,7 @@ impl From<SourceError> for CliError {
                 told(error.to_string(), output.clone(), Exit::NoProcess)
             }
             SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
-                told(error.in_full(), Vec::new(), Exit::Error)
+                told(error.to_string(), Vec::new(), Exit::Error)
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Flame graphs: what is said of a frame, the same in every format.
 
+#[cfg(feature = "svg")]
 use super::escape::escape;
-use super::units::{age, bytes, count, duration, thousands};
+#[cfg(feature = "svg")]
+use super::units::age;
+use super::units::{bytes, count, duration, thousands};
 use crate::analysis::flame::{Flame, NodeId, Weight};
 use crate::snapshot::Snapshot;
 
@@ -9,11 +12,13 @@ pub mod folded;
 mod palette;
 pub mod picture;
 pub mod speedscope;
+#[cfg(feature = "svg")]
 pub mod svg;
 
 pub use palette::Colors;
 
 /// Reasons named in a tooltip; the rest is added up.
+#[cfg(feature = "svg")]
 const REASONS: usize = 6;
 
 /// What is written above a graph, and what its tasks are called.
@@ -132,6 +137,7 @@ fn change(flame: &Flame, id: NodeId) -> String {
 }
 
 /// What a frame holds, in one line: "1,204 goroutines, 89.1 %, 41 min or more".
+#[cfg(feature = "svg")]
 fn facts(flame: &Flame, id: NodeId, noun: &str) -> String {
     let node = flame.node(id);
     let mut facts = vec![count(node.now.count, noun)];
@@ -153,6 +159,7 @@ fn facts(flame: &Flame, id: NodeId, noun: &str) -> String {
 
 /// What a tooltip says of a frame, a line each, not escaped: its name, how many tasks, how that
 /// changed, their states, the oldest.
+#[cfg(feature = "svg")]
 fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
     let node = flame.node(id);
     let mut lines = vec![flame.name(id).text.clone()];
@@ -182,6 +189,7 @@ fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
 }
 
 /// "grown by 380 (+46.1 %): was 824", "gone: was 3", "born".
+#[cfg(feature = "svg")]
 fn comparison(flame: &Flame, id: NodeId) -> String {
     let (was, now) = (flame.was(id).weight, flame.node(id).now.weight);
     let by = amount(flame, now.abs_diff(was));
@@ -198,6 +206,7 @@ fn comparison(flame: &Flame, id: NodeId) -> String {
 }
 
 /// The end of a name that fits into some columns, with two dots for what is cut. Escaped.
+#[cfg(feature = "svg")]
 fn tail(name: &str, columns: usize) -> String {
     let name = escape(name);
     let length = name.chars().count();

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use rustc_hash::FxHashMap;
 
 use super::foreign::Foreign;
-use super::goroutine::{Raw, status};
-use super::read::{CHUNK, Chunk, Goroutine, Reader};
+use super::goroutine::{Goroutine, Raw, status};
+use super::read::{CHUNK, Chunk, Reader};
 use super::resolve::Resolver;
 use super::running::{self, Running, Stops};
 use super::semaphores::Semaphores;
@@ -19,7 +19,8 @@ use super::{Go, GoError, holders, labels, list, sync};
 use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{
-    Age, Channel, Hold, LabelSetId, ObjectKind, SnapshotBuilder, StackId, StackStatus, StrId, Task, Wait,
+    Age, Channel, Hold, LabelSetId, ObjectKind, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task,
+    Wait,
 };
 
 /// How often a goroutine may go from running to parked and back while it is being read.
@@ -196,8 +197,7 @@ impl<'a> Converter<'a> {
         reading.ended += chunk.ended;
         reading.missing += chunk.missing;
         for goroutine in &chunk.goroutines {
-            let (start, len) = (goroutine.waits.0 as usize, goroutine.waits.1 as usize);
-            self.goroutine(goroutine, &chunk.waits[start..start + len]);
+            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits));
         }
     }
 
@@ -247,7 +247,7 @@ impl<'a> Converter<'a> {
             stack_status: goroutine.stack_status,
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits: self.waits(waits),
-            holds: (0, 0),
+            holds: Span::default(),
             twins: 0,
         };
         self.into.task(task);
@@ -306,9 +306,9 @@ impl<'a> Converter<'a> {
         *self.system.entry(startpc).or_insert_with(|| resolver.is_system(startpc, || false))
     }
 
-    fn waits(&mut self, waits: &[RawWait]) -> (u32, u32) {
+    fn waits(&mut self, waits: &[RawWait]) -> Span {
         if waits.is_empty() || !self.into.room_for_waits(waits.len()) {
-            return (0, 0);
+            return Span::default();
         }
         let mut found = Vec::with_capacity(waits.len());
         for wait in waits {

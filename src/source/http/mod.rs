@@ -234,7 +234,7 @@ mod tests {
             "http://ho\\st/",
             "http://::1/",
         ] {
-            let error = Address::parse(text).err().unwrap().in_full();
+            let error = crate::full_text(&Address::parse(text).err().unwrap());
             assert!(error.contains("no address") && !error.contains("secret"), "{error}");
         }
     }

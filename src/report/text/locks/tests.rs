@@ -25,7 +25,7 @@ fn snapshot(kind: ObjectKind, states: &[Option<LockState>], tasks: &[T<'_>]) -> 
 /// What is said of those that wait, but for what they wait.
 fn said(states: &[Option<LockState>], tasks: &[T<'_>]) -> Vec<String> {
     let snapshot = snapshot(ObjectKind::Mutex, states, tasks);
-    let waiting = snapshot.tasks.iter().filter(|task| task.waits.1 > 0);
+    let waiting = snapshot.tasks.iter().filter(|task| !task.waits.is_empty());
     let summaries = WaitTable::new(&snapshot).summarize(waiting);
     assert!(summaries.len() == 1);
     waits::sentences(&snapshot, &summaries, false).split_off(1)

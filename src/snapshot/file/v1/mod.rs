@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::BadColumn;
 use super::{FileError, Preview, read_exact};
+use crate::error::About;
 use crate::snapshot::*;
 
 mod read;
@@ -155,7 +156,7 @@ fn read_header(from: &mut impl Read) -> Result<HeaderIn, FileError> {
     if read < len as usize {
         return Err(FileError::Truncated { part: "header" });
     }
-    serde_json::from_slice(&json).map_err(|e| FileError::damaged(format!("its header: {e}")))
+    serde_json::from_slice(&json).map_err(|e| FileError::damaged(About::new("its header", e)))
 }
 
 /// Reads what can be read without decompressing anything.

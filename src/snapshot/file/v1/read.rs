@@ -146,7 +146,7 @@ impl<'a> TableReader<'a> {
 fn decompressing(error: std::io::Error) -> FileError {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error.to_string()),
+        _ => FileError::damaged(error),
     }
 }
 
@@ -356,8 +356,8 @@ fn read_tasks(
             stack: stacks.optional()?.map(StackId),
             stack_status: stack_status(both >> 3)?,
             stack_bytes: stack_bytes.delta()?,
-            waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
-            holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
+            waits: Span { start: wait_starts.delta_u32()?, len: wait_lengths.plain_u32()? },
+            holds: Span { start: hold_starts.delta_u32()?, len: hold_lengths.plain_u32()? },
             twins: 0,
         });
     }

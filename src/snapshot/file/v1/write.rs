@@ -18,7 +18,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
         tasks: snapshot.task_count(),
         snapshot: &snapshot.header,
     };
-    let json = serde_json::to_vec(&header).map_err(|e| FileError::damaged(e.to_string()))?;
+    let json = serde_json::to_vec(&header).map_err(FileError::damaged)?;
     let len = u32::try_from(json.len()).ok().filter(|&len| len <= MAX_HEADER);
     let len = len.ok_or_else(|| FileError::damaged("its header is too long"))?;
     into.write_all(&len.to_le_bytes()).map_err(failed)?;
@@ -247,10 +247,10 @@ fn write_tasks(tasks: &[Task]) -> Table {
         threads.optional(task.thread);
         stacks.optional(task.stack.map(|id| id.0));
         stack_bytes.delta(task.stack_bytes);
-        wait_starts.delta(task.waits.0.into());
-        wait_lengths.plain(task.waits.1.into());
-        hold_starts.delta(task.holds.0.into());
-        hold_lengths.plain(task.holds.1.into());
+        wait_starts.delta(task.waits.start.into());
+        wait_lengths.plain(task.waits.len.into());
+        hold_starts.delta(task.holds.start.into());
+        hold_lengths.plain(task.holds.len.into());
     }
     Table::new(tasks.len(), columns)
 }
