@@ -106,6 +106,9 @@ pub enum AddressError {
     /// This loiter was built without HTTP.
     #[error("this build of loiter cannot read addresses (it has no feature http)")]
     NotBuilt,
+    /// The processor lacks what the cryptography of https needs.
+    #[error("this processor cannot do https: it lacks AES, AVX2, BMI or ADX")]
+    CannotEncrypt,
     /// There was no connection in time.
     #[error("no connection within {} s", within.as_secs_f64())]
     NoConnection {
