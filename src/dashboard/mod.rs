@@ -27,4 +27,5 @@ pub mod view;
 mod worker;
 mod write;
 
+#[cfg(feature = "test-support")]
 pub use picture::{Picture, SessionView};

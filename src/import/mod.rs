@@ -16,7 +16,8 @@ mod go_profile;
 mod go_text;
 mod log;
 mod looks;
-pub mod names;
+#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
+pub(crate) mod names;
 mod noise;
 pub mod pprof;
 mod quoted;

@@ -9,11 +9,12 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-pub mod fields;
+#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
+pub(crate) mod fields;
 mod labels;
 mod samples;
 mod tables;
-pub mod wire;
+pub(crate) mod wire;
 
 use self::fields::own::UnusualFunction;
 use self::samples::Samples;

@@ -34,14 +34,19 @@ pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::{OsError, TargetError};
 pub use image::ImageFile;
-pub use job_control::while_nothing_is_held;
+#[cfg(feature = "dashboard")]
+pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
-pub use patience::{Handle, be_patient_for, supervised};
+#[cfg(feature = "cli")]
+pub(crate) use patience::be_patient_for;
+pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-pub use sys::{end_with_us, let_us_trace};
-pub use tracer::end_all_stops;
+#[cfg(feature = "cli")]
+pub(crate) use sys::{end_with_us, let_us_trace};
+#[cfg(feature = "cli")]
+pub(crate) use tracer::end_all_stops;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ const LISTED: usize = 6;
 
 /// Why no task passes: for each condition that no task fulfils, what the tasks have instead; or that it is
 /// the conditions together. Raw from the target: escape before printing.
-pub fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
+pub(crate) fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
     let bare = Filter { system: filter.system, all_frames: filter.all_frames, ..Filter::default() };
     let all = bare.select(snapshot).tasks;
     let noun = task_noun(snapshot);

@@ -3,7 +3,7 @@
 /// The end of a path that tells a reader where the file is: the directories that are also the end
 /// of its package's path (below the program's own module where it belongs to it), or else the last
 /// directory. "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
-pub fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
+pub(crate) fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
     let Some((directory, _)) = path.rsplit_once('/') else { return path };
     let package = match package.strip_prefix(module) {
         Some(inside) if !module.is_empty() => inside.trim_start_matches('/'),

@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn what_cannot_be_started_is_told() {
         let error = Program::start(&"/no/such/program".into(), &[], false).unwrap_err();
-        assert!(error.to_string().starts_with("cannot start /no/such/program: No such file"), "{error}");
+        assert!(error.message().starts_with("cannot start /no/such/program: No such file"), "{error}");
     }
 
     #[test]

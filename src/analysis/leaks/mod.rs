@@ -26,7 +26,7 @@ pub(crate) mod tests;
 
 pub use baseline::Baseline;
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
-pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
+pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use known::{KNOWN, KnownTask};
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
