@@ -5,17 +5,16 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+#[path = "common/expected.rs"]
+mod expected;
+
+use expected::check;
+
 /// What loiter prints to stdout.
 fn stdout(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_loiter")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]

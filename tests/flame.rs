@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use common::expected::check;
 use loiter::analysis::Filter;
 use loiter::analysis::flame::{Flame, FlameOptions, Weight, difference, flame};
 use loiter::report::flame::picture::{self, PictureOptions};
@@ -17,12 +18,6 @@ use tempfile::TempDir;
 
 mod common;
 mod samples;
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
-}
 
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();

@@ -9,8 +9,11 @@ use loiter::snapshot::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "common/expected.rs"]
+mod expected;
 mod samples;
 
+use expected::check;
 use samples::{F, GOEXIT, GOPARK, Internal, Maker, Normal, SECOND};
 
 const MAIN: &str = "/srv/api/<main>.go";
@@ -93,12 +96,6 @@ fn text(output: &Output) -> String {
 
 fn json(output: &Output) -> Value {
     serde_json::from_str(&text(output)).unwrap()
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]

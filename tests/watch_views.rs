@@ -17,12 +17,15 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
+#[path = "common/expected.rs"]
+mod expected;
 #[path = "watch_support/leaking.rs"]
 mod leaking;
 mod samples;
 #[path = "watch_support/mod.rs"]
 mod support;
 
+use expected::check;
 use support::{Dashboard, line};
 
 const READINGS: u64 = 48;
@@ -32,12 +35,6 @@ fn dashboard(width: u16, height: u16) -> Dashboard {
     let mut dashboard = Dashboard::new(width, height);
     (0..READINGS).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
     dashboard
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]
