@@ -8,6 +8,7 @@ use crate::import::DumpError;
 use crate::import::pprof::PprofError;
 use crate::process::{OsError, TargetError};
 use crate::snapshot::file::FileError;
+use crate::source::SourceError;
 
 /// Result of the library's top-level functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,6 +57,15 @@ pub enum Error {
     /// A dump or a profile could not be read.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// What a user has named could not be opened.
+    #[error(transparent)]
+    Source(Box<SourceError>),
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Error::Source(Box::new(error))
+    }
 }
 
 impl From<PprofError> for Error {
@@ -118,6 +128,16 @@ impl Error {
             Error::Starting { .. } => ErrorKind::Starting,
             Error::File(error) => error.kind(),
             Error::Dump(error) => error.kind(),
+            Error::Source(error) => error.kind(),
+        }
+    }
+
+    /// The process has ended, or there is none: it can never be read again.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Error::Target(error) => error.is_gone(),
+            Error::Source(error) => error.is_gone(),
+            _ => false,
         }
     }
 

@@ -14,6 +14,8 @@
 //! * a [`snapshot`]: everything that was true of the tasks at one moment. It refers to the [`code`] tables, which have
 //!   each function, code address and stack once. [`snapshot::file`] saves and loads it.
 //! * [`import`] makes a snapshot of what Go writes itself: stack dumps, profiles, crashes in a log.
+//! * A [`source`] is whatever a user can name: a pid, a process name, a file, an address. It is opened once, or a
+//!   [`session`] reads it again and again.
 //! * [`analysis`] filters, groups and compares snapshots. A [`Series`](analysis::Series) is snapshots of one process
 //!   in the order of time; [`analysis::leaks`] makes findings of it.
 //! * [`report`] writes all of that as text, JSON, Markdown, pprof, or a flame graph.
@@ -35,7 +37,7 @@
 //!
 //! ```
 //! use loiter::analysis::{Filter, SortBy, each::each};
-//! use loiter::import;
+//! use loiter::source::{self, OpenOptions, Source};
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("dump.txt");
@@ -48,7 +50,7 @@
 //! # main.serve()
 //! # \t/src/main.go:40 +0x25
 //! # ".replace("\n# ", "\n"))?;
-//! let snapshot = import::read(&std::fs::read(&path)?)?.snapshot;
+//! let snapshot = source::open(&Source::File(path), &OpenOptions::default())?.snapshot;
 //! let oldest = each(&snapshot, &Filter::default(), SortBy::Age, Some(3));
 //! let ids: Vec<Option<u64>> = oldest.tasks.iter().map(|&row| snapshot.tasks[row as usize].id).collect();
 //! assert_eq!(ids, [Some(8), Some(7)]);
@@ -140,9 +142,9 @@ pub mod import;
 pub mod process;
 pub mod report;
 pub mod runtimes;
+pub mod session;
 pub mod snapshot;
-#[cfg(feature = "cli")]
-mod source;
+pub mod source;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 mod symbols;
 

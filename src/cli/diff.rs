@@ -10,7 +10,7 @@ use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
 use super::output::Output;
-use super::source::{ProcessArg, ReadArgs, Source};
+use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
 use crate::analysis::signature::{By, SignatureOptions};
@@ -19,6 +19,7 @@ use crate::report::text::{self, TextOptions};
 use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
+use crate::source::Source;
 
 /// Show which tasks came, went and stayed between two or more snapshots of a process
 ///

@@ -118,7 +118,7 @@ pub(super) fn save(
 }
 
 /// Tells the user something on stderr, safe for a terminal.
-pub(crate) fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     // If stderr is closed, there is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }

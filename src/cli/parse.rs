@@ -28,7 +28,7 @@ pub(super) fn label(text: &str) -> Result<(String, Option<String>), String> {
 }
 
 /// A duration like "90s", "1h30m" or "2 min", in nanoseconds.
-pub(crate) fn duration(text: &str) -> Result<u64, String> {
+pub(super) fn duration(text: &str) -> Result<u64, String> {
     let problem = || "use a number and a unit (ns, us, ms, s, m, h, d), like 90s or 1h30m".to_owned();
     let mut rest = text.trim();
     let mut total = 0_u64;

@@ -7,17 +7,14 @@
 
 mod copy;
 mod crash;
+mod event;
 pub mod filter_query;
 pub mod flame;
-pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod pick;
-pub mod picture;
 pub mod query;
 pub mod reader;
-pub mod record;
-pub mod replay;
 pub mod run;
 pub mod state;
 pub mod tables;
@@ -28,4 +25,4 @@ mod worker;
 mod write;
 
 #[cfg(feature = "test-support")]
-pub use picture::{Picture, SessionView};
+pub use crate::session::{Picture, SessionView};

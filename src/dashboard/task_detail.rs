@@ -1,6 +1,5 @@
 //! One task in lines of text: what it does, its stack, its neighbours.
 
-use super::picture::Picture;
 use super::query::TaskKey;
 use super::tables::{Closeup, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
@@ -10,6 +9,7 @@ use crate::report::escape;
 use crate::report::line::width;
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
 use crate::report::units::{age, bytes, count, duration, thousands};
+use crate::session::Picture;
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.

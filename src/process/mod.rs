@@ -43,7 +43,6 @@ pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-#[cfg(feature = "cli")]
 pub(crate) use sys::{end_with_us, let_us_trace};
 #[cfg(feature = "cli")]
 pub(crate) use tracer::end_all_stops;
