@@ -136,6 +136,10 @@ pub mod code;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 mod dashboard;
 #[cfg(feature = "cli")]
+#[cfg_attr(
+    not(all(feature = "dashboard", feature = "demo")),
+    allow(dead_code, reason = "these use the rest")
+)]
 mod ending;
 mod error;
 pub mod import;

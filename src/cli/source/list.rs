@@ -53,7 +53,7 @@ impl List {
     /// A line each, and what is not listed.
     pub(in crate::cli) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let runtimes = || self.found.iter().map(|found| runtime_names(found));
+        let runtimes = || self.found.iter().map(runtime_names);
         let wide = runtimes().map(|names| names.chars().count()).max().unwrap_or(0).clamp(7, 32);
         if self.found.is_empty() {
             lines.push("there is no process that loiter can read".to_owned());
