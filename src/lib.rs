@@ -100,7 +100,8 @@
 //!
 //! # Errors
 //!
-//! [`Error`] holds every error of the library, [`ErrorKind`] says what a caller can do. The text of an error does not
+//! [`Error`] holds the errors of processes, runtimes, snapshot files and dumps. [`source::SourceError`] adds what can be
+//! wrong with a name or an address. The `kind` of each, an [`ErrorKind`], says what a caller can do. The text of an error does not
 //! repeat its cause: [`full_text`] or `anyhow`'s `{:#}` prints the whole chain.
 //!
 //! # Features
@@ -128,6 +129,7 @@ compile_error!(
 );
 
 pub mod analysis;
+mod cause;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -152,7 +154,8 @@ pub mod source;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 mod symbols;
 
-pub use error::{Error, ErrorKind, Result, full_text};
+pub use cause::{ErrorKind, full_text};
+pub use error::{Error, Result};
 
 /// What only the tests, benchmarks and fuzz targets of this repository use. It may change at any time.
 #[cfg(feature = "test-support")]

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use std::io;
+
 use super::*;
+use crate::cause::{About, Cause, full_text};
 use crate::runtimes::{GoError, PclntabError, RegistryError};
 use crate::session::{RecordError, ReplayError, Trouble};
 use crate::snapshot::Invalid;
-use crate::source::{AddressError, NameError, Successor};
+use crate::source::{AddressError, NameError, SourceError, Successor};
 
 /// The texts of an error and of its causes.
 fn links(error: &(dyn StdError + 'static)) -> Vec<String> {
@@ -212,9 +215,7 @@ fn all() -> Vec<Error> {
         Starting { .. } => Starting { runtime: text("go1.24") },
         File(_) => FileError::NotASnapshot.into(),
         Dump(_) => PprofError::Difference.into(),
-        Source(_) => SourceError::NotLive { what: text("standard input") }.into(),
     );
-    all.extend(sources().into_iter().map(Error::from));
     all.extend(targets().into_iter().map(Error::from));
     all.extend(runtimes().into_iter().map(|source| Runtime { runtime: text("go1.24"), source }));
     all.extend(files().into_iter().map(Error::from));
@@ -226,6 +227,9 @@ fn all() -> Vec<Error> {
 #[test]
 fn every_cause_is_said_once() {
     for error in all() {
+        assert_said_once(&error);
+    }
+    for error in sources() {
         assert_said_once(&error);
     }
     for error in sessions() {

@@ -20,8 +20,7 @@ use self::fields::own::UnusualFunction;
 use self::samples::Samples;
 use self::tables::Tables;
 use self::wire::{Fields, Malformed};
-use crate::ErrorKind;
-use crate::error::Cause;
+use crate::cause::{Cause, ErrorKind};
 use crate::snapshot::{Invalid, Snapshot};
 
 /// What a profile may hold.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::ErrorKind;
+use crate::cause::ErrorKind;
 
 /// What can go wrong when a target is read.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
-//! Things that can be read: a live process, a core file.
+//! Live processes and core files: their memory, mappings, ELF images, threads and registers.
 //!
-//! Everything here is about bytes, mappings, threads and registers; nothing
-//! here knows what a goroutine is. What a target says is hostile.
+//! [`open_pid`] and [`open_core`] give a [`Target`]. [`processes()`] lists what runs on this machine. Nothing here knows
+//! what a goroutine is. What a target says is hostile.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::ErrorKind;
+use crate::cause::ErrorKind;
 use crate::import::DumpError;
 use crate::process::Candidate;
 use crate::snapshot::file::FileError;

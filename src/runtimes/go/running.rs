@@ -7,7 +7,7 @@ use super::arch;
 use super::goroutine::{Raw, status};
 use super::read::{Goroutine, Reader, keep};
 use super::unwind::{CodeAddress, Start};
-use crate::full_text;
+use crate::cause::full_text;
 use crate::process::{Registers, Target, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
