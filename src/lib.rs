@@ -175,7 +175,7 @@ pub mod __test {
 
     /// Where the structs of Go's runtime are found.
     pub mod go {
-        pub use crate::runtimes::go::{dwarf, layout, layout_table, types};
+        pub use crate::runtimes::go::{dwarf, layout, layout_table, structs, types};
     }
 
     /// Exported registries, wherever they are.

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use loiter::__test::go::dwarf::{self, DebugSections};
-use loiter::__test::go::layout::{LayoutSource, Layouts, Structs};
+use loiter::__test::go::layout::Layouts;
 use loiter::__test::go::layout_table::{self, EXACT, WANTED};
+use loiter::__test::go::structs::{LayoutSource, Structs};
 use loiter::__test::go::types::TypeImage;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 

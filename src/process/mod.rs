@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{ProcessFigures, TargetInfo};
 
+pub(crate) mod bytes;
 mod core;
 mod core_memory;
 mod core_notes;
@@ -18,6 +19,7 @@ mod job_control;
 mod live;
 mod maps;
 mod memory;
+pub(crate) mod paged;
 mod pages;
 mod patience;
 mod permission;

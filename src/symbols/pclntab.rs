@@ -20,6 +20,7 @@ use memchr::memchr;
 use rustc_hash::FxHashMap;
 
 use super::go_names::TypeArguments;
+use crate::process::bytes::{u32_at, u64_at};
 
 mod func;
 mod func_id;
@@ -343,14 +344,6 @@ fn string_at(table: &[u8], offset: u32) -> &[u8] {
     let Some(rest) = table.get(offset as usize..) else { return &[] };
     let rest = &rest[..rest.len().min(MAX_STRING)];
     &rest[..memchr(0, rest).unwrap_or(rest.len())]
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u32::from_le_bytes(*chunk))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
 #[cfg(test)]

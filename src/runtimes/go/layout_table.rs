@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 #[cfg(any(test, feature = "test-support"))]
-use super::layout::StructLayout;
-use super::layout::{Field, LayoutSource, Structs};
+use super::structs::StructLayout;
+use super::structs::{Field, LayoutSource, Structs};
 
 /// The table. A line a field, `struct.path`, then for each version in which something changed
 /// `minor:offset+size`, or `minor:-` where it is gone. The path of a struct's own size is empty.

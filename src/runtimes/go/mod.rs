@@ -13,6 +13,7 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
 mod arch;
+mod buffers;
 mod convert;
 pub mod dwarf;
 mod error;
@@ -25,6 +26,7 @@ mod labels;
 pub mod layout;
 pub mod layout_table;
 mod list;
+mod mark;
 mod module;
 mod names;
 mod offsets;
@@ -34,7 +36,9 @@ mod running;
 mod scheduler;
 mod search;
 mod semaphores;
+mod span;
 mod stacks;
+pub mod structs;
 mod sync;
 pub mod types;
 mod unwind;
@@ -224,7 +228,7 @@ impl Go {
         addresses.sort_unstable();
         let resolver = resolve::Resolver::new(&self.modules);
         let mut system = rustc_hash::FxHashMap::default();
-        let mut buffers = read::Buffers::default();
+        let mut buffers = buffers::Buffers::default();
         let mut count = 0;
         for chunk in addresses.chunks(read::CHUNK) {
             buffers.read_structs(target, chunk, self.offsets.g_size, |i, bytes| {
@@ -238,7 +242,7 @@ impl Go {
     }
 }
 
-fn dwarf_structs(image: &Image) -> Option<layout::Structs> {
+fn dwarf_structs(image: &Image) -> Option<structs::Structs> {
     let load = |name: &str| image.section_data(name, MAX_DEBUG_INFO).ok().flatten();
     let (info, abbrev) = (load(".debug_info")?, load(".debug_abbrev")?);
     let names: Vec<&str> = layout_table::WANTED.iter().map(|(name, _)| *name).collect();

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::arch;
-use super::goroutine::{Raw, status};
-use super::read::{Goroutine, Reader, keep};
+use super::goroutine::{Goroutine, Raw, status};
+use super::read::{Reader, keep};
 use super::unwind::{CodeAddress, Start};
 use crate::cause::full_text;
 use crate::process::{Registers, Target, TargetError};
