@@ -15,7 +15,7 @@ use super::frames::{ShownFrame, creator_frame, shown_frames};
 use super::locks::HoldSummary;
 use super::tally::Tally;
 use super::waits::{WaitSummary, WaitTable};
-use crate::analysis::ParseError;
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::*;
 
 /// What the tasks of a group have in common.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::frames::{creator_frame, shown_frames};
 use super::modules::{Code, Owners};
-use crate::analysis::ParseError;
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::{Frame, Snapshot, StrId, Task};
 
 /// What a signature is made of.

@@ -17,7 +17,7 @@ pub use names::{Name, NameId, NameKind};
 pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
 
 use super::filter::{Filter, Selection};
-use crate::analysis::ParseError;
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::Snapshot;
 
 /// What stands between the row of the runtimes and the stacks.

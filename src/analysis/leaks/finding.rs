@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::ignore::Silenced;
-use crate::analysis::ParseError;
+use crate::analysis::parse_error::ParseError;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::analysis::ParseError;
 use crate::analysis::Pattern;
+use crate::analysis::parse_error::ParseError;
 use crate::analysis::signature::Signature;
 
 /// A pattern of something to be left out.
