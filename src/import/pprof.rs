@@ -2,7 +2,7 @@
 //! `--format pprof`.
 //!
 //! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
-//! that loiter wrote say in the labels of their samples which tasks they were (see [`fields::own`]).
+//! that loiter wrote say in the labels of their samples which tasks they were (see `fields::own`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};

@@ -1,6 +1,6 @@
 //! Everything that was true of a target's tasks at one moment.
 //!
-//! A [`Snapshot`] is plain data. It knows nothing of how it was taken or how it will be shown. [`file`] saves and loads it;
+//! A [`Snapshot`] is plain data. It knows nothing of how it was taken or how it will be shown. [`mod@file`] saves and loads it;
 //! a reader makes one with a [`SnapshotBuilder`].
 
 mod builder;

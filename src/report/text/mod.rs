@@ -1,7 +1,7 @@
 //! Text for people: groups or single tasks.
 //!
 //! Nothing is cut to make it fit: what is too long for its column pushes the rest to the right or to
-//! a line of its own. Source paths are shown by their end (see [`super::path`]) unless asked for
+//! a line of its own. Source paths are shown by their end (see `report::path`) unless asked for
 //! whole.
 
 use std::io::{self, Write};
