@@ -4,6 +4,7 @@
 //! The texts in a snapshot are hostile. All of them go through [`escape()`] on their way to a terminal or a text file.
 
 pub(crate) mod escape;
+pub mod evidence;
 #[cfg(feature = "cli")]
 pub(crate) mod file_name;
 pub mod finding;
@@ -19,7 +20,10 @@ pub(crate) mod path;
 mod places;
 pub mod pprof;
 pub mod profile;
+pub mod runtime_names;
+pub mod task_facts;
 pub mod text;
 pub mod units;
+mod waiting;
 
 pub use escape::escape;

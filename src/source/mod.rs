@@ -41,6 +41,7 @@ mod process;
 mod program;
 mod readable;
 mod successor;
+mod zstd;
 
 pub use error::{AddressError, NameError, SourceError};
 pub use names::{find_by_name, is_process_name, running_processes};
