@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::BadColumn;
 use super::{FileError, Preview, read_exact};
-use crate::error::About;
+use crate::cause::About;
 use crate::snapshot::*;
 
 mod read;
