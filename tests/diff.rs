@@ -135,13 +135,13 @@ fn the_command() {
 
     let grown = files.diff(&[both[0], both[1], "--fail-on", "growth", "--json"]);
     assert_eq!(grown.status.code(), Some(1));
-    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups\n");
+    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups grow\n");
     let value: serde_json::Value = serde_json::from_slice(&grown.stdout).unwrap();
     assert_eq!(value["matched_by"], "identity");
 
     let shrunk = files.diff(&[both[1], both[0], "--fail-on", "count>5000"]);
     assert_eq!(shrunk.status.code(), Some(0), "{}", stderr(&shrunk));
-    assert!(stdout(&shrunk).contains("time apart unknown"), "{}", stdout(&shrunk));
+    assert!(stdout(&shrunk).contains("time between them unknown"), "{}", stdout(&shrunk));
     let many = files.diff(&[both[0], both[1], "--fail-on", "count>1000"]);
     assert_eq!(many.status.code(), Some(1));
 

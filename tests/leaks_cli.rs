@@ -310,8 +310,8 @@ fn what_makes_no_sense_is_said() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(failed(empty.path(), &[]).contains("there are no files in this directory"));
-    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("more than 0"));
+    assert!(failed(empty.path(), &[]).contains("this directory contains no files"));
+    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("a number above 0"));
     assert!(
         failed(Path::new("1"), &["--for", "1s", "--every", "5s"]).contains("--for is shorter than --every")
     );

@@ -38,11 +38,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     let Some(page) = pages.iter().find(|page| page.name == args.page) else {
         let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
-        return Err(CliError::Usage(format!(
-            "there is no page {}; there are {}",
-            args.page,
-            names.join(", ")
-        )));
+        return Err(CliError::Usage(format!("there is no page {}; pages: {}", args.page, names.join(", "))));
     };
     output.write(|out| out.write_all(&page.roff))?;
     Ok(())
@@ -167,7 +163,7 @@ fn write_synopsis(command: &clap::Command, roff: &mut Vec<u8>) -> io::Result<()>
     writeln!(roff, ".ad b\n.hy")
 }
 
-/// " N": what stands behind an option.
+/// " N": the values that follow an option.
 fn values(arg: &clap::Arg) -> String {
     if !arg.get_num_args().unwrap_or_default().takes_values() {
         return String::new();
@@ -177,7 +173,7 @@ fn values(arg: &clap::Arg) -> String {
     let names: Vec<&str> =
         if names.is_empty() { vec![&of_id] } else { names.iter().map(|n| n.as_str()).collect() };
     let names = names.iter().map(|name| format!("\\fI{}\\fR", quoted(name)));
-    // A value that may be left out stands behind an equals sign.
+    // An optional value follows an equals sign.
     if arg.get_num_args().is_some_and(|range| range.min_values() == 0) {
         return names.map(|name| format!("[={name}]")).collect();
     }

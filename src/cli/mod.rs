@@ -1,4 +1,4 @@
-//! The command line: one file a command, flags -> plain options -> library -> print.
+//! The command line. Each command has one file: flags -> plain options -> library -> print.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
@@ -12,6 +12,7 @@ mod examples;
 pub(crate) mod exit;
 mod filter;
 mod flame;
+mod format;
 mod leaks;
 pub mod man;
 pub(crate) mod output;
@@ -31,16 +32,15 @@ use output::{Color, Output};
 
 /// Read every goroutine of a live process from outside, without pausing it
 ///
-/// loiter reads the memory of a running program, finds its runtime's tasks (goroutines) there, and
-/// shows what each does, since when, who started it and what it waits for. The program needs no
-/// preparation, no debug information and no port.
+/// loiter reads the memory of a running program, finds the tasks (goroutines) of its runtime, and shows what
+/// each task does, since when, what created it and what it waits for. The program needs no preparation, no
+/// debug information and no open port.
 #[derive(Debug, Parser)]
 #[command(name = "loiter", version, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
     /// When to use colours: auto, always or never
     ///
-    /// auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set, and everywhere if CLICOLOR_FORCE
-    /// is set.
+    /// auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set; everywhere if CLICOLOR_FORCE is set.
     #[arg(
         long,
         value_enum,
@@ -51,11 +51,11 @@ struct Cli {
     )]
     color: Color,
 
-    /// Say more: figures, whole paths, how the runtime was read; -vv tells on stderr what is tried and found, with times
+    /// Show more: figures, full paths, how the runtime was read; -vv logs each step to stderr, with times
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 
-    /// Write long text straight to the terminal, whatever LOITER_PAGER and PAGER say
+    /// Write long text directly to the terminal, even if LOITER_PAGER or PAGER is set
     #[arg(long, global = true)]
     no_pager: bool,
 
@@ -98,7 +98,7 @@ pub fn main() -> Exit {
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are errors to clap; if they cannot be printed, nobody wants them.
+            // clap returns help and version as errors. If they cannot be printed, nothing else can be done.
             let _ = error.print();
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
@@ -125,7 +125,7 @@ pub fn main() -> Exit {
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
     };
-    // A reading that was given up is still there, and what it held with it.
+    // A reading that was given up may still hold the target stopped.
     process::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,
@@ -136,14 +136,14 @@ pub fn main() -> Exit {
     }
 }
 
-/// The command line's definition: with examples in every help, and with what values are, for completion.
+/// The definition of the command line, with examples in every help and with hints for completion.
 pub fn command() -> clap::Command {
     let help = |name: &str| format!("{}\n\n{}", examples::help(name), exit::HELP);
     let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
     command.mut_subcommands(|command| {
         let text = help(command.get_name());
         let long = match command.get_name() {
-            // The keys of the dashboard are many: only the long help has them.
+            // Only the long help lists the keys of the dashboard: there are many.
             #[cfg(feature = "dashboard")]
             "watch" => format!("{}\n{text}", watch::keys()),
             _ => text.clone(),
@@ -152,7 +152,7 @@ pub fn command() -> clap::Command {
     })
 }
 
-/// Says what a value is, by its name.
+/// Tells completion what kind of value an option takes, by the name of the value.
 fn hinted(arg: clap::Arg) -> clap::Arg {
     let hint = match arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
         Some("SOURCE" | "BASE" | "SNAPSHOT") => ValueHint::AnyPath,

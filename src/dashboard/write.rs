@@ -32,7 +32,7 @@ pub(super) fn write(what: What, picture: &Picture, query: &Query) -> Result<Stri
         What::Flame => save(&path, |out| graph(picture, query, out)).map_err(|error| failed(&error))?,
     }
     let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    Ok(format!("written: {} ({})", path.display(), bytes(size)))
+    Ok(format!("wrote {} ({})", path.display(), bytes(size)))
 }
 
 fn path(what: What, picture: &Picture) -> PathBuf {

@@ -32,12 +32,12 @@ const LINES: usize = 20;
 /// What follows `--`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProgramArg {
-    /// Start this program and read it; it is ended when loiter ends
+    /// Start this program and read it; the program ends when loiter ends
     ///
-    /// What it prints goes to standard error; under a dashboard that has the terminal, its last lines are
-    /// shown in the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches loiter alone, which then ends the program:
-    /// with SIGTERM and, if it is still there after 5 s, with SIGKILL. To let a program run on, start it
-    /// before and name it as SOURCE.
+    /// Its output goes to standard error; while the dashboard uses the terminal, the last lines are kept and
+    /// shown at the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches only
+    /// loiter, which then ends the program with SIGTERM and, if it is still running after 5 s, with SIGKILL. To
+    /// keep a program running, start it yourself and give it as SOURCE.
     #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]
     program: Vec<OsString>,
 }

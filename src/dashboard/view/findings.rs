@@ -10,6 +10,7 @@ use crate::dashboard::state::AppState;
 use crate::dashboard::task_detail::{PieceKind, Row};
 use crate::report::evidence::{because, meaning};
 use crate::report::finding::note;
+use crate::report::line;
 use crate::report::text::findings::{holders, place, readings, rest_list, samples, since, summary};
 use crate::report::units::{bytes, thousands};
 
@@ -101,16 +102,7 @@ pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns
 /// A title and a text, in as many lines as it needs; none if there is no text.
 fn wrapped(title: &str, text: &str, columns: usize) -> Vec<Row> {
     let room = columns.saturating_sub(TITLES + 1).max(10);
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
+    let lines = if text.is_empty() { Vec::new() } else { line::wrapped(text.trim(), room, 0) };
     let head = |nth: usize| {
         if nth == 0 { format!(" {title:<width$}", width = TITLES - 1) } else { " ".repeat(TITLES) }
     };

@@ -197,8 +197,10 @@ impl Go {
             format!("module at {:#x}, {functions} functions, by {}", module.data.address, module.found_by)
         }));
         for name in layout_table::WANTED.iter().map(|(name, _)| *name) {
-            let source = self.layouts.source(name).map_or("nowhere".to_owned(), |source| source.to_string());
-            let start = format!("layouts from {source}: ");
+            let start = match self.layouts.source(name) {
+                Some(source) => format!("layouts from {source}: "),
+                None => "layouts not found: ".to_owned(),
+            };
             match lines.iter_mut().find(|line| line.starts_with(&start)) {
                 Some(line) => line.extend([", ", name]),
                 None => lines.push(start + name),

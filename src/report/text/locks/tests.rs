@@ -55,13 +55,13 @@ fn one_lock() {
         (
             LOCKED,
             perhaps,
-            &["perhaps held by one of 2 tasks (the lock's address stands on their stacks): 2, 3"],
+            &["perhaps held by one of 2 tasks (the address of the lock is on their stacks): 2, 3"],
         ),
         (
             readers(2),
             perhaps,
             &[
-                "perhaps held by 2 tasks (the lock's address stands on their stacks): 2, 3",
+                "perhaps held by 2 tasks (the address of the lock is on their stacks): 2, 3",
                 "2 readers hold the lock",
             ],
         ),
@@ -115,10 +115,10 @@ fn several_locks() {
 #[test]
 fn those_that_wait_for_themselves_and_for_each_other() {
     let own = |id, lock| (id, Some(lock), &[(0, Exclusive), (1, Exclusive)][lock as usize..][..1]);
-    assert_eq!(said(&[LOCKED], &[own(1, 0)]), ["holds it itself: it waits for itself"]);
+    assert_eq!(said(&[LOCKED], &[own(1, 0)]), ["holds it itself, and so waits for itself"]);
     assert_eq!(
         said(&[LOCKED, LOCKED], &[own(1, 0), own(2, 1)]),
-        ["each holds it itself: each waits for itself"]
+        ["each holds it itself, and so waits for itself"]
     );
     assert_eq!(
         said(&[LOCKED], &[own(1, 0), (2, Some(0), &[])]),
@@ -173,10 +173,10 @@ fn what_tasks_hold() {
         of(3, 6),
         [
             "1 of them holds 2 rwmutexes that 3 tasks wait for",
-            "2 of them perhaps hold rwmutex 0x30 (the lock's address stands on their stacks)"
+            "2 of them perhaps hold rwmutex 0x30 (the address of the lock is on their stacks)"
         ]
     );
-    assert_eq!(of(4, 5), ["perhaps holds rwmutex 0x30 (the lock's address stands on its stack)"]);
+    assert_eq!(of(4, 5), ["perhaps holds rwmutex 0x30 (the address of the lock is on its stack)"]);
 }
 
 #[test]
