@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use loiter::__test::registry;
-use loiter::runtimes::{Attached, ReadOptions};
-use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 use loiter::process::{
     Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
+use loiter::runtimes::{Attached, ReadOptions};
+use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 
 /// Where the bytes are.
 const BASE: u64 = 0x1000;

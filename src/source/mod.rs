@@ -23,6 +23,7 @@ mod process;
 mod program;
 mod readable;
 mod successor;
+mod zstd;
 
 pub(crate) use names::everybody;
 pub(crate) use process::{describe, inspect, options};
