@@ -11,7 +11,7 @@
 //!    a value is missing; the column then has no entry for that row. The last table, of rows of tasks that
 //!    stand for several, is there only if the number of tasks in the header is larger than that of rows.
 //!
-//! A program with 1,000,000 parked goroutines, each with a stack of its own in memory, has 24 MB of tables, which
+//! A program with 1,000,000 parked goroutines, each with a stack of its own, has 24 MB of tables, which
 //! LZ4 makes 2.1 MB. `cargo bench --bench file` compares with JSON lines.
 //!
 //! What a damaged or hostile file can cost is bounded: what is decompressed by [`read::MAX_TABLES`] and by
