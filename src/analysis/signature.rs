@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frames::{creator_frame, shown_frames};
 use super::modules::{Code, Owners};
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::{Frame, Snapshot, StrId, Task};
 
 /// What a signature is made of.
@@ -38,13 +39,13 @@ impl fmt::Display for By {
 }
 
 impl FromStr for By {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         [By::Function, By::Line, By::Creator]
             .into_iter()
             .find(|by| by.to_string() == text)
-            .ok_or_else(|| "use function, line or creator".to_owned())
+            .ok_or(ParseError::new("use function, line or creator"))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::dashboard::reader::Feed;
 use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
+use crate::full_text;
 use crate::session::{Pacing, Recorder, Session, SessionOptions, recorded};
 use crate::source::{Answer, Program, Source, ask, running_processes};
 
@@ -190,7 +191,7 @@ impl Args {
         let recorded = match source {
             Source::Pid(_) | Source::Name(_) | Source::Address(_) => return self.live(source),
             Source::File(path) if path.is_dir() => {
-                Some(recorded(path).map_err(|error| CliError::Usage(crate::full_text(&error)))?)
+                Some(recorded(path).map_err(|error| CliError::Usage(full_text(&error)))?)
             }
             Source::File(_) | Source::Stdin => None,
         };

@@ -24,4 +24,5 @@ pub mod view;
 mod worker;
 mod write;
 
+#[cfg(feature = "test-support")]
 pub use crate::session::{Picture, SessionView};

@@ -99,7 +99,7 @@ impl Live {
                     out.send(Event::Picture(Arc::new(picture)))?;
                 }
                 Err(trouble) => {
-                    let (why, last) = (trouble.to_string(), trouble.is_final());
+                    let (why, last) = (full_text(&trouble), trouble.is_final());
                     let source = if trouble.is_end() { Source::Ended(why) } else { Source::Trouble(why) };
                     out.send(Event::Source(source))?;
                     if last {

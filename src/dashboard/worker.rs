@@ -6,9 +6,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::Picture;
 use super::event::Happened;
 use super::query::Query;
+use crate::session::Picture;
 
 use super::tables::{Memory, compute};
 use super::update::{Event, What};

@@ -78,8 +78,8 @@ impl Recorder {
     /// It could not be written, or an old one not removed.
     pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
         let path = self.directory.join(name(snapshot.header.taken_at_ns));
-        if let Err(source) = file::save(snapshot, &path) {
-            return Err(RecordError::Write { path, source });
+        if let Err(error) = file::save(snapshot, &path) {
+            return Err(RecordError::Write { path, source: error });
         }
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {

@@ -118,7 +118,7 @@ impl Replay {
                 }
                 self.pictures.push((path, picture));
             }
-            (Err(source), _) => self.unreadable.push(ReplayError::File { path, source }),
+            (Err(error), _) => self.unreadable.push(ReplayError::File { path, source: error }),
             (Ok(_), None) => {}
         }
         Some((self.of - self.left.len(), self.of))

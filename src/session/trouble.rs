@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use crate::full_text;
 use crate::source::{SourceError, Successor};
 
-/// Why a target could not be read this time. Displayed, it is a sentence with everything that is known.
+/// Why a target could not be read this time.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -50,17 +49,28 @@ impl Trouble {
     }
 }
 
-/// The text says everything: no cause is left to be told.
-impl std::error::Error for Trouble {}
+/// The part of an error that is said: a user knows which process is read.
+fn said(error: &SourceError) -> &(dyn std::error::Error + 'static) {
+    match error {
+        SourceError::Target { source, .. } => source,
+        error => error,
+    }
+}
+
+impl std::error::Error for Trouble {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The text of the error itself is the text of the trouble.
+        match self {
+            Trouble::Unreadable(error) => said(error).source(),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Which process is read is known.
-            Trouble::Unreadable(error) => match &**error {
-                SourceError::Target { source, .. } => f.write_str(&full_text(source)),
-                error => f.write_str(&full_text(error)),
-            },
+            Trouble::Unreadable(error) => fmt::Display::fmt(said(error), f),
             Trouble::Restarted { pid, new_pid } => {
                 write!(f, "process {pid} has ended and was started again as pid {new_pid}")
             }

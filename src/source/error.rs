@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::cause::ErrorKind;
 use crate::import::DumpError;
 use crate::process::Candidate;
 use crate::snapshot::file::FileError;
@@ -82,6 +83,20 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SourceError::Target { source, .. } => source.kind(),
+            SourceError::File { source, .. } => source.kind(),
+            SourceError::Dump { source, .. } => source.kind(),
+            SourceError::Address { source, .. } => source.kind(),
+            SourceError::Io { source, .. } => ErrorKind::of_io(source),
+            SourceError::Name(_) => ErrorKind::NotFound,
+            SourceError::ProgramEnded { .. } => ErrorKind::Gone,
+            SourceError::NotATarget { .. } | SourceError::NotLive { .. } => ErrorKind::Unsupported,
+        }
+    }
+
     /// The process has ended, or there is none.
     pub fn is_gone(&self) -> bool {
         matches!(self, SourceError::Target { source, .. } if source.is_gone())
@@ -178,6 +193,24 @@ pub enum AddressError {
         /// What happened.
         problem: String,
     },
+}
+
+impl AddressError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            AddressError::NotBuilt => ErrorKind::Unsupported,
+            AddressError::NoConnection { .. } | AddressError::TooSlow { .. } => ErrorKind::NoAnswer,
+            AddressError::NoHost => ErrorKind::NotFound,
+            AddressError::Status { status: 401 | 403, .. } => ErrorKind::Permission,
+            AddressError::Status { status: 404, .. } => ErrorKind::NotFound,
+            AddressError::TooLarge { .. } => ErrorKind::TooLarge,
+            AddressError::Invalid { .. } | AddressError::NoDump { .. } => ErrorKind::Corrupt,
+            AddressError::BrokenOff { why, .. } => why.kind(),
+            AddressError::Io(error) => ErrorKind::of_io(error),
+            _ => ErrorKind::Io,
+        }
+    }
 }
 
 /// Why a name does not tell which process is meant.

@@ -179,7 +179,7 @@ fn epitaph(trouble: &Trouble, after: Duration) -> Option<String> {
     let more = match trouble {
         Trouble::Unreadable(error) => {
             return matches!(**error, SourceError::Address { .. })
-                .then(|| format!("no more readings after {after}: {}", full_text(&**error)));
+                .then(|| format!("no more readings after {after}: {}", full_text(error.as_ref())));
         }
         Trouble::ProgramEnded { how: Some(how), .. } => format!(": {how}"),
         Trouble::Ended { successor: Successor::Pid(pid), .. } => {
@@ -196,7 +196,7 @@ impl From<Trouble> for CliError {
         match trouble {
             Trouble::Unreadable(error) => (*error).into(),
             trouble => {
-                CliError::Told { problem: trouble.to_string(), remedy: Vec::new(), exit: Exit::NoProcess }
+                CliError::Told { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
             }
         }
     }

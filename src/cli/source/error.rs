@@ -3,6 +3,7 @@
 use super::list;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::full_text;
 use crate::source::{AddressError, NameError, SourceError, running_processes};
 
 impl From<SourceError> for CliError {
@@ -14,18 +15,18 @@ impl From<SourceError> for CliError {
             SourceError::Dump { what, source } => CliError::Dump { what, source },
             SourceError::Io { what, source } => CliError::Io { what, source },
             SourceError::Address { address, source: error @ AddressError::Invalid { .. } } => {
-                CliError::Usage(format!("{address}: {error}"))
+                CliError::Usage(format!("{address}: {}", full_text(&error)))
             }
             SourceError::Address { address, source } => {
                 let remedy = remedy(&source).iter().map(|&line| line.to_owned()).collect();
-                CliError::Address { address, problem: source.to_string(), remedy }
+                CliError::Address { address, problem: full_text(&source), remedy }
             }
             SourceError::Name(error) => name(error),
             SourceError::ProgramEnded { ref output, .. } => {
                 told(error.to_string(), output.clone(), Exit::NoProcess)
             }
             SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
-                told(error.to_string(), Vec::new(), Exit::Error)
+                told(full_text(&error), Vec::new(), Exit::Error)
             }
         }
     }

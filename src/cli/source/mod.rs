@@ -17,7 +17,9 @@ use crate::source::{self, OpenOptions, Opened, Program, ProgramOutput, Source, S
 mod error;
 mod list;
 
-pub(super) use list::{list, runtime_names};
+pub(super) use list::list;
+#[cfg(feature = "dashboard")]
+pub(super) use list::runtime_names;
 
 /// A process by its pid or its name, even if there is a file of that name.
 fn process_source(text: &str) -> Result<Source, String> {
