@@ -9,6 +9,8 @@ use loiter::snapshot::file::{self, FileError};
 use loiter::snapshot::*;
 use proptest::prelude::*;
 
+#[path = "file/golden.rs"]
+mod golden;
 mod samples;
 
 fn bytes(snapshot: &Snapshot) -> Vec<u8> {
@@ -84,11 +86,9 @@ fn every_cut_is_noticed() {
 
 /// A file with good magic, version and header, and these tables, compressed.
 fn with_tables(tables: &[u8]) -> Vec<u8> {
-    let json = br#"{"format":"loiter-snapshot","version":1,"tasks":0,"snapshot":{"runtimes":[{}]}}"#;
-    let mut file = file::MAGIC.to_vec();
-    file.extend(1_u16.to_le_bytes());
-    file.extend((json.len() as u32).to_le_bytes());
-    file.extend(json);
+    let mut file = bytes(&Snapshot::default());
+    let header = u32::from_le_bytes(file[10..14].try_into().unwrap()) as usize;
+    file.truncate(14 + header);
     file.extend(zstd::encode_all(tables, 1).unwrap());
     file
 }

@@ -123,9 +123,9 @@ impl SessionView {
 
     /// Adds a reading and gives the picture.
     pub fn add(&mut self, snapshot: Arc<Snapshot>) -> Picture {
-        let last = self.series.last().map(|last| last.header.target.pid);
+        let last = self.series.last().and_then(|last| last.header.target.pid);
         if let Some(pid) = last.filter(|_| self.is_restart(&snapshot)) {
-            self.begin_anew(Before { pid, new_at_ns: snapshot.header.taken_at_ns });
+            self.begin_anew(Before { pid, new_at_ns: snapshot.header.taken_at_ns.unwrap_or(0) });
         }
         self.series.push(Arc::clone(&snapshot));
         let system = self.series.options().system;
@@ -153,7 +153,7 @@ impl SessionView {
         let Some(last) = self.series.last() else { return false };
         let (old, new) = (&last.header.target, &snapshot.header.target);
         let known = |target: &TargetInfo| {
-            target.source == SourceKind::Process && target.pid > 0 && target.start_ticks > 0
+            target.source == SourceKind::Process && target.pid.is_some() && target.start_ticks.is_some()
         };
         known(old) && known(new) && (old.pid, old.start_ticks) != (new.pid, new.start_ticks)
     }

@@ -54,7 +54,7 @@ impl Recorder {
     /// # Errors
     /// It could not be written, or an old one not removed; in words.
     pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        let path = self.directory.join(name(snapshot.header.taken_at_ns));
+        let path = self.directory.join(name(snapshot.header.taken_at_ns.unwrap_or(0)));
         file::save(snapshot, &path).map_err(|error| format!("recording {}: {error}", path.display()))?;
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {
@@ -99,7 +99,7 @@ mod tests {
 
     fn at(ms: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.header.taken_at_ns = 1_795_000_000_000_000_000 + ms * 1_000_000;
+        snapshot.header.taken_at_ns = Some(1_795_000_000_000_000_000 + ms * 1_000_000);
         snapshot
     }
 

@@ -39,7 +39,7 @@ pub fn snapshots(directory: &Path) -> Result<Vec<PathBuf>, String> {
         }
         // What cannot be read is said when the recording is opened.
         let taken = File::open(&path).ok().and_then(|file| file::preview(file).ok());
-        files.push((taken.map_or(0, |preview| preview.header.taken_at_ns), path));
+        files.push((taken.and_then(|preview| preview.header.taken_at_ns), path));
     }
     files.sort();
     if files.is_empty() {

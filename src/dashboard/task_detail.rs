@@ -115,7 +115,8 @@ fn ended(now: &Picture, last: &Picture) -> Row {
         return Row::default();
     }
     let (now_ns, last_ns) = (now.snapshot.header.taken_at_ns, last.snapshot.header.taken_at_ns);
-    let text = match now_ns.checked_sub(last_ns) {
+    let ago = now_ns.zip(last_ns).and_then(|(now, last)| now.checked_sub(last));
+    let text = match ago {
         // In a replay one can go back to before it was there.
         _ if now.number < last.number => " not there yet: this is how it was later".to_owned(),
         Some(ns) if now.life != last.life => {

@@ -13,17 +13,16 @@ type Given = (u64, &'static str, u64);
 /// A snapshot of one process, `at` seconds after the first, with waiting tasks.
 fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
-    builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
+    builder.header.target = TargetInfo { pid: Some(7), start_ticks: Some(9), ..TargetInfo::default() };
     builder.header.runtimes = vec![RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() }];
-    builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
-    builder.header.monotonic_ns = (500 + at) * SECOND;
+    builder.header.taken_at_ns = Some((1_000_000 + at) * SECOND);
+    builder.header.monotonic_ns = Some((500 + at) * SECOND);
     for &(id, name, mark) in tasks {
         let function = builder.code.function(name, "", FunctionKind::Normal);
         let frame = builder.code.frame(function, "f.go", 1);
         // The same function has the same address in every snapshot.
         let address = name.bytes().map(u64::from).sum();
-        let location =
-            builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] });
+        let location = builder.code.location(Location::at(address, None, vec![frame]));
         let stack = builder.code.stack(vec![location]);
         builder.task(task(id, stack, mark));
     }
@@ -130,7 +129,7 @@ fn old_readings_are_let_go() {
 #[test]
 fn another_process_is_not_followed() {
     let mut other = snapshot(5, &[(1, "a", 0)]);
-    other.header.target.start_ticks += 1;
+    other.header.target.start_ticks = Some(10);
     let series = series([snapshot(0, &[(1, "a", 0)]), other]);
     assert!(!series.matching().by_id());
     assert!(series.matching().warning().is_some_and(|w| w.contains("started anew")));

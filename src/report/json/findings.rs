@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::AgeOut;
+use super::head::{ModuleOut, SnapshotOut};
+use super::{AgeOut, VERSION, known};
 use crate::analysis::leaks::fleet::{Fleet, Spread};
 use crate::analysis::leaks::{
     Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
@@ -13,12 +14,10 @@ use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::report::finding::{Findings, SourceLines, summary};
-use crate::snapshot::{Header, Module, ObjectKind};
 
-/// Names and version of the formats; the version changes when a reader could break.
+/// Names of the formats.
 const FORMAT: &str = "loiter-leaks";
 const FLEET: &str = "loiter-leaks-fleet";
-const VERSION: u32 = 1;
 
 /// Writes the findings in a series of readings.
 ///
@@ -29,7 +28,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     let document = Document {
         format: FORMAT,
         version: VERSION,
-        last: &report.header,
+        last: SnapshotOut::from(&report.header),
         readings: report.readings,
         span_ns: report.span_ns,
         matched_by: match report.matching {
@@ -95,7 +94,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
 struct Document<'a> {
     format: &'static str,
     version: u32,
-    last: &'a Header,
+    last: SnapshotOut<'a>,
     readings: u32,
     span_ns: Option<u64>,
     matched_by: &'static str,
@@ -177,7 +176,7 @@ struct FindingOut<'a> {
     growth: Option<GrowthOut>,
     age: AgeOut,
     stack_bytes: u64,
-    module: Option<&'a Module>,
+    module: Option<ModuleOut<'a>>,
     parts: Vec<PartOut<'a>>,
     samples: Vec<SampleOut>,
     holders: Vec<HolderOut<'a>>,
@@ -211,9 +210,9 @@ struct PartOut<'a> {
 #[derive(Serialize)]
 struct PlaceOut<'a> {
     function: &'a str,
-    package: &'a str,
-    file: &'a str,
-    line: u32,
+    package: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
@@ -246,7 +245,7 @@ struct DoingOut<'a> {
 
 #[derive(Serialize)]
 struct LockOut {
-    kind: ObjectKind,
+    kind: &'static str,
     address: String,
 }
 
@@ -364,7 +363,7 @@ impl<'a> FindingOut<'a> {
             }),
             age: finding.age.into(),
             stack_bytes: finding.stack_bytes,
-            module: finding.module.as_ref(),
+            module: finding.module.as_ref().map(ModuleOut::from),
             parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
             samples: finding.samples.iter().map(SampleOut::new).collect(),
             holders: finding.holders.iter().map(|holder| HolderOut::new(holder, source)).collect(),
@@ -390,9 +389,9 @@ impl<'a> PlaceOut<'a> {
     fn new(place: &'a SignatureFrame, source: Option<SourceLines<'_>>) -> Self {
         PlaceOut {
             function: &place.function,
-            package: &place.package,
-            file: &place.file,
-            line: place.line,
+            package: known(&place.package),
+            file: known(&place.file),
+            line: Some(place.line).filter(|&line| line != 0),
             source: source.and_then(|source| source(place)),
         }
     }
@@ -403,7 +402,9 @@ impl<'a> HolderOut<'a> {
         HolderOut {
             task: DoingOut::new(&holder.task, source),
             how: holder.how.name(),
-            lock: holder.lock.map(|(kind, address)| LockOut { kind, address: format!("{address:#x}") }),
+            lock: holder
+                .lock
+                .map(|(kind, address)| LockOut { kind: kind.name(), address: format!("{address:#x}") }),
             deadlocked: holder.deadlocked,
             unlocks_at: holder.unlocks.as_ref().map(|at| PlaceOut::new(at, source)),
             waits_for: (holder.chain.as_ref())

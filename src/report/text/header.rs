@@ -61,8 +61,8 @@ fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> i
 pub fn who(header: &Header) -> String {
     let target = &header.target;
     let mut facts: Vec<String> = match target.source {
-        SourceKind::Process => vec![format!("pid {}", target.pid)],
-        SourceKind::Core => vec![format!("core of pid {}", target.pid)],
+        SourceKind::Process => vec![format!("pid {}", target.pid.unwrap_or(0))],
+        SourceKind::Core => vec![format!("core of pid {}", target.pid.unwrap_or(0))],
         SourceKind::Dump => vec!["dump".to_owned()],
         SourceKind::Profile => vec!["profile".to_owned()],
     };
@@ -75,7 +75,7 @@ pub fn who(header: &Header) -> String {
 
 /// "go1.24.3", "stripped".
 fn runtime_facts(runtime: &RuntimeInfo) -> impl Iterator<Item = &str> {
-    let name = if runtime.version.is_empty() { &runtime.name } else { &runtime.version };
+    let name = runtime.version.as_ref().unwrap_or(&runtime.name);
     std::iter::once(name).chain(&runtime.flavour).map(String::as_str)
 }
 
@@ -124,11 +124,12 @@ fn how(snapshot: &Snapshot, time: bool) -> impl Iterator<Item = String> {
 }
 
 /// A moment in UTC, to the second; nanoseconds since the Unix epoch.
-pub fn moment(ns_since_epoch: u64) -> String {
-    let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_second(seconds) {
-        Ok(moment) if ns_since_epoch > 0 => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        _ => "at an unknown time".to_owned(),
+pub fn moment(ns_since_epoch: Option<u64>) -> String {
+    let seconds = |ns: u64| i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    let moment = ns_since_epoch.and_then(|ns| jiff::Timestamp::from_second(seconds(ns)).ok());
+    match moment {
+        Some(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        None => "at an unknown time".to_owned(),
     }
 }
 

@@ -37,5 +37,5 @@ impl Rule for Library {
 }
 
 fn named(module: &crate::snapshot::Module) -> String {
-    format!("module {} {}", module.path, module.version).trim_end().to_owned()
+    format!("module {module}")
 }
