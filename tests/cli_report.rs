@@ -10,7 +10,11 @@ use loiter::report::text::{self, TextOptions};
 use loiter::snapshot::{Snapshot, Span};
 use proptest::prelude::*;
 
+#[path = "common/expected.rs"]
+mod expected;
 mod samples;
+
+use expected::check;
 
 fn grouped(snapshot: &Snapshot, filter: &Filter, key: &str, options: &TextOptions) -> String {
     let key: GroupKey = key.parse().unwrap();
@@ -58,12 +62,6 @@ fn options(width: usize) -> TextOptions {
 /// Few enough tasks to be read one by one.
 fn few() -> Filter {
     Filter { ids: vec![1, 3, 20, 40, 50, 51, 52, 1000, 3003], system: true, ..Filter::default() }
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]

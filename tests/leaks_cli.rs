@@ -9,8 +9,11 @@ use loiter::snapshot::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "common/expected.rs"]
+mod expected;
 mod samples;
 
+use expected::check;
 use samples::{F, GOEXIT, GOPARK, Internal, Maker, Normal, SECOND};
 
 const MAIN: &str = "/srv/api/<main>.go";
@@ -95,12 +98,6 @@ fn json(output: &Output) -> Value {
     serde_json::from_str(&text(output)).unwrap()
 }
 
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
-}
-
 #[test]
 fn a_directory_is_a_series_in_the_order_of_time() {
     let saved = Saved::series();
@@ -113,6 +110,23 @@ fn a_directory_is_a_series_in_the_order_of_time() {
     );
     assert_eq!(finding["growth"]["per_minute"], 120.0);
     assert_eq!(finding["rules"][0]["rule"], "send");
+    // Evidence is data, with its sentence beside it.
+    let because = finding["rules"][1]["because"].as_array().unwrap();
+    assert_eq!(
+        because[1],
+        serde_json::json!({
+            "kind": "flow", "created": 60, "arrived": 0, "ended": 0, "left": 0, "text": "60 were created and none ended",
+        })
+    );
+    let send = &finding["rules"][0]["because"][0];
+    assert_eq!(
+        (&send["kind"], &send["op"], &send["channels"]["cap"]),
+        (&"waits".into(), &"send".into(), &serde_json::json!([0, 0]))
+    );
+    assert_eq!(
+        (&finding["cause"]["kind"], &finding["next"]["kind"]),
+        (&"receiver-gone".into(), &"buffer-channel".into())
+    );
     assert_eq!(report["rates"]["born_per_second"], 100.0);
     assert_eq!(report["findings"].as_array().unwrap().len(), 1);
     let qps = json(&saved.leaks(&["--json", "--qps", "50"]));
@@ -185,7 +199,9 @@ fn too_few_readings_leave_it_undecided() {
     assert_eq!((&report["findings"], &report["healthy"]), (&Value::Array(vec![]), &Value::Array(vec![])));
     let undecided = report["undecided"].as_array().unwrap();
     assert_eq!(undecided.iter().map(|one| one["count"].as_u64().unwrap()).sum::<u64>(), 14_006);
-    let why = "fewer than four readings do not show whether they become more";
+    let why = serde_json::json!({
+        "kind": "few-readings", "text": "fewer than four readings do not show whether they grow",
+    });
     assert!(undecided.iter().all(|one| one["why"] == why), "{undecided:?}");
     for arguments in [&[][..], &["-v"], &["--format", "markdown"]] {
         let text = text(&saved.leaks(arguments));
@@ -264,7 +280,7 @@ fn one_reading_says_what_it_can() {
     let output = run(saved.0.path(), &saved.path("one"), &[]);
     let text = text(&output);
     assert!(text.contains("SUSPECT  50 goroutines stay in chan send"), "{text}");
-    assert!(text.contains("one reading shows neither growth nor who stays"), "{text}");
+    assert!(text.contains("one reading shows neither growth nor what stays"), "{text}");
 }
 
 #[test]
@@ -294,8 +310,8 @@ fn what_makes_no_sense_is_said() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(failed(empty.path(), &[]).contains("there are no files in this directory"));
-    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("more than 0"));
+    assert!(failed(empty.path(), &[]).contains("this directory contains no files"));
+    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("a number above 0"));
     assert!(
         failed(Path::new("1"), &["--for", "1s", "--every", "5s"]).contains("--for is shorter than --every")
     );

@@ -19,6 +19,8 @@ use self::fields::own::UnusualFunction;
 use self::samples::Samples;
 use self::tables::Tables;
 use self::wire::{Fields, Malformed};
+use crate::ErrorKind;
+use crate::error::Cause;
 use crate::snapshot::{Invalid, Snapshot};
 
 /// What a profile may hold.
@@ -43,7 +45,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum PprofError {
     /// It cannot be decompressed.
-    #[error("the compressed profile is damaged: {0}")]
+    #[error("the compressed profile is damaged")]
     Gzip(#[source] io::Error),
     /// It is too large.
     #[error("the profile is larger than {} MiB when it is not compressed", limit >> 20)]
@@ -52,10 +54,10 @@ pub enum PprofError {
         limit: usize,
     },
     /// It is something else, or its contents make no sense.
-    #[error("not a pprof profile, or a damaged one: {problem}")]
+    #[error("not a pprof profile, or a damaged one")]
     Damaged {
-        /// What makes no sense.
-        problem: String,
+        /// What makes no sense: a sentence, [`Invalid`], or the error of a decoder.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is a profile of something else than goroutines.
     #[error("a profile of {types}, not of goroutines: it does not say which tasks there are")]
@@ -75,8 +77,17 @@ pub enum PprofError {
 }
 
 impl PprofError {
-    fn damaged(problem: impl Into<String>) -> Self {
-        PprofError::Damaged { problem: problem.into() }
+    fn damaged(source: impl Into<Cause>) -> Self {
+        PprofError::Damaged { source: source.into() }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            PprofError::Gzip(_) | PprofError::Damaged { .. } => ErrorKind::Corrupt,
+            PprofError::TooLarge { .. } | PprofError::TooManyTasks { .. } => ErrorKind::TooLarge,
+            PprofError::OtherType { .. } | PprofError::Difference => ErrorKind::Unsupported,
+        }
     }
 }
 
@@ -88,7 +99,7 @@ impl From<Malformed> for PprofError {
 
 impl From<Invalid> for PprofError {
     fn from(invalid: Invalid) -> Self {
-        PprofError::damaged(invalid.to_string())
+        PprofError::damaged(invalid)
     }
 }
 

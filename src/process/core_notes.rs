@@ -4,6 +4,7 @@
 use object::LittleEndian as Le;
 use object::elf;
 
+use super::bytes::{u32_at, u64_at};
 use super::elf::{Headers, Note};
 use super::image::ImageFile;
 use super::registers::{PRSTATUS_OFFSET, WORDS};
@@ -70,7 +71,7 @@ impl CoreNotes {
             if kind == elf::NT_PRSTATUS {
                 found.threads.extend(thread(&note.data));
             } else if kind == elf::NT_PRPSINFO {
-                found.pid = word32(&note.data, 24);
+                found.pid = u32_at(&note.data, 24);
                 found.name = text(&note.data, 40, 16);
                 found.arguments = text(&note.data, 56, 80);
             } else if kind == elf::NT_FILE {
@@ -84,14 +85,6 @@ impl CoreNotes {
     }
 }
 
-fn word64(data: &[u8], at: usize) -> Option<u64> {
-    data.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
-}
-
-fn word32(data: &[u8], at: usize) -> Option<u32> {
-    data.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-}
-
 /// A text in a field of fixed length, ended by NUL.
 fn text(data: &[u8], at: usize, len: usize) -> String {
     let field = data.get(at..).unwrap_or_default();
@@ -102,32 +95,32 @@ fn text(data: &[u8], at: usize, len: usize) -> String {
 
 fn thread(data: &[u8]) -> Option<(u32, Registers)> {
     const PR_PID: usize = 32;
-    let tid = word32(data, PR_PID)?;
+    let tid = u32_at(data, PR_PID)?;
     let mut words = [0; WORDS];
     for (index, word) in words.iter_mut().enumerate() {
-        *word = word64(data, PRSTATUS_OFFSET + index * 8)?;
+        *word = u64_at(data, PRSTATUS_OFFSET + index * 8)?;
     }
     Some((tid, Registers::from_words(&words)))
 }
 
 fn auxiliary(data: &[u8], wanted: u64) -> Option<u64> {
     let mut pairs =
-        (0..data.len()).step_by(16).map_while(|at| Some((word64(data, at)?, word64(data, at + 8)?)));
+        (0..data.len()).step_by(16).map_while(|at| Some((u64_at(data, at)?, u64_at(data, at + 8)?)));
     pairs.find(|&(key, _)| key == wanted).map(|(_, value)| value)
 }
 
 /// A count, the page size, then start, end and offset in pages of each, then the paths.
 fn files(data: &[u8]) -> Option<Vec<NamedRange>> {
-    let count = usize::try_from(word64(data, 0)?).ok()?;
-    let page = word64(data, 8)?;
+    let count = usize::try_from(u64_at(data, 0)?).ok()?;
+    let page = u64_at(data, 8)?;
     let table = data.get(16..)?;
     let names = table.get(count.checked_mul(24)?..)?;
     let paths = names.split(|&byte| byte == 0);
     let range = |(at, path): (usize, &[u8])| {
         Some(NamedRange {
-            start: word64(table, at)?,
-            end: word64(table, at + 8)?,
-            offset: word64(table, at + 16)?.checked_mul(page)?,
+            start: u64_at(table, at)?,
+            end: u64_at(table, at + 8)?,
+            offset: u64_at(table, at + 16)?.checked_mul(page)?,
             path: String::from_utf8_lossy(path).into_owned(),
         })
     };

@@ -16,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::elf::Headers;
 use super::memory::ProcessMemory;
 use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files, sys};
+use crate::full_text;
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;
@@ -53,7 +54,7 @@ impl ImageFile {
     pub fn open(path: impl AsRef<Path>) -> Result<ImageFile> {
         let path = path.as_ref();
         let opened_as = path.display().to_string();
-        Self::open_io(path).map_err(|source| TargetError::Io { what: format!("open {opened_as}"), source })
+        Self::open_io(path).map_err(|source| TargetError::io(format!("open {opened_as}"), source))
     }
 
     /// The same, without the name in the error. A file system that does not answer is given up.
@@ -111,7 +112,7 @@ impl ImageFile {
                 Ok(0) => return Err(self.malformed("has become shorter while it was read")),
                 Ok(n) => done += n,
                 Err(source) => {
-                    return Err(TargetError::Io { what: format!("read {}", self.opened_as), source });
+                    return Err(TargetError::io(format!("read {}", self.opened_as), source));
                 }
             }
         }
@@ -266,7 +267,7 @@ impl OpenedFiles {
         match found {
             Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
             Err(source) if slow_files::is_our_own(&source) => {
-                Err(TargetError::Io { what: format!("stat {link}"), source })
+                Err(TargetError::io(format!("stat {link}"), source))
             }
             Err(error) => {
                 let refusal = Refusal::new(&error);
@@ -312,7 +313,7 @@ impl OpenedFiles {
                 None => match open_mapped(pid, group, memory) {
                     Ok(file) => Ok(Arc::new(file)),
                     Err(source) if slow_files::is_our_own(&source) => {
-                        return Err(TargetError::Io { what: format!("open {}", first.path), source });
+                        return Err(TargetError::io(format!("open {}", first.path), source));
                     }
                     Err(error) => Err(Refusal::new(&error)),
                 },
@@ -354,9 +355,9 @@ fn add_images(
     file: &Arc<ImageFile>,
 ) -> Result<(), Refusal> {
     let headers = Headers::read(file).map_err(|error| match error {
-        TargetError::Io { source, .. } => Refusal::new(&source),
+        TargetError::Io { source, .. } => Refusal::new(source.as_io()),
         // Not an ELF file, or one that is not like those that run here.
-        other => Refusal { unexpected: false, late: false, why: other.to_string() },
+        other => Refusal { unexpected: false, late: false, why: full_text(&other) },
     })?;
     let mappings = group.mappings.get(..MAX_MAPPINGS).unwrap_or(&group.mappings);
     let mut biases: Vec<u64> = Vec::new();

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use crate::snapshot::{ProcessFigures, TargetInfo};
 
+pub(crate) mod bytes;
 mod core;
 mod core_memory;
 mod core_notes;
 mod elf;
-pub mod error;
+mod error;
 mod figures;
 mod image;
 mod job_control;
 mod live;
 mod maps;
 mod memory;
+pub(crate) mod paged;
 mod pages;
 mod patience;
 mod permission;
@@ -32,12 +34,13 @@ mod vectors;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
-pub use error::TargetError;
+pub use error::{OsError, TargetError};
 pub use image::ImageFile;
 pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use patience::{Handle, be_patient_for, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
+#[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
 pub use sys::{end_with_us, let_us_trace};
 pub use tracer::end_all_stops;

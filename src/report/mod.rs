@@ -4,6 +4,7 @@
 //! having gone through [`escape()`].
 
 pub mod escape;
+pub mod evidence;
 pub mod file_name;
 pub mod finding;
 pub mod flame;
@@ -16,7 +17,10 @@ pub mod path;
 mod places;
 pub mod pprof;
 pub mod profile;
+pub mod runtime_names;
+pub mod task_facts;
 pub mod text;
 pub mod units;
+mod waiting;
 
 pub use escape::escape;

@@ -7,11 +7,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::process::{Target, TargetError, UnreadableImage, supervised};
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::{Error, Result};
+use crate::{Error, Result, full_text};
 
-pub mod go;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod go;
 mod images;
-pub mod registry;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod registry;
+
+pub use go::GoError;
+pub use registry::RegistryError;
+
+pub use crate::symbols::pclntab::PclntabError;
 
 /// How a target is to be read.
 #[derive(Debug, Clone)]
@@ -131,7 +138,7 @@ impl FoundRuntimes {
             images.into_iter().partition(|image| image.is_executable);
         for UnreadableImage { path, why, .. } in programs {
             let what = format!("open its executable {path}");
-            self.problems.push(TargetError::Io { what, source: std::io::Error::other(why) }.into());
+            self.problems.push(TargetError::io(what, std::io::Error::other(why)).into());
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
@@ -225,8 +232,12 @@ impl Inner {
             target.mappings()?;
             found = attach(target)?;
         }
-        let warnings: Vec<String> =
-            found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
+        let warnings: Vec<String> = found
+            .problems
+            .iter()
+            .map(|problem| full_text(problem))
+            .chain(found.left_out.iter().cloned())
+            .collect();
         let unused = found.unused.clone();
         let runtimes = found.into_readable()?;
         if runtimes.is_empty() {
@@ -326,7 +337,7 @@ fn read_all(
             Err(error) => {
                 into.header.runtimes.truncate(runtimes);
                 into.truncate_tasks(tasks);
-                into.header.warnings.push(error.to_string());
+                into.header.warnings.push(full_text(&error));
                 failed.get_or_insert(error);
             }
         }

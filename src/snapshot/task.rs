@@ -1,5 +1,7 @@
 //! A task, and what can be known of it.
 
+use std::str::FromStr;
+
 use super::ids::Span;
 use crate::code::{FunctionId, LabelSetId, LocationId, StackId, StrId};
 
@@ -24,6 +26,17 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All states, in the order in which help lists them.
+    pub const ALL: [TaskState; 7] = [
+        TaskState::Running,
+        TaskState::Runnable,
+        TaskState::Waiting,
+        TaskState::Syscall,
+        TaskState::Preempted,
+        TaskState::Finished,
+        TaskState::Unknown,
+    ];
+
     /// The name that commands and files use: "running".
     pub fn name(self) -> &'static str {
         match self {
@@ -35,6 +48,21 @@ impl TaskState {
             TaskState::Finished => "finished",
             TaskState::Unknown => "unknown",
         }
+    }
+}
+
+/// A text that is not the name of a [`TaskState`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown state {0}; states: {names}", names = TaskState::ALL.map(TaskState::name).join(", "))]
+pub struct UnknownState(pub String);
+
+impl FromStr for TaskState {
+    type Err = UnknownState;
+
+    /// Reads a [`TaskState::name`], in upper or lower case.
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let is = |state: &TaskState| state.name().eq_ignore_ascii_case(text);
+        TaskState::ALL.into_iter().find(is).ok_or_else(|| UnknownState(text.to_owned()))
     }
 }
 

@@ -25,6 +25,7 @@ pub fn package_of(function: &str) -> &str {
 
 /// Takes the linker's escapes (`%2e` for a dot) out of a package path or a function name.
 /// An escape that does not decode to text is left as it is.
+#[cfg(any(test, feature = "test-support"))]
 pub fn unescape_package(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

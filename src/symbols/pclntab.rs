@@ -20,6 +20,7 @@ use memchr::memchr;
 use rustc_hash::FxHashMap;
 
 use super::go_names::TypeArguments;
+use crate::process::bytes::{u32_at, u64_at};
 
 mod func;
 mod func_id;
@@ -28,6 +29,7 @@ mod pcvalue;
 
 pub use func::Func;
 pub use func_id::{FuncId, FuncKind};
+#[cfg(feature = "test-support")]
 pub use inline::InlineFrame;
 
 use func_id::Kinds;
@@ -188,6 +190,7 @@ impl Pclntab {
     }
 
     /// Its format.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn format(&self) -> Format {
         self.format
     }
@@ -198,11 +201,13 @@ impl Pclntab {
     }
 
     /// There are no functions.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The addresses from the first function to the end of the last.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn text_range(&self) -> Range<u64> {
         let at = |index| self.text.wrapping_add(self.entry(index).into());
         at(0)..at(self.count)
@@ -339,14 +344,6 @@ fn string_at(table: &[u8], offset: u32) -> &[u8] {
     let Some(rest) = table.get(offset as usize..) else { return &[] };
     let rest = &rest[..rest.len().min(MAX_STRING)];
     &rest[..memchr(0, rest).unwrap_or(rest.len())]
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u32::from_le_bytes(*chunk))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::fields::{function, line, location, mapping, own, profile, value_type};
 use super::wire::{Fields, Value};
 use super::{PprofError, UnusualFunction};
+use crate::error::About;
 use crate::snapshot::Header;
 use crate::snapshot::file::header_from_json;
 
@@ -169,14 +170,14 @@ impl<'a> Tables<'a> {
         let Some(json) = self.comment(own::HEADER)? else { return Ok(None) };
         header_from_json(json)
             .map(Some)
-            .map_err(|e| PprofError::damaged(format!("comment {}: {e}", own::HEADER.trim())))
+            .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::HEADER.trim()), e)))
     }
 
     /// The functions whose kind and package the name does not tell.
     pub(super) fn unusual_functions(&self) -> Result<Vec<UnusualFunction>, PprofError> {
         let Some(json) = self.comment(own::FUNCTIONS)? else { return Ok(Vec::new()) };
         serde_json::from_slice(json)
-            .map_err(|e| PprofError::damaged(format!("comment {}: {e}", own::FUNCTIONS.trim())))
+            .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::FUNCTIONS.trim()), e)))
     }
 
     /// The rest of the first comment that begins with `mark`.

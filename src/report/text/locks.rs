@@ -1,9 +1,11 @@
-//! Sentences about locks: who holds them, what they say of themselves, what a task holds.
+//! Sentences about locks: their holders, their state, and what a task holds.
 
+use super::super::runtime_names::task_noun;
+use super::super::task_facts;
 use super::super::units::{age, count, thousands};
-use super::header::task_noun;
+use super::super::waiting;
 use super::stack::place_of;
-use super::{task, waits};
+use super::waits;
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
@@ -15,7 +17,7 @@ const NAMED: usize = 6;
 const FEW: u64 = 3;
 
 /// What is known of the locks and wait groups that tasks wait for: "held by goroutine 99: ...",
-/// "2 have not called Done". `said`: who holds them has been said.
+/// "2 outstanding Done calls". `said`: who holds them has been said.
 pub(super) fn sentences(
     snapshot: &Snapshot,
     wait: &WaitSummary,
@@ -25,7 +27,8 @@ pub(super) fn sentences(
 ) {
     let Some(locks) = &wait.locks else { return };
     let holders: u64 = locks.held.iter().map(|held| held.total).sum();
-    // That all wait for themselves says who holds it; that the holder does, says who of several.
+    // If all tasks wait for themselves, the sentence about that names the holders; if one of several does, the
+    // sentence about the holder says which.
     let all_own = locks.own == wait.waits && holders <= locks.own;
     if !said {
         into.extend(outstanding(wait, locks));
@@ -43,17 +46,14 @@ pub(super) fn sentences(
     into.extend(own(wait, locks).filter(|_| !told));
 }
 
-/// "2 have not called Done".
+/// "2 outstanding Done calls".
 fn outstanding(wait: &WaitSummary, locks: &Locks) -> Option<String> {
     let each = if wait.objects > 1 { " on each of them" } else { "" };
     Some(match locks.outstanding? {
-        (0, 0) => "all have called Done".to_owned(),
-        (low, high) if low == high => {
-            let verb = if low == 1 { "has" } else { "have" };
-            format!("{} {verb} not called Done{each}", thousands(low.into()))
-        }
+        (0, 0) => "no outstanding Done calls".to_owned(),
+        (low, high) if low == high => format!("{}{each}", count(low.into(), "outstanding Done call")),
         (low, high) => {
-            format!("{} to {} have not called Done{each}", thousands(low.into()), thousands(high.into()))
+            format!("{} to {} outstanding Done calls{each}", thousands(low.into()), thousands(high.into()))
         }
     })
 }
@@ -62,10 +62,10 @@ fn outstanding(wait: &WaitSummary, locks: &Locks) -> Option<String> {
 fn own(wait: &WaitSummary, locks: &Locks) -> Option<String> {
     match locks.own {
         0 => None,
-        1 if wait.waits == 1 => Some("holds it itself: it waits for itself".to_owned()),
-        n if n == wait.waits => Some("each holds it itself: each waits for itself".to_owned()),
-        1 => Some("one of them holds it itself: it waits for itself".to_owned()),
-        n => Some(format!("{} of them hold it themselves: they wait for themselves", thousands(n))),
+        1 if wait.waits == 1 => Some("holds it itself, and so waits for itself".to_owned()),
+        n if n == wait.waits => Some("each holds it itself, and so waits for itself".to_owned()),
+        1 => Some("one of them holds it itself, and so waits for itself".to_owned()),
+        n => Some(format!("{} of them hold it themselves, and so wait for themselves", thousands(n))),
     }
 }
 
@@ -85,7 +85,7 @@ fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &HeldLocks, full_paths
         let next = held.next.as_ref().map_or(String::new(), |next| next_step(snapshot, wait, holder, next));
         return format!("{which}{how} by {}{address}: {}{next}", named(snapshot, holder), facts.join(", "));
     }
-    // One lock that is held for writing is held by one; which of them, nobody can tell.
+    // A lock that is held for writing has one holder; it is unknown which of these tasks that is.
     let shared = held.how == HoldKind::Shared
         || wait.locks.as_ref().is_some_and(|locks| matches!(locks.state, Some(LockState::Shared(_))));
     let one_of = if wait.objects == 1 && !shared { "one of " } else { "" };
@@ -104,18 +104,18 @@ fn how(how: HoldKind) -> &'static str {
     }
 }
 
-/// Why it is only perhaps.
+/// Why the holder is uncertain.
 fn address_stands(held: &HeldLocks) -> &'static str {
     match (held.how, held.total) {
         (HoldKind::Exclusive | HoldKind::Shared, _) => "",
-        (HoldKind::Perhaps, 1) => " (the lock's address stands on its stack)",
-        (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)",
+        (HoldKind::Perhaps, 1) => " (the address of the lock is on its stack)",
+        (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)",
     }
 }
 
 /// "12, 14, 15", "12, 14, 15, 16, 17, 18 and 9 more".
 fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
-    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task::id);
+    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task_facts::id);
     let ids: Vec<String> = held.holders.iter().take(NAMED).filter_map(id).collect();
     let left = held.total.saturating_sub(ids.len() as u64);
     let more = if left > 0 { format!(" and {} more", thousands(left)) } else { String::new() };
@@ -124,16 +124,14 @@ fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
 
 /// "goroutine 99".
 fn named(snapshot: &Snapshot, holder: &Holder) -> String {
-    let Some(task) = snapshot.tasks.get(holder.task as usize) else { return String::new() };
-    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    format!("{noun} {}", task::id(task))
+    snapshot.tasks.get(holder.task as usize).map_or(String::new(), |task| task_facts::name(snapshot, task))
 }
 
-/// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
+/// Where a holder is and what it does there: "main.(*store).refresh store.go:44", "chan receive".
 fn holder_facts(snapshot: &Snapshot, holder: &Holder, place: Option<Frame>, full_paths: bool) -> Vec<String> {
     let Some(task) = snapshot.tasks.get(holder.task as usize) else { return Vec::new() };
     let mut facts = vec![place.map_or(String::new(), |frame| named_frame(snapshot, frame, full_paths))];
-    facts.push(task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)).to_owned());
+    facts.push(task_facts::doing(snapshot, task).to_owned());
     facts.push(age(task.age));
     facts.retain(|fact| !fact.is_empty());
     facts
@@ -171,35 +169,28 @@ fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Ne
             }
         );
     }
-    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), task::id);
+    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), task_facts::id);
     let back = if back { format!(", and {id} waits for {first}") } else { String::new() };
     format!(", which waits for a lock {how} by {id}{back}")
 }
 
-/// What the locks say where that is not what was found.
+/// The state of the locks, if it differs from the holders that were found.
 fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<String> {
     let found = |how: HoldKind| locks.held.iter().find(|held| held.how == how).map_or(0, |held| held.total);
     let (readers, any) = (found(HoldKind::Shared), !locks.held.is_empty());
     Some(match locks.state {
-        Some(LockState::Free) if any => "the lock says that nobody holds it just now".to_owned(),
-        Some(LockState::Free) => "is being handed over: nobody holds it".to_owned(),
-        Some(LockState::Shared(n)) if u64::from(n) != readers => {
-            let said = match n {
-                1 => "the lock says that 1 reader holds it".to_owned(),
-                n => format!("the lock says that {} readers hold it", thousands(n.into())),
-            };
-            match readers {
-                0 if any => said,
-                0 if n == 1 => format!("{said}; it was not found"),
-                0 => format!("{said}; none of them was found"),
-                1 => format!("{said}; 1 of them was found"),
-                readers if readers < n.into() => format!("{said}; {} of them were found", thousands(readers)),
-                readers => format!("{said}; {} seem to", count(readers, task_noun(snapshot))),
-            }
-        }
-        _ if locks.unheld > 0 && wait.objects == 1 => "nobody was found that holds it".to_owned(),
-        _ if locks.unheld == wait.objects => "nobody was found that holds them".to_owned(),
-        _ if locks.unheld > 0 => format!("nobody was found that holds {} of them", thousands(locks.unheld)),
+        Some(LockState::Free) if any => format!("the {} says that it is free", waiting::object(wait.kind)),
+        Some(LockState::Free) => format!("the {} is being handed over", waiting::object(wait.kind)),
+        Some(LockState::Shared(n)) if readers > n.into() => format!(
+            "{}, but {} seem to",
+            waiting::readers_hold(n.into()),
+            count(readers, task_noun(snapshot))
+        ),
+        Some(LockState::Shared(n)) if readers == 0 && any => waiting::readers_hold(n.into()),
+        Some(LockState::Shared(n)) if u64::from(n) != readers => waiting::readers_found(n.into(), readers),
+        _ if locks.unheld > 0 && wait.objects == 1 => "no holder was found".to_owned(),
+        _ if locks.unheld == wait.objects => "no holder was found for any of them".to_owned(),
+        _ if locks.unheld > 0 => format!("no holder was found for {} of them", thousands(locks.unheld)),
         _ => return None,
     })
 }
@@ -234,9 +225,9 @@ pub fn hold_sentences(
         let it = if hold.only.is_some() { "it" } else { "them" };
         let why = match (hold.how, place.as_str()) {
             (HoldKind::Perhaps, _) if hold.tasks == 1 => {
-                " (the lock's address stands on its stack)".to_owned()
+                " (the address of the lock is on its stack)".to_owned()
             }
-            (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)".to_owned(),
+            (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)".to_owned(),
             (_, "") => String::new(),
             (_, place) => format!(" (unlocks {it} after {place})"),
         };

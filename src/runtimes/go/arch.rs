@@ -3,6 +3,8 @@
 
 use iced_x86::{Decoder, DecoderOptions, OpKind};
 
+use crate::process::bytes::words;
+
 mod alu;
 pub(super) mod machine;
 pub(super) mod state;
@@ -44,8 +46,7 @@ pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, [
     /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
     const GENERAL: [usize; 16] = [18, 19, 17, 16, 20, 15, 14, 13, 5, 6, 7, 8, 9, 10, 11, 12];
     const RIP: usize = 21;
-    let words: Vec<u64> =
-        bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes)).collect();
+    let words: Vec<u64> = words(bytes).collect();
     words
         .windows(RIP + 1)
         .find(|context| context[STACK_ADDRESS] == stack && context[STACK_SIZE] == size)

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use rustc_hash::FxHashMap;
 
 use super::foreign::Foreign;
-use super::goroutine::{Raw, status};
-use super::read::{CHUNK, Chunk, Goroutine, Reader};
+use super::goroutine::{Goroutine, Raw, status};
+use super::read::{CHUNK, Chunk, Reader};
 use super::resolve::Resolver;
 use super::running::{self, Running, Stops};
 use super::semaphores::Semaphores;

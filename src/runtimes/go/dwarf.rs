@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::layout::{Field, Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
+use super::structs::{Field, Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
 
 /// Go's own attributes: the kind of a type, and that a field is embedded.
 const GO_KIND: DwAt = DwAt(0x2900);
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
         let mut entries = header.entries_at_offset(&abbreviations, place.entry.offset).ok()?;
         entries.next_dfs().ok()??;
         while let Some(entry) = entries.next_dfs().ok()? {
-            if entry.depth <= 0 || members.len() >= super::layout::MAX_FIELDS {
+            if entry.depth <= 0 || members.len() >= super::structs::MAX_FIELDS {
                 break;
             }
             if entry.tag == constants::DW_TAG_member {

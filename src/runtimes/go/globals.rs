@@ -16,7 +16,11 @@ use super::layout::Layouts;
 use super::list;
 use super::module::Module;
 use super::offsets::Offsets;
+use crate::process::bytes::words;
 use crate::process::{Image, Memory, Target};
+
+/// More Ps than this are not believed. The runtime itself allows any number from 1.10 on.
+pub(super) const MAX_PS: u64 = 1 << 16;
 
 /// Addresses of the runtime's global variables. Those that are `None` could not be found; what
 /// depends on them is unknown.
@@ -242,20 +246,19 @@ impl Finder<'_> {
     fn slice_of_goroutines(&self) -> Option<(u64, u64)> {
         const MAX_DATA: u64 = 64 << 20;
         let data = &self.module.data;
-        let mut words: Vec<(u64, Vec<u64>)> = Vec::new();
+        let mut parts: Vec<(u64, Vec<u64>)> = Vec::new();
         for span in [data.data, data.bss, data.noptrbss] {
             let end = span.start.saturating_add(span.len().min(MAX_DATA) & !7);
             for (start, end) in self.target.present(span.start, end) {
                 let Ok(bytes) = self.target.read_vec(start, (end - start) as usize) else { continue };
-                let values = bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes));
-                words.push((start, values.collect()));
+                parts.push((start, words(&bytes).collect()));
             }
         }
         let mut count: FxHashMap<u64, u32> = FxHashMap::default();
-        for value in words.iter().flat_map(|(_, w)| w).filter(|v| **v != 0 && *v % 8 == 0) {
+        for value in parts.iter().flat_map(|(_, w)| w).filter(|v| **v != 0 && *v % 8 == 0) {
             *count.entry(*value).or_default() += 1;
         }
-        for (start, words) in &words {
+        for (start, words) in &parts {
             for (at, slice) in words.windows(3).enumerate() {
                 let (array, len, cap) = (slice[0], slice[1], slice[2]);
                 let plausible =
@@ -278,7 +281,7 @@ impl Finder<'_> {
         refs.iter().chain(self.refs("runtime.procresize")).copied().find(|&at| {
             let Ok(len) = self.target.read_u64(at + 8) else { return false };
             let Ok(array) = self.target.read_u64(at) else { return false };
-            (1..=super::scheduler::MAX_PS).contains(&len)
+            (1..=MAX_PS).contains(&len)
                 && (0..len.min(8)).all(|i| {
                     let p = self.target.read_u64(array.wrapping_add(8 * i)).unwrap_or(0);
                     p != 0 && self.target.read_u32(p.wrapping_add(self.offsets.p_id)).ok() == Some(i as u32)

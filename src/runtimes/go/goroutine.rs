@@ -1,8 +1,11 @@
-//! One goroutine struct as it stands in memory. Source: `src/runtime/runtime2.go` (`g`).
+//! One goroutine: its struct as it stands in memory, and what was read of it. Source: `src/runtime/runtime2.go` (`g`).
 
+use super::mark;
 use super::offsets::Offsets;
+use super::stacks::StackNumber;
+use crate::process::bytes::word;
 use crate::process::{Memory, TargetError};
-use crate::snapshot::TaskState;
+use crate::snapshot::{Span, StackStatus, TaskState};
 
 /// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
 pub(super) mod status {
@@ -47,11 +50,6 @@ pub(super) struct Raw {
     pub(super) waiting: u64,
     pub(super) labels: u64,
     tracking_seq: u8,
-}
-
-/// A little-endian word of a struct; 0 where the struct is too short.
-pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 impl Raw {
@@ -126,12 +124,11 @@ impl Raw {
         }
     }
 
-    /// What [`crate::snapshot::Task::mark`] holds: how deep its stack is, which stays when the runtime
-    /// moves the stack, and how often it stopped running, modulo 256. None while it runs.
+    /// What [`crate::snapshot::Task::mark`] holds. None while it runs.
     pub(super) fn mark(&self) -> Option<u64> {
         let (_, sp, _) = self.parked_at();
         let parked = !matches!(self.status, status::RUNNING | status::COPYSTACK);
-        (parked && self.on_stack(sp)).then(|| (self.stack_hi - sp) << 8 | u64::from(self.tracking_seq))
+        (parked && self.on_stack(sp)).then(|| mark::pack(self.stack_hi - sp, self.tracking_seq))
     }
 
     /// Do the bounds of the stack make sense, and is `sp` within them?
@@ -151,5 +148,23 @@ impl Raw {
             status::PREEMPTED => TaskState::Preempted,
             _ => TaskState::Unknown,
         }
+    }
+}
+
+/// A goroutine that was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goroutine {
+    pub(super) raw: Raw,
+    pub(super) stack: Option<StackNumber>,
+    pub(super) stack_status: StackStatus,
+    /// Range in the things waited for by all that were read together.
+    pub(super) waits: Span,
+    /// Thread that it runs on, in loiter's pid namespace.
+    pub(super) thread: Option<u32>,
+}
+
+impl Goroutine {
+    pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
+        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None }
     }
 }

@@ -3,9 +3,9 @@
 //! Up to 1.23 it points to a `map[string]string` (`src/runtime/pprof/label.go`,
 //! `src/runtime/map.go`), from 1.24 on to a list of key and value pairs.
 
-use super::goroutine::word;
 use super::names;
 use crate::process::Memory;
+use crate::process::bytes::word;
 
 /// More labels than this on one goroutine are not read.
 const MAX_LABELS: u64 = 1024;

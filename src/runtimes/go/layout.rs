@@ -7,72 +7,9 @@
 //! has never seen can be read. What several sources know is cross-checked.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::layout_table;
-
-/// A field of a struct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    /// Bytes from the start of the (outermost) struct.
-    pub offset: u64,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl Field {
-    /// One past its last byte.
-    pub fn end(&self) -> u64 {
-        self.offset.saturating_add(self.size)
-    }
-}
-
-/// The layout of a struct.
-///
-/// Fields are named by dotted paths, "sched.sp": a struct within the struct stands for itself and
-/// for each of its fields. Embedded structs' fields are promoted as in Go. Arrays are not taken
-/// apart, and the runtime's atomic types are fields in themselves ("atomicstatus", never
-/// "atomicstatus.value"). From 1.26 on `sudog.elem` and `sudog.c` are pairs of a pointer `vp` and
-/// the word `vu` that is the truth: "elem" is then the place of "elem.vu".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StructLayout {
-    /// Bytes.
-    pub size: u64,
-    /// Fields by their paths.
-    pub fields: BTreeMap<String, Field>,
-}
-
-/// Structs by name, without the "runtime.".
-pub type Structs = BTreeMap<String, StructLayout>;
-
-/// Where a layout is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LayoutSource {
-    /// The binary's type descriptors.
-    Descriptors,
-    /// The binary's debugging information.
-    Dwarf,
-    /// loiter's table.
-    Table {
-        /// The version of Go that the row is of: the 27 of 1.27.
-        minor: u32,
-        /// That is the version of the program, and the row was made from a toolchain of it.
-        exact: bool,
-    },
-}
-
-impl fmt::Display for LayoutSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LayoutSource::Descriptors => f.write_str("type descriptors"),
-            LayoutSource::Dwarf => f.write_str("DWARF"),
-            LayoutSource::Table { minor, exact: true } => write!(f, "table for go1.{minor}"),
-            LayoutSource::Table { minor, exact: false } => {
-                write!(f, "table for go1.{minor}, the nearest known")
-            }
-        }
-    }
-}
+use super::structs::{Field, LayoutSource, StructLayout, Structs};
 
 /// Everything known about the layouts of one program's runtime.
 ///
@@ -134,16 +71,19 @@ impl Layouts {
     }
 
     /// A field: `field("g", "sched.sp")`.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn field(&self, name: &str, path: &str) -> Option<Field> {
         self.get(name)?.fields.get(path).copied()
     }
 
     /// Where a field stands, bytes from the start of the struct.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn offset(&self, name: &str, path: &str) -> Option<u64> {
         self.field(name, path).map(|field| field.offset)
     }
 
     /// The size of a struct, bytes.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn size(&self, name: &str) -> Option<u64> {
         self.get(name).map(|layout| layout.size)
     }
@@ -154,6 +94,7 @@ impl Layouts {
     }
 
     /// Every struct that is known and where it is from, by name.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn sources(&self) -> BTreeMap<&str, LayoutSource> {
         let mut sources = BTreeMap::new();
         for (source, structs) in &self.layers {
@@ -197,54 +138,6 @@ fn disagreements(
         lines.push(format!("layout of {name}: {better} and {worse} differ in {what}; using {better}"));
     }
     lines
-}
-
-/// Puts a struct's fields together as [`StructLayout`] describes; shared by the sources, so that
-/// they name alike.
-#[derive(Debug, Default)]
-pub(super) struct Flattener {
-    layout: StructLayout,
-    /// Fields so far, those of the same path counted again.
-    count: usize,
-}
-
-/// How deep structs are nested at most.
-pub(super) const MAX_NESTING: usize = 8;
-/// Fields of a struct that are looked at, nested ones included.
-pub(super) const MAX_FIELDS: usize = 4096;
-
-impl Flattener {
-    pub(super) fn new(size: u64) -> Self {
-        Flattener { layout: StructLayout { size, fields: BTreeMap::new() }, count: 0 }
-    }
-
-    /// Adds a field; false when there are too many.
-    pub(super) fn field(&mut self, path: &str, offset: u64, size: u64) -> bool {
-        self.layout.fields.entry(path.to_owned()).or_insert(Field { offset, size });
-        self.count += 1;
-        self.count < MAX_FIELDS
-    }
-
-    pub(super) fn finish(mut self) -> StructLayout {
-        // The truth of a pair of words is its vu.
-        let truths: Vec<(String, Field)> = (self.layout.fields.iter())
-            .filter_map(|(path, field)| Some((path.strip_suffix(".vu")?.to_owned(), *field)))
-            .collect();
-        self.layout.fields.extend(truths);
-        self.layout
-    }
-}
-
-/// The runtime's atomic types are taken as words. `name` is a type's name as DWARF
-/// ("internal/runtime/atomic.Uint32") or a descriptor ("atomic.Uint32") spells it.
-pub(super) fn is_word_in_itself(name: &str) -> bool {
-    let plain = name.split(['[', '{']).next().unwrap_or(name);
-    plain.rsplit('/').next().is_some_and(|name| name.starts_with("atomic."))
-}
-
-/// The path of a field within a struct at `prefix`. Embedded structs add nothing to it.
-pub(super) fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
 #[cfg(test)]
@@ -297,17 +190,5 @@ mod tests {
         };
         Layouts::gather(known, ask, Some(99));
         assert!(asked.get());
-    }
-
-    #[test]
-    fn atomics() {
-        for name in
-            ["internal/runtime/atomic.Uint32", "atomic.Pointer[a/b.c]", "runtime/internal/atomic.Bool"]
-        {
-            assert!(is_word_in_itself(name), "{name}");
-        }
-        for name in ["runtime.gobuf", "runtime.x[a/atomic.Uint32]", "struct { n a/atomic.Uint32 }", ""] {
-            assert!(!is_word_in_itself(name), "{name}");
-        }
     }
 }

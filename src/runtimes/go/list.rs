@@ -2,6 +2,7 @@
 
 use super::GoError;
 use super::offsets::Offsets;
+use crate::process::bytes::words;
 use crate::process::{Memory, Target, TargetError};
 
 /// More goroutines than this are not believed.
@@ -89,10 +90,9 @@ pub(super) fn read(target: &dyn Target, allgptr: u64, allglen: u64) -> Result<Li
 impl List {
     fn piece(&mut self, memory: &dyn Memory, address: u64, count: u64) -> Result<(), TargetError> {
         let bytes = memory.read_vec(address, 8 * count as usize)?;
-        let words = bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes));
         // Where a sector of a core file was bad there are zeros.
         let before = self.addresses.len();
-        self.addresses.extend(words.filter(|address| *address != 0));
+        self.addresses.extend(words(&bytes).filter(|address| *address != 0));
         if (self.addresses.len() - before) as u64 != count {
             self.missing += count - (self.addresses.len() - before) as u64;
         }

@@ -13,6 +13,7 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
 mod arch;
+mod buffers;
 mod convert;
 pub mod dwarf;
 mod error;
@@ -25,6 +26,7 @@ mod labels;
 pub mod layout;
 pub mod layout_table;
 mod list;
+mod mark;
 mod module;
 mod names;
 mod offsets;
@@ -34,14 +36,16 @@ mod running;
 mod scheduler;
 mod search;
 mod semaphores;
+mod span;
 mod stacks;
+pub mod structs;
 mod sync;
 pub mod types;
 mod unwind;
 mod version;
 mod waits;
 
-use error::GoError;
+pub use error::GoError;
 use globals::Globals;
 use layout::Layouts;
 use module::Module;
@@ -60,7 +64,7 @@ const NEWEST_KNOWN: u32 = 27;
 
 /// A Go runtime in a target.
 #[derive(Debug)]
-pub struct Go {
+pub(super) struct Go {
     /// The runtime's own module first, then those of plugins.
     modules: Vec<Module>,
     layouts: Layouts,
@@ -76,7 +80,7 @@ pub struct Go {
 
 /// What came of looking for Go in a target.
 #[derive(Debug, Default)]
-pub struct FoundRuntimes {
+pub(super) struct FoundRuntimes {
     /// The runtimes: none, one, or several where shared libraries bring their own.
     pub runtimes: Vec<Go>,
     /// Those that are there, or may be, but cannot be made sense of. One does not hide the others.
@@ -89,7 +93,7 @@ pub struct FoundRuntimes {
 ///
 /// # Errors
 /// When the target itself cannot be read.
-pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
+pub(super) fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     let mappings = target.mappings()?;
     let mut all = FoundRuntimes::default();
     let mut plugins = Vec::new();
@@ -151,7 +155,7 @@ impl FoundRuntimes {
 }
 
 /// Is there a Go runtime in this image? Cheap: looks at section names.
-pub fn looks_like_go(image: &Image) -> bool {
+pub(super) fn looks_like_go(image: &Image) -> bool {
     module::looks_like_go(image)
 }
 
@@ -193,8 +197,10 @@ impl Go {
             format!("module at {:#x}, {functions} functions, by {}", module.data.address, module.found_by)
         }));
         for name in layout_table::WANTED.iter().map(|(name, _)| *name) {
-            let source = self.layouts.source(name).map_or("nowhere".to_owned(), |source| source.to_string());
-            let start = format!("layouts from {source}: ");
+            let start = match self.layouts.source(name) {
+                Some(source) => format!("layouts from {source}: "),
+                None => "layouts not found: ".to_owned(),
+            };
             match lines.iter_mut().find(|line| line.starts_with(&start)) {
                 Some(line) => line.extend([", ", name]),
                 None => lines.push(start + name),
@@ -224,7 +230,7 @@ impl Go {
         addresses.sort_unstable();
         let resolver = resolve::Resolver::new(&self.modules);
         let mut system = rustc_hash::FxHashMap::default();
-        let mut buffers = read::Buffers::default();
+        let mut buffers = buffers::Buffers::default();
         let mut count = 0;
         for chunk in addresses.chunks(read::CHUNK) {
             buffers.read_structs(target, chunk, self.offsets.g_size, |i, bytes| {
@@ -238,7 +244,7 @@ impl Go {
     }
 }
 
-fn dwarf_structs(image: &Image) -> Option<layout::Structs> {
+fn dwarf_structs(image: &Image) -> Option<structs::Structs> {
     let load = |name: &str| image.section_data(name, MAX_DEBUG_INFO).ok().flatten();
     let (info, abbrev) = (load(".debug_info")?, load(".debug_abbrev")?);
     let names: Vec<&str> = layout_table::WANTED.iter().map(|(name, _)| *name).collect();

@@ -6,6 +6,8 @@ use memchr::memmem;
 
 use super::GoError;
 use super::search::{Parts, Search};
+use super::span::Span;
+use crate::process::bytes::{word, words};
 use crate::process::{Image, Mapping, Memory, Segment, Target};
 use crate::symbols::pclntab::Pclntab;
 
@@ -24,23 +26,6 @@ const MAX_HEADERS: usize = 64;
 const MAX_CANDIDATES: usize = 4096;
 /// Bytes of `moduledata` that are looked at (it has 576 to 592).
 const MODULEDATA_SIZE: usize = 592;
-
-/// A range of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u64,
-    pub(super) end: u64,
-}
-
-impl Span {
-    pub(super) fn contains(self, address: u64) -> bool {
-        (self.start..self.end).contains(&address)
-    }
-
-    pub(super) fn len(self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-}
 
 /// What `moduledata` says of a module, in addresses of the target.
 #[derive(Debug, Clone)]
@@ -175,9 +160,7 @@ fn search_moduledata(
         search.memory(spans, &mut |base, bytes| {
             let skip = (base.wrapping_neg() % 8) as usize;
             let base = base.wrapping_add(skip as u64);
-            let words = bytes.get(skip..).unwrap_or_default().chunks_exact(8);
-            for (nth, word) in words.enumerate() {
-                let word = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            for (nth, word) in words(bytes.get(skip..).unwrap_or_default()).enumerate() {
                 if (first..=last).contains(&word) && headers.contains(&word) {
                     let address = base.wrapping_add(8 * nth as u64);
                     found = read_moduledata(target, address, word, own);
@@ -194,10 +177,6 @@ fn search_moduledata(
         }
     }
     None
-}
-
-fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 /// Reads `moduledata` at `address`; None where it makes no sense.
@@ -256,8 +235,7 @@ fn read_pclntab(
     own: &[Mapping],
 ) -> Result<Pclntab, GoError> {
     let table = read_static(target, image, data.pclntab, own)?;
-    let table = Pclntab::parse(table, data.text.start, Vec::new())
-        .map_err(|e| GoError::Malformed(format!("line table: {e}")))?;
+    let table = Pclntab::parse(table, data.text.start, Vec::new())?;
     // Inlining trees stand behind `gofunc`; how far is known only from the functions.
     let mapping = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc));
     let end = data

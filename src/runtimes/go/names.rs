@@ -1,16 +1,14 @@
 //! Strings of the target.
 
 use crate::process::Memory;
+use crate::process::bytes::word;
 
 /// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
 /// UTF-8.
 pub(super) fn string(memory: &dyn Memory, address: u64, max: u64) -> Option<String> {
     let mut header = [0; 16];
     memory.read(address, &mut header).ok()?;
-    let (data, len) = header.split_at(8);
-    let data = u64::from_le_bytes(data.try_into().ok()?);
-    let len = u64::from_le_bytes(len.try_into().ok()?);
-    text(memory, data, len, max)
+    text(memory, word(&header, 0), word(&header, 8), max)
 }
 
 /// Reads `len` bytes of text at `data`, if they are at most `max` bytes of UTF-8.

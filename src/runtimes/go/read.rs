@@ -4,22 +4,20 @@
 //! anything about it moved in between, what was read may be a mixture: it is read again, in
 //! smaller batches, and what never settles is marked torn.
 
-use super::goroutine::{Raw, status};
+use super::buffers::Buffers;
+use super::goroutine::{Goroutine, Raw, status};
 use super::offsets::Offsets;
-use super::stacks::{StackCache, StackNumber};
+use super::stacks::StackCache;
 use super::unwind::{CodeAddress, Start, Unwinder, Window};
 use super::waits::{self, RawWait};
-use crate::process::{Memory, Range, Target, TargetError};
-use crate::snapshot::{Span, StackStatus};
+use crate::process::{Range, Target, TargetError};
+use crate::snapshot::StackStatus;
 
 /// Goroutines read at a time. Small enough for its stacks to stay in the cache, large enough for
 /// few system calls.
 pub(super) const CHUNK: usize = 1024;
 /// How often a goroutine is read before it is given up as torn.
 const ATTEMPTS: u32 = 8;
-/// Structs closer together than this are read in one range: the bytes between them cost less than
-/// another range does.
-const MERGE_GAP: u64 = 1024;
 /// Stacks up to this size are read together; larger ones alone.
 const SMALL_STACK: u64 = 16 << 10;
 /// Bytes of stacks read together.
@@ -30,24 +28,6 @@ pub(super) const MAX_STACK_READ: u64 = 64 << 20;
 const MAX_PART: usize = 1 << 20;
 /// No more than this much while a thread of a running program stands still for it.
 const MAX_STACK_READ_HELD: u64 = 1 << 20;
-
-/// A goroutine that was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Goroutine {
-    pub(super) raw: Raw,
-    pub(super) stack: Option<StackNumber>,
-    pub(super) stack_status: StackStatus,
-    /// Rows of [`Chunk::waits`].
-    pub(super) waits: Span,
-    /// Thread that it runs on, in loiter's pid namespace.
-    pub(super) thread: Option<u32>,
-}
-
-impl Goroutine {
-    pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
-        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None }
-    }
-}
 
 /// What came of reading some goroutines.
 #[derive(Debug, Default)]
@@ -78,70 +58,6 @@ pub(super) struct Reader<'a> {
     /// The registers of a running goroutine that was read last, if they are those of its innermost frame.
     pub(super) registers: Option<[u64; 16]>,
     pcs: Vec<CodeAddress>,
-}
-
-/// Buffers for reads of many ranges.
-#[derive(Default)]
-pub(super) struct Buffers {
-    pub(super) ranges: Vec<Range>,
-    pub(super) ok: Vec<bool>,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Buffers {
-    /// Reads `self.ranges`; the bytes of range i follow those of range i - 1.
-    pub(super) fn read(&mut self, memory: &dyn Memory) -> Result<(), TargetError> {
-        let total: usize = self.ranges.iter().map(|r| r.len).sum();
-        if self.bytes.len() < total {
-            self.bytes.resize(total, 0);
-        }
-        self.ok.clear();
-        self.ok.resize(self.ranges.len(), false);
-        memory.read_many(&self.ranges, &mut self.bytes[..total], &mut self.ok)
-    }
-
-    /// Reads structs of `size` bytes at ascending `addresses`, and calls `with` with the number
-    /// and the bytes of each that could be read.
-    pub(super) fn read_structs(
-        &mut self,
-        memory: &dyn Memory,
-        addresses: &[u64],
-        size: usize,
-        mut with: impl FnMut(usize, &[u8]),
-    ) -> Result<(), TargetError> {
-        self.ranges.clear();
-        for &address in addresses {
-            match self.ranges.last_mut() {
-                Some(last)
-                    if address >= last.address
-                        && address <= last.address.saturating_add(last.len as u64 + MERGE_GAP) =>
-                {
-                    last.len = last.len.max((address - last.address) as usize + size);
-                }
-                _ => self.ranges.push(Range { address, len: size }),
-            }
-        }
-        self.read(memory)?;
-        let (mut range, mut start) = (0, 0);
-        for (i, &address) in addresses.iter().enumerate() {
-            while range + 1 < self.ranges.len() && self.ranges[range + 1].address <= address {
-                start += self.ranges[range].len;
-                range += 1;
-            }
-            let Some(current) = self.ranges.get(range) else { break };
-            let at = start + (address - current.address) as usize;
-            if self.ok[range] {
-                with(i, &self.bytes[at..at + size]);
-            } else {
-                // One bad address must not take its neighbours with it.
-                let mut alone = vec![0; size];
-                if memory.read(address, &mut alone).is_ok() {
-                    with(i, &alone);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -205,7 +121,8 @@ impl<'a> Reader<'a> {
             }
         }
         self.read_stacks(&mut chunk.goroutines[first_goroutine..])?;
-        waits::read(self.target, self.offsets, &mut self.buffers, chunk, first_goroutine)?;
+        let found = &mut chunk.goroutines[first_goroutine..];
+        waits::read(self.target, self.offsets, &mut self.buffers, found, &mut chunk.waits)?;
         if self.still {
             chunk.torn += torn(&chunk.goroutines[first_goroutine..]);
             return Ok(moved);

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::arch;
-use super::goroutine::{Raw, status};
-use super::read::{Goroutine, Reader, keep};
+use super::goroutine::{Goroutine, Raw, status};
+use super::read::{Reader, keep};
 use super::unwind::{CodeAddress, Start};
+use crate::full_text;
 use crate::process::{Registers, Target, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
@@ -72,11 +73,11 @@ pub(super) fn read(
         }
         // It ended, would not stop in time, or somebody else is its debugger.
         Err(error) => {
-            tracing::debug!(thread, %error, "a thread was not stopped");
+            tracing::debug!(thread, error = full_text(&error), "a thread was not stopped");
             if !current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
                 return Ok(Running::Moved);
             }
-            stops.refused.get_or_insert_with(|| error.to_string());
+            stops.refused.get_or_insert_with(|| full_text(&error));
             Ok(Running::Read(goroutine))
         }
     }

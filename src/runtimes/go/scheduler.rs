@@ -3,14 +3,12 @@
 
 use rustc_hash::FxHashSet;
 
-use super::globals::Globals;
+use super::globals::{Globals, MAX_PS};
 use super::layout::Layouts;
 use super::offsets::Offsets;
 use crate::process::Memory;
 use crate::snapshot::{Scheduler, Worker};
 
-/// More Ps than this are not believed. The runtime itself allows any number from 1.10 on.
-pub(super) const MAX_PS: u64 = 1 << 16;
 /// More Ms than this are not believed (`sched.maxmcount` is 10,000 unless it was raised).
 const MAX_MS: usize = 1 << 17;
 /// Entries in the run queue of a P.

@@ -4,7 +4,7 @@
 //! where the bytes cannot differ, and of memory only pages that the program has used. All searches in one
 //! process share a budget.
 
-use super::module::Span;
+use super::span::Span;
 use crate::process::{Image, Mapping, Segment, Target};
 
 /// Bytes looked through in one process at most.

@@ -6,9 +6,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::goroutine::word;
 use super::offsets::Offsets;
 use crate::process::Memory;
+use crate::process::paged::PagedMemory;
 
 /// `semTabSize` and the size of an entry (padded to a cache line).
 const ROOTS: u64 = 251;
@@ -19,38 +19,6 @@ const TREAP: u64 = 8;
 const LIST_HEAD: u64 = 16;
 /// Bytes of a waiter's stack that are searched for its condition variable.
 const FRAMES_SEARCHED: usize = 512;
-
-/// Reads words through pages that are kept: neighbours in a list are neighbours in memory.
-pub(super) struct PagedMemory<'a> {
-    memory: &'a dyn Memory,
-    pages: FxHashMap<u64, Option<Box<[u8]>>>,
-}
-
-impl<'a> PagedMemory<'a> {
-    const PAGE: u64 = 4096;
-    const MAX_PAGES: usize = 1 << 14;
-
-    pub(super) fn new(memory: &'a dyn Memory) -> Self {
-        PagedMemory { memory, pages: FxHashMap::default() }
-    }
-
-    /// The word at `address`, if it can be read and is aligned.
-    pub(super) fn word(&mut self, address: u64) -> Option<u64> {
-        if !address.is_multiple_of(8) {
-            return None;
-        }
-        if self.pages.len() >= Self::MAX_PAGES {
-            self.pages.clear();
-        }
-        let page = address & !(Self::PAGE - 1);
-        let memory = self.memory;
-        let bytes = self
-            .pages
-            .entry(page)
-            .or_insert_with(|| memory.read_vec(page, Self::PAGE as usize).ok().map(Vec::into_boxed_slice));
-        bytes.as_ref().map(|bytes| word(bytes, (address - page) as usize))
-    }
-}
 
 /// Waiters by the address of their goroutine struct.
 pub(super) struct Semaphores<'a> {

@@ -9,7 +9,8 @@
 
 use memchr::memmem;
 
-use super::layout::Structs;
+use super::structs::Structs;
+use crate::process::bytes::{u32_at, u64_at};
 
 mod structs;
 
@@ -61,6 +62,7 @@ impl TypeImage {
     }
 
     /// The size of the type whose descriptor stands at `address`, bytes.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn type_size(&self, address: u64) -> Option<u64> {
         self.type_at(address).map(|ty| ty.size)
     }
@@ -78,7 +80,7 @@ impl TypeImage {
     fn header(&self, at: usize) -> Option<Type> {
         let header = self.bytes.get(at..at.checked_add(HEADER)?)?;
         let size = self.word(at)?;
-        let name = u32::from_le_bytes(*header.get(40..)?.first_chunk()?);
+        let name = u32_at(header, 40)?;
         let ty = Type { at, size, flags: header[20], kind: header[23] & KIND_MASK, name };
         (at.is_multiple_of(8) && (1..=26).contains(&ty.kind) && size < 1 << 40).then_some(ty)
     }
@@ -127,7 +129,7 @@ impl TypeImage {
     }
 
     fn word(&self, at: usize) -> Option<u64> {
-        self.bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+        u64_at(&self.bytes, at)
     }
 }
 

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::arch::{MAX_ADDRESS, RETURN_ADDRESS_SIZE};
 use super::module::Module;
+use crate::process::bytes::u64_at;
 use crate::snapshot::StackStatus;
 
 /// A code address in a stack, with what decides how it is looked up.
@@ -55,8 +56,7 @@ pub(super) struct Window<'a> {
 impl Window<'_> {
     fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
-        let bytes = self.bytes.get(at..at.checked_add(8)?)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        u64_at(self.bytes, at)
     }
 }
 

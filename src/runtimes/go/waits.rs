@@ -2,9 +2,10 @@
 //! one for each channel of a select; from Go 1.26 on semaphores and condition variables stand
 //! there too. Source: `src/runtime/chan.go`, `select.go`, `sema.go`.
 
-use super::goroutine::{status, word};
+use super::buffers::Buffers;
+use super::goroutine::{Goroutine, Raw, status};
 use super::offsets::Offsets;
-use super::read::{Buffers, Chunk};
+use crate::process::bytes::word;
 use crate::process::{Memory, TargetError};
 use crate::snapshot::WaitOp;
 
@@ -58,7 +59,7 @@ impl RawChannel {
 /// A sudog of a goroutine.
 #[derive(Debug, Clone, Copy)]
 struct Sudog {
-    /// Index of the goroutine in the chunk.
+    /// Index of the goroutine among those that are read together.
     owner: usize,
     address: u64,
     channel: u64,
@@ -66,15 +67,15 @@ struct Sudog {
     waitlink: u64,
 }
 
-/// Reads what the goroutines of the chunk from number `first` on wait for.
+/// Reads what these goroutines wait for and adds it to `into`.
 pub(super) fn read(
     memory: &dyn Memory,
     offsets: &Offsets,
     buffers: &mut Buffers,
-    chunk: &mut Chunk,
-    first: usize,
+    goroutines: &mut [Goroutine],
+    into: &mut Vec<RawWait>,
 ) -> Result<(), TargetError> {
-    let mut sudogs = read_sudogs(memory, offsets, buffers, chunk, first)?;
+    let mut sudogs = read_sudogs(memory, offsets, buffers, goroutines)?;
     if sudogs.is_empty() {
         return Ok(());
     }
@@ -91,12 +92,12 @@ pub(super) fn read(
             }
             Err(_) => RawWait::Channel { op: WaitOp::Wait, address: sudog.channel, detail: None },
         };
-        let waits = &mut chunk.goroutines[sudog.owner].waits;
+        let waits = &mut goroutines[sudog.owner].waits;
         if waits.is_empty() {
-            waits.start = chunk.waits.len() as u32;
+            waits.start = into.len() as u32;
         }
         waits.len += 1;
-        chunk.waits.push(wait);
+        into.push(wait);
     }
     Ok(())
 }
@@ -105,18 +106,13 @@ fn read_sudogs(
     memory: &dyn Memory,
     offsets: &Offsets,
     buffers: &mut Buffers,
-    chunk: &Chunk,
-    first: usize,
+    goroutines: &[Goroutine],
 ) -> Result<Vec<Sudog>, TargetError> {
-    let waiting = |raw: &super::goroutine::Raw| {
-        raw.waiting != 0 && matches!(raw.status, status::WAITING | status::LEAKED)
-    };
+    let waiting = |raw: &Raw| raw.waiting != 0 && matches!(raw.status, status::WAITING | status::LEAKED);
     let mut found: Vec<Sudog> = Vec::new();
-    let mut next: Vec<(u64, usize)> = chunk
-        .goroutines
+    let mut next: Vec<(u64, usize)> = goroutines
         .iter()
         .enumerate()
-        .skip(first)
         .filter(|(_, g)| waiting(&g.raw))
         .map(|(i, g)| (g.raw.waiting, i))
         .collect();
@@ -130,7 +126,7 @@ fn read_sudogs(
         buffers.read_structs(memory, &addresses, offsets.sudog_size, |i, bytes| {
             let owner = next[i].1;
             // A sudog that was freed and used again belongs to somebody else.
-            if word(bytes, offsets.sudog_g) == chunk.goroutines[owner].raw.address {
+            if word(bytes, offsets.sudog_g) == goroutines[owner].raw.address {
                 found.push(Sudog {
                     owner,
                     address: addresses[i],

@@ -4,7 +4,8 @@ use crate::process::TargetError;
 
 /// Why a registry cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
+#[non_exhaustive]
+pub enum RegistryError {
     /// The target cannot be read.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -13,7 +14,12 @@ pub(super) enum RegistryError {
         "its format {major}.{minor} is not one that this loiter knows, which reads {}.x",
         super::layout::MAJOR
     )]
-    Version { major: u16, minor: u16 },
+    Version {
+        /// Changes with every change that older readers cannot ignore.
+        major: u16,
+        /// Changes with every other change.
+        minor: u16,
+    },
     /// What stands there contradicts the format.
     #[error("{0}")]
     Malformed(String),
@@ -24,7 +30,7 @@ impl RegistryError {
     pub(super) fn of(self, registry: &str) -> crate::Error {
         match self {
             RegistryError::Target(error) if !error.is_absent() => error.into(),
-            other => crate::Error::Runtime { runtime: registry.to_owned(), problem: other.to_string() },
+            other => crate::Error::Runtime { runtime: registry.to_owned(), source: other.into() },
         }
     }
 }

@@ -25,7 +25,7 @@ mod texts;
 
 use convert::Converter;
 use entries::Entries;
-use error::RegistryError;
+pub use error::RegistryError;
 use layout::{Header, Text};
 use notes::Noted;
 
@@ -68,7 +68,7 @@ pub struct Registries {
 ///
 /// # Errors
 /// When the target cannot be read at all.
-pub fn attach(target: &dyn Target) -> Result<Registries> {
+pub(super) fn attach(target: &dyn Target) -> Result<Registries> {
     let noted = notes::find(target)?;
     tracing::debug!("{} notes of task registries are found", noted.len());
     follow(target, noted)
@@ -78,6 +78,7 @@ pub fn attach(target: &dyn Target) -> Result<Registries> {
 ///
 /// # Errors
 /// When the target cannot be read at all.
+#[cfg(any(test, feature = "test-support"))]
 pub fn attach_at(target: &dyn Target, addresses: &[u64]) -> Result<Registries> {
     let noted = |&address| Noted { address, image: String::new(), in_executable: true };
     follow(target, addresses.iter().map(noted).collect())

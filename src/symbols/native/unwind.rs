@@ -9,6 +9,7 @@ use gimli::{
 };
 
 use super::cfi::{Cfi, Reader, Rules};
+use crate::process::bytes::u64_at;
 
 const RBP: usize = 6;
 const RSP: usize = 7;
@@ -31,7 +32,7 @@ impl StackBytes<'_> {
     /// The word at an address.
     pub fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
-        self.bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+        u64_at(self.bytes, at)
     }
 }
 

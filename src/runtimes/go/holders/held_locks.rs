@@ -7,10 +7,10 @@ use rustc_hash::FxHashMap;
 
 use super::code::{OpenDefers, Unknown};
 use super::lookahead::{Ahead, Deferred, Goroutine, Taken};
+use crate::process::bytes::word;
+use crate::process::paged::PagedMemory;
 use crate::runtimes::go::arch::state::{CpuState, Known, Value, World};
-use crate::runtimes::go::goroutine::word;
 use crate::runtimes::go::offsets::Offsets;
-use crate::runtimes::go::semaphores::PagedMemory;
 use crate::runtimes::go::sync::{LockOp, is_waiting_code};
 use crate::runtimes::go::unwind::{CodeAddress, Window};
 

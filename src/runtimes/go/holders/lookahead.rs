@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::budget::Clock;
+use super::clock::Clock;
 use super::code::{Function, Text};
 use crate::runtimes::go::arch::machine::{Machine, Step};
 use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};

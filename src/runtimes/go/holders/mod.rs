@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod budget;
+mod clock;
 mod code;
 mod held_locks;
 mod lookahead;
@@ -20,19 +21,20 @@ mod memory;
 pub(super) mod state;
 mod stopped;
 
-use budget::{Budget, Clock};
+use budget::Budget;
+use clock::Clock;
 use code::Text;
 use held_locks::{Held, Look, Part, Standing};
 use lookahead::{Ahead, Taken};
 pub(super) use memory::Remembered;
 use stopped::{Candidate, Goroutines, Seen, View};
 
-use super::goroutine::word;
 use super::running::Stops;
-use super::semaphores::PagedMemory;
 use super::unwind::CodeAddress;
 use super::{Go, GoError};
 use crate::process::Target;
+use crate::process::bytes::word;
+use crate::process::paged::PagedMemory;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState};
 

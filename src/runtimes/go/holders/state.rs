@@ -2,9 +2,9 @@
 //!
 //! Source: `src/sync/mutex.go` (`internal/sync` from 1.24), `rwmutex.go`, `waitgroup.go` of Go 1.19 to 1.27.
 
+use crate::process::bytes::word;
 use crate::process::{Memory, TargetError};
-use crate::runtimes::go::goroutine::word;
-use crate::runtimes::go::read::Buffers;
+use crate::runtimes::go::buffers::Buffers;
 use crate::snapshot::{LockState, ObjectId, ObjectKind, SnapshotBuilder};
 
 /// `Mutex { state int32; sema uint32 }`: the lowest bit of `state`.

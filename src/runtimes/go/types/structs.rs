@@ -6,7 +6,7 @@ use memchr::memmem;
 use rustc_hash::FxHashSet;
 
 use super::{HEADER, MAX_HITS, Type, TypeImage};
-use crate::runtimes::go::layout::{Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
+use crate::runtimes::go::structs::{Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
 
 /// Kinds of types (`internal/abi.Kind`).
 const ARRAY: u8 = 17;

@@ -1,7 +1,9 @@
 //! Reads table after table out of the compressed part of a file, as its header lists them.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::vec::IntoIter;
+
+use lz4_flex::frame::FrameDecoder;
 
 use super::super::FileError;
 use super::super::budget::{Budget, Refused};
@@ -10,10 +12,8 @@ use super::tables::{self, Listed, Table};
 
 /// The tables are refused beyond this, decompressed: 16 GiB.
 pub(super) const MAX_TABLES: u64 = 16 << 30;
-/// Up to here the tables may be compressed as well as can be: 64 MiB, which is about a million tasks.
-const FREE_TABLES: u64 = 64 << 20;
-/// Beyond [`FREE_TABLES`], bytes of tables for each byte of the file. Real files reach 20 to 100.
-pub(super) const MAX_RATIO: u64 = 1024;
+/// Bytes of tables for each byte of the file: LZ4 gets no further. Real files reach 10 to 100.
+pub(super) const MAX_RATIO: u64 = 255;
 /// A column is read in steps of this many bytes, so that memory is taken for what is really there.
 const STEP: usize = 16 << 20;
 /// A header that lists more tables, or more columns of one table, makes no sense.
@@ -24,7 +24,7 @@ const MAX_NAME: usize = 40;
 
 /// Reads table after table.
 pub(super) struct TableReader<'a> {
-    decoder: zstd::Decoder<'static, &'a [u8]>,
+    decoder: FrameDecoder<Compressed<'a>>,
     /// Bytes that may still be decompressed.
     left: u64,
     /// What the rows may take in memory.
@@ -46,10 +46,8 @@ impl<'a> TableReader<'a> {
             return Err(FileError::damaged("its header lists too many tables or columns"));
         }
         let size = compressed.len() as u64;
-        let left = size.saturating_mul(MAX_RATIO).saturating_add(FREE_TABLES).min(MAX_TABLES);
-        let decoder = zstd::Decoder::with_buffer(compressed)
-            .map_err(|e| FileError::io("cannot decompress the snapshot", e))?
-            .single_frame();
+        let left = size.saturating_mul(MAX_RATIO).min(MAX_TABLES);
+        let decoder = FrameDecoder::new(Compressed { rest: compressed, ended: false });
         let (listed, unknown) = (listed.into_iter(), Vec::new());
         Ok(TableReader { decoder, left, budget: Budget::new(size), listed, unknown })
     }
@@ -142,7 +140,7 @@ impl<'a> TableReader<'a> {
 
     fn skip_column(&mut self) -> Result<(), FileError> {
         let len = self.length()?;
-        let skipped = std::io::copy(&mut (&mut self.decoder).take(len), &mut std::io::sink());
+        let skipped = io::copy(&mut (&mut self.decoder).take(len), &mut io::sink());
         match skipped.map_err(decompressing)? {
             all if all == len => Ok(()),
             _ => Err(FileError::Truncated { part: "tables" }),
@@ -153,15 +151,20 @@ impl<'a> TableReader<'a> {
         self.decoder.read_exact(buf).map_err(decompressing)
     }
 
-    /// Skips the tables that are left and checks that nothing follows, which also makes zstd look at its
-    /// checksum. Gives what is left of the account, and a sentence on what was skipped.
+    /// Skips the tables that are left. Checks that the frame ends there, which compares its checksum, and that
+    /// nothing follows. Gives what is left of the account, and a sentence on what was skipped.
     pub(super) fn finish(mut self) -> Result<(Budget, Option<String>), FileError> {
         while let Some(listed) = self.listed.next() {
             self.skip_table(&listed)?;
         }
         let more = self.decoder.read(&mut [0]).map_err(decompressing)?;
-        if more > 0 || !self.decoder.finish().is_empty() {
+        let compressed = self.decoder.into_inner();
+        if more > 0 || !compressed.rest.is_empty() {
             return Err(FileError::damaged("something follows its tables"));
+        }
+        // The decoder takes the end of the file for the end of the frame, if it comes between two blocks.
+        if compressed.ended {
+            return Err(FileError::Truncated { part: "tables" });
         }
         let more = self.unknown.len().saturating_sub(MAX_NAMED);
         self.unknown.truncate(MAX_NAMED);
@@ -176,15 +179,29 @@ impl<'a> TableReader<'a> {
     }
 }
 
+/// The compressed bytes. It notes whether more was asked for than is there.
+struct Compressed<'a> {
+    rest: &'a [u8],
+    ended: bool,
+}
+
+impl Read for Compressed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.rest.read(buf)?;
+        self.ended |= n == 0 && !buf.is_empty();
+        Ok(n)
+    }
+}
+
 /// As much of a name as a message has room for.
 fn short(name: &str) -> String {
     name.chars().take(MAX_NAME).collect()
 }
 
 /// What a failure of the decompressor means.
-fn decompressing(error: std::io::Error) -> FileError {
+fn decompressing(error: io::Error) -> FileError {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error.to_string()),
+        io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
+        _ => FileError::damaged(error),
     }
 }

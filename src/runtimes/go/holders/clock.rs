@@ -1,0 +1,48 @@
+//! How much CPU time one search for holders may take.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// CPU time of the calling thread: how busy the machine is must not change what is found.
+#[derive(Debug)]
+pub(super) struct Clock {
+    began: Duration,
+    limit: Duration,
+    is_over: Cell<bool>,
+}
+
+impl Clock {
+    /// A clock that allows this much from now on.
+    pub(super) fn new(limit: Duration) -> Self {
+        Clock { began: thread_time(), limit, is_over: Cell::new(false) }
+    }
+
+    /// Looks at the time. Costs a system call.
+    pub(super) fn look(&self) {
+        if self.spent() >= self.limit {
+            self.is_over.set(true);
+        }
+    }
+
+    /// Was it over when it was last looked at?
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// What has been used so far.
+    pub(super) fn spent(&self) -> Duration {
+        thread_time().saturating_sub(self.began)
+    }
+
+    /// Was most of the time still left when so much had been used? Whoever takes longer from then on always
+    /// will.
+    pub(super) fn was_early(&self, spent: Duration) -> bool {
+        spent < self.limit / 4
+    }
+}
+
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
