@@ -85,9 +85,8 @@ impl Owners {
             owners.programs.extend(main.map(|module| module.path.clone()));
             let others = info.modules.iter().filter(|&module| Some(module) != main);
             owners.others.extend(others.map(|module| module.path.clone()));
-            if main.is_none() && info.module != NO_PACKAGE {
-                owners.programs.extend(root(&info.module).map(str::to_owned));
-            }
+            let package = info.module.as_deref().filter(|&package| main.is_none() && package != NO_PACKAGE);
+            owners.programs.extend(package.and_then(root).map(str::to_owned));
         }
         if owners.programs.is_empty() {
             owners.programs.extend(main_directory(snapshot).and_then(root).map(str::to_owned));
@@ -185,9 +184,9 @@ const NO_PACKAGE: &str = "command-line-arguments";
 /// from single files.
 fn main_module(info: &RuntimeInfo) -> Option<&Module> {
     // The main package of a test is named after what it tests.
-    match info.module.strip_suffix(".test").unwrap_or(&info.module) {
-        "" => info.modules.first(),
-        path => module_of(&info.modules, path),
+    match info.module.as_deref() {
+        None => info.modules.first(),
+        Some(path) => module_of(&info.modules, path.strip_suffix(".test").unwrap_or(path)),
     }
 }
 

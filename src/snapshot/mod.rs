@@ -14,8 +14,8 @@ mod validate;
 mod waits;
 
 pub use crate::code::{
-    CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
-    StackId, StrId,
+    CodeTables, Frame, Function, FunctionId, FunctionKind, Image, ImageId, LabelSet, LabelSetId, Location,
+    LocationId, Stack, StackId, StrId,
 };
 pub use builder::SnapshotBuilder;
 pub use header::*;

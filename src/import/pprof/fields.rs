@@ -63,6 +63,8 @@ pub mod mapping {
     pub const START: u32 = 2;
     /// Where it ends.
     pub const LIMIT: u32 = 3;
+    /// The place in the file of what is mapped where it begins.
+    pub const OFFSET: u32 = 4;
     /// The file.
     pub const FILENAME: u32 = 5;
     /// The file's build id.
@@ -132,7 +134,7 @@ pub mod single {
 pub mod own {
     use serde::{Deserialize, Serialize};
 
-    use crate::snapshot::{FunctionKind, StackStatus};
+    use crate::snapshot::FunctionKind;
 
     /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
     pub const HEADER: &str = "#loiter-header ";
@@ -179,8 +181,26 @@ pub mod own {
         pub file: String,
         /// Its package.
         pub package: String,
-        /// Its kind.
+        /// Its kind, by the names of [`FunctionKind`].
+        #[serde(with = "kind_by_name")]
         pub kind: FunctionKind,
+    }
+
+    /// A kind as its name.
+    mod kind_by_name {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::snapshot::FunctionKind;
+
+        pub(super) fn serialize<S: Serializer>(kind: &FunctionKind, to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(kind.name())
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FunctionKind, D::Error> {
+            let name = String::deserialize(from)?;
+            FunctionKind::from_name(&name)
+                .ok_or_else(|| serde::de::Error::custom("an unknown kind of function"))
+        }
     }
 
     /// The keys.
@@ -190,26 +210,5 @@ pub mod own {
     /// Would a program's own label with this key look like one of loiter's?
     pub fn is_taken(key: &str) -> bool {
         KEYS.contains(&key) || key.starts_with(PROGRAM)
-    }
-
-    const STATUSES: [(StackStatus, &str); 8] = [
-        (StackStatus::Complete, "complete"),
-        (StackStatus::Truncated, "truncated"),
-        (StackStatus::Broken, "broken"),
-        (StackStatus::Gaps, "gaps"),
-        (StackStatus::Missing, "missing"),
-        (StackStatus::Torn, "torn"),
-        (StackStatus::Running, "running"),
-        (StackStatus::Unknown, "unknown"),
-    ];
-
-    /// The word for how far a stack can be trusted.
-    pub fn stack_status_word(status: StackStatus) -> &'static str {
-        STATUSES.into_iter().find(|known| known.0 == status).map_or("unknown", |known| known.1)
-    }
-
-    /// What the word means; None for an unknown one.
-    pub fn stack_status(word: &[u8]) -> Option<StackStatus> {
-        STATUSES.into_iter().find(|known| known.1.as_bytes() == word).map(|known| known.0)
     }
 }

@@ -99,11 +99,14 @@ impl<'t, 'a> Samples<'t, 'a> {
         }
         let mut header = go_code::header(SourceKind::Profile, version);
         header.taken_at_ns = tables.taken_at_ns;
-        let (file, build_id) = tables.executable.unwrap_or_default();
+        let (_, executable) = tables.mappings.first().copied().unwrap_or_default();
+        let known =
+            |index| tables.text(index).map(|text| Some(text.into_owned()).filter(|text| !text.is_empty()));
         let target = &mut header.target;
-        target.exe = tables.text(file)?.into_owned();
-        target.name = target.exe.rsplit('/').next().unwrap_or_default().to_owned();
-        target.build_id = tables.text(build_id)?.into_owned();
+        target.exe = known(executable.file)?;
+        let exe = target.exe.as_deref().unwrap_or_default();
+        target.name = exe.rsplit('/').next().unwrap_or_default().to_owned();
+        target.build_id = known(executable.build_id)?;
         Ok(header)
     }
 
@@ -115,6 +118,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             let function = self.function(&name, &file);
             functions.push((function, self.into.code.string(&file)));
         }
+        let images = self.images()?;
         for row in tables.locations.rows() {
             // The address of a call is kept less one; the model has return addresses.
             let address = (row.address != 0).then(|| row.address.saturating_add(1));
@@ -129,9 +133,33 @@ impl<'t, 'a> Samples<'t, 'a> {
                 let function = self.into.code.function(&names::nameless(address), "", FunctionKind::Foreign);
                 frames.push(self.into.code.frame(function, "", 0));
             }
-            self.locations.push(self.into.code.location(Location { address, offset: 0, frames }));
+            let image = images.get(&row.mapping).copied().filter(|_| address.is_some());
+            let location = Location { address, image, offset: None, frames };
+            self.locations.push(self.into.code.location(location));
         }
         Ok(())
+    }
+
+    /// The images that mappings stand for, by their ids. A mapping without a range or a file says nothing of
+    /// where code is.
+    fn images(&mut self) -> Result<FxHashMap<u64, ImageId>, PprofError> {
+        let tables = self.tables;
+        let used: FxHashSet<u64> = tables.locations.rows().map(|row| row.mapping).collect();
+        let mut images = FxHashMap::default();
+        for &(id, row) in tables.mappings.iter().filter(|(id, _)| used.contains(id)) {
+            let (path, build_id) = (tables.text(row.file)?, tables.text(row.build_id)?);
+            if row.start >= row.end || path.is_empty() {
+                continue;
+            }
+            let code = &mut self.into.code;
+            let build_id = (!build_id.is_empty()).then(|| code.string(&build_id));
+            let path = code.string(&path);
+            images.insert(
+                id,
+                code.image(Image { path, build_id, start: row.start, end: row.end, offset: row.offset }),
+            );
+        }
+        Ok(images)
     }
 
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
@@ -241,7 +269,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         let (file, line) = at.rsplit_once(':').unwrap_or((&at, ""));
         let function = self.function(&name, file);
         let frame = self.into.code.frame(function, file, line.parse().unwrap_or(0));
-        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let id = self.into.code.location(Location::in_source(vec![frame]));
         self.creators.insert(place, id);
         Ok(id)
     }
@@ -280,9 +308,10 @@ fn tell_single_ones(snapshot: &mut Snapshot) {
         ));
     } else if single > 0 && single == snapshot.tasks.len() {
         snapshot.header.target.source = SourceKind::Dump;
-        let ages = go_code::header(SourceKind::Dump, None).runtimes.pop().map(|runtime| runtime.age_meaning);
+        let ages =
+            go_code::header(SourceKind::Dump, None).runtimes.pop().and_then(|runtime| runtime.age_meaning);
         if let (Some(runtime), Some(ages)) = (snapshot.header.runtimes.first_mut(), ages) {
-            runtime.age_meaning = ages;
+            runtime.age_meaning = Some(ages);
         }
     }
 }
