@@ -1,6 +1,7 @@
 //! A runtime that nobody knows: its reader says in the model's terms what its tasks wait for and what its functions
 //! are for, and leaks are found, locks understood, groups made and all of it shown without a word of it in `src/`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::field_reassign_with_default, reason = "the structs of the model may get more fields")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,9 @@ fn location(builder: &mut SnapshotBuilder, name: &str) -> LocationId {
     let frame = builder.code.frame(function, "mill.brk", 7);
     // The same function has the same address in every reading.
     let address = name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
-    builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] })
+    let mut location = Location::in_source(vec![frame]);
+    location.address = Some(address);
+    builder.code.location(location)
 }
 
 /// What a reader of this runtime says of a wait reason.
@@ -61,36 +64,37 @@ fn task(builder: &mut SnapshotBuilder, id: u64, reason: &str, at: &[&str], creat
     let mut stack = vec![location(builder, SEEP)];
     stack.extend(at.iter().map(|name| location(builder, name)));
     stack.push(location(builder, WELLSPRING));
-    Task {
-        id: Some(id),
-        address: 0x7000 + id * 0x100,
-        state: TaskState::Waiting,
-        reason: Some(builder.code.string(reason)),
-        wait_class: class(reason),
-        age: Age::AtLeast(600 * SECOND),
-        mark: Some(id),
-        creator: Some(location(builder, creator)),
-        stack: Some(builder.code.stack(stack)),
-        stack_status: StackStatus::Complete,
-        stack_bytes: 4096,
-        ..Task::default()
-    }
+    let mut task = Task::default();
+    task.id = Some(id);
+    task.address = 0x7000 + id * 0x100;
+    task.state = TaskState::Waiting;
+    task.reason = Some(builder.code.string(reason));
+    task.wait_class = class(reason);
+    task.age = Age::AtLeast(600 * SECOND);
+    task.mark = Some(id);
+    task.creator = Some(location(builder, creator));
+    task.stack = Some(builder.code.stack(stack));
+    task.stack_status = StackStatus::Complete;
+    task.stack_bytes = 4096;
+    task
 }
 
 /// A reading `at` seconds after the first.
 fn reading(at: u64) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
-    builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
-    builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
-    builder.header.monotonic_ns = (5_000 + at) * SECOND;
-    builder.header.runtimes = vec![RuntimeInfo {
-        name: "brook".to_owned(),
-        version: "brook 3".to_owned(),
-        task_noun: NOUN.to_owned(),
-        module: "mill".to_owned(),
-        modules: vec![Module { path: "mill".to_owned(), version: String::new() }],
-        ..RuntimeInfo::default()
-    }];
+    builder.header.target.pid = Some(7);
+    builder.header.target.start_ticks = Some(9);
+    builder.header.taken_at_ns = Some((1_000_000 + at) * SECOND);
+    builder.header.monotonic_ns = Some((5_000 + at) * SECOND);
+    let mut module = Module::default();
+    module.path = "mill".to_owned();
+    let mut runtime = RuntimeInfo::default();
+    runtime.name = "brook".to_owned();
+    runtime.version = Some("brook 3".to_owned());
+    runtime.task_noun = NOUN.to_owned();
+    runtime.module = Some("mill".to_owned());
+    runtime.modules = vec![module];
+    builder.header.runtimes = vec![runtime];
     // Senders that become more.
     for id in 100..110 + 2 * at {
         let sender = task(&mut builder, id, POURS, &["mill~answer"], "mill~ask");
@@ -106,13 +110,15 @@ fn reading(at: u64) -> Snapshot {
     builder.set_lock_state(weir, LockState::Exclusive);
     for id in 10..15 {
         let waits = builder.waits([Wait { op: WaitOp::Lock, object: weir }]);
-        let waiter = task(&mut builder, id, BIDES, &[ENTER, "mill~store"], "mill~serve");
-        builder.task(Task { waits, ..waiter });
+        let mut waiter = task(&mut builder, id, BIDES, &[ENTER, "mill~store"], "mill~serve");
+        waiter.waits = waits;
+        builder.task(waiter);
     }
     let place = location(&mut builder, "mill~refresh");
     let holds = builder.holds([Hold { object: weir, how: HoldKind::Exclusive, location: Some(place) }]);
-    let holder = task(&mut builder, 20, RESTS, &["mill~refresh"], "mill~grind");
-    builder.task(Task { holds, ..holder });
+    let mut holder = task(&mut builder, 20, RESTS, &["mill~refresh"], "mill~grind");
+    holder.holds = holds;
+    builder.task(holder);
     let snapshot = builder.finish();
     assert_eq!(snapshot.validate(), Ok(()));
     snapshot

@@ -127,7 +127,7 @@ mod tests {
                     builder.code.frame(function, "f.go", 1)
                 })
                 .collect();
-            locations.push(builder.code.location(Location { address: None, offset: 0, frames }));
+            locations.push(builder.code.location(Location::in_source(frames)));
         }
         let snapshot = builder.finish();
         (shown_frames(&snapshot, &locations, all).iter())

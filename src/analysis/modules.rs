@@ -107,9 +107,11 @@ impl Owners {
             let others = info.modules.iter().filter(|&module| Some(module) != main);
             owners.others.extend(others.map(|module| module.path.clone()));
             let names = &modules.lore.packages;
-            if main.is_none() && info.module != names.main_of_files {
-                owners.programs.extend((names.module_of_main)(&info.module).map(str::to_owned));
-            }
+            let package =
+                info.module.as_deref().filter(|&package| main.is_none() && package != names.main_of_files);
+            owners
+                .programs
+                .extend(package.and_then(|package| (names.module_of_main)(package)).map(str::to_owned));
             if !owners.lores.iter().any(|lore| std::ptr::eq(*lore, modules.lore)) {
                 owners.lores.push(modules.lore);
             }
@@ -215,9 +217,9 @@ impl Owners {
 fn main_module<'a>(info: &'a RuntimeInfo, modules: Modules<'a>) -> Option<&'a Module> {
     // The main package of a test is named after what it tests.
     let suffix = modules.lore.packages.main_of_test;
-    match info.module.strip_suffix(suffix).unwrap_or(&info.module) {
-        "" => modules.first(),
-        path => module_of(modules, path),
+    match info.module.as_deref() {
+        None => modules.first(),
+        Some(path) => module_of(modules, path.strip_suffix(suffix).unwrap_or(path)),
     }
 }
 

@@ -189,7 +189,10 @@ mod tests {
             .map(|id| &snapshot.code.locations[id.index()])
             .map(|location| (location.address, location.offset, location.frames.len()))
             .collect();
-        assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);
+        assert_eq!(
+            stack,
+            [(Some(0x21), Some(0x2c), 2), (Some(0x31), Some(0x11), 1), (Some(0x31), Some(0x11), 1)]
+        );
         assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
         // Of stacks without lines the addresses are known, and tell them apart.
         assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Complete);

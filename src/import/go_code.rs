@@ -22,7 +22,7 @@ pub(super) struct NamedFrame<'a> {
 /// The locations of a snapshot, each once.
 #[derive(Default)]
 pub(super) struct CodeTable {
-    locations: FxHashMap<(Option<u64>, u32, Vec<Frame>), LocationId>,
+    locations: FxHashMap<(Option<u64>, Option<u32>, Vec<Frame>), LocationId>,
     version: Option<String>,
 }
 
@@ -37,12 +37,12 @@ impl CodeTable {
         into: &mut SnapshotBuilder,
     ) -> LocationId {
         let frames: Vec<_> = frames.into_iter().map(|frame| self.frame(&frame, address, into)).collect();
-        let offset = offset.and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0);
+        let offset = offset.and_then(|offset| u32::try_from(offset).ok());
         let key = (address, offset, frames);
         if let Some(&known) = self.locations.get(&key) {
             return known;
         }
-        let id = into.code.location(Location { address, offset, frames: key.2.clone() });
+        let id = into.code.location(Location { address, image: None, offset, frames: key.2.clone() });
         self.locations.insert(key, id);
         id
     }
@@ -89,15 +89,15 @@ pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     header.target.source = source;
     let age_meaning = match source {
         SourceKind::Dump => {
-            "the whole minutes for which Go says that it waits; Go says nothing below one minute"
+            Some("the whole minutes for which Go says that it waits; Go says nothing below one minute")
         }
-        _ => "",
+        _ => None,
     };
     header.runtimes.push(RuntimeInfo {
         name: "go".to_owned(),
-        version: version.unwrap_or_default(),
+        version,
         task_noun: "goroutine".to_owned(),
-        age_meaning: age_meaning.to_owned(),
+        age_meaning: age_meaning.map(str::to_owned),
         ..RuntimeInfo::default()
     });
     header

@@ -151,8 +151,8 @@ fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> 
     let (file, line) = (escape(&known(snapshot.str(shown.frame.file).into())).into_owned(), shown.frame.line);
     write!(out, "{}(...)\n\t{file}:{line}", escape(&known(name)))?;
     match location(snapshot, shown.location) {
-        Some(location) if !shown.inlined && location.offset > 0 => {
-            writeln!(out, " +{:#x}", location.offset)
+        Some(Location { offset: Some(offset @ 1..), .. }) if !shown.inlined => {
+            writeln!(out, " +{offset:#x}")
         }
         _ => writeln!(out),
     }
@@ -176,7 +176,10 @@ fn write_creator(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::R
         write!(out, " in goroutine {parent}")?;
     }
     write!(out, "\n\t{}:{}", escape(snapshot.str(inner.file)), inner.line)?;
-    if creator.offset > 0 { writeln!(out, " +{:#x}", creator.offset) } else { writeln!(out) }
+    match creator.offset {
+        Some(offset @ 1..) => writeln!(out, " +{offset:#x}"),
+        _ => writeln!(out),
+    }
 }
 
 /// A name, or what Go prints for a function that it does not know.

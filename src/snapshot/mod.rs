@@ -15,8 +15,8 @@ mod wait_class;
 mod waits;
 
 pub use crate::code::{
-    Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, LabelSet, LabelSetId, Layer,
-    Location, LocationId, Stack, StackId, StrId,
+    Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
+    LabelSetId, Layer, Location, LocationId, Stack, StackId, StrId,
 };
 pub use builder::SnapshotBuilder;
 pub use header::*;

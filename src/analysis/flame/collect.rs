@@ -457,5 +457,6 @@ fn is_own(snapshot: &Snapshot, package: &str) -> bool {
         !module.is_empty()
             && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with("::"))
     };
-    package == "main" || snapshot.header.runtimes.iter().any(|runtime| inside(&runtime.module))
+    package == "main"
+        || snapshot.header.runtimes.iter().any(|runtime| runtime.module.as_deref().is_some_and(inside))
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::snapshot::{FunctionKind, Location, SnapshotBuilder};
 
 fn module(path: &str) -> Module {
-    Module { path: path.to_owned(), version: "v1.0.0".to_owned() }
+    Module::new(path, Some("v1.0.0".to_owned()))
 }
 
 /// Owners of a program with this main package and these modules.
@@ -10,7 +10,7 @@ fn owners(main: &str, modules: &[&str]) -> Owners {
     let mut snapshot = Snapshot::default();
     snapshot.header.runtimes.push(RuntimeInfo {
         name: "go".to_owned(),
-        module: main.to_owned(),
+        module: Some(main.to_owned()).filter(|main| !main.is_empty()),
         modules: modules.iter().map(|path| module(path)).collect(),
         ..RuntimeInfo::default()
     });
@@ -134,7 +134,7 @@ fn a_dump_tells_by_the_file_of_main() {
         builder.header.runtimes = vec![RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() }];
         let function = builder.code.function("main.main", "main", FunctionKind::Normal);
         let frame = builder.code.frame(function, file, 1);
-        builder.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        builder.code.location(Location::in_source(vec![frame]));
         let owners = Owners::new(&builder.finish());
         let role = |package| crate::words::go::role("f", package);
         let of = |package| owners.of(Code { function: "f", package, file: "f.go", role: role(package) });

@@ -63,6 +63,8 @@ pub mod mapping {
     pub const START: u32 = 2;
     /// Where it ends.
     pub const LIMIT: u32 = 3;
+    /// The place in the file of what is mapped where it begins.
+    pub const OFFSET: u32 = 4;
     /// The file.
     pub const FILENAME: u32 = 5;
     /// The file's build id.
@@ -132,7 +134,7 @@ pub mod single {
 pub mod own {
     use serde::{Deserialize, Serialize};
 
-    use crate::snapshot::{FunctionKind, FunctionRole, StackStatus};
+    use crate::snapshot::{Begins, FunctionKind, Layer};
 
     /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
     pub const HEADER: &str = "#loiter-header ";
@@ -181,11 +183,39 @@ pub mod own {
         pub file: String,
         /// Its package.
         pub package: String,
-        /// Its kind.
+        /// Its kind, by the names of [`FunctionKind`].
+        #[serde(with = "kind_by_name")]
         pub kind: FunctionKind,
-        /// Its role.
-        pub role: FunctionRole,
+        /// The layer of its code, by the names of [`Layer`].
+        #[serde(with = "layer_by_name")]
+        pub layer: Layer,
+        /// What begins with it, by the names of [`Begins`].
+        #[serde(with = "begins_by_name")]
+        pub begins: Begins,
     }
+
+    /// An enum of the model as its name.
+    macro_rules! by_name {
+        ($module:ident, $type:ty, $what:literal) => {
+            mod $module {
+                use serde::{Deserialize, Deserializer, Serializer};
+
+                pub(super) fn serialize<S: Serializer>(value: &$type, to: S) -> Result<S::Ok, S::Error> {
+                    to.serialize_str(value.name())
+                }
+
+                pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$type, D::Error> {
+                    let name = String::deserialize(from)?;
+                    <$type>::from_name(&name)
+                        .ok_or_else(|| serde::de::Error::custom(concat!("an unknown ", $what)))
+                }
+            }
+        };
+    }
+
+    by_name!(kind_by_name, crate::snapshot::FunctionKind, "kind of function");
+    by_name!(layer_by_name, crate::snapshot::Layer, "layer of code");
+    by_name!(begins_by_name, crate::snapshot::Begins, "beginning");
 
     /// The keys.
     pub const KEYS: [&str; 11] = [
@@ -205,26 +235,5 @@ pub mod own {
     /// Would a program's own label with this key look like one of loiter's?
     pub fn is_taken(key: &str) -> bool {
         KEYS.contains(&key) || key.starts_with(PROGRAM)
-    }
-
-    const STATUSES: [(StackStatus, &str); 8] = [
-        (StackStatus::Complete, "complete"),
-        (StackStatus::Truncated, "truncated"),
-        (StackStatus::Broken, "broken"),
-        (StackStatus::Gaps, "gaps"),
-        (StackStatus::Missing, "missing"),
-        (StackStatus::Torn, "torn"),
-        (StackStatus::Running, "running"),
-        (StackStatus::Unknown, "unknown"),
-    ];
-
-    /// The word for how far a stack can be trusted.
-    pub fn stack_status_word(status: StackStatus) -> &'static str {
-        STATUSES.into_iter().find(|known| known.0 == status).map_or("unknown", |known| known.1)
-    }
-
-    /// What the word means; None for an unknown one.
-    pub fn stack_status(word: &[u8]) -> Option<StackStatus> {
-        STATUSES.into_iter().find(|known| known.1.as_bytes() == word).map(|known| known.0)
     }
 }

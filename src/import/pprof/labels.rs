@@ -121,7 +121,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             own::CREATED_BY => said.creator.get_or_insert_default().function = raw.text,
             own::CREATED_AT => said.creator.get_or_insert_default().at = raw.text,
             own::PARENT => said.parent = Some(raw.number),
-            own::STACK => said.stack_status = own::stack_status(text),
+            own::STACK => said.stack_status = std::str::from_utf8(text).ok().and_then(StackStatus::from_name),
             own::IS => match text {
                 text if text == own::LEAKED.as_bytes() => said.leaked = true,
                 text if text == own::LOCKED.as_bytes() => said.locked = true,

@@ -191,7 +191,7 @@ pub(super) fn span(ns: u64) -> String {
 
 /// "module example.com/lib v1.2.0".
 fn module(module: &Module) -> String {
-    format!("module {} {}", module.path, module.version).trim_end().to_owned()
+    format!("module {module}")
 }
 
 /// "2.5 CPUs".

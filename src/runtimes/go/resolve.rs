@@ -135,15 +135,15 @@ fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) 
             into.code.frame(function, &frame.file, frame.line)
         })
         .collect();
-    let offset = u32::try_from(address.pc().saturating_sub(function.entry())).unwrap_or(0);
-    Location { address: Some(address.pc()), offset, frames }
+    let offset = address.pc().checked_sub(function.entry()).and_then(|offset| u32::try_from(offset).ok());
+    Location::at(address.pc(), offset, frames)
 }
 
 fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
     let name = format!("{:#x}", address.pc());
     let function = into.code.function_with(&name, "", FunctionKind::Foreign, words::rust::role(&name));
     let frames = vec![into.code.frame(function, "", 0)];
-    Location { address: Some(address.pc()), offset: 0, frames }
+    Location::at(address.pc(), None, frames)
 }
 
 fn add(into: &mut SnapshotBuilder, name: &str, package: &str, of: FuncKind) -> FunctionId {

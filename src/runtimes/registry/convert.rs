@@ -8,6 +8,7 @@ use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
 use super::places::Places;
 use crate::process::{Target, TargetError};
+use crate::runtimes::images::Images;
 use crate::snapshot::{
     Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
     StackStatus, StrId, Task, TaskState, Wait, WaitClass,
@@ -28,6 +29,7 @@ pub(super) struct Converter<'a> {
     pub(super) places: Places,
     /// Now, by the clock of spawns and by that of polls, where these are known.
     now: [Option<u64>; 2],
+    images: Images<'a>,
     locations: FxHashMap<u64, LocationId>,
     /// By the name of the type: the function and its outermost frame.
     entries: FxHashMap<StrId, (FunctionId, LocationId)>,
@@ -58,6 +60,7 @@ impl<'a> Converter<'a> {
             into,
             places: Places::new(header.location),
             now: header.clocks.map(|clock| now.filter(|_| KNOWN_CLOCKS.contains(&clock))),
+            images: Images::new(target),
             locations: FxHashMap::default(),
             entries: FxHashMap::default(),
             stacks: FxHashMap::default(),
@@ -229,7 +232,7 @@ impl<'a> Converter<'a> {
             let name = into.code.text(name).to_owned();
             let function = function(&name, into);
             let frame = into.code.frame(function, "", 0);
-            (function, into.code.location(Location { address: None, offset: 0, frames: vec![frame] }))
+            (function, into.code.location(Location::in_source(vec![frame])))
         })
     }
 
@@ -243,7 +246,9 @@ impl<'a> Converter<'a> {
         let function = function(&name, self.into);
         let file = place.file.unwrap_or_else(|| self.into.code.string(""));
         let frame = Frame { function, file, line: place.line };
-        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        // What describes the place is data of the image that the place is in.
+        let image = self.images.at(address, &mut self.into.code);
+        let id = self.into.code.location(Location { image, ..Location::in_source(vec![frame]) });
         self.locations.insert(address, id);
         Some(id)
     }
