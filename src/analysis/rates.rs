@@ -97,7 +97,9 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
     let seen = series.matching().by_id();
     let (seen_born, seen_ended) = series
         .tracks()
-        .fold((0_u64, 0_u64), |(born, gone), (_, _, track)| (born + track.born, gone + track.gone));
+        .fold((series.let_go().born(), series.let_go().gone()), |(born, gone), (_, _, track)| {
+            (born + track.born, gone + track.gone)
+        });
     let born = match since(created) {
         Some(born) => {
             rates.counted = true;

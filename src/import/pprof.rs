@@ -2,25 +2,25 @@
 //! `--format pprof`.
 //!
 //! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
-//! that loiter wrote say in the labels of their samples which tasks they were (see [`fields::own`]).
+//! that loiter wrote say in the labels of their samples which tasks they were (see `fields::own`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-pub mod fields;
+#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
+pub(crate) mod fields;
 mod labels;
 mod samples;
 mod tables;
-pub mod wire;
+pub(crate) mod wire;
 
 use self::fields::own::UnusualFunction;
 use self::samples::Samples;
 use self::tables::Tables;
 use self::wire::{Fields, Malformed};
-use crate::ErrorKind;
-use crate::error::Cause;
+use crate::cause::{Cause, ErrorKind};
 use crate::snapshot::{Invalid, Snapshot};
 
 /// What a profile may hold.

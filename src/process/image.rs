@@ -16,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::elf::Headers;
 use super::memory::ProcessMemory;
 use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files, sys};
-use crate::full_text;
+use crate::cause::full_text;
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;

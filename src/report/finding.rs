@@ -1,6 +1,6 @@
 //! Findings in words, for every format.
 
-use super::evidence::{because, evidence, meaning, rest_name, why};
+use super::evidence::{because, evidence, meaning, rest_name, span, why};
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
@@ -56,11 +56,6 @@ pub fn summary(finding: &Finding) -> String {
         }
     }
     text
-}
-
-/// How long the readings took, rounded, because readings that are on time may come a little early.
-pub(super) fn span(ns: u64) -> String {
-    duration(ns.saturating_add(100_000_000))
 }
 
 /// What was left out of a report, and why: "12 goroutines by ignore patterns". Raw from the user and the

@@ -1,13 +1,17 @@
-//! What schedules tasks inside a target, one folder a runtime behind one trait.
+//! The runtimes that schedule tasks inside a target: Go, and task registries that a program exports.
+//!
+//! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading. [`ReadOptions`]
+//! says what may be stopped. A reader of a runtime implements [`Attached`].
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cause::full_text;
 use crate::process::{Target, TargetError, UnreadableImage, supervised};
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
-use crate::{Error, Result, full_text};
+use crate::{Error, Result};
 
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;

@@ -1,6 +1,6 @@
 //! How the parts of a snapshot refer to each other.
 
-/// Index into [`Snapshot::objects`].
+/// Index into [`Snapshot::objects`](super::Snapshot::objects).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(pub u32);
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::evidence::{Cause, Evidence, RestName, Why};
 use super::ignore::Silenced;
+use crate::analysis::parse_error::ParseError;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
@@ -45,11 +46,11 @@ impl fmt::Display for Sureness {
 }
 
 impl FromStr for Sureness {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         let named = Sureness::ALL.into_iter().find(|sureness| sureness.name().eq_ignore_ascii_case(text));
-        named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
+        named.ok_or(ParseError::new("use proven, stuck, likely or suspect"))
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) mod tests;
 pub use baseline::Baseline;
 pub use evidence::{Cause, Evidence};
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
-pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
+pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use known::{KNOWN, KnownTask};
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 pub use wait_class::WaitClass;

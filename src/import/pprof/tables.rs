@@ -3,7 +3,7 @@
 use super::fields::{function, line, location, mapping, own, profile, value_type};
 use super::wire::{Fields, Value};
 use super::{PprofError, UnusualFunction};
-use crate::error::About;
+use crate::cause::About;
 use crate::snapshot::Header;
 use crate::snapshot::file::header_from_json;
 

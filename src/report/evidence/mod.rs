@@ -183,6 +183,11 @@ fn outlived(outlived: Outlived) -> String {
     )
 }
 
+/// How long the readings took, rounded, because readings that are on time may come a little early.
+pub(super) fn span(ns: u64) -> String {
+    duration(ns.saturating_add(100_000_000))
+}
+
 /// "module example.com/lib v1.2.0".
 fn module(module: &Module) -> String {
     format!("module {module}")

@@ -1,9 +1,8 @@
 //! Tasks that are no finding, in words: what they are, and why.
 
-use super::flow;
+use super::{flow, span};
 use crate::analysis::leaks::Rest;
 use crate::analysis::leaks::evidence::{Doubt, Outlook, RestName, Steady, Why};
-use crate::report::finding::span;
 use crate::report::units::{duration, thousands};
 
 /// What tasks are, for one or for several of them: "pool workers". `noun`: what the program's tasks are called.

@@ -7,7 +7,7 @@ use super::arch;
 use super::goroutine::{Goroutine, Raw, status};
 use super::read::{Reader, keep};
 use super::unwind::{CodeAddress, Start};
-use crate::full_text;
+use crate::cause::full_text;
 use crate::process::{Registers, Target, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 

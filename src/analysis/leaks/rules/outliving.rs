@@ -55,9 +55,14 @@ struct Ends {
 }
 
 impl Ends {
+    /// One of them may have lived as long as one of these.
+    fn live_longer(&mut self, track: &Track) {
+        self.longest = self.longest.max(track.longest_ended_ns.unwrap_or(0));
+    }
+
     fn add(&mut self, track: &Track) {
         self.ended = self.ended.saturating_add(track.gone.saturating_sub(track.first_gone));
-        self.longest = self.longest.max(track.longest_ended_ns.unwrap_or(0));
+        self.live_longer(track);
         self.spans.resize(self.spans.len().max(track.steps.len()), Span::default());
         let pairs = track.steps.iter().zip(track.steps.iter().skip(1));
         for (span, (before, after)) in self.spans.iter_mut().zip(pairs) {
@@ -83,6 +88,15 @@ fn judge(context: &Context<'_>) -> Vec<(usize, Said)> {
     for (_, signature, track) in context.series.tracks() {
         if let Some(origin) = origin(context, signature) {
             origins.entry(origin).or_default().add(track);
+        }
+    }
+    // Groups that the series has let go count, too. Of a place that starts tasks of several kinds it is only known
+    // how long all of them lived.
+    let let_go = context.series.let_go();
+    for ((creator, handler), ends) in &mut origins {
+        match let_go.of_creator(creator) {
+            Some(track) if handler.is_none() => ends.add(track),
+            track => ends.live_longer(track.unwrap_or(let_go.others())),
         }
     }
     let kinds =
