@@ -43,7 +43,7 @@ fn wide(stacks: u32, each: u32) -> Snapshot {
             ));
         }
     }
-    m.builder.finish()
+    m.finish()
 }
 
 fn benches(c: &mut Criterion) {

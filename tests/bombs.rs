@@ -342,7 +342,7 @@ fn elements(n: u64) -> Snapshot {
         let task = m.waiting(id, "chan send", Age::AtLeast(samples::HOUR), stack);
         m.builder.task(samples::with!(task; waits));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Tasks of which each has a reason, a label and a stack of its own.
@@ -359,7 +359,7 @@ fn reasons(n: u64) -> Snapshot {
         let task = m.waiting(id, &text, Age::AtLeast(samples::HOUR), stack);
         m.builder.task(samples::with!(task; labels: Some(labels), creator: Some(outer)));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Runs loiter with bounded memory. What it prints is not kept.

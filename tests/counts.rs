@@ -149,7 +149,7 @@ fn counted(second: u64, more: u64) -> Snapshot {
         let task = m.waiting(nth as u64 + 1, "sleep", Age::Exactly(samples::SECOND), stack);
         m.builder.task(task);
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// The same tasks, each with a row of its own.

@@ -80,7 +80,7 @@ fn every_cut_is_noticed() {
     let stack = maker.stack(&[samples::GOPARK]);
     let task = maker.waiting(1, "select", Age::Unknown, stack);
     maker.builder.task(task);
-    let good = bytes(&maker.builder.finish());
+    let good = bytes(&maker.finish());
     for len in 0..good.len() {
         assert!(file::read(&good[..len]).is_err(), "{len} of {}", good.len());
     }

@@ -104,7 +104,7 @@ fn hostile() -> Snapshot {
     runtime.version = Some(NAMES[4].to_owned());
     runtime.task_noun = "gopher (</title>".to_owned();
     m.builder.header.target.name = NAMES[1].to_owned();
-    m.builder.finish()
+    m.finish()
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn pictures_keep_their_columns_whatever_the_names() {
             m.builder.task(task);
         }
     }
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     let (graph, caption) = graph(&snapshot, &FlameOptions::default());
     for width in 40..130 {
         let text = picture_text(&snapshot, &graph, &caption, &plain(width));
@@ -543,7 +543,7 @@ fn enormous_graphs_are_cut_and_it_is_said() {
             m.builder.task(task);
         }
     }
-    file::save(&m.builder.finish(), &saved.path("big.loiter")).unwrap();
+    file::save(&m.finish(), &saved.path("big.loiter")).unwrap();
     let output = saved.flame(&["big.loiter", "--min-width", "0", "-o", "big.svg"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     let said = "20,000 frames narrower than 0.005 % left out (a graph has room for 20,000)";

@@ -49,7 +49,7 @@ fn reading(host: &str, at: u64, senders: u64) -> Snapshot {
         let task = m.waiting(10 + n, "chan receive", Age::Unknown, worker);
         m.builder.task(samples::with!(task; creator: Some(creator), waits, mark: Some(at)));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Readings in files of a directory.
@@ -392,7 +392,7 @@ fn locked() -> Snapshot {
     let holds = m.builder.holds([Hold { object: table, how: HoldKind::Perhaps, location: None }]);
     let task = m.waiting(71, "sleep", Age::Unknown, ticking);
     m.builder.task(samples::with!(task; creator: Some(creator), holds));
-    m.builder.finish()
+    m.finish()
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn a_programs_labels_are_not_mistaken_for_loiters() {
     let keys = ["id", "state", "is", "label:state", "label:", "runtime", ""];
     let labels = m.builder.code.labels(keys.map(|key| (key, "7")));
     m.builder.task(samples::with!(samples::task(0); labels: Some(labels)));
-    check_round_trip(&m.builder.finish());
+    check_round_trip(&m.finish());
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn equal_tasks_without_ids_are_one_sample() {
         let task = m.waiting(1, reason, Age::Unknown, stack);
         m.builder.task(samples::with!(task; id: None));
     }
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");
@@ -312,7 +312,7 @@ fn places_without_addresses_are_told_apart() {
         m.builder.task(task);
     }
     m.builder.header.runtimes[0].task_noun = "task".to_owned();
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");

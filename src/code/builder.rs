@@ -2,8 +2,8 @@
 
 use super::interner::Interner;
 use super::{
-    CodeTables, Frame, Function, FunctionId, FunctionKind, Image, ImageId, LabelSet, LabelSetId, Location,
-    LocationId, Stack, StackId, StrId,
+    CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
+    LabelSetId, Location, LocationId, Stack, StackId, StrId,
 };
 
 /// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
@@ -46,10 +46,21 @@ impl CodeBuilder {
         StrId(self.strings.push(missing, text.to_owned()))
     }
 
-    /// The id of a function.
+    /// The id of a function of the program or a library.
     pub fn function(&mut self, name: &str, package: &str, kind: FunctionKind) -> FunctionId {
+        self.function_with(name, package, kind, FunctionRole::default())
+    }
+
+    /// The id of a function with this role.
+    pub fn function_with(
+        &mut self,
+        name: &str,
+        package: &str,
+        kind: FunctionKind,
+        role: FunctionRole,
+    ) -> FunctionId {
         let (name, package) = (self.string(name), self.string(package));
-        let function = Function { name, package, kind };
+        let function = Function { name, package, kind, role };
         let found = self.functions.find(&function, |known| known);
         FunctionId(found.unwrap_or_else(|missing| self.functions.push(missing, function)))
     }
@@ -105,6 +116,16 @@ impl CodeBuilder {
         let found = self.label_sets.find(pairs, |set| &set.pairs);
         let set = || LabelSet { pairs: pairs.to_vec() };
         LabelSetId(found.unwrap_or_else(|missing| self.label_sets.push(missing, set())))
+    }
+
+    /// A function that was added.
+    pub fn function_at(&self, id: FunctionId) -> Option<&Function> {
+        self.functions.get(id.0)
+    }
+
+    /// The locations of a stack that was added, innermost first. Empty for an id that was not.
+    pub fn stack_at(&self, id: StackId) -> &[LocationId] {
+        self.stacks.get(id.0).map_or(&[], |stack| &stack.locations)
     }
 
     /// The text of a string that was added.

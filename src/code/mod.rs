@@ -64,6 +64,95 @@ pub struct Function {
     pub package: StrId,
     /// What kind of function it is, for deciding what to show.
     pub kind: FunctionKind,
+    /// What it is for, as the reader of its runtime says.
+    pub role: FunctionRole,
+}
+
+/// What a function is for. The reader of a runtime knows it from names; nobody else looks at them for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FunctionRole {
+    /// How far below the program its code is.
+    pub layer: Layer,
+    /// What begins with it.
+    pub begins: Begins,
+}
+
+/// How far below the program the code of a function is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum Layer {
+    /// The program itself, or a library that it was built with.
+    #[default]
+    Application,
+    /// The part of a standard library that a program calls for what it does.
+    Standard,
+    /// What that stands on: files, the network, time; and foreign code.
+    Base,
+    /// The code of a lock: its caller is what waits.
+    Lock,
+    /// The runtime: a frame of it only says that a task is parked.
+    Machinery,
+}
+
+/// What begins with a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum Begins {
+    /// Nothing in particular.
+    #[default]
+    Nothing,
+    /// Every task or thread: it is the outermost frame of each.
+    Task,
+    /// The program: its main function.
+    Program,
+    /// A package: it runs once, when the program starts.
+    Package,
+}
+
+impl Begins {
+    /// Every value with the name that files use.
+    const NAMES: [(Begins, &str); 4] = [
+        (Begins::Nothing, "nothing"),
+        (Begins::Task, "task"),
+        (Begins::Program, "program"),
+        (Begins::Package, "package"),
+    ];
+
+    /// The name that files use: "package".
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|known| known.0 == self).map_or("nothing", |known| known.1)
+    }
+
+    /// The value of that name. None for an unknown name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
+    }
+}
+
+impl Layer {
+    /// Every layer with the name that files use.
+    const NAMES: [(Layer, &str); 5] = [
+        (Layer::Application, "application"),
+        (Layer::Standard, "standard"),
+        (Layer::Base, "base"),
+        (Layer::Lock, "lock"),
+        (Layer::Machinery, "machinery"),
+    ];
+
+    /// The name that files use: "standard".
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|known| known.0 == self).map_or("application", |known| known.1)
+    }
+
+    /// The layer of that name. None for an unknown name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
+    }
+
+    /// Is it the code of a lock, or of the runtime below it? Then its caller is what waits.
+    pub fn is_lock_code(self) -> bool {
+        matches!(self, Layer::Lock | Layer::Machinery)
+    }
 }
 
 /// What kind of function it is, for deciding what to show.

@@ -4,6 +4,7 @@ use super::DumpError;
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_profile::{CountedStack, GoProfile, ProfileFrame};
 use crate::snapshot::{LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, Task};
+use crate::words;
 
 impl TryFrom<&GoProfile> for Snapshot {
     type Error = DumpError;
@@ -24,7 +25,9 @@ impl TryFrom<&GoProfile> for Snapshot {
         }
         builder.header = header(SourceKind::Profile, code.into_version());
         builder.header.warnings = warnings(profile, count);
-        Ok(builder.finish())
+        let mut snapshot = builder.finish();
+        words::go::classify(&mut snapshot);
+        Ok(snapshot)
     }
 }
 

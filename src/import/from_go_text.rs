@@ -7,6 +7,7 @@ use super::go_text::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };
+use crate::words;
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -43,7 +44,9 @@ fn convert(
     }
     builder.header = header(SourceKind::Dump, code.into_version());
     builder.header.warnings = warnings;
-    builder.finish()
+    let mut snapshot = builder.finish();
+    words::go::classify(&mut snapshot);
+    snapshot
 }
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {

@@ -2,9 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::names::{add_function, nameless};
+use super::names::{add_foreign, add_function, nameless};
 use crate::snapshot::{
-    Frame, FunctionId, FunctionKind, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
+    Frame, FunctionId, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
 };
 
 /// A frame as a dump names it.
@@ -63,10 +63,10 @@ impl CodeTable {
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
-        "" => into.code.function(&nameless(address), "", FunctionKind::Foreign),
+        "" => add_foreign(into, &nameless(address)),
         // Dumps call it by another name than its own.
         "panic" => add_function(into, "runtime.gopanic", named.file),
-        name if named.foreign => into.code.function(name, "", FunctionKind::Foreign),
+        name if named.foreign => add_foreign(into, name),
         name => add_function(into, name, named.file),
     }
 }

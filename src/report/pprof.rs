@@ -19,6 +19,7 @@ use self::strings::{Keys, Strings};
 use super::places::{Place, places};
 use super::text::task_noun;
 use crate::analysis::frames::creator_frame;
+use crate::analysis::lore::go as lore;
 use crate::import::names;
 use crate::import::pprof::fields::{self, own};
 use crate::import::pprof::wire::{put_bytes, put_number, put_varint};
@@ -76,7 +77,7 @@ impl<'a, W: Write> Profile<'a, W> {
     fn new(snapshot: &'a Snapshot, out: W) -> Self {
         let mut strings = Strings::new(snapshot);
         let keys = Keys::new(&mut strings);
-        let goexit = snapshot.code.strings.iter().position(|name| name == "runtime.goexit");
+        let goexit = snapshot.code.strings.iter().position(|name| name == lore::OUTERMOST);
         Profile {
             snapshot,
             out,
@@ -163,6 +164,10 @@ impl<'a, W: Write> Profile<'a, W> {
         if let Some(reason) = task.reason {
             let reason = self.strings.of(self.snapshot, reason);
             self.put_label(self.keys.wait_reason, reason);
+        }
+        if task.wait_class != WaitClass::Unknown {
+            let class = self.strings.text(task.wait_class.name());
+            self.put_label(self.keys.wait_class, class);
         }
         if let Some(age) = task.age.nanos() {
             self.put_number_label(self.keys.wait_seconds, age / 1_000_000_000, self.keys.seconds);
@@ -414,8 +419,17 @@ impl<'a, W: Write> Profile<'a, W> {
                 file: snapshot.str(file).to_owned(),
                 package: snapshot.str(f.package).to_owned(),
                 kind: f.kind,
+                layer: f.role.layer,
+                begins: f.role.begins,
             })
-            .filter(|f| !names::tells(&f.name, &f.file, &f.package, f.kind))
+            .filter(|f| {
+                !names::tells(
+                    &f.name,
+                    &f.file,
+                    &f.package,
+                    (f.kind, FunctionRole { layer: f.layer, begins: f.begins }),
+                )
+            })
             .collect();
         let mut comments =
             vec![format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?)];

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::ids::Span;
+use super::wait_class::WaitClass;
 use crate::code::{FunctionId, LabelSetId, LocationId, StackId, StrId};
 
 /// What a task is doing.
@@ -151,6 +152,8 @@ pub struct Task {
     pub state: TaskState,
     /// Why it waits, in the runtime's words: "chan receive".
     pub reason: Option<StrId>,
+    /// What kind of wait that is, as the reader of its runtime says.
+    pub wait_class: WaitClass,
     /// How long it has been in this state.
     pub age: Age,
     /// How long ago it was started, nanoseconds.

@@ -16,7 +16,7 @@ pub fn convoy() -> Snapshot {
     uncertain(&mut m);
     knots(&mut m);
     shards(&mut m);
-    m.builder.finish()
+    m.finish()
 }
 
 fn main(function: &'static str, line: u32) -> F {

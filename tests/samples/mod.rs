@@ -8,6 +8,7 @@
 )]
 
 use loiter::snapshot::*;
+use loiter::words;
 
 /// A copy of something with other values in these fields. The structs of the model may get more fields, so that
 /// literals of them do not compile outside of the crate.
@@ -55,12 +56,20 @@ impl Maker {
         Maker { builder, next_address: 0x48_0000 }
     }
 
+    /// The snapshot, its tasks classified as the reader of a dump does it.
+    pub fn finish(self) -> Snapshot {
+        let mut snapshot = self.builder.finish();
+        words::go::classify(&mut snapshot);
+        snapshot
+    }
+
     /// One location; the frames before the last one are inlined into it.
     pub fn location(&mut self, frames: &[F]) -> LocationId {
         let frames = frames
             .iter()
             .map(|&(name, package, kind, file, line)| {
-                let function = self.builder.code.function(name, package, kind);
+                let role = words::go::role(name, package);
+                let function = self.builder.code.function_with(name, package, kind, role);
                 self.builder.code.frame(function, file, line)
             })
             .collect();
@@ -182,7 +191,7 @@ pub fn server() -> Snapshot {
     selects(&mut m);
     lockers(&mut m);
     others(&mut m);
-    m.builder.finish()
+    m.finish()
 }
 
 /// 1,204 senders, each on a channel of its own.
@@ -370,7 +379,7 @@ pub fn hostile() -> Snapshot {
         waits,
         holds,
     ));
-    m.builder.finish()
+    m.finish()
 }
 
 /// `n` parked tasks in a few stacks, each waiting on a channel of its own.
@@ -402,7 +411,7 @@ pub fn many(n: u64) -> Snapshot {
             address: 0xc0_0000_0000 + id * 448 + noise % 4 * 8192,
         ));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// A small snapshot with everything in it, from numbers.
@@ -412,7 +421,12 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     for (n, &(a, b, c)) in seed.iter().enumerate() {
         let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
         let kind = [Normal, Internal, Wrapper, Panic, Foreign, Fault][c as usize % 6];
-        let function = m.builder.code.function(text, text, kind);
+        let role = FunctionRole {
+            layer: [Layer::Application, Layer::Standard, Layer::Base, Layer::Lock, Layer::Machinery]
+                [b as usize % 5],
+            begins: [Begins::Nothing, Begins::Task, Begins::Program, Begins::Package][a as usize % 4],
+        };
+        let function = m.builder.code.function_with(text, text, kind, role);
         let frame = m.builder.code.frame(function, text, b as u32);
         let address = (c % 3 > 0).then_some(a);
         let image = (c & 64 > 0).then(|| {
@@ -454,6 +468,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             address: b,
             state,
             reason: (c & 2 > 0).then_some(reason),
+            wait_class: WaitClass::ALL[b as usize % WaitClass::ALL.len()],
             age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
             lifetime_ns: (c & 6 > 0).then_some(b),
             polls: (c & 10 > 0).then_some(a),

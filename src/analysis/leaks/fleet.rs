@@ -8,10 +8,10 @@ use rustc_hash::FxHashMap;
 use super::context::Context;
 use super::finding::{Finding, Note, Report};
 use super::ignore::Silenced;
-use super::wait_class::WaitClass;
 use super::{Options, finding::Part};
 use crate::analysis::series::Series;
 use crate::analysis::signature::SignatureFrame;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{Header, Snapshot, SourceKind};
 
 /// The snapshots of one process, in the order of their times.

@@ -18,9 +18,9 @@
 use super::context::TaskGroup;
 use super::evidence::{self, Doubt, Evidence, Steady};
 use super::finding::Sureness;
-use super::wait_class::WaitClass;
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
+use crate::snapshot::WaitClass;
 
 /// Fewer readings than this do not show whether a rise goes on.
 pub(super) const READINGS: usize = 4;

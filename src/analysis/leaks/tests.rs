@@ -65,7 +65,7 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
     builder.header.target = TargetInfo { pid: Some(7), start_ticks: Some(9), ..TargetInfo::default() };
     let module = |path: &str| Module::new(path, Some("v1.2.0".to_owned()));
     builder.header.runtimes = vec![RuntimeInfo {
-        name: "any".to_owned(),
+        name: "go".to_owned(),
         task_noun: "task".to_owned(),
         modules: vec![module("app"), module("lib")],
         ..RuntimeInfo::default()
@@ -105,12 +105,33 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
         (task.state, task.age, task.mark) = (given.state, given.age, Some(given.mark));
         builder.task(task);
     }
-    builder.finish()
+    classified(builder.finish())
+}
+
+/// The snapshot with what readers say of its tasks: those of Go, and those of exported registries.
+fn classified(mut snapshot: Snapshot) -> Snapshot {
+    crate::words::go::classify(&mut snapshot);
+    let mut tasks = std::mem::take(&mut snapshot.tasks);
+    for task in tasks.iter_mut().filter(|task| task.wait_class == WaitClass::Other) {
+        task.wait_class = match task.reason.map_or("", |id| snapshot.str(id)) {
+            "channel send" => WaitClass::Send,
+            "channel receive" => WaitClass::Receive,
+            "notification" => WaitClass::Cond,
+            "semaphore" => WaitClass::Semaphore,
+            "join" => WaitClass::Join,
+            "lock" => WaitClass::Lock,
+            "I/O" => WaitClass::Io,
+            _ => WaitClass::Other,
+        };
+    }
+    snapshot.tasks = tasks;
+    snapshot
 }
 
 fn place(builder: &mut SnapshotBuilder, name: &str) -> LocationId {
     let package = name.split_once('.').map_or(name, |(package, _)| package);
-    let function = builder.code.function(name, package, FunctionKind::Normal);
+    let role = crate::words::go::role(name, package);
+    let function = builder.code.function_with(name, package, FunctionKind::Normal, role);
     let frame = builder.code.frame(function, "f.go", 1);
     // The same function has the same address in every reading.
     let address = name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));

@@ -174,12 +174,14 @@ fn hectic(number: u64, churn: u64) -> Snapshot {
     let mut builder = builder(number, &[(1, "stays", 0), (2, "stays", 0), (3, "stays", number)]);
     let serve = builder.code.function("main.serve", "main", FunctionKind::Normal);
     let serve = builder.code.frame(serve, "f.go", 1);
-    let creator = builder.code.location(Location::at(9, None, vec![serve]));
+    let creator =
+        builder.code.location(Location { address: Some(9), frames: vec![serve], ..Location::default() });
     let mut add = |id: u64, name: &str| {
         let function = builder.code.function(name, "main", FunctionKind::Normal);
         let frame = builder.code.frame(function, "f.go", 1);
         let address = Some((number << 32) + id);
-        let location = builder.code.location(Location { address, ..Location::in_source(vec![frame]) });
+        let location =
+            builder.code.location(Location { address, frames: vec![frame], ..Location::default() });
         let stack = builder.code.stack(vec![location]);
         builder.task(Task { creator: Some(creator), ..task(id, stack, 0) });
     };

@@ -5,7 +5,7 @@ use super::fields::{label, own, single};
 use super::tables::Tables;
 use super::wire::Fields;
 use crate::import::{from_go_text, go_header};
-use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState};
+use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState, WaitClass};
 
 /// Labels of all distinct sets.
 const MAX_LABELS: usize = 1 << 25;
@@ -23,6 +23,7 @@ pub(super) struct Said {
     pub(super) id: Option<u64>,
     pub(super) state: TaskState,
     pub(super) reason: Option<StrId>,
+    pub(super) wait_class: WaitClass,
     pub(super) age: Age,
     pub(super) creator: Option<Place>,
     pub(super) parent: Option<u64>,
@@ -112,6 +113,10 @@ impl<'t, 'a> Labels<'t, 'a> {
         match key {
             own::ID => said.id = Some(raw.number),
             own::STATE => said.state = state(text),
+            own::WAIT_CLASS => {
+                let known = std::str::from_utf8(text).ok().and_then(WaitClass::by_name);
+                said.wait_class = known.unwrap_or_default();
+            }
             own::WAIT_SECONDS => said.age = Age::AtLeast(raw.number.saturating_mul(1_000_000_000)),
             own::CREATED_BY => said.creator.get_or_insert_default().function = raw.text,
             own::CREATED_AT => said.creator.get_or_insert_default().at = raw.text,

@@ -9,6 +9,7 @@ use super::wire::Fields;
 use super::{Limits, PprofError, UnusualFunction};
 use crate::import::{go_code, names};
 use crate::snapshot::*;
+use crate::words;
 
 /// Locations of all distinct stacks.
 const MAX_STACKED: usize = 1 << 26;
@@ -70,6 +71,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         let mut snapshot = samples.into.finish();
         correct_faults(&mut snapshot);
         if !own {
+            words::go::classify(&mut snapshot);
             mark_cut_stacks(&mut snapshot);
             tell_single_ones(&mut snapshot);
         }
@@ -130,7 +132,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
             }
             if frames.is_empty() {
-                let function = self.into.code.function(&names::nameless(address), "", FunctionKind::Foreign);
+                let function = names::add_foreign(&mut self.into, &names::nameless(address));
                 frames.push(self.into.code.frame(function, "", 0));
             }
             let image = images.get(&row.mapping).copied().filter(|_| address.is_some());
@@ -165,7 +167,12 @@ impl<'t, 'a> Samples<'t, 'a> {
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
         let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
         match found.ok().and_then(|at| self.unusual.get(at)) {
-            Some(f) => self.into.code.function(name, &f.package, f.kind),
+            Some(f) => self.into.code.function_with(
+                name,
+                &f.package,
+                f.kind,
+                FunctionRole { layer: f.layer, begins: f.begins },
+            ),
             None => names::add_function(&mut self.into, name, file),
         }
     }
@@ -233,6 +240,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             id: said.id.filter(|_| count == 1),
             state: said.state,
             reason: said.reason,
+            wait_class: said.wait_class,
             age: said.age,
             parent: said.parent,
             creator,

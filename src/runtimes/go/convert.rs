@@ -19,9 +19,10 @@ use super::{Go, GoError, holders, labels, list, sync};
 use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{
-    Age, Channel, Hold, LabelSetId, ObjectKind, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task,
-    Wait,
+    Age, Channel, FunctionId, Hold, LabelSetId, LocationId, ObjectKind, SnapshotBuilder, Span, StackId,
+    StackStatus, StrId, Task, Wait, WaitClass,
 };
+use crate::words::go as words;
 
 /// How often a goroutine may go from running to parked and back while it is being read.
 const RUNNING_ROUNDS: usize = 4;
@@ -154,7 +155,8 @@ struct Converter<'a> {
     resolver: Resolver<'a>,
     first_task: usize,
     now: Option<u64>,
-    reasons: Vec<Option<StrId>>,
+    /// Wait reasons by number: their text, and what it says.
+    reasons: Vec<Option<(StrId, Option<WaitClass>)>>,
     labels: FxHashMap<u64, Option<LabelSetId>>,
     system: FxHashMap<u64, bool>,
     threads: FxHashMap<u64, Option<u32>>,
@@ -205,7 +207,7 @@ impl<'a> Converter<'a> {
         let raw = &goroutine.raw;
         let lacks_stack = goroutine.stack_status == StackStatus::Missing;
         self.into.header.reading.missing_stacks += u64::from(lacks_stack);
-        let reason = self.reason(raw);
+        let (reason, said) = self.reason(raw);
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
         let is_waiting = matches!(raw.status, status::WAITING | status::LEAKED);
         if is_waiting && (late.semaphore.is_some() || waits.is_empty() && self.waits_for_lock(reason)) {
@@ -224,12 +226,13 @@ impl<'a> Converter<'a> {
             }
             _ => None,
         };
-        let task = Task {
+        let mut task = Task {
             runtime: self.runtime,
             id: Some(raw.goid),
             address: raw.address,
             state: raw.state(),
             reason,
+            wait_class: WaitClass::Unknown,
             age: self.age(raw),
             lifetime_ns: None,
             polls: None,
@@ -250,27 +253,34 @@ impl<'a> Converter<'a> {
             holds: Span::default(),
             twins: 0,
         };
+        task.wait_class = self.wait_class(&task, said);
         self.into.task(task);
     }
 
-    fn reason(&mut self, raw: &Raw) -> Option<StrId> {
+    /// The text of a wait reason, and what it says.
+    fn reason(&mut self, raw: &Raw) -> (Option<StrId>, Option<WaitClass>) {
         if raw.waitreason == 0 || !matches!(raw.status, status::WAITING | status::LEAKED) {
-            return None;
+            return (None, None);
         }
         let number = usize::from(raw.waitreason);
-        if self.reasons[number].is_none() {
+        let (text, said) = *self.reasons[number].get_or_insert_with(|| {
             let unknown = || format!("wait reason {number}, name unknown");
             let text = self.go.wait_reasons.get(number).cloned().unwrap_or_else(unknown);
-            self.reasons[number] = Some(self.into.code.string(&text));
-        }
-        self.reasons[number]
+            (self.into.code.string(&text), words::reason(&text))
+        });
+        (Some(text), said)
+    }
+
+    /// What kind of wait a goroutine is in, as far as that is known without its stack.
+    fn wait_class(&self, task: &Task, said: Option<WaitClass>) -> WaitClass {
+        let text = |id| self.into.code.text(id);
+        words::without_stack(task, said, || {
+            words::objects(self.into.waits_of(task), self.into.objects(), text)
+        })
     }
 
     fn waits_for_lock(&self, reason: Option<StrId>) -> bool {
-        reason.is_some_and(|reason| {
-            let text = self.into.code.text(reason);
-            text.starts_with("sync.") || text == "semacquire"
-        })
+        reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)))
     }
 
     /// Since when it waits, as far as the runtime noted it; and only while it waits.
@@ -350,16 +360,23 @@ impl<'a> Converter<'a> {
         }
         self.locks(&stacks);
         self.holders(&stacks, options)?;
-        let ids: Vec<StackId> = stacks
+        let mut reader = words::StackReader::default();
+        let ids: Vec<(StackId, words::StackFacts)> = stacks
             .iter()
             .map(|stack| {
-                let locations = stack.iter().map(|pc| self.resolver.location(*pc, self.into)).collect();
-                self.into.code.stack(locations)
+                let locations: Vec<_> =
+                    stack.iter().map(|pc| self.resolver.location(*pc, self.into)).collect();
+                let facts = facts(&mut reader, &locations, self.into);
+                (self.into.code.stack(locations), facts)
             })
             .collect();
         let with_c = self.stacks_with_c(&stacks, options.pause)?;
         for task in self.into.tasks_from(self.first_task) {
-            task.stack = task.stack.and_then(|number| ids.get(number.index()).copied());
+            let stack = task.stack.and_then(|number| ids.get(number.index()).copied());
+            let (id, facts) =
+                stack.map_or((None, words::StackFacts::default()), |(id, facts)| (Some(id), facts));
+            task.stack = id;
+            task.wait_class = facts.refine(task.wait_class);
         }
         for (task, stack) in with_c {
             self.into.task_mut(task).stack = Some(stack);
@@ -431,7 +448,9 @@ impl<'a> Converter<'a> {
             }
             let object = self.into.object(lock.kind, address, |_| None);
             let waits = self.into.waits([Wait { op: lock.op, object }]);
-            self.into.task_mut(late.task).waits = waits;
+            let task = Task { waits, ..*self.into.task_mut(late.task) };
+            let class = self.wait_class(&task, None);
+            *self.into.task_mut(late.task) = Task { wait_class: class, ..task };
         }
     }
 }
@@ -458,6 +477,17 @@ impl Converter<'_> {
         }
         Ok(())
     }
+}
+
+/// What the functions of a stack say of a wait.
+fn facts(reader: &mut words::StackReader, stack: &[LocationId], into: &SnapshotBuilder) -> words::StackFacts {
+    let code = &into.code;
+    let name = |id: FunctionId| {
+        let function = code.function_at(id);
+        function.map_or(("", ""), |function| (code.text(function.name), code.text(function.package)))
+    };
+    let locations = stack.iter().filter_map(|id| code.locations().get(id.index()));
+    reader.read(locations.flat_map(|location| &location.frames).map(|frame| frame.function), name)
 }
 
 fn semaphore_of(waits: &[RawWait]) -> Option<u64> {

@@ -16,6 +16,7 @@ use crate::runtimes::Pause;
 use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};
 use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
 use crate::symbols::pclntab::Func;
+use crate::words;
 
 /// Frames of C in one stack; deeper ones are left out whole.
 const MAX_FRAMES: usize = 256;
@@ -179,7 +180,8 @@ impl<'a> Foreign<'a> {
             let file = path.rsplit('/').next().unwrap_or(path);
             (format!("{file}+{in_file:#x}"), frame.pc)
         });
-        let function = into.code.function(&name, "", FunctionKind::Foreign);
+        let role = words::rust::role(&name);
+        let function = into.code.function_with(&name, "", FunctionKind::Foreign, role);
         let frames = vec![into.code.frame(function, path, 0)];
         let offset = start.and_then(|start| u32::try_from(frame.pc.checked_sub(start)?).ok());
         let id = into.code.location(Location::at(frame.pc, offset, frames));

@@ -80,6 +80,13 @@ macro_rules! codes {
 codes!(function_kind_code, function_kind, FunctionKind {
     Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,
 });
+codes!(layer_code, layer, Layer { Application = 0, Standard = 1, Base = 2, Lock = 3, Machinery = 4 });
+codes!(begins_code, begins, Begins { Nothing = 0, Task = 1, Program = 2, Package = 3 });
+codes!(wait_class_code, wait_class, WaitClass {
+    Unknown = 0, Nothing = 1, NilChannel = 2, NoCases = 3, Leaked = 4, Send = 5, Range = 6, Receive = 7,
+    Signal = 8, Select = 9, Timer = 10, Sleep = 11, Lock = 12, WaitGroup = 13, Cond = 14, Semaphore = 15,
+    Join = 16, Accept = 17, Network = 18, Io = 19, Call = 20, Runtime = 21, Other = 22,
+});
 codes!(state_code, state, TaskState {
     Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
 });

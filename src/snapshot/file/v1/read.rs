@@ -65,15 +65,17 @@ fn read_strings(
 fn read_functions(
     mut list: Vec<Function>,
     rows: usize,
-    columns: [ColumnReader<'_>; 3],
+    columns: [ColumnReader<'_>; 4],
     _: &mut Budget,
 ) -> Result<Vec<Function>, Refused> {
-    let [mut names, mut packages, mut kinds] = columns;
+    let [mut names, mut packages, mut kinds, mut roles] = columns;
     for _ in 0..rows {
+        let role = byte(roles.plain()?)?;
         list.push(Function {
             name: StrId(names.delta_u32()?),
             package: StrId(packages.delta_u32()?),
             kind: function_kind(byte(kinds.plain()?)?)?,
+            role: FunctionRole { layer: layer(role & 7)?, begins: begins(role >> 3)? },
         });
     }
     Ok(list)
@@ -217,7 +219,7 @@ fn read_holds(
 fn read_tasks(
     mut tasks: Vec<Task>,
     rows: usize,
-    columns: [ColumnReader<'_>; 21],
+    columns: [ColumnReader<'_>; 22],
     _: &mut Budget,
 ) -> Result<Vec<Task>, Refused> {
     let [
@@ -242,6 +244,7 @@ fn read_tasks(
         mut marks,
         mut hold_starts,
         mut hold_lengths,
+        mut wait_classes,
     ] = columns;
     for _ in 0..rows {
         let flag = u16::try_from(flags.plain()?).map_err(|_| BadColumn)?;
@@ -258,6 +261,7 @@ fn read_tasks(
             address: addresses.delta()?,
             state: state(both & 7)?,
             reason: reasons.optional()?.map(StrId),
+            wait_class: wait_class(byte(wait_classes.plain()?)?)?,
             age,
             lifetime_ns: if flag & task_flag::LIFETIME != 0 { Some(lifetimes.delta()?) } else { None },
             polls: if flag & task_flag::POLLS != 0 { Some(polls.plain()?) } else { None },

@@ -31,7 +31,7 @@ impl<const N: usize> Table<N> {
 }
 
 pub(super) const STRINGS: Table<2> = Table::new("strings", ["length", "text"]);
-pub(super) const FUNCTIONS: Table<3> = Table::new("functions", ["name", "package", "kind"]);
+pub(super) const FUNCTIONS: Table<4> = Table::new("functions", ["name", "package", "kind", "role"]);
 pub(super) const IMAGES: Table<5> = Table::new("images", ["path", "build_id", "start", "size", "offset"]);
 pub(super) const LOCATIONS: Table<8> = Table::new(
     "locations",
@@ -45,7 +45,7 @@ pub(super) const OBJECTS: Table<8> = Table::new(
 );
 pub(super) const WAITS: Table<2> = Table::new("waits", ["operation", "object"]);
 pub(super) const HOLDS: Table<3> = Table::new("holds", ["how", "object", "location"]);
-pub(super) const TASKS: Table<21> = Table::new(
+pub(super) const TASKS: Table<22> = Table::new(
     "tasks",
     [
         "flags",
@@ -69,6 +69,7 @@ pub(super) const TASKS: Table<21> = Table::new(
         "mark",
         "first_hold",
         "hold_count",
+        "wait_class",
     ],
 );
 /// Is there only if a row of tasks stands for several.

@@ -87,13 +87,14 @@ fn write_strings(strings: &[String]) -> Rows {
 }
 
 fn write_functions(functions: &[Function]) -> Rows {
-    let [mut names, mut packages, mut kinds] = [(); 3].map(|()| ColumnWriter::default());
+    let [mut names, mut packages, mut kinds, mut roles] = [(); 4].map(|()| ColumnWriter::default());
     for function in functions {
         names.delta(function.name.0.into());
         packages.delta(function.package.0.into());
         kinds.plain(function_kind_code(function.kind).into());
+        roles.plain((layer_code(function.role.layer) | begins_code(function.role.begins) << 3).into());
     }
-    Rows::new(tables::FUNCTIONS, functions.len(), [names, packages, kinds])
+    Rows::new(tables::FUNCTIONS, functions.len(), [names, packages, kinds, roles])
 }
 
 fn write_images(images: &[Image]) -> Rows {
@@ -194,7 +195,7 @@ fn write_holds(holds: &[Hold]) -> Rows {
 }
 
 fn write_tasks(tasks: &[Task]) -> Rows {
-    let mut columns = [(); 21].map(|()| ColumnWriter::with_capacity(tasks.len()));
+    let mut columns = [(); 22].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -217,6 +218,7 @@ fn write_tasks(tasks: &[Task]) -> Rows {
         marks,
         hold_starts,
         hold_lengths,
+        wait_classes,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -269,6 +271,7 @@ fn write_tasks(tasks: &[Task]) -> Rows {
         wait_lengths.plain(task.waits.len.into());
         hold_starts.delta(task.holds.start.into());
         hold_lengths.plain(task.holds.len.into());
+        wait_classes.plain(wait_class_code(task.wait_class).into());
     }
     Rows::new(tables::TASKS, tasks.len(), columns)
 }
