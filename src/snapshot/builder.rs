@@ -5,6 +5,10 @@ use rustc_hash::FxHashMap;
 use super::model::*;
 use crate::code::{CodeBuilder, Interner};
 
+mod checkpoint;
+
+pub use checkpoint::Checkpoint;
+
 /// Things waited for that are kept in all.
 const MAX_WAITS: usize = 1 << 24;
 
@@ -141,11 +145,6 @@ impl SnapshotBuilder {
                 self.counts.push(count);
             }
         }
-    }
-
-    /// Takes back the tasks from number `first` on.
-    pub fn truncate_tasks(&mut self, first: usize) {
-        self.tasks.truncate(first);
     }
 
     /// Makes room for that many tasks more.

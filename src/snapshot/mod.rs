@@ -15,6 +15,6 @@ pub use crate::code::{
     CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
     StackId, StrId,
 };
-pub use builder::SnapshotBuilder;
+pub use builder::{Checkpoint, SnapshotBuilder};
 pub use model::*;
 pub use validate::Invalid;

@@ -1,7 +1,8 @@
-//! Strings of the target.
+//! Strings of the target, and the wait reasons among them.
 
 use crate::process::Memory;
 use crate::process::bytes::word;
+use crate::snapshot::{SnapshotBuilder, StrId};
 
 /// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
 /// UTF-8.
@@ -34,4 +35,31 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
                 .filter(|text| i == 0 || !text.is_empty())
         })
         .collect()
+}
+
+/// The wait reasons as strings of the snapshot, by number.
+pub(super) struct WaitReasons<'a> {
+    texts: &'a [String],
+    known: Vec<Option<StrId>>,
+}
+
+impl<'a> WaitReasons<'a> {
+    /// `texts` is what [`wait_reasons`] found.
+    pub(super) fn new(texts: &'a [String]) -> Self {
+        WaitReasons { texts, known: vec![None; 256] }
+    }
+
+    /// The reason with this number; 0 is none.
+    pub(super) fn of(&mut self, number: u8, into: &mut SnapshotBuilder) -> Option<StrId> {
+        if number == 0 {
+            return None;
+        }
+        let known = self.known.get_mut(usize::from(number))?;
+        if known.is_none() {
+            let unknown = || format!("wait reason {number}, name unknown");
+            let text = self.texts.get(usize::from(number)).cloned().unwrap_or_else(unknown);
+            *known = Some(into.code.string(&text));
+        }
+        *known
+    }
 }

@@ -9,11 +9,8 @@ pub(super) enum RegistryError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A format that this loiter does not know.
-    #[error(
-        "its format {major}.{minor} is not one that this loiter knows, which reads {}.x",
-        super::layout::MAJOR
-    )]
-    Version { major: u16, minor: u16 },
+    #[error("its format {major}.{minor} is not one that this loiter knows, which reads {known}.x")]
+    Version { major: u16, minor: u16, known: u16 },
     /// What stands there contradicts the format.
     #[error("{0}")]
     Malformed(String),
