@@ -25,6 +25,7 @@ pub mod code;
 pub mod dashboard;
 mod ending;
 mod error;
+pub mod formats;
 pub mod import;
 pub mod process;
 pub mod report;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use loiter::symbols::go_names::{TypeArguments, display_name};
+use loiter::formats::go_names::{TypeArguments, display_name};
 use loiter::symbols::pclntab::{FuncKind, Pclntab};
 use object::{Object, ObjectSection, ObjectSymbol};
 

@@ -16,7 +16,6 @@ mod go_profile;
 mod go_text;
 mod log;
 mod looks;
-pub mod names;
 mod noise;
 pub mod pprof;
 mod quoted;

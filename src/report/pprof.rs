@@ -18,9 +18,9 @@ use self::strings::{Keys, Strings};
 use super::places::{Place, places};
 use super::text::task_noun;
 use crate::analysis::frames::creator_frame;
-use crate::import::names;
-use crate::import::pprof::fields::{self, own};
-use crate::import::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::formats::go_functions;
+use crate::formats::pprof::fields::{self, own};
+use crate::formats::pprof::wire::{put_bytes, put_number, put_varint};
 use crate::snapshot::*;
 
 /// Bytes that are compressed at a time.
@@ -378,7 +378,7 @@ impl<'a, W: Write> Profile<'a, W> {
                 package: snapshot.str(f.package).to_owned(),
                 kind: f.kind,
             })
-            .filter(|f| !names::tells(&f.name, &f.file, &f.package, f.kind))
+            .filter(|f| !go_functions::tells(&f.name, &f.file, &f.package, f.kind))
             .collect();
         let mut comments = vec![format!("{}{}", own::HEADER, serde_json::to_string(&snapshot.header)?)];
         if !unusual.is_empty() {

@@ -2,12 +2,13 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
 use super::tables::Tables;
-use super::wire::Fields;
 use super::{Limits, PprofError, UnusualFunction};
-use crate::import::{go_code, names};
+use crate::formats::go_functions;
+use crate::formats::pprof::fields::{profile, sample};
+use crate::formats::pprof::wire::Fields;
+use crate::import::go_code;
 use crate::snapshot::*;
 
 /// Locations of all distinct stacks.
@@ -126,7 +127,8 @@ impl<'t, 'a> Samples<'t, 'a> {
                 frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
             }
             if frames.is_empty() {
-                let function = self.into.code.function(&names::nameless(address), "", FunctionKind::Foreign);
+                let function =
+                    self.into.code.function(&go_functions::nameless(address), "", FunctionKind::Foreign);
                 frames.push(self.into.code.frame(function, "", 0));
             }
             self.locations.push(self.into.code.location(Location { address, offset: 0, frames }));
@@ -138,7 +140,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
         match found.ok().and_then(|at| self.unusual.get(at)) {
             Some(f) => self.into.code.function(name, &f.package, f.kind),
-            None => names::add_function(&mut self.into, name, file),
+            None => go_functions::add_function(&mut self.into, name, file),
         }
     }
 
@@ -297,7 +299,7 @@ fn correct_faults(snapshot: &mut Snapshot) {
     let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
         .flat_map(|stack| stack.locations.windows(2))
         .filter_map(|pair| match pair {
-            &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
+            &[callee, place] if go_functions::raises_fault(snapshot, callee) => Some(place),
             _ => None,
         })
         .collect();
