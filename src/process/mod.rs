@@ -15,6 +15,7 @@ mod elf;
 pub mod error;
 mod figures;
 mod image;
+mod image_file;
 mod job_control;
 mod live;
 mod maps;
@@ -31,18 +32,20 @@ mod stop;
 mod sys;
 mod tracer;
 mod vectors;
+mod watch;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::TargetError;
-pub use image::ImageFile;
+pub use image_file::ImageFile;
 pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
-pub use patience::{Handle, be_patient_for, supervised};
+pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use sys::allow_readers;
 pub use sys::{end_with_us, let_us_trace};
 pub use tracer::end_all_stops;
+pub use watch::be_patient_for;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

@@ -2,8 +2,8 @@
 
 use super::super::units::{age, count, thousands};
 use super::header::task_noun;
+use super::parts;
 use super::stack::place_of;
-use super::{task, waits};
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
@@ -115,7 +115,7 @@ fn address_stands(held: &HeldLocks) -> &'static str {
 
 /// "12, 14, 15", "12, 14, 15, 16, 17, 18 and 9 more".
 fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
-    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task::id);
+    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(parts::id);
     let ids: Vec<String> = held.holders.iter().take(NAMED).filter_map(id).collect();
     let left = held.total.saturating_sub(ids.len() as u64);
     let more = if left > 0 { format!(" and {} more", thousands(left)) } else { String::new() };
@@ -126,7 +126,7 @@ fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
 fn named(snapshot: &Snapshot, holder: &Holder) -> String {
     let Some(task) = snapshot.tasks.get(holder.task as usize) else { return String::new() };
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    format!("{noun} {}", task::id(task))
+    format!("{noun} {}", parts::id(task))
 }
 
 /// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
@@ -171,7 +171,7 @@ fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Ne
             }
         );
     }
-    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), task::id);
+    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), parts::id);
     let back = if back { format!(", and {id} waits for {first}") } else { String::new() };
     format!(", which waits for a lock {how} by {id}{back}")
 }
@@ -224,7 +224,7 @@ pub fn hold_sentences(
         };
         let perhaps = if hold.how == HoldKind::Perhaps { "perhaps " } else { "" };
         let reading = if hold.how == HoldKind::Shared { " for reading" } else { "" };
-        let what = waits::objects(snapshot, hold.kind, hold.only, hold.objects);
+        let what = parts::objects(snapshot, hold.kind, hold.only, hold.objects);
         let waiters = match hold.waiters {
             0 => String::new(),
             1 => format!(" that 1 {} waits for", task_noun(snapshot)),

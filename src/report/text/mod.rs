@@ -18,6 +18,7 @@ pub mod fleet;
 mod group;
 mod header;
 mod locks;
+mod parts;
 mod short;
 mod stack;
 mod task;

@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::line::{DIM, HEAD, PLAIN, STATE, width};
 use super::super::units::{age, thousands};
-use super::{Page, group, stack, task};
+use super::{Page, group, parts, stack};
 use crate::analysis::apart::apart;
 use crate::analysis::frames::{creator_frame, shown_frames, user_frame};
 use crate::analysis::group::Common;
@@ -52,7 +52,7 @@ pub(super) fn tasks(page: &Page<'_>, tasks: &[&Task]) -> Vec<Short> {
         let state = task.reason.map_or(task.state.name(), |reason| page.snapshot.str(reason)).to_owned();
         let name = name(page, at, task.entry.map(|id| page.snapshot.function_name(id)));
         // A row that stands for many has no id.
-        let head = if task.count() > 1 { thousands(task.count()) } else { task::id(task) };
+        let head = if task.count() > 1 { thousands(task.count()) } else { parts::id(task) };
         Short::new(page, head, state, name, at).aged(age(task.age))
     });
     aligned(lines.collect())

@@ -2,10 +2,11 @@
 
 use rustc_hash::FxHashSet;
 
-use super::super::units::{count, thousands};
+use super::super::units::thousands;
 use super::locks;
+use super::parts::objects;
 use crate::analysis::waits::{Channels, WaitSummary};
-use crate::snapshot::{ObjectId, ObjectKind, Snapshot, WaitOp};
+use crate::snapshot::{Snapshot, WaitOp};
 
 /// "waits to send on 1,204 channels, cap 0, no receiver"; one a way of waiting, and after each those about
 /// the locks. Raw from the target: escape before printing.
@@ -47,24 +48,6 @@ fn things(snapshot: &Snapshot, wait: &WaitSummary) -> String {
         text.push_str(&format!(" of {}", snapshot.str(element)));
     }
     text
-}
-
-/// "mutex 0xc000012040", "3 mutexes".
-pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
-    let kind = match kind {
-        ObjectKind::Channel => "channel",
-        ObjectKind::Mutex => "mutex",
-        ObjectKind::RwMutex => "rwmutex",
-        ObjectKind::WaitGroup => "wait group",
-        ObjectKind::Cond => "cond",
-        ObjectKind::Semaphore => "semaphore",
-        ObjectKind::Other => "object",
-    };
-    match only.and_then(|id| snapshot.objects.get(id.index())) {
-        Some(object) => format!("{kind} {:#x}", object.address),
-        None if kind.ends_with('x') => format!("{} {kind}es", thousands(n)),
-        None => count(n, kind),
-    }
 }
 
 fn channel_facts(wait: &WaitSummary, channels: &Channels) -> String {
