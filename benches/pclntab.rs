@@ -5,10 +5,10 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use loiter::runtimes::go::dwarf::{self, DebugSections};
-use loiter::runtimes::go::layout_table::{self, WANTED};
-use loiter::runtimes::go::types::TypeImage;
-use loiter::symbols::pclntab::Pclntab;
+use loiter::__test::go::dwarf::{self, DebugSections};
+use loiter::__test::go::layout_table::{self, WANTED};
+use loiter::__test::go::types::TypeImage;
+use loiter::__test::symbols::pclntab::Pclntab;
 use object::{Object, ObjectSection, ObjectSymbol};
 
 #[path = "../tests/go_tables/toolchains.rs"]

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use loiter::dashboard::SessionView;
-use loiter::dashboard::query::{Query, View};
-use loiter::dashboard::tables::{Memory, compute};
+use loiter::__test::dashboard::SessionView;
+use loiter::__test::dashboard::query::{Query, View};
+use loiter::__test::dashboard::tables::{Memory, compute};
 use loiter::process;
 use loiter::runtimes::{ReadOptions, Readable};
 

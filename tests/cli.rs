@@ -153,7 +153,7 @@ fn a_snapshot_is_kept_again_and_read_from_a_pipe() {
     let told = stderr(&output);
     assert!(
         told.starts_with(
-            "api-server (pid 4242, go1.24.3, stripped): 1,351 goroutines and 2 of the system, read in 6 ms"
+            "api-server (pid 4242, go1.24.3, stripped): 1,351 goroutines and 2 system ones, read in 6 ms"
         ),
         "{told}"
     );

@@ -5,17 +5,16 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+#[path = "common/expected.rs"]
+mod expected;
+
+use expected::check;
+
 /// What loiter prints to stdout.
 fn stdout(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_loiter")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn completions() {
 #[test]
 fn man_pages_are_current() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
-    let pages = loiter::cli::man::pages().unwrap();
+    let pages = loiter::__test::man::pages().unwrap();
     for page in &pages {
         let path = directory.join(&page.name);
         if env::var_os("LOITER_BLESS").is_some() {
@@ -72,5 +71,5 @@ fn man_prints_one_page_and_writes_all() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(stdout(&["man", "-o", directory.path().to_str().unwrap()]), "");
     let count = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(count, loiter::cli::man::pages().unwrap().len());
+    assert_eq!(count, loiter::__test::man::pages().unwrap().len());
 }

@@ -7,10 +7,14 @@ use loiter::analysis::{Filter, GroupKey, Pattern, SortBy};
 use loiter::report::go::{self, GoOptions};
 use loiter::report::json;
 use loiter::report::text::{self, TextOptions};
-use loiter::snapshot::Snapshot;
+use loiter::snapshot::{Snapshot, Span};
 use proptest::prelude::*;
 
+#[path = "common/expected.rs"]
+mod expected;
 mod samples;
+
+use expected::check;
 
 fn grouped(snapshot: &Snapshot, filter: &Filter, key: &str, options: &TextOptions) -> String {
     let key: GroupKey = key.parse().unwrap();
@@ -58,12 +62,6 @@ fn options(width: usize) -> TextOptions {
 /// Few enough tasks to be read one by one.
 fn few() -> Filter {
     Filter { ids: vec![1, 3, 20, 40, 50, 51, 52, 1000, 3003], system: true, ..Filter::default() }
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]
@@ -190,7 +188,7 @@ fn without_locks_and_holders_nothing_is_said_of_them() {
     let mut snapshot = samples::convoy();
     snapshot.holds.clear();
     snapshot.objects.iter_mut().for_each(|object| object.lock = None);
-    snapshot.tasks.iter_mut().for_each(|task| task.holds = (0, 0));
+    snapshot.tasks.iter_mut().for_each(|task| task.holds = Span::default());
     let text = grouped(&snapshot, &Filter::default(), "waits-on", &options(100))
         + &each_text(&snapshot, &Filter::default(), &options(100));
     for word in ["held", "holds", "hold", "Done", "itself", "handed"] {

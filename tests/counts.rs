@@ -58,8 +58,8 @@ fn a_large_number_costs_no_more_than_a_small_one() {
         let first = text(here, &["stacks", "in"]);
         assert!(first.contains(&format!("{said} goroutines in 1 group")), "{first}");
         let each = text(here, &["stacks", "in", "--each"]);
-        assert!(each.contains(&format!("{said} goroutines of unknown id")), "{each}");
-        assert_eq!(each.matches("goroutines of unknown id").count(), 1, "{each}");
+        assert!(each.contains(&format!("{said} goroutines (ids unknown)")), "{each}");
+        assert_eq!(each.matches("goroutines (ids unknown)").count(), 1, "{each}");
         let groups = json(here, &["stacks", "in", "--json"]);
         assert_eq!((&groups["total_tasks"], &groups["groups"][0]["count"]), (&count.into(), &count.into()));
         let each = json(here, &["stacks", "in", "--each", "--json"]);
@@ -141,8 +141,8 @@ fn counted(second: u64, more: u64) -> Snapshot {
                 system: nth == 2 && count == 4,
                 leaked: nth == 1 && count == 3,
                 stack_bytes: 2048 * count,
-                waits: (0, 0),
-                holds: (0, 0),
+                waits: Span::default(),
+                holds: Span::default(),
                 ..task
             };
             m.builder.counted(task, count * 7 + grows);
@@ -290,7 +290,7 @@ fn the_dashboard_counts_tasks() {
     assert!(screen.contains("FUNCTION  (449 goroutines)"), "{screen}");
     assert_eq!(screen.matches(" x73 ").count(), 1, "{screen}");
     few.key(ratatui::crossterm::event::KeyCode::Enter);
-    assert!(few.screen().contains(" goroutines, which the source does not tell apart"), "{}", few.screen());
+    assert!(few.screen().contains(" goroutines (ids unknown)"), "{}", few.screen());
 }
 
 /// Profiles as people hand them on: behind a prefix, without the first line, without `#`, with blanks for tabs.

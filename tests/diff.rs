@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::expected::check;
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::analysis::diff::diff;
 use loiter::analysis::{Series, SeriesOptions};
 use loiter::process;
@@ -50,12 +51,6 @@ fn before_and_after() -> (Snapshot, Snapshot) {
 
 fn series(snapshots: impl IntoIterator<Item = Snapshot>) -> Series {
     Series::of(SeriesOptions::default(), snapshots)
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 fn text_of(series: &Series, options: &TextOptions, limit: Option<usize>) -> String {
@@ -140,13 +135,13 @@ fn the_command() {
 
     let grown = files.diff(&[both[0], both[1], "--fail-on", "growth", "--json"]);
     assert_eq!(grown.status.code(), Some(1));
-    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups\n");
+    assert_eq!(stderr(&grown), "loiter: --fail-on growth: 1 of 4 changed groups grow\n");
     let value: serde_json::Value = serde_json::from_slice(&grown.stdout).unwrap();
     assert_eq!(value["matched_by"], "identity");
 
     let shrunk = files.diff(&[both[1], both[0], "--fail-on", "count>5000"]);
     assert_eq!(shrunk.status.code(), Some(0), "{}", stderr(&shrunk));
-    assert!(stdout(&shrunk).contains("time apart unknown"), "{}", stdout(&shrunk));
+    assert!(stdout(&shrunk).contains("time between them unknown"), "{}", stdout(&shrunk));
     let many = files.diff(&[both[0], both[1], "--fail-on", "count>1000"]);
     assert_eq!(many.status.code(), Some(1));
 
@@ -218,12 +213,9 @@ fn agrees_with_the_program(version: &str, program: &Path) {
     assert!((least..=most).contains(&created), "{version}: {created} not in {least}..={most}");
 }
 
-#[test]
-fn real_programs_agree() {
-    let versions: &[&str] = if full_matrix() { &GO_VERSIONS } else { &QUICK_VERSIONS };
-    for version in versions {
-        let toolchain = Toolchain::get(version);
-        let program: PathBuf = build(&toolchain, Program::Fixtures, Flavour::Stripped);
-        agrees_with_the_program(version, &program);
-    }
+fn check_real_program(version: &str) {
+    let program = build(&Toolchain::get(version), Program::Fixtures, Flavour::Stripped);
+    agrees_with_the_program(version, &program);
 }
+
+matrix!(diffs_agree_with_the_program, check_real_program);

@@ -10,6 +10,11 @@ use loiter::analysis::{Filter, SortBy};
 use loiter::import::{self, ReadDump};
 use loiter::report::text::{self, TextOptions};
 
+#[path = "common/expected.rs"]
+mod expected;
+
+use expected::check;
+
 fn dumps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/dumps")
 }
@@ -49,9 +54,7 @@ fn every_version_and_form() {
         let found = read(&name);
         assert_eq!(found.cut, name.starts_with("cut-"), "{name}");
         let snapshot = format!("dump-{}", name.trim_end_matches(".txt"));
-        insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-            insta::assert_snapshot!(snapshot, shown(&found, &name));
-        });
+        check(&snapshot, &shown(&found, &name));
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, Task, TaskState};
@@ -138,45 +138,12 @@ fn check_code(version: &str, flavour: Flavour) {
     }
 }
 
-#[test]
-fn blocked_in_c() {
-    for version in QUICK_VERSIONS {
-        check_blocked(version, Flavour::Cgo);
-    }
-}
+// `CgoInternal`: Go's own linker leaves out what C needs for unwinding, but not the way through cgo's functions.
+matrix!(
+    goroutines_blocked_in_c_have_its_frames,
+    check_blocked,
+    quick: [Cgo, CgoStripped, CgoInternal],
+    full: [Cgo, CgoStripped, CgoPie],
+);
 
-#[test]
-fn blocked_in_stripped_c() {
-    for version in QUICK_VERSIONS {
-        check_blocked(version, Flavour::CgoStripped);
-    }
-}
-
-/// Go's own linker leaves out what C needs for unwinding, but not the way through cgo's functions.
-#[test]
-fn blocked_in_c_that_go_linked() {
-    for version in QUICK_VERSIONS {
-        check_blocked(version, Flavour::CgoInternal);
-    }
-}
-
-#[test]
-fn deep_called_back_running_and_restless() {
-    for version in QUICK_VERSIONS {
-        check_code(version, Flavour::Cgo);
-    }
-}
-
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        for flavour in [Flavour::Cgo, Flavour::CgoStripped, Flavour::CgoPie] {
-            check_blocked(version, flavour);
-        }
-        check_code(version, Flavour::CgoPie);
-    }
-}
+matrix!(deep_called_back_running_and_restless_c_is_read, check_code, quick: [Cgo], full: [CgoPie]);

@@ -7,7 +7,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::import::{DumpGoroutine, GoDump};
 
 fn with_function<'a>(dump: &'a GoDump, function: &str) -> Vec<&'a DumpGoroutine> {
@@ -91,23 +91,6 @@ fn check_crash(version: &str) {
     assert!(with_pc > 500, "{what}: {with_pc} frames with addresses");
 }
 
-#[test]
-fn oldest_and_newest() {
-    for version in QUICK_VERSIONS {
-        check(version, Flavour::Plain);
-        check_crash(version);
-    }
-}
+matrix!(dumps_are_read_to_the_last_line, check, quick: [Plain], full: [Stripped, Cgo]);
 
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        check(version, Flavour::Stripped);
-        check(version, Flavour::Cgo);
-        check_crash(version);
-    }
-}
+matrix!(crashes_are_read, check_crash);

@@ -5,12 +5,8 @@
 
 mod common;
 
-use std::panic::catch_unwind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use common::compare::{Printing, differences, profile_differences, report};
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::import::{DumpGoroutine, GoDump};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
@@ -149,72 +145,16 @@ fn check_tiny(version: &str, flavour: Flavour) {
     assert_eq!(snapshot.header.runtimes[0].version, toolchain.full_version, "{what}");
 }
 
-#[test]
-fn oldest_plain() {
-    check(QUICK_VERSIONS[0], Flavour::Plain);
-}
+matrix!(
+    snapshots_equal_what_the_runtime_prints,
+    check,
+    quick: [Plain, Stripped, PieStripped],
+    full: [Plain, Stripped, Pie, PieStripped, Cgo, CgoStripped, CgoPie, Trimpath],
+);
 
-#[test]
-fn oldest_stripped() {
-    check(QUICK_VERSIONS[0], Flavour::Stripped);
-}
-
-#[test]
-fn oldest_pie_stripped() {
-    check(QUICK_VERSIONS[0], Flavour::PieStripped);
-}
-
-#[test]
-fn newest_plain() {
-    check(QUICK_VERSIONS[1], Flavour::Plain);
-}
-
-#[test]
-fn newest_stripped() {
-    check(QUICK_VERSIONS[1], Flavour::Stripped);
-}
-
-#[test]
-fn newest_pie_stripped() {
-    check(QUICK_VERSIONS[1], Flavour::PieStripped);
-}
-
-#[test]
-fn tiny_programs() {
-    for version in QUICK_VERSIONS {
-        for flavour in Flavour::QUICK {
-            check_tiny(version, flavour);
-        }
-    }
-}
-
-/// Goes on after a failure, so that one run shows every cell that is wrong.
-#[test]
-fn full_matrix_of_versions_and_flavours() {
-    if !full_matrix() {
-        eprintln!("NOT the full matrix: set LOITER_MATRIX=full for every Go version and flavour");
-        return;
-    }
-    let cells: Vec<_> = GO_VERSIONS.into_iter().flat_map(|v| Flavour::ALL.map(|f| (v, f))).collect();
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(&(version, flavour)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = catch_unwind(|| {
-                        check(version, flavour);
-                        if !flavour.is_cgo() {
-                            check_tiny(version, flavour);
-                        }
-                    });
-                    if result.is_err() {
-                        wrong.lock().unwrap().push(format!("{version} {flavour:?}"));
-                    }
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {} differ (see above): {wrong:#?}", wrong.len(), cells.len());
-}
+matrix!(
+    tiny_programs_are_read,
+    check_tiny,
+    quick: [Plain, Stripped, PieStripped],
+    full: [Plain, Stripped, Pie, PieStripped, Trimpath],
+);

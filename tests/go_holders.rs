@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::locks::{Failure, Failures, Lock, failures, stack};
 use common::{
-    Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix, write_core,
+    Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, matrix, write_core,
 };
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions, Readable};
@@ -70,7 +70,8 @@ fn locks_of(fixture: &mut Fixture) -> Vec<Lock> {
 }
 
 /// Holders and waiters that all stand still.
-fn check(version: &str, flavour: Flavour, found: &mut Failures) {
+fn check(version: &str, flavour: Flavour) {
+    let mut found = Failures::default();
     let toolchain = Toolchain::get(version);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["holders"]);
     let locks = locks_of(&mut fixture);
@@ -81,10 +82,12 @@ fn check(version: &str, flavour: Flavour, found: &mut Failures) {
         let failures = apply_limits(toolchain.minor(), &locks, failures(&snapshot, &locks));
         found.add(&format!("{} {flavour:?} {pause:?}", toolchain.full_version), failures);
     }
+    found.none();
 }
 
 /// The same in a core file.
-fn check_core(version: &str, flavour: Flavour, found: &mut Failures) {
+fn check_core(version: &str, flavour: Flavour) {
+    let mut found = Failures::default();
     let toolchain = Toolchain::get(version);
     let program = build(&toolchain, Program::Fixtures, flavour);
     let mut fixture = Fixture::start(&program, &["holders"]);
@@ -95,10 +98,12 @@ fn check_core(version: &str, flavour: Flavour, found: &mut Failures) {
     let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
     let failures = apply_limits(toolchain.minor(), &locks, failures(&snapshot, &locks));
     found.add(&format!("{} {flavour:?} core", toolchain.full_version), failures);
+    found.none();
 }
 
 /// Holders that run, and some that the runtime has stopped in the middle.
-fn check_running(version: &str, flavour: Flavour, found: &mut Failures) {
+fn check_running(version: &str, flavour: Flavour) {
+    let mut found = Failures::default();
     let toolchain = Toolchain::get(version);
     let program = build(&toolchain, Program::Fixtures, flavour);
     let mut fixture = Fixture::start_with(&program, &["holders-running"], &[("GOMAXPROCS", "2")]);
@@ -135,6 +140,7 @@ fn check_running(version: &str, flavour: Flavour, found: &mut Failures) {
         }
         found.add(&at, wrong);
     }
+    found.none();
 }
 
 fn until_waited_for(target: &dyn process::Target, locks: &[Lock]) {
@@ -160,42 +166,16 @@ fn limits_are_about_something() {
     }
 }
 
-#[test]
-fn oldest_and_newest() {
-    let mut found = Failures::default();
-    for version in QUICK_VERSIONS {
-        for flavour in [Flavour::Plain, Flavour::Stripped, Flavour::PieStripped] {
-            check(version, flavour, &mut found);
-        }
-        check_core(version, Flavour::Stripped, &mut found);
-    }
-    found.none();
-}
+matrix!(
+    holders_of_locks_are_found,
+    check,
+    quick: [Plain, Stripped, PieStripped],
+    full: [Plain, Stripped, Pie, CgoStripped],
+);
 
-#[test]
-fn running_holders() {
-    let mut found = Failures::default();
-    for version in QUICK_VERSIONS {
-        check_running(version, Flavour::Stripped, &mut found);
-    }
-    found.none();
-}
+matrix!(holders_are_found_in_core_files, check_core, quick: [Stripped]);
 
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    let mut found = Failures::default();
-    for version in GO_VERSIONS {
-        for flavour in [Flavour::Plain, Flavour::Stripped, Flavour::Pie, Flavour::CgoStripped] {
-            check(version, flavour, &mut found);
-        }
-        check_running(version, Flavour::Plain, &mut found);
-    }
-    found.none();
-}
+matrix!(running_holders_are_found, check_running, quick: [Stripped], full: [Plain]);
 
 /// What one snapshot of the churn says of one lock.
 fn contradictions(snapshot: &Snapshot, state: LockState, held: &[(&Task, Hold)]) -> Vec<String> {

@@ -185,8 +185,7 @@ fn check_whole(snapshot: &Snapshot) {
     for task in &snapshot.tasks {
         assert!(task.stack.is_none_or(|id| id.index() < snapshot.code.stacks.len()));
         assert!(task.labels.is_none_or(|id| id.index() < snapshot.code.label_sets.len()));
-        let end = task.waits.0 as usize + task.waits.1 as usize;
-        assert!(end <= snapshot.waits.len());
+        assert!(task.waits.end() <= snapshot.waits.len() as u64);
     }
     assert!(snapshot.waits.iter().all(|w| w.object.index() < snapshot.objects.len()));
 }

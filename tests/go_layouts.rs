@@ -7,11 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use loiter::runtimes::go::dwarf::{self, DebugSections};
-use loiter::runtimes::go::layout::Layouts;
-use loiter::runtimes::go::layout_table::{self, EXACT, WANTED};
-use loiter::runtimes::go::structs::{LayoutSource, Structs};
-use loiter::runtimes::go::types::TypeImage;
+use loiter::__test::go::dwarf::{self, DebugSections};
+use loiter::__test::go::layout::Layouts;
+use loiter::__test::go::layout_table::{self, EXACT, WANTED};
+use loiter::__test::go::structs::{LayoutSource, Structs};
+use loiter::__test::go::types::TypeImage;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
 #[path = "go_tables/toolchains.rs"]

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use loiter::formats::go_names::{TypeArguments, display_name};
-use loiter::symbols::pclntab::{FuncKind, Pclntab};
+use loiter::__test::formats::go_names::{TypeArguments, display_name};
+use loiter::__test::symbols::pclntab::{FuncKind, Pclntab};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 #[path = "go_tables/toolchains.rs"]

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
 use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
@@ -125,21 +125,4 @@ fn check(version: &str, flavour: Flavour) {
     assert!(fixture.counter("tight") > before, "{what}: the target runs on");
 }
 
-#[test]
-fn oldest_and_newest() {
-    for version in QUICK_VERSIONS {
-        check(version, Flavour::Stripped);
-    }
-}
-
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        check(version, Flavour::Pie);
-        check(version, Flavour::Cgo);
-    }
-}
+matrix!(goroutines_that_run_are_read_from_their_threads, check, quick: [Stripped], full: [Pie, Cgo]);

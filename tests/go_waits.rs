@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{Snapshot, Task, Wait};
@@ -127,22 +127,4 @@ fn channel_differences(
     }
 }
 
-#[test]
-fn oldest_and_newest() {
-    for version in QUICK_VERSIONS {
-        check(version, Flavour::Plain);
-        check(version, Flavour::PieStripped);
-    }
-}
-
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        check(version, Flavour::Stripped);
-        check(version, Flavour::Cgo);
-    }
-}
+matrix!(what_goroutines_wait_for_is_read, check, quick: [Plain, PieStripped], full: [Stripped, Cgo]);

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, GO_VERSIONS, Program, Toolchain, build, matrix};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -311,18 +311,4 @@ fn the_holder_of_a_slow_lock_is_named() {
     assert!(because.iter().any(still), "{because:?}");
 }
 
-#[test]
-fn newest() {
-    check(GO_VERSIONS[GO_VERSIONS.len() - 1], Flavour::Plain);
-}
-
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        check(version, Flavour::Stripped);
-    }
-}
+matrix!(known_leaks_are_found_and_their_repaired_twins_are_not, check, newest: [Plain], full: [Stripped]);

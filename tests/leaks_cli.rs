@@ -9,8 +9,11 @@ use loiter::snapshot::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "common/expected.rs"]
+mod expected;
 mod samples;
 
+use expected::check;
 use samples::{F, GOEXIT, GOPARK, Internal, Maker, Normal, SECOND};
 
 const MAIN: &str = "/srv/api/<main>.go";
@@ -93,12 +96,6 @@ fn text(output: &Output) -> String {
 
 fn json(output: &Output) -> Value {
     serde_json::from_str(&text(output)).unwrap()
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]
@@ -294,8 +291,8 @@ fn what_makes_no_sense_is_said() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(failed(empty.path(), &[]).contains("there are no files in this directory"));
-    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("more than 0"));
+    assert!(failed(empty.path(), &[]).contains("this directory contains no files"));
+    assert!(failed(saved.0.path(), &["--qps", "0"]).contains("a number above 0"));
     assert!(
         failed(Path::new("1"), &["--for", "1s", "--every", "5s"]).contains("--for is shorter than --every")
     );

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output};
 
-use common::{Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, build, full_matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, full_matrix, matrix};
 use loiter::analysis::frames::{creator_frame, kind_of, shown_frames};
 use loiter::import;
 use loiter::process;
@@ -208,25 +208,9 @@ fn check_served(version: &str) {
     assert_eq!(with_function(&again, "main.receive"), with_function(&dump, "main.receive"), "{what}");
 }
 
-#[test]
-fn oldest_and_newest() {
-    for version in QUICK_VERSIONS {
-        check(version);
-        check_served(version);
-    }
-}
+matrix!(every_dump_of_a_program_is_a_source, check);
 
-#[test]
-fn every_version() {
-    if !full_matrix() {
-        eprintln!("NOT every version: set LOITER_MATRIX=full for that");
-        return;
-    }
-    for version in GO_VERSIONS {
-        check(version);
-        check_served(version);
-    }
-}
+matrix!(profiles_served_over_http_are_sources, check_served);
 
 /// Go stops writing at 64 MiB and says nothing.
 #[test]

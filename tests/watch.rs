@@ -57,16 +57,16 @@ fn keys_and_screen() {
 
     for (key, text) in [
         ("3", "FUNCTION  (2"),
-        ("4", "STARTED WITH"),
+        ("4", "ENTRY FUNCTION"),
         ("5", "width: goroutines"),
-        ("6", "SURE"),
+        ("6", "CONFIDENCE"),
         ("7", "WORKER"),
     ] {
         terminal.press(key);
         terminal.shows(text);
     }
     terminal.press("?");
-    terminal.shows("turn the order round");
+    terminal.shows("reverse the order");
     terminal.press("?");
     terminal.press(" ");
     terminal.shows("frozen");
@@ -151,7 +151,7 @@ fn suspended_and_continued() {
         terminal.press("2");
         terminal.shows("PER MIN");
         terminal.press("1");
-        terminal.shows("waiting for, or state");
+        terminal.shows("wait reason or state");
     }
     terminal.press("q");
     assert!(terminal.wait().success());
@@ -163,7 +163,7 @@ fn when_the_program_ends_the_last_picture_stays() {
     let scene = Scene::new();
     let mut terminal = scene.watch(&[]);
     kill(Pid::from_raw(scene.fixture.pid() as i32), Signal::SIGKILL).unwrap();
-    let screen = terminal.shows("this is the last picture");
+    let screen = terminal.shows("this is the last reading");
     assert!(screen.contains("■ ended") && screen.contains("goroutines"), "{screen}");
     terminal.press("2");
     terminal.shows("fixtures/parked.");
@@ -195,10 +195,10 @@ fn what_is_shown_is_written() {
     let mut terminal = scene.watch(&[]);
     for (keys, extension) in [("ws", "loiter"), ("wr", "txt"), ("wf", "svg")] {
         terminal.press(keys);
-        terminal.shows("written: ");
+        terminal.shows("wrote ");
         // The next key takes the message away.
         terminal.press("g");
-        terminal.until("no message", |screen| !screen.contains("written: "));
+        terminal.until("no message", |screen| !screen.contains("wrote "));
         let written = scene.files().into_iter().filter(|name| name.ends_with(extension)).count();
         assert_eq!(written, 1, "{:?}", scene.files());
     }

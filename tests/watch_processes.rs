@@ -59,7 +59,7 @@ fn a_restarted_program_is_found_again() {
     terminal.shows("live 0.1 s");
     send(Signal::SIGKILL, first.pid());
     let screen = terminal.shows("waiting for a new one");
-    assert!(screen.contains("this is the last picture"), "{screen}");
+    assert!(screen.contains("this is the last reading"), "{screen}");
     let second = server.start();
     let screen = terminal.shows(&format!("started again as pid {}", second.pid()));
     assert!(screen.contains(&format!("pid {} (was {pid})", second.pid())), "{screen}");
@@ -88,7 +88,7 @@ fn a_process_is_picked_from_a_list() {
     let server = Server::new("picked");
     let fixture = server.start();
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     terminal.press(&server.name);
     let pid = format!(" {} ", fixture.pid());
     terminal.until("process in the list", |screen| screen.lines().skip(4).any(|line| line.contains(&pid)));
@@ -99,13 +99,13 @@ fn a_process_is_picked_from_a_list() {
     terminal.assert_restored();
 
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     terminal.press("\x1b");
     assert!(terminal.wait().success());
     terminal.assert_restored();
 
     let mut terminal = watch(&[]);
-    terminal.shows("Which process shall be watched?");
+    terminal.shows("Choose a process to watch");
     kill(terminal.pid(), Signal::SIGTERM).unwrap();
     assert_eq!(terminal.wait().signal(), Some(Signal::SIGTERM as i32));
     terminal.assert_restored();
@@ -174,7 +174,7 @@ fn a_key_copies_and_the_mouse_is_left_alone() {
     terminal.press("2");
     terminal.shows("fixtures/parked.");
     terminal.press("y");
-    terminal.shows("copied, if the terminal allows it");
+    terminal.shows(", if the terminal allows it");
     let written = terminal.written();
     let (_, rest) = written.split_once("\x1b]52;c;").unwrap();
     let (text, _) = rest.split_once('\x07').unwrap();

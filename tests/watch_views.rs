@@ -6,10 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
-use loiter::dashboard::pick::{Asked, Picker, Row};
-use loiter::dashboard::state::Source;
-use loiter::dashboard::update::Event;
-use loiter::dashboard::view::{Theme, draw_picker};
+use loiter::__test::dashboard::pick::{Asked, Picker, Row};
+use loiter::__test::dashboard::state::Source;
+use loiter::__test::dashboard::update::Event;
+use loiter::__test::dashboard::view::{Theme, draw_picker};
 use loiter::snapshot::{Snapshot, TaskState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -17,12 +17,15 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
+#[path = "common/expected.rs"]
+mod expected;
 #[path = "watch_support/leaking.rs"]
 mod leaking;
 mod samples;
 #[path = "watch_support/mod.rs"]
 mod support;
 
+use expected::check;
 use support::{Dashboard, line};
 
 const READINGS: u64 = 48;
@@ -32,12 +35,6 @@ fn dashboard(width: u16, height: u16) -> Dashboard {
     let mut dashboard = Dashboard::new(width, height);
     (0..READINGS).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
     dashboard
-}
-
-fn check(name: &str, text: &str) {
-    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!(name, text);
-    });
 }
 
 #[test]
@@ -233,10 +230,10 @@ fn how_reading_goes_is_said() {
     let mut dashboard = dashboard(80, 24);
     let notice = |dashboard: &Dashboard| dashboard.screen().lines().nth(3).unwrap().to_owned();
     dashboard.event(Event::Source(Source::Ended("process 4242 ended while it was being read".to_owned())));
-    assert!(notice(&dashboard).contains("ended while it was being read; this is the last picture"));
+    assert!(notice(&dashboard).contains("ended while it was being read; this is the last reading"));
     assert!(dashboard.screen().contains("■ ended"));
     dashboard.event(Event::Source(Source::Trouble("process_vm_readv: EPERM".to_owned())));
-    assert!(notice(&dashboard).contains("EPERM; trying again"));
+    assert!(notice(&dashboard).contains("EPERM; retrying"));
     dashboard.event(Event::Source(Source::Replay { at: 2, of: 9 }));
     assert!(dashboard.screen().contains("3/9"));
     assert!(dashboard.screen().contains("2026-11-18 11:07:03 UTC"), "{}", dashboard.screen());
@@ -432,12 +429,12 @@ fn a_restart_is_said_and_breaks_the_charts() {
         // The new process has a task with the same id, which is another one.
         let screen = dashboard.screen();
         assert!(
-            screen.contains("ended 10 s ago, with its process: this is how it was seen last"),
+            screen.contains("ended 10 s ago with its process: this shows the last reading of it"),
             "{screen}"
         );
         dashboard.press("1");
         let screen = dashboard.screen();
-        assert!(screen.contains("started again as pid 4243 9 s ago"), "{screen}");
+        assert!(screen.contains("restarted as pid 4243 9 s ago"), "{screen}");
         // Nobody was born or ended with the restart.
         assert!(!screen.contains("not the same process"), "{screen}");
         check(&format!("watch-restarted-{width}"), &screen);
@@ -474,7 +471,7 @@ fn processes_to_choose_from() {
         };
         check(&format!("watch-pick-{width}"), &draw(&picker));
         "nobody".chars().for_each(|c| _ = picker.on_key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
-        assert!(draw(&picker).contains("nothing passes the filter"));
+        assert!(draw(&picker).contains("no process matches the filter"));
     }
     // No size is too small for it.
     for size in [(1, 1), (3, 2), (20, 5), (40, 6)] {
@@ -489,8 +486,8 @@ fn holders_of_every_kind_are_listed() {
     dashboard.read(samples::convoy());
     for (id, words) in [
         (201, &["holders of 0xc000014040: 2 goroutines", "reads chan receive", "2 of them were found"][..]),
-        (210, &["perhaps holders of 0xc000015000: 1 goroutine", "perhaps chan receive"]),
-        (220, &["holds it itself: it waits for itself", "that 1 goroutine waits for"]),
+        (210, &["possible holders of 0xc000015000: 1 goroutine", "perhaps chan receive"]),
+        (220, &["holds it itself, and so waits for itself", "that 1 goroutine waits for"]),
         (1, &["2 have not called Done"]),
     ] {
         dashboard.press("3");

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::snapshot::Snapshot;
 use loiter::import::GoDump;
+use loiter::snapshot::Snapshot;
 
 fuzz_target!(|data: &[u8]| {
     let dump = GoDump::parse(data);

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::snapshot::Snapshot;
 use loiter::import::GoLog;
+use loiter::snapshot::Snapshot;
 
 fuzz_target!(|data: &[u8]| {
     let log = GoLog::parse(data);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::symbols::pclntab::Pclntab;
+use loiter::__test::symbols::pclntab::Pclntab;
 
 fuzz_target!(|data: &[u8]| {
     // The first byte says how much of the rest is funcdata.

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::report::pprof;
 use loiter::import::pprof::{Limits, looks_like_pprof, read, read_within};
+use loiter::report::pprof;
 
 fuzz_target!(|data: &[u8]| {
     looks_like_pprof(data);

@@ -3,11 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::runtimes::{Attached, ReadOptions, registry};
-use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
+use loiter::__test::registry;
 use loiter::process::{
     Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, WithRegisters,
 };
+use loiter::runtimes::{Attached, ReadOptions};
+use loiter::snapshot::{ProcessFigures, SnapshotBuilder, TargetInfo};
 
 /// Where the bytes are.
 const BASE: u64 = 0x1000;

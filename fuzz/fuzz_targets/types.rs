@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loiter::runtimes::go::dwarf::{self, DebugSections};
-use loiter::runtimes::go::types::TypeImage;
+use loiter::__test::go::dwarf::{self, DebugSections};
+use loiter::__test::go::types::TypeImage;
 
 fuzz_target!(|data: &[u8]| {
     let image = TypeImage::new(0x40_0000, data.to_vec());

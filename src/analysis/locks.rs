@@ -298,6 +298,7 @@ impl Way {
 mod tests {
     use super::*;
     use crate::analysis::waits::WaitTable;
+    use crate::snapshot::Span;
     use crate::snapshot::{Frame, Location, SnapshotBuilder, StrId, Wait};
 
     /// So many tasks that hold a lock for reading, at two addresses of one line, and one that waits for it.
@@ -353,7 +354,7 @@ mod tests {
     fn nothing_is_known_of_what_says_nothing() {
         let mut snapshot = read_by(2);
         snapshot.objects[0].lock = None;
-        snapshot.tasks.iter_mut().for_each(|task| task.holds = (0, 0));
+        snapshot.tasks.iter_mut().for_each(|task| task.holds = Span::default());
         let table = WaitTable::new(&snapshot);
         assert_eq!(table.summarize(snapshot.tasks.iter())[0].locks, None);
         assert_eq!(table.holds(snapshot.tasks.iter()), []);

@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "processes")]
     shell: Option<Shell>,
 
-    /// Print what a script completes where a source may stand: a pid or a name, a tab, and what it is
+    /// Print what a script completes for a source: a pid or a name, a tab, and a description
     #[arg(long, hide = true)]
     processes: bool,
 }
@@ -35,13 +35,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 /// Commands that take a source.
 const COMMANDS: [&str; 7] = ["snapshot", "stacks", "watch", "diff", "leaks", "convert", "flame"];
 
-/// Values of options that are text to the parser, because there may be others.
+/// Values of options that the parser takes as text, because there may be others.
 const VALUES: [(&str, &str, &[&str]); 8] = [
     ("stacks", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
     ("watch", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
     ("flame", "root", &["none", "state", "creator", "label:", "thread"]),
     ("diff", "fail_on", &["leak", "growth"]),
-    ("leaks", "fail_on", &["proven", "stuck", "likely", "suspect"]),
+    ("leaks", "fail_on", &["proven", "stuck", "likely", "suspect", "scheduler"]),
     ("leaks", "ignore", &["function:", "creator:", "module:"]),
     ("leaks", "span", &["30s", "2m", "10m"]),
     ("leaks", "every", &["1s", "5s", "30s"]),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::error::{CliError, Result};
+use super::format;
 use super::output::{Output, is_stdout, save, tell};
 use super::source::{ProcessArg, ReadArgs, Source};
 use crate::analysis::each::each;
@@ -18,23 +19,23 @@ use crate::snapshot::file::{self, FileError};
 
 /// Convert a snapshot, dump, profile or core file, or a live process, to another format
 ///
-/// What a format has no room for is lost; only snapshot keeps everything. Go's own formats (pprof,
+/// Only snapshot keeps everything; the other formats drop what they cannot represent. Go's formats (pprof,
 /// profile, go) leave out the runtime's own goroutines, as Go does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct Args {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
-    /// As loiter stacks --help says. With -p it is left out.
+    /// See loiter stacks --help. Leave it out if you use -p.
     #[arg(value_name = "SOURCE", required_unless_present = "pid")]
     source: Option<String>,
 
     /// The file to write; - is standard output, and needs --format
     ///
-    /// Its name says the format, unless --format does: .loiter a snapshot, .pb.gz or .pprof a profile for
-    /// go tool pprof, .pb the same without compression, .txt the text that Go prints (debug=2), .json
-    /// tasks for programs. Only its owner may read it, because what it holds comes out of another
-    /// program's memory.
+    /// The ending of its name chooses the format, unless --format does: .loiter is a snapshot, .pb.gz or
+    /// .pprof a profile for go tool pprof, .pb the same without compression, .txt the text that Go prints
+    /// (debug=2), .json every task as JSON. Only the owner of the file may read it, because it contains data
+    /// from another program's memory.
     #[arg(value_name = "OUT", required_unless_present = "pid")]
     out: Option<PathBuf>,
 
@@ -46,11 +47,11 @@ pub(super) struct Args {
 
     /// Format: snapshot, pprof, profile (debug=1), go (debug=2) or json
     ///
-    /// Samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
-    /// (at least so many), created_by, created_at, parent, stack (unless it is whole) and is (leaked,
-    /// locked to thread); and those of the program, which begin with label: if they have one of these
-    /// names. A comment, which go tool pprof does not show, holds what a snapshot says of the process,
-    /// its command line too. loiter reads all of it back.
+    /// The samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
+    /// (a lower bound), created_by, created_at, parent, stack (if it is incomplete) and is (leaked, locked to
+    /// thread). The program's own labels are there, too; label: is put before a name that is in this list. A
+    /// comment, which go tool pprof does not show, contains what a snapshot says about the process, including
+    /// its command line. loiter reads all of this back.
     #[arg(long, alias = "to", value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Format>,
 }
@@ -75,18 +76,12 @@ const EXTENSIONS: [(&str, Format); 6] = [
 ];
 
 impl Format {
-    /// The one that a file name asks for.
-    fn of(path: &Path) -> Option<Format> {
-        let name = path.file_name()?.to_string_lossy();
-        EXTENSIONS.into_iter().find(|(extension, _)| name.ends_with(extension)).map(|(_, format)| format)
-    }
-
-    /// It is no text.
+    /// It is not text.
     fn is_binary(self) -> bool {
         matches!(self, Format::Snapshot | Format::Pprof)
     }
 
-    /// It is one of Go's, in which the runtime's own goroutines do not occur.
+    /// It is one of Go's formats, which leave out the runtime's own goroutines.
     fn is_go(self) -> bool {
         matches!(self, Format::Pprof | Format::Profile | Format::Go)
     }
@@ -97,7 +92,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let format = args.format(&path)?;
     let to_stdout = is_stdout(&path);
     if to_stdout && format.is_binary() && output.terminal {
-        return Err(CliError::Usage("that is no text: redirect the output or name a file".to_owned()));
+        return Err(CliError::Usage(
+            "this format is not text: redirect the output or name a file".to_owned(),
+        ));
     }
     let snapshot = args.how.open(&source)?.snapshot;
     let filter = Filter { system: !format.is_go(), all_frames: true, ..Filter::default() };
@@ -112,13 +109,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     if chosen.hidden_system > 0 {
         let noun = format!("system {}", text::task_noun(&snapshot));
-        tell(&format!("{} left out, as Go leaves them out", count(chosen.hidden_system, &noun)));
+        tell(&format!("{} left out, as in Go's own output", count(chosen.hidden_system, &noun)));
     }
     if let Some(left_out) = go::left_out(&snapshot, &chosen.tasks).filter(|_| format == Format::Go) {
         tell(&format!("warning: {left_out}"));
     }
     if format == Format::Go && snapshot.tasks.iter().any(|task| task.id.is_none()) {
-        tell("warning: the source does not tell all ids: goroutines without one have the id 0");
+        tell("warning: some ids are unknown: goroutines without an id have the id 0");
     }
     snapshot.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     Ok(())
@@ -134,25 +131,26 @@ impl Args {
                 Ok((source, out.clone()))
             }
             (Some(process), Some(out), None) => Ok((process.clone(), out.into())),
-            (Some(_), Some(_), Some(_)) => usage("-p stands in place of SOURCE: give one of them"),
-            _ => usage("name the file to write: OUT is missing"),
+            (Some(_), Some(_), Some(_)) => usage("give either SOURCE or -p, not both"),
+            _ => usage("OUT is missing: name the file to write"),
         }
     }
 
     fn format(&self, path: &Path) -> Result<Format> {
-        if let Some(format) = self.format.or_else(|| Format::of(path)) {
+        if let Some(format) = self.format.or_else(|| format::by_name(path, &EXTENSIONS)) {
             return Ok(format);
         }
-        let name = if is_stdout(path) { "standard output" } else { "this file" };
-        let extensions = EXTENSIONS.map(|(extension, _)| extension).join(", ");
-        let formats: Vec<_> = Format::value_variants().iter().filter_map(Format::to_possible_value).collect();
-        let formats: Vec<_> = formats.iter().map(|format| format.get_name()).collect();
-        Err(CliError::Usage(format!(
-            "{}: which format is {name} to have? Use a name that ends in one of {extensions}, or --format with one \
-             of {}",
-            path.display(),
-            formats.join(", ")
-        )))
+        let formats = format::names::<Format>();
+        Err(CliError::Usage(if is_stdout(path) {
+            format!("standard output needs --format with one of {formats}")
+        } else {
+            let endings = EXTENSIONS.map(|(ending, _)| ending).join(", ");
+            format!(
+                "{}: cannot tell the format from this name. Use a name that ends in one of {endings}, or --format \
+                 with one of {formats}",
+                path.display()
+            )
+        }))
     }
 }
 
@@ -185,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_formats() {
+    fn the_ending_of_a_name_says_the_format() {
         for (name, format) in [
             ("a.loiter", Some(Format::Snapshot)),
             ("/x.json/a.pb.gz", Some(Format::Pprof)),
@@ -195,7 +193,7 @@ mod tests {
             ("a", None),
             ("-", None),
         ] {
-            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+            assert_eq!(format::by_name(Path::new(name), &EXTENSIONS), format, "{name}");
         }
     }
 }

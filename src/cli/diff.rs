@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
+use super::format::{FormatArgs, PrintFormat};
 use super::output::Output;
 use super::source::{ProcessArg, ReadArgs, Source};
 use crate::analysis::diff::{Diff, diff};
@@ -20,18 +21,18 @@ use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
 
-/// Show which tasks came, went and stayed between two or more snapshots of a process
+/// Show which tasks were created, ended or stayed between snapshots of a process
 ///
-/// Tasks are told apart by their identity, so that a group that looks the same but consists of other
-/// tasks is seen as such. Groups are tasks with the same functions on their stack, started by the same
-/// function. The snapshots are given in the order of time; the last one may be a live process.
+/// Tasks are matched by their identity, so that a group that has kept its size but consists of other tasks is
+/// recognised. A group is the tasks with the same functions on their stack and the same creator. Give the
+/// snapshots in order of time; the last one may be a live process.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// Two or more sources, from before to after: files, http addresses of Go's pprof, or a process
+    /// Two or more sources, the earliest first: files, http addresses of Go's pprof, or a process
     ///
-    /// Files are saved snapshots, core files, and what Go wrote: goroutine profiles and logs with a dump
-    /// in them, compressed or not. The process of -p comes last.
+    /// A file is a saved snapshot, a core file, or output of Go: a goroutine profile, or a log that contains a
+    /// dump, compressed or not. The process of -p comes last.
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<Source>,
 
@@ -43,8 +44,8 @@ pub(super) struct Args {
 
     /// Group by function, line or creator
     ///
-    /// function: the functions of the stack and of the creator. line: the lines, too. creator: the
-    /// function that started the task, alone.
+    /// function: the functions of the stack and the creating function. line: their lines, too. creator: only
+    /// the creating function.
     #[arg(
         long,
         alias = "by",
@@ -58,45 +59,30 @@ pub(super) struct Args {
     )]
     group_by: By,
 
-    /// Look at the N innermost frames of a stack only
+    /// Compare only the N innermost frames of a stack
     #[arg(long, alias = "top", value_name = "N", help_heading = "Grouping")]
     frames: Option<usize>,
 
     #[command(flatten)]
     filter: FilterArgs,
 
-    /// Show groups in which nothing changed, too
+    /// Also show groups that did not change
     #[arg(long, help_heading = "Output")]
     all: bool,
 
-    /// Show no more than this many groups; 0 shows all
+    /// Show at most N groups; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
     limit: usize,
 
-    /// Exit with status 1 if there is a leak, growth, or more than N tasks in the end: leak, growth, count>N
+    /// Exit with status 1 if one of these conditions holds: leak, growth, count>N
     ///
-    /// leak: loiter leaks would find something likely, stuck or proven in these snapshots. growth: a
-    /// group has more tasks than before, by more than chance explains. Given several times, one that
-    /// holds is enough.
+    /// leak: loiter leaks reports a finding that is likely, stuck or proven in these snapshots. growth: a
+    /// group grows by more than chance explains. count>N: the last snapshot has more than N tasks.
     #[arg(long, value_name = "CONDITION", value_delimiter = ',', help_heading = "Output")]
     fail_on: Vec<FailOn>,
 
-    /// Format: text, json or markdown
-    ///
-    /// json is described in loiter-diff-json(5).
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true,
-        help_heading = "Output"
-    )]
-    format: Format,
-
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -107,10 +93,16 @@ enum Format {
     Markdown,
 }
 
+impl PrintFormat for Format {
+    const JSON: Self = Format::Json;
+    const HELP: &'static str = "Format: text, json or markdown";
+    const MORE: &'static str = "json is described in loiter-diff-json(5).";
+}
+
 /// What makes the command fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailOn {
-    /// A finding that is likely or surer.
+    /// A finding that is likely, stuck or proven.
     Leak,
     /// A group that grows.
     Growth,
@@ -134,26 +126,25 @@ impl FromStr for FailOn {
 }
 
 impl FailOn {
-    /// What happened, if it did.
+    /// Why the condition holds, in words. None if it does not.
     fn check(self, diff: &Diff, leaks: Option<&leaks::Report>) -> Option<String> {
         match self {
             FailOn::Leak => {
                 let surest = leaks?.findings.iter().map(|finding| finding.sureness).max()?;
-                (surest >= Sureness::Likely).then(|| format!("leak: there is a finding that is {surest}"))
+                (surest >= Sureness::Likely).then(|| format!("leak: the most certain finding is {surest}"))
             }
             FailOn::Growth => {
                 let growing = diff.rows.iter().filter(|row| row.grows()).count();
                 (growing > 0).then(|| {
                     format!(
-                        "growth: {} of {} changed groups",
+                        "growth: {} of {} changed groups grow",
                         thousands(growing as u64),
                         thousands(diff.rows.len() as u64)
                     )
                 })
             }
-            FailOn::Count(n) => {
-                (diff.after > n).then(|| format!("count>{n}: there are {}", thousands(diff.after)))
-            }
+            FailOn::Count(n) => (diff.after > n)
+                .then(|| format!("count>{n}: the last snapshot has {} tasks", thousands(diff.after))),
         }
     }
 }
@@ -162,7 +153,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let filter = args.filter.filter();
     let sources: Vec<&Source> = args.sources.iter().chain(&args.process.pid).collect();
     if sources.len() < 2 {
-        let problem = "a difference needs two sources: name a later one, or a process with -p";
+        let problem = "diff needs two sources: add a later one, or a process with -p";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let (mut snapshots, mut passed) = (Vec::new(), 0);
@@ -181,7 +172,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let series = Series::of(args.options(&snapshots), snapshots.iter().cloned());
     let mut changes = diff(&series);
     if filter.has_conditions() {
-        // The runtime counts all tasks, whoever is looked at.
+        // The runtime's counters cover all tasks, not only those that pass the filter.
         changes.counted = None;
     }
     let leaks = args.fail_on.contains(&FailOn::Leak).then(|| {
@@ -189,17 +180,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         leaks::find(&series, &leaks::Options::default())
     });
     let limit = (args.limit > 0).then_some(args.limit);
-    output.page(|out| match if args.json { Format::Json } else { args.format } {
+    output.page(|out| match args.format.format() {
         Format::Text => {
-            let options = TextOptions {
-                width: output.width,
-                color: output.color,
-                full_paths: output.verbose > 0,
-                verbose: output.verbose > 0,
-                time: true,
-                all_frames: args.filter.all_frames,
-                ..TextOptions::default()
-            };
+            let options =
+                TextOptions { time: true, all_frames: args.filter.all_frames, ..output.text_options() };
             text::diff(&series, &changes, limit, args.all, &options, out)
         }
         Format::Json => json::diff(&series, &changes, limit, args.all, out),
@@ -211,14 +195,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(CliError::Found(failed.join("; "))) }
 }
 
-/// Takes out the tasks that were not chosen.
+/// Removes the tasks that were not chosen.
 fn keep(snapshot: &mut Snapshot, chosen: &[u32]) {
     snapshot.tasks = chosen.iter().filter_map(|&at| snapshot.tasks.get(at as usize).copied()).collect();
 }
 
 impl Args {
     fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
-        // Whoever knows no creators cannot be compared with somebody who does.
+        // Snapshots without creators cannot be compared by creator.
         let knows_none = |s: &Snapshot| s.tasks.len() > 1 && s.tasks.iter().all(|t| t.creator.is_none());
         let ignore_creator =
             snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile || knows_none(s));

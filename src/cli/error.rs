@@ -7,6 +7,7 @@ use crate::import::DumpError;
 use crate::process::TargetError;
 use crate::report::escape;
 use crate::snapshot::file::FileError;
+use crate::{ErrorKind, full_text};
 
 /// What a file may hold.
 const ACCEPTED: [&str; 4] = [
@@ -18,9 +19,9 @@ const ACCEPTED: [&str; 4] = [
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CliError {
+pub(crate) enum CliError {
     /// A target could not be read.
-    #[error("cannot read {what}: {source}")]
+    #[error("cannot read {what}")]
     Target {
         /// "pid 4242 (api-server, user www)", "core file core.4242".
         what: String,
@@ -28,7 +29,7 @@ pub(super) enum CliError {
         source: crate::Error,
     },
     /// A snapshot file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     File {
         /// The file, or "standard input".
         path: String,
@@ -36,7 +37,7 @@ pub(super) enum CliError {
         source: FileError,
     },
     /// A file is no dump, either, or one that cannot be read.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Dump {
         /// The file, the address, or "standard input".
         what: String,
@@ -64,7 +65,7 @@ pub(super) enum CliError {
         exit: Exit,
     },
     /// Something in the file system or the kernel failed.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: String,
@@ -72,7 +73,7 @@ pub(super) enum CliError {
         source: io::Error,
     },
     /// The output could not be written.
-    #[error("cannot write the output: {0}")]
+    #[error("cannot write the output")]
     Output(#[from] io::Error),
     /// What was asked for makes no sense.
     #[error("{0}")]
@@ -83,25 +84,23 @@ pub(super) enum CliError {
 }
 
 /// Outcome of a command.
-pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
     /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
-    pub(super) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             CliError::Target { source, .. } => match source {
-                crate::Error::Target(TargetError::Permission { .. }) => Exit::Permission,
-                crate::Error::Target(
-                    TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. },
-                ) => Exit::NoProcess,
-                crate::Error::NoRuntime { .. } | crate::Error::Target(TargetError::KernelThread { .. }) => {
-                    Exit::NoRuntime
-                }
-                crate::Error::Starting { .. } => Exit::Starting,
-                crate::Error::Target(TargetError::NoAnswer { .. } | TargetError::LetGo { .. }) => {
-                    Exit::NoAnswer
-                }
-                _ => Exit::Error,
+                // A file of the target could not be read, which says nothing about the target itself.
+                crate::Error::Target(TargetError::Io { .. }) => Exit::Error,
+                _ => match source.kind() {
+                    ErrorKind::Permission => Exit::Permission,
+                    ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
+                    ErrorKind::NoRuntime => Exit::NoRuntime,
+                    ErrorKind::Starting => Exit::Starting,
+                    ErrorKind::NoAnswer => Exit::NoAnswer,
+                    _ => Exit::Error,
+                },
             },
             CliError::Found(_) => Exit::Findings,
             CliError::Told { exit, .. } => *exit,
@@ -120,12 +119,12 @@ impl CliError {
         error.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// The message without what every message begins with.
-    pub(super) fn message(&self) -> String {
+    /// The message, with the causes, without what every message begins with.
+    pub(crate) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
-                crate::Error::NoRuntime { .. } => source.to_string(),
+                crate::Error::NoRuntime { .. } => full_text(source),
                 crate::Error::Target(
                     TargetError::NoProcess { .. }
                     | TargetError::Ended { .. }
@@ -133,15 +132,15 @@ impl CliError {
                     | TargetError::KernelThread { .. }
                     | TargetError::LetGo { .. }
                     | TargetError::GivenUp { .. },
-                ) => source.to_string(),
-                _ => self.to_string(),
+                ) => full_text(source),
+                _ => full_text(self),
             },
-            _ => self.to_string(),
+            _ => full_text(self),
         }
     }
 
     /// What helps, a line each.
-    pub(super) fn remedy(&self) -> Vec<String> {
+    pub(crate) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
@@ -245,11 +244,44 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_is_said_once() {
+        let io = || io::Error::from_raw_os_error(libc::ENOENT);
+        let path = || "/x".to_owned();
+        let all = [
+            CliError::Target {
+                what: "pid 7 (a)".to_owned(),
+                source: TargetError::io("open /x", io()).into(),
+            },
+            CliError::File {
+                path: path(),
+                source: FileError::Io { what: "cannot open /y".to_owned(), source: io() },
+            },
+            CliError::File { path: path(), source: FileError::Damaged { source: "its tables end".into() } },
+            CliError::Dump { what: path(), source: Box::new(DumpError::TooMany { count: 9, most: 3 }) },
+            CliError::Address {
+                address: "http://x".to_owned(),
+                problem: "refused".to_owned(),
+                remedy: Vec::new(),
+            },
+            CliError::Told { problem: "no process".to_owned(), remedy: Vec::new(), exit: Exit::NoProcess },
+            CliError::Io { what: path(), source: io() },
+            CliError::Output(io()),
+            CliError::Usage("--every is too short".to_owned()),
+            CliError::Found("growth".to_owned()),
+        ];
+        for error in &all {
+            crate::error::tests::assert_said_once(error);
+        }
+        assert_eq!(all[0].message(), "cannot read pid 7 (a): open /x: ENOENT (no such file or directory)");
+        assert_eq!(all[2].message(), "/x: the snapshot is damaged: its tables end");
+    }
+
+    #[test]
     fn codes_and_messages() {
         let target = |source: crate::Error| CliError::Target { what: "pid 7 (a\x1bb)".to_owned(), source };
         let permission = TargetError::Permission {
             what: "process_vm_readv".to_owned(),
-            errno: "EPERM (operation not permitted)".to_owned(),
+            source: io::Error::from_raw_os_error(libc::EPERM).into(),
             remedy: vec!["Try: sudo".to_owned()],
         };
         let error = target(permission.into());

@@ -11,7 +11,8 @@ pub(super) fn examples_for(command: &str) -> &'static [Example] {
 const GENERAL: &[Example] = &[
     ("loiter ps", "list the processes that can be read"),
     ("loiter stacks 4242", "show what all goroutines of a process do"),
-    ("loiter watch 4242", "the same live"),
+    #[cfg(feature = "dashboard")]
+    ("loiter watch 4242", "the same, live"),
     ("loiter leaks 4242", "watch for half a minute, then say what leaks"),
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
 ];
@@ -21,30 +22,33 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
         "ps",
         &[
             ("loiter ps", "list the processes that can be read"),
-            ("loiter ps --all", "the others, too, with the reason"),
-            ("loiter ps --json", "for programs"),
+            ("loiter ps --all", "also list the others, with the reason"),
+            ("loiter ps --json", "for scripts"),
         ],
     ),
     (
         "snapshot",
         &[
-            ("loiter snapshot 4242 -o before.loiter", "keep everything that is true now"),
-            ("loiter snapshot 4242 --freeze", "one consistent picture, in a file with a name of its own"),
-            ("loiter snapshot core.4242 -o api.loiter", "keep what a core file says, which is much larger"),
+            ("loiter snapshot 4242 -o before.loiter", "save the current state"),
+            ("loiter snapshot 4242 --freeze", "one consistent snapshot, in a file with a generated name"),
+            ("loiter snapshot core.4242 -o api.loiter", "the tasks of a core file, in a much smaller file"),
         ],
     ),
     (
         "stacks",
         &[
             ("loiter stacks 4242", "equal stacks in groups, the largest first"),
-            ("loiter stacks prometheus", "the process of this name"),
-            ("loiter stacks 4242 --short", "one line for each group"),
+            ("loiter stacks prometheus", "the process with this name"),
+            ("loiter stacks 4242 --short", "one line per group"),
             ("loiter stacks 4242 --full | less", "everything"),
-            ("loiter stacks 4242 --reason \"chan send\" --min-age 10m", "who has been sending for long"),
-            ("loiter stacks 4242 --group-by label:route", "how many work on which route"),
+            (
+                "loiter stacks 4242 --reason \"chan send\" --min-age 10m",
+                "senders that have been blocked for long",
+            ),
+            ("loiter stacks 4242 --group-by label:route", "how many tasks work on each route"),
             ("loiter stacks 4242 --each --sort age --limit 20", "the twenty oldest, one by one"),
             ("loiter stacks crash.log", "a panic or a SIGQUIT dump in a log"),
-            ("loiter stacks http://localhost:6060", "by way of Go's pprof"),
+            ("loiter stacks http://localhost:6060", "through Go's pprof"),
         ],
     ),
     (
@@ -53,18 +57,18 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
             ("loiter watch 4242", "the dashboard; ? shows the keys"),
             ("loiter watch", "choose a process from a list"),
             ("loiter watch -- ./server --listen :8080", "start a program and watch it"),
-            ("loiter watch 4242 --interval 2s --group-by creator", "less often, by who started them"),
-            ("loiter watch 4242 --record ring/", "keep the last readings"),
+            ("loiter watch 4242 --interval 2s --group-by creator", "less often, grouped by creator"),
+            ("loiter watch 4242 --record ring/", "save the last readings"),
             ("loiter watch ring/", "go through them again"),
         ],
     ),
     (
         "diff",
         &[
-            ("loiter diff before.loiter after.loiter", "what came, went and stayed"),
+            ("loiter diff before.loiter after.loiter", "what was created, ended and stayed"),
             ("loiter diff before.loiter 4242", "the same up to now"),
-            ("loiter diff a.loiter b.loiter --group-by creator --limit 10", "by who started them"),
-            ("loiter diff a.loiter b.loiter --fail-on leak,growth", "status 1 if something grows or leaks"),
+            ("loiter diff a.loiter b.loiter --group-by creator --limit 10", "grouped by creator"),
+            ("loiter diff a.loiter b.loiter --fail-on leak,growth", "status 1 if a group grows or leaks"),
             ("loiter diff monday.pb.gz friday.pb.gz", "two profiles of Go"),
         ],
     ),
@@ -73,16 +77,16 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
         &[
             ("loiter leaks 4242", "watch for half a minute, then report"),
             ("loiter leaks -- ./server --listen :8080", "start a program and watch it"),
-            ("loiter leaks 4242 --for 5m --fail-on likely", "longer; status 1 if something likely leaks"),
-            ("loiter leaks 4242 --format markdown > leaks.md", "a file to hand to others"),
-            ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out what is known"),
+            ("loiter leaks 4242 --for 5m --fail-on likely", "longer; status 1 if a leak is likely"),
+            ("loiter leaks 4242 --format markdown > leaks.md", "a file to share with others"),
+            ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out a known module"),
             ("loiter leaks profiles/", "the profiles of many hosts"),
         ],
     ),
     (
         "convert",
         &[
-            ("loiter convert dump.txt dump.pb.gz", "a dump of Go for go tool pprof"),
+            ("loiter convert dump.txt dump.pb.gz", "a Go dump for go tool pprof"),
             ("loiter convert core.4242 api.loiter", "a core file to a snapshot"),
             ("loiter convert api.loiter - --format json", "to standard output"),
         ],

@@ -28,14 +28,14 @@ pub enum Exit {
 
 /// The codes as every command's help explains them; the man pages are made from it.
 pub(super) const HELP: &str = "Exit codes:
-  0  done
-  1  found what --fail-on names (leaks, growth)
+  0  success
+  1  a condition of --fail-on holds (leaks, growth)
   2  wrong usage, or any other error
   3  no permission to read the process
-  4  no such process, or it ended meanwhile
+  4  no such process, or it ended while it was read
   5  no runtime that loiter can read
   6  the runtime has not finished starting
-  7  the process did not answer in time (a read hangs, or --freeze was not long enough)";
+  7  the process did not answer in time (a read hangs, or --freeze was too short)";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -9,61 +9,62 @@ use crate::analysis::{Filter, Pattern};
 use crate::report::nothing::nothing;
 use crate::snapshot::{Snapshot, TaskState};
 
-/// Which tasks are looked at, and how much of their stacks.
+/// Which tasks a command selects, and how much of their stacks it shows.
 #[derive(Debug, Clone, Args)]
 pub(super) struct FilterArgs {
-    /// What the task is doing
+    /// Only tasks in this state
     #[arg(
         long,
         value_name = "STATE",
         value_delimiter = ',',
         ignore_case = true,
-        value_parser = PossibleValuesParser::new(parse::STATES.map(TaskState::name)).map(|name| parse::state(&name)),
+        value_parser = PossibleValuesParser::new(TaskState::ALL.map(TaskState::name))
+            .try_map(|name| name.parse::<TaskState>()),
         help_heading = "Filters"
     )]
     state: Vec<TaskState>,
 
-    /// Why it waits: a pattern, like "chan send"
+    /// Only tasks with a matching wait reason, like "chan send"
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     reason: Vec<String>,
 
-    /// A function among its frames that are shown: a pattern
+    /// Only tasks with a matching function in their visible stack
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     function: Vec<String>,
 
-    /// The package of such a function: net/http itself, net/* for those below net
+    /// Only tasks with a function of this package in their stack: net/http, or net/* for all packages below net
     #[arg(long, value_name = "PACKAGE", help_heading = "Filters")]
     package: Vec<String>,
 
-    /// The function that started it: a pattern
+    /// Only tasks created by a matching function
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     creator: Vec<String>,
 
-    /// A label that it has, with any value or with this one
+    /// Only tasks with this label (and value)
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse::label, help_heading = "Filters")]
     label: Vec<(String, Option<String>)>,
 
-    /// Its id
+    /// Only the task with this id
     #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Filters")]
     id: Vec<u64>,
 
-    /// How long it has been in its state, at least: 90s, 1h30m
+    /// Only tasks that have been in their state for at least this long: 90s, 1h30m
     ///
-    /// Where only a lower bound is known, that counts. Tasks of unknown age do not match.
+    /// If only a lower bound of the age is known, the bound is compared. Tasks of unknown age do not match.
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Filters")]
     min_age: Option<u64>,
 
-    /// Show the runtime's own tasks, too
+    /// Include the runtime's own tasks
     #[arg(long, help_heading = "Filters")]
     system: bool,
 
-    /// Show all frames: the runtime's machinery and all of very deep stacks
+    /// Show all frames, including those of the runtime, and very deep stacks in full
     #[arg(long, help_heading = "Output")]
     pub(super) all_frames: bool,
 }
 
 impl FilterArgs {
-    /// Says on stderr why none of the tasks that a command was asked for is there, and what there is.
+    /// Says on stderr why no task matched the filters, and which values the tasks have instead.
     pub(super) fn explain(&self, snapshot: &Snapshot, passed: u64) {
         let filter = self.filter();
         if passed == 0 && filter.has_conditions() {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
+use super::format::{by_name, names};
 use super::output::{Output, save, tell};
 use super::source::{Opened, Source, SourceArgs};
 use crate::analysis::flame::{Flame, FlameOptions, Root, Weight, difference, flame};
@@ -20,26 +21,26 @@ use crate::snapshot::{Snapshot, file};
 
 /// Draw the stacks of a process as a flame graph
 ///
-/// Each function is a box on top of its caller, as wide as there are tasks in it. Without -o and
-/// --format the picture is drawn in the terminal. Different filters must all match; of one filter
-/// given several times, one value is enough.
+/// Each function is a box on top of its caller; the more tasks are in it, the wider it is. Without -o and
+/// --format the graph is drawn in the terminal. Filters of different kinds must all match. If a filter is
+/// given more than once, any of its values may match.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Compare with this earlier snapshot, dump or process: what was born, what is gone
+    /// Compare with this earlier snapshot, dump or process: what was created, what ended
     ///
-    /// Stacks are matched by the names of their functions. Orange has grown, blue has shrunk; every
-    /// stack is as wide as the larger of before and now, so that what is gone can be seen.
+    /// Stacks are matched by the names of their functions. Orange has grown, blue has shrunk. The width of a
+    /// stack is the larger of before and now, so that stacks that are gone are still visible.
     #[arg(long, value_name = "BASE")]
     diff: Option<Source>,
 
-    /// What makes a box wide: tasks, seconds or bytes
+    /// What the width of a box stands for: tasks, seconds or bytes
     ///
-    /// tasks: how many. seconds: how long they have been in their state, added up; tasks of unknown
-    /// age have no width. bytes: the memory of their stacks.
+    /// tasks: the number of tasks. seconds: the sum of the times that they have been in their state; tasks
+    /// of unknown age have no width. bytes: the memory of their stacks.
     #[arg(
         long,
         value_enum,
@@ -50,20 +51,21 @@ pub(super) struct Args {
     )]
     weight: By,
 
-    /// The row between runtimes and stacks: none, state, creator, label:KEY or thread
+    /// What to group stacks by at the root of the graph: none, state, creator, label:KEY or thread
     #[arg(long, value_name = "KEY", default_value_t, help_heading = "Graph")]
     root: Root,
 
-    /// Innermost functions first, drawn from the top down (an icicle graph)
+    /// Merge stacks from the innermost function, and draw from the top down (an icicle graph)
     ///
-    /// Stacks are merged by where they wait, with their callers below.
+    /// This shows where tasks wait, with the callers below.
     #[arg(long, help_heading = "Graph")]
     reverse: bool,
 
     /// What colours stand for: reason or package
     ///
-    /// reason: what most of the tasks wait for, the paler the fewer they are. package: that of the
-    /// function, in warm colours for the program's own. A name has the same colour in every graph.
+    /// reason: the wait reason of most of the tasks; the fewer they are, the paler the colour. package: the
+    /// package of the function, in warm colours for the program's own. A name has the same colour in every
+    /// graph.
     #[arg(
         long,
         value_enum,
@@ -74,7 +76,7 @@ pub(super) struct Args {
     )]
     colors: ColorsBy,
 
-    /// Leave out what is narrower than this, percent of the whole width
+    /// Leave out boxes that are narrower than this, in percent of the whole width
     #[arg(
         long,
         value_name = "PERCENT",
@@ -87,17 +89,16 @@ pub(super) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
 
-    /// The file to write; - is standard output
+    /// The file to write; - means standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
-    /// Format: svg, folded, speedscope or text [default: by the name of the file]
+    /// Format: svg, folded, speedscope, pprof or text [default: by the name of the file]
     ///
     /// svg: for a browser, with zoom and search. folded: lines of "function;function weight"
-    /// (milliseconds for --weight seconds; with --diff two weights), for other tools. speedscope: JSON
-    /// for speedscope.app. pprof: the tasks themselves for go tool pprof, which draws them its own way.
-    /// text: the picture as the terminal shows it. By name: .svg, .folded, .json (speedscope), .pb.gz
-    /// (pprof) and .txt.
+    /// (milliseconds with --weight seconds; two weights with --diff), for other tools. speedscope: JSON
+    /// for speedscope.app. pprof: the tasks, for go tool pprof, which draws its own graph. text: the graph as
+    /// the terminal shows it. By name: .svg, .folded, .json (speedscope), .pb.gz (pprof) and .txt.
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = "Output")]
     format: Option<Format>,
 }
@@ -110,6 +111,17 @@ enum Format {
     Pprof,
     Text,
 }
+
+/// What file names end with, and the format that this means.
+const ENDINGS: [(&str, Format); 7] = [
+    (".svg", Format::Svg),
+    (".folded", Format::Folded),
+    (".collapsed", Format::Folded),
+    (".json", Format::Speedscope),
+    (".pb.gz", Format::Pprof),
+    (".pprof", Format::Pprof),
+    (".txt", Format::Text),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum By {
@@ -181,51 +193,47 @@ impl Args {
         }
     }
 
-    /// A profile has the tasks and nothing of how they would be drawn.
+    /// Checks that no option is given that a pprof profile cannot express.
     fn check_pprof(&self, to_terminal: bool) -> Result {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
         if self.diff.is_some() {
             return usage(
-                "a pprof file has no difference: write two of them, and use go tool pprof -diff_base",
+                "a pprof file cannot hold a difference: write two files, and use go tool pprof -diff_base",
             );
         }
         if self.root != Root::None || self.weight != By::Tasks || self.reverse {
             return usage(
-                "a pprof file has the tasks alone: --root, --weight and --reverse are for pictures",
+                "a pprof file contains tasks, not a graph: --root, --weight and --reverse do not apply",
             );
         }
         if to_terminal {
-            return usage("a pprof profile is no text: redirect the output or give -o FILE");
+            return usage("a pprof profile is not text: redirect the output or use -o FILE");
         }
         Ok(())
     }
 
-    /// What was asked for, or what the name of the file says, or the picture on a terminal.
+    /// The format that was asked for, else the one that the name of the file asks for, else text on a terminal.
     fn format(&self, file: Option<&Path>, terminal: bool) -> Result<Format> {
         if let Some(format) = self.format {
             return Ok(format);
         }
         let Some(path) = file else {
-            let usage =
-                "standard output is no terminal: choose --format svg, folded, speedscope, pprof or text";
-            return if terminal { Ok(Format::Text) } else { Err(CliError::Usage(usage.to_owned())) };
+            let usage = || {
+                format!("standard output is not a terminal: use --format with one of {}", names::<Format>())
+            };
+            return if terminal { Ok(Format::Text) } else { Err(CliError::Usage(usage())) };
         };
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("svg") => Ok(Format::Svg),
-            Some("folded" | "collapsed") => Ok(Format::Folded),
-            Some("json") => Ok(Format::Speedscope),
-            Some("txt") => Ok(Format::Text),
-            Some("pprof") => Ok(Format::Pprof),
-            Some("gz") if path.to_string_lossy().ends_with(".pb.gz") => Ok(Format::Pprof),
-            _ => Err(CliError::Usage(format!(
-                "{}: the name does not say which format: choose --format svg, folded, speedscope, pprof or text",
-                path.display()
-            ))),
-        }
+        by_name(path, &ENDINGS).ok_or_else(|| {
+            CliError::Usage(format!(
+                "{}: cannot tell the format from this name: use --format with one of {}",
+                path.display(),
+                names::<Format>()
+            ))
+        })
     }
 }
 
-/// What is to be written.
+/// A graph to be written.
 struct Graph<'a> {
     args: &'a Args,
     output: &'a Output,
@@ -236,7 +244,7 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// Writes the graph; what there is left to be said stays in `notes`.
+    /// Writes the graph. A format that has room for notes takes them; the others leave them in `notes`.
     fn write(&self, format: Format, notes: &mut Vec<String>, out: &mut dyn Write) -> io::Result<()> {
         let Graph { args, flame, caption, .. } = *self;
         match format {
@@ -265,7 +273,7 @@ impl Graph<'_> {
     }
 }
 
-/// A part of the whole width.
+/// Reads a percentage, with or without the sign.
 fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim_end().parse() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),

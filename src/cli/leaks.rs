@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 
 use super::error::{CliError, Result};
+use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
 use super::source::{ProcessArg, ProgramArg, ReadArgs, Source};
 use super::{exit, parse};
@@ -15,8 +16,8 @@ use crate::analysis::Series;
 use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
 use crate::analysis::rates::rates;
 use crate::report::finding::Findings;
+use crate::report::text;
 use crate::report::text::findings;
-use crate::report::text::{self, TextOptions};
 use crate::report::units::count;
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
@@ -27,18 +28,19 @@ mod watch;
 
 /// Find tasks that leak: watch a process for a while, or read a series of snapshots
 ///
-/// A finding says how sure it is. proven: it cannot be otherwise, they never run again. stuck: they
-/// stand still, and nobody is to be seen who could move them. likely: several signs together. suspect:
-/// one sign alone. Tasks that are well known to be parked, as those of idle connections, are left alone.
-/// What the readings could not show, because they were too few or too short, is undecided. Notes about the
-/// scheduler are no leaks, and stand apart.
+/// Every finding has a confidence. proven: these tasks can never run again. stuck: blocked, and no task that
+/// could unblock them was found. likely: several signs agree. suspect: a single sign. Tasks that are normally
+/// parked, such as those of idle connections, are not reported. Groups that the readings could not judge,
+/// because they were too few or too short, are listed as undecided. Notes about the scheduler are not leaks,
+/// and are listed separately.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
     /// A pid, a name or an address to watch, or snapshots of one process or of many: files, a directory
     ///
-    /// An address is that of a Go program that serves pprof, which stops while it answers. Snapshots of one process are a series, in the order of their times. Those of several processes
-    /// are a fleet: findings and groups are ranked over all of them.
+    /// An address is that of a Go program that serves pprof; the program stops while it answers. Snapshots of
+    /// one process are a series, in order of time. Snapshots of several processes are a fleet: findings and
+    /// groups are ranked over all of them.
     #[arg(value_name = "SOURCE", required_unless_present_any = ["pid", "program"])]
     sources: Vec<Source>,
 
@@ -51,72 +53,59 @@ pub(super) struct Args {
     #[command(flatten)]
     how: ReadArgs,
 
-    /// Each snapshot is of a process of its own
+    /// Treat each snapshot as one of a different process
     ///
-    /// Needed for dumps and profiles that do not say which process they are of.
+    /// Needed for dumps and profiles that do not name their process.
     #[arg(long)]
     fleet: bool,
 
-    /// Watch a process for this long
+    /// How long to watch a process
     #[arg(long = "for", value_name = "DURATION", value_parser = parse::duration, default_value = "30s", help_heading = "Watching")]
     span: u64,
 
-    /// Read it this often [default: 5s, or often enough for seven readings]
+    /// How often to read it [default: 5s, or often enough for seven readings]
     ///
-    /// Growth shows with four readings or more, and is surer with seven. Fewer leave much undecided.
+    /// It takes four readings to see growth, and seven to be confident. With fewer, much stays undecided.
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Watching")]
     every: Option<u64>,
 
-    /// Tasks that stand still for at least this long are worth a look even if they do not become more
+    /// Also report tasks that have been blocked for at least this long, even if their number is not growing
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "1m", help_heading = "Rules")]
     min_age: u64,
 
     /// Leave out tasks with this function, creator or module
     ///
-    /// PATTERN may begin with function:, creator: or module: to mean only that. Patterns of functions
-    /// match anywhere in a name, those of modules the whole path; * stands for any characters.
+    /// Begin PATTERN with function:, creator: or module: to match only that. Patterns for functions match
+    /// anywhere in a name, patterns for modules the whole path. * stands for any characters.
     #[arg(long, value_name = "PATTERN", help_heading = "Rules")]
     ignore: Vec<Ignore>,
 
-    /// A file with such patterns, one a line; # begins a comment [default: .loiterignore, if it is there]
+    /// A file with patterns for --ignore, one per line; # begins a comment [default: .loiterignore, if it
+    /// exists]
     ///
-    /// The report says how much it silenced. It is a regular file of at most 1 MiB. .loiterignore is left out
-    /// unless it belongs to you or to root, because whoever made it decides what is found.
+    /// The report says how much the file silenced. It must be a regular file of at most 1 MiB. .loiterignore is
+    /// only read if you or root own it, because its owner decides what is reported.
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     ignore_file: Option<PathBuf>,
 
-    /// Leave out groups of which this snapshot has as many or more
+    /// Ignore groups that are no larger than they were in this snapshot
     #[arg(long, value_name = "SNAPSHOT", help_heading = "Rules")]
     baseline: Option<Source>,
 
-    /// Requests served a second: tells how many tasks each request starts
+    /// Requests served per second; the report then says how many tasks each request creates
     #[arg(long, value_name = "N", value_parser = rate, help_heading = "Rules")]
     qps: Option<f64>,
 
-    /// Exit with status 1 if there is a finding at least this sure: proven, stuck, likely or suspect; or
-    /// scheduler, or both: likely,scheduler
+    /// Exit with status 1 if there is a finding of at least this confidence: suspect, likely, stuck or proven;
+    /// or a note about the scheduler: scheduler
     ///
-    /// scheduler: there is a note about run queues or GOMAXPROCS. These are no leaks and count only if named.
-    #[arg(long, value_name = "SURENESS", value_delimiter = ',', help_heading = "Output")]
+    /// Several conditions are separated by commas: likely,scheduler. Notes about run queues and GOMAXPROCS are
+    /// not leaks, and count only with scheduler.
+    #[arg(long, value_name = "CONFIDENCE", value_delimiter = ',', help_heading = "Output")]
     fail_on: Vec<FailOn>,
 
-    /// Format: text, json or markdown
-    ///
-    /// json is described in loiter-leaks-json(5). markdown is one file with everything, to hand to
-    /// others.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true,
-        help_heading = "Output"
-    )]
-    format: Format,
-
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -127,10 +116,16 @@ enum Format {
     Markdown,
 }
 
+impl PrintFormat for Format {
+    const JSON: Self = Format::Json;
+    const HELP: &'static str = "Format: text, json or markdown";
+    const MORE: &'static str = "json is described in loiter-leaks-json(5). markdown puts everything into one file, to share with others.";
+}
+
 /// A condition for exit status 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailOn {
-    /// A finding at least this sure.
+    /// A finding of at least this confidence.
     Finding(Sureness),
     /// A note about the scheduler.
     Scheduler,
@@ -150,12 +145,12 @@ impl FromStr for FailOn {
     }
 }
 
-/// What a report comes to.
+/// The parts of a report that --fail-on looks at.
 #[derive(Debug, Clone, Copy)]
 struct Outcome {
-    /// How sure the surest finding is.
+    /// The confidence of the most certain finding.
     surest: Option<Sureness>,
-    /// There is a note about the scheduler.
+    /// The report has a note about the scheduler.
     scheduler: bool,
 }
 
@@ -169,15 +164,15 @@ impl fmt::Display for FailOn {
 }
 
 impl FailOn {
-    /// What meets the condition, in words.
+    /// Why the condition holds, in words. None if it does not.
     fn met(self, outcome: Outcome) -> Option<String> {
         match self {
             FailOn::Finding(limit) => {
                 let surest = outcome.surest.filter(|&surest| surest >= limit)?;
-                Some(format!("{self}: there is a finding that is {surest}"))
+                Some(format!("{self}: the most certain finding is {surest}"))
             }
             FailOn::Scheduler => {
-                outcome.scheduler.then(|| format!("{self}: there is a note about the scheduler"))
+                outcome.scheduler.then(|| format!("{self}: the report has a note about the scheduler"))
             }
         }
     }
@@ -186,15 +181,15 @@ impl FailOn {
 /// A positive number.
 fn rate(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "use a number, like 250 or 0.5".to_owned())?;
-    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it must be more than 0".to_owned()) }
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("use a number above 0".to_owned()) }
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    // What can be wrong is found before somebody waits for half a minute.
+    // Mistakes in the options are reported before the watch begins, not half a minute later.
     let options = args.options()?;
     let times = watch::Times::new(args.span, args.every)?;
     if args.program.is_given() && (!args.sources.is_empty() || args.process.pid.is_some()) {
-        let problem = "either a SOURCE is read, or the program after -- is started: give one of them";
+        let problem = "give either a SOURCE or a program after --, not both";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let program = args.program.start(false)?;
@@ -219,7 +214,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
-    /// What is to be read: the process of -p is the last.
+    /// The sources to read, the process of -p last.
     fn sources(&self) -> Vec<Source> {
         self.sources.iter().chain(&self.process.pid).cloned().collect()
     }
@@ -231,31 +226,17 @@ impl Args {
         Ok(Options { min_age_ns: self.min_age, ignore: self.ignore.clone(), ignore_file, baseline })
     }
 
-    fn text_options(&self, output: &Output) -> TextOptions {
-        TextOptions {
-            width: output.width,
-            color: output.color,
-            full_paths: output.verbose > 0,
-            verbose: output.verbose > 0,
-            ..TextOptions::default()
-        }
-    }
-
-    fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
-    }
-
     /// Reports on one process.
     fn series(&self, series: &Series, options: &Options, output: &Output) -> Result<Outcome> {
         let Some(report) = leaks::find(series, options) else {
-            return Err(CliError::Usage("there is no reading to look at".to_owned()));
+            return Err(CliError::Usage("there is no reading to analyse".to_owned()));
         };
         let rates = rates(series, self.qps).beside(&report);
         let source = lines::Lines::default();
         let line = |place: &_| source.at(place);
         let what = Findings { report: &report, rates: &rates, source: &line };
-        output.page(|out| match self.format() {
-            Format::Text => findings::findings(&what, &self.text_options(output), out),
+        output.page(|out| match self.format.format() {
+            Format::Text => findings::findings(&what, &output.text_options(), out),
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
         })?;
@@ -285,8 +266,8 @@ impl Args {
         }
         let fleet = collector.finish();
         let surest = fleet.findings.iter().map(|found| found.finding.sureness).max();
-        output.page(|out| match self.format() {
-            Format::Text => text::fleet::fleet(&fleet, &self.text_options(output), out),
+        output.page(|out| match self.format.format() {
+            Format::Text => text::fleet::fleet(&fleet, &output.text_options(), out),
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),
         })?;
@@ -325,10 +306,7 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(CliError::Usage(format!(
-            "{}: there are no files in this directory",
-            directory.display()
-        )));
+        return Err(CliError::Usage(format!("{}: this directory contains no files", directory.display())));
     }
     tell(&format!("{} in {}", count(files.len() as u64, "file"), directory.display()));
     Ok(files)

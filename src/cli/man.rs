@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use super::error::{CliError, Result};
 use super::output::{Output, save};
+#[cfg(feature = "dashboard")]
 use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::snapshot::file::SHARED;
+
+mod limits;
 
 /// Print a man page, or write all of them to a directory
 #[derive(Debug, clap::Args)]
@@ -35,11 +38,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     }
     let Some(page) = pages.iter().find(|page| page.name == args.page) else {
         let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
-        return Err(CliError::Usage(format!(
-            "there is no page {}; there are {}",
-            args.page,
-            names.join(", ")
-        )));
+        return Err(CliError::Usage(format!("there is no page {}; pages: {}", args.page, names.join(", "))));
     };
     output.write(|out| out.write_all(&page.roff))?;
     Ok(())
@@ -54,7 +53,7 @@ pub struct ManPage {
     pub roff: Vec<u8>,
 }
 
-/// All pages: section 1 made from the command line's definition, section 5 written by hand.
+/// All pages: section 1 made from the command line's definition, section 5 written by hand, section 7 made from docs/limits.md.
 ///
 /// # Errors
 /// None in practice: they are made in memory.
@@ -64,14 +63,22 @@ pub fn pages() -> io::Result<Vec<ManPage>> {
     let commands: Vec<_> =
         root.get_subcommands().map(|command| format!("loiter-{}.1", command.get_name())).collect();
     let formats = FORMATS.map(|(name, _)| name.to_owned());
-    let all: Vec<String> = ["loiter.1".to_owned()].into_iter().chain(commands).chain(formats).collect();
+    let all: Vec<String> = ["loiter.1".to_owned()]
+        .into_iter()
+        .chain(commands)
+        .chain(formats)
+        .chain([LIMITS.to_owned()])
+        .collect();
     let mut pages = vec![page(root.clone(), &all)?];
     for command in root.get_subcommands() {
         pages.push(page(command.clone(), &all)?);
     }
     pages.extend(FORMATS.map(|(name, roff)| ManPage { name: name.to_owned(), roff: roff.into() }));
+    pages.push(ManPage { name: LIMITS.to_owned(), roff: limits::roff().into() });
     Ok(pages)
 }
+
+const LIMITS: &str = "loiter-limits.7";
 
 /// The pages of section 5.
 const FORMATS: [(&str, &str); 4] = [
@@ -100,6 +107,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
     if name == "loiter.1" {
         page.render_subcommands_section(&mut roff)?;
     }
+    #[cfg(feature = "dashboard")]
     if name == "loiter-watch.1" {
         write_keys(&mut roff)?;
     }
@@ -110,6 +118,7 @@ fn page(command: clap::Command, all: &[String]) -> io::Result<ManPage> {
 }
 
 /// The keys of the dashboard.
+#[cfg(feature = "dashboard")]
 fn write_keys(roff: &mut Vec<u8>) -> io::Result<()> {
     writeln!(roff, ".SH KEYS")?;
     for binding in BINDINGS {
@@ -154,7 +163,7 @@ fn write_synopsis(command: &clap::Command, roff: &mut Vec<u8>) -> io::Result<()>
     writeln!(roff, ".ad b\n.hy")
 }
 
-/// " N": what stands behind an option.
+/// " N": the values that follow an option.
 fn values(arg: &clap::Arg) -> String {
     if !arg.get_num_args().unwrap_or_default().takes_values() {
         return String::new();
@@ -164,7 +173,7 @@ fn values(arg: &clap::Arg) -> String {
     let names: Vec<&str> =
         if names.is_empty() { vec![&of_id] } else { names.iter().map(|n| n.as_str()).collect() };
     let names = names.iter().map(|name| format!("\\fI{}\\fR", quoted(name)));
-    // A value that may be left out stands behind an equals sign.
+    // An optional value follows an equals sign.
     if arg.get_num_args().is_some_and(|range| range.min_values() == 0) {
         return names.map(|name| format!("[={name}]")).collect();
     }

@@ -1,46 +1,46 @@
-//! The command line: one file a command, flags -> plain options -> library -> print.
-
-use std::io::{self, IsTerminal};
+//! The command line. Each command has one file: flags -> plain options -> library -> print.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 mod completions;
 mod convert;
+#[cfg(feature = "demo")]
 mod demo;
 mod diff;
-mod error;
+pub(crate) mod error;
 mod examples;
-mod exit;
+pub(crate) mod exit;
 mod filter;
 mod flame;
+mod format;
 mod leaks;
 pub mod man;
-mod output;
+pub(crate) mod output;
 mod pager;
-mod parse;
+pub(crate) mod parse;
 mod ps;
 mod snapshot;
-mod source;
 mod stacks;
 mod trace;
+#[cfg(feature = "dashboard")]
 mod watch;
 
 use crate::process;
+use crate::source;
 pub use exit::Exit;
 use output::{Color, Output};
 
 /// Read every goroutine of a live process from outside, without pausing it
 ///
-/// loiter reads the memory of a running program, finds its runtime's tasks (goroutines) there, and
-/// shows what each does, since when, who started it and what it waits for. The program needs no
-/// preparation, no debug information and no port.
+/// loiter reads the memory of a running program, finds the tasks (goroutines) of its runtime, and shows what
+/// each task does, since when, what created it and what it waits for. The program needs no preparation, no
+/// debug information and no open port.
 #[derive(Debug, Parser)]
 #[command(name = "loiter", version, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
     /// When to use colours: auto, always or never
     ///
-    /// auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set, and everywhere if CLICOLOR_FORCE
-    /// is set.
+    /// auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set; everywhere if CLICOLOR_FORCE is set.
     #[arg(
         long,
         value_enum,
@@ -51,11 +51,11 @@ struct Cli {
     )]
     color: Color,
 
-    /// Say more: figures, whole paths, how the runtime was read; -vv tells on stderr what is tried and found, with times
+    /// Show more: figures, full paths, how the runtime was read; -vv logs each step to stderr, with times
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 
-    /// Write long text straight to the terminal, whatever LOITER_PAGER and PAGER say
+    /// Write long text directly to the terminal, even if LOITER_PAGER or PAGER is set
     #[arg(long, global = true)]
     no_pager: bool,
 
@@ -68,30 +68,42 @@ enum Command {
     Ps(ps::Args),
     Snapshot(snapshot::Args),
     Stacks(stacks::Args),
+    #[cfg(feature = "dashboard")]
     Watch(watch::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
     Convert(convert::Args),
     Flame(flame::Args),
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
+impl Command {
+    /// A trace would stand in the middle of the dashboard.
+    fn draws_on_stderr(&self) -> bool {
+        match self {
+            #[cfg(feature = "dashboard")]
+            Command::Watch(_) => std::io::IsTerminal::is_terminal(&std::io::stderr()),
+            _ => false,
+        }
+    }
+}
+
 /// Parses the arguments of the process, runs the command, and prints what goes wrong.
 pub fn main() -> Exit {
-    crate::ending::tell_of_large_files();
+    crate::ending::begin();
     let matches = command().try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are errors to clap; if they cannot be printed, nobody wants them.
+            // clap returns help and version as errors. If they cannot be printed, nothing else can be done.
             let _ = error.print();
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
     };
-    // What is traced would stand in the middle of the dashboard.
-    if !(matches!(cli.command, Command::Watch(_)) && io::stderr().is_terminal()) {
+    if !cli.command.draws_on_stderr() {
         output::trace(cli.verbose);
     }
     if cli.no_pager {
@@ -102,16 +114,18 @@ pub fn main() -> Exit {
         Command::Ps(args) => ps::run(&args, &output),
         Command::Snapshot(args) => snapshot::run(&args, &output),
         Command::Stacks(args) => stacks::run(&args, &output),
+        #[cfg(feature = "dashboard")]
         Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
     };
-    // A reading that was given up is still there, and what it held with it.
+    // A reading that was given up may still hold the target stopped.
     process::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,
@@ -122,20 +136,23 @@ pub fn main() -> Exit {
     }
 }
 
-/// The command line's definition: with examples in every help, and with what values are, for completion.
+/// The definition of the command line, with examples in every help and with hints for completion.
 pub fn command() -> clap::Command {
     let help = |name: &str| format!("{}\n\n{}", examples::help(name), exit::HELP);
     let command = Cli::command().after_help(help("loiter")).mut_args(hinted);
     command.mut_subcommands(|command| {
         let text = help(command.get_name());
-        // The keys of the dashboard are many: they stand in the long help only.
-        let long =
-            if command.get_name() == "watch" { format!("{}\n{text}", watch::keys()) } else { text.clone() };
+        let long = match command.get_name() {
+            // Only the long help lists the keys of the dashboard: there are many.
+            #[cfg(feature = "dashboard")]
+            "watch" => format!("{}\n{text}", watch::keys()),
+            _ => text.clone(),
+        };
         command.after_help(text).after_long_help(long).mut_args(hinted)
     })
 }
 
-/// Says what a value is, by its name.
+/// Tells completion what kind of value an option takes, by the name of the value.
 fn hinted(arg: clap::Arg) -> clap::Arg {
     let hint = match arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
         Some("SOURCE" | "BASE" | "SNAPSHOT") => ValueHint::AnyPath,

@@ -11,6 +11,7 @@ use super::error::{CliError, Result};
 use super::pager;
 use super::trace::Sentences;
 use crate::report::escape;
+use crate::report::text::TextOptions;
 use crate::snapshot::file;
 
 /// When to use colours.
@@ -25,13 +26,13 @@ pub(super) enum Color {
     Never,
 }
 
-/// Columns where there is no terminal to ask.
+/// Size that is assumed if standard output is not a terminal.
 const DEFAULT_WIDTH: usize = 100;
 const DEFAULT_HEIGHT: usize = 24;
-/// Longer text is not kept for a pager.
+/// Text that is longer than this, in bytes, is not passed to a pager.
 const MAX_PAGED: usize = 256 << 20;
 
-/// How output is to look.
+/// How output looks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     /// Colours on stdout.
@@ -59,7 +60,19 @@ impl Output {
         Output { color, width, terminal, verbose }
     }
 
-    /// The pager for what is longer than the terminal; none where there is no terminal.
+    /// How text is to look, as far as stdout and -v decide.
+    pub(super) fn text_options(&self) -> TextOptions {
+        let verbose = self.verbose > 0;
+        TextOptions {
+            width: self.width,
+            color: self.color,
+            full_paths: verbose,
+            verbose,
+            ..TextOptions::default()
+        }
+    }
+
+    /// The pager for text that is longer than the terminal. None if standard output is not a terminal.
     pub(super) fn pager(&self) -> Option<String> {
         pager::wanted().filter(|_| self.terminal)
     }
@@ -75,14 +88,14 @@ impl Output {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let outcome = with(&mut out).and_then(|()| out.flush());
         if outcome.is_err() {
-            // Dropping it would try once more.
+            // Dropping the writer would try to flush again.
             let _ = out.into_parts();
         }
         outcome
     }
 
-    /// The same for text that people read: in a pager if the user has set one and the text is longer than
-    /// the terminal.
+    /// The same for text that people read: in a pager, if the user has set one and the text is longer than the
+    /// terminal.
     pub(super) fn page(&self, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let Some(pager) = self.pager() else { return self.write(with) };
         let mut text = Vec::new();
@@ -95,7 +108,7 @@ impl Output {
     }
 }
 
-/// Is this the file name that stands for standard output?
+/// Does this file name mean standard output?
 pub(super) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -117,14 +130,14 @@ pub(super) fn save(
     Ok(std::fs::metadata(path).map_or(0, |metadata| metadata.len()))
 }
 
-/// Tells the user something on stderr, safe for a terminal.
-pub(super) fn tell(text: &str) {
-    // If stderr is closed, there is nobody to tell.
+/// Prints a message for the user on stderr, escaped.
+pub(crate) fn tell(text: &str) {
+    // If stderr is closed, the message is lost.
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }
 
-/// Sends what the library traces to stderr, as sentences with times: `-v` information, `-vv` what is tried
-/// and found, `-vvv` everything.
+/// Sends the library's traces to stderr, as sentences with times. `-v`: information; `-vv`: each step and its
+/// result; `-vvv`: everything.
 pub(super) fn trace(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -137,7 +150,7 @@ pub(super) fn trace(verbose: u8) {
         .with_ansi(false)
         .event_format(Sentences::new())
         .with_writer(|| Safe(io::stderr()));
-    // It can only fail if there is one already.
+    // It can only fail if there is a subscriber already.
     let _ = subscriber.try_init();
 }
 

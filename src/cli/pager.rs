@@ -1,4 +1,4 @@
-//! Long text on a terminal goes through a pager, where the user has set one.
+//! Long text on a terminal goes through a pager, if the user has set one.
 
 use std::env;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// The user does not want one (`--no-pager`).
+/// `--no-pager` was given.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on there is none.
+/// Uses no pager from now on.
 pub(super) fn never() {
     UNWANTED.store(true, Ordering::Relaxed);
 }
@@ -25,7 +25,8 @@ pub(super) fn wanted() -> Option<String> {
     (!command.is_empty() && command != "cat").then(|| command.to_owned())
 }
 
-/// Shows `text` in a pager. What it does not want to read is no error; false if it cannot be started.
+/// Shows `text` in a pager. It is not an error if the pager does not read everything. False if the pager cannot be
+/// started.
 ///
 /// # Errors
 /// Those of writing to it, but that it has ended.
@@ -46,7 +47,7 @@ pub(super) fn show(command: &str, text: &[u8]) -> io::Result<bool> {
     drop(ignored);
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        // What the shell says when there is no such command.
+        // The shell's exit code for a command that does not exist.
         _ => Ok(status.is_ok_and(|status| status.code() != Some(127))),
     }
 }

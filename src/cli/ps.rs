@@ -1,7 +1,10 @@
 //! `loiter ps`: what can be read on this machine.
 
+use clap::ValueEnum;
+
 use super::error::{CliError, Result};
 use super::exit;
+use super::format::{FormatArgs, PrintFormat};
 use super::output::Output;
 use crate::process::{self, Candidate};
 use crate::snapshot::RuntimeInfo;
@@ -15,31 +18,45 @@ use table::Table;
 
 /// List the processes that loiter can read
 ///
-/// Each with its runtime and how many tasks it has now. Processes without such a runtime, and those
-/// that cannot be read, are counted; --all lists them with the reason. One that keeps loiter waiting, because
-/// a file system that it uses hangs, is given up after 2 seconds and listed as "no answer".
+/// Each process is listed with its runtime and its current number of tasks. Processes without a runtime that
+/// loiter can read, and processes that loiter may not read, are counted; --all lists them with the reason. If
+/// a process does not answer within 2 seconds, because a file system that it uses hangs, it is listed as "no
+/// answer".
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
-    /// List the processes without a runtime and those that cannot be read, too
+    /// Also list the processes without a runtime, and those that cannot be read
     #[arg(long)]
     all: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs<Format>,
 }
 
-/// What was found out about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+impl PrintFormat for Format {
+    const JSON: Self = Format::Json;
+    const HELP: &'static str = "Format: text or json";
+    const MORE: &'static str =
+        "json lists the processes with their runtimes, and counts those that are not listed.";
+}
+
+/// What is known about a process.
 #[derive(Debug)]
 enum Finding {
     /// Its runtimes, each with the number of its tasks.
     Runtimes(Vec<(RuntimeInfo, u64)>),
-    /// It can be read, but there is nothing that loiter knows.
+    /// It can be read, but has no runtime that loiter knows.
     Native,
-    /// It cannot be read: why, and what helps.
+    /// It cannot be read: the reason, and a remedy.
     Unreadable { why: String, remedy: Vec<String> },
-    /// It was given up before anything was known: why.
+    /// It did not answer in time: the reason.
     NoAnswer { why: String },
 }
 
@@ -51,7 +68,7 @@ struct Process {
 }
 
 impl Process {
-    /// It stands in the list even without --all: it has a runtime, or may well have one.
+    /// Is it listed even without --all? It has a runtime, or may have one.
     fn is_listed(&self) -> bool {
         matches!(self.finding, Finding::Runtimes(_) | Finding::NoAnswer { .. })
     }
@@ -63,16 +80,17 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     output.write(|out| {
         let mut processes = Vec::new();
         let mut table = Table::new(output, args.all, pids.last().copied());
+        let json = args.format.format() == Format::Json;
         look::look_at_all(&pids, |event| {
             match event {
                 Event::Process(process) => processes.push(process),
-                // On a terminal somebody waits: what is known is shown when it takes long.
-                Event::Tick if output.terminal && !args.json => table.show_early(&processes, out)?,
+                // On a terminal, known rows are shown early if the rest takes long.
+                Event::Tick if output.terminal && !json => table.show_early(&processes, out)?,
                 Event::Tick => {}
             }
             Ok(())
         })?;
-        if args.json { json::write(&processes, args.all, out) } else { table.finish(&processes, out) }?;
+        if json { json::write(&processes, args.all, out) } else { table.finish(&processes, out) }?;
         out.flush()
     })?;
     Ok(())
@@ -132,10 +150,10 @@ mod tests {
      7  go1.24.3 stripped  1,388        4  3s   ./a 東京
     11  no answer              -        4  3s   a\\x1bb: no answer within 2 s: /proc/11 hangs
 
-1 process without such a runtime (--all lists them)
-2 processes that cannot be read: open /proc/PID/maps: EACCES (permission denied) (--all lists them)
+1 process without a runtime that loiter can read (--all lists them)
+2 processes cannot be read: open /proc/PID/maps: EACCES (permission denied) (--all lists them)
   Try: sudo
-1 process that gave no answer
+1 process did not answer
 "
         );
     }

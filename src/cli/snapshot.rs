@@ -10,21 +10,21 @@ use crate::report::text;
 use crate::report::units::bytes;
 use crate::snapshot::file;
 
-/// Take a snapshot of a process or a core file, and keep it in a file
+/// Take a snapshot of a process or a core file, and save it to a file
 ///
-/// The file holds every task with its stack, and can be read by every command in place of the
-/// process. It is described in loiter-snapshot(5). Only its owner may read it, because what it holds
-/// comes out of another program's memory.
+/// The file contains every task with its stack. Every command can read it in place of the process. Its format
+/// is described in loiter-snapshot(5). Only the owner of the file may read it, because it contains data from
+/// another program's memory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// The file to write; - is standard output
+    /// The file to write; - means standard output
     ///
-    /// Without this option it is NAME-PID-TIME.loiter in the current directory, with the time in UTC and
-    /// without what the source does not tell.
+    /// Default: NAME-PID-TIME.loiter in the current directory (time in UTC; parts that are unknown are left
+    /// out).
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let to_stdout = args.output.as_deref().is_some_and(is_stdout);
     if to_stdout && output.terminal {
-        return Err(CliError::Usage("a snapshot is no text: redirect the output or give -o FILE".to_owned()));
+        return Err(CliError::Usage("a snapshot is not text: redirect the output or use -o FILE".to_owned()));
     }
     let snapshot = args.source.open()?.snapshot;
     let headline = text::headline(&snapshot);

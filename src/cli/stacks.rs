@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
+use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
 use super::source::{Opened, SourceArgs};
 use crate::analysis::each::each;
@@ -16,37 +17,37 @@ use crate::report::{json, pprof, profile};
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
 ///
-/// Different filters must all match; of one filter given several times, one value is enough.
-/// Patterns match anywhere in a name, and * stands for any characters.
+/// Filters of different kinds must all match. If a filter is given more than once, any of its values may
+/// match. Patterns match anywhere in a name, and * stands for any characters.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Show every task by itself
+    /// Show every task on its own
     #[arg(long, conflicts_with = "group_by", help_heading = "Grouping")]
     each: bool,
 
     /// Group by stack, function, state, creator, label:KEY or waits-on
     ///
-    /// stack: equal frames, reason of waiting and creator. function: the innermost function.
-    /// state: the reason of waiting, else the state. creator: the place where they were started.
-    /// label:KEY: the value of that label. waits-on: the channel, mutex or the like.
+    /// stack: equal frames, wait reason and creator. function: the innermost function. state: the wait reason,
+    /// or the state if there is none. creator: the place where the tasks were created. label:KEY: the value of
+    /// that label. waits-on: the channel, mutex or other object that the tasks wait for.
     #[arg(long, alias = "by", value_name = "KEY", default_value_t, help_heading = "Grouping")]
     group_by: GroupKey,
 
-    /// Order: count, age, name or id [default: count]
+    /// Order: count, age, name or id [default: count; id with --each]
     ///
-    /// count: the largest group first. age: the one with the oldest task first. name: by function,
-    /// state, creator or label. id: by the lowest id. Single tasks come by id unless told otherwise; equal
-    /// ones that the source only counted come first, as one with its number.
+    /// count: the largest group first. age: the group with the oldest task first. name: by function, state,
+    /// creator or label. id: by the lowest id. With --each, equal tasks that the source only counts come first,
+    /// as one entry with their number.
     #[arg(long, value_enum, value_name = "BY", hide_possible_values = true, help_heading = "Grouping")]
     sort: Option<Sort>,
 
-    /// Show no more than this many groups or tasks; 0 shows all [default: as many as fit on a terminal]
+    /// Show at most N groups or tasks; 0 shows all [default: as many as fit on the terminal]
     ///
-    /// Where the output is no terminal or a pager is set, all are shown.
+    /// If the output is not a terminal, or a pager is set, all are shown.
     #[arg(long, value_name = "N", help_heading = "Grouping")]
     limit: Option<usize>,
 
@@ -55,33 +56,17 @@ pub(super) struct Args {
 
     /// Show whole stacks, and all groups or tasks
     ///
-    /// On a terminal stacks are shortened to the part that belongs to the program, and no more is shown
-    /// than fits. Where the output is no terminal, all is shown.
+    /// On a terminal, loiter shortens stacks to the program's own part and shows only what fits. If the output
+    /// is not a terminal, everything is shown.
     #[arg(long, help_heading = "Output")]
     full: bool,
 
-    /// Show one line for each group or task
+    /// Show one line per group or task
     #[arg(long, conflicts_with = "full", help_heading = "Output")]
     short: bool,
 
-    /// Format: text, json, or Go's own: go (debug=2), profile (debug=1), pprof (for go tool pprof)
-    ///
-    /// json is described in loiter-stacks-json(5). go prints single tasks, with labels only if -v is
-    /// given, because older tools that parse it do not know them. profile prints equal stacks, counted.
-    /// pprof is a compressed protocol buffer, with ids, states and labels as labels of the samples.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true,
-        help_heading = "Output"
-    )]
-    format: Format,
-
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -94,6 +79,15 @@ enum Format {
     Pprof,
 }
 
+impl PrintFormat for Format {
+    const JSON: Self = Format::Json;
+    const HELP: &'static str =
+        "Format: text, json, or one of Go's: go (debug=2), profile (debug=1), pprof (for go tool pprof)";
+    const MORE: &'static str = "json is described in loiter-stacks-json(5). go prints tasks one by one; it prints labels only with \
+         -v, because older parsers do not know them. profile prints each distinct stack with its count. pprof \
+         is a compressed protocol buffer; ids, states and labels are labels of its samples.";
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sort {
     Count,
@@ -103,9 +97,9 @@ enum Sort {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    let format = if args.json { Format::Json } else { args.format };
+    let format = args.format.format();
     if format == Format::Pprof && output.terminal {
-        let problem = "a pprof profile is no text: redirect the output or use loiter convert";
+        let problem = "a pprof profile is not text: redirect the output or use loiter convert";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let Opened { snapshot, saved } = args.source.open()?;
@@ -119,10 +113,6 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     };
     let fits = output.terminal && output.pager().is_none() && !args.full && args.limit.is_none();
     let text_options = TextOptions {
-        width: output.width,
-        color: output.color,
-        full_paths: output.verbose > 0,
-        verbose: output.verbose > 0,
         time: saved,
         all_frames: args.filter.all_frames,
         detail: match (args.short, args.full || !output.terminal) {
@@ -132,6 +122,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         },
         rows: fits.then(|| output.height()),
         cut: output.terminal,
+        ..output.text_options()
     };
     if args.each || matches!(format, Format::Go | Format::Profile | Format::Pprof) {
         let each = each(&snapshot, &filter, sort, limit);

@@ -30,20 +30,19 @@ use process::Process;
 
 /// Watch the tasks of a process in the terminal
 ///
-/// Reads the process again and again and shows how its tasks change: over time, by group, one by
-/// one, by who started whom, as a flame graph, and what looks like a leak. Press ? for the keys. The
-/// process is not paused, unless --freeze asks for it.
+/// Reads the process repeatedly and shows how its tasks change: over time, by group, one by one, by creator,
+/// as a flame graph, and which groups look like leaks. Press ? for the keys. The process is not paused, unless
+/// --freeze is given.
 ///
-/// Without SOURCE the processes that can be read are listed, to choose one. A process that ends and is
-/// started again, from the same executable with the same arguments or under the name that was asked
-/// for, is found again. SOURCE may also be a directory that --record has filled: [ and ] go back and
-/// forth in it.
+/// Without SOURCE, loiter lists the processes that it can read, to choose from. If the process ends and is
+/// restarted, from the same executable with the same arguments or under the name that was given, loiter finds
+/// it again. SOURCE may also be a directory that was written with --record: [ and ] move through the readings.
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "top", after_help = exit::HELP)]
 pub(super) struct Args {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
-    /// As loiter stacks --help says.
+    /// See loiter stacks --help.
     #[arg(value_name = "SOURCE", conflicts_with = "pid")]
     source: Option<Source>,
 
@@ -56,18 +55,19 @@ pub(super) struct Args {
     #[command(flatten)]
     how: ReadArgs,
 
-    /// Read so often: 500ms, 2s, 1m [default: 500ms; 5s for an address, which stops the program]
+    /// How often to read the process: 500ms, 2s, 1m [default: 500ms; 5s for an address, because each reading
+    /// stops the program]
     ///
-    /// Whatever it is, loiter takes no more than a fifth of a processor: large programs are read less
-    /// often then, and the dashboard says so.
+    /// loiter never uses more than a fifth of a processor. If that is not enough, it reads the process less
+    /// often, and the dashboard says so.
     #[arg(long, value_name = "DURATION", value_parser = interval)]
     interval: Option<Duration>,
 
-    /// What groups have in common at first: stack, function, state, creator, label:KEY or waits-on
+    /// How to group tasks initially: stack, function, state, creator, label:KEY or waits-on
     #[arg(long, value_name = "KEY", default_value_t, hide_default_value = true)]
     group_by: GroupKey,
 
-    /// Count the runtime's own tasks, too
+    /// Include the runtime's own tasks
     #[arg(long)]
     system: bool,
 
@@ -75,17 +75,18 @@ pub(super) struct Args {
     #[arg(long)]
     ascii: bool,
 
-    /// Leave the mouse to the terminal, which then selects text with it
+    /// Do not use the mouse, so that the terminal can select text with it
     #[arg(long)]
     no_mouse: bool,
 
-    /// Keep the readings as snapshots in this directory, to be watched again later
+    /// Save the readings as snapshots in this directory, to watch them again later
     ///
-    /// It is made if it is not there. The oldest ones are removed when --keep or --keep-size is reached.
+    /// The directory is created if it does not exist. The oldest readings are removed when --keep or --keep-size
+    /// is reached.
     #[arg(long, value_name = "DIRECTORY", help_heading = "Recording")]
     record: Option<PathBuf>,
 
-    /// Keep no more than so many readings
+    /// Keep at most N readings
     #[arg(
         long,
         value_name = "N",
@@ -96,7 +97,7 @@ pub(super) struct Args {
     )]
     keep: u32,
 
-    /// Keep no more than so many bytes: 500MB, 2GiB
+    /// Keep at most this much on disk: 500MB, 2GiB
     #[arg(
         long,
         value_name = "SIZE",
@@ -111,7 +112,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let theme = Theme { color: output.color, ascii: args.ascii };
     if args.program.is_given() && args.source().is_some() {
-        let problem = "either a SOURCE is watched, or the program after -- is started: give one of them";
+        let problem = "give either a SOURCE or a program after --, not both";
         return Err(CliError::Usage(problem.to_owned()));
     }
     if !output.terminal {
@@ -142,7 +143,7 @@ fn terminal(source: io::Error) -> CliError {
     CliError::Io { what: "the terminal".to_owned(), source }
 }
 
-/// Ends loiter by a signal that came, as if it had never been caught: whoever sent it sees what he expects.
+/// Ends loiter by a signal that came, as if it had never been caught: the sender sees what it expects.
 fn end_by(signal: Option<i32>) {
     if let Some(signal) = signal {
         ending::end_by(signal);
@@ -181,9 +182,9 @@ impl Args {
         self.process.pid.as_ref().or(self.source.as_ref())
     }
 
-    /// Without a terminal there is nothing to be drawn on, and nobody to be asked.
+    /// The error if standard output is not a terminal.
     fn no_terminal(&self) -> CliError {
-        let text = "watch needs a terminal, and standard output is none (loiter stacks prints once)";
+        let text = "watch needs a terminal, but standard output is not one; use loiter stacks to print once";
         let remedy = match self.source() {
             None if !self.program.is_given() => everybody().map(|all| list(all).lines()).unwrap_or_default(),
             _ => Vec::new(),
@@ -273,10 +274,10 @@ impl Input for Address {
     fn read(&mut self) -> Result<Snapshot, Trouble> {
         match self.first.take() {
             Some(first) => Ok(first),
-            // A program that ends and one that is started anew look the same from here.
+            // From here, a program that ended and one that restarts look the same.
             None => match self.how.open(&self.source) {
                 Ok(opened) => Ok(opened.snapshot),
-                Err(error) => Err(Trouble::Passing(error.to_string())),
+                Err(error) => Err(Trouble::Passing(crate::full_text(&error))),
             },
         }
     }
@@ -292,11 +293,7 @@ pub(super) fn keys() -> String {
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = Duration::from_nanos(parse::duration(text)?);
     let range = Duration::from_millis(100)..=Duration::from_secs(3600);
-    if range.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("use something between 100ms and 1h".to_owned())
-    }
+    if range.contains(&interval) { Ok(interval) } else { Err("use a duration from 100ms to 1h".to_owned()) }
 }
 
 /// "500MB", "2GiB", "1000": bytes.

@@ -33,7 +33,7 @@ impl Copied {
     pub(super) fn message(&self) -> String {
         let lines = count(self.text.lines().count() as u64, "line");
         let cut = if self.cut { "the first " } else { "" };
-        format!("{cut}{lines} copied, if the terminal allows it (OSC 52)")
+        format!("copied {cut}{lines}, if the terminal allows it (OSC 52)")
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
         let line = "ä".repeat(1000);
         let many = bounded(&vec![line.clone(); 1000]);
         assert!(many.cut && many.text.len() <= LONGEST && many.text.len() > LONGEST - 2002);
-        assert!(many.message().starts_with("the first 24 lines"), "{}", many.message());
+        assert!(many.message().starts_with("copied the first 24 lines"), "{}", many.message());
         let one = bounded(&[line.repeat(100)]);
         assert!(one.cut && one.text.len() <= LONGEST && one.text.len() > LONGEST - 4);
     }

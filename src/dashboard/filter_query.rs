@@ -1,9 +1,10 @@
-//! What stands in the filter line: words, and `field:value`.
+//! The filter line: words, and `field:value`.
 
 use crate::analysis::filter::{Filter, Selection};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::pattern::Pattern;
-use crate::snapshot::{Snapshot, StrId, Task, TaskState};
+use crate::report::units::parse_duration;
+use crate::snapshot::{Snapshot, StrId, Task, TaskState, UnknownState};
 
 /// The fields that the filter line knows.
 pub const FIELDS: &str = "state, reason, function, package, creator, label, id, age";
@@ -11,7 +12,7 @@ pub const FIELDS: &str = "state, reason, function, package, creator, label, id, 
 /// A filter as it was typed.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// What was typed.
+    /// The text, without spaces around it.
     pub text: String,
     filter: Filter,
     /// Each must occur in a task's functions, creator, reason, state, labels or id. In lower case.
@@ -19,10 +20,10 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Reads what was typed.
+    /// Reads the text of the filter line.
     ///
     /// # Errors
-    /// What is wrong with it, a sentence.
+    /// A sentence that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Wanted, String> {
         let mut wanted = Wanted { text: text.trim().to_owned(), ..Wanted::default() };
         for term in terms(text) {
@@ -42,17 +43,8 @@ impl Wanted {
         let pattern = || Pattern::anywhere(value).any_case();
         match field {
             "state" => {
-                let names = [
-                    TaskState::Running,
-                    TaskState::Runnable,
-                    TaskState::Waiting,
-                    TaskState::Syscall,
-                    TaskState::Preempted,
-                    TaskState::Finished,
-                    TaskState::Unknown,
-                ];
-                let state = names.into_iter().find(|state| state.name() == value);
-                filter.states.push(state.ok_or_else(|| format!("there is no state {value}"))?);
+                let state: TaskState = value.parse().map_err(|problem: UnknownState| problem.to_string())?;
+                filter.states.push(state);
             }
             "reason" => filter.reasons.push(pattern()),
             "function" | "func" | "fn" => filter.functions.push(pattern()),
@@ -63,26 +55,30 @@ impl Wanted {
                 None => (value.to_owned(), None),
             }),
             "id" => {
-                let id = value.parse().map_err(|_| format!("{value} is no id"))?;
+                let id = value.parse().map_err(|_| format!("{value} is not an id"))?;
                 filter.ids.push(id);
             }
-            "age" => filter.min_age_ns = Some(duration(value)?),
-            _ => return Err(format!("there is no field {field}; there are {FIELDS}")),
+            "age" => {
+                let age =
+                    parse_duration(value).map_err(|problem| format!("{value} is not an age: {problem}"))?;
+                filter.min_age_ns = Some(age);
+            }
+            _ => return Err(format!("unknown field {field}; fields: {FIELDS}")),
         }
         Ok(())
     }
 
-    /// Does it let everything pass?
+    /// Does every task pass?
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// The part of it that the library knows; words are not in it.
+    /// The conditions without the words.
     pub fn filter(&self, system: bool) -> Filter {
         Filter { system, ..self.filter.clone() }
     }
 
-    /// Picks the tasks that pass; `system`: the runtime's own too.
+    /// Selects the tasks that pass. `system` includes the runtime's own tasks.
     pub fn select(&self, snapshot: &Snapshot, system: bool) -> Selection {
         let mut selection = self.filter(system).select(snapshot);
         for word in &self.words {
@@ -96,7 +92,7 @@ impl Wanted {
     }
 }
 
-/// Text such as a field's name is: not the beginning of a path or a Go type.
+/// Could this be the name of a field? Beginnings of paths and of Go types are not.
 fn is_field(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase())
 }
@@ -117,22 +113,7 @@ fn terms(text: &str) -> Vec<String> {
     terms
 }
 
-/// "90s", "10m", "2h", "1d", in nanoseconds.
-fn duration(text: &str) -> Result<u64, String> {
-    let problem = || format!("{text} is no age: use 90s, 10m, 2h or 1d");
-    let unit = text.chars().next_back().ok_or_else(problem)?;
-    let number = text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok()).ok_or_else(problem)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(problem()),
-    };
-    number.checked_mul(seconds * 1_000_000_000).ok_or_else(problem)
-}
-
-/// Looks for one word; worked out once for each interned thing.
+/// Looks for one word. Each interned string, stack and set of labels is searched once.
 struct Finder<'a> {
     word: &'a str,
     strings: Vec<bool>,
@@ -200,17 +181,19 @@ mod tests {
         assert_eq!(wanted.filter.states, [TaskState::Waiting]);
         assert!(wanted.filter.reasons.iter().all(|pattern| pattern.matches("chan send")));
         assert_eq!(Wanted::parse("age:10m").unwrap().filter.min_age_ns, Some(600_000_000_000));
+        assert_eq!(Wanted::parse("age:1h30m").unwrap().filter.min_age_ns, Some(5_400_000_000_000));
+        assert_eq!(Wanted::parse("state:Waiting").unwrap().filter.states, [TaskState::Waiting]);
         assert!(Wanted::parse("  ").unwrap().is_empty());
     }
 
     #[test]
-    fn mistakes_are_said() {
+    fn mistakes_are_explained() {
         for (text, problem) in [
-            ("staet:waiting", "there is no field staet"),
-            ("state:asleep", "there is no state asleep"),
-            ("id:x", "x is no id"),
-            ("age:ten", "ten is no age"),
-            ("age:99999999999999d", "is no age"),
+            ("staet:waiting", "unknown field staet; fields: state, reason"),
+            ("state:asleep", "unknown state asleep; states: running, runnable"),
+            ("id:x", "x is not an id"),
+            ("age:ten", "ten is not an age: use a number and a unit"),
+            ("age:99999999999999d", "is not an age: this duration is too long"),
             ("reason:", "needs a value"),
         ] {
             let error = Wanted::parse(text).unwrap_err();

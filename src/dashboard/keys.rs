@@ -11,9 +11,9 @@ pub enum Action {
     Help,
     /// Closes what was opened last.
     Back,
-    /// Up so many lines.
+    /// One line up.
     Up,
-    /// Down so many lines.
+    /// One line down.
     Down,
     /// Folds, or goes back.
     Left,
@@ -29,7 +29,7 @@ pub enum Action {
     PageDown,
     /// The next view.
     NextView,
-    /// The view before.
+    /// The previous view.
     PreviousView,
     /// The view whose number the key is.
     View,
@@ -39,19 +39,19 @@ pub enum Action {
     Filter,
     /// Sorts by the next column.
     Sort,
-    /// Turns the order round.
+    /// Reverses the order.
     Reverse,
     /// Asks what to group by.
     GroupBy,
     /// Shows or hides the runtime's own tasks.
     System,
-    /// Makes the pane below the list larger, then small again.
+    /// Enlarges the pane below the list, then makes it small again.
     Pane,
     /// Freezes the picture, or lets it go on.
     Freeze,
     /// Compares with this picture from now on.
     Mark,
-    /// Compares with nothing any more.
+    /// Forgets the mark.
     Unmark,
     /// Copies what is selected to the clipboard.
     Copy,
@@ -69,7 +69,7 @@ pub enum Action {
     MuchEarlier,
     /// Ten readings on, in a replay.
     MuchLater,
-    /// Draws everything anew.
+    /// Redraws the screen.
     Redraw,
     /// Stops loiter until the shell continues it.
     Suspend,
@@ -87,9 +87,9 @@ pub struct Binding {
     pub action: Action,
 }
 
-/// What has to be known of the key that copies.
-pub const CLIPBOARD: &str = "What is copied goes to the clipboard of the terminal (OSC 52), which may have to \
-                             allow it; in tmux: set -g set-clipboard on.";
+/// A note about the key that copies.
+pub const CLIPBOARD: &str = "Copying uses the clipboard of the terminal (OSC 52). Some terminals must be set to allow \
+                             it; in tmux: set -g set-clipboard on.";
 
 const fn plain(c: char) -> (KeyCode, KeyModifiers) {
     (KeyCode::Char(c), KeyModifiers::NONE)
@@ -134,37 +134,37 @@ pub static BINDINGS: &[Binding] = &[
     binding(
         &[key(KeyCode::BackTab), (KeyCode::BackTab, KeyModifiers::SHIFT)],
         "Shift-Tab",
-        "view before",
+        "previous view",
         Action::PreviousView,
     ),
     binding(&[key(KeyCode::Up), plain('k')], "Up k", "up", Action::Up),
     binding(&[key(KeyCode::Down), plain('j')], "Down j", "down", Action::Down),
-    binding(&[key(KeyCode::Left), plain('h')], "Left h", "fold, or back", Action::Left),
+    binding(&[key(KeyCode::Left), plain('h')], "Left h", "fold, or go back", Action::Left),
     binding(&[key(KeyCode::Right), plain('l')], "Right l", "unfold, or open", Action::Right),
     binding(&[plain('g'), key(KeyCode::Home)], "g Home", "first line", Action::Top),
     binding(&[plain('G'), key(KeyCode::End)], "G End", "last line", Action::Bottom),
-    binding(&[key(KeyCode::PageUp), control('b')], "PgUp", "a screen up", Action::PageUp),
-    binding(&[key(KeyCode::PageDown), control('f')], "PgDn", "a screen down", Action::PageDown),
-    binding(&[key(KeyCode::Enter)], "Enter", "open what is selected", Action::Enter),
-    binding(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", "back; drop the filter", Action::Back),
+    binding(&[key(KeyCode::PageUp), control('b')], "PgUp", "page up", Action::PageUp),
+    binding(&[key(KeyCode::PageDown), control('f')], "PgDn", "page down", Action::PageDown),
+    binding(&[key(KeyCode::Enter)], "Enter", "open the selected item", Action::Enter),
+    binding(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", "back; clear the filter", Action::Back),
     binding(&[plain('/')], "/", "filter: words, field:value", Action::Filter),
     binding(&[plain('b')], "b", "group by ...", Action::GroupBy),
     binding(&[plain('s')], "s", "sort by the next column", Action::Sort),
-    binding(&[plain('r')], "r", "turn the order round", Action::Reverse),
-    binding(&[plain('S')], "S", "show system tasks, too", Action::System),
-    binding(&[plain('p')], "p", "larger lower pane", Action::Pane),
-    binding(&[plain(' ')], "Space", "freeze; reading goes on", Action::Freeze),
-    binding(&[plain('m')], "m", "mark: changes since now", Action::Mark),
+    binding(&[plain('r')], "r", "reverse the order", Action::Reverse),
+    binding(&[plain('S')], "S", "show system tasks", Action::System),
+    binding(&[plain('p')], "p", "enlarge the lower pane", Action::Pane),
+    binding(&[plain(' ')], "Space", "freeze the screen; reading goes on", Action::Freeze),
+    binding(&[plain('m')], "m", "mark: show changes from now on", Action::Mark),
     binding(&[plain('M')], "M", "forget the mark", Action::Unmark),
-    binding(&[plain('y'), plain('c')], "y c", "copy what is selected", Action::Copy),
+    binding(&[plain('y'), plain('c')], "y c", "copy the selected item", Action::Copy),
     binding(&[plain('w')], "w", "write to a file", Action::Write),
     binding(&[plain('+'), plain('=')], "+", "read less often", Action::Slower),
     binding(&[plain('-')], "-", "read more often", Action::Faster),
-    binding(&[plain('[')], "[", "replay: one back", Action::Earlier),
-    binding(&[plain(']')], "]", "replay: one on", Action::Later),
-    binding(&[plain('{')], "{", "replay: ten back", Action::MuchEarlier),
-    binding(&[plain('}')], "}", "replay: ten on", Action::MuchLater),
-    binding(&[control('l')], "Ctrl-L", "draw anew", Action::Redraw),
+    binding(&[plain('[')], "[", "replay: back 1", Action::Earlier),
+    binding(&[plain(']')], "]", "replay: forward 1", Action::Later),
+    binding(&[plain('{')], "{", "replay: back 10", Action::MuchEarlier),
+    binding(&[plain('}')], "}", "replay: forward 10", Action::MuchLater),
+    binding(&[control('l')], "Ctrl-L", "redraw", Action::Redraw),
     binding(&[control('z')], "Ctrl-Z", "suspend", Action::Suspend),
     binding(&[plain('?'), key(KeyCode::F(1))], "?", "this help", Action::Help),
     binding(&[plain('q'), control('c')], "q", "quit", Action::Quit),

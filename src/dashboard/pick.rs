@@ -16,7 +16,7 @@ use super::update::edit;
 use super::view::{Theme, draw_picker, picker_rows};
 use crate::ending;
 
-/// So often it is looked whether processes have answered.
+/// How often loiter checks whether processes have answered.
 const TICK: Duration = Duration::from_millis(100);
 /// Lines that one notch of the wheel moves.
 const NOTCH: i64 = 3;
@@ -77,14 +77,14 @@ pub struct Picker {
     pub cursor: Cursor,
 }
 
-/// What a key means for whoever asks.
+/// What a key leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is chosen.
     Picked(Picked),
     /// Stop until the shell continues it.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw the screen.
     Redraw,
 }
 

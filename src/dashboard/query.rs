@@ -1,4 +1,4 @@
-//! What the user wants to see: which view, grouped, filtered and sorted how.
+//! What the user wants to see: the view, its groups, filter and order.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub enum View {
     Groups,
     /// Single tasks.
     Tasks,
-    /// Who started whom.
+    /// Tasks by their creator.
     Creators,
     /// Stacks, merged.
     Flame,
@@ -125,7 +125,7 @@ impl TaskSort {
     }
 }
 
-/// The next of a list, and after the last the first again.
+/// The next of a list; after the last one, the first.
 pub fn next<T: Copy + PartialEq>(all: &[T], now: T) -> T {
     let at = all.iter().position(|&one| one == now).unwrap_or(0);
     all.get((at + 1) % all.len().max(1)).copied().unwrap_or(now)
@@ -171,7 +171,7 @@ impl TaskKey {
         let snapshot = &picture.snapshot;
         let key = (self.runtime, self.id, self.address);
         let of = |task: &Task| (task.runtime, task.id, task.address);
-        // Tasks are sorted, unless somebody made the file by hand.
+        // Tasks are sorted, except in files that were made by hand.
         let found = snapshot.tasks.binary_search_by_key(&key, of).ok();
         let found = found.or_else(|| {
             let is = |(nth, task): (usize, &Task)| TaskKey::new(self.life, task, nth as u32) == *self;
@@ -193,11 +193,11 @@ pub struct Mark {
 /// What the user wants to see.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Where he is.
+    /// The view that is shown.
     pub view: View,
-    /// What the tasks of a group have in common.
+    /// What tasks are grouped by.
     pub key: GroupKey,
-    /// Which tasks are looked at.
+    /// Which tasks are shown.
     pub wanted: Arc<Wanted>,
     /// The runtime's own tasks too.
     pub system: bool,
@@ -205,14 +205,14 @@ pub struct Query {
     pub group_sort: GroupSort,
     /// The order of tasks.
     pub task_sort: TaskSort,
-    /// The last comes first.
+    /// Reversed order.
     pub reverse: bool,
     /// Only the tasks of one group.
     pub within: Option<Within>,
     /// How stacks are merged.
     pub flame: FlameOptions,
-    /// A task that is looked at closely.
+    /// The task that is shown in detail.
     pub task: Option<TaskKey>,
-    /// Changes are those since then; else since as long ago as counts are remembered.
+    /// Changes are counted from this picture on. None: from as long ago as counts are kept.
     pub mark: Option<Mark>,
 }

@@ -55,7 +55,8 @@ impl Recorder {
     /// It could not be written, or an old one not removed; in words.
     pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let path = self.directory.join(name(snapshot.header.taken_at_ns));
-        file::save(snapshot, &path).map_err(|error| format!("recording {}: {error}", path.display()))?;
+        file::save(snapshot, &path)
+            .map_err(|error| format!("recording {}: {}", path.display(), crate::full_text(&error)))?;
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {
             self.files.push_back((path, size));

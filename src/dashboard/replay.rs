@@ -80,7 +80,9 @@ impl Replay {
                 }
                 self.pictures.push((path, picture));
             }
-            (Err(error), _) => self.unreadable.push(format!("{}: {error}", path.display())),
+            (Err(error), _) => {
+                self.unreadable.push(format!("{}: {}", path.display(), crate::full_text(&error)))
+            }
             (Ok(_), None) => {}
         }
         Some((self.of - self.left.len(), self.of))
@@ -104,7 +106,8 @@ impl Replay {
     /// The picture of a reading.
     pub(super) fn picture(&self, at: usize) -> Result<Picture, String> {
         let (path, picture) = self.pictures.get(at).ok_or("there is no such reading")?;
-        let snapshot = file::load(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let snapshot =
+            file::load(path).map_err(|error| format!("{}: {}", path.display(), crate::full_text(&error)))?;
         let points = self.points.get(..=at).unwrap_or(&self.points);
         let points = points.iter().cloned().collect();
         let owners = Arc::new(Owners::new(&snapshot));

@@ -18,17 +18,17 @@ pub enum Source {
     Waiting,
     /// A process that is read again and again.
     Live,
-    /// It cannot be read just now; it is tried again. Why, a sentence.
+    /// The target cannot be read at the moment; loiter retries. A sentence says why.
     Trouble(String),
-    /// There will be no more readings. Why, a sentence.
+    /// There will be no more readings. A sentence says why.
     Ended(String),
     /// One saved snapshot.
     File,
-    /// Readings that were recorded are looked through.
+    /// A recording is being opened.
     Opening {
-        /// So many so far.
+        /// Readings opened so far.
         done: usize,
-        /// Of so many.
+        /// Readings in total.
         of: usize,
     },
     /// Readings that were recorded.
@@ -114,11 +114,11 @@ pub struct AppState {
     pub picture: Option<Arc<Picture>>,
     /// What the views show of it. May lag behind for as long as it takes to work it out.
     pub tables: Arc<Tables>,
-    /// The picture stands still.
+    /// The picture is frozen.
     pub frozen: bool,
     /// Where the readings come from.
     pub source: Source,
-    /// The target is read so often.
+    /// How often the target is read.
     pub interval: Duration,
     /// Time since the last reading arrived.
     pub quiet: Duration,
@@ -130,7 +130,7 @@ pub struct AppState {
     pub frame: FramePath,
     /// Branches of the tree that are not as they are by default.
     pub folded: BTreeSet<u64>,
-    /// Tasks that were looked at before the one at hand, to go back to.
+    /// Tasks that were shown before the current one, to go back to.
     pub visited: Vec<TaskKey>,
     /// What is being typed.
     pub prompt: Option<Prompt>,
@@ -271,7 +271,7 @@ impl AppState {
         (node.depth < 2) != self.folded.contains(&node.key)
     }
 
-    /// The lines about the task that is looked at.
+    /// The lines about the task that is shown.
     pub fn closeup(&self) -> Vec<Row> {
         task_detail::rows(&self.tables, self.size.0.into())
     }
@@ -282,8 +282,8 @@ impl AppState {
         TaskKey::of(&self.tables.picture, index)
     }
 
-    /// Where Enter leads from a task that is looked at: to the task on the selected line, else to who holds
-    /// what it waits for.
+    /// Where Enter leads from a task that is shown: to the task on the selected line, else to the holder of what it
+    /// waits for.
     pub fn lead(&self) -> Option<Lead> {
         let row = self.closeup().into_iter().nth(self.cursors.closeup.at);
         task_detail::lead(self.tables.closeup.as_ref()?, row.and_then(|row| row.link))

@@ -1,4 +1,4 @@
-//! One task in lines of text: what it does, its stack, its neighbours.
+//! One task in lines of text: what it does, its stack, and the tasks that it is linked to.
 
 use super::picture::Picture;
 use super::query::TaskKey;
@@ -7,9 +7,10 @@ use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
 use crate::analysis::locks::HoldSummary;
 use crate::analysis::waits::WaitSummary;
 use crate::report::escape;
-use crate::report::line::width;
+use crate::report::line::{width, wrapped};
+use crate::report::task_facts::{self, Fact, facts, stack_note};
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
-use crate::report::units::{age, bytes, count, duration, thousands};
+use crate::report::units::{count, duration, thousands};
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.
@@ -65,10 +66,10 @@ impl Row {
     }
 }
 
-/// The task that is looked at, in lines.
+/// The selected task, in lines.
 pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     let Some(closeup) = &tables.closeup else {
-        return vec![Row::new(PieceKind::Dim, " This task is no longer there.")];
+        return vec![Row::new(PieceKind::Dim, " This task has ended.")];
     };
     let picture = &*closeup.of;
     let snapshot = &*picture.snapshot;
@@ -85,18 +86,18 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// Who a task is, an empty line, and its stack with where it was started.
+/// The name and facts of a task, an empty line, its stack, and the place where it was created.
 pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     let snapshot = &*picture.snapshot;
     let Some(task) = snapshot.tasks.get(index as usize) else { return Vec::new() };
     let mut rows = vec![head(picture, index, task), Row::default()];
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     rows.extend(frames(snapshot, &shown, columns));
-    rows.extend(status(task.stack_status, shown.is_empty()).map(|text| Row::new(PieceKind::Dim, text)));
+    rows.extend(status(snapshot, task.stack_status, shown.is_empty()));
     if shown.is_empty()
         && let Some(entry) = task.entry
     {
-        rows.push(Row::new(PieceKind::Plain, &format!(" started with {}", snapshot.function_name(entry))));
+        rows.push(Row::new(PieceKind::Plain, &format!(" entry function {}", snapshot.function_name(entry))));
     }
     if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
         rows.push(creator(snapshot, frame));
@@ -109,20 +110,20 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// That a task is not in the picture at hand any more; an empty line if it is.
+/// Says that a task is not in the picture that is shown; an empty line if it is.
 fn ended(now: &Picture, last: &Picture) -> Row {
     if (now.life, now.number) == (last.life, last.number) {
         return Row::default();
     }
     let (now_ns, last_ns) = (now.snapshot.header.taken_at_ns, last.snapshot.header.taken_at_ns);
     let text = match now_ns.checked_sub(last_ns) {
-        // In a replay one can go back to before it was there.
-        _ if now.number < last.number => " not there yet: this is how it was later".to_owned(),
+        // A replay can go back to before the task was created.
+        _ if now.number < last.number => " not created yet: this shows a later reading".to_owned(),
         Some(ns) if now.life != last.life => {
-            format!(" ended {} ago, with its process: this is how it was seen last", duration(ns))
+            format!(" ended {} ago with its process: this shows the last reading of it", duration(ns))
         }
-        Some(ns) => format!(" ended {} ago: this is how it was seen last", duration(ns)),
-        None => " ended: this is how it was seen last".to_owned(),
+        Some(ns) => format!(" ended {} ago: this shows the last reading of it", duration(ns)),
+        None => " ended: this shows the last reading of it".to_owned(),
     };
     Row::new(PieceKind::State, &text)
 }
@@ -136,14 +137,13 @@ pub struct Lead {
     pub name: String,
 }
 
-/// Where Enter leads from a line that leads to `link`, or nowhere by itself: then to who holds what the task
+/// Where Enter leads from a line: to its `link`, or, if it has none, to the holder of the lock that the task
 /// waits for.
 pub fn lead(closeup: &Closeup, link: Option<TaskKey>) -> Option<Lead> {
     let picture = &closeup.of;
     let name = |index: u32| {
         let task = picture.snapshot.tasks.get(index as usize)?;
-        let noun = picture.snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-        Some(format!("{noun} {}", id(task)))
+        Some(task_facts::name(&picture.snapshot, task))
     };
     if let Some(to) = link {
         return Some(Lead { to, name: name(to.find(picture)?)? });
@@ -162,30 +162,16 @@ pub fn lead(closeup: &Closeup, link: Option<TaskKey>) -> Option<Lead> {
 
 fn head(picture: &Picture, index: u32, task: &Task) -> Row {
     let snapshot = &*picture.snapshot;
-    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
-    let mut facts = vec![age(picture.age(index))];
-    facts.extend(task.lifetime_ns.map(|ns| format!("started {} ago", duration(ns))));
-    facts.extend(task.polls.map(|polls| format!("polled {}", count(polls, "time"))));
-    facts.extend(task.thread.map(|thread| format!("on thread {thread}")));
-    facts.extend((task.stack_bytes > 0).then(|| format!("stack of {}", bytes(task.stack_bytes))));
-    let marks =
-        [(task.locked_to_thread, "locked to thread"), (task.system, "system"), (task.leaked, "leaked")];
-    facts.extend(marks.iter().filter(|(is, _)| *is).map(|(_, text)| (*text).to_owned()));
-    facts.retain(|fact| !fact.is_empty());
-    let who = match task.count() {
-        1 => format!(" {noun} {}", id(task)),
-        equal => format!(" {}, which the source does not tell apart", count(equal, noun)),
-    };
-    Row::new(PieceKind::Head, &who)
-        .add(PieceKind::State, &format!("  {reason}  "))
+    let facts: Vec<String> = facts(snapshot, task, picture.age(index)).iter().map(Fact::words).collect();
+    Row::new(PieceKind::Head, &format!(" {}", task_facts::name(snapshot, task)))
+        .add(PieceKind::State, &format!("  {}  ", task_facts::doing(snapshot, task)))
         .add(PieceKind::Plain, &facts.join(", "))
 }
 
-/// The task's id, or its address where it has none.
+/// What a column of ids says of a task: its id, or how many equal tasks it stands for.
 pub fn id(task: &Task) -> String {
     match task.count() {
-        1 => task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string()),
+        1 => task_facts::id(task),
         equal => times(equal),
     }
 }
@@ -237,23 +223,13 @@ pub fn creator(snapshot: &Snapshot, frame: Frame) -> Row {
         .add(PieceKind::Dim, &format!("  {}", place(snapshot, frame)))
 }
 
-/// What is missing of a stack.
-pub fn status(status: StackStatus, empty: bool) -> Option<&'static str> {
-    Some(match status {
-        StackStatus::Complete => return None,
-        StackStatus::Truncated => "  ... the outer frames were not read: too many",
-        StackStatus::Broken => "  ... the stack could not be followed any further",
-        StackStatus::Gaps => "  ... and more, which were not kept",
-        StackStatus::Missing if empty => "  the stack is not in what could be read",
-        StackStatus::Missing => "  ... the outer frames are not in what could be read",
-        StackStatus::Torn => "  would not hold still: stack unknown",
-        StackStatus::Running => "  running: stack not read",
-        StackStatus::Unknown if empty => "  stack unknown",
-        StackStatus::Unknown => return None,
-    })
+/// A line that says what of a stack is missing, if something is. `empty`: no frame is shown.
+pub fn status(snapshot: &Snapshot, status: StackStatus, empty: bool) -> Option<Row> {
+    let note = stack_note(status, empty, snapshot.header.reading.mode)?;
+    Some(Row::new(PieceKind::Dim, &format!("  {note}")))
 }
 
-/// What tasks wait for and what they hold, a sentence a line; what is too long goes on in another line.
+/// What tasks wait for and what they hold, one sentence per line. Long sentences continue on the next line.
 pub fn sentences(
     snapshot: &Snapshot,
     (waits, holds): (&[WaitSummary], &[HoldSummary]),
@@ -263,22 +239,18 @@ pub fn sentences(
 ) -> Vec<Row> {
     let waits = wait_sentences(snapshot, waits, false);
     let holds = hold_sentences(snapshot, holds, tasks, false);
+    let room = columns.saturating_sub(indent.len());
     let mut rows = Vec::new();
     for sentence in waits.iter().chain(&holds) {
-        let mut line = indent.to_owned();
-        for (nth, word) in sentence.split(' ').enumerate() {
-            if nth > 0 && width(&escape(&line)) + 1 + width(&escape(word)) > columns {
-                rows.push(Row::new(PieceKind::Plain, &std::mem::replace(&mut line, format!("{indent} "))));
-            }
-            line.push_str(if nth > 0 { " " } else { "" });
-            line.push_str(word);
+        for (nth, line) in wrapped(sentence, room, 2).iter().enumerate() {
+            let hanging = if nth > 0 { "  " } else { "" };
+            rows.push(Row::new(PieceKind::Plain, &format!("{indent}{hanging}{line}")));
         }
-        rows.push(Row::new(PieceKind::Plain, &line));
     }
     rows
 }
 
-/// Who holds what the task waits for, and who else waits for it.
+/// The holders of what the task waits for, and the other tasks that wait for it.
 fn waits(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
     let snapshot = &*picture.snapshot;
     let mut rows = Vec::new();
@@ -289,32 +261,34 @@ fn waits(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
         };
         if *holders_total > 0 {
             let sure = holders.first().is_some_and(|holder| holder.how != HoldKind::Perhaps);
-            rows.push(title(if sure { "holders of" } else { "perhaps holders of" }, *holders_total));
+            rows.push(title(if sure { "holders of" } else { "possible holders of" }, *holders_total));
             rows.extend(holders.iter().map(|holder| neighbour(picture, holder.task, how(holder.how))));
             rows.extend(more(*holders_total, holders.len()));
         }
         if *total > 0 {
             rows.push(title("also at", *total));
-            rows.extend(others.iter().map(|&(other, wait)| neighbour(picture, other, op(wait.op))));
+            rows.extend(others.iter().map(|&(other, wait)| neighbour(picture, other, attempt(wait.op))));
             rows.extend(more(*total, others.len()));
         }
     }
     rows
 }
 
-/// Who waits for what the task holds.
+/// The tasks that wait for what the task holds.
 fn held(picture: &Picture, closeup: &Closeup) -> Vec<Row> {
     let snapshot = &*picture.snapshot;
     let mut rows = Vec::new();
     for HeldLock { hold, waiters, total } in closeup.held.iter().filter(|held| held.total > 0) {
         let (at, tasks) = (address(snapshot, hold.object), count(*total, task_noun(snapshot)));
         rows.push(Row::new(PieceKind::Title, &format!(" waiting for {at:#x}: {tasks}")));
-        rows.extend(waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(picture, task, op(wait.op))));
+        rows.extend(
+            waiters.iter().map(|&(task, wait): &(u32, Wait)| neighbour(picture, task, attempt(wait.op))),
+        );
         rows.extend(more(*total, waiters.len()));
     }
     if closeup.held_more > 0 {
         let locks = count(closeup.held_more, "more lock");
-        rows.push(Row::new(PieceKind::Dim, &format!(" and waiting for {locks} that it holds")));
+        rows.push(Row::new(PieceKind::Dim, &format!(" tasks wait for {locks} that it holds")));
     }
     rows
 }
@@ -331,7 +305,7 @@ fn how(how: HoldKind) -> &'static str {
     }
 }
 
-fn op(op: WaitOp) -> &'static str {
+fn attempt(op: WaitOp) -> &'static str {
     match op {
         WaitOp::Send => "sends",
         WaitOp::Receive => "receives",
@@ -347,20 +321,19 @@ fn family(picture: &Picture, closeup: &Closeup, task: &Task) -> Vec<Row> {
     let mut rows = Vec::new();
     match (closeup.parent, task.parent) {
         (Some(parent), _) => {
-            rows.push(Row::new(PieceKind::Title, " started by"));
+            rows.push(Row::new(PieceKind::Title, " created by"));
             rows.push(neighbour(picture, parent, ""));
         }
         (None, Some(id)) => {
             rows.push(
-                Row::new(PieceKind::Title, " started by")
-                    .add(PieceKind::Plain, &format!(" {id}, which has ended")),
+                Row::new(PieceKind::Title, " created by").add(PieceKind::Plain, &format!(" {id} (ended)")),
             );
         }
         (None, None) => {}
     }
     if closeup.children_total > 0 {
         let count = count(closeup.children_total, task_noun(snapshot));
-        rows.push(Row::new(PieceKind::Title, &format!(" started {count} that still live")));
+        rows.push(Row::new(PieceKind::Title, &format!(" created {count} that are still alive")));
         rows.extend(closeup.children.iter().map(|&child| neighbour(picture, child, "")));
         rows.extend(more(closeup.children_total, closeup.children.len()));
     }
@@ -371,7 +344,7 @@ fn family(picture: &Picture, closeup: &Closeup, task: &Task) -> Vec<Row> {
 fn neighbour(picture: &Picture, index: u32, how: &str) -> Row {
     let snapshot = &*picture.snapshot;
     let Some(task) = snapshot.tasks.get(index as usize) else { return Row::default() };
-    let reason = task.reason.map_or(task.state.name(), |reason| snapshot.str(reason));
+    let reason = task_facts::doing(snapshot, task);
     let name = picture.function(task);
     let mut row = Row::new(PieceKind::Head, &format!("   {:<8}", id(task)));
     if !how.is_empty() {

@@ -9,6 +9,7 @@ use super::tables;
 use super::update::What;
 use crate::analysis::SortBy;
 use crate::analysis::group::group_selected;
+use crate::full_text;
 use crate::report::file_name::file_name;
 use crate::report::flame::svg::{self, Cut, SvgOptions};
 use crate::report::flame::{Caption, Colors, nothing};
@@ -22,14 +23,16 @@ const MIN_WIDTH: f64 = 0.05;
 /// Writes a file; gives a sentence that says where, or why not.
 pub(super) fn write(what: What, picture: &Picture, query: &Query) -> Result<String, String> {
     let path = path(what, picture);
-    let failed = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        format!("cannot write {}: {}", path.display(), full_text(error))
+    };
     match what {
         What::Snapshot => file::save(&picture.snapshot, &path).map_err(|error| failed(&error))?,
         What::Report => save(&path, |out| report(picture, query, out)).map_err(|error| failed(&error))?,
         What::Flame => save(&path, |out| graph(picture, query, out)).map_err(|error| failed(&error))?,
     }
     let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    Ok(format!("written: {} ({})", path.display(), bytes(size)))
+    Ok(format!("wrote {} ({})", path.display(), bytes(size)))
 }
 
 fn path(what: What, picture: &Picture) -> PathBuf {

@@ -4,7 +4,10 @@
 //! thing notes it here first, and takes the note back once it is finished or gone. As long as nothing is
 //! noted, signals end loiter as they end every program, and no handler stands between them. With the first
 //! note a thread begins to wait for them. It removes what is noted and then ends loiter by that same
-//! signal, so that whoever sent it sees what he expects.
+//! signal, so that the sender sees what it expects.
+//!
+//! Only the program does so, which calls [`begin`]. In another program that uses the library no handler of loiter is
+//! ever installed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -42,6 +45,9 @@ pub(crate) struct Unfinished(u64);
 
 /// Everything that is noted, and the number of the next note.
 static NOTES: Mutex<(u64, Vec<(u64, Thing)>)> = Mutex::new((0, Vec::new()));
+
+/// This is loiter's own program, which may handle its signals.
+static OURS: AtomicBool = AtomicBool::new(false);
 
 /// Somebody else waits for the signals, and calls [`clean_up`].
 static ELSEWHERE: AtomicBool = AtomicBool::new(false);
@@ -82,8 +88,10 @@ impl Drop for Unfinished {
     }
 }
 
-/// Writing more than the limit on the size of files allows is an error (EFBIG) that is told, not the end.
-pub(crate) fn tell_of_large_files() {
+/// Called once by loiter's own program: from here on, signals that end it are waited for while something is noted, and
+/// writing more than the limit on the size of files allows is an error (EFBIG) that is reported, not the end.
+pub(crate) fn begin() {
+    OURS.store(true, Ordering::SeqCst);
     // A flag that nobody looks at: unlike a signal that is ignored, it is not passed on to children. If it
     // cannot be set, loiter ends as it would without.
     let _ = signal_hook::flag::register(SIGXFSZ, AtomicBool::new(false).into());
@@ -126,7 +134,7 @@ pub(crate) fn clean_up() {
 /// Starts the thread that waits for signals, once.
 fn wait_for_signals() {
     static ONCE: Once = Once::new();
-    if ELSEWHERE.load(Ordering::SeqCst) {
+    if !OURS.load(Ordering::SeqCst) || ELSEWHERE.load(Ordering::SeqCst) {
         return;
     }
     ONCE.call_once(|| {

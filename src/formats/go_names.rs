@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// compiler made and that belong to no package, and for names that are not Go's.
 ///
 /// ```
-/// # use loiter::formats::go_names::package_of;
+/// # use loiter::__test::formats::go_names::package_of;
 /// assert_eq!(package_of("internal/poll.(*FD).Read"), "internal/poll");
 /// assert_eq!(package_of("main.main.func1"), "main");
 /// assert_eq!(package_of("gopkg.in/yaml%2ev3.Map[go.shape.int,net/http.Header]"), "gopkg.in/yaml%2ev3");
@@ -25,6 +25,7 @@ pub fn package_of(function: &str) -> &str {
 
 /// Takes the linker's escapes (`%2e` for a dot) out of a package path or a function name.
 /// An escape that does not decode to text is left as it is.
+#[cfg(any(test, feature = "test-support"))]
 pub fn unescape_package(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

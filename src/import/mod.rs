@@ -27,6 +27,8 @@ pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use log::GoLog;
 pub use read::{ReadDump, read};
 
+use crate::ErrorKind;
+
 /// Why no snapshot can be made of what Go wrote.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,4 +56,16 @@ pub enum DumpError {
         /// What it is, as far as its beginning tells.
         begins: String,
     },
+}
+
+impl DumpError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            DumpError::Pprof(error) => error.kind(),
+            DumpError::TooMany { .. } => ErrorKind::TooLarge,
+            DumpError::OtherProfile { .. } => ErrorKind::Unsupported,
+            DumpError::NoGoroutine { .. } => ErrorKind::Corrupt,
+        }
+    }
 }

@@ -15,6 +15,8 @@ mod tables;
 
 use self::samples::Samples;
 use self::tables::Tables;
+use crate::ErrorKind;
+use crate::error::Cause;
 use crate::formats::pprof::fields::own::UnusualFunction;
 use crate::formats::pprof::fields::profile;
 use crate::formats::pprof::wire::{Fields, Malformed};
@@ -42,7 +44,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum PprofError {
     /// It cannot be decompressed.
-    #[error("the compressed profile is damaged: {0}")]
+    #[error("the compressed profile is damaged")]
     Gzip(#[source] io::Error),
     /// It is too large.
     #[error("the profile is larger than {} MiB when it is not compressed", limit >> 20)]
@@ -51,10 +53,10 @@ pub enum PprofError {
         limit: usize,
     },
     /// It is something else, or its contents make no sense.
-    #[error("not a pprof profile, or a damaged one: {problem}")]
+    #[error("not a pprof profile, or a damaged one")]
     Damaged {
-        /// What makes no sense.
-        problem: String,
+        /// What makes no sense: a sentence, [`Invalid`], or the error of a decoder.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is a profile of something else than goroutines.
     #[error("a profile of {types}, not of goroutines: it does not say which tasks there are")]
@@ -74,8 +76,17 @@ pub enum PprofError {
 }
 
 impl PprofError {
-    fn damaged(problem: impl Into<String>) -> Self {
-        PprofError::Damaged { problem: problem.into() }
+    fn damaged(source: impl Into<Cause>) -> Self {
+        PprofError::Damaged { source: source.into() }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            PprofError::Gzip(_) | PprofError::Damaged { .. } => ErrorKind::Corrupt,
+            PprofError::TooLarge { .. } | PprofError::TooManyTasks { .. } => ErrorKind::TooLarge,
+            PprofError::OtherType { .. } | PprofError::Difference => ErrorKind::Unsupported,
+        }
     }
 }
 
@@ -87,7 +98,7 @@ impl From<Malformed> for PprofError {
 
 impl From<Invalid> for PprofError {
     fn from(invalid: Invalid) -> Self {
-        PprofError::damaged(invalid.to_string())
+        PprofError::damaged(invalid)
     }
 }
 

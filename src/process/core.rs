@@ -19,6 +19,7 @@ use super::{
     CoreExtent, Frozen, HoldTime, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
     WithRegisters, proc,
 };
+use crate::full_text;
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
 /// What of a file is compared with what the core file holds of it, bytes.
@@ -98,8 +99,10 @@ impl CoreTarget {
                 }
                 // The file that was named has to fit; others may be gone, or be no programs.
                 Err(error) if given.is_some() => return Err(error),
-                Err(error) if is_executable => tracing::warn!("{path}, which left the core file: {error}"),
-                Err(error) => tracing::debug!("{path}, which the core file refers to: {error}"),
+                Err(error) if is_executable => {
+                    tracing::warn!("{path}, which left the core file: {}", full_text(&error))
+                }
+                Err(error) => tracing::debug!("{path}, which the core file refers to: {}", full_text(&error)),
             }
         }
         if let Some(exe) = exe.filter(|_| executable.is_none()) {

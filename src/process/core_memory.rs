@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::image_file::ImageFile;
 use super::{Memory, Range, Result, TargetError};
+use crate::full_text;
 
 pub(super) const PAGE: u64 = 4096;
 
@@ -113,7 +114,7 @@ impl CoreMemory {
                 )));
             }
             // A bad sector takes only its own memory with it.
-            piece.file.read_into(offset, data).map_err(|error| not_there(error.to_string()))?;
+            piece.file.read_into(offset, data).map_err(|error| not_there(full_text(&error)))?;
         }
         filled.fill(0);
         Ok(room)

@@ -1,11 +1,12 @@
 //! What can go wrong when a target is read.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::permission::errno_text;
+use crate::ErrorKind;
 
 /// What can go wrong when a target is read.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,12 @@ pub enum TargetError {
         pid: u32,
     },
     /// The kernel refused.
-    #[error("{what}: {errno}")]
+    #[error("{what}")]
     Permission {
         /// What was tried: "process_vm_readv", "ptrace(PTRACE_SEIZE)", "open /proc/1/maps".
         what: String,
-        /// Name and text of the errno.
-        errno: String,
+        /// What the kernel answered: EPERM, EACCES or ENOSYS.
+        source: OsError,
         /// What was found out about the reason, and the remedy; a line each.
         remedy: Vec<String>,
     },
@@ -108,13 +109,12 @@ pub enum TargetError {
         why: String,
     },
     /// A file (an ELF image, a core file, something in /proc) could not be read.
-    #[error("{what}: {}", in_words(source))]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: String,
         /// Why it failed.
-        #[source]
-        source: io::Error,
+        source: OsError,
     },
     /// A file is not what it should be.
     #[error("{path}: {problem}")]
@@ -126,14 +126,112 @@ pub enum TargetError {
     },
 }
 
-/// "EMFILE (too many open files)"; an error without a number as it is.
-fn in_words(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |errno| errno_text(Errno::from_raw(errno)))
+/// An error of the operating system. Its text has the name of the number: "EMFILE (too many open files)". An error
+/// without a number has the text that it came with.
+#[derive(Debug)]
+pub struct OsError(io::Error);
+
+impl OsError {
+    /// The number (`EPERM` is 1), where it has one.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.0.raw_os_error()
+    }
+
+    /// What kind of error the standard library takes it for.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.0.kind()
+    }
+
+    /// As the standard library's error.
+    pub fn as_io(&self) -> &io::Error {
+        &self.0
+    }
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.raw_os_error() {
+            Some(errno) => f.write_str(&errno_text(Errno::from_raw(errno))),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<io::Error> for OsError {
+    fn from(error: io::Error) -> Self {
+        OsError(error)
+    }
+}
+
+impl From<OsError> for io::Error {
+    fn from(error: OsError) -> Self {
+        error.0
+    }
+}
+
+/// "EPERM (operation not permitted)".
+pub(super) fn errno_text(errno: Errno) -> String {
+    let text = errno.desc();
+    let lower = text.chars().next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
+    format!("{errno:?} ({lower}{})", text.get(lower.len()..).unwrap_or_default())
 }
 
 impl TargetError {
+    /// Something in the file system or the kernel failed.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        TargetError::Io { what: what.into(), source: source.into() }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            TargetError::NoProcess { .. } => ErrorKind::NotFound,
+            TargetError::Ended { .. } | TargetError::Zombie { .. } => ErrorKind::Gone,
+            TargetError::Permission { .. } => ErrorKind::Permission,
+            TargetError::KernelThread { .. } => ErrorKind::NoRuntime,
+            TargetError::CannotStop { .. } => ErrorKind::CannotStop,
+            TargetError::NoAnswer { .. } | TargetError::LetGo { .. } => ErrorKind::NoAnswer,
+            TargetError::GivenUp { .. } => ErrorKind::GivenUp,
+            TargetError::Unmapped { .. } | TargetError::NotInCore { .. } | TargetError::Malformed { .. } => {
+                ErrorKind::Corrupt
+            }
+            TargetError::Io { source, .. } => ErrorKind::of_io(source.as_io()),
+        }
+    }
+
+    /// The process is not there: it never was, has ended, or is a zombie.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. })
+    }
+
     /// There is no such memory, which says nothing about the rest of the target.
     pub fn is_absent(&self) -> bool {
         matches!(self, TargetError::Unmapped { .. } | TargetError::NotInCore { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errno_has_name_and_text() {
+        assert_eq!(errno_text(Errno::EPERM), "EPERM (operation not permitted)");
+        let numbered = OsError::from(io::Error::from_raw_os_error(libc::EMFILE));
+        assert_eq!(
+            (numbered.to_string().as_str(), numbered.raw_os_error()),
+            ("EMFILE (too many open files)", Some(24))
+        );
+        let unnumbered = OsError::from(io::Error::other("its file system hangs"));
+        assert_eq!(
+            (unnumbered.to_string().as_str(), unnumbered.raw_os_error()),
+            ("its file system hangs", None)
+        );
     }
 }

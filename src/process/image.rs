@@ -15,6 +15,7 @@ use super::elf::Headers;
 use super::image_file::ImageFile;
 use super::memory::ProcessMemory;
 use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files};
+use crate::full_text;
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;
@@ -118,7 +119,7 @@ impl OpenedFiles {
         match found {
             Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
             Err(source) if slow_files::is_our_own(&source) => {
-                Err(TargetError::Io { what: format!("stat {link}"), source })
+                Err(TargetError::io(format!("stat {link}"), source))
             }
             Err(error) => {
                 let refusal = Refusal::new(&error);
@@ -164,7 +165,7 @@ impl OpenedFiles {
                 None => match open_mapped(pid, group, memory) {
                     Ok(file) => Ok(Arc::new(file)),
                     Err(source) if slow_files::is_our_own(&source) => {
-                        return Err(TargetError::Io { what: format!("open {}", first.path), source });
+                        return Err(TargetError::io(format!("open {}", first.path), source));
                     }
                     Err(error) => Err(Refusal::new(&error)),
                 },
@@ -206,9 +207,9 @@ fn add_images(
     file: &Arc<ImageFile>,
 ) -> Result<(), Refusal> {
     let headers = Headers::read(file).map_err(|error| match error {
-        TargetError::Io { source, .. } => Refusal::new(&source),
+        TargetError::Io { source, .. } => Refusal::new(source.as_io()),
         // Not an ELF file, or one that is not like those that run here.
-        other => Refusal { unexpected: false, late: false, why: other.to_string() },
+        other => Refusal { unexpected: false, late: false, why: full_text(&other) },
     })?;
     let mappings = group.mappings.get(..MAX_MAPPINGS).unwrap_or(&group.mappings);
     let mut biases: Vec<u64> = Vec::new();

@@ -37,7 +37,7 @@ impl ImageFile {
     pub fn open(path: impl AsRef<Path>) -> Result<ImageFile> {
         let path = path.as_ref();
         let opened_as = path.display().to_string();
-        Self::open_io(path).map_err(|source| TargetError::Io { what: format!("open {opened_as}"), source })
+        Self::open_io(path).map_err(|source| TargetError::io(format!("open {opened_as}"), source))
     }
 
     /// The same, without the name in the error. A file system that does not answer is given up.
@@ -95,7 +95,7 @@ impl ImageFile {
                 Ok(0) => return Err(self.malformed("has become shorter while it was read")),
                 Ok(n) => done += n,
                 Err(source) => {
-                    return Err(TargetError::Io { what: format!("read {}", self.opened_as), source });
+                    return Err(TargetError::io(format!("read {}", self.opened_as), source));
                 }
             }
         }

@@ -124,7 +124,7 @@ impl ProcessMemory {
                 }
                 Err(Errno::ENOMEM) => {
                     let source = Errno::ENOMEM.into();
-                    return Err(TargetError::Io { what: "process_vm_readv".to_owned(), source });
+                    return Err(TargetError::io("process_vm_readv", source));
                 }
                 // EFAULT, and EINVAL for an address that wraps: the first range cannot be read.
                 Err(_) => return Ok(0),

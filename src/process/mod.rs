@@ -12,7 +12,7 @@ mod core;
 mod core_memory;
 mod core_notes;
 mod elf;
-pub mod error;
+mod error;
 mod figures;
 mod image;
 mod image_file;
@@ -36,12 +36,13 @@ mod watch;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
-pub use error::TargetError;
+pub use error::{OsError, TargetError};
 pub use image_file::ImageFile;
 pub use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
+#[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
 pub use sys::{end_with_us, let_us_trace};
 pub use tracer::end_all_stops;

@@ -88,7 +88,7 @@ where
         // Nobody waits any more if it was given up.
         let _ = done.send(work());
     });
-    let reader = reader.map_err(|source| TargetError::Io { what: "start a thread".to_owned(), source })?;
+    let reader = reader.map_err(|source| TargetError::io("start a thread", source))?;
     let mut supervisor = Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None };
     loop {
         match wait.recv_timeout(TICK) {

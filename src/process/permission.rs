@@ -18,13 +18,13 @@ pub(super) fn explain(pid: u32, what: &str, error: io::Error) -> TargetError {
     match errno {
         Some(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => TargetError::Permission {
             what: what.to_owned(),
-            errno: errno_text(errno),
+            source: error.into(),
             remedy: Findings::look(pid).remedy(errno),
         },
         Some(Errno::ESRCH | Errno::ENOENT) if Stat::read(pid).is_err_and(|error| proc::is_gone(&error)) => {
             TargetError::Ended { pid }
         }
-        _ => TargetError::Io { what: what.to_owned(), source: error },
+        _ => TargetError::io(what, error),
     }
 }
 
@@ -36,13 +36,6 @@ pub(super) fn no_process(pid: u32, what: &str, error: io::Error) -> TargetError 
 /// The same for something that is there as long as the process is.
 pub(super) fn ended(pid: u32, what: &str, error: io::Error) -> TargetError {
     if proc::is_gone(&error) { TargetError::Ended { pid } } else { explain(pid, what, error) }
-}
-
-/// "EPERM (operation not permitted)".
-pub(super) fn errno_text(errno: Errno) -> String {
-    let text = errno.desc();
-    let lower = text.chars().next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
-    format!("{errno:?} ({lower}{})", text.get(lower.len()..).unwrap_or_default())
 }
 
 /// Refuses what can never be read, with a clear message.
@@ -254,10 +247,5 @@ mod tests {
     fn nothing_is_guessed() {
         let findings = Findings { can_ptrace: true, ..Findings::default() };
         assert!(findings.remedy(Errno::EPERM).is_empty());
-    }
-
-    #[test]
-    fn errno_has_name_and_text() {
-        assert_eq!(errno_text(Errno::EPERM), "EPERM (operation not permitted)");
     }
 }

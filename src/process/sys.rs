@@ -99,6 +99,7 @@ pub(super) fn ticks_per_second() -> u64 {
 }
 
 /// Lets any process of the same user read this one, where Yama lets only parents do that.
+#[cfg(feature = "demo")]
 pub(crate) fn allow_readers() {
     // SAFETY: PR_SET_PTRACER takes a number and touches no memory. Without Yama it fails, and is
     // not needed.

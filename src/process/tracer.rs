@@ -202,7 +202,7 @@ extern "C" fn main(start: *mut c_void) -> libc::c_int {
 impl Tracer {
     /// Starts one.
     pub(super) fn start() -> Result<Tracer> {
-        let failed = |source| TargetError::Io { what: "start the tracer process".to_owned(), source };
+        let failed = |source| TargetError::io("start the tracer process", source);
         let (socket, its) = socket_pair().map_err(failed)?;
         // Older kernels have none: then it is noticed by the socket alone that loiter has ended.
         let loiter = sys::pidfd_open(std::process::id()).ok();

@@ -25,6 +25,48 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Where text that is too long for a line is broken.
+struct Breaks {
+    /// Columns of a line.
+    limit: usize,
+    /// Columns that lines after the first begin with.
+    indent: usize,
+    /// Columns between two pieces of a line.
+    separator: usize,
+    /// Where the next piece begins.
+    at: usize,
+}
+
+impl Breaks {
+    /// Whether a new line begins before each piece. A piece that is too long for any line is not broken.
+    fn before_each(mut self, widths: impl Iterator<Item = usize>) -> impl Iterator<Item = bool> {
+        widths.enumerate().map(move |(nth, width)| {
+            let end = self.at + if nth > 0 { self.separator } else { 0 } + width;
+            let new_line = nth > 0 && end > self.limit;
+            self.at = if new_line { self.indent + width } else { end };
+            new_line
+        })
+    }
+}
+
+/// Breaks text into lines of at most `columns`; lines after the first have `indent` columns less. Raw text stays
+/// raw: its words are as wide as they are when escaped.
+pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
+    let widths = text.split(' ').map(|word| width(&escape(word)));
+    let breaks = Breaks { limit: columns, indent, separator: 1, at: 0 };
+    let mut lines: Vec<String> = Vec::new();
+    for (word, new_line) in text.split(' ').zip(breaks.before_each(widths)) {
+        match lines.last_mut().filter(|_| !new_line) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A line in the making. Whatever is put into it is escaped.
 #[derive(Debug)]
 pub struct Line {
@@ -81,8 +123,22 @@ impl Line {
         Ok(())
     }
 
-    /// Adds pieces with `separator` between them; goes on in a new line, indented, where the next
-    /// piece would end beyond `limit`.
+    /// Adds text and writes the line; continues in a new line, indented, where the next word would end beyond
+    /// `limit`.
+    pub fn wrap_text(
+        &mut self,
+        style: Style,
+        text: &str,
+        indent: usize,
+        limit: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let words: Vec<_> = text.split(' ').map(|word| (style, word.to_owned())).collect();
+        self.wrap(&words, " ", indent, limit, out)
+    }
+
+    /// Adds pieces with `separator` between them and writes the line; continues in a new line, indented, where
+    /// the next piece would end beyond `limit`.
     pub fn wrap(
         &mut self,
         pieces: &[(Style, String)],
@@ -91,11 +147,12 @@ impl Line {
         limit: usize,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let widths = pieces.iter().map(|(_, piece)| width(&escape(piece)));
+        let breaks = Breaks { limit, indent, separator: width(separator), at: self.width };
         // Neighbours of one style are put in together, to switch colours once and not for each.
         let (mut run, mut run_style) = (String::new(), PLAIN);
-        for (nth, (style, piece)) in pieces.iter().enumerate() {
-            let end = self.width + width(&escape(&run)) + width(separator) + width(&escape(piece));
-            if nth > 0 && end > limit {
+        for (nth, ((style, piece), new_line)) in pieces.iter().zip(breaks.before_each(widths)).enumerate() {
+            if new_line {
                 run.push_str(separator.trim_end());
                 self.push(run_style, &std::mem::take(&mut run)).write(out)?;
                 self.pad(indent, 0);
@@ -140,6 +197,15 @@ mod tests {
         let pieces = ["one", "two", "three"].map(|p| (PLAIN, p.to_owned()));
         let text = written(|line, out| line.push(PLAIN, "a: ").wrap(&pieces, ", ", 3, 12, out).unwrap());
         assert_eq!(text, "a: one, two,\n   three\n");
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrapped("one two three", 9, 0), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", 3, 0), ["one", "two", "three"]);
+        assert_eq!(wrapped("ab cd ef gh", 5, 2), ["ab cd", "ef", "gh"]);
+        assert_eq!(wrapped("\x1b\x1b a", 5, 0), ["\x1b\x1b", "a"]);
+        assert_eq!(wrapped("", 5, 0), [""]);
     }
 
     #[test]

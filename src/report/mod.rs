@@ -16,6 +16,8 @@ pub mod path;
 mod places;
 pub mod pprof;
 pub mod profile;
+pub mod runtime_names;
+pub mod task_facts;
 pub mod text;
 pub mod units;
 

@@ -1,8 +1,8 @@
-//! Why no task passes a filter, and what there is instead.
+//! Why no task matches a filter, and which values the tasks have instead.
 
 use rustc_hash::FxHashMap;
 
-use super::text::task_noun;
+use super::runtime_names::task_noun;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::frames::{code_of, creator_frame, frame_name, shown_frames, user_frame};
 use crate::analysis::modules::Owners;
@@ -12,30 +12,30 @@ use crate::snapshot::{Frame, Snapshot, Task};
 /// Values that are listed.
 const LISTED: usize = 6;
 
-/// Why no task passes: for each condition that no task fulfils, what the tasks have instead; or that it is
-/// the conditions together. Raw from the target: escape before printing.
+/// Why no task matches. For each condition that no task meets, the values that the tasks have; if each condition
+/// is met by some task, how many tasks meet each. Raw from the target: escape before printing.
 pub fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
     let bare = Filter { system: filter.system, all_frames: filter.all_frames, ..Filter::default() };
     let all = bare.select(snapshot).tasks;
     let noun = task_noun(snapshot);
     if all.is_empty() {
-        return vec![format!("there is no {noun} at all")];
+        return vec![format!("there are no {noun}s")];
     }
     let tasks = Tasks { snapshot, noun, all };
     let (mut never, mut alone) = (Vec::new(), Vec::new());
     for (name, one, why) in conditions(filter, &bare) {
         match snapshot.count_of(&one.select(snapshot).tasks) {
             0 => never.push(why(&tasks)),
-            n => alone.push(format!("{} pass {name}", thousands(n))),
+            n => alone.push(format!("{} match {name}", thousands(n))),
         }
     }
     if never.is_empty() && alone.len() > 1 {
-        never.push(format!("no {noun} passes all filters together: {}", alone.join(", ")));
+        never.push(format!("no {noun} matches all filters together: {}", alone.join(", ")));
     }
     never
 }
 
-/// What is said of a condition that no task fulfils.
+/// Words a condition that no task meets.
 type Why<'a> = Box<dyn Fn(&Tasks<'_>) -> String + 'a>;
 
 /// One of a filter's lists of patterns.
@@ -53,7 +53,7 @@ fn conditions<'a>(filter: &'a Filter, bare: &Filter) -> Vec<(&'static str, Filte
         ("--reason", &filter.reasons, |f| &mut f.reasons, "waits for", reason),
         ("--function", &filter.functions, |f| &mut f.functions, "has a function", function),
         ("--package", &filter.packages, |f| &mut f.packages, "has a function of package", package),
-        ("--creator", &filter.creators, |f| &mut f.creators, "was started by", creator),
+        ("--creator", &filter.creators, |f| &mut f.creators, "was created by", creator),
     ];
     for (name, patterns, field, does, of) in patterns {
         if !patterns.is_empty() {
@@ -123,7 +123,7 @@ impl Tasks<'_> {
         self.all.iter().filter_map(|&index| self.snapshot.tasks.get(index as usize))
     }
 
-    /// "no goroutine waits for 'chan sned'; there are: chan send (1,204), select (31)".
+    /// "no goroutine waits for 'chan sned'; found: chan send (1,204), select (31)".
     fn say(&self, does: &str, wanted: &[&str], of: Of) -> String {
         let owners = Owners::new(self.snapshot);
         // What tasks have follows from a few interned things, which many of them share.
@@ -166,8 +166,8 @@ impl Tasks<'_> {
         let texts: Vec<String> = wanted.iter().map(u64::to_string).collect();
         let ids = || self.tasks().filter_map(|task| task.id);
         let there = match (ids().min(), ids().max()) {
-            (Some(low), Some(high)) => format!("those that there are go from {low} to {high}"),
-            _ => "the source does not tell any".to_owned(),
+            (Some(low), Some(high)) => format!("ids go from {low} to {high}"),
+            _ => "the source has no ids".to_owned(),
         };
         format!("no {} has the id {}; {there}", self.noun, texts.join(" or "))
     }
@@ -175,8 +175,8 @@ impl Tasks<'_> {
     fn ages(&self, min: u64) -> String {
         let oldest = self.tasks().map(|task| task.age).max_by_key(|age| age.nanos()).unwrap_or_default();
         let there = match oldest.nanos() {
-            Some(_) => format!("the longest is {}", age(oldest)),
-            None => "for none of them is it known how long".to_owned(),
+            Some(_) => format!("the longest time is {}", age(oldest)),
+            None => "all ages are unknown".to_owned(),
         };
         format!("no {} has been in its state for {}; {there}", self.noun, duration(min))
     }
@@ -187,12 +187,12 @@ fn quoted(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("'{text}'")).collect::<Vec<_>>().join(" or ")
 }
 
-/// "there are: chan send (1,204), select (31), and 3 more".
+/// "found: chan send (1,204), select (31), and 3 more".
 fn there_are(counted: impl Iterator<Item = (String, u64)>) -> String {
     let mut by_name: FxHashMap<String, u64> = FxHashMap::default();
     counted.for_each(|(name, n)| *by_name.entry(name).or_default() += n);
     if by_name.is_empty() {
-        return "there are none".to_owned();
+        return "none found".to_owned();
     }
     let mut all: Vec<_> = by_name.into_iter().collect();
     all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -201,7 +201,7 @@ fn there_are(counted: impl Iterator<Item = (String, u64)>) -> String {
     if all.len() > LISTED {
         named.push(format!("and {}", count((all.len() - LISTED) as u64, "more").trim_end_matches('s')));
     }
-    format!("there are: {}", named.join(", "))
+    format!("found: {}", named.join(", "))
 }
 
 #[cfg(test)]
@@ -234,35 +234,35 @@ mod tests {
         let default = Filter::default;
         assert_eq!(
             said(Filter { reasons: any("chan sned"), ..default() }),
-            ["no goroutine waits for 'chan sned'; there are: chan send (2), select (1)"]
+            ["no goroutine waits for 'chan sned'; found: chan send (2), select (1)"]
         );
         assert_eq!(
             said(Filter { states: vec![TaskState::Running], ..default() }),
-            ["no goroutine is 'running'; there are: waiting (3)"]
+            ["no goroutine is 'running'; found: waiting (3)"]
         );
         assert_eq!(
             said(Filter { functions: any("main"), ids: vec![7], ..default() }),
             [
-                "no goroutine has a function 'main'; there are none",
-                "no goroutine has the id 7; those that there are go from 1 to 9"
+                "no goroutine has a function 'main'; none found",
+                "no goroutine has the id 7; ids go from 1 to 9"
             ]
         );
         let label = |key: &str, value: Option<&str>| vec![(key.to_owned(), value.map(str::to_owned))];
         assert_eq!(
             said(Filter { labels: label("route", Some("/x")), ..default() }),
-            ["no goroutine has the label 'route=/x'; there are: route=/v1/users (3)"]
+            ["no goroutine has the label 'route=/x'; found: route=/v1/users (3)"]
         );
         assert_eq!(
             said(Filter { labels: label("user", None), ..default() }),
-            ["no goroutine has the label 'user'; there are: route (3)"]
+            ["no goroutine has the label 'user'; found: route (3)"]
         );
         assert_eq!(
             said(Filter { min_age_ns: Some(600_000_000_000), ..default() }),
-            ["no goroutine has been in its state for 10 min; the longest is >= 5 min"]
+            ["no goroutine has been in its state for 10 min; the longest time is >= 5 min"]
         );
         assert_eq!(
             said(Filter { reasons: any("select"), ids: vec![1], ..default() }),
-            ["no goroutine passes all filters together: 1 pass --reason, 1 pass --id"]
+            ["no goroutine matches all filters together: 1 match --reason, 1 match --id"]
         );
     }
 }

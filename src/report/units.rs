@@ -34,6 +34,53 @@ pub fn duration(ns: u64) -> String {
     format!("{number} {unit}")
 }
 
+/// Why a text is not a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    /// It is not a list of numbers, each with a unit.
+    #[error("use a number and a unit (ns, us, ms, s, m, h, d), like 90s or 1h30m")]
+    Malformed,
+    /// It has more nanoseconds than 64 bits can count, about 584 years.
+    #[error("this duration is too long")]
+    TooLong,
+}
+
+/// Reads a duration as people type it: "90s", "1h30m", "500ms", "2 min". Nanoseconds.
+///
+/// # Errors
+/// The text is not a duration, or the duration is too long.
+pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
+    let mut rest = text.trim();
+    let mut total = 0_u64;
+    if rest.is_empty() {
+        return Err(DurationError::Malformed);
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).ok_or(DurationError::Malformed)?;
+        let (number, after) = rest.split_at(end);
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let unit = match unit {
+            "ns" => 1,
+            "us" | "µs" => MICRO,
+            "ms" => MILLI,
+            "s" | "sec" => SECOND,
+            "m" | "min" => MINUTE,
+            "h" => HOUR,
+            "d" => DAY,
+            _ => return Err(DurationError::Malformed),
+        };
+        // What consists of digits alone and cannot be read has too many of them.
+        let problem = if number.is_empty() { DurationError::Malformed } else { DurationError::TooLong };
+        let number: u64 = number.parse().map_err(|_| problem)?;
+        let part = number.checked_mul(unit).ok_or(DurationError::TooLong)?;
+        total = total.checked_add(part).ok_or(DurationError::TooLong)?;
+        rest = after.trim_start();
+    }
+    Ok(total)
+}
+
 fn split(ns: u64) -> (String, &'static str) {
     match ns {
         0 => ("0".to_owned(), "s"),
@@ -87,8 +134,8 @@ pub fn short_age(age: Age) -> String {
     if age == Age::Unknown { "-".to_owned() } else { self::age(age) }
 }
 
-/// The ages of a group: "2 s to 3 h", ">= 41 min", "2 s to >= 3 h", "up to 3 h" where some are unknown.
-/// "" if all are.
+/// The ages of a group: "2 s to 3 h", ">= 41 min", "2 s to >= 3 h", "oldest 3 h" where some are unknown,
+/// "" where all are unknown.
 pub fn ages(ages: &Ages) -> String {
     let (Some(low), Some(high)) = (ages.youngest.nanos(), ages.oldest.nanos()) else {
         return String::new();
@@ -96,7 +143,7 @@ pub fn ages(ages: &Ages) -> String {
     let least = if matches!(ages.oldest, Age::AtLeast(_)) { ">= " } else { "" };
     let ((low, low_unit), (high, high_unit)) = (split(low), split(high));
     if ages.unknown > 0 {
-        format!("up to {least}{high} {high_unit}")
+        format!("oldest {least}{high} {high_unit}")
     } else if low_unit != high_unit {
         format!("{low} {low_unit} to {least}{high} {high_unit}")
     } else if low != high {
@@ -111,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
+    fn thousands_have_commas_and_nouns_a_plural() {
         for (n, text) in [(0, "0"), (999, "999"), (1388, "1,388"), (1_000_000, "1,000,000")] {
             assert_eq!(thousands(n), text);
         }
@@ -120,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn durations_have_a_long_and_a_short_form() {
         for (ns, long, short) in [
             (0, "0 s", "0s"),
             (31_000, "31 µs", "0s"),
@@ -136,7 +183,28 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn durations_are_read_as_people_type_them() {
+        for (text, ns) in [
+            ("90s", Ok(90 * SECOND)),
+            ("1h30m", Ok(90 * MINUTE)),
+            ("500ms", Ok(500 * MILLI)),
+            (" 2 min 5s ", Ok(125 * SECOND)),
+            ("0ns", Ok(0)),
+            ("7µs", Ok(7 * MICRO)),
+            ("", Err(DurationError::Malformed)),
+            ("5", Err(DurationError::Malformed)),
+            ("s", Err(DurationError::Malformed)),
+            ("-5s", Err(DurationError::Malformed)),
+            ("5 weeks", Err(DurationError::Malformed)),
+            ("99999999999d", Err(DurationError::TooLong)),
+            ("99999999999999999999s", Err(DurationError::TooLong)),
+        ] {
+            assert_eq!(parse_duration(text), ns, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_binary_units() {
         for (n, text) in [(0, "0 B"), (2048, "2.0 KiB"), (388 << 20, "388 MiB"), (10_066_330, "9.6 MiB")] {
             assert_eq!(bytes(n), text);
         }
@@ -144,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn age_ranges() {
+    fn age_ranges_say_what_is_a_lower_bound() {
         let text = |youngest, oldest, unknown| ages(&Ages { youngest, oldest, unknown });
         let (s, h) = (SECOND, HOUR);
         assert_eq!(text(Age::Unknown, Age::Unknown, 3), "");
@@ -152,6 +220,6 @@ mod tests {
         assert_eq!(text(Age::Exactly(2 * s), Age::Exactly(9 * s), 0), "2 to 9 s");
         assert_eq!(text(Age::AtLeast(h), Age::AtLeast(h), 0), ">= 1 h");
         assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 0), "1 s to >= 1 h");
-        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 2), "up to >= 1 h");
+        assert_eq!(text(Age::AtLeast(s), Age::AtLeast(h), 2), "oldest >= 1 h");
     }
 }

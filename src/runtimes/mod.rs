@@ -9,9 +9,16 @@ use crate::process::{Target, TargetError, UnreadableImage};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
-pub mod go;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod go;
 mod reading;
-pub mod registry;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod registry;
+
+pub use go::GoError;
+pub use registry::RegistryError;
+
+pub use crate::symbols::pclntab::PclntabError;
 
 pub use reading::{Readable, snapshot};
 
@@ -133,7 +140,7 @@ impl FoundRuntimes {
             images.into_iter().partition(|image| image.is_executable);
         for UnreadableImage { path, why, .. } in programs {
             let what = format!("open its executable {path}");
-            self.problems.push(TargetError::Io { what, source: std::io::Error::other(why) }.into());
+            self.problems.push(TargetError::io(what, std::io::Error::other(why)).into());
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {

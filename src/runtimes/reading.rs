@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::{Attached, Pause, ReadOptions, attach};
 use crate::process::{Target, supervised};
 use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
-use crate::{Error, Result};
+use crate::{Error, Result, full_text};
 
 /// Takes a snapshot of everything that schedules tasks in `target`.
 ///
@@ -60,8 +60,12 @@ impl Inner {
             target.mappings()?;
             found = attach(target)?;
         }
-        let warnings: Vec<String> =
-            found.problems.iter().map(ToString::to_string).chain(found.left_out.iter().cloned()).collect();
+        let warnings: Vec<String> = found
+            .problems
+            .iter()
+            .map(|problem| full_text(problem))
+            .chain(found.left_out.iter().cloned())
+            .collect();
         let unused = found.unused.clone();
         let runtimes = found.into_readable()?;
         if runtimes.is_empty() {
@@ -158,7 +162,7 @@ fn read_all(
             Err(Error::Target(error)) => return Err(error.into()),
             Err(error) => {
                 into.roll_back(before);
-                into.header.warnings.push(error.to_string());
+                into.header.warnings.push(full_text(&error));
                 failed.get_or_insert(error);
             }
         }
@@ -264,8 +268,8 @@ mod tests {
             let waits = into.waits([Wait { op: WaitOp::Lock, object }]);
             let holds = into.holds([Hold { object, how: HoldKind::Exclusive, location: None }]);
             into.task(Task { runtime, id: Some(1), waits, holds, ..Task::default() });
-            let (runtime, problem) = (self.name.to_owned(), "gave up".to_owned());
-            if self.fails { Err(Error::Runtime { runtime, problem }) } else { Ok(()) }
+            let (runtime, source) = (self.name.to_owned(), "gave up".into());
+            if self.fails { Err(Error::Runtime { runtime, source }) } else { Ok(()) }
         }
     }
 

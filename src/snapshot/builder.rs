@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::model::*;
+use super::{
+    Channel, Header, Hold, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject, WaitOp,
+};
 use crate::code::{CodeBuilder, Interner};
 
 mod checkpoint;
@@ -62,23 +64,18 @@ impl SnapshotBuilder {
     }
 
     /// Adds what a task waits for; the result goes into [`Task::waits`].
-    pub fn waits(&mut self, waits: impl IntoIterator<Item = Wait>) -> (u32, u32) {
-        let start = self.waits.len() as u32;
-        self.waits.extend(waits);
-        (start, self.waits.len() as u32 - start)
+    pub fn waits(&mut self, waits: impl IntoIterator<Item = Wait>) -> Span {
+        Span::append(&mut self.waits, waits)
     }
 
     /// What a task waits for.
     pub fn waits_of(&self, task: &Task) -> &[Wait] {
-        let (start, len) = (task.waits.0 as usize, task.waits.1 as usize);
-        self.waits.get(start..start.saturating_add(len)).unwrap_or(&[])
+        task.waits.slice(&self.waits)
     }
 
     /// Adds locks that a task seems to hold; the result goes into [`Task::holds`].
-    pub fn holds(&mut self, holds: impl IntoIterator<Item = Hold>) -> (u32, u32) {
-        let start = self.holds.len() as u32;
-        self.holds.extend(holds);
-        (start, self.holds.len() as u32 - start)
+    pub fn holds(&mut self, holds: impl IntoIterator<Item = Hold>) -> Span {
+        Span::append(&mut self.holds, holds)
     }
 
     /// The things waited for that were added so far, in the order of their ids.

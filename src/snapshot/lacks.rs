@@ -1,6 +1,6 @@
 //! What a reading lacks, in words.
 
-use super::model::Reading;
+use super::header::Reading;
 
 impl Reading {
     /// The core file was cut, or memory that belongs to tasks could not be read: the counts of tasks are too

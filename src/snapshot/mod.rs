@@ -4,10 +4,12 @@
 //! is what files hold and what every command works on.
 
 mod builder;
-
 pub mod file;
+mod header;
+mod ids;
 mod lacks;
-pub mod model;
+mod model;
+mod task;
 mod validate;
 mod waits;
 
@@ -16,5 +18,9 @@ pub use crate::code::{
     StackId, StrId,
 };
 pub use builder::{Checkpoint, SnapshotBuilder};
-pub use model::*;
+pub use header::*;
+pub use ids::*;
+pub use model::Snapshot;
+pub use task::*;
 pub use validate::Invalid;
+pub use waits::*;

@@ -1,6 +1,6 @@
 //! Checks that every index of a snapshot is within its table.
 
-use super::model::*;
+use super::Snapshot;
 use crate::code::StrId;
 
 /// Frames that one stack may have in all; what a reader keeps is far below it.
@@ -103,17 +103,20 @@ impl Snapshot {
             check(labels, "task", row, "its labels do not exist")?;
             let stack = task.stack.is_none_or(|id| id.index() < self.code.stacks.len());
             check(stack, "task", row, "its stack does not exist")?;
-            let end = u64::from(task.waits.0) + u64::from(task.waits.1);
-            check(end <= self.waits.len() as u64, "task", row, "what it waits for does not exist")?;
-            let end = u64::from(task.holds.0) + u64::from(task.holds.1);
-            check(end <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
-            waits = waits.saturating_add(task.waits.1.into());
+            check(
+                task.waits.end() <= self.waits.len() as u64,
+                "task",
+                row,
+                "what it waits for does not exist",
+            )?;
+            check(task.holds.end() <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
+            waits = waits.saturating_add(task.waits.len.into());
             let ok = waits <= self.waits.len() as u64;
             check(ok, "task", row, "it and those before it wait for more than the table of waits has")?;
-            holds = holds.saturating_add(task.holds.1.into());
+            holds = holds.saturating_add(task.holds.len.into());
             let ok = holds <= self.holds.len() as u64;
             check(ok, "task", row, "it and those before it hold more than the table of holds has")?;
-            let single = task.id.is_some() || task.waits.1 > 0 || task.holds.1 > 0;
+            let single = task.id.is_some() || !task.waits.is_empty() || !task.holds.is_empty();
             check(task.twins == 0 || !single, "task", row, "it is a single task and stands for several")?;
             tasks = tasks.saturating_add(task.count());
             check(tasks <= Self::MOST_TASKS, "task", row, "it and those before it stand for too many")?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::ObjectId;
+use super::ids::ObjectId;
 use crate::code::{LocationId, StrId};
 
 /// One thing that a task waits for, and how.

@@ -29,6 +29,7 @@ mod pcvalue;
 
 pub use func::Func;
 pub use func_id::{FuncId, FuncKind};
+#[cfg(feature = "test-support")]
 pub use inline::InlineFrame;
 
 use func_id::Kinds;
@@ -189,6 +190,7 @@ impl Pclntab {
     }
 
     /// Its format.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn format(&self) -> Format {
         self.format
     }
@@ -199,11 +201,13 @@ impl Pclntab {
     }
 
     /// There are no functions.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The addresses from the first function to the end of the last.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn text_range(&self) -> Range<u64> {
         let at = |index| self.text.wrapping_add(self.entry(index).into());
         at(0)..at(self.count)

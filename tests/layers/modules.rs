@@ -103,7 +103,7 @@ impl Crate {
             let source = module.names.get(name).cloned().or_else(|| {
                 (!module.items.contains(name))
                     .then(glob)?
-                    .map(|glob| [glob.as_slice(), &[name.clone()]].concat())
+                    .map(|glob| [glob.as_slice(), std::slice::from_ref(name)].concat())
             });
             return match source {
                 Some(source) if more > 0 => self.follow([&source, &path[i + 1..]].concat(), more - 1),

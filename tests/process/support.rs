@@ -70,7 +70,7 @@ pub(crate) fn folder() -> &'static Path {
 
 /// Builds program.c with these compiler options.
 pub(crate) fn build(name: &str, options: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/target/program.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/process/program.c");
     let out = folder().join(name);
     let built =
         Command::new("cc").args(options).args(["-O1", "-pthread", "-o"]).arg(&out).arg(source).status();

@@ -87,7 +87,7 @@ impl Maker {
         })
     }
 
-    pub fn wait(&mut self, op: WaitOp, object: ObjectId) -> (u32, u32) {
+    pub fn wait(&mut self, op: WaitOp, object: ObjectId) -> Span {
         self.builder.waits([Wait { op, object }])
     }
 }
@@ -456,7 +456,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             stack_bytes: a,
             waits,
             holds,
-            twins: if c & 1 == 0 && waits.1 == 0 && holds.1 == 0 { b % 1000 } else { 0 },
+            twins: if c & 1 == 0 && waits.is_empty() && holds.is_empty() { b % 1000 } else { 0 },
         });
     }
     m.builder.finish()

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loiter::dashboard::SessionView;
-use loiter::dashboard::query::Query;
-use loiter::dashboard::state::{AppState, Source};
-use loiter::dashboard::tables::{Memory, compute};
-use loiter::dashboard::update::{Command, Event, update};
-use loiter::dashboard::view::{Theme, draw};
+use loiter::__test::dashboard::SessionView;
+use loiter::__test::dashboard::query::Query;
+use loiter::__test::dashboard::state::{AppState, Source};
+use loiter::__test::dashboard::tables::{Memory, compute};
+use loiter::__test::dashboard::update::{Command, Event, update};
+use loiter::__test::dashboard::view::{Theme, draw};
 use loiter::snapshot::Snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -42,11 +42,32 @@ pub struct Totals {
     pub shortened: u64,
 }
 
+/// Rows between the row of all tasks and the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Rows {
+    /// The runtime, where there are several.
+    pub(super) runtime: Option<NameId>,
+    /// What [`FlameOptions::root`] asks for.
+    pub(super) root: Option<NameId>,
+}
+
+impl Rows {
+    /// The rows that there are, from the root up.
+    pub(super) fn names(self) -> impl Iterator<Item = NameId> {
+        self.runtime.into_iter().chain(self.root)
+    }
+
+    /// How many rows these and `other` have in common, from the root up.
+    pub(super) fn shared(self, other: Rows) -> usize {
+        self.names().zip(other.names()).take_while(|(mine, others)| mine == others).count()
+    }
+}
+
 /// Tasks that have the same place in the tree and the same reason.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stack {
-    /// Runtime, and root row if there is one.
-    pub(super) rows: (NameId, Option<NameId>),
+    /// The rows between the row of all tasks and the frames.
+    pub(super) rows: Rows,
     /// The frames above: index into [`Stacks::paths`].
     pub(super) path: u32,
     /// Index of the reason.
@@ -103,7 +124,9 @@ pub(super) struct Collector<'a> {
     all: u32,
     reasons: Vec<String>,
     reason_index: FxHashMap<String, u32>,
-    /// Of numbers that are not yet ids, as are those of `stacks`.
+    /// The names of all runtimes, whether their tasks pass the filter or not; at most 256 in each snapshot.
+    runtimes: Vec<String>,
+    /// Of numbers that are not yet ids, as are those of `stacks`; runtimes are indices into `runtimes`.
     paths: Vec<Vec<NameId>>,
     stacks: Vec<Stack>,
     was: Totals,
@@ -120,6 +143,7 @@ impl<'a> Collector<'a> {
             all,
             reasons: Vec::new(),
             reason_index: FxHashMap::default(),
+            runtimes: Vec::new(),
             paths: Vec::new(),
             stacks: Vec::new(),
             was: Totals::default(),
@@ -135,10 +159,13 @@ impl<'a> Collector<'a> {
             hidden_system: selection.hidden_system,
             ..Totals::default()
         };
+        for number in (0..=u8::MAX).take(snapshot.header.runtimes.len()) {
+            self.runtime(snapshot, number);
+        }
         let mut paths = Paths::new(snapshot, all_frames, self.options.reverse);
         for (key, sum) in self.count(snapshot, &selection.tasks) {
-            let runtime = NameId(self.runtime(snapshot, key.runtime));
-            let rows = (runtime, self.root(snapshot, &key).map(NameId));
+            let runtime = Some(NameId(self.runtime(snapshot, key.runtime)));
+            let rows = Rows { runtime, root: self.root(snapshot, &key).map(NameId) };
             let frames = paths.of(&key, &mut self.names, &mut self.paths);
             totals.without_weight += sum.without_weight;
             totals.without_stack += if frames.unknown { sum.count } else { 0 };
@@ -212,13 +239,19 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The row of a runtime: its name without a version, so that two versions can be compared.
+    /// The number of a runtime's name. The name has no version, so that two versions can be compared.
     fn runtime(&mut self, snapshot: &Snapshot, number: u8) -> u32 {
         let name = snapshot.header.runtimes.get(usize::from(number)).map_or("", |runtime| &runtime.name);
-        self.names.row(if name.is_empty() { "(runtime unknown)" } else { name })
+        let name = if name.is_empty() { "(runtime unknown)" } else { name };
+        let known = self.runtimes.iter().position(|known| known == name);
+        let at = known.unwrap_or_else(|| {
+            self.runtimes.push(name.to_owned());
+            self.runtimes.len() - 1
+        });
+        at as u32
     }
 
-    /// The row below that.
+    /// The row that [`FlameOptions::root`] asks for.
     fn root(&mut self, snapshot: &Snapshot, key: &Key) -> Option<u32> {
         let id = key.root.checked_sub(1).and_then(|id| u32::try_from(id).ok());
         match &self.options.root {
@@ -260,14 +293,21 @@ impl<'a> Collector<'a> {
         next
     }
 
-    /// What was collected, names in alphabetical order.
-    pub(super) fn finish(self) -> Stacks {
+    /// What was collected, names in alphabetical order. A single runtime has no row of its own: it would be as
+    /// wide as the row of all tasks.
+    pub(super) fn finish(mut self) -> Stacks {
+        let rows: Vec<u32> = match self.runtimes.as_slice() {
+            [_] => Vec::new(),
+            several => several.iter().map(|name| self.names.row(name)).collect(),
+        };
         let (names, ids) = self.names.sort();
         let id = |number: NameId| ids.get(number.index()).copied().unwrap_or_default();
         let (mut paths, mut stacks) = (self.paths, self.stacks);
         paths.iter_mut().flatten().for_each(|name| *name = id(*name));
         for stack in &mut stacks {
-            stack.rows = (id(stack.rows.0), stack.rows.1.map(id));
+            let Rows { runtime, root } = stack.rows;
+            let row = runtime.and_then(|at| rows.get(at.index()));
+            stack.rows = Rows { runtime: row.map(|&row| id(NameId(row))), root: root.map(id) };
         }
         let all = id(NameId(self.all));
         Stacks { names, all, reasons: self.reasons, paths, stacks, was: self.was, now: self.now }
@@ -322,14 +362,14 @@ impl<'a> Paths<'a> {
         // frames are not taken for those where tasks begin.
         let unknown = shown.is_empty();
         let note = match key.status {
-            StackStatus::Torn if unknown => Some("(stack unknown: would not hold still)"),
-            StackStatus::Missing if unknown => Some("(stack not in what could be read)"),
+            StackStatus::Torn if unknown => Some("(stack unknown: changed while it was read)"),
+            StackStatus::Missing if unknown => Some("(stack could not be read)"),
             StackStatus::Running if unknown => Some("(stack not read: running)"),
             _ if unknown => Some("(stack unknown)"),
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
-            StackStatus::Missing => Some("(outer frames not in what could be read)"),
-            StackStatus::Gaps => Some("(some frames were not kept)"),
+            StackStatus::Missing => Some("(outer frames could not be read)"),
+            StackStatus::Gaps => Some("(some frames not kept by the source)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };
         if unknown && let Some(entry) = key.entry {

@@ -3,7 +3,8 @@
 //! Tasks are counted by what they have in common (stack, reason, root row) first; names are looked up
 //! once for each distinct stack, and the tree is built from the sorted lists of names. A stack costs
 //! its length once, however many tasks have it. Names are compared as text, so that the trees of two
-//! snapshots can be laid over each other.
+//! snapshots can be laid over each other. A row for each runtime stands at the root, unless there is only one
+//! runtime.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +20,7 @@ pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
 use super::filter::{Filter, Selection};
 use crate::snapshot::Snapshot;
 
-/// What stands between the row of the runtimes and the stacks.
+/// What stacks are grouped by, in a row between all tasks (or their runtimes) and the stacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Root {
     /// Nothing.
@@ -80,7 +81,7 @@ pub enum Weight {
 /// How stacks become a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlameOptions {
-    /// The row below that of the runtimes.
+    /// What stacks are grouped by, at the root.
     pub root: Root,
     /// What makes a frame wide.
     pub weight: Weight,

@@ -87,20 +87,20 @@ fn stacks_are_added_up_by_the_names_of_their_functions() {
         drawn(&flame, figures),
         [
             "all 5, select 2 chan send 1 running 1 sleep 1, AtLeast(5000000000)",
-            " go 5, select 2 chan send 1 running 1 sleep 1, AtLeast(5000000000)",
-            "  (stack not read: running) 1, running 1, Unknown",
-            "  main.run 4, select 2 chan send 1 sleep 1, AtLeast(5000000000)",
-            "   main.a 2, chan send 1 select 1, AtLeast(5000000000)",
-            "   main.b 1, select 1, Exactly(2000000000)",
+            " (stack not read: running) 1, running 1, Unknown",
+            " main.run 4, select 2 chan send 1 sleep 1, AtLeast(5000000000)",
+            "  main.a 2, chan send 1 select 1, AtLeast(5000000000)",
+            "  main.b 1, select 1, Exactly(2000000000)",
         ]
     );
     assert_eq!((flame.totals.tasks, flame.totals.without_stack), (5, 1));
-    let children: Vec<_> = flame.children(NodeId(3)).map(|id| flame.name(id).text.as_str()).collect();
+    let children: Vec<_> = flame.children(NodeId(2)).map(|id| flame.name(id).text.as_str()).collect();
     assert_eq!(children, ["main.a", "main.b"]);
-    let path: Vec<_> = flame.path(NodeId(4)).iter().map(|id| id.0).collect();
-    assert_eq!(path, [1, 3, 4]);
+    let path: Vec<_> = flame.path(NodeId(3)).iter().map(|id| id.0).collect();
+    assert_eq!(path, [2, 3]);
+    assert_eq!(flame.path(NodeId::ALL), [NodeId::ALL]);
     let stacks: Vec<_> = flame.stacks().map(|(id, now, _)| (id.0, now.count)).collect();
-    assert_eq!(stacks, [(2, 1), (3, 1), (4, 2), (5, 1)]);
+    assert_eq!(stacks, [(1, 1), (2, 1), (3, 2), (4, 1)]);
 }
 
 #[test]
@@ -115,10 +115,44 @@ fn weights() {
 }
 
 #[test]
+fn runtimes_have_rows_where_there_are_several() {
+    let with_runtimes = |names: &[&str], tasks: &[u8]| {
+        let mut m = Maker::default();
+        let info = |name: &&str| RuntimeInfo { name: (*name).to_owned(), ..RuntimeInfo::default() };
+        m.builder.header.runtimes.extend(names.iter().map(info));
+        for &runtime in tasks {
+            m.task("main.a", 1, "select", Age::Unknown).runtime = runtime;
+        }
+        m.finish()
+    };
+    let tree = |snapshot: &Snapshot, root: &str| {
+        drawn(&flame(snapshot, &Filter::default(), &with(root, Weight::Tasks)), |_| String::new())
+    };
+    let both = with_runtimes(&["go", "tokio"], &[0, 1, 1]);
+    assert_eq!(tree(&both, "none"), ["all 3", " go 1", "  main.a 1", " tokio 2", "  main.a 2"]);
+    let rows = ["all 3", " go 1", "  select 1", "   main.a 1", " tokio 2", "  select 2", "   main.a 2"];
+    assert_eq!(tree(&both, "state"), rows);
+    // Which runtime the tasks belong to must be visible even if only one of the runtimes has tasks.
+    assert_eq!(tree(&with_runtimes(&["go", "tokio"], &[1]), "none"), ["all 1", " tokio 1", "  main.a 1"]);
+    // Tasks of a runtime that the snapshot does not list are not taken for tasks of the one that it lists.
+    let stray = with_runtimes(&["go"], &[0, 5]);
+    assert_eq!(tree(&stray, "none"), ["all 2", " (runtime unknown) 1", "  main.a 1", " go 1", "  main.a 1"]);
+    let one = with_runtimes(&["go"], &[0]);
+    assert_eq!(tree(&one, "state"), ["all 1", " select 1", "  main.a 1"]);
+    assert!(
+        flame(&one, &Filter::default(), &FlameOptions::default()).names.iter().all(|name| name.text != "go")
+    );
+    // A difference has rows if the two snapshots together have several runtimes.
+    let difference = difference(&one, &both, &Filter::default(), &FlameOptions::default());
+    let rows = drawn(&difference, |_| String::new());
+    assert_eq!(rows, ["all 3", " go 1", "  main.a 1", " tokio 2", "  main.a 2"]);
+}
+
+#[test]
 fn root_rows() {
     let rows = |root: &str| {
         let flame = flame(&sample(), &Filter::default(), &with(root, Weight::Tasks));
-        let rows = flame.ids().filter(|&id| flame.node(id).depth == 2);
+        let rows = flame.ids().filter(|&id| flame.node(id).depth == 1);
         rows.map(|id| format!("{} {}", flame.name(id).text, flame.node(id).width)).collect::<Vec<_>>()
     };
     assert_eq!(rows("state"), ["chan send 1", "running 1", "select 2", "sleep 1"]);
@@ -143,7 +177,7 @@ fn creators_and_labels_are_rows() {
     let snapshot = m.finish();
     let row = |root: &str| {
         let flame = flame(&snapshot, &Filter::default(), &with(root, Weight::Tasks));
-        flame.name(NodeId(2)).text.clone()
+        flame.name(NodeId(1)).text.clone()
     };
     assert_eq!(row("creator"), "created by main.start");
     assert_eq!(row("label:zone"), "zone=b");
@@ -157,7 +191,7 @@ fn reversed_stacks_begin_where_tasks_wait() {
     m.task("main.y;main.read", 1, "IO wait", Age::Unknown);
     let flame = flame(&m.finish(), &Filter::default(), &options);
     let tree = drawn(&flame, |_| String::new());
-    assert_eq!(tree, ["all 2", " go 2", "  main.read 2", "   main.x 1", "   main.y 1"]);
+    assert_eq!(tree, ["all 2", " main.read 2", "  main.x 1", "  main.y 1"]);
 }
 
 #[test]
@@ -177,14 +211,13 @@ fn a_difference_shows_what_was_born_and_what_is_gone() {
         tree,
         [
             "all 9: 5 -> 6",
-            " go 9: 5 -> 6",
-            "  main.a 9: 5 -> 6",
-            "   main.born 4: 0 -> 4",
-            "   main.gone 3: 3 -> 0",
-            "   main.stays 2: 2 -> 2",
+            " main.a 9: 5 -> 6",
+            "  main.born 4: 0 -> 4",
+            "  main.gone 3: 3 -> 0",
+            "  main.stays 2: 2 -> 2",
         ]
     );
-    assert_eq!(flame.reasons_of(NodeId(4)).len(), 1);
+    assert_eq!(flame.reasons_of(NodeId(3)).len(), 1);
     assert_eq!((flame.was_totals.unwrap().tasks, flame.totals.tasks), (5, 6));
 }
 
@@ -195,8 +228,8 @@ fn the_middle_of_very_deep_stacks_is_left_out() {
     m.task(&["main.f"; 1001].join(";"), 1, "select", Age::Unknown);
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     assert_eq!(flame.totals.shortened, 2);
-    // They are one in the tree: all, go, 256 frames, and the one that says so.
-    assert_eq!(flame.nodes.len(), 2 + 256 + 1);
+    // They are one in the tree: all, 256 frames, and the one that says so.
+    assert_eq!(flame.nodes.len(), 1 + 256 + 1);
     assert!(flame.names.iter().any(|name| name.text == "(frames left out: very deep)"));
 }
 
@@ -208,14 +241,8 @@ fn missing_outer_frames_are_a_frame() {
     m.push(Task { entry: Some(entry), ..Task::default() });
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     let tree = drawn(&flame, |_| String::new());
-    let wanted = [
-        "all 2",
-        " go 2",
-        "  (outer frames not found) 1",
-        "   main.a 1",
-        "  main.start 1",
-        "   (stack unknown) 1",
-    ];
+    let wanted =
+        ["all 2", " (outer frames not found) 1", "  main.a 1", " main.start 1", "  (stack unknown) 1"];
     assert_eq!(tree, wanted);
 }
 
@@ -242,7 +269,7 @@ fn a_tree_that_is_too_large_is_cut_and_still_adds_up() {
         collector.add(&snapshot, &Filter::default().select(&snapshot), false, collect::Side::Now);
         tree::build_within(max, collector.finish(), Weight::Tasks, false)
     };
-    for (max, nodes, left_out) in [(1, 1, 7), (3, 3, 5), (5, 5, 3), (8, 8, 0)] {
+    for (max, nodes, left_out) in [(1, 1, 6), (2, 2, 5), (4, 4, 3), (7, 7, 0)] {
         let tree = cut(max);
         assert_eq!((tree.nodes.len(), tree.left_out), (nodes, left_out), "{max}");
         assert_eq!((tree.node(NodeId::ALL).now.count, tree.node(NodeId::ALL).width), (8, 8));

@@ -185,13 +185,16 @@ impl Flame {
         })
     }
 
-    /// The nodes from the first row to a node, without the row of all tasks.
+    /// The nodes from the first row to a node, without the row of all tasks; for that row, the row alone.
     pub fn path(&self, id: NodeId) -> Vec<NodeId> {
         let mut path = Vec::new();
         let mut at = id;
         while at != NodeId::ALL {
             path.push(at);
             at = self.node(at).parent;
+        }
+        if path.is_empty() {
+            path.push(NodeId::ALL);
         }
         path.reverse();
         path
@@ -212,11 +215,12 @@ pub(super) fn build_within(max: usize, mut stacks: Stacks, weight: Weight, diffe
     let mut last: Option<(&Stack, &[NameId])> = None;
     for stack in &stacks.stacks {
         let path = stacks.paths.get(stack.path as usize).map_or(&[][..], Vec::as_slice);
-        let rows = 1 + usize::from(stack.rows.1.is_some());
         let shared = match last {
-            Some((last, above)) if last.rows == stack.rows => rows + common(above, path),
-            Some((last, _)) if last.rows.0 == stack.rows.0 => 1,
-            _ => 0,
+            Some((last, above)) if last.rows == stack.rows => {
+                stack.rows.names().count() + common(above, path)
+            }
+            Some((last, _)) => stack.rows.shared(last.rows),
+            None => 0,
         };
         maker.add(stack, path, shared);
         last = Some((stack, path));
@@ -281,7 +285,7 @@ impl Maker {
     /// the one before.
     fn add(&mut self, stack: &Stack, path: &[NameId], shared: usize) {
         self.close(shared + 1);
-        let names = std::iter::once(stack.rows.0).chain(stack.rows.1).chain(path.iter().copied());
+        let names = stack.rows.names().chain(path.iter().copied());
         for (nth, name) in names.enumerate().skip(self.open.len().saturating_sub(1)) {
             if self.nodes.len() < self.max {
                 self.open_node(name);

@@ -22,14 +22,14 @@ mod server;
 const READY: &str = "ready";
 /// Between the two snapshots.
 const BETWEEN: Duration = Duration::from_secs(3);
-/// How it is watched for leaks: seven readings, and what stands still for a second is worth a look.
+/// Options of the watch for leaks: seven readings; tasks that are blocked for a second are reported.
 const WATCH: [&str; 6] = ["--for", "3s", "--every", "500ms", "--min-age", "1s"];
 
-/// Start a small leaking server and look at it: a tour that needs nothing but this program
+/// Start a small leaking server and find its leaks: a tour that needs nothing but loiter
 ///
-/// The server is a Tokio program that exports its tasks with the crate loiter-registry. Every
-/// command is shown before it is run, so that it can be repeated. The server ends with the tour; the
-/// files that the commands wrote stay in a temporary directory, which is named at the end.
+/// The server is a Tokio program that exports its tasks with the crate loiter-registry. Every command is shown
+/// before it runs, so that you can repeat it. The server ends with the tour. The files that the commands wrote
+/// stay in a temporary directory, which is named at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let pid = server.child.id().to_string();
     let tour = Tour { output, directory: &directory.path };
     tour.walk(&pid)?;
-    tour.say(&format!("What the commands wrote is in {}.", directory.path.display()))?;
+    tour.say(&format!("The files that the commands wrote are in {}.", directory.path.display()))?;
     directory.keep();
     Ok(())
 }
@@ -132,22 +132,24 @@ struct Tour<'a> {
 impl Tour<'_> {
     fn walk(&self, pid: &str) -> Result {
         self.say(&format!(
-            "A small server runs as process {pid}. Here are the programs that loiter can read:"
+            "A small server runs as process {pid}. These are the processes that loiter can read:"
         ))?;
         self.step(&["ps"])?;
-        self.say("Two snapshots of it, some seconds apart. It is not stopped for that:")?;
+        self.say("Two snapshots of it, a few seconds apart. The server is not stopped for them:")?;
         self.step(&["snapshot", pid, "-o", "before.loiter"])?;
         thread::sleep(BETWEEN);
         self.step(&["snapshot", pid, "-o", "after.loiter"])?;
-        self.say("What its tasks did in the first one, grouped by where they stand:")?;
+        self.say("What its tasks did in the first snapshot, grouped by stack:")?;
         self.step(&["stacks", "before.loiter"])?;
         self.say("What changed in between? More and more tasks wait to send, and none of them ends:")?;
         self.step(&["diff", "before.loiter", "after.loiter"])?;
-        self.say("Whom do the tasks of the live process wait for? One lock holds up many of them:")?;
+        self.say("What do the tasks of the live process wait for? Many of them wait for one lock:")?;
         self.step(&["stacks", pid, "--group-by", "waits-on", "--reason", "lock"])?;
-        self.say("Watched for a while, what leaks, and why? The part that is well is not mentioned:")?;
+        self.say(
+            "What leaks, and why? loiter watches for a while; healthy tasks are not reported as leaks:",
+        )?;
         self.step(&[&["leaks", pid], &WATCH[..]].concat())?;
-        self.say("The same as a report to hand to others, and a flame graph for a browser:")?;
+        self.say("The same as a report to share with others, and a flame graph for a browser:")?;
         self.step_to("leaks.md", &[&["leaks", pid], &WATCH[..], &["--format", "markdown"]].concat())?;
         self.step(&["flame", pid, "-o", "tasks.svg"])?;
         self.say(

@@ -11,7 +11,7 @@ use loiter_registry::{AwaitExt, WaitReason, tokio as tasks};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
-/// A request comes so often; each leaks a task.
+/// The time between two requests. Each request leaks a task.
 const REQUESTS: Duration = Duration::from_millis(50);
 /// Workers that write to the ledger, one at a time.
 const WRITERS: u32 = 12;
@@ -52,7 +52,7 @@ async fn listen() {
 }
 
 /// Asks two backends and takes the first answer. The other one finds no room in the channel, and
-/// the receiver is kept with the session, where nobody will ever ask it again.
+/// the receiver is kept with the session, and never read again.
 async fn answer() -> mpsc::Receiver<u64> {
     let (sender, mut answers) = mpsc::channel(1);
     for backend in 0..2 {

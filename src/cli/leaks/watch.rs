@@ -10,12 +10,13 @@ use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::cli::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
+use crate::full_text;
 use crate::process::{self, Target, TargetError};
 use crate::report::escape;
 use crate::report::units::duration;
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::Snapshot;
+use crate::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
@@ -166,7 +167,9 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
                 tell(&match error {
-                    CliError::Address { .. } => format!("no more readings after {after}: {error}"),
+                    CliError::Address { .. } => {
+                        format!("no more readings after {after}: {}", full_text(&error))
+                    }
                     _ => format!("the process has ended after {after}{}", watched.epitaph(seen)),
                 });
                 break;
@@ -179,7 +182,7 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
     }
     progress.clear();
     if let Some(error) = missing.first() {
-        tell(&format!("{} of {} readings failed: {error}", missing.len(), times.readings));
+        tell(&format!("{} of {} readings failed: {}", missing.len(), times.readings, full_text(error)));
     }
     if let Some(why) = late.why() {
         tell(&format!("{} of {} readings came late: {why}", late.readings, series.readings()));

@@ -1,5 +1,5 @@
-//! Finding out about all processes, each on a thread of its own: one of which the memory or the files hang costs
-//! no more than its own row. A thread that is stuck in the kernel is left behind, and ends with loiter.
+//! Examines all processes, each on a thread of its own: a process whose memory or files hang costs only its own
+//! row. A thread that is stuck in the kernel is left behind, and ends with loiter.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,20 +10,21 @@ use std::time::{Duration, Instant};
 
 use super::super::source::inspect;
 use super::{Finding, Process};
+use crate::full_text;
 use crate::process::{self, Candidate, TargetError};
 
-/// A process that has kept its thread waiting for so long gives no answer.
+/// A process that keeps its thread waiting for longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for one that costs work, not waiting.
+/// The same for a process that costs work, not waiting.
 const MAX_WORK: Duration = Duration::from_secs(10);
-/// After this no process is begun any more.
+/// No process is started on after this time.
 const MAX_TOTAL: Duration = Duration::from_secs(60);
-/// How often the threads are looked at.
+/// How often the threads are checked.
 const TICK: Duration = Duration::from_millis(10);
 /// Threads that may be stuck at a time.
 const MAX_THREADS: usize = 512;
 
-/// What happens while processes are looked at.
+/// What happens while processes are examined.
 pub(super) enum Event {
     /// The next process, in ascending order of pid.
     Process(Process),
@@ -31,17 +32,17 @@ pub(super) enum Event {
     Tick,
 }
 
-/// What the thread of a process says.
+/// A message from the thread of a process.
 enum Said {
     /// Which thread it is.
     Thread(i32),
     /// Who the process is.
     Known(Candidate),
-    /// What came of it; None if it has ended, or is none that could be read.
+    /// The result. None if the process has ended, or cannot have a runtime.
     Done(Option<Process>),
 }
 
-/// A process that is being looked at.
+/// A process that is being examined.
 struct Job {
     pid: u32,
     thread: Option<i32>,
@@ -51,7 +52,7 @@ struct Job {
     waits_since: Option<Instant>,
 }
 
-/// Everything about the processes that are being looked at.
+/// The state of all processes that are being examined.
 struct Jobs {
     sender: Sender<(usize, Said)>,
     receiver: Receiver<(usize, Said)>,
@@ -98,17 +99,17 @@ impl Jobs {
     }
 
     fn begin(&mut self, nth: usize, pid: u32) -> io::Result<()> {
-        let (why, full) = ("it was not looked at", self.left_behind >= MAX_THREADS);
+        let (why, full) = ("it was not examined", self.left_behind >= MAX_THREADS);
         if full || self.begun.elapsed() > MAX_TOTAL {
             let why = match full {
-                true => format!("{why}: too many processes before it gave no answer"),
+                true => format!("{why}: too many processes before it did not answer"),
                 false => format!("{why}: the others took {} s", MAX_TOTAL.as_secs()),
             };
             self.done.insert(nth, given_up(pid, None, why));
             return Ok(());
         }
         let sender = self.sender.clone();
-        // Nobody listens any more if it took too long.
+        // If this took too long, the receiver is gone.
         let work = move || {
             let say = |said| drop(sender.send((nth, said)));
             process::be_patient_for(PATIENCE);
@@ -144,7 +145,7 @@ impl Jobs {
                 Said::Done(process) => {
                     self.running.remove(&nth);
                     self.done.insert(nth, process);
-                    // Somebody else can begin.
+                    // The next process can begin.
                     break;
                 }
             }
@@ -175,7 +176,7 @@ impl Jobs {
     }
 }
 
-/// A process that nothing more is known of.
+/// A process about which nothing more is known.
 fn given_up(pid: u32, who: Option<Candidate>, why: String) -> Option<Process> {
     let who = match who {
         Some(who) => who,
@@ -199,21 +200,21 @@ fn waits_for(job: &Job) -> String {
     };
     match job.thread.and_then(call) {
         Some(libc::SYS_process_vm_readv | libc::SYS_pread64) => {
-            "its memory cannot be read, a file system that it uses hangs".to_owned()
+            "its memory cannot be read because a file system that it uses hangs".to_owned()
         }
         // Others wait for the kernel, on threads of their own.
         Some(libc::SYS_futex | libc::SYS_poll | libc::SYS_ppoll | libc::SYS_recvmsg | libc::SYS_recvfrom) => {
-            "its memory or a file that it maps cannot be read, a file system hangs".to_owned()
+            "its memory or a file that it maps cannot be read because a file system hangs".to_owned()
         }
         Some(libc::SYS_read | libc::SYS_openat | libc::SYS_statx | libc::SYS_readlink) => {
-            format!("/proc/{} cannot be read, the process is stuck in the kernel", job.pid)
+            format!("/proc/{} cannot be read because the process is stuck in the kernel", job.pid)
         }
         Some(other) => format!("system call {other} hangs"),
         None => "the kernel does not say why".to_owned(),
     }
 }
 
-/// Finds out about a process; nothing if it has ended, or is none that could be read.
+/// Examines a process. None if it has ended, or cannot have a runtime.
 fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
     let mut who = match process::candidate(pid) {
         Ok(who) => who?,
@@ -244,11 +245,11 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
         Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),
         Err(crate::Error::Target(TargetError::NoProcess { .. } | TargetError::Ended { .. })) => return None,
-        Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => {
-            Finding::NoAnswer { why: format!("no answer within {} s: {error}", PATIENCE.as_secs()) }
-        }
+        Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => Finding::NoAnswer {
+            why: format!("no answer within {} s: {}", PATIENCE.as_secs(), full_text(&error)),
+        },
         Err(error) => {
-            let why = error.to_string();
+            let why = full_text(&error);
             let remedy = match error {
                 crate::Error::Target(TargetError::Permission { remedy, .. }) => remedy,
                 _ => Vec::new(),

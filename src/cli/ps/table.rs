@@ -22,7 +22,7 @@ const USUAL_RUNTIME: usize = 22;
 const NARROW: usize = 100;
 const USUAL_VERSION: usize = 8;
 
-/// The table, of which the first rows may be written before the others are known.
+/// The table. Its first rows may be written before the others are known.
 pub(super) struct Table<'a> {
     output: &'a Output,
     all: bool,
@@ -152,7 +152,7 @@ fn cut(text: &str, columns: usize) -> String {
     short
 }
 
-/// Says what is not in the list, and why.
+/// Says how many processes are not listed, and why.
 fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io::Result<()> {
     let listed = processes.iter().filter(|p| matches!(p.finding, Finding::Runtimes(_))).count();
     let native = processes.iter().filter(|p| matches!(p.finding, Finding::Native)).count() as u64;
@@ -161,24 +161,26 @@ fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io
         notes.push("no process here has a runtime that loiter can read".to_owned());
     }
     if native > 0 {
-        notes.push(format!("{} without such a runtime (--all lists them)", process_count(native)));
+        notes.push(format!(
+            "{} without a runtime that loiter can read (--all lists them)",
+            process_count(native)
+        ));
     }
     for (why, remedy, n) in reasons(processes) {
-        notes.push(format!("{} that cannot be read: {why} (--all lists them)", process_count(n)));
+        notes.push(format!("{} cannot be read: {why} (--all lists them)", process_count(n)));
         notes.extend(remedy.iter().map(|line| format!("  {line}")));
     }
     let silent = processes.iter().filter(|p| matches!(p.finding, Finding::NoAnswer { .. })).count() as u64;
     if silent > 0 {
-        notes.push(format!("{} that gave no answer", process_count(silent)));
+        notes.push(format!("{} did not answer", process_count(silent)));
     }
     if listed + silent as usize > 0 && !notes.is_empty() {
         writeln!(out)?;
     }
     for note in notes {
         let indent = note.len() - note.trim_start().len();
-        let words: Vec<_> = note.trim_start().split(' ').map(|word| (DIM, word.to_owned())).collect();
         let limit = if output.terminal { output.width } else { usize::MAX };
-        Line::new(output.color).pad(indent, 0).wrap(&words, " ", indent + 2, limit, out)?;
+        Line::new(output.color).pad(indent, 0).wrap_text(DIM, note.trim_start(), indent + 2, limit, out)?;
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cli::source::{Program, Successor, find_successor};
 use crate::dashboard::reader::{Input, Trouble};
 use crate::process::{self, Target, TargetError};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::{Snapshot, TargetInfo};
+use crate::source::{Program, Successor, find_successor};
 
 /// How long the end of a program may take to be known, once its memory is gone.
 const DYING: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ impl Input for Process {
     fn read(&mut self) -> Result<Snapshot, Trouble> {
         let error = match self.try_to_read() {
             Ok(snapshot) => return Ok(snapshot),
-            Err(error) if !is_gone(&error) => return Err(Trouble::Passing(error.to_string())),
+            Err(error) if !is_gone(&error) => return Err(Trouble::Passing(crate::full_text(&error))),
             Err(_) => self.find_again(),
         };
         match error {

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, Task};
 
-/// Generations that are told apart; a longer line of ancestors ends here.
+/// Generations that are kept; a longer line of ancestors ends here.
 const DEEPEST: usize = 64;
 /// Nodes that are kept; tasks beyond are counted with their ancestors.
 const MAX_NODES: usize = 50_000;
@@ -68,7 +68,7 @@ struct Draft {
     children: Vec<u32>,
 }
 
-/// Puts the tasks selected into a tree. Ancestors that are not selected do not stand in it.
+/// Puts the tasks selected into a tree. Ancestors that are not selected are not in it.
 pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
     let mut planter = Planter {
         snapshot,

@@ -23,10 +23,10 @@ const SHORTEST: u64 = 2_000_000_000;
 /// Tasks whose last picture is kept: each may hold a snapshot.
 const SEEN: usize = 4;
 
-/// While the groups are not shown, their sizes are remembered only so often.
+/// How often the sizes of groups are remembered while the groups are not shown.
 const WHILE_HIDDEN: u64 = 3_000_000_000;
 
-/// Sizes of groups by the key of their row, picture by picture. Begins anew when the process, grouping or
+/// Sizes of groups by the key of their row, picture by picture. Starts over when the process, grouping or
 /// filter change, because it would not compare like with like.
 #[derive(Debug, Default)]
 pub struct Memory {

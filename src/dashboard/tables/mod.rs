@@ -21,7 +21,7 @@ pub use memory::Memory;
 pub(in crate::dashboard) use task::state;
 pub use task::{Closeup, HeldLock, TaskTable, Waiters};
 
-/// What the views show. Only that of the view at hand is worked out.
+/// What the views show. Only the tables of the current view are computed.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// What it was made from.

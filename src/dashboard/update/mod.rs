@@ -51,11 +51,11 @@ pub enum Command {
     Quit,
     /// Stop until the shell continues it.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw the screen.
     Redraw,
     /// Work out what the views show.
     Compute,
-    /// Read so often from now on.
+    /// Read at this interval from now on.
     Interval(Duration),
     /// Show another reading of a replay: so many on, or back.
     Seek(i64),
@@ -244,7 +244,7 @@ fn act(state: &mut AppState, action: Action, key: KeyEvent) -> Vec<Command> {
         Action::Mark => return mark(state),
         Action::Unmark => {
             state.ask(|query| query.mark = None);
-            tell(state, "no longer compared with a mark");
+            tell(state, "mark forgotten");
             return vec![Command::Compute];
         }
         Action::Write if state.picture.is_some() => state.prompt = Some(Prompt::Write),
@@ -273,7 +273,7 @@ fn page(state: &AppState) -> i64 {
     i64::from(areas(state).rows.height).saturating_sub(1).max(1)
 }
 
-/// Moves in the list at hand.
+/// Moves in the current list.
 fn step(state: &mut AppState, lines: i64) {
     let Some(list) = state.list() else { return };
     let (len, height) = (state.len(list), usize::from(areas(state).rows.height));
@@ -336,7 +336,7 @@ fn within(row: &GroupRow) -> Within {
 
 fn look_at(state: &mut AppState, key: TaskKey) -> Vec<Command> {
     state.cursors.closeup = Default::default();
-    // Bounded: nobody goes back through more than that.
+    // Bounded: going back further is not useful.
     if state.visited.len() > 100 {
         state.visited.remove(0);
     }
@@ -420,7 +420,7 @@ fn sort(state: &mut AppState) -> Vec<Command> {
             state.ask(|query| query.flame.weight = next(&[Tasks, Seconds, Bytes], query.flame.weight));
         }
         _ => {
-            complain(state, "there is nothing to sort here");
+            complain(state, "this view has no order to change");
             return Vec::new();
         }
     }
@@ -447,7 +447,7 @@ fn freeze(state: &mut AppState) -> Vec<Command> {
 
 fn copy(state: &mut AppState) -> Vec<Command> {
     let Some(copied) = copy::selected(state) else {
-        complain(state, "there is nothing selected here that could be copied");
+        complain(state, "nothing selected to copy");
         return Vec::new();
     };
     tell(state, copied.message());
@@ -462,13 +462,13 @@ fn mark(state: &mut AppState) -> Vec<Command> {
     let elapsed_ns = picture.point().and_then(|point| point.elapsed_ns);
     let mark = Mark { snapshot: Arc::clone(&picture.snapshot), elapsed_ns };
     state.ask(|query| query.mark = Some(mark));
-    tell(state, "marked: changes are since now (M forgets the mark)");
+    tell(state, "marked: showing changes from now on (M forgets the mark)");
     vec![Command::Compute]
 }
 
 fn interval(state: &mut AppState, longer: bool) -> Vec<Command> {
     if !matches!(state.source, Source::Live | Source::Waiting | Source::Trouble(_)) {
-        complain(state, "there is nothing to read again");
+        complain(state, "only a live source can be read more or less often");
         return Vec::new();
     }
     let now = u64::try_from(state.interval.as_millis()).unwrap_or(u64::MAX);
@@ -486,7 +486,7 @@ fn seek(state: &mut AppState, by: i64) -> Vec<Command> {
     if matches!(state.source, Source::Replay { .. }) {
         return vec![Command::Seek(by)];
     }
-    complain(state, "only recorded readings can be gone through (loiter watch DIR)");
+    complain(state, "these keys move through a recording (loiter watch DIRECTORY)");
     Vec::new()
 }
 

@@ -19,7 +19,7 @@ pub(super) fn ask_key(state: &mut AppState) -> Vec<Command> {
     match state.query.view {
         View::Groups => state.prompt = Some(Prompt::GroupBy(Input::new(&state.query.key.to_string()))),
         View::Flame => state.prompt = Some(Prompt::GroupBy(Input::new(&state.query.flame.root.to_string()))),
-        _ => complain(state, "there is nothing to group here (2 shows groups, 5 a flame graph)"),
+        _ => complain(state, "this view has no groups (2 shows groups, 5 a flame graph)"),
     }
     Vec::new()
 }

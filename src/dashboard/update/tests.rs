@@ -288,7 +288,8 @@ fn a_task_that_ends_keeps_its_last_picture() {
     bench.read(90);
     assert_eq!(head(&bench)[0], " task 95  reason 9  ");
     assert!(
-        head(&bench)[1].starts_with(" ended ") && head(&bench)[1].ends_with("seen last"),
+        head(&bench)[1].starts_with(" ended ")
+            && head(&bench)[1].ends_with("this shows the last reading of it"),
         "{:?}",
         head(&bench)
     );

@@ -66,7 +66,7 @@ pub(super) fn readings_per_column(theme: Theme) -> usize {
 
 /// The bits of a character of Braille: its left and its right column, from the bottom up.
 const DOTS: [[u8; 4]; 2] = [[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]];
-/// Where there is no Braille: how high a line runs in its cell.
+/// The height of a line in its cell, for terminals without Braille.
 const HEIGHTS: [&str; 4] = ["_", ".", "-", "'"];
 /// Steps in a line of the screen.
 const STEPS: usize = 4;

@@ -1,4 +1,4 @@
-//! Who started whom.
+//! Which tasks created which.
 
 use ratatui::style::Style;
 
@@ -20,12 +20,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let (y, width) = (areas.body.y, areas.body.width);
     let title = canvas.theme.title();
     canvas.right(ALL.0, y, ALL.1, "ALL TASKS", title);
-    canvas.right(OWN.0, y, OWN.1, "ITS OWN", title);
+    canvas.right(OWN.0, y, OWN.1, "OWN", title);
     let place = if width >= 70 { PLACE } else { 0 };
     let room = width.saturating_sub(TREE + place + 1);
-    canvas.put(TREE, y, room, "STARTED WITH", title);
+    canvas.put(TREE, y, room, "ENTRY FUNCTION", title);
     if place > 0 {
-        canvas.put(width - place, y, place, "STARTED AT", title);
+        canvas.put(width - place, y, place, "CREATED AT", title);
     }
     let tree = &state.tables.creators;
     let (cursor, rows) = (state.cursors.creators, areas.rows);

@@ -9,6 +9,7 @@ use crate::dashboard::layout::Areas;
 use crate::dashboard::state::AppState;
 use crate::dashboard::task_detail::{PieceKind, Row};
 use crate::report::finding::note;
+use crate::report::line;
 use crate::report::text::findings::{holders, place, readings, rest_list, samples, since, summary};
 use crate::report::units::{bytes, thousands};
 
@@ -19,14 +20,14 @@ const TITLES: usize = 13;
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let Some(report) = state.findings() else { return };
     let (title, dim) = (canvas.theme.title(), canvas.theme.dim());
-    canvas.put(2, areas.body.y, 10, "SURE", title);
-    canvas.put(12, areas.body.y, areas.body.width, "FINDING", title);
+    canvas.put(2, areas.body.y, 10, "CONFIDENCE", title);
+    canvas.put(14, areas.body.y, areas.body.width, "FINDING", title);
     let (cursor, rows) = (state.cursors.findings, areas.rows);
     for (line, finding) in report.findings.iter().enumerate().skip(cursor.top).take(rows.height.into()) {
         let y = rows.y + (line - cursor.top) as u16;
         let style = sureness(canvas.theme, finding.sureness);
         canvas.put(2, y, 9, &finding.sureness.name().to_uppercase(), style);
-        canvas.cell(12, y, rows.width.saturating_sub(13), &summary(finding), Style::new(), Cut::End);
+        canvas.cell(14, y, rows.width.saturating_sub(15), &summary(finding), Style::new(), Cut::End);
         if line == cursor.at {
             select(canvas, y);
         }
@@ -99,16 +100,7 @@ pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns
 /// A title and a text, in as many lines as it needs; none if there is no text.
 fn wrapped(title: &str, text: &str, columns: usize) -> Vec<Row> {
     let room = columns.saturating_sub(TITLES + 1).max(10);
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
+    let lines = if text.is_empty() { Vec::new() } else { line::wrapped(text.trim(), room, 0) };
     let head = |nth: usize| {
         if nth == 0 { format!(" {title:<width$}", width = TITLES - 1) } else { " ".repeat(TITLES) }
     };

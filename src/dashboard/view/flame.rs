@@ -26,7 +26,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
         Weight::Bytes => "width: memory of stacks".to_owned(),
     };
     let order = if state.tables.query.flame.reverse { "innermost first" } else { "outermost first" };
-    let hint = "Enter: zoom, Esc: out, s: width, r: turn round";
+    let hint = "Enter: zoom, Esc: out, s: width, r: reverse";
     let mut text = format!("{what}, {order}");
     if flame.is_difference() {
         text.push_str(", compared with the mark");
@@ -40,7 +40,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
     let zoomed = state.frame.zoomed(flame);
     if flame.node(zoomed).width == 0 {
-        canvas.put(2, areas.rows.y, areas.rows.width, "nothing to draw: nothing here has any width", dim);
+        canvas.put(2, areas.rows.y, areas.rows.width, "nothing to draw: no frame here has any width", dim);
         return;
     }
     let selected = state.frame.find(flame);

@@ -1,4 +1,4 @@
-//! The last line: what was done, what is typed, how the list is made.
+//! The last line: a message, a prompt, or the settings of the list.
 
 use ratatui::layout::Rect;
 
@@ -24,7 +24,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) -> Opt
         }
         Some(Prompt::Write) => {
             let style = canvas.theme.notice();
-            let text = "write:  s snapshot   r report   f flame graph   Esc nothing";
+            let text = "write:  s snapshot   r report   f flame graph   Esc cancel";
             canvas.put(1, area.y, area.width, text, style);
             return None;
         }
@@ -65,11 +65,11 @@ fn edited(canvas: &mut Canvas<'_>, area: Rect, title: &str, input: &Input, hint:
     Some((cursor.min(area.right().saturating_sub(1)), area.y))
 }
 
-/// How the list is made.
+/// The settings of the list.
 fn how(state: &AppState) -> Vec<String> {
     let query = &state.query;
     let mut how = Vec::new();
-    let order = if query.reverse { " (turned round)" } else { "" };
+    let order = if query.reverse { " (reversed)" } else { "" };
     match query.view {
         View::Groups => {
             how.push(format!("by {}", query.key));
@@ -80,7 +80,7 @@ fn how(state: &AppState) -> Vec<String> {
         _ => {}
     }
     if !query.wanted.is_empty() {
-        how.push(format!("/{} (Esc drops it)", query.wanted.text));
+        how.push(format!("/{} (Esc clears it)", query.wanted.text));
     }
     if query.system {
         how.push("with system tasks".to_owned());

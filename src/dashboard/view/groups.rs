@@ -1,4 +1,4 @@
-//! Tasks that have something in common, and how they change.
+//! Groups of tasks, and how they change.
 
 use ratatui::style::{Modifier, Style};
 
@@ -65,13 +65,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
     if table.rows.is_empty() {
         let dim = canvas.theme.dim();
-        canvas.put(2, rows.y, rows.width, "no group: nothing passes the filter", dim);
+        canvas.put(2, rows.y, rows.width, "no group matches the filter", dim);
     }
     let y = areas.pane.y.saturating_sub(1);
     canvas.rule(y);
     let mut facts = vec![shown(state), count(table.total, "group")];
     if table.total > table.rows.len() as u64 && table.rows.len() >= MAX_GROUPS {
-        facts.push(format!("the first {} are listed", thousands(MAX_GROUPS as u64)));
+        facts.push(format!("only the first {} are listed", thousands(MAX_GROUPS as u64)));
     }
     facts.extend(table.window_ns.map(|ns| {
         let what = if state.tables.query.mark.is_some() { "changes since the mark," } else { "changes over" };
@@ -142,18 +142,16 @@ fn draw_row(canvas: &mut Canvas<'_>, row: &GroupRow, columns: &Columns, y: u16) 
     }
 }
 
-/// What is selected, in lines.
+/// The selected group, in lines.
 fn details(state: &AppState, row: &GroupRow, columns: usize) -> Vec<Row> {
     let group = &row.group;
     if group.tasks.is_empty() {
-        return vec![Row::new(PieceKind::Dim, " All of them are gone since the mark.")];
+        return vec![Row::new(PieceKind::Dim, " All of these tasks have ended since the mark.")];
     }
     let snapshot = &*state.tables.picture.snapshot;
     let mut rows = task_detail::frames(snapshot, &group.frames, columns);
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
-    rows.extend(
-        task_detail::status(status, group.frames.is_empty()).map(|text| Row::new(PieceKind::Dim, text)),
-    );
+    rows.extend(task_detail::status(snapshot, status, group.frames.is_empty()));
     rows.extend(creators(snapshot, row));
     let tasks = group.count;
     rows.extend(task_detail::sentences(snapshot, (&group.waits, &group.holds), tasks, "  ", columns));
@@ -189,7 +187,7 @@ fn details(state: &AppState, row: &GroupRow, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// Where the group was started, a line a place; at most three.
+/// The places where the group was created, one per line; at most three.
 fn creators(snapshot: &Snapshot, row: &GroupRow) -> Vec<Row> {
     let entries = &row.group.creators.entries;
     let known = entries.iter().filter_map(|&(id, n)| Some((creator_frame(snapshot, id?)?, n)));
@@ -202,7 +200,7 @@ fn creators(snapshot: &Snapshot, row: &GroupRow) -> Vec<Row> {
         .collect()
 }
 
-/// "labels route=/v1/users (96), ...": the six most frequent.
+/// "labels route=/v1/users (96), ...": the six most frequent entries.
 fn list(title: &str, entries: impl Iterator<Item = (String, u64)>) -> Option<Row> {
     let all: Vec<String> = entries.map(|(text, n)| format!("{text} ({})", thousands(n))).collect();
     let shown = all.get(..6).unwrap_or(&all);

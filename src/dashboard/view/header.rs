@@ -17,7 +17,7 @@ use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
 use crate::report::units::{bytes, count, duration, thousands};
 
-/// That the program was restarted is news for so long, nanoseconds.
+/// How long a restart of the program is announced, nanoseconds.
 const NEWS: u64 = 60_000_000_000;
 /// Columns of the small chart.
 const SPARK: u16 = 16;
@@ -62,7 +62,7 @@ fn who(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect, taken: u16) {
     }
 }
 
-/// How reading goes.
+/// The status of the readings.
 fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
     let theme = canvas.theme;
     let every = seconds(state.interval);
@@ -75,7 +75,7 @@ fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
         if state.record.is_some() { format!(" {}rec", theme.pick("●", "*")) } else { String::new() };
     match &state.source {
         Source::Waiting => (format!("{} attaching", theme.pick("○", "o")), theme.dim()),
-        Source::Trouble(_) => (format!("{} trying again", theme.pick("▲", "!")), theme.notice()),
+        Source::Trouble(_) => (format!("{} retrying", theme.pick("▲", "!")), theme.notice()),
         Source::Ended(_) => (format!("{} ended", theme.pick("■", "#")), theme.warn()),
         Source::File => ("saved snapshot".to_owned(), theme.dim()),
         Source::Opening { .. } => ("opening".to_owned(), theme.dim()),
@@ -156,14 +156,14 @@ fn figures(canvas: &mut Canvas<'_>, picture: &Picture, point: &Point, area: Rect
     }
 }
 
-/// That the program was restarted a short while ago.
+/// The announcement of a recent restart.
 fn restarted(picture: &Picture) -> Option<String> {
     let before = picture.before?;
     let header = &picture.snapshot.header;
     let ago = header.taken_at_ns.saturating_sub(before.new_at_ns);
     (ago < NEWS).then(|| {
         let (pid, ago) = (header.target.pid, duration(ago));
-        format!("process {} has ended; it was started again as pid {pid} {ago} ago", before.pid)
+        format!("process {} ended; it was restarted as pid {pid} {ago} ago", before.pid)
     })
 }
 
@@ -189,12 +189,12 @@ fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
     x + 1
 }
 
-/// What the user has to know now; else a line.
+/// A problem, a warning, or a plain line.
 pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
     canvas.rule(y);
     let problem = match &state.source {
-        Source::Trouble(why) => Some(format!("{why}; trying again")),
-        Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last picture")),
+        Source::Trouble(why) => Some(format!("{why}; retrying")),
+        Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last reading")),
         Source::Ended(why) => Some(why.clone()),
         _ => None,
     };

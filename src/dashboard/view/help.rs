@@ -13,7 +13,7 @@ const KEYS: u16 = 12;
 /// Draws the keys, in two columns where they fit.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
     let mut lines: Vec<(&str, &str)> = BINDINGS.iter().map(|b| (b.shown, b.what)).collect();
-    lines.push(("Mouse", "wheel, click, click again"));
+    lines.push(("Mouse", "scroll; click to select, again to open"));
     let columns = if area.width >= 78 { 2 } else { 1 };
     let room = usize::from(area.height.saturating_sub(1));
     let each = lines.len().div_ceil(columns);

@@ -138,7 +138,7 @@ impl<'a, 'b> Page<'a, 'b> {
             chart.right().saturating_sub(left).max(chart.x)
         };
         let dim = self.canvas.theme.dim();
-        self.canvas.put(1, self.y, NAME + FIGURE, "waiting for, or state", dim);
+        self.canvas.put(1, self.y, NAME + FIGURE, "wait reason or state", dim);
         self.canvas.right(chart.x, self.y, chart.width, "now", dim);
         let mut end = chart.right().saturating_sub(6);
         for nth in [self.points.len() / 2, 0] {

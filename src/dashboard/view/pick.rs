@@ -25,20 +25,20 @@ pub fn rows((width, height): (u16, u16)) -> Rect {
 pub fn draw(frame: &mut Frame<'_>, picker: &Picker, theme: Theme) {
     let area = frame.area();
     let mut canvas = Canvas { buffer: frame.buffer_mut(), theme };
-    canvas.put(1, 0, area.width, "Which process shall be watched?", theme.head());
+    canvas.put(1, 0, area.width, "Choose a process to watch", theme.head());
     canvas.right(0, 0, area.width.saturating_sub(1), &progress(picker), theme.dim());
     let before: String = picker.filter.text.chars().take(picker.filter.cursor).collect();
     let x = canvas.put(1, 1, area.width, "filter: ", theme.title());
     let cursor = x + width(&theme.text(&before)) as u16;
     let end = canvas.put(x, 1, area.width.saturating_sub(x), &picker.filter.text, Style::new());
     if picker.filter.text.is_empty() {
-        canvas.put(end + 2, 1, area.width.saturating_sub(end + 2), "type a part of a name", theme.dim());
+        canvas.put(end + 2, 1, area.width.saturating_sub(end + 2), "type part of a name", theme.dim());
     }
     canvas.rule(2);
     list(&mut canvas, picker, rows((area.width, area.height)));
     let refused = match picker.refused {
         0 => String::new(),
-        n => format!("{} cannot be read (loiter ps says why)", thousands(n as u64)),
+        n => format!("{} cannot be read (see loiter ps)", thousands(n as u64)),
     };
     let bottom = area.height.saturating_sub(1);
     let hint = "Enter watch  Esc quit";
@@ -52,7 +52,7 @@ fn progress(picker: &Picker) -> String {
     let found =
         format!("{} of {} processes", thousands(picker.rows.len() as u64), thousands(picker.of as u64));
     if picker.answered < picker.of {
-        format!("{found} so far can be read; {} asked", thousands(picker.answered as u64))
+        format!("{found} can be read so far; {} checked", thousands(picker.answered as u64))
     } else {
         format!("{found} can be read")
     }
@@ -85,9 +85,9 @@ fn list(canvas: &mut Canvas<'_>, picker: &Picker, area: Rect) {
     }
     if shown.is_empty() {
         let text = match (picker.rows.is_empty(), picker.answered < picker.of) {
-            (true, true) => "asking the processes ...",
-            (true, false) => "there is no process that loiter can read",
-            (false, _) => "nothing passes the filter (Esc drops it)",
+            (true, true) => "checking the processes ...",
+            (true, false) => "no process here that loiter can read",
+            (false, _) => "no process matches the filter (Esc clears it)",
         };
         canvas.put(2, area.y, area.width.saturating_sub(2), text, theme.dim());
     }

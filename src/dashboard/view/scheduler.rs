@@ -12,6 +12,7 @@ use super::{Cut, select};
 use crate::dashboard::history::Point;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::AppState;
+use crate::report::line::wrapped;
 use crate::report::text::figures;
 use crate::report::units::thousands;
 
@@ -29,7 +30,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let end = areas.rows.y.saturating_sub(3);
     for (name, text) in figures(&picture.snapshot) {
         let room = usize::from(body.width.saturating_sub(TITLES + 2));
-        for (nth, line) in wrap(&text, room).into_iter().enumerate() {
+        for (nth, line) in wrapped(&text, room, 0).into_iter().enumerate() {
             if y >= end {
                 break;
             }
@@ -87,20 +88,6 @@ fn workers(canvas: &mut Canvas<'_>, state: &AppState, rows: Rect) {
         }
     }
     if state.len(crate::dashboard::state::List::Scheduler) == 0 {
-        canvas.put(2, rows.y, rows.width, "no workers that loiter knows of", theme.dim());
+        canvas.put(2, rows.y, rows.width, "no known workers", theme.dim());
     }
-}
-
-fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

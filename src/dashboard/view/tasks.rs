@@ -61,7 +61,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
     if order.is_empty() {
         let dim = canvas.theme.dim();
-        canvas.put(2, rows.y, rows.width, "no task: nothing passes the filter", dim);
+        canvas.put(2, rows.y, rows.width, "no task matches the filter", dim);
     }
 }
 

@@ -75,7 +75,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// The tab of the view at hand.
+    /// The tab of the current view.
     pub(super) fn tab(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
     }
@@ -146,7 +146,7 @@ impl Theme {
     }
 }
 
-/// Puts things on the screen, cut to the columns at hand.
+/// Puts things on the screen, cut to the available columns.
 pub(super) struct Canvas<'a> {
     pub(super) buffer: &'a mut Buffer,
     pub(super) theme: Theme,

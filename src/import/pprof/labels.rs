@@ -222,13 +222,5 @@ impl<'t, 'a> Labels<'t, 'a> {
 }
 
 fn state(name: &[u8]) -> TaskState {
-    let all = [
-        TaskState::Running,
-        TaskState::Runnable,
-        TaskState::Waiting,
-        TaskState::Syscall,
-        TaskState::Preempted,
-        TaskState::Finished,
-    ];
-    all.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or(TaskState::Unknown)
+    TaskState::ALL.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or(TaskState::Unknown)
 }

@@ -1,6 +1,7 @@
 //! The tables of a profile that samples refer to, as they stand there.
 
 use super::{PprofError, UnusualFunction};
+use crate::error::About;
 use crate::formats::pprof::fields::{function, line, location, mapping, own, profile, value_type};
 use crate::formats::pprof::wire::{Fields, Value};
 use crate::snapshot::Header;
@@ -164,7 +165,7 @@ impl<'a> Tables<'a> {
             if let Some(json) = self.bytes(comment)?.strip_prefix(mark.as_bytes()) {
                 return serde_json::from_slice(json)
                     .map(Some)
-                    .map_err(|e| PprofError::damaged(format!("comment {}: {e}", mark.trim())));
+                    .map_err(|e| PprofError::damaged(About::new(format!("comment {}", mark.trim()), e)));
             }
         }
         Ok(None)

@@ -1,7 +1,10 @@
-//! Flame graphs: what is said of a frame, the same in every format.
+//! Flame graphs: the words about a frame, the same in every format.
 
+#[cfg(feature = "svg")]
 use super::escape::escape;
-use super::units::{age, bytes, count, duration, thousands};
+#[cfg(feature = "svg")]
+use super::units::age;
+use super::units::{bytes, count, duration, thousands};
 use crate::analysis::flame::{Flame, NodeId, Weight};
 use crate::snapshot::Snapshot;
 
@@ -9,14 +12,16 @@ pub mod folded;
 mod palette;
 pub mod picture;
 pub mod speedscope;
+#[cfg(feature = "svg")]
 pub mod svg;
 
 pub use palette::Colors;
 
 /// Reasons named in a tooltip; the rest is added up.
+#[cfg(feature = "svg")]
 const REASONS: usize = 6;
 
-/// What is written above a graph, and what its tasks are called.
+/// The caption of a graph, and what its tasks are called.
 #[derive(Debug, Clone)]
 pub struct Caption {
     /// What was read: "api-server (pid 4242, go1.24.3, stripped)". Not escaped.
@@ -39,21 +44,23 @@ impl Caption {
         Caption { title, noun: super::text::task_noun(snapshot).to_owned() }
     }
 
-    /// "1,204 goroutines", "824 -> 1,204 goroutines", and what the width stands for.
+    /// "1,204 goroutines", "824 -> 1,204 goroutines", and the meaning of the width.
     fn subtitle(&self, flame: &Flame) -> String {
         let tasks = count(flame.totals.tasks, &self.noun);
         let all = NodeId::ALL;
         match (flame.was_totals, flame.weight) {
             (None, Weight::Tasks) => tasks,
-            (None, Weight::Seconds) => format!("{tasks}, width: time waited, {} in all", weighed(flame, all)),
+            (None, Weight::Seconds) => {
+                format!("{tasks}, width: time waited, {} in total", weighed(flame, all))
+            }
             (None, Weight::Bytes) => {
-                format!("{tasks}, width: memory of stacks, {} in all", weighed(flame, all))
+                format!("{tasks}, width: stack memory, {} in total", weighed(flame, all))
             }
             (Some(was), weight) => {
                 let of = match weight {
                     Weight::Tasks => "",
-                    Weight::Seconds => " of the times waited",
-                    Weight::Bytes => " of the memory of stacks",
+                    Weight::Seconds => " of the waiting times",
+                    Weight::Bytes => " of the stack memory",
                 };
                 format!("{} -> {tasks}, width: the larger{of} of before and now", thousands(was.tasks))
             }
@@ -68,19 +75,15 @@ pub fn nothing(flame: &Flame, noun: &str) -> Option<String> {
     }
     let tasks = flame.totals.tasks + flame.was_totals.map_or(0, |was| was.tasks);
     Some(match flame.weight {
-        _ if tasks == 0 => format!("there is no {noun} to draw"),
-        Weight::Seconds => format!(
-            "nothing to draw: of {} none has a known age (--weight tasks counts them)",
-            count(tasks, noun)
-        ),
-        _ => format!(
-            "nothing to draw: of {} none has a stack of known size (--weight tasks counts them)",
-            count(tasks, noun)
-        ),
+        _ if tasks == 0 => format!("nothing to draw: there are no {noun}s"),
+        Weight::Seconds => {
+            format!("nothing to draw: {} of unknown age (use --weight tasks)", count(tasks, noun))
+        }
+        _ => format!("nothing to draw: {} of unknown stack size (use --weight tasks)", count(tasks, noun)),
     })
 }
 
-/// What the graph does not show, a sentence each.
+/// Sentences about what the graph does not show.
 pub fn notes(flame: &Flame, snapshot: &Snapshot, noun: &str) -> Vec<String> {
     let totals = flame.totals;
     let mut notes = Vec::new();
@@ -90,12 +93,12 @@ pub fn notes(flame: &Flame, snapshot: &Snapshot, noun: &str) -> Vec<String> {
     }
     if totals.without_weight > 0 {
         let what = if flame.weight == Weight::Seconds { "age" } else { "stack size" };
-        notes.push(format!("{} of unknown {what}: without width", count(totals.without_weight, noun)));
+        notes.push(format!("{} of unknown {what}, not drawn", count(totals.without_weight, noun)));
     }
     if totals.shortened > 0 {
         let tasks = count(totals.shortened, noun);
         notes
-            .push(format!("{tasks} with very deep stacks: the middle is left out (--all-frames shows more)"));
+            .push(format!("{tasks} with very deep stacks: middle frames left out (--all-frames shows more)"));
     }
     if flame.left_out > 0 {
         notes.push(format!("too many frames: {} left out", thousands(flame.left_out)));
@@ -132,6 +135,7 @@ fn change(flame: &Flame, id: NodeId) -> String {
 }
 
 /// What a frame holds, in one line: "1,204 goroutines, 89.1 %, 41 min or more".
+#[cfg(feature = "svg")]
 fn facts(flame: &Flame, id: NodeId, noun: &str) -> String {
     let node = flame.node(id);
     let mut facts = vec![count(node.now.count, noun)];
@@ -153,12 +157,13 @@ fn facts(flame: &Flame, id: NodeId, noun: &str) -> String {
 
 /// What a tooltip says of a frame, a line each, not escaped: its name, how many tasks, how that
 /// changed, their states, the oldest.
+#[cfg(feature = "svg")]
 fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
     let node = flame.node(id);
     let mut lines = vec![flame.name(id).text.clone()];
     let weight = match flame.weight {
         Weight::Tasks => String::new(),
-        Weight::Seconds => format!(", waited {} in all", weighed(flame, id)),
+        Weight::Seconds => format!(", waited {} in total", weighed(flame, id)),
         Weight::Bytes => format!(", {} of stacks", weighed(flame, id)),
     };
     lines.push(format!("{}{weight}, {} of all", count(node.now.count, noun), share(flame, id)));
@@ -181,7 +186,8 @@ fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
     lines
 }
 
-/// "grown by 380 (+46.1 %): was 824", "gone: was 3", "born".
+/// "grown by 380 (+46.1 %): was 824", "gone: was 3", "new: 4, none before".
+#[cfg(feature = "svg")]
 fn comparison(flame: &Flame, id: NodeId) -> String {
     let (was, now) = (flame.was(id).weight, flame.node(id).now.weight);
     let by = amount(flame, now.abs_diff(was));
@@ -189,15 +195,16 @@ fn comparison(flame: &Flame, id: NodeId) -> String {
     let percent = (now as f64 - was as f64) * 100.0 / was as f64;
     match (was, now) {
         (0, 0) => "neither before nor now".to_owned(),
-        (0, _) => format!("born: {by}, none before"),
+        (0, _) => format!("new: {by}, none before"),
         (_, 0) => format!("gone: was {before}"),
         _ if now > was => format!("grown by {by} ({percent:+.1} %): was {before}"),
         _ if now < was => format!("shrunk by {by} ({percent:+.1} %): was {before}"),
-        _ => format!("unchanged: was {before}, too"),
+        _ => format!("unchanged: was {before}"),
     }
 }
 
 /// The end of a name that fits into some columns, with two dots for what is cut. Escaped.
+#[cfg(feature = "svg")]
 fn tail(name: &str, columns: usize) -> String {
     let name = escape(name);
     let length = name.chars().count();

@@ -26,7 +26,9 @@ const SHRUNK: Rgb = Rgb(0x4d, 0x9d, 0xe0);
 const SAME: Rgb = Rgb(0xe8, 0xe8, 0xe8);
 
 /// How much darker than its colour a frame is at most, and in how many steps.
+#[cfg(any(test, feature = "svg"))]
 const DARKEST: f64 = 0.12;
+#[cfg(feature = "svg")]
 const SHADES: u64 = 4;
 
 /// Words in reasons and states, and their colours. The first that fits decides.
@@ -66,6 +68,7 @@ pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
 
 /// The colour of a frame, a little darker or not by its name: neighbours of one colour can be told
 /// apart without a line between them, which would hide those that are narrower than a line.
+#[cfg(feature = "svg")]
 pub(super) fn shaded(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
     let step = (hash(&flame.name(id).text) >> 32) % (SHADES + 1);
     mix(color(flame, id, colors), Rgb(0, 0, 0), DARKEST * step as f64 / SHADES as f64)

@@ -12,7 +12,7 @@ use super::palette::{Rgb, color, legend};
 use super::{Caption, Colors, amount, change, share};
 use crate::analysis::flame::{Flame, NodeId};
 
-/// How a picture is to look.
+/// How a picture looks.
 #[derive(Debug, Clone, Copy)]
 pub struct PictureOptions {
     /// Columns.
@@ -29,7 +29,7 @@ pub struct PictureOptions {
 /// Boxes that get a letter because their name does not fit.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// Rows at most: what lies deeper is said to be left out.
+/// Rows at most. Deeper frames are left out, and counted.
 const MAX_ROWS: usize = 300;
 
 /// Names listed at most for frames that follow each other without a branch.
@@ -154,7 +154,7 @@ fn layout(flame: &Flame, options: &PictureOptions) -> (Vec<Vec<Block>>, u64) {
 /// that follows another without a branch shares its letter. Returns how many are left without.
 fn give_letters(flame: &Flame, rows: &mut [Vec<Block>]) -> u64 {
     let fits = |b: &Block| b.columns > 2 && width(&short_name(flame, b.node)) <= b.inside();
-    // Of a difference nobody wants to know what stayed the same.
+    // In a difference, frames that did not change get no letter.
     let same = |b: &Block| flame.is_difference() && flame.was(b.node).weight == flame.node(b.node).now.weight;
     let no_room: FxHashSet<NodeId> =
         rows.iter().flatten().filter(|b| !fits(b) && !same(b)).map(|b| b.node).collect();
@@ -200,7 +200,7 @@ fn write_row(flame: &Flame, row: &[Block], options: &PictureOptions, out: &mut d
     line.write(out)
 }
 
-/// What stands in a box, as wide as it is.
+/// The text of a box, as wide as the box.
 fn label(flame: &Flame, b: &Block) -> String {
     let inside = b.inside();
     let text = match b.letter {

@@ -55,7 +55,7 @@ fn head(page: &mut Page<'_>, series: &Series, diff: &Diff) -> io::Result<()> {
         PLAIN,
         match diff.span_ns {
             Some(ns) => format!("{} apart", duration_pair(ns)),
-            None => "time apart unknown".to_owned(),
+            None => "time between them unknown".to_owned(),
         },
     ));
     if diff.readings > 2 {
@@ -68,7 +68,9 @@ fn head(page: &mut Page<'_>, series: &Series, diff: &Diff) -> io::Result<()> {
             let text = format!("{} born, {} ended", thousands(counted.created), thousands(counted.ended));
             pieces.push((PLAIN, text));
             let reuse = counted.reuse_rate().filter(|_| counted.created > 0);
-            pieces.extend(reuse.map(|rate| (PLAIN, format!("reuse {:.1} %", rate * 100.0))));
+            pieces.extend(reuse.map(|rate| {
+                (PLAIN, format!("{:.1} % of new {noun}s reused the structure of an ended one", rate * 100.0))
+            }));
         }
         None if series.matching().by_id() => {
             let text = format!("{} seen born, {} seen ended", thousands(diff.born), thousands(diff.gone));
@@ -91,7 +93,7 @@ fn duration_pair(ns: u64) -> String {
 
 /// The columns of numbers, as wide as they must be.
 struct Table {
-    /// Title, column where it ends, and what stands there.
+    /// Each column, and where it ends.
     columns: Vec<(Column, usize)>,
     /// What the groups are called, in their order.
     names: Vec<String>,
@@ -147,7 +149,7 @@ pub fn change(n: i64) -> String {
 
 /// "+38 ±4".
 fn per_minute(trend: &crate::analysis::trend::Trend) -> String {
-    // No growth and no doubt about it needs no words.
+    // A rate of exactly 0 is a dash.
     if trend.per_minute == 0.0 && trend.plus_minus.is_none_or(|pm| pm == 0.0) {
         return "-".to_owned();
     }
@@ -166,7 +168,7 @@ fn signed(value: f64) -> String {
 
 /// A rate with the digits that mean something.
 fn rounded(value: f64) -> String {
-    // Saturates: what is shown is a rate of tasks, far below.
+    // The cast saturates; rates of tasks are far smaller.
     if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }
 
@@ -238,7 +240,7 @@ impl Table {
     }
 }
 
-/// What most of the tasks are doing; of those that are gone, what the first one did.
+/// What most of the tasks do. If all have ended, what the first one did.
 fn doing(snapshot: &Snapshot, signature: &Signature, row: &DiffRow) -> String {
     match (row.group.reasons.most(), row.group.states.most()) {
         (Some(Some(reason)), _) => snapshot.str(reason).to_owned(),
@@ -247,8 +249,8 @@ fn doing(snapshot: &Snapshot, signature: &Signature, row: &DiffRow) -> String {
     }
 }
 
-/// What the groups are called: the function that a person looks for, with what tells groups apart that are
-/// called the same.
+/// What the groups are called: the function that a person looks for. Groups of the same name get a suffix that
+/// distinguishes them.
 fn names(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Vec<String> {
     let by_creator = series.options().signature.by == By::Creator;
     let signature = |row: &DiffRow| series.track(row.signature).map(|(signature, _)| signature);
@@ -349,12 +351,12 @@ fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: 
     }
     let growing = diff.rows.iter().filter(|row| row.grows()).count();
     if growing > 0 && page.snapshot.header.target.source == SourceKind::Process {
-        let grows = if growing == 1 { "grows" } else { "grow" };
+        let (grows, it) = if growing == 1 { ("grows", "it") } else { ("grow", "them") };
         let groups = count(growing as u64, "group");
         let pid = page.snapshot.header.target.pid;
         notes.push((
             DIM,
-            format!("{groups} {grows} by more than chance explains (loiter leaks {pid} watches it)"),
+            format!("{groups} {grows} by more than chance explains (watch {it} with: loiter leaks {pid})"),
         ));
     }
     notes.extend(series.warning().map(|why| (WARN, format!("warning: {why}"))));

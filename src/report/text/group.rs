@@ -3,10 +3,11 @@
 use std::io;
 
 use super::super::line::{HEAD, PLAIN, STATE};
+use super::super::runtime_names::runtime_label;
 use super::super::units::{ages, thousands};
 use super::parts::{labels, list, words};
 use super::stack::{self, INDENT};
-use super::{Page, header, locks, waits};
+use super::{Page, locks, waits};
 use crate::analysis::Group;
 use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::group::Common;
@@ -26,7 +27,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Wide enough for all groups but absurd ones.
+    /// Wide enough for all groups, except for very long titles.
     pub(super) fn of(page: &Page<'_>, groups: &[Group]) -> Self {
         let widest = |of: &dyn Fn(&Group) -> usize| groups.iter().map(of).max().unwrap_or(0);
         let count = widest(&|g| thousands(g.count).len()).max(INDENT - 2);
@@ -36,7 +37,7 @@ impl Columns {
     }
 }
 
-/// What stands at the head of a group. Raw from the target: escape before printing.
+/// The heading of a group. Raw from the target: escape before printing.
 pub fn title(snapshot: &Snapshot, group: &Group) -> String {
     let function = |id| snapshot.function_name(id).to_owned();
     match &group.common {
@@ -47,9 +48,9 @@ pub fn title(snapshot: &Snapshot, group: &Group) -> String {
             .map_or("(no creator)".to_owned(), |frame| frame_name(snapshot, frame).into_owned()),
         Common::Label(value) => value.map_or("(no such label)".to_owned(), |id| snapshot.str(id).to_owned()),
         Common::WaitsOn(things) => match things.as_slice() {
-            [] => "(nothing known)".to_owned(),
+            [] => "(object unknown)".to_owned(),
             [thing] => address(snapshot, *thing),
-            things => format!("{} things", things.len()),
+            things => format!("{} objects", things.len()),
         },
     }
 }
@@ -58,7 +59,7 @@ fn address(snapshot: &Snapshot, id: ObjectId) -> String {
     snapshot.objects.get(id.index()).map_or(String::new(), |object| format!("{:#x}", object.address))
 }
 
-/// The state of a group of equal stacks: the reason of waiting, or the state.
+/// The state of a group of equal stacks: the wait reason, or the state if there is none.
 pub fn state(snapshot: &Snapshot, group: &Group) -> String {
     match group.reasons.most().flatten() {
         Some(reason) => snapshot.str(reason).to_owned(),
@@ -66,7 +67,7 @@ pub fn state(snapshot: &Snapshot, group: &Group) -> String {
     }
 }
 
-/// How long; for tasks that wait it is also said when that is unknown.
+/// The ages of a group. For tasks that wait, an unknown age is mentioned too.
 pub(super) fn age(group: &Group) -> String {
     let text = ages(&group.ages);
     let waits = matches!(group.states.most(), Some(TaskState::Waiting | TaskState::Syscall));
@@ -103,7 +104,7 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
         stack::creator(page, frame, "")?;
     }
     if page.snapshot.header.runtimes.len() > 1 {
-        let label = |number| header::runtime_label(page.snapshot, number);
+        let label = |number| runtime_label(page.snapshot, number);
         let runtimes: Vec<_> = group.runtimes.entries.iter().map(|&(nth, n)| (label(nth), n)).collect();
         let one = runtimes.len() == 1;
         let runtimes =
@@ -122,7 +123,7 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
     write_marks(page, group, n)
 }
 
-/// States and creators, where they are not the same for all by definition.
+/// States and creators, unless the grouping makes them the same for all.
 fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
     let snapshot = page.snapshot;
     if !matches!(group.common, Common::State(..)) {
@@ -161,7 +162,7 @@ fn without_reason(snapshot: &Snapshot, group: &Group) -> Vec<(String, u64)> {
     states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
 }
 
-/// It is the one that runs main.main, which nothing but the runtime starts.
+/// Is this the task that runs main.main? Only the runtime creates that.
 fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
     let main = |id: FunctionId| matches!(snapshot.function_name(id), "runtime.main" | "main.main");
     let outermost = || {
@@ -169,7 +170,7 @@ fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
         let location = snapshot.code.locations.get(stack.locations.last()?.index())?;
         location.frames.last().map(|frame| frame.function)
     };
-    // Where a runtime adds its own last frame, main.main stands below it.
+    // If the runtime adds a last frame of its own, main.main is the frame before it.
     let below = || {
         let stack = snapshot.code.stacks.get(task.stack?.index())?;
         let at = stack.locations.len().checked_sub(2)?;
@@ -179,7 +180,7 @@ fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
     task.entry.or_else(outermost).is_some_and(main) || below().is_some_and(main)
 }
 
-/// What is special about some of the tasks.
+/// Marks of the tasks: leaked, locked to thread.
 fn write_marks(page: &mut Page<'_>, group: &Group, n: u64) -> io::Result<()> {
     let mut marks = Vec::new();
     let mut mark = |count: u64, text: &str| match count {
@@ -187,7 +188,7 @@ fn write_marks(page: &mut Page<'_>, group: &Group, n: u64) -> io::Result<()> {
         count if count == n => marks.push(text.to_owned()),
         count => marks.push(format!("{text} ({})", thousands(count))),
     };
-    mark(group.leaked, "leaked: the runtime has proved that they never run again");
+    mark(group.leaked, "leaked: the runtime proved that they can never run again");
     mark(group.locked, "locked to thread");
     if marks.is_empty() { Ok(()) } else { words(page, &marks.join(", ")) }
 }

@@ -1,24 +1,17 @@
-//! The head of a report: who was read, how many, how it went.
+//! The head of a report: the target, its number of tasks, and how the reading went.
 
 use std::io;
 
 use rustc_hash::FxHashMap;
 
 use super::super::line::{DIM, HEAD, PLAIN, TITLE};
+use super::super::runtime_names::{runtime_facts, runtime_name, task_noun};
 use super::super::units::{bytes, count, duration, thousands};
 use super::{Page, part};
 use crate::snapshot::{
     Header, Heap, ProcessFigures, ReadMode, Reading, RuntimeInfo, Scheduler, Snapshot, SourceKind,
     count_tasks,
 };
-
-/// What one of the tasks of a snapshot is called: "goroutine"; "task" where there are several kinds.
-pub fn task_noun(snapshot: &Snapshot) -> &str {
-    match snapshot.header.runtimes.as_slice() {
-        [runtime] if !runtime.task_noun.is_empty() => &runtime.task_noun,
-        _ => "task",
-    }
-}
 
 /// Writes the line that begins every report; `rest` follows the number of tasks. Gives how many lines it
 /// took.
@@ -40,17 +33,15 @@ fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> i
     page.line().wrap(&pieces, " · ", 2, page.options.width, page.out)?;
     if page.options.verbose {
         for (title, text) in figures(page.snapshot) {
-            let words: Vec<_> = text.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
             let mut line = page.line();
             line.push(PLAIN, " ").push(TITLE, title).pad(12, 1);
-            line.wrap(&words, " ", 12, page.options.width, page.out)?;
+            line.wrap_text(PLAIN, &text, 12, page.options.width, page.out)?;
         }
         for runtime in &page.snapshot.header.runtimes {
             for fact in &runtime.provenance {
-                let words: Vec<_> = fact.split(' ').map(|word| (DIM, word.to_owned())).collect();
                 let mut line = page.line();
                 line.push(PLAIN, " ").push(TITLE, "read by").pad(12, 1);
-                line.wrap(&words, " ", 12, page.options.width, page.out)?;
+                line.wrap_text(DIM, fact, 12, page.options.width, page.out)?;
             }
         }
     }
@@ -73,37 +64,20 @@ pub fn who(header: &Header) -> String {
     format!("{} ({})", target.name, facts.join(", "))
 }
 
-/// "go1.24.3", "stripped".
-fn runtime_facts(runtime: &RuntimeInfo) -> impl Iterator<Item = &str> {
-    let name = if runtime.version.is_empty() { &runtime.name } else { &runtime.version };
-    std::iter::once(name).chain(&runtime.flavour).map(String::as_str)
-}
-
-/// "go1.24.3 stripped".
-pub fn runtime_name(runtime: &RuntimeInfo) -> String {
-    runtime_facts(runtime).collect::<Vec<_>>().join(" ")
-}
-
-/// What one of several runtimes of a snapshot is called; with its number if two are called the same.
-pub(super) fn runtime_label(snapshot: &Snapshot, number: u8) -> String {
-    let runtimes = &snapshot.header.runtimes;
-    let Some(runtime) = runtimes.get(usize::from(number)) else { return String::new() };
-    let name = runtime_name(runtime);
-    let same = runtimes.iter().filter(|other| runtime_name(other) == name).count();
-    if same > 1 { format!("{name} #{}", u32::from(number) + 1) } else { name }
-}
-
 /// How the reading went: "read in 6 ms, no pause".
 fn how(snapshot: &Snapshot, time: bool) -> impl Iterator<Item = String> {
     let header = &snapshot.header;
     let reading = &header.reading;
-    let taken = time.then(|| format!("taken {}", moment(header.taken_at_ns)));
+    let taken = time.then(|| match header.taken_at_ns {
+        0 => moment(0),
+        known => format!("taken {}", moment(known)),
+    });
     let read = match header.target.source {
         SourceKind::Process | SourceKind::Core => None,
         SourceKind::Dump => Some("printed by the program itself".to_owned()),
-        // Those that loiter wrote have ids.
+        // Only profiles that loiter wrote have ids.
         SourceKind::Profile if snapshot.tasks.iter().any(|task| task.id.is_some()) => {
-            Some("single tasks, kept in a profile".to_owned())
+            Some("tasks stored individually in a profile".to_owned())
         }
         SourceKind::Profile => Some("counted by the program itself, ids unknown".to_owned()),
     };
@@ -128,7 +102,7 @@ pub fn moment(ns_since_epoch: u64) -> String {
     let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
         Ok(moment) if ns_since_epoch > 0 => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        _ => "at an unknown time".to_owned(),
+        _ => "time unknown".to_owned(),
     }
 }
 
@@ -138,8 +112,7 @@ pub fn headline(snapshot: &Snapshot) -> String {
     let how: Vec<_> = how(snapshot, false).collect();
     let system = count_tasks(snapshot.tasks.iter().filter(|task| task.system));
     let tasks = count(snapshot.task_count().saturating_sub(system), task_noun(snapshot));
-    let system =
-        if system == 0 { String::new() } else { format!(" and {} of the system", thousands(system)) };
+    let system = if system == 0 { String::new() } else { format!(" and {}", count(system, "system one")) };
     format!("{}: {tasks}{system}, {}", who(header), how.join(", "))
 }
 
@@ -157,14 +130,14 @@ pub fn figures(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// What the search for holders of locks cost; nothing where none was needed.
+/// What the search for holders of locks cost. Empty if there was none.
 fn holders(reading: &Reading) -> Vec<String> {
     let mut facts = Vec::new();
     if reading.holders_ns > 0 {
-        facts.push(format!("looked for in {} of CPU time", duration(reading.holders_ns)));
+        facts.push(format!("found in {} of CPU time", duration(reading.holders_ns)));
     }
     if reading.holders_not_asked > 0 {
-        facts.push(format!("{} not asked, that would take too long", thousands(reading.holders_not_asked)));
+        facts.push(format!("{} tasks not examined, to save time", thousands(reading.holders_not_asked)));
     }
     facts
 }
@@ -202,7 +175,7 @@ fn scheduler(runtime: &RuntimeInfo, scheduler: &Scheduler) -> Vec<String> {
         let noun = if runtime.task_noun.is_empty() { "task" } else { &runtime.task_noun };
         let reused = scheduler.structs_made.filter(|&made| created > 0 && made <= created).map(|made| {
             let rate = (created - made) as f64 * 100.0 / created as f64;
-            format!(", {rate:.1} % in reused structures")
+            format!(" ({rate:.1} % reused the structure of an ended one)")
         });
         facts.push(format!("{} created{}", count(created, noun), reused.unwrap_or_default()));
     }

@@ -1,7 +1,8 @@
-//! Sentences about locks: who holds them, what they say of themselves, what a task holds.
+//! Sentences about locks: their holders, their state, and what a task holds.
 
+use super::super::runtime_names::task_noun;
+use super::super::task_facts;
 use super::super::units::{age, count, thousands};
-use super::header::task_noun;
 use super::parts;
 use super::stack::place_of;
 use crate::analysis::frames::holding_frame;
@@ -25,7 +26,8 @@ pub(super) fn sentences(
 ) {
     let Some(locks) = &wait.locks else { return };
     let holders: u64 = locks.held.iter().map(|held| held.total).sum();
-    // That all wait for themselves says who holds it; that the holder does, says who of several.
+    // If all tasks wait for themselves, the sentence about that names the holders; if one of several does, the
+    // sentence about the holder says which.
     let all_own = locks.own == wait.waits && holders <= locks.own;
     if !said {
         into.extend(outstanding(wait, locks));
@@ -62,10 +64,10 @@ fn outstanding(wait: &WaitSummary, locks: &Locks) -> Option<String> {
 fn own(wait: &WaitSummary, locks: &Locks) -> Option<String> {
     match locks.own {
         0 => None,
-        1 if wait.waits == 1 => Some("holds it itself: it waits for itself".to_owned()),
-        n if n == wait.waits => Some("each holds it itself: each waits for itself".to_owned()),
-        1 => Some("one of them holds it itself: it waits for itself".to_owned()),
-        n => Some(format!("{} of them hold it themselves: they wait for themselves", thousands(n))),
+        1 if wait.waits == 1 => Some("holds it itself, and so waits for itself".to_owned()),
+        n if n == wait.waits => Some("each holds it itself, and so waits for itself".to_owned()),
+        1 => Some("one of them holds it itself, and so waits for itself".to_owned()),
+        n => Some(format!("{} of them hold it themselves, and so wait for themselves", thousands(n))),
     }
 }
 
@@ -85,7 +87,7 @@ fn held_by(snapshot: &Snapshot, wait: &WaitSummary, held: &HeldLocks, full_paths
         let next = held.next.as_ref().map_or(String::new(), |next| next_step(snapshot, wait, holder, next));
         return format!("{which}{how} by {}{address}: {}{next}", named(snapshot, holder), facts.join(", "));
     }
-    // One lock that is held for writing is held by one; which of them, nobody can tell.
+    // A lock that is held for writing has one holder; it is unknown which of these tasks that is.
     let shared = held.how == HoldKind::Shared
         || wait.locks.as_ref().is_some_and(|locks| matches!(locks.state, Some(LockState::Shared(_))));
     let one_of = if wait.objects == 1 && !shared { "one of " } else { "" };
@@ -104,18 +106,18 @@ fn how(how: HoldKind) -> &'static str {
     }
 }
 
-/// Why it is only perhaps.
+/// Why the holder is uncertain.
 fn address_stands(held: &HeldLocks) -> &'static str {
     match (held.how, held.total) {
         (HoldKind::Exclusive | HoldKind::Shared, _) => "",
-        (HoldKind::Perhaps, 1) => " (the lock's address stands on its stack)",
-        (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)",
+        (HoldKind::Perhaps, 1) => " (the address of the lock is on its stack)",
+        (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)",
     }
 }
 
 /// "12, 14, 15", "12, 14, 15, 16, 17, 18 and 9 more".
 fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
-    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(parts::id);
+    let id = |holder: &Holder| snapshot.tasks.get(holder.task as usize).map(task_facts::id);
     let ids: Vec<String> = held.holders.iter().take(NAMED).filter_map(id).collect();
     let left = held.total.saturating_sub(ids.len() as u64);
     let more = if left > 0 { format!(" and {} more", thousands(left)) } else { String::new() };
@@ -124,16 +126,14 @@ fn ids(snapshot: &Snapshot, held: &HeldLocks) -> String {
 
 /// "goroutine 99".
 fn named(snapshot: &Snapshot, holder: &Holder) -> String {
-    let Some(task) = snapshot.tasks.get(holder.task as usize) else { return String::new() };
-    let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
-    format!("{noun} {}", parts::id(task))
+    snapshot.tasks.get(holder.task as usize).map_or(String::new(), |task| task_facts::name(snapshot, task))
 }
 
-/// Where a holder stands and what it does there: "main.(*store).refresh store.go:44", "chan receive".
+/// Where a holder is and what it does there: "main.(*store).refresh store.go:44", "chan receive".
 fn holder_facts(snapshot: &Snapshot, holder: &Holder, place: Option<Frame>, full_paths: bool) -> Vec<String> {
     let Some(task) = snapshot.tasks.get(holder.task as usize) else { return Vec::new() };
     let mut facts = vec![place.map_or(String::new(), |frame| named_frame(snapshot, frame, full_paths))];
-    facts.push(task.reason.map_or(task.state.name(), |reason| snapshot.str(reason)).to_owned());
+    facts.push(task_facts::doing(snapshot, task).to_owned());
     facts.push(age(task.age));
     facts.retain(|fact| !fact.is_empty());
     facts
@@ -171,12 +171,12 @@ fn next_step(snapshot: &Snapshot, wait: &WaitSummary, holder: &Holder, next: &Ne
             }
         );
     }
-    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), parts::id);
+    let id = snapshot.tasks.get(held.task as usize).map_or(String::new(), task_facts::id);
     let back = if back { format!(", and {id} waits for {first}") } else { String::new() };
     format!(", which waits for a lock {how} by {id}{back}")
 }
 
-/// What the locks say where that is not what was found.
+/// The state of the locks, if it differs from the holders that were found.
 fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<String> {
     let found = |how: HoldKind| locks.held.iter().find(|held| held.how == how).map_or(0, |held| held.total);
     let (readers, any) = (found(HoldKind::Shared), !locks.held.is_empty());
@@ -234,9 +234,9 @@ pub fn hold_sentences(
         let it = if hold.only.is_some() { "it" } else { "them" };
         let why = match (hold.how, place.as_str()) {
             (HoldKind::Perhaps, _) if hold.tasks == 1 => {
-                " (the lock's address stands on its stack)".to_owned()
+                " (the address of the lock is on its stack)".to_owned()
             }
-            (HoldKind::Perhaps, _) => " (the lock's address stands on their stacks)".to_owned(),
+            (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)".to_owned(),
             (_, "") => String::new(),
             (_, place) => format!(" (unlocks {it} after {place})"),
         };

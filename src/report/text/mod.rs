@@ -1,8 +1,7 @@
 //! Text for people: groups or single tasks.
 //!
-//! Nothing is cut to make it fit: what is too long for its column pushes the rest to the right or to
-//! a line of its own. Source paths are shown by their end (see [`super::path`]) unless asked for
-//! whole.
+//! Nothing is cut to make it fit: text that is too long for its column pushes the rest to the right or to
+//! a line of its own. Source paths are shortened (see [`super::path`]) unless full paths are asked for.
 
 use std::io::{self, Write};
 
@@ -24,9 +23,10 @@ mod stack;
 mod task;
 mod waits;
 
+pub use super::runtime_names::{runtime_name, task_noun};
 pub use diff::{change, diff};
 pub use group::{state as group_state, title as group_title};
-pub use header::{figures, headline, moment, runtime_name, task_noun, who};
+pub use header::{figures, headline, moment, who};
 pub use locks::hold_sentences;
 pub use stack::place_of;
 pub use waits::sentences as wait_sentences;
@@ -37,7 +37,7 @@ pub enum Detail {
     /// Everything.
     #[default]
     Full,
-    /// Of stacks only the part that belongs to the program.
+    /// Only the part of a stack that belongs to the program.
     Shortened,
     /// One line.
     Line,
@@ -54,15 +54,15 @@ pub struct TextOptions {
     pub full_paths: bool,
     /// With the figures of the process and how the runtime was read.
     pub verbose: bool,
-    /// With the time of the snapshot (it is not of this moment).
+    /// With the time of the snapshot, because it was taken earlier.
     pub time: bool,
     /// The frames of the runtime's machinery too.
     pub all_frames: bool,
     /// How much is said of each group or task.
     pub detail: Detail,
-    /// Lines that there is room for. What does not fit is left out, and how much that is is said.
+    /// Lines that there is room for. The footer says how much was left out.
     pub rows: Option<usize>,
-    /// Single lines are cut where they are too long.
+    /// Lines of [`Detail::Line`] are cut to fit the width.
     pub cut: bool,
 }
 
@@ -95,8 +95,8 @@ impl Page<'_> {
         Line::new(self.options.color)
     }
 
-    /// Writes the parts of a report, each with an empty line before it unless it is a single line; as many
-    /// as fit, but at least one. Gives how many that were.
+    /// Writes the parts of a report, as many as fit, but at least one. An empty line precedes each part that has
+    /// several lines. Returns the number of parts written.
     fn parts<T>(
         &mut self,
         parts: &[T],
@@ -123,7 +123,7 @@ impl Page<'_> {
         Ok(parts.len())
     }
 
-    /// Lines that may stand at the end, with the prompt of a shell.
+    /// Lines that the footer and the prompt of the shell may need.
     fn footer_lines(&self) -> usize {
         4 + usize::from(self.snapshot.header.reading.torn > 0) + 2 * self.snapshot.header.warnings.len()
     }
@@ -139,10 +139,9 @@ impl Page<'_> {
             writeln!(self.out)?;
         }
         for (style, note) in notes {
-            let words: Vec<_> = note.split(' ').map(|word| (*style, word.to_owned())).collect();
             let mut line = self.line();
             line.push(PLAIN, " ");
-            line.wrap(&words, " ", 3, self.options.width, self.out)?;
+            line.wrap_text(*style, note, 3, self.options.width, self.out)?;
         }
         Ok(())
     }
@@ -165,7 +164,7 @@ pub fn groups(
     let shown = (grouped.total_tasks, grouped.considered);
     let mut page = Page { snapshot, options, owners: &owners, out };
     let header = header::write(&mut page, shown, &format!(" in {groups}{by}"))?;
-    // What cannot fit need not be looked at.
+    // Groups beyond the last line need not be laid out.
     let all = grouped.groups.get(..options.rows.unwrap_or(usize::MAX)).unwrap_or(&grouped.groups);
     let shown = if options.detail == Detail::Line {
         let lines = short::groups(&page, all);
@@ -204,7 +203,7 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
     footer(&mut page, left, each.hidden_system)
 }
 
-/// What was left out, and what the user should know.
+/// How much was left out, and warnings.
 fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::Result<()> {
     let mut notes = Vec::new();
     if let Some(left) = left {
@@ -219,11 +218,11 @@ fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::
     let reading = &page.snapshot.header.reading;
     if reading.torn > 0 {
         let hint = match reading.mode {
-            ReadMode::Live | ReadMode::NoPause => " (--freeze reads all at one moment)",
+            ReadMode::Live | ReadMode::NoPause => " (--freeze prevents this)",
             ReadMode::Frozen | ReadMode::Core => "",
         };
         let tasks = count(reading.torn, page.noun());
-        notes.push((WARN, format!("{tasks} would not hold still: stacks unknown{hint}")));
+        notes.push((WARN, format!("{tasks} changed while they were read: stacks unknown{hint}")));
     }
     for warning in &page.snapshot.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));
@@ -231,7 +230,7 @@ fn footer(page: &mut Page<'_>, left: Option<String>, hidden_system: u64) -> io::
     page.notes(&notes)
 }
 
-/// "1,204", or "1 of 1,204" where less than all is meant.
+/// "1,204", or "1 of 1,204" if `n` is less than all.
 fn part(n: u64, of: u64) -> String {
     if n == of { thousands(n) } else { format!("{} of {}", thousands(n), thousands(of)) }
 }

@@ -7,18 +7,10 @@ use super::super::units::{count, thousands};
 use super::Page;
 use super::stack::INDENT;
 use crate::analysis::tally::Tally;
-use crate::snapshot::{ObjectId, ObjectKind, Snapshot, StrId, Task};
+use crate::snapshot::{ObjectId, ObjectKind, Snapshot, StrId};
 
 /// Entries of a list (labels, creators) that are shown; how many more there are is said.
 const LIST: usize = 6;
-/// The task's id, or its address where it has none.
-pub(super) fn id(task: &Task) -> String {
-    match (task.id, task.address) {
-        (Some(id), _) => id.to_string(),
-        (None, 0) => "of unknown id".to_owned(),
-        (None, address) => format!("{address:#x}"),
-    }
-}
 
 /// "mutex 0xc000012040", "3 mutexes".
 pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
@@ -61,8 +53,7 @@ pub(super) fn list(page: &mut Page<'_>, title: &str, entries: &[String]) -> io::
 
 /// Writes a sentence, wrapped.
 pub(super) fn words(page: &mut Page<'_>, sentence: &str) -> io::Result<()> {
-    let words: Vec<_> = sentence.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
     let mut line = page.line();
     line.pad(INDENT, 0);
-    line.wrap(&words, " ", INDENT + 2, page.options.width, page.out)
+    line.wrap_text(PLAIN, sentence, INDENT + 2, page.options.width, page.out)
 }

@@ -3,8 +3,9 @@
 use std::io;
 
 use super::super::line::{DIM, HEAD, PLAIN, STATE, width};
+use super::super::task_facts;
 use super::super::units::{age, thousands};
-use super::{Page, group, parts, stack};
+use super::{Page, group, stack};
 use crate::analysis::apart::apart;
 use crate::analysis::frames::{creator_frame, shown_frames, user_frame};
 use crate::analysis::group::Common;
@@ -20,7 +21,7 @@ pub(super) struct Short {
     head: String,
     state: String,
     age: String,
-    /// The function, and what tells it from others of the same name.
+    /// The function, and what distinguishes it from others of the same name.
     name: String,
     place: String,
     columns: [usize; 3],
@@ -31,7 +32,7 @@ pub(super) fn groups(page: &Page<'_>, groups: &[Group]) -> Vec<Short> {
     let lines = groups.iter().map(|group| {
         let at = user_frame(page.snapshot, page.owners, &group.frames);
         let title = group::title(page.snapshot, group);
-        // What groups have in common stands before what only some of them have.
+        // The common property comes first, then properties of only some of the tasks.
         let (state, name) = match group.common {
             Common::Stack | Common::State(..) => (title, name(page, at, None)),
             _ => (group::state(page.snapshot, group), title),
@@ -49,10 +50,10 @@ pub(super) fn tasks(page: &Page<'_>, tasks: &[&Task]) -> Vec<Short> {
     let lines = tasks.iter().map(|task| {
         let shown = shown_frames(page.snapshot, page.snapshot.stack_of(task), page.options.all_frames);
         let at = user_frame(page.snapshot, page.owners, &shown);
-        let state = task.reason.map_or(task.state.name(), |reason| page.snapshot.str(reason)).to_owned();
+        let state = task_facts::doing(page.snapshot, task).to_owned();
         let name = name(page, at, task.entry.map(|id| page.snapshot.function_name(id)));
-        // A row that stands for many has no id.
-        let head = if task.count() > 1 { thousands(task.count()) } else { parts::id(task) };
+        // A row for several equal tasks has no id.
+        let head = if task.count() > 1 { thousands(task.count()) } else { task_facts::id(task) };
         Short::new(page, head, state, name, at).aged(age(task.age))
     });
     aligned(lines.collect())
@@ -64,7 +65,7 @@ fn name(page: &Page<'_>, at: Option<ShownFrame>, entry: Option<&str>) -> String 
     name.filter(|name| !name.is_empty()).unwrap_or("(stack unknown)").to_owned()
 }
 
-/// What may tell a stack from another with the same function: callers, then callees, then who started it.
+/// What may distinguish a stack from others with the same function: callers, then callees, then the creator.
 fn features(
     page: &Page<'_>,
     frames: &[ShownFrame],

@@ -1,4 +1,4 @@
-//! The lines of a stack, and the place where a task was started.
+//! The lines of a stack, and the place where a task was created.
 
 use std::io;
 
@@ -7,12 +7,13 @@ use anstyle::Style;
 use super::super::escape::escape;
 use super::super::line::{DIM, Line, PLAIN, TITLE, width};
 use super::super::path::short_path;
+use super::super::task_facts::stack_note;
 use super::super::units::count;
 use super::{Detail, Page};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::code_of;
 use crate::analysis::modules::Owner;
-use crate::snapshot::{Frame, ReadMode, Snapshot, StackStatus};
+use crate::snapshot::{Frame, Snapshot, StackStatus};
 
 /// Column at which what belongs to a task or a group begins.
 pub(super) const INDENT: usize = 8;
@@ -61,23 +62,9 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
     } else {
         write_rows(page, frames)?;
     }
-    match status {
-        StackStatus::Complete => Ok(()),
-        StackStatus::Truncated => note(page, "... the outer frames were not read: too many"),
-        StackStatus::Broken => note(page, "... the stack could not be followed any further"),
-        StackStatus::Gaps => note(page, "... and more, which were not kept"),
-        StackStatus::Missing => {
-            let what = if frames.is_empty() { "the stack" } else { "... and more, which" };
-            let why = match page.snapshot.header.reading.mode {
-                ReadMode::Core => "is not in the core file",
-                _ => "could not be read",
-            };
-            note(page, &format!("{what} {why}"))
-        }
-        StackStatus::Torn => note(page, "would not hold still: stack unknown"),
-        StackStatus::Running => note(page, "running: stack not read"),
-        StackStatus::Unknown if frames.is_empty() => note(page, "stack unknown"),
-        StackStatus::Unknown => Ok(()),
+    match stack_note(status, frames.is_empty(), page.snapshot.header.reading.mode) {
+        Some(text) => note(page, text),
+        None => Ok(()),
     }
 }
 
@@ -194,7 +181,7 @@ pub(super) fn creator_pieces(page: &Page<'_>, frame: Frame) -> [(Style, String);
     [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, gap.to_owned()), (DIM, place)]
 }
 
-/// Writes where a task was started, in a line of its own; `suffix` follows the function.
+/// Writes where a task was created, in a line of its own; `suffix` follows the function.
 pub(super) fn creator(page: &mut Page<'_>, frame: Frame, suffix: &str) -> io::Result<()> {
     let place = place(page, frame);
     let mut line = page.line();

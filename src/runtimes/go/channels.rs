@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::types::TypeImage;
 use super::waits::{RawChannel, RawWait};
-use crate::snapshot::{Channel, ObjectKind, SnapshotBuilder, StrId, Wait};
+use crate::snapshot::{Channel, ObjectKind, SnapshotBuilder, Span, StrId, Wait};
 
 /// Turns channels into objects; remembers the names of their elements' types.
 pub(super) struct Channels<'a> {
@@ -19,9 +19,9 @@ impl<'a> Channels<'a> {
 
     /// Adds the channels among what a goroutine waits for; the result goes into
     /// [`crate::snapshot::Task::waits`].
-    pub(super) fn waits(&mut self, waits: &[RawWait], into: &mut SnapshotBuilder) -> (u32, u32) {
+    pub(super) fn waits(&mut self, waits: &[RawWait], into: &mut SnapshotBuilder) -> Span {
         if waits.is_empty() || !into.room_for_waits(waits.len()) {
-            return (0, 0);
+            return Span::default();
         }
         let mut found = Vec::with_capacity(waits.len());
         for wait in waits {

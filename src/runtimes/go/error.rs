@@ -1,10 +1,12 @@
 //! What can go wrong when a Go runtime is read.
 
 use crate::process::TargetError;
+use crate::symbols::pclntab::PclntabError;
 
 /// What can go wrong when a Go runtime is read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum GoError {
+#[non_exhaustive]
+pub enum GoError {
     /// The target could not be read.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -16,6 +18,9 @@ pub(super) enum GoError {
         /// Where.
         tried: String,
     },
+    /// The line table makes no sense.
+    #[error("line table")]
+    LineTable(#[from] PclntabError),
     /// What was found makes no sense.
     #[error("{0}")]
     Malformed(String),
@@ -30,7 +35,7 @@ impl GoError {
         match self {
             GoError::Target(error) => error.into(),
             GoError::Starting => crate::Error::Starting { runtime: runtime.to_owned() },
-            other => crate::Error::Runtime { runtime: runtime.to_owned(), problem: other.to_string() },
+            other => crate::Error::Runtime { runtime: runtime.to_owned(), source: other.into() },
         }
     }
 }

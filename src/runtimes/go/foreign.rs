@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::goroutine::Raw;
 use super::running::Stops;
 use super::{Go, GoError};
+use crate::full_text;
 use crate::process::{Registers, Target};
 use crate::runtimes::Pause;
 use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};
@@ -105,7 +106,7 @@ impl<'a> Foreign<'a> {
         match held {
             Ok(held) => self.stops.add(held),
             Err(error) => {
-                tracing::debug!(thread, %error, "a thread in C was not stopped");
+                tracing::debug!(thread, error = full_text(&error), "a thread in C was not stopped");
                 // It may have been let go while it was read.
                 caught = None;
             }

@@ -5,7 +5,7 @@ use super::offsets::Offsets;
 use super::stacks::StackNumber;
 use crate::process::bytes::word;
 use crate::process::{Memory, TargetError};
-use crate::snapshot::{StackStatus, TaskState};
+use crate::snapshot::{Span, StackStatus, TaskState};
 
 /// Values of `g.atomicstatus`, without the bit that the collector sets while it scans the stack.
 pub(super) mod status {
@@ -158,13 +158,13 @@ pub(super) struct Goroutine {
     pub(super) stack: Option<StackNumber>,
     pub(super) stack_status: StackStatus,
     /// Range in the things waited for by all that were read together.
-    pub(super) waits: (u32, u32),
+    pub(super) waits: Span,
     /// Thread that it runs on, in loiter's pid namespace.
     pub(super) thread: Option<u32>,
 }
 
 impl Goroutine {
     pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
-        Goroutine { raw, stack: None, stack_status, waits: (0, 0), thread: None }
+        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None }
     }
 }

@@ -71,16 +71,19 @@ impl Layouts {
     }
 
     /// A field: `field("g", "sched.sp")`.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn field(&self, name: &str, path: &str) -> Option<Field> {
         self.get(name)?.fields.get(path).copied()
     }
 
     /// Where a field stands, bytes from the start of the struct.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn offset(&self, name: &str, path: &str) -> Option<u64> {
         self.field(name, path).map(|field| field.offset)
     }
 
     /// The size of a struct, bytes.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn size(&self, name: &str) -> Option<u64> {
         self.get(name).map(|layout| layout.size)
     }
@@ -91,6 +94,7 @@ impl Layouts {
     }
 
     /// Every struct that is known and where it is from, by name.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn sources(&self) -> BTreeMap<&str, LayoutSource> {
         let mut sources = BTreeMap::new();
         for (source, structs) in &self.layers {

@@ -3,9 +3,12 @@
 //! The rows stand in `layout_table.txt`, which `tests/go_layouts.rs` compares with real toolchains
 //! and, with `LOITER_BLESS=1`, writes anew.
 
+#[cfg(any(test, feature = "test-support"))]
 use std::collections::BTreeMap;
 
-use super::structs::{Field, LayoutSource, StructLayout, Structs};
+#[cfg(any(test, feature = "test-support"))]
+use super::structs::StructLayout;
+use super::structs::{Field, LayoutSource, Structs};
 
 /// The table. A line a field, `struct.path`, then for each version in which something changed
 /// `minor:offset+size`, or `minor:-` where it is gone. The path of a struct's own size is empty.
@@ -111,6 +114,7 @@ fn put(mut structs: Structs, (name, path, field): (&str, &str, Field)) -> Struct
 }
 
 /// The part of a layout that the table holds.
+#[cfg(any(test, feature = "test-support"))]
 pub fn wanted(structs: &Structs) -> Structs {
     let mut kept = Structs::new();
     for (name, fields) in WANTED {
@@ -125,6 +129,7 @@ pub fn wanted(structs: &Structs) -> Structs {
 }
 
 /// The table's text for what real toolchains have, by version.
+#[cfg(any(test, feature = "test-support"))]
 pub fn render(versions: &BTreeMap<u32, Structs>) -> String {
     let mut rows: BTreeMap<String, BTreeMap<u32, Field>> = BTreeMap::new();
     for (&minor, structs) in versions {

@@ -47,7 +47,7 @@ mod unwind;
 mod version;
 mod waits;
 
-use error::GoError;
+pub use error::GoError;
 use globals::Globals;
 use layout::Layouts;
 use module::Module;
@@ -66,7 +66,7 @@ const NEWEST_KNOWN: u32 = 27;
 
 /// A Go runtime in a target.
 #[derive(Debug)]
-pub struct Go {
+pub(super) struct Go {
     /// The runtime's own module first, then those of plugins.
     modules: Vec<Module>,
     layouts: Layouts,
@@ -141,7 +141,7 @@ fn keep(problem: Error, found: &mut FoundRuntimes) -> Result<()> {
 }
 
 /// Is there a Go runtime in this image? Cheap: looks at section names.
-pub fn looks_like_go(image: &Image) -> bool {
+pub(super) fn looks_like_go(image: &Image) -> bool {
     module::looks_like_go(image)
 }
 
@@ -183,8 +183,10 @@ impl Go {
             format!("module at {:#x}, {functions} functions, by {}", module.data.address, module.found_by)
         }));
         for name in layout_table::WANTED.iter().map(|(name, _)| *name) {
-            let source = self.layouts.source(name).map_or("nowhere".to_owned(), |source| source.to_string());
-            let start = format!("layouts from {source}: ");
+            let start = match self.layouts.source(name) {
+                Some(source) => format!("layouts from {source}: "),
+                None => "layouts not found: ".to_owned(),
+            };
             match lines.iter_mut().find(|line| line.starts_with(&start)) {
                 Some(line) => line.extend([", ", name]),
                 None => lines.push(start + name),

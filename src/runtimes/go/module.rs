@@ -235,8 +235,7 @@ fn read_pclntab(
     own: &[Mapping],
 ) -> Result<Pclntab, GoError> {
     let table = read_static(target, image, data.pclntab, own)?;
-    let table = Pclntab::parse(table, data.text.start, Vec::new())
-        .map_err(|e| GoError::Malformed(format!("line table: {e}")))?;
+    let table = Pclntab::parse(table, data.text.start, Vec::new())?;
     // Inlining trees stand behind `gofunc`; how far is known only from the functions.
     let mapping = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc));
     let end = data

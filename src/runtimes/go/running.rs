@@ -8,6 +8,7 @@ use super::goroutine::{Goroutine, Raw, status};
 use super::read::{Reader, keep};
 use super::threads::thread_of;
 use super::unwind::{CodeAddress, Start};
+use crate::full_text;
 use crate::process::{Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
@@ -73,11 +74,11 @@ pub(super) fn read(
         }
         // It ended, would not stop in time, or somebody else is its debugger.
         Err(error) => {
-            tracing::debug!(thread, %error, "a thread was not stopped");
+            tracing::debug!(thread, error = full_text(&error), "a thread was not stopped");
             if !current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
                 return Ok(Running::Moved);
             }
-            stops.refused.get_or_insert_with(|| error.to_string());
+            stops.refused.get_or_insert_with(|| full_text(&error));
             Ok(Running::Read(goroutine))
         }
     }

@@ -14,6 +14,7 @@ pub struct Field {
 
 impl Field {
     /// One past its last byte.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.size)
     }

@@ -62,6 +62,7 @@ impl TypeImage {
     }
 
     /// The size of the type whose descriptor stands at `address`, bytes.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn type_size(&self, address: u64) -> Option<u64> {
         self.type_at(address).map(|ty| ty.size)
     }

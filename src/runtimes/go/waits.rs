@@ -93,10 +93,10 @@ pub(super) fn read(
             Err(_) => RawWait::Channel { op: WaitOp::Wait, address: sudog.channel, detail: None },
         };
         let waits = &mut goroutines[sudog.owner].waits;
-        if waits.1 == 0 {
-            waits.0 = into.len() as u32;
+        if waits.is_empty() {
+            waits.start = into.len() as u32;
         }
-        waits.1 += 1;
+        waits.len += 1;
         into.push(wait);
     }
     Ok(())

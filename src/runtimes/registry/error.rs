@@ -4,13 +4,21 @@ use crate::process::TargetError;
 
 /// Why a registry cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
+#[non_exhaustive]
+pub enum RegistryError {
     /// The target cannot be read.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A format that this loiter does not know.
     #[error("its format {major}.{minor} is not one that this loiter knows, which reads {known}.x")]
-    Version { major: u16, minor: u16, known: u16 },
+    Version {
+        /// Changes with every change that older readers cannot ignore.
+        major: u16,
+        /// Changes with every other change.
+        minor: u16,
+        /// The major version that this loiter reads.
+        known: u16,
+    },
     /// What stands there contradicts the format.
     #[error("{0}")]
     Malformed(String),
@@ -21,7 +29,7 @@ impl RegistryError {
     pub(super) fn of(self, registry: &str) -> crate::Error {
         match self {
             RegistryError::Target(error) if !error.is_absent() => error.into(),
-            other => crate::Error::Runtime { runtime: registry.to_owned(), problem: other.to_string() },
+            other => crate::Error::Runtime { runtime: registry.to_owned(), source: other.into() },
         }
     }
 }

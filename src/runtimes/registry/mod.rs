@@ -25,7 +25,7 @@ mod texts;
 
 use convert::Converter;
 use entries::Entries;
-use error::RegistryError;
+pub use error::RegistryError;
 use layout::{Header, Text};
 use notes::Noted;
 
@@ -80,6 +80,7 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
 ///
 /// # Errors
 /// When the target cannot be read at all.
+#[cfg(any(test, feature = "test-support"))]
 pub fn attach_at(target: &dyn Target, addresses: &[u64]) -> Result<Registries> {
     let noted = |&address| Noted { address, image: String::new(), in_executable: true };
     follow(target, addresses.iter().map(noted).collect())

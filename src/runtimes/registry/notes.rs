@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use crate::full_text;
 use crate::process::{Image, Target, TargetError};
 
 /// `PT_NOTE` (elf.h).
@@ -44,7 +45,7 @@ fn of_image(target: &dyn Target, image: &Image, left: &mut u64) -> Result<Vec<u6
     let segments = match image.segments() {
         Ok(segments) => segments,
         Err(error) => {
-            tracing::debug!("{} has no program headers: {error}", image.path);
+            tracing::debug!("{} has no program headers: {}", image.path, full_text(&error));
             return Ok(Vec::new());
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! A column is a run of varints (7 bits a byte, low bits first, the top bit says that more follow).
 //! A plain column holds the values; a delta column holds, zigzagged, what each value adds to the
-//! one before, wrapping. Both are one byte a row for what real snapshots hold, which zstd then
+//! one before, wrapping. Both are one byte a row for what real snapshots hold, which LZ4 then
 //! takes down to nearly nothing.
 
 /// A column being written.

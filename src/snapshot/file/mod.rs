@@ -15,6 +15,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{Header, Invalid, Snapshot};
+use crate::ErrorKind;
+use crate::error::Cause;
 
 mod budget;
 mod columns;
@@ -38,12 +40,11 @@ const MAX_FILE: u64 = 1 << 30;
 #[non_exhaustive]
 pub enum FileError {
     /// The file could not be opened, read or written.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried, with the path.
         what: String,
         /// Why it failed.
-        #[source]
         source: io::Error,
     },
     /// It begins with something else.
@@ -68,10 +69,10 @@ pub enum FileError {
         problem: String,
     },
     /// Its contents make no sense.
-    #[error("the snapshot is damaged: {problem}")]
+    #[error("the snapshot is damaged")]
     Damaged {
-        /// What makes no sense.
-        problem: String,
+        /// What makes no sense: a sentence, [`Invalid`], or the error of a decoder.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -80,8 +81,20 @@ impl FileError {
         FileError::Io { what: what.into(), source }
     }
 
-    fn damaged(problem: impl Into<String>) -> Self {
-        FileError::Damaged { problem: problem.into() }
+    fn damaged(source: impl Into<Cause>) -> Self {
+        FileError::Damaged { source: source.into() }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            FileError::Io { source, .. } => ErrorKind::of_io(source),
+            FileError::Newer { .. } => ErrorKind::Unsupported,
+            FileError::TooLarge { .. } => ErrorKind::TooLarge,
+            FileError::NotASnapshot | FileError::Truncated { .. } | FileError::Damaged { .. } => {
+                ErrorKind::Corrupt
+            }
+        }
     }
 }
 
@@ -94,7 +107,7 @@ impl From<io::Error> for FileError {
 
 impl From<Invalid> for FileError {
     fn from(invalid: Invalid) -> Self {
-        FileError::damaged(invalid.to_string())
+        FileError::damaged(invalid)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What is written has no name until it is finished (O_TMPFILE), so that nothing of it stays, however
 //! loiter ends. Only where the file system cannot do that it has a name of its own meanwhile. An existing
-//! file is replaced by renaming, for which the finished one needs a name for an instant; both are noted in
-//! [`crate::ending`].
+//! file is replaced by renaming, for which the finished one needs a name for an instant. The program notes both in
+//! `crate::ending`, and removes them when a signal ends it.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 
+#[cfg(feature = "cli")]
 use crate::ending::Unfinished;
 
 /// Permissions of a file that only its owner can read.
@@ -148,6 +149,7 @@ fn link(file: &File, path: &Path) -> Result<(), Errno> {
 /// A name that a file has until it is finished. When this is dropped, the file is removed.
 struct Name {
     path: PathBuf,
+    #[cfg(feature = "cli")]
     _note: Unfinished,
 }
 
@@ -156,7 +158,11 @@ impl Name {
     fn new(directory: &Path) -> Self {
         let random = RandomState::new().hash_one(std::process::id());
         let path = directory.join(format!(".loiter-{random:016x}"));
-        Name { _note: Unfinished::file(path.clone()), path }
+        Name {
+            #[cfg(feature = "cli")]
+            _note: Unfinished::file(path.clone()),
+            path,
+        }
     }
 
     fn create(directory: &Path, permissions: u32) -> io::Result<(Self, File)> {

@@ -11,6 +11,7 @@ pub(super) const INLINE_TREE: u8 = 3;
 pub(super) const INLINE_INDEX: u32 = 2;
 
 /// What `args` holds where the size is unknown (`ArgsSizeUnknown`).
+#[cfg(any(test, feature = "test-support"))]
 const ARGS_UNKNOWN: i32 = i32::MIN;
 
 /// A function of a [`Pclntab`].
@@ -97,6 +98,7 @@ impl<'a> Func<'a> {
 
     /// Bytes of its arguments and results on the stack. None where that is unknown (C functions
     /// with variable arguments, assembly that does not say).
+    #[cfg(any(test, feature = "test-support"))]
     pub fn args_size(&self) -> Option<i32> {
         Some(self.word(8) as i32).filter(|&size| size != ARGS_UNKNOWN)
     }
@@ -117,6 +119,7 @@ impl<'a> Func<'a> {
     }
 
     /// It is a method wrapper that the compiler made.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_wrapper(&self) -> bool {
         self.kind().is_wrapper()
     }
@@ -134,6 +137,7 @@ impl<'a> Func<'a> {
     }
 
     /// It is written in assembly. All versions.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_asm(&self) -> bool {
         self.last_word(1) & 4 != 0
     }

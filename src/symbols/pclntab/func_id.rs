@@ -10,7 +10,7 @@ pub struct FuncId(pub u8);
 /// What a function is to the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the runtime functions of the same names")]
+#[allow(missing_docs, reason = "the runtime functions of the same names")]
 pub enum FuncKind {
     /// Nothing special.
     Normal,
@@ -76,6 +76,7 @@ impl FuncKind {
 
     /// A wrapper that called a function of this kind is shown all the same, as it is the
     /// wrapper that failed (`elideWrapperCalling` in `runtime/traceback.go`).
+    #[cfg(any(test, feature = "test-support"))]
     pub fn shows_calling_wrapper(self) -> bool {
         matches!(self, FuncKind::Gopanic | FuncKind::Sigpanic | FuncKind::Panicwrap)
     }

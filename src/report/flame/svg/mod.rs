@@ -19,7 +19,7 @@ mod rewrite;
 /// Frames drawn at most: about 8 MB, which browsers still open in seconds.
 const MAX_FRAMES: usize = 20_000;
 
-/// How a graph is to look.
+/// How a graph looks.
 #[derive(Debug, Clone, Copy)]
 pub struct SvgOptions {
     /// What colours stand for.
@@ -31,13 +31,13 @@ pub struct SvgOptions {
 /// Which frames are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
-    /// They, in preorder; with each its ancestors.
+    /// The frames that are drawn, in preorder. The ancestors of each are among them.
     pub kept: Vec<NodeId>,
-    /// How many are not, of those that have any width.
+    /// How many frames with a width are not drawn.
     pub left_out: u64,
-    /// What is narrower is left out, percent.
+    /// Frames narrower than this are left out, percent.
     pub min_width: f64,
-    /// That is more than was asked for: there are too many frames.
+    /// Is that more than was asked for, because there are too many frames?
     pub raised: bool,
 }
 
@@ -56,7 +56,7 @@ impl Cut {
             flame.nodes.iter().map(|node| node.width).filter(|&width| width >= threshold).collect();
         let raised = widths.len() > max;
         if raised {
-            // The widest that there is no room for, and what is as wide, is left out.
+            // Leaves out the widest frame that there is no room for, and all frames that are no wider.
             let (_, widest_out, _) = widths.select_nth_unstable_by(max, |a, b| b.cmp(a));
             threshold = (*widest_out + 1).min(all);
         }
@@ -107,7 +107,7 @@ pub fn write(
     inferno.count_name = "tasks".to_owned();
     inferno.name_type = String::new();
     inferno.no_sort = true;
-    // Too narrow ones are already left out.
+    // Narrow frames have been left out already.
     inferno.min_width = 0.0;
     inferno.bgcolors = Some(BackgroundColor::Flat((0xff, 0xff, 0xff).into()));
     inferno.direction = if options.inverted { Direction::Inverted } else { Direction::Straight };
@@ -120,7 +120,7 @@ pub fn write(
 /// Folded stacks of numbers: the positions of nodes in `kept`, in preorder and of equal length, so
 /// that they are sorted.
 fn lines(flame: &Flame, kept: &[NodeId]) -> String {
-    // What is left of a node's width beside its children.
+    // The width of each node without its children.
     let mut own: Vec<u64> = kept.iter().map(|&id| flame.node(id).width).collect();
     let mut open: Vec<usize> = Vec::new();
     for (nth, &id) in kept.iter().enumerate() {
@@ -151,7 +151,7 @@ fn lines(flame: &Flame, kept: &[NodeId]) -> String {
 /// Length of a number with its semicolon.
 const NUMBER: usize = 6;
 
-/// Takes the place of the runtimes that are left out; sorted behind all numbers.
+/// Takes the place of first rows that are left out; sorted behind all numbers.
 const FILLER: &str = "rest";
 
 #[cfg(test)]
@@ -187,14 +187,14 @@ mod tests {
     fn narrow_frames_are_left_out() {
         let flame = stairs(4);
         let cut = Cut::with(&flame, 0.01, 100);
-        assert_eq!((cut.kept.len(), cut.left_out, cut.raised), (7, 0, false));
+        assert_eq!((cut.kept.len(), cut.left_out, cut.raised), (6, 0, false));
         assert_eq!(cut.note(), None);
         // 1, 2, 3 and 4 of 10.
         let cut = Cut::with(&flame, 25.0, 100);
-        assert_eq!((cut.kept.len(), cut.left_out), (5, 2));
+        assert_eq!((cut.kept.len(), cut.left_out), (4, 2));
         assert_eq!(cut.note().unwrap(), "2 frames narrower than 25 % left out (--min-width 0 keeps them)");
-        let cut = Cut::with(&flame, 0.0, 5);
-        assert_eq!((cut.kept.len(), cut.left_out, cut.raised), (5, 2, true));
+        let cut = Cut::with(&flame, 0.0, 4);
+        assert_eq!((cut.kept.len(), cut.left_out, cut.raised), (4, 2, true));
         assert_eq!(cut.note().unwrap(), "2 frames narrower than 30 % left out (a graph has room for 20,000)");
     }
 
@@ -202,12 +202,9 @@ mod tests {
     fn stacks_of_numbers_add_up_to_the_whole() {
         let flame = stairs(3);
         let all = Cut::with(&flame, 0.0, 100);
-        assert_eq!(
-            lines(&flame, &all.kept),
-            "00001;00002;00003 1\n00001;00002;00004 2\n00001;00002;00005 3\n"
-        );
+        assert_eq!(lines(&flame, &all.kept), "00001;00002 1\n00001;00003 2\n00001;00004 3\n");
         let some = Cut::with(&flame, 50.0, 100);
-        assert_eq!(lines(&flame, &some.kept), "00001;00002 3\n00001;00002;00003 3\n");
+        assert_eq!(lines(&flame, &some.kept), "00001 3\n00001;00002 3\n");
         let root = Cut { kept: vec![NodeId::ALL], ..some };
         assert_eq!(lines(&flame, &root.kept), "rest 6\n");
     }

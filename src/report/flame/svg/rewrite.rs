@@ -26,7 +26,7 @@ const STYLE: &str = "\
 #frames text { pointer-events:none; stroke:none; }
 ";
 
-/// What the numbers in a drawing stand for.
+/// The meaning of the numbers in a drawing.
 pub(super) struct Frames<'a> {
     pub(super) flame: &'a Flame,
     pub(super) cut: &'a Cut,

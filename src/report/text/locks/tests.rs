@@ -26,7 +26,7 @@ fn snapshot(kind: ObjectKind, states: &[Option<LockState>], tasks: &[T<'_>]) -> 
 /// What is said of those that wait, but for what they wait.
 fn said(states: &[Option<LockState>], tasks: &[T<'_>]) -> Vec<String> {
     let snapshot = snapshot(ObjectKind::Mutex, states, tasks);
-    let waiting = snapshot.tasks.iter().filter(|task| task.waits.1 > 0);
+    let waiting = snapshot.tasks.iter().filter(|task| !task.waits.is_empty());
     let summaries = WaitTable::new(&snapshot).summarize(waiting);
     assert!(summaries.len() == 1);
     waits::sentences(&snapshot, &summaries, false).split_off(1)
@@ -47,27 +47,27 @@ fn one_lock() {
     let nobody: &[T<'_>] = &[(1, Some(0), &[])];
     for (state, tasks, sentences) in [
         (None, nobody, &[][..]),
-        (LOCKED, nobody, &["nobody was found that holds it"]),
-        (free, nobody, &["is being handed over: nobody holds it"]),
+        (LOCKED, nobody, &["no holder was found"]),
+        (free, nobody, &["the mutex is being handed over"]),
         (None, held, &["held by task 2: waiting"]),
         (LOCKED, held, &["held by task 2: waiting"]),
-        (free, held, &["held by task 2: waiting", "the lock says that nobody holds it just now"]),
+        (free, held, &["held by task 2: waiting", "the mutex says that it is free"]),
         (LOCKED, two, &["held by one of 2 tasks: 2, 3"]),
         (
             LOCKED,
             perhaps,
-            &["perhaps held by one of 2 tasks (the lock's address stands on their stacks): 2, 3"],
+            &["perhaps held by one of 2 tasks (the address of the lock is on their stacks): 2, 3"],
         ),
         (
             readers(2),
             perhaps,
             &[
-                "perhaps held by 2 tasks (the lock's address stands on their stacks): 2, 3",
-                "the lock says that 2 readers hold it",
+                "perhaps held by 2 tasks (the address of the lock is on their stacks): 2, 3",
+                "2 readers hold the lock",
             ],
         ),
-        (readers(5), nobody, &["the lock says that 5 readers hold it; none of them was found"]),
-        (readers(1), nobody, &["the lock says that 1 reader holds it; it was not found"]),
+        (readers(5), nobody, &["5 readers hold the lock, but none of them was found"]),
+        (readers(1), nobody, &["1 reader holds the lock, but which one was not found"]),
     ] {
         assert_eq!(said(&[state], tasks), sentences, "{state:?} {tasks:?}");
     }
@@ -79,13 +79,13 @@ fn readers_that_were_found_and_others() {
     tasks.extend((2..32).map(|id| (id, None, &[(0, Shared)][..])));
     let of = |said| ["held for reading by 30 tasks: 2, 3, 4, 5, 6, 7 and 24 more".to_owned(), said];
     assert_eq!(said(&[readers(30)], &tasks), of(String::new())[..1]);
-    let more = "the lock says that 1,000 readers hold it; 30 of them were found".to_owned();
+    let more = "1,000 readers hold the lock (30 of them were found)".to_owned();
     assert_eq!(said(&[readers(1000)], &tasks), of(more));
-    let fewer = "the lock says that 29 readers hold it; 30 tasks seem to".to_owned();
+    let fewer = "29 readers hold the lock, but 30 tasks seem to".to_owned();
     assert_eq!(said(&[readers(29)], &tasks), of(fewer));
     assert_eq!(
         said(&[readers(2)], &tasks[..2]),
-        ["held for reading by task 2: waiting", "the lock says that 2 readers hold it; 1 of them was found"]
+        ["held for reading by task 2: waiting", "2 readers hold the lock (1 of them was found)"]
     );
 }
 
@@ -94,20 +94,20 @@ fn several_locks() {
     let one: &[(u32, HoldKind)] = &[(0, Exclusive), (1, Exclusive)];
     let waiting: [T<'_>; 2] = [(1, Some(0), &[]), (2, Some(1), &[])];
     let locked = [LOCKED, LOCKED];
-    assert_eq!(said(&locked, &waiting), ["nobody was found that holds them"]);
+    assert_eq!(said(&locked, &waiting), ["no holder was found for any of them"]);
     assert_eq!(
         said(&locked, &[waiting[0], waiting[1], (3, None, one)]),
         ["all of them are held by task 3: waiting"]
     );
     assert_eq!(
         said(&locked, &[waiting[0], waiting[1], (3, None, &one[..1])]),
-        ["1 of them is held by task 3: waiting", "nobody was found that holds 1 of them"]
+        ["1 of them is held by task 3: waiting", "no holder was found for 1 of them"]
     );
     let mut tasks = waiting.to_vec();
     tasks.extend((3..6).map(|id| (id, None, &[(0, Shared)][..])));
     assert_eq!(
         said(&[readers(3), LOCKED], &tasks),
-        ["1 of them is held for reading by 3 tasks: 3, 4, 5", "nobody was found that holds 1 of them"]
+        ["1 of them is held for reading by 3 tasks: 3, 4, 5", "no holder was found for 1 of them"]
     );
     tasks.extend((6..40).map(|id| (id, None, &[(0, Shared)][..])));
     assert_eq!(said(&[readers(37), None], &tasks), ["1 of them is held for reading by 16 or more tasks"]);
@@ -116,10 +116,10 @@ fn several_locks() {
 #[test]
 fn those_that_wait_for_themselves_and_for_each_other() {
     let own = |id, lock| (id, Some(lock), &[(0, Exclusive), (1, Exclusive)][lock as usize..][..1]);
-    assert_eq!(said(&[LOCKED], &[own(1, 0)]), ["holds it itself: it waits for itself"]);
+    assert_eq!(said(&[LOCKED], &[own(1, 0)]), ["holds it itself, and so waits for itself"]);
     assert_eq!(
         said(&[LOCKED, LOCKED], &[own(1, 0), own(2, 1)]),
-        ["each holds it itself: each waits for itself"]
+        ["each holds it itself, and so waits for itself"]
     );
     assert_eq!(
         said(&[LOCKED], &[own(1, 0), (2, Some(0), &[])]),
@@ -135,7 +135,7 @@ fn those_that_wait_for_themselves_and_for_each_other() {
     };
     assert_eq!(of(0), ["held by task 2: waiting, which waits for a lock held by 3"]);
     assert_eq!(of(1), ["held by task 3: waiting"]);
-    assert_eq!(of(2), ["nobody was found that holds it"]);
+    assert_eq!(of(2), ["no holder was found"]);
 }
 
 #[test]
@@ -143,14 +143,14 @@ fn wait_groups() {
     let tasks: &[T<'_>] = &[(1, Some(0), &[]), (2, Some(1), &[])];
     let some = |n| Some(LockState::Outstanding(n));
     for (low, high, sentence) in [
-        (0, 0, "all have called Done"),
-        (1, 1, "1 has not called Done on each of them"),
-        (2, 5, "2 to 5 have not called Done on each of them"),
+        (0, 0, "no outstanding Done calls"),
+        (1, 1, "1 outstanding Done call on each of them"),
+        (2, 5, "2 to 5 outstanding Done calls on each of them"),
     ] {
         assert_eq!(said(&[some(low), some(high)], tasks), [sentence]);
     }
-    assert_eq!(said(&[some(1)], &tasks[..1]), ["1 has not called Done"]);
-    assert_eq!(said(&[some(1200)], &tasks[..1]), ["1,200 have not called Done"]);
+    assert_eq!(said(&[some(1)], &tasks[..1]), ["1 outstanding Done call"]);
+    assert_eq!(said(&[some(1200)], &tasks[..1]), ["1,200 outstanding Done calls"]);
 }
 
 #[test]
@@ -174,10 +174,10 @@ fn what_tasks_hold() {
         of(3, 6),
         [
             "1 of them holds 2 rwmutexes that 3 tasks wait for",
-            "2 of them perhaps hold rwmutex 0x30 (the lock's address stands on their stacks)"
+            "2 of them perhaps hold rwmutex 0x30 (the address of the lock is on their stacks)"
         ]
     );
-    assert_eq!(of(4, 5), ["perhaps holds rwmutex 0x30 (the lock's address stands on its stack)"]);
+    assert_eq!(of(4, 5), ["perhaps holds rwmutex 0x30 (the address of the lock is on its stack)"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::read::Chunk;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
-use crate::snapshot::{Age, SnapshotBuilder, StackId, StackStatus, StrId, Task};
+use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task};
 
 /// Turns goroutines into tasks, and notes in the draft what is still to be found out of them.
 pub(super) struct Tasks<'d, 'a> {
@@ -51,8 +51,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
         reading.ended += chunk.ended;
         reading.missing += chunk.missing;
         for goroutine in &chunk.goroutines {
-            let (start, len) = (goroutine.waits.0 as usize, goroutine.waits.1 as usize);
-            self.goroutine(goroutine, &chunk.waits[start..start + len]);
+            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits));
         }
     }
 
@@ -87,7 +86,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             stack_status: goroutine.stack_status,
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits: self.channels.waits(waits, self.into),
-            holds: (0, 0),
+            holds: Span::default(),
             twins: 0,
         };
         self.into.task(task);

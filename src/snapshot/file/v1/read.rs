@@ -1,6 +1,8 @@
 //! Reads format 1.
 
-use std::io::Read;
+use std::io::{self, Read};
+
+use lz4_flex::frame::FrameDecoder;
 
 use super::super::FileError;
 use super::super::budget::{Budget, Refused};
@@ -9,10 +11,8 @@ use super::*;
 
 /// The tables are refused beyond this, decompressed: 16 GiB.
 const MAX_TABLES: u64 = 16 << 30;
-/// Up to here the tables may be compressed as well as can be: 64 MiB, which is about a million tasks.
-const FREE_TABLES: u64 = 64 << 20;
-/// Beyond [`FREE_TABLES`], bytes of tables for each byte of the file. Real files reach 20 to 100.
-const MAX_RATIO: u64 = 1024;
+/// Bytes of tables for each byte of the file: LZ4 gets no further. Real files reach 10 to 100.
+const MAX_RATIO: u64 = 255;
 /// A column is read in steps of this many bytes, so that memory is taken for what is really there.
 const STEP: usize = 16 << 20;
 
@@ -21,7 +21,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
     let header = read_header(from)?;
     let mut compressed = Vec::new();
     from.read_to_end(&mut compressed).map_err(|e| FileError::io("cannot read the snapshot", e))?;
-    let mut tables = TableReader::new(&compressed)?;
+    let mut tables = TableReader::new(&compressed);
     let strings = tables.next(read_strings)?;
     let functions = tables.next(read_functions)?;
     let locations = tables.next(read_locations)?;
@@ -56,7 +56,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
 
 /// Reads table after table out of the compressed part.
 struct TableReader<'a> {
-    decoder: zstd::Decoder<'static, &'a [u8]>,
+    decoder: FrameDecoder<Compressed<'a>>,
     /// Bytes that may still be decompressed.
     left: u64,
     /// What the rows may take in memory.
@@ -70,13 +70,11 @@ type ReadRows<T, const N: usize> =
     fn(Vec<T>, usize, [ColumnReader<'_>; N], &mut Budget) -> Result<Vec<T>, Refused>;
 
 impl<'a> TableReader<'a> {
-    fn new(compressed: &'a [u8]) -> Result<Self, FileError> {
+    fn new(compressed: &'a [u8]) -> Self {
         let size = compressed.len() as u64;
-        let left = size.saturating_mul(MAX_RATIO).saturating_add(FREE_TABLES).min(MAX_TABLES);
-        let decoder = zstd::Decoder::with_buffer(compressed)
-            .map_err(|e| FileError::io("cannot decompress the snapshot", e))?
-            .single_frame();
-        Ok(TableReader { decoder, left, budget: Budget::new(size), done: 0 })
+        let left = size.saturating_mul(MAX_RATIO).min(MAX_TABLES);
+        let decoder = FrameDecoder::new(Compressed { rest: compressed, ended: false });
+        TableReader { decoder, left, budget: Budget::new(size), done: 0 }
     }
 
     /// Reads the next table.
@@ -131,22 +129,41 @@ impl<'a> TableReader<'a> {
         self.decoder.read_exact(buf).map_err(decompressing)
     }
 
-    /// Checks that nothing follows, which also makes zstd look at its checksum. Gives what is left of the
-    /// account.
+    /// Checks that the frame ends here, which compares its checksum, and that nothing follows. Gives what is
+    /// left of the account.
     fn finish(mut self) -> Result<Budget, FileError> {
         let more = self.decoder.read(&mut [0]).map_err(decompressing)?;
-        if more > 0 || !self.decoder.finish().is_empty() {
+        let compressed = self.decoder.into_inner();
+        if more > 0 || !compressed.rest.is_empty() {
             return Err(FileError::damaged("something follows its tables"));
+        }
+        // The decoder takes the end of the file for the end of the frame, if it comes between two blocks.
+        if compressed.ended {
+            return Err(FileError::Truncated { part: "tables" });
         }
         Ok(self.budget)
     }
 }
 
+/// The compressed bytes. It notes whether more was asked for than is there.
+struct Compressed<'a> {
+    rest: &'a [u8],
+    ended: bool,
+}
+
+impl Read for Compressed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.rest.read(buf)?;
+        self.ended |= n == 0 && !buf.is_empty();
+        Ok(n)
+    }
+}
+
 /// What a failure of the decompressor means.
-fn decompressing(error: std::io::Error) -> FileError {
+fn decompressing(error: io::Error) -> FileError {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error.to_string()),
+        io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
+        _ => FileError::damaged(error),
     }
 }
 
@@ -356,8 +373,8 @@ fn read_tasks(
             stack: stacks.optional()?.map(StackId),
             stack_status: stack_status(both >> 3)?,
             stack_bytes: stack_bytes.delta()?,
-            waits: (wait_starts.delta_u32()?, wait_lengths.plain_u32()?),
-            holds: (hold_starts.delta_u32()?, hold_lengths.plain_u32()?),
+            waits: Span { start: wait_starts.delta_u32()?, len: wait_lengths.plain_u32()? },
+            holds: Span { start: hold_starts.delta_u32()?, len: hold_lengths.plain_u32()? },
             twins: 0,
         });
     }

@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+
 use super::super::FileError;
 use super::super::columns::ColumnWriter;
 use super::*;
-
-/// The fastest level: 10 to 30 % larger than level 3 and twice as quick.
-const LEVEL: i32 = 1;
 
 /// Writes everything that follows the version.
 pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Result<(), FileError> {
@@ -18,18 +17,16 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
         tasks: snapshot.task_count(),
         snapshot: &snapshot.header,
     };
-    let json = serde_json::to_vec(&header).map_err(|e| FileError::damaged(e.to_string()))?;
+    let json = serde_json::to_vec(&header).map_err(FileError::damaged)?;
     let len = u32::try_from(json.len()).ok().filter(|&len| len <= MAX_HEADER);
     let len = len.ok_or_else(|| FileError::damaged("its header is too long"))?;
     into.write_all(&len.to_le_bytes()).map_err(failed)?;
     into.write_all(&json).map_err(failed)?;
 
-    let mut out = zstd::Encoder::new(into, LEVEL).map_err(failed)?;
-    out.include_checksum(true).map_err(failed)?;
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4)) as u32;
-    if workers > 1 && snapshot.tasks.len() > 50_000 {
-        out.multithread(workers).map_err(failed)?;
-    }
+    // The encoder and every reader take memory for a block or two.
+    let block = if snapshot.tasks.len() > 10_000 { BlockSize::Max1MB } else { BlockSize::Max64KB };
+    let frame = FrameInfo::new().block_size(block).block_mode(BlockMode::Linked).content_checksum(true);
+    let mut out = FrameEncoder::with_frame_info(frame, into);
     let tables = [
         write_strings(&snapshot.code.strings),
         write_functions(&snapshot.code.functions),
@@ -47,7 +44,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     if header.tasks > snapshot.tasks.len() as u64 {
         write_twins(&snapshot.tasks).write(&mut out)?;
     }
-    out.finish().map_err(failed)?;
+    out.finish().map_err(|e| failed(e.into()))?;
     Ok(())
 }
 
@@ -247,10 +244,10 @@ fn write_tasks(tasks: &[Task]) -> Table {
         threads.optional(task.thread);
         stacks.optional(task.stack.map(|id| id.0));
         stack_bytes.delta(task.stack_bytes);
-        wait_starts.delta(task.waits.0.into());
-        wait_lengths.plain(task.waits.1.into());
-        hold_starts.delta(task.holds.0.into());
-        hold_lengths.plain(task.holds.1.into());
+        wait_starts.delta(task.waits.start.into());
+        wait_lengths.plain(task.waits.len.into());
+        hold_starts.delta(task.holds.start.into());
+        hold_lengths.plain(task.holds.len.into());
     }
     Table::new(tasks.len(), columns)
 }

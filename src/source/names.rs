@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use super::super::error::{CliError, Result};
-use super::super::exit::Exit;
 use super::readable;
+use crate::cli::error::{CliError, Result};
+use crate::cli::exit::Exit;
 use crate::process::{self, Candidate};
 use crate::report::units::short_duration;
 
@@ -24,7 +24,7 @@ const GENERATIONS: usize = 64;
 ///
 /// # Errors
 /// Several processes have it, or none: both with a list of those that there are.
-pub(in super::super) fn find(name: &str) -> Result<u32> {
+pub(crate) fn find(name: &str) -> Result<u32> {
     let all = everybody()?;
     let (mut matches, parents): (Vec<&Candidate>, Vec<&Candidate>) = {
         let parents = parents(std::process::id(), parent);
@@ -58,7 +58,7 @@ pub(super) fn or_a_process(path: &Path, error: CliError) -> CliError {
 }
 
 /// All processes but the kernel's own, those that have ended, and loiter.
-pub(in super::super) fn everybody() -> Result<Vec<Candidate>> {
+pub(crate) fn everybody() -> Result<Vec<Candidate>> {
     let all = process::processes()
         .map_err(|source| CliError::Io { what: "cannot list the processes".to_owned(), source })?;
     let own = std::process::id();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::super::error::{CliError, Result};
-use super::super::exit::Exit;
+use crate::cli::error::{CliError, Result};
+use crate::cli::exit::Exit;
 use crate::process::{self, TargetError};
 use crate::runtimes::Readable;
 
@@ -31,26 +31,26 @@ const LINES: usize = 20;
 
 /// What follows `--`.
 #[derive(Debug, Clone, clap::Args)]
-pub(in super::super) struct ProgramArg {
-    /// Start this program and read it; it is ended when loiter ends
+pub(crate) struct ProgramArg {
+    /// Start this program and read it; the program ends when loiter ends
     ///
-    /// What it prints goes to standard error; under a dashboard that has the terminal, its last lines are
-    /// shown in the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches loiter alone, which then ends the program:
-    /// with SIGTERM and, if it is still there after 5 s, with SIGKILL. To let a program run on, start it
-    /// before and name it as SOURCE.
+    /// Its output goes to standard error; while the dashboard uses the terminal, the last lines are kept and
+    /// shown at the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches only
+    /// loiter, which then ends the program with SIGTERM and, if it is still running after 5 s, with SIGKILL. To
+    /// keep a program running, start it yourself and give it as SOURCE.
     #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]
     program: Vec<OsString>,
 }
 
 impl ProgramArg {
     /// Starts the program, if there is one. `screen`: a dashboard will have the terminal.
-    pub(in super::super) fn start(&self, screen: bool) -> Result<Option<Arc<Program>>> {
+    pub(crate) fn start(&self, screen: bool) -> Result<Option<Arc<Program>>> {
         let Some((file, arguments)) = self.program.split_first() else { return Ok(None) };
         Program::start(file, arguments, screen).map(|program| Some(Arc::new(program)))
     }
 
     /// Is there a program to be started?
-    pub(in super::super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         !self.program.is_empty()
     }
 }
@@ -64,7 +64,7 @@ struct Tail {
 
 /// A program that loiter has started. It is ended when this is dropped.
 #[derive(Debug)]
-pub(in super::super) struct Program {
+pub(crate) struct Program {
     /// What was asked for: "./server".
     name: String,
     pid: u32,
@@ -100,7 +100,7 @@ impl Program {
         Ok(Program { name, pid: child.id(), child: Mutex::new(child), output })
     }
 
-    pub(in super::super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -108,7 +108,7 @@ impl Program {
     ///
     /// # Errors
     /// It has ended before, or cannot be read for another reason than that it is still starting.
-    pub(in super::super) fn wait_until_readable(&self) -> Result<()> {
+    pub(crate) fn wait_until_readable(&self) -> Result<()> {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
@@ -142,13 +142,13 @@ impl Program {
     }
 
     /// How it has ended: "exit status 1", "SIGSEGV". None as long as it runs.
-    pub(in super::super) fn ended(&self) -> Option<String> {
+    pub(crate) fn ended(&self) -> Option<String> {
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
         status.ok().flatten().map(describe)
     }
 
     /// The same, a while later if need be: its memory is gone a little before it has ended.
-    pub(in super::super) fn ended_within(&self, patience: Duration) -> Option<String> {
+    pub(crate) fn ended_within(&self, patience: Duration) -> Option<String> {
         let begin = Instant::now();
         loop {
             let ended = self.ended();
@@ -160,7 +160,7 @@ impl Program {
     }
 
     /// Ends it, if it still runs. A sentence about how it has ended.
-    pub(in super::super) fn end(&self) -> String {
+    pub(crate) fn end(&self) -> String {
         let (name, pid) = (&self.name, self.pid);
         if let Some(how) = self.ended() {
             return format!("{name} (pid {pid}) has ended: {how}");
@@ -185,7 +185,7 @@ impl Program {
     }
 
     /// The last lines that it has printed, where they could not be shown.
-    pub(in super::super) fn last_words(&self) -> Vec<String> {
+    pub(crate) fn last_words(&self) -> Vec<String> {
         let Some(output) = &self.output else { return Vec::new() };
         // What it printed last may still be in the pipe, which others may hold open.
         let begin = Instant::now();

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::error::{CliError, Result};
 use super::{Opened, ReadArgs};
+use crate::cli::error::{CliError, Result};
 use crate::process::{self, Target};
 use crate::runtimes::{self, Pause, ReadOptions};
 use crate::snapshot::RuntimeInfo;
@@ -25,7 +25,7 @@ pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Open
 }
 
 /// How a live process is to be read.
-pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
+pub(crate) fn options(how: &ReadArgs) -> ReadOptions {
     let pause = match (how.freeze, how.no_pause) {
         (Some(_), _) => Pause::Everything,
         (_, true) => Pause::Nothing,
@@ -36,7 +36,7 @@ pub(in super::super) fn options(how: &ReadArgs) -> ReadOptions {
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
-pub(in super::super) fn describe(pid: u32) -> String {
+pub(crate) fn describe(pid: u32) -> String {
     let process = process::candidate(pid).ok().flatten();
     process.map_or_else(
         || format!("pid {pid}"),
@@ -45,7 +45,7 @@ pub(in super::super) fn describe(pid: u32) -> String {
 }
 
 /// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
-pub(in super::super) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
+pub(crate) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
     process::supervised(target, None, |target| {
         let attached = runtimes::attach(target)?.into_readable()?;
         attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()

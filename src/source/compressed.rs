@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 
+use super::zstd::ZstdReader;
+
 /// Compressed files in compressed files are followed this deep.
 const MAX_LAYERS: usize = 3;
 /// No dump shrinks to less than this part of itself.
@@ -37,7 +39,7 @@ pub(super) fn open<'a>(from: impl Read + 'a) -> io::Result<Contents<'a>> {
         let reader: Box<dyn Read + 'a> = if contents.start.starts_with(&[0x1f, 0x8b]) {
             Box::new(MultiGzDecoder::new(contents.reader))
         } else if contents.start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            Box::new(zstd::stream::read::Decoder::new(contents.reader)?)
+            Box::new(ZstdReader::new(contents.reader))
         } else {
             return Ok(contents);
         };
@@ -107,7 +109,7 @@ mod tests {
     }
 
     fn zst(bytes: &[u8]) -> Vec<u8> {
-        zstd::encode_all(bytes, 3).unwrap()
+        ::zstd::encode_all(bytes, 3).unwrap()
     }
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -127,6 +129,11 @@ mod tests {
             }
         }
         assert_eq!(read(&[gz(b"a"), gz(b"b")].concat()).unwrap(), b"ab");
+        // A frame that is to be skipped may stand between two.
+        let skipped = b"\x5a\x2a\x4d\x18\x03\0\0\0abc";
+        assert_eq!(read(&[&zst(b"a")[..], skipped, &zst(b"b")].concat()).unwrap(), b"ab");
+        assert!(read(&[&zst(b"a")[..], &skipped[..10]].concat()).is_err());
+        assert!(read(&[&zst(b"a")[..], b"garbage"].concat()).is_err());
         assert!(read(&gz(&gz(&gz(&gz(b"a"))))).unwrap_err().to_string().contains("3 times over"));
     }
 
@@ -136,6 +143,13 @@ mod tests {
         assert!(read(&packed[..packed.len() - 9]).is_err());
         let packed = zst(&b"text".repeat(1000));
         assert!(read(&packed[..packed.len() - 2]).is_err());
+        let mut with_checksum = ::zstd::Encoder::new(Vec::new(), 3).unwrap();
+        with_checksum.include_checksum(true).unwrap();
+        with_checksum.write_all(b"text").unwrap();
+        let mut packed = with_checksum.finish().unwrap();
+        assert_eq!(read(&packed).unwrap(), b"text");
+        *packed.last_mut().unwrap() ^= 1;
+        assert!(read(&packed).unwrap_err().to_string().contains("checksum"));
         let bomb = zst(&vec![0; 64 << 20]);
         assert!(read(&bomb).unwrap_err().to_string().contains("times as large"));
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::error::{CliError, Result};
-use super::parse;
+use crate::cli::error::{CliError, Result};
+use crate::cli::parse;
 use crate::snapshot::Snapshot;
 
 mod address;
@@ -23,16 +23,17 @@ mod process;
 mod program;
 mod readable;
 mod successor;
+mod zstd;
 
-pub(super) use names::everybody;
-pub(super) use process::{describe, inspect, options};
-pub(super) use program::{Program, ProgramArg};
-pub(super) use readable::{Answer, ask, list};
-pub(super) use successor::{Successor, find as find_successor};
+pub(crate) use names::everybody;
+pub(crate) use process::{describe, inspect, options};
+pub(crate) use program::{Program, ProgramArg};
+pub(crate) use readable::{Answer, ask, list};
+pub(crate) use successor::{Successor, find as find_successor};
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A process.
     Pid(u32),
     /// The process of this name.
@@ -91,25 +92,25 @@ fn process_source(text: &str) -> Result<Source, String> {
 
 /// A process in place of a source.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ProcessArg {
-    /// The process with this pid or name: the same as SOURCE, and never a file
+pub(crate) struct ProcessArg {
+    /// The process with this pid or name, in place of SOURCE; never a file
     #[arg(short, long, value_name = "PID", value_parser = process_source)]
-    pub(super) pid: Option<Source>,
+    pub(crate) pid: Option<Source>,
 }
 
 /// The source of a command, and how it is to be read.
 #[derive(Debug, Clone, Args)]
-pub(super) struct SourceArgs {
+pub(crate) struct SourceArgs {
     /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
     ///
-    /// A number is a pid; write ./123 for a file of that name. A name that is no file is that of a
-    /// process: the file name of its executable or of its first argument, or the name that ps shows,
-    /// whole; if several processes have it, they are listed. A file is a saved snapshot, a core file,
-    /// or what Go wrote: a goroutine profile (debug=1, debug=2 or pprof) or a log with a crash or a
-    /// SIGQUIT dump in it; as it is or compressed with gzip or zstd. http://host:6060 stands for
-    /// http://host:6060/debug/pprof/goroutine?debug=2, which stops the whole program while it writes;
-    /// with ?debug=1 stacks are only counted, which is quicker. An answer may be 1 GiB long and take five
-    /// minutes; what is no dump is not read to its end.
+    /// A number is a pid; write ./123 for a file of that name. If no file has the given name, it is the name of
+    /// a process: the file name of its executable or of its first argument, or the name that ps shows. The
+    /// whole name must match; if several processes match, they are listed. A file is a saved snapshot, a core
+    /// file, or output of Go: a goroutine profile (debug=1, debug=2 or pprof), or a log that contains a crash or
+    /// a SIGQUIT dump; plain or compressed with gzip or zstd. http://host:6060 means
+    /// http://host:6060/debug/pprof/goroutine?debug=2, which stops the whole program while it answers; with
+    /// ?debug=1 the program only counts stacks, which is faster. An answer may be up to 1 GiB long and take up
+    /// to five minutes; loiter stops reading an answer that is not a dump.
     #[arg(value_name = "SOURCE", required_unless_present = "pid", conflicts_with = "pid")]
     source: Option<Source>,
 
@@ -117,17 +118,17 @@ pub(super) struct SourceArgs {
     process: ProcessArg,
 
     #[command(flatten)]
-    pub(super) how: ReadArgs,
+    pub(crate) how: ReadArgs,
 }
 
 /// How sources are to be read.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ReadArgs {
-    /// Stop the whole process while it is read, for one consistent picture
+pub(crate) struct ReadArgs {
+    /// Stop the whole process while it is read, for one consistent snapshot
     ///
-    /// After DURATION (5s if it is not given) the process runs on, and the reading fails if it was not
-    /// done by then. It runs on, too, however loiter ends. Without this option nothing is stopped but,
-    /// one at a time and for microseconds, the threads that are running tasks.
+    /// The process resumes after DURATION at the latest (default: 5s); the reading fails if it is not finished
+    /// by then. The process resumes even if loiter is killed. Without --freeze, only threads that are running
+    /// tasks are stopped, one at a time, for microseconds.
     #[arg(
         long,
         value_name = "DURATION",
@@ -139,13 +140,13 @@ pub(super) struct ReadArgs {
     )]
     freeze: Option<Duration>,
 
-    /// Stop nothing at all: the stacks of running tasks stay unknown
+    /// Stop nothing at all; the stacks of running tasks stay unknown
     #[arg(long)]
     no_pause: bool,
 
     /// The executable that a core file belongs to
     ///
-    /// Needed where it is no longer at the path that the core file names.
+    /// Needed if the executable is no longer at the path that the core file names.
     #[arg(long, value_name = "FILE")]
     exe: Option<PathBuf>,
 }
@@ -154,20 +155,20 @@ pub(super) struct ReadArgs {
 fn freeze_limit(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_nanos(parse::duration(text)?);
     let range = Duration::from_millis(10)..=Duration::from_secs(3600);
-    if range.contains(&limit) { Ok(limit) } else { Err("use something between 10ms and 1h".to_owned()) }
+    if range.contains(&limit) { Ok(limit) } else { Err("use a duration from 10ms to 1h".to_owned()) }
 }
 
 /// A snapshot, and where it came from.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) snapshot: Snapshot,
+pub(crate) struct Opened {
+    pub(crate) snapshot: Snapshot,
     /// It is not of this moment.
-    pub(super) saved: bool,
+    pub(crate) saved: bool,
 }
 
 impl SourceArgs {
     /// Reads the source.
-    pub(super) fn open(&self) -> Result<Opened> {
+    pub(crate) fn open(&self) -> Result<Opened> {
         match self.process.pid.as_ref().or(self.source.as_ref()) {
             Some(source) => self.how.open(source),
             None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
@@ -180,7 +181,7 @@ impl Source {
     ///
     /// # Errors
     /// No process has this name, or several have.
-    pub(super) fn resolve(&self) -> Result<Source> {
+    pub(crate) fn resolve(&self) -> Result<Source> {
         match self {
             Source::Name(name) => names::find(name).map(Source::Pid),
             other => Ok(other.clone()),
@@ -190,7 +191,7 @@ impl Source {
 
 impl ReadArgs {
     /// Reads a source.
-    pub(super) fn open(&self, source: &Source) -> Result<Opened> {
+    pub(crate) fn open(&self, source: &Source) -> Result<Opened> {
         if self.exe.is_some() && !matches!(source, Source::File(_) | Source::Stdin) {
             return Err(CliError::Usage("--exe is for core files only".to_owned()));
         }

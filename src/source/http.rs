@@ -50,6 +50,9 @@ pub(super) fn get<T>(
     let (mut uri, mut authorization) = (uri.clone(), authorization);
     let (agent, begin) = (agent(limits), Instant::now());
     for _ in 0..=MAX_REDIRECTS {
+        if uri.scheme_str() == Some("https") && !can_encrypt() {
+            return Err("this processor cannot do https: it lacks AES, AVX2, BMI or ADX".to_owned());
+        }
         let left = limits.total.saturating_sub(begin.elapsed());
         let mut request = agent.get(uri.clone()).config().timeout_global(Some(left)).build();
         if let Some(value) = authorization {
@@ -180,8 +183,19 @@ pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Whether this processor has what the cryptography needs, which would panic without. All since about 2015
+/// have it.
+fn can_encrypt() -> bool {
+    is_x86_feature_detected!("aes")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("adx")
+}
+
 fn agent(limits: Limits) -> Agent {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls_graviola::default_provider());
     let tls = TlsConfig::builder()
         // The certificates that this machine trusts, a company's own among them.
         .root_certs(RootCerts::PlatformVerifier)

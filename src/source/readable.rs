@@ -21,16 +21,16 @@ const LISTED: usize = 20;
 
 /// What there is to be read in a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Found {
-    pub(in super::super) who: Candidate,
+pub(crate) struct Found {
+    pub(crate) who: Candidate,
     /// "go1.24.3 stripped".
-    pub(in super::super) runtime: String,
-    pub(in super::super) tasks: u64,
+    pub(crate) runtime: String,
+    pub(crate) tasks: u64,
 }
 
 /// What came of asking a process.
 #[derive(Debug)]
-pub(in super::super) enum Answer {
+pub(crate) enum Answer {
     Readable(Found),
     /// It has no runtime that loiter knows, or has ended.
     Nothing,
@@ -39,7 +39,7 @@ pub(in super::super) enum Answer {
 }
 
 /// Asks all of them; the answers come in any order, and the channel ends after the last.
-pub(in super::super) fn ask(all: Vec<Candidate>) -> Receiver<Answer> {
+pub(crate) fn ask(all: Vec<Candidate>) -> Receiver<Answer> {
     let (out, answers) = mpsc::channel();
     let left = Arc::new(Mutex::new(all.into_iter()));
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -77,14 +77,14 @@ fn look_at(who: Candidate) -> Answer {
 
 /// The processes that can be read, and how many there are of others.
 #[derive(Debug, Default)]
-pub(in super::super) struct List {
+pub(crate) struct List {
     found: Vec<Found>,
     refused: usize,
     silent: usize,
 }
 
 /// Asks all of them, and waits for as long as it makes sense.
-pub(in super::super) fn list(all: Vec<Candidate>) -> List {
+pub(crate) fn list(all: Vec<Candidate>) -> List {
     let (mut list, mut left) = (List::default(), all.len());
     let (begin, answers) = (Instant::now(), ask(all));
     while left > 0 {
@@ -103,7 +103,7 @@ pub(in super::super) fn list(all: Vec<Candidate>) -> List {
 
 impl List {
     /// A line each, and what is not listed.
-    pub(in super::super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let wide =
             self.found.iter().map(|found| found.runtime.chars().count()).max().unwrap_or(0).clamp(7, 32);

@@ -5,9 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use super::super::error::{CliError, Result};
 use super::compressed::{self, Contents};
 use super::{Opened, ReadArgs, process};
+use crate::cli::error::{CliError, Result};
 use crate::import;
 use crate::snapshot::{Snapshot, file};
 

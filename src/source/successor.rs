@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Who took the place of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Successor {
+pub(crate) enum Successor {
     /// Nobody so far.
     Nobody,
     /// The process with this pid.
@@ -24,7 +24,7 @@ pub(in super::super) enum Successor {
 /// Looks for the process that took the place of `gone`, which was there when `seen`: started since then
 /// from the same executable with the same command line or, if it was asked for by `name`, with the same
 /// name.
-pub(in super::super) fn find(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
+pub(crate) fn find(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
     let Ok(all) = names::everybody() else { return Successor::Nobody };
     let young = u64::try_from((seen.elapsed() + TICK).as_nanos()).unwrap_or(u64::MAX);
     let new: Vec<&Candidate> = all.iter().filter(|who| who.age_ns <= young).collect();

@@ -12,11 +12,11 @@ use base64::prelude::BASE64_STANDARD;
 use ureq::http::Uri;
 use ureq::http::header::HeaderValue;
 
-use super::super::error::{CliError, Result};
-use super::super::output::tell;
 use super::early::{self, Beginning};
 use super::http::{self, Answer, Limits};
 use super::{Opened, compressed, file};
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::tell;
 use crate::import::{self, ReadDump};
 
 const LIMITS: Limits =

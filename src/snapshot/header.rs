@@ -1,0 +1,223 @@
+//! The header of a snapshot: what was read, when, and how the reading went.
+
+use serde::{Deserialize, Serialize};
+
+/// What was read, when, and how the reading went.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Header {
+    /// Version of the loiter that took the snapshot.
+    pub loiter: String,
+    /// When the reading began, nanoseconds since the Unix epoch. 0 if unknown, as of most dumps.
+    pub taken_at_ns: u64,
+    /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. 0 if unknown.
+    pub monotonic_ns: u64,
+    /// What was read.
+    pub target: TargetInfo,
+    /// The runtimes found in it; [`Task::runtime`] is an index of this list.
+    pub runtimes: Vec<RuntimeInfo>,
+    /// How the reading went.
+    pub reading: Reading,
+    /// What the operating system says of the process.
+    pub process: ProcessFigures,
+    /// What the user should know about this snapshot, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What kind of thing was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A live process.
+    #[default]
+    Process,
+    /// A core file.
+    Core,
+    /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log with one in it.
+    Dump,
+    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of [`Snapshot::tasks`]
+    /// stands for as many equal tasks as were counted, see [`Task::twins`].
+    Profile,
+}
+
+/// The process (or the process that left the core file).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetInfo {
+    /// What kind of thing was read.
+    pub source: SourceKind,
+    /// The pid in loiter's pid namespace; for a core file the pid it names.
+    pub pid: u32,
+    /// Short name: the file name of the executable.
+    pub name: String,
+    /// The arguments, as the process sees them.
+    pub command: Vec<String>,
+    /// Path of the executable as the process sees it.
+    pub exe: String,
+    /// GNU or Go build id of the executable, hexadecimal or Go's own text. Empty if it has none.
+    pub build_id: String,
+    /// When the process started, clock ticks since boot (field 22 of /proc/PID/stat). 0 if unknown.
+    pub start_ticks: u64,
+    /// How long the process has been running, nanoseconds. 0 if unknown.
+    pub age_ns: u64,
+    /// Host name of the machine that it ran on.
+    pub host: String,
+}
+
+/// How the reading went.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// How running tasks were read.
+    pub mode: ReadMode,
+    /// Nanoseconds from the first read of the target's memory to the last.
+    pub duration_ns: u64,
+    /// Nanoseconds for which the whole target stood still. 0 without `--freeze`.
+    pub pause_ns: u64,
+    /// Threads stopped one at a time to read their registers.
+    pub threads_stopped: u32,
+    /// The longest that any single thread was stopped, nanoseconds.
+    pub longest_thread_stop_ns: u64,
+    /// Tasks read again because they moved while they were being read.
+    pub retried: u64,
+    /// Tasks that would not settle: marked [`StackStatus::Torn`].
+    pub torn: u64,
+    /// Tasks that were listed but had ended (or were not yet in use) when they were read.
+    pub ended: u64,
+    /// CPU time spent looking for holders of locks, nanoseconds.
+    pub holders_ns: u64,
+    /// Tasks that were not asked what they hold, because that would have taken too long. The next reading
+    /// of the same process asks them.
+    pub holders_not_asked: u64,
+    /// Tasks that were listed but are not among those of the snapshot, because their memory could not be
+    /// read: it is not in the core file. Some of them may have ended.
+    pub missing: u64,
+    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`].
+    pub missing_stacks: u64,
+    /// Size of the core file, bytes. 0 for any other source.
+    pub core_bytes: u64,
+    /// Bytes that the core file should have beyond these, by its own headers: it was cut.
+    pub core_bytes_missing: u64,
+}
+
+/// How running tasks were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadMode {
+    /// Nothing was stopped but, one at a time, the threads that were running tasks.
+    #[default]
+    Live,
+    /// Nothing at all was stopped: the stacks of running tasks are unknown.
+    NoPause,
+    /// Every thread was stopped for the whole reading.
+    Frozen,
+    /// Nothing could move: a core file.
+    Core,
+}
+
+/// A runtime found in the target.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuntimeInfo {
+    /// "go", "tokio", "registry".
+    pub name: String,
+    /// Version as the runtime gives it, with its name: "go1.24.3".
+    pub version: String,
+    /// What sets this build apart: "stripped", "pie", "cgo".
+    pub flavour: Vec<String>,
+    /// What one of its tasks is called: "goroutine".
+    pub task_noun: String,
+    /// The main module or package of the program, where known.
+    pub module: String,
+    /// The modules that the program was built from, the main one first, as its build information lists
+    /// them. Empty where that is unknown.
+    pub modules: Vec<Module>,
+    /// What a task's age means for this runtime, a sentence. Empty if ages are never known.
+    pub age_meaning: String,
+    /// Where struct layouts and addresses came from, a line each (shown with -v).
+    pub provenance: Vec<String>,
+    /// The scheduler at that moment.
+    pub scheduler: Scheduler,
+    /// The garbage collected heap at that moment, where the runtime has one.
+    pub heap: Option<Heap>,
+}
+
+/// A module that a program was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Module {
+    /// Its path: "golang.org/x/net". Packages below it begin with it and a slash.
+    pub path: String,
+    /// Its version: "v0.19.0", "(devel)". Empty if unknown.
+    pub version: String,
+}
+
+/// The scheduler at that moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    /// What runs tasks: Go's Ps, Tokio's workers.
+    pub workers: Vec<Worker>,
+    /// What a worker is called: "P", "worker".
+    pub worker_noun: String,
+    /// How many workers the program allows: GOMAXPROCS.
+    pub max_workers: Option<u32>,
+    /// Length of the queue that all workers share.
+    pub global_queue: Option<u64>,
+    /// Threads that the runtime has made: Go's Ms.
+    pub threads: Option<u32>,
+    /// Those of them that are parked.
+    pub idle_threads: Option<u32>,
+    /// Tasks ever created.
+    pub tasks_created: Option<u64>,
+    /// Task structures ever made; the rest of `tasks_created` reused one.
+    pub structs_made: Option<u64>,
+}
+
+/// One of the scheduler's workers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worker {
+    /// Its number.
+    pub id: u32,
+    /// The runtime's own word for what it does: "idle", "running", "syscall", "gcstop".
+    pub status: String,
+    /// Tasks in its own run queue.
+    pub queue: u32,
+}
+
+/// The garbage collected heap at that moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heap {
+    /// Bytes in spans in use.
+    pub in_use: Option<u64>,
+    /// Heap size at which the next collection starts to be due, bytes.
+    pub next_gc: Option<u64>,
+    /// Collections completed.
+    pub collections: Option<u64>,
+    /// Stop-the-world pause of the last collection, nanoseconds.
+    pub last_pause_ns: Option<u64>,
+}
+
+/// What the operating system says of the process.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessFigures {
+    /// Threads.
+    pub threads: Option<u32>,
+    /// Open file descriptors.
+    pub open_files: Option<u32>,
+    /// Soft limit on open file descriptors. None if unlimited or unknown.
+    pub open_files_limit: Option<u64>,
+    /// Resident memory, bytes.
+    pub rss: Option<u64>,
+    /// User and system CPU time used so far, nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// CPUs that it may run on (its affinity mask).
+    pub cpus_allowed: Option<u32>,
+    /// CPUs that its cgroup grants (quota / period), in thousandths. None if unlimited or unknown.
+    pub cgroup_cpu_milli: Option<u64>,
+    /// Memory limit of its cgroup, bytes. None if unlimited or unknown.
+    pub cgroup_memory: Option<u64>,
+}
