@@ -368,7 +368,8 @@ fn bombs_are_refused_before_they_cost_anything() {
             error,
             FileError::TooLarge { .. } | FileError::Damaged { .. } | FileError::Truncated { .. }
         ));
-        assert!(error.to_string().contains(reason), "{name}: {error}");
+        let text = loiter::full_text(&error);
+        assert!(text.contains(reason), "{name}: {text}");
         written(directory.path(), &bytes);
         let output = run(directory.path(), "stacks bomb.loiter");
         assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");

@@ -420,6 +420,7 @@ fn no_case_is_left_out() {
 /// What cannot be read is named.
 #[test]
 fn a_refusal_says_what_it_looks_like() {
-    let error = import::read(&fs::read(cases().join("10-race.txt")).unwrap()).unwrap_err().to_string();
+    let error =
+        loiter::full_text(&import::read(&fs::read(cases().join("10-race.txt")).unwrap()).unwrap_err());
     assert!(error.contains("race detector"), "{error}");
 }

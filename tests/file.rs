@@ -56,7 +56,7 @@ fn a_link_stays_a_link_and_a_device_a_device() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let error = |bytes: &[u8]| file::read(bytes).unwrap_err().to_string();
+    let error = |bytes: &[u8]| loiter::full_text(&file::read(bytes).unwrap_err());
     let good = bytes(&samples::server());
     assert_eq!(error(b""), "not a loiter snapshot");
     assert_eq!(error(b"goroutine 1 [running]:\n"), "not a loiter snapshot");
@@ -69,7 +69,7 @@ fn errors_say_what_is_wrong() {
     longer.push(0);
     assert_eq!(error(&longer), "the snapshot is damaged: something follows its tables");
     let error = file::load("/nonexistent".as_ref()).unwrap_err();
-    assert_eq!(error.to_string(), "cannot open the file: No such file or directory (os error 2)");
+    assert_eq!(loiter::full_text(&error), "cannot open the file: No such file or directory (os error 2)");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_bomb_is_refused() {
     // A column that claims more than so few bytes can hold.
     let tables = [1_u64.to_le_bytes(), len.to_le_bytes()].concat();
     let error = file::read(&with_tables(&tables)[..]).unwrap_err();
-    assert!(error.to_string().contains("absurdly long"), "{error}");
+    assert!(loiter::full_text(&error).contains("absurdly long"), "{error}");
 }
 
 #[test]

@@ -314,6 +314,6 @@ fn a_core_file_with_a_hole_says_what_is_missing() {
     let (_file, part) = read_core(&left_out, &program);
     match part {
         Ok(part) => check_part("without a segment", &part, &whole),
-        Err(error) => assert!(error.to_string().contains("not in the core file"), "{error}"),
+        Err(error) => assert!(loiter::full_text(&error).contains("not in the core file"), "{error:?}"),
     }
 }

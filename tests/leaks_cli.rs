@@ -110,6 +110,23 @@ fn a_directory_is_a_series_in_the_order_of_time() {
     );
     assert_eq!(finding["growth"]["per_minute"], 120.0);
     assert_eq!(finding["rules"][0]["rule"], "send");
+    // Evidence is data, with its sentence beside it.
+    let because = finding["rules"][1]["because"].as_array().unwrap();
+    assert_eq!(
+        because[1],
+        serde_json::json!({
+            "kind": "flow", "created": 60, "arrived": 0, "ended": 0, "left": 0, "text": "60 were created and none ended",
+        })
+    );
+    let send = &finding["rules"][0]["because"][0];
+    assert_eq!(
+        (&send["kind"], &send["op"], &send["channels"]["cap"]),
+        (&"waits".into(), &"send".into(), &serde_json::json!([0, 0]))
+    );
+    assert_eq!(
+        (&finding["cause"]["kind"], &finding["next"]["kind"]),
+        (&"receiver-gone".into(), &"buffer-channel".into())
+    );
     assert_eq!(report["rates"]["born_per_second"], 100.0);
     assert_eq!(report["findings"].as_array().unwrap().len(), 1);
     let qps = json(&saved.leaks(&["--json", "--qps", "50"]));
@@ -182,7 +199,9 @@ fn too_few_readings_leave_it_undecided() {
     assert_eq!((&report["findings"], &report["healthy"]), (&Value::Array(vec![]), &Value::Array(vec![])));
     let undecided = report["undecided"].as_array().unwrap();
     assert_eq!(undecided.iter().map(|one| one["count"].as_u64().unwrap()).sum::<u64>(), 14_006);
-    let why = "fewer than four readings do not show whether they become more";
+    let why = serde_json::json!({
+        "kind": "few-readings", "text": "fewer than four readings do not show whether they grow",
+    });
     assert!(undecided.iter().all(|one| one["why"] == why), "{undecided:?}");
     for arguments in [&[][..], &["-v"], &["--format", "markdown"]] {
         let text = text(&saved.leaks(arguments));
@@ -261,7 +280,7 @@ fn one_reading_says_what_it_can() {
     let output = run(saved.0.path(), &saved.path("one"), &[]);
     let text = text(&output);
     assert!(text.contains("SUSPECT  50 goroutines stay in chan send"), "{text}");
-    assert!(text.contains("one reading shows neither growth nor who stays"), "{text}");
+    assert!(text.contains("one reading shows neither growth nor what stays"), "{text}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn read(process: &mut Process) -> loiter::Result<Snapshot> {
 }
 
 fn problem(process: &mut Process) -> String {
-    read(process).unwrap_err().to_string()
+    loiter::full_text(&read(process).unwrap_err())
 }
 
 /// A task that waits: id, then more fields.

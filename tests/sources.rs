@@ -115,7 +115,7 @@ fn what_is_no_source() {
     for (bytes, problem) in [
         (&b"hello\n"[..], "there is no goroutine in it: its first line is \"hello\""),
         (b"", "there is no goroutine in it: it is empty"),
-        (b"\x00\x01\x02\x03", "there is no goroutine in it: it is no text"),
+        (b"\x00\x01\x02\x03", "there is no goroutine in it: it is not text"),
         (b"<!DOCTYPE html>\n<p>", "there is no goroutine in it: it is a page of HTML"),
         (b"\x1b[2Jevil", "its first line is \"\\x1b[2Jevil\""),
         (&gz(b"hello\n"), "its first line is \"hello\""),

@@ -61,7 +61,7 @@ fn a_restarted_program_is_found_again() {
     let screen = terminal.shows("waiting for a new one");
     assert!(screen.contains("this is the last reading"), "{screen}");
     let second = server.start();
-    let screen = terminal.shows(&format!("started again as pid {}", second.pid()));
+    let screen = terminal.shows(&format!("restarted as pid {}", second.pid()));
     assert!(screen.contains(&format!("pid {} (was {pid})", second.pid())), "{screen}");
     terminal.until("break in the charts", |screen| screen.contains('┊'));
     terminal.press("q");
@@ -78,7 +78,7 @@ fn a_program_that_was_asked_for_by_name_may_come_back_with_other_arguments() {
     send(Signal::SIGKILL, first.pid());
     terminal.shows("waiting for a new one");
     let second = Fixture::start_with(&server.path(), &["parked", "channels"], &[("COUNT", "30")]);
-    terminal.shows(&format!("started again as pid {}", second.pid()));
+    terminal.shows(&format!("restarted as pid {}", second.pid()));
     terminal.press("q");
     assert!(terminal.wait().success());
 }

@@ -488,7 +488,7 @@ fn holders_of_every_kind_are_listed() {
         (201, &["holders of 0xc000014040: 2 goroutines", "reads chan receive", "2 of them were found"][..]),
         (210, &["possible holders of 0xc000015000: 1 goroutine", "perhaps chan receive"]),
         (220, &["holds it itself, and so waits for itself", "that 1 goroutine waits for"]),
-        (1, &["2 have not called Done"]),
+        (1, &["2 outstanding Done calls"]),
     ] {
         dashboard.press("3");
         dashboard.line(&format!("/id:{id}"));

@@ -7,7 +7,10 @@ use rustc_hash::FxHashMap;
 /// For each of several things, what could stand behind its name so that it is told from others of the same
 /// name: the first of its `features` that no other of them has, else the first that not all have. None
 /// where the name is enough, or nothing helps. Features are asked for only where names are equal.
-pub fn apart<N: Eq + Hash>(names: &[N], features: impl Fn(usize) -> Vec<String>) -> Vec<Option<String>> {
+pub(crate) fn apart<N: Eq + Hash>(
+    names: &[N],
+    features: impl Fn(usize) -> Vec<String>,
+) -> Vec<Option<String>> {
     let mut called: FxHashMap<&N, Vec<usize>> = FxHashMap::default();
     for (nth, name) in names.iter().enumerate() {
         called.entry(name).or_default().push(nth);

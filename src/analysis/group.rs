@@ -15,6 +15,7 @@ use super::frames::{ShownFrame, creator_frame, shown_frames};
 use super::locks::HoldSummary;
 use super::tally::Tally;
 use super::waits::{WaitSummary, WaitTable};
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::*;
 
 /// What the tasks of a group have in common.
@@ -49,9 +50,9 @@ impl fmt::Display for GroupKey {
 }
 
 impl FromStr for GroupKey {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         Ok(match text {
             "stack" => GroupKey::Stack,
             "function" => GroupKey::Function,
@@ -60,7 +61,11 @@ impl FromStr for GroupKey {
             "waits-on" => GroupKey::WaitsOn,
             _ => match text.strip_prefix("label:") {
                 Some(key) if !key.is_empty() => GroupKey::Label(key.to_owned()),
-                _ => return Err("use stack, function, state, creator, label:KEY or waits-on".to_owned()),
+                _ => {
+                    return Err(ParseError::new(
+                        "use stack, function, state, creator, label:KEY or waits-on",
+                    ));
+                }
             },
         })
     }

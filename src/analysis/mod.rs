@@ -1,7 +1,15 @@
-//! Filters and groups snapshots. Works on the model alone: which runtime a snapshot came from, or
-//! how it was taken, makes no difference here.
+//! Filters, groups and compares snapshots. It works on the model alone: which runtime a snapshot came from, and how it
+//! was taken, makes no difference here.
+//!
+//! | question | answer |
+//! |---|---|
+//! | which tasks? | [`Filter`], [`each::each`] |
+//! | what do most of them do? | [`group::group`], [`flame::flame`] |
+//! | what do they wait for, and who holds it? | [`waits`], [`locks`] |
+//! | what changed? | [`Series`], [`diff::diff`], [`rates`], [`trend`] |
+//! | what leaks? | [`leaks::find`] |
 
-pub mod apart;
+pub(crate) mod apart;
 pub mod diff;
 pub mod each;
 pub mod filter;
@@ -11,12 +19,13 @@ pub mod group;
 pub mod leaks;
 pub mod locks;
 pub mod modules;
-pub mod odds;
-pub mod pattern;
+pub(crate) mod odds;
+mod parse_error;
+pub(crate) mod pattern;
 pub mod rates;
 pub mod series;
 pub mod signature;
-pub mod tally;
+pub(crate) mod tally;
 pub mod trend;
 pub mod waits;
 
@@ -24,5 +33,6 @@ pub use each::Each;
 pub use filter::Filter;
 pub use frames::ShownFrame;
 pub use group::{Group, GroupKey, Grouped, SortBy};
+pub use parse_error::ParseError;
 pub use pattern::Pattern;
 pub use series::{Series, SeriesOptions};

@@ -24,7 +24,7 @@ fn ln_choose(n: u64, k: u64) -> f64 {
 }
 
 /// The probability of `k` or fewer hits in `n` tries that hit with probability `p` each.
-pub fn at_most(k: u64, n: u64, p: f64) -> f64 {
+pub(crate) fn at_most(k: u64, n: u64, p: f64) -> f64 {
     if k >= n || p <= 0.0 {
         return 1.0;
     }
@@ -49,7 +49,7 @@ pub fn at_most(k: u64, n: u64, p: f64) -> f64 {
 }
 
 /// The probability of `k` or more hits in `n` tries that hit with probability `p` each.
-pub fn at_least(k: u64, n: u64, p: f64) -> f64 {
+pub(crate) fn at_least(k: u64, n: u64, p: f64) -> f64 {
     if k == 0 {
         1.0
     } else if k > n {
@@ -61,7 +61,7 @@ pub fn at_least(k: u64, n: u64, p: f64) -> f64 {
 
 /// The probability that a normal variable is at most `z`, by Abramowitz and Stegun 7.1.26, good to six
 /// digits.
-pub fn normal(z: f64) -> f64 {
+pub(crate) fn normal(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
     let poly = t
@@ -73,7 +73,7 @@ pub fn normal(z: f64) -> f64 {
 
 /// Who came and went in a span of time between two readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Tasks that came.
     pub came: u64,
     /// Tasks that went.
@@ -96,7 +96,7 @@ impl Flow {
 /// variance between the spans tells, and makes the test milder by as much. A span that is twice as long is
 /// expected to see twice as many, so that late readings are not taken for batches. A trend of the count alone
 /// cannot be used here: the number of long-lived tasks wanders without any trend, as sums of chance do.
-pub fn balance(flows: &[Flow]) -> f64 {
+pub(crate) fn balance(flows: &[Flow]) -> f64 {
     let (came, went) = flows.iter().fold((0_u64, 0_u64), |(came, went), flow| {
         (came.saturating_add(flow.came), went.saturating_add(flow.went))
     });
@@ -135,7 +135,7 @@ fn by_span(flows: &[Flow]) -> f64 {
 /// Two groups that are watched together through one span of time: how many there were at its beginning, and
 /// how many of them ended in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub(crate) struct Span {
     /// Those of the first group.
     pub old: u64,
     /// Of these, those that ended.
@@ -148,7 +148,7 @@ pub struct Span {
 
 /// What [`survival`] says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Survival {
+pub(crate) struct Survival {
     /// How many of the first group ended.
     pub ended: u64,
     /// How many of them would have, if they ended like those of the second.
@@ -169,7 +169,7 @@ const COUNTED_OUT: f64 = 30.0;
 /// In each span, given how many of both groups ended, the ends of the first group are a draw without
 /// replacement: each span stands by itself, so that neither a changing load nor those who come late or are
 /// still there at the end mislead it. Small numbers are counted out exactly.
-pub fn survival(spans: &[Span]) -> Survival {
+pub(crate) fn survival(spans: &[Span]) -> Survival {
     let (mut ended, mut expected, mut variance, mut none) = (0_u64, 0.0, 0.0, 0.0_f64);
     for span in spans {
         let all = span.old.saturating_add(span.new);

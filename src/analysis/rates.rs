@@ -25,13 +25,13 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The same beside what was found: tasks that become more and stay distort the mean lifetime of all, even
+    /// The same beside what was found: tasks that accumulate distort the mean lifetime of all, even
     /// where they are few beside those that come and go.
     #[must_use]
     pub fn beside(self, report: &Report) -> Rates {
         let rise = |finding: &Finding| finding.growth.is_some_and(|growth| growth.per_minute > 0.0);
         if self.lifetime.is_some() && report.findings.iter().any(rise) {
-            return Rates { lifetime: Some(Lifetime::Unknown("some become more and stay")), ..self };
+            return Rates { lifetime: Some(Lifetime::Unknown("some tasks accumulate")), ..self };
         }
         self
     }
@@ -97,7 +97,9 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
     let seen = series.matching().by_id();
     let (seen_born, seen_ended) = series
         .tracks()
-        .fold((0_u64, 0_u64), |(born, gone), (_, _, track)| (born + track.born, gone + track.gone));
+        .fold((series.let_go().born(), series.let_go().gone()), |(born, gone), (_, _, track)| {
+            (born + track.born, gone + track.gone)
+        });
     let born = match since(created) {
         Some(born) => {
             rates.counted = true;

@@ -9,10 +9,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frames::{creator_frame, shown_frames};
 use super::modules::{Code, Owners};
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::{Frame, Snapshot, StrId, Task};
 
 /// What a signature is made of.
@@ -38,13 +39,13 @@ impl fmt::Display for By {
 }
 
 impl FromStr for By {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         [By::Function, By::Line, By::Creator]
             .into_iter()
             .find(|by| by.to_string() == text)
-            .ok_or_else(|| "use function, line or creator".to_owned())
+            .ok_or(ParseError::new("use function, line or creator"))
     }
 }
 
@@ -61,14 +62,19 @@ pub struct SignatureOptions {
     pub all_frames: bool,
 }
 
-/// Index of a [`Signature`] in [`Signatures`].
+/// Says which [`Signature`] of [`Signatures`] is meant. Never means another one, even after that one was let
+/// go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SignatureId(pub u32);
+pub struct SignatureId {
+    slot: u32,
+    /// How many signatures had the slot before.
+    generation: u32,
+}
 
 impl SignatureId {
-    /// The position in its table.
+    /// The position of its slot. A slot is used again when its signature was let go.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.slot as usize
     }
 }
 
@@ -115,14 +121,43 @@ impl Signature {
 /// A frame as it is compared: text numbers of function and file, and the line.
 type FrameKey = [u32; 3];
 
+/// What decides which signature a task has: the numbers of its runtime's name, its stack and its creator.
+type Key = [u32; 3];
+
 /// Texts, frames and signatures of any number of snapshots.
 #[derive(Debug, Default)]
 pub struct Signatures {
     options: SignatureOptions,
     texts: FxHashMap<Arc<str>, u32>,
+    text_numbers: Numbers,
     stacks: FxHashMap<Vec<FrameKey>, u32>,
-    by_key: FxHashMap<[u32; 3], SignatureId>,
-    all: Vec<Signature>,
+    stack_numbers: Numbers,
+    by_key: FxHashMap<Key, SignatureId>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+/// Room for a signature.
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    signature: Option<Signature>,
+}
+
+/// Gives out numbers, those first that were given back.
+#[derive(Debug, Default)]
+struct Numbers {
+    next: u32,
+    free: Vec<u32>,
+}
+
+impl Numbers {
+    fn give(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
 }
 
 impl Signatures {
@@ -136,14 +171,100 @@ impl Signatures {
         self.options
     }
 
-    /// All of them so far, in the order of their ids.
-    pub fn all(&self) -> &[Signature] {
-        &self.all
+    /// All of them, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (SignatureId, &Signature)> {
+        (0..).zip(&self.slots).filter_map(|(slot, held)| {
+            Some((SignatureId { slot, generation: held.generation }, held.signature.as_ref()?))
+        })
     }
 
-    /// A signature by its id.
+    /// How many slots there are, those that are free too.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many signatures there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// There is no signature.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A signature by its id. None if it was let go.
     pub fn get(&self, id: SignatureId) -> Option<&Signature> {
-        self.all.get(id.index())
+        let slot = self.slots.get(id.index()).filter(|slot| slot.generation == id.generation)?;
+        slot.signature.as_ref()
+    }
+
+    /// Lets go of every signature that `keep` does not want. Gives them back with their ids, in the order of
+    /// their slots. When they are dropped, [`Signatures::forget_parts`] gives back the rest of their room.
+    pub fn retain(&mut self, mut keep: impl FnMut(SignatureId) -> bool) -> Vec<(SignatureId, Signature)> {
+        let mut gone = Vec::new();
+        for (slot, held) in (0..).zip(&mut self.slots) {
+            let id = SignatureId { slot, generation: held.generation };
+            if held.signature.is_some() && !keep(id) {
+                held.generation = held.generation.wrapping_add(1);
+                gone.extend(held.signature.take().map(|signature| (id, signature)));
+                self.free.push(slot);
+            }
+        }
+        let slots = &self.slots;
+        self.by_key
+            .retain(|_, id| slots.get(id.index()).is_some_and(|slot| slot.generation == id.generation));
+        gone
+    }
+
+    /// Lets go of the texts and stacks that no signature has any more.
+    pub fn forget_parts(&mut self) {
+        let keys = || self.by_key.keys();
+        let used: FxHashSet<u32> = keys().flat_map(|&[_, stack, creator]| [stack, creator]).collect();
+        let mut texts: FxHashSet<u32> = keys().map(|&[runtime, ..]| runtime).collect();
+        let numbers = &mut self.stack_numbers;
+        self.stacks.retain(|frames, number| {
+            let keep = used.contains(number);
+            match keep {
+                true => texts.extend(frames.iter().flat_map(|&[function, file, _]| [function, file])),
+                false => numbers.free.push(*number),
+            }
+            keep
+        });
+        let numbers = &mut self.text_numbers;
+        self.texts.retain(|text, number| {
+            // The frames of a signature share it.
+            let keep = texts.contains(number) || Arc::strong_count(text) > 1;
+            if !keep {
+                numbers.free.push(*number);
+            }
+            keep
+        });
+        // What was given back is room, too, if it is much.
+        self.stacks.shrink_to(self.stacks.len() * 2);
+        self.texts.shrink_to(self.texts.len() * 2);
+        self.by_key.shrink_to(self.by_key.len() * 2);
+    }
+
+    /// How many texts and stacks are kept.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (usize, usize) {
+        (self.texts.len(), self.stacks.len())
+    }
+
+    fn add(&mut self, key: Key, signature: Signature) -> SignatureId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let mut generation = 0;
+        if let Some(held) = self.slots.get_mut(slot as usize) {
+            held.signature = Some(signature);
+            generation = held.generation;
+        }
+        let id = SignatureId { slot, generation };
+        self.by_key.insert(key, id);
+        id
     }
 
     /// Prepares to give the tasks of `snapshot` their signatures.
@@ -165,7 +286,7 @@ impl Signatures {
         if let Some(&number) = self.texts.get(text) {
             return number;
         }
-        let number = self.texts.len() as u32;
+        let number = self.text_numbers.give();
         self.texts.insert(text.into(), number);
         number
     }
@@ -177,8 +298,7 @@ impl Signatures {
     }
 
     fn stack(&mut self, keys: Vec<FrameKey>) -> u32 {
-        let next = self.stacks.len() as u32;
-        *self.stacks.entry(keys).or_insert(next)
+        *self.stacks.entry(keys).or_insert_with(|| self.stack_numbers.give())
     }
 }
 
@@ -199,7 +319,7 @@ pub struct SignatureReader<'a> {
     entries: FxHashMap<u32, u32>,
     runtimes: Vec<u32>,
     /// Runtime, stack number and creator number of a signature that is known.
-    known: FxHashMap<[u32; 3], SignatureId>,
+    known: FxHashMap<Key, SignatureId>,
     /// Neighbours are often alike: stack, creator and runtime of the last one.
     last: Option<(Alike, SignatureId)>,
 }
@@ -231,7 +351,7 @@ impl SignatureReader<'_> {
     }
 
     /// The signature with this key, made from `task` if it is new.
-    fn find(&mut self, key: [u32; 3], task: &Task) -> SignatureId {
+    fn find(&mut self, key: Key, task: &Task) -> SignatureId {
         if let Some(&id) = self.signatures.by_key.get(&key) {
             return id;
         }
@@ -248,10 +368,7 @@ impl SignatureReader<'_> {
         let runtime = self.signatures.shared(runtime);
         let doing = task.reason.map_or(task.state.name(), |id| self.snapshot.str(id));
         let doing = self.signatures.shared(doing);
-        let id = SignatureId(self.signatures.all.len() as u32);
-        self.signatures.all.push(Signature { runtime, frames, creator, doing });
-        self.signatures.by_key.insert(key, id);
-        id
+        self.signatures.add(key, Signature { runtime, frames, creator, doing })
     }
 
     /// The frames that a task's signature is made of: shown ones, or its entry function alone if its

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::format;
 use super::output::{Output, is_stdout, save, tell};
-use super::source::{ProcessArg, ReadArgs, Source};
+use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::each::each;
 use crate::analysis::{Each, Filter, SortBy};
 use crate::report::go::{self, GoOptions};
@@ -16,6 +16,7 @@ use crate::report::units::{bytes, count};
 use crate::report::{json, pprof, profile, text};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::{self, FileError};
+use crate::source::Source;
 
 /// Convert a snapshot, dump, profile or core file, or a live process, to another format
 ///

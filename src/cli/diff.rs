@@ -11,7 +11,7 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{FormatArgs, PrintFormat};
 use super::output::Output;
-use super::source::{ProcessArg, ReadArgs, Source};
+use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
 use crate::analysis::signature::{By, SignatureOptions};
@@ -20,6 +20,7 @@ use crate::report::text::{self, TextOptions};
 use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
+use crate::source::Source;
 
 /// Show which tasks were created, ended or stayed between snapshots of a process
 ///

@@ -19,7 +19,7 @@ const ACCEPTED: [&str; 4] = [
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CliError {
+pub(super) enum CliError {
     /// A target could not be read.
     #[error("cannot read {what}")]
     Target {
@@ -84,11 +84,11 @@ pub(crate) enum CliError {
 }
 
 /// Outcome of a command.
-pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
     /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Target { source, .. } => match source {
                 // A file of the target could not be read, which says nothing about the target itself.
@@ -120,16 +120,14 @@ impl CliError {
     }
 
     /// The message, with the causes, without what every message begins with.
-    pub(crate) fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
             CliError::Target { source, .. } => match source {
+                error if error.is_gone() => full_text(source),
                 crate::Error::NoRuntime { .. } => full_text(source),
                 crate::Error::Target(
-                    TargetError::NoProcess { .. }
-                    | TargetError::Ended { .. }
-                    | TargetError::Zombie { .. }
-                    | TargetError::KernelThread { .. }
+                    TargetError::KernelThread { .. }
                     | TargetError::LetGo { .. }
                     | TargetError::GivenUp { .. },
                 ) => full_text(source),
@@ -140,7 +138,7 @@ impl CliError {
     }
 
     /// What helps, a line each.
-    pub(crate) fn remedy(&self) -> Vec<String> {
+    pub(super) fn remedy(&self) -> Vec<String> {
         match self {
             CliError::Target {
                 source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..

@@ -10,7 +10,7 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{by_name, names};
 use super::output::{Output, save, tell};
-use super::source::{Opened, Source, SourceArgs};
+use super::source::SourceArgs;
 use crate::analysis::flame::{Flame, FlameOptions, Root, Weight, difference, flame};
 use crate::report::flame::picture::{self, PictureOptions};
 use crate::report::flame::svg::{self, Cut, SvgOptions};
@@ -18,6 +18,7 @@ use crate::report::flame::{Caption, Colors, folded, notes, nothing, speedscope};
 use crate::report::pprof;
 use crate::report::units::{bytes, count};
 use crate::snapshot::{Snapshot, file};
+use crate::source::{Opened, Source};
 
 /// Draw the stacks of a process as a flame graph
 ///

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
-use super::source::{ProcessArg, ProgramArg, ReadArgs, Source};
+use super::source::{ProcessArg, ProgramArg, ReadArgs};
 use super::{exit, parse};
 use crate::analysis::Series;
 use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
@@ -21,6 +21,7 @@ use crate::report::text::findings;
 use crate::report::units::count;
 use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
+use crate::source::Source;
 
 mod ignore;
 mod lines;
@@ -200,9 +201,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         _ => None,
     };
     let outcome = match watched {
-        Some(watched) => {
-            let series = watch::watch(&watched, times)?;
-            program.iter().for_each(|program| tell(&program.end()));
+        Some(mut watched) => {
+            let series = watch::watch(&mut watched)?;
+            program.iter().for_each(|program| tell(&program.end().to_string()));
             args.series(&series, &options, output)?
         }
         None => args.saved(&options, output)?,

@@ -7,26 +7,26 @@ mod convert;
 #[cfg(feature = "demo")]
 mod demo;
 mod diff;
-pub(crate) mod error;
+mod error;
 mod examples;
-pub(crate) mod exit;
+mod exit;
 mod filter;
 mod flame;
 mod format;
 mod leaks;
 pub mod man;
-pub(crate) mod output;
+mod output;
 mod pager;
-pub(crate) mod parse;
+mod parse;
 mod ps;
 mod snapshot;
+mod source;
 mod stacks;
 mod trace;
 #[cfg(feature = "dashboard")]
 mod watch;
 
 use crate::process;
-use crate::source;
 pub use exit::Exit;
 use output::{Color, Output};
 

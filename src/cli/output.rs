@@ -131,7 +131,7 @@ pub(super) fn save(
 }
 
 /// Prints a message for the user on stderr, escaped.
-pub(crate) fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     // If stderr is closed, the message is lost.
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }

@@ -12,7 +12,7 @@ pub(super) fn label(text: &str) -> Result<(String, Option<String>), String> {
 }
 
 /// A duration like "90s", "1h30m" or "2 min", in nanoseconds.
-pub(crate) fn duration(text: &str) -> Result<u64, String> {
+pub(super) fn duration(text: &str) -> Result<u64, String> {
     parse_duration(text).map_err(|problem| problem.to_string())
 }
 

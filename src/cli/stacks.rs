@@ -7,13 +7,14 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
-use super::source::{Opened, SourceArgs};
+use super::source::SourceArgs;
 use crate::analysis::each::each;
 use crate::analysis::group::group;
 use crate::analysis::{GroupKey, SortBy};
 use crate::report::go::{self, GoOptions};
 use crate::report::text::{self, Detail, TextOptions};
 use crate::report::{json, pprof, profile};
+use crate::source::Opened;
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
 ///

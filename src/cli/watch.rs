@@ -7,26 +7,19 @@ use std::time::Duration;
 
 use super::error::{CliError, Result};
 use super::output::{Output, tell};
-use super::source::{
-    Answer, ProcessArg, Program, ProgramArg, ReadArgs, Source, ask, describe, everybody, list, options,
-};
+use super::source::{ProcessArg, ProgramArg, ReadArgs, list, runtime_names, warn_of_stop};
 use super::{exit, parse};
 use crate::analysis::GroupKey;
 use crate::dashboard::keys::{BINDINGS, CLIPBOARD};
 use crate::dashboard::pick::{self, Asked, Picked, Row};
 use crate::dashboard::query::Query;
-use crate::dashboard::reader::{Feed, Input, Trouble};
-use crate::dashboard::record::Recorder;
-use crate::dashboard::replay::snapshots;
+use crate::dashboard::reader::Feed;
 use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
-use crate::runtimes::ReadOptions;
-use crate::snapshot::Snapshot;
-
-mod process;
-
-use process::Process;
+use crate::full_text;
+use crate::session::{Pacing, Recorder, Session, SessionOptions, recorded};
+use crate::source::{Answer, Program, Source, ask, running_processes};
 
 /// Watch the tasks of a process in the terminal
 ///
@@ -123,7 +116,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         (Some(program), _) => args.started(program)?,
         (None, Some(source)) => args.feed(source)?,
         (None, None) => match pick(theme, !args.no_mouse)? {
-            Some(pid) => args.process(pid, None)?,
+            Some(pid) => args.live(&Source::Pid(pid))?,
             None => return Ok(()),
         },
     };
@@ -132,8 +125,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     // The thread that reads may hold it still: it is ended here, not when the last one lets it go.
     if let Some(program) = program {
         let told = program.end();
-        program.last_words().iter().for_each(|line| tell(line));
-        tell(&told);
+        program.last_lines().iter().for_each(|line| tell(line));
+        tell(&told.to_string());
     }
     end_by(outcome.map_err(terminal)?);
     Ok(())
@@ -152,16 +145,16 @@ fn end_by(signal: Option<i32>) {
 
 /// Asks which process is meant. None: none of them.
 fn pick(theme: Theme, mouse: bool) -> Result<Option<u32>> {
-    let all = everybody()?;
+    let all = running_processes()?;
     let of = all.len();
     let answers = ask(all);
     let next = || match answers.try_recv().ok()? {
         Answer::Readable(found) => Some(Asked::Readable(Row {
             pid: found.who.pid,
             age_ns: found.who.age_ns,
+            runtime: runtime_names(&found),
+            tasks: found.tasks(),
             command: if found.who.command.is_empty() { found.who.name } else { found.who.command.join(" ") },
-            runtime: found.runtime,
-            tasks: found.tasks,
         })),
         Answer::Nothing => Some(Asked::Nothing),
         Answer::Refused => Some(Asked::Refused),
@@ -186,21 +179,21 @@ impl Args {
     fn no_terminal(&self) -> CliError {
         let text = "watch needs a terminal, but standard output is not one; use loiter stacks to print once";
         let remedy = match self.source() {
-            None if !self.program.is_given() => everybody().map(|all| list(all).lines()).unwrap_or_default(),
+            None if !self.program.is_given() => {
+                running_processes().map(|all| list(all).lines()).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         CliError::Told { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
     }
 
     fn feed(&self, source: &Source) -> Result<Feed> {
-        let recorded = match source.resolve()? {
-            Source::Pid(pid) => {
-                let name = if let Source::Name(name) = source { Some(name.clone()) } else { None };
-                return self.process(pid, name);
+        let recorded = match source {
+            Source::Pid(_) | Source::Name(_) | Source::Address(_) => return self.live(source),
+            Source::File(path) if path.is_dir() => {
+                Some(recorded(path).map_err(|error| CliError::Usage(full_text(&error)))?)
             }
-            Source::Address(_) => return self.address(source),
-            Source::File(path) if path.is_dir() => Some(snapshots(&path).map_err(CliError::Usage)?),
-            _ => None,
+            Source::File(_) | Source::Stdin => None,
         };
         if self.record.is_some() {
             return Err(CliError::Usage(
@@ -213,73 +206,33 @@ impl Args {
         }
     }
 
-    /// How a process is read, and how often.
-    fn options(&self) -> ReadOptions {
-        options(&self.how).paced(self.interval.unwrap_or(PROCESS))
+    fn options(&self) -> SessionOptions {
+        SessionOptions {
+            read: self.how.options().read,
+            interval: self.interval,
+            pacing: Pacing::Sparing,
+            restart: true,
+        }
     }
 
-    /// A process, which was asked for by `name`, if it was.
-    fn process(&self, pid: u32, name: Option<String>) -> Result<Feed> {
-        let mut process = Process::new(pid, self.options());
-        process.name = name;
-        self.attached(process)
+    /// A process or an address. What will not pass is said at once, and not on a screen that then disappears.
+    fn live(&self, source: &Source) -> Result<Feed> {
+        self.how.check(source)?;
+        warn_of_stop(source);
+        self.recorded(Session::open(source, self.options())?)
     }
 
     /// A program that was just started.
     fn started(&self, program: &Arc<Program>) -> Result<Feed> {
-        program.wait_until_readable()?;
-        let mut process = Process::new(program.pid(), self.options());
-        process.program = Some(Arc::clone(program));
-        self.attached(process)
+        self.recorded(Session::of_program(program, self.options())?)
     }
 
-    fn attached(&self, mut process: Process) -> Result<Feed> {
-        // What will not pass is said at once, and not on a screen that then disappears.
-        match process.attach() {
-            Ok(()) | Err(crate::Error::Starting { .. }) => {}
-            Err(source) => return Err(CliError::Target { what: describe(process.pid), source }),
-        }
-        self.live(Box::new(process), PROCESS)
-    }
-
-    fn address(&self, source: &Source) -> Result<Feed> {
-        let first = self.how.open(source)?.snapshot;
-        let address = Address { source: source.clone(), how: self.how.clone(), first: Some(first) };
-        self.live(Box::new(address), ADDRESS)
-    }
-
-    fn live(&self, input: Box<dyn Input>, interval: Duration) -> Result<Feed> {
+    fn recorded(&self, session: Session) -> Result<Feed> {
         let recorder = self.record.as_deref().map(|directory| {
             Recorder::open(directory, self.keep as usize, self.keep_size)
                 .map_err(|source| CliError::Io { what: directory.display().to_string(), source })
         });
-        let interval = self.interval.unwrap_or(interval);
-        Ok(Feed::Live { input, recorder: recorder.transpose()?, interval })
-    }
-}
-
-/// How often a process is read, and an address of Go's pprof, unless told otherwise.
-const PROCESS: Duration = Duration::from_millis(500);
-const ADDRESS: Duration = Duration::from_secs(5);
-
-/// An address that is asked again and again.
-struct Address {
-    source: Source,
-    how: ReadArgs,
-    /// What it said when it was found out whether it answers.
-    first: Option<Snapshot>,
-}
-
-impl Input for Address {
-    fn read(&mut self) -> Result<Snapshot, Trouble> {
-        match self.first.take() {
-            Some(first) => Ok(first),
-            // From here, a program that ended and one that restarts look the same.
-            None => match self.how.open(&self.source) {
-                Ok(opened) => Ok(opened.snapshot),
-                Err(error) => Err(Trouble::Passing(crate::full_text(&error))),
-            },
-        }
+        Ok(Feed::Live { session: Box::new(session), recorder: recorder.transpose()? })
     }
 }
 

@@ -7,17 +7,14 @@
 
 mod copy;
 mod crash;
+mod event;
 pub mod filter_query;
 pub mod flame;
-pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod pick;
-pub mod picture;
 pub mod query;
 pub mod reader;
-pub mod record;
-pub mod replay;
 pub mod run;
 pub mod state;
 pub mod tables;
@@ -27,4 +24,5 @@ pub mod view;
 mod worker;
 mod write;
 
-pub use picture::{Picture, SessionView};
+#[cfg(feature = "test-support")]
+pub use crate::session::{Picture, SessionView};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::filter_query::Wanted;
-use super::picture::Picture;
 use crate::analysis::GroupKey;
 use crate::analysis::flame::FlameOptions;
+use crate::session::Picture;
 use crate::snapshot::{Snapshot, Task};
 
 /// The views, in the order of their keys.

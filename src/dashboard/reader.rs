@@ -1,78 +1,27 @@
-//! Reads the target, again and again, on a thread of its own: keys never wait for it.
+//! Reads the target again and again, on a thread of its own, so that keys never wait for it.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::time::{ClockId, clock_gettime};
-
-use super::picture::{Picture, SessionView};
-use super::record::Recorder;
-use super::replay::Replay;
-use super::run::Happened;
+use super::event::Happened;
 use super::state::Source;
 use super::update::Event;
+use crate::full_text;
+use crate::session::{Picture, Recorder, Replay, Session, SessionView};
 use crate::snapshot::Snapshot;
-
-/// After something went wrong, the target is not tried again sooner than this.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The dashboard takes no more than one part in so many of the time of a processor: what watches must
-/// not weigh more than what is watched.
-const SHARE: u32 = 5;
-
-/// Processor time of this process.
-struct CpuTime(Duration);
-
-impl CpuTime {
-    fn now() -> Self {
-        // Every Linux has this clock; without it, nothing is held back.
-        let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
-        CpuTime(time.map(Duration::from).unwrap_or_default())
-    }
-
-    fn elapsed(&self) -> Duration {
-        CpuTime::now().0.saturating_sub(self.0)
-    }
-}
-
-/// How long to rest after having used so much of a processor.
-fn rest(spent: Duration) -> Duration {
-    spent * SHARE
-}
-
-/// Why nothing could be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// It may pass: a runtime that is still starting, a permission that was taken away.
-    Passing(String),
-    /// The process has ended, and perhaps another one takes its place.
-    Ended(String),
-    /// It will not pass: the process has ended, and there will be no other one.
-    Final(String),
-}
-
-/// Something that can be read again and again.
-pub trait Input: Send {
-    /// Reads it once.
-    ///
-    /// # Errors
-    /// Why it cannot be read, and whether that may pass.
-    fn read(&mut self) -> Result<Snapshot, Trouble>;
-}
 
 /// Where pictures come from.
 pub enum Feed {
-    /// A process, and where its readings are kept, if they are.
+    /// A target that is read again and again.
     Live {
-        /// The process.
-        input: Box<dyn Input>,
-        /// Keeps its readings.
+        /// Reads it.
+        session: Box<Session>,
+        /// Keeps its readings on disk, if they are to be kept.
         recorder: Option<Recorder>,
-        /// It is read so often.
-        interval: Duration,
     },
     /// One saved snapshot.
     File(Box<Snapshot>),
@@ -84,7 +33,7 @@ pub enum Feed {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
     /// Read so often.
-    Interval(Duration),
+    Interval(std::time::Duration),
     /// Show another reading of the replay.
     Seek(i64),
 }
@@ -96,9 +45,9 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
         let outlet = Outlet { out };
         // If nobody listens any more, there is nothing left to do.
         let _ = match feed {
-            Feed::Live { input, recorder, interval } => {
-                Live { input, recorder, interval, album: SessionView::new(system), complaint: None }
-                    .run(&outlet, &told)
+            Feed::Live { session, recorder } => {
+                let view = SessionView::new(system);
+                Live { session, recorder, view, programs: 0, complaint: None }.run(&outlet, &told)
             }
             Feed::File(snapshot) => {
                 let picture = SessionView::new(system).add(Arc::new(*snapshot));
@@ -126,66 +75,56 @@ impl Outlet {
 }
 
 struct Live {
-    input: Box<dyn Input>,
+    session: Box<Session>,
     recorder: Option<Recorder>,
-    interval: Duration,
-    album: SessionView,
+    view: SessionView,
+    /// Programs that were read so far, one after the other.
+    programs: u32,
     /// The last complaint about keeping readings, so that it is not made again and again.
     complaint: Option<String>,
 }
 
 impl Live {
     fn run(mut self, out: &Outlet, told: &Receiver<Control>) -> Result<(), Closed> {
-        loop {
-            let (begin, spent) = (Instant::now(), CpuTime::now());
-            let pause = match self.input.read() {
+        while self.session.wait(|left| match told.recv_timeout(left) {
+            Ok(Control::Interval(interval)) => ControlFlow::Continue(Some(interval)),
+            Ok(Control::Seek(_)) | Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(None),
+            Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+        }) {
+            let begin = Instant::now();
+            match self.session.read() {
                 Ok(snapshot) => {
                     let picture = self.take(Arc::new(snapshot), begin, out)?;
-                    // A target that takes long to read is left some peace in between, and its machine
-                    // most of its time.
-                    let pause = (picture.took / 4).max(rest(spent.elapsed()));
                     out.send(Event::Source(Source::Live))?;
                     out.send(Event::Picture(Arc::new(picture)))?;
-                    pause
                 }
-                Err(Trouble::Passing(why)) => {
-                    out.send(Event::Source(Source::Trouble(why)))?;
-                    PATIENCE
+                Err(trouble) => {
+                    let (why, last) = (full_text(&trouble), trouble.is_final());
+                    let source = if trouble.is_end() { Source::Ended(why) } else { Source::Trouble(why) };
+                    out.send(Event::Source(source))?;
+                    if last {
+                        return Ok(());
+                    }
                 }
-                Err(Trouble::Ended(why)) => {
-                    out.send(Event::Source(Source::Ended(why)))?;
-                    PATIENCE
-                }
-                Err(Trouble::Final(why)) => return out.send(Event::Source(Source::Ended(why))),
-            };
-            self.wait(begin, Instant::now() + pause, told)?;
+            }
         }
+        Err(Closed)
     }
 
     fn take(&mut self, snapshot: Arc<Snapshot>, begin: Instant, out: &Outlet) -> Result<Picture, Closed> {
         if let Some(recorder) = &mut self.recorder {
-            let problem = recorder.keep(&snapshot).err();
+            let problem = recorder.keep(&snapshot).err().map(|error| full_text(&error));
             if let Some(text) = problem.as_ref().filter(|problem| self.complaint.as_ref() != Some(problem)) {
                 out.send(Event::Wrote(Err(text.clone())))?;
             }
             self.complaint = problem;
         }
-        let mut picture = self.album.add(snapshot);
+        if std::mem::replace(&mut self.programs, self.session.programs()) != self.session.programs() {
+            self.view.begin_anew();
+        }
+        let mut picture = self.view.add(snapshot);
         picture.took = begin.elapsed();
         Ok(picture)
-    }
-
-    /// Waits for the next reading; not before `earliest`.
-    fn wait(&mut self, begin: Instant, earliest: Instant, told: &Receiver<Control>) -> Result<(), Closed> {
-        loop {
-            let due = (begin + self.interval).max(earliest);
-            match told.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(Control::Interval(interval)) => self.interval = interval,
-                Ok(Control::Seek(_)) => {}
-                Err(RecvTimeoutError::Timeout) => return Ok(()),
-                Err(RecvTimeoutError::Disconnected) => return Err(Closed),
-            }
-        }
     }
 }
 
@@ -207,7 +146,7 @@ fn replay(files: Vec<PathBuf>, system: bool, out: &Outlet, told: &Receiver<Contr
                 out.send(Event::Source(Source::Replay { at, of: replay.len() }))?;
                 out.send(Event::Picture(Arc::new(picture)))?;
             }
-            Err(problem) => out.send(Event::Wrote(Err(problem)))?,
+            Err(problem) => out.send(Event::Wrote(Err(full_text(&problem))))?,
         }
         let last = replay.len() - 1;
         let to = |at: usize, by: i64| at.saturating_add_signed(by as isize).min(last);

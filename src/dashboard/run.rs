@@ -26,6 +26,7 @@ use signal_hook::iterator::Signals;
 
 use super::copy;
 use super::crash;
+use super::event::Happened;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{AppState, Source};
@@ -37,7 +38,7 @@ use crate::process::{end_all_stops, while_nothing_is_held};
 
 /// What has happened waits here, at most; whoever brings more waits.
 const INBOX: usize = 16;
-/// If nothing happens for so long, it is looked how long the reader has been quiet.
+/// If nothing happens for this long, the loop checks how long the reader has been quiet.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How the dashboard begins, and how it looks.
@@ -51,17 +52,6 @@ pub struct Options {
     pub theme: Theme,
     /// The mouse selects and scrolls; else the terminal keeps it for itself.
     pub mouse: bool,
-}
-
-/// Something that the loop takes note of.
-#[derive(Debug)]
-pub(super) enum Happened {
-    /// Something for the state.
-    Event(Event),
-    /// A signal.
-    Signal(i32),
-    /// The terminal can no longer be read.
-    Broken(io::Error),
 }
 
 /// Shows the dashboard until the user leaves it, or a signal comes that ends programs, which is given
@@ -92,9 +82,9 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
 
 fn first_state(feed: &Feed, query: Query) -> AppState {
     let (interval, source, record) = match feed {
-        Feed::Live { interval, recorder, .. } => {
+        Feed::Live { session, recorder } => {
             let record = recorder.as_ref().map(|recorder| recorder.directory().display().to_string());
-            (*interval, Source::Waiting, record)
+            (session.interval(), Source::Waiting, record)
         }
         Feed::File(_) => (Duration::ZERO, Source::File, None),
         Feed::Replay(files) => (Duration::ZERO, Source::Opening { done: 0, of: files.len() }, None),

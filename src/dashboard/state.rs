@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flame::FramePath;
-use super::picture::Picture;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
 use super::task_detail::{self, Lead, Row};
 use crate::analysis::leaks::Report;
+use crate::session::Picture;
 
 /// Where the readings come from, and how that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

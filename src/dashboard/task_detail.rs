@@ -1,6 +1,5 @@
 //! One task in lines of text: what it does, its stack, and the tasks that it is linked to.
 
-use super::picture::Picture;
 use super::query::TaskKey;
 use super::tables::{Closeup, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
@@ -11,6 +10,7 @@ use crate::report::line::{width, wrapped};
 use crate::report::task_facts::{self, Fact, facts, stack_note};
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
 use crate::report::units::{count, duration, thousands};
+use crate::session::Picture;
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.

@@ -6,9 +6,10 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::picture::Picture;
+use super::event::Happened;
 use super::query::Query;
-use super::run::Happened;
+use crate::session::Picture;
+
 use super::tables::{Memory, compute};
 use super::update::{Event, What};
 use super::write;

@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::picture::Picture;
 use super::query::{GroupSort, Query};
 use super::tables;
 use super::update::What;
@@ -15,6 +14,7 @@ use crate::report::flame::svg::{self, Cut, SvgOptions};
 use crate::report::flame::{Caption, Colors, nothing};
 use crate::report::text::{self, TextOptions};
 use crate::report::units::bytes;
+use crate::session::Picture;
 use crate::snapshot::file;
 
 /// Frames narrower than this part of the graph are left out, percent.

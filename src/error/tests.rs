@@ -1,10 +1,16 @@
 //! Every error says its cause once, and keeps the number of the operating system.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use std::io;
+
 use super::*;
+use crate::cause::{About, Cause, full_text};
 use crate::runtimes::{GoError, PclntabError, RegistryError};
+use crate::session::{RecordError, ReplayError, Trouble};
 use crate::snapshot::Invalid;
+use crate::source::{AddressError, NameError, SourceError, Successor};
 
 /// The texts of an error and of its causes.
 fn links(error: &(dyn StdError + 'static)) -> Vec<String> {
@@ -125,6 +131,81 @@ fn runtimes() -> Vec<Cause> {
     go.chain(registry.into_iter().map(Cause::from)).collect()
 }
 
+fn addresses() -> Vec<AddressError> {
+    use AddressError::*;
+    let within = Duration::from_secs(10);
+    each_variant!(AddressError,
+        Invalid { .. } => Invalid { problem: text("it names no host") },
+        NotBuilt => NotBuilt,
+        CannotEncrypt => CannotEncrypt,
+        NoConnection { .. } => NoConnection { within },
+        TooSlow { .. } => TooSlow { within },
+        NoHost => NoHost,
+        Status { .. } => Status { status: 404, line: text("not found") },
+        TooLarge { .. } => TooLarge { most: 1 << 30 },
+        BadRedirect { .. } => BadRedirect { to: text("ftp://x"), why: text("it is no http address") },
+        Redirects { .. } => Redirects { most: 5 },
+        BrokenOff { .. } => BrokenOff { got: 7, announced: Some(9), why: Box::new(Io(os(libc::ECONNRESET))) },
+        NoDump { .. } => NoDump { read: 4096 },
+        Io(_) => Io(os(libc::ECONNREFUSED)),
+        Protocol { .. } => Protocol { problem: text("a bad certificate") },
+    )
+}
+
+fn names() -> Vec<NameError> {
+    use NameError::*;
+    let name = || text("api");
+    each_variant!(NameError,
+        Several { .. } => Several { name: name(), processes: Vec::new() },
+        OnlyParents { .. } => OnlyParents { name: name(), processes: Vec::new() },
+        Nobody { .. } => Nobody { name: name(), similar: Vec::new() },
+    )
+}
+
+fn sources() -> Vec<SourceError> {
+    use SourceError::*;
+    let what = || text("core file x");
+    let mut all = each_variant!(SourceError,
+        Target { .. } => Target { what: what(), source: TargetError::Ended { pid: 7 }.into() },
+        File { .. } => File { path: text("/y"), source: FileError::NotASnapshot },
+        Dump { .. } => Dump { what: what(), source: Box::new(PprofError::Difference.into()) },
+        Address { .. } => Address { address: text("http://h:1"), source: AddressError::NoHost },
+        Io { .. } => Io { what: text("/y"), source: os(libc::ENOENT) },
+        Name(_) => names().remove(0).into(),
+        ProgramEnded { .. } => ProgramEnded { program: text("api"), how: text("exit status 1"), output: Vec::new() },
+        NotATarget { .. } => NotATarget { what: what() },
+        NotLive { .. } => NotLive { what: what() },
+    );
+    all.extend(targets().into_iter().map(|error| Target { what: what(), source: error.into() }));
+    all.extend(files().into_iter().map(|source| File { path: text("/y"), source }));
+    all.extend(addresses().into_iter().map(|source| Address { address: text("http://h:1"), source }));
+    all.extend(names().into_iter().map(SourceError::from));
+    all
+}
+
+fn sessions() -> Vec<Cause> {
+    let path = || PathBuf::from("/ring/1.loiter");
+    let records = each_variant!(RecordError,
+        RecordError::Write { .. } => RecordError::Write { path: path(), source: FileError::NotASnapshot },
+        RecordError::Remove { .. } => RecordError::Remove { path: path(), source: os(libc::EACCES) },
+    );
+    let replays = each_variant!(ReplayError,
+        ReplayError::Directory { .. } => ReplayError::Directory { directory: path(), source: os(libc::EACCES) },
+        ReplayError::Empty { .. } => ReplayError::Empty { directory: path() },
+        ReplayError::File { .. } => ReplayError::File { path: path(), source: FileError::NotASnapshot },
+        ReplayError::NoReading => ReplayError::NoReading,
+    );
+    let mut troubles = each_variant!(Trouble,
+        Trouble::Unreadable(_) => Trouble::Unreadable(Box::new(sources().remove(0))),
+        Trouble::Restarted { .. } => Trouble::Restarted { pid: 7, new_pid: 8 },
+        Trouble::Ended { .. } => Trouble::Ended { pid: 7, successor: Successor::Nobody, waits: true },
+        Trouble::ProgramEnded { .. } => Trouble::ProgramEnded { how: None, last_line: Some(text("panic: x")) },
+    );
+    troubles.extend(sources().into_iter().map(|error| Trouble::Unreadable(Box::new(error))));
+    let replays = replays.into_iter().map(Cause::from);
+    records.into_iter().map(Cause::from).chain(replays).chain(troubles.into_iter().map(Cause::from)).collect()
+}
+
 /// The library's errors: one of each variant, with each error that it can hold.
 fn all() -> Vec<Error> {
     use Error::*;
@@ -148,6 +229,12 @@ fn all() -> Vec<Error> {
 fn every_cause_is_said_once() {
     for error in all() {
         assert_said_once(&error);
+    }
+    for error in sources() {
+        assert_said_once(&error);
+    }
+    for error in sessions() {
+        assert_said_once(error.as_ref());
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
         return "it is empty".to_owned();
     };
     if line.contains(['\0', char::REPLACEMENT_CHARACTER]) {
-        return "it is no text".to_owned();
+        return "it is not text".to_owned();
     }
     let quoted: String = line.chars().take(QUOTED).collect();
     let more = if quoted.len() < line.len() { "..." } else { "" };

@@ -1,8 +1,8 @@
 //! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
 //!
-//! The parsers take bytes from anywhere and never panic. Those of text never fail: what makes no sense is
-//! left out and counted. What they return is proportional to what they were given, but that profiles hold
-//! numbers of tasks, which are bounded. [`read`] makes a snapshot of any of them.
+//! [`read`] makes a snapshot of any of them. The parsers take hostile bytes and never panic. The parsers of text never
+//! fail: they leave out and count the lines that make no sense. The size of a result is bounded by the size of the input;
+//! the numbers of tasks in a profile have a limit of their own.
 
 mod colours;
 mod encoding;
@@ -27,7 +27,7 @@ pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use log::GoLog;
 pub use read::{ReadDump, read};
 
-use crate::ErrorKind;
+use crate::cause::ErrorKind;
 
 /// Why no snapshot can be made of what Go wrote.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 //! `--format pprof`.
 //!
 //! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
-//! that loiter wrote say in the labels of their samples which tasks they were (see [`own`](crate::formats::pprof::fields::own)).
+//! that loiter wrote say in the labels of their samples which tasks they were (see
+//! `formats::pprof::fields::own`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -15,8 +16,7 @@ mod tables;
 
 use self::samples::Samples;
 use self::tables::Tables;
-use crate::ErrorKind;
-use crate::error::Cause;
+use crate::cause::{Cause, ErrorKind};
 use crate::formats::pprof::fields::own::UnusualFunction;
 use crate::formats::pprof::fields::profile;
 use crate::formats::pprof::wire::{Fields, Malformed};

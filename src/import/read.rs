@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(error("\n\n"), "there is no goroutine in it: it is empty");
         assert_eq!(error("<html>"), "there is no goroutine in it: it is a page of HTML");
         assert_eq!(error("\nhello\n"), "there is no goroutine in it: its first line is \"hello\"");
-        assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is no text");
+        assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is not text");
     }
 
     #[test]

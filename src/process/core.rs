@@ -19,7 +19,7 @@ use super::{
     CoreExtent, Frozen, HoldTime, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
     WithRegisters, proc,
 };
-use crate::full_text;
+use crate::cause::full_text;
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
 /// What of a file is compared with what the core file holds of it, bytes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::image_file::ImageFile;
 use super::{Memory, Range, Result, TargetError};
-use crate::full_text;
+use crate::cause::full_text;
 
 pub(super) const PAGE: u64 = 4096;
 

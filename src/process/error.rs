@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::ErrorKind;
+use crate::cause::ErrorKind;
 
 /// What can go wrong when a target is read.
 #[derive(Debug, thiserror::Error)]
@@ -205,9 +205,15 @@ impl TargetError {
         }
     }
 
-    /// The process is not there: it never was, has ended, or is a zombie.
+    /// The process has ended, or there is none: it can never be read again.
     pub fn is_gone(&self) -> bool {
         matches!(self, TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. })
+    }
+
+    /// The process did not answer in time, or had to be let go before it had been read. The next reading
+    /// may succeed.
+    pub fn is_no_answer(&self) -> bool {
+        matches!(self, TargetError::NoAnswer { .. } | TargetError::LetGo { .. })
     }
 
     /// There is no such memory, which says nothing about the rest of the target.

@@ -15,7 +15,7 @@ use super::elf::Headers;
 use super::image_file::ImageFile;
 use super::memory::ProcessMemory;
 use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files};
-use crate::full_text;
+use crate::cause::full_text;
 
 /// Files looked at in one process at most.
 const MAX_FILES: usize = 4096;

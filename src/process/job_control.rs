@@ -60,7 +60,8 @@ impl Drop for HeldBack {
 
 /// Calls `stop` when no thread and no process is held; meanwhile none can be. For programs that stop
 /// themselves: a target that is held would be held until they go on, or until its time is over.
-pub fn while_nothing_is_held<T>(stop: impl FnOnce() -> T) -> T {
+#[cfg(feature = "dashboard")]
+pub(crate) fn while_nothing_is_held<T>(stop: impl FnOnce() -> T) -> T {
     let _none = NONE_LEFT.wait_while(holds(), |holds| *holds > 0).unwrap_or_else(PoisonError::into_inner);
     stop()
 }

@@ -1,7 +1,7 @@
-//! Things that can be read: a live process, a core file.
+//! Live processes and core files: their memory, mappings, ELF images, threads and registers.
 //!
-//! Everything here is about bytes, mappings, threads and registers; nothing
-//! here knows what a goroutine is. What a target says is hostile.
+//! [`open_pid`] and [`open_core`] give a [`Target`]. [`processes()`] lists what runs on this machine. Nothing here knows
+//! what a goroutine is. What a target says is hostile.
 
 use std::sync::Arc;
 
@@ -38,15 +38,18 @@ pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::{OsError, TargetError};
 pub use image_file::ImageFile;
-pub use job_control::while_nothing_is_held;
+#[cfg(feature = "dashboard")]
+pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-pub use sys::{end_with_us, let_us_trace};
-pub use tracer::end_all_stops;
-pub use watch::be_patient_for;
+pub(crate) use sys::{end_with_us, let_us_trace};
+#[cfg(feature = "cli")]
+pub(crate) use tracer::end_all_stops;
+#[cfg(feature = "cli")]
+pub(crate) use watch::be_patient_for;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

@@ -109,7 +109,7 @@ pub(crate) fn allow_readers() {
 /// Lets this process stop and read the program that `command` starts, also where the kernel lets
 /// nobody but parents trace (kernel.yama.ptrace_scope is 1): what stops threads is a child of this
 /// process, and no parent of the program.
-pub fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::Command {
+pub(crate) fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::Command {
     use std::os::unix::process::CommandExt;
     let own = std::process::id() as libc::c_ulong;
     let allow = move || {
@@ -124,7 +124,7 @@ pub fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::C
 
 /// Has the program that `command` starts told to end (SIGTERM) when the thread that starts it ends, however
 /// that comes.
-pub fn end_with_us(command: &mut std::process::Command) -> &mut std::process::Command {
+pub(crate) fn end_with_us(command: &mut std::process::Command) -> &mut std::process::Command {
     use std::os::unix::process::CommandExt;
     let own = std::process::id();
     let tie = move || {

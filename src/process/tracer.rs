@@ -55,7 +55,8 @@ pub(super) fn is_ours(pid: u64) -> bool {
 
 /// Lets go of everything that is held, for good: for the end of a program whose readers may still be
 /// at work. The end of the program does the same; this also waits until it is done.
-pub fn end_all_stops() {
+#[cfg(feature = "cli")]
+pub(crate) fn end_all_stops() {
     let all = std::mem::take(&mut *ours());
     for own in all {
         own.end();

@@ -49,7 +49,8 @@ thread_local! {
 }
 
 /// From now on the calling thread gives up a read that makes no progress for so long, instead of 5 s.
-pub fn be_patient_for(limit: Duration) {
+#[cfg(feature = "cli")]
+pub(crate) fn be_patient_for(limit: Duration) {
     PATIENCE.set(limit);
 }
 

@@ -4,7 +4,7 @@ use crate::snapshot::Header;
 
 /// "api-server-4242-20261121T034500Z.loiter". The name of the program is the target's: what could make a
 /// path or an option of it is replaced.
-pub fn file_name(header: &Header, extension: &str) -> String {
+pub(crate) fn file_name(header: &Header, extension: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._+".contains(c) { c } else { '_' };
     let name: String = header.target.name.chars().map(plain).take(64).collect();
     let name = name.trim_start_matches('.');

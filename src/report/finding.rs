@@ -1,5 +1,6 @@
 //! Findings in words, for every format.
 
+use super::evidence::{because, evidence, meaning, rest_name, span, why};
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
@@ -25,11 +26,11 @@ pub struct Findings<'a> {
     pub source: SourceLines<'a>,
 }
 
-/// One line that says what a finding is: "1,223 goroutines stay in chan send, 38 a minute more, none ended
+/// One line that says what a finding is: "1,223 goroutines stay in chan send, growing by 38 a minute, none ended
 /// while watched (30 s)".
 pub fn summary(finding: &Finding) -> String {
     let Some(part) = finding.parts.first() else {
-        return finding.hits.iter().flat_map(|hit| &hit.because).next().cloned().unwrap_or_default();
+        return because(finding).into_iter().next().unwrap_or_default();
     };
     let tasks = count(finding.now, &finding.noun);
     let mut whats: Vec<&str> =
@@ -39,15 +40,14 @@ pub fn summary(finding: &Finding) -> String {
     let what = if whats.is_empty() { part.what.clone() } else { whats.join(" and ") };
     let s = if finding.now == 1 { "s" } else { "" };
     let mut text = match finding.sureness {
-        Sureness::Proven if finding.now == 1 => format!("{tasks} never runs again: {what}"),
-        Sureness::Proven => format!("{tasks} never run again: {what}"),
+        Sureness::Proven => format!("{tasks} will never run again: {what}"),
         _ if what == "running" || what == "runnable" => {
             format!("{tasks} {} {what}", if finding.now == 1 { "is" } else { "are" })
         }
         _ => format!("{tasks} stay{s} in {what}"),
     };
     if let Some(growth) = per_minute(finding) {
-        text.push_str(&format!(", {growth} a minute more"));
+        text.push_str(&format!(", growing by {growth} a minute"));
     }
     if finding.ended == Some(0) && finding.now > 1 && finding.sureness != Sureness::Proven {
         text.push_str(", none ended while watched");
@@ -56,11 +56,6 @@ pub fn summary(finding: &Finding) -> String {
         }
     }
     text
-}
-
-/// How long the readings took, rounded: those that are on time are not said to come early.
-fn span(ns: u64) -> String {
-    duration(ns.saturating_add(100_000_000))
 }
 
 /// What was left out of a report, and why: "12 goroutines by ignore patterns". Raw from the user and the
@@ -79,7 +74,7 @@ pub fn left_out(noun: &str, ignored: u64, silenced: Option<&Silenced>, in_baseli
     texts
 }
 
-/// How many a minute there are more, if that is certain: "38", "0.4".
+/// By how many they grow a minute, if that is certain: "38", "0.4".
 pub fn per_minute(finding: &Finding) -> Option<String> {
     let growth = finding.growth?;
     let certain = growth.per_minute > growth.plus_minus.unwrap_or(f64::INFINITY);
@@ -114,7 +109,7 @@ pub fn since(finding: &Finding) -> Option<String> {
 }
 
 /// The rates of a series in words; None if none is known.
-pub fn rates_line(rates: &Rates) -> Option<String> {
+pub fn rates_line(rates: &Rates, noun: &str) -> Option<String> {
     let or_more = if rates.counted { "" } else { " or more" };
     let per_second =
         |rate: Option<f64>, what: &str| rate.map(|rate| format!("{} a second {what}{or_more}", number(rate)));
@@ -129,7 +124,10 @@ pub fn rates_line(rates: &Rates) -> Option<String> {
             }
             Lifetime::Unknown(why) => format!("mean lifetime unknown ({why})"),
         }),
-        rates.reuse.or(rates.reuse_ever).map(|part| format!("reuse {}", percent(part))),
+        rates
+            .reuse
+            .or(rates.reuse_ever)
+            .map(|part| format!("{} of new {noun}s reused the structure of an ended one", percent(part))),
         rates.spawns_per_request.map(|n| format!("{n:.1} started for each request")),
     ]
     .into_iter()
@@ -246,17 +244,17 @@ fn named_place(header: &Header, at: &SignatureFrame, full: bool) -> String {
     format!("{} {}", at.function, place(header, at, full)).trim().to_owned()
 }
 
-/// "126 tasks of http connections, 12 pool workers": the first `most`, and how many more there are. Those that
-/// are called the same are added up.
-pub fn rest_list<'a>(rest: impl IntoIterator<Item = &'a Rest>, most: usize) -> String {
+/// "126 goroutines of http connections, 12 pool workers": the first `most`, and how many more there are. Those with
+/// the same name are added up.
+pub fn rest_list<'a>(rest: impl IntoIterator<Item = &'a Rest>, noun: &str, most: usize) -> String {
     let mut all: Vec<Rest> = Vec::new();
     for one in rest {
-        match all.iter_mut().find(|other| other.one == one.one) {
+        match all.iter_mut().find(|other| other.name == one.name) {
             Some(other) => other.count = other.count.saturating_add(one.count),
             None => all.push(one.clone()),
         }
     }
-    let named = |r: &Rest| format!("{} {}", thousands(r.count), if r.count == 1 { &r.one } else { &r.many });
+    let named = |r: &Rest| format!("{} {}", thousands(r.count), rest_name(r, noun, r.count == 1));
     let mut text = all.iter().take(most).map(named).collect::<Vec<_>>().join(", ");
     let more: u64 = all.iter().skip(most).map(|r| r.count).sum();
     if more > 0 {
@@ -265,22 +263,25 @@ pub fn rest_list<'a>(rest: impl IntoIterator<Item = &'a Rest>, most: usize) -> S
     text
 }
 
-/// Those that are undecided for one reason, by the reason.
-pub fn by_reason(undecided: &[Rest]) -> Vec<(&str, Vec<&Rest>)> {
-    let mut reasons: Vec<(&str, Vec<&Rest>)> = Vec::new();
+/// Undecided tasks, by the reason in words.
+pub fn by_reason<'a>(undecided: &'a [Rest], noun: &str) -> Vec<(String, Vec<&'a Rest>)> {
+    let mut reasons: Vec<(String, Vec<&Rest>)> = Vec::new();
     for one in undecided {
-        match reasons.iter_mut().find(|(why, _)| *why == one.why) {
+        let reason = why(&one.why, noun);
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
             Some((_, list)) => list.push(one),
-            None => reasons.push((&one.why, vec![one])),
+            None => reasons.push((reason, vec![one])),
         }
     }
     reasons
 }
 
-/// What a note about the scheduler says: "in 7 of 7 readings 40 tasks or more waited to run: there is more to do
+/// What a note about the scheduler says: "at least 40 goroutines waited to run in 7 of 7 readings: there is more work
 /// than the workers can do; look at what runs (a CPU profile)".
-pub fn note(note: &Note) -> String {
-    format!("{}: {}; {}", note.because.join(", "), note.cause, note.next)
+pub fn note(note: &Note, noun: &str) -> String {
+    let because: Vec<String> = note.because.iter().map(|one| evidence(one, noun)).collect();
+    let meaning = meaning(note.cause);
+    format!("{}: {}; {}", because.join(", "), meaning.cause, meaning.next)
 }
 
 /// Processes that are named for one finding.
@@ -298,20 +299,20 @@ pub fn named(spread: &Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::leaks::evidence::{Doubt, RestName, Why};
 
     #[test]
     fn what_is_called_the_same_is_added_up() {
-        let rest = |one: &str, why: &str, count| Rest {
-            one: one.to_owned(),
-            many: format!("{one}s"),
-            why: why.to_owned(),
-            count,
-        };
-        let all =
-            [rest("timer", "a", 3), rest("worker", "a", 1), rest("timer", "b", 2), rest("other", "b", 9)];
-        assert_eq!(rest_list(&all, 2), "5 timers, 1 worker and 9 more");
-        let reasons: Vec<_> = by_reason(&all).into_iter().map(|(why, list)| (why, list.len())).collect();
-        assert_eq!(reasons, [("a", 2), ("b", 2)]);
+        let rest = |name, doubt, count| Rest { name, why: Why::Undecided(doubt), count };
+        let all = [
+            rest(RestName::Timer, Doubt::OneReading, 3),
+            rest(RestName::PoolWorker, Doubt::OneReading, 1),
+            rest(RestName::Timer, Doubt::TimesUnknown, 2),
+            rest(RestName::Other, Doubt::TimesUnknown, 9),
+        ];
+        assert_eq!(rest_list(&all, "task", 2), "5 timers, 1 pool worker and 9 more");
+        let reasons: Vec<_> = by_reason(&all, "task").into_iter().map(|(_, list)| list.len()).collect();
+        assert_eq!(reasons, [2, 2]);
     }
 
     #[test]

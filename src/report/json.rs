@@ -20,6 +20,7 @@ use crate::analysis::{Each, Group, GroupKey, Grouped, ShownFrame};
 use crate::snapshot::*;
 
 mod diff;
+mod evidence;
 mod findings;
 mod waits;
 

@@ -51,6 +51,7 @@ impl Breaks {
 
 /// Breaks text into lines of at most `columns`; lines after the first have `indent` columns less. Raw text stays
 /// raw: its words are as wide as they are when escaped.
+#[cfg(any(test, feature = "dashboard"))]
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let widths = text.split(' ').map(|word| width(&escape(word)));
     let breaks = Breaks { limit: columns, indent, separator: 1, at: 0 };

@@ -1,18 +1,22 @@
-//! One file a format; every exporter is a pure function of a snapshot.
+//! Writes snapshots, groups, differences and findings. One file a format; each writer is a pure function of what it
+//! writes.
 //!
-//! What a snapshot holds is hostile: nothing leaves here for a terminal or a file of text without
-//! having gone through [`escape()`].
+//! The texts in a snapshot are hostile. All of them go through [`escape()`] on their way to a terminal or a text file.
 
-pub mod escape;
-pub mod file_name;
+pub(crate) mod escape;
+pub mod evidence;
+#[cfg(feature = "cli")]
+pub(crate) mod file_name;
 pub mod finding;
 pub mod flame;
 pub mod go;
 pub mod json;
-pub mod line;
+#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
+pub(crate) mod line;
 pub mod markdown;
-pub mod nothing;
-pub mod path;
+#[cfg(feature = "cli")]
+pub(crate) mod nothing;
+pub(crate) mod path;
 mod places;
 pub mod pprof;
 pub mod profile;
@@ -20,5 +24,6 @@ pub mod runtime_names;
 pub mod task_facts;
 pub mod text;
 pub mod units;
+mod waiting;
 
 pub use escape::escape;

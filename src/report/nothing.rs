@@ -14,7 +14,7 @@ const LISTED: usize = 6;
 
 /// Why no task matches. For each condition that no task meets, the values that the tasks have; if each condition
 /// is met by some task, how many tasks meet each. Raw from the target: escape before printing.
-pub fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
+pub(crate) fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
     let bare = Filter { system: filter.system, all_frames: filter.all_frames, ..Filter::default() };
     let all = bare.select(snapshot).tasks;
     let noun = task_noun(snapshot);

@@ -3,7 +3,7 @@
 /// The end of a path, as much as tells a reader where the file is: the directories that the path and the
 /// package have in common at their end (for the program's own packages, only those below its module), or else
 /// the last directory. "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
-pub fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
+pub(crate) fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
     let Some((directory, _)) = path.rsplit_once('/') else { return path };
     let package = match package.strip_prefix(module) {
         Some(inside) if !module.is_empty() => inside.trim_start_matches('/'),

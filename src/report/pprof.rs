@@ -3,7 +3,7 @@
 //! They are what Go's `runtime/pprof` writes for its goroutine profile (proto.go, printCountProfile):
 //! the same sample type, the same frames (all of the runtime's but `runtime.goexit`, no adapters that
 //! the compiler made), so that one can be compared with the other. What loiter knows of single tasks
-//! stands in the labels of the samples ([`fields::own`]), so tasks with an id are a sample each; those
+//! stands in the labels of the samples (`fields::own` of the reader), so tasks with an id are a sample each; those
 //! without are counted where all that is known of them is equal.
 
 use std::io::{self, BufWriter, Write};

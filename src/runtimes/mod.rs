@@ -1,4 +1,7 @@
-//! What schedules tasks inside a target, one folder a runtime behind one trait.
+//! The runtimes that schedule tasks inside a target: Go, and task registries that a program exports.
+//!
+//! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading. [`ReadOptions`]
+//! says what may be stopped. A reader of a runtime implements [`Attached`].
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Attached, Pause, ReadOptions, attach};
+use crate::cause::full_text;
 use crate::process::{Target, supervised};
 use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
-use crate::{Error, Result, full_text};
+use crate::{Error, Result};
 
 /// Takes a snapshot of everything that schedules tasks in `target`.
 ///

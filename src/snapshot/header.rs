@@ -14,7 +14,7 @@ pub struct Header {
     pub monotonic_ns: u64,
     /// What was read.
     pub target: TargetInfo,
-    /// The runtimes found in it; [`Task::runtime`] is an index of this list.
+    /// The runtimes found in it; [`Task::runtime`](super::Task::runtime) is an index of this list.
     pub runtimes: Vec<RuntimeInfo>,
     /// How the reading went.
     pub reading: Reading,
@@ -35,8 +35,8 @@ pub enum SourceKind {
     Core,
     /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log with one in it.
     Dump,
-    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of [`Snapshot::tasks`]
-    /// stands for as many equal tasks as were counted, see [`Task::twins`].
+    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of [`Snapshot::tasks`](super::Snapshot::tasks)
+    /// stands for as many equal tasks as were counted, see [`Task::twins`](super::Task::twins).
     Profile,
 }
 
@@ -80,7 +80,7 @@ pub struct Reading {
     pub longest_thread_stop_ns: u64,
     /// Tasks read again because they moved while they were being read.
     pub retried: u64,
-    /// Tasks that would not settle: marked [`StackStatus::Torn`].
+    /// Tasks that would not settle: marked [`StackStatus::Torn`](super::StackStatus::Torn).
     pub torn: u64,
     /// Tasks that were listed but had ended (or were not yet in use) when they were read.
     pub ended: u64,
@@ -92,7 +92,7 @@ pub struct Reading {
     /// Tasks that were listed but are not among those of the snapshot, because their memory could not be
     /// read: it is not in the core file. Some of them may have ended.
     pub missing: u64,
-    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`].
+    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`](super::StackStatus::Missing).
     pub missing_stacks: u64,
     /// Size of the core file, bytes. 0 for any other source.
     pub core_bytes: u64,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Index into [`Snapshot::objects`].
+/// Index into [`Snapshot::objects`](super::Snapshot::objects).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObjectId(pub u32);

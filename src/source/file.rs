@@ -1,4 +1,4 @@
-//! Files and standard input: what they are stands in them.
+//! Files and standard input. Their first bytes say what they are.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use super::compressed::{self, Contents};
-use super::{Opened, ReadArgs, process};
-use crate::cli::error::{CliError, Result};
+use super::{OpenOptions, Opened, Result, SourceError, process};
 use crate::import;
+use crate::process::Target;
 use crate::snapshot::{Snapshot, file};
 
 /// The largest dump that is read: they are kept in memory whole.
@@ -17,46 +17,92 @@ pub(super) const MAX_DUMP: u64 = 1 << 30;
 const MAX_CORE: u64 = 64 << 30;
 
 /// Reads a file.
-pub(super) fn read(path: &Path, how: &ReadArgs) -> Result<Opened> {
-    let shown = path.display().to_string();
-    let file = File::open(path).map_err(|source| CliError::Io { what: shown.clone(), source })?;
-    let name = path.file_name().map_or(shown.clone(), |name| name.to_string_lossy().into_owned());
-    read_from(file, Some(path), &shown, &name, how)
+pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Opened> {
+    Named::of(path).read(open_file(path)?, options)
 }
 
 /// Reads standard input.
-pub(super) fn read_stdin(how: &ReadArgs) -> Result<Opened> {
-    read_from(io::stdin().lock(), None, "standard input", "standard input", how)
+pub(super) fn read_stdin(options: &OpenOptions) -> Result<Opened> {
+    Named::stdin().read(io::stdin().lock(), options)
 }
 
-fn read_from(
-    from: impl Read,
-    path: Option<&Path>,
-    shown: &str,
-    name: &str,
-    how: &ReadArgs,
-) -> Result<Opened> {
-    let failed = |source| CliError::Io { what: shown.to_owned(), source };
-    let contents = compressed::open(from).map_err(failed)?;
-    if contents.start == file::MAGIC {
-        let snapshot = file::read(contents.reader)
-            .map_err(|source| CliError::File { path: shown.to_owned(), source })?;
-        return Ok(Opened { snapshot, saved: true });
+/// Opens a core file.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Target>> {
+    Named::of(path).open_core(open_file(path)?, options)
+}
+
+/// The same from standard input.
+pub(super) fn open_stdin(options: &OpenOptions) -> Result<Box<dyn Target>> {
+    Named::stdin().open_core(io::stdin().lock(), options)
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| SourceError::Io { what: path.display().to_string(), source })
+}
+
+/// Something that is read, and what it is called.
+struct Named<'a> {
+    path: Option<&'a Path>,
+    /// In messages.
+    shown: String,
+    /// Stands for the name of the program where a dump does not tell it.
+    name: String,
+}
+
+impl<'a> Named<'a> {
+    fn of(path: &'a Path) -> Self {
+        let shown = path.display().to_string();
+        let name = path.file_name().map_or(shown.clone(), |name| name.to_string_lossy().into_owned());
+        Named { path: Some(path), shown, name }
     }
-    if contents.start.starts_with(b"\x7fELF") {
-        return match path.filter(|_| !contents.compressed) {
-            Some(path) => process::read_core(path, shown, how),
+
+    fn stdin() -> Self {
+        Named { path: None, shown: "standard input".to_owned(), name: "standard input".to_owned() }
+    }
+
+    fn failed(&self, source: io::Error) -> SourceError {
+        SourceError::Io { what: self.shown.clone(), source }
+    }
+
+    fn read(&self, from: impl Read, options: &OpenOptions) -> Result<Opened> {
+        let contents = compressed::open(from).map_err(|error| self.failed(error))?;
+        if contents.start == file::MAGIC {
+            let snapshot = file::read(contents.reader)
+                .map_err(|source| SourceError::File { path: self.shown.clone(), source })?;
+            return Ok(Opened { snapshot, saved: true });
+        }
+        if is_core(&contents) {
+            return process::read_core(self.core(contents, options)?.as_ref(), &self.shown, options);
+        }
+        let bytes = read_bounded(contents.reader).map_err(|error| self.failed(error))?;
+        let found = import::read(&bytes)
+            .map_err(|source| SourceError::Dump { what: self.shown.clone(), source: source.into() })?;
+        Ok(Opened { snapshot: named(found.snapshot, &self.name), saved: true })
+    }
+
+    fn open_core(&self, from: impl Read, options: &OpenOptions) -> Result<Box<dyn Target>> {
+        let contents = compressed::open(from).map_err(|error| self.failed(error))?;
+        if is_core(&contents) {
+            self.core(contents, options)
+        } else {
+            Err(SourceError::NotATarget { what: self.shown.clone() })
+        }
+    }
+
+    fn core(&self, contents: Contents<'_>, options: &OpenOptions) -> Result<Box<dyn Target>> {
+        match self.path.filter(|_| !contents.compressed) {
+            Some(path) => process::open_core(path, &self.shown, options),
             None => {
-                let spooled = spool(contents).map_err(failed)?;
+                let spooled = spool(contents).map_err(|error| self.failed(error))?;
                 let path = format!("/proc/self/fd/{}", spooled.as_raw_fd());
-                process::read_core(path.as_ref(), shown, how)
+                process::open_core(path.as_ref(), &self.shown, options)
             }
-        };
+        }
     }
-    let bytes = read_bounded(contents.reader).map_err(failed)?;
-    let found = import::read(&bytes)
-        .map_err(|source| CliError::Dump { what: shown.to_owned(), source: source.into() })?;
-    Ok(Opened { snapshot: named(found.snapshot, name), saved: true })
+}
+
+fn is_core(contents: &Contents<'_>) -> bool {
+    contents.start.starts_with(b"\x7fELF")
 }
 
 /// All bytes of a dump.
@@ -69,7 +115,7 @@ fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Dumps do not name the program: the file does.
+/// Dumps do not name the program: the name of the file stands for it.
 pub(super) fn named(mut snapshot: Snapshot, name: &str) -> Snapshot {
     if snapshot.header.target.name.is_empty() {
         snapshot.header.target.name = name.to_owned();

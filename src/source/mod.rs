@@ -1,22 +1,40 @@
-//! What a command reads: a process, an address that serves profiles, or what a file holds.
+//! Whatever a user can name is opened here, and becomes a snapshot or a target.
+//!
+//! A [`Source`] is made of the text that a user gives: a pid, the name of a running process, a file (a saved
+//! snapshot, a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-`
+//! for standard input. Addresses need the feature `http`. [`open`] reads it once. To read a process or an address again and again, see
+//! [`crate::session`]. A [`Program`] is started by loiter, and ends with it.
+//!
+//! ```no_run
+//! use loiter::source::{self, OpenOptions, Source};
+//!
+//! let source: Source = "api-server".parse()?;
+//! let opened = source::open(&source, &OpenOptions::default())?;
+//! println!("{} tasks", opened.snapshot.task_count());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here prints, and nothing asks: what a user has to know is in the [errors](SourceError).
 
 use std::convert::Infallible;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
-use clap::Args;
-
-use crate::cli::error::{CliError, Result};
-use crate::cli::parse;
+use crate::process::Target;
+use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
-mod address;
 mod compressed;
+#[cfg(feature = "http")]
 mod early;
+mod error;
 mod file;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
 mod http;
 mod names;
 mod process;
@@ -25,20 +43,24 @@ mod readable;
 mod successor;
 mod zstd;
 
-pub(crate) use names::everybody;
-pub(crate) use process::{describe, inspect, options};
-pub(crate) use program::{Program, ProgramArg};
-pub(crate) use readable::{Answer, ask, list};
-pub(crate) use successor::{Successor, find as find_successor};
+pub use error::{AddressError, NameError, SourceError};
+pub use names::{find_by_name, is_process_name, running_processes};
+pub use process::{describe, inspect};
+pub use program::{Program, ProgramEnd, ProgramOutput};
+pub use readable::{Answer, Found, ask};
+pub use successor::{Successor, find_successor};
 
-/// What a command reads.
+/// Result of opening a source.
+pub type Result<T, E = SourceError> = std::result::Result<T, E>;
+
+/// What a user has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// A process.
+pub enum Source {
+    /// The process with this pid.
     Pid(u32),
     /// The process of this name.
     Name(String),
-    /// A file: what it is stands in it.
+    /// A file. Its first bytes say what it is.
     File(PathBuf),
     /// The same from standard input.
     Stdin,
@@ -49,24 +71,32 @@ pub(crate) enum Source {
 impl FromStr for Source {
     type Err = Infallible;
 
-    /// What there is decides between a file and a process: a name that is no file means a process.
+    /// A number is a pid, `-` is standard input. Of other texts the file system decides: a name that no file
+    /// has is that of a process, unless it looks like a file's.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.parse() {
             Ok(pid) => Source::Pid(pid),
             Err(_) if text == "-" => Source::Stdin,
-            Err(_) if address::is_address(text) => Source::Address(text.to_owned()),
+            Err(_) if is_address(text) => Source::Address(text.to_owned()),
             Err(_) if is_there(text) || looks_like_a_file(text) => Source::File(text.into()),
             Err(_) => Source::Name(text.to_owned()),
         })
     }
 }
 
-/// A file has this name, or it cannot be known.
+/// Is this the address of a server?
+fn is_address(text: &str) -> bool {
+    let begins =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    begins("http:") || begins("https:")
+}
+
+/// A file has this name, or that cannot be known.
 fn is_there(path: &str) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
-/// Whoever writes this means a file, even if it is missing.
+/// A text that means a file, even if that file is missing.
 fn looks_like_a_file(text: &str) -> bool {
     const ENDINGS: [&str; 14] = [
         "loiter", "core", "gz", "zst", "txt", "log", "json", "dump", "out", "pb", "pprof", "prof", "csv",
@@ -79,128 +109,78 @@ fn looks_like_a_file(text: &str) -> bool {
         || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-/// A process by its pid or its name, even if there is a file of that name.
-fn process_source(text: &str) -> Result<Source, String> {
-    match text.parse() {
-        Ok(pid) => Ok(Source::Pid(pid)),
-        Err(_) if text.is_empty() || text.contains('/') => {
-            Err("give the pid of a process, or its name".to_owned())
-        }
-        Err(_) => Ok(Source::Name(text.to_owned())),
+/// How a source is read.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// How a process or a core file is read. Files and addresses take no notice of it.
+    pub read: ReadOptions,
+    /// The executable of a core file, where it is no longer at the path that the core file names.
+    pub exe: Option<PathBuf>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions { read: ReadOptions::default().once(), exe: None }
     }
 }
 
-/// A process in place of a source.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ProcessArg {
-    /// The process with this pid or name, in place of SOURCE; never a file
-    #[arg(short, long, value_name = "PID", value_parser = process_source)]
-    pub(crate) pid: Option<Source>,
-}
-
-/// The source of a command, and how it is to be read.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SourceArgs {
-    /// A pid, a process name, a file, an http address of Go's pprof, or - for standard input
-    ///
-    /// A number is a pid; write ./123 for a file of that name. If no file has the given name, it is the name of
-    /// a process: the file name of its executable or of its first argument, or the name that ps shows. The
-    /// whole name must match; if several processes match, they are listed. A file is a saved snapshot, a core
-    /// file, or output of Go: a goroutine profile (debug=1, debug=2 or pprof), or a log that contains a crash or
-    /// a SIGQUIT dump; plain or compressed with gzip or zstd. http://host:6060 means
-    /// http://host:6060/debug/pprof/goroutine?debug=2, which stops the whole program while it answers; with
-    /// ?debug=1 the program only counts stacks, which is faster. An answer may be up to 1 GiB long and take up
-    /// to five minutes; loiter stops reading an answer that is not a dump.
-    #[arg(value_name = "SOURCE", required_unless_present = "pid", conflicts_with = "pid")]
-    source: Option<Source>,
-
-    #[command(flatten)]
-    process: ProcessArg,
-
-    #[command(flatten)]
-    pub(crate) how: ReadArgs,
-}
-
-/// How sources are to be read.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ReadArgs {
-    /// Stop the whole process while it is read, for one consistent snapshot
-    ///
-    /// The process resumes after DURATION at the latest (default: 5s); the reading fails if it is not finished
-    /// by then. The process resumes even if loiter is killed. Without --freeze, only threads that are running
-    /// tasks are stopped, one at a time, for microseconds.
-    #[arg(
-        long,
-        value_name = "DURATION",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "5s",
-        value_parser = freeze_limit,
-        conflicts_with = "no_pause"
-    )]
-    freeze: Option<Duration>,
-
-    /// Stop nothing at all; the stacks of running tasks stay unknown
-    #[arg(long)]
-    no_pause: bool,
-
-    /// The executable that a core file belongs to
-    ///
-    /// Needed if the executable is no longer at the path that the core file names.
-    #[arg(long, value_name = "FILE")]
-    exe: Option<PathBuf>,
-}
-
-/// How long a process may be stopped: between a hundredth of a second and an hour.
-fn freeze_limit(text: &str) -> Result<Duration, String> {
-    let limit = Duration::from_nanos(parse::duration(text)?);
-    let range = Duration::from_millis(10)..=Duration::from_secs(3600);
-    if range.contains(&limit) { Ok(limit) } else { Err("use a duration from 10ms to 1h".to_owned()) }
-}
-
-/// A snapshot, and where it came from.
+/// A snapshot, and whether it was taken just now.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) snapshot: Snapshot,
-    /// It is not of this moment.
-    pub(crate) saved: bool,
+#[non_exhaustive]
+pub struct Opened {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The snapshot is of an earlier moment: it comes from a file.
+    pub saved: bool,
 }
 
-impl SourceArgs {
-    /// Reads the source.
-    pub(crate) fn open(&self) -> Result<Opened> {
-        match self.process.pid.as_ref().or(self.source.as_ref()) {
-            Some(source) => self.how.open(source),
-            None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
-        }
+/// Reads a source once.
+///
+/// # Errors
+/// See [`SourceError`].
+pub fn open(source: &Source, options: &OpenOptions) -> Result<Opened> {
+    match source {
+        Source::Pid(pid) => process::read(*pid, options),
+        Source::Name(name) => process::read(find_by_name(name)?, options),
+        Source::Stdin => file::read_stdin(options),
+        Source::File(path) => file::read(path, options),
+        Source::Address(address) => http::read(address),
+    }
+}
+
+/// Opens the process or the core file that a source means, without reading its tasks.
+///
+/// # Errors
+/// See [`SourceError`]; [`SourceError::NotATarget`] for an address and for files that hold anything but a
+/// core file.
+pub fn open_target(source: &Source, options: &OpenOptions) -> Result<Box<dyn Target>> {
+    match source {
+        Source::Pid(pid) => process::open(*pid),
+        Source::Name(name) => process::open(find_by_name(name)?),
+        Source::Stdin => file::open_stdin(options),
+        Source::File(path) => file::open(path, options),
+        Source::Address(address) => Err(SourceError::NotATarget { what: http::without_password(address) }),
     }
 }
 
 impl Source {
-    /// The same with a pid in place of a name.
+    /// The same source, a name replaced by the pid of the process that has it.
     ///
     /// # Errors
-    /// No process has this name, or several have.
-    pub(crate) fn resolve(&self) -> Result<Source> {
+    /// No process has the name, or several have it.
+    pub fn resolve(&self) -> Result<Source> {
         match self {
-            Source::Name(name) => names::find(name).map(Source::Pid),
+            Source::Name(name) => find_by_name(name).map(Source::Pid),
             other => Ok(other.clone()),
         }
     }
-}
 
-impl ReadArgs {
-    /// Reads a source.
-    pub(crate) fn open(&self, source: &Source) -> Result<Opened> {
-        if self.exe.is_some() && !matches!(source, Source::File(_) | Source::Stdin) {
-            return Err(CliError::Usage("--exe is for core files only".to_owned()));
-        }
-        match source {
-            Source::Pid(pid) => process::read(*pid, self),
-            Source::Name(name) => process::read(names::find(name)?, self),
-            Source::Stdin => file::read_stdin(self),
-            Source::File(path) => file::read(path, self).map_err(|error| names::or_a_process(path, error)),
-            Source::Address(address) => address::read(address),
+    /// The host whose program stops while it answers, because the source is an address that leaves the form
+    /// of the profile to loiter, which asks for debug=2. None for anything else.
+    pub fn stops_host(&self) -> Option<String> {
+        match self {
+            Source::Address(address) => http::stops_host(address),
+            _ => None,
         }
     }
 }
@@ -223,10 +203,31 @@ mod tests {
         for missing in ["", "no/such", "./no-such", "no-such.loiter", "core.1", "no-such.PB.GZ"] {
             assert_eq!(parse(missing), Source::File(missing.into()));
         }
-        assert_eq!(process_source("src"), Ok(Source::Name("src".to_owned())));
-        assert_eq!(process_source("7"), Ok(Source::Pid(7)));
-        assert!(process_source("/bin/sh").is_err());
         assert_eq!(parse("http://localhost:6060"), Source::Address("http://localhost:6060".to_owned()));
         assert_eq!(parse("https.txt"), Source::File("https.txt".into()));
+    }
+
+    #[test]
+    fn only_processes_and_core_files_are_targets() {
+        let open = |text: &str| open_target(&text.parse().unwrap_or(Source::Stdin), &OpenOptions::default());
+        assert!(open(&std::process::id().to_string()).is_ok());
+        for (text, what) in [("http://user:secret@host:1", "host:1"), ("./Cargo.toml", "./Cargo.toml")] {
+            let error = open(text).err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(error, format!("{what} is neither a process nor a core file"));
+        }
+    }
+
+    #[test]
+    fn errors_say_their_cause_once() {
+        let error = match open(&Source::Pid(u32::MAX), &OpenOptions::default()) {
+            Err(error) => error,
+            Ok(_) => panic!("there is no such process"),
+        };
+        assert!(error.is_gone() && !error.is_no_answer());
+        assert_eq!(error.to_string(), format!("cannot read pid {}", u32::MAX));
+        assert_eq!(
+            crate::full_text(&error),
+            format!("cannot read pid {0}: there is no process with pid {0}", u32::MAX)
+        );
     }
 }

@@ -2,68 +2,58 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 
-use super::readable;
-use crate::cli::error::{CliError, Result};
-use crate::cli::exit::Exit;
+use super::{NameError, Result, SourceError};
 use crate::process::{self, Candidate};
-use crate::report::units::short_duration;
 
-/// Processes that are listed in an error at most; how many more there are is said.
-const LISTED: usize = 12;
-/// Columns of a command line in such a list.
-const COMMAND: usize = 100;
 /// Generations of parents that are looked at.
 const GENERATIONS: usize = 64;
 
 /// The pid of the process that has this name: the file name of its executable, the name that the kernel
 /// shows, or the file name of its first argument.
 ///
-/// Loiter itself and those that started it (sudo, a shell) are never meant.
+/// Neither loiter itself nor its parents (a shell, sudo) are ever meant.
 ///
 /// # Errors
-/// Several processes have it, or none: both with a list of those that there are.
-pub(crate) fn find(name: &str) -> Result<u32> {
-    let all = everybody()?;
-    let (mut matches, parents): (Vec<&Candidate>, Vec<&Candidate>) = {
-        let parents = parents(std::process::id(), parent);
-        all.iter().filter(|who| is_named(who, name)).partition(|who| !parents.contains(&who.pid))
-    };
-    matches.sort_by_key(|who| who.pid);
-    match matches.as_slice() {
-        [one] => Ok(one.pid),
-        [] => Err(none(name, &parents, &all)),
-        several @ [first, ..] => Err(CliError::Told {
-            problem: format!("{} processes are named {name}: which one is meant?", several.len()),
-            remedy: {
-                let how = format!("Give its pid in place of the name: {} or -p {}", first.pid, first.pid);
-                table(several).into_iter().chain([how]).collect()
-            },
-            exit: Exit::Error,
-        }),
+/// [`SourceError::Name`] if several processes have the name, or none.
+pub fn find_by_name(name: &str) -> Result<u32> {
+    let all = running_processes()?;
+    let of_name = all.iter().filter(|who| is_named(who, name)).cloned();
+    let parents = parents(std::process::id(), parent);
+    let (mut processes, parents): (Vec<Candidate>, Vec<Candidate>) =
+        of_name.partition(|who| !parents.contains(&who.pid));
+    processes.sort_by_key(|who| who.pid);
+    let name = name.to_owned();
+    Err(match processes.as_slice() {
+        [one] => return Ok(one.pid),
+        [] if parents.is_empty() => NameError::Nobody { similar: similar(&all, &name), name },
+        [] => NameError::OnlyParents { name, processes: parents },
+        _ => NameError::Several { name, processes },
     }
+    .into())
 }
 
-/// Who cannot read a file of this name may have meant the process of this name: says how it is named.
-pub(super) fn or_a_process(path: &Path, error: CliError) -> CliError {
-    let name = path.to_str().filter(|name| !name.contains('/'));
-    let is_process = |name: &&str| everybody().is_ok_and(|all| all.iter().any(|who| is_named(who, name)));
-    let Some(name) = name.filter(is_process) else {
-        return error;
-    };
-    let remedy = error.remedy().into_iter();
-    let hint = format!("There is a file of this name; for the process: -p {name}");
-    CliError::Told { problem: error.message(), remedy: remedy.chain([hint]).collect(), exit: error.exit() }
+/// Has a process this name?
+pub fn is_process_name(name: &str) -> bool {
+    running_processes().is_ok_and(|all| all.iter().any(|who| is_named(who, name)))
 }
 
-/// All processes but the kernel's own, those that have ended, and loiter.
-pub(crate) fn everybody() -> Result<Vec<Candidate>> {
+/// All processes, without kernel threads, zombies and loiter itself.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn running_processes() -> Result<Vec<Candidate>> {
     let all = process::processes()
-        .map_err(|source| CliError::Io { what: "cannot list the processes".to_owned(), source })?;
+        .map_err(|source| SourceError::Io { what: "cannot list the processes".to_owned(), source })?;
     let own = std::process::id();
     let alive = |who: &Candidate| !who.is_kernel_thread && !who.is_zombie && who.pid != own;
     Ok(all.into_iter().filter(alive).collect())
+}
+
+fn similar(all: &[Candidate], name: &str) -> Vec<Candidate> {
+    let lower = name.to_lowercase();
+    let is_like = |who: &&Candidate| names(who).iter().any(|other| is_like(&other.to_lowercase(), &lower));
+    all.iter().filter(is_like).cloned().collect()
 }
 
 /// Every name that a process goes by.
@@ -101,28 +91,8 @@ fn parent(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
-/// Nobody has this name: what there is instead.
-fn none(name: &str, parents: &[&Candidate], all: &[Candidate]) -> CliError {
-    let failed =
-        |problem: String, list: Vec<String>| CliError::Told { problem, remedy: list, exit: Exit::NoProcess };
-    if !parents.is_empty() {
-        let problem = format!("only what started this loiter is named {name}: give its pid if you mean it");
-        return failed(problem, table(parents));
-    }
-    let lower = name.to_lowercase();
-    let is_like = |who: &&Candidate| names(who).iter().any(|other| is_like(&other.to_lowercase(), &lower));
-    let like: Vec<&Candidate> = all.iter().filter(is_like).collect();
-    if !like.is_empty() {
-        let problem = format!("no process is named {name}, and there is no such file; similar names:");
-        return failed(problem, table(&like));
-    }
-    let there = readable::list(all.to_vec());
-    let problem = format!("no process is named {name}, and there is no such file");
-    failed(problem, there.lines())
-}
-
-/// One name holds the other, or differs by a slip of the finger: one letter more, less or other, or two
-/// that have changed places.
+/// One name contains the other, or differs by a typing error: one letter more, less or other, or two letters
+/// in the wrong order.
 fn is_like(other: &str, name: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (other.chars().collect(), name.chars().collect());
     if a.is_empty() || b.len() < 2 {
@@ -142,28 +112,6 @@ fn is_like(other: &str, name: &str) -> bool {
             || rest(&a, 0) == rest(&b, 1)
             || rest(&a, 1) == rest(&b, 1)
             || swapped())
-}
-
-/// Pid, age and command of each, a line each.
-fn table(of: &[&Candidate]) -> Vec<String> {
-    let mut lines = vec![format!("{:>7}  {:<8}  COMMAND", "PID", "AGE")];
-    lines.extend(of.iter().take(LISTED).map(|who| line(who)));
-    if of.len() > LISTED {
-        lines.push(format!("and {} more", of.len() - LISTED));
-    }
-    lines
-}
-
-/// "   4242  3h 12m    prometheus --config.file=a.yml".
-fn line(who: &Candidate) -> String {
-    format!("{:>7}  {:<8}  {}", who.pid, short_duration(who.age_ns), command(who))
-}
-
-/// The command line of a process, as far as it fits.
-pub(super) fn command(who: &Candidate) -> String {
-    let whole = if who.command.is_empty() { who.name.clone() } else { who.command.join(" ") };
-    let short: String = whole.chars().take(COMMAND).collect();
-    if short.len() < whole.len() { short + "…" } else { short }
 }
 
 #[cfg(test)]
@@ -202,6 +150,6 @@ mod tests {
         // Neither this process nor the one that started it, whatever they are called.
         let own = process::processes().expect("/proc is there");
         let own = own.iter().find(|who| who.pid == std::process::id()).expect("we are there");
-        assert!(!matches!(find(&own.name), Ok(pid) if pid == own.pid));
+        assert!(!matches!(find_by_name(&own.name), Ok(pid) if pid == own.pid));
     }
 }

@@ -2,41 +2,41 @@
 
 use std::path::Path;
 
-use super::{Opened, ReadArgs};
-use crate::cli::error::{CliError, Result};
+use super::{OpenOptions, Opened, Result, SourceError};
 use crate::process::{self, Target};
-use crate::runtimes::{self, Pause, ReadOptions};
+use crate::runtimes;
 use crate::snapshot::RuntimeInfo;
 
+/// Opens a live process.
+pub(super) fn open(pid: u32) -> Result<Box<dyn Target>> {
+    process::open_pid(pid).map_err(|error| SourceError::Target { what: describe(pid), source: error.into() })
+}
+
 /// Reads a live process.
-pub(super) fn read(pid: u32, how: &ReadArgs) -> Result<Opened> {
-    let failed = |source| CliError::Target { what: describe(pid), source };
-    let target = process::open_pid(pid).map_err(|error| failed(error.into()))?;
-    let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
+pub(super) fn read(pid: u32, options: &OpenOptions) -> Result<Opened> {
+    let target = open(pid)?;
+    let snapshot = runtimes::snapshot(target.as_ref(), &options.read)
+        .map_err(|source| SourceError::Target { what: describe(pid), source })?;
     Ok(Opened { snapshot, saved: false })
 }
 
-/// Reads the core file at `path`, which is `shown` to the user.
-pub(super) fn read_core(path: &Path, shown: &str, how: &ReadArgs) -> Result<Opened> {
-    let failed = |source| CliError::Target { what: format!("core file {shown}"), source };
-    let target = process::open_core(path, how.exe.as_deref()).map_err(|error| failed(error.into()))?;
-    let snapshot = runtimes::snapshot(target.as_ref(), &options(how)).map_err(failed)?;
+/// Opens the core file at `path`, which is `shown` to the user.
+pub(super) fn open_core(path: &Path, shown: &str, options: &OpenOptions) -> Result<Box<dyn Target>> {
+    process::open_core(path, options.exe.as_deref()).map_err(|error| of_core(shown, error.into()))
+}
+
+/// Reads a core file.
+pub(super) fn read_core(target: &dyn Target, shown: &str, options: &OpenOptions) -> Result<Opened> {
+    let snapshot = runtimes::snapshot(target, &options.read).map_err(|error| of_core(shown, error))?;
     Ok(Opened { snapshot, saved: true })
 }
 
-/// How a live process is to be read.
-pub(crate) fn options(how: &ReadArgs) -> ReadOptions {
-    let pause = match (how.freeze, how.no_pause) {
-        (Some(_), _) => Pause::Everything,
-        (_, true) => Pause::Nothing,
-        _ => Pause::RunningThreads,
-    };
-    let freeze_limit = how.freeze.unwrap_or(ReadOptions::FREEZE_LIMIT);
-    ReadOptions { pause, freeze_limit, ..ReadOptions::default() }.once()
+fn of_core(shown: &str, source: crate::Error) -> SourceError {
+    SourceError::Target { what: format!("core file {shown}"), source }
 }
 
 /// "pid 4242 (api-server, user www)", as far as it can be known.
-pub(crate) fn describe(pid: u32) -> String {
+pub fn describe(pid: u32) -> String {
     let process = process::candidate(pid).ok().flatten();
     process.map_or_else(
         || format!("pid {pid}"),
@@ -44,8 +44,12 @@ pub(crate) fn describe(pid: u32) -> String {
     )
 }
 
-/// The runtimes in a target, each with the number of its tasks; none if there is nothing to read.
-pub(crate) fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
+/// The runtimes in a target, each with the number of its tasks; none if there is nothing to read. Their tasks
+/// are not read.
+///
+/// # Errors
+/// Whatever reading the target gives.
+pub fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
     process::supervised(target, None, |target| {
         let attached = runtimes::attach(target)?.into_readable()?;
         attached.iter().map(|runtime| Ok((runtime.info(target)?, runtime.count_tasks(target)?))).collect()

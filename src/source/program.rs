@@ -1,7 +1,8 @@
 //! A program that loiter starts, reads, and ends when it ends itself.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, IsTerminal, PipeReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -13,9 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cli::error::{CliError, Result};
-use crate::cli::exit::Exit;
-use crate::process::{self, TargetError};
+use super::{Result, SourceError};
+use crate::process;
 use crate::runtimes::Readable;
 
 /// A program that does not become readable within this time is given up.
@@ -29,30 +29,14 @@ const KEPT: usize = 16 << 10;
 /// Lines of them that are shown in the end.
 const LINES: usize = 20;
 
-/// What follows `--`.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ProgramArg {
-    /// Start this program and read it; the program ends when loiter ends
-    ///
-    /// Its output goes to standard error; while the dashboard uses the terminal, the last lines are kept and
-    /// shown at the end. Its standard input is that of loiter, unless that is a terminal. Ctrl-C reaches only
-    /// loiter, which then ends the program with SIGTERM and, if it is still running after 5 s, with SIGKILL. To
-    /// keep a program running, start it yourself and give it as SOURCE.
-    #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]
-    program: Vec<OsString>,
-}
-
-impl ProgramArg {
-    /// Starts the program, if there is one. `screen`: a dashboard will have the terminal.
-    pub(crate) fn start(&self, screen: bool) -> Result<Option<Arc<Program>>> {
-        let Some((file, arguments)) = self.program.split_first() else { return Ok(None) };
-        Program::start(file, arguments, screen).map(|program| Some(Arc::new(program)))
-    }
-
-    /// Is there a program to be started?
-    pub(crate) fn is_given(&self) -> bool {
-        !self.program.is_empty()
-    }
+/// Where the output of a program goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramOutput {
+    /// To loiter's standard error, both what the program writes to its standard output and to its standard
+    /// error.
+    Stderr,
+    /// The end of it is kept, because a dashboard has the terminal: see [`Program::last_lines`].
+    Kept,
 }
 
 /// The end of what a program prints, and the thread that reads it.
@@ -64,7 +48,7 @@ struct Tail {
 
 /// A program that loiter has started. It is ended when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Program {
+pub struct Program {
     /// What was asked for: "./server".
     name: String,
     pid: u32,
@@ -74,10 +58,17 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it from this thread, with which it must not outlive loiter.
-    fn start(file: &OsString, arguments: &[OsString], screen: bool) -> Result<Program> {
+    /// Starts a program. Its standard input is that of loiter, unless that is a terminal. Signals that the
+    /// keyboard sends (Ctrl-C) do not reach it.
+    ///
+    /// The kernel ends the program when the thread that called this ends: call it from a thread that lives as
+    /// long as the program is needed.
+    ///
+    /// # Errors
+    /// [`SourceError::Io`] if it cannot be started.
+    pub fn start(file: &OsStr, arguments: &[OsString], output: ProgramOutput) -> Result<Program> {
         let name = file.to_string_lossy().into_owned();
-        let failed = |source| CliError::Io { what: format!("cannot start {name}"), source };
+        let failed = |source| SourceError::Io { what: format!("cannot start {name}"), source };
         let mut command = Command::new(file);
         // In a group of its own Ctrl-C does not reach it; there it could not read a terminal, either.
         command.args(arguments).process_group(0);
@@ -85,7 +76,7 @@ impl Program {
             command.stdin(Stdio::null());
         }
         let mut tail = None;
-        if screen && io::stderr().is_terminal() {
+        if output == ProgramOutput::Kept {
             let (reader, writer) = io::pipe().map_err(failed)?;
             command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
             tail = Some(reader);
@@ -100,7 +91,8 @@ impl Program {
         Ok(Program { name, pid: child.id(), child: Mutex::new(child), output })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its pid. As long as this exists, no other process gets it.
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -108,7 +100,7 @@ impl Program {
     ///
     /// # Errors
     /// It has ended before, or cannot be read for another reason than that it is still starting.
-    pub(crate) fn wait_until_readable(&self) -> Result<()> {
+    pub fn wait_until_readable(&self) -> Result<()> {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
@@ -118,23 +110,15 @@ impl Program {
                 Err(error) => error,
             };
             if let Some(how) = self.ended() {
-                let problem = format!("{} has ended before it could be read: {how}", self.name);
-                return Err(CliError::Told { problem, remedy: self.last_words(), exit: Exit::NoProcess });
+                let program = self.name.clone();
+                return Err(SourceError::ProgramEnded { program, how, output: self.last_lines() });
             }
             // A script may still become the program that it starts.
-            let may_pass = matches!(
-                error,
-                crate::Error::Starting { .. }
-                    | crate::Error::NoRuntime { .. }
-                    | crate::Error::Target(
-                        TargetError::NoProcess { .. }
-                            | TargetError::Ended { .. }
-                            | TargetError::Zombie { .. }
-                    )
-            );
+            let may_pass = error.is_gone()
+                || matches!(error, crate::Error::Starting { .. } | crate::Error::NoRuntime { .. });
             if !may_pass || begin.elapsed() >= START {
                 let what = format!("pid {} ({}, started by loiter)", self.pid, self.name);
-                return Err(CliError::Target { what, source: error });
+                return Err(SourceError::Target { what, source: error });
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(200));
@@ -142,13 +126,13 @@ impl Program {
     }
 
     /// How it has ended: "exit status 1", "SIGSEGV". None as long as it runs.
-    pub(crate) fn ended(&self) -> Option<String> {
+    pub fn ended(&self) -> Option<String> {
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
         status.ok().flatten().map(describe)
     }
 
     /// The same, a while later if need be: its memory is gone a little before it has ended.
-    pub(crate) fn ended_within(&self, patience: Duration) -> Option<String> {
+    pub fn ended_within(&self, patience: Duration) -> Option<String> {
         let begin = Instant::now();
         loop {
             let ended = self.ended();
@@ -159,33 +143,30 @@ impl Program {
         }
     }
 
-    /// Ends it, if it still runs. A sentence about how it has ended.
-    pub(crate) fn end(&self) -> String {
-        let (name, pid) = (&self.name, self.pid);
+    /// Ends it, if it still runs: with SIGTERM and, if it is still there after 5 s, with SIGKILL.
+    pub fn end(&self) -> ProgramEnd {
+        let said = |how| ProgramEnd { name: self.name.clone(), pid: self.pid, how };
         if let Some(how) = self.ended() {
-            return format!("{name} (pid {pid}) has ended: {how}");
+            return said(End::Before(how));
         }
         let begin = Instant::now();
         // Nobody but us waits for it: until then its pid is not given to anybody else.
-        let told = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        let told = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
         while told.is_ok() && begin.elapsed() < FAREWELL {
             if let Some(how) = self.ended() {
-                return format!("{name} (pid {pid}), which loiter had started, is ended: {how}");
+                return said(End::Asked(how));
             }
             thread::sleep(Duration::from_millis(10));
         }
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        match child.kill().and_then(|()| child.wait()) {
-            Ok(_) => format!(
-                "{name} (pid {pid}) did not end within {} s of SIGTERM and was killed",
-                FAREWELL.as_secs()
-            ),
-            Err(error) => format!("{name} (pid {pid}) could not be ended: {error}"),
-        }
+        said(match child.kill().and_then(|()| child.wait()) {
+            Ok(_) => End::Killed,
+            Err(error) => End::Failed(error),
+        })
     }
 
-    /// The last lines that it has printed, where they could not be shown.
-    pub(crate) fn last_words(&self) -> Vec<String> {
+    /// The last lines that it has printed, if they were [kept](ProgramOutput::Kept).
+    pub fn last_lines(&self) -> Vec<String> {
         let Some(output) = &self.output else { return Vec::new() };
         // What it printed last may still be in the pipe, which others may hold open.
         let begin = Instant::now();
@@ -203,6 +184,41 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// How a program ended. Displayed, it is a sentence with its name and pid.
+#[derive(Debug)]
+pub struct ProgramEnd {
+    name: String,
+    pid: u32,
+    how: End,
+}
+
+#[derive(Debug)]
+enum End {
+    /// By itself.
+    Before(String),
+    /// After SIGTERM.
+    Asked(String),
+    /// After SIGKILL.
+    Killed,
+    /// It may still run.
+    Failed(io::Error),
+}
+
+impl fmt::Display for ProgramEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProgramEnd { name, pid, how } = self;
+        match how {
+            End::Before(how) => write!(f, "{name} (pid {pid}) has ended: {how}"),
+            End::Asked(how) => write!(f, "{name} (pid {pid}), which loiter had started, is ended: {how}"),
+            End::Killed => {
+                let within = FAREWELL.as_secs();
+                write!(f, "{name} (pid {pid}) did not end within {within} s of SIGTERM and was killed")
+            }
+            End::Failed(error) => write!(f, "{name} (pid {pid}) could not be ended: {error}"),
+        }
     }
 }
 
@@ -248,7 +264,7 @@ mod tests {
     use super::*;
 
     fn start(script: &str) -> Program {
-        Program::start(&"sh".into(), &["-c".into(), script.into()], false).unwrap()
+        Program::start("sh".as_ref(), &["-c".into(), script.into()], ProgramOutput::Stderr).unwrap()
     }
 
     fn outcome(program: &Program) -> String {
@@ -273,7 +289,7 @@ mod tests {
         let program = start("exec sleep 1000");
         let pid = program.pid();
         assert!(program.ended().is_none());
-        let told = program.end();
+        let told = program.end().to_string();
         assert!(told.contains(&format!("sh (pid {pid})")) && told.ends_with("SIGTERM"), "{told}");
         let program = start("exec sleep 1000");
         let directory = format!("/proc/{}", program.pid());
@@ -284,8 +300,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_started_is_told() {
-        let error = Program::start(&"/no/such/program".into(), &[], false).unwrap_err();
-        assert!(error.to_string().starts_with("cannot start /no/such/program: No such file"), "{error}");
+        let start = Program::start("/no/such/program".as_ref(), &[], ProgramOutput::Kept);
+        let error = crate::full_text(&start.unwrap_err());
+        assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");
     }
 
     #[test]

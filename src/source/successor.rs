@@ -1,4 +1,4 @@
-//! Finds a program again that was restarted.
+//! Finds the process that took the place of one that has ended.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use crate::snapshot::TargetInfo;
 /// Ages are counted in ticks of the kernel.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Who took the place of a process.
+/// What took the place of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Successor {
-    /// Nobody so far.
+pub enum Successor {
+    /// No process so far.
     Nobody,
     /// The process with this pid.
     Pid(u32),
-    /// Several could have: nobody can know which one is meant.
+    /// Several processes could have, and nothing says which one did.
     Several(Vec<u32>),
 }
 
-/// Looks for the process that took the place of `gone`, which was there when `seen`: started since then
-/// from the same executable with the same command line or, if it was asked for by `name`, with the same
-/// name.
-pub(crate) fn find(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
-    let Ok(all) = names::everybody() else { return Successor::Nobody };
+/// Looks for the process that took the place of `gone`, which still ran when `seen`. It was started since
+/// then, from the same executable with the same command line or, if `gone` was asked for by `name`, under
+/// the same name.
+pub fn find_successor(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
+    let Ok(all) = names::running_processes() else { return Successor::Nobody };
     let young = u64::try_from((seen.elapsed() + TICK).as_nanos()).unwrap_or(u64::MAX);
     let new: Vec<&Candidate> = all.iter().filter(|who| who.age_ns <= young).collect();
     let same = |who: &&&Candidate| {

@@ -197,7 +197,7 @@ fn unreadable(core: &dyn Target) -> usize {
 
 #[test]
 fn what_is_no_core_file() {
-    let text = |path: &Path| process::open_core(path, None).err().expect("it is none").to_string();
+    let text = |path: &Path| loiter::full_text(&process::open_core(path, None).err().expect("it is none"));
     assert!(text(program()).contains("is an ELF file, but not a core file"));
     assert!(text(Path::new("/etc/passwd")).contains("is not an ELF file"));
     assert!(text(Path::new("/dev/null")).contains("not an ordinary file"));

@@ -31,7 +31,7 @@ fn say(text: impl std::fmt::Display) {
 }
 
 fn say_error(error: &TargetError) {
-    say(error);
+    say(loiter::full_text(error));
     if let TargetError::Permission { remedy, .. } = error {
         for line in remedy {
             say(line);

@@ -18,6 +18,7 @@ pub use names::{Name, NameId, NameKind};
 pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
 
 use super::filter::{Filter, Selection};
+use crate::analysis::parse_error::ParseError;
 use crate::snapshot::Snapshot;
 
 /// What stacks are grouped by, in a row between all tasks (or their runtimes) and the stacks.
@@ -49,9 +50,9 @@ impl fmt::Display for Root {
 }
 
 impl FromStr for Root {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         Ok(match text {
             "none" => Root::None,
             "state" => Root::State,
@@ -59,7 +60,7 @@ impl FromStr for Root {
             "thread" => Root::Thread,
             _ => match text.strip_prefix("label:") {
                 Some(key) if !key.is_empty() => Root::Label(key.to_owned()),
-                _ => return Err("use none, state, creator, label:KEY or thread".to_owned()),
+                _ => return Err(ParseError::new("use none, state, creator, label:KEY or thread")),
             },
         })
     }

@@ -1,6 +1,7 @@
-//! What was there already.
+//! A baseline: groups of tasks that were there before are not reported.
 //!
-//! Compared by the functions of the stack and of the creator: lines move when a program is built anew.
+//! Groups are compared by the functions of their stack and of their creator, because lines move when a program is
+//! built again.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ impl Baseline {
         Baseline { counts }
     }
 
-    /// Marks the kinds of which there are no more than there were.
+    /// Marks the groups that are no larger than they were.
     pub(super) fn leave_out(&self, kinds: &mut [TaskGroup<'_>]) {
         let mut now: FxHashMap<Key, u64> = FxHashMap::default();
         for kind in kinds.iter() {

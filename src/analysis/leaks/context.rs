@@ -1,5 +1,6 @@
 //! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
 
+use super::evidence::{Doubt, Steady};
 use super::finding::Sureness;
 use super::known::{KnownTask, KnownTasks};
 use super::wait_class::{Classifier, WaitClass};
@@ -39,14 +40,14 @@ pub struct TaskGroup<'a> {
     pub stack_bytes: u64,
     /// What they do, in the runtime's words.
     pub what: String,
-    /// How fast they become more.
+    /// How fast their number grows.
     pub trend: Option<Trend>,
-    /// They become more as leaks do.
+    /// They grow as leaks do.
     pub growth: Option<growth::Growth>,
-    /// Why it is undecided whether they become more, if it is: a clause.
-    pub doubt: Option<String>,
-    /// Why it is as it should be that there are more of them than at first: a clause.
-    pub calm: Option<&'static str>,
+    /// Why it is undecided whether they grow, if it is.
+    pub doubt: Option<Doubt>,
+    /// Why it is as it should be that there are more of them than at first.
+    pub calm: Option<Steady>,
     /// They are well known.
     pub known: Option<&'static KnownTask>,
     /// The user does not want to hear of them.
@@ -79,8 +80,8 @@ impl TaskGroup<'_> {
         self.age.nanos().unwrap_or(0)
     }
 
-    /// Rules look at them: they are not well known to be parked, or are so in small numbers only and become
-    /// more all the same.
+    /// Rules look at them: they are not well known to be parked, or only in small numbers, and grow all the
+    /// same.
     pub fn is_open(&self) -> bool {
         let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
         self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())

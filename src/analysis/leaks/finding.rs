@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::evidence::{Cause, Evidence, RestName, Why};
 use super::ignore::Silenced;
+use crate::analysis::parse_error::ParseError;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
@@ -12,13 +14,13 @@ use crate::snapshot::{Age, Header, Module, ObjectKind};
 /// How sure it is that tasks leak. Later ones are surer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sureness {
-    /// One sign alone, which may have another reason.
+    /// A single sign, which may have another reason.
     Suspect,
-    /// Several signs together, as leaks show them.
+    /// Several signs agree.
     Likely,
-    /// They stand still, and nobody is to be seen who could move them.
+    /// They are blocked, and no task that could unblock them was found.
     Stuck,
-    /// It cannot be otherwise: they never run again.
+    /// They can never run again.
     Proven,
 }
 
@@ -44,23 +46,23 @@ impl fmt::Display for Sureness {
 }
 
 impl FromStr for Sureness {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         let named = Sureness::ALL.into_iter().find(|sureness| sureness.name().eq_ignore_ascii_case(text));
-        named.ok_or_else(|| "use proven, stuck, likely or suspect".to_owned())
+        named.ok_or(ParseError::new("use proven, stuck, likely or suspect"))
     }
 }
 
 /// A rule that a finding comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
     /// Its name: "send".
     pub rule: &'static str,
     /// How sure it is by itself.
     pub sureness: Sureness,
-    /// What it saw, a clause each.
-    pub because: Vec<String>,
+    /// What it saw.
+    pub because: Vec<Evidence>,
 }
 
 /// Tasks that stand at one place.
@@ -136,7 +138,7 @@ pub struct Holder {
     pub how: HowHeld,
     /// The lock: what it is, and its address. None where that is not known.
     pub lock: Option<(ObjectKind, u64)>,
-    /// It is one of those that wait for each other; what it waits for stands in the evidence.
+    /// It is part of a cycle; what it waits for is in the evidence.
     pub deadlocked: bool,
     /// The place from which it goes on to unlock it, where that is known.
     pub unlocks: Option<SignatureFrame>,
@@ -162,13 +164,13 @@ pub struct Finding {
     pub now: u64,
     /// How many there were in the first reading. None if there was only one.
     pub first: Option<u64>,
-    /// Of those of the first reading, how many stand where they stood. None if unknown.
+    /// How many of the first reading are still at the same place. None if unknown.
     pub stayed: Option<u64>,
     /// How many have ended or moved on since the first reading. None if unknown.
     pub ended: Option<u64>,
     /// How long they were watched, nanoseconds. None for a single reading, or if times are unknown.
     pub watched_ns: Option<u64>,
-    /// How fast they become more.
+    /// How fast their number grows.
     pub growth: Option<Trend>,
     /// The longest that one of them has been where it is.
     pub age: Age,
@@ -178,10 +180,8 @@ pub struct Finding {
     pub samples: Vec<Sample>,
     /// Who holds the locks that they wait for, or may hold them; the surest first.
     pub holders: Vec<Holder>,
-    /// What it is in words: "the receiver has gone".
-    pub cause: String,
-    /// What to look at next.
-    pub next: String,
+    /// What it means. None: no rule knows.
+    pub cause: Option<Cause>,
 }
 
 impl Finding {
@@ -200,27 +200,23 @@ impl Finding {
 }
 
 /// Something about the scheduler: no leak.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Note {
     /// The rule that saw it: "run-queues".
     pub rule: &'static str,
-    /// What it saw, a clause each. Never empty.
-    pub because: Vec<String>,
-    /// What it means in words.
-    pub cause: String,
-    /// What to look at next.
-    pub next: String,
+    /// What it saw. Never empty.
+    pub because: Vec<Evidence>,
+    /// What it means.
+    pub cause: Cause,
 }
 
-/// Tasks that are no finding: they look as they should, or it is undecided.
+/// Tasks that are no finding: they look healthy, or it is undecided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
-    /// What they are: "pool worker".
-    pub one: String,
-    /// More than one of them: "pool workers".
-    pub many: String,
+    /// What they are.
+    pub name: RestName,
     /// Why they are nothing to worry about, or why that is undecided.
-    pub why: String,
+    pub why: Why,
     /// How many there are.
     pub count: u64,
 }
@@ -248,7 +244,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What is to be said of the scheduler: no leaks.
     pub scheduler: Vec<Note>,
-    /// Tasks of which it is undecided, the largest number first.
+    /// Tasks that are undecided, the largest number first.
     pub undecided: Vec<Rest>,
     /// The rest, which looks healthy, the largest number first.
     pub healthy: Vec<Rest>,

@@ -1,4 +1,4 @@
-//! Snapshots of many processes: what leaks in one of them stands out among all.
+//! Snapshots of many processes: a leak in one of them stands out among all.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Proces
     processes
 }
 
-/// Nothing speaks against two snapshots being of one process.
+/// Two snapshots may be of one process: nothing that they say differs.
 fn may_be_one(a: &Header, b: &Header) -> bool {
     let (a, b) = (&a.target, &b.target);
     let texts = |a: &str, b: &str| a.is_empty() || b.is_empty() || a == b;
@@ -97,7 +97,7 @@ pub struct Spread {
     pub total: u64,
     /// Processes that have any, with how many, the largest number first.
     pub processes: Counts,
-    /// Root mean square over all processes, those without any too: it rises with single outliers.
+    /// Root mean square over all processes, including those without any: single outliers raise it.
     pub rms: f64,
 }
 
@@ -159,8 +159,8 @@ pub struct Fleet {
     pub scheduler: Vec<FleetNote>,
     /// Where tasks wait that are not well known to be parked, by root mean square.
     pub groups: Vec<FleetGroup>,
-    /// What the user should know, a sentence each.
-    pub warnings: Vec<String>,
+    /// What the user should know: the process, and a sentence.
+    pub warnings: Vec<(Arc<str>, String)>,
     /// Tasks left out because an ignore pattern of the user matches.
     pub ignored: u64,
     /// What the ignore file left out, if there is one.
@@ -244,7 +244,7 @@ impl Collector {
                 .map(str::to_owned)
                 .into_iter()
                 .chain(report.header.warnings.clone());
-            fleet.warnings.extend(warnings.map(|warning| format!("{name}: {warning}")));
+            fleet.warnings.extend(warnings.map(|warning| (Arc::clone(&name), warning)));
             fleet.header = report.header;
             for note in report.scheduler {
                 match fleet.scheduler.iter_mut().find(|other| other.note.rule == note.rule) {

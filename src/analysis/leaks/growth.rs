@@ -1,24 +1,23 @@
-//! Does a kind of task become more, as leaks do?
+//! Does a group of tasks grow, as leaks do?
 //!
-//! Four things are asked of its counts, each by a test of its own, because each has another reason to be so in
-//! a healthy program:
+//! Its counts must pass four tests. Each test rules out another thing that healthy programs do:
 //!
-//! - *Do they rise bit by bit?* The test of Mann and Kendall at 5 %, a slope that is more than its uncertainty,
-//!   and no single jump. Fewer than four readings cannot pass it.
-//! - *Do more come than go?* The count of long-lived tasks wanders without any trend, and then passes the test
-//!   above far more often than at 5 %. If as many come as go, each move is one of coming with probability one
-//!   half: the test of signs, made milder by as much as they come in batches (`odds::balance`). 1 % for what is
-//!   to be likely, 6 % for a suspicion.
-//! - *Would those that make it rise have to stay?* If the rise is a leak, at least the part `rise / came` of those
-//!   that came stays for ever, so that at least this part of the early ones must still be there. If fewer are, with
-//!   1 % by the binomial distribution, then they all end in their time, and it is the load that rises, or a pool of
-//!   tasks with a bounded life that fills.
-//! - *Has anyone come through his wait?* A sleep or a timer ends by itself. As long as none of those that sleep
-//!   has been seen to wake up, that none has ended says nothing.
+//! - *Does the count rise step by step?* The test of Mann and Kendall at 5 %, a slope that is larger than its
+//!   uncertainty, and no single jump. Fewer than four readings cannot pass it.
+//! - *Do more come than go?* The count of long-lived tasks wanders without a trend, and then passes the first test
+//!   far more often than at 5 %. If as many come as go, each change is an arrival with probability one half. That
+//!   is the sign test, relaxed by how much the tasks come in batches (`odds::balance`): 1 % for a likely leak, 6 %
+//!   for a suspect.
+//! - *Do the tasks that make it rise stay?* If the rise is a leak, at least the share `rise / came` of the arrivals
+//!   stays forever, so at least this share of the early ones must still be there. If fewer are, at 1 % by the
+//!   binomial distribution, then all of them end in time: the load rises, or a pool of tasks with a limited life
+//!   fills.
+//! - *Has a task come through its wait?* A sleep or a timer ends by itself. While no sleeper has been seen to wake
+//!   up, it means nothing that none has ended.
 
 use super::context::TaskGroup;
+use super::evidence::{self, Doubt, Evidence, Steady};
 use super::finding::Sureness;
-use super::rules::{number, time};
 use super::wait_class::WaitClass;
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
@@ -29,16 +28,16 @@ pub(super) const READINGS: usize = 4;
 const CONFIDENT: f64 = 0.95;
 /// The tasks that must have been added.
 const MORE: u64 = 3;
-/// Of those that came, this part at most may have ended where none ever ends (a race at the end of a
-/// reading is no end).
+/// Where none ever ends, at most this part of the arrivals may seem to have ended (by a race at the end of a
+/// reading).
 const ENDING: f64 = 0.1;
-/// Chance may give a balance as uneven as that of a likely leak once in so many times.
+/// How often chance may give a balance as uneven as that of a likely leak.
 const LIKELY: f64 = 0.01;
 /// The same for a suspicion. Four that came and none that went are just too few.
 const SUSPICIOUS: f64 = 0.06;
-/// The same for what is worth the word that it is undecided.
+/// The same for what is said to be undecided.
 const DOUBTFUL: f64 = 0.13;
-/// And for early ones of which too few have stayed.
+/// The same for early ones, if too few have stayed.
 const GONE: f64 = 0.01;
 /// After a jump a count must stay where it is for so many readings before it is over.
 const FLAT: usize = 3;
@@ -46,58 +45,53 @@ const FLAT: usize = 3;
 /// of what there ever was.
 const YOUNG: u64 = 3;
 
-/// They become more, as leaks do.
+/// They grow, as leaks do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Growth {
     /// What that alone says.
     pub sureness: Sureness,
-    /// They have become more at this rate for as long as the process lives.
+    /// They have grown at this rate for as long as the process lives.
     pub sustained: bool,
-    /// What was seen, a clause each.
-    pub because: Vec<String>,
+    /// What was seen.
+    pub because: Vec<Evidence>,
 }
 
 /// What the counts of a kind say.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Look {
-    /// They become more as leaks do.
+    /// They grow as leaks do.
     pub growth: Option<Growth>,
-    /// Why it is undecided, if it is: a clause.
-    pub doubt: Option<String>,
-    /// There are more of them than in the first reading, and why that is as it should be: a clause.
-    pub calm: Option<&'static str>,
+    /// Why it is undecided, if it is.
+    pub doubt: Option<Doubt>,
+    /// There are more of them than in the first reading, and why that is as it should be.
+    pub calm: Option<Steady>,
 }
 
 impl Look {
-    fn doubt(text: impl Into<String>) -> Self {
-        Look { doubt: Some(text.into()), ..Look::default() }
+    fn doubt(doubt: Doubt) -> Self {
+        Look { doubt: Some(doubt), ..Look::default() }
     }
 
-    fn calm(text: &'static str) -> Self {
-        Look { calm: Some(text), ..Look::default() }
+    fn calm(steady: Steady) -> Self {
+        Look { calm: Some(steady), ..Look::default() }
     }
 }
 
-/// Looks at how the number of a kind changes over the series.
+/// Looks at how the number of a group changes over the series.
 pub(super) fn assess(series: &Series, kind: &TaskGroup<'_>) -> Look {
     let by_id = series.matching().by_id();
     let Some(track) = kind.track.filter(|_| series.readings() > 1) else {
-        return Look::doubt(if series.readings() > 1 {
-            "they stand where others stand that never run again, so that the readings do not count them by themselves"
-        } else {
-            "one reading shows neither growth nor who stays"
-        });
+        return Look::doubt(if series.readings() > 1 { Doubt::NotCountedApart } else { Doubt::OneReading });
     };
     let counts: Vec<u64> = track.steps.iter().map(|step| step.count).collect();
     let (Some(&first), Some(&last)) = (counts.first(), counts.last()) else { return Look::default() };
     let more = last.saturating_sub(first);
     if counts.len() < READINGS {
-        let few = "fewer than four readings do not show whether they become more";
-        let growth = of_few(series, kind, more, first);
-        return Look { doubt: growth.is_none().then(|| few.to_owned()), growth, calm: None };
+        let growth = of_few(series, kind, first, last);
+        return Look { doubt: growth.is_none().then_some(Doubt::FewReadings), growth, calm: None };
     }
     if kind.trend.is_none() {
-        return Look::doubt("the readings do not say when they were made");
+        return Look::doubt(Doubt::TimesUnknown);
     }
     if more < MORE {
         return Look::default();
@@ -105,7 +99,7 @@ pub(super) fn assess(series: &Series, kind: &TaskGroup<'_>) -> Look {
     if by_id { followed(series, kind, &counts) } else { by_count(kind, &counts) }
 }
 
-/// It rises over the series bit by bit and for certain.
+/// It rises over the series step by step and for certain.
 fn rises(kind: &TaskGroup<'_>, counts: &[u64]) -> bool {
     let more = counts.last().zip(counts.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
     let certain = |trend: crate::analysis::trend::Trend| {
@@ -114,23 +108,28 @@ fn rises(kind: &TaskGroup<'_>, counts: &[u64]) -> bool {
     kind.trend.is_some_and(certain) && shape(counts, more) == Shape::BitByBit
 }
 
-/// How sure a rise is, in words.
-fn rise(kind: &TaskGroup<'_>, first: u64, more: u64) -> String {
-    let percent = kind.trend.map_or(0.0, |trend| (trend.rising * 100.0).floor().min(99.0));
-    let (more, first) = (number(more), number(first));
-    format!("{more} more than {first} in the first reading, a rise with {percent} % confidence")
+fn rise(kind: &TaskGroup<'_>, first: u64, now: u64) -> Evidence {
+    Evidence::Rise { first, now, confidence: kind.trend.map(|trend| trend.rising) }
 }
 
-/// Tasks that cannot be told apart: whether any of them ends cannot be seen.
+/// How many came and went, by why.
+fn flow(track: &Track) -> evidence::Flow {
+    let steps = || track.steps.iter().skip(1);
+    evidence::Flow {
+        created: steps().map(|step| step.born).sum(),
+        arrived: steps().map(|step| step.arrived).sum(),
+        ended: track.gone,
+        left: track.steps.iter().map(|step| step.left).sum(),
+    }
+}
+
+/// Tasks without an identity: whether any of them ends cannot be seen.
 fn by_count(kind: &TaskGroup<'_>, counts: &[u64]) -> Look {
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     if !rises(kind, counts) {
         return Look::default();
     }
-    let because = vec![
-        rise(kind, first, last.saturating_sub(first)),
-        "which of them end is unknown, because single tasks cannot be told apart".to_owned(),
-    ];
+    let because = vec![rise(kind, first, last), Evidence::EndsUnknown];
     Look {
         growth: Some(Growth { sureness: Sureness::Suspect, sustained: false, because }),
         ..Look::default()
@@ -147,65 +146,44 @@ fn followed(series: &Series, kind: &TaskGroup<'_>, counts: &[u64]) -> Look {
     let few_end = ended as f64 <= came as f64 * ENDING;
     let shape = shape(counts, more);
     if shape == Shape::AtOnce && few_end {
-        let more = number(more);
-        return Look::doubt(format!("{more} came at once; whether more follow, the readings do not show"));
+        return Look::doubt(Doubt::CameAtOnce { tasks: more });
     }
     let chance = odds::balance(&flows);
     if chance > DOUBTFUL {
-        return Look::calm("they come and go, and no more come than chance explains");
+        return Look::calm(Steady::Balanced);
     }
     if !early_ones_stay(series, kind, came, more) {
-        return Look::calm("there are more of them than at first, but those that came early have ended");
+        return Look::calm(Steady::EarlyOnesEnded);
     }
     let stay = kind.stayed >= track.first;
     let span = series.span_ns().unwrap_or(0);
     if shape == Shape::Over {
-        return Look::calm("they became more, and then no longer");
+        return Look::calm(Steady::StoppedGrowing);
     }
     if !rises(kind, counts) || chance > SUSPICIOUS {
-        return Look::doubt(format!(
-            "{} came and {} ended in {}, which may be chance: watch longer",
-            number(came),
-            if ended == 0 { "none".to_owned() } else { number(ended) },
-            time(span),
-        ));
+        return Look::doubt(Doubt::PerhapsChance { flow: flow(track), watched_ns: span });
     }
-    let mut because = vec![rise(kind, first, more)];
-    because.push(match ended {
-        0 => format!("{} came and none ended", number(came)),
-        ended => format!("{} came, {} ended or went on", number(came), number(ended)),
-    });
+    let mut because = vec![rise(kind, first, last), Evidence::Flow(flow(track))];
     let age = age(series);
     let young = age.is_some_and(|age| age < span.saturating_mul(YOUNG));
     let mut sureness = if stay && few_end && chance <= LIKELY { Sureness::Likely } else { Sureness::Suspect };
     if matches!(kind.waits, WaitClass::Sleep | WaitClass::Timer) && !somebody_woke(series, kind) {
         if young {
-            let age = time(age.unwrap_or(0));
-            return Look::doubt(format!(
-                "each waits for time to pass, none has woken up yet, and the process is only {age} old: watch until \
-                 they do"
-            ));
+            return Look::doubt(Doubt::NoneWoke { process_age_ns: age.unwrap_or(0) });
         }
-        because.push("each waits for time to pass, and none has woken up while watched".to_owned());
+        because.push(Evidence::NoneWoke);
         sureness = Sureness::Suspect;
     } else if young && ended == 0 {
-        let age = time(age.unwrap_or(0));
-        because
-            .push(format!("the process is only {age} old: tasks that live longer than that look the same"));
+        because.push(Evidence::YoungProcess { process_age_ns: age.unwrap_or(0) });
     }
     let sustained = lasts(age, span, more, last);
-    if let Some(age) = age.filter(|_| sustained) {
-        because.push(format!(
-            "at this rate they have become more for as long as the process lives, {}",
-            time(age)
-        ));
-    }
+    because.extend(age.filter(|_| sustained).map(|age| Evidence::LifelongRise { process_age_ns: age }));
     // A pool that fills while others of its kind end is no leak.
     let growth = (stay || ended < came).then_some(Growth { sureness, sustained, because });
     Look { growth, ..Look::default() }
 }
 
-/// Who came and went between the readings that are kept.
+/// How many came and went between the readings that are kept.
 fn flows(series: &Series, track: &Track) -> Vec<Flow> {
     let moments: Vec<u64> =
         series.points().iter().map(|point| point.elapsed_ns.unwrap_or(u64::from(point.number))).collect();
@@ -233,8 +211,8 @@ fn lasts(age: Option<u64>, span: u64, more: u64, now: u64) -> bool {
     (0.5..=2.0).contains(&(now as f64 / whole))
 }
 
-/// Enough of those that came in the first half of the watch, or were there before, are still there to
-/// explain the rise by some that stay for ever.
+/// Enough early tasks (there at first, or arrived in the first half of the watch) are still there to explain the
+/// rise by some that stay forever.
 fn early_ones_stay(series: &Series, kind: &TaskGroup<'_>, came: u64, more: u64) -> bool {
     let Some(steps) = kind.track.map(|track| &track.steps) else { return true };
     let middle = steps.len() / 2;
@@ -267,8 +245,9 @@ fn somebody_woke(series: &Series, kind: &TaskGroup<'_>) -> bool {
     woke * 10 >= seen_twice && woke > 0
 }
 
-/// Two or three readings do not show whether it goes on, but they show who came and that nobody went.
-fn of_few(series: &Series, kind: &TaskGroup<'_>, more: u64, first: u64) -> Option<Growth> {
+/// Two or three readings do not show whether growth goes on, but they show which tasks came and that none left.
+fn of_few(series: &Series, kind: &TaskGroup<'_>, first: u64, now: u64) -> Option<Growth> {
+    let more = now.saturating_sub(first);
     let stay = kind.track.is_some_and(|track| kind.stayed >= track.first);
     let sleeps = matches!(kind.waits, WaitClass::Sleep | WaitClass::Timer);
     if more < MORE || !stay || kind.ended() != Some(0) || !series.matching().by_id() || sleeps {
@@ -278,9 +257,8 @@ fn of_few(series: &Series, kind: &TaskGroup<'_>, more: u64, first: u64) -> Optio
     if odds::at_least(more, more, 0.5) > LIKELY {
         return None;
     }
-    let (more, first) = (number(more), number(first));
-    let because =
-        vec![format!("{more} more than {first} in the first reading, and none ended while watched")];
+    let mut because = vec![Evidence::Rise { first, now, confidence: None }];
+    because.extend(kind.track.map(|track| Evidence::Flow(flow(track))));
     Some(Growth { sureness: Sureness::Suspect, sustained: false, because })
 }
 
@@ -331,7 +309,7 @@ mod tests {
         let lasts = |age: u64, now| lasts(Some(age * SECOND), 30 * SECOND, 735, now);
         assert!(lasts(600, 14_664));
         assert!(!lasts(600, 1_000));
-        // Who watches from the beginning sees nothing of what was before.
+        // A watch from the beginning has nothing before it.
         assert!(!lasts(60, 1_470));
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::analysis::Pattern;
+use crate::analysis::parse_error::ParseError;
 use crate::analysis::signature::Signature;
 
 /// A pattern of something to be left out.
@@ -40,17 +41,17 @@ pub struct Silenced {
 const MAX_PATTERNS: usize = 10_000;
 
 impl FromStr for Ignore {
-    type Err = String;
+    type Err = ParseError;
 
     /// `function:PATTERN`, `creator:PATTERN`, `module:PATTERN`, or a pattern for any of them.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         let text = text.trim();
         let (kind, pattern) = match text.split_once(':') {
             Some((kind @ ("function" | "creator" | "module"), pattern)) => (kind, pattern.trim()),
             _ => ("", text),
         };
         if pattern.is_empty() {
-            return Err("a pattern is missing".to_owned());
+            return Err(ParseError::new("a pattern is missing"));
         }
         Ok(match kind {
             "function" => Ignore::Function(Pattern::anywhere(pattern)),
@@ -77,12 +78,32 @@ impl Ignore {
     }
 }
 
+/// Why an ignore file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IgnoreFileError {
+    /// A line makes no sense.
+    #[error("line {number}")]
+    Line {
+        /// The number of the line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// It has too many patterns.
+    #[error("it has more than {most} patterns")]
+    TooMany {
+        /// The most that are read.
+        most: usize,
+    },
+}
+
 /// Reads an ignore file: one pattern a line; empty lines and what follows a `#` at the beginning of a
 /// line or after a space are comments.
 ///
 /// # Errors
-/// The number of the line that makes no sense, and why; or that there are too many.
-pub fn parse_file(text: &str) -> Result<Vec<Ignore>, String> {
+/// [`IgnoreFileError`] for the first line that makes no sense, and for too many patterns.
+pub fn parse_file(text: &str) -> Result<Vec<Ignore>, IgnoreFileError> {
     let mut all = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let line = line.find(" #").and_then(|at| line.get(..at)).unwrap_or(line).trim();
@@ -90,9 +111,9 @@ pub fn parse_file(text: &str) -> Result<Vec<Ignore>, String> {
             continue;
         }
         if all.len() == MAX_PATTERNS {
-            return Err(format!("it has more than {MAX_PATTERNS} patterns"));
+            return Err(IgnoreFileError::TooMany { most: MAX_PATTERNS });
         }
-        all.push(line.parse().map_err(|why| format!("line {}: {why}", nth + 1))?);
+        all.push(line.parse().map_err(|source| IgnoreFileError::Line { number: nth + 1, source })?);
     }
     Ok(all)
 }
@@ -141,6 +162,9 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(all.first(), Some(&Ignore::Creator(Pattern::anywhere("lib.New"))));
         assert!(parse_file(&"a\n".repeat(MAX_PATTERNS + 1)).is_err());
-        assert_eq!(parse_file("a\nfunction:\n").unwrap_err(), "line 2: a pattern is missing");
+        assert_eq!(
+            crate::full_text(&parse_file("a\nfunction:\n").unwrap_err()),
+            "line 2: a pattern is missing"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::context::{Context, LeftOut, TaskGroup};
+use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
 use super::rest;
@@ -95,7 +96,7 @@ impl Roots {
     }
 
     fn join(&mut self, a: usize, b: usize) {
-        // The larger one points to the smaller one, so that there is no circle.
+        // The larger one points to the smaller one, so that there is no cycle.
         let (a, b) = (self.of(a), self.of(b));
         if let Some(slot) = self.0.get_mut(a.max(b)) {
             *slot = a.min(b);
@@ -113,18 +114,10 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
         claims.first().and_then(|(_, claim)| claim.kinds.first()).and_then(|&nth| context.kinds.get(nth));
     // The first one of the surest claim, then the largest.
     kinds.sort_by_key(|kind| (!main.is_some_and(|main| std::ptr::eq(main, *kind)), Reverse(kind.count())));
-    let said = |of: fn(&Claim) -> &String| {
-        // Words by which anything could be meant come last in the list of rules.
-        let mut in_order: Vec<&(usize, Claim)> = claims.iter().collect();
-        in_order.sort_by_key(|(nth, _)| *nth);
-        in_order
-            .into_iter()
-            .map(|(_, claim)| of(claim))
-            .find(|text| !text.is_empty())
-            .cloned()
-            .unwrap_or_default()
-    };
-    let (cause, next) = (said(|claim| &claim.cause), said(|claim| &claim.next));
+    // Rules with general causes come last in the list.
+    let mut in_order: Vec<&(usize, Claim)> = claims.iter().collect();
+    in_order.sort_by_key(|(nth, _)| *nth);
+    let cause = in_order.into_iter().find_map(|(_, claim)| claim.cause);
     let followed = context.series.matching().by_id() && !context.is_single();
     let tracked = || kinds.iter().filter(|kind| kind.track.is_some());
     let all_tracked = kinds.iter().all(|kind| kind.track.is_some()) && !kinds.is_empty();
@@ -133,7 +126,6 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
     Some(Finding {
         sureness,
         cause,
-        next,
         noun: noun(context, &kinds),
         module: kinds.first().and_then(|kind| kind.module).cloned(),
         now: kinds.iter().map(|kind| kind.count()).sum(),
@@ -170,26 +162,26 @@ fn holders(claims: &[(usize, Claim)]) -> Vec<Holder> {
     holders
 }
 
-/// What one rule saw is told in so many clauses at most: the same of ever more places says nothing new.
-const CLAUSES: usize = 8;
+/// Pieces of evidence of one rule, at most: the same about ever more places says nothing new.
+const PIECES: usize = 8;
 
-/// The rules with what they saw; one that spoke several times is named once.
+/// The rules with what they saw; each rule is named once.
 fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for (nth, claim) in claims {
         let rule = RULES.get(nth).map_or("", |rule| rule.name());
-        // What one rule has said, another one need not say again.
-        let said = |text: &String| hits.iter().any(|hit: &Hit| hit.because.contains(text));
-        let because: Vec<String> = claim.because.into_iter().filter(|text| !said(text)).collect();
+        // What one rule has said, another rule does not repeat.
+        let said = |one: &Evidence| hits.iter().any(|hit: &Hit| hit.because.contains(one));
+        let because: Vec<Evidence> = claim.because.into_iter().filter(|one| !said(one)).collect();
         match hits.iter_mut().find(|hit| hit.rule == rule) {
-            Some(hit) if hit.because.len() >= CLAUSES => {}
+            Some(hit) if hit.because.len() >= PIECES => {}
             Some(hit) => {
                 hit.because.extend(because);
             }
             None => hits.push(Hit { rule, sureness: claim.sureness, because }),
         }
     }
-    hits.iter_mut().for_each(|hit| hit.because.truncate(CLAUSES));
+    hits.iter_mut().for_each(|hit| hit.because.truncate(PIECES));
     hits
 }
 

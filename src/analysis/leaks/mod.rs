@@ -1,8 +1,11 @@
-//! Which tasks leak: rules look at a series of snapshots and say what they find, how sure it is, and why.
+//! Which tasks leak: rules look at a series of snapshots and say what they found, how sure it is, and why.
 //!
-//! The tasks of the last reading are put into kinds (`context`), which know how they came and went. Each
-//! rule (`rules`) makes claims about kinds; claims of one cause become one finding. What is well known to
-//! be parked (`known`) is left alone.
+//! `context` groups the tasks of the last reading, and knows how each group came and went. Each rule
+//! (`rules`) makes claims about groups; `merge` joins claims of one cause into one finding. Tasks that
+//! are normally parked (`known`) are not reported.
+//!
+//! Nothing here makes sentences: what a rule saw is [`Evidence`], what it means a [`Cause`], why tasks are no
+//! finding a [`Why`](evidence::Why). `report::evidence` words them.
 
 use super::series::{Series, SeriesOptions};
 use super::signature::{By, SignatureOptions};
@@ -10,6 +13,7 @@ use crate::snapshot::Snapshot;
 
 mod baseline;
 mod context;
+pub mod evidence;
 mod finding;
 pub mod fleet;
 mod growth;
@@ -25,10 +29,12 @@ mod wait_class;
 pub(crate) mod tests;
 
 pub use baseline::Baseline;
+pub use evidence::{Cause, Evidence};
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
-pub use ignore::{Ignore, IgnoreFile, Silenced, parse_file};
+pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use known::{KNOWN, KnownTask};
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
+pub use wait_class::WaitClass;
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
 pub const MIN_AGE_NS: u64 = 60_000_000_000;

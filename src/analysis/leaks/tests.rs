@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::evidence::{CpuLimit, RestName};
 use super::*;
+use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::*;
 
 mod locks;
 mod shapes;
+mod words;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -136,7 +139,7 @@ fn growing(given: Given) -> Series {
 }
 
 #[test]
-fn senders_that_become_more_are_likely() {
+fn senders_that_grow_in_number_are_likely() {
     let series = growing(SENDER);
     assert_eq!(found(&series), [(vec!["send", "growing"], Sureness::Likely, 16)]);
     let report = report(&series, &Options::default());
@@ -288,7 +291,7 @@ fn well_known_tasks_are_suspect_at_most() {
 }
 
 #[test]
-fn what_is_started_once_must_not_become_more() {
+fn what_is_started_once_must_not_grow() {
     // Somebody opens a database again and again.
     let opener = Given {
         stack: &["database/sql.(*DB).connectionOpener"],
@@ -301,7 +304,7 @@ fn what_is_started_once_must_not_become_more() {
 }
 
 #[test]
-fn healthy_tasks_are_told_apart() {
+fn healthy_tasks_have_names() {
     let init = Given { id: 1, stack: &["lib.refresh"], creator: "lib.init.0", reason: "sleep", ..SENDER };
     let work = |id| Given {
         id,
@@ -313,8 +316,8 @@ fn healthy_tasks_are_told_apart() {
         vec![init, work(2), work(3), Given { id: 4, stack: &["app.tick"], reason: "sleep", ..SENDER }]
     });
     let report = report(&series, &Options::default());
-    let healthy: Vec<_> = report.healthy.iter().map(|one| (one.one.as_str(), one.count)).collect();
-    assert_eq!(healthy, [("pool worker", 2), ("task of a package's init", 1), ("timer", 1)]);
+    let healthy: Vec<_> = report.healthy.iter().map(|one| (one.name.clone(), one.count)).collect();
+    assert_eq!(healthy, [(RestName::PoolWorker, 2), (RestName::OfInit, 1), (RestName::Timer, 1)]);
 }
 
 #[test]
@@ -372,8 +375,17 @@ fn workers_and_processors() {
     assert_eq!(report.findings, []);
     let [note] = report.scheduler.as_slice() else { panic!("{:?}", report.scheduler) };
     assert_eq!(
-        (note.rule, note.because.as_slice()),
-        ("more-workers-than-cpus", &["8 Ps for 2.5 CPUs that its cgroup grants".to_owned()][..])
+        (note.rule, note.because.as_slice(), note.cause),
+        (
+            "more-workers-than-cpus",
+            &[Evidence::Workers {
+                workers: 8,
+                worker: "P".to_owned(),
+                cpu_milli: 2_500,
+                limit: CpuLimit::Cgroup
+            }][..],
+            Cause::Throttled
+        )
     );
 }
 

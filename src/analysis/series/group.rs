@@ -34,7 +34,7 @@ pub struct SeriesGroup {
     pub leaked: u64,
 }
 
-/// All groups, one for each signature that was ever met, in the order of their ids.
+/// All groups, one for each signature that the series remembers, in the order of their slots.
 pub fn groups(series: &Series) -> Vec<SeriesGroup> {
     let count = series.tracks.len();
     let mut tasks: Vec<Vec<u32>> = vec![Vec::new(); count];
@@ -47,9 +47,12 @@ pub fn groups(series: &Series) -> Vec<SeriesGroup> {
     for &(index, signature) in &series.anonymous {
         tasks.get_mut(signature.index()).into_iter().for_each(|list| list.push(index));
     }
-    let ids = (0..).map(SignatureId);
-    ids.zip(tasks.into_iter().zip(members))
-        .map(|(signature, (tasks, members))| group(series, signature, tasks, members))
+    (series.signatures.iter())
+        .map(|(signature, _)| {
+            let tasks = tasks.get_mut(signature.index()).map(std::mem::take).unwrap_or_default();
+            let members = members.get_mut(signature.index()).map(std::mem::take).unwrap_or_default();
+            group(series, signature, tasks, members)
+        })
         .collect()
 }
 

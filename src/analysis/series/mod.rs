@@ -4,23 +4,38 @@
 //! it had and how many came and went, and for each task that still lives since when it is there, since
 //! when it stands where it stands, and since when it has certainly not run. Tasks are told apart by
 //! runtime, id and address; tables are sorted by them, so that two snapshots are joined in one pass.
+//!
+//! A series that keeps a bounded number of readings is bounded as a whole, however long it goes on and however
+//! many signatures come and go: see [`SeriesOptions::keep`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
 
 use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
 use crate::snapshot::{Header, Snapshot, Task, count_tasks};
 
 mod group;
 mod lacking;
+mod let_go;
 mod matching;
 mod member;
+mod steps;
+mod times;
 
 pub use group::{SeriesGroup, groups};
 use lacking::Lacking;
+pub use let_go::LetGo;
 pub use matching::Matching;
 use member::Joined;
 pub use member::Member;
+pub use steps::{Step, Steps, StepsIter};
+use times::Times;
+
+/// Signatures without tasks that a bounded series remembers. Those that had none for longest are let go, as soon
+/// as there are twice as many.
+const REMEMBERED: usize = 16_384;
 
 /// So many intervals with equal marks prove that a task did not run.
 const PROOF: u32 = 3;
@@ -32,7 +47,11 @@ pub struct SeriesOptions {
     pub signature: SignatureOptions,
     /// The runtime's own tasks too.
     pub system: bool,
-    /// Counts of so many readings are kept; of older ones only their times. None: all.
+    /// Counts of so many readings are kept. None: of all of them, and of every signature.
+    ///
+    /// With a number, signatures that have no tasks are let go, too, if there are tens of thousands of them:
+    /// those first that had none for longest. One that had tasks in the very first reading stays. What was let
+    /// go is added up in [`Series::let_go`], and said in [`Series::warning`].
     pub keep: Option<usize>,
 }
 
@@ -59,7 +78,7 @@ pub struct Point {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Track {
     /// For each reading that is kept, in the order of [`Series::points`].
-    pub steps: VecDeque<Step>,
+    pub steps: Steps,
     /// How many there were in the first reading of all.
     pub first: u64,
     /// Tasks of the first reading that ended when they had this signature.
@@ -71,25 +90,21 @@ pub struct Track {
     /// The longest that one of those which were born and ended under the eyes of the series can have
     /// lived, nanoseconds. None if there was none, or times are unknown.
     pub longest_ended_ns: Option<u64>,
+    /// Number of the last reading in which it had tasks, or lost some.
+    last_seen: u32,
 }
 
-/// What happened to a signature in one reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Step {
-    /// Tasks that have it.
-    pub count: u64,
-    /// Of these, tasks that were not in the process in the reading before.
-    pub born: u64,
-    /// Tasks that had it in the reading before, and have ended.
-    pub gone: u64,
-    /// Tasks that had another signature in the reading before.
-    pub arrived: u64,
-    /// Tasks that had it in the reading before, and have another one now.
-    pub left: u64,
-    /// Of `count`, tasks that were there in the very first reading.
-    pub old: u64,
-    /// Of `gone`, tasks that were there in the very first reading.
-    pub old_gone: u64,
+impl Track {
+    /// Adds what happened to another signature.
+    fn add(&mut self, other: &Track) {
+        self.steps.add(&other.steps);
+        self.first = self.first.saturating_add(other.first);
+        self.first_gone = self.first_gone.saturating_add(other.first_gone);
+        self.born = self.born.saturating_add(other.born);
+        self.gone = self.gone.saturating_add(other.gone);
+        self.longest_ended_ns = self.longest_ended_ns.max(other.longest_ended_ns);
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
 }
 
 /// Snapshots of one target in time order. See the [module](self).
@@ -98,10 +113,13 @@ pub struct Series {
     options: SeriesOptions,
     signatures: Signatures,
     points: VecDeque<Point>,
-    /// When each reading was made, those no longer kept too: nanoseconds since the first.
-    times: Vec<Option<u64>>,
+    times: Times,
     first: Option<Header>,
+    /// By the slots of the signatures.
     tracks: Vec<Track>,
+    let_go: LetGo,
+    /// Signatures without tasks that are remembered, if the series is bounded.
+    remembered: usize,
     members: Vec<Member>,
     /// Tasks of the last reading without an identity, with their signatures.
     anonymous: Vec<(u32, SignatureId)>,
@@ -117,9 +135,11 @@ impl Series {
             options,
             signatures: Signatures::new(options.signature),
             points: VecDeque::new(),
-            times: Vec::new(),
+            times: Times::default(),
             first: None,
             tracks: Vec::new(),
+            let_go: LetGo::default(),
+            remembered: REMEMBERED,
             members: Vec::new(),
             anonymous: Vec::new(),
             matching: Matching::default(),
@@ -146,32 +166,26 @@ impl Series {
             None => Some(0).filter(|_| header.taken_at_ns > 0),
             Some(first) => matching::elapsed_ns(first, header),
         };
-        let number = self.times.len() as u32;
+        let number = self.times.readings();
         self.times.push(elapsed);
         self.lacking.check(number, &header.reading);
         let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
-        self.tracks.resize_with(self.signatures.all().len(), Track::default);
-
-        let readings = self.points.len() + 1;
-        for track in &mut self.tracks {
-            // A signature that is new has had none so far.
-            track.steps.resize(readings, Step::default());
-        }
+        self.tracks.resize_with(self.signatures.slots(), Track::default);
         let (born, gone) =
             if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
         for member in &members.list {
-            self.at(member.signature, |_, step| {
+            self.at(member.signature, number, |_, step| {
                 step.count += 1;
                 step.old += u64::from(member.first_seen == 0);
             });
         }
         for &(index, id) in &members.anonymous {
             let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
-            self.at(id, |_, step| step.count = step.count.saturating_add(count));
+            self.at(id, number, |_, step| step.count = step.count.saturating_add(count));
         }
         if number == 0 {
             for track in &mut self.tracks {
-                track.first = track.steps.back().map_or(0, |step| step.count);
+                track.first = track.steps.last_count();
             }
         }
         self.first.get_or_insert_with(|| snapshot.header.clone());
@@ -193,19 +207,19 @@ impl Series {
             match joined {
                 Joined::Born(id) => {
                     all_born += 1;
-                    self.at(id, |track, step| {
+                    self.at(id, number, |track, step| {
                         step.born += 1;
                         track.born += 1;
                     });
                 }
                 Joined::Moved { from, to } => {
-                    self.at(from, |_, step| step.left += 1);
-                    self.at(to, |_, step| step.arrived += 1);
+                    self.at(from, number, |_, step| step.left += 1);
+                    self.at(to, number, |_, step| step.arrived += 1);
                 }
                 Joined::Gone { signature, first_seen } => {
                     all_gone += 1;
                     let lived = self.lived_at_most(first_seen, number);
-                    self.at(signature, |track, step| {
+                    self.at(signature, number, |track, step| {
                         step.gone += 1;
                         step.old_gone += u64::from(first_seen == 0);
                         track.gone += 1;
@@ -231,23 +245,64 @@ impl Series {
         self.elapsed_at(number)?.checked_sub(before)
     }
 
-    /// Calls `with` with a signature's track and its step of the reading at hand.
-    fn at(&mut self, id: SignatureId, with: impl FnOnce(&mut Track, &mut Step)) {
+    /// Calls `with` with a signature's track and its step of reading `number`, which is the one at hand.
+    fn at(&mut self, id: SignatureId, number: u32, with: impl FnOnce(&mut Track, &mut Step)) {
         let Some(track) = self.tracks.get_mut(id.index()) else { return };
-        let Some(mut step) = track.steps.pop_back() else { return };
+        track.last_seen = number;
+        let mut step = track.steps.take(number);
         with(track, &mut step);
-        track.steps.push_back(step);
+        track.steps.put(number, step);
     }
 
-    /// Lets go of the counts of readings that are too old.
+    /// Lets go of the counts of readings that are too old, of signatures that had no tasks for long, and of
+    /// times that are not needed any more.
     fn forget(&mut self) {
         let keep = self.options.keep.unwrap_or(usize::MAX).max(2);
         while self.points.len() > keep {
             self.points.pop_front();
-            for track in &mut self.tracks {
-                track.steps.pop_front();
-            }
         }
+        let (first, end) = (self.points.front().map_or(0, |point| point.number), self.times.readings());
+        let mut without = 0;
+        for track in &mut self.tracks {
+            track.steps.keep(first, end);
+            without += usize::from(track.last_seen + 1 < end && track.first == 0);
+        }
+        if self.options.keep.is_none() {
+            return;
+        }
+        // Free slots have no tasks, either.
+        let free = self.signatures.slots() - self.signatures.len();
+        self.let_go.keep(first, end);
+        if without.saturating_sub(free) > self.remembered.saturating_mul(2) {
+            self.let_signatures_go();
+        }
+        if self.times.are_many() {
+            let numbers =
+                |m: &Member| [m.first_seen, m.first_seen.saturating_sub(1), m.here_since, m.still_since];
+            let needed = self.members.iter().flat_map(numbers).collect();
+            self.times.retain(&needed, first);
+        }
+    }
+
+    /// Lets go of signatures without tasks, but those that had some last.
+    fn let_signatures_go(&mut self) {
+        // A task that has another signature now is still known by its first one.
+        let named = self.members.iter().flat_map(|member| [member.signature, member.first_signature]);
+        let named: FxHashSet<SignatureId> = named.chain(self.anonymous.iter().map(|(_, id)| *id)).collect();
+        let end = self.times.readings();
+        let mut idle: Vec<(u32, SignatureId)> = (self.signatures.iter())
+            .filter_map(|(id, _)| Some((id, self.tracks.get(id.index())?)))
+            .filter(|(id, track)| track.last_seen + 1 < end && track.first == 0 && !named.contains(id))
+            .map(|(id, track)| (track.last_seen, id))
+            .collect();
+        idle.sort_unstable();
+        idle.truncate(idle.len().saturating_sub(self.remembered));
+        let gone: FxHashSet<SignatureId> = idle.into_iter().map(|(_, id)| id).collect();
+        for (id, signature) in self.signatures.retain(|id| !gone.contains(&id)) {
+            let track = self.tracks.get_mut(id.index()).map(std::mem::take);
+            self.let_go.add(signature, &track.unwrap_or_default());
+        }
+        self.signatures.forget_parts();
     }
 
     /// The readings that are kept, the oldest first.
@@ -257,7 +312,7 @@ impl Series {
 
     /// How many readings there were, those no longer kept too.
     pub fn readings(&self) -> u32 {
-        self.times.len() as u32
+        self.times.readings()
     }
 
     /// The header of the very first reading.
@@ -270,14 +325,15 @@ impl Series {
         self.last.as_deref()
     }
 
-    /// When a reading was made, nanoseconds since the first one.
+    /// When a reading was made, nanoseconds since the first one. None if that is unknown, or is not kept any
+    /// more because neither [`Series::points`] nor [`Series::members`] have that reading.
     pub fn elapsed_at(&self, number: u32) -> Option<u64> {
-        self.times.get(number as usize).copied().flatten()
+        self.times.get(number)
     }
 
     /// The time from reading `number` to the last one, nanoseconds.
     pub fn since(&self, number: u32) -> Option<u64> {
-        self.times.last().copied().flatten()?.checked_sub(self.elapsed_at(number)?)
+        self.times.last()?.checked_sub(self.elapsed_at(number)?)
     }
 
     /// How long the readings prove that a task has not run, nanoseconds. None if they prove nothing.
@@ -296,15 +352,19 @@ impl Series {
         self.since(0)
     }
 
-    /// Every signature that was ever met, in the order of its id, with how its tasks came and went.
+    /// Every signature that is remembered, with how its tasks came and went.
     pub fn tracks(&self) -> impl Iterator<Item = (SignatureId, &Signature, &Track)> {
-        let ids = (0..).map(SignatureId);
-        ids.zip(self.signatures.all())
-            .zip(&self.tracks)
-            .map(|((id, signature), track)| (id, signature, track))
+        self.signatures
+            .iter()
+            .filter_map(|(id, signature)| Some((id, signature, self.tracks.get(id.index())?)))
     }
 
-    /// A signature and how its tasks came and went.
+    /// What remains of signatures that are not remembered any more.
+    pub fn let_go(&self) -> &LetGo {
+        &self.let_go
+    }
+
+    /// A signature and how its tasks came and went. None if it was let go.
     pub fn track(&self, id: SignatureId) -> Option<(&Signature, &Track)> {
         self.signatures.get(id).zip(self.tracks.get(id.index()))
     }
@@ -327,19 +387,22 @@ impl Series {
 
     /// What the user should know of how the readings were compared.
     pub fn warning(&self) -> Option<String> {
-        let both = self.matching.warning().map(str::to_owned).into_iter().chain(self.lacking.warning());
-        both.reduce(|one, other| format!("{one}; {other}"))
+        join(self.matching.warning().map(str::to_owned).into_iter().chain(self.lacks()))
     }
 
-    /// What the user should know of readings that lack tasks.
+    /// What the user should know of readings that lack tasks, and of what is not remembered.
     pub(crate) fn lacks(&self) -> Option<String> {
-        self.lacking.warning()
+        join(self.lacking.warning().into_iter().chain(self.let_go.warning()))
     }
 
     /// How it was made.
     pub fn options(&self) -> SeriesOptions {
         self.options
     }
+}
+
+fn join(texts: impl Iterator<Item = String>) -> Option<String> {
+    texts.reduce(|one, other| format!("{one}; {other}"))
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ type Given = (u64, &'static str, u64);
 
 /// A snapshot of one process, `at` seconds after the first, with waiting tasks.
 fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
+    builder(at, tasks).finish()
+}
+
+fn builder(at: u64, tasks: &[Given]) -> SnapshotBuilder {
     let mut builder = SnapshotBuilder::new();
     builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
     builder.header.runtimes = vec![RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() }];
@@ -27,7 +31,7 @@ fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
         let stack = builder.code.stack(vec![location]);
         builder.task(task(id, stack, mark));
     }
-    builder.finish()
+    builder
 }
 
 fn task(id: u64, stack: StackId, mark: u64) -> Task {
@@ -53,6 +57,10 @@ fn track<'a>(series: &'a Series, name: &str) -> &'a Track {
     series.tracks().find(|(_, signature, _)| named(signature)).map(|(_, _, track)| track).unwrap()
 }
 
+fn steps(track: &Track) -> Vec<Step> {
+    track.steps.iter().copied().collect()
+}
+
 #[test]
 fn tasks_are_followed() {
     let series = series([
@@ -76,10 +84,10 @@ fn tasks_are_followed() {
         old,
         old_gone,
     };
-    assert_eq!(a.steps, [step(2, 0, 0, 0, 0, 2, 0), step(2, 0, 1, 1, 0, 2, 1), step(2, 0, 0, 0, 0, 2, 0)]);
+    assert_eq!(steps(a), [step(2, 0, 0, 0, 0, 2, 0), step(2, 0, 1, 1, 0, 2, 1), step(2, 0, 0, 0, 0, 2, 0)]);
     assert_eq!((a.first, a.first_gone, a.longest_ended_ns), (2, 1, None));
     let b = track(&series, "b");
-    assert_eq!(b.steps, [step(1, 0, 0, 0, 0, 1, 0), step(2, 2, 0, 0, 1, 0, 0), step(1, 0, 1, 0, 0, 0, 0)]);
+    assert_eq!(steps(b), [step(1, 0, 0, 0, 0, 1, 0), step(2, 2, 0, 0, 1, 0, 0), step(1, 0, 1, 0, 0, 0, 0)]);
     // Task 4 was born after second 0 and had ended by second 10.
     assert_eq!(b.longest_ended_ns, Some(10 * SECOND));
 
@@ -161,6 +169,116 @@ fn signatures_are_what_was_asked_for() {
     assert_eq!(count(by(By::Creator, None)), 1);
 }
 
+/// A reading of a program in which every stack is another one: three tasks that stay, one that comes and goes,
+/// one that has moved on from a stack that nobody has any more, and `churn` tasks with stacks of their own.
+fn hectic(number: u64, churn: u64) -> Snapshot {
+    let mut builder = builder(number, &[(1, "stays", 0), (2, "stays", 0), (3, "stays", number)]);
+    let serve = builder.code.function("main.serve", "main", FunctionKind::Normal);
+    let serve = builder.code.frame(serve, "f.go", 1);
+    let creator = builder.code.location(Location { address: Some(9), offset: 0, frames: vec![serve] });
+    let mut add = |id: u64, name: &str| {
+        let function = builder.code.function(name, "main", FunctionKind::Normal);
+        let frame = builder.code.frame(function, "f.go", 1);
+        let address = Some((number << 32) + id);
+        let location = builder.code.location(Location { address, offset: 0, frames: vec![frame] });
+        let stack = builder.code.stack(vec![location]);
+        builder.task(Task { creator: Some(creator), ..task(id, stack, 0) });
+    };
+    if number % 7 < 2 {
+        add(100 + number / 7, "comes and goes");
+    }
+    match number {
+        0 => {}
+        1 => add(50, "moves on"),
+        _ => add(50, "has moved on"),
+    }
+    (0..churn).for_each(|nth| add(1_000 + number * churn + nth, &format!("f{number}.{nth}")));
+    builder.finish()
+}
+
+#[test]
+fn a_million_stacks_that_come_and_go_take_bounded_room() {
+    const CHURN: u64 = 4_000;
+    const READINGS: u64 = 250;
+    let options = SeriesOptions { keep: Some(60), ..SeriesOptions::default() };
+    let (mut series, mut calm) = (Series::new(options), Series::new(options));
+    let mut most = (0, 0, 0);
+    let mut early = None;
+    for number in 0..READINGS {
+        series.push(hectic(number, CHURN));
+        calm.push(hectic(number, 0));
+        let (texts, stacks) = series.signatures.parts();
+        most = (most.0.max(series.tracks.len()), most.1.max(texts), most.2.max(stacks));
+        if number == 3 {
+            early = series.tracks().map(|(id, ..)| id).last();
+        }
+    }
+    // Those that are remembered at most; and one reading's each of those that were there at first, that are there
+    // now, that have just ended, and that make it too many.
+    let bound = 2 * REMEMBERED + 4 * CHURN as usize + 10;
+    assert!(most.0 < bound && most.1 < bound + 100 && most.2 < bound + 100, "{most:?}");
+    let kept = series.tracks().count() as u64;
+    let let_go = series.let_go();
+    assert_eq!(let_go.signatures() + kept, READINGS * CHURN + calm.tracks().count() as u64);
+    assert!(series.warning().is_some_and(|text| text.contains("groups of tasks that had all ended")));
+    assert_eq!(calm.warning(), None);
+
+    // Nothing dangles.
+    let early = early.unwrap();
+    assert!(series.track(early).is_none() && series.tracks().all(|(id, ..)| id != early));
+    for member in series.members() {
+        assert!(series.track(member.signature).is_some() && series.track(member.first_signature).is_some());
+    }
+    let moved = series.members().iter().find(|member| member.first_signature != member.signature).unwrap();
+    let (first, _) = series.track(moved.first_signature).unwrap();
+    assert_eq!(&*first.frames[0].function, "moves on");
+
+    // What is still there is the same as without the others.
+    for name in ["stays", "comes and goes", "has moved on"] {
+        assert_eq!(track(&series, name), track(&calm, name), "{name}");
+    }
+    let (born, gone) = series.tracks().fold((0, 0), |(b, g), (_, _, t)| (b + t.born, g + t.gone));
+    assert_eq!(born + let_go.born(), calm_born(&calm) + (READINGS - 1) * CHURN);
+    assert_eq!(gone + let_go.gone(), calm_gone(&calm) + (READINGS - 1) * CHURN);
+    // Each of them lived for less than two seconds.
+    let (place, ended) = let_go.by_creator().next().unwrap();
+    assert_eq!((&*place.function, ended.longest_ended_ns), ("main.serve", Some(2 * SECOND)));
+    assert_eq!(ended.gone, let_go.gone());
+    assert_eq!(let_go.by_creator().count(), 1);
+}
+
+fn calm_born(series: &Series) -> u64 {
+    series.tracks().map(|(_, _, track)| track.born).sum()
+}
+
+fn calm_gone(series: &Series) -> u64 {
+    series.tracks().map(|(_, _, track)| track.gone).sum()
+}
+
+#[test]
+fn a_series_that_keeps_everything_lets_nothing_go() {
+    let mut series = Series::new(SeriesOptions::default());
+    series.remembered = 3;
+    (0..20).for_each(|number| series.push(hectic(number, 10)));
+    assert_eq!((series.let_go().signatures(), series.warning()), (0, None));
+    assert!(series.tracks().count() > 200);
+}
+
+#[test]
+fn times_that_nobody_needs_are_let_go() {
+    let options = SeriesOptions { keep: Some(3), ..SeriesOptions::default() };
+    let snapshot = |at| snapshot(at, &[(1, "a", 0), (2 + at / 3_000, "b", 0), (9_999 + at, "c", 0)]);
+    let series = Series::of(options, (0..10_000).map(snapshot));
+    assert_eq!(series.readings(), 10_000);
+    let known = (0..10_000).filter(|&number| series.elapsed_at(number).is_some()).count();
+    assert!(known < 5_000, "{known}");
+    let first_seen: Vec<_> =
+        series.members().iter().map(|m| (m.first_seen, series.since(m.first_seen))).collect();
+    let ago = |seconds| Some(seconds * SECOND);
+    assert_eq!(first_seen, [(0, ago(9_999)), (9_000, ago(999)), (9_999, ago(0))]);
+    assert_eq!(track(&series, "b").longest_ended_ns, ago(3_001));
+}
+
 /// Tasks with ids from a small range, in any order, each id once.
 fn tasks() -> impl Strategy<Value = Vec<Given>> {
     let names = prop::sample::select(vec!["a", "b", "c", "d"]);
@@ -198,10 +316,34 @@ proptest! {
         prop_assert_eq!(there.len(), back.len());
         for ((name, there), (other, back)) in there.iter().zip(&back) {
             prop_assert_eq!(name, other);
-            let (x, y) = (there.steps[1], back.steps[1]);
+            let (x, y) = (steps(there)[1], steps(back)[1]);
             prop_assert_eq!((x.born, x.gone, x.arrived, x.left), (y.gone, y.born, y.left, y.arrived));
             prop_assert_eq!((there.first, x.count), (y.count, back.first));
             prop_assert_eq!(there.first + x.born + x.arrived, x.count + x.gone + x.left);
+        }
+    }
+
+    /// Whatever is let go, totals are right and no id dangles.
+    #[test]
+    fn forgetful(readings in prop::collection::vec(tasks(), 1..12)) {
+        let options = SeriesOptions { keep: Some(2), ..SeriesOptions::default() };
+        let (mut forgetful, mut all) = (Series::new(options), Series::new(SeriesOptions::default()));
+        forgetful.remembered = 0;
+        for (at, tasks) in readings.iter().enumerate() {
+            forgetful.push(snapshot(at as u64, tasks));
+            all.push(snapshot(at as u64, tasks));
+            let sum = |series: &Series, of: fn(&Track) -> u64| series.tracks().map(|(_, _, t)| of(t)).sum::<u64>();
+            let let_go = forgetful.let_go();
+            prop_assert_eq!(sum(&forgetful, |t| t.born) + let_go.born(), sum(&all, |t| t.born));
+            prop_assert_eq!(sum(&forgetful, |t| t.gone) + let_go.gone(), sum(&all, |t| t.gone));
+            let seen = |s: &Series| s.members().iter().map(|m| (m.first_seen, m.still_since)).collect::<Vec<_>>();
+            prop_assert_eq!(seen(&forgetful), seen(&all));
+            for (one, other) in forgetful.members().iter().zip(all.members()) {
+                let name = |s: &Series, id| s.track(id).map(|(signature, _)| signature.clone());
+                prop_assert!(name(&forgetful, one.signature).is_some());
+                prop_assert_eq!(name(&forgetful, one.signature), name(&all, other.signature));
+                prop_assert_eq!(name(&forgetful, one.first_signature), name(&all, other.first_signature));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::super::error::{CliError, Result};
 use super::super::output::tell;
 use crate::analysis::leaks::{self, IgnoreFile};
+use crate::full_text;
 
 /// The file that is read if there is one.
 const IGNORE_FILE: &str = ".loiterignore";
@@ -37,7 +38,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
     };
     let wrong = |why| CliError::Usage(format!("{}: {why}", path.display()));
     let text = String::from_utf8(text).map_err(|_| wrong("it is not text in UTF-8".to_owned()))?;
-    let patterns = leaks::parse_file(&text).map_err(wrong)?;
+    let patterns = leaks::parse_file(&text).map_err(|error| wrong(full_text(&error)))?;
     Ok(Some(IgnoreFile { path: path.display().to_string(), patterns }))
 }
 

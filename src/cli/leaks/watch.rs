@@ -1,6 +1,7 @@
 //! Reads a live process again and again, on time.
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,19 +10,18 @@ use std::time::{Duration, Instant};
 use crate::analysis::leaks;
 use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
+use crate::cli::exit::Exit;
 use crate::cli::output::tell;
+use crate::cli::source::{ReadArgs, warn_of_stop};
 use crate::full_text;
-use crate::process::{self, Target, TargetError};
 use crate::report::escape;
 use crate::report::units::duration;
-use crate::runtimes::{ReadOptions, Readable};
-use crate::snapshot::Snapshot;
-use crate::source::{Program, ReadArgs, Source, Successor, describe, find_successor, options};
+use crate::runtimes::ReadOptions;
+use crate::session::{Pacing, Session, SessionOptions, Trouble};
+use crate::source::{Program, Source, SourceError, Successor};
 
 /// How long a sleep may keep the user waiting who wants to stop.
 const NAP: Duration = Duration::from_millis(50);
-/// How long the end of a program may take to be known, once its memory is gone.
-const DYING: Duration = Duration::from_secs(2);
 /// Counts of so many readings are kept, so that a watch of days does not grow for ever.
 const KEPT: usize = 2_000;
 /// More readings than this are more than anybody wants, and more than times are kept for.
@@ -62,65 +62,43 @@ impl Times {
 }
 
 /// What is read again and again.
-pub(super) enum Watched<'a> {
-    /// A process, and what schedules tasks in it.
-    Process {
-        what: String,
-        target: Box<dyn Target>,
-        runtimes: Readable,
-        options: ReadOptions,
-        /// Loiter has started it.
-        program: Option<&'a Program>,
-    },
-    /// An address that serves profiles.
-    Address { source: &'a Source, how: &'a ReadArgs },
+pub(super) struct Watched {
+    session: Session,
+    /// Set by Ctrl-C and SIGTERM.
+    stop: Arc<AtomicBool>,
+    times: Times,
+    /// Loiter has started the process.
+    started: bool,
 }
 
-impl<'a> Watched<'a> {
+impl Watched {
     /// What `source` means, if it is something alive.
-    pub(super) fn new(source: &'a Source, how: &'a ReadArgs, times: Times) -> Result<Option<Self>> {
-        match source.resolve()? {
-            Source::Pid(pid) => Self::process(pid, how, times, None).map(Some),
-            Source::Address(_) => Ok(Some(Watched::Address { source, how })),
-            Source::File(_) | Source::Stdin | Source::Name(_) => Ok(None),
+    pub(super) fn new(source: &Source, how: &ReadArgs, times: Times) -> Result<Option<Self>> {
+        if matches!(source, Source::File(_) | Source::Stdin) {
+            return Ok(None);
         }
+        how.check(source)?;
+        warn_of_stop(source);
+        let stop = Arc::new(AtomicBool::new(false));
+        let session = Session::open(source, options(how, times, &stop))?;
+        Ok(Some(Watched { session, stop, times, started: false }))
     }
 
     /// A program that was just started, as soon as it can be read.
-    pub(super) fn program(program: &'a Program, how: &ReadArgs, times: Times) -> Result<Self> {
-        program.wait_until_readable()?;
-        Self::process(program.pid(), how, times, Some(program))
+    pub(super) fn program(program: &Arc<Program>, how: &ReadArgs, times: Times) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let session = Session::of_program(program, options(how, times, &stop))?;
+        Ok(Watched { session, stop, times, started: true })
     }
+}
 
-    fn process(pid: u32, how: &ReadArgs, times: Times, program: Option<&'a Program>) -> Result<Self> {
-        let what = describe(pid);
-        let failed = |source| CliError::Target { what: what.clone(), source };
-        let target = process::open_pid(pid).map_err(|error| failed(error.into()))?;
-        let runtimes = Readable::find(target.as_ref()).map_err(failed)?;
-        Ok(Watched::Process { what, target, runtimes, options: options(how).paced(times.every), program })
-    }
-
-    /// What is known of the end of the process, which was there when `seen`.
-    fn epitaph(&self, seen: Instant) -> String {
-        let Watched::Process { target, program, .. } = self else { return String::new() };
-        if let Some(program) = program {
-            return program.ended_within(DYING).map_or_else(String::new, |how| format!(": {how}"));
-        }
-        match find_successor(target.info(), None, seen) {
-            Successor::Pid(pid) => format!("; it was started again as pid {pid}, which was not read"),
-            Successor::Nobody | Successor::Several(_) => String::new(),
-        }
-    }
-
-    fn read(&self, stop: &Arc<AtomicBool>) -> Result<Snapshot> {
-        match self {
-            Watched::Process { what, target, runtimes, options, .. } => {
-                let options = ReadOptions { stop: Some(Arc::clone(stop)), ..options.clone() };
-                let failed = |source| CliError::Target { what: what.clone(), source };
-                runtimes.read(target.as_ref(), &options).map_err(failed)
-            }
-            Watched::Address { source, how } => how.open(source).map(|opened| opened.snapshot),
-        }
+fn options(how: &ReadArgs, times: Times, stop: &Arc<AtomicBool>) -> SessionOptions {
+    SessionOptions {
+        read: ReadOptions { stop: Some(Arc::clone(stop)), ..how.options().read },
+        interval: Some(times.every),
+        pacing: Pacing::OnTime,
+        // Tasks of two processes are not compared with each other.
+        restart: false,
     }
 }
 
@@ -130,55 +108,59 @@ impl<'a> Watched<'a> {
 /// # Errors
 /// If not even one reading was possible, or a later one fails for another reason than the end of the
 /// process.
-pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
-    let stop = on_signals()?;
+pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
+    let Watched { session, stop, times, started } = watched;
+    on_signals(stop)?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
     // What a program of our own prints would stand in the middle of it.
-    let quiet = matches!(watched, Watched::Process { program: Some(_), .. });
-    let mut progress = Progress::new(times, quiet);
+    let mut progress = Progress::new(*times, *started);
     let begin = Instant::now();
-    let (mut late, mut seen) = (Late::default(), begin);
-    let mut missing = Vec::new();
-    for number in 0..times.readings {
-        let due = times.every * u32::try_from(number).unwrap_or(u32::MAX);
-        if !sleep_until(begin + due, &stop, &mut progress, &series) {
+    let (mut late, mut missing) = (Late::default(), Vec::new());
+    for _ in 0..times.readings {
+        if !session.wait(|left| nap(left, stop, &mut progress, &series)) {
             progress.clear();
             tell("stopped early");
             break;
         }
         let came = Instant::now();
-        if came > begin + due + times.every / 2 {
+        let read = session.read();
+        if session.late() > times.every / 2 {
             late.add(times.every);
         }
-        match watched.read(&stop) {
-            Ok(snapshot) => {
-                seen = Instant::now();
-                late.last = Some((seen - came, Duration::from_nanos(snapshot.header.reading.holders_ns)));
-                series.push(snapshot);
-            }
-            Err(_) if series.readings() > 0 && stop.load(Ordering::Relaxed) => {
-                progress.clear();
-                tell("stopped early");
-                break;
-            }
-            // It may answer again, and what has been read is not thrown away.
-            Err(error) if series.readings() > 0 && does_not_answer(&error) => missing.push(error),
-            Err(error) if series.readings() > 0 && has_ended(&error) => {
+        let trouble = match read {
+            Ok(_) if session.programs() > 1 => {
                 progress.clear();
                 let after = duration(begin.elapsed().as_nanos() as u64);
-                tell(&match error {
-                    CliError::Address { .. } => {
-                        format!("no more readings after {after}: {}", full_text(&error))
-                    }
-                    _ => format!("the process has ended after {after}{}", watched.epitaph(seen)),
-                });
+                tell(&format!("the process has become another program after {after}, which was not read"));
                 break;
             }
-            Err(error) => {
-                progress.clear();
-                return Err(error);
+            Ok(snapshot) => {
+                let holders = Duration::from_nanos(snapshot.header.reading.holders_ns);
+                late.last = Some((came.elapsed(), holders));
+                series.push(snapshot);
+                continue;
             }
+            Err(trouble) => trouble,
+        };
+        if series.readings() > 0 && stop.load(Ordering::Relaxed) {
+            progress.clear();
+            tell("stopped early");
+            break;
         }
+        let trouble = match trouble {
+            // It may answer again, and what has been read is not thrown away.
+            Trouble::Unreadable(error) if series.readings() > 0 && error.is_no_answer() => {
+                missing.push(*error);
+                continue;
+            }
+            trouble => trouble,
+        };
+        progress.clear();
+        match epitaph(&trouble, begin.elapsed()).filter(|_| series.readings() > 0) {
+            Some(text) => tell(&text),
+            None => return Err(trouble.into()),
+        }
+        break;
     }
     progress.clear();
     if let Some(error) = missing.first() {
@@ -188,6 +170,36 @@ pub(super) fn watch(watched: &Watched<'_>, times: Times) -> Result<Series> {
         tell(&format!("{} of {} readings came late: {why}", late.readings, series.readings()));
     }
     Ok(series)
+}
+
+/// What is known of the end of the readings. None if they have not ended. Why an address does not answer any
+/// more cannot be known.
+fn epitaph(trouble: &Trouble, after: Duration) -> Option<String> {
+    let after = duration(after.as_nanos() as u64);
+    let more = match trouble {
+        Trouble::Unreadable(error) => {
+            return matches!(**error, SourceError::Address { .. })
+                .then(|| format!("no more readings after {after}: {}", full_text(error.as_ref())));
+        }
+        Trouble::ProgramEnded { how: Some(how), .. } => format!(": {how}"),
+        Trouble::Ended { successor: Successor::Pid(pid), .. } => {
+            format!("; it was started again as pid {pid}, which was not read")
+        }
+        _ => String::new(),
+    };
+    Some(format!("the process has ended after {after}{more}"))
+}
+
+/// No reading was possible.
+impl From<Trouble> for CliError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unreadable(error) => (*error).into(),
+            trouble => {
+                CliError::Told { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
+            }
+        }
+    }
 }
 
 /// Readings that came late, and what made them so.
@@ -228,51 +240,32 @@ impl Late {
     }
 }
 
-/// There is nobody to be read any more. Of an address nobody can know why.
-fn has_ended(error: &CliError) -> bool {
-    use TargetError::{Ended, NoProcess, Zombie};
-    match error {
-        CliError::Target { source: crate::Error::Target(error), .. } => {
-            matches!(error, NoProcess { .. } | Ended { .. } | Zombie { .. })
-        }
-        CliError::Address { .. } => true,
-        _ => false,
-    }
-}
-
-/// A single reading has failed, which says nothing about the next one.
-fn does_not_answer(error: &CliError) -> bool {
-    use TargetError::{LetGo, NoAnswer};
-    matches!(error, CliError::Target { source: crate::Error::Target(NoAnswer { .. } | LetGo { .. }), .. })
-}
-
 /// Set by Ctrl-C and SIGTERM. A second one ends loiter.
-fn on_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
+fn on_signals(stop: &Arc<AtomicBool>) -> Result {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // In this order: the first signal finds the flag unset and passes the first handler.
-        let second =
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop));
-        let first = second.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
+        let second = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(stop));
+        let first = second.and_then(|_| signal_hook::flag::register(signal, Arc::clone(stop)));
         first.map_err(|source| CliError::Io { what: "cannot watch for signals".to_owned(), source })?;
     }
-    Ok(stop)
+    Ok(())
 }
 
-/// Waits for a moment. False if the user wants to stop.
-fn sleep_until(at: Instant, stop: &AtomicBool, progress: &mut Progress, series: &Series) -> bool {
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            // Without any reading there is nothing to say: read once.
-            return series.readings() == 0;
-        }
-        let left = at.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
+/// Sleeps for a moment. Breaks if the user wants to stop.
+fn nap(
+    left: Duration,
+    stop: &AtomicBool,
+    progress: &mut Progress,
+    series: &Series,
+) -> ControlFlow<(), Option<Duration>> {
+    if stop.load(Ordering::Relaxed) && series.readings() > 0 {
+        return ControlFlow::Break(());
+    }
+    if !left.is_zero() {
         progress.show(series);
         thread::sleep(left.min(NAP));
     }
+    ControlFlow::Continue(None)
 }
 
 /// One line on stderr while the user waits, if that is a terminal.

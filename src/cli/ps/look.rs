@@ -8,10 +8,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::source::inspect;
 use super::{Finding, Process};
 use crate::full_text;
 use crate::process::{self, Candidate, TargetError};
+use crate::source::inspect;
 
 /// A process that keeps its thread waiting for longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -244,7 +244,7 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
     let finding = match found {
         Ok(runtimes) if runtimes.is_empty() => Finding::Native,
         Ok(runtimes) => Finding::Runtimes(runtimes),
-        Err(crate::Error::Target(TargetError::NoProcess { .. } | TargetError::Ended { .. })) => return None,
+        Err(error) if error.is_gone() => return None,
         Err(error @ crate::Error::Target(TargetError::NoAnswer { .. })) => Finding::NoAnswer {
             why: format!("no answer within {} s: {}", PATIENCE.as_secs(), full_text(&error)),
         },

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::picture::Picture;
 use super::query::{Query, View};
 use crate::analysis::filter::Selection;
 use crate::analysis::flame::{Flame, flame_selected};
+use crate::session::Picture;
 use crate::snapshot::Snapshot;
 
 mod creators;

@@ -3,7 +3,7 @@
 use super::memory::{Memory, difference};
 use super::*;
 use crate::analysis::GroupKey;
-use crate::dashboard::picture::SessionView;
+use crate::session::SessionView;
 use crate::snapshot::{self, SnapshotBuilder, Task};
 
 const SECOND: u64 = 1_000_000_000;

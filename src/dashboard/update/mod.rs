@@ -10,10 +10,10 @@ use super::copy;
 use super::filter_query::Wanted;
 use super::keys::{self, Action};
 use super::layout::{areas, tabs};
-use super::picture::Picture;
 use super::query::{GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
 use super::state::{AppState, Input, List, Message, Pane, Prompt, Source};
 use super::tables::{GroupRow, Tables};
+use crate::session::Picture;
 
 mod frames;
 mod mouse;

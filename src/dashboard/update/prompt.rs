@@ -96,7 +96,7 @@ fn group_by(state: &mut AppState, mut input: Input) -> Vec<Command> {
     match outcome {
         Ok(()) => vec![Command::Compute],
         Err(problem) => {
-            input.problem = Some(problem);
+            input.problem = Some(problem.to_string());
             state.prompt = Some(Prompt::GroupBy(input));
             Vec::new()
         }

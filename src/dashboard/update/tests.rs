@@ -3,10 +3,10 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::dashboard::picture::SessionView;
 use crate::dashboard::query::Query;
 use crate::dashboard::tables::{Memory, compute};
 use crate::dashboard::task_detail::Row;
+use crate::session::SessionView;
 use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 
 /// `n` tasks, started by the first, in groups of ten by reason.

@@ -8,6 +8,7 @@ use crate::analysis::leaks::{Finding, Report, Sureness};
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::AppState;
 use crate::dashboard::task_detail::{PieceKind, Row};
+use crate::report::evidence::{because, meaning};
 use crate::report::finding::note;
 use crate::report::line;
 use crate::report::text::findings::{holders, place, readings, rest_list, samples, since, summary};
@@ -35,12 +36,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     if report.findings.is_empty() {
         canvas.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
     }
-    // What is no finding, where the list leaves room for it.
+    // Tasks that are no finding, where the list leaves room for them.
     let all = usize::MAX;
     let rest = [("Undecided", &report.undecided), ("These look healthy", &report.healthy)];
     let lines = (rest.iter().filter(|(_, rest)| !rest.is_empty()))
-        .map(|(title, rest)| format!("{title}: {}", rest_list(*rest, all)))
-        .chain(report.scheduler.iter().map(|one| format!("Scheduler, no leak: {}", note(one))));
+        .map(|(title, rest)| format!("{title}: {}", rest_list(*rest, &report.noun, all)))
+        .chain(report.scheduler.iter().map(|one| format!("Scheduler, no leak: {}", note(one, &report.noun))));
     let begin = report.findings.len().max(1).saturating_sub(cursor.top);
     for (line, text) in (begin..usize::from(rows.height)).zip(lines) {
         canvas.cell(2, rows.y + line as u16, rows.width.saturating_sub(3), &text, dim, Cut::End);
@@ -65,7 +66,7 @@ pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
     }
 }
 
-/// Why, since when, where, and what to do.
+/// The evidence of a finding, since when, where, and what to do.
 pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for part in finding.parts.iter().take(4) {
@@ -86,10 +87,11 @@ pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns
     for (guess, text) in holders(&report.header, finding, false, false) {
         rows.extend(wrapped("held by", &format!("{guess} {text}"), columns));
     }
-    let because: Vec<&str> = finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
-    rows.extend(wrapped("because", &because.join("; "), columns));
-    rows.extend(wrapped("cause", &finding.cause, columns));
-    rows.extend(wrapped("next", &finding.next, columns));
+    rows.extend(wrapped("because", &because(finding).join("; "), columns));
+    if let Some(meaning) = finding.cause.map(meaning) {
+        rows.extend(wrapped("cause", meaning.cause, columns));
+        rows.extend(wrapped("next", meaning.next, columns));
+    }
     if finding.stack_bytes > 0 {
         rows.extend(wrapped("holds", &format!("{} of stacks", bytes(finding.stack_bytes)), columns));
     }

@@ -10,12 +10,12 @@ use super::Cut;
 use super::chart::{Scale, Value, line, readings_per_column};
 use super::text::{rate, signed_rate};
 use super::theme::Canvas;
-use crate::dashboard::history::Point;
-use crate::dashboard::picture::Picture;
 use crate::dashboard::state::{AppState, Source};
 use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
 use crate::report::units::{bytes, count, duration, thousands};
+use crate::session::Picture;
+use crate::session::Point;
 
 /// How long a restart of the program is announced, nanoseconds.
 const NEWS: u64 = 60_000_000_000;

@@ -11,11 +11,11 @@ use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::findings::sureness;
 use super::text::rate;
 use super::theme::Canvas;
-use crate::dashboard::history::Point;
 use crate::dashboard::state::AppState;
 use crate::report::text::findings::summary;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, duration, thousands};
+use crate::session::Point;
 
 /// Columns of the names and of the figures beside the charts.
 const NAME: u16 = 16;

@@ -9,12 +9,12 @@ use ratatui::style::Style;
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::theme::Canvas;
 use super::{Cut, select};
-use crate::dashboard::history::Point;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::AppState;
 use crate::report::line::wrapped;
 use crate::report::text::figures;
 use crate::report::units::thousands;
+use crate::session::Point;
 
 /// Columns of the titles.
 const TITLES: u16 = 12;

@@ -6,7 +6,7 @@ pub struct Malformed;
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A number.
     Number(u64),
     /// Text, a message or packed numbers.
@@ -20,7 +20,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// It is none.
-    pub fn number(self) -> Result<u64, Malformed> {
+    pub(crate) fn number(self) -> Result<u64, Malformed> {
         if let Value::Number(number) = self { Ok(number) } else { Err(Malformed) }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// It has none.
-    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         if let Value::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed) }
     }
 
@@ -36,7 +36,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// It has none.
-    pub fn numbers(self, mut with: impl FnMut(u64)) -> Result<(), Malformed> {
+    pub(crate) fn numbers(self, mut with: impl FnMut(u64)) -> Result<(), Malformed> {
         match self {
             Value::Number(number) => with(number),
             Value::Bytes(mut rest) => {
@@ -52,13 +52,13 @@ impl<'a> Value<'a> {
 
 /// The fields of a message, in the order of the bytes; after something malformed there are no more.
 #[derive(Debug, Clone)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     /// Those of a message.
-    pub fn of(message: &'a [u8]) -> Self {
+    pub(crate) fn of(message: &'a [u8]) -> Self {
         Fields { rest: message }
     }
 
@@ -119,7 +119,7 @@ fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
 }
 
 /// Appends a varint.
-pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -128,7 +128,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends a field that is a number. Zero is what a reader takes for one that is not there.
-pub fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
     if number != 0 {
         put_varint(out, u64::from(field) << 3);
         put_varint(out, number);
@@ -136,7 +136,7 @@ pub fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
 }
 
 /// Appends a field that is text, a message or packed numbers.
-pub fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     put_varint(out, u64::from(field) << 3 | 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

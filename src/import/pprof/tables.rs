@@ -1,7 +1,7 @@
 //! The tables of a profile that samples refer to, as they stand there.
 
 use super::{PprofError, UnusualFunction};
-use crate::error::About;
+use crate::cause::About;
 use crate::formats::pprof::fields::{function, line, location, mapping, own, profile, value_type};
 use crate::formats::pprof::wire::{Fields, Value};
 use crate::snapshot::Header;

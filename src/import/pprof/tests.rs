@@ -122,7 +122,8 @@ fn what_points_nowhere_is_an_error() {
         (profile::MAPPING, message(&[(mapping::FILENAME, 99)]), "there is no string 99"),
     ] {
         let error = read(&written(&STRINGS, &[(1, 2)], &[(field, bytes)])).unwrap_err();
-        assert!(error.to_string().ends_with(problem), "{error} instead of {problem}");
+        let text = crate::full_text(&error);
+        assert!(text.ends_with(problem), "{text} instead of {problem}");
     }
     let mut no_string = Vec::new();
     put_bytes(&mut no_string, profile::STRING_TABLE, b"x");

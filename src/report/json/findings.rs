@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::AgeOut;
+use super::evidence::Fact;
 use crate::analysis::leaks::fleet::{Fleet, Spread};
 use crate::analysis::leaks::{
     Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
@@ -12,6 +13,7 @@ use crate::analysis::leaks::{
 use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
+use crate::report::evidence::rest_name;
 use crate::report::finding::{Findings, SourceLines, summary};
 use crate::snapshot::{Header, Module, ObjectKind};
 
@@ -41,9 +43,9 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         tasks: report.tasks,
         rates: RatesOut::new(rates),
         findings: report.findings.iter().map(|finding| FindingOut::new(finding, Some(source))).collect(),
-        scheduler: report.scheduler.iter().map(NoteOut::new).collect(),
-        undecided: report.undecided.iter().map(RestOut::new).collect(),
-        healthy: report.healthy.iter().map(RestOut::new).collect(),
+        scheduler: report.scheduler.iter().map(|note| NoteOut::new(note, &report.noun)).collect(),
+        undecided: report.undecided.iter().map(|rest| RestOut::new(rest, &report.noun)).collect(),
+        healthy: report.healthy.iter().map(|rest| RestOut::new(rest, &report.noun)).collect(),
         ignored_tasks: all_ignored(report.ignored, report.silenced.as_ref()),
         ignore_file: SilencedOut::new(report.silenced.as_ref()),
         baseline_tasks: report.in_baseline,
@@ -65,7 +67,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         processes: fleet.processes,
         snapshots: fleet.snapshots,
         tasks: fleet.tasks,
-        warnings: &fleet.warnings,
+        warnings: fleet.warnings.iter().map(|(process, text)| format!("{process}: {text}")).collect(),
         ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
         ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
         baseline_tasks: fleet.in_baseline,
@@ -77,7 +79,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
             .collect(),
         scheduler: (fleet.scheduler.iter())
             .map(|found| FleetNoteOut {
-                note: NoteOut::new(&found.note),
+                note: NoteOut::new(&found.note, &fleet.noun),
                 processes: found.processes.iter().map(|name| &**name).collect(),
             })
             .collect(),
@@ -103,9 +105,9 @@ struct Document<'a> {
     tasks: u64,
     rates: RatesOut,
     findings: Vec<FindingOut<'a>>,
-    scheduler: Vec<NoteOut<'a>>,
-    undecided: Vec<RestOut<'a>>,
-    healthy: Vec<RestOut<'a>>,
+    scheduler: Vec<NoteOut>,
+    undecided: Vec<RestOut>,
+    healthy: Vec<RestOut>,
     ignored_tasks: u64,
     ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
@@ -150,25 +152,25 @@ struct RuleOut {
 }
 
 #[derive(Serialize)]
-struct NoteOut<'a> {
+struct NoteOut {
     rule: &'static str,
-    because: &'a [String],
-    cause: &'a str,
-    next: &'a str,
+    because: Vec<Fact>,
+    cause: Fact,
+    next: Fact,
 }
 
 #[derive(Serialize)]
-struct RestOut<'a> {
-    what: &'a str,
+struct RestOut {
+    what: String,
     count: u64,
-    why: &'a str,
+    why: Fact,
 }
 
 #[derive(Serialize)]
 struct FindingOut<'a> {
     sureness: &'static str,
     summary: String,
-    rules: Vec<HitOut<'a>>,
+    rules: Vec<HitOut>,
     now: u64,
     first: Option<u64>,
     stayed: Option<u64>,
@@ -181,15 +183,15 @@ struct FindingOut<'a> {
     parts: Vec<PartOut<'a>>,
     samples: Vec<SampleOut>,
     holders: Vec<HolderOut<'a>>,
-    cause: &'a str,
-    next: &'a str,
+    cause: Option<Fact>,
+    next: Option<Fact>,
 }
 
 #[derive(Serialize)]
-struct HitOut<'a> {
+struct HitOut {
     rule: &'static str,
     sureness: &'static str,
-    because: &'a [String],
+    because: Vec<Fact>,
 }
 
 #[derive(Serialize)]
@@ -264,7 +266,7 @@ struct FleetDocument<'a> {
     processes: u64,
     snapshots: u64,
     tasks: u64,
-    warnings: &'a [String],
+    warnings: Vec<String>,
     ignored_tasks: u64,
     ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
@@ -283,7 +285,7 @@ struct FleetFindingOut<'a> {
 #[derive(Serialize)]
 struct FleetNoteOut<'a> {
     #[serde(flatten)]
-    note: NoteOut<'a>,
+    note: NoteOut,
     processes: Vec<&'a str>,
 }
 
@@ -329,24 +331,29 @@ impl RatesOut {
     }
 }
 
-impl<'a> NoteOut<'a> {
-    fn new(note: &'a Note) -> Self {
-        NoteOut { rule: note.rule, because: &note.because, cause: &note.cause, next: &note.next }
+impl NoteOut {
+    fn new(note: &Note, noun: &str) -> Self {
+        NoteOut {
+            rule: note.rule,
+            because: note.because.iter().map(|one| Fact::evidence(one, noun)).collect(),
+            cause: Fact::cause(note.cause),
+            next: Fact::next(note.cause),
+        }
     }
 }
 
-impl<'a> RestOut<'a> {
-    fn new(rest: &'a Rest) -> Self {
-        RestOut { what: &rest.one, count: rest.count, why: &rest.why }
+impl RestOut {
+    fn new(rest: &Rest, noun: &str) -> Self {
+        RestOut { what: rest_name(rest, noun, true), count: rest.count, why: Fact::why(&rest.why, noun) }
     }
 }
 
 impl<'a> FindingOut<'a> {
     fn new(finding: &'a Finding, source: Option<SourceLines<'_>>) -> Self {
-        let hit = |hit: &'a crate::analysis::leaks::Hit| HitOut {
+        let hit = |hit: &crate::analysis::leaks::Hit| HitOut {
             rule: hit.rule,
             sureness: hit.sureness.name(),
-            because: &hit.because,
+            because: hit.because.iter().map(|one| Fact::evidence(one, &finding.noun)).collect(),
         };
         FindingOut {
             sureness: finding.sureness.name(),
@@ -368,8 +375,8 @@ impl<'a> FindingOut<'a> {
             parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
             samples: finding.samples.iter().map(SampleOut::new).collect(),
             holders: finding.holders.iter().map(|holder| HolderOut::new(holder, source)).collect(),
-            cause: &finding.cause,
-            next: &finding.next,
+            cause: finding.cause.map(Fact::cause),
+            next: finding.cause.map(Fact::next),
         }
     }
 }

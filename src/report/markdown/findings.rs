@@ -6,6 +6,7 @@ use super::{block, code, plain};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::SignatureFrame;
+use crate::report::evidence::{evidence, meaning};
 use crate::report::finding::{
     Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
     readings, rest_list, samples, since, summary,
@@ -31,7 +32,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     what_was_read(header, out)?;
     writeln!(out, "- readings: {}", plain(&readings(report)))?;
     writeln!(out, "- {}", plain(&count(report.tasks, &report.noun)))?;
-    if let Some(text) = rates_line(rates) {
+    if let Some(text) = rates_line(rates, &report.noun) {
         writeln!(out, "- {}", plain(&text))?;
     }
     for warning in report.matching.warning().into_iter().chain(header.warnings.iter().map(|w| &**w)) {
@@ -49,17 +50,21 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     }
     if !report.undecided.is_empty() {
         writeln!(out, "\n## What is undecided\n")?;
-        for (why, list) in by_reason(&report.undecided) {
-            writeln!(out, "- {}: {}", plain(&rest_list(list, NAMED)), plain(why))?;
+        for (why, list) in by_reason(&report.undecided, &report.noun) {
+            writeln!(out, "- {}: {}", plain(&rest_list(list, &report.noun, NAMED)), plain(&why))?;
         }
     }
     if !report.healthy.is_empty() {
-        writeln!(out, "\n## What looks healthy\n\n{}.", plain(&rest_list(&report.healthy, usize::MAX)))?;
+        writeln!(
+            out,
+            "\n## What looks healthy\n\n{}.",
+            plain(&rest_list(&report.healthy, &report.noun, usize::MAX))
+        )?;
     }
     if !report.scheduler.is_empty() {
         writeln!(out, "\n## The scheduler\n\nNo leaks, but worth a note:\n")?;
         for one in &report.scheduler {
-            writeln!(out, "- {}", plain(&note(one)))?;
+            writeln!(out, "- {}", plain(&note(one, &report.noun)))?;
         }
     }
     write_left_out(
@@ -77,8 +82,8 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# Leaks in {} processes\n", thousands(fleet.processes))?;
     writeln!(out, "- {}", count(fleet.snapshots, "snapshot"))?;
     writeln!(out, "- {}", plain(&count(fleet.tasks, &fleet.noun)))?;
-    for warning in &fleet.warnings {
-        writeln!(out, "- warning: {}", code(warning))?;
+    for (process, warning) in &fleet.warnings {
+        writeln!(out, "- warning: {}", code(&format!("{process}: {warning}")))?;
     }
     writeln!(out)?;
     if fleet.findings.is_empty() {
@@ -102,7 +107,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
             "\nThe scheduler, no leak, in {processes} of {of} processes: {}.",
-            plain(&note(&found.note))
+            plain(&note(&found.note, &fleet.noun))
         )?;
     }
     writeln!(out, "\n## Where tasks wait\n")?;
@@ -196,8 +201,10 @@ fn details(
     let sureness = finding.sureness.name();
     writeln!(out, "\n## {number}. {sureness}: {}\n", code(&summary(finding)))?;
     let mut facts: Vec<(&str, String)> = Vec::new();
-    facts.extend((!finding.cause.is_empty()).then(|| ("cause", plain(&finding.cause))));
-    facts.extend((!finding.next.is_empty()).then(|| ("what to look at next", plain(&finding.next))));
+    if let Some(meaning) = finding.cause.map(meaning) {
+        facts.push(("cause", plain(meaning.cause)));
+        facts.push(("next", plain(meaning.next)));
+    }
     facts.extend(since(finding).map(|text| ("since", plain(&text))));
     if finding.stack_bytes > 0 {
         facts.push(("holds", format!("{} of stacks", bytes(finding.stack_bytes))));
@@ -214,7 +221,8 @@ fn details(
     }
     writeln!(out, "\nEvidence:\n")?;
     for hit in &finding.hits {
-        let because: Vec<String> = hit.because.iter().map(|text| plain(text)).collect();
+        let because: Vec<String> =
+            hit.because.iter().map(|one| plain(&evidence(one, &finding.noun))).collect();
         writeln!(out, "- {} ({}): {}", hit.rule, hit.sureness, because.join("; "))?;
     }
     for part in &finding.parts {
@@ -247,9 +255,9 @@ fn meanings(out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "\n## How sure\n\n\
-         - proven: it cannot be otherwise, these tasks never run again\n\
-         - stuck: they stand still, and nobody is to be seen who could move them\n\
-         - likely: several signs together\n\
-         - suspect: one sign alone, which may have another reason"
+         - proven: these tasks can never run again\n\
+         - stuck: blocked, and no task that could unblock them was found\n\
+         - likely: several signs agree\n\
+         - suspect: a single sign, which may have another reason"
     )
 }

@@ -13,6 +13,7 @@ use crate::analysis::leaks::{Finding, Report, Rest, Sureness};
 use crate::analysis::rates::Rates;
 use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
+use crate::report::evidence::{because, meaning, rest_name, why};
 pub use crate::report::finding::{
     Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
 };
@@ -75,7 +76,7 @@ impl Page<'_> {
         let tasks = count(self.report.tasks, &self.report.noun);
         let pieces = [(HEAD, who(&self.report.header)), (HEAD, tasks), (PLAIN, readings(self.report))];
         self.line().wrap(&pieces, " · ", 2, self.options.width, self.out)?;
-        if let Some(text) = rates_line(rates) {
+        if let Some(text) = rates_line(rates, &self.report.noun) {
             self.words(1, DIM, &text)?;
         }
         Ok(())
@@ -98,16 +99,13 @@ impl Page<'_> {
         {
             self.row("held by", format!("{guess} {text}").trim_start())?;
         }
-        let because: Vec<&str> =
-            finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
+        let because = because(finding);
         if !because.is_empty() {
             self.row("because", &because.join("; "))?;
         }
-        if !finding.cause.is_empty() {
-            self.row("cause", &finding.cause)?;
-        }
-        if !finding.next.is_empty() {
-            self.row("next", &finding.next)?;
+        if let Some(meaning) = finding.cause.map(meaning) {
+            self.row("cause", meaning.cause)?;
+            self.row("next", meaning.next)?;
         }
         if let Some(samples) = samples(finding) {
             self.row("such as", &samples)?;
@@ -220,10 +218,10 @@ impl Page<'_> {
         line.wrap(&words, " ", indent + 2, self.options.width, self.out)
     }
 
-    /// What is to be said of the scheduler.
+    /// Notes about the scheduler.
     fn scheduler(&mut self) -> io::Result<()> {
         for one in &self.report.scheduler {
-            self.words(0, PLAIN, &format!("scheduler, no leak: {}", note(one)))?;
+            self.words(0, PLAIN, &format!("scheduler, no leak: {}", note(one, &self.report.noun)))?;
         }
         Ok(())
     }
@@ -235,8 +233,9 @@ impl Page<'_> {
             self.words(0, PLAIN, "undecided:")?;
             return self.table(undecided);
         }
-        for (why, list) in by_reason(undecided) {
-            self.words(0, PLAIN, &format!("undecided: {}: {why}", rest_list(list, NAMED)))?;
+        let noun = &self.report.noun;
+        for (why, list) in by_reason(undecided, noun) {
+            self.words(0, PLAIN, &format!("undecided: {}: {why}", rest_list(list, noun, NAMED)))?;
         }
         Ok(())
     }
@@ -245,7 +244,7 @@ impl Page<'_> {
     fn healthy(&mut self) -> io::Result<()> {
         let Report { healthy, undecided, findings, .. } = self.report;
         let lead = match (undecided.is_empty(), findings.is_empty()) {
-            (false, _) => "of the rest nothing stands out",
+            (false, _) => "nothing stands out in the rest",
             (true, true) => "nothing stands out",
             (true, false) => "nothing else stands out",
         };
@@ -257,13 +256,14 @@ impl Page<'_> {
             return self.table(healthy);
         }
         let verb = if healthy.len() == 1 && healthy.iter().all(|h| h.count == 1) { "looks" } else { "look" };
-        let list = rest_list(healthy, NAMED);
+        let list = rest_list(healthy, &self.report.noun, NAMED);
         self.words(0, PLAIN, &format!("{lead}: {list} {verb} healthy (-v lists them)"))
     }
 
     /// Tasks with what they are and why that is so, a line for each kind.
     fn table(&mut self, rest: &[Rest]) -> io::Result<()> {
-        let name = |one: &Rest| if one.count == 1 { one.one.clone() } else { one.many.clone() };
+        let noun = self.report.noun.as_str();
+        let name = |one: &Rest| rest_name(one, noun, one.count == 1);
         let counts = 2 + rest.iter().map(|one| thousands(one.count).len()).max().unwrap_or(0);
         let longest = rest.iter().map(|one| width(&escape(&name(one)))).max().unwrap_or(0);
         let names = counts + 2 + longest.min(WIDEST) + 2;
@@ -271,7 +271,7 @@ impl Page<'_> {
             let mut line = self.line();
             line.right(HEAD, &thousands(one.count), counts).pad(counts + 2, 2);
             line.push(PLAIN, &name(one)).pad(names, 2);
-            let words: Vec<_> = one.why.split(' ').map(|word| (DIM, word.to_owned())).collect();
+            let words: Vec<_> = why(&one.why, noun).split(' ').map(|word| (DIM, word.to_owned())).collect();
             line.wrap(&words, " ", names, self.options.width, self.out)?;
         }
         Ok(())
@@ -287,7 +287,7 @@ impl Page<'_> {
         let said = !report.undecided.is_empty();
         let short = match report.readings {
             1 if said => "give several readings, or a pid with --for",
-            1 => "one reading shows neither growth nor who stays: give several, or a pid with --for",
+            1 => "one reading shows neither growth nor what stays: give several, or a pid with --for",
             2 | 3 if said => "give more readings, or a pid with --for",
             2 | 3 => "fewer than four readings do not show whether growth goes on",
             _ => "",

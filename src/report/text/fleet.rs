@@ -9,6 +9,7 @@ use super::findings::style;
 use crate::analysis::leaks::Part;
 use crate::analysis::leaks::fleet::{Fleet, FleetFinding};
 use crate::analysis::signature::SignatureFrame;
+use crate::report::evidence::{because, meaning};
 use crate::report::finding::{left_out, named, note, number, place, summary};
 
 /// Groups that are listed; with `-v` all are.
@@ -39,7 +40,10 @@ pub fn fleet(fleet: &Fleet, options: &TextOptions, out: &mut dyn Write) -> io::R
     for found in &fleet.scheduler {
         let processes = thousands(found.processes.len() as u64);
         let of = thousands(fleet.processes);
-        let text = format!("scheduler, no leak, in {processes} of {of} processes: {}", note(&found.note));
+        let text = format!(
+            "scheduler, no leak, in {processes} of {of} processes: {}",
+            note(&found.note, &fleet.noun)
+        );
         let words: Vec<_> = text.split(' ').map(|word| (PLAIN, word.to_owned())).collect();
         line().wrap(&words, " ", 2, options.width, out)?;
     }
@@ -48,8 +52,9 @@ pub fn fleet(fleet: &Fleet, options: &TextOptions, out: &mut dyn Write) -> io::R
         let words: Vec<_> = format!("left out: {text}").split(' ').map(|w| (DIM, w.to_owned())).collect();
         line().wrap(&words, " ", 2, options.width, out)?;
     }
-    for warning in &fleet.warnings {
-        let words: Vec<_> = format!("warning: {warning}").split(' ').map(|w| (WARN, w.to_owned())).collect();
+    for (process, warning) in &fleet.warnings {
+        let words: Vec<_> =
+            format!("warning: {process}: {warning}").split(' ').map(|w| (WARN, w.to_owned())).collect();
         line().wrap(&words, " ", 2, options.width, out)?;
     }
     Ok(())
@@ -79,10 +84,10 @@ fn finding(
     let part = finding.parts.first();
     at("at", part.and_then(|part| part.at.as_ref().or(part.stack.first())))?;
     at("started by", part.and_then(|part| part.creator.as_ref()))?;
-    let because: Vec<&str> = finding.hits.iter().flat_map(|hit| &hit.because).map(String::as_str).collect();
-    for (title, text) in
-        [("because", because.join("; ").as_str()), ("cause", &finding.cause), ("next", &finding.next)]
-    {
+    let because = because(finding).join("; ");
+    let meaning = finding.cause.map(meaning);
+    let (cause, next) = meaning.map_or(("", ""), |meaning| (meaning.cause, meaning.next));
+    for (title, text) in [("because", because.as_str()), ("cause", cause), ("next", next)] {
         if !text.is_empty() {
             row(&mut line, title, text, options, out)?;
         }

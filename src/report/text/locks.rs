@@ -3,6 +3,7 @@
 use super::super::runtime_names::task_noun;
 use super::super::task_facts;
 use super::super::units::{age, count, thousands};
+use super::super::waiting;
 use super::parts;
 use super::stack::place_of;
 use crate::analysis::frames::holding_frame;
@@ -16,7 +17,7 @@ const NAMED: usize = 6;
 const FEW: u64 = 3;
 
 /// What is known of the locks and wait groups that tasks wait for: "held by goroutine 99: ...",
-/// "2 have not called Done". `said`: who holds them has been said.
+/// "2 outstanding Done calls". `said`: who holds them has been said.
 pub(super) fn sentences(
     snapshot: &Snapshot,
     wait: &WaitSummary,
@@ -45,17 +46,14 @@ pub(super) fn sentences(
     into.extend(own(wait, locks).filter(|_| !told));
 }
 
-/// "2 have not called Done".
+/// "2 outstanding Done calls".
 fn outstanding(wait: &WaitSummary, locks: &Locks) -> Option<String> {
     let each = if wait.objects > 1 { " on each of them" } else { "" };
     Some(match locks.outstanding? {
-        (0, 0) => "all have called Done".to_owned(),
-        (low, high) if low == high => {
-            let verb = if low == 1 { "has" } else { "have" };
-            format!("{} {verb} not called Done{each}", thousands(low.into()))
-        }
+        (0, 0) => "no outstanding Done calls".to_owned(),
+        (low, high) if low == high => format!("{}{each}", count(low.into(), "outstanding Done call")),
         (low, high) => {
-            format!("{} to {} have not called Done{each}", thousands(low.into()), thousands(high.into()))
+            format!("{} to {} outstanding Done calls{each}", thousands(low.into()), thousands(high.into()))
         }
     })
 }
@@ -181,25 +179,18 @@ fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<Strin
     let found = |how: HoldKind| locks.held.iter().find(|held| held.how == how).map_or(0, |held| held.total);
     let (readers, any) = (found(HoldKind::Shared), !locks.held.is_empty());
     Some(match locks.state {
-        Some(LockState::Free) if any => "the lock says that nobody holds it just now".to_owned(),
-        Some(LockState::Free) => "is being handed over: nobody holds it".to_owned(),
-        Some(LockState::Shared(n)) if u64::from(n) != readers => {
-            let said = match n {
-                1 => "the lock says that 1 reader holds it".to_owned(),
-                n => format!("the lock says that {} readers hold it", thousands(n.into())),
-            };
-            match readers {
-                0 if any => said,
-                0 if n == 1 => format!("{said}; it was not found"),
-                0 => format!("{said}; none of them was found"),
-                1 => format!("{said}; 1 of them was found"),
-                readers if readers < n.into() => format!("{said}; {} of them were found", thousands(readers)),
-                readers => format!("{said}; {} seem to", count(readers, task_noun(snapshot))),
-            }
-        }
-        _ if locks.unheld > 0 && wait.objects == 1 => "nobody was found that holds it".to_owned(),
-        _ if locks.unheld == wait.objects => "nobody was found that holds them".to_owned(),
-        _ if locks.unheld > 0 => format!("nobody was found that holds {} of them", thousands(locks.unheld)),
+        Some(LockState::Free) if any => format!("the {} says that it is free", waiting::object(wait.kind)),
+        Some(LockState::Free) => format!("the {} is being handed over", waiting::object(wait.kind)),
+        Some(LockState::Shared(n)) if readers > n.into() => format!(
+            "{}, but {} seem to",
+            waiting::readers_hold(n.into()),
+            count(readers, task_noun(snapshot))
+        ),
+        Some(LockState::Shared(n)) if readers == 0 && any => waiting::readers_hold(n.into()),
+        Some(LockState::Shared(n)) if u64::from(n) != readers => waiting::readers_found(n.into(), readers),
+        _ if locks.unheld > 0 && wait.objects == 1 => "no holder was found".to_owned(),
+        _ if locks.unheld == wait.objects => "no holder was found for any of them".to_owned(),
+        _ if locks.unheld > 0 => format!("no holder was found for {} of them", thousands(locks.unheld)),
         _ => return None,
     })
 }

@@ -1,7 +1,7 @@
 //! Text for people: groups or single tasks.
 //!
 //! Nothing is cut to make it fit: text that is too long for its column pushes the rest to the right or to
-//! a line of its own. Source paths are shortened (see [`super::path`]) unless full paths are asked for.
+//! a line of its own. Source paths are shortened (see `report::path`) unless full paths are asked for.
 
 use std::io::{self, Write};
 

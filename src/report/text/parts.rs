@@ -3,7 +3,8 @@
 use std::io;
 
 use super::super::line::{DIM, Line, PLAIN, TITLE};
-use super::super::units::{count, thousands};
+use super::super::units::thousands;
+use super::super::waiting;
 use super::Page;
 use super::stack::INDENT;
 use crate::analysis::tally::Tally;
@@ -14,19 +15,9 @@ const LIST: usize = 6;
 
 /// "mutex 0xc000012040", "3 mutexes".
 pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
-    let kind = match kind {
-        ObjectKind::Channel => "channel",
-        ObjectKind::Mutex => "mutex",
-        ObjectKind::RwMutex => "rwmutex",
-        ObjectKind::WaitGroup => "wait group",
-        ObjectKind::Cond => "cond",
-        ObjectKind::Semaphore => "semaphore",
-        ObjectKind::Other => "object",
-    };
     match only.and_then(|id| snapshot.objects.get(id.index())) {
-        Some(object) => format!("{kind} {:#x}", object.address),
-        None if kind.ends_with('x') => format!("{} {kind}es", thousands(n)),
-        None => count(n, kind),
+        Some(object) => format!("{} {:#x}", waiting::object(kind), object.address),
+        None => waiting::objects(kind, n),
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::goroutine::Raw;
 use super::running::Stops;
 use super::{Go, GoError};
-use crate::full_text;
+use crate::cause::full_text;
 use crate::process::{Registers, Target};
 use crate::runtimes::Pause;
 use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};

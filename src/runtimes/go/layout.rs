@@ -6,10 +6,13 @@
 //! the very program that is read, so they come first, and with them even a Go release that loiter
 //! has never seen can be read. What several sources know is cross-checked.
 
+#[cfg(any(test, feature = "test-support"))]
 use std::collections::BTreeMap;
 
 use super::layout_table;
-use super::structs::{Field, LayoutSource, StructLayout, Structs};
+#[cfg(any(test, feature = "test-support"))]
+use super::structs::Field;
+use super::structs::{LayoutSource, StructLayout, Structs};
 
 /// Everything known about the layouts of one program's runtime.
 ///

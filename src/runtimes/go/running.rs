@@ -8,7 +8,7 @@ use super::goroutine::{Goroutine, Raw, status};
 use super::read::{Reader, keep};
 use super::threads::thread_of;
 use super::unwind::{CodeAddress, Start};
-use crate::full_text;
+use crate::cause::full_text;
 use crate::process::{Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use crate::full_text;
+use crate::cause::full_text;
 use crate::process::{Image, Target, TargetError};
 
 /// `PT_NOTE` (elf.h).

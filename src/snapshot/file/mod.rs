@@ -15,8 +15,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{Header, Invalid, Snapshot};
-use crate::ErrorKind;
-use crate::error::Cause;
+use crate::cause::{Cause, ErrorKind};
 
 mod budget;
 mod columns;

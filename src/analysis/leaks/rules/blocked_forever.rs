@@ -1,12 +1,12 @@
-//! Tasks that wait for what cannot come.
+//! Tasks that are blocked forever.
 
 use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::wait_class::WaitClass;
 
-/// Nil channels, selects without cases, and what the runtime itself has proved. The proof by
-/// reachability over the heap will be one more rule beside this one.
+/// Nil channels, selects without cases, and what the runtime itself has proved.
 pub(super) struct Never;
 
 impl Rule for Never {
@@ -21,27 +21,13 @@ impl Rule for Never {
     fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let open = context.kinds.iter().enumerate().filter(|(_, kind)| kind.is_open());
         open.filter_map(|(nth, kind)| {
-            let (because, cause, next) = match kind.waits {
-                WaitClass::NilChannel => (
-                    "the channel is nil, and nothing can ever be sent on or received from a nil channel",
-                    "the channel was never made, or was set to nil",
-                    "make the channel before the task is started; look for a variable that is declared and not \
-                     assigned, or for a struct that was copied before its channel was made",
-                ),
-                WaitClass::NoCases => (
-                    "a select without cases never goes on",
-                    "the task blocks for ever on purpose or by mistake",
-                    "wait for a channel or a context that ends it instead",
-                ),
-                WaitClass::Leaked => (
-                    "the runtime itself has proved that nothing can wake them any more",
-                    "whoever should have woken them has gone",
-                    "look at who else held the channel or lock, and why that returned early",
-                ),
+            let (because, cause) = match kind.waits {
+                WaitClass::NilChannel => (Evidence::NilChannel, Cause::NilChannel),
+                WaitClass::NoCases => (Evidence::NoCases, Cause::NoCases),
+                WaitClass::Leaked => (Evidence::ProvedByRuntime, Cause::WakerGone),
                 _ => return None,
             };
-            let claim = Claim::of(nth, Sureness::Proven, vec![because.to_owned()]);
-            Some(claim.meaning(cause, next))
+            Some(Claim::of(nth, Sureness::Proven, vec![because]).meaning(cause))
         })
         .collect()
     }

@@ -1,7 +1,8 @@
-//! Tasks that become more, whatever they do.
+//! Groups of tasks that grow, whatever the tasks do.
 
 use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::wait_class::WaitClass;
 
@@ -13,7 +14,8 @@ impl Rule for Growing {
     }
 
     fn checks(&self) -> &'static str {
-        "tasks of one kind become more over the readings, faster than they end, by the test of Mann and Kendall and a test of signs"
+        "the number of tasks at one place grows over the readings, faster than tasks end, by the test of Mann and Kendall and a \
+         sign test"
     }
 
     fn check(&self, context: &Context<'_>) -> Vec<Claim> {
@@ -27,27 +29,20 @@ impl Rule for Growing {
             let mut sureness = growth.sureness;
             match kind.known {
                 Some(known) if known.grows => {
-                    because.push(format!("{} are known to be parked: {}", known.names[1], known.why));
+                    because.push(Evidence::UsuallyParked { what: known.names[1], why: known.why });
                     sureness = Sureness::Suspect;
                 }
-                Some(known) => because.push(format!("there are only a few {} in a program", known.names[1])),
+                Some(known) => because.push(Evidence::FewExpected { what: known.names[1] }),
                 None => {}
             }
-            // Work that piles up is no leak yet: it may still be done.
+            // Work that piles up is no leak yet: it may still get done.
             let works = kind.waits == WaitClass::Nothing;
             if works {
-                because.push("they run or want to run".to_owned());
+                because.push(Evidence::Runnable);
                 sureness = Sureness::Suspect;
             }
             let claim = Claim::of(nth, sureness, because);
-            claims.push(if works {
-                claim.meaning("more work is started than is finished", "limit how much is started at once")
-            } else {
-                claim.meaning(
-                    "tasks are started and do not end",
-                    "look at what each of them waits for, and who should have ended it",
-                )
-            });
+            claims.push(claim.meaning(if works { Cause::Overload } else { Cause::NotEnding }));
         }
         claims
     }

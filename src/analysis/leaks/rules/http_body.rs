@@ -1,8 +1,9 @@
 //! Bodies of HTTP responses that nobody closes.
 
-use super::{Claim, Rule, many, time};
+use super::{Claim, Rule};
 use crate::analysis::Pattern;
 use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::wait_class::WaitClass;
 
@@ -40,12 +41,11 @@ impl Rule for Body {
                 continue;
             }
             let old = context.older_than(kind, context.options.min_age_ns);
-            let mut because =
-                vec!["each connection waits for the body of its response to be read or closed".to_owned()];
+            let mut because = vec![Evidence::UnreadBodies];
             let sureness = match context.growing(kind) {
                 Some(sureness) => sureness,
                 None if old >= MANY => {
-                    because.push(format!("{old} of them for {} or more", time(context.options.min_age_ns)));
+                    because.push(Evidence::Blocked { tasks: old, at_least_ns: context.options.min_age_ns });
                     Sureness::Suspect
                 }
                 None => continue,
@@ -58,17 +58,10 @@ impl Rule for Body {
             });
             let mut kinds = vec![nth];
             for (writer, other) in writers {
-                because
-                    .push(format!("{} of such connections become more, too", many(other.count(), "writer")));
+                because.push(Evidence::WritersGrow { tasks: other.count() });
                 kinds.push(writer);
             }
-            claims.push(Claim {
-                kinds,
-                ..Claim::of(nth, sureness, because).meaning(
-                    "the bodies of responses are not closed, so that their connections can neither be used again nor end",
-                    "defer response.Body.Close() after every request that did not fail, and read the body to its end",
-                )
-            });
+            claims.push(Claim { kinds, ..Claim::of(nth, sureness, because).meaning(Cause::BodyNotClosed) });
         }
         claims
     }

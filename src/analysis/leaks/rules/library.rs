@@ -2,6 +2,7 @@
 
 use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::modules::{module_of, modules};
 
 pub(super) struct Library;
@@ -12,7 +13,7 @@ impl Rule for Library {
     }
 
     fn checks(&self) -> &'static str {
-        "tasks that a module of somebody else starts become more: something of it is made again and again and not closed"
+        "tasks that another module starts grow in number: something of that module is made again and again and not closed"
     }
 
     fn check(&self, context: &Context<'_>) -> Vec<Claim> {
@@ -26,16 +27,9 @@ impl Rule for Library {
             if !kind.is_open() || owners.first() == Some(module) {
                 continue;
             }
-            let because = vec![format!("{} starts them, which is not the program's own", named(module))];
-            claims.push(Claim::of(nth, sureness, because).meaning(
-                "something of this library is made again and again, and never closed or stopped",
-                "look for its Close, Stop, Shutdown or cancel; or make it once and share it",
-            ));
+            let because = vec![Evidence::StartedByModule(module.clone())];
+            claims.push(Claim::of(nth, sureness, because).meaning(Cause::LibraryNotClosed));
         }
         claims
     }
-}
-
-fn named(module: &crate::snapshot::Module) -> String {
-    format!("module {} {}", module.path, module.version).trim_end().to_owned()
 }

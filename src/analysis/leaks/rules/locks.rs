@@ -1,10 +1,9 @@
-//! Tasks that wait for locks, and who holds them.
+//! Tasks that wait for locks, and the tasks that hold them.
 //!
-//! A lock does not say who holds it. Where the snapshot knows which tasks go on to unlock it, those are
-//! followed (`graph`): to tasks that wait for each other (`rings`), or to the task at the end that keeps all
-//! others waiting. Elsewhere (`crowds`) what is known are the functions in which tasks wait for the lock:
-//! whoever holds it is most likely in one of the same functions, further on, and has been there for at least as
-//! long as the oldest waiter waits.
+//! A lock does not record its holder. If the snapshot knows which tasks will unlock it, `graph` follows them: to tasks
+//! that wait for each other (`cycles`), or to the task at the end of the chain that keeps all others waiting. If it
+//! does not, the functions in which tasks wait for the lock decide (`convoys`): the holder is most likely in one of the
+//! same functions, further on, and has been there for at least as long as the oldest waiter waits.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -24,7 +23,7 @@ mod verdict;
 
 use graph::Graph;
 
-/// Tasks wait for locks of each other.
+/// Tasks wait for each other.
 pub(super) struct Deadlock;
 /// Tasks wait for one lock.
 pub(super) struct HeldLock;
@@ -35,16 +34,17 @@ impl Rule for Deadlock {
     }
 
     fn checks(&self) -> &'static str {
-        "tasks wait for locks of each other; or they stand still waiting for locks, and whoever could hold those waits \
-         for such locks, too"
+        "a cycle of tasks, each of which waits for a lock that the next one holds; or tasks are blocked on locks, and every \
+         task that could hold these waits for such a lock, too"
     }
 
     fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let Some(study) = Study::new(context) else { return Vec::new() };
         let mut claims = cycles::claims(&study);
-        let crowds = collect::survey(&study);
-        claims
-            .extend(crowds.iter().filter(|crowd| crowd.is_circle(&study)).filter_map(|c| c.deadlock(&study)));
+        let convoys = collect::collect(&study);
+        claims.extend(
+            convoys.iter().filter(|convoy| convoy.is_cycle(&study)).filter_map(|c| c.deadlock(&study)),
+        );
         claims
     }
 }
@@ -55,28 +55,28 @@ impl Rule for HeldLock {
     }
 
     fn checks(&self) -> &'static str {
-        "tasks stand still waiting for a lock that its holder does not give back"
+        "tasks are blocked on a lock that its holder does not release"
     }
 
     fn check(&self, context: &Context<'_>) -> Vec<Claim> {
         let Some(study) = Study::new(context) else { return Vec::new() };
-        let crowds = collect::survey(&study);
-        crowds.iter().filter(|crowd| !crowd.is_circle(&study)).filter_map(|c| c.convoy(&study)).collect()
+        let convoys = collect::collect(&study);
+        convoys.iter().filter(|convoy| !convoy.is_cycle(&study)).filter_map(|c| c.convoy(&study)).collect()
     }
 }
 
-/// What is known of those who wait for locks and those who hold them.
+/// What is known of the tasks that wait for locks and of those that hold them.
 struct Study<'s, 'a> {
     context: &'s Context<'a>,
     graph: Graph,
-    /// Of the tasks of the graph those that are followed.
+    /// The tasks of the graph that are followed from reading to reading.
     members: FxHashMap<u32, &'a Member>,
     /// The kind of each task of the graph: an index into [`Context::kinds`].
     kinds: FxHashMap<u32, usize>,
 }
 
 impl<'s, 'a> Study<'s, 'a> {
-    /// None if nobody waits for a lock.
+    /// None if no task waits for a lock.
     fn new(context: &'s Context<'a>) -> Option<Self> {
         // One task may wait where most others of its kind do not.
         let is_lock = |object: &WaitObject| matches!(object.kind, ObjectKind::Mutex | ObjectKind::RwMutex);
@@ -105,7 +105,7 @@ impl<'s, 'a> Study<'s, 'a> {
         self.kinds.get(&task).copied().or_else(other)
     }
 
-    /// The same, if the user wants to hear of it.
+    /// The same, if it is not left out.
     fn open_kind_of(&self, task: u32) -> Option<usize> {
         let kind = self.kind_of(task)?;
         self.context.kinds.get(kind)?.left_out.is_none().then_some(kind)

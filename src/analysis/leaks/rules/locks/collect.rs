@@ -1,4 +1,4 @@
-//! Which locks are waited for, and who else is where they are taken.
+//! Which locks tasks wait for, and which other tasks are in the functions that take these locks.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) struct Convoy<'a> {
     pub(super) since: Option<u32>,
     /// Tasks in the same functions that wait for no lock: they may hold one.
     pub(super) outsiders: Vec<Outsider<'a>>,
-    /// Tasks in the same functions that wait for a lock of another crowd.
+    /// Tasks in the same functions that wait for a lock of another convoy.
     pub(super) insiders: u64,
 }
 
@@ -72,9 +72,9 @@ pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> 
     callers.iter().find(has_package).or(callers.first()).copied()
 }
 
-/// All waiting for locks, put together by the functions in which that happens. Without those who are known to
-/// wait for each other, or for one of these.
-pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
+/// All tasks that wait for locks, grouped by the functions in which they wait. Tasks that are known to wait for each
+/// other, or for such a task, are left out.
+pub(super) fn collect<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
     let (context, snapshot) = (study.context, study.context.snapshot);
     let mut waiters = waiters(context);
     let waiting: FxHashSet<u32> = waiters.iter().map(|waiter| waiter.task).collect();
@@ -97,19 +97,21 @@ pub(super) fn survey<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
     }
     functions.values_mut().for_each(|list| list.sort_unstable());
     // Sorted, so that the outcome does not depend on hashes.
-    let mut crowds: BTreeMap<Vec<FunctionId>, Vec<&Waiter<'_>>> = BTreeMap::new();
+    let mut convoys: BTreeMap<Vec<FunctionId>, Vec<&Waiter<'_>>> = BTreeMap::new();
     for waiter in &waiters {
         let key = match waiter.lock.and_then(|(lock, _)| functions.get(&lock)) {
             Some(list) => list.clone(),
             None => function_of(waiter).into_iter().collect(),
         };
-        crowds.entry(key).or_default().push(waiter);
+        convoys.entry(key).or_default().push(waiter);
     }
-    let inside = Inside::new(context, crowds.keys().flatten().copied().collect());
-    (crowds.iter()).map(|(functions, waiters)| crowd(study, functions, waiters, &inside, &waiting)).collect()
+    let inside = Inside::new(context, convoys.keys().flatten().copied().collect());
+    (convoys.iter())
+        .map(|(functions, waiters)| convoy(study, functions, waiters, &inside, &waiting))
+        .collect()
 }
 
-/// Every task that waits for a lock and that the user wants to hear of.
+/// Every task that waits for a lock and is not left out.
 fn waiters<'a>(context: &Context<'a>) -> Vec<Waiter<'a>> {
     let mut waiters = Vec::new();
     for (nth, kind) in context.kinds.iter().enumerate() {
@@ -176,7 +178,7 @@ impl<'a> Inside<'a> {
     }
 }
 
-fn crowd<'a>(
+fn convoy<'a>(
     study: &Study<'_, 'a>,
     functions: &[FunctionId],
     waiters: &[&Waiter<'_>],
@@ -205,7 +207,7 @@ fn crowd<'a>(
             continue;
         }
         let member = inside.members.get(&index).copied();
-        // Whoever came later than the oldest waiter cannot be the one that keeps it waiting.
+        // A task that came later than the oldest waiter cannot keep it waiting.
         if member.zip(since).is_some_and(|(member, since)| member.first_seen > since) {
             continue;
         }

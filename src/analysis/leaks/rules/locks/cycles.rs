@@ -1,43 +1,45 @@
-//! Tasks that are known to wait for each other, in words.
+//! Deadlocks: tasks that are known to wait for each other.
 //!
-//! The holders of one snapshot were seen at one moment, so that a ring of them is no chance: nobody in it can
-//! go on unless somebody outside unlocks what is not theirs.
+//! The holders in one snapshot were seen at one moment, so a cycle of them is no coincidence: no task of it can go on
+//! unless a task outside of it unlocks a lock that it does not hold.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::super::{Claim, many, time};
+use super::super::Claim;
 use super::Study;
-use super::describe::{function, holder, lock_name, number, place, place_name, task_name};
+use super::describe::{holder, lock_name, place, task_name};
 use super::graph::{Cycle, Step};
+use crate::analysis::leaks::evidence::{Cause, CycleStep, Evidence, LockEvidence, LockUse};
 use crate::analysis::leaks::finding::{Holder, Sureness};
 use crate::analysis::leaks::wait_class::WaitClass;
+use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::HoldKind;
 
-/// Tasks of a ring that are named.
+/// Tasks of a cycle that are named.
 const NAMED: usize = 4;
 
-/// A finding for each set of kinds of tasks that wait for each other.
+/// A claim for each set of groups whose tasks wait for each other.
 pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
-    let rings = study.graph.rings();
+    let cycles = study.graph.cycles();
     let mut alike: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
-    for (nth, ring) in rings.iter().enumerate() {
-        let mut kinds = kinds_of(study, ring);
+    for (nth, cycle) in cycles.iter().enumerate() {
+        let mut kinds = kinds_of(study, cycle);
         kinds.sort_unstable();
         if !kinds.is_empty() {
             alike.entry(kinds).or_default().push(nth);
         }
     }
-    let mut blocked: Vec<Vec<u32>> = vec![Vec::new(); rings.len()];
-    for (task, ring) in study.graph.stuck() {
-        blocked.get_mut(ring).into_iter().for_each(|list| list.push(task));
+    let mut blocked: Vec<Vec<u32>> = vec![Vec::new(); cycles.len()];
+    for (task, cycle) in study.graph.stuck() {
+        blocked.get_mut(cycle).into_iter().for_each(|list| list.push(task));
     }
     let mut claims: Vec<(usize, Claim)> = (alike.into_values())
         .filter_map(|same| {
             let all: Vec<(&Cycle, &[u32])> = (same.iter())
-                .filter_map(|&nth| Some((rings.get(nth)?, blocked.get(nth)?.as_slice())))
+                .filter_map(|&nth| Some((cycles.get(nth)?, blocked.get(nth)?.as_slice())))
                 .collect();
             Some((*same.first()?, claim(study, &all)?))
         })
@@ -46,10 +48,10 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
     claims.into_iter().map(|(_, claim)| claim).collect()
 }
 
-/// The kinds of its tasks that the user wants to hear of, those that are named first. What is proven of some
-/// of them must not be said of the others.
-fn kinds_of(study: &Study<'_, '_>, ring: &Cycle) -> Vec<usize> {
-    let tasks = ring.steps.iter().map(|step| &step.task).chain(&ring.tasks);
+/// The groups of its tasks that are not left out, those of named tasks first. What is proven of some of them must
+/// not be said of the others.
+fn kinds_of(study: &Study<'_, '_>, cycle: &Cycle) -> Vec<usize> {
+    let tasks = cycle.steps.iter().map(|step| &step.task).chain(&cycle.tasks);
     let mut seen = FxHashSet::default();
     let kinds: Vec<usize> =
         tasks.filter_map(|&task| study.open_kind_of(task)).filter(|&kind| seen.insert(kind)).collect();
@@ -62,35 +64,28 @@ fn is_proven(study: &Study<'_, '_>, kind: usize) -> bool {
     study.context.kinds.get(kind).is_some_and(|kind| kind.waits.never_ends())
 }
 
-fn claim(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Option<Claim> {
-    let (first, _) = rings.first()?;
+fn claim(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Option<Claim> {
+    let (first, _) = cycles.first()?;
     let shape = Shape::of(first);
-    let mut because = shape.words(study, first);
-    if let [_, others @ ..] = rings
+    let mut because = vec![shape.evidence(study, first)?];
+    if let [_, others @ ..] = cycles
         && !others.is_empty()
     {
-        let tasks = others.iter().map(|(ring, _)| ring.tasks.len() as u64).sum();
-        because.push(format!(
-            "in the same way {} in {}",
-            are_stuck(tasks),
-            many(others.len() as u64, "more ring")
-        ));
+        let tasks = others.iter().map(|(cycle, _)| cycle.tasks.len() as u64).sum();
+        because.push(LockEvidence::MoreCycles { cycles: others.len() as u64, tasks });
     }
-    let inside: usize = rings.iter().map(|(ring, _)| ring.tasks.len()).sum();
-    let blocked: usize = rings.iter().map(|(_, blocked)| blocked.len()).sum();
+    let inside: usize = cycles.iter().map(|(cycle, _)| cycle.tasks.len()).sum();
+    let blocked: usize = cycles.iter().map(|(_, blocked)| blocked.len()).sum();
     let unnamed = first.tasks.len().saturating_sub(first.steps.len()) + blocked.saturating_sub(inside);
-    let unnamed = unnamed as u64;
-    let s = if unnamed == 1 { "s" } else { "" };
-    because.extend((unnamed > 0).then(|| format!("{} wait{s} for these locks", many(unnamed, "more task"))));
-    let standing = rings.iter().flat_map(|(ring, _)| &ring.tasks).map(|&task| study.standing_ns(task));
-    let standing = standing.max().unwrap_or(0);
-    because.extend(
-        (standing > 0).then(|| format!("the first of them has stood still for at least {}", time(standing))),
-    );
+    let tasks = unnamed as u64;
+    because.extend((tasks > 0).then_some(LockEvidence::AlsoWait { tasks }));
+    let standing = cycles.iter().flat_map(|(cycle, _)| &cycle.tasks).map(|&task| study.standing_ns(task));
+    let at_least_ns = standing.max().unwrap_or(0);
+    because.extend((at_least_ns > 0).then_some(LockEvidence::LongestWait { at_least_ns }));
     let mut kinds = kinds_of(study, first);
-    kinds.extend(rings.iter().flat_map(|(ring, _)| kinds_of(study, ring)));
+    kinds.extend(cycles.iter().flat_map(|(cycle, _)| kinds_of(study, cycle)));
     if !kinds.iter().any(|&kind| is_proven(study, kind)) {
-        kinds.extend(waiting_kinds(study, rings));
+        kinds.extend(waiting_kinds(study, cycles));
     }
     let mut seen = FxHashSet::default();
     kinds.retain(|&kind| seen.insert(kind));
@@ -102,18 +97,14 @@ fn claim(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Option<Claim> {
         .collect();
     holders.sort_by_key(|holder| holder.task.id);
     holders.iter_mut().for_each(|holder| holder.deadlocked = true);
-    let (cause, next) = shape.meaning();
-    Some(Claim { kinds, holders, ..Claim::of(0, Sureness::Stuck, because) }.meaning(cause, next))
+    let because = because.into_iter().map(Evidence::Lock).collect();
+    Some(Claim { kinds, holders, ..Claim::of(0, Sureness::Stuck, because) }.meaning(shape.cause()))
 }
 
-fn are_stuck(tasks: u64) -> String {
-    if tasks == 1 { "1 other task waits".to_owned() } else { format!("{} wait", many(tasks, "other task")) }
-}
-
-/// Kinds of tasks most of which wait for locks of these rings: what keeps them is the same.
-fn waiting_kinds(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Vec<usize> {
+/// Groups whose tasks mostly wait for locks of these cycles: they are blocked by the same.
+fn waiting_kinds(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Vec<usize> {
     let mut counts: FxHashMap<usize, u64> = FxHashMap::default();
-    for &task in rings.iter().flat_map(|(_, blocked)| *blocked) {
+    for &task in cycles.iter().flat_map(|(_, blocked)| *blocked) {
         if let Some(kind) = study.open_kind_of(task) {
             *counts.entry(kind).or_default() += 1;
         }
@@ -127,7 +118,7 @@ fn waiting_kinds(study: &Study<'_, '_>, rings: &[(&Cycle, &[u32])]) -> Vec<usize
     kinds.into_iter().map(|(kind, _)| kind).collect()
 }
 
-/// What kind of mistake a ring is.
+/// What kind of mistake a cycle is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// A task locks twice.
@@ -141,9 +132,9 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(ring: &Cycle) -> Self {
+    fn of(cycle: &Cycle) -> Self {
         let shared = |step: &Step| step.held.is_some_and(|held| held.how == HoldKind::Shared);
-        match ring.steps.as_slice() {
+        match cycle.steps.as_slice() {
             [step] if shared(step) => Shape::Upgrade,
             [_] => Shape::Twice,
             [a, b] if a.lock == b.lock && a.reads && shared(b) => Shape::ReadTwice(1),
@@ -152,126 +143,70 @@ impl Shape {
         }
     }
 
-    fn words(self, study: &Study<'_, '_>, ring: &Cycle) -> Vec<String> {
-        let (steps, mut names) = (ring.steps.as_slice(), Names { study, named: FxHashSet::default() });
-        match (self, steps) {
-            (Shape::Twice | Shape::Upgrade, [step]) => vec![alone(study, step)],
-            (Shape::ReadTwice(1), [reader, writer]) => vec![read_twice(study, reader, writer)],
-            (Shape::ReadTwice(_), [writer, reader]) => vec![read_twice(study, reader, writer)],
-            _ => {
-                let next = steps.iter().cycle().skip(1);
-                let clauses = steps.iter().zip(next).take(NAMED);
-                let mut clauses: Vec<String> = clauses.map(|(a, b)| names.clause(a, b.task)).collect();
-                if let left @ 1.. = steps.len().saturating_sub(NAMED) {
-                    clauses.push(format!(
-                        "and so on over {}, back to the first",
-                        many(left as u64, "more task")
-                    ));
-                }
-                clauses
-            }
+    fn evidence(self, study: &Study<'_, '_>, cycle: &Cycle) -> Option<LockEvidence> {
+        match (self, cycle.steps.as_slice()) {
+            (Shape::Twice | Shape::Upgrade, [step]) => self_wait(study, step),
+            (Shape::ReadTwice(1), [reader, writer]) => read_twice(study, reader, writer),
+            (Shape::ReadTwice(_), [writer, reader]) => read_twice(study, reader, writer),
+            (_, steps) => Some(LockEvidence::Cycle {
+                steps: (steps.iter().zip(steps.iter().cycle().skip(1)).take(NAMED))
+                    .filter_map(|(step, next)| cycle_step(study, step, next.task))
+                    .collect(),
+                more_tasks: steps.len().saturating_sub(NAMED) as u64,
+            }),
         }
     }
 
-    fn meaning(self) -> (&'static str, &'static str) {
+    fn cause(self) -> Cause {
         match self {
-            Shape::Twice => (
-                "a task waits for a lock that it holds itself: one path locks it twice",
-                "never lock again what a caller holds: divide the function into one that locks and one that expects \
-                 the lock to be held",
-            ),
-            Shape::Upgrade => (
-                "a task holds a lock for reading and waits to lock it for writing: it waits for itself",
-                "unlock for reading first, and look again at what was read once the lock is held for writing",
-            ),
-            Shape::ReadTwice(_) => (
-                "a task locks for reading twice, and a writer came in between: a writer that waits holds back all new \
-                 readers",
-                "lock for reading once: never call with the lock held what locks it again",
-            ),
-            Shape::Order => (
-                "they wait for each other: these locks are taken in different orders",
-                "take locks in one order everywhere (by address or name), and never lock again what the caller holds",
-            ),
+            Shape::Twice => Cause::LockedTwice,
+            Shape::Upgrade => Cause::LockUpgrade,
+            Shape::ReadTwice(_) => Cause::ReadLockedTwice,
+            Shape::Order => Cause::LockOrder,
         }
     }
 }
 
-/// Tasks are introduced once.
-struct Names<'a, 's, 'b> {
-    study: &'a Study<'s, 'b>,
-    named: FxHashSet<u32>,
+fn wants(step: &Step) -> LockUse {
+    if step.reads { LockUse::Shared } else { LockUse::Exclusive }
 }
 
-impl Names<'_, '_, '_> {
-    /// "goroutine 18 (main.transfer)" for the first, "19 (main.transfer)" for others, then only "18".
-    fn name(&mut self, task: u32) -> String {
-        let name = if self.named.is_empty() { task_name(self.study, task) } else { number(self.study, task) };
-        let function = function(self.study, task);
-        if self.named.insert(task) && !function.is_empty() { format!("{name} ({function})") } else { name }
-    }
-
-    /// "goroutine 18 (main.f) waits for the mutex 0x10, which 19 (main.g) holds".
-    fn clause(&mut self, step: &Step, next: u32) -> String {
-        let known = self.named.contains(&step.task);
-        let who = if known { number(self.study, step.task) } else { self.name(step.task) };
-        let lock = lock_name(self.study, step.lock);
-        let next = self.name(next);
-        let verb = match (step.reads, step.held.map(|held| held.how)) {
-            (true, _) => "to read-lock",
-            (false, Some(HoldKind::Shared)) => "to lock",
-            (false, _) => "for",
-        };
-        match step.held.map(|held| held.how) {
-            None => format!("{who} waits {verb} {lock}, behind {next}, which waits to lock it"),
-            Some(HoldKind::Shared) => format!("{who} waits {verb} {lock}, which {next} holds for reading"),
-            Some(_) => format!("{who} waits {verb} {lock}, which {next} holds"),
-        }
-    }
+fn held(step: &Step) -> Option<LockUse> {
+    step.held.map(|held| if held.how == HoldKind::Shared { LockUse::Shared } else { LockUse::Exclusive })
 }
 
-/// "main.(*cache).Refresh cache.go:41 is to unlock it"; empty if the place is not known.
-fn unlocks(study: &Study<'_, '_>, step: &Step) -> String {
-    let location = step.held.and_then(|held| held.location);
-    let place = location.and_then(|location| place(study.context.snapshot, location));
-    place.map(|place| format!("{} is to unlock it", place_name(&place))).unwrap_or_default()
+/// The place from which the next task will unlock the lock, if known.
+fn unlocks(study: &Study<'_, '_>, step: &Step) -> Option<SignatureFrame> {
+    place(study.context.snapshot, step.held?.location?)
 }
 
-fn waits_in(study: &Study<'_, '_>, task: u32) -> String {
-    let function = function(study, task);
-    let inside = if function.is_empty() { String::new() } else { format!(" in {function}") };
-    format!("{} waits{inside}", task_name(study, task))
+fn cycle_step(study: &Study<'_, '_>, step: &Step, next: u32) -> Option<CycleStep> {
+    Some(CycleStep {
+        task: task_name(study, step.task),
+        lock: lock_name(study, step.lock)?,
+        wants: wants(step),
+        next: task_name(study, next),
+        held: held(step),
+    })
 }
 
-/// A task waits for what it holds.
-fn alone(study: &Study<'_, '_>, step: &Step) -> String {
-    let verb = match (step.reads, step.held.map(|held| held.how)) {
-        (true, _) => "to read-lock",
-        (false, Some(HoldKind::Shared)) => "to lock",
-        (false, _) => "for",
-    };
-    let reading =
-        if step.held.is_some_and(|held| held.how == HoldKind::Shared) { " for reading" } else { "" };
-    let unlocks = unlocks(study, step);
-    let unlocks = if unlocks.is_empty() { unlocks } else { format!(": {unlocks}") };
-    format!(
-        "{} {verb} {} that it holds itself{reading}{unlocks}",
-        waits_in(study, step.task),
-        lock_name(study, step.lock)
-    )
+/// A task waits for a lock that it holds.
+fn self_wait(study: &Study<'_, '_>, step: &Step) -> Option<LockEvidence> {
+    Some(LockEvidence::SelfWait {
+        task: task_name(study, step.task),
+        lock: lock_name(study, step.lock)?,
+        wants: wants(step),
+        held: held(step).unwrap_or(LockUse::Exclusive),
+        unlocks: unlocks(study, step),
+    })
 }
 
-/// A task waits behind a writer for what it reads already.
-fn read_twice(study: &Study<'_, '_>, reader: &Step, writer: &Step) -> String {
-    let unlocks = unlocks(study, writer);
-    let unlocks = if unlocks.is_empty() { unlocks } else { format!(" ({unlocks})") };
-    let (first, other) = (number(study, reader.task), number(study, writer.task));
-    let function = function(study, writer.task);
-    let other = if function.is_empty() { other } else { format!("{other} ({function})") };
-    format!(
-        "{} to read-lock {} that it holds for reading already{unlocks}, behind {other}, which waits to lock it until \
-         {first} unlocks",
-        waits_in(study, reader.task),
-        lock_name(study, reader.lock)
-    )
+/// A task waits behind a writer to read what it reads already.
+fn read_twice(study: &Study<'_, '_>, reader: &Step, writer: &Step) -> Option<LockEvidence> {
+    Some(LockEvidence::ReadTwice {
+        task: task_name(study, reader.task),
+        lock: lock_name(study, reader.lock)?,
+        unlocks: unlocks(study, writer),
+        writer: task_name(study, writer.task),
+    })
 }

@@ -1,57 +1,43 @@
-//! Tasks and locks as evidence names them.
+//! Tasks, locks and holders as evidence names them.
 
 use super::Study;
 use super::collect::{Outsider, locker};
 use super::graph::Held;
 use crate::analysis::frames::{holding_frame, shown_frames, user_frame};
+use crate::analysis::leaks::evidence::{LockName, TaskName};
 use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
 use crate::analysis::modules::Owners;
 use crate::analysis::series::Member;
 use crate::analysis::signature::SignatureFrame;
-use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, Task, TaskState};
+use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, Snapshot, TaskState};
 
-/// "18", or the address of its structure where it has no id.
-pub(super) fn number(study: &Study<'_, '_>, index: u32) -> String {
-    match study.context.task(index) {
-        Some(Task { id: Some(id), .. }) => id.to_string(),
-        Some(task) => format!("{:#x}", task.address),
-        None => String::new(),
+/// A task as evidence names it.
+pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> TaskName {
+    let task = study.context.task(index);
+    let runtime = task.and_then(|task| study.context.snapshot.runtime_of(task));
+    let noun = runtime.map_or("", |runtime| &runtime.task_noun);
+    TaskName {
+        noun: if noun.is_empty() { "task" } else { noun }.to_owned(),
+        id: task.and_then(|task| task.id),
+        address: task.map_or(0, |task| task.address),
+        function: function(study, index).to_owned(),
     }
 }
 
-/// "goroutine 18".
-pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> String {
-    let runtime = study.context.task(index).and_then(|task| study.context.snapshot.runtime_of(task));
-    let noun = runtime.map_or("", |runtime| &runtime.task_noun);
-    let noun = if noun.is_empty() { "task" } else { noun };
-    format!("{noun} {}", number(study, index))
-}
-
 /// The innermost function of a task that is not a lock's own.
-pub(super) fn function<'a>(study: &Study<'_, 'a>, index: u32) -> &'a str {
+fn function<'a>(study: &Study<'_, 'a>, index: u32) -> &'a str {
     let snapshot = study.context.snapshot;
     let stack = study.context.task(index).and_then(|task| task.stack);
     stack.and_then(|stack| locker(snapshot, stack)).map_or("", |id| snapshot.function_name(id))
 }
 
-/// "the mutex 0xc000012040".
-pub(super) fn lock_name(study: &Study<'_, '_>, object: ObjectId) -> String {
-    let Some(object) = study.context.snapshot.objects.get(object.index()) else { return "a lock".to_owned() };
-    let kind = if object.kind == ObjectKind::RwMutex { "rwmutex" } else { "mutex" };
-    format!("the {kind} {:#x}", object.address)
+/// A lock as evidence names it.
+pub(super) fn lock_name(study: &Study<'_, '_>, object: ObjectId) -> Option<LockName> {
+    let object = study.context.snapshot.objects.get(object.index())?;
+    Some(LockName { kind: object.kind, address: object.address })
 }
 
-/// "main.(*cache).Refresh cache.go:41".
-pub(super) fn place_name(place: &SignatureFrame) -> String {
-    let file = place.file.rsplit('/').next().unwrap_or_default();
-    match (file, place.line) {
-        ("", _) => place.function.to_string(),
-        (file, 0) => format!("{} {file}", place.function),
-        (file, line) => format!("{} {file}:{line}", place.function),
-    }
-}
-
-/// The place from which a lock is going to be unlocked.
+/// The place from which a lock will be unlocked.
 pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<SignatureFrame> {
     holding_frame(snapshot, location).map(|frame| place_of(snapshot, frame))
 }
@@ -77,7 +63,7 @@ fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<D
     };
     let proved = member.and_then(|member| context.series.still_ns(member)).unwrap_or(0);
     let age = if proved > task.age.nanos().unwrap_or(0) { Age::AtLeast(proved) } else { task.age };
-    // Tasks of the runtime itself are of no kind.
+    // Tasks of the runtime itself are in no group.
     let user = || {
         user_frame(snapshot, &Owners::new(snapshot), &shown_frames(snapshot, snapshot.stack_of(task), false))
     };
@@ -99,7 +85,7 @@ pub(super) fn holder(study: &Study<'_, '_>, object: ObjectId, held: &Held) -> Op
         HoldKind::Shared => HowHeld::Shared,
         HoldKind::Perhaps => HowHeld::Perhaps,
     };
-    // Those that wait for each other have no end.
+    // A cycle has no end.
     let end = Some(study.graph.end(held.task))
         .filter(|end| end.locks > 0 && study.graph.stuck_in(held.task).is_none());
     Some(Holder {

@@ -1,9 +1,8 @@
-//! Who waits for whom: tasks, the locks that they wait for, and the tasks that hold those.
+//! The wait-for graph: tasks, the locks that they wait for, and the tasks that hold these locks.
 //!
-//! A node is a task, or one side of a lock: that at which it is locked, or that at which it is locked for
-//! reading. A task leads to the side where it waits; a side leads to the tasks that have to go on before one
-//! who waits there can. Whoever wants to write waits for every reader, so that one edge of a circle is as
-//! good as another: all tasks of a circle wait for each other.
+//! A node is a task, or one side of a lock: its write side or its read side. A task has an edge to the side at which
+//! it waits. A side has edges to all tasks that must go on before a task that waits there can. A writer waits for
+//! every reader, so all edges of a cycle count the same: all tasks of a cycle wait for each other.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,8 +11,8 @@ use crate::snapshot::{
     HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, TaskState, Wait, WaitOp,
 };
 
-/// Tasks of a circle from which a short way round is looked for; fewer where the circle is so large that more
-/// steps would be needed than this.
+/// Tasks of a cycle from which a short way around it is searched; fewer where the cycle is so large that this many
+/// steps would not do.
 const STARTS: usize = 16;
 const STEPS: usize = 100_000;
 
@@ -44,13 +43,13 @@ pub(super) struct Lock {
 /// Tasks that wait for each other.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cycle {
-    /// A short way round. Each waits for the next one, the last one for the first.
+    /// A short way around. Each waits for the next one, the last one for the first.
     pub(super) steps: Vec<Step>,
     /// All tasks that are part of such a way: indices into the tasks of the snapshot, ascending.
     pub(super) tasks: Vec<u32>,
 }
 
-/// A task of a ring, and what it waits for.
+/// A task of a cycle, and what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     /// Index into the tasks of the snapshot.
@@ -58,7 +57,7 @@ pub(super) struct Step {
     pub(super) lock: ObjectId,
     /// It wants the lock for reading.
     pub(super) reads: bool,
-    /// How the next one holds it. None: it waits to lock it, and whoever wants to read has to let it go first.
+    /// How the next one holds it. None: it waits to lock it, and readers must wait behind it.
     pub(super) held: Option<Held>,
 }
 
@@ -83,11 +82,11 @@ pub(super) struct Graph {
     /// The locks that are waited for, in the order of their addresses.
     locks: Vec<(ObjectId, Lock)>,
     by_object: FxHashMap<ObjectId, usize>,
-    /// Two for each lock: whom those wait for who want to lock it, and those who want to read.
+    /// Two for each lock: the tasks that its writers wait for, and the tasks that its readers wait for.
     sides: Vec<Vec<usize>>,
     /// Tasks that wait for each other, those with the first task first.
-    rings: Vec<Cycle>,
-    /// For each task the ring that it is part of or waits for.
+    cycles: Vec<Cycle>,
+    /// For each task the cycle that it is part of or waits for.
     stuck_in: Vec<Option<usize>>,
     /// For each task the one at the end of its chain.
     ends: Vec<End>,
@@ -106,13 +105,13 @@ impl Graph {
         let mut graph = Graph::of_waits(snapshot);
         graph.add_holds(snapshot);
         graph.link();
-        graph.find_rings();
+        graph.find_cycles();
         graph
     }
 
     /// The tasks, the locks that they wait for, and where they wait.
     fn of_waits(snapshot: &Snapshot) -> Self {
-        // Whoever is about to run again has got what it waited for.
+        // A task that is about to run again has got what it waited for.
         let waiting = |task: &&Task| matches!(task.state, TaskState::Waiting | TaskState::Unknown);
         let wait_of = |task: &Task| Some(task).filter(waiting).and_then(|task| lock_of(snapshot, task));
         let mut objects: Vec<ObjectId> = snapshot
@@ -149,7 +148,7 @@ impl Graph {
             waits_at: vec![None; tasks.len()],
             sides: vec![Vec::new(); 2 * locks.len()],
             stuck_in: vec![None; tasks.len()],
-            rings: Vec::new(),
+            cycles: Vec::new(),
             ends: Vec::new(),
             tasks,
             locks,
@@ -194,7 +193,7 @@ impl Graph {
         let node = |task: u32| self.tasks.binary_search(&task).ok();
         for (nth, (_, lock)) in self.locks.iter().enumerate() {
             let holders: Vec<usize> = lock.holders.iter().filter_map(|held| node(held.task)).collect();
-            // A writer that waits holds back those who want to read after it.
+            // A waiting writer blocks later readers.
             let behind_writers = match lock.state {
                 Some(LockState::Free | LockState::Exclusive) => false,
                 _ => lock.holders.iter().all(|held| held.how == HoldKind::Shared),
@@ -214,39 +213,39 @@ impl Graph {
     }
 
     /// Finds the sets of tasks that wait for each other, and who waits for one of them.
-    fn find_rings(&mut self) {
+    fn find_cycles(&mut self) {
         let nodes = self.tasks.len() + self.sides.len();
-        let mut ring_of: Vec<Option<usize>> = vec![None; nodes];
+        let mut cycle_of: Vec<Option<usize>> = vec![None; nodes];
         self.ends = self.tasks.iter().map(|&task| End { task, locks: 0, waits: false }).collect();
-        let mut rings = Vec::new();
+        let mut cycles = Vec::new();
         // Those that a set leads to come before it.
         let components = components(nodes, |node| self.next(node));
         for component in components {
             if let [node] = component.as_slice() {
                 self.find_end(*node);
             }
-            let ring = if component.len() > 1 {
-                rings.push(self.ring(&component));
-                Some(rings.len() - 1)
+            let cycle = if component.len() > 1 {
+                cycles.push(self.cycle(&component));
+                Some(cycles.len() - 1)
             } else {
                 let next = component.iter().flat_map(|&node| self.next(node));
-                next.filter_map(|&node| ring_of.get(node).copied().flatten()).min()
+                next.filter_map(|&node| cycle_of.get(node).copied().flatten()).min()
             };
             for node in component {
-                ring_of.get_mut(node).into_iter().for_each(|slot| *slot = ring);
+                cycle_of.get_mut(node).into_iter().for_each(|slot| *slot = cycle);
             }
         }
-        ring_of.truncate(self.tasks.len());
-        let mut order: Vec<usize> = (0..rings.len()).collect();
-        order.sort_by_key(|&nth| rings.get(nth).map(|ring: &Cycle| ring.tasks.first().copied()));
-        let mut place = vec![0; rings.len()];
+        cycle_of.truncate(self.tasks.len());
+        let mut order: Vec<usize> = (0..cycles.len()).collect();
+        order.sort_by_key(|&nth| cycles.get(nth).map(|cycle: &Cycle| cycle.tasks.first().copied()));
+        let mut place = vec![0; cycles.len()];
         for (now, &before) in order.iter().enumerate() {
             place.get_mut(before).into_iter().for_each(|slot| *slot = now);
         }
         self.stuck_in =
-            ring_of.into_iter().map(|ring| ring.and_then(|nth| place.get(nth).copied())).collect();
-        rings.sort_by_key(|ring| ring.tasks.first().copied());
-        self.rings = rings;
+            cycle_of.into_iter().map(|cycle| cycle.and_then(|nth| place.get(nth).copied())).collect();
+        cycles.sort_by_key(|cycle| cycle.tasks.first().copied());
+        self.cycles = cycles;
     }
 
     /// Works out the end of a chain from that of the next task in it.
@@ -263,14 +262,14 @@ impl Graph {
         };
     }
 
-    fn ring(&self, component: &[usize]) -> Cycle {
+    fn cycle(&self, component: &[usize]) -> Cycle {
         let inside: FxHashSet<usize> = component.iter().copied().collect();
         let mut nodes: Vec<usize> = component.iter().copied().filter(|&n| n < self.tasks.len()).collect();
         nodes.sort_unstable();
         let ways = nodes
             .iter()
             .take((STEPS / component.len()).clamp(1, STARTS))
-            .map(|&start| self.way_round(start, &inside));
+            .map(|&start| self.way_around(start, &inside));
         let way = ways.min_by_key(Vec::len).unwrap_or_default();
         let steps = (way.iter().zip(way.iter().cycle().skip(1))).filter_map(|(&a, &b)| self.step(a, b));
         Cycle {
@@ -280,7 +279,7 @@ impl Graph {
     }
 
     /// The shortest way from a task back to itself: the tasks on it, `start` first.
-    fn way_round(&self, start: usize, inside: &FxHashSet<usize>) -> Vec<usize> {
+    fn way_around(&self, start: usize, inside: &FxHashSet<usize>) -> Vec<usize> {
         let mut from: FxHashMap<usize, usize> = FxHashMap::default();
         let mut queue = std::collections::VecDeque::from([start]);
         while let Some(node) = queue.pop_front() {
@@ -327,11 +326,11 @@ impl Graph {
     }
 
     /// Tasks that wait for each other, each set once, in the order of their first tasks.
-    pub(super) fn rings(&self) -> &[Cycle] {
-        &self.rings
+    pub(super) fn cycles(&self) -> &[Cycle] {
+        &self.cycles
     }
 
-    /// The ring that a task is part of or waits for: an index into [`Graph::rings`].
+    /// The cycle that a task is part of or waits for: an index into [`Graph::cycles`].
     pub(super) fn stuck_in(&self, task: u32) -> Option<usize> {
         let node = self.tasks.binary_search(&task).ok()?;
         self.stuck_in.get(node).copied().flatten()
@@ -347,9 +346,9 @@ impl Graph {
         self.locks.get(*self.by_object.get(&object)?).map(|(_, lock)| lock)
     }
 
-    /// Every task that is part of a ring or waits for one, with the ring.
+    /// Every task that is part of a cycle or waits for one, with the cycle.
     pub(super) fn stuck(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.tasks.iter().zip(&self.stuck_in).filter_map(|(&task, &ring)| Some((task, ring?)))
+        self.tasks.iter().zip(&self.stuck_in).filter_map(|(&task, &cycle)| Some((task, cycle?)))
     }
 
     /// Does it wait for a lock?
@@ -360,7 +359,7 @@ impl Graph {
 
     /// The task that one comes to from a task by way of the holder of the lock that it waits for, the holder of
     /// the lock that this one waits for, and so on. Of several holders the first is taken. For tasks that are
-    /// stuck in a ring it means nothing.
+    /// stuck in a cycle it means nothing.
     pub(super) fn end(&self, task: u32) -> End {
         let node = self.tasks.binary_search(&task).ok();
         let end = node.and_then(|node| self.ends.get(node).copied());

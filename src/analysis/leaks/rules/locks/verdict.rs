@@ -1,11 +1,12 @@
-//! Who keeps tasks waiting that wait for locks: those who are known to hold them, or else whoever may.
+//! Which tasks keep the waiters of a lock waiting: its known holders, or else the tasks that may hold it.
 
-use super::super::{Claim, many, time};
+use super::super::Claim;
 use super::Study;
 use super::collect::{Convoy, Outsider};
 use super::convoys::stuck;
 use super::describe::{holder, inferred};
 use super::graph::{End, Held};
+use crate::analysis::leaks::evidence::{Cause, Evidence, LockEvidence};
 use crate::analysis::leaks::finding::{Holder, Sureness};
 use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::{LockState, ObjectId, TaskState};
@@ -13,15 +14,11 @@ use crate::snapshot::{LockState, ObjectId, TaskState};
 /// Holders that are named.
 const NAMED: usize = 3;
 
-const TOO_LONG: (&str, &str) =
-    ("the lock is held for too long or too often", "do less under the lock, or divide it");
-
-/// What is to be said of those who may hold the locks.
+/// What follows from the tasks that hold the locks, or may hold them.
 struct Verdict {
     sureness: Sureness,
-    because: Vec<String>,
-    cause: &'static str,
-    next: &'static str,
+    because: Vec<LockEvidence>,
+    cause: Cause,
     holders: Vec<Holder>,
     /// Kinds of tasks that wait for the same reason, besides the waiters.
     kinds: Vec<usize>,
@@ -40,16 +37,16 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(study: &Study<'_, '_>, crowd: &Convoy<'_>, (object, held): (ObjectId, &Held)) -> Self {
+    fn new(study: &Study<'_, '_>, convoy: &Convoy<'_>, (object, held): (ObjectId, &Held)) -> Self {
         let end = study.graph.end(held.task);
         let kind = study.kind_of(end.task).and_then(|nth| study.context.kinds.get(nth));
         let never = kind.is_some_and(|kind| kind.waits.never_ends());
-        Keeper { object, held: *held, end, still: crowd.stillness(study, end.task), never }
+        Keeper { object, held: *held, end, still: convoy.stillness(study, end.task), never }
     }
 }
 
 impl Convoy<'_> {
-    /// Tasks that wait for locks, and who keeps them waiting.
+    /// Tasks that wait for locks, and the tasks that keep them waiting.
     pub(super) fn convoy(&self, study: &Study<'_, '_>) -> Option<Claim> {
         let keepers: Vec<Keeper> = self.holders(study).map(|held| Keeper::new(study, self, held)).collect();
         let never = keepers.iter().any(|keeper| keeper.never);
@@ -58,8 +55,8 @@ impl Convoy<'_> {
         because.extend(self.says(study));
         let still = keepers.iter().any(|keeper| keeper.still == Some(true));
         let free = self.states(study).all(|state| state == LockState::Free);
-        let verdict = if self.goes_round(study.context) && !study.context.is_single() && !still && !never {
-            self.going_round(study, &keepers)
+        let verdict = if self.changes_hands(study.context) && !study.context.is_single() && !still && !never {
+            self.by_turns(study, &keepers)
         } else if !keepers.is_empty() {
             self.by_holders(study, stands, keepers)
         } else if free && self.states(study).next().is_some() {
@@ -71,7 +68,7 @@ impl Convoy<'_> {
         } else {
             self.by_nobody(study, stands)
         };
-        because.extend(verdict.because);
+        because.extend(verdict.because.into_iter().map(Evidence::Lock));
         let mut kinds = self.kinds.clone();
         for kind in verdict.kinds {
             if !kinds.contains(&kind) {
@@ -79,10 +76,10 @@ impl Convoy<'_> {
             }
         }
         let claim = Claim { kinds, holders: verdict.holders, ..Claim::of(0, verdict.sureness, because) };
-        Some(claim.meaning(verdict.cause, verdict.next))
+        Some(claim.meaning(verdict.cause))
     }
 
-    /// Has a task stood still for as long as the waiters?
+    /// Has a task been blocked for as long as the waiters? None: not known.
     fn stillness(&self, study: &Study<'_, '_>, task: u32) -> Option<bool> {
         let state = study.context.task(task)?.state;
         if !matches!(state, TaskState::Waiting | TaskState::Syscall | TaskState::Unknown) {
@@ -99,62 +96,44 @@ impl Convoy<'_> {
         }
     }
 
-    /// They become more.
+    /// The waiters grow in number.
     fn grows(&self, study: &Study<'_, '_>) -> bool {
         self.kinds.iter().filter_map(|&nth| study.context.kinds.get(nth)).any(|kind| kind.growth.is_some())
     }
 
-    fn going_round(&self, study: &Study<'_, '_>, keepers: &[Keeper]) -> Verdict {
+    fn by_turns(&self, study: &Study<'_, '_>, keepers: &[Keeper]) -> Verdict {
         let guesses: Vec<&Outsider<'_>> = self.outsiders.iter().collect();
         Verdict {
             sureness: Sureness::Suspect,
             because: Vec::new(),
-            cause: "it is given from one to the next, but held for too long or too often",
-            next: TOO_LONG.1,
+            cause: Cause::LockContended,
             holders: if keepers.is_empty() { guessed(study, &guesses) } else { named(study, keepers) },
             kinds: Vec::new(),
         }
     }
 
-    /// What those do who are known to hold the locks.
+    /// What the known holders of the locks say.
     fn by_holders(&self, study: &Study<'_, '_>, stands: Sureness, mut keepers: Vec<Keeper>) -> Verdict {
-        // A stable sort: they come in the order of the locks, then of the tasks.
+        // The sort is stable: by lock, then by task.
         keepers
             .sort_by_key(|keeper| (!keeper.never, keeper.still != Some(true), keeper.still == Some(false)));
         let still = keepers.iter().filter(|keeper| keeper.still == Some(true)).count();
         let never = keepers.iter().filter(|keeper| keeper.never).count();
         let moves = still == 0 && keepers.iter().any(|keeper| keeper.still == Some(false));
-        let mut because: Vec<String> =
+        let mut because: Vec<LockEvidence> =
             what_holders_do(study, &keepers, never, still, moves).into_iter().collect();
-        let without = self.known(study).filter(|(_, lock)| lock.holders.is_empty()).count();
+        let without = self.known(study).filter(|(_, lock)| lock.holders.is_empty()).count() as u64;
         if without > 0 {
-            let locks = many(self.locks.len() as u64, "lock");
-            because.push(format!("for {without} of the {locks} nobody was found who holds it"));
+            because.push(LockEvidence::WithoutHolder { locks: without, of: self.locks.len() as u64 });
         }
         if let more @ 1.. = keepers.len().saturating_sub(NAMED) {
-            because.push(format!(
-                "{} such a lock",
-                if more == 1 {
-                    "1 more task holds".to_owned()
-                } else {
-                    format!("{} hold", many(more as u64, "more task"))
-                }
-            ));
+            because.push(LockEvidence::MoreHolders { tasks: more as u64 });
         }
-        let (cause, next) = match keepers.first() {
-            Some(Keeper { never: true, .. }) => (
-                "its holder never runs again, and keeps the lock",
-                "look at what the holder waits for; do not hold a lock while waiting for something that may not come",
-            ),
-            Some(Keeper { end: End { waits: true, .. }, .. }) => (
-                "its holder waits for another lock, and who holds that one is not known",
-                "look at that lock, and at why it is taken while this one is held",
-            ),
-            _ if moves => TOO_LONG,
-            _ => (
-                "its holder waits for something else and keeps the lock meanwhile",
-                "look at what the holder waits for; do not hold a lock while waiting for something that can take long",
-            ),
+        let cause = match keepers.first() {
+            Some(Keeper { never: true, .. }) => Cause::HolderBlockedForever,
+            Some(Keeper { end: End { waits: true, .. }, .. }) => Cause::HolderWaitsForLock,
+            _ if moves => Cause::LockHeldTooLong,
+            _ => Cause::HolderWaits,
         };
         let sureness = match stands {
             _ if never > 0 => Sureness::Stuck,
@@ -170,7 +149,6 @@ impl Convoy<'_> {
             sureness,
             because,
             cause,
-            next,
             kinds: kinds.filter(waits).collect(),
             holders: named(study, &keepers),
         }
@@ -182,27 +160,22 @@ impl Convoy<'_> {
         if still.is_empty() {
             return Verdict {
                 sureness: if self.grows(study) { stands } else { Sureness::Suspect },
-                because: vec![format!("{} in the same functions and may hold it", is_are(moving.len()))],
-                cause: TOO_LONG.0,
-                next: TOO_LONG.1,
+                because: in_same_functions(moving.len(), false),
+                cause: Cause::LockHeldTooLong,
                 holders: guessed(study, &moving),
                 kinds: Vec::new(),
             };
         }
         Verdict {
             sureness: stuck(stands),
-            because: vec![format!(
-                "{} in the same functions and as long without moving",
-                is_are(still.len())
-            )],
-            cause: "its probable holder waits for something else and keeps the lock meanwhile",
-            next: "look at what the holder waits for; do not hold a lock while waiting for something that can take long",
+            because: in_same_functions(still.len(), true),
+            cause: Cause::HolderWaitsGuessed,
             holders: guessed(study, &still),
             kinds: Vec::new(),
         }
     }
 
-    /// Others have the address of a lock on their stacks, which alone says next to nothing.
+    /// Others have the address of a lock on their stacks, which by itself says little.
     fn by_addresses(&self, study: &Study<'_, '_>, stands: Sureness) -> Verdict {
         let mut all: Vec<Keeper> = self.perhaps(study).map(|held| Keeper::new(study, self, held)).collect();
         all.sort_by_key(|keeper| (keeper.still != Some(true), keeper.still == Some(false)));
@@ -210,16 +183,10 @@ impl Convoy<'_> {
         tasks.sort_unstable();
         tasks.dedup();
         let still = all.iter().all(|keeper| keeper.still == Some(true));
-        let because = match tasks.len() {
-            1 => "its address stands on the stack of 1 other task, which may hold it".to_owned(),
-            n => format!("its address stands on the stacks of {n} other tasks; one of them may hold it"),
-        };
         Verdict {
             sureness: if still { stuck(stands) } else { stands },
-            because: vec![because],
-            cause: "who holds it could not be told: perhaps one of those that know it, perhaps nobody any more, after \
-                    a return without Unlock",
-            next: "look at what those tasks do under the lock; defer Unlock right after Lock",
+            because: vec![LockEvidence::AddressOnStacks { tasks: tasks.len() as u64 }],
+            cause: Cause::HolderUnclear,
             holders: named(study, &all),
             kinds: Vec::new(),
         }
@@ -228,81 +195,55 @@ impl Convoy<'_> {
     fn by_nobody(&self, study: &Study<'_, '_>, stands: Sureness) -> Verdict {
         let looked = self.states(study).next().is_some();
         let (because, cause) = if looked && self.mixed() > 0 {
-            (
-                "nobody was found that would unlock it",
-                "it is held for reading, and nobody is left who would unlock it: a return without RUnlock, or a task \
-                 that reads for a second time while a writer waits",
-            )
+            (LockEvidence::NoUnlocker, Cause::RUnlockMissing)
         } else if looked {
-            (
-                "nobody was found that would unlock it",
-                "it is held, and nobody is left who would unlock it: a return or a panic without Unlock, or a holder \
-                 that could not be read",
-            )
+            (LockEvidence::NoUnlocker, Cause::UnlockMissing)
         } else {
-            (
-                "no other task is to be seen in the functions that take it",
-                "nobody is to be seen who could unlock it: a return without Unlock, a task that locks twice, or a \
-                 holder in another function",
-            )
+            (LockEvidence::NobodyElse, Cause::UnlockerUnknown)
         };
         Verdict {
             sureness: stuck(stands),
-            because: vec![because.to_owned()],
+            because: vec![because],
             cause,
-            next: "defer Unlock right after Lock; look for returns and panics between them, and for callers that hold \
-                   the lock already",
             holders: Vec::new(),
             kinds: Vec::new(),
         }
     }
 }
 
-/// The locks say that nobody holds them.
+/// The locks say that they are free.
 fn by_free(stands: Sureness) -> Verdict {
     Verdict {
         sureness: stands.min(Sureness::Likely),
         because: Vec::new(),
-        cause: "it is given from one to the next, but held for too long or too often; or it was overwritten while \
-                they waited",
-        next: "do less under the lock, or divide it; never copy or assign a lock that is in use",
+        cause: Cause::LockContendedOrOverwritten,
         holders: Vec::new(),
         kinds: Vec::new(),
     }
 }
 
-/// "its holder has stood still for at least 2 min".
+/// What the known holders do.
 fn what_holders_do(
     study: &Study<'_, '_>,
     keepers: &[Keeper],
     never: usize,
     still: usize,
     moves: bool,
-) -> Option<String> {
-    let all = keepers.len();
-    let who = |n: usize| match (n, all) {
-        (_, 1) => "its holder".to_owned(),
-        (n, all) if n == all => format!("each of the {all} holders"),
-        (n, all) => format!("of the {all} holders {n}"),
-    };
-    let has = |n: usize| if n == 1 || n == all { "has" } else { "have" };
+) -> Option<LockEvidence> {
+    let of = keepers.len() as u64;
     if never > 0 {
-        let runs = if never == 1 || never == all { "runs" } else { "run" };
-        return Some(format!("{} never {runs} again", who(never)));
+        return Some(LockEvidence::HoldersBlockedForever { tasks: never as u64, of });
     }
     let longest = keepers.iter().filter(|keeper| keeper.still == Some(true));
     let longest = longest.map(|keeper| study.standing_ns(keeper.end.task)).max();
-    if let Some(longest) = longest.filter(|&ns| ns > 0) {
-        let chain = keepers.first().is_some_and(|keeper| keeper.end.locks > 0);
-        let or = if chain { ", or who that one waits for," } else { "" };
-        return Some(format!("{}{or} {} stood still for at least {}", who(still), has(still), time(longest)));
+    if let Some(at_least_ns) = longest.filter(|&ns| ns > 0) {
+        let or_next = keepers.first().is_some_and(|keeper| keeper.end.locks > 0);
+        return Some(LockEvidence::HoldersStill { tasks: still as u64, of, at_least_ns, or_next });
     }
-    moves.then(|| {
-        format!("{} stood still all the time", if all == 1 { "its holder has not" } else { "no holder has" })
-    })
+    moves.then_some(LockEvidence::HoldersMove { of })
 }
 
-/// Those that are named.
+/// The holders that are named.
 fn named(study: &Study<'_, '_>, keepers: &[Keeper]) -> Vec<Holder> {
     keepers.iter().filter_map(|keeper| holder(study, keeper.object, &keeper.held)).take(NAMED).collect()
 }
@@ -311,6 +252,6 @@ fn guessed(study: &Study<'_, '_>, outsiders: &[&Outsider<'_>]) -> Vec<Holder> {
     outsiders.iter().filter_map(|outsider| inferred(study, outsider)).take(NAMED).collect()
 }
 
-fn is_are(n: usize) -> String {
-    if n == 1 { "1 other task is".to_owned() } else { format!("{n} other tasks are") }
+fn in_same_functions(tasks: usize, still: bool) -> Vec<LockEvidence> {
+    vec![LockEvidence::InSameFunctions { tasks: tasks as u64, still }]
 }

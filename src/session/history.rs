@@ -57,7 +57,7 @@ pub struct Point {
 
 /// The points of a series, and the texts that they share.
 #[derive(Debug, Default)]
-pub struct History {
+pub(super) struct History {
     points: VecDeque<Arc<Point>>,
     texts: FxHashMap<String, Arc<str>>,
     /// The number and the time of the first reading of the process at hand. None: not yet read.
@@ -66,12 +66,12 @@ pub struct History {
 
 impl History {
     /// The points so far, the oldest first.
-    pub fn points(&self) -> &VecDeque<Arc<Point>> {
+    pub(super) fn points(&self) -> &VecDeque<Arc<Point>> {
         &self.points
     }
 
     /// The next reading is of another process, whose series begins anew.
-    pub fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.base = None;
     }
 
@@ -87,7 +87,7 @@ impl History {
     }
 
     /// Adds a reading: a snapshot, and what its series says of it.
-    pub fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
+    pub(super) fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
         let header = &snapshot.header;
         let restarted = self.base.is_none() && !self.points.is_empty();
         let (number, begin) = self.base(header.taken_at_ns);

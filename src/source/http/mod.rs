@@ -1,8 +1,8 @@
-//! Addresses of Go's net/http/pprof.
+//! Addresses of Go's net/http/pprof. Everything that needs an HTTP client and TLS is in this module.
 //!
-//! What is asked for by default is debug=2: only there goroutines have ids, states, reasons and ages,
-//! which most commands need. It stops the whole program while it is written, which is said before; who
-//! does not want that asks for debug=1 in the address.
+//! The default is debug=2: only that form has ids, states, wait reasons and ages, which most commands need. The
+//! whole program stops while it writes that form ([`stops_host`]). A user who does not want that puts debug=1
+//! into the address.
 
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,24 +13,18 @@ use ureq::http::Uri;
 use ureq::http::header::HeaderValue;
 
 use super::early::{self, Beginning};
-use super::http::{self, Answer, Limits};
-use super::{Opened, compressed, file};
-use crate::cli::error::{CliError, Result};
-use crate::cli::output::tell;
+use super::{AddressError, Opened, Result, SourceError, compressed, file};
 use crate::import::{self, ReadDump};
+
+mod request;
+
+use request::{Answer, Limits};
 
 const LIMITS: Limits =
     Limits { connect: Duration::from_secs(10), total: Duration::from_secs(300), body: file::MAX_DUMP };
 
 /// Where net/http/pprof registers itself.
 const PPROF: &str = "/debug/pprof";
-
-/// Is this the address of a server?
-pub(super) fn is_address(text: &str) -> bool {
-    let begins =
-        |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    begins("http:") || begins("https:")
-}
 
 /// What the user gave, taken apart.
 struct Address {
@@ -42,6 +36,17 @@ struct Address {
     /// Without the question mark; empty if there is none.
     query: String,
     authorization: Option<HeaderValue>,
+}
+
+/// The address without user and password.
+pub(super) fn without_password(text: &str) -> String {
+    text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
+}
+
+/// The host of an address that leaves the form of the profile to loiter. None for another address, and for a
+/// text that is not an address.
+pub(super) fn stops_host(text: &str) -> Option<String> {
+    Address::parse(text).ok().filter(Address::leaves_the_choice).map(|address| address.host)
 }
 
 /// Reads what is served at an address.
@@ -63,10 +68,10 @@ pub(super) fn read(text: &str) -> Result<Opened> {
 
 impl Address {
     fn parse(text: &str) -> Result<Self> {
-        let refused = |problem: &str| {
-            // Whatever it is, it may hold a password.
-            let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-            CliError::Usage(format!("{shown}: no address: {problem}"))
+        // Whatever it is, it may hold a password.
+        let refused = |problem: &str| SourceError::Address {
+            address: without_password(text),
+            source: AddressError::Invalid { problem: problem.to_owned() },
         };
         if !text.contains("://") {
             return Err(refused("it begins with http:// or https://"));
@@ -81,7 +86,7 @@ impl Address {
         if user.is_some_and(|user| user.contains('@')) {
             return Err(refused("an @ in a user or a password is written %40"));
         }
-        http::check_host(host).map_err(refused)?;
+        request::check_host(host).map_err(refused)?;
         let authorization = user.and_then(|user| {
             let mut value =
                 HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(plain(user)))).ok()?;
@@ -105,10 +110,6 @@ impl Address {
 
     /// debug=2, and debug=1 if Go cuts that.
     fn read_best(&self) -> Result<ReadDump> {
-        tell(&format!(
-            "{} stops while it writes its goroutines (debug=2); ?debug=1 only counts stacks and is quicker",
-            self.host
-        ));
         let dump = self.read(&self.with_debug(2))?;
         if !dump.cut {
             return Ok(dump);
@@ -133,30 +134,21 @@ impl Address {
     /// Asks, and reads the answer.
     fn read(&self, query: &str) -> Result<ReadDump> {
         let shown = self.shown(query);
-        let failed = |problem: String, remedy: &[&str]| CliError::Address {
-            address: shown.clone(),
-            problem,
-            remedy: remedy.iter().map(|&line| line.to_owned()).collect(),
-        };
-        let uri: Uri = shown.parse().map_err(|_| failed("no address".to_owned(), &[]))?;
-        // What is compressed is told by what is in it.
+        let failed = |source| SourceError::Address { address: shown.clone(), source };
+        let invalid = |_| AddressError::Invalid { problem: "it cannot be asked for".to_owned() };
+        let uri: Uri = shown.parse().map_err(|error| failed(invalid(error)))?;
+        // The first bytes of the answer say whether it is compressed.
         let beginning =
             |body: &mut dyn Read| early::read(&mut *compressed::open(body)?.reader, file::MAX_DUMP);
-        let answer = http::get(&uri, self.authorization.as_ref(), LIMITS, beginning);
-        let Beginning { bytes, stopped } = match answer.map_err(|problem| failed(problem, &[]))? {
+        let answer = request::get(&uri, self.authorization.as_ref(), LIMITS, beginning).map_err(failed)?;
+        let Beginning { bytes, stopped } = match answer {
             Answer::Ok(beginning) => beginning,
-            Answer::Status(status, line) => {
-                let line = if line.is_empty() { String::new() } else { format!(": {line}") };
-                return Err(failed(format!("the server says {status}{line}"), remedy(status)));
-            }
+            Answer::Status(status, line) => return Err(failed(AddressError::Status { status, line })),
         };
         match import::read(&bytes) {
-            Ok(_) if stopped => Err(failed(
-                format!("no dump in its first {} KiB, and not read any further", bytes.len() >> 10),
-                &[],
-            )),
+            Ok(_) if stopped => Err(failed(AddressError::NoDump { read: bytes.len() })),
             Ok(found) => Ok(found),
-            Err(source) => Err(CliError::Dump { what: shown, source: Box::new(source) }),
+            Err(source) => Err(SourceError::Dump { what: shown, source: Box::new(source) }),
         }
     }
 
@@ -172,17 +164,6 @@ fn path_of(path: &str) -> String {
     match path.trim_end_matches('/') {
         "" | PPROF => format!("{PPROF}/goroutine"),
         _ => path.to_owned(),
-    }
-}
-
-fn remedy(status: u16) -> &'static [&'static str] {
-    match status {
-        401 | 403 => &["user and password go into the address: http://user:password@host:6060"],
-        404 => &[
-            "does the program import net/http/pprof, and does this port serve it?",
-            "if it is served elsewhere, give the whole path: http://host:6060/path/to/goroutine",
-        ],
-        _ => &[],
     }
 }
 
@@ -253,7 +234,7 @@ mod tests {
             "http://ho\\st/",
             "http://::1/",
         ] {
-            let error = Address::parse(text).err().unwrap().to_string();
+            let error = crate::full_text(&Address::parse(text).err().unwrap());
             assert!(error.contains("no address") && !error.contains("secret"), "{error}");
         }
     }

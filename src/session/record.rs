@@ -5,11 +5,34 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::snapshot::{Snapshot, file};
+use crate::snapshot::Snapshot;
+use crate::snapshot::file::{self, FileError};
 
 /// Names begin and end like this; between is the time.
 const PREFIX: &str = "watch-";
 const SUFFIX: &str = ".loiter";
+
+/// Why a reading could not be kept on disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A reading could not be written.
+    #[error("recording {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// An old reading could not be removed. The new one was written.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
 
 /// Keeps the last readings in a directory: written whole, named by their time, the oldest removed when
 /// there are too many or they take too much room.
@@ -52,11 +75,12 @@ impl Recorder {
     /// Keeps a reading.
     ///
     /// # Errors
-    /// It could not be written, or an old one not removed; in words.
-    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+    /// It could not be written, or an old one not removed.
+    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
         let path = self.directory.join(name(snapshot.header.taken_at_ns));
-        file::save(snapshot, &path)
-            .map_err(|error| format!("recording {}: {}", path.display(), crate::full_text(&error)))?;
+        if let Err(error) = file::save(snapshot, &path) {
+            return Err(RecordError::Write { path, source: error });
+        }
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {
             self.files.push_back((path, size));
@@ -67,7 +91,7 @@ impl Recorder {
             let Some((oldest, _)) = self.files.pop_front() else { break };
             match fs::remove_file(&oldest) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(format!("cannot remove {}: {error}", oldest.display()));
+                    return Err(RecordError::Remove { path: oldest, source: error });
                 }
                 _ => {}
             }

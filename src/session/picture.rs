@@ -1,4 +1,4 @@
-//! What the dashboard knows after a reading: the snapshot, and what the readings before it add.
+//! What is known after a reading: the snapshot, and what the readings before it add.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -82,6 +82,9 @@ impl Picture {
 }
 
 /// Makes pictures of readings that come one after the other.
+///
+/// A reading of another process than the one before begins everything anew but the charts. So does
+/// [`SessionView::begin_anew`].
 #[derive(Debug)]
 pub struct SessionView {
     series: Series,
@@ -92,6 +95,8 @@ pub struct SessionView {
     /// They get no more than one part in so many of the time; 0: as much as they need.
     share: u32,
     life: u32,
+    /// The pid of the process that has ended, until there is a reading of the next one.
+    ended: Option<u32>,
     before: Option<Before>,
 }
 
@@ -112,6 +117,7 @@ impl SessionView {
             ask_again: None,
             share: SHARE_OF_RULES,
             life: 0,
+            ended: None,
             before: None,
         }
     }
@@ -123,9 +129,11 @@ impl SessionView {
 
     /// Adds a reading and gives the picture.
     pub fn add(&mut self, snapshot: Arc<Snapshot>) -> Picture {
-        let last = self.series.last().map(|last| last.header.target.pid);
-        if let Some(pid) = last.filter(|_| self.is_restart(&snapshot)) {
-            self.begin_anew(Before { pid, new_at_ns: snapshot.header.taken_at_ns });
+        if self.is_restart(&snapshot) {
+            self.begin_anew();
+        }
+        if let Some(pid) = self.ended.take() {
+            self.before = Some(Before { pid, new_at_ns: snapshot.header.taken_at_ns });
         }
         self.series.push(Arc::clone(&snapshot));
         let system = self.series.options().system;
@@ -158,16 +166,23 @@ impl SessionView {
         known(old) && known(new) && (old.pid, old.start_ticks) != (new.pid, new.start_ticks)
     }
 
-    /// Nothing that is known of the tasks of one process is true of those of another.
-    fn begin_anew(&mut self, before: Before) {
+    /// The next reading is of another program, though perhaps of the same process: nothing that is known of
+    /// the tasks of one program is true of those of another. Has no effect before the first reading.
+    pub fn begin_anew(&mut self) {
+        let Some(last) = self.series.last() else { return };
+        self.ended = Some(last.header.target.pid);
         self.series = Series::new(self.series.options());
         self.history.begin_anew();
         (self.findings, self.ask_again) = (None, None);
         self.life += 1;
-        self.before = Some(before);
     }
 
-    /// Asks the rules, unless that was done a short while ago for what they take.
+    /// The readings so far, folded together.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// Asks the rules, unless they were asked a short while ago, compared with the time that they take.
     fn ask(&mut self) {
         let begin = Instant::now();
         if self.ask_again.is_some_and(|then| begin < then) {

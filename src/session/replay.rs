@@ -1,20 +1,57 @@
-//! Readings that were recorded, gone through back and forth.
+//! Readings that were recorded, to be gone through back and forth.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::history::Point;
 use super::picture::{Picture, SessionView};
 use crate::analysis::modules::Owners;
-use crate::snapshot::file;
+use crate::full_text;
+use crate::snapshot::file::{self, FileError};
 
 /// Bytes for how long each task of each reading has stood still. Beyond that, only what the runtime says
 /// is shown.
 const MAX_PROVED: usize = 128 << 20;
 
+/// Why a recording cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The directory cannot be read.
+    #[error("cannot read {}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no snapshot in the directory.
+    #[error(
+        "there is no snapshot in {0} (loiter watch PID --record {0} makes some)",
+        directory.display()
+    )]
+    Empty {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A snapshot cannot be read.
+    #[error("{}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// There are fewer readings.
+    #[error("there is no such reading")]
+    NoReading,
+}
+
 /// A recording. Only one snapshot of it is in memory at a time.
-pub(super) struct Replay {
+#[derive(Debug)]
+pub struct Replay {
     left: std::vec::IntoIter<PathBuf>,
     of: usize,
     album: Option<SessionView>,
@@ -22,16 +59,16 @@ pub(super) struct Replay {
     pictures: Vec<(PathBuf, Picture)>,
     points: Vec<Arc<Point>>,
     proved: usize,
-    unreadable: Vec<String>,
+    unreadable: Vec<ReplayError>,
 }
 
 /// The snapshots in a directory, in the order in which they were taken.
 ///
 /// # Errors
-/// The directory cannot be read, or there is none in it; in words.
-pub fn snapshots(directory: &Path) -> Result<Vec<PathBuf>, String> {
-    let shown = directory.display();
-    let entries = fs::read_dir(directory).map_err(|error| format!("cannot read {shown}: {error}"))?;
+/// The directory cannot be read, or there is no snapshot in it.
+pub fn recorded(directory: &Path) -> Result<Vec<PathBuf>, ReplayError> {
+    let entries = fs::read_dir(directory)
+        .map_err(|source| ReplayError::Directory { directory: directory.to_owned(), source })?;
     let mut files = Vec::new();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_none_or(|extension| extension != "loiter") || !path.is_file() {
@@ -43,15 +80,15 @@ pub fn snapshots(directory: &Path) -> Result<Vec<PathBuf>, String> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(format!(
-            "there is no snapshot in {shown} (loiter watch PID --record {shown} makes some)"
-        ));
+        return Err(ReplayError::Empty { directory: directory.to_owned() });
     }
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
 impl Replay {
-    pub(super) fn new(files: Vec<PathBuf>, system: bool) -> Self {
+    /// A recording of these files in the order in which they were taken; `system`: the runtime's own tasks
+    /// count too. [`Replay::open_next`] then looks at them, one after the other.
+    pub fn new(files: Vec<PathBuf>, system: bool) -> Self {
         Replay {
             of: files.len(),
             left: files.into_iter(),
@@ -63,8 +100,9 @@ impl Replay {
         }
     }
 
-    /// Looks at the next file; gives how many of how many that were. None after the last.
-    pub(super) fn open_next(&mut self) -> Option<(usize, usize)> {
+    /// Looks at the next file. Gives how many files were looked at so far, and how many there are. None after
+    /// the last one.
+    pub fn open_next(&mut self) -> Option<(usize, usize)> {
         let Some(path) = self.left.next() else {
             self.album = None;
             return None;
@@ -80,34 +118,39 @@ impl Replay {
                 }
                 self.pictures.push((path, picture));
             }
-            (Err(error), _) => {
-                self.unreadable.push(format!("{}: {}", path.display(), crate::full_text(&error)))
-            }
+            (Err(error), _) => self.unreadable.push(ReplayError::File { path, source: error }),
             (Ok(_), None) => {}
         }
         Some((self.of - self.left.len(), self.of))
     }
 
+    /// None of the files that were looked at can be read.
+    pub fn is_empty(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
     /// How many readings there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.pictures.len()
     }
 
-    /// What could not be read.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// Which files could not be read: the first one and why, and how many more.
+    pub fn problem(&self) -> Option<String> {
         let first = self.unreadable.first()?;
         let more = match self.unreadable.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        Some(format!("left out: {first}{more}"))
+        Some(format!("left out: {}{more}", full_text(first)))
     }
 
     /// The picture of a reading.
-    pub(super) fn picture(&self, at: usize) -> Result<Picture, String> {
-        let (path, picture) = self.pictures.get(at).ok_or("there is no such reading")?;
-        let snapshot =
-            file::load(path).map_err(|error| format!("{}: {}", path.display(), crate::full_text(&error)))?;
+    ///
+    /// # Errors
+    /// Its file cannot be read any more, or there are fewer readings.
+    pub fn picture(&self, at: usize) -> Result<Picture, ReplayError> {
+        let (path, picture) = self.pictures.get(at).ok_or(ReplayError::NoReading)?;
+        let snapshot = file::load(path).map_err(|source| ReplayError::File { path: path.clone(), source })?;
         let points = self.points.get(..=at).unwrap_or(&self.points);
         let points = points.iter().cloned().collect();
         let owners = Arc::new(Owners::new(&snapshot));

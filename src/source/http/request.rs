@@ -10,6 +10,8 @@ use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
+use crate::source::AddressError;
+
 /// How much and how long is borne.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -38,20 +40,17 @@ pub(super) enum Answer<T> {
 }
 
 /// Asks for what is at an address, and has `read` read the body, which may stop before its end.
-///
-/// # Errors
-/// What happened, in words.
 pub(super) fn get<T>(
     uri: &Uri,
     authorization: Option<&HeaderValue>,
     limits: Limits,
     read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
-) -> Result<Answer<T>, String> {
+) -> Result<Answer<T>, AddressError> {
     let (mut uri, mut authorization) = (uri.clone(), authorization);
     let (agent, begin) = (agent(limits), Instant::now());
     for _ in 0..=MAX_REDIRECTS {
         if uri.scheme_str() == Some("https") && !can_encrypt() {
-            return Err("this processor cannot do https: it lacks AES, AVX2, BMI or ADX".to_owned());
+            return Err(AddressError::CannotEncrypt);
         }
         let left = limits.total.saturating_sub(begin.elapsed());
         let mut request = agent.get(uri.clone()).config().timeout_global(Some(left)).build();
@@ -78,19 +77,15 @@ pub(super) fn get<T>(
         }
         let announced = response.body().content_length();
         if announced.is_some_and(|length| length > limits.body) {
-            return Err(too_large(limits));
+            return Err(AddressError::TooLarge { most: limits.body });
         }
         let from = response.body_mut().with_config().limit(u64::MAX).reader();
         let mut body = Body { from, got: 0, announced, limits, failed: None };
         return read(&mut body)
             .map(Answer::Ok)
-            .map_err(|error| body.failed.unwrap_or_else(|| error.to_string()));
+            .map_err(|error| body.failed.unwrap_or(AddressError::Io(error)));
     }
-    Err(format!("redirected more than {MAX_REDIRECTS} times"))
-}
-
-fn too_large(limits: Limits) -> String {
-    format!("the answer is larger than {} MiB, which is the most that is read", limits.body >> 20)
+    Err(AddressError::Redirects { most: MAX_REDIRECTS })
 }
 
 /// The body of an answer, as long as it is bearable.
@@ -101,7 +96,7 @@ struct Body<R> {
     announced: Option<u64>,
     limits: Limits,
     /// Why it broke off.
-    failed: Option<String>,
+    failed: Option<AddressError>,
 }
 
 impl<R: Read> Read for Body<R> {
@@ -117,7 +112,7 @@ impl<R: Read> Read for Body<R> {
         };
         self.got += n as u64;
         if self.got > self.limits.body {
-            self.failed.get_or_insert(too_large(self.limits));
+            self.failed.get_or_insert(AddressError::TooLarge { most: self.limits.body });
             return Err(io::Error::other("too large"));
         }
         Ok(n)
@@ -125,8 +120,9 @@ impl<R: Read> Read for Body<R> {
 }
 
 /// Where a redirect leads.
-fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, String> {
-    let text = to.to_str().map_err(|_| "redirected to what is no address".to_owned())?;
+fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, AddressError> {
+    let bad = |to: &str, why: &str| AddressError::BadRedirect { to: to.to_owned(), why: why.to_owned() };
+    let text = to.to_str().map_err(|_| bad(&String::from_utf8_lossy(to.as_bytes()), "not text"))?;
     let text = text.split('#').next().unwrap_or_default();
     let (scheme, host) =
         (from.scheme_str().unwrap_or("http"), from.authority().map_or("", |host| host.as_str()));
@@ -140,7 +136,7 @@ fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, String> {
             format!("{scheme}://{host}{directory}/{text}")
         }
     };
-    let refused = |why: &str| format!("redirected to {whole}: {why}");
+    let refused = |why: &str| bad(&whole, why);
     let uri: Uri = whole.parse().map_err(|_| refused("no address"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(refused("no http address"));
@@ -214,26 +210,29 @@ fn agent(limits: Limits) -> Agent {
 }
 
 /// The body broke off.
-fn broken(error: &io::Error, got: u64, announced: Option<u64>, limits: Limits) -> String {
-    let of = announced.map_or(String::new(), |length| format!(" of {length} announced"));
+fn broken(error: &io::Error, got: u64, announced: Option<u64>, limits: Limits) -> AddressError {
     let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => explain(inner, limits),
-        None => error.to_string(),
+        None => AddressError::Io(same(error)),
     };
-    format!("the answer broke off after {got}{of} bytes: {why}")
+    AddressError::BrokenOff { got, announced, why: Box::new(why) }
 }
 
-fn explain(error: &Error, limits: Limits) -> String {
+fn explain(error: &Error, limits: Limits) -> AddressError {
     match error {
-        Error::Timeout(ureq::Timeout::Connect) => {
-            format!("no connection within {} s", limits.connect.as_secs_f64())
-        }
-        Error::Timeout(_) => format!("no whole answer within {} s", limits.total.as_secs_f64()),
-        Error::HostNotFound => "there is no host of that name".to_owned(),
-        Error::BadUri(what) => format!("no http address: {what}"),
-        Error::Io(error) => error.to_string(),
-        error => error.to_string(),
+        Error::Timeout(ureq::Timeout::Connect) => AddressError::NoConnection { within: limits.connect },
+        Error::Timeout(_) => AddressError::TooSlow { within: limits.total },
+        Error::HostNotFound => AddressError::NoHost,
+        Error::BadUri(what) => AddressError::Protocol { problem: format!("no http address: {what}") },
+        Error::Io(error) => AddressError::Io(same(error)),
+        error => AddressError::Protocol { problem: error.to_string() },
     }
+}
+
+/// The same error, with its errno if it has one.
+fn same(error: &io::Error) -> io::Error {
+    let errno = error.raw_os_error().map(io::Error::from_raw_os_error);
+    errno.unwrap_or_else(|| io::Error::new(error.kind(), error.to_string()))
 }
 
 #[cfg(test)]
@@ -267,7 +266,7 @@ mod tests {
         address
     }
 
-    fn get_from(address: &str, limits: Limits) -> Result<Answer<Vec<u8>>, String> {
+    fn get_from(address: &str, limits: Limits) -> Result<Answer<Vec<u8>>, AddressError> {
         let read = |body: &mut dyn Read| {
             let mut bytes = Vec::new();
             body.read_to_end(&mut bytes)?;
@@ -349,11 +348,13 @@ mod tests {
             ("/gopher", SMALL, "redirected to gopher://127.0.0.1/: no http address"),
             ("/nonsense", SMALL, ""),
         ] {
-            let error = get_from(&format!("{address}{path}"), limits).unwrap_err();
+            let error = get_from(&format!("{address}{path}"), limits).unwrap_err().to_string();
             assert!(error.contains(problem), "{path}: {error}");
         }
         let refused = get_from("http://127.0.0.1:1/", SMALL).unwrap_err();
-        assert!(refused.contains("refused"), "{refused}");
+        assert!(refused.to_string().contains("refused"), "{refused}");
+        let errno = |error| matches!(error, AddressError::Io(error) if error.raw_os_error() == Some(libc::ECONNREFUSED));
+        assert!(errno(refused), "the errno is kept");
     }
 
     #[test]

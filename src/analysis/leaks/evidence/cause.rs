@@ -1,0 +1,92 @@
+//! What a finding means.
+
+/// What a finding means; `report` words it, with what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The channel was never made, or was set to nil.
+    NilChannel,
+    /// A select without cases blocks on purpose or by mistake.
+    NoCases,
+    /// Whatever should have woken the tasks has gone.
+    WakerGone,
+    /// The receiver has gone.
+    ReceiverGone,
+    /// The receiver is slow, stuck or gone.
+    ReceiverSlow,
+    /// Bodies of HTTP responses are not closed.
+    BodyNotClosed,
+    /// Something of a library is made again and again and never closed.
+    LibraryNotClosed,
+    /// Nobody closes the channel that tasks loop over.
+    RangeNotClosed,
+    /// Nobody cancels the context or closes the done channel.
+    NotCancelled,
+    /// Nobody sends the value.
+    SenderGone,
+    /// None of the channels of a select is used any more.
+    SelectUnused,
+    /// A wait group does not come to zero.
+    DoneMissing,
+    /// Nobody signals the condition.
+    NotSignalled,
+    /// Nobody releases the semaphore.
+    NotReleased,
+    /// The tasks that are waited for do not end.
+    JoinedNotEnding,
+    /// Loops around a timer or ticker are never stopped.
+    TickerNotStopped,
+    /// Loops that sleep never end.
+    SleepLoop,
+    /// The network peers are silent, and there is no deadline.
+    NoDeadline,
+    /// A file, pipe or device is not ready, and nobody closes it.
+    NotReady,
+    /// A system call or foreign code does not return.
+    CallNotReturning,
+    /// More work is started than is finished.
+    Overload,
+    /// Tasks are started and do not end.
+    NotEnding,
+    /// Whatever some of the tasks wait for never came.
+    NeverCame,
+    /// A task waits for a lock that it holds itself.
+    LockedTwice,
+    /// A task holds a lock for reading and waits to lock it for writing.
+    LockUpgrade,
+    /// A task reads twice, with a writer in between.
+    ReadLockedTwice,
+    /// A cycle of locks that are taken in different orders.
+    LockOrder,
+    /// The same, as a guess: the holders of the locks are not known.
+    LockOrderGuessed,
+    /// The lock changes hands, but slowly.
+    LockContended,
+    /// The lock is held too long or taken too often.
+    LockHeldTooLong,
+    /// The lock changes hands, or it was overwritten while tasks waited.
+    LockContendedOrOverwritten,
+    /// The holder of the lock will never run again.
+    HolderBlockedForever,
+    /// The holder waits for another lock, whose holder is not known.
+    HolderWaitsForLock,
+    /// The holder waits for something else.
+    HolderWaits,
+    /// The same, as a guess.
+    HolderWaitsGuessed,
+    /// Which task holds the lock could not be found out.
+    HolderUnclear,
+    /// Nobody is left to unlock a lock that is held for reading.
+    RUnlockMissing,
+    /// Nobody is left to unlock the lock.
+    UnlockMissing,
+    /// No task is in sight that could unlock the lock.
+    UnlockerUnknown,
+    /// The scheduler's workers are more than the CPU time that a cgroup grants.
+    Throttled,
+    /// The workers compete for CPUs.
+    WorkersCompete,
+    /// CPUs are idle while tasks are ready to run.
+    IdleCpus,
+    /// There is more to do than the workers can do.
+    WorkersBusy,
+}

@@ -1,0 +1,56 @@
+//! What tasks wait for, as evidence.
+
+use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::evidence::{Evidence, ObjectWaits};
+
+/// This many tasks that each wait for an object of their own, with nobody on the other side, are suspect even if they
+/// do not grow.
+pub(super) const QUIET_MANY: u64 = 20;
+/// Ways of waiting that are evidence; one finding rarely has more than two.
+const WAYS: usize = 3;
+
+/// What the objects that tasks wait for have in common.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    /// What was seen.
+    pub(super) because: Vec<Evidence>,
+    /// Each task waits for objects of its own, and nobody is on the other side of any of them.
+    pub(super) alone: bool,
+    /// They wait for several objects, some perhaps for the same one, and nobody is on the other side.
+    pub(super) deserted: bool,
+    /// They wait in one queue: all of them for one object, and nobody is on the other side of it.
+    pub(super) queue: bool,
+    /// What they wait for is known.
+    pub(super) known: bool,
+}
+
+/// Looks at what the tasks of a group wait for.
+pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
+    let summaries = context.summaries(kind);
+    let known = !summaries.is_empty();
+    let mut objects = Objects { alone: known, deserted: known, queue: known, known, because: Vec::new() };
+    for summary in &summaries {
+        let own = summary.objects == summary.waits;
+        let element = summary.element.map_or("", |id| context.snapshot.str(id));
+        // A timer sends without waiting.
+        let channels = summary.channels.filter(|_| element != "time.Time");
+        let deserted = channels.is_none_or(|channels| channels.without_peer == summary.objects);
+        // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
+        objects.alone &= deserted && (own || summary.alternative);
+        objects.queue &= deserted && summary.objects == 1 && !own && !summary.alternative;
+        objects.deserted &= deserted && (summary.objects > 1 || own);
+        if objects.because.len() < WAYS {
+            objects.because.push(Evidence::Waits(ObjectWaits {
+                op: summary.op,
+                object: summary.kind,
+                element: element.to_owned(),
+                selects: summary.alternative,
+                waits: summary.waits,
+                objects: summary.objects,
+                channels,
+            }));
+        }
+    }
+    objects.alone &= summaries.iter().any(|summary| summary.objects == summary.waits);
+    objects
+}

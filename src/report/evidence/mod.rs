@@ -1,0 +1,217 @@
+//! Evidence in words: each clause is made here, for every format.
+//!
+//! Texts may hold names of the target: escape before printing.
+
+use super::units::{count, duration, thousands};
+use super::waiting;
+use crate::analysis::leaks::Finding;
+use crate::analysis::leaks::WaitClass;
+use crate::analysis::leaks::evidence::{CpuLimit, Evidence, Flow, ObjectWaits, Outlived};
+use crate::analysis::signature::SignatureFrame;
+use crate::snapshot::Module;
+
+mod cause;
+mod locks;
+mod rest;
+
+pub use cause::{Meaning, meaning};
+pub use rest::{rest_name, why};
+
+/// Every clause of a finding's evidence, the surest rule's first.
+pub fn because(finding: &Finding) -> Vec<String> {
+    let all = finding.hits.iter().flat_map(|hit| &hit.because);
+    all.map(|one| evidence(one, &finding.noun)).collect()
+}
+
+/// One piece of evidence as a clause: "60 were created and none ended". `noun`: what the tasks are called.
+pub fn evidence(evidence: &Evidence, noun: &str) -> String {
+    match evidence {
+        Evidence::NilChannel => "the channel is nil, and a nil channel blocks forever".to_owned(),
+        Evidence::NoCases => "a select without cases blocks forever".to_owned(),
+        Evidence::ProvedByRuntime => "the runtime has proved that nothing can wake them any more".to_owned(),
+        Evidence::Rise { first, now, confidence } => rise(*first, *now, *confidence),
+        Evidence::Flow(flow) => self::flow(*flow),
+        Evidence::EndsUnknown => {
+            format!("how many ended is unknown, because the source does not identify single {noun}s")
+        }
+        Evidence::LifelongRise { process_age_ns } => {
+            format!(
+                "this rate explains their number over the whole life of the process ({})",
+                duration(*process_age_ns)
+            )
+        }
+        Evidence::YoungProcess { process_age_ns } => format!(
+            "the process is only {} old, so {noun}s that live longer than that look the same",
+            duration(*process_age_ns)
+        ),
+        Evidence::NoneWoke => {
+            "each is sleeping or waiting for a timer, and none woke up while watched".to_owned()
+        }
+        Evidence::UsuallyParked { what, why } => {
+            format!("{} are normally parked: {why}", rest::with_noun(what, noun))
+        }
+        Evidence::FewExpected { what } => {
+            format!("a program normally has only a few {}", rest::with_noun(what, noun))
+        }
+        Evidence::Runnable => "they are running or ready to run".to_owned(),
+        Evidence::Waits(waits) => self::waits(waits),
+        Evidence::WaitsFor(class) => waits_for(*class).to_owned(),
+        Evidence::Blocked { tasks: 1, at_least_ns } => {
+            format!("1 of them has been blocked for at least {}", duration(*at_least_ns))
+        }
+        Evidence::Blocked { tasks, at_least_ns } => {
+            format!("{} of them have been blocked for at least {}", thousands(*tasks), duration(*at_least_ns))
+        }
+        Evidence::AgeUnknown { .. } => "how long they have been waiting is unknown".to_owned(),
+        Evidence::OutstandingDone { calls, groups } => {
+            let calls = count(*calls, "outstanding Done call");
+            format!(
+                "{} with {calls}",
+                if *groups == 1 { "a wait group".to_owned() } else { count(*groups, "wait group") }
+            )
+        }
+        Evidence::UnreadBodies => {
+            "each connection waits for its response body to be read or closed".to_owned()
+        }
+        Evidence::WritersGrow { tasks } => {
+            format!("the writers of these connections grow in number, too ({})", thousands(*tasks))
+        }
+        Evidence::StartedByModule(module) => {
+            format!("{} starts them, not the program's own code", self::module(module))
+        }
+        Evidence::Outlived(outlived) => self::outlived(*outlived),
+        Evidence::FewerEnded { ended, expected } => format!(
+            "{} of the first reading ended, where {expected:.0} would have at the rate of newer ones",
+            if *ended == 0 { "none".to_owned() } else { thousands(*ended) }
+        ),
+        Evidence::Lock(lock) => locks::evidence(lock, noun),
+        Evidence::Workers { workers, worker, cpu_milli, limit } => format!(
+            "{} for {} that {}",
+            count(*workers, worker),
+            cpus(*cpu_milli),
+            match limit {
+                CpuLimit::Affinity => "its CPU affinity allows",
+                CpuLimit::Cgroup => "its cgroup grants",
+            }
+        ),
+        Evidence::RunQueue { readings, of, at_least } => format!(
+            "at least {} waited to run in {} of {} readings",
+            count(*at_least, noun),
+            thousands(*readings),
+            thousands(*of)
+        ),
+    }
+}
+
+fn rise(first: u64, now: u64, confidence: Option<f64>) -> String {
+    let rising = confidence.map(|part| (part * 100.0).floor().clamp(0.0, 99.0));
+    let rising = rising.map(|percent| format!(" (rising with {percent} % confidence)")).unwrap_or_default();
+    format!("up from {} to {}{rising}", thousands(first), thousands(now))
+}
+
+/// "590 were created and none ended", "60 were created or came from elsewhere, 3 ended or moved on".
+fn flow(flow: Flow) -> String {
+    let came = flow.created.saturating_add(flow.arrived);
+    let went = flow.ended.saturating_add(flow.left);
+    let were = if came == 1 { "was" } else { "were" };
+    let came = match (flow.created, flow.arrived) {
+        (_, 0) => format!("{} {were} created", thousands(came)),
+        (0, _) => format!("{} came from elsewhere", thousands(came)),
+        _ => format!("{} {were} created or came from elsewhere", thousands(came)),
+    };
+    match (flow.ended, flow.left) {
+        (0, 0) => format!("{came} and none ended"),
+        (_, 0) => format!("{came}, {} ended", thousands(went)),
+        (0, _) => format!("{came}, {} moved on", thousands(went)),
+        _ => format!("{came}, {} ended or moved on", thousands(went)),
+    }
+}
+
+/// "each waits to send on its own channel of int (unbuffered, no receiver waiting)".
+fn waits(waits: &ObjectWaits) -> String {
+    let own = waits.objects == waits.waits;
+    let one = waiting::verb(waits.op, waits.selects, false);
+    let several = waiting::verb(waits.op, waits.selects, true);
+    let of = if waits.element.is_empty() { String::new() } else { format!(" of {}", waits.element) };
+    let kind = waiting::object(waits.object);
+    let mut text = match (own, waits.objects) {
+        (true, 1) => format!("it {one} a {kind}{of}"),
+        (true, _) => format!("each {one} its own {kind}{of}"),
+        (false, 1) => format!("all {several} one {kind}{of}"),
+        (false, n) => format!("they {several} {}{of}", waiting::objects(waits.object, n)),
+    };
+    if let Some(channels) = &waits.channels {
+        let facts = waiting::channel_facts(waits.op, waits.objects, channels);
+        text.push_str(&format!(" ({})", facts.join(", ")));
+    }
+    text
+}
+
+/// What they wait for, where the objects are not known.
+fn waits_for(class: WaitClass) -> &'static str {
+    match class {
+        WaitClass::Join => "they wait for other tasks to end",
+        WaitClass::Sleep => "they are sleeping",
+        WaitClass::Timer => "they wait for a timer",
+        WaitClass::Network => "they wait for a network peer",
+        WaitClass::Accept => "they wait for connections",
+        WaitClass::Io => "they wait for a file, a pipe or a device",
+        WaitClass::Call => "they are in system calls or foreign code",
+        WaitClass::Send => "they wait to send on a channel",
+        WaitClass::Range | WaitClass::Receive | WaitClass::Signal => "they wait to receive from a channel",
+        WaitClass::Select => "they select on several channels",
+        WaitClass::Lock => "they wait for a lock",
+        WaitClass::WaitGroup => "they wait for a wait group",
+        WaitClass::Cond => "they wait for a condition variable",
+        WaitClass::Semaphore => "they wait for a semaphore",
+        WaitClass::NilChannel => "they wait on a nil channel",
+        WaitClass::NoCases => "they are in a select without cases",
+        WaitClass::Nothing => "they are running or ready to run",
+        WaitClass::Leaked | WaitClass::Other | WaitClass::Unknown => "what they wait for is unknown",
+    }
+}
+
+/// "2 of them have been blocked for at least 4 min, while 50 others started at the same place ended within 10 s".
+fn outlived(outlived: Outlived) -> String {
+    let have = if outlived.tasks == 1 { "has" } else { "have" };
+    format!(
+        "{} of them {have} been blocked for at least {}, while {} started at the same place ended within {}",
+        thousands(outlived.tasks),
+        duration(outlived.at_least_ns),
+        count(outlived.others, "other"),
+        duration(outlived.others_within_ns)
+    )
+}
+
+/// How long the readings took, rounded, because readings that are on time may come a little early.
+pub(super) fn span(ns: u64) -> String {
+    duration(ns.saturating_add(100_000_000))
+}
+
+/// "module example.com/lib v1.2.0".
+fn module(module: &Module) -> String {
+    format!("module {} {}", module.path, module.version).trim_end().to_owned()
+}
+
+/// "2.5 CPUs".
+fn cpus(milli: u64) -> String {
+    let text = if milli.is_multiple_of(1_000) {
+        thousands(milli / 1_000)
+    } else {
+        format!("{:.1}", milli as f64 / 1_000.0)
+    };
+    format!("{text} CPU{}", if milli == 1_000 { "" } else { "s" })
+}
+
+/// "main.(*cache).Refresh cache.go:41".
+fn named_place(place: &SignatureFrame) -> String {
+    let file = place.file.rsplit('/').next().unwrap_or_default();
+    match (file, place.line) {
+        ("", _) => place.function.to_string(),
+        (file, 0) => format!("{} {file}", place.function),
+        (file, line) => format!("{} {file}:{line}", place.function),
+    }
+}
+
+#[cfg(test)]
+mod tests;

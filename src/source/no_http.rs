@@ -1,0 +1,18 @@
+//! Addresses, in a loiter that was built without HTTP.
+
+use super::{AddressError, Opened, Result, SourceError};
+
+/// The address without user and password.
+pub(super) fn without_password(text: &str) -> String {
+    text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
+}
+
+/// No program is asked, so that none stops.
+pub(super) fn stops_host(_: &str) -> Option<String> {
+    None
+}
+
+/// Cannot read what is served at an address.
+pub(super) fn read(text: &str) -> Result<Opened> {
+    Err(SourceError::Address { address: without_password(text), source: AddressError::NotBuilt })
+}
