@@ -19,8 +19,8 @@ fn benches(c: &mut Criterion) {
     let (mut before, mut after) = (whole.clone(), whole);
     before.tasks.truncate(TASKS as usize);
     after.tasks.drain(..(TASKS / 10) as usize);
-    after.header.taken_at_ns += 60_000_000_000;
-    after.header.monotonic_ns += 60_000_000_000;
+    *after.header.taken_at_ns.as_mut().unwrap() += 60_000_000_000;
+    *after.header.monotonic_ns.as_mut().unwrap() += 60_000_000_000;
     let bytes = [&before, &after].map(|snapshot| {
         let mut bytes = Vec::new();
         file::write(snapshot, &mut bytes).unwrap();

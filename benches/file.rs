@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::Write;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use loiter::snapshot::{Snapshot, file};
+use loiter::snapshot::{Snapshot, Wait, file};
 use lz4_flex::frame::FrameEncoder;
 
 #[path = "../tests/samples/mod.rs"]
@@ -17,11 +17,19 @@ const TASKS: u64 = 1_000_000;
 fn json_lines(snapshot: &Snapshot) -> Vec<u8> {
     let mut out = FrameEncoder::new(Vec::new());
     for task in &snapshot.tasks {
-        let waits: Vec<_> =
-            snapshot.waits_of(task).iter().map(|w| (w, &snapshot.objects[w.object.index()])).collect();
+        let wait = |wait: &Wait| {
+            let object = &snapshot.objects[wait.object.index()];
+            let channel = object
+                .channel
+                .map(|c| (c.len, c.cap, c.closed, c.senders, c.receivers, c.element.map(|id| id.0)));
+            (wait.op.name(), object.kind.name(), object.address, channel)
+        };
+        let waits: Vec<_> = snapshot.waits_of(task).iter().map(wait).collect();
+        let (creator, labels) = (task.creator.map(|id| id.0), task.labels.map(|id| id.0));
+        let (reason, stack) = (task.reason.map(|id| id.0), task.stack.map(|id| id.0));
         let row = (
-            (task.id, task.address, task.state, task.reason, task.age, task.parent),
-            (task.creator, task.labels, task.thread, task.stack, task.stack_status, task.stack_bytes),
+            (task.id, task.address, task.state.name(), reason, task.age.nanos(), task.parent),
+            (creator, labels, task.thread, stack, task.stack_status.name(), task.stack_bytes),
             waits,
         );
         serde_json::to_writer(&mut out, &row).unwrap();

@@ -23,7 +23,7 @@ fn wide(stacks: u32, each: u32) -> Snapshot {
             let package = format!("example.com/api/internal/p{}", n % 200);
             let function = b.code.function(&format!("{package}.(*T).f{n}"), &package, FunctionKind::Normal);
             let frames = vec![b.code.frame(function, "/home/ci/api/x.go", n)];
-            b.code.location(Location { address: Some(u64::from(n)), offset: 0, frames })
+            b.code.location(Location::at(u64::from(n), None, frames))
         })
         .collect();
     let reasons = ["select", "chan receive", "IO wait", "sleep"].map(|reason| b.code.string(reason));
@@ -34,17 +34,16 @@ fn wide(stacks: u32, each: u32) -> Snapshot {
         let stack = b.code.stack((0..24).rev().map(frame).collect());
         for k in 0..each {
             id += 1;
-            b.task(Task {
+            b.task(samples::with!(samples::task(id);
                 state: TaskState::Waiting,
                 reason: Some(reasons[((n + k) % 4) as usize]),
                 age: Age::AtLeast(u64::from(n) * 1_000_000),
                 stack: Some(stack),
                 stack_status: StackStatus::Complete,
-                ..samples::task(id)
-            });
+            ));
         }
     }
-    m.builder.finish()
+    m.finish()
 }
 
 fn benches(c: &mut Criterion) {

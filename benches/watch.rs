@@ -47,8 +47,8 @@ fn watch(criterion: &mut Criterion) {
     let mut next = || {
         number += 1;
         let mut next = snapshot.clone();
-        next.header.taken_at_ns += number * samples::SECOND / 2;
-        next.header.monotonic_ns += number * samples::SECOND / 2;
+        *next.header.taken_at_ns.as_mut().unwrap() += number * samples::SECOND / 2;
+        *next.header.monotonic_ns.as_mut().unwrap() += number * samples::SECOND / 2;
         Arc::new(next)
     };
     album.add(next());

@@ -155,6 +155,7 @@ pub mod snapshot;
 pub mod source;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 mod symbols;
+pub mod words;
 
 pub use cause::{ErrorKind, full_text};
 pub use error::{Error, Result};

@@ -48,8 +48,16 @@ fn none() -> Column {
 }
 
 /// A snapshot file of these tables, of which those at the front are given and the rest are empty.
-fn file_of(tasks: u64, header: &str, tables: &[Table]) -> Vec<u8> {
-    let json = format!(r#"{{"format":"loiter-snapshot","version":1,"tasks":{tasks},"snapshot":{header}}}"#);
+fn file_of(tasks: u64, header: &serde_json::Value, tables: &[Table]) -> Vec<u8> {
+    let listed: Vec<_> = file::tables()
+        .into_iter()
+        .take(tables.len())
+        .map(|(name, columns)| serde_json::json!({"name": name, "columns": columns}))
+        .collect();
+    let json = serde_json::json!({
+        "format": "loiter-snapshot", "version": 1, "tasks": tasks, "tables": listed, "snapshot": header,
+    })
+    .to_string();
     let mut bytes = file::MAGIC.to_vec();
     bytes.extend(1_u16.to_le_bytes());
     bytes.extend((json.len() as u32).to_le_bytes());
@@ -80,12 +88,28 @@ fn file_of(tasks: u64, header: &str, tables: &[Table]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
-const GO: &str = r#"{"runtimes":[{"name":"go","task_noun":"goroutine"}]}"#;
+/// The header of a snapshot of a Go program, whose tasks are called `noun`.
+fn go_of(noun: &str) -> serde_json::Value {
+    let mut snapshot = Snapshot::default();
+    let mut runtime = RuntimeInfo::default();
+    (runtime.name, runtime.task_noun) = ("go".to_owned(), noun.to_owned());
+    snapshot.header.runtimes.push(runtime);
+    let mut bytes = Vec::new();
+    file::write(&snapshot, &mut bytes).unwrap();
+    let len = u32::from_le_bytes(bytes[10..14].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[14..14 + len]).unwrap();
+    header["snapshot"].take()
+}
+
+fn go() -> serde_json::Value {
+    go_of("goroutine")
+}
 
 /// The tables in the order in which they stand in the file.
 struct Tables {
     strings: Table,
     functions: Table,
+    images: Table,
     locations: Table,
     stacks: Table,
     labels: Table,
@@ -101,10 +125,20 @@ impl Default for Tables {
         Tables {
             strings: Table(1, vec![Bytes(vec![6]), Bytes(b"main.f".to_vec())]),
             functions: Table(1, vec![Run(0, 1); 3]),
+            images: empty(5),
             // One frame.
             locations: Table(
                 1,
-                vec![Run(0, 1), none(), Run(0, 1), Bytes(vec![1]), Run(0, 1), Run(0, 1), Run(0, 1)],
+                vec![
+                    Run(0, 1),
+                    none(),
+                    Run(0, 1),
+                    Run(0, 1),
+                    Bytes(vec![1]),
+                    Run(0, 1),
+                    Run(0, 1),
+                    Run(0, 1),
+                ],
             ),
             stacks: empty(2),
             labels: empty(3),
@@ -117,11 +151,12 @@ impl Default for Tables {
 }
 
 impl Tables {
-    fn file(self, header: &str) -> Vec<u8> {
+    fn file(self, header: &serde_json::Value) -> Vec<u8> {
         let tasks = self.tasks.0;
         let all = [
             self.strings,
             self.functions,
+            self.images,
             self.locations,
             self.stacks,
             self.labels,
@@ -176,19 +211,19 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut all = vec![
         (
             "rows",
-            Tables { tasks: tasks(5_000_000, 0, 0, None), ..Tables::default() }.file(GO),
+            Tables { tasks: tasks(5_000_000, 0, 0, None), ..Tables::default() }.file(&go()),
             "too large: its table of tasks",
         ),
         (
             "strings",
             Tables { strings: Table(35_000_000, vec![Run(0, 35_000_000), none()]), ..Tables::default() }
-                .file(GO),
+                .file(&go()),
             "too large: its table of strings",
         ),
         (
             "stacks",
             Tables { stacks: Table(40_000_000, vec![Run(0, 40_000_000), none()]), ..Tables::default() }
-                .file(GO),
+                .file(&go()),
             "too large: its table of stacks",
         ),
         (
@@ -197,7 +232,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 labels: Table(40_000_000, vec![Run(0, 40_000_000), none(), none()]),
                 ..Tables::default()
             }
-            .file(GO),
+            .file(&go()),
             "",
         ),
         (
@@ -208,7 +243,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 tasks: tasks(10_000, 0, 0, Some(10_000)),
                 ..Tables::default()
             }
-            .file(GO),
+            .file(&go()),
             "wait for more than the table of waits has",
         ),
         (
@@ -220,6 +255,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                         Run(0, 1),
                         none(),
                         Run(0, 1),
+                        Run(0, 1),
                         plain([1 << 20]),
                         Run(0, 1 << 20),
                         Run(0, 1 << 20),
@@ -229,13 +265,13 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 stacks: stacks(10_000, 1),
                 ..Tables::default()
             }
-            .file(GO),
+            .file(&go()),
             "too large: the frames of its stacks",
         ),
         (
             "a deep stack of every task",
             Tables { stacks: stacks(1, 100_000), tasks: tasks(1_000_000, 0, 1, None), ..Tables::default() }
-                .file(GO),
+                .file(&go()),
             "GiB of text",
         ),
         (
@@ -246,7 +282,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 tasks: tasks(10_000, 0, 1, None),
                 ..Tables::default()
             }
-            .file(GO),
+            .file(&go()),
             "",
         ),
         (
@@ -256,11 +292,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 tasks: tasks(100_000, 1, 0, None),
                 ..Tables::default()
             }
-            .file(GO),
+            .file(&go()),
             "GiB of text",
         ),
     ];
-    let noun = format!(r#"{{"runtimes":[{{"name":"go","task_noun":"{}"}}]}}"#, "x".repeat(60_000));
+    let noun = go_of(&"x".repeat(60_000));
     all.push((
         "a noun",
         Tables { tasks: tasks(10, 0, 0, None), ..Tables::default() }.file(&noun),
@@ -277,7 +313,7 @@ fn bearable() -> Vec<(&'static str, Vec<u8>)> {
         bytes
     };
     let mut workers = samples::server();
-    let worker = |id| Worker { id, status: format!("status {id}"), queue: 1 };
+    let worker = |id| Worker::new(id, format!("status {id}"), 1);
     workers.header.runtimes[0].scheduler.workers = (0..20_000).map(worker).collect();
     vec![
         ("types of elements", snapshot(elements(20_000))),
@@ -285,11 +321,13 @@ fn bearable() -> Vec<(&'static str, Vec<u8>)> {
         ("workers", snapshot(workers)),
         (
             "tasks with a deep stack",
-            Tables { stacks: stacks(1, 100_000), tasks: tasks(5, 0, 1, None), ..Tables::default() }.file(GO),
+            Tables { stacks: stacks(1, 100_000), tasks: tasks(5, 0, 1, None), ..Tables::default() }
+                .file(&go()),
         ),
         (
             "equal tasks",
-            Tables { stacks: stacks(1, 30), tasks: tasks(30_000, 0, 1, None), ..Tables::default() }.file(GO),
+            Tables { stacks: stacks(1, 30), tasks: tasks(30_000, 0, 1, None), ..Tables::default() }
+                .file(&go()),
         ),
     ]
 }
@@ -302,9 +340,9 @@ fn elements(n: u64) -> Snapshot {
         let channel = m.channel(0x1000 + id * 96, 0, 1, 0, &format!("type{id}"));
         let waits = m.wait(WaitOp::Send, channel);
         let task = m.waiting(id, "chan send", Age::AtLeast(samples::HOUR), stack);
-        m.builder.task(Task { waits, ..task });
+        m.builder.task(samples::with!(task; waits));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Tasks of which each has a reason, a label and a stack of its own.
@@ -316,13 +354,12 @@ fn reasons(n: u64) -> Snapshot {
         let labels = m.builder.code.labels([(text.as_str(), text.as_str())]);
         let function = m.builder.code.function(&format!("main.f{id}"), "main", samples::Normal);
         let frame = m.builder.code.frame(function, "/main.go", id as u32);
-        let outer =
-            m.builder.code.location(Location { address: Some(id * 16), offset: 0, frames: vec![frame] });
+        let outer = m.builder.code.location(Location::at(id * 16, None, vec![frame]));
         let stack = m.builder.code.stack(vec![inner, outer]);
         let task = m.waiting(id, &text, Age::AtLeast(samples::HOUR), stack);
-        m.builder.task(Task { labels: Some(labels), creator: Some(outer), ..task });
+        m.builder.task(samples::with!(task; labels: Some(labels), creator: Some(outer)));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Runs loiter with bounded memory. What it prints is not kept.

@@ -116,8 +116,8 @@ fn a_large_number_costs_no_more_than_a_small_one() {
 /// Some tasks, with rows that stand for several; `more` of them wait for ever more.
 fn counted(second: u64, more: u64) -> Snapshot {
     let mut m = samples::Maker::new();
-    m.builder.header.taken_at_ns += second * samples::SECOND;
-    m.builder.header.monotonic_ns += second * samples::SECOND;
+    *m.builder.header.taken_at_ns.as_mut().unwrap() += second * samples::SECOND;
+    *m.builder.header.monotonic_ns.as_mut().unwrap() += second * samples::SECOND;
     m.builder.header.target.source = SourceKind::Profile;
     let frame = |name| (name, "example.com/api/pool", samples::Normal, "/src/pool.go", 12);
     let stacks = [
@@ -133,7 +133,7 @@ fn counted(second: u64, more: u64) -> Snapshot {
             let age = [Age::Unknown, Age::AtLeast(count * samples::MINUTE)][nth % 2];
             let task = m.waiting(0, waits[count as usize % 2], age, stack);
             let grows = if nth == 0 { more } else { 0 };
-            let task = Task {
+            let task = samples::with!(task;
                 id: None,
                 address: 0,
                 labels: (count > 1).then_some(labels[count as usize % 2]),
@@ -143,21 +143,20 @@ fn counted(second: u64, more: u64) -> Snapshot {
                 stack_bytes: 2048 * count,
                 waits: Span::default(),
                 holds: Span::default(),
-                ..task
-            };
+            );
             m.builder.counted(task, count * 7 + grows);
         }
         let task = m.waiting(nth as u64 + 1, "sleep", Age::Exactly(samples::SECOND), stack);
         m.builder.task(task);
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// The same tasks, each with a row of its own.
 fn expanded(counted: &Snapshot) -> Snapshot {
-    let one = |task: &Task| Task { twins: 0, ..*task };
+    let one = |task: &Task| samples::with!(*task; twins: 0);
     let rows = |task: &Task| vec![one(task); usize::try_from(task.count()).unwrap()];
-    Snapshot { tasks: counted.tasks.iter().flat_map(rows).collect(), ..counted.clone() }
+    samples::with!(counted.clone(); tasks: counted.tasks.iter().flat_map(rows).collect())
 }
 
 /// Whatever is asked, the answer is the same as if every task had a row of its own.

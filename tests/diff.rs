@@ -26,11 +26,11 @@ const SECOND: u64 = 1_000_000_000;
 fn before_and_after() -> (Snapshot, Snapshot) {
     let mut after = samples::server();
     let runtime = &mut after.header.runtimes[0];
-    let module = |path: &str, version: &str| Module { path: path.to_owned(), version: version.to_owned() };
+    let module = |path: &str, version: &str| Module::new(path, Some(version.to_owned()));
     runtime.modules = vec![module("example.com/api", "(devel)"), module("net", "v0.0.1")];
     let mut before = after.clone();
-    before.header.taken_at_ns -= 604 * SECOND;
-    before.header.monotonic_ns -= 604 * SECOND;
+    *before.header.taken_at_ns.as_mut().unwrap() -= 604 * SECOND;
+    *before.header.monotonic_ns.as_mut().unwrap() -= 604 * SECOND;
     let scheduler = &mut before.header.runtimes[0].scheduler;
     scheduler.tasks_created = Some(21);
     scheduler.structs_made = Some(1_006);
@@ -73,7 +73,7 @@ fn text_for_people() {
 #[test]
 fn another_process_is_compared_by_signature() {
     let (mut before, after) = before_and_after();
-    before.header.target.pid = 17;
+    before.header.target.pid = Some(17);
     check("diff-other-process", &text_of(&series([before, after]), &TextOptions::default(), Some(2)));
 }
 

@@ -11,6 +11,8 @@ use loiter::snapshot::*;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use proptest::prelude::*;
 
+#[path = "file/golden.rs"]
+mod golden;
 mod samples;
 
 fn bytes(snapshot: &Snapshot) -> Vec<u8> {
@@ -78,7 +80,7 @@ fn every_cut_is_noticed() {
     let stack = maker.stack(&[samples::GOPARK]);
     let task = maker.waiting(1, "select", Age::Unknown, stack);
     maker.builder.task(task);
-    let good = bytes(&maker.builder.finish());
+    let good = bytes(&maker.finish());
     for len in 0..good.len() {
         assert!(file::read(&good[..len]).is_err(), "{len} of {}", good.len());
     }
@@ -99,11 +101,9 @@ fn decompress(tables: &[u8]) -> Vec<u8> {
 
 /// A file with good magic, version and header, and these tables, compressed.
 fn with_tables(tables: &[u8]) -> Vec<u8> {
-    let json = br#"{"format":"loiter-snapshot","version":1,"tasks":0,"snapshot":{"runtimes":[{}]}}"#;
-    let mut file = file::MAGIC.to_vec();
-    file.extend(1_u16.to_le_bytes());
-    file.extend((json.len() as u32).to_le_bytes());
-    file.extend(json);
+    let mut file = bytes(&Snapshot::default());
+    let header = u32::from_le_bytes(file[10..14].try_into().unwrap()) as usize;
+    file.truncate(14 + header);
     file.extend(compress(tables));
     file
 }

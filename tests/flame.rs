@@ -61,7 +61,7 @@ fn readable(svg: &str) -> String {
 /// The server with fewer that fetch and more connections, an hour later without workers.
 fn later() -> Snapshot {
     let mut snapshot = samples::server();
-    snapshot.header.taken_at_ns += 60 * MINUTE;
+    *snapshot.header.taken_at_ns.as_mut().unwrap() += 60 * MINUTE;
     snapshot.tasks.retain(|task| !matches!(task.id, Some(20..40 | 1100..2300)));
     let born: Vec<_> = snapshot.tasks.iter().filter(|t| t.id.unwrap() >= 3000).copied().collect();
     snapshot.tasks.extend(born);
@@ -95,16 +95,16 @@ fn hostile() -> Snapshot {
             let labels = m.builder.code.labels([(name, name)]);
             let task = m.waiting(n as u64, name, Age::Exactly(MINUTE), stack);
             let creator = Some(m.location(&[frame]));
-            let task = loiter::snapshot::Task { creator, labels: Some(labels), ..task };
+            let task = samples::with!(task; creator, labels: Some(labels));
             m.builder.task(task);
         }
     }
     let runtime = &mut m.builder.header.runtimes[0];
     runtime.name = NAMES[0].to_owned();
-    runtime.version = NAMES[4].to_owned();
+    runtime.version = Some(NAMES[4].to_owned());
     runtime.task_noun = "gopher (</title>".to_owned();
     m.builder.header.target.name = NAMES[1].to_owned();
-    m.builder.finish()
+    m.finish()
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn pictures_keep_their_columns_whatever_the_names() {
             m.builder.task(task);
         }
     }
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     let (graph, caption) = graph(&snapshot, &FlameOptions::default());
     for width in 40..130 {
         let text = picture_text(&snapshot, &graph, &caption, &plain(width));
@@ -536,15 +536,14 @@ fn enormous_graphs_are_cut_and_it_is_said() {
     for (n, name) in names.iter().enumerate() {
         let function = m.builder.code.function(name, "main", FunctionKind::Normal);
         let frames = vec![m.builder.code.frame(function, "", 0)];
-        let location =
-            m.builder.code.location(loiter::snapshot::Location { address: None, offset: 0, frames });
+        let location = m.builder.code.location(loiter::snapshot::Location::in_source(frames));
         let stack = m.builder.code.stack(vec![location]);
         for _ in 0..=usize::from(n < 10_000) {
             let task = m.waiting(n as u64, "select", Age::Unknown, stack);
             m.builder.task(task);
         }
     }
-    file::save(&m.builder.finish(), &saved.path("big.loiter")).unwrap();
+    file::save(&m.finish(), &saved.path("big.loiter")).unwrap();
     let output = saved.flame(&["big.loiter", "--min-width", "0", "-o", "big.svg"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     let said = "20,000 frames narrower than 0.005 % left out (a graph has room for 20,000)";

@@ -80,8 +80,8 @@ fn check(version: &str, flavour: Flavour) {
         compare(&what, &words(&before), &words(&dead));
         assert_eq!(dead.header.target.source, SourceKind::Core, "{what}");
         assert_eq!(dead.header.reading.mode, ReadMode::Core, "{what}");
-        assert_eq!(dead.header.target.pid, fixture.pid(), "{what}");
-        assert_eq!(dead.header.runtimes[0].version, toolchain.full_version, "{what}");
+        assert_eq!(dead.header.target.pid, Some(fixture.pid()), "{what}");
+        assert_eq!(dead.header.runtimes[0].version.as_ref(), Some(&toolchain.full_version), "{what}");
         assert_eq!(dead.header.runtimes[0].heap, before.header.runtimes[0].heap, "{what}");
         break;
     }
@@ -230,7 +230,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
     let (_whole_file, whole) = read_core(&bytes, &program);
     let whole = whole.unwrap();
     assert!(whole.tasks.len() > 100, "{} goroutines", whole.tasks.len());
-    assert_eq!(whole.header.reading.core_bytes, bytes.len() as u64);
+    assert_eq!(whole.header.reading.core_bytes, Some(bytes.len() as u64));
     let r = &whole.header.reading;
     assert_eq!((r.core_bytes_missing, r.missing, r.missing_stacks), (0, 0, 0));
     assert_eq!(whole.header.warnings, [""; 0]);
@@ -261,7 +261,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
         read += 1;
         check_part(&what, &part, &whole);
         let reading = &part.header.reading;
-        assert_eq!((reading.core_bytes, reading.core_bytes_missing), (len, bytes.len() as u64 - len));
+        assert_eq!((reading.core_bytes, reading.core_bytes_missing), (Some(len), bytes.len() as u64 - len));
         assert_eq!(part.header.warnings.len(), 1, "{what}: {:?}", part.header.warnings);
         assert!(part.header.warnings[0].starts_with("the core file is cut: "), "{:?}", part.header.warnings);
         if reading.missing == 0 {

@@ -34,7 +34,7 @@ fn deleted_and_replaced() {
                 assert_eq!(after.header.target.name, "server");
                 let (runtime, same) = (&after.header.runtimes[0], &before.header.runtimes[0]);
                 assert_eq!((&runtime.version, &runtime.module), (&same.version, &same.module));
-                assert_eq!(runtime.module, "fixtures", "{version} {flavour:?}");
+                assert_eq!(runtime.module.as_deref(), Some("fixtures"), "{version} {flavour:?}");
             }
         }
     }

@@ -35,11 +35,6 @@ impl Expected {
     }
 }
 
-/// The word that the model's own JSON has for it.
-fn word(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
-}
-
 /// (op, kind, address), in order.
 type Key = (String, String, u64);
 
@@ -49,7 +44,7 @@ fn seen(snapshot: &Snapshot, task: &Task) -> Vec<(Key, Wait)> {
         .iter()
         .map(|wait| {
             let object = snapshot.objects[wait.object.index()];
-            ((word(wait.op), word(object.kind), object.address), *wait)
+            ((wait.op.name().to_owned(), object.kind.name().to_owned(), object.address), *wait)
         })
         .collect();
     seen.sort_by(|a, b| a.0.cmp(&b.0));

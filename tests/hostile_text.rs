@@ -35,13 +35,20 @@ fn texts() -> [(&'static str, String); 3] {
 
 /// Puts the text into every string.
 fn poison(mut snapshot: Snapshot, text: &str) -> Snapshot {
-    let mut header = serde_json::to_value(&snapshot.header).unwrap();
-    let header_text = &mut header;
+    // The header is JSON in a file.
+    let mut bytes = Vec::new();
+    file::write(&snapshot, &mut bytes).unwrap();
+    let len_before = u32::from_le_bytes(bytes[10..14].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[14..14 + len_before]).unwrap();
+    let header_text = &mut header["snapshot"];
     // What is a list may hold more than there is.
     header_text["warnings"] = serde_json::json!(["w", "x"]);
     header_text["runtimes"][0]["modules"] = serde_json::json!([{"path": "m", "version": "v"}]);
     replace(header_text, text);
-    snapshot.header = serde_json::from_value(header).unwrap();
+    let header = serde_json::to_vec(&header).unwrap();
+    let len = (header.len() as u32).to_le_bytes();
+    bytes.splice(10..14 + len_before, [&len[..], &header].concat());
+    snapshot.header = file::read(&bytes[..]).unwrap().header;
     for (nth, string) in snapshot.code.strings.iter_mut().enumerate() {
         *string = format!("{text}{nth}");
     }
@@ -69,8 +76,8 @@ fn write_files(directory: &Path, text: &str) {
     before.tasks.retain(|task| few(task.id) && task.id.is_none_or(|id| !(1020..2000).contains(&id)));
     let mut after = samples::server();
     after.tasks.retain(|task| few(task.id));
-    after.header.taken_at_ns += 600 * samples::SECOND;
-    after.header.monotonic_ns += 600 * samples::SECOND;
+    *after.header.taken_at_ns.as_mut().unwrap() += 600 * samples::SECOND;
+    *after.header.monotonic_ns.as_mut().unwrap() += 600 * samples::SECOND;
     for (name, snapshot) in [("a.loiter", before), ("b.loiter", after), (NAME, samples::convoy())] {
         file::save(&poison(snapshot, text), &directory.join(name)).unwrap();
     }

@@ -22,11 +22,11 @@ const MAIN: &str = "/srv/api/<main>.go";
 /// names would do harm if they were not escaped.
 fn reading(host: &str, at: u64, senders: u64) -> Snapshot {
     let mut m = Maker::new();
-    m.builder.header.target.host = host.to_owned();
-    m.builder.header.taken_at_ns += at * SECOND;
-    m.builder.header.monotonic_ns += at * SECOND;
+    m.builder.header.target.host = Some(host.to_owned());
+    *m.builder.header.taken_at_ns.as_mut().unwrap() += at * SECOND;
+    *m.builder.header.monotonic_ns.as_mut().unwrap() += at * SECOND;
     for runtime in &mut m.builder.header.runtimes {
-        runtime.modules = vec![Module { path: "example.com/api".to_owned(), version: "(devel)".to_owned() }];
+        runtime.modules = vec![Module::new("example.com/api", Some("(devel)".to_owned()))];
         runtime.scheduler.tasks_created = Some(84_133 + at * 100);
         runtime.scheduler.max_workers = Some(2);
     }
@@ -38,7 +38,7 @@ fn reading(host: &str, at: u64, senders: u64) -> Snapshot {
         let channel = m.channel(0xc0_1000_0000 + n * 0x60, 0, 1, 0, "chan<T>");
         let waits = m.wait(WaitOp::Send, channel);
         let task = m.waiting(1000 + n, "chan send", Age::Unknown, sender);
-        m.builder.task(Task { creator: Some(creator), waits, mark: Some(1), ..task });
+        m.builder.task(samples::with!(task; creator: Some(creator), waits, mark: Some(1)));
     }
     let worker: F = ("example.com/api.worker", "example.com/api", Normal, MAIN, 12);
     let receive: F = ("runtime.chanrecv2", "runtime", Internal, "/usr/local/go/src/runtime/chan.go", 500);
@@ -47,9 +47,9 @@ fn reading(host: &str, at: u64, senders: u64) -> Snapshot {
     for n in 0..4 {
         let waits = m.wait(WaitOp::Receive, jobs);
         let task = m.waiting(10 + n, "chan receive", Age::Unknown, worker);
-        m.builder.task(Task { creator: Some(creator), waits, mark: Some(at), ..task });
+        m.builder.task(samples::with!(task; creator: Some(creator), waits, mark: Some(at)));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// Readings in files of a directory.
@@ -324,7 +324,7 @@ const CACHE: &str = "/srv/api/<cache>.go";
 /// not escaped.
 fn locked() -> Snapshot {
     let mut m = Maker::new();
-    m.builder.header.target.host = "web1".to_owned();
+    m.builder.header.target.host = Some("web1".to_owned());
     let main: F = ("main.main", "main", Normal, MAIN, 20);
     let creator = m.location(&[main]);
     let lock: F = ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46);
@@ -351,7 +351,7 @@ fn locked() -> Snapshot {
     for (id, mine, other) in [(18, pair[0], pair[1]), (19, pair[1], pair[0])] {
         let (waits, holds) = (m.wait(WaitOp::Lock, other), held(&mut m, mine, HoldKind::Exclusive, transfer));
         let task = m.waiting(id, "sync.Mutex.Lock", Age::Unknown, transferring);
-        m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+        m.builder.task(samples::with!(task; creator: Some(creator), waits, holds));
     }
     // Forty wait for a cache whose holder waits for another lock, whose holder waits for a reply.
     let (cache, upstream) = (mutex(&mut m, 0xc0_0002_0000), mutex(&mut m, 0xc0_0002_0100));
@@ -359,40 +359,40 @@ fn locked() -> Snapshot {
     for id in 100..140 {
         let waits = m.wait(WaitOp::Lock, cache);
         let task = m.waiting(id, "sync.Mutex.Lock", Age::AtLeast(120 * SECOND), getting);
-        m.builder.task(Task { creator: Some(creator), waits, ..task });
+        m.builder.task(samples::with!(task; creator: Some(creator), waits));
     }
     let refreshing = m.stack(&[GOPARK, lock, refresh, GOEXIT]);
     let (waits, holds) = (m.wait(WaitOp::Lock, upstream), held(&mut m, cache, HoldKind::Exclusive, refresh));
     let task = m.waiting(50, "sync.Mutex.Lock", Age::AtLeast(130 * SECOND), refreshing);
-    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    m.builder.task(samples::with!(task; creator: Some(creator), waits, holds));
     let polling = m.stack(&[GOPARK, poll, GOEXIT]);
     let replies = m.channel(0xc0_3000_0000, 0, 0, 1, "Reply");
     let (waits, holds) =
         (m.wait(WaitOp::Receive, replies), held(&mut m, upstream, HoldKind::Exclusive, poll));
     let task = m.waiting(51, "chan receive", Age::Exactly(140 * SECOND), polling);
-    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    m.builder.task(samples::with!(task; creator: Some(creator), waits, holds));
     // One reads twice, and a writer came in between.
     let rw = m.builder.object(ObjectKind::RwMutex, 0xc0_0004_0000, |_| None);
     m.builder.set_lock_state(rw, LockState::Shared(1));
     let reading = m.stack(&[GOPARK, read, settings, GOEXIT]);
     let (waits, holds) = (m.wait(WaitOp::ReadLock, rw), held(&mut m, rw, HoldKind::Shared, settings));
     let task = m.waiting(60, "sync.RWMutex.RLock", Age::Unknown, reading);
-    m.builder.task(Task { creator: Some(creator), waits, holds, ..task });
+    m.builder.task(samples::with!(task; creator: Some(creator), waits, holds));
     let writing = m.stack(&[GOPARK, write, reload, GOEXIT]);
     let waits = m.wait(WaitOp::Lock, rw);
     let task = m.waiting(61, "sync.RWMutex.Lock", Age::Unknown, writing);
-    m.builder.task(Task { creator: Some(creator), waits, ..task });
+    m.builder.task(samples::with!(task; creator: Some(creator), waits));
     // Of one lock only the address was found.
     let table = mutex(&mut m, 0xc0_0005_0000);
     let updating = m.stack(&[GOPARK, lock, ("main.update", "main", Normal, MAIN, 71), GOEXIT]);
     let waits = m.wait(WaitOp::Lock, table);
     let task = m.waiting(70, "sync.Mutex.Lock", Age::AtLeast(90 * SECOND), updating);
-    m.builder.task(Task { creator: Some(creator), waits, ..task });
+    m.builder.task(samples::with!(task; creator: Some(creator), waits));
     let ticking = m.stack(&[GOPARK, ("main.tick", "main", Normal, MAIN, 80), GOEXIT]);
     let holds = m.builder.holds([Hold { object: table, how: HoldKind::Perhaps, location: None }]);
     let task = m.waiting(71, "sleep", Age::Unknown, ticking);
-    m.builder.task(Task { creator: Some(creator), holds, ..task });
-    m.builder.finish()
+    m.builder.task(samples::with!(task; creator: Some(creator), holds));
+    m.finish()
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn a_profile_that_go_wrote_equals_the_live_process() {
         assert_eq!(read.header.target.exe, live.header.target.exe);
         assert!(read.header.taken_at_ns >= live.header.taken_at_ns);
         let found = &read.header.runtimes[0].version;
-        assert!(found.is_empty() || toolchain.full_version.starts_with(found.as_str()), "{found}");
+        assert!(
+            found.as_ref().is_none_or(|found| toolchain.full_version.starts_with(found.as_str())),
+            "{found:?}"
+        );
         assert_eq!(read.task_count(), of_program(&live).len() as u64, "{version}");
         let (ours, theirs) = (groups(&live), groups(&read));
         for key in ours.keys().chain(theirs.keys()) {
@@ -276,8 +279,8 @@ fn a_programs_labels_are_not_mistaken_for_loiters() {
     let mut m = samples::Maker::new();
     let keys = ["id", "state", "is", "label:state", "label:", "runtime", ""];
     let labels = m.builder.code.labels(keys.map(|key| (key, "7")));
-    m.builder.task(Task { labels: Some(labels), ..samples::task(0) });
-    check_round_trip(&m.builder.finish());
+    m.builder.task(samples::with!(samples::task(0); labels: Some(labels)));
+    check_round_trip(&m.finish());
 }
 
 #[test]
@@ -286,9 +289,9 @@ fn equal_tasks_without_ids_are_one_sample() {
     let stack = m.stack(&[samples::GOPARK]);
     for reason in ["select", "select", "sleep"] {
         let task = m.waiting(1, reason, Age::Unknown, stack);
-        m.builder.task(Task { id: None, ..task });
+        m.builder.task(samples::with!(task; id: None));
     }
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");
@@ -303,13 +306,13 @@ fn places_without_addresses_are_told_apart() {
     for (id, name) in [(1, "api::fetch::{{closure}}"), (2, "api::store"), (3, "api::store")] {
         let function = m.builder.code.function(name, "api", FunctionKind::Normal);
         let frame = m.builder.code.frame(function, "src/api.rs", 7);
-        let location = m.builder.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let location = m.builder.code.location(Location::in_source(vec![frame]));
         let stack = m.builder.code.stack(vec![location]);
         let task = m.waiting(id, "", Age::Unknown, stack);
         m.builder.task(task);
     }
     m.builder.header.runtimes[0].task_noun = "task".to_owned();
-    let snapshot = m.builder.finish();
+    let snapshot = m.finish();
     check_round_trip(&snapshot);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pb.gz");

@@ -412,8 +412,8 @@ fn enter_leads_to_the_holder_wherever_the_cursor_is() {
 
 /// The same program, started anew with another pid.
 fn restarted(mut snapshot: Snapshot) -> Snapshot {
-    snapshot.header.target.pid += 1;
-    snapshot.header.target.start_ticks += 1_000_000;
+    *snapshot.header.target.pid.as_mut().unwrap() += 1;
+    *snapshot.header.target.start_ticks.as_mut().unwrap() += 1_000_000;
     snapshot
 }
 

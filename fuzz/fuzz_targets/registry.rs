@@ -122,7 +122,8 @@ fuzz_target!(|data: &[u8]| {
             make_whole(&mut bytes, at);
         }
     }
-    let info = TargetInfo { pid: PID, ..TargetInfo::default() };
+    let mut info = TargetInfo::default();
+    info.pid = Some(PID);
     let process = Process { bytes: &bytes, info };
     let Ok(registries) = registry::attach_at(&process, &[BASE, BASE + SECOND as u64]) else { return };
     let mut into = SnapshotBuilder::new();

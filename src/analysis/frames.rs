@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::modules::{Code, Owners};
-use crate::snapshot::{Frame, FunctionKind, Location, LocationId, Snapshot};
+use crate::snapshot::{Frame, FunctionId, FunctionKind, FunctionRole, Location, LocationId, Snapshot};
 
 /// A frame as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +73,7 @@ pub fn code_of(snapshot: &Snapshot, frame: Frame) -> Code<'_> {
         function: function.map_or("", |f| snapshot.str(f.name)),
         package: function.map_or("", |f| snapshot.str(f.package)),
         file: snapshot.str(frame.file),
+        role: function.map_or(FunctionRole::default(), |f| f.role),
     }
 }
 
@@ -81,27 +82,16 @@ pub fn creator_frame(snapshot: &Snapshot, creator: LocationId) -> Option<Frame> 
     location(snapshot, creator)?.frames.first().copied()
 }
 
-/// Functions of locks themselves: whoever calls them is who waits.
-pub fn is_lock_code(name: &str) -> bool {
-    [
-        "sync.",
-        "internal/sync.",
-        "runtime.",
-        "tokio::sync",
-        "std::sync",
-        "parking_lot",
-        "lock_api",
-        "async_lock",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix) || name.strip_prefix('<').is_some_and(|n| n.starts_with(prefix)))
+/// Is a function the code of a lock itself? Then its caller is what waits.
+pub fn is_lock_code(snapshot: &Snapshot, id: FunctionId) -> bool {
+    snapshot.code.functions.get(id.index()).is_some_and(|function| function.role.layer.is_lock_code())
 }
 
 /// The frame at the place from which a task goes on to unlock a lock: of those that are inlined there, the
 /// innermost that is not a lock's own.
 pub fn holding_frame(snapshot: &Snapshot, id: LocationId) -> Option<Frame> {
     let frames = &location(snapshot, id)?.frames;
-    let own = frames.iter().find(|frame| !is_lock_code(snapshot.function_name(frame.function)));
+    let own = frames.iter().find(|frame| !is_lock_code(snapshot, frame.function));
     own.or(frames.last()).copied()
 }
 
@@ -137,7 +127,7 @@ mod tests {
                     builder.code.frame(function, "f.go", 1)
                 })
                 .collect();
-            locations.push(builder.code.location(Location { address: None, offset: 0, frames }));
+            locations.push(builder.code.location(Location::in_source(frames)));
         }
         let snapshot = builder.finish();
         (shown_frames(&snapshot, &locations, all).iter())

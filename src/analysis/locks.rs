@@ -308,9 +308,8 @@ mod tests {
         builder.set_lock_state(object, LockState::Shared(n as u32));
         let function = builder.code.function("main.read", "main", Default::default());
         let frames = vec![Frame { function, file: StrId(0), line: 3 }];
-        let [here, there] = [0x40, 0x48].map(|at| {
-            builder.code.location(Location { address: Some(at), offset: 0, frames: frames.clone() })
-        });
+        let [here, there] =
+            [0x40, 0x48].map(|at| builder.code.location(Location::at(at, None, frames.clone())));
         let waits = builder.waits([Wait { op: WaitOp::Lock, object }]);
         builder.task(Task { id: Some(0), waits, ..Task::default() });
         for id in 1..=n {

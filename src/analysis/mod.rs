@@ -18,6 +18,7 @@ pub mod frames;
 pub mod group;
 pub mod leaks;
 pub mod locks;
+pub mod lore;
 pub mod modules;
 pub(crate) mod odds;
 mod parse_error;

@@ -1,26 +1,41 @@
 //! Whose code a function is, and which frame of a stack a person looks for.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::{Module, RuntimeInfo, Snapshot};
+use super::lore::{self, Lore};
+use crate::snapshot::{Begins, FunctionRole, Layer, Module, RuntimeInfo, Snapshot};
 
-/// The module that a package belongs to: the one with the longest path that the package's begins with.
-/// The package "main" belongs to the first, which is the program itself. None for the standard library,
-/// and where the modules of the program are not known.
-pub fn module_of<'a>(modules: &'a [Module], package: &str) -> Option<&'a Module> {
-    if package == "main" {
-        return modules.first();
-    }
-    let owns = |module: &&Module| is_below(package, &module.path);
-    modules.iter().filter(owns).max_by_key(|module| module.path.len())
+/// The modules that the program of one runtime was built from, the main one first.
+#[derive(Debug, Clone, Copy)]
+pub struct Modules<'a> {
+    list: &'a [Module],
+    lore: &'static Lore,
 }
 
-/// Is a package that of this path, or below it?
-fn is_below(package: &str, path: &str) -> bool {
-    let rest = package.strip_prefix(path);
-    !path.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+impl<'a> Modules<'a> {
+    fn of(info: &'a RuntimeInfo) -> Self {
+        Modules { list: &info.modules, lore: lore::of(&info.name) }
+    }
+
+    /// The main module.
+    pub fn first(self) -> Option<&'a Module> {
+        self.list.first()
+    }
+}
+
+/// The module that a package belongs to: the one with the longest path that the package's begins with.
+/// The main package belongs to the first, which is the program itself. None for the standard library,
+/// and where the modules of the program are not known.
+pub fn module_of<'a>(modules: Modules<'a>, package: &str) -> Option<&'a Module> {
+    let names = &modules.lore.packages;
+    if package == names.main && !package.is_empty() {
+        return modules.first();
+    }
+    let owns = |module: &&Module| names.is_below(package, &module.path);
+    modules.list.iter().filter(owns).max_by_key(|module| module.path.len())
 }
 
 /// Does a package belong to a module that the program depends on, rather than to the program itself or to
@@ -32,9 +47,10 @@ pub fn is_third_party(snapshot: &Snapshot, runtime: &str, package: &str) -> Opti
 }
 
 /// The modules of the runtime with this name.
-pub fn modules<'a>(snapshot: &'a Snapshot, runtime: &str) -> &'a [Module] {
+pub fn modules<'a>(snapshot: &'a Snapshot, runtime: &str) -> Modules<'a> {
     let named = |info: &&RuntimeInfo| info.name == runtime;
-    snapshot.header.runtimes.iter().find(named).map_or(&[], |info| &info.modules)
+    let none = Modules { list: &[], lore: lore::of(runtime) };
+    snapshot.header.runtimes.iter().find(named).map_or(none, Modules::of)
 }
 
 /// Whose code a function is, the program's own first.
@@ -59,15 +75,19 @@ pub struct Code<'a> {
     pub package: &'a str,
     /// Its source file.
     pub file: &'a str,
+    /// What it is for.
+    pub role: FunctionRole,
 }
 
 /// Tells whose code is whose in one program. A package is looked at once.
 ///
-/// The build information of the program decides. Where that is missing (dumps, builds without modules),
-/// the path of the main package does, then what source files say of themselves; what is left is taken for
-/// the program's own.
+/// The build information of the program decides, and what the reader of the runtime says of the function. Where
+/// the former is missing (dumps, builds without modules), the path of the main package does, then what source
+/// files say of themselves; what is left is taken for the program's own.
 #[derive(Debug, Default)]
 pub struct Owners {
+    /// How the runtimes name packages.
+    lores: Vec<&'static Lore>,
     /// Paths of main modules: there may be several runtimes.
     programs: Vec<String>,
     /// Paths of the modules that they depend on.
@@ -81,16 +101,23 @@ impl Owners {
     pub fn new(snapshot: &Snapshot) -> Self {
         let mut owners = Owners::default();
         for info in &snapshot.header.runtimes {
-            let main = main_module(info);
+            let modules = Modules::of(info);
+            let main = main_module(info, modules);
             owners.programs.extend(main.map(|module| module.path.clone()));
             let others = info.modules.iter().filter(|&module| Some(module) != main);
             owners.others.extend(others.map(|module| module.path.clone()));
-            if main.is_none() && info.module != NO_PACKAGE {
-                owners.programs.extend(root(&info.module).map(str::to_owned));
+            let names = &modules.lore.packages;
+            let package =
+                info.module.as_deref().filter(|&package| main.is_none() && package != names.main_of_files);
+            owners
+                .programs
+                .extend(package.and_then(|package| (names.module_of_main)(package)).map(str::to_owned));
+            if !owners.lores.iter().any(|lore| std::ptr::eq(*lore, modules.lore)) {
+                owners.lores.push(modules.lore);
             }
         }
         if owners.programs.is_empty() {
-            owners.programs.extend(main_directory(snapshot).and_then(root).map(str::to_owned));
+            owners.programs.extend(owners.module_by_source(snapshot).map(str::to_owned));
         }
         owners
     }
@@ -102,7 +129,13 @@ impl Owners {
             Some(&known) => known,
             None => *packages.entry(code.package.into()).or_insert(self.of_package(code.package)),
         };
-        owner.unwrap_or_else(|| self.of_file(code))
+        match (owner, code.role.layer) {
+            (Some(Owner::Program), _) => Owner::Program,
+            (_, Layer::Standard) => Owner::Standard,
+            (_, Layer::Base | Layer::Lock | Layer::Machinery) => Owner::Below,
+            (Some(owner), Layer::Application) => owner,
+            (None, Layer::Application) => self.of_file(code),
+        }
     }
 
     /// The frame that a person looks for, as its position in a stack given from the innermost outwards:
@@ -117,10 +150,11 @@ impl Owners {
             match self.of(code) {
                 Owner::Program => return Some(at),
                 Owner::Below => {
-                    if telling.is_none() && !is_machinery(code) {
+                    let (unnamed, role) = (code.function.is_empty(), code.role);
+                    if telling.is_none() && !unnamed && role.layer != Layer::Machinery {
                         telling = Some(at);
                     }
-                    if outermost.is_none() || !is_start(code.function) {
+                    if outermost.is_none() || !unnamed && role.begins != Begins::Task {
                         outermost = Some(at);
                     }
                 }
@@ -131,191 +165,62 @@ impl Owners {
         best.map(|(_, at)| at).or(telling).or(outermost)
     }
 
+    /// How packages may be named: as the runtimes do it, and as native code does, which any program may have.
+    fn lores(&self) -> impl Iterator<Item = &'static Lore> {
+        self.lores.iter().copied().chain([&lore::tokio::LORE])
+    }
+
     /// What the package alone says.
     fn of_package(&self, package: &str) -> Option<Owner> {
-        if package == "main" || package.starts_with("plugin/") {
-            return Some(Owner::Program);
+        if let Some(owner) = self.lores().find_map(|lore| (lore.packages.owner)(package)) {
+            return Some(owner);
         }
-        if package.contains("/vendor/") {
-            return Some(Owner::ThirdParty);
-        }
-        // Tests from outside of a package, and dots in the last element of a path.
-        let package = package.strip_suffix("_test").unwrap_or(package).replace("%2e", ".");
-        let longest = |paths: &[String]| {
-            paths.iter().filter(|path| is_below(&package, path)).map(|path| path.len()).max()
-        };
+        let plain = |package: Cow<'_, str>, lore: &Lore| (lore.packages.plain)(&package).into_owned().into();
+        let package: Cow<'_, str> =
+            self.lores.iter().fold(package.into(), |package, lore| plain(package, lore));
+        let is_below = |path: &&String| self.lores().any(|lore| lore.packages.is_below(&package, path));
+        let longest = |paths: &[String]| paths.iter().filter(is_below).map(String::len).max();
         let other = longest(&self.others);
         match longest(&self.programs) {
             Some(own) if other.is_none_or(|other| other < own) => Some(Owner::Program),
-            _ if package.is_empty() => None,
-            _ => standard(&package).or(other.map(|_| Owner::ThirdParty)),
+            _ => other.map(|_| Owner::ThirdParty),
         }
     }
 
-    /// What a function without a telling package is.
+    /// Whose a function of the program or a library is, if its package does not tell.
     fn of_file(&self, code: Code<'_>) -> Owner {
-        // A path of Rust that begins with a type: "<tokio::net::TcpStream as ...>::poll".
-        let path = code.function.trim_start_matches(['<', '&', '(']);
-        if code.package.is_empty() {
-            if !path.contains("::") && !code.file.ends_with(".go") {
-                return Owner::Below;
-            }
-            if let Some(owner) = standard(path) {
-                return owner;
-            }
+        if let Some(owner) = self.lores().find_map(|lore| (lore.packages.owner_by_file)(&code)) {
+            return owner;
         }
-        if ["/pkg/mod/", "/vendor/", "/.cargo/"].iter().any(|part| code.file.contains(part))
-            || code.file.split('/').any(|part| part.contains("@v"))
-        {
-            Owner::ThirdParty
-        } else if code.file.starts_with("/rustc/") {
-            Owner::Below
-        } else if self.programs.is_empty() || code.package.is_empty() || code.package.contains("::") {
-            Owner::Program
-        } else {
-            Owner::ThirdParty
-        }
+        if self.programs.is_empty() || code.package.is_empty() { Owner::Program } else { Owner::ThirdParty }
+    }
+
+    /// What is most probably the main module, from where the source of the main package is.
+    fn module_by_source<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a str> {
+        let code = &snapshot.code;
+        self.lores.iter().map(|lore| &lore.packages).filter(|names| !names.main.is_empty()).find_map(
+            |names| {
+                let in_main = |id: crate::snapshot::FunctionId| {
+                    let function = code.functions.get(id.index());
+                    function.is_some_and(|function| snapshot.str(function.package) == names.main)
+                };
+                let mut frames = code.locations.iter().flat_map(|location| &location.frames);
+                let frame = frames.find(|frame| in_main(frame.function))?;
+                (names.main_by_source)(snapshot.str(frame.file)).and_then(names.module_of_main)
+            },
+        )
     }
 }
-
-/// What Go calls a program that was built from files and not from a package.
-const NO_PACKAGE: &str = "command-line-arguments";
 
 /// The main module: the one with the main package. It is not among the modules of a program that was built
 /// from single files.
-fn main_module(info: &RuntimeInfo) -> Option<&Module> {
+fn main_module<'a>(info: &'a RuntimeInfo, modules: Modules<'a>) -> Option<&'a Module> {
     // The main package of a test is named after what it tests.
-    match info.module.strip_suffix(".test").unwrap_or(&info.module) {
-        "" => info.modules.first(),
-        path => module_of(&info.modules, path),
+    let suffix = modules.lore.packages.main_of_test;
+    match info.module.as_deref() {
+        None => modules.first(),
+        Some(path) => module_of(modules, path.strip_suffix(suffix).unwrap_or(path)),
     }
-}
-
-/// What is most probably the module of a main package: what is above "cmd", or else the repository.
-fn root(package: &str) -> Option<&str> {
-    let package = package.strip_suffix(".test").unwrap_or(package);
-    let part = |n: usize| {
-        let end = package.match_indices('/').nth(n - 1).map_or(package.len(), |(at, _)| at);
-        package.get(..end).filter(|part| !part.is_empty())
-    };
-    let host = part(1)?;
-    let above = package.find("/cmd/").or_else(|| package.ends_with("/cmd").then(|| package.len() - 4));
-    match (host, above) {
-        (_, Some(end)) => package.get(..end),
-        (host, _) if standard(host).is_some() || host == "main" => None,
-        ("github.com" | "gitlab.com" | "bitbucket.org" | "golang.org", _) => part(3),
-        (host, _) if host.contains('.') => part(2),
-        _ => Some(host),
-    }
-}
-
-/// The path of the main package, from where its source is: in a GOPATH, or trimmed to the path itself.
-fn main_directory(snapshot: &Snapshot) -> Option<&str> {
-    let frames = snapshot.code.locations.iter().flat_map(|location| &location.frames);
-    let in_main = |id: crate::snapshot::FunctionId| {
-        snapshot
-            .code
-            .functions
-            .get(id.index())
-            .is_some_and(|function| snapshot.str(function.package) == "main")
-    };
-    let frame = frames.into_iter().find(|frame| in_main(frame.function))?;
-    let (directory, _) = snapshot.str(frame.file).rsplit_once('/')?;
-    match directory.rfind("/src/") {
-        Some(at) => directory.get(at + 5..),
-        None => (!directory.starts_with('/')).then_some(directory),
-    }
-    .filter(|path| path.split('/').next().is_some_and(|host| host.contains('.')))
-}
-
-/// Functions that only say that something is parked: whoever called them knows for what.
-fn is_machinery(code: Code<'_>) -> bool {
-    code.function.is_empty()
-        || code.package == "runtime"
-        || code.package.starts_with("internal/runtime/")
-        || code.package.starts_with("runtime/internal/")
-        || code.function.contains(".runtime_")
-}
-
-/// Functions that every task or thread begins with.
-fn is_start(function: &str) -> bool {
-    matches!(function, "" | "runtime.goexit" | "runtime.mstart" | "runtime.mcall" | "runtime.systemstack")
-}
-
-/// First elements of the paths of Go's standard library, which no module may begin with.
-const STANDARD: &[&str] = &[
-    "archive",
-    "arena",
-    "bufio",
-    "builtin",
-    "bytes",
-    "cmp",
-    "compress",
-    "container",
-    "context",
-    "crypto",
-    "database",
-    "debug",
-    "embed",
-    "encoding",
-    "errors",
-    "expvar",
-    "flag",
-    "fmt",
-    "go",
-    "hash",
-    "html",
-    "image",
-    "index",
-    "internal",
-    "io",
-    "iter",
-    "log",
-    "maps",
-    "math",
-    "mime",
-    "net",
-    "os",
-    "path",
-    "plugin",
-    "reflect",
-    "regexp",
-    "runtime",
-    "slices",
-    "sort",
-    "strconv",
-    "strings",
-    "structs",
-    "sync",
-    "syscall",
-    "testing",
-    "text",
-    "time",
-    "type",
-    "unicode",
-    "unique",
-    "unsafe",
-    "vendor",
-    "weak",
-];
-
-/// Packages of standard libraries below what programs call.
-const BELOW: &[&str] =
-    &["bufio", "context", "crypto/tls", "io", "net", "os", "runtime", "sync", "syscall", "time", "type"];
-
-/// Whose a package of a standard library is: Go's, or that of Rust and its most usual runtime. None: it is
-/// of neither.
-fn standard(package: &str) -> Option<Owner> {
-    if let Some((root, _)) = package.split_once("::").or(Some((package, "")))
-        && matches!(root, "std" | "core" | "alloc" | "tokio")
-    {
-        return Some(Owner::Below);
-    }
-    let root = package.split('/').next().unwrap_or(package);
-    STANDARD.contains(&root).then(|| {
-        let below = BELOW.contains(&package) || matches!(root, "internal" | "runtime" | "sync");
-        if below { Owner::Below } else { Owner::Standard }
-    })
 }
 
 #[cfg(test)]

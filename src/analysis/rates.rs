@@ -122,7 +122,7 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
     rates.ended_per_second = ended.map(|n| n as f64 / seconds);
     let points = series.points();
     let mean = points.iter().map(|point| point.tasks as f64).sum::<f64>() / points.len().max(1) as f64;
-    let age = series.last().map(|snapshot| snapshot.header.target.age_ns).filter(|&age| age > 0);
+    let age = series.last().and_then(|snapshot| snapshot.header.target.age_ns);
     let age = age.map(|age| age as f64 / 1e9);
     rates.lifetime = (born.zip(ended).filter(|&(_, ended)| ended > 0))
         .map(|(born, ended)| lifetime(born, ended, mean, seconds, age));
@@ -142,8 +142,8 @@ mod tests {
         let mut builder = SnapshotBuilder::new();
         let scheduler = Scheduler { tasks_created: created, structs_made: made, ..Scheduler::default() };
         builder.header.runtimes = vec![RuntimeInfo { scheduler, ..RuntimeInfo::default() }];
-        builder.header.taken_at_ns = (1_000 + second) * 1_000_000_000;
-        builder.header.monotonic_ns = (1 + second) * 1_000_000_000;
+        builder.header.taken_at_ns = Some((1_000 + second) * 1_000_000_000);
+        builder.header.monotonic_ns = Some((1 + second) * 1_000_000_000);
         ids.for_each(|id| builder.task(crate::analysis::leaks::tests::task(id)));
         builder.finish()
     }

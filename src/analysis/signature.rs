@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::frames::{creator_frame, shown_frames};
 use super::modules::{Code, Owners};
 use crate::analysis::parse_error::ParseError;
-use crate::snapshot::{Frame, Snapshot, StrId, Task};
+use crate::snapshot::{Frame, FunctionRole, Snapshot, StrId, Task};
 
 /// What a signature is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,12 +89,14 @@ pub struct SignatureFrame {
     pub file: Arc<str>,
     /// Line, from 1. 0 if unknown.
     pub line: u32,
+    /// What the function is for.
+    pub role: FunctionRole,
 }
 
 impl SignatureFrame {
     /// What decides whose code it is.
     fn code(&self) -> Code<'_> {
-        Code { function: &self.function, package: &self.package, file: &self.file }
+        Code { function: &self.function, package: &self.package, file: &self.file, role: self.role }
     }
 }
 
@@ -468,6 +470,7 @@ impl SignatureReader<'_> {
             package: self.signatures.shared(self.snapshot.str(package)),
             file: self.signatures.shared(self.snapshot.str(frame.file)),
             line: frame.line,
+            role: function.map_or(FunctionRole::default(), |function| function.role),
         }
     }
 }

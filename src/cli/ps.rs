@@ -117,7 +117,7 @@ mod tests {
     fn sample() -> Vec<Process> {
         let info = RuntimeInfo {
             name: "go".to_owned(),
-            version: "go1.24.3".to_owned(),
+            version: Some("go1.24.3".to_owned()),
             flavour: vec!["stripped".to_owned()],
             ..RuntimeInfo::default()
         };

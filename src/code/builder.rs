@@ -2,8 +2,8 @@
 
 use super::interner::Interner;
 use super::{
-    CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
-    StackId, StrId,
+    CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
+    LabelSetId, Location, LocationId, Stack, StackId, StrId,
 };
 
 /// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
@@ -17,6 +17,7 @@ const LEFT_OUT: &str = "(left out: too much text)";
 pub struct CodeBuilder {
     strings: Interner<String>,
     functions: Interner<Function>,
+    images: Interner<Image>,
     stacks: Interner<Stack>,
     label_sets: Interner<LabelSet>,
     locations: Vec<Location>,
@@ -45,10 +46,21 @@ impl CodeBuilder {
         StrId(self.strings.push(missing, text.to_owned()))
     }
 
-    /// The id of a function.
+    /// The id of a function of the program or a library.
     pub fn function(&mut self, name: &str, package: &str, kind: FunctionKind) -> FunctionId {
+        self.function_with(name, package, kind, FunctionRole::default())
+    }
+
+    /// The id of a function with this role.
+    pub fn function_with(
+        &mut self,
+        name: &str,
+        package: &str,
+        kind: FunctionKind,
+        role: FunctionRole,
+    ) -> FunctionId {
         let (name, package) = (self.string(name), self.string(package));
-        let function = Function { name, package, kind };
+        let function = Function { name, package, kind, role };
         let found = self.functions.find(&function, |known| known);
         FunctionId(found.unwrap_or_else(|missing| self.functions.push(missing, function)))
     }
@@ -58,10 +70,28 @@ impl CodeBuilder {
         Frame { function, file: self.string(file), line }
     }
 
+    /// The id of an image.
+    pub fn image(&mut self, image: Image) -> ImageId {
+        let found = self.images.find(&image, |known| known);
+        ImageId(found.unwrap_or_else(|missing| self.images.push(missing, image)))
+    }
+
     /// Adds a location. The caller keeps the id: locations are not compared here.
     pub fn location(&mut self, location: Location) -> LocationId {
         self.locations.push(location);
         LocationId(self.locations.len() as u32 - 1)
+    }
+
+    /// The locations that were added, in the order of their ids.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// Notes the image that a location is in.
+    pub fn set_image(&mut self, id: LocationId, image: ImageId) {
+        if let Some(location) = self.locations.get_mut(id.index()) {
+            location.image = Some(image);
+        }
     }
 
     /// The id of a stack, innermost location first.
@@ -88,6 +118,16 @@ impl CodeBuilder {
         LabelSetId(found.unwrap_or_else(|missing| self.label_sets.push(missing, set())))
     }
 
+    /// A function that was added.
+    pub fn function_at(&self, id: FunctionId) -> Option<&Function> {
+        self.functions.get(id.0)
+    }
+
+    /// The locations of a stack that was added, innermost first. Empty for an id that was not.
+    pub fn stack_at(&self, id: StackId) -> &[LocationId] {
+        self.stacks.get(id.0).map_or(&[], |stack| &stack.locations)
+    }
+
     /// The text of a string that was added.
     pub fn text(&self, id: StrId) -> &str {
         self.strings.get(id.0).map_or("", String::as_str)
@@ -103,6 +143,7 @@ impl CodeBuilder {
         CodeTables {
             strings: self.strings.into_values(),
             functions: self.functions.into_values(),
+            images: self.images.into_values(),
             locations: self.locations,
             stacks: self.stacks.into_values(),
             label_sets: self.label_sets.into_values(),

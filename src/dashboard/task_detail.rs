@@ -116,7 +116,8 @@ fn ended(now: &Picture, last: &Picture) -> Row {
         return Row::default();
     }
     let (now_ns, last_ns) = (now.snapshot.header.taken_at_ns, last.snapshot.header.taken_at_ns);
-    let text = match now_ns.checked_sub(last_ns) {
+    let ago = now_ns.zip(last_ns).and_then(|(now, last)| now.checked_sub(last));
+    let text = match ago {
         // A replay can go back to before the task was created.
         _ if now.number < last.number => " not created yet: this shows a later reading".to_owned(),
         Some(ns) if now.life != last.life => {

@@ -3,20 +3,27 @@
 use std::borrow::Cow;
 
 use super::go_names::{TypeArguments, display_name, is_shown, package_of};
-use crate::snapshot::{FunctionId, FunctionKind, LocationId, Snapshot, SnapshotBuilder};
+use crate::snapshot::{FunctionId, FunctionKind, FunctionRole, LocationId, Snapshot, SnapshotBuilder};
+use crate::words;
 
 /// Adds a function by the name that a dump or profile of a Go program gives it, with or without its
 /// type arguments, so that it equals the same function read from the live process.
 pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> FunctionId {
     let shown = display_name(name, TypeArguments::TwoGroups);
-    into.code.function(&shown, package(name), kind(&shown, file))
+    let package = package(name);
+    into.code.function_with(&shown, package, kind(&shown, file), words::go::role(&shown, package))
 }
 
-/// Would [`add_function`] add the function of this name with this package and kind?
-pub fn tells(name: &str, file: &str, of_package: &str, of_kind: FunctionKind) -> bool {
+/// Adds a function that is not Go's.
+pub fn add_foreign(into: &mut SnapshotBuilder, name: &str) -> FunctionId {
+    into.code.function_with(name, "", FunctionKind::Foreign, words::rust::role(name))
+}
+
+/// Would [`add_function`] add the function of this name with this package, kind and role?
+pub fn tells(name: &str, file: &str, of_package: &str, of: (FunctionKind, FunctionRole)) -> bool {
     display_name(name, TypeArguments::TwoGroups) == name
         && package(name) == of_package
-        && kind(name, file) == of_kind
+        && (kind(name, file), words::go::role(name, of_package)) == of
 }
 
 /// What kind of function it is, as the reader of live processes would decide with the line table at

@@ -4,6 +4,7 @@ use super::DumpError;
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_profile::{CountedStack, GoProfile, ProfileFrame};
 use crate::snapshot::{LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, Task};
+use crate::words;
 
 impl TryFrom<&GoProfile> for Snapshot {
     type Error = DumpError;
@@ -24,7 +25,9 @@ impl TryFrom<&GoProfile> for Snapshot {
         }
         builder.header = header(SourceKind::Profile, code.into_version());
         builder.header.warnings = warnings(profile, count);
-        Ok(builder.finish())
+        let mut snapshot = builder.finish();
+        words::go::classify(&mut snapshot);
+        Ok(snapshot)
     }
 }
 
@@ -186,7 +189,10 @@ mod tests {
             .map(|id| &snapshot.code.locations[id.index()])
             .map(|location| (location.address, location.offset, location.frames.len()))
             .collect();
-        assert_eq!(stack, [(Some(0x21), 0x2c, 2), (Some(0x31), 0x11, 1), (Some(0x31), 0x11, 1)]);
+        assert_eq!(
+            stack,
+            [(Some(0x21), Some(0x2c), 2), (Some(0x31), Some(0x11), 1), (Some(0x31), Some(0x11), 1)]
+        );
         assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
         // Of stacks without lines the addresses are known, and tell them apart.
         assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Complete);

@@ -7,6 +7,7 @@ use super::go_dump::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };
+use crate::words;
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -43,7 +44,9 @@ fn convert(
     }
     builder.header = header(SourceKind::Dump, code.into_version());
     builder.header.warnings = warnings;
-    builder.finish()
+    let mut snapshot = builder.finish();
+    words::go::classify(&mut snapshot);
+    snapshot
 }
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
@@ -247,7 +250,7 @@ created by main.start in goroutine 1\n\
         let stack = snapshot.stack_of(first);
         assert_eq!(stack.len(), 3);
         let outer = &snapshot.code.locations[stack[2].index()];
-        assert_eq!((outer.address, outer.offset, outer.frames.len()), (Some(0x4a), 2, 2));
+        assert_eq!((outer.address, outer.offset, outer.frames.len()), (Some(0x4a), Some(2), 2));
         let panic = snapshot.code.locations[stack[1].index()].frames[0].function;
         assert_eq!(snapshot.function_name(panic), "runtime.gopanic");
         assert_eq!(snapshot.code.functions[panic.index()].kind, FunctionKind::Panic);

@@ -2,9 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::formats::go_functions::{add_function, nameless};
+use crate::formats::go_functions::{add_foreign, add_function, nameless};
 use crate::snapshot::{
-    Frame, FunctionId, FunctionKind, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
+    Frame, FunctionId, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
 };
 
 /// A frame as a dump names it.
@@ -22,7 +22,7 @@ pub(super) struct NamedFrame<'a> {
 /// The locations of a snapshot, each once.
 #[derive(Default)]
 pub(super) struct CodeTable {
-    locations: FxHashMap<(Option<u64>, u32, Vec<Frame>), LocationId>,
+    locations: FxHashMap<(Option<u64>, Option<u32>, Vec<Frame>), LocationId>,
     version: Option<String>,
 }
 
@@ -37,12 +37,12 @@ impl CodeTable {
         into: &mut SnapshotBuilder,
     ) -> LocationId {
         let frames: Vec<_> = frames.into_iter().map(|frame| self.frame(&frame, address, into)).collect();
-        let offset = offset.and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0);
+        let offset = offset.and_then(|offset| u32::try_from(offset).ok());
         let key = (address, offset, frames);
         if let Some(&known) = self.locations.get(&key) {
             return known;
         }
-        let id = into.code.location(Location { address, offset, frames: key.2.clone() });
+        let id = into.code.location(Location { address, image: None, offset, frames: key.2.clone() });
         self.locations.insert(key, id);
         id
     }
@@ -63,10 +63,10 @@ impl CodeTable {
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
-        "" => into.code.function(&nameless(address), "", FunctionKind::Foreign),
+        "" => add_foreign(into, &nameless(address)),
         // Dumps call it by another name than its own.
         "panic" => add_function(into, "runtime.gopanic", named.file),
-        name if named.foreign => into.code.function(name, "", FunctionKind::Foreign),
+        name if named.foreign => add_foreign(into, name),
         name => add_function(into, name, named.file),
     }
 }
@@ -89,15 +89,15 @@ pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     header.target.source = source;
     let age_meaning = match source {
         SourceKind::Dump => {
-            "the whole minutes for which Go says that it waits; Go says nothing below one minute"
+            Some("the whole minutes for which Go says that it waits; Go says nothing below one minute")
         }
-        _ => "",
+        _ => None,
     };
     header.runtimes.push(RuntimeInfo {
         name: "go".to_owned(),
-        version: version.unwrap_or_default(),
+        version,
         task_noun: "goroutine".to_owned(),
-        age_meaning: age_meaning.to_owned(),
+        age_meaning: age_meaning.map(str::to_owned),
         ..RuntimeInfo::default()
     });
     header

@@ -120,7 +120,7 @@ fn profile_kind(line: &str) -> Option<&str> {
 fn of_log(mut log: GoLog) -> Snapshot {
     let cut = log.dump.cut;
     let mut snapshot = Snapshot::from(std::mem::take(&mut log.dump));
-    snapshot.header.taken_at_ns = log.taken_at_ns;
+    snapshot.header.taken_at_ns = Some(log.taken_at_ns).filter(|&ns| ns != 0);
     let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program said: {said}")).collect();
     if log.dumps.len() > 1 {
         let of = if cut { "the last one (none is complete)" } else { "the last complete one" };

@@ -264,14 +264,14 @@ fn mappings(headers: &Headers, files: &[NamedRange]) -> Vec<Mapping> {
 
 fn info(notes: &CoreNotes, images: &[Image], exe: Option<String>) -> TargetInfo {
     let executable = images.iter().find(|image| image.is_executable);
-    let exe = exe.or_else(|| executable.map(|image| image.path.clone())).unwrap_or_default();
-    let name = if exe.is_empty() { &notes.name } else { proc::file_name(&exe) };
+    let exe = exe.or_else(|| executable.map(|image| image.path.clone())).filter(|exe| !exe.is_empty());
+    let name = exe.as_deref().map_or(notes.name.as_str(), proc::file_name);
     TargetInfo {
         source: SourceKind::Core,
-        pid: notes.pid.or_else(|| notes.threads.first().map(|(tid, _)| *tid)).unwrap_or(0),
+        pid: notes.pid.or_else(|| notes.threads.first().map(|(tid, _)| *tid)).filter(|&pid| pid != 0),
         name: name.to_owned(),
         command: notes.arguments.split(' ').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-        build_id: executable.and_then(Image::build_id).unwrap_or_default(),
+        build_id: executable.and_then(Image::build_id),
         exe,
         ..TargetInfo::default()
     }

@@ -76,12 +76,12 @@ impl LiveTarget {
         target.check_memory()?;
         let images = target.images()?;
         let executable = images.iter().find(|image| image.is_executable);
-        target.info.build_id = executable.and_then(Image::build_id).unwrap_or_default();
+        target.info.build_id = executable.and_then(Image::build_id);
         Ok(target)
     }
 
     fn pid(&self) -> u32 {
-        self.info.pid
+        self.stopper.pid
     }
 
     /// Reads one byte, to find out now and not later whether that is allowed.
@@ -106,16 +106,17 @@ impl LiveTarget {
 fn info(pid: u32, stat: &Stat) -> TargetInfo {
     let exe = proc::exe(pid).unwrap_or_default();
     let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
+    let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     TargetInfo {
         source: SourceKind::Process,
-        pid,
+        pid: Some(pid),
         name: name.to_owned(),
         command: proc::command(pid).unwrap_or_default(),
-        build_id: String::new(),
-        start_ticks: stat.start_ticks,
-        age_ns: figures::age_ns(stat),
-        host: proc::read_text("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-        exe,
+        build_id: None,
+        start_ticks: Some(stat.start_ticks),
+        age_ns: Some(figures::age_ns(stat)),
+        host: known(proc::read_text("/proc/sys/kernel/hostname").unwrap_or_default().trim()),
+        exe: known(&exe),
     }
 }
 

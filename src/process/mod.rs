@@ -199,7 +199,7 @@ pub trait Target: Memory {
 
     /// Its pid as it sees it itself: in its own pid namespace.
     fn pid_inside(&self) -> u32 {
-        self.info().pid
+        self.info().pid.unwrap_or(0)
     }
 
     /// Its mappings, in ascending order, as they are now.

@@ -47,7 +47,7 @@ struct FrozenNow {
 /// Stops threads of one process.
 #[derive(Debug)]
 pub(super) struct Stopper {
-    pid: u32,
+    pub(super) pid: u32,
     /// Tracers that have nothing to do.
     idle: Mutex<Vec<Tracer>>,
     /// Those that hold something.

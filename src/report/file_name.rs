@@ -11,11 +11,9 @@ pub(crate) fn file_name(header: &Header, extension: &str) -> String {
     let name = if name.is_empty() { "snapshot" } else { name };
     let mut parts = vec![name.to_owned()];
     // Dumps tell neither, as a rule.
-    if header.target.pid != 0 {
-        parts.push(header.target.pid.to_string());
-    }
-    if header.taken_at_ns != 0 {
-        let seconds = i64::try_from(header.taken_at_ns / 1_000_000_000).unwrap_or_default();
+    parts.extend(header.target.pid.map(|pid| pid.to_string()));
+    if let Some(ns) = header.taken_at_ns {
+        let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or_default();
         let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
         parts.push(time.strftime("%Y%m%dT%H%M%SZ").to_string());
     }
@@ -30,8 +28,8 @@ mod tests {
     #[test]
     fn names_are_harmless() {
         let name = |name: &str| {
-            let target = TargetInfo { name: name.to_owned(), pid: 7, ..TargetInfo::default() };
-            let header = Header { target, taken_at_ns: 1_795_000_000_000_000_000, ..Header::default() };
+            let target = TargetInfo { name: name.to_owned(), pid: Some(7), ..TargetInfo::default() };
+            let header = Header { target, taken_at_ns: Some(1_795_000_000_000_000_000), ..Header::default() };
             file_name(&header, "loiter")
         };
         assert_eq!(name("api.server"), "api.server-7-20261118T110640Z.loiter");

@@ -158,7 +158,7 @@ pub fn place(header: &Header, place: &SignatureFrame, full: bool) -> String {
     if place.file.is_empty() {
         return String::new();
     }
-    let module = header.runtimes.first().map_or("", |runtime| runtime.module.as_str());
+    let module = header.runtimes.first().and_then(|runtime| runtime.module.as_deref()).unwrap_or_default();
     let path = if full { &place.file } else { short_path(&place.file, &place.package, module) };
     if place.line == 0 { path.to_owned() } else { format!("{path}:{}", place.line) }
 }

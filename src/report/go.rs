@@ -14,6 +14,7 @@ use super::text::task_noun;
 use super::units::{count, thousands};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::{kind_of, location, shown_frames};
+use crate::analysis::lore::go as lore;
 use crate::snapshot::*;
 
 /// Frames printed at each end of a very deep stack (tracebackInnerFrames and -OuterFrames).
@@ -144,13 +145,14 @@ fn write_stack(snapshot: &Snapshot, task: &Task, all_frames: bool, out: &mut dyn
 fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> io::Result<()> {
     let name = snapshot.function_name(shown.frame.function);
     // The runtime prints the function that panics by another name.
-    let panic = kind_of(snapshot, shown.frame) == FunctionKind::Panic && name == "runtime.gopanic";
-    let name = if panic { "panic".into() } else { printed_name(name) };
+    let [panics, printed] = lore::PANIC;
+    let is_panic = kind_of(snapshot, shown.frame) == FunctionKind::Panic && name == panics;
+    let name = if is_panic { printed.into() } else { printed_name(name) };
     let (file, line) = (escape(&known(snapshot.str(shown.frame.file).into())).into_owned(), shown.frame.line);
     write!(out, "{}(...)\n\t{file}:{line}", escape(&known(name)))?;
     match location(snapshot, shown.location) {
-        Some(location) if !shown.inlined && location.offset > 0 => {
-            writeln!(out, " +{:#x}", location.offset)
+        Some(Location { offset: Some(offset @ 1..), .. }) if !shown.inlined => {
+            writeln!(out, " +{offset:#x}")
         }
         _ => writeln!(out),
     }
@@ -174,7 +176,10 @@ fn write_creator(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::R
         write!(out, " in goroutine {parent}")?;
     }
     write!(out, "\n\t{}:{}", escape(snapshot.str(inner.file)), inner.line)?;
-    if creator.offset > 0 { writeln!(out, " +{:#x}", creator.offset) } else { writeln!(out) }
+    match creator.offset {
+        Some(offset @ 1..) => writeln!(out, " +{offset:#x}"),
+        _ => writeln!(out),
+    }
 }
 
 /// A name, or what Go prints for a function that it does not know.

@@ -22,15 +22,19 @@ use crate::snapshot::*;
 mod diff;
 mod evidence;
 mod findings;
+mod head;
 mod waits;
 
 pub use diff::diff;
 pub use findings::{findings, fleet};
+use head::{ImageOut, SnapshotOut};
 use waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 
-/// Name and version of the format; the version changes when a reader could break.
+/// Name of the format of stacks.
 const FORMAT: &str = "loiter-stacks";
-const VERSION: u32 = 1;
+/// Version of all of loiter's JSON formats. It is raised when a change could break a reader; the man page of each
+/// format says what changed.
+pub const VERSION: u32 = 2;
 
 /// Writes groups.
 ///
@@ -127,7 +131,8 @@ struct EachDocument<'a, S> {
 struct Head<'a> {
     format: &'static str,
     version: u32,
-    snapshot: &'a Header,
+    snapshot: SnapshotOut<'a>,
+    images: Vec<ImageOut<'a>>,
     total_tasks: u64,
     matching_tasks: u64,
     hidden_system_tasks: u64,
@@ -138,7 +143,8 @@ impl<'a> Head<'a> {
         Head {
             format: FORMAT,
             version: VERSION,
-            snapshot: &snapshot.header,
+            snapshot: SnapshotOut::from(&snapshot.header),
+            images: snapshot.code.images.iter().map(|image| ImageOut::new(snapshot, image)).collect(),
             total_tasks: snapshot.task_count(),
             matching_tasks,
             hidden_system_tasks,
@@ -202,7 +208,7 @@ struct ReasonOut<'a> {
 
 #[derive(Serialize)]
 struct StatusOut {
-    status: StackStatus,
+    status: &'static str,
 }
 
 #[derive(Serialize)]
@@ -214,7 +220,7 @@ struct LabelOut<'a> {
 #[derive(Serialize)]
 struct ExampleOut {
     id: Option<u64>,
-    address: String,
+    address: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -234,17 +240,19 @@ struct AgeOut {
 #[derive(Serialize)]
 struct CreatorOut<'a> {
     function: Option<&'a str>,
-    file: &'a str,
-    line: u32,
+    file: Option<&'a str>,
+    line: Option<u32>,
 }
 
 #[derive(Serialize)]
 struct FrameOut<'a> {
     function: &'a str,
-    package: &'a str,
-    file: &'a str,
-    line: u32,
+    package: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
     address: Option<String>,
+    image: Option<u32>,
+    offset_in_file: Option<String>,
     inlined: bool,
 }
 
@@ -255,9 +263,10 @@ struct TaskOut<'a> {
     runtime: &'a str,
     runtime_number: u8,
     id: Option<u64>,
-    address: String,
+    address: Option<String>,
     state: &'static str,
     reason: Option<&'a str>,
+    wait_class: &'static str,
     age: AgeOut,
     lifetime_ns: Option<u64>,
     polls: Option<u64>,
@@ -270,8 +279,8 @@ struct TaskOut<'a> {
     system: bool,
     leaked: bool,
     at: Option<CreatorOut<'a>>,
-    stack_status: StackStatus,
-    stack_bytes: u64,
+    stack_status: &'static str,
+    stack_bytes: Option<u64>,
     stack: Vec<FrameOut<'a>>,
     waits: Vec<WaitOut<'a>>,
     holds: Vec<HoldOut<'a>>,
@@ -279,6 +288,11 @@ struct TaskOut<'a> {
 
 fn hex(address: u64) -> String {
     format!("{address:#x}")
+}
+
+/// A text of which empty means unknown.
+fn known(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn counted<T: Copy, U>(tally: &Tally<T>, out: impl Fn(T) -> U) -> Vec<Counted<U>> {
@@ -310,11 +324,11 @@ impl<'a> CreatorOut<'a> {
     fn of(snapshot: &'a Snapshot, frame: Option<Frame>) -> Self {
         match frame {
             Some(frame) => CreatorOut {
-                function: Some(snapshot.function_name(frame.function)).filter(|name| !name.is_empty()),
-                file: snapshot.str(frame.file),
-                line: frame.line,
+                function: known(snapshot.function_name(frame.function)),
+                file: known(snapshot.str(frame.file)),
+                line: frame.known_line(),
             },
-            None => CreatorOut { function: None, file: "", line: 0 },
+            None => CreatorOut { function: None, file: None, line: None },
         }
     }
 }
@@ -328,13 +342,18 @@ fn frames<'a>(snapshot: &'a Snapshot, frames: &[ShownFrame]) -> Vec<FrameOut<'a>
     let package =
         |id: FunctionId| snapshot.code.functions.get(id.index()).map_or("", |f| snapshot.str(f.package));
     (frames.iter())
-        .map(|shown| FrameOut {
-            function: snapshot.function_name(shown.frame.function),
-            package: package(shown.frame.function),
-            file: snapshot.str(shown.frame.file),
-            line: shown.frame.line,
-            address: location(snapshot, shown.location).and_then(|l| l.address).map(hex),
-            inlined: shown.inlined,
+        .map(|shown| {
+            let place = location(snapshot, shown.location);
+            FrameOut {
+                function: snapshot.function_name(shown.frame.function),
+                package: known(package(shown.frame.function)),
+                file: known(snapshot.str(shown.frame.file)),
+                line: shown.frame.known_line(),
+                address: place.and_then(|place| place.address).map(hex),
+                image: place.and_then(|place| place.image).map(|image| image.0),
+                offset_in_file: place.and_then(|place| snapshot.code.offset_in_file(place)).map(hex),
+                inlined: shown.inlined,
+            }
         })
         .collect()
 }
@@ -363,10 +382,10 @@ impl<'a> GroupOut<'a> {
             stack_bytes: group.stack_bytes,
             example: ExampleOut {
                 id: example.and_then(|task| task.id),
-                address: hex(example.map_or(0, |task| task.address)),
+                address: example.and_then(Task::known_address).map(hex),
             },
             at: at(snapshot, owners, &group.frames),
-            stack_status: counted(&group.stack_statuses, |status| StatusOut { status }),
+            stack_status: counted(&group.stack_statuses, |status| StatusOut { status: status.name() }),
             stack: frames(snapshot, &group.frames),
             waits: group.waits.iter().map(|wait| WaitSummaryOut::new(snapshot, wait)).collect(),
             holds: group.holds.iter().map(|hold| HoldSummaryOut::new(snapshot, hold)).collect(),
@@ -402,9 +421,10 @@ impl<'a> TaskOut<'a> {
             runtime: snapshot.runtime_of(task).map_or("", |runtime| &runtime.name),
             runtime_number: task.runtime,
             id: task.id,
-            address: hex(task.address),
+            address: task.known_address().map(hex),
             state: task.state.name(),
             reason: task.reason.map(|id| snapshot.str(id)),
+            wait_class: task.wait_class.name(),
             age: task.age.into(),
             lifetime_ns: task.lifetime_ns,
             polls: task.polls,
@@ -419,8 +439,8 @@ impl<'a> TaskOut<'a> {
             system: task.system,
             leaked: task.leaked,
             at: at(snapshot, owners, &shown),
-            stack_status: task.stack_status,
-            stack_bytes: task.stack_bytes,
+            stack_status: task.stack_status.name(),
+            stack_bytes: task.known_stack_bytes(),
             stack: frames(snapshot, &shown),
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
             holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),

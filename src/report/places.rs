@@ -51,9 +51,15 @@ impl Place {
         Some(if self.fault { address } else { address.saturating_sub(1) })
     }
 
-    /// [`Place::call`] less the start of its function.
+    /// The image that it is in.
+    pub(super) fn image(self, snapshot: &Snapshot) -> Option<ImageId> {
+        snapshot.code.locations.get(self.location.index())?.image
+    }
+
+    /// [`Place::call`] less the start of its function. 0 if unknown.
     pub(super) fn offset(self, snapshot: &Snapshot) -> u32 {
-        let offset = snapshot.code.locations.get(self.location.index()).map_or(0, |location| location.offset);
+        let location = snapshot.code.locations.get(self.location.index());
+        let offset = location.and_then(|location| location.offset).unwrap_or(0);
         if self.fault { offset } else { offset.saturating_sub(1) }
     }
 }

@@ -6,6 +6,7 @@
 //! stands in the labels of the samples (`fields::own` of the reader), so tasks with an id are a sample each; those
 //! without are counted where all that is known of them is equal.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
 use flate2::Compression;
@@ -18,17 +19,15 @@ use self::strings::{Keys, Strings};
 use super::places::{Place, places};
 use super::text::task_noun;
 use crate::analysis::frames::creator_frame;
+use crate::analysis::lore::go as lore;
 use crate::formats::go_functions;
 use crate::formats::pprof::fields::{self, own};
 use crate::formats::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::snapshot::file::header_to_json;
 use crate::snapshot::*;
 
 /// Bytes that are compressed at a time.
 const BUFFER: usize = 1 << 18;
-/// Id of the only mapping: the executable.
-const EXECUTABLE: u64 = 1;
-/// Mappings begin and end at pages.
-const PAGE: u64 = 4096;
 
 /// Writes some tasks (indices into [`Snapshot::tasks`]), compressed with gzip as `.pb.gz` files are.
 ///
@@ -78,7 +77,7 @@ impl<'a, W: Write> Profile<'a, W> {
     fn new(snapshot: &'a Snapshot, out: W) -> Self {
         let mut strings = Strings::new(snapshot);
         let keys = Keys::new(&mut strings);
-        let goexit = snapshot.code.strings.iter().position(|name| name == "runtime.goexit");
+        let goexit = snapshot.code.strings.iter().position(|name| name == lore::OUTERMOST);
         Profile {
             snapshot,
             out,
@@ -110,7 +109,7 @@ impl<'a, W: Write> Profile<'a, W> {
         self.put(fields::profile::PERIOD_TYPE, &counted)?;
         let mut numbers = Vec::new();
         put_number(&mut numbers, fields::profile::PERIOD, 1);
-        put_number(&mut numbers, fields::profile::TIME_NANOS, self.snapshot.header.taken_at_ns);
+        put_number(&mut numbers, fields::profile::TIME_NANOS, self.snapshot.header.taken_at_ns.unwrap_or(0));
         self.out.write_all(&numbers)?;
         self.put(fields::profile::SAMPLE_TYPE, &counted)
     }
@@ -166,6 +165,10 @@ impl<'a, W: Write> Profile<'a, W> {
             let reason = self.strings.of(self.snapshot, reason);
             self.put_label(self.keys.wait_reason, reason);
         }
+        if task.wait_class != WaitClass::Unknown {
+            let class = self.strings.text(task.wait_class.name());
+            self.put_label(self.keys.wait_class, class);
+        }
         if let Some(age) = task.age.nanos() {
             self.put_number_label(self.keys.wait_seconds, age / 1_000_000_000, self.keys.seconds);
         }
@@ -179,7 +182,7 @@ impl<'a, W: Write> Profile<'a, W> {
         }
         let usual = if has_stack { StackStatus::Complete } else { StackStatus::Unknown };
         if task.stack_status != usual {
-            let status = self.strings.text(own::stack_status_word(task.stack_status));
+            let status = self.strings.text(task.stack_status.name());
             self.put_label(self.keys.stack, status);
         }
         let facts =
@@ -303,9 +306,9 @@ impl<'a, W: Write> Profile<'a, W> {
 
     /// Everything that samples refer to; the strings last, because all else adds to them.
     fn write_tables(mut self) -> io::Result<()> {
-        self.write_mapping()?;
+        let mappings = self.write_mappings()?;
         for (nth, place) in std::mem::take(&mut self.locations).into_iter().enumerate() {
-            self.write_location(nth as u64 + 1, place)?;
+            self.write_location(nth as u64 + 1, place, &mappings)?;
         }
         for (nth, (function, file)) in self.functions.clone().into_iter().enumerate() {
             let name = self.snapshot.code.functions.get(function.index()).map_or(StrId(u32::MAX), |f| f.name);
@@ -325,20 +328,52 @@ impl<'a, W: Write> Profile<'a, W> {
         self.out.flush()
     }
 
-    /// The executable. It is said to be known wholly, so that nobody looks for its symbols.
-    fn write_mapping(&mut self) -> io::Result<()> {
+    /// The executable first, then the other images that locations are in. Gives the ids of images' mappings.
+    ///
+    /// The executable is there even if it is not known where it is mapped: readers take the program's name and
+    /// build id from it.
+    fn write_mappings(&mut self) -> io::Result<FxHashMap<ImageId, u64>> {
         let snapshot = self.snapshot;
-        let places = || self.locations.iter().filter_map(|place| place.call(snapshot));
-        let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
         let target = &snapshot.header.target;
-        let file = if target.exe.is_empty() { &target.name } else { &target.exe };
-        let (file, build_id) = (self.strings.text(file), self.strings.text(&target.build_id));
+        let used: BTreeSet<ImageId> =
+            self.locations.iter().filter_map(|place| place.image(snapshot)).collect();
+        let image = |id: ImageId| snapshot.code.images.get(id.index()).copied();
+        let is_executable = |id: &ImageId| {
+            target.exe.is_some() && target.exe.as_deref() == image(*id).map(|image| snapshot.str(image.path))
+        };
+        let executable = used.iter().copied().find(is_executable);
+        let name = target.exe.as_deref().unwrap_or(&target.name);
+        let name =
+            (self.strings.text(name), self.strings.text(target.build_id.as_deref().unwrap_or_default()));
+        match executable.and_then(image) {
+            Some(image) => self.write_mapping(1, (image.start, image.end, image.offset), name)?,
+            None => self.write_mapping(1, (0, 0, 0), name)?,
+        }
+        let mut ids: FxHashMap<ImageId, u64> = executable.map(|id| (id, 1)).into_iter().collect();
+        let others = used.into_iter().filter(|&id| Some(id) != executable);
+        for ((id, image), mapping) in others.filter_map(|id| Some((id, image(id)?))).zip(2..) {
+            let build_id = image.build_id.map_or(0, |id| self.strings.of(snapshot, id));
+            let name = (self.strings.of(snapshot, image.path), build_id);
+            self.write_mapping(mapping, (image.start, image.end, image.offset), name)?;
+            ids.insert(id, mapping);
+        }
+        Ok(ids)
+    }
+
+    /// A mapping: its range and the place of that in the file, then file and build id in the table of strings. Its
+    /// code is said to be known wholly, so that nobody looks for its symbols.
+    fn write_mapping(
+        &mut self,
+        id: u64,
+        (start, end, offset): (u64, u64, u64),
+        (file, build_id): (u64, u64),
+    ) -> io::Result<()> {
         self.message.clear();
-        let end = (last / PAGE).saturating_add(1).saturating_mul(PAGE);
         for (field, number) in [
-            (fields::mapping::ID, EXECUTABLE),
-            (fields::mapping::START, first / PAGE * PAGE),
+            (fields::mapping::ID, id),
+            (fields::mapping::START, start),
             (fields::mapping::LIMIT, end),
+            (fields::mapping::OFFSET, offset),
             (fields::mapping::FILENAME, file),
             (fields::mapping::BUILD_ID, build_id),
             (fields::mapping::HAS_FUNCTIONS, 1),
@@ -351,11 +386,18 @@ impl<'a, W: Write> Profile<'a, W> {
         put_field(&mut self.out, fields::profile::MAPPING, &self.message)
     }
 
-    fn write_location(&mut self, id: u64, place: Place) -> io::Result<()> {
+    fn write_location(
+        &mut self,
+        id: u64,
+        place: Place,
+        mappings: &FxHashMap<ImageId, u64>,
+    ) -> io::Result<()> {
         self.message.clear();
         put_number(&mut self.message, fields::location::ID, id);
         if let Some(address) = place.call(self.snapshot) {
-            put_number(&mut self.message, fields::location::MAPPING, EXECUTABLE);
+            if let Some(&mapping) = place.image(self.snapshot).and_then(|image| mappings.get(&image)) {
+                put_number(&mut self.message, fields::location::MAPPING, mapping);
+            }
             put_number(&mut self.message, fields::location::ADDRESS, address);
         }
         for frame in self.frames(place) {
@@ -377,10 +419,20 @@ impl<'a, W: Write> Profile<'a, W> {
                 file: snapshot.str(file).to_owned(),
                 package: snapshot.str(f.package).to_owned(),
                 kind: f.kind,
+                layer: f.role.layer,
+                begins: f.role.begins,
             })
-            .filter(|f| !go_functions::tells(&f.name, &f.file, &f.package, f.kind))
+            .filter(|f| {
+                !go_functions::tells(
+                    &f.name,
+                    &f.file,
+                    &f.package,
+                    (f.kind, FunctionRole { layer: f.layer, begins: f.begins }),
+                )
+            })
             .collect();
-        let mut comments = vec![format!("{}{}", own::HEADER, serde_json::to_string(&snapshot.header)?)];
+        let mut comments =
+            vec![format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?)];
         if !unusual.is_empty() {
             comments.push(format!("{}{}", own::FUNCTIONS, serde_json::to_string(&unusual)?));
         }

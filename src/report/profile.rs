@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::escape::{escape, is_printable};
 use super::places::{Place, places};
 use super::text::task_noun;
+use crate::analysis::lore::go as lore;
 use crate::snapshot::*;
 
 /// Frames of a stack that Go keeps, inlined ones too (since 1.23). `go tool pprof` cannot read lines
@@ -95,10 +96,10 @@ fn lines(snapshot: &Snapshot, places: &[Kept]) -> String {
     for &(place, ref frames) in places {
         for &frame in frames {
             let name = snapshot.function_name(frame.function);
-            if name == "runtime.goexit" {
+            if name == lore::OUTERMOST {
                 continue;
             }
-            if !name.starts_with("runtime.") && !name.starts_with("internal/runtime/") {
+            if !lore::is_of_runtime(name) {
                 first_shown = first_shown.or(Some(all.len()));
             }
             all.push(line(snapshot, place, frame));

@@ -12,7 +12,7 @@ pub fn task_noun(snapshot: &Snapshot) -> &str {
 
 /// "go1.24.3", "stripped".
 pub(super) fn runtime_facts(runtime: &RuntimeInfo) -> impl Iterator<Item = &str> {
-    let name = if runtime.version.is_empty() { &runtime.name } else { &runtime.version };
+    let name = runtime.version.as_ref().unwrap_or(&runtime.name);
     std::iter::once(name).chain(&runtime.flavour).map(String::as_str)
 }
 

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
+mod images;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Attached, Pause, ReadOptions, attach};
+use super::{Attached, Pause, ReadOptions, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
 use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
@@ -81,7 +81,7 @@ impl Inner {
             if target.core_extent().is_some_and(|extent| extent.missing > 0) {
                 looked_at.push("the core file is cut: what is missing may have held one".to_owned());
             }
-            return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid, looked_at });
+            return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
         }
         Ok(Inner { runtimes, warnings, found_at_ns: target.monotonic_ns() })
     }
@@ -92,12 +92,14 @@ impl Inner {
         builder.header.warnings.clone_from(&self.warnings);
         if let (Some(now), Some(then)) = (target.monotonic_ns(), self.found_at_ns) {
             let age = &mut builder.header.target.age_ns;
-            *age = age.saturating_add(now.saturating_sub(then));
+            *age = age.map(|age| age.saturating_add(now.saturating_sub(then)));
         }
-        let extent = target.core_extent().unwrap_or_default();
-        builder.header.reading.core_bytes = extent.bytes;
-        builder.header.reading.core_bytes_missing = extent.missing;
+        if let Some(extent) = target.core_extent() {
+            builder.header.reading.core_bytes = Some(extent.bytes);
+            builder.header.reading.core_bytes_missing = extent.missing;
+        }
         read_tasks(target, options, &self.runtimes, &mut builder)?;
+        images::Images::new(target).note(&mut builder.code);
         let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
         let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);
         builder.header.warnings.extend(lacks);
@@ -110,8 +112,8 @@ fn header(target: &dyn Target) -> Header {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Header {
         loiter: env!("CARGO_PKG_VERSION").to_owned(),
-        taken_at_ns: since_epoch.as_nanos() as u64,
-        monotonic_ns: target.monotonic_ns().unwrap_or(0),
+        taken_at_ns: Some(since_epoch.as_nanos() as u64),
+        monotonic_ns: target.monotonic_ns(),
         target: target.info().clone(),
         ..Header::default()
     }

@@ -20,8 +20,8 @@ pub struct Point {
     pub number: u32,
     /// The first one of another process: the program was restarted.
     pub restarted: bool,
-    /// When it was made, nanoseconds since the Unix epoch.
-    pub taken_at_ns: u64,
+    /// When it was made, nanoseconds since the Unix epoch. None if unknown.
+    pub taken_at_ns: Option<u64>,
     /// Nanoseconds since the first reading. None if one of the two does not know its time.
     pub elapsed_ns: Option<u64>,
     /// Tasks, those of the runtime only where they were asked for.
@@ -77,11 +77,11 @@ impl History {
 
     /// Where the reading stands among those of all processes: the number and the time of the first one of
     /// its own.
-    fn base(&mut self, taken_at_ns: u64) -> (u32, Option<u64>) {
+    fn base(&mut self, taken_at_ns: Option<u64>) -> (u32, Option<u64>) {
         let last = self.points.back();
         *self.base.get_or_insert_with(|| {
             let Some(last) = last else { return (0, Some(0)) };
-            let gap = taken_at_ns.checked_sub(last.taken_at_ns).filter(|_| last.taken_at_ns > 0);
+            let gap = taken_at_ns.zip(last.taken_at_ns).and_then(|(now, last)| now.checked_sub(last));
             (last.number + 1, last.elapsed_ns.zip(gap).map(|(then, gap)| then.saturating_add(gap)))
         })
     }

@@ -133,7 +133,7 @@ impl SessionView {
             self.begin_anew();
         }
         if let Some(pid) = self.ended.take() {
-            self.before = Some(Before { pid, new_at_ns: snapshot.header.taken_at_ns });
+            self.before = Some(Before { pid, new_at_ns: snapshot.header.taken_at_ns.unwrap_or(0) });
         }
         self.series.push(Arc::clone(&snapshot));
         let system = self.series.options().system;
@@ -161,7 +161,7 @@ impl SessionView {
         let Some(last) = self.series.last() else { return false };
         let (old, new) = (&last.header.target, &snapshot.header.target);
         let known = |target: &TargetInfo| {
-            target.source == SourceKind::Process && target.pid > 0 && target.start_ticks > 0
+            target.source == SourceKind::Process && target.pid.is_some() && target.start_ticks.is_some()
         };
         known(old) && known(new) && (old.pid, old.start_ticks) != (new.pid, new.start_ticks)
     }
@@ -170,7 +170,7 @@ impl SessionView {
     /// the tasks of one program is true of those of another. Has no effect before the first reading.
     pub fn begin_anew(&mut self) {
         let Some(last) = self.series.last() else { return };
-        self.ended = Some(last.header.target.pid);
+        self.ended = last.header.target.pid;
         self.series = Series::new(self.series.options());
         self.history.begin_anew();
         (self.findings, self.ask_again) = (None, None);

@@ -77,7 +77,7 @@ impl Recorder {
     /// # Errors
     /// It could not be written, or an old one not removed.
     pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
-        let path = self.directory.join(name(snapshot.header.taken_at_ns));
+        let path = self.directory.join(name(snapshot.header.taken_at_ns.unwrap_or(0)));
         if let Err(error) = file::save(snapshot, &path) {
             return Err(RecordError::Write { path, source: error });
         }
@@ -124,7 +124,7 @@ mod tests {
 
     fn at(ms: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.header.taken_at_ns = 1_795_000_000_000_000_000 + ms * 1_000_000;
+        snapshot.header.taken_at_ns = Some(1_795_000_000_000_000_000 + ms * 1_000_000);
         snapshot
     }
 

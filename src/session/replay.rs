@@ -76,7 +76,7 @@ pub fn recorded(directory: &Path) -> Result<Vec<PathBuf>, ReplayError> {
         }
         // What cannot be read is said when the recording is opened.
         let taken = File::open(&path).ok().and_then(|file| file::preview(file).ok());
-        files.push((taken.map_or(0, |preview| preview.header.taken_at_ns), path));
+        files.push((taken.and_then(|preview| preview.header.taken_at_ns), path));
     }
     files.sort();
     if files.is_empty() {

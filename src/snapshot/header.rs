@@ -1,17 +1,15 @@
 //! The header of a snapshot: what was read, when, and how the reading went.
 
-use serde::{Deserialize, Serialize};
-
 /// What was read, when, and how the reading went.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Header {
     /// Version of the loiter that took the snapshot.
     pub loiter: String,
-    /// When the reading began, nanoseconds since the Unix epoch. 0 if unknown, as of most dumps.
-    pub taken_at_ns: u64,
-    /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. 0 if unknown.
-    pub monotonic_ns: u64,
+    /// When the reading began, nanoseconds since the Unix epoch. None if unknown, as of most dumps.
+    pub taken_at_ns: Option<u64>,
+    /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. None if unknown.
+    pub monotonic_ns: Option<u64>,
     /// What was read.
     pub target: TargetInfo,
     /// The runtimes found in it; [`Task::runtime`](super::Task::runtime) is an index of this list.
@@ -25,8 +23,8 @@ pub struct Header {
 }
 
 /// What kind of thing was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A live process.
     #[default]
@@ -41,32 +39,32 @@ pub enum SourceKind {
 }
 
 /// The process (or the process that left the core file).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct TargetInfo {
     /// What kind of thing was read.
     pub source: SourceKind,
-    /// The pid in loiter's pid namespace; for a core file the pid it names.
-    pub pid: u32,
-    /// Short name: the file name of the executable.
+    /// The pid in loiter's pid namespace; for a core file the pid it names. None if unknown, as of dumps.
+    pub pid: Option<u32>,
+    /// Short name, for people: the file name of the executable, or that of a dump. Empty if there is none.
     pub name: String,
     /// The arguments, as the process sees them.
     pub command: Vec<String>,
-    /// Path of the executable as the process sees it.
-    pub exe: String,
-    /// GNU or Go build id of the executable, hexadecimal or Go's own text. Empty if it has none.
-    pub build_id: String,
-    /// When the process started, clock ticks since boot (field 22 of /proc/PID/stat). 0 if unknown.
-    pub start_ticks: u64,
-    /// How long the process has been running, nanoseconds. 0 if unknown.
-    pub age_ns: u64,
-    /// Host name of the machine that it ran on.
-    pub host: String,
+    /// Path of the executable as the process sees it. None if unknown.
+    pub exe: Option<String>,
+    /// GNU or Go build id of the executable, hexadecimal or Go's own text. None if it has none.
+    pub build_id: Option<String>,
+    /// When the process started, clock ticks since boot (field 22 of /proc/PID/stat). None if unknown.
+    pub start_ticks: Option<u64>,
+    /// How long the process has been running, nanoseconds. None if unknown.
+    pub age_ns: Option<u64>,
+    /// Host name of the machine that it ran on. None if unknown.
+    pub host: Option<String>,
 }
 
 /// How the reading went.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Reading {
     /// How running tasks were read.
     pub mode: ReadMode,
@@ -94,15 +92,15 @@ pub struct Reading {
     pub missing: u64,
     /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`](super::StackStatus::Missing).
     pub missing_stacks: u64,
-    /// Size of the core file, bytes. 0 for any other source.
-    pub core_bytes: u64,
+    /// Size of the core file, bytes. None for any other source.
+    pub core_bytes: Option<u64>,
     /// Bytes that the core file should have beyond these, by its own headers: it was cut.
     pub core_bytes_missing: u64,
 }
 
 /// How running tasks were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ReadMode {
     /// Nothing was stopped but, one at a time, the threads that were running tasks.
     #[default]
@@ -116,24 +114,24 @@ pub enum ReadMode {
 }
 
 /// A runtime found in the target.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct RuntimeInfo {
     /// "go", "tokio", "registry".
     pub name: String,
-    /// Version as the runtime gives it, with its name: "go1.24.3".
-    pub version: String,
+    /// Version as the runtime gives it, with its name: "go1.24.3". None if unknown.
+    pub version: Option<String>,
     /// What sets this build apart: "stripped", "pie", "cgo".
     pub flavour: Vec<String>,
     /// What one of its tasks is called: "goroutine".
     pub task_noun: String,
     /// The main module or package of the program, where known.
-    pub module: String,
+    pub module: Option<String>,
     /// The modules that the program was built from, the main one first, as its build information lists
     /// them. Empty where that is unknown.
     pub modules: Vec<Module>,
-    /// What a task's age means for this runtime, a sentence. Empty if ages are never known.
-    pub age_meaning: String,
+    /// What a task's age means for this runtime, a sentence. None if ages are never known.
+    pub age_meaning: Option<String>,
     /// Where struct layouts and addresses came from, a line each (shown with -v).
     pub provenance: Vec<String>,
     /// The scheduler at that moment.
@@ -143,18 +141,18 @@ pub struct RuntimeInfo {
 }
 
 /// A module that a program was built from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Module {
     /// Its path: "golang.org/x/net". Packages below it begin with it and a slash.
     pub path: String,
-    /// Its version: "v0.19.0", "(devel)". Empty if unknown.
-    pub version: String,
+    /// Its version: "v0.19.0", "(devel)". None if unknown.
+    pub version: Option<String>,
 }
 
 /// The scheduler at that moment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Scheduler {
     /// What runs tasks: Go's Ps, Tokio's workers.
     pub workers: Vec<Worker>,
@@ -175,8 +173,8 @@ pub struct Scheduler {
 }
 
 /// One of the scheduler's workers.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Worker {
     /// Its number.
     pub id: u32,
@@ -187,8 +185,8 @@ pub struct Worker {
 }
 
 /// The garbage collected heap at that moment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Heap {
     /// Bytes in spans in use.
     pub in_use: Option<u64>,
@@ -201,8 +199,8 @@ pub struct Heap {
 }
 
 /// What the operating system says of the process.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct ProcessFigures {
     /// Threads.
     pub threads: Option<u32>,
@@ -220,4 +218,26 @@ pub struct ProcessFigures {
     pub cgroup_cpu_milli: Option<u64>,
     /// Memory limit of its cgroup, bytes. None if unlimited or unknown.
     pub cgroup_memory: Option<u64>,
+}
+
+impl Module {
+    /// A module.
+    pub fn new(path: impl Into<String>, version: Option<String>) -> Self {
+        Module { path: path.into(), version }
+    }
+}
+
+/// Path and version, where it is known: "golang.org/x/net v0.19.0".
+impl std::fmt::Display for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.path)?;
+        self.version.as_ref().map_or(Ok(()), |version| write!(f, " {version}"))
+    }
+}
+
+impl Worker {
+    /// A worker: its number, the runtime's word for what it does, and the tasks in its own run queue.
+    pub fn new(id: u32, status: impl Into<String>, queue: u32) -> Self {
+        Worker { id, status: status.into(), queue }
+    }
 }

@@ -1,10 +1,7 @@
 //! How the parts of a snapshot refer to each other.
 
-use serde::{Deserialize, Serialize};
-
 /// Index into [`Snapshot::objects`](super::Snapshot::objects).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(pub u32);
 
 impl ObjectId {

@@ -14,16 +14,16 @@ impl Reading {
     pub fn lacks(&self, tasks: u64, noun: &str) -> Option<String> {
         let mut parts = Vec::new();
         if self.core_bytes_missing > 0 {
-            let whole = self.core_bytes.saturating_add(self.core_bytes_missing);
-            let (have, whole) = sizes(self.core_bytes, whole);
+            let have = self.core_bytes.unwrap_or(0);
+            let (have, whole) = sizes(have, have.saturating_add(self.core_bytes_missing));
             parts.push(format!("the core file is cut: {have} of {whole} are there"));
         }
         let not_in_it = match (self.core_bytes, self.core_bytes_missing) {
-            (0, _) => "could not be read",
+            (None, _) => "could not be read",
             (_, 0) => "not in the core file",
             _ => "not in it",
         };
-        let (are, is) = if self.core_bytes == 0 { ("", "") } else { ("are ", "is ") };
+        let (are, is) = if self.core_bytes.is_none() { ("", "") } else { ("are ", "is ") };
         if self.missing > 0 {
             let all = tasks.saturating_add(self.missing);
             // What has ended leaves its structure behind, and in the list.
@@ -80,10 +80,10 @@ mod tests {
 
     #[test]
     fn sentences() {
-        let whole = Reading { core_bytes: 52_879_360, ..Reading::default() };
+        let whole = Reading { core_bytes: Some(52_879_360), ..Reading::default() };
         assert_eq!(whole.lacks(5001, "goroutine"), None);
         let cut = Reading {
-            core_bytes: 13_332_480,
+            core_bytes: Some(13_332_480),
             core_bytes_missing: 52_879_360 - 13_332_480,
             missing: 557,
             missing_stacks: 21,
@@ -101,7 +101,7 @@ mod tests {
             ended.lacks(8, "goroutine").as_deref(),
             Some("at most 2 of 10 goroutines could not be read")
         );
-        let all = Reading { core_bytes: 1, core_bytes_missing: u64::MAX, ..Reading::default() };
+        let all = Reading { core_bytes: Some(1), core_bytes_missing: u64::MAX, ..Reading::default() };
         assert_eq!(
             all.lacks(1, "task").as_deref(),
             Some(

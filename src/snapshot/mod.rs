@@ -11,11 +11,12 @@ mod lacks;
 mod model;
 mod task;
 mod validate;
+mod wait_class;
 mod waits;
 
 pub use crate::code::{
-    CodeTables, Frame, Function, FunctionId, FunctionKind, LabelSet, LabelSetId, Location, LocationId, Stack,
-    StackId, StrId,
+    Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
+    LabelSetId, Layer, Location, LocationId, Stack, StackId, StrId,
 };
 pub use builder::{Checkpoint, SnapshotBuilder};
 pub use header::*;
@@ -23,4 +24,5 @@ pub use ids::*;
 pub use model::Snapshot;
 pub use task::*;
 pub use validate::Invalid;
+pub use wait_class::WaitClass;
 pub use waits::*;

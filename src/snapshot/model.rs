@@ -11,6 +11,7 @@ use crate::code::{CodeTables, FunctionId, LocationId, StrId};
 
 /// Everything that was true at one moment, complete in itself.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// What was read, when, and how the reading went.
     pub header: Header,

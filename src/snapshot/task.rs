@@ -2,14 +2,12 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::ids::Span;
+use super::wait_class::WaitClass;
 use crate::code::{FunctionId, LabelSetId, LocationId, StackId, StrId};
 
 /// What a task is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum TaskState {
     /// On a CPU, or at least on a thread.
     Running,
@@ -70,8 +68,7 @@ impl FromStr for TaskState {
 }
 
 /// How long a task has been in its present state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Age {
     /// Not known.
     #[default]
@@ -93,8 +90,8 @@ impl Age {
 }
 
 /// How far the stack of a task can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
 pub enum StackStatus {
     /// Down to the task's entry.
     Complete,
@@ -116,19 +113,47 @@ pub enum StackStatus {
     Unknown,
 }
 
-/// One task. The default is one of which nothing is known.
+impl StackStatus {
+    /// Every status with the name that commands and files use.
+    const NAMES: [(StackStatus, &str); 8] = [
+        (StackStatus::Complete, "complete"),
+        (StackStatus::Truncated, "truncated"),
+        (StackStatus::Broken, "broken"),
+        (StackStatus::Gaps, "gaps"),
+        (StackStatus::Missing, "missing"),
+        (StackStatus::Torn, "torn"),
+        (StackStatus::Running, "running"),
+        (StackStatus::Unknown, "unknown"),
+    ];
+
+    /// The name that commands and files use: "complete".
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|known| known.0 == self).map_or("unknown", |known| known.1)
+    }
+
+    /// The status of that name. None for an unknown name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
+    }
+}
+
+/// One task. The default is a task of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub struct Task {
     /// Index into [`Header::runtimes`](super::Header::runtimes).
     pub runtime: u8,
     /// The runtime's own id for it.
     pub id: Option<u64>,
-    /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown.
+    /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown:
+    /// [`Task::known_address`] says so.
     pub address: u64,
     /// What it is doing.
     pub state: TaskState,
     /// Why it waits, in the runtime's words: "chan receive".
     pub reason: Option<StrId>,
+    /// What kind of wait that is, as the reader of its runtime says.
+    pub wait_class: WaitClass,
     /// How long it has been in this state.
     pub age: Age,
     /// How long ago it was started, nanoseconds.
@@ -159,7 +184,8 @@ pub struct Task {
     pub stack: Option<StackId>,
     /// How far the stack can be trusted.
     pub stack_status: StackStatus,
-    /// Bytes of memory that its stack takes. 0 if it has none of its own or it is unknown.
+    /// Bytes of memory that its stack takes. 0 if it has none of its own or it is unknown:
+    /// [`Task::known_stack_bytes`] says so.
     pub stack_bytes: u64,
     /// What it waits for: rows of [`Snapshot::waits`](super::Snapshot::waits).
     pub waits: Span,
@@ -173,6 +199,16 @@ pub struct Task {
 }
 
 impl Task {
+    /// The address of the runtime's structure for it. None if unknown.
+    pub fn known_address(&self) -> Option<u64> {
+        Some(self.address).filter(|&address| address != 0)
+    }
+
+    /// Bytes of memory that its stack takes. None if it has none of its own or it is unknown.
+    pub fn known_stack_bytes(&self) -> Option<u64> {
+        Some(self.stack_bytes).filter(|&bytes| bytes != 0)
+    }
+
     /// How many tasks the row stands for: itself and its twins.
     pub fn count(&self) -> u64 {
         self.twins.saturating_add(1)

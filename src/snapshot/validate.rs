@@ -44,8 +44,14 @@ impl Snapshot {
             let ok = self.has_string(function.name) && self.has_string(function.package);
             check(ok, "function", row, "its name is not in the table of strings")?;
         }
+        for (row, image) in self.code.images.iter().enumerate() {
+            let ok = self.has_string(image.path) && image.build_id.is_none_or(|id| self.has_string(id));
+            check(ok, "image", row, "its path or its build id is not in the table of strings")?;
+        }
         for (row, location) in self.code.locations.iter().enumerate() {
             check(!location.frames.is_empty(), "location", row, "it has no frame")?;
+            let image = location.image.is_none_or(|id| id.index() < self.code.images.len());
+            check(image, "location", row, "its image does not exist")?;
             let ok = (location.frames.iter())
                 .all(|f| f.function.index() < self.code.functions.len() && self.has_string(f.file));
             check(ok, "location", row, "a frame's function or file does not exist")?;

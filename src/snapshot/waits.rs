@@ -1,12 +1,10 @@
 //! What tasks wait for, and which locks they hold.
 
-use serde::{Deserialize, Serialize};
-
 use super::ids::ObjectId;
 use crate::code::{LocationId, StrId};
 
 /// One thing that a task waits for, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wait {
     /// What the task wants to do.
     pub op: WaitOp,
@@ -15,8 +13,8 @@ pub struct Wait {
 }
 
 /// What a waiting task wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WaitOp {
     /// Send on a channel.
     Send,
@@ -28,6 +26,19 @@ pub enum WaitOp {
     ReadLock,
     /// Wait for a signal, a counter or an event.
     Wait,
+}
+
+impl WaitOp {
+    /// The name that commands and files use: "send".
+    pub fn name(self) -> &'static str {
+        match self {
+            WaitOp::Send => "send",
+            WaitOp::Receive => "receive",
+            WaitOp::Lock => "lock",
+            WaitOp::ReadLock => "read-lock",
+            WaitOp::Wait => "wait",
+        }
+    }
 }
 
 /// A lock that a task seems to hold while others wait for it, and how that is known.
@@ -43,8 +54,8 @@ pub struct Hold {
 }
 
 /// How a lock is held, and how sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum HoldKind {
     /// Its code, read ahead from where it stands, unlocks it before it could lock it again.
     Exclusive,
@@ -54,9 +65,20 @@ pub enum HoldKind {
     Perhaps,
 }
 
+impl HoldKind {
+    /// The name that commands and files use: "exclusive".
+    pub fn name(self) -> &'static str {
+        match self {
+            HoldKind::Exclusive => "exclusive",
+            HoldKind::Shared => "shared",
+            HoldKind::Perhaps => "perhaps",
+        }
+    }
+}
+
 /// What kind of thing is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ObjectKind {
     /// A channel.
     Channel,
@@ -74,8 +96,24 @@ pub enum ObjectKind {
     Other,
 }
 
+impl ObjectKind {
+    /// The name that commands and files use: "channel".
+    pub fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Channel => "channel",
+            ObjectKind::Mutex => "mutex",
+            ObjectKind::RwMutex => "rw-mutex",
+            ObjectKind::WaitGroup => "wait-group",
+            ObjectKind::Cond => "cond",
+            ObjectKind::Semaphore => "semaphore",
+            ObjectKind::Other => "other",
+        }
+    }
+}
+
 /// Something that tasks wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WaitObject {
     /// What it is.
     pub kind: ObjectKind,
@@ -88,8 +126,7 @@ pub struct WaitObject {
 }
 
 /// What a lock or a wait group says of itself. It does not say who holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
     /// Nobody holds it: it is about to be given to one of those who wait.
     Free,
@@ -102,7 +139,8 @@ pub enum LockState {
 }
 
 /// A channel at that moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Channel {
     /// Elements in its buffer.
     pub len: u64,

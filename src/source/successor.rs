@@ -29,7 +29,9 @@ pub fn find_successor(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> S
     let young = u64::try_from((seen.elapsed() + TICK).as_nanos()).unwrap_or(u64::MAX);
     let new: Vec<&Candidate> = all.iter().filter(|who| who.age_ns <= young).collect();
     let same = |who: &&&Candidate| {
-        who.command == gone.command && executable(who.pid) == Some(gone.exe.as_str().into())
+        who.command == gone.command
+            && gone.exe.is_some()
+            && executable(who.pid) == gone.exe.as_ref().map(Into::into)
     };
     let found = choose(new.iter().filter(same).map(|who| who.pid).collect());
     match (found, name) {

@@ -20,7 +20,7 @@ pub(crate) fn gcore(process: &Process, name: &str) -> PathBuf {
 
 /// Everything that is readable in both must be the same.
 fn check_same(live: &dyn Target, core: &dyn Target) {
-    let pid = live.info().pid;
+    let pid = live.info().pid.expect("a process has one");
     let mut tls = 0;
     live.with_stopped_thread(pid, &mut |registers| tls = registers.tls).expect("it stops");
     let mut compared = 0;
@@ -53,7 +53,7 @@ fn a_core_file_by_gdb_reads_as_the_process_does() {
         check_same(live.as_ref(), core.as_ref());
 
         let (info, before) = (core.info(), live.info());
-        assert_eq!((info.source, info.pid), (SourceKind::Core, process.pid()));
+        assert_eq!((info.source, info.pid), (SourceKind::Core, Some(process.pid())));
         assert_eq!((&info.exe, &info.name, &info.build_id), (&before.exe, &before.name, &before.build_id));
         assert_eq!(info.command.first(), before.command.first());
         let code = |target: &dyn Target| {
@@ -96,7 +96,7 @@ fn the_program_can_be_named() {
 
     let without = process::open_core(&path, None).expect("it is a core file");
     assert!(!without.images().expect("images").iter().any(|image| image.is_executable));
-    assert_eq!(without.info().exe, program.to_str().expect("UTF-8"), "it is named all the same");
+    assert_eq!(without.info().exe.as_deref(), program.to_str(), "it is named all the same");
 
     let core = process::open_core(&path, Some(&moved)).expect("it is that program");
     check_same(live.as_ref(), core.as_ref());
@@ -143,12 +143,12 @@ fn a_core_file_by_the_kernel() {
     let core = process::open_core(&path, None).expect("it is a core file");
     check_reading(core.as_ref());
     let info = core.info();
-    assert_eq!((info.pid, info.name.as_str()), (pid, "program"));
+    assert_eq!((info.pid, info.name.as_str()), (Some(pid), "program"));
     assert_eq!(info.command[1..], ["spin", "argument"]);
     let threads = core.threads().expect("threads");
     assert_eq!(threads.len(), 2);
     let image = core.images().expect("images")[0].clone();
-    assert_eq!(info.build_id, image.build_id().expect("it has one"));
+    assert_eq!(info.build_id, Some(image.build_id().expect("it has one")));
     // The code was not dumped: it comes from the program's file.
     let data = image.section_data(".text", 1 << 20).expect("it fits").expect("it is there");
     let sections = image.sections().expect("sections");

@@ -10,7 +10,7 @@ use crate::roles::play;
 use crate::support::{LONG, counter, eventually, global, is_running, is_still, program, start};
 
 fn states(target: &dyn Target) -> Vec<char> {
-    let pid = target.info().pid;
+    let pid = target.info().pid.expect("a process has one");
     target.threads().expect("threads").into_iter().map(|tid| crate::support::state(pid, tid)).collect()
 }
 
@@ -360,7 +360,7 @@ fn a_process_does_not_stop_itself() {
 
 /// Threads of this program that read a target for somebody who may have given up.
 fn readers(target: &dyn Target) -> usize {
-    let pid = target.info().pid;
+    let pid = target.info().pid.expect("a process has one");
     let tasks = std::fs::read_dir("/proc/self/task").expect("ours").filter_map(Result::ok);
     let is_reader = |name: String| name.trim_end() == "reader";
     let stuck = |task: &std::fs::DirEntry| {
@@ -439,7 +439,7 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     let target = process.open();
     let page = counter(target.as_ref(), "lazy");
     let single = move |target: &dyn Target| {
-        let tid = target.info().pid;
+        let tid = target.info().pid.expect("a process has one");
         let mut word = Ok(0);
         target.with_stopped_thread(tid, &mut |_| word = target.read_u64(page))?;
         word

@@ -112,7 +112,8 @@ pub struct Process {
 impl Process {
     /// One with nothing in it.
     pub fn new() -> Self {
-        let info = TargetInfo { pid: 4242, name: "handmade".to_owned(), ..TargetInfo::default() };
+        let mut info = TargetInfo::default();
+        (info.pid, info.name) = (Some(4242), "handmade".to_owned());
         let file = tempfile::NamedTempFile::new().unwrap();
         Process { bytes: vec![0; HEAP], notes: Vec::new(), info, file }
     }

@@ -16,7 +16,7 @@ pub fn convoy() -> Snapshot {
     uncertain(&mut m);
     knots(&mut m);
     shards(&mut m);
-    m.builder.finish()
+    m.finish()
 }
 
 fn main(function: &'static str, line: u32) -> F {
@@ -46,7 +46,7 @@ fn locker(m: &mut Maker, id: u64, object: ObjectId, outer: F) -> Task {
     let (stack, _) = stack(m, LOCK, outer);
     let waits = m.wait(WaitOp::Lock, object);
     let task = m.waiting(id, "sync.Mutex.Lock", Age::AtLeast(2 * MINUTE), stack);
-    Task { waits, ..task }
+    with!(task; waits)
 }
 
 /// A task that holds a lock while it waits for a channel.
@@ -58,7 +58,7 @@ fn holder(m: &mut Maker, id: u64, object: ObjectId, how: HoldKind, outer: F) -> 
     let channel = m.channel(0xc0_0005_0000 + id * 0x60, 0, 0, 1, "struct {}");
     let waits = m.wait(WaitOp::Receive, channel);
     let task = m.waiting(id, "chan receive", Age::AtLeast(2 * MINUTE), stack);
-    Task { waits, holds, ..task }
+    with!(task; waits, holds)
 }
 
 fn the_convoy(m: &mut Maker) {
@@ -69,14 +69,14 @@ fn the_convoy(m: &mut Maker) {
     for n in 0..40 {
         let waits = m.wait(WaitOp::Lock, mutex);
         let task = m.waiting(100 + n, "sync.Mutex.Lock", Age::AtLeast(2 * MINUTE), stack);
-        m.builder.task(Task { waits, ..task });
+        m.builder.task(with!(task; waits));
     }
     let group = lock(m, ObjectKind::WaitGroup, 0xc0_0001_3000, LockState::Outstanding(2));
     let wait = ("sync.(*WaitGroup).Wait", "sync", Normal, "/usr/local/go/src/sync/waitgroup.go", 118);
     let stack = m.stack(&[GOPARK, wait, main("main.main", 12), GOEXIT]);
     let waits = m.wait(WaitOp::Wait, group);
     let task = m.waiting(1, "sync.WaitGroup.Wait", Age::AtLeast(HOUR), stack);
-    m.builder.task(Task { waits, parent: None, ..task });
+    m.builder.task(with!(task; waits, parent: None));
 }
 
 fn readers(m: &mut Maker) {
@@ -92,7 +92,7 @@ fn readers(m: &mut Maker) {
         let waits = m.wait(WaitOp::Lock, rwmutex);
         let id = 200 + (address >> 6 & 3);
         let task = m.waiting(id, "sync.RWMutex.Lock", Age::Exactly(9 * SECOND), stack);
-        m.builder.task(Task { waits, ..task });
+        m.builder.task(with!(task; waits));
     }
     // Two readers who have to let the first writer pass.
     let rlock = ("sync.(*RWMutex).RLock", "sync", Normal, "/usr/local/go/src/sync/rwmutex.go", 74);
@@ -101,7 +101,7 @@ fn readers(m: &mut Maker) {
     for id in [204, 205] {
         let waits = m.wait(WaitOp::ReadLock, rwmutex);
         let task = m.waiting(id, "sync.RWMutex.RLock", Age::Exactly(8 * SECOND), stack);
-        m.builder.task(Task { waits, ..task });
+        m.builder.task(with!(task; waits));
     }
 }
 
@@ -129,7 +129,7 @@ fn knots(m: &mut Maker) {
         let location = m.location(&[main("main.(*ledger).move", line)]);
         let hold = Hold { object: holds, how: HoldKind::Exclusive, location: Some(location) };
         let holds = m.builder.holds([hold]);
-        m.builder.task(Task { holds, ..task });
+        m.builder.task(with!(task; holds));
     }
     let task = locker(m, 224, behind, main("main.(*ledger).sum", 99));
     m.builder.task(task);
@@ -142,11 +142,11 @@ fn shards(m: &mut Maker) {
     for (id, &shard) in (230..).zip(&shards) {
         let waits = m.wait(WaitOp::Lock, shard);
         let task = m.waiting(id, "sync.Mutex.Lock", Age::Unknown, stack);
-        m.builder.task(Task { waits, ..task });
+        m.builder.task(with!(task; waits));
     }
     let hold = |object| Hold { object, how: HoldKind::Exclusive, location: Some(place) };
     let holds = m.builder.holds([hold(shards[0]), hold(shards[1])]);
-    m.builder.task(Task { state: TaskState::Running, holds, ..task(240) });
+    m.builder.task(with!(task(240); state: TaskState::Running, holds));
     let holds = m.builder.holds([Hold { how: HoldKind::Perhaps, location: None, ..hold(shards[3]) }]);
-    m.builder.task(Task { state: TaskState::Syscall, holds, ..task(241) });
+    m.builder.task(with!(task(241); state: TaskState::Syscall, holds));
 }

@@ -8,6 +8,20 @@
 )]
 
 use loiter::snapshot::*;
+use loiter::words;
+
+/// A copy of something with other values in these fields. The structs of the model may get more fields, so that
+/// literals of them do not compile outside of the crate.
+macro_rules! with {
+    ($base:expr; $($field:ident $(: $value:expr)?),* $(,)?) => {{
+        let mut made = $base;
+        $(made.$field = $crate::samples::with!(@ $field $($value)?);)*
+        made
+    }};
+    (@ $field:ident) => { $field };
+    (@ $field:ident $value:expr) => { $value };
+}
+pub(crate) use with;
 
 mod convoy;
 
@@ -42,17 +56,25 @@ impl Maker {
         Maker { builder, next_address: 0x48_0000 }
     }
 
+    /// The snapshot, its tasks classified as the reader of a dump does it.
+    pub fn finish(self) -> Snapshot {
+        let mut snapshot = self.builder.finish();
+        words::go::classify(&mut snapshot);
+        snapshot
+    }
+
     /// One location; the frames before the last one are inlined into it.
     pub fn location(&mut self, frames: &[F]) -> LocationId {
         let frames = frames
             .iter()
             .map(|&(name, package, kind, file, line)| {
-                let function = self.builder.code.function(name, package, kind);
+                let role = words::go::role(name, package);
+                let function = self.builder.code.function_with(name, package, kind, role);
                 self.builder.code.frame(function, file, line)
             })
             .collect();
         self.next_address += 0x40;
-        self.builder.code.location(Location { address: Some(self.next_address), offset: 0x1d, frames })
+        self.builder.code.location(Location::at(self.next_address, Some(0x1d), frames))
     }
 
     /// A stack in which nothing is inlined.
@@ -63,14 +85,13 @@ impl Maker {
 
     /// A task that waits.
     pub fn waiting(&mut self, id: u64, reason: &str, age: Age, stack: StackId) -> Task {
-        Task {
+        with!(task(id);
             state: TaskState::Waiting,
             reason: Some(self.builder.code.string(reason)),
             age,
             stack: Some(stack),
             stack_status: StackStatus::Complete,
-            ..task(id)
-        }
+        )
     }
 
     pub fn channel(
@@ -83,7 +104,7 @@ impl Maker {
     ) -> ObjectId {
         self.builder.object(ObjectKind::Channel, address, |b| {
             let element = (!element.is_empty()).then(|| b.code.string(element));
-            Some(Channel { len: cap, cap, closed: false, senders, receivers, more: false, element })
+            Some(with!(Channel::default(); len: cap, cap, closed: false, senders, receivers, more: false, element))
         })
     }
 
@@ -94,44 +115,43 @@ impl Maker {
 
 /// A task of which only the id and the address are known.
 pub fn task(id: u64) -> Task {
-    Task {
+    with!(Task::default();
         id: Some(id),
         address: 0xc0_0000_0000 + id * 0x200,
         parent: Some(1),
         stack_bytes: 8192,
-        ..Task::default()
-    }
+    )
 }
 
 pub fn header() -> Header {
-    Header {
+    with!(Header::default();
         loiter: "0.1.0".to_owned(),
-        taken_at_ns: 1_795_000_000_000_000_000,
-        monotonic_ns: 900 * HOUR,
-        target: TargetInfo {
+        taken_at_ns: Some(1_795_000_000_000_000_000),
+        monotonic_ns: Some(900 * HOUR),
+        target: with!(TargetInfo::default();
             source: SourceKind::Process,
-            pid: 4242,
+            pid: Some(4242),
             name: "api-server".to_owned(),
             command: vec!["/srv/api-server".to_owned(), "--listen".to_owned(), ":8080".to_owned()],
-            exe: "/srv/api-server".to_owned(),
-            build_id: "abcdef".to_owned(),
-            start_ticks: 12345,
-            age_ns: 3 * HOUR + 12 * MINUTE,
-            host: "web1".to_owned(),
-        },
-        runtimes: vec![RuntimeInfo {
+            exe: Some("/srv/api-server".to_owned()),
+            build_id: Some("abcdef".to_owned()),
+            start_ticks: Some(12345),
+            age_ns: Some(3 * HOUR + 12 * MINUTE),
+            host: Some("web1".to_owned()),
+        ),
+        runtimes: vec![with!(RuntimeInfo::default();
             name: "go".to_owned(),
-            version: "go1.24.3".to_owned(),
+            version: Some("go1.24.3".to_owned()),
             flavour: vec!["stripped".to_owned()],
             task_noun: "goroutine".to_owned(),
-            module: "example.com/api".to_owned(),
+            module: Some("example.com/api".to_owned()),
             modules: Vec::new(),
-            age_meaning: "since the garbage collector first saw it waiting, so at least that long".to_owned(),
+            age_meaning: Some("since the garbage collector first saw it waiting, so at least that long".to_owned()),
             provenance: vec!["allgs: operands of runtime.forEachGRace".to_owned()],
-            scheduler: Scheduler {
+            scheduler: with!(Scheduler::default();
                 workers: vec![
-                    Worker { id: 0, status: "running".to_owned(), queue: 2 },
-                    Worker { id: 1, status: "idle".to_owned(), queue: 0 },
+                    Worker::new(0, "running", 2),
+                    Worker::new(1, "idle", 0),
                 ],
                 worker_noun: "P".to_owned(),
                 max_workers: Some(2),
@@ -140,16 +160,16 @@ pub fn header() -> Header {
                 idle_threads: Some(5),
                 tasks_created: Some(84_133),
                 structs_made: Some(1_426),
-            },
-            heap: Some(Heap {
+            ),
+            heap: Some(with!(Heap::default();
                 in_use: Some(212 << 20),
                 next_gc: Some(256 << 20),
                 collections: Some(431),
                 last_pause_ns: Some(84_000),
-            }),
-        }],
-        reading: Reading { duration_ns: 6_200_000, ..Reading::default() },
-        process: ProcessFigures {
+            )),
+        )],
+        reading: with!(Reading::default(); duration_ns: 6_200_000),
+        process: with!(ProcessFigures::default();
             threads: Some(14),
             open_files: Some(141),
             open_files_limit: Some(1024),
@@ -158,9 +178,9 @@ pub fn header() -> Header {
             cpus_allowed: Some(4),
             cgroup_cpu_milli: Some(2500),
             cgroup_memory: Some(512 << 20),
-        },
+        ),
         warnings: Vec::new(),
-    }
+    )
 }
 
 /// A server with a leak, a few of everything.
@@ -171,7 +191,7 @@ pub fn server() -> Snapshot {
     selects(&mut m);
     lockers(&mut m);
     others(&mut m);
-    m.builder.finish()
+    m.finish()
 }
 
 /// 1,204 senders, each on a channel of its own.
@@ -188,7 +208,7 @@ fn fetchers(m: &mut Maker) {
         let channel = m.channel(0xc0_1000_0000 + n * 0x60, 0, 1, 0, "fetch.Result");
         let waits = m.wait(WaitOp::Send, channel);
         let task = m.waiting(1000 + n, "chan send", Age::AtLeast(41 * MINUTE), stack);
-        m.builder.task(Task { creator: Some(creator), waits, ..task });
+        m.builder.task(with!(task; creator: Some(creator), waits));
     }
 }
 
@@ -214,7 +234,7 @@ fn connections(m: &mut Maker) {
         let labels = m.builder.code.labels([("route", route)]);
         let age = 2 * SECOND + n * n * SECOND * 2 / 3;
         let task = m.waiting(3000 + n, "IO wait", Age::Exactly(age), stack);
-        m.builder.task(Task { creator: Some(creator), labels: Some(labels), ..task });
+        m.builder.task(with!(task; creator: Some(creator), labels: Some(labels)));
     }
 }
 
@@ -239,7 +259,7 @@ fn selects(m: &mut Maker) {
         let receive = |object| Wait { op: WaitOp::Receive, object };
         let waits = m.builder.waits([receive(jobs), receive(done)]);
         let task = m.waiting(20 + n, "select", Age::Exactly(SECOND / 5 + n * SECOND / 40), stack);
-        m.builder.task(Task { creator: Some(creator), waits, ..task });
+        m.builder.task(with!(task; creator: Some(creator), waits));
     }
 }
 
@@ -257,7 +277,7 @@ fn lockers(m: &mut Maker) {
     for n in 0..3 {
         let waits = m.wait(WaitOp::Lock, mutex);
         let task = m.waiting(40 + n, "sync.Mutex.Lock", Age::Unknown, stack);
-        m.builder.task(Task { creator: Some(creator), waits, ..task });
+        m.builder.task(with!(task; creator: Some(creator), waits));
     }
 }
 
@@ -272,36 +292,33 @@ fn others(m: &mut Maker) {
     let main = m.waiting(1, "chan receive", Age::AtLeast(3 * HOUR), stack);
     let channel = m.channel(0xc0_0004_0000, 1, 0, 1, "os.Signal");
     let waits = m.wait(WaitOp::Receive, channel);
-    m.builder.task(Task { parent: None, waits, locked_to_thread: true, ..main });
+    m.builder.task(with!(main; parent: None, waits, locked_to_thread: true));
 
     let creator = m.location(&[("main.main", "main", Normal, "/home/ci/api/cmd/api-server/main.go", 60)]);
-    m.builder.task(Task {
+    m.builder.task(with!(task(50);
         state: TaskState::Running,
         thread: Some(4250),
         creator: Some(creator),
         stack_status: StackStatus::Running,
-        ..task(50)
-    });
+    ));
     let syscall = m.stack(&[
         ("syscall.Syscall6", "syscall", Normal, "/usr/local/go/src/syscall/syscall_linux.go", 91),
         ("main.tail", "main", Normal, "/home/ci/api/cmd/api-server/tail.go", 19),
         GOEXIT,
     ]);
-    m.builder.task(Task {
+    m.builder.task(with!(task(51);
         state: TaskState::Syscall,
         thread: Some(4251),
         creator: Some(creator),
         stack: Some(syscall),
         stack_status: StackStatus::Complete,
         age: Age::Exactly(90 * SECOND),
-        ..task(51)
-    });
-    m.builder.task(Task {
+    ));
+    m.builder.task(with!(task(52);
         state: TaskState::Waiting,
         stack_status: StackStatus::Torn,
         creator: Some(creator),
-        ..task(52)
-    });
+    ));
     let sweep = m.stack(&[
         GOPARK,
         ("runtime.bgsweep", "runtime", Internal, "/usr/local/go/src/runtime/mgcsweep.go", 317),
@@ -309,7 +326,7 @@ fn others(m: &mut Maker) {
     ]);
     for id in [3, 4] {
         let task = m.waiting(id, "GC sweep wait", Age::Unknown, sweep);
-        m.builder.task(Task { system: true, ..task });
+        m.builder.task(with!(task; system: true));
     }
 }
 
@@ -322,17 +339,17 @@ pub fn hostile() -> Snapshot {
     header.loiter = text();
     header.target.name = text();
     header.target.command = vec![text()];
-    header.target.exe = text();
-    header.target.build_id = text();
-    header.target.host = text();
+    header.target.exe = Some(text());
+    header.target.build_id = Some(text());
+    header.target.host = Some(text());
     header.warnings = vec![text()];
     let runtime = &mut header.runtimes[0];
     runtime.name = text();
-    runtime.version = text();
+    runtime.version = Some(text());
     runtime.flavour = vec![text()];
     runtime.task_noun = text();
-    runtime.module = text();
-    runtime.age_meaning = text();
+    runtime.module = Some(text());
+    runtime.age_meaning = Some(text());
     runtime.provenance = vec![text()];
     runtime.scheduler.worker_noun = text();
     runtime.scheduler.workers[0].status = text();
@@ -353,17 +370,16 @@ pub fn hostile() -> Snapshot {
     // It holds what another one waits for.
     let lock = m.builder.object(ObjectKind::Mutex, 0x20, |_| None);
     let holds = m.builder.holds([Hold { object: lock, how: HoldKind::Exclusive, location: Some(creator) }]);
-    let behind = Task { waits: m.wait(WaitOp::Lock, lock), ..task };
-    m.builder.task(Task { id: Some(8), ..behind });
-    m.builder.task(Task {
+    let behind = with!(task; waits: m.wait(WaitOp::Lock, lock));
+    m.builder.task(with!(behind; id: Some(8)));
+    m.builder.task(with!(task;
         creator: Some(creator),
         labels: Some(labels),
         entry: Some(entry),
         waits,
         holds,
-        ..task
-    });
-    m.builder.finish()
+    ));
+    m.finish()
 }
 
 /// `n` parked tasks in a few stacks, each waiting on a channel of its own.
@@ -389,14 +405,13 @@ pub fn many(n: u64) -> Snapshot {
         let waits = m.wait(WaitOp::Send, channel);
         let stack = stacks[(noise % 16) as usize];
         let task = m.waiting(id + 1, "chan send", Age::AtLeast(noise % 8 * MINUTE + MINUTE), stack);
-        m.builder.task(Task {
+        m.builder.task(with!(task;
             creator: Some(creator),
             waits,
             address: 0xc0_0000_0000 + id * 448 + noise % 4 * 8192,
-            ..task
-        });
+        ));
     }
-    m.builder.finish()
+    m.finish()
 }
 
 /// A small snapshot with everything in it, from numbers.
@@ -406,14 +421,28 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
     for (n, &(a, b, c)) in seed.iter().enumerate() {
         let text = texts.get(n % texts.len().max(1)).map_or("", String::as_str);
         let kind = [Normal, Internal, Wrapper, Panic, Foreign, Fault][c as usize % 6];
-        let function = m.builder.code.function(text, text, kind);
+        let role = FunctionRole {
+            layer: [Layer::Application, Layer::Standard, Layer::Base, Layer::Lock, Layer::Machinery]
+                [b as usize % 5],
+            begins: [Begins::Nothing, Begins::Task, Begins::Program, Begins::Package][a as usize % 4],
+        };
+        let function = m.builder.code.function_with(text, text, kind, role);
         let frame = m.builder.code.frame(function, text, b as u32);
         let address = (c % 3 > 0).then_some(a);
-        let location = Location { address, offset: b as u32, frames: vec![frame; 1 + c as usize % 4] };
+        let image = (c & 64 > 0).then(|| {
+            let path = m.builder.code.string(text);
+            m.builder.code.image(Image::new(path, (c & 16 > 0).then_some(path), a.min(b), a.max(b), b))
+        });
+        let location = with!(Location::default();
+            address,
+            image,
+            offset: (c & 32 > 0).then_some(b as u32),
+            frames: vec![frame; 1 + c as usize % 4],
+        );
         let location = m.builder.code.location(location);
         let stack = m.builder.code.stack(vec![location; c as usize % 7]);
         let labels = m.builder.code.labels([(text, text)]);
-        let channel = Channel {
+        let channel = with!(Channel::default();
             len: a,
             cap: b,
             closed: c & 1 > 0,
@@ -421,7 +450,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             receivers: b as u32,
             more: c & 2 > 0,
             element: (c & 4 > 0).then(|| m.builder.code.string(text)),
-        };
+        );
         let object = m.builder.object(ObjectKind::Channel, a, |_| (c & 8 > 0).then_some(channel));
         let waits = m.builder.waits(vec![Wait { op: WaitOp::Lock, object }; c as usize % 3]);
         let lock =
@@ -433,12 +462,13 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
         let state =
             [TaskState::Running, TaskState::Syscall, TaskState::Finished, TaskState::Unknown][c as usize % 4];
         let reason = m.builder.code.string(text);
-        m.builder.task(Task {
+        m.builder.task(with!(Task::default();
             runtime: 0,
             id: (c & 1 > 0).then_some(a),
             address: b,
             state,
             reason: (c & 2 > 0).then_some(reason),
+            wait_class: WaitClass::ALL[b as usize % WaitClass::ALL.len()],
             age: [Age::Unknown, Age::AtLeast(a), Age::Exactly(b)][c as usize % 3],
             lifetime_ns: (c & 6 > 0).then_some(b),
             polls: (c & 10 > 0).then_some(a),
@@ -457,7 +487,7 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
             waits,
             holds,
             twins: if c & 1 == 0 && waits.is_empty() && holds.is_empty() { b % 1000 } else { 0 },
-        });
+        ));
     }
     m.builder.finish()
 }

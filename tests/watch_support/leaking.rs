@@ -14,8 +14,8 @@ pub fn reading(n: u64, of: u64) -> Snapshot {
     let busy = |id: Option<u64>| id.is_some_and(|id| (3000 + n * 5 % 40..3010 + n * 5 % 40).contains(&id));
     snapshot.tasks.retain(|task| !is_leaked(task.id) && !busy(task.id));
     let header = &mut snapshot.header;
-    header.taken_at_ns += n * samples::SECOND / 2;
-    header.monotonic_ns += n * samples::SECOND / 2;
+    *header.taken_at_ns.as_mut().unwrap() += n * samples::SECOND / 2;
+    *header.monotonic_ns.as_mut().unwrap() += n * samples::SECOND / 2;
     header.process.rss = header.process.rss.map(|rss| rss - missing * 65_536);
     let runtime = &mut header.runtimes[0];
     runtime.scheduler.tasks_created = runtime.scheduler.tasks_created.map(|created| created + n * 70);

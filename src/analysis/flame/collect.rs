@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::names::{Name, NameId, NameKind, Names};
-use super::{FlameOptions, Root, Weight};
+use super::{Doing, FlameOptions, Reason, Root, Weight};
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::group::Ages;
@@ -84,7 +84,7 @@ pub(super) struct Stacks {
     pub(super) names: Vec<Name>,
     /// The name of the row of all tasks.
     pub(super) all: NameId,
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: Vec<Reason>,
     /// Frames in the order in which they are stacked up.
     pub(super) paths: Vec<Vec<NameId>>,
     pub(super) stacks: Vec<Stack>,
@@ -114,6 +114,8 @@ struct Sum {
     weight: u128,
     without_weight: u64,
     ages: Ages,
+    /// What they wait for, the plainest of it. None if there is no task yet.
+    waits: Option<WaitClass>,
 }
 
 /// Collects stacks of one or two snapshots.
@@ -122,7 +124,7 @@ pub(super) struct Collector<'a> {
     options: &'a FlameOptions,
     names: Names,
     all: u32,
-    reasons: Vec<String>,
+    reasons: Vec<Reason>,
     reason_index: FxHashMap<String, u32>,
     /// The names of all runtimes, whether their tasks pass the filter or not; at most 256 in each snapshot.
     runtimes: Vec<String>,
@@ -172,7 +174,10 @@ impl<'a> Collector<'a> {
             totals.shortened += if frames.shortened { sum.count } else { 0 };
             let per_unit = if self.options.weight == Weight::Seconds { 1_000_000 } else { 1 };
             let weight = u64::try_from(sum.weight / per_unit).unwrap_or(u64::MAX);
-            let reason = self.reason(key.reason.map_or(key.state.name(), |id| snapshot.str(id)));
+            let reason = match key.reason {
+                Some(id) => self.reason(snapshot.str(id), Doing::Waits(sum.waits.unwrap_or_default())),
+                None => self.reason(key.state.name(), Doing::State(key.state)),
+            };
             let oldest = sum.ages.oldest;
             self.stacks.push(Stack {
                 rows,
@@ -217,6 +222,7 @@ impl<'a> Collector<'a> {
             sum.weight = sum.weight.saturating_add(weight_of_all);
             sum.without_weight = sum.without_weight.saturating_add(if weight.is_none() { count } else { 0 });
             sum.ages.add(task);
+            sum.waits = Some(sum.waits.map_or(task.wait_class, |waits| plainer(waits, task.wait_class)));
         }
         sums
     }
@@ -279,16 +285,25 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn reason(&mut self, text: &str) -> u32 {
+    fn reason(&mut self, text: &str, doing: Doing) -> u32 {
         if let Some(&known) = self.reason_index.get(text) {
+            if let Some(Reason { doing: Doing::Waits(waits), .. }) = self.reasons.get_mut(known as usize)
+                && let Doing::Waits(more) = doing
+            {
+                *waits = plainer(*waits, more);
+            }
             return known;
         }
-        let text = if self.reasons.len() < MAX_REASONS { text } else { "(other reasons)" };
+        let (text, doing) = if self.reasons.len() < MAX_REASONS {
+            (text, doing)
+        } else {
+            ("(other reasons)", Doing::Waits(WaitClass::Other))
+        };
         if let Some(&known) = self.reason_index.get(text) {
             return known;
         }
         let next = self.reasons.len() as u32;
-        self.reasons.push(text.to_owned());
+        self.reasons.push(Reason { text: text.to_owned(), doing });
         self.reason_index.insert(text.to_owned(), next);
         next
     }
@@ -312,6 +327,13 @@ impl<'a> Collector<'a> {
         let all = id(NameId(self.all));
         Stacks { names, all, reasons: self.reasons, paths, stacks, was: self.was, now: self.now }
     }
+}
+
+/// Which of two classes stands for tasks that give the same reason: that of an ordinary wait, whatever some of them
+/// are besides.
+fn plainer(a: WaitClass, b: WaitClass) -> WaitClass {
+    let rank = |class: WaitClass| (class.never_ends() || class == WaitClass::Unknown, class);
+    if rank(b) < rank(a) { b } else { a }
 }
 
 /// The names of a stack.
@@ -435,5 +457,6 @@ fn is_own(snapshot: &Snapshot, package: &str) -> bool {
         !module.is_empty()
             && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with("::"))
     };
-    package == "main" || snapshot.header.runtimes.iter().any(|runtime| inside(&runtime.module))
+    package == "main"
+        || snapshot.header.runtimes.iter().any(|runtime| runtime.module.as_deref().is_some_and(inside))
 }

@@ -15,7 +15,7 @@ mod tree;
 
 pub use collect::Totals;
 pub use names::{Name, NameId, NameKind};
-pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
+pub use tree::{Doing, Figures, Flame, Node, NodeId, Reason, ReasonId};
 
 use super::filter::{Filter, Selection};
 use crate::analysis::parse_error::ParseError;

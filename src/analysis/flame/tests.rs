@@ -18,7 +18,7 @@ impl Maker {
         let mut maker = Maker::default();
         maker.builder.header.runtimes.push(RuntimeInfo {
             name: "go".to_owned(),
-            module: "example.com/api".to_owned(),
+            module: Some("example.com/api".to_owned()),
             ..RuntimeInfo::default()
         });
         maker
@@ -28,7 +28,7 @@ impl Maker {
         let package = name.rsplit_once('.').map_or("", |(package, _)| package);
         let function = self.builder.code.function(name, package, FunctionKind::Normal);
         let frames = vec![self.builder.code.frame(function, "f.go", line)];
-        self.builder.code.location(Location { address: None, offset: 0, frames })
+        self.builder.code.location(Location::in_source(frames))
     }
 
     /// A waiting task; the line makes stacks of equal names distinct.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::Weight;
 use super::collect::{Side, Stack, Stacks, Totals};
 use super::names::{Name, NameId};
-use crate::snapshot::Age;
+use crate::snapshot::{Age, TaskState, WaitClass};
 
 /// Nodes kept at most. What would need more is counted where it leaves the tree.
 const MAX_NODES: usize = 1 << 22;
@@ -27,6 +27,24 @@ impl NodeId {
 /// Index into [`Flame::reasons`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReasonId(pub u32);
+
+/// Why tasks wait, or their state where they give no reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// In the runtime's words. Raw from the target.
+    pub text: String,
+    /// What that is.
+    pub doing: Doing,
+}
+
+/// What tasks do that have the same reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// They give no reason: this is their state.
+    State(TaskState),
+    /// They wait. Of several classes, the plainest.
+    Waits(WaitClass),
+}
 
 /// Tasks added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,8 +103,8 @@ struct End {
 pub struct Flame {
     /// Every name once, in alphabetical order. Raw from the target: escape before printing.
     pub names: Vec<Name>,
-    /// Every reason of waiting, or state where there is none. Raw from the target.
-    pub reasons: Vec<String>,
+    /// Every reason of waiting, or state where there is none.
+    pub reasons: Vec<Reason>,
     /// The tree in preorder, children by name. There is always the row of all tasks.
     pub nodes: Vec<Node>,
     /// What weights are.
@@ -167,7 +185,12 @@ impl Flame {
 
     /// The text of a reason.
     pub fn reason(&self, id: ReasonId) -> &str {
-        self.reasons.get(id.0 as usize).map_or("", String::as_str)
+        self.reasons.get(id.0 as usize).map_or("", |reason| reason.text.as_str())
+    }
+
+    /// What tasks with this reason do.
+    pub fn doing(&self, id: ReasonId) -> Doing {
+        self.reasons.get(id.0 as usize).map_or(Doing::State(TaskState::Unknown), |reason| reason.doing)
     }
 
     /// The stacks with what ends there, in the order of the tree: the last node of each, what it

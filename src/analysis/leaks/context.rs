@@ -3,7 +3,6 @@
 use super::evidence::{Doubt, Steady};
 use super::finding::Sureness;
 use super::known::{KnownTask, KnownTasks};
-use super::wait_class::{Classifier, WaitClass};
 use super::{Ignore, Options, growth};
 use crate::analysis::group::stack_bytes;
 use crate::analysis::modules::{Owners, module_of, modules};
@@ -12,7 +11,7 @@ use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, count_tasks};
+use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, WaitClass, count_tasks};
 
 /// Tasks with one signature that wait for the same kind of thing.
 #[derive(Debug)]
@@ -111,12 +110,11 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Sorts the tasks of the last reading.
     pub fn new(series: &'a Series, snapshot: &'a Snapshot, options: &'a Options) -> Self {
-        let classifier = Classifier::new(snapshot);
         let known = KnownTasks::default();
         let mut kinds = Vec::new();
         for group in groups(series) {
             let Some((signature, track)) = series.track(group.signature) else { continue };
-            split(series, snapshot, &classifier, signature, track, group, &mut kinds);
+            split(series, snapshot, signature, track, group, &mut kinds);
         }
         let whose = Owners::new(snapshot);
         for kind in &mut kinds {
@@ -210,7 +208,6 @@ impl<'a> Context<'a> {
 fn split<'a>(
     series: &'a Series,
     snapshot: &'a Snapshot,
-    classifier: &Classifier<'_>,
     signature: &'a Signature,
     track: &'a Track,
     group: SeriesGroup,
@@ -220,7 +217,7 @@ fn split<'a>(
         return;
     }
     let task = |index: &u32| snapshot.tasks.get(*index as usize);
-    let of = |index: &u32| task(index).map_or(WaitClass::Nothing, |t| classifier.of(t));
+    let of = |index: &u32| task(index).map_or(WaitClass::Nothing, |task| task.wait_class);
     let counted = |index: &u32| (of(index), task(index).map_or(0, Task::count));
     let waits: Vec<(WaitClass, u64)> = group.tasks.iter().map(counted).collect();
     let never = waits.iter().filter(|(waits, _)| waits.never_ends()).count();

@@ -8,10 +8,10 @@ use rustc_hash::FxHashMap;
 use super::context::Context;
 use super::finding::{Finding, Note, Report};
 use super::ignore::Silenced;
-use super::wait_class::WaitClass;
 use super::{Options, finding::Part};
 use crate::analysis::series::Series;
 use crate::analysis::signature::SignatureFrame;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{Header, Snapshot, SourceKind};
 
 /// The snapshots of one process, in the order of their times.
@@ -41,7 +41,7 @@ pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Proces
     }
     for process in &mut processes {
         // Those without a time stay where they are.
-        if process.snapshots.iter().all(|snapshot| snapshot.header.taken_at_ns > 0) {
+        if process.snapshots.iter().all(|snapshot| snapshot.header.taken_at_ns.is_some()) {
             process.snapshots.sort_by_key(|snapshot| snapshot.header.taken_at_ns);
         }
     }
@@ -52,28 +52,30 @@ pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Proces
 /// Two snapshots may be of one process: nothing that they say differs.
 fn may_be_one(a: &Header, b: &Header) -> bool {
     let (a, b) = (&a.target, &b.target);
-    let texts = |a: &str, b: &str| a.is_empty() || b.is_empty() || a == b;
-    let numbers = |a: u64, b: u64| a == 0 || b == 0 || a == b;
+    /// They are the same, or one is not known.
+    fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
+        a.is_none() || b.is_none() || a == b
+    }
     let is_process = |kind| matches!(kind, SourceKind::Process | SourceKind::Core);
     is_process(a.source) == is_process(b.source)
-        && texts(&a.host, &b.host)
-        && texts(&a.build_id, &b.build_id)
-        && numbers(a.pid.into(), b.pid.into())
-        && numbers(a.start_ticks, b.start_ticks)
+        && agree(&a.host, &b.host)
+        && agree(&a.build_id, &b.build_id)
+        && agree(&a.pid, &b.pid)
+        && agree(&a.start_ticks, &b.start_ticks)
         && (is_process(a.source) || a.name == b.name)
 }
 
 fn name(header: &Header, given: String) -> String {
     let target = &header.target;
-    if target.pid == 0 && target.host.is_empty() {
+    if target.pid.is_none() && target.host.is_none() {
         return given;
     }
     let mut text = if target.name.is_empty() { "unnamed".to_owned() } else { target.name.clone() };
-    if target.pid != 0 {
-        text.push_str(&format!(" (pid {})", target.pid));
+    if let Some(pid) = target.pid {
+        text.push_str(&format!(" (pid {pid})"));
     }
-    if !target.host.is_empty() {
-        text.push_str(&format!(" on {}", target.host));
+    if let Some(host) = &target.host {
+        text.push_str(&format!(" on {host}"));
     }
     text
 }
@@ -296,9 +298,9 @@ mod tests {
     use super::*;
 
     fn header(pid: u32, host: &str, at: u64) -> Header {
-        let mut header = Header { taken_at_ns: at, ..Header::default() };
-        header.target.pid = pid;
-        header.target.host = host.to_owned();
+        let mut header = Header { taken_at_ns: Some(at), ..Header::default() };
+        header.target.pid = Some(pid);
+        header.target.host = Some(host.to_owned());
         header.target.name = "api".to_owned();
         header
     }
@@ -312,7 +314,12 @@ mod tests {
         let processes = by_process(all(), false);
         let seen: Vec<_> = processes
             .iter()
-            .map(|p| (p.name.as_str(), p.snapshots.iter().map(|s| s.header.taken_at_ns).collect::<Vec<_>>()))
+            .map(|p| {
+                (
+                    p.name.as_str(),
+                    p.snapshots.iter().map(|s| s.header.taken_at_ns.unwrap()).collect::<Vec<_>>(),
+                )
+            })
             .collect();
         assert_eq!(
             seen,

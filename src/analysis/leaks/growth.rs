@@ -18,9 +18,9 @@
 use super::context::TaskGroup;
 use super::evidence::{self, Doubt, Evidence, Steady};
 use super::finding::Sureness;
-use super::wait_class::WaitClass;
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
+use crate::snapshot::WaitClass;
 
 /// Fewer readings than this do not show whether a rise goes on.
 pub(super) const READINGS: usize = 4;
@@ -198,7 +198,7 @@ fn flows(series: &Series, track: &Track) -> Vec<Flow> {
 
 /// How long the process had lived at the last reading, nanoseconds.
 fn age(series: &Series) -> Option<u64> {
-    series.last().map(|snapshot| snapshot.header.target.age_ns).filter(|&age| age > 0)
+    series.last().and_then(|snapshot| snapshot.header.target.age_ns)
 }
 
 /// Their number is what this rate makes in the whole life of the process, give or take a half, and that is

@@ -128,8 +128,8 @@ mod tests {
         let place = |function: &str| SignatureFrame {
             function: function.into(),
             package: "".into(),
-            file: "".into(),
             line: 1,
+            ..SignatureFrame::default()
         };
         Signature {
             runtime: "go".into(),

@@ -22,19 +22,18 @@ mod known;
 mod merge;
 mod rest;
 mod rules;
-mod wait_class;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests;
 
+pub use crate::snapshot::WaitClass;
 pub use baseline::Baseline;
 pub use evidence::{Cause, Evidence};
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
-pub use known::{KNOWN, KnownTask};
+pub use known::KnownTask;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
-pub use wait_class::WaitClass;
 
 /// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
 pub const MIN_AGE_NS: u64 = 60_000_000_000;

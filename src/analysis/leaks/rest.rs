@@ -12,7 +12,7 @@ use super::evidence::{Doubt, RestName, Steady, Why};
 use super::finding::Rest;
 use super::merge::noun;
 use super::rules::outliving;
-use super::wait_class::WaitClass;
+use crate::snapshot::{Begins, WaitClass};
 
 /// One reading does not show that this many tasks that run or are ready to run are healthy.
 const BUSY: u64 = 1_000;
@@ -64,14 +64,8 @@ fn place(context: &Context<'_>, kind: &TaskGroup<'_>) -> RestName {
     }
 }
 
-/// A function that runs when a package is initialised: "lib.init", "lib.init.0", "lib.init.0.func1".
-fn is_init(function: &str) -> bool {
-    let name = function.rsplit('/').next().unwrap_or(function);
-    name.split('.').nth(1) == Some("init")
-}
-
 fn started_by_init(kind: &TaskGroup<'_>) -> bool {
-    kind.signature.creator.as_ref().is_some_and(|creator| is_init(&creator.function))
+    kind.signature.creator.as_ref().is_some_and(|creator| creator.role.begins == Begins::Package)
 }
 
 /// What tasks are that are no finding, and why they are none.
@@ -92,16 +86,5 @@ fn class(context: &Context<'_>, kind: &TaskGroup<'_>) -> (RestName, Why) {
             (RestName::PoolWorker, Why::Pool(steady))
         }
         _ => (RestName::Other, Why::NoOtherSign(steady)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn functions_of_init() {
-        let all = ["lib.init", "example.com/lib.init.0", "lib.init.0.func1", "lib.initialise", "init"];
-        assert_eq!(all.map(is_init), [true, true, true, false, false]);
     }
 }

@@ -62,16 +62,16 @@ const SENDER: Given = Given {
 /// A reading `at` seconds after the first.
 fn reading(at: u64, tasks: &[Given]) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
-    builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
-    let module = |path: &str| Module { path: path.to_owned(), version: "v1.2.0".to_owned() };
+    builder.header.target = TargetInfo { pid: Some(7), start_ticks: Some(9), ..TargetInfo::default() };
+    let module = |path: &str| Module::new(path, Some("v1.2.0".to_owned()));
     builder.header.runtimes = vec![RuntimeInfo {
-        name: "any".to_owned(),
+        name: "go".to_owned(),
         task_noun: "task".to_owned(),
         modules: vec![module("app"), module("lib")],
         ..RuntimeInfo::default()
     }];
-    builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
-    builder.header.monotonic_ns = (500 + at) * SECOND;
+    builder.header.taken_at_ns = Some((1_000_000 + at) * SECOND);
+    builder.header.monotonic_ns = Some((500 + at) * SECOND);
     for given in tasks {
         let locations: Vec<LocationId> = given.stack.iter().map(|name| place(&mut builder, name)).collect();
         let mut task = task(given.id);
@@ -105,16 +105,37 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
         (task.state, task.age, task.mark) = (given.state, given.age, Some(given.mark));
         builder.task(task);
     }
-    builder.finish()
+    classified(builder.finish())
+}
+
+/// The snapshot with what readers say of its tasks: those of Go, and those of exported registries.
+fn classified(mut snapshot: Snapshot) -> Snapshot {
+    crate::words::go::classify(&mut snapshot);
+    let mut tasks = std::mem::take(&mut snapshot.tasks);
+    for task in tasks.iter_mut().filter(|task| task.wait_class == WaitClass::Other) {
+        task.wait_class = match task.reason.map_or("", |id| snapshot.str(id)) {
+            "channel send" => WaitClass::Send,
+            "channel receive" => WaitClass::Receive,
+            "notification" => WaitClass::Cond,
+            "semaphore" => WaitClass::Semaphore,
+            "join" => WaitClass::Join,
+            "lock" => WaitClass::Lock,
+            "I/O" => WaitClass::Io,
+            _ => WaitClass::Other,
+        };
+    }
+    snapshot.tasks = tasks;
+    snapshot
 }
 
 fn place(builder: &mut SnapshotBuilder, name: &str) -> LocationId {
     let package = name.split_once('.').map_or(name, |(package, _)| package);
-    let function = builder.code.function(name, package, FunctionKind::Normal);
+    let role = crate::words::go::role(name, package);
+    let function = builder.code.function_with(name, package, FunctionKind::Normal, role);
     let frame = builder.code.frame(function, "f.go", 1);
     // The same function has the same address in every reading.
     let address = name.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
-    builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] })
+    builder.code.location(Location::at(address, None, vec![frame]))
 }
 
 /// Eight readings, a second apart.
@@ -272,7 +293,7 @@ fn a_library_that_is_not_closed() {
     let report = report(&series, &Options::default());
     let finding = report.findings.first().unwrap();
     assert_eq!(
-        finding.module.as_ref().map(|m| (m.path.as_str(), m.version.as_str())),
+        finding.module.as_ref().map(|m| (m.path.as_str(), m.version.as_deref().unwrap())),
         Some(("lib", "v1.2.0"))
     );
 }

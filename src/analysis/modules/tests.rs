@@ -2,14 +2,15 @@ use super::*;
 use crate::snapshot::{FunctionKind, Location, SnapshotBuilder};
 
 fn module(path: &str) -> Module {
-    Module { path: path.to_owned(), version: "v1.0.0".to_owned() }
+    Module::new(path, Some("v1.0.0".to_owned()))
 }
 
 /// Owners of a program with this main package and these modules.
 fn owners(main: &str, modules: &[&str]) -> Owners {
     let mut snapshot = Snapshot::default();
     snapshot.header.runtimes.push(RuntimeInfo {
-        module: main.to_owned(),
+        name: "go".to_owned(),
+        module: Some(main.to_owned()).filter(|main| !main.is_empty()),
         modules: modules.iter().map(|path| module(path)).collect(),
         ..RuntimeInfo::default()
     });
@@ -21,7 +22,7 @@ fn picked<'a>(owners: &Owners, stack: &[&'a str]) -> &'a str {
     let code = |frame: &&'a str| {
         let (function, file) = frame.split_once(' ').unwrap_or((frame, "x.go"));
         let package = crate::formats::go_functions::package(function);
-        Code { function, package, file }
+        Code { function, package, file, role: crate::words::go::role(function, package) }
     };
     owners.user_frame(stack.iter().map(code)).map_or("", |at| stack[at])
 }
@@ -29,14 +30,15 @@ fn picked<'a>(owners: &Owners, stack: &[&'a str]) -> &'a str {
 #[test]
 fn the_longest_path_owns() {
     let modules = ["ex.com/api", "ex.com/lib", "ex.com/lib/v2", "ex.com/lib/sub"].map(module);
-    let owner = |package| module_of(&modules, package).map(|m| m.path.as_str());
+    let lore = lore::of("go");
+    let owner = |package| module_of(Modules { list: &modules, lore }, package).map(|m| m.path.as_str());
     assert_eq!(owner("main"), Some("ex.com/api"));
     assert_eq!(owner("ex.com/api/internal/fetch"), Some("ex.com/api"));
     assert_eq!(owner("ex.com/lib"), Some("ex.com/lib"));
     assert_eq!(owner("ex.com/lib/sub/x"), Some("ex.com/lib/sub"));
     assert_eq!(owner("ex.com/library"), None);
     assert_eq!(owner("net/http"), None);
-    assert_eq!(module_of(&[], "main"), None);
+    assert_eq!(module_of(Modules { list: &[], lore }, "main"), None);
 }
 
 #[test]
@@ -78,20 +80,6 @@ fn stacks_without_anything_of_the_program() {
 
 #[test]
 fn where_only_the_main_package_is_known() {
-    for (main, root_of) in [
-        ("github.com/prometheus/prometheus/cmd/prometheus", Some("github.com/prometheus/prometheus")),
-        ("github.com/caddyserver/caddy/v2/cmd/caddy", Some("github.com/caddyserver/caddy/v2")),
-        ("github.com/a/b/tools/c", Some("github.com/a/b")),
-        ("go.etcd.io/etcd", Some("go.etcd.io/etcd")),
-        ("ex.com/team/project/server", Some("ex.com/team")),
-        ("ex.com/a/cmd", Some("ex.com/a")),
-        ("ex.com/a.test", Some("ex.com/a")),
-        ("app/server", Some("app")),
-        ("net/http", None),
-        ("", None),
-    ] {
-        assert_eq!(root(main), root_of, "{main}");
-    }
     let owners = owners("go.etcd.io/etcd", &[]);
     let stack = ["google.golang.org/grpc.(*Server).Serve", "go.etcd.io/etcd/embed.(*serveCtx).serve"];
     assert_eq!(picked(&owners, &stack), stack[1]);
@@ -100,7 +88,7 @@ fn where_only_the_main_package_is_known() {
 
 #[test]
 fn where_nothing_is_known_files_tell() {
-    let none = Owners::default();
+    let none = owners("", &[]);
     for stack in [
         // The module cache, trimmed paths, vendored code, in a GOPATH and in Rust's registry.
         ["ex.com/lib.Do /root/go/pkg/mod/ex.com/lib@v1.2.3/x.go", "ex.com/app/x.Run /src/app/x/x.go"],
@@ -117,7 +105,7 @@ fn where_nothing_is_known_files_tell() {
 
 #[test]
 fn a_program_of_single_files_has_dependencies_only() {
-    let owners = owners(NO_PACKAGE, &["ex.com/lib"]);
+    let owners = owners("command-line-arguments", &["ex.com/lib"]);
     assert_eq!(picked(&owners, &["ex.com/lib.Do", "main.work"]), "main.work");
     assert_eq!(picked(&owners, &["ex.com/lib.Do", "net/http.(*conn).serve"]), "ex.com/lib.Do");
 }
@@ -143,11 +131,13 @@ fn a_dump_tells_by_the_file_of_main() {
         ("github.com/me/app/main.go", "github.com/you/lib"),
     ] {
         let mut builder = SnapshotBuilder::new();
+        builder.header.runtimes = vec![RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() }];
         let function = builder.code.function("main.main", "main", FunctionKind::Normal);
         let frame = builder.code.frame(function, file, 1);
-        builder.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        builder.code.location(Location::in_source(vec![frame]));
         let owners = Owners::new(&builder.finish());
-        let of = |package| owners.of(Code { function: "f", package, file: "f.go" });
+        let role = |package| crate::words::go::role("f", package);
+        let of = |package| owners.of(Code { function: "f", package, file: "f.go", role: role(package) });
         assert_eq!(of("github.com/me/app/store"), Owner::Program);
         assert_eq!(of(other), Owner::ThirdParty);
         assert_eq!(of("net/http"), Owner::Standard);

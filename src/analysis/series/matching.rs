@@ -72,18 +72,20 @@ fn matching(before: &Header, after: &Header) -> Matching {
     }
     let not_the_same =
         |what: &str| by_signature(format!("not the same process, {what}: compared by signature only"));
-    let known = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
-    if known(&a.host, &b.host) && a.host != b.host {
-        return not_the_same(&format!("hosts {} and {}", a.host, b.host));
+    if let (Some(a), Some(b)) = (&a.host, &b.host)
+        && a != b
+    {
+        return not_the_same(&format!("hosts {a} and {b}"));
     }
     if a.pid != b.pid {
-        return not_the_same(&format!("pids {} and {}", a.pid, b.pid));
+        let [a, b] = [a.pid, b.pid].map(|pid| pid.unwrap_or(0));
+        return not_the_same(&format!("pids {a} and {b}"));
     }
-    if known(&a.build_id, &b.build_id) && a.build_id != b.build_id {
+    if differ(&a.build_id, &b.build_id) {
         return not_the_same("the program was built anew");
     }
     // A core file does not say when its process started.
-    if a.start_ticks != 0 && b.start_ticks != 0 && a.start_ticks != b.start_ticks {
+    if differ(&a.start_ticks, &b.start_ticks) {
         return not_the_same("it was started anew");
     }
     Matching::ById
@@ -94,11 +96,13 @@ fn matching(before: &Header, after: &Header) -> Matching {
 /// backwards.
 pub(super) fn elapsed_ns(first: &Header, next: &Header) -> Option<u64> {
     let one_boot = matches!(matching(first, next), Matching::ById);
-    if one_boot && first.monotonic_ns > 0 && next.monotonic_ns > 0 {
-        return next.monotonic_ns.checked_sub(first.monotonic_ns);
+    match (first.monotonic_ns, next.monotonic_ns) {
+        (Some(first), Some(next)) if one_boot => next.checked_sub(first),
+        _ => next.taken_at_ns?.checked_sub(first.taken_at_ns?),
     }
-    if first.taken_at_ns == 0 || next.taken_at_ns == 0 {
-        return None;
-    }
-    next.taken_at_ns.checked_sub(first.taken_at_ns)
+}
+
+/// Both are known, and they are not the same.
+fn differ<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
+    a.is_some() && b.is_some() && a != b
 }

@@ -163,7 +163,7 @@ impl Series {
             self.matching.check(&last.header, header);
         }
         let elapsed = match &self.first {
-            None => Some(0).filter(|_| header.taken_at_ns > 0),
+            None => header.taken_at_ns.map(|_| 0),
             Some(first) => matching::elapsed_ns(first, header),
         };
         let number = self.times.readings();

@@ -17,17 +17,16 @@ fn snapshot(at: u64, tasks: &[Given]) -> Snapshot {
 
 fn builder(at: u64, tasks: &[Given]) -> SnapshotBuilder {
     let mut builder = SnapshotBuilder::new();
-    builder.header.target = TargetInfo { pid: 7, start_ticks: 9, ..TargetInfo::default() };
+    builder.header.target = TargetInfo { pid: Some(7), start_ticks: Some(9), ..TargetInfo::default() };
     builder.header.runtimes = vec![RuntimeInfo { name: "go".to_owned(), ..RuntimeInfo::default() }];
-    builder.header.taken_at_ns = (1_000_000 + at) * SECOND;
-    builder.header.monotonic_ns = (500 + at) * SECOND;
+    builder.header.taken_at_ns = Some((1_000_000 + at) * SECOND);
+    builder.header.monotonic_ns = Some((500 + at) * SECOND);
     for &(id, name, mark) in tasks {
         let function = builder.code.function(name, "", FunctionKind::Normal);
         let frame = builder.code.frame(function, "f.go", 1);
         // The same function has the same address in every snapshot.
         let address = name.bytes().map(u64::from).sum();
-        let location =
-            builder.code.location(Location { address: Some(address), offset: 0, frames: vec![frame] });
+        let location = builder.code.location(Location::at(address, None, vec![frame]));
         let stack = builder.code.stack(vec![location]);
         builder.task(task(id, stack, mark));
     }
@@ -138,7 +137,7 @@ fn old_readings_are_let_go() {
 #[test]
 fn another_process_is_not_followed() {
     let mut other = snapshot(5, &[(1, "a", 0)]);
-    other.header.target.start_ticks += 1;
+    other.header.target.start_ticks = Some(10);
     let series = series([snapshot(0, &[(1, "a", 0)]), other]);
     assert!(!series.matching().by_id());
     assert!(series.matching().warning().is_some_and(|w| w.contains("started anew")));
@@ -175,12 +174,14 @@ fn hectic(number: u64, churn: u64) -> Snapshot {
     let mut builder = builder(number, &[(1, "stays", 0), (2, "stays", 0), (3, "stays", number)]);
     let serve = builder.code.function("main.serve", "main", FunctionKind::Normal);
     let serve = builder.code.frame(serve, "f.go", 1);
-    let creator = builder.code.location(Location { address: Some(9), offset: 0, frames: vec![serve] });
+    let creator =
+        builder.code.location(Location { address: Some(9), frames: vec![serve], ..Location::default() });
     let mut add = |id: u64, name: &str| {
         let function = builder.code.function(name, "main", FunctionKind::Normal);
         let frame = builder.code.frame(function, "f.go", 1);
         let address = Some((number << 32) + id);
-        let location = builder.code.location(Location { address, offset: 0, frames: vec![frame] });
+        let location =
+            builder.code.location(Location { address, frames: vec![frame], ..Location::default() });
         let stack = builder.code.stack(vec![location]);
         builder.task(Task { creator: Some(creator), ..task(id, stack, 0) });
     };

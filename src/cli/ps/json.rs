@@ -41,7 +41,7 @@ struct ProcessOut<'a> {
 #[derive(Serialize)]
 struct RuntimeOut<'a> {
     name: &'a str,
-    version: &'a str,
+    version: Option<&'a str>,
     flavour: &'a [String],
     task_noun: &'a str,
     tasks: u64,
@@ -77,7 +77,7 @@ pub(super) fn write(processes: &[Process], all: bool, out: &mut dyn Write) -> io
                 .iter()
                 .map(|(info, tasks)| RuntimeOut {
                     name: &info.name,
-                    version: &info.version,
+                    version: info.version.as_deref(),
                     flavour: &info.flavour,
                     task_noun: &info.task_noun,
                     tasks: *tasks,
@@ -85,5 +85,8 @@ pub(super) fn write(processes: &[Process], all: bool, out: &mut dyn Write) -> io
                 .collect(),
         }
     });
-    json::write(&Document { format: "loiter-ps", version: 1, processes: processes.collect(), counts }, out)
+    json::write(
+        &Document { format: "loiter-ps", version: json::VERSION, processes: processes.collect(), counts },
+        out,
+    )
 }

@@ -88,8 +88,7 @@ fn row(process: &Process, narrow: bool) -> [String; 6] {
         Finding::Runtimes(runtimes) => {
             let tasks = runtimes.iter().map(|(_, tasks)| tasks).sum();
             let name = |info: &RuntimeInfo| match narrow {
-                true if !info.version.is_empty() => info.version.clone(),
-                true => info.name.clone(),
+                true => info.version.as_ref().unwrap_or(&info.name).clone(),
                 false => runtime_name(info),
             };
             let names: Vec<_> = runtimes.iter().map(|(info, _)| name(info)).collect();

@@ -11,7 +11,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Tasks given as (id, parent), each started with the function of its id modulo 3.
 fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
     let mut builder = SnapshotBuilder::new();
-    builder.header.taken_at_ns = 1_000 * SECOND + second * SECOND;
+    builder.header.taken_at_ns = Some(1_000 * SECOND + second * SECOND);
     for &(id, parent) in tasks {
         let name = format!("f{}", id % 3);
         let entry = Some(builder.code.function(&name, "", snapshot::FunctionKind::Normal));

@@ -5,12 +5,13 @@ use ratatui::style::{Color, Modifier};
 use super::Cut;
 use super::text::age;
 use super::theme::Canvas;
-use crate::analysis::flame::{Flame, NameKind, NodeId, Weight};
+use crate::analysis::flame::{Doing, Flame, NameKind, NodeId, Weight};
 use crate::dashboard::flame::{Cell, cells, top_row};
 use crate::dashboard::layout::Areas;
 use crate::dashboard::state::AppState;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, count, duration, thousands};
+use crate::snapshot::{TaskState, WaitClass};
 
 /// Draws the graph, and says what is selected.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
@@ -85,20 +86,23 @@ fn color(flame: &Flame, node: NodeId) -> Color {
     }
     let reasons = flame.reasons_of(node);
     let Some(&(reason, _)) = reasons.first() else { return Color::Gray };
-    let reason = flame.reason(reason).to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["running", "runnable"]) {
-        Color::LightRed
-    } else if has(&["chan", "send", "receive"]) {
-        Color::LightYellow
-    } else if has(&["select"]) {
-        Color::LightGreen
-    } else if has(&["lock", "mutex", "sema", "cond"]) {
-        Color::LightMagenta
-    } else if has(&["io", "read", "write", "syscall"]) {
-        Color::LightBlue
-    } else {
-        Color::LightCyan
+    match flame.doing(reason) {
+        Doing::State(TaskState::Running | TaskState::Runnable) => Color::LightRed,
+        Doing::State(TaskState::Syscall) => Color::LightBlue,
+        Doing::State(_) => Color::LightCyan,
+        Doing::Waits(class) => match class {
+            WaitClass::NilChannel
+            | WaitClass::Send
+            | WaitClass::Range
+            | WaitClass::Receive
+            | WaitClass::Signal => Color::LightYellow,
+            WaitClass::Select | WaitClass::NoCases => Color::LightGreen,
+            WaitClass::Lock | WaitClass::WaitGroup | WaitClass::Cond | WaitClass::Semaphore => {
+                Color::LightMagenta
+            }
+            WaitClass::Accept | WaitClass::Network | WaitClass::Io | WaitClass::Call => Color::LightBlue,
+            _ => Color::LightCyan,
+        },
     }
 }
 

@@ -52,7 +52,7 @@ fn who(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect, taken: u16) {
     let x = canvas.put(1, area.y, start.saturating_sub(2), &target.name, head);
     let runtimes: Vec<String> = snapshot.header.runtimes.iter().map(runtime_name).collect();
     let was = picture.before.map(|before| format!(" (was {})", before.pid)).unwrap_or_default();
-    let pid = if target.pid > 0 { format!("  pid {}{was}", target.pid) } else { String::new() };
+    let pid = target.pid.map(|pid| format!("  pid {pid}{was}")).unwrap_or_default();
     let rest = format!("{pid}  {}", runtimes.join(", "));
     canvas.cell(x, area.y, start.saturating_sub(x + 1), &rest, Style::new(), Cut::End);
     let x = canvas.put(start, area.y, end.saturating_sub(start), &tasks, head);
@@ -68,7 +68,7 @@ fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
     let every = seconds(state.interval);
     let took = state.latest.as_ref().map_or(Duration::ZERO, |picture| picture.took);
     if state.frozen {
-        let at = state.picture.as_ref().map_or(0, |picture| picture.snapshot.header.taken_at_ns);
+        let at = state.picture.as_ref().and_then(|picture| picture.snapshot.header.taken_at_ns);
         return (format!("{} frozen {}", theme.pick("■", "#"), time_of_day(at)), theme.notice());
     }
     let recorded =
@@ -80,7 +80,7 @@ fn status(canvas: &Canvas<'_>, state: &AppState) -> (String, Style) {
         Source::File => ("saved snapshot".to_owned(), theme.dim()),
         Source::Opening { .. } => ("opening".to_owned(), theme.dim()),
         Source::Replay { at, of } => {
-            let taken = state.picture.as_ref().map_or(0, |picture| picture.snapshot.header.taken_at_ns);
+            let taken = state.picture.as_ref().and_then(|picture| picture.snapshot.header.taken_at_ns);
             let marks = theme.pick(("◀", "▶"), ("<", ">"));
             (format!("{} {}/{of} {}  {}", marks.0, at + 1, marks.1, moment(taken)), theme.notice())
         }
@@ -124,7 +124,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// "12:03:11", in UTC.
-fn time_of_day(ns: u64) -> String {
+fn time_of_day(ns: Option<u64>) -> String {
     moment(ns).split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
@@ -160,9 +160,9 @@ fn figures(canvas: &mut Canvas<'_>, picture: &Picture, point: &Point, area: Rect
 fn restarted(picture: &Picture) -> Option<String> {
     let before = picture.before?;
     let header = &picture.snapshot.header;
-    let ago = header.taken_at_ns.saturating_sub(before.new_at_ns);
+    let ago = header.taken_at_ns.unwrap_or(0).saturating_sub(before.new_at_ns);
     (ago < NEWS).then(|| {
-        let (pid, ago) = (header.target.pid, duration(ago));
+        let (pid, ago) = (header.target.pid.unwrap_or(0), duration(ago));
         format!("process {} ended; it was restarted as pid {pid} {ago} ago", before.pid)
     })
 }

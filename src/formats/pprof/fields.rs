@@ -63,6 +63,8 @@ pub mod mapping {
     pub const START: u32 = 2;
     /// Where it ends.
     pub const LIMIT: u32 = 3;
+    /// The place in the file of what is mapped where it begins.
+    pub const OFFSET: u32 = 4;
     /// The file.
     pub const FILENAME: u32 = 5;
     /// The file's build id.
@@ -132,11 +134,11 @@ pub mod single {
 pub mod own {
     use serde::{Deserialize, Serialize};
 
-    use crate::snapshot::{FunctionKind, StackStatus};
+    use crate::snapshot::{Begins, FunctionKind, Layer};
 
     /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
     pub const HEADER: &str = "#loiter-header ";
-    /// The comment that holds, as JSON, the functions whose kind and package the name does not tell: a
+    /// The comment that holds, as JSON, the functions whose kind, role and package the name does not tell: a
     /// list of [`UnusualFunction`].
     pub const FUNCTIONS: &str = "#loiter-functions ";
     /// Number: the task's id.
@@ -145,6 +147,8 @@ pub mod own {
     pub const STATE: &str = "state";
     /// Text: why it waits.
     pub const WAIT_REASON: &str = "wait_reason";
+    /// Text: what kind of wait that is, by the names of [`crate::snapshot::WaitClass`].
+    pub const WAIT_CLASS: &str = "wait_class";
     /// Number: for how long it has been in its state at least, seconds.
     pub const WAIT_SECONDS: &str = "wait_seconds";
     /// Text: the function that started it.
@@ -170,7 +174,7 @@ pub mod own {
     /// Unit of seconds.
     pub const SECONDS: &str = "seconds";
 
-    /// A function whose kind and package its name does not tell.
+    /// A function whose kind, role and package its name does not tell.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct UnusualFunction {
         /// Its name.
@@ -179,37 +183,57 @@ pub mod own {
         pub file: String,
         /// Its package.
         pub package: String,
-        /// Its kind.
+        /// Its kind, by the names of [`FunctionKind`].
+        #[serde(with = "kind_by_name")]
         pub kind: FunctionKind,
+        /// The layer of its code, by the names of [`Layer`].
+        #[serde(with = "layer_by_name")]
+        pub layer: Layer,
+        /// What begins with it, by the names of [`Begins`].
+        #[serde(with = "begins_by_name")]
+        pub begins: Begins,
     }
 
+    /// An enum of the model as its name.
+    macro_rules! by_name {
+        ($module:ident, $type:ty, $what:literal) => {
+            mod $module {
+                use serde::{Deserialize, Deserializer, Serializer};
+
+                pub(super) fn serialize<S: Serializer>(value: &$type, to: S) -> Result<S::Ok, S::Error> {
+                    to.serialize_str(value.name())
+                }
+
+                pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$type, D::Error> {
+                    let name = String::deserialize(from)?;
+                    <$type>::from_name(&name)
+                        .ok_or_else(|| serde::de::Error::custom(concat!("an unknown ", $what)))
+                }
+            }
+        };
+    }
+
+    by_name!(kind_by_name, crate::snapshot::FunctionKind, "kind of function");
+    by_name!(layer_by_name, crate::snapshot::Layer, "layer of code");
+    by_name!(begins_by_name, crate::snapshot::Begins, "beginning");
+
     /// The keys.
-    pub const KEYS: [&str; 10] =
-        [ID, STATE, WAIT_REASON, WAIT_SECONDS, CREATED_BY, CREATED_AT, PARENT, STACK, IS, RUNTIME];
+    pub const KEYS: [&str; 11] = [
+        ID,
+        STATE,
+        WAIT_REASON,
+        WAIT_CLASS,
+        WAIT_SECONDS,
+        CREATED_BY,
+        CREATED_AT,
+        PARENT,
+        STACK,
+        IS,
+        RUNTIME,
+    ];
 
     /// Would a program's own label with this key look like one of loiter's?
     pub fn is_taken(key: &str) -> bool {
         KEYS.contains(&key) || key.starts_with(PROGRAM)
-    }
-
-    const STATUSES: [(StackStatus, &str); 8] = [
-        (StackStatus::Complete, "complete"),
-        (StackStatus::Truncated, "truncated"),
-        (StackStatus::Broken, "broken"),
-        (StackStatus::Gaps, "gaps"),
-        (StackStatus::Missing, "missing"),
-        (StackStatus::Torn, "torn"),
-        (StackStatus::Running, "running"),
-        (StackStatus::Unknown, "unknown"),
-    ];
-
-    /// The word for how far a stack can be trusted.
-    pub fn stack_status_word(status: StackStatus) -> &'static str {
-        STATUSES.into_iter().find(|known| known.0 == status).map_or("unknown", |known| known.1)
-    }
-
-    /// What the word means; None for an unknown one.
-    pub fn stack_status(word: &[u8]) -> Option<StackStatus> {
-        STATUSES.into_iter().find(|known| known.1.as_bytes() == word).map(|known| known.0)
     }
 }

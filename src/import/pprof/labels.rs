@@ -5,7 +5,7 @@ use super::tables::Tables;
 use crate::formats::pprof::fields::{label, own, single};
 use crate::formats::pprof::wire::Fields;
 use crate::import::{from_go_text, go_header};
-use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState};
+use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState, WaitClass};
 
 /// Labels of all distinct sets.
 const MAX_LABELS: usize = 1 << 25;
@@ -23,6 +23,7 @@ pub(super) struct Said {
     pub(super) id: Option<u64>,
     pub(super) state: TaskState,
     pub(super) reason: Option<StrId>,
+    pub(super) wait_class: WaitClass,
     pub(super) age: Age,
     pub(super) creator: Option<Place>,
     pub(super) parent: Option<u64>,
@@ -112,11 +113,15 @@ impl<'t, 'a> Labels<'t, 'a> {
         match key {
             own::ID => said.id = Some(raw.number),
             own::STATE => said.state = state(text),
+            own::WAIT_CLASS => {
+                let known = std::str::from_utf8(text).ok().and_then(WaitClass::by_name);
+                said.wait_class = known.unwrap_or_default();
+            }
             own::WAIT_SECONDS => said.age = Age::AtLeast(raw.number.saturating_mul(1_000_000_000)),
             own::CREATED_BY => said.creator.get_or_insert_default().function = raw.text,
             own::CREATED_AT => said.creator.get_or_insert_default().at = raw.text,
             own::PARENT => said.parent = Some(raw.number),
-            own::STACK => said.stack_status = own::stack_status(text),
+            own::STACK => said.stack_status = std::str::from_utf8(text).ok().and_then(StackStatus::from_name),
             own::IS => match text {
                 text if text == own::LEAKED.as_bytes() => said.leaked = true,
                 text if text == own::LOCKED.as_bytes() => said.locked = true,

@@ -10,6 +10,7 @@ use crate::formats::pprof::fields::{profile, sample};
 use crate::formats::pprof::wire::Fields;
 use crate::import::go_code;
 use crate::snapshot::*;
+use crate::words;
 
 /// Locations of all distinct stacks.
 const MAX_STACKED: usize = 1 << 26;
@@ -71,6 +72,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         let mut snapshot = samples.into.finish();
         correct_faults(&mut snapshot);
         if !own {
+            words::go::classify(&mut snapshot);
             mark_cut_stacks(&mut snapshot);
             tell_single_ones(&mut snapshot);
         }
@@ -100,11 +102,14 @@ impl<'t, 'a> Samples<'t, 'a> {
         }
         let mut header = go_code::header(SourceKind::Profile, version);
         header.taken_at_ns = tables.taken_at_ns;
-        let (file, build_id) = tables.executable.unwrap_or_default();
+        let (_, executable) = tables.mappings.first().copied().unwrap_or_default();
+        let known =
+            |index| tables.text(index).map(|text| Some(text.into_owned()).filter(|text| !text.is_empty()));
         let target = &mut header.target;
-        target.exe = tables.text(file)?.into_owned();
-        target.name = target.exe.rsplit('/').next().unwrap_or_default().to_owned();
-        target.build_id = tables.text(build_id)?.into_owned();
+        target.exe = known(executable.file)?;
+        let exe = target.exe.as_deref().unwrap_or_default();
+        target.name = exe.rsplit('/').next().unwrap_or_default().to_owned();
+        target.build_id = known(executable.build_id)?;
         Ok(header)
     }
 
@@ -116,6 +121,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             let function = self.function(&name, &file);
             functions.push((function, self.into.code.string(&file)));
         }
+        let images = self.images()?;
         for row in tables.locations.rows() {
             // The address of a call is kept less one; the model has return addresses.
             let address = (row.address != 0).then(|| row.address.saturating_add(1));
@@ -127,19 +133,47 @@ impl<'t, 'a> Samples<'t, 'a> {
                 frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
             }
             if frames.is_empty() {
-                let function =
-                    self.into.code.function(&go_functions::nameless(address), "", FunctionKind::Foreign);
+                let function = go_functions::add_foreign(&mut self.into, &go_functions::nameless(address));
                 frames.push(self.into.code.frame(function, "", 0));
             }
-            self.locations.push(self.into.code.location(Location { address, offset: 0, frames }));
+            let image = images.get(&row.mapping).copied().filter(|_| address.is_some());
+            let location = Location { address, image, offset: None, frames };
+            self.locations.push(self.into.code.location(location));
         }
         Ok(())
+    }
+
+    /// The images that mappings stand for, by their ids. A mapping without a range or a file says nothing of
+    /// where code is.
+    fn images(&mut self) -> Result<FxHashMap<u64, ImageId>, PprofError> {
+        let tables = self.tables;
+        let used: FxHashSet<u64> = tables.locations.rows().map(|row| row.mapping).collect();
+        let mut images = FxHashMap::default();
+        for &(id, row) in tables.mappings.iter().filter(|(id, _)| used.contains(id)) {
+            let (path, build_id) = (tables.text(row.file)?, tables.text(row.build_id)?);
+            if row.start >= row.end || path.is_empty() {
+                continue;
+            }
+            let code = &mut self.into.code;
+            let build_id = (!build_id.is_empty()).then(|| code.string(&build_id));
+            let path = code.string(&path);
+            images.insert(
+                id,
+                code.image(Image { path, build_id, start: row.start, end: row.end, offset: row.offset }),
+            );
+        }
+        Ok(images)
     }
 
     fn function(&mut self, name: &str, file: &str) -> FunctionId {
         let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
         match found.ok().and_then(|at| self.unusual.get(at)) {
-            Some(f) => self.into.code.function(name, &f.package, f.kind),
+            Some(f) => self.into.code.function_with(
+                name,
+                &f.package,
+                f.kind,
+                FunctionRole { layer: f.layer, begins: f.begins },
+            ),
             None => go_functions::add_function(&mut self.into, name, file),
         }
     }
@@ -207,6 +241,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             id: said.id.filter(|_| count == 1),
             state: said.state,
             reason: said.reason,
+            wait_class: said.wait_class,
             age: said.age,
             parent: said.parent,
             creator,
@@ -243,7 +278,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         let (file, line) = at.rsplit_once(':').unwrap_or((&at, ""));
         let function = self.function(&name, file);
         let frame = self.into.code.frame(function, file, line.parse().unwrap_or(0));
-        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        let id = self.into.code.location(Location::in_source(vec![frame]));
         self.creators.insert(place, id);
         Ok(id)
     }
@@ -282,9 +317,10 @@ fn tell_single_ones(snapshot: &mut Snapshot) {
         ));
     } else if single > 0 && single == snapshot.tasks.len() {
         snapshot.header.target.source = SourceKind::Dump;
-        let ages = go_code::header(SourceKind::Dump, None).runtimes.pop().map(|runtime| runtime.age_meaning);
+        let ages =
+            go_code::header(SourceKind::Dump, None).runtimes.pop().and_then(|runtime| runtime.age_meaning);
         if let (Some(runtime), Some(ages)) = (snapshot.header.runtimes.first_mut(), ages) {
-            runtime.age_meaning = ages;
+            runtime.age_meaning = Some(ages);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::cause::About;
 use crate::formats::pprof::fields::{function, line, location, mapping, own, profile, value_type};
 use crate::formats::pprof::wire::{Fields, Value};
 use crate::snapshot::Header;
+use crate::snapshot::file::header_from_json;
 
 /// Rows of each table.
 const MAX_STRINGS: usize = 1 << 24;
@@ -13,6 +14,8 @@ const MAX_ROWS: usize = 1 << 22;
 const MAX_LINES: usize = 1 << 24;
 /// Sample types; real profiles have four at most.
 const MAX_SAMPLE_TYPES: usize = 64;
+/// Mappings: the kernel allows 65,530 in a process unless it is told otherwise.
+const MAX_MAPPINGS: usize = 1 << 17;
 /// Comments.
 const MAX_COMMENTS: usize = 1 << 10;
 
@@ -53,9 +56,21 @@ pub(super) struct FunctionRow {
     pub(super) file: u64,
 }
 
+/// A mapping: where which part of a file was in memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MappingRow {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) offset: u64,
+    pub(super) file: u64,
+    pub(super) build_id: u64,
+}
+
 /// A location.
 #[derive(Debug)]
 pub(super) struct LocationRow {
+    /// Id of its mapping. 0 if it has none.
+    pub(super) mapping: u64,
     /// 0 if unknown.
     pub(super) address: u64,
     /// Id of the function, and line.
@@ -70,10 +85,10 @@ pub(super) struct Tables<'a> {
     pub(super) locations: ById<LocationRow>,
     /// Type and unit of every value that a sample has.
     pub(super) sample_types: Vec<(u64, u64)>,
-    /// File and build id of the executable.
-    pub(super) executable: Option<(u64, u64)>,
-    /// Nanoseconds since the Unix epoch; 0 if unknown.
-    pub(super) taken_at_ns: u64,
+    /// The mappings, in the order of the profile: the first one is the executable.
+    pub(super) mappings: Vec<(u64, MappingRow)>,
+    /// Nanoseconds since the Unix epoch. None if unknown.
+    pub(super) taken_at_ns: Option<u64>,
     comments: Vec<u64>,
 }
 
@@ -85,8 +100,8 @@ impl<'a> Tables<'a> {
             functions: ById { rows: Vec::new() },
             locations: ById { rows: Vec::new() },
             sample_types: Vec::new(),
-            executable: None,
-            taken_at_ns: 0,
+            mappings: Vec::new(),
+            taken_at_ns: None,
             comments: Vec::new(),
         };
         let mut lines = 0;
@@ -100,8 +115,8 @@ impl<'a> Tables<'a> {
                     let row = pair(value, value_type::TYPE, value_type::UNIT)?;
                     push(&mut tables.sample_types, row, MAX_SAMPLE_TYPES, "sample types")?;
                 }
-                profile::MAPPING if tables.executable.is_none() => {
-                    tables.executable = Some(pair(value, mapping::FILENAME, mapping::BUILD_ID)?);
+                profile::MAPPING => {
+                    push(&mut tables.mappings, read_mapping(value)?, MAX_MAPPINGS, "mappings")?;
                 }
                 profile::FUNCTION => {
                     push(&mut functions, read_function(value)?, MAX_ROWS, "functions")?;
@@ -110,7 +125,7 @@ impl<'a> Tables<'a> {
                     let row = read_location(value, &mut lines)?;
                     push(&mut locations, row, MAX_ROWS, "locations")?;
                 }
-                profile::TIME_NANOS => tables.taken_at_ns = value.number()?,
+                profile::TIME_NANOS => tables.taken_at_ns = Some(value.number()?).filter(|&ns| ns != 0),
                 profile::COMMENT => {
                     let mut all = Vec::new();
                     value.numbers(|comment| all.push(comment))?;
@@ -152,20 +167,24 @@ impl<'a> Tables<'a> {
 
     /// The header of the snapshot that loiter wrote the profile from; None if somebody else wrote it.
     pub(super) fn header(&self) -> Result<Option<Header>, PprofError> {
-        self.json(own::HEADER)
+        let Some(json) = self.comment(own::HEADER)? else { return Ok(None) };
+        header_from_json(json)
+            .map(Some)
+            .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::HEADER.trim()), e)))
     }
 
     /// The functions whose kind and package the name does not tell.
     pub(super) fn unusual_functions(&self) -> Result<Vec<UnusualFunction>, PprofError> {
-        Ok(self.json(own::FUNCTIONS)?.unwrap_or_default())
+        let Some(json) = self.comment(own::FUNCTIONS)? else { return Ok(Vec::new()) };
+        serde_json::from_slice(json)
+            .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::FUNCTIONS.trim()), e)))
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, mark: &str) -> Result<Option<T>, PprofError> {
+    /// The rest of the first comment that begins with `mark`.
+    fn comment(&self, mark: &str) -> Result<Option<&'a [u8]>, PprofError> {
         for &comment in &self.comments {
-            if let Some(json) = self.bytes(comment)?.strip_prefix(mark.as_bytes()) {
-                return serde_json::from_slice(json)
-                    .map(Some)
-                    .map_err(|e| PprofError::damaged(About::new(format!("comment {}", mark.trim()), e)));
+            if let Some(rest) = self.bytes(comment)?.strip_prefix(mark.as_bytes()) {
+                return Ok(Some(rest));
             }
         }
         Ok(None)
@@ -194,6 +213,23 @@ fn pair(message: Value<'_>, first: u32, second: u32) -> Result<(u64, u64), Pprof
     Ok(found)
 }
 
+fn read_mapping(message: Value<'_>) -> Result<(u64, MappingRow), PprofError> {
+    let (mut id, mut row) = (0, MappingRow::default());
+    for field in Fields::of(message.bytes()?) {
+        let (number, value) = field?;
+        match number {
+            mapping::ID => id = value.number()?,
+            mapping::START => row.start = value.number()?,
+            mapping::LIMIT => row.end = value.number()?,
+            mapping::OFFSET => row.offset = value.number()?,
+            mapping::FILENAME => row.file = value.number()?,
+            mapping::BUILD_ID => row.build_id = value.number()?,
+            _ => {}
+        }
+    }
+    Ok((id, row))
+}
+
 fn read_function(message: Value<'_>) -> Result<(u64, FunctionRow), PprofError> {
     let (mut id, mut row) = (0, FunctionRow { name: 0, file: 0 });
     let mut system_name = 0;
@@ -214,11 +250,12 @@ fn read_function(message: Value<'_>) -> Result<(u64, FunctionRow), PprofError> {
 }
 
 fn read_location(message: Value<'_>, lines: &mut usize) -> Result<(u64, LocationRow), PprofError> {
-    let (mut id, mut row) = (0, LocationRow { address: 0, lines: Vec::new() });
+    let (mut id, mut row) = (0, LocationRow { mapping: 0, address: 0, lines: Vec::new() });
     for field in Fields::of(message.bytes()?) {
         let (number, value) = field?;
         match number {
             location::ID => id = value.number()?,
+            location::MAPPING => row.mapping = value.number()?,
             location::ADDRESS => row.address = value.number()?,
             location::LINE => {
                 *lines += 1;

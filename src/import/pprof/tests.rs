@@ -66,7 +66,7 @@ fn goroutines() -> Vec<u8> {
 fn counts_become_tasks() {
     let snapshot = read(&goroutines()).unwrap();
     assert_eq!(snapshot.header.target.source, SourceKind::Profile);
-    assert_eq!(snapshot.header.taken_at_ns, 77);
+    assert_eq!(snapshot.header.taken_at_ns, Some(77));
     assert_eq!(snapshot.header.runtimes[0].name, "go");
     assert_eq!(snapshot.tasks.iter().map(Task::count).collect::<Vec<_>>(), [2, 1]);
     let task = &snapshot.tasks[0];
@@ -208,7 +208,7 @@ fn goroutines_that_the_runtime_tells_apart() {
     ]);
     let snapshot = read(&bytes).unwrap();
     assert_eq!(snapshot.header.target.source, SourceKind::Dump);
-    assert!(snapshot.header.runtimes[0].age_meaning.contains("minutes"));
+    assert!(snapshot.header.runtimes[0].age_meaning.as_ref().unwrap().contains("minutes"));
     let told: Vec<_> = (snapshot.tasks.iter())
         .map(|task| (task.id.unwrap(), task.state, task.reason.map(|id| snapshot.str(id)), task.parent))
         .collect();

@@ -167,6 +167,7 @@ fn waits_for(class: WaitClass) -> &'static str {
         WaitClass::NilChannel => "they wait on a nil channel",
         WaitClass::NoCases => "they are in a select without cases",
         WaitClass::Nothing => "they are running or ready to run",
+        WaitClass::Runtime => "they wait for the runtime's own work",
         WaitClass::Leaked | WaitClass::Other | WaitClass::Unknown => "what they wait for is unknown",
     }
 }
@@ -190,7 +191,7 @@ pub(super) fn span(ns: u64) -> String {
 
 /// "module example.com/lib v1.2.0".
 fn module(module: &Module) -> String {
-    format!("module {} {}", module.path, module.version).trim_end().to_owned()
+    format!("module {module}")
 }
 
 /// "2.5 CPUs".

@@ -36,7 +36,9 @@ impl Caption {
         let who = super::text::who(&snapshot.header);
         let title = match before.map(|before| &before.header) {
             None => who,
-            Some(before) if before.target.pid != snapshot.header.target.pid || before.taken_at_ns == 0 => {
+            Some(before)
+                if before.target.pid != snapshot.header.target.pid || before.taken_at_ns.is_none() =>
+            {
                 format!("{who} compared with {}", super::text::who(before))
             }
             Some(before) => format!("{who} since {}", super::text::moment(before.taken_at_ns)),

@@ -2,7 +2,8 @@
 
 use super::super::escape::escape;
 use super::super::units::thousands;
-use crate::analysis::flame::{Flame, Name, NameKind, NodeId};
+use crate::analysis::flame::{Doing, Flame, Name, NameKind, NodeId};
+use crate::snapshot::{TaskState, WaitClass};
 
 /// What the colour of a frame stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,20 +32,17 @@ const DARKEST: f64 = 0.12;
 #[cfg(feature = "svg")]
 const SHADES: u64 = 4;
 
-/// Words in reasons and states, and their colours. The first that fits decides.
-const REASONS: [(&[&str], Rgb); 11] = [
-    (&["running"], Rgb(0xe8, 0x74, 0x3b)),
-    (&["runnable", "preempted"], Rgb(0xf7, 0xb2, 0x6a)),
-    (&["syscall"], Rgb(0xb3, 0x9d, 0xdb)),
-    (&["select"], Rgb(0x6f, 0xcf, 0xb0)),
-    (&["send"], Rgb(0xf2, 0xd6, 0x3c)),
-    (&["receive", "recv"], Rgb(0xc3, 0xd8, 0x6e)),
-    (&["sleep", "timer"], Rgb(0xb4, 0xc2, 0xd0)),
-    (&["lock", "mutex", "sema", "cond"], Rgb(0xe2, 0x8f, 0x9f)),
-    (&["gc ", "scavenge", "sweep", "finalizer", "finished"], Rgb(0xc9, 0xb8, 0xa6)),
-    (&["io wait", "read", "write", "socket", "net"], Rgb(0x85, 0xc5, 0xf0)),
-    (&["unknown"], UNKNOWN),
-];
+/// Colours of states and waits.
+const RUNNING: Rgb = Rgb(0xe8, 0x74, 0x3b);
+const RUNNABLE: Rgb = Rgb(0xf7, 0xb2, 0x6a);
+const CALL: Rgb = Rgb(0xb3, 0x9d, 0xdb);
+const SELECT: Rgb = Rgb(0x6f, 0xcf, 0xb0);
+const SEND: Rgb = Rgb(0xf2, 0xd6, 0x3c);
+const RECEIVE: Rgb = Rgb(0xc3, 0xd8, 0x6e);
+const TIME: Rgb = Rgb(0xb4, 0xc2, 0xd0);
+const LOCK: Rgb = Rgb(0xe2, 0x8f, 0x9f);
+const RUNTIME: Rgb = Rgb(0xc9, 0xb8, 0xa6);
+const IO: Rgb = Rgb(0x85, 0xc5, 0xf0);
 
 /// The colour of a frame.
 pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
@@ -60,7 +58,11 @@ pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
             let reasons = flame.reasons_of(id);
             let all: u64 = reasons.iter().map(|&(_, count)| count).sum();
             reasons.first().map_or(UNKNOWN, |&(reason, count)| {
-                mix(NEUTRAL, reason_color(flame.reason(reason)), count as f64 / all.max(1) as f64)
+                mix(
+                    NEUTRAL,
+                    reason_color(flame.doing(reason), flame.reason(reason)),
+                    count as f64 / all.max(1) as f64,
+                )
             })
         }
     }
@@ -84,10 +86,26 @@ fn change_color(was: u64, now: u64) -> Rgb {
     mix(SAME, if now > was { GROWN } else { SHRUNK }, 0.25 + 0.75 * share)
 }
 
-fn reason_color(reason: &str) -> Rgb {
-    let reason = reason.to_ascii_lowercase();
-    let known = REASONS.iter().find(|(words, _)| words.iter().any(|word| reason.contains(word)));
-    known.map_or_else(|| hue((hash(&reason) % 24) as f64 * 15.0), |&(_, color)| color)
+/// The colour of what tasks do; of what has none, by the runtime's words for it.
+fn reason_color(doing: Doing, text: &str) -> Rgb {
+    match doing {
+        Doing::State(TaskState::Running) => RUNNING,
+        Doing::State(TaskState::Runnable | TaskState::Preempted) => RUNNABLE,
+        Doing::State(TaskState::Syscall) | Doing::Waits(WaitClass::Call) => CALL,
+        Doing::State(TaskState::Finished) | Doing::Waits(WaitClass::Runtime) => RUNTIME,
+        Doing::State(TaskState::Unknown) => UNKNOWN,
+        Doing::Waits(WaitClass::Select | WaitClass::NoCases) => SELECT,
+        Doing::Waits(WaitClass::Send | WaitClass::NilChannel) => SEND,
+        Doing::Waits(WaitClass::Range | WaitClass::Receive | WaitClass::Signal) => RECEIVE,
+        Doing::Waits(WaitClass::Timer | WaitClass::Sleep) => TIME,
+        Doing::Waits(WaitClass::Lock | WaitClass::WaitGroup | WaitClass::Cond | WaitClass::Semaphore) => LOCK,
+        Doing::Waits(WaitClass::Accept | WaitClass::Network | WaitClass::Io) => IO,
+        Doing::State(TaskState::Waiting) | Doing::Waits(_) => by_words(text),
+    }
+}
+
+fn by_words(text: &str) -> Rgb {
+    hue((hash(&text.to_ascii_lowercase()) % 24) as f64 * 15.0)
 }
 
 fn package_color(name: &Name) -> Rgb {
@@ -108,7 +126,7 @@ pub(super) fn legend(flame: &Flame, colors: Colors, max: usize) -> Vec<(Rgb, Str
         Colors::Reason => (flame.reasons_of(NodeId::ALL).into_iter().take(max))
             .map(|(id, n)| {
                 let reason = flame.reason(id);
-                (reason_color(reason), format!("{} {}", escape(reason), thousands(n)))
+                (reason_color(flame.doing(id), reason), format!("{} {}", escape(reason), thousands(n)))
             })
             .collect(),
         Colors::Package => packages(flame, max),
@@ -171,7 +189,10 @@ mod tests {
     #[test]
     fn black_text_can_be_read_on_every_colour() {
         let hues = (0..360).map(|degrees| hue(f64::from(degrees)));
-        let fixed = REASONS.iter().map(|&(_, color)| color).chain([NEUTRAL, UNKNOWN, GROWN, SHRUNK, SAME]);
+        let fixed = [
+            RUNNING, RUNNABLE, CALL, SELECT, SEND, RECEIVE, TIME, LOCK, RUNTIME, IO, NEUTRAL, UNKNOWN, GROWN,
+            SHRUNK, SAME,
+        ];
         for color in hues.chain(fixed).map(|color| mix(color, Rgb(0, 0, 0), DARKEST)) {
             // The contrast that WCAG 2 asks of text (level AA).
             assert!((luminance(color) + 0.05) / 0.05 >= 4.5, "{color:?}");
@@ -179,13 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn reasons_have_colours_by_their_words() {
-        assert_eq!(reason_color("chan send"), reason_color("chan send (nil chan)"));
-        assert_eq!(reason_color("sync.Mutex.Lock"), reason_color("sync.RWMutex.RLock"));
-        assert_ne!(reason_color("chan send"), reason_color("chan receive"));
-        assert_ne!(reason_color("running"), reason_color("runnable"));
-        // Nobody knows this one; it has a colour all the same, always that.
-        assert_eq!(reason_color("qqq"), hue((hash("qqq") % 24) as f64 * 15.0));
+    fn colours_tell_what_tasks_do_and_not_how_a_runtime_calls_it() {
+        let waits = |class, text| reason_color(Doing::Waits(class), text);
+        assert_eq!(waits(WaitClass::Send, "chan send"), waits(WaitClass::Send, "put"));
+        assert_eq!(waits(WaitClass::Lock, "sync.Mutex.Lock"), waits(WaitClass::Lock, "read lock"));
+        assert_ne!(waits(WaitClass::Send, "put"), waits(WaitClass::Receive, "put"));
+        let state = |state| reason_color(Doing::State(state), "");
+        assert_ne!(state(TaskState::Running), state(TaskState::Runnable));
+        // What has no colour has one all the same, always that.
+        assert_eq!(waits(WaitClass::Other, "qqq"), hue((hash("qqq") % 24) as f64 * 15.0));
         assert_eq!(hash("qqq"), 0x70a4_3c19_52d7_b392);
     }
 

@@ -4,17 +4,17 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::AgeOut;
+use super::head::{ModuleOut, SnapshotOut};
+use super::{AgeOut, VERSION, known};
 use crate::analysis::diff::{Diff, DiffRow};
 use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::{Matching, Series};
 use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
-use crate::snapshot::{Header, Module, Snapshot};
+use crate::snapshot::Snapshot;
 
-/// Name and version of the format; the version changes when a reader could break.
+/// Name of the format.
 const FORMAT: &str = "loiter-diff";
-const VERSION: u32 = 1;
 
 /// Writes what changed. `limit` is how many groups are written at most; `all` writes those in which
 /// nothing changed, too.
@@ -33,8 +33,8 @@ pub fn diff(
     let document = Document {
         format: FORMAT,
         version: VERSION,
-        first: series.first(),
-        last: series.last().map(|snapshot| &snapshot.header),
+        first: series.first().map(SnapshotOut::from),
+        last: series.last().map(|snapshot| SnapshotOut::from(&snapshot.header)),
         by: series.options().signature.by.to_string(),
         matched_by: match series.matching() {
             Matching::ById => "identity",
@@ -70,8 +70,8 @@ pub fn diff(
 struct Document<'a> {
     format: &'static str,
     version: u32,
-    first: Option<&'a Header>,
-    last: Option<&'a Header>,
+    first: Option<SnapshotOut<'a>>,
+    last: Option<SnapshotOut<'a>>,
     by: String,
     matched_by: &'static str,
     warning: Option<String>,
@@ -112,7 +112,7 @@ struct RowOut<'a> {
     oldest: AgeOut,
     stack_bytes: u64,
     states: Vec<Doing<'a>>,
-    module: Option<&'a Module>,
+    module: Option<ModuleOut<'a>>,
     created_by: Option<PlaceOut<'a>>,
     at: Option<PlaceOut<'a>>,
     stack: Vec<PlaceOut<'a>>,
@@ -144,14 +144,19 @@ struct Doing<'a> {
 #[derive(Serialize)]
 pub(super) struct PlaceOut<'a> {
     function: &'a str,
-    package: &'a str,
-    file: &'a str,
-    line: u32,
+    package: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
 }
 
 impl<'a> PlaceOut<'a> {
     pub(super) fn new(place: &'a SignatureFrame) -> Self {
-        PlaceOut { function: &place.function, package: &place.package, file: &place.file, line: place.line }
+        PlaceOut {
+            function: &place.function,
+            package: known(&place.package),
+            file: known(&place.file),
+            line: Some(place.line).filter(|&line| line != 0),
+        }
     }
 }
 
@@ -186,7 +191,7 @@ impl<'a> RowOut<'a> {
             states: (row.group.reasons.entries.iter())
                 .map(|&(id, count)| Doing { reason: id.map(|id| snapshot.str(id)), count })
                 .collect(),
-            module: origin.and_then(|place| module_of(modules, &place.package)),
+            module: origin.and_then(|place| module_of(modules, &place.package)).map(ModuleOut::from),
             created_by: signature.creator.as_ref().map(PlaceOut::new),
             at: signature.user_frame(owners).map(PlaceOut::new),
             stack: signature.frames.iter().map(PlaceOut::new).collect(),

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::AgeOut;
 use super::evidence::Fact;
+use super::head::{ModuleOut, SnapshotOut};
+use super::{AgeOut, VERSION, known};
 use crate::analysis::leaks::fleet::{Fleet, Spread};
 use crate::analysis::leaks::{
     Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
@@ -15,12 +16,10 @@ use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::rest_name;
 use crate::report::finding::{Findings, SourceLines, summary};
-use crate::snapshot::{Header, Module, ObjectKind};
 
-/// Names and version of the formats; the version changes when a reader could break.
+/// Names of the formats.
 const FORMAT: &str = "loiter-leaks";
 const FLEET: &str = "loiter-leaks-fleet";
-const VERSION: u32 = 1;
 
 /// Writes the findings in a series of readings.
 ///
@@ -31,7 +30,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     let document = Document {
         format: FORMAT,
         version: VERSION,
-        last: &report.header,
+        last: SnapshotOut::from(&report.header),
         readings: report.readings,
         span_ns: report.span_ns,
         matched_by: match report.matching {
@@ -97,7 +96,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
 struct Document<'a> {
     format: &'static str,
     version: u32,
-    last: &'a Header,
+    last: SnapshotOut<'a>,
     readings: u32,
     span_ns: Option<u64>,
     matched_by: &'static str,
@@ -179,7 +178,7 @@ struct FindingOut<'a> {
     growth: Option<GrowthOut>,
     age: AgeOut,
     stack_bytes: u64,
-    module: Option<&'a Module>,
+    module: Option<ModuleOut<'a>>,
     parts: Vec<PartOut<'a>>,
     samples: Vec<SampleOut>,
     holders: Vec<HolderOut<'a>>,
@@ -213,9 +212,9 @@ struct PartOut<'a> {
 #[derive(Serialize)]
 struct PlaceOut<'a> {
     function: &'a str,
-    package: &'a str,
-    file: &'a str,
-    line: u32,
+    package: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
@@ -248,7 +247,7 @@ struct DoingOut<'a> {
 
 #[derive(Serialize)]
 struct LockOut {
-    kind: ObjectKind,
+    kind: &'static str,
     address: String,
 }
 
@@ -371,7 +370,7 @@ impl<'a> FindingOut<'a> {
             }),
             age: finding.age.into(),
             stack_bytes: finding.stack_bytes,
-            module: finding.module.as_ref(),
+            module: finding.module.as_ref().map(ModuleOut::from),
             parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
             samples: finding.samples.iter().map(SampleOut::new).collect(),
             holders: finding.holders.iter().map(|holder| HolderOut::new(holder, source)).collect(),
@@ -397,9 +396,9 @@ impl<'a> PlaceOut<'a> {
     fn new(place: &'a SignatureFrame, source: Option<SourceLines<'_>>) -> Self {
         PlaceOut {
             function: &place.function,
-            package: &place.package,
-            file: &place.file,
-            line: place.line,
+            package: known(&place.package),
+            file: known(&place.file),
+            line: Some(place.line).filter(|&line| line != 0),
             source: source.and_then(|source| source(place)),
         }
     }
@@ -410,7 +409,9 @@ impl<'a> HolderOut<'a> {
         HolderOut {
             task: DoingOut::new(&holder.task, source),
             how: holder.how.name(),
-            lock: holder.lock.map(|(kind, address)| LockOut { kind, address: format!("{address:#x}") }),
+            lock: holder
+                .lock
+                .map(|(kind, address)| LockOut { kind: kind.name(), address: format!("{address:#x}") }),
             deadlocked: holder.deadlocked,
             unlocks_at: holder.unlocks.as_ref().map(|at| PlaceOut::new(at, source)),
             waits_for: (holder.chain.as_ref())

@@ -9,8 +9,8 @@ use crate::snapshot::*;
 
 #[derive(Serialize)]
 pub(super) struct WaitSummaryOut<'a> {
-    op: WaitOp,
-    kind: ObjectKind,
+    op: &'static str,
+    kind: &'static str,
     element: Option<&'a str>,
     alternative: bool,
     waits: u64,
@@ -34,7 +34,7 @@ pub(super) struct WaitSummaryOut<'a> {
 /// How many of the locks are held in one way, and by how many tasks.
 #[derive(Serialize)]
 struct HeldOut {
-    how: HoldKind,
+    how: &'static str,
     objects: u64,
     holders: u64,
     or_more: bool,
@@ -43,15 +43,15 @@ struct HeldOut {
 #[derive(Serialize)]
 struct HolderOut<'a> {
     id: Option<u64>,
-    address: String,
-    how: HoldKind,
+    address: Option<String>,
+    how: &'static str,
     at: Option<CreatorOut<'a>>,
 }
 
 #[derive(Serialize)]
 pub(super) struct HoldSummaryOut<'a> {
-    how: HoldKind,
-    kind: ObjectKind,
+    how: &'static str,
+    kind: &'static str,
     tasks: u64,
     objects: u64,
     address: Option<String>,
@@ -61,8 +61,8 @@ pub(super) struct HoldSummaryOut<'a> {
 
 #[derive(Serialize)]
 pub(super) struct WaitOut<'a> {
-    op: WaitOp,
-    kind: ObjectKind,
+    op: &'static str,
+    kind: &'static str,
     address: String,
     channel: Option<ChannelOut<'a>>,
     lock: Option<LockOut>,
@@ -70,9 +70,9 @@ pub(super) struct WaitOut<'a> {
 
 #[derive(Serialize)]
 pub(super) struct HoldOut<'a> {
-    kind: ObjectKind,
+    kind: &'static str,
     address: String,
-    how: HoldKind,
+    how: &'static str,
     at: Option<CreatorOut<'a>>,
 }
 
@@ -100,8 +100,8 @@ impl<'a> WaitSummaryOut<'a> {
         let held = || locks.into_iter().flat_map(|locks| &locks.held);
         let holder = |holder: &Holder| HolderOut::new(snapshot, holder);
         WaitSummaryOut {
-            op: wait.op,
-            kind: wait.kind,
+            op: wait.op.name(),
+            kind: wait.kind.name(),
             element: wait.element.map(|id| snapshot.str(id)),
             alternative: wait.alternative,
             waits: wait.waits,
@@ -128,9 +128,9 @@ impl<'a> HoldOut<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, hold: Hold) -> Option<Self> {
         let object = snapshot.objects.get(hold.object.index())?;
         Some(HoldOut {
-            kind: object.kind,
+            kind: object.kind.name(),
             address: hex(object.address),
-            how: hold.how,
+            how: hold.how.name(),
             at: hold.location.map(|id| CreatorOut::unlocks(snapshot, id)),
         })
     }
@@ -161,13 +161,19 @@ impl<'a> WaitOut<'a> {
             more: channel.more,
         });
         let lock = object.lock.map(LockOut::from);
-        Some(WaitOut { op: wait.op, kind: object.kind, address: hex(object.address), channel, lock })
+        Some(WaitOut {
+            op: wait.op.name(),
+            kind: object.kind.name(),
+            address: hex(object.address),
+            channel,
+            lock,
+        })
     }
 }
 
 impl From<&HeldLocks> for HeldOut {
     fn from(held: &HeldLocks) -> Self {
-        HeldOut { how: held.how, objects: held.objects, holders: held.total, or_more: held.more }
+        HeldOut { how: held.how.name(), objects: held.objects, holders: held.total, or_more: held.more }
     }
 }
 
@@ -176,8 +182,8 @@ impl<'a> HolderOut<'a> {
         let task = snapshot.tasks.get(holder.task as usize)?;
         Some(HolderOut {
             id: task.id,
-            address: hex(task.address),
-            how: holder.how,
+            address: task.known_address().map(hex),
+            how: holder.how.name(),
             at: holder.location.map(|id| CreatorOut::unlocks(snapshot, id)),
         })
     }
@@ -187,8 +193,8 @@ impl<'a> HoldSummaryOut<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, hold: &HoldSummary) -> Self {
         let only = hold.only.and_then(|id| snapshot.objects.get(id.index()));
         HoldSummaryOut {
-            how: hold.how,
-            kind: hold.kind,
+            how: hold.how.name(),
+            kind: hold.kind.name(),
             tasks: hold.tasks,
             objects: hold.objects,
             address: only.map(|object| hex(object.address)),

@@ -106,5 +106,5 @@ fn line(place: &SignatureFrame) -> String {
 fn owner(series: &Series, signature: &Signature) -> Option<String> {
     let origin = signature.creator.as_ref().or(signature.frames.last())?;
     let module = module_of(modules(series.last()?, &signature.runtime), &origin.package)?;
-    Some(format!("{} {}", module.path, module.version))
+    Some(module.to_string())
 }

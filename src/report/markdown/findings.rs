@@ -144,17 +144,15 @@ fn what_was_read(header: &Header, out: &mut dyn Write) -> io::Result<()> {
     let target = &header.target;
     let runtimes: Vec<String> = header.runtimes.iter().map(runtime_name).collect();
     let mut facts = vec![("runtime", runtimes.join(", "))];
-    if target.pid != 0 {
-        facts.push(("pid", target.pid.to_string()));
-    }
-    facts.push(("host", target.host.clone()));
+    facts.extend(target.pid.map(|pid| ("pid", pid.to_string())));
+    facts.extend(target.host.clone().map(|host| ("host", host)));
     facts.push(("command", target.command.join(" ")));
-    facts.push(("build id", target.build_id.clone()));
+    facts.extend(target.build_id.clone().map(|id| ("build id", id)));
     for (title, text) in facts.iter().filter(|(_, text)| !text.is_empty()) {
         writeln!(out, "- {title}: {}", code(text))?;
     }
-    if target.age_ns > 0 {
-        writeln!(out, "- running for {}", duration(target.age_ns))?;
+    if let Some(age) = target.age_ns {
+        writeln!(out, "- running for {}", duration(age))?;
     }
     writeln!(out, "- last reading: {}, by loiter {}", moment(header.taken_at_ns), code(&header.loiter))
 }
@@ -210,7 +208,7 @@ fn details(
         facts.push(("holds", format!("{} of stacks", bytes(finding.stack_bytes))));
     }
     if let Some(module) = &finding.module {
-        facts.push(("module", code(format!("{} {}", module.path, module.version).trim_end())));
+        facts.push(("module", code(&module.to_string())));
     }
     facts.extend(samples(finding).map(|text| ("such as", plain(&text))));
     for (title, text) in facts {

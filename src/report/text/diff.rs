@@ -304,14 +304,20 @@ fn rest(page: &Page<'_>, signature: &Signature, creator: bool) -> Vec<(anstyle::
     let modules = modules(page.snapshot, &signature.runtime);
     let module = origin.and_then(|place| module_of(modules, &place.package));
     if let Some(module) = module.filter(|module| modules.first() != Some(module)) {
-        pieces.push((DIM, format!("({} {})", module.path, module.version).replace(" )", ")")));
+        pieces.push((DIM, format!("({module})")));
     }
     pieces
 }
 
 /// "internal/fetch/fetch.go:84".
 fn source(page: &Page<'_>, place: &SignatureFrame) -> String {
-    let module = page.snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
+    let module = page
+        .snapshot
+        .header
+        .runtimes
+        .first()
+        .and_then(|runtime| runtime.module.as_deref())
+        .unwrap_or_default();
     let whole = page.options.full_paths;
     let path = if whole { &place.file } else { short_path(&place.file, &place.package, module) };
     if place.line == 0 { path.to_owned() } else { format!("{path}:{}", place.line) }
@@ -353,7 +359,7 @@ fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: 
     if growing > 0 && page.snapshot.header.target.source == SourceKind::Process {
         let (grows, it) = if growing == 1 { ("grows", "it") } else { ("grow", "them") };
         let groups = count(growing as u64, "group");
-        let pid = page.snapshot.header.target.pid;
+        let pid = page.snapshot.header.target.pid.unwrap_or(0);
         notes.push((
             DIM,
             format!("{groups} {grows} by more than chance explains (watch {it} with: loiter leaks {pid})"),

@@ -145,7 +145,7 @@ impl Page<'_> {
             finding.parts.iter().filter_map(|part| part.creator.as_ref()).collect();
         creators.retain(|creator| known.insert(creator));
         let module = finding.module.as_ref().map(|module| {
-            let version = Some(module.version.as_str()).filter(|v| !v.is_empty() && *v != "(devel)");
+            let version = module.version.as_deref().filter(|&version| version != "(devel)");
             format!("  module {}{}", module.path, version.map(|v| format!(" {v}")).unwrap_or_default())
         });
         for creator in creators.into_iter().take(PARTS) {

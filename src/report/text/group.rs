@@ -14,7 +14,7 @@ use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
 use crate::report::escape;
 use crate::report::line::width;
-use crate::snapshot::{FunctionId, LocationId, ObjectId, Snapshot, StackStatus, Task, TaskState};
+use crate::snapshot::{Begins, FunctionId, LocationId, ObjectId, Snapshot, StackStatus, Task, TaskState};
 
 /// Wider titles do not widen the column for all groups.
 const WIDEST_TITLE: usize = 40;
@@ -162,15 +162,18 @@ fn without_reason(snapshot: &Snapshot, group: &Group) -> Vec<(String, u64)> {
     states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
 }
 
-/// Is this the task that runs main.main? Only the runtime creates that.
+/// Is this the task that runs the main function? Only the runtime creates that.
 fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
-    let main = |id: FunctionId| matches!(snapshot.function_name(id), "runtime.main" | "main.main");
+    let main = |id: FunctionId| {
+        let function = snapshot.code.functions.get(id.index());
+        function.is_some_and(|function| function.role.begins == Begins::Program)
+    };
     let outermost = || {
         let stack = snapshot.code.stacks.get(task.stack?.index())?;
         let location = snapshot.code.locations.get(stack.locations.last()?.index())?;
         location.frames.last().map(|frame| frame.function)
     };
-    // If the runtime adds a last frame of its own, main.main is the frame before it.
+    // If the runtime adds a last frame of its own, the main function is the frame before it.
     let below = || {
         let stack = snapshot.code.stacks.get(task.stack?.index())?;
         let at = stack.locations.len().checked_sub(2)?;

@@ -52,8 +52,8 @@ fn write_lines(page: &mut Page<'_>, (shown, total): (u64, u64), rest: &str) -> i
 pub fn who(header: &Header) -> String {
     let target = &header.target;
     let mut facts: Vec<String> = match target.source {
-        SourceKind::Process => vec![format!("pid {}", target.pid)],
-        SourceKind::Core => vec![format!("core of pid {}", target.pid)],
+        SourceKind::Process => vec![format!("pid {}", target.pid.unwrap_or(0))],
+        SourceKind::Core => vec![format!("core of pid {}", target.pid.unwrap_or(0))],
         SourceKind::Dump => vec!["dump".to_owned()],
         SourceKind::Profile => vec!["profile".to_owned()],
     };
@@ -69,7 +69,7 @@ fn how(snapshot: &Snapshot, time: bool) -> impl Iterator<Item = String> {
     let header = &snapshot.header;
     let reading = &header.reading;
     let taken = time.then(|| match header.taken_at_ns {
-        0 => moment(0),
+        None => moment(None),
         known => format!("taken {}", moment(known)),
     });
     let read = match header.target.source {
@@ -98,11 +98,12 @@ fn how(snapshot: &Snapshot, time: bool) -> impl Iterator<Item = String> {
 }
 
 /// A moment in UTC, to the second; nanoseconds since the Unix epoch.
-pub fn moment(ns_since_epoch: u64) -> String {
-    let seconds = i64::try_from(ns_since_epoch / 1_000_000_000).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_second(seconds) {
-        Ok(moment) if ns_since_epoch > 0 => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        _ => "time unknown".to_owned(),
+pub fn moment(ns_since_epoch: Option<u64>) -> String {
+    let seconds = |ns: u64| i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    let moment = ns_since_epoch.and_then(|ns| jiff::Timestamp::from_second(seconds(ns)).ok());
+    match moment {
+        Some(moment) => moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        None => "time unknown".to_owned(),
     }
 }
 

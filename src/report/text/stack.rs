@@ -45,7 +45,8 @@ pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
         return String::new();
     }
     let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
-    let module = snapshot.header.runtimes.first().map_or("", |runtime| &runtime.module);
+    let module =
+        snapshot.header.runtimes.first().and_then(|runtime| runtime.module.as_deref()).unwrap_or_default();
     let path = if full_path { path } else { short_path(path, package, module) };
     if frame.line == 0 { path.to_owned() } else { format!("{path}:{}", frame.line) }
 }

@@ -16,6 +16,7 @@ use crate::runtimes::Pause;
 use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};
 use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
 use crate::symbols::pclntab::Func;
+use crate::words;
 
 /// Frames of C in one stack; deeper ones are left out whole.
 const MAX_FRAMES: usize = 256;
@@ -174,14 +175,16 @@ impl<'a> Foreign<'a> {
             symbol.or_else(|| self.go.function(address).map(|f| (f.name().into_owned(), f.entry())));
         let image = self.code.image(frame.pc).or_else(|| self.code.image(address));
         let (path, in_file) = image.unwrap_or(("", frame.pc));
-        let (name, start) = function.unwrap_or_else(|| {
+        let start = function.as_ref().map(|(_, start)| *start);
+        let (name, _) = function.unwrap_or_else(|| {
             let file = path.rsplit('/').next().unwrap_or(path);
             (format!("{file}+{in_file:#x}"), frame.pc)
         });
-        let function = into.code.function(&name, "", FunctionKind::Foreign);
+        let role = words::rust::role(&name);
+        let function = into.code.function_with(&name, "", FunctionKind::Foreign, role);
         let frames = vec![into.code.frame(function, path, 0)];
-        let offset = u32::try_from(frame.pc.saturating_sub(start)).unwrap_or(0);
-        let id = into.code.location(Location { address: Some(frame.pc), offset, frames });
+        let offset = start.and_then(|start| u32::try_from(frame.pc.checked_sub(start)?).ok());
+        let id = into.code.location(Location::at(frame.pc, offset, frames));
         self.locations.insert(key, id);
         id
     }

@@ -241,15 +241,16 @@ impl Attached for Go {
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo> {
         Ok(RuntimeInfo {
             name: "go".to_owned(),
-            version: self.build.version.clone(),
+            version: Some(self.build.version.clone()),
             flavour: self.build.flavour.clone(),
             task_noun: "goroutine".to_owned(),
-            module: self.build.main.clone(),
+            module: Some(self.build.main.clone()).filter(|module| !module.is_empty()),
             modules: self.build.modules.clone(),
-            age_meaning:
+            age_meaning: Some(
                 "a lower bound: the runtime notes since when a goroutine waits only when its collector \
                           meets it, at the latest after two minutes"
                     .to_owned(),
+            ),
             provenance: self.provenance(),
             scheduler: scheduler::read(target, &self.globals, &self.layouts, &self.offsets),
             heap: Some(heap::read(target, &self.globals, &self.layouts)),

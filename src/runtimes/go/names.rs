@@ -2,7 +2,8 @@
 
 use crate::process::Memory;
 use crate::process::bytes::word;
-use crate::snapshot::{SnapshotBuilder, StrId};
+use crate::snapshot::{SnapshotBuilder, StrId, WaitClass};
+use crate::words::go as words;
 
 /// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
 /// UTF-8.
@@ -37,10 +38,13 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
         .collect()
 }
 
-/// The wait reasons as strings of the snapshot, by number.
+/// A wait reason: its text in the snapshot, and what it says.
+pub(super) type WaitReason = (StrId, Option<WaitClass>);
+
+/// The wait reasons by number.
 pub(super) struct WaitReasons<'a> {
     texts: &'a [String],
-    known: Vec<Option<StrId>>,
+    known: Vec<Option<WaitReason>>,
 }
 
 impl<'a> WaitReasons<'a> {
@@ -50,16 +54,16 @@ impl<'a> WaitReasons<'a> {
     }
 
     /// The reason with this number; 0 is none.
-    pub(super) fn of(&mut self, number: u8, into: &mut SnapshotBuilder) -> Option<StrId> {
+    pub(super) fn of(&mut self, number: u8, into: &mut SnapshotBuilder) -> Option<WaitReason> {
         if number == 0 {
             return None;
         }
-        let known = self.known.get_mut(usize::from(number))?;
-        if known.is_none() {
+        let number = usize::from(number);
+        let reason = self.known.get_mut(number)?.get_or_insert_with(|| {
             let unknown = || format!("wait reason {number}, name unknown");
-            let text = self.texts.get(usize::from(number)).cloned().unwrap_or_else(unknown);
-            *known = Some(into.code.string(&text));
-        }
-        *known
+            let text = self.texts.get(number).cloned().unwrap_or_else(unknown);
+            (into.code.string(&text), words::reason(&text))
+        });
+        Some(*reason)
     }
 }

@@ -8,6 +8,7 @@ use super::unwind::CodeAddress;
 use crate::formats::go_names::{is_shown, package_of};
 use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
 use crate::symbols::pclntab::{Func, FuncKind};
+use crate::words;
 
 /// Turns code addresses into the model's locations.
 pub(super) struct Resolver<'a> {
@@ -61,7 +62,7 @@ impl<'a> Resolver<'a> {
         }
         let found = self.find(startpc).map(|f| {
             let name = f.display_name();
-            into.code.function(&name, package_of(&f.name()), kind(&name, f.kind()))
+            add(into, &name, package_of(&f.name()), f.kind())
         });
         self.entries.insert(startpc, found);
         found
@@ -130,18 +131,23 @@ fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) 
         .into_iter()
         .map(|frame| {
             let name = frame.display_name();
-            let function = into.code.function(&name, package_of(&frame.name), kind(&name, frame.kind));
+            let function = add(into, &name, package_of(&frame.name), frame.kind);
             into.code.frame(function, &frame.file, frame.line)
         })
         .collect();
-    let offset = u32::try_from(address.pc().saturating_sub(function.entry())).unwrap_or(0);
-    Location { address: Some(address.pc()), offset, frames }
+    let offset = address.pc().checked_sub(function.entry()).and_then(|offset| u32::try_from(offset).ok());
+    Location::at(address.pc(), offset, frames)
 }
 
 fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
-    let function = into.code.function(&format!("{:#x}", address.pc()), "", FunctionKind::Foreign);
+    let name = format!("{:#x}", address.pc());
+    let function = into.code.function_with(&name, "", FunctionKind::Foreign, words::rust::role(&name));
     let frames = vec![into.code.frame(function, "", 0)];
-    Location { address: Some(address.pc()), offset: 0, frames }
+    Location::at(address.pc(), None, frames)
+}
+
+fn add(into: &mut SnapshotBuilder, name: &str, package: &str, of: FuncKind) -> FunctionId {
+    into.code.function_with(name, package, kind(name, of), words::go::role(name, package))
 }
 
 /// What a traceback at the usual level does with a function.

@@ -61,14 +61,14 @@ fn modules(modinfo: &str) -> Vec<snapshot::Module> {
     for line in modinfo.lines() {
         let mut words = line.split('\t');
         let (kind, path, version) = (words.next(), words.next(), words.next());
-        let (path, version) = (path.unwrap_or(""), version.unwrap_or(""));
+        let (path, version) = (path.unwrap_or(""), version.filter(|version| !version.is_empty()));
         match kind {
             Some("mod" | "dep") => {
-                modules.push(snapshot::Module { path: path.to_owned(), version: version.to_owned() });
+                modules.push(snapshot::Module::new(path, version.map(str::to_owned)));
             }
             Some("=>") => {
                 let Some(replaced) = modules.last_mut() else { continue };
-                replaced.version = [path, version].join(" ").trim_end().to_owned();
+                replaced.version = Some(snapshot::Module::new(path, version.map(str::to_owned)).to_string());
             }
             _ => {}
         }
@@ -160,8 +160,7 @@ mod tests {
     fn modules_with_replacements() {
         let info = "path\tex.com/api/cmd\nmod\tex.com/api\t(devel)\t\ndep\tgolang.org/x/net\tv0.19.0\th1:x=\n\
                     dep\tex.com/lib\tv1.0.0\n=>\t./lib\t(devel)\t\nbuild\t-compiler=gc\n";
-        let found: Vec<_> =
-            modules(info).into_iter().map(|module| format!("{} {}", module.path, module.version)).collect();
+        let found: Vec<_> = modules(info).into_iter().map(|module| module.to_string()).collect();
         assert_eq!(found, ["ex.com/api (devel)", "golang.org/x/net v0.19.0", "ex.com/lib ./lib (devel)"]);
     }
 

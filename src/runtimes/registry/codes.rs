@@ -1,6 +1,6 @@
 //! What the numbers of the format mean.
 
-use crate::snapshot::{ObjectKind, TaskState, WaitOp};
+use crate::snapshot::{ObjectKind, TaskState, WaitClass, WaitOp};
 
 /// What a task is doing. Numbers of later versions are unknown.
 pub(super) fn state(number: u32) -> TaskState {
@@ -34,6 +34,23 @@ pub(super) fn reason(number: u32) -> &'static str {
         16 => "blocking call",
         17 => "work",
         _ => "",
+    }
+}
+
+/// What kind of wait that is.
+pub(super) fn wait_class(reason: u32) -> WaitClass {
+    match reason {
+        1 => WaitClass::Send,
+        2 => WaitClass::Receive,
+        3..=5 => WaitClass::Lock,
+        6 => WaitClass::Semaphore,
+        7 => WaitClass::Cond,
+        8 => WaitClass::Join,
+        9 => WaitClass::Sleep,
+        10..=12 => WaitClass::Io,
+        14 => WaitClass::Select,
+        16 => WaitClass::Call,
+        _ => WaitClass::Other,
     }
 }
 

@@ -8,10 +8,12 @@ use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
 use super::places::Places;
 use crate::process::{Target, TargetError};
+use crate::runtimes::images::Images;
 use crate::snapshot::{
     Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
-    StackStatus, StrId, Task, TaskState, Wait,
+    StackStatus, StrId, Task, TaskState, Wait, WaitClass,
 };
+use crate::words::rust as words;
 
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
 const KNOWN_CLOCKS: [u32; 2] = [1, 6];
@@ -27,6 +29,7 @@ pub(super) struct Converter<'a> {
     pub(super) places: Places,
     /// Now, by the clock of spawns and by that of polls, where these are known.
     now: [Option<u64>; 2],
+    images: Images<'a>,
     locations: FxHashMap<u64, LocationId>,
     /// By the name of the type: the function and its outermost frame.
     entries: FxHashMap<StrId, (FunctionId, LocationId)>,
@@ -34,6 +37,8 @@ pub(super) struct Converter<'a> {
     stacks: FxHashMap<Vec<u64>, StackId>,
     key: Vec<u64>,
     reasons: FxHashMap<u32, Option<StrId>>,
+    /// By stack: what kind of reading or writing a task does there.
+    io_classes: FxHashMap<StackId, WaitClass>,
     /// The labels of the task before: neighbours often have the same.
     labels: Option<(Labelled, Option<LabelSetId>)>,
     name_key: Option<StrId>,
@@ -55,11 +60,13 @@ impl<'a> Converter<'a> {
             into,
             places: Places::new(header.location),
             now: header.clocks.map(|clock| now.filter(|_| KNOWN_CLOCKS.contains(&clock))),
+            images: Images::new(target),
             locations: FxHashMap::default(),
             entries: FxHashMap::default(),
             stacks: FxHashMap::default(),
             key: Vec::new(),
             reasons: FxHashMap::default(),
+            io_classes: FxHashMap::default(),
             labels: None,
             name_key: None,
             threads: FxHashMap::default(),
@@ -142,15 +149,41 @@ impl<'a> Converter<'a> {
             let inside = |tid: &u32| target.thread_from_inside(*tid);
             task.thread = *self.threads.entry(doing.thread).or_insert_with_key(inside);
         }
+        if task.state != TaskState::Unknown {
+            task.wait_class = WaitClass::Nothing;
+        }
         if task.state != TaskState::Waiting {
             return;
         }
         task.reason = self.reason(doing);
+        task.wait_class = match codes::wait_class(doing.wait_reason) {
+            WaitClass::Io => self.io_class(task.stack),
+            class => class,
+        };
         if doing.wait_address != 0 {
             let (op, kind) = codes::wait(doing.wait_reason);
             let object = self.into.object(kind, doing.wait_address, |_| None);
             task.waits = self.into.waits([Wait { op, object }]);
         }
+    }
+
+    /// What kind of reading or writing it is, by the innermost functions of the stack.
+    fn io_class(&mut self, stack: Option<StackId>) -> WaitClass {
+        const INNERMOST: usize = 12;
+        let Some(stack) = stack else { return WaitClass::Io };
+        let code = &self.into.code;
+        *self.io_classes.entry(stack).or_insert_with(|| {
+            let locations = code.stack_at(stack).iter().filter_map(|id| code.locations().get(id.index()));
+            let functions = locations.flat_map(|location| &location.frames).take(INNERMOST);
+            let names = || {
+                functions.clone().filter_map(|frame| Some(code.text(code.function_at(frame.function)?.name)))
+            };
+            match () {
+                () if names().any(words::accepts) => WaitClass::Accept,
+                () if names().any(words::is_network) => WaitClass::Network,
+                () => WaitClass::Io,
+            }
+        })
     }
 
     fn age(&self, since_ns: u64) -> Age {
@@ -197,9 +230,9 @@ impl<'a> Converter<'a> {
         let into = &mut *self.into;
         *self.entries.entry(name).or_insert_with(|| {
             let name = into.code.text(name).to_owned();
-            let function = into.code.function(&name, codes::package(&name), FunctionKind::Normal);
+            let function = function(&name, into);
             let frame = into.code.frame(function, "", 0);
-            (function, into.code.location(Location { address: None, offset: 0, frames: vec![frame] }))
+            (function, into.code.location(Location::in_source(vec![frame])))
         })
     }
 
@@ -210,10 +243,12 @@ impl<'a> Converter<'a> {
         }
         let place = self.places.place(address)?;
         let name = place.name.map_or(String::new(), |name| self.into.code.text(name).to_owned());
-        let function = self.into.code.function(&name, codes::package(&name), FunctionKind::Normal);
+        let function = function(&name, self.into);
         let file = place.file.unwrap_or_else(|| self.into.code.string(""));
         let frame = Frame { function, file, line: place.line };
-        let id = self.into.code.location(Location { address: None, offset: 0, frames: vec![frame] });
+        // What describes the place is data of the image that the place is in.
+        let image = self.images.at(address, &mut self.into.code);
+        let id = self.into.code.location(Location { image, ..Location::in_source(vec![frame]) });
         self.locations.insert(address, id);
         Some(id)
     }
@@ -247,6 +282,10 @@ impl<'a> Converter<'a> {
         self.stacks.insert(self.key.clone(), id);
         (Some(id), status)
     }
+}
+
+fn function(name: &str, into: &mut SnapshotBuilder) -> FunctionId {
+    into.code.function_with(name, codes::package(name), FunctionKind::Normal, words::role(name))
 }
 
 /// Nanoseconds from `then` to now; 0 if the clock has not come that far.

@@ -253,17 +253,19 @@ impl Attached for Registry {
         let header = self.header(target)?;
         Ok(RuntimeInfo {
             name: "registry".to_owned(),
-            version: match self.producer.as_str() {
+            version: Some(match self.producer.as_str() {
                 "" => format!("registry {}.{}", layout::MAJOR, header.minor),
                 producer => producer.to_owned(),
-            },
+            }),
             flavour: self.flavour(&header),
             task_noun: "task".to_owned(),
-            module: String::new(),
+            module: None,
             modules: Vec::new(),
-            age_meaning: "how long ago a running task began to run, and how long ago any other one last \
-                          stopped; the clock of some programs has steps of 4 ms"
-                .to_owned(),
+            age_meaning: Some(
+                "how long ago a running task began to run, and how long ago any other one last stopped; the \
+                 clock of some programs has steps of 4 ms"
+                    .to_owned(),
+            ),
             provenance: self.provenance(&header),
             scheduler: Scheduler {
                 tasks_created: Some(header.spawned),

@@ -1,14 +1,26 @@
 //! Snapshots in files.
 //!
-//! A file begins with eight bytes of magic and a format version; what follows is the business of
-//! that version's own module, which has its own picture of the tables, so that the model can
-//! change without making old files unreadable. Today there is version 1.
+//! A file begins with eight bytes of magic and a format version. The rest belongs to the module of that version,
+//! which has structs and column lists of its own: the model can change without making old files unreadable.
+//! Today there is version 1. Its tables are measured in `v1`, beside JSON lines of the same rows. JSON lines
+//! would explain themselves; here the uncompressed JSON header does that for what people and scripts look at
+//! (what, when, how many), and `loiter stacks FILE --json` does it for the rest. loiter-snapshot(5) describes
+//! the format for other programs.
 //!
-//! Why not JSON lines? Measured with 1,000,000 parked tasks that each wait on a channel of their
-//! own (`cargo bench --bench file`, two cores): see the table in `v1`. What JSON lines
-//! would have given, a file that explains itself, the uncompressed JSON header gives for the part
-//! that people and scripts look at (what, when, how many), and `loiter stacks FILE --json`
-//! for the rest. The format is described for other programs in loiter-snapshot(5).
+//! # Which loiter reads which file
+//!
+//! Nothing is released yet, so format 1 may still change. The first release freezes it. From then on:
+//!
+//! - Every loiter reads the files of all older loiters. A file of a newer version of the format is refused with
+//!   [`FileError::Newer`].
+//! - A version keeps its tables, its columns, their order and their meaning. What must be understood to
+//!   understand the rest needs a new version: a module beside `v1`.
+//! - What an older loiter may leave out does not need one. It is a new member of the header, a new column at the
+//!   end of a table, or a new table. The reader must do without it, because older files do not have it.
+//! - A reader ignores members of the header that it does not know. It skips tables and columns that it does
+//!   not know, and says so in [`Header::warnings`].
+//! - The files in `fixtures/snapshots` are such old files. A test reads them. They are never written anew after
+//!   the release.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,8 +36,8 @@ mod v1;
 
 pub use replace::{PRIVATE, SHARED, replace};
 
-/// The first bytes of every snapshot file. The first of them is no ASCII and no UTF-8, and the last
-/// is a line feed, so that a file mangled by a text-mode transfer is noticed.
+/// The first bytes of every snapshot file. The first byte is neither ASCII nor UTF-8, and the last one is a line
+/// feed: a transfer in text mode changes them, which the reader notices.
 pub const MAGIC: [u8; 8] = *b"\x8bloiter\n";
 
 /// The newest format that this loiter reads, and the one that it writes.
@@ -108,6 +120,22 @@ impl From<Invalid> for FileError {
     fn from(invalid: Invalid) -> Self {
         FileError::damaged(invalid)
     }
+}
+
+/// The tables of the newest format, in the order in which they stand in a file, each with the names of its columns.
+/// The header of a file lists them. The last one is left out where it would be empty.
+pub fn tables() -> Vec<(String, Vec<String>)> {
+    v1::tables()
+}
+
+/// The header of a snapshot as JSON, as it stands in a file.
+pub(crate) fn header_to_json(header: &Header) -> Result<String, FileError> {
+    v1::header_to_json(header)
+}
+
+/// The header of a snapshot from [`header_to_json`].
+pub(crate) fn header_from_json(json: &[u8]) -> Result<Header, FileError> {
+    v1::header_from_json(json)
 }
 
 /// What a file says of itself before anything has to be decompressed.

@@ -56,13 +56,9 @@ pub(super) fn read(text: &str) -> Result<Opened> {
         if address.leaves_the_choice() { address.read_best()? } else { address.read(&address.query)? };
     let mut snapshot = file::named(found.snapshot, &address.host);
     let header = &mut snapshot.header;
-    if header.taken_at_ns == 0 {
-        header.taken_at_ns =
-            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-    }
-    if header.target.host.is_empty() {
-        header.target.host = address.host.clone();
-    }
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    header.taken_at_ns.get_or_insert_with(now);
+    header.target.host.get_or_insert_with(|| address.host.clone());
     Ok(Opened { snapshot, saved: false })
 }
 

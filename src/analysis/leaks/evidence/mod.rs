@@ -3,8 +3,8 @@
 //! Counts are of tasks unless a field says otherwise; times are nanoseconds. Evidence speaks of the tasks
 //! of the finding that it belongs to.
 
-use super::wait_class::WaitClass;
 use crate::analysis::waits::Channels;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{Module, ObjectKind, WaitOp};
 
 mod cause;

@@ -4,7 +4,7 @@ use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 
 /// Nil channels, selects without cases, and what the runtime itself has proved.
 pub(super) struct Never;

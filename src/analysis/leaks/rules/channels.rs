@@ -5,7 +5,7 @@ use super::{Claim, Rule};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 
 /// Tasks that send, and nobody receives.
 pub(super) struct Send;

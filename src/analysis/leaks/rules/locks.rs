@@ -9,8 +9,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Claim, Rule};
 use crate::analysis::leaks::context::{Context, TaskGroup};
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::series::Member;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{ObjectKind, WaitObject};
 
 mod collect;

@@ -14,11 +14,11 @@ use super::{Claim, Rule};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::evidence::{Cause, Doubt, Evidence, Outlived, Outlook};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::modules::{module_of, modules};
 use crate::analysis::odds::{Span, Survival, survival};
 use crate::analysis::series::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
+use crate::snapshot::WaitClass;
 
 /// The ones that stay must be this many times older than the oldest that ended.
 const TIMES: u64 = 4;

@@ -5,8 +5,8 @@ use super::{Claim, Rule};
 use crate::analysis::leaks::context::{Context, TaskGroup};
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::snapshot::LockState;
+use crate::snapshot::WaitClass;
 
 /// The same as [`QUIET_MANY`] where the source does not know what they wait for.
 const QUIET_BLIND: u64 = 1_000;

@@ -86,7 +86,9 @@ fn behind(task: u64, address: u64, next: u64) -> CycleStep {
 
 /// The place from which a task will unlock a lock.
 fn unlocked_in(function: &str) -> Option<SignatureFrame> {
-    Some(SignatureFrame { function: function.into(), package: "app".into(), file: "f.go".into(), line: 1 })
+    let place =
+        SignatureFrame { function: function.into(), package: "app".into(), ..SignatureFrame::default() };
+    Some(SignatureFrame { file: "f.go".into(), line: 1, ..place })
 }
 
 const TWO_MINUTES: u64 = 120 * SECOND;

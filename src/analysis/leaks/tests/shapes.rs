@@ -76,7 +76,7 @@ fn watched(age: u64, readings: u64, lives: &[Life]) -> Series {
                 })
                 .collect();
             let mut snapshot = reading(at, &tasks);
-            snapshot.header.target.age_ns = (age + at) * SECOND;
+            snapshot.header.target.age_ns = Some((age + at) * SECOND);
             snapshot
         }),
     )

@@ -169,7 +169,7 @@ mod tests {
         let location = |builder: &mut SnapshotBuilder, name: &str| {
             let function = builder.code.function(name, "main", FunctionKind::Normal);
             let frames = vec![builder.code.frame(function, "", 0)];
-            builder.code.location(Location { address: None, offset: 0, frames })
+            builder.code.location(Location::in_source(frames))
         };
         let outer = location(&mut builder, "main.all");
         let task = crate::snapshot::Task::default();

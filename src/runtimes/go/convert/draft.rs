@@ -6,7 +6,8 @@ use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::resolve::Resolver;
 use crate::runtimes::go::unwind::CodeAddress;
-use crate::snapshot::{SnapshotBuilder, StackId};
+use crate::snapshot::{SnapshotBuilder, StackId, Task, WaitClass};
+use crate::words::go as words;
 
 /// Tasks that are not finished. Until the last stage, [`crate::snapshot::Task::stack`] is a number in
 /// `stacks` here.
@@ -56,6 +57,14 @@ impl<'a> Draft<'a> {
             in_c: Vec::new(),
         }
     }
+}
+
+/// What kind of wait a goroutine is in, as far as that is known without its stack. `said` is what its wait
+/// reason says.
+pub(super) fn wait_class(task: &Task, said: Option<WaitClass>, into: &SnapshotBuilder) -> WaitClass {
+    words::without_stack(task, said, || {
+        words::objects(into.waits_of(task), into.objects(), |id| into.code.text(id))
+    })
 }
 
 /// The stack with this number in a draft; empty for none.

@@ -2,10 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::draft::{Draft, stack};
+use super::draft::{Draft, stack, wait_class};
 use crate::runtimes::go::semaphores::Semaphores;
 use crate::runtimes::go::sync;
-use crate::snapshot::{ObjectKind, SnapshotBuilder, StackId, StrId, Wait};
+use crate::snapshot::{ObjectKind, SnapshotBuilder, StackId, StrId, Task, Wait};
 
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) {
     if draft.waiting.is_empty() {
@@ -34,6 +34,8 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) {
         }
         let object = into.object(lock.kind, address, |_| None);
         let waits = into.waits([Wait { op: lock.op, object }]);
-        into.task_mut(late.task).waits = waits;
+        let task = Task { waits, ..*into.task_mut(late.task) };
+        let class = wait_class(&task, None, into);
+        *into.task_mut(late.task) = Task { wait_class: class, ..task };
     }
 }

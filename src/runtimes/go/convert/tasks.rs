@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::draft::{Draft, Late};
+use super::draft::{Draft, Late, wait_class};
 use crate::runtimes::go::channels::Channels;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::LabelSets;
@@ -10,7 +10,8 @@ use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::read::Chunk;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
-use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task};
+use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass};
+use crate::words::go as words;
 
 /// Turns goroutines into tasks, and notes in the draft what is still to be found out of them.
 pub(super) struct Tasks<'d, 'a> {
@@ -61,14 +62,16 @@ impl<'d, 'a> Tasks<'d, 'a> {
         let lacks_stack = goroutine.stack_status == StackStatus::Missing;
         self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
+        let (reason, said) = reason.map_or((None, None), |(text, said)| (Some(text), said));
         self.note(raw, reason, waits);
         let resolver = &mut self.draft.resolver;
-        let task = Task {
+        let mut task = Task {
             runtime: self.runtime,
             id: Some(raw.goid),
             address: raw.address,
             state: raw.state(),
             reason,
+            wait_class: WaitClass::Unknown,
             age: age(raw, self.now),
             lifetime_ns: None,
             polls: None,
@@ -89,13 +92,14 @@ impl<'d, 'a> Tasks<'d, 'a> {
             holds: Span::default(),
             twins: 0,
         };
+        task.wait_class = wait_class(&task, said, self.into);
         self.into.task(task);
     }
 
     /// Notes what can be found out only when everything has been read.
     fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait]) {
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
-        let for_lock = || reason.is_some_and(|reason| is_for_lock(self.into.code.text(reason)));
+        let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
         if is_waiting(raw) && (late.semaphore.is_some() || waits.is_empty() && for_lock()) {
             self.draft.waiting.push(late);
         }
@@ -126,10 +130,6 @@ impl<'d, 'a> Tasks<'d, 'a> {
 
 fn is_waiting(raw: &Raw) -> bool {
     matches!(raw.status, status::WAITING | status::LEAKED)
-}
-
-fn is_for_lock(reason: &str) -> bool {
-    reason.starts_with("sync.") || reason == "semacquire"
 }
 
 /// Since when it waits, as far as the runtime noted it; and only while it waits.

@@ -3,65 +3,66 @@
 //! After magic and version (all integers little-endian):
 //!
 //! 1. the length of the next part, u32;
-//! 2. JSON, not compressed: `{"format":"loiter-snapshot","version":1,"tasks":N,"snapshot":{...}}`
-//!    where `snapshot` is the [`Header`]; whoever only wants a list of snapshots stops here;
-//! 3. one LZ4 frame with a checksum of its content, to the end of the file: the tables, in the order of
-//!    [`TABLES`]. A table is its number of rows (u64), then its columns, each with its length
-//!    in bytes (u64) before it. See [`super::columns`] for what is in a column. A flag says where
-//!    a value is missing; the column then has no entry for that row. The last table, of rows of tasks that
-//!    stand for several, is there only if the number of tasks in the header is larger than that of rows.
+//! 2. the header, JSON, not compressed:
+//!    `{"format":"loiter-snapshot","version":1,"tasks":N,"tables":[...],"snapshot":{...}}`. [`head`] has its
+//!    structs. A program that only wants a list of snapshots stops here;
+//! 3. one LZ4 frame with a checksum of its content, to the end of the file: the tables, in the order in which
+//!    the header lists them. [`tables`] has their names and those of their columns. A table is its number of rows (u64),
+//!    then its columns, each with its length in bytes (u64) before it. See [`super::columns`] for what is in a
+//!    column. A flag says where a value is missing; the column then has no entry for that row.
+//!
+//! Every table must be there but the last one: `twins`, of the rows of tasks that stand for several, is there
+//! only if there are such rows. Because the header lists tables and columns, a reader can skip those that it
+//! does not know: they follow those that it knows. It says so in a warning of the snapshot.
 //!
 //! A program with 1,000,000 parked goroutines, each with a stack of its own, has 24 MB of tables, which
 //! LZ4 makes 2.1 MB. `cargo bench --bench file` compares with JSON lines.
 //!
-//! What a damaged or hostile file can cost is bounded: what is decompressed by [`read::MAX_TABLES`] and by
-//! [`read::MAX_RATIO`] times what the file really holds, a table's rows by the bytes of its columns, and what
+//! What a damaged or hostile file can cost is bounded: what is decompressed by [`table_reader::MAX_TABLES`] and by
+//! [`table_reader::MAX_RATIO`] times what the file really holds, a table's rows by the bytes of its columns, and what
 //! all of it takes in memory by [`super::budget`].
 
 use std::io::Read;
-
-use serde::{Deserialize, Serialize};
 
 use super::columns::BadColumn;
 use super::{FileError, Preview, read_exact};
 use crate::cause::About;
 use crate::snapshot::*;
 
+mod head;
 mod read;
+mod table_reader;
+mod tables;
 mod write;
 
+use head::{HeadOfFile, HeadOfSnapshot};
 pub(super) use read::read;
 pub(super) use write::write;
 
 /// The JSON header is refused beyond this: 16 MiB.
 const MAX_HEADER: u32 = 16 << 20;
 
-/// The tables, in the order in which they stand in the file, for messages.
-const TABLES: [&str; 10] = [
-    "strings",
-    "functions",
-    "locations",
-    "stacks",
-    "label sets",
-    "objects",
-    "waits",
-    "holds",
-    "tasks",
-    "twins",
-];
+/// What the header says that the file is.
+const FORMAT: &str = "loiter-snapshot";
 
-#[derive(Serialize)]
-struct HeaderOut<'a> {
-    format: &'static str,
-    version: u16,
-    tasks: u64,
-    snapshot: &'a Header,
+/// The names of all tables, in the order in which they stand in a file, and those of their columns.
+pub(super) fn tables() -> Vec<(String, Vec<String>)> {
+    tables::all().into_iter().map(|table| (table.name, table.columns)).collect()
 }
 
-#[derive(Deserialize)]
-struct HeaderIn {
-    tasks: u64,
-    snapshot: Header,
+/// The header of a snapshot as JSON.
+pub(super) fn header_to_json(header: &Header) -> Result<String, FileError> {
+    serde_json::to_string(&HeadOfSnapshot::from(header)).map_err(|e| FileError::damaged(e.to_string()))
+}
+
+/// The header of a snapshot from JSON.
+pub(super) fn header_from_json(json: &[u8]) -> Result<Header, FileError> {
+    let head: HeadOfSnapshot = serde_json::from_slice(json).map_err(header_damaged)?;
+    Ok(head.into())
+}
+
+fn header_damaged(error: serde_json::Error) -> FileError {
+    FileError::damaged(About::new("its header", error))
 }
 
 /// Gives each value of an enumeration its number in the file, whatever order the model has.
@@ -78,6 +79,13 @@ macro_rules! codes {
 
 codes!(function_kind_code, function_kind, FunctionKind {
     Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,
+});
+codes!(layer_code, layer, Layer { Application = 0, Standard = 1, Base = 2, Lock = 3, Machinery = 4 });
+codes!(begins_code, begins, Begins { Nothing = 0, Task = 1, Program = 2, Package = 3 });
+codes!(wait_class_code, wait_class, WaitClass {
+    Unknown = 0, Nothing = 1, NilChannel = 2, NoCases = 3, Leaked = 4, Send = 5, Range = 6, Receive = 7,
+    Signal = 8, Select = 9, Timer = 10, Sleep = 11, Lock = 12, WaitGroup = 13, Cond = 14, Semaphore = 15,
+    Join = 16, Accept = 17, Network = 18, Io = 19, Call = 20, Runtime = 21, Other = 22,
 });
 codes!(state_code, state, TaskState {
     Running = 0, Runnable = 1, Waiting = 2, Syscall = 3, Preempted = 4, Finished = 5, Unknown = 6,
@@ -137,7 +145,7 @@ mod task_flag {
 }
 
 /// Reads the JSON header.
-fn read_header(from: &mut impl Read) -> Result<HeaderIn, FileError> {
+fn read_header(from: &mut impl Read) -> Result<HeadOfFile, FileError> {
     let mut len = [0; 4];
     read_exact(from, &mut len, "header")?;
     let len = u32::from_le_bytes(len);
@@ -150,11 +158,15 @@ fn read_header(from: &mut impl Read) -> Result<HeaderIn, FileError> {
     if read < len as usize {
         return Err(FileError::Truncated { part: "header" });
     }
-    serde_json::from_slice(&json).map_err(|e| FileError::damaged(About::new("its header", e)))
+    let head: HeadOfFile = serde_json::from_slice(&json).map_err(header_damaged)?;
+    if (head.format.as_str(), head.version) != (FORMAT, 1) {
+        return Err(FileError::damaged("its header is that of something else"));
+    }
+    Ok(head)
 }
 
 /// Reads what can be read without decompressing anything.
 pub(super) fn preview(from: &mut impl Read) -> Result<Preview, FileError> {
     let header = read_header(from)?;
-    Ok(Preview { header: header.snapshot, tasks: header.tasks })
+    Ok(Preview { header: header.snapshot.into(), tasks: header.tasks })
 }

@@ -1,50 +1,44 @@
 //! Reads format 1.
 
-use std::io::{self, Read};
-
-use lz4_flex::frame::FrameDecoder;
+use std::io::Read;
 
 use super::super::FileError;
 use super::super::budget::{Budget, Refused};
 use super::super::columns::{BadColumn, ColumnReader};
+use super::table_reader::TableReader;
 use super::*;
-
-/// The tables are refused beyond this, decompressed: 16 GiB.
-const MAX_TABLES: u64 = 16 << 30;
-/// Bytes of tables for each byte of the file: LZ4 gets no further. Real files reach 10 to 100.
-const MAX_RATIO: u64 = 255;
-/// A column is read in steps of this many bytes, so that memory is taken for what is really there.
-const STEP: usize = 16 << 20;
 
 /// Reads everything that follows the version.
 pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError> {
     let header = read_header(from)?;
     let mut compressed = Vec::new();
     from.read_to_end(&mut compressed).map_err(|e| FileError::io("cannot read the snapshot", e))?;
-    let mut tables = TableReader::new(&compressed);
-    let strings = tables.next(read_strings)?;
-    let functions = tables.next(read_functions)?;
-    let locations = tables.next(read_locations)?;
-    let stacks = tables.next(read_stacks)?;
-    let label_sets = tables.next(read_label_sets)?;
-    let objects = tables.next(read_objects)?;
-    let waits = tables.next(read_waits)?;
-    let holds = tables.next(read_holds)?;
-    let mut tasks = tables.next(read_tasks)?;
-    if header.tasks > tasks.len() as u64 {
-        for (row, twins) in tables.next(read_twins)? {
+    let mut tables = TableReader::new(&compressed, header.tables)?;
+    let strings = tables.next(&tables::STRINGS, read_strings)?;
+    let functions = tables.next(&tables::FUNCTIONS, read_functions)?;
+    let images = tables.next(&tables::IMAGES, read_images)?;
+    let locations = tables.next(&tables::LOCATIONS, read_locations)?;
+    let stacks = tables.next(&tables::STACKS, read_stacks)?;
+    let label_sets = tables.next(&tables::LABEL_SETS, read_label_sets)?;
+    let objects = tables.next(&tables::OBJECTS, read_objects)?;
+    let waits = tables.next(&tables::WAITS, read_waits)?;
+    let holds = tables.next(&tables::HOLDS, read_holds)?;
+    let mut tasks = tables.next(&tables::TASKS, read_tasks)?;
+    if tables.comes(tables::TWINS.name) {
+        for (row, twins) in tables.next(&tables::TWINS, read_twins)? {
             let task = usize::try_from(row).ok().and_then(|row| tasks.get_mut(row));
             task.ok_or_else(|| FileError::damaged("its table of twins makes no sense"))?.twins = twins;
         }
     }
-    let budget = tables.finish()?;
+    let (budget, unknown) = tables.finish()?;
     if count_tasks(&tasks) != header.tasks {
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
-    let header = header.snapshot;
+    let mut header = Header::from(header.snapshot);
+    header.warnings.extend(unknown);
     let snapshot = Snapshot {
         header,
-        code: CodeTables { strings, functions, locations, stacks, label_sets },
+        code: CodeTables { strings, functions, images, locations, stacks, label_sets },
         objects,
         waits,
         holds,
@@ -52,119 +46,6 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
     };
     budget.charge_shared(&snapshot)?;
     Ok(snapshot)
-}
-
-/// Reads table after table out of the compressed part.
-struct TableReader<'a> {
-    decoder: FrameDecoder<Compressed<'a>>,
-    /// Bytes that may still be decompressed.
-    left: u64,
-    /// What the rows may take in memory.
-    budget: Budget,
-    /// How many tables have been read.
-    done: usize,
-}
-
-/// Takes columns apart into the rows of a table, for which there is room.
-type ReadRows<T, const N: usize> =
-    fn(Vec<T>, usize, [ColumnReader<'_>; N], &mut Budget) -> Result<Vec<T>, Refused>;
-
-impl<'a> TableReader<'a> {
-    fn new(compressed: &'a [u8]) -> Self {
-        let size = compressed.len() as u64;
-        let left = size.saturating_mul(MAX_RATIO).min(MAX_TABLES);
-        let decoder = FrameDecoder::new(Compressed { rest: compressed, ended: false });
-        TableReader { decoder, left, budget: Budget::new(size), done: 0 }
-    }
-
-    /// Reads the next table.
-    fn next<T, const N: usize>(&mut self, rows_of: ReadRows<T, N>) -> Result<Vec<T>, FileError> {
-        let rows = self.number()?;
-        let mut columns = [(); N].map(|()| Vec::new());
-        for column in &mut columns {
-            *column = self.column()?;
-        }
-        let table = TABLES.get(self.done).copied().unwrap_or_default();
-        self.done += 1;
-        // Every table's first column has at least one byte a row.
-        let first = columns.first().map_or(0, Vec::len);
-        let rows = usize::try_from(rows).ok().filter(|&rows| rows <= first).ok_or(Refused::Senseless);
-        let budget = &mut self.budget;
-        rows.and_then(|rows| {
-            let columns = columns.each_ref().map(|column| ColumnReader::new(column));
-            rows_of(budget.list(rows)?, rows, columns, budget)
-        })
-        .map_err(|refused| self.budget.explain(refused, table))
-    }
-
-    fn number(&mut self) -> Result<u64, FileError> {
-        let mut bytes = [0; 8];
-        self.fill(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn column(&mut self) -> Result<Vec<u8>, FileError> {
-        let len = self.number()?;
-        if len > self.left {
-            return Err(FileError::damaged("its tables claim to be absurdly long"));
-        }
-        self.left -= len;
-        let mut left = len as usize;
-        let mut bytes = Vec::new();
-        while left > 0 {
-            let start = bytes.len();
-            let step = left.min(STEP);
-            let no_memory = |_| {
-                self.budget.explain(Refused::NoMemory, TABLES.get(self.done).copied().unwrap_or_default())
-            };
-            bytes.try_reserve(step).map_err(no_memory)?;
-            bytes.resize(start + step, 0);
-            self.fill(bytes.get_mut(start..).unwrap_or_default())?;
-            left -= step;
-        }
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, buf: &mut [u8]) -> Result<(), FileError> {
-        self.decoder.read_exact(buf).map_err(decompressing)
-    }
-
-    /// Checks that the frame ends here, which compares its checksum, and that nothing follows. Gives what is
-    /// left of the account.
-    fn finish(mut self) -> Result<Budget, FileError> {
-        let more = self.decoder.read(&mut [0]).map_err(decompressing)?;
-        let compressed = self.decoder.into_inner();
-        if more > 0 || !compressed.rest.is_empty() {
-            return Err(FileError::damaged("something follows its tables"));
-        }
-        // The decoder takes the end of the file for the end of the frame, if it comes between two blocks.
-        if compressed.ended {
-            return Err(FileError::Truncated { part: "tables" });
-        }
-        Ok(self.budget)
-    }
-}
-
-/// The compressed bytes. It notes whether more was asked for than is there.
-struct Compressed<'a> {
-    rest: &'a [u8],
-    ended: bool,
-}
-
-impl Read for Compressed<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.rest.read(buf)?;
-        self.ended |= n == 0 && !buf.is_empty();
-        Ok(n)
-    }
-}
-
-/// What a failure of the decompressor means.
-fn decompressing(error: io::Error) -> FileError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error),
-    }
 }
 
 fn read_strings(
@@ -184,30 +65,51 @@ fn read_strings(
 fn read_functions(
     mut list: Vec<Function>,
     rows: usize,
-    columns: [ColumnReader<'_>; 3],
+    columns: [ColumnReader<'_>; 4],
     _: &mut Budget,
 ) -> Result<Vec<Function>, Refused> {
-    let [mut names, mut packages, mut kinds] = columns;
+    let [mut names, mut packages, mut kinds, mut roles] = columns;
     for _ in 0..rows {
+        let role = byte(roles.plain()?)?;
         list.push(Function {
             name: StrId(names.delta_u32()?),
             package: StrId(packages.delta_u32()?),
             kind: function_kind(byte(kinds.plain()?)?)?,
+            role: FunctionRole { layer: layer(role & 7)?, begins: begins(role >> 3)? },
         });
     }
     Ok(list)
 }
 
+fn read_images(
+    mut images: Vec<Image>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 5],
+    _: &mut Budget,
+) -> Result<Vec<Image>, Refused> {
+    let [mut paths, mut build_ids, mut starts, mut sizes, mut offsets] = columns;
+    for _ in 0..rows {
+        let path = StrId(paths.plain_u32()?);
+        let build_id = build_ids.optional()?.map(StrId);
+        let start = starts.delta()?;
+        let end = start.checked_add(sizes.plain()?).ok_or(BadColumn)?;
+        images.push(Image { path, build_id, start, end, offset: offsets.plain()? });
+    }
+    Ok(images)
+}
+
 fn read_locations(
     mut locations: Vec<Location>,
     rows: usize,
-    columns: [ColumnReader<'_>; 7],
+    columns: [ColumnReader<'_>; 8],
     budget: &mut Budget,
 ) -> Result<Vec<Location>, Refused> {
-    let [mut known, mut addresses, mut offsets, mut depths, mut functions, mut files, mut lines] = columns;
+    let [mut known, mut addresses, mut images, mut offsets, mut depths, mut functions, mut files, mut lines] =
+        columns;
     for _ in 0..rows {
         let address = if known.plain()? != 0 { Some(addresses.delta()?) } else { None };
-        let offset = offsets.plain_u32()?;
+        let image = images.optional()?.map(ImageId);
+        let offset = offsets.optional()?;
         let frames = list(depths.plain()?, functions.remaining(), budget, || {
             Ok(Frame {
                 function: FunctionId(functions.delta_u32()?),
@@ -215,7 +117,7 @@ fn read_locations(
                 line: lines.plain_u32()?,
             })
         })?;
-        locations.push(Location { address, offset, frames });
+        locations.push(Location { address, image, offset, frames });
     }
     Ok(locations)
 }
@@ -317,7 +219,7 @@ fn read_holds(
 fn read_tasks(
     mut tasks: Vec<Task>,
     rows: usize,
-    columns: [ColumnReader<'_>; 21],
+    columns: [ColumnReader<'_>; 22],
     _: &mut Budget,
 ) -> Result<Vec<Task>, Refused> {
     let [
@@ -342,6 +244,7 @@ fn read_tasks(
         mut marks,
         mut hold_starts,
         mut hold_lengths,
+        mut wait_classes,
     ] = columns;
     for _ in 0..rows {
         let flag = u16::try_from(flags.plain()?).map_err(|_| BadColumn)?;
@@ -358,6 +261,7 @@ fn read_tasks(
             address: addresses.delta()?,
             state: state(both & 7)?,
             reason: reasons.optional()?.map(StrId),
+            wait_class: wait_class(byte(wait_classes.plain()?)?)?,
             age,
             lifetime_ns: if flag & task_flag::LIFETIME != 0 { Some(lifetimes.delta()?) } else { None },
             polls: if flag & task_flag::POLLS != 0 { Some(polls.plain()?) } else { None },

@@ -6,16 +6,22 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::super::FileError;
 use super::super::columns::ColumnWriter;
+use super::tables::Table;
 use super::*;
 
 /// Writes everything that follows the version.
 pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Result<(), FileError> {
     let failed = |e| FileError::io("cannot write the snapshot", e);
-    let header = HeaderOut {
-        format: "loiter-snapshot",
+    let counted = snapshot.tasks.iter().any(|task| task.twins > 0);
+    let header = HeadOfFile {
+        format: FORMAT.to_owned(),
         version: 1,
         tasks: snapshot.task_count(),
-        snapshot: &snapshot.header,
+        tables: tables::all()
+            .into_iter()
+            .filter(|table| counted || table.name != tables::TWINS.name)
+            .collect(),
+        snapshot: HeadOfSnapshot::from(&snapshot.header),
     };
     let json = serde_json::to_vec(&header).map_err(FileError::damaged)?;
     let len = u32::try_from(json.len()).ok().filter(|&len| len <= MAX_HEADER);
@@ -30,6 +36,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     let tables = [
         write_strings(&snapshot.code.strings),
         write_functions(&snapshot.code.functions),
+        write_images(&snapshot.code.images),
         write_locations(&snapshot.code.locations),
         write_stacks(&snapshot.code.stacks),
         write_label_sets(&snapshot.code.label_sets),
@@ -41,7 +48,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     write_waits(&snapshot.waits).write(&mut out)?;
     write_holds(&snapshot.holds).write(&mut out)?;
     write_tasks(&snapshot.tasks).write(&mut out)?;
-    if header.tasks > snapshot.tasks.len() as u64 {
+    if counted {
         write_twins(&snapshot.tasks).write(&mut out)?;
     }
     out.finish().map_err(|e| failed(e.into()))?;
@@ -49,14 +56,14 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
 }
 
 /// A table ready to be written.
-struct Table {
+struct Rows {
     rows: usize,
     columns: Vec<Vec<u8>>,
 }
 
-impl Table {
-    fn new<const N: usize>(rows: usize, columns: [ColumnWriter; N]) -> Self {
-        Table { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
+impl Rows {
+    fn new<const N: usize>(_: Table<N>, rows: usize, columns: [ColumnWriter; N]) -> Self {
+        Rows { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
     }
 
     fn write(self, out: &mut impl Write) -> Result<(), FileError> {
@@ -70,34 +77,49 @@ impl Table {
     }
 }
 
-fn write_strings(strings: &[String]) -> Table {
+fn write_strings(strings: &[String]) -> Rows {
     let [mut lengths, mut text] = [ColumnWriter::default(), ColumnWriter::default()];
     for string in strings {
         lengths.plain(string.len() as u64);
         text.raw(string.as_bytes());
     }
-    Table::new(strings.len(), [lengths, text])
+    Rows::new(tables::STRINGS, strings.len(), [lengths, text])
 }
 
-fn write_functions(functions: &[Function]) -> Table {
-    let [mut names, mut packages, mut kinds] = [(); 3].map(|()| ColumnWriter::default());
+fn write_functions(functions: &[Function]) -> Rows {
+    let [mut names, mut packages, mut kinds, mut roles] = [(); 4].map(|()| ColumnWriter::default());
     for function in functions {
         names.delta(function.name.0.into());
         packages.delta(function.package.0.into());
         kinds.plain(function_kind_code(function.kind).into());
+        roles.plain((layer_code(function.role.layer) | begins_code(function.role.begins) << 3).into());
     }
-    Table::new(functions.len(), [names, packages, kinds])
+    Rows::new(tables::FUNCTIONS, functions.len(), [names, packages, kinds, roles])
 }
 
-fn write_locations(locations: &[Location]) -> Table {
-    let mut columns = [(); 7].map(|()| ColumnWriter::default());
-    let [known, addresses, offsets, depths, functions, files, lines] = &mut columns;
+fn write_images(images: &[Image]) -> Rows {
+    let mut columns = [(); 5].map(|()| ColumnWriter::default());
+    let [paths, build_ids, starts, sizes, offsets] = &mut columns;
+    for image in images {
+        paths.plain(image.path.0.into());
+        build_ids.optional(image.build_id.map(|id| id.0));
+        starts.delta(image.start);
+        sizes.plain(image.end.wrapping_sub(image.start));
+        offsets.plain(image.offset);
+    }
+    Rows::new(tables::IMAGES, images.len(), columns)
+}
+
+fn write_locations(locations: &[Location]) -> Rows {
+    let mut columns = [(); 8].map(|()| ColumnWriter::default());
+    let [known, addresses, images, offsets, depths, functions, files, lines] = &mut columns;
     for location in locations {
         known.plain(location.address.is_some().into());
         if let Some(address) = location.address {
             addresses.delta(address);
         }
-        offsets.plain(location.offset.into());
+        images.optional(location.image.map(|id| id.0));
+        offsets.optional(location.offset);
         depths.plain(location.frames.len() as u64);
         for frame in &location.frames {
             functions.delta(frame.function.0.into());
@@ -105,10 +127,10 @@ fn write_locations(locations: &[Location]) -> Table {
             lines.plain(frame.line.into());
         }
     }
-    Table::new(locations.len(), columns)
+    Rows::new(tables::LOCATIONS, locations.len(), columns)
 }
 
-fn write_stacks(stacks: &[Stack]) -> Table {
+fn write_stacks(stacks: &[Stack]) -> Rows {
     let [mut depths, mut locations] = [ColumnWriter::default(), ColumnWriter::default()];
     for stack in stacks {
         depths.plain(stack.locations.len() as u64);
@@ -116,10 +138,10 @@ fn write_stacks(stacks: &[Stack]) -> Table {
             locations.delta(location.0.into());
         }
     }
-    Table::new(stacks.len(), [depths, locations])
+    Rows::new(tables::STACKS, stacks.len(), [depths, locations])
 }
 
-fn write_label_sets(sets: &[LabelSet]) -> Table {
+fn write_label_sets(sets: &[LabelSet]) -> Rows {
     let [mut lengths, mut keys, mut values] = [(); 3].map(|()| ColumnWriter::default());
     for set in sets {
         lengths.plain(set.pairs.len() as u64);
@@ -128,10 +150,10 @@ fn write_label_sets(sets: &[LabelSet]) -> Table {
             values.delta(value.0.into());
         }
     }
-    Table::new(sets.len(), [lengths, keys, values])
+    Rows::new(tables::LABEL_SETS, sets.len(), [lengths, keys, values])
 }
 
-fn write_objects(objects: &[WaitObject]) -> Table {
+fn write_objects(objects: &[WaitObject]) -> Rows {
     let mut columns = [(); 8].map(|()| ColumnWriter::with_capacity(objects.len()));
     let [flags, addresses, lens, caps, senders, receivers, elements, locks] = &mut columns;
     for object in objects {
@@ -150,30 +172,30 @@ fn write_objects(objects: &[WaitObject]) -> Table {
         addresses.delta(object.address);
         locks.plain(lock_code(object.lock));
     }
-    Table::new(objects.len(), columns)
+    Rows::new(tables::OBJECTS, objects.len(), columns)
 }
 
-fn write_waits(waits: &[Wait]) -> Table {
+fn write_waits(waits: &[Wait]) -> Rows {
     let [mut ops, mut objects] = [(); 2].map(|()| ColumnWriter::with_capacity(waits.len()));
     for wait in waits {
         ops.plain(wait_op_code(wait.op).into());
         objects.delta(wait.object.0.into());
     }
-    Table::new(waits.len(), [ops, objects])
+    Rows::new(tables::WAITS, waits.len(), [ops, objects])
 }
 
-fn write_holds(holds: &[Hold]) -> Table {
+fn write_holds(holds: &[Hold]) -> Rows {
     let [mut kinds, mut objects, mut locations] = [(); 3].map(|()| ColumnWriter::default());
     for hold in holds {
         kinds.plain(hold_kind_code(hold.how).into());
         objects.delta(hold.object.0.into());
         locations.optional(hold.location.map(|id| id.0));
     }
-    Table::new(holds.len(), [kinds, objects, locations])
+    Rows::new(tables::HOLDS, holds.len(), [kinds, objects, locations])
 }
 
-fn write_tasks(tasks: &[Task]) -> Table {
-    let mut columns = [(); 21].map(|()| ColumnWriter::with_capacity(tasks.len()));
+fn write_tasks(tasks: &[Task]) -> Rows {
+    let mut columns = [(); 22].map(|()| ColumnWriter::with_capacity(tasks.len()));
     let [
         flags,
         states,
@@ -196,6 +218,7 @@ fn write_tasks(tasks: &[Task]) -> Table {
         marks,
         hold_starts,
         hold_lengths,
+        wait_classes,
     ] = &mut columns;
     for task in tasks {
         let mut flag = 0;
@@ -248,12 +271,13 @@ fn write_tasks(tasks: &[Task]) -> Table {
         wait_lengths.plain(task.waits.len.into());
         hold_starts.delta(task.holds.start.into());
         hold_lengths.plain(task.holds.len.into());
+        wait_classes.plain(wait_class_code(task.wait_class).into());
     }
-    Table::new(tasks.len(), columns)
+    Rows::new(tables::TASKS, tasks.len(), columns)
 }
 
 /// The rows that stand for several tasks.
-fn write_twins(tasks: &[Task]) -> Table {
+fn write_twins(tasks: &[Task]) -> Rows {
     let [mut rows, mut twins] = [(); 2].map(|()| ColumnWriter::default());
     let counted = tasks.iter().zip(0..).filter(|(task, _)| task.twins > 0);
     let count = counted.clone().count();
@@ -261,5 +285,5 @@ fn write_twins(tasks: &[Task]) -> Table {
         rows.delta(row);
         twins.plain(task.twins);
     }
-    Table::new(count, [rows, twins])
+    Rows::new(tables::TWINS, count, [rows, twins])
 }

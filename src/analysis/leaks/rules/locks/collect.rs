@@ -8,8 +8,8 @@ use super::Study;
 use super::graph::lock_of;
 use crate::analysis::frames::{is_lock_code, shown_frames};
 use crate::analysis::leaks::context::Context;
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::series::Member;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{FunctionId, ObjectId, Snapshot, StackId, WaitOp};
 
 /// Locks that are waited for in the same functions, and what is known of them.
@@ -60,7 +60,7 @@ pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> 
     let frames = shown_frames(snapshot, locations, false);
     let callers: Vec<FunctionId> = (frames.iter())
         .map(|shown| shown.frame.function)
-        .filter(|&function| !is_lock_code(snapshot.function_name(function)))
+        .filter(|&function| !is_lock_code(snapshot, function))
         .collect();
     let has_package = |id: &&FunctionId| {
         snapshot

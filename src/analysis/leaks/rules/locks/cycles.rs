@@ -14,9 +14,9 @@ use super::describe::{holder, lock_name, place, task_name};
 use super::graph::{Cycle, Step};
 use crate::analysis::leaks::evidence::{Cause, CycleStep, Evidence, LockEvidence, LockUse};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait_class::WaitClass;
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::HoldKind;
+use crate::snapshot::WaitClass;
 
 /// Tasks of a cycle that are named.
 const NAMED: usize = 4;

@@ -9,7 +9,7 @@ use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
 use crate::analysis::modules::Owners;
 use crate::analysis::series::Member;
 use crate::analysis::signature::SignatureFrame;
-use crate::snapshot::{Age, Frame, HoldKind, LocationId, ObjectId, Snapshot, TaskState};
+use crate::snapshot::{Age, Frame, FunctionRole, HoldKind, LocationId, ObjectId, Snapshot, TaskState};
 
 /// A task as evidence names it.
 pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> TaskName {
@@ -43,10 +43,11 @@ pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Signatu
 }
 
 fn place_of(snapshot: &Snapshot, frame: Frame) -> SignatureFrame {
-    let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
+    let function = snapshot.code.functions.get(frame.function.index());
     SignatureFrame {
         function: snapshot.function_name(frame.function).into(),
-        package: package.into(),
+        package: function.map_or("", |function| snapshot.str(function.package)).into(),
+        role: function.map_or(FunctionRole::default(), |function| function.role),
         file: snapshot.str(frame.file).into(),
         line: frame.line,
     }

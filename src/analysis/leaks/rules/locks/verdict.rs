@@ -8,7 +8,7 @@ use super::describe::{holder, inferred};
 use super::graph::{End, Held};
 use crate::analysis::leaks::evidence::{Cause, Evidence, LockEvidence};
 use crate::analysis::leaks::finding::{Holder, Sureness};
-use crate::analysis::leaks::wait_class::WaitClass;
+use crate::snapshot::WaitClass;
 use crate::snapshot::{LockState, ObjectId, TaskState};
 
 /// Holders that are named.

@@ -1,0 +1,160 @@
+//! What must be known of runtimes as text: tasks that are parked for a good reason, and how packages are named.
+//!
+//! One file a runtime, chosen by the name of the runtime. What can be said of a task or a function as data stands
+//! in the snapshot, where the reader of the runtime put it; a runtime without lore is judged by that alone.
+
+use std::borrow::Cow;
+
+use super::modules::{Code, Owner};
+use crate::snapshot::WaitClass;
+
+pub mod go;
+pub mod tokio;
+
+/// What is known of a runtime as text.
+#[derive(Debug)]
+pub struct Lore {
+    /// The runtimes that it is about: [`RuntimeInfo::name`](crate::snapshot::RuntimeInfo::name).
+    pub runtimes: &'static [&'static str],
+    /// Well-known tasks that are parked for a good reason. The first one that fits counts.
+    pub known: &'static [KnownTask],
+    /// How connections look that wait for somebody to read a body. None: there is no such library.
+    pub http_bodies: Option<HttpBodies>,
+    /// How packages are named.
+    pub packages: Packages,
+}
+
+/// Everything that is known. The last one is for every runtime that is not named before.
+pub static ALL: &[&Lore] = &[&go::LORE, &tokio::LORE, &NEUTRAL];
+
+/// What is known of a runtime that nobody knows.
+pub static NEUTRAL: Lore =
+    Lore { runtimes: &[], known: &[ACCEPT_LOOP], http_bodies: None, packages: Packages::NEUTRAL };
+
+/// What is known of the runtime of this name.
+pub fn of(runtime: &str) -> &'static Lore {
+    ALL.iter().find(|lore| lore.runtimes.contains(&runtime)).unwrap_or(&&NEUTRAL)
+}
+
+/// A kind of task that is parked for a good reason.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownTask {
+    /// What it is: "accept loop", "accept loops".
+    pub names: [&'static str; 2],
+    /// Why it is parked.
+    pub why: &'static str,
+    /// Functions on its stack, which must all be there: patterns for whole names.
+    pub frames: &'static [&'static str],
+    /// The function that started it. Empty: any, or none.
+    pub creator: &'static str,
+    /// What it waits for. Empty: anything.
+    pub waits: &'static [WaitClass],
+    /// There is one for each of something that comes from outside, so that their growth says something.
+    pub grows: bool,
+}
+
+/// There are a few for the life of the program.
+const fn one(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: false }
+}
+
+/// There is one for each connection or the like.
+const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: true }
+}
+
+const ACCEPTS: [&str; 2] = ["accept loop", "accept loops"];
+const MAIN: [&str; 2] = ["main function", "main functions"];
+
+/// Whatever accepts connections, whoever says so.
+const ACCEPT_LOOP: KnownTask = KnownTask {
+    waits: &[WaitClass::Accept],
+    ..one(ACCEPTS, &[], "a server waits for the next connection for as long as it serves")
+};
+
+/// How connections look that wait for somebody to read or close the body of a response.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpBodies {
+    /// Innermost functions of such a connection: patterns for whole names.
+    pub waiting: &'static [&'static str],
+    /// The innermost function of the task that each such connection has besides.
+    pub beside: &'static str,
+}
+
+/// How packages are named.
+#[derive(Debug, Clone, Copy)]
+pub struct Packages {
+    /// What stands between the elements of a path.
+    pub separators: &'static [&'static str],
+    /// The package of the program itself, which belongs to its first module. Empty: it has no name of its own.
+    pub main: &'static str,
+    /// What a program is called that was built from files and not from a package.
+    pub main_of_files: &'static str,
+    /// What the main package of a test has behind the name of what it tests.
+    pub main_of_test: &'static str,
+    /// A package without what tools add to its name.
+    pub plain: fn(&str) -> Cow<'_, str>,
+    /// Whose a package is, where its name alone tells.
+    pub owner: fn(&str) -> Option<Owner>,
+    /// Whose a function is, where its source file tells.
+    pub owner_by_file: fn(&Code<'_>) -> Option<Owner>,
+    /// What is most probably the module of a main package.
+    pub module_of_main: fn(&str) -> Option<&str>,
+    /// The path of the main package, from its source file.
+    pub main_by_source: fn(&str) -> Option<&str>,
+}
+
+impl Packages {
+    /// Names that say nothing but what they begin with.
+    pub const NEUTRAL: Packages = Packages {
+        separators: &["/", "::", "."],
+        main: "",
+        main_of_files: "",
+        main_of_test: "",
+        plain: |package| package.into(),
+        owner: |_| None,
+        owner_by_file: |_| None,
+        module_of_main: |_| None,
+        main_by_source: |_| None,
+    };
+
+    /// Is a package the one with this path, or below it?
+    pub fn is_below(&self, package: &str, path: &str) -> bool {
+        let rest = package.strip_prefix(path);
+        let below = |rest: &str| rest.is_empty() || self.separators.iter().any(|s| rest.starts_with(s));
+        !path.is_empty() && rest.is_some_and(below)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_task_says_why_and_matches_something() {
+        for known in ALL.iter().flat_map(|lore| lore.known) {
+            assert!(!known.why.is_empty() && !known.names[0].is_empty(), "{known:?}");
+            let says = !known.frames.is_empty() || !known.creator.is_empty() || !known.waits.is_empty();
+            assert!(says, "{known:?}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_has_one_lore() {
+        let names: Vec<_> = ALL.iter().flat_map(|lore| lore.runtimes).collect();
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+        assert!(std::ptr::eq(of("go"), &raw const go::LORE));
+        assert!(of("cilk").runtimes.is_empty());
+    }
+
+    #[test]
+    fn packages_below_a_path() {
+        let neutral = Packages::NEUTRAL;
+        for below in ["ex.com/lib", "ex.com/lib/sub", "ex.com/lib::sub", "ex.com/lib.sub"] {
+            assert!(neutral.is_below(below, "ex.com/lib"), "{below}");
+        }
+        assert!(!neutral.is_below("ex.com/library", "ex.com/lib"));
+        assert!(!neutral.is_below("anything", ""));
+        assert!(!go::LORE.packages.is_below("ex.com/lib.v2", "ex.com/lib"));
+    }
+}

@@ -1,0 +1,33 @@
+//! Rust: Tokio, other executors that export their tasks, and native code in any program.
+
+use super::{ACCEPT_LOOP, KnownTask, Lore, Packages, each};
+use crate::analysis::modules::{Code, Owner};
+
+/// What is known of Rust's programs.
+pub static LORE: Lore = Lore {
+    runtimes: &["tokio", "registry"],
+    known: KNOWN,
+    http_bodies: None,
+    packages: Packages { separators: &["::"], owner_by_file, ..Packages::NEUTRAL },
+};
+
+const KNOWN: &[KnownTask] = &[
+    ACCEPT_LOOP,
+    each(
+        ["idle pool", "idle pools"],
+        &["*hyper_util*::IdleTask*"],
+        "closes connections that are idle for too long",
+    ),
+];
+
+/// Crates lie in the cache of the package manager, and the standard library where the compiler was built. A path
+/// that lies in neither is the program's own.
+fn owner_by_file(code: &Code<'_>) -> Option<Owner> {
+    if ["/.cargo/", "/vendor/"].iter().any(|part| code.file.contains(part)) {
+        Some(Owner::ThirdParty)
+    } else if code.file.starts_with("/rustc/") {
+        Some(Owner::Below)
+    } else {
+        code.package.contains("::").then_some(Owner::Program)
+    }
+}

@@ -1,0 +1,93 @@
+//! The tables of format 1 and their columns, by name.
+//!
+//! The names stand in the header of every file, so that a file says what is in it, and in loiter-snapshot(5). A
+//! test compares the page with this list.
+
+use serde::{Deserialize, Serialize};
+
+/// A table with `N` columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table<const N: usize> {
+    pub(super) name: &'static str,
+    pub(super) columns: [&'static str; N],
+}
+
+/// A table as the header of a file lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) columns: Vec<String>,
+}
+
+impl<const N: usize> Table<N> {
+    const fn new(name: &'static str, columns: [&'static str; N]) -> Self {
+        Table { name, columns }
+    }
+
+    /// What the header says of it.
+    fn listed(&self) -> Listed {
+        Listed { name: self.name.to_owned(), columns: self.columns.map(str::to_owned).to_vec() }
+    }
+}
+
+pub(super) const STRINGS: Table<2> = Table::new("strings", ["length", "text"]);
+pub(super) const FUNCTIONS: Table<4> = Table::new("functions", ["name", "package", "kind", "role"]);
+pub(super) const IMAGES: Table<5> = Table::new("images", ["path", "build_id", "start", "size", "offset"]);
+pub(super) const LOCATIONS: Table<8> = Table::new(
+    "locations",
+    ["has_address", "address", "image", "offset", "frame_count", "function", "file", "line"],
+);
+pub(super) const STACKS: Table<2> = Table::new("stacks", ["depth", "location"]);
+pub(super) const LABEL_SETS: Table<3> = Table::new("label_sets", ["label_count", "key", "value"]);
+pub(super) const OBJECTS: Table<8> = Table::new(
+    "objects",
+    ["flags", "address", "length", "capacity", "senders", "receivers", "element", "lock"],
+);
+pub(super) const WAITS: Table<2> = Table::new("waits", ["operation", "object"]);
+pub(super) const HOLDS: Table<3> = Table::new("holds", ["how", "object", "location"]);
+pub(super) const TASKS: Table<22> = Table::new(
+    "tasks",
+    [
+        "flags",
+        "states",
+        "runtime",
+        "id",
+        "address",
+        "age",
+        "reason",
+        "parent",
+        "creator",
+        "entry",
+        "labels",
+        "thread",
+        "stack",
+        "stack_bytes",
+        "first_wait",
+        "wait_count",
+        "lifetime",
+        "polls",
+        "mark",
+        "first_hold",
+        "hold_count",
+        "wait_class",
+    ],
+);
+/// Is there only if a row of tasks stands for several.
+pub(super) const TWINS: Table<2> = Table::new("twins", ["task", "count"]);
+
+/// All tables of the format, in the order in which they stand in a file.
+pub(super) fn all() -> Vec<Listed> {
+    vec![
+        STRINGS.listed(),
+        FUNCTIONS.listed(),
+        IMAGES.listed(),
+        LOCATIONS.listed(),
+        STACKS.listed(),
+        LABEL_SETS.listed(),
+        OBJECTS.listed(),
+        WAITS.listed(),
+        HOLDS.listed(),
+        TASKS.listed(),
+        TWINS.listed(),
+    ]
+}
