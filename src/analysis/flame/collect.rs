@@ -3,7 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::names::{Name, NameId, NameKind, Names};
-use super::{Doing, FlameOptions, Reason, Root, Weight};
+use super::reason::{Doing, Reason, plainer};
+use super::{FlameOptions, Root, Weight};
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::group::Ages;
@@ -327,13 +328,6 @@ impl<'a> Collector<'a> {
         let all = id(NameId(self.all));
         Stacks { names, all, reasons: self.reasons, paths, stacks, was: self.was, now: self.now }
     }
-}
-
-/// Which of two classes stands for tasks that give the same reason: that of an ordinary wait, whatever some of them
-/// are besides.
-fn plainer(a: WaitClass, b: WaitClass) -> WaitClass {
-    let rank = |class: WaitClass| (class.never_ends() || class == WaitClass::Unknown, class);
-    if rank(b) < rank(a) { b } else { a }
 }
 
 /// The names of a stack.

@@ -1,0 +1,28 @@
+//! Why tasks wait, as graphs are coloured by it.
+
+use crate::snapshot::{TaskState, WaitClass};
+
+/// Why tasks wait, or their state where they give no reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// In the runtime's words. Raw from the target.
+    pub text: String,
+    /// What that is.
+    pub doing: Doing,
+}
+
+/// What tasks do that have the same reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// They give no reason: this is their state.
+    State(TaskState),
+    /// They wait. Of several classes, the plainest.
+    Waits(WaitClass),
+}
+
+/// Which of two classes stands for tasks that give the same reason: that of an ordinary wait, whatever some of them
+/// are besides.
+pub(super) fn plainer(a: WaitClass, b: WaitClass) -> WaitClass {
+    let rank = |class: WaitClass| (class.never_ends() || class == WaitClass::Unknown, class);
+    if rank(b) < rank(a) { b } else { a }
+}
