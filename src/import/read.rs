@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{DumpError, GoLog, GoProfile, encoding, log, looks, pprof};
-use crate::snapshot::{Snapshot, TaskState};
+use crate::snapshot::{Snapshot, TaskState, WaitClass};
 
 /// A profile says what it is at its beginning.
 const BEGINNING: usize = 64 << 10;
@@ -153,7 +153,7 @@ fn of_log(mut log: GoLog) -> Snapshot {
     if log.said.iter().any(|said| said == DEADLOCK) {
         let waiting =
             snapshot.tasks.iter_mut().filter(|task| task.state == TaskState::Waiting && !task.system);
-        waiting.for_each(|task| task.leaked = true);
+        waiting.for_each(|task| (task.leaked, task.wait_class) = (true, WaitClass::Leaked));
     }
     warnings.append(&mut snapshot.header.warnings);
     snapshot.header.warnings = warnings;
