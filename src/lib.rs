@@ -144,6 +144,8 @@ mod dashboard;
 )]
 mod ending;
 mod error;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+mod formats;
 pub mod import;
 pub mod process;
 pub mod report;
@@ -182,6 +184,11 @@ pub mod __test {
     /// Exported registries, wherever they are.
     pub mod registry {
         pub use crate::runtimes::registry::{Registries, Registry, attach_at};
+    }
+
+    /// What readers and writers of foreign formats share.
+    pub mod formats {
+        pub use crate::formats::*;
     }
 
     /// Line tables, symbols and names.

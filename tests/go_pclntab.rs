@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use loiter::__test::symbols::go_names::{TypeArguments, display_name};
+use loiter::__test::formats::go_names::{TypeArguments, display_name};
 use loiter::__test::symbols::pclntab::{FuncKind, Pclntab};
 use object::{Object, ObjectSection, ObjectSymbol};
 

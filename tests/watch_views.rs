@@ -6,10 +6,11 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
+use loiter::__test::dashboard::pick::draw as draw_picker;
 use loiter::__test::dashboard::pick::{Asked, Picker, Row};
 use loiter::__test::dashboard::state::Source;
 use loiter::__test::dashboard::update::Event;
-use loiter::__test::dashboard::view::{Theme, draw_picker};
+use loiter::__test::dashboard::view::Theme;
 use loiter::snapshot::{Snapshot, TaskState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -14,6 +14,8 @@ mod at;
 mod current;
 #[cfg(not(loom))]
 pub mod format;
+#[cfg(not(loom))]
+mod future;
 #[cfg(all(feature = "tokio-hooks", tokio_unstable, not(loom)))]
 pub mod hooks;
 // As `seqlock`: loom models it.
@@ -23,6 +25,8 @@ pub mod hooks;
 pub mod ids;
 #[cfg(not(loom))]
 mod names;
+#[cfg(not(loom))]
+mod note;
 #[cfg(not(loom))]
 mod places;
 #[cfg(not(loom))]

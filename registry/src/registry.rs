@@ -8,7 +8,7 @@ use crate::format::{
     LOCATION_OFFSETS, Location, MAGIC, MAJOR, MINOR, RuntimeKind,
 };
 use crate::seqlock::{END, FreeList};
-use crate::sys;
+use crate::sys::{self, StaticRef};
 
 /// Entries that a registry makes at most unless told otherwise: 256 MiB if all are used.
 pub const DEFAULT_LIMIT: u32 = 1 << 20;
@@ -75,7 +75,7 @@ pub struct Registry {
     producer: AtomicPtr<u8>,
     producer_len: u32,
     entry_limit: AtomicU32,
-    next_registry: AtomicPtr<Registry>,
+    next_registry: StaticRef<Registry>,
     chunk: [AtomicPtr<Entry>; CHUNKS],
     _reserved: [u64; 7],
     spawned: Line<AtomicU64>,
@@ -90,8 +90,7 @@ const PRODUCER: &str = concat!("loiter-registry ", env!("CARGO_PKG_VERSION"));
 pub(crate) static MAIN: Registry = Registry::new("", RuntimeKind::Other);
 
 /// The registries of this copy of the crate by number, from 1; the main one is number 0.
-static NUMBERED: [AtomicPtr<Registry>; REGISTRIES] =
-    [const { AtomicPtr::new(std::ptr::null_mut()) }; REGISTRIES];
+static NUMBERED: [StaticRef<Registry>; REGISTRIES] = [const { StaticRef::none() }; REGISTRIES];
 
 impl Registry {
     /// A registry with a name of the program's choice, to be put into a static.
@@ -121,7 +120,7 @@ impl Registry {
             producer: AtomicPtr::new(PRODUCER.as_ptr().cast_mut()),
             producer_len: PRODUCER.len() as u32,
             entry_limit: AtomicU32::new(DEFAULT_LIMIT),
-            next_registry: AtomicPtr::new(std::ptr::null_mut()),
+            next_registry: StaticRef::none(),
             chunk: [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS],
             _reserved: [0; 7],
             spawned: Line(AtomicU64::new(0)),
@@ -250,7 +249,7 @@ impl Registry {
 
     #[cold]
     fn numbered(number: u32) -> &'static Registry {
-        NUMBERED.get(number as usize).and_then(sys::registry_at).unwrap_or(&MAIN)
+        NUMBERED.get(number as usize).and_then(StaticRef::load).unwrap_or(&MAIN)
     }
 
     #[inline(always)]
@@ -310,7 +309,7 @@ impl Registry {
         static WATCHING: AtomicBool = AtomicBool::new(false);
         sys::keep_note();
         if !WATCHING.swap(true, Ordering::AcqRel) {
-            sys::watch_forks();
+            sys::watch_forks(restart_all);
         }
         if !self.is_main() {
             self.enlist();
@@ -321,15 +320,14 @@ impl Registry {
     /// Gives this registry a number, and puts it behind the main one, in front of those that are
     /// there already. Once, whichever thread comes first.
     fn enlist(&'static self) {
-        let this = std::ptr::from_ref(self).cast_mut();
         for (number, place) in NUMBERED.iter().enumerate().skip(1) {
-            match place.compare_exchange(std::ptr::null_mut(), this, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
+            match place.replace(None, self) {
+                Ok(()) => {
                     self.rare.0.number.store(number as u32, Ordering::Release);
                     return self.link();
                 }
                 // Another thread does the same; it waits for nothing.
-                Err(first) if std::ptr::eq(first, this) => {
+                Err(Some(first)) if std::ptr::eq(first, self) => {
                     return self.rare.0.number.store(number as u32, Ordering::Release);
                 }
                 Err(_) => {}
@@ -338,12 +336,11 @@ impl Registry {
     }
 
     fn link(&'static self) {
-        let this = std::ptr::from_ref(self).cast_mut();
-        let mut next = MAIN.next_registry.load(Ordering::Acquire);
+        let mut next = MAIN.next_registry.load();
         loop {
-            self.next_registry.store(next, Ordering::Relaxed);
-            match MAIN.next_registry.compare_exchange_weak(next, this, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return,
+            self.next_registry.store_relaxed(next);
+            match MAIN.next_registry.replace(next, self) {
+                Ok(()) => return,
                 Err(now) => next = now,
             }
         }
@@ -385,18 +382,13 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-/// [`Registry::restart`] for all of them.
-pub(crate) fn restart_all() {
+/// [`Registry::restart`] for all of them, in the child of a fork.
+extern "C" fn restart_all() {
     crate::current::forget_thread();
     MAIN.restart();
-    for registry in sys::registries_after(&MAIN.next_registry) {
+    for registry in std::iter::successors(MAIN.next_registry.load(), |last| last.next_registry.load()) {
         registry.restart();
     }
-}
-
-/// Links of registries, for [`sys::registries_after`].
-pub(crate) fn next_of(registry: &Registry) -> &AtomicPtr<Registry> {
-    &registry.next_registry
 }
 
 /// Free entries of the main registry that a thread keeps at hand, so that threads do not fight for

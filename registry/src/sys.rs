@@ -1,70 +1,15 @@
-//! The unsafe part: memory for entries, the kernel's clocks and ids, the note that loiter finds.
+//! What needs unsafe code and knows no registry: memory for entries, references that threads share, the
+//! kernel's clocks and ids.
 
-use std::mem::{self, ManuallyDrop};
-use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::format::{Entry, Location};
-use crate::registry::Registry;
-use crate::task::Task;
 
 // SAFETY: a Location never changes after it was made, and its pointers lead to 'static strings.
 unsafe impl Send for Location {}
 // SAFETY: as above.
 unsafe impl Sync for Location {}
-
-/// A future and its task, over together. The task says whether the future is still there: an Option
-/// would take another word in each task of the program, which often is one word too many for the
-/// allocator's next smaller size.
-pub(crate) struct FutureOfTask<F> {
-    /// There as long as `task` is not over.
-    future: ManuallyDrop<F>,
-    task: Task,
-}
-
-impl<F> FutureOfTask<F> {
-    pub(crate) fn new(future: F, task: Task) -> Self {
-        FutureOfTask { future: ManuallyDrop::new(future), task }
-    }
-
-    pub(crate) fn task(&self) -> &Task {
-        &self.task
-    }
-
-    /// Both, unless they are over.
-    #[inline(always)]
-    pub(crate) fn parts(self: Pin<&mut Self>) -> Option<(Pin<&mut F>, &mut Task)> {
-        // SAFETY: nothing is moved out of `this`.
-        let this = unsafe { self.get_unchecked_mut() };
-        if this.task.is_over() {
-            return None;
-        }
-        // SAFETY: the future is pinned as `self` is: it is not moved before it is dropped, by `end`.
-        Some((unsafe { Pin::new_unchecked(&mut *this.future) }, &mut this.task))
-    }
-
-    /// Drops the future, in the name of the task, then the task.
-    #[inline]
-    pub(crate) fn end(self: Pin<&mut Self>) {
-        // SAFETY: the future is dropped where it is, and the task may be moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        // Over before anything else, so that a future that panics is not dropped again.
-        let task = mem::replace(&mut this.task, Task::OVER);
-        if !task.is_over() {
-            let _current = task.enter();
-            // SAFETY: the task was not over, so the future is there; from now on nobody believes so.
-            unsafe { ManuallyDrop::drop(&mut this.future) };
-        }
-    }
-}
-
-impl<F> Drop for FutureOfTask<F> {
-    fn drop(&mut self) {
-        // SAFETY: what is being dropped is not moved any more.
-        unsafe { Pin::new_unchecked(self) }.end();
-    }
-}
 
 /// Pages of zeroes for `entries` entries. Null if the kernel has no more memory.
 ///
@@ -114,23 +59,40 @@ pub(crate) fn entry_at(chunk: &AtomicPtr<Entry>, offset: usize, entries: usize) 
     Some(unsafe { &*start.add(offset) })
 }
 
-/// The registry at a place of the table of registries.
-pub(crate) fn registry_at(place: &AtomicPtr<Registry>) -> Option<&'static Registry> {
-    // SAFETY: the table holds nulls and what `Registry::enlist` made from `&'static Registry`.
-    unsafe { place.load(Ordering::Acquire).as_ref() }
-}
+/// An atomic place for a reference to something that is there for ever.
+#[repr(transparent)]
+pub(crate) struct StaticRef<T>(AtomicPtr<T>);
 
-/// The registries of a list, from its first link on.
-pub(crate) fn registries_after(
-    first: &'static AtomicPtr<Registry>,
-) -> impl Iterator<Item = &'static Registry> {
-    let mut link = first;
-    std::iter::from_fn(move || {
-        // SAFETY: links are null or made from `&'static Registry`, by `Registry::link` alone.
-        let registry: &'static Registry = unsafe { link.load(Ordering::Acquire).as_ref() }?;
-        link = crate::registry::next_of(registry);
-        Some(registry)
-    })
+impl<T: Sync + 'static> StaticRef<T> {
+    /// Nothing.
+    pub(crate) const fn none() -> Self {
+        StaticRef(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    fn pointer(to: Option<&'static T>) -> *mut T {
+        to.map_or(ptr::null_mut(), |to| ptr::from_ref(to).cast_mut())
+    }
+
+    fn reference(pointer: *mut T) -> Option<&'static T> {
+        // SAFETY: only null and pointers made from `&'static T`, by `pointer`, are ever stored here.
+        unsafe { pointer.as_ref() }
+    }
+
+    pub(crate) fn load(&self) -> Option<&'static T> {
+        Self::reference(self.0.load(Ordering::Acquire))
+    }
+
+    /// For a place that nobody else reads yet.
+    pub(crate) fn store_relaxed(&self, to: Option<&'static T>) {
+        self.0.store(Self::pointer(to), Ordering::Relaxed);
+    }
+
+    /// Puts `to` there if `from` is there; if not, gives what is there.
+    pub(crate) fn replace(&self, from: Option<&'static T>, to: &'static T) -> Result<(), Option<&'static T>> {
+        let (from, to) = (Self::pointer(from), Self::pointer(Some(to)));
+        let replaced = self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        replaced.map(|_| ()).map_err(Self::reference)
+    }
 }
 
 /// Nanoseconds on one of the kernel's clocks; 0 if there is no such clock.
@@ -153,44 +115,15 @@ pub(crate) fn thread_id() -> u32 {
     (unsafe { libc::syscall(libc::SYS_gettid) }) as u32
 }
 
-extern "C" fn after_fork() {
-    crate::registry::restart_all();
-}
-
-/// Has every registry start again from nothing in children that `fork` makes.
-pub(crate) fn watch_forks() {
-    // SAFETY: the handler is a plain function that only stores to atomics, which is allowed in the
-    // child of a process with threads.
+/// Has `after_fork` called in the children that `fork` makes. It must only store to atomics: the child of a
+/// process with threads may not do more.
+pub(crate) fn watch_forks(after_fork: extern "C" fn()) {
+    // SAFETY: the handler is a plain function, and there for ever.
     unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
 }
 
-/// Name of the note's symbol: one for each version of this crate, so that two of them can be
-/// linked into one program.
-macro_rules! note_symbol {
-    () => {
-        concat!("__loiter_registry_note_", env!("CARGO_PKG_VERSION"))
-    };
-}
-
-// Only the assembler can write "address of that, less the address of this", which needs no
-// relocation at run time. "R" keeps the section when unused ones are dropped. The alignment of 4
-// is part of the format: with 8, readers would expect the parts of a note to be padded to 8.
-std::arch::global_asm!(
-    ".pushsection .note.loiter.registry,\"aR\",%note",
-    ".balign 4",
-    concat!(".globl ", note_symbol!()),
-    concat!(".hidden ", note_symbol!()),
-    concat!(note_symbol!(), ":"),
-    ".4byte 7",
-    ".4byte 8",
-    ".4byte 1",
-    ".ascii \"loiter\\0\\0\"",
-    ".8byte {registry} - .",
-    ".popsection",
-    registry = sym crate::registry::MAIN,
-);
-
 unsafe extern "C" {
+    // The symbol of `note`, which is named after the version there.
     #[link_name = concat!("__loiter_registry_note_", env!("CARGO_PKG_VERSION"))]
     static NOTE: [u8; 28];
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::FutureOfTask;
+use crate::future::FutureOfTask;
 use crate::task::Registration;
 
 /// Registers a future as a task from now until it is finished or dropped. Spawned at the caller's

@@ -57,6 +57,12 @@ impl<T> Interner<T> {
         id
     }
 
+    /// Forgets all values from number `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.index.retain(|slot| (slot.id as usize) < len);
+    }
+
     /// The value with this number.
     pub(crate) fn get(&self, id: u32) -> Option<&T> {
         self.values.get(id as usize)
@@ -83,6 +89,8 @@ mod tests {
         assert_eq!(ids, (0..5000).collect::<Vec<_>>());
         assert_eq!((add("0"), add("4999"), add("5000")), (0, 4999, 5000));
         assert_eq!(table.get(17).map(String::as_str), Some("17"));
-        assert_eq!(table.into_values().len(), 5001);
+        table.truncate(18);
+        assert!(table.find("17", String::as_str).is_ok() && table.find("18", String::as_str).is_err());
+        assert_eq!(table.into_values().len(), 18);
     }
 }

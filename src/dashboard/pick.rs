@@ -13,8 +13,12 @@ use signal_hook::iterator::Signals;
 use super::run::{Screen, terminal};
 use super::state::{Cursor, Input};
 use super::update::edit;
-use super::view::{Theme, draw_picker, picker_rows};
+use super::view::Theme;
 use crate::ending;
+
+mod draw;
+
+pub use draw::draw;
 
 /// How often loiter checks whether processes have answered.
 const TICK: Duration = Duration::from_millis(100);
@@ -125,7 +129,7 @@ impl Picker {
     }
 
     fn go(&mut self, at: usize) {
-        let (len, height) = (self.shown().len(), usize::from(picker_rows(self.size).height));
+        let (len, height) = (self.shown().len(), usize::from(draw::rows(self.size).height));
         self.cursor.go(at, len, height);
     }
 
@@ -144,7 +148,7 @@ impl Picker {
     /// A key: some move and choose, all others edit the filter.
     pub fn on_key(&mut self, key: KeyEvent) -> Option<Outcome> {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let page = i64::from(picker_rows(self.size).height).max(2) - 1;
+        let page = i64::from(draw::rows(self.size).height).max(2) - 1;
         match key.code {
             KeyCode::Enter => {
                 return self.selected().map(|row| Outcome::Picked(Picked::Process(row.pid)));
@@ -175,7 +179,7 @@ impl Picker {
             MouseEventKind::ScrollUp => self.step(-NOTCH),
             MouseEventKind::ScrollDown => self.step(NOTCH),
             MouseEventKind::Down(MouseButton::Left) => {
-                let line = usize::from(mouse.row.checked_sub(picker_rows(self.size).y)?) + self.cursor.top;
+                let line = usize::from(mouse.row.checked_sub(draw::rows(self.size).y)?) + self.cursor.top;
                 if line >= self.shown().len() {
                     return None;
                 }
@@ -225,7 +229,7 @@ pub fn pick(
         paper.draw(|frame| {
             let area = frame.area();
             picker.resize((area.width, area.height));
-            draw_picker(frame, &picker, theme);
+            draw(frame, &picker, theme);
         })?;
         if outcome.is_none() && event::poll(TICK)? {
             outcome = match event::read()? {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flame::FramePath;
-use super::layout;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
 use super::task_detail::{self, Lead, Row};
@@ -274,7 +273,7 @@ impl AppState {
 
     /// The lines about the task that is shown.
     pub fn closeup(&self) -> Vec<Row> {
-        task_detail::rows(&self.tables, layout::areas(self).body.width.into())
+        task_detail::rows(&self.tables, self.size.0.into())
     }
 
     /// The key of the task on a line of the list of tasks.

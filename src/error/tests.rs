@@ -124,7 +124,7 @@ fn runtimes() -> Vec<Cause> {
     );
     let registry = each_variant!(RegistryError,
         RegistryError::Target(_) => TargetError::Unmapped { address: 8, len: 8 }.into(),
-        RegistryError::Version { .. } => RegistryError::Version { major: 9, minor: 0 },
+        RegistryError::Version { .. } => RegistryError::Version { major: 9, minor: 0, known: 1 },
         RegistryError::Malformed(_) => RegistryError::Malformed(text("its header is cut")),
     );
     let go = go.into_iter().map(Cause::from);
@@ -248,7 +248,7 @@ fn the_chain_keeps_types_and_numbers() {
     let cut = Error::from(files().remove(0));
     assert_eq!((cut.kind(), cut.raw_os_error()), (ErrorKind::Permission, Some(libc::EACCES)));
 
-    let version = RegistryError::Version { major: 9, minor: 0 };
+    let version = RegistryError::Version { major: 9, minor: 0, known: 1 };
     let error = Error::Runtime { runtime: text("loiter-registry"), source: version.into() };
     let source = error.source().and_then(|source| source.downcast_ref::<RegistryError>());
     assert!(matches!(source, Some(RegistryError::Version { major: 9, .. })));

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use super::go_code::{CodeTable, NamedFrame, header};
-use super::go_text::{DumpFrame, DumpGoroutine, GoDump};
+use super::go_dump::{DumpFrame, DumpGoroutine, GoDump};
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };

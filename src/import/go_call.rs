@@ -1,6 +1,6 @@
 //! The two lines of a frame: a call, and the place where it stands.
 
-use super::go_text::{CreatedBy, DumpFrame};
+use super::go_dump::{CreatedBy, DumpFrame};
 
 /// Does a line look like a call? Names hold no blanks but in type arguments; arguments are numbers.
 pub(super) fn is_call(line: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::names::{add_foreign, add_function, nameless};
+use crate::formats::go_functions::{add_foreign, add_function, nameless};
 use crate::snapshot::{
     Frame, FunctionId, Header, Location, LocationId, RuntimeInfo, SnapshotBuilder, SourceKind,
 };

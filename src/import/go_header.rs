@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::go_text::DumpGoroutine;
+use super::go_dump::DumpGoroutine;
 use super::quoted::unquote;
 
 /// Reasons of waiting that are other reasons within a synctest bubble (`waitReasonSynctest...`).

@@ -5,8 +5,8 @@
 //! frame is two lines: the call, and below it, indented, its place.
 
 use super::go_call::{Place, creator_of, is_call, is_call_of_c, name_of_damaged, split_arguments};
+use super::go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 use super::go_header::header;
-use super::go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 use super::noise::{self, After};
 
 /// Frames kept of one goroutine; what Go prints stays far below.

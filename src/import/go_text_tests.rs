@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::import::go_dump::Elided;
 
 const DUMP: &str = "\
 panic: something\n\

@@ -10,21 +10,20 @@ mod from_go_profile;
 mod from_go_text;
 mod go_call;
 mod go_code;
+mod go_dump;
 mod go_header;
 mod go_lines;
 mod go_profile;
 mod go_text;
 mod log;
 mod looks;
-#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
-pub(crate) mod names;
 mod noise;
 pub mod pprof;
 mod quoted;
 mod read;
 
+pub use go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
-pub use go_text::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 pub use log::GoLog;
 pub use read::{ReadDump, read};
 

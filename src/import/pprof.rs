@@ -2,25 +2,24 @@
 //! `--format pprof`.
 //!
 //! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
-//! that loiter wrote say in the labels of their samples which tasks they were (see `fields::own`).
+//! that loiter wrote say in the labels of their samples which tasks they were (see
+//! `formats::pprof::fields::own`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-#[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
-pub(crate) mod fields;
 mod labels;
 mod samples;
 mod tables;
-pub(crate) mod wire;
 
-use self::fields::own::UnusualFunction;
 use self::samples::Samples;
 use self::tables::Tables;
-use self::wire::{Fields, Malformed};
 use crate::cause::{Cause, ErrorKind};
+use crate::formats::pprof::fields::own::UnusualFunction;
+use crate::formats::pprof::fields::profile;
+use crate::formats::pprof::wire::{Fields, Malformed};
 use crate::snapshot::{Invalid, Snapshot};
 
 /// What a profile may hold.
@@ -112,7 +111,7 @@ pub fn looks_like_pprof(raw: &[u8]) -> bool {
     let mut first_string = None;
     for field in Fields::of(raw) {
         match field {
-            Ok((fields::profile::STRING_TABLE, value)) => {
+            Ok((profile::STRING_TABLE, value)) => {
                 first_string = first_string.or(Some(value.bytes() == Ok(b"")));
             }
             Ok((number, _)) if number <= KNOWN => {}

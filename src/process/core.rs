@@ -13,7 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::core_memory::{CoreMemory, PAGE, Piece, in_order, piece_at, piece_of};
 use super::core_notes::{AuxiliaryVector, CoreNotes, NamedRange};
 use super::elf::{Headers, Segment};
-use super::image::{self, ImageFile};
+use super::image;
+use super::image_file::ImageFile;
 use super::{
     CoreExtent, Frozen, HoldTime, Image, Mapping, Memory, Range, Registers, Result, Target, TargetError,
     WithRegisters, proc,

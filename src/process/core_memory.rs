@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::image::ImageFile;
+use super::image_file::ImageFile;
 use super::{Memory, Range, Result, TargetError};
 use crate::cause::full_text;
 

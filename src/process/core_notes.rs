@@ -6,7 +6,7 @@ use object::elf;
 
 use super::bytes::{u32_at, u64_at};
 use super::elf::{Headers, Note};
-use super::image::ImageFile;
+use super::image_file::ImageFile;
 use super::registers::{PRSTATUS_OFFSET, WORDS};
 use super::{Registers, Result};
 

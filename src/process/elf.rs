@@ -7,7 +7,7 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _}
 use object::read::{CompressedData, CompressionFormat};
 use object::{LittleEndian as Le, U32};
 
-use super::image::ImageFile;
+use super::image_file::ImageFile;
 use super::{Image, Result};
 
 /// Program headers read at most of a core file. `PN_XNUM` (65,535) means "more than that", as in core files

@@ -1,21 +1,20 @@
 //! ELF files mapped into a target, and how to get at exactly the file that is mapped: not at
 //! another one that has come to stand at the same path.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use object::elf;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::elf::Headers;
+use super::image_file::ImageFile;
 use super::memory::ProcessMemory;
-use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files, sys};
+use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files};
 use crate::cause::full_text;
 
 /// Files looked at in one process at most.
@@ -23,157 +22,10 @@ const MAX_FILES: usize = 4096;
 /// What of a file is compared with memory where device numbers cannot be trusted, bytes.
 const COMPARED: usize = 4096;
 const PAGE: u64 = 4096;
-/// Bytes read at a time from a file that is not in memory: one piece must come within the patience there is.
-const PIECE: usize = 1 << 20;
-/// For the reads of one file together no longer is waited than this.
-const MAX_WAIT_MS: u64 = 60_000;
 /// Mappings of one file that are looked at for where it is loaded.
 const MAX_MAPPINGS: usize = 4096;
 /// Places at which one file may be loaded.
 const MAX_PLACES: usize = 16;
-
-/// Where the bytes of an image are.
-///
-/// It is read with pread and never mapped: a file that the target truncates while we look must
-/// give an error, not a SIGBUS.
-#[derive(Debug)]
-pub struct ImageFile {
-    /// How the file was reached: "/proc/4242/map_files/...", for messages.
-    pub opened_as: String,
-    file: Arc<File>,
-    len: u64,
-    /// How long reads had to wait so far, milliseconds.
-    waited_ms: AtomicU64,
-}
-
-impl ImageFile {
-    /// Opens an ordinary file.
-    ///
-    /// # Errors
-    /// It cannot be opened, or is a device, a pipe or the like.
-    pub fn open(path: impl AsRef<Path>) -> Result<ImageFile> {
-        let path = path.as_ref();
-        let opened_as = path.display().to_string();
-        Self::open_io(path).map_err(|source| TargetError::io(format!("open {opened_as}"), source))
-    }
-
-    /// The same, without the name in the error. A file system that does not answer is given up.
-    fn open_io(path: &Path) -> io::Result<ImageFile> {
-        let path = path.to_owned();
-        slow_files::within(move || Self::open_now(&path))
-    }
-
-    fn open_now(path: &Path) -> io::Result<ImageFile> {
-        // Looked at before it is opened: opening a pipe or a device may block or do something.
-        let is_file = |metadata: &std::fs::Metadata| {
-            if metadata.is_file() {
-                Ok(metadata.len())
-            } else {
-                Err(io::Error::other("not an ordinary file"))
-            }
-        };
-        is_file(&std::fs::metadata(path)?)?;
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-        let len = is_file(&file.metadata()?)?;
-        let opened_as = path.display().to_string();
-        Ok(ImageFile { opened_as, file: Arc::new(file), len, waited_ms: AtomicU64::new(0) })
-    }
-
-    /// Length of the file when it was opened, bytes.
-    #[expect(clippy::len_without_is_empty, reason = "an empty file is no case of its own here")]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Reads `len` bytes at `offset`.
-    ///
-    /// # Errors
-    /// The file ends before, or cannot be read.
-    pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
-            return Err(self.malformed(format!(
-                "is cut: {len} bytes at offset {offset:#x} lie behind its end at {:#x}",
-                self.len
-            )));
-        }
-        let mut bytes = vec![0; len];
-        self.read_into(offset, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Fills `buf` from `offset`.
-    ///
-    /// # Errors
-    /// The file ends before, or cannot be read.
-    pub fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.read_some(offset.saturating_add(done as u64), rest) {
-                Ok(0) => return Err(self.malformed("has become shorter while it was read")),
-                Ok(n) => done += n,
-                Err(source) => {
-                    return Err(TargetError::io(format!("read {}", self.opened_as), source));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the beginning of `buf`: at once what is in memory, else a piece of it as long as the file system
-    /// answers in time.
-    fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if let Ok(n) = sys::pread_cached(&self.file, buf, offset) {
-            return Ok(n);
-        }
-        let file = Arc::clone(&self.file);
-        let len = buf.len().min(PIECE);
-        let bytes = self.wait(move || {
-            let mut bytes = vec![0; len];
-            let n = sys::pread(&file, &mut bytes, offset)?;
-            bytes.truncate(n);
-            Ok(bytes)
-        })?;
-        for (to, from) in buf.iter_mut().zip(&bytes) {
-            *to = *from;
-        }
-        Ok(bytes.len())
-    }
-
-    /// Where the next bytes at or behind `from` that are not a hole begin, and where they end; None if there
-    /// are none. A file system that knows no holes has data everywhere.
-    pub(crate) fn next_data(&self, from: u64) -> Option<(u64, u64)> {
-        let file = Arc::clone(&self.file);
-        let found = self.wait(move || sys::next_data(&file, from));
-        found.unwrap_or(Some((from, self.len))).filter(|(start, end)| start < end)
-    }
-
-    /// Does `work`, unless this file has taken too long already.
-    fn wait<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        if self.waited_ms.load(Ordering::Relaxed) >= MAX_WAIT_MS {
-            return Err(slow_files::no_answer());
-        }
-        let begun = Instant::now();
-        let done = slow_files::within(work);
-        let late = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        // One that did not answer once is not asked again.
-        let waited = if late { MAX_WAIT_MS } else { begun.elapsed().as_millis() as u64 };
-        self.waited_ms.fetch_add(waited, Ordering::Relaxed);
-        done
-    }
-
-    /// `len`, or less if the file ends before; None if it ends before `offset`.
-    pub(super) fn room(&self, offset: u64, len: u64) -> Option<usize> {
-        let room = self.len.checked_sub(offset)?.min(len);
-        usize::try_from(room).ok()
-    }
-
-    pub(super) fn malformed(&self, problem: impl Into<String>) -> TargetError {
-        TargetError::Malformed { path: self.opened_as.clone(), problem: problem.into() }
-    }
-}
 
 impl Image {
     /// An ELF file that is not mapped anywhere: bias 0.
@@ -457,7 +309,7 @@ fn is_mapped_file(file: &ImageFile, group: &Group<'_>, memory: &ProcessMemory) -
     }
     let head = group.mappings.iter().find(|mapping| mapping.offset == 0 && mapping.read && !mapping.write);
     let Some(head) = head.filter(|_| metadata.ino() == first.file_id.1) else { return false };
-    let len = COMPARED.min(usize::try_from(file.len).unwrap_or(usize::MAX));
+    let len = COMPARED.min(usize::try_from(file.len()).unwrap_or(usize::MAX));
     match (file.read_at(0, len), memory.read_vec(head.start, len)) {
         (Ok(there), Ok(mapped)) => there == mapped,
         _ => false,

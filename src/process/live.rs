@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::image::OpenedFiles;
 use super::memory::ProcessMemory;
-use super::patience::{self, Handle, Watch};
+use super::patience::{self, Handle};
 use super::proc::{self, Stat};
 use super::stop::Stopper;
+use super::watch::Watch;
 use super::{
     Blocked, Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
     WithRegisters, figures, maps, pages, permission, sys,

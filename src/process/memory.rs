@@ -13,9 +13,9 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-use super::patience::Watch;
 use super::proc::{self, Stat};
 use super::vectors::{BOUNCE, MAX_BYTES, MAX_VECTORS, Reading, SCRATCH, remote};
+use super::watch::Watch;
 use super::{Memory, Range, Result, TargetError, permission, sys};
 
 /// The memory of a live process.

@@ -15,6 +15,7 @@ mod elf;
 mod error;
 mod figures;
 mod image;
+mod image_file;
 mod job_control;
 mod live;
 mod maps;
@@ -31,16 +32,15 @@ mod stop;
 mod sys;
 mod tracer;
 mod vectors;
+mod watch;
 
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::{OsError, TargetError};
-pub use image::ImageFile;
+pub use image_file::ImageFile;
 #[cfg(feature = "dashboard")]
 pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
-#[cfg(feature = "cli")]
-pub(crate) use patience::be_patient_for;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
@@ -48,6 +48,8 @@ pub(crate) use sys::allow_readers;
 pub(crate) use sys::{end_with_us, let_us_trace};
 #[cfg(feature = "cli")]
 pub(crate) use tracer::end_all_stops;
+#[cfg(feature = "cli")]
+pub(crate) use watch::be_patient_for;
 
 /// Result of reading a target.
 pub type Result<T, E = TargetError> = std::result::Result<T, E>;

@@ -6,20 +6,16 @@
 //! wants it waits for that thread, and looks now and then what it is doing. Each thread notes what it
 //! reads in a place of its own, which costs nothing beside the system call.
 
-use std::cell::Cell;
-use std::ops::Range as Span;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
 use super::stop::Stopper;
-use super::{Result, Target, TargetError, proc, sys};
+use super::watch::{OWNER, PATIENCE, PLACES, Place, Watch, lock};
+use super::{Result, Target, TargetError, proc};
 
-/// A read that makes no progress for so long is given up, unless told otherwise.
-const LIMIT: Duration = Duration::from_secs(5);
 /// So often it is looked whether there is progress. A stop of loiter itself does not count as time.
 const TICK: Duration = Duration::from_millis(50);
 /// A reading that is to end, because the user or the end of a freeze says so, may take so long to be
@@ -31,99 +27,6 @@ const HANGS: Duration = Duration::from_millis(500);
 const PAGE: u64 = 4096;
 /// The main thread has this much, too.
 const STACK: usize = 8 << 20;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is whole at every moment, so a panic elsewhere does not matter.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What one thread is reading.
-#[derive(Debug, Default)]
-struct Place {
-    tid: u32,
-    /// For which [`Watch`]; 0: nothing.
-    owner: AtomicU64,
-    /// The first address, and the one behind the last.
-    start: AtomicU64,
-    end: AtomicU64,
-    /// Counts the reads.
-    serial: AtomicU64,
-    /// The file, if it is no memory that is read.
-    file: Mutex<Option<String>>,
-}
-
-/// The places of all threads.
-static PLACES: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
-
-thread_local! {
-    static PLACE: Arc<Place> = {
-        let place = Arc::new(Place { tid: sys::thread_id(), ..Place::default() });
-        let mut all = lock(&PLACES);
-        all.retain(|place| place.strong_count() > 0);
-        all.push(Arc::downgrade(&place));
-        place
-    };
-    /// The number of the [`Watch`] for which this thread works.
-    static OWNER: Cell<u64> = const { Cell::new(0) };
-    /// How long this thread waits for a read that makes no progress.
-    static PATIENCE: Cell<Duration> = const { Cell::new(LIMIT) };
-}
-
-/// From now on the calling thread gives up a read that makes no progress for so long, instead of 5 s.
-#[cfg(feature = "cli")]
-pub(crate) fn be_patient_for(limit: Duration) {
-    PATIENCE.set(limit);
-}
-
-impl Place {
-    fn during<T>(&self, owner: u64, addresses: Span<u64>, read: impl FnOnce() -> T) -> T {
-        self.serial.store(self.serial.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        self.start.store(addresses.start, Ordering::Relaxed);
-        self.end.store(addresses.end, Ordering::Relaxed);
-        self.owner.store(owner, Ordering::Release);
-        let read = read();
-        self.owner.store(0, Ordering::Release);
-        read
-    }
-}
-
-/// Does something with a file that may not answer, and notes that.
-pub(super) fn with_file<T>(path: &Path, work: impl FnOnce() -> T) -> T {
-    let owner = OWNER.get();
-    if owner == 0 {
-        return work();
-    }
-    PLACE.with(|place| {
-        *lock(&place.file) = Some(path.display().to_string());
-        let done = place.during(owner, 0..0, work);
-        *lock(&place.file) = None;
-        done
-    })
-}
-
-/// Watches over the readings of a target.
-#[derive(Debug)]
-pub(super) struct Watch {
-    number: u64,
-    pid: u32,
-    /// Nobody waits for the reading any more: it is to end soon.
-    given_up: AtomicBool,
-}
-
-impl Watch {
-    pub(super) fn new(pid: u32) -> Watch {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Watch { number: NEXT.fetch_add(1, Ordering::Relaxed), pid, given_up: AtomicBool::new(false) }
-    }
-
-    /// Reads memory somewhere between two addresses, and notes that.
-    pub(super) fn during<T>(&self, addresses: Span<u64>, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.given_up.load(Ordering::Relaxed) {
-            return Err(TargetError::GivenUp { pid: self.pid });
-        }
-        PLACE.with(|place| place.during(self.number, addresses, read))
-    }
-}
 
 /// A target that can be read from another thread, and be given up.
 pub struct Handle {

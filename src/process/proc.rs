@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{Blocked, patience};
+use super::{Blocked, watch};
 
 /// More than this is never read from a small file.
 const SMALL: u64 = 1 << 20;
@@ -16,7 +16,7 @@ const MAX_THREADS: usize = 4 << 20;
 pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let mut bytes = Vec::new();
-    patience::with_file(path, || File::open(path)?.take(max).read_to_end(&mut bytes))?;
+    watch::with_file(path, || File::open(path)?.take(max).read_to_end(&mut bytes))?;
     Ok(bytes)
 }
 

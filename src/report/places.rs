@@ -1,7 +1,7 @@
 //! Stacks as Go's own profiles have them: the frames that its traceback walks over.
 
 use crate::analysis::frames::kind_of;
-use crate::import::names;
+use crate::formats::go_functions;
 use crate::snapshot::*;
 
 /// A place in a stack.
@@ -28,7 +28,7 @@ pub(super) fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
             callee = kind;
         }
         places.push(Place { location, adapters, fault });
-        fault = names::raises_fault(snapshot, location);
+        fault = go_functions::raises_fault(snapshot, location);
     }
     places
 }

@@ -20,9 +20,9 @@ use super::places::{Place, places};
 use super::text::task_noun;
 use crate::analysis::frames::creator_frame;
 use crate::analysis::lore::go as lore;
-use crate::import::names;
-use crate::import::pprof::fields::{self, own};
-use crate::import::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::formats::go_functions;
+use crate::formats::pprof::fields::{self, own};
+use crate::formats::pprof::wire::{put_bytes, put_number, put_varint};
 use crate::snapshot::file::header_to_json;
 use crate::snapshot::*;
 
@@ -423,7 +423,7 @@ impl<'a, W: Write> Profile<'a, W> {
                 begins: f.role.begins,
             })
             .filter(|f| {
-                !names::tells(
+                !go_functions::tells(
                     &f.name,
                     &f.file,
                     &f.package,

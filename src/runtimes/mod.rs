@@ -6,16 +6,16 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::cause::full_text;
-use crate::process::{Target, TargetError, UnreadableImage, supervised};
-use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
+use crate::process::{Target, TargetError, UnreadableImage};
+use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
+mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
 
@@ -23,6 +23,8 @@ pub use go::GoError;
 pub use registry::RegistryError;
 
 pub use crate::symbols::pclntab::PclntabError;
+
+pub use reading::{Readable, snapshot};
 
 /// How a target is to be read.
 #[derive(Debug, Clone)]
@@ -153,17 +155,28 @@ impl FoundRuntimes {
         }
     }
 
-    /// Keeps what came of looking for one kind of runtime. Only that the target itself cannot be
-    /// read ends the search.
-    fn keep<T: Attached + 'static>(&mut self, found: Result<Vec<T>>) -> Result<()> {
-        match found {
-            Ok(all) => self.runtimes.extend(all.into_iter().map(|one| Box::new(one) as Box<dyn Attached>)),
-            Err(Error::Target(error)) => return Err(error.into()),
-            Err(error) => self.problems.push(error),
+    /// Adds a runtime that can be read.
+    fn add(&mut self, runtime: impl Attached + 'static) {
+        self.runtimes.push(Box::new(runtime));
+    }
+
+    /// Keeps a problem with one runtime. Only that the target itself cannot be read ends the search.
+    fn problem(&mut self, problem: Error) -> Result<()> {
+        match problem {
+            Error::Target(error) => Err(error.into()),
+            problem => {
+                self.problems.push(problem);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
+
+/// Looks for one kind of runtime in a target. An error is only that the target cannot be read.
+type Probe = fn(&dyn Target, &mut FoundRuntimes) -> Result<()>;
+
+/// All kinds of runtimes that are known.
+const PROBES: &[Probe] = &[go::probe, registry::probe];
 
 /// Everything in `target` that schedules tasks.
 ///
@@ -171,183 +184,9 @@ impl FoundRuntimes {
 /// When the target cannot be read.
 pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     let mut found = FoundRuntimes::default();
-    let go = go::attach(target)?;
-    found.keep(Ok(go.runtimes))?;
-    found.problems.extend(go.problems);
-    found.left_out.extend(go.left_out);
-    let registries = registry::attach(target)?;
-    found.keep(Ok(registries.found))?;
-    found.problems.extend(registries.problems);
-    found.left_out.extend(registries.left_out);
-    found.unused.extend(registries.unused);
+    for probe in PROBES {
+        probe(target, &mut found)?;
+    }
     found.keep_unreadable(target.unreadable_images());
     Ok(found)
-}
-
-/// Takes a snapshot of everything that schedules tasks in `target`.
-///
-/// # Errors
-/// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
-pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    Readable::find(target)?.read(target, options)
-}
-
-/// The runtimes of a target that can be read, again and again: finding them is most of the work of
-/// reading a small program. A target that does not answer is given up; see [`supervised`].
-#[derive(Clone)]
-pub struct Readable {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    runtimes: Vec<Box<dyn Attached>>,
-    /// What the user should know of what cannot be read.
-    warnings: Vec<String>,
-    /// When they were found, on the target's CLOCK_MONOTONIC.
-    found_at_ns: Option<u64>,
-}
-
-impl Readable {
-    /// Finds them.
-    ///
-    /// # Errors
-    /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
-    pub fn find(target: &dyn Target) -> Result<Readable> {
-        let inner = supervised(target, None, Inner::find)?;
-        Ok(Readable { inner: Arc::new(inner) })
-    }
-
-    /// Reads all tasks of the target in which they were found.
-    ///
-    /// # Errors
-    /// Whatever reading the target gives.
-    pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-        let (inner, own) = (Arc::clone(&self.inner), options.clone());
-        supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
-    }
-}
-
-impl Inner {
-    fn find(target: &dyn Target) -> Result<Inner> {
-        let mut found = attach(target)?;
-        if found.runtimes.is_empty() && found.problems.is_empty() {
-            // Nothing is found either in a process that is just giving its memory back: when it is
-            // looked at again, it has ended.
-            target.mappings()?;
-            found = attach(target)?;
-        }
-        let warnings: Vec<String> = found
-            .problems
-            .iter()
-            .map(|problem| full_text(problem))
-            .chain(found.left_out.iter().cloned())
-            .collect();
-        let unused = found.unused.clone();
-        let runtimes = found.into_readable()?;
-        if runtimes.is_empty() {
-            target.mappings()?;
-            let info = target.info();
-            let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
-            if warnings.is_empty() && unused.is_empty() {
-                looked_at.push("none has the note of a task registry (loiter-registry)".to_owned());
-            }
-            looked_at.extend(warnings);
-            looked_at.extend(unused);
-            if target.core_extent().is_some_and(|extent| extent.missing > 0) {
-                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
-            }
-            return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
-        }
-        Ok(Inner { runtimes, warnings, found_at_ns: target.monotonic_ns() })
-    }
-
-    fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-        let mut builder = SnapshotBuilder::new();
-        builder.header = header(target);
-        builder.header.warnings.clone_from(&self.warnings);
-        if let (Some(now), Some(then)) = (target.monotonic_ns(), self.found_at_ns) {
-            let age = &mut builder.header.target.age_ns;
-            *age = age.map(|age| age.saturating_add(now.saturating_sub(then)));
-        }
-        if let Some(extent) = target.core_extent() {
-            builder.header.reading.core_bytes = Some(extent.bytes);
-            builder.header.reading.core_bytes_missing = extent.missing;
-        }
-        read_tasks(target, options, &self.runtimes, &mut builder)?;
-        images::Images::new(target).note(&mut builder.code);
-        let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
-        let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);
-        builder.header.warnings.extend(lacks);
-        builder.header.process = target.figures();
-        Ok(builder.finish())
-    }
-}
-
-fn header(target: &dyn Target) -> Header {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Header {
-        loiter: env!("CARGO_PKG_VERSION").to_owned(),
-        taken_at_ns: Some(since_epoch.as_nanos() as u64),
-        monotonic_ns: target.monotonic_ns(),
-        target: target.info().clone(),
-        ..Header::default()
-    }
-}
-
-/// Reads all tasks, with the target stopped if that was asked for.
-fn read_tasks(
-    target: &dyn Target,
-    options: &ReadOptions,
-    attached: &[Box<dyn Attached>],
-    into: &mut SnapshotBuilder,
-) -> Result<()> {
-    into.header.reading.mode = match options.pause {
-        _ if target.is_static() => ReadMode::Core,
-        Pause::RunningThreads => ReadMode::Live,
-        Pause::Nothing => ReadMode::NoPause,
-        Pause::Everything => ReadMode::Frozen,
-    };
-    let freeze = || target.freeze(options.freeze_limit);
-    let frozen = (options.pause == Pause::Everything).then(freeze).transpose()?;
-    let begin = Instant::now();
-    let read = read_all(target, options, attached, into);
-    into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
-    if let Some(frozen) = frozen {
-        // That it was let go early explains whatever else went wrong.
-        into.header.reading.pause_ns = frozen.release()?.as_nanos() as u64;
-    }
-    read
-}
-
-/// Reads the tasks of one runtime after another. One that cannot be read is said in a warning, as
-/// long as another one can.
-fn read_all(
-    target: &dyn Target,
-    options: &ReadOptions,
-    attached: &[Box<dyn Attached>],
-    into: &mut SnapshotBuilder,
-) -> Result<()> {
-    let mut failed = None;
-    for runtime in attached {
-        let (runtimes, tasks) = (into.header.runtimes.len(), into.task_count());
-        let Ok(number) = u8::try_from(runtimes) else { break };
-        let read = runtime.info(target).and_then(|info| {
-            into.header.runtimes.push(info);
-            runtime.read(target, options, number, into)
-        });
-        match read {
-            Ok(()) => {}
-            Err(Error::Target(error)) => return Err(error.into()),
-            Err(error) => {
-                into.header.runtimes.truncate(runtimes);
-                into.truncate_tasks(tasks);
-                into.header.warnings.push(full_text(&error));
-                failed.get_or_insert(error);
-            }
-        }
-    }
-    match failed {
-        Some(error) if into.header.runtimes.is_empty() => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -7,6 +7,10 @@ use super::{
 };
 use crate::code::{CodeBuilder, Interner};
 
+mod checkpoint;
+
+pub use checkpoint::Checkpoint;
+
 /// Things waited for that are kept in all.
 const MAX_WAITS: usize = 1 << 24;
 
@@ -138,11 +142,6 @@ impl SnapshotBuilder {
                 self.counts.push(count);
             }
         }
-    }
-
-    /// Takes back the tasks from number `first` on.
-    pub fn truncate_tasks(&mut self, first: usize) {
-        self.tasks.truncate(first);
     }
 
     /// Makes room for that many tasks more.

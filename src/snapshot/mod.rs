@@ -18,7 +18,7 @@ pub use crate::code::{
     Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
     LabelSetId, Layer, Location, LocationId, Stack, StackId, StrId,
 };
-pub use builder::SnapshotBuilder;
+pub use builder::{Checkpoint, SnapshotBuilder};
 pub use header::*;
 pub use ids::*;
 pub use model::Snapshot;

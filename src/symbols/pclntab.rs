@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use memchr::memchr;
 use rustc_hash::FxHashMap;
 
-use super::go_names::TypeArguments;
+use crate::formats::go_names::TypeArguments;
 use crate::process::bytes::{u32_at, u64_at};
 
 mod func;

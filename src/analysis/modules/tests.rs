@@ -21,7 +21,7 @@ fn owners(main: &str, modules: &[&str]) -> Owners {
 fn picked<'a>(owners: &Owners, stack: &[&'a str]) -> &'a str {
     let code = |frame: &&'a str| {
         let (function, file) = frame.split_once(' ').unwrap_or((frame, "x.go"));
-        let package = crate::import::names::package(function);
+        let package = crate::formats::go_functions::package(function);
         Code { function, package, file, role: crate::words::go::role(function, package) }
     };
     owners.user_frame(stack.iter().map(code)).map_or("", |at| stack[at])

@@ -16,7 +16,6 @@ mod groups;
 mod header;
 mod help;
 mod overview;
-mod pick;
 mod scheduler;
 mod task_detail;
 mod tasks;
@@ -24,9 +23,8 @@ mod text;
 mod theme;
 
 pub(super) use findings::evidence;
-pub use pick::{draw as draw_picker, rows as picker_rows};
 pub use theme::Theme;
-use theme::{Canvas, Cut};
+pub(super) use theme::{Canvas, Cut};
 
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, state: &AppState, theme: Theme) {
@@ -85,7 +83,7 @@ fn draw_tabs(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
 }
 
 /// Marks the selected line of a list.
-fn select(canvas: &mut Canvas<'_>, y: u16) {
+pub(super) fn select(canvas: &mut Canvas<'_>, y: u16) {
     let (mark, style) = (canvas.theme.pick("▶", ">"), canvas.theme.selected());
     canvas.raw(0, y, 1, mark, style);
     canvas.highlight(y, style);

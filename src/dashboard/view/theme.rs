@@ -18,7 +18,7 @@ pub struct Theme {
 
 /// Which end of a text is cut off where it is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::dashboard) enum Cut {
     /// The beginning: of function names the end says more.
     Start,
     /// The end.
@@ -31,57 +31,57 @@ impl Theme {
     }
 
     /// Counts and names at the head of something.
-    pub(super) fn head(self) -> Style {
+    pub(in crate::dashboard) fn head(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// States and reasons.
-    pub(super) fn state(self) -> Style {
+    pub(in crate::dashboard) fn state(self) -> Style {
         self.fg(Color::Yellow)
     }
 
     /// What is there but matters less.
-    pub(super) fn dim(self) -> Style {
+    pub(in crate::dashboard) fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
     /// Labels of lines, headings of columns.
-    pub(super) fn title(self) -> Style {
+    pub(in crate::dashboard) fn title(self) -> Style {
         self.fg(Color::Cyan)
     }
 
     /// What went wrong, what is stuck.
-    pub(super) fn warn(self) -> Style {
+    pub(in crate::dashboard) fn warn(self) -> Style {
         self.fg(Color::Red).add_modifier(Modifier::BOLD)
     }
 
     /// What needs a look.
-    pub(super) fn notice(self) -> Style {
+    pub(in crate::dashboard) fn notice(self) -> Style {
         self.fg(Color::Yellow).add_modifier(Modifier::BOLD)
     }
 
     /// All is well.
-    pub(super) fn good(self) -> Style {
+    pub(in crate::dashboard) fn good(self) -> Style {
         self.fg(Color::Green)
     }
 
     /// Bars and cells of charts.
-    pub(super) fn chart(self) -> Style {
+    pub(in crate::dashboard) fn chart(self) -> Style {
         self.fg(Color::Cyan)
     }
 
     /// What is selected.
-    pub(super) fn selected(self) -> Style {
+    pub(in crate::dashboard) fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
     /// The tab of the current view.
-    pub(super) fn tab(self) -> Style {
+    pub(in crate::dashboard) fn tab(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
     }
 
     /// More is red, less is green; the sign says the same.
-    pub(super) fn change(self, value: f64) -> Style {
+    pub(in crate::dashboard) fn change(self, value: f64) -> Style {
         if value > 0.0 {
             self.fg(Color::Red)
         } else if value < 0.0 {
@@ -92,17 +92,17 @@ impl Theme {
     }
 
     /// A frame of a flame graph: black on a colour; without colours, apart by its first character.
-    pub(super) fn frame(self, color: Color) -> Style {
+    pub(in crate::dashboard) fn frame(self, color: Color) -> Style {
         if self.color { Style::new().fg(Color::Black).bg(color) } else { Style::new() }
     }
 
     /// One of two characters.
-    pub(super) fn pick<T>(self, unicode: T, ascii: T) -> T {
+    pub(in crate::dashboard) fn pick<T>(self, unicode: T, ascii: T) -> T {
         if self.ascii { ascii } else { unicode }
     }
 
     /// Text from anywhere, safe for this terminal.
-    pub(super) fn text(self, text: &str) -> String {
+    pub(in crate::dashboard) fn text(self, text: &str) -> String {
         let safe = escape(text);
         if !self.ascii || safe.is_ascii() {
             return safe.into_owned();
@@ -122,7 +122,7 @@ impl Theme {
     }
 
     /// Text in no more than so many columns; what is cut off is marked.
-    pub(super) fn fit(self, text: &str, columns: usize, cut: Cut) -> String {
+    pub(in crate::dashboard) fn fit(self, text: &str, columns: usize, cut: Cut) -> String {
         let text = self.text(text);
         if width(&text) <= columns {
             return text;
@@ -147,20 +147,34 @@ impl Theme {
 }
 
 /// Puts things on the screen, cut to the available columns.
-pub(super) struct Canvas<'a> {
-    pub(super) buffer: &'a mut Buffer,
-    pub(super) theme: Theme,
+pub(in crate::dashboard) struct Canvas<'a> {
+    pub(in crate::dashboard) buffer: &'a mut Buffer,
+    pub(in crate::dashboard) theme: Theme,
 }
 
 impl Canvas<'_> {
     /// Puts text at a place, in no more than `columns`; gives the column behind it.
-    pub(super) fn put(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) -> u16 {
+    pub(in crate::dashboard) fn put(
+        &mut self,
+        x: u16,
+        y: u16,
+        columns: u16,
+        text: &str,
+        style: Style,
+    ) -> u16 {
         let text = self.theme.text(text);
         self.raw(x, y, columns, &text, style)
     }
 
     /// The same for text that is known to be safe.
-    pub(super) fn raw(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) -> u16 {
+    pub(in crate::dashboard) fn raw(
+        &mut self,
+        x: u16,
+        y: u16,
+        columns: u16,
+        text: &str,
+        style: Style,
+    ) -> u16 {
         let area = self.buffer.area;
         if y >= area.bottom() || x >= area.right() {
             return x;
@@ -169,20 +183,28 @@ impl Canvas<'_> {
     }
 
     /// Puts text so that it fits its column.
-    pub(super) fn cell(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style, cut: Cut) {
+    pub(in crate::dashboard) fn cell(
+        &mut self,
+        x: u16,
+        y: u16,
+        columns: u16,
+        text: &str,
+        style: Style,
+        cut: Cut,
+    ) {
         let text = self.theme.fit(text, columns.into(), cut);
         self.raw(x, y, columns, &text, style);
     }
 
     /// Puts text so that it ends at the right of its column.
-    pub(super) fn right(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) {
+    pub(in crate::dashboard) fn right(&mut self, x: u16, y: u16, columns: u16, text: &str, style: Style) {
         let text = self.theme.fit(text, columns.into(), Cut::Start);
         let start = x + columns.saturating_sub(width(&text) as u16);
         self.raw(start, y, columns, &text, style);
     }
 
     /// Draws a line over the whole width.
-    pub(super) fn rule(&mut self, y: u16) {
+    pub(in crate::dashboard) fn rule(&mut self, y: u16) {
         let area = self.buffer.area;
         let line = self.theme.pick("─", "-").repeat(area.width.into());
         let style = self.theme.dim();
@@ -190,7 +212,7 @@ impl Canvas<'_> {
     }
 
     /// Restyles a whole line.
-    pub(super) fn highlight(&mut self, y: u16, style: Style) {
+    pub(in crate::dashboard) fn highlight(&mut self, y: u16, style: Style) {
         let area = self.buffer.area;
         if y < area.bottom() {
             self.buffer.set_style(ratatui::layout::Rect { y, height: 1, ..area }, style);

@@ -7,7 +7,9 @@ use memchr::memmem::Finder;
 
 use super::super::noise::{is_log_line, is_moment};
 use super::prefix::{Prefix, Suffix};
-use super::records::OF_FIELDS;
+
+/// The writer of lines that were fields of something, where nothing says who wrote them.
+pub(super) const OF_FIELDS: &str = "\u{1}";
 
 /// How such a line begins. Signals are told by [`signal`].
 const BEGINNINGS: [&str; 14] = [

@@ -7,7 +7,7 @@
 //! all is done once more, from the end.
 
 use super::encoding;
-use super::go_text::{DumpGoroutine, GoDump};
+use super::go_dump::{DumpGoroutine, GoDump};
 pub(super) use counted::profiles;
 use records::{Collected, Sink};
 use streams::Streams;

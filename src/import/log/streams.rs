@@ -11,15 +11,15 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::super::go_call::{Place, is_call};
+use super::super::go_dump::DumpGoroutine;
 use super::super::go_header::header_in;
 use super::super::go_lines::{DumpReader, Line, ON_OTHER_THREAD};
-use super::super::go_text::DumpGoroutine;
 use super::super::noise;
 use super::GoLog;
 use super::collect::{Beginning, Collector, Dumps};
-use super::crash::{self, Crash, Said};
+use super::crash::{self, Crash, OF_FIELDS, Said};
 use super::prefix::{Prefix, Suffix, timestamp};
-use super::records::{OF_FIELDS, Record, Sink};
+use super::records::{Record, Sink};
 
 /// Lines looked at behind a header to learn what stands around them.
 const AHEAD: usize = 24;

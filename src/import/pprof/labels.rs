@@ -1,9 +1,9 @@
 //! The labels of a sample: the program's own, and what loiter or the runtime says of the task.
 
 use super::PprofError;
-use super::fields::{label, own, single};
 use super::tables::Tables;
-use super::wire::Fields;
+use crate::formats::pprof::fields::{label, own, single};
+use crate::formats::pprof::wire::Fields;
 use crate::import::{from_go_text, go_header};
 use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState, WaitClass};
 

@@ -2,12 +2,13 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::fields::{profile, sample};
 use super::labels::{Labels, Place};
 use super::tables::Tables;
-use super::wire::Fields;
 use super::{Limits, PprofError, UnusualFunction};
-use crate::import::{go_code, names};
+use crate::formats::go_functions;
+use crate::formats::pprof::fields::{profile, sample};
+use crate::formats::pprof::wire::Fields;
+use crate::import::go_code;
 use crate::snapshot::*;
 use crate::words;
 
@@ -132,7 +133,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
             }
             if frames.is_empty() {
-                let function = names::add_foreign(&mut self.into, &names::nameless(address));
+                let function = go_functions::add_foreign(&mut self.into, &go_functions::nameless(address));
                 frames.push(self.into.code.frame(function, "", 0));
             }
             let image = images.get(&row.mapping).copied().filter(|_| address.is_some());
@@ -173,7 +174,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 f.kind,
                 FunctionRole { layer: f.layer, begins: f.begins },
             ),
-            None => names::add_function(&mut self.into, name, file),
+            None => go_functions::add_function(&mut self.into, name, file),
         }
     }
 
@@ -334,7 +335,7 @@ fn correct_faults(snapshot: &mut Snapshot) {
     let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
         .flat_map(|stack| stack.locations.windows(2))
         .filter_map(|pair| match pair {
-            &[callee, place] if names::raises_fault(snapshot, callee) => Some(place),
+            &[callee, place] if go_functions::raises_fault(snapshot, callee) => Some(place),
             _ => None,
         })
         .collect();

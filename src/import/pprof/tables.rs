@@ -1,9 +1,9 @@
 //! The tables of a profile that samples refer to, as they stand there.
 
-use super::fields::{function, line, location, mapping, own, profile, value_type};
-use super::wire::{Fields, Value};
 use super::{PprofError, UnusualFunction};
 use crate::cause::About;
+use crate::formats::pprof::fields::{function, line, location, mapping, own, profile, value_type};
+use crate::formats::pprof::wire::{Fields, Value};
 use crate::snapshot::Header;
 use crate::snapshot::file::header_from_json;
 

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::fields::*;
-use super::wire::{put_bytes, put_number};
 use super::*;
+use crate::formats::pprof::fields::*;
+use crate::formats::pprof::wire::{put_bytes, put_number};
 use crate::snapshot::*;
 
 fn message(fields: &[(u32, u64)]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use crate::import::pprof::fields::own;
+use crate::formats::pprof::fields::own;
 use crate::snapshot::{Snapshot, StrId};
 
 /// The table of strings, filled on the way.

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE};
+use super::super::line::{HEAD, PLAIN, STATE};
 use super::super::runtime_names::runtime_label;
 use super::super::units::{ages, thousands};
+use super::parts::{labels, list, words};
 use super::stack::{self, INDENT};
 use super::{Page, locks, waits};
 use crate::analysis::Group;
@@ -13,12 +14,8 @@ use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
 use crate::report::escape;
 use crate::report::line::width;
-use crate::snapshot::{
-    Begins, FunctionId, LocationId, ObjectId, Snapshot, StackStatus, StrId, Task, TaskState,
-};
+use crate::snapshot::{Begins, FunctionId, LocationId, ObjectId, Snapshot, StackStatus, Task, TaskState};
 
-/// Entries of a list (labels, creators) that are shown; how many more there are is said.
-const LIST: usize = 6;
 /// Wider titles do not widen the column for all groups.
 const WIDEST_TITLE: usize = 40;
 
@@ -199,34 +196,6 @@ fn write_marks(page: &mut Page<'_>, group: &Group, n: u64) -> io::Result<()> {
     if marks.is_empty() { Ok(()) } else { words(page, &marks.join(", ")) }
 }
 
-/// "route=/v1/users (96)"; without numbers where all tasks have it.
-pub(super) fn labels(snapshot: &Snapshot, labels: &Tally<(StrId, StrId)>, tasks: u64) -> Vec<String> {
-    let text = |(key, value): (StrId, StrId)| format!("{}={}", snapshot.str(key), snapshot.str(value));
-    let entries = labels.entries.iter().map(|&(pair, n)| (text(pair), n));
-    entries.map(|(text, n)| if n == tasks { text } else { format!("{text} ({})", thousands(n)) }).collect()
-}
-
 fn numbered(entries: Vec<(String, u64)>) -> Vec<String> {
     entries.into_iter().map(|(text, n)| format!("{text} ({})", thousands(n))).collect()
-}
-
-/// Writes a list under its title, unless it is empty.
-pub(super) fn list(page: &mut Page<'_>, title: &str, entries: &[String]) -> io::Result<()> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let mut pieces: Vec<_> = entries.iter().take(LIST).map(|entry| (PLAIN, entry.clone())).collect();
-    if entries.len() > LIST {
-        pieces.push((DIM, format!("{} more", thousands((entries.len() - LIST) as u64))));
-    }
-    let mut line: Line = page.line();
-    line.pad(INDENT, 0).push(TITLE, title).push(PLAIN, " ");
-    line.wrap(&pieces, ", ", INDENT + 2, page.options.width, page.out)
-}
-
-/// Writes a sentence, wrapped.
-pub(super) fn words(page: &mut Page<'_>, sentence: &str) -> io::Result<()> {
-    let mut line = page.line();
-    line.pad(INDENT, 0);
-    line.wrap_text(PLAIN, sentence, INDENT + 2, page.options.width, page.out)
 }

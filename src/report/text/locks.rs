@@ -4,8 +4,8 @@ use super::super::runtime_names::task_noun;
 use super::super::task_facts;
 use super::super::units::{age, count, thousands};
 use super::super::waiting;
+use super::parts;
 use super::stack::place_of;
-use super::waits;
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
@@ -215,7 +215,7 @@ pub fn hold_sentences(
         };
         let perhaps = if hold.how == HoldKind::Perhaps { "perhaps " } else { "" };
         let reading = if hold.how == HoldKind::Shared { " for reading" } else { "" };
-        let what = waits::objects(snapshot, hold.kind, hold.only, hold.objects);
+        let what = parts::objects(snapshot, hold.kind, hold.only, hold.objects);
         let waiters = match hold.waiters {
             0 => String::new(),
             1 => format!(" that 1 {} waits for", task_noun(snapshot)),

@@ -17,6 +17,7 @@ pub mod fleet;
 mod group;
 mod header;
 mod locks;
+mod parts;
 mod short;
 mod stack;
 mod task;

@@ -4,8 +4,9 @@ use std::io;
 
 use super::super::line::{HEAD, PLAIN, STATE};
 use super::super::task_facts::{self, Fact};
+use super::parts::{labels, list, words};
 use super::stack;
-use super::{Page, group, locks, waits};
+use super::{Page, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
@@ -29,7 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
     if frames.is_empty()
         && let Some(entry) = task.entry
     {
-        group::words(page, &format!("entry function {}", snapshot.function_name(entry)))?;
+        words(page, &format!("entry function {}", snapshot.function_name(entry)))?;
     }
     if let Some(frame) = task.creator.and_then(|id| creator_frame(snapshot, id)) {
         let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
@@ -37,15 +38,15 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
         stack::creator(page, frame, &by)?;
     }
     if let Some(set) = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
-        let labels = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
-        group::list(page, "labels", &group::labels(snapshot, &labels, 1))?;
+        let tally = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
+        list(page, "labels", &labels(snapshot, &tally, 1))?;
     }
     let one = || [task].into_iter();
     let full_paths = page.options.full_paths;
     let waits = waits::sentences(snapshot, &table.summarize(one()), full_paths);
     let holds = locks::hold_sentences(snapshot, &table.holds(one()), 1, full_paths);
     for sentence in waits.iter().chain(&holds) {
-        group::words(page, sentence)?;
+        words(page, sentence)?;
     }
     Ok(())
 }

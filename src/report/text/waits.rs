@@ -5,8 +5,9 @@ use rustc_hash::FxHashSet;
 use super::super::units::thousands;
 use super::super::waiting;
 use super::locks;
+use super::parts::objects;
 use crate::analysis::waits::WaitSummary;
-use crate::snapshot::{ObjectId, ObjectKind, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// "waits to send on 1,204 channels, unbuffered, no receiver waiting"; one a way of waiting, and after each those about
 /// the locks. Raw from the target: escape before printing.
@@ -43,12 +44,4 @@ fn things(snapshot: &Snapshot, wait: &WaitSummary) -> String {
         text.push_str(&format!(" of {}", snapshot.str(element)));
     }
     text
-}
-
-/// "mutex 0xc000012040", "3 mutexes".
-pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
-    match only.and_then(|id| snapshot.objects.get(id.index())) {
-        Some(object) => format!("{} {:#x}", waiting::object(kind), object.address),
-        None => waiting::objects(kind, n),
-    }
 }

@@ -3,9 +3,12 @@
 //! Up to 1.23 it points to a `map[string]string` (`src/runtime/pprof/label.go`,
 //! `src/runtime/map.go`), from 1.24 on to a list of key and value pairs.
 
+use rustc_hash::FxHashMap;
+
 use super::names;
 use crate::process::Memory;
 use crate::process::bytes::word;
+use crate::snapshot::{LabelSetId, SnapshotBuilder};
 
 /// More labels than this on one goroutine are not read.
 const MAX_LABELS: u64 = 1024;
@@ -14,8 +17,34 @@ const MAX_TEXT: u64 = 64 << 10;
 /// Largest map that is read: 2 to this power buckets.
 const MAX_BUCKET_BITS: u8 = 8;
 
+/// Turns labels into sets of the snapshot; remembers those that were read.
+pub(super) struct LabelSets<'a> {
+    memory: &'a dyn Memory,
+    minor: Option<u32>,
+    known: FxHashMap<u64, Option<LabelSetId>>,
+}
+
+impl<'a> LabelSets<'a> {
+    /// `minor` is the 24 of Go 1.24, None where the version is not known.
+    pub(super) fn new(memory: &'a dyn Memory, minor: Option<u32>) -> Self {
+        LabelSets { memory, minor, known: FxHashMap::default() }
+    }
+
+    /// The set of the labels at `address`, which is 0 for a goroutine without labels.
+    pub(super) fn of(&mut self, address: u64, into: &mut SnapshotBuilder) -> Option<LabelSetId> {
+        if address == 0 {
+            return None;
+        }
+        let (memory, minor) = (self.memory, self.minor);
+        *self.known.entry(address).or_insert_with(|| {
+            let pairs = read(memory, address, minor).filter(|pairs| !pairs.is_empty())?;
+            Some(into.code.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+        })
+    }
+}
+
 /// The labels at `address`, pairs of key and value. None where what stands there makes no sense.
-pub(super) fn read(memory: &dyn Memory, address: u64, minor: Option<u32>) -> Option<Vec<(String, String)>> {
+fn read(memory: &dyn Memory, address: u64, minor: Option<u32>) -> Option<Vec<(String, String)>> {
     match minor {
         Some(minor) if minor < 24 => map(memory, address),
         Some(_) => list(memory, address),

@@ -8,12 +8,13 @@
 use std::sync::Mutex;
 
 use crate::process::{Image, Mapping, Target};
-use crate::runtimes::{Attached, ReadOptions};
+use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
 mod arch;
 mod buffers;
+mod channels;
 mod convert;
 pub mod dwarf;
 mod error;
@@ -40,6 +41,7 @@ mod span;
 mod stacks;
 pub mod structs;
 mod sync;
+mod threads;
 pub mod types;
 mod unwind;
 mod version;
@@ -78,24 +80,9 @@ pub(super) struct Go {
     holders: Mutex<holders::Remembered>,
 }
 
-/// What came of looking for Go in a target.
-#[derive(Debug, Default)]
-pub(super) struct FoundRuntimes {
-    /// The runtimes: none, one, or several where shared libraries bring their own.
-    pub runtimes: Vec<Go>,
-    /// Those that are there, or may be, but cannot be made sense of. One does not hide the others.
-    pub problems: Vec<Error>,
-    /// What was not looked at, a sentence each.
-    pub left_out: Vec<String>,
-}
-
-/// Finds the Go runtimes in a target.
-///
-/// # Errors
-/// When the target itself cannot be read.
-pub(super) fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
+/// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
+pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()> {
     let mappings = target.mappings()?;
-    let mut all = FoundRuntimes::default();
     let mut plugins = Vec::new();
     let mut runtimes = Vec::new();
     let mut search = search::Search::new(target);
@@ -115,12 +102,13 @@ pub(super) fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
                 runtimes.push((image, module));
             }
             Ok(Some(module)) => plugins.push(module),
-            Err(error) => all.keep(error.of("go"))?,
+            Err(error) => keep(error.of("go"), found)?,
         }
     }
     if let Some(more) = looked_at.checked_sub(MAX_IMAGES).filter(|more| *more > 0) {
-        all.left_out.push(format!("{more} files more that look like Go were not looked at"));
+        found.left_out.push(format!("{more} files more that look like Go were not looked at"));
     }
+    let mut all = Vec::new();
     for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
         tracing::debug!("it is {}, as {} says", build.version, build.found_in);
@@ -129,28 +117,26 @@ pub(super) fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
         }
         let name = build.version.clone();
         match Go::new(target, &image, &mappings, module, build) {
-            Ok(go) => all.runtimes.push(go),
-            Err(error) => all.keep(error.of(&name))?,
+            Ok(go) => all.push(go),
+            Err(error) => keep(error.of(&name), found)?,
         }
     }
     // A plugin shares the runtime of the program that loaded it.
-    if let Some(first) = all.runtimes.first_mut() {
+    if let Some(first) = all.first_mut() {
         first.modules.append(&mut plugins);
     }
-    Ok(all)
+    all.into_iter().for_each(|go| found.add(go));
+    Ok(())
 }
 
-impl FoundRuntimes {
-    /// Keeps a problem. That the target has ended or may not be read ends the search; that some memory is
-    /// not there is a problem of this runtime alone.
-    fn keep(&mut self, problem: Error) -> Result<()> {
-        match problem {
-            Error::Target(error) if !error.is_absent() => Err(error.into()),
-            problem => {
-                self.problems.push(problem);
-                Ok(())
-            }
+/// Keeps a problem. That some memory is not there is one of this runtime alone.
+fn keep(problem: Error, found: &mut FoundRuntimes) -> Result<()> {
+    match problem {
+        Error::Target(error) if error.is_absent() => {
+            found.problems.push(error.into());
+            Ok(())
         }
+        problem => found.problem(problem),
     }
 }
 

@@ -1,7 +1,9 @@
-//! Strings of the target.
+//! Strings of the target, and the wait reasons among them.
 
 use crate::process::Memory;
 use crate::process::bytes::word;
+use crate::snapshot::{SnapshotBuilder, StrId, WaitClass};
+use crate::words::go as words;
 
 /// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
 /// UTF-8.
@@ -34,4 +36,34 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
                 .filter(|text| i == 0 || !text.is_empty())
         })
         .collect()
+}
+
+/// A wait reason: its text in the snapshot, and what it says.
+pub(super) type WaitReason = (StrId, Option<WaitClass>);
+
+/// The wait reasons by number.
+pub(super) struct WaitReasons<'a> {
+    texts: &'a [String],
+    known: Vec<Option<WaitReason>>,
+}
+
+impl<'a> WaitReasons<'a> {
+    /// `texts` is what [`wait_reasons`] found.
+    pub(super) fn new(texts: &'a [String]) -> Self {
+        WaitReasons { texts, known: vec![None; 256] }
+    }
+
+    /// The reason with this number; 0 is none.
+    pub(super) fn of(&mut self, number: u8, into: &mut SnapshotBuilder) -> Option<WaitReason> {
+        if number == 0 {
+            return None;
+        }
+        let number = usize::from(number);
+        let reason = self.known.get_mut(number)?.get_or_insert_with(|| {
+            let unknown = || format!("wait reason {number}, name unknown");
+            let text = self.texts.get(number).cloned().unwrap_or_else(unknown);
+            (into.code.string(&text), words::reason(&text))
+        });
+        Some(*reason)
+    }
 }

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::module::Module;
 use super::sync;
 use super::unwind::CodeAddress;
+use crate::formats::go_names::{is_shown, package_of};
 use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
-use crate::symbols::go_names::{is_shown, package_of};
 use crate::symbols::pclntab::{Func, FuncKind};
 use crate::words;
 

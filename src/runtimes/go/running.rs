@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::arch;
 use super::goroutine::{Goroutine, Raw, status};
 use super::read::{Reader, keep};
+use super::threads::thread_of;
 use super::unwind::{CodeAddress, Start};
 use crate::cause::full_text;
-use crate::process::{Registers, Target, TargetError};
+use crate::process::{Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
 /// What came of reading a running goroutine.
@@ -81,15 +82,6 @@ pub(super) fn read(
             Ok(Running::Read(goroutine))
         }
     }
-}
-
-/// The thread (in loiter's pid namespace) of an M.
-pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Option<u32> {
-    if m == 0 {
-        return None;
-    }
-    let inside = target.read_u64(m.wrapping_add(procid_offset)).ok()?;
-    target.thread_from_inside(u32::try_from(inside).ok().filter(|tid| *tid != 0)?)
 }
 
 fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {

@@ -10,15 +10,14 @@ pub enum RegistryError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A format that this loiter does not know.
-    #[error(
-        "its format {major}.{minor} is not one that this loiter knows, which reads {}.x",
-        super::layout::MAJOR
-    )]
+    #[error("its format {major}.{minor} is not one that this loiter knows, which reads {known}.x")]
     Version {
         /// Changes with every change that older readers cannot ignore.
         major: u16,
         /// Changes with every other change.
         minor: u16,
+        /// The major version that this loiter reads.
+        known: u16,
     },
     /// What stands there contradicts the format.
     #[error("{0}")]

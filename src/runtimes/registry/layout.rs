@@ -236,7 +236,7 @@ impl Header {
         }
         let (major, minor) = (start.u16(8), start.u16(10));
         if major != MAJOR {
-            return Err(RegistryError::Version { major, minor });
+            return Err(RegistryError::Version { major, minor, known: MAJOR });
         }
         let size = start.u32(12);
         if !(MIN_HEADER..=MAX_HEADER).contains(&size) {

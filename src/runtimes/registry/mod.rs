@@ -9,7 +9,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::process::{Memory, Target, TargetError};
-use crate::runtimes::{Attached, ReadOptions};
+use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, Scheduler, SnapshotBuilder};
 use crate::{Error, Result};
 
@@ -65,13 +65,15 @@ pub struct Registries {
 }
 
 /// Finds the registries of a target.
-///
-/// # Errors
-/// When the target cannot be read at all.
-pub(super) fn attach(target: &dyn Target) -> Result<Registries> {
+pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()> {
     let noted = notes::find(target)?;
     tracing::debug!("{} notes of task registries are found", noted.len());
-    follow(target, noted)
+    let mut registries = follow(target, noted)?;
+    registries.found.into_iter().for_each(|registry| found.add(registry));
+    found.problems.append(&mut registries.problems);
+    found.left_out.append(&mut registries.left_out);
+    found.unused.append(&mut registries.unused);
+    Ok(())
 }
 
 /// The registries at some addresses, as if notes had led there.

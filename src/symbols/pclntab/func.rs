@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Format, FuncId, FuncKind, Pclntab, pcvalue, string_at, u32_at};
-use crate::symbols::go_names::{self, TypeArguments};
+use crate::formats::go_names::{self, TypeArguments};
 
 /// Number of the funcdata that holds the inline tree (`FUNCDATA_InlTree`, 1.18 to 1.27).
 pub(super) const INLINE_TREE: u8 = 3;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::func::{INLINE_INDEX, INLINE_TREE, shorten};
 use super::{Format, Func, FuncId, FuncKind, Pclntab, u32_at};
-use crate::symbols::go_names::TypeArguments;
+use crate::formats::go_names::TypeArguments;
 
 /// Inlined calls that are followed at one pc; Go's budget for inlining allows far fewer.
 const MAX_DEPTH: usize = 1000;

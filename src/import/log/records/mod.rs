@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::super::colours;
 use super::super::go_header::header_in;
-use super::crash;
+use super::crash::{self, OF_FIELDS};
 use container::Containers;
 use csv::Table;
 use escaped::{Escaped, Joined};
@@ -25,9 +25,6 @@ const MAX_NESTING: usize = 3;
 
 /// Lines that are looked at in all in search of the ends of strings.
 const MAX_LOOKED_AHEAD: usize = 1 << 18;
-
-/// The writer of lines that were fields of something, where nothing says who wrote them.
-pub(super) const OF_FIELDS: &str = "\u{1}";
 
 /// Something that was written at once: a line, or a message of several.
 pub(super) struct Record<'a> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::analysis::waits::WaitTable;
+use crate::report::text::waits;
 use crate::snapshot::{Hold, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState, Wait, WaitOp};
 use HoldKind::{Exclusive, Perhaps, Shared};
 

@@ -4,9 +4,8 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use super::theme::{Canvas, Theme};
-use super::{Cut, select};
-use crate::dashboard::pick::Picker;
+use super::Picker;
+use crate::dashboard::view::{Canvas, Cut, Theme, select};
 use crate::report::line::width;
 use crate::report::units::{short_duration, thousands};
 
@@ -17,7 +16,7 @@ const PID: (u16, u16) = (1, 9);
 const RUNTIME: u16 = 12;
 
 /// Where the list stands.
-pub fn rows((width, height): (u16, u16)) -> Rect {
+pub(super) fn rows((width, height): (u16, u16)) -> Rect {
     Rect { x: 0, y: TOP.min(height), width, height: height.saturating_sub(TOP + 1) }
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::go_names::{TypeArguments, display_name, is_shown, package_of};
 use crate::snapshot::{FunctionId, FunctionKind, FunctionRole, LocationId, Snapshot, SnapshotBuilder};
-use crate::symbols::go_names::{TypeArguments, display_name, is_shown, package_of};
 use crate::words;
 
 /// Adds a function by the name that a dump or profile of a Go program gives it, with or without its

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// compiler made and that belong to no package, and for names that are not Go's.
 ///
 /// ```
-/// # use loiter::__test::symbols::go_names::package_of;
+/// # use loiter::__test::formats::go_names::package_of;
 /// assert_eq!(package_of("internal/poll.(*FD).Read"), "internal/poll");
 /// assert_eq!(package_of("main.main.func1"), "main");
 /// assert_eq!(package_of("gopkg.in/yaml%2ev3.Map[go.shape.int,net/http.Header]"), "gopkg.in/yaml%2ev3");

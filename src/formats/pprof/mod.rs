@@ -1,0 +1,4 @@
+//! pprof's profiles: protocol buffers, their fields, and what loiter adds to them.
+
+pub mod fields;
+pub mod wire;

@@ -1,0 +1,82 @@
+//! Tasks that are not finished, and what the stages need to finish them.
+
+use crate::process::Target;
+use crate::runtimes::ReadOptions;
+use crate::runtimes::go::Go;
+use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::resolve::Resolver;
+use crate::runtimes::go::unwind::CodeAddress;
+use crate::snapshot::{SnapshotBuilder, StackId, Task, WaitClass};
+use crate::words::go as words;
+
+/// Tasks that are not finished. Until the last stage, [`crate::snapshot::Task::stack`] is a number in
+/// `stacks` here.
+pub(super) struct Draft<'a> {
+    pub(super) go: &'a Go,
+    pub(super) target: &'a dyn Target,
+    pub(super) options: &'a ReadOptions,
+    pub(super) resolver: Resolver<'a>,
+    /// Number of the first task of this runtime in the builder.
+    pub(super) first_task: usize,
+    /// Every distinct stack. Empty until all goroutines have been read.
+    pub(super) stacks: Vec<Box<[CodeAddress]>>,
+    /// Goroutines that wait for something that only their stack or other structs can tell.
+    pub(super) waiting: Vec<Late>,
+    /// Goroutines that run finalizers and cleanups.
+    pub(super) helpers: Vec<Late>,
+    /// Goroutines that are in C code.
+    pub(super) in_c: Vec<Late>,
+}
+
+/// A task that cannot be finished before everything has been read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Late {
+    /// Number of the task in the builder.
+    pub(super) task: usize,
+    pub(super) raw: Raw,
+    /// The semaphore or list of waiters that the goroutine itself named, if it did.
+    pub(super) semaphore: Option<u64>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        go: &'a Go,
+        target: &'a dyn Target,
+        options: &'a ReadOptions,
+        first_task: usize,
+    ) -> Self {
+        Draft {
+            go,
+            target,
+            options,
+            resolver: Resolver::new(&go.modules),
+            first_task,
+            stacks: Vec::new(),
+            waiting: Vec::new(),
+            helpers: Vec::new(),
+            in_c: Vec::new(),
+        }
+    }
+}
+
+/// What kind of wait a goroutine is in, as far as that is known without its stack. `said` is what its wait
+/// reason says.
+pub(super) fn wait_class(task: &Task, said: Option<WaitClass>, into: &SnapshotBuilder) -> WaitClass {
+    words::without_stack(task, said, || {
+        words::objects(into.waits_of(task), into.objects(), |id| into.code.text(id))
+    })
+}
+
+/// The stack with this number in a draft; empty for none.
+pub(super) fn stack(stacks: &[Box<[CodeAddress]>], number: Option<StackId>) -> &[CodeAddress] {
+    number.and_then(|number| stacks.get(number.index())).map_or(&[], |stack| stack)
+}
+
+/// The stack of a task of a draft.
+pub(super) fn stack_of<'s>(
+    stacks: &'s [Box<[CodeAddress]>],
+    task: usize,
+    into: &SnapshotBuilder,
+) -> &'s [CodeAddress] {
+    stack(stacks, into.tasks().get(task).and_then(|task| task.stack))
+}

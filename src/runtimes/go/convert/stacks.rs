@@ -1,0 +1,43 @@
+//! Gives every task its stack in the snapshot, and what the stack says of its wait.
+
+use super::draft::Draft;
+use super::in_c;
+use crate::runtimes::go::GoError;
+use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId};
+use crate::words::go::{StackFacts, StackReader};
+
+/// The last stage: from here on, the tasks' stacks are no numbers in the draft any more.
+pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
+    let mut reader = StackReader::default();
+    let ids: Vec<(StackId, StackFacts)> = draft
+        .stacks
+        .iter()
+        .map(|stack| {
+            let locations: Vec<_> = stack.iter().map(|pc| draft.resolver.location(*pc, into)).collect();
+            let facts = facts(&mut reader, &locations, into);
+            (into.code.stack(locations), facts)
+        })
+        .collect();
+    let with_c = in_c::stacks(draft, into)?;
+    for task in into.tasks_from(draft.first_task) {
+        let stack = task.stack.and_then(|number| ids.get(number.index()).copied());
+        let facts = stack.map_or(StackFacts::default(), |(_, facts)| facts);
+        task.stack = stack.map(|(id, _)| id);
+        task.wait_class = facts.refine(task.wait_class);
+    }
+    for (task, stack) in with_c {
+        into.task_mut(task).stack = Some(stack);
+    }
+    Ok(())
+}
+
+/// What the functions of a stack say of a wait.
+fn facts(reader: &mut StackReader, stack: &[LocationId], into: &SnapshotBuilder) -> StackFacts {
+    let code = &into.code;
+    let name = |id: FunctionId| {
+        let function = code.function_at(id);
+        function.map_or(("", ""), |function| (code.text(function.name), code.text(function.package)))
+    };
+    let locations = stack.iter().filter_map(|id| code.locations().get(id.index()));
+    reader.read(locations.flat_map(|location| &location.frames).map(|frame| frame.function), name)
+}

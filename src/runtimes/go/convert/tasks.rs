@@ -1,0 +1,149 @@
+//! Turns goroutines into tasks, as far as each one's own struct and stack tell.
+
+use rustc_hash::FxHashMap;
+
+use super::draft::{Draft, Late, wait_class};
+use crate::runtimes::go::channels::Channels;
+use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
+use crate::runtimes::go::labels::LabelSets;
+use crate::runtimes::go::names::WaitReasons;
+use crate::runtimes::go::read::Chunk;
+use crate::runtimes::go::threads::Threads;
+use crate::runtimes::go::waits::RawWait;
+use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass};
+use crate::words::go as words;
+
+/// Turns goroutines into tasks, and notes in the draft what is still to be found out of them.
+pub(super) struct Tasks<'d, 'a> {
+    runtime: u8,
+    draft: &'d mut Draft<'a>,
+    pub(super) into: &'d mut SnapshotBuilder,
+    /// The target's CLOCK_MONOTONIC.
+    now: Option<u64>,
+    reasons: WaitReasons<'a>,
+    labels: LabelSets<'a>,
+    threads: Threads<'a>,
+    channels: Channels<'a>,
+    system: FxHashMap<u64, bool>,
+}
+
+impl<'d, 'a> Tasks<'d, 'a> {
+    pub(super) fn new(runtime: u8, draft: &'d mut Draft<'a>, into: &'d mut SnapshotBuilder) -> Self {
+        let Draft { go, target, .. } = *draft;
+        Tasks {
+            runtime,
+            now: target.monotonic_ns(),
+            reasons: WaitReasons::new(&go.wait_reasons),
+            labels: LabelSets::new(target, go.build.minor),
+            threads: Threads::new(target, go.offsets.m_procid),
+            channels: Channels::new(&go.types),
+            system: FxHashMap::default(),
+            draft,
+            into,
+        }
+    }
+
+    /// Adds what was read of some goroutines. The addresses of those that run go to `running`.
+    pub(super) fn chunk(&mut self, mut chunk: Chunk, running: &mut Vec<u64>) {
+        running.append(&mut chunk.running);
+        let reading = &mut self.into.header.reading;
+        reading.retried += chunk.retried;
+        reading.torn += chunk.torn;
+        reading.ended += chunk.ended;
+        reading.missing += chunk.missing;
+        for goroutine in &chunk.goroutines {
+            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits));
+        }
+    }
+
+    /// Adds one goroutine. `waits` is what its struct says that it waits for.
+    pub(super) fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait]) {
+        let raw = &goroutine.raw;
+        let lacks_stack = goroutine.stack_status == StackStatus::Missing;
+        self.into.header.reading.missing_stacks += u64::from(lacks_stack);
+        let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
+        let (reason, said) = reason.map_or((None, None), |(text, said)| (Some(text), said));
+        self.note(raw, reason, waits);
+        let resolver = &mut self.draft.resolver;
+        let mut task = Task {
+            runtime: self.runtime,
+            id: Some(raw.goid),
+            address: raw.address,
+            state: raw.state(),
+            reason,
+            wait_class: WaitClass::Unknown,
+            age: age(raw, self.now),
+            lifetime_ns: None,
+            polls: None,
+            mark: raw.mark(),
+            parent: (raw.parent != 0).then_some(raw.parent),
+            // What started the first one is the runtime's start-up code, no statement.
+            creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, self.into)).flatten(),
+            entry: resolver.entry(raw.startpc, self.into),
+            labels: self.labels.of(raw.labels, self.into),
+            thread: self.thread(goroutine),
+            locked_to_thread: raw.locked,
+            system: self.is_system(raw.startpc),
+            leaked: raw.status == status::LEAKED,
+            stack: goroutine.stack.map(StackId),
+            stack_status: goroutine.stack_status,
+            stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
+            waits: self.channels.waits(waits, self.into),
+            holds: Span::default(),
+            twins: 0,
+        };
+        task.wait_class = wait_class(&task, said, self.into);
+        self.into.task(task);
+    }
+
+    /// Notes what can be found out only when everything has been read.
+    fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait]) {
+        let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
+        let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
+        if is_waiting(raw) && (late.semaphore.is_some() || waits.is_empty() && for_lock()) {
+            self.draft.waiting.push(late);
+        }
+        if self.draft.resolver.is_helper(raw.startpc) {
+            self.draft.helpers.push(late);
+        }
+        if raw.status == status::SYSCALL && self.draft.resolver.is_cgocall(raw.syscallpc) {
+            self.draft.in_c.push(late);
+        }
+    }
+
+    fn thread(&mut self, goroutine: &Goroutine) -> Option<u32> {
+        let raw = &goroutine.raw;
+        match raw.status {
+            // One whose stack grows is still on its thread (`newstack`).
+            status::SYSCALL | status::RUNNING | status::COPYSTACK => {
+                goroutine.thread.or_else(|| self.threads.of(raw.m))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_system(&mut self, startpc: u64) -> bool {
+        let resolver = &self.draft.resolver;
+        *self.system.entry(startpc).or_insert_with(|| resolver.is_system(startpc, || false))
+    }
+}
+
+fn is_waiting(raw: &Raw) -> bool {
+    matches!(raw.status, status::WAITING | status::LEAKED)
+}
+
+/// Since when it waits, as far as the runtime noted it; and only while it waits.
+fn age(raw: &Raw, now: Option<u64>) -> Age {
+    let waits = is_waiting(raw) || raw.status == status::SYSCALL;
+    match (u64::try_from(raw.waitsince), now) {
+        (Ok(since), Some(now)) if waits && since != 0 && since <= now => Age::AtLeast(now - since),
+        _ => Age::Unknown,
+    }
+}
+
+fn semaphore_of(waits: &[RawWait]) -> Option<u64> {
+    waits.iter().find_map(|wait| match wait {
+        RawWait::Address(address) if *address != 0 => Some(*address),
+        _ => None,
+    })
+}

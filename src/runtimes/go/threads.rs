@@ -1,0 +1,34 @@
+//! The threads that Ms are.
+
+use rustc_hash::FxHashMap;
+
+use crate::process::Target;
+
+/// Finds threads; remembers those that were found.
+pub(super) struct Threads<'a> {
+    target: &'a dyn Target,
+    procid_offset: u64,
+    known: FxHashMap<u64, Option<u32>>,
+}
+
+impl<'a> Threads<'a> {
+    /// `procid_offset` is where `m.procid` stands in an M.
+    pub(super) fn new(target: &'a dyn Target, procid_offset: u64) -> Self {
+        Threads { target, procid_offset, known: FxHashMap::default() }
+    }
+
+    /// The thread of the M at this address.
+    pub(super) fn of(&mut self, m: u64) -> Option<u32> {
+        let (target, offset) = (self.target, self.procid_offset);
+        *self.known.entry(m).or_insert_with(|| thread_of(target, offset, m))
+    }
+}
+
+/// The thread (in loiter's pid namespace) of an M.
+pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Option<u32> {
+    if m == 0 {
+        return None;
+    }
+    let inside = target.read_u64(m.wrapping_add(procid_offset)).ok()?;
+    target.thread_from_inside(u32::try_from(inside).ok().filter(|tid| *tid != 0)?)
+}
