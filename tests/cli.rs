@@ -116,7 +116,7 @@ fn formats() {
     let saved = Saved::new(&samples::server());
     let json = saved.stacks(&["--json", "--limit", "1"]);
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&value["format"], &value["version"]), (&"loiter-stacks".into(), &1.into()));
+    assert_eq!((&value["format"], &value["version"]), (&"loiter-stacks".into(), &2.into()));
     assert_eq!(value["groups"][0]["count"], 1204);
     assert_eq!(value["groups"].as_array().unwrap().len(), 1);
     assert_eq!(value["total_groups"], 8);

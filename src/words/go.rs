@@ -45,6 +45,9 @@ pub fn is_of_lock(reason: &str) -> bool {
     reason.starts_with("sync.") || reason == "semacquire"
 }
 
+/// The type of what channels of timers and tickers carry.
+pub const MOMENT: &str = "time.Time";
+
 /// What the things say that a goroutine waits for. None if there are none, or they do not say it.
 pub fn objects<'a>(
     waits: &[Wait],
@@ -55,7 +58,7 @@ pub fn objects<'a>(
     let element = |object: &WaitObject| object.channel.and_then(|channel| channel.element).map(&text);
     // The channel of a timer or ticker has room for one moment.
     let is_timer = |object: &WaitObject| {
-        matches!(object.channel, Some(Channel { cap: 1, .. })) && element(object) == Some("time.Time")
+        matches!(object.channel, Some(Channel { cap: 1, .. })) && element(object) == Some(MOMENT)
     };
     match waits {
         [] => None,

@@ -43,9 +43,10 @@ fn go() -> Snapshot {
     let receive = |object| Wait { op: WaitOp::Receive, object };
     let waits = m.builder.waits([receive(bytes), receive(done)]);
     let labels = m.builder.code.labels([("request", "7"), ("tenant", "acme")]);
-    let entry = m.builder.code.function("main.(*Store).Run", "main", Normal);
+    let role = FunctionRole { layer: Layer::Standard, begins: Begins::Task };
+    let entry = m.builder.code.function_with("main.(*Store).Run", "main", Normal, role);
     let task = m.waiting(7, "select", Age::AtLeast(120 * SECOND), stack);
-    m.builder.task(with!(task; creator: Some(creator), entry: Some(entry), labels: Some(labels), waits, mark: Some(0x305)));
+    m.builder.task(with!(task; creator: Some(creator), entry: Some(entry), labels: Some(labels), waits, mark: Some(0x305), wait_class: WaitClass::Select));
 
     let lock = m.builder.object(ObjectKind::Mutex, 0xc0_0020_0000, |_| None);
     m.builder.set_lock_state(lock, LockState::Exclusive);
@@ -300,7 +301,7 @@ fn a_list_of_tables_that_makes_no_sense_is_refused() {
     let error = |change: &dyn Fn(&mut Vec<Value>)| {
         let mut header = header.clone();
         change(header["tables"].as_array_mut().unwrap());
-        file::read(&assembled(&header, &tables)[..]).unwrap_err().to_string()
+        loiter::full_text(&file::read(&assembled(&header, &tables)[..]).unwrap_err())
     };
     let damaged = |problem: &str| format!("the snapshot is damaged: {problem}");
     assert_eq!(error(&Vec::clear), damaged("it has no table of strings"));

@@ -299,8 +299,8 @@ mod tests {
 
     fn header(pid: u32, host: &str, at: u64) -> Header {
         let mut header = Header { taken_at_ns: Some(at), ..Header::default() };
-        header.target.pid = Some(pid);
-        header.target.host = Some(host.to_owned());
+        header.target.pid = Some(pid).filter(|&pid| pid != 0);
+        header.target.host = Some(host.to_owned()).filter(|host| !host.is_empty());
         header.target.name = "api".to_owned();
         header
     }

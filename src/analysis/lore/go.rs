@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{ACCEPT_LOOP, ACCEPTS, HttpBodies, KnownTask, Lore, MAIN, Packages, each, one};
 use crate::analysis::owner::{Code, Owner};
 use crate::snapshot::WaitClass;
-use crate::words::go::is_standard;
+use crate::words::go::{MOMENT, is_standard};
 
 /// What is known of Go.
 pub static LORE: Lore = Lore {
@@ -15,6 +15,7 @@ pub static LORE: Lore = Lore {
         waiting: &["net/http.(*persistConn).readLoop", "*http2*lientStream).*"],
         beside: "net/http.(*persistConn).writeLoop",
     }),
+    timer_element: Some(MOMENT),
     packages: Packages {
         separators: &["/"],
         main: "main",

@@ -20,6 +20,8 @@ pub struct Lore {
     pub known: &'static [KnownTask],
     /// How connections look that wait for somebody to read a body. None: there is no such library.
     pub http_bodies: Option<HttpBodies>,
+    /// The type of what channels of timers carry. None: timers have no channels.
+    pub timer_element: Option<&'static str>,
     /// How packages are named.
     pub packages: Packages,
 }
@@ -28,8 +30,13 @@ pub struct Lore {
 pub static ALL: &[&Lore] = &[&go::LORE, &tokio::LORE, &NEUTRAL];
 
 /// What is known of a runtime that nobody knows.
-pub static NEUTRAL: Lore =
-    Lore { runtimes: &[], known: &[ACCEPT_LOOP], http_bodies: None, packages: Packages::NEUTRAL };
+pub static NEUTRAL: Lore = Lore {
+    runtimes: &[],
+    known: &[ACCEPT_LOOP],
+    http_bodies: None,
+    timer_element: None,
+    packages: Packages::NEUTRAL,
+};
 
 /// What is known of the runtime of this name.
 pub fn of(runtime: &str) -> &'static Lore {

@@ -8,6 +8,7 @@ pub static LORE: Lore = Lore {
     runtimes: &["tokio", "registry"],
     known: KNOWN,
     http_bodies: None,
+    timer_element: None,
     packages: Packages { separators: &["::"], owner_by_file, ..Packages::NEUTRAL },
 };
 

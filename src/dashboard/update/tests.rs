@@ -12,6 +12,7 @@ use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 /// `n` tasks, started by the first, in groups of ten by reason.
 fn snapshot(n: u64) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
+    builder.header.taken_at_ns = Some(1_000_000_000);
     for id in 1..=n {
         let reason = Some(builder.code.string(&format!("reason {}", id / 10)));
         builder.task(Task {

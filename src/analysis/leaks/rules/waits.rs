@@ -3,6 +3,7 @@
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Evidence, ObjectWaits};
 use crate::analysis::leaks::task_group::TaskGroup;
+use crate::analysis::lore;
 
 /// This many tasks that each wait for an object of their own, with nobody on the other side, are suspect even if they
 /// do not grow.
@@ -29,12 +30,13 @@ pub(super) struct Objects {
 pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
     let summaries = context.summaries(kind);
     let known = !summaries.is_empty();
+    let timers = lore::of(&kind.signature.runtime).timer_element;
     let mut objects = Objects { alone: known, deserted: known, queue: known, known, because: Vec::new() };
     for summary in &summaries {
         let own = summary.objects == summary.waits;
         let element = summary.element.map_or("", |id| context.snapshot.str(id));
         // A timer sends without waiting.
-        let channels = summary.channels.filter(|_| element != "time.Time");
+        let channels = summary.channels.filter(|_| timers.is_none_or(|timers| element != timers));
         let deserted = channels.is_none_or(|channels| channels.without_peer == summary.objects);
         // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
         objects.alone &= deserted && (own || summary.alternative);
