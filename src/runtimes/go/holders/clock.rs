@@ -36,8 +36,8 @@ impl Clock {
         thread_time().saturating_sub(self.began)
     }
 
-    /// Was most of the time still left after `spent`? A search that began this early and did not finish never
-    /// will.
+    /// Was most of the time still left after `spent`? An examination that began this early and did not finish
+    /// never will.
     pub(super) fn was_early(&self, spent: Duration) -> bool {
         spent < self.limit / 4
     }

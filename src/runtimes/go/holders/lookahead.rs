@@ -22,8 +22,7 @@ const MAX_PATHS: usize = 256;
 const MAX_TAKEN: usize = 16;
 /// Nested calls that are entered.
 const MAX_DEPTH: usize = 4;
-/// After this many visits to the same code, its branch conditions are treated as unknown. These are rounds of
-/// a loop.
+/// After this many visits to the same code (rounds of a loop), its branch conditions are treated as unknown.
 const MAX_ROUNDS: u32 = 5;
 /// Locks that one frame is found to hold.
 const MAX_HELD: usize = 64;
