@@ -110,7 +110,7 @@ fn read_stopped(
 }
 
 /// Unwinds a running goroutine from the registers of its thread. The thread may be on the goroutine's own
-/// stack, on its system stack (g0), on its signal stack, or in the vDSO, called from any of these.
+/// stack, the thread's system stack (g0) or signal stack, or in the vDSO, called from any of these.
 fn unwind(
     reader: &mut Reader<'_>,
     raw: &Raw,

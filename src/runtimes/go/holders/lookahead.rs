@@ -41,7 +41,7 @@ pub(super) enum Taken {
 pub(super) struct Outlook {
     /// Locks that it unlocks without having taken them on the path: (address, for reading).
     pub(super) held: Vec<(u64, bool)>,
-    /// It unlocks something, but what is unknown.
+    /// It unlocks something, but which lock is unknown.
     pub(super) more: bool,
     /// Locks that it has taken when it returns, on any path.
     pub(super) taken: Vec<Taken>,
