@@ -35,7 +35,8 @@ pub enum FuncKind {
     Sigpanic,
     Systemstack,
     SystemstackSwitch,
-    /// A method wrapper that the compiler made. Tracebacks leave such frames out, unless what they called is one of the panicking functions.
+    /// A method wrapper that the compiler made. Tracebacks leave such frames out, unless they called one of the
+    /// panicking functions.
     Wrapper,
     /// Special in an unknown way.
     Other,
