@@ -1,4 +1,4 @@
-//! Why the kernel refused, found by examining the process, and what helps.
+//! Finds why the kernel refused, and what helps.
 
 use std::io;
 use std::path::Path;
