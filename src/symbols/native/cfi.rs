@@ -28,7 +28,7 @@ pub(super) type Reader<'a> = EndianSlice<'a, LittleEndian>;
 pub(super) struct Rules {
     /// The canonical frame address: the stack pointer before the call.
     pub(super) cfa: CfaRule<usize>,
-    /// The caller's registers that differ from this frame's.
+    /// Where the caller's registers are, for those that differ from this frame's.
     pub(super) registers: Box<[(Register, RegisterRule<usize>)]>,
     pub(super) encoding: Encoding,
     /// The kernel made the frame for a signal, so its caller was not executing a call.
