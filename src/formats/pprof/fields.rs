@@ -61,7 +61,7 @@ pub mod mapping {
     pub const ID: u32 = 1;
     /// Its first address.
     pub const START: u32 = 2;
-    /// The address after its end.
+    /// The address after its last.
     pub const LIMIT: u32 = 3;
     /// The file offset of its first address.
     pub const OFFSET: u32 = 4;
@@ -149,7 +149,7 @@ pub mod own {
     pub const WAIT_REASON: &str = "wait_reason";
     /// Text: its kind of wait, by the names of [`crate::snapshot::WaitClass`].
     pub const WAIT_CLASS: &str = "wait_class";
-    /// Number: its minimum age in its state, seconds.
+    /// Number: its age at least, seconds.
     pub const WAIT_SECONDS: &str = "wait_seconds";
     /// Text: the function that started it.
     pub const CREATED_BY: &str = "created_by";

@@ -330,7 +330,7 @@ fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// Faulting code made no call: the profile has its exact address.
+/// Faulting code made no call: its address is exact in the profile.
 fn correct_faults(snapshot: &mut Snapshot) {
     let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
         .flat_map(|stack| stack.locations.windows(2))
