@@ -51,7 +51,7 @@ impl Maker {
     }
 }
 
-/// The tree, a node a line, indented: name, width, and what `more` says of it.
+/// The tree, one node a line, indented: name, width, and the output of `more`.
 fn drawn(flame: &Flame, more: impl Fn(NodeId) -> String) -> Vec<String> {
     let line = |id| {
         let node = flame.node(id);
@@ -228,7 +228,7 @@ fn the_middle_of_very_deep_stacks_is_left_out() {
     m.task(&["main.f"; 1001].join(";"), 1, "select", Age::Unknown);
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     assert_eq!(flame.totals.shortened, 2);
-    // They are one in the tree: all, 256 frames, and the one that says so.
+    // The tree merges them: all, 256 frames, and the one that says so.
     assert_eq!(flame.nodes.len(), 1 + 256 + 1);
     assert!(flame.names.iter().any(|name| name.text == "(frames left out: very deep)"));
 }

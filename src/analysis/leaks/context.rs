@@ -1,4 +1,4 @@
-//! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
+//! What the rules look at: the tasks of the last reading by kind, and what the series says of each kind.
 
 use super::evidence::{Doubt, Steady};
 use super::finding::Sureness;
@@ -18,22 +18,22 @@ use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, WaitClass, count_t
 pub struct TaskGroup<'a> {
     /// What they have in common.
     pub signature: &'a Signature,
-    /// How they came and went. None where they share the signature with tasks that wait for something
-    /// else, because the series counts by signature.
+    /// How they came and went. None if tasks that wait for something else share the signature, because the
+    /// series counts by signature.
     pub track: Option<&'a Track>,
     /// What keeps them waiting.
     pub waits: WaitClass,
     /// The tasks: indices into those of the last snapshot.
     pub tasks: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
+    /// How many tasks these are: one row may stand for several.
     pub count: u64,
-    /// Those that are followed: indices into [`Series::members`].
+    /// The followed tasks: indices into [`Series::members`].
     pub members: Vec<u32>,
-    /// How many of the first reading stand where they stood.
+    /// How many tasks of the first reading are still at the same place.
     pub stayed: u64,
     /// How many have not moved since the first reading.
     pub still: u64,
-    /// The longest that one of them has been in its state.
+    /// The longest time that any of them has been in its state.
     pub age: Age,
     /// Bytes of memory that their stacks take.
     pub stack_bytes: u64,
@@ -43,17 +43,17 @@ pub struct TaskGroup<'a> {
     pub trend: Option<Trend>,
     /// They grow as leaks do.
     pub growth: Option<growth::Growth>,
-    /// Why it is undecided whether they grow, if it is.
+    /// Why it is undecided whether they grow.
     pub doubt: Option<Doubt>,
-    /// Why it is as it should be that there are more of them than at first.
+    /// Why it is fine that there are more of them than at first.
     pub calm: Option<Steady>,
-    /// They are well known.
+    /// They are a well-known kind.
     pub known: Option<&'static KnownTask>,
-    /// The user does not want to hear of them.
+    /// Why the user does not want to see them.
     pub left_out: Option<LeftOut>,
-    /// The frame that a person looks for.
+    /// The frame that the user looks for.
     pub at: Option<&'a SignatureFrame>,
-    /// The module that owns the code which started them, or else that where they stand.
+    /// The module of the code that started them, or else of the code where they are.
     pub module: Option<&'a Module>,
 }
 
@@ -79,14 +79,14 @@ impl TaskGroup<'_> {
         self.age.nanos().unwrap_or(0)
     }
 
-    /// Rules look at them: they are not well known to be parked, or only in small numbers, and grow all the
-    /// same.
+    /// Rules look at them: they are not well known to be parked, or they are known only in small numbers and
+    /// grow nevertheless.
     pub fn is_open(&self) -> bool {
         let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
         self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())
     }
 
-    /// How many have ended or gone elsewhere since the first reading.
+    /// How many have ended or moved elsewhere since the first reading.
     pub fn ended(&self) -> Option<u64> {
         let track = self.track?;
         let left: u64 = track.steps.iter().map(|step| step.left).sum();
@@ -118,7 +118,7 @@ impl<'a> Context<'a> {
         }
         let whose = Owners::new(snapshot);
         for kind in &mut kinds {
-            // What the runtime has proved outweighs what is usual.
+            // A proof by the runtime outweighs the list of usual tasks.
             kind.known =
                 if kind.waits == WaitClass::Leaked { None } else { known.find(kind.signature, kind.waits) };
             let look = growth::assess(series, kind);
@@ -172,7 +172,7 @@ impl<'a> Context<'a> {
         self.series.readings() < 2
     }
 
-    /// There were too few readings to show whether growth goes on.
+    /// There were too few readings to show whether growth continues.
     pub fn is_short(&self) -> bool {
         self.series.points().len() < growth::READINGS
     }
@@ -204,7 +204,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Makes kinds of the tasks of one signature: one, unless some of them never run again and others may.
+/// Makes kinds from the tasks of one signature: one, unless some of them never run again and others may.
 fn split<'a>(
     series: &'a Series,
     snapshot: &'a Snapshot,
@@ -291,7 +291,7 @@ fn kind<'a>(
     }
 }
 
-/// The trend of the readings that are kept and know their time.
+/// The trend of the kept readings with a known time.
 fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
     let points = series.points().iter().zip(&track.steps);
     let readings: Option<Vec<(u64, u64)>> =
