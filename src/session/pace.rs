@@ -6,8 +6,8 @@ use nix::time::{ClockId, clock_gettime};
 
 /// After a reading that failed, the target is not tried again sooner than this.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A sparing session takes no more than this share (one part in `SHARE`) of a processor's time: the watcher
-/// must not weigh more than the watched.
+/// A sparing session takes no more than one part in this many of a processor's time: the watcher must not weigh
+/// more than the watched.
 const SHARE: u32 = 5;
 /// It also leaves the target alone for one part in this many of the time that a reading took.
 const PEACE: u32 = 4;

@@ -41,8 +41,8 @@ const DOUBTFUL: f64 = 0.13;
 const GONE: f64 = 0.01;
 /// After a jump, a count must stay the same for this many readings before the jump is over.
 const FLAT: usize = 3;
-/// A process that was watched for more than this fraction (one part in `YOUNG`) of its life is young: the watch
-/// covers most of its history.
+/// A process that was watched for more than one part in this many of its life is young: the watch covers a
+/// large part of its history.
 const YOUNG: u64 = 3;
 
 /// They grow, as leaks do.
@@ -112,7 +112,7 @@ fn rise(kind: &TaskGroup<'_>, first: u64, now: u64) -> Evidence {
     Evidence::Rise { first, now, confidence: kind.trend.map(|trend| trend.rising) }
 }
 
-/// How many came and went, and why.
+/// How many came and went: created, arrived, ended, left.
 fn flow(track: &Track) -> evidence::Flow {
     let steps = || track.steps.iter().skip(1);
     evidence::Flow {

@@ -52,7 +52,7 @@ fn causes(context: &Context<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
     }
     let (mut by_creator, mut by_stack) = (FxHashMap::default(), FxHashMap::default());
     for (nth, kind) in context.kinds.iter().enumerate() {
-        // A proof about some tasks does not apply to others.
+        // A proof about some tasks must not be extended to others.
         let (Some(Some(proven)), Some(creator)) = (said.get(nth), &kind.signature.creator) else { continue };
         // A server starts all its handlers with one statement: the function has to be the same, too.
         let function = kind.at.map(|at| &at.function);

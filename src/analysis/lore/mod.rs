@@ -112,7 +112,7 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Packages without any rule but their common prefixes.
+    /// No rules: a package name says nothing except by its leading elements.
     pub const NEUTRAL: Packages = Packages {
         separators: &["/", "::", "."],
         main: "",

@@ -49,7 +49,7 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
 }
 
 /// The groups of its tasks that are not left out, groups of named tasks first. A proof about some of the tasks
-/// does not apply to the others.
+/// must not be extended to the others.
 fn kinds_of(study: &Study<'_, '_>, cycle: &Cycle) -> Vec<usize> {
     let tasks = cycle.steps.iter().map(|step| &step.task).chain(&cycle.tasks);
     let mut seen = FxHashSet::default();
