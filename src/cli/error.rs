@@ -190,7 +190,7 @@ impl CliError {
         for line in self.remedy() {
             text.push_str(&format!("  {}\n", escape(&line)));
         }
-        // If stderr is closed, there is nobody to tell.
+        // If stderr is closed, the message is lost.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 }

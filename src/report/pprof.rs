@@ -286,7 +286,7 @@ impl<'a, W: Write> Profile<'a, W> {
         let (function, at) = match creator_frame(snapshot, id) {
             Some(frame) => {
                 let at = format!("{}:{}", snapshot.str(frame.file), frame.line);
-                // The creator's function goes there if its name does not say what it is.
+                // The table of functions tells what the creator is, if its name does not.
                 self.function_id(frame);
                 (self.strings.text(snapshot.function_name(frame.function)), self.strings.text(at))
             }

@@ -71,7 +71,7 @@ pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
             "d" => DAY,
             _ => return Err(DurationError::Malformed),
         };
-        // Digits alone that cannot be read are too many.
+        // A number of digits alone that cannot be parsed is too large.
         let problem = if number.is_empty() { DurationError::Malformed } else { DurationError::TooLong };
         let number: u64 = number.parse().map_err(|_| problem)?;
         let part = number.checked_mul(unit).ok_or(DurationError::TooLong)?;

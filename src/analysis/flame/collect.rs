@@ -46,7 +46,7 @@ pub struct Totals {
 /// Rows between the row of all tasks and the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Rows {
-    /// The runtime, where there are several.
+    /// The runtime, if there are several.
     pub(super) runtime: Option<NameId>,
     /// What [`FlameOptions::root`] asks for.
     pub(super) root: Option<NameId>,

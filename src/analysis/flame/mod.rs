@@ -65,7 +65,7 @@ impl FromStr for Root {
     }
 }
 
-/// What the width of a frame stands for.
+/// What the width of a frame means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Weight {
@@ -74,7 +74,7 @@ pub enum Weight {
     Tasks,
     /// How long they have been in their state, milliseconds; tasks of unknown age weigh nothing.
     Seconds,
-    /// The memory of their stacks, bytes; where it is unknown, it weighs nothing.
+    /// The memory of their stacks, bytes; if it is unknown, it weighs nothing.
     Bytes,
 }
 

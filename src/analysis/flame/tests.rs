@@ -134,7 +134,7 @@ fn runtimes_have_rows_where_there_are_several() {
     assert_eq!(tree(&both, "state"), rows);
     // Which runtime the tasks belong to must be visible even if only one of the runtimes has tasks.
     assert_eq!(tree(&with_runtimes(&["go", "tokio"], &[1]), "none"), ["all 1", " tokio 1", "  main.a 1"]);
-    // Tasks of a runtime that the snapshot does not list are not taken for tasks of the one that it lists.
+    // Tasks of a runtime that the snapshot does not list do not count as tasks of the listed one.
     let stray = with_runtimes(&["go"], &[0, 5]);
     assert_eq!(tree(&stray, "none"), ["all 2", " (runtime unknown) 1", "  main.a 1", " go 1", "  main.a 1"]);
     let one = with_runtimes(&["go"], &[0]);

@@ -107,7 +107,7 @@ pub struct Doing {
 /// How it is known that a task holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HowHeld {
-    /// Its code goes on to unlock it.
+    /// Its code will unlock it.
     Exclusive,
     /// The same, and it holds it for reading.
     Shared,

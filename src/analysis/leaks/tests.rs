@@ -38,7 +38,7 @@ struct Given {
     wait: Option<(WaitOp, ObjectKind, u64)>,
     /// What that object says of itself.
     lock: Option<LockState>,
-    /// What it holds: how, kind, address, and the function that goes on to unlock it.
+    /// What it holds: how, kind, address, and the function that will unlock it.
     holds: [Option<(HoldKind, ObjectKind, u64, &'static str)>; 2],
     state: TaskState,
     age: Age,

@@ -202,7 +202,7 @@ fn waits_for(job: &Job) -> String {
         Some(libc::SYS_process_vm_readv | libc::SYS_pread64) => {
             "its memory cannot be read because a file system that it uses hangs".to_owned()
         }
-        // Otherwise it waits for the kernel, on helper threads.
+        // Here helper threads wait for the kernel on its behalf.
         Some(libc::SYS_futex | libc::SYS_poll | libc::SYS_ppoll | libc::SYS_recvmsg | libc::SYS_recvfrom) => {
             "its memory or a file that it maps cannot be read because a file system hangs".to_owned()
         }

@@ -27,7 +27,7 @@ pub struct TreeNode {
     pub key: u64,
     /// Generations above it.
     pub depth: u16,
-    /// The function that they run. Raw from the target, like the other texts.
+    /// The function that they were started with. Raw from the target, like the other texts.
     pub name: String,
     /// File and line of the place that created them.
     pub place: String,
@@ -41,7 +41,7 @@ pub struct TreeNode {
     pub end: usize,
 }
 
-/// A node under construction: what its tasks run, and where they were created.
+/// A node under construction: the function that its tasks were started with, and where they were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Kind {
     parent: u32,

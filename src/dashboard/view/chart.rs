@@ -41,7 +41,7 @@ impl Scale {
         }
     }
 
-    /// Its ends in words: "120-140", "181-204 MiB", "3" where they are the same.
+    /// Its ends in words: "120-140", "181-204 MiB", "3" if they are equal.
     pub(super) fn words(&self, word: impl Fn(f64) -> String) -> String {
         let (low, high) = (word(self.low), word(self.high));
         if low == high {

@@ -5,7 +5,7 @@ use super::super::units::thousands;
 use crate::analysis::flame::{Doing, Flame, Name, NameKind, NodeId};
 use crate::snapshot::{TaskState, WaitClass};
 
-/// What the colour of a frame stands for.
+/// The meaning of a frame's colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colors {
     /// What most of its tasks wait for; the fewer they are, the paler.

@@ -90,7 +90,7 @@ fn judge(context: &Context<'_>) -> Vec<(usize, Said)> {
             origins.entry(origin).or_default().add(track);
         }
     }
-    // Groups that the series has let go count, too. For a place that starts tasks of several kinds, only the
+    // Released groups of the series count, too. For a place that starts tasks of several kinds, only the
     // lifetime of all of them is known.
     let let_go = context.series.let_go();
     for ((creator, handler), ends) in &mut origins {
