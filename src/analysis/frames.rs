@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::modules::{Code, Owners};
+use super::modules::Owners;
+use super::owner::Code;
 use crate::snapshot::{Frame, FunctionId, FunctionKind, FunctionRole, Location, LocationId, Snapshot};
 
 /// A frame as it is shown.

@@ -1,7 +1,8 @@
 //! Who holds the locks that tasks wait for, and what the locks say of themselves.
 
 use super::frames::{code_of, holding_frame, shown_frames, user_frame};
-use super::modules::{Owner, Owners};
+use super::modules::Owners;
+use super::owner::Owner;
 use crate::snapshot::{
     Frame, Hold, HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, WaitOp,
 };

@@ -21,6 +21,7 @@ pub mod locks;
 pub mod lore;
 pub mod modules;
 pub(crate) mod odds;
+pub mod owner;
 mod parse_error;
 pub(crate) mod pattern;
 pub mod rates;

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::lore::{self, Lore};
-use crate::snapshot::{Begins, FunctionRole, Layer, Module, RuntimeInfo, Snapshot};
+use super::owner::{Code, Owner};
+use crate::snapshot::{Begins, Layer, Module, RuntimeInfo, Snapshot};
 
 /// The modules that the program of one runtime was built from, the main one first.
 #[derive(Debug, Clone, Copy)]
@@ -51,32 +52,6 @@ pub fn modules<'a>(snapshot: &'a Snapshot, runtime: &str) -> Modules<'a> {
     let named = |info: &&RuntimeInfo| info.name == runtime;
     let none = Modules { list: &[], lore: lore::of(runtime) };
     snapshot.header.runtimes.iter().find(named).map_or(none, Modules::of)
-}
-
-/// Whose code a function is, the program's own first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Owner {
-    /// Of the program itself: the packages of its main module.
-    Program,
-    /// Of a module that the program depends on.
-    ThirdParty,
-    /// Of the standard library, where it does something that a program asks for by name.
-    Standard,
-    /// Of what all that stands on: locks, files, the network, the runtime; and foreign code.
-    Below,
-}
-
-/// What is known of the function of a frame. Empty texts: unknown.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Code<'a> {
-    /// Its full name.
-    pub function: &'a str,
-    /// The package or module part of the name.
-    pub package: &'a str,
-    /// Its source file.
-    pub file: &'a str,
-    /// What it is for.
-    pub role: FunctionRole,
 }
 
 /// Tells whose code is whose in one program. A package is looked at once.

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frames::{creator_frame, shown_frames};
-use super::modules::{Code, Owners};
+use super::modules::Owners;
+use super::owner::Code;
 use crate::analysis::parse_error::ParseError;
 use crate::snapshot::{Frame, FunctionRole, Snapshot, StrId, Task};
 

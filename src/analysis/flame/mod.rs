@@ -11,11 +11,13 @@ use std::str::FromStr;
 
 mod collect;
 mod names;
+mod reason;
 mod tree;
 
 pub use collect::Totals;
 pub use names::{Name, NameId, NameKind};
-pub use tree::{Doing, Figures, Flame, Node, NodeId, Reason, ReasonId};
+pub use reason::{Doing, Reason};
+pub use tree::{Figures, Flame, Node, NodeId, ReasonId};
 
 use super::filter::{Filter, Selection};
 use crate::analysis::parse_error::ParseError;

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use super::Weight;
 use super::collect::{Side, Stack, Stacks, Totals};
 use super::names::{Name, NameId};
-use crate::snapshot::{Age, TaskState, WaitClass};
+use super::reason::{Doing, Reason};
+use crate::snapshot::{Age, TaskState};
 
 /// Nodes kept at most. What would need more is counted where it leaves the tree.
 const MAX_NODES: usize = 1 << 22;
@@ -27,24 +28,6 @@ impl NodeId {
 /// Index into [`Flame::reasons`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReasonId(pub u32);
-
-/// Why tasks wait, or their state where they give no reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    /// In the runtime's words. Raw from the target.
-    pub text: String,
-    /// What that is.
-    pub doing: Doing,
-}
-
-/// What tasks do that have the same reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
-    /// They give no reason: this is their state.
-    State(TaskState),
-    /// They wait. Of several classes, the plainest.
-    Waits(WaitClass),
-}
 
 /// Tasks added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::context::{LeftOut, TaskGroup};
+use super::task_group::{LeftOut, TaskGroup};
 use crate::analysis::signature::{Signature, SignatureOptions, Signatures};
 use crate::snapshot::Snapshot;
 

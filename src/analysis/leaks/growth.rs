@@ -15,9 +15,9 @@
 //! - *Has a task come through its wait?* A sleep or a timer ends by itself. While no sleeper has been seen to wake
 //!   up, it means nothing that none has ended.
 
-use super::context::TaskGroup;
 use super::evidence::{self, Doubt, Evidence, Steady};
 use super::finding::Sureness;
+use super::task_group::{Growth, TaskGroup};
 use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
 use crate::snapshot::WaitClass;
@@ -44,17 +44,6 @@ const FLAT: usize = 3;
 /// A process that is watched for more than one part in so many of its life is young: what the watch shows is most
 /// of what there ever was.
 const YOUNG: u64 = 3;
-
-/// They grow, as leaks do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Growth {
-    /// What that alone says.
-    pub sureness: Sureness,
-    /// They have grown at this rate for as long as the process lives.
-    pub sustained: bool,
-    /// What was seen.
-    pub because: Vec<Evidence>,
-}
 
 /// What the counts of a kind say.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::context::{Context, LeftOut, TaskGroup};
+use super::context::{Context, noun};
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
 use super::rest;
 use super::rules::{Claim, RULES, processors};
+use super::task_group::{LeftOut, TaskGroup};
 use crate::analysis::trend::Trend;
 use crate::snapshot::Age;
 
@@ -236,18 +237,6 @@ fn samples(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Vec<Sample> {
     }
     samples.truncate(SAMPLES);
     samples
-}
-
-/// What tasks of some kinds are called.
-pub(super) fn noun(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> String {
-    let runtimes = &context.snapshot.header.runtimes;
-    let of = |kind: &TaskGroup<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
-    let noun = match (kinds.first(), runtimes.as_slice()) {
-        (Some(kind), _) => of(kind).map_or("", |info| &info.task_noun),
-        (None, [only]) => &only.task_noun,
-        (None, _) => "",
-    };
-    if noun.is_empty() { "task".to_owned() } else { noun.to_owned() }
 }
 
 fn describe(context: &Context<'_>, findings: Vec<Finding>, found: &FxHashSet<usize>) -> Report {

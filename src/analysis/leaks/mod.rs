@@ -22,6 +22,7 @@ mod known;
 mod merge;
 mod rest;
 mod rules;
+mod task_group;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -7,11 +7,11 @@ use std::cmp::Reverse;
 
 use rustc_hash::FxHashSet;
 
-use super::context::{Context, TaskGroup};
+use super::context::{Context, noun};
 use super::evidence::{Doubt, RestName, Steady, Why};
 use super::finding::Rest;
-use super::merge::noun;
 use super::rules::outliving;
+use super::task_group::TaskGroup;
 use crate::snapshot::{Begins, WaitClass};
 
 /// One reading does not show that this many tasks that run or are ready to run are healthy.

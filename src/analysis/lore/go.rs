@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ACCEPT_LOOP, ACCEPTS, HttpBodies, KnownTask, Lore, MAIN, Packages, each, one};
-use crate::analysis::modules::{Code, Owner};
+use crate::analysis::owner::{Code, Owner};
 use crate::snapshot::WaitClass;
 use crate::words::go::{MOMENT, is_standard};
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::modules::{Code, Owner};
+use super::owner::{Code, Owner};
 use crate::snapshot::WaitClass;
 
 pub mod go;

@@ -1,7 +1,7 @@
 //! Rust: Tokio, other executors that export their tasks, and native code in any program.
 
 use super::{ACCEPT_LOOP, KnownTask, Lore, Packages, each};
-use crate::analysis::modules::{Code, Owner};
+use crate::analysis::owner::{Code, Owner};
 
 /// What is known of Rust's programs.
 pub static LORE: Lore = Lore {

@@ -12,7 +12,7 @@ use super::super::units::count;
 use super::{Detail, Page};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::code_of;
-use crate::analysis::modules::Owner;
+use crate::analysis::owner::Owner;
 use crate::snapshot::{Frame, Snapshot, StackStatus};
 
 /// Column at which what belongs to a task or a group begins.

@@ -2,9 +2,10 @@
 
 use super::{Claim, Rule};
 use crate::analysis::Pattern;
-use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::lore::{self, HttpBodies, Lore};
 use crate::snapshot::WaitClass;
 

@@ -8,7 +8,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Claim, Rule};
-use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::context::Context;
+use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::series::Member;
 use crate::snapshot::WaitClass;
 use crate::snapshot::{ObjectKind, WaitObject};

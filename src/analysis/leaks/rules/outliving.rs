@@ -11,9 +11,10 @@
 use rustc_hash::FxHashMap;
 
 use super::{Claim, Rule};
-use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, Doubt, Evidence, Outlived, Outlook};
 use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::modules::{module_of, modules};
 use crate::analysis::odds::{Span, Survival, survival};
 use crate::analysis::series::Track;

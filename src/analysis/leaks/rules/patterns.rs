@@ -2,9 +2,10 @@
 
 use super::waits::{QUIET_MANY, objects};
 use super::{Claim, Rule};
-use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
+use crate::analysis::leaks::task_group::TaskGroup;
 use crate::snapshot::LockState;
 use crate::snapshot::WaitClass;
 

@@ -1,7 +1,8 @@
 //! What tasks wait for, as evidence.
 
-use crate::analysis::leaks::context::{Context, TaskGroup};
+use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Evidence, ObjectWaits};
+use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::lore;
 
 /// This many tasks that each wait for an object of their own, with nobody on the other side, are suspect even if they
