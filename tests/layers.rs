@@ -15,7 +15,41 @@ use modules::Crate;
 
 /// The rooms (the modules at the root of the crate), the highest first, and the rooms that each one knows.
 /// A room knows only rooms that stand below it here.
-const ROOMS: &[(&str, &[&str])] = &[];
+const ROOMS: &[(&str, &[&str])] = &[
+    (
+        "cli",
+        &[
+            "dashboard",
+            "session",
+            "report",
+            "analysis",
+            "source",
+            "runtimes",
+            "error",
+            "import",
+            "process",
+            "snapshot",
+            "ending",
+            "cause",
+        ],
+    ),
+    ("dashboard", &["session", "report", "analysis", "process", "snapshot", "code", "ending", "cause"]),
+    ("session", &["analysis", "source", "runtimes", "error", "process", "snapshot", "code", "cause"]),
+    ("report", &["analysis", "formats", "snapshot", "code"]),
+    ("analysis", &["words", "snapshot", "code"]),
+    ("source", &["runtimes", "error", "import", "process", "snapshot", "cause"]),
+    ("runtimes", &["error", "symbols", "words", "formats", "process", "snapshot", "code", "cause"]),
+    ("error", &["import", "process", "snapshot", "cause"]),
+    ("import", &["formats", "words", "snapshot", "code", "cause"]),
+    ("symbols", &["formats", "process"]),
+    ("formats", &["words", "snapshot", "code"]),
+    ("words", &["snapshot", "code"]),
+    ("process", &["snapshot", "cause"]),
+    ("snapshot", &["code", "ending", "cause"]),
+    ("code", &[]),
+    ("ending", &[]),
+    ("cause", &[]),
+];
 
 /// A module at the root that is no room: it only passes on what tests need.
 const NO_ROOM: &str = "__test";

@@ -1,4 +1,4 @@
-//! Whose code a function is.
+//! Whose code a function may be, and what that is told by.
 
 use crate::snapshot::FunctionRole;
 

@@ -1,4 +1,4 @@
-//! Why tasks wait, as graphs are coloured by it.
+//! What tasks do, and why they wait.
 
 use crate::snapshot::{TaskState, WaitClass};
 
@@ -18,11 +18,4 @@ pub enum Doing {
     State(TaskState),
     /// They wait. Of several classes, the plainest.
     Waits(WaitClass),
-}
-
-/// Which of two classes stands for tasks that give the same reason: that of an ordinary wait, whatever some of them
-/// are besides.
-pub(super) fn plainer(a: WaitClass, b: WaitClass) -> WaitClass {
-    let rank = |class: WaitClass| (class.never_ends() || class == WaitClass::Unknown, class);
-    if rank(b) < rank(a) { b } else { a }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::context::{LeftOut, TaskGroup};
+use super::task_group::{LeftOut, TaskGroup};
 use crate::analysis::signature::{Signature, SignatureOptions, Signatures};
 use crate::snapshot::Snapshot;
 
 type Key = (Vec<Arc<str>>, Option<Arc<str>>);
 
-/// How many tasks of each kind were there.
+/// How many tasks of each kind there were.
 #[derive(Debug, Clone, Default)]
 pub struct Baseline {
     counts: FxHashMap<Key, u64>,

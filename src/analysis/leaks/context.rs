@@ -1,8 +1,8 @@
-//! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
+//! What the rules look at: the tasks of the last reading by kind, and what the series says of each kind.
 
-use super::evidence::{Doubt, Steady};
 use super::finding::Sureness;
-use super::known::{KnownTask, KnownTasks};
+use super::known::KnownTasks;
+use super::task_group::{LeftOut, TaskGroup};
 use super::{Ignore, Options, growth};
 use crate::analysis::group::stack_bytes;
 use crate::analysis::modules::{Owners, module_of, modules};
@@ -12,87 +12,6 @@ use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
 use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, WaitClass, count_tasks};
-
-/// Tasks with one signature that wait for the same kind of thing.
-#[derive(Debug)]
-pub struct TaskGroup<'a> {
-    /// What they have in common.
-    pub signature: &'a Signature,
-    /// How they came and went. None where they share the signature with tasks that wait for something
-    /// else, because the series counts by signature.
-    pub track: Option<&'a Track>,
-    /// What keeps them waiting.
-    pub waits: WaitClass,
-    /// The tasks: indices into those of the last snapshot.
-    pub tasks: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
-    pub count: u64,
-    /// Those that are followed: indices into [`Series::members`].
-    pub members: Vec<u32>,
-    /// How many of the first reading stand where they stood.
-    pub stayed: u64,
-    /// How many have not moved since the first reading.
-    pub still: u64,
-    /// The longest that one of them has been in its state.
-    pub age: Age,
-    /// Bytes of memory that their stacks take.
-    pub stack_bytes: u64,
-    /// What they do, in the runtime's words.
-    pub what: String,
-    /// How fast their number grows.
-    pub trend: Option<Trend>,
-    /// They grow as leaks do.
-    pub growth: Option<growth::Growth>,
-    /// Why it is undecided whether they grow, if it is.
-    pub doubt: Option<Doubt>,
-    /// Why it is as it should be that there are more of them than at first.
-    pub calm: Option<Steady>,
-    /// They are well known.
-    pub known: Option<&'static KnownTask>,
-    /// The user does not want to hear of them.
-    pub left_out: Option<LeftOut>,
-    /// The frame that a person looks for.
-    pub at: Option<&'a SignatureFrame>,
-    /// The module that owns the code which started them, or else that where they stand.
-    pub module: Option<&'a Module>,
-}
-
-/// Why a kind of task is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
-    /// A pattern says so.
-    Ignored,
-    /// A pattern of the ignore file says so.
-    IgnoredByFile,
-    /// The baseline has as many.
-    Baseline,
-}
-
-impl TaskGroup<'_> {
-    /// How many tasks there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// They have been there for this long, at least, nanoseconds.
-    pub fn age_ns(&self) -> u64 {
-        self.age.nanos().unwrap_or(0)
-    }
-
-    /// Rules look at them: they are not well known to be parked, or only in small numbers, and grow all the
-    /// same.
-    pub fn is_open(&self) -> bool {
-        let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
-        self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())
-    }
-
-    /// How many have ended or gone elsewhere since the first reading.
-    pub fn ended(&self) -> Option<u64> {
-        let track = self.track?;
-        let left: u64 = track.steps.iter().map(|step| step.left).sum();
-        Some(track.gone.saturating_add(left))
-    }
-}
 
 /// What the rules look at.
 pub struct Context<'a> {
@@ -118,7 +37,7 @@ impl<'a> Context<'a> {
         }
         let whose = Owners::new(snapshot);
         for kind in &mut kinds {
-            // What the runtime has proved outweighs what is usual.
+            // A proof by the runtime outweighs the list of usual tasks.
             kind.known =
                 if kind.waits == WaitClass::Leaked { None } else { known.find(kind.signature, kind.waits) };
             let look = growth::assess(series, kind);
@@ -172,7 +91,7 @@ impl<'a> Context<'a> {
         self.series.readings() < 2
     }
 
-    /// There were too few readings to show whether growth goes on.
+    /// There were too few readings to show whether growth continues.
     pub fn is_short(&self) -> bool {
         self.series.points().len() < growth::READINGS
     }
@@ -204,7 +123,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Makes kinds of the tasks of one signature: one, unless some of them never run again and others may.
+/// Makes kinds from the tasks of one signature: one, unless some of them never run again and others may.
 fn split<'a>(
     series: &'a Series,
     snapshot: &'a Snapshot,
@@ -291,10 +210,22 @@ fn kind<'a>(
     }
 }
 
-/// The trend of the readings that are kept and know their time.
+/// The trend of the kept readings with a known time.
 fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
     let points = series.points().iter().zip(&track.steps);
     let readings: Option<Vec<(u64, u64)>> =
         points.map(|(point, step)| Some((point.elapsed_ns?, step.count))).collect();
     crate::analysis::trend::trend(&readings?, Some(track.born.saturating_add(track.gone)))
+}
+
+/// What tasks of some kinds are called.
+pub(super) fn noun(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> String {
+    let runtimes = &context.snapshot.header.runtimes;
+    let of = |kind: &TaskGroup<'_>| runtimes.iter().find(|info| *info.name == *kind.signature.runtime);
+    let noun = match (kinds.first(), runtimes.as_slice()) {
+        (Some(kind), _) => of(kind).map_or("", |info| &info.task_noun),
+        (None, [only]) => &only.task_noun,
+        (None, _) => "",
+    };
+    if noun.is_empty() { "task".to_owned() } else { noun.to_owned() }
 }
