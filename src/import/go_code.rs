@@ -19,10 +19,13 @@ pub(super) struct NamedFrame<'a> {
     pub(super) foreign: bool,
 }
 
+/// What a location is known by: its address, the offset in its function, its frames.
+type Place = (Option<u64>, Option<u32>, Vec<Frame>);
+
 /// The locations of a snapshot, each stored once.
 #[derive(Default)]
 pub(super) struct CodeTable {
-    locations: FxHashMap<(Option<u64>, Option<u32>, Vec<Frame>), LocationId>,
+    locations: FxHashMap<Place, LocationId>,
     version: Option<String>,
 }
 
