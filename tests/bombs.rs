@@ -124,7 +124,7 @@ impl Default for Tables {
         let empty = |columns| Table(0, vec![none(); columns]);
         Tables {
             strings: Table(1, vec![Bytes(vec![6]), Bytes(b"main.f".to_vec())]),
-            functions: Table(1, vec![Run(0, 1); 3]),
+            functions: Table(1, vec![Run(0, 1); 4]),
             images: empty(5),
             // One frame.
             locations: Table(
@@ -145,7 +145,7 @@ impl Default for Tables {
             objects: empty(8),
             waits: empty(2),
             holds: empty(3),
-            tasks: empty(21),
+            tasks: empty(22),
         }
     }
 }
@@ -193,6 +193,7 @@ fn tasks(n: u64, labels: u8, stack: u8, wait: Option<u64>) -> Table {
         none(),
         none(),
         none(),
+        zeros(),
         zeros(),
         zeros(),
     ];

@@ -28,7 +28,7 @@ fn the_tour_shows_the_leak_and_the_lock() {
     assert!(sure[1].starts_with("SUSPECT") && sure[1].contains("lock"), "{findings}");
     assert!(!findings.contains("next poll"), "{findings}");
 
-    let (_, directory) = text.trim_end().trim_end_matches('.').rsplit_once(" is in ").unwrap();
+    let (_, directory) = text.trim_end().trim_end_matches('.').rsplit_once(" are in ").unwrap();
     let report = fs::read_to_string(format!("{directory}/leaks.md")).unwrap();
     assert!(report.starts_with("# ") && report.contains("send answer"), "{report}");
     assert!(fs::read_to_string(format!("{directory}/tasks.svg")).unwrap().contains("</svg>"));

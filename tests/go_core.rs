@@ -251,7 +251,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
             Err(error) => {
                 let said = match &error {
                     loiter::Error::NoRuntime { looked_at, .. } => looked_at.join("\n"),
-                    other => other.to_string(),
+                    other => loiter::full_text(other),
                 };
                 let words = ["is cut", "was cut", "are not in the core file"];
                 assert!(words.iter().any(|word| said.contains(word)), "{what}: {said}");

@@ -1,4 +1,4 @@
-//! Await places: where in its code a task stands.
+//! Await places: the positions in its code where a task awaits.
 
 use std::future::Future;
 use std::panic;
@@ -14,8 +14,8 @@ use crate::{places, seqlock};
 
 /// Marks the places where futures are awaited.
 pub trait AwaitExt: Future + Sized {
-    /// Marks the place of this call, with a name for it: while the future is pending, loiter shows
-    /// the place in the stack of the task.
+    /// Marks the place of this call, with a name for it: while the future is pending, loiter shows the place
+    /// in the stack of the task.
     ///
     /// ```
     /// # async fn read(_: u32) -> u32 { 1 }
@@ -30,14 +30,14 @@ pub trait AwaitExt: Future + Sized {
         At::new(self, places::of_caller(panic::Location::caller(), name))
     }
 
-    /// Says what the task waits for while this future is pending: a reason, and the address of a
-    /// lock, a channel or whatever else others may wait for too.
+    /// Says what the task waits for while this future is pending: a reason, and the address of a lock, a
+    /// channel or another object that other tasks may wait for too.
     fn waiting_for<T: ?Sized>(self, reason: WaitReason, object: *const T) -> Waiting<Self> {
         let address = object.cast::<()>().addr() as u64;
         Waiting { inner: self, wait: Wait { reason, address, text: None } }
     }
 
-    /// The same, with the reason in words of the program's own.
+    /// The same, with a reason in the program's own words.
     #[track_caller]
     fn waiting_because<T: ?Sized>(self, reason: &'static str, object: *const T) -> Waiting<Self> {
         let address = object.cast::<()>().addr() as u64;
@@ -48,8 +48,7 @@ pub trait AwaitExt: Future + Sized {
 
 impl<F: Future> AwaitExt for F {}
 
-/// A static [`Location`] of the place where this stands: with the name of the function around it,
-/// or with a name that is given.
+/// A static [`Location`] of the place of this call, with the name of the surrounding function or with a given name.
 ///
 /// ```
 /// let here = loiter_registry::place!("waiting for the parser");
@@ -71,7 +70,7 @@ macro_rules! place {
     }};
 }
 
-/// Marks a future with the function, file and line where this stands, or with a name, file and line.
+/// Marks a future with the function, file and line of this call, or with a name, file and line.
 ///
 /// ```
 /// use loiter_registry::at;
@@ -91,7 +90,7 @@ macro_rules! at {
     };
 }
 
-/// The function in which a function `here` was defined, from the name of its type.
+/// The function in which a function `here` was defined, from the name of the type of `here`.
 #[doc(hidden)]
 pub fn function_around(here: &'static str) -> &'static str {
     let mut name = here.strip_suffix("::here").unwrap_or(here);
@@ -115,7 +114,7 @@ pin_project! {
     impl<F> PinnedDrop for At<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            // What is inside goes before what is around it.
+            // The inner future is dropped before its place is released.
             this.inner.set(None);
             this.held.release();
         }
@@ -123,7 +122,7 @@ pin_project! {
 }
 
 impl<F> At<F> {
-    /// Marks `location` for as long as `inner` is pending.
+    /// Marks `location` while `inner` is pending.
     pub fn new(inner: F, location: Option<&'static Location>) -> At<F> {
         At { inner: Some(inner), held: Held { location, entry: None, value: 0, slot: NO_SLOT } }
     }
@@ -155,14 +154,13 @@ impl<F: Future> Future for At<F> {
 struct Held {
     location: Option<&'static Location>,
     entry: Option<&'static Entry>,
-    /// What we stored in the slot. 0: the chain was full.
+    /// The value stored in the slot. 0: the chain was full.
     value: u64,
     slot: u8,
 }
 
 impl Held {
-    /// Takes a slot of the current task, if none was taken yet. The slot that is around what is
-    /// polled now.
+    /// Takes a slot of the current task, if none was taken yet. Returns the slot that is around what is polled now.
     #[inline(always)]
     fn hold(&mut self) -> u8 {
         let (entry, around) = current::place();
@@ -177,7 +175,7 @@ impl Held {
         self.slot
     }
 
-    /// Whether the slot is still ours: not if the entry went to another task meanwhile.
+    /// Whether the slot is still ours: it is not, if the entry went to another task meanwhile.
     #[inline(always)]
     fn is_there(&self, entry: &Entry) -> bool {
         self.value == 0
@@ -219,7 +217,7 @@ impl Held {
         if entry.chain_last.load(Relaxed) == number {
             entry.chain_last.store((value >> 8) as u8, Relaxed);
         }
-        // Compared, as the slot may have been cleared and taken by another task since.
+        // Compared, because the slot may have been cleared and taken by another task since.
         if slot.compare_exchange(value, 0, Release, Relaxed).is_ok() {
             entry.chain_used.fetch_sub(1, Relaxed);
             seqlock::changed(&entry.chain_seq);
@@ -227,8 +225,8 @@ impl Held {
     }
 }
 
-/// Empties the chain of a task that is over. It is empty already unless marked futures were
-/// forgotten, or outlive the task elsewhere.
+/// Empties the chain of a task that is over. It is already empty unless marked futures were forgotten, or
+/// outlive the task elsewhere.
 #[inline]
 pub(crate) fn clear(entry: &Entry) {
     if entry.chain_used.load(Relaxed) != 0 || entry.chain_lost.load(Relaxed) != 0 {
@@ -259,7 +257,7 @@ pin_project! {
 
     impl<F> PinnedDrop for Waiting<F> {
         fn drop(this: Pin<&mut Self>) {
-            // Cancelled in the very poll in which it was pending.
+            // The future was cancelled in the same poll in which it was pending.
             current::forget_wait(&this.wait);
         }
     }

@@ -1,4 +1,4 @@
-//! Which task this thread runs, and where in it.
+//! Which task this thread runs, and its current await place.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -19,12 +19,12 @@ struct Current {
     /// Slot of the await place that is being polled.
     slot: Cell<u8>,
     thread: Cell<u32>,
-    /// What the future that was polled last in this task says it waits for.
+    /// What the future that was polled last in this task waits for, as it reported.
     wait: Cell<Option<Wait>>,
 }
 
 thread_local! {
-    // Without a destructor, so that it can be used in those of others, and costs no check.
+    // Without a destructor, so that destructors of other thread-locals can use it, and access costs no check.
     static CURRENT: Current = const {
         Current {
             entry: Cell::new(None),
@@ -35,19 +35,19 @@ thread_local! {
     };
 }
 
-/// Id of the task that this thread runs. None outside of registered tasks.
+/// Id of the task that this thread runs. None outside registered tasks.
 pub fn current_id() -> Option<u64> {
     let entry = CURRENT.with(|current| current.entry.get())?;
     Some(entry.id.load(Ordering::Relaxed))
 }
 
-/// The entry of the task that this thread runs, and the slot of the await place around.
+/// The entry of the task that this thread runs, and the slot of the await place around it.
 #[inline(always)]
 pub(crate) fn place() -> (Option<&'static Entry>, u8) {
     CURRENT.with(|current| (current.entry.get(), current.slot.get()))
 }
 
-/// The calling thread's number, asked for once.
+/// The calling thread's number, requested from the kernel once.
 #[inline(always)]
 pub(crate) fn thread() -> u32 {
     CURRENT.with(|current| {
@@ -58,12 +58,12 @@ pub(crate) fn thread() -> u32 {
     })
 }
 
-/// Makes a note of what the current task waits for, for the end of its poll.
+/// Records what the current task waits for, until the end of its poll.
 pub(crate) fn note_wait(wait: Wait) {
     CURRENT.with(|current| current.wait.set(Some(wait)));
 }
 
-/// Takes that note back, if it is still the same.
+/// Withdraws that record, if it is unchanged.
 pub(crate) fn forget_wait(wait: &Wait) {
     CURRENT.with(|current| {
         if current
@@ -76,7 +76,7 @@ pub(crate) fn forget_wait(wait: &Wait) {
     });
 }
 
-/// Takes that note.
+/// Takes that record.
 #[inline(always)]
 pub(crate) fn take_wait() -> Option<Wait> {
     CURRENT.with(|current| current.wait.take())
@@ -87,7 +87,7 @@ pub(crate) fn forget_thread() {
     CURRENT.with(|current| current.thread.set(0));
 }
 
-/// Makes a task the current one until it is dropped, by a panic too.
+/// Makes a task the current one until this is dropped, also by a panic.
 pub(crate) struct InTask {
     entry: Option<&'static Entry>,
     slot: u8,
@@ -113,7 +113,7 @@ impl Drop for InTask {
     }
 }
 
-/// Makes an await place the innermost one until it is dropped.
+/// Makes an await place the innermost one until this is dropped.
 pub(crate) struct InPlace {
     slot: u8,
 }

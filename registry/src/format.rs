@@ -1,28 +1,28 @@
-//! The layout, as `FORMAT.md` specifies it. Everything that a reader sees is atomic: nothing here
-//! can be torn below the size of a field, and no reference to it is ever exclusive.
+//! The layout, as `FORMAT.md` specifies it. All fields that a reader sees are atomic: none can be torn below
+//! the size of a field, and no reference to them is ever exclusive.
 
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// First bytes of every registry.
 pub const MAGIC: [u8; 8] = *b"LOITERRG";
-/// Readers refuse a major version that they do not know.
+/// Readers refuse an unknown major version.
 pub const MAJOR: u16 = 1;
 /// Readers read a newer minor version by its offsets.
 pub const MINOR: u16 = 0;
-/// Chunk 0 holds so many entries, chunk i 2^i times as many.
+/// Chunk 0 holds this many entries, chunk i 2^i times as many.
 pub const FIRST_CHUNK_ENTRIES: u32 = 1024;
-/// Most chunks of a registry.
+/// The maximum number of chunks of a registry.
 pub const CHUNKS: usize = 24;
-/// Await places of an entry.
+/// Await places per entry.
 pub const CHAIN_SLOTS: usize = 13;
-/// "No slot", as the place that was polled last and as the place around an outermost one.
+/// "No slot": for the place that was polled last and for the place around an outermost one.
 pub const NO_SLOT: u8 = 255;
-/// A field that this writer does not have.
+/// A field that this writer does not provide.
 pub const ABSENT: u32 = u32::MAX;
-/// In [`crate::Registry`]'s flags: the runtime's hooks report tasks, so libraries' tasks are seen.
+/// In [`crate::Registry`]'s flags: the runtime's hooks report tasks, so libraries' tasks are included.
 pub const FLAG_HOOKS: u32 = 1;
-/// In [`Location`]'s flags: the name is that of the function around the place.
+/// In [`Location`]'s flags: the name is that of the surrounding function.
 pub const LOCATION_FUNCTION: u64 = 1;
 
 /// One task. Field order is that of version 1.0; readers go by [`ENTRY_OFFSETS`].
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     pub(crate) name: AtomicPtr<u8>,
     pub(crate) type_name_len: AtomicU32,
     pub(crate) name_len: AtomicU32,
-    // What each poll writes, on a cache line of its own.
+    // The fields that each poll writes, on a cache line of their own.
     pub(crate) poll_seq: AtomicU32,
     pub(crate) state: AtomicU32,
     pub(crate) polls: AtomicU64,
@@ -50,22 +50,22 @@ pub(crate) struct Entry {
     pub(crate) wait_reason: AtomicU32,
     pub(crate) thread: AtomicU32,
     pub(crate) busy_ns: AtomicU64,
-    // The rest, and the await places.
+    // The other fields, and the await places.
     pub(crate) task_header: AtomicU64,
     pub(crate) kind: AtomicU32,
-    /// The writer's own: which entry it is.
+    /// Used only by the writer: the number of the entry.
     pub(crate) number: AtomicU32,
     pub(crate) chain_seq: AtomicU32,
     pub(crate) chain_lost: AtomicU16,
     pub(crate) chain_last: AtomicU8,
-    /// The writer's own: slots in use.
+    /// Used only by the writer: slots in use.
     pub(crate) chain_used: AtomicU8,
     pub(crate) chain: [AtomicU64; CHAIN_SLOTS],
 }
 
-/// While an entry is free, two fields that then mean nothing link it to others. They are among those
-/// that polls write: a task that is spawned by one thread and ends on another costs these two as few
-/// cache lines as can be.
+/// While an entry is free, two fields that are then unused link it to others. They are among the fields that
+/// polls write, so a task that is spawned by one thread and ends on another costs these threads as few cache
+/// lines as possible.
 impl Entry {
     /// All zeroes, as in a new chunk.
     pub(crate) const fn new() -> Entry {
@@ -108,7 +108,7 @@ impl Entry {
         &self.thread
     }
 
-    /// Of the first one of a batch: the first one of the next batch.
+    /// For the first entry of a batch: the first entry of the next batch.
     #[inline(always)]
     pub(crate) fn next_batch(&self) -> &AtomicU32 {
         &self.wait_reason
@@ -154,10 +154,10 @@ pub const ENTRY_OFFSETS: [u32; 32] = {
     }
     offsets
 };
-/// How many of [`ENTRY_OFFSETS`] mean something.
+/// How many of [`ENTRY_OFFSETS`] are used.
 pub const ENTRY_FIELDS: u32 = 27;
 
-/// A place in the source. Never changes, lives for ever.
+/// A place in the source. Never changes and lives for ever.
 ///
 /// Made by [`place!`](crate::place) or, inside the crate, from the caller's location.
 #[repr(C)]
@@ -183,11 +183,11 @@ pub const LOCATION_OFFSETS: [u32; 8] = [
     offset_of!(Location, flags) as u32,
     ABSENT,
 ];
-/// How many of [`LOCATION_OFFSETS`] mean something.
+/// How many of [`LOCATION_OFFSETS`] are used.
 pub const LOCATION_FIELDS: u32 = 7;
 
 impl Location {
-    /// A place with a name that was chosen for it; an empty one for none.
+    /// A place with a chosen name; an empty one for none.
     pub const fn new(file: &'static str, line: u32, column: u32, name: &'static str) -> Location {
         Location {
             file: file.as_ptr(),
@@ -200,7 +200,7 @@ impl Location {
         }
     }
 
-    /// The same place, saying that its name is the function's.
+    /// The same place, marked so that its name is the function's.
     #[must_use]
     pub const fn in_function(mut self) -> Location {
         self.flags |= LOCATION_FUNCTION;
@@ -217,7 +217,7 @@ const fn clamp(len: usize) -> u32 {
     if len > u32::MAX as usize { u32::MAX } else { len as u32 }
 }
 
-/// What kind of task it is.
+/// The kind of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -241,7 +241,7 @@ pub enum Kind {
     Inner = 7,
 }
 
-/// What a task is doing, as the registry has it.
+/// The state of a task in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum State {

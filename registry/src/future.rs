@@ -1,15 +1,15 @@
-//! A future that is over when its task is.
+//! A future that ends with its task.
 
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 
 use crate::task::Task;
 
-/// A future and its task, over together. The task says whether the future is still there: an Option
-/// would take another word in each task of the program, which often is one word too many for the
-/// allocator's next smaller size.
+/// A future and its task, which end together. The task says whether the future is still there: an Option
+/// would take another word in each task of the program, which is often one word too many for the allocator's
+/// next smaller size.
 pub(crate) struct FutureOfTask<F> {
-    /// There as long as `task` is not over.
+    /// Present while `task` is not over.
     future: ManuallyDrop<F>,
     task: Task,
 }
@@ -35,16 +35,16 @@ impl<F> FutureOfTask<F> {
         Some((unsafe { Pin::new_unchecked(&mut *this.future) }, &mut this.task))
     }
 
-    /// Drops the future, in the name of the task, then the task.
+    /// Drops the future, as the task, then the task.
     #[inline]
     pub(crate) fn end(self: Pin<&mut Self>) {
         // SAFETY: the future is dropped where it is, and the task may be moved.
         let this = unsafe { self.get_unchecked_mut() };
-        // Over before anything else, so that a future that panics is not dropped again.
+        // Marked as over before anything else, so that a future that panics is not dropped again.
         let task = mem::replace(&mut this.task, Task::OVER);
         if !task.is_over() {
             let _current = task.enter();
-            // SAFETY: the task was not over, so the future is there; from now on nobody believes so.
+            // SAFETY: the task was not over, so the future is there; from now on it is marked as over.
             unsafe { ManuallyDrop::drop(&mut this.future) };
         }
     }

@@ -14,13 +14,13 @@ use crate::ids::Ids;
 use crate::registry::Registry;
 use crate::task::{Registration, Task};
 
-/// The hooks give only Tokio's id of a task, so tables lead from it to the number of our entry. This
-/// many keep apart the threads that spawn.
+/// The hooks give only Tokio's id of a task, so tables map the id to the number of our entry. There are this
+/// many tables so that spawning threads do not share one.
 const SHARDS: usize = 64;
 
 static TABLE: [Ids; SHARDS] = [const { Ids::new() }; SHARDS];
 
-/// The task that a hook made the current one, and the one that it interrupted: a task can run another
+/// The task that a hook made the current one, and the task that it interrupted: a task can run another
 /// runtime inside `block_in_place`.
 struct Polled {
     /// Its number in Tokio.
@@ -30,17 +30,17 @@ struct Polled {
 }
 
 thread_local! {
-    /// The task being spawned is registered by our own wrapper.
+    /// Our own wrapper registers the task that is being spawned.
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static POLLED: Cell<Option<Polled>> = const { Cell::new(None) };
 }
 
-/// Has the runtime to be built register every task that is spawned on it, with the place of the
-/// spawn and its parent. What this crate's own functions spawn is registered once, by them.
+/// Makes the runtime that is being built register every task spawned on it, with the place of the spawn and
+/// its parent. Tasks that this crate's own functions spawn are registered once, by these functions.
 ///
-/// Takes Tokio's four task hooks: hooks that were set before are replaced. Beside what the wrappers
-/// do, each poll looks up Tokio's id of the task, without a lock, and each spawn and end takes one
-/// that it shares with a 64th of the others.
+/// Takes Tokio's four task hooks: hooks that were set before are replaced. In addition to the wrappers' work,
+/// each poll looks up Tokio's id of the task, without a lock. Each spawn and each end takes a lock that it
+/// shares with a 64th of the others.
 pub fn install(builder: &mut Builder) -> &mut Builder {
     Registry::main().has_hooks();
     Registry::main().suggest_runtime(RuntimeKind::Tokio);
@@ -51,7 +51,7 @@ pub fn install(builder: &mut Builder) -> &mut Builder {
         .on_task_terminate(terminated)
 }
 
-/// Catches the number that is in an id.
+/// Extracts the number in an id.
 #[derive(Default)]
 struct Number(u64);
 
@@ -61,7 +61,7 @@ impl Hasher for Number {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not how ids are hashed today; any number that tells them apart will do.
+        // Ids are not hashed this way today; any number that distinguishes them is enough.
         for &byte in bytes {
             self.0 = (self.0.rotate_left(8) ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -72,7 +72,7 @@ impl Hasher for Number {
     }
 }
 
-/// The number of a task in Tokio, never 0, and the table that it is in.
+/// Tokio's number of a task, never 0, and the table that contains it.
 fn number(id: Id) -> (u64, &'static Ids) {
     let mut number = Number::default();
     id.hash(&mut number);
@@ -113,14 +113,14 @@ fn poll_ends(meta: &TaskMeta<'_>) {
     }
 }
 
-/// A task that ends in a poll does so before the poll ends.
+/// The end of a task during a poll comes before the end of that poll.
 fn terminated(meta: &TaskMeta<'_>) {
     let (id, table) = number(meta.id());
     leave(id);
     drop(table.remove(id).and_then(Task::numbered));
 }
 
-/// If a hook has made this task the current one, it no longer is.
+/// Ends the task's turn as the current one, if a hook made it so. Returns whether it did.
 fn leave(id: u64) -> bool {
     // A runtime may be dropped while the thread ends.
     let left = POLLED.try_with(|top| match top.take() {
@@ -129,7 +129,7 @@ fn leave(id: u64) -> bool {
             top.set(polled.outer.map(|outer| *outer));
             true
         }
-        // A task that one of our wrappers has registered: no hook did anything about it.
+        // A task that one of our wrappers has registered: no hook changed anything for it.
         other => {
             top.set(other);
             false
@@ -138,7 +138,7 @@ fn leave(id: u64) -> bool {
     left.unwrap_or(false)
 }
 
-/// While it lives, what this thread spawns is left to our own wrappers.
+/// While it lives, our own wrappers register what this thread spawns.
 pub(crate) struct Registered(bool);
 
 impl Registered {

@@ -1,6 +1,6 @@
-//! A table from the ids that a runtime gives its tasks to numbers. Looking up takes no lock: it is done
-//! at each poll. Entering and removing do: that is once for each task. Free of any layout so that loom
-//! can model the very code that runs.
+//! A table from the ids that a runtime gives its tasks to numbers. Looking up takes no lock, because each
+//! poll does it. Entering and removing do: each happens once per task. Independent of any layout, so that
+//! loom can model exactly the code that runs.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ use std::sync::{
 
 /// Slots of the smallest table.
 const FIRST: usize = if cfg!(loom) { 2 } else { 16 };
-/// Each table has twice as many slots as the one before.
+/// Each table has twice as many slots as the previous one.
 const TABLES: usize = 22;
 
 /// A task's id, 0 for none, and its number.
@@ -27,7 +27,7 @@ struct Slot {
     number: AtomicU32,
 }
 
-/// Slots, a power of two of them. An id is at most `reach` slots behind the one that its hash names.
+/// Slots, a power of two in number. An id is at most `reach` slots after the slot of its hash.
 #[derive(Debug)]
 struct Table {
     slots: Box<[Slot]>,
@@ -39,7 +39,7 @@ impl Table {
         Table { slots: (0..slots).map(|_| Slot::default()).collect(), reach: AtomicUsize::new(0) }
     }
 
-    /// The slots where an id may be, with their distances; as many as `reach` says, or all.
+    /// The slots where an id may be, with their distances: as many as `reach` says, or all.
     fn path(&self, id: u64, reach: usize) -> impl Iterator<Item = (usize, &Slot)> {
         let (first, mask) = ((id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize, self.slots.len() - 1);
         let slots = (0..=reach.min(mask)).map(move |step| (step, first.wrapping_add(step) & mask));
@@ -51,7 +51,7 @@ impl Table {
         path.find(|(_, slot)| slot.id.load(Ordering::Acquire) == id).map(|(_, slot)| slot)
     }
 
-    /// By one thread at a time.
+    /// Called by one thread at a time.
     fn enter(&self, id: u64, number: u32) {
         let mut path = self.path(id, usize::MAX);
         let Some((step, slot)) = path.find(|(_, slot)| slot.id.load(Ordering::Relaxed) == 0) else { return };
@@ -63,15 +63,15 @@ impl Table {
     }
 }
 
-/// Numbers by ids. A thread that looks up an id must have seen that it was entered, and not be at it when
-/// it is removed; what others enter and remove meanwhile does not matter.
+/// Numbers by ids. A thread that looks up an id must have seen that it was entered, and must not look it up
+/// while it is removed. Other ids that are entered and removed meanwhile do not matter.
 #[derive(Debug)]
 pub struct Ids {
-    /// Tables that became too small stay, for those who are reading them: all together they are no
-    /// larger than the one in use.
+    /// Tables that became too small are kept for threads that still read them: together they are no larger
+    /// than the one in use.
     tables: [OnceLock<Table>; TABLES],
     in_use: AtomicUsize,
-    /// How many ids there are; for the thread that changes the table.
+    /// The number of ids; for the thread that changes the table.
     live: Mutex<usize>,
 }
 
@@ -94,7 +94,7 @@ impl Ids {
         table.find(id).map(|slot| slot.number.load(Ordering::Relaxed))
     }
 
-    /// Enters an id that is not there and not 0. False: there is no room.
+    /// Enters an id that is not yet there and not 0. False: there is no room.
     pub fn enter(&self, id: u64, number: u32) -> bool {
         let mut live = self.lock();
         let in_use = self.in_use.load(Ordering::Relaxed);
@@ -117,7 +117,7 @@ impl Ids {
         true
     }
 
-    /// Removes an id; its number, if it was there.
+    /// Removes an id; returns its number, if it was there.
     pub fn remove(&self, id: u64) -> Option<u32> {
         let mut live = self.lock();
         let table = self.tables.get(self.in_use.load(Ordering::Relaxed))?.get()?;

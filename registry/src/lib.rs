@@ -4,7 +4,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("loiter-registry is for 64-bit little-endian Linux: use it as a target-specific dependency");
 
-// Under loom only the protocols are built: its atomics cannot be laid out.
+// Under loom only the protocols are built: its atomics have no fixed layout.
 #[cfg_attr(not(loom), doc(hidden))]
 pub mod seqlock;
 
@@ -18,7 +18,7 @@ pub mod format;
 mod future;
 #[cfg(all(feature = "tokio-hooks", tokio_unstable, not(loom)))]
 pub mod hooks;
-// As `seqlock`: loom models it.
+// Like `seqlock`, modelled by loom.
 #[cfg(any(loom, all(feature = "tokio-hooks", tokio_unstable)))]
 #[cfg_attr(not(loom), allow(unreachable_pub, reason = "public for loom"))]
 #[cfg_attr(not(loom), doc(hidden))]

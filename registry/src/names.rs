@@ -1,4 +1,4 @@
-//! Names that are made at run time, kept for ever, each once.
+//! Names made at run time, each kept once and for ever.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,9 +6,9 @@ use std::sync::{Mutex, TryLockError};
 
 use crate::registry::Registry;
 
-/// Different names kept at most, in bytes. What comes later is counted and has no name.
+/// Bytes of different names kept at most. Later names are counted but not kept.
 const MOST_BYTES: usize = 4 << 20;
-/// How often a thread tries for the table. Not for ever: after a fork it may be held by a thread
+/// How often a thread tries to lock the table. Limited, because after a fork the lock may be held by a thread
 /// that the child does not have.
 const TRIES: u32 = 1000;
 
@@ -56,7 +56,7 @@ fn keep(name: Cow<'_, str>) -> Option<&'static str> {
         if let Some(name) = known.get(name.as_ref()) {
             return Some(*name);
         }
-        // The set's own memory counts too.
+        // The set's own memory is included.
         let bytes = names.bytes + name.len() + size_of::<&str>() * 2;
         if bytes > MOST_BYTES {
             return None;

@@ -1,6 +1,6 @@
-//! The note that loiter finds. It leads to the main registry.
+//! The note that loiter finds. It points to the main registry.
 
-/// Name of the note's symbol: one for each version of this crate, so that two of them can be
+/// The name of the note's symbol. It differs for each version of this crate, so that two of them can be
 /// linked into one program.
 macro_rules! note_symbol {
     () => {
@@ -8,9 +8,9 @@ macro_rules! note_symbol {
     };
 }
 
-// Only the assembler can write "address of that, less the address of this", which needs no
-// relocation at run time. "R" keeps the section when unused ones are dropped. The alignment of 4
-// is part of the format: with 8, readers would expect the parts of a note to be padded to 8.
+// Only the assembler can write "address of that, less the address of this", which needs no relocation at run
+// time. "R" keeps the section when unused ones are dropped. The alignment of 4 is part of the format: with 8,
+// readers would expect the parts of a note to be padded to 8.
 std::arch::global_asm!(
     ".pushsection .note.loiter.registry,\"aR\",%note",
     ".balign 4",

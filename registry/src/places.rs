@@ -1,5 +1,5 @@
-//! Places in the source that the compiler knows (`#[track_caller]`), turned into the format's own
-//! form, each once, without a lock and without the allocator: this runs inside polls.
+//! Places in the source that the compiler knows (`#[track_caller]`), converted to the format's own form, each
+//! once, without a lock and without the allocator: this runs inside polls.
 
 use std::panic;
 use std::sync::OnceLock;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::format::Location;
 use crate::registry::Registry;
 
-/// Different places at most; later ones are counted and unknown.
+/// Different places at most; later ones are counted but unknown.
 const PLACES: usize = 8192;
-/// Twice as many, so that the search stays short.
+/// Twice as many, to keep the search short.
 const BUCKETS: usize = PLACES * 2;
 
 struct Place {
@@ -25,7 +25,7 @@ static USED: AtomicU32 = AtomicU32::new(0);
 static TABLE: [AtomicU32; BUCKETS] = [const { AtomicU32::new(0) }; BUCKETS];
 
 impl Place {
-    /// Compares addresses, not texts: a place may be there twice, which costs 72 bytes.
+    /// Compares addresses, not texts: a place may occur twice, which costs 72 bytes.
     #[inline(always)]
     fn is(&self, caller: &'static panic::Location<'static>, name: &'static str) -> bool {
         std::ptr::eq(self.caller, caller) && std::ptr::eq(self.name, name)
@@ -42,7 +42,7 @@ fn known(number: u32) -> Option<&'static Place> {
     KNOWN.get((number as usize).checked_sub(1)?)?.get()
 }
 
-/// The place of a caller, with a name for it (empty for none). None: there are too many.
+/// The place of a caller, with a name for it (empty for none). None: there are too many places.
 #[inline]
 pub(crate) fn of_caller(
     caller: &'static panic::Location<'static>,
@@ -80,7 +80,7 @@ fn add(
         let bucket = &TABLE[(start + step) % BUCKETS];
         match bucket.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => break,
-            // Somebody else was first with the same place: theirs, and ours is lost.
+            // Another thread was first with the same place: its place is used, and ours is lost.
             Err(other) => {
                 if let Some(place) = known(other)
                     && place.is(caller, name)

@@ -10,37 +10,37 @@ use crate::format::{
 use crate::seqlock::{END, FreeList};
 use crate::sys::{self, StaticRef};
 
-/// Entries that a registry makes at most unless told otherwise: 256 MiB if all are used.
+/// Entries that a registry creates at most by default: 256 MiB if all are used.
 pub const DEFAULT_LIMIT: u32 = 1 << 20;
-/// The most that a limit can be set to: what the chunks of a reader's bound hold.
+/// The highest possible limit: the number of entries in as many chunks as readers accept.
 const MOST_ENTRIES: u32 = 1 << NUMBER_BITS;
-/// Bits of [`Entry::number`] that are the entry's number in its registry; those above are the number of
+/// Bits of [`Entry::number`] that are the entry's number in its registry; the higher bits are the number of
 /// the registry itself.
 const NUMBER_BITS: u32 = 26;
-/// Registries of one copy of the crate: as many as a reader looks at.
+/// Registries of one copy of the crate: as many as a reader reads.
 const REGISTRIES: usize = 64;
-/// Free entries go between threads in batches of so many; a thread keeps two batches at hand at most.
+/// Free entries move between threads in batches of this many; a thread keeps two batches at most.
 const BATCH: u32 = 16;
 
 /// Keeps counters that different threads write on different cache lines.
 #[repr(C, align(64))]
 struct Line<T>(T);
 
-/// What changes seldom.
+/// The fields that seldom change.
 #[repr(C)]
 struct Rare {
     dropped: AtomicU64,
     strings_dropped: AtomicU64,
     high_water: AtomicU32,
-    /// Not part of the format: the number of this registry in this copy of the crate. 0 for the main
-    /// one, and for any other that was not numbered yet.
+    /// Not part of the format: the number of this registry in this copy of the crate. 0 for the main one, and
+    /// for any registry that has no number yet.
     number: AtomicU32,
 }
 
 /// A set of tasks that loiter can read from outside.
 ///
-/// Most programs use the one that is already there, [`Registry::main`]. A program that wants to
-/// set some tasks apart makes a static of its own:
+/// Most programs use the existing registry, [`Registry::main`]. A program that wants to keep some tasks
+/// separate makes a static of its own:
 ///
 /// ```
 /// use loiter_registry::{Registration, Registry, RuntimeKind};
@@ -86,14 +86,14 @@ pub struct Registry {
 
 const PRODUCER: &str = concat!("loiter-registry ", env!("CARGO_PKG_VERSION"));
 
-/// The registry that this copy of the crate brings, and to which the note leads.
+/// The registry that this copy of the crate provides, to which the note points.
 pub(crate) static MAIN: Registry = Registry::new("", RuntimeKind::Other);
 
 /// The registries of this copy of the crate by number, from 1; the main one is number 0.
 static NUMBERED: [StaticRef<Registry>; REGISTRIES] = [const { StaticRef::none() }; REGISTRIES];
 
 impl Registry {
-    /// A registry with a name of the program's choice, to be put into a static.
+    /// A registry with a name chosen by the program, to be put into a static.
     pub const fn new(name: &'static str, runtime: RuntimeKind) -> Registry {
         Registry {
             magic: MAGIC,
@@ -135,20 +135,20 @@ impl Registry {
         }
     }
 
-    /// The registry that tasks go to unless they are told otherwise.
+    /// The registry that tasks go to by default.
     pub fn main() -> &'static Registry {
         &MAIN
     }
 
-    /// Bounds the entries that are ever made, and with them the memory: 256 bytes each. Tasks that
-    /// find no entry run as ever and are counted, see [`Registry::dropped`]. At most 2^26.
+    /// Limits the number of entries that are ever created, and so the memory: 256 bytes each. Tasks without
+    /// an entry run as usual and are counted, see [`Registry::dropped`]. At most 2^26.
     pub fn set_limit(&self, entries: u32) {
         self.entry_limit.store(entries.min(MOST_ENTRIES), Ordering::Relaxed);
     }
 
-    /// Takes times from CLOCK_MONOTONIC instead of its coarse sister, which is a few milliseconds
-    /// late and costs a third. For polls that are to be timed one by one. Call it at the start:
-    /// times that were already taken keep their precision.
+    /// Takes times from CLOCK_MONOTONIC instead of CLOCK_MONOTONIC_COARSE, which is a few milliseconds late
+    /// and costs a third. For polls that are to be timed individually. Call it at the start: times already
+    /// taken keep their precision.
     pub fn use_precise_clock(&self) {
         self.clock_id.store(libc::CLOCK_MONOTONIC as u32, Ordering::Relaxed);
         self.poll_clock_id.store(libc::CLOCK_MONOTONIC as u32, Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Registry {
         self.spawned.0.load(Ordering::Relaxed)
     }
 
-    /// Of those, how many are over.
+    /// How many of these are over.
     pub fn finished(&self) -> u64 {
         self.finished.0.load(Ordering::Relaxed)
     }
@@ -178,7 +178,7 @@ impl Registry {
         self.rare.0.strings_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says what runs the tasks, if nobody has said so before.
+    /// Says what runs the tasks, if that has not been said before.
     #[cfg(feature = "tokio")]
     pub(crate) fn suggest_runtime(&self, kind: RuntimeKind) {
         if self.runtime_kind.load(Ordering::Relaxed) == 0 {
@@ -206,7 +206,7 @@ impl Registry {
         self.spawned.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// An entry that nobody uses. None: the limit is reached.
+    /// A free entry. None: the limit is reached.
     #[inline]
     pub(crate) fn take(&'static self) -> Option<&'static Entry> {
         if self.pid.load(Ordering::Relaxed) == 0 {
@@ -224,7 +224,7 @@ impl Registry {
         found
     }
 
-    /// Gives an entry back, unless it is one of before a fork: of a registry that is no more.
+    /// Gives an entry back, unless it is from before a fork: its registry no longer exists.
     #[inline]
     pub(crate) fn give_back(&'static self, entry: &'static Entry) {
         let number = entry.number.load(Ordering::Relaxed) & (MOST_ENTRIES - 1);
@@ -257,8 +257,7 @@ impl Registry {
         std::ptr::eq(self, &MAIN)
     }
 
-    /// The first of a batch of free entries, which are linked. Without a magazine to keep the others
-    /// in, batches are of one.
+    /// The first of a batch of linked free entries. Without a magazine for the others, batches contain one entry.
     fn take_batch(&self) -> Option<u32> {
         self.free.0.pop(|number| Some(self.entry(number)?.next_batch()))
     }
@@ -303,7 +302,7 @@ impl Registry {
         }
     }
 
-    /// Before the first task: says whose registry it is, and makes sure that it is found.
+    /// Called before the first task: records which process owns the registry, and makes sure that it is found.
     #[cold]
     fn start(&'static self) {
         static WATCHING: AtomicBool = AtomicBool::new(false);
@@ -317,8 +316,8 @@ impl Registry {
         self.pid.store(sys::pid(), Ordering::Release);
     }
 
-    /// Gives this registry a number, and puts it behind the main one, in front of those that are
-    /// there already. Once, whichever thread comes first.
+    /// Gives this registry a number, and links it after the main one, before those that are already there. It
+    /// does so once, in the thread that is first.
     fn enlist(&'static self) {
         for (number, place) in NUMBERED.iter().enumerate().skip(1) {
             match place.replace(None, self) {
@@ -326,7 +325,7 @@ impl Registry {
                     self.rare.0.number.store(number as u32, Ordering::Release);
                     return self.link();
                 }
-                // Another thread does the same; it waits for nothing.
+                // Another thread does the same; this one does not wait for it.
                 Err(Some(first)) if std::ptr::eq(first, self) => {
                     return self.rare.0.number.store(number as u32, Ordering::Release);
                 }
@@ -346,8 +345,8 @@ impl Registry {
         }
     }
 
-    /// Forgets all tasks. In the child of a fork, before anything else runs there: the parent's
-    /// entries stay mapped for the tasks that still refer to them, and nobody looks there.
+    /// Forgets all tasks. Called in the child of a fork, before anything else runs there: the parent's
+    /// entries stay mapped for the tasks that still refer to them, and are not read again.
     fn restart(&self) {
         if self.pid.load(Ordering::Relaxed) == 0 {
             return;
@@ -391,13 +390,13 @@ extern "C" fn restart_all() {
     }
 }
 
-/// Free entries of the main registry that a thread keeps at hand, so that threads do not fight for
-/// the head of the list at every spawn and end: two batches, each linked through its entries.
+/// Free entries of the main registry that a thread keeps, so that threads do not contend for the head of the
+/// list at every spawn and end: two batches, each linked through its entries.
 struct Magazine {
     epoch: Cell<u32>,
-    /// The batch that is taken from and given to; [`END`] if it is empty.
+    /// The batch that entries are taken from and given to; [`END`] if it is empty.
     open: Cell<u32>,
-    /// How many entries it has, at most.
+    /// The maximum number of its entries.
     len: Cell<u32>,
     /// A full batch, or [`END`].
     full: Cell<u32>,
@@ -444,7 +443,7 @@ impl Magazine {
         }
     }
 
-    /// Lets other threads have a batch.
+    /// Gives a batch to other threads.
     #[inline]
     fn give_away(batch: u32) {
         if batch != END
@@ -454,7 +453,7 @@ impl Magazine {
         }
     }
 
-    /// Numbers from before a fork mean nothing after it.
+    /// Numbers from before a fork are meaningless after it.
     #[inline(always)]
     fn forget_before_fork(&self) {
         let epoch = MAIN.epoch.load(Ordering::Relaxed);

@@ -1,17 +1,16 @@
-//! The protocols that a reader in another process relies on, free of any layout so that loom can
-//! model the very code that runs.
+//! The protocols that a reader in another process relies on. Independent of any layout, so that loom can
+//! model exactly the code that runs.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// Writes the fields that `seq` covers. The caller is the only writer of this group; `fields`
-/// stores them relaxed.
+/// Writes the fields that `seq` covers. The caller is the only writer of this group; `fields` stores them relaxed.
 #[inline(always)]
 pub fn write(seq: &AtomicU32, fields: impl FnOnce()) {
     let before = seq.load(Ordering::Relaxed);
-    // A writer that panicked half-way left it odd; the next even number is right either way.
+    // A writer that panicked in between left it odd; the next even number is right in both cases.
     let odd = before.wrapping_add(1) | 1;
     seq.store(odd, Ordering::Relaxed);
     fence(Ordering::Release);
@@ -19,8 +18,8 @@ pub fn write(seq: &AtomicU32, fields: impl FnOnce()) {
     seq.store(odd.wrapping_add(1), Ordering::Release);
 }
 
-/// Reads the fields that `seq` covers, loaded relaxed by `fields`, in the same process.
-/// None: being written.
+/// Reads the fields that `seq` covers, in the same process; `fields` loads them relaxed. None: they are being
+/// written.
 pub fn read<T>(seq: &AtomicU32, fields: impl FnOnce() -> T) -> Option<T> {
     let before = seq.load(Ordering::Acquire);
     let value = fields();
@@ -28,7 +27,7 @@ pub fn read<T>(seq: &AtomicU32, fields: impl FnOnce() -> T) -> Option<T> {
     (before & 1 == 0 && seq.load(Ordering::Relaxed) == before).then_some(value)
 }
 
-/// Says that one slot of an await chain was changed, after the change. Any thread may.
+/// Says that one slot of an await chain was changed, after the change. Any thread may call it.
 #[inline(always)]
 pub fn changed(version: &AtomicU32) {
     version.fetch_add(1, Ordering::Release);
@@ -37,9 +36,8 @@ pub fn changed(version: &AtomicU32) {
 /// The end of the list, in [`FreeList`].
 pub const END: u32 = u32::MAX;
 
-/// Numbers of free entries: a stack whose links live in the entries, without a lock. Its head
-/// carries a tag that grows with each change, so that a number that was taken and given back
-/// meanwhile is noticed.
+/// Numbers of free entries: a lock-free stack whose links are in the entries. Its head carries a tag that
+/// grows with each change. So a number that was taken and given back meanwhile is noticed.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct FreeList(AtomicU64);

@@ -1,4 +1,4 @@
-//! What needs unsafe code and knows no registry: memory for entries, references that threads share, the
+//! Unsafe code that does not depend on the registry: memory for entries, references that threads share, the
 //! kernel's clocks and ids.
 
 use std::ptr;
@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::format::{Entry, Location};
 
-// SAFETY: a Location never changes after it was made, and its pointers lead to 'static strings.
+// SAFETY: a Location never changes after it was made, and its pointers point to 'static strings.
 unsafe impl Send for Location {}
 // SAFETY: as above.
 unsafe impl Sync for Location {}
 
 /// Pages of zeroes for `entries` entries. Null if the kernel has no more memory.
 ///
-/// Zeroes are valid entries (free ones), and pages that are never touched cost nothing.
+/// Zeroes are valid entries (free ones), and untouched pages cost nothing.
 fn map_entries(entries: usize) -> *mut Entry {
     let Some(bytes) = entries.checked_mul(size_of::<Entry>()) else { return ptr::null_mut() };
-    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing
-    // that exists.
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
     let at = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -31,7 +30,7 @@ fn map_entries(entries: usize) -> *mut Entry {
     if at == libc::MAP_FAILED { ptr::null_mut() } else { at.cast() }
 }
 
-/// The chunk behind `chunk`, made if it is not there yet. False if there is no memory.
+/// Maps the entries of `chunk`, if it has none yet. False if there is no memory.
 pub(crate) fn ensure_chunk(chunk: &AtomicPtr<Entry>, entries: usize) -> bool {
     if !chunk.load(Ordering::Acquire).is_null() {
         return true;
@@ -41,7 +40,7 @@ pub(crate) fn ensure_chunk(chunk: &AtomicPtr<Entry>, entries: usize) -> bool {
         return false;
     }
     if chunk.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        // SAFETY: this mapping was made above with this size, and nobody else has seen it.
+        // SAFETY: this mapping was made above with this size, and no other thread has seen it.
         unsafe { libc::munmap(new.cast(), entries * size_of::<Entry>()) };
     }
     true
@@ -59,7 +58,7 @@ pub(crate) fn entry_at(chunk: &AtomicPtr<Entry>, offset: usize, entries: usize) 
     Some(unsafe { &*start.add(offset) })
 }
 
-/// An atomic place for a reference to something that is there for ever.
+/// An atomic reference to an object that lives for ever.
 #[repr(transparent)]
 pub(crate) struct StaticRef<T>(AtomicPtr<T>);
 
@@ -82,12 +81,12 @@ impl<T: Sync + 'static> StaticRef<T> {
         Self::reference(self.0.load(Ordering::Acquire))
     }
 
-    /// For a place that nobody else reads yet.
+    /// For a reference that no other thread reads yet.
     pub(crate) fn store_relaxed(&self, to: Option<&'static T>) {
         self.0.store(Self::pointer(to), Ordering::Relaxed);
     }
 
-    /// Puts `to` there if `from` is there; if not, gives what is there.
+    /// Stores `to` if the current value is `from`; if not, returns the current value.
     pub(crate) fn replace(&self, from: Option<&'static T>, to: &'static T) -> Result<(), Option<&'static T>> {
         let (from, to) = (Self::pointer(from), Self::pointer(Some(to)));
         let replaced = self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
@@ -104,12 +103,12 @@ pub(crate) fn clock(id: u32) -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
-/// The process, as it sees itself.
+/// The process id, as the process sees it.
 pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// The calling thread, as the process sees it.
+/// The id of the calling thread, as the process sees it.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: gettid takes nothing and always succeeds.
     (unsafe { libc::syscall(libc::SYS_gettid) }) as u32
@@ -118,18 +117,17 @@ pub(crate) fn thread_id() -> u32 {
 /// Has `after_fork` called in the children that `fork` makes. It must only store to atomics: the child of a
 /// process with threads may not do more.
 pub(crate) fn watch_forks(after_fork: extern "C" fn()) {
-    // SAFETY: the handler is a plain function, and there for ever.
+    // SAFETY: the handler is a plain function and lives for ever.
     unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
 }
 
 unsafe extern "C" {
-    // The symbol of `note`, which is named after the version there.
+    // The symbol of `note`, whose name contains the version.
     #[link_name = concat!("__loiter_registry_note_", env!("CARGO_PKG_VERSION"))]
     static NOTE: [u8; 28];
 }
 
-/// Has the linker take the note along: it is in an object file of its own, and nothing else
-/// refers to that.
+/// Makes the linker include the note: it is in an object file of its own, and nothing else refers to that.
 pub(crate) fn keep_note() {
     std::hint::black_box(&raw const NOTE);
 }

@@ -1,4 +1,4 @@
-//! Registering a task and saying what it does. Knows of no runtime.
+//! Registering a task and reporting its state. Independent of any runtime.
 
 use std::panic;
 use std::ptr;
@@ -11,10 +11,10 @@ use crate::places;
 use crate::registry::Registry;
 use crate::seqlock;
 
-/// What is said of a task when it is registered.
+/// The data of a task for its registration.
 ///
-/// The place of the spawn is where [`Registration::new`] was called, and the parent is the task
-/// that the calling thread runs; both can be set otherwise.
+/// The place of the spawn is where [`Registration::new`] was called, and the parent is the task that the
+/// calling thread runs; both can be overridden.
 ///
 /// ```
 /// use loiter_registry::{Registration, WaitReason};
@@ -43,7 +43,7 @@ impl Registration {
         Registration::spawned_at(panic::Location::caller())
     }
 
-    /// A task that was spawned at a place of which somebody else has taken note.
+    /// A task whose place of spawn was recorded by other code.
     pub fn spawned_at(caller: &'static panic::Location<'static>) -> Registration {
         Registration {
             registry: Registry::main(),
@@ -56,44 +56,43 @@ impl Registration {
         }
     }
 
-    /// Gives the task a name. Names that are made at run time are kept for ever: give the same
-    /// name to tasks that do the same, not a new one to each.
+    /// Gives the task a name. Names made at run time are kept for ever: give tasks that do the same the same
+    /// name, not a new one each.
     pub fn name(mut self, name: impl Into<Name>) -> Registration {
         self.name = name.into().get();
         self
     }
 
-    /// Says the type of its future or function.
+    /// Sets the type of its future or function.
     pub fn type_name(mut self, name: &'static str) -> Registration {
         self.type_name = name;
         self
     }
 
-    /// Says that its future or function is a `T`.
+    /// Sets the type of its future or function to `T`.
     pub fn type_of<T: ?Sized>(self) -> Registration {
         self.type_name(std::any::type_name::<T>())
     }
 
-    /// Says what kind of task it is.
+    /// Sets the kind of task.
     pub fn kind(mut self, kind: Kind) -> Registration {
         self.kind = kind;
         self
     }
 
-    /// Says which task started it; None for nobody.
+    /// Sets the task that started it; None if no task did.
     pub fn parent(mut self, id: Option<u64>) -> Registration {
         self.parent = id.unwrap_or(0);
         self
     }
 
-    /// Puts it into a registry of its own instead of the main one. Parents are looked for in the
-    /// same registry.
+    /// Puts it into `registry` instead of the main one. Parents are searched in the same registry.
     pub fn registry(mut self, registry: &'static Registry) -> Registration {
         self.registry = registry;
         self
     }
 
-    /// Says where the runtime keeps its own structure for the task.
+    /// Sets the address of the runtime's own structure for the task.
     pub fn task_header(mut self, address: u64) -> Registration {
         self.task_header = address;
         self
@@ -104,7 +103,7 @@ impl Registration {
         self.registry.suggest_runtime(kind);
     }
 
-    /// Registers the task: from now on it is seen. About 20 ns; never blocks.
+    /// Registers the task: from now on readers see it. About 20 ns; never blocks.
     #[inline]
     pub fn register(self) -> Task {
         let Some(entry) = self.registry.take() else { return Task { entry: Some(&NOWHERE) } };
@@ -112,8 +111,8 @@ impl Registration {
         Task { entry: Some(entry) }
     }
 
-    /// Makes a free entry that of this task. What belongs to the polls is written while `seq` is odd:
-    /// nobody takes it for the task that had the entry before, whose id still stands there.
+    /// Turns a free entry into that of this task. The fields of the polls are written while `seq` is odd, so
+    /// no reader mistakes it for the previous task of the entry, whose id is still there.
     #[inline]
     fn fill(&self, entry: &Entry, id: u64) {
         let name = self.name.unwrap_or("");
@@ -144,7 +143,7 @@ impl Registration {
         });
     }
 
-    /// What mostly is as it was for the task before: a cache line that is not written stays with
+    /// Fields that are mostly the same as for the previous task: a cache line that is not written stays with
     /// every thread that reads it.
     #[inline(always)]
     fn fill_rest(&self, entry: &Entry) {
@@ -171,7 +170,7 @@ fn address_of(location: Option<&'static Location>) -> *mut Location {
     location.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut())
 }
 
-/// A registered task: who has it says what the task does. Dropping it says that the task is over.
+/// A registered task: its owner reports what the task does. Dropping it reports that the task is over.
 ///
 /// If the registry's limit was reached, the task is not in it and all of this does nothing.
 #[derive(Debug)]
@@ -180,7 +179,7 @@ pub struct Task {
     entry: Option<&'static Entry>,
 }
 
-/// Stands for the entry of tasks that have none, so that [`Task`] is one word.
+/// The entry of tasks that have none, so that [`Task`] is one word.
 static NOWHERE: Entry = Entry::new();
 
 impl Task {
@@ -198,8 +197,8 @@ impl Task {
         self.entry.filter(|entry| !ptr::eq(*entry, &NOWHERE))
     }
 
-    /// The task of the main registry whose entry has this number. Whoever keeps numbers sees to it that
-    /// a task has one owner at a time.
+    /// The task of the main registry whose entry has this number. A caller that stores numbers must make sure
+    /// that a task has one owner at a time.
     #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
     pub(crate) fn numbered(number: u32) -> Option<Task> {
         Registry::main().entry(number).map(|entry| Task { entry: Some(entry) })
@@ -216,7 +215,7 @@ impl Task {
         self.entry().map(|entry| entry.id.load(Relaxed))
     }
 
-    /// It begins to run, on this thread.
+    /// It begins to run on this thread.
     #[inline]
     pub fn running(&mut self) {
         let Some(entry) = self.entry() else { return };
@@ -229,19 +228,19 @@ impl Task {
         });
     }
 
-    /// It stopped running and waits, it is not known for what.
+    /// It stopped running and waits for something unknown.
     pub fn waiting(&mut self) {
         self.stopped(State::Waiting, Wait::default());
     }
 
-    /// It stopped running and waits for `object`: a channel, a lock, anything with an address that
-    /// others can wait for too.
+    /// It stopped running and waits for `object`: a channel, a lock or anything with an address that other
+    /// tasks can wait for too.
     pub fn waiting_for<T: ?Sized>(&mut self, reason: WaitReason, object: *const T) {
         let address = object.cast::<()>().addr() as u64;
         self.stopped(State::Waiting, Wait { reason, address, text: None });
     }
 
-    /// The same, with the reason in words of the program's own. `place` is a static made by
+    /// The same, with a reason in the program's own words. `place` is a static made by
     /// [`place!`](crate::place); its name is the reason.
     pub fn waiting_at<T: ?Sized>(&mut self, place: &'static Location, object: *const T) {
         let address = object.cast::<()>().addr() as u64;
@@ -254,13 +253,13 @@ impl Task {
         self.stopped(State::Ready, Wait::default());
     }
 
-    /// Its work is over. It is seen as finished until the `Task` is dropped.
+    /// Its work is over. Readers see it as finished until the `Task` is dropped.
     pub fn finished(&mut self) {
         self.stopped(State::Finished, Wait::default());
     }
 
-    /// Runs a part of it: it is running, and the current task of this thread, until `part` is
-    /// over; then it waits, for what a future in it has said.
+    /// Runs a part of it: until `part` is over, it is running, and is the current task of this thread. Then
+    /// it waits for what a future in it has reported.
     pub fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
         self.running();
         let result = {
@@ -276,7 +275,7 @@ impl Task {
         InTask::enter(self.entry())
     }
 
-    /// The end of a poll that was not the last one.
+    /// The end of a poll that was not the last.
     #[inline(always)]
     pub(crate) fn stop(&mut self) {
         self.stopped(State::Waiting, current::take_wait().unwrap_or_default());
@@ -304,7 +303,7 @@ impl Drop for Task {
     #[inline]
     fn drop(&mut self) {
         let Some(entry) = self.entry() else { return };
-        // Its identity stays until the entry's next use: state 0 says that it is over.
+        // Its identity stays until the entry is used again: state 0 says that it is over.
         seqlock::write(&entry.poll_seq, || entry.state.store(State::Free as u32, Relaxed));
         crate::at::clear(entry);
         Registry::of(entry).give_back(entry);

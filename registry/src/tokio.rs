@@ -1,4 +1,4 @@
-//! Tokio's spawn functions and `JoinSet`, registering what they spawn.
+//! Tokio's spawn functions and `JoinSet` with registration of the tasks that they spawn.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -60,7 +60,7 @@ where
     Builder::new().spawn_blocking(job)
 }
 
-/// A task to be spawned, with what is to be said of it.
+/// A task to be spawned, with its registration data.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is spawned yet"]
 pub struct Builder {
@@ -83,7 +83,7 @@ impl Builder {
         Builder { registration }
     }
 
-    /// What is to be said of a task that is spawned otherwise.
+    /// The registration data of a task that is spawned in another way.
     pub fn from_registration(registration: Registration) -> Builder {
         Builder { registration }
     }
@@ -93,7 +93,7 @@ impl Builder {
         Builder { registration: self.registration.name(name) }
     }
 
-    /// Spawns a future on the runtime around.
+    /// Spawns a future on the current runtime.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where
@@ -104,7 +104,7 @@ impl Builder {
         unseen_by_hooks(|| task::spawn(future))
     }
 
-    /// Spawns a future on a certain runtime.
+    /// Spawns a future on a given runtime.
     #[track_caller]
     pub fn spawn_on<F>(self, future: F, runtime: &Handle) -> JoinHandle<F::Output>
     where
@@ -115,7 +115,7 @@ impl Builder {
         unseen_by_hooks(|| runtime.spawn(future))
     }
 
-    /// Spawns a future on the `LocalSet` around.
+    /// Spawns a future on the current `LocalSet`.
     #[track_caller]
     pub fn spawn_local<F>(self, future: F) -> JoinHandle<F::Output>
     where
@@ -146,7 +146,7 @@ impl Builder {
     }
 }
 
-/// Tokio's own hooks, if they are installed, leave out what is spawned here.
+/// Tokio's own hooks, if they are installed, ignore the tasks spawned here.
 #[inline(always)]
 #[track_caller]
 fn unseen_by_hooks<R>(spawn: impl FnOnce() -> R) -> R {
@@ -155,8 +155,7 @@ fn unseen_by_hooks<R>(spawn: impl FnOnce() -> R) -> R {
     spawn()
 }
 
-/// Tokio's [`JoinSet`](task::JoinSet), registering what is spawned on it. All other methods are
-/// Tokio's.
+/// Tokio's [`JoinSet`](task::JoinSet) with registration of the tasks spawned on it. All other methods are Tokio's.
 #[derive(Debug)]
 pub struct JoinSet<T> {
     inner: task::JoinSet<T>,
@@ -195,7 +194,7 @@ impl<T: 'static> JoinSet<T> {
         self.spawn_with(Builder::new().name(name), future)
     }
 
-    /// Spawns a future on the set, as the builder says.
+    /// Spawns a future on the set, as configured by the builder.
     #[track_caller]
     pub fn spawn_with<F>(&mut self, builder: Builder, future: F) -> AbortHandle
     where
@@ -206,7 +205,7 @@ impl<T: 'static> JoinSet<T> {
         unseen_by_hooks(|| self.inner.spawn(future))
     }
 
-    /// Spawns a future on the set and the `LocalSet` around.
+    /// Spawns a future on the set and on the current `LocalSet`.
     #[track_caller]
     pub fn spawn_local<F>(&mut self, future: F) -> AbortHandle
     where

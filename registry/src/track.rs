@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 use crate::future::FutureOfTask;
 use crate::task::Registration;
 
-/// Registers a future as a task from now until it is finished or dropped. Spawned at the caller's
-/// place, by the task that runs now. For any executor:
+/// Registers a future as a task from now until it is finished or dropped. Its place of spawn is the caller's,
+/// its parent the task that runs now. For any executor:
 ///
 /// ```
 /// # fn spawn<F: Future>(_: F) {}
@@ -22,13 +22,13 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
 }
 
 impl Registration {
-    /// Registers a future as a task, as said so far.
+    /// Registers a future as a task, with the data set so far.
     #[inline]
     pub fn track<F: Future>(self, future: F) -> Tracked<F> {
         self.type_of::<F>().track_as_is(future)
     }
 
-    /// The same, leaving the type as it was said.
+    /// The same, without changing the type.
     #[inline]
     pub(crate) fn track_as_is<F: Future>(self, future: F) -> Tracked<F> {
         Tracked { both: FutureOfTask::new(future, self.register()) }

@@ -48,11 +48,11 @@ pub(super) struct Args {
 
     /// Format: snapshot, pprof, profile (debug=1), go (debug=2) or json
     ///
-    /// The samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_seconds
-    /// (a lower bound), created_by, created_at, parent, stack (if it is incomplete) and is (leaked, locked to
-    /// thread). The program's own labels are there, too; label: is put before a name that is in this list. A
-    /// comment, which go tool pprof does not show, contains what a snapshot says about the process, including
-    /// its command line. loiter reads all of this back.
+    /// The samples of pprof have labels, for go tool pprof -tagfocus: id, state, wait_reason, wait_class,
+    /// wait_seconds (a lower bound), created_by, created_at, parent, stack (if it is incomplete) and is (leaked,
+    /// locked to thread). The program's own labels are there, too; label: is put before a name that is in this
+    /// list. A comment, which go tool pprof does not show, contains what a snapshot says about the process,
+    /// including its command line. loiter reads all of this back.
     #[arg(long, alias = "to", value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Format>,
 }

@@ -6,10 +6,10 @@ use super::{
     LabelSetId, Location, LocationId, Stack, StackId, StrId,
 };
 
-/// Text kept in all, bytes. What a program that does not lie says of itself stays far below; one that
-/// lies could have every task point to long texts that overlap.
+/// Total text that is kept, bytes. The text of an honest program stays far below; a lying program could make
+/// every task point to long overlapping texts.
 const MAX_TEXT: usize = 256 << 20;
-/// What stands in place of text that is left out.
+/// Replaces text that is left out.
 const LEFT_OUT: &str = "(left out: too much text)";
 
 /// Fills [`CodeTables`], interning as it goes.
@@ -31,8 +31,7 @@ impl CodeBuilder {
         Self::default()
     }
 
-    /// The id of a string. When there is too much text in all, a new one is left out, and the
-    /// snapshot says so.
+    /// The id of a string. When there is too much text in total, a new string is left out, and the snapshot says so.
     pub fn string(&mut self, text: &str) -> StrId {
         let missing = match self.strings.find(text, String::as_str) {
             Ok(id) => return StrId(id),
@@ -65,7 +64,7 @@ impl CodeBuilder {
         FunctionId(found.unwrap_or_else(|missing| self.functions.push(missing, function)))
     }
 
-    /// A frame in a function that is already known.
+    /// A frame in a known function.
     pub fn frame(&mut self, function: FunctionId, file: &str, line: u32) -> Frame {
         Frame { function, file: self.string(file), line }
     }
@@ -87,7 +86,7 @@ impl CodeBuilder {
         &self.locations
     }
 
-    /// Notes the image that a location is in.
+    /// Records the image that a location is in.
     pub fn set_image(&mut self, id: LocationId, image: ImageId) {
         if let Some(location) = self.locations.get_mut(id.index()) {
             location.image = Some(image);
@@ -111,7 +110,7 @@ impl CodeBuilder {
         self.label_set(&pairs)
     }
 
-    /// The id of a set of labels whose texts are known, sorted by the text of their keys.
+    /// The id of a set of labels with known texts, sorted by the text of their keys.
     pub fn label_set(&mut self, pairs: &[(StrId, StrId)]) -> LabelSetId {
         let found = self.label_sets.find(pairs, |set| &set.pairs);
         let set = || LabelSet { pairs: pairs.to_vec() };
@@ -123,7 +122,7 @@ impl CodeBuilder {
         self.functions.get(id.0)
     }
 
-    /// The locations of a stack that was added, innermost first. Empty for an id that was not.
+    /// The locations of a stack that was added, innermost first. Empty for an unknown id.
     pub fn stack_at(&self, id: StackId) -> &[LocationId] {
         self.stacks.get(id.0).map_or(&[], |stack| &stack.locations)
     }
@@ -133,7 +132,7 @@ impl CodeBuilder {
         self.strings.get(id.0).map_or("", String::as_str)
     }
 
-    /// What the user should know about these tables, a sentence. None if nothing was left out.
+    /// A warning about these tables for the user, one sentence. None if nothing was left out.
     pub fn warning(&self) -> Option<String> {
         self.text_left_out.then(|| format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20))
     }

@@ -1,11 +1,11 @@
-//! A table that holds every value once.
+//! A table that stores every value once.
 
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// A table that holds every value once, and only once in memory too: the index refers to the values by
-/// their numbers. Hashed with a seed of its own, as the values come from programs that may mean ill.
+/// A table that stores every value once, also in memory: the index refers to the values by number. Hashed
+/// with its own seed, because the values come from programs that may be hostile.
 #[derive(Debug)]
 pub(crate) struct Interner<T> {
     values: Vec<T>,
@@ -13,18 +13,18 @@ pub(crate) struct Interner<T> {
     hasher: DefaultHashBuilder,
 }
 
-/// The number of a value, and so much of its hash that a growing table need not visit the values.
+/// The number of a value, and enough of its hash that a growing table need not visit the values.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     hash: u32,
     id: u32,
 }
 
-/// What [`Interner::find`] says of a value that is not there, and [`Interner::push`] wants to know.
+/// Proof of [`Interner::find`] that a value is missing, for [`Interner::push`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Missing(u32);
 
-/// A hash whose upper and lower bits are those of `part`: the table looks at both.
+/// A hash whose upper and lower bits are those of `part`: the table uses both.
 fn spread(part: u32) -> u64 {
     u64::from(part) << 32 | u64::from(part)
 }
@@ -57,7 +57,7 @@ impl<T> Interner<T> {
         id
     }
 
-    /// Forgets all values from number `len` on.
+    /// Removes all values from number `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.index.retain(|slot| (slot.id as usize) < len);

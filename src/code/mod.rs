@@ -1,7 +1,7 @@
-//! The code tables: strings, functions, images, locations, stacks and label sets, each of them once.
+//! The code tables: strings, functions, images, locations, stacks and label sets, each stored once.
 //!
-//! They say what code a program has and where it stood, and nothing of tasks or time: a snapshot of one moment and
-//! a recording of a while refer to the same kind of tables by index. Nothing here knows anybody else.
+//! They describe a program's code and its locations, not tasks or time: a snapshot of one moment and a
+//! recording of a period refer to the same kind of tables by index. This module depends on no other.
 
 mod builder;
 mod ids;
@@ -11,7 +11,7 @@ pub use builder::CodeBuilder;
 pub use ids::{FunctionId, ImageId, LabelSetId, LocationId, StackId, StrId};
 pub(crate) use interner::Interner;
 
-/// Every string, function, image, location, stack and set of labels, once.
+/// Every string, function, image, location, stack and label set, each stored once.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CodeTables {
@@ -40,9 +40,9 @@ impl CodeTables {
         self.functions.get(id.index()).map_or("", |f| self.str(f.name))
     }
 
-    /// Where a location stands in the file of its image: how many bytes its address is behind the first byte of
-    /// that file. It is the same in every process that has this file mapped, and the program headers of the
-    /// file turn it into the address that its symbols have. None if the address or the image is unknown.
+    /// The position of a location in the file of its image: the distance of its address from the first byte
+    /// of that file. It is the same in every process that has this file mapped, and the program headers of
+    /// the file turn it into the address that its symbols have. None if the address or the image is unknown.
     pub fn offset_in_file(&self, location: &Location) -> Option<u64> {
         let image = self.images.get(location.image?.index())?;
         image.offset.checked_add(location.address?.checked_sub(image.start)?)
@@ -64,16 +64,16 @@ pub struct Function {
     pub package: StrId,
     /// What kind of function it is, for deciding what to show.
     pub kind: FunctionKind,
-    /// What it is for, as the reader of its runtime says.
+    /// Its purpose, as the runtime's reader decided.
     pub role: FunctionRole,
 }
 
-/// What a function is for. The reader of a runtime knows it from names; nobody else looks at them for that.
+/// The purpose of a function. The reader of a runtime derives it from names; no other code examines names for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FunctionRole {
     /// How far below the program its code is.
     pub layer: Layer,
-    /// What begins with it.
+    /// What starts with it.
     pub begins: Begins,
 }
 
@@ -84,17 +84,17 @@ pub enum Layer {
     /// The program itself, or a library that it was built with.
     #[default]
     Application,
-    /// The part of a standard library that a program calls for what it does.
+    /// The part of a standard library that programs call for their own purposes.
     Standard,
-    /// What that stands on: files, the network, time; and foreign code.
+    /// The layer below that: files, the network, time; and foreign code.
     Base,
     /// The code of a lock: its caller is what waits.
     Lock,
-    /// The runtime: a frame of it only says that a task is parked.
+    /// The runtime: its frames only say that a task is parked.
     Machinery,
 }
 
-/// What begins with a function.
+/// What starts with a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Begins {
@@ -110,7 +110,7 @@ pub enum Begins {
 }
 
 impl Begins {
-    /// Every value with the name that files use.
+    /// Every value with its name in files.
     const NAMES: [(Begins, &str); 4] = [
         (Begins::Nothing, "nothing"),
         (Begins::Task, "task"),
@@ -118,19 +118,19 @@ impl Begins {
         (Begins::Package, "package"),
     ];
 
-    /// The name that files use: "package".
+    /// Its name in files: "package".
     pub fn name(self) -> &'static str {
         Self::NAMES.into_iter().find(|known| known.0 == self).map_or("nothing", |known| known.1)
     }
 
-    /// The value of that name. None for an unknown name.
+    /// The value with this name. None for an unknown name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
     }
 }
 
 impl Layer {
-    /// Every layer with the name that files use.
+    /// Every layer with its name in files.
     const NAMES: [(Layer, &str); 5] = [
         (Layer::Application, "application"),
         (Layer::Standard, "standard"),
@@ -139,12 +139,12 @@ impl Layer {
         (Layer::Machinery, "machinery"),
     ];
 
-    /// The name that files use: "standard".
+    /// Its name in files: "standard".
     pub fn name(self) -> &'static str {
         Self::NAMES.into_iter().find(|known| known.0 == self).map_or("application", |known| known.1)
     }
 
-    /// The layer of that name. None for an unknown name.
+    /// The layer with this name. None for an unknown name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
     }
@@ -167,8 +167,8 @@ pub enum FunctionKind {
     /// Made by the compiler to adapt one signature to another: hidden unless it called a
     /// [`FunctionKind::Panic`] or a [`FunctionKind::Fault`] function.
     Wrapper,
-    /// Raises a panic: shown, as the border between ordinary code and what runs because of the
-    /// panic, unless it is the innermost frame.
+    /// Raises a panic: shown, as the border between ordinary code and code that runs because of the panic,
+    /// unless it is the innermost frame.
     Panic,
     /// Turns a fault into a panic. Hidden like [`FunctionKind::Internal`].
     Fault,
@@ -177,7 +177,7 @@ pub enum FunctionKind {
 }
 
 impl FunctionKind {
-    /// Every kind with the name that files use.
+    /// Every kind with its name in files.
     const NAMES: [(FunctionKind, &str); 6] = [
         (FunctionKind::Normal, "normal"),
         (FunctionKind::Internal, "internal"),
@@ -187,36 +187,36 @@ impl FunctionKind {
         (FunctionKind::Foreign, "foreign"),
     ];
 
-    /// The name that files use: "normal".
+    /// Its name in files: "normal".
     pub fn name(self) -> &'static str {
         Self::NAMES.into_iter().find(|known| known.0 == self).map_or("normal", |known| known.1)
     }
 
-    /// The kind of that name. None for an unknown name.
+    /// The kind with this name. None for an unknown name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
     }
 }
 
-/// A file with code in it that is mapped into the process: the executable, a library, a plugin. The vDSO is
-/// one too, though it is no file.
+/// A file with code that is mapped into the process: the executable, a library, a plugin. The vDSO counts
+/// too, though it is not a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Image {
     /// Its path as the process sees it: "/usr/bin/api", "[vdso]". Raw from the target.
     pub path: StrId,
-    /// Its GNU or Go build id, hexadecimal or Go's own text. None if it has none or it is unknown.
+    /// Its GNU or Go build id, hexadecimal or Go's own text. None if it has none or if unknown.
     pub build_id: Option<StrId>,
-    /// Where its code is mapped: the first address.
+    /// The first address at which its code is mapped.
     pub start: u64,
-    /// The address behind the last one.
+    /// The address after the last one.
     pub end: u64,
-    /// The place in the file, bytes from its start, of what is mapped at `start`.
+    /// The offset in the file of the byte that is mapped at `start`.
     pub offset: u64,
 }
 
 impl Image {
-    /// An image whose code is mapped at `start..end`, from `offset` of the file on.
+    /// An image whose code is mapped at `start..end`, from `offset` in the file on.
     pub fn new(path: StrId, build_id: Option<StrId>, start: u64, end: u64, offset: u64) -> Self {
         Image { path, build_id, start, end, offset }
     }
@@ -228,23 +228,23 @@ impl Image {
 pub struct Location {
     /// The code address; for callers it is the return address. None for await points.
     pub address: Option<u64>,
-    /// The image that it is in. None if unknown, as of most dumps. See [`CodeTables::offset_in_file`].
+    /// The image that it is in. None if unknown, like in most dumps. See [`CodeTables::offset_in_file`].
     pub image: Option<ImageId>,
     /// `address` less the start of the outermost frame's function. None if unknown.
     pub offset: Option<u32>,
-    /// The frames at this place, innermost (inlined) first, never empty. The last one is the
-    /// function that really has code here; those before it were inlined into it.
+    /// The frames at this location, innermost (inlined) first, never empty. The last frame is the function
+    /// that really has code here; the frames before it were inlined into it.
     pub frames: Vec<Frame>,
 }
 
-/// A function with the line it stands at.
+/// A function with a line in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// The function.
     pub function: FunctionId,
     /// Source file. Empty string if unknown.
     pub file: StrId,
-    /// Line, from 1. 0 if unknown: [`Frame::known_line`] says so.
+    /// Line, from 1. 0 if unknown: see [`Frame::known_line`].
     pub line: u32,
 }
 
@@ -256,7 +256,7 @@ impl Frame {
 }
 
 impl Location {
-    /// A place in the source without a code address.
+    /// A location in the source without a code address.
     pub fn in_source(frames: Vec<Frame>) -> Self {
         Location { frames, ..Location::default() }
     }

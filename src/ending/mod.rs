@@ -1,13 +1,13 @@
-//! How loiter ends when a signal says so: what is unfinished does not stay behind.
+//! How loiter ends on a signal: unfinished things are removed.
 //!
-//! A file half written, the directory of a tour, a server that was started for it: whoever makes such a
-//! thing notes it here first, and takes the note back once it is finished or gone. As long as nothing is
-//! noted, signals end loiter as they end every program, and no handler stands between them. With the first
-//! note a thread begins to wait for them. It removes what is noted and then ends loiter by that same
-//! signal, so that the sender sees what it expects.
+//! A file half written, the directory of a tour, a server that was started for it: the code that creates such
+//! a thing first makes a note here, and withdraws the note once the thing is finished or gone. Without notes,
+//! signals end loiter like any program, and no handler is installed. With the first note, a thread begins to
+//! wait for signals. It removes what is noted and then ends loiter by that same signal, so that the sender
+//! sees what it expects.
 //!
-//! Only the program does so, which calls [`begin`]. In another program that uses the library no handler of loiter is
-//! ever installed.
+//! Only loiter's own program, which calls [`begin`], does so. Another program that uses the library never
+//! gets a handler of loiter.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ mod signals;
 
 pub(crate) use signals::{all as ending_signals, end_by};
 
-/// A child that was killed is waited for this often, this long each time: 2 s in all.
+/// loiter waits for a killed child this often, this long each time: 2 s in all.
 const WAITS: u32 = 200;
 const WAIT: Duration = Duration::from_millis(10);
 
@@ -39,17 +39,17 @@ enum Thing {
     Child(Pid),
 }
 
-/// A note that something is unfinished. When this is dropped, the note is taken back; the thing stays.
+/// A note that something is unfinished. Dropping it withdraws the note; the thing stays.
 #[derive(Debug)]
 pub(crate) struct Unfinished(u64);
 
 /// Everything that is noted, and the number of the next note.
 static NOTES: Mutex<(u64, Vec<(u64, Thing)>)> = Mutex::new((0, Vec::new()));
 
-/// This is loiter's own program, which may handle its signals.
+/// Whether this is loiter's own program, which may handle its signals.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// Somebody else waits for the signals, and calls [`clean_up`].
+/// Other code waits for the signals, and calls [`clean_up`].
 static ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
 fn notes() -> MutexGuard<'static, (u64, Vec<(u64, Thing)>)> {
@@ -57,7 +57,7 @@ fn notes() -> MutexGuard<'static, (u64, Vec<(u64, Thing)>)> {
 }
 
 impl Unfinished {
-    /// A file that is about to be made. Its name must be one that nobody else uses.
+    /// A file that is about to be made. No other code may use its name.
     pub(crate) fn file(path: PathBuf) -> Self {
         Self::note(Thing::File(path))
     }
@@ -67,7 +67,7 @@ impl Unfinished {
         Self::note(Thing::Directory(path))
     }
 
-    /// A child process, which is not waited for before the note is taken back.
+    /// A child process that is not waited for before the note is withdrawn.
     pub(crate) fn child(pid: u32) -> Self {
         Self::note(Thing::Child(Pid::from_raw(pid as i32)))
     }
@@ -88,12 +88,13 @@ impl Drop for Unfinished {
     }
 }
 
-/// Called once by loiter's own program: from here on, signals that end it are waited for while something is noted, and
-/// writing more than the limit on the size of files allows is an error (EFBIG) that is reported, not the end.
+/// Called once by loiter's own program. From here on, loiter waits for the signals that end it while
+/// something is noted. Exceeding the limit on the size of files becomes an error (EFBIG) that is reported,
+/// not the end.
 pub(crate) fn begin() {
     OURS.store(true, Ordering::SeqCst);
-    // A flag that nobody looks at: unlike a signal that is ignored, it is not passed on to children. If it
-    // cannot be set, loiter ends as it would without.
+    // A flag that is never read: unlike an ignored signal, it is not inherited by children. If it cannot be
+    // set, loiter ends as it would without it.
     let _ = signal_hook::flag::register(SIGXFSZ, AtomicBool::new(false).into());
 }
 
@@ -102,14 +103,14 @@ pub(crate) fn signals_are_handled_elsewhere() {
     ELSEWHERE.store(true, Ordering::SeqCst);
 }
 
-/// Removes everything that is noted. Whoever wants to note something more waits until loiter has ended.
+/// Removes everything that is noted. A thread that wants to add a note waits until loiter has ended.
 pub(crate) fn clean_up() {
     let notes = notes();
     let children = notes.1.iter().filter_map(|(_, thing)| match thing {
         Thing::Child(pid) => Some(*pid),
         _ => None,
     });
-    // They might write to what is removed next. That something is gone already is what is wanted.
+    // They might write to what is removed next. An error because something is already gone is fine.
     for pid in children {
         let _ = kill(pid, Signal::SIGKILL);
         for _ in 0..WAITS {
@@ -127,7 +128,7 @@ pub(crate) fn clean_up() {
             Thing::Child(_) => Ok(()),
         };
     }
-    // Nobody finishes anything any more.
+    // The notes stay locked: no thread finishes anything any more.
     std::mem::forget(notes);
 }
 
@@ -138,7 +139,7 @@ fn wait_for_signals() {
         return;
     }
     ONCE.call_once(|| {
-        // Without it loiter ends as it would have, and something may stay.
+        // Without the handler loiter ends as usual, and something may stay.
         let Ok(mut signals) = Signals::new(ending_signals()) else { return };
         let wait = move || {
             if let Some(signal) = signals.forever().next() {

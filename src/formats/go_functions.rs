@@ -1,4 +1,4 @@
-//! What the name of a Go function and its file say of it, where a dump gives no more.
+//! What a Go function's name and file show, if a dump gives no more.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use super::go_names::{TypeArguments, display_name, is_shown, package_of};
 use crate::snapshot::{FunctionId, FunctionKind, FunctionRole, LocationId, Snapshot, SnapshotBuilder};
 use crate::words;
 
-/// Adds a function by the name that a dump or profile of a Go program gives it, with or without its
-/// type arguments, so that it equals the same function read from the live process.
+/// Adds a function by its name in a dump or profile of a Go program, with or without type arguments, so that
+/// it equals the same function read from the live process.
 pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> FunctionId {
     let shown = display_name(name, TypeArguments::TwoGroups);
     let package = package(name);
@@ -26,9 +26,9 @@ pub fn tells(name: &str, file: &str, of_package: &str, of: (FunctionKind, Functi
         && (kind(name, file), words::go::role(name, of_package)) == of
 }
 
-/// What kind of function it is, as the reader of live processes would decide with the line table at
-/// hand: what only the table knows (which functions the compiler made to adapt one signature to
-/// another) shows in the file. Symbols that are not Go's have no file that Go would compile.
+/// The kind of function that the reader of live processes would find in the line table. The file shows the
+/// facts that only the table has: which functions the compiler made to adapt one signature to another.
+/// Symbols that are not Go's have no file that Go would compile.
 pub fn kind(name: &str, file: &str) -> FunctionKind {
     match name {
         "runtime.gopanic" => FunctionKind::Panic,
@@ -41,20 +41,19 @@ pub fn kind(name: &str, file: &str) -> FunctionKind {
     }
 }
 
-/// Is this where the runtime turns a fault into a panic? What it seems to be called from is the very
-/// instruction that faulted.
+/// Is this where the runtime turns a fault into a panic? Its apparent call site is the faulting instruction itself.
 pub fn raises_fault(snapshot: &Snapshot, id: LocationId) -> bool {
     let outer = snapshot.code.locations.get(id.index()).and_then(|location| location.frames.last());
     outer.is_some_and(|frame| snapshot.function_name(frame.function) == "runtime.sigpanic")
 }
 
-/// The package of a function; empty if it is not Go's.
+/// The package of a function; empty if it is not a Go function.
 pub fn package(name: &str) -> &str {
     if name.contains("::") { "" } else { package_of(name) }
 }
 
-/// Is it what the compiler makes of a go or defer statement with arguments? From 1.22 on its name tells;
-/// a dump shows it only where all frames were asked for.
+/// Did the compiler make it for a go or defer statement with arguments? From 1.22 on its name shows that; it
+/// is in a dump only if all frames were requested.
 fn is_statement(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     let number = last.strip_prefix("gowrap").or_else(|| last.strip_prefix("deferwrap"));
@@ -65,7 +64,7 @@ fn is_go(name: &str, file: &str) -> bool {
     !name.contains("::") && (name.contains('.') || file.ends_with(".go") || file.ends_with(".s"))
 }
 
-/// The name of code that has none: its address.
+/// The name of nameless code: its address.
 pub fn nameless(address: Option<u64>) -> Cow<'static, str> {
     address.map_or("".into(), |address| format!("{address:#x}").into())
 }

@@ -1,10 +1,10 @@
-//! Go's function names: the package in them, and how the runtime prints them.
+//! Go's function names: their package, and their printed form.
 
 use std::borrow::Cow;
 
-/// The import path of the package that a function belongs to, as it stands in the name: a dot in
-/// the path's last element reads `%2e` (see [`unescape_package`]). Empty for functions that the
-/// compiler made and that belong to no package, and for names that are not Go's.
+/// The import path of a function's package, as it is in the name: a dot in the path's last element reads
+/// `%2e` (see [`unescape_package`]). Empty for functions that the compiler made and that belong to no
+/// package, and for names that are not Go's.
 ///
 /// ```
 /// # use loiter::__test::formats::go_names::package_of;
@@ -17,13 +17,13 @@ pub fn package_of(function: &str) -> &str {
     if ["type:", "go:", "type.."].iter().any(|reserved| function.starts_with(reserved)) {
         return "";
     }
-    // Type arguments, receivers and struct types hold paths of their own.
+    // Type arguments, receivers and struct types contain paths of their own.
     let plain = function.find(['[', '(', '{']).map_or(function, |at| &function[..at]);
     let element = plain.rfind('/').map_or(0, |slash| slash + 1);
     plain[element..].find('.').map_or("", |dot| &function[..element + dot])
 }
 
-/// Takes the linker's escapes (`%2e` for a dot) out of a package path or a function name.
+/// Decodes the linker's escapes (`%2e` for a dot) in a package path or a function name.
 /// An escape that does not decode to text is left as it is.
 #[cfg(any(test, feature = "test-support"))]
 pub fn unescape_package(path: &str) -> Cow<'_, str> {
@@ -45,10 +45,10 @@ pub fn unescape_package(path: &str) -> Cow<'_, str> {
     String::from_utf8(plain).map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
-/// Does a traceback at the usual level show a function of this name? Everything but the runtime's own
-/// functions, of which it shows the exported ones (`showfuncinfo` in `src/runtime/traceback.go`).
+/// Does a traceback at the usual level show a function of this name? It shows everything except the runtime's
+/// unexported functions (`showfuncinfo` in `src/runtime/traceback.go`).
 pub fn is_shown(name: &str) -> bool {
-    // Shown from 1.25 on, where they have these names.
+    // Shown from 1.25 on, which introduced these names.
     if matches!(name, "runtime.runFinalizers" | "runtime.runCleanups") {
         return true;
     }
@@ -70,7 +70,7 @@ fn is_exported(name: &str) -> bool {
     }
 }
 
-/// How a version of Go shortens type arguments in what it prints.
+/// How a version of Go shortens type arguments in its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TypeArguments {
     /// Up to 1.26: everything from the first `[` to the last `]` becomes `[...]`.
@@ -80,9 +80,9 @@ pub enum TypeArguments {
     TwoGroups,
 }
 
-/// A function's name as tracebacks print it: `pkg.F[...]` for `pkg.F[go.shape.int]`. Tables of 1.19
-/// and 1.20 hold the short form already. (A traceback also prints `runtime.gopanic` as `panic`,
-/// which is left to who writes one.)
+/// A function's name as tracebacks print it: `pkg.F[...]` for `pkg.F[go.shape.int]`. Tables of 1.19 and 1.20
+/// already contain the short form. (A traceback also prints `runtime.gopanic` as `panic`; the code that
+/// writes a traceback does that.)
 pub fn display_name(name: &str, style: TypeArguments) -> Cow<'_, str> {
     let (Some(open), Some(close)) = (name.find('['), name.rfind(']')) else {
         return Cow::Borrowed(name);
@@ -107,7 +107,7 @@ enum Groups<'a> {
     Malformed,
 }
 
-/// Looks for `]between[` in what stands between a name's first `[` and its last `]`.
+/// Looks for `]between[` in the text between a name's first `[` and last `]`.
 fn between_groups(inside: &str) -> Groups<'_> {
     let mut depth = 1;
     let mut closed = None;

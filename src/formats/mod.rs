@@ -1,4 +1,4 @@
-//! What readers and writers of foreign formats share: how Go names functions, and the fields of pprof's profiles.
+//! Shared by readers and writers of foreign formats: Go's function names, and the fields of pprof profiles.
 
 #[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
 pub(crate) mod go_functions;

@@ -1,4 +1,4 @@
-//! Colours and other commands to terminals, which are no part of a text.
+//! Colours and other terminal commands, which are not part of a text.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub(super) fn strip(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Where the next ESC is, and how long what stands for it.
+/// The next ESC: its position, and the length of its representation.
 fn next(text: &str) -> Option<(usize, usize)> {
     let candidates = memchr::memchr3_iter(0x1b, b'^', b'#', text.as_bytes());
     candidates.filter_map(|at| Some((at, text.get(at..)?))).find_map(|(at, rest)| {
@@ -26,9 +26,9 @@ fn next(text: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// What follows the sequence whose ESC came before `text`.
+/// The text after the sequence whose ESC came before `text`.
 fn sequence(text: &str) -> &str {
-    /// No title or link is longer.
+    /// No title or link is longer than this.
     const LONGEST: usize = 4096;
     if let Some(parameters) = text.strip_prefix('[') {
         let end = parameters.find(|c: char| !matches!(c, '0'..='?' | ' '..='/')).unwrap_or(parameters.len());

@@ -1,4 +1,4 @@
-//! A goroutine profile as a snapshot: rows without an id that stand for as many equal tasks as were counted.
+//! Converts a goroutine profile into a snapshot: its rows have no id and stand for the counted number of equal tasks.
 
 use super::DumpError;
 use super::go_code::{CodeTable, NamedFrame, header};
@@ -9,7 +9,7 @@ use crate::words;
 impl TryFrom<&GoProfile> for Snapshot {
     type Error = DumpError;
 
-    /// What a profile does not tell stays unknown: ids, states, reasons, ages, creators.
+    /// What a profile does not contain stays unknown: ids, states, reasons, ages, creators.
     fn try_from(profile: &GoProfile) -> Result<Snapshot, DumpError> {
         let count = profile.counted();
         if count > Snapshot::MOST_TASKS {
@@ -31,7 +31,7 @@ impl TryFrom<&GoProfile> for Snapshot {
     }
 }
 
-/// Addresses without functions that are shown in their place. A real profile has none.
+/// At most this many addresses without functions are shown themselves. A real profile has none.
 const MAX_NAMELESS: usize = 1 << 16;
 
 fn task(stack: &CountedStack, nameless: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
@@ -45,11 +45,11 @@ fn task(stack: &CountedStack, nameless: bool, code: &mut CodeTable, into: &mut S
     }
 }
 
-/// Stacks that the runtime cuts have as many addresses: 32 up to Go 1.22, 128 later.
+/// The number of addresses in stacks that the runtime cuts: 32 up to Go 1.22, 128 later.
 const CUT_AT: [usize; 2] = [32, 128];
 
-/// The outermost address is that of `runtime.goexit`, which has no line, unless the runtime had no room
-/// for all.
+/// The outermost address is that of `runtime.goexit`, which has no line, unless the runtime had no room for
+/// all addresses.
 fn status(stack: &CountedStack) -> StackStatus {
     let cut = match (stack.frames.last(), stack.pcs.last()) {
         (Some(last), Some(&outermost)) => CountedStack::is_at(last.pc, outermost),
@@ -63,7 +63,7 @@ fn status(stack: &CountedStack) -> StackStatus {
     }
 }
 
-/// What the user should know of it, a sentence each.
+/// Warnings for the user, one sentence each.
 fn warnings(profile: &GoProfile, count: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     if profile.profiles > 1 {
@@ -128,7 +128,7 @@ fn locations(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuil
     places(&stack.frames)
         .filter_map(|frames| {
             let last = frames.last()?;
-            // The list holds addresses of functions that are not shown, too.
+            // The list includes addresses of hidden functions.
             let mut ahead = addresses.clone();
             let address = ahead.find(|&address| CountedStack::is_at(last.pc, address));
             if address.is_some() {
@@ -147,8 +147,7 @@ fn locations(stack: &CountedStack, code: &mut CodeTable, into: &mut SnapshotBuil
         .collect()
 }
 
-/// Frames with the same address were inlined into the last of them. A frame that comes once more is
-/// the next one of a recursion.
+/// Frames with the same address were inlined into the last of them. A repeated frame is the next call of a recursion.
 fn places(frames: &[ProfileFrame]) -> impl Iterator<Item = &[ProfileFrame]> {
     let mut rest = frames;
     std::iter::from_fn(move || {
@@ -194,7 +193,7 @@ mod tests {
             [(Some(0x21), Some(0x2c), 2), (Some(0x31), Some(0x11), 1), (Some(0x31), Some(0x11), 1)]
         );
         assert_eq!(snapshot.tasks[1].stack_status, StackStatus::Truncated);
-        // Of stacks without lines the addresses are known, and tell them apart.
+        // Stacks without lines have known addresses, which distinguish them.
         assert_eq!(snapshot.tasks[2].stack_status, StackStatus::Complete);
         assert_eq!(snapshot.stack_of(&snapshot.tasks[2]).len(), 1);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A dump as a snapshot.
+//! Converts a dump into a snapshot.
 
 use std::borrow::Borrow;
 
@@ -12,15 +12,15 @@ use crate::words;
 const MINUTE_NS: u64 = 60_000_000_000;
 
 impl From<&GoDump> for Snapshot {
-    /// What a dump does not tell stays unknown: who the process is, when it was taken, addresses that
-    /// were not printed, what goroutines wait for.
+    /// What a dump does not contain stays unknown: the process, the time, addresses that were not printed,
+    /// what goroutines wait for.
     fn from(dump: &GoDump) -> Snapshot {
         convert(dump.goroutines.iter(), dump.goroutines.len(), dump.cut, warnings(dump))
     }
 }
 
 impl From<GoDump> for Snapshot {
-    /// The same; what is converted is given back at once.
+    /// The same; the memory of converted goroutines is freed at once.
     fn from(mut dump: GoDump) -> Snapshot {
         let warnings = warnings(&dump);
         let goroutines = std::mem::take(&mut dump.goroutines);
@@ -51,7 +51,7 @@ fn convert(
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
     let (state, reason) = state(goroutine, into);
-    // What is on this side of a gap was not inlined into what is on the other side.
+    // A frame on one side of a gap was not inlined into a frame on the other side.
     let gap = goroutine.elided.map_or(0, |elided| elided.after.min(goroutine.frames.len()));
     let (inner, outer) = goroutine.frames.split_at(gap);
     let mut stack = locations(inner, code, into);
@@ -82,14 +82,14 @@ fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut S
     }
 }
 
-/// Crashes of 1.23 and later give the address of the runtime's structure, too.
+/// Crashes of 1.23 and later also give the address of the runtime's structure.
 fn address(goroutine: &DumpGoroutine) -> u64 {
     let given = goroutine.attributes.iter().find_map(|attribute| attribute.strip_prefix("gp=0x"));
     given.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0)
 }
 
-/// What stands in brackets is the reason of waiting unless it is one of the other states
-/// (`gStatusStrings` in `runtime/traceback.go`).
+/// The text in brackets is the wait reason unless it is one of the other states (`gStatusStrings` in
+/// `runtime/traceback.go`).
 pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (TaskState, Option<StrId>) {
     let state = match goroutine.state.as_str() {
         "running" | "copystack" => TaskState::Running,
@@ -117,10 +117,10 @@ fn status(goroutine: &DumpGoroutine, cut: bool) -> StackStatus {
     }
 }
 
-/// The runtime's own goroutines show only if it was told to print them, with all their frames.
+/// The runtime prints its own goroutines, with all their frames, only if it was told to.
 fn is_system(goroutine: &DumpGoroutine) -> bool {
     let runtime = |function: &str| function.starts_with("runtime.");
-    // Number 0 is what a thread does for the scheduler.
+    // Number 0 is a thread's work for the scheduler.
     goroutine.id == 0
         || goroutine.id > 1
             && !goroutine.frames.is_empty()
@@ -128,7 +128,7 @@ fn is_system(goroutine: &DumpGoroutine) -> bool {
             && goroutine.created_by.as_ref().is_some_and(|creator| runtime(&creator.function))
 }
 
-/// Frames that were inlined share the location of the next one that was not.
+/// Inlined frames share the location of the next frame that was not inlined.
 fn locations(frames: &[DumpFrame], code: &mut CodeTable, into: &mut SnapshotBuilder) -> Vec<LocationId> {
     (frames.split_inclusive(|frame| !frame.inlined))
         .filter_map(|frames| {
@@ -165,7 +165,7 @@ fn warnings(dump: &GoDump) -> Vec<String> {
 
 /// Lines within goroutines that were not understood.
 fn lost(dump: &GoDump) -> Option<String> {
-    /// As many goroutines are named.
+    /// At most this many goroutines are named.
     const NAMED: usize = 5;
     let damaged: Vec<_> = dump.goroutines.iter().filter(|goroutine| goroutine.lost_lines > 0).collect();
     let lines: u64 = damaged.iter().map(|goroutine| goroutine.lost_lines).sum();
@@ -180,7 +180,7 @@ fn lost(dump: &GoDump) -> Option<String> {
     Some(format!("{lines} within {which} {}{more} {make} no sense: {stacks}", ids.join(", ")))
 }
 
-/// Lines of stacks of goroutines that are not there.
+/// Stack lines of goroutines that are missing.
 fn strays(dump: &GoDump) -> Option<String> {
     let first = dump.strays_first.min(dump.stray_lines);
     let (lines, stand) = counted(dump.stray_lines, "line", "stands", "stand");
@@ -195,7 +195,7 @@ fn strays(dump: &GoDump) -> Option<String> {
     })
 }
 
-/// "1 line" with one verb, "2 lines" with the other.
+/// "1 line" with the verb `one`, "2 lines" with the verb `many`.
 fn counted<'a>(count: u64, noun: &str, one: &'a str, many: &'a str) -> (String, &'a str) {
     if count == 1 { (format!("1 {noun}"), one) } else { (format!("{count} {noun}s"), many) }
 }

@@ -1,4 +1,4 @@
-//! Places in Go code as dumps name them, each kept once, and what is the same for every dump of Go's.
+//! Code locations as dumps name them, each stored once, and what all dumps of Go have in common.
 
 use rustc_hash::FxHashMap;
 
@@ -19,16 +19,19 @@ pub(super) struct NamedFrame<'a> {
     pub(super) foreign: bool,
 }
 
-/// The locations of a snapshot, each once.
+/// What tells locations apart: their address, the offset in their function, and their frames.
+type Place = (Option<u64>, Option<u32>, Vec<Frame>);
+
+/// The locations of a snapshot, each stored once.
 #[derive(Default)]
 pub(super) struct CodeTable {
-    locations: FxHashMap<(Option<u64>, Option<u32>, Vec<Frame>), LocationId>,
+    locations: FxHashMap<Place, LocationId>,
     version: Option<String>,
 }
 
 impl CodeTable {
-    /// The location of frames that share a code address, the inlined ones first; at least one.
-    /// `offset` is the address less the start of the last one's function.
+    /// The location of frames that share a code address, inlined frames first; at least one frame. `offset`
+    /// is the address less the start of the last frame's function.
     pub(super) fn location<'a>(
         &mut self,
         address: Option<u64>,
@@ -55,7 +58,7 @@ impl CodeTable {
         into.code.frame(function, named.file, named.line)
     }
 
-    /// The version of Go, where the paths of the standard library's sources tell it: "go1.24.3".
+    /// The version of Go, if the paths of the standard library's sources contain it: "go1.24.3".
     pub(super) fn into_version(self) -> Option<String> {
         self.version
     }
@@ -64,7 +67,7 @@ impl CodeTable {
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
         "" => add_foreign(into, &nameless(address)),
-        // Dumps call it by another name than its own.
+        // Dumps use another name than the function's own.
         "panic" => add_function(into, "runtime.gopanic", named.file),
         name if named.foreign => add_foreign(into, name),
         name => add_function(into, name, named.file),
@@ -83,7 +86,7 @@ pub(super) fn version_in(file: &str) -> Option<String> {
     (number.starts_with(|c: char| c.is_ascii_digit()) && number.len() < 12).then(|| format!("go1.{number}"))
 }
 
-/// The header of a dump of a Go program, less what only its reader knows.
+/// The header of a dump of a Go program, without what only its reader knows.
 pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     let mut header = Header { loiter: env!("CARGO_PKG_VERSION").to_owned(), ..Header::default() };
     header.target.source = source;

@@ -1,17 +1,16 @@
-//! What a dump of Go says.
+//! The contents of a Go dump.
 
 /// A dump.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoDump {
-    /// The goroutines in the order of the text; the one that wrote the dump comes first.
+    /// The goroutines in the order of the text; the goroutine that wrote the dump comes first.
     pub goroutines: Vec<DumpGoroutine>,
     /// Lines that belong to no goroutine (the reason of a crash, log lines) or make no sense.
     pub other_lines: u64,
-    /// Lines of stacks whose goroutine is not there: those before the first header of a dump that begins
-    /// in the middle, of the thread that crashed where Go gives it no header, or below a header that is
-    /// damaged. They are among `other_lines`.
+    /// Stack lines whose goroutine is missing: those before the first header of a dump that begins in the middle, of
+    /// the crashed thread if Go gives it no header, or below a damaged header. They are included in `other_lines`.
     pub stray_lines: u64,
-    /// So many of them stand before the first goroutine.
+    /// The number of stray lines before the first goroutine.
     pub strays_first: u64,
     /// It ends in the middle of a goroutine.
     pub cut: bool,
@@ -34,7 +33,7 @@ pub struct DumpGoroutine {
     pub scan: bool,
     /// It waits for something of its own synctest bubble.
     pub durable: bool,
-    /// What else the header says, as it stands there: "synctest bubble 3", "gp=0xc000002380".
+    /// The header's other attributes, verbatim: "synctest bubble 3", "gp=0xc000002380".
     pub attributes: Vec<String>,
     /// Labels; Go prints them from 1.26 on. None if the header has none.
     pub labels: Option<Vec<(String, String)>>,
@@ -46,7 +45,7 @@ pub struct DumpGoroutine {
     pub elided: Option<Elided>,
     /// The place where it was started.
     pub created_by: Option<CreatedBy>,
-    /// Lines that stand within it and were not understood: frames may be missing.
+    /// Lines within it that were not understood: frames may be missing.
     pub lost_lines: u64,
 }
 
@@ -62,7 +61,7 @@ pub struct DumpFrame {
     pub line: u32,
     /// The code address less the function's start. None for inlined frames and at the very start.
     pub offset: Option<u64>,
-    /// The code address, where the dump gives it.
+    /// The code address, if the dump gives it.
     pub pc: Option<u64>,
     /// It has no code address of its own: it was inlined into the next one.
     pub inlined: bool,
@@ -73,9 +72,9 @@ pub struct DumpFrame {
 /// Where frames were left out, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elided {
-    /// That many frames stand before the gap.
+    /// The number of frames before the gap.
     pub after: usize,
-    /// How many were left out. Before Go 1.21 it does not say.
+    /// How many were left out. Dumps before Go 1.21 do not say.
     pub count: Option<u64>,
 }
 

@@ -9,18 +9,18 @@ use memchr::memmem::Finder;
 use super::go_dump::DumpGoroutine;
 use super::quoted::unquote;
 
-/// Reasons of waiting that are other reasons within a synctest bubble (`waitReasonSynctest...`).
+/// Wait reasons that are different reasons within a synctest bubble (`waitReasonSynctest...`).
 const DURABLE: [&str; 4] = ["chan receive", "chan send", "select", "sync.WaitGroup.Wait"];
 
-/// Bytes that are looked at for the end of a header that is not the end of its line.
+/// Bytes that are searched for the end of a header that does not end its line.
 const LONGEST: usize = 4096;
 
-/// It is in every header, capital or not.
+/// Every header contains it, after "g" or "G".
 static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("oroutine "));
 
 /// Finds the header of a goroutine in a line: where it begins and ends.
 pub(super) fn header_in(line: &str) -> Option<(usize, usize, DumpGoroutine)> {
-    /// What stands before it may hold the word a few times, what stands behind it may end like one.
+    /// Text before the header may contain the word a few times, and text after it may look like a header's end.
     const TRIES: usize = 8;
     let trimmed = line.trim_end();
     let bytes = trimmed.as_bytes();
@@ -48,7 +48,7 @@ pub(super) fn header_in(line: &str) -> Option<(usize, usize, DumpGoroutine)> {
     None
 }
 
-/// goleak's own words: `Goroutine 62 in state select, with main.f on top of the stack:`
+/// goleak's wording: `Goroutine 62 in state select, with main.f on top of the stack:`
 fn in_words(line: &str) -> Option<DumpGoroutine> {
     let rest = line.strip_prefix("Goroutine ")?.strip_suffix(" on top of the stack:")?;
     let (id, rest) = rest.split_once(" in state ")?;
@@ -84,7 +84,7 @@ pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
             break;
         };
         *flag = true;
-        // Of some reasons it is a part.
+        // Some reasons include the mark.
         if goroutine.durable && DURABLE.contains(&shorter) {
             break;
         }
@@ -103,9 +103,8 @@ pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
     Some(goroutine)
 }
 
-/// What stands after the opening bracket, taken apart into state and labels: `sleep]`,
-/// `sleep] {a: b}` as from Go 1.27 on, `sleep labels:{"a": "b"}]` as in 1.26. Labels may hold
-/// brackets; states do not.
+/// Splits the text after the opening bracket into state and labels: `sleep]`, `sleep] {a: b}` from Go 1.27
+/// on, `sleep labels:{"a": "b"}]` in 1.26. Labels may contain brackets; states do not.
 fn split_labels(rest: &str) -> Option<(&str, &str)> {
     let (inside, after) = rest.split_once(']')?;
     match inside.find(" labels:{") {
@@ -130,7 +129,7 @@ fn labels(text: &str) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// What needs no quoting has neither colons nor commas in it.
+/// Unquoted words contain neither colons nor commas.
 fn label_word(text: &str) -> Option<(String, &str)> {
     if text.starts_with('"') {
         return unquote(text);

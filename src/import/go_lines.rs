@@ -1,19 +1,19 @@
-//! Reads a dump line by line, and accounts for each line: part of a stack, blank, something else's, or
-//! not understood. What is not understood within a goroutine is counted in that goroutine.
+//! Reads a dump line by line, and accounts for each line: part of a stack, blank, from something else, or not
+//! understood. Lines that are not understood within a goroutine are counted in that goroutine.
 //!
-//! Grammar after `traceback2` and `printcreatedby` of Go's `runtime/traceback.go`, 1.12 to 1.27. A
-//! frame is two lines: the call, and below it, indented, its place.
+//! Grammar after `traceback2` and `printcreatedby` of Go's `runtime/traceback.go`, 1.12 to 1.27. A frame is
+//! two lines: the call, and below it, indented, its source location.
 
 use super::go_call::{Place, creator_of, is_call, is_call_of_c, name_of_damaged, split_arguments};
 use super::go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 use super::go_header::header;
 use super::noise::{self, After};
 
-/// Frames kept of one goroutine; what Go prints stays far below.
+/// Frames kept of one goroutine; Go prints far fewer.
 const MAX_FRAMES: usize = 100_000;
-/// Lines that make no sense are kept to be joined to others, so many at most.
+/// At most this many lines that make no sense are kept to be joined to others.
 const MAX_ODD: usize = 4;
-/// Longer ones are not kept.
+/// Longer lines are not kept.
 const MAX_ODD_LENGTH: usize = 4096;
 
 /// What Go prints in place of the stack of a goroutine that it could not stop.
@@ -34,13 +34,13 @@ const OUTERMOST: [&str; 8] = [
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// The first one of a goroutine.
+    /// The first line of a goroutine.
     Header,
     /// It belongs to a goroutine.
     Part,
-    /// Nothing is on it.
+    /// It is empty.
     Blank,
-    /// It belongs to none, or makes no sense.
+    /// It belongs to no goroutine, or makes no sense.
     Other,
 }
 
@@ -49,39 +49,39 @@ pub(super) enum Line {
 pub(super) struct DumpReader {
     finished: Vec<DumpGoroutine>,
     current: Option<DumpGoroutine>,
-    /// A call that waits for the line with its place.
+    /// A call that waits for the line with its source location.
     call: Option<String>,
-    /// The lines since the last part of a goroutine, which made no sense: pieces of a line that was
-    /// broken, the name of a foreign function, or something else's.
+    /// The lines since the last part of a goroutine, which made no sense: pieces of a broken line, the name
+    /// of a foreign function, or lines from something else.
     odd: Vec<String>,
-    /// The last place, where it may not be whole.
+    /// The last source location, if it may be incomplete.
     short_place: Option<String>,
-    /// A line that should have been a header: the first piece of one, or a damaged one.
+    /// A line that should have been a header: its first piece, or a damaged header.
     no_header: Option<String>,
     other_lines: u64,
-    /// The last goroutine came to its end.
+    /// The last goroutine has ended.
     ended: bool,
     blanks: Blanks,
     strays: Strays,
 }
 
-/// Blank lines that stand between all lines of a dump, because something put them there.
+/// Blank lines that some tool put between all lines of a dump.
 #[derive(Debug, Default)]
 struct Blanks {
-    /// So many after each line mean nothing.
+    /// This many after each line mean nothing.
     usual: usize,
-    /// So many would, if there are as many behind the call as there were behind the header.
+    /// The same, once as many follow the call as followed the header.
     perhaps: usize,
-    /// Blank lines since the last line that was not.
+    /// Blank lines since the last line that was not blank.
     now: usize,
 }
 
-/// Lines of stacks that belong to no goroutine whose header is there.
+/// Stack lines that belong to no goroutine with a header.
 #[derive(Debug, Default)]
 struct Strays {
     lines: u64,
     call: bool,
-    /// They are known to be something else's: ancestors, the runtime's own stack, a report of a race.
+    /// They are known to be something else: ancestors, the runtime's own stack, a race report.
     known: Option<After>,
 }
 
@@ -100,7 +100,7 @@ impl DumpReader {
         kind
     }
 
-    /// Takes a line, which is no header and not empty, if it is simply the next one of the goroutine.
+    /// Takes a line, neither a header nor empty, if it is simply the next line of the goroutine.
     pub(super) fn line_if_part(&mut self, line: &str) -> bool {
         let line = line.trim_end();
         let simple = self.odd.is_empty()
@@ -110,8 +110,7 @@ impl DumpReader {
         simple && !line.is_empty() && self.part(line)
     }
 
-    /// Takes a line that does not have the writer's prefix: the second piece of one that was broken, or
-    /// another's.
+    /// Takes a line without the writer's prefix: the second piece of a broken line, or another writer's line.
     pub(super) fn piece(&mut self, line: &str) {
         if noise::is_log_line(line) || noise::is_prose(line) {
             self.other_lines += 1;
@@ -136,7 +135,7 @@ impl DumpReader {
                 && !known.unavailable
         };
         if let Some(known) = self.current.as_mut().filter(same).filter(|_| untouched) {
-            // The same line twice.
+            // The same header twice.
             *known = goroutine;
             self.other_lines += 1;
             return Line::Part;
@@ -149,27 +148,27 @@ impl DumpReader {
         Line::Header
     }
 
-    /// Is a goroutine being read of which more may come?
+    /// Is a goroutine being read that may continue?
     pub(super) fn within(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Does a call wait for its place?
+    /// Does a call wait for its source location?
     pub(super) fn awaits_place(&self) -> bool {
         self.call.is_some() || self.strays.call
     }
 
-    /// The goroutines that were read since this was last asked.
+    /// The goroutines that were read since the last call.
     pub(super) fn take_finished(&mut self) -> std::vec::Drain<'_, DumpGoroutine> {
         self.finished.drain(..)
     }
 
-    /// Lines of stacks that belonged to no goroutine so far.
+    /// Stack lines that belonged to no goroutine so far.
     pub(super) fn strays(&self) -> u64 {
         self.strays.lines
     }
 
-    /// Lines of stacks that belonged to no goroutine since this was last asked.
+    /// Stack lines that belonged to no goroutine since the last call.
     pub(super) fn take_strays(&mut self) -> u64 {
         std::mem::take(&mut self.strays.lines)
     }
@@ -187,14 +186,14 @@ impl DumpReader {
         }
     }
 
-    /// Nothing more comes. A call without its place is where the text was cut, and so is half a line.
+    /// Nothing more comes. A call without its source location marks where the text was cut, and so does half a line.
     pub(super) fn end_of_text(&mut self, whole_line: bool) {
         let half = if whole_line { None } else { self.odd.pop() };
         self.other_lines += u64::from(self.call.take().is_some()) + u64::from(half.is_some());
         self.end();
     }
 
-    /// The goroutine is over, whatever comes.
+    /// The goroutine has ended, whatever follows.
     pub(super) fn end(&mut self) {
         self.close();
         self.ended = true;
@@ -216,7 +215,7 @@ impl DumpReader {
             return !goroutine.unavailable;
         };
         let half_a_line = !whole_line && last.offset.is_none() && !last.inlined && !last.foreign;
-        // Only the first goroutine and those that C code made have no creator.
+        // Only the first goroutine and goroutines made by C code have no creator.
         let outermost = goroutine.id <= 1 || last.function.starts_with("runtime.");
         !outermost || half_a_line
     }
@@ -263,7 +262,7 @@ impl DumpReader {
             return Line::Other;
         }
         if line.starts_with("goroutine ") {
-            // Whatever follows is the stack of another one.
+            // The following lines are the stack of another goroutine.
             self.end();
             self.no_header = Some(line.to_owned());
             self.other_lines += 1;
@@ -280,8 +279,8 @@ impl DumpReader {
         Line::Other
     }
 
-    /// Are the blank lines behind the header no sign of anything? They are one if all lines of the dump
-    /// are so far apart. If not, what is below them is not this goroutine's.
+    /// Do the blank lines after the header end the goroutine? Not if all lines of the dump are that far apart.
+    /// Otherwise the lines below them are not this goroutine's.
     fn doubts_blanks(&mut self, line: &str) -> bool {
         let Some(goroutine) = &self.current else { return false };
         if !goroutine.frames.is_empty() || goroutine.unavailable {
@@ -307,7 +306,7 @@ impl DumpReader {
         if sure {
             self.blanks.usual = now;
         } else if let Some(call) = self.call.take() {
-            // The call was another's, too.
+            // The call belonged to another goroutine, too.
             self.end();
             self.stray(&call);
         }
@@ -344,7 +343,7 @@ impl DumpReader {
         self.odd.push(line.to_owned());
     }
 
-    /// So many lines of the goroutine were not understood.
+    /// This many lines of the goroutine were not understood.
     fn lose(&mut self, lines: u64) {
         self.other_lines += lines;
         if let Some(goroutine) = &mut self.current {
@@ -388,11 +387,11 @@ impl DumpReader {
         true
     }
 
-    /// A call, whose place comes next.
+    /// A call; its source location comes next.
     fn begin_call(&mut self, text: &str) -> bool {
         let Some(goroutine) = &self.current else { return false };
         let creator = text.starts_with("created by ");
-        // Frames of another goroutine, whose first line is missing.
+        // Frames of another goroutine whose first line is missing.
         if !creator && (goroutine.unavailable || is_below_outermost(goroutine, text)) {
             self.end();
             return false;
@@ -408,7 +407,7 @@ impl DumpReader {
         true
     }
 
-    /// The first goroutine has no creator: what stands below main.main is another's.
+    /// The first goroutine has no creator: frames below main.main belong to another goroutine.
     fn take_back_other_frames(&mut self) {
         if let Some(goroutine) = &mut self.current {
             match goroutine.frames.iter().position(|frame| frame.function == "main.main") {
@@ -417,18 +416,18 @@ impl DumpReader {
                     self.strays.lines += 2 * others;
                     self.other_lines += 2 * others;
                 }
-                // There is no telling where the other one begins.
+                // The beginning of the other goroutine cannot be found.
                 None => goroutine.lost_lines += 1,
             }
         }
         self.end();
     }
 
-    /// Joins a place to the call above it.
+    /// Joins a source location to the call above it.
     fn place(&mut self, line: &str, place: &Place<'_>) -> bool {
         let Some(goroutine) = &mut self.current else { return false };
         let has_code = place.offset.is_some() || place.pc.is_some();
-        // Frames of C have an address, but nothing to measure its offset from, and no arguments.
+        // C frames have an address, but no offset (there is no start to measure from) and no arguments.
         if place.pc.is_some()
             && place.offset.is_none()
             && self.call.is_none()
@@ -440,14 +439,14 @@ impl DumpReader {
             return true;
         }
         let mut odd = std::mem::take(&mut self.odd);
-        // A place that was broken: the second piece of it may look like a whole one.
+        // A broken source location: its second piece may look like a whole one.
         let of_place = odd.iter().position(|odd| odd.starts_with(char::is_whitespace)).unwrap_or(odd.len());
         let pieces = odd.split_off(of_place);
         let joined = pieces.concat() + line;
         let whole = (!pieces.is_empty()).then(|| Place::parse(joined.trim_start())).flatten();
         let place = whole.as_ref().unwrap_or(place);
         if whole.is_none() && !pieces.is_empty() {
-            // Its call's own place was among them.
+            // Its call's own source location was among them.
             let call = u64::from(self.call.take().is_some());
             self.lose((odd.len() + pieces.len()) as u64 + 1 + call);
             return true;
@@ -485,12 +484,12 @@ impl DumpReader {
         self.finish_frame(place, has_code)
     }
 
-    /// The place of the call that waits.
+    /// The source location of the waiting call.
     fn finish_frame(&mut self, place: &Place<'_>, has_code: bool) -> bool {
         let (Some(call), Some(goroutine)) = (self.call.take(), &mut self.current) else { return false };
         if let Some(creator) = call.strip_prefix("created by ") {
             goroutine.created_by = Some(creator_of(creator, Some(place)));
-            // Whatever follows (the stacks of ancestors, registers after a crash) is not this one's.
+            // What follows (the stacks of ancestors, registers after a crash) is not this goroutine's.
             self.end();
         } else {
             let (function, arguments) = split_arguments(&call);
@@ -500,7 +499,7 @@ impl DumpReader {
         true
     }
 
-    /// A place without an offset may be the first piece of one that was broken.
+    /// A source location without an offset may be the first piece of a broken one.
     fn completes_place(&mut self, piece: &str) -> bool {
         let Some(first) = self.short_place.take() else { return false };
         let whole = first + piece;
@@ -551,7 +550,7 @@ fn gap_of(gap: &str, goroutine: &DumpGoroutine) -> Option<Elided> {
     Some(Elided { after: goroutine.frames.len(), count })
 }
 
-/// Does the goroutine end where goroutines end? What follows then was something else's.
+/// Does the goroutine end where goroutines end? Then the following lines were something else's.
 fn is_whole(goroutine: &DumpGoroutine) -> bool {
     let outermost = |frame: &DumpFrame| {
         frame.foreign
@@ -562,8 +561,8 @@ fn is_whole(goroutine: &DumpGoroutine) -> bool {
     goroutine.created_by.is_some() || goroutine.unavailable || goroutine.frames.last().is_some_and(outermost)
 }
 
-/// Is it the call of something that cannot have called the frame above it? Only the runtime calls
-/// main.main, and package main may; nobody calls what a stack begins with.
+/// Is it the call of a function that cannot have called the frame above it? Only the runtime and package main
+/// call main.main; nothing calls the outermost functions of stacks.
 fn is_below_outermost(goroutine: &DumpGoroutine, call: &str) -> bool {
     match goroutine.frames.last().map(|last| last.function.as_str()) {
         Some("main.main") => !call.starts_with("runtime.") && !call.starts_with("main."),
@@ -574,7 +573,7 @@ fn is_below_outermost(goroutine: &DumpGoroutine, call: &str) -> bool {
 }
 
 impl CreatedBy {
-    /// The creator of which only the name is known.
+    /// A creator with only a name.
     pub(super) fn named(function: &str, goroutine: Option<u64>) -> Self {
         CreatedBy { function: function.to_owned(), goroutine, ..CreatedBy::default() }
     }

@@ -1,8 +1,8 @@
 //! The text of a goroutine profile with debug=1: equal stacks, counted, with their labels.
 //!
 //! Grammar after `printCountProfile` and `printStackRecord` of Go's `runtime/pprof`, 1.19 to 1.27. The lines
-//! may stand in a log, and may have suffered on their way ([`lines`]); what could not be read is counted, and
-//! the addresses of a stack tell which of its frames are missing.
+//! may be in a log and may be damaged ([`lines`]). Lines that could not be read are counted, and the
+//! addresses of a stack show which of its frames are missing.
 
 use rustc_hash::FxHashSet;
 
@@ -10,22 +10,22 @@ use lines::{Line, Record};
 
 mod lines;
 
-/// Stacks that are kept: two million different ones are none of a program that means well.
+/// Stacks that are kept: no well-meaning program has two million different ones.
 const MAX_STACKS: usize = 1 << 21;
 
 /// A profile that counts stacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoProfile {
-    /// What it is a profile of, by its own name: "goroutine", "goroutineleak", "threadcreate". Empty if
-    /// its first line is missing.
+    /// What it is a profile of, by its own name: "goroutine", "goroutineleak", "threadcreate". Empty if its
+    /// first line is missing.
     pub kind: String,
-    /// How many goroutines it says it has. Without its first line: as many as its stacks count.
+    /// The number of goroutines according to its first line. Without it: the sum of its stacks' counts.
     pub total: u64,
     /// The stacks, the most frequent first.
     pub stacks: Vec<CountedStack>,
     /// Lines within it that make no sense.
     pub other_lines: u64,
-    /// Profiles in the text; this is the last one that is whole, or else the last one.
+    /// Profiles in the text; this is the last complete one, or else the last one.
     pub profiles: u64,
 }
 
@@ -38,8 +38,8 @@ pub struct CountedStack {
     pub pcs: Vec<u64>,
     /// Labels.
     pub labels: Vec<(String, String)>,
-    /// Frames, innermost first, inlined ones too. `runtime.goexit` is left out, and so are the
-    /// runtime's functions at the inner end.
+    /// Frames, innermost first, including inlined ones. `runtime.goexit` and the runtime's functions at the
+    /// inner end are left out.
     pub frames: Vec<ProfileFrame>,
     /// Lines below it that make no sense.
     pub other_lines: u64,
@@ -70,19 +70,18 @@ impl GoProfile {
         reader.finish()
     }
 
-    /// How many goroutines its stacks count.
+    /// The sum of its stacks' counts.
     pub fn counted(&self) -> u64 {
         self.stacks.iter().fold(0, |sum: u64, stack| sum.saturating_add(stack.count))
     }
 
-    /// A part of it is missing, or there is more than belongs to it: its stacks do not count as many
-    /// goroutines as it says.
+    /// A part of it is missing, or foreign lines got into it: its stacks do not add up to its total.
     pub fn is_cut(&self) -> bool {
         self.counted() != self.total
     }
 
-    /// It is of goroutines beyond doubt: it says so, or stacks with functions stand in it. A line of a log
-    /// may look like an address that was counted.
+    /// It is certainly of goroutines: it says so, or it contains stacks with functions. A log line may look
+    /// like a counted address.
     pub fn is_certain(&self) -> bool {
         match self.kind.as_str() {
             "goroutine" | "goroutineleak" => true,
@@ -91,7 +90,7 @@ impl GoProfile {
         }
     }
 
-    /// Stacks that stand in it more than once, which Go never writes: several profiles were mixed.
+    /// Stacks that it contains more than once, which Go never writes: several profiles were mixed.
     pub fn repeated(&self) -> u64 {
         let mut seen = FxHashSet::default();
         let known = self.stacks.iter().filter(|stack| !stack.pcs.is_empty());
@@ -101,13 +100,13 @@ impl GoProfile {
 
 impl CountedStack {
     /// Is this the address of a call that returns to `pc`, or `pc` itself? The lines of frames give the
-    /// address of the call, the list the one behind it.
+    /// address of the call, the list gives the address after it.
     pub(super) fn is_at(call: u64, pc: u64) -> bool {
         call == pc || call.checked_add(1) == Some(pc)
     }
 
-    /// Addresses of which the frames are missing. Go leaves out frames at the inner end, and the outermost
-    /// one, `runtime.goexit`.
+    /// Addresses whose frames are missing. Go leaves out frames at the inner end, and the outermost frame,
+    /// `runtime.goexit`.
     pub fn missing(&self) -> u64 {
         let Some(first) = self.frames.first() else { return 0 };
         let Some(begin) = self.pcs.iter().position(|&pc| Self::is_at(first.pc, pc)) else { return 0 };
@@ -118,35 +117,35 @@ impl CountedStack {
     }
 }
 
-/// Where the frames of a stack have come to.
+/// The last frame that was read of a stack.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     /// The address of the last frame, as an index.
     at: usize,
-    /// A number stands before its count.
+    /// A number precedes its count.
     numbered: bool,
 }
 
-/// Puts a profile together from the lines of a text, or of a log.
+/// Assembles a profile from the lines of a text, or of a log.
 #[derive(Debug, Default)]
 pub(super) struct ProfileReader {
     profile: GoProfile,
     titled: bool,
-    /// What is known of each of its stacks.
+    /// The progress of each of its stacks.
     places: Vec<Place>,
-    /// The last one that is over.
+    /// The last finished profile.
     last: Option<GoProfile>,
     profiles: u64,
-    /// What stood before the last stack, without digits. None if nothing did.
+    /// The text before the last stack, without digits. None if there was none.
     before: Option<String>,
-    /// No blank line stands between the last stack and here.
+    /// No blank line came since the last stack.
     within: bool,
-    /// Lines since then that make no sense: they are of something else unless more of the profile follows.
+    /// Lines since then that make no sense: they belong to something else unless more of the profile follows.
     between: u64,
 }
 
 impl ProfileReader {
-    /// Takes a line, with or without what stands around it.
+    /// Takes a line, with or without text around it.
     pub(super) fn line(&mut self, line: &str) {
         self.escaped(line, 0);
     }
@@ -163,7 +162,7 @@ impl ProfileReader {
         let line = Line::read(text);
         match (line, self.profile.stacks.last_mut()) {
             (Line::Blank, _) => self.within = false,
-            // In a log a blank line is what stands before each.
+            // In a log, a blank line consists of the text before each line.
             (Line::Other, _) if self.before.as_ref().is_some_and(|b| without_digits(text) == *b) => {
                 self.within = false;
             }
@@ -196,10 +195,10 @@ impl ProfileReader {
         }
     }
 
-    /// A frame belongs to the last stack that has its address, where lines of several writers are mixed; the
-    /// addresses give the order, too, so that frames of a stack whose first line is lost go to no other.
+    /// If lines of several writers are mixed, a frame belongs to the last stack that has its address. The
+    /// addresses also give the order, so frames of a stack whose first line is lost go to no other stack.
     fn frame(&mut self, frame: ProfileFrame, behind: bool) {
-        /// Writers that are told apart.
+        /// Writers that are distinguished.
         const WRITERS: usize = 4;
         let near = self.profile.stacks.iter_mut().zip(&mut self.places).rev().take(WRITERS);
         for (stack, place) in near {
@@ -208,7 +207,7 @@ impl ProfileReader {
             if ahead.is_some() || stack.pcs.is_empty() {
                 place.at += ahead.unwrap_or(0);
                 if place.numbered && !behind && self.profile.kind.is_empty() {
-                    // A log numbers each line. Cycles stand before a count only.
+                    // A log numbers each line. Only counts have cycles before them.
                     "contention".clone_into(&mut self.profile.kind);
                 }
                 stack.frames.push(frame);
@@ -221,7 +220,7 @@ impl ProfileReader {
         }
     }
 
-    /// The profile at hand is over.
+    /// The current profile has ended.
     fn end(&mut self) {
         let mut profile = std::mem::take(&mut self.profile);
         let titled = std::mem::take(&mut self.titled);
@@ -234,7 +233,7 @@ impl ProfileReader {
             return;
         }
         self.profiles += 1;
-        // One that is not of goroutines does not come in place of one that is.
+        // A profile that is not of goroutines does not replace one that is.
         let better = |last: &GoProfile| {
             (profile.is_certain(), !profile.is_cut()) >= (last.is_certain(), !last.is_cut())
         };
@@ -243,22 +242,22 @@ impl ProfileReader {
         }
     }
 
-    /// The last profile that is whole, or else the last one.
+    /// The last complete profile, or else the last one.
     pub(super) fn finish(mut self) -> GoProfile {
         self.end();
         GoProfile { profiles: self.profiles, ..self.last.unwrap_or_default() }
     }
 }
 
-/// What stands before a line has other numbers in each; a quote that it opens is closed behind the line.
+/// The text before a line has other numbers each time; a quote that it opens is closed after the line.
 fn without_digits(text: &str) -> String {
     text.trim().trim_end_matches('"').chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// Text that was escaped more often is not read.
+/// Text that was escaped more often than this is not read.
 const MAX_NESTING: usize = 3;
 
-/// Lines that a logger put into one, and tabs that it escaped. None if there are none.
+/// Unescapes lines that a logger put into one, and tabs. None if there are none.
 fn unescaped(line: &str) -> Option<String> {
     let has = |marks: [&str; 2]| marks.iter().any(|mark| line.contains(mark));
     let as_written = line.starts_with("#\t") || line.starts_with("# labels: ");
@@ -320,7 +319,7 @@ mod tests {
         assert_eq!((profile.stacks[1].labels.len(), profile.stacks[1].other_lines), (0, 1));
     }
 
-    /// What became of it on its way is undone; `other` lines are lost.
+    /// Damage on the way is undone; `other` lines are lost.
     fn check(text: &str, other: u64) {
         let (plain, found) = (GoProfile::parse(PLAIN.as_bytes()), GoProfile::parse(text.as_bytes()));
         assert_eq!(found.stacks, plain.stacks, "{text}");
@@ -376,7 +375,7 @@ mod tests {
             let profile = GoProfile::parse(PLAIN.replace(gone, "").as_bytes());
             assert_eq!(profile.stacks[0].missing(), missing, "{gone}");
         }
-        // The first line of a stack is gone: its frames go to no other.
+        // The first line of a stack is missing: its frames go to no other stack.
         let profile = GoProfile::parse(PLAIN.replace("1 @ 0x6b", "1 at 0x6b").as_bytes());
         assert_eq!((profile.stacks.len(), profile.is_cut()), (1, true));
         assert_eq!((profile.stacks[0].frames.len(), profile.other_lines), (2, 2));

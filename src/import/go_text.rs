@@ -1,6 +1,6 @@
-//! The text that `runtime.Stack`, a goroutine profile with debug=2, SIGQUIT and a crash give.
+//! The text that `runtime.Stack`, a goroutine profile with debug=2, SIGQUIT and a crash produce.
 //!
-//! What it says is in `go_dump`; its lines are read in `go_lines`, the first of each goroutine in `go_header`.
+//! `go_dump` has its contents, `go_lines` reads its lines, `go_header` the first line of each goroutine.
 
 use super::go_dump::GoDump;
 use super::go_lines::DumpReader;

@@ -63,7 +63,7 @@ fn whatever_stands_before_the_lines() {
             serde_json::json!({"jsonPayload": {"message": line}, "timestamp": "2026-11-21T10:00:00Z"})
                 .to_string()
         }),
-        // The logger's words stand before the first line only.
+        // Only the first line has the logger's words before it.
         format!("2026/11/21 10:00:00 stack: {DUMP}"),
         wrapped(|nth, line| {
             let words = if nth == 0 { "2026/11/21 10:00:00 stack: " } else { "" };
@@ -94,16 +94,16 @@ fn lines_of_others_in_between() {
     ];
     for noise in noise {
         let text = wrapped(|_, line| format!("{line}\n{noise}"));
-        // A blank line ends a goroutine, so none may come within one, as here.
+        // A blank line ends a goroutine, so there must be none within one here.
         let mut found = goroutines(&text);
-        // What no logger writes may be what is left of a frame.
+        // A line that no logger writes may be the rest of a frame.
         let lost: u64 = found.iter_mut().map(|goroutine| std::mem::take(&mut goroutine.lost_lines)).sum();
         assert_eq!(lost > 0, noise == "f(x)", "{noise}");
         assert_eq!(found, expected().goroutines, "{noise}");
     }
 }
 
-/// A dump in which another goroutine runs, too, with a line of JSON for each line: blank ones are no others.
+/// A dump with another running goroutine and a line of JSON for each line; its blank lines do not split the dump.
 #[test]
 fn blank_lines_in_json() {
     let dump = DUMP.replace("[select]", "[running]");
@@ -190,7 +190,7 @@ proptest! {
         let lines = DUMP.split_inclusive('\n').enumerate();
         let text: String = lines.filter(|(nth, _)| !left_out.contains(nth)).map(|(_, line)| line).collect();
         let plain = GoDump::parse(text.as_bytes());
-        // Damage may make two dumps of one, never invent anything.
+        // Damage may split a dump in two, but never invent anything.
         for goroutine in &goroutines(&text) {
             prop_assert!(plain.goroutines.contains(goroutine), "{goroutine:?}");
         }

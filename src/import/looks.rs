@@ -1,13 +1,13 @@
-//! What a text looks like that cannot be read, and what makes one doubt what was read.
+//! Describes a text that cannot be read, and gives reasons to doubt what was read.
 
 use super::{GoDump, encoding};
 
-/// Characters quoted of a line that makes no sense.
+/// Characters quoted from a line that makes no sense.
 const QUOTED: usize = 80;
-/// Bytes that are looked at.
+/// Bytes that are examined.
 const SAMPLE: usize = 1 << 20;
 
-/// Words that tell what a text is, and what that is.
+/// Words that identify a text, and its description.
 const LOOKS: [(&str, &str); 24] = [
     ("WARNING: DATA RACE", "a report of Go's race detector, which lists no goroutines but two stacks"),
     ("found unexpected goroutines", "a goleak report"),
@@ -38,7 +38,7 @@ const LOOKS: [(&str, &str); 24] = [
     ("panic: ", "a crash without stacks: the program ran with GOTRACEBACK=none or 0, or the log is cut"),
 ];
 
-/// What the text is, as far as its beginning tells; `bytes` is what it was before it was decoded.
+/// Describes the text by its beginning; `bytes` is the text before decoding.
 pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
     let sample = String::from_utf8_lossy(text.get(..text.len().min(SAMPLE)).unwrap_or_default());
     if encoding::is_page(bytes) && !LOOKS.iter().any(|(words, _)| sample.contains(words)) {
@@ -60,13 +60,13 @@ pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
     }
 }
 
-/// Places come before calls where the lines were turned round.
+/// Source locations precede calls if the lines were reversed.
 fn stands_backward(sample: &str) -> Option<&'static str> {
     let created = sample.lines().skip(1).any(|line| line.contains("created by "));
     created.then_some("a part of a dump without the first lines of its goroutines")
 }
 
-/// What was read that may be something else.
+/// What was read but may be something else.
 pub(super) fn doubts(text: &[u8], dump: &GoDump) -> Option<String> {
     let damaged = |dump: &GoDump| {
         dump.goroutines.iter().filter(|g| g.lost_lines > 0 && g.frames.is_empty()).count() * 2
@@ -83,7 +83,7 @@ pub(super) fn doubts(text: &[u8], dump: &GoDump) -> Option<String> {
     })
 }
 
-/// Lines like `main.run` above the place of a frame.
+/// Lines like `main.run` above a frame's source location.
 fn bare_calls(sample: &[u8]) -> usize {
     let text = String::from_utf8_lossy(sample);
     let mut calls = 0;

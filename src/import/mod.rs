@@ -1,8 +1,8 @@
 //! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
 //!
-//! [`read`] makes a snapshot of any of them. The parsers take hostile bytes and never panic. The parsers of text never
-//! fail: they leave out and count the lines that make no sense. The size of a result is bounded by the size of the input;
-//! the numbers of tasks in a profile have a limit of their own.
+//! [`read`] makes a snapshot of any of them. The parsers take hostile bytes and never panic. The parsers of
+//! text never fail: they skip and count the lines that make no sense. The size of the input bounds the size
+//! of the result; the numbers of tasks in a profile have a separate limit.
 
 mod colours;
 mod encoding;
@@ -39,21 +39,21 @@ pub enum DumpError {
     /// It counts more goroutines than a process can have.
     #[error("the profile counts {count} goroutines; no more than {most} are believed")]
     TooMany {
-        /// As many as it counts.
+        /// The number that it counts.
         count: u64,
-        /// As many as are believed.
+        /// The largest number that is believed.
         most: u64,
     },
     /// It is a profile of something else.
     #[error("a profile of {kind}, not of goroutines")]
     OtherProfile {
-        /// What it is of, by its own name.
+        /// Its subject, by its own name.
         kind: String,
     },
-    /// There is no goroutine in it.
+    /// It contains no goroutine.
     #[error("there is no goroutine in it: {begins}")]
     NoGoroutine {
-        /// What it is, as far as its beginning tells.
+        /// What it is, judged by its beginning.
         begins: String,
     },
 }

@@ -1,6 +1,6 @@
-//! Lines that are no part of a goroutine although they stand within a dump.
+//! Lines within a dump that are not part of a goroutine.
 
-/// Levels that loggers begin their lines with.
+/// Levels at the beginning of log lines.
 const LEVELS: [&str; 17] = [
     "INFO", "WARN", "WARNING", "ERROR", "ERR", "DEBUG", "TRACE", "FATAL", "PANIC", "INF", "WRN", "DBG",
     "ERRO", "DEBU", "NOTICE", "CRITICAL", "SEVERE",
@@ -8,7 +8,7 @@ const LEVELS: [&str; 17] = [
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Is it a line of a logger, whole? Another one who wrote to the same place; nothing is lost by it.
+/// Is it a complete line of a logger? Another writer wrote it to the same place; nothing is lost.
 pub(super) fn is_log_line(line: &str) -> bool {
     let line = line.trim_start();
     let first = line.split_whitespace().next().unwrap_or_default();
@@ -28,8 +28,8 @@ pub(super) fn is_log_line(line: &str) -> bool {
         || ["level=", "time=", "ts=", "msg=", "lvl=", "t="].iter().any(|key| first.starts_with(key))
 }
 
-/// Is it a sentence that the program wrote into its dump, and no piece of a frame? People who leave lines
-/// out say so in words, too.
+/// Is it a sentence that the program wrote into its dump, and not a piece of a frame? Notes that lines
+/// were cut are sentences, too, but do not count.
 pub(super) fn is_prose(line: &str) -> bool {
     let line = line.trim();
     let of_a_frame =
@@ -43,7 +43,7 @@ pub(super) fn is_prose(line: &str) -> bool {
     !of_a_frame && !left_out && !marked && words.count() >= 2
 }
 
-/// A word of digits that are held together as those of a date or a time are: "2026/11/21", "10:00:00.5".
+/// A word of digits with separators like a date or a time: "2026/11/21", "10:00:00.5".
 pub(super) fn is_moment(word: &str) -> bool {
     let bytes = word.as_bytes();
     let digits = |b: Option<&u8>| b.is_some_and(u8::is_ascii_digit);
@@ -72,8 +72,8 @@ fn is_klog(word: &str) -> bool {
         && bytes.all(|b| b.is_ascii_digit())
 }
 
-/// Is it something that the runtime says in the middle of a stack, or what else goes with one? The
-/// stack goes on below it.
+/// Is it a message of the runtime in the middle of a stack, or something else that belongs to a stack? The
+/// stack continues below it.
 pub(super) fn is_note(line: &str) -> bool {
     let line = line.trim_start();
     ["runtime: ", "stack: frame={", "fatal error: ", "panic: ", "[signal ", "PC=", "signal arrived during "]
@@ -90,18 +90,18 @@ fn is_words_of_memory(line: &str) -> bool {
     address.len() >= 8 && address.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// What comes after a goroutine and belongs to none.
+/// What follows a goroutine and belongs to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
-    /// The frames below it are not of a goroutine that is listed: the runtime's own stack, ancestors.
+    /// The frames below it are not of a listed goroutine: the runtime's own stack, ancestors.
     Frames,
-    /// A report of the race detector begins.
+    /// A race detector report begins.
     Race,
     /// Anything else: the exit status, registers.
     Nothing,
 }
 
-/// Is it a line after which a goroutine does not go on?
+/// Is it a line after which a goroutine does not continue?
 pub(super) fn after(line: &str) -> Option<After> {
     let text = line.trim_start();
     if text.starts_with("[originating from goroutine ") || text == "runtime stack:" {
@@ -110,7 +110,7 @@ pub(super) fn after(line: &str) -> Option<After> {
     if text.starts_with("WARNING: DATA RACE") {
         return Some(After::Race);
     }
-    // It is written with the stack of another goroutine below it, in one piece.
+    // It is written in one piece with the stack of another goroutine below it.
     if text.contains("http: panic serving ") || text.contains("http2: panic serving ") {
         return Some(After::Nothing);
     }

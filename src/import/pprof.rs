@@ -1,9 +1,8 @@
 //! Goroutine profiles as protocol buffers, which `runtime/pprof` writes with debug=0 and loiter with
 //! `--format pprof`.
 //!
-//! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). Those
-//! that loiter wrote say in the labels of their samples which tasks they were (see
-//! `formats::pprof::fields::own`).
+//! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). In profiles that
+//! loiter wrote, the labels of the samples identify the tasks (see `formats::pprof::fields::own`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -22,14 +21,14 @@ use crate::formats::pprof::fields::profile;
 use crate::formats::pprof::wire::{Fields, Malformed};
 use crate::snapshot::{Invalid, Snapshot};
 
-/// What a profile may hold.
+/// Limits on the contents of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes when it is not compressed.
+    /// Bytes without compression.
     pub bytes: usize,
-    /// Tasks in all.
+    /// Total tasks.
     pub tasks: u64,
-    /// Tasks that are told apart by their ids; they take a row each.
+    /// Tasks that are distinguished by their ids; each takes a row.
     pub rows: usize,
 }
 
@@ -55,10 +54,10 @@ pub enum PprofError {
     /// It is something else, or its contents make no sense.
     #[error("not a pprof profile, or a damaged one")]
     Damaged {
-        /// What makes no sense: a sentence, [`Invalid`], or the error of a decoder.
+        /// What makes no sense: a sentence, [`Invalid`], or a decoder's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It is a profile of something else than goroutines.
+    /// It is not a profile of goroutines.
     #[error("a profile of {types}, not of goroutines: it does not say which tasks there are")]
     OtherType {
         /// The sample types: "samples/count, cpu/nanoseconds".
@@ -70,7 +69,7 @@ pub enum PprofError {
     /// It counts too many tasks.
     #[error("the profile counts more than {limit} tasks")]
     TooManyTasks {
-        /// The most that are read.
+        /// The limit.
         limit: u64,
     },
 }
@@ -102,11 +101,10 @@ impl From<Invalid> for PprofError {
     }
 }
 
-/// Do these bytes, which are not compressed, look like a profile? There is no magic number: it is one
-/// if it consists of the fields of a profile from end to end and has a table of strings that begins
-/// with an empty one.
+/// Do these uncompressed bytes look like a profile? There is no magic number. A profile consists entirely of
+/// a profile's fields, and its table of strings begins with an empty string.
 pub fn looks_like_pprof(raw: &[u8]) -> bool {
-    /// The fields of `profile.proto` today, and room for some more.
+    /// The fields of `profile.proto` today, with room for more.
     const KNOWN: u32 = 31;
     let mut first_string = None;
     for field in Fields::of(raw) {
@@ -129,7 +127,7 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, PprofError> {
     read_within(bytes, Limits::default())
 }
 
-/// Reads a profile that must not hold more than `limits` say.
+/// Reads a profile that must stay within `limits`.
 ///
 /// # Errors
 /// See [`PprofError`].

@@ -1,12 +1,12 @@
 //! Strings as Go quotes them: `strconv.Quote` and the runtime's own `printquoted`.
 
-/// Reads a quoted string that `text` begins with. Returns it with what follows the closing quote;
-/// None if `text` does not begin with a well-formed one.
+/// Reads the quoted string at the beginning of `text`. Returns it with the text after the closing quote; None
+/// if there is no well-formed string.
 pub(super) fn unquote(text: &str) -> Option<(String, &str)> {
     unquote_with(text, '"')
 }
 
-/// The same for a string in quotes of another kind.
+/// The same with another kind of quote.
 pub(super) fn unquote_with(text: &str, quote: char) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix(quote)?;
     let mut bytes = Vec::new();
@@ -21,7 +21,7 @@ pub(super) fn unquote_with(text: &str, quote: char) -> Option<(String, &str)> {
     }
 }
 
-/// A text without its escapes. Those that are malformed stay as they are.
+/// A text without its escapes. Malformed escapes stay as they are.
 pub(super) fn unquote_lenient(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -38,7 +38,7 @@ pub(super) fn unquote_lenient(text: &str) -> String {
     into_text(bytes)
 }
 
-/// Reads what follows a backslash.
+/// Reads the text after a backslash.
 fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
     let mut after = text.chars();
     match after.next()? {
@@ -52,7 +52,7 @@ fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
     }
 }
 
-/// Escapes may stand for bytes that are not UTF-8: they were not in the target either.
+/// Escapes may represent bytes that are not UTF-8: they were not UTF-8 in the target either.
 fn into_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
@@ -106,7 +106,7 @@ mod tests {
         for text in ["", "a", "\"", "\"a", r#""\"#, r#""\q""#, r#""\x1""#, r#""\x+1""#, r#""\uD80""#] {
             assert_eq!(unquote(text), None, "{text}");
         }
-        // Surrogates and bytes that are no UTF-8 are replaced, as text has no place for them.
+        // Surrogates and bytes that are not UTF-8 are replaced, because text cannot contain them.
         assert_eq!(unquote(r#""\ud800\xff""#).unwrap().0, "\u{fffd}\u{fffd}");
     }
 }

@@ -1,21 +1,20 @@
-//! From bytes of any kind of dump to a snapshot.
+//! From the bytes of any kind of dump to a snapshot.
 
 use std::cmp::Reverse;
 
 use super::{DumpError, GoLog, GoProfile, encoding, log, looks, pprof};
-use crate::snapshot::{Snapshot, TaskState};
+use crate::snapshot::{Snapshot, TaskState, WaitClass};
 
-/// A profile says what it is at its beginning.
+/// A profile identifies itself within these first bytes.
 const BEGINNING: usize = 64 << 10;
 
-/// `net/http/pprof` cuts the text of debug=2 at this length and says nothing.
+/// `net/http/pprof` silently cuts the text of debug=2 at this length.
 const GO_CUTS_AT: usize = 64 << 20;
 
-/// What the runtime says when it has found that nothing can run any more (`checkdead` in
-/// `src/runtime/proc.go`, 1.12 to 1.27).
+/// The runtime's message when nothing can run any more (`checkdead` in `src/runtime/proc.go`, 1.12 to 1.27).
 const DEADLOCK: &str = "fatal error: all goroutines are asleep - deadlock!";
 
-/// What was made of a dump.
+/// The result of reading a dump.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadDump {
     /// The snapshot.
@@ -24,13 +23,13 @@ pub struct ReadDump {
     pub cut: bool,
 }
 
-/// Makes a snapshot of a dump: a pprof profile of goroutines, the text of one (debug=1), or text with
-/// goroutines in it (debug=2, a crash, a log).
+/// Makes a snapshot of a dump: a pprof profile of goroutines, the text of one (debug=1), or text that
+/// contains goroutines (debug=2, a crash, a log).
 ///
-/// Name and host of the process are for the caller to fill in.
+/// The caller fills in the name and host of the process.
 ///
 /// # Errors
-/// [`DumpError`] where there is nothing of the kind in it.
+/// [`DumpError`] if it contains nothing of the kind.
 pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     if pprof::looks_like_pprof(bytes) {
         return Ok(ReadDump { snapshot: pprof::read(bytes)?, cut: false });
@@ -76,16 +75,16 @@ pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     Ok(ReadDump { snapshot, cut: cut || bytes.len() == GO_CUTS_AT })
 }
 
-/// The profile with debug=1 in a text, wherever it stands.
+/// The profile with debug=1 in a text, at any position.
 fn counted(bytes: &[u8]) -> Option<GoProfile> {
-    // Nothing else is worth a second look at each line.
+    // Other texts do not deserve a second look at each line.
     let counts = |rest: &[u8]| rest.starts_with(b" 0x");
     let titled = || String::from_utf8_lossy(bytes).contains("profile: total ");
     let looks_like_one = bytes.split(|&b| b == b'@').skip(1).any(counts) || titled();
     if !looks_like_one {
         return None;
     }
-    // Most are written as they are; otherwise it is asked what a log makes of each line.
+    // Most profiles are written verbatim; otherwise each line is read as a log's.
     let plain = GoProfile::parse(bytes);
     let whole = |profile: &GoProfile| profile.is_certain() && !profile.is_cut() && profile.other_lines == 0;
     if whole(&plain) && !plain.kind.is_empty() {
@@ -97,7 +96,7 @@ fn counted(bytes: &[u8]) -> Option<GoProfile> {
     })
 }
 
-/// Single goroutines tell more: their ids, what they do and since when. But a crash prints one only.
+/// Single goroutines tell more: their ids, states and ages. But a crash prints only one.
 fn tells_more(profile: &GoProfile, log: &GoLog) -> bool {
     match log.dump.goroutines.len() {
         0 => true,
@@ -106,7 +105,7 @@ fn tells_more(profile: &GoProfile, log: &GoLog) -> bool {
     }
 }
 
-/// What a line says a profile is of: the text formats of `runtime/pprof`.
+/// The profile's subject as its line names it: the text formats of `runtime/pprof`.
 fn profile_kind(line: &str) -> Option<&str> {
     if let Some((kind, total)) = line.split_once(" profile: total ") {
         let word =
@@ -144,7 +143,7 @@ fn of_log(mut log: GoLog) -> Snapshot {
             "the lines stand in reverse order, the newest first: they were read from the end".to_owned(),
         );
     }
-    // By default a crash prints the goroutine that crashed and no other.
+    // By default a crash prints only the goroutine that crashed.
     if let ([only], false) = (&snapshot.tasks[..], log.said.is_empty())
         && only.state == TaskState::Running
     {
@@ -153,7 +152,7 @@ fn of_log(mut log: GoLog) -> Snapshot {
     if log.said.iter().any(|said| said == DEADLOCK) {
         let waiting =
             snapshot.tasks.iter_mut().filter(|task| task.state == TaskState::Waiting && !task.system);
-        waiting.for_each(|task| task.leaked = true);
+        waiting.for_each(|task| (task.leaked, task.wait_class) = (true, WaitClass::Leaked));
     }
     warnings.append(&mut snapshot.header.warnings);
     snapshot.header.warnings = warnings;

@@ -1,21 +1,21 @@
-//! Numbers in bytes, as a target of this machine holds them: little-endian.
+//! Numbers in bytes, in the byte order of this machine's targets: little-endian.
 
-/// The u32 at an offset; None where the bytes end before it does.
+/// The u32 at an offset; None if the bytes end before it does.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-/// The u64 at an offset; None where the bytes end before it does.
+/// The u64 at an offset; None if the bytes end before it does.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// The word at an offset, of a struct that was read whole; 0 where the bytes end before it does.
+/// The word at an offset of a struct that was read whole; 0 if the bytes end before it does.
 pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     u64_at(bytes, at).unwrap_or(0)
 }
 
-/// All words, one after the other. Bytes at the end that are no whole word are left out.
+/// All words in order. Trailing bytes that do not fill a word are left out.
 pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     let (words, _) = bytes.as_chunks();
     words.iter().map(|word| u64::from_le_bytes(*word))

@@ -1,7 +1,7 @@
 //! A core file, as the kernel and gdb's gcore write them.
 //!
-//! Not everything is in it: pages of files that were never written to are usually left out and
-//! have to be taken from the files themselves, if these are still what they were.
+//! It is incomplete: unmodified pages of files are usually left out. They have to be read from the files
+//! themselves, if these have not changed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,13 +22,13 @@ use super::{
 use crate::cause::full_text;
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
-/// What of a file is compared with what the core file holds of it, bytes.
+/// Bytes of a file that are compared with the core file's copy of it.
 const COMPARED: u64 = 4096;
 /// Files opened at most.
 const MAX_FILES: usize = 4096;
 
-/// Opens a core file. `exe` names the program that left it, where that is no longer at the path
-/// that the core file gives, or is another machine's.
+/// Opens a core file. `exe` names the program that produced it, if the program is no longer at the path
+/// that the core file gives, or if the core file is from another machine.
 ///
 /// # Errors
 /// It cannot be read or is not a core file of this kind of machine, or `exe` is another program.
@@ -79,8 +79,7 @@ impl CoreTarget {
         Ok(target)
     }
 
-    /// Opens the files that were mapped and that are still what they were.
-    /// Returns where the executable was.
+    /// Opens the files that were mapped and have not changed. Returns the path of the executable.
     fn open_images(&mut self, notes: &CoreNotes, exe: Option<&Path>) -> Result<Option<String>> {
         let mappings = &self.mappings;
         let mut groups: BTreeMap<&str, Vec<&Mapping>> = BTreeMap::new();
@@ -97,7 +96,7 @@ impl CoreTarget {
                     images.push(image);
                     mapped.extend(pieces);
                 }
-                // The file that was named has to fit; others may be gone, or be no programs.
+                // The file that was named has to fit; others may be gone, or not be programs.
                 Err(error) if given.is_some() => return Err(error),
                 Err(error) if is_executable => {
                     tracing::warn!("{path}, which left the core file: {}", full_text(&error))
@@ -116,7 +115,7 @@ impl CoreTarget {
         Ok(executable.map(|path| image::plain(path).to_owned()))
     }
 
-    /// Says of the mappings that the core file gives no rights for which of them hold code.
+    /// Finds which mappings hold code among those whose rights the core file does not give.
     fn complete_rights(&mut self) {
         let mut code = FxHashSet::default();
         for image in &self.images {
@@ -129,7 +128,7 @@ impl CoreTarget {
         }
     }
 
-    /// Opens one file and checks that it is what was mapped.
+    /// Opens one file and checks that it is the file that was mapped.
     fn open_image(
         &self,
         from: &Path,
@@ -146,7 +145,7 @@ impl CoreTarget {
         let bias = image::biases_of(&headers, group).first().copied();
         let bias = bias.ok_or_else(|| file.malformed("is not laid out as the core file says"))?;
         let piece = |mapping: &&Mapping| piece_of(mapping.start, mapping.end, mapping.offset, &file);
-        // What was not dumped can be taken from a file only where it cannot have been changed.
+        // Memory that was not dumped can be taken from a file only where it cannot have been changed.
         let pieces = group.iter().filter(|mapping| !mapping.write).map(piece).collect();
         Ok((
             Image { path: image::plain(path).to_owned(), bias, is_executable, file: Arc::clone(&file) },
@@ -154,8 +153,8 @@ impl CoreTarget {
         ))
     }
 
-    /// The start of a file (its headers and its build id) is nearly always dumped: it must be the
-    /// same. Where it was not, the file must at least be long enough.
+    /// The start of a file (its headers and its build id) is nearly always dumped: it must be the same. If it
+    /// was not dumped, the file must at least be long enough.
     fn check_same(&self, file: &ImageFile, group: &[&Mapping]) -> Result<()> {
         let other =
             |why: &str| file.malformed(format!("is another file than the one that was mapped: {why}"));
@@ -167,7 +166,7 @@ impl CoreTarget {
             let Some(dumped) = dumped.filter(|_| !mapping.write) else { continue };
             let len = COMPARED.min(dumped.present).min(mapping.end - mapping.start).min(file.len());
             let len = usize::try_from(len).unwrap_or(0);
-            // A core file that was cut may lack it.
+            // A truncated core file may lack it.
             let Ok(dumped) = self.memory.read_vec(mapping.start, len) else { continue };
             if dumped != file.read_at(0, len)? {
                 return Err(other("its beginning differs"));
@@ -177,7 +176,7 @@ impl CoreTarget {
     }
 }
 
-/// The executable of a core file that does not list what was mapped: placed by its entry point.
+/// The executable of a core file that does not list the mapped files: placed by its entry point.
 fn unlisted_executable(exe: &Path, auxiliary: &AuxiliaryVector) -> Result<(Image, Vec<Piece>)> {
     let file = Arc::new(ImageFile::open(exe)?);
     let headers = Headers::read(&file)?;
@@ -199,15 +198,15 @@ fn unlisted_executable(exe: &Path, auxiliary: &AuxiliaryVector) -> Result<(Image
     Ok((Image { path, bias, is_executable: true, file: Arc::clone(&file) }, pieces))
 }
 
-/// How much of the file is there. That some is not is usual (a full disk, a limit) and explains much.
+/// How much of the file is present. A missing part is common (a full disk, a limit) and explains much.
 fn extent(headers: &Headers, core: &ImageFile) -> CoreExtent {
     let ends = headers.segments.iter().map(|segment| segment.offset.saturating_add(segment.file_size));
     let missing = ends.max().unwrap_or(0).saturating_sub(core.len());
     CoreExtent { bytes: core.len(), missing }
 }
 
-/// The path of the executable: that of the file which holds the entry point, else the one of the
-/// name that the core file gives.
+/// The path of the executable: of the file that contains the entry point, else of the file with the name that
+/// the core file gives.
 fn executable<'a>(mappings: &'a [Mapping], notes: &CoreNotes) -> Option<&'a str> {
     let mut files = mappings.iter().filter(|mapping| !mapping.path.is_empty());
     let found = match notes.auxiliary.entry {
@@ -220,10 +219,9 @@ fn executable<'a>(mappings: &'a [Mapping], notes: &CoreNotes) -> Option<&'a str>
     found.map(|mapping| mapping.path.as_str())
 }
 
-/// Mappings as the program headers and the list of mapped files give them together.
+/// The mappings, from the program headers and the list of mapped files together.
 fn mappings(headers: &Headers, files: &[NamedRange]) -> Vec<Mapping> {
-    // There are no inode numbers in a core file; the place of a path in the list tells files apart
-    // as well.
+    // A core file has no inode numbers; the position of a path in the list distinguishes files equally well.
     let mut ids = FxHashMap::default();
     for file in files {
         let next = ids.len() as u64 + 1;
@@ -247,11 +245,11 @@ fn mappings(headers: &Headers, files: &[NamedRange]) -> Vec<Mapping> {
         let end = load.address.saturating_add(load.memory_size);
         mapping(load.address, end, load.flags, file_at(load.address))
     });
-    // gdb leaves out the headers of what it did not dump, so what may be done there is not known.
+    // gdb leaves out the headers of what it did not dump, so the access rights there are not known.
     let files = files.iter().map(|file| mapping(file.start, file.end, elf::PF_R.0, Some(file)));
     let mut mappings: Vec<Mapping> =
         loads.chain(files).filter(|mapping| mapping.start < mapping.end).collect();
-    // The sort is stable, so of two that begin at the same place the one with a header stays.
+    // The sort is stable, so of two that begin at the same address the one with a header stays.
     mappings.sort_by_key(|mapping| mapping.start);
     let mut end = 0;
     mappings.retain(|mapping| {

@@ -8,12 +8,12 @@ use crate::cause::full_text;
 
 pub(super) const PAGE: u64 = 4096;
 
-/// A part of the address space whose bytes are in some file.
+/// A part of the address space whose bytes are in a file.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Bytes from `start` that are in `file`; behind them, what the kernel fills pages up with.
+    /// Bytes from `start` that are in `file`; the rest is the kernel's padding of the last page.
     pub(super) present: u64,
     pub(super) offset: u64,
     pub(super) file: Arc<ImageFile>,
@@ -24,19 +24,19 @@ pub(super) struct Piece {
 pub(super) struct CoreMemory {
     /// What was dumped, ascending, without overlaps.
     pub(super) dumped: Vec<Piece>,
-    /// Files that were mapped, for what was not dumped; the same order.
+    /// Files that were mapped, for memory that was not dumped; in the same order.
     pub(super) mapped: Vec<Piece>,
-    /// First and last address of all that was mapped, whether it is here or not; the same order.
+    /// First and last address of everything that was mapped, present or not; in the same order.
     pub(super) known: Vec<(u64, u64)>,
 }
 
-/// The piece in which an address lies.
+/// The piece that contains an address.
 pub(super) fn piece_at(pieces: &[Piece], address: u64) -> Option<&Piece> {
     let behind = pieces.partition_point(|piece| piece.start <= address);
     pieces.get(behind.checked_sub(1)?).filter(|piece| address < piece.end)
 }
 
-/// Sorts pieces, and leaves out those that overlap an earlier one.
+/// Sorts pieces, and drops those that overlap an earlier one.
 pub(super) fn in_order(mut pieces: Vec<Piece>) -> Vec<Piece> {
     pieces.retain(|piece| piece.start < piece.end);
     pieces.sort_by_key(|piece| piece.start);
@@ -52,7 +52,7 @@ pub(super) fn in_order(mut pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 impl CoreMemory {
-    /// Why there is nothing at an address.
+    /// Why the memory at an address cannot be read.
     fn absent(&self, address: u64, len: usize) -> TargetError {
         let behind = self.known.partition_point(|&(start, _)| start <= address);
         let known = behind.checked_sub(1).and_then(|at| self.known.get(at));
@@ -62,7 +62,7 @@ impl CoreMemory {
         TargetError::NotInCore { address, len, why: "it was left out when the file was written".to_owned() }
     }
 
-    /// The parts of a range that are here, ascending.
+    /// The parts of a range that are present, ascending.
     pub(super) fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let mut at = start;
         let mut parts: Vec<(u64, u64)> = Vec::new();
@@ -75,7 +75,7 @@ impl CoreMemory {
                 at = next(&self.dumped).min(next(&self.mapped)).max(at.saturating_add(1)).min(end);
                 continue;
             };
-            // Behind what a piece has of its file, pages are filled up with zeros; a cut file has less.
+            // After its bytes in the file, a piece's page is padded with zeros; a cut file has less.
             let in_file = piece.file.len().saturating_sub(piece.offset).min(piece.present);
             let until = if in_file < piece.present { piece.start.saturating_add(in_file) } else { piece.end };
             let limit = match piece_at(&self.dumped, at) {
@@ -93,7 +93,7 @@ impl CoreMemory {
         parts
     }
 
-    /// Reads the beginning of `buf`, up to the end of a piece; how much.
+    /// Reads the beginning of `buf`, up to the end of a piece; returns how much.
     fn read_some(&self, address: u64, buf: &mut [u8]) -> Result<usize> {
         let len = buf.len();
         let unmapped = || TargetError::Unmapped { address, len };
@@ -113,7 +113,7 @@ impl CoreMemory {
                     piece.file.len()
                 )));
             }
-            // A bad sector takes only its own memory with it.
+            // A bad sector loses only its own memory.
             piece.file.read_into(offset, data).map_err(|error| not_there(full_text(&error)))?;
         }
         filled.fill(0);

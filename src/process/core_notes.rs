@@ -1,5 +1,5 @@
-//! The notes of a core file: who it was, its threads, its mapped files. Layouts: struct
-//! elf_prstatus and elf_prpsinfo in sys/procfs.h, NT_FILE in the kernel's fs/binfmt_elf.c.
+//! The notes of a core file: its process, its threads, its mapped files. Layouts: struct elf_prstatus and
+//! elf_prpsinfo in sys/procfs.h, NT_FILE in the kernel's fs/binfmt_elf.c.
 
 use object::LittleEndian as Le;
 use object::elf;
@@ -14,7 +14,7 @@ use super::{Registers, Result};
 const MAX_NOTES: u64 = 256 << 20;
 const AT_ENTRY: u64 = 9;
 
-/// What is needed of the vector that the kernel gives to a new program.
+/// The needed part of the vector that the kernel gives to a new program.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AuxiliaryVector {
     /// Entry point of the executable, as loaded.
@@ -39,7 +39,7 @@ pub(super) struct CoreNotes {
     pub(super) name: String,
     /// The arguments with spaces between them, at most 79 bytes.
     pub(super) arguments: String,
-    /// Threads; the one that caused the dump first.
+    /// Threads; the thread that caused the dump first.
     pub(super) threads: Vec<(u32, Registers)>,
     /// Ascending by start.
     pub(super) files: Vec<NamedRange>,
@@ -85,7 +85,7 @@ impl CoreNotes {
     }
 }
 
-/// A text in a field of fixed length, ended by NUL.
+/// A text in a field of fixed length, terminated by NUL.
 fn text(data: &[u8], at: usize, len: usize) -> String {
     let field = data.get(at..).unwrap_or_default();
     let field = field.get(..len).unwrap_or(field);
@@ -109,7 +109,7 @@ fn auxiliary(data: &[u8], wanted: u64) -> Option<u64> {
     pairs.find(|&(key, _)| key == wanted).map(|(_, value)| value)
 }
 
-/// A count, the page size, then start, end and offset in pages of each, then the paths.
+/// A count, the page size, then each file's start, end and offset in pages, then the paths.
 fn files(data: &[u8]) -> Option<Vec<NamedRange>> {
     let count = usize::try_from(u64_at(data, 0)?).ok()?;
     let page = u64_at(data, 8)?;

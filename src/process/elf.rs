@@ -1,5 +1,5 @@
-//! ELF headers of an image, read with a bound on every count. 64-bit little-endian files only:
-//! whatever else is mapped into a process of this machine is not code that runs in it.
+//! ELF headers of an image, read with a bound on every count. 64-bit little-endian files only: other files
+//! mapped into a process of this machine are not code that runs in it.
 
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::{Pod, from_bytes, slice_from_bytes};
@@ -13,17 +13,17 @@ use super::{Image, Result};
 /// Program headers read at most of a core file. `PN_XNUM` (65,535) means "more than that", as in core files
 /// of processes with very many mappings.
 const MAX_SEGMENTS: u64 = 1 << 20;
-/// The same of a program: the kernel runs none with more than 64 KiB of them.
+/// The same for a program: the kernel runs none with more than 64 KiB of them.
 const MAX_SEGMENTS_OF_PROGRAM: u64 = 1170;
 /// Sections read at most.
 const MAX_SECTIONS: u64 = 1 << 16;
-/// The table with the names of sections is cut at this.
+/// The table of section names is cut at this length.
 const MAX_SECTION_NAMES: u64 = 16 << 20;
-/// The name of a section is cut at this.
+/// The name of a section is cut at this length.
 const MAX_SECTION_NAME: usize = 256;
-/// Longest name of a symbol that is looked at.
+/// Longest name of a symbol that is read.
 const MAX_NAME: usize = 16 << 10;
-/// Notes of one file that are read in all, bytes.
+/// Bytes of notes read from one file.
 const MAX_NOTES: u64 = 1 << 20;
 /// Notes read at most.
 const MAX_NOTE_COUNT: usize = 1 << 20;
@@ -31,10 +31,10 @@ const MAX_NOTE_COUNT: usize = 1 << 20;
 const MAX_STRINGS: u64 = 512 << 20;
 /// Symbols read at most.
 const MAX_SYMBOLS: u64 = 8 << 20;
-/// The names of all symbols together may be so many times as long as the table they are in: symbols may share
-/// one, but not all of them a long one.
+/// The names of all symbols together may be this many times as long as their table: symbols may share a name,
+/// but not all of them a long one.
 const MAX_SHARING: u64 = 8;
-/// What the names of all symbols may have together in any case, bytes.
+/// The limit on all symbol names together is at least this, bytes.
 const LEAST_NAMES: u64 = 64 << 20;
 
 /// A program header of an image.
@@ -73,7 +73,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// It is part of the program in memory (`SHF_ALLOC`).
+    /// Whether it is part of the program in memory (`SHF_ALLOC`).
     pub fn is_loaded(&self) -> bool {
         self.flags & elf::SHF_ALLOC.0 != 0
     }
@@ -111,7 +111,7 @@ impl Symbols {
         let mut budget = (self.strings.len() as u64).saturating_mul(MAX_SHARING).max(LEAST_NAMES);
         let named = self.raw().iter().map_while(move |raw| {
             let symbol = self.symbol(raw);
-            // What has no name has cost a search for its end.
+            // Finding that a symbol has no name costs a search for the name's end.
             let cost = symbol.map_or(MAX_NAME.min(self.strings.len()), |symbol| symbol.name.len());
             let is_nameless = raw.st_name.get(Le) == 0 || raw.st_shndx.get(Le) == elf::SHN_UNDEF;
             let is_free = symbol.is_none() && is_nameless;
@@ -121,7 +121,7 @@ impl Symbols {
         named.flatten()
     }
 
-    /// The number of entries, those without a name and the undefined ones included.
+    /// The number of entries, including nameless and undefined ones.
     pub fn len(&self) -> usize {
         self.raw().len()
     }
@@ -146,7 +146,7 @@ impl Symbols {
         self.iter().find(|symbol| symbol.name == name)
     }
 
-    /// There is none at all.
+    /// Whether it has no entries at all.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -179,7 +179,7 @@ impl Headers {
         self.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD.0)
     }
 
-    /// The notes of all PT_NOTE segments, those up to the first malformed one in each; `max` bytes in all.
+    /// The notes of all PT_NOTE segments, each up to the first malformed note; `max` bytes in total.
     pub(super) fn notes(&self, file: &ImageFile, max: u64) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut left = max;
@@ -274,12 +274,12 @@ pub(super) struct Note {
     pub(super) data: Vec<u8>,
 }
 
-/// Parses notes (name and data padded to 4 bytes) until one makes no sense.
+/// Parses notes (name and data padded to 4 bytes) until one is malformed.
 pub(super) fn parse_notes(mut bytes: &[u8], into: &mut Vec<Note>) {
     fn take<'a>(bytes: &mut &'a [u8], len: u32) -> Option<&'a [u8]> {
         let len = usize::try_from(len).ok()?;
         let taken = bytes.get(..len)?;
-        // The last one of a file may lack its padding.
+        // The last note of a file may lack its padding.
         *bytes = bytes.get(len.checked_next_multiple_of(4)?..).unwrap_or(&[]);
         Some(taken)
     }
@@ -325,8 +325,7 @@ impl Image {
         Ok(segments)
     }
 
-    /// The sections, addresses as in the target. Empty for a file that has none, which runs
-    /// perfectly well.
+    /// The sections, addresses as in the target. Empty for a file without sections, which can still run.
     ///
     /// # Errors
     /// The file cannot be read or is malformed.
@@ -364,9 +363,8 @@ impl Image {
         self.file.read_at(section.sh_offset.get(Le), len)
     }
 
-    /// The bytes of the section of that name as they stand in the file, decompressed if they are
-    /// compressed; at most `max` bytes, more is an error. None if there is no such section or the
-    /// file holds no bytes for it.
+    /// The bytes of the section of that name in the file, decompressed if they are compressed; more than
+    /// `max` bytes is an error. None if there is no such section or the file holds no bytes for it.
     ///
     /// # Errors
     /// The file cannot be read or is malformed, or the section is too large.

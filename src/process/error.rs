@@ -31,7 +31,7 @@ pub enum TargetError {
         what: String,
         /// What the kernel answered: EPERM, EACCES or ENOSYS.
         source: OsError,
-        /// What was found out about the reason, and the remedy; a line each.
+        /// What was found out about the reason, and the remedy; one per line.
         remedy: Vec<String>,
     },
     /// One of the kernel's own threads.
@@ -42,7 +42,7 @@ pub enum TargetError {
         /// Its short name.
         name: String,
     },
-    /// A process that has ended but has not been waited for by its parent.
+    /// A process that has ended but that its parent has not waited for.
     #[error("process {pid} ({name}) has ended and only waits for its parent to notice (a zombie)")]
     Zombie {
         /// The pid.
@@ -58,19 +58,19 @@ pub enum TargetError {
         /// Why: it has ended, is traced by a debugger, does not react.
         problem: String,
     },
-    /// A read of the process has not come back. It may still do so.
+    /// A read of the process has not returned. It may still do so.
     #[error("{what} of pid {pid} did not return within {} s{hint}", after.as_secs())]
     NoAnswer {
         /// The pid.
         pid: u32,
         /// What is read: "reading address 0x7f0000001000".
         what: String,
-        /// How long it was waited for.
+        /// How long loiter waited for it.
         after: Duration,
-        /// What it may be, in parentheses, or empty.
+        /// A possible cause, in parentheses, or empty.
         hint: &'static str,
     },
-    /// The process was let go before it had been read: the time of a stop was over.
+    /// The process was let go before it had been read completely: the time of a stop was over.
     #[error(
         "process {pid} was let go after {} s, before all of it had been read{}",
         after.as_secs_f64(),
@@ -84,7 +84,7 @@ pub enum TargetError {
         /// The read that took so long, if it was a single one.
         reading: Option<String>,
     },
-    /// Whoever wanted the reading no longer waits for it.
+    /// The caller of the reading no longer waits for it.
     #[error("the reading of pid {pid} was given up")]
     GivenUp {
         /// The pid.
@@ -126,18 +126,18 @@ pub enum TargetError {
     },
 }
 
-/// An error of the operating system. Its text has the name of the number: "EMFILE (too many open files)". An error
-/// without a number has the text that it came with.
+/// An error of the operating system. Its text contains the name of its number: "EMFILE (too many open
+/// files)". An error without a number keeps its original text.
 #[derive(Debug)]
 pub struct OsError(io::Error);
 
 impl OsError {
-    /// The number (`EPERM` is 1), where it has one.
+    /// The number (`EPERM` is 1), if it has one.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.raw_os_error()
     }
 
-    /// What kind of error the standard library takes it for.
+    /// The standard library's kind of this error.
     pub fn kind(&self) -> io::ErrorKind {
         self.0.kind()
     }
@@ -205,18 +205,18 @@ impl TargetError {
         }
     }
 
-    /// The process has ended, or there is none: it can never be read again.
+    /// Whether the process has ended, or never existed: it can never be read again.
     pub fn is_gone(&self) -> bool {
         matches!(self, TargetError::NoProcess { .. } | TargetError::Ended { .. } | TargetError::Zombie { .. })
     }
 
-    /// The process did not answer in time, or had to be let go before it had been read. The next reading
-    /// may succeed.
+    /// Whether the process did not answer in time, or had to be let go before it had been read. The next
+    /// reading may succeed.
     pub fn is_no_answer(&self) -> bool {
         matches!(self, TargetError::NoAnswer { .. } | TargetError::LetGo { .. })
     }
 
-    /// There is no such memory, which says nothing about the rest of the target.
+    /// Whether there is no such memory; that says nothing about the rest of the target.
     pub fn is_absent(&self) -> bool {
         matches!(self, TargetError::Unmapped { .. } | TargetError::NotInCore { .. })
     }

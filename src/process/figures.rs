@@ -1,4 +1,4 @@
-//! What the operating system says of a process.
+//! What the operating system reports about a process.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,9 @@ use super::proc::{self, Stat};
 use super::sys;
 use crate::snapshot::ProcessFigures;
 
-/// Open files counted at most; the kernel's default for the most a process may have.
+/// Open files counted at most: the kernel's default for the most that a process may have.
 const MAX_FILES: usize = 1 << 20;
-/// How deep a control group may lie.
+/// The greatest depth of a control group.
 const MAX_DEPTH: usize = 64;
 /// A memory limit above this is cgroup v1's way of saying "none".
 const NO_LIMIT: u64 = 1 << 62;
@@ -20,7 +20,7 @@ pub(super) fn age_ns(stat: &Stat) -> u64 {
     u64::try_from(age).unwrap_or(0)
 }
 
-/// What is known of a process now. What cannot be read is left out.
+/// The current figures of a process. What cannot be read is left out.
 pub(super) fn of_process(pid: u32) -> ProcessFigures {
     let stat = Stat::read(pid).ok();
     let status = proc::status(pid).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Groups {
         groups
     }
 
-    /// The narrowest CPU quota of all groups around the process, thousandths of a CPU.
+    /// The narrowest CPU quota of all groups around the process, in thousandths of a CPU.
     fn cpu_milli(&self) -> Option<u64> {
         let unified = self.unified.iter().filter_map(|folder| {
             let text = proc::read_text(folder.join("cpu.max")).ok()?;
@@ -111,7 +111,7 @@ impl Groups {
         });
         let first = self.cpu.iter().filter_map(|folder| {
             let number = |file: &str| proc::read_text(folder.join(file)).ok()?.trim().parse::<i64>().ok();
-            // A quota of -1 is none.
+            // A quota of -1 means none.
             let quota = u64::try_from(number("cpu.cfs_quota_us")?).ok()?;
             milli(quota, u64::try_from(number("cpu.cfs_period_us")?).ok()?)
         });
@@ -133,8 +133,8 @@ fn milli(quota: u64, period: u64) -> Option<u64> {
     quota.checked_mul(1000)?.checked_div(period)
 }
 
-/// The folder of a group and those around it, up to the mount of its hierarchy: version 2's, or the
-/// one of version 1 with that controller.
+/// The folder of a group and those around it, up to the mount of its hierarchy: version 2's, or version 1's
+/// with that controller.
 fn folders(mounts: &str, controller: Option<&str>, path: &str) -> Vec<PathBuf> {
     let Some((root, mount)) = mounts.lines().find_map(|line| mount_of(line, controller)) else {
         return Vec::new();
@@ -142,14 +142,14 @@ fn folders(mounts: &str, controller: Option<&str>, path: &str) -> Vec<PathBuf> {
     // A container sees only its own part of the tree, mounted from `root`.
     let Some(inner) = path.strip_prefix(root.trim_end_matches('/')) else { return Vec::new() };
     let inner = Path::new(inner.trim_start_matches('/'));
-    // "/../x" is a group outside of our cgroup namespace.
+    // "/../x" is a group outside our cgroup namespace.
     if inner.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
         return Vec::new();
     }
     inner.ancestors().take(MAX_DEPTH).map(|folder| Path::new(&mount).join(folder)).collect()
 }
 
-/// Root and mount point of a line of mountinfo (proc(5)), if it mounts that hierarchy.
+/// Root and mount point from a line of mountinfo (proc(5)), if it mounts that hierarchy.
 fn mount_of(line: &str, controller: Option<&str>) -> Option<(String, String)> {
     let (before, after) = line.split_once(" - ")?;
     let mut before = before.split(' ').skip(3);

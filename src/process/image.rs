@@ -1,5 +1,5 @@
-//! ELF files mapped into a target, and how to get at exactly the file that is mapped: not at
-//! another one that has come to stand at the same path.
+//! ELF files mapped into a target, and how to open exactly the mapped file, not another file that is now at
+//! the same path.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -17,21 +17,21 @@ use super::memory::ProcessMemory;
 use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files};
 use crate::cause::full_text;
 
-/// Files looked at in one process at most.
+/// Files examined in one process at most.
 const MAX_FILES: usize = 4096;
-/// What of a file is compared with memory where device numbers cannot be trusted, bytes.
+/// Bytes of a file that are compared with memory if device numbers cannot be trusted.
 const COMPARED: usize = 4096;
 const PAGE: u64 = 4096;
-/// Mappings of one file that are looked at for where it is loaded.
+/// Mappings of one file that are examined to find where it is loaded.
 const MAX_MAPPINGS: usize = 4096;
-/// Places at which one file may be loaded.
+/// Addresses at which one file may be loaded.
 const MAX_PLACES: usize = 16;
 
 impl Image {
     /// An ELF file that is not mapped anywhere: bias 0.
     ///
     /// # Errors
-    /// It cannot be opened, or is no ELF file.
+    /// It cannot be opened, or is not an ELF file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Image> {
         let path = path.as_ref();
         let file = Arc::new(ImageFile::open(path)?);
@@ -46,7 +46,7 @@ struct Group<'a> {
     is_executable: bool,
 }
 
-/// Groups the mappings of files, in order of first address.
+/// Groups the mappings by file, in order of first address.
 fn group<'a>(mappings: &'a [Mapping], executable: Option<(u64, u64)>, exe_path: &str) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known = FxHashMap::default();
@@ -67,7 +67,7 @@ fn group<'a>(mappings: &'a [Mapping], executable: Option<(u64, u64)>, exe_path: 
     groups
 }
 
-/// The path without the kernel's note that the file has been deleted.
+/// The path without the kernel's " (deleted)" mark.
 pub(super) fn plain(path: &str) -> &str {
     path.strip_suffix(" (deleted)").unwrap_or(path)
 }
@@ -75,20 +75,20 @@ pub(super) fn plain(path: &str) -> &str {
 /// A file by device, inode and path.
 type Key = ((u64, u64), String);
 
-/// The files of a process that were opened, to be used again: they stay what they are as long as they are
-/// mapped, and one that does not answer must not be waited for again.
+/// The opened files of a process, kept for reuse: they do not change while they are mapped, and a file that
+/// does not answer must not be waited for again.
 #[derive(Debug, Default)]
 pub(super) struct OpenedFiles {
     known: Mutex<FxHashMap<Key, Result<Arc<ImageFile>, Refusal>>>,
     unreadable: Mutex<Vec<UnreadableImage>>,
-    /// Not even what file the executable is could be found out in time.
+    /// Even the identity of the executable could not be found in time.
     nameless: AtomicBool,
 }
 
 /// Why a file could not be opened.
 #[derive(Debug, Clone)]
 struct Refusal {
-    /// It should have been possible: the file system failed or does not answer.
+    /// Opening should have been possible: the file system failed or does not answer.
     unexpected: bool,
     late: bool,
     why: String,
@@ -103,12 +103,12 @@ impl Refusal {
 }
 
 impl OpenedFiles {
-    /// What the last [`OpenedFiles::images`] could not read.
+    /// The images that the last [`OpenedFiles::images`] could not read.
     pub(super) fn unreadable(&self) -> Vec<UnreadableImage> {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Device and inode of the executable; None if that cannot be known, which is told if it is unexpected.
+    /// Device and inode of the executable; None if they cannot be known, which is recorded if unexpected.
     fn executable(&self, pid: u32, unreadable: &mut Vec<UnreadableImage>) -> Result<Option<(u64, u64)>> {
         let link = format!("/proc/{pid}/exe");
         let path = link.clone();
@@ -133,8 +133,8 @@ impl OpenedFiles {
         }
     }
 
-    /// The ELF files mapped into a live process, the executable first. Files that cannot be reached
-    /// are left out; why not is kept or, where that is usual, logged.
+    /// The ELF files mapped into a live process, the executable first. Files that cannot be reached are left
+    /// out; the reason is kept or, where it is usual, logged.
     ///
     /// # Errors
     /// loiter itself has too many open files, or no memory or thread.
@@ -152,7 +152,7 @@ impl OpenedFiles {
         groups.retain(|group| group.is_executable || group.mappings.iter().any(|mapping| mapping.execute));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *known);
-        // Devices of which a file did not answer: nor do the others.
+        // Devices with a file that did not answer: their other files will not answer either.
         let mut late = FxHashSet::default();
         let mut images = Vec::new();
         for group in groups.iter().take(MAX_FILES) {
@@ -198,8 +198,8 @@ impl OpenedFiles {
     }
 }
 
-/// Adds an image for each place at which a file is mapped; that is one place, but for the odd
-/// program that loads the same library twice.
+/// Adds an image for each address at which a file is loaded. There is one, except in the rare program that
+/// loads the same library twice.
 fn add_images(
     images: &mut Vec<Image>,
     group: &Group<'_>,
@@ -208,7 +208,7 @@ fn add_images(
 ) -> Result<(), Refusal> {
     let headers = Headers::read(file).map_err(|error| match error {
         TargetError::Io { source, .. } => Refusal::new(source.as_io()),
-        // Not an ELF file, or one that is not like those that run here.
+        // Not an ELF file, or not one of this kind of machine.
         other => Refusal { unexpected: false, late: false, why: full_text(&other) },
     })?;
     let mappings = group.mappings.get(..MAX_MAPPINGS).unwrap_or(&group.mappings);
@@ -227,8 +227,8 @@ fn add_images(
     Ok(())
 }
 
-/// What to add to the addresses in a file, from where its executable parts are mapped. Where none
-/// is (its text may have been moved to huge pages), from the first part that is.
+/// What to add to the addresses in a file, from where its executable parts are mapped. If none is mapped (its
+/// text may have been moved to huge pages), from the first mapped part.
 pub(super) fn biases_of(headers: &Headers, mappings: &[&Mapping]) -> Vec<u64> {
     if headers.header.e_type.get(object::LittleEndian) == elf::ET_EXEC {
         return vec![0];
@@ -241,9 +241,9 @@ pub(super) fn biases_of(headers: &Headers, mappings: &[&Mapping]) -> Vec<u64> {
     biases
 }
 
-/// The kernel maps whole pages, so a mapping begins at the page of its segment's first byte; one
-/// page of the file may be mapped twice, as the end of one segment and the start of the next. The
-/// right to execute tells which of them it is.
+/// The kernel maps whole pages, so a mapping begins at the page of its segment's first byte. One page of the
+/// file may be mapped twice, as the end of one segment and the start of the next. The right to execute
+/// distinguishes them.
 fn bias_of(headers: &Headers, mapping: &Mapping) -> Option<u64> {
     let holds = |segment: &&super::Segment| {
         let start = segment.offset & !(PAGE - 1);
@@ -259,7 +259,7 @@ fn bias_of(headers: &Headers, mapping: &Mapping) -> Option<u64> {
     Some(mapping.start.wrapping_sub(address))
 }
 
-/// Opens the very file that is mapped.
+/// Opens exactly the mapped file.
 fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Result<ImageFile> {
     let mut error = io::Error::from(io::ErrorKind::NotFound);
     let first = group.mappings.first().ok_or(io::ErrorKind::NotFound)?;
@@ -287,19 +287,18 @@ fn open_mapped(pid: u32, group: &Group<'_>, memory: &ProcessMemory) -> io::Resul
     Err(error)
 }
 
-/// Another way to the same file would not help.
+/// Whether another path to the same file would not help.
 fn is_final(error: &io::Error) -> bool {
     slow_files::is_our_own(error) || error.kind() == io::ErrorKind::TimedOut
 }
 
-/// Of several reasons, the last one that is more than "not found".
+/// Of several errors, the last one that is more than "not found".
 fn merge(before: io::Error, now: io::Error) -> io::Error {
     if now.kind() == io::ErrorKind::NotFound { before } else { now }
 }
 
-/// Whether a file opened by its path is the one that is mapped: the same device and inode, or,
-/// where the file system gives two device numbers for one file, the same inode and the same bytes
-/// at its start.
+/// Whether a file opened by its path is the mapped one: the same device and inode or, where the file system
+/// gives two device numbers for one file, the same inode and the same bytes at its start.
 fn is_mapped_file(file: &ImageFile, group: &Group<'_>, memory: &ProcessMemory) -> bool {
     let Some(first) = group.mappings.first() else { return false };
     let handle = Arc::clone(&file.file);

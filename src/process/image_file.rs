@@ -10,22 +10,22 @@ use std::time::Instant;
 
 use super::{Result, TargetError, slow_files, sys};
 
-/// Bytes read at a time from a file that is not in memory: one piece must come within the patience there is.
+/// Bytes read at a time from a file that is not in memory: one piece must come within the wait limit.
 const PIECE: usize = 1 << 20;
-/// For the reads of one file together no longer is waited than this.
+/// All reads of one file together wait at most this long.
 const MAX_WAIT_MS: u64 = 60_000;
 
-/// Where the bytes of an image are.
+/// The file with the bytes of an image.
 ///
-/// It is read with pread and never mapped: a file that the target truncates while we look must
-/// give an error, not a SIGBUS.
+/// It is read with pread and never mapped: if the target truncates the file meanwhile, the result must be an
+/// error, not a SIGBUS.
 #[derive(Debug)]
 pub struct ImageFile {
     /// How the file was reached: "/proc/4242/map_files/...", for messages.
     pub opened_as: String,
     pub(super) file: Arc<File>,
     len: u64,
-    /// How long reads had to wait so far, milliseconds.
+    /// How long reads have waited so far, milliseconds.
     waited_ms: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl ImageFile {
     /// Opens an ordinary file.
     ///
     /// # Errors
-    /// It cannot be opened, or is a device, a pipe or the like.
+    /// It cannot be opened, or is a device, a pipe or similar.
     pub fn open(path: impl AsRef<Path>) -> Result<ImageFile> {
         let path = path.as_ref();
         let opened_as = path.display().to_string();
@@ -47,7 +47,7 @@ impl ImageFile {
     }
 
     fn open_now(path: &Path) -> io::Result<ImageFile> {
-        // Looked at before it is opened: opening a pipe or a device may block or do something.
+        // Checked before it is opened: opening a pipe or a device may block or have an effect.
         let is_file = |metadata: &std::fs::Metadata| {
             if metadata.is_file() {
                 Ok(metadata.len())
@@ -102,8 +102,8 @@ impl ImageFile {
         Ok(())
     }
 
-    /// Reads the beginning of `buf`: at once what is in memory, else a piece of it as long as the file system
-    /// answers in time.
+    /// Reads the beginning of `buf`: at once what is in memory, else a piece of it, as long as the file
+    /// system answers in time.
     fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         if let Ok(n) = sys::pread_cached(&self.file, buf, offset) {
             return Ok(n);
@@ -122,15 +122,15 @@ impl ImageFile {
         Ok(bytes.len())
     }
 
-    /// Where the next bytes at or behind `from` that are not a hole begin, and where they end; None if there
-    /// are none. A file system that knows no holes has data everywhere.
+    /// Start and end of the next bytes at or after `from` that are not a hole; None if there are none. A file
+    /// system without holes has data everywhere.
     pub(crate) fn next_data(&self, from: u64) -> Option<(u64, u64)> {
         let file = Arc::clone(&self.file);
         let found = self.wait(move || sys::next_data(&file, from));
         found.unwrap_or(Some((from, self.len))).filter(|(start, end)| start < end)
     }
 
-    /// Does `work`, unless this file has taken too long already.
+    /// Runs `work`, unless this file has already taken too long.
     fn wait<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -141,7 +141,7 @@ impl ImageFile {
         let begun = Instant::now();
         let done = slow_files::within(work);
         let late = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        // One that did not answer once is not asked again.
+        // A file that did not answer once is not read again.
         let waited = if late { MAX_WAIT_MS } else { begun.elapsed().as_millis() as u64 };
         self.waited_ms.fetch_add(waited, Ordering::Relaxed);
         done

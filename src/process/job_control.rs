@@ -1,8 +1,8 @@
-//! Ctrl-Z waits while something is held.
+//! Ctrl-Z waits while a target is held.
 //!
-//! The signals of job control stop loiter in the middle of whatever it does. While a target is held
-//! that would be long for the target, so these signals are noted, and take effect when it has been let
-//! go. A program that handles them in its own way is left alone; it uses [`while_nothing_is_held`].
+//! The signals of job control stop loiter in the middle of its work. While a target is held, the target would
+//! stay stopped too. So these signals are recorded and take effect when it has been let go. A program that
+//! handles them in its own way is left alone; it uses [`while_nothing_is_held`].
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +11,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The signals that stop a process and can be held back. SIGSTOP cannot.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// Which of them have come while something was held.
+/// Which of them have arrived while something was held.
 static CAME: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
-/// How many stops there are now.
+/// The number of current stops.
 static HOLDS: Mutex<usize> = Mutex::new(0);
 static NONE_LEFT: Condvar = Condvar::new();
 
 fn holds() -> MutexGuard<'static, usize> {
-    // A number is whole at every moment.
+    // A number is consistent at every moment.
     HOLDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -48,7 +48,7 @@ impl Drop for HeldBack {
         for (&signal, came) in SIGNALS.iter().zip(&CAME) {
             replace(signal, note_address(), libc::SIG_DFL);
             if came.swap(false, Ordering::SeqCst) {
-                // Here loiter stops until it is continued. Nobody can begin to hold anything: that
+                // Here loiter stops until it is continued. No other thread can begin to hold anything: that
                 // takes the lock which this thread has.
                 // SAFETY: raise takes a number.
                 unsafe { libc::raise(signal) };
@@ -58,8 +58,8 @@ impl Drop for HeldBack {
     }
 }
 
-/// Calls `stop` when no thread and no process is held; meanwhile none can be. For programs that stop
-/// themselves: a target that is held would be held until they go on, or until its time is over.
+/// Calls `stop` when no thread and no process is held, and keeps it so meanwhile. For programs that stop
+/// themselves: a held target would stay held until they continue, or until its time is over.
 #[cfg(feature = "dashboard")]
 pub(crate) fn while_nothing_is_held<T>(stop: impl FnOnce() -> T) -> T {
     let _none = NONE_LEFT.wait_while(holds(), |holds| *holds > 0).unwrap_or_else(PoisonError::into_inner);
@@ -76,10 +76,10 @@ fn note_address() -> libc::sighandler_t {
     note as extern "C" fn(libc::c_int) as usize
 }
 
-/// Sets what a signal does, if it does now what is expected.
+/// Sets the action of a signal, if its current action is the expected one.
 fn replace(signal: libc::c_int, expected: libc::sighandler_t, new: libc::sighandler_t) {
-    // SAFETY: all zeros is a valid sigaction; both structs live through the calls; `new` is the
-    // default or `note`, which does nothing but store a flag.
+    // SAFETY: all zeros is a valid sigaction; both structs live through the calls; `new` is the default or
+    // `note`, which only stores a flag.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == expected {

@@ -16,15 +16,15 @@ use super::{
 };
 use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
 
-/// A table of thread ids is read again at most so often: the ids that are looked up come from the
-/// target's memory and may all be wrong.
+/// A table of thread ids is read again at most this often: the requested ids come from the target's memory
+/// and may all be wrong.
 const REFRESH: Duration = Duration::from_millis(2);
 
 /// Opens a live process. `pid` may also be the id of any of its threads.
 ///
 /// # Errors
-/// There is no such process, it has no memory (a kernel thread, a zombie), it may not be read, or it
-/// does not answer.
+/// There is no such process, it has no memory (a kernel thread, a zombie), it may not be read, or it does not
+/// answer.
 pub fn open_pid(pid: u32) -> Result<Box<dyn Target>> {
     let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/status"), error);
     let status = proc::status(pid).map_err(missing)?;
@@ -43,14 +43,14 @@ struct LiveTarget {
     info: TargetInfo,
     files: Arc<OpenedFiles>,
     stopper: Arc<Stopper>,
-    /// The target lives in another pid namespace than we do.
+    /// The target is in another pid namespace than loiter.
     other_namespace: bool,
     inside: Arc<Mutex<Inside>>,
-    /// The clock of the target's time namespace less that of ours, nanoseconds.
+    /// The clock of the target's time namespace minus that of loiter's, nanoseconds.
     monotonic_offset: i128,
 }
 
-/// Thread ids as the target sees them, with ours.
+/// Thread ids as the target sees them, with the ids that loiter sees.
 #[derive(Debug, Default)]
 struct Inside {
     ours: HashMap<u32, u32>,
@@ -84,7 +84,7 @@ impl LiveTarget {
         self.stopper.pid
     }
 
-    /// Reads one byte, to find out now and not later whether that is allowed.
+    /// Reads one byte, to find out now whether that is allowed.
     fn check_memory(&self) -> Result<()> {
         let mappings = self.mappings()?;
         let Some(mapping) = mappings.iter().find(|mapping| mapping.read && !mapping.path.starts_with("[v"))
@@ -95,14 +95,14 @@ impl LiveTarget {
             return Err(TargetError::Zombie { pid, name });
         };
         match self.memory.read(mapping.start, &mut [0]) {
-            // A page of a file that has been cut, for one: readable is what the others are then.
+            // For example, a page of a truncated file: the other pages are readable.
             Err(TargetError::Unmapped { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Who a process is, as far as that can be known without reading its memory.
+/// The identity of a process, as far as it can be known without reading its memory.
 fn info(pid: u32, stat: &Stat) -> TargetInfo {
     let exe = proc::exe(pid).unwrap_or_default();
     let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
@@ -120,8 +120,8 @@ fn info(pid: u32, stat: &Stat) -> TargetInfo {
     }
 }
 
-/// How far the target's CLOCK_MONOTONIC is ahead of ours: both are shifted against the machine's
-/// by what stands in timens_offsets (time_namespaces(7)).
+/// How far the target's CLOCK_MONOTONIC is ahead of ours: both are shifted from the machine's clock by the
+/// offsets in timens_offsets (time_namespaces(7)).
 fn monotonic_offset(pid: u32) -> i128 {
     let offset = |path: String| {
         let text = proc::read_text(path).ok()?;
@@ -158,7 +158,7 @@ impl Target for LiveTarget {
         let read = || {
             let path = format!("/proc/{}/maps", self.memory.through());
             match proc::read_bounded(&path, maps::MAX_BYTES) {
-                // The thread has ended, if not the process.
+                // The thread has ended, perhaps not the process.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
                     Ok(Vec::new())
                 }
@@ -171,7 +171,7 @@ impl Target for LiveTarget {
             bytes = read()?;
         }
         self.memory.check_alive()?;
-        // Without memory but not yet ended: it is on its way out.
+        // Without memory but not yet ended: it is about to end.
         if bytes.is_empty() { Err(TargetError::Ended { pid: self.pid() }) } else { Ok(maps::parse(&bytes)) }
     }
 
@@ -254,7 +254,7 @@ fn inside(status: &str) -> Option<u32> {
     proc::field(status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
-/// Ours for each id that the threads of a process have in their own namespace.
+/// loiter's id for each id that the threads of a process have in their own namespace.
 fn threads_inside(pid: u32) -> HashMap<u32, u32> {
     let inner = |tid: u32| {
         let status = proc::read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;

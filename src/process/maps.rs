@@ -1,20 +1,20 @@
 //! The list of mappings in /proc/PID/maps.
 //!
-//! Parsed here rather than by a crate because a path may hold anything: spaces, "(deleted)", bytes
-//! that are not UTF-8. A line that makes no sense is left out, it does not hide the others.
+//! Parsed here rather than by a crate because a path may hold anything: spaces, "(deleted)", bytes that are
+//! not UTF-8. A line that cannot be parsed is left out and does not hide the others.
 
 use super::Mapping;
 
-/// More than this is never read of a maps file: 65,530 mappings (the kernel's default limit) with
-/// the longest paths need about this much.
+/// At most this much of a maps file is read: 65,530 mappings (the kernel's default limit) with the longest
+/// paths need about this much.
 pub(super) const MAX_BYTES: u64 = 256 << 20;
 
-/// Parses the bytes of a maps file. The result ascends and has no overlaps.
+/// Parses the bytes of a maps file. The result is in ascending order and has no overlaps.
 pub(super) fn parse(bytes: &[u8]) -> Vec<Mapping> {
     let mut mappings: Vec<Mapping> = Vec::new();
     for line in bytes.split(|&byte| byte == b'\n') {
         let Some(mapping) = parse_line(line) else { continue };
-        // The kernel promises this order; a file read while it changed may repeat a piece.
+        // The kernel promises this order; a file that changed while it was read may repeat a piece.
         if mappings.last().is_none_or(|last| last.end <= mapping.start) {
             mappings.push(mapping);
         }
@@ -48,7 +48,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
     })
 }
 
-/// Takes the next word off `rest`, with the one space behind it.
+/// Takes the next word off `rest`, with the one space after it.
 fn word<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
     let (word, tail) = rest.split_at(end);
@@ -60,7 +60,7 @@ fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-/// The path stands behind padding spaces. Only a newline is escaped in it.
+/// The path follows padding spaces. Only a newline is escaped in it.
 fn path(rest: &[u8]) -> String {
     let start = rest.iter().position(|&byte| byte != b' ').unwrap_or(rest.len());
     let text = String::from_utf8_lossy(rest.get(start..).unwrap_or(&[]));
@@ -80,7 +80,7 @@ mod tests {
             9f00-af00 r--s 00000000 00:05 7                          /tmp/\xff\\012x\n";
         let mappings = parse(text);
         let paths: Vec<&str> = mappings.iter().map(|mapping| mapping.path.as_str()).collect();
-        // The second one lies below the first: out of order, so it is left out with what follows.
+        // The second mapping is below the first: out of order, so it and what follows are left out.
         assert_eq!(paths, ["/usr/bin/a b (deleted)"]);
         assert_eq!(mappings[0].file_id, (libc::makedev(8, 2), 173_521));
         assert!(mappings[0].read && mappings[0].execute && !mappings[0].write);

@@ -1,7 +1,7 @@
 //! The memory of a live process.
 //!
-//! process_vm_readv takes up to 1,024 ranges a call and is what everything else's speed rests on.
-//! Where it is forbidden (seccomp) or missing, /proc/PID/mem does the same a range at a time.
+//! process_vm_readv takes up to 1,024 ranges a call; the speed of everything else depends on it. Where it is
+//! forbidden (seccomp) or missing, /proc/PID/mem does the same, one range at a time.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -24,12 +24,12 @@ pub(super) struct ProcessMemory {
     pid: u32,
     start_ticks: u64,
     pidfd: Option<OwnedFd>,
-    /// The thread through which memory is reached. The leader, unless it has ended before others.
+    /// The thread through which memory is read. The leader, unless it has ended before others.
     through: AtomicU32,
     /// process_vm_readv is refused or missing.
     no_vectors: AtomicBool,
     mem: OnceLock<File>,
-    /// A read may hang: this one is told of each.
+    /// A read may hang: each is recorded here.
     watch: Arc<Watch>,
 }
 
@@ -37,7 +37,7 @@ impl ProcessMemory {
     /// Finds out how the memory of `pid` can be read.
     pub(super) fn open(pid: u32, start_ticks: u64, watch: Arc<Watch>) -> Result<ProcessMemory> {
         let pidfd = match sys::pidfd_open(pid) {
-            // Without one, the start of the process tells it from another one with its pid.
+            // Without a pidfd, the start time distinguishes the process from a later one with its pid.
             Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
             Err(errno) => return Err(permission::ended(pid, "pidfd_open", errno.into())),
             Ok(pidfd) => Some(pidfd),
@@ -51,7 +51,7 @@ impl ProcessMemory {
             mem: OnceLock::new(),
             watch,
         };
-        // If the pid was given to another process since its start was read, the pidfd is that one's.
+        // If the pid was given to another process since its start was read, the pidfd is of that process.
         memory.check_alive()?;
         if Stat::read(pid).is_ok_and(|stat| stat.is_dead()) {
             memory.change_thread()?;
@@ -59,7 +59,7 @@ impl ProcessMemory {
         Ok(memory)
     }
 
-    /// Who watches over its reads.
+    /// What watches its reads.
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.watch
     }
@@ -89,7 +89,7 @@ impl ProcessMemory {
         self.pidfd.as_ref().is_some_and(sys::pidfd_ended)
     }
 
-    /// After ESRCH: goes over to another thread if the one that was used has ended alone.
+    /// After ESRCH: switches to another thread if only the used one has ended.
     pub(super) fn change_thread(&self) -> Result<()> {
         self.check_alive()?;
         let old = self.through();
@@ -112,7 +112,7 @@ impl ProcessMemory {
         Ok(self.mem.get_or_init(|| file))
     }
 
-    /// One call of process_vm_readv; how many bytes came.
+    /// One call of process_vm_readv; returns how many bytes were read.
     fn transfer(&self, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
         for _ in 0..3 {
             let pid = Pid::from_raw(i32::try_from(self.through()).unwrap_or(i32::MAX));
@@ -133,11 +133,11 @@ impl ProcessMemory {
         Err(TargetError::Ended { pid: self.pid })
     }
 
-    /// Goes over to /proc/PID/mem if that can be opened; else says why the first way is closed.
+    /// Switches to /proc/PID/mem if that can be opened; else explains why process_vm_readv failed.
     fn without_vectors(&self, errno: Errno, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
         match self.mem() {
             Ok(_) => {}
-            // loiter has no file left, for one.
+            // For example, loiter has no descriptor left.
             Err(error @ TargetError::Io { .. }) => return Err(error),
             Err(_) => return Err(permission::explain(self.pid, "process_vm_readv", errno.into())),
         }
@@ -145,7 +145,7 @@ impl ProcessMemory {
         self.transfer_from_mem(into, from)
     }
 
-    /// The same as [`ProcessMemory::transfer`], a range at a time.
+    /// The same as [`ProcessMemory::transfer`], one range at a time.
     fn transfer_from_mem(&self, into: &mut [u8], from: &[RemoteIoVec]) -> Result<usize> {
         let mem = self.mem()?;
         let mut done = 0;
@@ -216,7 +216,7 @@ impl Memory for ProcessMemory {
             }
             Ok(())
         })?;
-        // Asked after reading: if it still lives, the pid was its own all along.
+        // Checked after reading: if the process still lives, the pid was its own all along.
         if self.has_ended() { Err(TargetError::Ended { pid: self.pid }) } else { Ok(()) }
     }
 }

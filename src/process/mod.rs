@@ -1,7 +1,7 @@
 //! Live processes and core files: their memory, mappings, ELF images, threads and registers.
 //!
-//! [`open_pid`] and [`open_core`] give a [`Target`]. [`processes()`] lists what runs on this machine. Nothing here knows
-//! what a goroutine is. What a target says is hostile.
+//! [`open_pid`] and [`open_core`] give a [`Target`]. [`processes()`] lists what runs on this machine. Nothing
+//! here knows what a goroutine is. Data from a target is treated as hostile.
 //!
 //! Where things are:
 //!
@@ -75,13 +75,13 @@ pub struct Range {
 
 /// Memory that can be read.
 pub trait Memory: Send + Sync {
-    /// Fills `buf` from `address`, all of it or an error.
+    /// Fills `buf` completely from `address`, or returns an error.
     fn read(&self, address: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// Reads many ranges at once, one after another into `buf`, which must have room for all of
-    /// them. `ok[i]` says whether range `i` was read whole; the bytes of one that was not are
-    /// undefined. An error is returned only when nothing can be read at all (the process is gone,
-    /// no permission), never because some ranges are unmapped.
+    /// Reads many ranges at once, one after another into `buf`, which must have room for all of them. `ok[i]`
+    /// says whether range `i` was read whole; the bytes of a range that was not are undefined. An error is
+    /// returned only when nothing can be read at all (the process is gone, no permission), never because some
+    /// ranges are unmapped.
     fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()>;
 
     /// Reads a little-endian u64.
@@ -98,7 +98,7 @@ pub trait Memory: Send + Sync {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Reads `len` bytes into a fresh vector. `len` must already have been bounded by the caller.
+    /// Reads `len` bytes into a new vector. The caller must already have bounded `len`.
     fn read_vec(&self, address: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.read(address, &mut bytes)?;
@@ -123,12 +123,12 @@ pub struct Mapping {
     pub execute: bool,
     /// Path, `[stack]` and the like, or empty for anonymous memory. As the target sees it.
     pub path: String,
-    /// Device and inode, to tell files apart; (0, 0) for anonymous memory.
+    /// Device and inode, to distinguish files; (0, 0) for anonymous memory.
     pub file_id: (u64, u64),
 }
 
 impl Mapping {
-    /// Is this a part of the image's file? The kernel marks the path of a file that has been deleted.
+    /// Whether this is a part of the image's file. The kernel marks the path of a file that has been deleted.
     pub fn is_of(&self, image: &Image) -> bool {
         image::plain(&self.path) == image::plain(&image.path)
     }
@@ -139,7 +139,7 @@ impl Mapping {
 pub struct Image {
     /// Path as the target sees it.
     pub path: String,
-    /// What to add to an address in the file (p_vaddr, symbol value) to get the target's.
+    /// What to add to an address in the file (p_vaddr, symbol value) to get the target's address.
     pub bias: u64,
     /// It is the main executable.
     pub is_executable: bool,
@@ -147,7 +147,7 @@ pub struct Image {
     pub file: Arc<ImageFile>,
 }
 
-/// A file mapped into the target that could not be opened or read, though it should be possible.
+/// A mapped file that could not be opened or read, though it should be possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableImage {
     /// Path as the target sees it.
@@ -176,47 +176,47 @@ pub struct Registers {
 /// Where a thread waits in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocked {
-    /// Program counter: behind the instruction that called the kernel.
+    /// Program counter: after the instruction that called the kernel.
     pub pc: u64,
     /// Stack pointer.
     pub sp: u64,
-    /// How often it has gone to sleep so far. If two looks find the same place and the same number,
-    /// the thread has not run in between.
+    /// How often it has gone to sleep so far. If two checks find the same address and the same number, the
+    /// thread has not run in between.
     pub sleeps: u64,
 }
 
-/// What is done with a stopped thread: called with its registers.
+/// What is done with a stopped thread; called with its registers.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
-/// How much of a core file is there.
+/// How much of a core file is present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CoreExtent {
     /// Its size, bytes.
     pub bytes: u64,
-    /// Bytes that it should have beyond these, by its own headers.
+    /// Bytes that it should have beyond these, according to its own headers.
     pub missing: u64,
 }
 
 /// How long a thread or a process was held.
 pub type HoldTime = std::time::Duration;
 
-/// Something that can be read.
+/// A process or a core file that can be read.
 pub trait Target: Memory {
-    /// Who it is.
+    /// What identifies it.
     fn info(&self) -> &TargetInfo;
 
-    /// Its pid as it sees it itself: in its own pid namespace.
+    /// Its pid in its own pid namespace.
     fn pid_inside(&self) -> u32 {
         self.info().pid.unwrap_or(0)
     }
 
-    /// Its mappings, in ascending order, as they are now.
+    /// Its mappings as they are now, in ascending order.
     fn mappings(&self) -> Result<Vec<Mapping>>;
 
     /// The ELF files mapped into it, the main executable first.
     fn images(&self) -> Result<Vec<Image>>;
 
-    /// The files mapped into it of which the last call of [`Target::images`] could not say what they are.
+    /// The mapped files that the last call of [`Target::images`] could not identify.
     fn unreadable_images(&self) -> Vec<UnreadableImage> {
         Vec::new()
     }
@@ -224,19 +224,19 @@ pub trait Target: Memory {
     /// Its threads (tids in loiter's pid namespace), as they are now.
     fn threads(&self) -> Result<Vec<u32>>;
 
-    /// Translates a thread id as the target itself sees it (in its own pid namespace, as its
-    /// memory holds it) into the one that [`Target::threads`] uses.
+    /// Translates a thread id from the target's own pid namespace (as its memory holds it) into the id that
+    /// [`Target::threads`] uses.
     fn thread_from_inside(&self, tid: u32) -> Option<u32>;
 
-    /// Stops one thread, calls `with` with its registers while it is stopped, and lets it go.
-    /// On a frozen target and on a core file nothing has to be stopped. Returns how long it was
-    /// held. Whatever happens to loiter, the thread runs on: one second after it has stopped at the
-    /// latest. If that is before `with` is done there is an error, and what `with` found is worthless.
+    /// Stops one thread, calls `with` with its registers while it is stopped, and lets it go. On a frozen
+    /// target and on a core file nothing has to be stopped. Returns how long it was held. Whatever happens to
+    /// loiter, the thread runs on within one second of its stop. If that is before `with` is done, there is
+    /// an error, and what `with` found is worthless.
     fn with_stopped_thread(&self, tid: u32, with: &mut WithRegisters<'_>) -> Result<HoldTime>;
 
-    /// Where a thread waits, if it waits in the kernel; found without disturbing it, because a stop
-    /// makes some system calls (`epoll_wait` for one) return early with EINTR.
-    /// None for one that runs, and where this cannot be known.
+    /// Where a thread waits, if it waits in the kernel. Found without disturbing it, because a stop makes
+    /// some system calls (such as `epoll_wait`) return early with EINTR. None for a running thread, and where
+    /// this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
         None
     }
@@ -246,36 +246,36 @@ pub trait Target: Memory {
     /// [`Target::with_stopped_thread`] works from any thread of loiter. On a core file it does nothing.
     fn freeze(&self, limit: std::time::Duration) -> Result<Frozen>;
 
-    /// Nothing in it can move: a core file.
+    /// Nothing in it can change: a core file.
     fn is_static(&self) -> bool;
 
-    /// How much of a core file is there. None for a live process.
+    /// How much of a core file is present. None for a live process.
     fn core_extent(&self) -> Option<CoreExtent> {
         None
     }
 
-    /// The parts of `start..end` that a search should look at, ascending: those that are in a core file, and
-    /// those that a live process has used. Reading any other page shows nothing, and makes the kernel set
-    /// up a page for the target.
+    /// The parts of `start..end` that a search should read, ascending: those that are in a core file, and
+    /// those that a live process has used. Reading any other page shows nothing, and makes the kernel set up
+    /// a page for the target.
     fn present(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         vec![(start, end)]
     }
 
-    /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace
-    /// where that can be known). None for a core file.
+    /// CLOCK_MONOTONIC of the target's machine now, nanoseconds (in the target's time namespace where that
+    /// can be known). None for a core file.
     fn monotonic_ns(&self) -> Option<u64>;
 
-    /// What the operating system says of it.
+    /// What the operating system reports about it.
     fn figures(&self) -> ProcessFigures;
 
-    /// The same target for another thread, so that a reading that hangs can be given up; see
-    /// [`supervised`]. None for a target that cannot hang.
+    /// The same target for another thread, so that a reading that hangs can be given up; see [`supervised`].
+    /// None for a target that cannot hang.
     fn handle(&self) -> Option<Handle> {
         None
     }
 }
 
-/// Holds the target still until it is dropped.
+/// Keeps the target stopped until it is dropped.
 pub struct Frozen {
     release: Option<Box<dyn FnOnce() -> Result<HoldTime> + Send>>,
 }
@@ -292,10 +292,10 @@ impl Frozen {
         Frozen { release: Some(Box::new(release)) }
     }
 
-    /// Lets the target go and says how long all of it stood still.
+    /// Lets the target go and returns how long all of it was stopped.
     ///
     /// # Errors
-    /// [`TargetError::LetGo`] if it was let go before: what was read is not all of the same moment.
+    /// [`TargetError::LetGo`] if it was let go before: not everything was read at the same moment.
     pub fn release(mut self) -> Result<HoldTime> {
         self.release.take().map_or(Ok(HoldTime::ZERO), |release| release())
     }
@@ -304,7 +304,7 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         if let Some(release) = self.release.take() {
-            // Whoever drops it has no use for the time, and has not read what he wanted.
+            // A caller that drops the guard does not need the time, and has not finished reading.
             let _ = release();
         }
     }

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::Memory;
 use super::bytes::u64_at;
 
-/// Reads single words through pages that are kept. It holds what memory was when a page was first read, so
-/// it is for one short piece of work. It keeps 64 MiB at most.
+/// Reads single words through pages that are kept. A kept page is not read again, so use it for one short
+/// piece of work. It keeps 64 MiB at most.
 pub(crate) struct PagedMemory<'a> {
     memory: &'a dyn Memory,
     /// `None` is a page that cannot be read.

@@ -1,7 +1,7 @@
 //! Which pages of a process are in use (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst).
 //!
-//! A page that a program never touched holds nothing that it put there; reading it makes the kernel bring it
-//! in or set it up, and counts as the program's memory.
+//! A page that a program never touched holds no data of the program. Reading it makes the kernel load or
+//! create it, and counts as the program's memory.
 
 use std::fs::File;
 
@@ -10,12 +10,12 @@ use super::sys;
 const PAGE: u64 = 4096;
 /// Entries read at a time: 256 MiB of address space.
 const BATCH: u64 = 1 << 16;
-/// Address space looked at in one call at most: more is left out.
+/// Address space examined in one call at most: more is left out.
 const MAX_SPAN: u64 = 16 << 30;
 /// Parts listed at most: more is left out.
 const MAX_PARTS: usize = 1 << 20;
 
-/// The parts of `start..end` that are in memory or in swap, ascending. Where that cannot be known, all of it.
+/// The parts of `start..end` that are in memory or in swap, ascending. All of it if that cannot be known.
 pub(super) fn in_use(pid: u32, start: u64, end: u64) -> Vec<(u64, u64)> {
     let end = end.min(start.saturating_add(MAX_SPAN));
     let known = File::open(format!("/proc/{pid}/pagemap")).ok().and_then(|map| read(&map, start, end));

@@ -1,10 +1,10 @@
-//! Readings that may never come back, done where somebody can give up on them.
+//! Readings that may never return, done on a thread that the caller can abandon.
 //!
-//! A page of a live process may be served by another program (userfaultfd, FUSE) or another machine
-//! (NFS). Whoever reads such a page sleeps in the kernel until it comes, and nothing but the end of the
-//! whole process takes him out of there. So a reading runs on a thread of its own, and the one that
-//! wants it waits for that thread, and looks now and then what it is doing. Each thread notes what it
-//! reads in a place of its own, which costs nothing beside the system call.
+//! A page of a live process may be served by another program (userfaultfd, FUSE) or another machine (NFS). A
+//! thread that reads such a page sleeps in the kernel until the page comes; only the end of the whole process
+//! interrupts it. So a reading runs on a thread of its own. The caller waits for that thread and regularly
+//! checks what it is doing. Each thread records what it reads in its own slot, which costs nothing beside the
+//! system call.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -16,16 +16,15 @@ use super::stop::Stopper;
 use super::watch::{OWNER, PATIENCE, PLACES, Place, Watch, lock};
 use super::{Result, Target, TargetError, proc};
 
-/// So often it is looked whether there is progress. A stop of loiter itself does not count as time.
+/// How often progress is checked. Time for which loiter itself is stopped does not count.
 const TICK: Duration = Duration::from_millis(50);
-/// A reading that is to end, because the user or the end of a freeze says so, may take so long to be
-/// done in good order.
+/// A reading that has to end, because the user asked or a freeze is over, gets this long to end in good order.
 const LAST_CHANCE: Duration = Duration::from_secs(3);
-/// Unless there is no progress for so long.
+/// Unless it makes no progress for this long.
 const HANGS: Duration = Duration::from_millis(500);
-/// More than this is told with its end.
+/// A longer read is reported with its end address.
 const PAGE: u64 = 4096;
-/// The main thread has this much, too.
+/// As much as the main thread has.
 const STACK: usize = 8 << 20;
 
 /// A target that can be read from another thread, and be given up.
@@ -41,10 +40,10 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// Reads a target, and gives up where it does not answer: where nothing comes for 5 s, where the time
-/// of a freeze is over, or soon after `stop` is set. What was held is let go then, and until the read
-/// that hangs comes back, the target counts as one that does not answer. Targets that cannot hang, as
-/// core files, are read by the calling thread.
+/// Reads a target, and gives up if it does not answer: if nothing comes for 5 s, when the time of a freeze is
+/// over, or soon after `stop` is set. Held threads are then let go, and until the hanging read returns, the
+/// target counts as not answering. Targets that cannot hang, such as core files, are read by the calling
+/// thread.
 ///
 /// # Errors
 /// Those of `work`; [`TargetError::NoAnswer`], [`TargetError::LetGo`], [`TargetError::GivenUp`].
@@ -64,7 +63,7 @@ where
     run(&watch, Some(&stopper), stop, move || work(its.as_ref()))
 }
 
-/// Does `work`, which reads what `watch` watches over, on a thread of its own.
+/// Runs `work`, which reads the target that `watch` watches, on a thread of its own.
 pub(super) fn run<T, E>(
     watch: &Arc<Watch>,
     stopper: Option<&Stopper>,
@@ -85,7 +84,7 @@ where
     let reader = thread::Builder::new().name("reader".to_owned()).stack_size(STACK).spawn(move || {
         let _sign = sign;
         OWNER.set(number);
-        // Nobody waits any more if it was given up.
+        // If the reading was given up, no thread waits for it.
         let _ = done.send(work());
     });
     let reader = reader.map_err(|source| TargetError::io("start a thread", source))?;
@@ -106,7 +105,7 @@ where
     }
 }
 
-/// Tells when it is dropped that a thread has come back.
+/// Signals, when dropped, that a thread has returned.
 struct Sign {
     watch: Arc<Watch>,
     returned: Arc<AtomicBool>,
@@ -120,29 +119,29 @@ impl Drop for Sign {
     }
 }
 
-/// How far a thread has come.
+/// A thread's progress.
 #[derive(Debug)]
 struct Seen {
     tid: u32,
     serial: u64,
     /// How often it had gone to sleep: a long read sleeps for each page that has to be fetched.
     sleeps: u64,
-    /// How many looks in a row have found it so.
+    /// How many checks in a row found it unchanged.
     ticks: u32,
 }
 
-/// Looks at a reading on behalf of the one that waits for it.
+/// Checks a reading for the caller that waits for it.
 struct Supervisor<'a> {
     watch: &'a Watch,
     stopper: Option<&'a Stopper>,
     stop: Option<&'a AtomicBool>,
     seen: Vec<Seen>,
-    /// How many looks ago it was decided to end.
+    /// How many checks ago the decision to end was taken.
     waited: Option<u32>,
 }
 
 impl Supervisor<'_> {
-    /// One look. Why the reading is to be given up, if it is.
+    /// One check. Returns why the reading has to be given up, if it has.
     fn look(&mut self) -> Option<TargetError> {
         let slowest = self.slowest();
         let pid = self.watch.pid;
@@ -176,8 +175,8 @@ impl Supervisor<'_> {
         })
     }
 
-    /// For how many looks the slowest read has not moved, and what it reads. Only threads that sleep
-    /// are slow: one that waits for a CPU is not.
+    /// For how many checks the slowest read has made no progress, and what it reads. Only sleeping threads
+    /// are slow: a thread that waits for a CPU is not.
     fn slowest(&mut self) -> Option<(u32, What)> {
         let places: Vec<Arc<Place>> = lock(&PLACES).iter().filter_map(Weak::upgrade).collect();
         let mut seen = Vec::new();
@@ -200,7 +199,7 @@ impl Supervisor<'_> {
         slowest
     }
 
-    /// Lets go of what is held, and remembers that the thread is still there.
+    /// Lets go of what is held, and records that the thread has not returned.
     fn give_up(&self, returned: Arc<AtomicBool>) {
         self.watch.given_up.store(true, Ordering::Relaxed);
         if let Some(stopper) = self.stopper {
@@ -213,7 +212,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// What somebody is reading.
+/// What a thread is reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum What {
     /// Nothing that could hang.
@@ -259,14 +258,14 @@ impl What {
     }
 }
 
-/// How often a thread of ours has gone to sleep, if it sleeps.
+/// How often a thread of loiter has gone to sleep; None if it is not asleep now.
 fn asleep(tid: u32) -> Option<u64> {
     let status = proc::read_text(format!("/proc/self/task/{tid}/status")).ok()?;
     let sleeps = matches!(proc::field(&status, "State")?.chars().next()?, 'S' | 'D');
     proc::number_field(&status, "voluntary_ctxt_switches").filter(|_| sleeps)
 }
 
-/// A reading that was given up and has not come back.
+/// A reading that was given up and has not returned.
 #[derive(Debug, Clone)]
 struct Hanging {
     pid: u32,

@@ -1,4 +1,4 @@
-//! Why the kernel refused, found by looking, and what helps.
+//! Finds why the kernel refused, and what helps.
 
 use std::io;
 use std::path::Path;
@@ -28,30 +28,30 @@ pub(super) fn explain(pid: u32, what: &str, error: io::Error) -> TargetError {
     }
 }
 
-/// The same for the first look at a process: it need never have been there.
+/// The same for the first access to a process: it may never have existed.
 pub(super) fn no_process(pid: u32, what: &str, error: io::Error) -> TargetError {
     if proc::is_gone(&error) { TargetError::NoProcess { pid } } else { explain(pid, what, error) }
 }
 
-/// The same for something that is there as long as the process is.
+/// The same for something that exists as long as the process does.
 pub(super) fn ended(pid: u32, what: &str, error: io::Error) -> TargetError {
     if proc::is_gone(&error) { TargetError::Ended { pid } } else { explain(pid, what, error) }
 }
 
-/// Refuses what can never be read, with a clear message.
+/// Refuses processes that can never be read, with a clear message.
 pub(super) fn check_readable(pid: u32, stat: &Stat) -> Result<()> {
     let name = stat.comm.clone();
     if stat.is_kernel_thread() {
         return Err(TargetError::KernelThread { pid, name });
     }
-    // A leader that has ended while other threads run on is shown as a zombie too.
+    // A leader that has ended while other threads run is also shown as a zombie.
     if stat.is_dead() && stat.threads <= 1 {
         return Err(TargetError::Zombie { pid, name });
     }
     Ok(())
 }
 
-/// The name of a user, or the number where it has none.
+/// The name of a user, or the number of a user without a name.
 pub(super) fn user_name(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(user)) => user.name,
@@ -59,24 +59,24 @@ pub(super) fn user_name(uid: u32) -> String {
     }
 }
 
-/// What was found out about the process and about ourselves.
+/// What was found out about the process and about loiter.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Findings {
     /// Real, effective and saved uid of the target.
     target_uids: Option<[u32; 3]>,
     our_uid: u32,
     can_ptrace: bool,
-    /// The target has forbidden it itself (prctl PR_SET_DUMPABLE), or its binary is not readable
-    /// or changes the user when it is run.
+    /// The target has forbidden it (prctl PR_SET_DUMPABLE), or its binary is not readable or changes the user
+    /// when it is run.
     not_dumpable: bool,
     /// kernel.yama.ptrace_scope, where Yama is built in.
     ptrace_scope: Option<u64>,
     container: Option<&'static str>,
-    /// System calls of ours are filtered.
+    /// loiter's system calls are filtered.
     seccomp: bool,
-    /// Our user namespace is not the target's, so our capabilities do not reach it.
+    /// Our user namespace is not the target's, so our capabilities do not apply to it.
     other_user_namespace: bool,
-    /// An LSM that confines us: AppArmor's profile or SELinux's context.
+    /// An LSM that confines loiter: AppArmor's profile or SELinux's context.
     confined: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Findings {
         }
     }
 
-    /// The reasons, then what to do, a line each.
+    /// The reasons, then what to do, one per line.
     fn remedy(&self, errno: Errno) -> Vec<String> {
         let mut lines = self.reasons(errno);
         if !self.can_ptrace || self.other_user_namespace {
@@ -181,7 +181,7 @@ fn uids(status: &str) -> Option<[u32; 3]> {
     Some([uids.next()??, uids.next()??, uids.next()??])
 }
 
-/// A sign that we run in a container.
+/// A sign that loiter runs in a container.
 fn container() -> Option<&'static str> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
         return Some("KUBERNETES_SERVICE_HOST is set");
@@ -198,7 +198,7 @@ fn container() -> Option<&'static str> {
     signs.iter().any(|sign| cgroup.contains(sign)).then_some("its control group is named so")
 }
 
-/// The name of the profile under which an LSM runs us, if it is one that confines.
+/// The name of the profile under which an LSM runs loiter, if the profile confines it.
 fn confined() -> Option<String> {
     let text = proc::read_text("/proc/self/attr/current").ok()?;
     let text = text.trim_matches(['\0', '\n', ' ']);

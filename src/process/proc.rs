@@ -1,5 +1,5 @@
-//! Small files of /proc, read with a bound and parsed without trust: a process chooses its own
-//! name, its arguments and the names of the files it maps.
+//! Small files of /proc, read with a size limit and parsed without trust: a process chooses its own name, its
+//! arguments and the names of the files it maps.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::{Blocked, watch};
 
-/// More than this is never read from a small file.
+/// At most this much of a small file is read.
 const SMALL: u64 = 1 << 20;
-/// Threads listed at most; the kernel's own limit of pids is 4 Mi.
+/// At most this many threads are listed; the kernel's own limit of pids is 4 Mi.
 const MAX_THREADS: usize = 4 << 20;
 
-/// Reads a file of /proc, at most `max` bytes of it.
+/// Reads at most `max` bytes of a file of /proc.
 pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let mut bytes = Vec::new();
@@ -20,17 +20,17 @@ pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Reads a small text file. What is not UTF-8 is replaced.
+/// Reads a small text file. Bytes that are not UTF-8 are replaced.
 pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     read_bounded(path, SMALL).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The process or thread is not there any more; any other error is another one.
+/// Whether the error means that the process or thread no longer exists.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
-/// What is needed of /proc/PID/stat.
+/// The fields of /proc/PID/stat that are needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
     /// Short name, at most 15 bytes.
@@ -65,14 +65,14 @@ impl Stat {
         Self::parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{path} is odd")))
     }
 
-    /// Parses the text of a stat file. The name may hold spaces and parentheses, so the fields
-    /// are counted from the last closing one.
+    /// Parses the text of a stat file. The name may contain spaces and parentheses, so the fields are counted
+    /// from the last closing parenthesis.
     pub(super) fn parse(text: &str) -> Option<Stat> {
         let open = text.find('(')?;
         let close = text.rfind(')')?;
         let comm = text.get(open + 1..close)?.to_owned();
         let fields: Vec<&str> = text.get(close + 1..)?.split_ascii_whitespace().collect();
-        // proc(5) numbers fields from 1, and the first one here is its third.
+        // proc(5) numbers fields from 1; the first one here is its third.
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Stat {
             comm,
@@ -85,12 +85,12 @@ impl Stat {
         })
     }
 
-    /// It is one of the kernel's own threads (`PF_KTHREAD`), which have no memory.
+    /// Whether it is one of the kernel's own threads (`PF_KTHREAD`), which have no memory.
     pub(super) fn is_kernel_thread(&self) -> bool {
         self.flags & 0x0020_0000 != 0
     }
 
-    /// It has ended and only waits to be noticed by its parent.
+    /// Whether it has ended and only waits for its parent to notice.
     pub(super) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
@@ -101,7 +101,7 @@ pub(super) fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
 }
 
-/// The number of a field whose first word is one.
+/// The number in a field whose first word is one.
 pub(super) fn number_field(status: &str, key: &str) -> Option<u64> {
     field(status, key)?.split_ascii_whitespace().next()?.parse().ok()
 }
@@ -121,18 +121,18 @@ pub(super) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     Ok(tids)
 }
 
-/// Where a thread waits in the kernel. None if it runs, or may not be looked at.
+/// Where a thread waits in the kernel. None if it runs, or may not be read.
 pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
-    // The count first: if the thread runs between the two, a later look finds another count.
+    // The count first: if the thread runs between the two reads, a later check finds another count.
     let status = read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     let sleeps = number_field(&status, "voluntary_ctxt_switches")?;
     let (pc, sp) = parse_syscall(&read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)?;
     Some(Blocked { pc, sp, sleeps })
 }
 
-/// Program counter and stack pointer, which end the line of a syscall file: behind the number of a
-/// system call and its six arguments, or behind -1 for a thread that waits for something else.
-/// A thread that is running has neither.
+/// Program counter and stack pointer, the last two fields of a syscall file. They follow the number of a
+/// system call and its six arguments, or -1 if the thread waits for something else. A running thread has
+/// neither.
 fn parse_syscall(line: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
     let [.., sp, pc] = fields.as_slice() else { return None };
@@ -140,13 +140,13 @@ fn parse_syscall(line: &str) -> Option<(u64, u64)> {
     matches!(fields.len(), 3 | 9).then_some((hex(pc)?, hex(sp)?))
 }
 
-/// The arguments of a process, as it sees them itself.
+/// The arguments of a process, as the process sees them.
 pub(super) fn command(pid: u32) -> io::Result<Vec<String>> {
     let bytes = read_bounded(format!("/proc/{pid}/cmdline"), SMALL)?;
     Ok(split_arguments(&bytes))
 }
 
-/// Splits arguments ended by NUL bytes.
+/// Splits arguments that end with NUL bytes.
 pub(super) fn split_arguments(bytes: &[u8]) -> Vec<String> {
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     if bytes.is_empty() {
@@ -155,8 +155,7 @@ pub(super) fn split_arguments(bytes: &[u8]) -> Vec<String> {
     bytes.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
-/// Where the executable of a process is, as the process sees it; without the kernel's note that
-/// it has been deleted.
+/// The path of a process's executable, as the process sees it, without the kernel's " (deleted)" mark.
 pub(super) fn exe(pid: u32) -> io::Result<String> {
     let path = std::fs::read_link(format!("/proc/{pid}/exe"))?;
     let path = path.to_string_lossy();

@@ -1,4 +1,4 @@
-//! All processes of the machine, for a list of what could be read.
+//! All processes of the machine, for a list of readable ones.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use super::{figures, permission, slow_files};
 pub struct Candidate {
     /// Its pid in loiter's namespace.
     pub pid: u32,
-    /// Short name: the file name of the executable where that can be read, else the kernel's.
+    /// Short name: the file name of the executable if that can be read, else the kernel's name.
     pub name: String,
     /// The arguments, as the process sees them. Empty for kernel threads and zombies.
     pub command: Vec<String>,
@@ -24,9 +24,9 @@ pub struct Candidate {
     pub threads: u32,
     /// Effective user id.
     pub uid: u32,
-    /// One of the kernel's own threads: there is nothing to read.
+    /// One of the kernel's own threads: it cannot be read.
     pub is_kernel_thread: bool,
-    /// It has ended: there is nothing to read.
+    /// It has ended: it cannot be read.
     pub is_zombie: bool,
 }
 
@@ -36,15 +36,14 @@ impl Candidate {
         permission::user_name(self.uid)
     }
 
-    /// Fills in the arguments. They are read from the memory of the process, so that this may wait: for a
-    /// page on a file system that does not answer, it waits for ever.
+    /// Fills in the arguments. They are read from the memory of the process, so this may wait: for ever, if a
+    /// page is on a file system that does not answer.
     pub fn read_command(&mut self) {
         self.command = proc::command(self.pid).unwrap_or_default();
     }
 }
 
-/// For the arguments of a process no longer is waited than this, and no longer than the second for those of
-/// any further one.
+/// The longest wait for the arguments of one process: the first until one process was too slow, then the second.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(20)];
 
 /// The pids of all processes, ascending.
@@ -59,8 +58,8 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// All processes, in ascending order of pid. Those that end meanwhile are left out; where arguments cannot be
-/// read in time, there are none.
+/// All processes, in ascending order of pid. Those that end meanwhile are left out; arguments that cannot be
+/// read in time are empty.
 ///
 /// # Errors
 /// /proc cannot be read.
@@ -70,7 +69,7 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
         match candidate(pid) {
             Ok(candidate) => candidates.extend(candidate),
             Err(error) if slow_files::is_our_own(&error) => return Err(error),
-            // Somebody else's, and hidden (hidepid).
+            // A process of another user, and hidden (hidepid).
             Err(error) => tracing::debug!("process {pid} is left out: {error}"),
         }
     }
@@ -79,7 +78,7 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
     while at < candidates.len() {
         let pids: Vec<u32> = candidates.iter().skip(at).map(|candidate| candidate.pid).collect();
         let (sender, receiver) = mpsc::channel();
-        // If it is stuck in the kernel it is left behind.
+        // A thread that is stuck in the kernel is left behind.
         thread::Builder::new().spawn(move || {
             pids.iter().all(|&pid| sender.send(proc::command(pid).unwrap_or_default()).is_ok())
         })?;
@@ -97,8 +96,8 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-/// What is known of a process, but for its arguments: this never waits for the process. None if there is no
-/// such process any more.
+/// What is known of a process, except its arguments: this never waits for the process. None if the process no
+/// longer exists.
 ///
 /// # Errors
 /// /proc cannot be read, for another reason.

@@ -4,8 +4,8 @@
 
 use super::Registers;
 
-/// Words in `struct user_regs_struct` (sys/user.h): what PTRACE_GETREGSET with NT_PRSTATUS gives
-/// and what stands in the NT_PRSTATUS notes of core files.
+/// Words in `struct user_regs_struct` (sys/user.h): what PTRACE_GETREGSET with NT_PRSTATUS gives and what the
+/// NT_PRSTATUS notes of core files contain.
 pub(super) const WORDS: usize = 27;
 
 /// Offset of these words in `struct elf_prstatus` (sys/procfs.h), bytes.
@@ -29,7 +29,7 @@ pub(crate) mod dwarf {
 }
 
 impl Registers {
-    /// Picks the registers that are needed out of the kernel's set.
+    /// Picks the needed registers from the kernel's set.
     pub(super) fn from_words(words: &[u64; WORDS]) -> Registers {
         // In the order in which instructions number them: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
         let general = [10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0].map(|at| words[at]);

@@ -1,5 +1,5 @@
-//! Waiting for a file system no longer than some time: one that does not answer (a server that is gone, a
-//! FUSE daemon that hangs) would hold whoever opens or reads a file of it for ever.
+//! Waiting for a file system for a limited time. If it does not answer (its server is gone, a FUSE daemon
+//! hangs), a thread that opens or reads one of its files waits for ever.
 
 use std::io;
 use std::sync::mpsc;
@@ -12,7 +12,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// The stack of a thread that makes one call.
 const STACK: usize = 256 << 10;
 
-/// Does `work` on a thread of its own, and waits for it for [`LIMIT`] at most.
+/// Runs `work` on a thread of its own, and waits for it for [`LIMIT`] at most.
 ///
 /// # Errors
 /// Those of [`within_limit`].
@@ -22,17 +22,17 @@ pub(super) fn within<T: Send + 'static>(
     within_limit(LIMIT, work)
 }
 
-/// Does `work` on a thread of its own, and waits for it for `limit` at most. A thread that is stuck in the
+/// Runs `work` on a thread of its own, and waits for it for `limit` at most. A thread that is stuck in the
 /// kernel is left behind: it ends when the file system answers, or with loiter.
 ///
 /// # Errors
-/// Those of `work`, no answer in time, and that there can be no thread.
+/// Those of `work`, no answer in time, and that no thread can be started.
 pub(super) fn within_limit<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    // Nobody listens any more if it took too long.
+    // If it took too long, there is no receiver.
     let run = move || drop(sender.send(work()));
     thread::Builder::new().name("file".to_owned()).stack_size(STACK).spawn(run)?;
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(no_answer_within(limit)))
@@ -48,7 +48,7 @@ fn no_answer_within(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// loiter itself lacks what it needs, which is nothing of the file.
+/// Whether loiter itself lacks a resource; the file is not at fault.
 pub(super) fn is_our_own(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN))
 }

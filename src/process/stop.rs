@@ -1,9 +1,9 @@
-//! Holding threads still, and letting them go whatever happens.
+//! Stopping threads, and letting them go whatever happens.
 //!
-//! A thread is seized (PTRACE_SEIZE), interrupted, looked at and detached. No signal is sent and
-//! nothing is written. A process of its own does that, the [`Tracer`], which lets go when the time of
-//! the stop is over and when loiter is gone, stopped or not. What needs no tracer is done here: which
-//! threads there are, why one cannot be stopped, what is read meanwhile.
+//! A thread is seized (PTRACE_SEIZE), interrupted, read and detached. No signal is sent and nothing is
+//! written. A separate process does that, the [`Tracer`]. It lets go when the time of the stop is over and
+//! when loiter is gone, stopped or not. What needs no tracer is done here: listing the threads, finding why
+//! one cannot be stopped, reading them meanwhile.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,23 +17,23 @@ use super::proc::{self, Stat};
 use super::tracer::{self, Outcome, Remote, Thread, Tracer};
 use super::{Frozen, HoldTime, Registers, Result, TargetError, WithRegisters, permission, sys};
 
-/// A thread that does not stop in this time is let go. On a machine with more to do than it has
-/// CPUs for, it takes a thread some hundred milliseconds to get one and to notice.
+/// A thread that does not stop in this time is let go. On an overloaded machine, a thread needs some hundred
+/// milliseconds to get a CPU and to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A single thread that has stopped is let go after this time; usually it takes microseconds.
 const LIMIT: Duration = Duration::from_secs(1);
-/// A pause between questions that only time answers.
+/// A pause between checks of something that only takes time.
 const WAIT_PAUSE: Duration = Duration::from_micros(100);
-/// A freeze gives up on a process that makes threads faster than they can be stopped.
+/// A freeze gives up on a process that creates threads faster than they can be stopped.
 const MAX_PASSES: u32 = 1000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is whole at every moment, so a panic elsewhere does not matter.
+    // The data behind these locks is consistent at every moment, so a panic elsewhere does not matter.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Registers of every thread of a frozen process; None for one that did not stop (it sits in the
-/// kernel, and would stop before it runs any code of its own).
+/// Registers of every thread of a frozen process; None for one that did not stop (it is in the kernel, and
+/// would stop before it runs any code of its own).
 type FrozenThreads = HashMap<u32, Option<Registers>>;
 
 /// A process that is frozen.
@@ -48,12 +48,12 @@ struct FrozenNow {
 #[derive(Debug)]
 pub(super) struct Stopper {
     pub(super) pid: u32,
-    /// Tracers that have nothing to do.
+    /// Tracers that are idle.
     idle: Mutex<Vec<Tracer>>,
-    /// Those that hold something.
+    /// Tracers that hold threads.
     active: Mutex<Vec<Remote>>,
     frozen: Mutex<Option<FrozenNow>>,
-    /// A process is frozen once at a time.
+    /// A process is frozen by one caller at a time.
     freezing: Mutex<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Stopper {
                 Ok(HoldTime::ZERO)
             };
         }
-        // The tid may come from the target's own memory: it must not lead us to another process.
+        // The tid may come from the target's own memory: it must not lead to another process.
         if Stat::read_thread(self.pid, tid).is_err() {
             return Err(ended(tid));
         }
@@ -113,13 +113,13 @@ impl Stopper {
         }))
     }
 
-    /// How long the process was frozen, if it was let go before anybody asked for that.
+    /// How long the process was frozen, if it was let go before loiter asked for that.
     pub(super) fn let_go_after(&self) -> Option<Duration> {
         let frozen = lock(&self.frozen);
         frozen.as_ref().filter(|frozen| frozen.tracer.has_let_go()).map(|frozen| frozen.limit)
     }
 
-    /// Lets go of everything that is held, whoever holds it.
+    /// Lets go of everything that is held, by any caller.
     pub(super) fn let_go(&self) {
         lock(&self.active).iter().for_each(Remote::let_go);
     }
@@ -129,7 +129,7 @@ impl Stopper {
     }
 }
 
-/// Ends the claim to be the only one that freezes.
+/// Ends the exclusive right to freeze.
 struct Freezing(Arc<Stopper>);
 
 impl Drop for Freezing {
@@ -138,7 +138,7 @@ impl Drop for Freezing {
     }
 }
 
-/// Something that is held. Dropping it lets all of it go.
+/// Stopped threads. Dropping it lets all of them go.
 struct Hold {
     stopper: Arc<Stopper>,
     /// None when it has been released.
@@ -146,12 +146,12 @@ struct Hold {
     remote: Remote,
     limit: Duration,
     deadline_ns: u64,
-    /// Goes last: Ctrl-Z takes effect when nothing is held any more.
+    /// Dropped last: Ctrl-Z takes effect when nothing is held any more.
     _quiet: HeldBack,
 }
 
 impl Hold {
-    /// Gets ready to hold something for no longer than `limit`.
+    /// Prepares a stop for no longer than `limit`.
     fn new(stopper: &Arc<Stopper>, limit: Duration) -> Result<Hold> {
         if stopper.pid == std::process::id() {
             let problem = "a process cannot stop itself and look".to_owned();
@@ -181,14 +181,14 @@ impl Hold {
         }
     }
 
-    /// Stops all threads, those included that are made meanwhile. Only a thread that runs can make
-    /// another, so when all that are listed stand, and the list has no new one, none is missing.
+    /// Stops all threads, including those created meanwhile. Only a running thread can create another, so
+    /// when all listed threads are stopped and the list has no new one, none is missing.
     fn stop_all(&mut self) -> Result<FrozenThreads> {
         let pid = self.stopper.pid;
         for _ in 0..MAX_PASSES {
             let listed =
                 proc::threads(pid).map_err(|error| permission::explain(pid, "list /proc/PID/task", error))?;
-            // Ended ones are remembered as well: a leader that has ended stays in the list.
+            // Ended threads are remembered too: a leader that has ended stays in the list.
             let touched = self.threads().filter(|thread| thread.outcome() != Outcome::Untouched);
             let known: FxHashSet<u32> = touched.map(|thread| thread.tid).collect();
             let new: Vec<u32> = listed.into_iter().filter(|tid| !known.contains(tid)).collect();
@@ -206,7 +206,7 @@ impl Hold {
         })
     }
 
-    /// The registers of all threads that stand.
+    /// The registers of all stopped threads.
     fn all_stopped(&self) -> Result<FrozenThreads> {
         let mut threads = FrozenThreads::new();
         for thread in self.threads() {
@@ -223,12 +223,12 @@ impl Hold {
         if threads.is_empty() { Err(TargetError::Ended { pid: self.stopper.pid }) } else { Ok(threads) }
     }
 
-    /// All threads of this stop, as far as they were tried.
+    /// All threads of this stop that were tried.
     fn threads(&self) -> impl Iterator<Item = &Thread> {
         self.tracer.iter().flat_map(Tracer::threads)
     }
 
-    /// Tells the tracer to stop threads. Those behind one that has ended may be left untouched.
+    /// Tells the tracer to stop threads. Those after one that has ended may be left untouched.
     fn stop(&mut self, tids: &[u32]) -> Result<()> {
         let begun = Instant::now();
         let mut tids = tids.to_vec();
@@ -240,7 +240,7 @@ impl Hold {
             let left =
                 |thread: &&Thread| matches!(thread.outcome(), Outcome::Untouched | Outcome::Refused(_));
             tids = threads.iter().filter(left).map(|thread| thread.tid).collect();
-            // Another stop of this loiter may take a moment to let go of it.
+            // Another stop of this loiter may need a moment to let go of it.
             if errno != Errno::EPERM || !self.is_ours(tid) || begun.elapsed() > PATIENCE {
                 return self.why_not(tid, errno);
             }
@@ -248,7 +248,7 @@ impl Hold {
         }
     }
 
-    /// Is the thread held by another stop of this loiter?
+    /// Whether the thread is held by another stop of this loiter.
     fn is_ours(&self, tid: u32) -> bool {
         self.traced_by(tid).is_some_and(tracer::is_ours)
     }
@@ -258,7 +258,7 @@ impl Hold {
         proc::number_field(&status, "TracerPid").filter(|&pid| pid != 0)
     }
 
-    /// EPERM means many things; the two that are no matter of rights are told apart here. Ok if the
+    /// EPERM means many things; the two that are not a matter of rights are distinguished here. Ok if the
     /// thread has ended.
     fn why_not(&self, tid: u32, errno: Errno) -> Result<()> {
         match Stat::read_thread(self.stopper.pid, tid) {
@@ -274,7 +274,7 @@ impl Hold {
         Err(permission::explain(self.stopper.pid, "ptrace(PTRACE_SEIZE)", errno.into()))
     }
 
-    /// What the kernel says of the registers of a thread that stands.
+    /// What the kernel reports about the registers of a stopped thread.
     fn registers(&self, thread: &Thread) -> Result<Registers> {
         match thread.registers() {
             Ok(words) => Ok(Registers::from_words(&words)),
@@ -297,14 +297,14 @@ impl Hold {
         TargetError::CannotStop { tid: self.stopper.pid, problem }
     }
 
-    /// Lets all of it go and says how long it was held.
+    /// Lets all threads go and returns how long they were held.
     fn release(mut self) -> Result<HoldTime> {
         self.end()
     }
 
     fn end(&mut self) -> Result<HoldTime> {
         let Some(mut tracer) = self.tracer.take() else { return Ok(HoldTime::ZERO) };
-        // From here on nobody else tells this tracer to let go: it may soon serve another stop.
+        // From here on no other thread tells this tracer to let go: it may soon serve another stop.
         lock(&self.stopper.active).retain(|active| !active.is(&self.remote));
         let held = tracer.release();
         let outcome = match held {

@@ -1,4 +1,4 @@
-//! The system calls that no safe crate wraps the way they are needed here.
+//! System calls that no safe crate wraps in the way needed here.
 
 use std::fs::File;
 use std::io;
@@ -15,13 +15,13 @@ fn raw_pid(pid: u32) -> Result<libc::pid_t, Errno> {
     libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Errno::ESRCH)
 }
 
-/// A descriptor of a process that outlives its pid. Linux 5.3 and later.
+/// A process descriptor that remains valid after its pid is reused. Linux 5.3 and later.
 pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = raw_pid(pid)?;
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel has just given us this descriptor, nobody else owns it.
+    // SAFETY: the kernel has just returned this descriptor, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -44,8 +44,8 @@ pub(super) fn pread(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usiz
     }
 }
 
-/// The same of a file, but only what is in memory already: it never waits for a disk or a server. An error
-/// where it would have to wait, and where the file system does not know this way of reading.
+/// The same for a file, but only what is already in memory: it never waits for a disk or a server. An error
+/// if it would have to wait, or if the file system does not support this way of reading.
 pub(super) fn pread_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let into = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
@@ -55,10 +55,10 @@ pub(super) fn pread_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Resu
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
-/// Where the next bytes that are not a hole begin, and where they end. None if there are none.
+/// Start and end of the next bytes that are not a hole. None if there are none.
 pub(super) fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
     let from = libc::off_t::try_from(from).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    // SAFETY: lseek touches no memory. All reads of this file name their offset, so nobody minds the seek.
+    // SAFETY: lseek touches no memory. All reads of this file name their offset, so the seek affects none.
     let start = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
     if start < 0 {
         let error = io::Error::last_os_error();
@@ -77,7 +77,7 @@ pub(super) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-/// CLOCK_BOOTTIME as this process sees it, nanoseconds: what start times in /proc count from.
+/// CLOCK_BOOTTIME as this process sees it, nanoseconds: start times in /proc count from its zero.
 pub(super) fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)
 }
@@ -106,9 +106,8 @@ pub(crate) fn allow_readers() {
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0usize, 0usize, 0usize) };
 }
 
-/// Lets this process stop and read the program that `command` starts, also where the kernel lets
-/// nobody but parents trace (kernel.yama.ptrace_scope is 1): what stops threads is a child of this
-/// process, and no parent of the program.
+/// Lets this process stop and read the program that `command` starts, even if only parents may trace
+/// (kernel.yama.ptrace_scope is 1): the tracer is a child of this process, not a parent of the program.
 pub(crate) fn let_us_trace(command: &mut std::process::Command) -> &mut std::process::Command {
     use std::os::unix::process::CommandExt;
     let own = std::process::id() as libc::c_ulong;
@@ -122,8 +121,7 @@ pub(crate) fn let_us_trace(command: &mut std::process::Command) -> &mut std::pro
     unsafe { command.pre_exec(allow) }
 }
 
-/// Has the program that `command` starts told to end (SIGTERM) when the thread that starts it ends, however
-/// that comes.
+/// Sends the program that `command` starts SIGTERM when the thread that starts it ends, for whatever reason.
 pub(crate) fn end_with_us(command: &mut std::process::Command) -> &mut std::process::Command {
     use std::os::unix::process::CommandExt;
     let own = std::process::id();
@@ -132,7 +130,7 @@ pub(crate) fn end_with_us(command: &mut std::process::Command) -> &mut std::proc
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong, 0usize, 0usize, 0usize)
         };
-        // We may have been killed before that was set.
+        // loiter may have been killed before that was set.
         // SAFETY: getppid has no arguments and cannot fail.
         let parent = unsafe { libc::getppid() };
         if u32::try_from(parent) == Ok(own) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }

@@ -1,11 +1,11 @@
-//! The tracer: a small process that holds threads still, and lets them go whatever happens.
+//! The tracer: a small process that stops threads, and lets them go whatever happens.
 //!
-//! The kernel ties a stopped thread to its tracer. If that were a thread of loiter, whoever stops
-//! loiter (SIGSTOP, Ctrl-Z) would stop the target with it. So the tracer is a process of its own, in a
-//! session of its own. It lets go when it is told to, when the deadline of the stop passes, and when
-//! loiter is gone. If it is killed, the kernel lets go; if somebody stops it, the kernel kills it at the
-//! deadline. It is made with the first stop of a target, shares loiter's memory instead of copying it
-//! (so that it costs as much as a thread, however large loiter is), and serves one stop after another.
+//! The kernel ties a stopped thread to its tracer. If the tracer were a thread of loiter, a stop of loiter
+//! (SIGSTOP, Ctrl-Z) would stop the target too. So the tracer is a separate process in a separate session. It
+//! lets go when told to, when the deadline of the stop passes, and when loiter is gone. If it is killed, the
+//! kernel lets go; if it is stopped, the kernel kills it at the deadline. It is created with the first stop
+//! of a target. It shares loiter's memory instead of copying it, so it costs as much as a thread, however
+//! large loiter is. It serves one stop after another.
 
 use std::ffi::c_void;
 use std::io;
@@ -25,18 +25,18 @@ use orders::{Answer, Block, Order, Shared};
 pub(super) use orders::{Outcome, Thread};
 use process::Start;
 
-/// The stack of the tracer process, bytes, with a page below it that cannot be touched.
+/// The stack of the tracer process, bytes, above an inaccessible page.
 const STACK: usize = 128 << 10;
 const GUARD: usize = 4096;
-/// If the tracer does not answer so long after a deadline, it is ended.
+/// If the tracer does not answer this long after a deadline, it is ended.
 const GRACE: Duration = Duration::from_secs(2);
-/// A tracer that is told to end may take so long.
+/// How long a tracer that is told to end may take.
 const LAST_ORDER: Duration = Duration::from_millis(200);
-/// So long, when it was killed.
+/// How long it may take after it was killed.
 const END: Duration = Duration::from_secs(1);
 
-/// The tracers of this process, so that they are known where they are met, and end with it. Whoever
-/// takes one from here waits for its end.
+/// The tracers of this process, so that they are recognised and end with it. A caller that takes one from
+/// here waits for its end.
 static OURS: Mutex<Vec<Own>> = Mutex::new(Vec::new());
 
 struct Own {
@@ -48,13 +48,13 @@ fn ours() -> MutexGuard<'static, Vec<Own>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Is this process a tracer of this loiter?
+/// Whether this process is a tracer of this loiter.
 pub(super) fn is_ours(pid: u64) -> bool {
     ours().iter().any(|own| u64::try_from(own.pid) == Ok(pid))
 }
 
-/// Lets go of everything that is held, for good: for the end of a program whose readers may still be
-/// at work. The end of the program does the same; this also waits until it is done.
+/// Lets go of everything that is held, for good: for the end of a program whose readers may still be at work.
+/// The end of the program does the same; this also waits until it is done.
 #[cfg(feature = "cli")]
 pub(crate) fn end_all_stops() {
     let all = std::mem::take(&mut *ours());
@@ -72,8 +72,8 @@ impl Own {
         if self.has_ended_within(LAST_ORDER) {
             return true;
         }
-        // SAFETY: kill takes two integers. The process is our child and was not waited for, so the
-        // pid is its own.
+        // SAFETY: kill takes two integers. The process is our child and was not waited for, so the pid is
+        // still its own.
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
         self.has_ended_within(END)
     }
@@ -81,7 +81,7 @@ impl Own {
     fn has_ended_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
         loop {
-            // SAFETY: no status is asked for. A single positive pid is named.
+            // SAFETY: no status is requested. A single positive pid is named.
             match unsafe { libc::waitpid(self.pid, ptr::null_mut(), libc::__WALL | libc::WNOHANG) } {
                 0 => {}
                 -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
@@ -95,18 +95,18 @@ impl Own {
     }
 }
 
-/// Memory for a stack, given back when it is dropped.
+/// Memory for a stack, unmapped on drop.
 #[derive(Debug)]
 struct Stack(NonNull<c_void>);
 
-// SAFETY: it is memory that nobody looks at; the tracer process that runs on it ends before it goes.
+// SAFETY: no other code uses this memory; the tracer process that runs on it ends before it is unmapped.
 unsafe impl Send for Stack {}
 
 impl Stack {
     fn new() -> io::Result<Stack> {
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
-        // SAFETY: a new mapping, which replaces none.
+        // SAFETY: a new mapping, which replaces no other.
         let at = unsafe { libc::mmap(ptr::null_mut(), STACK + GUARD, protection, flags, -1, 0) };
         if at == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -128,12 +128,12 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: this mapping was made in `new` and nobody uses it any more.
+        // SAFETY: this mapping was made in `new` and is no longer used.
         unsafe { libc::munmap(self.0.as_ptr(), STACK + GUARD) };
     }
 }
 
-/// What the tracer process reads while it runs. If it could not be seen to end, all of it is kept.
+/// What the tracer process reads while it runs. All of it is kept if the end of the process was not seen.
 struct Lent {
     stack: Stack,
     start: Box<Start>,
@@ -144,7 +144,7 @@ struct Lent {
 // SAFETY: `start` has pointers to `shared`, which lives as long; the rest may be sent.
 unsafe impl Send for Lent {}
 
-/// The line to a tracer process.
+/// The connection to a tracer process.
 #[derive(Debug)]
 struct Line {
     socket: OwnedFd,
@@ -152,29 +152,29 @@ struct Line {
 }
 
 impl Line {
-    /// An order that is not answered. If nobody is there, nothing is held.
+    /// Sends an order that is not answered. If the tracer is gone, nothing is held.
     fn tell(&self, what: u32) {
         let order = Order { what, patience_ms: 0, deadline_ns: 0, block: 0 };
         let _ = raw::send(self.socket.as_raw_fd(), &order);
     }
 }
 
-/// Tells a tracer from elsewhere to let go.
+/// Tells a tracer to let go, from any thread.
 #[derive(Debug, Clone)]
 pub(super) struct Remote(Arc<Line>);
 
 impl Remote {
-    /// Is it the same tracer?
+    /// Whether it is the same tracer.
     pub(super) fn is(&self, other: &Remote) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Has it let go of what it held, before it was asked to?
+    /// Whether it has let go before it was asked to.
     pub(super) fn has_let_go(&self) -> bool {
         self.0.shared.let_go.load(Ordering::SeqCst)
     }
 
-    /// Lets it do so.
+    /// Tells it to let go.
     pub(super) fn let_go(&self) {
         self.0.tell(orders::LET_GO);
     }
@@ -185,7 +185,7 @@ pub(super) struct Tracer {
     pid: libc::pid_t,
     line: Arc<Line>,
     lent: Option<Lent>,
-    /// It has said that it ends, or has broken off.
+    /// It has announced its end, or the connection is broken.
     over: bool,
 }
 
@@ -201,11 +201,11 @@ extern "C" fn main(start: *mut c_void) -> libc::c_int {
 }
 
 impl Tracer {
-    /// Starts one.
+    /// Starts a tracer process.
     pub(super) fn start() -> Result<Tracer> {
         let failed = |source| TargetError::io("start the tracer process", source);
         let (socket, its) = socket_pair().map_err(failed)?;
-        // Older kernels have none: then it is noticed by the socket alone that loiter has ended.
+        // Older kernels have no pidfd: then only the socket shows that loiter has ended.
         let loiter = sys::pidfd_open(std::process::id()).ok();
         let shared = Arc::new(Shared::default());
         let start = Box::new(Start {
@@ -217,11 +217,11 @@ impl Tracer {
         let stack = Stack::new().map_err(failed)?;
         let lent = Lent { stack, start, _shared: Arc::clone(&shared), blocks: Vec::new() };
         let argument = ptr::from_ref::<Start>(&lent.start).cast_mut().cast();
-        // It must never run a handler of ours.
+        // The new process must never run a signal handler of loiter's.
         let mask = raw::block_signals();
-        // SAFETY: `main` runs on a stack of its own and touches nothing of this thread; what it reads
-        // is kept in `lent` until it has been seen to end. No signal tells that it has ended, so
-        // nobody who waits for children of his own meets it.
+        // SAFETY: `main` runs on its own stack and touches nothing of this thread; what it reads is kept in
+        // `lent` until its end has been seen. Its end sends no signal, so code that waits for its own
+        // children never meets it.
         let pid = unsafe { libc::clone(main, lent.stack.top(), libc::CLONE_VM, argument) };
         let error = io::Error::last_os_error();
         raw::set_signal_mask(mask);
@@ -245,18 +245,18 @@ impl Tracer {
         Remote(Arc::clone(&self.line))
     }
 
-    /// Nothing more can be asked of it.
+    /// Whether it accepts no more orders.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Makes it ready for the next stop: nothing has been let go early.
+    /// Prepares it for the next stop: nothing has been let go early.
     pub(super) fn begin(&self) {
         self.line.shared.let_go.store(false, Ordering::SeqCst);
     }
 
-    /// Stops threads, until `deadline_ns` (CLOCK_MONOTONIC) at the latest, and waits no longer than
-    /// `patience` for each lot of them. None if the tracer is gone, and with it the stop.
+    /// Stops threads until `deadline_ns` (CLOCK_MONOTONIC) at the latest, and waits at most `patience` for
+    /// each batch of them. None if the tracer is gone, and with it the stop.
     pub(super) fn stop(&mut self, tids: &[u32], patience: Duration, deadline_ns: u64) -> Option<&[Thread]> {
         let block = Block::new(tids);
         let order = Order {
@@ -275,8 +275,7 @@ impl Tracer {
         self.lent.iter().flat_map(|lent| &lent.blocks).flat_map(|block| &block.threads)
     }
 
-    /// Lets everything go. How long something was held; None if the tracer is gone, and with it the
-    /// stop.
+    /// Lets everything go and returns how long threads were held. None if the tracer is gone, and with it the stop.
     pub(super) fn release(&mut self) -> Option<Duration> {
         let order = Order { what: orders::RELEASE, patience_ms: 0, deadline_ns: 0, block: 0 };
         let answer = self.ask(&order, sys::monotonic_ns());
@@ -286,7 +285,7 @@ impl Tracer {
                     lent.blocks.clear();
                 }
             }
-            // What it could not detach is let go by its end.
+            // Threads that it could not detach are let go by its end.
             _ => self.end(),
         }
         answer.map(|answer| Duration::from_nanos(answer.held_ns))
@@ -300,7 +299,7 @@ impl Tracer {
         self.answer(deadline_ns)
     }
 
-    /// Waits for an answer, not much longer than until `deadline_ns`.
+    /// Waits for an answer until shortly after `deadline_ns`.
     fn answer(&mut self, deadline_ns: u64) -> Option<Answer> {
         let socket = self.line.socket.as_raw_fd();
         let begun = sys::monotonic_ns();
@@ -321,7 +320,7 @@ impl Tracer {
                     return None;
                 }
             }
-            // Not in a loop without sleep: the tracer, and the thread that is to stop, need the CPUs.
+            // Not a busy loop: the tracer, and the thread that is to stop, need the CPUs.
             raw::poll([socket], Some(end - now));
         }
     }
@@ -335,8 +334,7 @@ impl Tracer {
             ours.iter().position(|own| own.pid == self.pid).map(|at| ours.swap_remove(at))
         };
         if !own.is_some_and(Own::end) {
-            // It hangs in the kernel and may come back to what it was lent, or somebody else is
-            // about to end it.
+            // It hangs in the kernel and may still use what it was lent, or another thread is about to end it.
             std::mem::forget(lent);
         }
     }
@@ -348,7 +346,7 @@ impl Drop for Tracer {
     }
 }
 
-/// Two ends of a line that keeps packets apart and is not inherited by programs that loiter starts.
+/// Two ends of a connection that preserves packets and is not inherited by programs that loiter starts.
 fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
@@ -356,6 +354,6 @@ fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just given us these descriptors, nobody else owns them.
+    // SAFETY: the kernel has just returned these descriptors, and they have no other owner.
     Ok(ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) }).into())
 }

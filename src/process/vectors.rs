@@ -1,9 +1,9 @@
-//! How a long list of ranges is cut into system calls: the hottest path of all.
+//! How a long list of ranges is split into system calls: the hottest path of all.
 //!
-//! Each range of a call costs the kernel a look at the page tables under the target's mmap lock,
-//! about half a microsecond, whatever its length. Ranges that lie close together (the stacks and
-//! the g structs of small goroutines do) are therefore read as one, with what lies between them:
-//! measured on 2 KiB stacks that halves the time, on g structs it divides it by four.
+//! Each range of a call makes the kernel walk the page tables under the target's mmap lock, about half a
+//! microsecond, whatever its length. Ranges that are close together (such as the stacks and g structs of
+//! small goroutines) are therefore read as one, including the gap between them. Measured: this halves the
+//! time on 2 KiB stacks and divides it by four on g structs.
 
 use std::cell::RefCell;
 
@@ -13,61 +13,60 @@ use super::Range;
 
 /// Ranges in one call: the kernel's UIO_MAXIOV.
 pub(super) const MAX_VECTORS: usize = 1024;
-/// After a range that cannot be read the calls become small, because the kernel copies in all
-/// ranges of a call each time it is resumed; they double again while all goes well.
+/// After a range that cannot be read, calls become small, because the kernel copies in all ranges of a call
+/// each time it is resumed. They double again while all goes well.
 const FEW_VECTORS: usize = 4;
 /// Bytes in one call; the kernel transfers at most 2 GiB less a page.
 pub(super) const MAX_BYTES: usize = 1 << 30;
-/// The widest gap that is read along. Less than a page, so it never touches a page that the ranges
-/// around it do not touch, and cannot fail where they would not. Around 4 KiB it stops paying.
+/// The widest gap that is read along. Less than a page, so it never touches a page that the ranges around it
+/// do not touch, and cannot fail where they would not. Above about 4 KiB it no longer pays.
 const MAX_GAP: u64 = 2048;
-/// Bytes read in one call when there are gaps among them: they go through a buffer that should
-/// stay in the cache.
+/// Bytes read in one call with gaps: they go through a buffer that should stay in the cache.
 pub(super) const BOUNCE: usize = 256 << 10;
 
 thread_local! {
     pub(super) static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Buffers that are used again for each call.
+/// Buffers that are reused for each call.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// What the kernel is asked for.
+    /// The ranges requested from the kernel.
     pub(super) vectors: Vec<RemoteIoVec>,
-    /// For each range of the batch: where in the bytes that the kernel gives it begins.
+    /// For each range of the batch: where it begins in the bytes that the kernel returns.
     places: Vec<usize>,
-    /// Where the bytes go first if there are gaps among them.
+    /// The first destination of the bytes if there are gaps among them.
     pub(super) bounce: Vec<u8>,
 }
 
 /// One call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Batch {
-    /// Bytes that the kernel is asked for, gaps included.
+    /// Bytes requested from the kernel, gaps included.
     pub(super) span: usize,
     /// There are gaps among them.
     pub(super) has_gaps: bool,
 }
 
-/// A list of ranges on its way into a buffer.
+/// A list of ranges that is being read into a buffer.
 pub(super) struct Reading<'a> {
     pub(super) ranges: &'a [Range],
     /// The next range to be read.
     pub(super) next: usize,
-    /// Where in the buffer its bytes belong.
+    /// The position of its bytes in the buffer.
     pub(super) at: usize,
     /// Vectors in the next call at most.
     pub(super) limit: usize,
 }
 
 pub(super) fn remote(address: u64, len: usize) -> RemoteIoVec {
-    // An address that does not fit (on a 32-bit loiter) is one that cannot be read.
+    // An address that does not fit (on a 32-bit loiter) cannot be read.
     RemoteIoVec { base: usize::try_from(address).unwrap_or(usize::MAX), len }
 }
 
 impl Reading<'_> {
-    /// Puts the ranges of the next call into `scratch`. A range for which the buffer (`room` bytes
-    /// long) has no room ends the list.
+    /// Puts the ranges of the next call into `scratch`. The list ends at a range that does not fit into the
+    /// buffer (`room` bytes long).
     pub(super) fn gather(&self, room: usize, scratch: &mut Scratch) -> Batch {
         scratch.vectors.clear();
         scratch.places.clear();
@@ -105,7 +104,7 @@ impl Reading<'_> {
         Batch { span, has_gaps }
     }
 
-    /// Marks what the call brought, `n` bytes, and brings it to where it belongs.
+    /// Records the `n` bytes that the call returned, and copies them to their places.
     pub(super) fn account(
         &mut self,
         batch: &Batch,
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Pages of 4 KiB, of which some cannot be read; every byte is a hash of its address.
+    /// Pages of 4 KiB, some of them unreadable; every byte is a hash of its address.
     fn byte(address: u64) -> u8 {
         (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
     }
@@ -192,7 +191,7 @@ mod tests {
                 range
             }).collect();
             let whole: usize = ranges.iter().map(|range| range.len).sum();
-            // Now and then the buffer is too small.
+            // Sometimes the buffer is too small.
             let mut buf = vec![0; whole.saturating_sub(cut / 19_000 * 5_000)];
             let room = buf.len();
             let mut ok = vec![false; ranges.len()];

@@ -1,4 +1,5 @@
-//! What each thread of loiter is reading of a target, noted so that another one can see whether it gets on.
+//! What each thread of loiter is reading of a target, recorded so that another thread can see whether it
+//! progresses.
 
 use std::cell::Cell;
 use std::ops::Range as Span;
@@ -9,10 +10,10 @@ use std::time::Duration;
 
 use super::{Result, TargetError, sys};
 
-/// A read that makes no progress for so long is given up, unless told otherwise.
+/// A read that makes no progress for this long is given up, unless set otherwise.
 const LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is whole at every moment, so a panic elsewhere does not matter.
+    // The data behind these locks is consistent at every moment, so a panic elsewhere does not matter.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -20,18 +21,18 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Default)]
 pub(super) struct Place {
     pub(super) tid: u32,
-    /// For which [`Watch`]; 0: nothing.
+    /// The number of the [`Watch`] that it works for; 0: none.
     pub(super) owner: AtomicU64,
-    /// The first address, and the one behind the last.
+    /// The first address, and the one after the last.
     pub(super) start: AtomicU64,
     pub(super) end: AtomicU64,
     /// Counts the reads.
     pub(super) serial: AtomicU64,
-    /// The file, if it is no memory that is read.
+    /// The file, if a file is read and not memory.
     pub(super) file: Mutex<Option<String>>,
 }
 
-/// The places of all threads.
+/// The slots of all threads.
 pub(super) static PLACES: Mutex<Vec<Weak<Place>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -42,13 +43,13 @@ thread_local! {
         all.push(Arc::downgrade(&place));
         place
     };
-    /// The number of the [`Watch`] for which this thread works.
+    /// The number of the [`Watch`] that this thread works for.
     pub(super) static OWNER: Cell<u64> = const { Cell::new(0) };
     /// How long this thread waits for a read that makes no progress.
     pub(super) static PATIENCE: Cell<Duration> = const { Cell::new(LIMIT) };
 }
 
-/// From now on the calling thread gives up a read that makes no progress for so long, instead of 5 s.
+/// From now on the calling thread gives up a read that makes no progress for `limit`, instead of 5 s.
 #[cfg(feature = "cli")]
 pub(crate) fn be_patient_for(limit: Duration) {
     PATIENCE.set(limit);
@@ -66,7 +67,7 @@ impl Place {
     }
 }
 
-/// Does something with a file that may not answer, and notes that.
+/// Runs `work` on a file that may not answer, and records that.
 pub(super) fn with_file<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     let owner = OWNER.get();
     if owner == 0 {
@@ -80,12 +81,12 @@ pub(super) fn with_file<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Watches over the readings of a target.
+/// Watches the readings of a target.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) number: u64,
     pub(super) pid: u32,
-    /// Nobody waits for the reading any more: it is to end soon.
+    /// No caller waits for the reading any more: it is to end soon.
     pub(super) given_up: AtomicBool,
 }
 
@@ -95,7 +96,7 @@ impl Watch {
         Watch { number: NEXT.fetch_add(1, Ordering::Relaxed), pid, given_up: AtomicBool::new(false) }
     }
 
-    /// Reads memory somewhere between two addresses, and notes that.
+    /// Reads memory somewhere between two addresses, and records that.
     pub(super) fn during<T>(&self, addresses: Span<u64>, read: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.given_up.load(Ordering::Relaxed) {
             return Err(TargetError::GivenUp { pid: self.pid });

@@ -1,4 +1,4 @@
-//! Which image of a target an address is in.
+//! Which image of a target contains an address.
 
 use std::cell::OnceCell;
 
@@ -7,11 +7,11 @@ use rustc_hash::FxHashMap;
 use crate::code::{CodeBuilder, Image, ImageId, LocationId};
 use crate::process::{Mapping, Target};
 
-/// The images of a target, as it is mapped now. What cannot be read is unknown, and no reason to fail.
+/// The images of a target as currently mapped. An image that cannot be read is unknown; that is not an error.
 pub(super) struct Images<'a> {
     target: &'a dyn Target,
     mappings: Vec<Mapping>,
-    /// Build ids by path. Read only when an image other than the executable is met.
+    /// Build ids by path. Read only when an image other than the executable is needed.
     build_ids: OnceCell<FxHashMap<String, String>>,
     /// What was found, by the number of the mapping.
     known: FxHashMap<usize, Option<ImageId>>,
@@ -23,7 +23,7 @@ impl<'a> Images<'a> {
         Images { target, mappings, build_ids: OnceCell::new(), known: FxHashMap::default() }
     }
 
-    /// The image that has this address in any of its mappings: code or data.
+    /// The image with this address in any of its mappings: code or data.
     pub(super) fn at(&mut self, address: u64, into: &mut CodeBuilder) -> Option<ImageId> {
         let number = self.mapping(address)?;
         if let Some(&known) = self.known.get(&number) {
@@ -34,14 +34,14 @@ impl<'a> Images<'a> {
         image
     }
 
-    /// Notes the images of all locations that have a code address and no image yet.
+    /// Records the images of all locations that have a code address and no image yet.
     pub(super) fn note(&mut self, into: &mut CodeBuilder) {
         let addresses: Vec<_> = (into.locations().iter().zip(0..))
             .filter(|(location, _)| location.image.is_none())
             .filter_map(|(location, id)| Some((LocationId(id), location.address?)))
             .collect();
         for (id, address) in addresses {
-            // The return address of a call at the very end of an image lies behind it.
+            // The return address of a call at the very end of an image is after the image.
             let image = self.at(address, into).or_else(|| self.at(address.checked_sub(1)?, into));
             if let Some(image) = image {
                 into.set_image(id, image);
@@ -56,11 +56,11 @@ impl<'a> Images<'a> {
 
     fn image(&self, number: usize, into: &mut CodeBuilder) -> Option<ImageId> {
         let found = self.mappings.get(number)?;
-        // Memory without a name may hold code that was made at run time: it is in no image.
+        // Memory without a name may hold code that was generated at run time: it is in no image.
         if !found.path.starts_with('/') && found.path != "[vdso]" {
             return None;
         }
-        // Of data the image is where the code of the same file is.
+        // For data, the image is where the code of the same file is.
         let same = |other: &&Mapping| other.file_id == found.file_id && other.path == found.path;
         let code = (self.mappings.iter().filter(same)).find(|mapping| mapping.execute);
         let mapping = if found.execute { found } else { code.unwrap_or(found) };
@@ -92,7 +92,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// The path without the kernel's note that the file has been deleted.
+/// The path without the kernel's " (deleted)" mark.
 fn plain(path: &str) -> &str {
     path.strip_suffix(" (deleted)").unwrap_or(path)
 }

@@ -1,7 +1,7 @@
 //! The runtimes that schedule tasks inside a target: Go, and task registries that a program exports.
 //!
-//! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading. [`ReadOptions`]
-//! says what may be stopped. A reader of a runtime implements [`Attached`].
+//! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading.
+//! [`ReadOptions`] says what may be stopped. A reader of a runtime implements [`Attached`].
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,21 +31,21 @@ pub use reading::{Readable, snapshot};
 pub struct ReadOptions {
     /// What may be stopped.
     pub pause: Pause,
-    /// The target is let go after so long, and the reading fails, if everything is stopped.
+    /// If everything is stopped, the target is let go after this long, and the reading fails.
     pub freeze_limit: Duration,
     /// Worker threads for reading; all cores by default.
     pub threads: NonZeroUsize,
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
     pub max_depth: usize,
-    /// CPU time that the search for holders of locks may take in one reading. A reading goes on where the
+    /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
     /// one before had to end.
     pub holders: Duration,
-    /// Set from outside, it ends a reading soon.
+    /// If it is set from outside, the reading ends soon.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl ReadOptions {
-    /// How long everything is stopped at most, unless told otherwise.
+    /// How long everything is stopped at most by default.
     pub const FREEZE_LIMIT: Duration = Duration::from_secs(5);
 
     /// For a command that reads once and ends.
@@ -54,18 +54,18 @@ impl ReadOptions {
         ReadOptions { holders: ONCE * SLOWNESS, ..self }
     }
 
-    /// For readings that follow one another every `pace`: the search for holders gets a tenth of that.
+    /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
         ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
     }
 }
 
-/// CPU time for the search for holders in a command that reads once, and the least of it: with less it
-/// would not get on.
+/// CPU time for the search for holders in a command that reads once, and the minimum: with less, the search
+/// would not progress.
 const ONCE: Duration = Duration::from_millis(300);
 const LEAST: Duration = Duration::from_millis(5);
-/// A build without optimisation runs code ahead so many times more slowly.
+/// A build without optimisation is this many times slower at running code ahead.
 const SLOWNESS: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 impl Default for ReadOptions {
@@ -95,11 +95,11 @@ pub enum Pause {
 
 /// A runtime that was found in a target.
 pub trait Attached: Send + Sync {
-    /// Who it is, with the figures of the scheduler and the heap as they are now.
+    /// What identifies it, with the current figures of the scheduler and the heap.
     fn info(&self, target: &dyn Target) -> Result<RuntimeInfo>;
 
-    /// How many tasks there are now, cheaply: an estimate for a list of processes. Leaves the
-    /// runtime's own tasks in where they cannot be told cheaply.
+    /// The current number of tasks, cheaply: an estimate for a list of processes. It includes the runtime's
+    /// own tasks if they cannot be distinguished cheaply.
     fn count_tasks(&self, target: &dyn Target) -> Result<u64>;
 
     /// Reads every task into `into`, as the tasks of runtime number `runtime` of its header.
@@ -115,18 +115,18 @@ pub trait Attached: Send + Sync {
 /// What [`attach`] found in a target.
 #[derive(Default)]
 pub struct FoundRuntimes {
-    /// Everything that schedules tasks and can be read.
+    /// Every runtime that can be read.
     pub runtimes: Vec<Box<dyn Attached>>,
-    /// Runtimes that are there but cannot be made sense of. One does not hide the others.
+    /// Runtimes that are present but cannot be read. One does not hide the others.
     pub problems: Vec<Error>,
-    /// What else was looked at and left out, and why; a sentence each.
+    /// What else was examined and left out, and why; one sentence each.
     pub left_out: Vec<String>,
-    /// What is there but has never been used; a sentence each. Worth saying only if that is all.
+    /// What is present but has never been used; one sentence each. Worth reporting only if there is nothing else.
     pub unused: Vec<String>,
 }
 
 impl FoundRuntimes {
-    /// The runtimes, or why there is none: the first one's problem, where one is there at all.
+    /// The runtimes or, if none can be read, the first one's problem.
     ///
     /// # Errors
     /// That problem.
@@ -137,7 +137,7 @@ impl FoundRuntimes {
         Ok(self.runtimes)
     }
 
-    /// Keeps what could not be looked at: the executable may well be Go's, so that nothing is known without it.
+    /// Records images that could not be read: one of them may be a Go executable.
     fn keep_unreadable(&mut self, images: Vec<UnreadableImage>) {
         const NAMED: usize = 4;
         let (programs, libraries): (Vec<_>, Vec<_>) =
@@ -160,7 +160,7 @@ impl FoundRuntimes {
         self.runtimes.push(Box::new(runtime));
     }
 
-    /// Keeps a problem with one runtime. Only that the target itself cannot be read ends the search.
+    /// Records a problem with one runtime. Only an unreadable target ends the search.
     fn problem(&mut self, problem: Error) -> Result<()> {
         match problem {
             Error::Target(error) => Err(error.into()),
@@ -172,16 +172,16 @@ impl FoundRuntimes {
     }
 }
 
-/// Looks for one kind of runtime in a target. An error is only that the target cannot be read.
+/// Looks for one kind of runtime in a target. The only error is that the target cannot be read.
 type Probe = fn(&dyn Target, &mut FoundRuntimes) -> Result<()>;
 
-/// All kinds of runtimes that are known.
+/// All known kinds of runtimes.
 const PROBES: &[Probe] = &[go::probe, registry::probe];
 
-/// Everything in `target` that schedules tasks.
+/// Every runtime in `target`.
 ///
 /// # Errors
-/// When the target cannot be read.
+/// If the target cannot be read.
 pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     let mut found = FoundRuntimes::default();
     for probe in PROBES {

@@ -9,16 +9,16 @@ use crate::process::{Target, supervised};
 use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
 use crate::{Error, Result};
 
-/// Takes a snapshot of everything that schedules tasks in `target`.
+/// Takes a snapshot of all tasks in `target`.
 ///
 /// # Errors
-/// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
+/// Any error of reading the target, and [`Error::NoRuntime`] if there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
     Readable::find(target)?.read(target, options)
 }
 
-/// The runtimes of a target that can be read, again and again: finding them is most of the work of
-/// reading a small program. A target that does not answer is given up; see [`supervised`].
+/// The readable runtimes of a target, kept for repeated readings: finding them is most of the work of reading
+/// a small program. A target that does not answer is given up; see [`supervised`].
 #[derive(Clone)]
 pub struct Readable {
     inner: Arc<Inner>,
@@ -26,26 +26,26 @@ pub struct Readable {
 
 struct Inner {
     runtimes: Vec<Box<dyn Attached>>,
-    /// What the user should know of what cannot be read.
+    /// What the user should know about what cannot be read.
     warnings: Vec<String>,
     /// When they were found, on the target's CLOCK_MONOTONIC.
     found_at_ns: Option<u64>,
 }
 
 impl Readable {
-    /// Finds them.
+    /// Finds the runtimes of a target.
     ///
     /// # Errors
-    /// Whatever reading the target gives, and [`Error::NoRuntime`] where there is nothing to read.
+    /// Any error of reading the target, and [`Error::NoRuntime`] if there is nothing to read.
     pub fn find(target: &dyn Target) -> Result<Readable> {
         let inner = supervised(target, None, Inner::find)?;
         Ok(Readable { inner: Arc::new(inner) })
     }
 
-    /// Reads all tasks of the target in which they were found.
+    /// Reads all tasks of the target in which the runtimes were found.
     ///
     /// # Errors
-    /// Whatever reading the target gives.
+    /// Any error of reading the target.
     pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
         let (inner, own) = (Arc::clone(&self.inner), options.clone());
         supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
@@ -56,8 +56,7 @@ impl Inner {
     fn find(target: &dyn Target) -> Result<Inner> {
         let mut found = attach(target)?;
         if found.runtimes.is_empty() && found.problems.is_empty() {
-            // Nothing is found either in a process that is just giving its memory back: when it is
-            // looked at again, it has ended.
+            // A process that is releasing its memory also has no runtime: at the next check, it has ended.
             target.mappings()?;
             found = attach(target)?;
         }
@@ -119,7 +118,7 @@ fn header(target: &dyn Target) -> Header {
     }
 }
 
-/// Reads all tasks, with the target stopped if that was asked for.
+/// Reads all tasks, with the target stopped if requested.
 fn read_tasks(
     target: &dyn Target,
     options: &ReadOptions,
@@ -138,14 +137,14 @@ fn read_tasks(
     let read = read_all(target, options, attached, into);
     into.header.reading.duration_ns = begin.elapsed().as_nanos() as u64;
     if let Some(frozen) = frozen {
-        // That it was let go early explains whatever else went wrong.
+        // If it was let go early, that explains all other failures.
         into.header.reading.pause_ns = frozen.release()?.as_nanos() as u64;
     }
     read
 }
 
-/// Reads the tasks of one runtime after another. One that cannot be read is said in a warning, as long as
-/// another one can: everything that it had added by then is taken back.
+/// Reads the tasks of one runtime after another. A runtime that cannot be read becomes a warning, as long as
+/// another one can be read: everything that it had added by then is removed.
 fn read_all(
     target: &dyn Target,
     options: &ReadOptions,

@@ -11,13 +11,13 @@ mod checkpoint;
 
 pub use checkpoint::Checkpoint;
 
-/// Things waited for that are kept in all.
+/// Total waits that are kept.
 const MAX_WAITS: usize = 1 << 24;
 
 /// Fills a [`Snapshot`], interning as it goes.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
-    /// The header; filled by whoever takes the snapshot.
+    /// The header; the reader that takes the snapshot fills it.
     pub header: Header,
     /// The code tables.
     pub code: CodeBuilder,
@@ -26,7 +26,7 @@ pub struct SnapshotBuilder {
     waits: Vec<Wait>,
     holds: Vec<Hold>,
     tasks: Vec<Task>,
-    /// Rows that stand for several tasks, and for how many.
+    /// Rows that stand for several equal tasks, and their numbers of tasks.
     counted: Interner<Task>,
     counts: Vec<u64>,
     waits_left_out: bool,
@@ -55,8 +55,7 @@ impl SnapshotBuilder {
         id
     }
 
-    /// Is there room for that many more things that a task waits for? If not, the snapshot says that
-    /// some were left out.
+    /// Is there room for this many more waits? If not, the snapshot says that some were left out.
     pub fn room_for_waits(&mut self, more: usize) -> bool {
         let room = self.waits.len().saturating_add(more) <= MAX_WAITS;
         self.waits_left_out |= !room;
@@ -78,19 +77,19 @@ impl SnapshotBuilder {
         Span::append(&mut self.holds, holds)
     }
 
-    /// The things waited for that were added so far, in the order of their ids.
+    /// The wait objects that were added so far, in the order of their ids.
     pub fn objects(&self) -> &[WaitObject] {
         &self.objects
     }
 
-    /// Notes what a lock says of itself.
+    /// Records a lock's own state.
     pub fn set_lock_state(&mut self, object: ObjectId, state: LockState) {
         if let Some(object) = self.objects.get_mut(object.index()) {
             object.lock = Some(state);
         }
     }
 
-    /// Notes that one more task waits for a channel.
+    /// Counts one more task that waits for a channel.
     pub fn count_waiter(&mut self, object: ObjectId, op: WaitOp) {
         let Some(channel) = self.objects.get_mut(object.index()).and_then(|o| o.channel.as_mut()) else {
             return;
@@ -102,13 +101,12 @@ impl SnapshotBuilder {
         }
     }
 
-    /// How many rows of tasks were added so far.
+    /// The number of task rows that were added so far.
     pub fn task_count(&self) -> usize {
         self.tasks.len()
     }
 
-    /// The task that was added as number `number`, which must be less than
-    /// [`SnapshotBuilder::task_count`].
+    /// The task with number `number`, which must be less than [`SnapshotBuilder::task_count`].
     pub fn task_mut(&mut self, number: usize) -> &mut Task {
         &mut self.tasks[number]
     }
@@ -128,8 +126,8 @@ impl SnapshotBuilder {
         self.tasks.push(task);
     }
 
-    /// Adds that many equal tasks which the source does not tell apart. However often that is done, they
-    /// take one row.
+    /// Adds this many equal tasks that the source does not distinguish. Repeated calls with an equal task use
+    /// the same row.
     pub fn counted(&mut self, task: Task, count: u64) {
         match self.counted.find(&task, |known| known) {
             Ok(id) => {
@@ -144,7 +142,7 @@ impl SnapshotBuilder {
         }
     }
 
-    /// Makes room for that many tasks more.
+    /// Makes room for this many more tasks.
     pub fn reserve_tasks(&mut self, more: usize) {
         self.tasks.reserve(more);
     }
@@ -161,7 +159,7 @@ impl SnapshotBuilder {
         self.tasks.extend(rows);
         let key = |task: &Task| (task.runtime, task.id, task.address);
         if self.tasks.iter().all(|task| task.id.is_some()) {
-            // No two are alike, and this way needs no second table.
+            // No two keys are equal, and this way needs no second table.
             self.tasks.sort_unstable_by_key(key);
         } else {
             self.tasks.sort_by_key(key);

@@ -6,7 +6,7 @@
 pub struct Header {
     /// Version of the loiter that took the snapshot.
     pub loiter: String,
-    /// When the reading began, nanoseconds since the Unix epoch. None if unknown, as of most dumps.
+    /// When the reading began, nanoseconds since the Unix epoch. None if unknown, like in most dumps.
     pub taken_at_ns: Option<u64>,
     /// The same moment on the target machine's CLOCK_MONOTONIC, nanoseconds. None if unknown.
     pub monotonic_ns: Option<u64>,
@@ -16,9 +16,9 @@ pub struct Header {
     pub runtimes: Vec<RuntimeInfo>,
     /// How the reading went.
     pub reading: Reading,
-    /// What the operating system says of the process.
+    /// The operating system's figures on the process.
     pub process: ProcessFigures,
-    /// What the user should know about this snapshot, a sentence each.
+    /// Warnings about this snapshot for the user, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -31,10 +31,11 @@ pub enum SourceKind {
     Process,
     /// A core file.
     Core,
-    /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log with one in it.
+    /// Stacks of single tasks that the runtime printed itself: Go's debug=2, a crash, a log that contains one.
     Dump,
-    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of [`Snapshot::tasks`](super::Snapshot::tasks)
-    /// stands for as many equal tasks as were counted, see [`Task::twins`](super::Task::twins).
+    /// Counted stacks without single tasks: Go's debug=1, a pprof file. A row of
+    /// [`Snapshot::tasks`](super::Snapshot::tasks) stands for the counted number of equal tasks, see
+    /// [`Task::twins`](super::Task::twins).
     Profile,
 }
 
@@ -44,9 +45,9 @@ pub enum SourceKind {
 pub struct TargetInfo {
     /// What kind of thing was read.
     pub source: SourceKind,
-    /// The pid in loiter's pid namespace; for a core file the pid it names. None if unknown, as of dumps.
+    /// The pid in loiter's pid namespace; for a core file the pid that it names. None if unknown, like for dumps.
     pub pid: Option<u32>,
-    /// Short name, for people: the file name of the executable, or that of a dump. Empty if there is none.
+    /// Short name, for people: the file name of the executable or dump. Empty if there is none.
     pub name: String,
     /// The arguments, as the process sees them.
     pub command: Vec<String>,
@@ -70,31 +71,32 @@ pub struct Reading {
     pub mode: ReadMode,
     /// Nanoseconds from the first read of the target's memory to the last.
     pub duration_ns: u64,
-    /// Nanoseconds for which the whole target stood still. 0 without `--freeze`.
+    /// Nanoseconds for which the whole target was stopped. 0 without `--freeze`.
     pub pause_ns: u64,
     /// Threads stopped one at a time to read their registers.
     pub threads_stopped: u32,
-    /// The longest that any single thread was stopped, nanoseconds.
+    /// The longest time that a single thread was stopped, nanoseconds.
     pub longest_thread_stop_ns: u64,
     /// Tasks read again because they moved while they were being read.
     pub retried: u64,
-    /// Tasks that would not settle: marked [`StackStatus::Torn`](super::StackStatus::Torn).
+    /// Tasks that kept moving: marked [`StackStatus::Torn`](super::StackStatus::Torn).
     pub torn: u64,
     /// Tasks that were listed but had ended (or were not yet in use) when they were read.
     pub ended: u64,
     /// CPU time spent looking for holders of locks, nanoseconds.
     pub holders_ns: u64,
-    /// Tasks that were not asked what they hold, because that would have taken too long. The next reading
-    /// of the same process asks them.
+    /// Tasks whose held locks were not looked for, because that would have taken too long. The next reading
+    /// of the same process looks for them.
     pub holders_not_asked: u64,
-    /// Tasks that were listed but are not among those of the snapshot, because their memory could not be
-    /// read: it is not in the core file. Some of them may have ended.
+    /// Tasks that were listed but are not in the snapshot, because their memory could not be read: it is not
+    /// in the core file. Some of them may have ended.
     pub missing: u64,
-    /// Tasks whose stacks could not be read whole for the same reason: [`StackStatus::Missing`](super::StackStatus::Missing).
+    /// Tasks whose stacks could not be read completely for the same reason:
+    /// [`StackStatus::Missing`](super::StackStatus::Missing).
     pub missing_stacks: u64,
     /// Size of the core file, bytes. None for any other source.
     pub core_bytes: Option<u64>,
-    /// Bytes that the core file should have beyond these, by its own headers: it was cut.
+    /// Bytes that the core file lacks according to its own headers: it was cut.
     pub core_bytes_missing: u64,
 }
 
@@ -102,7 +104,7 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Nothing was stopped but, one at a time, the threads that were running tasks.
+    /// Only the threads that ran tasks were stopped, one at a time.
     #[default]
     Live,
     /// Nothing at all was stopped: the stacks of running tasks are unknown.
@@ -119,24 +121,24 @@ pub enum ReadMode {
 pub struct RuntimeInfo {
     /// "go", "tokio", "registry".
     pub name: String,
-    /// Version as the runtime gives it, with its name: "go1.24.3". None if unknown.
+    /// Version with the runtime's name, as the runtime gives it: "go1.24.3". None if unknown.
     pub version: Option<String>,
-    /// What sets this build apart: "stripped", "pie", "cgo".
+    /// What distinguishes this build: "stripped", "pie", "cgo".
     pub flavour: Vec<String>,
-    /// What one of its tasks is called: "goroutine".
+    /// The word for one of its tasks: "goroutine".
     pub task_noun: String,
-    /// The main module or package of the program, where known.
+    /// The main module or package of the program, if known.
     pub module: Option<String>,
-    /// The modules that the program was built from, the main one first, as its build information lists
-    /// them. Empty where that is unknown.
+    /// The modules that the program was built from, the main one first, as its build information lists them.
+    /// Empty if unknown.
     pub modules: Vec<Module>,
     /// What a task's age means for this runtime, a sentence. None if ages are never known.
     pub age_meaning: Option<String>,
-    /// Where struct layouts and addresses came from, a line each (shown with -v).
+    /// The origin of struct layouts and addresses, one line each (shown with -v).
     pub provenance: Vec<String>,
     /// The scheduler at that moment.
     pub scheduler: Scheduler,
-    /// The garbage collected heap at that moment, where the runtime has one.
+    /// The garbage-collected heap at that moment, if the runtime has one.
     pub heap: Option<Heap>,
 }
 
@@ -156,19 +158,19 @@ pub struct Module {
 pub struct Scheduler {
     /// What runs tasks: Go's Ps, Tokio's workers.
     pub workers: Vec<Worker>,
-    /// What a worker is called: "P", "worker".
+    /// The word for a worker: "P", "worker".
     pub worker_noun: String,
-    /// How many workers the program allows: GOMAXPROCS.
+    /// The number of workers that the program allows: GOMAXPROCS.
     pub max_workers: Option<u32>,
-    /// Length of the queue that all workers share.
+    /// Length of the workers' shared queue.
     pub global_queue: Option<u64>,
-    /// Threads that the runtime has made: Go's Ms.
+    /// Threads that the runtime has created: Go's Ms.
     pub threads: Option<u32>,
-    /// Those of them that are parked.
+    /// Parked threads among them.
     pub idle_threads: Option<u32>,
     /// Tasks ever created.
     pub tasks_created: Option<u64>,
-    /// Task structures ever made; the rest of `tasks_created` reused one.
+    /// Task structures ever created; the other `tasks_created` reused one.
     pub structs_made: Option<u64>,
 }
 
@@ -184,13 +186,13 @@ pub struct Worker {
     pub queue: u32,
 }
 
-/// The garbage collected heap at that moment.
+/// The garbage-collected heap at that moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Heap {
     /// Bytes in spans in use.
     pub in_use: Option<u64>,
-    /// Heap size at which the next collection starts to be due, bytes.
+    /// Heap size from which the next collection is due, bytes.
     pub next_gc: Option<u64>,
     /// Collections completed.
     pub collections: Option<u64>,
@@ -198,7 +200,7 @@ pub struct Heap {
     pub last_pause_ns: Option<u64>,
 }
 
-/// What the operating system says of the process.
+/// The operating system's figures on the process.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ProcessFigures {
@@ -227,7 +229,7 @@ impl Module {
     }
 }
 
-/// Path and version, where it is known: "golang.org/x/net v0.19.0".
+/// Path and, if known, version: "golang.org/x/net v0.19.0".
 impl std::fmt::Display for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.path)?;

@@ -37,7 +37,7 @@ impl Span {
         u64::from(self.start) + u64::from(self.len)
     }
 
-    /// Adds rows to the end of a table and says which they are.
+    /// Adds rows to the end of a table and returns their span.
     pub(crate) fn append<T>(table: &mut Vec<T>, rows: impl IntoIterator<Item = T>) -> Self {
         let start = table.len();
         table.extend(rows);

@@ -1,4 +1,4 @@
-//! What a reading lacks, in words.
+//! Describes what a reading lacks.
 
 use super::header::Reading;
 
@@ -9,8 +9,8 @@ impl Reading {
         self.missing > 0 || self.core_bytes_missing > 0
     }
 
-    /// What the user should know of what is not in the snapshot: one sentence, or nothing if it is whole.
-    /// `tasks` were read, and one of them is called `noun`.
+    /// Warns the user of what is not in the snapshot: one sentence, or None if it is complete. `tasks` were
+    /// read, and `noun` is the word for one of them.
     pub fn lacks(&self, tasks: u64, noun: &str) -> Option<String> {
         let mut parts = Vec::new();
         if self.core_bytes_missing > 0 {
@@ -26,7 +26,7 @@ impl Reading {
         let (are, is) = if self.core_bytes.is_none() { ("", "") } else { ("are ", "is ") };
         if self.missing > 0 {
             let all = tasks.saturating_add(self.missing);
-            // What has ended leaves its structure behind, and in the list.
+            // An ended task leaves its structure in the list.
             let some = if self.ended > 0 { "at most " } else { "" };
             parts.push(format!(
                 "{some}{} of {} {noun}s {are}{not_in_it}",
@@ -47,7 +47,7 @@ impl Reading {
     }
 }
 
-/// Two sizes in the unit that suits the larger one: "12.7" and "50.4 MiB".
+/// Two sizes in the unit of the larger one: "12.7" and "50.4 MiB".
 fn sizes(part: u64, whole: u64) -> (String, String) {
     const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut unit = 0;

@@ -1,7 +1,7 @@
 //! Everything that was true of a target's tasks at one moment.
 //!
-//! A [`Snapshot`] is plain data. It knows nothing of how it was taken or how it will be shown. [`mod@file`] saves and loads it;
-//! a reader makes one with a [`SnapshotBuilder`].
+//! A [`Snapshot`] is plain data. It does not depend on how it was taken or how it will be shown. [`mod@file`]
+//! saves and loads it; a reader makes one with a [`SnapshotBuilder`].
 
 mod builder;
 pub mod file;

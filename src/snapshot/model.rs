@@ -1,15 +1,14 @@
 //! The model: plain data, interned in tables.
 //!
-//! It is written for every runtime: a location is a code address or an await
-//! point, a task may have no stack, an age may be only a bound, and what a
-//! source cannot know is unknown.
+//! It serves every runtime: a location is a code address or an await point, a task may have no stack, an age
+//! may be only a bound, and what a source cannot know is unknown.
 
 use super::header::{Header, RuntimeInfo};
 use super::task::{Task, count_tasks};
 use super::waits::{Hold, Wait, WaitObject};
 use crate::code::{CodeTables, FunctionId, LocationId, StrId};
 
-/// Everything that was true at one moment, complete in itself.
+/// Everything that was true at one moment, self-contained.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -17,28 +16,28 @@ pub struct Snapshot {
     pub header: Header,
     /// The strings, functions, locations, stacks and label sets that everything else refers to.
     pub code: CodeTables,
-    /// Everything that tasks wait for, once.
+    /// Everything that tasks wait for, each stored once.
     pub objects: Vec<WaitObject>,
-    /// What tasks wait for; each task has [`Task::waits`] of these rows.
+    /// The tasks' waits; [`Task::waits`] is each task's span of these rows.
     pub waits: Vec<Wait>,
-    /// What tasks hold of that, as far as it could be told; each task has [`Task::holds`] of these rows.
+    /// The tasks' locks, if they could be found; [`Task::holds`] is each task's span of these rows.
     pub holds: Vec<Hold>,
-    /// The tasks, in ascending order of id where ids are known. A row may stand for several equal ones:
-    /// [`Snapshot::task_count`] says how many tasks there are.
+    /// The tasks, in ascending order of id if ids are known. A row may stand for several equal tasks:
+    /// [`Snapshot::task_count`] counts the tasks.
     pub tasks: Vec<Task>,
 }
 
 impl Snapshot {
-    /// Tasks that all rows together may stand for. More is not believed, and sums of counts are far from
-    /// any overflow.
+    /// The maximum total of tasks that the rows stand for. A larger number is not believed, and sums of
+    /// counts stay far from overflow.
     pub const MOST_TASKS: u64 = 1 << 32;
 
-    /// How many tasks there are.
+    /// The number of tasks.
     pub fn task_count(&self) -> u64 {
         count_tasks(&self.tasks)
     }
 
-    /// How many tasks some rows stand for, given by their indices.
+    /// The number of tasks in these rows, given by their indices.
     pub fn count_of(&self, rows: &[u32]) -> u64 {
         count_tasks(rows.iter().filter_map(|&row| self.tasks.get(row as usize)))
     }

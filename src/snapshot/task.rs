@@ -1,4 +1,4 @@
-//! A task, and what can be known of it.
+//! A task and its known properties.
 
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ pub enum TaskState {
     Syscall,
     /// Stopped by the runtime in the middle of its work.
     Preempted,
-    /// Over, but not yet collected.
+    /// Ended, but not yet collected.
     Finished,
     /// Not known.
     #[default]
@@ -52,7 +52,7 @@ impl TaskState {
     }
 }
 
-/// A text that is not the name of a [`TaskState`].
+/// A text that does not name a [`TaskState`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown state {0}; states: {names}", names = TaskState::ALL.map(TaskState::name).join(", "))]
 pub struct UnknownState(pub String);
@@ -80,7 +80,7 @@ pub enum Age {
 }
 
 impl Age {
-    /// The nanoseconds, whether a bound or exact.
+    /// The nanoseconds, whether bound or exact.
     pub fn nanos(self) -> Option<u64> {
         match self {
             Age::Unknown => None,
@@ -97,24 +97,24 @@ pub enum StackStatus {
     Complete,
     /// The inner frames are right; the outer ones were not read because there are too many.
     Truncated,
-    /// The inner frames are right; further out the unwinder found no way on.
+    /// The inner frames are right; the unwinder could not continue further out.
     Broken,
     /// The frames are right, but there are more: the target had no room to keep them, or the dump is damaged.
     Gaps,
     /// The inner frames are right, if there are any; the rest of the stack is not in the core file, or its
     /// memory cannot be read.
     Missing,
-    /// The task would not hold still: no stack.
+    /// The task kept moving: no stack.
     Torn,
     /// The task was running and its registers were not read: no stack.
     Running,
-    /// The source gives no stack, or no more of it than the task's entry.
+    /// The source gives no stack, or only the task's entry.
     #[default]
     Unknown,
 }
 
 impl StackStatus {
-    /// Every status with the name that commands and files use.
+    /// Every status with its name in commands and files.
     const NAMES: [(StackStatus, &str); 8] = [
         (StackStatus::Complete, "complete"),
         (StackStatus::Truncated, "truncated"),
@@ -126,57 +126,57 @@ impl StackStatus {
         (StackStatus::Unknown, "unknown"),
     ];
 
-    /// The name that commands and files use: "complete".
+    /// Its name in commands and files: "complete".
     pub fn name(self) -> &'static str {
         Self::NAMES.into_iter().find(|known| known.0 == self).map_or("unknown", |known| known.1)
     }
 
-    /// The status of that name. None for an unknown name.
+    /// The status with this name. None for an unknown name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
     }
 }
 
-/// One task. The default is a task of which nothing is known.
+/// One task. The default is a task about which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Task {
     /// Index into [`Header::runtimes`](super::Header::runtimes).
     pub runtime: u8,
-    /// The runtime's own id for it.
+    /// The runtime's id for it.
     pub id: Option<u64>,
-    /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown:
-    /// [`Task::known_address`] says so.
+    /// Address of the runtime's structure for it; with the id it is the task's identity. 0 if unknown: see
+    /// [`Task::known_address`].
     pub address: u64,
     /// What it is doing.
     pub state: TaskState,
     /// Why it waits, in the runtime's words: "chan receive".
     pub reason: Option<StrId>,
-    /// What kind of wait that is, as the reader of its runtime says.
+    /// The kind of wait, as the runtime's reader decided.
     pub wait_class: WaitClass,
     /// How long it has been in this state.
     pub age: Age,
     /// How long ago it was started, nanoseconds.
     pub lifetime_ns: Option<u64>,
-    /// How many times it has been run until it ended or had to wait (polled). 0: never yet.
+    /// How many times it was polled: run until it ended or had to wait. 0: never yet.
     pub polls: Option<u64>,
-    /// Changes when the task runs: different marks prove that it ran. Equal ones may be chance, once in 256
-    /// times for Go, where only eight bits count; in several snapshots in a row they show that it stood
-    /// still. Means nothing else. None if the source has nothing of the kind (see also `polls`).
+    /// Changes when the task runs: different marks prove that it ran. Equal marks may be chance, once in 256
+    /// times for Go, where only eight bits count; in several snapshots in a row they show that it did not
+    /// run. Has no other meaning. None if the source has no mark (see also `polls`).
     pub mark: Option<u64>,
     /// Id of the task that started it.
     pub parent: Option<u64>,
-    /// The place where it was started. Its frames are those of the `go` statement.
+    /// The location where it was started. Its frames are those of the `go` statement.
     pub creator: Option<LocationId>,
-    /// The function that it was started with.
+    /// Its start function.
     pub entry: Option<FunctionId>,
     /// Its labels.
     pub labels: Option<LabelSetId>,
-    /// Thread that it runs on now (or is in a system call on).
+    /// The thread that it runs on now (or makes a system call on).
     pub thread: Option<u32>,
-    /// It may run only on one thread.
+    /// It may run on one thread only.
     pub locked_to_thread: bool,
-    /// The runtime's own, not the program's.
+    /// It belongs to the runtime, not to the program.
     pub system: bool,
     /// The runtime has proved that it will never run again.
     pub leaked: bool,
@@ -184,17 +184,16 @@ pub struct Task {
     pub stack: Option<StackId>,
     /// How far the stack can be trusted.
     pub stack_status: StackStatus,
-    /// Bytes of memory that its stack takes. 0 if it has none of its own or it is unknown:
-    /// [`Task::known_stack_bytes`] says so.
+    /// Bytes of memory that its stack takes. 0 if it has no stack of its own or if unknown: see
+    /// [`Task::known_stack_bytes`].
     pub stack_bytes: u64,
     /// What it waits for: rows of [`Snapshot::waits`](super::Snapshot::waits).
     pub waits: Span,
-    /// Locks for which others wait and that it seems to hold: rows of
+    /// Locks that it seems to hold while other tasks wait for them: rows of
     /// [`Snapshot::holds`](super::Snapshot::holds).
     pub holds: Span,
-    /// How many more tasks are equal to this one and have no row of their own, because the source only
-    /// counted them. 0 for a task that the source told apart: who has an id, waits for a thing that is
-    /// known or holds one has no twins.
+    /// The number of further tasks that equal this one and have no row, because the source only counted them. 0 for a
+    /// task that the source distinguished: a task with an id, a known wait object or a held lock has no twins.
     pub twins: u64,
 }
 
@@ -204,18 +203,18 @@ impl Task {
         Some(self.address).filter(|&address| address != 0)
     }
 
-    /// Bytes of memory that its stack takes. None if it has none of its own or it is unknown.
+    /// Bytes of memory that its stack takes. None if it has no stack of its own or if unknown.
     pub fn known_stack_bytes(&self) -> Option<u64> {
         Some(self.stack_bytes).filter(|&bytes| bytes != 0)
     }
 
-    /// How many tasks the row stands for: itself and its twins.
+    /// The number of tasks that the row stands for: itself and its twins.
     pub fn count(&self) -> u64 {
         self.twins.saturating_add(1)
     }
 }
 
-/// How many tasks some rows stand for.
+/// The number of tasks that these rows stand for.
 pub fn count_tasks<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> u64 {
     tasks.into_iter().fold(0, |sum: u64, task| sum.saturating_add(task.count()))
 }
@@ -224,7 +223,7 @@ pub fn count_tasks<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> u64 {
 mod tests {
     use super::*;
 
-    /// Snapshots hold them by the million.
+    /// Snapshots contain millions of them.
     #[test]
     fn a_task_is_small() {
         assert_eq!(size_of::<Task>(), 192);

@@ -3,10 +3,10 @@
 use super::Snapshot;
 use crate::code::StrId;
 
-/// Frames that one stack may have in all; what a reader keeps is far below it.
+/// Total frames of one stack; a reader keeps far fewer.
 const MAX_FRAMES: usize = 1 << 20;
 
-/// An index that points nowhere, or a table that breaks a rule of the model.
+/// An index out of range, or a table that breaks a rule of the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table} {row}: {problem}")]
 pub struct Invalid {
@@ -24,11 +24,12 @@ fn check(ok: bool, table: &'static str, row: usize, problem: &'static str) -> Re
 }
 
 impl Snapshot {
-    /// Checks that every index is within its table, every location has a frame, no stack is
-    /// absurdly deep and every row of waits and holds belongs to one task on average, so that nothing that works on the snapshot has to check again.
+    /// Checks that every index is within its table, every location has a frame, no stack is absurdly deep and
+    /// every row of waits and holds belongs to one task on average, so that code that works on the snapshot
+    /// need not check again.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first problem found.
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_code()?;
         self.validate_waits()?;
@@ -91,7 +92,7 @@ impl Snapshot {
 
     fn validate_tasks(&self) -> Result<(), Invalid> {
         let runtimes = self.header.runtimes.len();
-        // Nobody shares them, so that what all tasks have is no more than the tables have.
+        // Tasks do not share these rows, so all tasks together have at most as many as the tables.
         let [mut waits, mut holds, mut tasks] = [0_u64; 3];
         for (row, task) in self.tasks.iter().enumerate() {
             check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;

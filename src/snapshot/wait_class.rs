@@ -1,17 +1,17 @@
-//! What keeps a task waiting, in terms that hold for every runtime.
+//! Why a task waits, in terms that apply to every runtime.
 
-/// What keeps a task waiting.
+/// Why a task waits.
 ///
-/// The reader of a runtime says it once, when it makes the task: it knows the runtime's words, the things that
-/// are waited for, and the functions that wait for them. What is finer than a runtime can tell is said as the
-/// coarser class: [`WaitClass::Receive`] for a channel without values, [`WaitClass::Io`] for a connection.
+/// The reader of a runtime decides it once, when it makes the task: it knows the runtime's words, the wait
+/// objects, and the functions that wait for them. If a runtime cannot distinguish a finer class, the coarser
+/// one is used: [`WaitClass::Receive`] for a channel without values, [`WaitClass::Io`] for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum WaitClass {
-    /// Nobody knows.
+    /// Not known.
     #[default]
     Unknown,
-    /// Nothing: it runs or could run.
+    /// Nothing: it is running or runnable.
     Nothing,
     /// It waits for something that cannot come: a channel that is nil.
     NilChannel,
@@ -25,17 +25,17 @@ pub enum WaitClass {
     Range,
     /// For a value of a channel.
     Receive,
-    /// For a channel that carries no values: it tells by being closed, like that of a context.
+    /// For a channel that carries no values: it signals by being closed, like a context's.
     Signal,
     /// For one of several channels.
     Select,
-    /// For a timer or ticker, perhaps beside other things.
+    /// For a timer or ticker, perhaps among other things.
     Timer,
     /// For time to pass.
     Sleep,
     /// For a lock.
     Lock,
-    /// For a wait group to come to zero.
+    /// For a wait group to reach zero.
     WaitGroup,
     /// For a condition variable or a notification.
     Cond,
@@ -49,7 +49,7 @@ pub enum WaitClass {
     Network,
     /// For a file, a pipe or a device.
     Io,
-    /// For a system call or foreign code to come back.
+    /// For a system call or foreign code to return.
     Call,
     /// For the runtime's own work, such as a garbage collection.
     Runtime,
@@ -58,7 +58,7 @@ pub enum WaitClass {
 }
 
 impl WaitClass {
-    /// All of them, in their order.
+    /// All classes, in their order.
     pub const ALL: [WaitClass; 23] = [
         WaitClass::Unknown,
         WaitClass::Nothing,
@@ -90,7 +90,7 @@ impl WaitClass {
         matches!(self, WaitClass::NilChannel | WaitClass::NoCases | WaitClass::Leaked)
     }
 
-    /// The name that files use: "wait-group".
+    /// Its name in files: "wait-group".
     pub fn name(self) -> &'static str {
         match self {
             WaitClass::Unknown => "unknown",
@@ -119,12 +119,12 @@ impl WaitClass {
         }
     }
 
-    /// The class of this name.
+    /// The class with this name.
     pub fn by_name(name: &str) -> Option<WaitClass> {
         WaitClass::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// In words, for sources that have none of their own.
+    /// A description, for sources without wait reasons.
     pub fn words(self) -> &'static str {
         match self {
             WaitClass::Unknown => "unknown",

@@ -8,7 +8,7 @@ use crate::code::{LocationId, StrId};
 pub struct Wait {
     /// What the task wants to do.
     pub op: WaitOp,
-    /// With what.
+    /// The object that it does it with.
     pub object: ObjectId,
 }
 
@@ -41,14 +41,14 @@ impl WaitOp {
     }
 }
 
-/// A lock that a task seems to hold while others wait for it, and how that is known.
+/// A lock that a task seems to hold while other tasks wait for it, and the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The lock.
     pub object: ObjectId,
-    /// How it is held, which is also how that is known.
+    /// How it is held, and how sure that is.
     pub how: HoldKind,
-    /// The place on its stack from which it goes on to unlock it. None where only the lock's address
+    /// The location on its stack from which its code goes on to unlock it. None if only the lock's address
     /// was found on the stack.
     pub location: Option<LocationId>,
 }
@@ -57,11 +57,11 @@ pub struct Hold {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HoldKind {
-    /// Its code, read ahead from where it stands, unlocks it before it could lock it again.
+    /// Its code, read ahead from its present location, unlocks the lock before it could lock it again.
     Exclusive,
-    /// The same, and it unlocks a reader-writer lock that it holds for reading.
+    /// The same, but it unlocks a reader-writer lock that it holds for reading.
     Shared,
-    /// The lock's address stands on its stack and it does not wait for it; no more is known.
+    /// The lock's address is on its stack and it does not wait for the lock; no more is known.
     Perhaps,
 }
 
@@ -76,7 +76,7 @@ impl HoldKind {
     }
 }
 
-/// What kind of thing is waited for.
+/// The kind of a wait object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ObjectKind {
@@ -90,7 +90,7 @@ pub enum ObjectKind {
     WaitGroup,
     /// A condition variable.
     Cond,
-    /// A semaphore of the runtime whose owner is not known.
+    /// A semaphore of the runtime whose owner is unknown.
     Semaphore,
     /// Something else with an address.
     Other,
@@ -117,24 +117,24 @@ impl ObjectKind {
 pub struct WaitObject {
     /// What it is.
     pub kind: ObjectKind,
-    /// Where it is in the target.
+    /// Its address in the target.
     pub address: u64,
-    /// For channels: what is in it.
+    /// For channels: the channel's state.
     pub channel: Option<Channel>,
-    /// For locks and wait groups: what it says of itself.
+    /// For locks and wait groups: their own state.
     pub lock: Option<LockState>,
 }
 
-/// What a lock or a wait group says of itself. It does not say who holds it.
+/// The state of a lock or a wait group in its own memory. It does not name the holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
-    /// Nobody holds it: it is about to be given to one of those who wait.
+    /// It has no holder: it is about to be given to a waiting task.
     Free,
-    /// One holds it, for itself.
+    /// One task holds it exclusively.
     Exclusive,
-    /// So many hold it, for reading.
+    /// This many tasks hold it for reading.
     Shared(u32),
-    /// So many have not said yet that they are done.
+    /// This many have not reported yet that they are done.
     Outstanding(u32),
 }
 
@@ -154,6 +154,6 @@ pub struct Channel {
     pub receivers: u32,
     /// `senders` or `receivers` is a lower bound: the list was too long to walk.
     pub more: bool,
-    /// Name of the element type, where known.
+    /// Name of the element type, if known.
     pub element: Option<StrId>,
 }

@@ -1,4 +1,4 @@
-//! What is compressed with gzip or zstd, told by its first bytes, and not more of it than is bearable.
+//! Decompresses gzip and zstd data, recognised by its first bytes, within limits.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, Read};
@@ -8,29 +8,29 @@ use flate2::read::MultiGzDecoder;
 
 use super::zstd::ZstdReader;
 
-/// Compressed files in compressed files are followed this deep.
+/// Nested compression is followed this deep.
 const MAX_LAYERS: usize = 3;
-/// No dump shrinks to less than this part of itself.
+/// Compression never shrinks a dump by more than this factor.
 const MAX_RATIO: u64 = 2000;
 /// Below this size the ratio means nothing.
 const RATIO_FROM: u64 = 16 << 20;
-/// First bytes that tell what something is.
+/// First bytes that identify the format.
 const START: usize = 8;
 
-/// What a file or a pipe holds once it is not compressed any more.
+/// The decompressed contents of a file or a pipe.
 pub(super) struct Contents<'a> {
-    /// Its first bytes, which `reader` gives too.
+    /// Its first bytes, which `reader` returns too.
     pub(super) start: Vec<u8>,
-    /// All of it.
+    /// All of its bytes.
     pub(super) reader: Box<dyn Read + 'a>,
     /// It was compressed.
     pub(super) compressed: bool,
 }
 
-/// Takes off whatever compression there is.
+/// Removes any compression.
 ///
 /// # Errors
-/// Those of `from`.
+/// The errors of `from`.
 pub(super) fn open<'a>(from: impl Read + 'a) -> io::Result<Contents<'a>> {
     let read = Rc::new(Cell::new(0));
     let from = Metered { from, count: Rc::clone(&read) };
@@ -57,7 +57,7 @@ fn peek<'a>(mut reader: Box<dyn Read + 'a>, compressed: bool) -> io::Result<Cont
     Ok(Contents { reader: Box::new(Cursor::new(start.clone()).chain(reader)), start, compressed })
 }
 
-/// Counts the bytes that come through it.
+/// Counts the bytes that pass through it.
 struct Metered<R> {
     from: R,
     count: Rc<Cell<u64>>,
@@ -71,7 +71,7 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// Gives up when what comes out cannot be a dump that was compressed.
+/// Fails when the output cannot be a compressed dump.
 struct Plausible<R> {
     from: R,
     given: u64,
@@ -129,7 +129,7 @@ mod tests {
             }
         }
         assert_eq!(read(&[gz(b"a"), gz(b"b")].concat()).unwrap(), b"ab");
-        // A frame that is to be skipped may stand between two.
+        // A skippable frame may be between two frames.
         let skipped = b"\x5a\x2a\x4d\x18\x03\0\0\0abc";
         assert_eq!(read(&[&zst(b"a")[..], skipped, &zst(b"b")].concat()).unwrap(), b"ab");
         assert!(read(&[&zst(b"a")[..], &skipped[..10]].concat()).is_err());

@@ -1,30 +1,30 @@
-//! What cannot be a dump is not read to its end.
+//! Stops reading early what cannot be a dump.
 
 use std::io::{self, Read};
 
-/// Text without a goroutine in so many bytes is no dump, though a crash may stand at the end of a long log.
+/// Text without a goroutine in this many bytes is not a dump, though a crash may be at the end of a long log.
 const TEXT: usize = 16 << 20;
-/// How far it is looked whether something that is no text can be a profile, bytes.
+/// Bytes that are examined to see whether binary data can be a profile.
 const BINARY: usize = 4096;
 /// Read at a time, bytes.
 const STEP: usize = 64 << 10;
-/// Every dump of Go has this word in it.
+/// Every Go dump contains this word.
 const WORD: &[u8] = b"goroutine";
-/// The highest number of a field of profile.proto.
+/// The highest field number of profile.proto.
 const LAST_FIELD: u64 = 15;
 
-/// What was read.
+/// The bytes that were read.
 #[derive(Debug)]
 pub(super) struct Beginning {
     pub(super) bytes: Vec<u8>,
-    /// It was not read to its end, because it is no dump.
+    /// Reading stopped early, because it is not a dump.
     pub(super) stopped: bool,
 }
 
-/// Reads everything, or so much that it is certain that it is no dump.
+/// Reads everything, or stops once it certainly is not a dump.
 ///
 /// # Errors
-/// Those of `from`, and if there is more than `most`.
+/// The errors of `from`, and one if there is more than `most`.
 pub(super) fn read(from: &mut dyn Read, most: u64) -> io::Result<Beginning> {
     let mut bytes = Vec::new();
     let mut may_be = false;
@@ -42,7 +42,7 @@ pub(super) fn read(from: &mut dyn Read, most: u64) -> io::Result<Beginning> {
             }
             may_be = true;
         }
-        // The word may stand across the border.
+        // The word may cross the border.
         may_be = may_be || has_word(bytes.get(before.saturating_sub(2 * WORD.len())..).unwrap_or_default());
         if !may_be && bytes.len() > TEXT {
             return Ok(Beginning { bytes, stopped: true });
@@ -50,26 +50,26 @@ pub(super) fn read(from: &mut dyn Read, most: u64) -> io::Result<Beginning> {
     }
 }
 
-/// The word, one byte or two bytes a character.
+/// The word, with one or two bytes per character.
 fn has_word(bytes: &[u8]) -> bool {
     let wide: Vec<u8> = WORD.iter().flat_map(|&byte| [byte, 0]).collect();
-    // The last zero belongs to the next character where the high byte comes first.
+    // With the high byte first, the last zero belongs to the next character.
     let wide = wide.get(..wide.len() - 1).unwrap_or_default();
     memchr::memmem::find(bytes, WORD).is_some() || memchr::memmem::find(bytes, wide).is_some()
 }
 
-/// Text has no zeros, but for those of UTF-16.
+/// Text has no zeros, except in UTF-16.
 fn is_text(bytes: &[u8]) -> bool {
     let bytes = bytes.get(..bytes.len().min(BINARY)).unwrap_or_default();
     let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let zeros = memchr::memchr_iter(0, bytes).count();
     let controls = bytes.iter().filter(|byte| matches!(byte, 1..=8 | 14..=26 | 28..=31)).count();
-    // Every other byte is one, or none is.
+    // Every other byte is zero, or none is.
     let even = zeros * 3 > bytes.len() && zeros * 3 < bytes.len() * 2;
     wide || (zeros == 0 || even) && controls * 10 < bytes.len()
 }
 
-/// Does it begin with fields that profile.proto has?
+/// Does it begin with fields of profile.proto?
 fn is_profile(bytes: &[u8]) -> bool {
     let mut rest = bytes.get(..bytes.len().min(BINARY)).unwrap_or_default();
     let mut fields = 0;
@@ -87,7 +87,7 @@ fn is_profile(bytes: &[u8]) -> bool {
     fields > 0
 }
 
-/// A number, seven bits a byte, and what follows it.
+/// A number, seven bits per byte, and the bytes after it.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     for (nth, &byte) in bytes.iter().enumerate().take(10) {

@@ -1,4 +1,4 @@
-//! Why what a user has named cannot be read.
+//! Why a source that a user named cannot be read.
 //!
 //! The text of an error does not repeat its cause: that is its [`source`](std::error::Error::source).
 //! [`crate::full_text`] joins the two.
@@ -31,7 +31,7 @@ pub enum SourceError {
         /// Why.
         source: FileError,
     },
-    /// A file or an answer holds no dump that can be read.
+    /// A file or an answer contains no readable dump.
     #[error("{what}")]
     Dump {
         /// The file, the address, or "standard input".
@@ -39,7 +39,7 @@ pub enum SourceError {
         /// Why.
         source: Box<DumpError>,
     },
-    /// An address gives nothing that can be read.
+    /// An address returns nothing that can be read.
     #[error("{address}")]
     Address {
         /// The address, without user and password.
@@ -55,13 +55,13 @@ pub enum SourceError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A name does not tell which process is meant.
+    /// A name does not identify one process.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A program that loiter started has ended too early.
+    /// A program that loiter started ended too early.
     #[error("{program} has ended before it could be read: {how}")]
     ProgramEnded {
-        /// The program, as it was asked for.
+        /// The program, as the user named it.
         program: String,
         /// "exit status 1", "SIGSEGV".
         how: String,
@@ -74,7 +74,7 @@ pub enum SourceError {
         /// The file, or "standard input".
         what: String,
     },
-    /// A snapshot can be made of it, but it has no memory that could be read.
+    /// It gives a snapshot, but has no memory that could be read.
     #[error("{what} is neither a process nor a core file")]
     NotATarget {
         /// The file, the address, or "standard input".
@@ -102,20 +102,20 @@ impl SourceError {
         matches!(self, SourceError::Target { source, .. } if source.is_gone())
     }
 
-    /// The process did not answer in time. It may answer the next time.
+    /// The process did not answer in time. It may answer next time.
     pub fn is_no_answer(&self) -> bool {
         matches!(self, SourceError::Target { source: crate::Error::Target(error), .. } if error.is_no_answer())
     }
 }
 
-/// Why an address gives nothing that can be read.
+/// Why an address returns nothing that can be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// The text is not an address.
     #[error("no address: {problem}")]
     Invalid {
-        /// What is wrong with it. Holds no password.
+        /// What is wrong with it. Contains no password.
         problem: String,
     },
     /// This loiter was built without HTTP.
@@ -124,7 +124,7 @@ pub enum AddressError {
     /// The processor lacks what the cryptography of https needs.
     #[error("this processor cannot do https: it lacks AES, AVX2, BMI or ADX")]
     CannotEncrypt,
-    /// There was no connection in time.
+    /// The connection was not made in time.
     #[error("no connection within {} s", within.as_secs_f64())]
     NoConnection {
         /// How long loiter waited.
@@ -150,18 +150,18 @@ pub enum AddressError {
     /// The answer is too large.
     #[error("the answer is larger than {} MiB, which is the most that is read", most >> 20)]
     TooLarge {
-        /// Bytes that are read at most.
+        /// The limit in bytes.
         most: u64,
     },
-    /// A redirect leads to what is not an address.
+    /// A redirect points to text that is not an address.
     #[error("redirected to {to}: {why}")]
     BadRedirect {
-        /// Where it leads.
+        /// Its target.
         to: String,
-        /// What is wrong with that.
+        /// What is wrong with its target.
         why: String,
     },
-    /// One redirect led to another too often.
+    /// There were too many redirects.
     #[error("redirected more than {most} times")]
     Redirects {
         /// How many redirects are followed.
@@ -171,9 +171,9 @@ pub enum AddressError {
     #[error("the answer broke off after {got}{} bytes: {why}",
         announced.map_or(String::new(), |length| format!(" of {length} announced")))]
     BrokenOff {
-        /// Bytes that came.
+        /// Bytes that were received.
         got: u64,
-        /// Bytes that were announced, if they were.
+        /// The announced length in bytes, if any.
         announced: Option<u64>,
         /// What happened.
         why: Box<AddressError>,
@@ -213,7 +213,7 @@ impl AddressError {
     }
 }
 
-/// Why a name does not tell which process is meant.
+/// Why a name does not identify one process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -230,10 +230,10 @@ pub enum NameError {
     OnlyParents {
         /// The name.
         name: String,
-        /// The parents that have it.
+        /// The parents with the name.
         processes: Vec<Candidate>,
     },
-    /// No process has the name, and no file.
+    /// No process and no file has the name.
     #[error("no process is named {name}, and there is no such file")]
     Nobody {
         /// The name.

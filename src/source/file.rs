@@ -1,4 +1,4 @@
-//! Files and standard input. Their first bytes say what they are.
+//! Files and standard input, recognised by their first bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,7 +11,7 @@ use crate::import;
 use crate::process::Target;
 use crate::snapshot::{Snapshot, file};
 
-/// The largest dump that is read: they are kept in memory whole.
+/// The largest dump that is read: dumps are kept in memory whole.
 pub(super) const MAX_DUMP: u64 = 1 << 30;
 /// The largest core file that is decompressed.
 const MAX_CORE: u64 = 64 << 30;
@@ -40,12 +40,12 @@ fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|source| SourceError::Io { what: path.display().to_string(), source })
 }
 
-/// Something that is read, and what it is called.
+/// A file or stream that is read, and its names.
 struct Named<'a> {
     path: Option<&'a Path>,
     /// In messages.
     shown: String,
-    /// Stands for the name of the program where a dump does not tell it.
+    /// Replaces the program's name if a dump does not contain it.
     name: String,
 }
 
@@ -115,7 +115,7 @@ fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Dumps do not name the program: the name of the file stands for it.
+/// Dumps do not name the program: the file name replaces it.
 pub(super) fn named(mut snapshot: Snapshot, name: &str) -> Snapshot {
     if snapshot.header.target.name.is_empty() {
         snapshot.header.target.name = name.to_owned();
@@ -123,8 +123,8 @@ pub(super) fn named(mut snapshot: Snapshot, name: &str) -> Snapshot {
     snapshot
 }
 
-/// Core files are read at random: one that is compressed or comes from a pipe is written to a temporary
-/// file without a name, with holes where there are zeros.
+/// Core files are read at random: a core file that is compressed or comes from a pipe is written to a
+/// temporary file without a name, with holes for zeros.
 fn spool(contents: Contents<'_>) -> io::Result<File> {
     let no_room = |error: io::Error| {
         io::Error::new(
@@ -153,7 +153,7 @@ fn spool(contents: Contents<'_>) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads until the buffer is full or nothing more comes.
+/// Reads until the buffer is full or the input ends.
 fn fill(from: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -1,9 +1,9 @@
-//! Whatever a user can name is opened here, and becomes a snapshot or a target.
+//! Opens everything that a user can name, as a snapshot or a target.
 //!
-//! A [`Source`] is made of the text that a user gives: a pid, the name of a running process, a file (a saved
-//! snapshot, a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-`
-//! for standard input. Addresses need the feature `http`. [`open`] reads it once. To read a process or an address again and again, see
-//! [`crate::session`]. A [`Program`] is started by loiter, and ends with it.
+//! A [`Source`] is made from the user's text: a pid, the name of a running process, a file (a saved snapshot,
+//! a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-` for
+//! standard input. Addresses need the feature `http`. [`open`] reads it once. To read a process or an address
+//! again and again, see [`crate::session`]. loiter starts a [`Program`], and ends it when loiter ends.
 //!
 //! ```no_run
 //! use loiter::source::{self, OpenOptions, Source};
@@ -14,7 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here prints, and nothing asks: what a user has to know is in the [errors](SourceError).
+//! This module neither prints nor asks: the [errors](SourceError) contain what a user must know.
 
 use std::convert::Infallible;
 use std::fs;
@@ -53,16 +53,16 @@ pub use successor::{Successor, find_successor};
 /// Result of opening a source.
 pub type Result<T, E = SourceError> = std::result::Result<T, E>;
 
-/// What a user has named.
+/// What a user named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The process with this pid.
     Pid(u32),
-    /// The process of this name.
+    /// The process with this name.
     Name(String),
-    /// A file. Its first bytes say what it is.
+    /// A file. Its first bytes show what it is.
     File(PathBuf),
-    /// The same from standard input.
+    /// Standard input, treated like a file.
     Stdin,
     /// An address of Go's net/http/pprof.
     Address(String),
@@ -71,8 +71,8 @@ pub enum Source {
 impl FromStr for Source {
     type Err = Infallible;
 
-    /// A number is a pid, `-` is standard input. Of other texts the file system decides: a name that no file
-    /// has is that of a process, unless it looks like a file's.
+    /// A number is a pid, `-` is standard input. For other texts the file system decides: a text that names
+    /// no file is a process name, unless it looks like a file name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.parse() {
             Ok(pid) => Source::Pid(pid),
@@ -91,7 +91,7 @@ fn is_address(text: &str) -> bool {
     begins("http:") || begins("https:")
 }
 
-/// A file has this name, or that cannot be known.
+/// A file has this name, or that cannot be determined.
 fn is_there(path: &str) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound)
 }
@@ -112,9 +112,9 @@ fn looks_like_a_file(text: &str) -> bool {
 /// How a source is read.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
-    /// How a process or a core file is read. Files and addresses take no notice of it.
+    /// How a process or a core file is read. Files and addresses ignore it.
     pub read: ReadOptions,
-    /// The executable of a core file, where it is no longer at the path that the core file names.
+    /// The executable of a core file, if it is no longer at the path in the core file.
     pub exe: Option<PathBuf>,
 }
 
@@ -151,8 +151,7 @@ pub fn open(source: &Source, options: &OpenOptions) -> Result<Opened> {
 /// Opens the process or the core file that a source means, without reading its tasks.
 ///
 /// # Errors
-/// See [`SourceError`]; [`SourceError::NotATarget`] for an address and for files that hold anything but a
-/// core file.
+/// See [`SourceError`]; [`SourceError::NotATarget`] for an address and for files other than core files.
 pub fn open_target(source: &Source, options: &OpenOptions) -> Result<Box<dyn Target>> {
     match source {
         Source::Pid(pid) => process::open(*pid),
@@ -164,10 +163,10 @@ pub fn open_target(source: &Source, options: &OpenOptions) -> Result<Box<dyn Tar
 }
 
 impl Source {
-    /// The same source, a name replaced by the pid of the process that has it.
+    /// The same source, with a name replaced by the pid of its process.
     ///
     /// # Errors
-    /// No process has the name, or several have it.
+    /// No process has the name, or several do.
     pub fn resolve(&self) -> Result<Source> {
         match self {
             Source::Name(name) => find_by_name(name).map(Source::Pid),
@@ -175,8 +174,8 @@ impl Source {
         }
     }
 
-    /// The host whose program stops while it answers, because the source is an address that leaves the form
-    /// of the profile to loiter, which asks for debug=2. None for anything else.
+    /// The host whose program stops while it answers, because the source is an address without a form of the
+    /// profile, and loiter asks for debug=2. None for other sources.
     pub fn stops_host(&self) -> Option<String> {
         match self {
             Source::Address(address) => http::stops_host(address),

@@ -1,4 +1,4 @@
-//! Processes by name: the one that is meant, never a guess.
+//! Finds processes by name, never by a guess.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,13 +6,13 @@ use std::fs;
 use super::{NameError, Result, SourceError};
 use crate::process::{self, Candidate};
 
-/// Generations of parents that are looked at.
+/// Generations of parents that are examined.
 const GENERATIONS: usize = 64;
 
-/// The pid of the process that has this name: the file name of its executable, the name that the kernel
-/// shows, or the file name of its first argument.
+/// The pid of the process with this name: the file name of its executable, the kernel's name for it, or the
+/// file name of its first argument.
 ///
-/// Neither loiter itself nor its parents (a shell, sudo) are ever meant.
+/// loiter itself and its parents (a shell, sudo) never match.
 ///
 /// # Errors
 /// [`SourceError::Name`] if several processes have the name, or none.
@@ -33,7 +33,7 @@ pub fn find_by_name(name: &str) -> Result<u32> {
     .into())
 }
 
-/// Has a process this name?
+/// Does a process have this name?
 pub fn is_process_name(name: &str) -> bool {
     running_processes().is_ok_and(|all| all.iter().any(|who| is_named(who, name)))
 }
@@ -56,10 +56,10 @@ fn similar(all: &[Candidate], name: &str) -> Vec<Candidate> {
     all.iter().filter(is_like).cloned().collect()
 }
 
-/// Every name that a process goes by.
+/// All names of a process.
 fn names(who: &Candidate) -> Vec<String> {
     let mut names = vec![who.name.clone()];
-    // It may have taken another one than that of its executable.
+    // Its name may differ from that of its executable.
     names
         .extend(fs::read_to_string(format!("/proc/{}/comm", who.pid)).map(|comm| comm.trim_end().to_owned()));
     // A login shell has a dash before its name.
@@ -91,8 +91,8 @@ fn parent(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
-/// One name contains the other, or differs by a typing error: one letter more, less or other, or two letters
-/// in the wrong order.
+/// Does one name contain the other, or differ by a typing error: one letter added, missing or changed, or two
+/// letters swapped?
 fn is_like(other: &str, name: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (other.chars().collect(), name.chars().collect());
     if a.is_empty() || b.len() < 2 {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn we_are_not_meant() {
-        // Neither this process nor the one that started it, whatever they are called.
+        // Neither this process nor the one that started it, whatever their names.
         let own = process::processes().expect("/proc is there");
         let own = own.iter().find(|who| who.pid == std::process::id()).expect("we are there");
         assert!(!matches!(find_by_name(&own.name), Ok(pid) if pid == own.pid));

@@ -7,12 +7,12 @@ pub(super) fn without_password(text: &str) -> String {
     text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
 }
 
-/// No program is asked, so that none stops.
+/// No request is sent, so no program stops.
 pub(super) fn stops_host(_: &str) -> Option<String> {
     None
 }
 
-/// Cannot read what is served at an address.
+/// Always fails: an address cannot be read.
 pub(super) fn read(text: &str) -> Result<Opened> {
     Err(SourceError::Address { address: without_password(text), source: AddressError::NotBuilt })
 }

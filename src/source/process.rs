@@ -20,7 +20,7 @@ pub(super) fn read(pid: u32, options: &OpenOptions) -> Result<Opened> {
     Ok(Opened { snapshot, saved: false })
 }
 
-/// Opens the core file at `path`, which is `shown` to the user.
+/// Opens the core file at `path`; `shown` is its name for the user.
 pub(super) fn open_core(path: &Path, shown: &str, options: &OpenOptions) -> Result<Box<dyn Target>> {
     process::open_core(path, options.exe.as_deref()).map_err(|error| of_core(shown, error.into()))
 }
@@ -35,7 +35,7 @@ fn of_core(shown: &str, source: crate::Error) -> SourceError {
     SourceError::Target { what: format!("core file {shown}"), source }
 }
 
-/// "pid 4242 (api-server, user www)", as far as it can be known.
+/// "pid 4242 (api-server, user www)", as far as it is known.
 pub fn describe(pid: u32) -> String {
     let process = process::candidate(pid).ok().flatten();
     process.map_or_else(
@@ -44,11 +44,11 @@ pub fn describe(pid: u32) -> String {
     )
 }
 
-/// The runtimes in a target, each with the number of its tasks; none if there is nothing to read. Their tasks
-/// are not read.
+/// The runtimes in a target, each with its number of tasks; empty if there is nothing to read. The tasks are
+/// not read.
 ///
 /// # Errors
-/// Whatever reading the target gives.
+/// Any error of reading the target.
 pub fn inspect(target: &dyn Target) -> Result<Vec<(RuntimeInfo, u64)>, crate::Error> {
     process::supervised(target, None, |target| {
         let attached = runtimes::attach(target)?.into_readable()?;

@@ -1,4 +1,4 @@
-//! A program that loiter starts, reads, and ends when it ends itself.
+//! A program that loiter starts, reads, and ends when loiter ends.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,48 +18,47 @@ use super::{Result, SourceError};
 use crate::process;
 use crate::runtimes::Readable;
 
-/// A program that does not become readable within this time is given up.
+/// loiter gives up on a program that is not readable within this time.
 const START: Duration = Duration::from_secs(10);
-/// A program that does not end by itself within this time after SIGTERM is killed.
+/// A program that does not end within this time after SIGTERM is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// How long is waited for the rest of its output, once it has ended.
+/// How long to wait for the rest of its output once it has ended.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The last bytes of its output that are kept while a dashboard has the screen.
+/// The last bytes of its output that are kept while a dashboard uses the screen.
 const KEPT: usize = 16 << 10;
-/// Lines of them that are shown in the end.
+/// Lines of them that are shown at the end.
 const LINES: usize = 20;
 
 /// Where the output of a program goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramOutput {
-    /// To loiter's standard error, both what the program writes to its standard output and to its standard
-    /// error.
+    /// To loiter's standard error: both the program's standard output and its standard error.
     Stderr,
-    /// The end of it is kept, because a dashboard has the terminal: see [`Program::last_lines`].
+    /// Its end is kept, because a dashboard uses the terminal: see [`Program::last_lines`].
     Kept,
 }
 
-/// The end of what a program prints, and the thread that reads it.
+/// The end of a program's output, and the thread that reads it.
 #[derive(Debug)]
 struct Tail {
     kept: Arc<Mutex<VecDeque<u8>>>,
     reader: JoinHandle<()>,
 }
 
-/// A program that loiter has started. It is ended when this is dropped.
+/// A program that loiter has started. Dropping this ends it.
 #[derive(Debug)]
 pub struct Program {
-    /// What was asked for: "./server".
+    /// The program as the user named it: "./server".
     name: String,
     pid: u32,
     child: Mutex<Child>,
-    /// The end of what it has printed, where that could not be shown.
+    /// The end of its output, if that could not be shown.
     output: Option<Tail>,
 }
 
 impl Program {
-    /// Starts a program. Its standard input is that of loiter, unless that is a terminal. Signals that the
-    /// keyboard sends (Ctrl-C) do not reach it.
+    /// Starts a program. Its standard input is loiter's, unless that is a terminal. Signals from the keyboard
+    /// (Ctrl-C) do not reach it.
     ///
     /// The kernel ends the program when the thread that called this ends: call it from a thread that lives as
     /// long as the program is needed.
@@ -70,7 +69,7 @@ impl Program {
         let name = file.to_string_lossy().into_owned();
         let failed = |source| SourceError::Io { what: format!("cannot start {name}"), source };
         let mut command = Command::new(file);
-        // In a group of its own Ctrl-C does not reach it; there it could not read a terminal, either.
+        // In its own process group, Ctrl-C does not reach it, and it could not read a terminal.
         command.args(arguments).process_group(0);
         if io::stdin().is_terminal() {
             command.stdin(Stdio::null());
@@ -85,21 +84,21 @@ impl Program {
         }
         process::let_us_trace(process::end_with_us(&mut command));
         let child = command.spawn().map_err(failed)?;
-        // Our side of the pipe for writing is closed, so that its end is seen.
+        // Closes our write end of the pipe, so that the reader sees its end.
         drop(command);
         let output = tail.map(keep_the_end);
         Ok(Program { name, pid: child.id(), child: Mutex::new(child), output })
     }
 
-    /// Its pid. As long as this exists, no other process gets it.
+    /// Its pid. While this value exists, no other process gets that pid.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Waits until its runtime can be read, for a bounded time.
+    /// Waits until its runtime can be read, for a limited time.
     ///
     /// # Errors
-    /// It has ended before, or cannot be read for another reason than that it is still starting.
+    /// It ended before, or cannot be read for a reason other than that it is still starting.
     pub fn wait_until_readable(&self) -> Result<()> {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(5);
@@ -125,13 +124,13 @@ impl Program {
         }
     }
 
-    /// How it has ended: "exit status 1", "SIGSEGV". None as long as it runs.
+    /// How it ended: "exit status 1", "SIGSEGV". None while it runs.
     pub fn ended(&self) -> Option<String> {
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
         status.ok().flatten().map(describe)
     }
 
-    /// The same, a while later if need be: its memory is gone a little before it has ended.
+    /// The same, after waiting if necessary: its memory disappears shortly before it has ended.
     pub fn ended_within(&self, patience: Duration) -> Option<String> {
         let begin = Instant::now();
         loop {
@@ -143,14 +142,14 @@ impl Program {
         }
     }
 
-    /// Ends it, if it still runs: with SIGTERM and, if it is still there after 5 s, with SIGKILL.
+    /// Ends it, if it still runs: with SIGTERM and, if it still runs after 5 s, with SIGKILL.
     pub fn end(&self) -> ProgramEnd {
         let said = |how| ProgramEnd { name: self.name.clone(), pid: self.pid, how };
         if let Some(how) = self.ended() {
             return said(End::Before(how));
         }
         let begin = Instant::now();
-        // Nobody but us waits for it: until then its pid is not given to anybody else.
+        // Only loiter waits for it: until then its pid is not reused.
         let told = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
         while told.is_ok() && begin.elapsed() < FAREWELL {
             if let Some(how) = self.ended() {
@@ -165,10 +164,10 @@ impl Program {
         })
     }
 
-    /// The last lines that it has printed, if they were [kept](ProgramOutput::Kept).
+    /// The last lines that it printed, if they were [kept](ProgramOutput::Kept).
     pub fn last_lines(&self) -> Vec<String> {
         let Some(output) = &self.output else { return Vec::new() };
-        // What it printed last may still be in the pipe, which others may hold open.
+        // Its last output may still be in the pipe, which other processes may keep open.
         let begin = Instant::now();
         while self.ended().is_some() && !output.reader.is_finished() && begin.elapsed() < DRAIN {
             thread::sleep(Duration::from_millis(5));
@@ -235,7 +234,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Reads a pipe until its end, and keeps the last of what comes.
+/// Reads a pipe until its end, and keeps the last bytes.
 fn keep_the_end(mut pipe: PipeReader) -> Tail {
     let kept = Arc::new(Mutex::new(VecDeque::new()));
     let its = Arc::clone(&kept);

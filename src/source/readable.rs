@@ -1,5 +1,4 @@
-//! Which processes can be read: asked in the background, so that one that does not answer keeps nobody
-//! waiting.
+//! Finds the processes that can be read, in the background, so that a process that does not answer delays nothing.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver};
@@ -10,7 +9,7 @@ use super::inspect;
 use crate::process::{self, Candidate};
 use crate::snapshot::RuntimeInfo;
 
-/// Asked at the same time at least, so that one of them may get stuck.
+/// The minimum number of processes asked at the same time, so that one may get stuck.
 const AT_ONCE: usize = 4;
 
 /// A process that can be read.
@@ -24,26 +23,26 @@ pub struct Found {
 }
 
 impl Found {
-    /// Tasks of all runtimes.
+    /// Total tasks of all runtimes.
     pub fn tasks(&self) -> u64 {
         self.runtimes.iter().fold(0, |sum, (_, tasks)| sum.saturating_add(*tasks))
     }
 }
 
-/// What came of asking a process.
+/// The result of asking a process.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Answer {
     /// It can be read.
     Readable(Found),
-    /// It has no runtime that loiter knows, or has ended.
+    /// It has no runtime that loiter knows, or it has ended.
     Nothing,
     /// It cannot be read.
     Refused,
 }
 
-/// Asks each of the processes which runtimes it has, on threads of their own. The answers come in any order,
-/// and the channel ends after the last one. A process that does not answer keeps its thread.
+/// Asks each process for its runtimes, on separate threads. The answers come in any order, and the channel
+/// ends after the last one. A process that does not answer blocks its thread.
 pub fn ask(all: Vec<Candidate>) -> Receiver<Answer> {
     let (out, answers) = mpsc::channel();
     let left = Arc::new(Mutex::new(all.into_iter()));

@@ -1,4 +1,4 @@
-//! Finds the process that took the place of one that has ended.
+//! Finds the process that replaced one that has ended.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,23 +7,22 @@ use super::names;
 use crate::process::Candidate;
 use crate::snapshot::TargetInfo;
 
-/// Ages are counted in ticks of the kernel.
+/// The kernel measures ages in ticks.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What took the place of a process.
+/// The replacement of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Successor {
     /// No process so far.
     Nobody,
     /// The process with this pid.
     Pid(u32),
-    /// Several processes could have, and nothing says which one did.
+    /// Several processes are possible, and nothing shows which one it is.
     Several(Vec<u32>),
 }
 
-/// Looks for the process that took the place of `gone`, which still ran when `seen`. It was started since
-/// then, from the same executable with the same command line or, if `gone` was asked for by `name`, under
-/// the same name.
+/// Looks for the process that replaced `gone`, which still ran at `seen`. It was started since then, from the
+/// same executable with the same command line or, if `gone` was requested by `name`, under the same name.
 pub fn find_successor(gone: &TargetInfo, name: Option<&str>, seen: Instant) -> Successor {
     let Ok(all) = names::running_processes() else { return Successor::Nobody };
     let young = u64::try_from((seen.elapsed() + TICK).as_nanos()).unwrap_or(u64::MAX);

@@ -1,11 +1,11 @@
-//! Takes off zstd compression: frame after frame, as the format allows, each with its checksum compared.
+//! Decompresses zstd: frame after frame, as the format allows, and compares each checksum.
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// What a zstd file holds. Windows of more than 128 MiB are refused, as `zstd -d` does.
+/// The contents of a zstd file. Windows larger than 128 MiB are refused, as `zstd -d` does.
 pub(super) struct ZstdReader<R> {
     source: BufReader<R>,
     frame: FrameDecoder,
@@ -16,7 +16,7 @@ impl<R: Read> ZstdReader<R> {
         ZstdReader { source: BufReader::new(source), frame: FrameDecoder::new() }
     }
 
-    /// Begins the next frame, if there is one. Frames that are to be skipped are skipped.
+    /// Begins the next frame, if there is one. Skippable frames are skipped.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
             match self.frame.reset(&mut self.source) {
@@ -36,7 +36,7 @@ impl<R: Read> ZstdReader<R> {
         Ok(false)
     }
 
-    /// Compares the checksum of a frame that was read to its end, if it has one.
+    /// Compares the checksum of a frame that was read to its end, if the frame has one.
     fn verify(&self) -> io::Result<()> {
         let written = self.frame.get_checksum_from_data();
         if written.is_some() && written != self.frame.get_calculated_checksum() {

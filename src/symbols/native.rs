@@ -1,7 +1,7 @@
-//! Machine code that no runtime has tables of its own for: C, and what is linked like C.
+//! Machine code without runtime tables: C, and code that is linked like C.
 //!
-//! Names come from ELF symbols, the way from a frame to its caller from `.eh_frame`. Images are many
-//! and their tables large, so what is needed of one is read when an address first lies in it.
+//! Names come from ELF symbols, callers of frames from `.eh_frame`. There are many images with large tables,
+//! so the tables of an image are read when an address is first found in it.
 
 use gimli::UnwindContext;
 use rustc_hash::FxHashMap;
@@ -17,7 +17,7 @@ use cfi::{Cfi, Rules};
 use functions::Functions;
 pub use unwind::{NativeFrame, StackBytes};
 
-/// Executable parts of one image that are looked at; there is one.
+/// Executable parts of one image that are examined; usually there is one.
 const MAX_PARTS: usize = 16;
 /// Bytes of unwind tables kept in all.
 const MAX_TABLES: usize = 256 << 20;
@@ -29,12 +29,12 @@ const MAX_REMEMBERED: usize = 1 << 16;
 const PT_LOAD: u32 = 1;
 const PF_X: u32 = 1;
 
-/// The function at an address, as far as it is known.
+/// The function at an address, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeFunction {
     /// Its name, demangled.
     pub name: String,
-    /// Where it begins in the target.
+    /// Its first address in the target.
     pub start: u64,
 }
 
@@ -50,7 +50,7 @@ pub struct NativeCode {
     context: UnwindContext<usize>,
 }
 
-/// An image with those of its tables that were needed.
+/// An image and those of its tables that were needed.
 #[derive(Debug)]
 struct Loaded {
     image: Image,
@@ -66,7 +66,7 @@ struct Part {
 }
 
 impl NativeCode {
-    /// The code of these images, which are those of one target.
+    /// The code of these images, which all belong to one target.
     pub fn new(images: Vec<Image>) -> NativeCode {
         let mut parts = Vec::new();
         for (number, image) in images.iter().enumerate() {
@@ -94,7 +94,7 @@ impl NativeCode {
         self.parts.get(behind.checked_sub(1)?).filter(|part| address < part.end).map(|part| part.image)
     }
 
-    /// The image with code at an address, and that address in its file.
+    /// The image with code at an address, and that address in the image's file.
     pub fn image(&self, address: u64) -> Option<(&str, u64)> {
         let loaded = self.images.get(self.image_at(address)?)?;
         Some((&loaded.image.path, address.wrapping_sub(loaded.image.bias)))
@@ -112,7 +112,7 @@ impl NativeCode {
         loaded.functions.as_ref()?.as_ref()?.at(address)
     }
 
-    /// The frame that called `frame`. None where the tables do not say, or say that none did.
+    /// The frame that called `frame`. None if the tables do not say, or say that there is no caller.
     pub fn caller(&mut self, frame: &NativeFrame, stack: StackBytes<'_>) -> Option<NativeFrame> {
         let address = frame.lookup();
         let number = self.image_at(address)?;

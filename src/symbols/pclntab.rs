@@ -1,17 +1,15 @@
-//! Go's own line tables (the pclntab), Go 1.18 and later, which every Go binary carries, stripped
-//! or not: functions, frame sizes, files, lines and inlined calls of every code address.
+//! Go's own line tables (the pclntab), Go 1.18 and later, which every Go binary carries, stripped or not:
+//! functions, frame sizes, files, lines and inlined calls of every code address.
 //!
-//! The format is described by `runtime/symtab.go`, `runtime/symtabinl.go`, `internal/abi/symtab.go`
-//! and `cmd/link/internal/ld/pcln.go` of the Go sources. It has changed twice since 1.18: 1.20
-//! added the start line and made inline records 16 bytes instead of 20, and 1.26 stopped storing
-//! the start of text.
+//! The format is described by `runtime/symtab.go`, `runtime/symtabinl.go`, `internal/abi/symtab.go` and
+//! `cmd/link/internal/ld/pcln.go` of the Go sources. It has changed twice since 1.18: 1.20 added the start
+//! line and shortened inline records from 20 to 16 bytes, and 1.26 stopped storing the start of text.
 //!
-//! Which address to look up: a return address belongs to the instruction *after* the call, which
-//! may be on another line or in another function, so look up the return address minus one. The pc
-//! of a running or interrupted frame is looked up as it is. [`Func::sp_delta`] is asked with the
-//! same address.
+//! Which address to look up: a return address belongs to the instruction *after* the call, which may be on
+//! another line or in another function, so look up the return address minus one. Look up the pc of a running
+//! or interrupted frame as it is. Pass the same address to [`Func::sp_delta`].
 //!
-//! The bytes are hostile: whatever they hold, lookups end and nothing panics.
+//! The bytes are hostile: whatever they contain, lookups end and nothing panics.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -43,14 +41,14 @@ const HEADER: usize = 72;
 /// Text covered by one entry of the lookup index, as a power of two.
 const BUCKET_BITS: u32 = 12;
 
-/// No name or path of a table is longer; what is gets cut.
+/// No name or path of a table is longer; longer ones are cut.
 const MAX_STRING: usize = 1 << 16;
 
 /// Why a line table could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PclntabError {
-    /// The bytes do not start with a line table that is known.
+    /// The bytes do not start with a known line table.
     #[error("not a Go line table, or one of an unknown format (magic {magic:#010x})")]
     Magic {
         /// The first four bytes.
@@ -64,7 +62,7 @@ pub enum PclntabError {
         /// Smallest size of an instruction, bytes.
         quantum: u8,
     },
-    /// Fewer bytes than it says it has.
+    /// The table has fewer bytes than its header declares.
     #[error("the line table is cut short or damaged: {what}")]
     Truncated {
         /// Which part.
@@ -73,12 +71,12 @@ pub enum PclntabError {
     /// Its functions are not in the order of their addresses.
     #[error("the line table's functions are out of order (at number {index})")]
     Unsorted {
-        /// The first function that stands after a later one.
+        /// The first function that comes after a later one.
         index: usize,
     },
 }
 
-/// The format of a table, which says a little about the version of Go.
+/// The format of a table, which gives some information about the version of Go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// Go 1.18 and 1.19.
@@ -93,14 +91,14 @@ pub struct Pclntab {
     funcdata: Vec<u8>,
     text: u64,
     format: Format,
-    /// What pc deltas are multiplied with: 1 on x86, 4 on arm64.
+    /// The factor of pc deltas: 1 on x86, 4 on arm64.
     quantum: u32,
     count: usize,
     names: Range<usize>,
     units: Range<usize>,
     files: Range<usize>,
     pctab: Range<usize>,
-    /// Functions and the index of them, which stands at its start.
+    /// The functions, preceded by their index.
     functions: Range<usize>,
     /// For every 4 KiB of text, the function at its start.
     buckets: Box<[u32]>,
@@ -121,13 +119,13 @@ impl std::fmt::Debug for Pclntab {
 }
 
 impl Pclntab {
-    /// Reads a table. `bytes` start at its header and may go on behind its end. `text` is the
-    /// run-time address of the start of Go's text (`moduledata.text`). `funcdata` are the bytes
-    /// that start at `moduledata.gofunc`; inlined calls are found as far as they go
-    /// ([`Pclntab::funcdata_hint`] says how far is useful), so they may be empty.
+    /// Reads a table. `bytes` start at its header and may extend beyond its end. `text` is the run-time
+    /// address of the start of Go's text (`moduledata.text`). `funcdata` are the bytes that start at
+    /// `moduledata.gofunc`. Inlined calls are found as far as these bytes reach ([`Pclntab::funcdata_hint`]
+    /// says how far is useful), so they may be empty.
     ///
     /// # Errors
-    /// When the bytes are not a table of a known format, or not whole.
+    /// If the bytes are not a table of a known format, or incomplete.
     pub fn parse(bytes: Vec<u8>, text: u64, funcdata: Vec<u8>) -> Result<Self, PclntabError> {
         let format = match u32_at(&bytes, 0) {
             Some(MAGIC_1_18) => Format::Go118,
@@ -181,8 +179,8 @@ impl Pclntab {
         self
     }
 
-    /// The same table, printing names as Go 1.`minor` does; the table itself does not say.
-    /// The newest way is assumed.
+    /// The same table, printing names as Go 1.`minor` does; the table itself does not record the version. The
+    /// default is the newest style.
     #[must_use]
     pub fn for_go(mut self, minor: u32) -> Self {
         self.type_arguments = if minor < 27 { TypeArguments::OneGroup } else { TypeArguments::TwoGroups };
@@ -200,7 +198,7 @@ impl Pclntab {
         self.count
     }
 
-    /// There are no functions.
+    /// Whether there are no functions.
     #[cfg(any(test, feature = "test-support"))]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -213,16 +211,16 @@ impl Pclntab {
         at(0)..at(self.count)
     }
 
-    /// How many bytes from `moduledata.gofunc` hold everything about inlined calls, give or take:
-    /// the last inline tree's start and room for 4,096 records. 0 where nothing is inlined.
+    /// About how many bytes from `moduledata.gofunc` hold all inlined calls: the start of the last inline
+    /// tree and room for 4,096 records. 0 if nothing is inlined.
     pub fn funcdata_hint(&self) -> usize {
         let last = self.functions().filter_map(|f| f.funcdata_offset(func::INLINE_TREE)).max();
         last.map_or(0, |last| last as usize + 4096 * 20)
     }
 
-    /// The function whose code `pc` is in: None outside of Go's text and in a gap between two of
-    /// its sections. Padding, and C code that was linked in between, counts as the function before
-    /// it; [`Func::covers`] tells them apart.
+    /// The function whose code contains `pc`: None outside Go's text and in a gap between two of its
+    /// sections. Padding, and C code that was linked in between, counts as the function before it;
+    /// [`Func::covers`] distinguishes them.
     pub fn find(&self, pc: u64) -> Option<Func<'_>> {
         let offset = u32::try_from(pc.checked_sub(self.text)?).ok()?;
         let first = self.entry(0);
@@ -232,7 +230,7 @@ impl Pclntab {
         let bucket = ((offset - first) >> BUCKET_BITS) as usize;
         let mut low = *self.buckets.get(bucket)? as usize;
         let mut high = self.buckets.get(bucket + 1).map_or(self.count, |&next| next as usize + 1);
-        // The last function that starts at or before the offset stands in low..high.
+        // The last function that starts at or before the offset is in low..high.
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
             if self.entry(middle) <= offset {
@@ -249,17 +247,16 @@ impl Pclntab {
         (0..self.count).filter_map(|index| self.func(index))
     }
 
-    /// The function of this name, spelt as in the table.
+    /// The function of this name, spelled as in the table.
     pub fn by_name(&self, name: &str) -> Option<Func<'_>> {
         self.by_names(&[name]).pop().flatten()
     }
 
-    /// The functions of these names, in one pass over the table. Of several functions with one
-    /// name, the first.
+    /// The functions of these names, in one pass over the table. The first one, if several functions share a name.
     pub fn by_names(&self, names: &[&str]) -> Vec<Option<Func<'_>>> {
         let mut found = vec![None; names.len()];
         let Some(&first) = names.first() else { return found };
-        // Nearly every name is told apart by its first bytes, without looking for its end.
+        // Nearly every name is distinguished by its first bytes, without a search for its end.
         let prefix = names.iter().fold(first.as_bytes(), |prefix, name| {
             let same = prefix.iter().zip(name.as_bytes()).take_while(|(a, b)| a == b).count();
             &prefix[..same]
@@ -287,8 +284,8 @@ impl Pclntab {
         found
     }
 
-    /// What a raw function id means in this table. The numbers moved in 1.22 and 1.25, so they
-    /// are learnt from the functions that have one.
+    /// The meaning of a raw function id in this table. The numbers moved in 1.22 and 1.25, so they are
+    /// learned from the functions that have one.
     pub fn kind(&self, id: FuncId) -> FuncKind {
         self.kinds.get_or_init(|| Kinds::learn(self)).kind(id)
     }
@@ -311,13 +308,13 @@ impl Pclntab {
         Ok(buckets.into_boxed_slice())
     }
 
-    /// Where function `index` starts, as an offset from the start of text; that of `count` is
-    /// the end of the last.
+    /// Where function `index` starts, as an offset from the start of text; for `count`, the end of the last
+    /// function.
     fn entry(&self, index: usize) -> u32 {
         u32_at(&self.bytes, self.functions.start + index * 8).unwrap_or(0)
     }
 
-    /// Where the record of function `index` stands in the bytes.
+    /// The position of the record of function `index` in the bytes.
     fn record(&self, index: usize) -> Option<usize> {
         let offset = u32_at(&self.bytes, self.functions.start + index * 8 + 4)?;
         // The linker marks the gap between two text sections with a function record at 0.
@@ -332,14 +329,14 @@ impl Pclntab {
         Func::new(self, index)
     }
 
-    /// The string at an offset of the table of names.
+    /// The string at an offset in the table of names.
     fn name_at(&self, offset: u32) -> &[u8] {
-        // The runtime takes offset 0 for no name, and so has none for the function that stands first.
+        // The runtime treats offset 0 as no name, and so has none for the first function in the table.
         string_at(&self.bytes[self.names.clone()], offset)
     }
 }
 
-/// A string of a table, up to its NUL; empty where there is none.
+/// A string of a table, up to its NUL; empty if there is none.
 fn string_at(table: &[u8], offset: u32) -> &[u8] {
     let Some(rest) = table.get(offset as usize..) else { return &[] };
     let rest = &rest[..rest.len().min(MAX_STRING)];

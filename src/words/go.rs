@@ -1,8 +1,8 @@
 //! Go: its wait reasons (`waitReasonStrings` in `src/runtime/runtime2.go`), and the functions of its runtime and
 //! its standard library.
 //!
-//! The things that are waited for decide, where they are known; then the wait reason; then, for sources that have
-//! neither (profiles), the names of the innermost functions.
+//! Known wait objects decide; then the wait reason; then, for sources without both (profiles), the names of
+//! the innermost functions.
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,7 @@ use crate::snapshot::{
     Wait, WaitClass, WaitObject, WaitOp,
 };
 
-/// What a wait reason says. None if it does not say what is waited for.
+/// The class that a wait reason shows. None if it does not show what is waited for.
 pub fn reason(text: &str) -> Option<WaitClass> {
     Some(match text {
         "" => return None,
@@ -33,22 +33,22 @@ pub fn reason(text: &str) -> Option<WaitClass> {
     })
 }
 
-/// The collector and what else works for all goroutines.
+/// The collector and other work for all goroutines.
 fn is_of_runtime(reason: &str) -> bool {
     ["GC ", "force gc", "finalizer wait", "cleanup wait", "flushing proc caches", "wait for GC cycle"]
         .iter()
         .any(|start| reason.starts_with(start))
 }
 
-/// Is this the wait reason of a lock, a wait group or a condition variable, or may it be?
+/// Is this, or can this be, the wait reason of a lock, a wait group or a condition variable?
 pub fn is_of_lock(reason: &str) -> bool {
     reason.starts_with("sync.") || reason == "semacquire"
 }
 
-/// The type of what channels of timers and tickers carry.
+/// The element type of timer and ticker channels.
 pub const MOMENT: &str = "time.Time";
 
-/// What the things say that a goroutine waits for. None if there are none, or they do not say it.
+/// The class that a goroutine's wait objects show. None if there are none, or they do not show it.
 pub fn objects<'a>(
     waits: &[Wait],
     objects: &[WaitObject],
@@ -56,7 +56,7 @@ pub fn objects<'a>(
 ) -> Option<WaitClass> {
     let object = |wait: &Wait| objects.get(wait.object.index());
     let element = |object: &WaitObject| object.channel.and_then(|channel| channel.element).map(&text);
-    // The channel of a timer or ticker has room for one moment.
+    // The channel of a timer or ticker has room for one value.
     let is_timer = |object: &WaitObject| {
         matches!(object.channel, Some(Channel { cap: 1, .. })) && element(object) == Some(MOMENT)
     };
@@ -73,7 +73,7 @@ pub fn objects<'a>(
                 (ObjectKind::WaitGroup, _) => WaitClass::WaitGroup,
                 (ObjectKind::Cond, _) => WaitClass::Cond,
                 (ObjectKind::Semaphore, _) => WaitClass::Semaphore,
-                // What is done with it, only the reason says.
+                // Only the reason shows the operation.
                 (ObjectKind::Other, _) => return None,
             })
         }
@@ -84,7 +84,7 @@ pub fn objects<'a>(
     }
 }
 
-/// What is known of a wait before the stack is: from the state, the wait reason and the things waited for.
+/// The class of a wait without the stack: from the state, the wait reason and the wait objects.
 pub fn without_stack(
     task: &Task,
     reason: Option<WaitClass>,
@@ -107,34 +107,34 @@ pub fn without_stack(
     }
 }
 
-/// What the functions of a stack say of a wait.
+/// What the functions of a stack show about a wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StackFacts {
-    /// What the innermost functions wait for, where nothing else tells.
+    /// What the innermost functions wait for, if nothing else shows it.
     innermost: Option<WaitClass>,
-    /// It is told when the channel is closed, as a loop over it is.
+    /// It notices when the channel is closed, like a loop over it.
     range: bool,
     accept: bool,
     network: bool,
-    /// Of one function: it is the runtime's, and dumps leave it out.
+    /// For one function: it is the runtime's, and dumps omit it.
     hidden: bool,
 }
 
 impl StackFacts {
-    /// The class of a wait that is known to be of this class without the stack.
+    /// Refines this class, which is known without the stack.
     #[must_use]
     pub fn refine(self, class: WaitClass) -> WaitClass {
         match class {
             WaitClass::Receive if self.range => WaitClass::Range,
             WaitClass::Io | WaitClass::Call if self.accept => WaitClass::Accept,
             WaitClass::Io | WaitClass::Call if self.network => WaitClass::Network,
-            // Locks are made of semaphores, and older versions give that as the wait reason.
+            // Locks consist of semaphores, and older versions give semaphores as the wait reason.
             WaitClass::Semaphore => match self.innermost {
                 Some(lock @ (WaitClass::Lock | WaitClass::WaitGroup | WaitClass::Cond)) => lock,
                 _ => class,
             },
             WaitClass::Other | WaitClass::Unknown => {
-                // Reads and writes are told from each other as above.
+                // Reads and writes are distinguished as above.
                 let found = self.innermost.unwrap_or(class);
                 if found == WaitClass::Io { self.refine(found) } else { found }
             }
@@ -143,32 +143,32 @@ impl StackFacts {
     }
 }
 
-/// Functions from the innermost that are looked at for what is waited for, without those of the runtime, so that a
-/// stack says the same whether these are in it or not.
+/// The number of innermost functions that are examined for the wait, without the runtime's functions, so that
+/// a stack gives the same result with and without them.
 const INNERMOST: usize = 12;
 
-/// Functions that are looked at in all: a stack of the runtime's own alone may be deep.
+/// The total number of functions that are examined: a stack of runtime functions may be deep.
 const MOST_SEEN: usize = 64;
 
-/// Reads stacks. Each function is looked at once.
+/// Reads stacks. Each function is examined once.
 #[derive(Debug, Default)]
 pub struct StackReader {
     functions: Vec<Option<StackFacts>>,
 }
 
 impl StackReader {
-    /// What the functions of a stack say, innermost first; `name` gives the name and the package of each.
+    /// What the functions of a stack show, innermost first; `name` returns the name and the package of each.
     pub fn read<'n>(
         &mut self,
         functions: impl Iterator<Item = FunctionId>,
         name: impl Fn(FunctionId) -> (&'n str, &'n str),
     ) -> StackFacts {
         let mut facts = StackFacts::default();
-        // As many functions were counted, and as many looked at.
+        // The numbers of functions that were counted and examined.
         let (mut counted, mut seen) = (0, 0);
         for id in functions {
             let one = self.function(id, &name);
-            // A call that a handler makes may wait for something else than the connection around it.
+            // A call that a handler makes may wait for something other than the surrounding connection.
             if counted == INNERMOST || seen == MOST_SEEN {
                 break;
             }
@@ -176,7 +176,7 @@ impl StackReader {
             facts.accept |= one.accept;
             if counted < INNERMOST / 2 {
                 facts.range |= one.range;
-                // A function further out knows better what the innermost is for: a lock, not a semaphore.
+                // An outer function shows better what the inner one is for: a lock, not a semaphore.
                 if one.innermost.is_some() && facts.innermost.is_none_or(|class| class == WaitClass::Io) {
                     facts.innermost = one.innermost;
                 }
@@ -203,7 +203,7 @@ impl StackReader {
     }
 }
 
-/// What one function says about a stack that it is on.
+/// What one function shows about a stack that it is on.
 fn function(name: &str, package: &str) -> StackFacts {
     let innermost = match name {
         "runtime.block" => Some(WaitClass::NoCases),
@@ -228,8 +228,8 @@ fn function(name: &str, package: &str) -> StackFacts {
     }
 }
 
-/// Says what kind of wait every goroutine of a snapshot is in. For readers that do not know it when they make
-/// the tasks. The words of each wait reason are looked at once, and so is each stack.
+/// Decides the wait class of every goroutine of a snapshot, for readers that do not know it when they make
+/// the tasks. Each wait reason and each stack is examined once.
 pub fn classify(snapshot: &mut Snapshot) {
     let mut tasks = std::mem::take(&mut snapshot.tasks);
     let code = &snapshot.code;
@@ -256,7 +256,7 @@ pub fn classify(snapshot: &mut Snapshot) {
     snapshot.tasks = tasks;
 }
 
-/// First elements of the paths of the standard library, which no module may begin with.
+/// First path elements of the standard library; no module may begin with them.
 const STANDARD: &[&str] = &[
     "archive",
     "arena",
@@ -313,16 +313,16 @@ const STANDARD: &[&str] = &[
     "weak",
 ];
 
-/// Packages of the standard library below what programs call.
+/// Packages of the standard library below those that programs call.
 const BASE: &[&str] =
     &["bufio", "context", "crypto/tls", "io", "net", "os", "runtime", "sync", "syscall", "time", "type"];
 
-/// Is a package with this path, or this first element of it, one of the standard library?
+/// Is a package with this path, or with this first element, part of the standard library?
 pub fn is_standard(package: &str) -> bool {
     STANDARD.contains(&package.split('/').next().unwrap_or(package))
 }
 
-/// What a function of this name and package is for.
+/// The purpose of a function with this name and package.
 pub fn role(name: &str, package: &str) -> FunctionRole {
     if package.is_empty() {
         return rust::role(name);
@@ -331,7 +331,7 @@ pub fn role(name: &str, package: &str) -> FunctionRole {
 }
 
 fn layer(name: &str, package: &str) -> Layer {
-    // Tests from outside of a package.
+    // Tests outside the package.
     let package = package.strip_suffix("_test").unwrap_or(package);
     let root = package.split('/').next().unwrap_or(package);
     if !is_standard(package) {
@@ -340,7 +340,7 @@ fn layer(name: &str, package: &str) -> Layer {
     let is_machinery = package == "runtime"
         || package.starts_with("internal/runtime/")
         || package.starts_with("runtime/internal/")
-        // "sync.runtime_Semacquire": a function of the runtime under another package's name.
+        // "sync.runtime_Semacquire": a runtime function under another package's name.
         || name.contains(".runtime_");
     if is_machinery {
         Layer::Machinery
@@ -418,7 +418,7 @@ mod tests {
         }
     }
 
-    /// The class of a goroutine of a profile with this stack, innermost first.
+    /// The class of a goroutine with this stack in a profile, innermost first.
     fn by_stack(stack: &[(&str, &str)], class: WaitClass) -> WaitClass {
         let name = |id: FunctionId| stack.get(id.index()).copied().unwrap_or_default();
         StackReader::default().read((0..stack.len() as u32).map(FunctionId), name).refine(class)
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(unknown(&[park, poll, ("net.(*conn).Read", "net")]), WaitClass::Network);
         assert_eq!(unknown(&[poll, ("net.(*netFD).accept", "net")]), WaitClass::Accept);
         assert_eq!(unknown(&[("main.work", "main")]), WaitClass::Unknown);
-        // What is known without the stack is only made finer.
+        // A class that is known without the stack is only refined.
         let net = [poll, ("net.(*conn).Read", "net")];
         assert_eq!(by_stack(&net, WaitClass::Call), WaitClass::Network);
         assert_eq!(by_stack(&net, WaitClass::Lock), WaitClass::Lock);

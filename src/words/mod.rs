@@ -1,8 +1,8 @@
-//! The words of runtimes: what their wait reasons and the names of their functions mean in the model's terms.
+//! The words of runtimes: the meaning of their wait reasons and function names in the model's terms.
 //!
-//! Whoever reads a runtime, from its memory or from what it wrote about itself, asks here once and keeps the
-//! answer in the snapshot: [`Task::wait_class`](crate::snapshot::Task::wait_class) and
-//! [`Function::role`](crate::snapshot::Function::role). Everybody else goes by these.
+//! A reader of a runtime, from its memory or from its output, asks here once and keeps the answer in the
+//! snapshot: [`Task::wait_class`](crate::snapshot::Task::wait_class) and
+//! [`Function::role`](crate::snapshot::Function::role). All other code uses these.
 
 pub mod go;
 pub mod rust;

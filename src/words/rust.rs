@@ -1,13 +1,13 @@
-//! Names of Rust's functions, and of native code in general: what a program has that is not Go's.
+//! Function names of Rust, and of native code in general: those parts of a program that are not Go's.
 
 use crate::snapshot::{FunctionRole, Layer};
 
-/// What the paths of locks begin with.
+/// Path prefixes of locks.
 const LOCKS: &[&str] = &["tokio::sync", "std::sync", "parking_lot", "lock_api", "async_lock"];
-/// The crates that programs stand on.
+/// The crates that programs are based on.
 const BASE: &[&str] = &["std", "core", "alloc", "tokio"];
 
-/// What a function of this name is for. A name without a path is that of C code, or of no function at all.
+/// The purpose of a function with this name. A name without a path belongs to C code, or to no function at all.
 pub fn role(name: &str) -> FunctionRole {
     // "<tokio::net::TcpStream as ...>::poll".
     let path = name.trim_start_matches(['<', '&', '(']);
@@ -25,7 +25,7 @@ pub fn is_network(name: &str) -> bool {
     name.contains("::net::")
 }
 
-/// Does a function or place of this name accept connections?
+/// Does a function or location with this name accept connections?
 pub fn accepts(name: &str) -> bool {
     name.ends_with(".accept") || name.ends_with(".Accept")
 }

@@ -1,9 +1,9 @@
-//! The numbers of the fields of `profile.proto` (github.com/google/pprof, proto/profile.proto), and
-//! the words that loiter's own profiles use.
+//! The field numbers of `profile.proto` (github.com/google/pprof, proto/profile.proto), and the words that
+//! loiter's own profiles use.
 
 /// Fields of the message Profile.
 pub mod profile {
-    /// What the values of samples are, a ValueType each.
+    /// The meaning of each sample value, one ValueType each.
     pub const SAMPLE_TYPE: u32 = 1;
     /// A Sample.
     pub const SAMPLE: u32 = 2;
@@ -17,11 +17,11 @@ pub mod profile {
     pub const STRING_TABLE: u32 = 6;
     /// When it was taken, nanoseconds since the Unix epoch.
     pub const TIME_NANOS: u32 = 9;
-    /// What a period is of, a ValueType.
+    /// The subject of a period, a ValueType.
     pub const PERIOD_TYPE: u32 = 11;
     /// Events between two samples.
     pub const PERIOD: u32 = 12;
-    /// Text for people. `go tool pprof` does not show what begins with `#`.
+    /// Text for people. `go tool pprof` hides text that begins with `#`.
     pub const COMMENT: u32 = 13;
 }
 
@@ -29,7 +29,7 @@ pub mod profile {
 pub mod value_type {
     /// What is counted.
     pub const TYPE: u32 = 1;
-    /// In what unit.
+    /// Its unit.
     pub const UNIT: u32 = 2;
 }
 
@@ -59,17 +59,17 @@ pub mod label {
 pub mod mapping {
     /// Its id, not 0.
     pub const ID: u32 = 1;
-    /// Where it begins in memory.
+    /// Its first address.
     pub const START: u32 = 2;
-    /// Where it ends.
+    /// The address after its last.
     pub const LIMIT: u32 = 3;
-    /// The place in the file of what is mapped where it begins.
+    /// The file offset of its first address.
     pub const OFFSET: u32 = 4;
     /// The file.
     pub const FILENAME: u32 = 5;
     /// The file's build id.
     pub const BUILD_ID: u32 = 6;
-    /// Functions are known: nobody need look for symbols.
+    /// Functions are known: symbols need not be looked up.
     pub const HAS_FUNCTIONS: u32 = 7;
     /// Files are known.
     pub const HAS_FILENAMES: u32 = 8;
@@ -111,45 +111,45 @@ pub mod function {
     pub const FILENAME: u32 = 4;
 }
 
-/// What a runtime says of goroutines in the labels of samples where each sample is one goroutine: the profile
-/// with debug=3 that CockroachDB's Go writes and that was proposed for Go's own. Values are numbers or texts.
+/// A runtime's description of goroutines in the labels of samples, one sample per goroutine: the profile with
+/// debug=3 that CockroachDB's Go writes and that was proposed for Go. Values are numbers or texts.
 pub mod single {
     /// The goroutine's id.
     pub const ID: &str = "go::goroutine";
     /// Id of the goroutine that started it.
     pub const CREATED_BY: &str = "go::goroutine_created_by";
-    /// What it is doing or why it waits, as in debug=2: "running", "chan receive".
+    /// Its state or wait reason, as in debug=2: "running", "chan receive".
     pub const STATE: &str = "go::goroutine_state";
     /// Why it waits, if the state does not say it.
     pub const WAIT_REASON: &str = "go::goroutine_wait_reason";
-    /// For how long it has been waiting at least, minutes.
+    /// Its minimum waiting time, minutes.
     pub const WAIT_MINUTES: &str = "go::goroutine_wait_minutes";
 
     /// The keys.
     pub const KEYS: [&str; 5] = [ID, CREATED_BY, STATE, WAIT_REASON, WAIT_MINUTES];
 }
 
-/// What loiter says of tasks in the labels of samples. A program's own label with one of these keys
-/// stands under [`own::PROGRAM`] and its key.
+/// loiter's description of tasks in the labels of samples. A program's own label with one of these keys gets
+/// the prefix [`own::PROGRAM`].
 pub mod own {
     use serde::{Deserialize, Serialize};
 
     use crate::snapshot::{Begins, FunctionKind, Layer};
 
-    /// The comment that holds the snapshot's header as JSON; with it, labels mean what stands here.
+    /// The comment that contains the snapshot's header as JSON; with it, labels have the meanings below.
     pub const HEADER: &str = "#loiter-header ";
-    /// The comment that holds, as JSON, the functions whose kind, role and package the name does not tell: a
-    /// list of [`UnusualFunction`].
+    /// The comment that contains, as JSON, the functions whose names do not show their kind, role and
+    /// package: a list of [`UnusualFunction`].
     pub const FUNCTIONS: &str = "#loiter-functions ";
     /// Number: the task's id.
     pub const ID: &str = "id";
-    /// Text: what it is doing, by the names of [`crate::snapshot::TaskState`].
+    /// Text: its state, by the names of [`crate::snapshot::TaskState`].
     pub const STATE: &str = "state";
     /// Text: why it waits.
     pub const WAIT_REASON: &str = "wait_reason";
-    /// Text: what kind of wait that is, by the names of [`crate::snapshot::WaitClass`].
+    /// Text: its kind of wait, by the names of [`crate::snapshot::WaitClass`].
     pub const WAIT_CLASS: &str = "wait_class";
-    /// Number: for how long it has been in its state at least, seconds.
+    /// Number: its age at least, seconds.
     pub const WAIT_SECONDS: &str = "wait_seconds";
     /// Text: the function that started it.
     pub const CREATED_BY: &str = "created_by";
@@ -157,24 +157,24 @@ pub mod own {
     pub const CREATED_AT: &str = "created_at";
     /// Number: id of the task that started it.
     pub const PARENT: &str = "parent";
-    /// Text: how far its stack can be trusted, if that is less than wholly.
+    /// Text: how far its stack can be trusted, if not completely.
     pub const STACK: &str = "stack";
-    /// Text: what else is true of it: [`LEAKED`], [`LOCKED`], [`SYSTEM`].
+    /// Text: its other properties: [`LEAKED`], [`LOCKED`], [`SYSTEM`].
     pub const IS: &str = "is";
     /// The runtime has proved that it will never run again.
     pub const LEAKED: &str = "leaked";
-    /// It may run only on one thread.
+    /// It may run on one thread only.
     pub const LOCKED: &str = "locked to thread";
-    /// It is the runtime's own.
+    /// It belongs to the runtime.
     pub const SYSTEM: &str = "system";
-    /// Number: which of several runtimes it belongs to, unless it is the first.
+    /// Number: its runtime among several, unless that is the first.
     pub const RUNTIME: &str = "runtime";
-    /// What a program's own key begins with if it would look like one of loiter's.
+    /// The prefix of a program's own key that would look like one of loiter's.
     pub const PROGRAM: &str = "label:";
     /// Unit of seconds.
     pub const SECONDS: &str = "seconds";
 
-    /// A function whose kind, role and package its name does not tell.
+    /// A function whose name does not show its kind, role and package.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct UnusualFunction {
         /// Its name.
@@ -189,12 +189,12 @@ pub mod own {
         /// The layer of its code, by the names of [`Layer`].
         #[serde(with = "layer_by_name")]
         pub layer: Layer,
-        /// What begins with it, by the names of [`Begins`].
+        /// What starts with it, by the names of [`Begins`].
         #[serde(with = "begins_by_name")]
         pub begins: Begins,
     }
 
-    /// An enum of the model as its name.
+    /// An enum of the model, as its name.
     macro_rules! by_name {
         ($module:ident, $type:ty, $what:literal) => {
             mod $module {

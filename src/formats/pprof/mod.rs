@@ -1,4 +1,4 @@
-//! pprof's profiles: protocol buffers, their fields, and what loiter adds to them.
+//! pprof profiles: protocol buffers, their fields, and loiter's additions.
 
 pub mod fields;
 pub mod wire;

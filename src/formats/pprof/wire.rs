@@ -1,6 +1,6 @@
-//! Protocol buffers as far as profiles need them: varints and length-delimited fields.
+//! The part of protocol buffers that profiles need: varints and length-delimited fields.
 
-/// Bytes that are no protocol buffer.
+/// Bytes that are not a protocol buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -11,7 +11,7 @@ pub(crate) enum Value<'a> {
     Number(u64),
     /// Text, a message or packed numbers.
     Bytes(&'a [u8]),
-    /// Eight or four bytes; no field of a profile is of this kind.
+    /// Eight or four bytes; profiles have no such field.
     Fixed,
 }
 
@@ -19,7 +19,7 @@ impl<'a> Value<'a> {
     /// The number.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a number.
     pub(crate) fn number(self) -> Result<u64, Malformed> {
         if let Value::Number(number) = self { Ok(number) } else { Err(Malformed) }
     }
@@ -27,7 +27,7 @@ impl<'a> Value<'a> {
     /// The bytes.
     ///
     /// # Errors
-    /// It has none.
+    /// It has no bytes.
     pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         if let Value::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed) }
     }
@@ -35,7 +35,7 @@ impl<'a> Value<'a> {
     /// Calls `with` with every number of a repeated field, packed or single.
     ///
     /// # Errors
-    /// It has none.
+    /// It has no numbers.
     pub(crate) fn numbers(self, mut with: impl FnMut(u64)) -> Result<(), Malformed> {
         match self {
             Value::Number(number) => with(number),
@@ -50,14 +50,14 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The fields of a message, in the order of the bytes; after something malformed there are no more.
+/// The fields of a message, in byte order; malformed data ends them.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message.
+    /// The fields of a message.
     pub(crate) fn of(message: &'a [u8]) -> Self {
         Fields { rest: message }
     }
@@ -100,7 +100,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Seven bits a byte, the lowest first.
+/// Seven bits per byte, the lowest first.
 fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -127,7 +127,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Appends a field that is a number. Zero is what a reader takes for one that is not there.
+/// Appends a number field. Zero is omitted: readers treat a missing field as zero.
 pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
     if number != 0 {
         put_varint(out, u64::from(field) << 3);
@@ -135,7 +135,7 @@ pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
     }
 }
 
-/// Appends a field that is text, a message or packed numbers.
+/// Appends a field with text, a message or packed numbers.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     put_varint(out, u64::from(field) << 3 | 2);
     put_varint(out, bytes.len() as u64);

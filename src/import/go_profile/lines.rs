@@ -1,30 +1,30 @@
-//! The lines of a goroutine profile with debug=1, one by one, as Go writes them or with what a log, a page or
-//! a paste has made of them: something before each, tabs that became blanks, no `#`.
+//! The lines of a goroutine profile with debug=1, one by one, as Go writes them or as a log, a page or a
+//! paste changed them: something before each, tabs that became blanks, no `#`.
 
 use super::super::quoted::unquote;
 use super::ProfileFrame;
 
-/// Places in a line that are looked at where something may begin.
+/// Positions in a line where something may begin that are examined.
 const TRIES: usize = 8;
-/// Addresses of a stack: Go keeps 1,024 at most, and 128 by default.
+/// Addresses of a stack: Go keeps at most 1,024, and by default 128.
 pub(super) const MAX_PCS: usize = 1024;
-/// What may stand behind a line: the end of a string of JSON, a comma.
+/// What may follow a line: the end of a JSON string, a comma.
 const BEHIND: &[char] = &['"', '\'', ',', ';', '}', ']', ')', '`', '\r', ' ', '\t'];
 
 /// What a line is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// "goroutine profile: total 852": what it is of, and how many.
+    /// "goroutine profile: total 852": subject and number.
     Title(String, u64),
-    /// "426 @ 0x4416ea 0x450c79": how many, and where.
+    /// "426 @ 0x4416ea 0x450c79": count and addresses.
     Record(Record),
     /// More addresses: the line was broken.
     Addresses(Vec<u64>),
     /// `# labels: {"key":"value"}`
     Labels(Vec<(String, String)>),
-    /// Address, function and place, and whether something else stands before it.
+    /// Address, function and source location, and whether something else precedes them.
     Frame(ProfileFrame, bool),
-    /// Nothing, or nothing but punctuation.
+    /// Nothing, or only punctuation.
     Blank,
     /// Something else.
     Other,
@@ -33,15 +33,15 @@ pub(super) enum Line {
 /// The first line of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Record {
-    /// What stands before the line.
+    /// The text before the line.
     pub(super) before: String,
-    /// How many have it.
+    /// How many goroutines have this stack.
     pub(super) count: u64,
-    /// Where.
+    /// The addresses.
     pub(super) pcs: Vec<u64>,
-    /// Something that makes no sense stands behind the addresses, or there are too many.
+    /// Senseless text follows the addresses, or there are too many addresses.
     pub(super) odd: bool,
-    /// A number stands before the count, and nothing else: that of the line in a log, or cycles.
+    /// Only a number precedes the count: the line's number in a log, or cycles.
     pub(super) numbered: bool,
 }
 
@@ -50,7 +50,7 @@ impl Line {
         if !line.contains(|c: char| c.is_alphanumeric()) {
             return Line::Blank;
         }
-        // As Go wrote it: names and labels may hold what looks like other lines.
+        // Go's own form: names and labels may contain text that looks like other lines.
         if let Some(text) = line.strip_prefix("# labels: ") {
             return labels(text).map_or(Line::Other, Line::Labels);
         }
@@ -79,13 +79,13 @@ fn record(line: &str) -> Option<Line> {
     let trimmed = line.trim_end_matches(BEHIND);
     let at = match line.find(" @ 0x") {
         Some(at) => at,
-        // Of a goroutine that is just starting nothing is known.
+        // Nothing is known of a goroutine that is just starting.
         None => trimmed.strip_suffix(" @")?.len(),
     };
     let (before, after) = line.split_at_checked(at)?;
     let start = before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (prefix, count) = before.split_at_checked(start)?;
-    // "v1.2", "-3": not how many there are.
+    // "v1.2", "-3": not a count.
     if prefix.ends_with(|c: char| c.is_alphanumeric() || "-+._:/".contains(c)) {
         return None;
     }
@@ -104,7 +104,7 @@ fn record(line: &str) -> Option<Line> {
     Some(Line::Record(Record { before: prefix.to_owned(), count: count.parse().ok()?, pcs, odd, numbered }))
 }
 
-/// Two or more addresses and nothing else.
+/// Two or more addresses only.
 fn addresses(line: &str) -> Option<Vec<u64>> {
     let pcs: Vec<u64> = line.split_ascii_whitespace().map(hex).collect::<Option<_>>()?;
     (pcs.len() > 1).then_some(pcs)
@@ -112,7 +112,7 @@ fn addresses(line: &str) -> Option<Vec<u64>> {
 
 fn labels_behind_something(line: &str) -> Option<Vec<(String, String)>> {
     let (before, after) = line.split_once("labels: {")?;
-    // The text of a label is in quotes.
+    // A label's text is in quotes.
     (!before.contains('"') || before.trim_end().ends_with('#')).then_some(())?;
     let end = after.rfind('}')?;
     labels(&format!("{{{}}}", after.get(..end)?))
@@ -136,7 +136,7 @@ fn labels(text: &str) -> Option<Vec<(String, String)>> {
     Some(labels)
 }
 
-/// A frame whose address stands behind something else, or behind blanks only.
+/// A frame whose address follows other text, or only blanks.
 fn frame_behind_something(line: &str) -> Option<Line> {
     let places = line.match_indices("0x").take(TRIES);
     places.map(|(at, _)| line.split_at(at)).find_map(|(before, rest)| {
@@ -145,13 +145,13 @@ fn frame_behind_something(line: &str) -> Option<Line> {
         let in_front = before.strip_suffix('#');
         let rest = rest.trim_end_matches(BEHIND);
         let frame = stands_free.then(|| by_tabs(rest).or_else(|| by_blanks(rest)))??;
-        // An address by itself says less.
+        // An address alone is weaker evidence.
         let is_one = !frame.function.is_empty() || in_front.is_some() || before.is_empty();
         is_one.then(|| Line::Frame(frame, !in_front.unwrap_or(before).is_empty()))
     })
 }
 
-/// Columns, aligned by one or more tabs: address, function+offset, file:line.
+/// Columns, separated by one or more tabs: address, function+offset, file:line.
 fn by_tabs(text: &str) -> Option<ProfileFrame> {
     let mut columns = text.split('\t').filter(|column| !column.is_empty());
     let mut frame = ProfileFrame { pc: hex(columns.next()?)?, ..ProfileFrame::default() };
@@ -166,7 +166,7 @@ fn by_tabs(text: &str) -> Option<ProfileFrame> {
     columns.next().is_none().then_some(frame)
 }
 
-/// The same where tabs became blanks: a function ends at its offset.
+/// The same with tabs that became blanks: a function ends at its offset.
 fn by_blanks(text: &str) -> Option<ProfileFrame> {
     let (pc, rest) = text.split_once(|c: char| c.is_whitespace())?;
     let pc = hex(pc)?;

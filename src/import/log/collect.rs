@@ -1,19 +1,19 @@
-//! Which goroutines of a log belong to one dump, and which dump is taken.
+//! Groups the goroutines of a log into dumps, and chooses one dump.
 
 use rustc_hash::FxHashMap;
 
 use super::{DumpGoroutine, GoLog};
 
-/// The sizes of no more dumps than these are kept.
+/// The sizes of at most this many dumps are kept.
 const MAX_DUMPS: usize = 10_000;
-/// A dump does not take longer to be written than this, nanoseconds.
+/// The longest time that writing a dump takes, nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;
 
-/// Puts the goroutines of one writer together to dumps.
+/// Groups the goroutines of one writer into dumps.
 #[derive(Default)]
 pub(super) struct Collector {
     current: GoLog,
-    /// Where each id stands in the current dump.
+    /// The index of each id in the current dump.
     ids: FxHashMap<u64, usize>,
     next: Beginning,
     /// When the last goroutine was written.
@@ -27,9 +27,9 @@ pub(super) struct Beginning {
     pub(super) said: Vec<String>,
     /// Nanoseconds since the Unix epoch. 0 if unknown.
     pub(super) time_ns: u64,
-    /// It comes after lines that were not the runtime's, or in a message of its own.
+    /// It follows lines that the runtime did not write, or is in a message of its own.
     pub(super) apart: bool,
-    /// So many lines of stacks before it belong to no goroutine.
+    /// The number of stack lines before it that belong to no goroutine.
     pub(super) strays: u64,
 }
 
@@ -52,14 +52,14 @@ impl Collector {
         self.next = beginning;
     }
 
-    /// The goroutine is over. `cut`: in the middle.
+    /// The goroutine has ended. `cut`: in the middle.
     pub(super) fn add(&mut self, goroutine: DumpGoroutine, cut: bool, writer: &str, into: &mut Dumps) {
         let next = std::mem::take(&mut self.next);
-        // The writer of a dump comes first in it. Others that run show without a stack.
+        // The goroutine that writes a dump comes first in it. Other running goroutines have no stack.
         let begins = goroutine.state == "running" && !goroutine.unavailable;
         let known = self.ids.get(&goroutine.id).and_then(|&at| self.current.dump.goroutines.get_mut(at));
         match known {
-            // With GOTRACEBACK=crash each thread prints its own goroutine once more.
+            // With GOTRACEBACK=crash each thread prints its own goroutine again.
             Some(known) if known.unavailable && !goroutine.unavailable && !next.apart => {
                 *known = goroutine;
                 return;
@@ -85,7 +85,7 @@ impl Collector {
         self.current.dump.stray_lines += lines;
     }
 
-    /// The dump is over.
+    /// The dump has ended.
     pub(super) fn end(&mut self, writer: &str, into: &mut Dumps) {
         self.ids.clear();
         let dump = std::mem::take(&mut self.current);
@@ -97,7 +97,7 @@ impl Collector {
 
 impl Dumps {
     fn add(&mut self, mut dump: GoLog, writer: &str) {
-        /// As many as are worth naming.
+        /// At most this many writers are named.
         const MAX_WRITERS: usize = 16;
         if self.sizes.len() < MAX_DUMPS {
             self.sizes.push(dump.dump.goroutines.len());
@@ -111,7 +111,7 @@ impl Dumps {
         }
     }
 
-    /// What is taken.
+    /// The chosen dump.
     pub(super) fn finish(self) -> GoLog {
         GoLog { dumps: self.sizes, writers: self.writers, ..self.best.unwrap_or_default() }
     }

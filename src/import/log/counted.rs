@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::super::go_profile::{GoProfile, ProfileReader};
 use super::records::{self, Record, Sink};
 
-/// Each writer has a reader of its own.
+/// Each writer has its own reader.
 #[derive(Default)]
 struct Profiles {
     readers: FxHashMap<Rc<str>, ProfileReader>,
@@ -24,7 +24,7 @@ impl<'a> Sink<'a> for Profiles {
     }
 }
 
-/// The profiles in a text, one a writer, freed of what a log put around their lines.
+/// The profiles in a text, one per writer, without what a log put around their lines.
 pub(in super::super) fn profiles(text: &[u8]) -> Vec<GoProfile> {
     let mut profiles = Profiles::default();
     records::each(text, &mut profiles);

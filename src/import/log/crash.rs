@@ -1,4 +1,4 @@
-//! What a program says when it crashes, in the lines before its goroutines.
+//! The messages of a crashing program, in the lines before its goroutines.
 
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -8,10 +8,10 @@ use memchr::memmem::Finder;
 use super::super::noise::{is_log_line, is_moment};
 use super::prefix::{Prefix, Suffix};
 
-/// The writer of lines that were fields of something, where nothing says who wrote them.
+/// The writer of lines that were fields of something, if nothing names their writer.
 pub(super) const OF_FIELDS: &str = "\u{1}";
 
-/// How such a line begins. Signals are told by [`signal`].
+/// How such a line begins. [`signal`] recognises signals.
 const BEGINNINGS: [&str; 14] = [
     "panic: ",
     "fatal error: ",
@@ -28,32 +28,32 @@ const BEGINNINGS: [&str; 14] = [
     "runtime: program exceeds ",
     "runtime: may need to increase max user processes",
 ];
-/// One of these is in each of them, and hardly ever in a line of a dump.
+/// Each of them contains one of these; lines of a dump hardly ever do.
 static PARTS: LazyLock<[Finder<'static>; 8]> = LazyLock::new(|| {
     ["panic", "fatal", "SIG", "[signal ", "Exception 0x", "unexpected fault", "runtime: ", "max user"]
         .map(Finder::new)
 });
-/// Lines kept; the rest of a chain of panics is not.
+/// At most this many lines are kept of a chain of panics.
 const MAX_LINES: usize = 8;
-/// Bytes kept of one.
+/// Bytes kept of one line.
 const MAX_LENGTH: usize = 1000;
-/// What was said further above the goroutines than this has nothing to do with them.
+/// Messages more lines than this above the goroutines are unrelated to them.
 const MAX_DISTANCE: u64 = 64;
-/// What a test that timed out says before the names of those that ran.
+/// What a test that timed out prints before the names of the running tests.
 const RUNNING_TESTS: &str = "running tests:";
 
-/// Where in a line the program says why it crashes.
+/// Where in a line the program's reason for the crash begins.
 pub(super) fn find(line: &str) -> Option<usize> {
     PARTS.iter().find(|part| part.find(line.as_bytes()).is_some())?;
     let at = BEGINNINGS.iter().filter_map(|beginning| line.find(beginning)).chain(signal(line)).min()?;
     let before = line.get(..at)?;
-    // "http: panic: x" is no crash, "12:00:00 panic: x" is; the header that follows decides.
+    // "http: panic: x" is not a crash, "12:00:00 panic: x" is; the header that follows decides.
     let logged = before.ends_with("http: ") && line.get(at..)?.starts_with("panic: ");
     let word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
     (!logged && !word).then_some(at)
 }
 
-/// "SIGQUIT: quit", whatever the signal.
+/// "SIGQUIT: quit", for any signal.
 fn signal(line: &str) -> Option<usize> {
     line.match_indices("SIG").map(|(at, _)| at).find(|&at| {
         let Some((name, text)) = line.get(at + 3..).and_then(|rest| rest.split_once(": ")) else {
@@ -69,7 +69,7 @@ fn signal(line: &str) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(super) struct Crash {
     lines: Vec<Spoken>,
-    /// The last line may go on in the next.
+    /// The last line may continue in the next.
     open: bool,
     distance: u64,
 }
@@ -80,7 +80,7 @@ struct Spoken {
     line: String,
     /// Where in it the message begins.
     at: usize,
-    /// It goes on with the line before it.
+    /// It continues the line before it.
     text: bool,
     writer: Rc<str>,
     time_ns: u64,
@@ -94,13 +94,13 @@ pub(super) struct Said {
     pub(super) time_ns: u64,
 }
 
-/// May both be the same writer? What came as a field and what stood there as it is may be.
+/// Can both be the same writer? A field and a plain line may come from the same one.
 fn is_same(a: &str, b: &str) -> bool {
     a.trim_start_matches(OF_FIELDS) == b.trim_start_matches(OF_FIELDS)
 }
 
 impl Crash {
-    /// Takes a line in which the message begins at `at`.
+    /// Takes a line whose message begins at `at`.
     pub(super) fn add(&mut self, line: &str, at: usize, writer: &Rc<str>, time_ns: u64) {
         self.push(line, at, false, writer, time_ns);
         self.open = true;
@@ -115,8 +115,8 @@ impl Crash {
         }
     }
 
-    /// Is the line, which comes next, more of what was said? The text of a panic is indented below its
-    /// first line, whatever it holds.
+    /// Does the line, which comes next, continue the message? The text of a panic is indented below its first
+    /// line, whatever it contains.
     pub(super) fn goes_on(&self, line: &str, writer: &Rc<str>) -> bool {
         self.more(line, writer).is_some_and(|more| !more.trim().is_empty())
     }
@@ -139,7 +139,7 @@ impl Crash {
             .then_some(rest)
     }
 
-    /// Takes a line if it is more of what was said.
+    /// Takes a line if it continues the message.
     pub(super) fn take_more(&mut self, line: &str, writer: &Rc<str>) -> bool {
         let Some(more) = self.more(line, writer) else {
             self.open = false;
@@ -150,7 +150,7 @@ impl Crash {
             return true;
         }
         match self.lines.last_mut() {
-            // The tests stand in one sentence.
+            // The tests are listed in one sentence.
             Some(last) if last.text && last.line.starts_with(RUNNING_TESTS) => {
                 if last.line.len() + text.len() < MAX_LENGTH {
                     let comma = if last.line == RUNNING_TESTS { " " } else { ", " };
@@ -162,7 +162,7 @@ impl Crash {
         true
     }
 
-    /// One more line that says nothing.
+    /// Another line without a message.
     pub(super) fn another_line(&mut self) {
         self.open = false;
         self.distance += 1;
@@ -171,9 +171,8 @@ impl Crash {
         }
     }
 
-    /// What was said by the writer of a dump, now that it is known what stands before and behind its
-    /// lines. Lines that have words before them were not the runtime's.
-    /// `of_another` tells lines of other writers.
+    /// The message of a dump's writer, now that the text before and after its lines is known. Lines with
+    /// words before them were not the runtime's. `of_another` recognises lines of other writers.
     pub(super) fn take(
         &mut self,
         writer: &Rc<str>,
@@ -188,7 +187,7 @@ impl Crash {
             if !is_same(&spoken.writer, writer) {
                 return true;
             }
-            // What goes on belongs to what it goes on with.
+            // A continuation belongs to the line that it continues.
             let mine = match spoken.text {
                 true => first_taken,
                 false if of_another(&spoken.line) => None,
@@ -199,7 +198,7 @@ impl Crash {
             if mine {
                 let message = spoken.line.get(spoken.at..).unwrap_or_default().trim_end();
                 let message = suffix.strip(message).unwrap_or(message);
-                // Shells repeat it with words of their own around.
+                // Shells repeat the message within words of their own.
                 let repeated =
                     |said: &String| message.len() > said.len() && message.starts_with(said.as_str());
                 if !message.is_empty() && !taken.said.iter().any(repeated) {
@@ -216,21 +215,21 @@ impl Crash {
 }
 
 impl Spoken {
-    /// Did the writer with this prefix say it? None if it seems to be another one.
+    /// Did the writer with this prefix write it? None if it seems to be a different writer.
     fn is_of(&self, prefix: &Prefix) -> Option<bool> {
         let before = self.line.get(..self.at)?;
         let (_, rest) = prefix.strip(&self.line);
         let message = self.line.len() - self.at;
         let words = rest.get(..rest.len().saturating_sub(message)).unwrap_or_default();
-        // Its names must be there, but for those that are levels.
+        // The prefix's names must be there, except levels.
         let named = prefix.names().filter(|name| !is_log_line(&format!("{name} x")));
         let missing = named.into_iter().any(|name| !before.split_whitespace().any(|word| word == name));
         (!missing).then(|| before.trim().is_empty() || is_put_before(words))
     }
 }
 
-/// May something other than the program have put the words before a message? Loggers put times, levels
-/// and names, which end in a colon or a bracket; sentences end in words.
+/// Can something other than the program have put these words before a message? Loggers put times, levels and
+/// names, which end in a colon or a bracket; sentences end in words.
 fn is_put_before(words: &str) -> bool {
     let words = words.trim_end();
     let last = words.rsplit(char::is_whitespace).next().unwrap_or_default();

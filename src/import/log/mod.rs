@@ -1,10 +1,9 @@
 //! Dumps in logs: crashes, SIGQUIT, `runtime.Stack` written line by line or as one string.
 //!
-//! Bytes become text ([`super::encoding`]), text becomes what was written ([`records`]: lines, or messages out
-//! of JSON, CSV, journals, quoted strings), each line is given to its writer, freed of what stands before
-//! and behind it ([`streams`], [`prefix`]), and read by a `DumpReader`. [`crash`] keeps what the program
-//! said, [`collect`] puts goroutines together to dumps. If the lines turn out to stand in reverse order,
-//! all is done once more, from the end.
+//! Bytes become text ([`super::encoding`]), text becomes records ([`records`]: lines, or messages out of JSON, CSV,
+//! journals, quoted strings). Each line is given to its writer without the text before and after it ([`streams`],
+//! [`prefix`]), and read by a `DumpReader`. [`crash`] keeps the program's messages, [`collect`] groups goroutines
+//! into dumps. If the lines turn out to be in reverse order, everything is repeated from the end.
 
 use super::encoding;
 use super::go_dump::{DumpGoroutine, GoDump};
@@ -22,19 +21,19 @@ mod streams;
 /// What was found in a log, or in a dump by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoLog {
-    /// The last complete dump; the last one, if none is complete.
+    /// The last complete dump; the last dump, if none is complete.
     pub dump: GoDump,
-    /// What the program said before it: "panic: ...", "fatal error: ...".
+    /// The program's message before it: "panic: ...", "fatal error: ...".
     pub said: Vec<String>,
-    /// When the log says that it was written, nanoseconds since the Unix epoch. 0 if it does not.
+    /// When it was written according to the log, nanoseconds since the Unix epoch. 0 if the log does not say.
     pub taken_at_ns: u64,
-    /// The goroutines of each dump in the log, as many dumps as are worth counting.
+    /// The number of goroutines in each dump of the log, up to a limit of dumps.
     pub dumps: Vec<usize>,
-    /// Who wrote the dump, as far as the log tells: "[pod/web-0/app]". Empty if it does not.
+    /// The writer of the dump, if the log names it: "[pod/web-0/app]". Empty if it does not.
     pub writer: String,
-    /// Those who wrote dumps, as many as are worth naming.
+    /// The writers of dumps, up to a limit.
     pub writers: Vec<String>,
-    /// The lines stand in reverse order, and were read from the end.
+    /// The lines are in reverse order, and were read from the end.
     pub turned_round: bool,
 }
 
@@ -44,7 +43,7 @@ impl GoLog {
         GoLog::of_text(&encoding::decode(text))
     }
 
-    /// The same for text that is decoded.
+    /// The same for decoded text.
     pub(super) fn of_text(text: &[u8]) -> GoLog {
         let whole_line = text.ends_with(b"\n");
         let mut forward = Streams::default();
@@ -61,7 +60,7 @@ impl GoLog {
         log
     }
 
-    /// How much was made of the lines.
+    /// How many frames and creators were understood.
     fn frames(&self) -> usize {
         let of =
             |goroutine: &DumpGoroutine| goroutine.frames.len() + usize::from(goroutine.created_by.is_some());
@@ -69,7 +68,7 @@ impl GoLog {
     }
 }
 
-/// Reads the lines in reverse order. None if they make no more sense then.
+/// Reads the lines in reverse order. None if they make no more sense that way.
 fn from_the_end(text: &[u8]) -> Option<GoLog> {
     let mut collected = Collected::default();
     records::each(text, &mut collected);

@@ -1,11 +1,11 @@
-//! What stands before and behind each line of a dump in a log: learnt from the first line of a goroutine
-//! and those that follow it.
+//! The text before and after each line of a dump in a log: learnt from the first line of a goroutine and the
+//! lines that follow.
 
 use super::super::noise::is_moment;
 
-/// The words before the header of a goroutine. The same words, with other numbers in some of them, stand
-/// before the lines that follow, all of them or the first few: a logger may have put its own words
-/// before the first line only.
+/// The words before the header of a goroutine. The lines that follow begin with the same words, some of them
+/// with other numbers: all of the words or the first few, because a logger may have put its own words before
+/// the first line only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Prefix {
     words: Vec<Word>,
@@ -14,14 +14,14 @@ pub(super) struct Prefix {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
     text: String,
-    /// The blanks behind it.
+    /// The blanks after it.
     blanks: String,
-    /// Its numbers are others in each line: a time, a counter.
+    /// Its numbers differ from line to line: a time, a counter.
     moves: bool,
 }
 
 impl Prefix {
-    /// Learns from what stands before a header.
+    /// Learns from the text before a header.
     pub(super) fn learn(before: &str) -> Self {
         let mut words = Vec::new();
         let mut rest = before;
@@ -36,24 +36,24 @@ impl Prefix {
         Prefix { words }
     }
 
-    /// How many words it has.
+    /// The number of words.
     pub(super) fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Leaves out the words from number `len` on.
+    /// Removes the words from number `len` on.
     pub(super) fn truncate(&mut self, len: usize) {
         self.words.truncate(len);
     }
 
-    /// The line without as many of the words as it begins with, and how many those are.
+    /// Strips the prefix's words that the line begins with, and returns their number and the rest.
     pub(super) fn strip<'a>(&self, line: &'a str) -> (usize, &'a str) {
         let mut rest = line;
         for (nth, word) in self.words.iter().enumerate() {
             let Some(after) = word.strip(rest) else { return (nth, rest) };
             let last = nth + 1 == self.words.len();
             let fewer = after.len() - after.trim_start().len();
-            // What belongs to the line itself may begin with blanks, too.
+            // The line's own text may begin with blanks, too.
             let take = if last { same_start(&word.blanks, after) } else { fewer };
             if take == 0 && !word.blanks.is_empty() && !after.is_empty() {
                 return (nth, rest);
@@ -79,8 +79,8 @@ impl Prefix {
                 .all(|(a, b)| a.text == b.text || a.strip(&b.text) == Some(""))
     }
 
-    /// Learns from other lines which numbers are the writer's own: those of names, and those that come
-    /// back after others.
+    /// Learns from other lines which numbers identify the writer: those in names, and those that reappear
+    /// after others.
     pub(super) fn refine<'a>(&mut self, lines: impl Iterator<Item = &'a str> + Clone) {
         for nth in 0..self.words.len() {
             let Some(word) =
@@ -103,14 +103,14 @@ impl Prefix {
         }
     }
 
-    /// Takes the numbers to move that move in a prefix of the same shape.
+    /// Marks the numbers as moving that move in a prefix of the same shape.
     pub(super) fn move_like(&mut self, other: &Prefix) {
         for (word, like) in self.words.iter_mut().zip(&other.words) {
             word.moves = like.moves;
         }
     }
 
-    /// The word in a line that stands where word number `nth` does, if all are of the same shape.
+    /// The word at position `nth` in a line, if all words before it have the same shape.
     fn word_of<'a>(&self, nth: usize, line: &'a str) -> Option<&'a str> {
         let mut rest = line;
         for word in self.words.get(..nth)? {
@@ -120,12 +120,12 @@ impl Prefix {
         rest.get(..rest.len() - after.len())
     }
 
-    /// What tells the writer from others.
+    /// What distinguishes the writer from others.
     pub(super) fn name(&self) -> String {
         self.names().collect::<Vec<_>>().join(" ")
     }
 
-    /// The words of that.
+    /// The words of its name.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.words.iter().filter(|word| !word.moves && !word.text.is_empty());
         names.map(|word| word.text.as_str())
@@ -138,24 +138,24 @@ impl Word {
     }
 }
 
-/// Are its numbers others in the next line, as far as one can tell from the word alone?
+/// Do its numbers change in the next line, judged by the word alone?
 fn moves(word: &str) -> bool {
     is_moving(word) || !word.contains(char::is_alphabetic)
 }
 
-/// Does it hold a time, or a place in a source?
+/// Does it contain a time, or a source file and line?
 fn is_moving(word: &str) -> bool {
     let bare = |c: char| !c.is_ascii_alphanumeric();
     let value = word.rsplit('=').next().unwrap_or(word).trim_matches(bare);
     is_moment(value) || word.contains(".go:") || word.contains(".s:")
 }
 
-/// The bytes that both begin with.
+/// The length of the common start, bytes.
 fn same_start(blanks: &str, text: &str) -> usize {
     blanks.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count()
 }
 
-/// What follows a word of the same shape: numbers may be others and of other length.
+/// The text after a word of the same shape: numbers may have other values and lengths.
 fn strip_word<'a>(word: &str, text: &'a str) -> Option<&'a str> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let (mut left, mut rest) = (word, text);
@@ -167,7 +167,7 @@ fn strip_word<'a>(word: &str, text: &'a str) -> Option<&'a str> {
             left.strip_prefix(c).zip(rest.strip_prefix(c))
         };
         let Some((left_after, rest_after)) = after else {
-            // Of times some loggers leave the zeros at the end out, and the point.
+            // Some loggers drop trailing zeros of times, and the point.
             let end = text.find(char::is_whitespace).unwrap_or(text.len());
             let (other, after) = text.split_at(end);
             return (is_moving(word) && is_moving(other) && same_ends(word, other)).then_some(after);
@@ -177,7 +177,7 @@ fn strip_word<'a>(word: &str, text: &'a str) -> Option<&'a str> {
     Some(rest)
 }
 
-/// Do both have the same around their digits?
+/// Do both have the same text around their digits?
 fn same_ends(a: &str, b: &str) -> bool {
     let digit = |c: char| c.is_ascii_digit();
     let start = |text: &str| text.find(digit).and_then(|at| text.get(..at)).map(str::to_owned);
@@ -185,17 +185,17 @@ fn same_ends(a: &str, b: &str) -> bool {
     start(a) == start(b) && end(a) == end(b)
 }
 
-/// What stands behind each line: "wasm_exec.js:47:14", a quote and a comma, the frame of a box.
+/// The text after each line: "wasm_exec.js:47:14", a quote and a comma, the frame of a box.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Suffix {
-    /// From the last to the first, numbers as "0".
+    /// From the last to the first, with numbers as "0".
     words: Vec<String>,
-    /// Nothing stands between it and the line.
+    /// Nothing separates it from the line.
     glued: bool,
 }
 
 impl Suffix {
-    /// Learns from what stands behind a header.
+    /// Learns from the text after a header.
     pub(super) fn learn(after: &str) -> Self {
         let words = after.split_whitespace().rev().map(shape).collect();
         Suffix { words, glued: after.starts_with(|c: char| !c.is_whitespace()) }
@@ -206,7 +206,7 @@ impl Suffix {
         self.words.is_empty()
     }
 
-    /// The line without it, if it ends with it.
+    /// The line without the suffix, if it ends with it.
     pub(super) fn strip<'a>(&self, line: &'a str) -> Option<&'a str> {
         let mut rest = line.trim_end();
         for (nth, word) in self.words.iter().enumerate() {
@@ -235,7 +235,7 @@ fn shape(word: &str) -> String {
     shape
 }
 
-/// What stands before a word of this shape.
+/// The text before a word of this shape.
 fn strip_end<'a>(shape: &str, text: &'a str) -> Option<&'a str> {
     let mut rest = text;
     for c in shape.chars().rev() {
@@ -249,10 +249,10 @@ fn strip_end<'a>(shape: &str, text: &'a str) -> Option<&'a str> {
     Some(rest)
 }
 
-/// The moment that one of the first words of a line gives with its zone (RFC 3339), nanoseconds since
-/// the Unix epoch. 0 if none does.
+/// The time with a zone (RFC 3339) in one of the first words of a line, nanoseconds since the Unix epoch. 0
+/// if there is none.
 pub(super) fn timestamp(line: &str) -> u64 {
-    /// Timestamps stand in front, behind a host or a container at most.
+    /// Timestamps come first, or after a host or a container.
     const WORDS: usize = 6;
     let around = |c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-';
     (line.split_ascii_whitespace().take(WORDS))
@@ -261,9 +261,9 @@ pub(super) fn timestamp(line: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Reads a moment like "2026-11-21T10:00:00.123Z".
+/// Reads a time like "2026-11-21T10:00:00.123Z".
 pub(super) fn moment(text: &str) -> Option<u64> {
-    // Nothing shorter has a date, a time and a zone.
+    // Shorter text cannot have a date, a time and a zone.
     let plausible = text.len() >= 20 && text.len() < 48 && text.starts_with(|c: char| c.is_ascii_digit());
     let moment: jiff::Timestamp = plausible.then(|| text.parse().ok())??;
     u64::try_from(moment.as_nanosecond()).ok()

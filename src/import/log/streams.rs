@@ -1,8 +1,8 @@
-//! Which writer a line of a log is of, and what that writer put around it.
+//! Finds the writer of each line of a log, and what that writer put around it.
 //!
-//! Several writers may write to one log at the same time, line by line. Each has a reader of its own, so
-//! that no line gets into another's goroutine. What stands before and behind its lines is learnt at the
-//! header of a goroutine from the lines that follow, which are held back until then.
+//! Several writers may write to one log at the same time, line by line. Each has its own reader, so that no
+//! line gets into another writer's goroutine. The text before and after its lines is learnt at the header of
+//! a goroutine from the following lines; the header is held back until then.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -21,15 +21,15 @@ use super::crash::{self, Crash, OF_FIELDS, Said};
 use super::prefix::{Prefix, Suffix, timestamp};
 use super::records::{Record, Sink};
 
-/// Lines looked at behind a header to learn what stands around them.
+/// Lines examined after a header to learn what is around them.
 const AHEAD: usize = 24;
-/// Bytes of one that are looked at.
+/// Bytes of a line that are examined.
 const LOOKED_AT: usize = 4096;
 /// Writers whose goroutines are read at the same time.
 const MAX_STREAMS: usize = 32;
 /// Shapes of prefixes that are remembered.
 const MAX_KNOWN: usize = 1024;
-/// So many lines behind the last header nothing is expected any more.
+/// This many lines after the last header, nothing more is expected.
 const INTEREST: u64 = 4096;
 
 /// The readers of all writers.
@@ -41,15 +41,15 @@ pub(super) struct Streams<'a> {
     held: Option<Held<'a>>,
     known: FxHashMap<String, Known>,
     loose: Loose,
-    /// The number of the message that lines come from.
+    /// The number of the message that the lines come from.
     message: u64,
-    /// Lines since the last one that began a goroutine or told of a crash.
+    /// Lines since the last one that began a goroutine or described a crash.
     since: Option<u64>,
     other_lines: u64,
     pub(super) order: Order,
 }
 
-/// Lines of stacks of which it is not known who wrote them.
+/// Stack lines whose writer is unknown.
 #[derive(Default)]
 struct Loose {
     lines: u64,
@@ -59,7 +59,7 @@ struct Loose {
     known: bool,
 }
 
-/// Votes on whether the lines stand in the order in which they were written, one a header.
+/// Votes on whether the lines are in the order in which they were written, one vote per header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) forward: u64,
@@ -72,9 +72,9 @@ struct Stream {
     suffix: Suffix,
     reader: DumpReader,
     dumps: Collector,
-    /// Something else was written since the last goroutine was over.
+    /// Something else was written since the last goroutine ended.
     junk: bool,
-    /// With GOTRACEBACK=crash one thread after the other adds to the dump; this stands between them.
+    /// With GOTRACEBACK=crash one thread after the other adds to the dump; this line separates them.
     another_thread: bool,
     /// The last line was a header.
     at_header: bool,
@@ -88,11 +88,11 @@ struct OneLine<'a> {
     text: Cow<'a, str>,
     time_ns: u64,
     writer: Rc<str>,
-    /// The message that it came from, if that has several lines.
+    /// The message that it came from, if the message has several lines.
     message: Option<u64>,
 }
 
-/// A header, until it is known what stands around the lines of its goroutine.
+/// A header, until the text around the lines of its goroutine is known.
 struct Held<'a> {
     header: OneLine<'a>,
     at: usize,
@@ -101,10 +101,10 @@ struct Held<'a> {
     following: Vec<OneLine<'a>>,
 }
 
-/// What was learnt of a prefix and a suffix of some shape.
+/// What was learnt about a prefix and a suffix of one shape.
 #[derive(Clone)]
 enum Known {
-    /// So many words of the prefix stand before the lines that follow, and the suffix stands behind them.
+    /// The prefix, cut to the words that precede the following lines, and whether the suffix follows them.
     Wrap { prefix: Prefix, suffix: bool },
     /// The line only looks like a header.
     NoHeader,
@@ -150,7 +150,7 @@ impl<'a> Sink<'a> for Streams<'a> {
 }
 
 impl<'a> Streams<'a> {
-    /// What was found.
+    /// The result.
     pub(super) fn into_log(self) -> GoLog {
         let mut log = self.dumps.finish();
         log.dump.other_lines = self.other_lines;
@@ -177,7 +177,7 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// Decides on the header that was held back, and goes on with the lines that followed it.
+    /// Decides on the header that was held back, and continues with the lines that followed it.
     fn decide_held(&mut self, at_end: bool) {
         let mut waiting = VecDeque::new();
         while let Some(held) = self.held.take() {
@@ -243,7 +243,7 @@ impl<'a> Streams<'a> {
                     Known::NoHeader
                 }
             }
-            // Nothing follows that belongs to it.
+            // No following line belongs to it.
             None if in_panic || !suffix.is_empty() => Known::NoHeader,
             None => Known::Wrap { prefix, suffix: false },
         }
@@ -315,7 +315,7 @@ impl<'a> Streams<'a> {
         };
         let mut prefix = Prefix::learn(before);
         prefix.truncate(learnt.len());
-        // The numbers that move are known; those that do not are this line's own.
+        // The moving numbers are known; the others are this line's own.
         prefix.move_like(&learnt);
         let suffix = if suffix { Suffix::learn(after) } else { Suffix::default() };
         let nth = self.stream(&line.writer, prefix, suffix);
@@ -323,13 +323,13 @@ impl<'a> Streams<'a> {
         self.begin(nth, goroutine, time_ns, line.message);
     }
 
-    /// The stream of a writer: one that is known, or a new one.
+    /// The stream of a writer: a known one, or a new one.
     fn stream(&mut self, writer: &Rc<str>, prefix: Prefix, suffix: Suffix) -> usize {
         let same = |stream: &Stream| {
             stream.writer == *writer && stream.suffix == suffix && stream.prefix.same_writer(&prefix)
         };
         if let Some(nth) = self.streams.iter().rposition(same) {
-            // The one that was used last comes last.
+            // The most recently used stream comes last.
             let stream = self.streams.remove(nth);
             self.streams.push(stream);
             return self.streams.len() - 1;
@@ -384,7 +384,7 @@ impl<'a> Streams<'a> {
         stream.dumps.begin(beginning, &stream.name, &mut self.dumps);
     }
 
-    /// What the writer of a stream said since the last goroutine.
+    /// The messages of a stream's writer since the last goroutine.
     fn take_crash(&mut self, nth: usize) -> Said {
         let Some(stream) = self.streams.get(nth) else { return Said::default() };
         let of_another = |line: &str| {
@@ -398,7 +398,7 @@ impl<'a> Streams<'a> {
         self.crash.take(&stream.writer, &stream.prefix, &stream.suffix, of_another)
     }
 
-    /// Any line but a header.
+    /// Any line that is not a header.
     fn other_line(&mut self, line: &OneLine<'a>) {
         let found = (self.streams.iter().enumerate())
             .filter(|(_, stream)| stream.writer == line.writer)
@@ -457,7 +457,7 @@ impl<'a> Streams<'a> {
         stream.keep_finished(false, &mut self.dumps);
     }
 
-    /// A line of nobody whose goroutines were seen so far.
+    /// A line of a writer whose goroutines were not seen so far.
     fn unowned(&mut self, line: &OneLine<'a>) {
         if let Some(at) = crash::find(&line.text) {
             self.crash_line(line, at);
@@ -469,7 +469,7 @@ impl<'a> Streams<'a> {
         let mut mine = self.streams.iter_mut().enumerate().filter(|(_, stream)| stream.writer == line.writer);
         let (Some((nth, stream)), None) = (mine.next(), mine.next()) else { return };
         if text.is_empty() {
-            // Blanks at the ends of lines get lost, and with them a prefix that is nothing else.
+            // Trailing blanks get lost, and with them a prefix that consists of blanks.
             if stream.reader.within() {
                 self.line_of_dump(nth, "", line);
             }
@@ -486,7 +486,7 @@ impl<'a> Streams<'a> {
         self.since = Some(0);
     }
 
-    /// A message of several lines begins or ends: no goroutine goes on across its border.
+    /// A message of several lines begins or ends: no goroutine continues across this border.
     fn between_messages(&mut self, writer: &Rc<str>) {
         self.decide_held(true);
         for stream in self.streams.iter_mut().filter(|stream| stream.writer == *writer) {
@@ -554,7 +554,7 @@ impl Stream {
         }
     }
 
-    /// A part of a goroutine was read: what comes first below a header tells the order of the lines.
+    /// A part of a goroutine was read: the first line below a header shows the order of the lines.
     fn after_part(&mut self, text: &str, order: &mut Order) {
         if self.at_header && is_stack_line(text) {
             self.at_header = false;
@@ -573,12 +573,12 @@ impl Stream {
     }
 }
 
-/// Enough of a line to see what it is.
+/// The first bytes of a line, enough to recognise it.
 fn start(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or(text)
 }
 
-/// Is it a line of a goroutine, but for its first?
+/// Is it a line of a goroutine other than its first?
 fn is_stack_line(line: &str) -> bool {
     let text = line.trim();
     is_call(text)
@@ -587,7 +587,7 @@ fn is_stack_line(line: &str) -> bool {
         || Place::parse(text).is_some_and(|place| place.is_plausible() && place.is_sure())
 }
 
-/// Is it a place, whatever stands before it?
+/// Is it a source location, whatever precedes it?
 fn is_end_of_stack_line(text: &str) -> bool {
     // Crashes add the addresses of the frame.
     let text = text.rsplit_once(" fp=0x").map_or(text, |(text, _)| text);
@@ -601,17 +601,17 @@ fn is_end_of_stack_line(text: &str) -> bool {
         && (file.ends_with(".go") || file.ends_with(".s"))
 }
 
-/// Do words stand behind the header, as in a sentence?
+/// Do words follow the header, as in a sentence?
 fn in_sentence(after: &str) -> bool {
     after.split_whitespace().any(|word| word.chars().all(char::is_alphabetic))
 }
 
-/// What Firefox shows in place of a line that is empty.
+/// Firefox shows this in place of an empty line.
 fn without_placeholder(text: &str) -> &str {
     if text.trim() == "<empty string>" { "" } else { text }
 }
 
-/// Prefixes and suffixes that differ in their numbers only are alike.
+/// Prefixes and suffixes that differ only in their numbers have the same key.
 fn key(before: &str, after: &str) -> String {
     let mut key = String::with_capacity(before.len() + after.len());
     for c in before.chars().chain(['\0']).chain(after.trim_end().chars()).take(LOOKED_AT) {

@@ -1,4 +1,4 @@
-//! The labels of a sample: the program's own, and what loiter or the runtime says of the task.
+//! The labels of a sample: the program's own, and those in which loiter or the runtime describes the task.
 
 use super::PprofError;
 use super::tables::Tables;
@@ -7,17 +7,17 @@ use crate::formats::pprof::wire::Fields;
 use crate::import::{from_go_text, go_header};
 use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState, WaitClass};
 
-/// Labels of all distinct sets.
+/// Total labels of all distinct sets.
 const MAX_LABELS: usize = 1 << 25;
 
-/// Indices of strings that say where a task was started.
+/// String indices of the place where a task was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Place {
     pub(super) function: u64,
     pub(super) at: u64,
 }
 
-/// What loiter or the runtime says of a task.
+/// The description of a task by loiter or the runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Said {
     pub(super) id: Option<u64>,
@@ -39,17 +39,17 @@ pub(super) struct Labels<'t, 'a> {
     tables: &'t Tables<'a>,
     /// loiter wrote the profile.
     own: bool,
-    /// The keys that say something of the task, by their place in the table of strings.
+    /// The keys that describe the task, by their index in the table of strings.
     keys: Vec<(u64, &'static str)>,
-    /// The model's string for each of the profile's that a label uses.
+    /// The model's string for each string of the profile that a label uses.
     strings: Vec<Option<StrId>>,
     pairs: Vec<(StrId, StrId)>,
     said: Said,
-    /// Distinct sets so far, and their labels in all.
+    /// The number of distinct sets so far, and of their labels.
     sets: (usize, usize),
 }
 
-/// One label as it stands there.
+/// One label, verbatim.
 #[derive(Default)]
 struct Raw {
     key: u64,
@@ -59,7 +59,7 @@ struct Raw {
 }
 
 impl<'t, 'a> Labels<'t, 'a> {
-    /// For a profile that loiter wrote, or somebody else.
+    /// For a profile that loiter (`own`) or another program wrote.
     pub(super) fn new(tables: &'t Tables<'a>, own: bool) -> Self {
         let find = |key: &&'static str| tables.find(key).map(|at| (at, *key));
         Labels {
@@ -73,13 +73,13 @@ impl<'t, 'a> Labels<'t, 'a> {
         }
     }
 
-    /// Begins with another sample.
+    /// Begins another sample.
     pub(super) fn clear(&mut self) {
         self.pairs.clear();
         self.said = Said::default();
     }
 
-    /// What is said of the task in the labels that were added.
+    /// The description of the task in the labels that were added.
     pub(super) fn said(&self) -> Said {
         self.said
     }
@@ -153,7 +153,7 @@ impl<'t, 'a> Labels<'t, 'a> {
                 let age = minutes.map(|minutes| Age::AtLeast(minutes.saturating_mul(60_000_000_000)));
                 self.said.age = age.unwrap_or(self.said.age);
             }
-            // What stands in brackets in a dump, with all that may stand there.
+            // The text in brackets in a dump, with everything that can be there.
             single::STATE => {
                 if let Some(goroutine) = go_header::header(&format!("goroutine 1 [{text}]:")) {
                     let (state, reason) = from_go_text::state(&goroutine, into);
@@ -183,7 +183,7 @@ impl<'t, 'a> Labels<'t, 'a> {
             Some(key) if self.own => into.code.string(&String::from_utf8_lossy(key)),
             _ => self.string(raw.key, into)?,
         };
-        // Go's programs have texts only; other tools add numbers.
+        // Go programs have only text; other tools add numbers.
         let value = if raw.text != 0 || (raw.number == 0 && raw.unit == 0) {
             self.string(raw.text, into)?
         } else {
@@ -195,7 +195,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         Ok(())
     }
 
-    /// The set of the program's labels that were added.
+    /// The set of the program's labels among those added.
     pub(super) fn program(&mut self, into: &mut SnapshotBuilder) -> Result<Option<LabelSetId>, PprofError> {
         if self.pairs.is_empty() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! From the samples of a profile to the tasks of a snapshot.
+//! Converts the samples of a profile into the tasks of a snapshot.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,16 +12,16 @@ use crate::import::go_code;
 use crate::snapshot::*;
 use crate::words;
 
-/// Locations of all distinct stacks.
+/// Total locations of all distinct stacks.
 const MAX_STACKED: usize = 1 << 26;
-/// Frames of a stack that Go's runtime keeps: 32 up to 1.22, 128 later.
+/// The number of frames that Go's runtime keeps of a stack: 32 up to 1.22, 128 later.
 const GO_DEPTHS: [usize; 2] = [32, 128];
 
 /// Turns samples into tasks.
 pub(super) struct Samples<'t, 'a> {
     tables: &'t Tables<'a>,
     into: SnapshotBuilder,
-    /// Which value of a sample counts tasks.
+    /// The index of the sample value that counts tasks.
     value: usize,
     /// loiter wrote the profile.
     own: bool,
@@ -30,12 +30,12 @@ pub(super) struct Samples<'t, 'a> {
     most: Limits,
     /// Tasks so far.
     tasks: u64,
-    /// The model's location for each of the profile's.
+    /// The model's location for each location of the profile.
     locations: Vec<LocationId>,
     labels: Labels<'t, 'a>,
     unusual: Vec<UnusualFunction>,
     creators: FxHashMap<Place, LocationId>,
-    /// Distinct stacks so far, and their locations in all.
+    /// The number of distinct stacks so far, and of their locations.
     stacks: (usize, usize),
 }
 
@@ -123,7 +123,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         }
         let images = self.images()?;
         for row in tables.locations.rows() {
-            // The address of a call is kept less one; the model has return addresses.
+            // The profile has the return address less one; the model has return addresses.
             let address = (row.address != 0).then(|| row.address.saturating_add(1));
             let mut frames = Vec::with_capacity(row.lines.len().max(1));
             for &(function, line) in &row.lines {
@@ -143,8 +143,8 @@ impl<'t, 'a> Samples<'t, 'a> {
         Ok(())
     }
 
-    /// The images that mappings stand for, by their ids. A mapping without a range or a file says nothing of
-    /// where code is.
+    /// The images that correspond to mappings, by their ids. A mapping without a range or a file does not
+    /// locate code.
     fn images(&mut self) -> Result<FxHashMap<u64, ImageId>, PprofError> {
         let tables = self.tables;
         let used: FxHashSet<u64> = tables.locations.rows().map(|row| row.mapping).collect();
@@ -223,7 +223,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         Ok(())
     }
 
-    /// The task that the sample counts.
+    /// The tasks that the sample counts.
     fn task(&mut self, stack: Vec<LocationId>, count: u64) -> Result<Task, PprofError> {
         let has_stack = !stack.is_empty() || !self.own;
         let stack = if has_stack { Some(self.stack(stack)?) } else { None };
@@ -237,7 +237,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         };
         Ok(Task {
             runtime: said.runtime,
-            // Several cannot have the same.
+            // Several tasks cannot have the same id.
             id: said.id.filter(|_| count == 1),
             state: said.state,
             reason: said.reason,
@@ -269,7 +269,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         Ok(id)
     }
 
-    /// The location that stands for the place where a task was started.
+    /// The location of the place where a task was started.
     fn creator(&mut self, place: Place) -> Result<LocationId, PprofError> {
         if let Some(&known) = self.creators.get(&place) {
             return Ok(known);
@@ -284,13 +284,13 @@ impl<'t, 'a> Samples<'t, 'a> {
     }
 }
 
-/// Which value of a sample counts goroutines, and whether all of them are leaked.
+/// The index of the sample value that counts goroutines, and whether all of them are leaked.
 fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError> {
     let mut types = Vec::new();
     for (nth, &(name, unit)) in tables.sample_types.iter().enumerate() {
         match tables.bytes(name)? {
             b"goroutine" | b"goroutines" => return Ok((nth, false)),
-            // The profile of that name, of Go 1.26 and later.
+            // The profile of that name, in Go 1.26 and later.
             b"goroutineleak" => return Ok((nth, true)),
             _ => types.push(format!("{}/{}", short(&tables.text(name)?), short(&tables.text(unit)?))),
         }
@@ -301,8 +301,8 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
     Err(PprofError::OtherType { types: types.join(", ") })
 }
 
-/// Where the runtime tells goroutines apart by their ids, the profile is as good as a dump of them, unless it
-/// was merged from several processes.
+/// If the runtime distinguishes goroutines by ids, the profile is equivalent to a dump of them, unless it was
+/// merged from several processes.
 fn tell_single_ones(snapshot: &mut Snapshot) {
     let identity = |task: &Task| task.id.map(|id| (task.runtime, id));
     let single = snapshot.tasks.iter().filter(|task| task.id.is_some()).count();
@@ -325,12 +325,12 @@ fn tell_single_ones(snapshot: &mut Snapshot) {
     }
 }
 
-/// As much of a text as a message has room for.
+/// A text, cut to a message's size.
 fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// Where code faulted there was no call: its address is as it stands in the profile.
+/// Faulting code made no call: its address is exact in the profile.
 fn correct_faults(snapshot: &mut Snapshot) {
     let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
         .flat_map(|stack| stack.locations.windows(2))
@@ -347,11 +347,11 @@ fn correct_faults(snapshot: &mut Snapshot) {
     }
 }
 
-/// The runtime keeps only so many frames of a stack, and does not say that it left some out. Where no
-/// stack of the profile is deeper than one of its limits, those that reach it were cut.
+/// The runtime keeps a limited number of frames of a stack, and does not say that it cut some. If no
+/// stack of the profile is deeper than one of its limits, the stacks that reach that limit were cut.
 fn mark_cut_stacks(snapshot: &mut Snapshot) {
     let frames = |id: &LocationId| snapshot.code.locations.get(id.index()).map_or(0, |l| l.frames.len());
-    // Frames that are inlined into the last one kept are not counted by the runtime.
+    // The runtime does not count frames that are inlined into the last frame kept.
     let depths: Vec<(usize, usize)> = (snapshot.code.stacks.iter())
         .map(|stack| {
             let all: usize = stack.locations.iter().map(frames).sum();

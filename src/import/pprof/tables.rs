@@ -1,4 +1,4 @@
-//! The tables of a profile that samples refer to, as they stand there.
+//! The tables of a profile that samples refer to, unconverted.
 
 use super::{PprofError, UnusualFunction};
 use crate::cause::About;
@@ -10,11 +10,11 @@ use crate::snapshot::file::header_from_json;
 /// Rows of each table.
 const MAX_STRINGS: usize = 1 << 24;
 const MAX_ROWS: usize = 1 << 22;
-/// Lines of all locations.
+/// Total lines of all locations.
 const MAX_LINES: usize = 1 << 24;
-/// Sample types; real profiles have four at most.
+/// Sample types; real profiles have at most four.
 const MAX_SAMPLE_TYPES: usize = 64;
-/// Mappings: the kernel allows 65,530 in a process unless it is told otherwise.
+/// Mappings: the kernel's default limit for a process is 65,530.
 const MAX_MAPPINGS: usize = 1 << 17;
 /// Comments.
 const MAX_COMMENTS: usize = 1 << 10;
@@ -43,7 +43,7 @@ impl<T> ById<T> {
             .or_else(|| self.rows.binary_search_by_key(&id, |row| row.0).ok())
     }
 
-    /// The rows in the order of their ids.
+    /// The rows in order of id.
     pub(super) fn rows(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().map(|(_, row)| row)
     }
@@ -56,7 +56,7 @@ pub(super) struct FunctionRow {
     pub(super) file: u64,
 }
 
-/// A mapping: where which part of a file was in memory.
+/// A mapping: the memory range of a part of a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MappingRow {
     pub(super) start: u64,
@@ -83,9 +83,9 @@ pub(super) struct Tables<'a> {
     strings: Vec<&'a [u8]>,
     pub(super) functions: ById<FunctionRow>,
     pub(super) locations: ById<LocationRow>,
-    /// Type and unit of every value that a sample has.
+    /// Type and unit of each sample value.
     pub(super) sample_types: Vec<(u64, u64)>,
-    /// The mappings, in the order of the profile: the first one is the executable.
+    /// The mappings, in the profile's order: the first one is the executable.
     pub(super) mappings: Vec<(u64, MappingRow)>,
     /// Nanoseconds since the Unix epoch. None if unknown.
     pub(super) taken_at_ns: Option<u64>,
@@ -149,7 +149,7 @@ impl<'a> Tables<'a> {
         self.strings.len()
     }
 
-    /// A string as it stands there.
+    /// A string's bytes.
     pub(super) fn bytes(&self, index: u64) -> Result<&'a [u8], PprofError> {
         (usize::try_from(index).ok().and_then(|index| self.strings.get(index)).copied())
             .ok_or_else(|| PprofError::damaged(format!("there is no string {index}")))
@@ -160,12 +160,12 @@ impl<'a> Tables<'a> {
         self.bytes(index).map(String::from_utf8_lossy)
     }
 
-    /// Where in the table of strings this one is first.
+    /// The first index of this string in the table.
     pub(super) fn find(&self, text: &str) -> Option<u64> {
         self.strings.iter().position(|&string| string == text.as_bytes()).map(|at| at as u64)
     }
 
-    /// The header of the snapshot that loiter wrote the profile from; None if somebody else wrote it.
+    /// The header of the snapshot that loiter wrote the profile from; None if another program wrote it.
     pub(super) fn header(&self) -> Result<Option<Header>, PprofError> {
         let Some(json) = self.comment(own::HEADER)? else { return Ok(None) };
         header_from_json(json)
@@ -173,7 +173,7 @@ impl<'a> Tables<'a> {
             .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::HEADER.trim()), e)))
     }
 
-    /// The functions whose kind and package the name does not tell.
+    /// The functions whose kind and package the name does not show.
     pub(super) fn unusual_functions(&self) -> Result<Vec<UnusualFunction>, PprofError> {
         let Some(json) = self.comment(own::FUNCTIONS)? else { return Ok(Vec::new()) };
         serde_json::from_slice(json)
@@ -199,7 +199,7 @@ fn push<T>(table: &mut Vec<T>, row: T, most: usize, what: &str) -> Result<(), Pp
     Ok(())
 }
 
-/// Two numbers of a message.
+/// Two numbers in a message.
 fn pair(message: Value<'_>, first: u32, second: u32) -> Result<(u64, u64), PprofError> {
     let mut found = (0, 0);
     for field in Fields::of(message.bytes()?) {

@@ -11,7 +11,7 @@ fn message(fields: &[(u32, u64)]) -> Vec<u8> {
     out
 }
 
-/// A profile of two goroutines at one place and one at another, with these sample types.
+/// A profile with these sample types: two goroutines at one place and one at another.
 fn written(strings: &[&str], types: &[(u64, u64)], extra: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     for &(name, unit) in types {
@@ -165,7 +165,7 @@ fn cut_stacks_are_said_to_be_cut() {
     assert_eq!(truncated(&[128, 200]), 0);
 }
 
-/// A profile in which each sample is one goroutine, with what the runtime says of each in labels.
+/// A profile in which each sample is one goroutine, described by the runtime in labels.
 fn single_ones(samples: &[&[(u64, u64, u64)]]) -> Vec<u8> {
     let strings = [
         "",
@@ -225,7 +225,7 @@ fn goroutines_that_the_runtime_tells_apart() {
     let minutes = |task: &Task| task.age.nanos().map(|ns| ns / 60_000_000_000);
     assert_eq!(snapshot.tasks.iter().map(minutes).collect::<Vec<_>>(), [Some(3), Some(4), None, None]);
     assert!(snapshot.tasks[1].leaked && snapshot.tasks[1].locked_to_thread);
-    // What the program says stays a label, and nothing else does.
+    // The program's labels stay labels, and nothing else does.
     let labels = snapshot.tasks.iter().filter_map(|task| task.labels);
     let pairs = labels.flat_map(|id| &snapshot.code.label_sets[id.index()].pairs);
     assert_eq!(
@@ -239,7 +239,7 @@ fn a_merged_profile_tells_nobody_apart() {
     let snapshot = read(&single_ones(&[&[(3, 0, 7)], &[(3, 0, 8)], &[(3, 0, 7)]])).unwrap();
     assert_eq!(snapshot.header.target.source, SourceKind::Profile);
     assert!(snapshot.header.warnings[0].starts_with("1 goroutines have the id of another one"));
-    // Some are counted only.
+    // Some are only counted.
     let snapshot = read(&single_ones(&[&[(3, 0, 7)], &[], &[]])).unwrap();
     assert_eq!((snapshot.header.target.source, snapshot.task_count()), (SourceKind::Profile, 3));
     assert_eq!(snapshot.header.warnings, [""; 0]);

@@ -1,5 +1,5 @@
-//! What loiter and its tracer process say to each other: packets on a socket, and the threads to be
-//! stopped in memory that both have.
+//! The messages between loiter and its tracer process: packets on a socket, and a list of threads to stop in
+//! shared memory.
 
 use std::ptr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub(super) struct Order {
     pub(super) what: u32,
     /// How long threads may take to stop, milliseconds.
     pub(super) patience_ms: u32,
-    /// When they are let go at the latest, CLOCK_MONOTONIC, nanoseconds. That of the first order to
-    /// stop holds for those that follow.
+    /// When they are let go at the latest, CLOCK_MONOTONIC, nanoseconds. The deadline of the first stop order
+    /// applies to those that follow.
     pub(super) deadline_ns: u64,
     /// The [`Block`] of threads to be stopped.
     pub(super) block: usize,
 }
 
-/// Stop these threads, and hold them with those that are held already.
+/// Stop these threads, and hold them with those that are already held.
 pub(super) const STOP: u32 = 1;
 /// Let everything go, and answer.
 pub(super) const RELEASE: u32 = 2;
@@ -40,7 +40,7 @@ pub(super) const END: u32 = 4;
 pub(super) struct Answer {
     /// One of the numbers below.
     pub(super) what: u32,
-    /// Why it failed (0: it did not).
+    /// Why it failed (0: it did not fail).
     pub(super) errno: i32,
     /// The tracer ends itself: that is the only way to let go of a thread that does not stop.
     pub(super) ends: u32,
@@ -56,26 +56,26 @@ impl Answer {
 
 /// The tracer is ready for orders, or cannot do its work.
 pub(super) const READY: u32 = 1;
-/// The threads of the block have been seen to. Each says for itself what became of it.
+/// The threads of the block have been handled. Each has its own outcome.
 pub(super) const STOPPED: u32 = 2;
 /// Nothing is held any more.
 pub(super) const RELEASED: u32 = 3;
 
-/// What both look at without asking.
+/// State that both sides read without a message.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// The threads were let go before anybody asked for that. Set before they are.
+    /// The threads were let go before loiter asked for that. Set before they are.
     pub(super) let_go: AtomicBool,
 }
 
-/// What became of a thread.
+/// The outcome for a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::process) enum Outcome {
     /// It was not tried.
     Untouched,
     /// Seized and interrupted; it has not stopped yet.
     Coming,
-    /// It stands.
+    /// It is stopped.
     Stopped,
     /// It has ended.
     Gone,
@@ -89,7 +89,7 @@ pub(in crate::process) struct Thread {
     pub(in crate::process) tid: u32,
     state: AtomicU32,
     errno: AtomicI32,
-    /// To be delivered when it goes on (0: none).
+    /// The signal to deliver when it continues (0: none).
     signal: AtomicI32,
     /// Why its registers are not known (0: they are).
     no_registers: AtomicI32,
@@ -158,7 +158,7 @@ impl Thread {
         self.set(Outcome::Stopped);
     }
 
-    /// The registers of one that stands.
+    /// The registers of a stopped thread.
     pub(in crate::process) fn registers(&self) -> Result<[u64; WORDS], Errno> {
         match self.no_registers.load(Ordering::Relaxed) {
             0 => Ok(std::array::from_fn(|at| {
@@ -173,7 +173,7 @@ impl Thread {
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) threads: Box<[Thread]>,
-    /// The block of the order before; only the tracer uses it.
+    /// The block of the previous order; only the tracer uses it.
     pub(super) before: AtomicPtr<Block>,
 }
 

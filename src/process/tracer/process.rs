@@ -1,8 +1,8 @@
-//! What the tracer process does.
+//! The code that the tracer process runs.
 //!
-//! It shares loiter's memory and is no thread of loiter: a stop signal or the end of loiter do not
-//! reach it. It has no thread-local storage of its own. So nothing here allocates, prints, panics or
-//! calls libc, and only [`raw`] talks to the kernel.
+//! The tracer shares loiter's memory but is not a thread of loiter: a stop signal or the end of loiter does
+//! not reach it. It has no thread-local storage of its own. So nothing here allocates, prints, panics or
+//! calls libc, and only [`raw`] calls the kernel.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -12,16 +12,16 @@ use nix::errno::Errno;
 use super::orders::{self, Answer, Block, Order, Outcome, Shared};
 use super::raw::{self, Timer, Waited};
 
-/// So often the state of threads is asked for at once, because one that runs on another CPU stops
-/// within microseconds. Then comes a pause between questions: the thread may need our CPU to stop
-/// on, and unlike yielding, sleeping makes us one of the next to get it back.
+/// How often the state of threads is checked without a pause, because a thread that runs on another CPU stops
+/// within microseconds. After that there is a pause between checks: the thread may need our CPU to stop on,
+/// and unlike yielding, sleeping makes us one of the next to get it back.
 const SPINS: u32 = 30;
 const WAIT_PAUSE_NS: u64 = 10_000;
-/// If this process does not let go at the deadline (somebody has stopped it), so much later the
-/// kernel ends it, and thereby does.
+/// If this process does not let go at the deadline (because it was stopped), the kernel kills it this much
+/// later, which lets go.
 const GRACE_NS: u64 = 500_000_000;
 
-/// What the tracer process begins with.
+/// What the tracer process is started with.
 pub(super) struct Start {
     pub(super) shared: *const Shared,
     /// Its end of the socket.
@@ -34,19 +34,19 @@ pub(super) struct Start {
 /// Runs the tracer process.
 ///
 /// # Safety
-/// `start` must be valid until the process has ended, and so must the blocks that it is told of
-/// until they have been released.
+/// `start` must be valid until the process has ended. The blocks that it is given must be valid until they
+/// have been released.
 pub(super) unsafe fn run(start: &Start) -> ! {
     raw::block_signals();
     raw::new_session();
     raw::set_name(c"loiter-tracer");
-    // Its pauses are short while something is held.
+    // Its pauses while threads are held are short.
     raw::sleep_precisely();
     raw::close_others([start.socket, start.loiter]);
     // SAFETY: by the caller's promise.
     let shared = unsafe { &*start.shared };
     let timer = match Timer::deadly() {
-        // In a pid namespace of its own it would know the threads by other numbers.
+        // In a pid namespace of its own, it would know the threads by other numbers.
         Ok(_) if raw::parent() != start.loiter_pid as usize => Err(Errno::ECHILD),
         timer => timer,
     };
@@ -60,7 +60,7 @@ pub(super) unsafe fn run(start: &Start) -> ! {
     raw::exit();
 }
 
-/// Since when something is held, and until when.
+/// Since when threads are held, and until when.
 #[derive(Clone, Copy)]
 struct Holding {
     since_ns: u64,
@@ -78,11 +78,11 @@ struct Tracer<'a> {
     shared: &'a Shared,
     timer: Timer,
     holding: Option<Holding>,
-    /// The block of the last order; the others hang on it.
+    /// The block of the last order; the earlier ones are linked from it.
     last: *const Block,
 }
 
-/// What came.
+/// What was received.
 enum News {
     Order(Order),
     /// The deadline has passed.
@@ -130,7 +130,7 @@ impl Tracer<'_> {
                 Err(_) => return News::Alone,
             }
             let mut left = None;
-            // Once let go, there is nothing left that could be late.
+            // Once let go, nothing is left that could be late.
             if let Some(holding) = self.holding.filter(|_| !self.shared.let_go.load(Ordering::Relaxed)) {
                 let now = raw::monotonic_ns();
                 if now >= holding.deadline_ns {
@@ -145,7 +145,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// Has loiter ended? Asked while the tracer waits for something else.
+    /// Whether loiter has ended. Checked while the tracer waits for something else.
     fn is_alone(&self) -> bool {
         let [_, ended] = raw::poll([-1, self.start.loiter], Some(0));
         ended || raw::parent() != self.start.loiter_pid as usize
@@ -162,7 +162,7 @@ impl Tracer<'_> {
             self.last = block;
             let armed = self.timer.set(holding.deadline_ns.saturating_add(GRACE_NS));
             for thread in &block.threads {
-                // Nothing is held that nothing would end.
+                // Nothing is held without a timer that ends it.
                 let outcome = armed.map_or_else(Outcome::Refused, |()| seize(thread.tid));
                 thread.set(outcome);
                 if matches!(outcome, Outcome::Refused(_)) || holding.is_late() {
@@ -174,7 +174,7 @@ impl Tracer<'_> {
         self.answer(orders::STOPPED, 0, false)
     }
 
-    /// Waits until every thread has stopped or ended, or patience is at its end.
+    /// Waits until every thread has stopped or ended, or the patience is over.
     fn wait(&self, block: &Block, holding: Holding, patience_ns: u64) {
         let begun = raw::monotonic_ns();
         let mut round = 0u32;
@@ -193,13 +193,13 @@ impl Tracer<'_> {
                 break;
             }
         }
-        // Those of earlier orders that have come to stand since.
+        // Threads of earlier orders that have stopped since.
         for block in Blocks(block.before.load(Ordering::Relaxed)) {
             self.look(block);
         }
     }
 
-    /// Looks which threads of a block have stopped. True if none is still to come.
+    /// Checks which threads of a block have stopped. True if none is still expected to.
     fn look(&self, block: &Block) -> bool {
         let mut all = true;
         for thread in block.threads.iter().filter(|thread| thread.outcome() == Outcome::Coming) {
@@ -212,7 +212,7 @@ impl Tracer<'_> {
         all
     }
 
-    /// The end of a stop, as loiter asks for it.
+    /// The end of a stop that loiter requests.
     fn end_of_stop(&mut self) -> bool {
         let held = self.holding.map_or(0, |holding| holding.since_ns);
         let all = self.release();
@@ -221,11 +221,11 @@ impl Tracer<'_> {
         self.answer(orders::RELEASED, held, !all)
     }
 
-    /// The end of a stop that nobody asked for: loiter is told before anything moves.
+    /// The end of a stop that loiter did not request: loiter is told before any thread moves.
     fn let_go_early(&mut self) -> bool {
         if self.holding.is_some() {
             self.shared.let_go.store(true, Ordering::SeqCst);
-            // If some do not stop, only the end of this process lets them go.
+            // If some threads do not stop, only the end of this process lets them go.
             return self.release();
         }
         true
@@ -236,7 +236,7 @@ impl Tracer<'_> {
         raw::send(self.start.socket, &answer).is_ok() && !ends
     }
 
-    /// Lets all threads go. False if one has not stopped, or was killed while it stood: it cannot be
+    /// Lets all threads go. False if one has not stopped, or was killed while it was stopped: it cannot be
     /// detached, and the kernel does that when this process ends.
     fn release(&mut self) -> bool {
         let mut all = true;
@@ -250,7 +250,7 @@ impl Tracer<'_> {
                 }
             }
         }
-        // If it cannot be disarmed, it must not strike in the next stop.
+        // If it cannot be disarmed, it must not fire in the next stop.
         all & self.timer.set(0).is_ok()
     }
 }
@@ -262,20 +262,20 @@ fn seize(tid: u32) -> Outcome {
         Err(Errno::ESRCH) => return Outcome::Gone,
         Err(errno) => return Outcome::Refused(errno),
     }
-    // From here on it has to be let go. One that cannot be interrupted has ended.
+    // From here on it has to be let go. A thread that cannot be interrupted has ended.
     let _ = raw::interrupt(tid);
     Outcome::Coming
 }
 
-/// A block, and those of the orders before it.
+/// A block and the blocks of earlier orders.
 struct Blocks(*const Block);
 
 impl Iterator for Blocks {
     type Item = &'static Block;
 
     fn next(&mut self) -> Option<&'static Block> {
-        // SAFETY: loiter keeps all blocks of a stop until they have been released, and nobody keeps
-        // what comes from here for longer.
+        // SAFETY: loiter keeps all blocks of a stop until they have been released, and no caller keeps what
+        // comes from here for longer.
         let block = unsafe { self.0.as_ref() }?;
         self.0 = block.before.load(Ordering::Relaxed);
         Some(block)

@@ -1,8 +1,8 @@
 //! System calls without errno.
 //!
-//! The tracer process ([`super::process`]) shares loiter's memory but is no thread of it, so it has no
-//! thread-local storage of its own: what libc wrote there would be another thread's. These functions
-//! touch nothing but their arguments. All of this is for x86-64.
+//! The tracer process ([`super::process`]) shares loiter's memory but is not a thread of it, so it has no
+//! thread-local storage of its own: writes by libc would go to another thread's. These functions touch
+//! nothing but their arguments. All of this is for x86-64.
 
 use std::arch::asm;
 
@@ -10,12 +10,12 @@ use nix::errno::Errno;
 
 use crate::process::registers::WORDS;
 
-/// What waiting for a traced thread brought.
+/// The result of waiting for a traced thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waited {
     /// Nothing yet.
     Nothing,
-    /// It stands, and this signal (0: none) has to be delivered when it is let go.
+    /// It is stopped, and this signal (0: none) has to be delivered when it is let go.
     Stopped(i32),
     /// It has ended, or is no longer ours.
     Gone,
@@ -28,8 +28,8 @@ pub(super) enum Waited {
 unsafe fn call(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
-    // SAFETY: the kernel's calling convention: it changes rax, rcx and r11 and nothing else; what it
-    // does to memory is the caller's promise.
+    // SAFETY: the kernel's calling convention: it changes rax, rcx and r11 and nothing else; its effect on
+    // memory is the caller's promise.
     unsafe {
         asm!(
             "syscall",
@@ -92,13 +92,13 @@ pub(super) fn registers(tid: u32) -> Result<[u64; WORDS], Errno> {
     if into.iov_len == size_of_val(&words) { Ok(words) } else { Err(Errno::ENOTSUP) }
 }
 
-/// Looks, without waiting, whether a traced thread has stopped or ended.
+/// Checks, without waiting, whether a traced thread has stopped or ended.
 pub(super) fn wait(tid: u32) -> Waited {
     let Ok(tid) = raw_pid(tid) else { return Waited::Gone };
     let mut status: libc::c_int = 0;
     let options = (libc::__WALL | libc::WNOHANG) as usize;
-    // SAFETY: `status` is a valid c_int to write to, and no usage is asked for. A single positive tid
-    // is named, so no child of anybody else's is reaped by this.
+    // SAFETY: `status` is a valid c_int to write to, and no usage is requested. A single positive tid is
+    // named, so this reaps no child of other code.
     match unsafe { call(libc::SYS_wait4, [tid, &raw mut status as usize, options, 0, 0, 0]) } {
         Ok(0) | Err(Errno::EINTR) => Waited::Nothing,
         Ok(_) if libc::WIFSTOPPED(status) => Waited::Stopped(signal_to_deliver(status)),
@@ -106,8 +106,8 @@ pub(super) fn wait(tid: u32) -> Waited {
     }
 }
 
-/// The signal that a ptrace stop has taken away from the thread. Only a signal-delivery stop has
-/// one; the stops made by PTRACE_INTERRUPT and the group stops carry an event number above it.
+/// The signal that a ptrace stop has taken from the thread. Only a signal-delivery stop has one; the stops
+/// made by PTRACE_INTERRUPT and the group stops carry an event number above it.
 fn signal_to_deliver(status: libc::c_int) -> i32 {
     if status >> 16 == 0 { libc::WSTOPSIG(status) } else { 0 }
 }
@@ -131,11 +131,11 @@ fn timespec(ns: u64) -> libc::timespec {
 /// Sleeps.
 pub(super) fn sleep_ns(ns: u64) {
     let time = timespec(ns);
-    // SAFETY: `time` is a valid timespec, and what is left of it after a signal is not asked for.
+    // SAFETY: `time` is a valid timespec, and the time left after a signal is not requested.
     let _ = unsafe { call(libc::SYS_nanosleep, [&raw const time as usize, 0, 0, 0, 0, 0]) };
 }
 
-/// Waits until one of the descriptors has something to tell, at most so long. Which of them has.
+/// Waits until one of the descriptors is ready, for at most `ns`. Returns which of them are.
 pub(super) fn poll<const N: usize>(descriptors: [i32; N], ns: Option<u64>) -> [bool; N] {
     let mut polled = descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let time = timespec(ns.unwrap_or(0));
@@ -145,15 +145,15 @@ pub(super) fn poll<const N: usize>(descriptors: [i32; N], ns: Option<u64>) -> [b
     polled.map(|one| ready.is_ok_and(|ready| ready > 0) && one.revents != 0)
 }
 
-/// Sends one packet. Nothing is raised if nobody listens.
+/// Sends one packet. No signal is raised if the other side is gone.
 pub(super) fn send<T: Copy>(socket: i32, packet: &T) -> Result<(), Errno> {
     let (at, len) = (std::ptr::from_ref(packet) as usize, size_of::<T>());
     // SAFETY: `packet` is `len` bytes that live through the call.
     unsafe { call(libc::SYS_sendto, [socket as usize, at, len, libc::MSG_NOSIGNAL as usize, 0, 0]) }.map(drop)
 }
 
-/// Takes a packet of the size of `packet`, without waiting. EAGAIN: there is none yet. EPIPE: the
-/// other side is gone.
+/// Receives a packet of the size of `packet`, without waiting. EAGAIN: there is none yet. EPIPE: the other
+/// side is gone.
 ///
 /// # Safety
 /// Any bytes must make a valid `T`.
@@ -167,12 +167,12 @@ pub(super) unsafe fn receive<T: Copy>(socket: i32, packet: &mut T) -> Result<(),
     }
 }
 
-/// Blocks every signal that can be blocked, in the calling thread only. What was blocked before.
+/// Blocks every signal that can be blocked, in the calling thread only. Returns the previous mask.
 pub(super) fn block_signals() -> u64 {
     set_signal_mask(u64::MAX)
 }
 
-/// Sets which signals are blocked in the calling thread. What was blocked before.
+/// Sets which signals are blocked in the calling thread. Returns the previous mask.
 pub(super) fn set_signal_mask(mask: u64) -> u64 {
     let mut old = 0u64;
     let arguments =
@@ -195,19 +195,19 @@ pub(super) fn set_name(name: &std::ffi::CStr) {
     let _ = unsafe { call(libc::SYS_prctl, arguments) };
 }
 
-/// Sleeps are not made longer, by default up to 50 microseconds, to save wakeups.
+/// Stops the kernel from lengthening sleeps, by default up to 50 microseconds, to save wakeups.
 pub(super) fn sleep_precisely() {
-    // SAFETY: a number.
+    // SAFETY: the argument is a number.
     let _ = unsafe { call(libc::SYS_prctl, [libc::PR_SET_TIMERSLACK as usize, 1, 0, 0, 0, 0]) };
 }
 
-/// The process that made this one; 0 if that is in another pid namespace.
+/// The process that created this one; 0 if that is in another pid namespace.
 pub(super) fn parent() -> usize {
     // SAFETY: no argument.
     unsafe { call(libc::SYS_getppid, [0; 6]) }.unwrap_or(0)
 }
 
-/// Closes all descriptors of this process but two.
+/// Closes all descriptors of this process except two.
 pub(super) fn close_others(keep: [i32; 2]) {
     const MOST: usize = 1 << 16;
     let [a, b] = keep;
@@ -217,7 +217,7 @@ pub(super) fn close_others(keep: [i32; 2]) {
         if end == usize::MAX || first > end {
             continue;
         }
-        // SAFETY: descriptors are numbers; nobody else uses those of this process.
+        // SAFETY: descriptors are numbers; no other code uses those of this process.
         if unsafe { call(libc::SYS_close_range, [first, end, 0, 0, 0, 0]) }.is_ok() {
             continue;
         }
@@ -234,7 +234,7 @@ pub(super) fn close_others(keep: [i32; 2]) {
 pub(super) struct Timer(i32);
 
 impl Timer {
-    /// Makes one that does not run yet.
+    /// Creates a timer that does not run yet.
     pub(super) fn deadly() -> Result<Timer, Errno> {
         // SAFETY: all zeros is a valid sigevent.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -248,12 +248,12 @@ impl Timer {
         Ok(Timer(id))
     }
 
-    /// Lets it run out at `at` (CLOCK_MONOTONIC, nanoseconds), or never (0).
+    /// Sets it to expire at `at` (CLOCK_MONOTONIC, nanoseconds), or never (0).
     pub(super) fn set(self, at: u64) -> Result<(), Errno> {
         let never = timespec(0);
         let time = libc::itimerspec { it_interval: never, it_value: timespec(at) };
         let arguments = [self.0 as usize, libc::TIMER_ABSTIME as usize, &raw const time as usize, 0, 0, 0];
-        // SAFETY: `time` lives through the call; the old value is not asked for.
+        // SAFETY: `time` lives through the call; the old value is not requested.
         unsafe { call(libc::SYS_timer_settime, arguments) }.map(drop)
     }
 }

@@ -1,5 +1,5 @@
-//! Everything about Go code that depends on the machine. Today that is x86-64; another machine is
-//! another file with these functions.
+//! Everything about Go code that depends on the machine. Today that is x86-64; another machine needs another
+//! file with these functions.
 
 use iced_x86::{Decoder, DecoderOptions, OpKind};
 
@@ -9,13 +9,13 @@ mod alu;
 pub(super) mod machine;
 pub(super) mod state;
 
-/// Return addresses stand on the stack and are this many bytes.
+/// Size of a return address on the stack, bytes.
 pub(super) const RETURN_ADDRESS_SIZE: u64 = 8;
 
 /// Highest address that a process can map.
 pub(super) const MAX_ADDRESS: u64 = (1 << 47) - 1;
 
-/// Addresses of data that machine code refers to, each as often as it does, in order.
+/// Addresses of data that machine code refers to, in order, with repetitions.
 ///
 /// `code` starts at `address`. On x86-64 these are the RIP-relative memory operands.
 pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
@@ -34,8 +34,8 @@ pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
     found
 }
 
-/// Where a signal interrupted a thread, and its registers there, in the order in which instructions number
-/// them, out of a signal stack's bytes.
+/// Finds in a signal stack's bytes where a signal interrupted a thread, and its registers there, in the order
+/// in which instructions number them.
 ///
 /// The kernel leaves a `ucontext_t` there, whose third to fifth word say which signal stack is set
 /// up: its address, flags and size. Source: Linux `include/uapi/asm-generic/ucontext.h`,

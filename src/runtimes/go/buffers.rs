@@ -1,4 +1,4 @@
-//! Buffers for reads of many ranges, used again and again.
+//! Reusable buffers for reads of many ranges.
 
 use crate::process::{Memory, Range, TargetError};
 
@@ -59,7 +59,7 @@ impl Buffers {
             if self.ok[range] {
                 with(i, &self.bytes[at..at + size]);
             } else {
-                // One bad address must not take its neighbours with it.
+                // One bad address must not lose its neighbours.
                 let mut alone = vec![0; size];
                 if memory.read(address, &mut alone).is_ok() {
                     with(i, &alone);

@@ -17,8 +17,7 @@ impl<'a> Channels<'a> {
         Channels { types, elements: FxHashMap::default() }
     }
 
-    /// Adds the channels among what a goroutine waits for; the result goes into
-    /// [`crate::snapshot::Task::waits`].
+    /// Adds the channels that a goroutine waits for; the result goes into [`crate::snapshot::Task::waits`].
     pub(super) fn waits(&mut self, waits: &[RawWait], into: &mut SnapshotBuilder) -> Span {
         if waits.is_empty() || !into.room_for_waits(waits.len()) {
             return Span::default();

@@ -1,7 +1,7 @@
-//! One reading from end to end: threads read goroutines in chunks, this one turns what they found into
-//! [`tasks`] as it comes, then reads the running ones through their threads. What can be told only when every
-//! stack is known is added to the [`draft`] in stages: which [`helpers`] run the program's code, the
-//! [`locks`] that are waited for, by whom they are [`held`], and the [`stacks`] themselves.
+//! One reading from end to end. Threads read goroutines in chunks; the calling thread turns the results into
+//! [`tasks`] as they arrive, then reads running goroutines through their threads. What needs every stack is
+//! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
+//! wait for, their holders ([`held`]), and the [`stacks`] themselves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -26,7 +26,7 @@ use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{SnapshotBuilder, StackStatus};
 
-/// How often a goroutine may go from running to parked and back while it is being read.
+/// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
 
 /// Reads every goroutine into the snapshot.
@@ -67,7 +67,7 @@ pub(super) fn read(
     stacks::run(&mut draft, into)
 }
 
-/// Reads all that are not running, on several threads; returns the addresses of those that are.
+/// Reads all goroutines that do not run, on several threads; returns the addresses of the running ones.
 fn read_parked<'a>(
     addresses: &[u64],
     threads: usize,
@@ -85,7 +85,7 @@ fn read_parked<'a>(
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(chunk) = addresses.chunks(CHUNK).nth(number) else { break };
-                    // Nobody listens any more after an error elsewhere.
+                    // After an error elsewhere the receiver is gone.
                     if sender.send(reader.read(chunk)).is_err() {
                         break;
                     }
@@ -101,7 +101,7 @@ fn read_parked<'a>(
     })
 }
 
-/// Reads running goroutines through their threads, and those that turn out to be parked by now.
+/// Reads running goroutines through their threads, and goroutines that turn out to be parked by now.
 fn read_running(
     mut running: Vec<u64>,
     options: &ReadOptions,
@@ -128,7 +128,7 @@ fn read_running(
         let chunk = reader.read(&parked)?;
         tasks.chunk(chunk, &mut running);
     }
-    // It runs whenever it is looked at, but never while its thread stands still.
+    // It runs at every reading, but never while its thread is stopped.
     for address in running {
         if let Running::Read(mut goroutine) = running::read(reader, address, false, &mut stops)? {
             goroutine.stack_status = StackStatus::Torn;

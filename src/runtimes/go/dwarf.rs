@@ -21,11 +21,11 @@ const GO_EMBEDDED: DwAt = DwAt(0x2903);
 /// `internal/abi.Kind` of structs; strings, slices and interfaces are structs in DWARF too.
 const STRUCT: u64 = 25;
 
-/// Steps from a type's name to what it is.
+/// Steps from a type's name to the type itself.
 const MAX_TYPEDEFS: usize = 16;
-/// Places that are looked at when a name is searched for.
+/// Places that are checked when a name is searched for.
 const MAX_HITS: usize = 256;
-/// Members that are read in all: those of all of the runtime's structs are a few thousand.
+/// Members that are read in all: all of the runtime's structs have a few thousand.
 const MAX_WORK: usize = 1 << 20;
 /// Units of a program.
 const MAX_UNITS: usize = 1 << 20;
@@ -42,8 +42,8 @@ pub struct DebugSections<'a> {
     pub abbrev: &'a [u8],
 }
 
-/// The layouts of those of the runtime's structs that are there; `names` without "runtime.". Of an
-/// array type, like `semTable`, the one field "entry" is its first element.
+/// The layouts of the runtime's structs that are present; `names` without "runtime.". For an array type, like
+/// `semTable`, the one field "entry" is its first element.
 pub fn structs(sections: DebugSections<'_>, names: &[&str]) -> Structs {
     let mut reader = Reader::new(sections);
     let mut found = Structs::new();
@@ -58,15 +58,15 @@ pub fn structs(sections: DebugSections<'_>, names: &[&str]) -> Structs {
 struct Reader<'a> {
     bytes: &'a [u8],
     abbrev: DebugAbbrev<Slice<'a>>,
-    /// In the order in which they stand.
+    /// In the order of the section.
     units: Vec<UnitHeader<Slice<'a>>>,
     /// Go's units share one table.
     abbreviations: FxHashMap<usize, Rc<Abbreviations>>,
-    /// Entries that refer to each other in circles must not keep loiter busy.
+    /// Entries that refer to each other in a cycle must not keep loiter busy.
     members_left: usize,
 }
 
-/// An entry and the unit that it stands in.
+/// An entry and its unit.
 struct Place<'a> {
     unit: usize,
     entry: Entry<'a>,
@@ -184,12 +184,12 @@ impl<'a> Reader<'a> {
         Some(members)
     }
 
-    /// The type that an entry names, behind names for other types.
+    /// The type that an entry names, with typedefs resolved.
     fn type_of(&mut self, place: &Place<'a>) -> Option<Place<'a>> {
         let mut place = self.named_type(place)?;
         for _ in 0..MAX_TYPEDEFS {
-            // The name of an interface, channel or map stands for a struct or a pointer of the
-            // runtime's that is its own business.
+            // The name of an interface, channel or map refers to a struct or pointer that is internal to the
+            // runtime.
             let opaque = number(&place.entry, GO_KIND).is_some_and(|kind| kind != 0 && kind != STRUCT);
             if place.entry.tag != constants::DW_TAG_typedef || opaque {
                 return Some(place);

@@ -13,9 +13,9 @@ pub enum GoError {
     /// A global variable could not be found.
     #[error("cannot find {what}: {tried}")]
     NotFound {
-        /// What was looked for.
+        /// What was searched for.
         what: &'static str,
-        /// Where.
+        /// Where it was searched for.
         tried: String,
     },
     /// The line table makes no sense.
@@ -30,7 +30,7 @@ pub enum GoError {
 }
 
 impl GoError {
-    /// The library's error, naming the runtime.
+    /// The library's error, with the runtime's name.
     pub(super) fn of(self, runtime: &str) -> crate::Error {
         match self {
             GoError::Target(error) => error.into(),

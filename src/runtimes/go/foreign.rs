@@ -1,9 +1,9 @@
-//! The C part of the stacks of goroutines that called C and have not come back.
+//! The C part of the stacks of goroutines that called C and have not returned.
 //!
-//! C runs on the thread's system stack (that of g0), which `asmcgocall` switched to. There it left,
-//! above the frames of C, the goroutine that called: where unwinding arrives at that very place, the
-//! frames on the way were the call's own. Source: `asmcgocall` in `src/runtime/asm_amd64.s` and
-//! `cgocall` in `src/runtime/cgocall.go` of Go 1.19 to 1.27.
+//! C runs on the thread's system stack (that of g0), which `asmcgocall` switched to. Above the frames of C,
+//! `asmcgocall` saved the calling goroutine. If unwinding arrives at exactly that place, the frames before it
+//! belong to the call. Source: `asmcgocall` in `src/runtime/asm_amd64.s` and `cgocall` in
+//! `src/runtime/cgocall.go` of Go 1.19 to 1.27.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -18,7 +18,7 @@ use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
 use crate::symbols::pclntab::Func;
 use crate::words;
 
-/// Frames of C in one stack; deeper ones are left out whole.
+/// Frames of C in one stack; a deeper C part is left out whole.
 const MAX_FRAMES: usize = 256;
 /// Bytes of C's stack that are read.
 const MAX_STACK: u64 = 1 << 20;
@@ -35,10 +35,10 @@ pub(super) struct Foreign<'a> {
     code: NativeCode,
     locations: FxHashMap<(u64, bool), LocationId>,
     stack: Vec<u8>,
-    /// The threads that were looked at. A thread is in one call at a time, so a target that names one
+    /// The threads that were examined. A thread is in one call at a time, so a target that names one thread
     /// for many goroutines lies, and costs no more than one that does not.
     seen: FxHashSet<u32>,
-    /// The threads that had to be stopped.
+    /// Counts the threads that had to be stopped.
     pub(super) stops: Stops,
 }
 
@@ -64,8 +64,8 @@ impl<'a> Foreign<'a> {
         })
     }
 
-    /// The C part of the stack of a goroutine on this thread, innermost first. Empty where it is not
-    /// certain, and where the goroutine is not any more what it was when `raw` was read.
+    /// The C part of the stack of a goroutine on this thread, innermost first. Empty if it is uncertain, or
+    /// if the goroutine has changed since `raw` was read.
     pub(super) fn locations(
         &mut self,
         raw: &Raw,
@@ -108,7 +108,7 @@ impl<'a> Foreign<'a> {
             Ok(held) => self.stops.add(held),
             Err(error) => {
                 tracing::debug!(thread, error = full_text(&error), "a thread in C was not stopped");
-                // It may have been let go while it was read.
+                // It may have been resumed while it was read.
                 caught = None;
             }
         }
@@ -116,7 +116,7 @@ impl<'a> Foreign<'a> {
     }
 
     /// Reads the system stack from the innermost frame to where `asmcgocall` began to use it, if the
-    /// goroutine is still in the call that `raw` tells of.
+    /// goroutine is still in the call that `raw` describes.
     fn read(&mut self, raw: &Raw, innermost: NativeFrame) -> Option<Caught> {
         let offsets = &self.go.offsets;
         let of_thread = |offset| self.target.read_u64(raw.m.checked_add(offset)?).ok();
@@ -153,8 +153,7 @@ impl<'a> Foreign<'a> {
             }
             frame = match self.code.caller(&frame, stack) {
                 Some(caller) => caller,
-                // Go's own linker leaves the unwind tables of C out; of these functions it is known
-                // that nobody else calls them.
+                // Go's own linker leaves out C's unwind tables. But only Go calls these functions.
                 None if function.is_some_and(|f| is_call_wrapper(&f.name())) => {
                     return is_call(end.saturating_sub(HEAD).max(frame.sp)).then_some(frames);
                 }
@@ -191,18 +190,18 @@ impl<'a> Foreign<'a> {
 }
 
 impl Go {
-    /// The function in Go's line table; those of C are there too if Go's own linker linked them.
+    /// The function in Go's line table, which includes C functions if Go's own linker linked them.
     fn function(&self, pc: u64) -> Option<Func<'_>> {
         self.modules.iter().find_map(|m| m.pclntab.find(pc)).filter(|f| (f.entry()..f.end()).contains(&pc))
     }
 }
 
-/// What calls C, and from 1.22 on what that calls for it.
+/// The function that calls C, and from 1.22 on the function that it calls for this.
 fn is_asmcgocall(name: &str) -> bool {
     matches!(name, "runtime.asmcgocall" | "runtime.asmcgocall_landingpad")
 }
 
-/// Functions that come from outside have no table of stack pointer offsets.
+/// Functions that are not Go's have no table of stack pointer offsets.
 fn is_go(function: &Func<'_>) -> bool {
     function.sp_delta(function.entry()).is_some()
 }

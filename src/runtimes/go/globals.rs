@@ -1,9 +1,9 @@
 //! Finding the runtime's global variables.
 //!
-//! With a symbol table they have names. Without one, named functions of the line table refer to
-//! them: each variable has functions that are known to touch it, and a test that only the right
-//! address passes. The list of goroutines is looked for a second time in the data itself, to confirm
-//! it, or to find it where the code does not lead to it.
+//! With a symbol table they have names. Without one, named functions of the line table refer to them: each
+//! variable has functions that are known to use it, and a test that only the right address passes. The list
+//! of goroutines is also searched for in the data itself, to confirm it, or to find it where the code does
+//! not lead to it.
 
 use std::collections::BTreeSet;
 
@@ -19,11 +19,11 @@ use super::offsets::Offsets;
 use crate::process::bytes::words;
 use crate::process::{Image, Memory, Target};
 
-/// More Ps than this are not believed. The runtime itself allows any number from 1.10 on.
+/// A larger number of Ps is not believed. The runtime itself allows any number from 1.10 on.
 pub(super) const MAX_PS: u64 = 1 << 16;
 
-/// Addresses of the runtime's global variables. Those that are `None` could not be found; what
-/// depends on them is unknown.
+/// Addresses of the runtime's global variables. `None` if a variable could not be found; what depends on it
+/// is unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Globals {
     /// `runtime.allgptr`, `runtime.allglen`: the list of goroutines, to be read length first.
@@ -36,11 +36,11 @@ pub(super) struct Globals {
     pub(super) memstats: Option<u64>,
     pub(super) gc_controller: Option<u64>,
     pub(super) wait_reasons: Option<u64>,
-    /// How each was found, a line each, for `-v`.
+    /// How each was found, one line each, for `-v`.
     pub(super) provenance: Vec<String>,
 }
 
-/// The variables looked for, with the names that the symbol table has for them.
+/// The variables searched for, with their names in the symbol table.
 const NAMES: [&str; 9] = [
     "runtime.allgptr",
     "runtime.allglen",
@@ -117,7 +117,7 @@ fn from_symbols(image: &Image, module: &Module) -> Option<Globals> {
     })
 }
 
-/// The data references of every anchor that is in the binary.
+/// The data references of every anchor in the binary.
 fn references(memory: &dyn Memory, module: &Module) -> FxHashMap<&'static str, Vec<u64>> {
     let mut all = FxHashMap::default();
     for (name, function) in ANCHORS.iter().zip(module.pclntab.by_names(&ANCHORS)) {
@@ -190,7 +190,7 @@ impl Finder<'_> {
     }
 
     fn not_found(&self) -> GoError {
-        // Before the scheduler starts there is no goroutine to be found.
+        // Before the scheduler starts there is no goroutine to find.
         let started = self.target.read_u64(self.module.data.bss.start).is_ok();
         match self.references.is_empty() && started {
             true => GoError::NotFound {
@@ -217,10 +217,10 @@ impl Finder<'_> {
         pairs.find(|&(ptr, len)| list::check(self.target, self.offsets, ptr, len))
     }
 
-    /// Is there in the data, apart from `allgptr`, a slice with the array that it points to?
+    /// Does the data contain, apart from `allgptr`, a slice with the array that it points to?
     ///
-    /// That slice is `allgs`, which has pointers in it and so stands in `.bss`. What has none
-    /// (`.noptrbss`) may be huge and is left alone.
+    /// That slice is `allgs`, which contains pointers and so is in `.bss`. Data without pointers
+    /// (`.noptrbss`) may be huge and is not searched.
     fn stands_in_data(&self, allgptr: u64) -> bool {
         const MAX_BSS: u64 = 16 << 20;
         let Ok(array) = self.target.read_u64(allgptr) else { return false };
@@ -304,7 +304,7 @@ impl Finder<'_> {
     fn sched(&self) -> Option<u64> {
         let functions = ["runtime.schedtrace", "runtime.checkdead", "runtime.newproc1"];
         let sched = self.vote("schedt", &functions, &["goidgen", "nmidle"], 6)?;
-        // The id generator stands first and has issued at least goroutine 1.
+        // The id generator comes first and has issued at least goroutine 1.
         let issued = self.target.read_u64(sched).ok()?;
         (1..1 << 56).contains(&issued).then_some(sched)
     }
@@ -314,7 +314,7 @@ impl Finder<'_> {
         self.refs("runtime.semrelease1").iter().copied().find(|at| at % 8 == 0 && both.contains(at))
     }
 
-    /// What four functions of the collector all pass as their receiver.
+    /// The receiver that four functions of the collector all pass.
     fn gc_controller(&self) -> Option<u64> {
         let (init, start) = (self.refs("runtime.gcinit"), self.refs("runtime.gcStart"));
         let commit = self.refs("runtime.gcControllerCommit");
@@ -326,15 +326,14 @@ impl Finder<'_> {
             .max_by_key(|at| (start.contains(at), commit.iter().filter(|other| *other == at).count()))
     }
 
-    /// The array of strings that starts "", "GC assist marking", "IO wait" in every version.
+    /// The array of strings that starts with "", "GC assist marking", "IO wait" in every version.
     fn wait_reasons(&self) -> Option<u64> {
         let refs = self.refs("runtime.waitReason.String").iter().chain(self.refs("runtime.goroutineheader"));
         refs.copied().find(|&at| super::names::string(self.target, at + 32, 64).as_deref() == Some("IO wait"))
     }
 
-    /// The base of a struct whose fields some functions touch: the address from which the most
-    /// references are exactly fields of it, `must` among them. At least `least` different ones, and
-    /// no tie.
+    /// The base of a struct whose fields some functions use: the address from which the most references are
+    /// exactly its fields, `must` among them. At least `least` different references, and no tie.
     fn vote(&self, name: &str, functions: &[&str], must: &[&str], least: usize) -> Option<u64> {
         let fields = &self.layouts.get(name)?.fields;
         let must: Vec<u64> = must.iter().map(|f| fields.get(*f).map(|f| f.offset)).collect::<Option<_>>()?;

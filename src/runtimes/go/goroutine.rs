@@ -1,4 +1,4 @@
-//! One goroutine: its struct as it stands in memory, and what was read of it. Source: `src/runtime/runtime2.go` (`g`).
+//! One goroutine: its struct in memory, and what was read of it. Source: `src/runtime/runtime2.go` (`g`).
 
 use super::mark;
 use super::offsets::Offsets;
@@ -18,16 +18,16 @@ pub(super) mod status {
     pub(in super::super) const DEAD: u32 = 6;
     pub(in super::super) const COPYSTACK: u32 = 8;
     pub(in super::super) const PREEMPTED: u32 = 9;
-    /// From 1.26 on: proved to wait for ever.
+    /// From 1.26 on: proved to wait forever.
     pub(in super::super) const LEAKED: u32 = 10;
     /// From 1.26 on: of a thread that C made, not in use.
     pub(in super::super) const DEAD_EXTRA: u32 = 11;
 }
 
-/// Stacks are not larger than this: `runtime.maxstackceiling` is twice 1 GB.
+/// Maximum size of a stack: `runtime.maxstackceiling` is twice 1 GB.
 const MAX_STACK: u64 = 2 << 30;
 
-/// What is read of a goroutine struct, at one moment.
+/// What is read of a goroutine's struct, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw {
     pub(super) address: u64,
@@ -53,7 +53,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Takes the fields out of the bytes of a g.
+    /// Parses the fields from the bytes of a g.
     pub(super) fn parse(address: u64, bytes: &[u8], o: &Offsets) -> Self {
         let get = |at| word(bytes, at);
         Raw {
@@ -94,17 +94,17 @@ impl Raw {
         }
     }
 
-    /// Has the goroutine stood still from this moment to the other one?
+    /// Did the goroutine stay in place from this moment to the later one?
     ///
-    /// The runtime counts in `trackingSeq` how often a goroutine stopped running, so one that ran
-    /// and came back to the same place is seen too. `waitsince` and `m` may change while it waits.
+    /// The runtime counts in `trackingSeq` how often a goroutine stopped running, so a goroutine that ran and
+    /// came back to the same place is noticed too. `waitsince` and `m` may change while it waits.
     pub(super) fn same_as(&self, later: &Raw) -> bool {
         let ignoring = |raw: &Raw| Raw { waitsince: 0, m: 0, ..*raw };
         ignoring(self) == ignoring(later)
     }
 
-    /// It is nothing but zeros: a hole in a core file, where its sector was bad or it was copied in part. The
-    /// runtime lists no goroutine in this state (`runtime.allgadd` refuses it), and none without an id.
+    /// It is all zeros: a hole in a core file, from a bad sector or a partial copy. The runtime lists no
+    /// goroutine in this state (`runtime.allgadd` refuses it), and none without an id.
     pub(super) fn is_blank(&self) -> bool {
         self.status == status::IDLE && self.goid == 0 && self.stack_hi == 0
     }
@@ -157,9 +157,9 @@ pub(super) struct Goroutine {
     pub(super) raw: Raw,
     pub(super) stack: Option<StackNumber>,
     pub(super) stack_status: StackStatus,
-    /// Range in the things waited for by all that were read together.
+    /// Range in the waits of all goroutines that were read together.
     pub(super) waits: Span,
-    /// Thread that it runs on, in loiter's pid namespace.
+    /// The thread that it runs on, in loiter's pid namespace.
     pub(super) thread: Option<u32>,
 }
 

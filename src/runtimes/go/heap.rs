@@ -33,8 +33,8 @@ pub(super) fn read(memory: &dyn Memory, globals: &Globals, layouts: &Layouts) ->
     }
 }
 
-/// The heap goal, as far as GOGC alone sets it. With a memory limit the runtime computes another
-/// goal whenever it is asked, from figures that are not kept; and with GOGC=off there is none.
+/// The heap goal, if GOGC alone sets it. With a memory limit the runtime computes another goal each time it
+/// needs one, from figures that are not kept. With GOGC=off there is none.
 fn next_gc(goal: Option<u64>, memory_limit: Option<u64>) -> Option<u64> {
     let unlimited = memory_limit.is_none_or(|limit| limit == i64::MAX as u64);
     goal.filter(|goal| unlimited && *goal != u64::MAX)

@@ -1,4 +1,4 @@
-//! Labels of a goroutine: `g.labels`, in the two shapes that it has had.
+//! Labels of a goroutine: `g.labels`, in its two formats.
 //!
 //! Up to 1.23 it points to a `map[string]string` (`src/runtime/pprof/label.go`,
 //! `src/runtime/map.go`), from 1.24 on to a list of key and value pairs.
@@ -30,7 +30,7 @@ impl<'a> LabelSets<'a> {
         LabelSets { memory, minor, known: FxHashMap::default() }
     }
 
-    /// The set of the labels at `address`, which is 0 for a goroutine without labels.
+    /// The set of the labels at `address`; 0 means a goroutine without labels.
     pub(super) fn of(&mut self, address: u64, into: &mut SnapshotBuilder) -> Option<LabelSetId> {
         if address == 0 {
             return None;
@@ -43,7 +43,7 @@ impl<'a> LabelSets<'a> {
     }
 }
 
-/// The labels at `address`, pairs of key and value. None where what stands there makes no sense.
+/// The labels at `address`, pairs of key and value. None if the memory there makes no sense.
 fn read(memory: &dyn Memory, address: u64, minor: Option<u32>) -> Option<Vec<(String, String)>> {
     match minor {
         Some(minor) if minor < 24 => map(memory, address),
@@ -87,8 +87,8 @@ fn map(memory: &dyn Memory, address: u64) -> Option<Vec<(String, String)>> {
         return None;
     }
     let mut labels = Vec::new();
-    // While a map grows its entries are in either array of buckets; label maps are complete when
-    // they are hung on a goroutine, but may still be growing.
+    // While a map grows, its entries are spread over both arrays of buckets. Label maps are complete when
+    // they are attached to a goroutine, but may still be growing.
     let old = word(&header, OLD_BUCKETS);
     for (buckets, bits) in [(word(&header, BUCKETS), bits), (old, bits.saturating_sub(1))] {
         for number in (0..1u64 << bits).take_while(|_| buckets != 0) {
@@ -104,7 +104,7 @@ const BUCKET: usize = 8 + 8 * 16 + 8 * 16 + 8;
 fn bucket(memory: &dyn Memory, mut address: u64, labels: &mut Vec<(String, String)>) -> Option<()> {
     /// Hash bytes below this mark an empty slot or one whose entry has moved.
     const MIN_TOP_HASH: u8 = 5;
-    /// Buckets in a chain. A map of so few labels never has more than a few.
+    /// Buckets in a chain. A map with few labels never has more than a few.
     const MAX_CHAIN: u32 = 64;
     for _ in 0..MAX_CHAIN {
         let bytes = memory.read_vec(address, BUCKET).ok()?;
@@ -160,7 +160,7 @@ mod tests {
         bytes[128..135].copy_from_slice(b"route/v");
         let expected = vec![("route".to_owned(), "/v".to_owned())];
         assert_eq!(read(&Bytes(bytes.clone()), 0x1000, Some(24)), Some(expected));
-        // A length that cannot be true.
+        // An impossible length.
         put(&mut bytes, 8, 1 << 40);
         assert_eq!(read(&Bytes(bytes), 0x1000, Some(24)), None);
     }

@@ -1,10 +1,10 @@
 //! Where the runtime's structs keep their fields.
 //!
-//! Three sources know: the binary's own type descriptors ([`super::types`]), which are there even
-//! in stripped binaries but do not have every struct; DWARF ([`super::dwarf`]), which has them all
-//! where it was kept; and a table by version of Go ([`super::layout_table`]). The first two describe
-//! the very program that is read, so they come first, and with them even a Go release that loiter
-//! has never seen can be read. What several sources know is cross-checked.
+//! There are three sources: the binary's own type descriptors ([`super::types`]), which exist even in
+//! stripped binaries but lack some structs; DWARF ([`super::dwarf`]), which has all structs where it was
+//! kept; and a table by version of Go ([`super::layout_table`]). The first two describe the very program that
+//! is read, so they come first. With them even a Go release that loiter does not know can be read. What
+//! several sources know is cross-checked.
 
 #[cfg(any(test, feature = "test-support"))]
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::layout_table;
 use super::structs::Field;
 use super::structs::{LayoutSource, StructLayout, Structs};
 
-/// Everything known about the layouts of one program's runtime.
+/// All known layouts of one program's runtime.
 ///
 /// A struct is taken whole from the best source that has it: a field that its descriptors do not
 /// list does not exist in this version, whatever the table of another version says.
@@ -26,10 +26,10 @@ pub struct Layouts {
 }
 
 impl Layouts {
-    /// Puts the sources together. `descriptors` are what [`super::types::TypeImage::structs`] found.
-    /// `minor` is the 27 of "go1.27", None where the version is not known. `dwarf` is asked only
-    /// when it is needed (debugging information can be large, and compressed): when the descriptors
-    /// and an exact row of the table leave a struct out, or do not agree.
+    /// Combines the sources. `descriptors` are what [`super::types::TypeImage::structs`] found. `minor` is
+    /// the 27 of "go1.27", None where the version is not known. `dwarf` is called only when it is needed
+    /// (debugging information can be large, and compressed): when the descriptors and an exact row of the
+    /// table lack a struct, or disagree.
     pub fn gather(descriptors: Structs, dwarf: impl FnOnce() -> Option<Structs>, minor: Option<u32>) -> Self {
         let mut layouts = Layouts::default();
         layouts.add(LayoutSource::Descriptors, descriptors);
@@ -79,7 +79,7 @@ impl Layouts {
         self.get(name)?.fields.get(path).copied()
     }
 
-    /// Where a field stands, bytes from the start of the struct.
+    /// Where a field is, bytes from the start of the struct.
     #[cfg(any(test, feature = "test-support"))]
     pub fn offset(&self, name: &str, path: &str) -> Option<u64> {
         self.field(name, path).map(|field| field.offset)
@@ -96,7 +96,7 @@ impl Layouts {
         self.layers.iter().find(|(_, structs)| structs.contains_key(name)).map(|(source, _)| *source)
     }
 
-    /// Every struct that is known and where it is from, by name.
+    /// Every known struct and its source, by name.
     #[cfg(any(test, feature = "test-support"))]
     pub fn sources(&self) -> BTreeMap<&str, LayoutSource> {
         let mut sources = BTreeMap::new();
@@ -108,13 +108,13 @@ impl Layouts {
         sources
     }
 
-    /// Where sources that should agree do not, a line each.
+    /// Where sources that should agree do not, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 }
 
-/// What two sources both know and say differently, a line a struct.
+/// What two sources both know and say differently, one line per struct.
 fn disagreements(
     better: LayoutSource,
     known: &Structs,

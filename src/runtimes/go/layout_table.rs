@@ -1,7 +1,7 @@
 //! Layouts of the runtime's structs by version of Go, for what a binary does not say of itself.
 //!
-//! The rows stand in `layout_table.txt`, which `tests/go_layouts.rs` compares with real toolchains
-//! and, with `LOITER_BLESS=1`, writes anew.
+//! The rows are in `layout_table.txt`. `tests/go_layouts.rs` compares it with real toolchains and, with
+//! `LOITER_BLESS=1`, writes it anew.
 
 #[cfg(any(test, feature = "test-support"))]
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use super::structs::StructLayout;
 use super::structs::{Field, LayoutSource, Structs};
 
-/// The table. A line a field, `struct.path`, then for each version in which something changed
+/// The table. One line per field: `struct.path`, then for each version in which something changed
 /// `minor:offset+size`, or `minor:-` where it is gone. The path of a struct's own size is empty.
 const TABLE: &str = include_str!("layout_table.txt");
 
-/// Versions that there was a toolchain of. 1.20 has none; its rows are those of 1.19.
+/// Versions with a toolchain. 1.20 has none; its rows are those of 1.19.
 pub const EXACT: [u32; 8] = [19, 21, 22, 23, 24, 25, 26, 27];
 
-/// What the table holds: structs and their fields, all of them where the list is empty.
+/// What the table holds: structs and their fields; an empty list means all fields.
 pub const WANTED: &[(&str, &str)] = &[
     ("g", ""),
     ("gobuf", ""),
@@ -80,8 +80,8 @@ pub const WANTED: &[(&str, &str)] = &[
     ("pcHeader", ""),
 ];
 
-/// What the table knows of Go 1.`minor`: the row of that version or of the nearest one that is
-/// known. Without a version, that of the newest.
+/// What the table knows of Go 1.`minor`: the row of that version or of the nearest known one. Without a
+/// version, the newest row.
 pub fn for_go(minor: Option<u32>) -> (LayoutSource, Structs) {
     let newest = EXACT[EXACT.len() - 1];
     let asked = minor.unwrap_or(newest);
@@ -128,7 +128,7 @@ pub fn wanted(structs: &Structs) -> Structs {
     kept
 }
 
-/// The table's text for what real toolchains have, by version.
+/// The table's text for the layouts of real toolchains, by version.
 #[cfg(any(test, feature = "test-support"))]
 pub fn render(versions: &BTreeMap<u32, Structs>) -> String {
     let mut rows: BTreeMap<String, BTreeMap<u32, Field>> = BTreeMap::new();

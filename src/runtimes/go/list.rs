@@ -5,7 +5,7 @@ use super::offsets::Offsets;
 use crate::process::bytes::words;
 use crate::process::{Memory, Target, TargetError};
 
-/// More goroutines than this are not believed.
+/// A larger number of goroutines is not believed.
 pub(super) const MAX_TASKS: u64 = 1 << 25;
 
 /// Is `ptr` the address of allgptr and `len` that of allglen? Tested on the goroutines themselves.
@@ -14,8 +14,8 @@ pub(super) fn check(memory: &dyn Memory, offsets: &Offsets, ptr: u64, len: u64) 
     if !(1..MAX_TASKS).contains(&len) || array == 0 || array % 8 != 0 {
         return false;
     }
-    // The last entry may be one that was read before allgptr moved on, so test the first ones and
-    // one in the middle.
+    // The last entry may have been read before allgptr moved on, so test the first ones and one in the
+    // middle.
     let sample = (0..len.min(4)).chain([len / 2]);
     sample
         .into_iter()
@@ -43,7 +43,7 @@ pub(super) fn is_goroutine(memory: &dyn Memory, offsets: &Offsets, g: u64) -> bo
 pub(super) struct List {
     /// The addresses of their structs, in the order in which they were made.
     pub(super) addresses: Vec<u64>,
-    /// How many more there are, whose addresses are not in the core file.
+    /// How many more goroutines there are whose addresses are not in the core file.
     pub(super) missing: u64,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn read(target: &dyn Target, allgptr: u64, allglen: u64) -> Result<Li
     if len >= MAX_TASKS {
         return Err(GoError::Malformed(format!("the target says that it has {len} goroutine structs")));
     }
-    // Read in pieces, so that a length that is not true fails before memory is taken for it.
+    // Read in pieces, so that a false length fails before memory is allocated for it.
     const PIECE: u64 = 1 << 16;
     const SMALL_PIECE: u64 = 64;
     let mut list = List::default();
@@ -68,7 +68,7 @@ pub(super) fn read(target: &dyn Target, allgptr: u64, allglen: u64) -> Result<Li
     while at < len {
         let count = (len - at).min(PIECE);
         match list.piece(target, array.wrapping_add(8 * at), count) {
-            // Of a core file that was cut, what is there counts. In a live one the length is a lie.
+            // Of a truncated core file, what is present counts. In a live process the length is wrong.
             Err(error) if error.is_absent() && target.is_static() => {
                 for small in (at..at + count).step_by(SMALL_PIECE as usize) {
                     let few = (at + count - small).min(SMALL_PIECE);
@@ -90,7 +90,7 @@ pub(super) fn read(target: &dyn Target, allgptr: u64, allglen: u64) -> Result<Li
 impl List {
     fn piece(&mut self, memory: &dyn Memory, address: u64, count: u64) -> Result<(), TargetError> {
         let bytes = memory.read_vec(address, 8 * count as usize)?;
-        // Where a sector of a core file was bad there are zeros.
+        // A bad sector of a core file reads as zeros.
         let before = self.addresses.len();
         self.addresses.extend(words(&bytes).filter(|address| *address != 0));
         if (self.addresses.len() - before) as u64 != count {

@@ -1,9 +1,9 @@
 //! The Go runtime, 1.19 and later, read from outside.
 //!
-//! How one reading goes: `module` finds the line table and `moduledata`, [`layout`] the offsets
-//! of struct fields, `globals` the runtime's variables. `list` reads the addresses of all
-//! goroutines, `read` those that are parked, `running` those on a thread, `unwind` their
-//! stacks, `foreign` the C part of those in C; `convert` turns it all into the model.
+//! The steps of one reading: `module` finds the line table and `moduledata`, [`layout`] the offsets of struct
+//! fields, `globals` the runtime's variables. `list` reads the addresses of all goroutines, `read` the parked
+//! goroutines, `running` those on a thread, `unwind` their stacks, `foreign` the C part of stacks in C.
+//! `convert` turns it all into the model.
 
 use std::sync::Mutex;
 
@@ -57,7 +57,7 @@ use version::Build;
 
 /// Type descriptors are not larger than this.
 const MAX_TYPES: u64 = 256 << 20;
-/// Files that look like Go, looked at in one process.
+/// Files that look like Go and are examined in one process.
 const MAX_IMAGES: usize = 256;
 /// Debugging information larger than this is not read.
 const MAX_DEBUG_INFO: usize = 1 << 30;
@@ -80,7 +80,7 @@ pub(super) struct Go {
     holders: Mutex<holders::Remembered>,
 }
 
-/// Finds the Go runtimes in a target: none, one, or several where shared libraries bring their own.
+/// Finds the Go runtimes in a target: none, one, or several if shared libraries bring their own.
 pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()> {
     let mappings = target.mappings()?;
     let mut plugins = Vec::new();
@@ -129,7 +129,7 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     Ok(())
 }
 
-/// Keeps a problem. That some memory is not there is one of this runtime alone.
+/// Keeps a problem. Absent memory is a problem of this runtime alone.
 fn keep(problem: Error, found: &mut FoundRuntimes) -> Result<()> {
     match problem {
         Error::Target(error) if error.is_absent() => {
@@ -210,7 +210,7 @@ impl Go {
         warnings
     }
 
-    /// Goroutines of the program that are alive, by one quick look at each struct.
+    /// Live goroutines of the program, by one quick look at each struct.
     fn count(&self, target: &dyn Target) -> Result<u64, GoError> {
         let mut addresses = list::read(target, self.globals.allgptr, self.globals.allglen)?.addresses;
         addresses.sort_unstable();

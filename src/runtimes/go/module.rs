@@ -20,17 +20,17 @@ const PCLNTAB_MAGICS: [[u8; 8]; 2] =
 const MAX_PCLNTAB: u64 = 512 << 20;
 /// Bound on the read-only data that holds inlining trees.
 const MAX_FUNCDATA: u64 = 256 << 20;
-/// Line tables that are tried in one image.
+/// Line tables tried in one image.
 const MAX_HEADERS: usize = 64;
-/// Places that are tried for `moduledata` in one image.
+/// Places tried for `moduledata` in one image.
 const MAX_CANDIDATES: usize = 4096;
-/// Bytes of `moduledata` that are looked at (it has 576 to 592).
+/// Bytes of `moduledata` that are read (it has 576 to 592).
 const MODULEDATA_SIZE: usize = 592;
 
 /// What `moduledata` says of a module, in addresses of the target.
 #[derive(Debug, Clone)]
 pub(super) struct ModuleData {
-    /// Where it stands.
+    /// Its address.
     pub(super) address: u64,
     pub(super) text: Span,
     pub(super) noptrdata: Span,
@@ -51,8 +51,8 @@ pub(super) struct Module {
     pub(super) found_by: String,
 }
 
-/// Where `types`, `etypes` and `gofunc` stand in `moduledata`, by Go version. The newest first:
-/// the first variant whose values make sense is taken.
+/// Where `types`, `etypes` and `gofunc` are in `moduledata`, by Go version, newest first: the first variant
+/// whose values make sense is taken.
 const VARIANTS: [(&str, usize, usize, usize); 3] =
     [("1.27", 296, 312, 344), ("1.20 to 1.26", 296, 304, 320), ("1.19", 280, 288, 304)];
 
@@ -100,7 +100,7 @@ pub(super) fn find(
     Ok(Some(Module { data, pclntab, found_by: how }))
 }
 
-/// What it means that there is nothing: that the image is not Go's, unless it was not looked at whole.
+/// What it means that nothing was found: the image is not Go's, unless it was not searched whole.
 fn nothing(search: &Search<'_>, has_line_table: bool) -> Result<Option<Module>, GoError> {
     let cut = search.target.core_extent().is_some_and(|extent| extent.missing > 0);
     let tried = match (search.gave_up(), has_line_table, cut) {
@@ -126,7 +126,7 @@ fn own_mappings(image: &Image, mappings: &[Mapping]) -> Vec<Mapping> {
     own
 }
 
-/// Addresses of line-table headers in an image: the file has them as they are in memory.
+/// Addresses of line-table headers in an image: the file holds them as memory does.
 fn search_headers(search: &mut Search<'_>, image: &Image, segments: &[Segment]) -> Vec<u64> {
     let mut found = Vec::new();
     search.file(image, segments, &mut |base, bytes| {
@@ -142,8 +142,7 @@ fn search_headers(search: &mut Search<'_>, image: &Image, segments: &[Segment]) 
     found
 }
 
-/// A word in the data of an image that points to a line table, and what stands there makes sense
-/// as `moduledata`.
+/// Finds a word in an image's data that points to a line table and begins a plausible `moduledata`.
 fn search_moduledata(
     search: &mut Search<'_>,
     headers: &[u64],
@@ -153,8 +152,8 @@ fn search_moduledata(
     let (first, last) = (*headers.iter().min()?, *headers.iter().max()?);
     let target = search.target;
     let mut tried = 0;
-    // The linker writes it into the file: into writable data nearly always, into data that is
-    // read-only once it has been relocated else. Memory without a file (.bss) comes last: it may be huge.
+    // The linker writes it into the file: nearly always into writable data, else into data that becomes
+    // read-only after relocation. Memory without a file (.bss) comes last: it may be huge.
     for spans in [&parts.data, &parts.constants, &parts.bss] {
         let mut found = None;
         search.memory(spans, &mut |base, bytes| {
@@ -198,7 +197,7 @@ fn read_moduledata(memory: &dyn Memory, address: u64, header: u64, own: &[Mappin
     if !text.contains(minpc) || maxpc > text.end {
         return None;
     }
-    // The slices funcnametab, cutab, filetab, pctab, pclntable: the table ends where the last one does.
+    // The slices funcnametab, cutab, filetab, pctab, pclntable: the table ends where the last slice does.
     let mut end = header;
     for (at, size) in [(8, 1), (32, 4), (56, 1), (80, 1), (104, 1)] {
         let (start, len) = (word(&bytes, at), word(&bytes, at + 8));
@@ -236,7 +235,7 @@ fn read_pclntab(
 ) -> Result<Pclntab, GoError> {
     let table = read_static(target, image, data.pclntab, own)?;
     let table = Pclntab::parse(table, data.text.start, Vec::new())?;
-    // Inlining trees stand behind `gofunc`; how far is known only from the functions.
+    // Inlining trees follow `gofunc`; only the functions tell how far they reach.
     let mapping = own.iter().find(|m| (m.start..m.end).contains(&data.gofunc));
     let end = data
         .gofunc
@@ -246,8 +245,8 @@ fn read_pclntab(
     Ok(table.with_funcdata(funcdata))
 }
 
-/// Bytes that do not change while the program runs: from the file, so that the target's pages
-/// need not be brought in, or else from memory.
+/// Bytes that do not change while the program runs: from the file, so that the target's pages need not be
+/// loaded, or else from memory.
 pub(super) fn read_static(
     target: &dyn Target,
     image: &Image,
@@ -260,7 +259,7 @@ pub(super) fn read_static(
     }
 }
 
-/// The same for bytes that were relocated when the program started: the pages that it has come from memory.
+/// The same for bytes that were relocated when the program started: pages present in memory come from memory.
 pub(super) fn read_relocated(
     target: &dyn Target,
     image: &Image,
@@ -280,7 +279,7 @@ pub(super) fn read_relocated(
     Ok(bytes)
 }
 
-/// The bytes of a span as the image's file has them, where one of its mappings has all of it.
+/// The bytes of a span from the image's file, if one of its mappings has all of it.
 fn from_file(image: &Image, span: Span, own: &[Mapping]) -> Option<Vec<u8>> {
     let inside = |m: &&Mapping| m.start <= span.start && span.end <= m.end && !m.path.is_empty();
     let mapping = own.iter().find(inside)?;

@@ -1,12 +1,11 @@
-//! Strings of the target, and the wait reasons among them.
+//! Strings of the target, wait reasons included.
 
 use crate::process::Memory;
 use crate::process::bytes::word;
 use crate::snapshot::{SnapshotBuilder, StrId, WaitClass};
 use crate::words::go as words;
 
-/// Reads the Go string (pointer, length) that stands at `address`, if it is at most `max` bytes of
-/// UTF-8.
+/// Reads the Go string (pointer, length) at `address`, if it is at most `max` bytes of UTF-8.
 pub(super) fn string(memory: &dyn Memory, address: u64, max: u64) -> Option<String> {
     let mut header = [0; 16];
     memory.read(address, &mut header).ok()?;
@@ -22,13 +21,12 @@ pub(super) fn text(memory: &dyn Memory, data: u64, len: u64, max: u64) -> Option
     }
 }
 
-/// Reads the table of wait reasons: an array of strings that ends where the next string makes no
-/// sense.
+/// Reads the table of wait reasons: an array of strings that ends where the next string makes no sense.
 pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
     /// Wait reasons are numbered by a byte.
     const MAX: u64 = 256;
     let readable = |text: &String| text.bytes().all(|b| (b' '..0x7f).contains(&b));
-    // The first one is the empty string, for "no reason"; no other one is.
+    // The first is the empty string, for "no reason"; no other is empty.
     (0..MAX)
         .map_while(|i| {
             string(memory, table.wrapping_add(16 * i), 64)
@@ -38,7 +36,7 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
         .collect()
 }
 
-/// A wait reason: its text in the snapshot, and what it says.
+/// A wait reason: its text in the snapshot, and its meaning.
 pub(super) type WaitReason = (StrId, Option<WaitClass>);
 
 /// The wait reasons by number.

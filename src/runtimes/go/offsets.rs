@@ -3,8 +3,8 @@
 use super::GoError;
 use super::layout::Layouts;
 
-/// Byte offsets of the fields that are read, from the start of their struct. A field that a
-/// version does not have, or whose place is not known, is `None`.
+/// Byte offsets of the fields that are read, from the start of their struct. `None` for a field that a
+/// version does not have, or whose offset is not known.
 #[derive(Debug, Clone)]
 pub(super) struct Offsets {
     pub(super) g_stack_lo: usize,
@@ -26,9 +26,9 @@ pub(super) struct Offsets {
     pub(super) g_startpc: usize,
     pub(super) g_waiting: usize,
     pub(super) g_labels: usize,
-    /// The newest of its pending deferred calls.
+    /// Its newest pending deferred call.
     pub(super) g_defer: Option<u64>,
-    /// Counts the times that the goroutine stopped running, modulo 256.
+    /// How often the goroutine stopped running, modulo 256.
     pub(super) g_tracking_seq: Option<usize>,
     /// How much of a g is read: up to the end of the last of these fields.
     pub(super) g_size: usize,
@@ -77,7 +77,7 @@ impl Offsets {
     /// Looks them up.
     ///
     /// # Errors
-    /// When a field without which nothing can be read is not known.
+    /// When the offset of an indispensable field is not known.
     pub(super) fn new(layouts: &Layouts) -> Result<Self, GoError> {
         let offset = |name: &str, field: &str| layouts.get(name)?.fields.get(field).map(|f| f.offset);
         let get = |name: &'static str, field: &'static str| {

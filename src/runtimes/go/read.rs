@@ -1,8 +1,8 @@
 //! Reading goroutines that do not run: many at a time, without a pause, and verified.
 //!
-//! A goroutine's struct is read, then its stack and what it waits for, then the struct again. If
-//! anything about it moved in between, what was read may be a mixture: it is read again, in
-//! smaller batches, and what never settles is marked torn.
+//! A goroutine's struct is read, then its stack and what it waits for, then the struct again. If it changed
+//! in between, the result may be a mixture. It is read again, in smaller batches. A goroutine that never
+//! settles is marked torn.
 
 use super::buffers::Buffers;
 use super::goroutine::{Goroutine, Raw, status};
@@ -13,10 +13,10 @@ use super::waits::{self, RawWait};
 use crate::process::{Range, Target, TargetError};
 use crate::snapshot::StackStatus;
 
-/// Goroutines read at a time. Small enough for its stacks to stay in the cache, large enough for
-/// few system calls.
+/// Goroutines read at a time: few enough for their stacks to stay in the cache, many enough for few system
+/// calls.
 pub(super) const CHUNK: usize = 1024;
-/// How often a goroutine is read before it is given up as torn.
+/// Attempts to read a goroutine before it is given up as torn.
 const ATTEMPTS: u32 = 8;
 /// Stacks up to this size are read together; larger ones alone.
 const SMALL_STACK: u64 = 16 << 10;
@@ -26,24 +26,24 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(super) const MAX_STACK_READ: u64 = 64 << 20;
 /// No more than this much of a stack is read page by page, where it cannot be read whole.
 const MAX_PART: usize = 1 << 20;
-/// No more than this much while a thread of a running program stands still for it.
+/// No more than this much while a thread of a running program is stopped for it.
 const MAX_STACK_READ_HELD: u64 = 1 << 20;
 
-/// What came of reading some goroutines.
+/// The result of reading some goroutines.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) goroutines: Vec<Goroutine>,
     pub(super) waits: Vec<RawWait>,
-    /// Running ones: they are read through their threads.
+    /// Running goroutines, which are read through their threads.
     pub(super) running: Vec<u64>,
     pub(super) retried: u64,
     pub(super) torn: u64,
     pub(super) ended: u64,
-    /// Those whose structs cannot be read.
+    /// Goroutines whose structs cannot be read.
     pub(super) missing: u64,
 }
 
-/// Reads goroutines; one a thread, its buffers used again and again.
+/// Reads goroutines; one per thread, with reusable buffers.
 pub(super) struct Reader<'a> {
     pub(super) target: &'a dyn Target,
     pub(super) offsets: &'a Offsets,
@@ -55,7 +55,7 @@ pub(super) struct Reader<'a> {
     stack_buffer: Vec<u8>,
     /// Where the stack in `stack_buffer` begins, and whether it was cut.
     last: Option<(Start, bool)>,
-    /// The registers of a running goroutine that was read last, if they are those of its innermost frame.
+    /// The registers of the running goroutine that was read last, if they are those of its innermost frame.
     pub(super) registers: Option<[u64; 16]>,
     pcs: Vec<CodeAddress>,
 }
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         Ok(chunk)
     }
 
-    /// Reads each goroutine once; returns those that moved meanwhile.
+    /// Reads each goroutine once; returns the goroutines that moved meanwhile.
     fn read_once(&mut self, addresses: &[u64], chunk: &mut Chunk) -> Result<Vec<u64>, TargetError> {
         let first_goroutine = chunk.goroutines.len();
         let first_wait = chunk.waits.len();
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
         Ok(moved)
     }
 
-    /// Reads the structs again and takes out of the chunk what is not the same any more.
+    /// Reads the structs again and removes from the chunk what has changed.
     fn verify(&mut self, chunk: &mut Chunk, first: usize, moved: &mut Vec<u64>) -> Result<(), TargetError> {
         let addresses: Vec<u64> = chunk.goroutines[first..].iter().map(|g| g.raw.address).collect();
         let mut same = vec![false; addresses.len()];
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Lists those that would not settle, as far as they are known.
+    /// Lists the goroutines that did not settle, as far as they are known.
     fn give_up(&mut self, pending: &[u64], chunk: &mut Chunk) -> Result<(), TargetError> {
         for raw in self.structs(pending, chunk)? {
             match raw.status {
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         Ok(all)
     }
 
-    /// How far a stack can be trusted of which nothing was found.
+    /// The status of a stack without frames.
     fn without(&self) -> StackStatus {
         if self.still { StackStatus::Broken } else { StackStatus::Torn }
     }
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Takes what there is of a stack that cannot be read whole.
+    /// Takes the readable part of a stack that cannot be read whole.
     fn read_part(&mut self, goroutine: &mut Goroutine, address: u64, len: usize) {
         let start = parked(&goroutine.raw);
         let bytes = self.readable(address, len);
@@ -276,9 +276,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads the stack from `start.sp` to `end` and unwinds it, while the thread that uses it is
-    /// held: of a deep stack no more than is read in well under a millisecond, unless nothing runs
-    /// anyway.
+    /// Reads the stack from `start.sp` to `end` and unwinds it, while its thread is held. Of a deep stack it
+    /// reads no more than fits well under a millisecond, unless nothing runs anyway.
     pub(super) fn unwind_held(
         &mut self,
         start: Start,
@@ -289,7 +288,7 @@ impl<'a> Reader<'a> {
         self.unwind_up_to(most, start, end, out)
     }
 
-    /// The stack that was read last, if it was one of a goroutine that was held or a large one.
+    /// The stack that was read last, if its goroutine was held or the stack is large.
     pub(super) fn last_stack(&self) -> Option<(Start, Window<'_>)> {
         let (start, cut) = self.last?;
         Some((start, Window { base: start.sp, bytes: &self.stack_buffer, cut }))
@@ -336,14 +335,14 @@ fn parked(raw: &Raw) -> Start {
     Start { pc, sp, bp, interrupted: false }
 }
 
-/// What the unwinder says of a stack of which the outer part cannot be read: where it ran out of bytes,
-/// these are missing, not too many.
+/// The status of a stack whose outer part cannot be read: where the unwinder ran out of bytes, bytes are
+/// missing, not too many.
 fn missing_part(status: StackStatus) -> StackStatus {
     if status == StackStatus::Truncated { StackStatus::Missing } else { status }
 }
 
-/// Keeps what the unwinder found. A stack without a single frame is no stack but `without` one: the
-/// registers did not belong to it, or nothing of it can be read.
+/// Keeps what the unwinder found. A stack without a single frame gets the status `without`: the registers did
+/// not belong to it, or nothing of it can be read.
 pub(super) fn keep(
     goroutine: &mut Goroutine,
     stacks: &mut StackCache<'_>,

@@ -1,4 +1,4 @@
-//! From what was read to the model: addresses become functions, files and lines, each once.
+//! Converts what was read into the model: addresses become functions, files and lines, each once.
 
 use rustc_hash::FxHashMap;
 
@@ -69,8 +69,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Is a goroutine that was started with this function the runtime's own? The decision of
-    /// `isSystemGoroutine` in `src/runtime/traceback.go`; `in_user_code` says for the goroutines
-    /// that run finalizers and cleanups whether one of the program's is running.
+    /// `isSystemGoroutine` in `src/runtime/traceback.go`. For goroutines that run finalizers and cleanups,
+    /// `in_user_code` says whether they run the program's code.
     pub(super) fn is_system(&self, startpc: u64, in_user_code: impl FnOnce() -> bool) -> bool {
         let Some(function) = self.find(startpc) else { return false };
         match function.kind() {

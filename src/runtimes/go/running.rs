@@ -1,5 +1,5 @@
-//! Reading goroutines that run: their saved registers are old, so each one's thread is stopped for
-//! as long as it takes to read its registers and its stack.
+//! Reading goroutines that run. Their saved registers are old, so each goroutine's thread is stopped while
+//! its registers and its stack are read.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::process::{Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
-/// What came of reading a running goroutine.
+/// The result of reading a running goroutine.
 pub(super) enum Running {
     /// It was read.
     Read(Goroutine),
-    /// It does not run any more: read it as one that is parked.
+    /// It no longer runs: read it as a parked one.
     Moved,
     /// It ended.
     Ended,
 }
 
-/// How many threads were stopped, and for how long at most.
+/// How many threads were stopped, and the longest hold.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     pub(super) threads: u32,
     pub(super) longest: Duration,
-    /// Why a thread that goes on running its goroutine was not stopped: the first such reason.
+    /// Why a thread that still runs its goroutine was not stopped: the first such reason.
     pub(super) refused: Option<String>,
 }
 
 impl Stops {
-    /// Counts a stop; a thread that stood still anyway was not held.
+    /// Counts a stop; a thread that was stopped anyway was not held.
     pub(super) fn add(&mut self, held: Duration) {
         self.threads += u32::from(!held.is_zero());
         self.longest = self.longest.max(held);
@@ -73,7 +73,7 @@ pub(super) fn read(
             stops.add(held);
             outcome
         }
-        // It ended, would not stop in time, or somebody else is its debugger.
+        // It ended, did not stop in time, or has another debugger.
         Err(error) => {
             tracing::debug!(thread, error = full_text(&error), "a thread was not stopped");
             if !current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
@@ -89,7 +89,7 @@ fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError
     Raw::read(reader.target, address, reader.offsets)
 }
 
-/// The thread stands still: is it still this goroutine that it runs, and where?
+/// The thread is stopped: does it still run this goroutine, and where?
 fn read_stopped(
     reader: &mut Reader<'_>,
     mut goroutine: Goroutine,
@@ -110,9 +110,8 @@ fn read_stopped(
     Ok(Running::Read(goroutine))
 }
 
-/// Unwinds a running goroutine from the registers of its thread, which may be on one of four
-/// stacks: the goroutine's own, the thread's system stack (g0), its signal stack, or the vDSO's
-/// user of any of them.
+/// Unwinds a running goroutine from the registers of its thread. The thread may be on the goroutine's own
+/// stack, the thread's system stack (g0) or signal stack, or in the vDSO, called from any of these.
 fn unwind(
     reader: &mut Reader<'_>,
     raw: &Raw,
@@ -131,7 +130,7 @@ fn unwind(
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
         return reader.unwind_held(start, raw.stack_hi, out);
     }
-    // The vDSO (the clock) is called on the system stack, its caller's place is kept in the M.
+    // The vDSO (the clock) is called on the system stack; the M keeps its caller's place.
     if let Some((pc, sp)) = vdso_caller(reader, raw.m)
         && raw.on_stack(sp)
     {
@@ -143,7 +142,7 @@ fn unwind(
         return reader.unwind_held(start, raw.stack_hi, out);
     }
     system_stack(reader, raw, start, out)?;
-    // What called systemstack, mcall or morestack saved the goroutine's own place before.
+    // The caller of systemstack, mcall or morestack saved the goroutine's own place before.
     if !raw.on_stack(raw.sched_sp) {
         return Ok(StackStatus::Broken);
     }
@@ -151,7 +150,7 @@ fn unwind(
     reader.unwind_held(start, raw.stack_hi, out)
 }
 
-/// Frames on the system stack, as far as they were called by the goroutine through `systemstack`.
+/// Frames on the system stack that the goroutine called through `systemstack`.
 fn system_stack(
     reader: &mut Reader<'_>,
     raw: &Raw,
@@ -180,8 +179,8 @@ fn vdso_caller(reader: &Reader<'_>, m: u64) -> Option<(u64, u64)> {
 
 /// If the thread handles a signal: pc and registers where the signal interrupted it.
 ///
-/// The kernel puts them on the signal stack in a context that also says which stack that is; by
-/// this the context is found, whatever the handler is doing.
+/// The kernel puts them on the signal stack in a context that also names that stack. The context is found by
+/// this name, whatever the handler is doing.
 fn signal_frame(reader: &Reader<'_>, m: u64, sp: u64) -> Result<Option<(u64, [u64; 16])>, TargetError> {
     /// Signal stacks have 32 KiB; those that C gave may be larger.
     const MAX_SIGNAL_STACK: u64 = 1 << 20;

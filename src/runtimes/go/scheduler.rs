@@ -9,7 +9,7 @@ use super::offsets::Offsets;
 use crate::process::Memory;
 use crate::snapshot::{Scheduler, Worker};
 
-/// More Ms than this are not believed (`sched.maxmcount` is 10,000 unless it was raised).
+/// A larger number of Ms is not believed (`sched.maxmcount` is 10,000 unless it was raised).
 const MAX_MS: usize = 1 << 17;
 /// Entries in the run queue of a P.
 const RUN_QUEUE: u32 = 256;
@@ -27,7 +27,7 @@ pub(super) fn read(memory: &dyn Memory, globals: &Globals, layouts: &Layouts, o:
         }
     };
     let small = |value: Option<u64>| value.and_then(|v| u32::try_from(v).ok());
-    // Before 1.25 the length of the queue stood beside it, since then it is part of it.
+    // Before 1.25 the queue's length was a separate field; since then it is part of the queue.
     let global_queue = sched("runqsize").or_else(|| sched("runq.size")).map(|v| v & 0xffff_ffff);
     Scheduler {
         max_workers: (!ps.is_empty()).then_some(ps.len() as u32),
@@ -84,9 +84,9 @@ fn threads(memory: &dyn Memory, allm: u64, o: &Offsets) -> Vec<u64> {
 
 /// Goroutines ever created.
 ///
-/// From 1.26 on they are counted, on each P and on `sched`. Before, ids tell: the generator less
-/// what the Ps have taken in advance and not yet given out. Ps that a lower GOMAXPROCS retired are
-/// not seen, nor what they kept; the number is then too high by up to 16 for each.
+/// From 1.26 on they are counted, on each P and on `sched`. Before, ids tell: the generator's value minus the
+/// ids that the Ps have taken in advance and not yet used. Ps that a lower GOMAXPROCS retired are not seen,
+/// nor are their unused ids; the number is then too high by up to 16 for each.
 fn tasks_created(
     memory: &dyn Memory,
     ps: &[u64],

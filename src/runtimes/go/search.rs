@@ -1,33 +1,33 @@
-//! Looking through what a process has mapped, at a cost that does not depend on how much it claims to have.
+//! Searches a process's mappings, at a cost that does not depend on how much it claims to have.
 //!
-//! Only what the headers of an image name is looked at, never all that is mapped of its file: from the file
-//! where the bytes cannot differ, and of memory only pages that the program has used. All searches in one
-//! process share a budget.
+//! Only what an image's headers name is searched, never all of its file's mappings. Bytes that cannot differ
+//! are read from the file; of memory, only pages that the program has used. All searches in one process share
+//! a budget.
 
 use super::span::Span;
 use crate::process::{Image, Mapping, Segment, Target};
 
-/// Bytes looked through in one process at most.
+/// Maximum bytes searched in one process.
 const MAX_BYTES: u64 = 2 << 30;
-/// Address space of which it is asked in one process what is in use.
+/// Maximum address space in one process that is checked for pages in use.
 const MAX_SPAN: u64 = 16 << 30;
-/// Whatever is read at once costs at least as much as this, bytes.
+/// Minimum cost of one read, bytes.
 const LEAST_COST: u64 = 16 << 10;
-/// Pieces that cannot be read before no more are tried.
+/// Failed reads after which the search ends.
 const MAX_FAILURES: u32 = 64;
 /// Bytes read at a time.
 const BLOCK: u64 = 4 << 20;
-/// Neighbouring blocks have so many bytes in common, less than a whole word more.
+/// Neighbouring blocks overlap by this many bytes, so that no word is cut.
 const OVERLAP: u64 = 8;
 /// `PT_LOAD`.
 const PT_LOAD: u32 = 1;
 
-/// What may still be looked through in a process.
+/// What may still be searched in a process.
 pub(super) struct Search<'a> {
     pub(super) target: &'a dyn Target,
     left: u64,
     span_left: u64,
-    /// Some address space was not even looked at.
+    /// Some address space was not even checked.
     cut: bool,
     failures: u32,
     buffer: Vec<u8>,
@@ -42,7 +42,7 @@ impl<'a> Search<'a> {
         Search { target, left, span_left, cut: false, failures: 0, buffer: Vec::new() }
     }
 
-    /// The budget is used up: what was not found may be there all the same.
+    /// The budget is used up: what was not found may still exist.
     pub(super) fn gave_up(&self) -> bool {
         self.cut || self.is_over()
     }
@@ -51,7 +51,7 @@ impl<'a> Search<'a> {
         self.left == 0 || self.failures >= MAX_FAILURES
     }
 
-    /// Takes bytes from the budget; how many of them may be read.
+    /// Takes bytes from the budget; returns how many may be read.
     fn take(&mut self, wanted: u64) -> u64 {
         if self.is_over() {
             return 0;

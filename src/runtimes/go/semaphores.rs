@@ -1,8 +1,8 @@
-//! Who waits for which semaphore, up to Go 1.25, where a goroutine itself does not tell.
+//! Which goroutine waits for which semaphore, up to Go 1.25, where a goroutine's own struct does not tell.
 //!
-//! `runtime.semtable` holds 251 roots, each a tree of semaphores with a list of waiters each;
-//! the waiters of a condition variable hang on the variable itself, which is found through a
-//! pointer on the waiter's own stack. Source: `src/runtime/sema.go`.
+//! `runtime.semtable` holds 251 roots: trees of semaphores, each semaphore with a list of waiters. The
+//! waiters of a condition variable are listed in the variable itself, which is found through a pointer on the
+//! waiter's own stack. Source: `src/runtime/sema.go`.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -13,9 +13,9 @@ use crate::process::paged::PagedMemory;
 /// `semTabSize` and the size of an entry (padded to a cache line).
 const ROOTS: u64 = 251;
 const ROOT_SIZE: u64 = 64;
-/// `semaRoot.treap` stands behind its lock.
+/// `semaRoot.treap` follows its lock.
 const TREAP: u64 = 8;
-/// `notifyList.head`, behind two counters and a lock.
+/// `notifyList.head`, after two counters and a lock.
 const LIST_HEAD: u64 = 16;
 /// Bytes of a waiter's stack that are searched for its condition variable.
 const FRAMES_SEARCHED: usize = 512;
@@ -26,7 +26,7 @@ pub(super) struct Semaphores<'a> {
     offsets: &'a Offsets,
     /// The address that each goroutine waits for.
     waiters: FxHashMap<u64, u64>,
-    /// No more than this many links are followed: there are not more goroutines.
+    /// No more than this many links are followed: there are no more goroutines than that.
     budget: usize,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Semaphores<'a> {
         }
     }
 
-    /// Notes the goroutines of a list of sudogs as waiters for `address`.
+    /// Records the goroutines of a list of sudogs as waiters for `address`.
     fn walk_list(&mut self, head: u64, link: usize, address: u64) -> Vec<u64> {
         let mut found = Vec::new();
         let mut at = head;
@@ -95,8 +95,8 @@ impl<'a> Semaphores<'a> {
         self.waiters.get(&g).copied()
     }
 
-    /// The address of the `notifyList` of the condition variable that goroutine `g`, parked at
-    /// `sp`, waits for: a pointer on its stack to a list that it is a member of.
+    /// The address of the `notifyList` of the condition variable that goroutine `g`, parked at `sp`, waits
+    /// for. It is found by a pointer on the goroutine's stack to a list that contains the goroutine.
     pub(super) fn condition_of(&mut self, g: u64, sp: u64) -> Option<u64> {
         if let Some(&known) = self.waiters.get(&g) {
             return Some(known);
@@ -109,7 +109,7 @@ impl<'a> Semaphores<'a> {
             }
             let Some(head) = self.memory.word(candidate.wrapping_add(LIST_HEAD)) else { continue };
             let Some(tail) = self.memory.word(candidate.wrapping_add(LIST_HEAD + 8)) else { continue };
-            // A sudog of a condition variable has no channel; that rules out nearly everything else.
+            // A sudog of a condition variable has no channel. This rules out nearly everything else.
             let is_waiter = |this: &mut Self, sudog: u64| {
                 sudog != 0 && this.memory.word(sudog.wrapping_add(this.offsets.sudog_c as u64)) == Some(0)
             };
@@ -122,7 +122,7 @@ impl<'a> Semaphores<'a> {
         None
     }
 
-    /// Does the list from `head` end at `tail`, and is a sudog of `g` in it?
+    /// Does the list from `head` end at `tail` and contain a sudog of `g`?
     fn is_list_with(&mut self, head: u64, tail: u64, g: u64) -> bool {
         let (mut at, mut last, mut member) = (head, 0, false);
         while at != 0 && self.spend() {

@@ -11,7 +11,7 @@ pub(super) type StackNumber = u32;
 
 /// Code addresses kept in all, 8 bytes each. A program that does not lie stays far below.
 const MAX_ADDRESSES: usize = 1 << 24;
-/// Frames kept of a stack that comes when there is no more room.
+/// Frames kept of a stack that arrives when there is no more room.
 const FRAMES_WHEN_FULL: usize = 32;
 
 /// Every distinct stack once.
@@ -50,7 +50,7 @@ impl Stacks {
     }
 }
 
-/// One thread's way to a [`Stacks`]: asks it only about stacks that this thread has not met.
+/// One thread's access to a [`Stacks`]: asks it only about stacks that are new to this thread.
 #[derive(Debug)]
 pub(super) struct StackCache<'a> {
     shared: &'a Stacks,

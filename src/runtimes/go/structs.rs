@@ -22,11 +22,11 @@ impl Field {
 
 /// The layout of a struct.
 ///
-/// Fields are named by dotted paths, "sched.sp": a struct within the struct stands for itself and
-/// for each of its fields. Embedded structs' fields are promoted as in Go. Arrays are not taken
-/// apart, and the runtime's atomic types are fields in themselves ("atomicstatus", never
-/// "atomicstatus.value"). From 1.26 on `sudog.elem` and `sudog.c` are pairs of a pointer `vp` and
-/// the word `vu` that is the truth: "elem" is then the place of "elem.vu".
+/// Fields are named by dotted paths, "sched.sp": a struct within the struct has an entry for itself and one
+/// for each of its fields. Embedded structs' fields are promoted as in Go. Arrays are not split, and the
+/// runtime's atomic types are single fields ("atomicstatus", never "atomicstatus.value"). From 1.26 on
+/// `sudog.elem` and `sudog.c` are pairs of a pointer `vp` and the word `vu`, which holds the true value:
+/// "elem" is then the place of "elem.vu".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StructLayout {
     /// Bytes.
@@ -47,9 +47,9 @@ pub enum LayoutSource {
     Dwarf,
     /// loiter's table.
     Table {
-        /// The version of Go that the row is of: the 27 of 1.27.
+        /// The row's version of Go: the 27 of 1.27.
         minor: u32,
-        /// That is the version of the program, and the row was made from a toolchain of it.
+        /// That is the program's version, and the row was made from a toolchain of it.
         exact: bool,
     },
 }
@@ -67,18 +67,17 @@ impl fmt::Display for LayoutSource {
     }
 }
 
-/// Puts a struct's fields together as [`StructLayout`] describes; shared by the sources, so that
-/// they name alike.
+/// Builds a layout as [`StructLayout`] describes. The sources share it, so that they use the same names.
 #[derive(Debug, Default)]
 pub(super) struct Flattener {
     layout: StructLayout,
-    /// Fields so far, those of the same path counted again.
+    /// Fields so far; fields with the same path are counted again.
     count: usize,
 }
 
-/// How deep structs are nested at most.
+/// Maximum nesting of structs.
 pub(super) const MAX_NESTING: usize = 8;
-/// Fields of a struct that are looked at, nested ones included.
+/// Fields of a struct that are read, nested ones included.
 pub(super) const MAX_FIELDS: usize = 4096;
 
 impl Flattener {
@@ -94,7 +93,7 @@ impl Flattener {
     }
 
     pub(super) fn finish(mut self) -> StructLayout {
-        // The truth of a pair of words is its vu.
+        // The true value of a pair of words is its vu.
         let truths: Vec<(String, Field)> = (self.layout.fields.iter())
             .filter_map(|(path, field)| Some((path.strip_suffix(".vu")?.to_owned(), *field)))
             .collect();
@@ -103,7 +102,7 @@ impl Flattener {
     }
 }
 
-/// The runtime's atomic types are taken as words. `name` is a type's name as DWARF
+/// The runtime's atomic types are treated as words. `name` is a type's name as DWARF
 /// ("internal/runtime/atomic.Uint32") or a descriptor ("atomic.Uint32") spells it.
 pub(super) fn is_word_in_itself(name: &str) -> bool {
     let plain = name.split(['[', '{']).next().unwrap_or(name);

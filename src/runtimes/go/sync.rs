@@ -1,10 +1,10 @@
-//! Which lock a semaphore belongs to: the function that waits for it tells.
+//! Which lock a semaphore belongs to, decided by the function that waits for it.
 //!
 //! Source: `src/sync/mutex.go` (`internal/sync` from 1.24), `rwmutex.go`, `waitgroup.go`, `cond.go`.
 
 use crate::snapshot::{ObjectKind, WaitOp};
 
-/// What is waited for, and where it begins, given the address of its semaphore.
+/// What a goroutine waits for, and where it begins, given the address of its semaphore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lock {
     pub(super) kind: ObjectKind,
@@ -20,7 +20,7 @@ const MUTEX: Lock = Lock { kind: ObjectKind::Mutex, op: WaitOp::Lock, offset: 4 
 const RW_WRITER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::Lock, offset: 8 };
 const RW_READER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::ReadLock, offset: 12 };
 const RW_INNER: Lock = Lock { kind: ObjectKind::RwMutex, op: WaitOp::Lock, offset: 4 };
-/// `WaitGroup { state uint64; sema uint32 }`, in every version as far as this goes.
+/// `WaitGroup { state uint64; sema uint32 }`, so far in every version.
 const WAIT_GROUP: Lock = Lock { kind: ObjectKind::WaitGroup, op: WaitOp::Wait, offset: 8 };
 /// `Cond { L Locker; notify notifyList; ... }`
 const COND: Lock = Lock { kind: ObjectKind::Cond, op: WaitOp::Wait, offset: 16 };
@@ -30,12 +30,12 @@ const COND: Lock = Lock { kind: ObjectKind::Cond, op: WaitOp::Wait, offset: 16 }
 pub(super) enum LockOp {
     /// Takes it, or tries to.
     Lock { shared: bool },
-    /// Gives it back.
+    /// Unlocks it.
     Unlock { shared: bool },
 }
 
 impl LockOp {
-    /// What the function of this name does, if it is one of a lock.
+    /// What the function with this name does, if it is a lock's function.
     pub(super) fn of(function: &str) -> Option<Self> {
         let function = function.strip_prefix("internal/").unwrap_or(function).strip_prefix("sync.(*")?;
         let (kind, method) = function.split_once(").")?;
@@ -49,7 +49,7 @@ impl LockOp {
     }
 }
 
-/// `RWMutex.readerCount`, which is what readers change: bytes from the start of the lock.
+/// `RWMutex.readerCount`, which readers change: bytes from the start of the lock.
 pub(super) const READER_COUNT: u64 = 16;
 
 /// Is this function part of taking a lock, or of waiting in general?

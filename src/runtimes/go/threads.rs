@@ -1,10 +1,10 @@
-//! The threads that Ms are.
+//! The threads of Ms.
 
 use rustc_hash::FxHashMap;
 
 use crate::process::Target;
 
-/// Finds threads; remembers those that were found.
+/// Finds threads; remembers the threads found.
 pub(super) struct Threads<'a> {
     target: &'a dyn Target,
     procid_offset: u64,
@@ -12,7 +12,7 @@ pub(super) struct Threads<'a> {
 }
 
 impl<'a> Threads<'a> {
-    /// `procid_offset` is where `m.procid` stands in an M.
+    /// `procid_offset` is the offset of `m.procid` in an M.
     pub(super) fn new(target: &'a dyn Target, procid_offset: u64) -> Self {
         Threads { target, procid_offset, known: FxHashMap::default() }
     }

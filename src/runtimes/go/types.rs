@@ -1,11 +1,10 @@
 //! The binary's own type descriptors, which survive stripping: the fields of the runtime's structs,
 //! and the names of types.
 //!
-//! The format is that of `internal/abi/type.go` (`runtime/type.go` up to 1.20), which has kept its
-//! layout from 1.18 to 1.27 on 64-bit machines: a 48-byte header, then what the kind adds. All of
-//! it stands between `moduledata.types` and `moduledata.etypes`: the descriptors, the arrays of
-//! struct fields and the names. In position-independent binaries the pointers are right only in
-//! memory, so that is where the bytes are to be read from.
+//! The format is that of `internal/abi/type.go` (`runtime/type.go` up to 1.20), which has kept its layout
+//! from 1.18 to 1.27 on 64-bit machines: a 48-byte header, then what the kind adds. The descriptors, the
+//! arrays of struct fields and the names are all between `moduledata.types` and `moduledata.etypes`. In
+//! position-independent binaries the pointers are right only in memory, so the bytes must be read from there.
 
 use memchr::memmem;
 
@@ -19,11 +18,11 @@ const HEADER: usize = 48;
 /// Up to 1.23 the kind's byte has flags above these bits.
 const KIND_MASK: u8 = 0x1f;
 
-/// The name of the type has a star too many (`TFlagExtraStar`).
+/// The name of the type has an extra star (`TFlagExtraStar`).
 const EXTRA_STAR: u8 = 1 << 1;
 /// Bytes of a name.
 const MAX_NAME: usize = 1 << 16;
-/// Places that are looked at when a name is searched for.
+/// Places that are checked when a name is searched for.
 const MAX_HITS: usize = 64;
 
 /// The bytes from `moduledata.types` to `moduledata.etypes` of one module.
@@ -41,7 +40,7 @@ impl std::fmt::Debug for TypeImage {
 /// The header that all descriptors share.
 #[derive(Debug, Clone, Copy)]
 struct Type {
-    /// Where it stands in the bytes.
+    /// Its position in the bytes.
     at: usize,
     size: u64,
     flags: u8,
@@ -50,25 +49,25 @@ struct Type {
 }
 
 impl TypeImage {
-    /// `base` is `moduledata.types`, `bytes` what stands there in the running program.
+    /// `base` is `moduledata.types`, `bytes` the running program's memory from there.
     pub fn new(base: u64, bytes: Vec<u8>) -> Self {
         TypeImage { base, bytes }
     }
 
-    /// The name of the type whose descriptor stands at `address`, as `%T` prints it: "int",
-    /// "*http.Request", "struct {}". None where there is none, as for types made by reflection.
+    /// The name of the type whose descriptor is at `address`, as `%T` prints it: "int", "*http.Request",
+    /// "struct {}". None if there is none, as for types made by reflection.
     pub fn type_name(&self, address: u64) -> Option<String> {
         Some(self.string(&self.type_at(address)?)?.to_owned())
     }
 
-    /// The size of the type whose descriptor stands at `address`, bytes.
+    /// The size of the type whose descriptor is at `address`, bytes.
     #[cfg(any(test, feature = "test-support"))]
     pub fn type_size(&self, address: u64) -> Option<u64> {
         self.type_at(address).map(|ty| ty.size)
     }
 
-    /// The runtime's structs that are described: `g` and what its fields lead to, and what is
-    /// found by name. Empty where there are none.
+    /// The runtime's structs that are described: `g`, what its fields lead to, and structs found by name.
+    /// Empty if there are none.
     pub fn structs(&self) -> Structs {
         structs::find(self)
     }
@@ -107,7 +106,7 @@ impl TypeImage {
         None
     }
 
-    /// The addresses at which names reading `text` stand.
+    /// The addresses of names that read `text`.
     fn names(&self, text: &str) -> Vec<u64> {
         // All names that are searched for are shorter than 128 bytes, so their length is one byte.
         let needle: Vec<u8> = std::iter::once(text.len() as u8).chain(text.bytes()).collect();
@@ -118,7 +117,7 @@ impl TypeImage {
             .collect()
     }
 
-    /// The places at which a word of this value stands.
+    /// The positions of words with this value.
     fn words(&self, value: u64) -> Vec<usize> {
         let needle = value.to_le_bytes();
         memmem::find_iter(&self.bytes, &needle).filter(|at| at.is_multiple_of(8)).take(MAX_HITS).collect()

@@ -10,7 +10,7 @@ use super::module::Module;
 use crate::process::bytes::u64_at;
 use crate::snapshot::StackStatus;
 
-/// A code address in a stack, with what decides how it is looked up.
+/// A code address in a stack, and how it is looked up.
 ///
 /// A return address belongs to the line of the call before it; an address at which something
 /// interrupted the code belongs to its own line.
@@ -18,7 +18,7 @@ use crate::snapshot::StackStatus;
 pub(super) struct CodeAddress(u64);
 
 impl CodeAddress {
-    /// The address behind a call.
+    /// The address after a call.
     pub(super) fn after_call(pc: u64) -> Self {
         CodeAddress((pc & MAX_ADDRESS) << 1)
     }
@@ -49,7 +49,7 @@ pub(super) struct Window<'a> {
     pub(super) base: u64,
     /// The bytes, up to the end of the stack.
     pub(super) bytes: &'a [u8],
-    /// There is more of the stack above than was read.
+    /// The stack continues above the bytes that were read.
     pub(super) cut: bool,
 }
 
@@ -77,9 +77,9 @@ struct Code {
     delta: u64,
     /// The stack ends here: goexit, mstart and the like.
     top: bool,
-    /// Changes the stack pointer in ways that the table does not tell.
+    /// Changes the stack pointer in ways that the table does not describe.
     writes_sp: bool,
-    /// Was called not by a call instruction but by a signal handler, at any instruction.
+    /// Was called by a signal handler, at any instruction, not by a call instruction.
     injected: bool,
     /// `runtime.cgocallback`: changes stacks but keeps both unwindable.
     callback: bool,
@@ -94,9 +94,9 @@ pub(super) struct Unwinder<'a> {
     check: FramePointers,
 }
 
-/// How often the frame pointer stood where the frame sizes of the line table put it. The two are
-/// independent of each other; few disagreements are normal (a function interrupted before it set up
-/// its frame), many mean that one of them is misread.
+/// How often the frame pointer was where the frame sizes of the line table put it. The two are independent.
+/// Few disagreements are normal (a function interrupted before it set up its frame); many mean that one of
+/// them is misread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FramePointers {
     pub(super) agree: u64,
@@ -118,7 +118,7 @@ impl<'a> Unwinder<'a> {
         self.check
     }
 
-    /// Is this an address in the function of that name?
+    /// Is this an address in the function with that name?
     pub(super) fn is_function(&self, pc: u64, name: &str) -> bool {
         self.modules.iter().find_map(|m| m.pclntab.find(pc)).is_some_and(|f| f.name() == name)
     }
@@ -139,7 +139,7 @@ impl<'a> Unwinder<'a> {
             .find_map(|m| m.pclntab.find(pc))
             .filter(|f| f.is_top_frame() || f.covers(pc))?;
         let top = function.is_top_frame();
-        // A function without a pcsp table comes from outside; only the top of a stack needs none.
+        // A function without a pcsp table is not Go code; only the top of a stack needs none.
         let delta = match function.sp_delta(pc) {
             Some(delta) => u64::try_from(delta).ok()?,
             None if top => 0,
@@ -170,8 +170,7 @@ impl<'a> Unwinder<'a> {
         self.walk(start, stack, &mut |pc, _| out.push(pc))
     }
 
-    /// Walks from `start` to the outermost frame and calls `with` for each, with the stack pointer that its
-    /// code has there.
+    /// Walks from `start` to the outermost frame. Calls `with` for each frame, with its stack pointer there.
     #[inline]
     pub(super) fn walk(
         &mut self,
@@ -202,8 +201,8 @@ impl<'a> Unwinder<'a> {
             if code.top {
                 return StackStatus::Complete;
             }
-            // An innermost function that writes its stack pointer has not done so yet if it was
-            // parked by the stack check at its start; further out nothing can be known.
+            // An innermost function that writes its stack pointer has not done so yet if it was parked by the
+            // stack check at its start. Further out nothing can be known.
             if code.writes_sp && !code.callback && !innermost {
                 match self.step_by_frame_pointer(sp, bp, stack) {
                     Some(next) => (pc, sp, bp) = next,
@@ -229,7 +228,7 @@ impl<'a> Unwinder<'a> {
         }
     }
 
-    /// The caller's (pc, sp, frame pointer) by the frame pointer alone, if what it says is code.
+    /// The caller's (pc, sp, frame pointer) by the frame pointer alone, if that leads to code.
     fn step_by_frame_pointer(&mut self, sp: u64, bp: u64, stack: Window<'_>) -> Option<(u64, u64, u64)> {
         if bp < sp || !bp.is_multiple_of(8) {
             return None;
@@ -240,13 +239,13 @@ impl<'a> Unwinder<'a> {
     }
 }
 
-/// The unwinder left the bytes that it was given: because there was more, or because it is lost.
+/// The unwinder left its bytes: the stack continues, or the unwinder is lost.
 fn end_of(stack: Window<'_>, address: u64) -> StackStatus {
     let beyond = address >= stack.base.saturating_add(stack.bytes.len() as u64).saturating_sub(7);
     if stack.cut && beyond { StackStatus::Truncated } else { StackStatus::Broken }
 }
 
-/// Functions that the runtime makes appear called, at whatever instruction stopped.
+/// Functions that the runtime makes look as if they were called, at any instruction.
 fn is_injected(name: &str) -> bool {
     matches!(name, "runtime.sigpanic" | "runtime.sigpanic0" | "runtime.asyncPreempt" | "runtime.debugCallV2")
 }

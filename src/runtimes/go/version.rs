@@ -1,4 +1,4 @@
-//! Which Go, which program, which kind of build.
+//! The version of Go, the program and the kind of build.
 
 use super::arch;
 use super::module::Module;
@@ -14,7 +14,7 @@ const MAX_MODINFO: u64 = 4 << 20;
 /// What the binary says of how it was built.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Build {
-    /// "go1.24.3"; "go" if nothing tells.
+    /// "go1.24.3"; "go" if the version is unknown.
     pub(super) version: String,
     /// 24 for go1.24.3.
     pub(super) minor: Option<u32>,
@@ -28,7 +28,7 @@ pub(super) struct Build {
     pub(super) found_in: &'static str,
 }
 
-/// Finds out.
+/// Reads what the binary says of its build.
 pub(super) fn read(target: &dyn Target, image: &Image, module: &Module) -> Build {
     let (version, modinfo, found_in) = from_section(target, image)
         .map(|(version, modinfo)| (version, modinfo, ".go.buildinfo"))
@@ -91,7 +91,7 @@ fn from_section(memory: &dyn Memory, image: &Image) -> Option<(String, String)> 
     let sections = image.sections().ok()?;
     let section = sections.iter().find(|s| s.name == ".go.buildinfo")?;
     let len = section.size.min(MAX_MODINFO) as usize;
-    // Nothing in it is ever changed, so that a core file need not have it.
+    // It never changes, so that a core file need not have it.
     let bytes = image.file.read_at(section.offset, len).or_else(|_| memory.read_vec(section.address, len));
     let bytes = bytes.ok()?;
     if !bytes.starts_with(MAGIC) || bytes.get(15)? & INLINE_STRINGS == 0 {
@@ -123,8 +123,8 @@ fn prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// The variables `runtime.buildVersion` and `runtime.modinfo`, which `runtime.schedinit` touches:
-/// for binaries without the section.
+/// The variables `runtime.buildVersion` and `runtime.modinfo`, which `runtime.schedinit` uses: for binaries
+/// without the section.
 fn from_code(target: &dyn Target, module: &Module) -> Option<(String, String)> {
     let function = module.pclntab.by_name("runtime.schedinit")?;
     let len = function.end().saturating_sub(function.entry()).min(64 << 10);

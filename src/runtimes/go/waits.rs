@@ -1,6 +1,6 @@
-//! What a waiting goroutine waits for, as its own struct tells: `g.waiting` is a list of sudogs,
-//! one for each channel of a select; from Go 1.26 on semaphores and condition variables stand
-//! there too. Source: `src/runtime/chan.go`, `select.go`, `sema.go`.
+//! What a waiting goroutine waits for, from its own struct: `g.waiting` is a list of sudogs, one for each
+//! channel of a select. From Go 1.26 on it also lists semaphores and condition variables. Source:
+//! `src/runtime/chan.go`, `select.go`, `sema.go`.
 
 use super::buffers::Buffers;
 use super::goroutine::{Goroutine, Raw, status};
@@ -22,14 +22,14 @@ pub(super) enum RawWait {
     Channel {
         op: WaitOp,
         address: u64,
-        /// Unknown where what stands there makes no sense as a channel.
+        /// None if the memory there makes no sense as a channel.
         detail: Option<RawChannel>,
     },
-    /// A semaphore or a condition variable: which, the wait reason and the stack tell.
+    /// A semaphore or a condition variable: the wait reason and the stack say which.
     Address(u64),
 }
 
-/// A channel at that moment.
+/// A channel at the moment of reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawChannel {
     pub(super) len: u64,
@@ -59,7 +59,7 @@ impl RawChannel {
 /// A sudog of a goroutine.
 #[derive(Debug, Clone, Copy)]
 struct Sudog {
-    /// Index of the goroutine among those that are read together.
+    /// Index of the goroutine in its batch.
     owner: usize,
     address: u64,
     channel: u64,
@@ -125,7 +125,7 @@ fn read_sudogs(
         let begin = found.len();
         buffers.read_structs(memory, &addresses, offsets.sudog_size, |i, bytes| {
             let owner = next[i].1;
-            // A sudog that was freed and used again belongs to somebody else.
+            // A sudog that was freed and reused belongs to another goroutine.
             if word(bytes, offsets.sudog_g) == goroutines[owner].raw.address {
                 found.push(Sudog {
                     owner,

@@ -8,22 +8,22 @@ const NONE: usize = 255;
 /// How the await places of a task were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It has none: the program does not mark them, or it stands at none.
+    /// It has none: the program does not mark them, or the task is at none.
     Unmarked,
-    /// They are right.
+    /// They are consistent.
     Whole,
-    /// They are right, but some found no slot.
+    /// They are consistent, but some found no free slot.
     Gaps,
-    /// They would not hold still.
+    /// They kept changing.
     Moving,
-    /// They make no sense: a loop, or a slot that does not exist.
+    /// They are invalid: a loop, or a slot that does not exist.
     Broken,
 }
 
-/// Appends the addresses of the Locations where a task stands, innermost first.
+/// Appends the addresses of the Locations where a task is, innermost first.
 ///
-/// It begins at the slot that was polled last. That one may have been left since for the places
-/// around it, which then still have others in them; of a task that `runs`, it is where it is now.
+/// It begins at the slot that was polled last. If that await is over, the slot is the one around it, which may
+/// still contain others. For a task that `runs`, the slot is the current place.
 pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Vec<u64>) -> Standing {
     let Some(chain) = layout.offset(Field::Chain) else { return Standing::Unmarked };
     let bytes = Bytes(entry);
@@ -38,7 +38,7 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Ve
         (0..slots).find(|&nth| slot(nth) != 0 && lowest(nth).is_none())
     } else {
         let mut first = hint;
-        // More steps than slots: a loop, which the way outwards will find too.
+        // More steps than slots: a loop, which the outward path will find too.
         for _ in 0..slots {
             match lowest(first).filter(|_| !runs) {
                 Some(inner) => first = inner,
@@ -52,7 +52,7 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Ve
         return match (all_empty, lost) {
             (true, false) => Standing::Unmarked,
             (true, true) => Standing::Gaps,
-            // Each is around another one.
+            // Each slot is around another one.
             (false, _) => Standing::Broken,
         };
     };

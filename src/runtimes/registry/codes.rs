@@ -1,8 +1,8 @@
-//! What the numbers of the format mean.
+//! The meaning of the format's numbers.
 
 use crate::snapshot::{ObjectKind, TaskState, WaitClass, WaitOp};
 
-/// What a task is doing. Numbers of later versions are unknown.
+/// The state of a task. Numbers of later versions are unknown.
 pub(super) fn state(number: u32) -> TaskState {
     match number {
         1 | 5 => TaskState::Runnable,
@@ -13,7 +13,7 @@ pub(super) fn state(number: u32) -> TaskState {
     }
 }
 
-/// Why a task waits; empty if that is not said.
+/// Why a task waits; empty if not given.
 pub(super) fn reason(number: u32) -> &'static str {
     match number {
         1 => "channel send",
@@ -37,7 +37,7 @@ pub(super) fn reason(number: u32) -> &'static str {
     }
 }
 
-/// What kind of wait that is.
+/// The class of that wait.
 pub(super) fn wait_class(reason: u32) -> WaitClass {
     match reason {
         1 => WaitClass::Send,
@@ -54,7 +54,7 @@ pub(super) fn wait_class(reason: u32) -> WaitClass {
     }
 }
 
-/// What a task that waits for this reason wants to do, and with what kind of thing.
+/// The operation of a task that waits for this reason, and the kind of its object.
 pub(super) fn wait(reason: u32) -> (WaitOp, ObjectKind) {
     match reason {
         1 => (WaitOp::Send, ObjectKind::Channel),
@@ -68,7 +68,7 @@ pub(super) fn wait(reason: u32) -> (WaitOp, ObjectKind) {
     }
 }
 
-/// What kind of task it is, for those that are not plain asynchronous ones.
+/// The kind of a task that is not a plain asynchronous one.
 pub(super) fn kind(number: u32) -> Option<&'static str> {
     Some(match number {
         1 => "blocking",
@@ -82,7 +82,7 @@ pub(super) fn kind(number: u32) -> Option<&'static str> {
     })
 }
 
-/// A thread, or a task that is bound to one.
+/// Whether it is a thread, or a task that is bound to one.
 pub(super) fn is_bound_to_thread(kind: u32) -> bool {
     matches!(kind, 2 | 5)
 }
@@ -104,7 +104,7 @@ pub(super) fn runtime(kind: u32) -> Option<&'static str> {
 /// "api::fetch::get::{{closure}}". Empty if there is none.
 pub(super) fn package(name: &str) -> &str {
     let mut depth = 0_u32;
-    // Where the last but one "::" is, counted without closures and what stands in brackets.
+    // The position of the last "::" but one, ignoring closures and text in brackets.
     let mut last = None;
     let mut previous = '\0';
     for (at, c) in name.char_indices() {

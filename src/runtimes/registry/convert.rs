@@ -15,10 +15,10 @@ use crate::snapshot::{
 };
 use crate::words::rust as words;
 
-/// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which begin at the same moment.
+/// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which share their zero.
 const KNOWN_CLOCKS: [u32; 2] = [1, 6];
 
-/// What labels are made of: the name and the kind of a task.
+/// The basis of labels: the name and the kind of a task.
 type Labelled = (Option<StrId>, u32);
 
 /// Turns the entries of one registry into tasks.
@@ -27,19 +27,19 @@ pub(super) struct Converter<'a> {
     runtime: u8,
     pub(super) into: &'a mut SnapshotBuilder,
     pub(super) places: Places,
-    /// Now, by the clock of spawns and by that of polls, where these are known.
+    /// Now, by the clock of spawns and by that of polls, if these are known.
     now: [Option<u64>; 2],
     images: Images<'a>,
     locations: FxHashMap<u64, LocationId>,
     /// By the name of the type: the function and its outermost frame.
     entries: FxHashMap<StrId, (FunctionId, LocationId)>,
-    /// By what they are made of: the entry, then places from the innermost on.
+    /// By their parts: the entry, then places from the innermost on.
     stacks: FxHashMap<Vec<u64>, StackId>,
     key: Vec<u64>,
     reasons: FxHashMap<u32, Option<StrId>>,
-    /// By stack: what kind of reading or writing a task does there.
+    /// By stack: the kind of reading or writing that a task does there.
     io_classes: FxHashMap<StackId, WaitClass>,
-    /// The labels of the task before: neighbours often have the same.
+    /// The labels of the previous task: neighbours often have the same.
     labels: Option<(Labelled, Option<LabelSetId>)>,
     name_key: Option<StrId>,
     threads: FxHashMap<u32, Option<u32>>,
@@ -74,7 +74,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Takes what was read of a block.
+    /// Adds the result of reading a block.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), TargetError> {
         self.places.learn(self.target, batch, self.into)?;
         let reading = &mut self.into.header.reading;
@@ -90,7 +90,7 @@ impl<'a> Converter<'a> {
         Ok(())
     }
 
-    /// What cannot be judged from here but should be known.
+    /// What cannot be judged here but should be reported.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.places.left_out > 0 {
@@ -102,7 +102,7 @@ impl<'a> Converter<'a> {
         warnings
     }
 
-    /// A task whose entry would not hold still.
+    /// A task whose entry kept changing.
     fn unknown(&self, address: u64) -> Task {
         Task { runtime: self.runtime, address, stack_status: StackStatus::Torn, ..Task::default() }
     }
@@ -167,7 +167,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// What kind of reading or writing it is, by the innermost functions of the stack.
+    /// The kind of reading or writing, from the innermost functions of the stack.
     fn io_class(&mut self, stack: Option<StackId>) -> WaitClass {
         const INNERMOST: usize = 12;
         let Some(stack) = stack else { return WaitClass::Io };
@@ -202,7 +202,7 @@ impl<'a> Converter<'a> {
         })
     }
 
-    /// A given name, and a kind that is out of the ordinary.
+    /// The labels for a given name and for an unusual kind.
     fn labels(&mut self, name: Option<StrId>, kind: u32) -> Option<LabelSetId> {
         if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
             return set;
@@ -224,8 +224,7 @@ impl<'a> Converter<'a> {
         *self.name_key.get_or_insert_with(|| self.into.code.string("name"))
     }
 
-    /// The function that a task was started with, from the name of its type, and the frame that
-    /// stands for it.
+    /// The function that a task was started with, from the name of its type, and its frame.
     fn entry_function(&mut self, name: StrId) -> (FunctionId, LocationId) {
         let into = &mut *self.into;
         *self.entries.entry(name).or_insert_with(|| {
@@ -236,7 +235,7 @@ impl<'a> Converter<'a> {
         })
     }
 
-    /// A place in the source: a spawn, an await.
+    /// A place in the source: of a spawn or an await.
     fn location(&mut self, address: u64) -> Option<LocationId> {
         if let Some(&known) = self.locations.get(&address) {
             return Some(known);
@@ -246,7 +245,7 @@ impl<'a> Converter<'a> {
         let function = function(&name, self.into);
         let file = place.file.unwrap_or_else(|| self.into.code.string(""));
         let frame = Frame { function, file, line: place.line };
-        // What describes the place is data of the image that the place is in.
+        // The description of a place is data of the image that contains the place.
         let image = self.images.at(address, &mut self.into.code);
         let id = self.into.code.location(Location { image, ..Location::in_source(vec![frame]) });
         self.locations.insert(address, id);
@@ -288,7 +287,7 @@ fn function(name: &str, into: &mut SnapshotBuilder) -> FunctionId {
     into.code.function_with(name, codes::package(name), FunctionKind::Normal, words::role(name))
 }
 
-/// Nanoseconds from `then` to now; 0 if the clock has not come that far.
+/// Nanoseconds from `then` to now; 0 if `then` is later.
 fn since(now: Option<u64>, then: u64) -> Option<u64> {
     now.filter(|_| then != 0).map(|now| now.saturating_sub(then))
 }

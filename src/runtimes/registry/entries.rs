@@ -1,8 +1,8 @@
-//! Reading entries without a pause, and believing only what held still.
+//! Reading entries without stopping the target, and using only what did not change.
 //!
-//! A block of entries is copied twice. Where the two copies of what a sequence number covers are
-//! equal, and the number is even, nothing was written in between; the rest is copied again alone,
-//! which takes less time than the whole block and so mostly succeeds.
+//! A block of entries is copied twice. If the two copies of the fields that a sequence number covers are
+//! equal, and the number is even, nothing was written in between. The other entries are copied again one by
+//! one, which takes less time than the whole block and so mostly succeeds.
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -14,7 +14,7 @@ use crate::process::{Memory, Range, TargetError};
 const BLOCK: usize = 512 << 10;
 /// How often an entry is copied again before it is given up.
 const RETRIES: u32 = 3;
-/// The state of a task that runs.
+/// The state of a running task.
 const RUNNING: u32 = 2;
 
 /// What a task is doing.
@@ -43,7 +43,7 @@ pub(super) struct Entry {
     pub(super) name: Text,
     pub(super) task_header: u64,
     pub(super) kind: u32,
-    /// None: it would not hold still.
+    /// None: it kept changing.
     pub(super) doing: Option<Doing>,
     /// How its await places were found.
     pub(super) standing: Standing,
@@ -51,13 +51,13 @@ pub(super) struct Entry {
     pub(super) places: (usize, usize),
 }
 
-/// What came of reading a block of entries.
+/// The result of reading a block of entries.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
     /// Addresses of Locations.
     pub(super) places: Vec<u64>,
-    /// Addresses of entries that would not hold still: not even who they are is known.
+    /// Addresses of entries that kept changing: not even their identity is known.
     pub(super) torn: Vec<u64>,
     /// Entries copied again.
     pub(super) retried: u64,
@@ -65,7 +65,7 @@ pub(super) struct Batch {
     pub(super) unreadable: u64,
 }
 
-/// What two copies of an entry say.
+/// What two copies of an entry show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Verdict {
     identity: Identity,
@@ -107,13 +107,13 @@ impl Verdict {
         Verdict {
             identity,
             poll: even(Field::PollSeq, Group::Poll),
-            // This number counts changes, and is odd every second time.
+            // This number counts changes, and is odd after every second one.
             chain: number(Field::ChainSeq).is_none_or(|(a, b)| a == b) && equal(Group::Chain),
         }
     }
 }
 
-/// Reads entries block by block, its buffers used again and again.
+/// Reads entries block by block and reuses its buffers.
 pub(super) struct Entries<'a> {
     memory: &'a dyn Memory,
     layout: &'a EntryLayout,
@@ -128,7 +128,7 @@ impl<'a> Entries<'a> {
         Entries { memory, layout, first: Vec::new(), second: Vec::new(), ranges: Vec::new(), ok: Vec::new() }
     }
 
-    /// Cuts a run of entries into blocks.
+    /// Splits a run of entries into blocks.
     pub(super) fn blocks(layout: &EntryLayout, run: Run) -> impl Iterator<Item = Run> + use<> {
         let (size, most) = (layout.size as u64, (BLOCK / layout.size).max(1) as u64);
         (0..run.entries.div_ceil(most)).map(move |nth| Run {
@@ -152,7 +152,7 @@ impl<'a> Entries<'a> {
         fence(Ordering::SeqCst);
         let mut moving = Vec::new();
         if !copied || !copy(&mut self.second)? {
-            // One entry that cannot be read must not take its neighbours with it.
+            // One entry that cannot be read must not lose its neighbours.
             let size = self.layout.size as u64;
             moving.extend((0..block.entries).map(|nth| block.address.saturating_add(nth * size)));
             self.again(moving, &mut batch)?;
@@ -174,7 +174,7 @@ impl<'a> Entries<'a> {
         Ok(batch)
     }
 
-    /// Copies single entries until they hold still.
+    /// Copies single entries until they do not change.
     fn again(&mut self, mut moving: Vec<u64>, batch: &mut Batch) -> Result<(), TargetError> {
         for attempt in 1..=RETRIES {
             if moving.is_empty() {
@@ -220,7 +220,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Keeps of an entry what can be believed.
+/// Keeps the reliable part of an entry.
 fn keep(layout: &EntryLayout, address: u64, bytes: &[u8], verdict: Verdict, batch: &mut Batch) {
     match verdict.identity {
         Identity::Free => return,

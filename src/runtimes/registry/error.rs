@@ -19,7 +19,7 @@ pub enum RegistryError {
         /// The major version that this loiter reads.
         known: u16,
     },
-    /// What stands there contradicts the format.
+    /// The registry's data contradict the format.
     #[error("{0}")]
     Malformed(String),
 }

@@ -1,18 +1,18 @@
 //! The header of a registry: its version, where the fields of its entries are, and its chunks.
 //!
-//! The format is `registry/FORMAT.md`. Offsets of fields are data there, so that a registry of a
-//! later minor version can be read as far as this one knows it.
+//! The format is `registry/FORMAT.md`. The offsets of fields are data there, so a registry of a later minor
+//! version can be read as far as this version knows it.
 
 use super::error::RegistryError;
 use crate::process::Memory;
 
-/// The major version that is known here.
+/// The major version known here.
 pub(super) const MAJOR: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"LOITERRG";
-/// What is known of the header, bytes.
+/// The known part of the header, bytes.
 const HEADER: usize = 768;
-/// A header must at least reach to the end of the addresses of chunks.
+/// A header must include at least the addresses of chunks.
 const MIN_HEADER: u32 = 456;
 const MAX_HEADER: u32 = 1 << 16;
 const MAX_ENTRY: u32 = 4096;
@@ -21,18 +21,18 @@ const MAX_FIELDS: usize = 32;
 const MAX_LOCATION_FIELDS: usize = 8;
 const MAX_CHAIN: u32 = 64;
 const CHUNKS: usize = 24;
-/// Entries are not believed beyond this.
+/// A larger number of entries is not trusted.
 const MAX_ENTRIES: u64 = 1 << 26;
 const ABSENT: u32 = u32::MAX;
 
-/// What covers a field: the sequence number that is even and unchanged while the field is stable.
+/// What covers a field: a sequence number that is even and unchanged while the field is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
-    /// `seq`: who the task is.
+    /// `seq`: the task's identity.
     Identity,
-    /// `poll_seq`: what it is doing.
+    /// `poll_seq`: its state.
     Poll,
-    /// `chain_seq`: where it stands.
+    /// `chain_seq`: where it awaits.
     Chain,
     /// Nothing: a hint, or a sequence number itself.
     Nothing,
@@ -43,7 +43,7 @@ macro_rules! fields {
         /// A field of an entry: its index in the table of offsets.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Field { $($name = $index),+ }
-        /// All of them with their size in bytes and what covers them.
+        /// All fields with their size in bytes and what covers them.
         const FIELDS: &[(Field, usize, Group)] = &[$((Field::$name, $size, Group::$group)),+];
     };
 }
@@ -78,12 +78,12 @@ fields! {
 /// Where the fields of entries are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryLayout {
-    /// Distance of two entries, bytes.
+    /// Distance between two entries, bytes.
     pub(super) size: usize,
-    /// Places in an entry where a task can stand.
+    /// Await places in an entry.
     pub(super) chain_slots: usize,
     offsets: [Option<usize>; MAX_FIELDS],
-    /// For each group, the bytes that it covers, as neighbours joined.
+    /// For each group, the bytes that it covers, with neighbours joined.
     identity: Vec<(usize, usize)>,
     poll: Vec<(usize, usize)>,
     chain: Vec<(usize, usize)>,
@@ -181,7 +181,7 @@ impl LocationLayout {
     }
 }
 
-/// A piece of a chunk, or all of it.
+/// A chunk or a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     /// Address of its first entry.
@@ -197,7 +197,7 @@ pub(super) struct Text {
     pub(super) len: u32,
 }
 
-/// What a registry says of itself, at one moment.
+/// A registry's description of itself, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) minor: u16,
@@ -205,11 +205,11 @@ pub(super) struct Header {
     pub(super) location: LocationLayout,
     /// Kind of runtime, see the format.
     pub(super) runtime_kind: u32,
-    /// Clock of the time of the spawn, then that of polls.
+    /// The clock of spawn times, then that of polls.
     pub(super) clocks: [u32; 2],
-    /// Bit 0: tasks of libraries are seen too.
+    /// Bit 0: tasks of libraries are included.
     pub(super) flags: u32,
-    /// The process that writes, as it sees itself. 0: nothing was registered yet.
+    /// The pid of the writing process in its own namespace. 0: nothing was registered yet.
     pub(super) pid: u32,
     pub(super) name: Text,
     pub(super) producer: Text,
@@ -280,7 +280,7 @@ impl Header {
         })
     }
 
-    /// The entries that were ever in use, chunk by chunk.
+    /// The entries that were ever used, chunk by chunk.
     pub(super) fn runs(&self) -> Vec<Run> {
         let mut left = self.high_water;
         let mut runs = Vec::new();
@@ -302,7 +302,7 @@ impl Header {
     }
 }
 
-/// Little-endian numbers among bytes; 0 beyond their end.
+/// Little-endian numbers in bytes; 0 beyond their end.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl Bytes<'_> {
@@ -338,7 +338,7 @@ fn count(n: u32, most: usize, what: &str) -> Result<usize, RegistryError> {
         .ok_or_else(|| malformed(format!("it is said to have {n} {what}")))
 }
 
-/// The offset at `index` of the table at `table`; none where the field is absent.
+/// The offset at `index` of the table at `table`; None if the field is absent.
 fn offset(
     header: &Bytes<'_>,
     table: usize,

@@ -1,10 +1,9 @@
-//! Tasks that a program exports by itself, through the crate `loiter-registry` or a writer of its
-//! own. The format is `registry/FORMAT.md`.
+//! Tasks that a program exports itself, through the crate `loiter-registry` or its own writer. The format is
+//! `registry/FORMAT.md`.
 //!
-//! How one reading goes: `notes` finds the registries, `layout` says where the fields of entries
-//! are, `entries` copies entries twice and keeps what held still, `chain` follows their await
-//! places, `places` reads texts and source places once each, `convert` turns it all into the
-//! model.
+//! How one reading works: `notes` finds the registries, `layout` says where the fields of entries are,
+//! `entries` copies entries twice and keeps what did not change, `chain` follows their await places, `places`
+//! reads texts and source places once each, `convert` turns all of it into the model.
 
 use rustc_hash::FxHashSet;
 
@@ -29,25 +28,25 @@ pub use error::RegistryError;
 use layout::{Header, Text};
 use notes::Noted;
 
-/// Registries of one process.
+/// Registries read of one process.
 const MAX_REGISTRIES: usize = 64;
-/// Bytes of entries of one registry.
+/// Bytes of entries read of one registry.
 const MAX_BYTES: u64 = 16 << 30;
 /// Tasks listed of one registry.
 const MAX_TASKS: usize = 1 << 24;
-/// A name is shown up to here, bytes.
+/// A name is shown up to this length, bytes.
 const MAX_NAME: u32 = 128;
 
 /// A task registry in a target.
 #[derive(Debug)]
 pub struct Registry {
     address: u64,
-    /// Path of the image whose note led to it.
+    /// Path of the image whose note points to it.
     image: String,
     in_executable: bool,
-    /// What it was called by the program; may be empty.
+    /// The name that the program gave it; may be empty.
     name: String,
-    /// Who writes it; may be empty.
+    /// The software that writes it; may be empty.
     producer: String,
 }
 
@@ -56,11 +55,11 @@ pub struct Registry {
 pub struct Registries {
     /// Those that can be read.
     pub found: Vec<Registry>,
-    /// Those that make no sense, or whose format is not known.
+    /// Those that are invalid, or whose format is unknown.
     pub problems: Vec<Error>,
-    /// Those that belong to the process that this one was forked from, a sentence each.
+    /// Those that belong to the process that this one was forked from; one sentence each.
     pub left_out: Vec<String>,
-    /// Those that nothing was ever entered in, a sentence each.
+    /// Those that were never used; one sentence each.
     pub unused: Vec<String>,
 }
 
@@ -76,17 +75,17 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     Ok(())
 }
 
-/// The registries at some addresses, as if notes had led there.
+/// The registries at the given addresses, as if notes had pointed there.
 ///
 /// # Errors
-/// When the target cannot be read at all.
+/// If the target cannot be read at all.
 #[cfg(any(test, feature = "test-support"))]
 pub fn attach_at(target: &dyn Target, addresses: &[u64]) -> Result<Registries> {
     let noted = |&address| Noted { address, image: String::new(), in_executable: true };
     follow(target, addresses.iter().map(noted).collect())
 }
 
-/// Follows notes to registries, and these to further ones.
+/// Follows notes to registries, and registries to further ones.
 fn follow(target: &dyn Target, noted: Vec<Noted>) -> Result<Registries> {
     let mut all = Registries::default();
     let mut seen = FxHashSet::default();
@@ -117,7 +116,7 @@ fn follow(target: &dyn Target, noted: Vec<Noted>) -> Result<Registries> {
 }
 
 impl Registry {
-    /// Keeps it with those that can be read, unless it is a copy or empty.
+    /// Adds it to the readable registries, unless it is a copy or empty.
     fn keep(mut self, target: &dyn Target, header: &Header, all: &mut Registries) -> Result<()> {
         let inside = target.pid_inside();
         if header.pid == 0 {
@@ -152,7 +151,7 @@ impl Registry {
         Header::read(target, self.address).map_err(|error| error.of(&self.description()))
     }
 
-    /// What sets it apart from others, in a list of facts.
+    /// What distinguishes it from others, in a list of facts.
     fn flavour(&self, header: &Header) -> Vec<String> {
         let mut flavour: Vec<String> =
             codes::runtime(header.runtime_kind).map(str::to_owned).into_iter().collect();
@@ -179,7 +178,7 @@ impl Registry {
         ]
     }
 
-    /// Reads every task; returns how many there are.
+    /// Reads every task; returns the number of tasks.
     fn read_tasks(
         &self,
         header: &Header,
@@ -208,7 +207,7 @@ impl Registry {
         Ok(outcome)
     }
 
-    /// What the user should know about what was read.
+    /// What the user should know about the result.
     fn warnings(&self, before: &Header, after: &Header, outcome: Outcome) -> Vec<String> {
         let mut warnings = Vec::new();
         if after.dropped > 0 {
@@ -228,7 +227,7 @@ impl Registry {
         if after.epoch != before.epoch {
             warnings.push("it was started again while it was read: its tasks are mixed".to_owned());
         }
-        // Tasks that began or ended meanwhile may or may not be among those that were read.
+        // Tasks that began or ended meanwhile may or may not have been read.
         let began = after.spawned.saturating_sub(before.spawned);
         let ended = after.finished.saturating_sub(before.finished);
         let read = (outcome.tasks as u64).saturating_add(ended).saturating_add(began);
@@ -240,7 +239,7 @@ impl Registry {
     }
 }
 
-/// How reading all entries went.
+/// The result of reading all entries.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outcome {
     tasks: usize,
@@ -291,7 +290,7 @@ impl Attached for Registry {
         let mut converter = Converter::new(target, &before, runtime, into);
         let outcome = self.read_tasks(&before, &mut converter, target)?;
         let mut warnings = converter.warnings();
-        // Those that cannot be read may be free ones: the registry's own count says how many are tasks.
+        // Entries that cannot be read may be free: the registry's own count says how many are tasks.
         let lacking = before.live().saturating_sub(outcome.tasks as u64).min(outcome.unreadable);
         into.header.reading.missing += lacking;
         let after = self.header(target)?;

@@ -1,4 +1,4 @@
-//! Where the registries of a target are: notes in its images lead to them.
+//! Finds the registries of a target: notes in its images point to them.
 
 use memchr::memmem;
 
@@ -7,11 +7,11 @@ use crate::process::{Image, Target, TargetError};
 
 /// `PT_NOTE` (elf.h).
 const PT_NOTE: u32 = 4;
-/// No more than this of a segment of notes is read.
+/// At most this much of a segment of notes is read.
 const MAX_NOTES: u64 = 1 << 20;
-/// Segments of notes looked at in one image; compilers make one or two.
+/// Segments of notes examined in one image; compilers make one or two.
 const MAX_SEGMENTS: usize = 16;
-/// Bytes of notes looked at in all images together.
+/// Bytes of notes examined in all images together.
 const MAX_BYTES: u64 = 64 << 20;
 /// Name size, descriptor size, type 1, and the padded name of the note; its descriptor follows.
 const HEAD: &[u8] = b"\x07\0\0\0\x08\0\0\0\x01\0\0\0loiter\0\0";
@@ -23,7 +23,7 @@ pub(super) struct Noted {
     pub(super) address: u64,
     /// Path of the image with the note.
     pub(super) image: String,
-    /// That is the main executable.
+    /// Whether that is the main executable.
     pub(super) in_executable: bool,
 }
 
@@ -39,8 +39,7 @@ pub(super) fn find(target: &dyn Target) -> Result<Vec<Noted>, TargetError> {
     Ok(all)
 }
 
-/// The program headers come from the file, the notes from memory, where they are relocated or
-/// not, but never stripped.
+/// The program headers come from the file. The notes come from memory: relocated or not, but never stripped.
 fn of_image(target: &dyn Target, image: &Image, left: &mut u64) -> Result<Vec<u64>, TargetError> {
     let segments = match image.segments() {
         Ok(segments) => segments,
@@ -63,8 +62,8 @@ fn of_image(target: &dyn Target, image: &Image, left: &mut u64) -> Result<Vec<u6
     Ok(found)
 }
 
-/// The registries that notes at `address` lead to. The note is looked for as bytes, not note by
-/// note: linkers put notes of different alignment into one segment, and walking that goes wrong.
+/// The registries that notes at `address` point to. The note is searched as bytes, not note by note: linkers
+/// put notes of different alignment into one segment, and walking that goes wrong.
 fn parse(bytes: &[u8], address: u64) -> impl Iterator<Item = u64> {
     memmem::find_iter(bytes, HEAD).filter(|at| at % 4 == 0).filter_map(move |at| {
         let descriptor = at + HEAD.len();

@@ -8,9 +8,9 @@ use super::texts::Texts;
 use crate::process::{Memory, Range, TargetError};
 use crate::snapshot::{SnapshotBuilder, StrId};
 
-/// A text is read up to here, and shown as cut if it is longer.
+/// A text is read up to this length, and marked as cut if it is longer.
 const MAX_TEXT: u32 = 4096;
-/// All texts of a registry together, bytes; what comes later stays unknown.
+/// All texts of a registry together, bytes; later texts stay unknown.
 const MAX_TEXTS: usize = 256 << 20;
 /// Places of a registry.
 const MAX_PLACES: usize = 1 << 20;
@@ -19,7 +19,7 @@ const MAX_PLACES: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Place {
     pub(super) file: Option<StrId>,
-    /// The function, or what the place was called.
+    /// The function, or the name given to the place.
     pub(super) name: Option<StrId>,
     pub(super) line: u32,
 }
@@ -53,12 +53,12 @@ impl Places {
         }
     }
 
-    /// The text; none if it is empty or cannot be read.
+    /// The text; None if it is empty or cannot be read.
     pub(super) fn text(&self, text: Text) -> Option<StrId> {
         self.texts.get(text).flatten()
     }
 
-    /// The place; none if there is none or it cannot be read.
+    /// The place; None if there is none or it cannot be read.
     pub(super) fn place(&self, address: u64) -> Option<Place> {
         self.places.get(&address).copied().filter(|place| *place != Place::default())
     }
@@ -111,7 +111,7 @@ impl Places {
             return;
         }
         let len = text.len.min(MAX_TEXT) as usize;
-        // What the tables take counts too.
+        // The memory of the tables counts too.
         let Some(budget) = self.budget.checked_sub(len + 64) else {
             self.left_out += 1;
             return;

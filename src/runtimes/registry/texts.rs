@@ -1,4 +1,4 @@
-//! Which texts of a target have been read, and as which string of the snapshot.
+//! Which texts of a target have been read, and their strings in the snapshot.
 
 use std::hash::BuildHasher;
 
@@ -10,7 +10,7 @@ use crate::snapshot::StrId;
 /// No string: the text cannot be read.
 const UNREADABLE: u32 = u32::MAX;
 
-/// A text of the target: 16 bytes, as there may be a million.
+/// A text of the target: 16 bytes, because there may be a million.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     address: u64,
@@ -30,14 +30,14 @@ fn hash(hasher: &DefaultHashBuilder, address: u64, len: u32) -> u64 {
 }
 
 impl Texts {
-    /// The string, or that it cannot be read. None: it was never asked for.
+    /// The string, or that it cannot be read. None: it was never requested.
     pub(super) fn get(&self, text: Text) -> Option<Option<StrId>> {
         let hash = hash(&self.hasher, text.address, text.len);
         let known = self.known.find(hash, |known| known.address == text.address && known.len == text.len)?;
         Some((known.string != UNREADABLE).then_some(StrId(known.string)))
     }
 
-    /// Takes note of a text that was never asked for, as one that cannot be read.
+    /// Adds a text that was never requested, as one that cannot be read.
     pub(super) fn want(&mut self, text: Text) {
         let new = Known { address: text.address, len: text.len, string: UNREADABLE };
         let Texts { known, hasher } = self;
@@ -45,7 +45,7 @@ impl Texts {
         known.insert_unique(hash_of(&new), new, hash_of);
     }
 
-    /// The text was read.
+    /// Records that the text was read.
     pub(super) fn set(&mut self, text: Text, string: StrId) {
         let hash = hash(&self.hasher, text.address, text.len);
         let same = |known: &Known| known.address == text.address && known.len == text.len;

@@ -1,26 +1,26 @@
-//! Taking back what was added to a snapshot since a moment.
+//! Takes back what was added to a snapshot since a checkpoint.
 
 use super::SnapshotBuilder;
 use crate::snapshot::{Reading, WaitObject};
 
-/// What a [`SnapshotBuilder`] held at one moment.
+/// What a [`SnapshotBuilder`] contained at one moment.
 #[derive(Debug)]
 pub struct Checkpoint {
     runtimes: usize,
     warnings: usize,
     reading: Reading,
-    /// Whole: others add to what is known of an object.
+    /// Copied: later readers add to the known facts of an object.
     objects: Vec<WaitObject>,
     waits: usize,
     waits_left_out: bool,
     holds: usize,
     tasks: usize,
-    /// How many tasks each row of equal ones stands for.
+    /// The number of tasks that each row of equal tasks stands for.
     counts: Vec<u64>,
 }
 
 impl SnapshotBuilder {
-    /// Notes what is there now, for [`SnapshotBuilder::roll_back`].
+    /// Records the present state, for [`SnapshotBuilder::roll_back`].
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             runtimes: self.header.runtimes.len(),
@@ -35,9 +35,8 @@ impl SnapshotBuilder {
         }
     }
 
-    /// Takes back everything that was added since: runtimes, tasks, what they wait for and hold, warnings and
-    /// the counts of the reading. That threads were stopped stays true. The code tables keep what nobody
-    /// refers to any more.
+    /// Takes back everything that was added since: runtimes, tasks, their waits and holds, warnings and the counts of
+    /// the reading. Stopped threads stay counted. The code tables keep entries that are no longer used.
     pub fn roll_back(&mut self, to: Checkpoint) {
         let now = &self.header.reading;
         self.header.reading = Reading {
@@ -65,7 +64,7 @@ mod tests {
         Channel, Hold, HoldKind, LockState, ObjectKind, RuntimeInfo, Snapshot, Task, Wait, WaitOp,
     };
 
-    /// A runtime with one task that sends on a channel and holds a lock, and three equal ones.
+    /// A runtime with one task that sends on a channel and holds a lock, and three equal tasks.
     fn add(into: &mut SnapshotBuilder, runtime: u8, channel: u64, lock: u64) {
         into.header
             .runtimes

@@ -1,30 +1,29 @@
 //! What a snapshot file may cost: one account for everything in it.
 //!
-//! A few bytes can be compressed rows without end, and one long stack can be shared by a million tasks. So
-//! every table is charged to the account before room is made for it, and then what the tables share is
-//! charged as often as it is used. The account follows the size of the file: what is real does not compress
-//! as well as a bomb does.
+//! A few bytes can decompress to endless rows, and a million tasks can share one long stack. So every table
+//! is charged to the account before memory is taken for it, and shared entries are charged for each use. The
+//! account depends on the file's size: real data does not compress as well as a bomb.
 
 use super::FileError;
 use crate::snapshot::*;
 
-/// Memory for a file however small it is: 512 MiB, about two million tasks.
+/// Memory allowed for any file, however small: 512 MiB, about two million tasks.
 const FREE: u64 = 512 << 20;
-/// Memory for each byte of the file beyond that. Real files need 50 to 250.
+/// Additional memory for each byte of the file. Real files need 50 to 250.
 const RATIO: u64 = 1024;
-/// Memory for a file however large it is: 16 GiB, about sixty million tasks.
+/// The most memory for a file, however large: 16 GiB, about sixty million tasks.
 const MAX: u64 = 16 << 30;
 
-/// Text of all tasks together, for a file however small it is: 8 GiB.
+/// Text allowed for all tasks together, for any file, however small: 8 GiB.
 const FREE_TEXT: u64 = 8 << 30;
-/// Text of all tasks for each byte of the file beyond that. Real files reach 5000.
+/// Additional text of all tasks for each byte of the file. Real files reach 5000.
 const TEXT_RATIO: u64 = 1 << 14;
 
-/// What a list of its own costs in the heap besides its entries, bytes.
+/// The heap cost of a separate list besides its entries, bytes.
 const HEAP: u64 = 32;
-/// What one frame or label costs where it is used, besides its text, bytes.
+/// The cost of each use of a frame or label besides its text, bytes.
 const USE: u64 = 64;
-/// Names of runtimes and nouns stand in every line of what is printed: longer ones are refused, bytes.
+/// Names of runtimes and nouns are in every printed line: longer ones are refused, bytes.
 const MAX_NOUN: usize = 4096;
 
 /// Why rows are not read.
@@ -34,7 +33,7 @@ pub(super) enum Refused {
     Senseless,
     /// They would take more memory than the file may cost.
     TooLarge,
-    /// This machine has not got that much memory.
+    /// This machine does not have that much memory.
     NoMemory,
 }
 
@@ -47,7 +46,7 @@ impl From<super::columns::BadColumn> for Refused {
 /// The account.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes of memory that it began with.
+    /// Its initial size, bytes of memory.
     pub(super) limit: u64,
     left: u64,
     /// Bytes of text that all tasks together may have.
@@ -55,19 +54,19 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a file of that many bytes.
+    /// The account for a file of this many bytes.
     pub(super) fn new(file: u64) -> Self {
         let limit = file.saturating_mul(RATIO).saturating_add(FREE).min(MAX);
         Budget { limit, left: limit, text: file.saturating_mul(TEXT_RATIO).saturating_add(FREE_TEXT) }
     }
 
-    /// Takes that many bytes from it.
+    /// Takes this many bytes from it.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Refused> {
         self.left = self.left.checked_sub(bytes).ok_or(Refused::TooLarge)?;
         Ok(())
     }
 
-    /// A list with room for `len` entries, paid for.
+    /// A list with room for `len` entries, charged.
     pub(super) fn list<T>(&mut self, len: usize) -> Result<Vec<T>, Refused> {
         let bytes = (len as u64).checked_mul(size_of::<T>() as u64).ok_or(Refused::TooLarge)?;
         self.charge(bytes.saturating_add(if len > 0 { HEAP } else { 0 }))?;
@@ -76,15 +75,15 @@ impl Budget {
         Ok(list)
     }
 
-    /// A copy of a text, paid for.
+    /// A copy of a text, charged.
     pub(super) fn text(&mut self, text: &str) -> Result<String, Refused> {
         let mut bytes = self.list::<u8>(text.len())?;
         bytes.extend_from_slice(text.as_bytes());
-        // It was text before.
+        // It is a copy of valid text.
         String::from_utf8(bytes).map_err(|_| Refused::Senseless)
     }
 
-    /// What a refusal of rows means for the file.
+    /// The file error for refused rows.
     pub(super) fn explain(&self, refused: Refused, table: &'static str) -> FileError {
         match refused {
             Refused::Senseless => FileError::damaged(format!("its table of {table} makes no sense")),
@@ -100,7 +99,7 @@ impl Budget {
         FileError::TooLarge { problem: format!("{what} would take more than {limit} MiB of memory") }
     }
 
-    /// Charges what tables and tasks share, as often as they use it.
+    /// Charges entries that tables and tasks share, once per use.
     pub(super) fn charge_shared(mut self, snapshot: &Snapshot) -> Result<(), FileError> {
         for runtime in &snapshot.header.runtimes {
             let longest = [&runtime.name, &runtime.task_noun, &runtime.scheduler.worker_noun];
@@ -110,7 +109,7 @@ impl Budget {
         }
         let uses = Uses::new(snapshot);
         for stack in &uses.stacks {
-            // Analysis writes every distinct stack out once.
+            // Analysis expands every distinct stack once.
             if self.charge(*stack).is_err() {
                 return Err(self.too_large("the frames of its stacks".to_owned()));
             }
@@ -126,7 +125,7 @@ impl Budget {
     }
 }
 
-/// What each thing costs where it is used, bytes.
+/// The cost of each use of an entry, bytes.
 struct Uses<'a> {
     snapshot: &'a Snapshot,
     locations: Vec<u64>,
@@ -135,7 +134,7 @@ struct Uses<'a> {
 }
 
 impl<'a> Uses<'a> {
-    /// Indices are looked at in [`Snapshot::validate`].
+    /// [`Snapshot::validate`] checks the indices.
     fn new(snapshot: &'a Snapshot) -> Self {
         let sum = |costs: &mut dyn Iterator<Item = u64>| costs.fold(0, u64::saturating_add);
         let text = |id: StrId| snapshot.str(id).len() as u64;

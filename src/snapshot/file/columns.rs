@@ -1,9 +1,8 @@
-//! Columns of integers: what the tables of a snapshot file are made of.
+//! Columns of integers: the tables of a snapshot file consist of them.
 //!
-//! A column is a run of varints (7 bits a byte, low bits first, the top bit says that more follow).
-//! A plain column holds the values; a delta column holds, zigzagged, what each value adds to the
-//! one before, wrapping. Both are one byte a row for what real snapshots hold, which LZ4 then
-//! takes down to nearly nothing.
+//! A column is a run of varints (7 bits per byte, low bits first, the top bit says that more follow). A plain
+//! column contains the values; a delta column contains the differences between consecutive values, wrapping
+//! and zigzagged. Real snapshots need one byte per row in both, which LZ4 then reduces to nearly nothing.
 
 /// A column being written.
 #[derive(Debug, Default)]
@@ -13,7 +12,7 @@ pub(super) struct ColumnWriter {
 }
 
 impl ColumnWriter {
-    /// With room for that many rows of one byte.
+    /// With room for this many rows of one byte.
     pub(super) fn with_capacity(rows: usize) -> Self {
         ColumnWriter { bytes: Vec::with_capacity(rows + rows / 8), last: 0 }
     }
@@ -36,7 +35,7 @@ impl ColumnWriter {
         self.plain(((step << 1) ^ (step >> 63)) as u64);
     }
 
-    /// Adds an index that may be missing to a plain column: 0 for none, else one more.
+    /// Adds an optional index to a plain column: 0 for none, otherwise the index plus one.
     #[inline]
     pub(super) fn optional(&mut self, value: Option<u32>) {
         self.plain(value.map_or(0, |v| u64::from(v) + 1));
@@ -52,7 +51,7 @@ impl ColumnWriter {
     }
 }
 
-/// A column that ended early, or holds a value that its table cannot have.
+/// A column that ended early, or contains a value that is invalid in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadColumn;
 
@@ -123,7 +122,7 @@ impl<'a> ColumnReader<'a> {
         u32::try_from(self.delta()?).map_err(|_| BadColumn)
     }
 
-    /// The next index that may be missing.
+    /// The next optional index.
     #[inline]
     pub(super) fn optional(&mut self) -> Result<Option<u32>, BadColumn> {
         match self.plain()? {

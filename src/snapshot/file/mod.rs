@@ -1,11 +1,11 @@
 //! Snapshots in files.
 //!
-//! A file begins with eight bytes of magic and a format version. The rest belongs to the module of that version,
-//! which has structs and column lists of its own: the model can change without making old files unreadable.
-//! Today there is version 1. Its tables are measured in `v1`, beside JSON lines of the same rows. JSON lines
-//! would explain themselves; here the uncompressed JSON header does that for what people and scripts look at
-//! (what, when, how many), and `loiter stacks FILE --json` does it for the rest. loiter-snapshot(5) describes
-//! the format for other programs.
+//! A file begins with eight bytes of magic and a format version. The module of that version defines the rest, with
+//! its own structs and column lists: the model can change without making old files unreadable. Today there is
+//! version 1. `v1` says how large its tables are; a benchmark compares them with JSON lines of the same rows. JSON
+//! lines would explain themselves. Here the uncompressed JSON header does that for the facts that people and scripts
+//! look at (what, when, how many), and `loiter stacks FILE --json` for the rest. loiter-snapshot(5) describes the
+//! format for other programs.
 //!
 //! # Which loiter reads which file
 //!
@@ -13,10 +13,10 @@
 //!
 //! - Every loiter reads the files of all older loiters. A file of a newer version of the format is refused with
 //!   [`FileError::Newer`].
-//! - A version keeps its tables, its columns, their order and their meaning. What must be understood to
-//!   understand the rest needs a new version: a module beside `v1`.
-//! - What an older loiter may leave out does not need one. It is a new member of the header, a new column at the
-//!   end of a table, or a new table. The reader must do without it, because older files do not have it.
+//! - A version keeps its tables, its columns, their order and their meaning. Data without which the rest cannot
+//!   be understood needs a new version: a module beside `v1`.
+//! - Data that an older loiter may ignore does not need one. It is a new member of the header, a new column at
+//!   the end of a table, or a new table. The reader must do without it, because older files do not have it.
 //! - A reader ignores members of the header that it does not know. It skips tables and columns that it does
 //!   not know, and says so in [`Header::warnings`].
 //! - The files in `fixtures/snapshots` are such old files. A test reads them. They are never written anew after
@@ -43,7 +43,7 @@ pub const MAGIC: [u8; 8] = *b"\x8bloiter\n";
 /// The newest format that this loiter reads, and the one that it writes.
 pub const VERSION: u16 = 1;
 
-/// A file longer than this is not read: 1 GiB, ten times what [`budget`] has room for.
+/// A file longer than this is refused: 1 GiB, ten times what [`budget`] has room for.
 const MAX_FILE: u64 = 1 << 30;
 
 /// Why a snapshot file could not be written or read.
@@ -58,7 +58,7 @@ pub enum FileError {
         /// Why it failed.
         source: io::Error,
     },
-    /// It begins with something else.
+    /// It does not begin like a snapshot.
     #[error("not a loiter snapshot")]
     NotASnapshot,
     /// A later loiter wrote it.
@@ -82,7 +82,7 @@ pub enum FileError {
     /// Its contents make no sense.
     #[error("the snapshot is damaged")]
     Damaged {
-        /// What makes no sense: a sentence, [`Invalid`], or the error of a decoder.
+        /// What makes no sense: a sentence, [`Invalid`], or a decoder's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -111,7 +111,7 @@ impl FileError {
 
 impl From<io::Error> for FileError {
     fn from(source: io::Error) -> Self {
-        // Whoever knows the path says it.
+        // A caller that knows the path adds it.
         FileError::io("cannot write the file", source)
     }
 }
@@ -122,13 +122,13 @@ impl From<Invalid> for FileError {
     }
 }
 
-/// The tables of the newest format, in the order in which they stand in a file, each with the names of its columns.
-/// The header of a file lists them. The last one is left out where it would be empty.
+/// The tables of the newest format, in file order, each with the names of its columns. The header of a file
+/// lists them. The last one is left out if it would be empty.
 pub fn tables() -> Vec<(String, Vec<String>)> {
     v1::tables()
 }
 
-/// The header of a snapshot as JSON, as it stands in a file.
+/// The header of a snapshot as JSON, as it is in a file.
 pub(crate) fn header_to_json(header: &Header) -> Result<String, FileError> {
     v1::header_to_json(header)
 }
@@ -138,17 +138,17 @@ pub(crate) fn header_from_json(json: &[u8]) -> Result<Header, FileError> {
     v1::header_from_json(json)
 }
 
-/// What a file says of itself before anything has to be decompressed.
+/// The facts in a file that need no decompression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
     /// The snapshot's header.
     pub header: Header,
-    /// How many tasks it holds.
+    /// The number of tasks in it.
     pub tasks: u64,
 }
 
-/// Writes a snapshot to a file; see [`replace`]. The file can be read by its owner only: what it holds
-/// comes out of another program's memory.
+/// Writes a snapshot to a file; see [`replace`]. Only its owner can read the file: it contains data from
+/// another program's memory.
 ///
 /// # Errors
 /// [`FileError::Io`].
@@ -159,8 +159,8 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
 /// Writes a snapshot in the newest format.
 ///
 /// # Errors
-/// [`FileError::Io`], and [`FileError::Damaged`] if the snapshot itself is inconsistent (that is a
-/// bug in whoever made it; it is better noticed now than when the file is needed).
+/// [`FileError::Io`], and [`FileError::Damaged`] if the snapshot itself is inconsistent (a bug in its maker,
+/// which is better noticed now than when the file is needed).
 pub fn write(snapshot: &Snapshot, mut into: impl Write) -> Result<(), FileError> {
     snapshot.validate()?;
     let failed = |e| FileError::io("cannot write the snapshot", e);
@@ -195,7 +195,7 @@ pub fn read(from: impl Read) -> Result<Snapshot, FileError> {
     Ok(snapshot)
 }
 
-/// Reads only what a file says of itself; nothing is decompressed.
+/// Reads only the preview of a file; nothing is decompressed.
 ///
 /// # Errors
 /// See [`FileError`].

@@ -1,9 +1,9 @@
 //! Files are written whole or not at all.
 //!
-//! What is written has no name until it is finished (O_TMPFILE), so that nothing of it stays, however
-//! loiter ends. Only where the file system cannot do that it has a name of its own meanwhile. An existing
-//! file is replaced by renaming, for which the finished one needs a name for an instant. The program notes both in
-//! `crate::ending`, and removes them when a signal ends it.
+//! A file has no name until it is finished (O_TMPFILE), so that no part of it stays, however loiter ends. If
+//! the file system does not support that, it has a temporary name. An existing file is replaced by renaming,
+//! so the finished file needs a temporary name for an instant. The program records both kinds of names in
+//! `crate::ending`, and removes the files when a signal ends it.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -21,23 +21,23 @@ use crate::ending::Unfinished;
 
 /// Permissions of a file that only its owner can read.
 pub const PRIVATE: u32 = 0o600;
-/// Permissions of a file that everybody can read, as far as the umask allows.
+/// Permissions of a file that everybody can read, within the umask.
 pub const SHARED: u32 = 0o666;
 
-/// Links that lead to one file that does not exist yet.
+/// The number of links followed to a file that does not exist yet.
 const MAX_LINKS: u32 = 8;
 
-/// Has a file written whole: nobody ever sees half of it, and if it cannot be finished, nothing changes.
+/// Writes a file whole or not at all: half a file is never visible, and if it cannot be finished, nothing changes.
 ///
-/// `permissions` are [`PRIVATE`] or [`SHARED`]; what the umask takes away is not given, and a file that is
-/// replaced keeps its own permissions where those are narrower. A symbolic link stays one: the file that it
-/// leads to is written. What is not a regular file (/dev/null, a pipe) is written to directly.
+/// `permissions` are [`PRIVATE`] or [`SHARED`], minus the umask. A replaced file keeps its own permissions if
+/// they are narrower. A symbolic link stays one: the file that it points to is written. A file that is not
+/// regular (/dev/null, a pipe) is written to directly.
 ///
-/// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and
-/// one cut short by it is noticed when it is read.
+/// The data is not forced to the disk: a snapshot lost in a power failure can be taken again, and the reader
+/// notices if it was cut short.
 ///
 /// # Errors
-/// Those of `contents`, and those of the file.
+/// The errors of `contents`, and those of the file.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
     permissions: u32,
@@ -47,7 +47,7 @@ pub fn replace<E: From<io::Error>>(
         Ok(metadata) if metadata.is_file() => fs::canonicalize(path)?,
         Ok(_) => return contents(&mut special(path, permissions)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => behind_links(path)?,
-        // Where strangers may put links, the kernel does not follow them.
+        // In directories where strangers can create links, the kernel does not follow them.
         Err(error) => return Err(error.into()),
     };
     let directory = match path.parent() {
@@ -59,13 +59,13 @@ pub fn replace<E: From<io::Error>>(
     Ok(draft.publish(&path)?)
 }
 
-/// Opens what is no regular file. It is there; that it would be made has the kernel keep loiter from pipes
-/// that strangers put into /tmp.
+/// Opens a file that is not regular. It exists; with O_CREAT the kernel keeps loiter from pipes that
+/// strangers put into /tmp.
 fn special(path: &Path, permissions: u32) -> io::Result<File> {
     File::options().write(true).create(true).truncate(false).mode(permissions).open(path)
 }
 
-/// The name behind links that lead to nothing.
+/// The name at the end of dangling links.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -78,7 +78,7 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
 /// A file that is being written.
 struct Draft<'a> {
     file: File,
-    /// Its name, if it has to have one.
+    /// Its name, if it needs one.
     name: Option<Name>,
     directory: &'a Path,
     permissions: u32,
@@ -120,7 +120,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Where a file that has no name cannot be given one.
+    /// Used if a file without a name cannot be given one.
     fn publish_copy(&mut self, path: &Path) -> io::Result<()> {
         let (name, mut copy) = Name::create(self.directory, self.permissions)?;
         self.file.seek(SeekFrom::Start(0))?;
@@ -130,7 +130,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Takes away what the file of that name does not allow.
+/// Removes permissions that the existing file of that name does not have.
 fn narrow(file: &File, path: &Path) -> io::Result<()> {
     let mode = |metadata: Metadata| metadata.permissions().mode() & 0o777;
     let Ok(old) = fs::symlink_metadata(path) else { return Ok(()) };
@@ -146,7 +146,7 @@ fn link(file: &File, path: &Path) -> Result<(), Errno> {
     linkat(AT_FDCWD, open.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
-/// A name that a file has until it is finished. When this is dropped, the file is removed.
+/// The name of a file until it is finished. Dropping this removes the file.
 struct Name {
     path: PathBuf,
     #[cfg(feature = "cli")]
@@ -154,7 +154,7 @@ struct Name {
 }
 
 impl Name {
-    /// One that nobody else uses.
+    /// A name that is not in use.
     fn new(directory: &Path) -> Self {
         let random = RandomState::new().hash_one(std::process::id());
         let path = directory.join(format!(".loiter-{random:016x}"));
@@ -179,7 +179,7 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // Once it is renamed there is nothing to remove.
+        // After renaming there is nothing to remove.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -26,7 +26,7 @@ const LIMITS: Limits =
 /// Where net/http/pprof registers itself.
 const PPROF: &str = "/debug/pprof";
 
-/// What the user gave, taken apart.
+/// The parts of the user's address.
 struct Address {
     /// "http", "https".
     scheme: String,
@@ -43,13 +43,13 @@ pub(super) fn without_password(text: &str) -> String {
     text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
 }
 
-/// The host of an address that leaves the form of the profile to loiter. None for another address, and for a
-/// text that is not an address.
+/// The host of an address without a form of the profile, which loiter then chooses. None for another address,
+/// and for a text that is not an address.
 pub(super) fn stops_host(text: &str) -> Option<String> {
     Address::parse(text).ok().filter(Address::leaves_the_choice).map(|address| address.host)
 }
 
-/// Reads what is served at an address.
+/// Reads from an address.
 pub(super) fn read(text: &str) -> Result<Opened> {
     let address = Address::parse(text)?;
     let found =
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str) -> Result<Opened> {
 
 impl Address {
     fn parse(text: &str) -> Result<Self> {
-        // Whatever it is, it may hold a password.
+        // In any case it may contain a password.
         let refused = |problem: &str| SourceError::Address {
             address: without_password(text),
             source: AddressError::Invalid { problem: problem.to_owned() },
@@ -98,19 +98,19 @@ impl Address {
         })
     }
 
-    /// The goroutine profile comes in several forms, and none was asked for.
+    /// The goroutine profile has several forms, and the address does not ask for one.
     fn leaves_the_choice(&self) -> bool {
         let asks = self.query.split('&').any(|pair| pair.split('=').next() == Some("debug"));
         self.path.ends_with("/goroutine") && !asks
     }
 
-    /// debug=2, and debug=1 if Go cuts that.
+    /// debug=2, or debug=1 if Go cuts debug=2.
     fn read_best(&self) -> Result<ReadDump> {
         let dump = self.read(&self.with_debug(2))?;
         if !dump.cut {
             return Ok(dump);
         }
-        // Numbers that are too small are worse than no ids.
+        // Numbers that are too small are worse than missing ids.
         match self.read(&self.with_debug(1)) {
             Ok(mut profile) => {
                 let why = "Go cut the goroutines (debug=2) short, as it does at 64 MiB: these are counted stacks \
@@ -127,13 +127,13 @@ impl Address {
         format!("{}{and}debug={level}", self.query)
     }
 
-    /// Asks, and reads the answer.
+    /// Sends a request, and reads the answer.
     fn read(&self, query: &str) -> Result<ReadDump> {
         let shown = self.shown(query);
         let failed = |source| SourceError::Address { address: shown.clone(), source };
         let invalid = |_| AddressError::Invalid { problem: "it cannot be asked for".to_owned() };
         let uri: Uri = shown.parse().map_err(|error| failed(invalid(error)))?;
-        // The first bytes of the answer say whether it is compressed.
+        // The first bytes of the answer show whether it is compressed.
         let beginning =
             |body: &mut dyn Read| early::read(&mut *compressed::open(body)?.reader, file::MAX_DUMP);
         let answer = request::get(&uri, self.authorization.as_ref(), LIMITS, beginning).map_err(failed)?;
@@ -155,7 +155,7 @@ impl Address {
     }
 }
 
-/// Without a path, or with the one of the index, the goroutines are meant.
+/// Without a path, or with the path of the index, the user means the goroutines.
 fn path_of(path: &str) -> String {
     match path.trim_end_matches('/') {
         "" | PPROF => format!("{PPROF}/goroutine"),
@@ -163,7 +163,7 @@ fn path_of(path: &str) -> String {
     }
 }
 
-/// Takes percent escapes out of user and password.
+/// Decodes percent escapes in user and password.
 fn plain(text: &str) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;

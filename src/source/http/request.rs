@@ -1,4 +1,4 @@
-//! One GET request, with bounds on everything.
+//! One GET request, with limits on everything.
 
 use std::io::{self, Read};
 use std::net::Ipv6Addr;
@@ -12,12 +12,12 @@ use ureq::{Agent, Error};
 
 use crate::source::AddressError;
 
-/// How much and how long is borne.
+/// Limits on time and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Until there is a connection.
+    /// Until the connection is made.
     pub(super) connect: Duration,
-    /// From the request to the end of the body. Go writes a million goroutines in half a minute.
+    /// From the request to the end of the body. Go takes half a minute for a million goroutines.
     pub(super) total: Duration,
     /// Bytes of the body.
     pub(super) body: u64,
@@ -25,21 +25,21 @@ pub(super) struct Limits {
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: u32 = 5;
-/// Bytes of an answer that tells of an error: its first line is shown.
+/// Bytes of an error answer: its first line is shown.
 const ERROR_BODY: u64 = 4096;
 /// Characters shown of it.
 const ERROR_SHOWN: usize = 200;
 
-/// What came of a request that was answered.
+/// The result of an answered request.
 #[derive(Debug)]
 pub(super) enum Answer<T> {
-    /// 200, and what was made of the body.
+    /// 200, and the result of reading the body.
     Ok(T),
     /// Another status, and the first line of the body.
     Status(u16, String),
 }
 
-/// Asks for what is at an address, and has `read` read the body, which may stop before its end.
+/// Requests an address, and lets `read` read the body; it may stop before the end.
 pub(super) fn get<T>(
     uri: &Uri,
     authorization: Option<&HeaderValue>,
@@ -61,7 +61,7 @@ pub(super) fn get<T>(
         let status = response.status();
         if let (true, Some(to)) = (status.is_redirection(), response.headers().get(LOCATION)) {
             let to = redirected(&uri, to)?;
-            // A password is for the server that it was given for.
+            // A password is only for the server that it was given for.
             let same = (to.scheme(), to.authority()) == (uri.scheme(), uri.authority());
             authorization = authorization.filter(|_| same);
             uri = to;
@@ -69,7 +69,7 @@ pub(super) fn get<T>(
         }
         if !status.is_success() {
             let mut body = Vec::new();
-            // The status says enough where this fails.
+            // If this fails, the status is enough.
             let _ = response.body_mut().as_reader().take(ERROR_BODY).read_to_end(&mut body);
             let body = String::from_utf8_lossy(&body);
             let line = body.lines().next().unwrap_or_default().trim().chars().take(ERROR_SHOWN).collect();
@@ -88,7 +88,7 @@ pub(super) fn get<T>(
     Err(AddressError::Redirects { most: MAX_REDIRECTS })
 }
 
-/// The body of an answer, as long as it is bearable.
+/// The body of an answer, within the limits.
 struct Body<R> {
     from: R,
     /// Bytes read so far.
@@ -119,7 +119,7 @@ impl<R: Read> Read for Body<R> {
     }
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, AddressError> {
     let bad = |to: &str, why: &str| AddressError::BadRedirect { to: to.to_owned(), why: why.to_owned() };
     let text = to.to_str().map_err(|_| bad(&String::from_utf8_lossy(to.as_bytes()), "not text"))?;
@@ -145,13 +145,12 @@ fn redirected(from: &Uri, to: &HeaderValue) -> Result<Uri, AddressError> {
     Ok(uri)
 }
 
-/// "file:///a", "gopher:a": a colon before anything else that divides.
+/// "file:///a", "gopher:a": a colon before any other separator.
 fn has_scheme(text: &str) -> bool {
     text.find([':', '/', '?']).is_some_and(|at| text.as_bytes().get(at) == Some(&b':'))
 }
 
-/// Looks at host and port, without user and password. What reads them later takes a port that is none for
-/// one that is not given.
+/// Checks host and port, without user and password. Later code mistakes an invalid port for a missing one.
 ///
 /// # Errors
 /// What is wrong with them.
@@ -179,8 +178,8 @@ pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether this processor has what the cryptography needs, which would panic without. All since about 2015
-/// have it.
+/// Does this processor have what the cryptography needs? Without it, that would panic. All processors since
+/// about 2015 have it.
 fn can_encrypt() -> bool {
     is_x86_feature_detected!("aes")
         && is_x86_feature_detected!("pclmulqdq")
@@ -193,14 +192,14 @@ fn can_encrypt() -> bool {
 fn agent(limits: Limits) -> Agent {
     let provider = Arc::new(rustls_graviola::default_provider());
     let tls = TlsConfig::builder()
-        // The certificates that this machine trusts, a company's own among them.
+        // The certificates that this machine trusts, including a company's own.
         .root_certs(RootCerts::PlatformVerifier)
         .unversioned_rustls_crypto_provider(provider)
         .build();
     Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        // They are followed here, because not every address will do.
+        // Redirects are followed here, because not every address is acceptable.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_connect(Some(limits.connect))
@@ -259,7 +258,7 @@ mod tests {
                     request.push(byte[0]);
                 }
                 let request = String::from_utf8_lossy(&request).into_owned();
-                // Whoever gave up does not read the rest.
+                // A client that gave up does not read the rest.
                 let _ = answer(request.split(' ').nth(1).unwrap_or(""), &mut stream);
             }
         });

@@ -1,7 +1,7 @@
-//! What an image's `.eh_frame` says of the way from a frame to its caller.
+//! The rules of an image's `.eh_frame` for getting from a frame to its caller.
 //!
-//! Found as C's own unwinder finds it, by the program header of `.eh_frame_hdr` (section names may
-//! be gone). Source: System V ABI, AMD64 supplement; Linux Standard Base, "Exception Frames".
+//! Found as C's own unwinder does, by the program header of `.eh_frame_hdr` (section names may be missing).
+//! Source: System V ABI, AMD64 supplement; Linux Standard Base, "Exception Frames".
 
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, LittleEndian, ParsedEhFrameHdr,
@@ -16,10 +16,10 @@ use crate::process::{Image, Segment};
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const PT_LOAD: u32 = 1;
 const FRAME_POINTER: Register = Register(dwarf::FRAME_POINTER as u16);
-/// A description of one function that is longer than this is not read: instructions are executed,
-/// and there is no end to them in a file that lies.
+/// Descriptions of one function that are longer than this are not read: their instructions are executed, and
+/// a malicious file may have any number of them.
 const MAX_ENTRY: usize = 64 << 10;
-/// Registers for which a function may give rules; it saves six at most.
+/// Registers that a function may have rules for; it saves six at most.
 const MAX_RULES: usize = 32;
 
 pub(super) type Reader<'a> = EndianSlice<'a, LittleEndian>;
@@ -29,13 +29,13 @@ pub(super) type Reader<'a> = EndianSlice<'a, LittleEndian>;
 pub(super) struct Rules {
     /// The canonical frame address: the stack pointer before the call.
     pub(super) cfa: CfaRule<usize>,
-    /// Where the caller's registers are, for those that are not the same as here.
+    /// Where the caller's registers are, for those that differ from this frame's.
     pub(super) registers: Box<[(Register, RegisterRule<usize>)]>,
     pub(super) encoding: Encoding,
-    /// The frame was made by the kernel when a signal came, so its caller was not calling.
+    /// The kernel made the frame for a signal, so its caller was not executing a call.
     pub(super) is_signal: bool,
-    /// Bytes from the stack pointer to the frame pointer, where the frame is found by the frame
-    /// pointer and its code tells.
+    /// Bytes from the stack pointer to the frame pointer, if the frame is found by the frame pointer and the
+    /// code of the function shows the distance.
     pub(super) frame_pointer_offset: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Rules {
 pub(super) struct Cfi {
     index: Vec<u8>,
     entries: Vec<u8>,
-    /// Where `entries` begin.
+    /// The address where `entries` begin.
     start: u64,
     bases: BaseAddresses,
 }
@@ -66,7 +66,7 @@ impl Cfi {
         Some(Cfi { index, entries, start, bases: bases.set_eh_frame(start) })
     }
 
-    /// The same with other bytes.
+    /// The same tables with changed bytes.
     #[cfg(test)]
     pub(super) fn changed(&self, change: impl Fn(&mut Vec<u8>)) -> Cfi {
         let mut changed = self.clone();
@@ -75,7 +75,7 @@ impl Cfi {
         changed
     }
 
-    /// Bytes that it takes.
+    /// The bytes that it occupies.
     pub(super) fn size(&self) -> usize {
         self.index.len() + self.entries.len()
     }
@@ -84,7 +84,7 @@ impl Cfi {
         EhFrame::new(&self.entries, LittleEndian)
     }
 
-    /// The rules at an address. There stands `pc`, or the call behind which it stands.
+    /// The rules at an address: that of `pc`, or of the call before it.
     pub(super) fn rules(
         &self,
         address: u64,
@@ -138,7 +138,7 @@ fn code(image: &Image, start: u64, len: u64) -> Option<Vec<u8>> {
     read(image, load, start, len).filter(|code| code.len() == len)
 }
 
-/// The bytes of a segment's file from an address on, `max` at most.
+/// Up to `max` bytes of a segment's file, from an address on.
 fn read(image: &Image, segment: &Segment, address: u64, max: usize) -> Option<Vec<u8>> {
     let skip = address.checked_sub(segment.address)?;
     let offset = segment.offset.checked_add(skip)?;

@@ -6,7 +6,7 @@ use crate::process::{Image, Symbols};
 /// `STT_FUNC` and `STT_GNU_IFUNC` (elf.h).
 const FUNCTION_KINDS: [u8; 2] = [2, 10];
 
-/// The functions of an image: those of its own symbol table, and those that it offers to others.
+/// The functions of an image: those of its symbol table, and its dynamic symbols.
 #[derive(Debug)]
 pub(super) struct Functions {
     tables: [Table; 2],
@@ -16,7 +16,7 @@ pub(super) struct Functions {
 #[derive(Debug, Default)]
 struct Table {
     symbols: Symbols,
-    /// Addresses with positions in `symbols`.
+    /// Addresses with indexes into `symbols`.
     order: Vec<(u64, u32)>,
 }
 
@@ -26,7 +26,7 @@ impl Functions {
         Functions { tables: [all, offered].map(|symbols| Table::new(symbols.unwrap_or_default())) }
     }
 
-    /// The function that has code at an address.
+    /// The function whose code contains an address.
     pub(super) fn at(&self, address: u64) -> Option<NativeFunction> {
         self.tables.iter().find_map(|table| table.at(address))
     }
@@ -43,8 +43,8 @@ impl Table {
         Table { symbols, order }
     }
 
-    /// Of several names for the same function the plainest: `pause`, not `__libc_pause`. A symbol for
-    /// more than this function may begin at the same place, so size comes first.
+    /// The plainest of several names for a function: `pause`, not `__libc_pause`. A symbol for more than this
+    /// function may begin at the same address, so size comes first.
     fn at(&self, address: u64) -> Option<NativeFunction> {
         let end = self.order.partition_point(|(start, _)| *start <= address);
         let (start, _) = *self.order.get(end.checked_sub(1)?)?;
@@ -62,7 +62,7 @@ impl Table {
     }
 }
 
-/// `pause`, where the table has `pause@@GLIBC_2.2.5`.
+/// `pause` for `pause@@GLIBC_2.2.5`.
 fn without_version(name: &str) -> &str {
     match name.split_once('@') {
         Some((plain, _)) if !plain.is_empty() => plain,
@@ -70,7 +70,7 @@ fn without_version(name: &str) -> &str {
     }
 }
 
-/// A name as it stands in the source, if it is one that Rust's compiler made.
+/// A name as in the source, if Rust's compiler made it.
 fn demangled(name: &str) -> String {
     rustc_demangle::try_demangle(name).map_or_else(|_| name.to_owned(), |name| format!("{name:#}"))
 }

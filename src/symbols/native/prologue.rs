@@ -1,21 +1,21 @@
-//! Where the frame pointer points, for a thread of which only the stack pointer is known.
+//! The frame pointer of a thread whose stack pointer alone is known.
 //!
-//! Functions compiled with frame pointers, as whole distributions are, find their frame by one. Such
-//! a frame has a fixed size unless the function makes room on the stack as it goes, so its code tells
-//! how far above the stack pointer the frame begins. x86-64 only.
+//! Functions compiled with frame pointers (whole distributions are) find their frame by the frame pointer.
+//! Such a frame has a fixed size unless the function allocates stack as it runs, so its code shows how far
+//! above the stack pointer the frame begins. x86-64 only.
 
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
-/// Functions with more code than this are not looked at, bytes.
+/// Functions with more code than this are not examined, bytes.
 pub(super) const MAX_CODE: usize = 64 << 10;
 
-/// Bytes from the stack pointer at `pc` to where the frame pointer points, in a function with this
-/// code, all of it, from `start` on. None unless that is the same wherever in the function `pc` is,
-/// its beginning and its ends aside.
+/// Bytes from the stack pointer at `pc` to where the frame pointer points. `code` is all code of the
+/// function, from `start` on. None unless the distance is the same everywhere in the function, except at its
+/// beginning and its ends.
 pub(super) fn frame_pointer_offset(code: &[u8], start: u64, pc: u64) -> Option<u64> {
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
-    // How far the stack pointer is below the return address, and whether it has got there.
+    // How far the stack pointer is below the return address, and whether `pc` has been reached.
     let (mut depth, mut in_prologue, mut saved, mut set) = (0u64, true, false, false);
     let mut arrived = false;
     while decoder.can_decode() {
@@ -24,7 +24,7 @@ pub(super) fn frame_pointer_offset(code: &[u8], start: u64, pc: u64) -> Option<u
             return None;
         }
         arrived |= instruction.ip() == pc;
-        // The frame must be complete where the function stands.
+        // The frame must be complete at `pc`.
         in_prologue &= !arrived;
         match instruction.mnemonic() {
             Mnemonic::Push if in_prologue && instruction.op0_kind() == OpKind::Register => {
@@ -40,7 +40,7 @@ pub(super) fn frame_pointer_offset(code: &[u8], start: u64, pc: u64) -> Option<u
                 }
                 set = true;
             }
-            // Ends of the function take back what its beginning did.
+            // Ends of the function undo its beginning.
             Mnemonic::Pop | Mnemonic::Leave if !in_prologue => {}
             Mnemonic::Add | Mnemonic::Lea if !in_prologue && set && restores_sp(&instruction) => {}
             Mnemonic::Push
@@ -67,13 +67,13 @@ fn sets_frame_pointer(instruction: &Instruction) -> bool {
         && instruction.op1_register() == Register::RSP
 }
 
-/// What follows may not be the next instruction that runs.
+/// Whether the next instruction that runs may be another one than the following.
 fn branches(instruction: &Instruction) -> bool {
     matches!(instruction.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64)
         || matches!(instruction.mnemonic(), Mnemonic::Jmp | Mnemonic::Call | Mnemonic::Ret | Mnemonic::Ud2)
 }
 
-/// The stack or the frame pointer is an operand that may be written.
+/// Whether the stack or the frame pointer is an operand that may be written.
 fn changes_sp(instruction: &Instruction) -> bool {
     let is_pointer = |operand: u32| {
         use Register::{BP, BPL, EBP, ESP, RBP, RSP, SP, SPL};
@@ -86,7 +86,7 @@ fn changes_sp(instruction: &Instruction) -> bool {
     !only_read && (0..written).any(is_pointer)
 }
 
-/// `add rsp, n` or `lea rsp, [rbp - n]`, with which functions end.
+/// `add rsp, n` or `lea rsp, [rbp - n]`, which end functions.
 fn restores_sp(instruction: &Instruction) -> bool {
     instruction.op0_kind() == OpKind::Register
         && instruction.op0_register() == Register::RSP
@@ -117,7 +117,7 @@ mod tests {
     const NOP: &[u8] = &[0x90];
     const LEAVE_RET: &[u8] = &[0xc9, 0xc3];
 
-    /// The offset behind the first call.
+    /// The offset after the first call.
     fn offset(parts: &[&[u8]]) -> Option<u64> {
         let code = parts.concat();
         let call = parts.iter().position(|part| *part == CALL).expect("has a call");

@@ -40,7 +40,7 @@ fn registers_of_the_caller() {
     let (cfi, _) = expression(&[]);
     let caller = frame.caller(&rules(by_sp(24), saved), &cfi, stack).unwrap();
     assert_eq!((caller.pc, caller.sp, caller.lookup()), (0x4000_0010, 0x1018, 0x4000_000f));
-    // It is known now, so that a function that needs it can be left.
+    // It is known now, so the caller of a function that needs it can be found.
     let by_bp = CfaRule::RegisterAndOffset { register: RBP, offset: -0x5555 + 0x1020 };
     assert_eq!(frame.caller(&rules(by_bp.clone(), Vec::new()), &cfi, stack), None);
     let outer = caller.caller(&rules(by_bp, vec![(RETURN_ADDRESS, RegisterRule::Offset(-8))]), &cfi, stack);
@@ -83,7 +83,7 @@ fn expressions() {
     assert_eq!(cfa_of(&[0xff]), None);
 }
 
-/// The tables of the program that runs the tests, whole and damaged.
+/// The tables of the test program itself, whole and damaged.
 #[test]
 fn real_tables_and_damaged_ones() {
     let image = Image::from_file("/proc/self/exe").unwrap();
@@ -110,7 +110,7 @@ fn real_tables_and_damaged_ones() {
     for round in 0..40 {
         let damaged = cfi.changed(|bytes| {
             for _ in 0..bytes.len() / (16 << (round % 6)) {
-                // The first bytes say how the table is to be read; damaged, nothing more is.
+                // The first bytes say how to read the table; if they are damaged, nothing more is read.
                 let at = (next() % bytes.len()).max(8);
                 bytes[at] = next() as u8;
             }

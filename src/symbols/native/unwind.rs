@@ -1,8 +1,8 @@
-//! From a frame to its caller's, by the rules of the unwind tables alone.
+//! From a frame to its caller's frame, by the rules of the unwind tables alone.
 //!
-//! No I/O: the caller gives the bytes of the stack. Nothing is guessed: where a rule needs a
-//! register that is not known, or memory that was not read, the way ends. Register numbers are those
-//! of DWARF: System V ABI, AMD64 supplement, figure 3.36.
+//! No I/O: the caller supplies the bytes of the stack. Nothing is guessed: if a rule needs an unknown
+//! register, or memory that was not read, unwinding ends. Register numbers are DWARF's: System V ABI, AMD64
+//! supplement, figure 3.36.
 
 use gimli::{
     CfaRule, Evaluation, EvaluationResult, Location, Register, RegisterRule, UnwindExpression, Value,
@@ -12,7 +12,7 @@ use super::cfi::{Cfi, Reader, Rules};
 use crate::process::bytes::u64_at;
 use crate::process::registers::dwarf::{CALLEE_SAVED, FRAME_POINTER, RETURN_ADDRESS, STACK_POINTER};
 
-/// Operations in an expression, which may hold a loop; the longest known one has 12.
+/// Operations in an expression, which may contain a loop; the longest known one has 12.
 const MAX_OPERATIONS: u32 = 256;
 
 /// Some bytes of a stack.
@@ -32,20 +32,20 @@ impl StackBytes<'_> {
     }
 }
 
-/// One function's activation: where it is, and the registers as far as they are known.
+/// One activation of a function: its address, and the registers as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NativeFrame {
-    /// Where it goes on: a return address, unless `is_interrupted`.
+    /// Where it continues: a return address, unless `is_interrupted`.
     pub pc: u64,
     /// Its stack pointer.
     pub sp: u64,
-    /// The instruction at `pc` is the next one, and not one behind a call.
+    /// `pc` is the next instruction to run, not the one after a call.
     pub is_interrupted: bool,
     registers: [Option<u64>; RETURN_ADDRESS + 1],
 }
 
 impl NativeFrame {
-    /// The innermost frame of a thread. The frame pointer is not known of one that was not stopped.
+    /// The innermost frame of a thread. The frame pointer of a thread that was not stopped is unknown.
     pub fn innermost(pc: u64, sp: u64, frame_pointer: Option<u64>) -> NativeFrame {
         let mut frame = NativeFrame { pc, sp, is_interrupted: true, registers: [None; _] };
         frame.registers[FRAME_POINTER] = frame_pointer;
@@ -54,7 +54,7 @@ impl NativeFrame {
         frame
     }
 
-    /// The address to look things up by: of the instruction that runs, or made the call.
+    /// The address to look up: of the instruction that runs, or of the call.
     pub fn lookup(&self) -> u64 {
         if self.is_interrupted { self.pc } else { self.pc.saturating_sub(1) }
     }
@@ -94,12 +94,12 @@ impl NativeFrame {
             }
         }
         let (pc, sp) = (registers[RETURN_ADDRESS]?, registers[STACK_POINTER]?);
-        // A stack only gets shorter on the way out; a signal may have a stack of its own.
+        // The stack pointer only rises on the way out; a signal may have a stack of its own.
         let onwards = sp > self.sp || rules.is_signal;
         (onwards && pc != 0).then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
     }
 
-    /// The value of an expression, which is an address where a location is asked for.
+    /// The value of an expression; for a location, it is an address.
     fn evaluate(
         &self,
         expression: &UnwindExpression<usize>,

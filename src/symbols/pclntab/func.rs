@@ -10,18 +10,18 @@ pub(super) const INLINE_TREE: u8 = 3;
 /// Number of the pcdata that holds an index into it (`PCDATA_InlTreeIndex`).
 pub(super) const INLINE_INDEX: u32 = 2;
 
-/// What `args` holds where the size is unknown (`ArgsSizeUnknown`).
+/// The value of `args` if the size is unknown (`ArgsSizeUnknown`).
 #[cfg(any(test, feature = "test-support"))]
 const ARGS_UNKNOWN: i32 = i32::MIN;
 
 /// A function of a [`Pclntab`].
 ///
-/// The functions that take a pc take a run-time address in it; see the module's page on return
-/// addresses.
+/// Methods with a pc parameter take a run-time address in the function; the module's documentation explains
+/// return addresses.
 #[derive(Clone, Copy)]
 pub struct Func<'a> {
     table: &'a Pclntab,
-    /// Its record's fixed part and everything behind it.
+    /// The fixed part of its record and everything after it.
     record: &'a [u8],
     entry: u64,
     end: u64,
@@ -39,7 +39,7 @@ impl PartialEq for Func<'_> {
     }
 }
 
-/// Two functions are equal when they are the same one of the same table.
+/// Two functions are equal if they are the same function of the same table.
 impl Eq for Func<'_> {}
 
 impl<'a> Func<'a> {
@@ -52,7 +52,7 @@ impl<'a> Func<'a> {
             entry: table.text.wrapping_add(entry.into()),
             end: table.text.wrapping_add(table.entry(index + 1).into()),
         };
-        // Fixed part, and the record is of this function.
+        // The fixed part is present, and the record belongs to this function.
         (record.len() >= func.fixed() && u32_at(record, 0) == Some(entry)).then_some(func)
     }
 
@@ -75,13 +75,13 @@ impl<'a> Func<'a> {
         self.entry
     }
 
-    /// Where the next function begins, so one past its code and the padding behind it.
+    /// Where the next function begins: after its code and the padding.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Its name as the table has it: with its package's path (a dot in the last element reads
-    /// `%2e`) and, from 1.21 on, type arguments in full. Bytes that are not UTF-8 are replaced.
+    /// Its name as in the table: with its package's path (a dot in the last element is written `%2e`) and,
+    /// from 1.21 on, type arguments in full. Bytes that are not UTF-8 are replaced.
     pub fn name(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.name_bytes())
     }
@@ -96,14 +96,14 @@ impl<'a> Func<'a> {
         shorten(self.name(), self.table.type_arguments)
     }
 
-    /// Bytes of its arguments and results on the stack. None where that is unknown (C functions
-    /// with variable arguments, assembly that does not say).
+    /// Bytes of its arguments and results on the stack. None if unknown (C functions with variable arguments,
+    /// assembly that does not declare it).
     #[cfg(any(test, feature = "test-support"))]
     pub fn args_size(&self) -> Option<i32> {
         Some(self.word(8) as i32).filter(|&size| size != ARGS_UNKNOWN)
     }
 
-    /// Line of its `func` keyword. None before 1.20, and where the compiler did not say.
+    /// Line of its `func` keyword. None before 1.20, and if the compiler did not record it.
     pub fn start_line(&self) -> Option<u32> {
         (self.table.format >= Format::Go120).then(|| self.word(36)).filter(|&line| line != 0)
     }
@@ -113,43 +113,43 @@ impl<'a> Func<'a> {
         FuncId(self.last_word(0))
     }
 
-    /// What that number means.
+    /// The meaning of that number.
     pub fn kind(&self) -> FuncKind {
         self.table.kind(self.id())
     }
 
-    /// It is a method wrapper that the compiler made.
+    /// Whether it is a method wrapper that the compiler made.
     #[cfg(any(test, feature = "test-support"))]
     pub fn is_wrapper(&self) -> bool {
         self.kind().is_wrapper()
     }
 
-    /// It stands at the far end of its stack, like goexit and mstart: unwinding stops here, and
+    /// Whether it is the outermost function of its stack, like goexit and mstart: unwinding stops here, and
     /// has succeeded. All versions (flags came in 1.17).
     pub fn is_top_frame(&self) -> bool {
         self.last_word(1) & 1 != 0
     }
 
-    /// It sets the stack pointer in a way that [`Func::sp_delta`] cannot express, so unwinding
-    /// through it is not safe unless the stack is known to be at its start. All versions.
+    /// Whether it sets the stack pointer in a way that [`Func::sp_delta`] cannot express. Unwinding through
+    /// it is not safe unless the stack is known to be at its start. All versions.
     pub fn is_sp_write(&self) -> bool {
         self.last_word(1) & 2 != 0
     }
 
-    /// It is written in assembly. All versions.
+    /// Whether it is written in assembly. All versions.
     #[cfg(any(test, feature = "test-support"))]
     pub fn is_asm(&self) -> bool {
         self.last_word(1) & 4 != 0
     }
 
-    /// Bytes from the stack pointer at `pc` up to the return address (on x86; on machines with a
-    /// link register up to the caller's frame). None in padding, in a C function that was linked
-    /// in, and where the table is damaged.
+    /// Bytes from the stack pointer at `pc` up to the return address (on x86; on machines with a link
+    /// register up to the caller's frame). None in padding, in a C function that was linked in, and if the
+    /// table is damaged.
     pub fn sp_delta(&self, pc: u64) -> Option<i32> {
         self.value(self.word(16), pc).filter(|&delta| delta >= 0 && delta % 8 == 0)
     }
 
-    /// `pc` is in its code, and not in what stands between it and the next function.
+    /// Whether `pc` is in its code, not in the bytes between it and the next function.
     pub fn covers(&self, pc: u64) -> bool {
         self.value(self.word(16), pc).is_some()
     }
@@ -158,7 +158,7 @@ impl<'a> Func<'a> {
     pub fn file_line(&self, pc: u64) -> Option<(Cow<'a, str>, u32)> {
         let file = u32::try_from(self.value(self.word(20), pc)?).ok()?;
         let line = u32::try_from(self.value(self.word(24), pc)?).ok()?;
-        // Files are numbered within the compilation unit.
+        // Files are numbered per compilation unit.
         let slot = (self.word(32) as usize).checked_add(file as usize)?.checked_mul(4)?;
         let units = &self.table.bytes[self.table.units.clone()];
         let offset = u32_at(units, slot).filter(|&offset| offset != u32::MAX)?;
@@ -166,8 +166,8 @@ impl<'a> Func<'a> {
         Some((String::from_utf8_lossy(path), line))
     }
 
-    /// The value of one of its pcdata tables (`PCDATA_*` in `internal/abi/symtab.go`) at `pc`;
-    /// None where there is no such table or it does not cover `pc`, which the runtime takes as -1.
+    /// The value of one of its pcdata tables (`PCDATA_*` in `internal/abi/symtab.go`) at `pc`. None if there
+    /// is no such table or it does not cover `pc`; the runtime treats that as -1.
     pub fn pcdata(&self, table: u32, pc: u64) -> Option<i32> {
         if table >= self.word(28) {
             return None;
@@ -175,7 +175,7 @@ impl<'a> Func<'a> {
         self.value(u32_at(self.record, self.fixed().checked_add(table as usize * 4)?)?, pc)
     }
 
-    /// Where one of its funcdata (`FUNCDATA_*`) stands, as an offset from `moduledata.gofunc`.
+    /// The position of one of its funcdata (`FUNCDATA_*`), as an offset from `moduledata.gofunc`.
     pub fn funcdata_offset(&self, number: u8) -> Option<u32> {
         if number >= self.last_word(3) {
             return None;
@@ -188,7 +188,7 @@ impl<'a> Func<'a> {
         self.table
     }
 
-    /// The value of the pc table at an offset of pctab, where 0 stands for no table.
+    /// The value of the pc table at an offset of pctab, where 0 means no table.
     fn value(&self, offset: u32, pc: u64) -> Option<i32> {
         if offset == 0 || pc >= self.end {
             return None;

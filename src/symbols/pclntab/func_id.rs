@@ -2,12 +2,12 @@
 
 use super::Pclntab;
 
-/// The number that the linker gave a function (`internal/abi.FuncID`). What it means depends on
-/// the version of Go: ask [`Pclntab::kind`].
+/// The number that the linker gave a function (`internal/abi.FuncID`). Its meaning depends on the version of
+/// Go: see [`Pclntab::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FuncId(pub u8);
 
-/// What a function is to the runtime.
+/// How the runtime classifies a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the runtime functions of the same names")]
@@ -35,13 +35,14 @@ pub enum FuncKind {
     Sigpanic,
     Systemstack,
     SystemstackSwitch,
-    /// A method wrapper that the compiler made. Tracebacks leave such frames out, unless what they called is one of the panicking functions.
+    /// A method wrapper that the compiler made. Tracebacks leave such frames out, unless they called one of the
+    /// panicking functions.
     Wrapper,
-    /// Special in a way that is not known.
+    /// Special in an unknown way.
     Other,
 }
 
-/// Functions that have an id of their own, and what it means. Order does not matter.
+/// Functions that have an id of their own, and its meaning. Order does not matter.
 const LANDMARKS: [(&str, FuncKind); 22] = [
     ("runtime.abort", FuncKind::Abort),
     ("runtime.asmcgocall", FuncKind::AsmCgocall),
@@ -59,7 +60,7 @@ const LANDMARKS: [(&str, FuncKind); 22] = [
     ("runtime.mstart", FuncKind::Mstart),
     ("runtime.panicwrap", FuncKind::Panicwrap),
     ("runtime.rt0_go", FuncKind::Rt0Go),
-    // Called runfinq up to 1.24.
+    // Named runfinq up to 1.24.
     ("runtime.runfinq", FuncKind::RunFinalizers),
     ("runtime.runFinalizers", FuncKind::RunFinalizers),
     ("runtime.runCleanups", FuncKind::RunCleanups),
@@ -69,27 +70,27 @@ const LANDMARKS: [(&str, FuncKind); 22] = [
 ];
 
 impl FuncKind {
-    /// It is a wrapper that the compiler made and usually left out of tracebacks.
+    /// Whether it is a wrapper that the compiler made; tracebacks usually leave it out.
     pub fn is_wrapper(self) -> bool {
         self == FuncKind::Wrapper
     }
 
-    /// A wrapper that called a function of this kind is shown all the same, as it is the
-    /// wrapper that failed (`elideWrapperCalling` in `runtime/traceback.go`).
+    /// Whether a wrapper that called a function of this kind is shown nevertheless, because the wrapper is
+    /// what failed (`elideWrapperCalling` in `runtime/traceback.go`).
     #[cfg(any(test, feature = "test-support"))]
     pub fn shows_calling_wrapper(self) -> bool {
         matches!(self, FuncKind::Gopanic | FuncKind::Sigpanic | FuncKind::Panicwrap)
     }
 }
 
-/// What each number means in one table.
+/// The meaning of each number in one table.
 #[derive(Debug)]
 pub(super) struct Kinds([FuncKind; 256]);
 
 impl Kinds {
-    /// Learns the numbers from the runtime functions that have one. The enumeration is kept in
-    /// alphabetical order with the wrapper last (1.18 to 1.27), so it grew in the middle; a
-    /// function that is not in the binary leaves a number that no function has.
+    /// Learns the numbers from the runtime functions that have one. The enumeration is in alphabetical order
+    /// with the wrapper last (1.18 to 1.27), so it grew in the middle. A function that is not in the binary
+    /// leaves a number that no function has.
     pub(super) fn learn(table: &Pclntab) -> Self {
         let mut kinds = [FuncKind::Other; 256];
         let names = LANDMARKS.map(|(name, _)| name);

@@ -1,5 +1,5 @@
-//! Calls that the compiler inlined: each function may have a tree of them, in its funcdata, and a
-//! pc table that says which of them an instruction belongs to (`runtime/symtabinl.go`).
+//! Calls that the compiler inlined. Each function may have a tree of them in its funcdata, and a pc table
+//! that says which call an instruction belongs to (`runtime/symtabinl.go`).
 
 use std::borrow::Cow;
 
@@ -15,9 +15,9 @@ const MAX_DEPTH: usize = 1000;
 pub struct InlineFrame<'a> {
     /// Name, as [`Func::name`] gives it.
     pub name: Cow<'a, str>,
-    /// Path of the file, "?" where unknown, as the runtime has it.
+    /// Path of the file as the runtime has it; "?" if unknown.
     pub file: Cow<'a, str>,
-    /// Line, 0 where unknown.
+    /// Line, 0 if unknown.
     pub line: u32,
     /// The runtime's number for the function.
     pub id: FuncId,
@@ -25,7 +25,7 @@ pub struct InlineFrame<'a> {
     pub kind: FuncKind,
     /// Line of its `func` keyword; None before 1.20.
     pub start_line: Option<u32>,
-    /// It was inlined: it has no frame of its own on the stack.
+    /// Whether it was inlined: then it has no frame of its own on the stack.
     pub inlined: bool,
     type_arguments: TypeArguments,
 }
@@ -41,8 +41,7 @@ impl InlineFrame<'_> {
 struct Call {
     id: FuncId,
     name: u32,
-    /// An instruction of the caller, which stands for the place of the call: an offset from the
-    /// function's entry.
+    /// An instruction of the caller that represents the call's location: an offset from the function's entry.
     parent: u32,
     start_line: Option<u32>,
 }
@@ -65,9 +64,9 @@ impl Call {
 }
 
 impl<'a> Func<'a> {
-    /// The logical frames at `pc`, the innermost inlined call first and the function itself last;
-    /// never empty. Where the inline tree is damaged or was not read, just the function itself
-    /// with the place that the tables give, which is the innermost one's.
+    /// The logical frames at `pc`, the innermost inlined call first and the function itself last; never
+    /// empty. If the inline tree is damaged or was not read, only the function itself, with the location from
+    /// the tables, which is that of the innermost call.
     pub fn inline_frames(&self, pc: u64) -> Vec<InlineFrame<'a>> {
         let mut frames = Vec::new();
         let mut pc = pc;

@@ -1,19 +1,17 @@
-//! Tables that give a value for every pc of a function: pairs of variable-length integers, a
-//! change of the value and how many instructions it then holds for (`step` in
-//! `runtime/symtab.go`).
+//! Tables that give a value for every pc of a function: pairs of variable-length integers, a change of the
+//! value and the number of instructions for which it then holds (`step` in `runtime/symtab.go`).
 
-/// Steps of a table that are followed; no function has more.
+/// Steps of a table that are read at most; no function has more.
 const MAX_STEPS: u32 = 1 << 20;
 
-/// The value at `target`, an offset from the function's entry. None where the table does not
-/// cover it or is damaged.
+/// The value at `target`, an offset from the function's entry. None if the table does not cover it or is damaged.
 pub(super) fn lookup(table: &[u8], target: u32, quantum: u32) -> Option<i32> {
     let mut at = 0;
     let mut pc: u32 = 0;
     let mut value: i32 = -1;
     for step in 0..MAX_STEPS {
         let change = varint(table, &mut at)?;
-        // A table ends with a change of 0, which only the first step may have.
+        // A table ends with a change of 0, which is otherwise allowed only in the first step.
         if change == 0 && step > 0 {
             return None;
         }
@@ -31,7 +29,7 @@ pub(super) fn lookup(table: &[u8], target: u32, quantum: u32) -> Option<i32> {
     None
 }
 
-/// One integer of at most 32 bits, seven a byte, the lowest first.
+/// One integer of at most 32 bits, seven per byte, the lowest first.
 #[inline]
 fn varint(table: &[u8], at: &mut usize) -> Option<u32> {
     let first = *table.get(*at)?;
@@ -77,7 +75,7 @@ mod tests {
         for table in [&[][..], &[2], &[2, 0, 2, 0, 2, 0], &[0xff; 16], &[2, 1, 2], &[2, 1, 0]] {
             assert_eq!(lookup(table, 1, 1), None, "{table:?}");
         }
-        // A pc that runs over.
+        // A pc that overflows.
         let over = [2, 0xff, 0xff, 0xff, 0xff, 0x0f, 2, 0xff, 0xff, 0xff, 0xff, 0x0f];
         assert_eq!(lookup(&over, u32::MAX, 1), None);
     }

@@ -6,7 +6,7 @@ use super::*;
 
 const TEXT: u64 = 0x40_0000;
 
-/// What a made-up table is put together from.
+/// The parts of a hand-made table.
 struct Maker {
     format: Format,
     names: Vec<u8>,
@@ -229,7 +229,7 @@ fn what_is_not_a_table() {
     }
 }
 
-/// Asks everything of a table; it has only to end.
+/// Calls every query on a table; it only has to end.
 fn exercise(table: &Pclntab) {
     for func in table.functions().take(50) {
         for pc in (func.entry()..=func.end()).take(64) {

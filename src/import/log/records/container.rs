@@ -1,5 +1,5 @@
-//! What container runtimes put around each line: Docker's json-file driver, and the CRI format of
-//! containerd and CRI-O. Both cut long lines into pieces, which are joined here.
+//! What container runtimes put around each line: Docker's json-file driver, and the CRI format of containerd
+//! and CRI-O. Both cut long lines into pieces, which are joined here.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub(super) struct Message<'a> {
     pub(super) time_ns: u64,
 }
 
-/// The beginnings of lines that were cut into pieces, one a stream.
+/// The beginnings of lines that were cut into pieces, one per stream.
 #[derive(Default)]
 pub(super) struct Containers {
     stdout: String,
@@ -31,7 +31,7 @@ struct DockerLine<'a> {
 }
 
 impl Containers {
-    /// The line of the program, as soon as it is whole.
+    /// The line of the program, once it is complete.
     pub(super) fn unwrap<'a>(&mut self, line: &'a str) -> Option<Message<'a>> {
         if line.starts_with("{\"log\":")
             && let Ok(docker) = serde_json::from_str::<DockerLine<'a>>(line)
@@ -65,7 +65,7 @@ impl Containers {
         Some(Message { text, time_ns })
     }
 
-    /// What was begun and never ended.
+    /// A line that began and never ended.
     pub(super) fn finish(&mut self) -> Option<Message<'static>> {
         let text = if self.stderr.is_empty() { &mut self.stdout } else { &mut self.stderr };
         (!text.is_empty()).then(|| Message { text: Cow::Owned(std::mem::take(text)), time_ns: 0 })
@@ -73,7 +73,7 @@ impl Containers {
 }
 
 /// `2026-11-21T10:00:00.123456789Z stderr F goroutine 1 [running]:`: time, stream, whether the line is
-/// whole, text.
+/// complete, text.
 fn cri(line: &str) -> Option<(u64, &str, bool, &str)> {
     let (time, rest) = line.split_once(' ')?;
     let (stream, rest) = rest.split_once(' ')?;

@@ -4,12 +4,12 @@ use super::super::super::go_header::header_in;
 use super::super::prefix::moment;
 use super::json::{MESSAGES, TIMES, WRITERS, number_time};
 
-/// Bytes that are looked at to tell a table.
+/// Bytes that are examined to recognise a table.
 const SAMPLE: usize = 64 << 10;
-/// A field of several lines is no longer than this.
+/// The longest field of several lines, bytes.
 const MAX_FIELD: usize = 64 << 20;
 
-/// Where in the rows of a table stands what.
+/// Which columns of a table hold what.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     delimiter: u8,
@@ -17,11 +17,11 @@ pub(super) struct Table {
     message: usize,
     time: Option<usize>,
     writers: Vec<usize>,
-    /// The first row holds the names of the columns.
+    /// The first row names the columns.
     pub(super) named: bool,
 }
 
-/// A row, as far as it is of interest.
+/// The parts of a row that matter.
 pub(super) struct Row {
     pub(super) message: String,
     pub(super) time_ns: u64,
@@ -29,7 +29,7 @@ pub(super) struct Row {
 }
 
 impl Table {
-    /// Is the text a table with what a program wrote in one column?
+    /// Is the text a table with a program's output in one column?
     pub(super) fn sniff(text: &[u8]) -> Option<Table> {
         let first = text.get(..text.len().min(SAMPLE))?;
         [b',', b';', b'\t']
@@ -38,7 +38,7 @@ impl Table {
             .or_else(|| [b',', b';'].into_iter().find_map(|delimiter| nameless(first, delimiter)))
     }
 
-    /// Reads the row that `text` begins with. None if it is none of this table. With it comes its length.
+    /// Reads the row that `text` begins with, and returns its length too. None if it is not a row of this table.
     pub(super) fn row(&self, text: &[u8]) -> Option<(Row, usize)> {
         let (fields, length) = fields(text, self.delimiter)?;
         if fields.len() != self.columns {
@@ -77,7 +77,7 @@ fn named(text: &[u8], delimiter: u8) -> Option<Table> {
     })
 }
 
-/// A table without names: a field in it is the header of a goroutine, whole.
+/// A table without names: one of its fields is the complete header of a goroutine.
 fn nameless(text: &[u8], delimiter: u8) -> Option<Table> {
     let line = text.split(|&b| b == b'\n').find(|line| {
         let quoted = memchr::memchr(b'"', line).is_some() && memchr::memchr(delimiter, line).is_some();
@@ -92,9 +92,9 @@ fn nameless(text: &[u8], delimiter: u8) -> Option<Table> {
     Some(Table { delimiter, columns: fields.len(), message, time, writers: Vec::new(), named: false })
 }
 
-/// The fields of the row that `text` begins with, and how long it is.
+/// The fields of the row that `text` begins with, and its length.
 fn fields(text: &[u8], delimiter: u8) -> Option<(Vec<String>, usize)> {
-    /// No export has more columns.
+    /// No export has more columns than this.
     const MAX_COLUMNS: usize = 256;
     let mut fields = Vec::new();
     let mut at = 0;
@@ -119,7 +119,7 @@ fn plain(text: &[u8], delimiter: u8) -> (String, usize) {
     (String::from_utf8_lossy(text.get(..end).unwrap_or_default()).into_owned(), end)
 }
 
-/// A field in quotes; two of them stand for one.
+/// A field in quotes; two quotes mean one.
 fn quoted(text: &[u8]) -> Option<(String, usize)> {
     let mut bytes = Vec::new();
     let mut at = 1;

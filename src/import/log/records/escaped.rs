@@ -1,5 +1,5 @@
-//! Dumps that are one string with their line feeds escaped: by Go, JSON, YAML or Python in quotes, by
-//! rsyslog as `#012`, or with no quotes at all; once or several times over.
+//! Dumps that are one string with their line feeds escaped: by Go, JSON, YAML or Python in quotes, by rsyslog
+//! as `#012`, or without quotes; once or several times over.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use super::super::super::quoted::{unquote_lenient, unquote_with};
 use super::super::crash;
 use super::is_dump;
 
-/// Quotes that begin no string which is one are passed over, so many at most.
+/// At most this many quotes that do not begin a string are skipped.
 const MAX_FAILED: usize = 16;
-/// A text is unescaped again so many times.
+/// A text is unescaped at most this many times.
 const MAX_TIMES: usize = 4;
 
-/// May an escaped dump be in the line?
+/// Can the line contain an escaped dump?
 pub(super) fn is_likely(text: &str) -> bool {
     text.contains("goroutine") && (text.contains('\\') || text.contains("#012"))
         || text.contains(BASE64)
@@ -23,7 +23,7 @@ pub(super) fn is_likely(text: &str) -> bool {
         || text.contains(DECIMAL_COMMAS)
 }
 
-/// "goroutine " in base64, as far as it is sure.
+/// "goroutine " in base64, without the characters that depend on what follows.
 const BASE64: &str = "Z29yb3V0aW5lI";
 /// "panic: " in base64.
 const BASE64_PANIC: &str = "cGFuaWM6I";
@@ -31,13 +31,13 @@ const BASE64_PANIC: &str = "cGFuaWM6I";
 const DECIMAL: &str = "103 111 114 111 117 116";
 const DECIMAL_COMMAS: &str = "103,111,114,111,117,116";
 
-/// What a line holds.
+/// What a line contains.
 pub(super) enum Escaped {
-    /// Dumps that are strings in it.
+    /// Strings in it that are dumps.
     Strings(Vec<String>),
     /// The whole line, unescaped.
     Line(String),
-    /// The beginning of a string that goes on in the next line, from its quote.
+    /// The beginning of a string that continues in the next line, from its quote.
     Open { at: usize, quote: char },
 }
 
@@ -67,7 +67,7 @@ pub(super) fn find(text: &str) -> Option<Escaped> {
     whole.map(Escaped::Line)
 }
 
-/// The strings in quotes that are dumps, and the last quote that begins a string which does not end.
+/// The strings in quotes that are dumps, and the last quote that begins an unfinished string.
 fn strings(text: &str) -> (Vec<String>, Option<(usize, char)>) {
     let mut found = Vec::new();
     let mut open = None;
@@ -77,7 +77,7 @@ fn strings(text: &str) -> (Vec<String>, Option<(usize, char)>) {
         let rest = text.get(at..).unwrap_or_default();
         let quote = rest.chars().next().unwrap_or('"');
         from = at + 1;
-        // An apostrophe stands in a word; a quote begins one, or what Python puts before it.
+        // An apostrophe is inside a word; a quote begins a word, or follows Python's string prefix.
         let before = text.get(..at).unwrap_or_default();
         let prefixed = before.strip_suffix(['b', 'r', 'u', 'f']).unwrap_or(before);
         if quote == '\'' && prefixed.ends_with(char::is_alphanumeric) {
@@ -106,9 +106,9 @@ fn strings(text: &str) -> (Vec<String>, Option<(usize, char)>) {
     (found, open)
 }
 
-/// The dump that a string is, perhaps escaped once more.
+/// The dump in a string, which may be escaped once more.
 pub(super) fn dump_in(string: String) -> Option<String> {
-    // A message of its own may tell of the crash.
+    // A message of its own may describe the crash.
     let tells = || string.contains('\n') && string.lines().any(|line| crash::find(line) == Some(0));
     if is_dump(&string) || tells() {
         return Some(string);
@@ -116,7 +116,7 @@ pub(super) fn dump_in(string: String) -> Option<String> {
     if string.contains("goroutine ") && string.contains('\\') { unescape_fully(&string) } else { None }
 }
 
-/// Takes escapes out until a dump comes out.
+/// Unescapes until the text is a dump.
 fn unescape_fully(text: &str) -> Option<String> {
     let mut text = Cow::Borrowed(text);
     for _ in 0..MAX_TIMES {
@@ -132,7 +132,7 @@ fn unescape_fully(text: &str) -> Option<String> {
     None
 }
 
-/// The text without its escapes; those that make no sense stay.
+/// The text without its escapes; malformed escapes stay.
 pub(super) fn unescape(text: &str) -> String {
     unquote_lenient(text)
 }
@@ -141,12 +141,12 @@ fn words_of_base64(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '/' && c != '=')
 }
 
-/// The dump that a text is in base64.
+/// The dump in a base64 text.
 pub(super) fn in_base64(text: &str) -> Option<String> {
     if !text.starts_with(BASE64) && !text.starts_with(BASE64_PANIC) {
         return None;
     }
-    // What was cut off at the end does not matter.
+    // An incomplete end does not matter.
     let text = text.trim_end_matches('=');
     let whole = text.get(..text.len() / 4 * 4)?;
     let mut bytes = STANDARD.decode(whole).ok()?;
@@ -159,7 +159,7 @@ pub(super) fn in_base64(text: &str) -> Option<String> {
     is_dump(&text).then_some(text)
 }
 
-/// The dump that is a list of bytes in decimal: `[103 111 114 ...]`.
+/// The dump in a list of decimal bytes: `[103 111 114 ...]`.
 fn decimal(text: &str) -> Option<String> {
     let at = text.find(DECIMAL).or_else(|| text.find(DECIMAL_COMMAS))?;
     let start = text.get(..at)?.rfind('[').map_or(at, |open| open + 1);
@@ -175,7 +175,7 @@ fn decimal(text: &str) -> Option<String> {
     is_dump(&text).then_some(text)
 }
 
-/// A string that goes on in the lines below the one where it begins, until its quote comes.
+/// A string that continues in the following lines until its closing quote.
 pub(super) struct Joined {
     text: String,
     quote: char,
@@ -193,8 +193,8 @@ impl Joined {
         Joined { text: first.to_owned(), quote, searched: at + 1, lines: 0 }
     }
 
-    /// Takes the next line: YAML folds strings at blanks and indents what follows, terminals break lines
-    /// anywhere. True if the string ends in it, none if it cannot go on.
+    /// Takes the next line: YAML folds strings at blanks and indents the continuation, terminals break lines
+    /// anywhere. True if the string ends in it, None if it cannot continue.
     pub(super) fn push(&mut self, line: &str) -> Option<bool> {
         self.lines += 1;
         if self.lines > Self::MAX_LINES || self.text.len() + line.len() > Self::MAX_BYTES {

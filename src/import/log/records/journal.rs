@@ -1,6 +1,6 @@
 //! The journal of systemd, as `journalctl -o export` and `-o verbose` write it.
 
-/// Bytes that are looked at to tell which it is.
+/// Bytes that are examined to recognise the format.
 const SAMPLE: usize = 16 << 10;
 
 /// An entry.
@@ -13,7 +13,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Who wrote it.
+    /// The writer of the entry.
     pub(super) fn writer(&self) -> String {
         if self.pid.is_empty() { self.host.clone() } else { format!("{}[{}]", self.host, self.pid) }
     }
@@ -31,7 +31,7 @@ impl Entry {
     }
 }
 
-/// Is it the format for export?
+/// Is it the export format?
 pub(super) fn is_export(text: &[u8]) -> bool {
     let start = text.get(..text.len().min(SAMPLE)).unwrap_or_default().trim_ascii_start();
     [
@@ -53,8 +53,8 @@ pub(super) fn is_verbose(text: &[u8]) -> bool {
     memchr::memmem::find(start, b"\n    MESSAGE=").is_some() && memchr::memmem::find(start, b" [s=").is_some()
 }
 
-/// Reads entries for export: a field a line, a blank line between entries. Values of several lines are
-/// binary: a length of eight bytes before them.
+/// Reads exported entries: one field per line, a blank line between entries. Values of several lines are
+/// binary: a length of eight bytes precedes them.
 pub(super) fn export(text: &[u8], into: &mut dyn FnMut(Entry)) {
     let mut entry = Entry::default();
     let mut rest = text;
@@ -76,8 +76,8 @@ pub(super) fn export(text: &[u8], into: &mut dyn FnMut(Entry)) {
     into(entry);
 }
 
-/// Reads verbose entries: a line with the time, then a field a line, indented by four blanks. What is
-/// indented deeper goes on with the field above it.
+/// Reads verbose entries: a line with the time, then one field per line, indented by four blanks. Deeper
+/// indented lines continue the field above.
 pub(super) fn verbose(text: &[u8], into: &mut dyn FnMut(Entry)) {
     const DEEPER: &str = "            ";
     let mut entry = Entry::default();

@@ -1,5 +1,5 @@
-//! JSON: lines of the program in one of the usual fields, or a whole dump in any field; in objects, arrays
-//! of them, and whatever tools wrap around both.
+//! JSON: lines of the program in one of the usual fields, or a whole dump in any field; in objects, arrays of
+//! them, and whatever tools wrap around both.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::super::prefix::moment;
 use super::escaped;
 use super::is_dump;
 
-/// Fields that hold what the program wrote, by the usual loggers and collectors.
+/// Fields with the program's output, in the usual loggers and collectors.
 pub(super) const MESSAGES: [&str; 19] = [
     "log",
     "message",
@@ -33,7 +33,7 @@ pub(super) const MESSAGES: [&str; 19] = [
     "stderr",
     "event",
 ];
-/// Fields that hold when.
+/// Fields with the time.
 pub(super) const TIMES: [&str; 10] = [
     "time",
     "timestamp",
@@ -46,7 +46,7 @@ pub(super) const TIMES: [&str; 10] = [
     "__REALTIME_TIMESTAMP",
     "eventTime",
 ];
-/// Fields that tell who wrote it.
+/// Fields that name the writer.
 pub(super) const WRITERS: [&str; 20] = [
     "pod",
     "pod_name",
@@ -69,10 +69,10 @@ pub(super) const WRITERS: [&str; 20] = [
     "pid",
     "container.id",
 ];
-/// Objects that hold some of these.
+/// Objects that contain some of these fields.
 const WRITERS_IN: [&str; 9] =
     ["kubernetes", "resource", "labels", "stream", "pod", "container", "host", "process", "metadata"];
-/// Objects in objects are searched this deep.
+/// Nested objects are searched this deep.
 const MAX_DEPTH: usize = 12;
 
 /// A text that the program wrote.
@@ -86,7 +86,7 @@ pub(super) struct Piece {
 /// Takes pieces one by one.
 pub(super) type Pieces<'p> = &'p mut dyn FnMut(Piece);
 
-/// Reads an object or an array. False if it is none.
+/// Reads an object or an array. False if it is neither.
 pub(super) fn read(text: &str, into: Pieces<'_>) -> bool {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return false };
     if !value.is_object() && !value.is_array() {
@@ -96,8 +96,8 @@ pub(super) fn read(text: &str, into: Pieces<'_>) -> bool {
     true
 }
 
-/// Reads a document of many lines, or several one after the other, without keeping it whole. How far that
-/// went: up to the end, or to the line of the first error.
+/// Reads a document of many lines, or several in a row, without keeping all of it. On failure, returns the
+/// line of the first error.
 pub(super) fn document(text: &[u8], into: Pieces<'_>) -> Result<(), usize> {
     let mut from_line = 0;
     let mut rest = text;
@@ -114,7 +114,7 @@ pub(super) fn document(text: &[u8], into: Pieces<'_>) -> Result<(), usize> {
             return Err(from_line + error.line().saturating_sub(1));
         }
         drop(deserializer);
-        // The end of an object or an array is known without looking any further.
+        // The end of an object or an array needs no look-ahead.
         let read = reader.read;
         let taken = rest.get(..read).unwrap_or_default();
         from_line += memchr::memchr_iter(b'\n', taken).count();
@@ -123,7 +123,7 @@ pub(super) fn document(text: &[u8], into: Pieces<'_>) -> Result<(), usize> {
     }
 }
 
-/// Gives bytes one at a time, so that no more are taken than are needed.
+/// Gives bytes one at a time, so that no more are consumed than needed.
 struct Counted<'a> {
     from: &'a [u8],
     read: usize,
@@ -138,14 +138,14 @@ impl std::io::Read for Counted<'_> {
     }
 }
 
-/// Walks through a document: elements of arrays are done with one by one.
+/// Walks through a document and finishes the elements of arrays one by one.
 struct Walk<'p> {
     into: &'p mut dyn FnMut(Piece),
     depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    /// What is left of the value to be looked at by whoever holds it.
+    /// The part of the value that the caller still has to examine.
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -237,7 +237,7 @@ fn walk(value: &Value, time_ns: u64, writer: &Rc<str>, depth: usize, into: Piece
             } else if let [Value::String(at), Value::String(text), ..] = &values[..]
                 && let Some(ns) = number_time(at)
             {
-                // As Loki has it.
+                // Loki's form.
                 into(Piece { text: text.clone(), time_ns: ns, writer: Rc::clone(writer) });
             } else {
                 values.iter().for_each(|value| walk(value, time_ns, writer, depth + 1, into));
@@ -267,7 +267,7 @@ fn of_object(object: &Map<String, Value>, time_ns: u64, writer: &Rc<str>, depth:
     }
 }
 
-/// What the program says beside a dump: "Observed a panic", with the field that says which.
+/// The program's message next to a dump: "Observed a panic", with the field that says which.
 fn said(message: &str, object: &Map<String, Value>) -> Option<String> {
     if is_dump(message) || message.contains('\n') {
         return None;
@@ -282,7 +282,7 @@ fn said(message: &str, object: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// The text of a field; some write bytes as numbers.
+/// The text of a field; some loggers write bytes as numbers.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -310,7 +310,7 @@ fn collect(value: &Value, depth: usize, into: &mut Vec<String>) {
     }
 }
 
-/// An array that holds the lines of a dump.
+/// An array with the lines of a dump.
 fn lines_of(values: &[Value]) -> Option<String> {
     let lines: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
     let text = lines.filter(|lines| lines.len() > 2)?.join("\n");
@@ -323,7 +323,7 @@ fn bytes_of(values: &[Value]) -> Option<String> {
     String::from_utf8(bytes.filter(|bytes| bytes.len() > 1)?).ok()
 }
 
-/// `[{"field": "@message", "value": "..."}]`, as CloudWatch's queries give it.
+/// `[{"field": "@message", "value": "..."}]`, as CloudWatch's queries return it.
 fn named_fields(values: &[Value]) -> Option<Map<String, Value>> {
     let field = |value: &Value| {
         let name = value.get("field")?.as_str()?.to_owned();
@@ -351,7 +351,7 @@ fn writer_of(object: &Map<String, Value>, depth: usize) -> String {
     names.join("/")
 }
 
-/// What the same is called within an object that is about it.
+/// The names of these fields within an object about the writer.
 const WRITERS_NESTED: [&str; 14] = [
     "pod",
     "pod_name",
@@ -369,7 +369,7 @@ const WRITERS_NESTED: [&str; 14] = [
     "namespace_name",
 ];
 
-/// A moment, as text or as a number.
+/// A time, as text or as a number.
 pub(super) fn time(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => moment(text).or_else(|| number_time(text)),
@@ -385,7 +385,7 @@ pub(super) fn number_time(text: &str) -> Option<u64> {
     (text.len() >= 10 && text.bytes().all(|b| b.is_ascii_digit())).then(|| scaled(text.parse().ok()?))?
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds since the Unix epoch, told by their size.
+/// Seconds, milliseconds, microseconds or nanoseconds since the Unix epoch, distinguished by size.
 fn scaled(number: u64) -> Option<u64> {
     let unit = match number {
         1_000_000_000..=99_999_999_999 => 1_000_000_000,

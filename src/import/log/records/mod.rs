@@ -1,8 +1,8 @@
-//! From text to what was written: lines, and messages out of whatever a log or its viewer put them in.
+//! From text to records: lines, and messages out of whatever a log or its viewer put them in.
 //!
-//! A document of JSON, a table and a journal are told by their beginning. Everything else is read line by
-//! line, and each line by itself may be JSON, hold a string that is a dump, or begin one that goes on in the
-//! lines below it.
+//! A JSON document, a table and a journal are recognised by their beginning. Everything else is read line by
+//! line. Each line may itself be JSON, contain a string that is a dump, or begin a string that continues in
+//! the following lines.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -23,24 +23,24 @@ mod json;
 /// JSON within JSON is followed this deep.
 const MAX_NESTING: usize = 3;
 
-/// Lines that are looked at in all in search of the ends of strings.
+/// The total number of lines examined in search of the ends of strings.
 const MAX_LOOKED_AHEAD: usize = 1 << 18;
 
-/// Something that was written at once: a line, or a message of several.
+/// Something that was written at once: a line, or a message of several lines.
 pub(super) struct Record<'a> {
     pub(super) text: Cow<'a, str>,
     /// Nanoseconds since the Unix epoch. 0 if unknown.
     pub(super) time_ns: u64,
-    /// Who wrote it, where the log says so in a field of its own. Empty if it does not.
+    /// The writer, if the log names it in a separate field. Empty if it does not.
     pub(super) writer: Rc<str>,
 }
 
 /// Takes records.
 pub(super) trait Sink<'a> {
-    /// Takes one.
+    /// Takes one record.
     fn record(&mut self, record: Record<'a>);
 
-    /// Is a dump being read? Then all lines are worth a look, otherwise only those that begin one.
+    /// Is a dump being read? Then all lines matter, otherwise only those that begin a dump.
     fn interested(&self) -> bool;
 
     /// Nothing more comes.
@@ -80,7 +80,7 @@ pub(super) fn each<'a>(text: &'a [u8], sink: &mut dyn Sink<'a>) {
     }
 }
 
-/// Is it JSON that does not end with its first line?
+/// Is it JSON that continues after its first line?
 fn is_document(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     match text.first() {
@@ -95,7 +95,7 @@ fn is_document(text: &[u8]) -> bool {
     }
 }
 
-/// Does a text hold the header of a goroutine and more than that?
+/// Does a text contain the header of a goroutine and more lines?
 fn is_dump(text: &str) -> bool {
     text.contains('\n') && text.contains("oroutine ") && text.lines().any(|line| header_in(line).is_some())
 }
@@ -106,7 +106,7 @@ struct Reader<'s, 'a> {
     /// The key of the values in which a logger writes the lines of the dump.
     key: Option<&'static str>,
     nobody: Rc<str>,
-    /// Lines that were looked at in search of the end of a string.
+    /// The number of lines examined in search of the end of a string.
     looked_ahead: usize,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Reader<'_, 'a> {
 
     fn line(&mut self, line: &'a [u8], following: &mut Lines<'a>) {
         let line = text_of(line);
-        // The lines of a dump by itself.
+        // A line of a dump by itself.
         if is_plain(&line) {
             let nobody = Rc::clone(&self.nobody);
             self.record(line, 0, &nobody);
@@ -192,7 +192,7 @@ impl<'a> Reader<'_, 'a> {
             self.record(text, time_ns, writer);
             return;
         }
-        // rsyslog writes tabs so.
+        // rsyslog writes tabs like this.
         let text =
             if text.contains("#011") && !likely { Cow::Owned(text.replace("#011", "\t")) } else { text };
         if self.json(&text, time_ns, writer, depth) {
@@ -244,10 +244,10 @@ impl<'a> Reader<'_, 'a> {
         self.record(dump.into(), timestamp_of(around, time_ns), writer);
     }
 
-    /// What stands in the line before a dump that is a string: a crash, perhaps.
+    /// The text in the line before a dump that is a string: a crash, perhaps.
     fn before_dump(&mut self, text: &str, time_ns: u64, writer: &Rc<str>) {
         let Some((before, _)) = text.split_once("goroutine ") else { return };
-        // The string may begin with what the program said; that is in the dump, then.
+        // The string may begin with the program's message, which is then part of the dump.
         let quote = before.rfind(['"', '\'']).unwrap_or(0);
         let before = before.get(..quote).unwrap_or_default();
         if let Some(at) = crash::find(before) {
@@ -261,9 +261,9 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// A line with an object in it, perhaps behind something else.
+    /// A line that contains an object, perhaps after other text.
     fn json(&mut self, text: &str, time_ns: u64, writer: &Rc<str>, depth: usize) -> bool {
-        /// What stands before the object is no longer.
+        /// The longest text before the object, bytes.
         const BEFORE: usize = 512;
         let trimmed = text.trim_end();
         if !trimmed.ends_with(['}', ']']) {
@@ -272,7 +272,7 @@ impl<'a> Reader<'_, 'a> {
         let Some(at) = trimmed.find('{').filter(|&at| at <= BEFORE) else { return false };
         let at = if trimmed.starts_with('[') && trimmed.ends_with(']') { 0 } else { at };
         let (before, object) = trimmed.split_at(at);
-        // In a profile labels stand so, and are no object.
+        // Labels in a profile look like this, and are not an object.
         if before.ends_with("# labels: ") {
             return false;
         }
@@ -307,14 +307,14 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
         } else {
-            // Lines that stand there as they are have other writers.
+            // Plain lines have other writers.
             let unnamed = Rc::from(OF_FIELDS);
             let writer = if writer.is_empty() { &unnamed } else { writer };
             self.message(format!("{before}{trimmed}").into(), time_ns, writer, depth + 1, None);
         }
     }
 
-    /// A string that goes on in the lines that follow.
+    /// A string that continues in the following lines.
     fn joined(
         &mut self,
         first: &str,
@@ -377,7 +377,7 @@ impl<'a> Reader<'_, 'a> {
         };
         self.key = Some(key);
         let before = text.get(..at).unwrap_or_default();
-        // What stands before the first key is the prefix of something else.
+        // The text before the first key is the prefix of something else.
         let prefix = before.find('=').map_or(before, |equals| {
             let key = before.get(..equals).unwrap_or_default();
             key.rfind(char::is_whitespace).and_then(|blank| before.get(..=blank)).unwrap_or_default()
@@ -403,7 +403,7 @@ impl<'a> Reader<'_, 'a> {
                         self.piece(row.message, "", row.time_ns, &Rc::from(row.writer), 0);
                     }
                 }
-                // A row that is damaged.
+                // A damaged row.
                 None => {
                     let mut lines = Lines { rest: Some(rest) };
                     let line = lines.next().unwrap_or_default();
@@ -420,7 +420,7 @@ impl<'a> Reader<'_, 'a> {
             self.piece(piece.text, "", piece.time_ns, &piece.writer, 0);
         });
         if let Err(line) = failed {
-            // What is left may be anything.
+            // The rest may be anything.
             let mut lines = Lines { rest: Some(text) };
             for _ in 0..line {
                 lines.next();
@@ -438,8 +438,7 @@ fn text_of(line: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(line.get(..end).unwrap_or_default())
 }
 
-/// Is it a line of a dump that nothing was put around, or around which nothing stands that has to be taken
-/// apart?
+/// Is it a line of a dump without anything around it, or with nothing around it that must be taken apart?
 fn is_plain(line: &str) -> bool {
     let bytes = line.as_bytes();
     let like_a_line = match bytes.first() {
@@ -459,7 +458,7 @@ fn timestamp_of(around: &str, time_ns: u64) -> u64 {
     if time_ns == 0 { super::prefix::timestamp(around) } else { time_ns }
 }
 
-/// Who wrote a line, where its viewer says so first: `web-1  | ...`, `[pod/web-1/app] ...`.
+/// The writer of a line, if its viewer puts it first: `web-1  | ...`, `[pod/web-1/app] ...`.
 fn writer_before(line: &str) -> Option<&str> {
     let first = line.split_whitespace().next()?;
     let rest = line.trim_start().get(first.len()..)?.trim_start();

@@ -1,4 +1,4 @@
-//! Arithmetic of x86-64, as far as compiled Go code decides by it: results and flags.
+//! Arithmetic of x86-64, as far as branches of compiled Go code depend on it: results and flags.
 
 use iced_x86::{ConditionCode, Mnemonic};
 
@@ -53,29 +53,29 @@ impl Op {
     }
 }
 
-/// The flags of the processor that branches look at.
+/// The processor flags that branches test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flags {
     carry: bool,
     zero: bool,
     sign: bool,
     overflow: bool,
-    /// All that they were computed from is firm.
+    /// All values that they were computed from are firm.
     pub(super) firm: bool,
 }
 
 impl Flags {
-    /// After the result zero, whatever it came from.
+    /// The flags after a result of zero, whatever the operands were.
     pub(super) fn of_zero() -> Self {
         Flags { carry: false, zero: true, sign: false, overflow: false, firm: true }
     }
 
-    /// The same, computed from what is firm or not.
+    /// The same flags, firm or not.
     pub(super) fn made_firm(self, firm: bool) -> Self {
         Flags { firm, ..self }
     }
 
-    /// Does a condition hold? None for those that are not looked at here.
+    /// Does a condition hold? None for conditions that are not handled here.
     pub(super) fn hold(self, condition: ConditionCode) -> Option<bool> {
         let less = self.sign != self.overflow;
         Some(match condition {
@@ -109,7 +109,7 @@ pub(super) fn extend(number: u64, size: usize) -> u64 {
     ((number << unused) as i64 >> unused) as u64
 }
 
-/// The result, None where it is not worked out, and the flags, None where they are not.
+/// The result and the flags, each None where it is not computed.
 pub(super) fn run(op: Op, left: u64, right: u64, size: usize) -> (Option<u64>, Option<Flags>) {
     let bits = 8 * size.clamp(1, 8) as u32;
     let sign = |number: u64| number >> (bits - 1) & 1 == 1;
@@ -131,7 +131,7 @@ pub(super) fn run(op: Op, left: u64, right: u64, size: usize) -> (Option<u64>, O
     match op {
         Op::Add => add(right),
         Op::Sub | Op::Compare => sub(left, right),
-        // They leave the carry as it was, which is not kept here.
+        // They do not change the carry, which is not kept here.
         Op::Increment => (add(1).0, None),
         Op::Decrement => (sub(left, 1).0, None),
         Op::Negate => sub(0, left),

@@ -1,8 +1,8 @@
-//! Runs x86-64 code of Go functions ahead, on the memory of a goroutine that stands still. Nothing is
-//! changed there: what the code writes is remembered here. What cannot be known is unknown.
+//! Runs x86-64 code of Go functions ahead, on the memory of a goroutine that does not move. That memory is
+//! not changed: writes are remembered here. What cannot be known is unknown.
 //!
-//! Go's compiler keeps nothing in a register over a call but the stack pointer, so behind a call whatever
-//! the code still needs is loaded from memory, and can be followed.
+//! Go's compiler keeps nothing in a register across a call but the stack pointer. After a call the code loads
+//! everything that it still needs from memory, so it can be followed.
 
 use iced_x86::{
     ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, MemorySize,
@@ -12,16 +12,16 @@ use iced_x86::{
 use super::alu::{self, Flags};
 use super::state::{CpuState, Known, Origin, Value, World, constant, number};
 
-/// What an instruction does with the way of the code.
+/// Where control goes after an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::runtimes::go) enum Step {
-    /// Goes on with the next one.
+    /// Continues with the next instruction.
     Next,
-    /// Goes on elsewhere.
+    /// Continues elsewhere.
     Jump(u64),
-    /// Goes on with the next one or elsewhere. If it is known: does it go elsewhere?
+    /// Continues with the next instruction or elsewhere. If known: does it continue elsewhere?
     Branch(u64, Option<bool>),
-    /// Goes on at one of the addresses in a table that begins there.
+    /// Continues at one of the addresses in a table that begins there.
     Table(u64),
     /// Calls a function.
     Call(Value, Origin),
@@ -29,7 +29,7 @@ pub(in crate::runtimes::go) enum Step {
     Return,
     /// Changes memory atomically.
     Atomic(Atomic),
-    /// Goes no further, or nobody can tell where.
+    /// Ends, or continues at an unknown address.
     Stop,
 }
 
@@ -40,7 +40,7 @@ pub(in crate::runtimes::go) struct Atomic {
     pub(in crate::runtimes::go) address: Value,
     /// Bytes that are changed.
     pub(in crate::runtimes::go) size: usize,
-    /// Only if something stands there: a compare-and-swap.
+    /// Only if an expected value is there: a compare-and-swap.
     pub(in crate::runtimes::go) conditional: bool,
 }
 
@@ -86,7 +86,7 @@ impl Machine {
     }
 }
 
-/// One instruction on its way.
+/// One instruction that is being run.
 struct Run<'r> {
     i: &'r Instruction,
     state: &'r mut CpuState,
@@ -94,7 +94,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// An instruction that goes on with the next one.
+    /// Runs an instruction that continues with the next one.
     fn next(&mut self, info: &mut InstructionInfoFactory) -> Step {
         let i = self.i;
         if i.has_lock_prefix() {
@@ -185,7 +185,7 @@ impl Run<'_> {
         self.assign(value.map(|v| Known { firm: v.firm && firm, ..v }));
     }
 
-    /// Moves of 16 bytes and of words by vector registers; false if it is none.
+    /// Moves of 16 bytes and of words by vector registers; false for other instructions.
     fn vector(&mut self) -> bool {
         let i = self.i;
         let words = match i.mnemonic() {
@@ -223,7 +223,7 @@ impl Run<'_> {
         true
     }
 
-    /// Whatever the instruction changes is not known any more.
+    /// Makes everything that the instruction changes unknown.
     fn forget(&mut self, info: &mut InstructionInfoFactory) {
         let at = self.address();
         self.state.move_stack(self.i.stack_pointer_increment().into());
@@ -248,7 +248,7 @@ impl Run<'_> {
         }
     }
 
-    /// Does the condition of a branch hold? Only what nobody else changes decides.
+    /// Does the condition of a branch hold? Only firm values decide.
     fn condition(&self) -> Option<bool> {
         let flags = self.state.flags.filter(|flags| flags.firm)?;
         flags.hold(self.i.condition_code())
@@ -264,7 +264,7 @@ impl Run<'_> {
         }
     }
 
-    /// The value of an operand, as many bits as it has.
+    /// The value of an operand, cut to its size.
     fn operand(&mut self, operand: u32) -> Value {
         let (i, size) = (self.i, self.size(operand));
         match i.op_kind(operand) {
@@ -292,7 +292,7 @@ impl Run<'_> {
                 let whole = register.full_register();
                 let value = match size {
                     8 => value,
-                    // 32 bits clear the upper half, smaller ones leave the rest as it was.
+                    // 32 bits clear the upper half, smaller sizes keep the rest.
                     4 => value.map(|v| Known { number: alu::mask(v.number, 4), ..v }),
                     _ => {
                         let (shift, old) = (if is_high(register) { 8 } else { 0 }, self.state.get(whole));

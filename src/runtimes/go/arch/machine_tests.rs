@@ -77,7 +77,7 @@ fn only_what_nobody_else_changes_decides_a_branch() {
     assert_eq!(branch(Some(0)), Some(Step::Branch(0x9007, Some(true))));
     assert_eq!(branch(Some(1 << 56)), Some(Step::Branch(0x9007, Some(false))));
     assert_eq!(branch(None), Some(Step::Branch(0x9007, None)));
-    // mov rax,[rsp]; cmp qword [rax],0; je +0: what stands on the heap may change.
+    // mov rax,[rsp]; cmp qword [rax],0; je +0: what is on the heap may change.
     let code = [0x48, 0x8b, 0x04, 0x24, 0x48, 0x83, 0x38, 0x00, 0x74, 0x00];
     assert_eq!(run(&code, &[(SP, 0x7000), (0x7000, 0)]).1, Some(Step::Branch(0x900a, None)));
 }

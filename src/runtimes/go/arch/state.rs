@@ -12,7 +12,7 @@ const MAX_WRITTEN: usize = 256;
 pub(in crate::runtimes::go) struct Known {
     /// The number.
     pub(in crate::runtimes::go) number: u64,
-    /// It comes from the goroutine's own stack and from constants alone: nobody else is going to change it.
+    /// It comes only from the goroutine's own stack and from constants: nothing else will change it.
     pub(in crate::runtimes::go) firm: bool,
 }
 
@@ -47,14 +47,14 @@ pub(in crate::runtimes::go) struct CpuState {
 pub(in crate::runtimes::go) enum Origin {
     #[default]
     Other,
-    /// The first word of a closure, or a word of the stack, where there may be one.
+    /// The first word of a closure, or a word of the stack, which may be one.
     Closure,
     /// The second method of an interface: `itab.fun` begins at 24.
     SecondMethod,
 }
 
 impl CpuState {
-    /// Behind a call: only the stack pointer is known.
+    /// After a call: only the stack pointer is known.
     pub(in crate::runtimes::go) fn behind_call(stack_pointer: u64) -> Self {
         let mut state = CpuState {
             registers: [None; 16],
@@ -68,7 +68,7 @@ impl CpuState {
         state
     }
 
-    /// Where a thread stands with these registers, in the order in which instructions number them.
+    /// The state of a thread with these registers, in the order in which instructions number them.
     pub(in crate::runtimes::go) fn with_registers(general: &[u64; 16]) -> Self {
         let mut state = CpuState::behind_call(0);
         state.registers = general.map(constant);
@@ -85,12 +85,12 @@ impl CpuState {
         self.get(Register::RSP)
     }
 
-    /// A call of a closure: Go's closure register gets it.
+    /// A call of a closure: sets Go's closure register.
     pub(in crate::runtimes::go) fn set_closure(&mut self, closure: u64) {
         self.set(Register::RDX, constant(closure));
     }
 
-    /// A call pushes where it returns to.
+    /// A call pushes its return address.
     pub(in crate::runtimes::go) fn enter(&mut self) {
         self.move_stack(-8);
         if let Some(at) = self.stack_pointer() {
@@ -98,12 +98,12 @@ impl CpuState {
         }
     }
 
-    /// A return takes it off again.
+    /// A return pops its address.
     pub(in crate::runtimes::go) fn leave(&mut self) {
         self.move_stack(8);
     }
 
-    /// A function was called and came back: it may have changed every register but the stack pointer.
+    /// A function was called and returned: it may have changed every register but the stack pointer.
     pub(in crate::runtimes::go) fn forget_registers(&mut self) {
         let sp = self.stack_pointer();
         self.registers = [None; 16];

@@ -9,7 +9,7 @@ use crate::runtimes::go::unwind::CodeAddress;
 use crate::snapshot::{SnapshotBuilder, StackId, Task, WaitClass};
 use crate::words::go as words;
 
-/// Tasks that are not finished. Until the last stage, [`crate::snapshot::Task::stack`] is a number in
+/// Tasks that are not finished. Until the last stage, [`crate::snapshot::Task::stack`] is an index into
 /// `stacks` here.
 pub(super) struct Draft<'a> {
     pub(super) go: &'a Go,
@@ -20,7 +20,7 @@ pub(super) struct Draft<'a> {
     pub(super) first_task: usize,
     /// Every distinct stack. Empty until all goroutines have been read.
     pub(super) stacks: Vec<Box<[CodeAddress]>>,
-    /// Goroutines that wait for something that only their stack or other structs can tell.
+    /// Goroutines that wait for something that only their stack or other structs identify.
     pub(super) waiting: Vec<Late>,
     /// Goroutines that run finalizers and cleanups.
     pub(super) helpers: Vec<Late>,
@@ -34,7 +34,7 @@ pub(super) struct Late {
     /// Number of the task in the builder.
     pub(super) task: usize,
     pub(super) raw: Raw,
-    /// The semaphore or list of waiters that the goroutine itself named, if it did.
+    /// The semaphore or list of waiters that the goroutine's own struct named, if any.
     pub(super) semaphore: Option<u64>,
 }
 
@@ -59,8 +59,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What kind of wait a goroutine is in, as far as that is known without its stack. `said` is what its wait
-/// reason says.
+/// A goroutine's kind of wait, as far as it is known without the stack. `said` is the meaning of its wait
+/// reason.
 pub(super) fn wait_class(task: &Task, said: Option<WaitClass>, into: &SnapshotBuilder) -> WaitClass {
     words::without_stack(task, said, || {
         words::objects(into.waits_of(task), into.objects(), |id| into.code.text(id))

@@ -1,4 +1,4 @@
-//! Adds who holds the locks that are waited for.
+//! Adds the holders of the locks that goroutines wait for.
 
 use super::draft::Draft;
 use crate::runtimes::go::{GoError, holders};

@@ -1,5 +1,5 @@
-//! Goroutines that run finalizers and cleanups belong to the program while they run code of it, and to the
-//! runtime else.
+//! Goroutines that run finalizers and cleanups belong to the program while they run its code, otherwise to
+//! the runtime.
 
 use super::draft::{Draft, stack_of};
 use crate::snapshot::SnapshotBuilder;

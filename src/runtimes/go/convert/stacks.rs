@@ -1,4 +1,4 @@
-//! Gives every task its stack in the snapshot, and what the stack says of its wait.
+//! Gives every task its stack in the snapshot, and what the stack says about its wait.
 
 use super::draft::Draft;
 use super::in_c;
@@ -6,7 +6,7 @@ use crate::runtimes::go::GoError;
 use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId};
 use crate::words::go::{StackFacts, StackReader};
 
-/// The last stage: from here on, the tasks' stacks are no numbers in the draft any more.
+/// The last stage: from here on, the tasks' stack numbers no longer index the draft's stacks.
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
     let mut reader = StackReader::default();
     let ids: Vec<(StackId, StackFacts)> = draft
@@ -31,7 +31,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
     Ok(())
 }
 
-/// What the functions of a stack say of a wait.
+/// What the functions of a stack say about a wait.
 fn facts(reader: &mut StackReader, stack: &[LocationId], into: &SnapshotBuilder) -> StackFacts {
     let code = &into.code;
     let name = |id: FunctionId| {

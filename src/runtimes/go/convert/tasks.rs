@@ -1,4 +1,4 @@
-//! Turns goroutines into tasks, as far as each one's own struct and stack tell.
+//! Turns goroutines into tasks, as far as their own struct and stack tell.
 
 use rustc_hash::FxHashMap;
 
@@ -13,7 +13,7 @@ use crate::runtimes::go::waits::RawWait;
 use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass};
 use crate::words::go as words;
 
-/// Turns goroutines into tasks, and notes in the draft what is still to be found out of them.
+/// Turns goroutines into tasks, and records in the draft what is still to be found out.
 pub(super) struct Tasks<'d, 'a> {
     runtime: u8,
     draft: &'d mut Draft<'a>,
@@ -43,7 +43,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
         }
     }
 
-    /// Adds what was read of some goroutines. The addresses of those that run go to `running`.
+    /// Adds what was read of some goroutines. The addresses of running ones go to `running`.
     pub(super) fn chunk(&mut self, mut chunk: Chunk, running: &mut Vec<u64>) {
         running.append(&mut chunk.running);
         let reading = &mut self.into.header.reading;
@@ -56,7 +56,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
         }
     }
 
-    /// Adds one goroutine. `waits` is what its struct says that it waits for.
+    /// Adds one goroutine. `waits`: what it waits for, from its own struct.
     pub(super) fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait]) {
         let raw = &goroutine.raw;
         let lacks_stack = goroutine.stack_status == StackStatus::Missing;
@@ -77,7 +77,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             polls: None,
             mark: raw.mark(),
             parent: (raw.parent != 0).then_some(raw.parent),
-            // What started the first one is the runtime's start-up code, no statement.
+            // The first goroutine was started by the runtime's start-up code, not by a statement.
             creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, self.into)).flatten(),
             entry: resolver.entry(raw.startpc, self.into),
             labels: self.labels.of(raw.labels, self.into),
@@ -96,7 +96,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
         self.into.task(task);
     }
 
-    /// Notes what can be found out only when everything has been read.
+    /// Records what can be found out only when everything has been read.
     fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait]) {
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
         let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
@@ -114,7 +114,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
     fn thread(&mut self, goroutine: &Goroutine) -> Option<u32> {
         let raw = &goroutine.raw;
         match raw.status {
-            // One whose stack grows is still on its thread (`newstack`).
+            // A goroutine whose stack grows is still on its thread (`newstack`).
             status::SYSCALL | status::RUNNING | status::COPYSTACK => {
                 goroutine.thread.or_else(|| self.threads.of(raw.m))
             }
@@ -132,7 +132,7 @@ fn is_waiting(raw: &Raw) -> bool {
     matches!(raw.status, status::WAITING | status::LEAKED)
 }
 
-/// Since when it waits, as far as the runtime noted it; and only while it waits.
+/// How long it has waited, if it waits and the runtime recorded it.
 fn age(raw: &Raw, now: Option<u64>) -> Age {
     let waits = is_waiting(raw) || raw.status == status::SYSCALL;
     match (u64::try_from(raw.waitsince), now) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// CPU time of the calling thread: how busy the machine is must not change what is found.
+/// CPU time of the calling thread: the machine's load must not change what is found.
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Duration,
@@ -19,14 +19,14 @@ impl Clock {
         Clock { began: thread_time(), limit, is_over: Cell::new(false) }
     }
 
-    /// Looks at the time. Costs a system call.
+    /// Checks the time. Costs a system call.
     pub(super) fn look(&self) {
         if self.spent() >= self.limit {
             self.is_over.set(true);
         }
     }
 
-    /// Was it over when it was last looked at?
+    /// Was the time used up at the last check?
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get()
     }
@@ -36,8 +36,8 @@ impl Clock {
         thread_time().saturating_sub(self.began)
     }
 
-    /// Was most of the time still left when so much had been used? Whoever takes longer from then on always
-    /// will.
+    /// Was most of the time still left after `spent`? An examination that began this early and did not finish
+    /// never will.
     pub(super) fn was_early(&self, spent: Duration) -> bool {
         spent < self.limit / 4
     }

@@ -22,9 +22,9 @@ const MAX_CODE: usize = 64 << 20;
 const MAX_HELPER: u64 = 4096;
 /// Functions that only call a closure are smaller than this.
 const MAX_WRAPPER: u64 = 192;
-/// Instructions that are looked at in all to find out whether functions handle locks.
+/// Total instructions examined to find out whether functions handle locks.
 const MAX_LOOKED_AT: u64 = 4_000_000;
-/// Calls that are followed to find out whether a function handles locks.
+/// Nested calls that are followed to find out whether a function handles locks.
 const MAX_DEPTH: usize = 2;
 
 /// A function with its code.
@@ -43,8 +43,8 @@ impl Function<'_> {
         (offset < self.code.len()).then_some(offset)
     }
 
-    /// What an atomic instruction of `len` bytes at `ip` does with a lock: the functions that were inlined
-    /// there tell. Returns the operation and the lock.
+    /// What an atomic instruction of `len` bytes at `ip` does with a lock, by the functions that are inlined
+    /// there. Returns the operation and the lock.
     pub(super) fn lock_op(&self, ip: u64, len: u64, atomic: Atomic) -> Option<(LockOp, Option<u64>)> {
         if atomic.size != 4 {
             return None;
@@ -57,8 +57,8 @@ impl Function<'_> {
         Some((op, word.map(|word| if shared { word.wrapping_sub(READER_COUNT) } else { word })))
     }
 
-    /// Where the instruction also checks a pointer for nil, the line table counts it and some behind it to
-    /// where the pointer was used, outside of the inlined function; then those behind them tell.
+    /// If the instruction also checks a pointer for nil, the line table assigns it and some bytes after it to
+    /// the use of the pointer, outside of the inlined function. Then the instructions after that decide.
     fn atomic(&self, ip: u64, len: u64, conditional: bool) -> Option<LockOp> {
         const BEHIND: u64 = 24;
         self.inlined(ip).or_else(|| {
@@ -67,28 +67,28 @@ impl Function<'_> {
         })
     }
 
-    /// The function of a lock that is inlined at an instruction. The outermost one counts: a reader-writer
-    /// lock has a mutex within.
+    /// The lock's function that is inlined at an instruction. The outermost one counts: a reader-writer lock
+    /// contains a mutex.
     fn inlined(&self, ip: u64) -> Option<LockOp> {
         self.func.inline_frames(ip).iter().rev().find_map(|frame| LockOp::of(&frame.name))
     }
 }
 
-/// Where a frame keeps the closures that it deferred, if the compiler put code for them at its end: bytes
+/// Where a frame keeps its deferred closures, if the compiler put code for them at the function's end: bytes
 /// below the frame's variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct OpenDefers {
-    /// The byte that says which of them are still to be run.
+    /// The byte that says which closures are still to be run.
     pub(super) bits: u64,
     /// Each closure, in the order of the bits.
     pub(super) slots: Vec<u64>,
 }
 
 impl OpenDefers {
-    /// Most of them in one function (`maxOpenDefers`).
+    /// Maximum in one function (`maxOpenDefers`).
     const MAX: u64 = 8;
 
-    /// Takes apart what a function's data says. Since Go 1.22 the closures stand in an array.
+    /// Parses a function's data. Since Go 1.22 the closures are in an array.
     fn parse(bytes: &[u8], minor: Option<u32>) -> Option<Self> {
         let mut at = 0;
         let mut next = || {
@@ -113,13 +113,13 @@ impl OpenDefers {
         }
         let count = next()?.min(Self::MAX);
         let mut slots: Vec<u64> = (0..count).map_while(|_| next()).collect();
-        // The last one stands first.
+        // The last one comes first.
         slots.reverse();
         Some(OpenDefers { bits, slots })
     }
 }
 
-/// Memory of which nothing is known.
+/// Memory with unknown contents.
 pub(super) struct Unknown;
 
 impl World for Unknown {
@@ -153,7 +153,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The function that an address is in. None outside of Go's code.
+    /// The function that contains an address. None outside of Go's code.
     pub(super) fn find(&mut self, address: u64) -> Option<Rc<Function<'a>>> {
         let func = self.modules.iter().find_map(|module| module.pclntab.find(address))?;
         if let Some(known) = self.functions.get(&func.entry()) {
@@ -171,7 +171,7 @@ impl<'a> Text<'a> {
         function
     }
 
-    /// Have so many instructions been looked at that helpers are not recognised any more?
+    /// Have too many instructions been examined to recognise more helpers?
     pub(super) fn is_out_of_budget(&self) -> bool {
         self.looked_at > MAX_LOOKED_AT
     }
@@ -182,7 +182,7 @@ impl<'a> Text<'a> {
         (func.entry() == entry).then(|| func.name())
     }
 
-    /// Where the function that an address is in keeps what it deferred. None where it defers nothing, or
+    /// Where the function that contains an address keeps its deferred closures. None if it defers nothing, or
     /// not in this way.
     pub(super) fn open_defers(&self, address: u64) -> Option<OpenDefers> {
         /// `FUNCDATA_OpenCodedDeferInfo`, Go 1.19 to 1.27.
@@ -227,7 +227,7 @@ impl<'a> Text<'a> {
             self.helpers.insert(entry, false);
             return false;
         }
-        // Whatever calls itself says nothing new.
+        // A recursive call adds nothing new.
         self.helpers.insert(entry, false);
         let (mut at, mut state, mut found) = (0, CpuState::behind_call(0), false);
         while let Some((step, len)) =

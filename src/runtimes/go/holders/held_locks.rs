@@ -1,7 +1,7 @@
-//! One goroutine, looked at: which of the locks that others wait for does it hold?
+//! Examines one goroutine: which of the locks that others wait for does it hold?
 //!
-//! Its frames are read ahead from the innermost outwards, as the goroutine will go on. What unlocks a
-//! lock that was not locked on the way there gives back one that is held now.
+//! Its frames are run ahead from the innermost outwards, as the goroutine will continue. An unlock without a
+//! lock on the path before it unlocks a lock that is held now.
 
 use rustc_hash::FxHashMap;
 
@@ -14,14 +14,14 @@ use crate::runtimes::go::offsets::Offsets;
 use crate::runtimes::go::sync::{LockOp, is_waiting_code};
 use crate::runtimes::go::unwind::{CodeAddress, Window};
 
-/// Places in the code that are remembered.
+/// Code addresses that are remembered.
 const MAX_PARTS: usize = 1 << 20;
-/// Deferred calls of one goroutine that are looked at.
+/// Deferred calls of one goroutine that are read.
 const MAX_DEFERRED: usize = 1024;
 /// Locks that one goroutine is found to hold.
 const MAX_HELD: usize = 256;
 
-/// A frame of a stack: where its code goes on, and with which stack pointer.
+/// A frame of a stack: where its code continues, and with which stack pointer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) pc: CodeAddress,
@@ -33,11 +33,11 @@ pub(super) struct Frame {
 pub(super) struct Held {
     pub(super) lock: u64,
     pub(super) shared: bool,
-    /// The frame that goes on to unlock it.
+    /// The frame that will unlock it.
     pub(super) pc: CodeAddress,
 }
 
-/// What code on a stack has to do with locks, by where it stands.
+/// What code on a stack does with locks, by its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// It waits, or is in the middle of taking a lock.
@@ -48,15 +48,15 @@ pub(super) enum Part {
     Unlocks,
     /// `runtime.deferreturn`: runs what its caller deferred.
     Defers,
-    /// `runtime.asyncPreempt`: puts back the registers with which its caller was interrupted.
+    /// `runtime.asyncPreempt`: restores the registers of its interrupted caller.
     Restores,
-    /// Panics or exits: its caller does not go on, but what it deferred is run.
+    /// Panics or exits: its caller does not continue, but the caller's deferred calls are run.
     Leaves,
     /// Nothing.
     Nothing,
 }
 
-/// Which code has what to do with locks, worked out once for each place: code does not change.
+/// What code does with locks, computed once for each address: code does not change.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     known: FxHashMap<CodeAddress, Part>,
@@ -72,7 +72,7 @@ impl Parts {
         }
         let part = part(pc, ahead);
         if ahead.text.is_out_of_budget() {
-            // What was found out may not be all; another reading does better.
+            // The result may be incomplete; another reading does better.
             return part;
         }
         if self.known.len() >= MAX_PARTS {
@@ -112,14 +112,14 @@ impl Goroutine for Unknown {
     }
 }
 
-/// A goroutine that stands still.
+/// A goroutine that does not move.
 pub(super) struct Standing<'l, 'a> {
     memory: &'l mut PagedMemory<'a>,
     offsets: &'l Offsets,
     stack: Window<'l>,
     /// The address of its struct.
     g: u64,
-    /// The list of its deferred calls, once it was asked for: stack pointer and closure, the newest first.
+    /// The list of its deferred calls, once it was read: stack pointer and closure, newest first.
     deferred: Option<Vec<(u64, u64)>>,
 }
 
@@ -165,7 +165,7 @@ impl Standing<'_, '_> {
     }
 
     /// Source: `src/runtime/panic.go` (`deferproc`, `deferreturn`): calls in loops, and all others that the
-    /// compiler did not turn into code at the function's end. None where it cannot be read on.
+    /// compiler did not turn into code at the function's end. None if the rest of the list cannot be read.
     fn read_list(&mut self, list: &mut Vec<(u64, u64)>) -> Option<()> {
         let o = self.offsets;
         let (head, at_sp, at_fn, link) = (o.g_defer?, o.defer_sp?, o.defer_fn?, o.defer_link?);
@@ -175,7 +175,7 @@ impl Standing<'_, '_> {
                 break;
             }
             let sp = self.number(record.wrapping_add(at_sp))?;
-            // Without a closure it is a list of its own, of calls deferred within a loop over a function.
+            // A record without a closure heads a separate list: calls deferred within a loop over a function.
             let closure = self.number(record.wrapping_add(at_fn))?;
             if closure != 0 {
                 list.push((sp, closure));
@@ -191,8 +191,9 @@ impl Standing<'_, '_> {
         self.list().iter().filter_map(own).take(MAX_HELD).collect()
     }
 
-    /// The closures that a frame deferred, for which the compiler put code at its end, and which have not
-    /// been run: a byte of the frame says which. `end` is where the frame's caller continues.
+    /// The closures that a frame deferred and that have not been run; a byte of the frame says which. Only
+    /// those with code at the function's end. `end` is the stack pointer with which the frame's caller
+    /// continues.
     ///
     /// Source: `FUNCDATA_OpenCodedDeferInfo`, `src/cmd/compile/internal/ssagen/ssa.go` (`emitOpenDeferInfo`).
     fn deferred_in_code(&mut self, layout: &OpenDefers, end: u64) -> Vec<u64> {
@@ -214,19 +215,19 @@ impl Standing<'_, '_> {
     }
 }
 
-/// Looks at one goroutine.
+/// The examination of one goroutine.
 pub(super) struct Look<'l, 'm, 'a> {
     pub(super) goroutine: Standing<'m, 'a>,
     pub(super) ahead: &'l mut Ahead<'a>,
     pub(super) parts: &'l mut Parts,
-    /// What it waits for, and what it is to take before it goes on.
+    /// The locks that it waits for or will take before it continues.
     pub(super) taken: Vec<Taken>,
     /// The registers of its innermost frame, where they are known.
     pub(super) state: Option<CpuState>,
 }
 
 impl Look<'_, '_, '_> {
-    /// The locks that the goroutine holds, and whether all of its frames were looked at.
+    /// The locks that the goroutine holds, and whether all of its frames were examined.
     pub(super) fn held(mut self, frames: &[Frame]) -> (Vec<Held>, bool) {
         let mut held: Vec<Held> = Vec::new();
         let (mut waiting, mut left) = (true, false);
@@ -276,11 +277,11 @@ impl Look<'_, '_, '_> {
         (held, !self.ahead.text.is_out_of_budget())
     }
 
-    /// What a frame unlocks when it goes on.
+    /// What a frame unlocks when it continues.
     fn goes_on(&mut self, frame: Frame, state: Option<CpuState>) -> Vec<(u64, bool)> {
         let pc = frame.pc.pc();
         if frame.pc.is_interrupted() && self.ahead.text.is_locking(pc) {
-            // Did it get the lock? That is in the flags of the processor.
+            // Did it get the lock? Only the processor's flags say so.
             self.taken.push(Taken::Unknown);
         }
         let state = state.unwrap_or_else(|| CpuState::behind_call(frame.sp));
@@ -297,8 +298,8 @@ impl Look<'_, '_, '_> {
         outlook.held
     }
 
-    /// What a frame unlocks that does not go on, because of a panic or as the goroutine ends: only what it
-    /// deferred is run.
+    /// What a frame unlocks if it does not continue, because of a panic or because the goroutine ends: only
+    /// its deferred calls are run.
     fn leaves(&mut self, frame: Frame, caller: Option<&Frame>) -> Vec<(u64, bool)> {
         let mut closures = self.goroutine.all_deferred(frame.sp);
         let layout = self.ahead.text.open_defers(frame.pc.pc());
@@ -308,7 +309,7 @@ impl Look<'_, '_, '_> {
         self.closures(&closures, frame.sp)
     }
 
-    /// What closures unlock, run below a frame.
+    /// What these closures unlock if they run below a frame.
     fn closures(&mut self, closures: &[u64], stack_pointer: u64) -> Vec<(u64, bool)> {
         const BELOW: u64 = 1 << 12;
         self.ahead.run_closures(closures, stack_pointer.wrapping_sub(BELOW), &self.taken, &mut self.goroutine)

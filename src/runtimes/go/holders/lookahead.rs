@@ -1,5 +1,5 @@
-//! Reads ahead in a function's code, on the memory of a goroutine that stands still: which locks does it
-//! unlock before it could lock them?
+//! Runs a function's code ahead, on the memory of a goroutine that does not move: which locks does it unlock
+//! before it could lock them?
 
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -14,21 +14,20 @@ use crate::runtimes::go::sync::LockOp;
 
 /// Instructions that are run ahead in one reading.
 const MAX_ALL_STEPS: u64 = 2_000_000;
-/// Instructions that are run for one frame. Whoever needs more is not followed to the end.
+/// Instructions that are run for one frame. A frame that needs more is not followed to the end.
 const MAX_STEPS: usize = 12_000;
-/// Ways through the code that wait to be followed.
+/// Paths through the code that wait to be followed.
 const MAX_PATHS: usize = 256;
-/// Locks taken on one way.
+/// Locks taken on one path.
 const MAX_TAKEN: usize = 16;
-/// Functions that are entered, one from the other.
+/// Nested calls that are entered.
 const MAX_DEPTH: usize = 4;
-/// How often the same code is come by before what decides its branches is taken for unknown: rounds of a
-/// loop.
+/// After this many visits to the same code (rounds of a loop), its branch conditions are treated as unknown.
 const MAX_ROUNDS: u32 = 5;
 /// Locks that one frame is found to hold.
 const MAX_HELD: usize = 64;
 
-/// A lock that is taken on the way, or that the goroutine was about to take.
+/// A lock that is taken on the path, or that the goroutine was about to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Taken {
     /// The lock at this address.
@@ -37,16 +36,16 @@ pub(super) enum Taken {
     Unknown,
 }
 
-/// What a frame's code does from where it stands.
+/// What a frame's code does from its current instruction on.
 #[derive(Default)]
 pub(super) struct Outlook {
-    /// The locks that it unlocks without having taken them on the way: (address, for reading).
+    /// Locks that it unlocks without having taken them on the path: (address, for reading).
     pub(super) held: Vec<(u64, bool)>,
-    /// It unlocks something, but what could not be worked out.
+    /// It unlocks something, but which lock is unknown.
     pub(super) more: bool,
-    /// What it has taken when it returns, on any way.
+    /// Locks that it has taken when it returns, on any path.
     pub(super) taken: Vec<Taken>,
-    /// How it returns, on the first way that was seen. None if it was not seen to return.
+    /// The state at the first return seen. None if no return was seen.
     pub(super) returned: Option<CpuState>,
     /// Not everything was followed.
     pub(super) cut: bool,
@@ -54,15 +53,15 @@ pub(super) struct Outlook {
 
 /// The memory that code is run on, and the calls that the goroutine deferred.
 pub(super) trait Goroutine: World {
-    /// The closure of deferred call number `nth`, the newest first, among those on the goroutine's list
+    /// The closure of deferred call number `nth`, newest first. Counts only the calls on the goroutine's list
     /// that the function with this stack pointer deferred.
     fn deferred(&mut self, stack_pointer: u64, nth: usize) -> Deferred;
 }
 
-/// A call on a goroutine's list of deferred ones.
+/// An entry of a goroutine's list of deferred calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deferred {
-    /// Of this closure.
+    /// A call of this closure.
     Call(u64),
     /// There is none.
     None,
@@ -70,7 +69,7 @@ pub(super) enum Deferred {
     Unknown,
 }
 
-/// Reads ahead.
+/// Runs code ahead.
 pub(super) struct Ahead<'a> {
     pub(super) text: Text<'a>,
     machine: Machine,
@@ -84,13 +83,13 @@ impl<'a> Ahead<'a> {
         Ahead { text, machine: Machine::new(), steps: 0, clock }
     }
 
-    /// Has so much been read, or has it taken so long, that it has to end? A goroutine may have any number
-    /// of frames. What is run for one frame is always run to its end, so that every reading gets on.
+    /// Is the budget of instructions or time used up? A goroutine may have any number of frames. A frame that
+    /// was begun is always run to its end, so that every reading makes progress.
     pub(super) fn is_out_of_budget(&self) -> bool {
         self.steps > MAX_ALL_STEPS || self.clock.is_over() || self.text.is_out_of_budget()
     }
 
-    /// What comes from `ip` on until the function there returns. `taken` is what it is about to take.
+    /// Runs from `ip` on until the function there returns. `taken`: the locks that it is about to take.
     pub(super) fn run(
         &mut self,
         ip: u64,
@@ -114,7 +113,7 @@ impl<'a> Ahead<'a> {
         outlook
     }
 
-    /// What closures unlock that are called one after the other, on a stack that begins at `stack_pointer`.
+    /// What these closures unlock if they are called in order, on a stack that begins at `stack_pointer`.
     pub(super) fn run_closures(
         &mut self,
         closures: &[u64],
@@ -135,17 +134,17 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// A way through the code.
+/// A path through the code.
 #[derive(Clone)]
 struct Path {
     ip: u64,
     state: CpuState,
-    /// Where the functions that were entered return to.
+    /// Return addresses of the entered functions.
     calls: Vec<u64>,
     taken: Vec<Taken>,
-    /// Calls on the goroutine's list of deferred ones that were run.
+    /// How many calls on the goroutine's list of deferred calls were run.
     deferred: usize,
-    /// It came by too often: what decides branches is taken for unknown.
+    /// It visited the same code too often: branch conditions are treated as unknown.
     loose: bool,
 }
 
@@ -153,7 +152,7 @@ struct Path {
 struct Walk<'w, 'a> {
     ahead: &'w mut Ahead<'a>,
     goroutine: &'w mut dyn Goroutine,
-    /// Where it was, with what it had taken.
+    /// How often each address was reached with the same state.
     seen: FxHashMap<u64, u32>,
     todo: Vec<Path>,
     steps: usize,
@@ -189,7 +188,7 @@ impl<'a> Walk<'_, 'a> {
         Some((function, at))
     }
 
-    /// Runs one instruction; false where the way ends.
+    /// Runs one instruction; false where the path ends.
     fn step(&mut self, path: &mut Path, function: &Function<'a>, at: usize) -> bool {
         let ip = path.ip;
         let world: &mut dyn World = self.goroutine;
@@ -248,7 +247,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Goes on at `to`, unless somebody has been there with the same behind him.
+    /// Continues at `to`, unless this address was already reached with the same state.
     fn go(&mut self, path: &mut Path, to: u64) -> bool {
         path.ip = to;
         let rounds = |walk: &mut Self, path: &Path| {
@@ -314,8 +313,8 @@ impl<'a> Walk<'_, 'a> {
         self.go(path, entry)
     }
 
-    /// `runtime.deferreturn`, called at `ip`: runs the function's calls on the goroutine's list. They are
-    /// closures without arguments.
+    /// `runtime.deferreturn`, called at `ip`: runs the function's deferred calls on the goroutine's list.
+    /// They are closures without arguments.
     fn deferred(&mut self, path: &mut Path, ip: u64) -> bool {
         let sp = path.state.stack_pointer().map_or(0, |sp| sp.number);
         let deferred = self.goroutine.deferred(sp, path.deferred);
@@ -353,13 +352,13 @@ impl<'a> Walk<'_, 'a> {
                     self.outlook.held.push((lock, shared));
                 }
             }
-            // Some lock, nobody knows which: most likely the one taken last.
+            // An unknown lock: most likely the one taken last.
             (None, None) => self.outlook.more |= path.taken.pop().is_none(),
         }
     }
 }
 
-/// `ud2`, which the compiler puts where nothing comes by, and `int3` between functions.
+/// `ud2`, which the compiler puts into unreachable code, and `int3` between functions.
 fn is_trap(code: &[u8], at: usize) -> bool {
     code.get(at..).is_some_and(|code| code.starts_with(&[0x0f, 0x0b]) || code.starts_with(&[0xcc]))
 }
@@ -379,7 +378,7 @@ fn ends(name: &str) -> bool {
     ENDS.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Functions with a calling convention of their own, which leave the registers as they are.
+/// Functions with their own calling convention, which preserve the registers.
 fn keeps_registers(name: &str) -> bool {
     name.starts_with("runtime.gcWriteBarrier") || name.starts_with("runtime.duff")
 }

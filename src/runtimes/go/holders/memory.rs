@@ -1,7 +1,7 @@
-//! What a reading found out that the next one need not find out again.
+//! What one reading found out and the next can reuse.
 //!
-//! Code does not change, and a goroutine that stands where it stood, with the same bytes on its stack,
-//! goes on as it would have gone on before.
+//! Code does not change. A goroutine at the same place, with the same bytes on its stack, will continue as it
+//! would have before.
 
 use std::hash::Hasher;
 
@@ -12,8 +12,8 @@ use super::lookahead::Taken;
 use super::stopped::View;
 use crate::snapshot::Task;
 
-/// What was found out about code and goroutines. It is as large as one reading: of whoever was not looked
-/// at this time, nothing is kept.
+/// What was found out about code and goroutines. It is as large as one reading: goroutines not examined in
+/// this reading are dropped.
 #[derive(Debug, Default)]
 pub(in super::super) struct Remembered {
     pub(super) parts: Parts,
@@ -26,13 +26,13 @@ pub(in super::super) struct Remembered {
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) held: Box<[Held]>,
-    /// All of its frames were looked at.
+    /// All of its frames were examined.
     pub(super) is_whole: bool,
     print: u64,
 }
 
 impl Remembered {
-    /// What was found out about the goroutine at `g`, if it is still as it was then.
+    /// The answer for the goroutine at `g`, if the goroutine has not changed since.
     pub(super) fn recall(&mut self, g: u64, print: u64) -> Option<Answer> {
         let answer = self.before.remove(&g).filter(|answer| answer.print == print)?;
         self.now.insert(g, answer.clone());
@@ -44,14 +44,14 @@ impl Remembered {
         self.now.insert(g, Answer { held: held.into(), is_whole, print });
     }
 
-    /// A reading ends: what it did not come by is forgotten.
+    /// Ends a reading: answers that it did not use are dropped.
     pub(super) fn turn_over(&mut self) {
         self.before = std::mem::take(&mut self.now);
     }
 }
 
-/// Equal for a goroutine that has not moved: who it is, where it stands, what is on its stack and what it
-/// is about to take. None for one that ran until it was held: it will stand elsewhere the next time.
+/// Equal for a goroutine that has not moved: same id, same place, same stack contents, same locks about to be
+/// taken. None for one that ran until it was held: it will be elsewhere the next time.
 pub(super) fn print(view: &View<'_>, task: &Task, taken: &[Taken]) -> Option<u64> {
     if view.state.is_some() {
         return None;

@@ -1,12 +1,12 @@
-//! Who holds the locks that others wait for?
+//! Which goroutines hold the locks that others wait for?
 //!
-//! A lock does not say. But whoever holds it is going to give it back, and how is written in the code: it
-//! is read ahead from where a goroutine stands ([`ahead`]), on the goroutine's own stack and memory
-//! ([`look`]). Of locks for which no holder is found this way, those goroutines are noted on whose stack the
-//! lock's address stands.
+//! A lock does not record its holder. But the holder will unlock it, and its code says how. That code is run
+//! ahead from where a goroutine is ([`lookahead`]), on the goroutine's own stack and memory ([`held_locks`]).
+//! If a lock's holder is not found this way, the goroutines whose stack contains the lock's address are
+//! recorded.
 //!
-//! Every goroutine stands still while it is looked at, or was held; at the end, all that were found are
-//! looked at once more, so that there was one moment at which all of it was true.
+//! A parked goroutine must not move while it is examined; a running one is held. At the end the parked ones
+//! that were found are checked again, so that there was one moment at which all of it was true.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,9 +38,9 @@ use crate::process::paged::PagedMemory;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{HoldKind, LockState, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState};
 
-/// Goroutines looked at together.
+/// Goroutines examined together.
 const BATCH: usize = 128;
-/// Goroutines noted for having the address of one lock on their stack.
+/// Goroutines recorded per lock for having its address on their stack.
 const MAX_PERHAPS: usize = 16;
 
 /// A goroutine that holds a lock.
@@ -50,12 +50,12 @@ pub(super) struct Found {
     pub(super) task: usize,
     pub(super) lock: ObjectId,
     pub(super) how: HoldKind,
-    /// The frame of its stack that goes on to unlock it.
+    /// The frame of its stack that will unlock it.
     pub(super) at: Option<CodeAddress>,
 }
 
-/// Finds the holders of all locks that tasks from number `first_task` on wait for. `stacks` are those that
-/// the tasks' stacks are numbers of.
+/// Finds the holders of all locks that tasks from number `first_task` on wait for. `stacks`: the table that
+/// the tasks' stack numbers index.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
@@ -83,17 +83,17 @@ struct Search<'s> {
     locks: FxHashMap<u64, ObjectId>,
 }
 
-/// What reads ahead, and what it found out about code.
+/// The look-ahead, and what it found out about code.
 struct Reading<'a> {
     ahead: Ahead<'a>,
     remembered: Remembered,
-    /// What was read of the heap for the goroutines that are looked at together.
+    /// Heap memory that was read for the goroutines examined together.
     memory: PagedMemory<'a>,
-    /// Goroutines that were not looked at to the end, because so much had been run ahead.
+    /// Goroutines that were not examined to the end because the look-ahead's budget was used up.
     not_asked: u64,
 }
 
-/// Locks of which not all holders were found: how many are missing.
+/// Locks with missing holders: how many are missing.
 type Open = FxHashMap<ObjectId, u32>;
 
 impl<'s> Search<'s> {
@@ -134,7 +134,7 @@ impl<'s> Search<'s> {
         self.goroutines.still(seen)
     }
 
-    /// How many goroutines hold each lock, as it says itself.
+    /// How many goroutines hold each lock, by the lock's own state.
     fn open(&self, into: &SnapshotBuilder) -> Open {
         let holders = |id: &ObjectId| match into.objects().get(id.index()).and_then(|object| object.lock) {
             Some(LockState::Free) => 0,
@@ -144,7 +144,7 @@ impl<'s> Search<'s> {
         self.locks.values().map(|id| (*id, holders(id))).filter(|(_, holders)| *holders > 0).collect()
     }
 
-    /// Looks for the holders of locks until all that there are have been found.
+    /// Looks for the holders of locks until all are found.
     fn holders(
         &self,
         reading: &mut Reading<'s>,
@@ -200,11 +200,11 @@ impl<'s> Search<'s> {
         task.stack.and_then(|stack| self.stacks.get(stack.index())).map_or(&[], |stack| stack)
     }
 
-    /// Is there code on this stack that goes on to unlock something?
+    /// Does code on this stack unlock something later?
     fn may_hold(&self, reading: &mut Reading<'s>, stack: &[CodeAddress]) -> bool {
         stack.iter().any(|pc| {
             let part = reading.remembered.parts.of(*pc, &mut reading.ahead);
-            // A running one is somewhere else by now.
+            // A running goroutine has moved by now.
             matches!(part, Part::Unlocks | Part::Defers | Part::Leaves | Part::Restores)
                 || pc.is_interrupted()
         })
@@ -229,8 +229,8 @@ impl<'s> Search<'s> {
         held.into_iter().filter_map(|held| self.found(candidate, held)).collect()
     }
 
-    /// All the locks that one goroutine holds, and whether it was looked at to the end. That is kept for the
-    /// next reading, unless there was too little time left for it.
+    /// All locks that one goroutine holds, and whether it was examined to the end. The answer is kept for the
+    /// next reading, unless it was cut short by too little time.
     fn ask(
         &self,
         reading: &mut Reading<'s>,
@@ -254,7 +254,8 @@ impl<'s> Search<'s> {
     fn found(&self, candidate: &Candidate, held: Held) -> Option<Found> {
         let how = if held.shared { HoldKind::Shared } else { HoldKind::Exclusive };
         let lock = *self.locks.get(&held.lock)?;
-        // The frame as it was when the task was read; of one that went on, the same function's.
+        // The frame as it was when the task was read. If the task moved since, the frame of the same
+        // function.
         let stack = self.stack(&candidate.task);
         let modules = &self.goroutines.go.modules;
         let function =
@@ -281,7 +282,7 @@ impl<'s> Search<'s> {
             .collect()
     }
 
-    /// Goroutines on whose stack the address of one of these locks stands and that do not wait for it.
+    /// Goroutines whose stack contains the address of one of these locks and that do not wait for it.
     fn perhaps(
         &self,
         all: &[Vec<u32>],
@@ -318,12 +319,12 @@ impl<'s> Search<'s> {
 }
 
 fn lock(remembered: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
-    // It is whole at every moment.
+    // It is consistent at every moment.
     remembered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The numbers of the tasks with a stack, those with one stack together, the rarest stacks first: whoever
-/// holds a lock stands where few others do.
+/// The numbers of the tasks with a stack, grouped by stack, the rarest stacks first: a lock's holder is at a
+/// place that few others share.
 fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
     let mut by_stack: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for (number, task) in (0..).zip(tasks).skip(first_task) {

@@ -1,4 +1,4 @@
-//! What locks and wait groups say of themselves. They do not say who holds them.
+//! The state that locks and wait groups record. They do not record their holders.
 //!
 //! Source: `src/sync/mutex.go` (`internal/sync` from 1.24), `rwmutex.go`, `waitgroup.go` of Go 1.19 to 1.27.
 
@@ -11,7 +11,7 @@ use crate::snapshot::{LockState, ObjectId, ObjectKind, SnapshotBuilder};
 const LOCKED: u64 = 1;
 /// `RWMutex { w Mutex; writerSem, readerSem uint32; readerCount, readerWait int32 }`.
 const READER_COUNT: usize = 16;
-/// Bytes of the largest of them that are read.
+/// Bytes that are read: the size of the largest.
 const SIZE: usize = 24;
 /// Locks read together.
 const BATCH: usize = 4096;
@@ -49,7 +49,7 @@ fn state_in(kind: ObjectKind, bytes: &[u8]) -> Option<LockState> {
         ObjectKind::RwMutex => {
             let both = word(bytes, READER_COUNT);
             let (count, departing) = (both as u32 as i32, (both >> 32) as u32 as i32);
-            // A writer that waits or writes makes the count negative; it waits for so many readers.
+            // A writer that waits or writes makes the count negative; it waits for `departing` readers.
             Some(match (count, departing) {
                 (..0, 1..) => LockState::Shared(departing as u32),
                 (..0, _) => LockState::Exclusive,
@@ -57,7 +57,7 @@ fn state_in(kind: ObjectKind, bytes: &[u8]) -> Option<LockState> {
                 (count, _) => LockState::Shared(count as u32),
             })
         }
-        // The upper half is the counter, the lower one counts who waits.
+        // The upper half is the counter, the lower one counts waiters.
         ObjectKind::WaitGroup => Some(LockState::Outstanding((first >> 32) as u32)),
         _ => None,
     }

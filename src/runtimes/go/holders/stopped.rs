@@ -1,5 +1,5 @@
-//! Goroutines that stand still while they are looked at: parked ones are read and read again, running ones
-//! are held by their thread.
+//! Goroutines that do not move while they are examined: parked ones are read twice, running ones are held by
+//! stopping their thread.
 
 use rustc_hash::FxHashMap;
 
@@ -17,10 +17,10 @@ use crate::runtimes::go::{Go, GoError};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{Task, TaskState};
 
-/// Larger stacks are looked at as far as this, bytes.
+/// Of larger stacks only this many bytes are examined.
 pub(super) const MAX_STACK: u64 = 1 << 20;
 
-/// Bytes of stacks that are read together at most.
+/// Maximum bytes of stacks read together.
 const MAX_TOGETHER: usize = 32 << 20;
 
 /// A goroutine that may hold something.
@@ -30,7 +30,7 @@ pub(super) struct Candidate {
     pub(super) task: Task,
 }
 
-/// A goroutine that stands still.
+/// A goroutine that does not move.
 pub(super) struct View<'v> {
     /// The address of its struct.
     pub(super) g: u64,
@@ -40,13 +40,13 @@ pub(super) struct View<'v> {
     pub(super) state: Option<CpuState>,
 }
 
-/// What is known of a goroutine after it was looked at.
+/// What is known of a goroutine after its examination.
 pub(super) struct Seen {
     pub(super) raw: Raw,
     pub(super) found: Vec<Found>,
 }
 
-/// Where the goroutines are.
+/// Where goroutines are read from, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Goroutines<'s> {
     pub(super) go: &'s Go,
@@ -55,7 +55,7 @@ pub(super) struct Goroutines<'s> {
 }
 
 impl Goroutines<'_> {
-    /// Looks at goroutines that do not run; those that moved meanwhile are left out.
+    /// Examines goroutines that do not run. Leaves out goroutines that moved meanwhile.
     pub(super) fn parked(
         &self,
         batch: &[Candidate],
@@ -102,7 +102,7 @@ impl Goroutines<'_> {
         self.unmoved(seen)
     }
 
-    /// Looks at a goroutine that runs, while its thread stands still.
+    /// Examines a running goroutine while its thread is stopped.
     pub(super) fn running(
         &self,
         candidate: &Candidate,
@@ -131,8 +131,8 @@ impl Goroutines<'_> {
         Ok((!found.is_empty()).then_some(Seen { raw: goroutine.raw, found }))
     }
 
-    /// Of those that were seen, those that still stand as they did. A running one was held when it was
-    /// looked at, and has gone on since.
+    /// What was found for goroutines that have not moved since. A running goroutine was held during its
+    /// examination and has continued since; its findings stay.
     pub(super) fn still(&self, seen: Vec<Seen>) -> Result<Vec<Found>, GoError> {
         let (running, parked): (Vec<_>, Vec<_>) =
             seen.into_iter().partition(|seen| seen.raw.status == status::RUNNING);
@@ -162,8 +162,8 @@ impl Goroutines<'_> {
     }
 }
 
-/// Is this the goroutine that became the task? One that waits has to stand exactly where it stood: what it
-/// waits for is part of the picture.
+/// Is this the goroutine that the task was made from? A waiting one must not have moved at all: what it waits
+/// for is part of the snapshot.
 fn is_the_one(raw: &Raw, task: &Task) -> bool {
     task.id == Some(raw.goid)
         && !raw.is_over()

@@ -18,23 +18,23 @@ const STRUCT: u8 = 25;
 /// Bytes of a struct field's record: name, type, offset.
 const FIELD: usize = 24;
 
-/// A name's flag of a field that is embedded.
+/// The flag in the name of an embedded field.
 const EMBEDDED: u8 = 1 << 3;
-/// Where a descriptor's header has the offset of its name.
+/// Position of the name's offset in a descriptor's header.
 const NAME_AT: usize = 40;
-/// Where the descriptor of a struct has the slice of its fields, behind the package's path.
+/// Position of the slice of fields in a struct's descriptor, after the package's path.
 const FIELDS_AT: usize = HEADER + 8;
 /// Bytes of a field's name.
 const MAX_FIELD_NAME: usize = 1024;
 
-/// Types that are followed from one to the next at most.
+/// Maximum number of types that are followed.
 const MAX_TYPES: usize = 20_000;
 /// Fields of one struct.
 const MAX_FIELDS: u64 = 1024;
-/// Fields that are read in all: real programs have about ten thousand in reach.
+/// Fields that are read in all: real programs can reach about ten thousand.
 const MAX_WORK: usize = 1 << 20;
 
-/// The runtime's structs that are looked for by name when no field leads to them.
+/// The runtime's structs that are searched for by name when no field leads to them.
 const BY_NAME: [&str; 12] = [
     "sudog",
     "hchan",
@@ -65,7 +65,7 @@ pub(super) fn find(image: &TypeImage) -> Structs {
 
 struct Walk<'a> {
     image: &'a TypeImage,
-    /// Descriptors that refer to each other in circles must not keep loiter busy.
+    /// Descriptors that refer to each other in a cycle must not keep loiter busy.
     fields_left: usize,
     seen: FxHashSet<usize>,
     found: Structs,
@@ -89,8 +89,7 @@ impl<'a> Walk<'a> {
     fn find_g(&mut self) -> Option<Type> {
         let image = self.image;
         for field in image.names("atomicstatus").into_iter().flat_map(|name| image.words(name)) {
-            // Its record is somewhere in the array of fields, and the array's start stands in the
-            // descriptor.
+            // Its record is somewhere in the array of fields. The descriptor has the start of the array.
             let first = (0..MAX_FIELDS as usize)
                 .map_while(|back| field.checked_sub(back * FIELD))
                 .take_while(|&at| image.word(at).is_some_and(|name| image.name(name).is_some()))
@@ -109,7 +108,7 @@ impl<'a> Walk<'a> {
     /// Finds a struct of the runtime by its name.
     fn find_struct(&mut self, name: &str) -> Option<Type> {
         let image = self.image;
-        // The name of T is kept as that of *T with a flag.
+        // The name of T is stored as the name of *T with a flag.
         for address in image.names(&format!("*runtime.{name}")) {
             let offset = u32::try_from(address - image.base).ok()?.to_le_bytes();
             let hits = memmem::find_iter(&image.bytes, &offset).filter(|at| at.is_multiple_of(8));
@@ -123,7 +122,7 @@ impl<'a> Walk<'a> {
         None
     }
 
-    /// Takes in a type and everything that it leads to.
+    /// Adds a type and everything that it leads to.
     fn follow(&mut self, start: Type) {
         let image = self.image;
         let mut queue = VecDeque::from([start]);
@@ -149,7 +148,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The layout of a struct, with those within it.
+    /// The layout of a struct and of the structs within it.
     fn layout(&mut self, ty: &Type) -> Option<StructLayout> {
         let mut flattener = Flattener::new(ty.size);
         self.flatten(ty, "", 0, 0, &mut flattener)?;
@@ -201,7 +200,7 @@ impl<'a> Walk<'a> {
         (0..count).map(field).collect()
     }
 
-    /// A struct of the package `runtime` (and not of one that is only called so), by this name.
+    /// Is it the struct of this name in the package `runtime` itself, not in another one named so?
     fn is_runtime(&mut self, ty: &Type, name: &str) -> bool {
         let image = self.image;
         let package = || image.word(ty.at + HEADER).and_then(|at| image.name(at));

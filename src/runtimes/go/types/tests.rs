@@ -1,4 +1,4 @@
-//! Images made by hand, and what damage does to them. Real ones are in `tests/go_layouts.rs`.
+//! Hand-made images, and the effect of damage to them. Real images are in `tests/go_layouts.rs`.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const BASE: u64 = 0x50_0000;
 
-/// An image that holds `runtime.g` of two fields, of which the first is a struct of one field.
+/// An image that holds `runtime.g` with two fields; the first is a struct with one field.
 struct Maker {
     bytes: Vec<u8>,
 }
@@ -99,7 +99,7 @@ fn types_have_names() {
 #[test]
 fn a_struct_that_holds_itself_ends() {
     let (mut bytes, word, _) = made();
-    // Every field of type uint64 becomes one of a struct's own type.
+    // Every field of type uint64 gets the type of its own struct.
     let hits: Vec<usize> = memmem::find_iter(&bytes, &word.to_le_bytes()).collect();
     let image = TypeImage::new(BASE, bytes.clone());
     let g = structs_at(&image, "*runtime.g");

@@ -1,8 +1,7 @@
-//! The header of format 1: structs of its own, so that the model can change without changing the format.
+//! The header of format 1, with its own structs, so that the model can change without changing the format.
 //!
-//! The names of the members below are the format: do not rename them. What is unknown is null. From the first
-//! release on a new member must be an `Option` or have a default, because files that were written before do
-//! not have it.
+//! The names of the members below are the format: do not rename them. Unknown values are null. From the first
+//! release on, a new member must be an `Option` or have a default, because older files do not have it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use crate::snapshot::{
     Worker,
 };
 
-/// Everything that stands before the tables.
+/// Everything before the tables.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HeadOfFile {
     pub(super) format: String,
@@ -143,9 +142,9 @@ struct ProcessRow {
     cgroup_memory: Option<u64>,
 }
 
-/// Converts a struct of the model into its picture in the file and back. A member on the left is the format's, the
-/// one on the right is the model's; `into` says that it has a picture of its own, `list` and
-/// `option` that several or none of these may be there. A member that is missing on either side does not compile.
+/// Converts a struct of the model into its counterpart in the file and back. The left member is the format's,
+/// the right one the model's; `into` means that it has its own counterpart, `list` and `option` that it may
+/// occur several times or be absent. A member missing on either side does not compile.
 macro_rules! convert {
     ($picture:ident = $model:ident { $($file:ident: $name:ident $(as $how:ident)?),+ $(,)? }) => {
         impl From<&$model> for $picture {
@@ -171,7 +170,7 @@ macro_rules! convert {
     (@in $value:ident list) => { $value.into_iter().map(Into::into).collect() };
 }
 
-/// The same for the names of an enumeration.
+/// The same for the names of an enum.
 macro_rules! names {
     ($picture:ident = $model:ident { $($file:ident: $name:ident),+ $(,)? }) => {
         impl From<&$model> for $picture {

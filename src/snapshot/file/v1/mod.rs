@@ -7,20 +7,20 @@
 //!    `{"format":"loiter-snapshot","version":1,"tasks":N,"tables":[...],"snapshot":{...}}`. [`head`] has its
 //!    structs. A program that only wants a list of snapshots stops here;
 //! 3. one LZ4 frame with a checksum of its content, to the end of the file: the tables, in the order in which
-//!    the header lists them. [`tables`] has their names and those of their columns. A table is its number of rows (u64),
-//!    then its columns, each with its length in bytes (u64) before it. See [`super::columns`] for what is in a
-//!    column. A flag says where a value is missing; the column then has no entry for that row.
+//!    the header lists them. [`tables`] has the names of tables and columns. A table is its number of rows
+//!    (u64), then its columns, each preceded by its length in bytes (u64). [`super::columns`] describes a
+//!    column. A flag marks a missing value; the column then has no entry for that row.
 //!
-//! Every table must be there but the last one: `twins`, of the rows of tasks that stand for several, is there
-//! only if there are such rows. Because the header lists tables and columns, a reader can skip those that it
-//! does not know: they follow those that it knows. It says so in a warning of the snapshot.
+//! Every table must be there except the last one: `twins`, for rows of several equal tasks, is there only if
+//! there are such rows. Because the header lists tables and columns, a reader can skip unknown ones: they
+//! follow the known ones. It says so in a warning of the snapshot.
 //!
-//! A program with 1,000,000 parked goroutines, each with a stack of its own, has 24 MB of tables, which
-//! LZ4 makes 2.1 MB. `cargo bench --bench file` compares with JSON lines.
+//! A program with 1,000,000 parked goroutines, each with its own stack, has 24 MB of tables, which LZ4
+//! reduces to 2.1 MB. `cargo bench --bench file` compares with JSON lines.
 //!
-//! What a damaged or hostile file can cost is bounded: what is decompressed by [`table_reader::MAX_TABLES`] and by
-//! [`table_reader::MAX_RATIO`] times what the file really holds, a table's rows by the bytes of its columns, and what
-//! all of it takes in memory by [`super::budget`].
+//! The cost of a damaged or hostile file is bounded: decompressed data by [`table_reader::MAX_TABLES`] and by
+//! [`table_reader::MAX_RATIO`] times the file's real size, a table's rows by the bytes of its columns, and
+//! the total memory by [`super::budget`].
 
 use std::io::Read;
 
@@ -39,13 +39,13 @@ use head::{HeadOfFile, HeadOfSnapshot};
 pub(super) use read::read;
 pub(super) use write::write;
 
-/// The JSON header is refused beyond this: 16 MiB.
+/// A longer JSON header is refused: 16 MiB.
 const MAX_HEADER: u32 = 16 << 20;
 
-/// What the header says that the file is.
+/// The header's name for this kind of file.
 const FORMAT: &str = "loiter-snapshot";
 
-/// The names of all tables, in the order in which they stand in a file, and those of their columns.
+/// The names of all tables, in file order, and of their columns.
 pub(super) fn tables() -> Vec<(String, Vec<String>)> {
     tables::all().into_iter().map(|table| (table.name, table.columns)).collect()
 }
@@ -65,7 +65,7 @@ fn header_damaged(error: serde_json::Error) -> FileError {
     FileError::damaged(About::new("its header", error))
 }
 
-/// Gives each value of an enumeration its number in the file, whatever order the model has.
+/// Gives each value of an enum its number in the file, independent of the model's order.
 macro_rules! codes {
     ($to:ident, $from:ident, $type:ident { $($name:ident = $code:literal),+ $(,)? }) => {
         fn $to(value: $type) -> u8 {
@@ -100,7 +100,7 @@ codes!(object_kind_code, object_kind, ObjectKind {
 
 codes!(hold_kind_code, hold_kind, HoldKind { Exclusive = 0, Shared = 1, Perhaps = 2 });
 
-/// What a lock says of itself, in one number: the low three bits say what, the rest how many.
+/// A lock's state as one number: the low three bits are the kind, the rest the count.
 fn lock_code(state: Option<LockState>) -> u64 {
     match state {
         None => 0,
@@ -123,7 +123,7 @@ fn lock_state(code: u64) -> Result<Option<LockState>, BadColumn> {
     }
 }
 
-/// Flags of an object: its kind in the low three bits, then these.
+/// Flags of an object: its kind is in the low three bits, below these.
 mod object_flag {
     pub(super) const CHANNEL: u8 = 1 << 3;
     pub(super) const CLOSED: u8 = 1 << 4;
@@ -165,7 +165,7 @@ fn read_header(from: &mut impl Read) -> Result<HeadOfFile, FileError> {
     Ok(head)
 }
 
-/// Reads what can be read without decompressing anything.
+/// Reads the part that is not compressed.
 pub(super) fn preview(from: &mut impl Read) -> Result<Preview, FileError> {
     let header = read_header(from)?;
     Ok(Preview { header: header.snapshot.into(), tasks: header.tasks })

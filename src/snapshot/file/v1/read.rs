@@ -285,7 +285,7 @@ fn read_tasks(
     Ok(tasks)
 }
 
-/// Rows of the table of tasks, and how many twins each has.
+/// Rows of the table of tasks, with the number of twins of each.
 fn read_twins(
     mut all: Vec<(u64, u64)>,
     rows: usize,
@@ -303,8 +303,7 @@ fn byte(value: u64) -> Result<u8, BadColumn> {
     u8::try_from(value).map_err(|_| BadColumn)
 }
 
-/// Reads a list of `len` entries, each of which takes at least one of the `most` bytes that are left of a
-/// column.
+/// Reads a list of `len` entries, each at least one byte of the `most` bytes that are left of a column.
 fn list<T>(
     len: u64,
     most: usize,

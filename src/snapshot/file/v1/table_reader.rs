@@ -1,4 +1,4 @@
-//! Reads table after table out of the compressed part of a file, as its header lists them.
+//! Reads the tables from the compressed part of a file, in the order in which its header lists them.
 
 use std::io::{self, Read};
 use std::vec::IntoIter;
@@ -10,15 +10,15 @@ use super::super::budget::{Budget, Refused};
 use super::super::columns::ColumnReader;
 use super::tables::{self, Listed, Table};
 
-/// The tables are refused beyond this, decompressed: 16 GiB.
+/// The limit on decompressed tables: 16 GiB.
 pub(super) const MAX_TABLES: u64 = 16 << 30;
-/// Bytes of tables for each byte of the file: LZ4 gets no further. Real files reach 10 to 100.
+/// Decompressed bytes for each byte of the file: LZ4's maximum. Real files reach 10 to 100.
 pub(super) const MAX_RATIO: u64 = 255;
-/// A column is read in steps of this many bytes, so that memory is taken for what is really there.
+/// A column is read in steps of this many bytes, so that memory is taken only for existing data.
 const STEP: usize = 16 << 20;
 /// A header that lists more tables, or more columns of one table, makes no sense.
 const MAX_LISTED: usize = 256;
-/// Names of unknown tables and columns that are said; a longer name is cut after so many characters.
+/// Unknown tables and columns that are named; a longer name is cut to this many characters.
 const MAX_NAMED: usize = 8;
 const MAX_NAME: usize = 40;
 
@@ -27,20 +27,20 @@ pub(super) struct TableReader<'a> {
     decoder: FrameDecoder<Compressed<'a>>,
     /// Bytes that may still be decompressed.
     left: u64,
-    /// What the rows may take in memory.
+    /// The memory that the rows may take.
     budget: Budget,
-    /// The tables that the header lists and that are still to come.
+    /// The tables that the header lists and that were not read yet.
     listed: IntoIter<Listed>,
     /// Tables and columns that were skipped.
     unknown: Vec<String>,
 }
 
-/// Takes columns apart into the rows of a table, for which there is room.
+/// Turns columns into the rows of a table; the list has room for them.
 pub(super) type ReadRows<T, const N: usize> =
     fn(Vec<T>, usize, [ColumnReader<'_>; N], &mut Budget) -> Result<Vec<T>, Refused>;
 
 impl<'a> TableReader<'a> {
-    /// Reads the tables that the header lists out of the compressed part.
+    /// Prepares to read the tables that the header lists.
     pub(super) fn new(compressed: &'a [u8], listed: Vec<Listed>) -> Result<Self, FileError> {
         if listed.len() > MAX_LISTED || listed.iter().any(|table| table.columns.len() > MAX_LISTED) {
             return Err(FileError::damaged("its header lists too many tables or columns"));
@@ -52,12 +52,12 @@ impl<'a> TableReader<'a> {
         Ok(TableReader { decoder, left, budget: Budget::new(size), listed, unknown })
     }
 
-    /// Is this table listed among those that are still to come?
+    /// Is this table listed among those that were not read yet?
     pub(super) fn comes(&self, name: &str) -> bool {
         self.listed.as_slice().iter().any(|table| table.name == name)
     }
 
-    /// Reads this table. Tables before it that are not known are skipped.
+    /// Reads this table. Unknown tables before it are skipped.
     pub(super) fn next<T, const N: usize>(
         &mut self,
         table: &Table<N>,
@@ -84,7 +84,7 @@ impl<'a> TableReader<'a> {
             self.skip_column()?;
             self.unknown.push(format!("the column {} of the table of {}", short(name), table.name));
         }
-        // Every table's first column has at least one byte a row.
+        // Every table's first column has at least one byte per row.
         let first = columns.first().map_or(0, Vec::len);
         let rows = usize::try_from(rows).ok().filter(|&rows| rows <= first).ok_or(Refused::Senseless);
         let budget = &mut self.budget;
@@ -114,7 +114,7 @@ impl<'a> TableReader<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The length of a column, for which there must be room.
+    /// The length of a column; it must be within the limit.
     fn length(&mut self) -> Result<u64, FileError> {
         let len = self.number()?;
         if len > self.left {
@@ -151,8 +151,8 @@ impl<'a> TableReader<'a> {
         self.decoder.read_exact(buf).map_err(decompressing)
     }
 
-    /// Skips the tables that are left. Checks that the frame ends there, which compares its checksum, and that
-    /// nothing follows. Gives what is left of the account, and a sentence on what was skipped.
+    /// Skips the remaining tables. Checks that the frame ends there, which compares its checksum, and that
+    /// nothing follows. Returns the rest of the account, and a sentence on what was skipped.
     pub(super) fn finish(mut self) -> Result<(Budget, Option<String>), FileError> {
         while let Some(listed) = self.listed.next() {
             self.skip_table(&listed)?;
@@ -162,7 +162,7 @@ impl<'a> TableReader<'a> {
         if more > 0 || !compressed.rest.is_empty() {
             return Err(FileError::damaged("something follows its tables"));
         }
-        // The decoder takes the end of the file for the end of the frame, if it comes between two blocks.
+        // Between two blocks, the decoder mistakes the end of the file for the end of the frame.
         if compressed.ended {
             return Err(FileError::Truncated { part: "tables" });
         }
@@ -179,7 +179,7 @@ impl<'a> TableReader<'a> {
     }
 }
 
-/// The compressed bytes. It notes whether more was asked for than is there.
+/// The compressed bytes. It records whether more was requested than there is.
 struct Compressed<'a> {
     rest: &'a [u8],
     ended: bool,
@@ -193,12 +193,12 @@ impl Read for Compressed<'_> {
     }
 }
 
-/// As much of a name as a message has room for.
+/// A name, cut to a message's size.
 fn short(name: &str) -> String {
     name.chars().take(MAX_NAME).collect()
 }
 
-/// What a failure of the decompressor means.
+/// The file error for a failure of the decompressor.
 fn decompressing(error: io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },

@@ -1,7 +1,7 @@
 //! The tables of format 1 and their columns, by name.
 //!
-//! The names stand in the header of every file, so that a file says what is in it, and in loiter-snapshot(5). A
-//! test compares the page with this list.
+//! The names are in the header of every file, so that a file describes its contents, and in
+//! loiter-snapshot(5). A test compares the page with this list.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl<const N: usize> Table<N> {
         Table { name, columns }
     }
 
-    /// What the header says of it.
+    /// Its entry in the header.
     fn listed(&self) -> Listed {
         Listed { name: self.name.to_owned(), columns: self.columns.map(str::to_owned).to_vec() }
     }
@@ -72,10 +72,10 @@ pub(super) const TASKS: Table<22> = Table::new(
         "wait_class",
     ],
 );
-/// Is there only if a row of tasks stands for several.
+/// Present only if a row stands for several tasks.
 pub(super) const TWINS: Table<2> = Table::new("twins", ["task", "count"]);
 
-/// All tables of the format, in the order in which they stand in a file.
+/// All tables of the format, in file order.
 pub(super) fn all() -> Vec<Listed> {
     vec![
         STRINGS.listed(),

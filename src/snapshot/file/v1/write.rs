@@ -29,7 +29,7 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     into.write_all(&len.to_le_bytes()).map_err(failed)?;
     into.write_all(&json).map_err(failed)?;
 
-    // The encoder and every reader take memory for a block or two.
+    // The encoder and every reader allocate one or two blocks.
     let block = if snapshot.tasks.len() > 10_000 { BlockSize::Max1MB } else { BlockSize::Max64KB };
     let frame = FrameInfo::new().block_size(block).block_mode(BlockMode::Linked).content_checksum(true);
     let mut out = FrameEncoder::with_frame_info(frame, into);
