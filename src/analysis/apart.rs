@@ -1,12 +1,12 @@
-//! What tells things apart that are called the same.
+//! What distinguishes things with the same name.
 
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-/// For each of several things, what could stand behind its name so that it is told from others of the same
-/// name: the first of its `features` that no other of them has, else the first that not all have. None
-/// where the name is enough, or nothing helps. Features are asked for only where names are equal.
+/// For each of several things: the suffix that distinguishes its name from equal names. That is the first of
+/// its `features` that no other thing of that name has, else the first that not all have. None if the name is
+/// enough, or nothing helps. Features are only requested for equal names.
 pub(crate) fn apart<N: Eq + Hash>(
     names: &[N],
     features: impl Fn(usize) -> Vec<String>,
@@ -50,7 +50,7 @@ mod tests {
             features[nth].iter().map(|text| (*text).to_owned()).collect()
         });
         let told: Vec<_> = told.iter().map(Option::as_deref).collect();
-        // The last but one has nothing that the others have not.
+        // The last but one has no feature that the others lack.
         assert_eq!(told, [None, Some("a"), Some("b"), None, Some("y")]);
         assert_eq!(apart(&["a", "b"], |_| unreachable!("names differ")), [None, None]);
     }

@@ -10,22 +10,21 @@ use crate::snapshot::Header;
 pub struct Diff {
     /// Signatures in which anything changed, the largest change first.
     pub rows: Vec<DiffRow>,
-    /// Signatures in which nothing did, the largest first.
+    /// Signatures in which nothing changed, the largest first.
     pub unchanged: Vec<DiffRow>,
     /// Tasks in the first reading.
     pub before: u64,
-    /// Tasks in the last one.
+    /// Tasks in the last reading.
     pub after: u64,
-    /// Tasks that were seen to be new, reading by reading. Those that came and went in between were not
-    /// seen.
+    /// Tasks that were seen to be new, reading by reading. Tasks that came and went in between were not seen.
     pub born: u64,
     /// Tasks that were seen to have ended.
     pub gone: u64,
-    /// Tasks of the first reading that are still there, whatever they do now.
+    /// Tasks of the first reading that still exist, even if they do something else now.
     pub stayed: u64,
-    /// What the runtimes themselves counted meanwhile.
+    /// What the runtimes themselves counted in that time.
     pub counted: Option<Counted>,
-    /// The time between the two, nanoseconds. None if unknown.
+    /// The time between the two readings, nanoseconds. None if unknown.
     pub span_ns: Option<u64>,
     /// Number of readings.
     pub readings: u32,
@@ -38,7 +37,7 @@ pub struct Counted {
     pub created: u64,
     /// Tasks ended.
     pub ended: u64,
-    /// Structures made for them; the other tasks took over one of a task that had ended.
+    /// Structures made for them; the other tasks reused one of a task that had ended.
     pub structs_made: Option<u64>,
 }
 
@@ -57,7 +56,7 @@ pub struct DiffRow {
     pub signature: SignatureId,
     /// Tasks in the first reading.
     pub before: u64,
-    /// Tasks in the last one.
+    /// Tasks in the last reading.
     pub after: u64,
     /// Tasks that came into the process with this signature.
     pub born: u64,
@@ -74,13 +73,13 @@ pub struct DiffRow {
 }
 
 impl DiffRow {
-    /// By how many tasks the count changed.
+    /// The change of the count.
     pub fn change(&self) -> i64 {
         self.after as i64 - self.before as i64
     }
 
-    /// Did the count grow by more than chance explains? With two readings that is by more than twice
-    /// the square root of what came and went; with more, a growth whose 95 % interval is above zero.
+    /// Whether the count grew by more than chance explains. With two readings: by more than twice the square
+    /// root of the arrivals and departures. With more readings: the 95 % interval of the growth is above zero.
     pub fn grows(&self) -> bool {
         let certain = |t: &Trend| t.per_minute > 0.0 && t.plus_minus.is_some_and(|pm| t.per_minute > pm);
         let moved = self.born + self.gone + self.arrived + self.left;
@@ -93,11 +92,11 @@ impl DiffRow {
     }
 }
 
-/// Compares the first reading of a series with the last one. What came and went is added up over all
+/// Compares the first reading of a series with the last one. Arrivals and departures are added up over all
 /// readings in between.
 pub fn diff(series: &Series) -> Diff {
     let rows = groups(series).into_iter().filter_map(|group| row(series, group));
-    // What was met in between only, and not seen to move, tells nothing of the first and the last.
+    // A signature seen only in between, without known moves, says nothing about the first and the last reading.
     let (mut changed, mut unchanged): (Vec<_>, Vec<_>) =
         rows.filter(|row| row.is_change() || row.after > 0).partition(DiffRow::is_change);
     changed.sort_by_key(|row| (std::cmp::Reverse(row.change().unsigned_abs()), std::cmp::Reverse(row.after)));
@@ -126,14 +125,14 @@ fn row(series: &Series, group: SeriesGroup) -> Option<DiffRow> {
     let times = series.points().iter().map(|point| point.elapsed_ns);
     let readings: Option<Vec<_>> =
         times.zip(&track.steps).map(|(at, step)| at.map(|at| (at, step.count))).collect();
-    // Without identities all that is known to have moved is the difference.
+    // Without identities, only the difference is known to have moved.
     let moved = born + gone + arrived + left;
     let moved = if series.matching().by_id() { moved } else { before.abs_diff(after) };
     let trend = readings.and_then(|readings| trend(&readings, Some(moved)));
     Some(DiffRow { signature: group.signature, before, after, born, gone, arrived, left, trend, group })
 }
 
-/// What the runtimes counted, if each of them did.
+/// What the runtimes counted, if all of them did.
 fn counted(series: &Series) -> Option<Counted> {
     let (first, last) = (series.points().front()?, series.points().back()?);
     if !series.matching().by_id() || first.number == last.number {
@@ -159,7 +158,7 @@ mod tests {
         assert_eq!(counted(200, Some(1)).reuse_rate(), Some(0.995));
         assert_eq!(counted(0, Some(0)).reuse_rate(), None);
         assert_eq!(counted(5, None).reuse_rate(), None);
-        // Some runtimes make structures ahead.
+        // Some runtimes make structures in advance.
         assert_eq!(counted(5, Some(16)).reuse_rate(), Some(0.0));
     }
 }

@@ -7,21 +7,21 @@ use super::frames::shown_frames;
 use super::group::SortBy;
 use crate::snapshot::{Snapshot, Task};
 
-/// The outcome of picking tasks.
+/// The result of picking tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Each {
-    /// The tasks, as indices into [`Snapshot::tasks`], in the order asked for, no more than asked for.
+    /// The tasks, as indices into [`Snapshot::tasks`], in the requested order, up to the limit.
     pub tasks: Vec<u32>,
     /// How many tasks passed the filter; one of `tasks` may stand for several.
     pub total_tasks: u64,
-    /// How many there would have been without any condition.
+    /// Tasks without any condition.
     pub considered: u64,
     /// Tasks that would have passed it but are the runtime's own.
     pub hidden_system: u64,
 }
 
-/// Picks the tasks that pass `filter`, sorts them, and keeps the first `limit` (all, if None).
-/// Sorted by count, those that stand for most come first; single ones stay in the order of their ids.
+/// Picks the tasks that pass `filter`, sorts them, and keeps the first `limit` (all, if None). Sorted by count,
+/// rows that stand for the most tasks come first; single tasks stay in the order of their ids.
 pub fn each(snapshot: &Snapshot, filter: &Filter, sort: SortBy, limit: Option<usize>) -> Each {
     let selection = filter.select(snapshot);
     let total_tasks = selection.count;

@@ -1,4 +1,4 @@
-//! Which tasks are looked at.
+//! Which tasks are selected.
 
 use rustc_hash::FxHashSet;
 
@@ -6,19 +6,19 @@ use super::frames::{frame_name, shown_frames};
 use super::pattern::Pattern;
 use crate::snapshot::{LabelSet, LocationId, Snapshot, Task, TaskState};
 
-/// Which tasks are looked at. Different kinds of condition must all hold; of several conditions of
-/// one kind, one is enough. An empty list is no condition.
+/// Which tasks are selected. Conditions of different kinds must all hold; of several conditions of one kind,
+/// one is enough. An empty list is no condition.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// What the task is doing.
     pub states: Vec<TaskState>,
     /// Why it waits.
     pub reasons: Vec<Pattern>,
-    /// A function among the frames that are shown of its stack.
+    /// A function among the shown frames of its stack.
     pub functions: Vec<Pattern>,
     /// The package of such a function.
     pub packages: Vec<Pattern>,
-    /// The function that started it, or the place (file:line) where only that is known.
+    /// The function that started it, or the place (file:line) if only that is known.
     pub creators: Vec<Pattern>,
     /// A label: its key, and its value where given.
     pub labels: Vec<(String, Option<String>)>,
@@ -27,18 +27,18 @@ pub struct Filter {
     /// How long it has been in its state, at least, nanoseconds. Tasks whose age is unknown are left
     /// out; a lower bound counts as the age.
     pub min_age_ns: Option<u64>,
-    /// The runtime's own tasks too.
+    /// Include the runtime's own tasks.
     pub system: bool,
-    /// The frames of the runtime's machinery too: they are shown, matched and grouped by.
+    /// Include the frames of the runtime's machinery: they are shown, matched and grouped by.
     pub all_frames: bool,
 }
 
-/// What is left of a snapshot.
+/// The result of filtering a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// Tasks that pass, as indices into [`Snapshot::tasks`], in its order.
     pub tasks: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
+    /// How many tasks these are: one row may stand for several.
     pub count: u64,
     /// Tasks that would have passed but are the runtime's own.
     pub hidden_system: u64,
@@ -47,7 +47,7 @@ pub struct Selection {
 }
 
 impl Filter {
-    /// Does it have a condition at all? Whether the runtime's own tasks are looked at is none.
+    /// Whether it has a condition at all. Including the runtime's own tasks is not one.
     pub fn has_conditions(&self) -> bool {
         let Filter { states, reasons, functions, packages, creators, labels, ids, min_age_ns, .. } = self;
         let patterns = [reasons, functions, packages, creators];
@@ -81,8 +81,8 @@ impl Filter {
     }
 }
 
-/// The conditions worked out once for each string, location, stack and set of labels, so that no
-/// task costs more than a few look-ups. None: no condition.
+/// The conditions, evaluated once for each string, location, stack and set of labels, so that a task costs only
+/// a few look-ups. None: no condition.
 struct Matcher<'a> {
     filter: &'a Filter,
     reasons: Option<Vec<bool>>,

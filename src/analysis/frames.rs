@@ -11,7 +11,7 @@ use crate::snapshot::{Frame, FunctionId, FunctionKind, FunctionRole, Location, L
 pub struct ShownFrame {
     /// The function, file and line.
     pub frame: Frame,
-    /// The place in the code that it belongs to.
+    /// The place in the code that it is at.
     pub location: LocationId,
     /// The function was inlined into the next one and has no code of its own here.
     pub inlined: bool,
@@ -19,11 +19,10 @@ pub struct ShownFrame {
 
 /// The frames of a stack that are shown, innermost first.
 ///
-/// The runtime's machinery and the compiler's adapters are left out, unless `all` is set or nothing
-/// would be left (the stacks of the runtime's own tasks consist of nothing else). An adapter that a
-/// panic came through stays, because there it is part of the story, and so does a
-/// panic that deferred code runs under: it is the border between that code and the code that
-/// panicked.
+/// The runtime's machinery and the compiler's adapters are left out, unless `all` is set or nothing would be
+/// left (the stacks of the runtime's own tasks consist of nothing else). Two kinds of frames stay: an adapter
+/// that a panic came through, because it is part of the story, and a panic that deferred code runs under,
+/// because it is the border between that code and the code that panicked.
 pub fn shown_frames(snapshot: &Snapshot, stack: &[LocationId], all: bool) -> Vec<ShownFrame> {
     let mut shown = Vec::new();
     if !all {
@@ -61,7 +60,7 @@ pub fn kind_of(snapshot: &Snapshot, frame: Frame) -> FunctionKind {
     snapshot.code.functions.get(frame.function.index()).map_or(FunctionKind::Normal, |f| f.kind)
 }
 
-/// The frame that a person looks for in a stack; see [`Owners::user_frame`].
+/// The frame of a stack that the user looks for; see [`Owners::user_frame`].
 pub fn user_frame(snapshot: &Snapshot, owners: &Owners, shown: &[ShownFrame]) -> Option<ShownFrame> {
     let at = owners.user_frame(shown.iter().map(|shown| code_of(snapshot, shown.frame)))?;
     shown.get(at).copied()
@@ -83,20 +82,20 @@ pub fn creator_frame(snapshot: &Snapshot, creator: LocationId) -> Option<Frame> 
     location(snapshot, creator)?.frames.first().copied()
 }
 
-/// Is a function the code of a lock itself? Then its caller is what waits.
+/// Whether a function is the code of a lock itself. Then its caller is what waits.
 pub fn is_lock_code(snapshot: &Snapshot, id: FunctionId) -> bool {
     snapshot.code.functions.get(id.index()).is_some_and(|function| function.role.layer.is_lock_code())
 }
 
-/// The frame at the place from which a task goes on to unlock a lock: of those that are inlined there, the
-/// innermost that is not a lock's own.
+/// The frame at the place from which a task will unlock a lock: the innermost of the frames inlined there that
+/// is not a lock's own.
 pub fn holding_frame(snapshot: &Snapshot, id: LocationId) -> Option<Frame> {
     let frames = &location(snapshot, id)?.frames;
     let own = frames.iter().find(|frame| !is_lock_code(snapshot, frame.function));
     own.or(frames.last()).copied()
 }
 
-/// What a frame is called: its function, or its place in the source where that is not known.
+/// The name of a frame: its function, or its place in the source if the function is not known.
 pub fn frame_name(snapshot: &Snapshot, frame: Frame) -> Cow<'_, str> {
     match (snapshot.function_name(frame.function), snapshot.str(frame.file)) {
         ("", "") => "".into(),
@@ -115,8 +114,8 @@ mod tests {
     use super::*;
     use crate::snapshot::SnapshotBuilder;
 
-    /// Shown frames of a stack given as (name, kind), innermost first; `+` joins frames that are
-    /// inlined into the next.
+    /// Shown frames of a stack given as (name, kind), innermost first; `+` joins frames that are inlined into
+    /// the next one.
     fn shown(stack: &[(&str, FunctionKind)], all: bool) -> Vec<String> {
         let mut builder = SnapshotBuilder::new();
         let mut locations = Vec::new();

@@ -1,8 +1,8 @@
 //! Puts tasks that have something in common into groups.
 //!
-//! Everything is done on interned ids: a task costs a few table look-ups, whatever its stack is.
-//! Two stacks that differ in addresses only (two calls on one line, a function inlined twice) are
-//! told equal by their shown frames, once for each distinct stack.
+//! Everything works on interned ids: a task costs a few table look-ups, however deep its stack is. Two stacks
+//! that differ in addresses only (two calls on one line, a function inlined twice) count as equal if their
+//! shown frames are, which is computed once for each distinct stack.
 
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -26,9 +26,9 @@ pub enum GroupKey {
     Stack,
     /// The innermost shown function.
     Function,
-    /// The state, or the reason of waiting.
+    /// The state, or the wait reason.
     State,
-    /// The place where they were started.
+    /// The place where they were created.
     Creator,
     /// The value of a label.
     Label(String),
@@ -77,7 +77,7 @@ pub enum SortBy {
     /// The largest group first.
     #[default]
     Count,
-    /// The one with the oldest task first.
+    /// The group with the oldest task first.
     Age,
     /// By name.
     Name,
@@ -85,36 +85,36 @@ pub enum SortBy {
     Id,
 }
 
-/// What is the same for all tasks of a group.
+/// What all tasks of a group share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Common {
     /// Their stack; see [`Group::frames`].
     Stack,
     /// Their innermost shown function.
     Function(Option<FunctionId>),
-    /// Their state, and the reason where there is one.
+    /// Their state, and the reason if there is one.
     State(TaskState, Option<StrId>),
-    /// Where they were started.
+    /// Where they were created.
     Creator(Option<LocationId>),
     /// The value of the label. None: without that label.
     Label(Option<StrId>),
-    /// The things they wait for. Empty: nothing that is known.
+    /// The things they wait for. Empty: none that is known.
     WaitsOn(Vec<ObjectId>),
 }
 
 /// How long the tasks of a group have been in their state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ages {
-    /// The shortest that is known.
+    /// The shortest known time.
     pub youngest: Age,
-    /// The longest that is known.
+    /// The longest known time.
     pub oldest: Age,
-    /// Tasks of which it is not known.
+    /// Tasks of unknown age.
     pub unknown: u64,
 }
 
 impl Ages {
-    /// Takes the tasks of a row in.
+    /// Adds the tasks of a row.
     pub(super) fn add(&mut self, task: &Task) {
         let age = task.age;
         let Some(ns) = age.nanos() else {
@@ -124,7 +124,7 @@ impl Ages {
         if self.youngest.nanos().is_none_or(|youngest| ns < youngest) {
             self.youngest = age;
         }
-        // Of two equal ones the bound says more: it may be longer.
+        // If both are equal, the lower bound wins: it may be longer.
         let oldest = self.oldest.nanos();
         if oldest.is_none_or(|oldest| ns > oldest) || oldest == Some(ns) && matches!(age, Age::AtLeast(_)) {
             self.oldest = age;
@@ -139,24 +139,24 @@ pub struct Group {
     pub common: Common,
     /// Its tasks, as indices into [`Snapshot::tasks`], in its order. Never empty.
     pub tasks: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
+    /// How many tasks these are: one row may stand for several.
     pub count: u64,
     /// Which runtimes they belong to.
     pub runtimes: Tally<u8>,
     /// What they are doing.
     pub states: Tally<TaskState>,
-    /// Why they wait. None: they do not, or nobody knows.
+    /// Why they wait. None: they do not, or it is unknown.
     pub reasons: Tally<Option<StrId>>,
     /// How far their stacks can be trusted.
     pub stack_statuses: Tally<StackStatus>,
-    /// How long they have been at it.
+    /// How long they have been in their state.
     pub ages: Ages,
-    /// Where they were started; places with equal frames count as one.
+    /// Where they were created; places with equal frames count as one.
     pub creators: Tally<Option<LocationId>>,
     /// Their labels, key and value.
     pub labels: Tally<(StrId, StrId)>,
-    /// The shown frames that they share; of a group by something else than stacks, those of the
-    /// first task if all have the same, else empty.
+    /// The shown frames that they share. If the group is not by stack: those of the first task if all are
+    /// equal, else empty.
     pub frames: Vec<ShownFrame>,
     /// What they wait for.
     pub waits: Vec<WaitSummary>,
@@ -172,23 +172,23 @@ pub struct Group {
     pub stack_bytes: u64,
 }
 
-/// The outcome of grouping.
+/// The result of grouping.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Grouped {
-    /// The groups, in the order asked for, no more than asked for.
+    /// The groups, in the requested order, up to the limit.
     pub groups: Vec<Group>,
     /// How many groups there are in all.
     pub total_groups: u64,
     /// How many tasks passed the filter.
     pub total_tasks: u64,
-    /// How many there would have been without any condition.
+    /// Tasks without any condition.
     pub considered: u64,
     /// Tasks that would have passed it but are the runtime's own.
     pub hidden_system: u64,
 }
 
-/// Groups the tasks that pass `filter`. Only `limit` groups (all, if None) are worked out and
-/// returned, after sorting.
+/// Groups the tasks that pass `filter`. Only `limit` groups (all, if None) are computed and returned, after
+/// sorting.
 pub fn group(
     snapshot: &Snapshot,
     filter: &Filter,
@@ -199,7 +199,7 @@ pub fn group(
     group_selected(snapshot, &filter.select(snapshot), filter.all_frames, key, sort, limit)
 }
 
-/// The same for tasks that have been picked already.
+/// The same for tasks that were picked already.
 pub fn group_selected(
     snapshot: &Snapshot,
     selection: &Selection,
@@ -215,7 +215,7 @@ pub fn group_selected(
     for &index in &selection.tasks {
         let Some(task) = snapshot.tasks.get(index as usize) else { continue };
         let key = keys.of(task);
-        // Neighbours are often of one group.
+        // Neighbours are often in the same group.
         let nth = match last {
             Some((same, nth)) if same == key => nth,
             _ => *by_key.entry(key).or_insert_with(|| {
@@ -255,7 +255,7 @@ fn sort_drafts(drafts: &mut [Draft], sort: SortBy, keys: &mut Keys<'_>) {
     }
 }
 
-/// A group in the making.
+/// A group under construction.
 #[derive(Debug, Default)]
 struct Draft {
     tasks: Vec<u32>,
@@ -320,10 +320,10 @@ fn count_labels(snapshot: &Snapshot, sets: &Tally<LabelSetId>) -> Tally<(StrId, 
     Tally { entries }
 }
 
-/// What tasks of one group have equal, as numbers.
+/// The key of a group: what its tasks share, as numbers.
 type Key = [u32; 4];
 
-/// An index that has not been worked out yet.
+/// An index that has not been computed yet.
 const UNKNOWN: u32 = u32::MAX;
 
 /// Turns tasks into keys.
@@ -331,7 +331,7 @@ struct Keys<'a> {
     snapshot: &'a Snapshot,
     all_frames: bool,
     by: &'a GroupKey,
-    /// For each stack, the number of its shown frames; [`UNKNOWN`] until asked for.
+    /// For each stack, the number of its shown frames; [`UNKNOWN`] until needed.
     stacks: Vec<u32>,
     numbers: FxHashMap<Vec<Frame>, u32>,
     /// For each stack, its innermost shown function.
@@ -339,7 +339,7 @@ struct Keys<'a> {
     /// For each location that is a creator, the first one with equal frames.
     creators: Vec<u32>,
     creators_by_frames: FxHashMap<&'a [Frame], u32>,
-    /// For each set of labels, the value of the label asked for, one up; 0 without.
+    /// For each set of labels, the value of the requested label, plus one; 0 without.
     labels: Vec<u32>,
     /// Lists of things that tasks wait for.
     lists: FxHashMap<Vec<ObjectId>, u32>,
@@ -451,7 +451,7 @@ impl<'a> Keys<'a> {
         Some(LocationId(*slot))
     }
 
-    /// What a task has in common with the others of its group.
+    /// What a task shares with the others of its group.
     fn common(&mut self, task: &Task) -> Common {
         match self.by {
             GroupKey::Stack => Common::Stack,
@@ -466,7 +466,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// What a group is sorted by when it is sorted by name, from its first task.
+    /// The sort key of a group when groups are sorted by name, from its first task.
     fn name(&mut self, first: Option<u32>) -> Vec<&'a str> {
         let snapshot = self.snapshot;
         let Some(task) = first.and_then(|index| snapshot.tasks.get(index as usize)) else {
@@ -488,7 +488,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The reason of waiting, or the state where there is none.
+/// The wait reason, or the state if there is none.
 fn reason_or_state(task: &Task) -> u32 {
     task.reason.map_or(UNKNOWN - task.state as u32, |id| id.0)
 }

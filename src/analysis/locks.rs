@@ -1,4 +1,4 @@
-//! Who holds the locks that tasks wait for, and what the locks say of themselves.
+//! Who holds the locks that tasks wait for, and what the locks' own state says.
 
 use super::frames::{code_of, holding_frame, shown_frames, user_frame};
 use super::modules::Owners;
@@ -7,10 +7,10 @@ use crate::snapshot::{
     Frame, Hold, HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, WaitOp,
 };
 
-/// Holders that are listed; how many there are is counted.
+/// At most this many holders are listed; the total is counted.
 const LISTED: usize = 16;
-/// Things that a holder waits for of which it is asked who holds them: who waits for a lock waits for
-/// nothing else.
+/// At most this many things that a holder waits for are searched for their holders. A task that waits for a
+/// lock waits for nothing else.
 const WAITS: usize = 64;
 
 /// A task that seems to hold a lock.
@@ -20,37 +20,37 @@ pub struct Holder {
     pub task: u32,
     /// How it holds the lock.
     pub how: HoldKind,
-    /// The place on its stack from which it goes on to unlock it, where that is known.
+    /// The place on its stack from which it will unlock the lock, if known.
     pub location: Option<LocationId>,
-    /// The frame that a person looks for: that of `location` if it is the program's own, else the next one
-    /// further out; where the place is not known, that of the whole stack. Only of holders that are listed.
+    /// The frame that the user looks for: that of `location` if it is the program's own, else the next one
+    /// further out. If the place is not known: that of the whole stack. Only set for listed holders.
     pub at: Option<Frame>,
 }
 
-/// What some locks or wait groups say of themselves, and who holds them.
+/// The state that some locks or wait groups record, and who holds them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Locks {
-    /// What the lock says of itself, if it is one.
+    /// The state that the lock records, if it is one lock.
     pub state: Option<LockState>,
-    /// Of wait groups: the fewest and the most that have not said yet that they are done.
+    /// For wait groups: the fewest and the most calls of Done that are missing.
     pub outstanding: Option<(u32, u32)>,
-    /// Who holds them; an entry for each way of holding that there is.
+    /// Who holds them; one entry for each way of holding.
     pub held: Vec<HeldLocks>,
-    /// How many of them say that they are held, while nobody was found that holds them.
+    /// How many of them say that they are held although no holder was found.
     pub unheld: u64,
     /// How many times a task waits for what it holds itself.
     pub own: u64,
-    /// If it is one lock and those that wait want to read: how many tasks wait to lock it exclusively, for
-    /// which readers have to wait, too.
+    /// If it is one lock whose waiters want to read: how many tasks wait to lock it exclusively. Readers have
+    /// to wait for these, too.
     pub writers: u64,
 }
 
-/// Who holds some locks in one way.
+/// The holders of some locks, for one way of holding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLocks {
     /// How they are held.
     pub how: HoldKind,
-    /// How many of the locks are held so.
+    /// How many of the locks are held this way.
     pub objects: u64,
     /// How many tasks hold them.
     pub total: u64,
@@ -69,11 +69,11 @@ pub enum Next {
     Itself,
     /// Another lock.
     Lock {
-        /// Who holds that.
+        /// Who holds it.
         held: Holder,
-        /// How many hold it so.
+        /// How many hold it this way.
         total: u64,
-        /// The only one of them waits for the first lock: neither can go on.
+        /// Its only holder waits for the first lock: neither can go on.
         back: bool,
     },
 }
@@ -85,15 +85,15 @@ pub struct HoldSummary {
     pub how: HoldKind,
     /// Of what kind.
     pub kind: ObjectKind,
-    /// How many of the tasks do.
+    /// How many of the tasks hold them.
     pub tasks: u64,
-    /// How many locks that are.
+    /// How many locks these are.
     pub objects: u64,
-    /// The lock, if it is one.
+    /// The lock, if there is only one.
     pub only: Option<ObjectId>,
     /// How many tasks of the whole snapshot wait for them.
     pub waiters: u64,
-    /// The place from which they go on to unlock it, if it is the same for all.
+    /// The place from which they will unlock it, if it is the same for all.
     pub location: Option<LocationId>,
 }
 
@@ -130,7 +130,7 @@ impl Holders {
         rest.get(..len).unwrap_or_default()
     }
 
-    /// What is known of some different locks, in ascending order. None if that is nothing.
+    /// What is known of several locks, in ascending order. None if nothing is known.
     pub(super) fn locks(&self, snapshot: &Snapshot, objects: &[ObjectId], own: u64) -> Option<Locks> {
         let states = || objects.iter().filter_map(|id| snapshot.objects.get(id.index())?.lock);
         let mut locks = Locks { own, held: self.held(snapshot, objects), ..Locks::default() };
@@ -193,7 +193,7 @@ impl Holders {
         all
     }
 
-    /// The frame of a holder that a person looks for.
+    /// The frame of a holder that the user looks for.
     fn at(&self, snapshot: &Snapshot, holder: Holder) -> Option<Frame> {
         let stack = snapshot.stack_of(snapshot.tasks.get(holder.task as usize)?);
         let place = holder.location.and_then(|id| holding_frame(snapshot, id));
@@ -230,7 +230,7 @@ impl Holders {
     }
 }
 
-/// The locks that a task holds beyond doubt, in ascending order.
+/// The locks that a task certainly holds, in ascending order.
 pub(super) fn surely_held(snapshot: &Snapshot, task: &Task) -> Vec<ObjectId> {
     let sure = snapshot.holds_of(task).iter().filter(|hold| hold.how != HoldKind::Perhaps);
     let mut objects: Vec<_> = sure.map(|hold| hold.object).collect();
@@ -238,7 +238,7 @@ pub(super) fn surely_held(snapshot: &Snapshot, task: &Task) -> Vec<ObjectId> {
     objects
 }
 
-/// What some tasks hold, what most others wait for first; `waiters` tells how many wait for a lock.
+/// What some tasks hold, the lock with the most waiters first; `waiters` returns how many wait for a lock.
 pub(super) fn holds<'t>(
     snapshot: &Snapshot,
     tasks: impl Iterator<Item = &'t Task>,
@@ -302,7 +302,7 @@ mod tests {
     use crate::snapshot::Span;
     use crate::snapshot::{Frame, Location, SnapshotBuilder, StrId, Wait};
 
-    /// So many tasks that hold a lock for reading, at two addresses of one line, and one that waits for it.
+    /// This many tasks that hold a lock for reading, at two addresses of one line, and one that waits for it.
     fn read_by(n: u64) -> Snapshot {
         let mut builder = SnapshotBuilder::new();
         let object = builder.object(ObjectKind::RwMutex, 0x10, |_| None);
@@ -316,7 +316,7 @@ mod tests {
         for id in 1..=n {
             let location = Some(if id % 2 > 0 { here } else { there });
             let hold = Hold { object, how: HoldKind::Shared, location };
-            // Twice, as a task may that took it twice.
+            // Twice, because one task may take it twice.
             let holds = builder.holds([hold, hold]);
             builder.task(Task { id: Some(id), holds, ..Task::default() });
         }

@@ -1,4 +1,4 @@
-//! Whose code a function is, and which frame of a stack a person looks for.
+//! Who owns a function's code, and which frame of a stack the user looks for.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -27,9 +27,9 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The module that a package belongs to: the one with the longest path that the package's begins with.
-/// The main package belongs to the first, which is the program itself. None for the standard library,
-/// and where the modules of the program are not known.
+/// The module that a package belongs to: the one with the longest path that is a prefix of the package's. The
+/// main package belongs to the first module, which is the program itself. None for the standard library, and if
+/// the program's modules are not known.
 pub fn module_of<'a>(modules: Modules<'a>, package: &str) -> Option<&'a Module> {
     let names = &modules.lore.packages;
     if package == names.main && !package.is_empty() {
@@ -39,8 +39,8 @@ pub fn module_of<'a>(modules: Modules<'a>, package: &str) -> Option<&'a Module> 
     modules.list.iter().filter(owns).max_by_key(|module| module.path.len())
 }
 
-/// Does a package belong to a module that the program depends on, rather than to the program itself or to
-/// the standard library? None where the modules are not known.
+/// Whether a package belongs to a dependency, rather than to the program itself or to the standard library.
+/// None if the modules are not known.
 pub fn is_third_party(snapshot: &Snapshot, runtime: &str, package: &str) -> Option<bool> {
     let modules = modules(snapshot, runtime);
     let main = modules.first()?;
@@ -56,9 +56,9 @@ pub fn modules<'a>(snapshot: &'a Snapshot, runtime: &str) -> Modules<'a> {
 
 /// Tells whose code is whose in one program. A package is looked at once.
 ///
-/// The build information of the program decides, and what the reader of the runtime says of the function. Where
-/// the former is missing (dumps, builds without modules), the path of the main package does, then what source
-/// files say of themselves; what is left is taken for the program's own.
+/// The build information of the program decides, and what the reader of the runtime says of the function.
+/// Without build information (dumps, builds without modules), the path of the main package decides, then the
+/// paths of source files. All other code counts as the program's own.
 #[derive(Debug, Default)]
 pub struct Owners {
     /// How the runtimes name packages.
@@ -97,7 +97,7 @@ impl Owners {
         owners
     }
 
-    /// Whose code it is.
+    /// The owner of this code.
     pub fn of(&self, code: Code<'_>) -> Owner {
         let mut packages = self.packages.lock().unwrap_or_else(PoisonError::into_inner);
         let owner = match packages.get(code.package) {
@@ -113,13 +113,13 @@ impl Owners {
         }
     }
 
-    /// The frame that a person looks for, as its position in a stack given from the innermost outwards:
-    /// the innermost of the program's own code, else of modules that it depends on, else of what programs
-    /// call in the standard library. Of stacks that have nothing of all that, it is the innermost that is
-    /// not the runtime's machinery; of the runtime's own tasks, what they were started with.
+    /// The frame that the user looks for, as its position in a stack given from the innermost outwards: the
+    /// innermost of the program's own code, else of its dependencies, else of what programs call in the
+    /// standard library. If a stack has none of these: the innermost frame that is not the runtime's machinery;
+    /// for the runtime's own tasks, the function that they were started with.
     pub fn user_frame<'c>(&self, stack: impl Iterator<Item = Code<'c>>) -> Option<usize> {
         let mut best: Option<(Owner, usize)> = None;
-        // The innermost frame that says more than that something is parked, and the outermost of all.
+        // The innermost frame that says more than that a task is parked, and the outermost frame.
         let (mut telling, mut outermost) = (None, None);
         for (at, code) in stack.enumerate() {
             match self.of(code) {
@@ -140,12 +140,12 @@ impl Owners {
         best.map(|(_, at)| at).or(telling).or(outermost)
     }
 
-    /// How packages may be named: as the runtimes do it, and as native code does, which any program may have.
+    /// The naming rules for packages: those of the runtimes, and of native code, which any program may have.
     fn lores(&self) -> impl Iterator<Item = &'static Lore> {
         self.lores.iter().copied().chain([&lore::tokio::LORE])
     }
 
-    /// What the package alone says.
+    /// The owner by the package alone.
     fn of_package(&self, package: &str) -> Option<Owner> {
         if let Some(owner) = self.lores().find_map(|lore| (lore.packages.owner)(package)) {
             return Some(owner);
@@ -162,7 +162,7 @@ impl Owners {
         }
     }
 
-    /// Whose a function of the program or a library is, if its package does not tell.
+    /// Who owns a function of the program or a library, if its package does not tell.
     fn of_file(&self, code: Code<'_>) -> Owner {
         if let Some(owner) = self.lores().find_map(|lore| (lore.packages.owner_by_file)(&code)) {
             return owner;
@@ -170,7 +170,7 @@ impl Owners {
         if self.programs.is_empty() || code.package.is_empty() { Owner::Program } else { Owner::ThirdParty }
     }
 
-    /// What is most probably the main module, from where the source of the main package is.
+    /// The most probable main module, from where the source of the main package is.
     fn module_by_source<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a str> {
         let code = &snapshot.code;
         self.lores.iter().map(|lore| &lore.packages).filter(|names| !names.main.is_empty()).find_map(
@@ -187,8 +187,7 @@ impl Owners {
     }
 }
 
-/// The main module: the one with the main package. It is not among the modules of a program that was built
-/// from single files.
+/// The main module: the one with the main package. A program that was built from single files does not list it.
 fn main_module<'a>(info: &'a RuntimeInfo, modules: Modules<'a>) -> Option<&'a Module> {
     // The main package of a test is named after what it tests.
     let suffix = modules.lore.packages.main_of_test;

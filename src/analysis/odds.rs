@@ -1,11 +1,11 @@
-//! How probable counts are by chance: tails of distributions, and tests made of them.
+//! The probability of counts by chance: tails of distributions, and tests based on them.
 //!
-//! Everything here is one-sided: the probability that chance alone gives what was seen, or something still
-//! further to the same side.
+//! Everything here is one-sided: the probability that chance alone produces the observed value, or a more
+//! extreme one on the same side.
 
 /// The natural logarithm of the gamma function for `x` of 1 or more, by Stirling's series.
 fn ln_gamma(mut x: f64) -> f64 {
-    // The series is good from 8 on: below it, gamma(x) = gamma(x + 1) / x.
+    // The series is accurate from 8 on: below it, gamma(x) = gamma(x + 1) / x.
     let mut below = 0.0;
     while x < 8.0 {
         below += x.ln();
@@ -17,7 +17,7 @@ fn ln_gamma(mut x: f64) -> f64 {
     (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - below
 }
 
-/// The logarithm of how many ways there are to choose `k` of `n`. `k` must not be more than `n`.
+/// The logarithm of the number of ways to choose `k` of `n`. `k` must not be more than `n`.
 fn ln_choose(n: u64, k: u64) -> f64 {
     let factorial = |n: u64| ln_gamma(n as f64 + 1.0);
     factorial(n) - factorial(k) - factorial(n.saturating_sub(k))
@@ -32,7 +32,7 @@ pub(crate) fn at_most(k: u64, n: u64, p: f64) -> f64 {
         return 0.0;
     }
     if k as f64 > n as f64 * p {
-        // The other tail is the shorter one, and holds what is missing.
+        // The other tail is shorter, and its complement is the result.
         return 1.0 - at_most(n - k - 1, n, 1.0 - p);
     }
     let first = ln_choose(n, k) + k as f64 * p.ln() + (n - k) as f64 * (-p).ln_1p();
@@ -71,7 +71,7 @@ pub(crate) fn normal(z: f64) -> f64 {
     if z >= 0.0 { (1.0 + erf) / 2.0 } else { (1.0 - erf) / 2.0 }
 }
 
-/// Who came and went in a span of time between two readings.
+/// How many tasks came and went between two readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flow {
     /// Tasks that came.
@@ -88,14 +88,14 @@ impl Flow {
     }
 }
 
-/// How probable it is that as many come as go, given who came and went in each of several spans of time, and
-/// still so many more came.
+/// The probability that at least this many more tasks come than go by chance, if as many come as go in the long
+/// run. The input is the number of arrivals and departures in each of several spans of time.
 ///
-/// If as many come as go, each of those who came or went is one who came with probability one half: the test
-/// of signs. Those who come and go together, in batches, are fewer independent events than they are tasks: the
-/// variance between the spans tells, and makes the test milder by as much. A span that is twice as long is
-/// expected to see twice as many, so that late readings are not taken for batches. A trend of the count alone
-/// cannot be used here: the number of long-lived tasks wanders without any trend, as sums of chance do.
+/// If as many come as go, each event is an arrival with probability one half: the sign test. Tasks that come
+/// and go in batches are fewer independent events than tasks. The variance between the spans shows this, and
+/// relaxes the test accordingly. A span that is twice as long is expected to see twice as many events, so late
+/// readings are not mistaken for batches. A trend of the count alone cannot be used here: the number of
+/// long-lived tasks wanders without any trend, like any random walk.
 pub(crate) fn balance(flows: &[Flow]) -> f64 {
     let (came, went) = flows.iter().fold((0_u64, 0_u64), |(came, went), flow| {
         (came.saturating_add(flow.came), went.saturating_add(flow.went))
@@ -110,7 +110,7 @@ pub(crate) fn balance(flows: &[Flow]) -> f64 {
         return signs;
     }
     let more = came as f64 - went as f64;
-    // Two readings at the same moment are still two.
+    // Two readings at the same moment still count as two.
     let long = |flow: &Flow| flow.ns.max(1) as f64;
     let whole: f64 = flows.iter().map(long).sum();
     let apart = |flow: &Flow| (flow.net() - more * long(flow) / whole).powi(2) / long(flow);
@@ -123,8 +123,8 @@ pub(crate) fn balance(flows: &[Flow]) -> f64 {
     signs.max(normal(-z).min(by_span(flows)))
 }
 
-/// The same where whole spans are the events: in each of them more come than go with probability one half. However
-/// large the batches are, this holds.
+/// The same test with whole spans as the events: in each of them more come than go with probability one half.
+/// This holds for batches of any size.
 fn by_span(flows: &[Flow]) -> f64 {
     let (up, down) = flows.iter().fold((0_u64, 0_u64), |(up, down), flow| {
         (up + u64::from(flow.came > flow.went), down + u64::from(flow.came < flow.went))
@@ -132,43 +132,43 @@ fn by_span(flows: &[Flow]) -> f64 {
     at_least(up, up + down, 0.5)
 }
 
-/// Two groups that are watched together through one span of time: how many there were at its beginning, and
-/// how many of them ended in it.
+/// Two groups that are watched together through one span of time: their sizes at its beginning, and how many of
+/// them ended in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Span {
-    /// Those of the first group.
+    /// Size of the first group.
     pub old: u64,
-    /// Of these, those that ended.
+    /// How many of these ended.
     pub old_ended: u64,
-    /// Those of the second group.
+    /// Size of the second group.
     pub new: u64,
-    /// Of these, those that ended.
+    /// How many of these ended.
     pub new_ended: u64,
 }
 
-/// What [`survival`] says.
+/// The result of [`survival`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Survival {
     /// How many of the first group ended.
     pub ended: u64,
-    /// How many of them would have, if they ended like those of the second.
+    /// How many of them would have ended at the rate of the second group.
     pub expected: f64,
-    /// The probability that chance alone lets so few of them end, or fewer.
+    /// The probability that by chance this few of them end, or fewer.
     pub chance: f64,
-    /// That probability if not one of them had ended: what the test could have shown at most. If this is not
-    /// small, it can show nothing.
+    /// That probability if none of them had ended: the strongest result that the test could give. If it is not
+    /// small, the test can show nothing.
     pub least: f64,
 }
 
-/// Up to this many expected ends of either group the distribution is counted out; beyond it is as good as
-/// normal.
+/// Up to this many expected ends of either group the distribution is computed exactly; beyond it the normal
+/// approximation suffices.
 const COUNTED_OUT: f64 = 30.0;
 
-/// Do the first ones end more rarely than the second ones? The log-rank test (Mantel and Haenszel), one-sided.
+/// Does the first group end more rarely than the second one? The log-rank test (Mantel and Haenszel), one-sided.
 ///
 /// In each span, given how many of both groups ended, the ends of the first group are a draw without
-/// replacement: each span stands by itself, so that neither a changing load nor those who come late or are
-/// still there at the end mislead it. Small numbers are counted out exactly.
+/// replacement: each span is independent, so the test tolerates a changing load, late arrivals, and tasks that
+/// remain at the end. Small numbers are computed exactly.
 pub(crate) fn survival(spans: &[Span]) -> Survival {
     let (mut ended, mut expected, mut variance, mut none) = (0_u64, 0.0, 0.0, 0.0_f64);
     for span in spans {
@@ -196,7 +196,7 @@ pub(crate) fn survival(spans: &[Span]) -> Survival {
     } else if expected <= COUNTED_OUT {
         counted(spans, ended)
     } else if expected_others <= COUNTED_OUT && others as f64 <= 8.0 * COUNTED_OUT {
-        // More of the others ended, which is the same.
+        // Then more of the others ended, which is equivalent.
         let turned = spans.iter().map(|s| Span {
             old: s.new,
             old_ended: s.new_ended,
@@ -212,7 +212,7 @@ pub(crate) fn survival(spans: &[Span]) -> Survival {
     Survival { ended, expected, chance, least: none.exp() }
 }
 
-/// The probability of `most` or fewer ends of the first group, counted out.
+/// The probability of `most` or fewer ends of the first group, computed exactly.
 fn counted(spans: &[Span], most: u64) -> f64 {
     let most = most as usize;
     let mut sums = vec![0.0_f64; most + 1];
@@ -281,7 +281,7 @@ mod tests {
         assert!(balance(&[Flow { came: 5, went: 0, ns: 0 }; 4]) < 1e-5);
     }
 
-    /// What comes evenly is no batch because some readings came late.
+    /// Even arrivals are not a batch just because some readings came late.
     #[test]
     fn late_readings_are_no_batches() {
         let late = [(9, 9), (1, 1), (8, 8), (2, 2), (11, 11), (0, 1), (5, 5), (4, 4)];
@@ -301,7 +301,7 @@ mod tests {
         let alike = survival(&[Span { old: 5_000, old_ended: 50, new: 50, new_ended: 1 }; 6]);
         // 6 ends of new ones where 3 were expected.
         assert!((0.05..0.15).contains(&alike.chance), "{alike:?}");
-        // Too few of the second end to say anything of the first.
+        // Too few of the second group end to judge the first.
         let nobody = survival(&[Span { old: 10, old_ended: 0, new: 90, new_ended: 2 }]);
         assert!(nobody.least > 0.5 && nobody.chance > 0.5, "{nobody:?}");
         let large = survival(&[Span { old: 1_000, old_ended: 20, new: 1_000, new_ended: 100 }; 3]);

@@ -1,6 +1,6 @@
 //! The error of texts that users type: keys, kinds, patterns.
 
-/// A text that is not one of those that are known.
+/// A text that is not one of the known ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{hint}")]
 pub struct ParseError {

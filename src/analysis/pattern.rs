@@ -1,18 +1,18 @@
 //! Patterns for names.
 
-/// A pattern for names: plain text in which `*` stands for any run of characters, even an empty one.
+/// A pattern for names: plain text in which `*` matches any run of characters, even an empty one.
 ///
-/// Upper and lower case are different, unless it is asked for otherwise. A literal `*`, as in `net/http.(*Server).Serve`, needs no
-/// escape: it stands for itself among others.
+/// Case matters, unless [`Pattern::any_case`] is used. A literal `*`, as in `net/http.(*Server).Serve`, needs
+/// no escape, because `*` also matches itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// As it was given.
+    /// The original text.
     text: String,
     /// The pieces between the stars.
     pieces: Vec<String>,
     /// It must match the whole name, not just a part of it.
     whole: bool,
-    /// Upper and lower case are the same; the pieces are in lower case.
+    /// Case does not matter; the pieces are in lower case.
     any_case: bool,
 }
 
@@ -37,14 +37,14 @@ impl Pattern {
         }
     }
 
-    /// The same, for which upper and lower case are no different.
+    /// The same pattern, but case does not matter.
     pub fn any_case(mut self) -> Self {
         self.pieces.iter_mut().for_each(|piece| *piece = piece.to_lowercase());
         self.any_case = true;
         self
     }
 
-    /// The text that it was made from.
+    /// The original text.
     pub fn text(&self) -> &str {
         &self.text
     }

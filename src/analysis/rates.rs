@@ -1,32 +1,32 @@
-//! How fast tasks are born and end, how long they live, and how often their structures are used again.
+//! How fast tasks are born and end, how long they live, and how often their structures are reused.
 
 use super::leaks::{Finding, Report};
 use super::series::Series;
 use crate::snapshot::RuntimeInfo;
 
-/// Rates over a series. What is not known is None.
+/// Rates over a series. None: not known.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Tasks born, a second.
     pub born_per_second: Option<f64>,
     /// Tasks ended, a second.
     pub ended_per_second: Option<f64>,
-    /// The runtime counted all births. If not, only those were seen that lived to the next reading, so
-    /// that both rates are lower bounds and the lifetime an upper one.
+    /// The runtime counted all births. If not, only tasks that lived to the next reading were seen: both rates
+    /// are lower bounds, and the lifetime is an upper one.
     pub counted: bool,
-    /// How long a task lives in the mean. None if none ended.
+    /// The mean lifetime of a task. None if none ended.
     pub lifetime: Option<Lifetime>,
-    /// The part of the births for which a structure was used again, 0 to 1.
+    /// The fraction of births that reused a structure, 0 to 1.
     pub reuse: Option<f64>,
-    /// The part of all births since the program started for which that was so.
+    /// The same fraction of all births since the program started.
     pub reuse_ever: Option<f64>,
-    /// Tasks born for each request, given how many requests there are a second.
+    /// Tasks born for each request, given the number of requests per second.
     pub spawns_per_request: Option<f64>,
 }
 
 impl Rates {
-    /// The same beside what was found: tasks that accumulate distort the mean lifetime of all, even
-    /// where they are few beside those that come and go.
+    /// The same, adjusted to findings: tasks that accumulate distort the mean lifetime of all, even if they are
+    /// few among those that come and go.
     #[must_use]
     pub fn beside(self, report: &Report) -> Rates {
         let rise = |finding: &Finding| finding.growth.is_some_and(|growth| growth.per_minute > 0.0);
@@ -37,23 +37,23 @@ impl Rates {
     }
 }
 
-/// How long a task lives in the mean.
+/// The mean lifetime of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lifetime {
     /// By Little's law (mean number / rate of ends), seconds.
     Mean(f64),
-    /// That law says nothing here, and why: a clause. It holds in a steady state only: as many are born as end,
-    /// for longer than tasks live.
+    /// That law does not apply here, and why: a clause. It holds in a steady state only: as many are born as
+    /// end, for longer than tasks live.
     Unknown(&'static str),
 }
 
-/// Births and ends may differ by this part of them in a steady state,
+/// In a steady state, births and ends may differ by this fraction,
 const UNEVEN: f64 = 0.02;
-/// or by so many times the square root of their number, as counts of independent events do.
+/// or by this many times the square root of their number, as counts of independent events do.
 const CHANCE: f64 = 3.0;
 
-/// The mean lifetime, given how many were born and ended in the span, how many there were in the mean, and how
-/// old the process is, seconds, where that is known.
+/// The mean lifetime, given the births and ends in the span, the mean number of tasks, and the age of the
+/// process, seconds, if known.
 fn lifetime(born: u64, ended: u64, mean: f64, seconds: f64, age: Option<f64>) -> Lifetime {
     let (born, ended) = (born as f64, ended as f64);
     let uneven = (born - ended).abs();
@@ -62,14 +62,14 @@ fn lifetime(born: u64, ended: u64, mean: f64, seconds: f64, age: Option<f64>) ->
         return Lifetime::Unknown(why);
     }
     let lifetime = mean * seconds / ended;
-    // A steady state takes a few lifetimes to come about, and nobody is older than the process.
+    // A steady state needs a few lifetimes to form, and no task is older than the process.
     if age.is_some_and(|age| lifetime * 2.0 > age) {
         return Lifetime::Unknown("longer than the process can tell");
     }
     Lifetime::Mean(lifetime)
 }
 
-/// Adds a figure up over all runtimes. None if one of them does not know it.
+/// Sums a figure over all runtimes. None if one of them does not know it.
 fn sum(runtimes: &[RuntimeInfo], of: fn(&RuntimeInfo) -> Option<u64>) -> Option<u64> {
     if runtimes.is_empty() {
         return None;
@@ -77,7 +77,7 @@ fn sum(runtimes: &[RuntimeInfo], of: fn(&RuntimeInfo) -> Option<u64>) -> Option<
     runtimes.iter().map(of).try_fold(0, |total: u64, one| total.checked_add(one?))
 }
 
-/// The rates of a series; `qps` is how many requests the program serves a second.
+/// The rates of a series; `qps` is the number of requests that the program serves per second.
 pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
     let created = |runtime: &RuntimeInfo| runtime.scheduler.tasks_created;
     let made = |runtime: &RuntimeInfo| runtime.scheduler.structs_made;
@@ -107,7 +107,7 @@ pub fn rates(series: &Series, qps: Option<f64>) -> Rates {
         }
         None => seen.then_some(seen_born),
     };
-    // Who was born and is not there has ended; the runtime counts its own tasks, too.
+    // A task that was born and is not there has ended; the runtime counts its own tasks, too.
     let more = || {
         let points = series.points();
         Some(points.back()?.listed as i64 - points.front()?.listed as i64)
@@ -183,7 +183,7 @@ mod tests {
         // 33 a second are born and 15 end, in a process of nine minutes.
         assert_eq!(lifetime(990, 450, 14_664.0, 30.0, Some(540.0)), Unknown("more are born than end"));
         assert_eq!(lifetime(10, 900, 500.0, 30.0, None), Unknown("more end than are born"));
-        // As many end as are born, but so rarely that nobody can have seen how long they live.
+        // As many end as are born, but so rarely that their lifetime cannot have been observed.
         assert_eq!(
             lifetime(300, 300, 15_000.0, 30.0, Some(540.0)),
             Unknown("longer than the process can tell")

@@ -1,9 +1,9 @@
-//! What tasks of different snapshots have in common.
+//! What tasks of different snapshots share.
 //!
-//! Ids of interned things mean something within one snapshot only, so a signature is made of text:
-//! the functions of the shown frames and of the place that started the task. Argument values, wait
-//! minutes and addresses are no part of it. The work is done once for each distinct stack and creator
-//! of a snapshot; a task costs a look-up.
+//! Ids of interned things are valid within one snapshot only, so a signature is made of text: the functions of
+//! the shown frames and of the place that started the task. Argument values, wait minutes and addresses are not
+//! part of it. The work is done once for each distinct stack and creator of a snapshot; a task costs one
+//! look-up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,9 +23,9 @@ pub enum By {
     /// The functions of the stack and of the creator.
     #[default]
     Function,
-    /// The same with files and lines.
+    /// The same, with files and lines.
     Line,
-    /// The function that started the task, alone.
+    /// Only the function that started the task.
     Creator,
 }
 
@@ -55,16 +55,16 @@ impl FromStr for By {
 pub struct SignatureOptions {
     /// What they are made of.
     pub by: By,
-    /// Only so many of the innermost shown frames. None: all.
+    /// Only this many of the innermost shown frames. None: all.
     pub top: Option<usize>,
     /// Leave the creator out, because one of the sources does not know it. Not with [`By::Creator`].
     pub ignore_creator: bool,
-    /// The frames of the runtime's machinery, too.
+    /// Include the frames of the runtime's machinery.
     pub all_frames: bool,
 }
 
-/// Says which [`Signature`] of [`Signatures`] is meant. Never means another one, even after that one was let
-/// go.
+/// Identifies a [`Signature`] of [`Signatures`]. Never refers to another one, even after its signature was
+/// released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SignatureId {
     slot: u32,
@@ -73,13 +73,13 @@ pub struct SignatureId {
 }
 
 impl SignatureId {
-    /// The position of its slot. A slot is used again when its signature was let go.
+    /// The position of its slot. A slot is reused after its signature was released.
     pub fn index(self) -> usize {
         self.slot as usize
     }
 }
 
-/// A function with the place where it stood the first time that it was met.
+/// A function and the place where it was when it was first met.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct SignatureFrame {
     /// Full name of the function. Empty if unknown.
@@ -95,18 +95,18 @@ pub struct SignatureFrame {
 }
 
 impl SignatureFrame {
-    /// What decides whose code it is.
+    /// What decides who owns the code.
     fn code(&self) -> Code<'_> {
         Code { function: &self.function, package: &self.package, file: &self.file, role: self.role }
     }
 }
 
-/// What tasks of one kind have in common.
+/// What tasks of one kind share.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signature {
     /// Name of the runtime that they belong to.
     pub runtime: Arc<str>,
-    /// The shown frames, innermost first. By function, files and lines are those of the first task met.
+    /// The shown frames, innermost first. If grouped by function, files and lines are those of the first task met.
     pub frames: Vec<SignatureFrame>,
     /// Where the first task met was started.
     pub creator: Option<SignatureFrame>,
@@ -115,13 +115,13 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The frame that a person looks for; see [`Owners::user_frame`].
+    /// The frame that the user looks for; see [`Owners::user_frame`].
     pub fn user_frame(&self, owners: &Owners) -> Option<&SignatureFrame> {
         self.frames.get(owners.user_frame(self.frames.iter().map(SignatureFrame::code))?)
     }
 }
 
-/// A frame as it is compared: text numbers of function and file, and the line.
+/// A frame as it is compared: the text numbers of function and file, and the line.
 type FrameKey = [u32; 3];
 
 /// What decides which signature a task has: the numbers of its runtime's name, its stack and its creator.
@@ -140,14 +140,14 @@ pub struct Signatures {
     free: Vec<u32>,
 }
 
-/// Room for a signature.
+/// The slot of a signature.
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
     signature: Option<Signature>,
 }
 
-/// Gives out numbers, those first that were given back.
+/// Assigns numbers; returned numbers are reused first.
 #[derive(Debug, Default)]
 struct Numbers {
     next: u32,
@@ -169,7 +169,7 @@ impl Signatures {
         Signatures { options, ..Signatures::default() }
     }
 
-    /// How they are made.
+    /// The options that they are made with.
     pub fn options(&self) -> SignatureOptions {
         self.options
     }
@@ -181,7 +181,7 @@ impl Signatures {
         })
     }
 
-    /// How many slots there are, those that are free too.
+    /// How many slots there are, including free ones.
     pub fn slots(&self) -> usize {
         self.slots.len()
     }
@@ -196,14 +196,14 @@ impl Signatures {
         self.len() == 0
     }
 
-    /// A signature by its id. None if it was let go.
+    /// A signature by its id. None if it was released.
     pub fn get(&self, id: SignatureId) -> Option<&Signature> {
         let slot = self.slots.get(id.index()).filter(|slot| slot.generation == id.generation)?;
         slot.signature.as_ref()
     }
 
-    /// Lets go of every signature that `keep` does not want. Gives them back with their ids, in the order of
-    /// their slots. When they are dropped, [`Signatures::forget_parts`] gives back the rest of their room.
+    /// Releases every signature that `keep` rejects, and returns them with their ids, in the order of their
+    /// slots. After they are dropped, [`Signatures::forget_parts`] frees the rest of their space.
     pub fn retain(&mut self, mut keep: impl FnMut(SignatureId) -> bool) -> Vec<(SignatureId, Signature)> {
         let mut gone = Vec::new();
         for (slot, held) in (0..).zip(&mut self.slots) {
@@ -220,7 +220,7 @@ impl Signatures {
         gone
     }
 
-    /// Lets go of the texts and stacks that no signature has any more.
+    /// Drops the texts and stacks that no signature uses any more.
     pub fn forget_parts(&mut self) {
         let keys = || self.by_key.keys();
         let used: FxHashSet<u32> = keys().flat_map(|&[_, stack, creator]| [stack, creator]).collect();
@@ -236,14 +236,14 @@ impl Signatures {
         });
         let numbers = &mut self.text_numbers;
         self.texts.retain(|text, number| {
-            // The frames of a signature share it.
+            // The frames of a signature share the text.
             let keep = texts.contains(number) || Arc::strong_count(text) > 1;
             if !keep {
                 numbers.free.push(*number);
             }
             keep
         });
-        // What was given back is room, too, if it is much.
+        // Freed space is returned, too, if there is much of it.
         self.stacks.shrink_to(self.stacks.len() * 2);
         self.texts.shrink_to(self.texts.len() * 2);
         self.by_key.shrink_to(self.by_key.len() * 2);
@@ -305,7 +305,7 @@ impl Signatures {
     }
 }
 
-/// Not worked out yet.
+/// Not computed yet.
 const UNKNOWN: u32 = u32::MAX;
 /// There is none.
 const NONE: u32 = u32::MAX - 1;
@@ -318,12 +318,12 @@ pub struct SignatureReader<'a> {
     texts: Vec<u32>,
     stacks: Vec<u32>,
     creators: Vec<u32>,
-    /// For tasks without a stack: that of their entry function alone.
+    /// For tasks without a stack: the stack number of their entry function alone.
     entries: FxHashMap<u32, u32>,
     runtimes: Vec<u32>,
-    /// Runtime, stack number and creator number of a signature that is known.
+    /// Known signatures by runtime, stack number and creator number.
     known: FxHashMap<Key, SignatureId>,
-    /// Neighbours are often alike: stack, creator and runtime of the last one.
+    /// Neighbours are often alike: stack, creator and runtime of the previous task.
     last: Option<(Alike, SignatureId)>,
 }
 
@@ -374,8 +374,7 @@ impl SignatureReader<'_> {
         self.signatures.add(key, Signature { runtime, frames, creator, doing })
     }
 
-    /// The frames that a task's signature is made of: shown ones, or its entry function alone if its
-    /// stack is not known.
+    /// The frames of a task's signature: shown ones, or only its entry function if its stack is not known.
     fn frames(&self, task: &Task) -> Vec<Frame> {
         let mut frames: Vec<Frame> = match (task.stack, task.entry) {
             (None, Some(function)) => vec![Frame { function, file: StrId(UNKNOWN), line: 0 }],
@@ -439,7 +438,7 @@ impl SignatureReader<'_> {
         number
     }
 
-    /// A frame as it is compared. A function without a name is told by its place.
+    /// A frame as it is compared. A function without a name is identified by its place.
     fn key(&mut self, frame: Frame) -> FrameKey {
         let name = self.snapshot.code.functions.get(frame.function.index()).map(|f| f.name);
         let named = name.is_some_and(|id| !self.snapshot.str(id).is_empty());
@@ -455,7 +454,7 @@ impl SignatureReader<'_> {
         match self.texts.get(id.index()) {
             Some(&UNKNOWN) => {}
             Some(&number) => return number,
-            // Out of range is the same as empty.
+            // Out of range counts as empty.
             None => return self.signatures.number(""),
         }
         let number = self.signatures.number(self.snapshot.str(id));

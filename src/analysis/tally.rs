@@ -14,8 +14,8 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T: Ord + Copy> Tally<T> {
-    /// Counts values, each of which comes as many times as is said with it. Values that come in runs, as
-    /// those of one group do, are counted without sorting them.
+    /// Counts values, each with its own count. Runs of equal values, as within one group, are counted without
+    /// sorting.
     pub fn of(values: impl IntoIterator<Item = (T, u64)>) -> Self {
         let mut runs: Vec<(T, u64)> = Vec::new();
         for (value, times) in values {

@@ -1,4 +1,4 @@
-//! Does a count rise, and how fast?
+//! Whether a count rises, and how fast.
 
 use super::odds::normal;
 
@@ -7,19 +7,18 @@ use super::odds::normal;
 pub struct Trend {
     /// Growth by least squares, per minute.
     pub per_minute: f64,
-    /// Half of the interval around it that holds the true growth with 95 % probability, per minute. None
-    /// if there are too few readings to tell.
+    /// Half of the 95 % interval of the true growth, per minute. None if there are too few readings to tell.
     pub plus_minus: Option<f64>,
-    /// How sure it is that the count rises at all, by the test of Mann and Kendall: 0 to 1. It compares
-    /// every reading with every later one, so neither jumps nor uneven growth mislead it.
+    /// The confidence that the count rises at all, by the test of Mann and Kendall: 0 to 1. It compares every
+    /// reading with every later one, so neither jumps nor uneven growth mislead it.
     pub rising: f64,
 }
 
 /// The trend of counts at moments in nanoseconds, in ascending order of time. None for fewer than two
 /// readings, or if no time passed between them.
 ///
-/// With only two readings the growth is their difference; `moved`, how many tasks came and went between
-/// them, then gives its uncertainty: a count of independent events is uncertain by its square root.
+/// With only two readings the growth is their difference; `moved`, the number of tasks that came and went
+/// between them, then gives its uncertainty: a count of independent events is uncertain by its square root.
 pub fn trend(readings: &[(u64, u64)], moved: Option<u64>) -> Option<Trend> {
     let (&(start, _), &(end, _)) = (readings.first()?, readings.last()?);
     if end <= start || readings.len() < 2 {
@@ -52,8 +51,7 @@ fn minutes(ns: u64) -> f64 {
     ns as f64 / 60e9
 }
 
-/// The value that Student's distribution with so many degrees of freedom exceeds on both sides together
-/// with 5 % probability.
+/// The two-sided 5 % quantile of Student's distribution with this many degrees of freedom.
 fn student_95(degrees: usize) -> f64 {
     const TABLE: [f64; 30] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
@@ -63,10 +61,11 @@ fn student_95(degrees: usize) -> f64 {
     degrees.checked_sub(1).and_then(|at| TABLE.get(at)).copied().unwrap_or(1.96)
 }
 
-/// Up to this many readings the test's distribution is counted out, beyond it is as good as normal.
+/// Up to this many readings the test's distribution is computed exactly; beyond it the normal approximation
+/// suffices.
 const EXACT: usize = 12;
 
-/// One less the probability that counts without any trend would rise as much as these do.
+/// One minus the probability that counts without any trend would rise as much as these do.
 fn rising(counts: &[u64]) -> f64 {
     let n = counts.len();
     let mut up: i64 = 0;
@@ -82,15 +81,15 @@ fn rising(counts: &[u64]) -> f64 {
         return 1.0 - at_least(n, up);
     }
     let n = n as f64;
-    // Equal counts make the variance smaller; without that correction the test errs on the quiet side.
+    // Equal counts make the variance smaller; without this correction the test errs on the safe side.
     let variance = n * (n - 1.0) * (2.0 * n + 5.0) / 18.0;
     normal((up as f64 - 1.0) / variance.sqrt())
 }
 
-/// The probability that of all orders of `n` different values one has `up` or more (pairs in order
-/// less pairs out of order).
+/// The probability that a random order of `n` different values has a score of `up` or more (pairs in order
+/// minus pairs out of order).
 fn at_least(n: usize, up: i64) -> f64 {
-    // How many orders have how many pairs out of order: each value that comes in adds 0 to `size`.
+    // How many orders have how many pairs out of order: each value added creates 0 to `size` of them.
     let mut orders = vec![1.0_f64];
     for size in 1..n {
         let mut next = vec![0.0; orders.len() + size];

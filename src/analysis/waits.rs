@@ -1,37 +1,36 @@
-//! What the tasks of a group wait for, in a few figures.
+//! What the tasks of a group wait for, summarised.
 
 use rustc_hash::FxHashMap;
 
 use super::locks::{self, HoldSummary, Holder, Holders, Locks};
 use crate::snapshot::{Channel, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
 
-/// What tasks wait for, where they wait in the same way for the same kind of thing.
+/// What tasks wait for, if they wait in the same way for the same kind of thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitSummary {
     /// What they want to do.
     pub op: WaitOp,
-    /// With what kind of thing.
+    /// The kind of thing.
     pub kind: ObjectKind,
-    /// For channels: the type of the elements, where known.
+    /// For channels: the type of the elements, if known.
     pub element: Option<StrId>,
     /// Each of the tasks waits for several things at once and goes on with the first (a select).
     pub alternative: bool,
-    /// How many times a task waits so; a task that selects between several things waits several times.
+    /// How many waits there are; a task that selects between several things waits several times.
     pub waits: u64,
-    /// How many different things that are.
+    /// How many different things these are.
     pub objects: u64,
-    /// The thing, if it is one.
+    /// The thing, if there is only one.
     pub only: Option<ObjectId>,
     /// How many tasks of the whole snapshot wait for that one thing; 0 if there are several things.
     pub waiters: u64,
     /// For channels: what they have in common.
     pub channels: Option<Channels>,
-    /// For locks and wait groups: what they say of themselves and who holds them. None if nothing of
-    /// that is known.
+    /// For locks and wait groups: their state and their holders. None if neither is known.
     pub locks: Option<Locks>,
 }
 
-/// What some channels have in common.
+/// What several channels share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channels {
     /// Smallest and largest capacity.
@@ -40,7 +39,7 @@ pub struct Channels {
     pub len: (u64, u64),
     /// How many have been closed.
     pub closed: u64,
-    /// On how many nobody waits on the other side (for senders: no receiver).
+    /// On how many of them no task waits on the other side (for senders: no receiver).
     pub without_peer: u64,
     /// Fewest and most tasks that wait on the other side.
     pub peers: (u64, u64),
@@ -49,7 +48,7 @@ pub struct Channels {
 /// Waits that are counted together: operation, kind of thing, element type, one of several.
 type Way = (WaitOp, ObjectKind, Option<StrId>, bool);
 
-/// Those of one way: the things, and how many of them their waiters hold themselves.
+/// The waits of one kind: the things, and how many of them their waiters hold themselves.
 #[derive(Debug, Default)]
 struct Things {
     objects: Vec<ObjectId>,
@@ -95,7 +94,7 @@ impl<'a> WaitTable<'a> {
         self.holders.of(object).iter().map(|(_, holder)| *holder)
     }
 
-    /// What some tasks hold, what most others wait for first.
+    /// What some tasks hold, the lock with the most waiters first.
     pub fn holds<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<HoldSummary> {
         locks::holds(self.snapshot, tasks, |object| self.waiters(object))
     }

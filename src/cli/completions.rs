@@ -69,7 +69,7 @@ fn script(shell: Shell) -> String {
     }
 }
 
-/// Completes sources where clap_complete would list the options, and leaves the rest to it.
+/// Completes sources instead of listing clap_complete's options, and leaves the rest to it.
 fn bash(command: &mut clap::Command) -> String {
     command.build();
     let mut with_value: Vec<String> = Vec::new();
@@ -111,7 +111,7 @@ complete -F _loiter_sources -o nosort -o bashdefault -o default loiter 2>/dev/nu
     complete -F _loiter_sources -o bashdefault -o default loiter
 "#;
 
-/// Puts a function that knows processes in the place of the one that completes paths of sources.
+/// Replaces the function that completes source paths by one that knows processes.
 fn zsh(script: &str) -> String {
     let mut text = String::new();
     for line in script.lines() {

@@ -66,7 +66,7 @@ enum Format {
     Json,
 }
 
-/// What file names end with, and what that means.
+/// Endings of file names, and their formats.
 const EXTENSIONS: [(&str, Format); 6] = [
     (".loiter", Format::Snapshot),
     (".pb.gz", Format::Pprof),
@@ -77,12 +77,12 @@ const EXTENSIONS: [(&str, Format); 6] = [
 ];
 
 impl Format {
-    /// It is not text.
+    /// Whether the format is not text.
     fn is_binary(self) -> bool {
         matches!(self, Format::Snapshot | Format::Pprof)
     }
 
-    /// It is one of Go's formats, which leave out the runtime's own goroutines.
+    /// Whether it is one of Go's formats, which leave out the runtime's own goroutines.
     fn is_go(self) -> bool {
         matches!(self, Format::Pprof | Format::Profile | Format::Go)
     }
@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
-    /// What is read, and the file that is written. With -p the only name is that of the file.
+    /// What is read, and the file to write. With -p the only name is that of the file.
     fn named(&self) -> Result<(Source, PathBuf)> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
         match (&self.process.pid, &self.source, &self.out) {
@@ -155,7 +155,7 @@ impl Args {
     }
 }
 
-/// Writes the tasks chosen in a format; `path` says whether a profile is compressed.
+/// Writes the chosen tasks in a format; `path` says whether a profile is compressed.
 fn write(
     format: Format,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What goes wrong, in words, with the remedy.
+//! What goes wrong, in words, and the remedy.
 
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ pub(super) enum CliError {
         /// Why.
         source: FileError,
     },
-    /// A file is no dump, either, or one that cannot be read.
+    /// A file is not a dump either, or is one that cannot be read.
     #[error("{what}")]
     Dump {
         /// The file, the address, or "standard input".
@@ -44,7 +44,7 @@ pub(super) enum CliError {
         /// Why.
         source: Box<DumpError>,
     },
-    /// An address gives nothing that can be read.
+    /// An address returns nothing that can be read.
     #[error("{address}: {problem}")]
     Address {
         /// The address, without a password.
@@ -54,7 +54,7 @@ pub(super) enum CliError {
         /// What helps, a line each.
         remedy: Vec<String>,
     },
-    /// A process cannot be told by its name, or one that loiter has started has ended.
+    /// A name does not identify a process, or one that loiter has started has ended.
     #[error("{problem}")]
     Told {
         /// What happened.
@@ -75,7 +75,7 @@ pub(super) enum CliError {
     /// The output could not be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
     /// What `--fail-on` names was found.
@@ -87,7 +87,7 @@ pub(super) enum CliError {
 pub(super) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
-    /// The exit code that tells scripts what happened. Whoever reads the output may stop reading.
+    /// The exit code that tells scripts what happened. The reader of the output may stop early.
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Target { source, .. } => match source {
@@ -109,7 +109,7 @@ impl CliError {
         }
     }
 
-    /// Nobody reads the output any more, which is no error.
+    /// The reader of the output is gone, which is not an error.
     fn is_broken_pipe(&self) -> bool {
         let error = match self {
             CliError::Output(error) => error,
@@ -119,7 +119,7 @@ impl CliError {
         error.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// The message, with the causes, without what every message begins with.
+    /// The message with its causes, without the common prefix.
     pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
@@ -190,12 +190,12 @@ impl CliError {
         for line in self.remedy() {
             text.push_str(&format!("  {}\n", escape(&line)));
         }
-        // If stderr is closed, there is nobody to tell.
+        // If stderr is closed, the message is lost.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
-/// What helps where a file cannot be read or written.
+/// What helps if a file cannot be read or written.
 fn io_remedy(error: &io::Error, writing: bool) -> Vec<String> {
     let text = match (error.kind(), writing) {
         (io::ErrorKind::NotFound, true) => "Make the directory first, or name a file elsewhere",
@@ -217,7 +217,7 @@ fn io_remedy(error: &io::Error, writing: bool) -> Vec<String> {
     vec![text.to_owned()]
 }
 
-/// A message without the path of a temporary file behind it: the one that matters has been named.
+/// A message without the trailing path of a temporary file: the path that matters was named already.
 fn said_once(message: &str) -> &str {
     match message.rfind(" at path \"") {
         Some(at) if message.ends_with('"') => message.get(..at).unwrap_or(message),

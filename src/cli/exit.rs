@@ -7,11 +7,11 @@ use std::process::ExitCode;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Exit {
-    /// What was asked for was done.
+    /// The request was carried out.
     Ok = 0,
     /// What `--fail-on` names was found.
     Findings = 1,
-    /// The command line makes no sense, or something failed that has no number of its own.
+    /// The command line makes no sense, or something without an own code failed.
     Error = 2,
     /// The kernel does not let loiter read the process.
     Permission = 3,
@@ -21,8 +21,7 @@ pub enum Exit {
     NoRuntime = 5,
     /// The runtime is there but has not finished starting.
     Starting = 6,
-    /// The process does not answer: a read of it does not come back, or it had to be let go before it
-    /// had been read.
+    /// The process does not answer: a read of it does not return, or it had to be resumed before it had been read.
     NoAnswer = 7,
 }
 

@@ -213,7 +213,7 @@ impl Args {
         Ok(())
     }
 
-    /// The format that was asked for, else the one that the name of the file asks for, else text on a terminal.
+    /// The requested format, else the one of the file's name, else text on a terminal.
     fn format(&self, file: Option<&Path>, terminal: bool) -> Result<Format> {
         if let Some(format) = self.format {
             return Ok(format);

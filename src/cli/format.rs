@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-/// The formats of a command that prints text or JSON, and others perhaps. The default is text.
+/// The formats of a command that prints text or JSON, and perhaps others. The default is text.
 pub(super) trait PrintFormat: ValueEnum + Default + Send + Sync + 'static {
     /// The format that --json stands for.
     const JSON: Self;
@@ -35,13 +35,13 @@ pub(super) struct FormatArgs<F: PrintFormat> {
 }
 
 impl<F: PrintFormat> FormatArgs<F> {
-    /// The format that was asked for.
+    /// The requested format.
     pub(super) fn format(&self) -> F {
         if self.json { F::JSON } else { self.format.clone() }
     }
 }
 
-/// The format that the name of a file asks for, by its ending.
+/// The format by the ending of a file's name.
 pub(super) fn by_name<F: Copy>(path: &Path, endings: &[(&str, F)]) -> Option<F> {
     let name = path.file_name()?.to_string_lossy();
     endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|&(_, format)| format)

@@ -81,7 +81,7 @@ enum Command {
 }
 
 impl Command {
-    /// A trace would stand in the middle of the dashboard.
+    /// A trace would appear in the middle of the dashboard.
     fn draws_on_stderr(&self) -> bool {
         match self {
             #[cfg(feature = "dashboard")]
@@ -125,7 +125,7 @@ pub fn main() -> Exit {
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),
     };
-    // A reading that was given up may still hold the target stopped.
+    // An abandoned reading may still hold the target stopped.
     process::end_all_stops();
     match outcome {
         Ok(()) => Exit::Ok,

@@ -32,7 +32,7 @@ const DEFAULT_HEIGHT: usize = 24;
 /// Text that is longer than this, in bytes, is not passed to a pager.
 const MAX_PAGED: usize = 256 << 20;
 
-/// How output looks.
+/// The appearance of output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     /// Colours on stdout.
@@ -60,7 +60,7 @@ impl Output {
         Output { color, width, terminal, verbose }
     }
 
-    /// How text is to look, as far as stdout and -v decide.
+    /// The appearance of text, as far as stdout and -v decide.
     pub(super) fn text_options(&self) -> TextOptions {
         let verbose = self.verbose > 0;
         TextOptions {
@@ -108,7 +108,7 @@ impl Output {
     }
 }
 
-/// Does this file name mean standard output?
+/// Whether this file name means standard output.
 pub(super) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }

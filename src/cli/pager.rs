@@ -15,7 +15,7 @@ pub(super) fn never() {
     UNWANTED.store(true, Ordering::Relaxed);
 }
 
-/// The pager that the user has set: LOITER_PAGER, or else PAGER. None: none, or one that pages nothing.
+/// The pager that the user has set: LOITER_PAGER, or else PAGER. None: no pager, or one that does not page.
 pub(super) fn wanted() -> Option<String> {
     if UNWANTED.load(Ordering::Relaxed) {
         return None;
@@ -29,18 +29,18 @@ pub(super) fn wanted() -> Option<String> {
 /// started.
 ///
 /// # Errors
-/// Those of writing to it, but that it has ended.
+/// Errors of writing to it, except that it has ended.
 pub(super) fn show(command: &str, text: &[u8]) -> io::Result<bool> {
     let mut pager = Command::new("sh");
     pager.args(["-c", command]).stdin(Stdio::piped());
-    // less ends at once where all fits, keeps colours and leaves what was read on the screen.
+    // less ends at once if everything fits, keeps colours and leaves the text on the screen.
     for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
         if env::var_os(name).is_none() {
             pager.env(name, value);
         }
     }
     let Ok(mut child) = pager.spawn() else { return Ok(false) };
-    // Ctrl-C is meant for the pager, which would go on without loiter and fight with the shell for the keys.
+    // Ctrl-C is meant for the pager; without loiter, it would compete with the shell for the keys.
     let ignored = Ignored::new(Signal::SIGINT);
     let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text));
     let status = child.wait();
@@ -58,7 +58,7 @@ struct Ignored(Signal, Option<SigAction>);
 impl Ignored {
     fn new(signal: Signal) -> Self {
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // SAFETY: ignoring a signal runs no code of ours.
+        // SAFETY: ignoring a signal runs none of loiter's code.
         Ignored(signal, unsafe { sigaction(signal, &ignore) }.ok())
     }
 }
@@ -66,7 +66,7 @@ impl Ignored {
 impl Drop for Ignored {
     fn drop(&mut self) {
         if let Some(before) = &self.1 {
-            // SAFETY: puts back what was there before.
+            // SAFETY: restores the previous action.
             let _ = unsafe { sigaction(self.0, before) };
         }
     }

@@ -68,7 +68,7 @@ struct Process {
 }
 
 impl Process {
-    /// Is it listed even without --all? It has a runtime, or may have one.
+    /// Whether it is listed even without --all: it has a runtime, or may have one.
     fn is_listed(&self) -> bool {
         matches!(self.finding, Finding::Runtimes(_) | Finding::NoAnswer { .. })
     }

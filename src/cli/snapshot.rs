@@ -1,4 +1,4 @@
-//! `loiter snapshot`: take one and keep it.
+//! `loiter snapshot`: take a snapshot and keep it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What `-vv` tells: what was tried and what was found, in order, each with its time.
+//! What `-vv` prints: what was tried and found, in order, each with its time.
 
 use std::fmt::{self, Write};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Writes events as sentences: "   12 ms  a Go runtime is in /srv/api (thread 7)".
 pub(super) struct Sentences {
-    /// When loiter began.
+    /// When loiter started.
     start: Instant,
 }
 
@@ -40,7 +40,7 @@ where
     }
 }
 
-/// What an event says.
+/// The text of an event.
 #[derive(Default)]
 struct Said {
     message: String,

@@ -122,7 +122,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     };
     let query = Query { key: args.group_by.clone(), system: args.system, ..Query::default() };
     let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
-    // The thread that reads may hold it still: it is ended here, not when the last one lets it go.
+    // The reading thread may still hold the program: it is ended here, not when the last reference is dropped.
     if let Some(program) = program {
         let told = program.end();
         program.last_lines().iter().for_each(|line| tell(line));
@@ -136,14 +136,14 @@ fn terminal(source: io::Error) -> CliError {
     CliError::Io { what: "the terminal".to_owned(), source }
 }
 
-/// Ends loiter by a signal that came, as if it had never been caught: the sender sees what it expects.
+/// Ends loiter by a caught signal, as if it had never been caught: the sender sees what it expects.
 fn end_by(signal: Option<i32>) {
     if let Some(signal) = signal {
         ending::end_by(signal);
     }
 }
 
-/// Asks which process is meant. None: none of them.
+/// Lets the user choose a process. None: nothing was chosen.
 fn pick(theme: Theme, mouse: bool) -> Result<Option<u32>> {
     let all = running_processes()?;
     let of = all.len();
@@ -170,7 +170,7 @@ fn pick(theme: Theme, mouse: bool) -> Result<Option<u32>> {
 }
 
 impl Args {
-    /// What is to be watched. None: it is to be asked for, or started.
+    /// The target to watch. None: it is to be chosen, or started.
     fn source(&self) -> Option<&Source> {
         self.process.pid.as_ref().or(self.source.as_ref())
     }
@@ -215,7 +215,7 @@ impl Args {
         }
     }
 
-    /// A process or an address. What will not pass is said at once, and not on a screen that then disappears.
+    /// A process or an address. Permanent problems are reported at once, and not on a screen that then disappears.
     fn live(&self, source: &Source) -> Result<Feed> {
         self.how.check(source)?;
         warn_of_stop(source);

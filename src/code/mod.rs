@@ -203,7 +203,7 @@ impl FunctionKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Image {
-    /// Its path as the process sees it: "/usr/bin/api", "[vdso]". Raw from the target.
+    /// Its path as the process sees it: "/usr/bin/api", `[vdso]`. Raw from the target.
     pub path: StrId,
     /// Its GNU or Go build id, hexadecimal or Go's own text. None if it has none or if unknown.
     pub build_id: Option<StrId>,

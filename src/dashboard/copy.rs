@@ -1,4 +1,4 @@
-//! What is selected, as text for the clipboard.
+//! The selection as text for the clipboard.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +13,10 @@ use crate::report::text::findings::summary;
 use crate::report::text::task_noun;
 use crate::report::units::{count, thousands};
 
-/// Text that is copied at most, bytes: terminals take no more than some 75,000 characters, in which this
-/// is written as three quarters.
+/// At most this much text is copied, bytes: terminals accept about 75,000 characters, and the encoding adds a
+/// third.
 const LONGEST: usize = 48 << 10;
-/// Wide enough that nothing is broken into lines.
+/// So wide that no line is wrapped.
 const COLUMNS: usize = 10_000;
 
 /// Text to be copied.
@@ -29,7 +29,7 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// What was copied, a sentence.
+    /// What was copied, as a sentence.
     pub(super) fn message(&self) -> String {
         let lines = count(self.text.lines().count() as u64, "line");
         let cut = if self.cut { "the first " } else { "" };
@@ -37,7 +37,8 @@ impl Copied {
     }
 }
 
-/// What is selected: a group or a task with its stack; of one task the line, on the first line all of it.
+/// The selection: a group or a task with its stack; of a single task the selected line, or everything if the
+/// first line is selected.
 pub(super) fn selected(state: &AppState) -> Option<Copied> {
     let tables = &state.tables;
     let picture = &*tables.picture;
@@ -96,7 +97,7 @@ pub(super) fn selected(state: &AppState) -> Option<Copied> {
     Some(copied).filter(|copied| !copied.text.trim().is_empty())
 }
 
-/// As many lines as there is room for; of a single line that is too long, its beginning.
+/// As many lines as fit; if a single line is too long, its beginning.
 fn bounded(lines: &[String]) -> Copied {
     let mut text = String::new();
     for line in lines {
@@ -118,7 +119,8 @@ fn bounded(lines: &[String]) -> Copied {
     Copied { text, cut: false }
 }
 
-/// What hands a text to the terminal's clipboard (OSC 52). Nothing in it can end the sequence.
+/// The escape sequence that hands a text to the terminal's clipboard (OSC 52). Nothing in the text can end the
+/// sequence.
 pub(super) fn sequence(text: &str) -> String {
     format!("\x1b]52;c;{}\x07", STANDARD.encode(text))
 }

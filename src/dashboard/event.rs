@@ -4,7 +4,7 @@ use std::io;
 
 use super::update::Event;
 
-/// Something that the loop takes note of.
+/// An event that the loop handles.
 #[derive(Debug)]
 pub(super) enum Happened {
     /// Something for the state.

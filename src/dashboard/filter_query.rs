@@ -9,7 +9,7 @@ use crate::snapshot::{Snapshot, StrId, Task, TaskState, UnknownState};
 /// The fields that the filter line knows.
 pub const FIELDS: &str = "state, reason, function, package, creator, label, id, age";
 
-/// A filter as it was typed.
+/// A filter as the user typed it.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The text, without spaces around it.
@@ -23,7 +23,7 @@ impl Wanted {
     /// Reads the text of the filter line.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the text.
+    /// A sentence about what is wrong with the text.
     pub fn parse(text: &str) -> Result<Wanted, String> {
         let mut wanted = Wanted { text: text.trim().to_owned(), ..Wanted::default() };
         for term in terms(text) {
@@ -68,7 +68,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Does every task pass?
+    /// Whether every task passes.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
@@ -92,7 +92,7 @@ impl Wanted {
     }
 }
 
-/// Could this be the name of a field? Beginnings of paths and of Go types are not.
+/// Whether this could be the name of a field. Beginnings of paths and of Go types are not.
 fn is_field(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase())
 }

@@ -1,14 +1,13 @@
-//! The flame graph in cells: which frame is where, and how to move about in it.
+//! The flame graph in cells: where each frame is, and how to move around in it.
 
 use crate::analysis::flame::{Flame, NodeId};
 
-/// The frame that is selected, and the one that is zoomed to: both found again by name in the next
-/// picture.
+/// The selected frame and the zoomed frame. Both are found by name in the next picture.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FramePath {
-    /// Names from the row of all tasks (which is not among them) to the frame selected.
+    /// Names from the row of all tasks (exclusive) to the selected frame.
     pub names: Vec<String>,
-    /// The first so many of them lead to the frame that takes the whole width.
+    /// This many of the first names lead to the frame that takes the whole width.
     pub zoom: usize,
 }
 
@@ -17,7 +16,7 @@ pub struct FramePath {
 pub struct Cell {
     /// The frame.
     pub node: NodeId,
-    /// Rows below the frame that is zoomed to.
+    /// Rows below the zoomed frame.
     pub row: usize,
     /// Where it begins.
     pub x: u16,
@@ -26,7 +25,7 @@ pub struct Cell {
 }
 
 impl FramePath {
-    /// The frame that these names lead to, or as far as there is one.
+    /// The frame that these names lead to, or the last one that exists on the way.
     pub fn find(&self, flame: &Flame) -> NodeId {
         walk(flame, &self.names)
     }
@@ -62,7 +61,7 @@ pub fn cells(flame: &Flame, root: NodeId, columns: u16) -> Vec<Cell> {
     if all == 0 || columns == 0 {
         return cells;
     }
-    // Positions are of the sums of widths, so that neighbours meet.
+    // Positions come from sums of widths, so that neighbours meet.
     let halves = |sum: u64| u128::from(sum) * u128::from(columns) * 2 / u128::from(all);
     let position = |sum: u64| halves(sum).div_ceil(2) as u16;
     let mut open = vec![(root, 0_u64, 0_usize)];
@@ -94,7 +93,7 @@ pub fn beside(cells: &[Cell], node: NodeId, right: bool) -> Option<NodeId> {
     other.filter(|other| cells.get(at).is_some_and(|cell| cell.row == other.row)).map(|cell| cell.node)
 }
 
-/// The first row in a window of `height` rows in which the selected frame is to be seen.
+/// The first row of a window of `height` rows in which the selected frame is visible.
 pub fn top_row(path: &FramePath, height: usize) -> usize {
     let row = path.names.len().saturating_sub(path.zoom);
     (row + 1).saturating_sub(height.max(1))

@@ -81,7 +81,7 @@ pub struct Binding {
     keys: &'static [(KeyCode, KeyModifiers)],
     /// The keys as the help names them.
     pub shown: &'static str,
-    /// What they do, as the help says it.
+    /// What they do, in the help's words.
     pub what: &'static str,
     /// What they do.
     pub action: Action,

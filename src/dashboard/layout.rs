@@ -1,4 +1,4 @@
-//! Where what is on the screen: the views draw by it, and clicks are understood by it.
+//! The layout of the screen: views draw by it, and clicks are located by it.
 
 use ratatui::layout::Rect;
 
@@ -16,7 +16,7 @@ pub struct Areas {
     pub body: Rect,
     /// The lines of its list, below the heading.
     pub rows: Rect,
-    /// The pane below the list; empty where there is none.
+    /// The pane below the list; empty if there is none.
     pub pane: Rect,
     /// The last line.
     pub footer: Rect,
@@ -44,13 +44,13 @@ pub fn areas(state: &AppState) -> Areas {
     };
     match state.query.view {
         View::Overview => {}
-        // A line below says where Enter leads.
+        // A line below tells where Enter leads.
         View::Tasks if state.query.task.is_some() => {
             areas.rows = line(body.y, body.height.saturating_sub(1));
             areas.pane = line(areas.rows.y + areas.rows.height, 1);
         }
         View::Flame => {
-            // A line above, two below that say what is selected.
+            // A line above, two below for the selection.
             areas.rows = line(body.y + 1, body.height.saturating_sub(3));
             areas.pane = line(areas.rows.y + areas.rows.height, 2);
         }
@@ -58,7 +58,7 @@ pub fn areas(state: &AppState) -> Areas {
             // A heading above, a rule below.
             let room = body.height.saturating_sub(2);
             let pane = match state.pane {
-                // There are few findings, and much to be said of each.
+                // There are few findings, and each has much text.
                 Pane::Small if state.query.view == View::Findings => {
                     let findings = state.findings().map_or(0, |report| report.findings.len());
                     room.saturating_sub((findings as u16).clamp(3, (room / 3).max(3)))
@@ -79,7 +79,7 @@ pub fn areas(state: &AppState) -> Areas {
     areas
 }
 
-/// The tabs: where each begins, and what it says.
+/// The tabs: where each begins, and its text.
 pub fn tabs(state: &AppState) -> Vec<(u16, String, View)> {
     let width = state.size.0;
     let findings = state.findings().map_or(0, |report| report.findings.len());

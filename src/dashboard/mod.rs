@@ -1,9 +1,8 @@
 //! The dashboard: a target watched in a terminal.
 //!
-//! [`reader`] reads on a thread of its own and makes a [`Picture`] of each reading; `worker` works
-//! out on another one what the views show of it ([`tables`]). [`state`] is what is known and chosen,
-//! [`update`] changes it when something happens, [`view`] draws it: neither of the three does any
-//! input or output. [`run`] has the terminal.
+//! [`reader`] reads on its own thread and makes a [`Picture`] of each reading. `worker` computes on another
+//! thread what the views show of it ([`tables`]). [`state`] holds what is known and chosen, [`update`] changes
+//! it on events, [`view`] draws it: none of the three does any input or output. [`run`] owns the terminal.
 
 mod copy;
 mod crash;

@@ -1,4 +1,4 @@
-//! Which process is to be watched: a list of those that can be read, to choose from.
+//! Lets the user choose a process to watch from a list of readable ones.
 
 use std::io;
 use std::time::Duration;
@@ -51,14 +51,14 @@ pub enum Asked {
     Refused,
 }
 
-/// What came of it.
+/// The result of choosing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Picked {
     /// The process with this pid.
     Process(u32),
     /// None of them.
     Nothing,
-    /// A signal came that ends programs.
+    /// A signal that ends programs.
     Signal(i32),
 }
 
@@ -67,17 +67,17 @@ pub enum Picked {
 pub struct Picker {
     /// Columns and lines of the terminal.
     pub size: (u16, u16),
-    /// Those that can be read, by pid.
+    /// The readable processes, by pid.
     pub rows: Vec<Row>,
-    /// So many processes were asked.
+    /// How many processes were asked.
     pub of: usize,
-    /// So many have answered.
+    /// How many have answered.
     pub answered: usize,
-    /// So many of them cannot be read.
+    /// How many of these cannot be read.
     pub refused: usize,
-    /// What is typed.
+    /// The typed filter.
     pub filter: Input,
-    /// Which of the rows that pass the filter is selected.
+    /// The selected row among those that pass the filter.
     pub cursor: Cursor,
 }
 
@@ -98,7 +98,7 @@ impl Picker {
         Picker { of, size, ..Picker::default() }
     }
 
-    /// Takes an answer. What is selected stays so.
+    /// Takes an answer. The selection stays.
     pub fn take(&mut self, asked: Asked) {
         self.answered += 1;
         match asked {
@@ -114,7 +114,7 @@ impl Picker {
         }
     }
 
-    /// The rows that pass the filter: all of its words occur in them.
+    /// The rows that pass the filter: they contain all of its words.
     pub fn shown(&self) -> Vec<&Row> {
         let words: Vec<String> = self.filter.text.split_whitespace().map(str::to_lowercase).collect();
         let passes = |row: &&Row| {
@@ -145,7 +145,7 @@ impl Picker {
         self.go(self.cursor.at);
     }
 
-    /// A key: some move and choose, all others edit the filter.
+    /// Handles a key: some keys move and choose, all others edit the filter.
     pub fn on_key(&mut self, key: KeyEvent) -> Option<Outcome> {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let page = i64::from(draw::rows(self.size).height).max(2) - 1;
@@ -173,7 +173,7 @@ impl Picker {
         None
     }
 
-    /// A click selects, a click on what is selected chooses it; the wheel moves.
+    /// Handles the mouse: a click selects, a click on the selected row chooses it; the wheel moves.
     pub fn on_mouse(&mut self, mouse: MouseEvent) -> Option<Outcome> {
         match mouse.kind {
             MouseEventKind::ScrollUp => self.step(-NOTCH),
@@ -194,8 +194,8 @@ impl Picker {
     }
 }
 
-/// Lets the user choose. `next` gives the answer of another process, or nothing if none is there just now;
-/// `of`: how many will answer.
+/// Lets the user choose. `next` returns the answer of another process, or nothing if none has arrived; `of`:
+/// how many will answer.
 ///
 /// # Errors
 /// Those of the terminal.

@@ -40,7 +40,7 @@ impl View {
         View::Scheduler,
     ];
 
-    /// What its tab says.
+    /// The text of its tab.
     pub fn name(self) -> &'static str {
         match self {
             View::Overview => "Overview",
@@ -53,7 +53,7 @@ impl View {
         }
     }
 
-    /// Its position among all of them.
+    /// Its position among all views.
     pub fn position(self) -> usize {
         View::ALL.iter().position(|&view| view == self).unwrap_or(0)
     }
@@ -65,18 +65,18 @@ pub enum GroupSort {
     /// The largest first.
     #[default]
     Count,
-    /// The one that grew most first.
+    /// The group that grew most first.
     Change,
-    /// The one that grows fastest first.
+    /// The group that grows fastest first.
     Rate,
-    /// The one with the oldest task first.
+    /// The group with the oldest task first.
     Age,
     /// By name.
     Name,
 }
 
 impl GroupSort {
-    /// All of them, in the order in which `s` goes through them.
+    /// All of them, in the order in which `s` cycles through them.
     pub const ALL: [GroupSort; 5] =
         [GroupSort::Count, GroupSort::Change, GroupSort::Rate, GroupSort::Age, GroupSort::Name];
 
@@ -104,12 +104,12 @@ pub enum TaskSort {
     State,
     /// By function.
     Name,
-    /// The one whose stack takes most memory first.
+    /// The task whose stack takes the most memory first.
     Memory,
 }
 
 impl TaskSort {
-    /// All of them, in the order in which `s` goes through them.
+    /// All of them, in the order in which `s` cycles through them.
     pub const ALL: [TaskSort; 5] =
         [TaskSort::Id, TaskSort::Age, TaskSort::State, TaskSort::Name, TaskSort::Memory];
 
@@ -125,7 +125,7 @@ impl TaskSort {
     }
 }
 
-/// The next of a list; after the last one, the first.
+/// The next element of a list; after the last one, the first.
 pub fn next<T: Copy + PartialEq>(all: &[T], now: T) -> T {
     let at = all.iter().position(|&one| one == now).unwrap_or(0);
     all.get((at + 1) % all.len().max(1)).copied().unwrap_or(now)
@@ -136,7 +136,7 @@ pub fn next<T: Copy + PartialEq>(all: &[T], now: T) -> T {
 pub struct Within {
     /// The key of its row.
     pub key: u64,
-    /// What it is called. Raw from the target.
+    /// Its name. Raw from the target.
     pub name: String,
 }
 
@@ -147,7 +147,7 @@ pub struct TaskKey {
     life: u32,
     runtime: u8,
     id: Option<u64>,
-    /// The address or, of a task that has neither id nor address, its index.
+    /// The address, or the index if the task has neither id nor address.
     address: u64,
 }
 
@@ -184,7 +184,7 @@ impl TaskKey {
 /// A picture to compare with.
 #[derive(Debug, Clone)]
 pub struct Mark {
-    /// What was read then.
+    /// The snapshot of that reading.
     pub snapshot: Arc<Snapshot>,
     /// When it was read, nanoseconds since the first reading.
     pub elapsed_ns: Option<u64>,
@@ -199,7 +199,7 @@ pub struct Query {
     pub key: GroupKey,
     /// Which tasks are shown.
     pub wanted: Arc<Wanted>,
-    /// The runtime's own tasks too.
+    /// Include the runtime's own tasks.
     pub system: bool,
     /// The order of groups.
     pub group_sort: GroupSort,
@@ -211,8 +211,8 @@ pub struct Query {
     pub within: Option<Within>,
     /// How stacks are merged.
     pub flame: FlameOptions,
-    /// The task that is shown in detail.
+    /// The task shown in detail.
     pub task: Option<TaskKey>,
-    /// Changes are counted from this picture on. None: from as long ago as counts are kept.
+    /// Changes are counted from this picture on. None: from as far back as counts are kept.
     pub mark: Option<Mark>,
 }

@@ -1,4 +1,4 @@
-//! Reads the target again and again, on a thread of its own, so that keys never wait for it.
+//! Reads the target repeatedly, on its own thread, so that keys never wait for it.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use crate::snapshot::Snapshot;
 
 /// Where pictures come from.
 pub enum Feed {
-    /// A target that is read again and again.
+    /// A target that is read repeatedly.
     Live {
         /// Reads it.
         session: Box<Session>,
-        /// Keeps its readings on disk, if they are to be kept.
+        /// Keeps its readings on disk, if requested.
         recorder: Option<Recorder>,
     },
     /// One saved snapshot.
@@ -29,21 +29,21 @@ pub enum Feed {
     Replay(Vec<PathBuf>),
 }
 
-/// What the reader is told.
+/// Orders to the reader.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
-    /// Read so often.
+    /// Read at this interval.
     Interval(std::time::Duration),
     /// Show another reading of the replay.
     Seek(i64),
 }
 
-/// Starts reading; what is read goes to `out`.
+/// Starts reading; readings go to `out`.
 pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Sender<Control> {
     let (control, told) = mpsc::channel();
     thread::spawn(move || {
         let outlet = Outlet { out };
-        // If nobody listens any more, there is nothing left to do.
+        // If the receiver is gone, there is nothing left to do.
         let _ = match feed {
             Feed::Live { session, recorder } => {
                 let view = SessionView::new(system);
@@ -61,7 +61,7 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
     control
 }
 
-/// Nobody listens any more.
+/// The receiver is gone.
 struct Closed;
 
 struct Outlet {
@@ -78,9 +78,9 @@ struct Live {
     session: Box<Session>,
     recorder: Option<Recorder>,
     view: SessionView,
-    /// Programs that were read so far, one after the other.
+    /// How many programs were read so far.
     programs: u32,
-    /// The last complaint about keeping readings, so that it is not made again and again.
+    /// The last complaint about keeping readings, so that it is not repeated.
     complaint: Option<String>,
 }
 
@@ -152,7 +152,7 @@ fn replay(files: Vec<PathBuf>, system: bool, out: &Outlet, told: &Receiver<Contr
         let to = |at: usize, by: i64| at.saturating_add_signed(by as isize).min(last);
         let before = at;
         while at == before {
-            // Several at once, if keys came faster than files can be read.
+            // Several orders at once, if keys came faster than files can be read.
             let mut control = Some(told.recv().map_err(|_| Closed)?);
             while let Some(Control::Seek(by)) = control {
                 at = to(at, by);

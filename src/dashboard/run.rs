@@ -1,4 +1,4 @@
-//! The terminal: set up, restored whatever happens, and the loop between.
+//! The terminal: set up, always restored, and the event loop in between.
 
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::panic;
@@ -36,7 +36,7 @@ use super::worker::Worker;
 use crate::ending;
 use crate::process::{end_all_stops, while_nothing_is_held};
 
-/// What has happened waits here, at most; whoever brings more waits.
+/// At most this many events wait here; after that, senders wait.
 const INBOX: usize = 16;
 /// If nothing happens for this long, the loop checks how long the reader has been quiet.
 const TICK: Duration = Duration::from_millis(500);
@@ -46,19 +46,19 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Options {
     /// What is shown at first.
     pub query: Query,
-    /// The runtime's own tasks count too.
+    /// Include the runtime's own tasks.
     pub system: bool,
     /// Colours and characters.
     pub theme: Theme,
-    /// The mouse selects and scrolls; else the terminal keeps it for itself.
+    /// The mouse selects and scrolls; otherwise the terminal keeps it.
     pub mouse: bool,
 }
 
-/// Shows the dashboard until the user leaves it, or a signal comes that ends programs, which is given
-/// back: the terminal is restored by then.
+/// Shows the dashboard until the user leaves it or a signal arrives that ends programs. Returns that signal;
+/// the terminal is restored by then.
 ///
 /// # Errors
-/// Those of the terminal, and if a thread of the dashboard failed.
+/// Errors of the terminal, and of a dashboard thread that failed.
 pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     force_color_output(options.theme.color);
     let (out, inbox) = mpsc::sync_channel(INBOX);
@@ -74,7 +74,7 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     let mut desk = App { terminal, screen, state, theme: options.theme, inbox, control, worker };
     let signal = desk.work()?;
     drop(desk);
-    // The reader may be in the middle of a stop, another thread may be writing a file.
+    // The reader may be in the middle of a stop, and another thread may be writing a file.
     end_all_stops();
     ending::clean_up();
     Ok(signal)
@@ -94,12 +94,12 @@ fn first_state(feed: &Feed, query: Query) -> AppState {
 
 pub(super) type Tui = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
-/// The terminal, of which nothing is known to be on it yet.
+/// The terminal, with unknown content.
 pub(super) fn terminal() -> io::Result<Tui> {
     Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
-/// Signals come in with everything else.
+/// Signals arrive with all other events.
 fn watch_signals(out: SyncSender<Happened>) -> io::Result<()> {
     ending::signals_are_handled_elsewhere();
     let mut signals = Signals::new(ending::ending_signals().into_iter().chain([SIGTSTP, SIGCONT]))?;
@@ -135,7 +135,7 @@ fn watch_terminal(out: SyncSender<Happened>) {
     });
 }
 
-/// Everything that the loop works with.
+/// The state of the loop.
 struct App {
     terminal: Tui,
     screen: Screen,
@@ -155,7 +155,7 @@ enum End {
 }
 
 impl App {
-    /// Works until the user leaves, or a signal comes, which is given back.
+    /// Works until the user leaves or a signal arrives, which is returned.
     fn work(&mut self) -> io::Result<Option<i32>> {
         let mut last_picture = Instant::now();
         self.draw()?;
@@ -165,7 +165,7 @@ impl App {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             };
-            // Everything that is there already is drawn at once.
+            // Everything that has already arrived is drawn at once.
             for _ in 0..INBOX * 4 {
                 let Some(one) = happened else { break };
                 if matches!(one, Happened::Event(Event::Picture(_))) {
@@ -191,7 +191,7 @@ impl App {
                 return Ok(None);
             }
             Happened::Signal(SIGCONT) => {
-                // Stopped from outside: the shell may have changed the terminal meanwhile.
+                // Stopped from outside: the shell may have changed the terminal since.
                 self.screen.leave()?;
                 self.screen.resume()?;
                 self.repaint()?;
@@ -208,9 +208,9 @@ impl App {
         Ok(None)
     }
 
-    /// Does what the state asks for. True: leave.
+    /// Carries out a command of the state. True: leave.
     fn obey(&mut self, command: Command) -> io::Result<bool> {
-        // If the reader has ended, it needs to be told nothing.
+        // A reader that has ended needs no orders.
         let tell = |control| _ = self.control.send(control);
         match command {
             Command::Quit => return Ok(true),
@@ -251,8 +251,8 @@ impl App {
         Ok(())
     }
 
-    /// Draws everything anew. ratatui's own way asks the terminal where its cursor is, and would wait
-    /// for an answer that goes to the thread which reads the keys.
+    /// Draws everything again. ratatui's own function asks the terminal for the cursor's position. It would
+    /// wait for an answer that goes to the thread which reads the keys.
     fn repaint(&mut self) -> io::Result<()> {
         execute!(stdout(), Clear(ClearType::All))?;
         self.terminal = terminal()?;
@@ -265,10 +265,10 @@ impl App {
     }
 }
 
-/// Something panicked, in whatever thread.
+/// Some thread panicked.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
-/// The terminal as the dashboard needs it; given back when this is dropped, and before a panic is told.
+/// The terminal as the dashboard needs it; restored when this is dropped, and before a panic is reported.
 pub(super) struct Screen {
     mouse: bool,
 }
@@ -284,7 +284,7 @@ impl Screen {
                 tell(info);
             }));
         });
-        // From here on it is given back, even if something below fails.
+        // From here on it is restored, even if something below fails.
         crash::give_terminal_back();
         let screen = Screen { mouse };
         screen.resume()?;
@@ -297,7 +297,7 @@ impl Screen {
         if self.mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
     }
 
-    /// Gives the terminal back and stops, until the shell continues it.
+    /// Restores the terminal and stops until the shell continues the process.
     pub(super) fn suspend(&self) -> io::Result<()> {
         self.leave()?;
         // Not in the middle of a stop: the target would wait for the shell, too.
@@ -315,7 +315,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // There is nobody left to tell that it failed.
+        // The failure cannot be reported any more.
         let _ = self.leave();
     }
 }

@@ -11,12 +11,12 @@ use super::task_detail::{self, Lead, Row};
 use crate::analysis::leaks::Report;
 use crate::session::Picture;
 
-/// Where the readings come from, and how that goes.
+/// Where the readings come from, and their status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Nothing has been read yet.
     Waiting,
-    /// A process that is read again and again.
+    /// A process that is read repeatedly.
     Live,
     /// The target cannot be read at the moment; loiter retries. A sentence says why.
     Trouble(String),
@@ -33,14 +33,14 @@ pub enum Source {
     },
     /// Readings that were recorded.
     Replay {
-        /// Which one is shown, from 0.
+        /// The reading that is shown, from 0.
         at: usize,
         /// How many there are.
         of: usize,
     },
 }
 
-/// Which line of a list is selected, and which is the first on the screen.
+/// The selected line of a list, and the first line on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     /// The selected line.
@@ -55,7 +55,7 @@ impl Cursor {
         self.at = at.min(len.saturating_sub(1));
         let height = height.max(1);
         self.top = self.top.clamp((self.at + 1).saturating_sub(height), self.at);
-        // No empty lines below as long as there are lines above.
+        // No empty lines below while there are lines above.
         self.top = self.top.min(len.saturating_sub(height));
     }
 }
@@ -112,7 +112,7 @@ pub struct AppState {
     pub latest: Option<Arc<Picture>>,
     /// The reading that is shown: the last one, unless the picture is frozen.
     pub picture: Option<Arc<Picture>>,
-    /// What the views show of it. May lag behind for as long as it takes to work it out.
+    /// What the views show of it. May lag behind while it is computed.
     pub tables: Arc<Tables>,
     /// The picture is frozen.
     pub frozen: bool,
@@ -122,27 +122,27 @@ pub struct AppState {
     pub interval: Duration,
     /// Time since the last reading arrived.
     pub quiet: Duration,
-    /// Where readings are kept, if they are.
+    /// Where readings are recorded, if they are.
     pub record: Option<String>,
-    /// What is selected among the groups, the tasks, the creators, the lines of one task.
+    /// The selection among the groups, the tasks, the creators and the lines of one task.
     pub cursors: Cursors,
-    /// The frame that is selected in the flame graph.
+    /// The selected frame of the flame graph.
     pub frame: FramePath,
-    /// Branches of the tree that are not as they are by default.
+    /// Branches of the tree that differ from the default.
     pub folded: BTreeSet<u64>,
     /// Tasks that were shown before the current one, to go back to.
     pub visited: Vec<TaskKey>,
     /// What is being typed.
     pub prompt: Option<Prompt>,
-    /// The help is shown, from this line on.
+    /// The help is shown from this line on.
     pub help: Option<usize>,
     /// How large the lower pane is.
     pub pane: Pane,
-    /// What was done last, or what failed.
+    /// The last action, or failure.
     pub message: Option<Message>,
 }
 
-/// What is selected where.
+/// The selection in each list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursors {
     /// Among the groups.
@@ -159,16 +159,16 @@ pub struct Cursors {
     pub scheduler: Cursor,
 }
 
-/// Something to tell.
+/// A message to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// What.
+    /// Its text.
     pub text: String,
     /// Something failed.
     pub error: bool,
 }
 
-/// The lists that can be moved in.
+/// The lists with a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// Groups.
@@ -186,7 +186,7 @@ pub enum List {
 }
 
 impl AppState {
-    /// Before anything has been read.
+    /// The state before anything has been read.
     pub fn new(query: Query, interval: Duration, source: Source) -> Self {
         AppState {
             size: (80, 24),
@@ -210,7 +210,7 @@ impl AppState {
         }
     }
 
-    /// The list that the keys move in. None where there is none.
+    /// The list that the keys move in. None if there is none.
     pub fn list(&self) -> Option<List> {
         match self.query.view {
             View::Overview | View::Flame => None,
@@ -223,7 +223,7 @@ impl AppState {
         }
     }
 
-    /// What is selected in a list.
+    /// The cursor of a list.
     pub fn cursor(&mut self, list: List) -> &mut Cursor {
         match list {
             List::Groups => &mut self.cursors.groups,
@@ -250,7 +250,7 @@ impl AppState {
         }
     }
 
-    /// What the leak rules say.
+    /// The report of the leak rules.
     pub fn findings(&self) -> Option<&Report> {
         self.picture.as_ref()?.findings.as_deref()
     }
@@ -266,7 +266,7 @@ impl AppState {
         visible
     }
 
-    /// Are the children of a branch visible? By default those of the first two generations are.
+    /// Whether the children of a branch are visible. By default the first two generations are open.
     pub fn is_open(&self, node: &TreeNode) -> bool {
         (node.depth < 2) != self.folded.contains(&node.key)
     }
@@ -282,7 +282,7 @@ impl AppState {
         TaskKey::of(&self.tables.picture, index)
     }
 
-    /// Where Enter leads from a task that is shown: to the task on the selected line, else to the holder of what it
+    /// Where Enter leads from a shown task: to the task on the selected line, else to the holder of what it
     /// waits for.
     pub fn lead(&self) -> Option<Lead> {
         let row = self.closeup().into_iter().nth(self.cursors.closeup.at);

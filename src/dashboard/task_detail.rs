@@ -110,7 +110,7 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// Says that a task is not in the picture that is shown; an empty line if it is.
+/// Says that a task is not in the shown picture; an empty line if it is.
 fn ended(now: &Picture, last: &Picture) -> Row {
     if (now.life, now.number) == (last.life, last.number) {
         return Row::default();
@@ -186,7 +186,7 @@ fn times(equal: u64) -> String {
     }
 }
 
-/// Frames in two columns; where both do not fit, files have lines of their own.
+/// Frames in two columns; if both do not fit, files have lines of their own.
 pub fn frames(snapshot: &Snapshot, shown: &[ShownFrame], columns: usize) -> Vec<Row> {
     let texts: Vec<(String, String)> = (shown.iter())
         .map(|f| (snapshot.function_name(f.frame.function).to_owned(), place(snapshot, f.frame)))

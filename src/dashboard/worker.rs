@@ -1,5 +1,5 @@
-//! Works out what the views show, and writes files, on a thread of its own. Of several questions only
-//! the last is answered.
+//! Computes what the views show, and writes files, on its own thread. Of several requests only the last is
+//! answered.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
@@ -16,7 +16,7 @@ use super::write;
 
 type Question = (Arc<Picture>, Arc<Query>);
 
-/// What is to be done.
+/// A request.
 #[derive(Default)]
 struct Jobs {
     question: Option<Question>,
@@ -29,11 +29,11 @@ pub(super) struct Worker {
     jobs: Arc<(Mutex<Jobs>, Condvar)>,
 }
 
-/// Files that wait to be written, at most.
+/// At most this many files wait to be written.
 const WRITES: usize = 8;
 
 impl Worker {
-    /// Starts it; answers go to `out`.
+    /// Starts the worker; answers go to `out`.
     pub(super) fn spawn(out: SyncSender<Happened>) -> Worker {
         let worker = Worker::default();
         let its = worker.clone();
@@ -41,12 +41,12 @@ impl Worker {
         worker
     }
 
-    /// Asks for what the views show of a picture.
+    /// Requests what the views show of a picture.
     pub(super) fn compute(&self, picture: Arc<Picture>, query: Arc<Query>) {
         self.put(|jobs| jobs.question = Some((picture, query)));
     }
 
-    /// Asks for a file.
+    /// Requests a file.
     pub(super) fn write(&self, what: What, picture: Arc<Picture>, query: Arc<Query>) {
         self.put(|jobs| {
             if jobs.writes.len() < WRITES {

@@ -20,7 +20,7 @@ use crate::snapshot::file;
 /// Frames narrower than this part of the graph are left out, percent.
 const MIN_WIDTH: f64 = 0.05;
 
-/// Writes a file; gives a sentence that says where, or why not.
+/// Writes a file; returns a sentence that says where, or why not.
 pub(super) fn write(what: What, picture: &Picture, query: &Query) -> Result<String, String> {
     let path = path(what, picture);
     let failed = |error: &(dyn std::error::Error + 'static)| {
@@ -44,7 +44,7 @@ fn path(what: What, picture: &Picture) -> PathBuf {
     file_name(&picture.snapshot.header, extension).into()
 }
 
-/// To a temporary file first, which then takes the name.
+/// First to a temporary file, which is then renamed.
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     file::replace(path, file::PRIVATE, |file| {
         let mut out = BufWriter::new(file);

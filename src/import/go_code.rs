@@ -19,7 +19,7 @@ pub(super) struct NamedFrame<'a> {
     pub(super) foreign: bool,
 }
 
-/// What tells locations apart: their address, the offset in their function, and their frames.
+/// What a location is known by: its address, the offset in its function, its frames.
 type Place = (Option<u64>, Option<u32>, Vec<Frame>);
 
 /// The locations of a snapshot, each stored once.

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Replaces everything that does not print as itself: control characters (so that nothing can
-/// drive the terminal or begin a line of its own), bidirectional overrides and zero-width
-/// characters (so that nothing looks like something else), unassigned and private ones. What is
-/// replaced is shown as `\n`, `\t`, `\x1b` or `\u{202e}`.
+/// Replaces everything that does not print as itself: control characters (so that text can neither drive the
+/// terminal nor begin a new line), bidirectional overrides and zero-width characters (so that text cannot look
+/// like other text), unassigned and private ones. They are shown as `\n`, `\t`, `\x1b` or `\u{202e}`.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|b| (b' '..=b'~').contains(&b)) || text.chars().all(is_printable) {
         return Cow::Borrowed(text);
@@ -26,8 +25,8 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether a character prints as itself. The standard library knows, but tells only through its
-/// debug format; after a letter, so that combining characters, which are harmless there, pass.
+/// Whether a character prints as itself. The standard library exposes this only through its debug format. The
+/// test puts a letter first, so that combining characters, which are harmless there, pass.
 pub(crate) fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);

@@ -1,16 +1,16 @@
-//! Names of files that are made without being named.
+//! Names of files for which the user gave no name.
 
 use crate::snapshot::Header;
 
-/// "api-server-4242-20261121T034500Z.loiter". The name of the program is the target's: what could make a
-/// path or an option of it is replaced.
+/// "api-server-4242-20261121T034500Z.loiter". The program's name comes from the target: characters that could
+/// make it a path or an option are replaced.
 pub(crate) fn file_name(header: &Header, extension: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._+".contains(c) { c } else { '_' };
     let name: String = header.target.name.chars().map(plain).take(64).collect();
     let name = name.trim_start_matches('.');
     let name = if name.is_empty() { "snapshot" } else { name };
     let mut parts = vec![name.to_owned()];
-    // Dumps tell neither, as a rule.
+    // Dumps usually have neither.
     parts.extend(header.target.pid.map(|pid| pid.to_string()));
     if let Some(ns) = header.taken_at_ns {
         let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or_default();

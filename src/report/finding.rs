@@ -11,11 +11,10 @@ use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::{Header, ObjectKind, ReadMode};
 
-/// Gives the line of the source at a place, where the file is at hand. Reading files is left to the
-/// caller.
+/// Returns the source line at a place, if the file is available. Reading files is left to the caller.
 pub type SourceLines<'a> = &'a dyn Fn(&SignatureFrame) -> Option<String>;
 
-/// What is to be reported of one process.
+/// The report on one process.
 #[derive(Clone, Copy)]
 pub struct Findings<'a> {
     /// What was found.
@@ -26,7 +25,7 @@ pub struct Findings<'a> {
     pub source: SourceLines<'a>,
 }
 
-/// One line that says what a finding is: "1,223 goroutines stay in chan send, growing by 38 a minute, none ended
+/// One line that describes a finding: "1,223 goroutines stay in chan send, growing by 38 a minute, none ended
 /// while watched (30 s)".
 pub fn summary(finding: &Finding) -> String {
     let Some(part) = finding.parts.first() else {
@@ -74,14 +73,14 @@ pub fn left_out(noun: &str, ignored: u64, silenced: Option<&Silenced>, in_baseli
     texts
 }
 
-/// By how many they grow a minute, if that is certain: "38", "0.4".
+/// Their growth per minute, if it is certain: "38", "0.4".
 pub fn per_minute(finding: &Finding) -> Option<String> {
     let growth = finding.growth?;
     let certain = growth.per_minute > growth.plus_minus.unwrap_or(f64::INFINITY);
     certain.then(|| number(growth.per_minute))
 }
 
-/// A rate with two digits or so.
+/// A rate with about two digits.
 pub fn number(value: f64) -> String {
     if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }
@@ -153,7 +152,7 @@ pub fn readings(report: &Report) -> String {
     format!("{readings}{span}{how}")
 }
 
-/// "internal/fetch/fetch.go:88"; whole paths if asked for.
+/// "internal/fetch/fetch.go:88"; whole paths if requested.
 pub fn place(header: &Header, place: &SignatureFrame, full: bool) -> String {
     if place.file.is_empty() {
         return String::new();
@@ -175,10 +174,10 @@ pub fn samples(finding: &Finding) -> Option<String> {
     (!names.is_empty()).then(|| format!("{}{s} {}{more}", finding.noun, names.join(", ")))
 }
 
-/// Who holds the locks that are waited for, a line each: how sure that is ("" if it is known, "probably" or
-/// "perhaps"), and "goroutine 99: chan receive for 2 min in main.refresh store.go:44, to be unlocked in
-/// main.update store.go:40; it waits for a lock that goroutine 100 holds: sleep in main.poll poll.go:3". Those
-/// of a deadlock only if `all` are asked for: what they hold and wait for stands in the evidence.
+/// The holders of the locks that tasks wait for, one line each: how sure it is ("" if it is known, "probably"
+/// or "perhaps"), and "goroutine 99: chan receive for 2 min in main.refresh store.go:44, to be unlocked in
+/// main.update store.go:40; it waits for a lock that goroutine 100 holds: sleep in main.poll poll.go:3".
+/// Holders of a deadlock only with `all`: the evidence says what they hold and wait for.
 pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec<(&'static str, String)> {
     let shown = || finding.holders.iter().filter(|holder| all || !holder.deadlocked);
     let mut locks: Vec<_> = shown().map(|holder| holder.lock).collect();
@@ -195,7 +194,7 @@ pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec
             text.push_str(", for reading");
         }
         text.push_str(&doing(header, &holder.task, full));
-        // Where it stands, it has been said already.
+        // If it is at that place, the line has said so already.
         let elsewhere = |unlocks: &&SignatureFrame| holder.task.at.as_ref() != Some(*unlocks);
         if let Some(unlocks) = holder.unlocks.as_ref().filter(elsewhere) {
             text.push_str(&format!(", to be unlocked in {}", named_place(header, unlocks, full)));
@@ -244,8 +243,8 @@ fn named_place(header: &Header, at: &SignatureFrame, full: bool) -> String {
     format!("{} {}", at.function, place(header, at, full)).trim().to_owned()
 }
 
-/// "126 goroutines of http connections, 12 pool workers": the first `most`, and how many more there are. Those with
-/// the same name are added up.
+/// "126 goroutines of http connections, 12 pool workers": the first `most`, and how many more there are. Equal
+/// names are added up.
 pub fn rest_list<'a>(rest: impl IntoIterator<Item = &'a Rest>, noun: &str, most: usize) -> String {
     let mut all: Vec<Rest> = Vec::new();
     for one in rest {
@@ -276,15 +275,15 @@ pub fn by_reason<'a>(undecided: &'a [Rest], noun: &str) -> Vec<(String, Vec<&'a 
     reasons
 }
 
-/// What a note about the scheduler says: "at least 40 goroutines waited to run in 7 of 7 readings: there is more work
-/// than the workers can do; look at what runs (a CPU profile)".
+/// A note about the scheduler in words: "at least 40 goroutines waited to run in 7 of 7 readings: there is more
+/// work than the workers can do; look at what runs (a CPU profile)".
 pub fn note(note: &Note, noun: &str) -> String {
     let because: Vec<String> = note.because.iter().map(|one| evidence(one, noun)).collect();
     let meaning = meaning(note.cause);
     format!("{}: {}; {}", because.join(", "), meaning.cause, meaning.next)
 }
 
-/// Processes that are named for one finding.
+/// At most this many processes are named for one finding.
 const NAMED: usize = 3;
 
 /// "api (pid 7) on a: 1,204, api (pid 9) on b: 3; root mean square 851".

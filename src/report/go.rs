@@ -1,10 +1,9 @@
 //! Go's own text format of goroutine stacks, debug=2, which many tools parse.
 //!
-//! It follows what the runtime of Go 1.27 prints (runtime/traceback.go: goroutineheader,
-//! traceback2, printcreatedby). Arguments of functions are not in a snapshot and are printed as
-//! `...`, which is what Go prints for inlined functions. Labels, which Go 1.27 puts into the head of
-//! a goroutine for some programs, are left out unless asked for: older tools that parse the format
-//! stumble over them.
+//! It follows what the runtime of Go 1.27 prints (runtime/traceback.go: goroutineheader, traceback2,
+//! printcreatedby). Function arguments are not in a snapshot and are printed as `...`, as Go does for inlined
+//! functions. Labels, which Go 1.27 puts into the head of a goroutine for some programs, are left out unless
+//! requested: older parsers of the format fail on them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -23,14 +22,14 @@ const ENDS: usize = 50;
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GoOptions {
-    /// The frames of the runtime's machinery and all of very deep stacks, too.
+    /// Include the frames of the runtime's machinery, and all frames of very deep stacks.
     pub all_frames: bool,
     /// Labels, as Go 1.27 writes them.
     pub labels: bool,
 }
 
-/// Equal goroutines that the source only counted are written as often as they were counted, because this
-/// format has no counts; but no more of them in all.
+/// Equal goroutines that the source only counted are repeated that many times, because this format has no
+/// counts; but at most this many in all.
 const MOST_REPEATS: u64 = 1 << 20;
 
 /// Writes some tasks (indices into [`Snapshot::tasks`]).
@@ -54,7 +53,7 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], options: GoOptions, out: &mut d
     Ok(())
 }
 
-/// What [`write()`] leaves out of these tasks, a sentence. None if that is nothing.
+/// What [`write()`] leaves out of these tasks, as a sentence. None if nothing.
 pub fn left_out(snapshot: &Snapshot, tasks: &[u32]) -> Option<String> {
     let twins = snapshot.count_of(tasks).saturating_sub(tasks.len() as u64);
     let left = twins.checked_sub(MOST_REPEATS).filter(|&left| left > 0)?;
@@ -95,7 +94,7 @@ fn write_head(snapshot: &Snapshot, task: &Task, labels: bool, out: &mut dyn Writ
     out.write_all(b":\n")
 }
 
-/// A key or value of a label; in quotes unless it is plain (tracebackStringNeedsQuoting).
+/// A label's key or value; in quotes unless it is plain (tracebackStringNeedsQuoting).
 fn quoted(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'_')) {
         return text.into();
@@ -144,7 +143,7 @@ fn write_stack(snapshot: &Snapshot, task: &Task, all_frames: bool, out: &mut dyn
 
 fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> io::Result<()> {
     let name = snapshot.function_name(shown.frame.function);
-    // The runtime prints the function that panics by another name.
+    // The runtime prints the panicking function under another name.
     let [panics, printed] = lore::PANIC;
     let is_panic = kind_of(snapshot, shown.frame) == FunctionKind::Panic && name == panics;
     let name = if is_panic { printed.into() } else { printed_name(name) };
@@ -159,12 +158,12 @@ fn write_frame(snapshot: &Snapshot, shown: &ShownFrame, out: &mut dyn Write) -> 
 }
 
 fn write_creator(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::Result<()> {
-    // The main goroutine was started by the runtime, which is not worth saying.
+    // The runtime started the main goroutine, which is not worth saying.
     let Some(creator) = task.creator.and_then(|id| location(snapshot, id)).filter(|_| task.id != Some(1))
     else {
         return Ok(());
     };
-    // The runtime looks the function up without regard to inlining, but not the line.
+    // The runtime ignores inlining when it looks up the function, but not the line.
     let (Some(inner), Some(outer)) = (creator.frames.first(), creator.frames.last()) else {
         return Ok(());
     };
@@ -182,12 +181,12 @@ fn write_creator(snapshot: &Snapshot, task: &Task, out: &mut dyn Write) -> io::R
     }
 }
 
-/// A name, or what Go prints for a function that it does not know.
+/// A name, or what Go prints for an unknown function.
 fn known(name: Cow<'_, str>) -> Cow<'_, str> {
     if name.is_empty() { "?".into() } else { name }
 }
 
-/// A function's name with its type arguments left out: `main.Map[...]` (funcNamePiecesForPrint).
+/// A function's name without its type arguments: `main.Map[...]` (funcNamePiecesForPrint).
 fn printed_name(name: &str) -> Cow<'_, str> {
     let (Some(open), Some(close)) = (name.find('['), name.rfind(']')) else { return name.into() };
     if close < open {

@@ -1,8 +1,8 @@
 //! JSON for programs, described in loiter-stacks-json(5).
 //!
-//! One document: what was read, then groups or tasks. Addresses are strings of hexadecimal, because
-//! many readers of JSON keep no more than 53 bits of a number. Characters that do not print are
-//! written as `\u` escapes, so that the document is safe on a terminal, too.
+//! One document: what was read, then groups or tasks. Addresses are strings of hexadecimal, because many JSON
+//! readers keep only 53 bits of a number. Characters that do not print are written as `\u` escapes, so the
+//! document is also safe on a terminal.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -78,7 +78,7 @@ pub fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Compact JSON in which what does not print is escaped.
+/// Compact JSON with unprintable characters escaped.
 struct Printable;
 
 impl Formatter for Printable {
@@ -174,7 +174,7 @@ struct GroupOut<'a> {
     holds: Vec<HoldSummaryOut<'a>>,
 }
 
-/// What the tasks of a group have in common.
+/// What the tasks of a group share.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum KeyOut<'a> {
@@ -258,7 +258,7 @@ struct FrameOut<'a> {
 
 #[derive(Serialize)]
 struct TaskOut<'a> {
-    /// How many equal tasks this is, which the source does not tell apart.
+    /// How many equal tasks this is, if the source does not distinguish them.
     count: u64,
     runtime: &'a str,
     runtime_number: u8,
@@ -290,7 +290,7 @@ fn hex(address: u64) -> String {
     format!("{address:#x}")
 }
 
-/// A text of which empty means unknown.
+/// A text; empty means unknown.
 fn known(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -316,7 +316,7 @@ impl<'a> CreatorOut<'a> {
         CreatorOut::of(snapshot, creator.and_then(|id| creator_frame(snapshot, id)))
     }
 
-    /// The place from which a lock is going to be unlocked.
+    /// The place from which a lock will be unlocked.
     fn unlocks(snapshot: &'a Snapshot, location: LocationId) -> Self {
         CreatorOut::of(snapshot, holding_frame(snapshot, location))
     }
@@ -333,7 +333,7 @@ impl<'a> CreatorOut<'a> {
     }
 }
 
-/// The frame that a person looks for.
+/// The frame that the user looks for.
 fn at<'a>(snapshot: &'a Snapshot, owners: &Owners, shown: &[ShownFrame]) -> Option<CreatorOut<'a>> {
     user_frame(snapshot, owners, shown).map(|at| CreatorOut::of(snapshot, Some(at.frame)))
 }

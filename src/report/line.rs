@@ -11,7 +11,7 @@ use super::escape::escape;
 pub const HEAD: Style = Style::new().bold();
 /// States and reasons.
 pub const STATE: Style = AnsiColor::Yellow.on_default();
-/// What is there but matters less: files, hints.
+/// Less important things: files, hints.
 pub const DIM: Style = Style::new().dimmed();
 /// Labels of lines: "created by", "labels".
 pub const TITLE: Style = AnsiColor::Cyan.on_default();
@@ -25,11 +25,11 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Where text that is too long for a line is broken.
+/// Decides where text that is too long for a line is broken.
 struct Breaks {
     /// Columns of a line.
     limit: usize,
-    /// Columns that lines after the first begin with.
+    /// Indentation of the lines after the first, columns.
     indent: usize,
     /// Columns between two pieces of a line.
     separator: usize,
@@ -68,7 +68,7 @@ pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     lines
 }
 
-/// A line in the making. Whatever is put into it is escaped.
+/// A line under construction. All text put into it is escaped.
 #[derive(Debug)]
 pub struct Line {
     text: String,
@@ -77,12 +77,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// An empty line, with colours or without.
+    /// An empty line, with or without colours.
     pub fn new(color: bool) -> Self {
         Line { text: String::new(), width: 0, color }
     }
 
-    /// How wide it is so far, columns.
+    /// Its width so far, columns.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -113,7 +113,7 @@ impl Line {
         self.pad(column, 0).push(style, text)
     }
 
-    /// Writes the line without spaces at its end, and empties it.
+    /// Writes the line without trailing spaces, and empties it.
     pub fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let end = self.text.trim_end_matches(' ').len();
         self.text.truncate(end);
@@ -124,7 +124,7 @@ impl Line {
         Ok(())
     }
 
-    /// Adds text and writes the line; continues in a new line, indented, where the next word would end beyond
+    /// Adds text and writes the line; continues in a new, indented line before a word that would end beyond
     /// `limit`.
     pub fn wrap_text(
         &mut self,
@@ -138,8 +138,8 @@ impl Line {
         self.wrap(&words, " ", indent, limit, out)
     }
 
-    /// Adds pieces with `separator` between them and writes the line; continues in a new line, indented, where
-    /// the next piece would end beyond `limit`.
+    /// Adds pieces with `separator` between them and writes the line; continues in a new, indented line before
+    /// a piece that would end beyond `limit`.
     pub fn wrap(
         &mut self,
         pieces: &[(Style, String)],
@@ -150,7 +150,7 @@ impl Line {
     ) -> io::Result<()> {
         let widths = pieces.iter().map(|(_, piece)| width(&escape(piece)));
         let breaks = Breaks { limit, indent, separator: width(separator), at: self.width };
-        // Neighbours of one style are put in together, to switch colours once and not for each.
+        // Neighbours of one style are added together, to switch colours only once.
         let (mut run, mut run_style) = (String::new(), PLAIN);
         for (nth, ((style, piece), new_line)) in pieces.iter().zip(breaks.before_each(widths)).enumerate() {
             if new_line {

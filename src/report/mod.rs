@@ -1,7 +1,8 @@
-//! Writes snapshots, groups, differences and findings. One file a format; each writer is a pure function of what it
-//! writes.
+//! Writes snapshots, groups, differences and findings. One file per format; each writer is a pure function of
+//! what it writes.
 //!
-//! The texts in a snapshot are hostile. All of them go through [`escape()`] on their way to a terminal or a text file.
+//! The texts in a snapshot are hostile. All of them pass through [`escape()`] before they reach a terminal or a
+//! text file.
 
 pub(crate) mod escape;
 pub mod evidence;

@@ -9,11 +9,11 @@ use crate::analysis::modules::Owners;
 use crate::analysis::{Filter, Pattern};
 use crate::snapshot::{Frame, Snapshot, Task};
 
-/// Values that are listed.
+/// At most this many values are listed.
 const LISTED: usize = 6;
 
-/// Why no task matches. For each condition that no task meets, the values that the tasks have; if each condition
-/// is met by some task, how many tasks meet each. Raw from the target: escape before printing.
+/// Why no task matches. For each condition that no task meets: the values that the tasks have. If some task
+/// meets each condition: how many tasks meet each. Raw from the target: escape before printing.
 pub(crate) fn nothing(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
     let bare = Filter { system: filter.system, all_frames: filter.all_frames, ..Filter::default() };
     let all = bare.select(snapshot).tasks;
@@ -41,7 +41,7 @@ type Why<'a> = Box<dyn Fn(&Tasks<'_>) -> String + 'a>;
 /// One of a filter's lists of patterns.
 type Field = fn(&mut Filter) -> &mut Vec<Pattern>;
 
-/// The conditions of a filter, each by itself.
+/// The conditions of a filter, one by one.
 fn conditions<'a>(filter: &'a Filter, bare: &Filter) -> Vec<(&'static str, Filter, Why<'a>)> {
     let mut all: Vec<(&'static str, Filter, Why<'a>)> = Vec::new();
     if !filter.states.is_empty() {
@@ -78,7 +78,7 @@ fn conditions<'a>(filter: &'a Filter, bare: &Filter) -> Vec<(&'static str, Filte
     all
 }
 
-/// What a task has, where it has something.
+/// A value of a task, if it has one.
 type Of = fn(&Snapshot, &Owners, &Task) -> Option<String>;
 
 fn state(_: &Snapshot, _: &Owners, task: &Task) -> Option<String> {
@@ -101,7 +101,7 @@ fn creator(snapshot: &Snapshot, _: &Owners, task: &Task) -> Option<String> {
     named(&frame_name(snapshot, creator_frame(snapshot, task.creator?)?))
 }
 
-/// The frame that a person looks for.
+/// The frame that the user looks for.
 fn user(snapshot: &Snapshot, owners: &Owners, task: &Task) -> Option<Frame> {
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
     user_frame(snapshot, owners, &shown).map(|at| at.frame)
@@ -111,7 +111,7 @@ fn named(name: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The tasks that there are without any condition.
+/// The tasks without any condition.
 struct Tasks<'a> {
     snapshot: &'a Snapshot,
     noun: &'a str,
@@ -126,7 +126,7 @@ impl Tasks<'_> {
     /// "no goroutine waits for 'chan sned'; found: chan send (1,204), select (31)".
     fn say(&self, does: &str, wanted: &[&str], of: Of) -> String {
         let owners = Owners::new(self.snapshot);
-        // What tasks have follows from a few interned things, which many of them share.
+        // The values follow from a few interned things, which many tasks share.
         let mut alike: FxHashMap<_, (u64, &Task)> = FxHashMap::default();
         for task in self.tasks() {
             let key = (task.state, task.reason, task.stack, task.creator, task.entry);
@@ -137,7 +137,7 @@ impl Tasks<'_> {
         format!("no {} {does} {}; {}", self.noun, quoted(wanted), there_are(counted))
     }
 
-    /// Values of a key that there is; else the keys.
+    /// Values of an existing key; else the keys.
     fn labels(&self, wanted: &[(String, Option<String>)]) -> String {
         let texts: Vec<String> = (wanted.iter())
             .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))

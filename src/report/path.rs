@@ -1,8 +1,8 @@
 //! Short forms of source paths.
 
-/// The end of a path, as much as tells a reader where the file is: the directories that the path and the
-/// package have in common at their end (for the program's own packages, only those below its module), or else
-/// the last directory. "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
+/// The end of a path, enough to show where the file is: the trailing directories that the path and the package
+/// share (for the program's own packages, only those below its module), or else the last directory.
+/// "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
 pub(crate) fn short_path<'a>(path: &'a str, package: &str, module: &str) -> &'a str {
     let Some((directory, _)) = path.rsplit_once('/') else { return path };
     let package = match package.strip_prefix(module) {

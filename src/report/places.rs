@@ -1,4 +1,4 @@
-//! Stacks as Go's own profiles have them: the frames that its traceback walks over.
+//! Stacks as in Go's own profiles: the frames that its traceback visits.
 
 use crate::analysis::frames::kind_of;
 use crate::formats::go_functions;
@@ -7,11 +7,11 @@ use crate::snapshot::*;
 /// A place in a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    /// What the snapshot has of it.
+    /// Its location in the snapshot.
     pub(super) location: LocationId,
-    /// With the adapters that the compiler made: a panic came through them.
+    /// With the compiler's adapters: a panic came through them.
     adapters: bool,
-    /// Its address is that of an instruction that faulted, not of the one after a call.
+    /// Its address is that of a faulting instruction, not of the one after a call.
     fault: bool,
 }
 
@@ -38,14 +38,14 @@ fn frames_of(snapshot: &Snapshot, location: LocationId) -> &[Frame] {
 }
 
 impl Place {
-    /// Its frames, inlined ones first: none if it is an adapter that nothing came through.
+    /// Its frames, inlined ones first: none if it is an adapter without a panic.
     pub(super) fn frames(self, snapshot: &Snapshot) -> impl Iterator<Item = Frame> {
         let frames = frames_of(snapshot, self.location).iter().copied();
         frames.filter(move |&frame| self.adapters || kind_of(snapshot, frame) != FunctionKind::Wrapper)
     }
 
-    /// The address of the call or of what faulted. For calls it is one below the return address, so that
-    /// it is within the calling instruction.
+    /// The address of the call or of the faulting instruction. For calls it is one below the return address, so
+    /// that it is within the calling instruction.
     pub(super) fn call(self, snapshot: &Snapshot) -> Option<u64> {
         let address = snapshot.code.locations.get(self.location.index())?.address?;
         Some(if self.fault { address } else { address.saturating_sub(1) })
@@ -56,7 +56,7 @@ impl Place {
         snapshot.code.locations.get(self.location.index())?.image
     }
 
-    /// [`Place::call`] less the start of its function. 0 if unknown.
+    /// [`Place::call`] minus the start of its function. 0 if unknown.
     pub(super) fn offset(self, snapshot: &Snapshot) -> u32 {
         let location = snapshot.code.locations.get(self.location.index());
         let offset = location.and_then(|location| location.offset).unwrap_or(0);

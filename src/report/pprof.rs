@@ -1,10 +1,10 @@
-//! Profiles as protocol buffers, for `go tool pprof` and everything else that reads them.
+//! Profiles as protocol buffers, for `go tool pprof` and all other readers.
 //!
-//! They are what Go's `runtime/pprof` writes for its goroutine profile (proto.go, printCountProfile):
-//! the same sample type, the same frames (all of the runtime's but `runtime.goexit`, no adapters that
-//! the compiler made), so that one can be compared with the other. What loiter knows of single tasks
-//! stands in the labels of the samples (`fields::own` of the reader), so tasks with an id are a sample each; those
-//! without are counted where all that is known of them is equal.
+//! They match what Go's `runtime/pprof` writes for its goroutine profile (proto.go, printCountProfile): the
+//! same sample type, the same frames (all of the runtime's except `runtime.goexit`, no compiler adapters), so
+//! that the two can be compared. What loiter knows of single tasks is in the labels of the samples
+//! (`fields::own` of the reader), so each task with an id is a sample. Tasks without an id are counted together
+//! if all that is known of them is equal.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
@@ -26,7 +26,7 @@ use crate::formats::pprof::wire::{put_bytes, put_number, put_varint};
 use crate::snapshot::file::header_to_json;
 use crate::snapshot::*;
 
-/// Bytes that are compressed at a time.
+/// This many bytes are compressed at a time.
 const BUFFER: usize = 1 << 18;
 
 /// Writes some tasks (indices into [`Snapshot::tasks`]), compressed with gzip as `.pb.gz` files are.
@@ -34,7 +34,7 @@ const BUFFER: usize = 1 << 18;
 /// # Errors
 /// Those of `out`.
 pub fn write(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Result<()> {
-    // In large pieces: a profile is written in millions of small ones.
+    // In large pieces: a profile consists of millions of small writes.
     let mut buffered = BufWriter::with_capacity(BUFFER, GzEncoder::new(out, Compression::fast()));
     write_raw(snapshot, tasks, &mut buffered)?;
     buffered.into_inner()?.finish()?.flush()
@@ -51,7 +51,7 @@ pub fn write_raw(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Res
     profile.write_tables()
 }
 
-/// A profile while it is written.
+/// A profile under construction.
 struct Profile<'a, W> {
     snapshot: &'a Snapshot,
     out: W,
@@ -68,7 +68,7 @@ struct Profile<'a, W> {
     locations: Vec<Place>,
     function_ids: FxHashMap<(FunctionId, StrId), u64>,
     functions: Vec<(FunctionId, StrId)>,
-    /// A message, and one within it.
+    /// A message, and a nested one.
     message: Vec<u8>,
     inner: Vec<u8>,
 }
@@ -116,7 +116,7 @@ impl<'a, W: Write> Profile<'a, W> {
 
     fn write_samples(&mut self, tasks: &[u32]) -> io::Result<()> {
         let snapshot = self.snapshot;
-        // Samples of tasks without an id, as they are encoded but for the count; in their first order.
+        // Samples of tasks without an id, encoded except for the count; in their first order.
         let mut counts: FxHashMap<Vec<u8>, usize> = FxHashMap::default();
         let mut counted: Vec<(Vec<u8>, u64)> = Vec::new();
         for task in tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)) {
@@ -147,7 +147,7 @@ impl<'a, W: Write> Profile<'a, W> {
         Ok(())
     }
 
-    /// Appends everything but the count to the message.
+    /// Appends everything except the count to the message.
     fn encode_task(&mut self, task: &Task) {
         let start = self.message.len();
         if let Some(stack) = task.stack {
@@ -259,7 +259,7 @@ impl<'a, W: Write> Profile<'a, W> {
         }
     }
 
-    /// The frames of a place that are written.
+    /// The written frames of a place.
     fn frames(&self, place: Place) -> impl Iterator<Item = Frame> + use<'a, W> {
         let (snapshot, goexit) = (self.snapshot, self.goexit);
         let name = |frame: Frame| snapshot.code.functions.get(frame.function.index()).map(|f| f.name);
@@ -286,7 +286,7 @@ impl<'a, W: Write> Profile<'a, W> {
         let (function, at) = match creator_frame(snapshot, id) {
             Some(frame) => {
                 let at = format!("{}:{}", snapshot.str(frame.file), frame.line);
-                // It is told there if its name does not say what it is.
+                // The table of functions tells what the creator is, if its name does not.
                 self.function_id(frame);
                 (self.strings.text(snapshot.function_name(frame.function)), self.strings.text(at))
             }
@@ -304,7 +304,7 @@ impl<'a, W: Write> Profile<'a, W> {
         })
     }
 
-    /// Everything that samples refer to; the strings last, because all else adds to them.
+    /// Everything that samples refer to; the strings last, because all other tables add to them.
     fn write_tables(mut self) -> io::Result<()> {
         let mappings = self.write_mappings()?;
         for (nth, place) in std::mem::take(&mut self.locations).into_iter().enumerate() {
@@ -328,7 +328,7 @@ impl<'a, W: Write> Profile<'a, W> {
         self.out.flush()
     }
 
-    /// The executable first, then the other images that locations are in. Gives the ids of images' mappings.
+    /// The executable first, then the other images with locations. Returns the ids of the images' mappings.
     ///
     /// The executable is there even if it is not known where it is mapped: readers take the program's name and
     /// build id from it.
@@ -360,8 +360,8 @@ impl<'a, W: Write> Profile<'a, W> {
         Ok(ids)
     }
 
-    /// A mapping: its range and the place of that in the file, then file and build id in the table of strings. Its
-    /// code is said to be known wholly, so that nobody looks for its symbols.
+    /// A mapping: its range and offset in the file, then file and build id in the table of strings. Its code is
+    /// marked as fully symbolized, so that no reader looks for its symbols.
     fn write_mapping(
         &mut self,
         id: u64,

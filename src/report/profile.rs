@@ -1,9 +1,9 @@
 //! The text of Go's goroutine profile with debug=1: equal stacks, counted.
 //!
-//! It follows `printCountProfile` and `printStackRecord` of `runtime/pprof` in Go 1.27, down to the
-//! tabs that align the columns. Of frames that are inlined into the same place the runtime knows an
-//! address each and loiter one for all, so the first line has one address for each place, and the lines
-//! of inlined frames repeat it.
+//! It follows `printCountProfile` and `printStackRecord` of `runtime/pprof` in Go 1.27, down to the tabs that
+//! align the columns. For frames inlined into the same place, the runtime knows one address each and loiter
+//! knows one for all. So the first line has one address for each place, and the lines of inlined frames repeat
+//! it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -16,8 +16,8 @@ use super::text::task_noun;
 use crate::analysis::lore::go as lore;
 use crate::snapshot::*;
 
-/// Frames of a stack that Go keeps, inlined ones too (since 1.23). `go tool pprof` cannot read lines
-/// that are longer than 64 KiB.
+/// At most this many frames of a stack are kept by Go, including inlined ones (since 1.23). `go tool pprof`
+/// cannot read lines longer than 64 KiB.
 const MAX_FRAMES: usize = 128;
 
 /// Writes some tasks (indices into [`Snapshot::tasks`]), equal ones together, the most frequent first.
@@ -34,7 +34,7 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Res
         let sum = counts.entry((task.stack, task.labels)).or_default();
         *sum = sum.saturating_add(task.count());
     }
-    // Stacks that differ only in what is not printed are one here.
+    // Stacks that differ only in what is not printed are merged here.
     let mut records: FxHashMap<(String, String), u64> = FxHashMap::default();
     for ((stack, labels), count) in counts {
         let kept = kept(snapshot, stack);
@@ -53,7 +53,7 @@ pub fn write(snapshot: &Snapshot, tasks: &[u32], out: &mut dyn Write) -> io::Res
 fn head(snapshot: &Snapshot, places: &[Kept], labels: Option<LabelSetId>) -> String {
     let mut head = String::from("@");
     for call in places.iter().filter_map(|(place, _)| place.call(snapshot)) {
-        // Here the runtime gives where a call returns to. Writing to a string does not fail.
+        // Here the runtime prints return addresses. Writing to a string does not fail.
         let _ = write!(head, " {:#x}", call.saturating_add(1));
     }
     if let Some(labels) = labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
@@ -67,7 +67,7 @@ fn head(snapshot: &Snapshot, places: &[Kept], labels: Option<LabelSetId>) -> Str
     head
 }
 
-/// A place in a stack, with those of its frames that are within what Go keeps.
+/// A place in a stack, with those of its frames that Go would keep.
 type Kept = (Place, Vec<Frame>);
 
 /// The places of a stack with their frames, as many as Go keeps.
@@ -119,8 +119,8 @@ fn line(snapshot: &Snapshot, place: Place, frame: Frame) -> Line {
     Line { address, function, place }
 }
 
-/// As Go's text/tabwriter aligns columns with tabs of eight: a column is as wide as its widest cell in
-/// lines that follow each other, and at least one tab lies between two.
+/// Aligns columns like Go's text/tabwriter with tabs of eight: a column is as wide as its widest cell in
+/// consecutive lines, and at least one tab separates two columns.
 fn align(lines: &[Line]) -> String {
     let mut text = String::new();
     for run in lines.chunk_by(|a, b| a.function.is_empty() == b.function.is_empty()) {
@@ -148,7 +148,7 @@ fn align(lines: &[Line]) -> String {
     text
 }
 
-/// Text as Go's `%q` quotes it.
+/// Text in the quotes of Go's `%q`.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

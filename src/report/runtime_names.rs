@@ -1,8 +1,8 @@
-//! What runtimes and their tasks are called.
+//! Names of runtimes and their tasks.
 
 use crate::snapshot::{RuntimeInfo, Snapshot};
 
-/// What a task of a snapshot is called: "goroutine"; "task" where the snapshot has several runtimes.
+/// The name for the tasks of a snapshot: "goroutine"; "task" if the snapshot has several runtimes.
 pub fn task_noun(snapshot: &Snapshot) -> &str {
     match snapshot.header.runtimes.as_slice() {
         [runtime] if !runtime.task_noun.is_empty() => &runtime.task_noun,
@@ -21,7 +21,7 @@ pub fn runtime_name(runtime: &RuntimeInfo) -> String {
     runtime_facts(runtime).collect::<Vec<_>>().join(" ")
 }
 
-/// What one of several runtimes of a snapshot is called: its name, with its number if two have the same name.
+/// The name of one of several runtimes of a snapshot, with its number if two have the same name.
 pub fn runtime_label(snapshot: &Snapshot, number: u8) -> String {
     let runtimes = &snapshot.header.runtimes;
     let Some(runtime) = runtimes.get(usize::from(number)) else { return String::new() };

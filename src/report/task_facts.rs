@@ -71,8 +71,8 @@ pub fn facts(snapshot: &Snapshot, task: &Task, age: Age) -> Vec<Fact> {
     .collect()
 }
 
-/// What a task is called: "goroutine 18", "goroutine 0xc000012040" where only its address is known, "12
-/// goroutines (ids unknown)" where it stands for several. Raw from the target: escape before printing.
+/// What a task is called: "goroutine 18", "goroutine 0xc000012040" if only its address is known, "12 goroutines
+/// (ids unknown)" if it stands for several. Raw from the target: escape before printing.
 pub fn name(snapshot: &Snapshot, task: &Task) -> String {
     let noun = snapshot.runtime_of(task).map_or("task", |runtime| &runtime.task_noun);
     match (task.count(), known_id(task)) {

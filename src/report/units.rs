@@ -28,7 +28,7 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The largest unit that gives a number of two digits or so, rounded down: "41 min". Nanoseconds.
+/// The largest unit that gives about two digits, rounded down: "41 min". Nanoseconds.
 pub fn duration(ns: u64) -> String {
     let (number, unit) = split(ns);
     format!("{number} {unit}")
@@ -40,7 +40,7 @@ pub enum DurationError {
     /// It is not a list of numbers, each with a unit.
     #[error("use a number and a unit (ns, us, ms, s, m, h, d), like 90s or 1h30m")]
     Malformed,
-    /// It has more nanoseconds than 64 bits can count, about 584 years.
+    /// It has more nanoseconds than 64 bits can count (about 584 years).
     #[error("this duration is too long")]
     TooLong,
 }
@@ -71,7 +71,7 @@ pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
             "d" => DAY,
             _ => return Err(DurationError::Malformed),
         };
-        // What consists of digits alone and cannot be read has too many of them.
+        // A number of digits alone that cannot be parsed is too large.
         let problem = if number.is_empty() { DurationError::Malformed } else { DurationError::TooLong };
         let number: u64 = number.parse().map_err(|_| problem)?;
         let part = number.checked_mul(unit).ok_or(DurationError::TooLong)?;
@@ -120,7 +120,7 @@ pub fn bytes(n: u64) -> String {
     if unit > 0 && value < 9.95 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
 }
 
-/// One age: "3 min", ">= 41 min" where it may be longer, "" if it is unknown.
+/// One age: "3 min", ">= 41 min" if it may be longer, "" if it is unknown.
 pub fn age(age: Age) -> String {
     match age {
         Age::Unknown => String::new(),
@@ -134,8 +134,8 @@ pub fn short_age(age: Age) -> String {
     if age == Age::Unknown { "-".to_owned() } else { self::age(age) }
 }
 
-/// The ages of a group: "2 s to 3 h", ">= 41 min", "2 s to >= 3 h", "oldest 3 h" where some are unknown,
-/// "" where all are unknown.
+/// The ages of a group: "2 s to 3 h", ">= 41 min", "2 s to >= 3 h", "oldest 3 h" if some are unknown, "" if all
+/// are unknown.
 pub fn ages(ages: &Ages) -> String {
     let (Some(low), Some(high)) = (ages.youngest.nanos(), ages.oldest.nanos()) else {
         return String::new();

@@ -4,8 +4,8 @@ use super::units::{count, thousands};
 use crate::analysis::waits::Channels;
 use crate::snapshot::{ObjectKind, WaitOp};
 
-/// What tasks do with an object: "waits to send on"; of several tasks: "wait to send on". `selects`: each goes on
-/// with the first of several objects that is ready.
+/// What tasks do with an object: "waits to send on"; for several tasks: "wait to send on". `selects`: each goes
+/// on with the first of several objects that is ready.
 pub(super) fn verb(op: WaitOp, selects: bool, several: bool) -> &'static str {
     let [one, many] = match (op, selects) {
         (WaitOp::Send, false) => ["waits to send on", "wait to send on"],
@@ -22,7 +22,7 @@ pub(super) fn verb(op: WaitOp, selects: bool, several: bool) -> &'static str {
     if several { many } else { one }
 }
 
-/// What an object is called.
+/// The name of an object.
 pub(super) fn object(kind: ObjectKind) -> &'static str {
     match kind {
         ObjectKind::Channel => "channel",
@@ -41,7 +41,7 @@ pub(super) fn objects(kind: ObjectKind, n: u64) -> String {
     if noun.ends_with('x') && n != 1 { format!("{} {noun}es", thousands(n)) } else { count(n, noun) }
 }
 
-/// "unbuffered", "no receiver waiting": what some channels have in common. `objects`: how many channels there are.
+/// "unbuffered", "no receiver waiting": what several channels share. `objects`: how many channels there are.
 pub(super) fn channel_facts(op: WaitOp, objects: u64, channels: &Channels) -> Vec<String> {
     let span = |(low, high): (u64, u64)| {
         if low == high { thousands(low) } else { format!("{} to {}", thousands(low), thousands(high)) }
@@ -73,7 +73,7 @@ pub(super) fn readers_hold(readers: u64) -> String {
     format!("{} {} the lock", count(readers, "reader"), if readers == 1 { "holds" } else { "hold" })
 }
 
-/// The same, and how many of them were found.
+/// The same, and how many of these readers were found.
 pub(super) fn readers_found(readers: u64, found: u64) -> String {
     let hold = readers_hold(readers);
     match (readers, found) {

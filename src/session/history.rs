@@ -8,9 +8,9 @@ use rustc_hash::FxHashMap;
 use crate::analysis::series;
 use crate::snapshot::{Snapshot, StrId, TaskState};
 
-/// So many readings are kept for the charts: half an hour of two a second.
+/// This many readings are kept for the charts: half an hour at two a second.
 const KEEP: usize = 3_600;
-/// Kinds of waiting kept of one reading: those that most tasks are in.
+/// At most this many kinds of waiting are kept of one reading: the most frequent ones.
 const KINDS: usize = 64;
 
 /// What remains of a reading.
@@ -18,22 +18,21 @@ const KINDS: usize = 64;
 pub struct Point {
     /// Its number, from 0.
     pub number: u32,
-    /// The first one of another process: the program was restarted.
+    /// The first reading of another process: the program was restarted.
     pub restarted: bool,
     /// When it was made, nanoseconds since the Unix epoch. None if unknown.
     pub taken_at_ns: Option<u64>,
     /// Nanoseconds since the first reading. None if one of the two does not know its time.
     pub elapsed_ns: Option<u64>,
-    /// Tasks, those of the runtime only where they were asked for.
+    /// Tasks, with the runtime's own only if requested.
     pub tasks: u64,
     /// Tasks born a second, since the reading before. None if that cannot be known.
     pub born: Option<f64>,
     /// Tasks ended a second, since the reading before.
     pub ended: Option<f64>,
-    /// The runtime counts what it starts; else only tasks that lived through a reading are known.
+    /// The runtime counts what it starts; otherwise only tasks that lived through a reading are known.
     pub counted: bool,
-    /// How many tasks wait for what reason or, if they do not wait, are in what state. The largest
-    /// first.
+    /// The number of tasks for each wait reason, or state if they do not wait. The largest first.
     pub kinds: Vec<(Arc<str>, u64)>,
     /// Bytes of the heaps in use.
     pub heap: Option<u64>,
@@ -51,7 +50,7 @@ pub struct Point {
     pub max_workers: Option<u64>,
     /// Tasks ever created.
     created: Option<u64>,
-    /// All tasks, those of the runtime too.
+    /// All tasks, including the runtime's own.
     all: u64,
 }
 
@@ -60,7 +59,7 @@ pub struct Point {
 pub(super) struct History {
     points: VecDeque<Arc<Point>>,
     texts: FxHashMap<String, Arc<str>>,
-    /// The number and the time of the first reading of the process at hand. None: not yet read.
+    /// The number and the time of the first reading of the current process. None: not read yet.
     base: Option<(u32, Option<u64>)>,
 }
 
@@ -70,13 +69,13 @@ impl History {
         &self.points
     }
 
-    /// The next reading is of another process, whose series begins anew.
+    /// The next reading is of another process, which starts a new series.
     pub(super) fn begin_anew(&mut self) {
         self.base = None;
     }
 
-    /// Where the reading stands among those of all processes: the number and the time of the first one of
-    /// its own.
+    /// The position of the reading among those of all processes: the number and the time of its process's first
+    /// one.
     fn base(&mut self, taken_at_ns: Option<u64>) -> (u32, Option<u64>) {
         let last = self.points.back();
         *self.base.get_or_insert_with(|| {
@@ -112,7 +111,7 @@ impl History {
         point.max_workers = sum(schedulers().filter_map(|s| s.max_workers.map(u64::from)));
         let global = schedulers().filter_map(|scheduler| scheduler.global_queue);
         point.queued = sum(workers().map(|worker| u64::from(worker.queue)).chain(global));
-        // One runtime that does not count makes the sum worthless.
+        // A single runtime that does not count makes the sum useless.
         let counts: Option<Vec<u64>> = schedulers().map(|scheduler| scheduler.tasks_created).collect();
         point.created =
             counts.filter(|all| !all.is_empty()).map(|all| all.into_iter().fold(0, u64::saturating_add));

@@ -1,13 +1,13 @@
 //! A target that is read again and again.
 //!
 //! A [`Session`] opens a process, an address of Go's pprof or a program that loiter started, and reads it as
-//! often as asked for. It keeps time, attaches anew where it has to, follows a program that is restarted, and
-//! says as [`Trouble`] what went wrong and whether that may pass. It neither prints nor sleeps by itself: how
-//! the time until the next reading passes is up to the caller of [`Session::wait`].
+//! often as asked for. It keeps time, attaches again if necessary, follows a program that is restarted, and
+//! reports as [`Trouble`] what went wrong and whether that may pass. It neither prints nor sleeps by itself:
+//! the caller of [`Session::wait`] decides how to spend the time until the next reading.
 //!
-//! What the readings add up to is the work of a [`SessionView`]: it keeps a bounded
-//! [series](crate::analysis::Series) and gives a [`Picture`] after each reading. A [`Recorder`] keeps the
-//! readings on disk, and a [`Replay`] goes through them later.
+//! A [`SessionView`] combines the readings: it keeps a bounded [series](crate::analysis::Series) and gives a
+//! [`Picture`] after each reading. A [`Recorder`] keeps the readings on disk, and a [`Replay`] goes through
+//! them later.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -64,13 +64,13 @@ use process::Process;
 pub struct SessionOptions {
     /// How a process is read. [`ReadOptions::paced`] is applied to it.
     pub read: ReadOptions,
-    /// The time between two readings. None: [`Session::PROCESS`] for a process and [`Session::ADDRESS`] for
-    /// an address, which stops its program for every answer.
+    /// The time between two readings. None: [`Session::PROCESS`] for a process and [`Session::ADDRESS`] for an
+    /// address, whose program stops for every answer.
     pub interval: Option<Duration>,
     /// What happens when a reading takes long.
     pub pacing: Pacing,
-    /// Go on with the process that takes the place of one that has ended: started since then from the same
-    /// executable with the same arguments, or under the name that was asked for. Else the end is final.
+    /// Continue with the process that replaces one that has ended: started since then from the same executable
+    /// with the same arguments, or under the requested name. Otherwise the end is final.
     pub restart: bool,
 }
 
@@ -96,7 +96,7 @@ enum Input {
     Address {
         source: Source,
         options: OpenOptions,
-        /// What it answered when the session was opened.
+        /// What the address answered when the session was opened.
         first: Option<Box<Snapshot>>,
     },
 }
@@ -116,7 +116,7 @@ impl Session {
     /// Opens a process or an address.
     ///
     /// # Errors
-    /// What will not pass: no such process, no permission, no runtime, an address that does not answer. A
+    /// Permanent problems: no such process, no permission, no runtime, an address that does not answer. A
     /// runtime that has not finished starting is no error here. [`SourceError::NotLive`] for a file and for
     /// standard input.
     pub fn open(source: &Source, options: SessionOptions) -> source::Result<Session> {
@@ -166,7 +166,7 @@ impl Session {
             Input::Process(process) => process.read(),
             Input::Address { source, options, first } => match first.take() {
                 Some(first) => Ok(*first),
-                // From here a program that ends and one that is restarted look the same.
+                // From here on, a program that ended and one that was restarted look the same.
                 None => source::open(source, options)
                     .map(|opened| opened.snapshot)
                     .map_err(|error| Trouble::Unreadable(Box::new(error))),
@@ -180,7 +180,8 @@ impl Session {
     /// reading before this counts as part of it for [`Pacing::Sparing`].
     ///
     /// `nap` is called at least once, with the time that is left, which may be zero. It sleeps for no longer
-    /// than that and then goes on, with another interval if the user wants one, or breaks. False: it did break.
+    /// than that and then continues, with another interval if the user wants one, or breaks. Returns false if
+    /// it broke.
     pub fn wait(&mut self, mut nap: impl FnMut(Duration) -> ControlFlow<(), Option<Duration>>) -> bool {
         let earliest = self.pace.earliest();
         loop {
@@ -194,19 +195,19 @@ impl Session {
         }
     }
 
-    /// The time between two readings that was asked for.
+    /// The requested time between two readings.
     pub fn interval(&self) -> Duration {
         self.pace.interval()
     }
 
-    /// By how much the last reading began too late.
+    /// How late the last reading began.
     pub fn late(&self) -> Duration {
         self.pace.late()
     }
 
-    /// How many programs were read so far, one after the other. It grows when a process is restarted, and when
-    /// it replaces itself by another program (execve). What is known of the tasks of one program says nothing
-    /// of those of the next one: see [`SessionView::begin_anew`].
+    /// How many programs were read so far. It grows when a process is restarted, and when it replaces itself by
+    /// another program (execve). Knowledge of one program's tasks does not apply to the next one: see
+    /// [`SessionView::begin_anew`].
     pub fn programs(&self) -> u32 {
         match &self.input {
             Input::Process(process) => process.programs,

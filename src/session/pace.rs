@@ -6,16 +6,16 @@ use nix::time::{ClockId, clock_gettime};
 
 /// After a reading that failed, the target is not tried again sooner than this.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A sparing session takes no more than one part in so many of the time of a processor: what watches must not
-/// weigh more than what is watched.
+/// A sparing session takes no more than one part in this many of a processor's time: the watcher must not weigh
+/// more than the watched.
 const SHARE: u32 = 5;
-/// And it leaves the target in peace for one part in so many of the time that a reading took.
+/// It also leaves the target alone for one part in this many of the time that a reading took.
 const PEACE: u32 = 4;
 
 /// What happens when a reading takes long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pacing {
-    /// Readings begin an interval apart, as seen from the first one. One that is late is made at once.
+    /// Readings begin an interval apart, counted from the first one. A late one is made at once.
     OnTime,
     /// A reading begins an interval after the one before, or later: loiter takes no more than a fifth of a
     /// processor, and after a reading that failed it waits for a second.
@@ -93,7 +93,7 @@ impl Pace {
         }
     }
 
-    /// When the next reading is due, given what [`Pace::earliest`] said after the last one.
+    /// When the next reading is due, given the result of [`Pace::earliest`] after the last one.
     pub(super) fn due(&self, earliest: Instant) -> Instant {
         match self.pacing {
             Pacing::OnTime => self.on_time().unwrap_or(earliest),
@@ -101,8 +101,7 @@ impl Pace {
         }
     }
 
-    /// When the next reading is due as seen from the first one. None if there was none, or time is too long
-    /// to be counted.
+    /// When the next reading is due, counted from the first one. None if there was none, or the time overflows.
     fn on_time(&self) -> Option<Instant> {
         self.first?.checked_add(self.interval.checked_mul(self.begun)?)
     }
@@ -110,7 +109,7 @@ impl Pace {
 
 /// Processor time of this process.
 fn cpu_time() -> Duration {
-    // Every Linux has this clock; without it, nothing is held back.
+    // Every Linux has this clock; without it, there is no delay.
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
@@ -132,7 +131,7 @@ mod tests {
         (pace, due.saturating_duration_since(begin))
     }
 
-    /// Equal, but for the time that the test itself took.
+    /// Equal, except for the time that the test itself took.
     fn is_about(left: Duration, seconds: u64) -> bool {
         left.abs_diff(Duration::from_secs(seconds)) < Duration::from_secs(5)
     }
@@ -148,7 +147,7 @@ mod tests {
     fn readings_on_time_are_counted_from_the_first_one() {
         assert!(is_about(after(Pacing::OnTime, &[true]).1, 10));
         assert!(is_about(after(Pacing::OnTime, &[true, false, true]).1, 30));
-        // A late one does not move those that follow.
+        // A late reading does not shift the following ones.
         let (mut pace, _) = after(Pacing::OnTime, &[true]);
         pace.first = pace.first.and_then(|first| first.checked_sub(Duration::from_secs(16)));
         pace.begin();
@@ -163,7 +162,7 @@ mod tests {
         assert!(is_about(after(Pacing::Sparing, &[true, true, true]).1, 10));
         let (mut pace, _) = after(Pacing::Sparing, &[true]);
         pace.set_interval(Duration::ZERO);
-        // The reading took 40 s, so that the target is left in peace for 10 s.
+        // The reading took 40 s, so the target is left alone for 10 s.
         let last = pace.last.as_mut().unwrap();
         last.begin = last.begin.checked_sub(Duration::from_secs(40)).unwrap();
         let left = pace.due(pace.earliest()).saturating_duration_since(Instant::now());

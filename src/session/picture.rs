@@ -1,4 +1,4 @@
-//! What is known after a reading: the snapshot, and what the readings before it add.
+//! What is known after a reading: the snapshot, and what earlier readings add.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,40 +13,40 @@ use crate::analysis::series::{Series, SeriesOptions};
 use crate::analysis::trend::trend;
 use crate::snapshot::{Age, Snapshot, SourceKind, TargetInfo, Task};
 
-/// Counts of so many readings are kept for each signature.
+/// Counts of this many readings are kept for each signature.
 const KEEP: usize = 240;
 
-/// What is known after a reading. Complete in itself: nothing in it changes any more.
+/// What is known after a reading. Self-contained and immutable.
 #[derive(Debug, Clone, Default)]
 pub struct Picture {
     /// Number of the reading, from 0.
     pub number: u32,
     /// What was read.
     pub snapshot: Arc<Snapshot>,
-    /// Whose code is whose in it.
+    /// Who owns which code in it.
     pub owners: Arc<Owners>,
-    /// This reading and those before it, as far as they are kept; the oldest first.
+    /// This reading and the kept ones before it; the oldest first.
     pub points: VecDeque<Arc<Point>>,
-    /// How long the readings prove that each task has been in its state, nanoseconds; in the order of
-    /// the snapshot's tasks. 0: not at all.
+    /// How long the readings prove that each task has been in its state, nanoseconds; in the order of the
+    /// snapshot's tasks. 0: no proof.
     pub proved_ns: Vec<u64>,
-    /// Growth of the number of tasks, a minute, over the last minute or so. None: too short a time.
+    /// Growth of the number of tasks per minute, over the last minute or so. None: too short a time.
     pub per_minute: Option<f64>,
-    /// What the user should know of how tasks are followed from reading to reading.
+    /// What the user should know about how tasks are followed from reading to reading.
     pub warning: Option<String>,
-    /// What the leak rules say of the readings so far. They are not asked after every reading if that
-    /// would take too long. None before the first time.
+    /// The report of the leak rules on the readings so far. If the rules take too long, they do not run after
+    /// every reading. None before the first run.
     pub findings: Option<Arc<Report>>,
-    /// Which process of those that were watched one after the other, from 0: a program that is restarted
-    /// has another set of tasks.
+    /// The number of the process among those watched in turn, from 0: a restarted program has another set of
+    /// tasks.
     pub life: u32,
-    /// The process that this one took the place of, if there was one.
+    /// The process that this one replaced, if there was one.
     pub before: Option<Before>,
-    /// How long reading and working it out took.
+    /// How long reading and analysis took.
     pub took: Duration,
 }
 
-/// A process that has ended, and when another one took its place.
+/// A process that has ended, and when another one replaced it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
     /// Its pid.
@@ -66,7 +66,7 @@ impl Picture {
         }
     }
 
-    /// The function of a task that a person looks for; without a stack the one that it was started with.
+    /// The function of a task that the user looks for; without a stack, the one that it was started with.
     pub fn function(&self, task: &Task) -> Cow<'_, str> {
         let shown = shown_frames(&self.snapshot, self.snapshot.stack_of(task), false);
         match user_frame(&self.snapshot, &self.owners, &shown) {
@@ -81,18 +81,17 @@ impl Picture {
     }
 }
 
-/// Makes pictures of readings that come one after the other.
+/// Makes a picture of each reading.
 ///
-/// A reading of another process than the one before begins everything anew but the charts. So does
-/// [`SessionView::begin_anew`].
+/// A reading of a different process resets everything except the charts. So does [`SessionView::begin_anew`].
 #[derive(Debug)]
 pub struct SessionView {
     series: Series,
     history: History,
     findings: Option<Arc<Report>>,
-    /// The rules are not asked again before then.
+    /// The rules do not run again before then.
     ask_again: Option<Instant>,
-    /// They get no more than one part in so many of the time; 0: as much as they need.
+    /// The rules get no more than one part in this many of the time; 0: as much as they need.
     share: u32,
     life: u32,
     /// The pid of the process that has ended, until there is a reading of the next one.
@@ -100,14 +99,14 @@ pub struct SessionView {
     before: Option<Before>,
 }
 
-/// While a process is watched, the leak rules get no more than one part in so many of the time.
+/// While a process is watched, the leak rules get no more than one part in this many of the time.
 const SHARE_OF_RULES: u32 = 100;
-/// But they are asked again after this time, unless that would be more than one part in [`SHARE_AT_MOST`].
+/// But they run again after this time, unless that would take more than one part in [`SHARE_AT_MOST`].
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 const SHARE_AT_MOST: u32 = 20;
 
 impl SessionView {
-    /// An empty one; `system`: the runtime's own tasks count too.
+    /// An empty view; `system`: the runtime's own tasks count too.
     pub fn new(system: bool) -> Self {
         let options = SeriesOptions { system, keep: Some(KEEP), ..leaks::series_options() };
         SessionView {
@@ -122,12 +121,12 @@ impl SessionView {
         }
     }
 
-    /// One that asks the leak rules after every reading, however long they take.
+    /// A view that runs the leak rules after every reading, however long they take.
     pub fn thorough(system: bool) -> Self {
         SessionView { share: 0, ..SessionView::new(system) }
     }
 
-    /// Adds a reading and gives the picture.
+    /// Adds a reading and returns the picture.
     pub fn add(&mut self, snapshot: Arc<Snapshot>) -> Picture {
         if self.is_restart(&snapshot) {
             self.begin_anew();
@@ -156,7 +155,7 @@ impl SessionView {
         }
     }
 
-    /// Is it of another process than the reading before? Only where both say which one they are of.
+    /// Whether it is of another process than the reading before. Only if both identify their process.
     fn is_restart(&self, snapshot: &Snapshot) -> bool {
         let Some(last) = self.series.last() else { return false };
         let (old, new) = (&last.header.target, &snapshot.header.target);
@@ -166,8 +165,8 @@ impl SessionView {
         known(old) && known(new) && (old.pid, old.start_ticks) != (new.pid, new.start_ticks)
     }
 
-    /// The next reading is of another program, though perhaps of the same process: nothing that is known of
-    /// the tasks of one program is true of those of another. Has no effect before the first reading.
+    /// The next reading is of another program, though perhaps of the same process: knowledge of one program's
+    /// tasks does not apply to another's. Has no effect before the first reading.
     pub fn begin_anew(&mut self) {
         let Some(last) = self.series.last() else { return };
         self.ended = last.header.target.pid;
@@ -182,7 +181,7 @@ impl SessionView {
         &self.series
     }
 
-    /// Asks the rules, unless they were asked a short while ago, compared with the time that they take.
+    /// Runs the rules, unless they ran a short while ago, compared with the time that they take.
     fn ask(&mut self) {
         let begin = Instant::now();
         if self.ask_again.is_some_and(|then| begin < then) {
@@ -190,7 +189,7 @@ impl SessionView {
         }
         self.findings = leaks::find(&self.series, &leaks::Options::default()).map(Arc::new);
         let took = begin.elapsed();
-        // A hiccup of the machine must not silence them for long.
+        // A hiccup of the machine must not suspend them for long.
         let pause = (took * self.share).min(took.saturating_mul(SHARE_AT_MOST).max(LONGEST_SILENCE));
         self.ask_again = (self.share > 0).then(|| begin + pause);
     }
@@ -211,7 +210,7 @@ impl SessionView {
     }
 }
 
-/// How fast the number of tasks of the process at hand grows.
+/// How fast the number of tasks of the current process grows.
 fn per_minute(points: &VecDeque<Arc<Point>>) -> Option<f64> {
     const MINUTE: u64 = 60_000_000_000;
     const SHORTEST: u64 = 2_000_000_000;

@@ -13,31 +13,31 @@ use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::{Snapshot, TargetInfo};
 use crate::source::{Program, SourceError, Successor, describe, find_successor};
 
-/// How long the end of a program may take to be known, once its memory is gone.
+/// How long after its memory is gone a program's end may take to become known.
 const DYING: Duration = Duration::from_secs(2);
-/// A process that replaces itself by another program (execve) while it is read is read again, so many times in
-/// all.
+/// A process that replaces itself by another program (execve) during a reading is read again, at most this many
+/// times in all.
 const PROGRAMS: usize = 4;
 
 /// A process that is read again and again.
 pub(super) struct Process {
     pid: u32,
-    /// The name that it was asked for by, if it was.
+    /// The name that was used to find it, if any.
     name: Option<String>,
     /// Loiter has started it.
     program: Option<Arc<Program>>,
     pub(super) options: ReadOptions,
-    /// The process that takes its place is read when it has ended.
+    /// After its end, the process that replaces it is read.
     pub(super) restart: bool,
-    /// Programs that were read so far, one after the other.
+    /// How many programs were read so far.
     pub(super) programs: u32,
     /// "pid 4242 (api-server, user www)".
     what: String,
-    /// Who it is: another process may get its pid.
+    /// Its identity: another process may get its pid.
     who: Option<TargetInfo>,
     /// What the kernel told the program that was attached last when it began.
     began: Option<u64>,
-    /// When it was certainly there.
+    /// When it was last known to exist.
     seen: Instant,
     attached: Option<(Box<dyn Target>, Readable)>,
 }
@@ -61,7 +61,7 @@ impl Process {
 
     /// Finds the runtimes of the process.
     pub(super) fn attach(&mut self) -> Result<(), crate::Error> {
-        // Before anything is read: what is read of another program that takes its place is noticed later.
+        // Before anything is read: a different program that replaces it is noticed later.
         let began = beginning(self.pid);
         let target = process::open_pid(self.pid)?;
         let start_ticks = target.info().start_ticks;
@@ -78,7 +78,7 @@ impl Process {
         Ok(())
     }
 
-    /// The error with the process that it is of.
+    /// The error together with its process.
     pub(super) fn failed(&self, source: crate::Error) -> SourceError {
         SourceError::Target { what: self.what.clone(), source }
     }
@@ -102,7 +102,7 @@ impl Process {
             }
             let Some((target, readable)) = &self.attached else { break };
             let snapshot = readable.read(target.as_ref(), &self.options);
-            // What was read may be of two programs then, or of one that was never looked at.
+            // The data may then be of two programs, or of one that was never examined.
             if is_another(self.began, beginning(self.pid)) {
                 self.attached = None;
                 continue;
@@ -117,7 +117,7 @@ impl Process {
         Err(TargetError::GivenUp { pid: self.pid }.into())
     }
 
-    /// It has ended: finds the one that took its place.
+    /// It has ended: finds the process that replaced it.
     fn find_again(&mut self) -> Trouble {
         if let Some(program) = &self.program {
             let how = program.ended_within(DYING);
@@ -130,7 +130,7 @@ impl Process {
             Successor::Pid(new_pid) if self.restart => {
                 (self.pid, self.who, self.began, self.attached) = (new_pid, None, None, None);
                 self.what = describe(new_pid);
-                // Counted already, whether or not this one can be read at once.
+                // Counted already, even if this one cannot be read at once.
                 self.programs += 1;
                 Trouble::Restarted { pid, new_pid }
             }
@@ -139,9 +139,9 @@ impl Process {
     }
 }
 
-/// Something that a program keeps from its beginning to its end, and that the next program of the same process
-/// (after execve) does not have: the addresses at which the kernel has put what it tells the program, which are
-/// random. None if that cannot be known.
+/// Something that a program keeps from beginning to end, and that the next program of the same process (after
+/// execve) does not share: the random addresses at which the kernel puts what it tells the program. None if
+/// unknown.
 fn beginning(pid: u32) -> Option<u64> {
     let vector = fs::read(format!("/proc/{pid}/auxv")).ok().filter(|vector| !vector.is_empty())?;
     let mut hasher = FxHasher::default();

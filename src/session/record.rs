@@ -1,4 +1,4 @@
-//! A bounded ring of snapshots on disk.
+//! A bounded set of snapshots on disk.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::{self, FileError};
 
-/// Names begin and end like this; between is the time.
+/// File names begin and end like this; the time is in between.
 const PREFIX: &str = "watch-";
 const SUFFIX: &str = ".loiter";
 
@@ -34,8 +34,8 @@ pub enum RecordError {
     },
 }
 
-/// Keeps the last readings in a directory: written whole, named by their time, the oldest removed when
-/// there are too many or they take too much room.
+/// Keeps the last readings in a directory: written atomically, named by time, the oldest removed if there are
+/// too many or they take too much space.
 #[derive(Debug)]
 pub struct Recorder {
     directory: PathBuf,
@@ -46,9 +46,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Keeps `keep` readings that take `max_bytes` at most, in a directory that is made if it is not
-    /// there. Those of an earlier recording in it count, and are removed in their turn; other files are
-    /// never touched.
+    /// Keeps `keep` readings that take `max_bytes` at most, in a directory that is created if necessary.
+    /// Readings of an earlier recording in it count, and are removed in turn; other files are never touched.
     ///
     /// # Errors
     /// The directory cannot be made or read.
@@ -61,13 +60,13 @@ impl Recorder {
                 files.push((entry.path(), entry.metadata()?.len()));
             }
         }
-        // By name, which is by time.
+        // By name, which means by time.
         files.sort();
         let (keep, directory) = (keep.max(1), directory.to_owned());
         Ok(Recorder { directory, keep, max_bytes, files: files.into() })
     }
 
-    /// Where it keeps them.
+    /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -100,14 +99,14 @@ impl Recorder {
     }
 }
 
-/// "watch-20261121T034500.123Z.loiter": in the order of names, they are in that of time.
+/// "watch-20261121T034500.123Z.loiter": sorted by name, they are sorted by time.
 fn name(taken_at_ns: u64) -> String {
     let millis = i64::try_from(taken_at_ns / 1_000_000).unwrap_or_default();
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
     format!("{PREFIX}{}.{:03}Z{SUFFIX}", time.strftime("%Y%m%dT%H%M%S"), millis.rem_euclid(1000))
 }
 
-/// Such a name, and no other.
+/// Whether a name has exactly this form.
 fn is_ours(name: &str) -> bool {
     let time = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     time.is_some_and(|time| {
@@ -150,7 +149,7 @@ mod tests {
         ];
         assert_eq!(names(directory.path()), left);
 
-        // The next recording goes on with them.
+        // The next recording continues with them.
         let mut recorder = Recorder::open(directory.path(), 2, u64::MAX).unwrap();
         recorder.keep(&at(9000)).unwrap();
         assert_eq!(names(directory.path()).len(), 3);

@@ -1,4 +1,4 @@
-//! Readings that were recorded, to be gone through back and forth.
+//! Recorded readings that the user can step through.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,8 +11,7 @@ use crate::analysis::modules::Owners;
 use crate::full_text;
 use crate::snapshot::file::{self, FileError};
 
-/// Bytes for how long each task of each reading has stood still. Beyond that, only what the runtime says
-/// is shown.
+/// Bytes for how long each task of each reading has been still. Beyond that, only what the runtime says is shown.
 const MAX_PROVED: usize = 128 << 20;
 
 /// Why a recording cannot be replayed.
@@ -49,7 +48,7 @@ pub enum ReplayError {
     NoReading,
 }
 
-/// A recording. Only one snapshot of it is in memory at a time.
+/// A recording. Only one of its snapshots is in memory at a time.
 #[derive(Debug)]
 pub struct Replay {
     left: std::vec::IntoIter<PathBuf>,
@@ -74,7 +73,7 @@ pub fn recorded(directory: &Path) -> Result<Vec<PathBuf>, ReplayError> {
         if path.extension().is_none_or(|extension| extension != "loiter") || !path.is_file() {
             continue;
         }
-        // What cannot be read is said when the recording is opened.
+        // Unreadable files are reported when the recording is opened.
         let taken = File::open(&path).ok().and_then(|file| file::preview(file).ok());
         files.push((taken.and_then(|preview| preview.header.taken_at_ns), path));
     }
@@ -87,7 +86,7 @@ pub fn recorded(directory: &Path) -> Result<Vec<PathBuf>, ReplayError> {
 
 impl Replay {
     /// A recording of these files in the order in which they were taken; `system`: the runtime's own tasks
-    /// count too. [`Replay::open_next`] then looks at them, one after the other.
+    /// count too. [`Replay::open_next`] then opens them one by one.
     pub fn new(files: Vec<PathBuf>, system: bool) -> Self {
         Replay {
             of: files.len(),
@@ -100,8 +99,8 @@ impl Replay {
         }
     }
 
-    /// Looks at the next file. Gives how many files were looked at so far, and how many there are. None after
-    /// the last one.
+    /// Opens the next file. Returns how many files were opened so far, and how many there are. None after the
+    /// last one.
     pub fn open_next(&mut self) -> Option<(usize, usize)> {
         let Some(path) = self.left.next() else {
             self.album = None;
@@ -124,7 +123,7 @@ impl Replay {
         Some((self.of - self.left.len(), self.of))
     }
 
-    /// None of the files that were looked at can be read.
+    /// Whether none of the opened files can be read.
     pub fn is_empty(&self) -> bool {
         self.pictures.is_empty()
     }
@@ -147,7 +146,7 @@ impl Replay {
     /// The picture of a reading.
     ///
     /// # Errors
-    /// Its file cannot be read any more, or there are fewer readings.
+    /// Its file can no longer be read, or there are fewer readings.
     pub fn picture(&self, at: usize) -> Result<Picture, ReplayError> {
         let (path, picture) = self.pictures.get(at).ok_or(ReplayError::NoReading)?;
         let snapshot = file::load(path).map_err(|source| ReplayError::File { path: path.clone(), source })?;

@@ -8,11 +8,10 @@ use crate::source::{SourceError, Successor};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// It may pass: a runtime that is still starting, a permission that was taken away, a server or a
-    /// process that does not answer.
+    /// It may pass: a runtime that is still starting, a permission that was revoked, a server or a process that
+    /// does not answer.
     Unreadable(Box<SourceError>),
-    /// The process has ended and another one has taken its place, which is read from now on. It cannot be
-    /// read yet.
+    /// The process has ended and another one has replaced it, which is read from now on. It cannot be read yet.
     Restarted {
         /// The pid of the process that has ended.
         pid: u32,
@@ -23,9 +22,9 @@ pub enum Trouble {
     Ended {
         /// Its pid.
         pid: u32,
-        /// What took its place. It is not read.
+        /// What replaced it. It is not read.
         successor: Successor,
-        /// The session goes on to look for a process that takes its place.
+        /// The session continues to look for a process that replaces it.
         waits: bool,
     },
     /// The program that loiter has started has ended.
@@ -43,13 +42,13 @@ impl Trouble {
         matches!(self, Trouble::Ended { waits: false, .. } | Trouble::ProgramEnded { .. })
     }
 
-    /// The process has ended, and no other one is read in its place so far.
+    /// The process has ended, and no other one has been read in its place so far.
     pub fn is_end(&self) -> bool {
         matches!(self, Trouble::Ended { .. } | Trouble::ProgramEnded { .. })
     }
 }
 
-/// The part of an error that is said: a user knows which process is read.
+/// The part of an error that is reported: a user knows which process is read.
 fn said(error: &SourceError) -> &(dyn std::error::Error + 'static) {
     match error {
         SourceError::Target { source, .. } => source,

@@ -9,11 +9,12 @@ use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::group::Ages;
 use crate::snapshot::*;
 
-/// Frames kept of a very deep stack, half of them at each end. With all frames asked for, more.
+/// At most this many frames of a very deep stack are kept, half of them at each end; more if all frames are
+/// asked for.
 const MAX_DEPTH: usize = 256;
 const MAX_DEPTH_ALL: usize = 2048;
 
-/// Reasons told apart; no runtime has that many, but a program that lies could.
+/// At most this many reasons are distinguished. No runtime has that many, but a lying program could.
 const MAX_REASONS: usize = 255;
 
 /// Which of two snapshots.
@@ -25,12 +26,12 @@ pub(super) enum Side {
     Now,
 }
 
-/// What was counted, of one snapshot.
+/// What was counted in one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Tasks that passed the filter.
     pub tasks: u64,
-    /// Tasks that there would have been without any condition.
+    /// Tasks without any condition.
     pub considered: u64,
     /// Tasks that would have passed but are the runtime's own.
     pub hidden_system: u64,
@@ -38,21 +39,21 @@ pub struct Totals {
     pub without_weight: u64,
     /// Tasks whose stack is unknown.
     pub without_stack: u64,
-    /// Tasks of whose very deep stacks the middle was left out.
+    /// Tasks whose very deep stacks lost their middle.
     pub shortened: u64,
 }
 
 /// Rows between the row of all tasks and the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Rows {
-    /// The runtime, where there are several.
+    /// The runtime, if there are several.
     pub(super) runtime: Option<NameId>,
     /// What [`FlameOptions::root`] asks for.
     pub(super) root: Option<NameId>,
 }
 
 impl Rows {
-    /// The rows that there are, from the root up.
+    /// The rows that exist, from the root up.
     pub(super) fn names(self) -> impl Iterator<Item = NameId> {
         self.runtime.into_iter().chain(self.root)
     }
@@ -92,7 +93,7 @@ pub(super) struct Stacks {
     pub(super) now: Totals,
 }
 
-/// What tasks are counted by: everything that decides about their place and their colour.
+/// The key that tasks are counted by: everything that decides their place and their colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     runtime: u8,
@@ -100,7 +101,7 @@ struct Key {
     root: u64,
     stack: Option<StackId>,
     status: StackStatus,
-    /// Where there is no stack.
+    /// The entry function, if there is no stack.
     entry: Option<FunctionId>,
     state: TaskState,
     reason: Option<StrId>,
@@ -114,7 +115,7 @@ struct Sum {
     weight: u128,
     without_weight: u64,
     ages: Ages,
-    /// What they wait for, the plainest of it. None if there is no task yet.
+    /// What they wait for: the plainest class. None if there is no task yet.
     waits: Option<WaitClass>,
 }
 
@@ -126,9 +127,9 @@ pub(super) struct Collector<'a> {
     all: u32,
     reasons: Vec<Reason>,
     reason_index: FxHashMap<String, u32>,
-    /// The names of all runtimes, whether their tasks pass the filter or not; at most 256 in each snapshot.
+    /// The names of all runtimes, even if their tasks do not pass the filter; at most 256 in each snapshot.
     runtimes: Vec<String>,
-    /// Of numbers that are not yet ids, as are those of `stacks`; runtimes are indices into `runtimes`.
+    /// Paths as numbers that are not yet ids, as in `stacks`; runtimes are indices into `runtimes`.
     paths: Vec<Vec<NameId>>,
     stacks: Vec<Stack>,
     was: Totals,
@@ -329,8 +330,8 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Which of two classes stands for tasks that give the same reason: that of an ordinary wait, whatever some of them
-/// are besides.
+/// Which of two classes represents tasks with the same reason: that of an ordinary wait, even if some of the
+/// tasks are special.
 fn plainer(a: WaitClass, b: WaitClass) -> WaitClass {
     let rank = |class: WaitClass| (class.never_ends() || class == WaitClass::Unknown, class);
     if rank(b) < rank(a) { b } else { a }
@@ -380,8 +381,8 @@ impl<'a> Paths<'a> {
             key.stack.and_then(|id| snapshot.code.stacks.get(id.index())).map_or(&[][..], |s| &s.locations);
         let shown = shown_frames(snapshot, locations, self.all_frames);
         let mut path = Vec::with_capacity(shown.len().min(MAX_DEPTH) + 1);
-        // Outermost first; whatever is missing outside of a stack is a frame of its own, so that its
-        // frames are not taken for those where tasks begin.
+        // Outermost first. A missing outer part becomes a frame of its own, so that the stack's frames are not
+        // taken for the ones where tasks begin.
         let unknown = shown.is_empty();
         let note = match key.status {
             StackStatus::Torn if unknown => Some("(stack unknown: changed while it was read)"),
@@ -449,8 +450,7 @@ impl<'a> Paths<'a> {
     }
 }
 
-/// Whether a package belongs to the program's own module. The package that has the entry of a
-/// program is called main.
+/// Whether a package belongs to the program's own module. The package with a program's entry is called main.
 fn is_own(snapshot: &Snapshot, package: &str) -> bool {
     let inside = |module: &str| {
         let rest = package.strip_prefix(module);

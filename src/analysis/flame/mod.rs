@@ -1,10 +1,9 @@
 //! Stacks with a weight, added up into a tree: what every flame graph is drawn from.
 //!
-//! Tasks are counted by what they have in common (stack, reason, root row) first; names are looked up
-//! once for each distinct stack, and the tree is built from the sorted lists of names. A stack costs
-//! its length once, however many tasks have it. Names are compared as text, so that the trees of two
-//! snapshots can be laid over each other. A row for each runtime stands at the root, unless there is only one
-//! runtime.
+//! Tasks are counted by what they have in common (stack, reason, root row) first; names are looked up once for
+//! each distinct stack, and the tree is built from the sorted lists of names. A stack costs its length once,
+//! however many tasks have it. Names are compared as text, so that the trees of two snapshots can be laid over
+//! each other. The root has a row for each runtime, unless there is only one runtime.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +28,7 @@ pub enum Root {
     /// Nothing.
     #[default]
     None,
-    /// The reason of waiting, or the state where there is none.
+    /// The wait reason, or the state if there is none.
     State,
     /// The function that started them.
     Creator,
@@ -68,7 +67,7 @@ impl FromStr for Root {
     }
 }
 
-/// What the width of a frame stands for.
+/// What the width of a frame means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Weight {
@@ -77,7 +76,7 @@ pub enum Weight {
     Tasks,
     /// How long they have been in their state, milliseconds; tasks of unknown age weigh nothing.
     Seconds,
-    /// The memory of their stacks, bytes; where it is unknown, it weighs nothing.
+    /// The memory of their stacks, bytes; if it is unknown, it weighs nothing.
     Bytes,
 }
 
@@ -104,7 +103,7 @@ pub fn difference(before: &Snapshot, now: &Snapshot, filter: &Filter, options: &
     flame_selected((now, &filter.select(now)), Some((before, &was)), filter.all_frames, options)
 }
 
-/// The same for tasks that have been picked already; a difference if there is something before.
+/// The same for tasks that were picked already. It is a difference if `before` is given.
 pub fn flame_selected(
     now: (&Snapshot, &Selection),
     before: Option<(&Snapshot, &Selection)>,

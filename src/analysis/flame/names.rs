@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-/// Index into [`super::Flame::names`]; of two, the lower is the earlier in the alphabet.
+/// Index into [`super::Flame::names`]; the lower of two is first in the alphabet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NameId(pub u32);
 
@@ -28,7 +28,7 @@ pub enum NameKind {
 /// A name, as it came from the target: escape before printing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Name {
-    /// The function, or whatever the row is called. Never empty.
+    /// The function, or the name of the row. Never empty.
     pub text: String,
     /// What it belongs to.
     pub kind: NameKind,
@@ -40,7 +40,7 @@ pub struct Name {
     pub own: bool,
 }
 
-/// Holds every name once. Names are equal if text and kind are; the rest is that of the first.
+/// Holds every name once. Names are equal if text and kind are; the other fields are those of the first.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     names: Vec<Name>,
@@ -48,7 +48,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The number of a name, for the time being: [`Names::sort`] gives it its id.
+    /// A temporary number of a name: [`Names::sort`] gives it its id.
     pub(super) fn add(&mut self, mut name: Name) -> u32 {
         if name.text.is_empty() {
             name.text.push_str("(no name)");
@@ -69,7 +69,7 @@ impl Names {
         self.add(Name { text: text.to_owned(), kind: NameKind::Unknown, ..Name::default() })
     }
 
-    /// The names in alphabetical order, and for each number the id that its name has there.
+    /// The names in alphabetical order, and for each temporary number the id of its name.
     pub(super) fn sort(self) -> (Vec<Name>, Vec<NameId>) {
         let mut order: Vec<u32> = (0..self.names.len() as u32).collect();
         let key = |&number: &u32| self.names.get(number as usize).map(|name| (&name.text, name.kind));

@@ -51,7 +51,7 @@ impl Maker {
     }
 }
 
-/// The tree, a node a line, indented: name, width, and what `more` says of it.
+/// The tree, one node a line, indented: name, width, and the output of `more`.
 fn drawn(flame: &Flame, more: impl Fn(NodeId) -> String) -> Vec<String> {
     let line = |id| {
         let node = flame.node(id);
@@ -134,7 +134,7 @@ fn runtimes_have_rows_where_there_are_several() {
     assert_eq!(tree(&both, "state"), rows);
     // Which runtime the tasks belong to must be visible even if only one of the runtimes has tasks.
     assert_eq!(tree(&with_runtimes(&["go", "tokio"], &[1]), "none"), ["all 1", " tokio 1", "  main.a 1"]);
-    // Tasks of a runtime that the snapshot does not list are not taken for tasks of the one that it lists.
+    // Tasks of a runtime that the snapshot does not list do not count as tasks of the listed one.
     let stray = with_runtimes(&["go"], &[0, 5]);
     assert_eq!(tree(&stray, "none"), ["all 2", " (runtime unknown) 1", "  main.a 1", " go 1", "  main.a 1"]);
     let one = with_runtimes(&["go"], &[0]);
@@ -228,7 +228,7 @@ fn the_middle_of_very_deep_stacks_is_left_out() {
     m.task(&["main.f"; 1001].join(";"), 1, "select", Age::Unknown);
     let flame = flame(&m.finish(), &Filter::default(), &FlameOptions::default());
     assert_eq!(flame.totals.shortened, 2);
-    // They are one in the tree: all, 256 frames, and the one that says so.
+    // The tree merges them: all, 256 frames, and the one that says so.
     assert_eq!(flame.nodes.len(), 1 + 256 + 1);
     assert!(flame.names.iter().any(|name| name.text == "(frames left out: very deep)"));
 }

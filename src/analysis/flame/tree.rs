@@ -8,7 +8,7 @@ use super::names::{Name, NameId};
 use super::reason::{Doing, Reason};
 use crate::snapshot::{Age, TaskState};
 
-/// Nodes kept at most. What would need more is counted where it leaves the tree.
+/// At most this many nodes are kept. Stacks that need more are counted where they leave the tree.
 const MAX_NODES: usize = 1 << 22;
 
 /// Index into [`Flame::nodes`].
@@ -45,7 +45,7 @@ impl Figures {
         self.count = self.count.saturating_add(other.count);
         self.weight = self.weight.saturating_add(other.weight);
         let (mine, others) = (self.oldest.nanos(), other.oldest.nanos());
-        // Of two equal ones the bound says more: it may be longer.
+        // If both are equal, the lower bound wins: it may be longer.
         if others > mine || others == mine && matches!(other.oldest, Age::AtLeast(_)) {
             self.oldest = other.oldest;
         }
@@ -55,7 +55,7 @@ impl Figures {
 /// A function called by its parent (or, reversed, calling it), or a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
-    /// What it is called.
+    /// Its name.
     pub name: NameId,
     /// Its parent; the row of all tasks is its own.
     pub parent: NodeId,
@@ -63,16 +63,16 @@ pub struct Node {
     pub depth: u32,
     /// The node after its last descendant.
     pub end: NodeId,
-    /// How wide it is. Its weight; in a difference, the sum over its stacks of the larger of both
-    /// weights, so that what is gone is still there to be seen.
+    /// How wide it is. Its weight; in a difference, the sum over its stacks of the larger of both weights, so
+    /// that vanished stacks stay visible.
     pub width: u64,
     /// The tasks whose stacks go through it.
     pub now: Figures,
-    /// Their kinds, in [`Flame::ends`].
+    /// Their reasons, in [`Flame::ends`].
     ends: (u32, u32),
 }
 
-/// Tasks whose stacks end at one node, and that have the same reason.
+/// Tasks whose stacks end at one node and that have the same reason.
 #[derive(Debug, Clone, Copy)]
 struct End {
     node: NodeId,
@@ -86,19 +86,19 @@ struct End {
 pub struct Flame {
     /// Every name once, in alphabetical order. Raw from the target: escape before printing.
     pub names: Vec<Name>,
-    /// Every reason of waiting, or state where there is none.
+    /// Every wait reason, or state if there is none.
     pub reasons: Vec<Reason>,
     /// The tree in preorder, children by name. There is always the row of all tasks.
     pub nodes: Vec<Node>,
-    /// What weights are.
+    /// The unit of weights.
     pub weight: Weight,
     /// What was counted.
     pub totals: Totals,
-    /// What was counted in the earlier snapshot, of a difference.
+    /// What was counted in the earlier snapshot, if this is a difference.
     pub was_totals: Option<Totals>,
-    /// Frames left out because there are too many.
+    /// Frames left out because there were too many.
     pub left_out: u64,
-    /// The figures of the earlier snapshot, a node each; empty if there is none.
+    /// The figures of each node in the earlier snapshot; empty if there is none.
     was: Vec<Figures>,
     ends: Vec<End>,
 }
@@ -106,11 +106,11 @@ pub struct Flame {
 impl Flame {
     /// A node. The row of all tasks for an id out of range.
     pub fn node(&self, id: NodeId) -> &Node {
-        // There is always the first.
+        // The first node always exists.
         self.nodes.get(id.index()).unwrap_or(&self.nodes[0])
     }
 
-    /// What a node is called.
+    /// The name of a node.
     pub fn name(&self, id: NodeId) -> &Name {
         static NONE: Name = Name {
             text: String::new(),
@@ -148,8 +148,8 @@ impl Flame {
         self.was.get(id.index()).copied().unwrap_or_default()
     }
 
-    /// Why the tasks of a node wait, or their states, with how many they are; the most frequent
-    /// first. Of a node that is gone, those of the earlier snapshot.
+    /// Why the tasks of a node wait, or their states, each with its number of tasks; the most frequent first.
+    /// For a node that is gone: as in the earlier snapshot.
     pub fn reasons_of(&self, id: NodeId) -> Vec<(ReasonId, u64)> {
         let node = self.node(id);
         let side = if node.now.count == 0 { Side::Was } else { Side::Now };
@@ -176,8 +176,8 @@ impl Flame {
         self.reasons.get(id.0 as usize).map_or(Doing::State(TaskState::Unknown), |reason| reason.doing)
     }
 
-    /// The stacks with what ends there, in the order of the tree: the last node of each, what it
-    /// weighs now and in the earlier snapshot.
+    /// The stacks in the order of the tree: the last node of each, and what ends there now and in the earlier
+    /// snapshot.
     pub fn stacks(&self) -> impl Iterator<Item = (NodeId, Figures, Figures)> + '_ {
         self.ends.chunk_by(|a, b| a.node == b.node).filter_map(|ends| {
             let (mut now, mut was) = (Figures::default(), Figures::default());
@@ -247,7 +247,7 @@ pub(super) fn build_within(max: usize, mut stacks: Stacks, weight: Weight, diffe
     flame
 }
 
-/// For each path its place in the alphabet; the same for equal ones.
+/// For each path its alphabetical rank; equal paths share a rank.
 fn ranks(paths: &[Vec<NameId>]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..paths.len() as u32).collect();
     let path = |nth: u32| paths.get(nth as usize);
@@ -265,7 +265,7 @@ fn ranks(paths: &[Vec<NameId>]) -> Vec<u32> {
     ranks
 }
 
-/// How many names two paths begin with in common.
+/// How many leading names two paths share.
 fn common(a: &[NameId], b: &[NameId]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
@@ -287,8 +287,7 @@ impl Maker {
         maker
     }
 
-    /// Adds a stack of rows and of frames above them, that has its first `shared` names in common with
-    /// the one before.
+    /// Adds a stack of rows with frames above them. Its first `shared` names are those of the stack before.
     fn add(&mut self, stack: &Stack, path: &[NameId], shared: usize) {
         self.close(shared + 1);
         let names = stack.rows.names().chain(path.iter().copied());
@@ -349,7 +348,7 @@ fn add_up(flame: &mut Flame) {
             figures.add(was);
         }
     }
-    // Descendants stand behind their ancestors.
+    // Descendants come after their ancestors.
     for nth in (1..flame.nodes.len()).rev() {
         let Some(&Node { parent, now, width, .. }) = flame.nodes.get(nth) else { continue };
         if let Some(parent) = flame.nodes.get_mut(parent.index()) {

@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 type Key = (Vec<Arc<str>>, Option<Arc<str>>);
 
-/// How many tasks of each kind were there.
+/// How many tasks of each kind there were.
 #[derive(Debug, Clone, Default)]
 pub struct Baseline {
     counts: FxHashMap<Key, u64>,

@@ -1,4 +1,4 @@
-//! What the rules look at: the tasks of the last reading by kind, with what the series says of each.
+//! What the rules look at: the tasks of the last reading by kind, and what the series says of each kind.
 
 use super::finding::Sureness;
 use super::known::KnownTasks;
@@ -37,7 +37,7 @@ impl<'a> Context<'a> {
         }
         let whose = Owners::new(snapshot);
         for kind in &mut kinds {
-            // What the runtime has proved outweighs what is usual.
+            // A proof by the runtime outweighs the list of usual tasks.
             kind.known =
                 if kind.waits == WaitClass::Leaked { None } else { known.find(kind.signature, kind.waits) };
             let look = growth::assess(series, kind);
@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
         self.series.readings() < 2
     }
 
-    /// There were too few readings to show whether growth goes on.
+    /// There were too few readings to show whether growth continues.
     pub fn is_short(&self) -> bool {
         self.series.points().len() < growth::READINGS
     }
@@ -123,7 +123,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Makes kinds of the tasks of one signature: one, unless some of them never run again and others may.
+/// Makes kinds from the tasks of one signature: one, unless some of them never run again and others may.
 fn split<'a>(
     series: &'a Series,
     snapshot: &'a Snapshot,
@@ -210,7 +210,7 @@ fn kind<'a>(
     }
 }
 
-/// The trend of the readings that are kept and know their time.
+/// The trend of the kept readings with a known time.
 fn trend_of(series: &Series, track: &Track) -> Option<Trend> {
     let points = series.points().iter().zip(&track.steps);
     let readings: Option<Vec<(u64, u64)>> =

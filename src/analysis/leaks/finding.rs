@@ -11,7 +11,7 @@ use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
 use crate::snapshot::{Age, Header, Module, ObjectKind};
 
-/// How sure it is that tasks leak. Later ones are surer.
+/// The confidence that tasks leak. Later ones are surer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sureness {
     /// A single sign, which may have another reason.
@@ -59,20 +59,20 @@ impl FromStr for Sureness {
 pub struct Hit {
     /// Its name: "send".
     pub rule: &'static str,
-    /// How sure it is by itself.
+    /// Its confidence.
     pub sureness: Sureness,
     /// What it saw.
     pub because: Vec<Evidence>,
 }
 
-/// Tasks that stand at one place.
+/// Tasks that are at one place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// How many there are now.
     pub count: u64,
     /// What they do, in the runtime's words: "chan send".
     pub what: String,
-    /// The frame that a person looks for: the program's own innermost one, where it has one.
+    /// The frame that the user looks for: the innermost one of the program's own code, if there is one.
     pub at: Option<SignatureFrame>,
     /// The frames that are shown, the innermost first.
     pub stack: Vec<SignatureFrame>,
@@ -107,11 +107,11 @@ pub struct Doing {
 /// How it is known that a task holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HowHeld {
-    /// Its code goes on to unlock it.
+    /// Its code will unlock it.
     Exclusive,
     /// The same, and it holds it for reading.
     Shared,
-    /// A guess: the lock's address stands on its stack.
+    /// A guess: the lock's address is on its stack.
     Perhaps,
     /// A guess: it is in a function in which others wait for the lock.
     Inferred,
@@ -136,14 +136,14 @@ pub struct Holder {
     pub task: Doing,
     /// How that is known.
     pub how: HowHeld,
-    /// The lock: what it is, and its address. None where that is not known.
+    /// The lock: what it is, and its address. None if unknown.
     pub lock: Option<(ObjectKind, u64)>,
     /// It is part of a cycle; what it waits for is in the evidence.
     pub deadlocked: bool,
-    /// The place from which it goes on to unlock it, where that is known.
+    /// The place from which it will unlock the lock, if known.
     pub unlocks: Option<SignatureFrame>,
-    /// It waits for a lock itself, whose holder may wait for another one, and so on: how many locks that are,
-    /// and the task at the end. None if it waits for no lock, or for one whose holder is not known.
+    /// If it waits for a lock itself, whose holder may wait for another one, and so on: the number of these
+    /// locks, and the task at the end. None if it waits for no lock, or the holder of that lock is not known.
     pub chain: Option<(u64, Doing)>,
 }
 
@@ -156,9 +156,9 @@ pub struct Finding {
     pub hits: Vec<Hit>,
     /// What the tasks are called: "goroutine".
     pub noun: String,
-    /// The tasks by where they stand, the place that matters most first.
+    /// The tasks by place, the most important place first.
     pub parts: Vec<Part>,
-    /// The module that owns the code which started them, or at least that in which they stand.
+    /// The module of the code that started them, or at least of the code where they are.
     pub module: Option<Module>,
     /// How many there are now.
     pub now: u64,
@@ -172,7 +172,7 @@ pub struct Finding {
     pub watched_ns: Option<u64>,
     /// How fast their number grows.
     pub growth: Option<Trend>,
-    /// The longest that one of them has been where it is.
+    /// The longest time that any of them has been at its place.
     pub age: Age,
     /// Bytes of memory that their stacks take. 0 if unknown.
     pub stack_bytes: u64,
@@ -180,13 +180,13 @@ pub struct Finding {
     pub samples: Vec<Sample>,
     /// Who holds the locks that they wait for, or may hold them; the surest first.
     pub holders: Vec<Holder>,
-    /// What it means. None: no rule knows.
+    /// What it means. None if no rule knows.
     pub cause: Option<Cause>,
 }
 
 impl Finding {
-    /// What it costs, to rank those that are equally sure: the bytes that they hold, and those that ten more
-    /// minutes of their growth will add. Where the stacks are unknown, each counts as the smallest of Go's.
+    /// The cost, which ranks equally sure findings: the bytes that the tasks hold, and the bytes that ten more
+    /// minutes of growth will add. If stacks are unknown, each counts as the smallest of Go's.
     pub fn cost(&self) -> u64 {
         const SMALLEST: u64 = 2_048;
         const MINUTES: f64 = 10.0;
@@ -210,12 +210,12 @@ pub struct Note {
     pub cause: Cause,
 }
 
-/// Tasks that are no finding: they look healthy, or it is undecided.
+/// Tasks that are not a finding: they look healthy, or it is undecided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
     /// What they are.
     pub name: RestName,
-    /// Why they are nothing to worry about, or why that is undecided.
+    /// Why they are no reason to worry, or why that is undecided.
     pub why: Why,
     /// How many there are.
     pub count: u64,
@@ -234,15 +234,15 @@ pub struct Report {
     pub matching: Matching,
     /// Threads that were stopped in all readings, one at a time.
     pub threads_stopped: u64,
-    /// The longest that one of them was, nanoseconds.
+    /// The longest stop of one thread, nanoseconds.
     pub longest_stop_ns: u64,
     /// What one of the tasks is called.
     pub noun: String,
     /// Tasks in the last reading, without those of the runtime.
     pub tasks: u64,
-    /// The findings, the surest first, then those that cost most.
+    /// The findings, the surest first, then by cost.
     pub findings: Vec<Finding>,
-    /// What is to be said of the scheduler: no leaks.
+    /// Notes about the scheduler: no leaks.
     pub scheduler: Vec<Note>,
     /// Tasks that are undecided, the largest number first.
     pub undecided: Vec<Rest>,

@@ -1,4 +1,4 @@
-//! Snapshots of many processes: a leak in one of them stands out among all.
+//! Snapshots of many processes: a leak in one process stands out against the others.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::snapshot::{Header, Snapshot, SourceKind};
 /// The snapshots of one process, in the order of their times.
 #[derive(Debug)]
 pub struct Process {
-    /// What it is called: "api-server (pid 4242) on web-1".
+    /// Its name: "api-server (pid 4242) on web-1".
     pub name: String,
     /// Its snapshots. Never empty.
     pub snapshots: Vec<Snapshot>,
 }
 
-/// Puts the snapshots of each process together. Each comes with a name, for processes that do not say who
-/// they are. `apart`: each is of a process of its own, whatever it says.
+/// Groups the snapshots by process. Each comes with a name, for processes without an identity. `apart`: each
+/// snapshot is a process of its own, even if its header says otherwise.
 pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Process> {
     let mut processes: Vec<Process> = Vec::new();
     for (given, snapshot) in snapshots {
@@ -40,7 +40,7 @@ pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Proces
         }
     }
     for process in &mut processes {
-        // Those without a time stay where they are.
+        // Snapshots without a time stay where they are.
         if process.snapshots.iter().all(|snapshot| snapshot.header.taken_at_ns.is_some()) {
             process.snapshots.sort_by_key(|snapshot| snapshot.header.taken_at_ns);
         }
@@ -49,7 +49,7 @@ pub fn by_process(snapshots: Vec<(String, Snapshot)>, apart: bool) -> Vec<Proces
     processes
 }
 
-/// Two snapshots may be of one process: nothing that they say differs.
+/// Whether two snapshots may be of one process: their headers do not contradict each other.
 fn may_be_one(a: &Header, b: &Header) -> bool {
     let (a, b) = (&a.target, &b.target);
     /// They are the same, or one is not known.
@@ -80,7 +80,7 @@ fn name(header: &Header, given: String) -> String {
     text
 }
 
-/// Numbers processes that are called the same.
+/// Numbers processes that have the same name.
 fn number(processes: &mut [Process]) {
     let mut seen: FxHashMap<String, u64> = FxHashMap::default();
     for process in processes {
@@ -92,7 +92,7 @@ fn number(processes: &mut [Process]) {
     }
 }
 
-/// How many tasks of one kind the processes have.
+/// How many tasks of one kind each process has.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Spread {
     /// In all.
@@ -118,16 +118,16 @@ impl Spread {
 /// A finding in one process or more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetFinding {
-    /// That of the process in which it is surest and largest.
+    /// The finding of the process in which it is surest and largest.
     pub finding: Finding,
-    /// How many tasks the processes have in which it was found.
+    /// How many tasks each process with this finding has.
     pub spread: Spread,
 }
 
 /// Something about the scheduler of one process or more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetNote {
-    /// What is said of the first of them.
+    /// The note about the first of them.
     pub note: Note,
     /// The processes.
     pub processes: Vec<Arc<str>>,
@@ -136,9 +136,9 @@ pub struct FleetNote {
 /// Tasks that wait at one place, in all processes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetGroup {
-    /// Where they stand and what they do; the count is that of all processes.
+    /// Where they are and what they do; the count is that of all processes.
     pub part: Part,
-    /// How many the processes have.
+    /// How many each process has.
     pub spread: Spread,
 }
 
@@ -157,7 +157,7 @@ pub struct Fleet {
     pub header: Header,
     /// The findings: the surest first, then by root mean square.
     pub findings: Vec<FleetFinding>,
-    /// What is to be said of schedulers, by rule.
+    /// Notes about schedulers, by rule.
     pub scheduler: Vec<FleetNote>,
     /// Where tasks wait that are not well known to be parked, by root mean square.
     pub groups: Vec<FleetGroup>,
@@ -284,7 +284,7 @@ fn name_of(found: &FleetFinding) -> Option<Arc<str>> {
     found.finding.parts.first()?.stack.first().map(|place| Arc::clone(&place.function))
 }
 
-/// One finding of those that several processes have.
+/// Joins the same finding of several processes into one.
 fn joined(all: Vec<(Arc<str>, Finding)>, of: u64) -> Option<FleetFinding> {
     let counts = all.iter().map(|(name, finding)| (Arc::clone(name), finding.now)).collect();
     let (_, finding) =

@@ -12,7 +12,7 @@
 //!   stays forever, so at least this share of the early ones must still be there. If fewer are, at 1 % by the
 //!   binomial distribution, then all of them end in time: the load rises, or a pool of tasks with a limited life
 //!   fills.
-//! - *Has a task come through its wait?* A sleep or a timer ends by itself. While no sleeper has been seen to wake
+//! - *Has a task completed its wait?* A sleep or a timer ends by itself. Until a sleeper has been seen to wake
 //!   up, it means nothing that none has ended.
 
 use super::evidence::{self, Doubt, Evidence, Steady};
@@ -22,27 +22,27 @@ use crate::analysis::odds::{self, Flow};
 use crate::analysis::series::{Member, Series, Track};
 use crate::snapshot::WaitClass;
 
-/// Fewer readings than this do not show whether a rise goes on.
+/// Fewer readings than this do not show whether a rise continues.
 pub(super) const READINGS: usize = 4;
 /// The confidence that a rise needs.
 const CONFIDENT: f64 = 0.95;
-/// The tasks that must have been added.
+/// At least this many tasks must have been added.
 const MORE: u64 = 3;
-/// Where none ever ends, at most this part of the arrivals may seem to have ended (by a race at the end of a
+/// If none ever ends, at most this part of the arrivals may seem to have ended (by a race at the end of a
 /// reading).
 const ENDING: f64 = 0.1;
-/// How often chance may give a balance as uneven as that of a likely leak.
+/// How often chance may produce a balance as uneven as that of a likely leak.
 const LIKELY: f64 = 0.01;
-/// The same for a suspicion. Four that came and none that went are just too few.
+/// The same for a suspicion. Four arrivals without a departure just miss it.
 const SUSPICIOUS: f64 = 0.06;
-/// The same for what is said to be undecided.
+/// The same for what is reported as undecided.
 const DOUBTFUL: f64 = 0.13;
-/// The same for early ones, if too few have stayed.
+/// The same for early tasks, if too few have stayed.
 const GONE: f64 = 0.01;
-/// After a jump a count must stay where it is for so many readings before it is over.
+/// After a jump, a count must stay the same for this many readings before the jump is over.
 const FLAT: usize = 3;
-/// A process that is watched for more than one part in so many of its life is young: what the watch shows is most
-/// of what there ever was.
+/// A process that was watched for more than one part in this many of its life is young: the watch covers a
+/// large part of its history.
 const YOUNG: u64 = 3;
 
 /// What the counts of a kind say.
@@ -52,7 +52,7 @@ pub(super) struct Look {
     pub growth: Option<Growth>,
     /// Why it is undecided, if it is.
     pub doubt: Option<Doubt>,
-    /// There are more of them than in the first reading, and why that is as it should be.
+    /// There are more of them than in the first reading, and why that is fine.
     pub calm: Option<Steady>,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn assess(series: &Series, kind: &TaskGroup<'_>) -> Look {
     if by_id { followed(series, kind, &counts) } else { by_count(kind, &counts) }
 }
 
-/// It rises over the series step by step and for certain.
+/// It certainly rises over the series, step by step.
 fn rises(kind: &TaskGroup<'_>, counts: &[u64]) -> bool {
     let more = counts.last().zip(counts.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
     let certain = |trend: crate::analysis::trend::Trend| {
@@ -101,7 +101,7 @@ fn rise(kind: &TaskGroup<'_>, first: u64, now: u64) -> Evidence {
     Evidence::Rise { first, now, confidence: kind.trend.map(|trend| trend.rising) }
 }
 
-/// How many came and went, by why.
+/// How many came and went: created, arrived, ended, left.
 fn flow(track: &Track) -> evidence::Flow {
     let steps = || track.steps.iter().skip(1);
     evidence::Flow {
@@ -112,7 +112,7 @@ fn flow(track: &Track) -> evidence::Flow {
     }
 }
 
-/// Tasks without an identity: whether any of them ends cannot be seen.
+/// Tasks without an identity: it is not visible whether any of them ends.
 fn by_count(kind: &TaskGroup<'_>, counts: &[u64]) -> Look {
     let (first, last) = (counts.first().copied().unwrap_or(0), counts.last().copied().unwrap_or(0));
     if !rises(kind, counts) {
@@ -190,8 +190,8 @@ fn age(series: &Series) -> Option<u64> {
     series.last().and_then(|snapshot| snapshot.header.target.age_ns)
 }
 
-/// Their number is what this rate makes in the whole life of the process, give or take a half, and that is
-/// much longer than the watch.
+/// Whether this rate over the whole life of the process gives their number, give or take a half, and that life
+/// is much longer than the watch.
 fn lasts(age: Option<u64>, span: u64, more: u64, now: u64) -> bool {
     let Some(age) = age.filter(|&age| span > 0 && age >= span.saturating_mul(YOUNG)) else {
         return false;
@@ -200,8 +200,8 @@ fn lasts(age: Option<u64>, span: u64, more: u64, now: u64) -> bool {
     (0.5..=2.0).contains(&(now as f64 / whole))
 }
 
-/// Enough early tasks (there at first, or arrived in the first half of the watch) are still there to explain the
-/// rise by some that stay forever.
+/// Enough early tasks (there at first, or arrived in the first half of the watch) remain to explain the rise by
+/// tasks that stay forever.
 fn early_ones_stay(series: &Series, kind: &TaskGroup<'_>, came: u64, more: u64) -> bool {
     let Some(steps) = kind.track.map(|track| &track.steps) else { return true };
     let middle = steps.len() / 2;
@@ -209,14 +209,14 @@ fn early_ones_stay(series: &Series, kind: &TaskGroup<'_>, came: u64, more: u64) 
         .fold(steps.front().map_or(0, |step| step.count), |sum, step| {
             sum.saturating_add(step.born).saturating_add(step.arrived)
         });
-    // Readings that are no longer kept came before.
+    // Some readings before it may no longer be kept.
     let Some(until) = series.points().get(middle).map(|point| point.number) else { return true };
     let all = series.members();
     let members = kind.members.iter().filter_map(|&nth| all.get(nth as usize));
     let entered = |m: &Member| if m.first_signature == m.signature { m.first_seen } else { m.here_since };
     let here = members.filter(|member| entered(member) <= until).count() as u64;
     let part = (more as f64 / came.max(1) as f64).min(1.0);
-    // The last of them may be gone by a race, even if all of them stay.
+    // The last of them may be gone because of a race, even if all of them stay.
     odds::at_most(here.saturating_add(1), early, part) >= GONE
 }
 
@@ -230,11 +230,11 @@ fn somebody_woke(series: &Series, kind: &TaskGroup<'_>) -> bool {
         seen_twice += u64::from(again);
         woke += u64::from(again && member.still_since > member.here_since);
     }
-    // A mark that changed by something else than waking is rare, not impossible.
+    // In rare cases something other than waking changes a mark.
     woke * 10 >= seen_twice && woke > 0
 }
 
-/// Two or three readings do not show whether growth goes on, but they show which tasks came and that none left.
+/// Two or three readings do not show whether growth continues, but they show which tasks came and that none left.
 fn of_few(series: &Series, kind: &TaskGroup<'_>, first: u64, now: u64) -> Option<Growth> {
     let more = now.saturating_sub(first);
     let stay = kind.track.is_some_and(|track| kind.stayed >= track.first);
@@ -242,7 +242,7 @@ fn of_few(series: &Series, kind: &TaskGroup<'_>, first: u64, now: u64) -> Option
     if more < MORE || !stay || kind.ended() != Some(0) || !series.matching().by_id() || sleeps {
         return None;
     }
-    // As many came as make the rise, and none went.
+    // The arrivals equal the rise, and none went.
     if odds::at_least(more, more, 0.5) > LIKELY {
         return None;
     }
@@ -258,7 +258,7 @@ enum Shape {
     BitByBit,
     /// Most of it in one step, or in two.
     AtOnce,
-    /// It did, and stays where it is: a pool has filled, something was started.
+    /// It rose, and stays where it is: a pool has filled, something was started.
     Over,
 }
 
@@ -267,7 +267,7 @@ fn shape(counts: &[u64], more: u64) -> Shape {
     let rises = steps().filter(|&step| step > 0).count();
     let largest = steps().max().unwrap_or(0);
     let last = counts.last().copied().unwrap_or(0);
-    // A pool that has filled does not rise any more.
+    // A pool that has filled no longer rises.
     let over = counts.get(counts.len() * 2 / 3).is_some_and(|&count| count >= last);
     let flat = counts.iter().rev().take_while(|&&count| count >= last).count() > FLAT;
     if over || flat && (rises < 3 || largest as f64 > more as f64 * 0.6) {

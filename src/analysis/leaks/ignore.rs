@@ -1,4 +1,4 @@
-//! What the user does not want to hear of.
+//! What the user does not want to see.
 
 use std::str::FromStr;
 
@@ -9,22 +9,22 @@ use crate::analysis::signature::Signature;
 /// A pattern of something to be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ignore {
-    /// A function on the stack, the function that started the task, or a module of either.
+    /// A function on the stack, the function that started the task, or the module of either.
     Anything(Pattern, Pattern),
     /// A function on the stack.
     Function(Pattern),
     /// The function that started the task.
     Creator(Pattern),
-    /// The module of the code where the tasks stand or were started.
+    /// The module of the code where the tasks are or were started.
     Module(Pattern),
 }
 
-/// Patterns that stand in a file.
+/// Patterns from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoreFile {
     /// Which file.
     pub path: String,
-    /// What stands in it.
+    /// Its patterns.
     pub patterns: Vec<Ignore>,
 }
 
@@ -33,7 +33,7 @@ pub struct IgnoreFile {
 pub struct Silenced {
     /// Which file.
     pub path: String,
-    /// How many tasks, without those that the user wants left out anyway.
+    /// How many tasks, without those that other options leave out.
     pub tasks: u64,
 }
 
@@ -63,7 +63,7 @@ impl FromStr for Ignore {
 }
 
 impl Ignore {
-    /// Does it match tasks of this kind, whose code belongs to these modules?
+    /// Whether it matches tasks of this kind, whose code belongs to these modules.
     pub fn matches<'a>(&self, signature: &Signature, mut modules: impl Iterator<Item = &'a str>) -> bool {
         let function = |p: &Pattern| signature.frames.iter().any(|place| p.matches(&place.function));
         let creator = |p: &Pattern| signature.creator.iter().any(|place| p.matches(&place.function));

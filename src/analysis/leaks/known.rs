@@ -12,7 +12,7 @@ use crate::snapshot::WaitClass;
 
 pub use crate::analysis::lore::KnownTask;
 
-/// The lists of all runtimes, ready to be asked.
+/// The lists of all runtimes, prepared for look-ups.
 #[derive(Debug)]
 pub(super) struct KnownTasks {
     lists: Vec<List>,
@@ -25,14 +25,14 @@ impl Default for KnownTasks {
 }
 
 impl KnownTasks {
-    /// The first that fits tasks with this signature that wait for this.
+    /// The first entry that fits tasks with this signature and this kind of wait.
     pub(super) fn find(&self, signature: &Signature, waits: WaitClass) -> Option<&'static KnownTask> {
         let lore = lore::of(&signature.runtime);
         self.lists.iter().find(|list| std::ptr::eq(list.lore, lore))?.find(signature, waits)
     }
 }
 
-/// One list. Names are matched once each, because there may be very many stacks.
+/// One list. Each name is matched once, because there may be very many stacks.
 #[derive(Debug)]
 struct List {
     lore: &'static Lore,
@@ -40,7 +40,7 @@ struct List {
     patterns: Vec<Pattern>,
     /// For each entry of the list the bits of its patterns: for the stack, for the creator.
     needs: Vec<(u128, u128)>,
-    /// Which patterns a name fits, a bit each; by the address of the name, which is kept only once.
+    /// Which patterns a name fits, one bit each; keyed by the address of the name, which is kept only once.
     names: RefCell<FxHashMap<usize, u128>>,
 }
 
@@ -116,7 +116,7 @@ mod tests {
         let idle = ["bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"];
         let found = find("go", &idle, "net/http.(*Transport).dialConn", WaitClass::Network);
         assert_eq!(found, Some("task of an http client"));
-        // It waits for the end of a body that nobody reads.
+        // It waits for the end of a body that is never read.
         assert_eq!(find("go", &["net/http.(*persistConn).readLoop"], "", WaitClass::Select), None);
     }
 
@@ -124,7 +124,7 @@ mod tests {
     fn names_of_one_runtime_say_nothing_in_another() {
         let main = |runtime| find(runtime, &["main.main"], "", WaitClass::Receive);
         assert_eq!((main("go"), main("registry"), main("cilk")), (Some("main function"), None, None));
-        // Who accepts connections does so everywhere, because the reader of the runtime said it.
+        // A task that accepts connections does so in any runtime, because the runtime's reader said it.
         let accepts = |runtime| find(runtime, &["serve"], "", WaitClass::Accept);
         assert_eq!((accepts("registry"), accepts("cilk")), (Some("accept loop"), Some("accept loop")));
     }

@@ -17,14 +17,14 @@ use crate::snapshot::Age;
 /// Tasks that are named.
 const SAMPLES: usize = 5;
 
-/// Claims of one cause, each with the place of its rule in the list.
+/// Claims of one cause, each with the position of its rule in the list.
 #[derive(Default)]
 struct Cause {
     claims: Vec<(usize, Claim)>,
     kinds: Vec<usize>,
 }
 
-/// Asks every rule, and puts together what is said of the same tasks.
+/// Asks every rule, and joins claims about the same tasks.
 pub(super) fn report(context: &Context<'_>) -> Report {
     let claims: Vec<(usize, Claim)> = (RULES.iter().enumerate())
         .flat_map(|(nth, rule)| rule.check(context).into_iter().map(move |claim| (nth, claim)))
@@ -39,7 +39,7 @@ pub(super) fn report(context: &Context<'_>) -> Report {
 /// Joins claims that share tasks, and claims about tasks that were started at one place.
 fn causes(context: &Context<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
     let mut roots = Roots((0..context.kinds.len()).collect());
-    // For each kind: is something said of it, and is that proven?
+    // For each kind: whether a claim exists, and whether it is proven.
     let mut said: Vec<Option<bool>> = vec![None; context.kinds.len()];
     for (_, claim) in &claims {
         for &kind in &claim.kinds {
@@ -53,13 +53,13 @@ fn causes(context: &Context<'_>, claims: Vec<(usize, Claim)>) -> Vec<Cause> {
     }
     let (mut by_creator, mut by_stack) = (FxHashMap::default(), FxHashMap::default());
     for (nth, kind) in context.kinds.iter().enumerate() {
-        // What is proven of some tasks must not be said of others.
+        // A proof about some tasks must not be extended to others.
         let (Some(Some(proven)), Some(creator)) = (said.get(nth), &kind.signature.creator) else { continue };
         // A server starts all its handlers with one statement: the function has to be the same, too.
         let function = kind.at.map(|at| &at.function);
         let other = *by_creator.entry((creator, function, *proven)).or_insert(nth);
         roots.join(other, nth);
-        // Two statements of one function that start tasks which stand at the same place.
+        // Two statements of one function may start tasks that are at the same place.
         let frames: Vec<_> = kind.signature.frames.iter().map(|f| (&f.function, &f.file, f.line)).collect();
         let other = *by_stack.entry((&creator.function, frames, *proven)).or_insert(nth);
         roots.join(other, nth);
@@ -107,13 +107,13 @@ impl Roots {
 
 fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
     let Cause { mut claims, kinds } = cause;
-    // A stable sort: of equally sure ones the order of the list decides.
+    // A stable sort: among equally sure claims the order of the list decides.
     claims.sort_by_key(|(nth, claim)| (Reverse(claim.sureness), *nth));
     let sureness = claims.first()?.1.sureness;
     let mut kinds: Vec<&TaskGroup<'_>> = kinds.iter().filter_map(|&nth| context.kinds.get(nth)).collect();
     let main =
         claims.first().and_then(|(_, claim)| claim.kinds.first()).and_then(|&nth| context.kinds.get(nth));
-    // The first one of the surest claim, then the largest.
+    // The first kind of the surest claim, then the largest.
     kinds.sort_by_key(|kind| (!main.is_some_and(|main| std::ptr::eq(main, *kind)), Reverse(kind.count())));
     // Rules with general causes come last in the list.
     let mut in_order: Vec<&(usize, Claim)> = claims.iter().collect();
@@ -163,15 +163,15 @@ fn holders(claims: &[(usize, Claim)]) -> Vec<Holder> {
     holders
 }
 
-/// Pieces of evidence of one rule, at most: the same about ever more places says nothing new.
+/// At most this many pieces of evidence of one rule: more places with the same evidence say nothing new.
 const PIECES: usize = 8;
 
-/// The rules with what they saw; each rule is named once.
+/// The rules and what they saw; each rule is named once.
 fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for (nth, claim) in claims {
         let rule = RULES.get(nth).map_or("", |rule| rule.name());
-        // What one rule has said, another rule does not repeat.
+        // A later rule does not repeat what an earlier one said.
         let said = |one: &Evidence| hits.iter().any(|hit: &Hit| hit.because.contains(one));
         let because: Vec<Evidence> = claim.because.into_iter().filter(|one| !said(one)).collect();
         match hits.iter_mut().find(|hit| hit.rule == rule) {
@@ -211,10 +211,10 @@ fn growth(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Option<Trend> {
     })
 }
 
-/// The longest that one of them has been there: in its state, or alive where that is known.
+/// The longest time that one of them has been there: in its state, or alive if that is known.
 fn oldest(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Age {
     kinds.iter().map(|kind| kind.age).max_by_key(|age| age.nanos()).map_or(Age::Unknown, |age| match age {
-        // Those that were not followed have no age but what the runtime says.
+        // Tasks that were not followed have only the age that the runtime gives.
         Age::Unknown => {
             let there = kinds
                 .iter()
@@ -229,7 +229,7 @@ fn oldest(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Age {
 fn samples(context: &Context<'_>, kinds: &[&TaskGroup<'_>]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for kind in kinds {
-        // Ids are given out in ascending order, more or less.
+        // Ids are assigned in roughly ascending order.
         let mut tasks: Vec<_> = kind.tasks.iter().filter_map(|&index| context.task(index)).collect();
         tasks.sort_by_key(|task| (task.id.is_none(), task.id));
         let identified = tasks.into_iter().filter(|task| task.id.is_some() || task.address != 0);

@@ -36,15 +36,15 @@ pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use known::KnownTask;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
-/// Tasks that stand still for at least this long are worth a look, unless told otherwise, nanoseconds.
+/// Tasks that are still for at least this long are worth a look, unless told otherwise, nanoseconds.
 pub const MIN_AGE_NS: u64 = 60_000_000_000;
 
 /// What rules are to look at.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Tasks that stand still for at least this long are worth a look, nanoseconds.
+    /// Tasks that are still for at least this long are worth a look, nanoseconds.
     pub min_age_ns: u64,
-    /// What the user does not want to hear of.
+    /// What the user does not want to see.
     pub ignore: Vec<Ignore>,
     /// The same from a file.
     pub ignore_file: Option<IgnoreFile>,
@@ -58,14 +58,13 @@ impl Default for Options {
     }
 }
 
-/// How a series is to be made for [`find`]: tasks are told apart by the lines at which they stand and were
-/// started.
+/// How to make a series for [`find`]: tasks are distinguished by the lines where they are and were started.
 pub fn series_options() -> SeriesOptions {
     let signature = SignatureOptions { by: By::Line, ..SignatureOptions::default() };
     SeriesOptions { signature, ..SeriesOptions::default() }
 }
 
-/// Looks for leaks. None if the series is empty. A series of one snapshot gives what one can tell.
+/// Looks for leaks. None if the series is empty. A series of one snapshot gives what one snapshot can show.
 pub fn find(series: &Series, options: &Options) -> Option<Report> {
     let snapshot: &Snapshot = series.last()?;
     let context = context::Context::new(series, snapshot, options);

@@ -1,7 +1,7 @@
-//! Tasks that are no finding: healthy ones, and undecided ones.
+//! Tasks that are not a finding: healthy ones, and undecided ones.
 //!
-//! Healthy are tasks that are well known to be parked, and tasks that were watched for long enough to say that they
-//! do not grow. All others are undecided, with the reason; they are never called healthy.
+//! Tasks are healthy if they are well known to be parked, or were watched for long enough to show that they do
+//! not grow. All others are undecided, with the reason; they are never called healthy.
 
 use std::cmp::Reverse;
 
@@ -14,10 +14,10 @@ use super::rules::outliving;
 use super::task_group::TaskGroup;
 use crate::snapshot::{Begins, WaitClass};
 
-/// One reading does not show that this many tasks that run or are ready to run are healthy.
+/// One reading does not show that this many running or runnable tasks are healthy.
 const BUSY: u64 = 1_000;
 
-/// The undecided and the healthy ones, by what they are and why, the largest number first.
+/// The undecided and the healthy tasks, by kind and reason, the largest number first.
 pub(super) fn classify(context: &Context<'_>, found: &FxHashSet<usize>) -> (Vec<Rest>, Vec<Rest>) {
     let (mut undecided, mut healthy) = (Vec::new(), Vec::new());
     let staying = outliving::undecided(context);
@@ -49,7 +49,7 @@ fn add(rest: &mut Vec<Rest>, kind: &TaskGroup<'_>, name: RestName, why: Why) {
     }
 }
 
-/// Why it is undecided whether these are healthy. None if they are, as far as one can tell.
+/// Why it is undecided whether these are healthy. None if they are, as far as the series shows.
 fn doubt(kind: &TaskGroup<'_>) -> Option<Doubt> {
     let few_by_nature = kind.known.is_some_and(|known| !known.grows) || started_by_init(kind);
     let works = kind.waits == WaitClass::Nothing && kind.count() < BUSY;
@@ -68,7 +68,7 @@ fn started_by_init(kind: &TaskGroup<'_>) -> bool {
     kind.signature.creator.as_ref().is_some_and(|creator| creator.role.begins == Begins::Package)
 }
 
-/// What tasks are that are no finding, and why they are none.
+/// What these tasks are, and why they are not a finding.
 fn class(context: &Context<'_>, kind: &TaskGroup<'_>) -> (RestName, Why) {
     if let Some(known) = kind.known {
         return (RestName::Known(known.names), Why::UsuallyParked(known.why));

@@ -13,7 +13,7 @@ mod words;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A waiting task of which only the id is known.
+/// A waiting task with only an id.
 pub(crate) fn task(id: u64) -> Task {
     Task {
         id: Some(id),
@@ -36,9 +36,9 @@ struct Given {
     reason: &'static str,
     /// What it waits for: operation, kind, address.
     wait: Option<(WaitOp, ObjectKind, u64)>,
-    /// What that says of itself.
+    /// What that object says of itself.
     lock: Option<LockState>,
-    /// What it holds: how, kind, address, and the function that goes on to unlock it.
+    /// What it holds: how, kind, address, and the function that will unlock it.
     holds: [Option<(HoldKind, ObjectKind, u64, &'static str)>; 2],
     state: TaskState,
     age: Age,
@@ -108,7 +108,7 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
     classified(builder.finish())
 }
 
-/// The snapshot with what readers say of its tasks: those of Go, and those of exported registries.
+/// The snapshot with what readers say of its tasks: readers of Go, and of exported registries.
 fn classified(mut snapshot: Snapshot) -> Snapshot {
     crate::words::go::classify(&mut snapshot);
     let mut tasks = std::mem::take(&mut snapshot.tasks);
@@ -154,7 +154,7 @@ fn found(series: &Series) -> Vec<(Vec<&'static str>, Sureness, u64)> {
     report.findings.iter().map(|finding| (rules(finding), finding.sureness, finding.now)).collect()
 }
 
-/// Two more of them in every reading.
+/// Two more of them in each reading.
 fn growing(given: Given) -> Series {
     eight(|at| (0..2 * at + 2).map(|id| Given { id, ..given }).collect())
 }
@@ -195,13 +195,13 @@ fn words_of_any_runtime_are_understood() {
 
 #[test]
 fn tasks_that_come_and_go_are_nothing() {
-    // As many as before, but always others; and one time many more for a moment.
+    // The number stays, but the tasks differ; and once there are many more for a moment.
     let series = eight(|at| {
         let n = if at == 4 { 40 } else { 8 };
         (0..n).map(|nth| Given { id: at * 100 + nth, ..SENDER }).collect()
     });
     assert_eq!(found(&series), []);
-    // They become more, but the oldest end.
+    // Their number grows, but the oldest end.
     let series = eight(|at| (5 * at..5 * at + 10 + at).map(|id| Given { id, ..SENDER }).collect());
     assert!(found(&series).iter().all(|(_, sureness, _)| *sureness == Sureness::Suspect));
 }
@@ -259,7 +259,7 @@ fn a_lock_that_nobody_gives_back() {
 #[test]
 fn the_probable_holder_of_a_lock_is_named() {
     let holder = Given { id: 99, stack: &["app.update"], reason: "chan receive", wait: None, ..WAITER };
-    // One that came later cannot be it.
+    // A task that came later cannot be the holder.
     let later = Given { id: 98, ..holder };
     let series = eight(|at| {
         let waiters = (0..2 * at + 2).map(|id| Given { id, ..WAITER });
@@ -273,7 +273,7 @@ fn the_probable_holder_of_a_lock_is_named() {
 
 #[test]
 fn locks_taken_in_different_orders() {
-    // Each pair waits for the locks of each other, far longer than anybody should.
+    // Each pair waits for the locks of the other, far longer than usual.
     let series = Series::of(
         series_options(),
         [0, 30, 60, 100].map(|at| {
@@ -313,7 +313,7 @@ fn well_known_tasks_are_suspect_at_most() {
 
 #[test]
 fn what_is_started_once_must_not_grow() {
-    // Somebody opens a database again and again.
+    // A task opens a database again and again.
     let opener = Given {
         stack: &["database/sql.(*DB).connectionOpener"],
         creator: "database/sql.OpenDB",
@@ -366,7 +366,7 @@ fn those_that_stay_while_others_go() {
     let series = Series::of(
         series_options(),
         (0..14).map(|at| {
-            // Five others every ten seconds, that are gone in the next reading.
+            // Five other tasks every ten seconds, which are gone in the next reading.
             let others = (0..5).map(|nth| Given {
                 id: 100 + at * 5 + nth,
                 stack: &["app.work"],
@@ -476,7 +476,7 @@ proptest! {
             prop_assert!(!finding.hits.is_empty());
             prop_assert_eq!(finding.sureness, finding.hits.iter().map(|hit| hit.sureness).max().unwrap());
             prop_assert_eq!(finding.parts.iter().map(|part| part.count).sum::<u64>(), finding.now);
-            // Only what waits for something that cannot come is proven.
+            // Only tasks that wait for something that cannot come are proven.
             let never = finding.parts.iter().all(|part| part.what == "select (no cases)");
             prop_assert!(finding.sureness != Sureness::Proven || never);
         }

@@ -34,7 +34,7 @@ pub const OUTERMOST: &str = "runtime.goexit";
 /// The function that raises panics, and what dumps call it.
 pub const PANIC: [&str; 2] = ["runtime.gopanic", "panic"];
 
-/// Is a function one of those that Go's own profiles leave out at the inner end of a stack?
+/// Whether Go's own profiles leave this function out at the inner end of a stack.
 pub fn is_of_runtime(function: &str) -> bool {
     function.starts_with("runtime.") || function.starts_with("internal/runtime/")
 }
@@ -60,7 +60,7 @@ fn owner_by_file(code: &Code<'_>) -> Option<Owner> {
     (is_cached || has_version()).then_some(Owner::ThirdParty)
 }
 
-/// What is most probably the module of a main package: what is above "cmd", or else the repository.
+/// The most probable module of a main package: the path above "cmd", or else the repository.
 fn module_of_main(package: &str) -> Option<&str> {
     let package = package.strip_suffix(".test").unwrap_or(package);
     let part = |n: usize| {
@@ -100,7 +100,7 @@ const CACHES: [&str; 2] = ["cache cleaner", "cache cleaners"];
 const QUIC: [&str; 2] = ["task of a QUIC socket", "tasks of QUIC sockets"];
 const STORES: [&str; 2] = ["storage worker", "storage workers"];
 
-/// Names are those of the source: what a version or a copy in another place changes is a star.
+/// Names are as in the source; a star stands for what a version or a copy in another place changes.
 const KNOWN: &[KnownTask] = &[
     // The program itself.
     one(MAIN, &["main.main"], "the program ends when its main function does, so that it waits for the end"),

@@ -1,7 +1,7 @@
 //! What must be known of runtimes as text: tasks that are parked for a good reason, and how packages are named.
 //!
-//! One file a runtime, chosen by the name of the runtime. What can be said of a task or a function as data stands
-//! in the snapshot, where the reader of the runtime put it; a runtime without lore is judged by that alone.
+//! One file a runtime, chosen by the name of the runtime. Facts about a task or a function that are data are in
+//! the snapshot, written by the reader of the runtime. A runtime without lore is judged by these alone.
 
 use std::borrow::Cow;
 
@@ -14,22 +14,22 @@ pub mod tokio;
 /// What is known of a runtime as text.
 #[derive(Debug)]
 pub struct Lore {
-    /// The runtimes that it is about: [`RuntimeInfo::name`](crate::snapshot::RuntimeInfo::name).
+    /// The runtimes that it covers: [`RuntimeInfo::name`](crate::snapshot::RuntimeInfo::name).
     pub runtimes: &'static [&'static str],
     /// Well-known tasks that are parked for a good reason. The first one that fits counts.
     pub known: &'static [KnownTask],
-    /// How connections look that wait for somebody to read a body. None: there is no such library.
+    /// How connections look that wait until a body is read. None: there is no such library.
     pub http_bodies: Option<HttpBodies>,
-    /// The type of what channels of timers carry. None: timers have no channels.
+    /// The element type of timer channels. None: timers have no channels.
     pub timer_element: Option<&'static str>,
     /// How packages are named.
     pub packages: Packages,
 }
 
-/// Everything that is known. The last one is for every runtime that is not named before.
+/// Everything that is known. The last entry is for every runtime that the others do not name.
 pub static ALL: &[&Lore] = &[&go::LORE, &tokio::LORE, &NEUTRAL];
 
-/// What is known of a runtime that nobody knows.
+/// The lore for unknown runtimes.
 pub static NEUTRAL: Lore = Lore {
     runtimes: &[],
     known: &[ACCEPT_LOOP],
@@ -52,11 +52,11 @@ pub struct KnownTask {
     pub why: &'static str,
     /// Functions on its stack, which must all be there: patterns for whole names.
     pub frames: &'static [&'static str],
-    /// The function that started it. Empty: any, or none.
+    /// The function that started it. Empty: any or none.
     pub creator: &'static str,
     /// What it waits for. Empty: anything.
     pub waits: &'static [WaitClass],
-    /// There is one for each of something that comes from outside, so that their growth says something.
+    /// There is one for each external thing (such as a connection), so their growth is significant.
     pub grows: bool,
 }
 
@@ -73,46 +73,46 @@ const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'
 const ACCEPTS: [&str; 2] = ["accept loop", "accept loops"];
 const MAIN: [&str; 2] = ["main function", "main functions"];
 
-/// Whatever accepts connections, whoever says so.
+/// A task that accepts connections, in any runtime or library.
 const ACCEPT_LOOP: KnownTask = KnownTask {
     waits: &[WaitClass::Accept],
     ..one(ACCEPTS, &[], "a server waits for the next connection for as long as it serves")
 };
 
-/// How connections look that wait for somebody to read or close the body of a response.
+/// How connections look that wait until the body of a response is read or closed.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpBodies {
     /// Innermost functions of such a connection: patterns for whole names.
     pub waiting: &'static [&'static str],
-    /// The innermost function of the task that each such connection has besides.
+    /// The innermost function of the second task that each such connection has.
     pub beside: &'static str,
 }
 
 /// How packages are named.
 #[derive(Debug, Clone, Copy)]
 pub struct Packages {
-    /// What stands between the elements of a path.
+    /// What separates the elements of a path.
     pub separators: &'static [&'static str],
     /// The package of the program itself, which belongs to its first module. Empty: it has no name of its own.
     pub main: &'static str,
-    /// What a program is called that was built from files and not from a package.
+    /// The name of a program that was built from files and not from a package.
     pub main_of_files: &'static str,
-    /// What the main package of a test has behind the name of what it tests.
+    /// The suffix of a test's main package, after the name of the tested package.
     pub main_of_test: &'static str,
-    /// A package without what tools add to its name.
+    /// A package name without what tools add to it.
     pub plain: fn(&str) -> Cow<'_, str>,
-    /// Whose a package is, where its name alone tells.
+    /// Who owns a package, if its name alone tells.
     pub owner: fn(&str) -> Option<Owner>,
-    /// Whose a function is, where its source file tells.
+    /// Who owns a function, if its source file tells.
     pub owner_by_file: fn(&Code<'_>) -> Option<Owner>,
-    /// What is most probably the module of a main package.
+    /// The most probable module of a main package.
     pub module_of_main: fn(&str) -> Option<&str>,
     /// The path of the main package, from its source file.
     pub main_by_source: fn(&str) -> Option<&str>,
 }
 
 impl Packages {
-    /// Names that say nothing but what they begin with.
+    /// No rules: a package name says nothing except by its leading elements.
     pub const NEUTRAL: Packages = Packages {
         separators: &["/", "::", "."],
         main: "",
@@ -125,7 +125,7 @@ impl Packages {
         main_by_source: |_| None,
     };
 
-    /// Is a package the one with this path, or below it?
+    /// Whether a package is the one with this path, or below it.
     pub fn is_below(&self, package: &str, path: &str) -> bool {
         let rest = package.strip_prefix(path);
         let below = |rest: &str| rest.is_empty() || self.separators.iter().any(|s| rest.starts_with(s));

@@ -21,8 +21,8 @@ const KNOWN: &[KnownTask] = &[
     ),
 ];
 
-/// Crates lie in the cache of the package manager, and the standard library where the compiler was built. A path
-/// that lies in neither is the program's own.
+/// Crates are in the package manager's cache, and the standard library is where the compiler was built. A path
+/// in neither is the program's own.
 fn owner_by_file(code: &Code<'_>) -> Option<Owner> {
     if ["/.cargo/", "/vendor/"].iter().any(|part| code.file.contains(part)) {
         Some(Owner::ThirdParty)

@@ -17,7 +17,7 @@ fn owners(main: &str, modules: &[&str]) -> Owners {
     Owners::new(&snapshot)
 }
 
-/// The frame that is looked for in a stack of "function" or "function file", innermost first.
+/// The frame that the user looks for in a stack of "function" or "function file", innermost first.
 fn picked<'a>(owners: &Owners, stack: &[&'a str]) -> &'a str {
     let code = |frame: &&'a str| {
         let (function, file) = frame.split_once(' ').unwrap_or((frame, "x.go"));

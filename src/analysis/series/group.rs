@@ -1,4 +1,4 @@
-//! The tasks of the last reading by signature, with what the earlier ones say of them.
+//! The tasks of the last reading by signature, and what the earlier readings say of them.
 
 use super::{Member, Series, SignatureId};
 use crate::analysis::group::stack_bytes;
@@ -10,18 +10,17 @@ use crate::snapshot::{Age, StrId, TaskState, count_tasks};
 pub struct SeriesGroup {
     /// Their signature.
     pub signature: SignatureId,
-    /// The tasks: indices into the tasks of [`Series::last`], in its order. Empty if there are none
-    /// left.
+    /// The tasks: indices into the tasks of [`Series::last`], in its order. Empty if none are left.
     pub tasks: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
+    /// How many tasks these are: one row may stand for several.
     pub count: u64,
-    /// Those of them that have an identity: indices into [`Series::members`].
+    /// The tasks with an identity: indices into [`Series::members`].
     pub members: Vec<u32>,
-    /// Of these, how many had the same signature in the first reading.
+    /// How many of these had the same signature in the first reading.
     pub stayed: u64,
     /// How many have certainly not run since the first reading.
     pub still: u64,
-    /// The longest that one of them has been in its state: what the runtime says, or longer if the
+    /// The longest time that any of them has been in its state: what the runtime says, or longer if the
     /// readings prove it.
     pub oldest: Age,
     /// What they are doing.
@@ -91,7 +90,7 @@ fn proved(series: &Series, member: &Member) -> Age {
     series.still_ns(member).map_or(Age::Unknown, Age::AtLeast)
 }
 
-/// The longer of two ages. Of two equal ones the bound, which may be longer.
+/// The longer of two ages. If they are equal, the lower bound, which may be longer.
 fn older(a: Age, b: Age) -> Age {
     match a.nanos().cmp(&b.nanos()) {
         std::cmp::Ordering::Less => b,

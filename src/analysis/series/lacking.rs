@@ -1,8 +1,8 @@
-//! Readings that lack tasks: what is not there may only be missing from them.
+//! Incomplete readings: a task may be missing from the reading, not from the process.
 
 use crate::snapshot::Reading;
 
-/// Readings in which tasks are missing, as in a core file that was cut.
+/// Readings with missing tasks, such as a truncated core file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Lacking {
     /// How many there are.

@@ -1,47 +1,47 @@
-//! What remains of signatures that a series does not remember any more.
+//! What remains of signatures that a series no longer remembers.
 
 use rustc_hash::FxHashMap;
 
 use super::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
 
-/// Creators by which what was let go is added up, at most.
+/// Released signatures are added up by at most this many creators.
 const CREATORS: usize = 1_024;
 
-/// What remains of signatures that had no tasks for long and were let go, so that a series does not grow for
-/// ever: sums.
+/// The sums that remain of signatures that had no tasks for long. They were released so that a series does not
+/// grow forever.
 #[derive(Debug, Clone, Default)]
 pub struct LetGo {
     signatures: u64,
     born: u64,
     gone: u64,
     creators: FxHashMap<SignatureFrame, Track>,
-    /// Of the creators that there was no room for, and of tasks without one.
+    /// Tasks without a creator, and those of creators beyond the limit.
     others: Track,
 }
 
 impl LetGo {
-    /// How many signatures were let go.
+    /// How many signatures were released.
     pub fn signatures(&self) -> u64 {
         self.signatures
     }
 
-    /// Tasks that were born with one of them.
+    /// Tasks that were born with a released signature.
     pub fn born(&self) -> u64 {
         self.born
     }
 
-    /// Tasks that ended with one of them.
+    /// Tasks that ended with a released signature.
     pub fn gone(&self) -> u64 {
         self.gone
     }
 
-    /// What happened to tasks that were started at one place, for each place.
+    /// What happened to the tasks of each creator.
     pub fn by_creator(&self) -> impl Iterator<Item = (&SignatureFrame, &Track)> {
         self.creators.iter()
     }
 
-    /// What happened to tasks that were started at a place.
+    /// What happened to the tasks of one creator.
     pub fn of_creator(&self, creator: &SignatureFrame) -> Option<&Track> {
         self.creators.get(creator)
     }

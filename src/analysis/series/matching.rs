@@ -1,4 +1,4 @@
-//! Are two snapshots of one process?
+//! Decides whether two snapshots are of one process.
 
 use crate::snapshot::{Header, SourceKind};
 
@@ -8,20 +8,20 @@ pub enum Matching {
     /// By identity: the same process was read each time.
     #[default]
     ById,
-    /// By id; but what was read does not say which process it is of.
+    /// By id; but the readings do not identify their process.
     ByIdOnly {
-        /// What that means, a sentence.
+        /// What that means, as a sentence.
         why: String,
     },
     /// Not at all: only the counts of signatures can be compared.
     BySignature {
-        /// Why, a sentence.
+        /// Why, as a sentence.
         why: String,
     },
 }
 
 impl Matching {
-    /// Are single tasks found again?
+    /// Whether single tasks are found again.
     pub fn by_id(&self) -> bool {
         !matches!(self, Matching::BySignature { .. })
     }
@@ -91,9 +91,8 @@ fn matching(before: &Header, after: &Header) -> Matching {
     Matching::ById
 }
 
-/// The time between two readings, nanoseconds; by the clock that nobody sets, where both are of one
-/// process, else by the time of day. None if one of them does not know when it was made, or time ran
-/// backwards.
+/// The time between two readings, nanoseconds: by the monotonic clock if both are of one process, else by the
+/// time of day. None if one of them has no time, or if time ran backwards.
 pub(super) fn elapsed_ns(first: &Header, next: &Header) -> Option<u64> {
     let one_boot = matches!(matching(first, next), Matching::ById);
     match (first.monotonic_ns, next.monotonic_ns) {
@@ -102,7 +101,7 @@ pub(super) fn elapsed_ns(first: &Header, next: &Header) -> Option<u64> {
     }
 }
 
-/// Both are known, and they are not the same.
+/// Both are known, and they differ.
 fn differ<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
     a.is_some() && b.is_some() && a != b
 }

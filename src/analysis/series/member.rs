@@ -19,12 +19,12 @@ pub struct Member {
     pub first_signature: SignatureId,
     /// Number of the reading in which it was first seen.
     pub first_seen: u32,
-    /// Number of the reading from which on it has been seen at one place in the code.
+    /// Number of the reading since which it has been at one place in the code.
     pub here_since: u32,
-    /// Number of the reading from which on it looks as if it has not run. Whether that is certain, says
-    /// [`super::Series::still_ns`].
+    /// Number of the reading since which it seems not to have run. [`super::Series::still_ns`] says whether
+    /// that is certain.
     pub still_since: u32,
-    /// That is known by an exact count, and not by marks, which come round again.
+    /// An exact count shows this, not a mark that wraps.
     pub(super) exact: bool,
     /// Its runtime: the number in the header.
     runtime: u8,
@@ -64,11 +64,11 @@ impl Member {
 
 /// The tasks of a snapshot.
 pub(super) struct Members {
-    /// Those with an identity, sorted by it.
+    /// Members with an identity, sorted by it.
     pub(super) list: Vec<Member>,
-    /// Those without one, as indices into the tasks of the snapshot, with their signatures.
+    /// Tasks without an identity, as indices into the tasks of the snapshot, with their signatures.
     pub(super) anonymous: Vec<(u32, SignatureId)>,
-    /// How many tasks all of them are.
+    /// How many tasks there are in all.
     pub(super) count: u64,
 }
 
@@ -112,15 +112,15 @@ pub(super) fn members(
             age: task.age,
         });
     }
-    // They come sorted, unless somebody made the file by hand.
+    // They are sorted, except in files that were made by hand.
     if !list.is_sorted_by_key(Member::identity) {
         list.sort_unstable_by_key(Member::identity);
     }
     Members { list, anonymous, count }
 }
 
-/// A hash for each stack, equal for equal stacks of one process: of the addresses, or of names where a
-/// source has none.
+/// A hash for each stack, equal for equal stacks of one process: of addresses, or of names if a source has no
+/// addresses.
 fn places(snapshot: &Snapshot) -> Vec<u64> {
     let locations: Vec<u64> = (snapshot.code.locations.iter())
         .map(|location| {
@@ -149,15 +149,15 @@ fn place_of(task: &Task, places: &[u64]) -> u64 {
     task.stack.and_then(|id| places.get(id.index()).copied()).unwrap_or(0)
 }
 
-/// What became of a task from one reading to the next.
+/// What happened to a task from one reading to the next.
 pub(super) enum Joined {
     /// It is new.
     Born(SignatureId),
     /// It lives, and has another signature now.
     Moved {
-        /// The one before.
+        /// The previous signature.
         from: SignatureId,
-        /// The one now.
+        /// The current signature.
         to: SignatureId,
     },
     /// It is no longer there.
@@ -169,8 +169,8 @@ pub(super) enum Joined {
     },
 }
 
-/// Joins two sorted lists: whoever is in both takes over what is known, and what became of the others is
-/// told. `gap` is the time between the readings.
+/// Joins two sorted lists: members in both take over what is known, and the others are reported. `gap` is the
+/// time between the readings.
 pub(super) fn join(before: Vec<Member>, now: &mut [Member], gap: Option<u64>) -> Vec<Joined> {
     let mut joined = Vec::new();
     let mut old = before.into_iter().peekable();

@@ -1,12 +1,12 @@
-//! Snapshots of one target in time order, folded together as they come.
+//! Snapshots of one target in time order, folded together as they arrive.
 //!
-//! Only the last snapshot is kept whole. Of the others there remain, for each signature, how many tasks
-//! it had and how many came and went, and for each task that still lives since when it is there, since
-//! when it stands where it stands, and since when it has certainly not run. Tasks are told apart by
-//! runtime, id and address; tables are sorted by them, so that two snapshots are joined in one pass.
+//! Only the last snapshot is kept whole. Earlier readings leave, for each signature, how many tasks it had and
+//! how many came and went. For each live task they leave since when it exists, since when it is at its place,
+//! and since when it has certainly not run. Tasks are distinguished by runtime, id and address; tables are
+//! sorted by them, so that two snapshots are joined in one pass.
 //!
-//! A series that keeps a bounded number of readings is bounded as a whole, however long it goes on and however
-//! many signatures come and go: see [`SeriesOptions::keep`].
+//! A series that keeps a bounded number of readings is bounded as a whole, for any duration and any number of
+//! signatures: see [`SeriesOptions::keep`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub use member::Member;
 pub use steps::{Step, Steps, StepsIter};
 use times::Times;
 
-/// Signatures without tasks that a bounded series remembers. Those that had none for longest are let go, as soon
-/// as there are twice as many.
+/// A bounded series remembers this many signatures without tasks. At twice this number, those without tasks for
+/// the longest time are released.
 const REMEMBERED: usize = 16_384;
 
-/// So many intervals with equal marks prove that a task did not run.
+/// This many intervals with equal marks prove that a task did not run.
 const PROOF: u32 = 3;
 
 /// How a series is made.
@@ -45,13 +45,13 @@ const PROOF: u32 = 3;
 pub struct SeriesOptions {
     /// What tasks of one kind have in common.
     pub signature: SignatureOptions,
-    /// The runtime's own tasks too.
+    /// Include the runtime's own tasks.
     pub system: bool,
-    /// Counts of so many readings are kept. None: of all of them, and of every signature.
+    /// Counts of this many readings are kept. None: of all readings and all signatures.
     ///
-    /// With a number, signatures that have no tasks are let go, too, if there are tens of thousands of them:
-    /// those first that had none for longest. One that had tasks in the very first reading stays. What was let
-    /// go is added up in [`Series::let_go`], and said in [`Series::warning`].
+    /// With a number, signatures without tasks are also released if there are tens of thousands of them: first
+    /// those without tasks for the longest time. A signature that had tasks in the very first reading stays.
+    /// [`Series::let_go`] adds up what was released, and [`Series::warning`] mentions it.
     pub keep: Option<usize>,
 }
 
@@ -64,11 +64,11 @@ pub struct Point {
     pub header: Header,
     /// Nanoseconds since the first reading. None if one of the two does not know its time.
     pub elapsed_ns: Option<u64>,
-    /// Tasks, those of the runtime only if the series has them.
+    /// Tasks, with the runtime's own only if the series includes them.
     pub tasks: u64,
-    /// Every task, those of the runtime too.
+    /// Every task, including the runtime's own.
     pub listed: u64,
-    /// Of `tasks`, those that were not there in the reading before.
+    /// How many of `tasks` were not there in the reading before.
     pub born: u64,
     /// Tasks that were there in the reading before and are gone.
     pub gone: u64,
@@ -77,18 +77,18 @@ pub struct Point {
 /// How the tasks of one signature came and went, reading by reading.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Track {
-    /// For each reading that is kept, in the order of [`Series::points`].
+    /// For each kept reading, in the order of [`Series::points`].
     pub steps: Steps,
-    /// How many there were in the first reading of all.
+    /// How many there were in the very first reading.
     pub first: u64,
-    /// Tasks of the first reading that ended when they had this signature.
+    /// Tasks of the first reading that had this signature when they ended.
     pub first_gone: u64,
-    /// How many in all were born, since the first reading.
+    /// Total births since the first reading.
     pub born: u64,
-    /// How many in all have ended, since the first reading.
+    /// Total ends since the first reading.
     pub gone: u64,
-    /// The longest that one of those which were born and ended under the eyes of the series can have
-    /// lived, nanoseconds. None if there was none, or times are unknown.
+    /// The longest possible life of a task that was born and ended during the series, nanoseconds. None if
+    /// there was none, or times are unknown.
     pub longest_ended_ns: Option<u64>,
     /// Number of the last reading in which it had tasks, or lost some.
     last_seen: u32,
@@ -115,10 +115,10 @@ pub struct Series {
     points: VecDeque<Point>,
     times: Times,
     first: Option<Header>,
-    /// By the slots of the signatures.
+    /// Indexed by the slots of the signatures.
     tracks: Vec<Track>,
     let_go: LetGo,
-    /// Signatures without tasks that are remembered, if the series is bounded.
+    /// How many signatures without tasks are remembered, if the series is bounded.
     remembered: usize,
     members: Vec<Member>,
     /// Tasks of the last reading without an identity, with their signatures.
@@ -238,14 +238,14 @@ impl Series {
         self.elapsed_at(number)?.checked_sub(before)
     }
 
-    /// The longest that a task can have lived which is missing in reading `number`; unknown if it was
-    /// there from the beginning.
+    /// The longest possible life of a task that is missing in reading `number`; unknown if it was there from
+    /// the beginning.
     fn lived_at_most(&self, first_seen: u32, number: u32) -> Option<u64> {
         let before = self.elapsed_at(first_seen.checked_sub(1)?)?;
         self.elapsed_at(number)?.checked_sub(before)
     }
 
-    /// Calls `with` with a signature's track and its step of reading `number`, which is the one at hand.
+    /// Calls `with` with a signature's track and its step of reading `number`, which is the current one.
     fn at(&mut self, id: SignatureId, number: u32, with: impl FnOnce(&mut Track, &mut Step)) {
         let Some(track) = self.tracks.get_mut(id.index()) else { return };
         track.last_seen = number;
@@ -254,8 +254,8 @@ impl Series {
         track.steps.put(number, step);
     }
 
-    /// Lets go of the counts of readings that are too old, of signatures that had no tasks for long, and of
-    /// times that are not needed any more.
+    /// Drops the counts of readings that are too old, signatures without tasks for long, and times that are no
+    /// longer needed.
     fn forget(&mut self) {
         let keep = self.options.keep.unwrap_or(usize::MAX).max(2);
         while self.points.len() > keep {
@@ -284,9 +284,9 @@ impl Series {
         }
     }
 
-    /// Lets go of signatures without tasks, but those that had some last.
+    /// Drops signatures without tasks, except those that had some most recently.
     fn let_signatures_go(&mut self) {
-        // A task that has another signature now is still known by its first one.
+        // A task with a new signature is still known by its first one.
         let named = self.members.iter().flat_map(|member| [member.signature, member.first_signature]);
         let named: FxHashSet<SignatureId> = named.chain(self.anonymous.iter().map(|(_, id)| *id)).collect();
         let end = self.times.readings();
@@ -305,12 +305,12 @@ impl Series {
         self.signatures.forget_parts();
     }
 
-    /// The readings that are kept, the oldest first.
+    /// The kept readings, the oldest first.
     pub fn points(&self) -> &VecDeque<Point> {
         &self.points
     }
 
-    /// How many readings there were, those no longer kept too.
+    /// How many readings there were, including those no longer kept.
     pub fn readings(&self) -> u32 {
         self.times.readings()
     }
@@ -325,8 +325,8 @@ impl Series {
         self.last.as_deref()
     }
 
-    /// When a reading was made, nanoseconds since the first one. None if that is unknown, or is not kept any
-    /// more because neither [`Series::points`] nor [`Series::members`] have that reading.
+    /// When a reading was made, nanoseconds since the first one. None if that is unknown, or no longer kept
+    /// because neither [`Series::points`] nor [`Series::members`] refer to that reading.
     pub fn elapsed_at(&self, number: u32) -> Option<u64> {
         self.times.get(number)
     }
@@ -338,9 +338,9 @@ impl Series {
 
     /// How long the readings prove that a task has not run, nanoseconds. None if they prove nothing.
     ///
-    /// Equal marks of a busy task are a coincidence once in 256 times (Go's count of how often a
-    /// goroutine stopped has eight bits), so that many busy tasks always have some of them: only several
-    /// equal marks in a row, which happen by chance once in millions of times, are taken for a proof.
+    /// Equal marks of a busy task are a coincidence once in 256 times (Go's count of how often a goroutine
+    /// stopped has eight bits), so among many busy tasks some always have them. Only several equal marks in a
+    /// row count as a proof: by chance they happen once in millions of times.
     pub fn still_ns(&self, member: &Member) -> Option<u64> {
         let intervals = self.readings().saturating_sub(1).saturating_sub(member.still_since);
         let proved = intervals > 0 && (member.exact || intervals >= PROOF);
@@ -352,19 +352,19 @@ impl Series {
         self.since(0)
     }
 
-    /// Every signature that is remembered, with how its tasks came and went.
+    /// Every remembered signature, and how its tasks came and went.
     pub fn tracks(&self) -> impl Iterator<Item = (SignatureId, &Signature, &Track)> {
         self.signatures
             .iter()
             .filter_map(|(id, signature)| Some((id, signature, self.tracks.get(id.index())?)))
     }
 
-    /// What remains of signatures that are not remembered any more.
+    /// What remains of signatures that are no longer remembered.
     pub fn let_go(&self) -> &LetGo {
         &self.let_go
     }
 
-    /// A signature and how its tasks came and went. None if it was let go.
+    /// A signature and how its tasks came and went. None if it was released.
     pub fn track(&self, id: SignatureId) -> Option<(&Signature, &Track)> {
         self.signatures.get(id).zip(self.tracks.get(id.index()))
     }
@@ -385,17 +385,17 @@ impl Series {
         &self.matching
     }
 
-    /// What the user should know of how the readings were compared.
+    /// What the user should know about how the readings were compared.
     pub fn warning(&self) -> Option<String> {
         join(self.matching.warning().map(str::to_owned).into_iter().chain(self.lacks()))
     }
 
-    /// What the user should know of readings that lack tasks, and of what is not remembered.
+    /// What the user should know about readings that lack tasks, and about what is no longer remembered.
     pub(crate) fn lacks(&self) -> Option<String> {
         join(self.lacking.warning().into_iter().chain(self.let_go.warning()))
     }
 
-    /// How it was made.
+    /// The options that it was made with.
     pub fn options(&self) -> SeriesOptions {
         self.options
     }

@@ -1,4 +1,4 @@
-//! What happened to a signature, reading by reading. Only readings in which something happened take room.
+//! What happened to a signature, reading by reading. Only readings with changes take space.
 
 use std::collections::VecDeque;
 
@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 pub struct Step {
     /// Tasks that have it.
     pub count: u64,
-    /// Of these, tasks that were not in the process in the reading before.
+    /// How many of these were not in the process in the reading before.
     pub born: u64,
-    /// Tasks that had it in the reading before, and have ended.
+    /// Tasks that had it in the reading before and have ended.
     pub gone: u64,
     /// Tasks that had another signature in the reading before.
     pub arrived: u64,
-    /// Tasks that had it in the reading before, and have another one now.
+    /// Tasks that had it in the reading before and now have another one.
     pub left: u64,
-    /// Of `count`, tasks that were there in the very first reading.
+    /// How many of `count` were there in the very first reading.
     pub old: u64,
-    /// Of `gone`, tasks that were there in the very first reading.
+    /// How many of `gone` were there in the very first reading.
     pub old_gone: u64,
 }
 
@@ -40,11 +40,11 @@ impl Step {
     }
 }
 
-/// The steps of a signature, one for each reading that is kept, the oldest first. A reading in which the
-/// signature had no tasks and lost none has an empty step.
+/// The steps of a signature, one for each kept reading, the oldest first. A reading in which the signature had
+/// no tasks and lost none has an empty step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Steps {
-    /// Number of the first reading that is kept.
+    /// Number of the first kept reading.
     first: u32,
     /// One past the number of the last one.
     end: u32,
@@ -91,7 +91,7 @@ impl Steps {
         self.some.push_back((number, step));
     }
 
-    /// How many tasks there were in the last reading in which something happened.
+    /// How many tasks there were in the last reading with a change.
     pub(super) fn last_count(&self) -> u64 {
         self.some.back().map_or(0, |(_, step)| step.count)
     }
@@ -131,14 +131,14 @@ impl<'a> IntoIterator for &'a Steps {
     }
 }
 
-/// Goes through [`Steps`].
+/// Iterates over [`Steps`].
 #[derive(Debug, Clone)]
 pub struct StepsIter<'a> {
     steps: &'a Steps,
-    /// The numbers of the readings that are left.
+    /// The numbers of the remaining readings.
     at: u32,
     end: u32,
-    /// The steps that are left, as indices.
+    /// The remaining steps, as indices.
     front: usize,
     back: usize,
 }

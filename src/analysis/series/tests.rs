@@ -1,4 +1,4 @@
-//! Series of small snapshots made by hand and by chance.
+//! Series of small snapshots, handmade and random.
 
 use proptest::prelude::*;
 
@@ -73,7 +73,7 @@ fn tasks_are_followed() {
     assert_eq!(points, [(3, 0, 0), (4, 2, 1), (3, 0, 1)]);
 
     let a = track(&series, "a");
-    // The last two: of the first reading, those that are there, and those that have ended.
+    // The last two: tasks of the first reading that remain, and that have ended.
     let step = |count, born, gone, arrived, left, old, old_gone| Step {
         count,
         born,
@@ -92,7 +92,7 @@ fn tasks_are_followed() {
 
     let members: Vec<_> =
         series.members().iter().map(|m| (m.first_seen, m.here_since, m.still_since)).collect();
-    // Task 1 never ran; task 3 came to its place in the second reading and has run since; 5 stands.
+    // Task 1 never ran; task 3 came to its place in the second reading and has run since; task 5 has not moved.
     assert_eq!(members, [(0, 0, 0), (0, 1, 2), (1, 1, 1)]);
 
     let groups = groups(&series);
@@ -117,7 +117,7 @@ fn marks_that_come_round_again_prove_nothing() {
     assert_eq!(age(2, |_| {}), (0, Age::Unknown));
     assert_eq!(age(3, |_| {}), (0, Age::Unknown));
     assert_eq!(age(4, |_| {}), (1, Age::AtLeast(3 * SECOND)));
-    // What is counted exactly is a proof at once.
+    // An exact count is a proof at once.
     assert_eq!(age(2, |task| task.polls = Some(3)), (1, Age::AtLeast(SECOND)));
     assert_eq!(age(2, |task| task.age = Age::AtLeast(9 * SECOND)), (1, Age::AtLeast(9 * SECOND)));
 }
@@ -168,8 +168,8 @@ fn signatures_are_what_was_asked_for() {
     assert_eq!(count(by(By::Creator, None)), 1);
 }
 
-/// A reading of a program in which every stack is another one: three tasks that stay, one that comes and goes,
-/// one that has moved on from a stack that nobody has any more, and `churn` tasks with stacks of their own.
+/// A reading of a program in which every stack is different: three tasks that stay, one that comes and goes,
+/// one that has moved on from a stack that no task has any more, and `churn` tasks with stacks of their own.
 fn hectic(number: u64, churn: u64) -> Snapshot {
     let mut builder = builder(number, &[(1, "stays", 0), (2, "stays", 0), (3, "stays", number)]);
     let serve = builder.code.function("main.serve", "main", FunctionKind::Normal);
@@ -214,8 +214,8 @@ fn a_million_stacks_that_come_and_go_take_bounded_room() {
             early = series.tracks().map(|(id, ..)| id).last();
         }
     }
-    // Those that are remembered at most; and one reading's each of those that were there at first, that are there
-    // now, that have just ended, and that make it too many.
+    // The remembered ones; and those of one reading each that were there at first, are there now, have just
+    // ended, and exceed the limit.
     let bound = 2 * REMEMBERED + 4 * CHURN as usize + 10;
     assert!(most.0 < bound && most.1 < bound + 100 && most.2 < bound + 100, "{most:?}");
     let kept = series.tracks().count() as u64;
@@ -224,7 +224,7 @@ fn a_million_stacks_that_come_and_go_take_bounded_room() {
     assert!(series.warning().is_some_and(|text| text.contains("groups of tasks that had all ended")));
     assert_eq!(calm.warning(), None);
 
-    // Nothing dangles.
+    // No id dangles.
     let early = early.unwrap();
     assert!(series.track(early).is_none() && series.tracks().all(|(id, ..)| id != early));
     for member in series.members() {
@@ -234,7 +234,7 @@ fn a_million_stacks_that_come_and_go_take_bounded_room() {
     let (first, _) = series.track(moved.first_signature).unwrap();
     assert_eq!(&*first.frames[0].function, "moves on");
 
-    // What is still there is the same as without the others.
+    // The remaining tracks are the same as without the other tasks.
     for name in ["stays", "comes and goes", "has moved on"] {
         assert_eq!(track(&series, name), track(&calm, name), "{name}");
     }
@@ -324,7 +324,7 @@ proptest! {
         }
     }
 
-    /// Whatever is let go, totals are right and no id dangles.
+    /// Whatever is released, totals are right and no id dangles.
     #[test]
     fn forgetful(readings in prop::collection::vec(tasks(), 1..12)) {
         let options = SeriesOptions { keep: Some(2), ..SeriesOptions::default() };
@@ -348,8 +348,8 @@ proptest! {
         }
     }
 
-    /// The order in which a snapshot interns things makes no difference, nor does taking it through a
-    /// file.
+    /// The order in which a snapshot interns things makes no difference, nor does writing it to a file and
+    /// reading it back.
     #[test]
     fn interning(readings in prop::collection::vec((tasks(), tasks()), 1..5)) {
         let straight = readings.iter().enumerate().map(|(at, (tasks, _))| snapshot(at as u64, tasks));

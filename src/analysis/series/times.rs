@@ -2,17 +2,17 @@
 
 use rustc_hash::FxHashSet;
 
-/// So many times are kept before those that are not needed are let go.
+/// This many times are kept before unneeded ones are dropped.
 const MANY: usize = 4_096;
 
-/// When each reading was made, nanoseconds since the first one. Times that are not needed any more can be let
-/// go; how many readings there were is known nevertheless.
+/// When each reading was made, nanoseconds since the first one. Times that are no longer needed can be dropped;
+/// the number of readings stays known.
 #[derive(Debug, Default)]
 pub(super) struct Times {
     /// Numbers and times, ascending by number.
     kept: Vec<(u32, Option<u64>)>,
     readings: u32,
-    /// As many as were needed the last time.
+    /// How many were needed the last time.
     needed: usize,
 }
 
@@ -28,10 +28,10 @@ impl Times {
         self.readings
     }
 
-    /// The time of a reading. None if it is unknown, or was let go.
+    /// The time of a reading. None if it is unknown or was dropped.
     pub(super) fn get(&self, number: u32) -> Option<u64> {
         match self.kept.get(number as usize) {
-            // Nothing before it was let go.
+            // Nothing before it was dropped.
             Some(&(same, time)) if same == number => time,
             _ => {
                 let at = self.kept.binary_search_by_key(&number, |(number, _)| *number).ok()?;
@@ -45,12 +45,12 @@ impl Times {
         self.kept.last()?.1
     }
 
-    /// There are so many times that it is worth the work to let go of some.
+    /// There are so many times that dropping some is worth the work.
     pub(super) fn are_many(&self) -> bool {
         self.kept.len() > self.needed * 2 + MANY
     }
 
-    /// Lets go of all times but those of these readings, of the first one, and of those from `from` on.
+    /// Drops all times except those of these readings, of the first one, and from `from` on.
     pub(super) fn retain(&mut self, needed: &FxHashSet<u32>, from: u32) {
         self.kept.retain(|&(number, _)| number == 0 || number >= from || needed.contains(&number));
         self.needed = self.kept.len();

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     Ok(())
 }
 
-/// Where the commands write; removed unless the tour was walked to its end.
+/// Where the commands write; removed unless the tour was completed.
 struct Directory {
     path: PathBuf,
     kept: bool,
@@ -78,19 +78,19 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if !self.kept {
-            // The tour failed already, and says why.
+            // The tour failed already, and reports why.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// Waits for a command, which ends with loiter if a signal ends that.
+/// Waits for a command, and ends it if a signal ends loiter.
 fn finish(mut child: Child) -> io::Result<ExitStatus> {
     let _note = Unfinished::child(child.id());
     child.wait()
 }
 
-/// The server, running for as long as this exists.
+/// The server; it runs for as long as this exists.
 struct Server {
     child: Child,
     /// Its standard input: it ends when this does, however loiter ends.
@@ -116,13 +116,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // If it has ended already, that is what is wanted.
+        // An error means that it has ended already, which is the goal.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The steps, each a command that anybody could type.
+/// The steps, each a command that a user could type.
 struct Tour<'a> {
     output: &'a Output,
     /// Where the snapshots go.
@@ -171,7 +171,7 @@ impl Tour<'_> {
         self.run(arguments, None)
     }
 
-    /// The same with its output in a file.
+    /// The same with the output in a file.
     fn step_to(&self, file: &str, arguments: &[&str]) -> Result {
         self.run(arguments, Some(file))
     }
@@ -201,7 +201,7 @@ impl Tour<'_> {
     }
 }
 
-/// A word as a shell wants it.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> String {
     if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! The server of the tour. It has what real ones have: a leak, a lock that is held for too long,
-//! and a part that is busy and well.
+//! The server of the tour. Like real ones it has a leak, a lock that is held for too long, and a busy, healthy
+//! part.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -15,14 +15,14 @@ use tokio::time::sleep;
 const REQUESTS: Duration = Duration::from_millis(50);
 /// Workers that write to the ledger, one at a time.
 const WRITERS: u32 = 12;
-/// How long one of them takes.
+/// How long one write takes.
 const WRITE: Duration = Duration::from_millis(200);
-/// Workers of the part that is well.
+/// Workers of the healthy part.
 const POLLERS: u32 = 8;
 
 /// Serves until standard input ends.
 pub(super) fn run() -> io::Result<()> {
-    // The tour reads this process as a stranger would, who may be kept out by Yama.
+    // The tour reads this process like any other, and Yama could forbid that.
     crate::process::allow_readers();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     runtime.block_on(async {
@@ -51,8 +51,8 @@ async fn listen() {
     }
 }
 
-/// Asks two backends and takes the first answer. The other one finds no room in the channel, and
-/// the receiver is kept with the session, and never read again.
+/// Asks two backends and takes the first answer. The other one finds no room in the channel: its receiver stays
+/// with the session and is never read again.
 async fn answer() -> mpsc::Receiver<u64> {
     let (sender, mut answers) = mpsc::channel(1);
     for backend in 0..2 {

@@ -1,8 +1,7 @@
 //! The ignore file.
 //!
-//! The one that nobody named is read from wherever loiter is started, perhaps in a directory of a stranger, who
-//! would like his own tasks not to be found. So it must belong to the user, or to root; if it does not, it is
-//! left out, and that is said.
+//! Without an option, it is read from the current directory. That may belong to another user, who wants to hide
+//! tasks. So the file must belong to the user or to root; otherwise it is skipped, with a message.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -16,12 +15,12 @@ use crate::full_text;
 
 /// The file that is read if there is one.
 const IGNORE_FILE: &str = ".loiterignore";
-/// Larger files are no lists of patterns, bytes: 1 MiB.
+/// Larger files are not lists of patterns, bytes: 1 MiB.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Reads the file that the user named, or else the one that is there.
+/// Reads the file that the user named, or else the default one if it exists.
 pub(super) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
-    // As everywhere, it stands for nothing.
+    // As elsewhere, it means no file.
     if named == Some(Path::new("/dev/null")) {
         return Ok(None);
     }
@@ -49,7 +48,7 @@ enum Refused {
     TooLarge,
     /// It belongs to this user.
     Stranger(u32),
-    /// Everybody may write to it.
+    /// Other users may write to it.
     Open,
     Io(io::Error),
 }
@@ -82,7 +81,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// What stands in it. `trusted_only`: only if it belongs to the user or to root, and a link to it does, too.
+/// Its contents. `trusted_only`: only if it belongs to the user or to root, and so does a link to it.
 fn contents(path: &Path, trusted_only: bool) -> Result<Vec<u8>, Refused> {
     if trusted_only {
         let link = fs::symlink_metadata(path)?;
@@ -90,10 +89,10 @@ fn contents(path: &Path, trusted_only: bool) -> Result<Vec<u8>, Refused> {
             belongs(&link)?;
         }
     }
-    // A pipe of that name must not make loiter wait, nor a terminal become its own.
+    // A pipe of that name must not make loiter wait, nor a terminal become its controlling one.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| {
-        // A link to nothing is no file that is missing: it was meant.
+        // A dangling link is not a missing file: it was intended.
         if fs::symlink_metadata(path).is_ok() { Refused::Io(error) } else { error.into() }
     })?;
     let metadata = file.metadata()?;
@@ -111,10 +110,10 @@ fn contents(path: &Path, trusted_only: bool) -> Result<Vec<u8>, Refused> {
     if text.len() as u64 > MAX_SIZE { Err(Refused::TooLarge) } else { Ok(text) }
 }
 
-/// Does it belong to the user or to root?
+/// Whether it belongs to the user or to root.
 fn belongs(metadata: &Metadata) -> Result<(), Refused> {
     let own = nix::unistd::geteuid().as_raw();
-    // Whoever uses sudo is the user.
+    // With sudo, the user is the one who called it.
     let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own == 0);
     if [Some(0), Some(own), sudo].contains(&Some(metadata.uid())) {
         Ok(())

@@ -1,7 +1,7 @@
-//! Lines of source files that happen to be here.
+//! Lines of source files that are on this machine.
 //!
-//! The path comes from the target, who might name any file: only regular files of a moderate size that
-//! are called like sources are read, and only one line of them is shown.
+//! The path comes from the target, which might name any file. So only regular files of moderate size with the
+//! name of a source are read, and only one line of them is shown.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -27,7 +27,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The line at a place, without the space around it. None if the file is not here.
+    /// The line at a place, without surrounding space. None if the file is not here.
     pub(super) fn at(&self, place: &SignatureFrame) -> Option<String> {
         let mut files = self.files.borrow_mut();
         let text = files.entry(place.file.to_string()).or_insert_with(|| read(&place.file)).as_deref()?;
@@ -42,7 +42,7 @@ fn read(path: &str) -> Option<String> {
     if !path.is_absolute() || !SOURCES.contains(&ending) {
         return None;
     }
-    // A pipe of that name must not make us wait.
+    // A pipe of that name must not make loiter wait.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
     let metadata = file.metadata().ok()?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {

@@ -1,4 +1,4 @@
-//! Reads a live process again and again, on time.
+//! Reads a live process repeatedly, on time.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -20,17 +20,17 @@ use crate::runtimes::ReadOptions;
 use crate::session::{Pacing, Session, SessionOptions, Trouble};
 use crate::source::{Program, Source, SourceError, Successor};
 
-/// How long a sleep may keep the user waiting who wants to stop.
+/// How long a sleep may delay the user's request to stop.
 const NAP: Duration = Duration::from_millis(50);
-/// Counts of so many readings are kept, so that a watch of days does not grow for ever.
+/// Counts of this many readings are kept, so that a watch of days does not grow forever.
 const KEPT: usize = 2_000;
-/// More readings than this are more than anybody wants, and more than times are kept for.
+/// More readings than this are not useful, and more than times are kept for.
 const MOST: u64 = 1_000_000;
-/// Readings follow each other no faster than this, nanoseconds.
+/// Readings are at least this far apart, nanoseconds.
 const SHORTEST: u64 = 10_000_000;
-/// Unless told otherwise, they are not further apart than this, nanoseconds,
+/// Unless told otherwise, they are at most this far apart, nanoseconds,
 const USUAL: u64 = 5_000_000_000;
-/// and there are at least so many in the time that is given: growth needs four, and is surer with a few more.
+/// and there are at least this many in the given time: growth needs four, and is surer with a few more.
 const ENOUGH: u64 = 7;
 
 /// When a process is read.
@@ -42,8 +42,8 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// From the first reading to the last one `span` nanoseconds pass, `every` nanoseconds between two; if that is
-    /// not given, few enough for [`ENOUGH`] readings.
+    /// The first and the last reading are `span` nanoseconds apart, with `every` nanoseconds between two; if
+    /// that is not given, the interval is short enough for [`ENOUGH`] readings.
     pub(super) fn new(span: u64, every: Option<u64>) -> Result<Self> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
         let every = every.unwrap_or_else(|| (span / (ENOUGH - 1)).clamp(SHORTEST, USUAL));
@@ -61,7 +61,7 @@ impl Times {
     }
 }
 
-/// What is read again and again.
+/// A target that is read repeatedly.
 pub(super) struct Watched {
     session: Session,
     /// Set by Ctrl-C and SIGTERM.
@@ -72,7 +72,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// What `source` means, if it is something alive.
+    /// The target that `source` means, if it is alive.
     pub(super) fn new(source: &Source, how: &ReadArgs, times: Times) -> Result<Option<Self>> {
         if matches!(source, Source::File(_) | Source::Stdin) {
             return Ok(None);
@@ -102,8 +102,8 @@ fn options(how: &ReadArgs, times: Times, stop: &Arc<AtomicBool>) -> SessionOptio
     }
 }
 
-/// Reads as often as asked for. Ctrl-C ends it early, and so does the end of the process; what was read
-/// until then is returned.
+/// Reads as often as requested. Ctrl-C or the end of the process ends it early; the readings until then are
+/// returned.
 ///
 /// # Errors
 /// If not even one reading was possible, or a later one fails for another reason than the end of the
@@ -112,7 +112,7 @@ pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
     let Watched { session, stop, times, started } = watched;
     on_signals(stop)?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
-    // What a program of our own prints would stand in the middle of it.
+    // The output of a program that loiter started would mix with it.
     let mut progress = Progress::new(*times, *started);
     let begin = Instant::now();
     let (mut late, mut missing) = (Late::default(), Vec::new());
@@ -148,7 +148,7 @@ pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
             break;
         }
         let trouble = match trouble {
-            // It may answer again, and what has been read is not thrown away.
+            // It may answer again, and the readings so far are kept.
             Trouble::Unreadable(error) if series.readings() > 0 && error.is_no_answer() => {
                 missing.push(*error);
                 continue;
@@ -172,8 +172,8 @@ pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
     Ok(series)
 }
 
-/// What is known of the end of the readings. None if they have not ended. Why an address does not answer any
-/// more cannot be known.
+/// What is known of the end of the readings. None if they have not ended. Why an address stopped answering
+/// cannot be known.
 fn epitaph(trouble: &Trouble, after: Duration) -> Option<String> {
     let after = duration(after.as_nanos() as u64);
     let more = match trouble {
@@ -202,15 +202,15 @@ impl From<Trouble> for CliError {
     }
 }
 
-/// Readings that came late, and what made them so.
+/// Late readings, and their causes.
 #[derive(Default)]
 struct Late {
     readings: u64,
-    /// Those that had to wait until the one before had ended.
+    /// Readings that had to wait for the end of the previous one.
     behind: u64,
     /// How long the last reading took, and the search for holders of locks in it.
     last: Option<(Duration, Duration)>,
-    /// The longest of those that others had to wait for.
+    /// The longest reading that others had to wait for.
     longest: (Duration, Duration),
 }
 
@@ -228,7 +228,7 @@ impl Late {
         let text = |time: Duration| duration(time.as_nanos() as u64);
         match self.readings {
             0 => None,
-            // That it was late and nothing of ours was in its way leaves the machine.
+            // If it was late and nothing of loiter was in its way, the machine is the cause.
             late if self.behind * 2 < late => Some("this machine is busy".to_owned()),
             _ if holders * 2 > took => Some(format!(
                 "a reading takes up to {}, {} of it to look for holders of locks; raise --every",
@@ -268,7 +268,7 @@ fn nap(
     ControlFlow::Continue(None)
 }
 
-/// One line on stderr while the user waits, if that is a terminal.
+/// One line on stderr while the user waits, if stderr is a terminal.
 struct Progress {
     shown: bool,
     times: Times,
@@ -290,7 +290,7 @@ impl Progress {
         let total =
             self.times.every * u32::try_from(self.times.readings.saturating_sub(1)).unwrap_or(u32::MAX);
         let left = total.saturating_sub(self.begin.elapsed());
-        // A line that wraps cannot be taken back.
+        // A line that wraps cannot be erased.
         let name: String = point.header.target.name.chars().take(24).collect();
         let text = format!(
             "watching {}: reading {} of {}, {} tasks, {} left (Ctrl-C ends it early)",
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(times(1_000), (7, 166));
         assert_eq!(times(20_000), (7, 3_333));
         assert_eq!(times(600_000), (121, 5_000));
-        // Nobody can be read faster than that.
+        // No process can be read faster than that.
         assert_eq!(times(30), (4, 10));
         assert_eq!(times(0), (1, 10));
         assert!(Times::new(u64::MAX, None).is_err());

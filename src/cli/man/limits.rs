@@ -38,7 +38,7 @@ fn items(block: &str) -> Vec<String> {
     items
 }
 
-/// Escapes what means something to roff, and sets `code` in bold.
+/// Escapes what has a meaning in roff, and sets `code` in bold.
 fn inline(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
     let mut out = String::new();

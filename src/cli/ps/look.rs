@@ -21,7 +21,7 @@ const MAX_WORK: Duration = Duration::from_secs(10);
 const MAX_TOTAL: Duration = Duration::from_secs(60);
 /// How often the threads are checked.
 const TICK: Duration = Duration::from_millis(10);
-/// Threads that may be stuck at a time.
+/// At most this many threads may be stuck at a time.
 const MAX_THREADS: usize = 512;
 
 /// What happens while processes are examined.
@@ -48,7 +48,7 @@ struct Job {
     thread: Option<i32>,
     who: Option<Candidate>,
     begun: Instant,
-    /// Since when it waits for something, as far as was seen.
+    /// Since when it has been seen waiting.
     waits_since: Option<Instant>,
 }
 
@@ -62,10 +62,10 @@ struct Jobs {
     begun: Instant,
 }
 
-/// Finds out about the processes `pids` and calls `with` for each that is there.
+/// Examines the processes `pids` and calls `with` for each that exists.
 ///
 /// # Errors
-/// Those of `with`, and that there can be no thread at all.
+/// Errors of `with`, and failure to start any thread.
 pub(super) fn look_at_all(pids: &[u32], mut with: impl FnMut(Event) -> io::Result<()>) -> io::Result<()> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (sender, receiver) = mpsc::channel();
@@ -89,7 +89,7 @@ pub(super) fn look_at_all(pids: &[u32], mut with: impl FnMut(Event) -> io::Resul
 }
 
 impl Jobs {
-    /// How many threads have work to do. Those that wait for something leave the processors to others.
+    /// How many threads have work to do. Waiting threads leave the processors to others.
     fn working(&self) -> usize {
         self.running.values().filter(|job| job.waits_since.is_none_or(|since| since.elapsed() < TICK)).count()
     }
@@ -132,7 +132,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Takes in what the threads say for a while, then looks at those that say nothing.
+    /// Receives messages from the threads for a while, then checks the silent threads.
     fn listen(&mut self) {
         let until = Instant::now() + TICK;
         loop {
@@ -186,7 +186,7 @@ fn given_up(pid: u32, who: Option<Candidate>, why: String) -> Option<Process> {
     can_be_read.then_some(Process { who, finding: Finding::NoAnswer { why } })
 }
 
-/// A thread of ours runs or wants to: it does not wait.
+/// Whether a thread of loiter runs or wants to, and so does not wait.
 fn is_working(thread: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R'))
@@ -202,7 +202,7 @@ fn waits_for(job: &Job) -> String {
         Some(libc::SYS_process_vm_readv | libc::SYS_pread64) => {
             "its memory cannot be read because a file system that it uses hangs".to_owned()
         }
-        // Others wait for the kernel, on threads of their own.
+        // Here helper threads wait for the kernel on its behalf.
         Some(libc::SYS_futex | libc::SYS_poll | libc::SYS_ppoll | libc::SYS_recvmsg | libc::SYS_recvfrom) => {
             "its memory or a file that it maps cannot be read because a file system hangs".to_owned()
         }

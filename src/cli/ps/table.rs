@@ -16,7 +16,7 @@ const HEADINGS: [&str; 6] = ["PID", "RUNTIME", "TASKS", "THREADS", "AGE", "COMMA
 
 /// If it takes longer than this, what is known is shown on a terminal.
 const SOON: Duration = Duration::from_millis(500);
-/// The width of the column for runtimes where it is not yet known what they are.
+/// The width of the runtime column while the runtimes are not yet known.
 const USUAL_RUNTIME: usize = 22;
 /// On a narrower terminal only the version of runtimes is shown, so that commands can be read.
 const NARROW: usize = 100;
@@ -28,20 +28,20 @@ pub(super) struct Table<'a> {
     all: bool,
     begun: Instant,
     widths: [usize; 6],
-    /// Processes that have been dealt with.
+    /// Processes handled so far.
     done: usize,
     has_head: bool,
 }
 
 impl<'a> Table<'a> {
-    /// `last_pid` is the highest of all.
+    /// `last_pid` is the highest pid of all.
     pub(super) fn new(output: &'a Output, all: bool, last_pid: Option<u32>) -> Self {
         let mut widths = HEADINGS.map(str::len);
         widths[0] = last_pid.map_or(0, |pid| pid.to_string().len()).max(6);
         Table { output, all, begun: Instant::now(), widths, done: 0, has_head: false }
     }
 
-    /// Writes the rows that are known, if the others are long in coming.
+    /// Writes the known rows, if the others take long.
     pub(super) fn show_early(&mut self, processes: &[Process], out: &mut dyn Write) -> io::Result<()> {
         if self.begun.elapsed() < SOON || self.done == processes.len() {
             return Ok(());
@@ -133,7 +133,7 @@ fn write_row(
     line.write(out)
 }
 
-/// The beginning of a command line that fits on the terminal (-v and --json give all of it).
+/// The beginning of a command line that fits on the terminal (-v and --json show all of it).
 fn cut(text: &str, columns: usize) -> String {
     let text = escape(text);
     if width(&text) <= columns {
@@ -184,12 +184,12 @@ fn write_rest(processes: &[Process], output: &Output, out: &mut dyn Write) -> io
     Ok(())
 }
 
-/// Why processes cannot be read: each reason and its remedy once, with how many it is true of.
+/// Why processes cannot be read: each reason and its remedy once, with the number of its processes.
 fn reasons(processes: &[Process]) -> Vec<(String, &[String], u64)> {
     let mut reasons: Vec<(String, &[String], u64)> = Vec::new();
     for process in processes {
         let Finding::Unreadable { why, remedy } = &process.finding else { continue };
-        // The same for all of them but for the pid.
+        // The same for all of them except for the pid.
         let why = why.replace(&format!("/proc/{}/", process.who.pid), "/proc/PID/");
         match reasons.iter_mut().find(|(reason, remedies, _)| *reason == why && remedies == remedy) {
             Some((.., count)) => *count += 1,

@@ -1,4 +1,4 @@
-//! What the command line says of a source that cannot be read, and what helps.
+//! The command line's messages about a source that cannot be read, and what helps.
 
 use super::list;
 use crate::cli::error::CliError;
@@ -32,7 +32,7 @@ impl From<SourceError> for CliError {
     }
 }
 
-/// What there is in place of a process that no name tells.
+/// The message for a name that does not identify a process.
 fn name(error: NameError) -> CliError {
     let problem = error.to_string();
     let told = |problem, remedy, exit| CliError::Told { problem, remedy, exit };

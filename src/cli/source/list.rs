@@ -1,4 +1,4 @@
-//! Processes in lists, for users who have not named one that can be read.
+//! Lists of processes, for users who have not named a readable one.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::source::{Answer, Found, ask};
 
 /// Processes that have not answered by then are left out of a list.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Readable processes that a list has at most. How many more there are is said.
+/// A list has at most this many readable processes. The number of others is mentioned.
 const LISTED: usize = 20;
 /// The same for processes of one name.
 const NAMED: usize = 12;
@@ -31,7 +31,7 @@ pub(in crate::cli) struct List {
     silent: usize,
 }
 
-/// Asks all of them, and waits for as long as it makes sense.
+/// Asks all of them, and waits as long as that makes sense.
 pub(in crate::cli) fn list(all: Vec<Candidate>) -> List {
     let (mut list, mut left) = (List::default(), all.len());
     let (begin, answers) = (Instant::now(), ask(all));
@@ -50,7 +50,7 @@ pub(in crate::cli) fn list(all: Vec<Candidate>) -> List {
 }
 
 impl List {
-    /// A line each, and what is not listed.
+    /// One line each, and a note about the ones that are not listed.
     pub(in crate::cli) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let runtimes = || self.found.iter().map(runtime_names);
@@ -76,7 +76,7 @@ impl List {
     }
 }
 
-/// Pid, age and command of each, a line each.
+/// Pid, age and command of each, one line each.
 pub(super) fn table(of: &[Candidate]) -> Vec<String> {
     let mut lines = vec![format!("{:>7}  {:<8}  COMMAND", "PID", "AGE")];
     lines.extend(of.iter().take(NAMED).map(line));
@@ -91,7 +91,7 @@ fn line(who: &Candidate) -> String {
     format!("{:>7}  {:<8}  {}", who.pid, short_duration(who.age_ns), command(who))
 }
 
-/// The command line of a process, as far as it fits.
+/// The command line of a process, cut to fit.
 fn command(who: &Candidate) -> String {
     let whole = if who.command.is_empty() { who.name.clone() } else { who.command.join(" ") };
     let short: String = whole.chars().take(COMMAND).collect();

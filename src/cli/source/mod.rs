@@ -114,7 +114,7 @@ pub(in crate::cli) struct ProgramArg {
 }
 
 impl ProgramArg {
-    /// Starts the program, if there is one. `screen`: a dashboard will have the terminal.
+    /// Starts the program, if there is one. `screen`: a dashboard will use the terminal.
     pub(in crate::cli) fn start(&self, screen: bool) -> Result<Option<Arc<Program>>> {
         let Some((file, arguments)) = self.program.split_first() else { return Ok(None) };
         let kept = screen && io::stderr().is_terminal();
@@ -122,7 +122,7 @@ impl ProgramArg {
         Ok(Some(Arc::new(Program::start(file, arguments, output)?)))
     }
 
-    /// Is there a program to be started?
+    /// Whether there is a program to be started.
     pub(in crate::cli) fn is_given(&self) -> bool {
         !self.program.is_empty()
     }
@@ -149,7 +149,7 @@ impl ReadArgs {
         })
     }
 
-    /// `--exe` says nothing of what is not a file.
+    /// `--exe` only applies to files.
     pub(super) fn check(&self, source: &Source) -> Result {
         if self.exe.is_some() && !matches!(source, Source::File(_) | Source::Stdin) {
             return Err(CliError::Usage("--exe is for core files only".to_owned()));

@@ -9,18 +9,18 @@ use crate::dashboard::view::{Canvas, Cut, Theme, select};
 use crate::report::line::width;
 use crate::report::units::{short_duration, thousands};
 
-/// Lines above the list: what is asked, the filter, a rule, the headings.
+/// Lines above the list: the question, the filter, a rule, the headings.
 const TOP: u16 = 4;
-/// Columns of the list, each with the one where it begins.
+/// Columns of the list, each with its start.
 const PID: (u16, u16) = (1, 9);
 const RUNTIME: u16 = 12;
 
-/// Where the list stands.
+/// Where the list is.
 pub(super) fn rows((width, height): (u16, u16)) -> Rect {
     Rect { x: 0, y: TOP.min(height), width, height: height.saturating_sub(TOP + 1) }
 }
 
-/// Draws the list and what is typed.
+/// Draws the list and the typed text.
 pub fn draw(frame: &mut Frame<'_>, picker: &Picker, theme: Theme) {
     let area = frame.area();
     let mut canvas = Canvas { buffer: frame.buffer_mut(), theme };

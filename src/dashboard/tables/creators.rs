@@ -1,4 +1,4 @@
-//! Who started whom, counts rolled up.
+//! Which task created which, with counts rolled up.
 
 use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
@@ -8,9 +8,9 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, Task};
 
-/// Generations that are kept; a longer line of ancestors ends here.
+/// At most this many generations are kept; a longer line of ancestors is cut here.
 const DEEPEST: usize = 64;
-/// Nodes that are kept; tasks beyond are counted with their ancestors.
+/// At most this many nodes are kept; further tasks are counted with their ancestors.
 const MAX_NODES: usize = 50_000;
 
 /// The tree in preorder: a node's descendants follow it, up to [`TreeNode::end`].
@@ -29,19 +29,19 @@ pub struct TreeNode {
     pub depth: u16,
     /// The function that they were started with. Raw from the target, like the other texts.
     pub name: String,
-    /// File and line of the place that started them.
+    /// File and line of the place that created them.
     pub place: String,
-    /// The function that started them; said of those whose parents have ended.
+    /// The function that created them; only set if their parents have ended.
     pub creator: String,
     /// How many tasks.
     pub own: u64,
-    /// How many with their descendants.
+    /// How many tasks, descendants included.
     pub total: u64,
     /// The node after its last descendant.
     pub end: usize,
 }
 
-/// A node in the making: what its tasks were started with, and where.
+/// A node under construction: the function that its tasks were started with, and where they were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Kind {
     parent: u32,
@@ -50,7 +50,7 @@ struct Kind {
 }
 
 impl TreeNode {
-    /// Nobody below it.
+    /// Whether nothing is below it.
     pub fn is_leaf(&self, at: usize) -> bool {
         self.end == at + 1
     }
@@ -68,7 +68,7 @@ struct Draft {
     children: Vec<u32>,
 }
 
-/// Puts the tasks selected into a tree. Ancestors that are not selected are not in it.
+/// Puts the selected tasks into a tree. It omits ancestors that are not selected.
 pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
     let mut planter = Planter {
         snapshot,
@@ -106,7 +106,7 @@ struct Planter<'a> {
 }
 
 impl Planter<'_> {
-    /// The node of a task; makes it and those of its ancestors.
+    /// The node of a task; creates it and the nodes of its ancestors.
     fn node(&mut self, index: u32) -> u32 {
         // From the task up to an ancestor whose node is known, or whose parent has ended.
         let mut line = Vec::new();
@@ -124,7 +124,7 @@ impl Planter<'_> {
             line.push(at);
             let Some(task) = self.snapshot.tasks.get(at as usize) else { break };
             let next = task.parent.and_then(|id| self.by_id.get(&(task.runtime, id)).copied());
-            // A task cannot be its own ancestor; a program that says so does not get a loop.
+            // A task cannot be its own ancestor; a program that claims so gets no loop.
             match next {
                 Some(next) if !line.contains(&next) => at = next,
                 _ => break,
@@ -206,7 +206,7 @@ impl Planter<'_> {
         nodes
     }
 
-    /// Writes a node and its descendants, which are no more than [`DEEPEST`] generations.
+    /// Writes a node and its descendants: at most [`DEEPEST`] generations.
     fn place(&self, node: u32, above: u64, tree: &mut Tree) {
         let Some(draft) = self.nodes.get(node as usize) else { return };
         let snapshot = self.snapshot;

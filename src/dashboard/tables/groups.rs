@@ -1,4 +1,4 @@
-//! The groups, with how they changed.
+//! The groups, and how they changed.
 
 use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
@@ -17,17 +17,17 @@ use crate::dashboard::query::{GroupSort, Query};
 use crate::report::text::{group_state, group_title};
 use crate::snapshot::{Age, Frame, Snapshot};
 
-/// Groups that are worked out at most; how many there are in all is said.
+/// At most this many groups are computed; the total is reported.
 pub const MAX_GROUPS: usize = 10_000;
 
 /// The groups of a picture.
 #[derive(Debug, Clone, Default)]
 pub struct GroupTable {
-    /// In the order asked for.
+    /// In the requested order.
     pub rows: Vec<GroupRow>,
-    /// How many groups there are, those that are not among the rows too.
+    /// How many groups there are, including those without a row.
     pub total: u64,
-    /// Changes are over so much time, nanoseconds. None: there is nothing to compare with yet.
+    /// Changes cover this much time, nanoseconds. None: there is nothing to compare with yet.
     pub window_ns: Option<u64>,
 }
 
@@ -36,22 +36,22 @@ pub struct GroupTable {
 pub struct GroupRow {
     /// The same in every picture.
     pub key: u64,
-    /// The group. Without tasks if all are gone since the mark; then what else it holds is that of the
-    /// snapshot that was marked, and ids in it mean nothing.
+    /// The group. It has no tasks if all have gone since the mark; then its other fields are those of the
+    /// marked snapshot, and their ids mean nothing.
     pub group: Group,
-    /// How many tasks more or less than then. None: nothing to compare with.
+    /// The change of the number of tasks since then. None: nothing to compare with.
     pub change: Option<i64>,
     /// Growth a minute.
     pub per_minute: Option<f64>,
-    /// The longest that one of its tasks has been in its state.
+    /// The longest time that any of its tasks has been in its state.
     pub oldest: Age,
     /// Why they wait, or what they do. Raw from the target, like the other texts.
     pub state: String,
-    /// What it is called: of equal stacks the function that a person looks for, else what they have in common.
+    /// Its name: for equal stacks the function that the user looks for, else what its tasks share.
     pub name: String,
-    /// The innermost function, where all are at one place.
+    /// The innermost function, if all tasks are at one place.
     pub at: String,
-    /// File and line of the place that started them, where it is one.
+    /// File and line of the place that created them, if there is only one.
     pub creator: String,
 }
 
@@ -62,7 +62,7 @@ impl GroupRow {
     }
 }
 
-/// Works out the groups of the tasks selected.
+/// Computes the groups of the selected tasks.
 pub(super) fn table(
     picture: &Picture,
     query: &Query,
@@ -123,7 +123,7 @@ fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> 
     }
 }
 
-/// Says behind equal names what tells the groups apart: a caller, a callee, or a place.
+/// Appends to equal names what distinguishes the groups: a caller, a callee, or a place.
 fn tell_apart(picture: &Picture, rows: &mut [GroupRow]) {
     let snapshot = &*picture.snapshot;
     let names: Vec<_> = rows.iter().map(|row| (&row.name, &row.state, &row.creator)).collect();
@@ -153,7 +153,7 @@ fn place(snapshot: &Snapshot, frame: Frame) -> String {
     }
 }
 
-/// The same for the same group of another snapshot: made of text.
+/// A key that is equal for the same group of another snapshot: made of text.
 fn key(snapshot: &Snapshot, group: &Group) -> u64 {
     let mut hasher = FxHasher::default();
     std::mem::discriminant(&group.common).hash(&mut hasher);
@@ -183,7 +183,7 @@ fn key(snapshot: &Snapshot, group: &Group) -> u64 {
     hasher.finish()
 }
 
-/// Sets changes to those since a snapshot; adds the groups that are gone since.
+/// Sets changes relative to a snapshot; adds the groups that have gone since.
 fn compare(rows: &mut Vec<GroupRow>, then: &Snapshot, query: &Query) {
     let selection = query.wanted.select(then, query.system);
     let before = grouped(then, query, &selection).groups;
@@ -221,7 +221,7 @@ fn sort(rows: &mut [GroupRow], query: &Query) {
     }
 }
 
-/// What a group by this key is called in a heading.
+/// The heading of a group by this key.
 pub(in crate::dashboard) fn heading(key: &GroupKey) -> String {
     match key {
         GroupKey::Stack => "GROUP".to_owned(),

@@ -11,28 +11,28 @@ use crate::analysis::GroupKey;
 use crate::analysis::trend::trend;
 use crate::dashboard::query::TaskKey;
 
-/// Pictures that are remembered.
+/// At most this many pictures are remembered.
 const PICTURES: usize = 120;
-/// Counts that are remembered in all: with a hundred thousand groups, only a few pictures are.
+/// At most this many counts are remembered in all: with a hundred thousand groups, these are only a few pictures.
 const COUNTS: usize = 1_000_000;
-/// A trend is made of so many pictures at most, evenly spread.
+/// A trend uses at most this many pictures, evenly spread.
 const SPREAD: usize = 20;
-/// Growth is not said of less time than this: it would be the growth of chance.
+/// Growth is not reported for less time than this: it would be random.
 const SHORTEST: u64 = 2_000_000_000;
 
-/// Tasks whose last picture is kept: each may hold a snapshot.
+/// At most this many tasks keep their last picture: each may hold a snapshot.
 const SEEN: usize = 4;
 
 /// How often the sizes of groups are remembered while the groups are not shown.
 const WHILE_HIDDEN: u64 = 3_000_000_000;
 
 /// Sizes of groups by the key of their row, picture by picture. Starts over when the process, grouping or
-/// filter change, because it would not compare like with like.
+/// filter change, because the sizes would not be comparable.
 #[derive(Debug, Default)]
 pub struct Memory {
     of: (GroupKey, String, bool, u32),
     pictures: VecDeque<Sizes>,
-    /// Tasks that are looked at, each with the last picture in which it was; the last one looked at first.
+    /// Tasks that were looked at, each with the last picture that contains it; the most recent first.
     seen: VecDeque<(TaskKey, Arc<Picture>)>,
 }
 
@@ -46,21 +46,21 @@ struct Sizes {
 /// How a group changed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Changed {
-    /// Tasks more or less than at the beginning of the time that is remembered.
+    /// The change of the number of tasks since the beginning of the remembered time.
     pub(super) change: Option<i64>,
     /// Growth a minute.
     pub(super) per_minute: Option<f64>,
 }
 
 impl Memory {
-    /// Is it time to remember a picture again, even if the groups are not shown? So that their changes
-    /// are known when they are.
+    /// Whether it is time to remember a picture even though the groups are not shown, so that their changes are
+    /// known when they are.
     pub(super) fn is_due(&self, elapsed_ns: Option<u64>) -> bool {
         let last = self.pictures.back().map(|sizes| sizes.elapsed_ns);
         last.zip(elapsed_ns).is_none_or(|(last, now)| now.abs_diff(last) >= WHILE_HIDDEN)
     }
 
-    /// Looks at a task: in this picture or, if it is not there any more, in the last one that had it.
+    /// Looks at a task: in this picture or, if it is no longer there, in the last one that contains it.
     pub(super) fn look_at(&mut self, picture: &Arc<Picture>, task: Option<TaskKey>) -> Option<Closeup> {
         let Some(key) = task else {
             self.seen.clear();
@@ -72,7 +72,7 @@ impl Memory {
             self.seen.truncate(SEEN);
             return Some(closeup);
         }
-        // Its own picture; that of another one for a neighbour that was never looked at.
+        // Its own picture; for a neighbour that was never looked at, that of another task.
         let own = self.seen.iter().filter(|(other, _)| *other == key);
         own.chain(&self.seen).find_map(|(_, picture)| closeup(picture, key))
     }
@@ -90,7 +90,7 @@ impl Memory {
             self.pictures.clear();
         }
         let Some(elapsed_ns) = elapsed_ns else { return };
-        // Replayed backwards, what comes later is not yet known.
+        // When replayed backwards, later pictures are not known yet.
         let at = self.pictures.partition_point(|sizes| sizes.number < number);
         if self.pictures.get(at).is_none_or(|sizes| sizes.number != number) {
             self.pictures.insert(at, Sizes { number, elapsed_ns, counts: counts.collect() });
@@ -98,7 +98,7 @@ impl Memory {
         let total =
             |pictures: &VecDeque<Sizes>| pictures.iter().map(|sizes| sizes.counts.len()).sum::<usize>();
         while self.pictures.len() > PICTURES || self.pictures.len() > 2 && total(&self.pictures) > COUNTS {
-            // The one furthest away in time goes.
+            // The picture furthest away in time is dropped.
             let back = self.pictures.back().is_some_and(|sizes| sizes.number > number);
             if back {
                 self.pictures.pop_back()
@@ -108,7 +108,7 @@ impl Memory {
         }
     }
 
-    /// The pictures up to `number`, evenly spread over the time remembered.
+    /// The pictures up to `number`, evenly spread over the remembered time.
     pub(super) fn until(&self, number: u32) -> Window<'_> {
         let known: Vec<&Sizes> = self.pictures.iter().filter(|sizes| sizes.number <= number).collect();
         let last = known.len().saturating_sub(1);
@@ -143,7 +143,7 @@ impl Window<'_> {
     }
 }
 
-/// `now` less `then`.
+/// `now` minus `then`.
 pub(super) fn difference(now: u64, then: u64) -> i64 {
     i64::try_from(i128::from(now) - i128::from(then)).unwrap_or(if now > then { i64::MAX } else { i64::MIN })
 }

@@ -1,5 +1,5 @@
-//! What the views show of a picture: worked out on a thread of its own, so that no number of tasks
-//! keeps the keys waiting.
+//! What the views show of a picture: computed on its own thread, so that keys never wait, however many tasks
+//! there are.
 
 use std::sync::Arc;
 
@@ -26,41 +26,41 @@ pub use task::{Closeup, HeldLock, TaskTable, Waiters};
 pub struct Tables {
     /// What it was made from.
     pub picture: Arc<Picture>,
-    /// What was asked for.
+    /// The query.
     pub query: Arc<Query>,
-    /// Tasks that pass the filter, of how many, and how many are hidden.
+    /// Tasks that pass the filter, out of how many, and how many are hidden.
     pub shown: Shown,
     /// The groups.
     pub groups: GroupTable,
     /// Single tasks.
     pub tasks: TaskTable,
-    /// Who started whom.
+    /// Which task created which.
     pub creators: Tree,
-    /// Stacks, merged. None if they were not asked for.
+    /// Stacks, merged. None if not requested.
     pub flame: Option<Flame>,
-    /// One task, as it is or, if it has ended, as it was seen last. None if none was asked for.
+    /// One task, as it is or, if it has ended, as it was last seen. None if not requested.
     pub closeup: Option<Closeup>,
 }
 
-/// How many tasks are looked at.
+/// The number of selected tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shown {
     /// Tasks that pass the filter.
     pub tasks: u64,
-    /// How many there would be without it.
+    /// Tasks without the filter.
     pub considered: u64,
     /// Tasks that would have passed, but are the runtime's own.
     pub hidden_system: u64,
 }
 
 impl Shown {
-    /// Does the filter let everything pass?
+    /// Whether the filter lets everything pass.
     pub fn is_all(&self) -> bool {
         self.tasks == self.considered
     }
 }
 
-/// Works out what is shown of a picture.
+/// Computes what is shown of a picture.
 pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) -> Tables {
     let snapshot = &picture.snapshot;
     let selection = query.wanted.select(snapshot, query.system);
@@ -92,7 +92,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
     tables
 }
 
-/// Merges the stacks of the tasks selected; compares them with the mark, if there is one.
+/// Merges the stacks of the selected tasks; compares them with the mark, if there is one.
 pub(in crate::dashboard) fn flame(snapshot: &Snapshot, selection: &Selection, query: &Query) -> Flame {
     let then =
         query.mark.as_ref().map(|mark| (&*mark.snapshot, query.wanted.select(&mark.snapshot, query.system)));
@@ -100,7 +100,7 @@ pub(in crate::dashboard) fn flame(snapshot: &Snapshot, selection: &Selection, qu
     flame_selected((snapshot, selection), then, false, &query.flame)
 }
 
-/// The tasks of the group that was chosen, or all.
+/// The tasks of the chosen group, or all.
 fn within(query: &Query, groups: &GroupTable, selection: Selection) -> Vec<u32> {
     match &query.within {
         None => selection.tasks,

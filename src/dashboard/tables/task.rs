@@ -1,4 +1,4 @@
-//! Single tasks, and one from close by.
+//! Single tasks, and one in detail.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -10,46 +10,46 @@ use crate::analysis::waits::{WaitSummary, WaitTable};
 use crate::dashboard::query::{Query, TaskKey, TaskSort};
 use crate::snapshot::{Hold, ObjectId, Snapshot, Task, Wait};
 
-/// Neighbours of a task (children, others that wait for the same) that are listed.
+/// At most this many neighbours of a task (children, other waiters) are listed.
 const LISTED: usize = 100;
-/// Locks of a task whose waiters are listed; how many more there are is counted.
+/// At most this many locks of a task are listed with their waiters; the rest is counted.
 const LOCKS: usize = 16;
 
-/// The tasks, in the order asked for: indices into the snapshot's.
+/// The tasks, in the requested order: indices into the snapshot's.
 #[derive(Debug, Clone, Default)]
 pub struct TaskTable {
     /// The tasks.
     pub order: Vec<u32>,
-    /// How many tasks these are: a row may stand for several.
+    /// How many tasks these are: one row may stand for several.
     pub count: u64,
 }
 
-/// One task from close by.
+/// One task in detail.
 #[derive(Debug, Clone, Default)]
 pub struct Closeup {
-    /// The picture that it is from: the last one in which the task was.
+    /// Its picture: the last one that contains the task.
     pub of: Arc<Picture>,
     /// Its index in the tasks of that picture.
     pub task: u32,
-    /// What it waits for, in a few figures.
+    /// What it waits for, summarised.
     pub waits_for: Vec<WaitSummary>,
-    /// The same of what it holds.
+    /// What it holds, summarised.
     pub holds: Vec<HoldSummary>,
-    /// What it waits for, who holds that, and who else waits for it.
+    /// What it waits for, who holds it, and who else waits for it.
     pub waits: Vec<Waiters>,
     /// Who waits for what it holds: the first locks.
     pub held: Vec<HeldLock>,
     /// How many more locks it holds.
     pub held_more: u64,
-    /// The task that started it, if that still lives.
+    /// The task that created it, if it still lives.
     pub parent: Option<u32>,
-    /// Tasks that it started and that still live: the first ones.
+    /// Living tasks that it created: the first ones.
     pub children: Vec<u32>,
     /// How many there are.
     pub children_total: u64,
 }
 
-/// What a task waits for, who holds that, and who else waits for it.
+/// What a task waits for, who holds it, and who else waits for it.
 #[derive(Debug, Clone)]
 pub struct Waiters {
     /// What it waits for.
@@ -69,7 +69,7 @@ pub struct Waiters {
 pub struct HeldLock {
     /// What it holds, and how.
     pub hold: Hold,
-    /// Those that wait for it, and how: the first ones.
+    /// The tasks that wait for it, and how: the first ones.
     pub waiters: Vec<(u32, Wait)>,
     /// How many there are.
     pub total: u64,
@@ -85,7 +85,7 @@ pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> Ta
         TaskSort::State => tasks.sort_by_key(|&index| task(index).map(|task| state(snapshot, task))),
         TaskSort::Memory => tasks.sort_by_key(|&index| Reverse(task(index).map(|task| task.stack_bytes))),
         TaskSort::Name => {
-            // Once for each stack: there are far fewer of them than tasks.
+            // Once for each stack: there are far fewer stacks than tasks.
             let name = |locations: &[_]| {
                 let frames = shown_frames(snapshot, locations, false);
                 let at = user_frame(snapshot, &picture.owners, &frames);
@@ -145,7 +145,7 @@ pub(super) fn closeup(picture: &Arc<Picture>, key: TaskKey) -> Option<Closeup> {
     Some(closeup)
 }
 
-/// Those that wait for a thing, but one: the first ones, and how many.
+/// The waiters of an object except one task: the first ones, and how many.
 fn waiters(snapshot: &Snapshot, object: ObjectId, but: u32) -> (Vec<(u32, Wait)>, u64) {
     let (mut waiters, mut total) = (Vec::new(), 0);
     let waits_for = |task: &Task| snapshot.waits_of(task).iter().find(|wait| wait.object == object).copied();

@@ -63,7 +63,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     let query = Arc::new(Query { view: View::Groups, key: GroupKey::State, ..Query::default() });
     let mut last = Tables::default();
     for second in 0..7 {
-        // Two a second more with f0; as many as ever with f1.
+        // Two more per second with f0; a constant number with f1.
         let tasks: Vec<_> = (1..=2 * second + 1).map(|n| (n * 3, 0)).chain([(1, 0), (4, 0)]).collect();
         let picture = Arc::new(album.add(family(&tasks, second)));
         last = compute(&picture, &query, &mut memory);
@@ -76,7 +76,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     assert!(rate("f1").abs() < 1e-6);
     assert_eq!(last.groups.window_ns, Some(6 * SECOND));
 
-    // Another filter is another count: it begins anew.
+    // Another filter counts other tasks: it starts over.
     let wanted = crate::dashboard::filter_query::Wanted::parse("reason:f0").unwrap();
     let query = Query { wanted: Arc::new(wanted), ..(*query).clone() };
     let tables = compute(&last.picture, &Arc::new(query), &mut memory);

@@ -1,4 +1,4 @@
-//! Moving about in the flame graph.
+//! Moving around in the flame graph.
 
 use super::Command;
 use crate::dashboard::flame::{beside, cells, widest_child};

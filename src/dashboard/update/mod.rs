@@ -1,5 +1,5 @@
-//! What happens, and what changes because of it. No drawing, no input or output: what has to be done
-//! outside is given back as commands.
+//! Events, and how they change the state. No drawing, no input or output: actions for the outside are returned
+//! as commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ mod prompt;
 
 pub(super) use prompt::edit;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A key was pressed.
@@ -30,21 +30,21 @@ pub enum Event {
     Mouse(MouseEvent),
     /// Text was pasted.
     Paste(String),
-    /// The terminal has so many columns and lines now.
+    /// The terminal now has this many columns and lines.
     Resize(u16, u16),
     /// A reading.
     Picture(Arc<Picture>),
     /// What the views show has been worked out.
     Tables(Arc<Tables>),
-    /// How reading goes.
+    /// The status of reading.
     Source(Source),
-    /// So much time has passed since the last reading arrived.
+    /// This much time has passed since the last reading arrived.
     Quiet(Duration),
     /// A file was written, or not.
     Wrote(Result<String, String>),
 }
 
-/// Something that is to be done outside.
+/// An action to be carried out outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Leave.
@@ -53,11 +53,11 @@ pub enum Command {
     Suspend,
     /// Redraw the screen.
     Redraw,
-    /// Work out what the views show.
+    /// Compute what the views show.
     Compute,
     /// Read at this interval from now on.
     Interval(Duration),
-    /// Show another reading of a replay: so many on, or back.
+    /// Show another reading of a replay: this many forward, or back.
     Seek(i64),
     /// Write a file.
     Write(What),
@@ -76,10 +76,10 @@ pub enum What {
     Flame,
 }
 
-/// How often a target can be read, from the most often on.
+/// The intervals at which a target can be read, the shortest first.
 const INTERVALS: [u64; 9] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
-/// Changes the state; gives what is to be done.
+/// Changes the state; returns what is to be done.
 pub fn update(state: &mut AppState, event: Event) -> Vec<Command> {
     match event {
         Event::Key(key) => on_key(state, key),
@@ -129,7 +129,7 @@ fn complain(state: &mut AppState, text: impl Into<String>) {
     state.message = Some(Message { text: text.into(), error: true });
 }
 
-/// Takes what was worked out; what was selected stays so, wherever it is now.
+/// Takes new tables; the selection stays on the same row, even if that moved.
 fn take_tables(state: &mut AppState, tables: Arc<Tables>) {
     let group = state.tables.groups.rows.get(state.cursors.groups.at).map(|row| row.key);
     let task = state.task_at(state.cursors.tasks.at);
@@ -137,7 +137,7 @@ fn take_tables(state: &mut AppState, tables: Arc<Tables>) {
     let branch = branch.and_then(|at| state.tables.creators.nodes.get(at)).map(|node| node.key);
     state.tables = tables;
     let moved = |from: usize, to: Option<usize>| to.unwrap_or(from);
-    // The first line is where one looks for what is largest: it stays the first.
+    // The first line shows the largest group: the selection stays there.
     if let Some(key) = group.filter(|_| state.cursors.groups.at > 0) {
         let found = state.tables.groups.rows.iter().position(|row| row.key == key);
         state.cursors.groups.at = moved(state.cursors.groups.at, found);
@@ -155,7 +155,7 @@ fn take_tables(state: &mut AppState, tables: Arc<Tables>) {
     keep_in_sight(state);
 }
 
-/// Moves the windows of all lists so that what is selected is in them.
+/// Scrolls all lists so that the selection is visible.
 fn keep_in_sight(state: &mut AppState) {
     if let Some(list) = state.list() {
         let (len, height) = (state.len(list), usize::from(areas(state).rows.height));
@@ -176,10 +176,10 @@ fn on_key(state: &mut AppState, key: KeyEvent) -> Vec<Command> {
     act(state, action, key)
 }
 
-/// While the help is shown.
+/// Handles a key while the help is shown.
 fn on_help(state: &mut AppState, action: Action) -> Vec<Command> {
     let line = state.help.unwrap_or(0);
-    // The view stops at the last line that makes sense.
+    // Scrolling stops at the last useful line.
     let last = keys::BINDINGS.len();
     state.help = match action {
         Action::Up => Some(line.saturating_sub(1)),
@@ -260,7 +260,7 @@ fn act(state: &mut AppState, action: Action, key: KeyEvent) -> Vec<Command> {
 }
 
 fn go(state: &mut AppState, view: View) -> Vec<Command> {
-    // From elsewhere the key leads to all tasks, not to the last ones looked at.
+    // From another view the key leads to all tasks, not to those shown last.
     if view != state.query.view {
         state.ask(|query| query.view = view);
     }
@@ -268,7 +268,7 @@ fn go(state: &mut AppState, view: View) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-/// A screen of the list, less a line.
+/// A screen of the list, minus one line.
 fn page(state: &AppState) -> i64 {
     i64::from(areas(state).rows.height).saturating_sub(1).max(1)
 }
@@ -344,8 +344,7 @@ fn look_at(state: &mut AppState, key: TaskKey) -> Vec<Command> {
     vec![Command::Compute]
 }
 
-/// Folds or unfolds the selected branch; `to`: open or closed, or else the other way round. Says
-/// whether it changed.
+/// Folds or unfolds the selected branch; `to`: open or closed, or else toggle. Returns whether it changed.
 fn fold(state: &mut AppState, to: Option<bool>) -> bool {
     let at = state.branches().get(state.cursors.creators.at).copied();
     let Some((at, node)) = at.and_then(|at| Some((at, state.tables.creators.nodes.get(at)?))) else {
@@ -373,7 +372,7 @@ fn left(state: &mut AppState) -> Vec<Command> {
     if fold(state, Some(false)) {
         return Vec::new();
     }
-    // To the branch that it hangs on.
+    // Moves to the parent branch.
     let branches = state.branches();
     let depth = |line: usize| {
         branches.get(line).and_then(|&at| state.tables.creators.nodes.get(at)).map_or(0, |node| node.depth)
@@ -490,7 +489,7 @@ fn seek(state: &mut AppState, by: i64) -> Vec<Command> {
     Vec::new()
 }
 
-/// The view whose tab stands at a column.
+/// The view whose tab is at a column.
 fn tab_at(state: &AppState, column: u16) -> Option<View> {
     let tabs = tabs(state);
     tabs.iter()

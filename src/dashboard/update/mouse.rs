@@ -12,7 +12,7 @@ use crate::dashboard::state::AppState;
 /// Lines that one notch of the wheel moves.
 const NOTCH: i64 = 3;
 
-/// A click selects, a click on what is selected opens it; the wheel moves.
+/// A click selects, a click on the selected line opens it; the wheel moves.
 pub(super) fn on_mouse(state: &mut AppState, mouse: MouseEvent) -> Vec<Command> {
     match mouse.kind {
         MouseEventKind::ScrollUp => wheel(state, -NOTCH),

@@ -1,4 +1,4 @@
-//! While something is being typed.
+//! Handles keys while the user types.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::dashboard::filter_query::Wanted;
 use crate::dashboard::query::View;
 use crate::dashboard::state::{AppState, Input, Prompt};
 
-/// Characters that a line takes at most.
+/// A line takes at most this many characters.
 const LONGEST: usize = 500;
 
 /// Asks what to group by.
@@ -24,7 +24,7 @@ pub(super) fn ask_key(state: &mut AppState) -> Vec<Command> {
     Vec::new()
 }
 
-/// A key while something is being typed.
+/// Handles a key while the user types.
 pub(super) fn on_key(state: &mut AppState, key: KeyEvent) -> Vec<Command> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     if key.code == KeyCode::Esc || control && key.code == KeyCode::Char('c') {
@@ -54,7 +54,7 @@ pub(super) fn on_key(state: &mut AppState, key: KeyEvent) -> Vec<Command> {
     }
 }
 
-/// Pasted text goes into the line that is being edited.
+/// Pasted text goes into the edited line.
 pub(super) fn paste(state: &mut AppState, text: &str) -> Vec<Command> {
     if let Some(Prompt::Filter(input) | Prompt::GroupBy(input)) = &mut state.prompt {
         text.chars().filter(|c| !c.is_control()).for_each(|c| insert(input, c));
@@ -103,14 +103,14 @@ fn group_by(state: &mut AppState, mut input: Input) -> Vec<Command> {
     }
 }
 
-/// What can be grouped by: the keys, and the labels that tasks have.
+/// What the user can group by: the keys, and the labels that tasks have.
 fn choices(state: &AppState) -> Vec<String> {
     let mut choices: Vec<String> = match state.query.view {
         View::Flame => ["none", "state", "creator", "thread"].map(str::to_owned).to_vec(),
         _ => ["stack", "function", "state", "creator", "waits-on"].map(str::to_owned).to_vec(),
     };
     let snapshot = &state.tables.picture.snapshot;
-    // A program can have any number of them; who wants more types them.
+    // A program can have any number of labels; the user can type the others.
     for (key, _) in snapshot.code.label_sets.iter().take(1000).flat_map(|set| &set.pairs) {
         let choice = format!("label:{}", snapshot.str(*key));
         if !choices.contains(&choice) && choices.len() < 50 {
@@ -132,7 +132,7 @@ fn next_choice(state: &AppState, now: &str, back: bool) -> String {
     choices.get(next).cloned().unwrap_or_default()
 }
 
-/// Edits a line, as shells do.
+/// Edits a line, like shells do.
 pub(in crate::dashboard) fn edit(input: &mut Input, key: KeyEvent) {
     input.problem = None;
     let len = input.text.chars().count();

@@ -1,4 +1,4 @@
-//! Keys, as a table; and what the other events do.
+//! Keys, as a table; and the effects of other events.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -9,7 +9,7 @@ use crate::dashboard::task_detail::Row;
 use crate::session::SessionView;
 use crate::snapshot::{self, Snapshot, SnapshotBuilder, Task};
 
-/// `n` tasks, started by the first, in groups of ten by reason.
+/// `n` tasks, created by the first, in groups of ten by reason.
 fn snapshot(n: u64) -> Snapshot {
     let mut builder = SnapshotBuilder::new();
     builder.header.taken_at_ns = Some(1_000_000_000);
@@ -60,7 +60,7 @@ impl Bench {
         }
     }
 
-    /// Keys by name: "Tab", "C-c", or what is typed.
+    /// Keys by name: "Tab", "C-c", or the typed text.
     fn keys(&mut self, keys: &str) {
         for key in keys.split(' ') {
             let (code, modifiers) = match key {
@@ -92,7 +92,7 @@ impl Bench {
         }
     }
 
-    /// What can be seen of it, in a line.
+    /// The visible state, in one line.
     fn tells(&self) -> String {
         let state = &self.state;
         let mut text = state.query.view.name().to_owned();
@@ -155,7 +155,7 @@ fn keys() {
         ("3 End j", "Tasks 95/95"),
         ("3 G g", "Tasks 1/95"),
         ("3 G Home", "Tasks 1/95"),
-        // 24 lines less header, tabs, rule, heading and footer, less the line that is seen twice.
+        // 24 lines minus header, tabs, rule, heading and footer, minus the line that is shown on both pages.
         ("3 PgDn", "Tasks 18/95"),
         ("3 PgDn PgDn PgUp", "Tasks 18/95"),
         ("3 C-f C-b", "Tasks 1/95"),
@@ -167,11 +167,11 @@ fn keys() {
         ("2 Enter Enter Esc Esc", "Groups 1/10"),
         ("2 G Enter", "Tasks 1/6, within"),
         ("3 j Enter", "Tasks 1/6, close"),
-        // Wherever nothing else is to be opened, there is no holder to go to.
+        // If there is nothing else to open, there is no holder to go to either.
         ("3 j Enter Enter", "Tasks 1/6, close"),
         ("1 y", "Overview, error"),
         ("7 c", "Scheduler 1/0, error"),
-        // Its parent stands on the last line.
+        // Its parent is on the last line.
         ("3 j Enter G Enter", "Tasks 1/99, close"),
         ("3 j Enter G Enter Esc", "Tasks 1/6, close"),
         ("4 h", "Creators 1/1"),
@@ -257,7 +257,7 @@ fn what_is_selected_stays_selected() {
     assert_eq!(bench.state.task_at(bench.state.cursors.tasks.at), Some(selected));
     bench.keys("r");
     assert_eq!(bench.state.task_at(bench.state.cursors.tasks.at), Some(selected));
-    // When it has ended, the line stays.
+    // After it has ended, the line stays.
     bench.keys("r");
     bench.read(3);
     assert_eq!(bench.tells(), "Tasks 3/3");
@@ -301,7 +301,7 @@ fn a_task_that_ends_keeps_its_last_picture() {
     bench.keys("Esc");
     assert_eq!(head(&bench)[0], " task 95  reason 9  ");
     assert!(head(&bench)[1].starts_with(" ended "), "{:?}", head(&bench));
-    // One that was never seen has no picture.
+    // A task that was never seen has no picture.
     bench.keys("Esc");
     assert!(bench.state.tables.closeup.is_none());
 }

@@ -7,13 +7,13 @@ use super::theme::{Canvas, Theme};
 /// A value of one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Value {
-    /// None: it is not known.
+    /// None: unknown.
     pub(super) value: Option<f64>,
-    /// The first one of another process: the line does not go on.
+    /// The first reading of another process: the line is interrupted.
     pub(super) breaks: bool,
 }
 
-/// What the bottom and the top of a chart stand for.
+/// The values at the bottom and the top of a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Scale {
     pub(super) low: f64,
@@ -21,8 +21,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The scale on which all of these are seen. It begins at zero unless that would make all of them look
-    /// alike.
+    /// A scale that shows all of these. It begins at zero unless that would make them indistinguishable.
     pub(super) fn of(values: &[Value]) -> Scale {
         let known = || values.iter().filter_map(|value| value.value);
         let high = known().fold(0.0, f64::max);
@@ -42,7 +41,7 @@ impl Scale {
         }
     }
 
-    /// Its ends in words: "120-140", "181-204 MiB", "3" where they are the same.
+    /// Its ends in words: "120-140", "181-204 MiB", "3" if they are equal.
     pub(super) fn words(&self, word: impl Fn(f64) -> String) -> String {
         let (low, high) = (word(self.low), word(self.high));
         if low == high {
@@ -50,7 +49,7 @@ impl Scale {
         }
         let unit = |text: &str| text.split_once(' ').map(|(_, unit)| unit.to_owned());
         let number = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
-        // A zero needs no unit, and the same unit is said once.
+        // A zero needs no unit, and a common unit is written once.
         if unit(&low) == unit(&high) || self.low == 0.0 {
             format!("{}-{high}", number(&low))
         } else {
@@ -59,7 +58,7 @@ impl Scale {
     }
 }
 
-/// Readings that a column of the screen has room for.
+/// How many readings fit into a column of the screen.
 pub(super) fn readings_per_column(theme: Theme) -> usize {
     theme.pick(2, 1)
 }
@@ -81,7 +80,7 @@ pub(super) fn line(canvas: &mut Canvas<'_>, area: Rect, values: &[Value], scale:
     }
     let rows = height * STEPS;
     let first = width * per - shown.len();
-    // Columns of steps, two a character or one, each with the lowest and the highest step of the line.
+    // Columns of steps, two per character or one, each with the lowest and the highest step of the line.
     let mut before: Option<usize> = None;
     let mut cells = vec![0_u8; width * height];
     let mut breaks = Vec::new();
@@ -119,7 +118,7 @@ fn draw(canvas: &mut Canvas<'_>, area: Rect, cells: &[u8]) {
     for (nth, &bits) in cells.iter().enumerate().filter(|&(_, &bits)| bits != 0) {
         let (x, y) = (nth % usize::from(area.width), nth / usize::from(area.width));
         let text = if canvas.theme.ascii {
-            // The highest step, or a line that goes up and down.
+            // The highest step, or a vertical line.
             let steps: Vec<usize> = (0..STEPS).filter(|&step| bits & DOTS[0][step] != 0).collect();
             match steps.as_slice() {
                 [one] => HEIGHTS[*one].to_owned(),
@@ -132,7 +131,7 @@ fn draw(canvas: &mut Canvas<'_>, area: Rect, cells: &[u8]) {
     }
 }
 
-/// Draws the scale at the left of a chart: its ends where there are lines for both, else as a range.
+/// Draws the scale at the left of a chart: its two ends if there are lines for both, else a range.
 pub(super) fn axis(canvas: &mut Canvas<'_>, area: Rect, scale: Scale, word: impl Fn(f64) -> String) {
     let (dim, room) = (canvas.theme.dim(), area.width.saturating_sub(1));
     if area.height == 1 {

@@ -15,7 +15,7 @@ const TREE: u16 = 23;
 const ALL: (u16, u16) = (1, 9);
 const OWN: (u16, u16) = (12, 9);
 
-/// Draws the branches that are open.
+/// Draws the open branches.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let (y, width) = (areas.body.y, areas.body.width);
     let title = canvas.theme.title();
@@ -40,7 +40,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
             (false, true) => theme.pick("▾", "-"),
             (false, false) => theme.pick("▸", "+"),
         };
-        // Deep ones still leave room for their name.
+        // Deep branches still leave room for their name.
         let indent = (node.depth * 2).min(room / 2);
         canvas.raw(TREE + indent, y, 2, mark, theme.title());
         let start = TREE + indent + 2;

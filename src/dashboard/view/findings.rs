@@ -17,7 +17,7 @@ use crate::report::units::{bytes, thousands};
 /// Columns of the titles in the pane.
 const TITLES: usize = 13;
 
-/// Draws the list and, below it, the evidence of what is selected.
+/// Draws the list and, below it, the evidence of the selected finding.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let Some(report) = state.findings() else { return };
     let (title, dim) = (canvas.theme.title(), canvas.theme.dim());
@@ -36,7 +36,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     if report.findings.is_empty() {
         canvas.put(2, rows.y, rows.width, "Nothing stands out.", Style::new());
     }
-    // Tasks that are no finding, where the list leaves room for them.
+    // Tasks that are not a finding, if the list leaves room for them.
     let all = usize::MAX;
     let rest = [("Undecided", &report.undecided), ("These look healthy", &report.healthy)];
     let lines = (rest.iter().filter(|(_, rest)| !rest.is_empty()))
@@ -57,7 +57,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
 }
 
-/// Red for what is proven or stuck, yellow for what is likely; the word says the same.
+/// Red for proven and stuck, yellow for likely; the word says the same.
 pub(super) fn sureness(theme: Theme, sureness: Sureness) -> Style {
     match sureness {
         Sureness::Proven | Sureness::Stuck => theme.warn(),

@@ -13,7 +13,7 @@ use crate::report::text::task_noun;
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::{TaskState, WaitClass};
 
-/// Draws the graph, and says what is selected.
+/// Draws the graph, and describes the selected frame.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let dim = canvas.theme.dim();
     let Some(flame) = &state.tables.flame else {
@@ -60,7 +60,7 @@ fn draw_cell(canvas: &mut Canvas<'_>, flame: &Flame, cell: &Cell, y: u16, select
     if selected {
         style = style.add_modifier(Modifier::REVERSED | Modifier::BOLD);
     }
-    // The first column keeps neighbours apart.
+    // The first column separates neighbours.
     let edge = canvas.theme.pick("▏", "|");
     canvas.raw(cell.x, y, 1, edge, style);
     if cell.width > 1 {
@@ -72,7 +72,7 @@ fn draw_cell(canvas: &mut Canvas<'_>, flame: &Flame, cell: &Cell, y: u16, select
     }
 }
 
-/// What most of the tasks wait for; of a difference, whether it grew (yellow) or shrank (blue).
+/// What most of the tasks wait for; in a difference, whether it grew (yellow) or shrank (blue).
 fn color(flame: &Flame, node: NodeId) -> Color {
     if flame.is_difference() {
         return match flame.node(node).now.weight.cmp(&flame.was(node).weight) {

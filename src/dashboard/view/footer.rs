@@ -9,7 +9,7 @@ use crate::dashboard::query::View;
 use crate::dashboard::state::{AppState, Input, Prompt};
 use crate::report::line::width;
 
-/// Draws the line; gives the place of the cursor while something is typed.
+/// Draws the line; returns the place of the cursor while the user types.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) -> Option<(u16, u16)> {
     match &state.prompt {
         Some(Prompt::Filter(input)) => {

@@ -20,7 +20,7 @@ use crate::snapshot::{Snapshot, StackStatus};
 struct Columns {
     state: u16,
     name: (u16, u16),
-    /// The innermost function, where there is room.
+    /// The innermost function, if there is room.
     at: Option<(u16, u16)>,
     creator: Option<(u16, u16)>,
 }
@@ -33,7 +33,7 @@ const STATE: u16 = 36;
 
 impl Columns {
     fn new(width: u16, key: &GroupKey) -> Self {
-        // Grouped by state, the name is the state.
+        // If grouped by state, the name is the state.
         let state = if *key == GroupKey::State { 0 } else { 16 };
         let start = STATE + state;
         let creator = if width >= 96 { (width / 6).clamp(16, 30) } else { 0 };
@@ -49,7 +49,7 @@ impl Columns {
     }
 }
 
-/// Draws the list and, below it, what is selected.
+/// Draws the list and, below it, the selected group.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let table = &state.tables.groups;
     let columns = Columns::new(areas.body.width, &state.tables.query.key);

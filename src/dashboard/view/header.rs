@@ -149,7 +149,7 @@ fn figures(canvas: &mut Canvas<'_>, picture: &Picture, point: &Point, area: Rect
     }));
     facts.extend(point.rss.map(|rss| format!("RSS {}", bytes(rss))));
     for fact in facts {
-        // A fact that does not fit is left out whole: a number that is cut off would be another one.
+        // A fact that does not fit is left out: a truncated number would be wrong.
         if room(x, &fact) {
             x = canvas.put(x, area.y, area.width.saturating_sub(x), &fact, Style::new()) + 2;
         }
@@ -167,8 +167,7 @@ fn restarted(picture: &Picture) -> Option<String> {
     })
 }
 
-/// The number of tasks over time, between the least and the most; gives the column where something else
-/// may begin.
+/// The number of tasks over time, between the minimum and the maximum; returns the next free column.
 fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
     let wide = if area.width < 96 { SPARK / 2 } else { SPARK };
     let shown = usize::from(wide) * readings_per_column(canvas.theme);

@@ -1,4 +1,4 @@
-//! The help, made of the same table that the keys are looked up in.
+//! The help, made from the table that also looks up the keys.
 
 use ratatui::layout::Rect;
 
@@ -10,7 +10,7 @@ use crate::dashboard::state::AppState;
 /// Columns for the keys.
 const KEYS: u16 = 12;
 
-/// Draws the keys, in two columns where they fit.
+/// Draws the keys, in two columns if they fit.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
     let mut lines: Vec<(&str, &str)> = BINDINGS.iter().map(|b| (b.shown, b.what)).collect();
     lines.push(("Mouse", "scroll; click to select, again to open"));

@@ -85,7 +85,7 @@ impl<'a, 'b> Page<'a, 'b> {
         page
     }
 
-    /// Where the scale of a chart stands.
+    /// The place of a chart's scale.
     fn scale(&self, height: u16) -> Rect {
         let width = if self.area.width >= 96 { 16 } else { 12 };
         Rect { x: NAME + FIGURE + 1, y: self.y, width, height }
@@ -124,7 +124,7 @@ impl<'a, 'b> Page<'a, 'b> {
         line(self.canvas, chart, &values, scale);
     }
 
-    /// How long ago the first reading was, and the one in the middle.
+    /// How long ago the first reading and the middle one were.
     fn axis(&mut self) {
         if self.y >= self.area.bottom() {
             return;
@@ -153,12 +153,12 @@ impl<'a, 'b> Page<'a, 'b> {
         self.y += 1;
     }
 
-    /// How many tasks wait for what, or are in what state: a line each. `below`: lines that something else
-    /// needs.
+    /// How many tasks wait for what, or are in what state: one line each. `below`: lines reserved for other
+    /// content.
     fn kinds(&mut self, below: u16) {
         let room = usize::from(self.area.bottom().saturating_sub(self.y + below));
         let Some(last) = self.points.last() else { return };
-        // Those of now first; then those that there were.
+        // Present ones first, then past ones.
         let mut kinds: Vec<_> = last.kinds.iter().map(|(kind, _)| kind.clone()).collect();
         for (kind, _) in self.points.iter().rev().flat_map(|point| &point.kinds) {
             if kinds.len() >= room {

@@ -19,7 +19,7 @@ const ID: (u16, u16) = (1, 10);
 const STATE: (u16, u16) = (12, 16);
 const AGE: (u16, u16) = (28, 9);
 
-/// Where the columns are that depend on the width.
+/// Where the columns are whose place depends on the width.
 struct Columns {
     memory: Option<(u16, u16)>,
     name: (u16, u16),

@@ -28,7 +28,7 @@ pub(super) fn signed_rate(value: f64) -> String {
     }
 }
 
-/// A rate with two digits or so: "139", "0.4".
+/// A rate with about two digits: "139", "0.4".
 pub(super) fn rate(value: f64) -> String {
     if value >= 9.95 || value == 0.0 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }

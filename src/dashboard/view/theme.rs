@@ -1,4 +1,4 @@
-//! How things look: colours where there are any, and characters that the terminal has.
+//! The appearance: colours if available, and characters that the terminal has.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
@@ -7,19 +7,19 @@ use unicode_width::UnicodeWidthChar;
 use crate::report::escape;
 use crate::report::line::width;
 
-/// How things look.
+/// The appearance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Theme {
-    /// With colours. Nothing is said by colour alone.
+    /// With colours. No information is in colour alone.
     pub color: bool,
     /// With ASCII characters only.
     pub ascii: bool,
 }
 
-/// Which end of a text is cut off where it is too long.
+/// Which end of a text is cut off if it is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dashboard) enum Cut {
-    /// The beginning: of function names the end says more.
+    /// The beginning: the end of a function name says more.
     Start,
     /// The end.
     End,
@@ -40,7 +40,7 @@ impl Theme {
         self.fg(Color::Yellow)
     }
 
-    /// What is there but matters less.
+    /// Less important things.
     pub(in crate::dashboard) fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
@@ -50,7 +50,7 @@ impl Theme {
         self.fg(Color::Cyan)
     }
 
-    /// What went wrong, what is stuck.
+    /// Failures, and what is stuck.
     pub(in crate::dashboard) fn warn(self) -> Style {
         self.fg(Color::Red).add_modifier(Modifier::BOLD)
     }
@@ -70,7 +70,7 @@ impl Theme {
         self.fg(Color::Cyan)
     }
 
-    /// What is selected.
+    /// The selection.
     pub(in crate::dashboard) fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -91,7 +91,7 @@ impl Theme {
         }
     }
 
-    /// A frame of a flame graph: black on a colour; without colours, apart by its first character.
+    /// A frame of a flame graph: black on a colour; without colours, its first character separates it.
     pub(in crate::dashboard) fn frame(self, color: Color) -> Style {
         if self.color { Style::new().fg(Color::Black).bg(color) } else { Style::new() }
     }
@@ -101,7 +101,7 @@ impl Theme {
         if self.ascii { ascii } else { unicode }
     }
 
-    /// Text from anywhere, safe for this terminal.
+    /// Text from any source, safe for this terminal.
     pub(in crate::dashboard) fn text(self, text: &str) -> String {
         let safe = escape(text);
         if !self.ascii || safe.is_ascii() {
@@ -121,7 +121,7 @@ impl Theme {
         ascii
     }
 
-    /// Text in no more than so many columns; what is cut off is marked.
+    /// Text in at most this many columns; a cut is marked.
     pub(in crate::dashboard) fn fit(self, text: &str, columns: usize, cut: Cut) -> String {
         let text = self.text(text);
         if width(&text) <= columns {
@@ -146,14 +146,14 @@ impl Theme {
     }
 }
 
-/// Puts things on the screen, cut to the available columns.
+/// Puts things on the screen, clipped to the available columns.
 pub(in crate::dashboard) struct Canvas<'a> {
     pub(in crate::dashboard) buffer: &'a mut Buffer,
     pub(in crate::dashboard) theme: Theme,
 }
 
 impl Canvas<'_> {
-    /// Puts text at a place, in no more than `columns`; gives the column behind it.
+    /// Puts text at a place, in no more than `columns`; returns the column behind it.
     pub(in crate::dashboard) fn put(
         &mut self,
         x: u16,

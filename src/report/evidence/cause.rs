@@ -17,7 +17,7 @@ pub struct Meaning {
 
 macro_rules! meanings {
     ($($cause:ident: $cause_kind:literal, $text:literal; $next_kind:literal, $next:literal;)*) => {
-        /// A cause in words, with what to do next.
+        /// A cause in words, and what to do next.
         pub fn meaning(cause: Cause) -> Meaning {
             match cause {
                 $(Cause::$cause => Meaning {
@@ -29,7 +29,7 @@ macro_rules! meanings {
             }
         }
 
-        /// Every cause that there is.
+        /// Every cause.
         #[cfg(test)]
         pub(super) const CAUSES: &[Cause] = &[$(Cause::$cause),*];
     };

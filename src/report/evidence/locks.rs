@@ -118,7 +118,7 @@ fn lock_name(lock: LockName) -> String {
     format!("{} {:#x}", waiting::object(lock.kind), lock.address)
 }
 
-/// "18", or the address of its structure where it has no id.
+/// "18", or the address of its structure if it has no id.
 fn number(task: &TaskName) -> String {
     task.id.map_or_else(|| format!("{:#x}", task.address), |id| id.to_string())
 }

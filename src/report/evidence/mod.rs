@@ -1,6 +1,6 @@
 //! Evidence in words: each clause is made here, for every format.
 //!
-//! Texts may hold names of the target: escape before printing.
+//! Texts may contain names from the target: escape before printing.
 
 use super::units::{count, duration, thousands};
 use super::waiting;
@@ -147,7 +147,7 @@ fn waits(waits: &ObjectWaits) -> String {
     text
 }
 
-/// What they wait for, where the objects are not known.
+/// What they wait for, if the objects are not known.
 fn waits_for(class: WaitClass) -> &'static str {
     match class {
         WaitClass::Join => "they wait for other tasks to end",
@@ -184,7 +184,7 @@ fn outlived(outlived: Outlived) -> String {
     )
 }
 
-/// How long the readings took, rounded, because readings that are on time may come a little early.
+/// How long the readings took, rounded, because punctual readings may come a little early.
 pub(super) fn span(ns: u64) -> String {
     duration(ns.saturating_add(100_000_000))
 }

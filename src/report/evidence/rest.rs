@@ -1,4 +1,4 @@
-//! Tasks that are no finding, in words: what they are, and why.
+//! Tasks that are not a finding, in words: what they are, and why.
 
 use super::{flow, span};
 use crate::analysis::leaks::Rest;
@@ -30,7 +30,7 @@ pub(super) fn with_noun(name: &str, noun: &str) -> String {
     }
 }
 
-/// Why tasks are no finding, as a clause.
+/// Why tasks are not a finding, as a clause.
 pub fn why(why: &Why, noun: &str) -> String {
     match why {
         Why::Undecided(doubt) => self::doubt(doubt, noun),

@@ -207,7 +207,7 @@ fn every_cause_has_words_and_a_name() {
     }
 }
 
-/// One name stands for one advice.
+/// One name stands for one piece of advice.
 #[test]
 fn advice_of_one_name_is_one() {
     for &a in CAUSES {

@@ -1,15 +1,15 @@
-//! Folded stacks: `frame;frame;frame weight`, what most tools for flame graphs read.
+//! Folded stacks: `frame;frame;frame weight`, the format that most flame graph tools read.
 
 use std::io::{self, Write};
 
 use super::super::escape::escape;
 use crate::analysis::flame::Flame;
 
-/// Writes a line for each stack, outermost frame first, then its weight: tasks, milliseconds or bytes.
-/// A difference has two weights, the earlier one first. Stacks that weigh nothing are left out.
+/// Writes one line per stack, outermost frame first, then its weight: tasks, milliseconds or bytes. A
+/// difference has two weights, the earlier one first. Stacks of weight 0 are left out.
 ///
-/// What the format could not hold is escaped: semicolons and what does not print, spaces at either
-/// end of a name, and what readers would take for a weight or a comment.
+/// Escapes what the format cannot hold: semicolons, unprintable characters, spaces at either end of a name, and
+/// text that readers would take for a weight or a comment.
 ///
 /// # Errors
 /// Those of `out`.

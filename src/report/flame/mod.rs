@@ -17,7 +17,7 @@ pub mod svg;
 
 pub use palette::Colors;
 
-/// Reasons named in a tooltip; the rest is added up.
+/// At most this many reasons are named in a tooltip; the rest is added up.
 #[cfg(feature = "svg")]
 const REASONS: usize = 6;
 
@@ -70,7 +70,7 @@ impl Caption {
     }
 }
 
-/// Why there is nothing to draw, if there is nothing: no task, or none that weighs anything.
+/// Why there is nothing to draw, if so: no task, or none with a weight.
 pub fn nothing(flame: &Flame, noun: &str) -> Option<String> {
     if flame.node(NodeId::ALL).width > 0 {
         return None;
@@ -122,7 +122,7 @@ fn amount(flame: &Flame, weight: u64) -> String {
     }
 }
 
-/// "89.1 %" of all.
+/// "89.1 %" of the total.
 fn share(flame: &Flame, id: NodeId) -> String {
     let (part, all) = (flame.node(id).now.weight, flame.node(NodeId::ALL).now.weight);
     let percent = if all == 0 { 0.0 } else { part as f64 * 100.0 / all as f64 };
@@ -157,8 +157,8 @@ fn facts(flame: &Flame, id: NodeId, noun: &str) -> String {
     facts.join(", ")
 }
 
-/// What a tooltip says of a frame, a line each, not escaped: its name, how many tasks, how that
-/// changed, their states, the oldest.
+/// The tooltip of a frame, one line each, not escaped: its name, how many tasks, the change, their states, the
+/// oldest.
 #[cfg(feature = "svg")]
 fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
     let node = flame.node(id);
@@ -205,7 +205,7 @@ fn comparison(flame: &Flame, id: NodeId) -> String {
     }
 }
 
-/// The end of a name that fits into some columns, with two dots for what is cut. Escaped.
+/// The end of a name that fits into some columns, with two dots for the cut part. Escaped.
 #[cfg(feature = "svg")]
 fn tail(name: &str, columns: usize) -> String {
     let name = escape(name);

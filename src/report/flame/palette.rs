@@ -1,14 +1,14 @@
-//! Colours that mean something, and the same thing in every run.
+//! Colours with a meaning that is the same in every run.
 
 use super::super::escape::escape;
 use super::super::units::thousands;
 use crate::analysis::flame::{Doing, Flame, Name, NameKind, NodeId};
 use crate::snapshot::{TaskState, WaitClass};
 
-/// What the colour of a frame stands for.
+/// The meaning of a frame's colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colors {
-    /// What most of its tasks wait for; the paler, the fewer they are.
+    /// What most of its tasks wait for; the fewer they are, the paler.
     #[default]
     Reason,
     /// The package of the function: warm colours for the program's own.
@@ -21,7 +21,7 @@ pub(super) struct Rgb(pub(super) u8, pub(super) u8, pub(super) u8);
 
 const NEUTRAL: Rgb = Rgb(0xe2, 0xe2, 0xe2);
 const UNKNOWN: Rgb = Rgb(0xc4, 0xc4, 0xc4);
-/// Blue and orange stay apart for people who cannot tell red from green.
+/// Blue and orange are distinguishable with red-green colour blindness.
 const GROWN: Rgb = Rgb(0xf0, 0x8a, 0x24);
 const SHRUNK: Rgb = Rgb(0x4d, 0x9d, 0xe0);
 const SAME: Rgb = Rgb(0xe8, 0xe8, 0xe8);
@@ -68,15 +68,15 @@ pub(super) fn color(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
     }
 }
 
-/// The colour of a frame, a little darker or not by its name: neighbours of one colour can be told
-/// apart without a line between them, which would hide those that are narrower than a line.
+/// The colour of a frame, slightly darkened depending on its name. This separates neighbours of one colour
+/// without a line, which would hide frames that are narrower than a line.
 #[cfg(feature = "svg")]
 pub(super) fn shaded(flame: &Flame, id: NodeId, colors: Colors) -> Rgb {
     let step = (hash(&flame.name(id).text) >> 32) % (SHADES + 1);
     mix(color(flame, id, colors), Rgb(0, 0, 0), DARKEST * step as f64 / SHADES as f64)
 }
 
-/// Orange for what grew, blue for what shrank, the stronger the more of it did.
+/// Orange for growth, blue for shrinking; the larger the share, the stronger.
 fn change_color(was: u64, now: u64) -> Rgb {
     let larger = was.max(now);
     if was == now || larger == 0 {
@@ -86,7 +86,7 @@ fn change_color(was: u64, now: u64) -> Rgb {
     mix(SAME, if now > was { GROWN } else { SHRUNK }, 0.25 + 0.75 * share)
 }
 
-/// The colour of what tasks do; of what has none, by the runtime's words for it.
+/// The colour of what tasks do; if that has none, one derived from the runtime's words for it.
 fn reason_color(doing: Doing, text: &str) -> Rgb {
     match doing {
         Doing::State(TaskState::Running) => RUNNING,
@@ -157,7 +157,7 @@ fn hash(text: &str) -> u64 {
     })
 }
 
-/// A light colour of that hue, degrees.
+/// A light colour of this hue, degrees.
 fn hue(degrees: f64) -> Rgb {
     let part = |shift: f64| {
         let k = (shift + degrees / 30.0) % 12.0;
@@ -177,7 +177,7 @@ fn mix(from: Rgb, to: Rgb, part: f64) -> Rgb {
 mod tests {
     use super::*;
 
-    /// How bright a colour is, of 1.
+    /// The luminance of a colour, 0 to 1.
     fn luminance(Rgb(r, g, b): Rgb) -> f64 {
         let linear = |c: u8| {
             let c = f64::from(c) / 255.0;
@@ -194,7 +194,7 @@ mod tests {
             SHRUNK, SAME,
         ];
         for color in hues.chain(fixed).map(|color| mix(color, Rgb(0, 0, 0), DARKEST)) {
-            // The contrast that WCAG 2 asks of text (level AA).
+            // The contrast that WCAG 2 requires for text (level AA).
             assert!((luminance(color) + 0.05) / 0.05 >= 4.5, "{color:?}");
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         assert_ne!(waits(WaitClass::Send, "put"), waits(WaitClass::Receive, "put"));
         let state = |state| reason_color(Doing::State(state), "");
         assert_ne!(state(TaskState::Running), state(TaskState::Runnable));
-        // What has no colour has one all the same, always that.
+        // What has no colour of its own gets one, and always the same.
         assert_eq!(waits(WaitClass::Other, "qqq"), hue((hash("qqq") % 24) as f64 * 15.0));
         assert_eq!(hash("qqq"), 0x70a4_3c19_52d7_b392);
     }

@@ -12,30 +12,29 @@ use super::palette::{Rgb, color, legend};
 use super::{Caption, Colors, amount, change, share};
 use crate::analysis::flame::{Flame, NodeId};
 
-/// How a picture looks.
+/// The appearance of a picture.
 #[derive(Debug, Clone, Copy)]
 pub struct PictureOptions {
     /// Columns.
     pub width: usize,
     /// With colours.
     pub color: bool,
-    /// What colours stand for.
+    /// What colours mean.
     pub colors: Colors,
-    /// Frames narrower than this are left out, percent of the whole width; so are those narrower than
-    /// a column.
+    /// Frames narrower than this are left out, percent of the whole width; frames narrower than a column are, too.
     pub min_width: f64,
 }
 
 /// Boxes that get a letter because their name does not fit.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// Rows at most. Deeper frames are left out, and counted.
+/// At most this many rows. Deeper frames are left out, and counted.
 const MAX_ROWS: usize = 300;
 
-/// Names listed at most for frames that follow each other without a branch.
+/// At most this many names are listed for frames that follow each other without a branch.
 const MAX_CHAIN: usize = 24;
 
-/// Columns that a box needs to show a part of a name beside its letter.
+/// Columns that a box needs to show part of a name beside its letter.
 const PART: usize = 12;
 
 /// A frame with its place in the picture.
@@ -54,7 +53,7 @@ impl Block {
     }
 }
 
-/// Draws a graph, and below it the names that had no room. `notes` are written at the end.
+/// Draws a graph, and below it the names that did not fit. `notes` are written at the end.
 ///
 /// # Errors
 /// Those of `out`.
@@ -96,7 +95,7 @@ pub fn write(
     Ok(())
 }
 
-/// What the colours mean, or, without colours, what the tasks wait for.
+/// The meaning of the colours or, without colours, what the tasks wait for.
 fn write_legend(flame: &Flame, options: &PictureOptions, out: &mut dyn Write) -> io::Result<()> {
     if !options.color && (flame.is_difference() || options.colors == Colors::Package) {
         return Ok(());
@@ -116,7 +115,7 @@ fn write_legend(flame: &Flame, options: &PictureOptions, out: &mut dyn Write) ->
     line.write(out)
 }
 
-/// The boxes of each row from left to right, and how many frames have no room.
+/// The boxes of each row from left to right, and how many frames do not fit.
 fn layout(flame: &Flame, options: &PictureOptions) -> (Vec<Vec<Block>>, u64) {
     let all = flame.node(NodeId::ALL).width.max(1);
     let column = |offset: u64| (u128::from(offset) * options.width as u128 / u128::from(all)) as usize;
@@ -150,8 +149,8 @@ fn layout(flame: &Flame, options: &PictureOptions) -> (Vec<Vec<Block>>, u64) {
     (rows, left_out)
 }
 
-/// Letters for the widest boxes whose names do not fit, in the order in which they are drawn. One
-/// that follows another without a branch shares its letter. Returns how many are left without.
+/// Letters for the widest boxes whose names do not fit, in the order in which they are drawn. A box that
+/// follows another without a branch shares its letter. Returns how many boxes get none.
 fn give_letters(flame: &Flame, rows: &mut [Vec<Block>]) -> u64 {
     let fits = |b: &Block| b.columns > 2 && width(&short_name(flame, b.node)) <= b.inside();
     // In a difference, frames that did not change get no letter.
@@ -219,8 +218,8 @@ fn label(flame: &Flame, b: &Block) -> String {
     }
 }
 
-/// As much of name and figures as fits: the whole name and the figures, the short name and the
-/// figures, a name alone. Empty if not even the short name fits.
+/// As much of name and figures as fits: the whole name and the figures, the short name and the figures, or a
+/// name alone. Empty if not even the short name fits.
 fn whole_label(flame: &Flame, node: NodeId, room: usize) -> String {
     let name = escape(&flame.name(node).text).into_owned();
     let short = short_name(flame, node);
@@ -230,7 +229,7 @@ fn whole_label(flame: &Flame, node: NodeId, room: usize) -> String {
     candidates.into_iter().find(|text| width(text) <= room).unwrap_or_default()
 }
 
-/// The beginning of escaped text that fits into some columns, with a mark for what is cut.
+/// The beginning of escaped text that fits into some columns, with a mark for the cut.
 fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -273,7 +272,7 @@ fn write_names(
     Ok(())
 }
 
-/// The whole name of a node, then the short ones of those that follow it without a branch.
+/// The whole name of a node, then the short names of the nodes that follow it without a branch.
 fn chain(flame: &Flame, node: NodeId) -> Vec<(Style, String)> {
     let mut names = vec![(PLAIN, flame.name(node).text.clone())];
     let mut at = node;
@@ -305,7 +304,7 @@ fn weight(flame: &Flame, node: NodeId) -> String {
     if flame.is_difference() { change(flame, node) } else { share(flame, node) }
 }
 
-/// Black on the nearest colour of the 256 that terminals have in common.
+/// Black on the nearest of the 256 colours that terminals share.
 fn background(Rgb(r, g, b): Rgb) -> Style {
     // The levels of a channel are 0, 95, 135, 175, 215 and 255.
     let level = |c: u8| (u16::from(c).saturating_sub(35) / 40).min(5) as u8;

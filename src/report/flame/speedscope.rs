@@ -8,7 +8,7 @@ use super::super::{escape, json};
 use super::Caption;
 use crate::analysis::flame::{Figures, Flame, Weight};
 
-/// Writes one profile, or two of a difference: before and now.
+/// Writes one profile, or two for a difference: before and now.
 ///
 /// # Errors
 /// Those of `out`.
@@ -58,7 +58,7 @@ struct Frame {
     file: Option<String>,
 }
 
-/// A list of stacks, each of indices of frames, outermost first, and their weights.
+/// A list of stacks, each a list of frame indices, outermost first, and their weights.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Profile {

@@ -16,8 +16,7 @@ use crate::snapshot::Snapshot;
 /// Name of the format.
 const FORMAT: &str = "loiter-diff";
 
-/// Writes what changed. `limit` is how many groups are written at most; `all` writes those in which
-/// nothing changed, too.
+/// Writes what changed. At most `limit` groups are written; `all` includes unchanged groups.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,4 +1,4 @@
-//! Evidence, causes and reasons as JSON: an object each, with `kind`, its fields and the sentence as `text`.
+//! Evidence, causes and reasons as JSON: one object each, with `kind`, its fields and the sentence as `text`.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -45,7 +45,7 @@ impl Fact {
         Fact::new(meaning.next_kind, Value::Null, meaning.next.to_owned())
     }
 
-    /// Why tasks are no finding.
+    /// Why tasks are not a finding.
     pub(super) fn why(why: &Why, noun: &str) -> Self {
         let (kind, fields) = why_fields(why);
         Fact::new(kind, fields, evidence::why(why, noun))

@@ -55,7 +55,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     super::write(&document, out)
 }
 
-/// Writes what was found in a fleet.
+/// Writes the findings of a fleet.
 ///
 /// # Errors
 /// Those of `out`.
@@ -113,7 +113,7 @@ struct Document<'a> {
     rules: Vec<RuleOut>,
 }
 
-/// What the ignore file left out, of `ignored_tasks`.
+/// What the ignore file left out, as part of `ignored_tasks`.
 #[derive(Serialize)]
 struct SilencedOut<'a> {
     path: &'a str,
@@ -126,7 +126,7 @@ impl<'a> SilencedOut<'a> {
     }
 }
 
-/// Tasks left out by patterns, wherever those stand.
+/// Tasks left out by patterns of any source.
 fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
     by_user.saturating_add(silenced.map_or(0, |silenced| silenced.tasks))
 }

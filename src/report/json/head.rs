@@ -1,5 +1,5 @@
-//! What was read, as it stands in every JSON document: structs of their own, so that the model can change
-//! without changing what is published. What is unknown is null.
+//! What was read, the same in every JSON document. Separate structs let the model change without changing the
+//! published format. Unknown values are null.
 //!
 //! The names of the members are described in loiter-stacks-json(5): do not rename them.
 

@@ -10,8 +10,8 @@ use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::report::text::{change, headline, moment, task_noun};
 use crate::report::units::{count, duration, short_age, thousands};
 
-/// Writes what changed: the figures, a table of the groups in which something did, and their stacks.
-/// `limit` is how many groups are shown at most.
+/// Writes what changed: the figures, a table of the changed groups, and their stacks. At most `limit` groups
+/// are shown.
 ///
 /// # Errors
 /// Those of `out`.
@@ -78,7 +78,7 @@ fn table(series: &Series, rows: &[&DiffRow], out: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
-/// The stack of a group, and who started it.
+/// The stack of a group, and its creator.
 fn details(series: &Series, number: usize, row: &DiffRow, out: &mut dyn Write) -> io::Result<()> {
     let Some((signature, _)) = series.track(row.signature) else { return Ok(()) };
     let title = format!("{} {}", thousands(row.after), signature.doing);

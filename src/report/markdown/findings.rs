@@ -15,9 +15,9 @@ use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::Header;
 
-/// Groups of a fleet that are listed.
+/// At most this many groups of a fleet are listed.
 const GROUPS: usize = 50;
-/// Kinds of undecided tasks that are named for each reason.
+/// At most this many kinds of undecided tasks are named for each reason.
 const NAMED: usize = 20;
 
 /// Writes the findings in a series of readings: what was read, a table, then each finding with its
@@ -74,7 +74,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     meanings(out)
 }
 
-/// Writes what was found in a fleet.
+/// Writes the findings of a fleet.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,7 +1,6 @@
-//! Markdown to hand to others: one file a report.
+//! Markdown to hand to others: one file per report.
 //!
-//! What a target says stands in code spans and code blocks only, where neither Markdown nor HTML means
-//! anything.
+//! Text of the target is only in code spans and code blocks, where neither Markdown nor HTML has a meaning.
 
 use std::fmt::Write;
 
@@ -15,19 +14,19 @@ pub use findings::{findings, fleet};
 
 /// Text of the target as a code span that is safe in a table, too.
 pub fn code(text: &str) -> String {
-    // A bar ends a cell of a table, even in code; and a backtick ends the code.
+    // A bar ends a table cell, even in code; and a backtick ends the code.
     let text = escape(text).replace('|', "\\|");
     if text.is_empty() {
         return String::new();
     }
     let fence = "`".repeat(longest_run(&text) + 1);
-    // A space is taken off at both ends where there is one at both.
+    // If there is a space at both ends, Markdown strips both.
     let pad = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// A sentence with names of the target in it (nouns, types, modules): what could mean something to Markdown
-/// or HTML is taken out of its meaning.
+/// A sentence that contains names from the target (nouns, types, modules): characters with a meaning in
+/// Markdown or HTML are escaped.
 pub fn plain(text: &str) -> String {
     let mut safe = String::new();
     let text = escape(text);
@@ -41,10 +40,10 @@ pub fn plain(text: &str) -> String {
                 safe.push('\\');
                 safe.push(c);
             }
-            // What looks like an address becomes a link by itself.
+            // Text that looks like an address becomes a link automatically.
             ':' if text.get(at..).is_some_and(|rest| rest.starts_with("://")) => safe.push_str("\\:"),
             '.' if is_www(before) => safe.push_str("\\."),
-            // At its beginning: a list, a heading's line.
+            // At its beginning: a list, or the underline of a heading.
             '-' | '+' | '=' if at == 0 => {
                 safe.push('\\');
                 safe.push(c);

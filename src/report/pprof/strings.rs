@@ -7,16 +7,16 @@ use rustc_hash::FxHashMap;
 use crate::formats::pprof::fields::own;
 use crate::snapshot::{Snapshot, StrId};
 
-/// The table of strings, filled on the way.
+/// The table of strings, filled while the profile is written.
 pub(super) struct Strings<'a> {
     pub(super) texts: Vec<Cow<'a, str>>,
     index: FxHashMap<Cow<'a, str>, u64>,
-    /// Where the snapshot's strings are in it; 0 if not (yet).
+    /// The index of each of the snapshot's strings; 0 if not added (yet).
     known: Vec<u64>,
 }
 
 impl<'a> Strings<'a> {
-    /// The table with nothing but the empty string in it, which is always the first.
+    /// The table with only the empty string, which is always the first.
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         Strings {
             texts: vec!["".into()],
@@ -25,7 +25,7 @@ impl<'a> Strings<'a> {
         }
     }
 
-    /// The place of a text.
+    /// The index of a text.
     pub(super) fn text(&mut self, text: impl Into<Cow<'a, str>>) -> u64 {
         let text = text.into();
         if let Some(&known) = self.index.get(&text) {
@@ -37,7 +37,7 @@ impl<'a> Strings<'a> {
         at
     }
 
-    /// The place of one of the snapshot's strings.
+    /// The index of one of the snapshot's strings.
     pub(super) fn of(&mut self, snapshot: &'a Snapshot, id: StrId) -> u64 {
         match self.known.get(id.index()) {
             Some(&known) if known != 0 => known,

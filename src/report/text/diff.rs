@@ -17,8 +17,7 @@ use crate::snapshot::{Age, Snapshot, SourceKind};
 /// Where the second line of a group begins.
 const INDENT: usize = 8;
 
-/// Writes what changed. `limit` is how many groups are shown at most, `all` shows those in which nothing
-/// changed, too.
+/// Writes what changed. At most `limit` groups are shown; `all` includes unchanged groups.
 ///
 /// # Errors
 /// Those of `out`.
@@ -47,7 +46,7 @@ pub fn diff(
     footer(&mut page, series, diff, rows.len(), all)
 }
 
-/// The first lines: what is compared, and what happened in all.
+/// The first lines: what is compared, and the totals.
 fn head(page: &mut Page<'_>, series: &Series, diff: &Diff) -> io::Result<()> {
     let noun = page.noun();
     let mut pieces = vec![(HEAD, header::who(&page.snapshot.header))];
@@ -91,11 +90,11 @@ fn duration_pair(ns: u64) -> String {
     }
 }
 
-/// The columns of numbers, as wide as they must be.
+/// The columns of numbers, as wide as necessary.
 struct Table {
     /// Each column, and where it ends.
     columns: Vec<(Column, usize)>,
-    /// What the groups are called, in their order.
+    /// The names of the groups, in their order.
     names: Vec<String>,
 }
 
@@ -166,7 +165,7 @@ fn signed(value: f64) -> String {
     format!("{}{}", if value < 0.0 { "-" } else { "+" }, rounded(value.abs()))
 }
 
-/// A rate with the digits that mean something.
+/// A rate with its significant digits.
 fn rounded(value: f64) -> String {
     // The cast saturates; rates of tasks are far smaller.
     if value >= 9.95 { thousands(value.round() as u64) } else { format!("{value:.1}") }
@@ -249,7 +248,7 @@ fn doing(snapshot: &Snapshot, signature: &Signature, row: &DiffRow) -> String {
     }
 }
 
-/// What the groups are called: the function that a person looks for. Groups of the same name get a suffix that
+/// The names of the groups: the function that the user looks for. Groups of the same name get a suffix that
 /// distinguishes them.
 fn names(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Vec<String> {
     let by_creator = series.options().signature.by == By::Creator;
@@ -281,7 +280,7 @@ fn creator_name(signature: &Signature) -> String {
     signature.creator.as_ref().map_or_else(|| "creator unknown".to_owned(), named)
 }
 
-/// A function, or its place in the source where it has no name.
+/// A function, or its place in the source if it has no name.
 fn named(place: &SignatureFrame) -> String {
     match (place.function.is_empty(), place.file.is_empty()) {
         (false, _) => place.function.to_string(),
@@ -290,8 +289,7 @@ fn named(place: &SignatureFrame) -> String {
     }
 }
 
-/// The creator (if it is to be named) with its place, and the module that the code belongs to if that is
-/// not the program's own.
+/// The creator (if requested) with its place, and the module that owns the code if that is not the program's own.
 fn rest(page: &Page<'_>, signature: &Signature, creator: bool) -> Vec<(anstyle::Style, String)> {
     let mut pieces = Vec::new();
     let origin = signature.creator.as_ref().or(signature.frames.last());
@@ -337,7 +335,7 @@ fn frames(page: &mut Page<'_>, signature: &Signature) -> io::Result<()> {
     Ok(())
 }
 
-/// What was left out, and what the user should know.
+/// What was left out, and other notes for the user.
 fn footer(page: &mut Page<'_>, series: &Series, diff: &Diff, shown: usize, all: bool) -> io::Result<()> {
     let mut notes = Vec::new();
     let noun = page.noun();

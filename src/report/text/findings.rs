@@ -19,17 +19,17 @@ pub use crate::report::finding::{
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
 
-/// Column at which what belongs to a finding begins.
+/// Indentation of the lines of a finding, columns.
 const INDENT: usize = 9;
 /// Column of the values, behind the titles.
 const VALUES: usize = 21;
 /// Column of the places in the source.
 const PLACES: usize = 54;
-/// Places where tasks of one finding stand that are shown; how many more there are is said.
+/// At most this many places of one finding's tasks are shown; the number of others is mentioned.
 const PARTS: usize = 4;
 /// Kinds of healthy or undecided tasks named in one line.
 const NAMED: usize = 6;
-/// Columns for the names of kinds, in a table.
+/// At most this many columns for the names of kinds, in a table.
 const WIDEST: usize = 40;
 
 /// Writes the findings in a series of readings.
@@ -51,7 +51,7 @@ pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Wr
     page.notes()
 }
 
-/// The style of a word of sureness.
+/// The style of a confidence.
 pub(super) fn style(sureness: Sureness) -> Style {
     match sureness {
         Sureness::Proven | Sureness::Stuck => WARN,
@@ -119,7 +119,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Where they stand, and where they were started, each place once.
+    /// Where they are, and where they were created, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
         let mut standing: Vec<(&SignatureFrame, u64)> = Vec::new();
         let mut known: FxHashMap<&SignatureFrame, usize> = FxHashMap::default();
@@ -154,11 +154,11 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A function with its place, and the line of the source.
+    /// A function with its place, and the source line.
     fn place_row(&mut self, title: &str, at: &SignatureFrame, suffix: &str) -> io::Result<()> {
         let mut line = self.line();
         let place = self.place(at);
-        // Where only the place is known, it stands for the function.
+        // If only the place is known, it stands for the function.
         let (name, place) =
             if at.function.is_empty() { (place.as_str(), "") } else { (&*at.function, place.as_str()) };
         line.pad(INDENT, 0).push(TITLE, title).pad(VALUES, 1).push(PLAIN, name);
@@ -226,7 +226,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// What is no finding, but not healthy for certain.
+    /// Tasks that are not a finding, but not certainly healthy.
     fn undecided(&mut self) -> io::Result<()> {
         let undecided = &self.report.undecided;
         if self.options.verbose && !undecided.is_empty() {
@@ -260,7 +260,7 @@ impl Page<'_> {
         self.words(0, PLAIN, &format!("{lead}: {list} {verb} healthy (-v lists them)"))
     }
 
-    /// Tasks with what they are and why that is so, a line for each kind.
+    /// Tasks, what they are and why, one line for each kind.
     fn table(&mut self, rest: &[Rest]) -> io::Result<()> {
         let noun = self.report.noun.as_str();
         let name = |one: &Rest| rest_name(one, noun, one.count == 1);
@@ -277,13 +277,13 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// What was left out, and what the user should know.
+    /// What was left out, and other notes for the user.
     fn notes(&mut self) -> io::Result<()> {
         let report = self.report;
         let mut notes = Vec::new();
         let left_out = left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline);
         notes.extend(left_out.into_iter().map(|text| (DIM, format!("left out: {text}"))));
-        // Why so much is undecided, has been said where it was.
+        // If much is undecided, the reason was given there.
         let said = !report.undecided.is_empty();
         let short = match report.readings {
             1 if said => "give several readings, or a pid with --for",

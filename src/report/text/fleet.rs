@@ -1,4 +1,4 @@
-//! What was found in many processes, for people.
+//! The findings of many processes, for people.
 
 use std::io::{self, Write};
 
@@ -12,12 +12,12 @@ use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{because, meaning};
 use crate::report::finding::{left_out, named, note, number, place, summary};
 
-/// Groups that are listed; with `-v` all are.
+/// At most this many groups are listed; with `-v` all are.
 const GROUPS: usize = 20;
 /// Column of the values of a finding.
 const VALUES: usize = 21;
 
-/// Writes what was found in a fleet.
+/// Writes the findings of a fleet.
 ///
 /// # Errors
 /// Those of `out`.

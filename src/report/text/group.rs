@@ -155,14 +155,14 @@ fn write_mix(page: &mut Page<'_>, group: &Group) -> io::Result<()> {
     list(page, "created by", &numbered(creators))
 }
 
-/// What those tasks do that have no reason to wait: "running", "runnable".
+/// What the tasks without a wait reason do: "running", "runnable".
 fn without_reason(snapshot: &Snapshot, group: &Group) -> Vec<(String, u64)> {
     let tasks = group.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
     let states = Tally::of(tasks.filter(|task| task.reason.is_none()).map(|task| (task.state, task.count())));
     states.entries.iter().map(|&(state, n)| (state.name().to_owned(), n)).collect()
 }
 
-/// Is this the task that runs the main function? Only the runtime creates that.
+/// Whether this task runs the main function. Only the runtime creates that task.
 fn is_main(snapshot: &Snapshot, task: &Task) -> bool {
     let main = |id: FunctionId| {
         let function = snapshot.code.functions.get(id.index());

@@ -13,8 +13,7 @@ use crate::snapshot::{
     count_tasks,
 };
 
-/// Writes the line that begins every report; `rest` follows the number of tasks. Gives how many lines it
-/// took.
+/// Writes the line that begins every report; `rest` follows the number of tasks. Returns how many lines it took.
 pub(super) fn write(page: &mut Page<'_>, shown: (u64, u64), rest: &str) -> io::Result<usize> {
     let mut text = Vec::new();
     write_lines(&mut Page { out: &mut text, ..*page }, shown, rest)?;
@@ -107,7 +106,7 @@ pub fn moment(ns_since_epoch: Option<u64>) -> String {
     }
 }
 
-/// One line that says what a snapshot holds: "api-server (pid 4242, ...): 1,388 goroutines, read in ...".
+/// One line that describes a snapshot: "api-server (pid 4242, ...): 1,388 goroutines, read in ...".
 pub fn headline(snapshot: &Snapshot) -> String {
     let header = &snapshot.header;
     let how: Vec<_> = how(snapshot, false).collect();

@@ -11,13 +11,13 @@ use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;
 use crate::snapshot::{Frame, HoldKind, LocationId, LockState, ObjectId, Snapshot};
 
-/// Holders of one lock that are named; how many more there are is said.
+/// At most this many holders of one lock are named; the number of others is mentioned.
 const NAMED: usize = 6;
-/// Holders of several locks that are named; more are only counted.
+/// At most this many holders of several locks are named; more are only counted.
 const FEW: u64 = 3;
 
-/// What is known of the locks and wait groups that tasks wait for: "held by goroutine 99: ...",
-/// "2 outstanding Done calls". `said`: who holds them has been said.
+/// What is known of the locks and wait groups that tasks wait for: "held by goroutine 99: ...", "2 outstanding
+/// Done calls". `said`: the holders have been named already.
 pub(super) fn sentences(
     snapshot: &Snapshot,
     wait: &WaitSummary,
@@ -196,8 +196,8 @@ fn state(snapshot: &Snapshot, wait: &WaitSummary, locks: &Locks) -> Option<Strin
 }
 
 /// "holds mutex 0xc000012040 that 1,204 goroutines wait for (unlocks it after main.(*store).refresh
-/// store.go:44)"; one a way of holding. Raw from the target: escape before printing. `tasks`: how many
-/// tasks these are.
+/// store.go:44)"; one sentence per way of holding. Raw from the target: escape before printing. `tasks`: how
+/// many tasks these are.
 pub fn hold_sentences(
     snapshot: &Snapshot,
     holds: &[HoldSummary],
@@ -236,7 +236,7 @@ pub fn hold_sentences(
     holds.iter().map(sentence).collect()
 }
 
-/// Does a lock say that more readers hold it than were found?
+/// Whether a lock says that more readers hold it than were found.
 fn has_more_readers(snapshot: &Snapshot, lock: ObjectId) -> bool {
     let found =
         snapshot.holds.iter().filter(|hold| hold.object == lock && hold.how == HoldKind::Shared).count();

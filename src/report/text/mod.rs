@@ -31,7 +31,7 @@ pub use locks::hold_sentences;
 pub use stack::place_of;
 pub use waits::sentences as wait_sentences;
 
-/// How much is said of each group or task.
+/// The level of detail for each group or task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
     /// Everything.
@@ -43,7 +43,7 @@ pub enum Detail {
     Line,
 }
 
-/// How text is to look.
+/// The appearance of text.
 #[derive(Debug, Clone, Copy)]
 pub struct TextOptions {
     /// Columns.
@@ -56,11 +56,11 @@ pub struct TextOptions {
     pub verbose: bool,
     /// With the time of the snapshot, because it was taken earlier.
     pub time: bool,
-    /// The frames of the runtime's machinery too.
+    /// Include the frames of the runtime's machinery.
     pub all_frames: bool,
-    /// How much is said of each group or task.
+    /// The level of detail for each group or task.
     pub detail: Detail,
-    /// Lines that there is room for. The footer says how much was left out.
+    /// The number of lines that fit. The footer says how much was left out.
     pub rows: Option<usize>,
     /// Lines of [`Detail::Line`] are cut to fit the width.
     pub cut: bool,
@@ -123,7 +123,7 @@ impl Page<'_> {
         Ok(parts.len())
     }
 
-    /// Lines that the footer and the prompt of the shell may need.
+    /// Lines that the footer and the shell's prompt may need.
     fn footer_lines(&self) -> usize {
         4 + usize::from(self.snapshot.header.reading.torn > 0) + 2 * self.snapshot.header.warnings.len()
     }

@@ -10,7 +10,7 @@ use super::stack::INDENT;
 use crate::analysis::tally::Tally;
 use crate::snapshot::{ObjectId, ObjectKind, Snapshot, StrId};
 
-/// Entries of a list (labels, creators) that are shown; how many more there are is said.
+/// At most this many entries of a list (labels, creators) are shown; the number of others is mentioned.
 const LIST: usize = 6;
 
 /// "mutex 0xc000012040", "3 mutexes".
@@ -21,7 +21,7 @@ pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<Object
     }
 }
 
-/// "route=/v1/users (96)"; without numbers where all tasks have it.
+/// "route=/v1/users (96)"; without numbers if all tasks have it.
 pub(super) fn labels(snapshot: &Snapshot, labels: &Tally<(StrId, StrId)>, tasks: u64) -> Vec<String> {
     let text = |(key, value): (StrId, StrId)| format!("{}={}", snapshot.str(key), snapshot.str(value));
     let entries = labels.entries.iter().map(|&(pair, n)| (text(pair), n));

@@ -117,7 +117,7 @@ impl Short {
         self
     }
 
-    /// Writes the line; on a terminal no more of it than fits.
+    /// Writes the line; on a terminal only as much as fits.
     pub(super) fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
         let [head, state, age] = self.columns;
         let mut line = page.line();

@@ -15,13 +15,13 @@ use crate::analysis::frames::code_of;
 use crate::analysis::owner::Owner;
 use crate::snapshot::{Frame, Snapshot, StackStatus};
 
-/// Column at which what belongs to a task or a group begins.
+/// Indentation of the lines of a task or a group, columns.
 pub(super) const INDENT: usize = 8;
 
-/// Column of the places where there is room: the same for all stacks of a report.
+/// Column of the places if there is room: the same for all stacks of a report.
 const PLACES: usize = 48;
 
-/// Frames of the program's own that are shown of a stack that is shortened.
+/// At most this many of the program's own frames are shown of a shortened stack.
 const PROGRAM_FRAMES: usize = 3;
 
 /// Frames shown at each end of a very deep stack.
@@ -51,7 +51,7 @@ pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
     if frame.line == 0 { path.to_owned() } else { format!("{path}:{}", frame.line) }
 }
 
-/// Writes frames, one a line, their places in a column of their own, and what is wrong with them.
+/// Writes frames, one per line, with their places in a column, and notes about missing parts.
 pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackStatus) -> io::Result<()> {
     let elided = if page.options.all_frames { 0 } else { frames.len().saturating_sub(2 * ENDS) };
     if page.options.detail == Detail::Shortened && !page.options.all_frames {
@@ -91,9 +91,9 @@ fn write_part(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
     if left > 0 { note(page, &format!("… {}", count(left, "frame"))) } else { Ok(()) }
 }
 
-/// Which frames are shown where there is little room: the first few of the program's own; of a stack without
-/// one, the frame that a person looks for and the one that the task was started with. A single frame between
-/// them takes no more room than saying that it is left out.
+/// Which frames are shown if there is little room: the first few of the program's own. If a stack has none: the
+/// frame that the user looks for and the one that the task was started with. A single frame between them is
+/// shown, because a note about it would take as much room.
 fn program_part(page: &Page<'_>, frames: &[ShownFrame]) -> Vec<bool> {
     let user = page.owners.user_frame(frames.iter().map(|shown| code_of(page.snapshot, shown.frame)));
     let own = |shown: &ShownFrame| page.owners.of(code_of(page.snapshot, shown.frame)) == Owner::Program;
@@ -117,8 +117,8 @@ fn note(page: &mut Page<'_>, text: &str) -> io::Result<()> {
     page.line().pad(INDENT, 0).push(DIM, text).write(page.out)
 }
 
-/// What a function is called: where there is little room, a function of the program itself without the
-/// directories of its package, which its file tells.
+/// The name of a function: if there is little room, a function of the program itself loses the directories of
+/// its package, which its file shows.
 pub(super) fn function_name<'a>(page: &Page<'a>, frame: Frame) -> &'a str {
     let code = code_of(page.snapshot, frame);
     let little = match page.options.detail {
@@ -141,7 +141,7 @@ fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
     let widest = |of: &dyn Fn(&Row<'_>) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let functions = widest(&|row| width(&escape(row.function)));
     let places = widest(&|row| width(&escape(&row.place)));
-    // Where both columns do not fit, long functions push their places to the right or down.
+    // If both columns do not fit, long functions push their places to the right or down.
     let room = page.options.width.saturating_sub(INDENT + 2 + places);
     let column = INDENT + functions.min(room) + 2;
     let column = if PLACES + places <= page.options.width { column.max(PLACES) } else { column };
@@ -158,7 +158,7 @@ fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a place behind a function: at `column`, or further right, or in a line of its own.
+/// Puts a place behind a function: at `column`, or further right, or on its own line.
 fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -> io::Result<()> {
     if place.is_empty() {
         return Ok(());
@@ -182,7 +182,7 @@ pub(super) fn creator_pieces(page: &Page<'_>, frame: Frame) -> [(Style, String);
     [(TITLE, "created by ".to_owned()), (PLAIN, function), (PLAIN, gap.to_owned()), (DIM, place)]
 }
 
-/// Writes where a task was created, in a line of its own; `suffix` follows the function.
+/// Writes where a task was created, on its own line; `suffix` follows the function.
 pub(super) fn creator(page: &mut Page<'_>, frame: Frame, suffix: &str) -> io::Result<()> {
     let place = place(page, frame);
     let mut line = page.line();

@@ -12,13 +12,13 @@ use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
 use crate::snapshot::Task;
 
-/// Writes a task: "goroutine 18  chan receive  3 min  locked to thread", then what belongs to it.
+/// Writes a task: "goroutine 18  chan receive  3 min  locked to thread", then its details.
 pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
     let snapshot = page.snapshot;
     let mut line = page.line();
     line.push(HEAD, &task_facts::name(snapshot, task)).pad(0, 2);
     line.push(STATE, task_facts::doing(snapshot, task));
-    // How much memory a stack takes, JSON says.
+    // JSON also has the memory of a stack.
     let facts = task_facts::facts(snapshot, task, task.age).into_iter();
     for fact in facts.filter(|fact| !matches!(fact, Fact::StackBytes(_))) {
         line.pad(0, 2).push(PLAIN, &fact.words());

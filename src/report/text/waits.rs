@@ -9,14 +9,14 @@ use super::parts::objects;
 use crate::analysis::waits::WaitSummary;
 use crate::snapshot::Snapshot;
 
-/// "waits to send on 1,204 channels, unbuffered, no receiver waiting"; one a way of waiting, and after each those about
-/// the locks. Raw from the target: escape before printing.
+/// "waits to send on 1,204 channels, unbuffered, no receiver waiting"; one sentence per way of waiting, each
+/// followed by sentences about the locks. Raw from the target: escape before printing.
 pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary], full_paths: bool) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut before = FxHashSet::default();
     for wait in waits {
         sentences.push(sentence(snapshot, wait));
-        // Who holds a lock is said once, though some wait to read and others to write.
+        // A lock's holder is named once, even if some wait to read and others to write.
         let said = wait.only.is_some_and(|only| !before.insert(only));
         locks::sentences(snapshot, wait, said, full_paths, &mut sentences);
     }

@@ -1,13 +1,13 @@
 //! What a finding means.
 
-/// What a finding means; `report` words it, with what to do next.
+/// What a finding means; `report` words it and adds what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The channel was never made, or was set to nil.
     NilChannel,
     /// A select without cases blocks on purpose or by mistake.
     NoCases,
-    /// Whatever should have woken the tasks has gone.
+    /// What should have woken the tasks has gone.
     WakerGone,
     /// The receiver has gone.
     ReceiverGone,
@@ -15,23 +15,23 @@ pub enum Cause {
     ReceiverSlow,
     /// Bodies of HTTP responses are not closed.
     BodyNotClosed,
-    /// Something of a library is made again and again and never closed.
+    /// A library's resource is created again and again and never closed.
     LibraryNotClosed,
-    /// Nobody closes the channel that tasks loop over.
+    /// The channel that tasks loop over is never closed.
     RangeNotClosed,
-    /// Nobody cancels the context or closes the done channel.
+    /// The context is never cancelled, or the done channel never closed.
     NotCancelled,
-    /// Nobody sends the value.
+    /// The value is never sent.
     SenderGone,
     /// None of the channels of a select is used any more.
     SelectUnused,
-    /// A wait group does not come to zero.
+    /// A wait group never reaches zero.
     DoneMissing,
-    /// Nobody signals the condition.
+    /// The condition is never signalled.
     NotSignalled,
-    /// Nobody releases the semaphore.
+    /// The semaphore is never released.
     NotReleased,
-    /// The tasks that are waited for do not end.
+    /// The joined tasks do not end.
     JoinedNotEnding,
     /// Loops around a timer or ticker are never stopped.
     TickerNotStopped,
@@ -39,7 +39,7 @@ pub enum Cause {
     SleepLoop,
     /// The network peers are silent, and there is no deadline.
     NoDeadline,
-    /// A file, pipe or device is not ready, and nobody closes it.
+    /// A file, pipe or device is not ready, and is never closed.
     NotReady,
     /// A system call or foreign code does not return.
     CallNotReturning,
@@ -47,7 +47,7 @@ pub enum Cause {
     Overload,
     /// Tasks are started and do not end.
     NotEnding,
-    /// Whatever some of the tasks wait for never came.
+    /// What some of the tasks wait for never came.
     NeverCame,
     /// A task waits for a lock that it holds itself.
     LockedTwice,
@@ -73,20 +73,20 @@ pub enum Cause {
     HolderWaits,
     /// The same, as a guess.
     HolderWaitsGuessed,
-    /// Which task holds the lock could not be found out.
+    /// The holder of the lock could not be determined.
     HolderUnclear,
-    /// Nobody is left to unlock a lock that is held for reading.
+    /// No task is left to unlock a lock that is held for reading.
     RUnlockMissing,
-    /// Nobody is left to unlock the lock.
+    /// No task is left to unlock the lock.
     UnlockMissing,
-    /// No task is in sight that could unlock the lock.
+    /// No task was found that could unlock the lock.
     UnlockerUnknown,
-    /// The scheduler's workers are more than the CPU time that a cgroup grants.
+    /// There are more scheduler workers than the CPU time that a cgroup grants.
     Throttled,
     /// The workers compete for CPUs.
     WorkersCompete,
     /// CPUs are idle while tasks are ready to run.
     IdleCpus,
-    /// There is more to do than the workers can do.
+    /// There is more work than the workers can do.
     WorkersBusy,
 }

@@ -58,7 +58,7 @@ pub enum LockEvidence {
         tasks: u64,
         /// How many locks; 0 if their addresses are unknown.
         locks: u64,
-        /// The lock, if it is one.
+        /// The lock, if there is only one.
         lock: Option<LockName>,
     },
     /// The longest of the waits.
@@ -66,14 +66,14 @@ pub enum LockEvidence {
         /// A lower bound.
         at_least_ns: u64,
     },
-    /// So many or more waited in every reading.
+    /// At least this many waited in every reading.
     AlwaysWaiting {
         /// How many.
         at_least: u64,
     },
     /// Some of the locks say that they are free.
     FreeLocks {
-        /// How many.
+        /// How many locks.
         locks: u64,
     },
     /// The lock says that it is free: it is being handed over.
@@ -101,14 +101,14 @@ pub enum LockEvidence {
     HoldersGuessed,
     /// Both readers and writers wait.
     ReadersAndWriters {
-        /// For so many locks.
+        /// How many locks.
         locks: u64,
     },
     /// Tasks wait for each other.
     Cycle {
-        /// The first steps of a short way around the cycle.
+        /// The first steps of a short path around the cycle.
         steps: Vec<CycleStep>,
-        /// How many more tasks are on that way.
+        /// How many more tasks are on that path.
         more_tasks: u64,
     },
     /// A task waits for a lock that it holds itself.
@@ -147,11 +147,11 @@ pub enum LockEvidence {
         /// How many.
         tasks: u64,
     },
-    /// Of some of the locks no holder was found.
+    /// Some of the locks have no known holder.
     WithoutHolder {
-        /// Of so many.
+        /// How many locks.
         locks: u64,
-        /// Of so many in all.
+        /// How many locks in all.
         of: u64,
     },
     /// More tasks than are named hold one of the locks.
@@ -163,18 +163,18 @@ pub enum LockEvidence {
     HoldersBlockedForever {
         /// How many.
         tasks: u64,
-        /// Of so many.
+        /// How many holders there are.
         of: u64,
     },
     /// Holders have not moved for as long as the others wait.
     HoldersStill {
         /// How many.
         tasks: u64,
-        /// Of so many.
+        /// How many holders there are.
         of: u64,
-        /// The longest of them has not moved for so long.
+        /// The longest time that one of them has not moved.
         at_least_ns: u64,
-        /// It may be the task that the holder waits for.
+        /// It may instead be the task that the holder waits for.
         or_next: bool,
     },
     /// No holder is known to have been blocked all the time.

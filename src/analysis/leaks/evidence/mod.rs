@@ -30,12 +30,12 @@ pub enum Evidence {
         first: u64,
         /// How many there are now.
         now: u64,
-        /// How sure it is that the number rises, 0 to 1. None if there were too few readings to say.
+        /// The confidence that the number rises, 0 to 1. None if there were too few readings to say.
         confidence: Option<f64>,
     },
     /// How many came and went while watched.
     Flow(Flow),
-    /// Single tasks cannot be told from each other, so that nobody knows how many ended.
+    /// Single tasks cannot be distinguished, so it is unknown how many ended.
     EndsUnknown,
     /// The rate of the rise explains their number over the whole life of the process.
     LifelongRise {
@@ -74,7 +74,7 @@ pub enum Evidence {
         /// All of them have been for at least this long.
         at_least_ns: u64,
     },
-    /// There are many, and nobody knows for how long they have waited.
+    /// There are many, and it is unknown how long they have waited.
     AgeUnknown {
         /// How many.
         tasks: u64,
@@ -83,25 +83,25 @@ pub enum Evidence {
     OutstandingDone {
         /// Calls of Done that are missing.
         calls: u64,
-        /// In so many wait groups.
+        /// How many wait groups.
         groups: u64,
     },
     /// Connections of an HTTP client wait for the end of a response's body.
     UnreadBodies,
-    /// The tasks that write on the same connections grow, too.
+    /// The tasks that write to the same connections grow, too.
     WritersGrow {
         /// How many there are.
         tasks: u64,
     },
     /// A module other than the program's own starts them.
     StartedByModule(Module),
-    /// They are much older than others of one origin ever get.
+    /// They are much older than other tasks of the same origin ever get.
     Outlived(Outlived),
     /// Tasks of the first reading end more rarely than newer ones.
     FewerEnded {
         /// How many of the first reading have ended.
         ended: u64,
-        /// How many would have, had they ended as often as newer ones.
+        /// How many would have ended at the rate of newer ones.
         expected: f64,
     },
     /// What is known of locks and of the tasks that hold them.
@@ -119,11 +119,11 @@ pub enum Evidence {
     },
     /// Tasks that could run waited for a worker in some of the readings.
     RunQueue {
-        /// In how many.
+        /// In how many readings.
         readings: u64,
-        /// Of so many.
+        /// Out of how many.
         of: u64,
-        /// In each of them at least so many tasks waited.
+        /// In each of them at least this many tasks waited.
         at_least: u64,
     },
 }
@@ -160,16 +160,16 @@ pub struct ObjectWaits {
     pub channels: Option<Channels>,
 }
 
-/// Tasks that are much older than others of one origin ever get.
+/// Tasks that are much older than other tasks of the same origin ever get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlived {
     /// How many.
     pub tasks: u64,
     /// All of them have been blocked for at least this long.
     pub at_least_ns: u64,
-    /// How many others that were started at the same place have ended.
+    /// How many other tasks with the same creator have ended.
     pub others: u64,
-    /// The longest that one of the others lived.
+    /// The longest life of those other tasks.
     pub others_within_ns: u64,
 }
 

@@ -1,11 +1,11 @@
-//! Why tasks are no finding: what is undecided, and what is healthy.
+//! Why tasks are not a finding: undecided, or healthy.
 
 use super::{Flow, Outlived};
 
 /// Why it is undecided whether tasks leak.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// Others at the same place are blocked forever, so that the readings do not count these separately.
+    /// Other tasks at the same place are blocked forever, so the readings do not count these separately.
     NotCountedApart,
     /// There is only one reading.
     OneReading,
@@ -30,22 +30,22 @@ pub enum Doubt {
         /// How old the process is.
         process_age_ns: u64,
     },
-    /// They are old, but something speaks for them or too little is known.
+    /// They are old, but something speaks for them, or too little is known.
     Outlived(Outlived, Outlook),
 }
 
-/// Why old tasks are no finding.
+/// Why old tasks are not a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
     /// Too few have ended to compare.
     TooFewEnded,
-    /// How long they live is up to a peer outside of the program.
+    /// How long they live depends on a peer outside of the program.
     UpToPeer,
-    /// Old ones end, too.
+    /// Old ones also end.
     OldOnesEnd,
 }
 
-/// Why a number of tasks is as it should be.
+/// Why the number of tasks is fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steady {
     /// It did not grow.
@@ -57,18 +57,18 @@ pub enum Steady {
     Balanced,
     /// The number rose, but early tasks have ended.
     EarlyOnesEnded,
-    /// The number rose, and then no longer.
+    /// The number rose, and then stopped rising.
     StoppedGrowing,
 }
 
-/// Why tasks are no finding.
+/// Why tasks are not a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// It is undecided whether they are.
     Undecided(Doubt),
     /// They are well known to be parked: why.
     UsuallyParked(&'static str),
-    /// They were started once, when the program started. What their number did, if there were enough readings.
+    /// They were started once, when the program started. How their number changed, if there were enough readings.
     StartedOnce(Option<Steady>),
     /// They run or are ready to run.
     Runnable,
@@ -76,16 +76,16 @@ pub enum Why {
     Timers(Steady),
     /// They wait for work on one channel.
     Pool(Steady),
-    /// Their number is as it should be.
+    /// Their number is fine.
     Number(Steady),
-    /// The same, and nothing else speaks against them.
+    /// Their number is fine, and there is no other sign of a leak.
     NoOtherSign(Steady),
 }
 
-/// What tasks are that are no finding.
+/// What kind of tasks these are that are not a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestName {
-    /// Well-known ones: one of them, and several.
+    /// Well-known ones: the name of one of them, and of several.
     Known([&'static str; 2]),
     /// Started by the initialisation of a package.
     OfInit,

@@ -1,4 +1,4 @@
-//! Senders that nobody receives from.
+//! Senders without a receiver.
 
 use super::waits::{QUIET_MANY, objects};
 use super::{Claim, Rule};
@@ -8,7 +8,7 @@ use crate::analysis::leaks::finding::Sureness;
 use crate::analysis::leaks::task_group::TaskGroup;
 use crate::snapshot::WaitClass;
 
-/// Tasks that send, and nobody receives.
+/// Tasks that send, without a receiver.
 pub(super) struct Send;
 
 impl Rule for Send {
@@ -36,11 +36,11 @@ fn one(context: &Context<'_>, nth: usize, kind: &TaskGroup<'_>) -> Option<Claim>
     let mut because = objects.because;
     let old = context.older_than(kind, context.options.min_age_ns);
     let blocked = Evidence::Blocked { tasks: old, at_least_ns: context.options.min_age_ns };
-    // A queue that has grown for as long as the process lives is not served as fast as it fills.
+    // A queue that has grown for as long as the process lives is served more slowly than it fills.
     let growth = kind.growth.as_ref();
     let growing = growth.map(|growth| match growth.sureness {
         Sureness::Suspect if growth.sustained && objects.queue => Sureness::Likely,
-        // Nobody is there to receive, and none has left: two signs, if weaker ones.
+        // There is no receiver, and no sender has left: two signs, if weaker ones.
         Sureness::Suspect if objects.alone && kind.ended() == Some(0) && !context.is_short() => {
             Sureness::Likely
         }
@@ -50,7 +50,7 @@ fn one(context: &Context<'_>, nth: usize, kind: &TaskGroup<'_>) -> Option<Claim>
         because.push(blocked.clone());
         if old > 1 && objects.deserted { Sureness::Likely } else { Sureness::Suspect }
     });
-    // A queue that nobody has served for long.
+    // A queue that has not been served for long.
     let unserved = (objects.queue && old >= QUIET_MANY).then(|| {
         because.push(blocked.clone());
         Sureness::Suspect

@@ -35,7 +35,7 @@ impl Rule for Growing {
                 Some(known) => because.push(Evidence::FewExpected { what: known.names[1] }),
                 None => {}
             }
-            // Work that piles up is no leak yet: it may still get done.
+            // Work that piles up is not yet a leak: it may still get done.
             let works = kind.waits == WaitClass::Nothing;
             if works {
                 because.push(Evidence::Runnable);

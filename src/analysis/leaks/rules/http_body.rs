@@ -1,4 +1,4 @@
-//! Bodies of HTTP responses that nobody closes.
+//! Bodies of HTTP responses that are never closed.
 
 use super::{Claim, Rule};
 use crate::analysis::Pattern;
@@ -9,8 +9,8 @@ use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::lore::{self, HttpBodies, Lore};
 use crate::snapshot::WaitClass;
 
-/// So many that stand still for long are worth a word even if they do not grow: a few are long answers that are
-/// still being read.
+/// This many that are still for long are worth a mention even if they do not grow: a few are long responses
+/// that are still being read.
 const MANY: u64 = 10;
 
 pub(super) struct Body;

@@ -1,9 +1,10 @@
 //! Tasks that wait for locks, and the tasks that hold them.
 //!
-//! A lock does not record its holder. If the snapshot knows which tasks will unlock it, `graph` follows them: to tasks
-//! that wait for each other (`cycles`), or to the task at the end of the chain that keeps all others waiting. If it
-//! does not, the functions in which tasks wait for the lock decide (`convoys`): the holder is most likely in one of the
-//! same functions, further on, and has been there for at least as long as the oldest waiter waits.
+//! A lock does not record its holder. If the snapshot says which tasks will unlock it, `graph` follows them: to
+//! tasks that wait for each other (`cycles`), or to the task at the end of the chain that keeps all others
+//! waiting. Otherwise the functions in which tasks wait for the lock decide (`convoys`): the holder is most
+//! likely further on in one of these functions, and has been there for at least as long as the oldest waiter
+//! waits.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -79,7 +80,7 @@ struct Study<'s, 'a> {
 impl<'s, 'a> Study<'s, 'a> {
     /// None if no task waits for a lock.
     fn new(context: &'s Context<'a>) -> Option<Self> {
-        // One task may wait where most others of its kind do not.
+        // A single task may wait at a place where most others of its kind do not.
         let is_lock = |object: &WaitObject| matches!(object.kind, ObjectKind::Mutex | ObjectKind::RwMutex);
         let waits = |kind: &TaskGroup<'_>| kind.waits == WaitClass::Lock;
         if !context.snapshot.objects.iter().any(is_lock) && !context.kinds.iter().any(waits) {

@@ -33,18 +33,18 @@ pub trait Rule: Sync {
 pub struct Claim {
     /// How sure it is.
     pub sureness: Sureness,
-    /// The tasks: indices into [`Context::kinds`], the kind that matters most first. Empty: the process.
+    /// The tasks: indices into [`Context::kinds`], the most important kind first. Empty: the process.
     pub kinds: Vec<usize>,
     /// What was seen.
     pub because: Vec<Evidence>,
     /// What it means. None: this rule does not know.
     pub cause: Option<Cause>,
-    /// Who holds the locks that are waited for, or may hold them.
+    /// The holders or possible holders of the locks that tasks wait for.
     pub holders: Vec<Holder>,
 }
 
 impl Claim {
-    /// Says something of one kind of task.
+    /// A claim about one kind of task.
     fn of(kind: usize, sureness: Sureness, because: Vec<Evidence>) -> Self {
         Claim { sureness, kinds: vec![kind], because, cause: None, holders: Vec::new() }
     }
@@ -54,7 +54,7 @@ impl Claim {
     }
 }
 
-/// Every rule. Where several speak of the same tasks, the cause of the earlier one is kept.
+/// Every rule. If several have claims about the same tasks, the cause of the earlier one is kept.
 pub const RULES: &[&dyn Rule] = &[
     &blocked_forever::Never,
     &locks::Deadlock,

@@ -1,12 +1,12 @@
-//! Tasks that are much older than others of the same origin ever get.
+//! Tasks that are much older than other tasks of the same origin ever get.
 //!
-//! A task may be blocked for long while others that were started at the same place come and go. Either it missed
-//! the event that woke the others, or it is one of many with a long life, like the connections of a hub. The tasks
-//! of the first reading decide: if they end as often as newer ones, nothing is wrong with them. That is the
-//! log-rank test (`odds::survival`), one-sided, at 0.1 %, because many groups are tested, again and again. All
-//! tasks of the first reading are compared, not only the remaining ones, none of which has ended by definition. If
-//! the test cannot show anything, because too few have ended, it is undecided. It is also undecided if old tasks
-//! still end, only more rarely than new ones, as they do where lifetimes differ much.
+//! A task may be blocked for long while others that were started at the same place come and go. Either it
+//! missed the event that woke the others, or it is one of many with a long life, like the connections of a hub.
+//! The tasks of the first reading decide: if they end as often as newer ones, nothing is wrong with them. That
+//! is the log-rank test (`odds::survival`), one-sided, at 0.1 %, because many groups are tested again and
+//! again. All tasks of the first reading are compared, not only the remaining ones, none of which has ended by
+//! definition. The result is undecided if too few have ended for the test to show anything. It is also
+//! undecided if old tasks still end, only more rarely than new ones, as happens if lifetimes differ much.
 
 use rustc_hash::FxHashMap;
 
@@ -21,12 +21,12 @@ use crate::analysis::series::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::snapshot::WaitClass;
 
-/// The ones that stay must be this many times older than the oldest that ended.
+/// Tasks that stay must be this many times older than the oldest one that ended.
 const TIMES: u64 = 4;
-/// This many must have ended to say how old the others get.
+/// This many must have ended to tell how old the others get.
 const ENDED: u64 = 10;
 /// If this many tasks of the first reading end in the second half of the watch, old ones end, too: lifetimes
-/// differ much, as those of subscriptions do.
+/// differ much, like those of subscriptions.
 const STILL_ENDING: u64 = 3;
 /// How often chance alone may keep them from ending.
 const CHANCE: f64 = 0.001;
@@ -48,15 +48,15 @@ fn origin<'a>(context: &Context<'_>, signature: &'a Signature) -> Option<Origin<
 /// How tasks of one origin ended.
 #[derive(Default)]
 struct Ends {
-    /// How many that were created while watched have ended.
+    /// How many tasks created while watched have ended.
     ended: u64,
-    /// The longest that one of them lived, nanoseconds.
+    /// The longest life of one of them, nanoseconds.
     longest: u64,
     spans: Vec<Span>,
 }
 
 impl Ends {
-    /// One of them may have lived as long as one of these.
+    /// One of them may have lived as long as one of `track`.
     fn live_longer(&mut self, track: &Track) {
         self.longest = self.longest.max(track.longest_ended_ns.unwrap_or(0));
     }
@@ -75,7 +75,7 @@ impl Ends {
     }
 }
 
-/// What is said of one kind.
+/// The verdict on one kind.
 enum Said {
     Stays(Claim),
     Undecided(Doubt),
@@ -91,8 +91,8 @@ fn judge(context: &Context<'_>) -> Vec<(usize, Said)> {
             origins.entry(origin).or_default().add(track);
         }
     }
-    // Groups that the series has let go count, too. Of a place that starts tasks of several kinds it is only known
-    // how long all of them lived.
+    // Released groups of the series count, too. For a place that starts tasks of several kinds, only the
+    // lifetime of all of them is known.
     let let_go = context.series.let_go();
     for ((creator, handler), ends) in &mut origins {
         match let_go.of_creator(creator) {
@@ -130,7 +130,7 @@ fn one(context: &Context<'_>, nth: usize, kind: &TaskGroup<'_>, ends: &Ends) -> 
     if chance > CHANCE {
         return None;
     }
-    // How long these live is not up to the program.
+    // Their lifetime does not depend on the program.
     if matches!(kind.waits, WaitClass::Network | WaitClass::Io | WaitClass::Call | WaitClass::Accept) {
         return undecided(Outlook::UpToPeer);
     }

@@ -1,4 +1,4 @@
-//! Mistakes that show in what tasks wait for: a table.
+//! Mistakes that are visible in what tasks wait for: a table.
 
 use super::waits::{QUIET_MANY, objects};
 use super::{Claim, Rule};
@@ -9,17 +9,17 @@ use crate::analysis::leaks::task_group::TaskGroup;
 use crate::snapshot::LockState;
 use crate::snapshot::WaitClass;
 
-/// The same as [`QUIET_MANY`] where the source does not know what they wait for.
+/// The same as [`QUIET_MANY`], if the source does not know what they wait for.
 const QUIET_BLIND: u64 = 1_000;
 
-/// A mistake that shows in what the tasks wait for.
+/// A mistake that is visible in what the tasks wait for.
 pub(super) struct WaitPattern {
     name: &'static str,
     checks: &'static str,
     waits: WaitClass,
-    /// Many that are blocked are suspect even if they do not grow.
+    /// Many blocked tasks are suspect even if they do not grow.
     quiet: bool,
-    /// What they wait for is evidence, where the objects are not known.
+    /// What they wait for is evidence, if the objects are not known.
     seen: bool,
     cause: Cause,
 }
@@ -178,7 +178,7 @@ impl Rule for WaitPattern {
     }
 }
 
-/// What the wait groups say of themselves.
+/// What the wait groups' own state says.
 fn outstanding_done(context: &Context<'_>, kind: &TaskGroup<'_>) -> Option<Evidence> {
     let snapshot = context.snapshot;
     let tasks = kind.tasks.iter().filter_map(|&index| context.task(index));
@@ -195,11 +195,11 @@ fn outstanding_done(context: &Context<'_>, kind: &TaskGroup<'_>) -> Option<Evide
     (groups > 0).then(|| Evidence::OutstandingDone { calls: counts.iter().sum(), groups })
 }
 
-/// They do not grow, but are many and all blocked.
+/// They do not grow, but they are many and all blocked.
 fn is_quiet(context: &Context<'_>, kind: &TaskGroup<'_>, alone: bool, known: bool) -> bool {
     let enough = if known { alone && kind.count() >= QUIET_MANY } else { kind.count() >= QUIET_BLIND };
     let still = context.older_than(kind, context.options.min_age_ns) == kind.count();
-    // One reading may not know any age; then the number must do.
+    // A single reading may know no age; then the number decides.
     let unknown = context.is_single() && kind.age.nanos().is_none();
     enough && (still || unknown)
 }

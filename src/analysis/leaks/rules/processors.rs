@@ -5,7 +5,7 @@ use crate::analysis::leaks::evidence::{Cause, CpuLimit, Evidence};
 use crate::analysis::leaks::finding::Note;
 use crate::snapshot::{Header, RuntimeInfo};
 
-/// This many readings are needed to say that something stays as it is.
+/// This many readings are needed to say that a state lasts.
 const READINGS: usize = 4;
 
 /// Looks for one thing about the scheduler.
@@ -46,8 +46,7 @@ pub(in crate::analysis::leaks) fn notes(context: &Context<'_>) -> Vec<Note> {
     SCHEDULER_RULES.iter().flat_map(|rule| (rule.check)(context)).collect()
 }
 
-/// CPUs that the process may use at a time, in thousandths: those of its affinity, or what its cgroup grants,
-/// whichever is less.
+/// CPUs that the process may use at a time, in thousandths: the lesser of its affinity and what its cgroup grants.
 fn processors(header: &Header) -> Option<(u64, CpuLimit)> {
     let allowed = header.process.cpus_allowed.map(|n| (u64::from(n) * 1_000, CpuLimit::Affinity));
     let granted = header.process.cgroup_cpu_milli.map(|n| (n, CpuLimit::Cgroup));
@@ -67,7 +66,7 @@ fn queued(runtime: &RuntimeInfo) -> u64 {
     own.saturating_add(runtime.scheduler.global_queue.unwrap_or(0))
 }
 
-/// In how many of the readings at least `at_least` tasks waited for each worker; and the fewest that waited.
+/// In how many readings at least `at_least` tasks waited for each worker; and the fewest that waited.
 fn long_queues(context: &Context<'_>, nth: usize, at_least: u64) -> (usize, u64) {
     let readings = context.series.points().iter().filter_map(|point| point.header.runtimes.get(nth));
     let queues: Vec<u64> = readings

@@ -5,8 +5,8 @@ use crate::analysis::leaks::evidence::{Evidence, ObjectWaits};
 use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::lore;
 
-/// This many tasks that each wait for an object of their own, with nobody on the other side, are suspect even if they
-/// do not grow.
+/// This many tasks are suspect even without growth, if each waits for an object of its own and no task is on
+/// the other side.
 pub(super) const QUIET_MANY: u64 = 20;
 /// Ways of waiting that are evidence; one finding rarely has more than two.
 const WAYS: usize = 3;
@@ -16,11 +16,11 @@ const WAYS: usize = 3;
 pub(super) struct Objects {
     /// What was seen.
     pub(super) because: Vec<Evidence>,
-    /// Each task waits for objects of its own, and nobody is on the other side of any of them.
+    /// Each task waits for objects of its own, and no task is on the other side of any of them.
     pub(super) alone: bool,
-    /// They wait for several objects, some perhaps for the same one, and nobody is on the other side.
+    /// They wait for several objects, some perhaps for the same one, and no task is on the other side.
     pub(super) deserted: bool,
-    /// They wait in one queue: all of them for one object, and nobody is on the other side of it.
+    /// They wait in one queue: all of them for one object, and no task is on the other side of it.
     pub(super) queue: bool,
     /// What they wait for is known.
     pub(super) known: bool,
@@ -38,7 +38,7 @@ pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
         // A timer sends without waiting.
         let channels = summary.channels.filter(|_| timers.is_none_or(|timers| element != timers));
         let deserted = channels.is_none_or(|channels| channels.without_peer == summary.objects);
-        // One channel that all tasks watch beside their own, as that of a shutdown, says nothing.
+        // A channel that all tasks watch beside their own, such as a shutdown channel, says nothing.
         objects.alone &= deserted && (own || summary.alternative);
         objects.queue &= deserted && summary.objects == 1 && !own && !summary.alternative;
         objects.deserted &= deserted && (summary.objects > 1 || own);

@@ -18,7 +18,7 @@ fn between(id: u64, lock: u64, held: u64) -> Given {
     Given { holds: [Some((HoldKind::Exclusive, MUTEX, held, "app.transfer")), None], ..waits(id, lock) }
 }
 
-/// Waits for a reader-writer lock that so many hold for reading.
+/// Waits for a reader-writer lock that this many hold for reading.
 fn rw(id: u64, op: WaitOp, readers: u32) -> Given {
     let reason = if op == WaitOp::Lock { "sync.RWMutex.Lock" } else { "sync.RWMutex.RLock" };
     Given { id, reason, wait: Some((op, RW, 0x70)), lock: Some(LockState::Shared(readers)), ..WAITER }
@@ -42,7 +42,7 @@ fn old(given: Given) -> Given {
     Given { age: Age::AtLeast(120 * SECOND), ..given }
 }
 
-/// The one finding that there is.
+/// The only finding.
 fn only(series: &Series) -> Finding {
     let report = report(series, &Options::default());
     assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
@@ -79,7 +79,7 @@ fn step(
     CycleStep { task: name(task), lock: lock(kind, address), wants, next: name(next), held }
 }
 
-/// Waits for a mutex that the next one holds.
+/// Waits for a mutex that `next` holds.
 fn behind(task: u64, address: u64, next: u64) -> CycleStep {
     step(task, MUTEX, address, LockUse::Exclusive, next, Some(LockUse::Exclusive))
 }
@@ -122,7 +122,7 @@ fn two_that_wait_for_each_other_are_stuck_at_once() {
 fn a_cycle_of_three_and_those_behind_it() {
     let cycle = [between(1, 0x51, 0x50), between(2, 0x52, 0x51), between(3, 0x50, 0x52)];
     let other = |id| Given { stack: &["sync.(*Mutex).Lock", "app.handle"], ..waits(id, 0x52) };
-    // One waits for a lock of the cycle, and two for a lock of that one.
+    // One task waits for a lock of the cycle, and two wait for a lock of that task.
     let third = Given { holds: [Some((HoldKind::Exclusive, MUTEX, 0x90, "")), None], ..other(7) };
     let further = |id| Given { wait: Some((WaitOp::Lock, MUTEX, 0x90)), ..other(id) };
     let mut tasks = cycle.to_vec();
@@ -379,7 +379,7 @@ fn readers_that_keep_a_writer_waiting() {
     assert!(all.contains(&readers), "{all:?}");
     let still = LockEvidence::HoldersStill { tasks: 2, of: 2, at_least_ns: TWO_MINUTES, or_next: false };
     assert!(all.contains(&still), "{all:?}");
-    // More than say so cannot be.
+    // There cannot be more readers than the lock says.
     let finding = only(&single(&[writer(1), old(reads(98)), old(reads(99))]));
     assert_eq!(ids(&finding), [(98, HowHeld::Perhaps), (99, HowHeld::Perhaps)]);
 }
@@ -403,7 +403,7 @@ fn an_address_on_a_stack_is_a_guess() {
         ..waits(id, lock)
     };
     assert_eq!(found(&single(&[guess(1, 0x51, 0x50), guess(2, 0x50, 0x51)])), []);
-    // But together with age it is.
+    // But together with age it is one.
     let finding = only(&single(&[old(guess(1, 0x51, 0x50)), old(guess(2, 0x50, 0x51))]));
     assert_eq!((rules(&finding), finding.sureness), (vec!["deadlock"], Sureness::Stuck));
     assert!(because(&finding).contains(&LockEvidence::HoldersGuessed));
@@ -411,7 +411,7 @@ fn an_address_on_a_stack_is_a_guess() {
 
 #[test]
 fn a_lock_that_nobody_would_unlock() {
-    // Several such locks do not make a deadlock where holders were looked for.
+    // Several such locks do not make a deadlock if their holders were searched for.
     for locks in [1, 5] {
         let tasks: Vec<Given> = (0..20).map(|id| old(waits(id, 0x50 + id % locks))).collect();
         let finding = only(&single(&tasks));
@@ -446,7 +446,7 @@ fn holders_of_the_last_reading_are_enough() {
 
 #[test]
 fn a_lock_that_changes_hands_is_suspect() {
-    // Always twelve, each of them runs in between, and another one holds it in each reading.
+    // Always twelve; each of them runs in between, and another one holds the lock in each reading.
     let series = eight(|at| {
         let holder =
             Given { mark: at, state: TaskState::Runnable, reason: "", wait: None, ..between(50, 0, 0x50) };
@@ -481,7 +481,7 @@ fn how_many_are_not_done() {
 
 #[test]
 fn a_convoy_is_not_taken_for_that_of_another_lock() {
-    // Twenty of one kind always wait, one of them for a lock for which another kind waits, too.
+    // Twenty of one kind always wait. One of them waits for a lock that another kind waits for, too.
     let series = eight(|at| {
         let other = Given { mark: at, stack: &["sync.(*Mutex).Lock", "app.other"], ..waits(40, 0x51) };
         let wait = |id| Given { mark: at, ..waits(id, if id == 0 { 0x51 } else { 0x50 }) };
@@ -509,7 +509,7 @@ fn any_locker() -> impl Strategy<Value = Given> {
         wait,
         lock,
         holds,
-        // Whoever stands at one place does one thing.
+        // Tasks at one place do one thing.
         reason: if wait.is_some() { "sync.Mutex.Lock" } else { "sleep" },
         stack: if wait.is_some() { WAITER.stack } else { &["app.pause"] },
         ..WAITER
@@ -521,7 +521,7 @@ proptest! {
     fn any_graph_has_an_end(mut tasks in prop::collection::vec(any_locker(), 0..60)) {
         tasks.sort_by_key(|task| task.id);
         tasks.dedup_by_key(|task| task.id);
-        // What a lock says of itself it says to everybody.
+        // All tasks see the same state of a lock.
         let mut states = std::collections::BTreeMap::new();
         for task in &mut tasks {
             if let Some((_, kind, address)) = task.wait {

@@ -1,9 +1,9 @@
-//! Shapes that the numbers of tasks take in healthy and in leaking programs, simulated: each must get the
-//! verdict that is right for it. Chance is made by a generator with a seed, so that every run sees the same.
+//! Simulated courses of task numbers in healthy and in leaking programs: each must get the right verdict. The
+//! random generator has a seed, so every run sees the same numbers.
 
 use super::*;
 
-/// Numbers by chance.
+/// Random numbers.
 struct Dice(u64);
 
 impl Dice {
@@ -20,7 +20,7 @@ impl Dice {
         least + (most - least) * self.next()
     }
 
-    /// A time that has no memory, of this mean.
+    /// A memoryless time with this mean.
     fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.next()).ln()
     }
@@ -31,7 +31,7 @@ impl Dice {
 struct Life {
     born: f64,
     dies: f64,
-    /// It runs so often, seconds.
+    /// It runs once in this many seconds.
     runs: f64,
     given: Given,
 }
@@ -51,7 +51,7 @@ fn arrivals(from: f64, every: f64, given: Given, mut lives: impl FnMut() -> f64)
         .collect()
 }
 
-/// So many readings of a process of this age, five seconds apart.
+/// This many readings of a process of this age, five seconds apart.
 fn watched(age: u64, readings: u64, lives: &[Life]) -> Series {
     Series::of(
         series_options(),
@@ -64,7 +64,7 @@ fn watched(age: u64, readings: u64, lives: &[Life]) -> Series {
                     let stands = now - life.born.max(-(age as f64));
                     let mark = if life.runs.is_finite() { (stands / life.runs) as u64 } else { 0 };
                     let wait = life.given.wait.map(|(op, kind, address)| {
-                        // An address of 0 stands for one of its own.
+                        // An address of 0 means one of its own.
                         (op, kind, if address == 0 { 0x1000 + id * 0x60 } else { address })
                     });
                     let age = if stands >= 120.0 && !life.runs.is_finite() {
@@ -95,7 +95,7 @@ const HANDLER: Given = Given {
     wait: Some((WaitOp::Receive, ObjectKind::Channel, 0)),
     ..SENDER
 };
-/// It waits for the end of a context, as far as one can tell.
+/// It waits for the end of a context, as far as the snapshot shows.
 const SUBSCRIBER: Given = Given { stack: &["app.follow"], wait: None, ..HANDLER };
 const SLEEPER: Given = Given { stack: &["app.later"], reason: "sleep", ..SENDER };
 const READER: Given = Given { stack: &["net.(*conn).Read", "app.read"], reason: "IO wait", ..SENDER };
@@ -136,7 +136,7 @@ fn few_healthy_hubs_are_suspect() {
     assert!(suspect <= HUBS / 50 && likely <= HUBS / 100, "{suspect} suspect, {likely} likely");
 }
 
-/// The same hub, watched until many of the new ones have ended while old ones stand still.
+/// The same hub, watched until many of the new tasks have ended while old ones are still.
 #[test]
 fn old_connections_that_end_as_often_as_new_ones_are_healthy() {
     let mut dice = Dice(2);
@@ -198,7 +198,7 @@ fn healthy_shapes_are_no_leaks() {
         let surest = report.surest();
         assert!(surest.is_none(), "{name}: {:#?}", report.findings.first().map(|f| (&f.hits, f.now)));
     }
-    // What fills still in the last reading is not called healthy.
+    // A pool that still fills in the last reading is not called healthy.
     assert!(verdict(&watched(1, 7, &warm(&mut dice, 0.0, SLEEPER))).1 > 50);
     let jump: Vec<Life> = (0..400).map(|_| life(26.0, FOREVER, HANDLER)).collect();
     assert_eq!(verdict(&watched(900, 7, &jump)), (None, 400));
@@ -252,7 +252,7 @@ fn leaks_of_every_shape_are_found() {
     }
 }
 
-/// Of equally sure ones that comes first which costs most.
+/// Among equally sure findings the most costly one comes first.
 #[test]
 fn findings_rank_by_what_they_cost() {
     let full = Given { wait: Some((WaitOp::Send, ObjectKind::Channel, 0x77)), ..SENDER };

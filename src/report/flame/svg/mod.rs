@@ -1,8 +1,8 @@
 //! A flame graph as SVG that opens in any browser, drawn by inferno: its layout, zoom and search.
 //!
-//! inferno knows a frame by its name alone, and takes names, titles and colours apart by separators.
-//! So it gets numbers in place of names; `rewrite.rs` then puts the names, figures and colours of the
-//! nodes with those numbers into what it has drawn. Nothing of the target passes through inferno.
+//! inferno identifies a frame by its name alone, and splits names, titles and colours at separators. So it gets
+//! numbers instead of names; `rewrite.rs` then inserts the names, figures and colours of these nodes into the
+//! drawing. No text of the target passes through inferno.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -16,13 +16,13 @@ use crate::analysis::flame::{Flame, NodeId};
 
 mod rewrite;
 
-/// Frames drawn at most: about 8 MB, which browsers still open in seconds.
+/// At most this many frames are drawn: about 8 MB, which browsers still open in seconds.
 const MAX_FRAMES: usize = 20_000;
 
-/// How a graph looks.
+/// The appearance of a graph.
 #[derive(Debug, Clone, Copy)]
 pub struct SvgOptions {
-    /// What colours stand for.
+    /// What colours mean.
     pub colors: Colors,
     /// From the top down (an icicle graph).
     pub inverted: bool,
@@ -31,39 +31,38 @@ pub struct SvgOptions {
 /// Which frames are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
-    /// The frames that are drawn, in preorder. The ancestors of each are among them.
+    /// The drawn frames, in preorder. The ancestors of each are among them.
     pub kept: Vec<NodeId>,
     /// How many frames with a width are not drawn.
     pub left_out: u64,
     /// Frames narrower than this are left out, percent.
     pub min_width: f64,
-    /// Is that more than was asked for, because there are too many frames?
+    /// Whether that is more than requested, because there are too many frames.
     pub raised: bool,
 }
 
 impl Cut {
-    /// Leaves out what is narrower than `min_width` percent, and more if there would still be too
-    /// many frames.
+    /// Leaves out frames narrower than `min_width` percent, and more if there would still be too many frames.
     pub fn new(flame: &Flame, min_width: f64) -> Self {
         Cut::with(flame, min_width, MAX_FRAMES)
     }
 
     fn with(flame: &Flame, min_width: f64, max: usize) -> Self {
         let all = flame.node(NodeId::ALL).width;
-        // What has no width cannot be drawn.
+        // A frame without a width cannot be drawn.
         let mut threshold = ((all as f64 * min_width / 100.0).ceil() as u64).clamp(1, all.max(1));
         let mut widths: Vec<u64> =
             flame.nodes.iter().map(|node| node.width).filter(|&width| width >= threshold).collect();
         let raised = widths.len() > max;
         if raised {
-            // Leaves out the widest frame that there is no room for, and all frames that are no wider.
+            // Leaves out the widest frame that does not fit, and all frames that are no wider.
             let (_, widest_out, _) = widths.select_nth_unstable_by(max, |a, b| b.cmp(a));
             threshold = (*widest_out + 1).min(all);
         }
         let kept: Vec<_> = flame.ids().filter(|&id| flame.node(id).width >= threshold).collect();
         let wide = flame.nodes.iter().filter(|node| node.width > 0).count();
         let percent = if raised { threshold as f64 * 100.0 / all as f64 } else { min_width };
-        // Stacks that are all equally wide could be as wide as everything, each.
+        // If all stacks are equally wide, each could be as wide as everything.
         let kept: Vec<_> = kept.into_iter().take(max).collect();
         let left_out = wide.saturating_sub(kept.len()) as u64;
         Cut { kept, left_out, min_width: percent, raised }
@@ -83,7 +82,7 @@ impl Cut {
     }
 }
 
-/// A small percentage with as many digits as say something.
+/// A small percentage with its significant digits.
 fn percent(value: f64) -> String {
     let text = if value < 1.0 { format!("{value:.4}") } else { format!("{value:.1}") };
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -102,12 +101,12 @@ pub fn write(
 ) -> io::Result<()> {
     let mut inferno = Options::default();
     inferno.title = escape(&caption.title).into_owned();
-    // The place of the legend.
+    // Reserves the place of the legend.
     inferno.subtitle = Some(String::new());
     inferno.count_name = "tasks".to_owned();
     inferno.name_type = String::new();
     inferno.no_sort = true;
-    // Narrow frames have been left out already.
+    // Narrow frames were left out already.
     inferno.min_width = 0.0;
     inferno.bgcolors = Some(BackgroundColor::Flat((0xff, 0xff, 0xff).into()));
     inferno.direction = if options.inverted { Direction::Inverted } else { Direction::Straight };
@@ -151,7 +150,7 @@ fn lines(flame: &Flame, kept: &[NodeId]) -> String {
 /// Length of a number with its semicolon.
 const NUMBER: usize = 6;
 
-/// Takes the place of first rows that are left out; sorted behind all numbers.
+/// Replaces first rows that are left out; sorted behind all numbers.
 const FILLER: &str = "rest";
 
 #[cfg(test)]

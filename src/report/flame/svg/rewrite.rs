@@ -1,4 +1,4 @@
-//! Puts names, figures and colours into the graph that inferno has drawn of numbers.
+//! Puts names, figures and colours into the graph that inferno has drawn from numbers.
 
 use std::io::{self, Write};
 
@@ -17,10 +17,10 @@ const LEGEND: usize = 7;
 /// Characters of the legend that fit below the title.
 const LEGEND_WIDTH: usize = 150;
 
-/// Characters in the whole width, as inferno draws a graph before it is made to fit the window.
+/// Characters in the whole width of inferno's graph before it is fitted to the window.
 const CHARACTERS: f64 = 1200.0 / (12.0 * 0.59);
 
-/// The mouse is to find the frame, which has the tooltip, behind its text.
+/// Mouse events must reach the frame, which has the tooltip, behind its text.
 const STYLE: &str = "\
 #frames > g:hover rect { stroke:#000; stroke-width:1; }
 #frames text { pointer-events:none; stroke:none; }
@@ -34,12 +34,12 @@ pub(super) struct Frames<'a> {
     pub(super) options: &'a SvgOptions,
 }
 
-/// Where in the drawing the reader is.
+/// The reader's position in the drawing.
 #[derive(Debug, Default)]
 struct State {
-    /// In the element that has the frames.
+    /// In the element that contains the frames.
     frames: bool,
-    /// In a group: the frame that it draws.
+    /// In a group: the frame that the group draws.
     group: Option<Group>,
 }
 
@@ -48,13 +48,13 @@ struct State {
 struct Group {
     /// None until its title has been read.
     node: Option<NodeId>,
-    /// It only fills a gap: it is not drawn.
+    /// It only fills a gap, and is not drawn.
     filler: bool,
     /// Characters that fit into it.
     fits: usize,
 }
 
-/// Copies `drawn` to `out`, with the names, figures and colours of the nodes in place of numbers.
+/// Copies `drawn` to `out`, and replaces numbers by the names, figures and colours of the nodes.
 pub(super) fn rewrite(drawn: &[u8], frames: &Frames<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut reader = Reader::from_reader(drawn);
     let mut out = Writer::new(out);
@@ -90,7 +90,7 @@ fn frame_event(
 ) -> io::Result<()> {
     let Some(group) = &mut state.group else {
         match event {
-            // It is written when it is known which one it is.
+            // It is written once its node is known.
             Event::Start(start) if start.name().as_ref() == b"g" => state.group = Some(Group::default()),
             Event::End(end) => {
                 state.frames = false;
@@ -146,8 +146,8 @@ fn numbered(title: &str, cut: &Cut) -> io::Result<NodeId> {
         .ok_or_else(|| io::Error::other(format!("a frame of no node: {}", escape(title))))
 }
 
-/// The title, which is what is searched in and what is shown below the graph: "name (facts)". The
-/// script takes the last parenthesis off to get the name, so there must be none inside of it.
+/// The title, which is searched, and shown below the graph: "name (facts)". The script strips the last
+/// parenthesis to get the name, so the facts must not contain one.
 fn write_title(node: NodeId, frames: &Frames<'_>, out: &mut Writer<&mut dyn Write>) -> io::Result<()> {
     let name = escape(&frames.flame.name(node).text);
     let facts = facts(frames.flame, node, &frames.caption.noun).replace('(', "[").replace(')', "]");
@@ -160,7 +160,7 @@ fn title(text: &str, out: &mut Writer<&mut dyn Write>) -> io::Result<()> {
     out.write_event(Event::End(BytesEnd::new("title")))
 }
 
-/// The rectangle in its colour, with a tooltip of its own. Returns how many characters fit into it.
+/// The rectangle in its colour, with its own tooltip. Returns how many characters fit into it.
 fn write_rect(
     node: NodeId,
     drawn: &BytesStart<'_>,

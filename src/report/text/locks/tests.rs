@@ -4,7 +4,7 @@ use crate::report::text::waits;
 use crate::snapshot::{Hold, ObjectId, ObjectKind, SnapshotBuilder, Task, TaskState, Wait, WaitOp};
 use HoldKind::{Exclusive, Perhaps, Shared};
 
-/// A task: its id, the lock that it waits for, and those that it holds.
+/// A task: its id, the lock that it waits for, and the locks that it holds.
 type T<'a> = (u64, Option<u32>, &'a [(u32, HoldKind)]);
 
 fn snapshot(kind: ObjectKind, states: &[Option<LockState>], tasks: &[T<'_>]) -> Snapshot {
@@ -23,7 +23,7 @@ fn snapshot(kind: ObjectKind, states: &[Option<LockState>], tasks: &[T<'_>]) -> 
     builder.finish()
 }
 
-/// What is said of those that wait, but for what they wait.
+/// The sentences about the waiters, without what they wait for.
 fn said(states: &[Option<LockState>], tasks: &[T<'_>]) -> Vec<String> {
     let snapshot = snapshot(ObjectKind::Mutex, states, tasks);
     let waiting = snapshot.tasks.iter().filter(|task| !task.waits.is_empty());

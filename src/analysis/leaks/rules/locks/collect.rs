@@ -12,17 +12,17 @@ use crate::analysis::series::Member;
 use crate::snapshot::WaitClass;
 use crate::snapshot::{FunctionId, ObjectId, Snapshot, StackId, WaitOp};
 
-/// Locks that are waited for in the same functions, and what is known of them.
+/// Locks that tasks wait for in the same functions, and what is known of them.
 pub(super) struct Convoy<'a> {
     /// Kinds of tasks that wait for them, the largest first: indices into [`Context::kinds`].
     pub(super) kinds: Vec<usize>,
-    /// The locks, where their addresses are known; those that most wait for come first.
+    /// The locks with known addresses; the lock with the most waiters comes first.
     pub(super) locks: Vec<Waited>,
     /// How many wait.
     pub(super) waiters: u64,
-    /// The longest that one of them stands still, nanoseconds.
+    /// The longest time that one of them has been still, nanoseconds.
     pub(super) standing_ns: u64,
-    /// The reading from which on the first of them has stood still. None if that is not known.
+    /// The reading since which the first of them has been still. None if unknown.
     pub(super) since: Option<u32>,
     /// Tasks in the same functions that wait for no lock: they may hold one.
     pub(super) outsiders: Vec<Outsider<'a>>,
@@ -41,7 +41,7 @@ pub(super) struct Waited {
 pub(super) struct Outsider<'a> {
     pub(super) task: u32,
     pub(super) member: Option<&'a Member>,
-    /// It has stood still for as long as the oldest waiter.
+    /// It has been still for as long as the oldest waiter.
     pub(super) still: bool,
 }
 
@@ -72,8 +72,8 @@ pub(super) fn locker(snapshot: &Snapshot, stack: StackId) -> Option<FunctionId> 
     callers.iter().find(has_package).or(callers.first()).copied()
 }
 
-/// All tasks that wait for locks, grouped by the functions in which they wait. Tasks that are known to wait for each
-/// other, or for such a task, are left out.
+/// All tasks that wait for locks, grouped by the functions in which they wait. Tasks that are known to wait for
+/// each other, or for such a task, are left out.
 pub(super) fn collect<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
     let (context, snapshot) = (study.context, study.context.snapshot);
     let mut waiters = waiters(context);
@@ -96,7 +96,7 @@ pub(super) fn collect<'a>(study: &Study<'_, 'a>) -> Vec<Convoy<'a>> {
         }
     }
     functions.values_mut().for_each(|list| list.sort_unstable());
-    // Sorted, so that the outcome does not depend on hashes.
+    // Sorted, so that the result does not depend on hashes.
     let mut convoys: BTreeMap<Vec<FunctionId>, Vec<&Waiter<'_>>> = BTreeMap::new();
     for waiter in &waiters {
         let key = match waiter.lock.and_then(|(lock, _)| functions.get(&lock)) {
@@ -134,7 +134,7 @@ struct Inside<'a> {
     stacks: FxHashMap<FunctionId, Vec<StackId>>,
     /// The tasks with each of these stacks.
     tasks: FxHashMap<StackId, Vec<u32>>,
-    /// Those of them that are followed.
+    /// The followed ones among these tasks.
     members: FxHashMap<u32, &'a Member>,
 }
 

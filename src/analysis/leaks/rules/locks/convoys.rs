@@ -1,4 +1,4 @@
-//! Convoys: tasks that wait for locks in the same functions. Are they blocked, or do they go on slowly?
+//! Convoys: tasks that wait for locks in the same functions. Are they blocked, or do they proceed slowly?
 
 use super::super::Claim;
 use super::Study;
@@ -24,7 +24,7 @@ impl Convoy<'_> {
     /// Every task that could hold the locks waits for a lock.
     pub(super) fn is_cycle(&self, study: &Study<'_, '_>) -> bool {
         let all = self.outsiders.is_empty() && (self.locks.len() > 1 || self.insiders > 0);
-        // Where locks say that they are held, their holders were looked for.
+        // If locks say that they are held, their holders were searched for.
         let looked = self.states(study).next().is_some();
         let touched = || self.perhaps(study).any(|(_, held)| study.graph.waits(held.task));
         let mixed = || self.mixed() > 0;
@@ -47,7 +47,7 @@ impl Convoy<'_> {
         self.known(study).flat_map(|(object, lock)| lock.perhaps.iter().map(move |held| (object, held)))
     }
 
-    /// How sure it is that they are blocked, and do not just go on slowly. None: nothing says so.
+    /// How sure it is that they are blocked, and do not just proceed slowly. None if nothing says so.
     pub(super) fn stands(&self, context: &Context<'_>) -> Option<Sureness> {
         let growing = self
             .kinds
@@ -80,7 +80,7 @@ impl Convoy<'_> {
             counts.iter_mut().zip(&track.steps).for_each(|(count, step)| *count += step.count);
         }
         let least = counts.iter().copied().min().filter(|&least| least >= CONVOY)?;
-        // Groups are counted from reading to reading, locks are not: most of the tasks must wait for this one.
+        // Groups are counted in each reading, locks are not: most of the tasks must wait for this lock.
         let all: u64 =
             self.kinds.iter().filter_map(|&nth| context.kinds.get(nth)).map(|kind| kind.count()).sum();
         let most = 2 * self.waiters > all;
@@ -92,7 +92,7 @@ impl Convoy<'_> {
         (at_least_ns > 0).then_some(Evidence::Lock(LockEvidence::LongestWait { at_least_ns }))
     }
 
-    /// How many of the locks both readers and writers wait for: a reader may read twice.
+    /// The number of locks that both readers and writers wait for: a reader may read twice.
     pub(super) fn mixed(&self) -> usize {
         self.locks.iter().filter(|lock| lock.readers > 0 && lock.writers > 0).count()
     }
@@ -109,7 +109,7 @@ impl Convoy<'_> {
         all.into_iter().flatten().collect()
     }
 
-    /// What the lock says of itself.
+    /// The state that the lock itself records.
     pub(super) fn says(&self, study: &Study<'_, '_>) -> Option<Evidence> {
         let [only] = self.locks.as_slice() else {
             let locks = self.states(study).filter(|state| *state == LockState::Free).count() as u64;
@@ -127,7 +127,7 @@ impl Convoy<'_> {
         }
     }
 
-    /// What the functions say of locks whose holders are not known.
+    /// What the functions say about locks whose holders are not known.
     pub(super) fn deadlock(&self, study: &Study<'_, '_>) -> Option<Claim> {
         let sureness = stuck(self.stands(study.context)?);
         let all = LockEvidence::AllWait { tasks: self.waiters, locks: self.locks.len() as u64 };

@@ -1,7 +1,7 @@
 //! Deadlocks: tasks that are known to wait for each other.
 //!
-//! The holders in one snapshot were seen at one moment, so a cycle of them is no coincidence: no task of it can go on
-//! unless a task outside of it unlocks a lock that it does not hold.
+//! The holders in one snapshot were seen at one moment, so a cycle of them is no coincidence: none of its tasks
+//! can go on unless an outside task unlocks a lock that it does not hold.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::HoldKind;
 use crate::snapshot::WaitClass;
 
-/// Tasks of a cycle that are named.
+/// At most this many tasks of a cycle are named.
 const NAMED: usize = 4;
 
 /// A claim for each set of groups whose tasks wait for each other.
@@ -48,8 +48,8 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
     claims.into_iter().map(|(_, claim)| claim).collect()
 }
 
-/// The groups of its tasks that are not left out, those of named tasks first. What is proven of some of them must
-/// not be said of the others.
+/// The groups of its tasks that are not left out, groups of named tasks first. A proof about some of the tasks
+/// must not be extended to the others.
 fn kinds_of(study: &Study<'_, '_>, cycle: &Cycle) -> Vec<usize> {
     let tasks = cycle.steps.iter().map(|step| &step.task).chain(&cycle.tasks);
     let mut seen = FxHashSet::default();
@@ -101,7 +101,7 @@ fn claim(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Option<Claim> {
     Some(Claim { kinds, holders, ..Claim::of(0, Sureness::Stuck, because) }.meaning(shape.cause()))
 }
 
-/// Groups whose tasks mostly wait for locks of these cycles: they are blocked by the same.
+/// Groups whose tasks mostly wait for locks of these cycles: the same cycles block them.
 fn waiting_kinds(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Vec<usize> {
     let mut counts: FxHashMap<usize, u64> = FxHashMap::default();
     for &task in cycles.iter().flat_map(|(_, blocked)| *blocked) {
@@ -201,7 +201,7 @@ fn self_wait(study: &Study<'_, '_>, step: &Step) -> Option<LockEvidence> {
     })
 }
 
-/// A task waits behind a writer to read what it reads already.
+/// A task waits behind a writer to read a lock that it already holds for reading.
 fn read_twice(study: &Study<'_, '_>, reader: &Step, writer: &Step) -> Option<LockEvidence> {
     Some(LockEvidence::ReadTwice {
         task: task_name(study, reader.task),

@@ -80,7 +80,7 @@ pub(super) fn holder(study: &Study<'_, '_>, object: ObjectId, held: &Held) -> Op
     let snapshot = study.context.snapshot;
     let lock = study.graph.lock(object);
     let how = match held.how {
-        // More tasks than can hold it go on to unlock it.
+        // More tasks will unlock it than can hold it.
         _ if lock.is_some_and(|lock| lock.perhaps.contains(held)) => HowHeld::Perhaps,
         HoldKind::Exclusive => HowHeld::Exclusive,
         HoldKind::Shared => HowHeld::Shared,

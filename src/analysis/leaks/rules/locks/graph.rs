@@ -1,7 +1,7 @@
 //! The wait-for graph: tasks, the locks that they wait for, and the tasks that hold these locks.
 //!
-//! A node is a task, or one side of a lock: its write side or its read side. A task has an edge to the side at which
-//! it waits. A side has edges to all tasks that must go on before a task that waits there can. A writer waits for
+//! A node is a task, or one side of a lock: its write side or its read side. A task has an edge to the side at
+//! which it waits. A side has edges to all tasks that must go on before a waiter there can. A writer waits for
 //! every reader, so all edges of a cycle count the same: all tasks of a cycle wait for each other.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -11,8 +11,8 @@ use crate::snapshot::{
     HoldKind, LocationId, LockState, ObjectId, ObjectKind, Snapshot, Task, TaskState, Wait, WaitOp,
 };
 
-/// Tasks of a cycle from which a short way around it is searched; fewer where the cycle is so large that this many
-/// steps would not do.
+/// A short path around a cycle is searched from this many of its tasks, or from fewer if the cycle is so large
+/// that this many steps would not suffice.
 const STARTS: usize = 16;
 const STEPS: usize = 100_000;
 
@@ -22,7 +22,7 @@ pub(super) struct Held {
     /// Index into the tasks of the snapshot.
     pub(super) task: u32,
     pub(super) how: HoldKind,
-    /// The place on its stack from which it goes on to unlock it.
+    /// The place on its stack from which it will unlock the lock.
     pub(super) location: Option<LocationId>,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Lock {
     pub(super) kind: ObjectKind,
     pub(super) address: u64,
     pub(super) state: Option<LockState>,
-    /// Who holds it, in the order of the tasks.
+    /// The holders, in the order of the tasks.
     pub(super) holders: Vec<Held>,
-    /// Who may hold it, in the order of the tasks.
+    /// The possible holders, in the order of the tasks.
     pub(super) perhaps: Vec<Held>,
     /// Nodes of tasks that wait to lock it.
     writers: Vec<usize>,
@@ -43,9 +43,9 @@ pub(super) struct Lock {
 /// Tasks that wait for each other.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cycle {
-    /// A short way around. Each waits for the next one, the last one for the first.
+    /// A short path around the cycle. Each task waits for the next one, the last one for the first.
     pub(super) steps: Vec<Step>,
-    /// All tasks that are part of such a way: indices into the tasks of the snapshot, ascending.
+    /// All tasks on such a path: indices into the tasks of the snapshot, ascending.
     pub(super) tasks: Vec<u32>,
 }
 
@@ -68,23 +68,23 @@ pub(super) struct End {
     pub(super) task: u32,
     /// How many locks are on the way to it.
     pub(super) locks: usize,
-    /// It waits for a lock, too, and who holds that one is not known.
+    /// It waits for a lock, too, and the holder of that lock is not known.
     pub(super) waits: bool,
 }
 
-/// Who waits for whom.
+/// Which task waits for which.
 #[derive(Debug)]
 pub(super) struct Graph {
     /// Tasks that wait for a lock or hold one, ascending: the first nodes.
     tasks: Vec<u32>,
     /// For each of them the node where it waits.
     waits_at: Vec<Option<usize>>,
-    /// The locks that are waited for, in the order of their addresses.
+    /// The locks that tasks wait for, in the order of their addresses.
     locks: Vec<(ObjectId, Lock)>,
     by_object: FxHashMap<ObjectId, usize>,
     /// Two for each lock: the tasks that its writers wait for, and the tasks that its readers wait for.
     sides: Vec<Vec<usize>>,
-    /// Tasks that wait for each other, those with the first task first.
+    /// Tasks that wait for each other, the cycle with the first task first.
     cycles: Vec<Cycle>,
     /// For each task the cycle that it is part of or waits for.
     stuck_in: Vec<Option<usize>>,
@@ -100,7 +100,7 @@ pub(super) fn lock_of(snapshot: &Snapshot, task: &Task) -> Option<Wait> {
 }
 
 impl Graph {
-    /// Of the tasks and locks of a snapshot.
+    /// The graph of a snapshot's tasks and locks.
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let mut graph = Graph::of_waits(snapshot);
         graph.add_holds(snapshot);
@@ -111,7 +111,7 @@ impl Graph {
 
     /// The tasks, the locks that they wait for, and where they wait.
     fn of_waits(snapshot: &Snapshot) -> Self {
-        // A task that is about to run again has got what it waited for.
+        // A task that is about to run again already has what it waited for.
         let waiting = |task: &&Task| matches!(task.state, TaskState::Waiting | TaskState::Unknown);
         let wait_of = |task: &Task| Some(task).filter(waiting).and_then(|task| lock_of(snapshot, task));
         let mut objects: Vec<ObjectId> = snapshot
@@ -168,7 +168,7 @@ impl Graph {
         graph
     }
 
-    /// Notes who holds the locks.
+    /// Records the holders of the locks.
     fn add_holds(&mut self, snapshot: &Snapshot) {
         for &index in &self.tasks {
             let Some(task) = snapshot.tasks.get(index as usize) else { continue };
@@ -179,7 +179,7 @@ impl Graph {
                     HoldKind::Exclusive | HoldKind::Shared => &mut lock.holders,
                     HoldKind::Perhaps => &mut lock.perhaps,
                 };
-                // It may hold a lock for reading twice.
+                // A task may hold a lock for reading twice.
                 if list.last().is_none_or(|held| (held.task, held.how) != (index, hold.how)) {
                     list.push(Held { task: index, how: hold.how, location: hold.location });
                 }
@@ -212,13 +212,13 @@ impl Graph {
         }
     }
 
-    /// Finds the sets of tasks that wait for each other, and who waits for one of them.
+    /// Finds the sets of tasks that wait for each other, and the tasks that wait for one of these sets.
     fn find_cycles(&mut self) {
         let nodes = self.tasks.len() + self.sides.len();
         let mut cycle_of: Vec<Option<usize>> = vec![None; nodes];
         self.ends = self.tasks.iter().map(|&task| End { task, locks: 0, waits: false }).collect();
         let mut cycles = Vec::new();
-        // Those that a set leads to come before it.
+        // The sets that a set leads to come before it.
         let components = components(nodes, |node| self.next(node));
         for component in components {
             if let [node] = component.as_slice() {
@@ -248,11 +248,11 @@ impl Graph {
         self.cycles = cycles;
     }
 
-    /// Works out the end of a chain from that of the next task in it.
+    /// Derives the end of a chain from that of the next task in it.
     fn find_end(&mut self, node: usize) {
         let Some(side) = self.waits_at.get(node).copied().flatten() else { return };
         let next = self.next(side).first().copied();
-        // From a reader to the writer that it waits behind: the way goes on to who holds the same lock.
+        // From a reader to the writer that it waits behind: continue with the holder of the same lock.
         let same_lock = next.and_then(|next| *self.waits_at.get(next)?).is_some_and(|at| at + 1 == side);
         let end = next.and_then(|next| self.ends.get(next).copied());
         let Some(slot) = self.ends.get_mut(node) else { return };
@@ -278,7 +278,7 @@ impl Graph {
         }
     }
 
-    /// The shortest way from a task back to itself: the tasks on it, `start` first.
+    /// The shortest path from a task back to itself: the tasks on it, `start` first.
     fn way_around(&self, start: usize, inside: &FxHashSet<usize>) -> Vec<usize> {
         let mut from: FxHashMap<usize, usize> = FxHashMap::default();
         let mut queue = std::collections::VecDeque::from([start]);
@@ -319,7 +319,7 @@ impl Graph {
             lock: *object,
             reads: side % 2 == 1,
             held: lock.holders.iter().find(|held| held.task == *next).copied().filter(|held| {
-                // A reader waits for the writer that waits, whatever else that one holds.
+                // A reader waits for the waiting writer, even if that writer holds other locks.
                 side % 2 == 0 || held.how == HoldKind::Exclusive
             }),
         })
@@ -351,15 +351,15 @@ impl Graph {
         self.tasks.iter().zip(&self.stuck_in).filter_map(|(&task, &cycle)| Some((task, cycle?)))
     }
 
-    /// Does it wait for a lock?
+    /// Whether it waits for a lock.
     pub(super) fn waits(&self, task: u32) -> bool {
         let node = self.tasks.binary_search(&task);
         node.is_ok_and(|node| self.waits_at.get(node).is_some_and(Option::is_some))
     }
 
-    /// The task that one comes to from a task by way of the holder of the lock that it waits for, the holder of
-    /// the lock that this one waits for, and so on. Of several holders the first is taken. For tasks that are
-    /// stuck in a cycle it means nothing.
+    /// The task at the end of a task's chain: the holder of the lock that it waits for, the holder of the lock
+    /// that this holder waits for, and so on. If there are several holders, the first is taken. Meaningless for
+    /// tasks that are stuck in a cycle.
     pub(super) fn end(&self, task: u32) -> End {
         let node = self.tasks.binary_search(&task).ok();
         let end = node.and_then(|node| self.ends.get(node).copied());
@@ -368,7 +368,8 @@ impl Graph {
 }
 
 impl Lock {
-    /// Leaves of the holders those that the lock itself allows. More than can hold it may hold it.
+    /// Keeps only the holders that the lock's own state allows. If there are more than can hold it, they all
+    /// become possible holders.
     fn weigh(&mut self) {
         let kept = |how: HoldKind| match self.state {
             Some(LockState::Free) => false,

@@ -1,7 +1,7 @@
 //! Strongly connected components.
 
-/// The sets of nodes that lead to each other, each after those that it leads to (Tarjan, without recursion:
-/// chains can be long). `next` gives the nodes that one leads to, all of them below `nodes`.
+/// The sets of nodes that lead to each other; each set comes after the sets that it leads to (Tarjan, without
+/// recursion: chains can be long). `next` gives the successors of a node, all of them below `nodes`.
 pub(super) fn components<'a>(nodes: usize, next: impl Fn(usize) -> &'a [usize]) -> Vec<Vec<usize>> {
     const NEW: usize = usize::MAX;
     let mut number = vec![NEW; nodes];
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// Which nodes lead to which, by way of any others.
+    /// Which nodes lead to which, directly or indirectly.
     fn reachable(edges: &[Vec<usize>]) -> Vec<Vec<bool>> {
         let mut reach = vec![vec![false; edges.len()]; edges.len()];
         for (from, next) in edges.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::analysis::leaks::finding::{Holder, Sureness};
 use crate::snapshot::WaitClass;
 use crate::snapshot::{LockState, ObjectId, TaskState};
 
-/// Holders that are named.
+/// At most this many holders are named.
 const NAMED: usize = 3;
 
 /// What follows from the tasks that hold the locks, or may hold them.
@@ -28,11 +28,11 @@ struct Verdict {
 struct Keeper {
     object: ObjectId,
     held: Held,
-    /// It, or the task that keeps it waiting.
+    /// That task, or the task that keeps it waiting.
     end: End,
-    /// That one has stood still for as long as the waiters. None if that is not known.
+    /// Whether the task at the end has been still for as long as the waiters. None if unknown.
     still: Option<bool>,
-    /// That one never runs again.
+    /// The task at the end never runs again.
     never: bool,
 }
 
@@ -79,7 +79,7 @@ impl Convoy<'_> {
         Some(claim.meaning(verdict.cause))
     }
 
-    /// Has a task been blocked for as long as the waiters? None: not known.
+    /// Whether a task has been blocked for as long as the waiters. None: not known.
     fn stillness(&self, study: &Study<'_, '_>, task: u32) -> Option<bool> {
         let state = study.context.task(task)?.state;
         if !matches!(state, TaskState::Waiting | TaskState::Syscall | TaskState::Unknown) {
@@ -96,7 +96,7 @@ impl Convoy<'_> {
         }
     }
 
-    /// The waiters grow in number.
+    /// The number of waiters grows.
     fn grows(&self, study: &Study<'_, '_>) -> bool {
         self.kinds.iter().filter_map(|&nth| study.context.kinds.get(nth)).any(|kind| kind.growth.is_some())
     }
@@ -154,7 +154,7 @@ impl Convoy<'_> {
         }
     }
 
-    /// Others are in the functions that take the locks.
+    /// Other tasks are in the functions that take the locks.
     fn by_functions(&self, study: &Study<'_, '_>, stands: Sureness) -> Verdict {
         let (still, moving): (Vec<_>, Vec<_>) = self.outsiders.iter().partition(|outsider| outsider.still);
         if still.is_empty() {
@@ -175,7 +175,7 @@ impl Convoy<'_> {
         }
     }
 
-    /// Others have the address of a lock on their stacks, which by itself says little.
+    /// Other tasks have the address of a lock on their stacks, which by itself says little.
     fn by_addresses(&self, study: &Study<'_, '_>, stands: Sureness) -> Verdict {
         let mut all: Vec<Keeper> = self.perhaps(study).map(|held| Keeper::new(study, self, held)).collect();
         all.sort_by_key(|keeper| (keeper.still != Some(true), keeper.still == Some(false)));
