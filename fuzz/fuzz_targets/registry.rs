@@ -130,11 +130,10 @@ fuzz_target!(|data: &[u8]| {
     for registry in &registries.found {
         let Ok(info) = registry.info(&process) else { continue };
         let number = u8::try_from(into.header.runtimes.len()).expect("few registries");
-        let (runtimes, tasks) = (into.header.runtimes.len(), into.task_count());
+        let before = into.checkpoint();
         into.header.runtimes.push(info);
         if registry.read(&process, &ReadOptions::default(), number, &mut into).is_err() {
-            into.header.runtimes.truncate(runtimes);
-            into.truncate_tasks(tasks);
+            into.roll_back(before);
         }
     }
     into.finish().validate().expect("every index is within its table");
