@@ -2,6 +2,16 @@
 //!
 //! [`open_pid`] and [`open_core`] give a [`Target`]. [`processes()`] lists what runs on this machine. Nothing
 //! here knows what a goroutine is. Data from a target is treated as hostile.
+//!
+//! Where things are:
+//!
+//! - bytes of a target: `live` and `memory`, `core` with `core_memory` and `core_notes`; `vectors` reads many ranges in
+//!   one call, `paged` single words, `pages` says which pages are in use;
+//! - files: `maps`, `image` with `image_file` and `elf`; `slow_files` gives up on a file system that does not answer;
+//! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
+//!   `registers` tells what a stopped thread's registers are;
+//! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
+//! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
 
 use std::sync::Arc;
 
@@ -26,7 +36,7 @@ mod patience;
 mod permission;
 mod proc;
 mod processes;
-mod registers;
+pub(crate) mod registers;
 mod slow_files;
 mod stop;
 mod sys;
@@ -157,8 +167,6 @@ pub struct Registers {
     pub sp: u64,
     /// Frame pointer.
     pub bp: u64,
-    /// The register in which Go code keeps the current goroutine (r14 on x86-64).
-    pub g: u64,
     /// Base of thread-local storage (fs_base on x86-64).
     pub tls: u64,
     /// All general registers, in the order in which instructions number them.

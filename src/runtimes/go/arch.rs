@@ -53,10 +53,6 @@ pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, [
         .map(|context| (context[RIP], GENERAL.map(|at| context[at])))
 }
 
-/// Numbers of the stack pointer and the frame pointer among the registers.
-pub(super) const STACK_POINTER: usize = 4;
-pub(super) const FRAME_POINTER: usize = 5;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use super::read::{Reader, keep};
 use super::threads::thread_of;
 use super::unwind::{CodeAddress, Start};
 use crate::cause::full_text;
+use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::process::{Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
@@ -123,7 +124,7 @@ fn unwind(
     {
         (pc, general) = interrupted;
     }
-    let (sp, bp) = (general[arch::STACK_POINTER], general[arch::FRAME_POINTER]);
+    let (sp, bp) = (general[STACK_POINTER], general[FRAME_POINTER]);
     let start = Start { pc, sp, bp, interrupted: true };
     reader.registers = raw.on_stack(sp).then_some(general);
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {

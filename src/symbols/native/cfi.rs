@@ -9,12 +9,13 @@ use gimli::{
 };
 
 use super::prologue;
+use crate::process::registers::dwarf;
 use crate::process::{Image, Segment};
 
 /// `p_type` of the program header that leads to `.eh_frame_hdr`.
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const PT_LOAD: u32 = 1;
-const RBP: Register = Register(6);
+const FRAME_POINTER: Register = Register(dwarf::FRAME_POINTER as u16);
 /// Descriptions of one function that are longer than this are not read: their instructions are executed, and
 /// a malicious file may have any number of them.
 const MAX_ENTRY: usize = 64 << 10;
@@ -107,7 +108,7 @@ impl Cfi {
         let row = fde.unwind_info_for_address(&section, &self.bases, context, address).ok()?;
         let registers: Box<[_]> = row.registers().take(MAX_RULES + 1).cloned().collect();
         let cfa = row.cfa().clone();
-        let by_frame_pointer = cfa == CfaRule::RegisterAndOffset { register: RBP, offset: 16 };
+        let by_frame_pointer = cfa == CfaRule::RegisterAndOffset { register: FRAME_POINTER, offset: 16 };
         let frame_pointer_offset = by_frame_pointer
             .then(|| code(image, fde.initial_address(), fde.len()))
             .flatten()

@@ -10,12 +10,8 @@ use gimli::{
 
 use super::cfi::{Cfi, Reader, Rules};
 use crate::process::bytes::u64_at;
+use crate::process::registers::dwarf::{CALLEE_SAVED, FRAME_POINTER, RETURN_ADDRESS, STACK_POINTER};
 
-const RBP: usize = 6;
-const RSP: usize = 7;
-const RETURN_ADDRESS: usize = 16;
-/// Registers that a function preserves unless its rules say otherwise: rbx, rbp, r12 to r15.
-const CALLEE_SAVED: [usize; 6] = [3, RBP, 12, 13, 14, 15];
 /// Operations in an expression, which may contain a loop; the longest known one has 12.
 const MAX_OPERATIONS: u32 = 256;
 
@@ -52,8 +48,8 @@ impl NativeFrame {
     /// The innermost frame of a thread. The frame pointer of a thread that was not stopped is unknown.
     pub fn innermost(pc: u64, sp: u64, frame_pointer: Option<u64>) -> NativeFrame {
         let mut frame = NativeFrame { pc, sp, is_interrupted: true, registers: [None; _] };
-        frame.registers[RBP] = frame_pointer;
-        frame.registers[RSP] = Some(sp);
+        frame.registers[FRAME_POINTER] = frame_pointer;
+        frame.registers[STACK_POINTER] = Some(sp);
         frame.registers[RETURN_ADDRESS] = Some(pc);
         frame
     }
@@ -81,7 +77,7 @@ impl NativeFrame {
         for number in CALLEE_SAVED {
             registers[number] = self.registers[number];
         }
-        registers[RSP] = Some(cfa);
+        registers[STACK_POINTER] = Some(cfa);
         for (register, rule) in &rules.registers {
             let value = match rule {
                 RegisterRule::SameValue => self.get(*register),
@@ -97,7 +93,7 @@ impl NativeFrame {
                 *slot = value;
             }
         }
-        let (pc, sp) = (registers[RETURN_ADDRESS]?, registers[RSP]?);
+        let (pc, sp) = (registers[RETURN_ADDRESS]?, registers[STACK_POINTER]?);
         // The stack pointer only rises on the way out; a signal may have a stack of its own.
         let onwards = sp > self.sp || rules.is_signal;
         (onwards && pc != 0).then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
