@@ -226,6 +226,19 @@ fn check_part(what: &str, part: &Snapshot, whole: &Snapshot) {
 
 #[test]
 fn a_core_file_that_was_cut_says_what_is_missing() {
+    // In some processes the list of goroutines is behind all of them in memory: then every cut that leaves it whole
+    // leaves all goroutines whole. The heap's place is random, so another process is another chance.
+    let seen = |seed| {
+        let (read, lacking) = check_cuts(seed);
+        eprintln!("{read} cut files could be read, {lacking} of them without some goroutines");
+        read > 0 && lacking > 0
+    };
+    assert!((7..15).any(seen), "no file that could be read lacks a goroutine");
+}
+
+/// Cuts a core file at random lengths and checks each part; returns how many could be read, and how many of those lack
+/// goroutines.
+fn check_cuts(seed: u64) -> (u32, u32) {
     let (bytes, program) = core_with_notes_first();
     let (_whole_file, whole) = read_core(&bytes, &program);
     let whole = whole.unwrap();
@@ -236,7 +249,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
     assert_eq!(whole.header.warnings, [""; 0]);
 
     let (mut read, mut lacking) = (0, 0);
-    let mut random = common::random::Random::new(7);
+    let mut random = common::random::Random::new(seed);
     // Behind the last goroutine there is nothing of interest.
     let last = whole.tasks.iter().filter_map(|task| place(&bytes, task.address)).max().unwrap();
     let end = (last + last / 16).min(bytes.len() as u64);
@@ -279,7 +292,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
         let warning = series.warning().unwrap_or_default();
         assert!(warning.contains(&format!("reading 2 lacks {} task", reading.missing)), "{warning}");
     }
-    assert!(read > 0 && lacking > 0, "{read} of {parts} could be read, {lacking} without some goroutines");
+    (read, lacking)
 }
 
 #[test]
