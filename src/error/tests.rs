@@ -80,6 +80,7 @@ fn files() -> Vec<FileError> {
         Io { .. } => Io { what: text("cannot read /x"), source: os(libc::EACCES) },
         NotASnapshot => NotASnapshot,
         Newer { .. } => Newer { found: 9 },
+        Prerelease => Prerelease,
         Truncated { .. } => Truncated { part: "header" },
         TooLarge { .. } => TooLarge { problem: text("its table of tasks would take more than 512 MiB of memory") },
         Damaged { .. } => Damaged { source: "its table of tasks makes no sense".into() },
@@ -254,7 +255,7 @@ fn the_chain_keeps_types_and_numbers() {
     assert!(matches!(source, Some(RegistryError::Version { major: 9, .. })));
     assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::NotReadable, None));
 
-    let invalid = Error::from(files().remove(7));
+    let invalid = Error::from(files().remove(8));
     assert!(invalid.source().is_some_and(|source| source.is::<Invalid>()));
     assert_eq!(full_text(&invalid), "the snapshot is damaged: task 3: its stack does not exist");
 }

@@ -294,6 +294,25 @@ fn tables_and_columns_of_a_newer_loiter_are_skipped_and_said() {
 }
 
 #[test]
+fn files_of_earlier_builds_and_changed_bytes_are_told_as_such() {
+    let good = bytes(&go());
+    let (mut header, start) = header_of(&good);
+    let mut changed = good.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let said = |bytes: &[u8]| loiter::full_text(&file::read(bytes).unwrap_err());
+    assert_eq!(said(&changed), "the snapshot is damaged: its tables do not match their checksum");
+    changed[start] ^= 1;
+    assert_eq!(
+        said(&changed),
+        "the snapshot is damaged: its tables are not compressed with LZ4, or are changed"
+    );
+    let tables = decompress(&good[start..]);
+    header.as_object_mut().unwrap().remove("tables");
+    let earlier = said(&assembled(&header, &tables));
+    assert!(earlier.starts_with("written by a build from before the first release"), "{earlier}");
+}
+
+#[test]
 fn a_list_of_tables_that_makes_no_sense_is_refused() {
     let good = bytes(&go());
     let (header, start) = header_of(&good);

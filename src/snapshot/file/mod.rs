@@ -67,6 +67,9 @@ pub enum FileError {
         /// The version that the file gives.
         found: u16,
     },
+    /// A build from before the first release wrote it: its header does not list its tables.
+    #[error("written by a build from before the first release, whose files are not read any more")]
+    Prerelease,
     /// It ends too early.
     #[error("the snapshot is cut short: it ends in its {part}")]
     Truncated {
@@ -100,7 +103,7 @@ impl FileError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             FileError::Io { source, .. } => ErrorKind::of_io(source),
-            FileError::Newer { .. } => ErrorKind::Unsupported,
+            FileError::Newer { .. } | FileError::Prerelease => ErrorKind::Unsupported,
             FileError::TooLarge { .. } => ErrorKind::TooLarge,
             FileError::NotASnapshot | FileError::Truncated { .. } | FileError::Damaged { .. } => {
                 ErrorKind::Corrupt

@@ -158,11 +158,18 @@ fn read_header(from: &mut impl Read) -> Result<HeadOfFile, FileError> {
     if read < len as usize {
         return Err(FileError::Truncated { part: "header" });
     }
-    let head: HeadOfFile = serde_json::from_slice(&json).map_err(header_damaged)?;
+    let head: HeadOfFile = serde_json::from_slice(&json)
+        .map_err(|error| if is_prerelease(&json) { FileError::Prerelease } else { header_damaged(error) })?;
     if (head.format.as_str(), head.version) != (FORMAT, 1) {
         return Err(FileError::damaged("its header is that of something else"));
     }
     Ok(head)
+}
+
+/// Builds from before the first release used version 1 as well, but did not list the tables.
+fn is_prerelease(json: &[u8]) -> bool {
+    let head: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    head.get("format").is_some_and(|format| format == FORMAT) && head.get("tables").is_none()
 }
 
 /// Reads the part that is not compressed.

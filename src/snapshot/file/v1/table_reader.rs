@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::vec::IntoIter;
 
-use lz4_flex::frame::FrameDecoder;
+use lz4_flex::frame::{Error as Lz4Error, FrameDecoder};
 
 use super::super::FileError;
 use super::super::budget::{Budget, Refused};
@@ -202,6 +202,11 @@ fn short(name: &str) -> String {
 fn decompressing(error: io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => FileError::Truncated { part: "tables" },
-        _ => FileError::damaged(error),
+        _ => FileError::damaged(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(
+                Lz4Error::ContentChecksumError | Lz4Error::BlockChecksumError | Lz4Error::HeaderChecksumError,
+            ) => "its tables do not match their checksum",
+            _ => "its tables are not compressed with LZ4, or are changed",
+        }),
     }
 }
