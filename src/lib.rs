@@ -148,6 +148,7 @@ mod error;
 mod formats;
 pub mod import;
 pub mod process;
+pub mod recording;
 pub mod report;
 pub mod runtimes;
 pub mod session;
