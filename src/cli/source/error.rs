@@ -25,7 +25,11 @@ impl From<SourceError> for CliError {
             SourceError::ProgramEnded { ref output, .. } => {
                 told(error.to_string(), output.clone(), Exit::NoProcess)
             }
-            SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
+            SourceError::NotASnapshot { .. } => {
+                let remedy = "loiter flame, stacks, diff and convert take recordings";
+                told(error.to_string(), vec![remedy.to_owned()], Exit::Error)
+            }
+            SourceError::Recording { .. } | SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
                 told(full_text(&error), Vec::new(), Exit::Error)
             }
         }
