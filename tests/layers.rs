@@ -47,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("symbols", &["formats", "process"]),
     ("formats", &["words", "snapshot", "code"]),
     ("words", &["snapshot", "code"]),
+    ("sampler", &["process", "cause"]),
     ("process", &["snapshot", "cause"]),
     ("recording", &["snapshot", "code"]),
     ("snapshot", &["code", "ending", "cause"]),
