@@ -139,6 +139,34 @@ pub(crate) fn end_with_us(command: &mut std::process::Command) -> &mut std::proc
     unsafe { command.pre_exec(tie) }
 }
 
+/// What a program that is about to become itself and its starter use to meet.
+pub(crate) struct Meeting {
+    /// The child says here that it is there: its pid, four bytes.
+    pub(crate) there: io::PipeWriter,
+    /// The child waits here for one byte, and gives up if there is none.
+    pub(crate) go: io::PipeReader,
+    /// The other end of `go`. The child closes its copy.
+    pub(crate) starter: std::os::fd::RawFd,
+}
+
+/// Lets the program that `command` starts wait before its first instruction, until its starter allows it to go on.
+pub(crate) fn meet_before_exec(
+    command: &mut std::process::Command,
+    meeting: Meeting,
+) -> &mut std::process::Command {
+    use std::io::{Read, Write};
+    use std::os::unix::process::CommandExt;
+    let Meeting { mut there, mut go, starter } = meeting;
+    let wait = move || {
+        // SAFETY: the descriptor is this child's copy, and nothing in it uses it.
+        unsafe { libc::close(starter) };
+        there.write_all(&std::process::id().to_ne_bytes())?;
+        go.read_exact(&mut [0])
+    };
+    // SAFETY: between fork and exec it closes, writes and reads pipes, and allocates nothing.
+    unsafe { command.pre_exec(wait) }
+}
+
 /// The id of the calling thread.
 pub(super) fn thread_id() -> u32 {
     // SAFETY: gettid has no arguments and cannot fail.

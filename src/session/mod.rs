@@ -46,6 +46,7 @@ mod history;
 mod pace;
 mod picture;
 mod process;
+pub mod record;
 mod replay;
 mod trouble;
 
