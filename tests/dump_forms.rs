@@ -390,9 +390,9 @@ fn is_subsequence<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
 fn says_so(text: &[u8], log: &GoLog) -> bool {
     let lost = log.dump.goroutines.iter().any(|g| g.lost_lines > 0);
     let found = import::read(text);
-    let warned = found
-        .as_ref()
-        .is_ok_and(|found| found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program said")));
+    let warned = found.as_ref().is_ok_and(|found| {
+        found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program printed: "))
+    });
     warned && (lost || log.dump.stray_lines > 0) || log.dump.cut || log.dumps.len() > 1 || found.is_err()
 }
 
