@@ -486,11 +486,11 @@ proptest! {
     }
 }
 
-/// Megabytes of the worst: the time grows with the length of the input, no faster.
+/// Long runs of the worst: the time grows with the length of the input, no faster.
 #[test]
 fn hostile_text_takes_no_longer_than_other_text() {
-    // Builds without optimisation take ten times as long.
-    const LENGTH: usize = if cfg!(debug_assertions) { 1 << 20 } else { 10 << 20 };
+    // Builds without optimisation take twenty times as long. What is not linear still takes minutes.
+    const LENGTH: usize = if cfg!(debug_assertions) { 1 << 18 } else { 10 << 20 };
     let fill = |part: &str| part.repeat(LENGTH / part.len() + 1);
     let counted = |part: fn(usize) -> String| {
         let mut text = String::new();
