@@ -21,7 +21,7 @@ use crate::report::units::{bytes, duration};
 use crate::sampler::{Event, MAX_RATE_HZ, SamplerError};
 use crate::session::record::{Clocks, Progress, RecordError, RecordOptions, Recorded, Recorder};
 use crate::snapshot::file;
-use crate::source::{Program, ProgramOutput, Source, describe};
+use crate::source::{Program, ProgramOutput, Source, SourceError, describe};
 
 /// How long a process is recorded, unless told otherwise.
 const DURATION: Duration = Duration::from_secs(10);
@@ -187,8 +187,10 @@ impl Args {
 fn cannot_record(pid: u32, error: RecordError) -> CliError {
     let what = describe(pid);
     match error {
-        RecordError::Target(source) => CliError::Target { what, source },
-        RecordError::Sampler(SamplerError::Target(error)) => CliError::Target { what, source: error.into() },
+        RecordError::Target(source) => CliError::Source(SourceError::Target { what, source }),
+        RecordError::Sampler(SamplerError::Target(error)) => {
+            CliError::Source(SourceError::Target { what, source: error.into() })
+        }
         error => CliError::Record { what, source: Box::new(error) },
     }
 }

@@ -157,10 +157,10 @@ impl FoundRuntimes {
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
-            self.left_out.push(format!("{path} was not looked at: {why}"));
+            self.left_out.push(format!("{path} was not examined: {why}"));
         }
         if more > 0 {
-            self.left_out.push(format!("{more} files more were not looked at, either"));
+            self.left_out.push(format!("{more} more files were not examined"));
         }
     }
 

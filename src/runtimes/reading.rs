@@ -84,12 +84,12 @@ impl Inner {
             let info = target.info();
             let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
             if warnings.is_empty() && unused.is_empty() {
-                looked_at.push("none has the note of a task registry (loiter-registry)".to_owned());
+                looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
             if target.core_extent().is_some_and(|extent| extent.missing > 0) {
-                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
+                looked_at.push("the core file is cut: the missing part may contain one".to_owned());
             }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
         }

@@ -55,10 +55,10 @@ pub(super) fn read(
     let mut tasks = Tasks::new(runtime, &mut draft, into);
     tasks.into.reserve_tasks(addresses.len());
     let running = read_parked(&addresses, options.threads.get(), reader, &mut tasks)?;
-    tracing::debug!("what is parked is read; {} run or have just run", running.len());
+    tracing::debug!("parked goroutines are read; {} are running or have just run", running.len());
     read_running(running, options, &mut reader(), &mut tasks)?;
     let stopped = into.header.reading.threads_stopped;
-    tracing::debug!("what runs is read; {stopped} threads were stopped for it, one at a time");
+    tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
 
     draft.stacks = found.into_vec();
     helpers::run(&mut draft, into);
