@@ -43,6 +43,8 @@ pub struct ReadOptions {
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
     /// one before had to end.
     pub holders: Duration,
+    /// The target will be read again: what the next reading need not read anew is kept.
+    pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -54,13 +56,13 @@ impl ReadOptions {
     /// For a command that reads once and ends.
     #[must_use]
     pub fn once(self) -> Self {
-        ReadOptions { holders: ONCE * SLOWNESS, ..self }
+        ReadOptions { holders: ONCE * SLOWNESS, repeated: false, ..self }
     }
 
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
-        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
+        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, repeated: true, ..self }
     }
 }
 
@@ -79,6 +81,7 @@ impl Default for ReadOptions {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
             holders: Duration::from_secs(10),
+            repeated: true,
             stop: None,
         }
     }

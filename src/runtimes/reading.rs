@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// # Errors
 /// Any error of reading the target, and [`Error::NoRuntime`] if there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    Readable::find(target)?.read(target, options)
+    Readable::find(target)?.read(target, &ReadOptions { repeated: false, ..options.clone() })
 }
 
 /// The readable runtimes of a target, kept for repeated readings: finding them is most of the work of reading

@@ -24,6 +24,7 @@ mod goroutine;
 mod heap;
 mod holders;
 mod labels;
+mod last;
 pub mod layout;
 pub mod layout_table;
 mod list;
@@ -31,6 +32,7 @@ mod mark;
 mod module;
 mod names;
 mod offsets;
+mod proof;
 mod read;
 mod resolve;
 mod running;
@@ -78,6 +80,12 @@ pub(super) struct Go {
     wait_reasons: Vec<String>,
     /// What was found out about code and goroutines that hold locks, for the next reading.
     holders: Mutex<holders::Remembered>,
+    /// Wait reasons that a goroutine cannot leave unnoticed.
+    reasons: proof::Reasons,
+    /// Where the runtime counts goroutines that run.
+    run_count: Option<proof::RunCount>,
+    /// What the last reading kept for the next one.
+    last: Mutex<Option<last::LastReading>>,
 }
 
 /// Finds the Go runtimes in a target: none, one, or several if shared libraries bring their own.
@@ -172,8 +180,21 @@ impl Go {
             tracing::debug!("the runtime's variables are found: {fact}");
         }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        let holders = Mutex::default();
-        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })
+        let reasons = proof::Reasons::new(&wait_reasons);
+        let run_count = offsets.g_tracking_seq.and_then(|_| proof::RunCount::find(&layouts, globals.sched));
+        Ok(Go {
+            modules: vec![module],
+            layouts,
+            offsets,
+            globals,
+            build,
+            types,
+            wait_reasons,
+            holders: Mutex::default(),
+            reasons,
+            run_count,
+            last: Mutex::default(),
+        })
     }
 
     fn provenance(&self) -> Vec<String> {

@@ -30,6 +30,7 @@ pub(super) use memory::Remembered;
 use stopped::{Candidate, Goroutines, Seen, View};
 
 use super::running::Stops;
+use super::stacks::Stack;
 use super::unwind::CodeAddress;
 use super::{Go, GoError};
 use crate::process::Target;
@@ -60,7 +61,7 @@ pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
-    stacks: &[Box<[CodeAddress]>],
+    stacks: &[Stack],
     first_task: usize,
     into: &mut SnapshotBuilder,
 ) -> Result<Vec<Found>, GoError> {
@@ -79,7 +80,7 @@ pub(super) fn find(
 
 struct Search<'s> {
     goroutines: Goroutines<'s>,
-    stacks: &'s [Box<[CodeAddress]>],
+    stacks: &'s [Stack],
     locks: FxHashMap<u64, ObjectId>,
 }
 
