@@ -6,6 +6,8 @@ use super::exit::Exit;
 use crate::import::DumpError;
 use crate::process::TargetError;
 use crate::report::escape;
+use crate::sampler::SamplerError;
+use crate::session::record::RecordError;
 use crate::snapshot::file::FileError;
 use crate::source::{AddressError, SourceError};
 use crate::{ErrorKind, full_text};
@@ -24,6 +26,14 @@ pub(super) enum CliError {
     /// A target, a dump or an address could not be read.
     #[error(transparent)]
     Source(SourceError),
+    /// A process could not be recorded.
+    #[error("cannot record {what}")]
+    Record {
+        /// "pid 4242 (api-server, user www)".
+        what: String,
+        /// Why.
+        source: Box<RecordError>,
+    },
     /// A snapshot file could not be read or written.
     #[error("{path}")]
     File {
@@ -68,17 +78,11 @@ impl CliError {
     /// The exit code that tells scripts what happened. The reader of the output may stop early.
     pub(super) fn exit(&self) -> Exit {
         match self {
+            CliError::Record { source, .. } => exit_of(source.kind()),
             CliError::Source(SourceError::Target { source, .. }) => match source {
                 // A file of the target could not be read, which says nothing about the target itself.
                 crate::Error::Target(TargetError::Io { .. }) => Exit::Error,
-                _ => match source.kind() {
-                    ErrorKind::Permission => Exit::Permission,
-                    ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
-                    ErrorKind::NoRuntime => Exit::NoRuntime,
-                    ErrorKind::Starting => Exit::Starting,
-                    ErrorKind::NoAnswer => Exit::NoAnswer,
-                    _ => Exit::Error,
-                },
+                _ => exit_of(source.kind()),
             },
             CliError::Found(_) => Exit::Findings,
             CliError::Message { exit, .. } => *exit,
@@ -125,6 +129,7 @@ impl CliError {
                 ACCEPTED.map(str::to_owned).to_vec()
             }
             CliError::Source(SourceError::Address { source, .. }) => address_remedy(source),
+            CliError::Record { source, .. } => record_remedy(source),
             CliError::Message { remedy, .. } => remedy.clone(),
             CliError::Io { what, source } => io_remedy(source, what.contains("write")),
             CliError::File { source: FileError::Io { what, source }, .. } => {
@@ -185,6 +190,32 @@ fn address_remedy(error: &AddressError) -> Vec<String> {
         _ => &[],
     };
     lines.iter().map(|&line| line.to_owned()).collect()
+}
+
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Permission => Exit::Permission,
+        ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
+        ErrorKind::NoRuntime => Exit::NoRuntime,
+        ErrorKind::Starting => Exit::Starting,
+        ErrorKind::NoAnswer => Exit::NoAnswer,
+        _ => Exit::Error,
+    }
+}
+
+/// What helps if a process cannot be recorded.
+fn record_remedy(error: &RecordError) -> Vec<String> {
+    let mut remedy = match error {
+        RecordError::Sampler(error) => error.remedy().to_vec(),
+        RecordError::NothingCovered { .. } => {
+            vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
+        }
+        _ => return Vec::new(),
+    };
+    if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
+        remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());
+    }
+    remedy
 }
 
 /// What helps if a file cannot be read or written.

@@ -18,13 +18,16 @@ mod images;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
+mod sampling;
 
 pub use go::GoError;
 pub use registry::RegistryError;
 
 pub use crate::symbols::pclntab::PclntabError;
 
+pub(crate) use images::Images;
 pub use reading::{Readable, snapshot};
+pub use sampling::{Attribute, Claim, Owner};
 
 /// How a target is to be read.
 #[derive(Debug, Clone)]
@@ -110,6 +113,12 @@ pub trait Attached: Send + Sync {
         runtime: u8,
         into: &mut SnapshotBuilder,
     ) -> Result<()>;
+
+    /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
+    /// cannot say.
+    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
+        None
+    }
 }
 
 /// What [`attach`] found in a target.

@@ -1,0 +1,48 @@
+//! Whose a moment of a thread is: what each runtime says of the samples of a recording.
+
+use crate::Result;
+use crate::code::{CodeBuilder, LabelSetId, LocationId};
+use crate::process::Moment;
+use crate::recording::SampledTask;
+use crate::snapshot::StackStatus;
+
+/// Says whose the moments of threads are, and with what stacks. It remembers what it has read of the target, so
+/// that a moment costs little.
+pub trait Attribute {
+    /// Reads what changes in the target: which tasks exist, where their stacks are. Called before the moments of
+    /// each batch, some milliseconds after they happened.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn refresh(&mut self, into: &mut CodeBuilder) -> Result<()>;
+
+    /// Whose a moment is. None if the thread ran no code of this runtime. A task is named only if the moment itself
+    /// proves it: what the target's memory says now may be of another task.
+    fn whose(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> Option<Claim>;
+
+    /// The task that a thread has been running since before a time (CLOCK_MONOTONIC, nanoseconds), with the stack that
+    /// it has had since then. For threads that have been blocked for a while. None if that is not certain.
+    fn blocked(&mut self, tid: u32, since_ns: u64, into: &mut CodeBuilder) -> Option<Claim>;
+}
+
+/// Whose a moment is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Whose.
+    pub owner: Owner,
+    /// The stack, innermost first.
+    pub stack: Vec<LocationId>,
+    /// How far the stack can be trusted.
+    pub stack_status: StackStatus,
+}
+
+/// Whose a moment of a thread of a runtime is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Owner {
+    /// A task's, with the labels that it had, if they could be read while it was still the same task.
+    Task(SampledTask, Option<LabelSetId>),
+    /// The scheduler's.
+    Scheduler,
+    /// The runtime's, but not known whose.
+    Unknown,
+}
