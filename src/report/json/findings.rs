@@ -14,7 +14,7 @@ use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::rest_name;
-use crate::report::finding::{Findings, SourceLines, summary};
+use crate::report::finding::{Findings, SourceLines, no_lifetime, summary};
 
 /// Name of the format.
 const FORMAT: &str = "loiter-leaks";
@@ -229,7 +229,7 @@ impl RatesOut {
                 _ => None,
             },
             mean_lifetime_unknown: match rates.lifetime {
-                Some(Lifetime::Unknown(why)) => Some(why),
+                Some(Lifetime::Unknown(why)) => Some(no_lifetime(why)),
                 _ => None,
             },
             reuse_rate: rates.reuse,
