@@ -73,7 +73,7 @@ pub(super) fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>
 }
 
 /// CLOCK_MONOTONIC as this process sees it, nanoseconds.
-pub(super) fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 

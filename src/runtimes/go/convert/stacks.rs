@@ -13,7 +13,8 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
         .stacks
         .iter()
         .map(|stack| {
-            let locations: Vec<_> = stack.iter().map(|pc| draft.resolver.location(*pc, into)).collect();
+            let locations: Vec<_> =
+                stack.iter().map(|pc| draft.resolver.location(*pc, &mut into.code)).collect();
             let facts = facts(&mut reader, &locations, into);
             (into.code.stack(locations), facts)
         })

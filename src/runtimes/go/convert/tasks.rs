@@ -78,9 +78,9 @@ impl<'d, 'a> Tasks<'d, 'a> {
             mark: raw.mark(),
             parent: (raw.parent != 0).then_some(raw.parent),
             // The first goroutine was started by the runtime's start-up code, not by a statement.
-            creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, self.into)).flatten(),
-            entry: resolver.entry(raw.startpc, self.into),
-            labels: self.labels.of(raw.labels, self.into),
+            creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, &mut self.into.code)).flatten(),
+            entry: resolver.entry(raw.startpc, &mut self.into.code),
+            labels: self.labels.of(raw.labels, &mut self.into.code),
             thread: self.thread(goroutine),
             locked_to_thread: raw.locked,
             system: self.is_system(raw.startpc),
