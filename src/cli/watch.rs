@@ -18,7 +18,7 @@ use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
 use crate::full_text;
-use crate::session::{Pacing, Recorder, Session, SessionOptions, recorded};
+use crate::session::{Album, Pacing, Session, SessionOptions, recorded};
 use crate::source::{Answer, Program, Source, ask, running_processes};
 
 /// Watch the tasks of a process in the terminal
@@ -228,11 +228,11 @@ impl Args {
     }
 
     fn recorded(&self, session: Session) -> Result<Feed> {
-        let recorder = self.record.as_deref().map(|directory| {
-            Recorder::open(directory, self.keep as usize, self.keep_size)
+        let album = self.record.as_deref().map(|directory| {
+            Album::open(directory, self.keep as usize, self.keep_size)
                 .map_err(|source| CliError::Io { what: directory.display().to_string(), source })
         });
-        Ok(Feed::Live { session: Box::new(session), recorder: recorder.transpose()? })
+        Ok(Feed::Live { session: Box::new(session), album: album.transpose()? })
     }
 }
 

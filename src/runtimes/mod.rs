@@ -26,6 +26,7 @@ pub use registry::RegistryError;
 
 pub use crate::symbols::pclntab::PclntabError;
 
+pub(crate) use images::Images;
 pub use reading::{Readable, snapshot};
 pub use sampling::{Attribute, Claim, Owner};
 

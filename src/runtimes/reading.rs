@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Attached, Pause, ReadOptions, attach, images};
+use super::{Attached, Attribute, Pause, ReadOptions, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
-use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
+use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
 use crate::{Error, Result};
 
 /// Takes a snapshot of all tasks in `target`.
@@ -49,6 +49,17 @@ impl Readable {
     pub fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
         let (inner, own) = (Arc::clone(&self.inner), options.clone());
         supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
+    }
+
+    /// What identifies each runtime, by its number. One that cannot be read now has an error.
+    pub(crate) fn infos(&self, target: &dyn Target) -> Vec<Result<RuntimeInfo>> {
+        self.inner.runtimes.iter().map(|runtime| runtime.info(target)).collect()
+    }
+
+    /// What says whose the moments of threads are: one for each runtime that can say it.
+    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Vec<Box<dyn Attribute + 'a>> {
+        let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
+        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number)).collect()
     }
 }
 
