@@ -153,6 +153,32 @@ impl CliError {
     }
 }
 
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Permission => Exit::Permission,
+        ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
+        ErrorKind::NoRuntime => Exit::NoRuntime,
+        ErrorKind::Starting => Exit::Starting,
+        ErrorKind::NoAnswer => Exit::NoAnswer,
+        _ => Exit::Error,
+    }
+}
+
+/// What helps if a process cannot be recorded.
+fn record_remedy(error: &RecordError) -> Vec<String> {
+    let mut remedy = match error {
+        RecordError::Sampler(error) => error.remedy().to_vec(),
+        RecordError::NothingCovered { .. } => {
+            vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
+        }
+        _ => return Vec::new(),
+    };
+    if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
+        remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());
+    }
+    remedy
+}
+
 /// What helps if a target cannot be read.
 fn target_remedy(error: &crate::Error) -> Vec<String> {
     use crate::Error::{NoRuntime, Starting, Target};
@@ -190,32 +216,6 @@ fn address_remedy(error: &AddressError) -> Vec<String> {
         _ => &[],
     };
     lines.iter().map(|&line| line.to_owned()).collect()
-}
-
-fn exit_of(kind: ErrorKind) -> Exit {
-    match kind {
-        ErrorKind::Permission => Exit::Permission,
-        ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
-        ErrorKind::NoRuntime => Exit::NoRuntime,
-        ErrorKind::Starting => Exit::Starting,
-        ErrorKind::NoAnswer => Exit::NoAnswer,
-        _ => Exit::Error,
-    }
-}
-
-/// What helps if a process cannot be recorded.
-fn record_remedy(error: &RecordError) -> Vec<String> {
-    let mut remedy = match error {
-        RecordError::Sampler(error) => error.remedy().to_vec(),
-        RecordError::NothingCovered { .. } => {
-            vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
-        }
-        _ => return Vec::new(),
-    };
-    if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
-        remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());
-    }
-    remedy
 }
 
 /// What helps if a file cannot be read or written.

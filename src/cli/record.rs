@@ -187,9 +187,9 @@ impl Args {
 fn cannot_record(pid: u32, error: RecordError) -> CliError {
     let what = describe(pid);
     match error {
-        RecordError::Target(source) => SourceError::Target { what, source }.into(),
+        RecordError::Target(source) => CliError::Source(SourceError::Target { what, source }),
         RecordError::Sampler(SamplerError::Target(error)) => {
-            SourceError::Target { what, source: error.into() }.into()
+            CliError::Source(SourceError::Target { what, source: error.into() })
         }
         error => CliError::Record { what, source: Box::new(error) },
     }
