@@ -35,8 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("dashboard", &["session", "report", "analysis", "process", "snapshot", "code", "ending", "cause"]),
     ("session", &["analysis", "source", "runtimes", "error", "process", "snapshot", "code", "cause"]),
-    ("report", &["analysis", "formats", "snapshot", "code"]),
-    ("analysis", &["words", "snapshot", "code"]),
+    ("report", &["analysis", "formats", "recording", "snapshot", "code"]),
+    ("analysis", &["words", "recording", "snapshot", "code"]),
     ("source", &["runtimes", "error", "import", "process", "snapshot", "cause"]),
     (
         "runtimes",

@@ -23,11 +23,13 @@ mod diff;
 mod evidence;
 mod findings;
 mod head;
+mod recording;
 mod waits;
 
 pub use diff::diff;
 pub use findings::{findings, fleet};
 use head::{ImageOut, SnapshotOut};
+pub use recording::recording;
 use waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 
 /// Name of the format of stacks.
