@@ -1,11 +1,13 @@
 //! What a target's tasks did over a while: samples with weights, each with its time, thread, task and stack.
 //!
 //! A [`Recording`] is plain data, like a [`Snapshot`](crate::snapshot::Snapshot). It does not depend on how it was
-//! made or how it will be shown. A [`RecordingBuilder`] makes one.
+//! made or how it will be shown. [`mod@file`] saves and loads it; a [`RecordingBuilder`] makes one.
 
 mod builder;
+pub mod file;
 mod header;
 mod sample;
+mod validate;
 
 pub use builder::RecordingBuilder;
 pub use header::*;

@@ -2,7 +2,7 @@
 //!
 //! Bytes become text ([`super::encoding`]), text becomes records ([`records`]: lines, or messages out of JSON, CSV,
 //! journals, quoted strings). Each line is given to its writer without the text before and after it ([`streams`],
-//! [`prefix`]), and read by a `DumpReader`. [`crash`] keeps the program's messages, [`collect`] groups goroutines
+//! [`wrap`], [`prefix`]), and read by a `DumpReader`. [`crash`] keeps the program's messages, [`collect`] groups goroutines
 //! into dumps. If the lines turn out to be in reverse order, everything is repeated from the end.
 
 use super::encoding;
@@ -14,9 +14,12 @@ use streams::Streams;
 mod collect;
 mod counted;
 mod crash;
+mod loose;
 mod prefix;
 mod records;
+mod stream;
 mod streams;
+mod wrap;
 
 /// What was found in a log, or in a dump by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
