@@ -19,12 +19,14 @@ mod evidence;
 mod findings;
 mod fleet;
 mod head;
+mod recording;
 mod stacks;
 mod waits;
 
 pub use diff::diff;
 pub use findings::findings;
 pub use fleet::fleet;
+pub use recording::recording;
 pub use stacks::{each, groups};
 
 /// Version of all of loiter's JSON formats. It is raised when a change could break a reader; the man page of each
