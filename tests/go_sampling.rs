@@ -28,15 +28,7 @@ struct Caught {
 impl Caught {
     fn moment(&self) -> Moment<'_> {
         let Caught { tid, at_ns, registers, in_kernel, .. } = *self;
-        Moment {
-            tid,
-            at_ns,
-            registers,
-            in_kernel,
-            chain: &self.chain,
-            kernel_chain: &[],
-            stack: &self.stack,
-        }
+        Moment { tid, at_ns, registers, in_kernel, chain: &self.chain, kernel_chain: &[], stack: &self.stack }
     }
 }
 
@@ -50,7 +42,7 @@ struct Said {
 fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<Said>, CodeTables) {
     let found = runtimes::attach(target).unwrap();
     let runtime = found.runtimes.first().expect("a Go runtime");
-    let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
+    let mut attribution = runtime.attribution(target, 0).expect("Go says whose samples are");
     let mut code = CodeBuilder::new();
     let options = SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() };
     let mut sampler = Sampler::attach(pid, &options).unwrap();
@@ -157,14 +149,22 @@ fn check(version: &str, flavour: Flavour) {
             continue;
         };
         let names = names(&code, &claim.stack);
-        *tally.statuses.entry(format!("{:?} {:?}", std::mem::discriminant(&claim.owner), claim.stack_status)).or_default() += 1;
+        *tally
+            .statuses
+            .entry(format!("{:?} {:?}", std::mem::discriminant(&claim.owner), claim.stack_status))
+            .or_default() += 1;
         if claim.stack_status != StackStatus::Complete {
             let inner: Vec<_> = names.iter().take(6).copied().collect();
-            *tally.not_complete_in.entry(format!("{:?} {} {inner:?}", claim.stack_status, names.len())).or_default() += 1;
+            *tally
+                .not_complete_in
+                .entry(format!("{:?} {} {inner:?}", claim.stack_status, names.len()))
+                .or_default() += 1;
         }
         let on_stack = kind_of_names(&names);
-        let on_chain =
-            ranges.iter().find(|(_, range)| caught.chain.iter().any(|pc| range.contains(pc))).map(|(kind, _)| *kind);
+        let on_chain = ranges
+            .iter()
+            .find(|(_, range)| caught.chain.iter().any(|pc| range.contains(pc)))
+            .map(|(kind, _)| *kind);
         if let (Some(one), Some(other)) = (on_stack, on_chain)
             && one != other
         {
@@ -209,11 +209,15 @@ fn check(version: &str, flavour: Flavour) {
     assert!(wrong.is_empty(), "{what}: {} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
     let all = said.len() as f64;
     assert!(f64::from(tally.unknown) <= 0.03 * all, "{what}: {} of {all} are unknown", tally.unknown);
-    assert!(f64::from(tally.with_truth) >= 0.5 * f64::from(tally.tasks - tally.system), "{what}: too little truth");
+    assert!(
+        f64::from(tally.with_truth) >= 0.5 * f64::from(tally.tasks - tally.system),
+        "{what}: too little truth"
+    );
 
     // Each piece of work is the same for all kinds, so samples are as work is.
     let work: BTreeMap<char, f64> = after.iter().map(|(kind, count)| (*kind, count - before[kind])).collect();
-    let (samples, pieces): (f64, f64) = (tally.kinds.values().map(|n| f64::from(*n)).sum(), work.values().sum());
+    let (samples, pieces): (f64, f64) =
+        (tally.kinds.values().map(|n| f64::from(*n)).sum(), work.values().sum());
     for (kind, done) in &work {
         let (share, expected) = (f64::from(tally.kinds[kind]) / samples, done / pieces);
         let interval = 2.58 * (expected * (1.0 - expected) / samples).sqrt() + 0.02;

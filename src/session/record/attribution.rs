@@ -46,8 +46,9 @@ impl<'a> Attribution<'a> {
             self.images.note(&mut builder.code);
             self.images = Images::new(self.target);
         }
+        let moments: Vec<_> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
-            match runtime.refresh(&mut builder.code) {
+            match runtime.refresh(&moments, &mut builder.code) {
                 Err(error) if !error.is_gone() => return Err(error.into()),
                 _ => {}
             }
