@@ -49,8 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cause",
         ],
     ),
-    ("report", &["analysis", "formats", "snapshot", "code"]),
-    ("analysis", &["words", "snapshot", "code"]),
+    ("report", &["analysis", "formats", "recording", "snapshot", "code"]),
+    ("analysis", &["words", "recording", "snapshot", "code"]),
     ("source", &["runtimes", "error", "import", "process", "snapshot", "cause"]),
     (
         "runtimes",

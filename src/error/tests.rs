@@ -239,6 +239,17 @@ fn every_cause_is_said_once() {
     }
 }
 
+/// A program that prints an error without its causes still says what failed.
+#[test]
+fn the_error_of_a_runtime_says_by_itself_what_failed() {
+    for source in runtimes() {
+        let cause = full_text(source.as_ref());
+        let error = Error::Runtime { runtime: text("go1.24"), source };
+        assert_eq!(error.to_string(), "go1.24 cannot be read");
+        assert_eq!(full_text(&error), format!("go1.24 cannot be read: {cause}"));
+    }
+}
+
 #[test]
 fn the_chain_keeps_types_and_numbers() {
     let permission = targets().remove(2);

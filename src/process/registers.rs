@@ -1,6 +1,5 @@
-//! The registers of x86-64, as the kernel, instructions and DWARF number them. Another machine begins here: what
-//! else depends on it is Go's code (`runtimes/go/arch`) and the way from C frames to their callers
-//! (`symbols/native`).
+//! The registers of x86-64, as the kernel, instructions and DWARF number them. Another machine begins here;
+//! ARCHITECTURE.md lists what else depends on it.
 
 use super::Registers;
 
