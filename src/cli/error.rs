@@ -210,7 +210,10 @@ fn record_remedy(error: &RecordError) -> Vec<String> {
         RecordError::NothingCovered { .. } => {
             vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
         }
-        _ => return Vec::new(),
+        RecordError::Empty => {
+            return vec!["Its tasks may only wait: --mode wall shows what for".to_owned()];
+        }
+        RecordError::Target(_) => return Vec::new(),
     };
     if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
         remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());

@@ -137,7 +137,7 @@ fn of_log(mut log: GoLog) -> Snapshot {
             log.dumps.len()
         ));
     }
-    if log.turned_round {
+    if log.reversed {
         warnings.push("the lines are in reverse order, newest first: they were read from the end".to_owned());
     }
     // By default a crash prints only the goroutine that crashed.

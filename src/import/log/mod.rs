@@ -37,7 +37,7 @@ pub struct GoLog {
     /// The writers of dumps, up to a limit.
     pub writers: Vec<String>,
     /// The lines are in reverse order, and were read from the end.
-    pub turned_round: bool,
+    pub reversed: bool,
 }
 
 impl GoLog {
@@ -81,7 +81,7 @@ fn from_the_end(text: &[u8]) -> Option<GoLog> {
     }
     streams.finish(true);
     let better = streams.order.forward > streams.order.backward;
-    better.then(|| GoLog { turned_round: true, ..streams.into_log() })
+    better.then(|| GoLog { reversed: true, ..streams.into_log() })
 }
 
 #[cfg(test)]

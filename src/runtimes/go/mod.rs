@@ -8,7 +8,7 @@
 use std::sync::Mutex;
 
 use crate::process::{Image, Mapping, Target};
-use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
+use crate::runtimes::{Attached, Attribute, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
@@ -36,6 +36,7 @@ mod proof;
 mod read;
 mod resolve;
 mod running;
+mod sampling;
 mod scheduler;
 mod search;
 mod semaphores;
@@ -293,5 +294,14 @@ impl Attached for Go {
     ) -> Result<()> {
         into.header.warnings.extend(self.warnings());
         convert::read(self, target, options, runtime, into).map_err(|error| error.of(&self.build.version))
+    }
+
+    fn attribution<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        let attribution = sampling::Attribution::new(self, target, runtime);
+        Ok(Some(Box::new(attribution.map_err(|error| error.of(&self.build.version))?)))
     }
 }

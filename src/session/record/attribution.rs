@@ -26,9 +26,16 @@ struct Found {
 
 impl<'a> Attribution<'a> {
     /// `start_ns`: the start of the recording, CLOCK_MONOTONIC.
-    pub(super) fn new(target: &'a dyn Target, readable: Option<&'a Readable>, start_ns: u64) -> Self {
-        let runtimes = readable.map(|readable| readable.attributions(target)).unwrap_or_default();
-        Attribution { target, runtimes, images: Images::new(target), start_ns }
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(super) fn new(
+        target: &'a dyn Target,
+        readable: Option<&'a Readable>,
+        start_ns: u64,
+    ) -> Result<Self, RecordError> {
+        let runtimes = readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+        Ok(Attribution { target, runtimes, images: Images::new(target), start_ns })
     }
 
     /// Adds the samples of a batch.
@@ -46,8 +53,9 @@ impl<'a> Attribution<'a> {
             self.images.note(&mut builder.code);
             self.images = Images::new(self.target);
         }
+        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
-            match runtime.refresh(&mut builder.code) {
+            match runtime.refresh(&moments, &mut builder.code) {
                 Err(error) if !error.is_gone() => return Err(error.into()),
                 _ => {}
             }

@@ -138,7 +138,11 @@ impl<'a> Recorder<'a> {
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
         self.builder.header.end = loop {
-            let target = process::open_pid(self.what.pid()).map_err(crate::Error::from)?;
+            let target = match process::open_pid(self.what.pid()) {
+                Ok(target) => target,
+                Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
+                Err(error) => return Err(crate::Error::from(error).into()),
+            };
             match (self.program(target.as_ref(), progress)?, self.what) {
                 (Over::Program, Recorded::Program(_)) => {}
                 (Over::Program, Recorded::Process(_)) => break End::Replaced,
@@ -146,6 +150,19 @@ impl<'a> Recorder<'a> {
             }
         };
         Ok(())
+    }
+
+    /// Whether there was a process when the recording began: then its end is no error.
+    fn has_begun(&self) -> bool {
+        self.sampler.is_some() && self.before.is_some()
+    }
+
+    /// Takes what is left of a process that has ended before it could be opened.
+    fn last_of_it(&mut self) -> End {
+        let mut batch = Batch::default();
+        self.fill(&mut batch, true);
+        self.unknown(&batch);
+        End::TargetEnded
     }
 
     /// Records one program, until it ends, becomes another one, or the recording is over.
@@ -164,7 +181,7 @@ impl<'a> Recorder<'a> {
             }
         };
         self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns);
+        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
         for batch in &pending {
             self.take(batch, &mut attribution)?;
         }
@@ -328,6 +345,9 @@ impl<'a> Recorder<'a> {
                 sampled_ms: ms(coverage.cpu_sampled_ns),
                 used_ms: ms(used),
             });
+        }
+        if self.builder.sample_rows() == 0 {
+            return Err(RecordError::Empty);
         }
         Ok(self.builder.finish())
     }
