@@ -57,8 +57,8 @@ pub fn write_raw(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Res
 /// A profile under construction.
 struct Profile<'a, W> {
     snapshot: &'a Snapshot,
-    /// It is a recording's: readers must not take it for a snapshot.
-    recording: bool,
+    /// The comment with the header, for loiter's own reader, if it is not a snapshot's.
+    header: Option<String>,
     out: W,
     strings: Strings<'a>,
     keys: Keys,
@@ -85,7 +85,7 @@ impl<'a, W: Write> Profile<'a, W> {
         let goexit = snapshot.code.strings.iter().position(|name| name == lore::OUTERMOST);
         Profile {
             snapshot,
-            recording: false,
+            header: None,
             out,
             strings,
             keys,
@@ -229,8 +229,7 @@ impl<'a, W: Write> Profile<'a, W> {
         let start = self.message.len();
         for &(key, value) in snapshot.code.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
             let text = snapshot.str(key);
-            let taken = own::is_taken(text) || self.recording && own::OF_RECORDINGS.contains(&text);
-            let key = match taken {
+            let key = match own::is_taken(text) {
                 true => self.strings.text(format!("{}{text}", own::PROGRAM)),
                 false => self.strings.of(snapshot, key),
             };
@@ -328,9 +327,7 @@ impl<'a, W: Write> Profile<'a, W> {
             put_number(&mut self.message, fields::function::FILENAME, file);
             put_field(&mut self.out, fields::profile::FUNCTION, &self.message)?;
         }
-        if !self.recording {
-            self.write_comments()?;
-        }
+        self.write_comments()?;
         for text in std::mem::take(&mut self.strings.texts) {
             self.put(fields::profile::STRING_TABLE, text.as_bytes())?;
         }
@@ -440,8 +437,11 @@ impl<'a, W: Write> Profile<'a, W> {
                 )
             })
             .collect();
-        let mut comments =
-            vec![format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?)];
+        let header = match self.header.take() {
+            Some(header) => header,
+            None => format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?),
+        };
+        let mut comments = vec![header];
         if !unusual.is_empty() {
             comments.push(format!("{}{}", own::FUNCTIONS, serde_json::to_string(&unusual)?));
         }
