@@ -5,13 +5,14 @@ use super::batch::Batch;
 use super::threads::Threads;
 use crate::process::{Moment, Target};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
-use crate::runtimes::{Attribute, Images, Owner, Readable};
+use crate::runtimes::{Attribute, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
 /// Says whose samples are, and adds them to a recording.
 pub(super) struct Attribution<'a> {
     target: &'a dyn Target,
     runtimes: Vec<Box<dyn Attribute + 'a>>,
+    native: NativeStacks,
     images: Images<'a>,
     start_ns: u64,
 }
@@ -26,17 +27,10 @@ struct Found {
 
 impl<'a> Attribution<'a> {
     /// `start_ns`: the start of the recording, CLOCK_MONOTONIC.
-    ///
-    /// # Errors
-    /// If the target cannot be read.
-    pub(super) fn new(
-        target: &'a dyn Target,
-        readable: Option<&'a Readable>,
-        start_ns: u64,
-    ) -> Result<Self, RecordError> {
-        let runtimes =
-            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
-        Ok(Attribution { target, runtimes, images: Images::new(target), start_ns })
+    pub(super) fn new(target: &'a dyn Target, readable: Option<&'a Readable>, start_ns: u64) -> Self {
+        let runtimes = readable.map(|readable| readable.attributions(target)).unwrap_or_default();
+        let (native, images) = (NativeStacks::new(target), Images::new(target));
+        Attribution { target, runtimes, native, images, start_ns }
     }
 
     /// Adds the samples of a batch.
@@ -53,6 +47,7 @@ impl<'a> Attribution<'a> {
             // What was mapped until now is noted with the images of its time.
             self.images.note(&mut builder.code);
             self.images = Images::new(self.target);
+            self.native.renew(self.target);
         }
         let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
@@ -62,7 +57,11 @@ impl<'a> Attribution<'a> {
             }
         }
         for (moment, weight_ns) in batch.moments() {
-            let found = self.find(&moment, builder);
+            let mut found = self.find(&moment, builder);
+            if !moment.kernel_chain.is_empty() {
+                let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
+                found.stack.splice(0..0, kernel);
+            }
             let stack = (!found.stack.is_empty()).then(|| builder.code.stack(found.stack));
             let thread = threads.row(moment.tid, builder);
             builder.sample(Sample {
@@ -86,7 +85,7 @@ impl<'a> Attribution<'a> {
     fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
         let Some(claim) = claim else {
-            let (stack, stack_status) = (Vec::new(), StackStatus::Unknown);
+            let (stack, stack_status) = self.native.stack(moment, &mut builder.code);
             return Found { whose: Whose::Native, labels: None, stack, stack_status };
         };
         let (whose, labels) = match claim.owner {
