@@ -59,6 +59,15 @@ impl Recorded {
     }
 }
 
+/// The runtimes of a program. None if it has none: its threads can be sampled all the same.
+fn find_runtimes(target: &dyn Target, options: &RecordOptions) -> crate::Result<Option<Readable>> {
+    match Readable::find(target) {
+        Ok(readable) => Ok(Some(readable)),
+        Err(crate::Error::NoRuntime { .. }) if options.clocks.need_sampler() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn sampler_options(options: &RecordOptions) -> SamplerOptions {
     SamplerOptions {
         rate_hz: options.rate_hz,
@@ -75,6 +84,8 @@ fn sampler_options(options: &RecordOptions) -> SamplerOptions {
 pub struct Recorder<'a> {
     what: Recorded,
     options: &'a RecordOptions,
+    /// A process whose runtimes were found before it was sampled: finding them takes a while.
+    found: Option<(Box<dyn Target>, Option<Readable>)>,
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
@@ -104,12 +115,21 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        let found = match what {
+            Recorded::Process(pid) => {
+                let target = process::open_pid(pid).map_err(crate::Error::from)?;
+                let readable = find_runtimes(target.as_ref(), options)?;
+                Some((target, readable))
+            }
+            Recorded::Program(_) => None,
+        };
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
         let sampler = options.clocks.need_sampler().then(attach).transpose()?;
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
         Ok(Recorder {
             what,
             options,
+            found,
             sampler,
             builder: RecordingBuilder::new(),
             threads: Threads::new(what.pid()),
@@ -137,16 +157,21 @@ impl<'a> Recorder<'a> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
+        if let Some((target, readable)) = self.found.take() {
+            self.builder.header.end = match self.runtimes(target.as_ref(), readable, &[], progress)? {
+                Over::Program => End::Replaced,
+                Over::All(end) => end,
+            };
+            return Ok(());
+        }
         self.builder.header.end = loop {
             let target = match process::open_pid(self.what.pid()) {
                 Ok(target) => target,
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
                 Err(error) => return Err(crate::Error::from(error).into()),
             };
-            match (self.program(target.as_ref(), progress)?, self.what) {
-                (Over::Program, Recorded::Program(_)) => {}
-                (Over::Program, Recorded::Process(_)) => break End::Replaced,
-                (Over::All(end), _) => break end,
+            if let Over::All(end) = self.program(target.as_ref(), progress)? {
+                break end;
             }
         };
         Ok(())
@@ -165,27 +190,36 @@ impl<'a> Recorder<'a> {
         End::TargetEnded
     }
 
-    /// Records one program, until it ends, becomes another one, or the recording is over.
+    /// Records a program that has just become itself, until it ends, becomes another one, or the recording is over.
     fn program(
         &mut self,
         target: &dyn Target,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         let mut pending = Vec::new();
-        let readable = match self.find_runtimes(target, &mut pending)? {
-            Ok(readable) => readable,
+        match self.wait_for_runtimes(target, &mut pending)? {
+            Ok(readable) => self.runtimes(target, readable, &pending, progress),
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
-                return Ok(over);
+                Ok(over)
             }
-        };
+        }
+    }
+
+    /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
+    fn runtimes(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<Readable>,
+        pending: &[Batch],
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
         self.describe(target, readable.as_ref());
         let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns);
-        for batch in &pending {
+        for batch in pending {
             self.take(batch, &mut attribution)?;
         }
-        drop(pending);
         let mut batch = Batch::default();
         let over = loop {
             let end = self.end();
@@ -206,22 +240,20 @@ impl<'a> Recorder<'a> {
         Ok(over)
     }
 
-    /// Finds the runtimes of a program, if it has any; what is sampled until then goes to `pending`. `Err`: the
-    /// recording of this program is over already.
-    fn find_runtimes(
+    /// Finds the runtimes of a program that is starting, if it has any; what is sampled until then goes to `pending`.
+    /// `Err`: the recording of this program is over already.
+    fn wait_for_runtimes(
         &mut self,
         target: &dyn Target,
         pending: &mut Vec<Batch>,
     ) -> Result<Result<Option<Readable>, Over>, RecordError> {
         let begin = Instant::now();
         loop {
-            let may_come = matches!(self.what, Recorded::Program(_)) && begin.elapsed() < START;
-            match Readable::find(target) {
-                Ok(readable) => return Ok(Ok(Some(readable))),
-                Err(crate::Error::NoRuntime { .. }) if !may_come && !self.options.clocks.wall => {
-                    return Ok(Ok(None));
-                }
-                Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. }) if may_come => {}
+            let may_come = begin.elapsed() < START;
+            match find_runtimes(target, self.options) {
+                Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
+                    if may_come => {}
+                Ok(readable) => return Ok(Ok(readable)),
                 Err(error) if error.is_gone() && self.sampler.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
