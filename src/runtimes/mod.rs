@@ -121,8 +121,15 @@ pub trait Attached: Send + Sync {
 
     /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
     /// cannot say.
-    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
-        None
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn attribution<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(None)
     }
 }
 
