@@ -151,6 +151,7 @@ pub mod process;
 pub mod recording;
 pub mod report;
 pub mod runtimes;
+pub mod sampler;
 pub mod session;
 pub mod snapshot;
 pub mod source;

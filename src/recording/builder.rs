@@ -128,32 +128,37 @@ impl RecordingBuilder {
         same
     }
 
-    /// Makes time coarser until half of the rows are gone, or until there is only one time.
+    /// Merges equal rows, and makes time coarser until half of the rows are gone or until there is only one time.
     fn merge(&mut self) {
         self.open.clear();
-        let mut longest = self.samples.iter().map(|sample| sample.at_ns).max().unwrap_or(0);
-        self.step_ns = self.step_ns.max(FIRST_STEP_NS / 2);
-        while self.samples.len() > self.max_samples / 2 && longest > 0 {
+        let last = self.samples.iter().map(|sample| sample.at_ns).max().unwrap_or(0);
+        self.step_ns = self.step_ns.max(FIRST_STEP_NS);
+        self.merge_equal();
+        while self.samples.len() > self.max_samples / 2 && self.step_ns <= last {
             self.step_ns = self.step_ns.saturating_mul(2);
-            longest = if self.step_ns > longest { 0 } else { longest };
-            let step = self.step_ns;
-            let mut index: FxHashMap<Sample, u32> = FxHashMap::default();
-            let mut kept: Vec<Sample> = Vec::new();
-            for sample in self.samples.drain(..) {
-                let at_ns = sample.at_ns - sample.at_ns % step;
-                let key = Sample { at_ns, count: 0, weight_ns: 0, ..sample };
-                let row = *index.entry(key).or_insert_with(|| {
-                    kept.push(key);
-                    kept.len() as u32 - 1
-                });
-                if let Some(row) = kept.get_mut(row as usize) {
-                    row.count = row.count.saturating_add(sample.count);
-                    row.weight_ns = row.weight_ns.saturating_add(sample.weight_ns);
-                }
-            }
-            self.samples = kept;
+            self.merge_equal();
         }
         self.full = self.samples.len() >= self.max_samples;
+    }
+
+    /// Merges rows that are equal but for their weights, with times in steps.
+    fn merge_equal(&mut self) {
+        let step = self.step_ns.max(1);
+        let mut index: FxHashMap<Sample, u32> = FxHashMap::default();
+        let mut kept: Vec<Sample> = Vec::new();
+        for sample in self.samples.drain(..) {
+            let at_ns = sample.at_ns - sample.at_ns % step;
+            let key = Sample { at_ns, count: 0, weight_ns: 0, ..sample };
+            let row = *index.entry(key).or_insert_with(|| {
+                kept.push(key);
+                kept.len() as u32 - 1
+            });
+            if let Some(row) = kept.get_mut(row as usize) {
+                row.count = row.count.saturating_add(sample.count);
+                row.weight_ns = row.weight_ns.saturating_add(sample.weight_ns);
+            }
+        }
+        self.samples = kept;
     }
 
     /// The rows of samples so far.
@@ -239,7 +244,8 @@ mod tests {
         }
         assert!(builder.sample_rows() <= 100);
         let recording = builder.finish();
-        assert!(recording.header.time_step_ns > 0 && recording.header.warnings.is_empty());
+        assert!(recording.header.time_step_ns > 0);
+        assert_eq!(recording.header.warnings, Vec::<String>::new());
         let sums = recording.samples.iter().fold((0, 0), |(n, w), s| (n + s.count, w + s.weight_ns));
         assert_eq!(sums, (10_000, 100_000));
         let of = |task| recording.samples.iter().filter(move |s| s.whose == Whose::Task(TaskRow(task)));

@@ -15,6 +15,7 @@ use crate::{Error, Result};
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
+mod native;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
@@ -25,6 +26,8 @@ pub use registry::RegistryError;
 
 pub use crate::symbols::pclntab::PclntabError;
 
+pub(crate) use images::Images;
+pub use native::NativeStacks;
 pub use reading::{Readable, snapshot};
 pub use sampling::{Attribute, Claim, Owner};
 
@@ -42,6 +45,8 @@ pub struct ReadOptions {
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
     /// one before had to end.
     pub holders: Duration,
+    /// The target will be read again: what the next reading need not read anew is kept.
+    pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -53,13 +58,13 @@ impl ReadOptions {
     /// For a command that reads once and ends.
     #[must_use]
     pub fn once(self) -> Self {
-        ReadOptions { holders: ONCE * SLOWNESS, ..self }
+        ReadOptions { holders: ONCE * SLOWNESS, repeated: false, ..self }
     }
 
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
-        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
+        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, repeated: true, ..self }
     }
 }
 
@@ -78,6 +83,7 @@ impl Default for ReadOptions {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
             holders: Duration::from_secs(10),
+            repeated: true,
             stop: None,
         }
     }
@@ -115,8 +121,15 @@ pub trait Attached: Send + Sync {
 
     /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
     /// cannot say.
-    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
-        None
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn attribution<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(None)
     }
 }
 
@@ -156,10 +169,10 @@ impl FoundRuntimes {
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
-            self.left_out.push(format!("{path} was not looked at: {why}"));
+            self.left_out.push(format!("{path} was not examined: {why}"));
         }
         if more > 0 {
-            self.left_out.push(format!("{more} files more were not looked at, either"));
+            self.left_out.push(format!("{more} more files were not examined"));
         }
     }
 

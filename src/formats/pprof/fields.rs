@@ -25,6 +25,8 @@ pub mod profile {
     pub const PERIOD: u32 = 12;
     /// Text for people. `go tool pprof` hides text that begins with `#`.
     pub const COMMENT: u32 = 13;
+    /// The type of sample that readers show first.
+    pub const DEFAULT_SAMPLE_TYPE: u32 = 14;
 }
 
 /// Fields of the message ValueType.
