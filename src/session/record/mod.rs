@@ -216,7 +216,7 @@ impl<'a> Recorder<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns);
+        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
