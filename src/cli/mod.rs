@@ -20,6 +20,7 @@ mod pager;
 mod parse;
 mod ps;
 mod record;
+mod recording;
 mod signals;
 mod snapshot;
 mod source;
