@@ -42,7 +42,7 @@ struct Said {
 fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<Said>, CodeTables) {
     let found = runtimes::attach(target).unwrap();
     let runtime = found.runtimes.first().expect("a Go runtime");
-    let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
+    let mut attribution = runtime.attribution(target, 0).expect("Go says whose samples are");
     let mut code = CodeBuilder::new();
     let options = SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() };
     let mut sampler = Sampler::attach(pid, &options).unwrap();

@@ -20,7 +20,7 @@ mod pager;
 mod parse;
 mod ps;
 mod record;
-mod recording;
+mod recorded;
 mod signals;
 mod snapshot;
 mod source;

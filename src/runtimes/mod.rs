@@ -27,6 +27,7 @@ pub use registry::RegistryError;
 pub use crate::symbols::pclntab::PclntabError;
 
 pub(crate) use images::Images;
+pub use native::NativeStacks;
 pub use reading::{Readable, snapshot};
 pub use sampling::{Attribute, Claim, Owner};
 
@@ -120,15 +121,8 @@ pub trait Attached: Send + Sync {
 
     /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
     /// cannot say.
-    ///
-    /// # Errors
-    /// If the target cannot be read.
-    fn attribution<'a>(
-        &'a self,
-        _target: &'a dyn Target,
-        _runtime: u8,
-    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
-        Ok(None)
+    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
+        None
     }
 }
 

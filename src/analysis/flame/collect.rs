@@ -404,6 +404,7 @@ impl<'a> Paths<'a> {
             StackStatus::Truncated => Some("(outer frames not read: too many)"),
             StackStatus::Broken => Some("(outer frames not found)"),
             StackStatus::Missing => Some("(outer frames could not be read)"),
+            StackStatus::Guessed => Some("(outer frames found by frame pointers alone)"),
             StackStatus::Gaps => Some("(some frames not kept by the source)"),
             StackStatus::Complete | StackStatus::Unknown | StackStatus::Torn | StackStatus::Running => None,
         };

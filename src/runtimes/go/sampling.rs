@@ -16,9 +16,10 @@ mod runs;
 mod threads;
 mod trace;
 
+use super::Go;
+use super::arch::G_REGISTER;
 use super::labels::LabelSets;
 use super::resolve::Resolver;
-use super::{Go, GoError};
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
 use crate::process::{Moment, Target};
@@ -27,10 +28,7 @@ use crate::runtimes::native::NativeLocations;
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
 use crate::symbols::native::NativeFrame;
-use arch::G_REGISTER;
 use trace::{Place, Ran, Tracer};
-
-use super::arch;
 
 /// Says whose moments are.
 pub(super) struct Attribution<'a> {
@@ -45,16 +43,16 @@ pub(super) struct Attribution<'a> {
 }
 
 impl<'a> Attribution<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target, runtime: u8) -> Result<Self, GoError> {
-        Ok(Attribution {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, runtime: u8) -> Self {
+        Attribution {
             go,
             target,
             runtime,
-            tracer: Tracer::new(go, target)?,
+            tracer: Tracer::new(go, target),
             names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::default() },
             labels: LabelSets::new(target, go.build.minor),
             system: FxHashMap::default(),
-        })
+        }
     }
 
     /// The goroutine that used a struct at a time, as far as it is known which one that was.

@@ -34,7 +34,8 @@ impl<'a> Attribution<'a> {
         readable: Option<&'a Readable>,
         start_ns: u64,
     ) -> Result<Self, RecordError> {
-        let runtimes = readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+        let runtimes =
+            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
         Ok(Attribution { target, runtimes, images: Images::new(target), start_ns })
     }
 

@@ -13,7 +13,7 @@ use crate::process::bytes::u64_at;
 use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::process::{Moment, Registers, Target};
 use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
-use crate::runtimes::go::{Go, GoError, arch};
+use crate::runtimes::go::{Go, arch};
 use crate::runtimes::native::status_of;
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
@@ -141,15 +141,16 @@ enum Side {
 }
 
 impl<'a> Tracer<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target) -> Result<Self, GoError> {
-        Ok(Tracer {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target) -> Self {
+        Tracer {
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
-            native: NativeCode::new(target.images()?),
+            // Without images C cannot be unwound, and each such stack says so.
+            native: NativeCode::new(target.images().unwrap_or_default()),
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
-        })
+        }
     }
 
     /// Unwinds a moment and finds out whose it is.

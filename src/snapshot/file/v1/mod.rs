@@ -92,6 +92,7 @@ codes!(state_code, state, TaskState {
 });
 codes!(stack_status_code, stack_status, StackStatus {
     Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6, Missing = 7,
+    Guessed = 8,
 });
 codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
 codes!(object_kind_code, object_kind, ObjectKind {
