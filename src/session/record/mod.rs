@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod attribution;
 mod batch;
 mod error;
+mod off_cpu;
 mod options;
 mod threads;
 mod usage;
@@ -25,6 +26,7 @@ use crate::sampler::{Sampler, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
+use off_cpu::Waits;
 use threads::Threads;
 use usage::CpuTime;
 
@@ -89,6 +91,8 @@ pub struct Recorder<'a> {
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
+    /// Time off CPU, if it is recorded.
+    waits: Option<Waits>,
     begin: Instant,
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
@@ -126,6 +130,7 @@ impl<'a> Recorder<'a> {
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
         let sampler = options.clocks.need_sampler().then(attach).transpose()?;
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
+        let start_ns = monotonic_ns();
         Ok(Recorder {
             what,
             options,
@@ -134,7 +139,8 @@ impl<'a> Recorder<'a> {
             builder: RecordingBuilder::new(),
             threads: Threads::new(what.pid()),
             begin: now,
-            start_ns: monotonic_ns(),
+            start_ns,
+            waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
             told: now,
             sampled_ns: 0,
             own: cpu_time(),
@@ -284,7 +290,7 @@ impl<'a> Recorder<'a> {
             let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
             sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
         }
-        batch.fill(sampler);
+        batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
         self.used = CpuTime::of(self.what.pid()).or(self.used);
     }
 
@@ -292,7 +298,11 @@ impl<'a> Recorder<'a> {
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)
+        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        if let Some(waits) = &mut self.waits {
+            waits.add(batch, attribution, &mut self.threads, &mut self.builder);
+        }
+        Ok(())
     }
 
     /// Adds the samples of a batch of which nothing is known but the thread.
@@ -365,6 +375,9 @@ impl<'a> Recorder<'a> {
 
     /// The finished recording. One that covers nothing is an error, not a file.
     fn finish(mut self) -> Result<Recording, RecordError> {
+        if let Some(waits) = self.waits.take() {
+            waits.finish(monotonic_ns(), &mut self.threads, &mut self.builder);
+        }
         self.cover();
         let header = &mut self.builder.header;
         header.duration_ns = self.begin.elapsed().as_nanos() as u64;
