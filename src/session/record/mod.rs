@@ -12,9 +12,11 @@ mod error;
 mod options;
 mod threads;
 mod usage;
+mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
+pub use wall::{Wall, WallOptions};
 
 use super::pace::cpu_time;
 use crate::cause::full_text;
