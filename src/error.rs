@@ -7,6 +7,7 @@ use crate::cause::{ErrorKind, chain};
 use crate::import::DumpError;
 use crate::import::pprof::PprofError;
 use crate::process::{OsError, TargetError};
+use crate::recording;
 use crate::snapshot::file::FileError;
 
 /// Result of the library's top-level functions.
@@ -14,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong.
 ///
-/// Its text is one link of a chain: the cause is in [`std::error::Error::source`], and only there.
+/// Its text says by itself what failed. Why is in [`std::error::Error::source`], and only there.
 /// [`full_text`](crate::full_text) joins the chain, as `anyhow`'s `{:#}` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,8 +33,8 @@ pub enum Error {
         /// What was looked at, a line each.
         looked_at: Vec<String>,
     },
-    /// A runtime was recognised, but something in it could not be found or makes no sense.
-    #[error("{runtime}")]
+    /// A runtime was recognised, but something in it could not be found or is invalid.
+    #[error("{runtime} cannot be read")]
     Runtime {
         /// The runtime, with its version where known.
         runtime: String,
@@ -50,6 +51,9 @@ pub enum Error {
     /// A snapshot file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A recording's file could not be read or written.
+    #[error(transparent)]
+    Recording(#[from] recording::file::FileError),
     /// A dump or a profile could not be read.
     #[error(transparent)]
     Dump(#[from] DumpError),
@@ -70,6 +74,7 @@ impl Error {
             Error::Runtime { .. } => ErrorKind::NotReadable,
             Error::Starting { .. } => ErrorKind::Starting,
             Error::File(error) => error.kind(),
+            Error::Recording(error) => error.kind(),
             Error::Dump(error) => error.kind(),
         }
     }

@@ -124,9 +124,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
     // The reading thread may still hold the program: it is ended here, not when the last reference is dropped.
     if let Some(program) = program {
-        let told = program.end();
+        let end = program.end();
         program.last_lines().iter().for_each(|line| tell(line));
-        tell(&told.to_string());
+        tell(&end.to_string());
     }
     end_by(outcome.map_err(terminal)?);
     Ok(())
@@ -184,7 +184,7 @@ impl Args {
             }
             _ => Vec::new(),
         };
-        CliError::Told { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
+        CliError::Message { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
     }
 
     fn feed(&self, source: &Source) -> Result<Feed> {

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_dump::{DumpFrame, DumpGoroutine, GoDump};
+use crate::code::CodeBuilder;
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };
@@ -50,7 +51,7 @@ fn convert(
 }
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
-    let (state, reason) = state(goroutine, into);
+    let (state, reason) = state(goroutine, &mut into.code);
     // A frame on one side of a gap was not inlined into a frame on the other side.
     let gap = goroutine.elided.map_or(0, |elided| elided.after.min(goroutine.frames.len()));
     let (inner, outer) = goroutine.frames.split_at(gap);
@@ -90,7 +91,7 @@ fn address(goroutine: &DumpGoroutine) -> u64 {
 
 /// The text in brackets is the wait reason unless it is one of the other states (`gStatusStrings` in
 /// `runtime/traceback.go`).
-pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (TaskState, Option<StrId>) {
+pub(super) fn state(goroutine: &DumpGoroutine, into: &mut CodeBuilder) -> (TaskState, Option<StrId>) {
     let state = match goroutine.state.as_str() {
         "running" | "copystack" => TaskState::Running,
         "runnable" => TaskState::Runnable,
@@ -99,7 +100,7 @@ pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (T
         "preempted" => TaskState::Preempted,
         "dead" => TaskState::Finished,
         "idle" | "???" | "" => TaskState::Unknown,
-        reason => return (TaskState::Waiting, Some(into.code.string(reason))),
+        reason => return (TaskState::Waiting, Some(into.string(reason))),
     };
     (state, None)
 }
@@ -156,7 +157,7 @@ fn warnings(dump: &GoDump) -> Vec<String> {
     if elided > 0 {
         let noun = if elided == 1 { "goroutine" } else { "goroutines" };
         warnings
-            .push(format!("of {elided} {noun} with very deep stacks Go printed only a part of the frames"));
+            .push(format!("Go printed only a part of the frames of {elided} {noun} with very deep stacks"));
     }
     warnings.extend(lost(dump));
     warnings.extend(strays(dump));
@@ -176,28 +177,28 @@ fn lost(dump: &GoDump) -> Option<String> {
         1 => ("goroutine", "its stack has gaps"),
         _ => ("goroutines", "their stacks have gaps"),
     };
-    let (lines, make) = counted(lines, "line", "makes", "make");
-    Some(format!("{lines} within {which} {}{more} {make} no sense: {stacks}", ids.join(", ")))
+    let (lines, were) = counted(lines);
+    Some(format!("{lines} within {which} {}{more} {were} not understood: {stacks}", ids.join(", ")))
 }
 
 /// Stack lines of goroutines that are missing.
 fn strays(dump: &GoDump) -> Option<String> {
     let first = dump.strays_first.min(dump.stray_lines);
-    let (lines, stand) = counted(dump.stray_lines, "line", "stands", "stand");
+    let (lines, were) = counted(dump.stray_lines);
     Some(match (dump.stray_lines, first) {
         (0, _) => return None,
         (all, first) if all == first => format!(
-            "{lines} of a stack {stand} before the first goroutine: its first line is missing, or Go gave it none"
+            "{lines} of a stack {were} found before the first goroutine: its header is missing, or Go printed none"
         ),
         _ => format!(
-            "{lines} of stacks {stand} outside of any goroutine: first lines of goroutines are missing"
+            "{lines} of stacks {were} found outside of any goroutine: headers of goroutines are missing"
         ),
     })
 }
 
-/// "1 line" with the verb `one`, "2 lines" with the verb `many`.
-fn counted<'a>(count: u64, noun: &str, one: &'a str, many: &'a str) -> (String, &'a str) {
-    if count == 1 { (format!("1 {noun}"), one) } else { (format!("{count} {noun}s"), many) }
+/// "1 line" and "was", "2 lines" and "were".
+fn counted(lines: u64) -> (String, &'static str) {
+    if lines == 1 { ("1 line".to_owned(), "was") } else { (format!("{lines} lines"), "were") }
 }
 
 #[cfg(test)]

@@ -66,11 +66,11 @@ impl CodeTable {
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
-        "" => add_foreign(into, &nameless(address)),
+        "" => add_foreign(&mut into.code, &nameless(address)),
         // Dumps use another name than the function's own.
-        "panic" => add_function(into, "runtime.gopanic", named.file),
-        name if named.foreign => add_foreign(into, name),
-        name => add_function(into, name, named.file),
+        "panic" => add_function(&mut into.code, "runtime.gopanic", named.file),
+        name if named.foreign => add_foreign(&mut into.code, name),
+        name => add_function(&mut into.code, name, named.file),
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     header.target.source = source;
     let age_meaning = match source {
         SourceKind::Dump => {
-            Some("the whole minutes for which Go says that it waits; Go says nothing below one minute")
+            Some("the full minutes that Go printed as the wait time; Go prints none below one minute")
         }
         _ => None,
     };

@@ -7,6 +7,10 @@ const QUOTED: usize = 80;
 /// Bytes that are examined.
 const SAMPLE: usize = 1 << 20;
 
+/// perf's own files (tools/perf/Documentation/perf.data-file-format.txt in the kernel's source).
+const PERF_DATA: &str = "it is a perf.data file, which loiter does not read; perf_to_profile \
+    (github.com/google/perf_data_converter) makes a pprof profile of it, which loiter reads";
+
 /// Words that identify a text, and its description.
 const LOOKS: [(&str, &str); 24] = [
     ("WARNING: DATA RACE", "a report of Go's race detector, which lists no goroutines but two stacks"),
@@ -25,21 +29,21 @@ const LOOKS: [(&str, &str); 24] = [
     ("Goroutine 1 - ", "a list of goroutines by Delve, which has no stacks"),
     ("\"traceEvents\"", "a trace of events, not a dump"),
     ("go 1.2", "a trace of Go's execution tracer"),
-    ("libgo/", "a dump of a program built by gccgo, whose dumps are of another form"),
-    ("Z29yb3V0aW5l", "a dump in base64 that is not whole"),
-    ("cGFuaWM6", "a dump in base64 that is not whole"),
+    ("libgo/", "a dump of a program built by gccgo, which has another format"),
+    ("Z29yb3V0aW5l", "an incomplete dump in base64"),
+    ("cGFuaWM6", "an incomplete dump in base64"),
     ("\"memstats\"", "Go's expvar"),
-    ("# TYPE go_goroutines", "Prometheus metrics: they count goroutines, and have no stacks"),
-    ("go_goroutines ", "Prometheus metrics: they count goroutines, and have no stacks"),
-    (
-        "goroutine ",
-        "text that speaks of goroutines, but no line of it begins one as Go writes it: \"goroutine 1 [running]:\"",
-    ),
+    ("# TYPE go_goroutines", "Prometheus metrics, which count goroutines but have no stacks"),
+    ("go_goroutines ", "Prometheus metrics, which count goroutines but have no stacks"),
+    ("goroutine ", "text about goroutines, but without a header as Go writes it: \"goroutine 1 [running]:\""),
     ("panic: ", "a crash without stacks: the program ran with GOTRACEBACK=none or 0, or the log is cut"),
 ];
 
 /// Describes the text by its beginning; `bytes` is the text before decoding.
 pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
+    if bytes.starts_with(b"PERFILE2") {
+        return PERF_DATA.to_owned();
+    }
     let sample = String::from_utf8_lossy(text.get(..text.len().min(SAMPLE)).unwrap_or_default());
     if encoding::is_page(bytes) && !LOOKS.iter().any(|(words, _)| sample.contains(words)) {
         return "it is a page of HTML".to_owned();
@@ -63,7 +67,7 @@ pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
 /// Source locations precede calls if the lines were reversed.
 fn stands_backward(sample: &str) -> Option<&'static str> {
     let created = sample.lines().skip(1).any(|line| line.contains("created by "));
-    created.then_some("a part of a dump without the first lines of its goroutines")
+    created.then_some("a part of a dump without the headers of its goroutines")
 }
 
 /// What was read but may be something else.
@@ -78,7 +82,7 @@ pub(super) fn doubts(text: &[u8], dump: &GoDump) -> Option<String> {
     let sample = text.get(..text.len().min(SAMPLE)).unwrap_or_default();
     let gccgo = memchr::memmem::find(sample, b"libgo/").is_some() || bare_calls(sample) > 1;
     gccgo.then(|| {
-        "this looks like a dump of a program built by gccgo, whose calls have no arguments: its stacks are not read"
+        "this looks like a dump of a program built by gccgo: loiter does not read its stacks, because their calls have no arguments"
             .to_owned()
     })
 }

@@ -108,6 +108,7 @@ pub fn stack_note(status: StackStatus, empty: bool, mode: ReadMode) -> Option<&'
         StackStatus::Truncated => "... the outer frames were not read: too many",
         StackStatus::Broken => "... the stack could not be followed any further",
         StackStatus::Gaps => "... and more frames, which the source did not keep",
+        StackStatus::Guessed => "... the outer frames were found by frame pointers alone: some may be wrong",
         StackStatus::Missing => match (empty, core) {
             (true, true) => "the stack is not in the core file",
             (true, false) => "the stack could not be read",

@@ -15,6 +15,7 @@ use crate::{Error, Result};
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
+mod native;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
@@ -26,6 +27,7 @@ pub use registry::RegistryError;
 pub use crate::symbols::pclntab::PclntabError;
 
 pub(crate) use images::Images;
+pub use native::NativeStacks;
 pub use reading::{Readable, snapshot};
 pub use sampling::{Attribute, Claim, Owner};
 
@@ -119,8 +121,15 @@ pub trait Attached: Send + Sync {
 
     /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
     /// cannot say.
-    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
-        None
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn attribution<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(None)
     }
 }
 
@@ -160,10 +169,10 @@ impl FoundRuntimes {
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
-            self.left_out.push(format!("{path} was not looked at: {why}"));
+            self.left_out.push(format!("{path} was not examined: {why}"));
         }
         if more > 0 {
-            self.left_out.push(format!("{more} files more were not looked at, either"));
+            self.left_out.push(format!("{more} more files were not examined"));
         }
     }
 

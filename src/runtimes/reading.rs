@@ -57,9 +57,12 @@ impl Readable {
     }
 
     /// What says whose the moments of threads are: one for each runtime that can say it.
-    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Vec<Box<dyn Attribute + 'a>> {
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Result<Vec<Box<dyn Attribute + 'a>>> {
         let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
-        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number)).collect()
+        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number).transpose()).collect()
     }
 }
 
@@ -84,12 +87,12 @@ impl Inner {
             let info = target.info();
             let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
             if warnings.is_empty() && unused.is_empty() {
-                looked_at.push("none has the note of a task registry (loiter-registry)".to_owned());
+                looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
             if target.core_extent().is_some_and(|extent| extent.missing > 0) {
-                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
+                looked_at.push("the core file is cut: the missing part may contain one".to_owned());
             }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
         }

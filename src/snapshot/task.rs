@@ -101,6 +101,9 @@ pub enum StackStatus {
     Broken,
     /// The frames are right, but there are more: the target had no room to keep them, or the dump is damaged.
     Gaps,
+    /// The inner frames are right. Outer ones were found by frame pointers alone, because the code has no unwind
+    /// tables: some may be wrong or missing.
+    Guessed,
     /// The inner frames are right, if there are any; the rest of the stack is not in the core file, or its
     /// memory cannot be read.
     Missing,
@@ -115,11 +118,12 @@ pub enum StackStatus {
 
 impl StackStatus {
     /// Every status with its name in commands and files.
-    const NAMES: [(StackStatus, &str); 8] = [
+    const NAMES: [(StackStatus, &str); 9] = [
         (StackStatus::Complete, "complete"),
         (StackStatus::Truncated, "truncated"),
         (StackStatus::Broken, "broken"),
         (StackStatus::Gaps, "gaps"),
+        (StackStatus::Guessed, "guessed"),
         (StackStatus::Missing, "missing"),
         (StackStatus::Torn, "torn"),
         (StackStatus::Running, "running"),

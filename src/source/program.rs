@@ -208,8 +208,8 @@ impl Program {
         }
         let begin = Instant::now();
         // Only loiter waits for it: until then its pid is not reused.
-        let told = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
-        while told.is_ok() && begin.elapsed() < FAREWELL {
+        let signalled = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
+        while signalled.is_ok() && begin.elapsed() < FAREWELL {
             if let Some(how) = self.ended() {
                 return said(End::Asked(how));
             }
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn its_end_is_told() {
+    fn its_end_is_reported() {
         assert_eq!(outcome(&start("exit 3")), "exit status 3");
         assert_eq!(outcome(&start("kill -USR1 $$")), "SIGUSR1");
         let ended = start("exit 3").wait_until_readable().unwrap_err();
@@ -350,8 +350,8 @@ mod tests {
         let program = start("exec sleep 1000");
         let pid = program.pid();
         assert!(program.ended().is_none());
-        let told = program.end().to_string();
-        assert!(told.contains(&format!("sh (pid {pid})")) && told.ends_with("SIGTERM"), "{told}");
+        let end = program.end().to_string();
+        assert!(end.contains(&format!("sh (pid {pid})")) && end.ends_with("SIGTERM"), "{end}");
         let program = start("exec sleep 1000");
         let directory = format!("/proc/{}", program.pid());
         assert!(std::path::Path::new(&directory).exists());
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_told() {
+    fn what_cannot_be_started_is_reported() {
         let start = Program::start("/no/such/program".as_ref(), &[], ProgramOutput::Kept);
         let error = crate::full_text(&start.unwrap_err());
         assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");

@@ -61,7 +61,8 @@ impl Program {
     pub(crate) fn function(&self, name: &str) -> Range<u64> {
         let target = loiter::process::open_pid(self.pid()).unwrap();
         let images = target.images().unwrap();
-        let found = images[0].symbols().unwrap().find(name).unwrap();
+        let symbols = images[0].symbols().unwrap();
+        let found = symbols.find(name).unwrap();
         found.address..found.address + found.size
     }
 }

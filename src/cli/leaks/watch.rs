@@ -197,7 +197,7 @@ impl From<Trouble> for CliError {
         match trouble {
             Trouble::Unreadable(error) => (*error).into(),
             trouble => {
-                CliError::Told { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
+                CliError::Message { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
             }
         }
     }

@@ -70,10 +70,10 @@ pub(super) fn read(
         read_parked(&mut *pieces, threads, &reader, &mut tasks, |r, piece| r.piece(piece, &again))?;
     let open = pieces.iter_mut().filter(|piece| !piece.open.is_empty());
     running.append(&mut read_parked(open, threads, &reader, &mut tasks, |r, piece| r.open(piece, &again))?);
-    tracing::debug!("what is parked is read; {} run or have just run", running.len());
+    tracing::debug!("parked goroutines are read; {} are running or have just run", running.len());
     read_running(running, options, &mut reader(), &mut tasks)?;
     let stopped = into.header.reading.threads_stopped;
-    tracing::debug!("what runs is read; {stopped} threads were stopped for it, one at a time");
+    tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
     *discouraged = if again.since.has_failed() { DISCOURAGED } else { discouraged.saturating_sub(1) };
 
     draft.stacks = last.stacks.list();

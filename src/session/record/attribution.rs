@@ -5,7 +5,7 @@ use super::batch::Batch;
 use super::threads::Threads;
 use crate::process::{Moment, Target};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
-use crate::runtimes::{Attribute, Images, Owner, Readable};
+use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
 /// Says whose samples are, and adds them to a recording.
@@ -13,6 +13,7 @@ pub(super) struct Attribution<'a> {
     target: &'a dyn Target,
     runtimes: Vec<Box<dyn Attribute + 'a>>,
     images: Images<'a>,
+    native: NativeStacks,
     start_ns: u64,
 }
 
@@ -26,9 +27,23 @@ struct Found {
 
 impl<'a> Attribution<'a> {
     /// `start_ns`: the start of the recording, CLOCK_MONOTONIC.
-    pub(super) fn new(target: &'a dyn Target, readable: Option<&'a Readable>, start_ns: u64) -> Self {
-        let runtimes = readable.map(|readable| readable.attributions(target)).unwrap_or_default();
-        Attribution { target, runtimes, images: Images::new(target), start_ns }
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(super) fn new(
+        target: &'a dyn Target,
+        readable: Option<&'a Readable>,
+        start_ns: u64,
+    ) -> Result<Self, RecordError> {
+        let runtimes =
+            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+        Ok(Attribution {
+            target,
+            runtimes,
+            images: Images::new(target),
+            native: NativeStacks::new(target).map_err(crate::Error::from)?,
+            start_ns,
+        })
     }
 
     /// Adds the samples of a batch.
@@ -45,9 +60,11 @@ impl<'a> Attribution<'a> {
             // What was mapped until now is noted with the images of its time.
             self.images.note(&mut builder.code);
             self.images = Images::new(self.target);
+            self.native.renew(self.target);
         }
+        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
-            match runtime.refresh(&mut builder.code) {
+            match runtime.refresh(&moments, &mut builder.code) {
                 Err(error) if !error.is_gone() => return Err(error.into()),
                 _ => {}
             }
@@ -76,20 +93,34 @@ impl<'a> Attribution<'a> {
 
     fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
-        let Some(claim) = claim else {
-            let (stack, stack_status) = (Vec::new(), StackStatus::Unknown);
-            return Found { whose: Whose::Native, labels: None, stack, stack_status };
+        let mut found = match claim {
+            Some(claim) => of_runtime(claim, builder),
+            None => Found {
+                whose: Whose::Native,
+                labels: None,
+                stack: Vec::new(),
+                stack_status: StackStatus::Unknown,
+            },
         };
-        let (whose, labels) = match claim.owner {
-            Owner::Task(task, labels) => (Whose::Task(builder.task(task)), labels),
-            Owner::Scheduler => (Whose::Scheduler, None),
-            Owner::Unknown => (Whose::Unknown, None),
-        };
-        Found { whose, labels, stack: claim.stack, stack_status: claim.stack_status }
+        if found.stack.is_empty() {
+            (found.stack, found.stack_status) = self.native.stack(moment, &mut builder.code);
+        }
+        let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
+        found.stack.splice(0..0, kernel);
+        found
     }
 
     /// Records what else is known of the code.
     pub(super) fn finish(mut self, builder: &mut RecordingBuilder) {
         self.images.note(&mut builder.code);
     }
+}
+
+fn of_runtime(claim: Claim, builder: &mut RecordingBuilder) -> Found {
+    let (whose, labels) = match claim.owner {
+        Owner::Task(task, labels) => (Whose::Task(builder.task(task)), labels),
+        Owner::Scheduler => (Whose::Scheduler, None),
+        Owner::Unknown => (Whose::Unknown, None),
+    };
+    Found { whose, labels, stack: claim.stack, stack_status: claim.stack_status }
 }

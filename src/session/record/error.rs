@@ -21,8 +21,8 @@ pub enum RecordError {
         /// CPU time that the process used, milliseconds.
         used_ms: u64,
     },
-    /// The process ended, or the user ended the recording, before there was a sample.
-    #[error("the recording ended before there was anything in it")]
+    /// There was no sample: the process did nothing, or the recording ended too early.
+    #[error("there was nothing to record: no thread ran for as long as the time between two samples")]
     Empty,
 }
 
@@ -33,7 +33,7 @@ impl RecordError {
             RecordError::Target(error) => error.kind(),
             RecordError::Sampler(error) => error.kind(),
             RecordError::NothingCovered { .. } => ErrorKind::NotReadable,
-            RecordError::Empty => ErrorKind::Gone,
+            RecordError::Empty => ErrorKind::NotReadable,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Records what a process does over a while.
 //!
-//! [`record`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
+//! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
 //! at intervals. Everything goes into one [`Recording`], on one clock.
 
 use std::sync::atomic::Ordering;
@@ -61,22 +61,13 @@ impl Recorded {
     }
 }
 
-/// Records what a process does. `progress` is called some times a second, and once before the first sample.
-///
-/// # Errors
-/// See [`RecordError`].
-pub fn record(
-    what: Recorded,
-    options: &RecordOptions,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Recording, RecordError> {
-    let pid = what.pid();
-    let sampler = options.clocks.need_sampler().then(|| Sampler::attach(pid, &sampler_options(options)));
-    let sampler = sampler.transpose()?;
-    let mut recorder = Recorder::new(what, options, sampler, progress);
-    recorder.tell();
-    recorder.run()?;
-    recorder.finish()
+/// The runtimes of a program. None if it has none: its threads can be sampled all the same.
+fn find_runtimes(target: &dyn Target, options: &RecordOptions) -> crate::Result<Option<Readable>> {
+    match Readable::find(target) {
+        Ok(readable) => Ok(Some(readable)),
+        Err(crate::Error::NoRuntime { .. }) if options.clocks.need_sampler() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn sampler_options(options: &RecordOptions) -> SamplerOptions {
@@ -91,11 +82,12 @@ fn sampler_options(options: &RecordOptions) -> SamplerOptions {
     }
 }
 
-/// A recording that is being made.
-struct Recorder<'a> {
+/// A recording that is being made. What the process does from [`Recorder::attach`] on is in it.
+pub struct Recorder<'a> {
     what: Recorded,
     options: &'a RecordOptions,
-    progress: &'a mut dyn FnMut(&Progress),
+    /// A process whose runtimes were found before it was sampled: finding them takes a while.
+    found: Option<(Box<dyn Target>, Option<Readable>)>,
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
@@ -120,17 +112,26 @@ enum Over {
 }
 
 impl<'a> Recorder<'a> {
-    fn new(
-        what: Recorded,
-        options: &'a RecordOptions,
-        sampler: Option<Sampler>,
-        progress: &'a mut dyn FnMut(&Progress),
-    ) -> Self {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        let found = match what {
+            Recorded::Process(pid) => {
+                let target = process::open_pid(pid).map_err(crate::Error::from)?;
+                let readable = find_runtimes(target.as_ref(), options)?;
+                Some((target, readable))
+            }
+            Recorded::Program(_) => None,
+        };
+        let attach = || Sampler::attach(what.pid(), &sampler_options(options));
+        let sampler = options.clocks.need_sampler().then(attach).transpose()?;
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
-        Recorder {
+        Ok(Recorder {
             what,
             options,
-            progress,
+            found,
             sampler,
             builder: RecordingBuilder::new(),
             threads: Threads::new(what.pid()),
@@ -141,42 +142,86 @@ impl<'a> Recorder<'a> {
             own: cpu_time(),
             before,
             used: before,
-        }
+        })
+    }
+
+    /// Records until the time is over, the user or the process ends it. `progress` is called some times a second.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn record(mut self, progress: &mut dyn FnMut(&Progress)) -> Result<Recording, RecordError> {
+        self.run(progress)?;
+        self.finish()
     }
 
     /// Records one program after another, until the end.
-    fn run(&mut self) -> Result<(), RecordError> {
+    fn run(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), RecordError> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
+        if let Some((target, readable)) = self.found.take() {
+            self.builder.header.end = match self.runtimes(target.as_ref(), readable, &[], progress)? {
+                Over::Program => End::Replaced,
+                Over::All(end) => end,
+            };
+            return Ok(());
+        }
         self.builder.header.end = loop {
-            let target = process::open_pid(self.what.pid()).map_err(crate::Error::from)?;
-            match (self.program(target.as_ref())?, self.what) {
-                (Over::Program, Recorded::Program(_)) => {}
-                (Over::Program, Recorded::Process(_)) => break End::Replaced,
-                (Over::All(end), _) => break end,
+            let target = match process::open_pid(self.what.pid()) {
+                Ok(target) => target,
+                Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
+                Err(error) => return Err(crate::Error::from(error).into()),
+            };
+            if let Over::All(end) = self.program(target.as_ref(), progress)? {
+                break end;
             }
         };
         Ok(())
     }
 
-    /// Records one program, until it ends, becomes another one, or the recording is over.
-    fn program(&mut self, target: &dyn Target) -> Result<Over, RecordError> {
+    /// Whether there was a process when the recording began: then its end is no error.
+    fn has_begun(&self) -> bool {
+        self.sampler.is_some() && self.before.is_some()
+    }
+
+    /// Takes what is left of a process that has ended before it could be opened.
+    fn last_of_it(&mut self) -> End {
+        let mut batch = Batch::default();
+        self.fill(&mut batch, true);
+        self.unknown(&batch);
+        End::TargetEnded
+    }
+
+    /// Records a program that has just become itself, until it ends, becomes another one, or the recording is over.
+    fn program(
+        &mut self,
+        target: &dyn Target,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
         let mut pending = Vec::new();
-        let readable = match self.find_runtimes(target, &mut pending)? {
-            Ok(readable) => readable,
+        match self.wait_for_runtimes(target, &mut pending)? {
+            Ok(readable) => self.runtimes(target, readable, &pending, progress),
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
-                return Ok(over);
+                Ok(over)
             }
-        };
+        }
+    }
+
+    /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
+    fn runtimes(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<Readable>,
+        pending: &[Batch],
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
         self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns);
-        for batch in &pending {
+        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
+        for batch in pending {
             self.take(batch, &mut attribution)?;
         }
-        drop(pending);
         let mut batch = Batch::default();
         let over = loop {
             let end = self.end();
@@ -189,29 +234,28 @@ impl<'a> Recorder<'a> {
                 break Over::All(end);
             }
             if self.told.elapsed() >= PROGRESS {
-                self.tell();
+                self.told = Instant::now();
+                progress(&self.progress());
             }
         };
         attribution.finish(&mut self.builder);
         Ok(over)
     }
 
-    /// Finds the runtimes of a program, if it has any; what is sampled until then goes to `pending`. `Err`: the
-    /// recording of this program is over already.
-    fn find_runtimes(
+    /// Finds the runtimes of a program that is starting, if it has any; what is sampled until then goes to `pending`.
+    /// `Err`: the recording of this program is over already.
+    fn wait_for_runtimes(
         &mut self,
         target: &dyn Target,
         pending: &mut Vec<Batch>,
     ) -> Result<Result<Option<Readable>, Over>, RecordError> {
         let begin = Instant::now();
         loop {
-            let may_come = matches!(self.what, Recorded::Program(_)) && begin.elapsed() < START;
-            match Readable::find(target) {
-                Ok(readable) => return Ok(Ok(Some(readable))),
-                Err(crate::Error::NoRuntime { .. }) if !may_come && !self.options.clocks.wall => {
-                    return Ok(Ok(None));
-                }
-                Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. }) if may_come => {}
+            let may_come = begin.elapsed() < START;
+            match find_runtimes(target, self.options) {
+                Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
+                    if may_come => {}
+                Ok(readable) => return Ok(Ok(readable)),
                 Err(error) if error.is_gone() && self.sampler.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -299,18 +343,17 @@ impl<'a> Recorder<'a> {
         over.then_some(End::Elapsed)
     }
 
-    /// Tells the caller how far it is.
-    fn tell(&mut self) {
-        self.told = Instant::now();
+    /// How far it is.
+    fn progress(&self) -> Progress {
         let tally = self.sampler.as_ref().map(Sampler::tally).unwrap_or_default();
         let used = self.cpu_used().filter(|&used| used >= LITTLE_CPU_NS);
-        (self.progress)(&Progress {
+        Progress {
             elapsed: self.begin.elapsed(),
             samples: tally.samples,
             lost: tally.lost,
             readings: self.builder.header.coverage.readings,
             coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
-        });
+        }
     }
 
     /// CPU time that the process has used since the recording began, as far as it is sampled, nanoseconds.
@@ -336,6 +379,9 @@ impl<'a> Recorder<'a> {
                 sampled_ms: ms(coverage.cpu_sampled_ns),
                 used_ms: ms(used),
             });
+        }
+        if self.builder.sample_rows() == 0 {
+            return Err(RecordError::Empty);
         }
         Ok(self.builder.finish())
     }

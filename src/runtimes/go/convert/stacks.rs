@@ -18,7 +18,8 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
             if !used {
                 return None;
             }
-            let locations: Vec<_> = stack.iter().map(|pc| draft.resolver.location(*pc, into)).collect();
+            let locations: Vec<_> =
+                stack.iter().map(|pc| draft.resolver.location(*pc, &mut into.code)).collect();
             let facts = facts(&mut reader, &locations, into);
             Some((into.code.stack(locations), facts))
         })

@@ -97,7 +97,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             parent: (raw.parent != 0).then_some(raw.parent),
             creator: begin.creator,
             entry: begin.entry,
-            labels: self.labels.of(raw.labels, self.into),
+            labels: self.labels.of(raw.labels, &mut self.into.code),
             thread: self.thread(goroutine),
             locked_to_thread: raw.locked,
             system: begin.system,
@@ -147,8 +147,8 @@ impl<'d, 'a> Tasks<'d, 'a> {
         }
         let (resolver, into) = (&mut self.draft.resolver, &mut *self.into);
         let begin = *self.starts.entry(key).or_insert_with(|| Begin {
-            creator: resolver.creator(key.1, into),
-            entry: resolver.entry(raw.startpc, into),
+            creator: resolver.creator(key.1, &mut into.code),
+            entry: resolver.entry(raw.startpc, &mut into.code),
             system: resolver.is_system(raw.startpc, || false),
             helper: resolver.is_helper(raw.startpc),
         });

@@ -6,7 +6,7 @@
 //! 2. the header, JSON, not compressed:
 //!    `{"format":"loiter-snapshot","version":1,"tasks":N,"tables":[...],"snapshot":{...}}`. [`head`] has its
 //!    structs. A program that only wants a list of snapshots stops here;
-//! 3. one LZ4 frame with a checksum of its content, to the end of the file: the tables, in the order in which
+//! 3. one LZ4 frame with checksums of its blocks, to the end of the file: the tables, in the order in which
 //!    the header lists them. [`tables`] has the names of tables and columns. A table is its number of rows
 //!    (u64), then its columns, each preceded by its length in bytes (u64). [`super::columns`] describes a
 //!    column. A flag marks a missing value; the column then has no entry for that row.
@@ -92,6 +92,7 @@ codes!(state_code, state, TaskState {
 });
 codes!(stack_status_code, stack_status, StackStatus {
     Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6, Missing = 7,
+    Guessed = 8,
 });
 codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
 codes!(object_kind_code, object_kind, ObjectKind {

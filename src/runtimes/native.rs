@@ -1,0 +1,203 @@
+//! Machine code without a runtime that loiter knows: its stacks, and places in it as locations.
+
+use rustc_hash::FxHashMap;
+
+use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
+use crate::process::registers::FRAME_POINTER;
+use crate::process::{Moment, Target, TargetError};
+use crate::snapshot::StackStatus;
+use crate::symbols::kernel::KernelFunctions;
+use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
+use crate::words;
+
+/// Frames of one stack; deeper ones are left out and said.
+const MAX_FRAMES: usize = 1024;
+
+/// Pages that are read of the stack of a blocked thread.
+const BLOCKED_PAGES: u64 = 16;
+/// Stands for all addresses in the kernel that have no name.
+const UNKNOWN: u64 = 0;
+
+/// What a stack is worth that ends for this reason.
+pub(super) fn status_of(why: NoCaller) -> StackStatus {
+    match why {
+        NoCaller::Outermost => StackStatus::Complete,
+        NoCaller::Cut => StackStatus::Truncated,
+        NoCaller::Unknown => StackStatus::Broken,
+    }
+}
+
+/// Turns native frames into locations, each address once.
+#[derive(Debug, Default)]
+pub(super) struct NativeLocations {
+    known: FxHashMap<(u64, bool), LocationId>,
+}
+
+impl NativeLocations {
+    /// The location of a frame. `elsewhere` gives the name and the start of a function that no ELF symbol names.
+    pub(super) fn of(
+        &mut self,
+        frame: &NativeFrame,
+        code: &mut NativeCode,
+        elsewhere: impl Fn(u64) -> Option<(String, u64)>,
+        into: &mut CodeBuilder,
+    ) -> LocationId {
+        let key = (frame.pc, frame.is_interrupted);
+        if let Some(&known) = self.known.get(&key) {
+            return known;
+        }
+        let address = frame.lookup();
+        let function = code.function(address).map(|f| (f.name, f.start)).or_else(|| elsewhere(address));
+        let image = code.image(frame.pc).or_else(|| code.image(address));
+        let (path, in_file) = image.unwrap_or(("", frame.pc));
+        let start = function.as_ref().map(|(_, start)| *start);
+        let (name, _) = function.unwrap_or_else(|| {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            (format!("{file}+{in_file:#x}"), frame.pc)
+        });
+        let role = words::rust::role(&name);
+        let function = into.function_with(&name, "", FunctionKind::Foreign, role);
+        let frames = vec![into.frame(function, path, 0)];
+        let offset = start.and_then(|start| u32::try_from(frame.pc.checked_sub(start)?).ok());
+        let id = into.location(Location::at(frame.pc, offset, frames));
+        self.known.insert(key, id);
+        id
+    }
+}
+
+/// Stacks of threads that run no code of a known runtime, and frames in the kernel.
+#[derive(Debug)]
+pub struct NativeStacks {
+    code: NativeCode,
+    locations: NativeLocations,
+    /// Read when the first frame in the kernel is named.
+    kernel: Option<KernelFunctions>,
+    in_kernel: FxHashMap<u64, LocationId>,
+}
+
+impl NativeStacks {
+    /// The stacks of the threads of a target.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
+        Ok(NativeStacks {
+            code: NativeCode::new(target.images()?),
+            locations: NativeLocations::default(),
+            kernel: None,
+            in_kernel: FxHashMap::default(),
+        })
+    }
+
+    /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
+    pub fn renew(&mut self, target: &dyn Target) {
+        if let Ok(images) = target.images() {
+            self.code = NativeCode::new(images);
+            self.locations = NativeLocations::default();
+        }
+    }
+
+    /// The stack of a moment, innermost first, as far as the copy of the stack reaches.
+    ///
+    /// Frames are found by unwind tables. Where code has none, frame pointers lead on, and the stack says that it is
+    /// guessed.
+    pub fn stack(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> (Vec<LocationId>, StackStatus) {
+        let bytes = StackBytes { base: moment.registers.sp, bytes: moment.stack };
+        self.unwind(NativeFrame::with_registers(&moment.registers), bytes, into)
+    }
+
+    fn unwind(
+        &mut self,
+        mut frame: NativeFrame,
+        bytes: StackBytes<'_>,
+        into: &mut CodeBuilder,
+    ) -> (Vec<LocationId>, StackStatus) {
+        let (mut stack, mut guessed) = (Vec::new(), false);
+        loop {
+            if stack.len() >= MAX_FRAMES {
+                return (stack, StackStatus::Truncated);
+            }
+            stack.push(self.locations.of(&frame, &mut self.code, |_| None, into));
+            let found = self.code.step(&frame, bytes).or_else(|why| {
+                let caller =
+                    if why == NoCaller::Unknown { self.by_frame_pointer(&frame, bytes) } else { None };
+                guessed |= caller.is_some();
+                caller.ok_or(why)
+            });
+            frame = match found {
+                Ok(caller) => caller,
+                Err(_) if guessed => return (stack, StackStatus::Guessed),
+                Err(why) => return (stack, status_of(why)),
+            };
+        }
+    }
+
+    /// The stack of a thread that is blocked in the kernel, as far as unwind tables lead with its stack pointer alone.
+    /// None if it is not blocked.
+    pub fn blocked(
+        &mut self,
+        target: &dyn Target,
+        tid: u32,
+        into: &mut CodeBuilder,
+    ) -> Option<(Vec<LocationId>, StackStatus)> {
+        let at = target.blocked_at(tid)?;
+        let stack = some_of(target, at.sp);
+        let bytes = StackBytes { base: at.sp, bytes: &stack };
+        let found = self.unwind(NativeFrame::innermost(at.pc, at.sp, None), bytes, into);
+        (target.blocked_at(tid) == Some(at)).then_some(found)
+    }
+
+    /// The caller that the frame pointer leads to, if that makes sense: further up in the stack, and in known code.
+    fn by_frame_pointer(&self, frame: &NativeFrame, stack: StackBytes<'_>) -> Option<NativeFrame> {
+        let bp = frame.general(FRAME_POINTER).filter(|bp| *bp >= frame.sp && bp.is_multiple_of(8))?;
+        let pc = stack.word(bp.checked_add(8)?)?;
+        self.code.image(pc)?;
+        Some(NativeFrame::returned(pc, bp.checked_add(16)?, stack.word(bp)))
+    }
+
+    /// The locations of code addresses in the kernel, innermost first. Where the kernel hides its addresses, there is
+    /// one location for all of them.
+    pub fn kernel(&mut self, chain: &[u64], into: &mut CodeBuilder) -> Vec<LocationId> {
+        let mut stack: Vec<LocationId> = Vec::with_capacity(chain.len());
+        for (nth, &address) in chain.iter().enumerate() {
+            let location = self.in_kernel(address, nth > 0, into);
+            let unknown = self.in_kernel.get(&UNKNOWN) == Some(&location);
+            if !(unknown && stack.last() == Some(&location)) {
+                stack.push(location);
+            }
+        }
+        stack
+    }
+
+    fn in_kernel(&mut self, address: u64, returned: bool, into: &mut CodeBuilder) -> LocationId {
+        let lookup = address.saturating_sub(u64::from(returned));
+        let kernel = self.kernel.get_or_insert_with(KernelFunctions::load);
+        let found = kernel.at(lookup);
+        let key = found.map_or(UNKNOWN, |_| lookup);
+        if let Some(&known) = self.in_kernel.get(&key) {
+            return known;
+        }
+        let (name, start) = found.map_or(("[kernel]", None), |(name, start)| (name, Some(start)));
+        let function = into.function(name, "", FunctionKind::Foreign);
+        let frames = vec![into.frame(function, "[kernel]", 0)];
+        let location = match start {
+            Some(start) => Location::at(address, u32::try_from(address - start).ok(), frames),
+            None => Location::in_source(frames),
+        };
+        let id = into.location(location);
+        self.in_kernel.insert(key, id);
+        id
+    }
+}
+
+/// The memory of a stack from an address on: as much as is mapped of some pages.
+fn some_of(target: &dyn Target, sp: u64) -> Vec<u8> {
+    const PAGE: u64 = 4096;
+    let mut bytes = Vec::new();
+    for nth in 0..BLOCKED_PAGES {
+        let from = if nth == 0 { sp } else { (sp & !(PAGE - 1)).saturating_add(nth * PAGE) };
+        let Ok(more) = target.read_vec(from, (PAGE - from % PAGE) as usize) else { break };
+        bytes.extend(more);
+    }
+    bytes
+}
