@@ -13,9 +13,11 @@ mod off_cpu;
 mod options;
 mod threads;
 mod usage;
+mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
+pub use wall::{Wall, WallOptions};
 
 use super::pace::cpu_time;
 use crate::cause::full_text;
