@@ -3,6 +3,7 @@
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
 //! at intervals. Everything goes into one [`Recording`], on one clock.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,6 @@ mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
-pub use wall::{Wall, WallOptions};
 
 use super::pace::cpu_time;
 use crate::cause::full_text;
@@ -31,6 +31,7 @@ use batch::Batch;
 use off_cpu::Waits;
 use threads::Threads;
 use usage::CpuTime;
+pub use wall::{Wall, WallOptions};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
 /// time has passed, the more is known of the goroutine of a sample.
@@ -99,6 +100,10 @@ pub struct Recorder<'a> {
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
     told: Instant,
+    /// A reading found that the process has ended.
+    gone: bool,
+    /// Readings of all tasks of the present program.
+    readings: u64,
     /// CPU time that samples stand for, nanoseconds.
     sampled_ns: u64,
     /// CPU time of loiter and of the process when it began, and what was last read of the process.
@@ -144,6 +149,8 @@ impl<'a> Recorder<'a> {
             start_ns,
             waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
             told: now,
+            gone: false,
+            readings: 0,
             sampled_ns: 0,
             own: cpu_time(),
             before,
@@ -215,6 +222,37 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Readings of all tasks, if they are asked for and there is a runtime.
+    fn wall(&self, readable: Option<&Readable>) -> Option<Wall> {
+        readable.filter(|_| self.options.clocks.wall)?;
+        let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
+        let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
+        options.read.stop = Some(Arc::clone(stop));
+        Some(Wall::new(options, self.start_ns))
+    }
+
+    /// Reads all tasks, if that is due.
+    fn read_all(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<&Readable>,
+        wall: &mut Option<Wall>,
+    ) -> Result<(), RecordError> {
+        let (Some(wall), Some(readable)) = (wall, readable) else { return Ok(()) };
+        let now_ns = monotonic_ns();
+        if !wall.due(now_ns).is_zero() {
+            return Ok(());
+        }
+        let read = wall.read(target, readable, &mut self.builder, now_ns);
+        self.readings = wall.readings();
+        self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+        match read {
+            // What was read before is kept. The first reading says whether the process can be read at all.
+            Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
     fn runtimes(
         &mut self,
@@ -229,8 +267,12 @@ impl<'a> Recorder<'a> {
             self.take(batch, &mut attribution)?;
         }
         let mut batch = Batch::default();
+        let mut wall = self.wall(readable.as_ref());
         let over = loop {
             let end = self.end();
+            if end.is_none() {
+                self.read_all(target, readable.as_ref(), &mut wall)?;
+            }
             self.fill(&mut batch, end.is_some());
             self.take(&batch, &mut attribution)?;
             if batch.executed() {
@@ -244,6 +286,9 @@ impl<'a> Recorder<'a> {
                 progress(&self.progress());
             }
         };
+        if let Some(wall) = wall {
+            wall.finish(&mut self.builder, monotonic_ns());
+        }
         attribution.finish(&mut self.builder);
         Ok(over)
     }
@@ -343,7 +388,7 @@ impl<'a> Recorder<'a> {
 
     /// Why the recording ends now. None: it goes on.
     fn end(&self) -> Option<End> {
-        if self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+        if self.gone || self.sampler.as_ref().is_some_and(Sampler::has_ended) {
             return Some(End::TargetEnded);
         }
         if self.options.stop.load(Ordering::Relaxed) {
@@ -361,7 +406,7 @@ impl<'a> Recorder<'a> {
             elapsed: self.begin.elapsed(),
             samples: tally.samples,
             lost: tally.lost,
-            readings: self.builder.header.coverage.readings,
+            readings: self.readings,
             coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
         }
     }
