@@ -57,9 +57,12 @@ impl Readable {
     }
 
     /// What says whose the moments of threads are: one for each runtime that can say it.
-    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Vec<Box<dyn Attribute + 'a>> {
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Result<Vec<Box<dyn Attribute + 'a>>> {
         let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
-        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number)).collect()
+        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number).transpose()).collect()
     }
 }
 

@@ -3,15 +3,18 @@
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
 //! at intervals. Everything goes into one [`Recording`], on one clock.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
 mod error;
+mod off_cpu;
 mod options;
 mod threads;
 mod usage;
+mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
@@ -25,8 +28,10 @@ use crate::sampler::{Sampler, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
+use off_cpu::Waits;
 use threads::Threads;
 use usage::CpuTime;
+pub use wall::{Wall, WallOptions};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
 /// time has passed, the more is known of the goroutine of a sample.
@@ -89,10 +94,16 @@ pub struct Recorder<'a> {
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
+    /// Time off CPU, if it is recorded.
+    waits: Option<Waits>,
     begin: Instant,
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
     told: Instant,
+    /// A reading found that the process has ended.
+    gone: bool,
+    /// Readings of all tasks of the present program.
+    readings: u64,
     /// CPU time that samples stand for, nanoseconds.
     sampled_ns: u64,
     /// CPU time of loiter and of the process when it began, and what was last read of the process.
@@ -126,6 +137,7 @@ impl<'a> Recorder<'a> {
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
         let sampler = options.clocks.need_sampler().then(attach).transpose()?;
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
+        let start_ns = monotonic_ns();
         Ok(Recorder {
             what,
             options,
@@ -134,8 +146,11 @@ impl<'a> Recorder<'a> {
             builder: RecordingBuilder::new(),
             threads: Threads::new(what.pid()),
             begin: now,
-            start_ns: monotonic_ns(),
+            start_ns,
+            waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
             told: now,
+            gone: false,
+            readings: 0,
             sampled_ns: 0,
             own: cpu_time(),
             before,
@@ -207,6 +222,37 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Readings of all tasks, if they are asked for and there is a runtime.
+    fn wall(&self, readable: Option<&Readable>) -> Option<Wall> {
+        readable.filter(|_| self.options.clocks.wall)?;
+        let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
+        let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
+        options.read.stop = Some(Arc::clone(stop));
+        Some(Wall::new(options, self.start_ns))
+    }
+
+    /// Reads all tasks, if that is due.
+    fn read_all(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<&Readable>,
+        wall: &mut Option<Wall>,
+    ) -> Result<(), RecordError> {
+        let (Some(wall), Some(readable)) = (wall, readable) else { return Ok(()) };
+        let now_ns = monotonic_ns();
+        if !wall.due(now_ns).is_zero() {
+            return Ok(());
+        }
+        let read = wall.read(target, readable, &mut self.builder, now_ns);
+        self.readings = wall.readings();
+        self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+        match read {
+            // What was read before is kept. The first reading says whether the process can be read at all.
+            Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
     fn runtimes(
         &mut self,
@@ -216,13 +262,17 @@ impl<'a> Recorder<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns);
+        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
         let mut batch = Batch::default();
+        let mut wall = self.wall(readable.as_ref());
         let over = loop {
             let end = self.end();
+            if end.is_none() {
+                self.read_all(target, readable.as_ref(), &mut wall)?;
+            }
             self.fill(&mut batch, end.is_some());
             self.take(&batch, &mut attribution)?;
             if batch.executed() {
@@ -236,6 +286,9 @@ impl<'a> Recorder<'a> {
                 progress(&self.progress());
             }
         };
+        if let Some(wall) = wall {
+            wall.finish(&mut self.builder, monotonic_ns());
+        }
         attribution.finish(&mut self.builder);
         Ok(over)
     }
@@ -284,7 +337,7 @@ impl<'a> Recorder<'a> {
             let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
             sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
         }
-        batch.fill(sampler);
+        batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
         self.used = CpuTime::of(self.what.pid()).or(self.used);
     }
 
@@ -292,7 +345,11 @@ impl<'a> Recorder<'a> {
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)
+        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        if let Some(waits) = &mut self.waits {
+            waits.add(batch, attribution, &mut self.threads, &mut self.builder);
+        }
+        Ok(())
     }
 
     /// Adds the samples of a batch of which nothing is known but the thread.
@@ -331,7 +388,7 @@ impl<'a> Recorder<'a> {
 
     /// Why the recording ends now. None: it goes on.
     fn end(&self) -> Option<End> {
-        if self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+        if self.gone || self.sampler.as_ref().is_some_and(Sampler::has_ended) {
             return Some(End::TargetEnded);
         }
         if self.options.stop.load(Ordering::Relaxed) {
@@ -349,7 +406,7 @@ impl<'a> Recorder<'a> {
             elapsed: self.begin.elapsed(),
             samples: tally.samples,
             lost: tally.lost,
-            readings: self.builder.header.coverage.readings,
+            readings: self.readings,
             coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
         }
     }
@@ -365,6 +422,9 @@ impl<'a> Recorder<'a> {
 
     /// The finished recording. One that covers nothing is an error, not a file.
     fn finish(mut self) -> Result<Recording, RecordError> {
+        if let Some(waits) = self.waits.take() {
+            waits.finish(monotonic_ns(), &mut self.threads, &mut self.builder);
+        }
         self.cover();
         let header = &mut self.builder.header;
         header.duration_ns = self.begin.elapsed().as_nanos() as u64;
