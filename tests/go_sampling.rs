@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
 use loiter::code::{CodeBuilder, CodeTables, LabelSetId, LocationId};
 use loiter::process::{self, Moment, Registers, Target};
-use loiter::runtimes::{self, Claim, Owner, Pause, ReadOptions};
+use loiter::runtimes::{self, Claim, NativeStacks, Owner, Pause, ReadOptions};
 use loiter::sampler::{Record, Sampler, SamplerOptions};
 use loiter::snapshot::StackStatus;
 
@@ -42,7 +42,7 @@ struct Said {
 fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<Said>, CodeTables) {
     let found = runtimes::attach(target).unwrap();
     let runtime = found.runtimes.first().expect("a Go runtime");
-    let mut attribution = runtime.attribution(target, 0).expect("Go says whose samples are");
+    let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
     let mut code = CodeBuilder::new();
     let options = SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() };
     let mut sampler = Sampler::attach(pid, &options).unwrap();
@@ -284,3 +284,49 @@ matrix!(
     stacks_are_those_of_a_frozen_reading, check_fixed,
     quick: [Plain], full: [Stripped, Pie, Cgo]
 );
+
+/// Registers and stacks that no program has: whatever they are, there is an answer, and it is bounded.
+#[test]
+fn nonsense_is_answered() {
+    let toolchain = Toolchain::get("1.27");
+    let fixture = Fixture::start(&build(&toolchain, Program::Burners, Flavour::Plain), &["all"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let (said, _) = sample(target.as_ref(), fixture.pid(), 300, 4 << 10);
+    let found = runtimes::attach(target.as_ref()).unwrap();
+    let mut attribution = found.runtimes[0].attribution(target.as_ref(), 0).unwrap().unwrap();
+    let mut native = NativeStacks::new(target.as_ref()).unwrap();
+    let mut code = CodeBuilder::new();
+    let mut random = common::random::Random::new(7);
+    let words: Vec<u64> = said
+        .iter()
+        .flat_map(|said| said.caught.registers.general.into_iter().chain(said.caught.chain.iter().copied()))
+        .collect();
+    for round in 0..amount("LOITER_NONSENSE", 3000, 100_000) as usize {
+        let from = &said[round % said.len()].caught;
+        let mut pick = || words[random.below(words.len() as u64) as usize].wrapping_add(random.below(3) * 8);
+        let mut general = from.registers.general;
+        for _ in 0..round % 5 {
+            general[pick() as usize % 16] = pick();
+        }
+        let mut stack = from.stack.clone();
+        for _ in 0..round % 40 {
+            let at = pick() as usize % (stack.len() / 8).max(1) * 8;
+            if let Some(word) = stack.get_mut(at..at + 8) {
+                word.copy_from_slice(&pick().to_le_bytes());
+            }
+        }
+        let mut chain = from.chain.clone();
+        if round % 3 == 0 {
+            chain.iter_mut().skip(1).for_each(|pc| *pc = pick());
+        }
+        let pc = if round % 2 == 0 { from.registers.pc } else { pick() };
+        let registers = Registers { pc, sp: general[4], bp: general[5], tls: 0, general };
+        let caught = Caught { tid: from.tid, at_ns: from.at_ns, registers, in_kernel: false, chain, stack };
+        let moment = caught.moment();
+        attribution.refresh(&[moment], &mut code).unwrap();
+        if let Some(claim) = attribution.whose(&moment, &mut code) {
+            assert!(claim.stack.len() <= 1024);
+        }
+        assert!(native.stack(&moment, &mut code).0.len() <= 1024);
+    }
+}

@@ -43,7 +43,7 @@ pub struct ReadOptions {
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
     pub max_depth: usize,
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
-    /// one before had to end.
+    /// one before had to end. Zero: they are not looked for.
     pub holders: Duration,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,
@@ -121,8 +121,15 @@ pub trait Attached: Send + Sync {
 
     /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
     /// cannot say.
-    fn attribution<'a>(&'a self, _target: &'a dyn Target, _runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
-        None
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn attribution<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(None)
     }
 }
 

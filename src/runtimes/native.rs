@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
 use crate::process::registers::FRAME_POINTER;
-use crate::process::{Moment, Target};
+use crate::process::{Moment, Target, TargetError};
 use crate::snapshot::StackStatus;
 use crate::symbols::kernel::KernelFunctions;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
@@ -13,6 +13,8 @@ use crate::words;
 /// Frames of one stack; deeper ones are left out and said.
 const MAX_FRAMES: usize = 1024;
 
+/// Pages that are read of the stack of a blocked thread.
+const BLOCKED_PAGES: u64 = 16;
 /// Stands for all addresses in the kernel that have no name.
 const UNKNOWN: u64 = 0;
 
@@ -74,20 +76,25 @@ pub struct NativeStacks {
 }
 
 impl NativeStacks {
-    /// The stacks of the threads of a target. If its images cannot be read, stacks have one frame and say so.
-    pub fn new(target: &dyn Target) -> NativeStacks {
-        NativeStacks {
-            code: NativeCode::new(target.images().unwrap_or_default()),
+    /// The stacks of the threads of a target.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
+        Ok(NativeStacks {
+            code: NativeCode::new(target.images()?),
             locations: NativeLocations::default(),
             kernel: None,
             in_kernel: FxHashMap::default(),
-        }
+        })
     }
 
-    /// The target has mapped or unmapped code: it is looked at again.
+    /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
     pub fn renew(&mut self, target: &dyn Target) {
-        self.code = NativeCode::new(target.images().unwrap_or_default());
-        self.locations = NativeLocations::default();
+        if let Ok(images) = target.images() {
+            self.code = NativeCode::new(images);
+            self.locations = NativeLocations::default();
+        }
     }
 
     /// The stack of a moment, innermost first, as far as the copy of the stack reaches.
@@ -96,7 +103,15 @@ impl NativeStacks {
     /// guessed.
     pub fn stack(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> (Vec<LocationId>, StackStatus) {
         let bytes = StackBytes { base: moment.registers.sp, bytes: moment.stack };
-        let mut frame = NativeFrame::with_registers(&moment.registers);
+        self.unwind(NativeFrame::with_registers(&moment.registers), bytes, into)
+    }
+
+    fn unwind(
+        &mut self,
+        mut frame: NativeFrame,
+        bytes: StackBytes<'_>,
+        into: &mut CodeBuilder,
+    ) -> (Vec<LocationId>, StackStatus) {
         let (mut stack, mut guessed) = (Vec::new(), false);
         loop {
             if stack.len() >= MAX_FRAMES {
@@ -115,6 +130,21 @@ impl NativeStacks {
                 Err(why) => return (stack, status_of(why)),
             };
         }
+    }
+
+    /// The stack of a thread that is blocked in the kernel, as far as unwind tables lead with its stack pointer alone.
+    /// None if it is not blocked.
+    pub fn blocked(
+        &mut self,
+        target: &dyn Target,
+        tid: u32,
+        into: &mut CodeBuilder,
+    ) -> Option<(Vec<LocationId>, StackStatus)> {
+        let at = target.blocked_at(tid)?;
+        let stack = some_of(target, at.sp);
+        let bytes = StackBytes { base: at.sp, bytes: &stack };
+        let found = self.unwind(NativeFrame::innermost(at.pc, at.sp, None), bytes, into);
+        (target.blocked_at(tid) == Some(at)).then_some(found)
     }
 
     /// The caller that the frame pointer leads to, if that makes sense: further up in the stack, and in known code.
@@ -158,4 +188,16 @@ impl NativeStacks {
         self.in_kernel.insert(key, id);
         id
     }
+}
+
+/// The memory of a stack from an address on: as much as is mapped of some pages.
+fn some_of(target: &dyn Target, sp: u64) -> Vec<u8> {
+    const PAGE: u64 = 4096;
+    let mut bytes = Vec::new();
+    for nth in 0..BLOCKED_PAGES {
+        let from = if nth == 0 { sp } else { (sp & !(PAGE - 1)).saturating_add(nth * PAGE) };
+        let Ok(more) = target.read_vec(from, (PAGE - from % PAGE) as usize) else { break };
+        bytes.extend(more);
+    }
+    bytes
 }

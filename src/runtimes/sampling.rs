@@ -34,7 +34,8 @@ pub struct Claim {
     pub owner: Owner,
     /// It is known which labels the task had, or that it had none.
     pub labels_known: bool,
-    /// The stack, innermost first.
+    /// The stack, innermost first. Empty if it is the thread's own stack, which the caller unwinds with
+    /// [`NativeStacks`](super::NativeStacks).
     pub stack: Vec<LocationId>,
     /// How far the stack can be trusted.
     pub stack_status: StackStatus,

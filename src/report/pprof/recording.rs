@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustc_hash::FxHashMap;
 
-use super::{BUFFER, Profile, put_field};
+use super::{BUFFER, Profile};
 use crate::analysis::Filter;
 use crate::analysis::recorded::{Recorded, Row};
 use crate::formats::pprof::fields::{self, own};
@@ -132,7 +132,7 @@ impl<W: Write> Profile<'_, W> {
             self.message.clear();
             put_bytes(&mut self.message, fields::sample::VALUE, &packed);
             self.message.extend_from_slice(&sample);
-            put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+            self.put_message(fields::profile::SAMPLE)?;
         }
         Ok(())
     }

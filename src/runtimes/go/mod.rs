@@ -296,7 +296,12 @@ impl Attached for Go {
         convert::read(self, target, options, runtime, into).map_err(|error| error.of(&self.build.version))
     }
 
-    fn attribution<'a>(&'a self, target: &'a dyn Target, runtime: u8) -> Option<Box<dyn Attribute + 'a>> {
-        Some(Box::new(sampling::Attribution::new(self, target, runtime)))
+    fn attribution<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        let images = target.images()?;
+        Ok(Some(Box::new(sampling::Attribution::new(self, target, images, runtime))))
     }
 }

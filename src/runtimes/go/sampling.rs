@@ -22,7 +22,7 @@ use super::labels::LabelSets;
 use super::resolve::Resolver;
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
-use crate::process::{Moment, Target};
+use crate::process::{Image, Moment, Target};
 use crate::recording::SampledTask;
 use crate::runtimes::native::NativeLocations;
 use crate::runtimes::{Attribute, Claim, Owner};
@@ -43,12 +43,12 @@ pub(super) struct Attribution<'a> {
 }
 
 impl<'a> Attribution<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target, runtime: u8) -> Self {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>, runtime: u8) -> Self {
         Attribution {
             go,
             target,
             runtime,
-            tracer: Tracer::new(go, target),
+            tracer: Tracer::new(go, target, images),
             names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::default() },
             labels: LabelSets::new(target, go.build.minor),
             system: FxHashMap::default(),
@@ -56,10 +56,21 @@ impl<'a> Attribution<'a> {
     }
 
     /// The goroutine that used a struct at a time, as far as it is known which one that was.
-    fn task(&mut self, goroutine: u64, at_ns: u64, into: &mut CodeBuilder) -> SampledTask {
-        let mut task = SampledTask { runtime: self.runtime, address: goroutine, ..SampledTask::default() };
-        let Some(identity) = self.tracer.goroutines.identity(goroutine, at_ns) else { return task };
+    fn task(&mut self, goroutine: u64, at_ns: u64, places: &[Place], into: &mut CodeBuilder) -> SampledTask {
+        let mut task = SampledTask { runtime: self.runtime, ..SampledTask::default() };
+        let identity = self.tracer.goroutines.identity(goroutine, at_ns);
         let resolver = &mut self.names.resolver;
+        let Some(identity) = identity else {
+            // Some goroutine, which the outermost function of its stack began.
+            if let [.., Place::Go(first), Place::Go(exit)] = places
+                && self.tracer.is_exit(exit.pc())
+            {
+                task.entry = resolver.entry(first.pc(), into);
+                task.system = resolver.is_system(first.pc(), || false);
+            }
+            return task;
+        };
+        task.address = goroutine;
         task.id = Some(identity.goid);
         // The first goroutine was started by the runtime's start-up code, not by a statement.
         task.creator = (identity.goid != 1).then(|| resolver.creator(identity.gopc, into)).flatten();
@@ -81,8 +92,14 @@ impl<'a> Attribution<'a> {
         (still == address).then_some(Some(labels))
     }
 
-    fn owner(&mut self, goroutine: u64, at_ns: u64, into: &mut CodeBuilder) -> (Owner, bool) {
-        let task = self.task(goroutine, at_ns, into);
+    fn owner(
+        &mut self,
+        goroutine: u64,
+        at_ns: u64,
+        places: &[Place],
+        into: &mut CodeBuilder,
+    ) -> (Owner, bool) {
+        let task = self.task(goroutine, at_ns, places, into);
         let labels = task.id.and_then(|_| self.labels(goroutine, at_ns, into));
         (Owner::Task(task, labels.flatten()), labels.is_some())
     }
@@ -91,6 +108,9 @@ impl<'a> Attribution<'a> {
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], _into: &mut CodeBuilder) -> Result<()> {
         self.labels = LabelSets::new(self.target, self.go.build.minor);
+        if self.tracer.renew_images(self.target) {
+            self.names.native = NativeLocations::default();
+        }
         self.tracer.machines.refresh(moments.iter().map(|moment| moment.tid));
         let named = moments.iter().map(|moment| moment.registers.general[G_REGISTER]);
         Ok(self.tracer.goroutines.refresh(named)?)
@@ -100,7 +120,7 @@ impl Attribute for Attribution<'_> {
         let trace = self.tracer.trace(moment);
         let (owner, labels_known) = match trace.ran {
             Ran::Native => return None,
-            Ran::Goroutine(goroutine) => self.owner(goroutine, moment.at_ns, into),
+            Ran::Goroutine(goroutine) => self.owner(goroutine, moment.at_ns, &trace.places, into),
             Ran::Scheduler => (Owner::Scheduler, true),
             Ran::Unknown => (Owner::Unknown, false),
         };

@@ -141,7 +141,8 @@ pub(super) struct Unwinder<'a> {
     seen: FxHashMap<u64, Option<Code>>,
     max_depth: usize,
     check: FramePointers,
-    /// Only the line table counts: frame pointers do not lead on where it ends.
+    /// Only the line table counts: frame pointers do not lead on where it ends. Where the bytes end, the stack is
+    /// truncated, though the rest may be on another stack.
     strict: bool,
 }
 
@@ -286,7 +287,10 @@ impl<'a> Unwinder<'a> {
             let Some(slot) = sp.checked_add(code.delta) else {
                 return end(StackStatus::Broken, pc, sp, bp);
             };
-            let Some(caller) = stack.word(slot) else { return end(end_of(stack, slot), pc, sp, bp) };
+            let Some(caller) = stack.word(slot) else {
+                let status = if self.strict { StackStatus::Truncated } else { end_of(stack, slot) };
+                return end(status, pc, sp, bp);
+            };
             // A function with a frame saved its caller's frame pointer below the return address.
             if code.delta >= 8 {
                 match bp {

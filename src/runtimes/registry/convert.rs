@@ -6,42 +6,29 @@ use super::chain::ChainStatus;
 use super::codes;
 use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
+use super::names::Names;
 use super::places::Places;
 use crate::process::{Target, TargetError};
-use crate::runtimes::images::Images;
-use crate::snapshot::{
-    Age, Frame, FunctionId, FunctionKind, LabelSetId, Location, LocationId, SnapshotBuilder, StackId,
-    StackStatus, StrId, Task, TaskState, Wait, WaitClass,
-};
+use crate::snapshot::{Age, SnapshotBuilder, StackId, StackStatus, StrId, Task, TaskState, Wait, WaitClass};
 use crate::words::rust as words;
 
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE, which share their zero.
 const KNOWN_CLOCKS: [u32; 2] = [1, 6];
-
-/// The basis of labels: the name and the kind of a task.
-type Labelled = (Option<StrId>, u32);
 
 /// Turns the entries of one registry into tasks.
 pub(super) struct Converter<'a> {
     target: &'a dyn Target,
     runtime: u8,
     pub(super) into: &'a mut SnapshotBuilder,
-    pub(super) places: Places,
+    names: Names<'a>,
     /// Now, by the clock of spawns and by that of polls, if these are known.
     now: [Option<u64>; 2],
-    images: Images<'a>,
-    locations: FxHashMap<u64, LocationId>,
-    /// By the name of the type: the function and its outermost frame.
-    entries: FxHashMap<StrId, (FunctionId, LocationId)>,
     /// By their parts: the entry, then places from the innermost on.
     stacks: FxHashMap<Vec<u64>, StackId>,
     key: Vec<u64>,
     reasons: FxHashMap<u32, Option<StrId>>,
     /// By stack: the kind of reading or writing that a task does there.
     io_classes: FxHashMap<StackId, WaitClass>,
-    /// The labels of the previous task: neighbours often have the same.
-    labels: Option<(Labelled, Option<LabelSetId>)>,
-    name_key: Option<StrId>,
     threads: FxHashMap<u32, Option<u32>>,
     unknown_clocks: bool,
 }
@@ -58,17 +45,12 @@ impl<'a> Converter<'a> {
             target,
             runtime,
             into,
-            places: Places::new(header.location),
+            names: Names::new(target, Places::new(header.location)),
             now: header.clocks.map(|clock| now.filter(|_| KNOWN_CLOCKS.contains(&clock))),
-            images: Images::new(target),
-            locations: FxHashMap::default(),
-            entries: FxHashMap::default(),
             stacks: FxHashMap::default(),
             key: Vec::new(),
             reasons: FxHashMap::default(),
             io_classes: FxHashMap::default(),
-            labels: None,
-            name_key: None,
             threads: FxHashMap::default(),
             unknown_clocks: header.clocks.iter().any(|clock| !KNOWN_CLOCKS.contains(clock)),
         }
@@ -76,7 +58,7 @@ impl<'a> Converter<'a> {
 
     /// Adds the result of reading a block.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), TargetError> {
-        self.places.learn(self.target, batch, self.into)?;
+        self.names.places.learn(self.target, batch, &mut self.into.code)?;
         let reading = &mut self.into.header.reading;
         reading.retried += batch.retried;
         reading.torn += batch.torn.len() as u64;
@@ -93,7 +75,7 @@ impl<'a> Converter<'a> {
     /// What cannot be judged here but should be reported.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.places.left_out > 0 {
+        if self.names.places.left_out > 0 {
             warnings.push("it has more names and locations than loiter keeps: some are left out".to_owned());
         }
         if self.unknown_clocks {
@@ -108,9 +90,9 @@ impl<'a> Converter<'a> {
     }
 
     fn entry(&mut self, entry: &Entry, batch: &Batch) {
-        let type_name = self.places.text(entry.type_name);
-        let name = self.places.text(entry.name);
-        let function = type_name.map(|name| self.entry_function(name));
+        let type_name = self.names.places.text(entry.type_name);
+        let name = self.names.places.text(entry.name);
+        let function = type_name.map(|name| self.names.entry_function(name, &mut self.into.code));
         let (start, len) = entry.places;
         let places = batch.places.get(start..start.saturating_add(len)).unwrap_or_default();
         let (stack, stack_status) = self.stack(type_name, places, entry.chain_status);
@@ -119,9 +101,9 @@ impl<'a> Converter<'a> {
             address: if entry.task_header == 0 { entry.address } else { entry.task_header },
             parent: (entry.parent != 0).then_some(entry.parent),
             lifetime_ns: since(self.now[0], entry.spawned_ns),
-            creator: self.location(entry.location),
+            creator: self.names.location(entry.location, &mut self.into.code),
             entry: function.map(|(function, _)| function),
-            labels: self.labels(name, entry.kind),
+            labels: self.names.labels(name, entry.kind, &mut self.into.code),
             locked_to_thread: codes::is_bound_to_thread(entry.kind),
             stack,
             stack_status,
@@ -191,7 +173,7 @@ impl<'a> Converter<'a> {
     }
 
     fn reason(&mut self, doing: &Doing) -> Option<StrId> {
-        let own = self.places.place(doing.wait_location).and_then(|place| place.name);
+        let own = self.names.places.place(doing.wait_location).and_then(|place| place.name);
         if own.is_some() {
             return own;
         }
@@ -200,56 +182,6 @@ impl<'a> Converter<'a> {
             let text = codes::reason(number);
             (!text.is_empty()).then(|| into.code.string(text))
         })
-    }
-
-    /// The labels for a given name and for an unusual kind.
-    fn labels(&mut self, name: Option<StrId>, kind: u32) -> Option<LabelSetId> {
-        if let Some((_, set)) = self.labels.filter(|(last, _)| *last == (name, kind)) {
-            return set;
-        }
-        let kind_label =
-            codes::kind(kind).map(|kind| (self.into.code.string("kind"), self.into.code.string(kind)));
-        let name_label = name.map(|name| (self.name_key(), name));
-        let set = match (kind_label, name_label) {
-            (None, None) => None,
-            (Some(one), None) | (None, Some(one)) => Some(self.into.code.label_set(&[one])),
-            (Some(kind), Some(name)) => Some(self.into.code.label_set(&[kind, name])),
-        };
-        self.labels = Some(((name, kind), set));
-        set
-    }
-
-    /// The key of the label that is a task's name.
-    fn name_key(&mut self) -> StrId {
-        *self.name_key.get_or_insert_with(|| self.into.code.string("name"))
-    }
-
-    /// The function that a task was started with, from the name of its type, and its frame.
-    fn entry_function(&mut self, name: StrId) -> (FunctionId, LocationId) {
-        let into = &mut *self.into;
-        *self.entries.entry(name).or_insert_with(|| {
-            let name = into.code.text(name).to_owned();
-            let function = function(&name, into);
-            let frame = into.code.frame(function, "", 0);
-            (function, into.code.location(Location::in_source(vec![frame])))
-        })
-    }
-
-    /// A place in the source: of a spawn or an await.
-    fn location(&mut self, address: u64) -> Option<LocationId> {
-        if let Some(&known) = self.locations.get(&address) {
-            return Some(known);
-        }
-        let place = self.places.place(address)?;
-        let name = place.name.map_or(String::new(), |name| self.into.code.text(name).to_owned());
-        let function = function(&name, self.into);
-        let file = place.file.unwrap_or_else(|| self.into.code.string(""));
-        let frame = Frame { function, file, line: place.line };
-        // The description of a place is data of the image that contains the place.
-        let image = self.images.at(address, &mut self.into.code);
-        let id = self.into.code.location(Location { image, ..Location::in_source(vec![frame]) });
-        self.locations.insert(address, id);
-        Some(id)
     }
 
     /// The await places, then the entry.
@@ -272,8 +204,10 @@ impl<'a> Converter<'a> {
         if let Some(&known) = self.stacks.get(&self.key) {
             return (Some(known), status);
         }
-        let mut locations: Vec<_> = places.iter().filter_map(|&place| self.location(place)).collect();
-        locations.extend(type_name.map(|name| self.entry_function(name).1));
+        let code = &mut self.into.code;
+        let mut locations: Vec<_> =
+            places.iter().filter_map(|&place| self.names.location(place, code)).collect();
+        locations.extend(type_name.map(|name| self.names.entry_function(name, &mut self.into.code).1));
         if locations.is_empty() {
             return (None, status);
         }
@@ -281,10 +215,6 @@ impl<'a> Converter<'a> {
         self.stacks.insert(self.key.clone(), id);
         (Some(id), status)
     }
-}
-
-fn function(name: &str, into: &mut SnapshotBuilder) -> FunctionId {
-    into.code.function_with(name, codes::package(name), FunctionKind::Normal, words::role(name))
 }
 
 /// Nanoseconds from `then` to now; 0 if `then` is later.

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::process::{Memory, Target, TargetError};
-use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
+use crate::runtimes::{Attached, Attribute, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, Scheduler, SnapshotBuilder};
 use crate::{Error, Result};
 
@@ -18,8 +18,10 @@ mod convert;
 mod entries;
 mod error;
 mod layout;
+mod names;
 mod notes;
 mod places;
+mod sampling;
 mod texts;
 
 use convert::Converter;
@@ -300,6 +302,14 @@ impl Attached for Registry {
         let of = |warning| format!("{}: {warning}", self.description());
         into.header.warnings.extend(warnings.into_iter().map(of));
         Ok(())
+    }
+
+    fn attribution<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(Some(Box::new(sampling::Attribution::new(self, target, runtime, self.header(target)?))))
     }
 }
 

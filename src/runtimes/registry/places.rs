@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::entries::Batch;
 use super::layout::{Bytes, LocationLayout, Text};
 use super::texts::Texts;
+use crate::code::{CodeBuilder, StrId};
 use crate::process::{Memory, Range, TargetError};
-use crate::snapshot::{SnapshotBuilder, StrId};
 
 /// A text is read up to this length, and marked as cut if it is longer.
 const MAX_TEXT: u32 = 4096;
@@ -68,7 +68,7 @@ impl Places {
         &mut self,
         memory: &dyn Memory,
         batch: &Batch,
-        into: &mut SnapshotBuilder,
+        into: &mut CodeBuilder,
     ) -> Result<(), TargetError> {
         let mut places = Vec::new();
         let mut texts = Vec::new();
@@ -163,7 +163,7 @@ impl Places {
         &mut self,
         memory: &dyn Memory,
         texts: &[Text],
-        into: &mut SnapshotBuilder,
+        into: &mut CodeBuilder,
     ) -> Result<(), TargetError> {
         for some in texts.chunks(4096) {
             self.ranges.clear();
@@ -181,7 +181,7 @@ impl Places {
                 if text.len > MAX_TEXT {
                     shown.to_mut().push('…');
                 }
-                let id = into.code.string(&shown);
+                let id = into.string(&shown);
                 self.texts.set(*text, id);
             }
         }

@@ -5,23 +5,27 @@ use super::batch::Batch;
 use super::threads::Threads;
 use crate::process::{Moment, Target};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
-use crate::runtimes::{Attribute, Images, Owner, Readable};
+use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
+
+/// Bytes of the stack of a blocked thread that are read.
+const BLOCKED_STACK: usize = 16 << 10;
 
 /// Says whose samples are, and adds them to a recording.
 pub(super) struct Attribution<'a> {
     target: &'a dyn Target,
     runtimes: Vec<Box<dyn Attribute + 'a>>,
     images: Images<'a>,
+    native: NativeStacks,
     start_ns: u64,
 }
 
 /// What was found out about a sample.
-struct Found {
-    whose: Whose,
-    labels: Option<LabelSetId>,
-    stack: Vec<LocationId>,
-    stack_status: StackStatus,
+pub(super) struct Found {
+    pub(super) whose: Whose,
+    pub(super) labels: Option<LabelSetId>,
+    pub(super) stack: Vec<LocationId>,
+    pub(super) stack_status: StackStatus,
 }
 
 impl<'a> Attribution<'a> {
@@ -36,7 +40,13 @@ impl<'a> Attribution<'a> {
     ) -> Result<Self, RecordError> {
         let runtimes =
             readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
-        Ok(Attribution { target, runtimes, images: Images::new(target), start_ns })
+        Ok(Attribution {
+            target,
+            runtimes,
+            images: Images::new(target),
+            native: NativeStacks::new(target).map_err(crate::Error::from)?,
+            start_ns,
+        })
     }
 
     /// Adds the samples of a batch.
@@ -53,6 +63,7 @@ impl<'a> Attribution<'a> {
             // What was mapped until now is noted with the images of its time.
             self.images.note(&mut builder.code);
             self.images = Images::new(self.target);
+            self.native.renew(self.target);
         }
         let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
@@ -85,20 +96,55 @@ impl<'a> Attribution<'a> {
 
     fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
-        let Some(claim) = claim else {
-            let (stack, stack_status) = (Vec::new(), StackStatus::Unknown);
-            return Found { whose: Whose::Native, labels: None, stack, stack_status };
+        let mut found = match claim {
+            Some(claim) => of_runtime(claim, builder),
+            None => Found {
+                whose: Whose::Native,
+                labels: None,
+                stack: Vec::new(),
+                stack_status: StackStatus::Unknown,
+            },
         };
-        let (whose, labels) = match claim.owner {
-            Owner::Task(task, labels) => (Whose::Task(builder.task(task)), labels),
-            Owner::Scheduler => (Whose::Scheduler, None),
-            Owner::Unknown => (Whose::Unknown, None),
-        };
-        Found { whose, labels, stack: claim.stack, stack_status: claim.stack_status }
+        if found.stack.is_empty() {
+            (found.stack, found.stack_status) = self.native.stack(moment, &mut builder.code);
+        }
+        let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
+        found.stack.splice(0..0, kernel);
+        found
+    }
+
+    /// What a thread is blocked in. None if that is not certain.
+    pub(super) fn blocked(
+        &mut self,
+        tid: u32,
+        since_ns: u64,
+        builder: &mut RecordingBuilder,
+    ) -> Option<Found> {
+        let mut runtimes = self.runtimes.iter_mut();
+        if let Some(claim) = runtimes.find_map(|runtime| runtime.blocked(tid, since_ns, &mut builder.code)) {
+            return Some(of_runtime(claim, builder));
+        }
+        let before = self.target.blocked_at(tid)?;
+        let stack = self.target.read_vec(before.sp, BLOCKED_STACK).ok()?;
+        if self.target.blocked_at(tid)? != before {
+            return None;
+        }
+        let moment = Moment::blocked(tid, before, &stack);
+        let (stack, stack_status) = self.native.stack(&moment, &mut builder.code);
+        Some(Found { whose: Whose::Native, labels: None, stack, stack_status })
     }
 
     /// Records what else is known of the code.
     pub(super) fn finish(mut self, builder: &mut RecordingBuilder) {
         self.images.note(&mut builder.code);
     }
+}
+
+fn of_runtime(claim: Claim, builder: &mut RecordingBuilder) -> Found {
+    let (whose, labels) = match claim.owner {
+        Owner::Task(task, labels) => (Whose::Task(builder.task(task)), labels),
+        Owner::Scheduler => (Whose::Scheduler, None),
+        Owner::Unknown => (Whose::Unknown, None),
+    };
+    Found { whose, labels, stack: claim.stack, stack_status: claim.stack_status }
 }

@@ -99,8 +99,8 @@ impl Budget {
         FileError::TooLarge { problem: format!("{what} would take more than {limit} MiB of memory") }
     }
 
-    /// Charges entries that tables and tasks share, once per use.
-    pub(super) fn charge_shared(mut self, snapshot: &Snapshot) -> Result<(), FileError> {
+    /// Charges entries that tables share, once per use. Returns the account of the tasks.
+    pub(super) fn charge_shared(mut self, snapshot: &Snapshot) -> Result<TaskTexts<'_>, FileError> {
         for runtime in &snapshot.header.runtimes {
             let longest = [&runtime.name, &runtime.task_noun, &runtime.scheduler.worker_noun];
             if longest.iter().any(|text| text.len() > MAX_NOUN) {
@@ -114,18 +114,39 @@ impl Budget {
                 return Err(self.too_large("the frames of its stacks".to_owned()));
             }
         }
-        let total = snapshot.tasks.iter().map(|task| uses.task(task));
-        if total.fold(0_u64, u64::saturating_add) > self.text {
-            let limit = self.text >> 30;
-            return Err(FileError::TooLarge {
-                problem: format!("stacks and labels of all its tasks are more than {limit} GiB of text"),
-            });
+        Ok(TaskTexts { uses, limit: self.text, total: 0 })
+    }
+}
+
+/// The account of the entries that tasks share.
+#[derive(Debug)]
+pub(super) struct TaskTexts<'a> {
+    uses: Uses<'a>,
+    /// Bytes of text that all tasks together may have.
+    limit: u64,
+    total: u64,
+}
+
+impl TaskTexts<'_> {
+    /// Adds the entries that a task uses.
+    pub(super) fn add(&mut self, task: &Task) {
+        self.total = self.total.saturating_add(self.uses.task(task));
+    }
+
+    /// Checks the sum.
+    pub(super) fn check(&self) -> Result<(), FileError> {
+        if self.total <= self.limit {
+            return Ok(());
         }
-        Ok(())
+        let limit = self.limit >> 30;
+        Err(FileError::TooLarge {
+            problem: format!("stacks and labels of all its tasks are more than {limit} GiB of text"),
+        })
     }
 }
 
 /// The cost of each use of an entry, bytes.
+#[derive(Debug)]
 struct Uses<'a> {
     snapshot: &'a Snapshot,
     locations: Vec<u64>,
@@ -134,7 +155,7 @@ struct Uses<'a> {
 }
 
 impl<'a> Uses<'a> {
-    /// [`Snapshot::validate`] checks the indices.
+    /// The snapshot's tables were validated.
     fn new(snapshot: &'a Snapshot) -> Self {
         let sum = |costs: &mut dyn Iterator<Item = u64>| costs.fold(0, u64::saturating_add);
         let text = |id: StrId| snapshot.str(id).len() as u64;

@@ -11,7 +11,7 @@ use super::goroutines::{Goroutines, OnStack};
 use super::threads::{Machine, Machines};
 use crate::process::bytes::u64_at;
 use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
-use crate::process::{Moment, Registers, Target};
+use crate::process::{Image, Moment, Registers, Target, monotonic_ns};
 use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
 use crate::runtimes::go::{Go, arch};
 use crate::runtimes::native::status_of;
@@ -22,6 +22,9 @@ use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
 const MAX_FRAMES: usize = 1024;
 /// Changes of stacks in one moment: a signal in C that a goroutine called in a callback has five.
 const MAX_PARTS: usize = 16;
+
+/// The shortest time between two readings of the target's images, nanoseconds.
+const IMAGES_NS: u64 = 2_000_000_000;
 
 /// One place of a stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +65,10 @@ pub(super) struct Tracer<'a> {
     pub(super) native: NativeCode,
     unwinder: Unwinder<'a>,
     calls: Calls<'a>,
+    /// Code was met that is in no known image.
+    unknown_code: bool,
+    /// Images are not read again before this time.
+    next_images_ns: u64,
     /// Before 1.22 `asmcgocall` saved its goroutine further up.
     old_slot: bool,
 }
@@ -141,16 +148,29 @@ enum Side {
 }
 
 impl<'a> Tracer<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target) -> Self {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>) -> Self {
         Tracer {
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
-            // Without images C cannot be unwound, and each such stack says so.
-            native: NativeCode::new(target.images().unwrap_or_default()),
+            native: NativeCode::new(images),
+            unknown_code: false,
+            next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
         }
+    }
+
+    /// Reads the target's images again if code was met that is in none. True if they were read.
+    pub(super) fn renew_images(&mut self, target: &dyn Target) -> bool {
+        if !self.unknown_code || monotonic_ns() < self.next_images_ns {
+            return false;
+        }
+        self.unknown_code = false;
+        self.next_images_ns = monotonic_ns().saturating_add(IMAGES_NS);
+        let Ok(images) = target.images() else { return false };
+        self.native = NativeCode::new(images);
+        true
     }
 
     /// Unwinds a moment and finds out whose it is.
@@ -184,6 +204,11 @@ impl<'a> Tracer<'a> {
     pub(super) fn walk_known(&mut self, start: Start, bytes: &[u8], places: &mut Vec<Place>) -> StackStatus {
         let window = Window { base: start.sp, bytes, cut: false };
         self.unwinder.trace(start, window, &mut |pc, _| places.push(Place::Go(pc))).status
+    }
+
+    /// Is this an address in the function that ends goroutines?
+    pub(super) fn is_exit(&mut self, pc: u64) -> bool {
+        self.unwinder.code(pc).is_some_and(|code| code.top) && self.unwinder.is_function(pc, "runtime.goexit")
     }
 
     /// Is this an address in a function that leads from one stack to another?
@@ -262,10 +287,12 @@ impl<'a> Tracer<'a> {
                 let slot = end.sp.saturating_add(last.delta);
                 // The frame pointer is where the line table says that it must be.
                 let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
-                if joins {
-                    self.by_chain(tracing, last, end.bp)
-                } else {
-                    tracing.ends(StackStatus::Truncated)
+                match side {
+                    Side::Goroutine(stack_end) | Side::Own(stack_end) if slot >= stack_end => {
+                        tracing.ends(StackStatus::Broken)
+                    }
+                    _ if joins => self.by_chain(tracing, last, end.bp),
+                    _ => tracing.ends(StackStatus::Truncated),
                 }
             }
             (status, _) => tracing.ends(status),
@@ -317,6 +344,7 @@ impl<'a> Tracer<'a> {
         match self.goroutines.on_stack(bp, tracing.moment.at_ns) {
             OnStack::Of(goroutine) => tracing.name(goroutine),
             OnStack::Uncertain => {}
+            OnStack::Nobody if bp == 0 => {}
             OnStack::Nobody => self.goroutines.note_unknown_stack(),
         }
         self.by_chain(tracing, switch, bp)
@@ -421,6 +449,7 @@ impl<'a> Tracer<'a> {
         let stack = StackBytes { base: tracing.moment.registers.sp, bytes: tracing.moment.stack };
         while !tracing.is_full() {
             tracing.push(Place::Native(frame));
+            self.unknown_code |= self.native.image(frame.lookup()).is_none();
             frame = match self.native.step(&frame, stack) {
                 Ok(caller) if self.unwinder.code(caller.pc).is_some() => return Some(caller),
                 Ok(caller) => caller,
