@@ -19,7 +19,8 @@ fn recording(draws: &[Draw]) -> Recording {
         .map(|name| {
             let kind =
                 if name.starts_with("runtime") { FunctionKind::Internal } else { FunctionKind::Normal };
-            code.function_with(name, "", kind, crate::words::go::role(name, ""))
+            let package = name.split('.').next().unwrap();
+            code.function_with(name, package, kind, crate::words::go::role(name, package))
         })
         .into();
     let locations: Vec<_> = functions
