@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong.
 ///
-/// Its text is one link of a chain: the cause is in [`std::error::Error::source`], and only there.
+/// Its text says by itself what failed. Why is in [`std::error::Error::source`], and only there.
 /// [`full_text`](crate::full_text) joins the chain, as `anyhow`'s `{:#}` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,8 +32,8 @@ pub enum Error {
         /// What was looked at, a line each.
         looked_at: Vec<String>,
     },
-    /// A runtime was recognised, but something in it could not be found or makes no sense.
-    #[error("{runtime}")]
+    /// A runtime was recognised, but something in it could not be found or is invalid.
+    #[error("{runtime} cannot be read")]
     Runtime {
         /// The runtime, with its version where known.
         runtime: String,

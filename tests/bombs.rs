@@ -317,17 +317,17 @@ fn bearable() -> Vec<(&'static str, Vec<u8>)> {
     let worker = |id| Worker::new(id, format!("status {id}"), 1);
     workers.header.runtimes[0].scheduler.workers = (0..20_000).map(worker).collect();
     vec![
-        ("types of elements", snapshot(elements(20_000))),
-        ("reasons and labels", snapshot(reasons(10_000))),
+        ("types of elements", snapshot(elements(10_000))),
+        ("reasons and labels", snapshot(reasons(5_000))),
         ("workers", snapshot(workers)),
         (
             "tasks with a deep stack",
-            Tables { stacks: stacks(1, 100_000), tasks: tasks(5, 0, 1, None), ..Tables::default() }
+            Tables { stacks: stacks(1, 100_000), tasks: tasks(2, 0, 1, None), ..Tables::default() }
                 .file(&go()),
         ),
         (
             "equal tasks",
-            Tables { stacks: stacks(1, 30), tasks: tasks(30_000, 0, 1, None), ..Tables::default() }
+            Tables { stacks: stacks(1, 30), tasks: tasks(10_000, 0, 1, None), ..Tables::default() }
                 .file(&go()),
         ),
     ]

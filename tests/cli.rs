@@ -192,15 +192,11 @@ fn failures_have_codes_and_reasons() {
     let elf = path("elf", b"\x7fELFnonsense");
     let evil = path("e\x1b[31mvil\n", b"");
     for (source, code, message) in [
-        (
-            text.as_str(),
-            2,
-            "/text: there is no goroutine in it: its first line is \"hello, world\"\n  a file may",
-        ),
+        (text.as_str(), 2, "/text: no goroutine was found: its first line is \"hello, world\"\n  a file may"),
         (&heap, 2, "/heap: a profile of heap, not of goroutines\n"),
         (&newer, 2, "written by a newer loiter (format 7; this one reads up to 1)"),
         (&elf, 2, "cannot read core file "),
-        (&evil, 2, "/e\\x1b[31mvil\\n: there is no goroutine in it: it is empty"),
+        (&evil, 2, "/e\\x1b[31mvil\\n: no goroutine was found: it is empty"),
         ("/nonexistent/file", 2, "/nonexistent/file: No such file or directory"),
         ("http://127.0.0.1:1", 2, "http://127.0.0.1:1/debug/pprof/goroutine?debug=2: Connection refused"),
         ("http://:1", 2, ":1: no address: "),

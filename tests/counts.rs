@@ -301,7 +301,7 @@ fn profiles_that_are_not_as_go_wrote_them() {
         ("debug1-no-header.txt", loops, "the first line of the profile is missing"),
         ("debug1-no-hash.txt", loops, ""),
         ("debug1-spaces.txt", loops, ""),
-        ("debug1-cut.txt", loops, "has 1779 goroutines, but its stacks count 852"),
+        ("debug1-cut.txt", loops, "total is 1779 goroutines, but its stacks add up to 852"),
         ("debug1-crlf-bom.txt", loops, ""),
     ] {
         let found = json(Path::new("."), &["stacks", hostile(name).to_str().unwrap(), "--json"]);
@@ -324,7 +324,7 @@ fn profiles_that_are_not_as_go_wrote_them() {
         assert_eq!(ids.collect::<Vec<_>>(), [1, 44, 45], "{name}");
         let warnings = found["snapshot"]["warnings"].to_string();
         assert!(
-            warnings.contains("a profile that counts 12 goroutines (debug=1) is in it, too"),
+            warnings.contains("the input also has a profile that counts 12 goroutines (debug=1)"),
             "{warnings}"
         );
     }

@@ -35,7 +35,7 @@ const HTTP_SAID: &[&str] = &[
 ];
 const BOOM: &[&str] = &["panic: boom at the pump"];
 const DEAD: &[&str] = &["fatal error: all goroutines are asleep - deadlock!"];
-const ONLY: &str = "only the goroutine that crashed was printed";
+const ONLY: &str = "the program printed only the goroutine that crashed";
 
 /// A file, its goroutines, what the program said, and how the other warnings begin or what is in them.
 type Case = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
@@ -59,7 +59,7 @@ const CASES: &[Case] = &[
             "6 [chan receive] Complete: main.loop main.go:40; by main.main main.go:22",
         ],
         &["Exception 0xc0000005 0x0 0x0 0x0"],
-        &["6 lines of a stack stand before the first goroutine"],
+        &["6 lines of a stack were found before the first goroutine"],
     ),
     (
         "08-wrapped-args.txt",
@@ -76,7 +76,7 @@ const CASES: &[Case] = &[
             "52 [running] Truncated: parse.(*Node).walk node.go:60, parse.(*Node).walk node.go:62; by parse.Go node.go:12",
         ],
         &["runtime: goroutine stack exceeds 1000000000-byte limit", "fatal error: stack overflow"],
-        &["of 1 goroutine with very deep stacks Go printed only a part"],
+        &["Go printed only a part of the frames of 1 goroutine with"],
     ),
     ("11-heroku.txt", HTTP, HTTP_SAID, &[ONLY]),
     ("12-forego.txt", HTTP, HTTP_SAID, &[ONLY]),
@@ -89,7 +89,7 @@ const CASES: &[Case] = &[
            (runtime error: invalid memory address or nil pointer dereference)"],
         &[ONLY],
     ),
-    ("16-reversed.txt", PUMP, &[], &["the lines stand in reverse order"]),
+    ("16-reversed.txt", PUMP, &[], &["the lines are in reverse order"]),
     ("17-json.txt", TICK, &["Observed a panic: runtime error: invalid memory address"], &[ONLY]),
     ("18-json-broken.txt", TICK, &["Observed a panic: runtime error: invalid memory address"], &[ONLY]),
     ("19-tidb.txt", TICK, &[], &[]),
@@ -145,7 +145,7 @@ const CASES: &[Case] = &[
     ("27-hclog-text.txt", PUMP, BOOM, &[]),
     ("28-cloudwatch-events.json", PUMP, BOOM, &[]),
     ("29-gcloud-array.json", PUMP, BOOM, &[]),
-    ("29b-gcloud-array-newest-first.json", PUMP, BOOM, &["the lines stand in reverse order"]),
+    ("29b-gcloud-array-newest-first.json", PUMP, BOOM, &["the lines are in reverse order"]),
     ("30-kibana.csv", PUMP, BOOM, &[]),
     ("31-ansi.txt", PUMP, BOOM, &[]),
     ("32-double-spaced.txt", PUMP, BOOM, &[]),
@@ -156,7 +156,7 @@ const CASES: &[Case] = &[
         MILL,
         &[],
         &[
-            "there are 2 dumps in it, the largest with 3 goroutines: this is the last complete one, of [pod/mill-0/app]",
+            "the input has 2 dumps, the largest with 3 goroutines: this is the last complete one, by [pod/mill-0/app]",
         ],
     ),
     (
@@ -214,7 +214,12 @@ const CASES: &[Case] = &[
         &["panic: boom"],
         &[],
     ),
-    ("57-tail-only.txt", &[PUMP[0], PUMP[2]], &[], &["5 lines of a stack stand before the first goroutine"]),
+    (
+        "57-tail-only.txt",
+        &[PUMP[0], PUMP[2]],
+        &[],
+        &["5 lines of a stack were found before the first goroutine"],
+    ),
     ("58-json-in-zap.txt", PUMP, &[], &[]),
     (
         "59-hexdump.txt",
@@ -248,7 +253,7 @@ const CASES: &[Case] = &[
             "46 [select] Complete: flow.(*Meter).Run meter.go:58; by flow.Start meter.go:31",
         ],
         &["panic: boom"],
-        &["4 lines within goroutines 44, 45 make no sense"],
+        &["4 lines within goroutines 44, 45 were not understood"],
     ),
     (
         "63-redacted.txt",
@@ -265,7 +270,7 @@ const CASES: &[Case] = &[
             "44 [running] Gaps: flow.(*Meter).Tick meter.go:71, flow.(*Meter).Loop meter.go:35; by flow.Start meter.go:30",
         ],
         &[],
-        &["2 lines within goroutine 44 make no sense"],
+        &["2 lines within goroutine 44 were not understood"],
     ),
     ("66-compose-colour.txt", PUMP, BOOM, &[]),
     ("68-labels127.txt", &["7 [sleep] Complete: main.a main.go:1; by main.main main.go:9"], &[], &[]),
@@ -279,7 +284,7 @@ const CASES: &[Case] = &[
         "70-child-dump.txt",
         &["1 [running] Complete: main.main main.go:44"],
         &["panic: parent boom"],
-        &["there are 2 dumps in it", ONLY],
+        &["the input has 2 dumps", ONLY],
     ),
     (
         "75-http2-panic.txt",
@@ -299,7 +304,7 @@ const CASES: &[Case] = &[
             "3 [timer goroutine (idle)] Unknown: ; by addtimer time.goc:99",
         ],
         &["SIGQUIT: quit"],
-        &["stand before the first goroutine"],
+        &["found before the first goroutine"],
     ),
     (
         "77-gccgo.txt",
@@ -309,7 +314,7 @@ const CASES: &[Case] = &[
             "19 [chan receive] Unknown: ; by main.main main.go:15",
         ],
         &["panic: boom"],
-        &["10 lines within goroutines 18, 19 make no sense", "gccgo"],
+        &["10 lines within goroutines 18, 19 were not understood", "gccgo"],
     ),
     (
         "78-trailing-prompt.txt",
@@ -333,7 +338,10 @@ const CASES: &[Case] = &[
         "82-two-processes.txt",
         &["6 [syscall] Gaps: runtime.notetsleepg lock_sema.go:266, runtime.timerproc time.go:207"],
         &["SIGQUIT: quit"],
-        &["1 line within goroutine 6 makes no sense", "lines of stacks stand outside of any goroutine"],
+        &[
+            "1 line within goroutine 6 was not understood",
+            "lines of stacks were found outside of any goroutine",
+        ],
     ),
     (
         "85-ellipsis.txt",
@@ -343,7 +351,7 @@ const CASES: &[Case] = &[
             "45 [select] Broken: flow.(*Meter).drain meter.go:90",
         ],
         &[],
-        &["ends in the middle of goroutine 45", "6 lines within goroutines 44, 45 make no sense"],
+        &["ends in the middle of goroutine 45", "6 lines within goroutines 44, 45 were not understood"],
     ),
     (
         "86-timeout-tests.txt",
@@ -393,9 +401,9 @@ fn check((file, goroutines, said, warnings): &Case) {
     let found: Vec<_> = snapshot.tasks.iter().map(|task| goroutine(&snapshot, task)).collect();
     assert_eq!(found, *goroutines, "{file}");
     let (by_program, others): (Vec<_>, Vec<_>) =
-        snapshot.header.warnings.iter().partition(|warning| warning.starts_with("the program said: "));
+        snapshot.header.warnings.iter().partition(|warning| warning.starts_with("the program printed: "));
     let by_program: Vec<_> =
-        by_program.iter().filter_map(|text| text.strip_prefix("the program said: ")).collect();
+        by_program.iter().filter_map(|text| text.strip_prefix("the program printed: ")).collect();
     assert_eq!(by_program, *said, "{file}");
     assert_eq!(others.len(), warnings.len(), "{file}: {others:?}");
     for (other, expected) in others.iter().zip(*warnings) {

@@ -390,9 +390,9 @@ fn is_subsequence<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
 fn says_so(text: &[u8], log: &GoLog) -> bool {
     let lost = log.dump.goroutines.iter().any(|g| g.lost_lines > 0);
     let found = import::read(text);
-    let warned = found
-        .as_ref()
-        .is_ok_and(|found| found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program said")));
+    let warned = found.as_ref().is_ok_and(|found| {
+        found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program printed: "))
+    });
     warned && (lost || log.dump.stray_lines > 0) || log.dump.cut || log.dumps.len() > 1 || found.is_err()
 }
 
@@ -486,11 +486,11 @@ proptest! {
     }
 }
 
-/// Megabytes of the worst: the time grows with the length of the input, no faster.
+/// Long runs of the worst: the time grows with the length of the input, no faster.
 #[test]
 fn hostile_text_takes_no_longer_than_other_text() {
-    // Builds without optimisation take ten times as long.
-    const LENGTH: usize = if cfg!(debug_assertions) { 1 << 20 } else { 10 << 20 };
+    // Builds without optimisation take twenty times as long. What is not linear still takes minutes.
+    const LENGTH: usize = if cfg!(debug_assertions) { 1 << 18 } else { 10 << 20 };
     let fill = |part: &str| part.repeat(LENGTH / part.len() + 1);
     let counted = |part: fn(usize) -> String| {
         let mut text = String::new();

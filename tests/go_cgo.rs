@@ -6,15 +6,29 @@
 mod common;
 
 use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
-use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::process::{self, Target};
+use loiter::runtimes::{Pause, ReadOptions, Readable};
 use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, Task, TaskState};
 
 const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everything];
 
-fn read(pid: u32, pause: Pause) -> Snapshot {
-    let target = process::open_pid(pid).unwrap();
-    runtimes::snapshot(target.as_ref(), &ReadOptions { pause, ..ReadOptions::default() }).unwrap()
+/// A process that is read many times, attached once.
+struct Attached {
+    target: Box<dyn Target>,
+    readable: Readable,
+}
+
+impl Attached {
+    fn to(pid: u32) -> Self {
+        let target = process::open_pid(pid).unwrap();
+        let readable = Readable::find(target.as_ref()).unwrap();
+        Attached { target, readable }
+    }
+
+    fn read(&self, pause: Pause) -> Snapshot {
+        let options = ReadOptions { pause, ..ReadOptions::default() };
+        self.readable.read(self.target.as_ref(), &options).unwrap()
+    }
 }
 
 fn functions<'a>(snapshot: &'a Snapshot, task: &Task) -> Vec<(&'a str, FunctionKind)> {
@@ -46,8 +60,9 @@ fn check_blocked(version: &str, flavour: Flavour) {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["cgocalls"]);
+    let attached = Attached::to(fixture.pid());
     for pause in PAUSES {
-        let snapshot = read(fixture.pid(), pause);
+        let snapshot = attached.read(pause);
         let what = format!("{what}, {pause:?}");
         let task = task_in(&snapshot, "fixtures/cgocalls._Cfunc_pauseForever").unwrap();
         assert_eq!((task.state, task.stack_status), (TaskState::Syscall, StackStatus::Complete), "{what}");
@@ -91,13 +106,14 @@ const MANY_ROUNDS: u32 = 2000;
 fn check_code(version: &str, flavour: Flavour) {
     let toolchain = Toolchain::get(version);
     let fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["ccode"]);
+    let attached = Attached::to(fixture.pid());
     for pause in PAUSES {
         let what = format!("{} {flavour:?}, {pause:?}", toolchain.full_version);
         let (mut naps, mut spins, mut rounds) = (0, 0, 0);
         // One that never rests is caught now and then; how often depends on the machine.
         while rounds < 20 || (naps == 0 || spins == 0 && pause != Pause::Nothing) && rounds < MANY_ROUNDS {
             rounds += 1;
-            let snapshot = read(fixture.pid(), pause);
+            let snapshot = attached.read(pause);
             let c_in = |function: &str| {
                 let task = task_in(&snapshot, function).unwrap_or_else(|| panic!("{what}: {function}"));
                 check_places(&snapshot, task, &what);

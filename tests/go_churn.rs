@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::runtimes::{Pause, ReadOptions, Readable};
 use loiter::snapshot::{Snapshot, StackStatus, Task};
 
 const RATE: &str = "50000";
@@ -135,9 +135,10 @@ fn check_task(snapshot: &Snapshot, task: &Task) -> Option<String> {
 fn take(fixture: &Fixture, count: u32, pause: Pause) -> Tally {
     let target = process::open_pid(fixture.pid()).unwrap();
     let options = ReadOptions { pause, ..ReadOptions::default() };
+    let readable = Readable::find(target.as_ref()).unwrap();
     let mut tally = Tally::default();
     for _ in 0..count {
-        tally.add(&runtimes::snapshot(target.as_ref(), &options).unwrap());
+        tally.add(&readable.read(target.as_ref(), &options).unwrap());
     }
     tally
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build, threads};
 use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::runtimes::{Pause, ReadOptions, Readable};
 
 /// What other programs on the machine may take away from the target's clock.
 const NOISE: Duration = Duration::from_millis(100);
@@ -97,13 +97,14 @@ fn killed_at_random_moments() {
 fn the_pause_is_no_longer_than_loiter_says() {
     let mut fixture = start();
     let target = process::open_pid(fixture.pid()).unwrap();
+    let readable = Readable::find(target.as_ref()).unwrap();
     let mut beyond = Vec::new();
     let rounds = amount("LOITER_PAUSES", 20, 100);
     for pause in [Pause::Everything, Pause::RunningThreads] {
         let options = ReadOptions { pause, ..ReadOptions::default() };
         for _ in 0..rounds {
             fixture.clock_gap();
-            let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
+            let snapshot = readable.read(target.as_ref(), &options).unwrap();
             let (gap, _) = fixture.clock_gap();
             let reading = snapshot.header.reading;
             if pause == Pause::Everything {

@@ -293,7 +293,7 @@ fn readings_go_on_where_the_search_ended() {
 
     let readable = Readable::find(target.as_ref()).unwrap();
     let read = || readable.read(target.as_ref(), &short).unwrap();
-    let says = |snapshot: &Snapshot| snapshot.header.warnings.iter().any(|w| w.contains("were not asked"));
+    let says = |snapshot: &Snapshot| snapshot.header.warnings.iter().any(|w| w.contains("were not searched"));
     let first = read();
     assert!(first.header.reading.holders_not_asked > 0 && says(&first), "{:?}", first.header);
 

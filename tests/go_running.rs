@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
 use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::runtimes::{Pause, ReadOptions, Readable};
 use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
 
 /// Outermost functions of the spinners and how many frames of the same function they keep.
@@ -74,13 +74,14 @@ fn check(version: &str, flavour: Flavour) {
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &["spinners"]);
     let target = process::open_pid(fixture.pid()).unwrap();
+    let readable = Readable::find(target.as_ref()).unwrap();
     for pause in [Pause::RunningThreads, Pause::Nothing, Pause::Everything] {
         let options = ReadOptions { pause, ..ReadOptions::default() };
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
         let mut running = 0;
         let mut incomplete = Vec::new();
         for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 20, 60) {
-            let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
+            let snapshot = readable.read(target.as_ref(), &options).unwrap();
             let spinners = snapshot.tasks.iter().filter(|t| spinner_of(&snapshot, t).is_some());
             let mut seen = Vec::new();
             for task in spinners {

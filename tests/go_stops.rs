@@ -87,7 +87,7 @@ fn every_signal_at_random_moments() {
     ];
     let toolchain = Toolchain::get(QUICK_VERSIONS[1]);
     let program = build(&toolchain, Program::Fixtures, Flavour::Stripped);
-    let variables = [("COUNT", "5000"), ("MODE", "mixed"), ("RATE", "500")];
+    let variables = [("COUNT", "2000"), ("MODE", "mixed"), ("RATE", "500")];
     let fixture = Fixture::start_with(&program, &["parked", "churn", "spinners"], &variables);
     let pid = fixture.pid().to_string();
     let file = fixture.dir().join("x.loiter");

@@ -126,7 +126,7 @@ fn an_unknown_major_is_refused_by_name_and_hides_nothing() {
     let mut process = Process::with(&Version { major: 2, minor: 3, ..Version::current() }, &[]);
     assert_eq!(
         problem(&mut process),
-        "task registry of /srv/handmade: its format 2.3 is not one that this loiter knows, which reads 1.x"
+        "task registry of /srv/handmade cannot be read: its format is 2.3; this loiter reads 1.x"
     );
     let other = REGISTRY + 0x1000;
     process.registry(other, &Version::current(), &[waiting(1, &[])]);
@@ -238,22 +238,22 @@ fn wild_addresses_are_unknown_not_errors() {
     process.put_u32(REGISTRY + 232, 0xffff_ffff);
     let snapshot = read(&mut process).unwrap();
     assert_eq!(snapshot.tasks.len(), 0);
-    assert!(snapshot.header.warnings[0].contains("2 of its entries cannot be read"));
+    assert!(snapshot.header.warnings[0].contains("2 entries cannot be read"));
 }
 
 #[test]
 fn counts_that_cannot_be_are_refused() {
     for (offset, value, says) in [
-        (12, 100, "header is said to be 100 bytes"),
+        (12, 100, "claims a header of 100 bytes"),
         (12, 1 << 20, "header is said"),
-        (16, 0, "entries are said to be 0 bytes"),
-        (16, 8192, "entries are said to be 8192 bytes"),
+        (16, 0, "claims entries of 0 bytes"),
+        (16, 8192, "claims entries of 8192 bytes"),
         (16, 64, "its field"),
-        (20, 4096, "locations are said to be 4096 bytes"),
+        (20, 4096, "claims locations of 4096 bytes"),
         (24, 33, "33 fields"),
         (24, 2, "lack the field Id"),
         (28, 9, "9 fields of locations"),
-        (32 + 8, 255, "its field 2 is said to be at 255 of 256 bytes"),
+        (32 + 8, 255, "claims that field 2 is at byte 255 of 256"),
         (192, 0, "first chunk"),
         (196, 25, "25 chunks"),
         (200, 65, "65 await places"),
@@ -276,8 +276,8 @@ fn what_is_missing_is_said() {
     assert_eq!(
         warnings,
         [
-            "task registry of /srv/handmade: 4 tasks were never entered: it was full with 1000 entries",
-            "task registry of /srv/handmade: 3 tasks were found, but it counts 10 that are alive",
+            "task registry of /srv/handmade: 4 tasks are missing: the registry was full with 1000 entries",
+            "task registry of /srv/handmade: 3 tasks were found, but the registry counts 10 live ones",
         ]
     );
 }

@@ -48,6 +48,8 @@ fn build(build: Build) -> PathBuf {
     ]);
     cargo.current_dir(root).env("CARGO_TARGET_DIR", &directory).env_remove("CARGO_ENCODED_RUSTFLAGS");
     let mut profile = "release";
+    // Only one kind needs the optimisation at link time, which takes longest.
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     match build {
         Build::Dev => profile = "debug",
         Build::Release => {}

@@ -242,9 +242,10 @@ fn the_child_of_a_fork_has_its_own_tasks_only() {
     let loiter::Error::NoRuntime { looked_at, .. } = try_read(untold, Pause::default()).unwrap_err() else {
         panic!("the copy passes for the child's own");
     };
-    let copy = format!("is a copy of that of process {}, which process {untold} was forked", running.pid());
+    let copy =
+        format!("is a copy that process {untold} got when it was forked from process {}", running.pid());
     assert!(looked_at.iter().any(|line| line.contains(&copy)), "{looked_at:?}");
-    assert!(!looked_at.iter().any(|line| line.contains("none has the note")), "{looked_at:?}");
+    assert!(!looked_at.iter().any(|line| line.contains("no image has the note")), "{looked_at:?}");
 }
 
 /// What the child loaded itself is read; that something was left out is said.
@@ -260,5 +261,5 @@ fn a_copy_hides_nothing_that_is_the_childs_own() {
     let workers = vec!["worker of first"; 3];
     assert_eq!(by_runtime(&snapshot), [(vec!["thread pool", "first", "in libfirst.so"], workers)]);
     let [warning] = snapshot.header.warnings.as_slice() else { panic!("{:?}", snapshot.header.warnings) };
-    assert!(warning.contains(&format!("is a copy of that of process {}", running.pid())), "{warning}");
+    assert!(warning.contains(&format!("got when it was forked from process {}", running.pid())), "{warning}");
 }

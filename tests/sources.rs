@@ -102,7 +102,7 @@ fn a_dump_is_kept_as_a_snapshot() {
     assert!(output.status.success(), "{}", stderr(&output));
     let told = stderr(&output);
     assert!(told.contains("crash.log (dump, go): 8 goroutines, printed by the program itself -> crash.log-"));
-    assert!(told.contains("warning: the program said: panic: "), "{told}");
+    assert!(told.contains("warning: the program printed: panic: "), "{told}");
     let kept = directory.path().join("crash.log-20261121T100000Z.loiter");
     let (read, again) = (stdout(&stacks(&path)), stdout(&stacks(kept.to_str().unwrap())));
     assert_eq!(read, again);
@@ -113,10 +113,10 @@ fn a_dump_is_kept_as_a_snapshot() {
 fn what_is_no_source() {
     let directory = tempfile::tempdir().unwrap();
     for (bytes, problem) in [
-        (&b"hello\n"[..], "there is no goroutine in it: its first line is \"hello\""),
-        (b"", "there is no goroutine in it: it is empty"),
-        (b"\x00\x01\x02\x03", "there is no goroutine in it: it is not text"),
-        (b"<!DOCTYPE html>\n<p>", "there is no goroutine in it: it is a page of HTML"),
+        (&b"hello\n"[..], "no goroutine was found: its first line is \"hello\""),
+        (b"", "no goroutine was found: it is empty"),
+        (b"\x00\x01\x02\x03", "no goroutine was found: it is not text"),
+        (b"<!DOCTYPE html>\n<p>", "no goroutine was found: it is a page of HTML"),
         (b"\x1b[2Jevil", "its first line is \"\\x1b[2Jevil\""),
         (&gz(b"hello\n"), "its first line is \"hello\""),
         (&gz(&[b'a'; 100_000])[..60], "corrupt"),
@@ -175,7 +175,7 @@ fn servers_that_mean_ill() {
         ),
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\n\x1b[2Jx", "the server says 500: \\x1b[2Jx"),
         (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", "user and password go into the address"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "there is no goroutine in it"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "no goroutine was found"),
         (b"\x16\x03\x01", "http parse"),
         (b"", "disconnected"),
     ] {

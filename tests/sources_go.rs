@@ -180,7 +180,7 @@ fn check_served(version: &str) {
     for (path, problem) in [
         ("/debug/pprof/heap", "not of goroutines"),
         ("/debug/pprof/heap?debug=1", "a profile of heap, not of goroutines"),
-        ("/debug/pprof/cmdline", "there is no goroutine in it"),
+        ("/debug/pprof/cmdline", "no goroutine was found"),
         (
             "/nowhere/goroutine",
             "the server says 404: 404 page not found\n  does the program import net/http/pprof",
@@ -238,7 +238,7 @@ fn a_dump_that_go_cuts_is_noticed() {
     if full_matrix() {
         let output = stacks(&format!("{address}?debug=2"), &[]);
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains("there Go cuts it"), "{text}");
+        assert!(text.contains("Go cuts dumps at this length"), "{text}");
         assert!(text.contains("(dump, go"), "{text}");
     }
 }

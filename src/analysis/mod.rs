@@ -8,6 +8,7 @@
 //! | what do they wait for, and who holds it? | [`waits`], [`locks`] |
 //! | what changed? | [`Series`], [`diff::diff`], [`rates`], [`trend`] |
 //! | what leaks? | [`leaks::find`] |
+//! | what took time, in a recording? | [`recorded`] |
 
 pub(crate) mod apart;
 pub mod diff;
@@ -25,6 +26,7 @@ pub mod owner;
 mod parse_error;
 pub(crate) mod pattern;
 pub mod rates;
+pub mod recorded;
 pub mod series;
 pub mod signature;
 pub(crate) mod tally;

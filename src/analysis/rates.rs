@@ -31,7 +31,7 @@ impl Rates {
     pub fn beside(self, report: &Report) -> Rates {
         let rise = |finding: &Finding| finding.growth.is_some_and(|growth| growth.per_minute > 0.0);
         if self.lifetime.is_some() && report.findings.iter().any(rise) {
-            return Rates { lifetime: Some(Lifetime::Unknown("some tasks accumulate")), ..self };
+            return Rates { lifetime: Some(Lifetime::Unknown(NoLifetime::Accumulating)), ..self };
         }
         self
     }
@@ -42,9 +42,23 @@ impl Rates {
 pub enum Lifetime {
     /// By Little's law (mean number / rate of ends), seconds.
     Mean(f64),
-    /// That law does not apply here, and why: a clause. It holds in a steady state only: as many are born as
-    /// end, for longer than tasks live.
-    Unknown(&'static str),
+    /// That law does not apply here, and why. It holds in a steady state only: as many are born as end, for
+    /// longer than tasks live.
+    Unknown(NoLifetime),
+}
+
+/// Why the mean lifetime is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoLifetime {
+    /// A finding says that some tasks accumulate.
+    Accumulating,
+    /// More tasks are born than end.
+    MoreBorn,
+    /// More tasks end than are born.
+    MoreEnded,
+    /// Tasks live too long to tell in a process of this age.
+    TooLong,
 }
 
 /// In a steady state, births and ends may differ by this fraction,
@@ -58,13 +72,13 @@ fn lifetime(born: u64, ended: u64, mean: f64, seconds: f64, age: Option<f64>) ->
     let (born, ended) = (born as f64, ended as f64);
     let uneven = (born - ended).abs();
     if uneven > (born.max(ended) * UNEVEN).max(CHANCE * (born + ended).sqrt()) {
-        let why = if born > ended { "more are born than end" } else { "more end than are born" };
+        let why = if born > ended { NoLifetime::MoreBorn } else { NoLifetime::MoreEnded };
         return Lifetime::Unknown(why);
     }
     let lifetime = mean * seconds / ended;
     // A steady state needs a few lifetimes to form, and no task is older than the process.
     if age.is_some_and(|age| lifetime * 2.0 > age) {
-        return Lifetime::Unknown("longer than the process can tell");
+        return Lifetime::Unknown(NoLifetime::TooLong);
     }
     Lifetime::Mean(lifetime)
 }
@@ -181,13 +195,10 @@ mod tests {
     fn a_lifetime_needs_a_steady_state() {
         use Lifetime::{Mean, Unknown};
         // 33 a second are born and 15 end, in a process of nine minutes.
-        assert_eq!(lifetime(990, 450, 14_664.0, 30.0, Some(540.0)), Unknown("more are born than end"));
-        assert_eq!(lifetime(10, 900, 500.0, 30.0, None), Unknown("more end than are born"));
+        assert_eq!(lifetime(990, 450, 14_664.0, 30.0, Some(540.0)), Unknown(NoLifetime::MoreBorn));
+        assert_eq!(lifetime(10, 900, 500.0, 30.0, None), Unknown(NoLifetime::MoreEnded));
         // As many end as are born, but so rarely that their lifetime cannot have been observed.
-        assert_eq!(
-            lifetime(300, 300, 15_000.0, 30.0, Some(540.0)),
-            Unknown("longer than the process can tell")
-        );
+        assert_eq!(lifetime(300, 300, 15_000.0, 30.0, Some(540.0)), Unknown(NoLifetime::TooLong));
         assert_eq!(lifetime(300, 300, 15_000.0, 30.0, Some(7_200.0)), Mean(1_500.0));
         assert_eq!(lifetime(17_100, 16_860, 112.0, 30.0, Some(60.0)), Mean(112.0 * 30.0 / 16_860.0));
     }

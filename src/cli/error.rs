@@ -6,7 +6,10 @@ use super::exit::Exit;
 use crate::import::DumpError;
 use crate::process::TargetError;
 use crate::report::escape;
+use crate::sampler::SamplerError;
+use crate::session::record::RecordError;
 use crate::snapshot::file::FileError;
+use crate::source::{AddressError, SourceError};
 use crate::{ErrorKind, full_text};
 
 /// What a file may hold.
@@ -20,13 +23,16 @@ const ACCEPTED: [&str; 4] = [
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// A target could not be read.
-    #[error("cannot read {what}")]
-    Target {
-        /// "pid 4242 (api-server, user www)", "core file core.4242".
+    /// A target, a dump or an address could not be read.
+    #[error(transparent)]
+    Source(SourceError),
+    /// A process could not be recorded.
+    #[error("cannot record {what}")]
+    Record {
+        /// "pid 4242 (api-server, user www)".
         what: String,
         /// Why.
-        source: crate::Error,
+        source: Box<RecordError>,
     },
     /// A snapshot file could not be read or written.
     #[error("{path}")]
@@ -36,27 +42,9 @@ pub(super) enum CliError {
         /// Why.
         source: FileError,
     },
-    /// A file is not a dump either, or is one that cannot be read.
-    #[error("{what}")]
-    Dump {
-        /// The file, the address, or "standard input".
-        what: String,
-        /// Why.
-        source: Box<DumpError>,
-    },
-    /// An address returns nothing that can be read.
-    #[error("{address}: {problem}")]
-    Address {
-        /// The address, without a password.
-        address: String,
-        /// What happened.
-        problem: String,
-        /// What helps, a line each.
-        remedy: Vec<String>,
-    },
     /// A name does not identify a process, or one that loiter has started has ended.
     #[error("{problem}")]
-    Told {
+    Message {
         /// What happened.
         problem: String,
         /// What there is instead, a line each.
@@ -90,20 +78,14 @@ impl CliError {
     /// The exit code that tells scripts what happened. The reader of the output may stop early.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            CliError::Target { source, .. } => match source {
+            CliError::Record { source, .. } => exit_of(source.kind()),
+            CliError::Source(SourceError::Target { source, .. }) => match source {
                 // A file of the target could not be read, which says nothing about the target itself.
                 crate::Error::Target(TargetError::Io { .. }) => Exit::Error,
-                _ => match source.kind() {
-                    ErrorKind::Permission => Exit::Permission,
-                    ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
-                    ErrorKind::NoRuntime => Exit::NoRuntime,
-                    ErrorKind::Starting => Exit::Starting,
-                    ErrorKind::NoAnswer => Exit::NoAnswer,
-                    _ => Exit::Error,
-                },
+                _ => exit_of(source.kind()),
             },
             CliError::Found(_) => Exit::Findings,
-            CliError::Told { exit, .. } => *exit,
+            CliError::Message { exit, .. } => *exit,
             _ if self.is_broken_pipe() => Exit::Ok,
             _ => Exit::Error,
         }
@@ -123,7 +105,7 @@ impl CliError {
     pub(super) fn message(&self) -> String {
         match self {
             // These say by themselves which process they mean.
-            CliError::Target { source, .. } => match source {
+            CliError::Source(SourceError::Target { source, .. }) => match source {
                 error if error.is_gone() => full_text(source),
                 crate::Error::NoRuntime { .. } => full_text(source),
                 crate::Error::Target(
@@ -140,39 +122,15 @@ impl CliError {
     /// What helps, a line each.
     pub(super) fn remedy(&self) -> Vec<String> {
         match self {
-            CliError::Target {
-                source: crate::Error::Target(TargetError::Permission { remedy, .. }), ..
-            } => remedy.clone(),
-            CliError::Target {
-                source: crate::Error::Target(TargetError::LetGo { reading: None, .. }),
-                ..
-            } => vec!["Try: a longer --freeze=DURATION, or without --freeze.".to_owned()],
-            CliError::Target { source: crate::Error::Target(TargetError::NoAnswer { pid, .. }), .. }
-            | CliError::Target { source: crate::Error::Target(TargetError::LetGo { pid, .. }), .. } => {
-                vec![format!(
-                    "/proc/{pid}/maps names what is mapped there. The process can be read when it answers again."
-                )]
-            }
-            CliError::Target { source: crate::Error::NoRuntime { looked_at, .. }, .. } => looked_at.clone(),
-            CliError::Target { source: crate::Error::Target(TargetError::Io { source, .. }), .. }
-                if source.raw_os_error() == Some(libc::EMFILE) =>
+            CliError::Source(SourceError::Target { source, .. }) => target_remedy(source),
+            CliError::Source(SourceError::Dump { source, .. })
+                if matches!(**source, DumpError::NoGoroutine { .. }) =>
             {
-                vec![
-                    "loiter may not open more files: raise the limit (ulimit -n 1024) and try again"
-                        .to_owned(),
-                ]
-            }
-            CliError::Address { remedy, .. } => remedy.clone(),
-            CliError::Told { remedy, .. } => remedy.clone(),
-            CliError::Dump { source, .. } if matches!(**source, DumpError::NoGoroutine { .. }) => {
                 ACCEPTED.map(str::to_owned).to_vec()
             }
-            CliError::Target { source: crate::Error::Target(TargetError::NoProcess { .. }), .. } => {
-                vec!["Try: loiter ps, which lists the processes that loiter can read".to_owned()]
-            }
-            CliError::Target { source: crate::Error::Starting { .. }, .. } => {
-                vec!["Try again in a moment".to_owned()]
-            }
+            CliError::Source(SourceError::Address { source, .. }) => address_remedy(source),
+            CliError::Record { source, .. } => record_remedy(source),
+            CliError::Message { remedy, .. } => remedy.clone(),
             CliError::Io { what, source } => io_remedy(source, what.contains("write")),
             CliError::File { source: FileError::Io { what, source }, .. } => {
                 io_remedy(source, what.contains("write"))
@@ -193,6 +151,74 @@ impl CliError {
         // If stderr is closed, the message is lost.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
+}
+
+/// What helps if a target cannot be read.
+fn target_remedy(error: &crate::Error) -> Vec<String> {
+    use crate::Error::{NoRuntime, Starting, Target};
+    let line = match error {
+        Target(TargetError::Permission { remedy, .. }) => return remedy.clone(),
+        NoRuntime { looked_at, .. } => return looked_at.clone(),
+        Target(TargetError::LetGo { reading: None, .. }) => {
+            "Try: a longer --freeze=DURATION, or without --freeze.".to_owned()
+        }
+        Target(TargetError::NoAnswer { pid, .. } | TargetError::LetGo { pid, .. }) => format!(
+            "/proc/{pid}/maps names what is mapped there. The process can be read when it answers again."
+        ),
+        Target(TargetError::Io { source, .. }) if source.raw_os_error() == Some(libc::EMFILE) => {
+            "loiter may not open more files: raise the limit (ulimit -n 1024) and try again".to_owned()
+        }
+        Target(TargetError::NoProcess { .. }) => {
+            "Try: loiter ps, which lists the processes that loiter can read".to_owned()
+        }
+        Starting { .. } => "Try again in a moment".to_owned(),
+        _ => return Vec::new(),
+    };
+    vec![line]
+}
+
+/// What helps if an address cannot be read.
+fn address_remedy(error: &AddressError) -> Vec<String> {
+    let lines: &[&str] = match error {
+        AddressError::Status { status: 401 | 403, .. } => {
+            &["user and password go into the address: http://user:password@host:6060"]
+        }
+        AddressError::Status { status: 404, .. } => &[
+            "does the program import net/http/pprof, and does this port serve it?",
+            "if it is served elsewhere, give the whole path: http://host:6060/path/to/goroutine",
+        ],
+        _ => &[],
+    };
+    lines.iter().map(|&line| line.to_owned()).collect()
+}
+
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Permission => Exit::Permission,
+        ErrorKind::NotFound | ErrorKind::Gone => Exit::NoProcess,
+        ErrorKind::NoRuntime => Exit::NoRuntime,
+        ErrorKind::Starting => Exit::Starting,
+        ErrorKind::NoAnswer => Exit::NoAnswer,
+        _ => Exit::Error,
+    }
+}
+
+/// What helps if a process cannot be recorded.
+fn record_remedy(error: &RecordError) -> Vec<String> {
+    let mut remedy = match error {
+        RecordError::Sampler(error) => error.remedy().to_vec(),
+        RecordError::NothingCovered { .. } => {
+            vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
+        }
+        RecordError::Empty => {
+            return vec!["Its tasks may only wait: --mode wall shows what for".to_owned()];
+        }
+        RecordError::Target(_) => return Vec::new(),
+    };
+    if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
+        remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());
+    }
+    remedy
 }
 
 /// What helps if a file cannot be read or written.
@@ -246,22 +272,24 @@ mod tests {
         let io = || io::Error::from_raw_os_error(libc::ENOENT);
         let path = || "/x".to_owned();
         let all = [
-            CliError::Target {
+            CliError::Source(SourceError::Target {
                 what: "pid 7 (a)".to_owned(),
                 source: TargetError::io("open /x", io()).into(),
-            },
+            }),
             CliError::File {
                 path: path(),
                 source: FileError::Io { what: "cannot open /y".to_owned(), source: io() },
             },
             CliError::File { path: path(), source: FileError::Damaged { source: "its tables end".into() } },
-            CliError::Dump { what: path(), source: Box::new(DumpError::TooMany { count: 9, most: 3 }) },
-            CliError::Address {
+            CliError::Source(SourceError::Dump {
+                what: path(),
+                source: Box::new(DumpError::TooMany { count: 9, most: 3 }),
+            }),
+            CliError::Source(SourceError::Address {
                 address: "http://x".to_owned(),
-                problem: "refused".to_owned(),
-                remedy: Vec::new(),
-            },
-            CliError::Told { problem: "no process".to_owned(), remedy: Vec::new(), exit: Exit::NoProcess },
+                source: AddressError::NoHost,
+            }),
+            CliError::Message { problem: "no process".to_owned(), remedy: Vec::new(), exit: Exit::NoProcess },
             CliError::Io { what: path(), source: io() },
             CliError::Output(io()),
             CliError::Usage("--every is too short".to_owned()),
@@ -276,7 +304,9 @@ mod tests {
 
     #[test]
     fn codes_and_messages() {
-        let target = |source: crate::Error| CliError::Target { what: "pid 7 (a\x1bb)".to_owned(), source };
+        let target = |source: crate::Error| {
+            CliError::Source(SourceError::Target { what: "pid 7 (a\x1bb)".to_owned(), source })
+        };
         let permission = TargetError::Permission {
             what: "process_vm_readv".to_owned(),
             source: io::Error::from_raw_os_error(libc::EPERM).into(),

@@ -19,6 +19,8 @@ mod output;
 mod pager;
 mod parse;
 mod ps;
+mod record;
+mod signals;
 mod snapshot;
 mod source;
 mod stacks;
@@ -72,6 +74,7 @@ enum Command {
     Watch(watch::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
+    Record(record::Args),
     Convert(convert::Args),
     Flame(flame::Args),
     #[cfg(feature = "demo")]
@@ -118,6 +121,7 @@ pub fn main() -> Exit {
         Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
+        Command::Record(args) => record::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         #[cfg(feature = "demo")]

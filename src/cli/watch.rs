@@ -18,7 +18,7 @@ use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
 use crate::full_text;
-use crate::session::{Pacing, Recorder, Session, SessionOptions, recorded};
+use crate::session::{Album, Pacing, Session, SessionOptions, recorded};
 use crate::source::{Answer, Program, Source, ask, running_processes};
 
 /// Watch the tasks of a process in the terminal
@@ -124,9 +124,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
     // The reading thread may still hold the program: it is ended here, not when the last reference is dropped.
     if let Some(program) = program {
-        let told = program.end();
+        let end = program.end();
         program.last_lines().iter().for_each(|line| tell(line));
-        tell(&told.to_string());
+        tell(&end.to_string());
     }
     end_by(outcome.map_err(terminal)?);
     Ok(())
@@ -184,7 +184,7 @@ impl Args {
             }
             _ => Vec::new(),
         };
-        CliError::Told { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
+        CliError::Message { problem: text.to_owned(), remedy, exit: exit::Exit::Error }
     }
 
     fn feed(&self, source: &Source) -> Result<Feed> {
@@ -228,11 +228,11 @@ impl Args {
     }
 
     fn recorded(&self, session: Session) -> Result<Feed> {
-        let recorder = self.record.as_deref().map(|directory| {
-            Recorder::open(directory, self.keep as usize, self.keep_size)
+        let album = self.record.as_deref().map(|directory| {
+            Album::open(directory, self.keep as usize, self.keep_size)
                 .map_err(|source| CliError::Io { what: directory.display().to_string(), source })
         });
-        Ok(Feed::Live { session: Box::new(session), recorder: recorder.transpose()? })
+        Ok(Feed::Live { session: Box::new(session), album: album.transpose()? })
     }
 }
 

@@ -57,6 +57,11 @@ impl<T> Interner<T> {
         id
     }
 
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Removes all values from number `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);

@@ -6,10 +6,13 @@
 mod builder;
 mod ids;
 mod interner;
+mod validate;
 
 pub use builder::CodeBuilder;
 pub use ids::{FunctionId, ImageId, LabelSetId, LocationId, StackId, StrId};
 pub(crate) use interner::Interner;
+pub use validate::Invalid;
+pub(crate) use validate::check;
 
 /// Every string, function, image, location, stack and label set, each stored once.
 #[derive(Debug, Clone, PartialEq, Default)]

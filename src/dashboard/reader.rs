@@ -11,7 +11,7 @@ use super::event::Happened;
 use super::state::Source;
 use super::update::Event;
 use crate::full_text;
-use crate::session::{Picture, Recorder, Replay, Session, SessionView};
+use crate::session::{Album, Picture, Replay, Session, SessionView};
 use crate::snapshot::Snapshot;
 
 /// Where pictures come from.
@@ -21,7 +21,7 @@ pub enum Feed {
         /// Reads it.
         session: Box<Session>,
         /// Keeps its readings on disk, if requested.
-        recorder: Option<Recorder>,
+        album: Option<Album>,
     },
     /// One saved snapshot.
     File(Box<Snapshot>),
@@ -45,9 +45,9 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
         let outlet = Outlet { out };
         // If the receiver is gone, there is nothing left to do.
         let _ = match feed {
-            Feed::Live { session, recorder } => {
+            Feed::Live { session, album } => {
                 let view = SessionView::new(system);
-                Live { session, recorder, view, programs: 0, complaint: None }.run(&outlet, &told)
+                Live { session, album, view, programs: 0, complaint: None }.run(&outlet, &told)
             }
             Feed::File(snapshot) => {
                 let picture = SessionView::new(system).add(Arc::new(*snapshot));
@@ -76,7 +76,7 @@ impl Outlet {
 
 struct Live {
     session: Box<Session>,
-    recorder: Option<Recorder>,
+    album: Option<Album>,
     view: SessionView,
     /// How many programs were read so far.
     programs: u32,
@@ -112,8 +112,8 @@ impl Live {
     }
 
     fn take(&mut self, snapshot: Arc<Snapshot>, begin: Instant, out: &Outlet) -> Result<Picture, Closed> {
-        if let Some(recorder) = &mut self.recorder {
-            let problem = recorder.keep(&snapshot).err().map(|error| full_text(&error));
+        if let Some(album) = &mut self.album {
+            let problem = album.keep(&snapshot).err().map(|error| full_text(&error));
             if let Some(text) = problem.as_ref().filter(|problem| self.complaint.as_ref() != Some(problem)) {
                 out.send(Event::Wrote(Err(text.clone())))?;
             }

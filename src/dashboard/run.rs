@@ -82,8 +82,8 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
 
 fn first_state(feed: &Feed, query: Query) -> AppState {
     let (interval, source, record) = match feed {
-        Feed::Live { session, recorder } => {
-            let record = recorder.as_ref().map(|recorder| recorder.directory().display().to_string());
+        Feed::Live { session, album } => {
+            let record = album.as_ref().map(|album| album.directory().display().to_string());
             (session.interval(), Source::Waiting, record)
         }
         Feed::File(_) => (Duration::ZERO, Source::File, None),

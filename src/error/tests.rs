@@ -8,7 +8,7 @@ use std::io;
 use super::*;
 use crate::cause::{About, Cause, full_text};
 use crate::runtimes::{GoError, PclntabError, RegistryError};
-use crate::session::{RecordError, ReplayError, Trouble};
+use crate::session::{AlbumError, ReplayError, Trouble};
 use crate::snapshot::Invalid;
 use crate::source::{AddressError, NameError, SourceError, Successor};
 
@@ -186,9 +186,9 @@ fn sources() -> Vec<SourceError> {
 
 fn sessions() -> Vec<Cause> {
     let path = || PathBuf::from("/ring/1.loiter");
-    let records = each_variant!(RecordError,
-        RecordError::Write { .. } => RecordError::Write { path: path(), source: FileError::NotASnapshot },
-        RecordError::Remove { .. } => RecordError::Remove { path: path(), source: os(libc::EACCES) },
+    let records = each_variant!(AlbumError,
+        AlbumError::Write { .. } => AlbumError::Write { path: path(), source: FileError::NotASnapshot },
+        AlbumError::Remove { .. } => AlbumError::Remove { path: path(), source: os(libc::EACCES) },
     );
     let replays = each_variant!(ReplayError,
         ReplayError::Directory { .. } => ReplayError::Directory { directory: path(), source: os(libc::EACCES) },
@@ -236,6 +236,17 @@ fn every_cause_is_said_once() {
     }
     for error in sessions() {
         assert_said_once(error.as_ref());
+    }
+}
+
+/// A program that prints an error without its causes still says what failed.
+#[test]
+fn the_error_of_a_runtime_says_by_itself_what_failed() {
+    for source in runtimes() {
+        let cause = full_text(source.as_ref());
+        let error = Error::Runtime { runtime: text("go1.24"), source };
+        assert_eq!(error.to_string(), "go1.24 cannot be read");
+        assert_eq!(full_text(&error), format!("go1.24 cannot be read: {cause}"));
     }
 }
 

@@ -68,37 +68,36 @@ fn warnings(profile: &GoProfile, count: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     if profile.profiles > 1 {
         warnings.push(format!(
-            "there are {} goroutine profiles in it: this is the last one that is whole, or else the last",
+            "the input has {} goroutine profiles: this is the last complete one, or the last one if none is complete",
             profile.profiles
         ));
     }
     if profile.kind.is_empty() {
         warnings.push(
-            "the first line of the profile is missing: whether more is, and whether it is of goroutines, is \
-             unknown"
+            "the first line of the profile is missing: it may not count goroutines, and more of it may be missing"
                 .to_owned(),
         );
     }
     if count < profile.total {
         warnings.push(format!(
-            "the profile says that it has {} goroutines, but its stacks count {count}: a part of it is missing",
+            "the profile's total is {} goroutines, but its stacks add up to {count}: a part of it is missing",
             profile.total
         ));
     } else if count > profile.total {
         warnings.push(format!(
-            "the profile says that it has {} goroutines, but its stacks count {count}: several are mixed",
+            "the profile's total is {} goroutines, but its stacks add up to {count}: several profiles are mixed",
             profile.total
         ));
     }
     if let more @ 1.. = profile.repeated() {
         warnings.push(format!(
-            "{more} stacks stand in the profile more than once, which Go does not write: several are mixed, and \
-             counted together"
+            "{more} stacks occur more than once, which Go never writes: several profiles are mixed, and counted \
+             together"
         ));
     }
     if let lines @ 1.. = profile.other_lines {
         warnings.push(format!(
-            "{lines} lines within the profile make no sense and are left out: frames or goroutines may be missing"
+            "{lines} lines within the profile were not understood: frames or goroutines may be missing"
         ));
     }
     let of = |is: &dyn Fn(&CountedStack) -> bool| {
@@ -208,6 +207,6 @@ mod tests {
         let error = read("goroutine profile: total 1\n99999999999 @ 0x1\n18446744073709551615 @ 0x1\n");
         assert!(matches!(error, Err(DumpError::TooMany { count: u64::MAX, .. })));
         let snapshot = read("goroutine profile: total 7\n2 @ 0x1\n").unwrap();
-        assert!(snapshot.header.warnings[0].contains("has 7 goroutines, but its stacks count 2"));
+        assert!(snapshot.header.warnings[0].contains("total is 7 goroutines, but its stacks add up to 2"));
     }
 }

@@ -156,7 +156,7 @@ fn warnings(dump: &GoDump) -> Vec<String> {
     if elided > 0 {
         let noun = if elided == 1 { "goroutine" } else { "goroutines" };
         warnings
-            .push(format!("of {elided} {noun} with very deep stacks Go printed only a part of the frames"));
+            .push(format!("Go printed only a part of the frames of {elided} {noun} with very deep stacks"));
     }
     warnings.extend(lost(dump));
     warnings.extend(strays(dump));
@@ -176,28 +176,28 @@ fn lost(dump: &GoDump) -> Option<String> {
         1 => ("goroutine", "its stack has gaps"),
         _ => ("goroutines", "their stacks have gaps"),
     };
-    let (lines, make) = counted(lines, "line", "makes", "make");
-    Some(format!("{lines} within {which} {}{more} {make} no sense: {stacks}", ids.join(", ")))
+    let (lines, were) = counted(lines);
+    Some(format!("{lines} within {which} {}{more} {were} not understood: {stacks}", ids.join(", ")))
 }
 
 /// Stack lines of goroutines that are missing.
 fn strays(dump: &GoDump) -> Option<String> {
     let first = dump.strays_first.min(dump.stray_lines);
-    let (lines, stand) = counted(dump.stray_lines, "line", "stands", "stand");
+    let (lines, were) = counted(dump.stray_lines);
     Some(match (dump.stray_lines, first) {
         (0, _) => return None,
         (all, first) if all == first => format!(
-            "{lines} of a stack {stand} before the first goroutine: its first line is missing, or Go gave it none"
+            "{lines} of a stack {were} found before the first goroutine: its header is missing, or Go printed none"
         ),
         _ => format!(
-            "{lines} of stacks {stand} outside of any goroutine: first lines of goroutines are missing"
+            "{lines} of stacks {were} found outside of any goroutine: headers of goroutines are missing"
         ),
     })
 }
 
-/// "1 line" with the verb `one`, "2 lines" with the verb `many`.
-fn counted<'a>(count: u64, noun: &str, one: &'a str, many: &'a str) -> (String, &'a str) {
-    if count == 1 { (format!("1 {noun}"), one) } else { (format!("{count} {noun}s"), many) }
+/// "1 line" and "was", "2 lines" and "were".
+fn counted(lines: u64) -> (String, &'static str) {
+    if lines == 1 { ("1 line".to_owned(), "was") } else { (format!("{lines} lines"), "were") }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ pub(super) fn header(source: SourceKind, version: Option<String>) -> Header {
     header.target.source = source;
     let age_meaning = match source {
         SourceKind::Dump => {
-            Some("the whole minutes for which Go says that it waits; Go says nothing below one minute")
+            Some("the full minutes that Go printed as the wait time; Go prints none below one minute")
         }
         _ => None,
     };

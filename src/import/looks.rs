@@ -25,16 +25,13 @@ const LOOKS: [(&str, &str); 24] = [
     ("Goroutine 1 - ", "a list of goroutines by Delve, which has no stacks"),
     ("\"traceEvents\"", "a trace of events, not a dump"),
     ("go 1.2", "a trace of Go's execution tracer"),
-    ("libgo/", "a dump of a program built by gccgo, whose dumps are of another form"),
-    ("Z29yb3V0aW5l", "a dump in base64 that is not whole"),
-    ("cGFuaWM6", "a dump in base64 that is not whole"),
+    ("libgo/", "a dump of a program built by gccgo, which has another format"),
+    ("Z29yb3V0aW5l", "an incomplete dump in base64"),
+    ("cGFuaWM6", "an incomplete dump in base64"),
     ("\"memstats\"", "Go's expvar"),
-    ("# TYPE go_goroutines", "Prometheus metrics: they count goroutines, and have no stacks"),
-    ("go_goroutines ", "Prometheus metrics: they count goroutines, and have no stacks"),
-    (
-        "goroutine ",
-        "text that speaks of goroutines, but no line of it begins one as Go writes it: \"goroutine 1 [running]:\"",
-    ),
+    ("# TYPE go_goroutines", "Prometheus metrics, which count goroutines but have no stacks"),
+    ("go_goroutines ", "Prometheus metrics, which count goroutines but have no stacks"),
+    ("goroutine ", "text about goroutines, but without a header as Go writes it: \"goroutine 1 [running]:\""),
     ("panic: ", "a crash without stacks: the program ran with GOTRACEBACK=none or 0, or the log is cut"),
 ];
 
@@ -63,7 +60,7 @@ pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
 /// Source locations precede calls if the lines were reversed.
 fn stands_backward(sample: &str) -> Option<&'static str> {
     let created = sample.lines().skip(1).any(|line| line.contains("created by "));
-    created.then_some("a part of a dump without the first lines of its goroutines")
+    created.then_some("a part of a dump without the headers of its goroutines")
 }
 
 /// What was read but may be something else.
@@ -78,7 +75,7 @@ pub(super) fn doubts(text: &[u8], dump: &GoDump) -> Option<String> {
     let sample = text.get(..text.len().min(SAMPLE)).unwrap_or_default();
     let gccgo = memchr::memmem::find(sample, b"libgo/").is_some() || bare_calls(sample) > 1;
     gccgo.then(|| {
-        "this looks like a dump of a program built by gccgo, whose calls have no arguments: its stacks are not read"
+        "this looks like a dump of a program built by gccgo: loiter does not read its stacks, because their calls have no arguments"
             .to_owned()
     })
 }

@@ -37,7 +37,7 @@ pub enum DumpError {
     #[error(transparent)]
     Pprof(#[from] pprof::PprofError),
     /// It counts more goroutines than a process can have.
-    #[error("the profile counts {count} goroutines; no more than {most} are believed")]
+    #[error("the profile counts {count} goroutines, more than the {most} that loiter accepts")]
     TooMany {
         /// The number that it counts.
         count: u64,
@@ -51,7 +51,7 @@ pub enum DumpError {
         kind: String,
     },
     /// It contains no goroutine.
-    #[error("there is no goroutine in it: {begins}")]
+    #[error("no goroutine was found: {begins}")]
     NoGoroutine {
         /// What it is, judged by its beginning.
         begins: String,

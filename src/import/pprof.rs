@@ -46,7 +46,7 @@ pub enum PprofError {
     #[error("the compressed profile is damaged")]
     Gzip(#[source] io::Error),
     /// It is too large.
-    #[error("the profile is larger than {} MiB when it is not compressed", limit >> 20)]
+    #[error("the profile is larger than {} MiB uncompressed", limit >> 20)]
     TooLarge {
         /// The most that is read, bytes.
         limit: usize,
@@ -58,13 +58,13 @@ pub enum PprofError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is not a profile of goroutines.
-    #[error("a profile of {types}, not of goroutines: it does not say which tasks there are")]
+    #[error("a profile of {types}, not of goroutines: it does not count tasks")]
     OtherType {
         /// The sample types: "samples/count, cpu/nanoseconds".
         types: String,
     },
     /// It is the difference of two profiles.
-    #[error("the difference of two profiles: it counts less than nothing")]
+    #[error("the difference of two profiles: it has negative counts")]
     Difference,
     /// It counts too many tasks.
     #[error("the profile counts more than {limit} tasks")]
@@ -91,7 +91,7 @@ impl PprofError {
 
 impl From<Malformed> for PprofError {
     fn from(_: Malformed) -> Self {
-        PprofError::damaged("it is no protocol buffer")
+        PprofError::damaged("it is not a protocol buffer")
     }
 }
 

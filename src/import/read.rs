@@ -47,7 +47,7 @@ pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
         let mut snapshot = Snapshot::try_from(profile)?;
         if let one @ 1.. = log.dump.goroutines.len() {
             let warning =
-                format!("{one} goroutine printed by itself (debug=2, a crash) is in it, too: left out");
+                format!("the input also has {one} goroutine printed by itself (debug=2, a crash): left out");
             snapshot.header.warnings.push(warning);
         }
         return Ok(ReadDump { snapshot, cut: profile.is_cut() });
@@ -60,15 +60,14 @@ pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     let mut snapshot = of_log(log);
     if let Some(profile) = profile.filter(|profile| !profile.stacks.is_empty()) {
         snapshot.header.warnings.push(format!(
-            "a profile that counts {} goroutines (debug=1) is in it, too, and is left out: it knows no ids and \
-             no states",
+            "the input also has a profile that counts {} goroutines (debug=1), without ids and states: left out",
             profile.counted()
         ));
     }
     snapshot.header.warnings.extend(doubts);
     if bytes.len() == GO_CUTS_AT {
         snapshot.header.warnings.push(
-            "the dump is 64 MiB long, to the byte: there Go cuts it and says nothing, so goroutines are missing"
+            "the dump is exactly 64 MiB long: Go cuts dumps at this length without a notice, so goroutines are missing"
                 .to_owned(),
         );
     }
@@ -120,34 +119,35 @@ fn of_log(mut log: GoLog) -> Snapshot {
     let cut = log.dump.cut;
     let mut snapshot = Snapshot::from(std::mem::take(&mut log.dump));
     snapshot.header.taken_at_ns = Some(log.taken_at_ns).filter(|&ns| ns != 0);
-    let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program said: {said}")).collect();
+    let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program printed: {said}")).collect();
     if log.dumps.len() > 1 {
         let of = if cut { "the last one (none is complete)" } else { "the last complete one" };
         let largest = log.dumps.iter().copied().max().unwrap_or(0);
         let by = match (log.writers.len(), log.writer.as_str()) {
             (0 | 1, _) => String::new(),
             (_, "") => format!(
-                ", of {} writers: {}",
+                ", by {} writers: {}",
                 log.writers.len(),
                 log.writers.join(", ").trim_matches([',', ' '])
             ),
-            (_, writer) => format!(", of {writer}; others are of {}", others(&log.writers, writer)),
+            (_, writer) => format!(", by {writer}; others are by {}", others(&log.writers, writer)),
         };
         warnings.push(format!(
-            "there are {} dumps in it, the largest with {largest} goroutines: this is {of}{by}",
+            "the input has {} dumps, the largest with {largest} goroutines: this is {of}{by}",
             log.dumps.len()
         ));
     }
-    if log.turned_round {
-        warnings.push(
-            "the lines stand in reverse order, the newest first: they were read from the end".to_owned(),
-        );
+    if log.reversed {
+        warnings.push("the lines are in reverse order, newest first: they were read from the end".to_owned());
     }
     // By default a crash prints only the goroutine that crashed.
     if let ([only], false) = (&snapshot.tasks[..], log.said.is_empty())
         && only.state == TaskState::Running
     {
-        warnings.push("only the goroutine that crashed was printed: GOTRACEBACK=all prints all".to_owned());
+        warnings.push(
+            "the program printed only the goroutine that crashed: with GOTRACEBACK=all it prints all of them"
+                .to_owned(),
+        );
     }
     if log.said.iter().any(|said| said == DEADLOCK) {
         let waiting =
@@ -177,10 +177,10 @@ mod tests {
         let error = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(error("heap profile: 1: 2 [3: 4] @ heap/1\n"), "a profile of heap, not of goroutines");
         assert_eq!(error("threadcreate profile: total 8\n"), "a profile of threadcreate, not of goroutines");
-        assert_eq!(error("\n\n"), "there is no goroutine in it: it is empty");
-        assert_eq!(error("<html>"), "there is no goroutine in it: it is a page of HTML");
-        assert_eq!(error("\nhello\n"), "there is no goroutine in it: its first line is \"hello\"");
-        assert_eq!(error("\x7f\0"), "there is no goroutine in it: it is not text");
+        assert_eq!(error("\n\n"), "no goroutine was found: it is empty");
+        assert_eq!(error("<html>"), "no goroutine was found: it is a page of HTML");
+        assert_eq!(error("\nhello\n"), "no goroutine was found: its first line is \"hello\"");
+        assert_eq!(error("\x7f\0"), "no goroutine was found: it is not text");
     }
 
     #[test]
@@ -223,6 +223,6 @@ mod tests {
         let warnings = read(text.as_bytes()).unwrap().snapshot.header.warnings;
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         let warnings = read(text.repeat(2).as_bytes()).unwrap().snapshot.header.warnings;
-        assert!(warnings[1].starts_with("there are 2 dumps in it"), "{warnings:?}");
+        assert!(warnings[1].starts_with("the input has 2 dumps"), "{warnings:?}");
     }
 }

@@ -9,7 +9,7 @@
 //!   one call, `paged` single words, `pages` says which pages are in use;
 //! - files: `maps`, `image` with `image_file` and `elf`; `slow_files` gives up on a file system that does not answer;
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
-//!   `registers` tells what a stopped thread's registers are;
+//!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
 //! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
 
@@ -30,16 +30,17 @@ mod job_control;
 mod live;
 mod maps;
 mod memory;
+mod moment;
 pub(crate) mod paged;
 mod pages;
 mod patience;
-mod permission;
-mod proc;
+pub(crate) mod permission;
+pub(crate) mod proc;
 mod processes;
 pub(crate) mod registers;
 mod slow_files;
 mod stop;
-mod sys;
+pub(crate) mod sys;
 mod tracer;
 mod vectors;
 mod watch;
@@ -51,11 +52,12 @@ pub use image_file::ImageFile;
 #[cfg(feature = "dashboard")]
 pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
+pub use moment::Moment;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-pub(crate) use sys::{end_with_us, let_us_trace};
+pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns, ticks_per_second};
 #[cfg(feature = "cli")]
 pub(crate) use tracer::end_all_stops;
 #[cfg(feature = "cli")]

@@ -29,7 +29,7 @@ pub(super) fn explain(pid: u32, what: &str, error: io::Error) -> TargetError {
 }
 
 /// The same for the first access to a process: it may never have existed.
-pub(super) fn no_process(pid: u32, what: &str, error: io::Error) -> TargetError {
+pub(crate) fn no_process(pid: u32, what: &str, error: io::Error) -> TargetError {
     if proc::is_gone(&error) { TargetError::NoProcess { pid } } else { explain(pid, what, error) }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn ended(pid: u32, what: &str, error: io::Error) -> TargetError {
 }
 
 /// Refuses processes that can never be read, with a clear message.
-pub(super) fn check_readable(pid: u32, stat: &Stat) -> Result<()> {
+pub(crate) fn check_readable(pid: u32, stat: &Stat) -> Result<()> {
     let name = stat.comm.clone();
     if stat.is_kernel_thread() {
         return Err(TargetError::KernelThread { pid, name });
@@ -52,7 +52,7 @@ pub(super) fn check_readable(pid: u32, stat: &Stat) -> Result<()> {
 }
 
 /// The name of a user, or the number of a user without a name.
-pub(super) fn user_name(uid: u32) -> String {
+pub(crate) fn user_name(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(user)) => user.name,
         _ => format!("uid {uid}"),
@@ -182,7 +182,7 @@ fn uids(status: &str) -> Option<[u32; 3]> {
 }
 
 /// A sign that loiter runs in a container.
-fn container() -> Option<&'static str> {
+pub(crate) fn container() -> Option<&'static str> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
         return Some("KUBERNETES_SERVICE_HOST is set");
     }
@@ -199,7 +199,7 @@ fn container() -> Option<&'static str> {
 }
 
 /// The name of the profile under which an LSM runs loiter, if the profile confines it.
-fn confined() -> Option<String> {
+pub(crate) fn confined() -> Option<String> {
     let text = proc::read_text("/proc/self/attr/current").ok()?;
     let text = text.trim_matches(['\0', '\n', ' ']);
     let free = text.is_empty() || text.starts_with("unconfined") || text.contains("unconfined_t");

@@ -21,42 +21,42 @@ pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u
 }
 
 /// Reads a small text file. Bytes that are not UTF-8 are replaced.
-pub(super) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+pub(crate) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     read_bounded(path, SMALL).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether the error means that the process or thread no longer exists.
-pub(super) fn is_gone(error: &io::Error) -> bool {
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 /// The fields of /proc/PID/stat that are needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(crate) struct Stat {
     /// Short name, at most 15 bytes.
-    pub(super) comm: String,
+    pub(crate) comm: String,
     /// State letter: R, S, D, T, t, Z, X, I.
-    pub(super) state: char,
+    pub(crate) state: char,
     /// Kernel flags of the task (`PF_*`).
-    pub(super) flags: u64,
+    pub(crate) flags: u64,
     /// User CPU time, ticks.
-    pub(super) utime: u64,
+    pub(crate) utime: u64,
     /// System CPU time, ticks.
-    pub(super) stime: u64,
+    pub(crate) stime: u64,
     /// Threads.
-    pub(super) threads: u32,
+    pub(crate) threads: u32,
     /// Start, ticks since boot.
-    pub(super) start_ticks: u64,
+    pub(crate) start_ticks: u64,
 }
 
 impl Stat {
     /// Reads /proc/`pid`/stat.
-    pub(super) fn read(pid: u32) -> io::Result<Stat> {
+    pub(crate) fn read(pid: u32) -> io::Result<Stat> {
         Self::read_file(format!("/proc/{pid}/stat"))
     }
 
     /// Reads /proc/`pid`/task/`tid`/stat.
-    pub(super) fn read_thread(pid: u32, tid: u32) -> io::Result<Stat> {
+    pub(crate) fn read_thread(pid: u32, tid: u32) -> io::Result<Stat> {
         Self::read_file(format!("/proc/{pid}/task/{tid}/stat"))
     }
 
@@ -67,7 +67,7 @@ impl Stat {
 
     /// Parses the text of a stat file. The name may contain spaces and parentheses, so the fields are counted
     /// from the last closing parenthesis.
-    pub(super) fn parse(text: &str) -> Option<Stat> {
+    pub(crate) fn parse(text: &str) -> Option<Stat> {
         let open = text.find('(')?;
         let close = text.rfind(')')?;
         let comm = text.get(open + 1..close)?.to_owned();
@@ -86,33 +86,33 @@ impl Stat {
     }
 
     /// Whether it is one of the kernel's own threads (`PF_KTHREAD`), which have no memory.
-    pub(super) fn is_kernel_thread(&self) -> bool {
+    pub(crate) fn is_kernel_thread(&self) -> bool {
         self.flags & 0x0020_0000 != 0
     }
 
     /// Whether it has ended and only waits for its parent to notice.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
 
 /// The value of a line "Key:\tvalue" of a status file.
-pub(super) fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
 }
 
 /// The number in a field whose first word is one.
-pub(super) fn number_field(status: &str, key: &str) -> Option<u64> {
+pub(crate) fn number_field(status: &str, key: &str) -> Option<u64> {
     field(status, key)?.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The text of /proc/`pid`/status.
-pub(super) fn status(pid: u32) -> io::Result<String> {
+pub(crate) fn status(pid: u32) -> io::Result<String> {
     read_text(format!("/proc/{pid}/status"))
 }
 
 /// The threads of a process, ascending.
-pub(super) fn threads(pid: u32) -> io::Result<Vec<u32>> {
+pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     let mut tids: Vec<u32> = std::fs::read_dir(format!("/proc/{pid}/task"))?
         .take(MAX_THREADS)
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

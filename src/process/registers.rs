@@ -1,6 +1,5 @@
-//! The registers of x86-64, as the kernel, instructions and DWARF number them. Another machine begins here: what
-//! else depends on it is Go's code (`runtimes/go/arch`) and the way from C frames to their callers
-//! (`symbols/native`).
+//! The registers of x86-64, as the kernel, instructions and DWARF number them. Another machine begins here;
+//! ARCHITECTURE.md lists what else depends on it.
 
 use super::Registers;
 
@@ -24,6 +23,8 @@ pub(crate) mod dwarf {
     pub(crate) const STACK_POINTER: usize = 7;
     /// Where a frame returns to.
     pub(crate) const RETURN_ADDRESS: usize = 16;
+    /// DWARF's numbers of the general registers, in the order in which instructions number them.
+    pub(crate) const FROM_GENERAL: [usize; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
     /// Registers that a function leaves as they were unless its rules say otherwise: rbx, rbp, r12 to r15.
     pub(crate) const CALLEE_SAVED: [usize; 6] = [3, FRAME_POINTER, 12, 13, 14, 15];
 }

@@ -16,7 +16,7 @@ fn raw_pid(pid: u32) -> Result<libc::pid_t, Errno> {
 }
 
 /// A process descriptor that remains valid after its pid is reused. Linux 5.3 and later.
-pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
+pub(crate) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = raw_pid(pid)?;
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
@@ -26,7 +26,7 @@ pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// Whether the process behind a pidfd has ended (all of its threads).
-pub(super) fn pidfd_ended(fd: &OwnedFd) -> bool {
+pub(crate) fn pidfd_ended(fd: &OwnedFd) -> bool {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: `poll` is one valid pollfd, and the count says one.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
@@ -73,7 +73,7 @@ pub(super) fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>
 }
 
 /// CLOCK_MONOTONIC as this process sees it, nanoseconds.
-pub(super) fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
@@ -93,7 +93,7 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
 }
 
 /// Clock ticks in a second, the unit of times in /proc/PID/stat.
-pub(super) fn ticks_per_second() -> u64 {
+pub(crate) fn ticks_per_second() -> u64 {
     // SAFETY: sysconf takes an integer and returns one.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
 }
@@ -137,6 +137,34 @@ pub(crate) fn end_with_us(command: &mut std::process::Command) -> &mut std::proc
     };
     // SAFETY: between fork and exec it makes two system calls, and allocates nothing.
     unsafe { command.pre_exec(tie) }
+}
+
+/// What a program that is about to become itself and its starter use to meet.
+pub(crate) struct Meeting {
+    /// The child says here that it is there: its pid, four bytes.
+    pub(crate) there: io::PipeWriter,
+    /// The child waits here for one byte, and gives up if there is none.
+    pub(crate) go: io::PipeReader,
+    /// The other end of `go`. The child closes its copy.
+    pub(crate) starter: std::os::fd::RawFd,
+}
+
+/// Lets the program that `command` starts wait before its first instruction, until its starter allows it to go on.
+pub(crate) fn meet_before_exec(
+    command: &mut std::process::Command,
+    meeting: Meeting,
+) -> &mut std::process::Command {
+    use std::io::{Read, Write};
+    use std::os::unix::process::CommandExt;
+    let Meeting { mut there, mut go, starter } = meeting;
+    let wait = move || {
+        // SAFETY: the descriptor is this child's copy, and nothing in it uses it.
+        unsafe { libc::close(starter) };
+        there.write_all(&std::process::id().to_ne_bytes())?;
+        go.read_exact(&mut [0])
+    };
+    // SAFETY: between fork and exec it closes, writes and reads pipes, and allocates nothing.
+    unsafe { command.pre_exec(wait) }
 }
 
 /// The id of the calling thread.

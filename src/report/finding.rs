@@ -7,7 +7,7 @@ use crate::analysis::leaks::fleet::Spread;
 use crate::analysis::leaks::{
     Doing, Finding, Holder, HowHeld, Note, Report, Rest, Sample, Silenced, Sureness,
 };
-use crate::analysis::rates::{Lifetime, Rates};
+use crate::analysis::rates::{Lifetime, NoLifetime, Rates};
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::{Header, ObjectKind, ReadMode};
 
@@ -107,6 +107,16 @@ pub fn since(finding: &Finding) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
+/// Why the mean lifetime is unknown, as a clause.
+pub(super) fn no_lifetime(why: NoLifetime) -> &'static str {
+    match why {
+        NoLifetime::Accumulating => "some tasks accumulate",
+        NoLifetime::MoreBorn => "more are born than end",
+        NoLifetime::MoreEnded => "more end than are born",
+        NoLifetime::TooLong => "longer than the process can tell",
+    }
+}
+
 /// The rates of a series in words; None if none is known.
 pub fn rates_line(rates: &Rates, noun: &str) -> Option<String> {
     let or_more = if rates.counted { "" } else { " or more" };
@@ -121,7 +131,7 @@ pub fn rates_line(rates: &Rates, noun: &str) -> Option<String> {
                 let or_less = if rates.counted { "" } else { " or less" };
                 format!("mean lifetime {}{or_less}", duration((s.max(0.0) * 1e9) as u64))
             }
-            Lifetime::Unknown(why) => format!("mean lifetime unknown ({why})"),
+            Lifetime::Unknown(why) => format!("mean lifetime unknown ({})", no_lifetime(why)),
         }),
         rates
             .reuse

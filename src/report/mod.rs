@@ -9,6 +9,7 @@ pub mod evidence;
 #[cfg(feature = "cli")]
 pub(crate) mod file_name;
 pub mod finding;
+pub mod firefox;
 pub mod flame;
 pub mod go;
 pub mod json;

@@ -13,7 +13,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustc_hash::FxHashMap;
 
+mod recording;
 mod strings;
+
+pub use recording::{write_recording, write_recording_raw};
 
 use self::strings::{Keys, Strings};
 use super::places::{Place, places};
@@ -57,6 +60,8 @@ type Doing = (TaskState, Option<StrId>, WaitClass);
 /// A profile under construction.
 struct Profile<'a, W> {
     snapshot: &'a Snapshot,
+    /// It is a recording's: readers must not take it for a snapshot.
+    recording: bool,
     out: W,
     strings: Strings<'a>,
     keys: Keys,
@@ -85,6 +90,7 @@ impl<'a, W: Write> Profile<'a, W> {
         let goexit = snapshot.code.strings.iter().position(|name| name == lore::OUTERMOST);
         Profile {
             snapshot,
+            recording: false,
             out,
             strings,
             keys,
@@ -279,7 +285,8 @@ impl<'a, W: Write> Profile<'a, W> {
         let start = self.message.len();
         for &(key, value) in snapshot.code.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
             let text = snapshot.str(key);
-            let key = match own::is_taken(text) {
+            let taken = own::is_taken(text) || self.recording && own::OF_RECORDINGS.contains(&text);
+            let key = match taken {
                 true => self.strings.text(format!("{}{text}", own::PROGRAM)),
                 false => self.strings.of(snapshot, key),
             };
@@ -359,7 +366,9 @@ impl<'a, W: Write> Profile<'a, W> {
             put_number(&mut self.message, fields::function::FILENAME, file);
             self.put_message(fields::profile::FUNCTION)?;
         }
-        self.write_comments()?;
+        if !self.recording {
+            self.write_comments()?;
+        }
         for text in std::mem::take(&mut self.strings.texts) {
             self.put(fields::profile::STRING_TABLE, text.as_bytes())?;
         }

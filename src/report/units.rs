@@ -34,6 +34,33 @@ pub fn duration(ns: u64) -> String {
     format!("{number} {unit}")
 }
 
+/// A measured time with two or three digits: "6.1 s", "412 ms", "38 µs"; from ten minutes on as [`duration`] gives it.
+/// Nanoseconds.
+pub fn precise(ns: u64) -> String {
+    let (unit, name) = match ns {
+        0 => return "0 s".to_owned(),
+        1..MICRO => (1, "ns"),
+        MICRO..MILLI => (MICRO, "µs"),
+        MILLI..SECOND => (MILLI, "ms"),
+        _ if ns < 10 * MINUTE => (SECOND, "s"),
+        _ => return duration(ns),
+    };
+    let value = ns as f64 / unit as f64;
+    let digits = if value < 9.95 || unit == SECOND && value < 99.95 { 1 } else { 0 };
+    format!("{value:.digits$} {name}")
+}
+
+/// A share of a whole: "41 %", "0.4 %", "<0.1 %"; "0 %" for nothing.
+pub fn percent(part: u64, whole: u64) -> String {
+    let percent = if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+    match percent {
+        _ if part == 0 || whole == 0 => "0 %".to_owned(),
+        _ if percent < 0.05 => "<0.1 %".to_owned(),
+        _ if percent < 0.95 => format!("{percent:.1} %"),
+        _ => format!("{percent:.0} %"),
+    }
+}
+
 /// Why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
@@ -180,6 +207,25 @@ mod tests {
         ] {
             assert_eq!((duration(ns), short_duration(ns)), (long.to_owned(), short.to_owned()));
         }
+    }
+
+    #[test]
+    fn measured_times_have_digits_that_mean_something() {
+        for (ns, text) in [
+            (0, "0 s"),
+            (999, "999 ns"),
+            (31_400, "31 µs"),
+            (6_240_000, "6.2 ms"),
+            (412_000_000, "412 ms"),
+            (6_100_000_000, "6.1 s"),
+            (61 * SECOND, "61.0 s"),
+            (9 * MINUTE, "540 s"),
+            (41 * MINUTE, "41 min"),
+        ] {
+            assert_eq!(precise(ns), text);
+        }
+        let shares = [(0, 9), (1, 0), (1, 3), (1, 200), (1, 100_000), (9, 9)].map(|(a, b)| percent(a, b));
+        assert_eq!(shares, ["0 %", "0 %", "33 %", "0.5 %", "<0.1 %", "100 %"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::code::{CodeBuilder, Image, ImageId, LocationId};
 use crate::process::{Mapping, Target};
 
 /// The images of a target as currently mapped. An image that cannot be read is unknown; that is not an error.
-pub(super) struct Images<'a> {
+pub(crate) struct Images<'a> {
     target: &'a dyn Target,
     mappings: Vec<Mapping>,
     /// Build ids by path. Read only when an image other than the executable is needed.
@@ -18,13 +18,13 @@ pub(super) struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    pub(super) fn new(target: &'a dyn Target) -> Self {
+    pub(crate) fn new(target: &'a dyn Target) -> Self {
         let mappings = target.mappings().unwrap_or_default();
         Images { target, mappings, build_ids: OnceCell::new(), known: FxHashMap::default() }
     }
 
     /// The image with this address in any of its mappings: code or data.
-    pub(super) fn at(&mut self, address: u64, into: &mut CodeBuilder) -> Option<ImageId> {
+    pub(crate) fn at(&mut self, address: u64, into: &mut CodeBuilder) -> Option<ImageId> {
         let number = self.mapping(address)?;
         if let Some(&known) = self.known.get(&number) {
             return known;
@@ -35,7 +35,7 @@ impl<'a> Images<'a> {
     }
 
     /// Records the images of all locations that have a code address and no image yet.
-    pub(super) fn note(&mut self, into: &mut CodeBuilder) {
+    pub(crate) fn note(&mut self, into: &mut CodeBuilder) {
         let addresses: Vec<_> = (into.locations().iter().zip(0..))
             .filter(|(location, _)| location.image.is_none())
             .filter_map(|(location, id)| Some((LocationId(id), location.address?)))

@@ -15,16 +15,20 @@ use crate::{Error, Result};
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
+mod native;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
+mod sampling;
 
 pub use go::GoError;
 pub use registry::RegistryError;
 
 pub use crate::symbols::pclntab::PclntabError;
 
+pub(crate) use images::Images;
 pub use reading::{Readable, snapshot};
+pub use sampling::{Attribute, Claim, Owner};
 
 /// How a target is to be read.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct ReadOptions {
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
     /// one before had to end.
     pub holders: Duration,
+    /// The target will be read again: what the next reading need not read anew is kept.
+    pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -51,13 +57,13 @@ impl ReadOptions {
     /// For a command that reads once and ends.
     #[must_use]
     pub fn once(self) -> Self {
-        ReadOptions { holders: ONCE * SLOWNESS, ..self }
+        ReadOptions { holders: ONCE * SLOWNESS, repeated: false, ..self }
     }
 
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
-        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, ..self }
+        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, repeated: true, ..self }
     }
 }
 
@@ -76,6 +82,7 @@ impl Default for ReadOptions {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
             holders: Duration::from_secs(10),
+            repeated: true,
             stop: None,
         }
     }
@@ -110,6 +117,19 @@ pub trait Attached: Send + Sync {
         runtime: u8,
         into: &mut SnapshotBuilder,
     ) -> Result<()>;
+
+    /// What says whose the moments of threads are, as samples of runtime number `runtime`. None if this runtime
+    /// cannot say.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn attribution<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(None)
+    }
 }
 
 /// What [`attach`] found in a target.
@@ -148,10 +168,10 @@ impl FoundRuntimes {
         }
         let more = libraries.len().saturating_sub(NAMED);
         for UnreadableImage { path, why, .. } in libraries.into_iter().take(NAMED) {
-            self.left_out.push(format!("{path} was not looked at: {why}"));
+            self.left_out.push(format!("{path} was not examined: {why}"));
         }
         if more > 0 {
-            self.left_out.push(format!("{more} files more were not looked at, either"));
+            self.left_out.push(format!("{more} more files were not examined"));
         }
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Attached, Pause, ReadOptions, attach, images};
+use super::{Attached, Attribute, Pause, ReadOptions, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
-use crate::snapshot::{Header, ReadMode, Snapshot, SnapshotBuilder};
+use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
 use crate::{Error, Result};
 
 /// Takes a snapshot of all tasks in `target`.
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// # Errors
 /// Any error of reading the target, and [`Error::NoRuntime`] if there is nothing to read.
 pub fn snapshot(target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
-    Readable::find(target)?.read(target, options)
+    Readable::find(target)?.read(target, &ReadOptions { repeated: false, ..options.clone() })
 }
 
 /// The readable runtimes of a target, kept for repeated readings: finding them is most of the work of reading
@@ -50,6 +50,20 @@ impl Readable {
         let (inner, own) = (Arc::clone(&self.inner), options.clone());
         supervised(target, options.stop.as_deref(), move |target| inner.read(target, &own))
     }
+
+    /// What identifies each runtime, by its number. One that cannot be read now has an error.
+    pub(crate) fn infos(&self, target: &dyn Target) -> Vec<Result<RuntimeInfo>> {
+        self.inner.runtimes.iter().map(|runtime| runtime.info(target)).collect()
+    }
+
+    /// What says whose the moments of threads are: one for each runtime that can say it.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Result<Vec<Box<dyn Attribute + 'a>>> {
+        let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
+        numbered.filter_map(|(runtime, number)| runtime.attribution(target, number).transpose()).collect()
+    }
 }
 
 impl Inner {
@@ -73,12 +87,12 @@ impl Inner {
             let info = target.info();
             let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
             if warnings.is_empty() && unused.is_empty() {
-                looked_at.push("none has the note of a task registry (loiter-registry)".to_owned());
+                looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
             if target.core_extent().is_some_and(|extent| extent.missing > 0) {
-                looked_at.push("the core file is cut: what is missing may have held one".to_owned());
+                looked_at.push("the core file is cut: the missing part may contain one".to_owned());
             }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
         }

@@ -6,7 +6,7 @@
 //! the caller of [`Session::wait`] decides how to spend the time until the next reading.
 //!
 //! A [`SessionView`] combines the readings: it keeps a bounded [series](crate::analysis::Series) and gives a
-//! [`Picture`] after each reading. A [`Recorder`] keeps the readings on disk, and a [`Replay`] goes through
+//! [`Picture`] after each reading. A [`Album`] keeps the readings on disk, and a [`Replay`] goes through
 //! them later.
 //!
 //! ```no_run
@@ -41,18 +41,19 @@ use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 use crate::source::{self, OpenOptions, Program, Source, SourceError};
 
+mod album;
 mod history;
 mod pace;
 mod picture;
 mod process;
-mod record;
+pub mod record;
 mod replay;
 mod trouble;
 
+pub use album::{Album, AlbumError};
 pub use history::Point;
 pub use pace::Pacing;
 pub use picture::{Before, Picture, SessionView};
-pub use record::{RecordError, Recorder};
 pub use replay::{Replay, ReplayError, recorded};
 pub use trouble::Trouble;
 

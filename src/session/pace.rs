@@ -108,7 +108,7 @@ impl Pace {
 }
 
 /// Processor time of this process.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     // Every Linux has this clock; without it, there is no delay.
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

@@ -59,10 +59,10 @@ impl Picture {
     /// How long a task has been in its state: what the runtime says or, if that is longer, what the
     /// readings prove.
     pub fn age(&self, task: u32) -> Age {
-        let told = self.snapshot.tasks.get(task as usize).map_or(Age::Unknown, |task| task.age);
+        let read = self.snapshot.tasks.get(task as usize).map_or(Age::Unknown, |task| task.age);
         match self.proved_ns.get(task as usize) {
-            Some(&proved) if proved > told.nanos().unwrap_or(0) => Age::AtLeast(proved),
-            _ => told,
+            Some(&proved) if proved > read.nanos().unwrap_or(0) => Age::AtLeast(proved),
+            _ => read,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, IsTerminal, PipeReader, Read};
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal, PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 const KEPT: usize = 16 << 10;
 /// Lines of them that are shown at the end.
 const LINES: usize = 20;
+
+/// Said in place of the pid of a program that could not be started.
+const NOBODY: u32 = 0;
 
 /// Where the output of a program goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +69,63 @@ impl Program {
     /// # Errors
     /// [`SourceError::Io`] if it cannot be started.
     pub fn start(file: &OsStr, arguments: &[OsString], output: ProgramOutput) -> Result<Program> {
+        let failed = |source| could_not_start(file, source);
+        Self::start_as(file, arguments, output, |command| command.spawn().map_err(failed))
+    }
+
+    /// The same, but before the first instruction of the program `meet` is called with its pid, in another thread.
+    ///
+    /// # Errors
+    /// [`SourceError::Io`] if it cannot be started. If `meet` fails, the program is not started.
+    pub fn start_met<T: Send, E: Send>(
+        file: &OsStr,
+        arguments: &[OsString],
+        output: ProgramOutput,
+        meet: impl FnOnce(u32) -> Result<T, E> + Send,
+    ) -> Result<Result<(Program, T), E>> {
+        let failed = |source| could_not_start(file, source);
+        let mut met = None;
+        let started = Self::start_as(file, arguments, output, |command| {
+            let (mut there, child_there) = io::pipe().map_err(failed)?;
+            let (child_go, mut go) = io::pipe().map_err(failed)?;
+            let mut nobody_there = child_there.try_clone().map_err(failed)?;
+            let meeting = process::Meeting { there: child_there, go: child_go, starter: go.as_raw_fd() };
+            process::meet_before_exec(command, meeting);
+            // The call that starts it returns only when it has become itself.
+            thread::scope(|scope| {
+                let meet = scope.spawn(|| {
+                    let mut pid = [0; 4];
+                    there.read_exact(&mut pid).ok()?;
+                    let outcome = meet(Some(u32::from_ne_bytes(pid)).filter(|&pid| pid != NOBODY)?);
+                    if outcome.is_ok() {
+                        // It fails if the program was ended meanwhile, which the start then says.
+                        let _ = go.write_all(&[1]);
+                    }
+                    drop(go);
+                    Some(outcome)
+                });
+                let child = command.spawn();
+                // If there is no child, nobody else says anything.
+                let _ = nobody_there.write_all(&NOBODY.to_ne_bytes());
+                met = meet.join().ok().flatten();
+                child.map_err(failed)
+            })
+        });
+        match met {
+            Some(Err(error)) => Ok(Err(error)),
+            Some(Ok(met)) => Ok(Ok((started?, met))),
+            None => Err(started.err().unwrap_or_else(|| failed(io::ErrorKind::Interrupted.into()))),
+        }
+    }
+
+    fn start_as(
+        file: &OsStr,
+        arguments: &[OsString],
+        output: ProgramOutput,
+        spawn: impl FnOnce(&mut Command) -> Result<Child>,
+    ) -> Result<Program> {
         let name = file.to_string_lossy().into_owned();
-        let failed = |source| SourceError::Io { what: format!("cannot start {name}"), source };
+        let failed = |source| could_not_start(file, source);
         let mut command = Command::new(file);
         // In its own process group, Ctrl-C does not reach it, and it could not read a terminal.
         command.args(arguments).process_group(0);
@@ -83,7 +141,7 @@ impl Program {
             command.stdout(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?);
         }
         process::let_us_trace(process::end_with_us(&mut command));
-        let child = command.spawn().map_err(failed)?;
+        let child = spawn(&mut command)?;
         // Closes our write end of the pipe, so that the reader sees its end.
         drop(command);
         let output = tail.map(keep_the_end);
@@ -150,8 +208,8 @@ impl Program {
         }
         let begin = Instant::now();
         // Only loiter waits for it: until then its pid is not reused.
-        let told = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
-        while told.is_ok() && begin.elapsed() < FAREWELL {
+        let signalled = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
+        while signalled.is_ok() && begin.elapsed() < FAREWELL {
             if let Some(how) = self.ended() {
                 return said(End::Asked(how));
             }
@@ -221,6 +279,10 @@ impl fmt::Display for ProgramEnd {
     }
 }
 
+fn could_not_start(file: &OsStr, source: io::Error) -> SourceError {
+    SourceError::Io { what: format!("cannot start {}", file.to_string_lossy()), source }
+}
+
 /// "exit status 1", "SIGSEGV, core dumped".
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -276,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn its_end_is_told() {
+    fn its_end_is_reported() {
         assert_eq!(outcome(&start("exit 3")), "exit status 3");
         assert_eq!(outcome(&start("kill -USR1 $$")), "SIGUSR1");
         let ended = start("exit 3").wait_until_readable().unwrap_err();
@@ -288,8 +350,8 @@ mod tests {
         let program = start("exec sleep 1000");
         let pid = program.pid();
         assert!(program.ended().is_none());
-        let told = program.end().to_string();
-        assert!(told.contains(&format!("sh (pid {pid})")) && told.ends_with("SIGTERM"), "{told}");
+        let end = program.end().to_string();
+        assert!(end.contains(&format!("sh (pid {pid})")) && end.ends_with("SIGTERM"), "{end}");
         let program = start("exec sleep 1000");
         let directory = format!("/proc/{}", program.pid());
         assert!(std::path::Path::new(&directory).exists());
@@ -298,7 +360,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_told() {
+    fn it_is_met_before_its_first_instruction() {
+        let meet = |pid: u32| {
+            let exe = std::fs::read_link(format!("/proc/{pid}/exe")).map_err(|e| e.to_string())?;
+            let own = std::env::current_exe().map_err(|e| e.to_string())?;
+            if exe == own { Ok(pid) } else { Err(format!("it is {} already", exe.display())) }
+        };
+        let quick = |file: &str| Program::start_met(file.as_ref(), &[], ProgramOutput::Stderr, meet);
+        let (program, met) = quick("true").unwrap().unwrap();
+        assert_eq!((program.pid(), outcome(&program)), (met, "exit status 0".to_owned()));
+        let error = crate::full_text(&quick("/no/such/program").unwrap_err());
+        assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");
+        let refused =
+            Program::start_met("false".as_ref(), &[], ProgramOutput::Stderr, |_| Err::<(), _>("no"));
+        assert_eq!(refused.unwrap().unwrap_err(), "no");
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_reported() {
         let start = Program::start("/no/such/program".as_ref(), &[], ProgramOutput::Kept);
         let error = crate::full_text(&start.unwrap_err());
         assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");

@@ -15,7 +15,7 @@ mod unwind;
 
 use cfi::{Cfi, Rules};
 use functions::Functions;
-pub use unwind::{NativeFrame, StackBytes};
+pub use unwind::{NativeFrame, NoCaller, StackBytes};
 
 /// Executable parts of one image that are examined; usually there is one.
 const MAX_PARTS: usize = 16;
@@ -114,6 +114,20 @@ impl NativeCode {
 
     /// The frame that called `frame`. None if the tables do not say, or say that there is no caller.
     pub fn caller(&mut self, frame: &NativeFrame, stack: StackBytes<'_>) -> Option<NativeFrame> {
+        self.step(frame, stack).ok()
+    }
+
+    /// The frame that called `frame`, or why there is none.
+    ///
+    /// # Errors
+    /// [`NoCaller`] says which of these it is: the outermost frame, more stack than given, no rule.
+    pub fn step(&mut self, frame: &NativeFrame, stack: StackBytes<'_>) -> Result<NativeFrame, NoCaller> {
+        let (cfi, rules) = self.rules(frame).ok_or(NoCaller::Unknown)?;
+        frame.caller(rules, cfi, stack)
+    }
+
+    /// The rules at a frame's address, with the tables that they are from.
+    fn rules(&mut self, frame: &NativeFrame) -> Option<(&Cfi, &Rules)> {
         let address = frame.lookup();
         let number = self.image_at(address)?;
         let loaded = self.images.get_mut(number)?;
@@ -132,7 +146,7 @@ impl NativeCode {
             let rules = cfi.rules(in_file(address), in_file(frame.pc), &loaded.image, &mut self.context);
             self.rules.insert(key, rules);
         }
-        frame.caller(self.rules.get(&key)?.as_ref()?, cfi, stack)
+        Some((cfi, self.rules.get(&key)?.as_ref()?))
     }
 }
 

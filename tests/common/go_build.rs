@@ -106,6 +106,8 @@ pub enum Program {
     Served,
     /// Has a page that does not come.
     Lazy,
+    /// Burns CPU in known functions.
+    Burners,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
 }
@@ -116,6 +118,7 @@ impl Program {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Leaks => "leaks",
+            Program::Burners => "burners",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory)
     }
@@ -185,6 +188,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
         Program::Leaks => ("leaks", "."),
+        Program::Burners => ("burners", "."),
         Program::Served => ("served", "./served"),
         Program::Lazy => ("lazy", "./lazy"),
     };

@@ -24,6 +24,7 @@ macro_rules! with {
 pub(crate) use with;
 
 mod convoy;
+pub mod recording;
 
 pub use convoy::convoy;
 

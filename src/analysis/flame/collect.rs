@@ -3,8 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::names::{Name, NameId, NameKind, Names};
-use super::{Doing, FlameOptions, Reason, Root, Weight};
-use crate::analysis::filter::Selection;
+use super::{Doing, FlameOptions, Picked, Reason, Root, Roots, Weight};
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
 use crate::analysis::group::Ages;
 use crate::snapshot::*;
@@ -155,7 +154,8 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds tasks of a snapshot.
-    pub(super) fn add(&mut self, snapshot: &Snapshot, selection: &Selection, all_frames: bool, side: Side) {
+    pub(super) fn add(&mut self, picked: Picked<'_>, all_frames: bool, side: Side) {
+        let Picked { snapshot, selection, roots, .. } = picked;
         let mut totals = Totals {
             tasks: selection.count,
             considered: selection.considered,
@@ -166,9 +166,9 @@ impl<'a> Collector<'a> {
             self.runtime(snapshot, number);
         }
         let mut paths = Paths::new(snapshot, all_frames, self.options.reverse);
-        for (key, sum) in self.count(snapshot, &selection.tasks) {
+        for (key, sum) in self.count(picked) {
             let runtime = Some(NameId(self.runtime(snapshot, key.runtime)));
-            let rows = Rows { runtime, root: self.root(snapshot, &key).map(NameId) };
+            let rows = Rows { runtime, root: self.root(snapshot, &key, roots).map(NameId) };
             let frames = paths.of(&key, &mut self.names, &mut self.paths);
             totals.without_weight += sum.without_weight;
             totals.without_stack += if frames.unknown { sum.count } else { 0 };
@@ -197,12 +197,15 @@ impl<'a> Collector<'a> {
     }
 
     /// Counts tasks by key. A task costs one look-up, and none if it is like the one before.
-    fn count(&self, snapshot: &Snapshot, tasks: &[u32]) -> Vec<(Key, Sum)> {
+    fn count(&self, picked: Picked<'_>) -> Vec<(Key, Sum)> {
+        let Picked { snapshot, selection, times, roots } = picked;
         let mut sums: Vec<(Key, Sum)> = Vec::new();
         let mut index: FxHashMap<Key, u32> = FxHashMap::default();
         let mut last: Option<(Key, u32)> = None;
-        for task in tasks.iter().filter_map(|&nth| snapshot.tasks.get(nth as usize)) {
-            let key = self.key(task);
+        for &row in &selection.tasks {
+            let Some(task) = snapshot.tasks.get(row as usize) else { continue };
+            let named = roots.map(|roots| roots.of.get(row as usize).copied());
+            let key = self.key(task, named);
             let nth = match last {
                 Some((same, nth)) if same == key => nth,
                 _ => *index.entry(key).or_insert_with(|| {
@@ -216,10 +219,13 @@ impl<'a> Collector<'a> {
                 Weight::Tasks => Some(1),
                 Weight::Seconds => task.age.nanos(),
                 Weight::Bytes => Some(task.stack_bytes).filter(|&bytes| bytes > 0),
+                Weight::Time => times.get(row as usize).copied(),
             };
             let count = task.count();
             sum.count = sum.count.saturating_add(count);
-            let weight_of_all = u128::from(weight.unwrap_or(0)).saturating_mul(count.into());
+            // A time is that of all tasks of a row.
+            let times = if self.options.weight == Weight::Time { 1 } else { count };
+            let weight_of_all = u128::from(weight.unwrap_or(0)).saturating_mul(times.into());
             sum.weight = sum.weight.saturating_add(weight_of_all);
             sum.without_weight = sum.without_weight.saturating_add(if weight.is_none() { count } else { 0 });
             sum.ages.add(task);
@@ -228,12 +234,14 @@ impl<'a> Collector<'a> {
         sums
     }
 
-    fn key(&self, task: &Task) -> Key {
-        let root = match self.options.root {
-            Root::None | Root::State => None,
-            Root::Creator => task.creator.map(|id| id.0),
-            Root::Label(_) => task.labels.map(|id| id.0),
-            Root::Thread => task.thread,
+    /// `named`: the row at the root, if it is given by name.
+    fn key(&self, task: &Task, named: Option<Option<u32>>) -> Key {
+        let root = match (named, &self.options.root) {
+            (Some(named), _) => named,
+            (None, Root::None | Root::State) => None,
+            (None, Root::Creator) => task.creator.map(|id| id.0),
+            (None, Root::Label(_)) => task.labels.map(|id| id.0),
+            (None, Root::Thread) => task.thread,
         };
         Key {
             runtime: task.runtime,
@@ -259,8 +267,12 @@ impl<'a> Collector<'a> {
     }
 
     /// The row that [`FlameOptions::root`] asks for.
-    fn root(&mut self, snapshot: &Snapshot, key: &Key) -> Option<u32> {
+    fn root(&mut self, snapshot: &Snapshot, key: &Key, roots: Option<Roots<'_>>) -> Option<u32> {
         let id = key.root.checked_sub(1).and_then(|id| u32::try_from(id).ok());
+        if let Some(roots) = roots {
+            let name = id.and_then(|id| roots.names.get(id as usize));
+            return Some(self.names.row(name.map_or("", String::as_str)));
+        }
         match &self.options.root {
             Root::None => None,
             Root::State => Some(self.names.row(key.reason.map_or(key.state.name(), |id| snapshot.str(id)))),

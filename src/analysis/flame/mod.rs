@@ -78,6 +78,8 @@ pub enum Weight {
     Seconds,
     /// The memory of their stacks, bytes; if it is unknown, it weighs nothing.
     Bytes,
+    /// The time that the rows of a recording stand for, nanoseconds.
+    Time,
 }
 
 /// How stacks become a tree.
@@ -110,11 +112,45 @@ pub fn flame_selected(
     all_frames: bool,
     options: &FlameOptions,
 ) -> Flame {
+    let picked = |(snapshot, selection)| Picked { snapshot, selection, times: &[], roots: None };
+    flame_picked(picked(now), before.map(picked), all_frames, options)
+}
+
+/// Tasks that were picked.
+#[derive(Debug, Clone, Copy)]
+pub struct Picked<'a> {
+    /// The snapshot that they are in.
+    pub snapshot: &'a Snapshot,
+    /// Which tasks.
+    pub selection: &'a Selection,
+    /// What [`Weight::Time`] adds up: for each task of the snapshot its time, nanoseconds. Empty in a snapshot that has
+    /// no times.
+    pub times: &'a [u64],
+    /// The rows at the root, if they are not what [`FlameOptions::root`] asks for.
+    pub roots: Option<Roots<'a>>,
+}
+
+/// Rows at the root that are given by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Roots<'a> {
+    /// For each task of the snapshot, an index of `names`.
+    pub of: &'a [u32],
+    /// Their names. Raw from the target.
+    pub names: &'a [String],
+}
+
+/// The same for tasks that may have times of their own.
+pub fn flame_picked(
+    now: Picked<'_>,
+    before: Option<Picked<'_>>,
+    all_frames: bool,
+    options: &FlameOptions,
+) -> Flame {
     let mut collector = collect::Collector::new(options);
-    if let Some((snapshot, selection)) = before {
-        collector.add(snapshot, selection, all_frames, collect::Side::Was);
+    if let Some(before) = before {
+        collector.add(before, all_frames, collect::Side::Was);
     }
-    collector.add(now.0, now.1, all_frames, collect::Side::Now);
+    collector.add(now, all_frames, collect::Side::Now);
     tree::build(collector.finish(), options.weight, before.is_some())
 }
 

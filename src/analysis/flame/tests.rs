@@ -266,7 +266,9 @@ fn a_tree_that_is_too_large_is_cut_and_still_adds_up() {
     let options = FlameOptions::default();
     let cut = |max| {
         let mut collector = collect::Collector::new(&options);
-        collector.add(&snapshot, &Filter::default().select(&snapshot), false, collect::Side::Now);
+        let selection = Filter::default().select(&snapshot);
+        let picked = Picked { snapshot: &snapshot, selection: &selection, times: &[], roots: None };
+        collector.add(picked, false, collect::Side::Now);
         tree::build_within(max, collector.finish(), Weight::Tasks, false)
     };
     for (max, nodes, left_out) in [(1, 1, 6), (2, 2, 5), (4, 4, 3), (7, 7, 0)] {

@@ -148,8 +148,8 @@ impl Flame {
         self.was.get(id.index()).copied().unwrap_or_default()
     }
 
-    /// Why the tasks of a node wait, or their states, each with its number of tasks; the most frequent first.
-    /// For a node that is gone: as in the earlier snapshot.
+    /// Why the tasks of a node wait, or their states, each with its number of tasks (or its time, if that is the unit
+    /// of weights); the most frequent first. For a node that is gone: as in the earlier snapshot.
     pub fn reasons_of(&self, id: NodeId) -> Vec<(ReasonId, u64)> {
         let node = self.node(id);
         let side = if node.now.count == 0 { Side::Was } else { Side::Now };
@@ -157,7 +157,8 @@ impl Flame {
         let mut by_reason = vec![0_u64; self.reasons.len()];
         for end in ends.iter().filter(|end| end.side == side) {
             if let Some(count) = by_reason.get_mut(end.reason.0 as usize) {
-                *count += end.figures.count;
+                let time = self.weight == Weight::Time;
+                *count = count.saturating_add(if time { end.figures.weight } else { end.figures.count });
             }
         }
         let counts = (0..).map(ReasonId).zip(by_reason);

@@ -16,6 +16,8 @@ pub static LORE: Lore = Lore {
         beside: "net/http.(*persistConn).writeLoop",
     }),
     timer_element: Some(MOMENT),
+    // runtime/mgc.go, mgcsweep.go, mgcscavenge.go.
+    collectors: &["runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.bgscavenge"],
     packages: Packages {
         separators: &["/"],
         main: "main",

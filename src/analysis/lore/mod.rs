@@ -22,6 +22,8 @@ pub struct Lore {
     pub http_bodies: Option<HttpBodies>,
     /// The element type of timer channels. None: timers have no channels.
     pub timer_element: Option<&'static str>,
+    /// Start functions of the runtime's own tasks that collect garbage: patterns for whole names.
+    pub collectors: &'static [&'static str],
     /// How packages are named.
     pub packages: Packages,
 }
@@ -35,6 +37,7 @@ pub static NEUTRAL: Lore = Lore {
     known: &[ACCEPT_LOOP],
     http_bodies: None,
     timer_element: None,
+    collectors: &[],
     packages: Packages::NEUTRAL,
 };
 

@@ -9,6 +9,7 @@ pub static LORE: Lore = Lore {
     known: KNOWN,
     http_bodies: None,
     timer_element: None,
+    collectors: &[],
     packages: Packages { separators: &["::"], owner_by_file, ..Packages::NEUTRAL },
 };
 

@@ -12,6 +12,7 @@ use crate::analysis::{Series, SeriesOptions};
 use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
 use crate::cli::output::tell;
+use crate::cli::signals::stop_on_signals;
 use crate::cli::source::{ReadArgs, warn_of_stop};
 use crate::full_text;
 use crate::report::escape;
@@ -110,7 +111,7 @@ fn options(how: &ReadArgs, times: Times, stop: &Arc<AtomicBool>) -> SessionOptio
 /// process.
 pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
     let Watched { session, stop, times, started } = watched;
-    on_signals(stop)?;
+    stop_on_signals(stop)?;
     let mut series = Series::new(SeriesOptions { keep: Some(KEPT), ..leaks::series_options() });
     // The output of a program that loiter started would mix with it.
     let mut progress = Progress::new(*times, *started);
@@ -196,7 +197,7 @@ impl From<Trouble> for CliError {
         match trouble {
             Trouble::Unreadable(error) => (*error).into(),
             trouble => {
-                CliError::Told { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
+                CliError::Message { problem: full_text(&trouble), remedy: Vec::new(), exit: Exit::NoProcess }
             }
         }
     }
@@ -238,17 +239,6 @@ impl Late {
             _ => Some(format!("a reading takes up to {}; raise --every", text(took))),
         }
     }
-}
-
-/// Set by Ctrl-C and SIGTERM. A second one ends loiter.
-fn on_signals(stop: &Arc<AtomicBool>) -> Result {
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: the first signal finds the flag unset and passes the first handler.
-        let second = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(stop));
-        let first = second.and_then(|_| signal_hook::flag::register(signal, Arc::clone(stop)));
-        first.map_err(|source| CliError::Io { what: "cannot watch for signals".to_owned(), source })?;
-    }
-    Ok(())
 }
 
 /// Sleeps for a moment. Breaks if the user wants to stop.

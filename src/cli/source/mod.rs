@@ -186,7 +186,7 @@ fn or_a_process(path: &Path, error: SourceError) -> CliError {
     let Some(name) = name else { return error };
     let hint = format!("There is a file of this name; for the process: -p {name}");
     let remedy = error.remedy().into_iter().chain([hint]).collect();
-    CliError::Told { problem: error.message(), remedy, exit: error.exit() }
+    CliError::Message { problem: error.message(), remedy, exit: error.exit() }
 }
 
 #[cfg(test)]

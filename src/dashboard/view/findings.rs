@@ -81,7 +81,7 @@ pub(in crate::dashboard) fn evidence(report: &Report, finding: &Finding, columns
         let module =
             finding.module.as_ref().map(|module| format!("  module {}", module.path)).unwrap_or_default();
         let text = format!("{}  {}{module}", creator.function, place(&report.header, creator, false));
-        rows.extend(wrapped("started by", &text, columns));
+        rows.extend(wrapped("created by", &text, columns));
     }
     rows.extend(since(finding).into_iter().flat_map(|text| wrapped("since", &text, columns)));
     for (guess, text) in holders(&report.header, finding, false, false) {

@@ -25,6 +25,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
         Weight::Tasks => format!("width: {noun}s"),
         Weight::Seconds => "width: time waited".to_owned(),
         Weight::Bytes => "width: memory of stacks".to_owned(),
+        Weight::Time => "width: time".to_owned(),
     };
     let order = if state.tables.query.flame.reverse { "innermost first" } else { "outermost first" };
     let hint = "Enter: zoom, Esc: out, s: width, r: reverse";
@@ -116,6 +117,7 @@ fn describe(canvas: &mut Canvas<'_>, state: &AppState, flame: &Flame, node: Node
     let weight = match flame.weight {
         Weight::Seconds => format!(", {}", duration(figures.now.weight.saturating_mul(1_000_000))),
         Weight::Bytes => format!(", {}", bytes(figures.now.weight)),
+        Weight::Time => format!(", {}", duration(figures.now.weight)),
         Weight::Tasks => String::new(),
     };
     let mut facts = vec![format!("{}{weight}", count(figures.now.count, noun)), format!("{share:.1} %")];

@@ -17,12 +17,16 @@ pub mod profile {
     pub const STRING_TABLE: u32 = 6;
     /// When it was taken, nanoseconds since the Unix epoch.
     pub const TIME_NANOS: u32 = 9;
+    /// How long it was recorded, nanoseconds.
+    pub const DURATION_NANOS: u32 = 10;
     /// The subject of a period, a ValueType.
     pub const PERIOD_TYPE: u32 = 11;
     /// Events between two samples.
     pub const PERIOD: u32 = 12;
     /// Text for people. `go tool pprof` hides text that begins with `#`.
     pub const COMMENT: u32 = 13;
+    /// The type of sample that readers show first.
+    pub const DEFAULT_SAMPLE_TYPE: u32 = 14;
 }
 
 /// Fields of the message ValueType.
@@ -169,6 +173,12 @@ pub mod own {
     pub const SYSTEM: &str = "system";
     /// Number: its runtime among several, unless that is the first.
     pub const RUNTIME: &str = "runtime";
+    /// Text, in recordings: the thread's id and name.
+    pub const THREAD: &str = "thread";
+    /// Text, in recordings: whose time it is if it is no task's.
+    pub const WHOSE: &str = "whose";
+    /// The keys that only recordings have.
+    pub const OF_RECORDINGS: [&str; 2] = [THREAD, WHOSE];
     /// The prefix of a program's own key that would look like one of loiter's.
     pub const PROGRAM: &str = "label:";
     /// Unit of seconds.

@@ -2,7 +2,7 @@
 //!
 //! Bytes become text ([`super::encoding`]), text becomes records ([`records`]: lines, or messages out of JSON, CSV,
 //! journals, quoted strings). Each line is given to its writer without the text before and after it ([`streams`],
-//! [`prefix`]), and read by a `DumpReader`. [`crash`] keeps the program's messages, [`collect`] groups goroutines
+//! [`wrap`], [`prefix`]), and read by a `DumpReader`. [`crash`] keeps the program's messages, [`collect`] groups goroutines
 //! into dumps. If the lines turn out to be in reverse order, everything is repeated from the end.
 
 use super::encoding;
@@ -14,9 +14,12 @@ use streams::Streams;
 mod collect;
 mod counted;
 mod crash;
+mod loose;
 mod prefix;
 mod records;
+mod stream;
 mod streams;
+mod wrap;
 
 /// What was found in a log, or in a dump by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +37,7 @@ pub struct GoLog {
     /// The writers of dumps, up to a limit.
     pub writers: Vec<String>,
     /// The lines are in reverse order, and were read from the end.
-    pub turned_round: bool,
+    pub reversed: bool,
 }
 
 impl GoLog {
@@ -78,7 +81,7 @@ fn from_the_end(text: &[u8]) -> Option<GoLog> {
     }
     streams.finish(true);
     let better = streams.order.forward > streams.order.backward;
-    better.then(|| GoLog { turned_round: true, ..streams.into_log() })
+    better.then(|| GoLog { reversed: true, ..streams.into_log() })
 }
 
 #[cfg(test)]

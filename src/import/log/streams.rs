@@ -1,8 +1,8 @@
 //! Finds the writer of each line of a log, and what that writer put around it.
 //!
-//! Several writers may write to one log at the same time, line by line. Each has its own reader, so that no
-//! line gets into another writer's goroutine. The text before and after its lines is learnt at the header of
-//! a goroutine from the following lines; the header is held back until then.
+//! Several writers may write to one log at the same time, line by line. Each has its own reader ([`Stream`]), so
+//! that no line gets into another writer's goroutine. The text before and after its lines is learnt at the header
+//! of a goroutine from the following lines ([`Held`]); the header is held back until then.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,21 +10,19 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::super::go_call::{Place, is_call};
 use super::super::go_dump::DumpGoroutine;
 use super::super::go_header::header_in;
-use super::super::go_lines::{DumpReader, Line, ON_OTHER_THREAD};
+use super::super::go_lines::Line;
 use super::super::noise;
 use super::GoLog;
-use super::collect::{Beginning, Collector, Dumps};
+use super::collect::{Beginning, Dumps};
 use super::crash::{self, Crash, OF_FIELDS, Said};
+use super::loose::Loose;
 use super::prefix::{Prefix, Suffix, timestamp};
 use super::records::{Record, Sink};
+use super::stream::{Order, Stream};
+use super::wrap::{AHEAD, Held, Known, OneLine, key};
 
-/// Lines examined after a header to learn what is around them.
-const AHEAD: usize = 24;
-/// Bytes of a line that are examined.
-const LOOKED_AT: usize = 4096;
 /// Writers whose goroutines are read at the same time.
 const MAX_STREAMS: usize = 32;
 /// Shapes of prefixes that are remembered.
@@ -47,67 +45,6 @@ pub(super) struct Streams<'a> {
     since: Option<u64>,
     other_lines: u64,
     pub(super) order: Order,
-}
-
-/// Stack lines whose writer is unknown.
-#[derive(Default)]
-struct Loose {
-    lines: u64,
-    /// The last line may be a call.
-    call: bool,
-    /// They are known to belong to no goroutine: the runtime's own stack, a report of a race.
-    known: bool,
-}
-
-/// Votes on whether the lines are in the order in which they were written, one vote per header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) forward: u64,
-    pub(super) backward: u64,
-}
-
-struct Stream {
-    writer: Rc<str>,
-    prefix: Prefix,
-    suffix: Suffix,
-    reader: DumpReader,
-    dumps: Collector,
-    /// Something else was written since the last goroutine ended.
-    junk: bool,
-    /// With GOTRACEBACK=crash one thread after the other adds to the dump; this line separates them.
-    another_thread: bool,
-    /// The last line was a header.
-    at_header: bool,
-    /// The message that the last header came from.
-    message: u64,
-    name: String,
-}
-
-/// A line on its way to its writer's reader.
-struct OneLine<'a> {
-    text: Cow<'a, str>,
-    time_ns: u64,
-    writer: Rc<str>,
-    /// The message that it came from, if the message has several lines.
-    message: Option<u64>,
-}
-
-/// A header, until the text around the lines of its goroutine is known.
-struct Held<'a> {
-    header: OneLine<'a>,
-    at: usize,
-    end: usize,
-    goroutine: DumpGoroutine,
-    following: Vec<OneLine<'a>>,
-}
-
-/// What was learnt about a prefix and a suffix of one shape.
-#[derive(Clone)]
-enum Known {
-    /// The prefix, cut to the words that precede the following lines, and whether the suffix follows them.
-    Wrap { prefix: Prefix, suffix: bool },
-    /// The line only looks like a header.
-    NoHeader,
 }
 
 impl<'a> Sink<'a> for Streams<'a> {
@@ -181,12 +118,12 @@ impl<'a> Streams<'a> {
     fn decide_held(&mut self, at_end: bool) {
         let mut waiting = VecDeque::new();
         while let Some(held) = self.held.take() {
-            let Held { header, at, end, goroutine, following } = held;
-            let known = self.learn(&header, at, end, &following);
-            let before = header.text.get(..at).unwrap_or_default();
+            let known = held.learn(self.crash.goes_on(&held.header.text, &held.header.writer));
             if self.known.len() < MAX_KNOWN {
-                self.known.insert(key(before, header.text.get(end..).unwrap_or_default()), known.clone());
+                let (before, after) = held.around();
+                self.known.insert(key(before, after), known.clone());
             }
+            let Held { header, at, end, goroutine, following } = held;
             self.take_header(header, at, end, goroutine, known);
             for line in following.into_iter().rev() {
                 waiting.push_front(line);
@@ -203,49 +140,6 @@ impl<'a> Streams<'a> {
             if waiting.is_empty() && !self.held.as_ref().is_some_and(enough) {
                 break;
             }
-        }
-    }
-
-    fn learn(&self, header: &OneLine<'a>, at: usize, end: usize, following: &[OneLine<'a>]) -> Known {
-        let before = header.text.get(..at).unwrap_or_default();
-        let suffix = Suffix::learn(header.text.get(end..).unwrap_or_default());
-        let mut prefix = Prefix::learn(before);
-        let mine =
-            || following.iter().filter(|line| line.writer == header.writer && line.message == header.message);
-        let texts = || mine().map(|line| start(&line.text));
-        prefix.refine(texts());
-        let in_panic = self.crash.goes_on(&header.text, &header.writer);
-        let looked_at = if in_panic { 1 } else { AHEAD };
-        let fits = texts().take(looked_at).filter_map(|text| {
-            if let Some((at, _, _)) = header_in(text) {
-                let same = prefix.strip_all(text.get(..at)?).is_some_and(str::is_empty);
-                return (same && !prefix.name().is_empty() && suffix.is_empty())
-                    .then_some((prefix.len(), true));
-            }
-            let (matched, rest) = prefix.strip(text);
-            match suffix.strip(rest) {
-                Some(rest) if is_stack_line(rest) => Some((matched, true)),
-                _ if is_stack_line(rest) => Some((matched, false)),
-                _ => None,
-            }
-        });
-        let fits: Vec<_> = fits.collect();
-        let whole = fits.iter().find(|&&(matched, _)| matched == prefix.len());
-        match whole.or(fits.first()) {
-            Some(&(matched, with_suffix)) => {
-                prefix.truncate(matched);
-                if suffix.is_empty()
-                    || with_suffix
-                    || !in_sentence(header.text.get(end..).unwrap_or_default())
-                {
-                    Known::Wrap { prefix, suffix: with_suffix && !suffix.is_empty() }
-                } else {
-                    Known::NoHeader
-                }
-            }
-            // No following line belongs to it.
-            None if in_panic || !suffix.is_empty() => Known::NoHeader,
-            None => Known::Wrap { prefix, suffix: false },
         }
     }
 
@@ -513,112 +407,7 @@ impl<'a> Streams<'a> {
     }
 }
 
-impl Loose {
-    fn line(&mut self, text: &str) {
-        self.known |= text.ends_with("runtime stack:")
-            || text.contains("[originating from goroutine ")
-            || text.contains("WARNING: DATA RACE");
-        self.known &= !text.is_empty() && !text.ends_with("==================") || text.contains("DATA RACE");
-        if !self.known && is_end_of_stack_line(text) {
-            self.lines += 1 + u64::from(self.call);
-        }
-        self.call = text.ends_with(')') || text.contains("created by ");
-    }
-
-    fn take(&mut self) -> u64 {
-        self.known = false;
-        self.call = false;
-        std::mem::take(&mut self.lines)
-    }
-}
-
-impl Stream {
-    fn new(writer: Rc<str>, prefix: Prefix, suffix: Suffix, name: String) -> Self {
-        Stream {
-            writer,
-            prefix,
-            suffix,
-            reader: DumpReader::default(),
-            dumps: Collector::default(),
-            junk: false,
-            another_thread: false,
-            at_header: false,
-            message: 0,
-            name,
-        }
-    }
-
-    fn keep_finished(&mut self, cut: bool, into: &mut Dumps) {
-        for goroutine in self.reader.take_finished() {
-            self.dumps.add(goroutine, cut, &self.name, into);
-        }
-    }
-
-    /// A part of a goroutine was read: the first line below a header shows the order of the lines.
-    fn after_part(&mut self, text: &str, order: &mut Order) {
-        if self.at_header && is_stack_line(text) {
-            self.at_header = false;
-            let place = Place::parse(text.trim()).is_some_and(|place| place.is_sure());
-            if place { order.backward += 1 } else { order.forward += 1 }
-        }
-    }
-
-    /// A line outside of any goroutine.
-    fn between(&mut self, text: &str) -> Line {
-        let kind = self.reader.line(text);
-        let text = text.trim();
-        self.junk |= !text.is_empty() && kind != Line::Header;
-        self.another_thread |= text == "-----";
-        kind
-    }
-}
-
-/// The first bytes of a line, enough to recognise it.
-fn start(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or(text)
-}
-
-/// Is it a line of a goroutine other than its first?
-fn is_stack_line(line: &str) -> bool {
-    let text = line.trim();
-    is_call(text)
-        || text.starts_with("non-Go function")
-        || text.starts_with(ON_OTHER_THREAD)
-        || Place::parse(text).is_some_and(|place| place.is_plausible() && place.is_sure())
-}
-
-/// Is it a source location, whatever precedes it?
-fn is_end_of_stack_line(text: &str) -> bool {
-    // Crashes add the addresses of the frame.
-    let text = text.rsplit_once(" fp=0x").map_or(text, |(text, _)| text);
-    let Some((before, offset)) = text.rsplit_once(" +0x") else { return false };
-    let Some((file, line)) = before.rsplit_once(':') else { return false };
-    let number = |text: &str| !text.is_empty() && text.len() < 17;
-    number(offset)
-        && number(line)
-        && offset.bytes().all(|b| b.is_ascii_hexdigit())
-        && line.bytes().all(|b| b.is_ascii_digit())
-        && (file.ends_with(".go") || file.ends_with(".s"))
-}
-
-/// Do words follow the header, as in a sentence?
-fn in_sentence(after: &str) -> bool {
-    after.split_whitespace().any(|word| word.chars().all(char::is_alphabetic))
-}
-
 /// Firefox shows this in place of an empty line.
 fn without_placeholder(text: &str) -> &str {
     if text.trim() == "<empty string>" { "" } else { text }
-}
-
-/// Prefixes and suffixes that differ only in their numbers have the same key.
-fn key(before: &str, after: &str) -> String {
-    let mut key = String::with_capacity(before.len() + after.len());
-    for c in before.chars().chain(['\0']).chain(after.trim_end().chars()).take(LOOKED_AT) {
-        let c = if c.is_ascii_digit() { '0' } else { c };
-        if !(c == '0' && key.ends_with('0')) {
-            key.push(c);
-        }
-    }
-    key
 }

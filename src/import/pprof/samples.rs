@@ -296,7 +296,7 @@ fn count_of_goroutines(tables: &Tables<'_>) -> Result<(usize, bool), PprofError>
         }
     }
     if types.is_empty() {
-        return Err(PprofError::damaged("it does not say what it counts"));
+        return Err(PprofError::damaged("it has no sample types"));
     }
     Err(PprofError::OtherType { types: types.join(", ") })
 }
@@ -312,8 +312,8 @@ fn tell_single_ones(snapshot: &mut Snapshot) {
     });
     if let again @ 1.. = again.count() {
         snapshot.header.warnings.push(format!(
-            "{again} goroutines have the id of another one: the profile was merged from several processes, and \
-             its goroutines are told apart no further"
+            "{again} goroutines have the id of another one: the profile was merged from several processes, so ids do \
+             not identify its goroutines"
         ));
     } else if single > 0 && single == snapshot.tasks.len() {
         snapshot.header.target.source = SourceKind::Dump;

@@ -137,7 +137,7 @@ impl<'a> Tables<'a> {
             }
         }
         if tables.strings.first().is_none_or(|first| !first.is_empty()) {
-            return Err(PprofError::damaged("its table of strings does not begin with an empty one"));
+            return Err(PprofError::damaged("its string table does not begin with an empty string"));
         }
         tables.functions = ById::new(functions, "functions")?;
         tables.locations = ById::new(locations, "locations")?;

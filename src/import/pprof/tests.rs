@@ -235,7 +235,7 @@ fn goroutines_that_the_runtime_tells_apart() {
 }
 
 #[test]
-fn a_merged_profile_tells_nobody_apart() {
+fn ids_of_a_merged_profile_identify_no_goroutine() {
     let snapshot = read(&single_ones(&[&[(3, 0, 7)], &[(3, 0, 8)], &[(3, 0, 7)]])).unwrap();
     assert_eq!(snapshot.header.target.source, SourceKind::Profile);
     assert!(snapshot.header.warnings[0].starts_with("1 goroutines have the id of another one"));

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::super::escape::escape;
 use crate::analysis::flame::Flame;
 
-/// Writes one line per stack, outermost frame first, then its weight: tasks, milliseconds or bytes. A
+/// Writes one line per stack, outermost frame first, then its weight: tasks, milliseconds, bytes or, of a recording,
+/// nanoseconds. A
 /// difference has two weights, the earlier one first. Stacks of weight 0 are left out.
 ///
 /// Escapes what the format cannot hold: semicolons, unprintable characters, spaces at either end of a name, and

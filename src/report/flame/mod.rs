@@ -4,8 +4,10 @@
 use super::escape::escape;
 #[cfg(feature = "svg")]
 use super::units::age;
-use super::units::{bytes, count, duration, thousands};
+use super::units::{bytes, count, duration, precise, thousands};
 use crate::analysis::flame::{Flame, NodeId, Weight};
+use crate::analysis::recorded::Recorded;
+use crate::recording::Clock;
 use crate::snapshot::Snapshot;
 
 pub mod folded;
@@ -46,6 +48,22 @@ impl Caption {
         Caption { title, noun: super::text::task_noun(snapshot).to_owned() }
     }
 
+    /// The caption of a recording's graph of one clock, or of the difference between two recordings.
+    pub fn of_recording(recorded: &Recorded, before: Option<&Recorded>, clock: Clock) -> Self {
+        let what = match clock {
+            Clock::Cpu => "CPU time",
+            Clock::OffCpu => "time off CPU",
+            _ => "time of all tasks",
+        };
+        let who = super::text::who(&recorded.snapshot.header);
+        let span = |recorded: &Recorded| precise(recorded.header.duration_ns);
+        let title = match before {
+            None => format!("{who}: {what} in {}", span(recorded)),
+            Some(before) => format!("{who}: {what} in {}, then in {}", span(before), span(recorded)),
+        };
+        Caption { title, noun: "sample".to_owned() }
+    }
+
     /// "1,204 goroutines", "824 -> 1,204 goroutines", and the meaning of the width.
     fn subtitle(&self, flame: &Flame) -> String {
         let tasks = count(flame.totals.tasks, &self.noun);
@@ -58,9 +76,19 @@ impl Caption {
             (None, Weight::Bytes) => {
                 format!("{tasks}, width: stack memory, {} in total", weighed(flame, all))
             }
+            (None, Weight::Time) => format!("{} in {tasks}", weighed(flame, all)),
+            (Some(was), Weight::Time) => {
+                let width = "width: the larger of before and now";
+                format!(
+                    "{} in {} -> {} in {tasks}, {width}",
+                    amount(flame, flame.was(all).weight),
+                    thousands(was.tasks),
+                    weighed(flame, all)
+                )
+            }
             (Some(was), weight) => {
                 let of = match weight {
-                    Weight::Tasks => "",
+                    Weight::Tasks | Weight::Time => "",
                     Weight::Seconds => " of the waiting times",
                     Weight::Bytes => " of the stack memory",
                 };
@@ -81,6 +109,7 @@ pub fn nothing(flame: &Flame, noun: &str) -> Option<String> {
         Weight::Seconds => {
             format!("nothing to draw: {} of unknown age (use --weight tasks)", count(tasks, noun))
         }
+        Weight::Time => format!("nothing to draw: {} without any time", count(tasks, noun)),
         _ => format!("nothing to draw: {} of unknown stack size (use --weight tasks)", count(tasks, noun)),
     })
 }
@@ -119,7 +148,13 @@ fn amount(flame: &Flame, weight: u64) -> String {
         Weight::Tasks => thousands(weight),
         Weight::Seconds => duration(weight.saturating_mul(1_000_000)),
         Weight::Bytes => bytes(weight),
+        Weight::Time => precise(weight),
     }
+}
+
+/// A number of tasks with one reason, or their time: see [`Flame::reasons_of`].
+fn of_reason(flame: &Flame, n: u64) -> String {
+    if flame.weight == Weight::Time { precise(n) } else { thousands(n) }
 }
 
 /// "89.1 %" of the total.
@@ -167,6 +202,7 @@ fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
         Weight::Tasks => String::new(),
         Weight::Seconds => format!(", waited {} in total", weighed(flame, id)),
         Weight::Bytes => format!(", {} of stacks", weighed(flame, id)),
+        Weight::Time => format!(", {}", weighed(flame, id)),
     };
     lines.push(format!("{}{weight}, {} of all", count(node.now.count, noun), share(flame, id)));
     if flame.is_difference() {
@@ -174,11 +210,14 @@ fn tooltip(flame: &Flame, id: NodeId, noun: &str) -> Vec<String> {
     }
     let reasons = flame.reasons_of(id);
     let gone = if node.now.count == 0 { "was: " } else { "" };
-    let mut parts: Vec<_> =
-        reasons.iter().take(REASONS).map(|&(r, n)| format!("{} {}", flame.reason(r), thousands(n))).collect();
+    let mut parts: Vec<_> = reasons
+        .iter()
+        .take(REASONS)
+        .map(|&(r, n)| format!("{} {}", flame.reason(r), of_reason(flame, n)))
+        .collect();
     let rest: u64 = reasons.iter().skip(REASONS).map(|&(_, n)| n).sum();
     if rest > 0 {
-        parts.push(format!("other {}", thousands(rest)));
+        parts.push(format!("other {}", of_reason(flame, rest)));
     }
     lines.push(format!("{gone}{}", parts.join(", ")));
     let oldest = age(node.now.oldest);

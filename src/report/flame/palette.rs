@@ -1,7 +1,7 @@
 //! Colours with a meaning that is the same in every run.
 
 use super::super::escape::escape;
-use super::super::units::thousands;
+use super::of_reason;
 use crate::analysis::flame::{Doing, Flame, Name, NameKind, NodeId};
 use crate::snapshot::{TaskState, WaitClass};
 
@@ -126,7 +126,7 @@ pub(super) fn legend(flame: &Flame, colors: Colors, max: usize) -> Vec<(Rgb, Str
         Colors::Reason => (flame.reasons_of(NodeId::ALL).into_iter().take(max))
             .map(|(id, n)| {
                 let reason = flame.reason(id);
-                (reason_color(flame.doing(id), reason), format!("{} {}", escape(reason), thousands(n)))
+                (reason_color(flame.doing(id), reason), format!("{} {}", escape(reason), of_reason(flame, n)))
             })
             .collect(),
         Colors::Package => packages(flame, max),

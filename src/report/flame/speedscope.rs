@@ -85,6 +85,7 @@ fn profile(flame: &Flame, name: &str, pick: impl Fn(Figures, Figures) -> Figures
             Weight::Tasks => "none",
             Weight::Seconds => "milliseconds",
             Weight::Bytes => "bytes",
+            Weight::Time => "nanoseconds",
         },
         start_value: 0,
         end_value: stacks.iter().map(|&(_, weight)| weight).fold(0, u64::saturating_add),

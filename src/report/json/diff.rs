@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::head::{ModuleOut, SnapshotOut};
-use super::{AgeOut, VERSION, known};
+use super::{AgeOut, PlaceOut, VERSION};
 use crate::analysis::diff::{Diff, DiffRow};
 use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::{Matching, Series};
-use crate::analysis::signature::SignatureFrame;
 use crate::analysis::trend::Trend;
 use crate::snapshot::Snapshot;
 
@@ -140,25 +139,6 @@ struct Doing<'a> {
 }
 
 /// A function and its place.
-#[derive(Serialize)]
-pub(super) struct PlaceOut<'a> {
-    function: &'a str,
-    package: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u32>,
-}
-
-impl<'a> PlaceOut<'a> {
-    pub(super) fn new(place: &'a SignatureFrame) -> Self {
-        PlaceOut {
-            function: &place.function,
-            package: known(&place.package),
-            file: known(&place.file),
-            line: Some(place.line).filter(|&line| line != 0),
-        }
-    }
-}
-
 impl From<Trend> for Growth {
     fn from(trend: Trend) -> Self {
         Growth { per_minute: trend.per_minute, plus_minus: trend.plus_minus, rising: trend.rising }

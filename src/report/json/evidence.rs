@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::PlaceOut;
 use crate::analysis::leaks::Cause;
 use crate::analysis::leaks::evidence::{
     CpuLimit, CycleStep, Doubt, Evidence, Flow, LockEvidence, LockName, LockUse, ObjectWaits, Outlived,
@@ -10,7 +11,6 @@ use crate::analysis::leaks::evidence::{
 };
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence;
-use crate::snapshot::{ObjectKind, WaitOp};
 
 /// Something that was seen or concluded.
 #[derive(Serialize)]
@@ -112,7 +112,7 @@ fn lock_fields(evidence: &LockEvidence) -> (&'static str, Value) {
         LockEvidence::LongestWait { at_least_ns } => ("longest-wait", json!({"at_least_ns": at_least_ns})),
         LockEvidence::AlwaysWaiting { at_least } => ("always-waiting", json!({"at_least": at_least})),
         LockEvidence::FreeLocks { locks } => ("free-locks", json!({"locks": locks})),
-        LockEvidence::HandedOver { lock } => ("handed-over", json!({"lock": object(*lock)})),
+        LockEvidence::HandedOver { lock } => ("handed-over", json!({"lock": lock.name()})),
         LockEvidence::Readers { readers, found, blocked_by_writer } => {
             ("readers", json!({"readers": readers, "found": found, "blocked_by_writer": blocked_by_writer}))
         }
@@ -217,13 +217,6 @@ fn outlived_fields(outlived: Outlived) -> Value {
 }
 
 fn waits_fields(waits: &ObjectWaits) -> Value {
-    let op = match waits.op {
-        WaitOp::Send => "send",
-        WaitOp::Receive => "receive",
-        WaitOp::Lock => "lock",
-        WaitOp::ReadLock => "read-lock",
-        WaitOp::Wait => "wait",
-    };
     let pair = |(least, most): (u64, u64)| json!([least, most]);
     let channels = waits.channels.map(|channels| {
         json!({
@@ -232,21 +225,9 @@ fn waits_fields(waits: &ObjectWaits) -> Value {
         })
     });
     json!({
-        "op": op, "object": object(waits.object), "element": Some(&waits.element).filter(|e| !e.is_empty()),
+        "op": waits.op.name(), "object": waits.object.name(), "element": Some(&waits.element).filter(|e| !e.is_empty()),
         "selects": waits.selects, "waits": waits.waits, "objects": waits.objects, "channels": channels,
     })
-}
-
-fn object(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Channel => "channel",
-        ObjectKind::Mutex => "mutex",
-        ObjectKind::RwMutex => "rw-mutex",
-        ObjectKind::WaitGroup => "wait-group",
-        ObjectKind::Cond => "cond",
-        ObjectKind::Semaphore => "semaphore",
-        ObjectKind::Other => "other",
-    }
 }
 
 fn step(step: &CycleStep) -> Value {
@@ -261,7 +242,7 @@ fn task(task: &TaskName) -> Value {
 }
 
 fn lock(lock: LockName) -> Value {
-    json!({"kind": object(lock.kind), "address": format!("{:#x}", lock.address)})
+    json!({"kind": lock.kind.name(), "address": format!("{:#x}", lock.address)})
 }
 
 fn lock_use(lock_use: LockUse) -> &'static str {
@@ -272,11 +253,5 @@ fn lock_use(lock_use: LockUse) -> &'static str {
 }
 
 fn place(place: &SignatureFrame) -> Value {
-    let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    json!({
-        "function": &*place.function,
-        "package": known(&place.package),
-        "file": known(&place.file),
-        "line": Some(place.line).filter(|&line| line != 0),
-    })
+    json!(PlaceOut::new(place))
 }

@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use super::evidence::Fact;
 use super::head::{ModuleOut, SnapshotOut};
-use super::{AgeOut, VERSION, known};
-use crate::analysis::leaks::fleet::{Fleet, Spread};
+use super::{AgeOut, PlaceOut, VERSION};
 use crate::analysis::leaks::{
     Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
 };
@@ -15,11 +14,10 @@ use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::rest_name;
-use crate::report::finding::{Findings, SourceLines, summary};
+use crate::report::finding::{Findings, SourceLines, no_lifetime, summary};
 
-/// Names of the formats.
+/// Name of the format.
 const FORMAT: &str = "loiter-leaks";
-const FLEET: &str = "loiter-leaks-fleet";
 
 /// Writes the findings in a series of readings.
 ///
@@ -55,43 +53,6 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
     super::write(&document, out)
 }
 
-/// Writes the findings of a fleet.
-///
-/// # Errors
-/// Those of `out`.
-pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
-    let document = FleetDocument {
-        format: FLEET,
-        version: VERSION,
-        processes: fleet.processes,
-        snapshots: fleet.snapshots,
-        tasks: fleet.tasks,
-        warnings: fleet.warnings.iter().map(|(process, text)| format!("{process}: {text}")).collect(),
-        ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
-        ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
-        baseline_tasks: fleet.in_baseline,
-        findings: (fleet.findings.iter())
-            .map(|found| FleetFindingOut {
-                finding: FindingOut::new(&found.finding, None),
-                spread: SpreadOut::new(&found.spread),
-            })
-            .collect(),
-        scheduler: (fleet.scheduler.iter())
-            .map(|found| FleetNoteOut {
-                note: NoteOut::new(&found.note, &fleet.noun),
-                processes: found.processes.iter().map(|name| &**name).collect(),
-            })
-            .collect(),
-        groups: (fleet.groups.iter())
-            .map(|group| GroupOut {
-                part: PartOut::new(&group.part, None),
-                spread: SpreadOut::new(&group.spread),
-            })
-            .collect(),
-    };
-    super::write(&document, out)
-}
-
 #[derive(Serialize)]
 struct Document<'a> {
     format: &'static str,
@@ -115,19 +76,19 @@ struct Document<'a> {
 
 /// What the ignore file left out, as part of `ignored_tasks`.
 #[derive(Serialize)]
-struct SilencedOut<'a> {
+pub(super) struct SilencedOut<'a> {
     path: &'a str,
     tasks: u64,
 }
 
 impl<'a> SilencedOut<'a> {
-    fn new(silenced: Option<&'a Silenced>) -> Option<Self> {
+    pub(super) fn new(silenced: Option<&'a Silenced>) -> Option<Self> {
         silenced.map(|silenced| SilencedOut { path: &silenced.path, tasks: silenced.tasks })
     }
 }
 
 /// Tasks left out by patterns of any source.
-fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
+pub(super) fn all_ignored(by_user: u64, silenced: Option<&Silenced>) -> u64 {
     by_user.saturating_add(silenced.map_or(0, |silenced| silenced.tasks))
 }
 
@@ -151,7 +112,7 @@ struct RuleOut {
 }
 
 #[derive(Serialize)]
-struct NoteOut {
+pub(super) struct NoteOut {
     rule: &'static str,
     because: Vec<Fact>,
     cause: Fact,
@@ -166,7 +127,7 @@ struct RestOut {
 }
 
 #[derive(Serialize)]
-struct FindingOut<'a> {
+pub(super) struct FindingOut<'a> {
     sureness: &'static str,
     summary: String,
     rules: Vec<HitOut>,
@@ -201,20 +162,19 @@ struct GrowthOut {
 }
 
 #[derive(Serialize)]
-struct PartOut<'a> {
+pub(super) struct PartOut<'a> {
     count: u64,
     doing: &'a str,
-    at: Option<PlaceOut<'a>>,
-    created_by: Option<PlaceOut<'a>>,
-    stack: Vec<PlaceOut<'a>>,
+    at: Option<SourcedPlace<'a>>,
+    created_by: Option<SourcedPlace<'a>>,
+    stack: Vec<SourcedPlace<'a>>,
 }
 
+/// A place, with its line of the source if that was found.
 #[derive(Serialize)]
-struct PlaceOut<'a> {
-    function: &'a str,
-    package: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u32>,
+struct SourcedPlace<'a> {
+    #[serde(flatten)]
+    place: PlaceOut<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
@@ -232,7 +192,7 @@ struct HolderOut<'a> {
     how: &'static str,
     lock: Option<LockOut>,
     deadlocked: bool,
-    unlocks_at: Option<PlaceOut<'a>>,
+    unlocks_at: Option<SourcedPlace<'a>>,
     waits_for: Option<ChainOut<'a>>,
 }
 
@@ -242,7 +202,7 @@ struct DoingOut<'a> {
     address: String,
     doing: &'a str,
     age: AgeOut,
-    at: Option<PlaceOut<'a>>,
+    at: Option<SourcedPlace<'a>>,
 }
 
 #[derive(Serialize)]
@@ -258,57 +218,6 @@ struct ChainOut<'a> {
     end: DoingOut<'a>,
 }
 
-#[derive(Serialize)]
-struct FleetDocument<'a> {
-    format: &'static str,
-    version: u32,
-    processes: u64,
-    snapshots: u64,
-    tasks: u64,
-    warnings: Vec<String>,
-    ignored_tasks: u64,
-    ignore_file: Option<SilencedOut<'a>>,
-    baseline_tasks: u64,
-    findings: Vec<FleetFindingOut<'a>>,
-    scheduler: Vec<FleetNoteOut<'a>>,
-    groups: Vec<GroupOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct FleetFindingOut<'a> {
-    #[serde(flatten)]
-    finding: FindingOut<'a>,
-    spread: SpreadOut<'a>,
-}
-
-#[derive(Serialize)]
-struct FleetNoteOut<'a> {
-    #[serde(flatten)]
-    note: NoteOut,
-    processes: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-struct GroupOut<'a> {
-    #[serde(flatten)]
-    part: PartOut<'a>,
-    spread: SpreadOut<'a>,
-}
-
-#[derive(Serialize)]
-struct SpreadOut<'a> {
-    total: u64,
-    largest: u64,
-    root_mean_square: f64,
-    processes: Vec<ProcessOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct ProcessOut<'a> {
-    process: &'a str,
-    count: u64,
-}
-
 impl RatesOut {
     fn new(rates: &Rates) -> Self {
         RatesOut {
@@ -320,7 +229,7 @@ impl RatesOut {
                 _ => None,
             },
             mean_lifetime_unknown: match rates.lifetime {
-                Some(Lifetime::Unknown(why)) => Some(why),
+                Some(Lifetime::Unknown(why)) => Some(no_lifetime(why)),
                 _ => None,
             },
             reuse_rate: rates.reuse,
@@ -331,7 +240,7 @@ impl RatesOut {
 }
 
 impl NoteOut {
-    fn new(note: &Note, noun: &str) -> Self {
+    pub(super) fn new(note: &Note, noun: &str) -> Self {
         NoteOut {
             rule: note.rule,
             because: note.because.iter().map(|one| Fact::evidence(one, noun)).collect(),
@@ -348,7 +257,7 @@ impl RestOut {
 }
 
 impl<'a> FindingOut<'a> {
-    fn new(finding: &'a Finding, source: Option<SourceLines<'_>>) -> Self {
+    pub(super) fn new(finding: &'a Finding, source: Option<SourceLines<'_>>) -> Self {
         let hit = |hit: &crate::analysis::leaks::Hit| HitOut {
             rule: hit.rule,
             sureness: hit.sureness.name(),
@@ -381,26 +290,20 @@ impl<'a> FindingOut<'a> {
 }
 
 impl<'a> PartOut<'a> {
-    fn new(part: &'a Part, source: Option<SourceLines<'_>>) -> Self {
+    pub(super) fn new(part: &'a Part, source: Option<SourceLines<'_>>) -> Self {
         PartOut {
             count: part.count,
             doing: &part.what,
-            at: part.at.as_ref().map(|at| PlaceOut::new(at, source)),
-            created_by: part.creator.as_ref().map(|creator| PlaceOut::new(creator, source)),
-            stack: part.stack.iter().map(|frame| PlaceOut::new(frame, None)).collect(),
+            at: part.at.as_ref().map(|at| SourcedPlace::new(at, source)),
+            created_by: part.creator.as_ref().map(|creator| SourcedPlace::new(creator, source)),
+            stack: part.stack.iter().map(|frame| SourcedPlace::new(frame, None)).collect(),
         }
     }
 }
 
-impl<'a> PlaceOut<'a> {
+impl<'a> SourcedPlace<'a> {
     fn new(place: &'a SignatureFrame, source: Option<SourceLines<'_>>) -> Self {
-        PlaceOut {
-            function: &place.function,
-            package: known(&place.package),
-            file: known(&place.file),
-            line: Some(place.line).filter(|&line| line != 0),
-            source: source.and_then(|source| source(place)),
-        }
+        SourcedPlace { place: PlaceOut::new(place), source: source.and_then(|source| source(place)) }
     }
 }
 
@@ -413,7 +316,7 @@ impl<'a> HolderOut<'a> {
                 .lock
                 .map(|(kind, address)| LockOut { kind: kind.name(), address: format!("{address:#x}") }),
             deadlocked: holder.deadlocked,
-            unlocks_at: holder.unlocks.as_ref().map(|at| PlaceOut::new(at, source)),
+            unlocks_at: holder.unlocks.as_ref().map(|at| SourcedPlace::new(at, source)),
             waits_for: (holder.chain.as_ref())
                 .map(|(locks, end)| ChainOut { locks: *locks, end: DoingOut::new(end, source) }),
         }
@@ -427,7 +330,7 @@ impl<'a> DoingOut<'a> {
             address: format!("{:#x}", task.address),
             doing: &task.what,
             age: task.age.into(),
-            at: task.at.as_ref().map(|at| PlaceOut::new(at, source)),
+            at: task.at.as_ref().map(|at| SourcedPlace::new(at, source)),
         }
     }
 }
@@ -435,20 +338,5 @@ impl<'a> DoingOut<'a> {
 impl SampleOut {
     fn new(sample: &Sample) -> Self {
         SampleOut { id: sample.id, address: format!("{:#x}", sample.address) }
-    }
-}
-
-impl<'a> SpreadOut<'a> {
-    fn new(spread: &'a Spread) -> Self {
-        SpreadOut {
-            total: spread.total,
-            largest: spread.processes.first().map_or(0, |&(_, n)| n),
-            root_mean_square: spread.rms,
-            processes: spread
-                .processes
-                .iter()
-                .map(|(process, count)| ProcessOut { process, count: *count })
-                .collect(),
-        }
     }
 }

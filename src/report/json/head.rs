@@ -24,7 +24,7 @@ pub(super) struct SnapshotOut<'a> {
 }
 
 #[derive(Serialize)]
-struct TargetOut<'a> {
+pub(super) struct TargetOut<'a> {
     source: &'static str,
     pid: Option<u32>,
     name: &'a str,

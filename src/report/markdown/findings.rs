@@ -111,7 +111,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     writeln!(out, "\n## Where tasks wait\n")?;
-    writeln!(out, "| total | largest | root mean square | processes | doing | function | started by |")?;
+    writeln!(out, "| total | largest | root mean square | processes | doing | function | created by |")?;
     writeln!(out, "|--:|--:|--:|--:|---|---|---|")?;
     for group in fleet.groups.iter().take(GROUPS) {
         let largest = group.spread.processes.first().map_or(0, |&(_, n)| n);
@@ -158,7 +158,7 @@ fn what_was_read(header: &Header, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "| # | sureness | now | per minute | stacks | doing | at | started by |")?;
+    writeln!(out, "| # | sureness | now | per minute | stacks | doing | at | created by |")?;
     writeln!(out, "|--:|---|--:|--:|--:|---|---|---|")?;
     for (number, finding) in findings.iter().enumerate() {
         let part = finding.parts.first();

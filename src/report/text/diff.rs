@@ -261,7 +261,7 @@ fn names(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Vec<String> {
     let called: Vec<_> = (rows.iter().zip(&names))
         .map(|(row, name)| (name, signature(row).and_then(|signature| signature.creator.as_ref())))
         .collect();
-    let told = apart(&called, |nth| {
+    let additions = apart(&called, |nth| {
         let Some(signature) = rows.get(nth).and_then(|row| signature(row)) else { return Vec::new() };
         let at = signature.frames.iter().map(|place| source(page, place)).collect::<Vec<_>>();
         let user = signature.frames.iter().position(|place| Some(place) == signature.user_frame(page.owners));
@@ -273,7 +273,7 @@ fn names(page: &Page<'_>, series: &Series, rows: &[&DiffRow]) -> Vec<String> {
         let places = outer.iter().chain(inner).map(|place| format!(" {place}"));
         below.chain(above).chain(places).collect()
     });
-    names.iter().zip(told).map(|(name, told)| name.clone() + &told.unwrap_or_default()).collect()
+    names.iter().zip(additions).map(|(name, addition)| name.clone() + &addition.unwrap_or_default()).collect()
 }
 
 fn creator_name(signature: &Signature) -> String {

@@ -121,24 +121,24 @@ impl Page<'_> {
 
     /// Where they are, and where they were created, each place once.
     fn places(&mut self, finding: &Finding) -> io::Result<()> {
-        let mut standing: Vec<(&SignatureFrame, u64)> = Vec::new();
+        let mut places: Vec<(&SignatureFrame, u64)> = Vec::new();
         let mut known: FxHashMap<&SignatureFrame, usize> = FxHashMap::default();
         for part in &finding.parts {
             let Some(at) = part.at.as_ref().or(part.stack.first()) else { continue };
             let nth = *known.entry(at).or_insert_with(|| {
-                standing.push((at, 0));
-                standing.len() - 1
+                places.push((at, 0));
+                places.len() - 1
             });
-            standing.iter_mut().skip(nth).take(1).for_each(|(_, count)| *count += part.count);
+            places.iter_mut().skip(nth).take(1).for_each(|(_, count)| *count += part.count);
         }
-        for &(at, n) in standing.iter().take(PARTS) {
-            let suffix = if standing.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
+        for &(at, n) in places.iter().take(PARTS) {
+            let suffix = if places.len() > 1 { format!("  {}", thousands(n)) } else { String::new() };
             self.place_row("at", at, &suffix)?;
         }
-        if standing.len() > PARTS {
-            let left = standing.iter().skip(PARTS).map(|&(_, n)| n).sum();
-            let places = count((standing.len() - PARTS) as u64, "place");
-            self.row("", &format!("{} more at {places}", thousands(left)))?;
+        if places.len() > PARTS {
+            let left = places.iter().skip(PARTS).map(|&(_, n)| n).sum();
+            let rest = count((places.len() - PARTS) as u64, "place");
+            self.row("", &format!("{} more at {rest}", thousands(left)))?;
         }
         let mut known: FxHashSet<&SignatureFrame> = FxHashSet::default();
         let mut creators: Vec<&SignatureFrame> =
@@ -149,7 +149,7 @@ impl Page<'_> {
             format!("  module {}{}", module.path, version.map(|v| format!(" {v}")).unwrap_or_default())
         });
         for creator in creators.into_iter().take(PARTS) {
-            self.place_row("started by", creator, module.as_deref().unwrap_or_default())?;
+            self.place_row("created by", creator, module.as_deref().unwrap_or_default())?;
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ fn finding(
     };
     let part = finding.parts.first();
     at("at", part.and_then(|part| part.at.as_ref().or(part.stack.first())))?;
-    at("started by", part.and_then(|part| part.creator.as_ref()))?;
+    at("created by", part.and_then(|part| part.creator.as_ref()))?;
     let because = because(finding).join("; ");
     let meaning = finding.cause.map(meaning);
     let (cause, next) = meaning.map_or(("", ""), |meaning| (meaning.cause, meaning.next));

@@ -42,8 +42,9 @@ pub(super) fn sentences(
         let verb = if locks.writers == 1 { "wants" } else { "want" };
         into.push(format!("waits behind {tasks} that {verb} to write"));
     }
-    let told = locks.own < wait.waits && locks.held.iter().any(|held| held.next == Some(Next::Itself));
-    into.extend(own(wait, locks).filter(|_| !told));
+    let said_of_holder =
+        locks.own < wait.waits && locks.held.iter().any(|held| held.next == Some(Next::Itself));
+    into.extend(own(wait, locks).filter(|_| !said_of_holder));
 }
 
 /// "2 outstanding Done calls".

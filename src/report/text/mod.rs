@@ -18,6 +18,7 @@ mod group;
 mod header;
 mod locks;
 mod parts;
+pub mod recording;
 mod short;
 mod stack;
 mod task;

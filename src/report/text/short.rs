@@ -42,7 +42,7 @@ pub(super) fn groups(page: &Page<'_>, groups: &[Group]) -> Vec<Short> {
         let line = Short::new(page, thousands(group.count), state, name, place).aged(group::age(group));
         (line, features(page, &group.frames, at, creator))
     });
-    told_apart(lines.collect())
+    distinguished(lines.collect())
 }
 
 /// Lines of tasks: "goroutine 18  chan send  3 min  fetch.fetchAll.func1  fetch.go:88".
@@ -84,12 +84,12 @@ fn features(
     below.chain(above).chain(creator).chain(places).collect()
 }
 
-fn told_apart(lines: Vec<(Short, Vec<String>)>) -> Vec<Short> {
+fn distinguished(lines: Vec<(Short, Vec<String>)>) -> Vec<Short> {
     let (mut lines, features): (Vec<Short>, Vec<Vec<String>>) = lines.into_iter().unzip();
     let called: Vec<_> = lines.iter().map(|line| (&line.state, &line.name, &line.place)).collect();
-    let told = apart(&called, |nth| features.get(nth).cloned().unwrap_or_default());
-    for (line, told) in lines.iter_mut().zip(told) {
-        line.name.push_str(&told.unwrap_or_default());
+    let additions = apart(&called, |nth| features.get(nth).cloned().unwrap_or_default());
+    for (line, addition) in lines.iter_mut().zip(additions) {
+        line.name.push_str(&addition.unwrap_or_default());
     }
     aligned(lines)
 }

@@ -15,6 +15,12 @@ pub(super) const RETURN_ADDRESS_SIZE: u64 = 8;
 /// Highest address that a process can map.
 pub(super) const MAX_ADDRESS: u64 = (1 << 47) - 1;
 
+/// Number of the register in which Go code keeps the current g (`src/cmd/compile/abi-internal.md`).
+pub(super) const G_REGISTER: usize = 14;
+/// Number of the register that keeps the stack pointer during calls into the vDSO
+/// (`src/runtime/sys_linux_amd64.s`, `src/runtime/time_linux_amd64.s`).
+pub(super) const SAVED_STACK_POINTER: usize = 12;
+
 /// Addresses of data that machine code refers to, in order, with repetitions.
 ///
 /// `code` starts at `address`. On x86-64 these are the RIP-relative memory operands.
@@ -41,16 +47,27 @@ pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
 /// up: its address, flags and size. Source: Linux `include/uapi/asm-generic/ucontext.h`,
 /// `arch/x86/include/uapi/asm/sigcontext.h`.
 pub(super) fn interrupted(bytes: &[u8], stack: u64, size: u64) -> Option<(u64, [u64; 16])> {
-    const STACK_ADDRESS: usize = 2;
-    const STACK_SIZE: usize = 4;
-    /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
-    const GENERAL: [usize; 16] = [18, 19, 17, 16, 20, 15, 14, 13, 5, 6, 7, 8, 9, 10, 11, 12];
-    const RIP: usize = 21;
-    let words: Vec<u64> = words(bytes).collect();
-    words
-        .windows(RIP + 1)
-        .find(|context| context[STACK_ADDRESS] == stack && context[STACK_SIZE] == size)
-        .map(|context| (context[RIP], GENERAL.map(|at| context[at])))
+    let all: Vec<u64> = words(bytes).collect();
+    let is_context = |context: &[u64]| context[STACK_ADDRESS] == stack && context[STACK_SIZE] == size;
+    all.windows(CONTEXT).find(|context| is_context(context)).map(registers)
+}
+
+/// The same for bytes that begin with a `ucontext_t`.
+pub(super) fn saved_context(bytes: &[u8]) -> Option<(u64, [u64; 16])> {
+    let context: Vec<u64> = words(bytes.get(..8 * CONTEXT)?).collect();
+    (context.len() == CONTEXT).then(|| registers(&context))
+}
+
+/// Words of a `ucontext_t` up to the program counter.
+const CONTEXT: usize = RIP + 1;
+const STACK_ADDRESS: usize = 2;
+const STACK_SIZE: usize = 4;
+/// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
+const GENERAL: [usize; 16] = [18, 19, 17, 16, 20, 15, 14, 13, 5, 6, 7, 8, 9, 10, 11, 12];
+const RIP: usize = 21;
+
+fn registers(context: &[u64]) -> (u64, [u64; 16]) {
+    (context[RIP], GENERAL.map(|at| context[at]))
 }
 
 #[cfg(test)]

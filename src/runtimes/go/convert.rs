@@ -3,8 +3,7 @@
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
 //! wait for, their holders ([`held`]), and the [`stacks`] themselves.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 mod draft;
 mod held;
@@ -17,9 +16,11 @@ mod tasks;
 use draft::Draft;
 use tasks::Tasks;
 
-use super::read::{CHUNK, Chunk, Reader};
+use super::last::{LastReading, Piece};
+use super::proof::Since;
+use super::read::{Again, Chunk, Reader};
 use super::running::{self, Running, Stops};
-use super::stacks::{StackCache, Stacks};
+use super::stacks::StackCache;
 use super::unwind::Unwinder;
 use super::{Go, GoError, list};
 use crate::process::{Target, TargetError};
@@ -28,6 +29,9 @@ use crate::snapshot::{SnapshotBuilder, StackStatus};
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
+/// After the runtime's count of runs proved nothing, this many readings do without it: goroutines run so often that it
+/// rarely will.
+const DISCOURAGED: u32 = 8;
 
 /// Reads every goroutine into the snapshot.
 pub(super) fn read(
@@ -39,56 +43,84 @@ pub(super) fn read(
 ) -> Result<(), GoError> {
     let list = list::read(target, go.globals.allgptr, go.globals.allglen)?;
     into.header.reading.missing += list.missing;
-    let mut addresses = list.addresses;
-    addresses.retain(|address| *address != 0 && address % 8 == 0);
-    addresses.sort_unstable();
-    addresses.dedup();
-    tracing::debug!("the list of goroutines has {} entries", addresses.len());
+    let mut last = take(go, options.max_depth);
+    last.update(list.addresses);
+    let goroutines = last.len();
+    tracing::debug!("there are {goroutines} goroutine structs");
 
+    let LastReading { pieces, stacks: found, run_count, discouraged, .. } = &mut last;
+    // Before anything is read: what happens from now on counts for the next reading.
+    let before = std::mem::replace(run_count, go.run_count.and_then(|count| count.read(target)));
+    let again = Again {
+        reasons: &go.reasons,
+        since: Since::new(go.run_count, before),
+        counts: before.is_some() && *discouraged == 0,
+        keep: options.repeated,
+    };
     let still = target.is_static() || options.pause == Pause::Everything;
-    let found = Stacks::default();
     let reader = || {
         let unwinder = Unwinder::new(&go.modules, options.max_depth);
-        Reader::new(target, &go.offsets, unwinder, StackCache::new(&found), still)
+        Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
     let mut draft = Draft::new(go, target, options, into.task_count());
     let mut tasks = Tasks::new(runtime, &mut draft, into);
-    tasks.into.reserve_tasks(addresses.len());
-    let running = read_parked(&addresses, options.threads.get(), reader, &mut tasks)?;
-    tracing::debug!("what is parked is read; {} run or have just run", running.len());
+    tasks.into.reserve_tasks(goroutines);
+    let threads = options.threads.get();
+    let mut running =
+        read_parked(&mut *pieces, threads, &reader, &mut tasks, |r, piece| r.piece(piece, &again))?;
+    let open = pieces.iter_mut().filter(|piece| !piece.open.is_empty());
+    running.append(&mut read_parked(open, threads, &reader, &mut tasks, |r, piece| r.open(piece, &again))?);
+    tracing::debug!("parked goroutines are read; {} are running or have just run", running.len());
     read_running(running, options, &mut reader(), &mut tasks)?;
     let stopped = into.header.reading.threads_stopped;
-    tracing::debug!("what runs is read; {stopped} threads were stopped for it, one at a time");
+    tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
+    *discouraged = if again.since.has_failed() { DISCOURAGED } else { discouraged.saturating_sub(1) };
 
-    draft.stacks = found.into_vec();
+    draft.stacks = last.stacks.list();
     helpers::run(&mut draft, into);
     locks::run(&mut draft, into);
     held::run(&mut draft, into)?;
-    stacks::run(&mut draft, into)
+    stacks::run(&mut draft, into)?;
+    if options.repeated {
+        last.compact();
+        *go.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+    Ok(())
 }
 
-/// Reads all goroutines that do not run, on several threads; returns the addresses of the running ones.
-fn read_parked<'a>(
-    addresses: &[u64],
+/// What the last reading kept. Another reading at the same time finds nothing.
+fn take(go: &Go, max_depth: usize) -> LastReading {
+    let last = go.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+    last.filter(|last| last.max_depth == max_depth).unwrap_or_else(|| LastReading::none(max_depth))
+}
+
+/// Reads all goroutines of these pieces that do not run, on several threads; returns the addresses of the running
+/// ones.
+fn read_parked<'a, 'p>(
+    pieces: impl IntoIterator<Item = &'p mut Piece, IntoIter: Send>,
     threads: usize,
-    reader: impl Fn() -> Reader<'a> + Sync,
+    reader: &(impl Fn() -> Reader<'a> + Sync),
     tasks: &mut Tasks<'_, '_>,
+    read: impl Fn(&mut Reader<'a>, &mut Piece) -> Result<Chunk, TargetError> + Sync,
 ) -> Result<Vec<u64>, GoError> {
-    let next = AtomicUsize::new(0);
+    let pieces = Mutex::new(pieces.into_iter());
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let mut running = Vec::new();
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel::<Result<Chunk, TargetError>>(2 * threads);
-        for _ in 0..threads.min(addresses.len().div_ceil(CHUNK)).max(1) {
-            let (sender, next, reader) = (sender.clone(), &next, &reader);
+        for _ in 0..threads {
+            // The last ones may find that all is taken.
+            let Some(first) = next() else { break };
+            let (sender, next, read) = (sender.clone(), &next, &read);
             scope.spawn(move || {
                 let mut reader = reader();
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(chunk) = addresses.chunks(CHUNK).nth(number) else { break };
+                let mut piece = Some(first);
+                while let Some(some) = piece {
                     // After an error elsewhere the receiver is gone.
-                    if sender.send(reader.read(chunk)).is_err() {
+                    if sender.send(read(&mut reader, some)).is_err() {
                         break;
                     }
+                    piece = next();
                 }
                 tracing::trace!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
             });

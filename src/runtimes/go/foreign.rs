@@ -5,18 +5,18 @@
 //! belong to the call. Source: `asmcgocall` in `src/runtime/asm_amd64.s` and `cgocall` in
 //! `src/runtime/cgocall.go` of Go 1.19 to 1.27.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::goroutine::Raw;
 use super::running::Stops;
 use super::{Go, GoError};
 use crate::cause::full_text;
+use crate::code::{CodeBuilder, LocationId};
 use crate::process::{Registers, Target};
 use crate::runtimes::Pause;
-use crate::snapshot::{FunctionKind, Location, LocationId, SnapshotBuilder};
+use crate::runtimes::native::NativeLocations;
 use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
 use crate::symbols::pclntab::Func;
-use crate::words;
 
 /// Frames of C in one stack; a deeper C part is left out whole.
 const MAX_FRAMES: usize = 256;
@@ -33,7 +33,7 @@ pub(super) struct Foreign<'a> {
     target: &'a dyn Target,
     pause: Pause,
     code: NativeCode,
-    locations: FxHashMap<(u64, bool), LocationId>,
+    locations: NativeLocations,
     stack: Vec<u8>,
     /// The threads that were examined. A thread is in one call at a time, so a target that names one thread
     /// for many goroutines lies, and costs no more than one that does not.
@@ -57,7 +57,7 @@ impl<'a> Foreign<'a> {
             target,
             pause,
             code: NativeCode::new(target.images()?),
-            locations: FxHashMap::default(),
+            locations: NativeLocations::default(),
             stack: Vec::new(),
             seen: FxHashSet::default(),
             stops: Stops::default(),
@@ -66,17 +66,15 @@ impl<'a> Foreign<'a> {
 
     /// The C part of the stack of a goroutine on this thread, innermost first. Empty if it is uncertain, or
     /// if the goroutine has changed since `raw` was read.
-    pub(super) fn locations(
-        &mut self,
-        raw: &Raw,
-        thread: u32,
-        into: &mut SnapshotBuilder,
-    ) -> Vec<LocationId> {
+    pub(super) fn locations(&mut self, raw: &Raw, thread: u32, into: &mut CodeBuilder) -> Vec<LocationId> {
         if !self.seen.insert(thread) {
             return Vec::new();
         }
         let frames = self.catch(raw, thread).and_then(|caught| self.unwind(raw, caught));
-        frames.unwrap_or_default().iter().map(|frame| self.location(frame, into)).collect()
+        let Foreign { go, code, locations, .. } = self;
+        let in_go = |address: u64| go.function(address).map(|f| (f.name().into_owned(), f.entry()));
+        let frames = frames.unwrap_or_default();
+        frames.iter().map(|frame| locations.of(frame, code, in_go, into)).collect()
     }
 
     /// Reads the stack of a thread, which is stopped only if it runs and may be stopped.
@@ -162,36 +160,11 @@ impl<'a> Foreign<'a> {
         }
         None
     }
-
-    fn location(&mut self, frame: &NativeFrame, into: &mut SnapshotBuilder) -> LocationId {
-        let key = (frame.pc, frame.is_interrupted);
-        if let Some(&known) = self.locations.get(&key) {
-            return known;
-        }
-        let address = frame.lookup();
-        let symbol = self.code.function(address).map(|f| (f.name, f.start));
-        let function =
-            symbol.or_else(|| self.go.function(address).map(|f| (f.name().into_owned(), f.entry())));
-        let image = self.code.image(frame.pc).or_else(|| self.code.image(address));
-        let (path, in_file) = image.unwrap_or(("", frame.pc));
-        let start = function.as_ref().map(|(_, start)| *start);
-        let (name, _) = function.unwrap_or_else(|| {
-            let file = path.rsplit('/').next().unwrap_or(path);
-            (format!("{file}+{in_file:#x}"), frame.pc)
-        });
-        let role = words::rust::role(&name);
-        let function = into.code.function_with(&name, "", FunctionKind::Foreign, role);
-        let frames = vec![into.code.frame(function, path, 0)];
-        let offset = start.and_then(|start| u32::try_from(frame.pc.checked_sub(start)?).ok());
-        let id = into.code.location(Location::at(frame.pc, offset, frames));
-        self.locations.insert(key, id);
-        id
-    }
 }
 
 impl Go {
     /// The function in Go's line table, which includes C functions if Go's own linker linked them.
-    fn function(&self, pc: u64) -> Option<Func<'_>> {
+    pub(super) fn function(&self, pc: u64) -> Option<Func<'_>> {
         self.modules.iter().find_map(|m| m.pclntab.find(pc)).filter(|f| (f.entry()..f.end()).contains(&pc))
     }
 }

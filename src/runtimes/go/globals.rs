@@ -199,7 +199,7 @@ impl Finder<'_> {
             },
             false => GoError::NotFound {
                 what: "the list of goroutines (runtime.allgs)",
-                tried: "no symbol; what runtime.forEachGRace refers to is no list of goroutines; nothing \
+                tried: "no symbol; runtime.forEachGRace refers to no list of goroutines; nothing \
                         like it in the data (a program that has only just started has none yet)"
                     .into(),
             },

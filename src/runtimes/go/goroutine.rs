@@ -131,6 +131,11 @@ impl Raw {
         (parked && self.on_stack(sp)).then(|| mark::pack(self.stack_hi - sp, self.tracking_seq))
     }
 
+    /// How often it stopped running, modulo 256; 0 if the runtime does not count it.
+    pub(super) fn stops(&self) -> u8 {
+        self.tracking_seq
+    }
+
     /// Do the bounds of the stack make sense, and is `sp` within them?
     pub(super) fn on_stack(&self, sp: u64) -> bool {
         self.stack_lo < self.stack_hi
@@ -161,10 +166,12 @@ pub(super) struct Goroutine {
     pub(super) waits: Span,
     /// The thread that it runs on, in loiter's pid namespace.
     pub(super) thread: Option<u32>,
+    /// It has not run since the last reading.
+    pub(super) unchanged: bool,
 }
 
 impl Goroutine {
     pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
-        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None }
+        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None, unchanged: false }
     }
 }

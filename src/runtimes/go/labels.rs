@@ -6,9 +6,9 @@
 use rustc_hash::FxHashMap;
 
 use super::names;
+use crate::code::{CodeBuilder, LabelSetId};
 use crate::process::Memory;
 use crate::process::bytes::word;
-use crate::snapshot::{LabelSetId, SnapshotBuilder};
 
 /// More labels than this on one goroutine are not read.
 const MAX_LABELS: u64 = 1024;
@@ -31,14 +31,14 @@ impl<'a> LabelSets<'a> {
     }
 
     /// The set of the labels at `address`; 0 means a goroutine without labels.
-    pub(super) fn of(&mut self, address: u64, into: &mut SnapshotBuilder) -> Option<LabelSetId> {
+    pub(super) fn of(&mut self, address: u64, into: &mut CodeBuilder) -> Option<LabelSetId> {
         if address == 0 {
             return None;
         }
         let (memory, minor) = (self.memory, self.minor);
         *self.known.entry(address).or_insert_with(|| {
             let pairs = read(memory, address, minor).filter(|pairs| !pairs.is_empty())?;
-            Some(into.code.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+            Some(into.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
         })
     }
 }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn disagreement_is_told() {
+    fn disagreement_is_reported() {
         let mut layouts = Layouts::default();
         layouts.add(LayoutSource::Descriptors, one("g", 440, &[("goid", 8), ("m", 16)]));
         layouts.add(LayoutSource::Dwarf, one("g", 440, &[("goid", 16), ("m", 24), ("other", 1)]));

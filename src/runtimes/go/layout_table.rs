@@ -43,7 +43,7 @@ pub const WANTED: &[(&str, &str)] = &[
                 ngsys nGsyscallNoP pidle npidle nmspinning needspinning runq runq.head runq.tail runq.size runqsize \
                 disable gFree gFree.lock gFree.stack gFree.stack.head gFree.stack.size gFree.noStack \
                 gFree.noStack.head gFree.noStack.size gFree.n sudogcache freem gcwaiting stopwait sysmonwait \
-                safePointWait procresizetime totaltime idleTime goroutinesCreated customGOMAXPROCS",
+                safePointWait procresizetime totaltime idleTime goroutinesCreated timeToRun customGOMAXPROCS",
     ),
     ("semaRoot", ""),
     ("semTable", ""),

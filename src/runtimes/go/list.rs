@@ -58,7 +58,7 @@ pub(super) fn read(target: &dyn Target, allgptr: u64, allglen: u64) -> Result<Li
         return Err(GoError::Starting);
     }
     if len >= MAX_TASKS {
-        return Err(GoError::Malformed(format!("the target says that it has {len} goroutine structs")));
+        return Err(GoError::Malformed(format!("the process claims to have {len} goroutine structs")));
     }
     // Read in pieces, so that a false length fails before memory is allocated for it.
     const PIECE: u64 = 1 << 16;

@@ -8,7 +8,7 @@
 use std::sync::Mutex;
 
 use crate::process::{Image, Mapping, Target};
-use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
+use crate::runtimes::{Attached, Attribute, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
@@ -24,6 +24,7 @@ mod goroutine;
 mod heap;
 mod holders;
 mod labels;
+mod last;
 pub mod layout;
 pub mod layout_table;
 mod list;
@@ -31,9 +32,11 @@ mod mark;
 mod module;
 mod names;
 mod offsets;
+mod proof;
 mod read;
 mod resolve;
 mod running;
+mod sampling;
 mod scheduler;
 mod search;
 mod semaphores;
@@ -78,6 +81,12 @@ pub(super) struct Go {
     wait_reasons: Vec<String>,
     /// What was found out about code and goroutines that hold locks, for the next reading.
     holders: Mutex<holders::Remembered>,
+    /// Wait reasons that a goroutine cannot leave unnoticed.
+    reasons: proof::Reasons,
+    /// Where the runtime counts goroutines that run.
+    run_count: Option<proof::RunCount>,
+    /// What the last reading kept for the next one.
+    last: Mutex<Option<last::LastReading>>,
 }
 
 /// Finds the Go runtimes in a target: none, one, or several if shared libraries bring their own.
@@ -88,7 +97,7 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     let mut search = search::Search::new(target);
     let mut looked_at = 0;
     let images = target.images()?;
-    tracing::debug!("looks for Go in {} images, among {} mappings", images.len(), mappings.len());
+    tracing::debug!("looking for Go in {} images, among {} mappings", images.len(), mappings.len());
     for image in images.into_iter().filter(looks_like_go) {
         looked_at += 1;
         if looked_at > MAX_IMAGES {
@@ -106,12 +115,12 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
         }
     }
     if let Some(more) = looked_at.checked_sub(MAX_IMAGES).filter(|more| *more > 0) {
-        found.left_out.push(format!("{more} files more that look like Go were not looked at"));
+        found.left_out.push(format!("{more} more files that look like Go were not examined"));
     }
     let mut all = Vec::new();
     for (image, mut module) in runtimes {
         let build = version::read(target, &image, &module);
-        tracing::debug!("it is {}, as {} says", build.version, build.found_in);
+        tracing::debug!("it is {}, according to {}", build.version, build.found_in);
         if let Some(minor) = build.minor {
             module.pclntab = module.pclntab.for_go(minor);
         }
@@ -172,8 +181,21 @@ impl Go {
             tracing::debug!("the runtime's variables are found: {fact}");
         }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        let holders = Mutex::default();
-        Ok(Go { modules: vec![module], layouts, offsets, globals, build, types, wait_reasons, holders })
+        let reasons = proof::Reasons::new(&wait_reasons);
+        let run_count = offsets.g_tracking_seq.and_then(|_| proof::RunCount::find(&layouts, globals.sched));
+        Ok(Go {
+            modules: vec![module],
+            layouts,
+            offsets,
+            globals,
+            build,
+            types,
+            wait_reasons,
+            holders: Mutex::default(),
+            reasons,
+            run_count,
+            last: Mutex::default(),
+        })
     }
 
     fn provenance(&self) -> Vec<String> {
@@ -200,11 +222,13 @@ impl Go {
         let mut warnings: Vec<String> = self.layouts.warnings().to_vec();
         match self.build.minor {
             Some(minor) if minor > NEWEST_KNOWN => warnings.push(format!(
-                "{} is newer than any Go that this loiter knows (1.{NEWEST_KNOWN}): it is read by its own type \
-                 descriptors, and what those do not describe by the layout of 1.{NEWEST_KNOWN}",
+                "{} is newer than any Go that this loiter knows (1.{NEWEST_KNOWN}): layouts come from the \
+                 program's type descriptors, and where those have none, from 1.{NEWEST_KNOWN}",
                 self.build.version
             )),
-            None => warnings.push("the Go version is not known: it is read by its type descriptors".to_owned()),
+            None => warnings.push(
+                "the Go version is unknown: layouts come from the program's type descriptors".to_owned(),
+            ),
             Some(_) => {}
         }
         warnings
@@ -247,8 +271,8 @@ impl Attached for Go {
             module: Some(self.build.main.clone()).filter(|module| !module.is_empty()),
             modules: self.build.modules.clone(),
             age_meaning: Some(
-                "a lower bound: the runtime notes since when a goroutine waits only when its collector \
-                          meets it, at the latest after two minutes"
+                "a lower bound: the runtime records the start of a wait only when its garbage collector \
+                 scans the goroutine, after two minutes at the latest"
                     .to_owned(),
             ),
             provenance: self.provenance(),
@@ -270,5 +294,14 @@ impl Attached for Go {
     ) -> Result<()> {
         into.header.warnings.extend(self.warnings());
         convert::read(self, target, options, runtime, into).map_err(|error| error.of(&self.build.version))
+    }
+
+    fn attribution<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        let attribution = sampling::Attribution::new(self, target, runtime);
+        Ok(Some(Box::new(attribution.map_err(|error| error.of(&self.build.version))?)))
     }
 }

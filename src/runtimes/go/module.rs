@@ -104,8 +104,10 @@ pub(super) fn find(
 fn nothing(search: &Search<'_>, has_line_table: bool) -> Result<Option<Module>, GoError> {
     let cut = search.target.core_extent().is_some_and(|extent| extent.missing > 0);
     let tried = match (search.gave_up(), has_line_table, cut) {
-        (true, ..) => "the process claims to have more than is looked through, or much of it cannot be read",
-        (_, true, true) => "the core file is cut, and its memory for data is not in it",
+        (true, ..) => {
+            "the process claims to have more data than loiter searches, or much of it cannot be read"
+        }
+        (_, true, true) => "the core file is cut, and the memory of its data is missing",
         _ => return Ok(None),
     };
     Err(GoError::NotFound { what: "the module data of Go", tried: tried.to_owned() })

@@ -83,7 +83,7 @@ impl Offsets {
         let get = |name: &'static str, field: &'static str| {
             offset(name, field).filter(|o| *o < 1 << 16).ok_or_else(|| GoError::NotFound {
                 what: "the layout of a runtime struct",
-                tried: format!("field {field} of {name} is in no source of layouts"),
+                tried: format!("no source of layouts has field {field} of {name}"),
             })
         };
         let at = |name, field| get(name, field).map(|o| o as usize);

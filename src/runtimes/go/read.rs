@@ -4,6 +4,10 @@
 //! in between, the result may be a mixture. It is read again, in smaller batches. A goroutine that never
 //! settles is marked torn.
 
+mod again;
+
+pub(super) use again::Again;
+
 use super::buffers::Buffers;
 use super::goroutine::{Goroutine, Raw, status};
 use super::offsets::Offsets;
@@ -86,30 +90,41 @@ impl<'a> Reader<'a> {
     pub(super) fn read(&mut self, addresses: &[u64]) -> Result<Chunk, TargetError> {
         let mut chunk = Chunk::default();
         chunk.goroutines.reserve(addresses.len());
-        let mut pending = self.read_once(addresses, &mut chunk)?;
+        let pending = self.read_once(addresses, &mut chunk)?;
+        self.retry(pending, &mut chunk)?;
+        Ok(chunk)
+    }
+
+    /// Reads goroutines that moved until they settle, or gives them up.
+    fn retry(&mut self, mut pending: Vec<u64>, chunk: &mut Chunk) -> Result<(), TargetError> {
         for attempt in 1..ATTEMPTS {
             if pending.is_empty() {
-                return Ok(chunk);
+                return Ok(());
             }
             chunk.retried += pending.len() as u64;
             // The smaller the batch, the shorter the time in which a goroutine can move.
             let batch = if attempt < 3 { 32 } else { 1 };
             let mut again = Vec::new();
             for batch in pending.chunks(batch) {
-                again.append(&mut self.read_once(batch, &mut chunk)?);
+                again.append(&mut self.read_once(batch, chunk)?);
             }
             pending = again;
         }
-        self.give_up(&pending, &mut chunk)?;
-        Ok(chunk)
+        self.give_up(&pending, chunk)
     }
 
     /// Reads each goroutine once; returns the goroutines that moved meanwhile.
     fn read_once(&mut self, addresses: &[u64], chunk: &mut Chunk) -> Result<Vec<u64>, TargetError> {
+        let raws = self.structs(addresses, chunk)?;
+        self.read_rest(raws, chunk)
+    }
+
+    /// Reads the rest of goroutines whose structs were read; returns the goroutines that moved meanwhile.
+    fn read_rest(&mut self, raws: Vec<Raw>, chunk: &mut Chunk) -> Result<Vec<u64>, TargetError> {
         let first_goroutine = chunk.goroutines.len();
         let first_wait = chunk.waits.len();
         let mut moved = Vec::new();
-        for raw in self.structs(addresses, chunk)? {
+        for raw in raws {
             if raw.is_over() {
                 chunk.ended += 1;
             } else if raw.status == status::RUNNING {
@@ -122,6 +137,9 @@ impl<'a> Reader<'a> {
         }
         self.read_stacks(&mut chunk.goroutines[first_goroutine..])?;
         let found = &mut chunk.goroutines[first_goroutine..];
+        if found.is_empty() {
+            return Ok(moved);
+        }
         waits::read(self.target, self.offsets, &mut self.buffers, found, &mut chunk.waits)?;
         if self.still {
             chunk.torn += torn(&chunk.goroutines[first_goroutine..]);

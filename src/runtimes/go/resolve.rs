@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::module::Module;
 use super::sync;
 use super::unwind::CodeAddress;
+use crate::code::{CodeBuilder, FunctionId, FunctionKind, Location, LocationId};
 use crate::formats::go_names::{is_shown, package_of};
-use crate::snapshot::{FunctionId, FunctionKind, Location, LocationId, SnapshotBuilder};
 use crate::symbols::pclntab::{Func, FuncKind};
 use crate::words;
 
@@ -14,6 +14,7 @@ use crate::words;
 pub(super) struct Resolver<'a> {
     modules: &'a [Module],
     locations: FxHashMap<CodeAddress, LocationId>,
+    within: FxHashMap<u64, LocationId>,
     entries: FxHashMap<u64, Option<FunctionId>>,
     helpers: FxHashMap<u64, bool>,
     cgocalls: FxHashMap<u64, bool>,
@@ -24,6 +25,7 @@ impl<'a> Resolver<'a> {
         Resolver {
             modules,
             locations: FxHashMap::default(),
+            within: FxHashMap::default(),
             entries: FxHashMap::default(),
             helpers: FxHashMap::default(),
             cgocalls: FxHashMap::default(),
@@ -35,7 +37,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The location of a code address.
-    pub(super) fn location(&mut self, address: CodeAddress, into: &mut SnapshotBuilder) -> LocationId {
+    pub(super) fn location(&mut self, address: CodeAddress, into: &mut CodeBuilder) -> LocationId {
         if let Some(&known) = self.locations.get(&address) {
             return known;
         }
@@ -43,20 +45,38 @@ impl<'a> Resolver<'a> {
             Some(function) => in_go(&function, address, into),
             None => elsewhere(address, into),
         };
-        let id = into.code.location(location);
+        let id = into.location(location);
         self.locations.insert(address, id);
+        id
+    }
+
+    /// The location "somewhere in the function that begins here".
+    pub(super) fn within(&mut self, entry: u64, into: &mut CodeBuilder) -> LocationId {
+        if let Some(&known) = self.within.get(&entry) {
+            return known;
+        }
+        let location = match self.find(entry) {
+            Some(f) => {
+                let function = add(into, &f.display_name(), package_of(&f.name()), f.kind());
+                let frame = into.frame(function, "", 0);
+                Location::in_source(vec![frame])
+            }
+            None => elsewhere(CodeAddress::interrupted(entry), into),
+        };
+        let id = into.location(location);
+        self.within.insert(entry, id);
         id
     }
 
     /// The place of the `go` statement that started a goroutine; None for the first goroutine of
     /// the program, which no statement started.
-    pub(super) fn creator(&mut self, gopc: u64, into: &mut SnapshotBuilder) -> Option<LocationId> {
+    pub(super) fn creator(&mut self, gopc: u64, into: &mut CodeBuilder) -> Option<LocationId> {
         self.find(gopc)?;
         Some(self.location(CodeAddress::after_call(gopc), into))
     }
 
     /// The function that a goroutine was started with.
-    pub(super) fn entry(&mut self, startpc: u64, into: &mut SnapshotBuilder) -> Option<FunctionId> {
+    pub(super) fn entry(&mut self, startpc: u64, into: &mut CodeBuilder) -> Option<FunctionId> {
         if let Some(&known) = self.entries.get(&startpc) {
             return known;
         }
@@ -125,29 +145,29 @@ impl<'a> Resolver<'a> {
     }
 }
 
-fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
+fn in_go(function: &Func<'_>, address: CodeAddress, into: &mut CodeBuilder) -> Location {
     let frames = function
         .inline_frames(address.lookup(function.entry()))
         .into_iter()
         .map(|frame| {
             let name = frame.display_name();
             let function = add(into, &name, package_of(&frame.name), frame.kind);
-            into.code.frame(function, &frame.file, frame.line)
+            into.frame(function, &frame.file, frame.line)
         })
         .collect();
     let offset = address.pc().checked_sub(function.entry()).and_then(|offset| u32::try_from(offset).ok());
     Location::at(address.pc(), offset, frames)
 }
 
-fn elsewhere(address: CodeAddress, into: &mut SnapshotBuilder) -> Location {
+fn elsewhere(address: CodeAddress, into: &mut CodeBuilder) -> Location {
     let name = format!("{:#x}", address.pc());
-    let function = into.code.function_with(&name, "", FunctionKind::Foreign, words::rust::role(&name));
-    let frames = vec![into.code.frame(function, "", 0)];
+    let function = into.function_with(&name, "", FunctionKind::Foreign, words::rust::role(&name));
+    let frames = vec![into.frame(function, "", 0)];
     Location::at(address.pc(), None, frames)
 }
 
-fn add(into: &mut SnapshotBuilder, name: &str, package: &str, of: FuncKind) -> FunctionId {
-    into.code.function_with(name, package, kind(name, of), words::go::role(name, package))
+fn add(into: &mut CodeBuilder, name: &str, package: &str, of: FuncKind) -> FunctionId {
+    into.function_with(name, package, kind(name, of), words::go::role(name, package))
 }
 
 /// What a traceback at the usual level does with a function.

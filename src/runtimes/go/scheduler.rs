@@ -70,7 +70,7 @@ fn worker(memory: &dyn Memory, p: u64, o: &Offsets) -> Worker {
 }
 
 /// Addresses of all Ms.
-fn threads(memory: &dyn Memory, allm: u64, o: &Offsets) -> Vec<u64> {
+pub(super) fn threads(memory: &dyn Memory, allm: u64, o: &Offsets) -> Vec<u64> {
     let Some(link) = o.m_alllink else { return Vec::new() };
     let mut seen = FxHashSet::default();
     let mut all = Vec::new();

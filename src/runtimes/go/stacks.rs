@@ -1,6 +1,6 @@
 //! Every distinct stack once, shared by the threads that read.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
@@ -8,6 +8,9 @@ use super::unwind::CodeAddress;
 
 /// Number of a stack in a [`Stacks`].
 pub(super) type StackNumber = u32;
+
+/// A distinct stack, innermost address first.
+pub(super) type Stack = Arc<[CodeAddress]>;
 
 /// Code addresses kept in all, 8 bytes each. A program that does not lie stays far below.
 const MAX_ADDRESSES: usize = 1 << 24;
@@ -22,8 +25,20 @@ pub(super) struct Stacks {
 
 #[derive(Debug, Default)]
 struct Table {
-    numbers: FxHashMap<Box<[CodeAddress]>, StackNumber>,
+    numbers: FxHashMap<Stack, StackNumber>,
+    /// The stacks in the order of their numbers.
+    all: Vec<Stack>,
     addresses: usize,
+}
+
+impl Table {
+    fn add(&mut self, stack: Stack) -> StackNumber {
+        let number = self.all.len() as StackNumber;
+        self.addresses += stack.len();
+        self.all.push(Arc::clone(&stack));
+        self.numbers.insert(stack, number);
+        number
+    }
 }
 
 impl Stacks {
@@ -32,21 +47,31 @@ impl Stacks {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let full = table.addresses + stack.len() > MAX_ADDRESSES;
         let stack = if full { &stack[..stack.len().min(FRAMES_WHEN_FULL)] } else { stack };
-        if let Some(&number) = table.numbers.get(stack) {
-            return (number, stack.len());
-        }
-        let number = table.numbers.len() as StackNumber;
-        table.numbers.insert(stack.into(), number);
-        table.addresses += stack.len();
-        (number, stack.len())
+        let known = table.numbers.get(stack).copied();
+        (known.unwrap_or_else(|| table.add(stack.into())), stack.len())
+    }
+
+    fn table(&mut self) -> &mut Table {
+        self.table.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many stacks there are, and how many addresses in them.
+    pub(super) fn size(&mut self) -> (usize, usize) {
+        let table = self.table();
+        (table.all.len(), table.addresses)
+    }
+
+    /// Removes the stacks that are not `used`; returns the new numbers of the others.
+    pub(super) fn keep(&mut self, used: &[bool]) -> Vec<Option<StackNumber>> {
+        let old = std::mem::take(self.table());
+        let used = used.iter().copied().chain(std::iter::repeat(false));
+        let keep = |(stack, used): (Stack, bool)| used.then(|| self.table().add(stack));
+        old.all.into_iter().zip(used).map(keep).collect()
     }
 
     /// The stacks in the order of their numbers.
-    pub(super) fn into_vec(self) -> Vec<Box<[CodeAddress]>> {
-        let table = self.table.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = table.numbers.into_iter().collect();
-        all.sort_unstable_by_key(|(_, number)| *number);
-        all.into_iter().map(|(stack, _)| stack).collect()
+    pub(super) fn list(&mut self) -> Vec<Stack> {
+        self.table().all.clone()
     }
 }
 

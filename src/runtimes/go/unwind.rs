@@ -54,7 +54,7 @@ pub(super) struct Window<'a> {
 }
 
 impl Window<'_> {
-    fn word(&self, address: u64) -> Option<u64> {
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
         u64_at(self.bytes, at)
     }
@@ -72,17 +72,66 @@ pub(super) struct Start {
 
 /// What the line table says of a code address, as far as unwinding needs it.
 #[derive(Debug, Clone, Copy)]
-struct Code {
+pub(super) struct Code {
+    /// The first address of its function.
+    pub(super) entry: u64,
     /// Bytes from the stack pointer to the return address.
-    delta: u64,
+    pub(super) delta: u64,
     /// The stack ends here: goexit, mstart and the like.
-    top: bool,
+    pub(super) top: bool,
     /// Changes the stack pointer in ways that the table does not describe.
-    writes_sp: bool,
+    pub(super) writes_sp: bool,
     /// Was called by a signal handler, at any instruction, not by a call instruction.
     injected: bool,
-    /// `runtime.cgocallback`: changes stacks but keeps both unwindable.
-    callback: bool,
+    pub(super) switch: Switch,
+}
+
+/// How a function switches between stacks. Source: `src/runtime/asm_amd64.s` of Go 1.19 to 1.27.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// It does not.
+    No,
+    /// `systemstack`: from a goroutine's stack to the system stack; the frame pointer is kept.
+    System,
+    /// `mcall`: leaves a goroutine for the scheduler.
+    Scheduler,
+    /// `morestack`: leaves a goroutine to give it a larger stack.
+    Grow,
+    /// `asmcgocall`: from a goroutine to C on the system stack; saves which goroutine.
+    Foreign,
+    /// `cgocallback`: from C to a goroutine's stack; keeps both unwindable.
+    Callback,
+    /// `gogo`: from the scheduler to a goroutine.
+    Resume,
+    /// `sigtramp`: the kernel called it for a signal.
+    Signal,
+}
+
+impl Switch {
+    fn of(name: &str) -> Self {
+        match name {
+            "runtime.systemstack" => Switch::System,
+            "runtime.mcall" => Switch::Scheduler,
+            "runtime.morestack" | "runtime.morestack_noctxt" => Switch::Grow,
+            "runtime.asmcgocall" | "runtime.asmcgocall_landingpad" => Switch::Foreign,
+            "runtime.cgocallback" => Switch::Callback,
+            "runtime.gogo" | "gogo" => Switch::Resume,
+            "runtime.sigtramp" | "runtime.cgoSigtramp" => Switch::Signal,
+            _ => Switch::No,
+        }
+    }
+}
+
+/// Where a walk ended: its last frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    pub(super) status: StackStatus,
+    /// Where the last frame continues. Not Go code if the walk left Go code.
+    pub(super) pc: u64,
+    /// Its stack pointer there.
+    pub(super) sp: u64,
+    /// Its frame pointer there; 0 if unknown.
+    pub(super) bp: u64,
 }
 
 /// Unwinds stacks of one module; remembers every code address it has seen.
@@ -92,6 +141,8 @@ pub(super) struct Unwinder<'a> {
     seen: FxHashMap<u64, Option<Code>>,
     max_depth: usize,
     check: FramePointers,
+    /// Only the line table counts: frame pointers do not lead on where it ends.
+    strict: bool,
 }
 
 /// How often the frame pointer was where the frame sizes of the line table put it. The two are independent.
@@ -110,7 +161,13 @@ impl<'a> Unwinder<'a> {
             seen: FxHashMap::default(),
             max_depth: max_depth.max(1),
             check: FramePointers::default(),
+            strict: false,
         }
+    }
+
+    /// An unwinder that ends where the line table ends, and at functions that switch stacks.
+    pub(super) fn strict(modules: &'a [Module], max_depth: usize) -> Self {
+        Unwinder { strict: true, ..Unwinder::new(modules, max_depth) }
     }
 
     /// The cross-check of everything that was unwound so far.
@@ -123,7 +180,8 @@ impl<'a> Unwinder<'a> {
         self.modules.iter().find_map(|m| m.pclntab.find(pc)).is_some_and(|f| f.name() == name)
     }
 
-    fn code(&mut self, pc: u64) -> Option<Code> {
+    /// What the line table says of an address. None if there is no Go code.
+    pub(super) fn code(&mut self, pc: u64) -> Option<Code> {
         if let Some(code) = self.seen.get(&pc) {
             return *code;
         }
@@ -147,11 +205,12 @@ impl<'a> Unwinder<'a> {
         };
         let name = function.name();
         Some(Code {
+            entry: function.entry(),
             delta,
             top,
             writes_sp: function.is_sp_write(),
             injected: is_injected(&name),
-            callback: name == "runtime.cgocallback",
+            switch: Switch::of(&name),
         })
     }
 
@@ -178,41 +237,56 @@ impl<'a> Unwinder<'a> {
         stack: Window<'_>,
         with: &mut impl FnMut(CodeAddress, u64),
     ) -> StackStatus {
+        self.trace(start, stack, with).status
+    }
+
+    /// The same; says where the walk ended.
+    #[inline]
+    pub(super) fn trace(
+        &mut self,
+        start: Start,
+        stack: Window<'_>,
+        with: &mut impl FnMut(CodeAddress, u64),
+    ) -> End {
         let Start { mut pc, mut sp, mut bp, mut interrupted } = start;
         let mut depth = 0;
+        let end = |status, pc, sp, bp| End { status, pc, sp, bp };
         loop {
             let innermost = depth == 0;
             let Some(code) = self.code(pc) else {
                 // Assembly without tables, or not Go code: frame pointers may lead past it.
-                if innermost {
-                    return StackStatus::Broken;
+                if innermost || self.strict {
+                    return end(StackStatus::Broken, pc, sp, bp);
                 }
                 match self.step_by_frame_pointer(sp, bp, stack) {
                     Some(next) => (pc, sp, bp) = next,
-                    None => return end_of(stack, sp),
+                    None => return end(end_of(stack, sp), pc, sp, bp),
                 }
                 continue;
             };
             if depth >= self.max_depth {
-                return StackStatus::Truncated;
+                return end(StackStatus::Truncated, pc, sp, bp);
             }
             depth += 1;
             with(if interrupted { CodeAddress::interrupted(pc) } else { CodeAddress::after_call(pc) }, sp);
             if code.top {
-                return StackStatus::Complete;
+                return end(StackStatus::Complete, pc, sp, bp);
             }
             // An innermost function that writes its stack pointer has not done so yet if it was parked by the
             // stack check at its start. Further out nothing can be known.
-            if code.writes_sp && !code.callback && !innermost {
-                match self.step_by_frame_pointer(sp, bp, stack) {
+            if code.writes_sp && code.switch != Switch::Callback && !innermost {
+                let next = if self.strict { None } else { self.step_by_frame_pointer(sp, bp, stack) };
+                match next {
                     Some(next) => (pc, sp, bp) = next,
-                    None => return StackStatus::Broken,
+                    None => return end(StackStatus::Broken, pc, sp, bp),
                 }
                 interrupted = false;
                 continue;
             }
-            let Some(slot) = sp.checked_add(code.delta) else { return StackStatus::Broken };
-            let Some(caller) = stack.word(slot) else { return end_of(stack, slot) };
+            let Some(slot) = sp.checked_add(code.delta) else {
+                return end(StackStatus::Broken, pc, sp, bp);
+            };
+            let Some(caller) = stack.word(slot) else { return end(end_of(stack, slot), pc, sp, bp) };
             // A function with a frame saved its caller's frame pointer below the return address.
             if code.delta >= 8 {
                 match bp {

@@ -29,6 +29,44 @@ pub(super) enum RawWait {
     Address(u64),
 }
 
+/// A [`RawWait`] without what may change while the goroutine waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeptWait {
+    Channel(WaitOp, u64),
+    Address(u64),
+}
+
+impl From<&RawWait> for KeptWait {
+    fn from(wait: &RawWait) -> Self {
+        match *wait {
+            RawWait::Channel { op, address, .. } => KeptWait::Channel(op, address),
+            RawWait::Address(address) => KeptWait::Address(address),
+        }
+    }
+}
+
+/// Reads the channels of goroutines that wait for them since the last reading.
+pub(super) fn again(
+    memory: &dyn Memory,
+    offsets: &Offsets,
+    buffers: &mut Buffers,
+    kept: &[KeptWait],
+) -> Result<Vec<RawWait>, TargetError> {
+    let channels = kept.iter().filter_map(|wait| match wait {
+        KeptWait::Channel(_, address) => Some(*address),
+        KeptWait::Address(_) => None,
+    });
+    let channels = read_channels(memory, offsets, buffers, channels)?;
+    let wait = |kept: &KeptWait| match *kept {
+        KeptWait::Channel(op, address) => {
+            let at = channels.binary_search_by_key(&address, |(address, _)| *address);
+            RawWait::Channel { op, address, detail: at.ok().and_then(|at| channels[at].1) }
+        }
+        KeptWait::Address(address) => RawWait::Address(address),
+    };
+    Ok(kept.iter().map(wait).collect())
+}
+
 /// A channel at the moment of reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawChannel {
@@ -81,7 +119,7 @@ pub(super) fn read(
     }
     // Rounds appended one sudog of each goroutine after the other; a stable sort keeps their order.
     sudogs.sort_by_key(|s| s.owner);
-    let channels = read_channels(memory, offsets, buffers, &sudogs)?;
+    let channels = read_channels(memory, offsets, buffers, sudogs.iter().map(|s| s.channel))?;
     for sudog in sudogs {
         let wait = match channels.binary_search_by_key(&sudog.channel, |(address, _)| *address) {
             _ if sudog.channel == 0 => RawWait::Address(sudog.elem),
@@ -143,14 +181,14 @@ fn read_sudogs(
     Ok(found)
 }
 
-/// The channels that the sudogs belong to, in ascending order.
+/// These channels, in ascending order.
 fn read_channels(
     memory: &dyn Memory,
     offsets: &Offsets,
     buffers: &mut Buffers,
-    sudogs: &[Sudog],
+    addresses: impl Iterator<Item = u64>,
 ) -> Result<Vec<(u64, Option<RawChannel>)>, TargetError> {
-    let mut addresses: Vec<u64> = sudogs.iter().map(|s| s.channel).filter(|c| *c != 0).collect();
+    let mut addresses: Vec<u64> = addresses.filter(|channel| *channel != 0).collect();
     addresses.sort_unstable();
     addresses.dedup();
     let mut channels: Vec<_> = addresses.iter().map(|address| (*address, None)).collect();

@@ -7,7 +7,7 @@ const NONE: usize = 255;
 
 /// How the await places of a task were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ChainStatus {
     /// It has none: the program does not mark them, or the task is at none.
     Unmarked,
     /// They are consistent.
@@ -24,8 +24,8 @@ pub(super) enum Standing {
 ///
 /// It begins at the slot that was polled last. If that await is over, the slot is the one around it, which may
 /// still contain others. For a task that `runs`, the slot is the current place.
-pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Vec<u64>) -> Standing {
-    let Some(chain) = layout.offset(Field::Chain) else { return Standing::Unmarked };
+pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Vec<u64>) -> ChainStatus {
+    let Some(chain) = layout.offset(Field::Chain) else { return ChainStatus::Unmarked };
     let bytes = Bytes(entry);
     let slots = layout.chain_slots;
     let slot = |nth: usize| if nth < slots { bytes.u64(chain + 8 * nth) } else { 0 };
@@ -50,10 +50,10 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Ve
     let Some(mut at) = first else {
         let all_empty = (0..slots).all(|nth| slot(nth) == 0);
         return match (all_empty, lost) {
-            (true, false) => Standing::Unmarked,
-            (true, true) => Standing::Gaps,
+            (true, false) => ChainStatus::Unmarked,
+            (true, true) => ChainStatus::Gaps,
             // Each slot is around another one.
-            (false, _) => Standing::Broken,
+            (false, _) => ChainStatus::Broken,
         };
     };
     let start = into.len();
@@ -64,13 +64,13 @@ pub(super) fn path(layout: &EntryLayout, entry: &[u8], runs: bool, into: &mut Ve
         }
         if into.len() - start == slots {
             into.truncate(start);
-            return Standing::Broken;
+            return ChainStatus::Broken;
         }
         into.push(value >> 16);
         at = around(value);
         if at != NONE && at >= slots {
-            return Standing::Broken;
+            return ChainStatus::Broken;
         }
     }
-    if lost { Standing::Gaps } else { Standing::Whole }
+    if lost { ChainStatus::Gaps } else { ChainStatus::Whole }
 }

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::chain::Standing;
+use super::chain::ChainStatus;
 use super::codes;
 use super::entries::{Batch, Doing, Entry};
 use super::layout::Header;
@@ -94,10 +94,10 @@ impl<'a> Converter<'a> {
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.places.left_out > 0 {
-            warnings.push("it has more names and places than loiter keeps: some are left out".to_owned());
+            warnings.push("it has more names and locations than loiter keeps: some are left out".to_owned());
         }
         if self.unknown_clocks {
-            warnings.push("it uses a clock that loiter does not know: ages are unknown".to_owned());
+            warnings.push("it uses a clock unknown to loiter: ages are unknown".to_owned());
         }
         warnings
     }
@@ -113,7 +113,7 @@ impl<'a> Converter<'a> {
         let function = type_name.map(|name| self.entry_function(name));
         let (start, len) = entry.places;
         let places = batch.places.get(start..start.saturating_add(len)).unwrap_or_default();
-        let (stack, stack_status) = self.stack(type_name, places, entry.standing);
+        let (stack, stack_status) = self.stack(type_name, places, entry.chain_status);
         let mut task = Task {
             id: Some(entry.id),
             address: if entry.task_header == 0 { entry.address } else { entry.task_header },
@@ -257,14 +257,14 @@ impl<'a> Converter<'a> {
         &mut self,
         type_name: Option<StrId>,
         places: &[u64],
-        standing: Standing,
+        chain_status: ChainStatus,
     ) -> (Option<StackId>, StackStatus) {
-        let status = match standing {
-            Standing::Unmarked => StackStatus::Unknown,
-            Standing::Whole => StackStatus::Complete,
-            Standing::Gaps => StackStatus::Gaps,
-            Standing::Moving => StackStatus::Torn,
-            Standing::Broken => StackStatus::Broken,
+        let status = match chain_status {
+            ChainStatus::Unmarked => StackStatus::Unknown,
+            ChainStatus::Whole => StackStatus::Complete,
+            ChainStatus::Gaps => StackStatus::Gaps,
+            ChainStatus::Moving => StackStatus::Torn,
+            ChainStatus::Broken => StackStatus::Broken,
         };
         self.key.clear();
         self.key.push(type_name.map_or(u64::MAX, |name| name.0.into()));

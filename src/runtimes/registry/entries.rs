@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::chain::{self, Standing};
+use super::chain::{self, ChainStatus};
 use super::layout::{Bytes, EntryLayout, Field, Group, Run, Text};
 use crate::process::{Memory, Range, TargetError};
 
@@ -46,7 +46,7 @@ pub(super) struct Entry {
     /// None: it kept changing.
     pub(super) doing: Option<Doing>,
     /// How its await places were found.
-    pub(super) standing: Standing,
+    pub(super) chain_status: ChainStatus,
     /// The places, innermost first: start and length in [`Batch::places`].
     pub(super) places: (usize, usize),
 }
@@ -246,9 +246,9 @@ fn keep(layout: &EntryLayout, address: u64, bytes: &[u8], verdict: Verdict, batc
     }
     let start = batch.places.len();
     let runs = doing.is_none_or(|doing| doing.state == Some(RUNNING));
-    let standing = match verdict.chain {
+    let chain_status = match verdict.chain {
         true => chain::path(layout, bytes, runs, &mut batch.places),
-        false => Standing::Moving,
+        false => ChainStatus::Moving,
     };
     batch.entries.push(Entry {
         address,
@@ -261,7 +261,7 @@ fn keep(layout: &EntryLayout, address: u64, bytes: &[u8], verdict: Verdict, batc
         task_header: u64(Field::TaskHeader),
         kind: u32(Field::Kind),
         doing,
-        standing,
+        chain_status,
         places: (start, batch.places.len() - start),
     });
 }

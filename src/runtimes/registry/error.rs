@@ -10,7 +10,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A format that this loiter does not know.
-    #[error("its format {major}.{minor} is not one that this loiter knows, which reads {known}.x")]
+    #[error("its format is {major}.{minor}; this loiter reads {known}.x")]
     Version {
         /// Changes with every change that older readers cannot ignore.
         major: u16,

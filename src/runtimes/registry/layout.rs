@@ -94,10 +94,10 @@ impl EntryLayout {
         let size = header.u32(16);
         let slots = header.u32(200);
         if size == 0 || size > MAX_ENTRY || !size.is_multiple_of(8) {
-            return Err(malformed(format!("its entries are said to be {size} bytes long")));
+            return Err(malformed(format!("it claims entries of {size} bytes")));
         }
         if slots > MAX_CHAIN {
-            return Err(malformed(format!("its entries are said to have {slots} await places")));
+            return Err(malformed(format!("it claims {slots} await locations for each entry")));
         }
         let (size, chain_slots) = (size as usize, slots as usize);
         let known = count(header.u32(24), MAX_FIELDS, "fields")?;
@@ -166,7 +166,7 @@ impl LocationLayout {
     fn new(header: &Bytes<'_>) -> Result<Self, RegistryError> {
         let size = header.u32(20);
         if size > MAX_LOCATION {
-            return Err(malformed(format!("its locations are said to be {size} bytes long")));
+            return Err(malformed(format!("it claims locations of {size} bytes")));
         }
         let known = count(header.u32(28), MAX_LOCATION_FIELDS, "fields of locations")?;
         let at = |index, len| offset(header, 160, index, known, len, size as usize);
@@ -240,7 +240,7 @@ impl Header {
         }
         let size = start.u32(12);
         if !(MIN_HEADER..=MAX_HEADER).contains(&size) {
-            return Err(malformed(format!("its header is said to be {size} bytes long")));
+            return Err(malformed(format!("it claims a header of {size} bytes")));
         }
         let mut bytes = vec![0; HEADER];
         memory.read(address, bytes.get_mut(..HEADER.min(size as usize)).unwrap_or_default())?;
@@ -250,11 +250,11 @@ impl Header {
     fn parse(minor: u16, bytes: &Bytes<'_>) -> Result<Header, RegistryError> {
         let high_water = u64::from(bytes.u32(656));
         if high_water > MAX_ENTRIES {
-            return Err(malformed(format!("it is said to have {high_water} entries")));
+            return Err(malformed(format!("it claims to have {high_water} entries")));
         }
         let first_chunk = u64::from(bytes.u32(192));
         if first_chunk == 0 {
-            return Err(malformed("its first chunk is said to have no entries".to_owned()));
+            return Err(malformed("it claims a first chunk without entries".to_owned()));
         }
         let chunks = count(bytes.u32(196), CHUNKS, "chunks")?;
         Ok(Header {
@@ -335,7 +335,7 @@ fn count(n: u32, most: usize, what: &str) -> Result<usize, RegistryError> {
     usize::try_from(n)
         .ok()
         .filter(|&n| n <= most)
-        .ok_or_else(|| malformed(format!("it is said to have {n} {what}")))
+        .ok_or_else(|| malformed(format!("it claims to have {n} {what}")))
 }
 
 /// The offset at `index` of the table at `table`; None if the field is absent.
@@ -353,7 +353,7 @@ fn offset(
     match header.u32(table + 4 * index) {
         ABSENT => Ok(None),
         at if (at as usize).checked_add(len).is_some_and(|end| end <= size) => Ok(Some(at as usize)),
-        at => Err(malformed(format!("its field {index} is said to be at {at} of {size} bytes"))),
+        at => Err(malformed(format!("it claims that field {index} is at byte {at} of {size}"))),
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Registries {
 /// Finds the registries of a target.
 pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()> {
     let noted = notes::find(target)?;
-    tracing::debug!("{} notes of task registries are found", noted.len());
+    tracing::debug!("found {} notes of task registries", noted.len());
     let mut registries = follow(target, noted)?;
     registries.found.into_iter().for_each(|registry| found.add(registry));
     found.problems.append(&mut registries.problems);
@@ -120,14 +120,14 @@ impl Registry {
     fn keep(mut self, target: &dyn Target, header: &Header, all: &mut Registries) -> Result<()> {
         let inside = target.pid_inside();
         if header.pid == 0 {
-            let why = "is linked in but has never been used: no task was registered";
+            let why = "was linked but never used: no task was registered";
             all.unused.push(format!("the {} {why}", self.description()));
             return Ok(());
         }
         if header.pid != inside {
             all.left_out.push(format!(
-                "the {} is a copy of that of process {}, which process {inside} was forked from: its \
-                 tasks are not here, so it is left out",
+                "the {} is a copy that process {inside} got when it was forked from process {}: its tasks \
+                 are not in this process, so it is left out",
                 self.description(),
                 header.pid
             ));
@@ -172,7 +172,7 @@ impl Registry {
         vec![
             format!("registry format {}.{} at {:#x}{found}", layout::MAJOR, header.minor, self.address),
             format!(
-                "{} entries of {} bytes were ever in use, {} at most{seen}",
+                "{} entries of {} bytes were in use, of at most {}{seen}",
                 header.high_water, header.entry.size, header.entry_limit
             ),
         ]
@@ -187,7 +187,7 @@ impl Registry {
     ) -> Result<Outcome> {
         let bytes = header.high_water.saturating_mul(header.entry.size as u64);
         if bytes > MAX_BYTES {
-            let problem = format!("its entries are said to take {bytes} bytes");
+            let problem = format!("its entries claim to take {bytes} bytes");
             return Err(RegistryError::Malformed(problem).of(&self.description()));
         }
         let mut entries = Entries::new(target, &header.entry);
@@ -212,20 +212,22 @@ impl Registry {
         let mut warnings = Vec::new();
         if after.dropped > 0 {
             let (dropped, limit) = (after.dropped, after.entry_limit);
-            warnings.push(format!("{dropped} tasks were never entered: it was full with {limit} entries"));
+            warnings.push(format!("{dropped} tasks are missing: the registry was full with {limit} entries"));
         }
         if after.strings_dropped > 0 {
             let dropped = after.strings_dropped;
-            warnings.push(format!("{dropped} names and places were not kept: there was no room for more"));
+            warnings.push(format!(
+                "{dropped} names and locations are missing: the registry had no room for more"
+            ));
         }
         if outcome.unreadable > 0 {
-            warnings.push(format!("{} of its entries cannot be read", outcome.unreadable));
+            warnings.push(format!("{} entries cannot be read", outcome.unreadable));
         }
         if outcome.cut {
-            warnings.push(format!("it has more than {MAX_TASKS} tasks: the rest is left out"));
+            warnings.push(format!("the registry has more than {MAX_TASKS} tasks: the rest is left out"));
         }
         if after.epoch != before.epoch {
-            warnings.push("it was started again while it was read: its tasks are mixed".to_owned());
+            warnings.push("the registry was restarted while it was read: its tasks are mixed".to_owned());
         }
         // Tasks that began or ended meanwhile may or may not have been read.
         let began = after.spawned.saturating_sub(before.spawned);
@@ -233,7 +235,7 @@ impl Registry {
         let read = (outcome.tasks as u64).saturating_add(ended).saturating_add(began);
         if !outcome.cut && outcome.unreadable == 0 && read < before.live() {
             let (tasks, live) = (outcome.tasks, before.live());
-            warnings.push(format!("{tasks} tasks were found, but it counts {live} that are alive"));
+            warnings.push(format!("{tasks} tasks were found, but the registry counts {live} live ones"));
         }
         warnings
     }
@@ -261,7 +263,7 @@ impl Attached for Registry {
             module: None,
             modules: Vec::new(),
             age_meaning: Some(
-                "how long ago a running task began to run, and how long ago any other one last stopped; the \
+                "the time since a running task began to run, or since any other task last stopped; the \
                  clock of some programs has steps of 4 ms"
                     .to_owned(),
             ),

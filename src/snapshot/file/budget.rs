@@ -28,7 +28,7 @@ const MAX_NOUN: usize = 4096;
 
 /// Why rows are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// They make no sense.
     Senseless,
     /// They would take more memory than the file may cost.
@@ -45,7 +45,7 @@ impl From<super::columns::BadColumn> for Refused {
 
 /// The account.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// Its initial size, bytes of memory.
     pub(super) limit: u64,
     left: u64,
@@ -55,19 +55,19 @@ pub(super) struct Budget {
 
 impl Budget {
     /// The account for a file of this many bytes.
-    pub(super) fn new(file: u64) -> Self {
+    pub(crate) fn new(file: u64) -> Self {
         let limit = file.saturating_mul(RATIO).saturating_add(FREE).min(MAX);
         Budget { limit, left: limit, text: file.saturating_mul(TEXT_RATIO).saturating_add(FREE_TEXT) }
     }
 
     /// Takes this many bytes from it.
-    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Refused> {
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), Refused> {
         self.left = self.left.checked_sub(bytes).ok_or(Refused::TooLarge)?;
         Ok(())
     }
 
     /// A list with room for `len` entries, charged.
-    pub(super) fn list<T>(&mut self, len: usize) -> Result<Vec<T>, Refused> {
+    pub(crate) fn list<T>(&mut self, len: usize) -> Result<Vec<T>, Refused> {
         let bytes = (len as u64).checked_mul(size_of::<T>() as u64).ok_or(Refused::TooLarge)?;
         self.charge(bytes.saturating_add(if len > 0 { HEAP } else { 0 }))?;
         let mut list = Vec::new();
@@ -76,7 +76,7 @@ impl Budget {
     }
 
     /// A copy of a text, charged.
-    pub(super) fn text(&mut self, text: &str) -> Result<String, Refused> {
+    pub(crate) fn text(&mut self, text: &str) -> Result<String, Refused> {
         let mut bytes = self.list::<u8>(text.len())?;
         bytes.extend_from_slice(text.as_bytes());
         // It is a copy of valid text.

@@ -6,20 +6,20 @@
 
 /// A column being written.
 #[derive(Debug, Default)]
-pub(super) struct ColumnWriter {
+pub(crate) struct ColumnWriter {
     bytes: Vec<u8>,
     last: u64,
 }
 
 impl ColumnWriter {
     /// With room for this many rows of one byte.
-    pub(super) fn with_capacity(rows: usize) -> Self {
+    pub(crate) fn with_capacity(rows: usize) -> Self {
         ColumnWriter { bytes: Vec::with_capacity(rows + rows / 8), last: 0 }
     }
 
     /// Adds a value to a plain column.
     #[inline]
-    pub(super) fn plain(&mut self, mut value: u64) {
+    pub(crate) fn plain(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
             value >>= 7;
@@ -29,7 +29,7 @@ impl ColumnWriter {
 
     /// Adds a value to a delta column.
     #[inline]
-    pub(super) fn delta(&mut self, value: u64) {
+    pub(crate) fn delta(&mut self, value: u64) {
         let step = value.wrapping_sub(self.last) as i64;
         self.last = value;
         self.plain(((step << 1) ^ (step >> 63)) as u64);
@@ -37,44 +37,44 @@ impl ColumnWriter {
 
     /// Adds an optional index to a plain column: 0 for none, otherwise the index plus one.
     #[inline]
-    pub(super) fn optional(&mut self, value: Option<u32>) {
+    pub(crate) fn optional(&mut self, value: Option<u32>) {
         self.plain(value.map_or(0, |v| u64::from(v) + 1));
     }
 
     /// Adds raw bytes.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }
 
 /// A column that ended early, or contains a value that is invalid in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadColumn;
+pub(crate) struct BadColumn;
 
 /// A column being read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ColumnReader<'a> {
+pub(crate) struct ColumnReader<'a> {
     bytes: &'a [u8],
     last: u64,
 }
 
 impl<'a> ColumnReader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         ColumnReader { bytes, last: 0 }
     }
 
     /// Bytes not yet read; at least as many as rows.
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.bytes.len()
     }
 
     /// The next value of a plain column.
     #[inline]
-    pub(super) fn plain(&mut self) -> Result<u64, BadColumn> {
+    pub(crate) fn plain(&mut self) -> Result<u64, BadColumn> {
         let (&first, rest) = self.bytes.split_first().ok_or(BadColumn)?;
         self.bytes = rest;
         if first < 0x80 {
@@ -103,7 +103,7 @@ impl<'a> ColumnReader<'a> {
 
     /// The next value of a delta column.
     #[inline]
-    pub(super) fn delta(&mut self) -> Result<u64, BadColumn> {
+    pub(crate) fn delta(&mut self) -> Result<u64, BadColumn> {
         let coded = self.plain()?;
         let step = (coded >> 1) as i64 ^ -((coded & 1) as i64);
         self.last = self.last.wrapping_add(step as u64);
@@ -112,19 +112,19 @@ impl<'a> ColumnReader<'a> {
 
     /// The next value of a plain column of 32-bit values.
     #[inline]
-    pub(super) fn plain_u32(&mut self) -> Result<u32, BadColumn> {
+    pub(crate) fn plain_u32(&mut self) -> Result<u32, BadColumn> {
         u32::try_from(self.plain()?).map_err(|_| BadColumn)
     }
 
     /// The next value of a delta column of 32-bit values.
     #[inline]
-    pub(super) fn delta_u32(&mut self) -> Result<u32, BadColumn> {
+    pub(crate) fn delta_u32(&mut self) -> Result<u32, BadColumn> {
         u32::try_from(self.delta()?).map_err(|_| BadColumn)
     }
 
     /// The next optional index.
     #[inline]
-    pub(super) fn optional(&mut self) -> Result<Option<u32>, BadColumn> {
+    pub(crate) fn optional(&mut self) -> Result<Option<u32>, BadColumn> {
         match self.plain()? {
             0 => Ok(None),
             value => u32::try_from(value - 1).map(Some).map_err(|_| BadColumn),
@@ -132,7 +132,7 @@ impl<'a> ColumnReader<'a> {
     }
 
     /// The next `len` raw bytes.
-    pub(super) fn raw(&mut self, len: u64) -> Result<&'a [u8], BadColumn> {
+    pub(crate) fn raw(&mut self, len: u64) -> Result<&'a [u8], BadColumn> {
         let len = usize::try_from(len).map_err(|_| BadColumn)?;
         let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(BadColumn)?;
         self.bytes = rest;

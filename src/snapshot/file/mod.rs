@@ -29,10 +29,10 @@ use std::path::Path;
 use super::{Header, Invalid, Snapshot};
 use crate::cause::{Cause, ErrorKind};
 
-mod budget;
-mod columns;
+pub(crate) mod budget;
+pub(crate) mod columns;
 mod replace;
-mod v1;
+pub(crate) mod v1;
 
 pub use replace::{PRIVATE, SHARED, replace};
 

@@ -42,9 +42,9 @@ fn registers_of_the_caller() {
     assert_eq!((caller.pc, caller.sp, caller.lookup()), (0x4000_0010, 0x1018, 0x4000_000f));
     // It is known now, so the caller of a function that needs it can be found.
     let by_bp = CfaRule::RegisterAndOffset { register: RBP, offset: -0x5555 + 0x1020 };
-    assert_eq!(frame.caller(&rules(by_bp.clone(), Vec::new()), &cfi, stack), None);
+    assert_eq!(frame.caller(&rules(by_bp.clone(), Vec::new()), &cfi, stack), Err(NoCaller::Unknown));
     let outer = caller.caller(&rules(by_bp, vec![(RETURN_ADDRESS, RegisterRule::Offset(-8))]), &cfi, stack);
-    assert_eq!(outer.map(|frame| (frame.pc, frame.sp)), Some((9, 0x1020)));
+    assert_eq!(outer.map(|frame| (frame.pc, frame.sp)), Ok((9, 0x1020)));
 }
 
 #[test]
@@ -54,13 +54,13 @@ fn ends() {
     let frame = NativeFrame::innermost(0x4000, 0x1000, None);
     let (cfi, _) = expression(&[]);
     let next = |cfa, rule| frame.caller(&rules(cfa, vec![(RETURN_ADDRESS, rule)]), &cfi, stack);
-    assert!(next(by_sp(8), RegisterRule::Offset(-8)).is_some());
-    assert_eq!(next(by_sp(8), RegisterRule::Undefined), None, "the outermost function");
-    assert_eq!(next(by_sp(16), RegisterRule::Offset(-8)), None, "no address");
-    assert_eq!(next(by_sp(0), RegisterRule::Offset(0)), None, "no progress");
-    assert_eq!(next(by_sp(i64::MIN), RegisterRule::Offset(-8)), None, "overflow");
-    assert_eq!(next(by_sp(64), RegisterRule::Offset(-8)), None, "not read");
-    assert_eq!(next(by_sp(8), RegisterRule::Offset(i64::MAX)), None, "not read");
+    assert!(next(by_sp(8), RegisterRule::Offset(-8)).is_ok());
+    assert_eq!(next(by_sp(8), RegisterRule::Undefined), Err(NoCaller::Outermost), "the outermost function");
+    assert_eq!(next(by_sp(16), RegisterRule::Offset(-8)), Err(NoCaller::Outermost), "no address");
+    assert_eq!(next(by_sp(0), RegisterRule::Offset(0)), Err(NoCaller::Unknown), "no progress");
+    assert_eq!(next(by_sp(i64::MIN), RegisterRule::Offset(-8)), Err(NoCaller::Unknown), "overflow");
+    assert_eq!(next(by_sp(64), RegisterRule::Offset(-8)), Err(NoCaller::Cut), "not read");
+    assert_eq!(next(by_sp(8), RegisterRule::Offset(i64::MAX)), Err(NoCaller::Unknown), "not read");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn expressions() {
     let cfa_of = |code: &[u8]| {
         let (cfi, expression) = expression(code);
         let rules = rules(CfaRule::Expression(expression), vec![(RETURN_ADDRESS, RegisterRule::Constant(5))]);
-        frame.caller(&rules, &cfi, stack).map(|caller| caller.sp)
+        frame.caller(&rules, &cfi, stack).ok().map(|caller| caller.sp)
     };
     // DW_OP_breg7 16; DW_OP_breg7 0, DW_OP_deref.
     assert_eq!(cfa_of(&[0x77, 16]), Some(0x1010));

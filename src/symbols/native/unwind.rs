@@ -9,8 +9,11 @@ use gimli::{
 };
 
 use super::cfi::{Cfi, Reader, Rules};
+use crate::process::Registers;
 use crate::process::bytes::u64_at;
-use crate::process::registers::dwarf::{CALLEE_SAVED, FRAME_POINTER, RETURN_ADDRESS, STACK_POINTER};
+use crate::process::registers::dwarf::{
+    CALLEE_SAVED, FRAME_POINTER, FROM_GENERAL, RETURN_ADDRESS, STACK_POINTER,
+};
 
 /// Operations in an expression, which may contain a loop; the longest known one has 12.
 const MAX_OPERATIONS: u32 = 256;
@@ -25,11 +28,26 @@ pub struct StackBytes<'a> {
 }
 
 impl StackBytes<'_> {
+    fn end(&self) -> u64 {
+        self.base.saturating_add(self.bytes.len() as u64)
+    }
+
     /// The word at an address.
     pub fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
         u64_at(self.bytes, at)
     }
+}
+
+/// Why there is no caller of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCaller {
+    /// The tables say that this is the outermost function.
+    Outermost,
+    /// The rest of the stack is not in the bytes that were given.
+    Cut,
+    /// The tables do not say, or what they say cannot be followed.
+    Unknown,
 }
 
 /// One activation of a function: its address, and the registers as far as known.
@@ -54,6 +72,26 @@ impl NativeFrame {
         frame
     }
 
+    /// A frame that a call returns to.
+    pub fn returned(pc: u64, sp: u64, frame_pointer: Option<u64>) -> NativeFrame {
+        NativeFrame { is_interrupted: false, ..NativeFrame::innermost(pc, sp, frame_pointer) }
+    }
+
+    /// The innermost frame of a thread with all its registers, numbered as in [`Registers::general`].
+    pub fn with_registers(registers: &Registers) -> NativeFrame {
+        let mut frame = NativeFrame::innermost(registers.pc, registers.sp, None);
+        for (number, value) in FROM_GENERAL.into_iter().zip(registers.general) {
+            frame.registers[number] = Some(value);
+        }
+        frame.registers[STACK_POINTER] = Some(registers.sp);
+        frame
+    }
+
+    /// A general register, numbered as in [`Registers::general`]. None if it is not known in this frame.
+    pub fn general(&self, number: usize) -> Option<u64> {
+        *self.registers.get(*FROM_GENERAL.get(number)?)?
+    }
+
     /// The address to look up: of the instruction that runs, or of the call.
     pub fn lookup(&self) -> u64 {
         if self.is_interrupted { self.pc } else { self.pc.saturating_sub(1) }
@@ -64,7 +102,35 @@ impl NativeFrame {
     }
 
     /// The frame that called this one.
-    pub(super) fn caller(&self, rules: &Rules, cfi: &Cfi, stack: StackBytes<'_>) -> Option<NativeFrame> {
+    pub(super) fn caller(
+        &self,
+        rules: &Rules,
+        cfi: &Cfi,
+        stack: StackBytes<'_>,
+    ) -> Result<NativeFrame, NoCaller> {
+        let mut at = None;
+        let found = self.find_caller(rules, cfi, stack, &mut at);
+        let is_outermost = || {
+            let rule = rules.registers.iter().find(|(register, _)| usize::from(register.0) == RETURN_ADDRESS);
+            rule.is_some_and(|(_, rule)| *rule == RegisterRule::Undefined)
+        };
+        match found {
+            Some(caller) if caller.pc == 0 => Err(NoCaller::Outermost),
+            Some(caller) => Ok(caller),
+            None if is_outermost() => Err(NoCaller::Outermost),
+            None if at.is_some_and(|cfa| cfa > self.sp && cfa > stack.end()) => Err(NoCaller::Cut),
+            None => Err(NoCaller::Unknown),
+        }
+    }
+
+    /// The caller; its address may be 0. Notes the canonical frame address in `at`.
+    fn find_caller(
+        &self,
+        rules: &Rules,
+        cfi: &Cfi,
+        stack: StackBytes<'_>,
+        at: &mut Option<u64>,
+    ) -> Option<NativeFrame> {
         let evaluate = |e: &UnwindExpression<usize>, first| self.evaluate(e, first, rules, cfi, stack);
         let cfa = match &rules.cfa {
             CfaRule::RegisterAndOffset { register, offset } => {
@@ -73,6 +139,7 @@ impl NativeFrame {
             }
             CfaRule::Expression(expression) => evaluate(expression, None)?,
         };
+        *at = Some(cfa);
         let mut registers = [None; RETURN_ADDRESS + 1];
         for number in CALLEE_SAVED {
             registers[number] = self.registers[number];
@@ -96,7 +163,7 @@ impl NativeFrame {
         let (pc, sp) = (registers[RETURN_ADDRESS]?, registers[STACK_POINTER]?);
         // The stack pointer only rises on the way out; a signal may have a stack of its own.
         let onwards = sp > self.sp || rules.is_signal;
-        (onwards && pc != 0).then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
+        onwards.then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
     }
 
     /// The value of an expression; for a location, it is an address.

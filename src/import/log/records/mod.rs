@@ -65,8 +65,13 @@ impl<'a> Sink<'a> for Collected<'a> {
 
 /// Reads all records of a text.
 pub(super) fn each<'a>(text: &'a [u8], sink: &mut dyn Sink<'a>) {
-    let mut reader =
-        Reader { sink, containers: Containers::default(), key: None, nobody: Rc::from(""), looked_ahead: 0 };
+    let mut reader = Reader {
+        sink,
+        containers: Containers::default(),
+        key: None,
+        unknown_writer: Rc::from(""),
+        looked_ahead: 0,
+    };
     if journal::is_export(text) {
         journal::export(text, &mut |entry| reader.entry(entry));
     } else if journal::is_verbose(text) {
@@ -105,7 +110,7 @@ struct Reader<'s, 'a> {
     containers: Containers,
     /// The key of the values in which a logger writes the lines of the dump.
     key: Option<&'static str>,
-    nobody: Rc<str>,
+    unknown_writer: Rc<str>,
     /// The number of lines examined in search of the end of a string.
     looked_ahead: usize,
 }
@@ -140,8 +145,8 @@ impl<'a> Reader<'_, 'a> {
             self.line(line, &mut lines);
         }
         if let Some(message) = self.containers.finish() {
-            let nobody = Rc::clone(&self.nobody);
-            self.message(message.text, message.time_ns, &nobody, 0, None);
+            let unknown_writer = Rc::clone(&self.unknown_writer);
+            self.message(message.text, message.time_ns, &unknown_writer, 0, None);
         }
     }
 
@@ -149,16 +154,16 @@ impl<'a> Reader<'_, 'a> {
         let line = text_of(line);
         // A line of a dump by itself.
         if is_plain(&line) {
-            let nobody = Rc::clone(&self.nobody);
-            self.record(line, 0, &nobody);
+            let unknown_writer = Rc::clone(&self.unknown_writer);
+            self.record(line, 0, &unknown_writer);
             return;
         }
-        let nobody = Rc::clone(&self.nobody);
+        let unknown_writer = Rc::clone(&self.unknown_writer);
         match line {
             Cow::Borrowed(line) => match colours::strip(line) {
                 Cow::Borrowed(line) => {
                     if let Some(message) = self.containers.unwrap(line) {
-                        self.message(message.text, message.time_ns, &nobody, 0, Some(following));
+                        self.message(message.text, message.time_ns, &unknown_writer, 0, Some(following));
                     }
                 }
                 Cow::Owned(line) => self.owned(line, following),
@@ -168,11 +173,11 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn owned(&mut self, line: String, following: &mut Lines<'a>) {
-        let nobody = Rc::clone(&self.nobody);
+        let unknown_writer = Rc::clone(&self.unknown_writer);
         let message =
             self.containers.unwrap(&line).map(|message| (message.text.into_owned(), message.time_ns));
         if let Some((text, time_ns)) = message {
-            self.message(text.into(), time_ns, &nobody, 0, Some(following));
+            self.message(text.into(), time_ns, &unknown_writer, 0, Some(following));
         }
     }
 
@@ -407,8 +412,8 @@ impl<'a> Reader<'_, 'a> {
                 None => {
                     let mut lines = Lines { rest: Some(rest) };
                     let line = lines.next().unwrap_or_default();
-                    let nobody = Rc::clone(&self.nobody);
-                    self.record(text_of(line), 0, &nobody);
+                    let unknown_writer = Rc::clone(&self.unknown_writer);
+                    self.record(text_of(line), 0, &unknown_writer);
                     rest = lines.rest.unwrap_or_default();
                 }
             }

@@ -5,6 +5,7 @@ use crate::runtimes::ReadOptions;
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::resolve::Resolver;
+use crate::runtimes::go::stacks::{Stack, StackNumber};
 use crate::runtimes::go::unwind::CodeAddress;
 use crate::snapshot::{SnapshotBuilder, StackId, Task, WaitClass};
 use crate::words::go as words;
@@ -19,7 +20,9 @@ pub(super) struct Draft<'a> {
     /// Number of the first task of this runtime in the builder.
     pub(super) first_task: usize,
     /// Every distinct stack. Empty until all goroutines have been read.
-    pub(super) stacks: Vec<Box<[CodeAddress]>>,
+    pub(super) stacks: Vec<Stack>,
+    /// Which of them the tasks have. The others are of earlier readings.
+    pub(super) used: Vec<bool>,
     /// Goroutines that wait for something that only their stack or other structs identify.
     pub(super) waiting: Vec<Late>,
     /// Goroutines that run finalizers and cleanups.
@@ -52,10 +55,22 @@ impl<'a> Draft<'a> {
             resolver: Resolver::new(&go.modules),
             first_task,
             stacks: Vec::new(),
+            used: Vec::new(),
             waiting: Vec::new(),
             helpers: Vec::new(),
             in_c: Vec::new(),
         }
+    }
+}
+
+impl Draft<'_> {
+    /// A task has the stack with this number.
+    pub(super) fn use_stack(&mut self, number: StackNumber) {
+        let at = number as usize;
+        if self.used.len() <= at {
+            self.used.resize(at + 1, false);
+        }
+        self.used[at] = true;
     }
 }
 
@@ -68,15 +83,11 @@ pub(super) fn wait_class(task: &Task, said: Option<WaitClass>, into: &SnapshotBu
 }
 
 /// The stack with this number in a draft; empty for none.
-pub(super) fn stack(stacks: &[Box<[CodeAddress]>], number: Option<StackId>) -> &[CodeAddress] {
+pub(super) fn stack(stacks: &[Stack], number: Option<StackId>) -> &[CodeAddress] {
     number.and_then(|number| stacks.get(number.index())).map_or(&[], |stack| stack)
 }
 
 /// The stack of a task of a draft.
-pub(super) fn stack_of<'s>(
-    stacks: &'s [Box<[CodeAddress]>],
-    task: usize,
-    into: &SnapshotBuilder,
-) -> &'s [CodeAddress] {
+pub(super) fn stack_of<'s>(stacks: &'s [Stack], task: usize, into: &SnapshotBuilder) -> &'s [CodeAddress] {
     stack(stacks, into.tasks().get(task).and_then(|task| task.stack))
 }

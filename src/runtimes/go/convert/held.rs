@@ -15,7 +15,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
             .map(|found| Hold {
                 object: found.lock,
                 how: found.how,
-                location: found.at.map(|pc| draft.resolver.location(pc, into)),
+                location: found.at.map(|pc| draft.resolver.location(pc, &mut into.code)),
             })
             .collect();
         let holds = into.holds(holds);

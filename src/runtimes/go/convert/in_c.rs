@@ -19,9 +19,9 @@ pub(super) fn stacks(
         let in_go = stack_of(&draft.stacks, late.task, into);
         let thread = into.task_mut(late.task).thread;
         let Some(thread) = thread.filter(|_| !in_go.is_empty()) else { continue };
-        let mut locations = foreign.locations(&late.raw, thread, into);
+        let mut locations = foreign.locations(&late.raw, thread, &mut into.code);
         if !locations.is_empty() {
-            locations.extend(in_go.iter().map(|pc| draft.resolver.location(*pc, into)));
+            locations.extend(in_go.iter().map(|pc| draft.resolver.location(*pc, &mut into.code)));
             found.push((late.task, into.code.stack(locations)));
         }
     }

@@ -9,18 +9,24 @@ use crate::words::go::{StackFacts, StackReader};
 /// The last stage: from here on, the tasks' stack numbers no longer index the draft's stacks.
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
     let mut reader = StackReader::default();
-    let ids: Vec<(StackId, StackFacts)> = draft
+    let used = draft.used.iter().copied().chain(std::iter::repeat(false));
+    let ids: Vec<Option<(StackId, StackFacts)>> = draft
         .stacks
         .iter()
-        .map(|stack| {
-            let locations: Vec<_> = stack.iter().map(|pc| draft.resolver.location(*pc, into)).collect();
+        .zip(used)
+        .map(|(stack, used)| {
+            if !used {
+                return None;
+            }
+            let locations: Vec<_> =
+                stack.iter().map(|pc| draft.resolver.location(*pc, &mut into.code)).collect();
             let facts = facts(&mut reader, &locations, into);
-            (into.code.stack(locations), facts)
+            Some((into.code.stack(locations), facts))
         })
         .collect();
     let with_c = in_c::stacks(draft, into)?;
     for task in into.tasks_from(draft.first_task) {
-        let stack = task.stack.and_then(|number| ids.get(number.index()).copied());
+        let stack = task.stack.and_then(|number| ids.get(number.index()).copied().flatten());
         let facts = stack.map_or(StackFacts::default(), |(_, facts)| facts);
         task.stack = stack.map(|(id, _)| id);
         task.wait_class = facts.refine(task.wait_class);

@@ -10,7 +10,9 @@ use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::read::Chunk;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
-use crate::snapshot::{Age, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass};
+use crate::snapshot::{
+    Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass,
+};
 use crate::words::go as words;
 
 /// Turns goroutines into tasks, and records in the draft what is still to be found out.
@@ -24,7 +26,19 @@ pub(super) struct Tasks<'d, 'a> {
     labels: LabelSets<'a>,
     threads: Threads<'a>,
     channels: Channels<'a>,
-    system: FxHashMap<u64, bool>,
+    /// By start function and the place of the `go` statement.
+    starts: FxHashMap<(u64, u64), Begin>,
+    /// The last one that was asked for: goroutines next to each other are often alike.
+    last: Option<((u64, u64), Begin)>,
+}
+
+/// What the places where a goroutine began say.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    creator: Option<LocationId>,
+    entry: Option<FunctionId>,
+    system: bool,
+    helper: bool,
 }
 
 impl<'d, 'a> Tasks<'d, 'a> {
@@ -37,7 +51,8 @@ impl<'d, 'a> Tasks<'d, 'a> {
             labels: LabelSets::new(target, go.build.minor),
             threads: Threads::new(target, go.offsets.m_procid),
             channels: Channels::new(&go.types),
-            system: FxHashMap::default(),
+            starts: FxHashMap::default(),
+            last: None,
             draft,
             into,
         }
@@ -63,8 +78,11 @@ impl<'d, 'a> Tasks<'d, 'a> {
         self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
         let (reason, said) = reason.map_or((None, None), |(text, said)| (Some(text), said));
-        self.note(raw, reason, waits);
-        let resolver = &mut self.draft.resolver;
+        let begin = self.begin(raw);
+        self.note(raw, reason, waits, begin.helper);
+        if let Some(number) = goroutine.stack {
+            self.draft.use_stack(number);
+        }
         let mut task = Task {
             runtime: self.runtime,
             id: Some(raw.goid),
@@ -77,13 +95,12 @@ impl<'d, 'a> Tasks<'d, 'a> {
             polls: None,
             mark: raw.mark(),
             parent: (raw.parent != 0).then_some(raw.parent),
-            // The first goroutine was started by the runtime's start-up code, not by a statement.
-            creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, self.into)).flatten(),
-            entry: resolver.entry(raw.startpc, self.into),
-            labels: self.labels.of(raw.labels, self.into),
+            creator: begin.creator,
+            entry: begin.entry,
+            labels: self.labels.of(raw.labels, &mut self.into.code),
             thread: self.thread(goroutine),
             locked_to_thread: raw.locked,
-            system: self.is_system(raw.startpc),
+            system: begin.system,
             leaked: raw.status == status::LEAKED,
             stack: goroutine.stack.map(StackId),
             stack_status: goroutine.stack_status,
@@ -97,13 +114,13 @@ impl<'d, 'a> Tasks<'d, 'a> {
     }
 
     /// Records what can be found out only when everything has been read.
-    fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait]) {
+    fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait], helper: bool) {
         let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
         let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
         if is_waiting(raw) && (late.semaphore.is_some() || waits.is_empty() && for_lock()) {
             self.draft.waiting.push(late);
         }
-        if self.draft.resolver.is_helper(raw.startpc) {
+        if helper {
             self.draft.helpers.push(late);
         }
         if raw.status == status::SYSCALL && self.draft.resolver.is_cgocall(raw.syscallpc) {
@@ -122,9 +139,21 @@ impl<'d, 'a> Tasks<'d, 'a> {
         }
     }
 
-    fn is_system(&mut self, startpc: u64) -> bool {
-        let resolver = &self.draft.resolver;
-        *self.system.entry(startpc).or_insert_with(|| resolver.is_system(startpc, || false))
+    fn begin(&mut self, raw: &Raw) -> Begin {
+        // The first goroutine was started by the runtime's start-up code, not by a statement.
+        let key = (raw.startpc, if raw.goid == 1 { 0 } else { raw.gopc });
+        if let Some((_, begin)) = self.last.filter(|(last, _)| *last == key) {
+            return begin;
+        }
+        let (resolver, into) = (&mut self.draft.resolver, &mut *self.into);
+        let begin = *self.starts.entry(key).or_insert_with(|| Begin {
+            creator: resolver.creator(key.1, &mut into.code),
+            entry: resolver.entry(raw.startpc, &mut into.code),
+            system: resolver.is_system(raw.startpc, || false),
+            helper: resolver.is_helper(raw.startpc),
+        });
+        self.last = Some((key, begin));
+        begin
     }
 }
 

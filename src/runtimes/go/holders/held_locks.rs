@@ -113,7 +113,7 @@ impl Goroutine for Unknown {
 }
 
 /// A goroutine that does not move.
-pub(super) struct Standing<'l, 'a> {
+pub(super) struct StoppedGoroutine<'l, 'a> {
     memory: &'l mut PagedMemory<'a>,
     offsets: &'l Offsets,
     stack: Window<'l>,
@@ -123,18 +123,18 @@ pub(super) struct Standing<'l, 'a> {
     deferred: Option<Vec<(u64, u64)>>,
 }
 
-impl<'l, 'a> Standing<'l, 'a> {
+impl<'l, 'a> StoppedGoroutine<'l, 'a> {
     pub(super) fn new(
         memory: &'l mut PagedMemory<'a>,
         offsets: &'l Offsets,
         stack: Window<'l>,
         g: u64,
     ) -> Self {
-        Standing { memory, offsets, stack, g, deferred: None }
+        StoppedGoroutine { memory, offsets, stack, g, deferred: None }
     }
 }
 
-impl World for Standing<'_, '_> {
+impl World for StoppedGoroutine<'_, '_> {
     fn word(&mut self, address: u64) -> Value {
         match address.checked_sub(self.stack.base).and_then(|at| usize::try_from(at).ok()) {
             Some(at) if at + 8 <= self.stack.bytes.len() => {
@@ -145,7 +145,7 @@ impl World for Standing<'_, '_> {
     }
 }
 
-impl Goroutine for Standing<'_, '_> {
+impl Goroutine for StoppedGoroutine<'_, '_> {
     fn deferred(&mut self, stack_pointer: u64, nth: usize) -> Deferred {
         let of_function = |(sp, closure): &(u64, u64)| (*sp == stack_pointer).then_some(*closure);
         let nth = self.list().iter().filter_map(of_function).nth(nth);
@@ -153,7 +153,7 @@ impl Goroutine for Standing<'_, '_> {
     }
 }
 
-impl Standing<'_, '_> {
+impl StoppedGoroutine<'_, '_> {
     fn list(&mut self) -> &[(u64, u64)] {
         if self.deferred.is_none() {
             let mut list = Vec::new();
@@ -217,7 +217,7 @@ impl Standing<'_, '_> {
 
 /// The examination of one goroutine.
 pub(super) struct Look<'l, 'm, 'a> {
-    pub(super) goroutine: Standing<'m, 'a>,
+    pub(super) goroutine: StoppedGoroutine<'m, 'a>,
     pub(super) ahead: &'l mut Ahead<'a>,
     pub(super) parts: &'l mut Parts,
     /// The locks that it waits for or will take before it continues.

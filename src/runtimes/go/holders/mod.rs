@@ -24,12 +24,13 @@ mod stopped;
 use budget::Budget;
 use clock::Clock;
 use code::Text;
-use held_locks::{Held, Look, Part, Standing};
+use held_locks::{Held, Look, Part, StoppedGoroutine};
 use lookahead::{Ahead, Taken};
 pub(super) use memory::Remembered;
 use stopped::{Candidate, Goroutines, Seen, View};
 
 use super::running::Stops;
+use super::stacks::Stack;
 use super::unwind::CodeAddress;
 use super::{Go, GoError};
 use crate::process::Target;
@@ -60,7 +61,7 @@ pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
-    stacks: &[Box<[CodeAddress]>],
+    stacks: &[Stack],
     first_task: usize,
     into: &mut SnapshotBuilder,
 ) -> Result<Vec<Found>, GoError> {
@@ -79,7 +80,7 @@ pub(super) fn find(
 
 struct Search<'s> {
     goroutines: Goroutines<'s>,
-    stacks: &'s [Box<[CodeAddress]>],
+    stacks: &'s [Stack],
     locks: FxHashMap<u64, ObjectId>,
 }
 
@@ -125,8 +126,8 @@ impl<'s> Search<'s> {
         into.header.reading.holders_ns += spent.as_nanos() as u64;
         if not_asked > 0 && !open.is_empty() {
             into.header.warnings.push(format!(
-                "who holds {} was not found; {not_asked} goroutines were not asked, because the search ended \
-                 after {} ms",
+                "the holder of {} was not found; {not_asked} goroutines were not searched, because the search \
+                 ended after {} ms",
                 if open.len() == 1 { "a lock".to_owned() } else { format!("{} locks", open.len()) },
                 spent.as_millis()
             ));
@@ -240,7 +241,7 @@ impl<'s> Search<'s> {
     ) -> (Vec<Held>, bool) {
         let began = reading.ahead.clock.spent();
         let offsets = &self.goroutines.go.offsets;
-        let goroutine = Standing::new(&mut reading.memory, offsets, view.stack, view.g);
+        let goroutine = StoppedGoroutine::new(&mut reading.memory, offsets, view.stack, view.g);
         let (ahead, parts) = (&mut reading.ahead, &mut reading.remembered.parts);
         let look = Look { goroutine, ahead, parts, taken, state: view.state.clone() };
         let (held, is_whole) = look.held(view.frames);

@@ -53,7 +53,7 @@ enum ModeName {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct TargetRow {
+pub(crate) struct TargetRow {
     source: SourceName,
     pid: Option<u32>,
     name: String,
@@ -84,7 +84,7 @@ struct ReadingRow {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct RuntimeRow {
+pub(crate) struct RuntimeRow {
     name: String,
     version: Option<String>,
     flavour: Vec<String>,
@@ -131,7 +131,7 @@ struct HeapRow {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct ProcessRow {
+pub(crate) struct ProcessRow {
     threads: Option<u32>,
     open_files: Option<u32>,
     open_files_limit: Option<u64>,
@@ -185,6 +185,8 @@ macro_rules! names {
         }
     };
 }
+
+pub(crate) use {convert, names};
 
 names!(SourceName = SourceKind { Process: Process, Core: Core, Dump: Dump, Profile: Profile });
 names!(ModeName = ReadMode { Live: Live, NoPause: NoPause, Frozen: Frozen, Core: Core });

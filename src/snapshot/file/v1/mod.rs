@@ -29,18 +29,18 @@ use super::{FileError, Preview, read_exact};
 use crate::cause::About;
 use crate::snapshot::*;
 
-mod head;
-mod read;
-mod table_reader;
-mod tables;
-mod write;
+pub(crate) mod head;
+pub(crate) mod read;
+pub(crate) mod table_reader;
+pub(crate) mod tables;
+pub(crate) mod write;
 
 use head::{HeadOfFile, HeadOfSnapshot};
 pub(super) use read::read;
 pub(super) use write::write;
 
 /// A longer JSON header is refused: 16 MiB.
-const MAX_HEADER: u32 = 16 << 20;
+pub(crate) const MAX_HEADER: u32 = 16 << 20;
 
 /// The header's name for this kind of file.
 const FORMAT: &str = "loiter-snapshot";
@@ -68,10 +68,10 @@ fn header_damaged(error: serde_json::Error) -> FileError {
 /// Gives each value of an enum its number in the file, independent of the model's order.
 macro_rules! codes {
     ($to:ident, $from:ident, $type:ident { $($name:ident = $code:literal),+ $(,)? }) => {
-        fn $to(value: $type) -> u8 {
+        pub(crate) fn $to(value: $type) -> u8 {
             match value { $($type::$name => $code),+ }
         }
-        fn $from(code: u8) -> Result<$type, BadColumn> {
+        pub(crate) fn $from(code: u8) -> Result<$type, BadColumn> {
             match code { $($code => Ok($type::$name),)+ _ => Err(BadColumn) }
         }
     };

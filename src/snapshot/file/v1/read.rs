@@ -62,7 +62,7 @@ fn check(snapshot: &Snapshot, budget: Budget, counted: u64) -> Result<(), FileEr
     texts.check()
 }
 
-fn read_strings(
+pub(crate) fn read_strings(
     mut strings: Vec<String>,
     rows: usize,
     columns: [ColumnReader<'_>; 2],
@@ -76,7 +76,7 @@ fn read_strings(
     Ok(strings)
 }
 
-fn read_functions(
+pub(crate) fn read_functions(
     mut list: Vec<Function>,
     rows: usize,
     columns: [ColumnReader<'_>; 4],
@@ -95,7 +95,7 @@ fn read_functions(
     Ok(list)
 }
 
-fn read_images(
+pub(crate) fn read_images(
     mut images: Vec<Image>,
     rows: usize,
     columns: [ColumnReader<'_>; 5],
@@ -112,7 +112,7 @@ fn read_images(
     Ok(images)
 }
 
-fn read_locations(
+pub(crate) fn read_locations(
     mut locations: Vec<Location>,
     rows: usize,
     columns: [ColumnReader<'_>; 8],
@@ -136,7 +136,7 @@ fn read_locations(
     Ok(locations)
 }
 
-fn read_stacks(
+pub(crate) fn read_stacks(
     mut stacks: Vec<Stack>,
     rows: usize,
     columns: [ColumnReader<'_>; 2],
@@ -151,7 +151,7 @@ fn read_stacks(
     Ok(stacks)
 }
 
-fn read_label_sets(
+pub(crate) fn read_label_sets(
     mut sets: Vec<LabelSet>,
     rows: usize,
     columns: [ColumnReader<'_>; 3],
@@ -313,7 +313,7 @@ fn read_twins(
     Ok(all)
 }
 
-fn byte(value: u64) -> Result<u8, BadColumn> {
+pub(crate) fn byte(value: u64) -> Result<u8, BadColumn> {
     u8::try_from(value).map_err(|_| BadColumn)
 }
 

@@ -11,9 +11,9 @@ use super::super::columns::ColumnReader;
 use super::tables::{self, Listed, Table};
 
 /// The limit on decompressed tables: 16 GiB.
-pub(super) const MAX_TABLES: u64 = 16 << 30;
+pub(crate) const MAX_TABLES: u64 = 16 << 30;
 /// Decompressed bytes for each byte of the file: LZ4's maximum. Real files reach 10 to 100.
-pub(super) const MAX_RATIO: u64 = 255;
+pub(crate) const MAX_RATIO: u64 = 255;
 /// Memory for a column is taken in steps of this many bytes, so that it is taken only for existing data.
 const STEP: usize = 16 << 20;
 /// A header that lists more tables, or more columns of one table, makes no sense.
@@ -23,7 +23,7 @@ const MAX_NAMED: usize = 8;
 const MAX_NAME: usize = 40;
 
 /// Reads table after table.
-pub(super) struct TableReader<'a> {
+pub(crate) struct TableReader<'a> {
     decoder: FrameDecoder<Compressed<'a>>,
     /// Bytes that may still be decompressed.
     left: u64,
@@ -36,12 +36,12 @@ pub(super) struct TableReader<'a> {
 }
 
 /// Turns columns into the rows of a table; the list has room for them.
-pub(super) type ReadRows<T, const N: usize> =
+pub(crate) type ReadRows<T, const N: usize> =
     fn(Vec<T>, usize, [ColumnReader<'_>; N], &mut Budget) -> Result<Vec<T>, Refused>;
 
 impl<'a> TableReader<'a> {
     /// Prepares to read the tables that the header lists.
-    pub(super) fn new(compressed: &'a [u8], listed: Vec<Listed>) -> Result<Self, FileError> {
+    pub(crate) fn new(compressed: &'a [u8], listed: Vec<Listed>) -> Result<Self, FileError> {
         if listed.len() > MAX_LISTED || listed.iter().any(|table| table.columns.len() > MAX_LISTED) {
             return Err(FileError::damaged("its header lists too many tables or columns"));
         }
@@ -53,12 +53,12 @@ impl<'a> TableReader<'a> {
     }
 
     /// Is this table listed among those that were not read yet?
-    pub(super) fn comes(&self, name: &str) -> bool {
+    pub(crate) fn comes(&self, name: &str) -> bool {
         self.listed.as_slice().iter().any(|table| table.name == name)
     }
 
     /// Reads this table. Unknown tables before it are skipped.
-    pub(super) fn next<T, const N: usize>(
+    pub(crate) fn next<T, const N: usize>(
         &mut self,
         table: &Table<N>,
         rows_of: ReadRows<T, N>,
@@ -160,7 +160,7 @@ impl<'a> TableReader<'a> {
 
     /// Skips the remaining tables. Checks that the frame ends there, which compares its checksum, and that
     /// nothing follows. Returns the rest of the account, and a sentence on what was skipped.
-    pub(super) fn finish(mut self) -> Result<(Budget, Option<String>), FileError> {
+    pub(crate) fn finish(mut self) -> Result<(Budget, Option<String>), FileError> {
         while let Some(listed) = self.listed.next() {
             self.skip_table(&listed)?;
         }

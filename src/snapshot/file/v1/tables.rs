@@ -7,45 +7,45 @@ use serde::{Deserialize, Serialize};
 
 /// A table with `N` columns.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table<const N: usize> {
-    pub(super) name: &'static str,
-    pub(super) columns: [&'static str; N],
+pub(crate) struct Table<const N: usize> {
+    pub(crate) name: &'static str,
+    pub(crate) columns: [&'static str; N],
 }
 
 /// A table as the header of a file lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Listed {
-    pub(super) name: String,
-    pub(super) columns: Vec<String>,
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<String>,
 }
 
 impl<const N: usize> Table<N> {
-    const fn new(name: &'static str, columns: [&'static str; N]) -> Self {
+    pub(crate) const fn new(name: &'static str, columns: [&'static str; N]) -> Self {
         Table { name, columns }
     }
 
     /// Its entry in the header.
-    fn listed(&self) -> Listed {
+    pub(crate) fn listed(&self) -> Listed {
         Listed { name: self.name.to_owned(), columns: self.columns.map(str::to_owned).to_vec() }
     }
 }
 
-pub(super) const STRINGS: Table<2> = Table::new("strings", ["length", "text"]);
-pub(super) const FUNCTIONS: Table<4> = Table::new("functions", ["name", "package", "kind", "role"]);
-pub(super) const IMAGES: Table<5> = Table::new("images", ["path", "build_id", "start", "size", "offset"]);
-pub(super) const LOCATIONS: Table<8> = Table::new(
+pub(crate) const STRINGS: Table<2> = Table::new("strings", ["length", "text"]);
+pub(crate) const FUNCTIONS: Table<4> = Table::new("functions", ["name", "package", "kind", "role"]);
+pub(crate) const IMAGES: Table<5> = Table::new("images", ["path", "build_id", "start", "size", "offset"]);
+pub(crate) const LOCATIONS: Table<8> = Table::new(
     "locations",
     ["has_address", "address", "image", "offset", "frame_count", "function", "file", "line"],
 );
-pub(super) const STACKS: Table<2> = Table::new("stacks", ["depth", "location"]);
-pub(super) const LABEL_SETS: Table<3> = Table::new("label_sets", ["label_count", "key", "value"]);
-pub(super) const OBJECTS: Table<8> = Table::new(
+pub(crate) const STACKS: Table<2> = Table::new("stacks", ["depth", "location"]);
+pub(crate) const LABEL_SETS: Table<3> = Table::new("label_sets", ["label_count", "key", "value"]);
+pub(crate) const OBJECTS: Table<8> = Table::new(
     "objects",
     ["flags", "address", "length", "capacity", "senders", "receivers", "element", "lock"],
 );
-pub(super) const WAITS: Table<2> = Table::new("waits", ["operation", "object"]);
-pub(super) const HOLDS: Table<3> = Table::new("holds", ["how", "object", "location"]);
-pub(super) const TASKS: Table<22> = Table::new(
+pub(crate) const WAITS: Table<2> = Table::new("waits", ["operation", "object"]);
+pub(crate) const HOLDS: Table<3> = Table::new("holds", ["how", "object", "location"]);
+pub(crate) const TASKS: Table<22> = Table::new(
     "tasks",
     [
         "flags",
@@ -73,10 +73,10 @@ pub(super) const TASKS: Table<22> = Table::new(
     ],
 );
 /// Present only if a row stands for several tasks.
-pub(super) const TWINS: Table<2> = Table::new("twins", ["task", "count"]);
+pub(crate) const TWINS: Table<2> = Table::new("twins", ["task", "count"]);
 
 /// All tables of the format, in file order.
-pub(super) fn all() -> Vec<Listed> {
+pub(crate) fn all() -> Vec<Listed> {
     vec![
         STRINGS.listed(),
         FUNCTIONS.listed(),

@@ -59,17 +59,17 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
 }
 
 /// A table ready to be written.
-struct Rows {
+pub(crate) struct Rows {
     rows: usize,
     columns: Vec<Vec<u8>>,
 }
 
 impl Rows {
-    fn new<const N: usize>(_: Table<N>, rows: usize, columns: [ColumnWriter; N]) -> Self {
+    pub(crate) fn new<const N: usize>(_: Table<N>, rows: usize, columns: [ColumnWriter; N]) -> Self {
         Rows { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
     }
 
-    fn write(self, out: &mut impl Write) -> Result<(), FileError> {
+    pub(crate) fn write(self, out: &mut impl Write) -> Result<(), FileError> {
         let failed = |e| FileError::io("cannot write the snapshot", e);
         out.write_all(&(self.rows as u64).to_le_bytes()).map_err(failed)?;
         for column in self.columns {
@@ -80,7 +80,7 @@ impl Rows {
     }
 }
 
-fn write_strings(strings: &[String]) -> Rows {
+pub(crate) fn write_strings(strings: &[String]) -> Rows {
     let [mut lengths, mut text] = [ColumnWriter::default(), ColumnWriter::default()];
     for string in strings {
         lengths.plain(string.len() as u64);
@@ -89,7 +89,7 @@ fn write_strings(strings: &[String]) -> Rows {
     Rows::new(tables::STRINGS, strings.len(), [lengths, text])
 }
 
-fn write_functions(functions: &[Function]) -> Rows {
+pub(crate) fn write_functions(functions: &[Function]) -> Rows {
     let [mut names, mut packages, mut kinds, mut roles] = [(); 4].map(|()| ColumnWriter::default());
     for function in functions {
         names.delta(function.name.0.into());
@@ -100,7 +100,7 @@ fn write_functions(functions: &[Function]) -> Rows {
     Rows::new(tables::FUNCTIONS, functions.len(), [names, packages, kinds, roles])
 }
 
-fn write_images(images: &[Image]) -> Rows {
+pub(crate) fn write_images(images: &[Image]) -> Rows {
     let mut columns = [(); 5].map(|()| ColumnWriter::default());
     let [paths, build_ids, starts, sizes, offsets] = &mut columns;
     for image in images {
@@ -113,7 +113,7 @@ fn write_images(images: &[Image]) -> Rows {
     Rows::new(tables::IMAGES, images.len(), columns)
 }
 
-fn write_locations(locations: &[Location]) -> Rows {
+pub(crate) fn write_locations(locations: &[Location]) -> Rows {
     let mut columns = [(); 8].map(|()| ColumnWriter::default());
     let [known, addresses, images, offsets, depths, functions, files, lines] = &mut columns;
     for location in locations {
@@ -133,7 +133,7 @@ fn write_locations(locations: &[Location]) -> Rows {
     Rows::new(tables::LOCATIONS, locations.len(), columns)
 }
 
-fn write_stacks(stacks: &[Stack]) -> Rows {
+pub(crate) fn write_stacks(stacks: &[Stack]) -> Rows {
     let [mut depths, mut locations] = [ColumnWriter::default(), ColumnWriter::default()];
     for stack in stacks {
         depths.plain(stack.locations.len() as u64);
@@ -144,7 +144,7 @@ fn write_stacks(stacks: &[Stack]) -> Rows {
     Rows::new(tables::STACKS, stacks.len(), [depths, locations])
 }
 
-fn write_label_sets(sets: &[LabelSet]) -> Rows {
+pub(crate) fn write_label_sets(sets: &[LabelSet]) -> Rows {
     let [mut lengths, mut keys, mut values] = [(); 3].map(|()| ColumnWriter::default());
     for set in sets {
         lengths.plain(set.pairs.len() as u64);

@@ -15,9 +15,9 @@ const SUFFIX: &str = ".loiter";
 /// Why a reading could not be kept on disk.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RecordError {
+pub enum AlbumError {
     /// A reading could not be written.
-    #[error("recording {}", path.display())]
+    #[error("keeping {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum RecordError {
 /// Keeps the last readings in a directory: written atomically, named by time, the oldest removed if there are
 /// too many or they take too much space.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Album {
     directory: PathBuf,
     keep: usize,
     max_bytes: u64,
@@ -45,13 +45,13 @@ pub struct Recorder {
     files: VecDeque<(PathBuf, u64)>,
 }
 
-impl Recorder {
+impl Album {
     /// Keeps `keep` readings that take `max_bytes` at most, in a directory that is created if necessary.
     /// Readings of an earlier recording in it count, and are removed in turn; other files are never touched.
     ///
     /// # Errors
     /// The directory cannot be made or read.
-    pub fn open(directory: &Path, keep: usize, max_bytes: u64) -> io::Result<Recorder> {
+    pub fn open(directory: &Path, keep: usize, max_bytes: u64) -> io::Result<Album> {
         fs::create_dir_all(directory)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(directory)? {
@@ -63,7 +63,7 @@ impl Recorder {
         // By name, which means by time.
         files.sort();
         let (keep, directory) = (keep.max(1), directory.to_owned());
-        Ok(Recorder { directory, keep, max_bytes, files: files.into() })
+        Ok(Album { directory, keep, max_bytes, files: files.into() })
     }
 
     /// The directory.
@@ -75,10 +75,10 @@ impl Recorder {
     ///
     /// # Errors
     /// It could not be written, or an old one not removed.
-    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), RecordError> {
+    pub fn keep(&mut self, snapshot: &Snapshot) -> Result<(), AlbumError> {
         let path = self.directory.join(name(snapshot.header.taken_at_ns.unwrap_or(0)));
         if let Err(error) = file::save(snapshot, &path) {
-            return Err(RecordError::Write { path, source: error });
+            return Err(AlbumError::Write { path, source: error });
         }
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if self.files.back().is_none_or(|(last, _)| *last != path) {
@@ -90,7 +90,7 @@ impl Recorder {
             let Some((oldest, _)) = self.files.pop_front() else { break };
             match fs::remove_file(&oldest) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(RecordError::Remove { path: oldest, source: error });
+                    return Err(AlbumError::Remove { path: oldest, source: error });
                 }
                 _ => {}
             }
@@ -139,8 +139,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let stranger = directory.path().join("watch-of-mine.loiter");
         fs::write(&stranger, "mine").unwrap();
-        let mut recorder = Recorder::open(directory.path(), 3, u64::MAX).unwrap();
-        (0..5).for_each(|ms| recorder.keep(&at(ms * 250)).unwrap());
+        let mut album = Album::open(directory.path(), 3, u64::MAX).unwrap();
+        (0..5).for_each(|ms| album.keep(&at(ms * 250)).unwrap());
         let left = [
             "watch-20261118T110640.500Z.loiter",
             "watch-20261118T110640.750Z.loiter",
@@ -150,12 +150,12 @@ mod tests {
         assert_eq!(names(directory.path()), left);
 
         // The next recording continues with them.
-        let mut recorder = Recorder::open(directory.path(), 2, u64::MAX).unwrap();
-        recorder.keep(&at(9000)).unwrap();
+        let mut album = Album::open(directory.path(), 2, u64::MAX).unwrap();
+        album.keep(&at(9000)).unwrap();
         assert_eq!(names(directory.path()).len(), 3);
 
-        let mut recorder = Recorder::open(directory.path(), 100, 1).unwrap();
-        recorder.keep(&at(10_000)).unwrap();
+        let mut album = Album::open(directory.path(), 100, 1).unwrap();
+        album.keep(&at(10_000)).unwrap();
         assert_eq!(names(directory.path()), ["watch-20261118T110650.000Z.loiter", "watch-of-mine.loiter"]);
     }
 }

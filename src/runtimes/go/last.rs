@@ -1,0 +1,171 @@
+//! What one reading keeps for the next one: the list of goroutines, and for those that wait what was read of them.
+//!
+//! It takes some 100 bytes for each goroutine, and the distinct stacks.
+
+use super::goroutine::Goroutine;
+use super::proof::{Reasons, Seen};
+use super::read::CHUNK;
+use super::stacks::{StackNumber, Stacks};
+use super::waits::KeptWait;
+use crate::snapshot::{Span, StackStatus};
+
+/// What one reading keeps for the next one.
+#[derive(Debug, Default)]
+pub(super) struct LastReading {
+    /// The addresses of the structs, in the runtime's order. The runtime only adds to this list.
+    listed: Vec<u64>,
+    /// The goroutines, in pieces that are read together.
+    pub(super) pieces: Vec<Piece>,
+    /// The stacks that the numbers of the pieces refer to.
+    pub(super) stacks: Stacks,
+    /// How many stacks there were, and how many addresses in them, when unused ones were last removed.
+    compacted: (usize, usize),
+    /// Stacks were cut to this many frames.
+    pub(super) max_depth: usize,
+    /// The runtime's count of goroutines that ran, before the reading began.
+    pub(super) run_count: Option<u64>,
+    /// This many more readings do not try to prove anything by that count.
+    pub(super) discouraged: u32,
+}
+
+/// Goroutines that are read together, in the order of their addresses.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    pub(super) addresses: Vec<u64>,
+    /// For each address what is known from the last reading.
+    pub(super) rows: Vec<Option<Row>>,
+    pub(super) waits: Vec<KeptWait>,
+    /// Positions of goroutines that look the same, until that is proved or not.
+    pub(super) open: Vec<u32>,
+}
+
+/// A goroutine that waited, and what its stack and its sudogs said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) seen: Seen,
+    pub(super) stack: StackNumber,
+    pub(super) stack_status: StackStatus,
+    /// Range in the waits of the piece.
+    pub(super) waits: Span,
+}
+
+impl Row {
+    /// None if the goroutine has to be read anew each time.
+    pub(super) fn of(goroutine: &Goroutine, reasons: &Reasons) -> Option<Self> {
+        let whole = matches!(
+            goroutine.stack_status,
+            StackStatus::Complete | StackStatus::Truncated | StackStatus::Broken
+        );
+        Some(Row {
+            seen: Seen::of(&goroutine.raw, reasons)?,
+            stack: goroutine.stack.filter(|_| whole)?,
+            stack_status: goroutine.stack_status,
+            waits: goroutine.waits,
+        })
+    }
+}
+
+impl Piece {
+    fn new(addresses: &[u64]) -> Self {
+        Piece { addresses: addresses.to_vec(), ..Piece::default() }
+    }
+
+    /// The row of the goroutine at a position.
+    pub(super) fn row(&self, at: u32) -> Option<&Row> {
+        self.rows.get(at as usize)?.as_ref()
+    }
+}
+
+impl LastReading {
+    /// Nothing is known yet.
+    pub(super) fn none(max_depth: usize) -> Self {
+        LastReading { max_depth, ..LastReading::default() }
+    }
+
+    /// Prepares for a list of goroutines that was read just now. New ones are known by their addresses only.
+    pub(super) fn update(&mut self, listed: Vec<u64>) {
+        let known = if listed.starts_with(&self.listed) {
+            self.listed.len()
+        } else {
+            self.pieces.clear();
+            0
+        };
+        let new = listed.get(known..).unwrap_or_default();
+        let mut new: Vec<u64> = new.iter().copied().filter(|g| *g != 0 && g.is_multiple_of(8)).collect();
+        if !new.is_empty() {
+            new.sort_unstable();
+            new.dedup();
+            let mut twice = vec![false; new.len()];
+            for address in self.pieces.iter().flat_map(|piece| &piece.addresses) {
+                if let Ok(at) = new.binary_search(address) {
+                    twice[at] = true;
+                }
+            }
+            let mut twice = twice.into_iter();
+            new.retain(|_| !twice.next().unwrap_or(false));
+            if let Some(last) = self.pieces.pop_if(|last| last.addresses.len() < CHUNK) {
+                new.extend(last.addresses);
+                new.sort_unstable();
+            }
+            self.pieces.extend(new.chunks(CHUNK).map(Piece::new));
+        }
+        self.listed = listed;
+    }
+
+    /// How many goroutines there are to read.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.addresses.len()).sum()
+    }
+
+    /// Removes stacks that no row refers to, if there may be many.
+    pub(super) fn compact(&mut self) {
+        let (stacks, addresses) = self.stacks.size();
+        if stacks <= 2 * self.compacted.0 + 1024 && addresses <= 2 * self.compacted.1 + (64 << 10) {
+            return;
+        }
+        let mut used = vec![false; stacks];
+        for row in self.pieces.iter().flat_map(|piece| &piece.rows).flatten() {
+            if let Some(used) = used.get_mut(row.stack as usize) {
+                *used = true;
+            }
+        }
+        let numbers = self.stacks.keep(&used);
+        for row in self.pieces.iter_mut().flat_map(|piece| &mut piece.rows) {
+            *row = row.and_then(|row| {
+                Some(Row { stack: numbers.get(row.stack as usize).copied().flatten()?, ..row })
+            });
+        }
+        self.compacted = self.stacks.size();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn addresses(last: &LastReading) -> Vec<u64> {
+        let mut all: Vec<_> = last.pieces.iter().flat_map(|piece| piece.addresses.clone()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn a_list_that_grows_adds_goroutines() {
+        let mut last = LastReading::default();
+        let list = |n: u64| (1..=n).rev().map(|i| 0x1000 + 512 * i).collect::<Vec<_>>();
+        last.update(vec![0x5000, 0x2000, 0, 0x3001, 0x2000]);
+        assert_eq!(addresses(&last), [0x2000, 0x5000]);
+        last.update(vec![0x5000, 0x2000, 0, 0x3001, 0x2000, 0x4000, 0x5000]);
+        assert_eq!(addresses(&last), [0x2000, 0x4000, 0x5000]);
+        assert_eq!(last.pieces.len(), 1);
+        last.update(list(3000));
+        assert_eq!((last.len(), last.pieces.len()), (3000, 3));
+        assert!(last.pieces.iter().all(|piece| piece.addresses.is_sorted()));
+        let mut longer = list(3000);
+        longer.extend([0x800, 0x900_0000]);
+        last.update(longer);
+        assert_eq!((last.len(), last.pieces.len()), (3002, 3));
+        assert!(last.pieces.iter().all(|piece| piece.addresses.is_sorted()));
+    }
+}

@@ -1,0 +1,182 @@
+//! Whose the moments of threads are that run goroutines, and their stacks.
+//!
+//! [`trace`] unwinds a moment and finds what it proves: the g register, the stack that the thread is on, the chain out
+//! of the system stack, the goroutine that `asmcgocall` saved. [`goroutines`] knows which goroutine used a struct at
+//! what time, and where its stack was; [`runs`] says what two readings prove of the time between them. [`threads`]
+//! finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the copied stack
+//! ends, [`blocked`] reads threads that do not run.
+
+use rustc_hash::FxHashMap;
+
+mod blocked;
+mod calls;
+mod chain;
+mod goroutines;
+mod runs;
+mod threads;
+mod trace;
+
+use super::labels::LabelSets;
+use super::resolve::Resolver;
+use super::{Go, GoError};
+use crate::Result;
+use crate::code::{CodeBuilder, LabelSetId, LocationId};
+use crate::process::{Moment, Target};
+use crate::recording::SampledTask;
+use crate::runtimes::native::NativeLocations;
+use crate::runtimes::{Attribute, Claim, Owner};
+use crate::snapshot::StackStatus;
+use crate::symbols::native::NativeFrame;
+use arch::G_REGISTER;
+use trace::{Place, Ran, Tracer};
+
+use super::arch;
+
+/// Says whose moments are.
+pub(super) struct Attribution<'a> {
+    go: &'a Go,
+    target: &'a dyn Target,
+    runtime: u8,
+    tracer: Tracer<'a>,
+    names: Names<'a>,
+    /// Labels by address, as far as they were read since the last refresh: the memory of labels is used again.
+    labels: LabelSets<'a>,
+    system: FxHashMap<u64, bool>,
+}
+
+impl<'a> Attribution<'a> {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, runtime: u8) -> Result<Self, GoError> {
+        Ok(Attribution {
+            go,
+            target,
+            runtime,
+            tracer: Tracer::new(go, target)?,
+            names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::default() },
+            labels: LabelSets::new(target, go.build.minor),
+            system: FxHashMap::default(),
+        })
+    }
+
+    /// The goroutine that used a struct at a time, as far as it is known which one that was.
+    fn task(&mut self, goroutine: u64, at_ns: u64, into: &mut CodeBuilder) -> SampledTask {
+        let mut task = SampledTask { runtime: self.runtime, address: goroutine, ..SampledTask::default() };
+        let Some(identity) = self.tracer.goroutines.identity(goroutine, at_ns) else { return task };
+        let resolver = &mut self.names.resolver;
+        task.id = Some(identity.goid);
+        // The first goroutine was started by the runtime's start-up code, not by a statement.
+        task.creator = (identity.goid != 1).then(|| resolver.creator(identity.gopc, into)).flatten();
+        task.entry = resolver.entry(identity.startpc, into);
+        let system = || resolver.is_system(identity.startpc, || false);
+        task.system = *self.system.entry(identity.startpc).or_insert_with(system);
+        task
+    }
+
+    /// The labels of the goroutine with this struct at a time. None if they are not known; Some(None) if it had none.
+    fn labels(&mut self, goroutine: u64, at_ns: u64, into: &mut CodeBuilder) -> Option<Option<LabelSetId>> {
+        let address = self.tracer.goroutines.labels(goroutine, at_ns)?;
+        if address == 0 {
+            return Some(None);
+        }
+        let labels = self.labels.of(address, into)?;
+        // While the goroutine has them, their memory cannot be used for others.
+        let still = self.target.read_u64(goroutine.checked_add(self.go.offsets.g_labels as u64)?).ok()?;
+        (still == address).then_some(Some(labels))
+    }
+
+    fn owner(&mut self, goroutine: u64, at_ns: u64, into: &mut CodeBuilder) -> (Owner, bool) {
+        let task = self.task(goroutine, at_ns, into);
+        let labels = task.id.and_then(|_| self.labels(goroutine, at_ns, into));
+        (Owner::Task(task, labels.flatten()), labels.is_some())
+    }
+}
+
+impl Attribute for Attribution<'_> {
+    fn refresh(&mut self, moments: &[Moment<'_>], _into: &mut CodeBuilder) -> Result<()> {
+        self.labels = LabelSets::new(self.target, self.go.build.minor);
+        self.tracer.machines.refresh(moments.iter().map(|moment| moment.tid));
+        let named = moments.iter().map(|moment| moment.registers.general[G_REGISTER]);
+        Ok(self.tracer.goroutines.refresh(named)?)
+    }
+
+    fn whose(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> Option<Claim> {
+        let trace = self.tracer.trace(moment);
+        let (owner, labels_known) = match trace.ran {
+            Ran::Native => return None,
+            Ran::Goroutine(goroutine) => self.owner(goroutine, moment.at_ns, into),
+            Ran::Scheduler => (Owner::Scheduler, true),
+            Ran::Unknown => (Owner::Unknown, false),
+        };
+        let stack = self.names.locations(&trace.places, &mut self.tracer, into);
+        Some(Claim { owner, labels_known, stack, stack_status: trace.status })
+    }
+
+    fn blocked(&mut self, tid: u32, _since_ns: u64, into: &mut CodeBuilder) -> Option<Claim> {
+        let found = blocked::read(self.go, self.target, &mut self.tracer, tid)?;
+        let (owner, labels_known) = match found.goroutine {
+            Some(raw) => self.owner_now(&raw, into),
+            None => (Owner::Scheduler, true),
+        };
+        let stack = self.names.locations(&found.places, &mut self.tracer, into);
+        // Only if it has not run since may all this be put together.
+        let still = self.target.blocked_at(tid) == Some(found.at);
+        still.then_some(Claim { owner, labels_known, stack, stack_status: found.status })
+    }
+}
+
+impl Attribution<'_> {
+    /// The goroutine of a thread that does not run, so that the goroutine cannot change.
+    fn owner_now(&mut self, raw: &super::goroutine::Raw, into: &mut CodeBuilder) -> (Owner, bool) {
+        let resolver = &mut self.names.resolver;
+        let task = SampledTask {
+            runtime: self.runtime,
+            id: Some(raw.goid),
+            address: raw.address,
+            creator: (raw.goid != 1).then(|| resolver.creator(raw.gopc, into)).flatten(),
+            entry: resolver.entry(raw.startpc, into),
+            system: resolver.is_system(raw.startpc, || false),
+        };
+        let mut labels = LabelSets::new(self.target, self.go.build.minor);
+        (Owner::Task(task, labels.of(raw.labels, into)), true)
+    }
+}
+
+/// Turns places into locations, each once.
+struct Names<'a> {
+    go: &'a Go,
+    resolver: Resolver<'a>,
+    native: NativeLocations,
+}
+
+impl Names<'_> {
+    fn locations(
+        &mut self,
+        places: &[Place],
+        tracer: &mut Tracer<'_>,
+        into: &mut CodeBuilder,
+    ) -> Vec<LocationId> {
+        places.iter().map(|place| self.location(place, tracer, into)).collect()
+    }
+
+    fn location(&mut self, place: &Place, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
+        match place {
+            Place::Go(address) => self.resolver.location(*address, into),
+            Place::Within(entry) => self.resolver.within(*entry, into),
+            Place::Native(frame) => self.native(frame, tracer, into),
+        }
+    }
+
+    fn native(&mut self, frame: &NativeFrame, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
+        let go = self.go;
+        let in_go = |address: u64| go.function(address).map(|f| (f.name().into_owned(), f.entry()));
+        self.native.of(frame, &mut tracer.native, in_go, into)
+    }
+}
+
+/// What was found of a thread that does not run.
+struct Found {
+    /// None if it runs no goroutine.
+    goroutine: Option<super::goroutine::Raw>,
+    places: Vec<Place>,
+    status: StackStatus,
+    at: crate::process::Blocked,
+}

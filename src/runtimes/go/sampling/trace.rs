@@ -1,0 +1,456 @@
+//! The stack of a moment, and what it proves about whose it is.
+//!
+//! A thread's code may have changed stacks on the way to where it is: from a goroutine's stack to the thread's system
+//! stack (`systemstack`, C, the vDSO's clock), or to the signal stack. Each part is unwound by its own tables. The
+//! goroutine is named by what stands on the stacks and in registers, never by what the target's memory says now.
+//! Source: `src/runtime/asm_amd64.s`, `src/runtime/sys_linux_amd64.s` of Go 1.19 to 1.27.
+
+use super::calls::{Calls, Link};
+use super::chain;
+use super::goroutines::{Goroutines, OnStack};
+use super::threads::{Machine, Machines};
+use crate::process::bytes::u64_at;
+use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
+use crate::process::{Moment, Registers, Target};
+use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
+use crate::runtimes::go::{Go, GoError, arch};
+use crate::runtimes::native::status_of;
+use crate::snapshot::StackStatus;
+use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
+
+/// Frames of one stack; deeper ones are left out and said.
+const MAX_FRAMES: usize = 1024;
+/// Changes of stacks in one moment: a signal in C that a goroutine called in a callback has five.
+const MAX_PARTS: usize = 16;
+
+/// One place of a stack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    /// In Go code.
+    Go(CodeAddress),
+    /// Somewhere in the Go function that begins here.
+    Within(u64),
+    /// In other code.
+    Native(NativeFrame),
+}
+
+/// What a thread was doing for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// The goroutine with this struct.
+    Goroutine(u64),
+    /// The scheduler.
+    Scheduler,
+    /// Go code, but not certain for whom.
+    Unknown,
+    /// No Go code.
+    Native,
+}
+
+/// The stack of a moment, and whose it is.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) places: Vec<Place>,
+    pub(super) status: StackStatus,
+    pub(super) ran: Ran,
+}
+
+/// Traces moments of the threads of a target.
+pub(super) struct Tracer<'a> {
+    pub(super) goroutines: Goroutines<'a>,
+    pub(super) machines: Machines<'a>,
+    pub(super) native: NativeCode,
+    unwinder: Unwinder<'a>,
+    calls: Calls<'a>,
+    /// Before 1.22 `asmcgocall` saved its goroutine further up.
+    old_slot: bool,
+}
+
+/// A moment that is being traced.
+struct Tracing<'m> {
+    moment: &'m Moment<'m>,
+    machine: Option<Machine>,
+    places: Vec<Place>,
+    status: StackStatus,
+    /// Goroutines that something names.
+    named: Option<u64>,
+    /// Two things name different goroutines.
+    contradiction: bool,
+    scheduler: bool,
+    go_code: bool,
+    /// Frames are missing between those that were found.
+    gaps: bool,
+}
+
+impl Tracing<'_> {
+    fn name(&mut self, goroutine: u64) {
+        match self.named {
+            None => self.named = Some(goroutine),
+            Some(other) if other != goroutine => self.contradiction = true,
+            Some(_) => {}
+        }
+    }
+
+    fn push(&mut self, place: Place) {
+        if self.places.len() < MAX_FRAMES {
+            self.places.push(place);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.len() >= MAX_FRAMES
+    }
+
+    fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.moment.registers.sp)?).ok()?;
+        u64_at(self.moment.stack, at)
+    }
+
+    fn ends(&mut self, status: StackStatus) -> Option<NativeFrame> {
+        self.status = status;
+        None
+    }
+
+    fn finish(self) -> Trace {
+        let Tracing { places, mut status, .. } = self;
+        if places.len() >= MAX_FRAMES {
+            status = StackStatus::Truncated;
+        }
+        if self.gaps && status == StackStatus::Complete {
+            status = StackStatus::Gaps;
+        }
+        let ran = match self.named {
+            Some(_) if self.contradiction => Ran::Unknown,
+            Some(goroutine) => Ran::Goroutine(goroutine),
+            None if self.scheduler => Ran::Scheduler,
+            None if self.go_code => Ran::Unknown,
+            None => Ran::Native,
+        };
+        Trace { places, status, ran }
+    }
+}
+
+/// Which kind of stack an address is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// A goroutine's, up to this address.
+    Goroutine(u64),
+    /// The thread's own, up to this address.
+    Own(u64),
+    Unknown,
+}
+
+impl<'a> Tracer<'a> {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target) -> Result<Self, GoError> {
+        Ok(Tracer {
+            goroutines: Goroutines::new(go, target),
+            machines: Machines::new(go, target),
+            native: NativeCode::new(target.images()?),
+            unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
+            calls: Calls::new(go, target),
+            old_slot: go.build.minor.is_some_and(|minor| minor < 22),
+        })
+    }
+
+    /// Unwinds a moment and finds out whose it is.
+    pub(super) fn trace(&mut self, moment: &Moment<'_>) -> Trace {
+        let mut tracing = Tracing {
+            moment,
+            machine: self.machines.of(moment.tid).copied(),
+            places: Vec::with_capacity(32),
+            status: StackStatus::Broken,
+            named: None,
+            contradiction: false,
+            scheduler: false,
+            go_code: false,
+            gaps: false,
+        };
+        if tracing.machine.is_none() {
+            self.machines.note_missing(moment.tid);
+        }
+        let mut at = Some(NativeFrame::with_registers(&moment.registers));
+        for _ in 0..MAX_PARTS {
+            let Some(frame) = at.filter(|_| !tracing.is_full()) else { break };
+            at = match self.unwinder.code(frame.pc) {
+                Some(code) => self.go(&mut tracing, &frame, code),
+                None => self.native(&mut tracing, frame),
+            };
+        }
+        tracing.finish()
+    }
+
+    /// Unwinds Go code on a stack whose bytes are all known.
+    pub(super) fn walk_known(&mut self, start: Start, bytes: &[u8], places: &mut Vec<Place>) -> StackStatus {
+        let window = Window { base: start.sp, bytes, cut: false };
+        self.unwinder.trace(start, window, &mut |pc, _| places.push(Place::Go(pc))).status
+    }
+
+    /// Is this an address in a function that leads from one stack to another?
+    pub(super) fn switches(&mut self, pc: u64) -> bool {
+        self.unwinder.code(pc).is_some_and(|code| code.switch != Switch::No)
+    }
+
+    /// Unwinds Go code, to where it ends or is no longer Go code.
+    fn go(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame, code: Code) -> Option<NativeFrame> {
+        tracing.go_code = true;
+        let mut side = self.side(tracing, frame);
+        let bp = frame.general(FRAME_POINTER).unwrap_or(0);
+        let mut start = Start { pc: frame.pc, sp: frame.sp, bp, interrupted: frame.is_interrupted };
+        if code.switch == Switch::Foreign && !frame.is_interrupted {
+            return self.foreign_call(tracing, frame, code);
+        }
+        if code.writes_sp && code.switch == Switch::No {
+            // Calls into the vDSO: the stack pointer proper is in r12 meanwhile.
+            if let Some(proper) = behind(frame, code) {
+                start.sp = proper;
+                side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER));
+            }
+        }
+        if let (Side::Own(_) | Side::Unknown, true) = (side, frame.is_interrupted) {
+            let place = Place::Go(CodeAddress::interrupted(frame.pc));
+            match code.switch {
+                Switch::System | Switch::Foreign => {
+                    tracing.push(place);
+                    return self.on_goroutine(tracing, code, bp);
+                }
+                Switch::Scheduler => {
+                    tracing.push(place);
+                    tracing.scheduler = true;
+                    return tracing.ends(StackStatus::Complete);
+                }
+                Switch::Grow | Switch::Callback | Switch::Resume => {
+                    tracing.push(place);
+                    return tracing.ends(StackStatus::Broken);
+                }
+                Switch::No | Switch::Signal => {}
+            }
+        }
+        if code.switch == Switch::Resume && matches!(side, Side::Goroutine(_)) {
+            tracing.push(Place::Go(CodeAddress::interrupted(frame.pc)));
+            return tracing.ends(StackStatus::Broken);
+        }
+        self.walk(tracing, start, side)
+    }
+
+    fn walk(&mut self, tracing: &mut Tracing<'_>, start: Start, side: Side) -> Option<NativeFrame> {
+        let window = window(tracing.moment, side);
+        let Tracing { places, .. } = tracing;
+        let end = self.unwinder.trace(start, window, &mut |pc, _| {
+            if places.len() < MAX_FRAMES {
+                places.push(Place::Go(pc));
+            }
+        });
+        let Some(last) = self.unwinder.code(end.pc) else {
+            // C that called Go, or nothing that is known.
+            let known = end.pc != start.pc && self.native.image(end.pc).is_some();
+            let caller = NativeFrame::returned(end.pc, end.sp, (end.bp != 0).then_some(end.bp));
+            return if known { Some(caller) } else { tracing.ends(StackStatus::Broken) };
+        };
+        match (end.status, last.switch) {
+            (StackStatus::Complete, Switch::Signal) => self.interrupted(tracing, end, last),
+            (StackStatus::Complete, _) => {
+                tracing.scheduler |= !matches!(side, Side::Goroutine(_)) && tracing.named.is_none();
+                tracing.ends(StackStatus::Complete)
+            }
+            (StackStatus::Broken, Switch::System) => self.on_goroutine(tracing, last, end.bp),
+            (StackStatus::Broken, Switch::Scheduler) => {
+                tracing.scheduler = true;
+                tracing.ends(StackStatus::Complete)
+            }
+            (StackStatus::Truncated, _) => {
+                let slot = end.sp.saturating_add(last.delta);
+                // The frame pointer is where the line table says that it must be.
+                let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
+                if joins {
+                    self.by_chain(tracing, last, end.bp)
+                } else {
+                    tracing.ends(StackStatus::Truncated)
+                }
+            }
+            (status, _) => tracing.ends(status),
+        }
+    }
+
+    /// Which stack a frame is on. Names the goroutine if it is on a goroutine's.
+    fn side(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame) -> Side {
+        self.side_at(tracing, frame.sp, frame.general(arch::G_REGISTER))
+    }
+
+    /// The same for a stack pointer and the g register, if that is known.
+    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>) -> Side {
+        let at = tracing.moment.at_ns;
+        let g = g.filter(|g| *g != 0);
+        let own = tracing.machine.and_then(|machine| machine.stack_end(sp));
+        let register = g.filter(|g| self.goroutines.is_struct(*g) && !self.machines.is_own(*g));
+        if let Some(end) = own {
+            // The vDSO's clock runs on the system stack, for the goroutine in the register.
+            if let Some(goroutine) = register {
+                tracing.name(goroutine);
+            }
+            return Side::Own(end);
+        }
+        if g.is_some_and(|g| self.machines.is_own(g)) && register.is_none() && tracing.machine.is_none() {
+            return Side::Unknown;
+        }
+        let by_stack = self.goroutines.on_stack(sp, at);
+        let goroutine = match (by_stack, register) {
+            (OnStack::Of(one), Some(other)) if one != other => {
+                tracing.contradiction = true;
+                Some(one)
+            }
+            (OnStack::Of(one), _) => Some(one),
+            (_, Some(one)) if self.goroutines.may_be_on_stack(one, sp, at) => Some(one),
+            (OnStack::Nobody, _) => {
+                self.goroutines.note_unknown_stack();
+                None
+            }
+            (OnStack::Uncertain, _) => None,
+        };
+        let Some(goroutine) = goroutine else { return Side::Unknown };
+        tracing.name(goroutine);
+        Side::Goroutine(self.goroutines.stack_end(goroutine, at, sp).unwrap_or(u64::MAX))
+    }
+
+    /// Goes on where `systemstack` or `asmcgocall` left a goroutine's stack with this frame pointer.
+    fn on_goroutine(&mut self, tracing: &mut Tracing<'_>, switch: Code, bp: u64) -> Option<NativeFrame> {
+        match self.goroutines.on_stack(bp, tracing.moment.at_ns) {
+            OnStack::Of(goroutine) => tracing.name(goroutine),
+            OnStack::Uncertain => {}
+            OnStack::Nobody => self.goroutines.note_unknown_stack(),
+        }
+        self.by_chain(tracing, switch, bp)
+    }
+
+    /// Goes on by the kernel's chain, from the frame pointer of the innermost frame that is not in the copy.
+    /// `callee` is the function that was reached.
+    fn by_chain(&mut self, tracing: &mut Tracing<'_>, callee: Code, bp: u64) -> Option<NativeFrame> {
+        let Some(returns) = chain::from(tracing.moment, bp) else {
+            return tracing.ends(StackStatus::Truncated);
+        };
+        let (mut callee, mut frameless) = (callee.entry, callee.delta == 0);
+        for &pc in returns {
+            let Some(code) = self.unwinder.code(pc) else { return tracing.ends(StackStatus::Broken) };
+            match self.calls.link(callee, pc) {
+                Link::Direct => {}
+                Link::Indirect => tracing.gaps |= frameless,
+                Link::Through(place) => tracing.push(Place::Go(place)),
+                Link::Within(entry) => {
+                    tracing.push(Place::Within(entry));
+                    tracing.gaps = true;
+                }
+            }
+            tracing.push(Place::Go(CodeAddress::after_call(pc)));
+            if code.top {
+                return tracing.ends(StackStatus::Complete);
+            }
+            if tracing.is_full() {
+                break;
+            }
+            (callee, frameless) = (code.entry, false);
+        }
+        tracing.ends(StackStatus::Truncated)
+    }
+
+    /// C was called by a goroutine, which `asmcgocall` saved beside the depth of its stack; or by the scheduler.
+    fn foreign_call(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        frame: &NativeFrame,
+        code: Code,
+    ) -> Option<NativeFrame> {
+        let (depth, saved) = self.saved_call(tracing, frame.sp);
+        tracing.push(Place::Go(CodeAddress::after_call(frame.pc)));
+        match (depth, saved) {
+            // It was called on the system stack; the depth is the stack pointer there.
+            (Some(sp), Some(0)) if sp > frame.sp => {
+                tracing.places.pop();
+                let bp = frame.general(FRAME_POINTER).unwrap_or(0);
+                let start = Start { pc: frame.pc, sp, bp, interrupted: false };
+                let side = self.side_at(tracing, sp, None);
+                self.walk(tracing, start, side)
+            }
+            (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
+                tracing.name(goroutine);
+                match frame.general(FRAME_POINTER) {
+                    Some(bp) => self.by_chain(tracing, code, bp),
+                    None => tracing.ends(StackStatus::Truncated),
+                }
+            }
+            _ => tracing.ends(StackStatus::Broken),
+        }
+    }
+
+    /// What `asmcgocall` saved above its stack pointer: the depth of the goroutine's stack, and the goroutine.
+    fn saved_call(&self, tracing: &Tracing<'_>, sp: u64) -> (Option<u64>, Option<u64>) {
+        let first = if self.old_slot { 40 } else { 0 };
+        let word = |offset: u64| tracing.word(sp.checked_add(first + offset)?);
+        (word(0), word(8))
+    }
+
+    /// C code could not be unwound. If the thread's system stack begins with a call of `asmcgocall`, it is that call.
+    fn base_call(&mut self, tracing: &mut Tracing<'_>, from: u64) {
+        let Some(machine) = tracing.machine else { return };
+        let room = if self.old_slot { 64 } else { 16 };
+        let Some(sp) = machine.g0.sched_sp.checked_sub(room).map(|sp| sp & !15) else { return };
+        let Some(returned) = sp.checked_sub(8).filter(|at| *at >= from).and_then(|at| tracing.word(at))
+        else {
+            return;
+        };
+        let is_call = self.unwinder.code(returned).is_some_and(|code| code.switch == Switch::Foreign);
+        if let (true, (Some(_), Some(goroutine))) = (is_call, self.saved_call(tracing, sp))
+            && self.goroutines.is_struct(goroutine)
+        {
+            tracing.name(goroutine);
+            tracing.push(Place::Go(CodeAddress::after_call(returned)));
+        }
+    }
+
+    /// A signal interrupted the thread: goes on where it did.
+    fn interrupted(&mut self, tracing: &mut Tracing<'_>, end: End, code: Code) -> Option<NativeFrame> {
+        let context = end.sp.checked_add(code.delta)?.checked_add(8)?;
+        let from = usize::try_from(context.checked_sub(tracing.moment.registers.sp)?).ok()?;
+        let found = tracing.moment.stack.get(from..).and_then(arch::saved_context);
+        let Some((pc, general)) = found else { return tracing.ends(StackStatus::Truncated) };
+        let (sp, bp) = (general[STACK_POINTER], general[FRAME_POINTER]);
+        Some(NativeFrame::with_registers(&Registers { pc, sp, bp, tls: 0, general }))
+    }
+
+    /// Unwinds code that is not Go's, until it is Go's.
+    fn native(&mut self, tracing: &mut Tracing<'_>, mut frame: NativeFrame) -> Option<NativeFrame> {
+        let stack = StackBytes { base: tracing.moment.registers.sp, bytes: tracing.moment.stack };
+        while !tracing.is_full() {
+            tracing.push(Place::Native(frame));
+            frame = match self.native.step(&frame, stack) {
+                Ok(caller) if self.unwinder.code(caller.pc).is_some() => return Some(caller),
+                Ok(caller) => caller,
+                Err(why) => {
+                    if why != NoCaller::Outermost {
+                        tracing.go_code |= tracing.machine.is_some();
+                        self.base_call(tracing, frame.sp);
+                    }
+                    return tracing.ends(status_of(why));
+                }
+            };
+        }
+        None
+    }
+}
+
+/// The stack pointer proper of a function that keeps it in r12 while it is on another stack. None if it is not.
+fn behind(frame: &NativeFrame, code: Code) -> Option<u64> {
+    let bp = frame.general(FRAME_POINTER)?;
+    let saved_at = |sp: u64| sp.checked_add(code.delta)?.checked_sub(8);
+    let proper = frame.general(arch::SAVED_STACK_POINTER)?;
+    (code.delta >= 8 && saved_at(frame.sp) != Some(bp) && saved_at(proper) == Some(bp)).then_some(proper)
+}
+
+/// The part of the copied stack that belongs to the stack itself.
+fn window<'m>(moment: &Moment<'m>, side: Side) -> Window<'m> {
+    let base = moment.registers.sp;
+    let end = match side {
+        Side::Goroutine(end) | Side::Own(end) => end,
+        Side::Unknown => u64::MAX,
+    };
+    let len = end.saturating_sub(base).min(moment.stack.len() as u64) as usize;
+    Window { base, bytes: moment.stack.get(..len).unwrap_or_default(), cut: true }
+}

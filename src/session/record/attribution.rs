@@ -1,0 +1,104 @@
+//! Whose the samples are, as the runtimes say.
+
+use super::RecordError;
+use super::batch::Batch;
+use super::threads::Threads;
+use crate::process::{Moment, Target};
+use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
+use crate::runtimes::{Attribute, Images, Owner, Readable};
+use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
+
+/// Says whose samples are, and adds them to a recording.
+pub(super) struct Attribution<'a> {
+    target: &'a dyn Target,
+    runtimes: Vec<Box<dyn Attribute + 'a>>,
+    images: Images<'a>,
+    start_ns: u64,
+}
+
+/// What was found out about a sample.
+struct Found {
+    whose: Whose,
+    labels: Option<LabelSetId>,
+    stack: Vec<LocationId>,
+    stack_status: StackStatus,
+}
+
+impl<'a> Attribution<'a> {
+    /// `start_ns`: the start of the recording, CLOCK_MONOTONIC.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(super) fn new(
+        target: &'a dyn Target,
+        readable: Option<&'a Readable>,
+        start_ns: u64,
+    ) -> Result<Self, RecordError> {
+        let runtimes =
+            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+        Ok(Attribution { target, runtimes, images: Images::new(target), start_ns })
+    }
+
+    /// Adds the samples of a batch.
+    ///
+    /// # Errors
+    /// If the target cannot be read, unless it has ended.
+    pub(super) fn add(
+        &mut self,
+        batch: &Batch,
+        threads: &mut Threads,
+        builder: &mut RecordingBuilder,
+    ) -> Result<(), RecordError> {
+        if batch.has_new_code() {
+            // What was mapped until now is noted with the images of its time.
+            self.images.note(&mut builder.code);
+            self.images = Images::new(self.target);
+        }
+        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
+        for runtime in &mut self.runtimes {
+            match runtime.refresh(&moments, &mut builder.code) {
+                Err(error) if !error.is_gone() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        for (moment, weight_ns) in batch.moments() {
+            let found = self.find(&moment, builder);
+            let stack = (!found.stack.is_empty()).then(|| builder.code.stack(found.stack));
+            let thread = threads.row(moment.tid, builder);
+            builder.sample(Sample {
+                at_ns: moment.at_ns.saturating_sub(self.start_ns),
+                clock: Clock::Cpu,
+                whose: found.whose,
+                thread,
+                labels: found.labels,
+                state: TaskState::Running,
+                wait_class: WaitClass::Nothing,
+                stack,
+                stack_status: found.stack_status,
+                count: 1,
+                weight_ns,
+                ..Sample::default()
+            });
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
+        let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
+        let Some(claim) = claim else {
+            let (stack, stack_status) = (Vec::new(), StackStatus::Unknown);
+            return Found { whose: Whose::Native, labels: None, stack, stack_status };
+        };
+        let (whose, labels) = match claim.owner {
+            Owner::Task(task, labels) => (Whose::Task(builder.task(task)), labels),
+            Owner::Scheduler => (Whose::Scheduler, None),
+            Owner::Unknown => (Whose::Unknown, None),
+        };
+        Found { whose, labels, stack: claim.stack, stack_status: claim.stack_status }
+    }
+
+    /// Records what else is known of the code.
+    pub(super) fn finish(mut self, builder: &mut RecordingBuilder) {
+        self.images.note(&mut builder.code);
+    }
+}

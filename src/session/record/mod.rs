@@ -1,0 +1,385 @@
+//! Records what a process does over a while.
+//!
+//! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
+//! at intervals. Everything goes into one [`Recording`], on one clock.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+mod attribution;
+mod batch;
+mod error;
+mod options;
+mod threads;
+mod usage;
+
+pub use error::RecordError;
+pub use options::{Clocks, Progress, RecordOptions};
+
+use super::pace::cpu_time;
+use crate::cause::full_text;
+use crate::process::{self, Target, monotonic_ns};
+use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
+use crate::runtimes::Readable;
+use crate::sampler::{Sampler, SamplerOptions};
+use crate::snapshot::{RuntimeInfo, TaskState};
+use attribution::Attribution;
+use batch::Batch;
+use threads::Threads;
+use usage::CpuTime;
+
+/// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
+/// time has passed, the more is known of the goroutine of a sample.
+const DRAIN: Duration = Duration::from_millis(10);
+/// How often the caller hears how far it is.
+const PROGRESS: Duration = Duration::from_millis(200);
+/// Bytes of the stack that are copied with each sample: what a runtime has on its system stacks takes up to 3 KiB, and
+/// native code without frame pointers up to 11 KiB for 40 frames.
+const STACK: u32 = 16 << 10;
+/// A process that used less CPU time than this says nothing about coverage: the kernel counts in ticks of 10 ms.
+const LITTLE_CPU_NS: u64 = 100_000_000;
+/// A program that was just started may take this long to have a runtime.
+const START: Duration = Duration::from_secs(1);
+/// Batches of a program that is starting. What is sampled beyond that is attributed without its runtime.
+const MAX_PENDING: usize = 256;
+
+/// What is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// A process that runs. The recording ends when it becomes another program.
+    Process(u32),
+    /// A program that was just started and has not become itself yet: it is followed when it does.
+    Program(u32),
+}
+
+impl Recorded {
+    fn pid(self) -> u32 {
+        let (Recorded::Process(pid) | Recorded::Program(pid)) = self;
+        pid
+    }
+}
+
+fn sampler_options(options: &RecordOptions) -> SamplerOptions {
+    SamplerOptions {
+        rate_hz: options.rate_hz,
+        event: options.event,
+        cpu: options.clocks.cpu,
+        switches: options.clocks.off_cpu,
+        kernel: options.kernel,
+        stack_bytes: STACK,
+        every_cpu: None,
+    }
+}
+
+/// A recording that is being made. What the process does from [`Recorder::attach`] on is in it.
+pub struct Recorder<'a> {
+    what: Recorded,
+    options: &'a RecordOptions,
+    sampler: Option<Sampler>,
+    builder: RecordingBuilder,
+    threads: Threads,
+    begin: Instant,
+    /// When it began, CLOCK_MONOTONIC.
+    start_ns: u64,
+    told: Instant,
+    /// CPU time that samples stand for, nanoseconds.
+    sampled_ns: u64,
+    /// CPU time of loiter and of the process when it began, and what was last read of the process.
+    own: Duration,
+    before: Option<CpuTime>,
+    used: Option<CpuTime>,
+}
+
+/// How the recording of one program ended.
+enum Over {
+    /// The recording has ended.
+    All(End),
+    /// The process has become another program.
+    Program,
+}
+
+impl<'a> Recorder<'a> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        let attach = || Sampler::attach(what.pid(), &sampler_options(options));
+        let sampler = options.clocks.need_sampler().then(attach).transpose()?;
+        let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
+        Ok(Recorder {
+            what,
+            options,
+            sampler,
+            builder: RecordingBuilder::new(),
+            threads: Threads::new(what.pid()),
+            begin: now,
+            start_ns: monotonic_ns(),
+            told: now,
+            sampled_ns: 0,
+            own: cpu_time(),
+            before,
+            used: before,
+        })
+    }
+
+    /// Records until the time is over, the user or the process ends it. `progress` is called some times a second.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn record(mut self, progress: &mut dyn FnMut(&Progress)) -> Result<Recording, RecordError> {
+        self.run(progress)?;
+        self.finish()
+    }
+
+    /// Records one program after another, until the end.
+    fn run(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), RecordError> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
+        self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
+        self.builder.header.end = loop {
+            let target = match process::open_pid(self.what.pid()) {
+                Ok(target) => target,
+                Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
+                Err(error) => return Err(crate::Error::from(error).into()),
+            };
+            match (self.program(target.as_ref(), progress)?, self.what) {
+                (Over::Program, Recorded::Program(_)) => {}
+                (Over::Program, Recorded::Process(_)) => break End::Replaced,
+                (Over::All(end), _) => break end,
+            }
+        };
+        Ok(())
+    }
+
+    /// Whether there was a process when the recording began: then its end is no error.
+    fn has_begun(&self) -> bool {
+        self.sampler.is_some() && self.before.is_some()
+    }
+
+    /// Takes what is left of a process that has ended before it could be opened.
+    fn last_of_it(&mut self) -> End {
+        let mut batch = Batch::default();
+        self.fill(&mut batch, true);
+        self.unknown(&batch);
+        End::TargetEnded
+    }
+
+    /// Records one program, until it ends, becomes another one, or the recording is over.
+    fn program(
+        &mut self,
+        target: &dyn Target,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
+        let mut pending = Vec::new();
+        let readable = match self.find_runtimes(target, &mut pending)? {
+            Ok(readable) => readable,
+            Err(over) => {
+                // Nothing is known of a program that is gone.
+                pending.iter().for_each(|batch| self.unknown(batch));
+                return Ok(over);
+            }
+        };
+        self.describe(target, readable.as_ref());
+        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
+        for batch in &pending {
+            self.take(batch, &mut attribution)?;
+        }
+        drop(pending);
+        let mut batch = Batch::default();
+        let over = loop {
+            let end = self.end();
+            self.fill(&mut batch, end.is_some());
+            self.take(&batch, &mut attribution)?;
+            if batch.executed() {
+                break Over::Program;
+            }
+            if let Some(end) = end {
+                break Over::All(end);
+            }
+            if self.told.elapsed() >= PROGRESS {
+                self.told = Instant::now();
+                progress(&self.progress());
+            }
+        };
+        attribution.finish(&mut self.builder);
+        Ok(over)
+    }
+
+    /// Finds the runtimes of a program, if it has any; what is sampled until then goes to `pending`. `Err`: the
+    /// recording of this program is over already.
+    fn find_runtimes(
+        &mut self,
+        target: &dyn Target,
+        pending: &mut Vec<Batch>,
+    ) -> Result<Result<Option<Readable>, Over>, RecordError> {
+        let begin = Instant::now();
+        loop {
+            let may_come = matches!(self.what, Recorded::Program(_)) && begin.elapsed() < START;
+            match Readable::find(target) {
+                Ok(readable) => return Ok(Ok(Some(readable))),
+                Err(crate::Error::NoRuntime { .. }) if !may_come && !self.options.clocks.wall => {
+                    return Ok(Ok(None));
+                }
+                Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. }) if may_come => {}
+                Err(error) if error.is_gone() && self.sampler.is_some() => {}
+                Err(error) => return Err(error.into()),
+            }
+            let end = self.end();
+            let mut batch = Batch::default();
+            self.fill(&mut batch, end.is_some());
+            let executed = batch.executed();
+            pending.push(batch);
+            if executed {
+                return Ok(Err(Over::Program));
+            }
+            // It is over too early for more than threads and native stacks, or takes too long to start.
+            if end.is_some() || pending.len() >= MAX_PENDING {
+                return Ok(Ok(None));
+            }
+        }
+    }
+
+    /// Reads what the sampler has, for the last time if it is the end.
+    fn fill(&mut self, batch: &mut Batch, last: bool) {
+        let Some(sampler) = &mut self.sampler else {
+            std::thread::sleep(DRAIN);
+            return;
+        };
+        if last {
+            sampler.stop();
+        } else {
+            let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
+            sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
+        }
+        batch.fill(sampler);
+        self.used = CpuTime::of(self.what.pid()).or(self.used);
+    }
+
+    /// Adds the samples of a batch.
+    fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
+        batch.events.iter().for_each(|event| self.threads.note(event));
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
+        attribution.add(batch, &mut self.threads, &mut self.builder)
+    }
+
+    /// Adds the samples of a batch of which nothing is known but the thread.
+    fn unknown(&mut self, batch: &Batch) {
+        batch.events.iter().for_each(|event| self.threads.note(event));
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
+        for (moment, weight_ns) in batch.moments() {
+            let thread = self.threads.row(moment.tid, &mut self.builder);
+            let at_ns = moment.at_ns.saturating_sub(self.start_ns);
+            let (clock, state) = (Clock::Cpu, TaskState::Running);
+            self.builder.sample(Sample {
+                at_ns,
+                clock,
+                thread,
+                state,
+                count: 1,
+                weight_ns,
+                ..Sample::default()
+            });
+        }
+    }
+
+    /// Fills what the header says of a program.
+    fn describe(&mut self, target: &dyn Target, readable: Option<&Readable>) {
+        let header = &mut self.builder.header;
+        header.target = target.info().clone();
+        header.process = target.figures();
+        header.runtimes.clear();
+        for info in readable.map(|readable| readable.infos(target)).unwrap_or_default() {
+            header.runtimes.push(info.unwrap_or_else(|error| {
+                header.warnings.push(full_text(&error));
+                RuntimeInfo::default()
+            }));
+        }
+    }
+
+    /// Why the recording ends now. None: it goes on.
+    fn end(&self) -> Option<End> {
+        if self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+            return Some(End::TargetEnded);
+        }
+        if self.options.stop.load(Ordering::Relaxed) {
+            return Some(End::Interrupted);
+        }
+        let over = self.options.duration.is_some_and(|whole| self.begin.elapsed() >= whole);
+        over.then_some(End::Elapsed)
+    }
+
+    /// How far it is.
+    fn progress(&self) -> Progress {
+        let tally = self.sampler.as_ref().map(Sampler::tally).unwrap_or_default();
+        let used = self.cpu_used().filter(|&used| used >= LITTLE_CPU_NS);
+        Progress {
+            elapsed: self.begin.elapsed(),
+            samples: tally.samples,
+            lost: tally.lost,
+            readings: self.builder.header.coverage.readings,
+            coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
+        }
+    }
+
+    /// CPU time that the process has used since the recording began, as far as it is sampled, nanoseconds.
+    fn cpu_used(&self) -> Option<u64> {
+        let (before, now) = (self.before?, self.used?);
+        let kernel = self.sampler.as_ref().is_some_and(|sampler| sampler.facts().kernel);
+        let user = now.user_ns.saturating_sub(before.user_ns);
+        let system = now.system_ns.saturating_sub(before.system_ns);
+        Some(if kernel { user.saturating_add(system) } else { user })
+    }
+
+    /// The finished recording. One that covers nothing is an error, not a file.
+    fn finish(mut self) -> Result<Recording, RecordError> {
+        self.cover();
+        let header = &mut self.builder.header;
+        header.duration_ns = self.begin.elapsed().as_nanos() as u64;
+        header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
+        let coverage = &header.coverage;
+        let used = coverage.cpu_ns.unwrap_or(0);
+        if self.options.clocks.cpu && used >= LITTLE_CPU_NS && coverage.cpu_sampled_ns < used / 100 {
+            let ms = |ns: u64| ns / 1_000_000;
+            return Err(RecordError::NothingCovered {
+                sampled_ms: ms(coverage.cpu_sampled_ns),
+                used_ms: ms(used),
+            });
+        }
+        if self.builder.sample_rows() == 0 {
+            return Err(RecordError::Empty);
+        }
+        Ok(self.builder.finish())
+    }
+
+    /// What the samples cover, what was lost, how they were taken.
+    fn cover(&mut self) {
+        let used = self.cpu_used();
+        let Some(sampler) = &self.sampler else { return };
+        let (facts, tally) = (sampler.facts(), sampler.tally());
+        let header = &mut self.builder.header;
+        if self.options.clocks.cpu {
+            header.clocks.push(ClockInfo {
+                clock: Clock::Cpu,
+                event: facts.event.unwrap_or("none").to_owned(),
+                period_ns: Some(facts.period_ns),
+                wanted_period_ns: None,
+                kernel: facts.kernel,
+                every_cpu: facts.every_cpu,
+            });
+        }
+        if self.options.clocks.off_cpu {
+            let (event, every_cpu) = ("switch records".to_owned(), facts.every_cpu);
+            header.clocks.push(ClockInfo { clock: Clock::OffCpu, event, every_cpu, ..ClockInfo::default() });
+        }
+        let coverage = &mut header.coverage;
+        coverage.cpu_ns = used;
+        coverage.kernel_not_sampled_ns = (self.before.zip(self.used).filter(|_| !facts.kernel))
+            .map(|(before, now)| now.system_ns.saturating_sub(before.system_ns));
+        coverage.cpu_sampled_ns = self.sampled_ns;
+        coverage.samples = tally.samples;
+        coverage.lost = tally.lost;
+        coverage.malformed = tally.malformed;
+        header.warnings.extend(facts.reduced.iter().cloned());
+    }
+}

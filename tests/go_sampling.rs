@@ -1,0 +1,286 @@
+//! Whose samples are, and with which stacks, in Go programs that burn CPU.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
+use loiter::code::{CodeBuilder, CodeTables, LabelSetId, LocationId};
+use loiter::process::{self, Moment, Registers, Target};
+use loiter::runtimes::{self, Claim, Owner, Pause, ReadOptions};
+use loiter::sampler::{Record, Sampler, SamplerOptions};
+use loiter::snapshot::StackStatus;
+
+/// A moment that outlives its record.
+struct Caught {
+    tid: u32,
+    at_ns: u64,
+    registers: Registers,
+    in_kernel: bool,
+    chain: Vec<u64>,
+    stack: Vec<u8>,
+}
+
+impl Caught {
+    fn moment(&self) -> Moment<'_> {
+        let Caught { tid, at_ns, registers, in_kernel, .. } = *self;
+        Moment { tid, at_ns, registers, in_kernel, chain: &self.chain, kernel_chain: &[], stack: &self.stack }
+    }
+}
+
+/// What was said of a moment.
+struct Said {
+    caught: Caught,
+    claim: Option<Claim>,
+}
+
+/// Samples a program and asks its runtime whose the samples are.
+fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<Said>, CodeTables) {
+    let found = runtimes::attach(target).unwrap();
+    let runtime = found.runtimes.first().expect("a Go runtime");
+    let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
+    let mut code = CodeBuilder::new();
+    let options = SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() };
+    let mut sampler = Sampler::attach(pid, &options).unwrap();
+    let mut said = Vec::new();
+    let (mut spent, mut batches) = (Duration::ZERO, 0);
+    while (said.len() as u64) < wanted {
+        sampler.wait(Duration::from_millis(10));
+        let mut batch = Vec::new();
+        sampler.drain(&mut |record| {
+            let Record::Sample { moment, .. } = record else { return };
+            batch.push(Caught {
+                tid: moment.tid,
+                at_ns: moment.at_ns,
+                registers: moment.registers,
+                in_kernel: moment.in_kernel,
+                chain: moment.chain.to_vec(),
+                stack: moment.stack.to_vec(),
+            });
+        });
+        let begin = std::time::Instant::now();
+        let moments: Vec<_> = batch.iter().map(Caught::moment).collect();
+        attribution.refresh(&moments, &mut code).unwrap();
+        let claims: Vec<_> = moments.iter().map(|moment| attribution.whose(moment, &mut code)).collect();
+        spent += begin.elapsed();
+        batches += 1;
+        said.extend(batch.into_iter().zip(claims).map(|(caught, claim)| Said { caught, claim }));
+    }
+    eprintln!("{batches} batches; {:?} a sample", spent / said.len() as u32);
+    (said, code.finish())
+}
+
+fn names<'c>(code: &'c CodeTables, stack: &[LocationId]) -> Vec<&'c str> {
+    let frames = stack.iter().flat_map(|id| &code.locations[id.index()].frames);
+    frames.map(|frame| code.function_name(frame.function)).collect()
+}
+
+fn kind_of_labels(code: &CodeTables, labels: Option<LabelSetId>) -> Option<char> {
+    let pairs = &code.label_sets[labels?.index()].pairs;
+    let (_, value) = pairs.iter().find(|(key, _)| code.str(*key) == "kind")?;
+    code.str(*value).chars().next()
+}
+
+const KINDS: [(char, &str); 3] = [('a', "main.burnA"), ('b', "main.burnB"), ('c', "main.burnC")];
+
+/// The kind whose function is on a stack.
+fn kind_of_names(names: &[&str]) -> Option<char> {
+    KINDS.iter().find(|(_, function)| names.contains(function)).map(|(kind, _)| *kind)
+}
+
+/// Where the functions of the kinds are, by ELF symbols.
+fn functions(target: &dyn Target) -> Vec<(char, Range<u64>)> {
+    let image = target.images().unwrap().into_iter().find(|image| image.is_executable).unwrap();
+    let Ok(symbols) = image.symbols() else { return Vec::new() };
+    let range = |(kind, name): (char, &str)| {
+        let symbol = symbols.iter().find(|symbol| symbol.name == name)?;
+        let start = symbol.address.wrapping_add(image.bias);
+        Some((kind, start..start + symbol.size))
+    };
+    KINDS.into_iter().filter_map(range).collect()
+}
+
+fn counts(fixture: &mut Fixture) -> BTreeMap<char, f64> {
+    let answer = fixture.ask("work");
+    let count = |kind: char| (kind, answer[kind.to_string()].as_f64().unwrap());
+    ['a', 'b', 'c'].map(count).into()
+}
+
+/// What the samples of one program were.
+#[derive(Debug, Default)]
+struct Tally {
+    tasks: u32,
+    tasks_without_id: u32,
+    without_labels: u32,
+    scheduler: u32,
+    native: u32,
+    unknown: u32,
+    system: u32,
+    /// Samples of a kind, by labels.
+    kinds: BTreeMap<char, u32>,
+    /// With a second truth: the kernel's chain.
+    with_truth: u32,
+    statuses: BTreeMap<String, u32>,
+    unknown_in: BTreeMap<String, u32>,
+    not_complete_in: BTreeMap<String, u32>,
+}
+
+fn check(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let mut fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["all"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let ranges = functions(target.as_ref());
+    let before = counts(&mut fixture);
+    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 10_000));
+    let (said, code) = sample(target.as_ref(), fixture.pid(), wanted, 8 << 10);
+    let after = counts(&mut fixture);
+
+    let kinds_by_id = kinds_by_id(target.as_ref());
+    let mut tally = Tally::default();
+    let mut wrong = Vec::new();
+    for Said { caught, claim } in &said {
+        let Some(claim) = claim else {
+            tally.native += 1;
+            continue;
+        };
+        let names = names(&code, &claim.stack);
+        *tally
+            .statuses
+            .entry(format!("{:?} {:?}", std::mem::discriminant(&claim.owner), claim.stack_status))
+            .or_default() += 1;
+        if claim.stack_status != StackStatus::Complete {
+            let inner: Vec<_> = names.iter().take(6).copied().collect();
+            *tally
+                .not_complete_in
+                .entry(format!("{:?} {} {inner:?}", claim.stack_status, names.len()))
+                .or_default() += 1;
+        }
+        let on_stack = kind_of_names(&names);
+        let on_chain = ranges
+            .iter()
+            .find(|(_, range)| caught.chain.iter().any(|pc| range.contains(pc)))
+            .map(|(kind, _)| *kind);
+        if let (Some(one), Some(other)) = (on_stack, on_chain)
+            && one != other
+        {
+            wrong.push(format!("{one} on the stack, {other} on the chain: {names:?}"));
+        }
+        let truth = on_stack.or(on_chain);
+        match claim.owner {
+            Owner::Task(task, labels) => {
+                tally.tasks += 1;
+                tally.system += u32::from(task.system);
+                tally.tasks_without_id += u32::from(task.id.is_none());
+                tally.without_labels += u32::from(!claim.labels_known);
+                let by_labels = kind_of_labels(&code, labels);
+                let by_id = task.id.and_then(|id| kinds_by_id.get(&id)).copied();
+                if let Some(kind) = by_labels.or(by_id).or(on_stack) {
+                    *tally.kinds.entry(kind).or_default() += 1;
+                }
+                tally.with_truth += u32::from(truth.is_some());
+                for said in [by_labels, by_id].into_iter().flatten() {
+                    if truth.is_some_and(|truth| truth != said) {
+                        wrong.push(format!("{task:?} is {said}, but the code is of {truth:?}: {names:?}"));
+                    }
+                }
+                if task.system && truth.is_some() {
+                    wrong.push(format!("{task:?} is the runtime's, but runs {truth:?}"));
+                }
+            }
+            Owner::Scheduler => {
+                tally.scheduler += 1;
+                if truth.is_some() {
+                    wrong.push(format!("the scheduler runs {truth:?}: {names:?}"));
+                }
+            }
+            Owner::Unknown => {
+                tally.unknown += 1;
+                let inner: Vec<_> = names.iter().take(8).copied().collect();
+                *tally.unknown_in.entry(format!("{:?} {inner:?}", claim.stack_status)).or_default() += 1;
+            }
+        }
+    }
+    eprintln!("{what}: {tally:#?}");
+    assert!(wrong.is_empty(), "{what}: {} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
+    let all = said.len() as f64;
+    assert!(f64::from(tally.unknown) <= 0.03 * all, "{what}: {} of {all} are unknown", tally.unknown);
+    assert!(
+        f64::from(tally.with_truth) >= 0.5 * f64::from(tally.tasks - tally.system),
+        "{what}: too little truth"
+    );
+
+    // Each piece of work is the same for all kinds, so samples are as work is.
+    let work: BTreeMap<char, f64> = after.iter().map(|(kind, count)| (*kind, count - before[kind])).collect();
+    let (samples, pieces): (f64, f64) =
+        (tally.kinds.values().map(|n| f64::from(*n)).sum(), work.values().sum());
+    for (kind, done) in &work {
+        let (share, expected) = (f64::from(tally.kinds[kind]) / samples, done / pieces);
+        let interval = 2.58 * (expected * (1.0 - expected) / samples).sqrt() + 0.02;
+        eprintln!("{what}: {kind} has {share:.3} of the samples, and did {expected:.3} of the work");
+        assert!((share - expected).abs() <= interval, "{what}: {kind} has {share:.3}, not {expected:.3}");
+    }
+}
+
+/// The kind of each goroutine, as a reading of all says.
+fn kinds_by_id(target: &dyn Target) -> BTreeMap<u64, char> {
+    let snapshot = runtimes::snapshot(target, &ReadOptions::default()).unwrap();
+    let kind = |task: &loiter::snapshot::Task| Some((task.id?, kind_of_labels(&snapshot.code, task.labels)?));
+    snapshot.tasks.iter().filter_map(kind).collect()
+}
+
+matrix!(
+    every_sample_is_of_its_goroutine, check,
+    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+);
+
+/// Functions and lines of a stack, the innermost line left out: it changes.
+fn lines(code: &CodeTables, stack: &[LocationId]) -> Vec<String> {
+    let frames = stack.iter().flat_map(|id| &code.locations[id.index()].frames);
+    let line = |(nth, frame): (usize, &loiter::code::Frame)| {
+        let line = if nth == 0 { 0 } else { frame.line };
+        format!("{} {}:{line}", code.function_name(frame.function), code.str(frame.file))
+    };
+    frames.enumerate().map(line).collect()
+}
+
+fn check_fixed(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["fixed"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let frozen = ReadOptions { pause: Pause::Everything, ..ReadOptions::default() };
+    let snapshot = runtimes::snapshot(target.as_ref(), &frozen).unwrap();
+    let is_fixed = |names: &[&str]| names.contains(&"main.forever");
+    let stack = |task| snapshot.stack_of(task);
+    let task = snapshot.tasks.iter().find(|task| is_fixed(&names(&snapshot.code, stack(task)))).unwrap();
+    let expected = lines(&snapshot.code, stack(task));
+    assert!(expected.len() > 30, "{expected:#?}");
+    // The whole stack, and so little that the kernel's chain must continue it.
+    for stack_bytes in [8 << 10, 256, 64] {
+        let (said, code) = sample(target.as_ref(), fixture.pid(), 300, stack_bytes);
+        let mut seen = 0;
+        for claim in said.iter().filter_map(|said| said.claim.as_ref()) {
+            let Owner::Task(sampled, _) = claim.owner else { continue };
+            if !is_fixed(&names(&code, &claim.stack)) || names(&code, &claim.stack)[0] != "main.forever" {
+                continue;
+            }
+            let found = lines(&code, &claim.stack);
+            assert_eq!(found, expected, "{what}, {stack_bytes} bytes, {:?}", claim.stack_status);
+            assert_eq!(claim.stack_status, StackStatus::Complete);
+            assert!(sampled.id.is_none() || sampled.id == task.id);
+            seen += 1;
+        }
+        eprintln!("{what}: {seen} of {} with {stack_bytes} bytes", said.len());
+        assert!(seen * 10 > said.len() * 9, "{what}: only {seen} of {}", said.len());
+    }
+}
+
+matrix!(
+    stacks_are_those_of_a_frozen_reading, check_fixed,
+    quick: [Plain], full: [Stripped, Pie, Cgo]
+);
