@@ -68,7 +68,7 @@ impl Program {
 }
 
 /// The program, built once.
-fn built() -> &'static Path {
+pub(crate) fn built() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler");
