@@ -7,6 +7,7 @@ use crate::cause::{ErrorKind, chain};
 use crate::import::DumpError;
 use crate::import::pprof::PprofError;
 use crate::process::{OsError, TargetError};
+use crate::recording;
 use crate::snapshot::file::FileError;
 
 /// Result of the library's top-level functions.
@@ -50,6 +51,9 @@ pub enum Error {
     /// A snapshot file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A recording's file could not be read or written.
+    #[error(transparent)]
+    Recording(#[from] recording::file::FileError),
     /// A dump or a profile could not be read.
     #[error(transparent)]
     Dump(#[from] DumpError),
@@ -70,6 +74,7 @@ impl Error {
             Error::Runtime { .. } => ErrorKind::NotReadable,
             Error::Starting { .. } => ErrorKind::Starting,
             Error::File(error) => error.kind(),
+            Error::Recording(error) => error.kind(),
             Error::Dump(error) => error.kind(),
         }
     }

@@ -188,6 +188,12 @@ pub mod __test {
         pub use crate::runtimes::registry::{Registries, Registry, attach_at};
     }
 
+    /// Records of perf events.
+    pub mod sampler {
+        pub use crate::sampler::parse::{Body, Layout, Malformed, Stamp};
+        pub use crate::sampler::ring::read;
+    }
+
     /// What readers and writers of foreign formats share.
     pub mod formats {
         pub use crate::formats::*;
@@ -214,6 +220,8 @@ mod tests {
         crosses::<snapshot::SnapshotBuilder>();
         crosses::<code::CodeTables>();
         crosses::<import::ReadDump>();
+        crosses::<sampler::Sampler>();
+        crosses::<sampler::off_cpu::OffCpu>();
         crosses::<analysis::Filter>();
         crosses::<analysis::Grouped>();
         crosses::<analysis::Series>();

@@ -74,15 +74,31 @@ fn errors_say_what_is_wrong() {
     assert_eq!(loiter::full_text(&error), "cannot open the file: No such file or directory (os error 2)");
 }
 
-#[test]
-fn every_cut_is_noticed() {
+/// A small file, with one task.
+fn small() -> Vec<u8> {
     let mut maker = samples::Maker::new();
     let stack = maker.stack(&[samples::GOPARK]);
     let task = maker.waiting(1, "select", Age::Unknown, stack);
     maker.builder.task(task);
-    let good = bytes(&maker.finish());
+    bytes(&maker.finish())
+}
+
+#[test]
+fn every_cut_is_noticed() {
+    let good = small();
     for len in 0..good.len() {
         assert!(file::read(&good[..len]).is_err(), "{len} of {}", good.len());
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_the_tables_is_noticed() {
+    let good = small();
+    let start = 14 + u32::from_le_bytes(good[10..14].try_into().unwrap()) as usize;
+    for bit in start * 8..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(file::read(&bad[..]).is_err(), "bit {bit} of {}", good.len() * 8);
     }
 }
 

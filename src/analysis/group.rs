@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::filter::{Filter, Selection};
 use super::frames::{ShownFrame, creator_frame, shown_frames};
 use super::locks::HoldSummary;
-use super::tally::Tally;
+use super::tally::{Counter, Tally};
 use super::waits::{WaitSummary, WaitTable};
 use crate::analysis::parse_error::ParseError;
 use crate::snapshot::*;
@@ -267,35 +267,76 @@ impl Draft {
     fn finish(self, keys: &mut Keys<'_>, waits: &WaitTable<'_>) -> Group {
         let snapshot = keys.snapshot;
         let tasks = || self.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
-        let creators = Tally::of(tasks().map(|task| (keys.creator_of(task), task.count())));
-        let mut stacks = tasks().map(|task| keys.stack_of(task));
-        let first_stack = stacks.next();
-        let one_stack = first_stack.is_some_and(|first| stacks.all(|other| other == first));
-        let first = self.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
-        let label_sets = Tally::of(tasks().filter_map(|task| Some((task.labels?, task.count()))));
-        let how_many = |is: fn(&Task) -> bool| count_tasks(tasks().filter(|task| is(task)));
+        let first = tasks().next();
+        let mut counts = Counts::default();
+        // One walk for all of them: a large group does not fit into the processor's caches.
+        tasks().for_each(|task| counts.add(task, keys));
         Group {
             common: first.map_or(Common::Stack, |task| keys.common(task)),
-            runtimes: Tally::of(tasks().map(|task| (task.runtime, task.count()))),
-            states: Tally::of(tasks().map(|task| (task.state, task.count()))),
-            reasons: Tally::of(tasks().map(|task| (task.reason, task.count()))),
-            stack_statuses: Tally::of(tasks().map(|task| (task.stack_status, task.count()))),
+            runtimes: counts.runtimes.finish(),
+            states: counts.states.finish(),
+            reasons: counts.reasons.finish(),
+            stack_statuses: counts.stack_statuses.finish(),
             ages: self.ages,
-            creators,
-            labels: count_labels(snapshot, &label_sets),
+            creators: counts.creators.finish(),
+            labels: count_labels(snapshot, &counts.label_sets.finish()),
             frames: match first {
-                Some(task) if one_stack => shown_frames(snapshot, snapshot.stack_of(task), keys.all_frames),
+                Some(task) if !counts.several_stacks => {
+                    shown_frames(snapshot, snapshot.stack_of(task), keys.all_frames)
+                }
                 _ => Vec::new(),
             },
             waits: waits.summarize(tasks()),
             holds: waits.holds(tasks()),
-            locked: how_many(|task| task.locked_to_thread),
-            leaked: how_many(|task| task.leaked),
-            system: how_many(|task| task.system),
-            stack_bytes: stack_bytes(tasks()),
+            locked: counts.locked,
+            leaked: counts.leaked,
+            system: counts.system,
+            stack_bytes: counts.stack_bytes,
             count: self.count,
             tasks: self.tasks,
         }
+    }
+}
+
+/// What is counted in a group.
+#[derive(Debug, Default)]
+struct Counts {
+    runtimes: Counter<u8>,
+    states: Counter<TaskState>,
+    reasons: Counter<Option<StrId>>,
+    stack_statuses: Counter<StackStatus>,
+    creators: Counter<Option<LocationId>>,
+    label_sets: Counter<LabelSetId>,
+    locked: u64,
+    leaked: u64,
+    system: u64,
+    stack_bytes: u64,
+    /// The number of the first task's shown frames, and whether another task has other ones.
+    first_stack: Option<u32>,
+    several_stacks: bool,
+}
+
+impl Counts {
+    fn add(&mut self, task: &Task, keys: &mut Keys<'_>) {
+        let count = task.count();
+        self.runtimes.add(task.runtime, count);
+        self.states.add(task.state, count);
+        self.reasons.add(task.reason, count);
+        self.stack_statuses.add(task.stack_status, count);
+        self.creators.add(keys.creator_of(task), count);
+        if let Some(labels) = task.labels {
+            self.label_sets.add(labels, count);
+        }
+        for (is, sum) in [
+            (task.locked_to_thread, &mut self.locked),
+            (task.leaked, &mut self.leaked),
+            (task.system, &mut self.system),
+        ] {
+            *sum = sum.saturating_add(if is { count } else { 0 });
+        }
+        self.stack_bytes = self.stack_bytes.saturating_add(task.stack_bytes.saturating_mul(count));
+        let stack = keys.stack_of(task);
+        self.several_stacks |= *self.first_stack.get_or_insert(stack) != stack;
     }
 }
 

@@ -20,6 +20,7 @@ mod pager;
 mod parse;
 mod ps;
 mod record;
+mod recorded;
 mod signals;
 mod snapshot;
 mod source;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::exit;
-use super::format::by_name;
-use super::output::{Output, save, tell};
+use super::filter::FilterArgs;
+use super::format::{FormatArgs, PrintFormat};
+use super::output::{Output, tell};
 use super::parse;
+use super::recorded::{self, RecordingFormat, Shown};
 use super::signals::stop_on_signals;
-use crate::recording::{self, Clock, Recording};
-use crate::report::escape;
-use crate::report::units::{bytes, duration};
+use crate::analysis::recorded::By;
+use crate::recording::{Clock, Recording};
 use crate::sampler::{Event, MAX_RATE_HZ, SamplerError};
 use crate::session::record::{Clocks, Progress, RecordError, RecordOptions, Recorded, Recorder};
-use crate::snapshot::file;
 use crate::source::{Program, ProgramOutput, Source, SourceError, describe};
 
 /// How long a process is recorded, unless told otherwise.
@@ -70,13 +70,48 @@ pub(super) struct Args {
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = share)]
     max_cpu: f64,
 
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// What time is grouped by: kind, label:KEY, creator, function, state, thread or task
+    ///
+    /// kind: the function that a task was started with, and what started it. In a flame graph this is the row at
+    /// the root; without the option there is none.
+    #[arg(long, value_name = "KEY", help_heading = "Output")]
+    group_by: Option<By>,
+
+    /// Rows in each table of the report [default: as many as fit on a screen]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    top: Option<usize>,
+
     /// The file to write; without it, a report is printed
+    ///
+    /// The ending of its name chooses the format: .loiter keeps everything, for all other commands; .svg is a
+    /// flame graph; .pb.gz a profile for go tool pprof; .json.gz is for the Firefox Profiler
+    /// (profiler.firefox.com); .speedscope.json for speedscope.app; .folded has lines of
+    /// "function;function nanoseconds"; .json and .txt are the report.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
+
+    #[command(flatten)]
+    format: FormatArgs<Format>,
 
     /// Start this program and record it from its first instruction to its end
     #[arg(last = true, value_name = "PROGRAM", num_args = 1.., conflicts_with = "process")]
     program: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+impl PrintFormat for Format {
+    const JSON: Self = Format::Json;
+    const HELP: &'static str = "Format of the printed report: text or json";
+    const MORE: &'static str = "json is described in loiter-record-json(5).";
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -115,27 +150,27 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What the ending of a file's name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Recording,
-}
-
-const ENDINGS: [(&str, Format); 1] = [(".loiter", Format::Recording)];
-
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    let file = args.output.as_deref().map(|path| Ok::<_, CliError>((path, format_of(path)?))).transpose()?;
+    let file = args.output.as_deref();
+    let file = file.map(|path| Ok::<_, CliError>((path, RecordingFormat::of(path)?))).transpose()?;
+    let shown = Shown {
+        filter: args.filter.filter(),
+        by: args.group_by.clone(),
+        top: args.top,
+        samples: false,
+        clock: None,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let recording = args.record(&stop)?;
-    match file {
-        Some((path, format)) => {
-            let size = save(path, file::PRIVATE, |out| write(&recording, format, out))?;
-            tell(&format!("{} -> {} ({})", headline(&recording), path.display(), bytes(size)));
+    match (file, args.format.format()) {
+        (Some((path, format)), _) => {
+            recorded::write(&recording, &shown, format, path)?;
+            recording.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
         }
-        None => output.page(|out| writeln!(out, "{}", escape(&headline(&recording))))?,
+        (None, Format::Text) => recorded::print(&recording, &shown, output)?,
+        (None, Format::Json) => recorded::print_json(&recording, &shown, output)?,
     }
-    recording.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
     Ok(())
 }
 
@@ -193,28 +228,6 @@ fn cannot_record(pid: u32, error: RecordError) -> CliError {
         }
         error => CliError::Record { what, source: Box::new(error) },
     }
-}
-
-fn format_of(path: &Path) -> Result<Format> {
-    by_name(path, &ENDINGS).ok_or_else(|| {
-        let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
-        let path = path.display();
-        CliError::Usage(format!(
-            "{path}: cannot tell the format from this name. Use a name that ends in {endings}"
-        ))
-    })
-}
-
-fn write(recording: &Recording, format: Format, out: &mut dyn Write) -> io::Result<()> {
-    match format {
-        Format::Recording => recording::file::write(recording, out).map_err(io::Error::other),
-    }
-}
-
-/// One line that says what was recorded.
-fn headline(recording: &Recording) -> String {
-    let header = &recording.header;
-    format!("{} · {} · {} samples", header.target.name, duration(header.duration_ns), header.coverage.samples)
 }
 
 /// One line on stderr while the user waits, if stderr is a terminal.

@@ -102,6 +102,8 @@ fn profiles() -> Vec<PprofError> {
         OtherType { .. } => OtherType { types: text("cpu/nanoseconds") },
         Difference => Difference,
         TooManyTasks { .. } => TooManyTasks { limit: 33 },
+        TooManySamples { .. } => TooManySamples { limit: 33 },
+        Unlocks => Unlocks,
     )
 }
 
@@ -130,6 +132,18 @@ fn runtimes() -> Vec<Cause> {
     );
     let go = go.into_iter().map(Cause::from);
     go.chain(registry.into_iter().map(Cause::from)).collect()
+}
+
+fn recordings() -> Vec<recording::file::FileError> {
+    use recording::file::FileError::{self, *};
+    each_variant!(FileError,
+        Io { .. } => Io { what: text("cannot open the file"), source: os(libc::EACCES) },
+        NotARecording => NotARecording,
+        Newer { .. } => Newer { found: 7 },
+        Truncated { .. } => Truncated { part: "tables" },
+        TooLarge { .. } => TooLarge { problem: text("it is longer than 1 MiB") },
+        Damaged { .. } => Damaged { source: "its tables end".into() },
+    )
 }
 
 fn addresses() -> Vec<AddressError> {
@@ -174,11 +188,14 @@ fn sources() -> Vec<SourceError> {
         Io { .. } => Io { what: text("/y"), source: os(libc::ENOENT) },
         Name(_) => names().remove(0).into(),
         ProgramEnded { .. } => ProgramEnded { program: text("api"), how: text("exit status 1"), output: Vec::new() },
+        Recording { .. } => Recording { path: text("/y"), source: recording::file::FileError::NotARecording },
+        NotASnapshot { .. } => NotASnapshot { what: what() },
         NotATarget { .. } => NotATarget { what: what() },
         NotLive { .. } => NotLive { what: what() },
     );
     all.extend(targets().into_iter().map(|error| Target { what: what(), source: error.into() }));
     all.extend(files().into_iter().map(|source| File { path: text("/y"), source }));
+    all.extend(recordings().into_iter().map(|source| Recording { path: text("/y"), source }));
     all.extend(addresses().into_iter().map(|source| Address { address: text("http://h:1"), source }));
     all.extend(names().into_iter().map(SourceError::from));
     all
@@ -216,11 +233,13 @@ fn all() -> Vec<Error> {
         Runtime { .. } => Runtime { runtime: text("go1.24"), source: GoError::Starting.into() },
         Starting { .. } => Starting { runtime: text("go1.24") },
         File(_) => FileError::NotASnapshot.into(),
+        Recording(_) => recording::file::FileError::NotARecording.into(),
         Dump(_) => PprofError::Difference.into(),
     );
     all.extend(targets().into_iter().map(Error::from));
     all.extend(runtimes().into_iter().map(|source| Runtime { runtime: text("go1.24"), source }));
     all.extend(files().into_iter().map(Error::from));
+    all.extend(recordings().into_iter().map(Error::from));
     all.extend(dumps().into_iter().map(Error::from));
     all.extend(profiles().into_iter().map(Error::from));
     all

@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 
 use super::go_names::{TypeArguments, display_name, is_shown, package_of};
-use crate::snapshot::{FunctionId, FunctionKind, FunctionRole, LocationId, Snapshot, SnapshotBuilder};
+use crate::code::{CodeBuilder, CodeTables, FunctionId, FunctionKind, FunctionRole, LocationId};
 use crate::words;
 
 /// Adds a function by its name in a dump or profile of a Go program, with or without type arguments, so that
 /// it equals the same function read from the live process.
-pub fn add_function(into: &mut SnapshotBuilder, name: &str, file: &str) -> FunctionId {
+pub fn add_function(into: &mut CodeBuilder, name: &str, file: &str) -> FunctionId {
     let shown = display_name(name, TypeArguments::TwoGroups);
     let package = package(name);
-    into.code.function_with(&shown, package, kind(&shown, file), words::go::role(&shown, package))
+    into.function_with(&shown, package, kind(&shown, file), words::go::role(&shown, package))
 }
 
 /// Adds a function that is not Go's.
-pub fn add_foreign(into: &mut SnapshotBuilder, name: &str) -> FunctionId {
-    into.code.function_with(name, "", FunctionKind::Foreign, words::rust::role(name))
+pub fn add_foreign(into: &mut CodeBuilder, name: &str) -> FunctionId {
+    into.function_with(name, "", FunctionKind::Foreign, words::rust::role(name))
 }
 
 /// Would [`add_function`] add the function of this name with this package, kind and role?
@@ -42,9 +42,9 @@ pub fn kind(name: &str, file: &str) -> FunctionKind {
 }
 
 /// Is this where the runtime turns a fault into a panic? Its apparent call site is the faulting instruction itself.
-pub fn raises_fault(snapshot: &Snapshot, id: LocationId) -> bool {
-    let outer = snapshot.code.locations.get(id.index()).and_then(|location| location.frames.last());
-    outer.is_some_and(|frame| snapshot.function_name(frame.function) == "runtime.sigpanic")
+pub fn raises_fault(code: &CodeTables, id: LocationId) -> bool {
+    let outer = code.locations.get(id.index()).and_then(|location| location.frames.last());
+    outer.is_some_and(|frame| code.function_name(frame.function) == "runtime.sigpanic")
 }
 
 /// The package of a function; empty if it is not a Go function.
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn names_are_the_short_ones() {
-        let mut builder = SnapshotBuilder::new();
+        let mut builder = CodeBuilder::new();
         let long = add_function(&mut builder, "a/b%2ec.F[go.shape.int]", "f.go");
         assert_eq!(long, add_function(&mut builder, "a/b%2ec.F[...]", "f.go"));
-        let snapshot = builder.finish();
-        assert_eq!(snapshot.function_name(long), "a/b%2ec.F[...]");
-        assert_eq!(snapshot.str(snapshot.code.functions[0].package), "a/b%2ec");
+        let code = builder.finish();
+        assert_eq!(code.function_name(long), "a/b%2ec.F[...]");
+        assert_eq!(code.str(code.functions[0].package), "a/b%2ec");
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use super::go_code::{CodeTable, NamedFrame, header};
 use super::go_dump::{DumpFrame, DumpGoroutine, GoDump};
+use crate::code::CodeBuilder;
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
 };
@@ -50,7 +51,7 @@ fn convert(
 }
 
 fn task(goroutine: &DumpGoroutine, cut: bool, code: &mut CodeTable, into: &mut SnapshotBuilder) -> Task {
-    let (state, reason) = state(goroutine, into);
+    let (state, reason) = state(goroutine, &mut into.code);
     // A frame on one side of a gap was not inlined into a frame on the other side.
     let gap = goroutine.elided.map_or(0, |elided| elided.after.min(goroutine.frames.len()));
     let (inner, outer) = goroutine.frames.split_at(gap);
@@ -90,7 +91,7 @@ fn address(goroutine: &DumpGoroutine) -> u64 {
 
 /// The text in brackets is the wait reason unless it is one of the other states (`gStatusStrings` in
 /// `runtime/traceback.go`).
-pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (TaskState, Option<StrId>) {
+pub(super) fn state(goroutine: &DumpGoroutine, into: &mut CodeBuilder) -> (TaskState, Option<StrId>) {
     let state = match goroutine.state.as_str() {
         "running" | "copystack" => TaskState::Running,
         "runnable" => TaskState::Runnable,
@@ -99,7 +100,7 @@ pub(super) fn state(goroutine: &DumpGoroutine, into: &mut SnapshotBuilder) -> (T
         "preempted" => TaskState::Preempted,
         "dead" => TaskState::Finished,
         "idle" | "???" | "" => TaskState::Unknown,
-        reason => return (TaskState::Waiting, Some(into.code.string(reason))),
+        reason => return (TaskState::Waiting, Some(into.string(reason))),
     };
     (state, None)
 }

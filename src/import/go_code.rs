@@ -66,11 +66,11 @@ impl CodeTable {
 
 fn function(named: &NamedFrame<'_>, address: Option<u64>, into: &mut SnapshotBuilder) -> FunctionId {
     match named.function {
-        "" => add_foreign(into, &nameless(address)),
+        "" => add_foreign(&mut into.code, &nameless(address)),
         // Dumps use another name than the function's own.
-        "panic" => add_function(into, "runtime.gopanic", named.file),
-        name if named.foreign => add_foreign(into, name),
-        name => add_function(into, name, named.file),
+        "panic" => add_function(&mut into.code, "runtime.gopanic", named.file),
+        name if named.foreign => add_foreign(&mut into.code, name),
+        name => add_function(&mut into.code, name, named.file),
     }
 }
 

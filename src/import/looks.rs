@@ -7,6 +7,10 @@ const QUOTED: usize = 80;
 /// Bytes that are examined.
 const SAMPLE: usize = 1 << 20;
 
+/// perf's own files (tools/perf/Documentation/perf.data-file-format.txt in the kernel's source).
+const PERF_DATA: &str = "it is a perf.data file, which loiter does not read; perf_to_profile \
+    (github.com/google/perf_data_converter) makes a pprof profile of it, which loiter reads";
+
 /// Words that identify a text, and its description.
 const LOOKS: [(&str, &str); 24] = [
     ("WARNING: DATA RACE", "a report of Go's race detector, which lists no goroutines but two stacks"),
@@ -37,6 +41,9 @@ const LOOKS: [(&str, &str); 24] = [
 
 /// Describes the text by its beginning; `bytes` is the text before decoding.
 pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
+    if bytes.starts_with(b"PERFILE2") {
+        return PERF_DATA.to_owned();
+    }
     let sample = String::from_utf8_lossy(text.get(..text.len().min(SAMPLE)).unwrap_or_default());
     if encoding::is_page(bytes) && !LOOKS.iter().any(|(words, _)| sample.contains(words)) {
         return "it is a page of HTML".to_owned();

@@ -1,6 +1,7 @@
-//! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log.
+//! Readers of what Go writes about itself: stack dumps and goroutine profiles, alone or in a log; and of profiles of
+//! time, which other profilers write, too.
 //!
-//! [`read`] makes a snapshot of any of them. The parsers take hostile bytes and never panic. The parsers of
+//! [`read`] makes a snapshot of a dump, [`read_any`] also a recording of a profile of time. The parsers take hostile bytes and never panic. The parsers of
 //! text never fail: they skip and count the lines that make no sense. The size of the input bounds the size
 //! of the result; the numbers of tasks in a profile have a separate limit.
 
@@ -25,7 +26,7 @@ mod read;
 pub use go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use log::GoLog;
-pub use read::{ReadDump, read};
+pub use read::{Imported, ReadDump, read, read_any};
 
 use crate::cause::ErrorKind;
 

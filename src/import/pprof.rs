@@ -1,7 +1,7 @@
-//! Goroutine profiles as protocol buffers, which `runtime/pprof` writes with debug=0 and loiter with
-//! `--format pprof`.
+//! Profiles as protocol buffers, which `runtime/pprof` writes with debug=0 and loiter with `--format pprof`: goroutine
+//! profiles become snapshots, profiles of time become recordings.
 //!
-//! Such a profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). In profiles that
+//! A goroutine profile counts equal stacks, and so does the snapshot ([`crate::snapshot::Task::twins`]). In profiles that
 //! loiter wrote, the labels of the samples identify the tasks (see `formats::pprof::fields::own`).
 
 use std::borrow::Cow;
@@ -9,16 +9,23 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
+mod code;
+mod go_whose;
+mod head;
 mod labels;
+mod measures;
+mod recorded;
 mod samples;
 mod tables;
 
+use self::recorded::Recorded;
 use self::samples::Samples;
 use self::tables::Tables;
 use crate::cause::{Cause, ErrorKind};
 use crate::formats::pprof::fields::own::UnusualFunction;
 use crate::formats::pprof::fields::profile;
 use crate::formats::pprof::wire::{Fields, Malformed};
+use crate::recording::Recording;
 use crate::snapshot::{Invalid, Snapshot};
 
 /// Limits on the contents of a profile.
@@ -28,7 +35,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Total tasks.
     pub tasks: u64,
-    /// Tasks that are distinguished by their ids; each takes a row.
+    /// Tasks that are distinguished by their ids, or samples of a profile of time; each takes a row.
     pub rows: usize,
 }
 
@@ -63,9 +70,21 @@ pub enum PprofError {
         /// The sample types: "samples/count, cpu/nanoseconds".
         types: String,
     },
+    /// It is Go's mutex profile.
+    #[error(
+        "a mutex profile: it has the time that other goroutines waited, at the place that released the lock; for \
+         waiting goroutines read the block profile, or a recording"
+    )]
+    Unlocks,
     /// It is the difference of two profiles.
     #[error("the difference of two profiles: it has negative counts")]
     Difference,
+    /// It has too many samples.
+    #[error("the profile has more than {limit} samples")]
+    TooManySamples {
+        /// The limit.
+        limit: usize,
+    },
     /// It counts too many tasks.
     #[error("the profile counts more than {limit} tasks")]
     TooManyTasks {
@@ -83,8 +102,12 @@ impl PprofError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             PprofError::Gzip(_) | PprofError::Damaged { .. } => ErrorKind::Corrupt,
-            PprofError::TooLarge { .. } | PprofError::TooManyTasks { .. } => ErrorKind::TooLarge,
-            PprofError::OtherType { .. } | PprofError::Difference => ErrorKind::Unsupported,
+            PprofError::TooLarge { .. }
+            | PprofError::TooManyTasks { .. }
+            | PprofError::TooManySamples { .. } => ErrorKind::TooLarge,
+            PprofError::OtherType { .. } | PprofError::Unlocks | PprofError::Difference => {
+                ErrorKind::Unsupported
+            }
         }
     }
 }
@@ -119,7 +142,38 @@ pub fn looks_like_pprof(raw: &[u8]) -> bool {
     first_string == Some(true)
 }
 
-/// Reads a profile, compressed with gzip or not.
+/// What a profile is of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Profile {
+    /// Of goroutines.
+    Tasks(Snapshot),
+    /// Of time: on a CPU, off CPU, or passed.
+    Time(Recording),
+}
+
+/// Reads a profile of goroutines or of time, compressed with gzip or not, that must stay within `limits`.
+///
+/// # Errors
+/// See [`PprofError`].
+pub fn read_any(bytes: &[u8], limits: Limits) -> Result<Profile, PprofError> {
+    let raw = decompressed(bytes, limits.bytes)?;
+    let tables = Tables::read(&raw)?;
+    if tables.header()?.is_none()
+        && let Some(recording) = Recorded::read(&raw, &tables, limits)?
+    {
+        recording.validate()?;
+        return Ok(Profile::Time(recording));
+    }
+    of_tasks(&raw, &tables, limits).map(Profile::Tasks)
+}
+
+fn of_tasks(raw: &[u8], tables: &Tables<'_>, limits: Limits) -> Result<Snapshot, PprofError> {
+    let snapshot = Samples::read(raw, tables, limits)?;
+    snapshot.validate()?;
+    Ok(snapshot)
+}
+
+/// Reads a profile of goroutines, compressed with gzip or not.
 ///
 /// # Errors
 /// See [`PprofError`].
@@ -127,16 +181,19 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, PprofError> {
     read_within(bytes, Limits::default())
 }
 
-/// Reads a profile that must stay within `limits`.
+/// Reads a profile of goroutines that must stay within `limits`.
 ///
 /// # Errors
 /// See [`PprofError`].
 pub fn read_within(bytes: &[u8], limits: Limits) -> Result<Snapshot, PprofError> {
     let raw = decompressed(bytes, limits.bytes)?;
     let tables = Tables::read(&raw)?;
-    let snapshot = Samples::read(&raw, &tables, limits)?;
-    snapshot.validate()?;
-    Ok(snapshot)
+    of_tasks(&raw, &tables, limits)
+}
+
+/// A text, cut to a message's size.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 fn decompressed(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, PprofError> {

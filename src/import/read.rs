@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{DumpError, GoLog, GoProfile, encoding, log, looks, pprof};
+use crate::recording::Recording;
 use crate::snapshot::{Snapshot, TaskState, WaitClass};
 
 /// A profile identifies itself within these first bytes.
@@ -21,6 +22,31 @@ pub struct ReadDump {
     pub snapshot: Snapshot,
     /// A part of the dump is missing: the snapshot says so too, in a warning.
     pub cut: bool,
+}
+
+/// What a file of another program became.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Imported {
+    /// A snapshot of tasks.
+    Dump(ReadDump),
+    /// A recording: the file is a profile of time.
+    Recording(Recording),
+}
+
+/// Makes a snapshot of a dump like [`read`], or a recording of a pprof profile of time (on a CPU, off CPU, or passed).
+///
+/// The caller fills in the name and host of the process.
+///
+/// # Errors
+/// [`DumpError`] if it contains nothing of the kind.
+pub fn read_any(bytes: &[u8]) -> Result<Imported, DumpError> {
+    if !pprof::looks_like_pprof(bytes) {
+        return read(bytes).map(Imported::Dump);
+    }
+    Ok(match pprof::read_any(bytes, pprof::Limits::default())? {
+        pprof::Profile::Tasks(snapshot) => Imported::Dump(ReadDump { snapshot, cut: false }),
+        pprof::Profile::Time(recording) => Imported::Recording(recording),
+    })
 }
 
 /// Makes a snapshot of a dump: a pprof profile of goroutines, the text of one (debug=1), or text that

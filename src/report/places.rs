@@ -28,7 +28,7 @@ pub(super) fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
             callee = kind;
         }
         places.push(Place { location, adapters, fault });
-        fault = go_functions::raises_fault(snapshot, location);
+        fault = go_functions::raises_fault(&snapshot.code, location);
     }
     places
 }

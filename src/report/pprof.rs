@@ -54,11 +54,14 @@ pub fn write_raw(snapshot: &Snapshot, tasks: &[u32], out: impl Write) -> io::Res
     profile.write_tables()
 }
 
+/// What a task is doing, and why.
+type Doing = (TaskState, Option<StrId>, WaitClass);
+
 /// A profile under construction.
 struct Profile<'a, W> {
     snapshot: &'a Snapshot,
-    /// It is a recording's: readers must not take it for a snapshot.
-    recording: bool,
+    /// The comment with the header, for loiter's own reader, if it is not a snapshot's.
+    header: Option<String>,
     out: W,
     strings: Strings<'a>,
     keys: Keys,
@@ -67,8 +70,10 @@ struct Profile<'a, W> {
     stacks: Vec<Option<Vec<u8>>>,
     /// The encoded labels of each set.
     label_sets: Vec<Option<Vec<u8>>>,
-    /// Function and place of each creator, in the table of strings.
-    creators: FxHashMap<LocationId, (u64, u64)>,
+    /// The encoded labels that say what tasks are doing.
+    doing: FxHashMap<Doing, Vec<u8>>,
+    /// The encoded labels of each creator: its function and place.
+    creators: FxHashMap<LocationId, Vec<u8>>,
     location_ids: FxHashMap<Place, u64>,
     locations: Vec<Place>,
     function_ids: FxHashMap<(FunctionId, StrId), u64>,
@@ -85,13 +90,14 @@ impl<'a, W: Write> Profile<'a, W> {
         let goexit = snapshot.code.strings.iter().position(|name| name == lore::OUTERMOST);
         Profile {
             snapshot,
-            recording: false,
+            header: None,
             out,
             strings,
             keys,
             goexit: goexit.map(|at| StrId(at as u32)),
             stacks: vec![None; snapshot.code.stacks.len()],
             label_sets: vec![None; snapshot.code.label_sets.len()],
+            doing: FxHashMap::default(),
             creators: FxHashMap::default(),
             location_ids: FxHashMap::default(),
             locations: Vec::new(),
@@ -102,8 +108,23 @@ impl<'a, W: Write> Profile<'a, W> {
         }
     }
 
-    fn put(&mut self, field: u32, message: &[u8]) -> io::Result<()> {
-        put_field(&mut self.out, field, message)
+    /// Writes a field of the profile with the given contents.
+    fn put(&mut self, field: u32, contents: &[u8]) -> io::Result<()> {
+        self.put_head(field, contents.len())?;
+        self.out.write_all(contents)
+    }
+
+    /// Writes the message as a field of the profile.
+    fn put_message(&mut self, field: u32) -> io::Result<()> {
+        self.put_head(field, self.message.len())?;
+        self.out.write_all(&self.message)
+    }
+
+    fn put_head(&mut self, field: u32, len: usize) -> io::Result<()> {
+        self.inner.clear();
+        put_varint(&mut self.inner, u64::from(field) << 3 | 2);
+        put_varint(&mut self.inner, len as u64);
+        self.out.write_all(&self.inner)
     }
 
     /// What is counted: goroutines, one each.
@@ -130,7 +151,7 @@ impl<'a, W: Write> Profile<'a, W> {
             if task.id.is_some() {
                 put_number(&mut self.message, fields::sample::VALUE, 1);
                 self.encode_task(task);
-                put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+                self.put_message(fields::profile::SAMPLE)?;
                 continue;
             }
             self.encode_task(task);
@@ -148,7 +169,7 @@ impl<'a, W: Write> Profile<'a, W> {
             self.message.clear();
             put_number(&mut self.message, fields::sample::VALUE, count);
             self.message.extend_from_slice(&sample);
-            put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+            self.put_message(fields::profile::SAMPLE)?;
         }
         Ok(())
     }
@@ -163,25 +184,12 @@ impl<'a, W: Write> Profile<'a, W> {
         if let Some(id) = task.id {
             self.put_number_label(self.keys.id, id, self.keys.id);
         }
-        if task.state != TaskState::Unknown {
-            let state = self.strings.text(task.state.name());
-            self.put_label(self.keys.state, state);
-        }
-        if let Some(reason) = task.reason {
-            let reason = self.strings.of(self.snapshot, reason);
-            self.put_label(self.keys.wait_reason, reason);
-        }
-        if task.wait_class != WaitClass::Unknown {
-            let class = self.strings.text(task.wait_class.name());
-            self.put_label(self.keys.wait_class, class);
-        }
+        self.encode_doing((task.state, task.reason, task.wait_class));
         if let Some(age) = task.age.nanos() {
             self.put_number_label(self.keys.wait_seconds, age / 1_000_000_000, self.keys.seconds);
         }
         if let Some(creator) = task.creator {
-            let (function, at) = self.creator(creator);
-            self.put_label(self.keys.created_by, function);
-            self.put_label(self.keys.created_at, at);
+            self.encode_creator(creator);
         }
         if let Some(parent) = task.parent {
             self.put_number_label(self.keys.parent, parent, self.keys.id);
@@ -203,6 +211,54 @@ impl<'a, W: Write> Profile<'a, W> {
         if let Some(labels) = task.labels {
             self.encode_labels(labels);
         }
+    }
+
+    fn encode_doing(&mut self, doing: Doing) {
+        if let Some(known) = self.doing.get(&doing) {
+            self.message.extend_from_slice(known);
+            return;
+        }
+        let start = self.message.len();
+        let (state, reason, class) = doing;
+        if state != TaskState::Unknown {
+            let state = self.strings.text(state.name());
+            self.put_label(self.keys.state, state);
+        }
+        if let Some(reason) = reason {
+            let reason = self.strings.of(self.snapshot, reason);
+            self.put_label(self.keys.wait_reason, reason);
+        }
+        if class != WaitClass::Unknown {
+            let class = self.strings.text(class.name());
+            self.put_label(self.keys.wait_class, class);
+        }
+        self.doing.insert(doing, self.encoded_from(start));
+    }
+
+    fn encode_creator(&mut self, id: LocationId) {
+        if let Some(known) = self.creators.get(&id) {
+            self.message.extend_from_slice(known);
+            return;
+        }
+        let start = self.message.len();
+        let snapshot = self.snapshot;
+        let (function, at) = match creator_frame(snapshot, id) {
+            Some(frame) => {
+                let at = format!("{}:{}", snapshot.str(frame.file), frame.line);
+                // The table of functions tells what the creator is, if its name does not.
+                self.function_id(frame);
+                (self.strings.text(snapshot.function_name(frame.function)), self.strings.text(at))
+            }
+            None => (0, 0),
+        };
+        self.put_label(self.keys.created_by, function);
+        self.put_label(self.keys.created_at, at);
+        self.creators.insert(id, self.encoded_from(start));
+    }
+
+    /// What was appended to the message since it had this length.
+    fn encoded_from(&self, start: usize) -> Vec<u8> {
+        self.message.get(start..).unwrap_or_default().to_vec()
     }
 
     fn put_label(&mut self, key: u64, text: u64) {
@@ -229,17 +285,16 @@ impl<'a, W: Write> Profile<'a, W> {
         let start = self.message.len();
         for &(key, value) in snapshot.code.label_sets.get(id.index()).map_or(&[][..], |set| &set.pairs) {
             let text = snapshot.str(key);
-            let taken = own::is_taken(text) || self.recording && own::OF_RECORDINGS.contains(&text);
-            let key = match taken {
+            let key = match own::is_taken(text) {
                 true => self.strings.text(format!("{}{text}", own::PROGRAM)),
                 false => self.strings.of(snapshot, key),
             };
             let value = self.strings.of(snapshot, value);
             self.put_label(key, value);
         }
-        let encoded = self.message.get(start..).map(<[u8]>::to_vec);
+        let encoded = self.encoded_from(start);
         if let Some(slot) = self.label_sets.get_mut(id.index()) {
-            *slot = encoded;
+            *slot = Some(encoded);
         }
     }
 
@@ -285,24 +340,6 @@ impl<'a, W: Write> Profile<'a, W> {
         Some(id)
     }
 
-    fn creator(&mut self, id: LocationId) -> (u64, u64) {
-        let snapshot = self.snapshot;
-        if let Some(&known) = self.creators.get(&id) {
-            return known;
-        }
-        let (function, at) = match creator_frame(snapshot, id) {
-            Some(frame) => {
-                let at = format!("{}:{}", snapshot.str(frame.file), frame.line);
-                // The table of functions tells what the creator is, if its name does not.
-                self.function_id(frame);
-                (self.strings.text(snapshot.function_name(frame.function)), self.strings.text(at))
-            }
-            None => (0, 0),
-        };
-        self.creators.insert(id, (function, at));
-        (function, at)
-    }
-
     fn function_id(&mut self, frame: Frame) -> u64 {
         let key = (frame.function, frame.file);
         *self.function_ids.entry(key).or_insert_with(|| {
@@ -326,11 +363,9 @@ impl<'a, W: Write> Profile<'a, W> {
             put_number(&mut self.message, fields::function::SYSTEM_NAME, name);
             let file = self.strings.of(self.snapshot, file);
             put_number(&mut self.message, fields::function::FILENAME, file);
-            put_field(&mut self.out, fields::profile::FUNCTION, &self.message)?;
+            self.put_message(fields::profile::FUNCTION)?;
         }
-        if !self.recording {
-            self.write_comments()?;
-        }
+        self.write_comments()?;
         for text in std::mem::take(&mut self.strings.texts) {
             self.put(fields::profile::STRING_TABLE, text.as_bytes())?;
         }
@@ -392,7 +427,7 @@ impl<'a, W: Write> Profile<'a, W> {
         ] {
             put_number(&mut self.message, field, number);
         }
-        put_field(&mut self.out, fields::profile::MAPPING, &self.message)
+        self.put_message(fields::profile::MAPPING)
     }
 
     fn write_location(
@@ -416,7 +451,7 @@ impl<'a, W: Write> Profile<'a, W> {
             put_number(&mut self.inner, fields::line::LINE, frame.line.into());
             put_bytes(&mut self.message, fields::location::LINE, &self.inner);
         }
-        put_field(&mut self.out, fields::profile::LOCATION, &self.message)
+        self.put_message(fields::profile::LOCATION)
     }
 
     fn write_comments(&mut self) -> io::Result<()> {
@@ -440,8 +475,11 @@ impl<'a, W: Write> Profile<'a, W> {
                 )
             })
             .collect();
-        let mut comments =
-            vec![format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?)];
+        let header = match self.header.take() {
+            Some(header) => header,
+            None => format!("{}{}", own::HEADER, header_to_json(&snapshot.header).map_err(io::Error::other)?),
+        };
+        let mut comments = vec![header];
         if !unusual.is_empty() {
             comments.push(format!("{}{}", own::FUNCTIONS, serde_json::to_string(&unusual)?));
         }
@@ -451,12 +489,4 @@ impl<'a, W: Write> Profile<'a, W> {
         }
         self.put(fields::profile::COMMENT, &packed)
     }
-}
-
-fn put_field(out: &mut impl Write, field: u32, message: &[u8]) -> io::Result<()> {
-    let mut head = Vec::with_capacity(16);
-    put_varint(&mut head, u64::from(field) << 3 | 2);
-    put_varint(&mut head, message.len() as u64);
-    out.write_all(&head)?;
-    out.write_all(message)
 }

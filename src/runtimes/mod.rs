@@ -43,7 +43,7 @@ pub struct ReadOptions {
     /// Frames kept of one stack; deeper ones are [`crate::snapshot::StackStatus::Truncated`].
     pub max_depth: usize,
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
-    /// one before had to end.
+    /// one before had to end. Zero: they are not looked for.
     pub holders: Duration,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,

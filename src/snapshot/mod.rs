@@ -24,5 +24,6 @@ pub use ids::*;
 pub use model::Snapshot;
 pub use task::*;
 pub use validate::Invalid;
+use validate::TaskChecks;
 pub use wait_class::WaitClass;
 pub use waits::*;

@@ -1,6 +1,6 @@
 //! Checks that every index of a snapshot is within its table.
 
-use super::Snapshot;
+use super::{Snapshot, Task};
 pub use crate::code::Invalid;
 use crate::code::{StrId, check};
 
@@ -12,9 +12,14 @@ impl Snapshot {
     /// # Errors
     /// The first problem found.
     pub fn validate(&self) -> Result<(), Invalid> {
-        self.code.validate()?;
-        self.validate_waits()?;
+        self.validate_tables()?;
         self.validate_tasks()
+    }
+
+    /// The same for everything except the tasks.
+    pub(super) fn validate_tables(&self) -> Result<(), Invalid> {
+        self.code.validate()?;
+        self.validate_waits()
     }
 
     fn has_string(&self, id: StrId) -> bool {
@@ -38,43 +43,73 @@ impl Snapshot {
     }
 
     fn validate_tasks(&self) -> Result<(), Invalid> {
-        let runtimes = self.header.runtimes.len();
-        // Tasks do not share these rows, so all tasks together have at most as many as the tables.
-        let [mut waits, mut holds, mut tasks] = [0_u64; 3];
-        for (row, task) in self.tasks.iter().enumerate() {
-            check(usize::from(task.runtime) < runtimes, "task", row, "its runtime does not exist")?;
-            check(
-                task.reason.is_none_or(|id| self.has_string(id)),
-                "task",
-                row,
-                "its reason does not exist",
-            )?;
-            let creator = task.creator.is_none_or(|id| id.index() < self.code.locations.len());
-            check(creator, "task", row, "its creator does not exist")?;
-            let entry = task.entry.is_none_or(|id| id.index() < self.code.functions.len());
-            check(entry, "task", row, "its entry function does not exist")?;
-            let labels = task.labels.is_none_or(|id| id.index() < self.code.label_sets.len());
-            check(labels, "task", row, "its labels do not exist")?;
-            let stack = task.stack.is_none_or(|id| id.index() < self.code.stacks.len());
-            check(stack, "task", row, "its stack does not exist")?;
-            check(
-                task.waits.end() <= self.waits.len() as u64,
-                "task",
-                row,
-                "what it waits for does not exist",
-            )?;
-            check(task.holds.end() <= self.holds.len() as u64, "task", row, "what it holds does not exist")?;
-            waits = waits.saturating_add(task.waits.len.into());
-            let ok = waits <= self.waits.len() as u64;
-            check(ok, "task", row, "it and those before it wait for more than the table of waits has")?;
-            holds = holds.saturating_add(task.holds.len.into());
-            let ok = holds <= self.holds.len() as u64;
-            check(ok, "task", row, "it and those before it hold more than the table of holds has")?;
-            let single = task.id.is_some() || !task.waits.is_empty() || !task.holds.is_empty();
-            check(task.twins == 0 || !single, "task", row, "it is a single task and stands for several")?;
-            tasks = tasks.saturating_add(task.count());
-            check(tasks <= Self::MOST_TASKS, "task", row, "it and those before it stand for too many")?;
+        let mut checks = TaskChecks::new(self);
+        self.tasks.iter().enumerate().try_for_each(|(row, task)| checks.check(row, task))
+    }
+}
+
+/// Checks the tasks of a snapshot, row by row.
+#[derive(Debug)]
+pub(super) struct TaskChecks {
+    /// The lengths of the tables that tasks refer to.
+    runtimes: usize,
+    strings: usize,
+    locations: usize,
+    functions: usize,
+    label_sets: usize,
+    stacks: usize,
+    waits: u64,
+    holds: u64,
+    /// Sums of the rows so far. Tasks do not share waits and holds, so all tasks together have at most as many
+    /// as the tables.
+    used_waits: u64,
+    used_holds: u64,
+    tasks: u64,
+}
+
+impl TaskChecks {
+    /// Checks for the tasks of this snapshot.
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        TaskChecks {
+            runtimes: snapshot.header.runtimes.len(),
+            strings: snapshot.code.strings.len(),
+            locations: snapshot.code.locations.len(),
+            functions: snapshot.code.functions.len(),
+            label_sets: snapshot.code.label_sets.len(),
+            stacks: snapshot.code.stacks.len(),
+            waits: snapshot.waits.len() as u64,
+            holds: snapshot.holds.len() as u64,
+            used_waits: 0,
+            used_holds: 0,
+            tasks: 0,
         }
-        Ok(())
+    }
+
+    /// How many tasks the checked rows stand for.
+    pub(super) fn tasks(&self) -> u64 {
+        self.tasks
+    }
+
+    /// Checks the next row.
+    pub(super) fn check(&mut self, row: usize, task: &Task) -> Result<(), Invalid> {
+        let check = |ok, problem| check(ok, "task", row, problem);
+        check(usize::from(task.runtime) < self.runtimes, "its runtime does not exist")?;
+        check(task.reason.is_none_or(|id| id.index() < self.strings), "its reason does not exist")?;
+        check(task.creator.is_none_or(|id| id.index() < self.locations), "its creator does not exist")?;
+        check(task.entry.is_none_or(|id| id.index() < self.functions), "its entry function does not exist")?;
+        check(task.labels.is_none_or(|id| id.index() < self.label_sets), "its labels do not exist")?;
+        check(task.stack.is_none_or(|id| id.index() < self.stacks), "its stack does not exist")?;
+        check(task.waits.end() <= self.waits, "what it waits for does not exist")?;
+        check(task.holds.end() <= self.holds, "what it holds does not exist")?;
+        self.used_waits = self.used_waits.saturating_add(task.waits.len.into());
+        let problem = "it and those before it wait for more than the table of waits has";
+        check(self.used_waits <= self.waits, problem)?;
+        self.used_holds = self.used_holds.saturating_add(task.holds.len.into());
+        let problem = "it and those before it hold more than the table of holds has";
+        check(self.used_holds <= self.holds, problem)?;
+        let single = task.id.is_some() || !task.waits.is_empty() || !task.holds.is_empty();
+        check(task.twins == 0 || !single, "it is a single task and stands for several")?;
+        self.tasks = self.tasks.saturating_add(task.count());
+        check(self.tasks <= Snapshot::MOST_TASKS, "it and those before it stand for too many")
     }
 }

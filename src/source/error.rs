@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cause::ErrorKind;
 use crate::import::DumpError;
 use crate::process::Candidate;
+use crate::recording;
 use crate::snapshot::file::FileError;
 
 /// Why a source cannot be read.
@@ -30,6 +31,20 @@ pub enum SourceError {
         path: String,
         /// Why.
         source: FileError,
+    },
+    /// A saved recording cannot be read.
+    #[error("{path}")]
+    Recording {
+        /// The file, or "standard input".
+        path: String,
+        /// Why.
+        source: recording::file::FileError,
+    },
+    /// It is a recording, and a snapshot is needed.
+    #[error("{what} is a recording: it says where time went, not which tasks there were at one moment")]
+    NotASnapshot {
+        /// The file, the address, or "standard input".
+        what: String,
     },
     /// A file or an answer contains no readable dump.
     #[error("{what}")]
@@ -88,12 +103,15 @@ impl SourceError {
         match self {
             SourceError::Target { source, .. } => source.kind(),
             SourceError::File { source, .. } => source.kind(),
+            SourceError::Recording { source, .. } => source.kind(),
             SourceError::Dump { source, .. } => source.kind(),
             SourceError::Address { source, .. } => source.kind(),
             SourceError::Io { source, .. } => ErrorKind::of_io(source),
             SourceError::Name(_) => ErrorKind::NotFound,
             SourceError::ProgramEnded { .. } => ErrorKind::Gone,
-            SourceError::NotATarget { .. } | SourceError::NotLive { .. } => ErrorKind::Unsupported,
+            SourceError::NotASnapshot { .. }
+            | SourceError::NotATarget { .. }
+            | SourceError::NotLive { .. } => ErrorKind::Unsupported,
         }
     }
 

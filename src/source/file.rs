@@ -6,9 +6,10 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use super::compressed::{self, Contents};
-use super::{OpenOptions, Opened, Result, SourceError, process};
-use crate::import;
+use super::{Input, OpenOptions, Opened, Result, SourceError, process};
+use crate::import::{self, Imported};
 use crate::process::Target;
+use crate::recording::{self, Recording};
 use crate::snapshot::{Snapshot, file};
 
 /// The largest dump that is read: dumps are kept in memory whole.
@@ -17,12 +18,12 @@ pub(super) const MAX_DUMP: u64 = 1 << 30;
 const MAX_CORE: u64 = 64 << 30;
 
 /// Reads a file.
-pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Opened> {
+pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Input> {
     Named::of(path).read(open_file(path)?, options)
 }
 
 /// Reads standard input.
-pub(super) fn read_stdin(options: &OpenOptions) -> Result<Opened> {
+pub(super) fn read_stdin(options: &OpenOptions) -> Result<Input> {
     Named::stdin().read(io::stdin().lock(), options)
 }
 
@@ -64,20 +65,32 @@ impl<'a> Named<'a> {
         SourceError::Io { what: self.shown.clone(), source }
     }
 
-    fn read(&self, from: impl Read, options: &OpenOptions) -> Result<Opened> {
+    fn read(&self, from: impl Read, options: &OpenOptions) -> Result<Input> {
         let contents = compressed::open(from).map_err(|error| self.failed(error))?;
         if contents.start == file::MAGIC {
             let snapshot = file::read(contents.reader)
                 .map_err(|source| SourceError::File { path: self.shown.clone(), source })?;
-            return Ok(Opened { snapshot, saved: true });
+            return Ok(Input::Snapshot(Opened { snapshot, saved: true }));
+        }
+        if contents.start == recording::file::MAGIC {
+            let found = recording::file::read(contents.reader);
+            return found
+                .map(Input::Recording)
+                .map_err(|source| SourceError::Recording { path: self.shown.clone(), source });
         }
         if is_core(&contents) {
-            return process::read_core(self.core(contents, options)?.as_ref(), &self.shown, options);
+            let core = self.core(contents, options)?;
+            return process::read_core(core.as_ref(), &self.shown, options).map(Input::Snapshot);
         }
         let bytes = read_bounded(contents.reader).map_err(|error| self.failed(error))?;
-        let found = import::read(&bytes)
+        let found = import::read_any(&bytes)
             .map_err(|source| SourceError::Dump { what: self.shown.clone(), source: source.into() })?;
-        Ok(Opened { snapshot: named(found.snapshot, &self.name), saved: true })
+        Ok(match found {
+            Imported::Dump(dump) => {
+                Input::Snapshot(Opened { snapshot: named(dump.snapshot, &self.name), saved: true })
+            }
+            Imported::Recording(recording) => Input::Recording(named_recording(recording, &self.name)),
+        })
     }
 
     fn open_core(&self, from: impl Read, options: &OpenOptions) -> Result<Box<dyn Target>> {
@@ -121,6 +134,14 @@ pub(super) fn named(mut snapshot: Snapshot, name: &str) -> Snapshot {
         snapshot.header.target.name = name.to_owned();
     }
     snapshot
+}
+
+/// The same for a profile of time.
+pub(super) fn named_recording(mut recording: Recording, name: &str) -> Recording {
+    if recording.header.target.name.is_empty() {
+        recording.header.target.name = name.to_owned();
+    }
+    recording
 }
 
 /// Core files are read at random: a core file that is compressed or comes from a pipe is written to a

@@ -1,8 +1,9 @@
-//! Opens everything that a user can name, as a snapshot or a target.
+//! Opens everything that a user can name, as a snapshot, a recording or a target.
 //!
-//! A [`Source`] is made from the user's text: a pid, the name of a running process, a file (a saved snapshot,
-//! a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-` for
-//! standard input. Addresses need the feature `http`. [`open`] reads it once. To read a process or an address
+//! A [`Source`] is made from the user's text: a pid, the name of a running process, a file (a saved snapshot or
+//! recording, a core file, a Go dump or profile, plain or compressed), an http address of Go's pprof, or `-` for
+//! standard input. Addresses need the feature `http`. [`open`] reads it once and wants a snapshot; [`open_any`] takes
+//! recordings, too. To read a process or an address
 //! again and again, see [`crate::session`]. loiter starts a [`Program`], and ends it when loiter ends.
 //!
 //! ```no_run
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::process::Target;
+use crate::recording::Recording;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
@@ -134,14 +136,45 @@ pub struct Opened {
     pub saved: bool,
 }
 
-/// Reads a source once.
+/// What a source holds.
+#[derive(Debug)]
+pub enum Input {
+    /// Tasks at one moment.
+    Snapshot(Opened),
+    /// What tasks did over a while: a saved recording, or a profile of time that another program wrote.
+    Recording(Recording),
+}
+
+impl Input {
+    /// The snapshot; `what` names the source in the error.
+    fn snapshot(self, what: impl FnOnce() -> String) -> Result<Opened> {
+        match self {
+            Input::Snapshot(opened) => Ok(opened),
+            Input::Recording(_) => Err(SourceError::NotASnapshot { what: what() }),
+        }
+    }
+}
+
+/// Reads a source once, as a snapshot.
+///
+/// # Errors
+/// See [`SourceError`]; [`SourceError::NotASnapshot`] if it is a recording.
+pub fn open(source: &Source, options: &OpenOptions) -> Result<Opened> {
+    open_any(source, options)?.snapshot(|| match source {
+        Source::File(path) => path.display().to_string(),
+        Source::Address(address) => http::without_password(address),
+        Source::Pid(_) | Source::Name(_) | Source::Stdin => "standard input".to_owned(),
+    })
+}
+
+/// Reads a source once, as a snapshot or a recording.
 ///
 /// # Errors
 /// See [`SourceError`].
-pub fn open(source: &Source, options: &OpenOptions) -> Result<Opened> {
+pub fn open_any(source: &Source, options: &OpenOptions) -> Result<Input> {
     match source {
-        Source::Pid(pid) => process::read(*pid, options),
-        Source::Name(name) => process::read(find_by_name(name)?, options),
+        Source::Pid(pid) => process::read(*pid, options).map(Input::Snapshot),
+        Source::Name(name) => process::read(find_by_name(name)?, options).map(Input::Snapshot),
         Source::Stdin => file::read_stdin(options),
         Source::File(path) => file::read(path, options),
         Source::Address(address) => http::read(address),

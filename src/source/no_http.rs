@@ -1,6 +1,6 @@
 //! Addresses, in a loiter that was built without HTTP.
 
-use super::{AddressError, Opened, Result, SourceError};
+use super::{AddressError, Input, Result, SourceError};
 
 /// The address without user and password.
 pub(super) fn without_password(text: &str) -> String {
@@ -13,6 +13,6 @@ pub(super) fn stops_host(_: &str) -> Option<String> {
 }
 
 /// Always fails: an address cannot be read.
-pub(super) fn read(text: &str) -> Result<Opened> {
+pub(super) fn read(text: &str) -> Result<Input> {
     Err(SourceError::Address { address: without_password(text), source: AddressError::NotBuilt })
 }

@@ -1,9 +1,8 @@
 //! The tasks of the last reading by signature, and what the earlier readings say of them.
 
 use super::{Member, Series, SignatureId};
-use crate::analysis::group::stack_bytes;
-use crate::analysis::tally::Tally;
-use crate::snapshot::{Age, StrId, TaskState, count_tasks};
+use crate::analysis::tally::{Counter, Tally};
+use crate::snapshot::{Age, StrId, TaskState};
 
 /// The tasks of one signature in the last reading.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +65,16 @@ fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<
         let age = last.and_then(|snapshot| snapshot.tasks.get(member.task as usize)).map(|task| task.age);
         oldest = older(oldest, older(age.unwrap_or_default(), proved(series, member)));
     }
+    let (mut states, mut reasons) = (Counter::default(), Counter::default());
+    let [mut count, mut leaked, mut stack_bytes] = [0_u64; 3];
+    for task in all() {
+        let times = task.count();
+        states.add(task.state, times);
+        reasons.add(task.reason, times);
+        count = count.saturating_add(times);
+        leaked = leaked.saturating_add(if task.leaked { times } else { 0 });
+        stack_bytes = stack_bytes.saturating_add(task.stack_bytes.saturating_mul(times));
+    }
     SeriesGroup {
         signature,
         stayed: followed().filter(|m| m.first_seen == 0 && m.first_signature == signature).count() as u64,
@@ -75,11 +84,11 @@ fn group(series: &Series, signature: SignatureId, tasks: Vec<u32>, members: Vec<
         } else {
             oldest
         },
-        count: count_tasks(all()),
-        states: Tally::of(all().map(|task| (task.state, task.count()))),
-        reasons: Tally::of(all().map(|task| (task.reason, task.count()))),
-        stack_bytes: stack_bytes(all()),
-        leaked: count_tasks(all().filter(|task| task.leaked)),
+        count,
+        states: states.finish(),
+        reasons: reasons.finish(),
+        stack_bytes,
+        leaked,
         tasks,
         members,
     }

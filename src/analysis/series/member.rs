@@ -119,6 +119,20 @@ pub(super) fn members(
     Members { list, anonymous, count }
 }
 
+/// For each signature with members: how many it has, and how many of them were there in the very first reading.
+/// There are `slots` signatures.
+pub(super) fn count(members: &[Member], slots: usize) -> impl Iterator<Item = (SignatureId, u64, u64)> {
+    let mut counts: Vec<Option<(SignatureId, u64, u64)>> = vec![None; slots];
+    for member in members {
+        if let Some(slot) = counts.get_mut(member.signature.index()) {
+            let (_, count, old) = slot.get_or_insert((member.signature, 0, 0));
+            *count += 1;
+            *old += u64::from(member.first_seen == 0);
+        }
+    }
+    counts.into_iter().flatten()
+}
+
 /// A hash for each stack, equal for equal stacks of one process: of addresses, or of names if a source has no
 /// addresses.
 fn places(snapshot: &Snapshot) -> Vec<u64> {

@@ -173,10 +173,10 @@ impl Series {
         self.tracks.resize_with(self.signatures.slots(), Track::default);
         let (born, gone) =
             if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
-        for member in &members.list {
-            self.at(member.signature, number, |_, step| {
-                step.count += 1;
-                step.old += u64::from(member.first_seen == 0);
+        for (id, count, old) in member::count(&members.list, self.tracks.len()) {
+            self.at(id, number, |_, step| {
+                step.count += count;
+                step.old += old;
             });
         }
         for &(index, id) in &members.anonymous {

@@ -19,7 +19,11 @@ impl From<SourceError> for CliError {
             SourceError::ProgramEnded { ref output, .. } => {
                 message(error.to_string(), output.clone(), Exit::NoProcess)
             }
-            SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
+            SourceError::NotASnapshot { .. } => {
+                let remedy = "loiter flame, stacks, diff and convert take recordings";
+                message(error.to_string(), vec![remedy.to_owned()], Exit::Error)
+            }
+            SourceError::Recording { .. } | SourceError::NotATarget { .. } | SourceError::NotLive { .. } => {
                 message(full_text(&error), Vec::new(), Exit::Error)
             }
             SourceError::Target { .. } | SourceError::Dump { .. } | SourceError::Address { .. } => {

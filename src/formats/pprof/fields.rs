@@ -17,7 +17,7 @@ pub mod profile {
     pub const STRING_TABLE: u32 = 6;
     /// When it was taken, nanoseconds since the Unix epoch.
     pub const TIME_NANOS: u32 = 9;
-    /// How long it was recorded, nanoseconds.
+    /// How long it took, nanoseconds.
     pub const DURATION_NANOS: u32 = 10;
     /// The subject of a period, a ValueType.
     pub const PERIOD_TYPE: u32 = 11;
@@ -173,12 +173,22 @@ pub mod own {
     pub const SYSTEM: &str = "system";
     /// Number: its runtime among several, unless that is the first.
     pub const RUNTIME: &str = "runtime";
-    /// Text, in recordings: the thread's id and name.
-    pub const THREAD: &str = "thread";
-    /// Text, in recordings: whose time it is if it is no task's.
-    pub const WHOSE: &str = "whose";
-    /// The keys that only recordings have.
-    pub const OF_RECORDINGS: [&str; 2] = [THREAD, WHOSE];
+    /// What only profiles of recordings have.
+    pub mod recording {
+        /// The comment that contains the recording's header as JSON.
+        pub const HEADER: &str = "#loiter-recording ";
+        /// Number: the id of the thread.
+        pub const THREAD: &str = "thread";
+        /// Text: whose time it is, if it is no task's: [`SCHEDULER`], [`NATIVE`], [`UNKNOWN`].
+        pub const WHOSE: &str = "whose";
+        /// The scheduler's.
+        pub const SCHEDULER: &str = "scheduler";
+        /// Of a thread that runs no tasks.
+        pub const NATIVE: &str = "native thread";
+        /// Not known.
+        pub const UNKNOWN: &str = "unknown";
+    }
+
     /// The prefix of a program's own key that would look like one of loiter's.
     pub const PROGRAM: &str = "label:";
     /// Unit of seconds.
@@ -228,7 +238,7 @@ pub mod own {
     by_name!(begins_by_name, crate::snapshot::Begins, "beginning");
 
     /// The keys.
-    pub const KEYS: [&str; 11] = [
+    pub const KEYS: [&str; 13] = [
         ID,
         STATE,
         WAIT_REASON,
@@ -240,6 +250,8 @@ pub mod own {
         STACK,
         IS,
         RUNTIME,
+        recording::THREAD,
+        recording::WHOSE,
     ];
 
     /// Would a program's own label with this key look like one of loiter's?

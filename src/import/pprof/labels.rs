@@ -2,10 +2,11 @@
 
 use super::PprofError;
 use super::tables::Tables;
+use crate::code::{CodeBuilder, LabelSetId, StrId};
 use crate::formats::pprof::fields::{label, own, single};
 use crate::formats::pprof::wire::Fields;
 use crate::import::{from_go_text, go_header};
-use crate::snapshot::{Age, LabelSetId, SnapshotBuilder, StackStatus, StrId, TaskState, WaitClass};
+use crate::snapshot::{Age, StackStatus, TaskState, WaitClass};
 
 /// Total labels of all distinct sets.
 const MAX_LABELS: usize = 1 << 25;
@@ -32,6 +33,10 @@ pub(super) struct Said {
     pub(super) locked: bool,
     pub(super) system: bool,
     pub(super) runtime: u8,
+    /// The thread's id.
+    pub(super) thread: Option<u32>,
+    /// Whose time it is, if it is no task's: one of the names in `own::recording`.
+    pub(super) whose: Option<&'static str>,
 }
 
 /// Reads the labels of one sample after the other.
@@ -85,7 +90,7 @@ impl<'t, 'a> Labels<'t, 'a> {
     }
 
     /// Takes a label.
-    pub(super) fn add(&mut self, message: &[u8], into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+    pub(super) fn add(&mut self, message: &[u8], into: &mut CodeBuilder) -> Result<(), PprofError> {
         let mut raw = Raw::default();
         for field in Fields::of(message) {
             let (number, value) = field?;
@@ -104,7 +109,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         }
     }
 
-    fn take(&mut self, key: &str, raw: &Raw, into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+    fn take(&mut self, key: &str, raw: &Raw, into: &mut CodeBuilder) -> Result<(), PprofError> {
         let text = self.tables.bytes(raw.text)?;
         if key == own::WAIT_REASON {
             self.said.reason = Some(self.string(raw.text, into)?);
@@ -128,6 +133,12 @@ impl<'t, 'a> Labels<'t, 'a> {
                 text if text == own::SYSTEM.as_bytes() => said.system = true,
                 _ => {}
             },
+            own::recording::THREAD => said.thread = u32::try_from(raw.number).ok(),
+            own::recording::WHOSE => {
+                let names = [own::recording::SCHEDULER, own::recording::NATIVE];
+                let known = names.into_iter().find(|name| name.as_bytes() == text);
+                said.whose = Some(known.unwrap_or(own::recording::UNKNOWN));
+            }
             own::RUNTIME => {
                 let number = u8::try_from(raw.number);
                 said.runtime = number.map_err(|_| PprofError::damaged("there is no such runtime"))?;
@@ -137,12 +148,7 @@ impl<'t, 'a> Labels<'t, 'a> {
         Ok(())
     }
 
-    fn take_of_runtime(
-        &mut self,
-        key: &str,
-        raw: &Raw,
-        into: &mut SnapshotBuilder,
-    ) -> Result<(), PprofError> {
+    fn take_of_runtime(&mut self, key: &str, raw: &Raw, into: &mut CodeBuilder) -> Result<(), PprofError> {
         let text = self.tables.text(raw.text)?;
         let number = if raw.text == 0 { Some(raw.number) } else { text.trim().parse().ok() };
         match key {
@@ -175,12 +181,12 @@ impl<'t, 'a> Labels<'t, 'a> {
         Ok(())
     }
 
-    fn add_programs(&mut self, raw: &Raw, into: &mut SnapshotBuilder) -> Result<(), PprofError> {
+    fn add_programs(&mut self, raw: &Raw, into: &mut CodeBuilder) -> Result<(), PprofError> {
         if self.pairs.len() >= MAX_LABELS {
             return Err(PprofError::damaged(format!("a sample has more than {MAX_LABELS} labels")));
         }
         let key = match self.tables.bytes(raw.key)?.strip_prefix(own::PROGRAM.as_bytes()) {
-            Some(key) if self.own => into.code.string(&String::from_utf8_lossy(key)),
+            Some(key) if self.own => into.string(&String::from_utf8_lossy(key)),
             _ => self.string(raw.key, into)?,
         };
         // Go programs have only text; other tools add numbers.
@@ -189,22 +195,22 @@ impl<'t, 'a> Labels<'t, 'a> {
         } else {
             let unit = self.tables.text(raw.unit)?;
             let number = raw.number.cast_signed();
-            into.code.string(format!("{number} {unit}").trim_end())
+            into.string(format!("{number} {unit}").trim_end())
         };
         self.pairs.push((key, value));
         Ok(())
     }
 
     /// The set of the program's labels among those added.
-    pub(super) fn program(&mut self, into: &mut SnapshotBuilder) -> Result<Option<LabelSetId>, PprofError> {
+    pub(super) fn program(&mut self, into: &mut CodeBuilder) -> Result<Option<LabelSetId>, PprofError> {
         if self.pairs.is_empty() {
             return Ok(None);
         }
         self.pairs.sort_by(|a, b| {
-            let text = |pair: &(StrId, StrId)| (into.code.text(pair.0), into.code.text(pair.1));
+            let text = |pair: &(StrId, StrId)| (into.text(pair.0), into.text(pair.1));
             text(a).cmp(&text(b))
         });
-        let id = into.code.label_set(&self.pairs);
+        let id = into.label_set(&self.pairs);
         if id.index() == self.sets.0 {
             self.sets = (self.sets.0 + 1, self.sets.1 + self.pairs.len());
             if self.sets.1 > MAX_LABELS {
@@ -214,13 +220,13 @@ impl<'t, 'a> Labels<'t, 'a> {
         Ok(Some(id))
     }
 
-    fn string(&mut self, index: u64, into: &mut SnapshotBuilder) -> Result<StrId, PprofError> {
+    fn string(&mut self, index: u64, into: &mut CodeBuilder) -> Result<StrId, PprofError> {
         let known = usize::try_from(index).ok().and_then(|at| self.strings.get_mut(at));
         let known = known.ok_or_else(|| PprofError::damaged(format!("there is no string {index}")))?;
         if let Some(id) = *known {
             return Ok(id);
         }
-        let id = into.code.string(&self.tables.text(index)?);
+        let id = into.string(&self.tables.text(index)?);
         *known = Some(id);
         Ok(id)
     }

@@ -1,19 +1,15 @@
 //! Converts the samples of a profile into the tasks of a snapshot.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
-use super::labels::{Labels, Place};
+use super::code::{Code, MAX_STACKED, correct_faults};
+use super::labels::Labels;
 use super::tables::Tables;
-use super::{Limits, PprofError, UnusualFunction};
-use crate::formats::go_functions;
+use super::{Limits, PprofError, head, short};
 use crate::formats::pprof::fields::{profile, sample};
 use crate::formats::pprof::wire::Fields;
 use crate::import::go_code;
 use crate::snapshot::*;
 use crate::words;
 
-/// Total locations of all distinct stacks.
-const MAX_STACKED: usize = 1 << 26;
 /// The number of frames that Go's runtime keeps of a stack: 32 up to 1.22, 128 later.
 const GO_DEPTHS: [usize; 2] = [32, 128];
 
@@ -30,13 +26,8 @@ pub(super) struct Samples<'t, 'a> {
     most: Limits,
     /// Tasks so far.
     tasks: u64,
-    /// The model's location for each location of the profile.
-    locations: Vec<LocationId>,
+    code: Code<'t, 'a>,
     labels: Labels<'t, 'a>,
-    unusual: Vec<UnusualFunction>,
-    creators: FxHashMap<Place, LocationId>,
-    /// The number of distinct stacks so far, and of their locations.
-    stacks: (usize, usize),
 }
 
 impl<'t, 'a> Samples<'t, 'a> {
@@ -45,24 +36,20 @@ impl<'t, 'a> Samples<'t, 'a> {
         let header = tables.header()?;
         let own = header.is_some();
         let (value, leaked) = if own { (0, false) } else { count_of_goroutines(tables)? };
-        let mut unusual = tables.unusual_functions()?;
-        unusual.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
+        let mut into = SnapshotBuilder::new();
+        let code = Code::read(tables, &mut into.code)?;
         let mut samples = Samples {
             tables,
-            into: SnapshotBuilder::new(),
+            into,
             value,
             own,
             leaked,
             most,
             tasks: 0,
-            locations: Vec::new(),
+            code,
             labels: Labels::new(tables, own),
-            unusual,
-            creators: FxHashMap::default(),
-            stacks: (0, 0),
         };
         samples.into.header = samples.header(header)?;
-        samples.add_locations()?;
         for field in Fields::of(raw) {
             let (number, value) = field?;
             if number == profile::SAMPLE {
@@ -70,7 +57,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             }
         }
         let mut snapshot = samples.into.finish();
-        correct_faults(&mut snapshot);
+        correct_faults(&mut snapshot.code);
         if !own {
             words::go::classify(&mut snapshot);
             mark_cut_stacks(&mut snapshot);
@@ -82,100 +69,13 @@ impl<'t, 'a> Samples<'t, 'a> {
     fn header(&self, written: Option<Header>) -> Result<Header, PprofError> {
         let mut header = match written {
             Some(header) => header,
-            None => self.gos_header()?,
+            None => head::of_go(self.tables)?,
         };
         header.target.source = SourceKind::Profile;
         if header.runtimes.is_empty() {
             header.runtimes = go_code::header(SourceKind::Profile, None).runtimes;
         }
         Ok(header)
-    }
-
-    fn gos_header(&self) -> Result<Header, PprofError> {
-        let tables = self.tables;
-        let mut version = None;
-        for row in tables.functions.rows() {
-            version = go_code::version_in(&tables.text(row.file)?);
-            if version.is_some() {
-                break;
-            }
-        }
-        let mut header = go_code::header(SourceKind::Profile, version);
-        header.taken_at_ns = tables.taken_at_ns;
-        let (_, executable) = tables.mappings.first().copied().unwrap_or_default();
-        let known =
-            |index| tables.text(index).map(|text| Some(text.into_owned()).filter(|text| !text.is_empty()));
-        let target = &mut header.target;
-        target.exe = known(executable.file)?;
-        let exe = target.exe.as_deref().unwrap_or_default();
-        target.name = exe.rsplit('/').next().unwrap_or_default().to_owned();
-        target.build_id = known(executable.build_id)?;
-        Ok(header)
-    }
-
-    fn add_locations(&mut self) -> Result<(), PprofError> {
-        let tables = self.tables;
-        let mut functions = Vec::new();
-        for row in tables.functions.rows() {
-            let (name, file) = (tables.text(row.name)?, tables.text(row.file)?);
-            let function = self.function(&name, &file);
-            functions.push((function, self.into.code.string(&file)));
-        }
-        let images = self.images()?;
-        for row in tables.locations.rows() {
-            // The profile has the return address less one; the model has return addresses.
-            let address = (row.address != 0).then(|| row.address.saturating_add(1));
-            let mut frames = Vec::with_capacity(row.lines.len().max(1));
-            for &(function, line) in &row.lines {
-                let &(function, file) = (tables.functions.position(function))
-                    .and_then(|at| functions.get(at))
-                    .ok_or_else(|| PprofError::damaged(format!("there is no function {function}")))?;
-                frames.push(Frame { function, file, line: u32::try_from(line).unwrap_or(0) });
-            }
-            if frames.is_empty() {
-                let function = go_functions::add_foreign(&mut self.into, &go_functions::nameless(address));
-                frames.push(self.into.code.frame(function, "", 0));
-            }
-            let image = images.get(&row.mapping).copied().filter(|_| address.is_some());
-            let location = Location { address, image, offset: None, frames };
-            self.locations.push(self.into.code.location(location));
-        }
-        Ok(())
-    }
-
-    /// The images that correspond to mappings, by their ids. A mapping without a range or a file does not
-    /// locate code.
-    fn images(&mut self) -> Result<FxHashMap<u64, ImageId>, PprofError> {
-        let tables = self.tables;
-        let used: FxHashSet<u64> = tables.locations.rows().map(|row| row.mapping).collect();
-        let mut images = FxHashMap::default();
-        for &(id, row) in tables.mappings.iter().filter(|(id, _)| used.contains(id)) {
-            let (path, build_id) = (tables.text(row.file)?, tables.text(row.build_id)?);
-            if row.start >= row.end || path.is_empty() {
-                continue;
-            }
-            let code = &mut self.into.code;
-            let build_id = (!build_id.is_empty()).then(|| code.string(&build_id));
-            let path = code.string(&path);
-            images.insert(
-                id,
-                code.image(Image { path, build_id, start: row.start, end: row.end, offset: row.offset }),
-            );
-        }
-        Ok(images)
-    }
-
-    fn function(&mut self, name: &str, file: &str) -> FunctionId {
-        let found = self.unusual.binary_search_by(|f| (f.name.as_str(), f.file.as_str()).cmp(&(name, file)));
-        match found.ok().and_then(|at| self.unusual.get(at)) {
-            Some(f) => self.into.code.function_with(
-                name,
-                &f.package,
-                f.kind,
-                FunctionRole { layer: f.layer, begins: f.begins },
-            ),
-            None => go_functions::add_function(&mut self.into, name, file),
-        }
     }
 
     fn sample(&mut self, message: &'a [u8]) -> Result<(), PprofError> {
@@ -185,13 +85,10 @@ impl<'t, 'a> Samples<'t, 'a> {
         for field in Fields::of(message) {
             let (number, value) = field?;
             match number {
-                sample::LOCATION => value.numbers(|id| {
-                    let known = self.tables.locations.position(id).and_then(|at| self.locations.get(at));
-                    match known {
-                        Some(&location) if stack.len() <= MAX_STACKED => stack.push(location),
-                        Some(_) => {}
-                        None => unknown = Some(id),
-                    }
+                sample::LOCATION => value.numbers(|id| match self.code.location(id) {
+                    Some(location) if stack.len() <= MAX_STACKED => stack.push(location),
+                    Some(_) => {}
+                    None => unknown = Some(id),
                 })?,
                 sample::VALUE => value.numbers(|value| {
                     if nth == self.value {
@@ -199,7 +96,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                     }
                     nth += 1;
                 })?,
-                sample::LABEL => self.labels.add(value.bytes()?, &mut self.into)?,
+                sample::LABEL => self.labels.add(value.bytes()?, &mut self.into.code)?,
                 _ => {}
             }
         }
@@ -226,10 +123,10 @@ impl<'t, 'a> Samples<'t, 'a> {
     /// The tasks that the sample counts.
     fn task(&mut self, stack: Vec<LocationId>, count: u64) -> Result<Task, PprofError> {
         let has_stack = !stack.is_empty() || !self.own;
-        let stack = if has_stack { Some(self.stack(stack)?) } else { None };
-        let labels = self.labels.program(&mut self.into)?;
+        let stack = if has_stack { Some(self.code.stack(stack, &mut self.into.code)?) } else { None };
+        let labels = self.labels.program(&mut self.into.code)?;
         let said = self.labels.said();
-        let creator = said.creator.map(|place| self.creator(place)).transpose()?;
+        let creator = said.creator.map(|place| self.code.creator(place, &mut self.into.code)).transpose()?;
         let stack_status = match said.stack_status {
             Some(status) => status,
             None if has_stack => StackStatus::Complete,
@@ -253,34 +150,6 @@ impl<'t, 'a> Samples<'t, 'a> {
             stack_status,
             ..Task::default()
         })
-    }
-
-    fn stack(&mut self, locations: Vec<LocationId>) -> Result<StackId, PprofError> {
-        let depth = locations.len();
-        let id = self.into.code.stack(locations);
-        if id.index() == self.stacks.0 {
-            self.stacks = (self.stacks.0 + 1, self.stacks.1 + depth);
-            if self.stacks.1 > MAX_STACKED {
-                return Err(PprofError::damaged(format!(
-                    "its stacks have more than {MAX_STACKED} locations"
-                )));
-            }
-        }
-        Ok(id)
-    }
-
-    /// The location of the place where a task was started.
-    fn creator(&mut self, place: Place) -> Result<LocationId, PprofError> {
-        if let Some(&known) = self.creators.get(&place) {
-            return Ok(known);
-        }
-        let (name, at) = (self.tables.text(place.function)?, self.tables.text(place.at)?);
-        let (file, line) = at.rsplit_once(':').unwrap_or((&at, ""));
-        let function = self.function(&name, file);
-        let frame = self.into.code.frame(function, file, line.parse().unwrap_or(0));
-        let id = self.into.code.location(Location::in_source(vec![frame]));
-        self.creators.insert(place, id);
-        Ok(id)
     }
 }
 
@@ -321,28 +190,6 @@ fn tell_single_ones(snapshot: &mut Snapshot) {
             go_code::header(SourceKind::Dump, None).runtimes.pop().and_then(|runtime| runtime.age_meaning);
         if let (Some(runtime), Some(ages)) = (snapshot.header.runtimes.first_mut(), ages) {
             runtime.age_meaning = Some(ages);
-        }
-    }
-}
-
-/// A text, cut to a message's size.
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
-}
-
-/// Faulting code made no call: its address is exact in the profile.
-fn correct_faults(snapshot: &mut Snapshot) {
-    let faults: FxHashSet<LocationId> = (snapshot.code.stacks.iter())
-        .flat_map(|stack| stack.locations.windows(2))
-        .filter_map(|pair| match pair {
-            &[callee, place] if go_functions::raises_fault(snapshot, callee) => Some(place),
-            _ => None,
-        })
-        .collect();
-    for id in faults {
-        let location = snapshot.code.locations.get_mut(id.index());
-        if let Some(address) = location.and_then(|location| location.address.as_mut()) {
-            *address = address.saturating_sub(1);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{PprofError, UnusualFunction};
 use crate::cause::About;
 use crate::formats::pprof::fields::{function, line, location, mapping, own, profile, value_type};
 use crate::formats::pprof::wire::{Fields, Value};
+use crate::recording::{self, RecordingHeader};
 use crate::snapshot::Header;
 use crate::snapshot::file::header_from_json;
 
@@ -89,6 +90,12 @@ pub(super) struct Tables<'a> {
     pub(super) mappings: Vec<(u64, MappingRow)>,
     /// Nanoseconds since the Unix epoch. None if unknown.
     pub(super) taken_at_ns: Option<u64>,
+    /// How long it took, nanoseconds. 0 if unknown.
+    pub(super) duration_ns: u64,
+    /// Type and unit of the period.
+    pub(super) period_type: (u64, u64),
+    /// 0 if there is none.
+    pub(super) period: u64,
     comments: Vec<u64>,
 }
 
@@ -102,6 +109,9 @@ impl<'a> Tables<'a> {
             sample_types: Vec::new(),
             mappings: Vec::new(),
             taken_at_ns: None,
+            duration_ns: 0,
+            period_type: (0, 0),
+            period: 0,
             comments: Vec::new(),
         };
         let mut lines = 0;
@@ -126,6 +136,11 @@ impl<'a> Tables<'a> {
                     push(&mut locations, row, MAX_ROWS, "locations")?;
                 }
                 profile::TIME_NANOS => tables.taken_at_ns = Some(value.number()?).filter(|&ns| ns != 0),
+                profile::DURATION_NANOS => tables.duration_ns = value.number()?,
+                profile::PERIOD_TYPE => {
+                    tables.period_type = pair(value, value_type::TYPE, value_type::UNIT)?;
+                }
+                profile::PERIOD => tables.period = value.number()?,
                 profile::COMMENT => {
                     let mut all = Vec::new();
                     value.numbers(|comment| all.push(comment))?;
@@ -171,6 +186,16 @@ impl<'a> Tables<'a> {
         header_from_json(json)
             .map(Some)
             .map_err(|e| PprofError::damaged(About::new(format!("comment {}", own::HEADER.trim()), e)))
+    }
+
+    /// The header of the recording that loiter wrote the profile from; None if it wrote it from something else, or
+    /// another program did.
+    pub(super) fn recording_header(&self) -> Result<Option<RecordingHeader>, PprofError> {
+        let mark = own::recording::HEADER;
+        let Some(json) = self.comment(mark)? else { return Ok(None) };
+        recording::file::header_from_json(json)
+            .map(Some)
+            .map_err(|e| PprofError::damaged(About::new(format!("comment {}", mark.trim()), e)))
     }
 
     /// The functions whose kind and package the name does not show.

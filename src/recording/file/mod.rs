@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::Recording;
+use super::{Recording, RecordingHeader};
 use crate::snapshot::file::{PRIVATE, replace};
 
 mod error;
@@ -39,7 +39,7 @@ pub fn tables() -> Vec<(String, Vec<String>)> {
 ///
 /// # Errors
 /// [`FileError::Damaged`] if it has no JSON.
-pub(crate) fn header_to_json(header: &super::RecordingHeader) -> Result<String, FileError> {
+pub fn header_to_json(header: &RecordingHeader) -> Result<String, FileError> {
     v1::header_to_json(header)
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn header_to_json(header: &super::RecordingHeader) -> Result<String, 
 ///
 /// # Errors
 /// [`FileError::Damaged`].
-pub(crate) fn header_from_json(json: &[u8]) -> Result<super::RecordingHeader, FileError> {
+pub fn header_from_json(json: &[u8]) -> Result<RecordingHeader, FileError> {
     v1::header_from_json(json)
 }
 
@@ -92,9 +92,7 @@ pub fn read(from: impl Read) -> Result<Recording, FileError> {
     if from.limit() == 0 {
         return Err(FileError::TooLarge { problem: format!("it is longer than {} MiB", MAX_FILE >> 20) });
     }
-    let recording = recording?;
-    recording.validate()?;
-    Ok(recording)
+    recording
 }
 
 /// Reads magic and version. There is one version so far.

@@ -7,11 +7,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustc_hash::FxHashMap;
 
-use super::{BUFFER, Profile, put_field};
+use super::{BUFFER, Profile};
 use crate::analysis::Filter;
 use crate::analysis::recorded::{Recorded, Row};
 use crate::formats::pprof::fields::{self, own};
 use crate::formats::pprof::wire::{put_bytes, put_number, put_varint};
+use crate::recording::file::header_to_json;
 use crate::recording::{Clock, Whose};
 
 /// The sample types of a recording: each has a type, a unit and the clock that it is of.
@@ -33,7 +34,8 @@ pub fn write_recording(recorded: &Recorded, filter: &Filter, out: impl Write) ->
 /// Those of `out`.
 pub fn write_recording_raw(recorded: &Recorded, filter: &Filter, out: impl Write) -> io::Result<()> {
     let mut profile = Profile::new(&recorded.snapshot, out);
-    profile.recording = true;
+    let header = header_to_json(&recorded.header).map_err(io::Error::other)?;
+    profile.header = Some(format!("{}{header}", own::recording::HEADER));
     let kinds = kinds(&recorded.clocks());
     profile.write_clocks(recorded, &kinds)?;
     profile.write_rows(recorded, filter, &kinds)?;
@@ -46,8 +48,8 @@ fn kinds(clocks: &[Clock]) -> Kinds {
     for &clock in clocks {
         match clock {
             Clock::Cpu => kinds.extend([("samples", "count", clock), ("cpu", "nanoseconds", clock)]),
-            Clock::OffCpu => kinds.push(("off-cpu", "nanoseconds", clock)),
-            Clock::Wall => kinds.push(("wall", "nanoseconds", clock)),
+            Clock::OffCpu => kinds.extend([("waits", "count", clock), ("off-cpu", "nanoseconds", clock)]),
+            Clock::Wall => kinds.extend([("readings", "count", clock), ("wall", "nanoseconds", clock)]),
         }
     }
     if kinds.is_empty() {
@@ -63,8 +65,9 @@ impl<W: Write> Profile<'_, W> {
             let message = self.value_type(kind, unit);
             self.put(fields::profile::SAMPLE_TYPE, &message)?;
         }
-        // Time on CPU if there is some, else the first type.
-        let main = kinds.iter().find(|(kind, ..)| *kind == "cpu").or(kinds.first()).copied();
+        // Time on CPU if there is some, else the first time.
+        let time = |name: &str| kinds.iter().find(|(kind, ..)| *kind == name);
+        let main = time("cpu").or(time("wall")).or(time("off-cpu")).or(kinds.first()).copied();
         let (kind, unit, clock) = main.unwrap_or(("samples", "count", Clock::Cpu));
         let info = recorded.header.clocks.iter().find(|info| info.clock == clock);
         if let Some(period) = info.and_then(|info| info.period_ns) {
@@ -129,7 +132,7 @@ impl<W: Write> Profile<'_, W> {
             self.message.clear();
             put_bytes(&mut self.message, fields::sample::VALUE, &packed);
             self.message.extend_from_slice(&sample);
-            put_field(&mut self.out, fields::profile::SAMPLE, &self.message)?;
+            self.put_message(fields::profile::SAMPLE)?;
         }
         Ok(())
     }
@@ -138,20 +141,17 @@ impl<W: Write> Profile<'_, W> {
     fn encode_owner(&mut self, recorded: &Recorded, row: &Row) {
         let whose = match row.whose {
             Whose::Task(_) => None,
-            Whose::Scheduler => Some("scheduler"),
-            Whose::Native => Some("native thread"),
-            Whose::Unknown => Some("unknown"),
+            Whose::Scheduler => Some(own::recording::SCHEDULER),
+            Whose::Native => Some(own::recording::NATIVE),
+            Whose::Unknown => Some(own::recording::UNKNOWN),
         };
         if let Some(whose) = whose {
-            let (key, whose) = (self.strings.text(own::WHOSE), self.strings.text(whose));
+            let (key, whose) = (self.strings.text(own::recording::WHOSE), self.strings.text(whose));
             self.put_label(key, whose);
         }
         if let Some(thread) = row.thread.and_then(|row| recorded.threads.get(row.index())) {
-            let name = thread.name.map_or("", |id| recorded.snapshot.str(id));
-            let text =
-                if name.is_empty() { thread.tid.to_string() } else { format!("{} {name}", thread.tid) };
-            let (key, text) = (self.strings.text(own::THREAD), self.strings.text(text));
-            self.put_label(key, text);
+            let key = self.strings.text(own::recording::THREAD);
+            self.put_number_label(key, thread.tid.into(), self.keys.id);
         }
     }
 }

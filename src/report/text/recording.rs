@@ -221,6 +221,10 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     if !reaches.is_empty() {
         notes.push((DIM, format!("shares are exact to {} at most, 19 times out of 20", reaches.join(", "))));
     }
+    let hides = |&clock: &Clock| sheet.recorded.select(clock, sheet.filter).hidden_system > 0;
+    if sheet.recorded.clocks().iter().any(hides) {
+        notes.push((DIM, "the runtime's own waiting is hidden (--system shows it)".to_owned()));
+    }
     for warning in &sheet.recorded.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));
     }

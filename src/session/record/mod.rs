@@ -3,15 +3,18 @@
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
 //! at intervals. Everything goes into one [`Recording`], on one clock.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
 mod error;
+mod off_cpu;
 mod options;
 mod threads;
 mod usage;
+mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
@@ -25,8 +28,10 @@ use crate::sampler::{Sampler, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
+use off_cpu::Waits;
 use threads::Threads;
 use usage::CpuTime;
+pub use wall::{Wall, WallOptions};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
 /// time has passed, the more is known of the goroutine of a sample.
@@ -59,6 +64,15 @@ impl Recorded {
     }
 }
 
+/// The runtimes of a program. None if it has none: its threads can be sampled all the same.
+fn find_runtimes(target: &dyn Target, options: &RecordOptions) -> crate::Result<Option<Readable>> {
+    match Readable::find(target) {
+        Ok(readable) => Ok(Some(readable)),
+        Err(crate::Error::NoRuntime { .. }) if options.clocks.need_sampler() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn sampler_options(options: &RecordOptions) -> SamplerOptions {
     SamplerOptions {
         rate_hz: options.rate_hz,
@@ -75,13 +89,21 @@ fn sampler_options(options: &RecordOptions) -> SamplerOptions {
 pub struct Recorder<'a> {
     what: Recorded,
     options: &'a RecordOptions,
+    /// A process whose runtimes were found before it was sampled: finding them takes a while.
+    found: Option<(Box<dyn Target>, Option<Readable>)>,
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
+    /// Time off CPU, if it is recorded.
+    waits: Option<Waits>,
     begin: Instant,
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
     told: Instant,
+    /// A reading found that the process has ended.
+    gone: bool,
+    /// Readings of all tasks of the present program.
+    readings: u64,
     /// CPU time that samples stand for, nanoseconds.
     sampled_ns: u64,
     /// CPU time of loiter and of the process when it began, and what was last read of the process.
@@ -104,18 +126,31 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        let found = match what {
+            Recorded::Process(pid) => {
+                let target = process::open_pid(pid).map_err(crate::Error::from)?;
+                let readable = find_runtimes(target.as_ref(), options)?;
+                Some((target, readable))
+            }
+            Recorded::Program(_) => None,
+        };
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
         let sampler = options.clocks.need_sampler().then(attach).transpose()?;
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
+        let start_ns = monotonic_ns();
         Ok(Recorder {
             what,
             options,
+            found,
             sampler,
             builder: RecordingBuilder::new(),
             threads: Threads::new(what.pid()),
             begin: now,
-            start_ns: monotonic_ns(),
+            start_ns,
+            waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
             told: now,
+            gone: false,
+            readings: 0,
             sampled_ns: 0,
             own: cpu_time(),
             before,
@@ -137,16 +172,21 @@ impl<'a> Recorder<'a> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
+        if let Some((target, readable)) = self.found.take() {
+            self.builder.header.end = match self.runtimes(target.as_ref(), readable, &[], progress)? {
+                Over::Program => End::Replaced,
+                Over::All(end) => end,
+            };
+            return Ok(());
+        }
         self.builder.header.end = loop {
             let target = match process::open_pid(self.what.pid()) {
                 Ok(target) => target,
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
                 Err(error) => return Err(crate::Error::from(error).into()),
             };
-            match (self.program(target.as_ref(), progress)?, self.what) {
-                (Over::Program, Recorded::Program(_)) => {}
-                (Over::Program, Recorded::Process(_)) => break End::Replaced,
-                (Over::All(end), _) => break end,
+            if let Over::All(end) = self.program(target.as_ref(), progress)? {
+                break end;
             }
         };
         Ok(())
@@ -165,30 +205,74 @@ impl<'a> Recorder<'a> {
         End::TargetEnded
     }
 
-    /// Records one program, until it ends, becomes another one, or the recording is over.
+    /// Records a program that has just become itself, until it ends, becomes another one, or the recording is over.
     fn program(
         &mut self,
         target: &dyn Target,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         let mut pending = Vec::new();
-        let readable = match self.find_runtimes(target, &mut pending)? {
-            Ok(readable) => readable,
+        match self.wait_for_runtimes(target, &mut pending)? {
+            Ok(readable) => self.runtimes(target, readable, &pending, progress),
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
-                return Ok(over);
+                Ok(over)
             }
-        };
+        }
+    }
+
+    /// Readings of all tasks, if they are asked for and there is a runtime.
+    fn wall(&self, readable: Option<&Readable>) -> Option<Wall> {
+        readable.filter(|_| self.options.clocks.wall)?;
+        let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
+        let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
+        options.read.stop = Some(Arc::clone(stop));
+        Some(Wall::new(options, self.start_ns))
+    }
+
+    /// Reads all tasks, if that is due.
+    fn read_all(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<&Readable>,
+        wall: &mut Option<Wall>,
+    ) -> Result<(), RecordError> {
+        let (Some(wall), Some(readable)) = (wall, readable) else { return Ok(()) };
+        let now_ns = monotonic_ns();
+        if !wall.due(now_ns).is_zero() {
+            return Ok(());
+        }
+        let read = wall.read(target, readable, &mut self.builder, now_ns);
+        self.readings = wall.readings();
+        self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+        match read {
+            // What was read before is kept. The first reading says whether the process can be read at all.
+            Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
+    fn runtimes(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<Readable>,
+        pending: &[Batch],
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
         self.describe(target, readable.as_ref());
         let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
-        for batch in &pending {
+        for batch in pending {
             self.take(batch, &mut attribution)?;
         }
-        drop(pending);
         let mut batch = Batch::default();
+        let mut wall = self.wall(readable.as_ref());
         let over = loop {
             let end = self.end();
+            if end.is_none() {
+                self.read_all(target, readable.as_ref(), &mut wall)?;
+            }
             self.fill(&mut batch, end.is_some());
             self.take(&batch, &mut attribution)?;
             if batch.executed() {
@@ -202,26 +286,27 @@ impl<'a> Recorder<'a> {
                 progress(&self.progress());
             }
         };
+        if let Some(wall) = wall {
+            wall.finish(&mut self.builder, monotonic_ns());
+        }
         attribution.finish(&mut self.builder);
         Ok(over)
     }
 
-    /// Finds the runtimes of a program, if it has any; what is sampled until then goes to `pending`. `Err`: the
-    /// recording of this program is over already.
-    fn find_runtimes(
+    /// Finds the runtimes of a program that is starting, if it has any; what is sampled until then goes to `pending`.
+    /// `Err`: the recording of this program is over already.
+    fn wait_for_runtimes(
         &mut self,
         target: &dyn Target,
         pending: &mut Vec<Batch>,
     ) -> Result<Result<Option<Readable>, Over>, RecordError> {
         let begin = Instant::now();
         loop {
-            let may_come = matches!(self.what, Recorded::Program(_)) && begin.elapsed() < START;
-            match Readable::find(target) {
-                Ok(readable) => return Ok(Ok(Some(readable))),
-                Err(crate::Error::NoRuntime { .. }) if !may_come && !self.options.clocks.wall => {
-                    return Ok(Ok(None));
-                }
-                Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. }) if may_come => {}
+            let may_come = begin.elapsed() < START;
+            match find_runtimes(target, self.options) {
+                Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
+                    if may_come => {}
+                Ok(readable) => return Ok(Ok(readable)),
                 Err(error) if error.is_gone() && self.sampler.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -252,7 +337,7 @@ impl<'a> Recorder<'a> {
             let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
             sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
         }
-        batch.fill(sampler);
+        batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
         self.used = CpuTime::of(self.what.pid()).or(self.used);
     }
 
@@ -260,7 +345,11 @@ impl<'a> Recorder<'a> {
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)
+        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        if let Some(waits) = &mut self.waits {
+            waits.add(batch, attribution, &mut self.threads, &mut self.builder);
+        }
+        Ok(())
     }
 
     /// Adds the samples of a batch of which nothing is known but the thread.
@@ -299,7 +388,7 @@ impl<'a> Recorder<'a> {
 
     /// Why the recording ends now. None: it goes on.
     fn end(&self) -> Option<End> {
-        if self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+        if self.gone || self.sampler.as_ref().is_some_and(Sampler::has_ended) {
             return Some(End::TargetEnded);
         }
         if self.options.stop.load(Ordering::Relaxed) {
@@ -317,7 +406,7 @@ impl<'a> Recorder<'a> {
             elapsed: self.begin.elapsed(),
             samples: tally.samples,
             lost: tally.lost,
-            readings: self.builder.header.coverage.readings,
+            readings: self.readings,
             coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
         }
     }
@@ -333,6 +422,9 @@ impl<'a> Recorder<'a> {
 
     /// The finished recording. One that covers nothing is an error, not a file.
     fn finish(mut self) -> Result<Recording, RecordError> {
+        if let Some(waits) = self.waits.take() {
+            waits.finish(monotonic_ns(), &mut self.threads, &mut self.builder);
+        }
         self.cover();
         let header = &mut self.builder.header;
         header.duration_ns = self.begin.elapsed().as_nanos() as u64;

@@ -13,8 +13,8 @@ use ureq::http::Uri;
 use ureq::http::header::HeaderValue;
 
 use super::early::{self, Beginning};
-use super::{AddressError, Opened, Result, SourceError, compressed, file};
-use crate::import::{self, ReadDump};
+use super::{AddressError, Input, Opened, Result, SourceError, compressed, file};
+use crate::import::{self, Imported, ReadDump};
 
 mod request;
 
@@ -50,16 +50,29 @@ pub(super) fn stops_host(text: &str) -> Option<String> {
 }
 
 /// Reads from an address.
-pub(super) fn read(text: &str) -> Result<Opened> {
+pub(super) fn read(text: &str) -> Result<Input> {
     let address = Address::parse(text)?;
-    let found =
-        if address.leaves_the_choice() { address.read_best()? } else { address.read(&address.query)? };
-    let mut snapshot = file::named(found.snapshot, &address.host);
-    let header = &mut snapshot.header;
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-    header.taken_at_ns.get_or_insert_with(now);
-    header.target.host.get_or_insert_with(|| address.host.clone());
-    Ok(Opened { snapshot, saved: false })
+    let found = if address.leaves_the_choice() {
+        Imported::Dump(address.read_best()?)
+    } else {
+        address.read(&address.query)?
+    };
+    let host = &address.host;
+    Ok(match found {
+        Imported::Dump(dump) => {
+            let mut snapshot = file::named(dump.snapshot, host);
+            let header = &mut snapshot.header;
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+            header.taken_at_ns.get_or_insert_with(now);
+            header.target.host.get_or_insert_with(|| host.clone());
+            Input::Snapshot(Opened { snapshot, saved: false })
+        }
+        Imported::Recording(recording) => {
+            let mut recording = file::named_recording(recording, host);
+            recording.header.target.host.get_or_insert_with(|| host.clone());
+            Input::Recording(recording)
+        }
+    })
 }
 
 impl Address {
@@ -106,12 +119,12 @@ impl Address {
 
     /// debug=2, or debug=1 if Go cuts debug=2.
     fn read_best(&self) -> Result<ReadDump> {
-        let dump = self.read(&self.with_debug(2))?;
+        let dump = self.read_dump(&self.with_debug(2))?;
         if !dump.cut {
             return Ok(dump);
         }
         // Numbers that are too small are worse than missing ids.
-        match self.read(&self.with_debug(1)) {
+        match self.read_dump(&self.with_debug(1)) {
             Ok(mut profile) => {
                 let why = "Go cut the goroutines (debug=2) short, as it does at 64 MiB: these are counted stacks \
                            (debug=1), without ids, states, ages and creators; ?debug=2 shows the part that fits";
@@ -127,8 +140,16 @@ impl Address {
         format!("{}{and}debug={level}", self.query)
     }
 
+    /// The same as [`Address::read`], for an answer of goroutines.
+    fn read_dump(&self, query: &str) -> Result<ReadDump> {
+        match self.read(query)? {
+            Imported::Dump(dump) => Ok(dump),
+            Imported::Recording(_) => Err(SourceError::NotASnapshot { what: self.shown(query) }),
+        }
+    }
+
     /// Sends a request, and reads the answer.
-    fn read(&self, query: &str) -> Result<ReadDump> {
+    fn read(&self, query: &str) -> Result<Imported> {
         let shown = self.shown(query);
         let failed = |source| SourceError::Address { address: shown.clone(), source };
         let invalid = |_| AddressError::Invalid { problem: "it cannot be asked for".to_owned() };
@@ -141,7 +162,7 @@ impl Address {
             Answer::Ok(beginning) => beginning,
             Answer::Status(status, line) => return Err(failed(AddressError::Status { status, line })),
         };
-        match import::read(&bytes) {
+        match import::read_any(&bytes) {
             Ok(_) if stopped => Err(failed(AddressError::NoDump { read: bytes.len() })),
             Ok(found) => Ok(found),
             Err(source) => Err(SourceError::Dump { what: shown, source: Box::new(source) }),

@@ -6,7 +6,7 @@
 //! 2. the header, JSON, not compressed:
 //!    `{"format":"loiter-snapshot","version":1,"tasks":N,"tables":[...],"snapshot":{...}}`. [`head`] has its
 //!    structs. A program that only wants a list of snapshots stops here;
-//! 3. one LZ4 frame with a checksum of its content, to the end of the file: the tables, in the order in which
+//! 3. one LZ4 frame with checksums of its blocks, to the end of the file: the tables, in the order in which
 //!    the header lists them. [`tables`] has the names of tables and columns. A table is its number of rows
 //!    (u64), then its columns, each preceded by its length in bytes (u64). [`super::columns`] describes a
 //!    column. A flag marks a missing value; the column then has no entry for that row.

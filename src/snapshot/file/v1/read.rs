@@ -31,9 +31,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         }
     }
     let (budget, unknown) = tables.finish()?;
-    if count_tasks(&tasks) != header.tasks {
-        return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
-    }
+    let counted = header.tasks;
     let mut header = Header::from(header.snapshot);
     header.warnings.extend(unknown);
     let snapshot = Snapshot {
@@ -44,8 +42,24 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         holds,
         tasks,
     };
-    budget.charge_shared(&snapshot)?;
+    check(&snapshot, budget, counted)?;
     Ok(snapshot)
+}
+
+/// Validates the snapshot and charges what its parts share. One walk over the tasks does it all: they are
+/// hundreds of megabytes for a million.
+fn check(snapshot: &Snapshot, budget: Budget, counted: u64) -> Result<(), FileError> {
+    snapshot.validate_tables()?;
+    let mut texts = budget.charge_shared(&snapshot.header.runtimes, &snapshot.code)?;
+    let mut checks = TaskChecks::new(snapshot);
+    for (row, task) in snapshot.tasks.iter().enumerate() {
+        checks.check(row, task)?;
+        texts.add(task);
+    }
+    if checks.tasks() != counted {
+        return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
+    }
+    texts.check("tasks")
 }
 
 pub(crate) fn read_strings(

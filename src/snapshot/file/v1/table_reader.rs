@@ -1,6 +1,6 @@
 //! Reads the tables from the compressed part of a file, in the order in which its header lists them.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::vec::IntoIter;
 
 use lz4_flex::frame::{Error as Lz4Error, FrameDecoder};
@@ -14,7 +14,7 @@ use super::tables::{self, Listed, Table};
 pub(crate) const MAX_TABLES: u64 = 16 << 30;
 /// Decompressed bytes for each byte of the file: LZ4's maximum. Real files reach 10 to 100.
 pub(crate) const MAX_RATIO: u64 = 255;
-/// A column is read in steps of this many bytes, so that memory is taken only for existing data.
+/// Memory for a column is taken in steps of this many bytes, so that it is taken only for existing data.
 const STEP: usize = 16 << 20;
 /// A header that lists more tables, or more columns of one table, makes no sense.
 const MAX_LISTED: usize = 256;
@@ -128,12 +128,19 @@ impl<'a> TableReader<'a> {
         let mut left = self.length()? as usize;
         let mut bytes = Vec::new();
         while left > 0 {
-            let start = bytes.len();
-            let step = left.min(STEP);
-            bytes.try_reserve(step).map_err(|_| self.budget.explain(Refused::NoMemory, table))?;
-            bytes.resize(start + step, 0);
-            self.fill(bytes.get_mut(start..).unwrap_or_default())?;
-            left -= step;
+            let block = self.decoder.fill_buf().map_err(decompressing)?;
+            if block.is_empty() {
+                return Err(FileError::Truncated { part: "tables" });
+            }
+            let part = block.get(..left).unwrap_or(block);
+            if part.len() > bytes.capacity() - bytes.len() {
+                let step = left.min(STEP.max(part.len()));
+                bytes.try_reserve(step).map_err(|_| self.budget.explain(Refused::NoMemory, table))?;
+            }
+            bytes.extend_from_slice(part);
+            let len = part.len();
+            self.decoder.consume(len);
+            left -= len;
         }
         Ok(bytes)
     }
