@@ -14,7 +14,7 @@ use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::process::{Image, Moment, Registers, Target, monotonic_ns};
 use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
 use crate::runtimes::go::{Go, arch};
-use crate::runtimes::native::status_of;
+use crate::runtimes::native::{status_of, with_vdso};
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
 
@@ -42,6 +42,8 @@ pub(super) enum Place {
 pub(super) enum Ran {
     /// The goroutine with this struct.
     Goroutine(u64),
+    /// A goroutine, but not certain which.
+    SomeGoroutine,
     /// The scheduler.
     Scheduler,
     /// Go code, but not certain for whom.
@@ -85,6 +87,8 @@ struct Tracing<'m> {
     contradiction: bool,
     scheduler: bool,
     go_code: bool,
+    /// The stack is a goroutine's: it ends where goroutines end.
+    is_goroutine: bool,
     /// Frames are missing between those that were found.
     gaps: bool,
 }
@@ -127,8 +131,9 @@ impl Tracing<'_> {
             status = StackStatus::Gaps;
         }
         let ran = match self.named {
-            Some(_) if self.contradiction => Ran::Unknown,
-            Some(goroutine) => Ran::Goroutine(goroutine),
+            Some(goroutine) if !self.contradiction => Ran::Goroutine(goroutine),
+            _ if self.is_goroutine => Ran::SomeGoroutine,
+            Some(_) => Ran::Unknown,
             None if self.scheduler => Ran::Scheduler,
             None if self.go_code => Ran::Unknown,
             None => Ran::Native,
@@ -152,7 +157,7 @@ impl<'a> Tracer<'a> {
         Tracer {
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
-            native: NativeCode::new(images),
+            native: NativeCode::new(with_vdso(images, target)),
             unknown_code: false,
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
@@ -169,7 +174,7 @@ impl<'a> Tracer<'a> {
         self.unknown_code = false;
         self.next_images_ns = monotonic_ns().saturating_add(IMAGES_NS);
         let Ok(images) = target.images() else { return false };
-        self.native = NativeCode::new(images);
+        self.native = NativeCode::new(with_vdso(images, target));
         true
     }
 
@@ -184,6 +189,7 @@ impl<'a> Tracer<'a> {
             contradiction: false,
             scheduler: false,
             go_code: false,
+            is_goroutine: false,
             gaps: false,
         };
         if tracing.machine.is_none() {
@@ -219,7 +225,7 @@ impl<'a> Tracer<'a> {
     /// Unwinds Go code, to where it ends or is no longer Go code.
     fn go(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame, code: Code) -> Option<NativeFrame> {
         tracing.go_code = true;
-        let mut side = self.side(tracing, frame);
+        let mut side = self.side(tracing, frame, code);
         let bp = frame.general(FRAME_POINTER).unwrap_or(0);
         let mut start = Start { pc: frame.pc, sp: frame.sp, bp, interrupted: frame.is_interrupted };
         if code.switch == Switch::Foreign && !frame.is_interrupted {
@@ -229,12 +235,14 @@ impl<'a> Tracer<'a> {
             // Calls into the vDSO: the stack pointer proper is in r12 meanwhile.
             if let Some(proper) = behind(frame, code) {
                 start.sp = proper;
-                side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER));
+                side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER), true);
             }
         }
         if let (Side::Own(_) | Side::Unknown, true) = (side, frame.is_interrupted) {
             let place = Place::Go(CodeAddress::interrupted(frame.pc));
             match code.switch {
+                // Called on the system stack, it does not switch.
+                Switch::System | Switch::Foreign if is_own(tracing, bp) => {}
                 Switch::System | Switch::Foreign => {
                     tracing.push(place);
                     return self.on_goroutine(tracing, code, bp);
@@ -275,7 +283,9 @@ impl<'a> Tracer<'a> {
         match (end.status, last.switch) {
             (StackStatus::Complete, Switch::Signal) => self.interrupted(tracing, end, last),
             (StackStatus::Complete, _) => {
-                tracing.scheduler |= !matches!(side, Side::Goroutine(_)) && tracing.named.is_none();
+                tracing.is_goroutine |= self.is_exit(end.pc);
+                let goroutine = matches!(side, Side::Goroutine(_)) || tracing.is_goroutine;
+                tracing.scheduler |= !goroutine && tracing.named.is_none();
                 tracing.ends(StackStatus::Complete)
             }
             (StackStatus::Broken, Switch::System) => self.on_goroutine(tracing, last, end.bp),
@@ -300,12 +310,15 @@ impl<'a> Tracer<'a> {
     }
 
     /// Which stack a frame is on. Names the goroutine if it is on a goroutine's.
-    fn side(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame) -> Side {
-        self.side_at(tracing, frame.sp, frame.general(arch::G_REGISTER))
+    fn side(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame, code: Code) -> Side {
+        self.side_at(tracing, frame.sp, frame.general(arch::G_REGISTER), !code.assembly)
     }
 
     /// The same for a stack pointer and the g register, if that is known.
-    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>) -> Side {
+    ///
+    /// Compiled code has its goroutine in the register, whatever is known of stacks. Assembly may use the register for
+    /// something else.
+    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>, is_compiled: bool) -> Side {
         let at = tracing.moment.at_ns;
         let g = g.filter(|g| *g != 0);
         let own = tracing.machine.and_then(|machine| machine.stack_end(sp));
@@ -320,19 +333,18 @@ impl<'a> Tracer<'a> {
         if g.is_some_and(|g| self.machines.is_own(g)) && register.is_none() && tracing.machine.is_none() {
             return Side::Unknown;
         }
-        let by_stack = self.goroutines.on_stack(sp, at);
-        let goroutine = match (by_stack, register) {
-            (OnStack::Of(one), Some(other)) if one != other => {
+        let goroutine = match self.goroutines.on_stack(sp, at) {
+            _ if register.is_some() && is_compiled => register,
+            OnStack::Of(one) if register.is_none_or(|other| other == one) => Some(one),
+            OnStack::Of(_) => {
                 tracing.contradiction = true;
-                Some(one)
-            }
-            (OnStack::Of(one), _) => Some(one),
-            (_, Some(one)) if self.goroutines.may_be_on_stack(one, sp, at) => Some(one),
-            (OnStack::Nobody, _) => {
-                self.goroutines.note_unknown_stack();
                 None
             }
-            (OnStack::Uncertain, _) => None,
+            OnStack::Uncertain => register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at)),
+            OnStack::Nobody => {
+                self.goroutines.note_unknown_stack();
+                register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at))
+            }
         };
         let Some(goroutine) = goroutine else { return Side::Unknown };
         tracing.name(goroutine);
@@ -370,6 +382,7 @@ impl<'a> Tracer<'a> {
             }
             tracing.push(Place::Go(CodeAddress::after_call(pc)));
             if code.top {
+                tracing.is_goroutine |= self.is_exit(pc);
                 return tracing.ends(StackStatus::Complete);
             }
             if tracing.is_full() {
@@ -395,7 +408,7 @@ impl<'a> Tracer<'a> {
                 tracing.places.pop();
                 let bp = frame.general(FRAME_POINTER).unwrap_or(0);
                 let start = Start { pc: frame.pc, sp, bp, interrupted: false };
-                let side = self.side_at(tracing, sp, None);
+                let side = self.side_at(tracing, sp, None, false);
                 self.walk(tracing, start, side)
             }
             (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
@@ -472,6 +485,11 @@ fn behind(frame: &NativeFrame, code: Code) -> Option<u64> {
     let saved_at = |sp: u64| sp.checked_add(code.delta)?.checked_sub(8);
     let proper = frame.general(arch::SAVED_STACK_POINTER)?;
     (code.delta >= 8 && saved_at(frame.sp) != Some(bp) && saved_at(proper) == Some(bp)).then_some(proper)
+}
+
+/// Is the address on the thread's own stack?
+fn is_own(tracing: &Tracing<'_>, address: u64) -> bool {
+    tracing.machine.is_some_and(|machine| machine.stack_end(address).is_some())
 }
 
 /// The part of the copied stack that belongs to the stack itself.
