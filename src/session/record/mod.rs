@@ -24,7 +24,7 @@ use crate::process::{self, Target, monotonic_ns};
 use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::Readable;
 use crate::sampler::usage::CpuTime;
-use crate::sampler::{Sampler, SamplerOptions};
+use crate::sampler::{Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
@@ -61,6 +61,11 @@ impl Recorded {
         let (Recorded::Process(pid) | Recorded::Program(pid)) = self;
         pid
     }
+}
+
+/// Whether an error says that there are no perf events, not that there is no process.
+fn is_of_events(error: &SamplerError) -> bool {
+    !matches!(error, SamplerError::Options { .. } | SamplerError::Target(_))
 }
 
 /// The runtimes of a program. None if it has none: its threads can be sampled all the same.
@@ -134,19 +139,29 @@ impl<'a> Recorder<'a> {
             Recorded::Program(_) => None,
         };
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
-        let sampler = options.clocks.need_sampler().then(attach).transpose()?;
+        let mut warning = None;
+        let sampler = match options.clocks.need_sampler().then(attach).transpose() {
+            // The readings of all tasks need no perf events.
+            Err(error) if options.clocks.wall && is_of_events(&error) => {
+                warning = Some(format!("CPU time and time off CPU are not recorded: {}", full_text(&error)));
+                None
+            }
+            other => other?,
+        };
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
         let start_ns = monotonic_ns();
+        let mut builder = RecordingBuilder::new();
+        builder.header.warnings.extend(warning);
         Ok(Recorder {
             what,
             options,
             found,
-            sampler,
-            builder: RecordingBuilder::new(),
+            builder,
             threads: Threads::new(what.pid()),
             begin: now,
             start_ns,
-            waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
+            waits: (options.clocks.off_cpu && sampler.is_some()).then(|| Waits::new(what.pid(), start_ns)),
+            sampler,
             told: now,
             gone: false,
             readings: 0,
@@ -447,7 +462,11 @@ impl<'a> Recorder<'a> {
         header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
         let coverage = &header.coverage;
         let used = coverage.cpu_ns.unwrap_or(0);
-        if self.options.clocks.cpu && used >= LITTLE_CPU_NS && coverage.cpu_sampled_ns < used / 100 {
+        if self.sampler.is_some()
+            && self.options.clocks.cpu
+            && used >= LITTLE_CPU_NS
+            && coverage.cpu_sampled_ns < used / 100
+        {
             let ms = |ns: u64| ns / 1_000_000;
             return Err(RecordError::NothingCovered {
                 sampled_ms: ms(coverage.cpu_sampled_ns),
