@@ -13,7 +13,7 @@ use loiter::code::{CodeBuilder, CodeTables, LabelSetId, LocationId};
 use loiter::process::{self, Moment, Registers, Target};
 use loiter::runtimes::{self, Claim, NativeStacks, Owner, Pause, ReadOptions};
 use loiter::sampler::{Record, Sampler, SamplerOptions};
-use loiter::snapshot::StackStatus;
+use loiter::snapshot::{StackStatus, TaskState};
 
 /// A moment that outlives its record.
 struct Caught {
@@ -358,3 +358,43 @@ fn nonsense_is_answered() {
         assert!(native.stack(&moment, &mut code).0.len() <= 1024);
     }
 }
+
+/// Threads that are blocked: the goroutine and the stack that a reading of all goroutines finds.
+fn check_blocked(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let subject = if flavour.is_cgo() { "cgocalls" } else { "syscalls" };
+    let fixture = Fixture::start(&build(&toolchain, Program::Fixtures, flavour), &[subject]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let options = ReadOptions { pause: Pause::Nothing, ..ReadOptions::default() };
+    let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
+    let found = runtimes::attach(target.as_ref()).unwrap();
+    let mut attribution = found.runtimes[0].attribution(target.as_ref(), 0).unwrap().unwrap();
+    let mut code = CodeBuilder::new();
+    let blocked: Vec<_> = snapshot.tasks.iter().filter(|task| task.state == TaskState::Syscall).collect();
+    let claims: Vec<_> =
+        blocked.iter().map(|task| attribution.blocked(task.thread.unwrap(), u64::MAX, &mut code)).collect();
+    let code = code.finish();
+    let mut seen = 0;
+    for (task, claim) in blocked.iter().zip(&claims) {
+        let Some(claim) = claim else { continue };
+        let Owner::Task(said, _) = claim.owner else { panic!("{what}: {:?}", claim.owner) };
+        assert_eq!(said.id, task.id, "{what}");
+        // The reading of all begins where the goroutine left Go code, or where it called the system.
+        let (expected, found) = (lines(&snapshot.code, snapshot.stack_of(task)), lines(&code, &claim.stack));
+        assert!(found.len() >= expected.len(), "{what}: {found:#?}");
+        let same = &found[found.len() - expected.len()..];
+        assert_eq!(same[1..], expected[1..], "{what}: {:?}", claim.stack_status);
+        assert_eq!(claim.stack_status, StackStatus::Complete, "{what}");
+        seen += 1;
+    }
+    eprintln!("{what}: {seen} of {} blocked threads", blocked.len());
+    assert!(seen > 0 && seen * 2 >= blocked.len(), "{what}: {seen} of {}", blocked.len());
+    // A thread that runs no goroutine, or none at all.
+    assert_eq!(attribution.blocked(u32::MAX, 0, &mut CodeBuilder::new()), None);
+}
+
+matrix!(
+    blocked_threads_are_read_where_they_are, check_blocked,
+    quick: [Plain, Cgo], full: [Stripped, CgoPie]
+);

@@ -78,12 +78,15 @@ impl<'a> Attribution<'a> {
     /// Some goroutine, of which only the function is known that its stack begins with.
     fn some_task(&mut self, places: &[Place], into: &mut CodeBuilder) -> SampledTask {
         let mut task = SampledTask { runtime: self.runtime, ..SampledTask::default() };
-        if let [.., Place::Go(first), Place::Go(exit)] = places
-            && self.tracer.is_exit(exit.pc())
-        {
+        let first = match places {
+            [.., Place::Go(first), Place::Go(exit)] if self.tracer.is_exit(exit.pc()) => first.pc(),
+            [.., Place::Within(first), Place::Go(exit)] if self.tracer.is_exit(exit.pc()) => *first,
+            _ => return task,
+        };
+        if !self.tracer.switches(first) {
             let resolver = &mut self.names.resolver;
-            task.entry = resolver.entry(first.pc(), into);
-            task.system = resolver.is_system(first.pc(), || false);
+            task.entry = resolver.entry(first, into);
+            task.system = resolver.is_system(first, || false);
         }
         task
     }

@@ -29,8 +29,8 @@ const RECENT: u32 = 100;
 const CHUNK: usize = 1024;
 /// Former stacks that are kept.
 const MAX_PAST: usize = 1024;
-/// Reading all goroutines takes no more than this part of a core: 1 in so many.
-const SHARE: u64 = 20;
+/// Reading all goroutines takes no more than this part of a core: one in this many.
+const SHARE: u64 = 100;
 
 /// What identifies a goroutine. It does not change while the goroutine lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,9 @@ struct Known {
     labels: Runs<u64>,
     /// When it was last read: the reading began then.
     read_ns: u64,
-    /// The collector before that reading. None if it may have moved stacks then or later.
-    collector: Option<Idle>,
+    /// The collector before that reading, and whether it had asked the goroutine to shrink its stack. None if that is
+    /// not known, or if the collector was marking.
+    collector: Option<(Idle, bool)>,
 }
 
 /// A reading: from when to when, and the collector before and after.
@@ -248,7 +249,7 @@ impl<'a> Goroutines<'a> {
             let mut during = During { begin: monotonic_ns(), ..During::default() };
             during.before = self.collector.idle(self.target);
             outcome = buffers.read_structs(self.target, chunk, self.go.offsets.g_size, |i, bytes| {
-                let asked_to_shrink = shrink.and_then(|at| bytes.get(at)).is_none_or(|asked| *asked != 0);
+                let asked_to_shrink = shrink.and_then(|at| bytes.get(at)).map(|asked| *asked != 0);
                 all.push((Raw::parse(chunk[i], bytes, &self.go.offsets), asked_to_shrink));
             });
             during.after = self.collector.idle(self.target);
@@ -263,7 +264,7 @@ impl<'a> Goroutines<'a> {
     }
 
     /// Keeps what a reading found.
-    fn note(&mut self, raw: &Raw, asked_to_shrink: bool, during: During) {
+    fn note(&mut self, raw: &Raw, asked_to_shrink: Option<bool>, during: During) {
         let During { begin, end, before, after } = during;
         if self.known.len() >= 2 * MAX_KNOWN {
             self.known.clear();
@@ -281,8 +282,8 @@ impl<'a> Goroutines<'a> {
             collector: None,
         });
         // A stack that was another one in between, and the same again, was shrunk: growing alone leads away.
-        let steady = known.collector.is_some() && known.collector == after;
-        known.collector = before.filter(|_| !asked_to_shrink);
+        let steady = known.collector.is_some() && known.collector == after.zip(asked_to_shrink);
+        known.collector = before.zip(asked_to_shrink);
         let former = known.stack.latest();
         known.read_ns = begin;
         known.identity.note(identity, begin, end);

@@ -5,6 +5,8 @@
 //! goroutine is named by what stands on the stacks and in registers, never by what the target's memory says now.
 //! Source: `src/runtime/asm_amd64.s`, `src/runtime/sys_linux_amd64.s` of Go 1.19 to 1.27.
 
+use rustc_hash::FxHashMap;
+
 use super::calls::{Calls, Link};
 use super::chain;
 use super::goroutines::{Goroutines, OnStack};
@@ -62,11 +64,14 @@ pub(super) struct Trace {
 
 /// Traces moments of the threads of a target.
 pub(super) struct Tracer<'a> {
+    go: &'a Go,
     pub(super) goroutines: Goroutines<'a>,
     pub(super) machines: Machines<'a>,
     pub(super) native: NativeCode,
     unwinder: Unwinder<'a>,
     calls: Calls<'a>,
+    /// By function literal: the function that it stands in.
+    enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
     unknown_code: bool,
     /// Images are not read again before this time.
@@ -147,14 +152,15 @@ impl Tracing<'_> {
 enum Side {
     /// A goroutine's, up to this address.
     Goroutine(u64),
-    /// The thread's own, up to this address.
-    Own(u64),
+    /// The thread's own.
+    Own,
     Unknown,
 }
 
 impl<'a> Tracer<'a> {
     pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>) -> Self {
         Tracer {
+            go,
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
             native: NativeCode::new(with_vdso(images, target)),
@@ -162,6 +168,7 @@ impl<'a> Tracer<'a> {
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
+            enclosers: FxHashMap::default(),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
         }
     }
@@ -180,6 +187,11 @@ impl<'a> Tracer<'a> {
 
     /// Unwinds a moment and finds out whose it is.
     pub(super) fn trace(&mut self, moment: &Moment<'_>) -> Trace {
+        self.trace_from(moment, NativeFrame::with_registers(&moment.registers))
+    }
+
+    /// The same from an innermost frame, of which perhaps not all registers are known.
+    pub(super) fn trace_from(&mut self, moment: &Moment<'_>, innermost: NativeFrame) -> Trace {
         let mut tracing = Tracing {
             moment,
             machine: self.machines.of(moment.tid).copied(),
@@ -195,7 +207,7 @@ impl<'a> Tracer<'a> {
         if tracing.machine.is_none() {
             self.machines.note_missing(moment.tid);
         }
-        let mut at = Some(NativeFrame::with_registers(&moment.registers));
+        let mut at = Some(innermost);
         for _ in 0..MAX_PARTS {
             let Some(frame) = at.filter(|_| !tracing.is_full()) else { break };
             at = match self.unwinder.code(frame.pc) {
@@ -238,7 +250,7 @@ impl<'a> Tracer<'a> {
                 side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER), true);
             }
         }
-        if let (Side::Own(_) | Side::Unknown, true) = (side, frame.is_interrupted) {
+        if let (Side::Own | Side::Unknown, true) = (side, frame.is_interrupted) {
             let place = Place::Go(CodeAddress::interrupted(frame.pc));
             match code.switch {
                 // Called on the system stack, it does not switch.
@@ -289,6 +301,10 @@ impl<'a> Tracer<'a> {
                 tracing.ends(StackStatus::Complete)
             }
             (StackStatus::Broken, Switch::System) => self.on_goroutine(tracing, last, end.bp),
+            (StackStatus::Broken, Switch::Grow) if self.schedules(tracing) => {
+                tracing.scheduler = true;
+                tracing.ends(StackStatus::Complete)
+            }
             (StackStatus::Broken, Switch::Scheduler) => {
                 tracing.scheduler = true;
                 tracing.ends(StackStatus::Complete)
@@ -298,15 +314,21 @@ impl<'a> Tracer<'a> {
                 // The frame pointer is where the line table says that it must be.
                 let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
                 match side {
-                    Side::Goroutine(stack_end) | Side::Own(stack_end) if slot >= stack_end => {
-                        tracing.ends(StackStatus::Broken)
-                    }
+                    Side::Goroutine(stack_end) if slot >= stack_end => tracing.ends(StackStatus::Broken),
                     _ if joins => self.by_chain(tracing, last, end.bp),
                     _ => tracing.ends(StackStatus::Truncated),
                 }
             }
             (status, _) => tracing.ends(status),
         }
+    }
+
+    /// Does the stack look for another goroutine to run? One that was asked to make way does so in `morestack`.
+    fn schedules(&self, tracing: &Tracing<'_>) -> bool {
+        tracing.places.iter().any(|place| match place {
+            Place::Go(address) => self.unwinder.is_function(address.pc(), "runtime.schedule"),
+            Place::Within(_) | Place::Native(_) => false,
+        })
     }
 
     /// Which stack a frame is on. Names the goroutine if it is on a goroutine's.
@@ -321,14 +343,13 @@ impl<'a> Tracer<'a> {
     fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>, is_compiled: bool) -> Side {
         let at = tracing.moment.at_ns;
         let g = g.filter(|g| *g != 0);
-        let own = tracing.machine.and_then(|machine| machine.stack_end(sp));
         let register = g.filter(|g| self.goroutines.is_struct(*g) && !self.machines.is_own(*g));
-        if let Some(end) = own {
+        if is_own(tracing, sp) {
             // The vDSO's clock runs on the system stack, for the goroutine in the register.
             if let Some(goroutine) = register {
                 tracing.name(goroutine);
             }
-            return Side::Own(end);
+            return Side::Own;
         }
         if g.is_some_and(|g| self.machines.is_own(g)) && register.is_none() && tracing.machine.is_none() {
             return Side::Unknown;
@@ -373,7 +394,14 @@ impl<'a> Tracer<'a> {
             let Some(code) = self.unwinder.code(pc) else { return tracing.ends(StackStatus::Broken) };
             match self.calls.link(callee, pc) {
                 Link::Direct => {}
-                Link::Indirect => tracing.gaps |= frameless,
+                Link::Indirect if frameless => {
+                    // What the goroutine began with called `systemstack`.
+                    if let Some(entry) = self.encloser(tracing).filter(|_| code.top) {
+                        tracing.push(Place::Within(entry));
+                    }
+                    tracing.gaps = true;
+                }
+                Link::Indirect => {}
                 Link::Through(place) => tracing.push(Place::Go(place)),
                 Link::Within(entry) => {
                     tracing.push(Place::Within(entry));
@@ -391,6 +419,20 @@ impl<'a> Tracer<'a> {
             (callee, frameless) = (code.entry, false);
         }
         tracing.ends(StackStatus::Truncated)
+    }
+
+    /// The function in which the function literal stands that `systemstack` runs: `f` for `f.func1`.
+    fn encloser(&mut self, tracing: &Tracing<'_>) -> Option<u64> {
+        let [.., Place::Go(literal), Place::Go(_)] = tracing.places.as_slice() else { return None };
+        let entry = self.unwinder.code(literal.pc())?.entry;
+        let go = self.go;
+        *self.enclosers.entry(entry).or_insert_with(|| {
+            let name = go.function(entry)?.name().into_owned();
+            let (outer, number) = name.rsplit_once(".func")?;
+            let is_literal = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            let named = || go.modules.iter().find_map(|module| module.pclntab.by_name(outer));
+            named().filter(|_| is_literal).map(|function| function.entry())
+        })
     }
 
     /// C was called by a goroutine, which `asmcgocall` saved beside the depth of its stack; or by the scheduler.
@@ -496,8 +538,9 @@ fn is_own(tracing: &Tracing<'_>, address: u64) -> bool {
 fn window<'m>(moment: &Moment<'m>, side: Side) -> Window<'m> {
     let base = moment.registers.sp;
     let end = match side {
-        Side::Goroutine(end) | Side::Own(end) => end,
-        Side::Unknown => u64::MAX,
+        Side::Goroutine(end) => end,
+        // On threads that C made, the runtime knows the end of their stacks only roughly.
+        Side::Own | Side::Unknown => u64::MAX,
     };
     let len = end.saturating_sub(base).min(moment.stack.len() as u64) as usize;
     Window { base, bytes: moment.stack.get(..len).unwrap_or_default(), cut: true }
