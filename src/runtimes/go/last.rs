@@ -3,8 +3,8 @@
 //! It takes some 100 bytes for each goroutine, and the distinct stacks.
 
 use super::goroutine::Goroutine;
+use super::list::CHUNK;
 use super::proof::{Reasons, Seen};
-use super::read::CHUNK;
 use super::stacks::{StackNumber, Stacks};
 use super::waits::KeptWait;
 use crate::snapshot::{Span, StackStatus};

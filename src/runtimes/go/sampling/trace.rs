@@ -30,6 +30,7 @@ const IMAGES_NS: u64 = 2_000_000_000;
 
 /// One place of a stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a list of them is short, and lives for one sample")]
 pub(super) enum Place {
     /// In Go code.
     Go(CodeAddress),
