@@ -33,20 +33,33 @@ impl<'a> Attribution<'a> {
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(super) fn new(
-        target: &'a dyn Target,
-        readable: Option<&'a Readable>,
-        start_ns: u64,
-    ) -> Result<Self, RecordError> {
-        let runtimes =
-            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+    pub(super) fn new(target: &'a dyn Target, start_ns: u64) -> Result<Self, RecordError> {
         Ok(Attribution {
             target,
-            runtimes,
+            runtimes: Vec::new(),
             images: Images::new(target),
             native: NativeStacks::new(target).map_err(crate::Error::from)?,
             start_ns,
         })
+    }
+
+    /// From here on, the runtimes of the process say whose samples are.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(super) fn learn(&mut self, readable: &'a Readable) -> Result<(), RecordError> {
+        self.runtimes = readable.attributions(self.target)?;
+        Ok(())
+    }
+
+    /// Looks again at the images of the process: code was mapped.
+    pub(super) fn renew(&mut self, builder: &mut RecordingBuilder) {
+        // What was mapped until now is noted with the images of its time.
+        self.images.note(&mut builder.code);
+        if self.target.mappings().is_ok() {
+            self.images = Images::new(self.target);
+        }
+        self.native.renew(self.target);
     }
 
     /// Adds the samples of a batch.
@@ -60,10 +73,7 @@ impl<'a> Attribution<'a> {
         builder: &mut RecordingBuilder,
     ) -> Result<(), RecordError> {
         if batch.has_new_code() {
-            // What was mapped until now is noted with the images of its time.
-            self.images.note(&mut builder.code);
-            self.images = Images::new(self.target);
-            self.native.renew(self.target);
+            self.renew(builder);
         }
         let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {

@@ -13,7 +13,6 @@ mod error;
 mod off_cpu;
 mod options;
 mod threads;
-mod usage;
 mod wall;
 
 pub use error::RecordError;
@@ -24,13 +23,13 @@ use crate::cause::full_text;
 use crate::process::{self, Target, monotonic_ns};
 use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::Readable;
-use crate::sampler::{Sampler, SamplerOptions};
+use crate::sampler::usage::CpuTime;
+use crate::sampler::{Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
 use off_cpu::Waits;
 use threads::Threads;
-use usage::CpuTime;
 pub use wall::{Wall, WallOptions};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
@@ -62,6 +61,11 @@ impl Recorded {
         let (Recorded::Process(pid) | Recorded::Program(pid)) = self;
         pid
     }
+}
+
+/// Whether an error says that there are no perf events, not that there is no process.
+fn is_of_events(error: &SamplerError) -> bool {
+    !matches!(error, SamplerError::Options { .. } | SamplerError::Target(_))
 }
 
 /// The runtimes of a program. None if it has none: its threads can be sampled all the same.
@@ -135,19 +139,29 @@ impl<'a> Recorder<'a> {
             Recorded::Program(_) => None,
         };
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
-        let sampler = options.clocks.need_sampler().then(attach).transpose()?;
+        let mut warning = None;
+        let sampler = match options.clocks.need_sampler().then(attach).transpose() {
+            // The readings of all tasks need no perf events.
+            Err(error) if options.clocks.wall && is_of_events(&error) => {
+                warning = Some(format!("CPU time and time off CPU are not recorded: {}", full_text(&error)));
+                None
+            }
+            other => other?,
+        };
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
         let start_ns = monotonic_ns();
+        let mut builder = RecordingBuilder::new();
+        builder.header.warnings.extend(warning);
         Ok(Recorder {
             what,
             options,
             found,
-            sampler,
-            builder: RecordingBuilder::new(),
+            builder,
             threads: Threads::new(what.pid()),
             begin: now,
             start_ns,
-            waits: options.clocks.off_cpu.then(|| Waits::new(what.pid(), start_ns)),
+            waits: (options.clocks.off_cpu && sampler.is_some()).then(|| Waits::new(what.pid(), start_ns)),
+            sampler,
             told: now,
             gone: false,
             readings: 0,
@@ -173,7 +187,9 @@ impl<'a> Recorder<'a> {
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
         if let Some((target, readable)) = self.found.take() {
-            self.builder.header.end = match self.runtimes(target.as_ref(), readable, &[], progress)? {
+            let attribution = Attribution::new(target.as_ref(), self.start_ns)?;
+            let over = self.attributed(target.as_ref(), readable.as_ref(), attribution, &[], progress)?;
+            self.builder.header.end = match over {
                 Over::Program => End::Replaced,
                 Over::All(end) => end,
             };
@@ -211,15 +227,25 @@ impl<'a> Recorder<'a> {
         target: &dyn Target,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
+        // Before it may have ended.
+        let mut attribution = match Attribution::new(target, self.start_ns) {
+            Ok(attribution) => attribution,
+            Err(RecordError::Target(error)) if error.is_gone() && self.has_begun() => {
+                return Ok(Over::All(self.last_of_it()));
+            }
+            Err(error) => return Err(error),
+        };
         let mut pending = Vec::new();
-        match self.wait_for_runtimes(target, &mut pending)? {
-            Ok(readable) => self.runtimes(target, readable, &pending, progress),
+        let readable;
+        match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
+            Ok(found) => readable = found,
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
-                Ok(over)
+                return Ok(over);
             }
         }
+        self.attributed(target, readable.as_ref(), attribution, &pending, progress)
     }
 
     /// Readings of all tasks, if they are asked for and there is a runtime.
@@ -254,24 +280,27 @@ impl<'a> Recorder<'a> {
     }
 
     /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
-    fn runtimes(
+    fn attributed<'t>(
         &mut self,
-        target: &dyn Target,
-        readable: Option<Readable>,
+        target: &'t dyn Target,
+        readable: Option<&'t Readable>,
+        mut attribution: Attribution<'t>,
         pending: &[Batch],
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
-        self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
+        self.describe(target, readable);
+        if let Some(readable) = readable {
+            attribution.learn(readable)?;
+        }
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
         let mut batch = Batch::default();
-        let mut wall = self.wall(readable.as_ref());
+        let mut wall = self.wall(readable);
         let over = loop {
             let end = self.end();
             if end.is_none() {
-                self.read_all(target, readable.as_ref(), &mut wall)?;
+                self.read_all(target, readable, &mut wall)?;
             }
             self.fill(&mut batch, end.is_some());
             self.take(&batch, &mut attribution)?;
@@ -298,6 +327,7 @@ impl<'a> Recorder<'a> {
     fn wait_for_runtimes(
         &mut self,
         target: &dyn Target,
+        attribution: &mut Attribution<'_>,
         pending: &mut Vec<Batch>,
     ) -> Result<Result<Option<Readable>, Over>, RecordError> {
         let begin = Instant::now();
@@ -314,6 +344,9 @@ impl<'a> Recorder<'a> {
             let mut batch = Batch::default();
             self.fill(&mut batch, end.is_some());
             let executed = batch.executed();
+            if batch.has_new_code() && !executed {
+                attribution.renew(&mut self.builder);
+            }
             pending.push(batch);
             if executed {
                 return Ok(Err(Over::Program));
@@ -413,11 +446,9 @@ impl<'a> Recorder<'a> {
 
     /// CPU time that the process has used since the recording began, as far as it is sampled, nanoseconds.
     fn cpu_used(&self) -> Option<u64> {
-        let (before, now) = (self.before?, self.used?);
+        let used = self.used?.since(self.before?);
         let kernel = self.sampler.as_ref().is_some_and(|sampler| sampler.facts().kernel);
-        let user = now.user_ns.saturating_sub(before.user_ns);
-        let system = now.system_ns.saturating_sub(before.system_ns);
-        Some(if kernel { user.saturating_add(system) } else { user })
+        Some(if kernel { used.total_ns } else { used.user_ns() })
     }
 
     /// The finished recording. One that covers nothing is an error, not a file.
@@ -431,7 +462,11 @@ impl<'a> Recorder<'a> {
         header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
         let coverage = &header.coverage;
         let used = coverage.cpu_ns.unwrap_or(0);
-        if self.options.clocks.cpu && used >= LITTLE_CPU_NS && coverage.cpu_sampled_ns < used / 100 {
+        if self.sampler.is_some()
+            && self.options.clocks.cpu
+            && used >= LITTLE_CPU_NS
+            && coverage.cpu_sampled_ns < used / 100
+        {
             let ms = |ns: u64| ns / 1_000_000;
             return Err(RecordError::NothingCovered {
                 sampled_ms: ms(coverage.cpu_sampled_ns),
@@ -467,7 +502,7 @@ impl<'a> Recorder<'a> {
         let coverage = &mut header.coverage;
         coverage.cpu_ns = used;
         coverage.kernel_not_sampled_ns = (self.before.zip(self.used).filter(|_| !facts.kernel))
-            .map(|(before, now)| now.system_ns.saturating_sub(before.system_ns));
+            .map(|(before, now)| now.since(before).kernel_ns);
         coverage.cpu_sampled_ns = self.sampled_ns;
         coverage.samples = tally.samples;
         coverage.lost = tally.lost;
