@@ -88,7 +88,7 @@ impl Tracer<'_> {
     ) -> Option<NativeFrame> {
         let stack = StackBytes { base: tracing.moment.registers.sp, bytes: tracing.moment.stack };
         while !tracing.is_full() {
-            tracing.push(Place::Native(frame));
+            tracing.push(Place::Native((&frame).into()));
             self.unknown_code |= self.native.image(frame.lookup()).is_none();
             frame = match self.native.step(&frame, stack) {
                 Ok(caller) if self.unwinder.code(caller.pc).is_some() => return Some(caller),

@@ -4,6 +4,7 @@ use super::threads::Machine;
 use crate::process::Moment;
 use crate::process::bytes::u64_at;
 use crate::runtimes::go::unwind::CodeAddress;
+use crate::runtimes::native::NativePlace;
 use crate::snapshot::StackStatus;
 use crate::symbols::native::NativeFrame;
 
@@ -18,7 +19,7 @@ pub(super) enum Place {
     /// Somewhere in the Go function that begins here.
     Within(u64),
     /// In other code.
-    Native(NativeFrame),
+    Native(NativePlace),
 }
 
 /// What a thread was doing for.

@@ -23,6 +23,9 @@ use crate::symbols::native::{NativeCode, NativeFrame};
 /// Changes of stacks in one moment: a signal in C that a goroutine called in a callback has five.
 const MAX_PARTS: usize = 16;
 
+/// Function literals whose surrounding functions are looked up. The runtime has some dozens on system stacks.
+const MAX_ENCLOSERS: usize = 256;
+
 /// The shortest time between two readings of the target's images, nanoseconds.
 const IMAGES_NS: u64 = 2_000_000_000;
 
@@ -203,8 +206,10 @@ impl<'a> Tracer<'a> {
             }
             (StackStatus::Truncated, _) => {
                 let slot = end.sp.saturating_add(last.delta);
-                // The frame pointer is where the line table says that it must be.
-                let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
+                // The frame pointer is where the line table says that it must be. A function without a frame leaves its
+                // caller's, unless it is assembly, which may use the register for something else.
+                let kept = last.delta == 0 && !last.assembly;
+                let joins = kept || slot.checked_sub(8) == Some(end.bp);
                 match side {
                     Side::Goroutine(stack_end) if slot >= stack_end => tracing.ends(StackStatus::Broken),
                     _ if joins => self.by_chain(tracing, last, end.bp),
@@ -328,6 +333,9 @@ impl<'a> Tracer<'a> {
     fn encloser(&mut self, tracing: &Tracing<'_>) -> Option<u64> {
         let [.., Place::Go(literal), Place::Go(_)] = tracing.places.as_slice() else { return None };
         let entry = self.unwinder.code(literal.pc())?.entry;
+        if self.enclosers.len() >= MAX_ENCLOSERS && !self.enclosers.contains_key(&entry) {
+            return None;
+        }
         let go = self.go;
         *self.enclosers.entry(entry).or_insert_with(|| {
             let name = go.function(entry)?.name().into_owned();
