@@ -28,10 +28,9 @@ use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
 use crate::process::{Image, Moment, Target};
 use crate::recording::SampledTask;
-use crate::runtimes::native::NativeLocations;
+use crate::runtimes::native::{NativeLocations, NativePlace};
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
-use crate::symbols::native::NativeFrame;
 use evidence::{Place, Ran};
 use trace::Tracer;
 
@@ -195,14 +194,14 @@ impl Names<'_> {
         match place {
             Place::Go(address) => self.resolver.location(*address, into),
             Place::Within(entry) => self.resolver.within(*entry, into),
-            Place::Native(frame) => self.native(frame, tracer, into),
+            Place::Native(place) => self.native(*place, tracer, into),
         }
     }
 
-    fn native(&mut self, frame: &NativeFrame, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
+    fn native(&mut self, place: NativePlace, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
         let go = self.go;
         let in_go = |address: u64| go.function(address).map(|f| (f.name().into_owned(), f.entry()));
-        self.native.of(frame, &mut tracer.native, in_go, into)
+        self.native.of(place, &mut tracer.native, in_go, into)
     }
 }
 
