@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &["import", "process", "recording", "snapshot", "cause"]),
     ("import", &["formats", "words", "recording", "snapshot", "code", "cause"]),
     ("symbols", &["formats", "process"]),
-    ("formats", &["words", "snapshot", "code"]),
+    ("formats", &["words", "code"]),
     ("words", &["snapshot", "code"]),
     ("sampler", &["process", "cause"]),
     ("process", &["snapshot", "cause"]),
