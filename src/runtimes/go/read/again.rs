@@ -107,7 +107,7 @@ impl Same<'_> {
         let mut goroutine = Goroutine::without_stack(*raw, row.stack_status);
         goroutine.stack = Some(row.stack);
         goroutine.waits = Span::append(&mut chunk.waits, row.waits.slice(&self.waits).iter().copied());
-        goroutine.unchanged = true;
+        (goroutine.unchanged, goroutine.settled) = (true, row.unchanged);
         chunk.goroutines.push(goroutine);
     }
 }
