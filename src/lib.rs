@@ -13,7 +13,9 @@
 //!   them into
 //! * a [`snapshot`]: everything that was true of the tasks at one moment. It refers to the [`code`] tables, which have
 //!   each function, code address and stack once. [`snapshot::file`] saves and loads it.
-//! * [`import`] makes a snapshot of what Go writes itself: stack dumps, profiles, crashes in a log.
+//! * A [`recording`] is what tasks did over a while: samples with weights. [`recording::file`] saves and loads it.
+//! * [`import`] makes a snapshot of what Go writes itself (stack dumps, goroutine profiles, crashes in a log), and a
+//!   recording of profiles of time.
 //! * A [`source`] is whatever a user can name: a pid, a process name, a file, an address. It is opened once, or a
 //!   [`session`] reads it again and again.
 //! * [`analysis`] filters, groups and compares snapshots. A [`Series`](analysis::Series) is snapshots of one process
@@ -119,7 +121,8 @@
 //! # Stability
 //!
 //! None yet. This is version 0.x: names, fields and enums change from one minor version to the next. Match with `..` and
-//! a `_` arm. The formats are stable where their man pages say so: loiter-snapshot(5) and loiter-json(5).
+//! a `_` arm. The formats are stable where their man pages say so: loiter-snapshot(5),
+//! loiter-recording(5) and loiter-json(5).
 
 #![warn(clippy::print_stdout)]
 
@@ -188,6 +191,12 @@ pub mod __test {
         pub use crate::runtimes::registry::{Registries, Registry, attach_at};
     }
 
+    /// Records of perf events.
+    pub mod sampler {
+        pub use crate::sampler::parse::{Body, Layout, Malformed, Stamp};
+        pub use crate::sampler::ring::read;
+    }
+
     /// What readers and writers of foreign formats share.
     pub mod formats {
         pub use crate::formats::*;
@@ -214,6 +223,8 @@ mod tests {
         crosses::<snapshot::SnapshotBuilder>();
         crosses::<code::CodeTables>();
         crosses::<import::ReadDump>();
+        crosses::<sampler::Sampler>();
+        crosses::<sampler::off_cpu::OffCpu>();
         crosses::<analysis::Filter>();
         crosses::<analysis::Grouped>();
         crosses::<analysis::Series>();

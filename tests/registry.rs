@@ -133,7 +133,7 @@ fn an_unknown_major_is_refused_by_name_and_hides_nothing() {
     process.notes.push(other);
     let snapshot = read(&mut process).unwrap();
     assert_eq!((snapshot.tasks.len(), snapshot.header.runtimes.len()), (1, 1));
-    assert!(snapshot.header.warnings[0].contains("format 2.3"), "{:?}", snapshot.header.warnings);
+    assert!(snapshot.header.warnings[0].contains("its format is 2.3"), "{:?}", snapshot.header.warnings);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn the_copy_of_a_forked_process_is_left_out() {
     process.write_notes();
     let error = runtimes::snapshot(&process, &ReadOptions::default()).unwrap_err();
     let loiter::Error::NoRuntime { looked_at, .. } = error else { panic!("{error}") };
-    assert!(looked_at.iter().any(|line| line.contains("a copy of that of process 5")), "{looked_at:?}");
+    assert!(looked_at.iter().any(|line| line.contains("forked from process 5")), "{looked_at:?}");
 }
 
 #[test]
@@ -245,10 +245,10 @@ fn wild_addresses_are_unknown_not_errors() {
 fn counts_that_cannot_be_are_refused() {
     for (offset, value, says) in [
         (12, 100, "claims a header of 100 bytes"),
-        (12, 1 << 20, "header is said"),
+        (12, 1 << 20, "claims a header of 1048576 bytes"),
         (16, 0, "claims entries of 0 bytes"),
         (16, 8192, "claims entries of 8192 bytes"),
-        (16, 64, "its field"),
+        (16, 64, "claims that field"),
         (20, 4096, "claims locations of 4096 bytes"),
         (24, 33, "33 fields"),
         (24, 2, "lack the field Id"),
@@ -256,7 +256,7 @@ fn counts_that_cannot_be_are_refused() {
         (32 + 8, 255, "claims that field 2 is at byte 255 of 256"),
         (192, 0, "first chunk"),
         (196, 25, "25 chunks"),
-        (200, 65, "65 await places"),
+        (200, 65, "65 await locations"),
         (656, (1 << 26) + 1, "67108865 entries"),
         (0, 0x3030_3030, "there is no registry"),
     ] {

@@ -1,45 +1,67 @@
-//! Sampling real processes.
+//! Sampling real processes: what is recorded, compared with what the kernel counts. Most of these tests need root,
+//! because they sample every CPU or become another user.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
+
+#[path = "sampler/off_cpu.rs"]
+mod off_cpu;
+#[path = "sampler/program.rs"]
+mod program;
+#[path = "sampler/rights.rs"]
+mod rights;
+#[path = "sampler/roles.rs"]
+mod roles;
+#[path = "sampler/running.rs"]
+mod running;
 
 use std::time::Duration;
 
 use loiter::sampler::{Record, Sampler, SamplerOptions};
 
-#[path = "sampler/program.rs"]
-mod program;
+/// A rate at which a test does not take long.
+const FAST: u32 = 999;
 
-use program::Program;
+fn options(every_cpu: bool) -> SamplerOptions {
+    assert!(nix::unistd::Uid::effective().is_root(), "this test samples every CPU: run it as root");
+    SamplerOptions { rate_hz: FAST, every_cpu: Some(every_cpu), ..SamplerOptions::default() }
+}
 
-/// Reads until enough samples are there.
-fn samples(sampler: &mut Sampler, enough: u64, with: &mut dyn FnMut(Record<'_>)) {
-    while sampler.tally().samples < enough {
+/// Reads until something is true.
+fn read_until(
+    sampler: &mut Sampler,
+    with: &mut dyn FnMut(Record<'_>),
+    is_enough: &mut dyn FnMut(&Sampler) -> bool,
+) {
+    while !is_enough(sampler) {
         sampler.wait(Duration::from_millis(10));
         sampler.drain(with);
     }
 }
 
-#[test]
-fn a_running_thread_is_sampled_with_its_registers_and_its_stack() {
-    let program = Program::start(&["spin", "1"]);
-    let burn = program.function("burn");
-    for every_cpu in [Some(true), Some(false), None] {
-        let options = SamplerOptions { rate_hz: 999, every_cpu, ..SamplerOptions::default() };
-        let mut sampler = Sampler::attach(program.pid(), &options).unwrap();
-        let (mut inside, mut all, mut last) = (0, 0, 0);
-        samples(&mut sampler, 100, &mut |record| {
-            let Record::Sample { moment, weight_ns, .. } = record else { return };
-            assert!(moment.at_ns >= last, "the order of time");
-            last = moment.at_ns;
-            assert_eq!(weight_ns, 1_001_001);
-            assert_ne!(moment.tid, program.pid(), "the first thread sleeps");
-            assert!(moment.stack.len() >= 64, "{}", moment.stack.len());
-            assert_eq!(moment.chain.first(), Some(&moment.registers.pc));
-            all += 1;
-            inside += u64::from(moment.chain.iter().any(|pc| burn.contains(pc)));
+/// Reads until there are so many samples.
+fn read_samples(sampler: &mut Sampler, count: u64, with: &mut dyn FnMut(Record<'_>)) {
+    read_until(sampler, with, &mut |sampler| sampler.tally().samples >= count);
+}
+
+/// Reads in a thread until `done` has returned, and then the rest.
+fn read_while(sampler: &mut Sampler, with: &mut (dyn FnMut(Record<'_>) + Send), done: impl FnOnce()) {
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        scope.spawn(|| {
+            read_until(sampler, with, &mut |_| over.load(std::sync::atomic::Ordering::Acquire));
+            sampler.stop();
+            sampler.drain(with);
         });
-        assert!(inside * 10 > all * 9, "{inside} of {all} in burn");
-        let tally = sampler.tally();
-        assert_eq!((tally.lost, tally.malformed), (0, 0), "{tally:?} {:?}", sampler.facts());
-        eprintln!("{tally:?} {:?}", sampler.facts());
+        let _end = End(over);
+        done();
+    });
+}
+
+/// Ends the reading even if a check fails.
+struct End<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Release);
     }
 }

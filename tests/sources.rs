@@ -123,7 +123,7 @@ fn what_is_no_source() {
         (&zst(&vec![b'\n'; 80 << 20]), "times as large when it is decompressed"),
         (
             b"goroutine profile: total 99999999999\n99999999999 @ 0x1\n",
-            "counts 99999999999 goroutines; no more than",
+            "counts 99999999999 goroutines, more than",
         ),
         (b"--- mutex:\ncycles/second=1\n", "a profile of mutex, not of goroutines"),
     ] {

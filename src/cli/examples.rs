@@ -14,10 +14,11 @@ const GENERAL: &[Example] = &[
     #[cfg(feature = "dashboard")]
     ("loiter watch 4242", "the same, live"),
     ("loiter leaks 4242", "watch for half a minute, then say what leaks"),
+    ("loiter record 4242", "sample for ten seconds: who uses the CPU"),
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
 ];
 
-const EXAMPLES: [(&str, &[Example]); 11] = [
+const EXAMPLES: [(&str, &[Example]); 12] = [
     (
         "ps",
         &[
@@ -81,6 +82,21 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
             ("loiter leaks 4242 --format markdown > leaks.md", "a file to share with others"),
             ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out a known module"),
             ("loiter leaks profiles/", "the profiles of many hosts"),
+        ],
+    ),
+    (
+        "record",
+        &[
+            ("loiter record 4242", "which tasks use the CPU, for ten seconds"),
+            ("loiter record api --mode all -d 30s", "also what the others wait for"),
+            ("loiter record 4242 -o cpu.svg", "a flame graph of the CPU time"),
+            ("loiter record 4242 -o cpu.pb.gz", "for go tool pprof"),
+            ("loiter record 4242 --group-by label:route", "the CPU time of each route"),
+            ("loiter record 4242 --mode wall", "needs no perf events"),
+            (
+                "loiter record -o run.loiter -- ./batch --once",
+                "a program, from its first instruction to its end",
+            ),
         ],
     ),
     (

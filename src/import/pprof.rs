@@ -65,7 +65,7 @@ pub enum PprofError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is not a profile of goroutines.
-    #[error("a profile of {types}, not of goroutines: it does not count tasks")]
+    #[error("a profile of {types}, not of goroutines and not of time")]
     OtherType {
         /// The sample types: "samples/count, cpu/nanoseconds".
         types: String,

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::elf::Headers;
 use super::image_file::ImageFile;
 use super::memory::ProcessMemory;
-use super::{Image, Mapping, Memory as _, Result, TargetError, UnreadableImage, proc, slow_files};
+use super::{Image, Mapping, Memory as _, Result, Target, TargetError, UnreadableImage, proc, slow_files};
 use crate::cause::full_text;
 
 /// Files examined in one process at most.
@@ -37,6 +37,23 @@ impl Image {
         let file = Arc::new(ImageFile::open(path)?);
         Headers::read(&file)?;
         Ok(Image { path: path.display().to_string(), bias: 0, is_executable: true, file })
+    }
+
+    /// The image that the kernel maps into each process for calls that need not enter it, with the clock. It is no file,
+    /// so [`Target::images`] lacks it. None if the target has none, or it cannot be read.
+    pub fn vdso(target: &dyn Target) -> Option<Image> {
+        /// It has two to four pages.
+        const MAX: u64 = 1 << 18;
+        const PT_LOAD: u32 = 1;
+        let mappings = target.mappings().ok()?;
+        let mapping = mappings.iter().find(|mapping| mapping.path == "[vdso]")?;
+        let len = mapping.end.checked_sub(mapping.start).filter(|len| *len <= MAX)?;
+        let bytes = target.read_vec(mapping.start, usize::try_from(len).ok()?).ok()?;
+        let file = Arc::new(ImageFile::of_bytes("[vdso]", &bytes).ok()?);
+        let headers = Headers::read(&file).ok()?;
+        let first = headers.segments.iter().find(|segment| segment.kind == PT_LOAD)?.address;
+        let bias = mapping.start.wrapping_sub(first);
+        Some(Image { path: "[vdso]".to_owned(), bias, is_executable: false, file })
     }
 }
 

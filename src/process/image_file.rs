@@ -1,7 +1,7 @@
 //! The bytes of an image, read from a file that may change, or whose file system may not answer.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +60,14 @@ impl ImageFile {
         let len = is_file(&file.metadata()?)?;
         let opened_as = path.display().to_string();
         Ok(ImageFile { opened_as, file: Arc::new(file), len, waited_ms: AtomicU64::new(0) })
+    }
+
+    /// A file with these bytes, which has no name.
+    pub(super) fn of_bytes(opened_as: &str, bytes: &[u8]) -> io::Result<ImageFile> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(bytes)?;
+        let (file, len) = (Arc::new(file), bytes.len() as u64);
+        Ok(ImageFile { opened_as: opened_as.to_owned(), file, len, waited_ms: AtomicU64::new(0) })
     }
 
     /// Length of the file when it was opened, bytes.

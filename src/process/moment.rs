@@ -1,6 +1,7 @@
 //! What a thread did at one moment, as a sampler catches it: registers, and copies of what is on its stack.
 
-use super::Registers;
+use super::{Blocked, Registers};
+use crate::process::registers::STACK_POINTER;
 
 /// What a thread did at one moment. The target ran on: by now its memory may say something else.
 #[derive(Debug, Clone, Copy)]
@@ -22,4 +23,15 @@ pub struct Moment<'a> {
     /// A copy of the stack from the stack pointer up, as much as was asked for and was there. On a small stack
     /// it contains other memory behind the stack's end.
     pub stack: &'a [u8],
+}
+
+impl<'a> Moment<'a> {
+    /// A thread that waits in the kernel. Of its registers only two are known; the others are 0. `stack`: what its
+    /// stack holds, from the stack pointer up.
+    pub fn blocked(tid: u32, at: Blocked, stack: &'a [u8]) -> Self {
+        let mut general = [0; 16];
+        general[STACK_POINTER] = at.sp;
+        let registers = Registers { pc: at.pc, sp: at.sp, general, ..Registers::default() };
+        Moment { tid, at_ns: 0, registers, in_kernel: true, chain: &[], kernel_chain: &[], stack }
+    }
 }

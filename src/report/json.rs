@@ -20,6 +20,7 @@ mod findings;
 mod fleet;
 mod head;
 mod recording;
+mod recording_diff;
 mod stacks;
 mod waits;
 
@@ -27,6 +28,7 @@ pub use diff::diff;
 pub use findings::findings;
 pub use fleet::fleet;
 pub use recording::recording;
+pub use recording_diff::recording_diff;
 pub use stacks::{each, groups};
 
 /// Version of all of loiter's JSON formats. It is raised when a change could break a reader; the man page of each

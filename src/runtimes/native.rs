@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
 use crate::process::registers::FRAME_POINTER;
-use crate::process::{Moment, Target, TargetError};
+use crate::process::{Image, Moment, Target, TargetError};
 use crate::snapshot::StackStatus;
 use crate::symbols::kernel::KernelFunctions;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
@@ -25,6 +25,12 @@ pub(super) fn status_of(why: NoCaller) -> StackStatus {
         NoCaller::Cut => StackStatus::Truncated,
         NoCaller::Unknown => StackStatus::Broken,
     }
+}
+
+/// The images of a target and its vDSO.
+pub(super) fn with_vdso(mut images: Vec<Image>, target: &dyn Target) -> Vec<Image> {
+    images.extend(Image::vdso(target));
+    images
 }
 
 /// Turns native frames into locations, each address once.
@@ -82,7 +88,7 @@ impl NativeStacks {
     /// If the target cannot be read.
     pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
         Ok(NativeStacks {
-            code: NativeCode::new(target.images()?),
+            code: NativeCode::new(with_vdso(target.images()?, target)),
             locations: NativeLocations::default(),
             kernel: None,
             in_kernel: FxHashMap::default(),
@@ -92,7 +98,7 @@ impl NativeStacks {
     /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
     pub fn renew(&mut self, target: &dyn Target) {
         if let Ok(images) = target.images() {
-            self.code = NativeCode::new(images);
+            self.code = NativeCode::new(with_vdso(images, target));
             self.locations = NativeLocations::default();
         }
     }

@@ -76,6 +76,9 @@ pub(super) mod sample {
     pub(in super::super) const IDENTIFIER: u64 = 1 << 16;
 }
 
+/// What reading an event gives besides its value: how many records it lost (`PERF_FORMAT_LOST`, Linux 6.0).
+pub(super) const FORMAT_LOST: u64 = 1 << 4;
+
 /// The registers of a sample: ax, bx, cx, dx, si, di, bp, sp, ip (bits 0 to 8 of `enum perf_event_x86_regs`), and
 /// r8 to r15 (bits 16 to 23). A sample has them in this order.
 pub(super) const REGISTERS: u64 = 0xff_01ff;

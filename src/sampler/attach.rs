@@ -1,55 +1,18 @@
-//! Opens the events of a process and the rings that they write to.
+//! Opens the events of a process in the best manner that the kernel allows.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
-use super::abi::{self, Attr, flag};
-use super::cpus::Cpus;
-use super::options::{Event, SamplerOptions};
-use super::parse::Layout;
-use super::ring::Ring;
-use super::sys::{self, Memory};
-use super::{SamplerError, rights};
-use crate::process::{TargetError, proc};
+use super::events::{Events, Failure, Manner, Scope};
+use super::options::SamplerOptions;
+use super::rights::{self, Findings};
+use super::sys;
+use super::{SamplerError, SamplerFacts};
+use crate::process::TargetError;
 
 /// A ring is never smaller, pages.
 const FEWEST_PAGES: usize = 8;
-
-/// What is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Manner {
-    /// Every CPU, whatever runs there. Otherwise each thread on each CPU.
-    pub(super) every_cpu: bool,
-    /// The kernel's time, too.
-    pub(super) kernel: bool,
-}
-
-/// The events of a process, enabled, and their rings.
-#[derive(Debug, Default)]
-pub(super) struct Opened {
-    pub(super) rings: Vec<Ring>,
-    pub(super) events: Vec<Arc<OwnedFd>>,
-    /// The thread that each event was opened for. Threads that it starts inherit the event.
-    pub(super) owners: FxHashMap<u64, u32>,
-    /// Threads that have events of their own.
-    pub(super) with_events: FxHashSet<u32>,
-}
-
-/// Why a process could not be opened.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// A ring of this size may not be mapped.
-    Ring(io::Error),
-    /// No event more can be opened by this process.
-    Files(io::Error),
-    /// The kernel refuses this manner.
-    Refused(SamplerError),
-    /// Nothing helps.
-    Final(SamplerError),
-}
+/// Bytes of all rings together, where there is one for each thread.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Pages of a ring, a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,23 +20,31 @@ pub(super) struct Pages(pub(super) usize);
 
 impl Pages {
     /// Enough for four times what is written between two readings.
-    pub(super) fn for_options(options: &SamplerOptions) -> Pages {
+    fn for_options(options: &SamplerOptions) -> Pages {
         /// Readings are this far apart at most.
-        const BETWEEN_READINGS_NS: u64 = 50_000_000;
-        /// Call chains are up to 127 words, in the kernel and out of it; registers and the rest take 30.
-        const SAMPLE_BYTES: u64 = (127 + 30) * 8;
+        const BETWEEN_READINGS_MS: u64 = 50;
+        /// Call chains are up to 127 words in the kernel and in user code each; registers and the rest take 30.
+        const SAMPLE_BYTES: u64 = (2 * 127 + 30) * 8;
         /// A CPU that does little else than switch does it this often in a second, with two records each.
         const SWITCHES_HZ: u64 = 50_000;
         const SWITCH_BYTES: u64 = 2 * 48;
         let sample = SAMPLE_BYTES + u64::from(options.stack_bytes);
         let samples = if options.cpu { u64::from(options.rate_hz) * sample } else { 0 };
         let switches = if options.switches { SWITCHES_HZ * SWITCH_BYTES } else { 0 };
-        let bytes = 4 * (samples + switches) * (BETWEEN_READINGS_NS / 1_000_000) / 1000;
+        let bytes = 4 * (samples + switches) * BETWEEN_READINGS_MS / 1000;
         let pages = usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(sys::page_size());
-        Pages(pages.clamp(4 * FEWEST_PAGES, 1 << 16).next_power_of_two())
+        Pages(pages.clamp(4 * FEWEST_PAGES, 1 << 14).next_power_of_two())
     }
 
-    pub(super) fn halved(self) -> Option<Pages> {
+    /// The same, for this many rings.
+    fn for_rings(self, rings: usize) -> Pages {
+        let most = MOST_BYTES / sys::page_size() / rings.max(1);
+        // The largest power of two that is not larger.
+        let most = if most.is_power_of_two() { most } else { most.next_power_of_two() / 2 };
+        Pages(self.0.min(most.max(FEWEST_PAGES)))
+    }
+
+    fn halved(self) -> Option<Pages> {
         (self.0 > FEWEST_PAGES).then_some(Pages(self.0 / 2))
     }
 
@@ -82,172 +53,119 @@ impl Pages {
     }
 }
 
-/// What is in the samples that these options ask for.
-pub(super) fn layout(options: &SamplerOptions) -> Layout {
-    Layout { moments: options.cpu, stack: options.cpu && options.stack_bytes > 0 }
-}
-
-fn attr(options: &SamplerOptions, manner: Manner, pages: Pages) -> Attr {
-    let layout = layout(options);
-    let mut flags = flag::DISABLED
-        | flag::EXCLUDE_HV
-        | flag::EXCLUDE_IDLE
-        | flag::WATERMARK
-        | flag::SAMPLE_ID_ALL
-        | flag::USE_CLOCKID
-        | flag::TASK
-        | flag::COMM
-        | flag::COMM_EXEC
-        | flag::MMAP
-        | flag::MMAP2;
-    let mut set = |bit, is_set| flags |= if is_set { bit } else { 0 };
-    set(flag::CONTEXT_SWITCH, options.switches);
-    set(flag::EXCLUDE_KERNEL, !manner.kernel);
-    set(flag::EXCLUDE_CALLCHAIN_KERNEL, !options.kernel || !manner.kernel);
-    set(flag::INHERIT | flag::INHERIT_THREAD, !manner.every_cpu);
-    set(flag::FREQ, options.cpu && options.event == Event::Cycles);
-    let (kind, config, period) = match options.event {
-        _ if !options.cpu => (abi::TYPE_SOFTWARE, abi::SOFTWARE_DUMMY, 0),
-        Event::CpuClock => (abi::TYPE_SOFTWARE, abi::SOFTWARE_CPU_CLOCK, options.period_ns()),
-        Event::Cycles => (abi::TYPE_HARDWARE, abi::HARDWARE_CYCLES, u64::from(options.rate_hz)),
+/// Opens the events of a process, and says how.
+pub(super) fn open(pid: u32, options: &SamplerOptions) -> Result<(Events, SamplerFacts), SamplerError> {
+    let findings = Findings::look(pid);
+    let manners = [
+        Manner { scope: Scope::EveryCpu, kernel: true },
+        Manner { scope: Scope::ThreadsOnCpus, kernel: true },
+        Manner { scope: Scope::ThreadsOnCpus, kernel: false },
+    ];
+    let is_wanted = |manner: &Manner| {
+        options.every_cpu.is_none_or(|every_cpu| every_cpu == (manner.scope == Scope::EveryCpu))
     };
-    Attr {
-        kind,
-        size: abi::ATTR_SIZE,
-        config,
-        sample_period: period,
-        sample_type: layout.sample_type(),
-        flags,
-        wakeup_watermark: u32::try_from(pages.bytes() / 4).unwrap_or(u32::MAX),
-        sample_regs_user: if layout.moments { abi::REGISTERS } else { 0 },
-        sample_stack_user: if layout.stack { options.stack_bytes.next_multiple_of(8) } else { 0 },
-        clockid: libc::CLOCK_MONOTONIC,
-        ..Attr::default()
+    let mut refused = None;
+    for manner in manners.into_iter().filter(is_wanted) {
+        match within_limits(pid, options, manner) {
+            Ok((events, manner, reduced)) => {
+                let facts = facts(options, &events, manner, reduced);
+                return Ok((events, facts));
+            }
+            Err(Failure::Refused(error)) => refused = Some((manner, error)),
+            Err(Failure::Ended) => return Err(TargetError::Ended { pid }.into()),
+            Err(Failure::Ring(error)) => return Err(rights::ring(error)),
+            Err(Failure::Files(error)) => return Err(rights::files(error)),
+            Err(Failure::Other { what, error }) => {
+                return Err(SamplerError::Io { what: what.to_owned(), source: error.into() });
+            }
+        }
     }
+    let (manner, error) = refused.unwrap_or((manners[0], io::ErrorKind::Unsupported.into()));
+    Err(findings.explain(pid, options.event, manner, error))
 }
 
-/// Opens and enables the events of a process.
-pub(super) fn open(
+/// Opens events in one manner. Where a limit is in the way, it is raised, or smaller rings and fewer files are used.
+fn within_limits(
     pid: u32,
     options: &SamplerOptions,
-    manner: Manner,
-    pages: Pages,
-) -> Result<Opened, Failure> {
-    let mut opener = Opener {
-        pid,
-        event: options.event,
-        attr: attr(options, manner, pages),
-        manner,
-        pages,
-        cpus: Cpus::online(),
-        ring_of_cpu: FxHashMap::default(),
-        opened: Opened::default(),
-    };
-    if manner.every_cpu {
-        opener.every_cpu()?
-    } else {
-        opener.every_thread()?
-    }
-    Ok(opener.opened)
-}
-
-struct Opener {
-    pid: u32,
-    event: Event,
-    attr: Attr,
-    manner: Manner,
-    pages: Pages,
-    cpus: Cpus,
-    ring_of_cpu: FxHashMap<u32, usize>,
-    opened: Opened,
-}
-
-impl Opener {
-    fn every_cpu(&mut self) -> Result<(), Failure> {
-        for cpu in self.cpus.clone() {
-            self.event(None, cpu)?;
-        }
-        Ok(())
-    }
-
-    /// Threads that start meanwhile inherit the events of the thread that starts them, if it has them already. So
-    /// the threads are listed until there is no new one.
-    fn every_thread(&mut self) -> Result<(), Failure> {
-        loop {
-            let tids = proc::threads(self.pid).unwrap_or_default();
-            let tids: Vec<u32> =
-                tids.into_iter().filter(|&tid| self.opened.with_events.insert(tid)).collect();
-            if tids.is_empty() {
-                break;
-            }
-            for tid in tids {
-                for cpu in self.cpus.clone() {
-                    if !self.event(Some(tid), cpu)? {
-                        break;
-                    }
+    mut manner: Manner,
+) -> Result<(Events, Manner, Vec<String>), Failure> {
+    let wanted = Pages::for_options(options);
+    let (mut pages, mut may_raise) = (wanted, true);
+    let mut reduced = Vec::new();
+    loop {
+        match Events::open(pid, options, manner, pages) {
+            Ok(events) => {
+                if pages != wanted {
+                    reduced.push(smaller(wanted, pages, manner.scope));
                 }
+                return Ok((events, manner, reduced));
             }
+            Err(Failure::Ring(error)) => pages = pages.halved().ok_or(Failure::Ring(error))?,
+            Err(Failure::Files(_)) if may_raise && sys::raise_open_files() => may_raise = false,
+            Err(Failure::Files(_)) if manner.scope == Scope::ThreadsOnCpus => {
+                let threads = crate::process::proc::threads(pid).map_or(1, |tids| tids.len());
+                manner.scope = Scope::Threads;
+                pages = pages.for_rings(threads);
+                reduced.push(
+                    "The limit of open files (ulimit -n) allows one perf event for each thread only: what a new \
+                     thread does before it is noticed is not sampled."
+                        .to_owned(),
+                );
+            }
+            Err(other) => return Err(other),
         }
-        if self.opened.events.is_empty() {
-            return Err(Failure::Final(TargetError::Ended { pid: self.pid }.into()));
-        }
-        Ok(())
+    }
+}
+
+fn smaller(wanted: Pages, pages: Pages, scope: Scope) -> String {
+    let why = match scope {
+        Scope::Threads => "there is one for each thread, or the limit of locked memory is reached",
+        _ => "the limit of locked memory is reached (kernel.perf_event_mlock_kb, ulimit -l)",
+    };
+    let (wanted, pages) = (wanted.bytes() >> 10, pages.bytes() >> 10);
+    format!(
+        "The rings for samples have {pages} KiB instead of {wanted} KiB, because {why}: samples may be lost."
+    )
+}
+
+fn facts(options: &SamplerOptions, events: &Events, manner: Manner, reduced: Vec<String>) -> SamplerFacts {
+    SamplerFacts {
+        event: options.cpu.then(|| options.event.name()),
+        period_ns: options.period_ns(),
+        every_cpu: manner.scope == Scope::EveryCpu,
+        kernel: manner.kernel,
+        rings: events.rings.len(),
+        ring_bytes: events.pages().bytes(),
+        reduced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_hold_four_times_what_is_written_between_readings() {
+        let with = |rate_hz, stack_bytes, switches| {
+            let options = SamplerOptions { rate_hz, stack_bytes, switches, ..SamplerOptions::default() };
+            Pages::for_options(&options).bytes()
+        };
+        // 99 * 0.05 s * 4 * (4096 + 2272) bytes.
+        assert_eq!(with(99, 4096, false), 128 << 10);
+        assert_eq!(with(999, 16 << 10, false), 4 << 20);
+        assert!(with(99, 4096, true) >= 960_000);
+        assert!(with(1, 0, false) >= FEWEST_PAGES * sys::page_size());
+        assert!(with(20_000, 48 << 10, true) <= 64 << 20);
     }
 
-    /// Opens and enables one event. False if the thread has ended.
-    fn event(&mut self, tid: Option<u32>, cpu: u32) -> Result<bool, Failure> {
-        let event = match self.open(tid, cpu) {
-            Ok(event) => Arc::new(event),
-            Err(error) => {
-                return match error.raw_os_error() {
-                    Some(libc::ESRCH) if tid.is_some() => Ok(false),
-                    // The CPU has gone offline.
-                    Some(libc::ENODEV) => Ok(true),
-                    Some(libc::EMFILE | libc::ENFILE) => Err(Failure::Files(error)),
-                    Some(libc::EACCES | libc::EPERM) => {
-                        Err(Failure::Refused(rights::explain(self.pid, self.event, self.manner, error)))
-                    }
-                    _ => Err(Failure::Final(rights::explain(self.pid, self.event, self.manner, error))),
-                };
-            }
-        };
-        let failed = |what: &str, error: io::Error| {
-            Failure::Final(SamplerError::Io { what: format!("{what} of a perf event"), source: error.into() })
-        };
-        match self.ring_of_cpu.get(&cpu) {
-            Some(&ring) => {
-                let ring = &mut self.opened.rings[ring];
-                sys::set_output(&event, ring.owner())
-                    .map_err(|error| failed("PERF_EVENT_IOC_SET_OUTPUT", error))?;
-                ring.add(Arc::clone(&event));
-            }
-            None => {
-                let memory = Memory::map(&event, self.pages.0).map_err(Failure::Ring)?;
-                self.ring_of_cpu.insert(cpu, self.opened.rings.len());
-                self.opened.rings.push(Ring::new(memory, Arc::clone(&event)));
-            }
-        }
-        if let Some(tid) = tid {
-            let id = sys::id(&event).map_err(|error| failed("PERF_EVENT_IOC_ID", error))?;
-            self.opened.owners.insert(id, tid);
-        }
-        sys::enable(&event).map_err(|error| failed("PERF_EVENT_IOC_ENABLE", error))?;
-        self.opened.events.push(event);
-        Ok(true)
-    }
-
-    fn open(&mut self, tid: Option<u32>, cpu: u32) -> io::Result<OwnedFd> {
-        match sys::open(&self.attr, tid, Some(cpu)) {
-            // Before Linux 5.13 only the inheritance by all children is known. Records name the process, so those of
-            // forked ones are thrown away.
-            Err(error)
-                if error.raw_os_error() == Some(libc::EINVAL)
-                    && self.attr.flags & flag::INHERIT_THREAD != 0 =>
-            {
-                self.attr.flags &= !flag::INHERIT_THREAD;
-                sys::open(&self.attr, tid, Some(cpu))
-            }
-            other => other,
-        }
+    #[test]
+    fn many_rings_are_small_ones() {
+        let pages = Pages(1024);
+        assert_eq!(pages.for_rings(1), pages);
+        let many = pages.for_rings(1000);
+        assert!(many.bytes() * 1000 <= MOST_BYTES && many.0.is_power_of_two(), "{many:?}");
+        assert_eq!(pages.for_rings(1 << 20), Pages(FEWEST_PAGES));
+        assert_eq!(Pages(FEWEST_PAGES).halved(), None);
     }
 }

@@ -6,28 +6,35 @@
 //! Where things are:
 //!
 //! - `options`: what a sampler is asked for, and what it says of itself; `error` and `rights`: why it cannot be;
-//! - `attach` opens the events, on every CPU or for every thread; `cpus` lists CPUs;
+//! - `attach` chooses the best manner that the kernel allows, `events` opens the events, on every CPU or for every
+//!   thread; `cpus` lists CPUs;
 //! - `ring` reads the rings, `parse` the records;
+//! - `off_cpu` makes intervals of switches; `usage` is what the kernel itself counts, to compare with;
 //! - `abi` and `sys`: the kernel's side of it.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
-use crate::process::{Moment, TargetError, permission, proc, sys as process_sys};
+use crate::process::{Moment, permission, proc, sys as process_sys};
 
 mod abi;
 mod attach;
 mod cpus;
 mod error;
+mod events;
+pub mod off_cpu;
 mod options;
-pub mod parse;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod parse;
 mod rights;
-mod ring;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+pub(crate) mod ring;
 mod sys;
+pub mod usage;
 
-use attach::{Failure, Manner, Opened, Pages};
 pub use error::SamplerError;
+use events::Events;
+use off_cpu::{OffCpu, ThreadAtStart};
 pub use options::{Event, MAX_RATE_HZ, MAX_STACK_BYTES, SamplerFacts, SamplerOptions, Tally};
 use parse::{Body, Layout};
 use ring::{Found, Ring, Skipped};
@@ -112,12 +119,17 @@ pub enum Record<'a> {
 #[derive(Debug)]
 pub struct Sampler {
     pid: u32,
-    process: std::os::fd::OwnedFd,
-    options: SamplerOptions,
-    facts: SamplerFacts,
+    process: OwnedFd,
+    event: Event,
     layout: Layout,
-    opened: Opened,
+    facts: SamplerFacts,
+    events: Events,
     tally: Tally,
+    begun_ns: u64,
+    /// Added to loiter's CLOCK_MONOTONIC it gives that of records.
+    clock_offset_ns: i64,
+    threads_at_start: Vec<ThreadAtStart>,
+    /// Reused from one reading to the next.
     found: Vec<Found>,
     chains: Vec<u64>,
 }
@@ -134,24 +146,21 @@ impl Sampler {
         permission::check_readable(pid, &stat)?;
         let process = process_sys::pidfd_open(pid)
             .map_err(|errno| permission::no_process(pid, "pidfd_open", errno.into()))?;
-        let (opened, manner, pages, reduced) = open_somehow(pid, options)?;
-        let facts = SamplerFacts {
-            event: options.cpu.then(|| options.event.name()),
-            period_ns: options.period_ns(),
-            every_cpu: manner.every_cpu,
-            kernel: manner.kernel,
-            rings: opened.rings.len(),
-            ring_bytes: pages.bytes(),
-            reduced,
-        };
+        let (events, facts) = attach::open(pid, options)?;
+        let clock_offset_ns = clock_offset_ns();
+        let begun_ns = process_sys::monotonic_ns().saturating_add_signed(clock_offset_ns);
+        let threads_at_start = if options.switches { off_cpu::threads_at_start(pid) } else { Vec::new() };
         Ok(Sampler {
             pid,
             process,
-            options: options.clone(),
+            event: options.event,
+            layout: events::layout(options),
             facts,
-            layout: attach::layout(options),
-            opened,
+            events,
             tally: Tally::default(),
+            begun_ns,
+            clock_offset_ns,
+            threads_at_start,
             found: Vec::new(),
             chains: Vec::new(),
         })
@@ -167,18 +176,33 @@ impl Sampler {
         self.tally
     }
 
+    /// When all events were enabled: CLOCK_MONOTONIC, nanoseconds.
+    pub fn begun_ns(&self) -> u64 {
+        self.begun_ns
+    }
+
+    /// Now, by the clock of the records: CLOCK_MONOTONIC, nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        process_sys::monotonic_ns().saturating_add_signed(self.clock_offset_ns)
+    }
+
+    /// Makes intervals off CPU of the records of this sampler, which must have been asked for switches. Every record
+    /// must be handed to it.
+    pub fn off_cpu(&self) -> OffCpu {
+        OffCpu::new(self.begun_ns, &self.threads_at_start)
+    }
+
     /// The process has ended. What it did before can still be drained.
     pub fn has_ended(&self) -> bool {
         process_sys::pidfd_ended(&self.process)
     }
 
-    /// Waits until a quarter of a ring is full, the process has ended, or the time is over.
+    /// Waits until a quarter of a ring is full, the process has ended, or the time is over. A signal ends it early.
     pub fn wait(&mut self, timeout: Duration) {
-        use std::os::fd::AsFd;
         let mut fds = vec![self.process.as_fd()];
-        fds.extend(self.opened.rings.iter().filter_map(Ring::waits_for));
+        fds.extend(self.events.rings.iter().filter_map(Ring::waits_for));
         let ready = sys::wait(&fds, timeout);
-        let waiting = self.opened.rings.iter_mut().filter(|ring| !ring.is_over());
+        let waiting = self.events.rings.iter_mut().filter(|ring| !ring.is_over());
         for (ring, readiness) in waiting.zip(ready.into_iter().skip(1)) {
             if readiness == sys::Readiness::HungUp {
                 ring.hung_up();
@@ -186,59 +210,63 @@ impl Sampler {
         }
     }
 
-    /// Ends the events: nothing is recorded any more, and a last [`Sampler::drain`] gives the rest.
+    /// Ends the events: nothing is recorded any more, and a last [`Sampler::drain`] gives the rest. Afterwards
+    /// [`Tally::lost`] is complete.
     pub fn stop(&mut self) {
-        for event in &self.opened.events {
-            // It fails only for an event that has ended by itself.
-            let _ = sys::disable(event);
-        }
+        self.events.disable();
+        self.tally.lost = self.tally.lost.max(self.events.lost().unwrap_or(0));
     }
 
-    /// Reads everything that happened so far, in the order of time.
+    /// Reads everything that happened so far, in the order of time. `with` must not take long: until it is done, the
+    /// kernel cannot use the room of these records again.
     pub fn drain(&mut self, with: &mut dyn FnMut(Record<'_>)) {
-        let until_ns = process_sys::monotonic_ns();
+        // What is later than this is left for the next time. Otherwise a thread's arrival on one CPU, whose ring is
+        // read later, could be seen before its departure from another one.
+        let until_ns = self.now_ns();
         let mut skipped = Skipped::default();
         self.found.clear();
-        let mut read = Vec::with_capacity(self.opened.rings.len());
-        for (number, ring) in self.opened.rings.iter().enumerate() {
+        let mut read = Vec::with_capacity(self.events.rings.len());
+        for (number, ring) in self.events.rings.iter().enumerate() {
             read.push(ring.find(number, self.pid, until_ns, &mut self.found, &mut skipped));
         }
         self.tally.others += skipped.others;
         self.tally.malformed += skipped.malformed;
         // A stable sort: records of one ring with one time keep their order.
         self.found.sort_by_key(|found| found.stamp.at_ns);
-        let found = std::mem::take(&mut self.found);
+        let (found, mut has_started) = (std::mem::take(&mut self.found), false);
         for one in &found {
-            self.deliver(one, with);
+            has_started |= self.deliver(one, with);
         }
         self.found = found;
-        for (ring, bytes) in self.opened.rings.iter_mut().zip(read) {
+        for (ring, bytes) in self.events.rings.iter_mut().zip(read) {
             ring.advance(bytes);
+        }
+        if has_started {
+            self.tally.threads_missed += self.events.started();
         }
     }
 
-    fn deliver(&mut self, found: &Found, with: &mut dyn FnMut(Record<'_>)) {
+    /// Hands one record over. True if a thread has started.
+    fn deliver(&mut self, found: &Found, with: &mut dyn FnMut(Record<'_>)) -> bool {
         let stamp = found.stamp;
         let (tid, at_ns) = (stamp.tid, stamp.at_ns);
-        let unread = self.opened.rings[found.ring].unread();
+        let unread = self.events.rings[found.ring].unread();
         let bytes = unread.bytes(found.place).unwrap_or_default();
         let Ok(body) = parse::body(&bytes, self.layout, &mut self.chains) else {
             self.tally.malformed += 1;
-            return;
+            return false;
         };
-        if is_second(&self.opened.owners, &self.opened.with_events, stamp.event, tid)
-            && !matches!(body, Body::Lost { .. })
-        {
-            return;
+        let is_of_thread = !matches!(body, Body::Lost { .. } | Body::Throttled);
+        if is_of_thread && self.events.is_second(stamp.event, tid) {
+            return false;
         }
         match body {
             Body::Sample { period, in_kernel, registers, chain, kernel_chain, stack } => {
                 self.tally.samples += 1;
                 let moment = Moment { tid, at_ns, registers, in_kernel, chain, kernel_chain, stack };
-                let weight_ns = match self.options.event {
-                    Event::CpuClock => period,
-                    Event::Cycles => self.facts.period_ns,
-                };
+                // The clock's period is a time. The counter's is a number of cycles that the kernel chose so that the
+                // rate is right.
+                let weight_ns = if self.event == Event::CpuClock { period } else { self.facts.period_ns };
                 with(Record::Sample { moment, weight_ns, cpu: stamp.cpu });
             }
             Body::SwitchedOut { preempted } => with(Record::SwitchedOut { tid, at_ns, preempted }),
@@ -246,9 +274,12 @@ impl Sampler {
             Body::Mapped { address, len, offset, path, executable } => {
                 with(Record::Mapped { at_ns, address, len, offset, path, executable });
             }
-            Body::Started { pid, tid } if pid == self.pid => with(Record::Started { tid, at_ns }),
+            Body::Started { pid, tid } if pid == self.pid => {
+                with(Record::Started { tid, at_ns });
+                return true;
+            }
             Body::Ended { tid } => {
-                self.opened.with_events.remove(&tid);
+                self.events.ended(tid);
                 with(Record::Ended { tid, at_ns });
             }
             Body::Named { name, is_exec } => with(Record::Named { tid, at_ns, name, is_exec }),
@@ -257,56 +288,18 @@ impl Sampler {
                 with(Record::Lost { count });
             }
             Body::Throttled => self.tally.throttled += 1,
+            // The process has forked: the new one is not recorded.
             Body::Started { .. } | Body::Other => {}
         }
+        false
     }
 }
 
-/// Whether a record is of an event that a thread inherited, though it has one of its own: it was started while its
-/// events were opened. Its own event writes the same record.
-fn is_second(owners: &FxHashMap<u64, u32>, with_events: &FxHashSet<u32>, event: u64, tid: u32) -> bool {
-    with_events.contains(&tid) && owners.get(&event).is_some_and(|&owner| owner != tid)
-}
-
-/// Opens the events in the best manner that the kernel allows, with the largest rings.
-fn open_somehow(
-    pid: u32,
-    options: &SamplerOptions,
-) -> Result<(Opened, Manner, Pages, Vec<String>), SamplerError> {
-    let mut reduced = Vec::new();
-    let manners = [
-        Manner { every_cpu: true, kernel: true },
-        Manner { every_cpu: false, kernel: true },
-        Manner { every_cpu: false, kernel: false },
-    ];
-    let wanted = manners
-        .into_iter()
-        .filter(|manner| options.every_cpu.is_none_or(|wanted| wanted == manner.every_cpu));
-    let mut refused = None;
-    for manner in wanted {
-        let mut pages = Pages::for_options(options);
-        loop {
-            match attach::open(pid, options, manner, pages) {
-                Ok(opened) => return Ok((opened, manner, pages, reduced)),
-                Err(Failure::Refused(error)) => {
-                    refused = Some(error);
-                    break;
-                }
-                Err(Failure::Ring(error)) => match pages.halved() {
-                    Some(fewer) => pages = fewer,
-                    None => {
-                        let what = "mapping a ring for perf events".to_owned();
-                        return Err(SamplerError::Limit { what, source: error.into(), remedy: Vec::new() });
-                    }
-                },
-                Err(Failure::Files(error)) => {
-                    let what = "opening perf events".to_owned();
-                    return Err(SamplerError::Limit { what, source: error.into(), remedy: Vec::new() });
-                }
-                Err(Failure::Final(error)) => return Err(error),
-            }
-        }
-    }
-    reduced.clear();
-    Err(refused.unwrap_or_else(|| TargetError::NoProcess { pid }.into()))
+/// What to add to loiter's CLOCK_MONOTONIC to get the machine's, which records have: time_namespaces(7).
+fn clock_offset_ns() -> i64 {
+    let text = proc::read_text("/proc/self/timens_offsets").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("monotonic")).unwrap_or_default();
+    let mut numbers = line.split_ascii_whitespace().map(|number| number.parse::<i64>().unwrap_or(0));
+    let (seconds, nanos) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos).saturating_neg()
 }

@@ -117,4 +117,6 @@ pub struct Tally {
     pub malformed: u64,
     /// How often the kernel suppressed samples for a while, because there were too many.
     pub throttled: u64,
+    /// Threads that could not be given an event, because of a limit: nothing of them was recorded.
+    pub threads_missed: u64,
 }

@@ -315,6 +315,10 @@ impl<'a> Unread<'a> {
         self.0.len() + self.1.len()
     }
 
+    pub(super) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes as they are, or joined if they wrap.
     pub(super) fn bytes(self, place: Place) -> Option<Cow<'a, [u8]>> {
         let end = place.start.checked_add(place.size)?;

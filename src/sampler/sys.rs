@@ -56,6 +56,29 @@ pub(super) fn id(event: &OwnedFd) -> io::Result<u64> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
 }
 
+/// Records that an event lost, if it was opened with [`abi::FORMAT_LOST`].
+pub(super) fn lost(event: &OwnedFd) -> Option<u64> {
+    // Its value, then the count.
+    let mut bytes = [0; 16];
+    let read = nix::unistd::read(event, &mut bytes).ok()?;
+    let (_, count) = bytes.get(..read)?.split_last_chunk()?;
+    (read == bytes.len()).then_some(u64::from_le_bytes(*count))
+}
+
+/// Raises the number of files that this process may open to what it may have at most. False if that changes nothing.
+pub(super) fn raise_open_files() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit to write to.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0
+        || limit.rlim_cur >= limit.rlim_max
+    {
+        return false;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit to read.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 }
+}
+
 /// What [`wait`] found out about a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {

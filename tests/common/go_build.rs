@@ -108,6 +108,8 @@ pub enum Program {
     Lazy,
     /// Burns CPU in known functions.
     Burners,
+    /// Burns CPU, waits, and writes its own profiles into a directory.
+    Profiled,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
 }
@@ -119,6 +121,7 @@ impl Program {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Leaks => "leaks",
             Program::Burners => "burners",
+            Program::Profiled => "profiled",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory)
     }
@@ -189,6 +192,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Tiny => ("tiny", "./tiny"),
         Program::Leaks => ("leaks", "."),
         Program::Burners => ("burners", "."),
+        Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),
         Program::Lazy => ("lazy", "./lazy"),
     };

@@ -23,15 +23,19 @@ impl Drop for Program {
 impl Program {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(arguments: &[&str]) -> Program {
-        let mut command = Command::new(built());
-        command.args(arguments);
-        Program::run(command)
+        Program::start_at(built(), arguments)
     }
 
-    pub(crate) fn run(mut command: Command) -> Program {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+    /// The same with a copy of it.
+    pub(crate) fn start_at(path: &Path, arguments: &[&str]) -> Program {
+        let mut child = Command::new(path)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut program = Program { child, input, output };
         program.hears("ready");
         program
@@ -43,41 +47,42 @@ impl Program {
 
     /// Tells it to go on.
     pub(crate) fn go(&mut self) {
-        self.input.write_all(b"\n").unwrap();
+        self.input.write_all(b"\n").expect("it reads");
     }
 
     /// Waits for a line of it.
     pub(crate) fn hears(&mut self, expected: &str) {
-        let line = self.output.next().expect("it says something").unwrap();
+        let line = self.output.next().expect("it says something").expect("text");
         assert_eq!(line, expected);
     }
 
-    /// Waits until it has ended.
-    pub(crate) fn ends(&mut self) {
-        assert!(self.child.wait().unwrap().success());
+    /// Lets it end, and waits for that.
+    pub(crate) fn end(&mut self) {
+        self.go();
+        assert!(self.child.wait().expect("it is our child").success());
     }
 
     /// Where one of its functions is.
     pub(crate) fn function(&self, name: &str) -> Range<u64> {
-        let target = loiter::process::open_pid(self.pid()).unwrap();
-        let images = target.images().unwrap();
-        let symbols = images[0].symbols().unwrap();
-        let found = symbols.find(name).unwrap();
+        let target = loiter::process::open_pid(self.pid()).expect("it can be read");
+        let images = target.images().expect("images");
+        let symbols = images[0].symbols().expect("symbols");
+        let found = symbols.find(name).expect("the function is there");
         found.address..found.address + found.size
     }
 }
 
 /// The program, built once.
-fn built() -> &'static Path {
+pub(crate) fn built() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler");
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a folder");
         let out = folder.join(format!("program-{}", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sampler/program.c");
         let options = ["-O1", "-g", "-fno-omit-frame-pointer", "-pthread", "-o"];
         let built = Command::new("cc").args(options).arg(&out).arg(source).status();
-        assert!(built.unwrap().success());
+        assert!(built.expect("cc starts").success());
         out
     })
 }

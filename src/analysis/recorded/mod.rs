@@ -2,8 +2,8 @@
 //! tasks of a snapshot.
 //!
 //! Samples that differ only in their time are one row. Each row belongs to one clock, so that a question is always
-//! asked of one clock: [`Recorded::select`]. The rows of a recording are never hidden as the runtime's own: what
-//! garbage collection and the scheduler cost belongs to the answer.
+//! asked of one clock: [`Recorded::select`]. CPU time is never hidden as the runtime's own: what garbage collection
+//! and the scheduler cost belongs to the answer. That they wait does not.
 
 use rustc_hash::FxHashMap;
 
@@ -118,17 +118,23 @@ impl Recorded {
         Clock::ALL.into_iter().filter(has).collect()
     }
 
-    /// The rows of one clock that pass a filter. The runtime's own tasks pass it, too.
+    /// The rows of one clock that pass a filter. Of CPU time the runtime's own tasks pass it, too.
     pub fn select(&self, clock: Clock, filter: &Filter) -> Selection {
-        let filter = Filter { system: true, ..filter.clone() };
+        let with_system = Filter { system: true, ..filter.clone() };
         let of_clock = |&nth: &u32| self.rows.get(nth as usize).is_some_and(|row| row.clock == clock);
-        let mut tasks = filter.select(&self.snapshot).tasks;
-        tasks.retain(of_clock);
-        let all: Vec<u32> = (0..self.rows.len() as u32).filter(of_clock).collect();
+        let is_shown = |nth: &u32| {
+            clock == Clock::Cpu
+                || filter.system
+                || self.snapshot.tasks.get(*nth as usize).is_some_and(|task| !task.system)
+        };
+        let passing: Vec<u32> =
+            with_system.select(&self.snapshot).tasks.into_iter().filter(of_clock).collect();
+        let (tasks, hidden): (Vec<u32>, Vec<u32>) = passing.into_iter().partition(is_shown);
+        let all: Vec<u32> = (0..self.rows.len() as u32).filter(of_clock).filter(is_shown).collect();
         Selection {
             count: self.snapshot.count_of(&tasks),
             considered: self.snapshot.count_of(&all),
-            hidden_system: 0,
+            hidden_system: self.snapshot.count_of(&hidden),
             tasks,
         }
     }
@@ -238,7 +244,7 @@ fn task(recording: &Recording, sample: &Sample) -> Task {
         address: of.address,
         creator: of.creator,
         entry: of.entry,
-        system: of.system,
+        system: of.system || sample.whose == Whose::Scheduler,
         state: sample.state,
         reason: sample.reason,
         wait_class: sample.wait_class,

@@ -11,7 +11,9 @@ use crate::analysis::lore;
 use crate::analysis::parse_error::ParseError;
 use crate::analysis::pattern::Pattern;
 use crate::recording::{TaskRow, ThreadRow, Whose};
-use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, StackId, StrId, Task, TaskState};
+use crate::snapshot::{
+    Frame, FunctionId, FunctionKind, Snapshot, StackId, StackStatus, StrId, Task, TaskState,
+};
 
 /// What the rows of a group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,6 +109,8 @@ pub(super) struct Subjects<'a> {
     collectors: Vec<Vec<Pattern>>,
     /// Whether a start function is one of a collector, by runtime.
     known: FxHashMap<(u8, FunctionId), bool>,
+    /// What start functions call that are only adapters.
+    called: FxHashMap<FunctionId, Option<FunctionId>>,
     /// The innermost and the outermost shown frame of each stack that was asked for.
     ends: FxHashMap<StackId, [Option<FunctionId>; 2]>,
     label: Option<&'a str>,
@@ -123,6 +127,7 @@ impl<'a> Subjects<'a> {
             all_frames,
             collectors: recorded.header.runtimes.iter().map(collectors).collect(),
             known: FxHashMap::default(),
+            called: FxHashMap::default(),
             ends: FxHashMap::default(),
             label: if let By::Label(key) = by { Some(key) } else { None },
         }
@@ -190,9 +195,23 @@ impl<'a> Subjects<'a> {
             |id: FunctionId| !matches!(kind(id), Some(FunctionKind::Internal | FunctionKind::Wrapper));
         let start = match task.entry {
             Some(entry) if task.system || plain(entry) => Some(entry),
-            entry => self.ends(task).1.filter(|&outermost| plain(outermost)).or(entry),
+            Some(entry) => self.called_by(entry).filter(|&called| plain(called)).or(Some(entry)),
+            None => self.ends(task).1.filter(|&outermost| plain(outermost)),
         };
         Subject::Tasks(start, self.creator(task))
+    }
+
+    /// The function that an adapter calls: an adapter of the compiler is made for one call. Some rows of its tasks may
+    /// have no stack, so all rows are looked at.
+    fn called_by(&mut self, entry: FunctionId) -> Option<FunctionId> {
+        if let Some(&known) = self.called.get(&entry) {
+            return known;
+        }
+        let whole = |task: &&Task| task.entry == Some(entry) && task.stack_status == StackStatus::Complete;
+        let recorded = self.recorded;
+        let called = recorded.snapshot.tasks.iter().filter(whole).find_map(|task| self.ends(task).1);
+        self.called.insert(entry, called);
+        called
     }
 
     /// Where a task was started, unless the runtime started it.

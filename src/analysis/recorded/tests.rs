@@ -19,7 +19,8 @@ fn recording(draws: &[Draw]) -> Recording {
         .map(|name| {
             let kind =
                 if name.starts_with("runtime") { FunctionKind::Internal } else { FunctionKind::Normal };
-            code.function_with(name, "", kind, crate::words::go::role(name, ""))
+            let package = name.split('.').next().unwrap();
+            code.function_with(name, package, kind, crate::words::go::role(name, package))
         })
         .into();
     let locations: Vec<_> = functions
@@ -77,6 +78,11 @@ fn all_by() -> Vec<By> {
         .into()
 }
 
+/// Everything, with what belongs to the runtime.
+fn whole() -> Filter {
+    Filter { system: true, ..Filter::default() }
+}
+
 #[test]
 fn kinds_are_named_by_what_tasks_do() {
     let recorded = Recorded::new(&recording(&[
@@ -87,7 +93,7 @@ fn kinds_are_named_by_what_tasks_do() {
         (0, 8, 3, 4, 0, 50),
         (1, 0, 0, 0, 2, 40),
     ]));
-    let groups = group(&recorded, &Filter::default(), &By::Kind, Some("route"));
+    let groups = group(&recorded, &whole(), &By::Kind, Some("route"));
     let names: Vec<_> = groups.iter().map(|group| recorded.name(group.subject)).collect();
     let known =
         ["main.a", "garbage collection", "scheduler", "native threads without a name", "not known whose"];
@@ -113,7 +119,7 @@ fn readings_of_one_task_are_no_surer_than_their_number() {
     let mut recording = recording(&draws);
     recording.header.coverage.readings = 20;
     let recorded = Recorded::new(&recording);
-    let rows = recorded.select(Clock::Wall, &Filter::default()).tasks;
+    let rows = recorded.select(Clock::Wall, &whole()).tasks;
     assert!((recorded.sureness(Clock::Wall, &rows) - 20.0).abs() < 1e-9);
     assert_eq!(recorded.sureness(Clock::Cpu, &[]), 0.0);
 }
@@ -123,7 +129,7 @@ proptest! {
     fn every_view_adds_up_to_the_samples(draws in prop::collection::vec(any::<Draw>(), 0..60)) {
         let recording = recording(&draws);
         let recorded = Recorded::new(&recording);
-        let filter = Filter::default();
+        let filter = whole();
         for clock in Clock::ALL {
             let samples = recording.samples.iter().filter(|sample| sample.clock == clock);
             let all = added(samples.map(|sample| Sum { samples: sample.count, ns: sample.weight_ns }));
@@ -167,10 +173,10 @@ proptest! {
     fn a_filter_takes_rows_as_they_are(draws in prop::collection::vec(any::<Draw>(), 0..60)) {
         let recorded = Recorded::new(&recording(&draws));
         let parts = TaskState::ALL.map(|state| {
-            let filter = Filter { states: vec![state], ..Filter::default() };
+            let filter = Filter { states: vec![state], ..whole() };
             recorded.sum(&recorded.select(Clock::Wall, &filter).tasks)
         });
-        let all = recorded.sum(&recorded.select(Clock::Wall, &Filter::default()).tasks);
+        let all = recorded.sum(&recorded.select(Clock::Wall, &whole()).tasks);
         prop_assert_eq!(added(parts), all);
     }
 }

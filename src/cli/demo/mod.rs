@@ -25,6 +25,9 @@ const BETWEEN: Duration = Duration::from_secs(3);
 /// Options of the watch for leaks: seven readings; tasks that are blocked for a second are reported.
 const WATCH: [&str; 6] = ["--for", "3s", "--every", "500ms", "--min-age", "1s"];
 
+/// Options of the recording. Without the right to perf events it has the wall clock only.
+const RECORD: [&str; 4] = ["-d", "3s", "--mode", "all"];
+
 /// Start a small leaking server and find its leaks: a tour that needs nothing but loiter
 ///
 /// The server is a Tokio program that exports its tasks with the crate loiter-registry. Every command is shown
@@ -149,7 +152,9 @@ impl Tour<'_> {
             "What leaks, and why? loiter watches for a while; healthy tasks are not reported as leaks:",
         )?;
         self.step(&[&["leaks", pid], &WATCH[..]].concat())?;
-        self.say("The same as a report to share with others, and a flame graph for a browser:")?;
+        self.say("Who uses the CPU, and what do the others spend their time on? loiter samples the server for a while:")?;
+        self.step(&[&["record", pid], &RECORD[..]].concat())?;
+        self.say("The leaks as a report to share with others, and a flame graph for a browser:")?;
         self.step_to("leaks.md", &[&["leaks", pid], &WATCH[..], &["--format", "markdown"]].concat())?;
         self.step(&["flame", pid, "-o", "tasks.svg"])?;
         self.say(

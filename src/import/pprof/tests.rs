@@ -265,3 +265,119 @@ proptest! {
         }
     }
 }
+
+/// A profile of three samples at one place with these types, period and values.
+fn timed(strings: &[&str], types: &[(u64, u64)], period: (u64, u64, u64), values: &[&[u64]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let kind = |name, unit| message(&[(value_type::TYPE, name), (value_type::UNIT, unit)]);
+    for &(name, unit) in types {
+        put_bytes(&mut out, profile::SAMPLE_TYPE, &kind(name, unit));
+    }
+    for values in values {
+        let mut sample = Vec::new();
+        put_bytes(&mut sample, sample::LOCATION, &[1]);
+        values.iter().for_each(|&value| put_bytes(&mut sample, sample::VALUE, &packed(value)));
+        put_bytes(&mut out, profile::SAMPLE, &sample);
+    }
+    let mut location = message(&[(location::ID, 1), (location::ADDRESS, 0x4000)]);
+    put_bytes(&mut location, location::LINE, &message(&[(line::FUNCTION, 1), (line::LINE, 10)]));
+    put_bytes(&mut out, profile::LOCATION, &location);
+    put_bytes(&mut out, profile::FUNCTION, &message(&[(function::ID, 1), (function::NAME, 1)]));
+    strings.iter().for_each(|text| put_bytes(&mut out, profile::STRING_TABLE, text.as_bytes()));
+    put_bytes(&mut out, profile::PERIOD_TYPE, &kind(period.0, period.1));
+    put_number(&mut out, profile::PERIOD, period.2);
+    put_number(&mut out, profile::DURATION_NANOS, 5_000_000_000);
+    out
+}
+
+fn packed(value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    crate::formats::pprof::wire::put_varint(&mut out, value);
+    out
+}
+
+const TIMES: [&str; 11] = [
+    "",
+    "work",
+    "samples",
+    "count",
+    "cpu",
+    "nanoseconds",
+    "wall",
+    "milliseconds",
+    "off-cpu",
+    "moods",
+    "microseconds",
+];
+
+fn time(bytes: &[u8]) -> Result<Recording, PprofError> {
+    match read_any(bytes, Limits::default())? {
+        Profile::Time(recording) => Ok(recording),
+        Profile::Tasks(_) => panic!("it is no profile of goroutines"),
+    }
+}
+
+/// Clock, count and nanoseconds of each sample.
+fn rows(recording: &Recording) -> Vec<(&'static str, u64, u64)> {
+    recording.samples.iter().map(|s| (s.clock.name(), s.count, s.weight_ns)).collect()
+}
+
+#[test]
+fn every_time_of_a_profile_becomes_samples_of_its_clock() {
+    let types = [(2, 3), (4, 5), (6, 7), (8, 10), (9, 3)];
+    let values: [&[u64]; 2] = [&[3, 30, 0, 0, 8], &[2, 0, 4, 5, 8]];
+    let recording = time(&timed(&TIMES, &types, (4, 10, 7), &values)).unwrap();
+    assert_eq!(rows(&recording), [("cpu", 3, 30), ("wall", 2, 4_000_000), ("off-cpu", 2, 5_000)]);
+    let header = &recording.header;
+    assert_eq!(
+        header.warnings,
+        ["these values of the profile are left out, as they are no time: moods/count"]
+    );
+    assert_eq!((header.duration_ns, header.time_step_ns), (5_000_000_000, 5_000_000_000));
+    let clocks: Vec<_> = header.clocks.iter().map(|c| (c.clock.name(), c.period_ns)).collect();
+    assert_eq!(clocks, [("cpu", Some(7_000)), ("wall", None), ("off-cpu", None)]);
+    // Nothing shows that a Go program wrote it, nor whose time it is.
+    assert!(header.runtimes.is_empty() && recording.tasks.is_empty());
+    assert!(recording.samples.iter().all(|s| s.stack_status == StackStatus::Unknown));
+}
+
+#[test]
+fn a_profile_that_only_counts_samples_has_the_time_of_its_period() {
+    let recording = time(&timed(&TIMES, &[(2, 3)], (4, 5, 10_000_000), &[&[3], &[2]])).unwrap();
+    assert_eq!(rows(&recording), [("cpu", 3, 30_000_000), ("cpu", 2, 20_000_000)]);
+    let without = time(&timed(&TIMES, &[(2, 3)], (0, 0, 0), &[&[3]])).unwrap_err();
+    assert!(without.to_string().starts_with("a profile of samples/count, not of goroutines"), "{without}");
+}
+
+#[test]
+fn times_out_of_range_do_no_harm() {
+    let huge = i64::MAX as u64;
+    let types = [(2, 3), (6, 7)];
+    let recording = time(&timed(&TIMES, &types, (0, 0, 0), &[&[huge, huge], &[huge, huge]])).unwrap();
+    assert_eq!(rows(&recording), [("wall", huge, u64::MAX); 2]);
+    let less = time(&timed(&TIMES, &types, (0, 0, 0), &[&[1, u64::MAX]])).unwrap_err();
+    assert!(matches!(less, PprofError::Difference), "{less}");
+    let limits = Limits { rows: 1, ..Limits::default() };
+    let many = read_any(&timed(&TIMES, &types, (0, 0, 0), &[&[1, 1], &[1, 1]]), limits).unwrap_err();
+    assert!(matches!(many, PprofError::TooManySamples { limit: 1 }), "{many}");
+}
+
+#[test]
+fn profiles_of_goroutines_stay_snapshots() {
+    let read = read_any(&goroutines(), Limits::default()).unwrap();
+    assert_eq!(read, Profile::Tasks(super::read(&goroutines()).unwrap()));
+}
+
+proptest! {
+    #[test]
+    fn any_times_are_an_error_or_a_valid_recording(
+        types in proptest::collection::vec((0_u64..11, 0_u64..12), 0..5),
+        values in proptest::collection::vec(proptest::collection::vec(any::<u64>(), 0..6), 0..5),
+        period in (0_u64..11, 0_u64..11, any::<u64>()),
+    ) {
+        let values: Vec<&[u64]> = values.iter().map(Vec::as_slice).collect();
+        if let Ok(Profile::Time(recording)) = read_any(&timed(&TIMES, &types, period, &values), Limits::default()) {
+            prop_assert_eq!(recording.validate(), Ok(()));
+        }
+    }
+}

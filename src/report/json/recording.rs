@@ -69,7 +69,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct HeadOut<'a> {
+pub(super) struct HeadOut<'a> {
     loiter: &'a str,
     started_at_ns: Option<u64>,
     duration_ns: u64,
@@ -177,7 +177,7 @@ struct FunctionOut<'a> {
 }
 
 impl<'a> HeadOut<'a> {
-    fn new(recorded: &'a Recorded) -> Self {
+    pub(super) fn new(recorded: &'a Recorded) -> Self {
         let head = &recorded.header;
         HeadOut {
             loiter: &head.loiter,

@@ -10,7 +10,7 @@ use crate::analysis::recorded::{
     By, Functions, LabelTimes, Recorded, RecordedGroup, Sum, functions, group, label_times, share,
     splitting_label,
 };
-use crate::recording::Clock;
+use crate::recording::{Clock, Whose};
 
 mod diff;
 mod head;
@@ -220,6 +220,16 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     let reaches: Vec<_> = clocks.iter().filter_map(reach).collect();
     if !reaches.is_empty() {
         notes.push((DIM, format!("shares are exact to {} at most, 19 times out of 20", reaches.join(", "))));
+    }
+    let off_cpu = sheet.recorded.select(Clock::OffCpu, sheet.filter).tasks;
+    let is_unknown =
+        |&nth: &u32| sheet.recorded.rows.get(nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
+    if off_cpu.iter().any(is_unknown) {
+        notes.push((DIM, "whose waits of less than 5 ms are is not looked for".to_owned()));
+    }
+    let hides = |&clock: &Clock| sheet.recorded.select(clock, sheet.filter).hidden_system > 0;
+    if sheet.recorded.clocks().iter().any(hides) {
+        notes.push((DIM, "the runtime's own waiting is hidden (--system shows it)".to_owned()));
     }
     for warning in &sheet.recorded.header.warnings {
         notes.push((WARN, format!("warning: {warning}")));

@@ -28,6 +28,8 @@ pub(super) struct Offsets {
     pub(super) g_labels: usize,
     /// Its newest pending deferred call.
     pub(super) g_defer: Option<u64>,
+    /// The collector asked it to shrink its stack when it next can.
+    pub(super) g_preempt_shrink: Option<usize>,
     /// How often the goroutine stopped running, modulo 256.
     pub(super) g_tracking_seq: Option<usize>,
     /// How much of a g is read: up to the end of the last of these fields.
@@ -113,6 +115,7 @@ impl Offsets {
             g_waiting: at("g", "waiting")?,
             g_labels: at("g", "labels")?,
             g_defer: offset("g", "_defer"),
+            g_preempt_shrink: offset("g", "preemptShrink").map(|o| o as usize),
             g_tracking_seq: offset("g", "trackingSeq").map(|o| o as usize),
             g_size: 0,
             m_g0: get("m", "g0")?,

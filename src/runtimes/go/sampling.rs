@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 mod blocked;
 mod calls;
 mod chain;
+mod collector;
 mod goroutines;
 mod runs;
 mod threads;
@@ -57,26 +58,36 @@ impl<'a> Attribution<'a> {
 
     /// The goroutine that used a struct at a time, as far as it is known which one that was.
     fn task(&mut self, goroutine: u64, at_ns: u64, places: &[Place], into: &mut CodeBuilder) -> SampledTask {
-        let mut task = SampledTask { runtime: self.runtime, ..SampledTask::default() };
-        let identity = self.tracer.goroutines.identity(goroutine, at_ns);
-        let resolver = &mut self.names.resolver;
-        let Some(identity) = identity else {
-            // Some goroutine, which the outermost function of its stack began.
-            if let [.., Place::Go(first), Place::Go(exit)] = places
-                && self.tracer.is_exit(exit.pc())
-            {
-                task.entry = resolver.entry(first.pc(), into);
-                task.system = resolver.is_system(first.pc(), || false);
-            }
-            return task;
+        let Some(identity) = self.tracer.goroutines.identity(goroutine, at_ns) else {
+            return self.some_task(places, into);
         };
-        task.address = goroutine;
-        task.id = Some(identity.goid);
-        // The first goroutine was started by the runtime's start-up code, not by a statement.
-        task.creator = (identity.goid != 1).then(|| resolver.creator(identity.gopc, into)).flatten();
-        task.entry = resolver.entry(identity.startpc, into);
-        let system = || resolver.is_system(identity.startpc, || false);
-        task.system = *self.system.entry(identity.startpc).or_insert_with(system);
+        let resolver = &mut self.names.resolver;
+        let is_system = || resolver.is_system(identity.startpc, || false);
+        let system = *self.system.entry(identity.startpc).or_insert_with(is_system);
+        SampledTask {
+            runtime: self.runtime,
+            id: Some(identity.goid),
+            address: goroutine,
+            // The first goroutine was started by the runtime's start-up code, not by a statement.
+            creator: (identity.goid != 1).then(|| resolver.creator(identity.gopc, into)).flatten(),
+            entry: resolver.entry(identity.startpc, into),
+            system,
+        }
+    }
+
+    /// Some goroutine, of which only the function is known that its stack begins with.
+    fn some_task(&mut self, places: &[Place], into: &mut CodeBuilder) -> SampledTask {
+        let mut task = SampledTask { runtime: self.runtime, ..SampledTask::default() };
+        let first = match places {
+            [.., Place::Go(first), Place::Go(exit)] if self.tracer.is_exit(exit.pc()) => first.pc(),
+            [.., Place::Within(first), Place::Go(exit)] if self.tracer.is_exit(exit.pc()) => *first,
+            _ => return task,
+        };
+        if !self.tracer.switches(first) {
+            let resolver = &mut self.names.resolver;
+            task.entry = resolver.entry(first, into);
+            task.system = resolver.is_system(first, || false);
+        }
         task
     }
 
@@ -120,6 +131,7 @@ impl Attribute for Attribution<'_> {
         let trace = self.tracer.trace(moment);
         let (owner, labels_known) = match trace.ran {
             Ran::Native => return None,
+            Ran::SomeGoroutine => (Owner::Task(self.some_task(&trace.places, into), None), false),
             Ran::Goroutine(goroutine) => self.owner(goroutine, moment.at_ns, &trace.places, into),
             Ran::Scheduler => (Owner::Scheduler, true),
             Ran::Unknown => (Owner::Unknown, false),

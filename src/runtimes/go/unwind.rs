@@ -84,6 +84,8 @@ pub(super) struct Code {
     /// Was called by a signal handler, at any instruction, not by a call instruction.
     injected: bool,
     pub(super) switch: Switch,
+    /// Written in assembly, which may use the g register for something else.
+    pub(super) assembly: bool,
 }
 
 /// How a function switches between stacks. Source: `src/runtime/asm_amd64.s` of Go 1.19 to 1.27.
@@ -212,6 +214,7 @@ impl<'a> Unwinder<'a> {
             writes_sp: function.is_sp_write(),
             injected: is_injected(&name),
             switch: Switch::of(&name),
+            assembly: function.is_asm(),
         })
     }
 

@@ -22,8 +22,8 @@ const RUNNING: u32 = 2;
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE.
 const EXACT_CLOCK: u32 = 1;
 const COARSE_CLOCK: u32 = 6;
-/// Reading all entries takes no more than this part of a core: 1 in so many.
-const SHARE: u64 = 20;
+/// Reading all entries takes no more than this part of a core: one in this many.
+const SHARE: u64 = 50;
 /// Entries that are read again between two readings of all.
 const MAX_HOT: usize = 1024;
 /// Polls kept of one thread: polls may be nested.

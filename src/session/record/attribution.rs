@@ -8,6 +8,9 @@ use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
+/// Bytes of the stack of a blocked thread that are read.
+const BLOCKED_STACK: usize = 16 << 10;
+
 /// Says whose samples are, and adds them to a recording.
 pub(super) struct Attribution<'a> {
     target: &'a dyn Target,
@@ -18,11 +21,11 @@ pub(super) struct Attribution<'a> {
 }
 
 /// What was found out about a sample.
-struct Found {
-    whose: Whose,
-    labels: Option<LabelSetId>,
-    stack: Vec<LocationId>,
-    stack_status: StackStatus,
+pub(super) struct Found {
+    pub(super) whose: Whose,
+    pub(super) labels: Option<LabelSetId>,
+    pub(super) stack: Vec<LocationId>,
+    pub(super) stack_status: StackStatus,
 }
 
 impl<'a> Attribution<'a> {
@@ -30,20 +33,33 @@ impl<'a> Attribution<'a> {
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(super) fn new(
-        target: &'a dyn Target,
-        readable: Option<&'a Readable>,
-        start_ns: u64,
-    ) -> Result<Self, RecordError> {
-        let runtimes =
-            readable.map(|readable| readable.attributions(target)).transpose()?.unwrap_or_default();
+    pub(super) fn new(target: &'a dyn Target, start_ns: u64) -> Result<Self, RecordError> {
         Ok(Attribution {
             target,
-            runtimes,
+            runtimes: Vec::new(),
             images: Images::new(target),
             native: NativeStacks::new(target).map_err(crate::Error::from)?,
             start_ns,
         })
+    }
+
+    /// From here on, the runtimes of the process say whose samples are.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub(super) fn learn(&mut self, readable: &'a Readable) -> Result<(), RecordError> {
+        self.runtimes = readable.attributions(self.target)?;
+        Ok(())
+    }
+
+    /// Looks again at the images of the process: code was mapped.
+    pub(super) fn renew(&mut self, builder: &mut RecordingBuilder) {
+        // What was mapped until now is noted with the images of its time.
+        self.images.note(&mut builder.code);
+        if self.target.mappings().is_ok() {
+            self.images = Images::new(self.target);
+        }
+        self.native.renew(self.target);
     }
 
     /// Adds the samples of a batch.
@@ -57,10 +73,7 @@ impl<'a> Attribution<'a> {
         builder: &mut RecordingBuilder,
     ) -> Result<(), RecordError> {
         if batch.has_new_code() {
-            // What was mapped until now is noted with the images of its time.
-            self.images.note(&mut builder.code);
-            self.images = Images::new(self.target);
-            self.native.renew(self.target);
+            self.renew(builder);
         }
         let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
@@ -108,6 +121,27 @@ impl<'a> Attribution<'a> {
         let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
         found.stack.splice(0..0, kernel);
         found
+    }
+
+    /// What a thread is blocked in. None if that is not certain.
+    pub(super) fn blocked(
+        &mut self,
+        tid: u32,
+        since_ns: u64,
+        builder: &mut RecordingBuilder,
+    ) -> Option<Found> {
+        let mut runtimes = self.runtimes.iter_mut();
+        if let Some(claim) = runtimes.find_map(|runtime| runtime.blocked(tid, since_ns, &mut builder.code)) {
+            return Some(of_runtime(claim, builder));
+        }
+        let before = self.target.blocked_at(tid)?;
+        let stack = self.target.read_vec(before.sp, BLOCKED_STACK).ok()?;
+        if self.target.blocked_at(tid)? != before {
+            return None;
+        }
+        let moment = Moment::blocked(tid, before, &stack);
+        let (stack, stack_status) = self.native.stack(&moment, &mut builder.code);
+        Some(Found { whose: Whose::Native, labels: None, stack, stack_status })
     }
 
     /// Records what else is known of the code.

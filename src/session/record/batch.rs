@@ -1,6 +1,7 @@
 //! What one drain of the sampler gave. Runtimes look at the whole batch before they say whose each moment is.
 
 use crate::process::{Moment, Registers};
+use crate::sampler::off_cpu::{Interval, OffCpu};
 use crate::sampler::{Record, Sampler};
 
 /// Samples and events of some milliseconds, in the order of time.
@@ -32,39 +33,42 @@ struct Sampled {
 pub(super) enum Event {
     /// A thread left its CPU.
     Out { tid: u32, at_ns: u64, preempted: bool },
-    /// A thread got a CPU.
-    In { tid: u32, at_ns: u64 },
+    /// A thread got a CPU again.
+    OffCpu(Interval),
     /// Code was mapped.
     Mapped,
     /// A thread was started.
-    Started { tid: u32, at_ns: u64 },
+    Started { tid: u32 },
     /// A thread ended.
-    Ended { tid: u32, at_ns: u64 },
+    Ended { tid: u32 },
     /// A thread has another name.
     Named { tid: u32, name: String },
     /// The process became another program.
-    Executed { at_ns: u64 },
+    Executed,
 }
 
 impl Batch {
     /// Takes what the sampler has.
-    pub(super) fn fill(&mut self, sampler: &mut Sampler) {
+    pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
         self.samples.clear();
         self.addresses.clear();
         self.stacks.clear();
         self.events.clear();
-        sampler.drain(&mut |record| self.add(&record));
+        sampler.drain(&mut |record| {
+            let interval = off_cpu.as_mut().and_then(|off_cpu| off_cpu.take(&record));
+            self.events.extend(interval.map(Event::OffCpu));
+            self.add(&record);
+        });
     }
 
     fn add(&mut self, record: &Record<'_>) {
         let event = match *record {
             Record::Sample { moment, weight_ns, .. } => return self.sample(&moment, weight_ns),
             Record::SwitchedOut { tid, at_ns, preempted } => Event::Out { tid, at_ns, preempted },
-            Record::SwitchedIn { tid, at_ns } => Event::In { tid, at_ns },
             Record::Mapped { executable: true, .. } => Event::Mapped,
-            Record::Started { tid, at_ns } => Event::Started { tid, at_ns },
-            Record::Ended { tid, at_ns } => Event::Ended { tid, at_ns },
-            Record::Named { at_ns, is_exec: true, .. } => Event::Executed { at_ns },
+            Record::Started { tid, .. } => Event::Started { tid },
+            Record::Ended { tid, .. } => Event::Ended { tid },
+            Record::Named { is_exec: true, .. } => Event::Executed,
             Record::Named { tid, name, .. } => {
                 Event::Named { tid, name: String::from_utf8_lossy(name).into_owned() }
             }
@@ -118,7 +122,7 @@ impl Batch {
 
     /// When the process became another program.
     pub(super) fn executed(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Executed { .. }))
+        self.events.iter().any(|event| matches!(event, Event::Executed))
     }
 }
 

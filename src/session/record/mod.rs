@@ -3,32 +3,34 @@
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
 //! at intervals. Everything goes into one [`Recording`], on one clock.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
 mod error;
+mod off_cpu;
 mod options;
 mod threads;
-mod usage;
 mod wall;
 
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
-pub use wall::{Wall, WallOptions};
 
 use super::pace::cpu_time;
 use crate::cause::full_text;
 use crate::process::{self, Target, monotonic_ns};
 use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::Readable;
-use crate::sampler::{Sampler, SamplerOptions};
+use crate::sampler::usage::CpuTime;
+use crate::sampler::{Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
+use off_cpu::Waits;
 use threads::Threads;
-use usage::CpuTime;
+pub use wall::{Wall, WallOptions};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
 /// time has passed, the more is known of the goroutine of a sample.
@@ -61,6 +63,11 @@ impl Recorded {
     }
 }
 
+/// Whether an error says that there are no perf events, not that there is no process.
+fn is_of_events(error: &SamplerError) -> bool {
+    !matches!(error, SamplerError::Options { .. } | SamplerError::Target(_))
+}
+
 /// The runtimes of a program. None if it has none: its threads can be sampled all the same.
 fn find_runtimes(target: &dyn Target, options: &RecordOptions) -> crate::Result<Option<Readable>> {
     match Readable::find(target) {
@@ -91,10 +98,16 @@ pub struct Recorder<'a> {
     sampler: Option<Sampler>,
     builder: RecordingBuilder,
     threads: Threads,
+    /// Time off CPU, if it is recorded.
+    waits: Option<Waits>,
     begin: Instant,
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
     told: Instant,
+    /// A reading found that the process has ended.
+    gone: bool,
+    /// Readings of all tasks of the present program.
+    readings: u64,
     /// CPU time that samples stand for, nanoseconds.
     sampled_ns: u64,
     /// CPU time of loiter and of the process when it began, and what was last read of the process.
@@ -126,18 +139,32 @@ impl<'a> Recorder<'a> {
             Recorded::Program(_) => None,
         };
         let attach = || Sampler::attach(what.pid(), &sampler_options(options));
-        let sampler = options.clocks.need_sampler().then(attach).transpose()?;
+        let mut warning = None;
+        let sampler = match options.clocks.need_sampler().then(attach).transpose() {
+            // The readings of all tasks need no perf events.
+            Err(error) if options.clocks.wall && is_of_events(&error) => {
+                warning = Some(format!("CPU time and time off CPU are not recorded: {}", full_text(&error)));
+                None
+            }
+            other => other?,
+        };
         let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
+        let start_ns = monotonic_ns();
+        let mut builder = RecordingBuilder::new();
+        builder.header.warnings.extend(warning);
         Ok(Recorder {
             what,
             options,
             found,
-            sampler,
-            builder: RecordingBuilder::new(),
+            builder,
             threads: Threads::new(what.pid()),
             begin: now,
-            start_ns: monotonic_ns(),
+            start_ns,
+            waits: (options.clocks.off_cpu && sampler.is_some()).then(|| Waits::new(what.pid(), start_ns)),
+            sampler,
             told: now,
+            gone: false,
+            readings: 0,
             sampled_ns: 0,
             own: cpu_time(),
             before,
@@ -160,7 +187,9 @@ impl<'a> Recorder<'a> {
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
         if let Some((target, readable)) = self.found.take() {
-            self.builder.header.end = match self.runtimes(target.as_ref(), readable, &[], progress)? {
+            let attribution = Attribution::new(target.as_ref(), self.start_ns)?;
+            let over = self.attributed(target.as_ref(), readable.as_ref(), attribution, &[], progress)?;
+            self.builder.header.end = match over {
                 Over::Program => End::Replaced,
                 Over::All(end) => end,
             };
@@ -198,33 +227,81 @@ impl<'a> Recorder<'a> {
         target: &dyn Target,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
+        // Before it may have ended.
+        let mut attribution = match Attribution::new(target, self.start_ns) {
+            Ok(attribution) => attribution,
+            Err(RecordError::Target(error)) if error.is_gone() && self.has_begun() => {
+                return Ok(Over::All(self.last_of_it()));
+            }
+            Err(error) => return Err(error),
+        };
         let mut pending = Vec::new();
-        match self.wait_for_runtimes(target, &mut pending)? {
-            Ok(readable) => self.runtimes(target, readable, &pending, progress),
+        let readable;
+        match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
+            Ok(found) => readable = found,
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
-                Ok(over)
+                return Ok(over);
             }
+        }
+        self.attributed(target, readable.as_ref(), attribution, &pending, progress)
+    }
+
+    /// Readings of all tasks, if they are asked for and there is a runtime.
+    fn wall(&self, readable: Option<&Readable>) -> Option<Wall> {
+        readable.filter(|_| self.options.clocks.wall)?;
+        let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
+        let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
+        options.read.stop = Some(Arc::clone(stop));
+        Some(Wall::new(options, self.start_ns))
+    }
+
+    /// Reads all tasks, if that is due.
+    fn read_all(
+        &mut self,
+        target: &dyn Target,
+        readable: Option<&Readable>,
+        wall: &mut Option<Wall>,
+    ) -> Result<(), RecordError> {
+        let (Some(wall), Some(readable)) = (wall, readable) else { return Ok(()) };
+        let now_ns = monotonic_ns();
+        if !wall.due(now_ns).is_zero() {
+            return Ok(());
+        }
+        let read = wall.read(target, readable, &mut self.builder, now_ns);
+        self.readings = wall.readings();
+        self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+        match read {
+            // What was read before is kept. The first reading says whether the process can be read at all.
+            Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
     /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
-    fn runtimes(
+    fn attributed<'t>(
         &mut self,
-        target: &dyn Target,
-        readable: Option<Readable>,
+        target: &'t dyn Target,
+        readable: Option<&'t Readable>,
+        mut attribution: Attribution<'t>,
         pending: &[Batch],
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
-        self.describe(target, readable.as_ref());
-        let mut attribution = Attribution::new(target, readable.as_ref(), self.start_ns)?;
+        self.describe(target, readable);
+        if let Some(readable) = readable {
+            attribution.learn(readable)?;
+        }
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
         let mut batch = Batch::default();
+        let mut wall = self.wall(readable);
         let over = loop {
             let end = self.end();
+            if end.is_none() {
+                self.read_all(target, readable, &mut wall)?;
+            }
             self.fill(&mut batch, end.is_some());
             self.take(&batch, &mut attribution)?;
             if batch.executed() {
@@ -238,6 +315,9 @@ impl<'a> Recorder<'a> {
                 progress(&self.progress());
             }
         };
+        if let Some(wall) = wall {
+            wall.finish(&mut self.builder, monotonic_ns());
+        }
         attribution.finish(&mut self.builder);
         Ok(over)
     }
@@ -247,6 +327,7 @@ impl<'a> Recorder<'a> {
     fn wait_for_runtimes(
         &mut self,
         target: &dyn Target,
+        attribution: &mut Attribution<'_>,
         pending: &mut Vec<Batch>,
     ) -> Result<Result<Option<Readable>, Over>, RecordError> {
         let begin = Instant::now();
@@ -263,6 +344,9 @@ impl<'a> Recorder<'a> {
             let mut batch = Batch::default();
             self.fill(&mut batch, end.is_some());
             let executed = batch.executed();
+            if batch.has_new_code() && !executed {
+                attribution.renew(&mut self.builder);
+            }
             pending.push(batch);
             if executed {
                 return Ok(Err(Over::Program));
@@ -286,7 +370,7 @@ impl<'a> Recorder<'a> {
             let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
             sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
         }
-        batch.fill(sampler);
+        batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
         self.used = CpuTime::of(self.what.pid()).or(self.used);
     }
 
@@ -294,7 +378,11 @@ impl<'a> Recorder<'a> {
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)
+        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        if let Some(waits) = &mut self.waits {
+            waits.add(batch, attribution, &mut self.threads, &mut self.builder);
+        }
+        Ok(())
     }
 
     /// Adds the samples of a batch of which nothing is known but the thread.
@@ -333,7 +421,7 @@ impl<'a> Recorder<'a> {
 
     /// Why the recording ends now. None: it goes on.
     fn end(&self) -> Option<End> {
-        if self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+        if self.gone || self.sampler.as_ref().is_some_and(Sampler::has_ended) {
             return Some(End::TargetEnded);
         }
         if self.options.stop.load(Ordering::Relaxed) {
@@ -351,29 +439,34 @@ impl<'a> Recorder<'a> {
             elapsed: self.begin.elapsed(),
             samples: tally.samples,
             lost: tally.lost,
-            readings: self.builder.header.coverage.readings,
+            readings: self.readings,
             coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
         }
     }
 
     /// CPU time that the process has used since the recording began, as far as it is sampled, nanoseconds.
     fn cpu_used(&self) -> Option<u64> {
-        let (before, now) = (self.before?, self.used?);
+        let used = self.used?.since(self.before?);
         let kernel = self.sampler.as_ref().is_some_and(|sampler| sampler.facts().kernel);
-        let user = now.user_ns.saturating_sub(before.user_ns);
-        let system = now.system_ns.saturating_sub(before.system_ns);
-        Some(if kernel { user.saturating_add(system) } else { user })
+        Some(if kernel { used.total_ns } else { used.user_ns() })
     }
 
     /// The finished recording. One that covers nothing is an error, not a file.
     fn finish(mut self) -> Result<Recording, RecordError> {
+        if let Some(waits) = self.waits.take() {
+            waits.finish(monotonic_ns(), &mut self.threads, &mut self.builder);
+        }
         self.cover();
         let header = &mut self.builder.header;
         header.duration_ns = self.begin.elapsed().as_nanos() as u64;
         header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
         let coverage = &header.coverage;
         let used = coverage.cpu_ns.unwrap_or(0);
-        if self.options.clocks.cpu && used >= LITTLE_CPU_NS && coverage.cpu_sampled_ns < used / 100 {
+        if self.sampler.is_some()
+            && self.options.clocks.cpu
+            && used >= LITTLE_CPU_NS
+            && coverage.cpu_sampled_ns < used / 100
+        {
             let ms = |ns: u64| ns / 1_000_000;
             return Err(RecordError::NothingCovered {
                 sampled_ms: ms(coverage.cpu_sampled_ns),
@@ -409,7 +502,7 @@ impl<'a> Recorder<'a> {
         let coverage = &mut header.coverage;
         coverage.cpu_ns = used;
         coverage.kernel_not_sampled_ns = (self.before.zip(self.used).filter(|_| !facts.kernel))
-            .map(|(before, now)| now.system_ns.saturating_sub(before.system_ns));
+            .map(|(before, now)| now.since(before).kernel_ns);
         coverage.cpu_sampled_ns = self.sampled_ns;
         coverage.samples = tally.samples;
         coverage.lost = tally.lost;

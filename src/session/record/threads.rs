@@ -31,7 +31,7 @@ impl Threads {
                 self.rows.remove(tid);
             }
             // Its id may be used again.
-            Event::Started { tid, .. } => {
+            Event::Started { tid } => {
                 self.names.remove(tid);
                 self.rows.remove(tid);
             }

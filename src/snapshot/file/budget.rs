@@ -99,15 +99,20 @@ impl Budget {
         FileError::TooLarge { problem: format!("{what} would take more than {limit} MiB of memory") }
     }
 
-    /// Charges entries that tables share, once per use. Returns the account of the tasks.
-    pub(super) fn charge_shared(mut self, snapshot: &Snapshot) -> Result<TaskTexts<'_>, FileError> {
-        for runtime in &snapshot.header.runtimes {
+    /// Charges entries that tables share, once per use. The tables were validated. Returns the account of the rows that
+    /// use them: tasks, samples.
+    pub(crate) fn charge_shared<'a>(
+        mut self,
+        runtimes: &[RuntimeInfo],
+        code: &'a CodeTables,
+    ) -> Result<TaskTexts<'a>, FileError> {
+        for runtime in runtimes {
             let longest = [&runtime.name, &runtime.task_noun, &runtime.scheduler.worker_noun];
             if longest.iter().any(|text| text.len() > MAX_NOUN) {
                 return Err(FileError::damaged("a runtime's name or noun is absurdly long"));
             }
         }
-        let uses = Uses::new(snapshot);
+        let uses = Uses::new(code);
         for stack in &uses.stacks {
             // Analysis expands every distinct stack once.
             if self.charge(*stack).is_err() {
@@ -118,29 +123,29 @@ impl Budget {
     }
 }
 
-/// The account of the entries that tasks share.
+/// The account of the entries that tasks or samples share.
 #[derive(Debug)]
-pub(super) struct TaskTexts<'a> {
+pub(crate) struct TaskTexts<'a> {
     uses: Uses<'a>,
-    /// Bytes of text that all tasks together may have.
+    /// Bytes of text that all rows together may have.
     limit: u64,
     total: u64,
 }
 
 impl TaskTexts<'_> {
     /// Adds the entries that a task uses.
-    pub(super) fn add(&mut self, task: &Task) {
+    pub(crate) fn add(&mut self, task: &Task) {
         self.total = self.total.saturating_add(self.uses.task(task));
     }
 
-    /// Checks the sum.
-    pub(super) fn check(&self) -> Result<(), FileError> {
+    /// Checks the sum; `rows` is the word for what was added.
+    pub(crate) fn check(&self, rows: &str) -> Result<(), FileError> {
         if self.total <= self.limit {
             return Ok(());
         }
         let limit = self.limit >> 30;
         Err(FileError::TooLarge {
-            problem: format!("stacks and labels of all its tasks are more than {limit} GiB of text"),
+            problem: format!("stacks and labels of all its {rows} are more than {limit} GiB of text"),
         })
     }
 }
@@ -148,39 +153,36 @@ impl TaskTexts<'_> {
 /// The cost of each use of an entry, bytes.
 #[derive(Debug)]
 struct Uses<'a> {
-    snapshot: &'a Snapshot,
+    code: &'a CodeTables,
     locations: Vec<u64>,
     stacks: Vec<u64>,
     labels: Vec<u64>,
 }
 
 impl<'a> Uses<'a> {
-    /// The snapshot's tables were validated.
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(code: &'a CodeTables) -> Self {
         let sum = |costs: &mut dyn Iterator<Item = u64>| costs.fold(0, u64::saturating_add);
-        let text = |id: StrId| snapshot.str(id).len() as u64;
+        let text = |id: StrId| code.str(id).len() as u64;
         let function = |id: FunctionId| {
-            let function = snapshot.code.functions.get(id.index());
+            let function = code.functions.get(id.index());
             function.map_or(0, |function| text(function.name).saturating_add(text(function.package)))
         };
         let frame = |frame: &Frame| USE + function(frame.function).saturating_add(text(frame.file));
         let locations: Vec<u64> =
-            snapshot.code.locations.iter().map(|place| sum(&mut place.frames.iter().map(frame))).collect();
+            code.locations.iter().map(|place| sum(&mut place.frames.iter().map(frame))).collect();
         let place = |id: &LocationId| locations.get(id.index()).copied().unwrap_or(0);
-        let stacks =
-            snapshot.code.stacks.iter().map(|stack| sum(&mut stack.locations.iter().map(place))).collect();
+        let stacks = code.stacks.iter().map(|stack| sum(&mut stack.locations.iter().map(place))).collect();
         let pair = |&(key, value): &(StrId, StrId)| USE + text(key).saturating_add(text(value));
-        let labels =
-            snapshot.code.label_sets.iter().map(|set| sum(&mut set.pairs.iter().map(pair))).collect();
-        Uses { snapshot, locations, stacks, labels }
+        let labels = code.label_sets.iter().map(|set| sum(&mut set.pairs.iter().map(pair))).collect();
+        Uses { code, locations, stacks, labels }
     }
 
     fn task(&self, task: &Task) -> u64 {
         let at = |costs: &[u64], index: Option<usize>| {
             index.and_then(|index| costs.get(index)).copied().unwrap_or(0)
         };
-        let entry = task.entry.map_or(0, |id| self.snapshot.function_name(id).len() as u64);
-        let reason = task.reason.map_or(0, |id| self.snapshot.str(id).len() as u64);
+        let entry = task.entry.map_or(0, |id| self.code.function_name(id).len() as u64);
+        let reason = task.reason.map_or(0, |id| self.code.str(id).len() as u64);
         at(&self.stacks, task.stack.map(StackId::index))
             .saturating_add(at(&self.locations, task.creator.map(LocationId::index)))
             .saturating_add(at(&self.labels, task.labels.map(LabelSetId::index)))

@@ -137,7 +137,6 @@ impl<'a> Func<'a> {
     }
 
     /// Whether it is written in assembly. All versions.
-    #[cfg(any(test, feature = "test-support"))]
     pub fn is_asm(&self) -> bool {
         self.last_word(1) & 4 != 0
     }

@@ -5,6 +5,7 @@ use std::io::Read;
 use super::*;
 use crate::code::{CodeTables, FunctionId, LabelSetId, LocationId, StackId, StrId};
 use crate::recording::{Sample, SampledTask, SampledThread, TaskRow, ThreadRow};
+use crate::snapshot::Task;
 use crate::snapshot::file::budget::{Budget, Refused};
 use crate::snapshot::file::columns::ColumnReader;
 use crate::snapshot::file::v1::read::{
@@ -31,13 +32,28 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Recording, FileErro
     let threads = tables.next(&tables::THREADS, read_threads)?;
     let tasks = tables.next(&tables::TASKS, read_tasks)?;
     let samples = tables.next(&tables::SAMPLES, read_samples)?;
-    let (_, unknown) = tables.finish()?;
+    let (budget, unknown) = tables.finish()?;
     if samples.len() as u64 != header.samples {
         return Err(FileError::damaged("its header and its table of samples disagree about their number"));
     }
     let mut header = RecordingHeader::from(header.recording);
     header.warnings.extend(unknown);
-    Ok(Recording { header, code, threads, tasks, samples })
+    let recording = Recording { header, code, threads, tasks, samples };
+    recording.validate()?;
+    charge_shared(&recording, budget)?;
+    Ok(recording)
+}
+
+/// Charges the entries of tables that tasks and samples share, once for each use.
+fn charge_shared(recording: &Recording, budget: Budget) -> Result<(), FileError> {
+    let mut texts = budget.charge_shared(&recording.header.runtimes, &recording.code)?;
+    for &SampledTask { creator, entry, .. } in &recording.tasks {
+        texts.add(&Task { creator, entry, ..Task::default() });
+    }
+    for &Sample { stack, labels, reason, .. } in &recording.samples {
+        texts.add(&Task { stack, labels, reason, ..Task::default() });
+    }
+    Ok(texts.check("samples")?)
 }
 
 fn read_threads(

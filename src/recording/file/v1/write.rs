@@ -30,7 +30,7 @@ pub(in super::super) fn write(recording: &Recording, into: &mut impl Write) -> R
 
     // The encoder and every reader allocate one or two blocks.
     let block = if recording.samples.len() > 10_000 { BlockSize::Max1MB } else { BlockSize::Max64KB };
-    let frame = FrameInfo::new().block_size(block).block_mode(BlockMode::Linked).content_checksum(true);
+    let frame = FrameInfo::new().block_size(block).block_mode(BlockMode::Linked).block_checksums(true);
     let mut out = FrameEncoder::with_frame_info(frame, into);
     let code = &recording.code;
     let tables = [

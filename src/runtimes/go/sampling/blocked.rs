@@ -10,6 +10,7 @@ use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::unwind::Start;
 use crate::snapshot::StackStatus;
+use crate::symbols::native::NativeFrame;
 
 /// No more of a stack is read, bytes.
 const MAX_STACK: u64 = 1 << 20;
@@ -41,16 +42,20 @@ pub(super) fn read(go: &Go, target: &dyn Target, tracer: &mut Tracer<'_>, tid: u
         return Some(Found { goroutine: Some(raw), places, status, at });
     }
     let moment = moment(tid, at, &bytes);
-    let trace = tracer.trace(&moment);
+    let trace = tracer.trace_from(&moment, NativeFrame::innermost(at.pc, at.sp, None));
     let Some(raw) = goroutine else {
         return Some(Found { goroutine: None, places: trace.places, status: trace.status, at });
     };
     // The part on the thread's own stack, then the goroutine's, which waits for it.
+    let joins = trace.places.last().is_some_and(|place| is_switch(place, tracer));
     let (pc, sp, bp) = raw.parked_at();
     if raw.on_stack(sp) {
         places.extend(trace.places.into_iter().filter(|place| !is_switch(place, tracer)));
         let bytes = copy(target, sp, Some(raw.stack_hi))?;
         status = tracer.walk_known(Start { pc, sp, bp, interrupted: false }, &bytes, &mut places);
+    }
+    if !joins && status == StackStatus::Complete {
+        status = StackStatus::Gaps;
     }
     Some(Found { goroutine: Some(raw), places, status, at })
 }

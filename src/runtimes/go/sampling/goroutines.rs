@@ -1,5 +1,8 @@
 //! What is known of goroutines while samples are taken: which one a struct is, and which memory is its stack.
 //!
+//! A stack that two readings find in the same memory was there in between only if nothing shrank it: it may have been
+//! moved away and back, and another goroutine may have had the memory meanwhile. Only the collector shrinks stacks.
+//!
 //! There may be a hundred thousand, so the structs that moments name are read, those that were named lately, and
 //! new ones. All of them are read only if a stack belongs to none that is known, and then seldom.
 
@@ -7,6 +10,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::collector::{Collector, Idle};
 use super::runs::Runs;
 use crate::process::{Target, TargetError, monotonic_ns};
 use crate::runtimes::go::Go;
@@ -25,8 +29,8 @@ const RECENT: u32 = 100;
 const CHUNK: usize = 1024;
 /// Former stacks that are kept.
 const MAX_PAST: usize = 1024;
-/// Reading all goroutines takes no more than this part of a core: 1 in so many.
-const SHARE: u64 = 20;
+/// Reading all goroutines takes no more than this part of a core: one in this many.
+const SHARE: u64 = 100;
 
 /// What identifies a goroutine. It does not change while the goroutine lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,18 @@ struct Known {
     labels: Runs<u64>,
     /// When it was last read: the reading began then.
     read_ns: u64,
+    /// The collector before that reading, and whether it had asked the goroutine to shrink its stack. None if that is
+    /// not known, or if the collector was marking.
+    collector: Option<(Idle, bool)>,
+}
+
+/// A reading: from when to when, and the collector before and after.
+#[derive(Debug, Clone, Copy, Default)]
+struct During {
+    begin: u64,
+    end: u64,
+    before: Option<Idle>,
+    after: Option<Idle>,
 }
 
 /// Whose stack an address is in.
@@ -80,6 +96,7 @@ pub(super) struct Goroutines<'a> {
     unknown_stack: bool,
     /// All are not read before this time.
     next_sweep_ns: u64,
+    collector: Collector,
     buffers: Buffers,
 }
 
@@ -98,6 +115,7 @@ impl<'a> Goroutines<'a> {
             refreshes: 0,
             unknown_stack: true,
             next_sweep_ns: 0,
+            collector: Collector::new(go),
             buffers: Buffers::default(),
         }
     }
@@ -227,22 +245,27 @@ impl<'a> Goroutines<'a> {
         let mut outcome = Ok(());
         for chunk in addresses.chunks(CHUNK) {
             let mut all = Vec::with_capacity(chunk.len());
-            let begin = monotonic_ns();
+            let shrink = self.go.offsets.g_preempt_shrink;
+            let mut during = During { begin: monotonic_ns(), ..During::default() };
+            during.before = self.collector.idle(self.target);
             outcome = buffers.read_structs(self.target, chunk, self.go.offsets.g_size, |i, bytes| {
-                all.push(Raw::parse(chunk[i], bytes, &self.go.offsets));
+                let asked_to_shrink = shrink.and_then(|at| bytes.get(at)).map(|asked| *asked != 0);
+                all.push((Raw::parse(chunk[i], bytes, &self.go.offsets), asked_to_shrink));
             });
-            let end = monotonic_ns();
+            during.after = self.collector.idle(self.target);
+            during.end = monotonic_ns();
             if outcome.is_err() {
                 break;
             }
-            all.iter().for_each(|raw| self.note(raw, begin, end));
+            all.iter().for_each(|(raw, asked_to_shrink)| self.note(raw, *asked_to_shrink, during));
         }
         self.buffers = buffers;
         outcome
     }
 
-    /// Keeps what a reading between two times found.
-    fn note(&mut self, raw: &Raw, begin: u64, end: u64) {
+    /// Keeps what a reading found.
+    fn note(&mut self, raw: &Raw, asked_to_shrink: Option<bool>, during: During) {
+        let During { begin, end, before, after } = during;
         if self.known.len() >= 2 * MAX_KNOWN {
             self.known.clear();
             self.stacks.clear();
@@ -256,7 +279,11 @@ impl<'a> Goroutines<'a> {
             stack: Runs::new((0, 0), begin, end),
             labels: Runs::new(raw.labels, begin, end),
             read_ns: begin,
+            collector: None,
         });
+        // A stack that was another one in between, and the same again, was shrunk: growing alone leads away.
+        let steady = known.collector.is_some() && known.collector == after.zip(asked_to_shrink);
+        known.collector = before.zip(asked_to_shrink);
         let former = known.stack.latest();
         known.read_ns = begin;
         known.identity.note(identity, begin, end);
@@ -264,7 +291,7 @@ impl<'a> Goroutines<'a> {
         if !raw.is_over() {
             known.labels.note(raw.labels, begin, end);
         }
-        known.stack.note(stack, begin, end);
+        known.stack.note_if(steady, stack, begin, end);
         if former != stack {
             self.moved(raw.address, former, stack);
         }

@@ -27,7 +27,12 @@ impl<T: Copy + PartialEq> Runs<T> {
 
     /// A later reading.
     pub(super) fn note(&mut self, value: T, begin: u64, end: u64) {
-        if self.now.value == value {
+        self.note_if(true, value, begin, end);
+    }
+
+    /// A later reading of a value that may have changed and changed back since the one before, unless it is `steady`.
+    pub(super) fn note_if(&mut self, steady: bool, value: T, begin: u64, end: u64) {
+        if steady && self.now.value == value {
             self.now.last = self.now.last.max(begin);
         } else {
             *self = Runs { before: Some(self.now), ..Runs::new(value, begin, end) };
@@ -68,5 +73,8 @@ mod tests {
         runs.note('c', 50, 52);
         assert_eq!((runs.at(15), runs.at(35), runs.latest()), (None, Some('b'), 'c'));
         assert_eq!(runs.values().collect::<String>(), "cb");
+        runs.note_if(false, 'c', 60, 62);
+        runs.note('c', 70, 72);
+        assert_eq!((runs.at(55), runs.at(65)), (None, Some('c')), "it may have been another in between");
     }
 }

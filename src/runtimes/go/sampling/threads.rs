@@ -12,8 +12,8 @@ use crate::runtimes::go::threads::thread_of;
 const ATTEMPTS: u8 = 4;
 /// Threads that are remembered.
 const MAX_THREADS: usize = 1 << 16;
-/// Looking for Ms takes no more than this part of a core: 1 in so many.
-const SHARE: u64 = 20;
+/// Looking for Ms takes no more than this part of a core: one in this many.
+const SHARE: u64 = 100;
 
 /// A thread that runs goroutines.
 #[derive(Debug, Clone, Copy)]

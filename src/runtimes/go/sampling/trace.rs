@@ -5,6 +5,8 @@
 //! goroutine is named by what stands on the stacks and in registers, never by what the target's memory says now.
 //! Source: `src/runtime/asm_amd64.s`, `src/runtime/sys_linux_amd64.s` of Go 1.19 to 1.27.
 
+use rustc_hash::FxHashMap;
+
 use super::calls::{Calls, Link};
 use super::chain;
 use super::goroutines::{Goroutines, OnStack};
@@ -14,7 +16,7 @@ use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::process::{Image, Moment, Registers, Target, monotonic_ns};
 use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
 use crate::runtimes::go::{Go, arch};
-use crate::runtimes::native::status_of;
+use crate::runtimes::native::{status_of, with_vdso};
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
 
@@ -42,6 +44,8 @@ pub(super) enum Place {
 pub(super) enum Ran {
     /// The goroutine with this struct.
     Goroutine(u64),
+    /// A goroutine, but not certain which.
+    SomeGoroutine,
     /// The scheduler.
     Scheduler,
     /// Go code, but not certain for whom.
@@ -60,11 +64,14 @@ pub(super) struct Trace {
 
 /// Traces moments of the threads of a target.
 pub(super) struct Tracer<'a> {
+    go: &'a Go,
     pub(super) goroutines: Goroutines<'a>,
     pub(super) machines: Machines<'a>,
     pub(super) native: NativeCode,
     unwinder: Unwinder<'a>,
     calls: Calls<'a>,
+    /// By function literal: the function that it stands in.
+    enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
     unknown_code: bool,
     /// Images are not read again before this time.
@@ -85,6 +92,8 @@ struct Tracing<'m> {
     contradiction: bool,
     scheduler: bool,
     go_code: bool,
+    /// The stack is a goroutine's: it ends where goroutines end.
+    is_goroutine: bool,
     /// Frames are missing between those that were found.
     gaps: bool,
 }
@@ -127,8 +136,9 @@ impl Tracing<'_> {
             status = StackStatus::Gaps;
         }
         let ran = match self.named {
-            Some(_) if self.contradiction => Ran::Unknown,
-            Some(goroutine) => Ran::Goroutine(goroutine),
+            Some(goroutine) if !self.contradiction => Ran::Goroutine(goroutine),
+            _ if self.is_goroutine => Ran::SomeGoroutine,
+            Some(_) => Ran::Unknown,
             None if self.scheduler => Ran::Scheduler,
             None if self.go_code => Ran::Unknown,
             None => Ran::Native,
@@ -142,21 +152,23 @@ impl Tracing<'_> {
 enum Side {
     /// A goroutine's, up to this address.
     Goroutine(u64),
-    /// The thread's own, up to this address.
-    Own(u64),
+    /// The thread's own.
+    Own,
     Unknown,
 }
 
 impl<'a> Tracer<'a> {
     pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>) -> Self {
         Tracer {
+            go,
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
-            native: NativeCode::new(images),
+            native: NativeCode::new(with_vdso(images, target)),
             unknown_code: false,
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
+            enclosers: FxHashMap::default(),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
         }
     }
@@ -169,12 +181,17 @@ impl<'a> Tracer<'a> {
         self.unknown_code = false;
         self.next_images_ns = monotonic_ns().saturating_add(IMAGES_NS);
         let Ok(images) = target.images() else { return false };
-        self.native = NativeCode::new(images);
+        self.native = NativeCode::new(with_vdso(images, target));
         true
     }
 
     /// Unwinds a moment and finds out whose it is.
     pub(super) fn trace(&mut self, moment: &Moment<'_>) -> Trace {
+        self.trace_from(moment, NativeFrame::with_registers(&moment.registers))
+    }
+
+    /// The same from an innermost frame, of which perhaps not all registers are known.
+    pub(super) fn trace_from(&mut self, moment: &Moment<'_>, innermost: NativeFrame) -> Trace {
         let mut tracing = Tracing {
             moment,
             machine: self.machines.of(moment.tid).copied(),
@@ -184,12 +201,13 @@ impl<'a> Tracer<'a> {
             contradiction: false,
             scheduler: false,
             go_code: false,
+            is_goroutine: false,
             gaps: false,
         };
         if tracing.machine.is_none() {
             self.machines.note_missing(moment.tid);
         }
-        let mut at = Some(NativeFrame::with_registers(&moment.registers));
+        let mut at = Some(innermost);
         for _ in 0..MAX_PARTS {
             let Some(frame) = at.filter(|_| !tracing.is_full()) else { break };
             at = match self.unwinder.code(frame.pc) {
@@ -219,7 +237,7 @@ impl<'a> Tracer<'a> {
     /// Unwinds Go code, to where it ends or is no longer Go code.
     fn go(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame, code: Code) -> Option<NativeFrame> {
         tracing.go_code = true;
-        let mut side = self.side(tracing, frame);
+        let mut side = self.side(tracing, frame, code);
         let bp = frame.general(FRAME_POINTER).unwrap_or(0);
         let mut start = Start { pc: frame.pc, sp: frame.sp, bp, interrupted: frame.is_interrupted };
         if code.switch == Switch::Foreign && !frame.is_interrupted {
@@ -229,12 +247,14 @@ impl<'a> Tracer<'a> {
             // Calls into the vDSO: the stack pointer proper is in r12 meanwhile.
             if let Some(proper) = behind(frame, code) {
                 start.sp = proper;
-                side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER));
+                side = self.side_at(tracing, proper, frame.general(arch::G_REGISTER), true);
             }
         }
-        if let (Side::Own(_) | Side::Unknown, true) = (side, frame.is_interrupted) {
+        if let (Side::Own | Side::Unknown, true) = (side, frame.is_interrupted) {
             let place = Place::Go(CodeAddress::interrupted(frame.pc));
             match code.switch {
+                // Called on the system stack, it does not switch.
+                Switch::System | Switch::Foreign if is_own(tracing, bp) => {}
                 Switch::System | Switch::Foreign => {
                     tracing.push(place);
                     return self.on_goroutine(tracing, code, bp);
@@ -275,10 +295,16 @@ impl<'a> Tracer<'a> {
         match (end.status, last.switch) {
             (StackStatus::Complete, Switch::Signal) => self.interrupted(tracing, end, last),
             (StackStatus::Complete, _) => {
-                tracing.scheduler |= !matches!(side, Side::Goroutine(_)) && tracing.named.is_none();
+                tracing.is_goroutine |= self.is_exit(end.pc);
+                let goroutine = matches!(side, Side::Goroutine(_)) || tracing.is_goroutine;
+                tracing.scheduler |= !goroutine && tracing.named.is_none();
                 tracing.ends(StackStatus::Complete)
             }
             (StackStatus::Broken, Switch::System) => self.on_goroutine(tracing, last, end.bp),
+            (StackStatus::Broken, Switch::Grow) if self.schedules(tracing) => {
+                tracing.scheduler = true;
+                tracing.ends(StackStatus::Complete)
+            }
             (StackStatus::Broken, Switch::Scheduler) => {
                 tracing.scheduler = true;
                 tracing.ends(StackStatus::Complete)
@@ -288,9 +314,7 @@ impl<'a> Tracer<'a> {
                 // The frame pointer is where the line table says that it must be.
                 let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
                 match side {
-                    Side::Goroutine(stack_end) | Side::Own(stack_end) if slot >= stack_end => {
-                        tracing.ends(StackStatus::Broken)
-                    }
+                    Side::Goroutine(stack_end) if slot >= stack_end => tracing.ends(StackStatus::Broken),
                     _ if joins => self.by_chain(tracing, last, end.bp),
                     _ => tracing.ends(StackStatus::Truncated),
                 }
@@ -299,40 +323,49 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// Does the stack look for another goroutine to run? One that was asked to make way does so in `morestack`.
+    fn schedules(&self, tracing: &Tracing<'_>) -> bool {
+        tracing.places.iter().any(|place| match place {
+            Place::Go(address) => self.unwinder.is_function(address.pc(), "runtime.schedule"),
+            Place::Within(_) | Place::Native(_) => false,
+        })
+    }
+
     /// Which stack a frame is on. Names the goroutine if it is on a goroutine's.
-    fn side(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame) -> Side {
-        self.side_at(tracing, frame.sp, frame.general(arch::G_REGISTER))
+    fn side(&mut self, tracing: &mut Tracing<'_>, frame: &NativeFrame, code: Code) -> Side {
+        self.side_at(tracing, frame.sp, frame.general(arch::G_REGISTER), !code.assembly)
     }
 
     /// The same for a stack pointer and the g register, if that is known.
-    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>) -> Side {
+    ///
+    /// Compiled code has its goroutine in the register, whatever is known of stacks. Assembly may use the register for
+    /// something else.
+    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>, is_compiled: bool) -> Side {
         let at = tracing.moment.at_ns;
         let g = g.filter(|g| *g != 0);
-        let own = tracing.machine.and_then(|machine| machine.stack_end(sp));
         let register = g.filter(|g| self.goroutines.is_struct(*g) && !self.machines.is_own(*g));
-        if let Some(end) = own {
+        if is_own(tracing, sp) {
             // The vDSO's clock runs on the system stack, for the goroutine in the register.
             if let Some(goroutine) = register {
                 tracing.name(goroutine);
             }
-            return Side::Own(end);
+            return Side::Own;
         }
         if g.is_some_and(|g| self.machines.is_own(g)) && register.is_none() && tracing.machine.is_none() {
             return Side::Unknown;
         }
-        let by_stack = self.goroutines.on_stack(sp, at);
-        let goroutine = match (by_stack, register) {
-            (OnStack::Of(one), Some(other)) if one != other => {
+        let goroutine = match self.goroutines.on_stack(sp, at) {
+            _ if register.is_some() && is_compiled => register,
+            OnStack::Of(one) if register.is_none_or(|other| other == one) => Some(one),
+            OnStack::Of(_) => {
                 tracing.contradiction = true;
-                Some(one)
-            }
-            (OnStack::Of(one), _) => Some(one),
-            (_, Some(one)) if self.goroutines.may_be_on_stack(one, sp, at) => Some(one),
-            (OnStack::Nobody, _) => {
-                self.goroutines.note_unknown_stack();
                 None
             }
-            (OnStack::Uncertain, _) => None,
+            OnStack::Uncertain => register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at)),
+            OnStack::Nobody => {
+                self.goroutines.note_unknown_stack();
+                register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at))
+            }
         };
         let Some(goroutine) = goroutine else { return Side::Unknown };
         tracing.name(goroutine);
@@ -361,7 +394,14 @@ impl<'a> Tracer<'a> {
             let Some(code) = self.unwinder.code(pc) else { return tracing.ends(StackStatus::Broken) };
             match self.calls.link(callee, pc) {
                 Link::Direct => {}
-                Link::Indirect => tracing.gaps |= frameless,
+                Link::Indirect if frameless => {
+                    // What the goroutine began with called `systemstack`.
+                    if let Some(entry) = self.encloser(tracing).filter(|_| code.top) {
+                        tracing.push(Place::Within(entry));
+                    }
+                    tracing.gaps = true;
+                }
+                Link::Indirect => {}
                 Link::Through(place) => tracing.push(Place::Go(place)),
                 Link::Within(entry) => {
                     tracing.push(Place::Within(entry));
@@ -370,6 +410,7 @@ impl<'a> Tracer<'a> {
             }
             tracing.push(Place::Go(CodeAddress::after_call(pc)));
             if code.top {
+                tracing.is_goroutine |= self.is_exit(pc);
                 return tracing.ends(StackStatus::Complete);
             }
             if tracing.is_full() {
@@ -378,6 +419,20 @@ impl<'a> Tracer<'a> {
             (callee, frameless) = (code.entry, false);
         }
         tracing.ends(StackStatus::Truncated)
+    }
+
+    /// The function in which the function literal stands that `systemstack` runs: `f` for `f.func1`.
+    fn encloser(&mut self, tracing: &Tracing<'_>) -> Option<u64> {
+        let [.., Place::Go(literal), Place::Go(_)] = tracing.places.as_slice() else { return None };
+        let entry = self.unwinder.code(literal.pc())?.entry;
+        let go = self.go;
+        *self.enclosers.entry(entry).or_insert_with(|| {
+            let name = go.function(entry)?.name().into_owned();
+            let (outer, number) = name.rsplit_once(".func")?;
+            let is_literal = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            let named = || go.modules.iter().find_map(|module| module.pclntab.by_name(outer));
+            named().filter(|_| is_literal).map(|function| function.entry())
+        })
     }
 
     /// C was called by a goroutine, which `asmcgocall` saved beside the depth of its stack; or by the scheduler.
@@ -395,7 +450,7 @@ impl<'a> Tracer<'a> {
                 tracing.places.pop();
                 let bp = frame.general(FRAME_POINTER).unwrap_or(0);
                 let start = Start { pc: frame.pc, sp, bp, interrupted: false };
-                let side = self.side_at(tracing, sp, None);
+                let side = self.side_at(tracing, sp, None, false);
                 self.walk(tracing, start, side)
             }
             (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
@@ -474,12 +529,18 @@ fn behind(frame: &NativeFrame, code: Code) -> Option<u64> {
     (code.delta >= 8 && saved_at(frame.sp) != Some(bp) && saved_at(proper) == Some(bp)).then_some(proper)
 }
 
+/// Is the address on the thread's own stack?
+fn is_own(tracing: &Tracing<'_>, address: u64) -> bool {
+    tracing.machine.is_some_and(|machine| machine.stack_end(address).is_some())
+}
+
 /// The part of the copied stack that belongs to the stack itself.
 fn window<'m>(moment: &Moment<'m>, side: Side) -> Window<'m> {
     let base = moment.registers.sp;
     let end = match side {
-        Side::Goroutine(end) | Side::Own(end) => end,
-        Side::Unknown => u64::MAX,
+        Side::Goroutine(end) => end,
+        // On threads that C made, the runtime knows the end of their stacks only roughly.
+        Side::Own | Side::Unknown => u64::MAX,
     };
     let len = end.saturating_sub(base).min(moment.stack.len() as u64) as usize;
     Window { base, bytes: moment.stack.get(..len).unwrap_or_default(), cut: true }

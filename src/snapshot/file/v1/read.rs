@@ -50,7 +50,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
 /// hundreds of megabytes for a million.
 fn check(snapshot: &Snapshot, budget: Budget, counted: u64) -> Result<(), FileError> {
     snapshot.validate_tables()?;
-    let mut texts = budget.charge_shared(snapshot)?;
+    let mut texts = budget.charge_shared(&snapshot.header.runtimes, &snapshot.code)?;
     let mut checks = TaskChecks::new(snapshot);
     for (row, task) in snapshot.tasks.iter().enumerate() {
         checks.check(row, task)?;
@@ -59,7 +59,7 @@ fn check(snapshot: &Snapshot, budget: Budget, counted: u64) -> Result<(), FileEr
     if checks.tasks() != counted {
         return Err(FileError::damaged("its header and its table of tasks disagree about their number"));
     }
-    texts.check()
+    texts.check("tasks")
 }
 
 pub(crate) fn read_strings(

@@ -1,0 +1,48 @@
+//! Whether the garbage collector may have shrunk stacks: it alone does, while it marks, or the goroutine itself soon
+//! after, when it was asked to. Source: `scanstack` in `src/runtime/mgcmark.go`, `startCycle` and `resetLive` in
+//! `src/runtime/mgcpacer.go` of Go 1.19 to 1.27.
+
+use crate::process::Memory;
+use crate::runtimes::go::Go;
+
+/// `gcController.triggered` while nothing is marked.
+const NOT_MARKING: u64 = u64::MAX;
+
+/// What the last cycle of an idle collector left. If it is the same twice, there was no cycle in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Idle {
+    cycles: u32,
+    marked_bytes: u64,
+}
+
+/// Where the collector's state is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Collector {
+    /// `gcController.triggered`, `gcController.heapMarked`, `memstats.numgc`.
+    addresses: Option<[u64; 3]>,
+}
+
+impl Collector {
+    pub(super) fn new(go: &Go) -> Self {
+        let at = |base: Option<u64>, name: &str, field: &str| {
+            base?.checked_add(go.layouts.get(name)?.fields.get(field)?.offset)
+        };
+        let controller = |field| at(go.globals.gc_controller, "gcControllerState", field);
+        let cycles = at(go.globals.memstats, "mstats", "numgc");
+        let all = [controller("triggered"), controller("heapMarked"), cycles];
+        let addresses = match all {
+            [Some(triggered), Some(marked), Some(cycles)] => Some([triggered, marked, cycles]),
+            _ => None,
+        };
+        Collector { addresses }
+    }
+
+    /// The collector, if it marks nothing. None if it does, or if that cannot be known.
+    pub(super) fn idle(self, memory: &dyn Memory) -> Option<Idle> {
+        let [triggered, marked, cycles] = self.addresses?;
+        let marked_bytes = memory.read_u64(marked).ok()?;
+        let cycles = memory.read_u32(cycles).ok()?;
+        let idle = memory.read_u64(triggered).ok()? == NOT_MARKING;
+        idle.then_some(Idle { cycles, marked_bytes })
+    }
+}

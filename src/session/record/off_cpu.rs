@@ -1,0 +1,158 @@
+//! Time that threads do not run: how long, by the records of switches, and where, by looking at threads that have been
+//! blocked for a while.
+
+use rustc_hash::FxHashMap;
+
+use super::attribution::{Attribution, Found};
+use super::batch::{Batch, Event};
+use super::threads::Threads;
+use crate::code::CodeBuilder;
+use crate::process::monotonic_ns;
+use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
+use crate::sampler::off_cpu::{Interval, OffCpu, threads_at_start};
+use crate::sampler::usage::ThreadTime;
+use crate::snapshot::{StackStatus, TaskState, WaitClass};
+
+/// A thread that has been blocked for this long is looked at, nanoseconds.
+const LONG_NS: u64 = 5_000_000;
+/// Threads that are looked at after one drain.
+const MOST_LOOKS: usize = 128;
+
+/// Time that threads do not run.
+pub(super) struct Waits {
+    pid: u32,
+    /// The start of the recording, CLOCK_MONOTONIC.
+    start_ns: u64,
+    off_cpu: OffCpu,
+    /// The threads that are off CPU now.
+    open: FxHashMap<u32, Open>,
+}
+
+/// A thread that is off CPU.
+struct Open {
+    from_ns: u64,
+    preempted: bool,
+    /// It was looked at, and when that was done.
+    looked_ns: Option<u64>,
+    found: Option<Found>,
+}
+
+impl Waits {
+    pub(super) fn new(pid: u32, start_ns: u64) -> Self {
+        let threads = threads_at_start(pid);
+        let blocked = threads.iter().filter(|thread| !thread.runnable);
+        let at_start = || Open { from_ns: start_ns, preempted: false, looked_ns: None, found: None };
+        let open = blocked.map(|thread| (thread.tid, at_start())).collect();
+        Waits { pid, start_ns, off_cpu: OffCpu::new(start_ns, &threads), open }
+    }
+
+    /// What turns the sampler's records into intervals.
+    pub(super) fn off_cpu(&mut self) -> &mut OffCpu {
+        &mut self.off_cpu
+    }
+
+    /// Adds the intervals that ended in a batch, and looks at threads that have been blocked for a while.
+    pub(super) fn add(
+        &mut self,
+        batch: &Batch,
+        attribution: &mut Attribution<'_>,
+        threads: &mut Threads,
+        builder: &mut RecordingBuilder,
+    ) {
+        for event in &batch.events {
+            match *event {
+                Event::Out { tid, at_ns, preempted } => {
+                    self.open.insert(tid, Open { from_ns: at_ns, preempted, looked_ns: None, found: None });
+                }
+                Event::OffCpu(interval) => {
+                    let open = self.open.remove(&interval.tid);
+                    self.sample(&interval, open, threads, builder);
+                }
+                Event::Ended { tid } => {
+                    self.open.remove(&tid);
+                }
+                _ => {}
+            }
+        }
+        self.look(attribution, builder);
+    }
+
+    /// Looks at threads that have been blocked for a while: where they are cannot change until they run.
+    fn look(&mut self, attribution: &mut Attribution<'_>, builder: &mut RecordingBuilder) {
+        let now_ns = monotonic_ns();
+        let long = |open: &Open| {
+            !open.preempted && open.looked_ns.is_none() && now_ns.saturating_sub(open.from_ns) >= LONG_NS
+        };
+        for (&tid, open) in self.open.iter_mut().filter(|(_, open)| long(open)).take(MOST_LOOKS) {
+            open.found = attribution.blocked(tid, open.from_ns, builder);
+            open.looked_ns = Some(monotonic_ns());
+        }
+    }
+
+    /// The end of the recording: adds the intervals that are still open.
+    pub(super) fn finish(self, end_ns: u64, threads: &mut Threads, builder: &mut RecordingBuilder) {
+        let Waits { pid, start_ns, off_cpu, mut open } = self;
+        let unpaired = off_cpu.unpaired();
+        if unpaired > 0 {
+            let text = format!("{unpaired} times off CPU are not known, because records were lost");
+            builder.header.warnings.push(text);
+        }
+        for interval in off_cpu.finish(end_ns, &mut |tid| ThreadTime::of(pid, tid)) {
+            let open = open.remove(&interval.tid);
+            sample(start_ns, &interval, open, threads, builder);
+        }
+    }
+
+    fn sample(
+        &self,
+        interval: &Interval,
+        open: Option<Open>,
+        threads: &mut Threads,
+        builder: &mut RecordingBuilder,
+    ) {
+        sample(self.start_ns, interval, open, threads, builder);
+    }
+}
+
+fn sample(
+    start_ns: u64,
+    interval: &Interval,
+    open: Option<Open>,
+    threads: &mut Threads,
+    builder: &mut RecordingBuilder,
+) {
+    // What was found counts only if the thread did not run before the look was over.
+    let looked = open.filter(|open| open.looked_ns.is_some_and(|looked_ns| looked_ns <= interval.to_ns));
+    let found = looked.and_then(|open| open.found);
+    let (state, wait_class) = match interval.preempted {
+        true => (TaskState::Runnable, WaitClass::Nothing),
+        false => (TaskState::Waiting, WaitClass::Call),
+    };
+    let (whose, labels, stack, stack_status) = match found {
+        Some(found) => {
+            let stack = stack_of(found.stack, &mut builder.code);
+            (found.whose, found.labels, stack, found.stack_status)
+        }
+        None => (Whose::Unknown, None, None, StackStatus::Unknown),
+    };
+    let thread = threads.row(interval.tid, builder);
+    builder.sample(Sample {
+        at_ns: interval.from_ns.saturating_sub(start_ns),
+        clock: Clock::OffCpu,
+        whose,
+        thread,
+        labels,
+        state,
+        wait_class,
+        stack,
+        stack_status,
+        count: 1,
+        weight_ns: interval.len_ns(),
+        ..Sample::default()
+    });
+}
+
+/// The id of a stack. None if nothing of it is known.
+fn stack_of(stack: Vec<crate::code::LocationId>, code: &mut CodeBuilder) -> Option<crate::code::StackId> {
+    (!stack.is_empty()).then(|| code.stack(stack))
+}
