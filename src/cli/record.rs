@@ -153,19 +153,14 @@ fn share(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let file = args.output.as_deref();
     let file = file.map(|path| Ok::<_, CliError>((path, RecordingFormat::of(path)?))).transpose()?;
-    let shown = Shown {
-        filter: args.filter.filter(),
-        by: args.group_by.clone(),
-        top: args.top,
-        samples: false,
-        clock: None,
-    };
+    let shown =
+        Shown { filter: args.filter.filter(), by: args.group_by.clone(), top: args.top, ..Shown::default() };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let recording = args.record(&stop)?;
     match (file, args.format.format()) {
         (Some((path, format)), _) => {
-            recorded::write(&recording, &shown, format, path)?;
+            recorded::write(&recording, &shown, format, path, output)?;
             recording.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
         }
         (None, Format::Text) => recorded::print(&recording, &shown, output)?,
