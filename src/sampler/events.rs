@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::abi::{self, Attr, flag};
-use super::attach::Pages;
 use super::cpus::Cpus;
 use super::options::{Event, SamplerOptions};
+use super::pages::Pages;
 use super::parse::Layout;
 use super::ring::Ring;
 use super::sys::{self, Memory};
@@ -277,7 +277,7 @@ impl Events {
         if self.attr.read_format == 0 {
             return None;
         }
-        let lost = self.rings.iter().flat_map(Ring::events).filter_map(|event| sys::lost(event));
+        let lost = self.rings.iter().flat_map(Ring::events).filter_map(sys::lost);
         Some(lost.fold(0, u64::saturating_add))
     }
 }

@@ -24,6 +24,7 @@ mod error;
 mod events;
 pub mod off_cpu;
 mod options;
+mod pages;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod parse;
 mod rights;
