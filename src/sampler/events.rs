@@ -277,7 +277,7 @@ impl Events {
         if self.attr.read_format == 0 {
             return None;
         }
-        let lost = self.rings.iter().flat_map(Ring::events).filter_map(|event| sys::lost(event));
+        let lost = self.rings.iter().flat_map(Ring::events).filter_map(sys::lost);
         Some(lost.fold(0, u64::saturating_add))
     }
 }
