@@ -258,6 +258,9 @@ impl Sampler {
         };
         let is_of_thread = !matches!(body, Body::Lost { .. } | Body::Throttled);
         if is_of_thread && self.events.is_second(stamp.event, tid) {
+            if let Body::Ended { tid } = body {
+                self.events.ended(tid);
+            }
             return false;
         }
         match body {
