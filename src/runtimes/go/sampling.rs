@@ -121,6 +121,9 @@ impl<'a> Attribution<'a> {
 
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], _into: &mut CodeBuilder) -> Result<()> {
+        if moments.is_empty() {
+            return Ok(());
+        }
         self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
             self.names.native = NativeLocations::default();
