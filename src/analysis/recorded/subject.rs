@@ -94,8 +94,10 @@ pub enum Subject {
     Doing(TaskState, Option<StrId>),
     /// A thread.
     Thread(Option<ThreadRow>),
-    /// A task. The runtime's number and the task's id and address, as far as they are known.
-    Task(TaskRow, u8, Option<u64>, u64),
+    /// A task: the runtime's number and its id. Samples of different clocks may know it by different rows.
+    Task(u8, u64),
+    /// Tasks without an id: their row, the runtime's number and, if it is one task, its address.
+    TasksOfRow(TaskRow, u8, u64),
     /// Tasks with this value of the label. None: without the label.
     Label(Option<StrId>),
 }
@@ -158,7 +160,10 @@ impl<'a> Subjects<'a> {
                 owner.unwrap_or_else(|| Subject::Creator(self.creator(task)))
             }
             By::Task => match row.whose {
-                Whose::Task(id) => Subject::Task(id, task.runtime, task.id, task.address),
+                Whose::Task(row) => match task.id {
+                    Some(id) => Subject::Task(task.runtime, id),
+                    None => Subject::TasksOfRow(row, task.runtime, task.address),
+                },
                 _ => self.owner(row, task).unwrap_or(Subject::Unknown),
             },
         }
@@ -301,17 +306,19 @@ impl Recorded {
                     _ => format!("thread {}", thread.tid),
                 },
             },
-            Subject::Task(row, runtime, id, address) => {
-                let noun = snapshot.header.runtimes.get(usize::from(runtime)).map(|r| r.task_noun.as_str());
-                let noun = noun.filter(|noun| !noun.is_empty()).unwrap_or("task");
-                match (id, address) {
-                    (Some(id), _) => format!("{noun} {id}"),
-                    (None, 0) => format!("{noun}s without an id, row {}", row.0),
-                    (None, address) => format!("{noun} {address:#x}"),
-                }
+            Subject::Task(runtime, id) => format!("{} {id}", self.noun(runtime)),
+            Subject::TasksOfRow(row, runtime, 0) => {
+                format!("{}s without an id, row {}", self.noun(runtime), row.0)
             }
+            Subject::TasksOfRow(_, runtime, address) => format!("{} {address:#x}", self.noun(runtime)),
             Subject::Label(None) => "without the label".to_owned(),
             Subject::Label(Some(value)) => text(snapshot.str(value), "(empty)"),
         }
+    }
+
+    /// The word for a task of this runtime.
+    fn noun(&self, runtime: u8) -> &str {
+        let runtime = self.header.runtimes.get(usize::from(runtime));
+        runtime.map(|runtime| runtime.task_noun.as_str()).filter(|noun| !noun.is_empty()).unwrap_or("task")
     }
 }
