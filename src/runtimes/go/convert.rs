@@ -3,6 +3,7 @@
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
 //! wait for, their holders ([`held`]), and the [`stacks`] themselves.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 mod draft;
@@ -56,6 +57,7 @@ pub(super) fn read(
         since: Since::new(go.run_count, before),
         counts: before.is_some() && *discouraged == 0,
         keep: options.repeated,
+        held: AtomicUsize::new(0),
     };
     let still = target.is_static() || options.pause == Pause::Everything;
     let reader = || {
