@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use loiter::__test::dashboard::SessionView;
@@ -39,6 +39,28 @@ fn watch(criterion: &mut Criterion) {
     group.bench_function("read", |bencher| {
         bencher.iter(|| black_box(readable.read(target.as_ref(), &options).unwrap()));
     });
+
+    drop(fixture);
+
+    for (name, count) in [("100k", "100000"), ("1M", "1000000")] {
+        let program = build(&Toolchain::get("1.27"), Program::Fixtures, Flavour::Stripped);
+        let mut fixture = Fixture::start_with(&program, &["stirred"], &[("COUNT", count)]);
+        let target = process::open_pid(fixture.pid()).unwrap();
+        let readable = Readable::find(target.as_ref()).unwrap();
+        readable.read(target.as_ref(), &options).unwrap();
+        group.bench_function(format!("read {name} again, 1 % changed"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut sum = Duration::ZERO;
+                for _ in 0..iterations {
+                    fixture.ask("stir");
+                    let begin = Instant::now();
+                    black_box(readable.read(target.as_ref(), &options).unwrap());
+                    sum += begin.elapsed();
+                }
+                sum
+            });
+        });
+    }
 
     // Half a second apart, as far as anybody can tell.
     let snapshot = samples::many(TASKS);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::abi::{self, Attr, flag};
-use super::attach::Pages;
 use super::cpus::Cpus;
 use super::options::{Event, SamplerOptions};
+use super::pages::Pages;
 use super::parse::Layout;
 use super::ring::Ring;
 use super::sys::{self, Memory};

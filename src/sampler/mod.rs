@@ -26,6 +26,7 @@ mod events;
 mod hurry;
 pub mod off_cpu;
 mod options;
+mod pages;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod parse;
 mod rights;

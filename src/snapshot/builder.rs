@@ -157,13 +157,7 @@ impl SnapshotBuilder {
         let counted = self.counted.into_values().into_iter().zip(self.counts);
         let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
         self.tasks.extend(rows);
-        let key = |task: &Task| (task.runtime, task.id, task.address);
-        if self.tasks.iter().all(|task| task.id.is_some()) {
-            // No two keys are equal, and this way needs no second table.
-            self.tasks.sort_unstable_by_key(key);
-        } else {
-            self.tasks.sort_by_key(key);
-        }
+        sort(&mut self.tasks);
         Snapshot {
             header: self.header,
             code: self.code.finish(),
@@ -175,9 +169,59 @@ impl SnapshotBuilder {
     }
 }
 
+/// Sorts tasks by runtime, id and address; equal ones stay in their order. Each row is moved once: rows are large.
+fn sort(tasks: &mut [Task]) {
+    let key = |task: &Task| (task.runtime, task.id, task.address);
+    if tasks.is_sorted_by_key(key) {
+        return;
+    }
+    let mut order: Vec<_> = tasks.iter().zip(0u32..).map(|(task, at)| (key(task), at)).collect();
+    order.sort_unstable();
+    let mut from: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
+    // One cycle of the permutation after another. What is in its place becomes a cycle of its own.
+    for start in 0..from.len() {
+        let (first, mut to) = (tasks[start], start);
+        loop {
+            let next = std::mem::replace(&mut from[to], to as u32) as usize;
+            if next == start {
+                tasks[to] = first;
+                break;
+            }
+            tasks[to] = tasks[next];
+            to = next;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_are_sorted_and_equal_ones_stay_in_their_order() {
+        let mut random = 12345u64;
+        for len in [0, 1, 2, 3, 17, 1000] {
+            let mut tasks: Vec<Task> = (0..len)
+                .map(|nth| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let id = (random % 7 > 0).then_some(random % 300);
+                    Task {
+                        runtime: (random % 2) as u8,
+                        id,
+                        address: random % 3,
+                        mark: Some(nth),
+                        ..Task::default()
+                    }
+                })
+                .collect();
+            let mut expected = tasks.clone();
+            expected.sort_by_key(|task| (task.runtime, task.id, task.address));
+            sort(&mut tasks);
+            assert_eq!(tasks, expected);
+        }
+    }
 
     #[test]
     fn there_is_no_room_for_waits_without_end() {

@@ -482,3 +482,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tasks_that_are_always_busy_are_a_note() {
+    let busy = |state| {
+        let readings = (0..7).map(|nth| {
+            let mut snapshot = reading(nth * 5, &[]);
+            let mut task = Task { id: Some(77), address: 0x77, ..Task::default() };
+            task.state = if nth % 2 == 0 { TaskState::Running } else { state };
+            snapshot.tasks.push(task);
+            snapshot
+        });
+        report(&Series::of(series_options(), readings), &Options::default()).scheduler
+    };
+    let notes = busy(TaskState::Runnable);
+    let [note] = notes.as_slice() else { panic!("{notes:?}") };
+    assert_eq!((note.rule, note.cause), ("hot-loops", Cause::HotLoop));
+    let Evidence::AlwaysBusy { tasks, readings, ids, .. } = &note.because[0] else { panic!("{note:?}") };
+    assert_eq!((*tasks, *readings, ids.as_slice()), (1, 7, &[77][..]));
+    assert_eq!(busy(TaskState::Waiting), []);
+}

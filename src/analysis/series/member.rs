@@ -21,6 +21,8 @@ pub struct Member {
     pub first_seen: u32,
     /// Number of the reading since which it has been at one place in the code.
     pub here_since: u32,
+    /// Number of the reading since which every reading found it running or ready to run. None if the last one did not.
+    pub busy_since: Option<u32>,
     /// Number of the reading since which it seems not to have run. [`super::Series::still_ns`] says whether
     /// that is certain.
     pub still_since: u32,
@@ -47,6 +49,7 @@ impl Member {
     fn follow(&mut self, before: &Member, gap: Option<u64>) {
         self.first_seen = before.first_seen;
         self.first_signature = before.first_signature;
+        self.busy_since = self.busy_since.and(before.busy_since).or(self.busy_since);
         if self.place != before.place {
             return;
         }
@@ -60,6 +63,11 @@ impl Member {
             self.exact = exact && before.exact;
         }
     }
+}
+
+/// Does a task in this state use a CPU, or would it if it had one?
+fn is_busy(state: TaskState) -> bool {
+    matches!(state, TaskState::Running | TaskState::Runnable | TaskState::Preempted)
 }
 
 /// The tasks of a snapshot.
@@ -100,6 +108,7 @@ pub(super) fn members(
             first_signature: signature,
             first_seen: number,
             here_since: number,
+            busy_since: is_busy(task.state).then_some(number),
             still_since: number,
             exact: true,
             runtime: task.runtime,

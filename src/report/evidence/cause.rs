@@ -182,4 +182,7 @@ meanings! {
     WorkersBusy:
         "workers-busy", "there is more work than the workers can do";
         "profile-cpu", "look at what runs (a CPU profile), and at what starts so many tasks";
+    HotLoop:
+        "hot-loop", "they compute all the time, or a loop never waits for anything";
+        "record-cpu", "loiter record shows where their CPU time goes; a loop that polls needs something to wait for";
 }

@@ -94,6 +94,19 @@ pub fn evidence(evidence: &Evidence, noun: &str) -> String {
                 CpuLimit::Cgroup => "its cgroup grants",
             }
         ),
+        Evidence::AlwaysBusy { tasks, readings, function, ids } => {
+            let place = function.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+            let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+            let such = match ids.is_empty() {
+                true => String::new(),
+                false => format!(" ({} {})", if *tasks == 1 { "id" } else { "such as" }, ids.join(", ")),
+            };
+            let tasks = count(*tasks, noun);
+            format!(
+                "{tasks}{place} ran or waited for a worker in each of the last {} readings{such}",
+                thousands(*readings)
+            )
+        }
         Evidence::RunQueue { readings, of, at_least } => format!(
             "at least {} waited to run in {} of {} readings",
             count(*at_least, noun),

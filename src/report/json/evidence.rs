@@ -98,6 +98,9 @@ fn evidence_fields(evidence: &Evidence) -> (&'static str, Value) {
             };
             ("workers", json!({"workers": workers, "worker": worker, "cpu_milli": cpu_milli, "limit": limit}))
         }
+        Evidence::AlwaysBusy { tasks, readings, function, ids } => {
+            ("always-busy", json!({"tasks": tasks, "readings": readings, "function": function, "ids": ids}))
+        }
         Evidence::RunQueue { readings, of, at_least } => {
             ("run-queue", json!({"readings": readings, "of": of, "at_least": at_least}))
         }

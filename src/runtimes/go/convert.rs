@@ -48,7 +48,7 @@ pub(super) fn read(
     let goroutines = last.len();
     tracing::debug!("there are {goroutines} goroutine structs");
 
-    let LastReading { pieces, stacks: found, run_count, discouraged, .. } = &mut last;
+    let LastReading { pieces, stacks: found, run_count, labels, discouraged, .. } = &mut last;
     // Before anything is read: what happens from now on counts for the next reading.
     let before = std::mem::replace(run_count, go.run_count.and_then(|count| count.read(target)));
     let again = Again {
@@ -63,15 +63,19 @@ pub(super) fn read(
         Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
     let mut draft = Draft::new(go, target, options, into.task_count());
-    let mut tasks = Tasks::new(runtime, &mut draft, into);
+    let mut tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
     tasks.into.reserve_tasks(goroutines);
     let threads = options.threads.get();
     let mut running =
         read_parked(&mut *pieces, threads, &reader, &mut tasks, |r, piece| r.piece(piece, &again))?;
     let open = pieces.iter_mut().filter(|piece| !piece.open.is_empty());
     running.append(&mut read_parked(open, threads, &reader, &mut tasks, |r, piece| r.open(piece, &again))?);
-    tracing::debug!("parked goroutines are read; {} are running or have just run", running.len());
+    let unchanged = tasks.unchanged;
+    tracing::debug!(unchanged, "parked goroutines are read; {} are running or have just run", running.len());
     read_running(running, options, &mut reader(), &mut tasks)?;
+    if options.repeated {
+        *labels = tasks.into_labels();
+    }
     let stopped = into.header.reading.threads_stopped;
     tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
     *discouraged = if again.since.has_failed() { DISCOURAGED } else { discouraged.saturating_sub(1) };

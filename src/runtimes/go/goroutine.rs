@@ -168,10 +168,20 @@ pub(super) struct Goroutine {
     pub(super) thread: Option<u32>,
     /// It has not run since the last reading.
     pub(super) unchanged: bool,
+    /// Nor had it between that reading and the one before.
+    pub(super) settled: bool,
 }
 
 impl Goroutine {
     pub(super) fn without_stack(raw: Raw, stack_status: StackStatus) -> Self {
-        Goroutine { raw, stack: None, stack_status, waits: Span::default(), thread: None, unchanged: false }
+        Goroutine {
+            raw,
+            stack: None,
+            stack_status,
+            waits: Span::default(),
+            thread: None,
+            unchanged: false,
+            settled: false,
+        }
     }
 }

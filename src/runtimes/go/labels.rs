@@ -3,6 +3,8 @@
 //! Up to 1.23 it points to a `map[string]string` (`src/runtime/pprof/label.go`,
 //! `src/runtime/map.go`), from 1.24 on to a list of key and value pairs.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::names;
@@ -17,29 +19,64 @@ const MAX_TEXT: u64 = 64 << 10;
 /// Largest map that is read: 2 to this power buckets.
 const MAX_BUCKET_BITS: u8 = 8;
 
+/// The texts of a set of labels, pairs of key and value.
+type Texts = Arc<[(String, String)]>;
+
+/// The labels that a reading met, by their address, for the next one.
+pub(super) type KnownLabels = FxHashMap<u64, Texts>;
+
 /// Turns labels into sets of the snapshot; remembers those that were read.
 pub(super) struct LabelSets<'a> {
     memory: &'a dyn Memory,
     minor: Option<u32>,
+    before: KnownLabels,
     known: FxHashMap<u64, Option<LabelSetId>>,
+    texts: FxHashMap<LabelSetId, Texts>,
 }
 
 impl<'a> LabelSets<'a> {
     /// `minor` is the 24 of Go 1.24, None where the version is not known.
     pub(super) fn new(memory: &'a dyn Memory, minor: Option<u32>) -> Self {
-        LabelSets { memory, minor, known: FxHashMap::default() }
+        let (before, known, texts) = Default::default();
+        LabelSets { memory, minor, before, known, texts }
+    }
+
+    /// The same, with what the last reading met.
+    pub(super) fn after(self, before: KnownLabels) -> Self {
+        LabelSets { before, ..self }
     }
 
     /// The set of the labels at `address`; 0 means a goroutine without labels.
     pub(super) fn of(&mut self, address: u64, into: &mut CodeBuilder) -> Option<LabelSetId> {
+        self.of_goroutine(address, false, into)
+    }
+
+    /// The same, of a goroutine. `settled`: it had these labels before the last reading began, so that it has kept
+    /// them alive since. Labels do not change.
+    pub(super) fn of_goroutine(
+        &mut self,
+        address: u64,
+        settled: bool,
+        into: &mut CodeBuilder,
+    ) -> Option<LabelSetId> {
         if address == 0 {
             return None;
         }
-        let (memory, minor) = (self.memory, self.minor);
+        let (memory, minor, before, texts) = (self.memory, self.minor, &mut self.before, &mut self.texts);
         *self.known.entry(address).or_insert_with(|| {
-            let pairs = read(memory, address, minor).filter(|pairs| !pairs.is_empty())?;
-            Some(into.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+            let known = if settled { before.remove(&address) } else { None };
+            let pairs = known.or_else(|| read(memory, address, minor).map(Texts::from));
+            let pairs = pairs.filter(|pairs| !pairs.is_empty())?;
+            let set = into.labels(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+            texts.entry(set).or_insert(pairs);
+            Some(set)
         })
+    }
+
+    /// What this reading met, for the next one.
+    pub(super) fn into_known(self) -> KnownLabels {
+        let texts = |set| self.texts.get(&set).cloned();
+        self.known.iter().filter_map(|(address, set)| Some((*address, texts((*set)?)?))).collect()
     }
 }
 

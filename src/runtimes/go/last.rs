@@ -3,8 +3,9 @@
 //! It takes some 100 bytes for each goroutine, and the distinct stacks.
 
 use super::goroutine::Goroutine;
+use super::labels::KnownLabels;
+use super::list::CHUNK;
 use super::proof::{Reasons, Seen};
-use super::read::CHUNK;
 use super::stacks::{StackNumber, Stacks};
 use super::waits::KeptWait;
 use crate::snapshot::{Span, StackStatus};
@@ -24,6 +25,8 @@ pub(super) struct LastReading {
     pub(super) max_depth: usize,
     /// The runtime's count of goroutines that ran, before the reading began.
     pub(super) run_count: Option<u64>,
+    /// The labels of all goroutines.
+    pub(super) labels: KnownLabels,
     /// This many more readings do not try to prove anything by that count.
     pub(super) discouraged: u32,
 }
@@ -47,6 +50,8 @@ pub(super) struct Row {
     pub(super) stack_status: StackStatus,
     /// Range in the waits of the piece.
     pub(super) waits: Span,
+    /// It had not run since the reading before.
+    pub(super) unchanged: bool,
 }
 
 impl Row {
@@ -61,6 +66,7 @@ impl Row {
             stack: goroutine.stack.filter(|_| whole)?,
             stack_status: goroutine.stack_status,
             waits: goroutine.waits,
+            unchanged: goroutine.unchanged,
         })
     }
 }

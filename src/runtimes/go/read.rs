@@ -17,9 +17,6 @@ use super::waits::{self, RawWait};
 use crate::process::{Range, Target, TargetError};
 use crate::snapshot::StackStatus;
 
-/// Goroutines read at a time: few enough for their stacks to stay in the cache, many enough for few system
-/// calls.
-pub(super) const CHUNK: usize = 1024;
 /// Attempts to read a goroutine before it is given up as torn.
 const ATTEMPTS: u32 = 8;
 /// Stacks up to this size are read together; larger ones alone.

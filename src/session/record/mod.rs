@@ -236,15 +236,14 @@ impl<'a> Recorder<'a> {
             Err(error) => return Err(error),
         };
         let mut pending = Vec::new();
-        let readable;
-        match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
-            Ok(found) => readable = found,
+        let readable = match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
+            Ok(found) => found,
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
                 return Ok(over);
             }
-        }
+        };
         self.attributed(target, readable.as_ref(), attribution, &pending, progress)
     }
 
@@ -254,7 +253,7 @@ impl<'a> Recorder<'a> {
         let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
         let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
         options.read.stop = Some(Arc::clone(stop));
-        Some(Wall::new(options, self.start_ns))
+        Some(Wall::new(options, self.start_ns, monotonic_ns()))
     }
 
     /// Reads all tasks, if that is due.

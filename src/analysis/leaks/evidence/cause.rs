@@ -89,4 +89,6 @@ pub enum Cause {
     IdleCpus,
     /// There is more work than the workers can do.
     WorkersBusy,
+    /// Tasks compute all the time, or a loop never waits.
+    HotLoop,
 }

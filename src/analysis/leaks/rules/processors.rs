@@ -35,11 +35,17 @@ pub const SCHEDULER_RULES: &[SchedulerRule] = &[
         checks: "tasks that are ready to run wait for a worker in reading after reading",
         check: queues,
     },
+    SchedulerRule {
+        name: BUSY,
+        checks: "tasks run, or wait for a worker, in every reading: they never wait for anything else",
+        check: always_busy,
+    },
 ];
 
 const MORE: &str = "more-workers-than-cpus";
 const FEWER: &str = "fewer-workers-than-cpus";
 const QUEUES: &str = "run-queues";
+const BUSY: &str = "hot-loops";
 
 /// Notes about the scheduler.
 pub(in crate::analysis::leaks) fn notes(context: &Context<'_>) -> Vec<Note> {
@@ -126,4 +132,32 @@ fn queues(context: &Context<'_>) -> Vec<Note> {
         }
     }
     notes
+}
+
+fn always_busy(context: &Context<'_>) -> Vec<Note> {
+    /// A task that works half of the time is found at work in this many readings in a row once in 32 times; so a
+    /// note says what was seen, not that something is wrong.
+    const IN_A_ROW: u32 = 5;
+    /// Kinds and ids that are named.
+    const KINDS: usize = 4;
+    const IDS: usize = 5;
+    let readings = context.series.readings();
+    let in_a_row = |since: u32| readings.saturating_sub(since);
+    let mut because: Vec<Evidence> = Vec::new();
+    for kind in context.kinds.iter().filter(|kind| kind.left_out.is_none()) {
+        let busy = context.members(kind).filter_map(|member| {
+            let readings = in_a_row(member.busy_since?);
+            (readings >= IN_A_ROW).then(|| (readings, context.task(member.task).and_then(|task| task.id)))
+        });
+        let busy: Vec<_> = busy.collect();
+        let Some(readings) = busy.iter().map(|(readings, _)| u64::from(*readings)).min() else { continue };
+        because.push(Evidence::AlwaysBusy {
+            tasks: busy.len() as u64,
+            readings,
+            function: kind.at.map(|at| at.function.to_string()).filter(|name| !name.is_empty()),
+            ids: busy.iter().filter_map(|(_, id)| *id).take(IDS).collect(),
+        });
+    }
+    because.truncate(KINDS);
+    if because.is_empty() { Vec::new() } else { vec![Note { rule: BUSY, because, cause: Cause::HotLoop }] }
 }

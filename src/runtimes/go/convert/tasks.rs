@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::draft::{Draft, Late, wait_class};
 use crate::runtimes::go::channels::Channels;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
-use crate::runtimes::go::labels::LabelSets;
+use crate::runtimes::go::labels::{KnownLabels, LabelSets};
 use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::read::Chunk;
 use crate::runtimes::go::threads::Threads;
@@ -20,6 +20,8 @@ pub(super) struct Tasks<'d, 'a> {
     runtime: u8,
     draft: &'d mut Draft<'a>,
     pub(super) into: &'d mut SnapshotBuilder,
+    /// Goroutines that have not run since the last reading.
+    pub(super) unchanged: u64,
     /// The target's CLOCK_MONOTONIC.
     now: Option<u64>,
     reasons: WaitReasons<'a>,
@@ -42,20 +44,32 @@ struct Begin {
 }
 
 impl<'d, 'a> Tasks<'d, 'a> {
-    pub(super) fn new(runtime: u8, draft: &'d mut Draft<'a>, into: &'d mut SnapshotBuilder) -> Self {
+    /// `labels`: those that the last reading met.
+    pub(super) fn new(
+        runtime: u8,
+        labels: KnownLabels,
+        draft: &'d mut Draft<'a>,
+        into: &'d mut SnapshotBuilder,
+    ) -> Self {
         let Draft { go, target, .. } = *draft;
         Tasks {
             runtime,
             now: target.monotonic_ns(),
             reasons: WaitReasons::new(&go.wait_reasons),
-            labels: LabelSets::new(target, go.build.minor),
+            labels: LabelSets::new(target, go.build.minor).after(labels),
             threads: Threads::new(target, go.offsets.m_procid),
             channels: Channels::new(&go.types),
             starts: FxHashMap::default(),
             last: None,
+            unchanged: 0,
             draft,
             into,
         }
+    }
+
+    /// The labels that this reading met.
+    pub(super) fn into_labels(self) -> KnownLabels {
+        self.labels.into_known()
     }
 
     /// Adds what was read of some goroutines. The addresses of running ones go to `running`.
@@ -74,6 +88,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
     /// Adds one goroutine. `waits`: what it waits for, from its own struct.
     pub(super) fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait]) {
         let raw = &goroutine.raw;
+        self.unchanged += u64::from(goroutine.unchanged);
         let lacks_stack = goroutine.stack_status == StackStatus::Missing;
         self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
@@ -97,7 +112,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             parent: (raw.parent != 0).then_some(raw.parent),
             creator: begin.creator,
             entry: begin.entry,
-            labels: self.labels.of(raw.labels, &mut self.into.code),
+            labels: self.labels.of_goroutine(raw.labels, goroutine.settled, &mut self.into.code),
             thread: self.thread(goroutine),
             locked_to_thread: raw.locked,
             system: begin.system,

@@ -21,9 +21,11 @@ pub(in super::super) struct Again<'a> {
 
 /// Goroutines that have not run, before they are added to a chunk.
 struct Same<'a> {
-    piece: &'a mut Piece,
+    piece: &'a Piece,
     /// What the waits of the piece are now.
     waits: Vec<RawWait>,
+    /// Positions in the piece of those that were added: they are the first of the chunk.
+    added: Vec<u32>,
 }
 
 impl Reader<'_> {
@@ -41,7 +43,7 @@ impl Reader<'_> {
         let raws = self.structs(&piece.addresses, &mut chunk)?;
         chunk.goroutines.reserve(raws.len());
         let (mut changed, mut alike) = (Vec::new(), Vec::new());
-        let same = Same { waits, piece };
+        let mut same = Same { waits, piece, added: Vec::with_capacity(raws.len()) };
         let (mut at, mut explained) = (0, 0);
         for raw in raws {
             while same.piece.addresses.get(at as usize).is_some_and(|address| *address < raw.address) {
@@ -63,9 +65,10 @@ impl Reader<'_> {
             alike.drain(..).for_each(|(at, raw)| same.add(at, &raw, &mut chunk));
         }
         let open = alike.into_iter().map(|(at, _)| at).collect();
+        let added = same.added;
         let pending = self.read_rest(changed, &mut chunk)?;
         self.retry(pending, &mut chunk)?;
-        piece.keep(&chunk, Some(open), again);
+        piece.keep(&chunk, &added, Some(open), again);
         Ok(chunk)
     }
 
@@ -83,7 +86,7 @@ impl Reader<'_> {
         let raws = self.structs(&addresses, &mut chunk)?;
         let proved = again.since.nobody_wrapped(self.target, true);
         let mut changed = Vec::new();
-        let same = Same { waits, piece };
+        let mut same = Same { waits, piece, added: Vec::new() };
         for raw in raws {
             let at = same.piece.addresses.binary_search(&raw.address).unwrap_or(usize::MAX) as u32;
             let verdict = same.piece.row(at).map(|row| row.seen.judge(&raw, again.reasons));
@@ -93,29 +96,31 @@ impl Reader<'_> {
                 _ => changed.push(raw),
             }
         }
+        let added = same.added;
         let pending = self.read_rest(changed, &mut chunk)?;
         self.retry(pending, &mut chunk)?;
-        piece.keep(&chunk, None, again);
+        piece.keep(&chunk, &added, None, again);
         Ok(chunk)
     }
 }
 
 impl Same<'_> {
     /// Adds the goroutine at a position as it was, with what its struct says now.
-    fn add(&self, at: u32, raw: &Raw, chunk: &mut Chunk) {
+    fn add(&mut self, at: u32, raw: &Raw, chunk: &mut Chunk) {
         let Some(row) = self.piece.row(at) else { return };
         let mut goroutine = Goroutine::without_stack(*raw, row.stack_status);
         goroutine.stack = Some(row.stack);
         goroutine.waits = Span::append(&mut chunk.waits, row.waits.slice(&self.waits).iter().copied());
-        goroutine.unchanged = true;
+        (goroutine.unchanged, goroutine.settled) = (true, row.unchanged);
         chunk.goroutines.push(goroutine);
+        self.added.push(at);
     }
 }
 
 impl Piece {
     /// Keeps what was read for the next reading. In the first round that is all that is known of the piece, apart from
-    /// the goroutines that are `open`.
-    fn keep(&mut self, chunk: &Chunk, open: Option<Vec<u32>>, again: &Again<'_>) {
+    /// the goroutines that are `open`. `added`: the positions of the chunk's first goroutines.
+    fn keep(&mut self, chunk: &Chunk, added: &[u32], open: Option<Vec<u32>>, again: &Again<'_>) {
         if !again.keep {
             (self.rows, self.waits) = (Vec::new(), Vec::new());
         }
@@ -129,10 +134,10 @@ impl Piece {
                 }
             }
         }
+        let mut added = added.iter().map(|at| *at as usize);
         for goroutine in &chunk.goroutines {
-            if let Ok(at) = self.addresses.binary_search(&goroutine.raw.address)
-                && let Some(slot) = self.rows.get_mut(at)
-            {
+            let at = added.next().or_else(|| self.addresses.binary_search(&goroutine.raw.address).ok());
+            if let Some(slot) = at.and_then(|at| self.rows.get_mut(at)) {
                 let waits = goroutine.waits.slice(&chunk.waits).iter().map(KeptWait::from);
                 let waits = Span::append(&mut self.waits, waits);
                 *slot = Row::of(goroutine, again.reasons).map(|row| Row { waits, ..row });
