@@ -54,6 +54,10 @@ pub(super) enum Failure {
     Other { what: &'static str, error: io::Error },
 }
 
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::Other { what, error }
+}
+
 /// The events of a process, enabled, and their rings.
 #[derive(Debug)]
 pub(super) struct Events {
@@ -141,6 +145,10 @@ impl Events {
         } else {
             events.every_thread()?;
         }
+        // All at once, because opening many takes a while: until then no ring runs full.
+        for event in events.rings.iter().flat_map(Ring::events).filter(|_| manner.scope != Scope::Threads) {
+            sys::enable(event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        }
         if events.rings.is_empty() { Err(Failure::Ended) } else { Ok(events) }
     }
 
@@ -183,7 +191,7 @@ impl Events {
         Ok(())
     }
 
-    /// Opens and enables one event. False if the thread has ended.
+    /// Opens one event. False if the thread has ended.
     fn add(&mut self, tid: Option<u32>, cpu: Option<u32>) -> Result<bool, Failure> {
         let event = match self.open_event(tid, cpu) {
             Ok(event) => Arc::new(event),
@@ -197,7 +205,6 @@ impl Events {
                 };
             }
         };
-        let failed = |what| move |error| Failure::Other { what, error };
         match cpu.and_then(|cpu| self.ring_of_cpu.get(&cpu)) {
             Some(&ring) => {
                 let ring = &mut self.rings[ring];
@@ -220,7 +227,10 @@ impl Events {
             let id = sys::id(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ID)"))?;
             self.owners.insert(id, tid);
         }
-        sys::enable(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        // From now on it tells of threads that start: there is no inheritance.
+        if self.scope == Scope::Threads {
+            sys::enable(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        }
         Ok(true)
     }
 

@@ -125,7 +125,8 @@ fn nothing_is_lost_of_two_hundred_threads() {
     let _hurry = Hurry::begin();
     for every_cpu in [true, false] {
         let mut options = options(every_cpu);
-        options.switches = true;
+        // As for a Go program.
+        (options.switches, options.stack_bytes) = (true, 4096);
         let mut sampler = Sampler::attach(program.pid(), &options).unwrap();
         let mut tids = BTreeSet::new();
         let mut seen = |record: Record<'_>| {

@@ -1,4 +1,4 @@
-//! Whose the moments of threads are that run goroutines, and their stacks.
+//! Which goroutine a sampled moment of a thread belongs to, and the stack of that moment.
 //!
 //! [`trace`] unwinds a moment, [`elsewhere`] what is not Go code. [`evidence`] holds what the moment proves: by the g
 //! register, the stack that the thread is on, the chain out of the system stack, the goroutine that `asmcgocall` saved.
