@@ -29,7 +29,8 @@ struct Readings<'t> {
 
 impl<'t> Readings<'t> {
     fn begin(target: &'t dyn Target) -> Self {
-        let wall = Wall::new(WallOptions::default(), now(target));
+        let begin = now(target);
+        let wall = Wall::new(WallOptions::default(), begin, begin);
         let readable = Readable::find(target).unwrap();
         Readings { target, readable, wall, builder: RecordingBuilder::new() }
     }

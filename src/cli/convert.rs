@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
-    /// Reads the source, but not in vain: a format that no source has is an error before.
+    /// Reads the source. A format that no source has is an error before the source is read.
     fn input(&self, source: &Source, path: &Path) -> Result<Input> {
         if self.format.is_some() || RecordingFormat::by_ending(path).is_none() {
             self.format(path)?;

@@ -28,7 +28,7 @@ use crate::source::{Input, Source};
 /// Tasks are matched by their identity, so that a group that has kept its size but consists of other tasks is
 /// recognised. A group is the tasks with the same functions on their stack and the same creator. Give the
 /// snapshots in order of time; the last one may be a live process. Two recordings are compared by the share of
-/// time that functions or groups took, and what may be chance is said to be.
+/// time that functions or groups took, and changes that may be chance are left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {

@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// Show at most N groups or tasks; 0 shows all [default: as many as fit on the terminal]
     ///
     /// If the output is not a terminal, or a pager is set, all are shown.
-    #[arg(long, value_name = "N", help_heading = "Grouping")]
+    #[arg(long, alias = "top", value_name = "N", help_heading = "Grouping")]
     limit: Option<usize>,
 
     #[command(flatten)]

@@ -15,6 +15,10 @@ use super::ring::Ring;
 use super::sys::{self, Memory};
 use crate::process::proc;
 
+/// The threads of a process are listed this often at most, for a process that starts threads all the time. Those of the
+/// later lists were started by threads that had events.
+const MAX_LISTS: usize = 8;
+
 /// What events are opened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -48,6 +52,10 @@ pub(super) enum Failure {
     Refused(io::Error),
     /// Something else.
     Other { what: &'static str, error: io::Error },
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::Other { what, error }
 }
 
 /// The events of a process, enabled, and their rings.
@@ -137,6 +145,10 @@ impl Events {
         } else {
             events.every_thread()?;
         }
+        // All at once, because opening many takes a while: until then no ring runs full.
+        for event in events.rings.iter().flat_map(Ring::events).filter(|_| manner.scope != Scope::Threads) {
+            sys::enable(event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        }
         if events.rings.is_empty() { Err(Failure::Ended) } else { Ok(events) }
     }
 
@@ -148,15 +160,16 @@ impl Events {
     /// Opens the events of all threads that have none. A thread that starts meanwhile inherits those of the thread
     /// that starts it, if that has them already. So the threads are listed until there is no new one.
     fn every_thread(&mut self) -> Result<(), Failure> {
-        loop {
+        for _ in 0..MAX_LISTS {
             let new = self.threads_without();
             if new.is_empty() {
-                return Ok(());
+                break;
             }
             for tid in new {
                 self.thread(tid)?;
             }
         }
+        Ok(())
     }
 
     /// Threads that have no events, and now count as threads that have.
@@ -178,7 +191,7 @@ impl Events {
         Ok(())
     }
 
-    /// Opens and enables one event. False if the thread has ended.
+    /// Opens one event. False if the thread has ended.
     fn add(&mut self, tid: Option<u32>, cpu: Option<u32>) -> Result<bool, Failure> {
         let event = match self.open_event(tid, cpu) {
             Ok(event) => Arc::new(event),
@@ -192,7 +205,6 @@ impl Events {
                 };
             }
         };
-        let failed = |what| move |error| Failure::Other { what, error };
         match cpu.and_then(|cpu| self.ring_of_cpu.get(&cpu)) {
             Some(&ring) => {
                 let ring = &mut self.rings[ring];
@@ -200,7 +212,11 @@ impl Events {
                 ring.add(Arc::clone(&event));
             }
             None => {
-                let memory = Memory::map(&event, self.pages.0).map_err(Failure::Ring)?;
+                let memory =
+                    Memory::map(&event, self.pages.0).map_err(|error| match error.raw_os_error() {
+                        Some(libc::EPERM | libc::ENOMEM) => Failure::Ring(error),
+                        _ => Failure::Other { what: "mmap of the ring of a perf event", error },
+                    })?;
                 if let Some(cpu) = cpu {
                     self.ring_of_cpu.insert(cpu, self.rings.len());
                 }
@@ -211,7 +227,10 @@ impl Events {
             let id = sys::id(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ID)"))?;
             self.owners.insert(id, tid);
         }
-        sys::enable(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        // From now on it tells of threads that start: there is no inheritance.
+        if self.scope == Scope::Threads {
+            sys::enable(&event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
+        }
         Ok(true)
     }
 
@@ -255,13 +274,14 @@ impl Events {
         }
         self.rings.retain(|ring| !ring.is_over() || !ring.unread().is_empty());
         let mut missed = 0;
-        loop {
+        for _ in 0..MAX_LISTS {
             let new = self.threads_without();
             if new.is_empty() {
-                return missed;
+                break;
             }
             missed += new.into_iter().map(|tid| u64::from(self.thread(tid).is_err())).sum::<u64>();
         }
+        missed
     }
 
     /// Ends all events. What they wrote can still be read.

@@ -31,12 +31,14 @@ impl Program {
 
     /// The same with a copy of it.
     pub(crate) fn start_at(path: &Path, arguments: &[&str]) -> Program {
-        let mut child = Command::new(path)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let mut command = Command::new(path);
+        command.args(arguments);
+        Program::run(command)
+    }
+
+    /// Starts whatever says "ready" in the end.
+    pub(crate) fn run(mut command: Command) -> Program {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let input = child.stdin.take().expect("piped");
         let output = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut program = Program { child, input, output };

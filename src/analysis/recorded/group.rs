@@ -60,7 +60,7 @@ fn position(clock: Clock) -> usize {
 pub fn group(recorded: &Recorded, filter: &Filter, by: &By, split: Option<&str>) -> Vec<RecordedGroup> {
     let mut groups: Vec<RecordedGroup> = Vec::new();
     let mut index: FxHashMap<(Subject, Option<StrId>), u32> = FxHashMap::default();
-    let mut seen: FxHashSet<(u32, u32)> = FxHashSet::default();
+    let mut seen: FxHashSet<(u32, (u8, u64))> = FxHashSet::default();
     let mut acts: FxHashMap<(u32, usize, Act), Sum> = FxHashMap::default();
     for clock in recorded.clocks() {
         let mut subjects = Subjects::new(recorded, by, Recorded::all_frames(clock, filter));
@@ -75,7 +75,7 @@ pub fn group(recorded: &Recorded, filter: &Filter, by: &By, split: Option<&str>)
             });
             let act = Act { state: task.state, reason: task.reason };
             let Some(group) = groups.get_mut(at as usize) else { continue };
-            group.add(recorded, row, nth, &mut |task| seen.insert((at, task)));
+            group.add(recorded, row, nth, &mut |id| seen.insert((at, id)));
             acts.entry((at, position(clock), act)).or_default().add(row.sum);
         }
     }
@@ -104,16 +104,16 @@ impl RecordedGroup {
         }
     }
 
-    fn add(&mut self, recorded: &Recorded, row: &Row, nth: u32, is_new: &mut dyn FnMut(u32) -> bool) {
+    fn add(&mut self, recorded: &Recorded, row: &Row, nth: u32, is_new: &mut dyn FnMut((u8, u64)) -> bool) {
         let clock = position(row.clock);
         if let (Some(sum), Some(rows)) = (self.sums.get_mut(clock), self.rows.get_mut(clock)) {
             sum.add(row.sum);
             rows.push(nth);
         }
         if let Whose::Task(task) = row.whose {
-            let single = recorded.single.get(task.index()) == Some(&true);
-            self.more_tasks |= !single;
-            self.tasks += u64::from(single && is_new(task.0));
+            let id = recorded.id_of(task);
+            self.more_tasks |= id.is_none();
+            self.tasks += u64::from(id.is_some_and(is_new));
         }
     }
 }

@@ -5,13 +5,13 @@
 //! asked of one clock: [`Recorded::select`]. CPU time is never hidden as the runtime's own: what garbage collection
 //! and the scheduler cost belongs to the answer. That they wait does not.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::filter::{Filter, Selection};
 use super::flame::{self, Flame, FlameOptions, Picked, Root, Roots, Weight};
 use super::frames::shown_frames;
 use crate::analysis::ShownFrame;
-use crate::recording::{Clock, Recording, RecordingHeader, Sample, SampledThread, ThreadRow, Whose};
+use crate::recording::{Clock, Recording, RecordingHeader, Sample, SampledThread, TaskRow, ThreadRow, Whose};
 use crate::snapshot::{Begins, CodeTables, Header, Snapshot, StackId, Task};
 
 pub mod diff;
@@ -73,8 +73,8 @@ pub struct Recorded {
     pub row_of: Vec<u32>,
     /// The threads of the recording.
     pub threads: Vec<SampledThread>,
-    /// The task rows of the recording that stand for one task, which has an id.
-    single: Vec<bool>,
+    /// For each task row of the recording that stands for one task: the number of its runtime, and its id.
+    ids: Vec<Option<(u8, u64)>>,
 }
 
 impl Recorded {
@@ -108,8 +108,22 @@ impl Recorded {
             rows,
             row_of,
             threads: recording.threads.clone(),
-            single: recording.tasks.iter().map(|task| task.id.is_some()).collect(),
+            ids: recording.tasks.iter().map(|task| task.id.map(|id| (task.runtime, id))).collect(),
         }
+    }
+
+    /// The runtime's number and the id of a task. None for a row that stands for several tasks.
+    fn id_of(&self, row: TaskRow) -> Option<(u8, u64)> {
+        self.ids.get(row.index()).copied().flatten()
+    }
+
+    /// How many tasks with an id have samples.
+    pub fn task_count(&self) -> u64 {
+        let tasks = self.rows.iter().filter_map(|row| match row.whose {
+            Whose::Task(task) => self.id_of(task),
+            _ => None,
+        });
+        tasks.collect::<FxHashSet<_>>().len() as u64
     }
 
     /// The clocks that have rows, in their order.

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashMap;
 
-use super::Recorded;
+use super::{Recorded, Row};
 use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::lore;
 use crate::analysis::parse_error::ParseError;
 use crate::analysis::pattern::Pattern;
-use crate::recording::{TaskRow, ThreadRow, Whose};
+use crate::recording::{Clock, TaskRow, ThreadRow, Whose};
 use crate::snapshot::{
     Frame, FunctionId, FunctionKind, Snapshot, StackId, StackStatus, StrId, Task, TaskState,
 };
@@ -94,8 +94,10 @@ pub enum Subject {
     Doing(TaskState, Option<StrId>),
     /// A thread.
     Thread(Option<ThreadRow>),
-    /// A task. The runtime's number and the task's id and address, as far as they are known.
-    Task(TaskRow, u8, Option<u64>, u64),
+    /// A task: the runtime's number and its id. Samples of different clocks may know it by different rows.
+    Task(u8, u64),
+    /// Tasks without an id: their row, the runtime's number and, if it is one task, its address.
+    TasksOfRow(TaskRow, u8, u64),
     /// Tasks with this value of the label. None: without the label.
     Label(Option<StrId>),
 }
@@ -147,42 +149,50 @@ impl<'a> Subjects<'a> {
             By::Thread => Subject::Thread(row.thread),
             By::Label(_) => match self.label.and_then(|key| value(&self.recorded.snapshot, task, key)) {
                 Some(value) => Subject::Label(Some(value)),
-                None => self.owner(row.whose, row.thread, task).unwrap_or(Subject::Label(None)),
+                None => self.owner(row, task).unwrap_or(Subject::Label(None)),
             },
             By::Kind => {
-                let owner = self.owner(row.whose, row.thread, task);
+                let owner = self.owner(row, task);
                 owner.unwrap_or_else(|| self.kind(task))
             }
             By::Creator => {
-                let owner = self.owner(row.whose, row.thread, task);
+                let owner = self.owner(row, task);
                 owner.unwrap_or_else(|| Subject::Creator(self.creator(task)))
             }
             By::Task => match row.whose {
-                Whose::Task(id) => Subject::Task(id, task.runtime, task.id, task.address),
-                _ => self.owner(row.whose, row.thread, task).unwrap_or(Subject::Unknown),
+                Whose::Task(row) => match task.id {
+                    Some(id) => Subject::Task(task.runtime, id),
+                    None => Subject::TasksOfRow(row, task.runtime, task.address),
+                },
+                _ => self.owner(row, task).unwrap_or(Subject::Unknown),
             },
         }
     }
 
-    /// Whose time it is, if it is no task's of the program.
-    fn owner(&mut self, whose: Whose, thread: Option<ThreadRow>, task: &Task) -> Option<Subject> {
-        match whose {
+    /// Whose time it is, if it is no task's of the program. Time off CPU is at least the thread's.
+    fn owner(&mut self, row: &Row, task: &Task) -> Option<Subject> {
+        match row.whose {
             Whose::Task(_) => self.collects(task).then_some(Subject::Collector),
             Whose::Scheduler => Some(Subject::Scheduler),
             Whose::Native => {
-                let thread = thread.and_then(|row| self.recorded.threads.get(row.index()));
+                let thread = row.thread.and_then(|row| self.recorded.threads.get(row.index()));
                 Some(Subject::Native(thread.and_then(|thread| thread.name)))
+            }
+            Whose::Unknown if row.clock == Clock::OffCpu && row.thread.is_some() => {
+                Some(Subject::Thread(row.thread))
             }
             Whose::Unknown => Some(Subject::Unknown),
         }
     }
 
     fn collects(&mut self, task: &Task) -> bool {
-        let (runtime, Some(entry)) = (task.runtime, task.entry) else { return false };
+        // A profile does not say what a task was started with: the outermost function is close to it.
+        let entry = if task.system { task.entry.or_else(|| self.ends(task).1) } else { None };
+        let (runtime, Some(entry)) = (task.runtime, entry) else { return false };
         *self.known.entry((runtime, entry)).or_insert_with(|| {
             let name = self.recorded.snapshot.function_name(entry);
             let patterns = self.collectors.get(usize::from(runtime));
-            task.system && patterns.is_some_and(|patterns| patterns.iter().any(|p| p.matches(name)))
+            patterns.is_some_and(|patterns| patterns.iter().any(|p| p.matches(name)))
         })
     }
 
@@ -296,17 +306,19 @@ impl Recorded {
                     _ => format!("thread {}", thread.tid),
                 },
             },
-            Subject::Task(row, runtime, id, address) => {
-                let noun = snapshot.header.runtimes.get(usize::from(runtime)).map(|r| r.task_noun.as_str());
-                let noun = noun.filter(|noun| !noun.is_empty()).unwrap_or("task");
-                match (id, address) {
-                    (Some(id), _) => format!("{noun} {id}"),
-                    (None, 0) => format!("{noun}s without an id, row {}", row.0),
-                    (None, address) => format!("{noun} {address:#x}"),
-                }
+            Subject::Task(runtime, id) => format!("{} {id}", self.noun(runtime)),
+            Subject::TasksOfRow(row, runtime, 0) => {
+                format!("{}s without an id, row {}", self.noun(runtime), row.0)
             }
+            Subject::TasksOfRow(_, runtime, address) => format!("{} {address:#x}", self.noun(runtime)),
             Subject::Label(None) => "without the label".to_owned(),
             Subject::Label(Some(value)) => text(snapshot.str(value), "(empty)"),
         }
+    }
+
+    /// The word for a task of this runtime.
+    fn noun(&self, runtime: u8) -> &str {
+        let runtime = self.header.runtimes.get(usize::from(runtime));
+        runtime.map(|runtime| runtime.task_noun.as_str()).filter(|noun| !noun.is_empty()).unwrap_or("task")
     }
 }

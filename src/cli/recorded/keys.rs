@@ -32,7 +32,7 @@ impl fmt::Display for ClockArg {
 /// What --group-by names: keys of snapshots, of recordings, or of both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::cli) enum GroupBy {
-    /// What groups usually are.
+    /// What groups usually are: equal stacks of a snapshot, kinds of tasks of a recording.
     #[default]
     Usual,
     /// A key, as the user wrote it.
@@ -45,7 +45,11 @@ impl FromStr for GroupBy {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let known = text.parse::<GroupKey>().is_ok() || text.parse::<By>().is_ok();
         let hint = "use stack, function, state, creator, label:KEY or waits-on; of a recording kind, thread or task, too";
-        if known { Ok(GroupBy::Key(text.to_owned())) } else { Err(ParseError::new(hint)) }
+        match text {
+            "stack" => Ok(GroupBy::Usual),
+            key if known => Ok(GroupBy::Key(key.to_owned())),
+            _ => Err(ParseError::new(hint)),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) use list::list;
 pub(super) use list::runtime_names;
 
 /// A process by its pid or its name, even if there is a file of that name.
-fn process_source(text: &str) -> Result<Source, String> {
+pub(super) fn process_source(text: &str) -> Result<Source, String> {
     match text.parse() {
         Ok(pid) => Ok(Source::Pid(pid)),
         Err(_) if text.is_empty() || text.contains('/') => {

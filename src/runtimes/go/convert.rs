@@ -3,6 +3,7 @@
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
 //! wait for, their holders ([`held`]), and the [`stacks`] themselves.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 mod draft;
@@ -16,9 +17,10 @@ mod tasks;
 use draft::Draft;
 use tasks::Tasks;
 
+use super::chunk::Chunk;
 use super::last::{LastReading, Piece};
 use super::proof::Since;
-use super::read::{Again, Chunk, Reader};
+use super::read::{Again, Reader};
 use super::running::{self, Running, Stops};
 use super::stacks::StackCache;
 use super::unwind::Unwinder;
@@ -56,6 +58,7 @@ pub(super) fn read(
         since: Since::new(go.run_count, before),
         counts: before.is_some() && *discouraged == 0,
         keep: options.repeated,
+        held: AtomicUsize::new(0),
     };
     let still = target.is_static() || options.pause == Pause::Everything;
     let reader = || {

@@ -2,9 +2,9 @@
 //!
 //! It takes some 100 bytes for each goroutine, and the distinct stacks.
 
+use super::chunk::{CHUNK, Chunk};
 use super::goroutine::Goroutine;
 use super::labels::KnownLabels;
-use super::list::CHUNK;
 use super::proof::{Reasons, Seen};
 use super::stacks::{StackNumber, Stacks};
 use super::waits::KeptWait;
@@ -40,6 +40,8 @@ pub(super) struct Piece {
     pub(super) waits: Vec<KeptWait>,
     /// Positions of goroutines that look the same, until that is proved or not.
     pub(super) open: Vec<u32>,
+    /// What was read of them.
+    pub(super) held: Option<Chunk>,
 }
 
 /// A goroutine that waited, and what its stack and its sudogs said.

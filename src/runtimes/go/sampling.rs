@@ -1,4 +1,4 @@
-//! Whose the moments of threads are that run goroutines, and their stacks.
+//! Which goroutine a sampled moment of a thread belongs to, and the stack of that moment.
 //!
 //! [`trace`] unwinds a moment, [`elsewhere`] what is not Go code. [`evidence`] holds what the moment proves: by the g
 //! register, the stack that the thread is on, the chain out of the system stack, the goroutine that `asmcgocall` saved.
@@ -122,6 +122,9 @@ impl<'a> Attribution<'a> {
 
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], _into: &mut CodeBuilder) -> Result<()> {
+        if moments.is_empty() {
+            return Ok(());
+        }
         self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
             self.names.native = NativeLocations::with_lines();

@@ -1,4 +1,4 @@
-//! Whose the moments of threads are that poll the tasks of a registry.
+//! Which task of a registry a sampled moment of a thread belongs to.
 //!
 //! An entry says which thread polled its task last, and from when to when. A moment of that thread within the poll is
 //! the task's. Nothing else proves it: a thread that polled tasks before may do anything else now.
@@ -22,7 +22,7 @@ const RUNNING: u32 = 2;
 /// CLOCK_MONOTONIC and CLOCK_MONOTONIC_COARSE.
 const EXACT_CLOCK: u32 = 1;
 const COARSE_CLOCK: u32 = 6;
-/// Reading all entries takes no more than this part of a core: one in this many.
+/// Reading all entries takes at most one part in this many of a core's time.
 const SHARE: u64 = 50;
 /// Entries that are read again between two readings of all.
 const MAX_HOT: usize = 1024;
@@ -173,6 +173,9 @@ impl<'a> Attribution<'a> {
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], into: &mut CodeBuilder) -> Result<()> {
         self.polls.clear();
+        if moments.is_empty() {
+            return Ok(());
+        }
         let threads: FxHashSet<u32> = moments.iter().map(|moment| moment.tid).collect();
         if monotonic_ns() >= self.next_scan_ns {
             self.scan(&threads, into)

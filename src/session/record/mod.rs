@@ -253,7 +253,7 @@ impl<'a> Recorder<'a> {
         let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
         let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
         options.read.stop = Some(Arc::clone(stop));
-        Some(Wall::new(options, self.start_ns))
+        Some(Wall::new(options, self.start_ns, monotonic_ns()))
     }
 
     /// Reads all tasks, if that is due.

@@ -10,7 +10,7 @@ use super::super::super::units::{count, percent, precise, thousands};
 use super::super::header::who;
 use super::Sheet;
 use crate::analysis::recorded::Recorded;
-use crate::recording::{Clock, ClockInfo, End, Whose};
+use crate::recording::{Clock, ClockInfo, End};
 
 /// Samples that account for less than this part of the CPU time, in percent, are a warning.
 const ENOUGH: u64 = 90;
@@ -67,20 +67,11 @@ fn info(recorded: &Recorded, clock: Clock) -> Option<&ClockInfo> {
 /// "1,388 goroutines sampled, 8,214 started meanwhile, 8,190 ended".
 fn tasks(recorded: &Recorded) -> Option<String> {
     let coverage = &recorded.header.coverage;
-    let mut seen: Vec<_> = recorded
-        .rows
-        .iter()
-        .filter_map(|row| match row.whose {
-            Whose::Task(task) => Some(task),
-            _ => None,
-        })
-        .collect();
-    seen.sort_unstable();
-    seen.dedup();
-    if seen.is_empty() {
+    let seen = recorded.task_count();
+    if seen == 0 {
         return None;
     }
-    let mut text = format!("{} sampled", count(seen.len() as u64, task_noun(&recorded.snapshot)));
+    let mut text = format!("{} sampled", count(seen, task_noun(&recorded.snapshot)));
     if let (Some(started), Some(ended)) = (coverage.tasks_started, coverage.tasks_ended) {
         text.push_str(&format!(", {} started, {} ended", thousands(started), thousands(ended)));
     }
@@ -146,7 +137,8 @@ fn wall(recorded: &Recorded) -> Vec<(Style, String)> {
     if let (Some(seen), Some(lived)) = (coverage.seen_ns, coverage.lived_ns.filter(|&ns| ns > 0)) {
         facts.push((PLAIN, format!("{} of the time that tasks lived seen", percent(seen.min(lived), lived))));
     }
-    if let (Some(seen), Some(started)) = (coverage.started_seen, coverage.tasks_started) {
+    let started = coverage.tasks_started.filter(|&started| started > 0);
+    if let (Some(seen), Some(started)) = (coverage.started_seen, started) {
         let of = count(started, "new task");
         facts.push((PLAIN, format!("{} of {of} seen", thousands(seen))));
     }

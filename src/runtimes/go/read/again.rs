@@ -1,7 +1,10 @@
 //! Reading goroutines again: of those that have not run since the last reading, only the structs and their channels.
 
-use super::{Chunk, Reader};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Reader;
 use crate::process::TargetError;
+use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw};
 use crate::runtimes::go::last::{Piece, Row};
 use crate::runtimes::go::proof::{Reasons, Since, Verdict};
@@ -17,7 +20,12 @@ pub(in super::super) struct Again<'a> {
     pub(in super::super) counts: bool,
     /// There will be another reading.
     pub(in super::super) keep: bool,
+    /// How many goroutines are held back until a proof is tried once more.
+    pub(in super::super) held: AtomicUsize,
 }
+
+/// No more goroutines than this are held back, some 250 bytes each. Beyond that they are read again.
+const MAX_HELD: usize = 1 << 17;
 
 /// Goroutines that have not run, before they are added to a chunk.
 struct Same<'a> {
@@ -64,11 +72,18 @@ impl Reader<'_> {
         if !alike.is_empty() && again.since.nobody_wrapped(self.target, false) {
             alike.drain(..).for_each(|(at, raw)| same.add(at, &raw, &mut chunk));
         }
+        let added = std::mem::take(&mut same.added);
+        let all = again.held.fetch_add(alike.len(), Ordering::Relaxed).saturating_add(alike.len());
+        let held = (!alike.is_empty() && all <= MAX_HELD).then(|| {
+            let mut held = Chunk::default();
+            alike.iter().for_each(|(at, raw)| same.add(*at, raw, &mut held));
+            held
+        });
         let open = alike.into_iter().map(|(at, _)| at).collect();
-        let added = same.added;
         let pending = self.read_rest(changed, &mut chunk)?;
         self.retry(pending, &mut chunk)?;
         piece.keep(&chunk, &added, Some(open), again);
+        piece.held = held;
         Ok(chunk)
     }
 
@@ -80,6 +95,13 @@ impl Reader<'_> {
     ) -> Result<Chunk, TargetError> {
         let mut chunk = Chunk::default();
         let open = std::mem::take(&mut piece.open);
+        // All that others explain is explained now: what was read before may be proved.
+        if let Some(held) = piece.held.take()
+            && again.since.nobody_wrapped(self.target, true)
+        {
+            piece.keep(&held, &open, None, again);
+            return Ok(held);
+        }
         let waits = waits::again(self.target, self.offsets, &mut self.buffers, &piece.waits)?;
         let addresses: Vec<u64> =
             open.iter().filter_map(|at| piece.addresses.get(*at as usize).copied()).collect();

@@ -17,7 +17,7 @@ const MAX_KNOWN: usize = 1 << 16;
 /// Bytes of a direct call: `E8` and a distance.
 const CALL: u64 = 5;
 
-/// What stands between a function and a return address further out in a chain of frame pointers.
+/// What is between a function and a return address further out in a chain of frame pointers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
     /// Nothing: the function returns there.
@@ -42,7 +42,7 @@ impl<'a> Calls<'a> {
         Calls { go, target, links: FxHashMap::default() }
     }
 
-    /// What stands between the function that begins at `callee` and a return address.
+    /// What is between the function that begins at `callee` and a return address.
     pub(super) fn link(&mut self, callee: u64, return_address: u64) -> Link {
         let key = (callee, return_address);
         if let Some(&known) = self.links.get(&key) {

@@ -1,4 +1,4 @@
-//! A moment that is being traced: what was found so far, and whose it therefore is.
+//! A moment that is being traced: what was found so far, and what that proves.
 
 use super::threads::Machine;
 use crate::process::Moment;
@@ -22,7 +22,7 @@ pub(super) enum Place {
     Native(NativePlace),
 }
 
-/// What a thread was doing for.
+/// What a thread ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ran {
     /// The goroutine with this struct.
@@ -31,7 +31,7 @@ pub(super) enum Ran {
     SomeGoroutine,
     /// The scheduler.
     Scheduler,
-    /// Go code, but not certain for whom.
+    /// Go code, but it is not certain whether the scheduler's or a goroutine's.
     Unknown,
     /// No Go code.
     Native,

@@ -3,8 +3,8 @@
 //! A stack that two readings find in the same memory was there in between only if nothing shrank it: it may have been
 //! moved away and back, and another goroutine may have had the memory meanwhile. Only the collector shrinks stacks.
 //!
-//! There may be a hundred thousand, so the structs that moments name are read, those that were named lately, and
-//! new ones. All of them are read only if a stack belongs to none that is known, and then seldom.
+//! There may be a hundred thousand goroutines. A refresh reads the structs that its moments name, those that were named
+//! lately, and new ones. It reads all of them only if a stack belongs to no known goroutine, and then seldom.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::runtimes::go::goroutine::Raw;
 
 /// Structs whose addresses are kept. The goroutines of further ones are unknown.
 const MAX_STRUCTS: usize = 1 << 22;
-/// Goroutines of which something is kept. Programs with more have it read again when it is needed.
+/// Goroutines that are remembered. In programs with more, some are read again when they are needed.
 const MAX_KNOWN: usize = 1 << 18;
 /// Goroutines that are read at every refresh because moments named them lately.
 const MAX_RECENT: usize = 2048;
@@ -29,7 +29,7 @@ const RECENT: u32 = 100;
 const CHUNK: usize = 1024;
 /// Former stacks that are kept.
 const MAX_PAST: usize = 1024;
-/// Reading all goroutines takes no more than this part of a core: one in this many.
+/// Reading all goroutines takes at most one part in this many of a core's time.
 const SHARE: u64 = 100;
 
 /// What identifies a goroutine. It does not change while the goroutine lives.
@@ -72,8 +72,8 @@ pub(super) enum OnStack {
     Of(u64),
     /// Of a goroutine, but not certain which.
     Uncertain,
-    /// Of none that is known.
-    Nobody,
+    /// Of no goroutine that is known.
+    Unowned,
 }
 
 /// The goroutines of a target.
@@ -89,10 +89,10 @@ pub(super) struct Goroutines<'a> {
     /// Former stacks: start, end, struct.
     past: Vec<(u64, u64, u64)>,
     next_past: usize,
-    /// Those that moments named, with the number of the refresh at which they did so last.
+    /// Goroutines that moments named, with the number of the last such refresh.
     recent: FxHashMap<u64, u32>,
     refreshes: u32,
-    /// A stack that belonged to nobody was seen.
+    /// A stack of no known goroutine was seen.
     unknown_stack: bool,
     /// All are not read before this time.
     next_sweep_ns: u64,
@@ -180,11 +180,11 @@ impl<'a> Goroutines<'a> {
             .extend(self.past.iter().filter(|(lo, hi, _)| contains((*lo, *hi), address)).map(|(_, _, g)| *g));
         candidates.sort_unstable();
         candidates.dedup();
-        let mut found = if candidates.is_empty() { OnStack::Nobody } else { OnStack::Uncertain };
+        let mut found = if candidates.is_empty() { OnStack::Unowned } else { OnStack::Uncertain };
         for goroutine in candidates {
             let stack = self.known_after(goroutine, time).and_then(|known| known.stack.at(time));
             if stack.is_some_and(|stack| contains(stack, address)) {
-                if found != OnStack::Nobody && found != OnStack::Uncertain {
+                if found != OnStack::Unowned && found != OnStack::Uncertain {
                     return OnStack::Uncertain;
                 }
                 found = OnStack::Of(goroutine);
@@ -193,7 +193,7 @@ impl<'a> Goroutines<'a> {
         found
     }
 
-    /// Remembers that a stack was met that nobody is known to have.
+    /// Records that a moment was on a stack of no known goroutine.
     pub(super) fn note_unknown_stack(&mut self) {
         self.unknown_stack = true;
     }

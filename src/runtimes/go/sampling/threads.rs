@@ -12,7 +12,7 @@ use crate::runtimes::go::threads::thread_of;
 const ATTEMPTS: u8 = 4;
 /// Threads that are remembered.
 const MAX_THREADS: usize = 1 << 16;
-/// Looking for Ms takes no more than this part of a core: one in this many.
+/// Looking for Ms takes at most one part in this many of a core's time.
 const SHARE: u64 = 100;
 
 /// A thread that runs goroutines.
@@ -41,7 +41,7 @@ pub(super) struct Machines<'a> {
     known: FxHashMap<u32, Machine>,
     /// Structs of system stacks and signal stacks.
     own: FxHashSet<u64>,
-    /// Threads that were looked for in vain, and how often.
+    /// Threads that were not found among the Ms, and how often.
     missed: FxHashMap<u32, u8>,
     next_search_ns: u64,
 }

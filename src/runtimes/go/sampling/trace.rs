@@ -2,7 +2,7 @@
 //!
 //! A thread's code may have changed stacks on the way to where it is: from a goroutine's stack to the thread's system
 //! stack (`systemstack`, C, the vDSO's clock), or to the signal stack. Each part is unwound by its own tables. The
-//! goroutine is named by what stands on the stacks and in registers, never by what the target's memory says now.
+//! goroutine is named by what the stacks and registers hold, never by what the target's memory says now.
 //! Source: `src/runtime/asm_amd64.s`, `src/runtime/sys_linux_amd64.s` of Go 1.19 to 1.27.
 
 use rustc_hash::FxHashMap;
@@ -19,7 +19,7 @@ use crate::runtimes::go::{Go, arch};
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeCode, NativeFrame};
 
-/// Changes of stacks in one moment: a signal in C that a goroutine called in a callback has five.
+/// Changes of stacks in one moment. A signal in C that a goroutine called in a callback has five.
 const MAX_PARTS: usize = 16;
 
 /// Function literals whose surrounding functions are looked up. The runtime has some dozens on system stacks.
@@ -36,7 +36,7 @@ pub(super) struct Tracer<'a> {
     pub(super) native: NativeCode,
     pub(super) unwinder: Unwinder<'a>,
     calls: Calls<'a>,
-    /// By function literal: the function that it stands in.
+    /// By function literal: the function around it.
     enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
     pub(super) unknown_code: bool,
@@ -262,7 +262,7 @@ impl<'a> Tracer<'a> {
                 None
             }
             OnStack::Uncertain => register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at)),
-            OnStack::Nobody => {
+            OnStack::Unowned => {
                 self.goroutines.note_unknown_stack();
                 register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at))
             }
@@ -277,8 +277,8 @@ impl<'a> Tracer<'a> {
         match self.goroutines.on_stack(bp, tracing.moment.at_ns) {
             OnStack::Of(goroutine) => tracing.name(goroutine),
             OnStack::Uncertain => {}
-            OnStack::Nobody if bp == 0 => {}
-            OnStack::Nobody => self.goroutines.note_unknown_stack(),
+            OnStack::Unowned if bp == 0 => {}
+            OnStack::Unowned => self.goroutines.note_unknown_stack(),
         }
         self.by_chain(tracing, switch, bp)
     }
@@ -300,7 +300,7 @@ impl<'a> Tracer<'a> {
             match self.calls.link(callee, pc) {
                 Link::Direct => {}
                 Link::Indirect if frameless => {
-                    // What the goroutine began with called `systemstack`.
+                    // The goroutine's first function called `systemstack`.
                     if let Some(entry) = self.encloser(tracing).filter(|_| code.top) {
                         tracing.push(Place::Within(entry));
                     }
@@ -326,7 +326,7 @@ impl<'a> Tracer<'a> {
         tracing.ends(StackStatus::Truncated)
     }
 
-    /// The function in which the function literal stands that `systemstack` runs: `f` for `f.func1`.
+    /// The function around the function literal that `systemstack` runs: `f` for `f.func1`.
     fn encloser(&mut self, tracing: &Tracing<'_>) -> Option<u64> {
         let [.., Place::Go(literal), Place::Go(_)] = tracing.places.as_slice() else { return None };
         let entry = self.unwinder.code(literal.pc())?.entry;

@@ -64,15 +64,22 @@ impl Books {
         self.gap = true;
     }
 
-    /// Says what is known.
+    /// Adds what is known to what is known of programs before.
     pub(super) fn close(self, coverage: &mut Coverage) {
         let (Some(first), Some(last)) = (self.first, self.last) else { return };
         let started = last.started.zip(first.started).and_then(|(last, first)| last.checked_sub(first));
-        coverage.tasks_started = started;
         // Whatever began and is not there has ended.
-        coverage.tasks_ended = started.map(|started| (started + first.tasks).saturating_sub(last.tasks));
-        coverage.started_seen = (!self.nameless).then_some(self.appeared);
-        coverage.lived_ns = Some(self.lived_ns);
-        coverage.seen_ns = (!self.nameless).then_some(self.seen_ns);
+        let ended = started.map(|started| started.saturating_add(first.tasks).saturating_sub(last.tasks));
+        add(&mut coverage.tasks_started, started);
+        add(&mut coverage.tasks_ended, ended);
+        add(&mut coverage.started_seen, (!self.nameless).then_some(self.appeared));
+        add(&mut coverage.lived_ns, Some(self.lived_ns));
+        add(&mut coverage.seen_ns, (!self.nameless).then_some(self.seen_ns));
+    }
+}
+
+fn add(sum: &mut Option<u64>, more: Option<u64>) {
+    if let Some(more) = more {
+        *sum = Some(sum.unwrap_or(0).saturating_add(more));
     }
 }

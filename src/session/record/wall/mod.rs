@@ -46,6 +46,8 @@ impl Default for WallOptions {
 pub struct Wall {
     options: WallOptions,
     start_ns: u64,
+    /// What happened before is not covered.
+    begin_ns: u64,
     /// The next reading is due then.
     due_ns: u64,
     random: u64,
@@ -75,13 +77,15 @@ struct Run {
 type Key = (u8, Option<u64>, u64);
 
 impl Wall {
-    /// No readings yet. `start_ns`: the start of the recording.
-    pub fn new(options: WallOptions, start_ns: u64) -> Self {
+    /// No readings yet. `start_ns`: the start of the recording. `begin_ns`: the time from which the first reading stands
+    /// for what happens: the start, or when the program was there.
+    pub fn new(options: WallOptions, start_ns: u64, begin_ns: u64) -> Self {
         Wall {
             options,
             start_ns,
-            due_ns: start_ns,
-            random: start_ns | 1,
+            begin_ns,
+            due_ns: begin_ns,
+            random: begin_ns | 1,
             tables: Tables::default(),
             books: Books::default(),
             runs: Vec::new(),
@@ -201,7 +205,7 @@ impl Wall {
 
     /// The time from which a reading at `at_ns` stands for what happens.
     fn border(&self, at_ns: u64) -> u64 {
-        self.last_ns.map_or(self.start_ns, |last| last + at_ns.saturating_sub(last) / 2)
+        self.last_ns.map_or(self.begin_ns, |last| last + at_ns.saturating_sub(last) / 2)
     }
 
     /// The sample of a task in this reading, without its time. `before`: what it was in the last one.
@@ -276,6 +280,8 @@ impl Wall {
         let period = self.options.period.as_nanos() as u64;
         // A rate that fell now and then is no lower rate.
         let slowed = self.slowed * 2 > self.readings;
+        // A process may become another program, with readings of its own.
+        builder.header.clocks.retain(|clock| clock.clock != Clock::Wall);
         builder.header.clocks.push(ClockInfo {
             clock: Clock::Wall,
             event: "readings".to_owned(),

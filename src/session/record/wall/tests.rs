@@ -32,7 +32,7 @@ fn reading(created: u64, tasks: &[(u64, &str)]) -> Snapshot {
 /// A recording from `START` to `START + end` of readings at these times; None for one that failed.
 fn record(readings: Vec<(u64, Option<Snapshot>)>, end: u64) -> Recording {
     let mut builder = RecordingBuilder::new();
-    let mut wall = Wall::new(WallOptions::default(), START);
+    let mut wall = Wall::new(WallOptions::default(), START, START);
     for (at, snapshot) in readings {
         match snapshot {
             Some(snapshot) => wall.add(&snapshot, &mut builder, START + at),
@@ -101,7 +101,7 @@ fn the_time_around_a_reading_that_failed_is_left_out() {
 #[test]
 fn tasks_without_ids_count_as_many_times_as_there_are_of_them() {
     let mut builder = RecordingBuilder::new();
-    let mut wall = Wall::new(WallOptions::default(), START);
+    let mut wall = Wall::new(WallOptions::default(), START, START);
     for at in [100, 200] {
         let mut snapshot = SnapshotBuilder::new();
         snapshot.counted(Task { state: TaskState::Waiting, ..Task::default() }, 5);
@@ -116,7 +116,7 @@ fn tasks_without_ids_count_as_many_times_as_there_are_of_them() {
 
 #[test]
 fn readings_that_take_long_become_rarer() {
-    let mut wall = Wall::new(WallOptions::default(), START);
+    let mut wall = Wall::new(WallOptions::default(), START, START);
     wall.schedule(START, Duration::from_millis(100));
     assert_eq!(wall.due(START), Duration::from_millis(500));
     assert_eq!(wall.due(START + 600_000_000), Duration::ZERO);
@@ -124,7 +124,7 @@ fn readings_that_take_long_become_rarer() {
 
 #[test]
 fn the_time_between_readings_is_random_around_its_mean() {
-    let mut wall = Wall::new(WallOptions::default(), START);
+    let mut wall = Wall::new(WallOptions::default(), START, START);
     let times: Vec<Duration> = (0..1000)
         .map(|_| {
             wall.schedule(START, Duration::ZERO);
