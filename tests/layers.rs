@@ -60,7 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("error", &["import", "process", "recording", "snapshot", "cause"]),
     ("import", &["formats", "words", "recording", "snapshot", "code", "cause"]),
-    ("symbols", &["formats", "process"]),
+    ("symbols", &["formats", "process", "cause"]),
     ("formats", &["words", "code"]),
     ("words", &["snapshot", "code"]),
     ("sampler", &["process", "cause"]),

@@ -9,6 +9,8 @@ use super::{
 /// Total text that is kept, bytes. The text of an honest program stays far below; a lying program could make
 /// every task point to long overlapping texts.
 const MAX_TEXT: usize = 256 << 20;
+/// Warnings that are kept.
+const MAX_WARNINGS: usize = 64;
 /// Replaces text that is left out.
 const LEFT_OUT: &str = "(left out: too much text)";
 
@@ -23,6 +25,7 @@ pub struct CodeBuilder {
     locations: Vec<Location>,
     text_bytes: usize,
     text_left_out: bool,
+    warnings: Vec<String>,
 }
 
 impl CodeBuilder {
@@ -132,9 +135,17 @@ impl CodeBuilder {
         self.strings.get(id.0).map_or("", String::as_str)
     }
 
-    /// A warning about these tables for the user, one sentence. None if nothing was left out.
-    pub fn warning(&self) -> Option<String> {
-        self.text_left_out.then(|| format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20))
+    /// Adds a warning about these tables for the user, one sentence; each once.
+    pub fn warn(&mut self, sentence: String) {
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&sentence) {
+            self.warnings.push(sentence);
+        }
+    }
+
+    /// Warnings about these tables for the user, each one sentence. Empty if nothing was left out.
+    pub fn warnings(&self) -> Vec<String> {
+        let left_out = || format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20);
+        self.warnings.iter().cloned().chain(self.text_left_out.then(left_out)).collect()
     }
 
     /// The finished tables.
@@ -161,6 +172,6 @@ mod tests {
         let long = builder.string(&"x".repeat(MAX_TEXT));
         assert_eq!(builder.text(long), "(left out: too much text)");
         assert_eq!(builder.string("known"), known);
-        assert!(builder.warning().is_some());
+        assert_eq!(builder.warnings().len(), 1);
     }
 }

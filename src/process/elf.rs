@@ -77,6 +77,12 @@ impl Section {
     pub fn is_loaded(&self) -> bool {
         self.flags & elf::SHF_ALLOC.0 != 0
     }
+
+    /// Whether the file holds bytes for it. A file with separate debug information has empty sections for code, and
+    /// the other way round.
+    pub fn has_bytes(&self) -> bool {
+        self.kind != elf::SHT_NOBITS.0 && self.size > 0
+    }
 }
 
 /// A symbol of an image.

@@ -55,6 +55,15 @@ impl Image {
         let bias = mapping.start.wrapping_sub(first);
         Some(Image { path: "[vdso]".to_owned(), bias, is_executable: false, file })
     }
+
+    /// Another ELF file of the file system that this one is from, by its path there, with this one's bias. None if
+    /// there is none that can be read.
+    pub(crate) fn beside(&self, path: &str) -> Option<Image> {
+        let opened = ImageFile::open_io(Path::new(&format!("{}{path}", self.file.root))).ok()?;
+        let file = Arc::new(opened.with_root(self.file.root.clone()));
+        Headers::read(&file).ok()?;
+        Some(Image { path: path.to_owned(), file, ..self.clone() })
+    }
 }
 
 /// The mappings of one file.
@@ -180,7 +189,7 @@ impl OpenedFiles {
                 Some(known) => known,
                 None if late.contains(&device) => Err(Refusal::new(&slow_files::no_answer())),
                 None => match open_mapped(pid, group, memory) {
-                    Ok(file) => Ok(Arc::new(file)),
+                    Ok(file) => Ok(Arc::new(file.with_root(format!("/proc/{pid}/root")))),
                     Err(source) if slow_files::is_our_own(&source) => {
                         return Err(TargetError::io(format!("open {}", first.path), source));
                     }

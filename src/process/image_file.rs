@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use super::{Result, TargetError, slow_files, sys};
 
 /// Bytes read at a time from a file that is not in memory: one piece must come within the wait limit.
@@ -23,6 +25,8 @@ const MAX_WAIT_MS: u64 = 60_000;
 pub struct ImageFile {
     /// How the file was reached: "/proc/4242/map_files/...", for messages.
     pub opened_as: String,
+    /// The root of the file system that it is from: "/proc/4242/root". Empty for that of loiter.
+    pub(super) root: String,
     pub(super) file: Arc<File>,
     len: u64,
     /// How long reads have waited so far, milliseconds.
@@ -59,15 +63,24 @@ impl ImageFile {
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
         let len = is_file(&file.metadata()?)?;
         let opened_as = path.display().to_string();
-        Ok(ImageFile { opened_as, file: Arc::new(file), len, waited_ms: AtomicU64::new(0) })
+        Ok(ImageFile { len, ..ImageFile::new(opened_as, file) })
     }
 
-    /// A file with these bytes, which has no name.
+    fn new(opened_as: String, file: File) -> ImageFile {
+        let (file, waited_ms) = (Arc::new(file), AtomicU64::new(0));
+        ImageFile { opened_as, root: String::new(), file, len: 0, waited_ms }
+    }
+
+    /// The same file, as one of the file system with this root.
+    pub(super) fn with_root(self, root: String) -> ImageFile {
+        ImageFile { root, ..self }
+    }
+
+    /// A file in memory with these bytes.
     pub(super) fn of_bytes(opened_as: &str, bytes: &[u8]) -> io::Result<ImageFile> {
-        let mut file = tempfile::tempfile()?;
+        let mut file = File::from(memfd_create(opened_as, MFdFlags::MFD_CLOEXEC)?);
         file.write_all(bytes)?;
-        let (file, len) = (Arc::new(file), bytes.len() as u64);
-        Ok(ImageFile { opened_as: opened_as.to_owned(), file, len, waited_ms: AtomicU64::new(0) })
+        Ok(ImageFile { len: bytes.len() as u64, ..ImageFile::new(opened_as.to_owned(), file) })
     }
 
     /// Length of the file when it was opened, bytes.

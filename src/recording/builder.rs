@@ -186,7 +186,7 @@ impl RecordingBuilder {
     /// The finished recording, its samples in the order of their times.
     pub fn finish(mut self) -> Recording {
         self.header.time_step_ns = self.step_ns;
-        self.header.warnings.extend(self.code.warning());
+        self.header.warnings.extend(self.code.warnings());
         if self.tasks_merged > 0 {
             let text =
                 "there were too many tasks to keep apart: the later ones are kept by start function only";

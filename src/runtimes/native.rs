@@ -4,9 +4,10 @@ use rustc_hash::FxHashMap;
 
 use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
 use crate::process::registers::FRAME_POINTER;
-use crate::process::{Image, Moment, Target, TargetError};
+use crate::process::{Moment, Target, TargetError};
 use crate::snapshot::StackStatus;
 use crate::symbols::kernel::KernelFunctions;
+use crate::symbols::lines::SourceFrame;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
 use crate::words;
 
@@ -15,6 +16,8 @@ const MAX_FRAMES: usize = 1024;
 
 /// Pages that are read of the stack of a blocked thread.
 const BLOCKED_PAGES: u64 = 16;
+/// Stands for a function that was inlined and whose name is unknown.
+const INLINED: &str = "[inlined]";
 /// Stands for all addresses in the kernel that have no name.
 const UNKNOWN: u64 = 0;
 
@@ -25,12 +28,6 @@ pub(super) fn status_of(why: NoCaller) -> StackStatus {
         NoCaller::Cut => StackStatus::Truncated,
         NoCaller::Unknown => StackStatus::Broken,
     }
-}
-
-/// The images of a target and its vDSO.
-pub(super) fn with_vdso(mut images: Vec<Image>, target: &dyn Target) -> Vec<Image> {
-    images.extend(Image::vdso(target));
-    images
 }
 
 /// Where a native frame is.
@@ -56,11 +53,19 @@ impl NativePlace {
 /// Turns native frames into locations, each address once.
 #[derive(Debug, Default)]
 pub(super) struct NativeLocations {
+    /// Whether debug information is read.
+    lines: bool,
     known: FxHashMap<NativePlace, LocationId>,
 }
 
 impl NativeLocations {
-    /// The location of a place. `elsewhere` gives the name and the start of a function that no ELF symbol names.
+    /// With files, lines and inlined calls. The default is names alone: a snapshot must not wait for debug information.
+    pub(super) fn with_lines() -> NativeLocations {
+        NativeLocations { lines: true, known: FxHashMap::default() }
+    }
+
+    /// The location of a place, with the calls that were inlined there. `elsewhere` gives the name and the start of a
+    /// function that no ELF symbol names.
     pub(super) fn of(
         &mut self,
         place: NativePlace,
@@ -72,17 +77,32 @@ impl NativeLocations {
             return known;
         }
         let (pc, address) = (place.pc, place.lookup());
-        let function = code.function(address).map(|f| (f.name, f.start)).or_else(|| elsewhere(address));
-        let image = code.image(pc).or_else(|| code.image(address));
-        let (path, in_file) = image.unwrap_or(("", pc));
-        let start = function.as_ref().map(|(_, start)| *start);
-        let (name, _) = function.unwrap_or_else(|| {
-            let file = path.rsplit('/').next().unwrap_or(path);
-            (format!("{file}+{in_file:#x}"), pc)
-        });
-        let role = words::rust::role(&name);
-        let function = into.function_with(&name, "", FunctionKind::Foreign, role);
-        let frames = vec![into.frame(function, path, 0)];
+        let known = code.function(address).map(|f| (f.name, f.start)).or_else(|| elsewhere(address));
+        let mut sources = if self.lines { code.source(address) } else { Vec::new() };
+        for warning in code.take_warnings() {
+            into.warn(warning);
+        }
+        // The outermost function is the one that symbols name; the others were inlined into it.
+        let outermost = sources.pop();
+        let (name, start) = match known {
+            Some((name, start)) => (name, Some(start)),
+            None => {
+                let (name, start) = code.place(address);
+                (outermost.as_ref().and_then(|source| source.function.clone()).unwrap_or(name), start)
+            }
+        };
+        let path = code.file(address);
+        let mut frame_of = |name: &str, source: Option<&SourceFrame>| {
+            let role = words::rust::role(name);
+            let function = into.function_with(name, "", FunctionKind::Foreign, role);
+            let file = source.and_then(|source| source.file.as_deref()).unwrap_or(path);
+            into.frame(function, file, source.map_or(0, |source| source.line))
+        };
+        let mut frames: Vec<_> = sources
+            .iter()
+            .map(|source| frame_of(source.function.as_deref().unwrap_or(INLINED), Some(source)))
+            .collect();
+        frames.push(frame_of(&name, outermost.as_ref()));
         let offset = start.and_then(|start| u32::try_from(pc.checked_sub(start)?).ok());
         let id = into.location(Location::at(pc, offset, frames));
         self.known.insert(place, id);
@@ -107,8 +127,8 @@ impl NativeStacks {
     /// If the target cannot be read.
     pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
         Ok(NativeStacks {
-            code: NativeCode::new(with_vdso(target.images()?, target)),
-            locations: NativeLocations::default(),
+            code: NativeCode::of(target)?,
+            locations: NativeLocations::with_lines(),
             kernel: None,
             in_kernel: FxHashMap::default(),
         })
@@ -116,9 +136,8 @@ impl NativeStacks {
 
     /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
     pub fn renew(&mut self, target: &dyn Target) {
-        if let Ok(images) = target.images() {
-            self.code = NativeCode::new(with_vdso(images, target));
-            self.locations = NativeLocations::default();
+        if self.code.renew(target).is_ok() {
+            self.locations = NativeLocations::with_lines();
         }
     }
 
@@ -176,7 +195,7 @@ impl NativeStacks {
     fn by_frame_pointer(&self, frame: &NativeFrame, stack: StackBytes<'_>) -> Option<NativeFrame> {
         let bp = frame.general(FRAME_POINTER).filter(|bp| *bp >= frame.sp && bp.is_multiple_of(8))?;
         let pc = stack.word(bp.checked_add(8)?)?;
-        self.code.image(pc)?;
+        self.code.is_code(pc).then_some(())?;
         Some(NativeFrame::returned(pc, bp.checked_add(16)?, stack.word(bp)))
     }
 

@@ -149,7 +149,7 @@ impl SnapshotBuilder {
 
     /// The finished snapshot, its tasks sorted by runtime and id.
     pub fn finish(mut self) -> Snapshot {
-        self.header.warnings.extend(self.code.warning());
+        self.header.warnings.extend(self.code.warnings());
         if self.waits_left_out {
             let warning = format!("tasks wait for more than {MAX_WAITS} things: the rest is left out");
             self.header.warnings.push(warning);

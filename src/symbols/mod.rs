@@ -1,5 +1,7 @@
 //! From addresses to frames: function, file, line, inlined calls.
 
+pub(crate) mod demangle;
 pub mod kernel;
+pub mod lines;
 pub mod native;
 pub mod pclntab;

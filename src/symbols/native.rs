@@ -1,28 +1,28 @@
 //! Machine code without runtime tables: C, and code that is linked like C.
 //!
-//! Names come from ELF symbols, callers of frames from `.eh_frame`. There are many images with large tables,
+//! Names come from ELF symbols, files and lines from DWARF, callers of frames from `.eh_frame`. There are many images with large tables,
 //! so the tables of an image are read when an address is first found in it.
 
 use gimli::UnwindContext;
 use rustc_hash::FxHashMap;
 
-use crate::process::Image;
+use super::lines::SourceFrame;
+use crate::process::{Image, Target, TargetError};
 
 mod cfi;
 mod functions;
+mod loaded;
 mod prologue;
+mod unfiled;
 mod unwind;
 
 use cfi::{Cfi, Rules};
-use functions::Functions;
+use loaded::{Allowance, Loaded};
+use unfiled::Unfiled;
 pub use unwind::{NativeFrame, NoCaller, StackBytes};
 
 /// Executable parts of one image that are examined; usually there is one.
 const MAX_PARTS: usize = 16;
-/// Bytes of unwind tables kept in all.
-const MAX_TABLES: usize = 256 << 20;
-/// Images whose symbols are read at most.
-const MAX_SYMBOL_TABLES: usize = 64;
 /// Addresses whose rules are remembered.
 const MAX_REMEMBERED: usize = 1 << 16;
 
@@ -44,18 +44,10 @@ pub struct NativeCode {
     images: Vec<Loaded>,
     /// Executable parts, ascending.
     parts: Vec<Part>,
-    room: usize,
-    symbol_tables: usize,
+    unfiled: Unfiled,
+    allowed: Allowance,
     rules: FxHashMap<(u64, bool), Option<Rules>>,
     context: UnwindContext<usize>,
-}
-
-/// An image and those of its tables that were needed.
-#[derive(Debug)]
-struct Loaded {
-    image: Image,
-    cfi: Option<Option<Cfi>>,
-    functions: Option<Option<Functions>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,13 +72,40 @@ impl NativeCode {
         }
         parts.sort_unstable();
         NativeCode {
-            images: images.into_iter().map(|image| Loaded { image, cfi: None, functions: None }).collect(),
+            images: images.into_iter().map(Loaded::new).collect(),
             parts,
-            room: MAX_TABLES,
-            symbol_tables: 0,
+            unfiled: Unfiled::default(),
+            allowed: Allowance::default(),
             rules: FxHashMap::default(),
             context: UnwindContext::new(),
         }
+    }
+
+    /// All code of a target: its images, the vDSO, and memory without a file.
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    pub fn of(target: &dyn Target) -> Result<NativeCode, TargetError> {
+        let (mut images, mappings) = (target.images()?, target.mappings()?);
+        images.extend(Image::vdso(target));
+        Ok(NativeCode { unfiled: Unfiled::new(mappings), ..NativeCode::new(images) })
+    }
+
+    /// The target has mapped or unmapped code. What was read of images that are still there is kept.
+    ///
+    /// # Errors
+    /// If the target cannot be read; then nothing changes.
+    pub fn renew(&mut self, target: &dyn Target) -> Result<(), TargetError> {
+        let fresh = NativeCode::of(target)?;
+        let NativeCode { images, allowed, .. } = std::mem::replace(self, fresh);
+        self.allowed = allowed.renewed();
+        let mut before: FxHashMap<_, _> = images.into_iter().map(|loaded| (loaded.key(), loaded)).collect();
+        for loaded in &mut self.images {
+            if let Some(before) = before.remove(&loaded.key()) {
+                loaded.take_over(before, &mut self.allowed);
+            }
+        }
+        Ok(())
     }
 
     fn image_at(&self, address: u64) -> Option<usize> {
@@ -97,19 +116,50 @@ impl NativeCode {
     /// The image with code at an address, and that address in the image's file.
     pub fn image(&self, address: u64) -> Option<(&str, u64)> {
         let loaded = self.images.get(self.image_at(address)?)?;
-        Some((&loaded.image.path, address.wrapping_sub(loaded.image.bias)))
+        Some((&loaded.image.path, loaded.in_file(address)))
+    }
+
+    /// Whether the target has code at an address, in an image or without one.
+    pub fn is_code(&self, address: u64) -> bool {
+        self.image_at(address).is_some() || self.unfiled.has(address)
     }
 
     /// The function with code at an address, if a symbol names it.
     pub fn function(&mut self, address: u64) -> Option<NativeFunction> {
         let number = self.image_at(address)?;
-        let loaded = self.images.get_mut(number)?;
-        if loaded.functions.is_none() {
-            let allowed = self.symbol_tables < MAX_SYMBOL_TABLES;
-            self.symbol_tables += usize::from(allowed);
-            loaded.functions = Some(allowed.then(|| Functions::load(&loaded.image)));
-        }
-        loaded.functions.as_ref()?.as_ref()?.at(address)
+        self.images.get_mut(number)?.functions(&mut self.allowed)?.at(address)
+    }
+
+    /// A name for the code at an address that no symbol names, and its start if that is known. Code with one unwind
+    /// entry is one function, named by its place in the image: `libc.so.6+0x3fb90`.
+    pub fn place(&mut self, address: u64) -> (String, Option<u64>) {
+        let Some(loaded) = self.image_at(address).and_then(|number| self.images.get_mut(number)) else {
+            return (self.unfiled.name(address).0, None);
+        };
+        let in_file = loaded.in_file(address);
+        loaded.need_cfi(&mut self.allowed);
+        let entry = loaded.cfi().and_then(|cfi| cfi.entry(in_file));
+        let path = &loaded.image.path;
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let name = format!("{file}+{:#x}", entry.unwrap_or(in_file));
+        (name, entry.map(|entry| entry.wrapping_add(loaded.image.bias)))
+    }
+
+    /// What stands for the file of the code at an address: the path of its image, or `[anonymous]` and the like.
+    pub fn file(&self, address: u64) -> &str {
+        self.image(address).map_or_else(|| self.unfiled.name(address).1, |(path, _)| path)
+    }
+
+    /// The functions at an address with files and lines, innermost (inlined) first, by the debug information of its
+    /// image. Empty if there is none.
+    pub fn source(&mut self, address: u64) -> Vec<SourceFrame> {
+        let loaded = self.image_at(address).and_then(|number| self.images.get_mut(number));
+        loaded.map(|loaded| loaded.source(loaded.in_file(address), &mut self.allowed)).unwrap_or_default()
+    }
+
+    /// What could not be read since the last call, each one sentence.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.allowed.warnings)
     }
 
     /// The frame that called `frame`. None if the tables do not say, or say that there is no caller.
@@ -131,19 +181,15 @@ impl NativeCode {
         let address = frame.lookup();
         let number = self.image_at(address)?;
         let loaded = self.images.get_mut(number)?;
-        if loaded.cfi.is_none() {
-            let cfi = Cfi::load(&loaded.image, self.room);
-            self.room -= cfi.as_ref().map_or(0, Cfi::size).min(self.room);
-            loaded.cfi = Some(cfi);
-        }
-        let cfi = loaded.cfi.as_ref()?.as_ref()?;
+        loaded.need_cfi(&mut self.allowed);
+        let (cfi, image) = (loaded.cfi()?, &loaded.image);
         let key = (frame.pc, frame.is_interrupted);
         if !self.rules.contains_key(&key) {
             if self.rules.len() >= MAX_REMEMBERED {
                 self.rules.clear();
             }
-            let in_file = |address: u64| address.wrapping_sub(loaded.image.bias);
-            let rules = cfi.rules(in_file(address), in_file(frame.pc), &loaded.image, &mut self.context);
+            let in_file = |address: u64| address.wrapping_sub(image.bias);
+            let rules = cfi.rules(in_file(address), in_file(frame.pc), image, &mut self.context);
             self.rules.insert(key, rules);
         }
         Some((cfi, self.rules.get(&key)?.as_ref()?))

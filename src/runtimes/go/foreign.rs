@@ -56,7 +56,7 @@ impl<'a> Foreign<'a> {
             go,
             target,
             pause,
-            code: NativeCode::new(target.images()?),
+            code: NativeCode::of(target)?,
             locations: NativeLocations::default(),
             stack: Vec::new(),
             seen: FxHashSet::default(),

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use crate::process::{Image, Mapping, Target};
 use crate::runtimes::{Attached, Attribute, FoundRuntimes, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
+use crate::symbols::native::NativeCode;
 use crate::{Error, Result};
 
 mod arch;
@@ -302,7 +303,7 @@ impl Attached for Go {
         target: &'a dyn Target,
         runtime: u8,
     ) -> Result<Option<Box<dyn Attribute + 'a>>> {
-        let images = target.images()?;
-        Ok(Some(Box::new(sampling::Attribution::new(self, target, images, runtime))))
+        let native = NativeCode::of(target)?;
+        Ok(Some(Box::new(sampling::Attribution::new(self, target, native, runtime))))
     }
 }

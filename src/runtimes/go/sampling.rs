@@ -26,11 +26,12 @@ use super::labels::LabelSets;
 use super::resolve::Resolver;
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
-use crate::process::{Image, Moment, Target};
+use crate::process::{Moment, Target};
 use crate::recording::SampledTask;
 use crate::runtimes::native::{NativeLocations, NativePlace};
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
+use crate::symbols::native::NativeCode;
 use evidence::{Place, Ran};
 use trace::Tracer;
 
@@ -47,13 +48,13 @@ pub(super) struct Attribution<'a> {
 }
 
 impl<'a> Attribution<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>, runtime: u8) -> Self {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, native: NativeCode, runtime: u8) -> Self {
         Attribution {
             go,
             target,
             runtime,
-            tracer: Tracer::new(go, target, images),
-            names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::default() },
+            tracer: Tracer::new(go, target, native),
+            names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::with_lines() },
             labels: LabelSets::new(target, go.build.minor),
             system: FxHashMap::default(),
         }
@@ -126,7 +127,7 @@ impl Attribute for Attribution<'_> {
         }
         self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
-            self.names.native = NativeLocations::default();
+            self.names.native = NativeLocations::with_lines();
         }
         self.tracer.machines.refresh(moments.iter().map(|moment| moment.tid));
         let named = moments.iter().map(|moment| moment.registers.general[G_REGISTER]);

@@ -4,8 +4,8 @@
 //! Source: System V ABI, AMD64 supplement; Linux Standard Base, "Exception Frames".
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, LittleEndian, ParsedEhFrameHdr,
-    Register, RegisterRule, UnwindContext, UnwindSection,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, FrameDescriptionEntry, LittleEndian,
+    ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindSection,
 };
 
 use super::prologue;
@@ -84,6 +84,11 @@ impl Cfi {
         EhFrame::new(&self.entries, LittleEndian)
     }
 
+    /// The address where the code begins that has the same entry as an address: a function, or a part of one.
+    pub(super) fn entry(&self, address: u64) -> Option<u64> {
+        self.found(address).map(|found| found.initial_address())
+    }
+
     /// The rules at an address: that of `pc`, or of the call before it.
     pub(super) fn rules(
         &self,
@@ -92,19 +97,7 @@ impl Cfi {
         image: &Image,
         context: &mut UnwindContext<usize>,
     ) -> Option<Rules> {
-        let index = parse(&self.index, &self.bases)?;
-        let table = index.table()?;
-        let entry = table.lookup(address, &self.bases).ok()?;
-        // Not `pointer_to_offset`, which subtracts unchecked.
-        let offset = usize::try_from(entry.direct().ok()?.checked_sub(self.start)?).ok()?;
-        if offset >= self.entries.len() {
-            return None;
-        }
-        let section = self.section();
-        let fde = section.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset).ok()?;
-        if !fde.contains(address) || fde.entry_len() > MAX_ENTRY || fde.cie().entry_len() > MAX_ENTRY {
-            return None;
-        }
+        let (section, fde) = (self.section(), self.found(address)?);
         let row = fde.unwind_info_for_address(&section, &self.bases, context, address).ok()?;
         let registers: Box<[_]> = row.registers().take(MAX_RULES + 1).cloned().collect();
         let cfa = row.cfa().clone();
@@ -120,6 +113,22 @@ impl Cfi {
             is_signal: fde.is_signal_trampoline(),
             frame_pointer_offset,
         })
+    }
+
+    /// The entry that describes the code at an address.
+    fn found(&self, address: u64) -> Option<FrameDescriptionEntry<Reader<'_>>> {
+        let index = parse(&self.index, &self.bases)?;
+        let table = index.table()?;
+        let entry = table.lookup(address, &self.bases).ok()?;
+        // Not `pointer_to_offset`, which subtracts unchecked.
+        let offset = usize::try_from(entry.direct().ok()?.checked_sub(self.start)?).ok()?;
+        if offset >= self.entries.len() {
+            return None;
+        }
+        let fde =
+            self.section().fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset).ok()?;
+        let is_short = fde.entry_len() <= MAX_ENTRY && fde.cie().entry_len() <= MAX_ENTRY;
+        (is_short && fde.contains(address)).then_some(fde)
     }
 }
 

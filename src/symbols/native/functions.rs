@@ -2,14 +2,18 @@
 
 use super::NativeFunction;
 use crate::process::{Image, Symbols};
+use crate::symbols::demangle::demangled;
 
 /// `STT_FUNC` and `STT_GNU_IFUNC` (elf.h).
 const FUNCTION_KINDS: [u8; 2] = [2, 10];
 
-/// The functions of an image: those of its symbol table, and its dynamic symbols.
+/// The vDSO's functions have the names of the C library's, too, which call them.
+const VDSO: &str = "__vdso_";
+
+/// The functions of an image: those of its symbol table, of its separate debug file, and its dynamic symbols.
 #[derive(Debug)]
 pub(super) struct Functions {
-    tables: [Table; 2],
+    tables: [Table; 3],
 }
 
 /// One symbol table with its functions in order of address.
@@ -21,9 +25,12 @@ struct Table {
 }
 
 impl Functions {
-    pub(super) fn load(image: &Image) -> Functions {
-        let (all, offered) = (image.symbols(), image.dynamic_symbols());
-        Functions { tables: [all, offered].map(|symbols| Table::new(symbols.unwrap_or_default())) }
+    /// `debug`: the file with the debug information of the image, which has the symbols of a stripped image.
+    pub(super) fn load(image: &Image, debug: Option<&Image>) -> Functions {
+        let (all, offered) =
+            (image.symbols().unwrap_or_default(), image.dynamic_symbols().unwrap_or_default());
+        let stripped = debug.filter(|_| all.is_empty()).map(|debug| debug.symbols().unwrap_or_default());
+        Functions { tables: [all, stripped.unwrap_or_default(), offered].map(Table::new) }
     }
 
     /// The function whose code contains an address.
@@ -56,7 +63,9 @@ impl Table {
             .filter_map(|(_, index)| self.symbols.get(*index as usize))
             .filter(|symbol| address - start < symbol.size)
             .map(|symbol| (symbol.size, without_version(symbol.name)))
-            .min_by_key(|(size, name)| (*size, name.starts_with('_'), name.len(), *name))?
+            .min_by_key(|(size, name)| {
+                (*size, !name.starts_with(VDSO), name.starts_with('_'), name.len(), *name)
+            })?
             .1;
         Some(NativeFunction { name: demangled(name), start })
     }
@@ -70,11 +79,6 @@ fn without_version(name: &str) -> &str {
     }
 }
 
-/// A name as in the source, if Rust's compiler made it.
-fn demangled(name: &str) -> String {
-    rustc_demangle::try_demangle(name).map_or_else(|_| name.to_owned(), |name| format!("{name:#}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +87,5 @@ mod tests {
     fn names() {
         assert_eq!(without_version("pause@@GLIBC_2.2.5"), "pause");
         assert_eq!(without_version("@plt"), "@plt");
-        assert_eq!(demangled("pause"), "pause");
-        assert_eq!(demangled("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE"), "core::fmt::Formatter::pad");
     }
 }

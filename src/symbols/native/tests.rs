@@ -1,6 +1,7 @@
 use gimli::{CfaRule, Encoding, Format, Register, RegisterRule, UnwindExpression};
 
 use super::cfi::{Cfi, Rules};
+use super::loaded::MAX_TABLES;
 use super::*;
 
 const RBP: Register = Register(6);

@@ -13,10 +13,9 @@ use super::evidence::{MAX_FRAMES, Place, Trace, Tracing};
 use super::goroutines::{Goroutines, OnStack};
 use super::threads::Machines;
 use crate::process::registers::FRAME_POINTER;
-use crate::process::{Image, Moment, Target, monotonic_ns};
+use crate::process::{Moment, Target, monotonic_ns};
 use crate::runtimes::go::unwind::{Code, CodeAddress, Start, Switch, Unwinder, Window};
 use crate::runtimes::go::{Go, arch};
-use crate::runtimes::native::with_vdso;
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeCode, NativeFrame};
 
@@ -58,12 +57,12 @@ pub(super) enum Side {
 }
 
 impl<'a> Tracer<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target, images: Vec<Image>) -> Self {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target, native: NativeCode) -> Self {
         Tracer {
             go,
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
-            native: NativeCode::new(with_vdso(images, target)),
+            native,
             unknown_code: false,
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
@@ -80,9 +79,7 @@ impl<'a> Tracer<'a> {
         }
         self.unknown_code = false;
         self.next_images_ns = monotonic_ns().saturating_add(IMAGES_NS);
-        let Ok(images) = target.images() else { return false };
-        self.native = NativeCode::new(with_vdso(images, target));
-        true
+        self.native.renew(target).is_ok()
     }
 
     /// Unwinds a moment and finds out whose it is.

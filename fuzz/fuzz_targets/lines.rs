@@ -1,0 +1,34 @@
+//! DWARF of native code: whatever the bytes, every lookup ends without a panic, and in time.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use loiter::__test::symbols::lines::Lines;
+
+const SECTIONS: [&str; 8] = [
+    ".debug_info",
+    ".debug_abbrev",
+    ".debug_line",
+    ".debug_line_str",
+    ".debug_str",
+    ".debug_addr",
+    ".debug_ranges",
+    ".debug_rnglists",
+];
+
+fuzz_target!(|data: &[u8]| {
+    // The first bytes say how the rest is shared among the sections.
+    let Some((shares, mut rest)) = data.split_first_chunk::<8>() else { return };
+    let mut sections = Vec::new();
+    for (name, share) in SECTIONS.into_iter().zip(shares) {
+        let (bytes, more) = rest.split_at(rest.len() * usize::from(*share) / 255);
+        sections.push((name, bytes.to_vec()));
+        rest = more;
+    }
+    let mut lines = Lines::of_sections(sections);
+    for address in [1, 0x1000, 0x1010, 0x1139, 0x40_1000, u64::MAX] {
+        let frames = lines.within(address, Duration::from_secs(1));
+        assert!(frames.len() <= 128);
+    }
+});

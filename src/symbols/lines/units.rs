@@ -1,0 +1,112 @@
+//! Which compilation unit has the code at an address.
+
+use std::sync::Arc;
+
+use gimli::{
+    Abbreviations, DebugAbbrev, DebugInfoOffset, Dwarf, EndianSlice, LittleEndian, SectionId, Unit,
+    UnitHeader, UnitType,
+};
+
+use super::patience::Patience;
+use super::sections::{Reader, Sections};
+
+/// Units of one file at most.
+const MAX_UNITS: usize = 1 << 18;
+/// Address ranges of all units at most.
+const MAX_RANGES: usize = 4 << 20;
+/// Bytes of the abbreviations of one unit that are read.
+const MAX_ABBREVIATIONS: usize = 1 << 20;
+/// Ranges that are examined for one address; overlapping ones are rare.
+const MAX_EXAMINED: usize = 256;
+
+/// The compilation units of a file.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    /// Offsets in `.debug_info`, ascending.
+    offsets: Vec<usize>,
+    /// First address, one past the last address, number of the unit; ascending.
+    ranges: Vec<(u64, u64, u32)>,
+}
+
+impl Units {
+    /// Reads the list of units. A unit that cannot be read is left out.
+    pub(super) fn read(sections: &Sections, patience: &mut Patience) -> Units {
+        let dwarf = sections.dwarf();
+        let mut units = Units::default();
+        let mut headers = dwarf.units();
+        // Many units may share their abbreviations.
+        let mut last: Option<(usize, Arc<Abbreviations>)> = None;
+        while let Ok(Some(header)) = headers.next() {
+            if patience.check().is_none() || units.offsets.len() >= MAX_UNITS {
+                break;
+            }
+            let Some(DebugInfoOffset(offset)) = header.debug_info_offset() else { continue };
+            let number = units.offsets.len() as u32;
+            units.offsets.push(offset);
+            if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
+                continue;
+            }
+            let at = header.debug_abbrev_offset().0;
+            let known = last.take().filter(|(other, _)| *other == at).map(|(_, known)| known);
+            let Some(abbreviations) = known.or_else(|| abbreviations(sections, at)) else { continue };
+            last = Some((at, Arc::clone(&abbreviations)));
+            units.add_ranges(number, header, abbreviations, &dwarf, patience);
+        }
+        units.ranges.sort_unstable();
+        units
+    }
+
+    fn add_ranges(
+        &mut self,
+        number: u32,
+        header: UnitHeader<Reader<'_>>,
+        abbreviations: Arc<Abbreviations>,
+        dwarf: &Dwarf<Reader<'_>>,
+        patience: &mut Patience,
+    ) -> Option<()> {
+        let unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
+        let mut ranges = dwarf.unit_ranges(&unit).ok()?;
+        while let Some(range) = ranges.next().ok()? {
+            patience.check()?;
+            // Code that the linker left out has the address 0.
+            if range.begin > 0 && range.begin < range.end && self.ranges.len() < MAX_RANGES {
+                self.ranges.push((range.begin, range.end, number));
+            }
+        }
+        Some(())
+    }
+
+    /// The offsets of units that may have the code at an address; the likeliest first.
+    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = usize> {
+        let behind = self.ranges.partition_point(|(begin, ..)| *begin <= address);
+        let before = self.ranges.get(..behind).unwrap_or(&[]).iter().rev().take(MAX_EXAMINED);
+        let has_it = before.filter(move |(_, end, _)| address < *end);
+        has_it.filter_map(|(.., number)| self.offsets.get(*number as usize).copied())
+    }
+
+    /// The offset of the unit that an offset in `.debug_info` is in.
+    pub(super) fn around(&self, offset: usize) -> Option<usize> {
+        let behind = self.offsets.partition_point(|other| *other <= offset);
+        self.offsets.get(behind.checked_sub(1)?).copied()
+    }
+}
+
+/// The abbreviations at an offset in `.debug_abbrev`.
+pub(super) fn abbreviations(sections: &Sections, at: usize) -> Option<Arc<Abbreviations>> {
+    let rest = sections.get(SectionId::DebugAbbrev).slice().get(at..)?;
+    let bytes = EndianSlice::new(rest.get(..MAX_ABBREVIATIONS).unwrap_or(rest), LittleEndian);
+    let found = DebugAbbrev::from(bytes).abbreviations(gimli::DebugAbbrevOffset(0)).ok()?;
+    Some(Arc::new(found))
+}
+
+/// The unit at an offset in `.debug_info`.
+pub(super) fn unit<'a>(
+    sections: &'a Sections,
+    dwarf: &Dwarf<Reader<'a>>,
+    offset: usize,
+    known: Option<Arc<Abbreviations>>,
+) -> Option<Unit<Reader<'a>>> {
+    let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?;
+    let abbreviations = known.or_else(|| abbreviations(sections, header.debug_abbrev_offset().0))?;
+    Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()
+}

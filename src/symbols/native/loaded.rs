@@ -1,0 +1,135 @@
+//! An image with those of its tables that were needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cfi::Cfi;
+use super::functions::Functions;
+use crate::process::Image;
+use crate::symbols::lines::{Lines, Patience, SourceFrame, debug_file};
+
+/// Bytes of unwind tables kept in all.
+pub(super) const MAX_TABLES: usize = 256 << 20;
+/// Bytes of debug information kept in all.
+const MAX_DEBUG: usize = 1 << 30;
+/// Images whose symbols are read at most.
+const MAX_SYMBOL_TABLES: usize = 64;
+/// The time for reading debug information in all. 500 MB of it take about a second.
+const MAX_TIME: Duration = Duration::from_secs(20);
+
+/// What may still be read, and what was not.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    tables: usize,
+    symbol_tables: usize,
+    debug: usize,
+    patience: Patience,
+    /// Each one sentence.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Default for Allowance {
+    fn default() -> Allowance {
+        Allowance {
+            tables: MAX_TABLES,
+            symbol_tables: MAX_SYMBOL_TABLES,
+            debug: MAX_DEBUG,
+            patience: Patience::new(MAX_TIME),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// An image and those of its tables that were needed; the outer option says whether they were read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) image: Image,
+    cfi: Option<Option<Cfi>>,
+    functions: Option<Option<Functions>>,
+    debug_file: Option<Option<Image>>,
+    lines: Option<Option<Lines>>,
+}
+
+impl Loaded {
+    pub(super) fn new(image: Image) -> Loaded {
+        Loaded { image, cfi: None, functions: None, debug_file: None, lines: None }
+    }
+
+    /// Stands for the file of the image and its place. The same file may be loaded at two places.
+    pub(super) fn key(&self) -> (usize, u64) {
+        (Arc::as_ptr(&self.image.file) as usize, self.image.bias)
+    }
+
+    pub(super) fn in_file(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.image.bias)
+    }
+
+    /// Reads the unwind tables, unless they were read.
+    pub(super) fn need_cfi(&mut self, allowed: &mut Allowance) {
+        self.cfi.get_or_insert_with(|| {
+            let cfi = Cfi::load(&self.image, allowed.tables);
+            allowed.tables -= cfi.as_ref().map_or(0, Cfi::size).min(allowed.tables);
+            cfi
+        });
+    }
+
+    /// The unwind tables, if they were read and there are any.
+    pub(super) fn cfi(&self) -> Option<&Cfi> {
+        self.cfi.as_ref()?.as_ref()
+    }
+
+    pub(super) fn functions(&mut self, allowed: &mut Allowance) -> Option<&Functions> {
+        let debug_file = self.debug_file.get_or_insert_with(|| debug_file(&self.image)).as_ref();
+        let functions = self.functions.get_or_insert_with(|| {
+            let may = allowed.symbol_tables > 0;
+            allowed.symbol_tables -= usize::from(may);
+            may.then(|| Functions::load(&self.image, debug_file))
+        });
+        functions.as_ref()
+    }
+
+    /// The functions at an address of the file by its debug information, innermost first.
+    pub(super) fn source(&mut self, address: u64, allowed: &mut Allowance) -> Vec<SourceFrame> {
+        let Allowance { debug, patience, warnings, .. } = allowed;
+        if patience.is_over() {
+            return Vec::new();
+        }
+        let debug_file = self.debug_file.get_or_insert_with(|| debug_file(&self.image)).as_ref();
+        let lines = self.lines.get_or_insert_with(|| match Lines::load(debug_file?, *debug) {
+            Ok(lines) => {
+                *debug -= lines.size().min(*debug);
+                Some(lines)
+            }
+            Err(why) => {
+                warnings.push(format!("the lines of {} are not known: {why}", self.image.path));
+                None
+            }
+        });
+        let found = lines.as_mut().map(|lines| lines.at(address, patience)).unwrap_or_default();
+        if patience.is_over() {
+            let seconds = MAX_TIME.as_secs();
+            let path = &self.image.path;
+            warnings
+                .push(format!("reading the lines of {path} took longer than {seconds} s: no more are read"));
+        }
+        found
+    }
+
+    /// Takes over what was read of the same image. `allowed` is what may still be read.
+    pub(super) fn take_over(&mut self, before: Loaded, allowed: &mut Allowance) {
+        let size = before.cfi.as_ref().and_then(Option::as_ref).map_or(0, Cfi::size);
+        allowed.tables -= size.min(allowed.tables);
+        let size = before.lines.as_ref().and_then(Option::as_ref).map_or(0, Lines::size);
+        allowed.debug -= size.min(allowed.debug);
+        let has_symbols = before.functions.as_ref().is_some_and(Option::is_some);
+        allowed.symbol_tables -= usize::from(has_symbols).min(allowed.symbol_tables);
+        *self = Loaded { image: self.image.clone(), ..before };
+    }
+}
+
+impl Allowance {
+    /// What may be read again after the images were read again, with the time that is left.
+    pub(super) fn renewed(self) -> Allowance {
+        Allowance { patience: self.patience, warnings: self.warnings, ..Allowance::default() }
+    }
+}
