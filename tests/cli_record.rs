@@ -175,8 +175,7 @@ fn a_program_that_becomes_another_one_is_followed() {
 #[test]
 fn an_ordinary_user_records_own_processes_and_hears_why_not_others() {
     assert!(nix::unistd::geteuid().is_root(), "this test takes away root's rights: run it as root");
-    let (_one, own_loiter) = public("loiter", Path::new(LOITER));
-    let (_two, own_program) = public("program", program::built());
+    let (_directory, own_loiter) = public("loiter", Path::new(LOITER));
     let as_nobody = |arguments: &[&str]| {
         let mut command = Command::new(&own_loiter);
         command.args(arguments).current_dir("/").uid(NOBODY).gid(NOBODY);
@@ -193,9 +192,7 @@ fn an_ordinary_user_records_own_processes_and_hears_why_not_others() {
     } else {
         assert_eq!(output.status.code(), Some(3));
     }
-    let mut command = Command::new(own_program);
-    command.args(["spin", "1"]);
-    let others = Program::run(command);
+    let others = Program::start(&["spin", "1"]);
     let output = as_nobody(&["record", &others.pid().to_string(), "-d", "200ms"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     let told = text(&output.stderr);

@@ -35,11 +35,26 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 /// Commands that take a source.
 const COMMANDS: [&str; 7] = ["snapshot", "stacks", "watch", "diff", "leaks", "convert", "flame"];
 
+/// The clocks of recordings.
+const CLOCKS: &[&str] = &["cpu", "off-cpu", "wall"];
+
 /// Values of options that the parser takes as text, because there may be others.
-const VALUES: [(&str, &str, &[&str]); 8] = [
-    ("stacks", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
+const VALUES: [(&str, &str, &[&str]); 12] = [
+    (
+        "stacks",
+        "group_by",
+        &["stack", "function", "state", "creator", "label:", "waits-on", "kind", "thread", "task"],
+    ),
     ("watch", "group_by", &["stack", "function", "state", "creator", "label:", "waits-on"]),
-    ("flame", "root", &["none", "state", "creator", "label:", "thread"]),
+    ("flame", "root", &["none", "state", "creator", "label:", "thread", "kind", "task", "function"]),
+    ("flame", "clock", CLOCKS),
+    ("record", "group_by", &["kind", "label:", "creator", "function", "state", "thread", "task"]),
+    (
+        "diff",
+        "group_by",
+        &["function", "line", "creator", "cumulative", "kind", "label:", "state", "thread", "task"],
+    ),
+    ("diff", "clock", CLOCKS),
     ("diff", "fail_on", &["leak", "growth"]),
     ("leaks", "fail_on", &["proven", "stuck", "likely", "suspect", "scheduler"]),
     ("leaks", "ignore", &["function:", "creator:", "module:"]),

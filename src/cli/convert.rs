@@ -8,20 +8,22 @@ use clap::ValueEnum;
 use super::error::{CliError, Result};
 use super::format;
 use super::output::{Output, is_stdout, save, tell};
+use super::recorded::{self, RecordingFormat, Shown};
 use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::each::each;
 use crate::analysis::{Each, Filter, SortBy};
+use crate::recording::Recording;
 use crate::report::go::{self, GoOptions};
 use crate::report::units::{bytes, count};
 use crate::report::{json, pprof, profile, text};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::{self, FileError};
-use crate::source::Source;
+use crate::source::{Input, Source};
 
-/// Convert a snapshot, dump, profile or core file, or a live process, to another format
+/// Convert a snapshot, recording, dump, profile or core file, or a live process, to another format
 ///
-/// Only snapshot keeps everything; the other formats drop what they cannot represent. Go's formats (pprof,
-/// profile, go) leave out the runtime's own goroutines, as Go does.
+/// Only .loiter keeps everything; the other formats drop what they cannot represent. Go's formats (pprof,
+/// profile, go) of a snapshot leave out the runtime's own goroutines, as Go does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct Args {
@@ -33,9 +35,11 @@ pub(super) struct Args {
 
     /// The file to write; - is standard output, and needs --format
     ///
-    /// The ending of its name chooses the format, unless --format does: .loiter is a snapshot, .pb.gz or
-    /// .pprof a profile for go tool pprof, .pb the same without compression, .txt the text that Go prints
-    /// (debug=2), .json every task as JSON. Only the owner of the file may read it, because it contains data
+    /// The ending of its name chooses the format, unless --format does: .loiter is a snapshot or recording,
+    /// .pb.gz or .pprof a profile for go tool pprof, .pb the same without compression, .txt the text that Go
+    /// prints (debug=2), .json every task as JSON. Of a recording, .json is its report, .txt the same as text,
+    /// .json.gz is for the Firefox Profiler, .speedscope.json for speedscope.app, and .svg and .folded are flame
+    /// graphs. Only the owner of the file may read it, because it contains data
     /// from another program's memory.
     #[arg(value_name = "OUT", required_unless_present = "pid")]
     out: Option<PathBuf>,
@@ -90,6 +94,10 @@ impl Format {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let (source, path) = args.named()?;
+    let snapshot = match args.input(&source, &path)? {
+        Input::Snapshot(opened) => opened.snapshot,
+        Input::Recording(recording) => return args.convert(&recording, &path, output),
+    };
     let format = args.format(&path)?;
     let to_stdout = is_stdout(&path);
     if to_stdout && format.is_binary() && output.terminal {
@@ -97,7 +105,6 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             "this format is not text: redirect the output or name a file".to_owned(),
         ));
     }
-    let snapshot = args.how.open(&source)?.snapshot;
     let filter = Filter { system: !format.is_go(), all_frames: true, ..Filter::default() };
     let chosen = each(&snapshot, &filter, SortBy::Id, None);
     let headline = text::headline(&snapshot);
@@ -123,6 +130,33 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
+    /// Reads the source. A format that no source has is an error before the source is read.
+    fn input(&self, source: &Source, path: &Path) -> Result<Input> {
+        if self.format.is_some() || RecordingFormat::by_ending(path).is_none() {
+            self.format(path)?;
+        }
+        self.how.open_any(source)
+    }
+
+    /// Writes a recording.
+    fn convert(&self, recording: &Recording, path: &Path, output: &Output) -> Result {
+        let format = match self.format {
+            None => RecordingFormat::of(path)?,
+            Some(Format::Snapshot) => RecordingFormat::Loiter,
+            Some(Format::Pprof) => RecordingFormat::Pprof,
+            Some(Format::Json) => RecordingFormat::Json,
+            Some(Format::Profile | Format::Go) => {
+                let problem =
+                    "Go's text formats are for tasks, and this is a recording: use snapshot, pprof or json";
+                return Err(CliError::Usage(problem.to_owned()));
+            }
+        };
+        let shown = Shown { top: Some(usize::MAX), ..Shown::default() };
+        recorded::write(recording, &shown, format, path, output)?;
+        recording.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+        Ok(())
+    }
+
     /// What is read, and the file to write. With -p the only name is that of the file.
     fn named(&self) -> Result<(Source, PathBuf)> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));

@@ -4,29 +4,31 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::error::{CliError, Result};
 use super::exit;
 use super::filter::FilterArgs;
 use super::format::{FormatArgs, PrintFormat};
 use super::output::Output;
+use super::recorded::{self, ClockArg, DiffBy, Shown};
 use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
-use crate::analysis::signature::{By, SignatureOptions};
+use crate::analysis::signature::SignatureOptions;
 use crate::analysis::{Series, SeriesOptions};
+use crate::recording::Recording;
 use crate::report::text::{self, TextOptions};
 use crate::report::units::thousands;
 use crate::report::{json, markdown};
 use crate::snapshot::{Snapshot, SourceKind};
-use crate::source::Source;
+use crate::source::{Input, Source};
 
-/// Show which tasks were created, ended or stayed between snapshots of a process
+/// Show which tasks were created, ended or stayed between snapshots, or how two recordings differ
 ///
 /// Tasks are matched by their identity, so that a group that has kept its size but consists of other tasks is
 /// recognised. A group is the tasks with the same functions on their stack and the same creator. Give the
-/// snapshots in order of time; the last one may be a live process.
+/// snapshots in order of time; the last one may be a live process. Two recordings are compared by the share of
+/// time that functions or groups took, and changes that may be chance are left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
@@ -46,19 +48,14 @@ pub(super) struct Args {
     /// Group by function, line or creator
     ///
     /// function: the functions of the stack and the creating function. line: their lines, too. creator: only
-    /// the creating function.
-    #[arg(
-        long,
-        alias = "by",
-        value_name = "KEY",
-        default_value_t,
-        ignore_case = true,
-        hide_possible_values = true,
-        value_parser = PossibleValuesParser::new(["function", "line", "creator"])
-            .try_map(|key| key.to_lowercase().parse::<By>()),
-        help_heading = "Grouping"
-    )]
-    group_by: By,
+    /// the creating function. Recordings are compared by function (its own time), cumulative (a function with
+    /// what it calls), kind (start function and creator), label:KEY, creator, state, thread or task.
+    #[arg(long, alias = "by", value_name = "KEY", default_value_t, help_heading = "Grouping")]
+    group_by: DiffBy,
+
+    /// The time of recordings that is compared: cpu, off-cpu or wall [default: the first that both have]
+    #[arg(long, value_name = "CLOCK", help_heading = "Grouping")]
+    clock: Option<ClockArg>,
 
     /// Compare only the N innermost frames of a stack
     #[arg(long, alias = "top", value_name = "N", help_heading = "Grouping")]
@@ -157,9 +154,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         let problem = "diff needs two sources: add a later one, or a process with -p";
         return Err(CliError::Usage(problem.to_owned()));
     }
-    let (mut snapshots, mut passed) = (Vec::new(), 0);
+    let (mut snapshots, mut recordings, mut passed) = (Vec::new(), Vec::new(), 0);
     for (nth, source) in sources.iter().enumerate() {
-        let mut snapshot = args.how.open(source)?.snapshot;
+        let mut snapshot = match args.how.open_any(source)? {
+            Input::Snapshot(opened) => opened.snapshot,
+            Input::Recording(recording) => {
+                recordings.push(recording);
+                continue;
+            }
+        };
         if filter.has_conditions() {
             let chosen = filter.select(&snapshot).tasks;
             passed += chosen.len() as u64;
@@ -170,7 +173,18 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         }
         snapshots.push(Arc::new(snapshot));
     }
-    let series = Series::of(args.options(&snapshots), snapshots.iter().cloned());
+    match (recordings.as_slice(), snapshots.is_empty()) {
+        ([], _) => {}
+        ([before, now], true) => return args.recordings(before, now, output),
+        (_, true) => return Err(CliError::Usage("two recordings can be compared, not more".to_owned())),
+        (_, false) => {
+            return Err(CliError::Usage("snapshots and recordings cannot be compared".to_owned()));
+        }
+    }
+    if args.clock.is_some() {
+        return Err(CliError::Usage("--clock is for recordings, and these are snapshots".to_owned()));
+    }
+    let series = Series::of(args.options(&snapshots)?, snapshots.iter().cloned());
     let mut changes = diff(&series);
     if filter.has_conditions() {
         // The runtime's counters cover all tasks, not only those that pass the filter.
@@ -202,18 +216,41 @@ fn keep(snapshot: &mut Snapshot, chosen: &[u32]) {
 }
 
 impl Args {
-    fn options(&self, snapshots: &[Arc<Snapshot>]) -> SeriesOptions {
+    /// Compares two recordings.
+    fn recordings(&self, before: &Recording, now: &Recording, output: &Output) -> Result {
+        if !self.fail_on.is_empty() || self.frames.is_some() {
+            let problem = "--fail-on and --frames are for snapshots, and these are recordings";
+            return Err(CliError::Usage(problem.to_owned()));
+        }
+        let as_json = match self.format.format() {
+            Format::Text => false,
+            Format::Json => true,
+            Format::Markdown => {
+                let problem = "the difference of recordings is text or json";
+                return Err(CliError::Usage(problem.to_owned()));
+            }
+        };
+        let shown = Shown {
+            filter: self.filter.filter(),
+            clock: self.clock.map(|clock| clock.0),
+            top: (self.limit > 0).then_some(self.limit),
+            ..Shown::default()
+        };
+        recorded::print_difference((before, now), &self.group_by.of_recordings()?, &shown, as_json, output)
+    }
+
+    fn options(&self, snapshots: &[Arc<Snapshot>]) -> Result<SeriesOptions> {
         // Snapshots without creators cannot be compared by creator.
         let knows_none = |s: &Snapshot| s.tasks.len() > 1 && s.tasks.iter().all(|t| t.creator.is_none());
         let ignore_creator =
             snapshots.iter().any(|s| s.header.target.source == SourceKind::Profile || knows_none(s));
         let signature = SignatureOptions {
-            by: self.group_by,
+            by: self.group_by.of_snapshots()?,
             top: self.frames,
             ignore_creator,
             all_frames: self.filter.all_frames,
         };
-        SeriesOptions { signature, system: self.filter.filter().system, keep: None }
+        Ok(SeriesOptions { signature, system: self.filter.filter().system, keep: None })
     }
 }
 

@@ -14,9 +14,9 @@ use crate::{ErrorKind, full_text};
 
 /// What a file may hold.
 const ACCEPTED: [&str; 4] = [
-    "a file may hold: a snapshot that loiter saved, a core file,",
+    "a file may hold: a snapshot or a recording that loiter saved, a core file,",
     "  a Go dump (debug=2, runtime.Stack, a crash or SIGQUIT), alone or in a log,",
-    "  a Go goroutine profile (debug=1 or pprof),",
+    "  a Go goroutine profile (debug=1 or pprof), a pprof profile of time (CPU, off CPU, wall, block),",
     "  each as it is or compressed with gzip or zstd",
 ];
 

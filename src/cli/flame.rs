@@ -10,15 +10,17 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{by_name, names};
 use super::output::{Output, save, tell};
+use super::recorded::{self, ClockArg, RecordingFormat, RootBy, Shown};
 use super::source::SourceArgs;
-use crate::analysis::flame::{Flame, FlameOptions, Root, Weight, difference, flame};
+use crate::analysis::flame::{Flame, FlameOptions, Weight, difference, flame};
+use crate::recording::Recording;
 use crate::report::flame::picture::{self, PictureOptions};
 use crate::report::flame::svg::{self, Cut, SvgOptions};
 use crate::report::flame::{Caption, Colors, folded, notes, nothing, speedscope};
 use crate::report::pprof;
 use crate::report::units::{bytes, count};
 use crate::snapshot::{Snapshot, file};
-use crate::source::{Opened, Source};
+use crate::source::{Input, Source};
 
 /// Draw the stacks of a process as a flame graph
 ///
@@ -31,30 +33,30 @@ pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Compare with this earlier snapshot, dump or process: what was created, what ended
+    /// Compare with this earlier snapshot, dump, process or recording: what was created, what ended
     ///
     /// Stacks are matched by the names of their functions. Orange has grown, blue has shrunk. The width of a
     /// stack is the larger of before and now, so that stacks that are gone are still visible.
     #[arg(long, value_name = "BASE")]
     diff: Option<Source>,
 
-    /// What the width of a box stands for: tasks, seconds or bytes
+    /// What the width of a box stands for: tasks, seconds or bytes; of a recording time or samples
     ///
     /// tasks: the number of tasks. seconds: the sum of the times that they have been in their state; tasks
-    /// of unknown age have no width. bytes: the memory of their stacks.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        default_value_t,
-        hide_possible_values = true,
-        help_heading = "Graph"
-    )]
-    weight: By,
+    /// of unknown age have no width. bytes: the memory of their stacks. Recordings have time, which is the
+    /// default for them, and samples.
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, help_heading = "Graph")]
+    weight: Option<By>,
+
+    /// The time that a recording's graph shows: cpu, off-cpu or wall [default: the first that there is]
+    #[arg(long, value_name = "CLOCK", help_heading = "Graph")]
+    clock: Option<ClockArg>,
 
     /// What to group stacks by at the root of the graph: none, state, creator, label:KEY or thread
+    ///
+    /// Recordings also have kind (the start function and the creator), task and function.
     #[arg(long, value_name = "KEY", default_value_t, help_heading = "Graph")]
-    root: Root,
+    root: RootBy,
 
     /// Merge stacks from the innermost function, and draw from the top down (an icicle graph)
     ///
@@ -67,15 +69,10 @@ pub(super) struct Args {
     /// reason: the wait reason of most of the tasks; the fewer they are, the paler the colour. package: the
     /// package of the function, in warm colours for the program's own. A name has the same colour in every
     /// graph.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        default_value_t,
-        hide_possible_values = true,
-        help_heading = "Graph"
-    )]
-    colors: ColorsBy,
+    ///
+    /// The default is reason, and package for a recording's time on CPU.
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, help_heading = "Graph")]
+    colors: Option<ColorsBy>,
 
     /// Leave out boxes that are narrower than this, in percent of the whole width
     #[arg(
@@ -124,17 +121,17 @@ const ENDINGS: [(&str, Format); 7] = [
     (".txt", Format::Text),
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
-    #[default]
     Tasks,
     Seconds,
     Bytes,
+    Time,
+    Samples,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ColorsBy {
-    #[default]
     Reason,
     Package,
 }
@@ -145,14 +142,20 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     if format == Format::Pprof {
         args.check_pprof(file.is_none() && output.terminal)?;
     }
-    let (Opened { snapshot, .. }, before) = match &args.diff {
-        Some(base) => {
-            let before = args.source.how.open(base)?;
-            (args.source.open()?, Some(before.snapshot))
+    let before = args.diff.as_ref().map(|base| args.source.how.open_any(base)).transpose()?;
+    let (snapshot, before) = match (args.source.open_any()?, before) {
+        (Input::Snapshot(now), None) => (now.snapshot, None),
+        (Input::Snapshot(now), Some(Input::Snapshot(before))) => (now.snapshot, Some(before.snapshot)),
+        (Input::Recording(now), None) => return args.draw(&now, None, format, file, output),
+        (Input::Recording(now), Some(Input::Recording(before))) => {
+            return args.draw(&now, Some(&before), format, file, output);
         }
-        None => (args.source.open()?, None),
+        _ => {
+            let problem = "a snapshot and a recording cannot be compared";
+            return Err(CliError::Usage(problem.to_owned()));
+        }
     };
-    let (filter, options) = (args.filter.filter(), args.flame_options());
+    let (filter, options) = (args.filter.filter(), args.flame_options()?);
     let flame = match &before {
         Some(before) => difference(before, &snapshot, &filter, &options),
         None => flame(&snapshot, &filter, &options),
@@ -178,20 +181,72 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 impl Args {
-    fn flame_options(&self) -> FlameOptions {
+    fn flame_options(&self) -> Result<FlameOptions> {
         let weight = match self.weight {
-            By::Tasks => Weight::Tasks,
-            By::Seconds => Weight::Seconds,
-            By::Bytes => Weight::Bytes,
+            None | Some(By::Tasks) => Weight::Tasks,
+            Some(By::Seconds) => Weight::Seconds,
+            Some(By::Bytes) => Weight::Bytes,
+            Some(By::Time | By::Samples) => {
+                let problem = "--weight time and samples are for recordings: use tasks, seconds or bytes";
+                return Err(CliError::Usage(problem.to_owned()));
+            }
         };
-        FlameOptions { root: self.root.clone(), weight, reverse: self.reverse }
+        if self.clock.is_some() {
+            return Err(CliError::Usage("--clock is for recordings, and this is a snapshot".to_owned()));
+        }
+        Ok(FlameOptions { root: self.root.of_snapshot()?, weight, reverse: self.reverse })
     }
 
     fn colors(&self) -> Colors {
-        match self.colors {
+        self.wanted_colors().unwrap_or_default()
+    }
+
+    fn wanted_colors(&self) -> Option<Colors> {
+        self.colors.map(|colors| match colors {
             ColorsBy::Reason => Colors::Reason,
             ColorsBy::Package => Colors::Package,
-        }
+        })
+    }
+
+    /// How a recording is drawn.
+    fn shown(&self) -> Result<Shown> {
+        let samples = match self.weight {
+            None | Some(By::Time) => false,
+            Some(By::Samples) => true,
+            Some(By::Tasks | By::Seconds | By::Bytes) => {
+                let problem = "this is a recording: use --weight time or samples";
+                return Err(CliError::Usage(problem.to_owned()));
+            }
+        };
+        Ok(Shown {
+            filter: self.filter.filter(),
+            clock: self.clock.map(|clock| clock.0),
+            by: self.root.of_recording(),
+            samples,
+            reverse: self.reverse,
+            colors: self.wanted_colors(),
+            min_width: self.min_width,
+            ..Shown::default()
+        })
+    }
+
+    /// Draws a recording, over an earlier one if there is one.
+    fn draw(
+        &self,
+        now: &Recording,
+        before: Option<&Recording>,
+        format: Format,
+        file: Option<&Path>,
+        output: &Output,
+    ) -> Result {
+        let format = match format {
+            Format::Svg => RecordingFormat::Svg,
+            Format::Folded => RecordingFormat::Folded,
+            Format::Speedscope => RecordingFormat::Speedscope,
+            Format::Pprof => RecordingFormat::Pprof,
+            Format::Text => RecordingFormat::Picture,
+        };
+        recorded::draw(now, before, &self.shown()?, format, file, output)
     }
 
     /// Checks that no option is given that a pprof profile cannot express.
@@ -202,9 +257,10 @@ impl Args {
                 "a pprof file cannot hold a difference: write two files, and use go tool pprof -diff_base",
             );
         }
-        if self.root != Root::None || self.weight != By::Tasks || self.reverse {
+        if self.root != RootBy::default() || self.weight.is_some() || self.clock.is_some() || self.reverse {
             return usage(
-                "a pprof file contains tasks, not a graph: --root, --weight and --reverse do not apply",
+                "a pprof file contains tasks or samples, not a graph: --root, --weight, --clock and --reverse do \
+                 not apply",
             );
         }
         if to_terminal {

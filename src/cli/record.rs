@@ -17,6 +17,7 @@ use super::output::{Output, tell};
 use super::parse;
 use super::recorded::{self, RecordingFormat, Shown};
 use super::signals::stop_on_signals;
+use super::source::process_source;
 use crate::analysis::recorded::By;
 use crate::recording::{Clock, Recording};
 use crate::sampler::{Event, MAX_RATE_HZ, SamplerError};
@@ -36,7 +37,7 @@ const DURATION: Duration = Duration::from_secs(10);
 #[command(after_help = exit::HELP)]
 pub(super) struct Args {
     /// A pid or the name of a process
-    #[arg(value_name = "PROCESS", required_unless_present = "program")]
+    #[arg(value_name = "PROCESS", value_parser = process_source, required_unless_present = "program")]
     process: Option<Source>,
 
     /// How long to record; Ctrl-C ends it early and keeps what there is [default: 10s, or to the end of PROGRAM]
@@ -153,19 +154,14 @@ fn share(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     let file = args.output.as_deref();
     let file = file.map(|path| Ok::<_, CliError>((path, RecordingFormat::of(path)?))).transpose()?;
-    let shown = Shown {
-        filter: args.filter.filter(),
-        by: args.group_by.clone(),
-        top: args.top,
-        samples: false,
-        clock: None,
-    };
+    let shown =
+        Shown { filter: args.filter.filter(), by: args.group_by.clone(), top: args.top, ..Shown::default() };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let recording = args.record(&stop)?;
     match (file, args.format.format()) {
         (Some((path, format)), _) => {
-            recorded::write(&recording, &shown, format, path)?;
+            recorded::write(&recording, &shown, format, path, output)?;
             recording.header.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
         }
         (None, Format::Text) => recorded::print(&recording, &shown, output)?,

@@ -7,16 +7,20 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
+use super::recorded::{self, GroupBy, RecordingFormat, Shown};
 use super::source::SourceArgs;
+use crate::analysis::SortBy;
 use crate::analysis::each::each;
 use crate::analysis::group::group;
-use crate::analysis::{GroupKey, SortBy};
+use crate::recording::Recording;
 use crate::report::go::{self, GoOptions};
 use crate::report::text::{self, Detail, TextOptions};
 use crate::report::{json, pprof, profile};
-use crate::source::Opened;
+use crate::source::{Input, Opened};
 
 /// Print the tasks of a process with their stacks, grouped by equal stack
+///
+/// Of a recording, a report is printed: who took the time, and for what.
 ///
 /// Filters of different kinds must all match. If a filter is given more than once, any of its values may
 /// match. Patterns match anywhere in a name, and * stands for any characters.
@@ -34,9 +38,10 @@ pub(super) struct Args {
     ///
     /// stack: equal frames, wait reason and creator. function: the innermost function. state: the wait reason,
     /// or the state if there is none. creator: the place where the tasks were created. label:KEY: the value of
-    /// that label. waits-on: the channel, mutex or other object that the tasks wait for.
+    /// that label. waits-on: the channel, mutex or other object that the tasks wait for. Recordings also have
+    /// kind (the start function and the creator, the default), thread and task.
     #[arg(long, alias = "by", value_name = "KEY", default_value_t, help_heading = "Grouping")]
-    group_by: GroupKey,
+    group_by: GroupBy,
 
     /// Order: count, age, name or id [default: count; id with --each]
     ///
@@ -49,7 +54,7 @@ pub(super) struct Args {
     /// Show at most N groups or tasks; 0 shows all [default: as many as fit on the terminal]
     ///
     /// If the output is not a terminal, or a pager is set, all are shown.
-    #[arg(long, value_name = "N", help_heading = "Grouping")]
+    #[arg(long, alias = "top", value_name = "N", help_heading = "Grouping")]
     limit: Option<usize>,
 
     #[command(flatten)]
@@ -103,7 +108,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         let problem = "a pprof profile is not text: redirect the output or use loiter convert";
         return Err(CliError::Usage(problem.to_owned()));
     }
-    let Opened { snapshot, saved } = args.source.open()?;
+    let Opened { snapshot, saved } = match args.source.open_any()? {
+        Input::Snapshot(opened) => opened,
+        Input::Recording(recording) => return args.report(&recording, format, output),
+    };
     let filter = args.filter.filter();
     let limit = args.limit.filter(|&limit| limit > 0);
     let sort = match args.sort {
@@ -142,7 +150,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             tell(&format!("warning: {left_out}"));
         }
     } else {
-        let key = &args.group_by;
+        let key = &args.group_by.of_snapshot()?;
         let grouped = group(&snapshot, &filter, key, sort, limit);
         output.page(|out| match format {
             Format::Json => json::groups(&snapshot, &grouped, key, out),
@@ -151,4 +159,32 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         args.filter.explain(&snapshot, grouped.total_tasks);
     }
     Ok(())
+}
+
+impl Args {
+    /// Prints the report of a recording.
+    fn report(&self, recording: &Recording, format: Format, output: &Output) -> Result {
+        if self.each || self.sort.is_some() || self.short {
+            let problem =
+                "--each, --sort and --short are for tasks, and this is a recording (see --group-by)";
+            return Err(CliError::Usage(problem.to_owned()));
+        }
+        let top = if self.full { Some(0) } else { self.limit };
+        let shown = Shown {
+            filter: self.filter.filter(),
+            by: Some(self.group_by.of_recording()?),
+            top: top.map(|top| if top == 0 { usize::MAX } else { top }),
+            ..Shown::default()
+        };
+        match format {
+            Format::Text => recorded::print(recording, &shown, output),
+            Format::Json => recorded::print_json(recording, &shown, output),
+            Format::Pprof => recorded::draw(recording, None, &shown, RecordingFormat::Pprof, None, output),
+            Format::Go | Format::Profile => {
+                let problem =
+                    "Go's text formats are for tasks, and this is a recording: use text, json or pprof";
+                Err(CliError::Usage(problem.to_owned()))
+            }
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub struct RecordingBuilder {
     pub code: CodeBuilder,
     threads: Interner<SampledThread>,
     tasks: Interner<SampledTask>,
+    /// The rows of tasks with an id, by runtime, id and address: two sources may describe a task in different words.
+    by_id: FxHashMap<(u8, u64, u64), TaskRow>,
     samples: Vec<Sample>,
     /// Rows that may still grow: the last one of each task or thread, on each clock.
     open: FxHashMap<(Clock, Whose, Option<ThreadRow>), u32>,
@@ -56,6 +58,7 @@ impl RecordingBuilder {
             code: CodeBuilder::new(),
             threads: Interner::default(),
             tasks: Interner::default(),
+            by_id: FxHashMap::default(),
             samples: Vec::new(),
             open: FxHashMap::default(),
             step_ns: 0,
@@ -78,11 +81,25 @@ impl RecordingBuilder {
 
     /// The row of a task. When there are too many tasks, the row is one for all tasks with these properties.
     pub fn task(&mut self, task: SampledTask) -> TaskRow {
+        let Some(id) = task.id else { return self.any_task(task) };
+        let key = (task.runtime, id, task.address);
+        if let Some(&known) = self.by_id.get(&key) {
+            return known;
+        }
+        let row = self.any_task(task);
+        // A row that stands for many tasks is found by what they have in common.
+        if self.by_id.len() < self.max_tasks {
+            self.by_id.insert(key, row);
+        }
+        row
+    }
+
+    fn any_task(&mut self, task: SampledTask) -> TaskRow {
         match self.tasks.find(&task, |known| known) {
             Ok(row) => TaskRow(row),
             Err(_) if self.tasks.len() >= self.max_tasks && (task.id.is_some() || task.address != 0) => {
                 self.tasks_merged += 1;
-                self.task(SampledTask { id: None, address: 0, ..task })
+                self.any_task(SampledTask { id: None, address: 0, ..task })
             }
             Err(missing) => TaskRow(self.tasks.push(missing, task)),
         }

@@ -33,40 +33,59 @@ pub(super) fn with_vdso(mut images: Vec<Image>, target: &dyn Target) -> Vec<Imag
     images
 }
 
+/// Where a native frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct NativePlace {
+    pc: u64,
+    is_interrupted: bool,
+}
+
+impl From<&NativeFrame> for NativePlace {
+    fn from(frame: &NativeFrame) -> Self {
+        NativePlace { pc: frame.pc, is_interrupted: frame.is_interrupted }
+    }
+}
+
+impl NativePlace {
+    /// The address to look up: of the instruction that runs, or of the call.
+    fn lookup(self) -> u64 {
+        if self.is_interrupted { self.pc } else { self.pc.saturating_sub(1) }
+    }
+}
+
 /// Turns native frames into locations, each address once.
 #[derive(Debug, Default)]
 pub(super) struct NativeLocations {
-    known: FxHashMap<(u64, bool), LocationId>,
+    known: FxHashMap<NativePlace, LocationId>,
 }
 
 impl NativeLocations {
-    /// The location of a frame. `elsewhere` gives the name and the start of a function that no ELF symbol names.
+    /// The location of a place. `elsewhere` gives the name and the start of a function that no ELF symbol names.
     pub(super) fn of(
         &mut self,
-        frame: &NativeFrame,
+        place: NativePlace,
         code: &mut NativeCode,
         elsewhere: impl Fn(u64) -> Option<(String, u64)>,
         into: &mut CodeBuilder,
     ) -> LocationId {
-        let key = (frame.pc, frame.is_interrupted);
-        if let Some(&known) = self.known.get(&key) {
+        if let Some(&known) = self.known.get(&place) {
             return known;
         }
-        let address = frame.lookup();
+        let (pc, address) = (place.pc, place.lookup());
         let function = code.function(address).map(|f| (f.name, f.start)).or_else(|| elsewhere(address));
-        let image = code.image(frame.pc).or_else(|| code.image(address));
-        let (path, in_file) = image.unwrap_or(("", frame.pc));
+        let image = code.image(pc).or_else(|| code.image(address));
+        let (path, in_file) = image.unwrap_or(("", pc));
         let start = function.as_ref().map(|(_, start)| *start);
         let (name, _) = function.unwrap_or_else(|| {
             let file = path.rsplit('/').next().unwrap_or(path);
-            (format!("{file}+{in_file:#x}"), frame.pc)
+            (format!("{file}+{in_file:#x}"), pc)
         });
         let role = words::rust::role(&name);
         let function = into.function_with(&name, "", FunctionKind::Foreign, role);
         let frames = vec![into.frame(function, path, 0)];
-        let offset = start.and_then(|start| u32::try_from(frame.pc.checked_sub(start)?).ok());
-        let id = into.location(Location::at(frame.pc, offset, frames));
-        self.known.insert(key, id);
+        let offset = start.and_then(|start| u32::try_from(pc.checked_sub(start)?).ok());
+        let id = into.location(Location::at(pc, offset, frames));
+        self.known.insert(place, id);
         id
     }
 }
@@ -123,7 +142,7 @@ impl NativeStacks {
             if stack.len() >= MAX_FRAMES {
                 return (stack, StackStatus::Truncated);
             }
-            stack.push(self.locations.of(&frame, &mut self.code, |_| None, into));
+            stack.push(self.locations.of((&frame).into(), &mut self.code, |_| None, into));
             let found = self.code.step(&frame, bytes).or_else(|why| {
                 let caller =
                     if why == NoCaller::Unknown { self.by_frame_pointer(&frame, bytes) } else { None };

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::abi::{self, Attr, flag};
-use super::attach::Pages;
 use super::cpus::Cpus;
 use super::options::{Event, SamplerOptions};
+use super::pages::Pages;
 use super::parse::Layout;
 use super::ring::Ring;
 use super::sys::{self, Memory};
 use crate::process::proc;
+
+/// The threads of a process are listed this often at most, for a process that starts threads all the time. Those of the
+/// later lists were started by threads that had events.
+const MAX_LISTS: usize = 8;
 
 /// What events are opened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,15 +152,16 @@ impl Events {
     /// Opens the events of all threads that have none. A thread that starts meanwhile inherits those of the thread
     /// that starts it, if that has them already. So the threads are listed until there is no new one.
     fn every_thread(&mut self) -> Result<(), Failure> {
-        loop {
+        for _ in 0..MAX_LISTS {
             let new = self.threads_without();
             if new.is_empty() {
-                return Ok(());
+                break;
             }
             for tid in new {
                 self.thread(tid)?;
             }
         }
+        Ok(())
     }
 
     /// Threads that have no events, and now count as threads that have.
@@ -200,7 +205,11 @@ impl Events {
                 ring.add(Arc::clone(&event));
             }
             None => {
-                let memory = Memory::map(&event, self.pages.0).map_err(Failure::Ring)?;
+                let memory =
+                    Memory::map(&event, self.pages.0).map_err(|error| match error.raw_os_error() {
+                        Some(libc::EPERM | libc::ENOMEM) => Failure::Ring(error),
+                        _ => Failure::Other { what: "mmap of the ring of a perf event", error },
+                    })?;
                 if let Some(cpu) = cpu {
                     self.ring_of_cpu.insert(cpu, self.rings.len());
                 }
@@ -255,13 +264,14 @@ impl Events {
         }
         self.rings.retain(|ring| !ring.is_over() || !ring.unread().is_empty());
         let mut missed = 0;
-        loop {
+        for _ in 0..MAX_LISTS {
             let new = self.threads_without();
             if new.is_empty() {
-                return missed;
+                break;
             }
             missed += new.into_iter().map(|tid| u64::from(self.thread(tid).is_err())).sum::<u64>();
         }
+        missed
     }
 
     /// Ends all events. What they wrote can still be read.
@@ -277,7 +287,7 @@ impl Events {
         if self.attr.read_format == 0 {
             return None;
         }
-        let lost = self.rings.iter().flat_map(Ring::events).filter_map(|event| sys::lost(event));
+        let lost = self.rings.iter().flat_map(Ring::events).filter_map(sys::lost);
         Some(lost.fold(0, u64::saturating_add))
     }
 }

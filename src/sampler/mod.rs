@@ -9,6 +9,7 @@
 //! - `attach` chooses the best manner that the kernel allows, `events` opens the events, on every CPU or for every
 //!   thread; `cpus` lists CPUs;
 //! - `ring` reads the rings, `parse` the records;
+//! - `hurry` lets a reader run before others;
 //! - `off_cpu` makes intervals of switches; `usage` is what the kernel itself counts, to compare with;
 //! - `abi` and `sys`: the kernel's side of it.
 
@@ -22,8 +23,10 @@ mod attach;
 mod cpus;
 mod error;
 mod events;
+mod hurry;
 pub mod off_cpu;
 mod options;
+mod pages;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod parse;
 mod rights;
@@ -34,7 +37,8 @@ pub mod usage;
 
 pub use error::SamplerError;
 use events::Events;
-use off_cpu::{OffCpu, ThreadAtStart};
+pub use hurry::Hurry;
+use off_cpu::OffCpu;
 pub use options::{Event, MAX_RATE_HZ, MAX_STACK_BYTES, SamplerFacts, SamplerOptions, Tally};
 use parse::{Body, Layout};
 use ring::{Found, Ring, Skipped};
@@ -128,7 +132,6 @@ pub struct Sampler {
     begun_ns: u64,
     /// Added to loiter's CLOCK_MONOTONIC it gives that of records.
     clock_offset_ns: i64,
-    threads_at_start: Vec<ThreadAtStart>,
     /// Reused from one reading to the next.
     found: Vec<Found>,
     chains: Vec<u64>,
@@ -149,7 +152,6 @@ impl Sampler {
         let (events, facts) = attach::open(pid, options)?;
         let clock_offset_ns = clock_offset_ns();
         let begun_ns = process_sys::monotonic_ns().saturating_add_signed(clock_offset_ns);
-        let threads_at_start = if options.switches { off_cpu::threads_at_start(pid) } else { Vec::new() };
         Ok(Sampler {
             pid,
             process,
@@ -160,7 +162,6 @@ impl Sampler {
             tally: Tally::default(),
             begun_ns,
             clock_offset_ns,
-            threads_at_start,
             found: Vec::new(),
             chains: Vec::new(),
         })
@@ -186,10 +187,10 @@ impl Sampler {
         process_sys::monotonic_ns().saturating_add_signed(self.clock_offset_ns)
     }
 
-    /// Makes intervals off CPU of the records of this sampler, which must have been asked for switches. Every record
-    /// must be handed to it.
+    /// Makes intervals off CPU of the records of this sampler, which must have been asked for switches. Ask for it
+    /// before the first [`Sampler::drain`], and hand every record to it.
     pub fn off_cpu(&self) -> OffCpu {
-        OffCpu::new(self.begun_ns, &self.threads_at_start)
+        OffCpu::new(self.begun_ns, &off_cpu::threads_at_start(self.pid))
     }
 
     /// The process has ended. What it did before can still be drained.
@@ -258,6 +259,9 @@ impl Sampler {
         };
         let is_of_thread = !matches!(body, Body::Lost { .. } | Body::Throttled);
         if is_of_thread && self.events.is_second(stamp.event, tid) {
+            if let Body::Ended { tid } = body {
+                self.events.ended(tid);
+            }
             return false;
         }
         match body {

@@ -79,6 +79,18 @@ pub(super) fn raise_open_files() -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 }
 }
 
+/// The niceness of the calling thread: -20 runs first, 19 last.
+pub(super) fn niceness() -> libc::c_int {
+    // SAFETY: getpriority takes integers; 0 is the calling thread.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+/// Sets it. False if that is not allowed.
+pub(super) fn set_niceness(niceness: libc::c_int) -> bool {
+    // SAFETY: setpriority takes integers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) == 0 }
+}
+
 /// What [`wait`] found out about a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {

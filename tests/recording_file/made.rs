@@ -2,7 +2,7 @@
 
 use loiter::code::*;
 use loiter::recording::*;
-use loiter::snapshot::{StackStatus, TaskState, WaitClass};
+use loiter::snapshot::{RuntimeInfo, StackStatus, TaskState, WaitClass};
 
 use crate::samples::{self, with};
 
@@ -31,13 +31,14 @@ pub(crate) fn server() -> Recording {
     header(&mut b);
     let (handle, flush) = (stack(&mut b, &["main.hash", "main.handle"]), stack(&mut b, &["main.flush"]));
     image(&mut b);
-    let entry = b.code.function("main.handle", "main", FunctionKind::Normal);
+    let role = FunctionRole { layer: Layer::Machinery, begins: Begins::Task };
+    let entry = b.code.function_with("main.handle", "main", FunctionKind::Internal, role);
     let name = b.code.string("api-server");
     let threads = [Some(name), None].map(|name| b.thread(SampledThread::new(4250, name)));
     let known = with!(SampledTask::default();
         id: Some(7), address: 0xc000_0010, creator: Some(LocationId(1)), entry: Some(entry));
     let task = b.task(known);
-    let system = b.task(with!(SampledTask::default(); runtime: 0, system: true));
+    let system = b.task(with!(SampledTask::default(); runtime: 1, system: true));
     let labels = b.code.labels([("route", "/orders")]);
     let futex = b.code.string("futex");
     let cpu = with!(Sample::default();
@@ -56,7 +57,8 @@ pub(crate) fn server() -> Recording {
 }
 
 fn header(b: &mut RecordingBuilder) {
-    let header = samples::header();
+    let mut header = samples::header();
+    header.runtimes.push(RuntimeInfo::default());
     let clock = |clock, event: &str, wanted| {
         with!(ClockInfo::default();
             clock, event: event.to_owned(), period_ns: Some(10 * MS), wanted_period_ns: wanted,

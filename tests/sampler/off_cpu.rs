@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loiter::sampler::off_cpu::{Interval, OffCpu};
+use loiter::sampler::off_cpu::Interval;
 use loiter::sampler::usage::ThreadTime;
 use loiter::sampler::{Record, Sampler, SamplerOptions};
 
@@ -85,7 +85,7 @@ fn check_plan(options: &SamplerOptions) {
     let end_ns = sampler.now_ns();
     assert_eq!((off.unpaired(), sampler.tally().lost), (0, 0));
     let after = times(pid);
-    for interval in OffCpu::finish(off, end_ns, &mut |tid| ThreadTime::of(pid, tid)) {
+    for interval in off.finish(end_ns, &mut |tid| ThreadTime::of(pid, tid)) {
         add(&mut recorded, interval);
     }
     let wall_ns = end_ns - begun_ns;

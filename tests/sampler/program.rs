@@ -1,5 +1,8 @@
 //! The program that is sampled.
 
+// More than one test file has it, each a crate of its own that uses a part.
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loiter::sampler::usage::{CpuTime, thread_name};
-use loiter::sampler::{Event, Record, Sampler, SamplerError};
+use loiter::sampler::{Event, Hurry, Record, Sampler, SamplerError};
 
 use crate::program::Program;
 use crate::{options, read_samples, read_until, read_while};
@@ -122,6 +122,7 @@ fn short_threads_are_missed_where_each_thread_is_sampled() {
 #[test]
 fn nothing_is_lost_of_two_hundred_threads() {
     let program = Program::start(&["spin", "200"]);
+    let _hurry = Hurry::begin();
     for every_cpu in [true, false] {
         let mut options = options(every_cpu);
         options.switches = true;

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashMap;
 
-use super::Recorded;
+use super::{Recorded, Row};
 use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::lore;
 use crate::analysis::parse_error::ParseError;
 use crate::analysis::pattern::Pattern;
-use crate::recording::{TaskRow, ThreadRow, Whose};
+use crate::recording::{Clock, TaskRow, ThreadRow, Whose};
 use crate::snapshot::{
     Frame, FunctionId, FunctionKind, Snapshot, StackId, StackStatus, StrId, Task, TaskState,
 };
@@ -147,42 +147,47 @@ impl<'a> Subjects<'a> {
             By::Thread => Subject::Thread(row.thread),
             By::Label(_) => match self.label.and_then(|key| value(&self.recorded.snapshot, task, key)) {
                 Some(value) => Subject::Label(Some(value)),
-                None => self.owner(row.whose, row.thread, task).unwrap_or(Subject::Label(None)),
+                None => self.owner(row, task).unwrap_or(Subject::Label(None)),
             },
             By::Kind => {
-                let owner = self.owner(row.whose, row.thread, task);
+                let owner = self.owner(row, task);
                 owner.unwrap_or_else(|| self.kind(task))
             }
             By::Creator => {
-                let owner = self.owner(row.whose, row.thread, task);
+                let owner = self.owner(row, task);
                 owner.unwrap_or_else(|| Subject::Creator(self.creator(task)))
             }
             By::Task => match row.whose {
                 Whose::Task(id) => Subject::Task(id, task.runtime, task.id, task.address),
-                _ => self.owner(row.whose, row.thread, task).unwrap_or(Subject::Unknown),
+                _ => self.owner(row, task).unwrap_or(Subject::Unknown),
             },
         }
     }
 
-    /// Whose time it is, if it is no task's of the program.
-    fn owner(&mut self, whose: Whose, thread: Option<ThreadRow>, task: &Task) -> Option<Subject> {
-        match whose {
+    /// Whose time it is, if it is no task's of the program. Time off CPU is at least the thread's.
+    fn owner(&mut self, row: &Row, task: &Task) -> Option<Subject> {
+        match row.whose {
             Whose::Task(_) => self.collects(task).then_some(Subject::Collector),
             Whose::Scheduler => Some(Subject::Scheduler),
             Whose::Native => {
-                let thread = thread.and_then(|row| self.recorded.threads.get(row.index()));
+                let thread = row.thread.and_then(|row| self.recorded.threads.get(row.index()));
                 Some(Subject::Native(thread.and_then(|thread| thread.name)))
+            }
+            Whose::Unknown if row.clock == Clock::OffCpu && row.thread.is_some() => {
+                Some(Subject::Thread(row.thread))
             }
             Whose::Unknown => Some(Subject::Unknown),
         }
     }
 
     fn collects(&mut self, task: &Task) -> bool {
-        let (runtime, Some(entry)) = (task.runtime, task.entry) else { return false };
+        // A profile does not say what a task was started with: the outermost function is close to it.
+        let entry = if task.system { task.entry.or_else(|| self.ends(task).1) } else { None };
+        let (runtime, Some(entry)) = (task.runtime, entry) else { return false };
         *self.known.entry((runtime, entry)).or_insert_with(|| {
             let name = self.recorded.snapshot.function_name(entry);
             let patterns = self.collectors.get(usize::from(runtime));
-            task.system && patterns.is_some_and(|patterns| patterns.iter().any(|p| p.matches(name)))
+            patterns.is_some_and(|patterns| patterns.iter().any(|p| p.matches(name)))
         })
     }
 

@@ -12,7 +12,7 @@ use super::error::{CliError, Result};
 use super::output::tell;
 use super::parse;
 use crate::runtimes::{Pause, ReadOptions};
-use crate::source::{self, OpenOptions, Opened, Program, ProgramOutput, Source, SourceError};
+use crate::source::{self, Input, OpenOptions, Opened, Program, ProgramOutput, Source, SourceError};
 
 mod error;
 mod list;
@@ -22,7 +22,7 @@ pub(super) use list::list;
 pub(super) use list::runtime_names;
 
 /// A process by its pid or its name, even if there is a file of that name.
-fn process_source(text: &str) -> Result<Source, String> {
+pub(super) fn process_source(text: &str) -> Result<Source, String> {
     match text.parse() {
         Ok(pid) => Ok(Source::Pid(pid)),
         Err(_) if text.is_empty() || text.contains('/') => {
@@ -136,9 +136,27 @@ impl SourceArgs {
             None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
         }
     }
+
+    /// Reads the source, which may be a recording.
+    pub(super) fn open_any(&self) -> Result<Input> {
+        match self.process.pid.as_ref().or(self.source.as_ref()) {
+            Some(source) => self.how.open_any(source),
+            None => Err(CliError::Usage("name a SOURCE, or a process with -p".to_owned())),
+        }
+    }
 }
 
 impl ReadArgs {
+    /// Reads a source, which may be a recording.
+    pub(super) fn open_any(&self, source: &Source) -> Result<Input> {
+        self.check(source)?;
+        warn_of_stop(source);
+        source::open_any(source, &self.options()).map_err(|error| match source {
+            Source::File(path) => or_a_process(path, error),
+            _ => error.into(),
+        })
+    }
+
     /// Reads a source.
     pub(super) fn open(&self, source: &Source) -> Result<Opened> {
         self.check(source)?;

@@ -138,7 +138,7 @@ pub mod single {
 pub mod own {
     use serde::{Deserialize, Serialize};
 
-    use crate::snapshot::{Begins, FunctionKind, Layer};
+    use crate::code::{Begins, FunctionKind, Layer};
 
     /// The comment that contains the snapshot's header as JSON; with it, labels have the meanings below.
     pub const HEADER: &str = "#loiter-header ";

@@ -225,7 +225,10 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     let is_unknown =
         |&nth: &u32| sheet.recorded.rows.get(nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
     if off_cpu.iter().any(is_unknown) {
-        notes.push((DIM, "whose waits of less than 5 ms are is not looked for".to_owned()));
+        notes.push((
+            DIM,
+            "waits of less than 5 ms are not looked at: it is not known whose they are".to_owned(),
+        ));
     }
     let hides = |&clock: &Clock| sheet.recorded.select(clock, sheet.filter).hidden_system > 0;
     if sheet.recorded.clocks().iter().any(hides) {

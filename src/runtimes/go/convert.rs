@@ -17,9 +17,10 @@ mod tasks;
 use draft::Draft;
 use tasks::Tasks;
 
+use super::chunk::Chunk;
 use super::last::{LastReading, Piece};
 use super::proof::Since;
-use super::read::{Again, Chunk, Reader};
+use super::read::{Again, Reader};
 use super::running::{self, Running, Stops};
 use super::stacks::StackCache;
 use super::unwind::Unwinder;

@@ -74,7 +74,7 @@ impl<'a> Foreign<'a> {
         let Foreign { go, code, locations, .. } = self;
         let in_go = |address: u64| go.function(address).map(|f| (f.name().into_owned(), f.entry()));
         let frames = frames.unwrap_or_default();
-        frames.iter().map(|frame| locations.of(frame, code, in_go, into)).collect()
+        frames.iter().map(|frame| locations.of(frame.into(), code, in_go, into)).collect()
     }
 
     /// Reads the stack of a thread, which is stopped only if it runs and may be stopped.

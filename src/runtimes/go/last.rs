@@ -2,10 +2,11 @@
 //!
 //! It takes some 100 bytes for each goroutine, and the distinct stacks.
 
+use super::chunk::Chunk;
 use super::goroutine::Goroutine;
 use super::labels::KnownLabels;
+use super::list::CHUNK;
 use super::proof::{Reasons, Seen};
-use super::read::{CHUNK, Chunk};
 use super::stacks::{StackNumber, Stacks};
 use super::waits::KeptWait;
 use crate::snapshot::{Span, StackStatus};

@@ -8,6 +8,10 @@ use crate::process::{Memory, Target, TargetError};
 /// A larger number of goroutines is not believed.
 pub(super) const MAX_TASKS: u64 = 1 << 25;
 
+/// Goroutines read at a time: few enough for their stacks to stay in the cache, many enough for few system
+/// calls.
+pub(super) const CHUNK: usize = 1024;
+
 /// Is `ptr` the address of allgptr and `len` that of allglen? Tested on the goroutines themselves.
 pub(super) fn check(memory: &dyn Memory, offsets: &Offsets, ptr: u64, len: u64) -> bool {
     let (Ok(len), Ok(array)) = (memory.read_u64(len), memory.read_u64(ptr)) else { return false };

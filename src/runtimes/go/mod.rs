@@ -15,6 +15,7 @@ use crate::{Error, Result};
 mod arch;
 mod buffers;
 mod channels;
+mod chunk;
 mod convert;
 pub mod dwarf;
 mod error;
@@ -242,7 +243,7 @@ impl Go {
         let mut system = rustc_hash::FxHashMap::default();
         let mut buffers = buffers::Buffers::default();
         let mut count = 0;
-        for chunk in addresses.chunks(read::CHUNK) {
+        for chunk in addresses.chunks(list::CHUNK) {
             buffers.read_structs(target, chunk, self.offsets.g_size, |i, bytes| {
                 let raw = goroutine::Raw::parse(chunk[i], bytes, &self.offsets);
                 let system =

@@ -9,17 +9,15 @@ mod again;
 pub(super) use again::Again;
 
 use super::buffers::Buffers;
+use super::chunk::Chunk;
 use super::goroutine::{Goroutine, Raw, status};
 use super::offsets::Offsets;
 use super::stacks::StackCache;
 use super::unwind::{CodeAddress, Start, Unwinder, Window};
-use super::waits::{self, RawWait};
+use super::waits;
 use crate::process::{Range, Target, TargetError};
 use crate::snapshot::StackStatus;
 
-/// Goroutines read at a time: few enough for their stacks to stay in the cache, many enough for few system
-/// calls.
-pub(super) const CHUNK: usize = 1024;
 /// Attempts to read a goroutine before it is given up as torn.
 const ATTEMPTS: u32 = 8;
 /// Stacks up to this size are read together; larger ones alone.
@@ -32,20 +30,6 @@ pub(super) const MAX_STACK_READ: u64 = 64 << 20;
 const MAX_PART: usize = 1 << 20;
 /// No more than this much while a thread of a running program is stopped for it.
 const MAX_STACK_READ_HELD: u64 = 1 << 20;
-
-/// The result of reading some goroutines.
-#[derive(Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) goroutines: Vec<Goroutine>,
-    pub(super) waits: Vec<RawWait>,
-    /// Running goroutines, which are read through their threads.
-    pub(super) running: Vec<u64>,
-    pub(super) retried: u64,
-    pub(super) torn: u64,
-    pub(super) ended: u64,
-    /// Goroutines whose structs cannot be read.
-    pub(super) missing: u64,
-}
 
 /// Reads goroutines; one per thread, with reusable buffers.
 pub(super) struct Reader<'a> {

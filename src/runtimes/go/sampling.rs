@@ -1,10 +1,11 @@
 //! Whose the moments of threads are that run goroutines, and their stacks.
 //!
-//! [`trace`] unwinds a moment and finds what it proves: the g register, the stack that the thread is on, the chain out
-//! of the system stack, the goroutine that `asmcgocall` saved. [`goroutines`] knows which goroutine used a struct at
-//! what time, and where its stack was; [`runs`] says what two readings prove of the time between them. [`threads`]
-//! finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the copied stack
-//! ends, [`blocked`] reads threads that do not run.
+//! [`trace`] unwinds a moment, [`elsewhere`] what is not Go code. [`evidence`] holds what the moment proves: by the g
+//! register, the stack that the thread is on, the chain out of the system stack, the goroutine that `asmcgocall` saved.
+//! [`goroutines`] knows which goroutine used a struct at what time, and where its stack was; [`runs`] says what two
+//! readings prove of the time between them, [`collector`] whether stacks may have been moved back and forth.
+//! [`threads`] finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the
+//! copied stack ends. [`blocked`] reads threads that do not run.
 
 use rustc_hash::FxHashMap;
 
@@ -12,6 +13,8 @@ mod blocked;
 mod calls;
 mod chain;
 mod collector;
+mod elsewhere;
+mod evidence;
 mod goroutines;
 mod runs;
 mod threads;
@@ -25,11 +28,11 @@ use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
 use crate::process::{Image, Moment, Target};
 use crate::recording::SampledTask;
-use crate::runtimes::native::NativeLocations;
+use crate::runtimes::native::{NativeLocations, NativePlace};
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
-use crate::symbols::native::NativeFrame;
-use trace::{Place, Ran, Tracer};
+use evidence::{Place, Ran};
+use trace::Tracer;
 
 /// Says whose moments are.
 pub(super) struct Attribution<'a> {
@@ -118,6 +121,9 @@ impl<'a> Attribution<'a> {
 
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], _into: &mut CodeBuilder) -> Result<()> {
+        if moments.is_empty() {
+            return Ok(());
+        }
         self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
             self.names.native = NativeLocations::default();
@@ -191,14 +197,14 @@ impl Names<'_> {
         match place {
             Place::Go(address) => self.resolver.location(*address, into),
             Place::Within(entry) => self.resolver.within(*entry, into),
-            Place::Native(frame) => self.native(frame, tracer, into),
+            Place::Native(place) => self.native(*place, tracer, into),
         }
     }
 
-    fn native(&mut self, frame: &NativeFrame, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
+    fn native(&mut self, place: NativePlace, tracer: &mut Tracer<'_>, into: &mut CodeBuilder) -> LocationId {
         let go = self.go;
         let in_go = |address: u64| go.function(address).map(|f| (f.name().into_owned(), f.entry()));
-        self.native.of(frame, &mut tracer.native, in_go, into)
+        self.native.of(place, &mut tracer.native, in_go, into)
     }
 }
 

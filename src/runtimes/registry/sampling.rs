@@ -173,6 +173,9 @@ impl<'a> Attribution<'a> {
 impl Attribute for Attribution<'_> {
     fn refresh(&mut self, moments: &[Moment<'_>], into: &mut CodeBuilder) -> Result<()> {
         self.polls.clear();
+        if moments.is_empty() {
+            return Ok(());
+        }
         let threads: FxHashSet<u32> = moments.iter().map(|moment| moment.tid).collect();
         if monotonic_ns() >= self.next_scan_ns {
             self.scan(&threads, into)

@@ -236,15 +236,14 @@ impl<'a> Recorder<'a> {
             Err(error) => return Err(error),
         };
         let mut pending = Vec::new();
-        let readable;
-        match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
-            Ok(found) => readable = found,
+        let readable = match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
+            Ok(found) => found,
             Err(over) => {
                 // Nothing is known of a program that is gone.
                 pending.iter().for_each(|batch| self.unknown(batch));
                 return Ok(over);
             }
-        }
+        };
         self.attributed(target, readable.as_ref(), attribution, &pending, progress)
     }
 

@@ -82,7 +82,7 @@ fn write_notes(
 ) -> io::Result<()> {
     let mut notes = Vec::new();
     if left > 0 {
-        notes.push(format!("{} (--top {})", count(left as u64, "more real difference"), left + ROWS));
+        notes.push(format!("{} (--limit {})", count(left as u64, "more real difference"), left + ROWS));
     }
     let chance: Vec<_> = diff.rows.iter().filter(|row| !row.is_real()).collect();
     if let Some(largest) = chance.first() {

@@ -146,7 +146,8 @@ fn wall(recorded: &Recorded) -> Vec<(Style, String)> {
     if let (Some(seen), Some(lived)) = (coverage.seen_ns, coverage.lived_ns.filter(|&ns| ns > 0)) {
         facts.push((PLAIN, format!("{} of the time that tasks lived seen", percent(seen.min(lived), lived))));
     }
-    if let (Some(seen), Some(started)) = (coverage.started_seen, coverage.tasks_started) {
+    let started = coverage.tasks_started.filter(|&started| started > 0);
+    if let (Some(seen), Some(started)) = (coverage.started_seen, started) {
         let of = count(started, "new task");
         facts.push((PLAIN, format!("{} of {of} seen", thousands(seen))));
     }

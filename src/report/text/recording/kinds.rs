@@ -5,7 +5,7 @@ use std::io;
 use super::super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE, width};
 use super::super::super::units::{count, percent, precise, thousands};
 use super::{Sheet, cell, name, put_right, tasks, title};
-use crate::analysis::recorded::{Act, RecordedGroup, Sum, by_clock, share};
+use crate::analysis::recorded::{Act, By, RecordedGroup, Sum, by_clock, share};
 use crate::recording::Clock;
 use crate::report::escape;
 use crate::snapshot::TaskState;
@@ -47,15 +47,15 @@ pub(super) fn write(
         }
         line.pad(indent, 2);
         write_name(sheet, group, split, indent, line)?;
-        if wall && group.sum(Clock::Wall).ns > 0 {
+        if wall && group.sum(Clock::Wall).ns > 0 && sheet.options.by != By::State {
             write_acts(sheet, group, indent)?;
         }
     }
     let left: Vec<_> = groups.iter().filter(with_time).skip(most).collect();
     if !left.is_empty() {
-        let shares = all.iter().map(|&(clock, all)| {
+        let shares = all.iter().filter_map(|&(clock, all)| {
             let ns = left.iter().fold(0_u64, |sum, group| sum.saturating_add(group.sum(clock).ns));
-            format!("{} of {}", percent(ns, all), title(clock))
+            (ns > 0).then(|| format!("{} of {}", percent(ns, all), title(clock)))
         });
         let shares: Vec<_> = shares.collect();
         let rows = count(left.len() as u64, "more row");
@@ -65,7 +65,6 @@ pub(super) fn write(
 }
 
 fn heading(sheet: &Sheet<'_>) -> String {
-    use crate::analysis::recorded::By;
     match &sheet.options.by {
         By::Kind => "WHERE TIME GOES".to_owned(),
         By::Label(key) => key.clone(),
@@ -87,17 +86,19 @@ fn write_name(
 ) -> io::Result<()> {
     let (name, label) = name(sheet.recorded, group, split);
     line.push(PLAIN, &name);
-    if let Some(label) = label {
-        let room = sheet.options.width.saturating_sub(line.width() + 2);
-        if width(&escape(&label)) > room {
-            line.write(sheet.out)?;
-            line.pad(indent, 0).push(STATE, &label);
-        } else {
-            line.push(PLAIN, "  ").push(STATE, &label);
-        }
+    let columns = |text: &str| 2 + width(&escape(text));
+    let tasks = tasks(group);
+    let label = label.unwrap_or_default();
+    let fits = label.is_empty() || line.width() + columns(&label) + columns(&tasks) <= sheet.options.width;
+    if fits && !label.is_empty() {
+        line.push(PLAIN, "  ").push(STATE, &label);
     }
-    put_right(sheet, &mut line, &tasks(group))?;
-    line.write(sheet.out)
+    put_right(sheet, &mut line, &tasks)?;
+    line.write(sheet.out)?;
+    if !fits {
+        line.pad(indent, 0).push(STATE, &label).write(sheet.out)?;
+    }
+    Ok(())
 }
 
 /// What the tasks of a group did: "lock 38 %  IO wait 31 %  running 18 %  other 4 %", and how sure that is.

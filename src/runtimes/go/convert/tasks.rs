@@ -4,10 +4,10 @@ use rustc_hash::FxHashMap;
 
 use super::draft::{Draft, Late, wait_class};
 use crate::runtimes::go::channels::Channels;
+use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::{KnownLabels, LabelSets};
 use crate::runtimes::go::names::WaitReasons;
-use crate::runtimes::go::read::Chunk;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
 use crate::snapshot::{

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Chunk, Reader};
+use super::Reader;
 use crate::process::TargetError;
+use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw};
 use crate::runtimes::go::last::{Piece, Row};
 use crate::runtimes::go::proof::{Reasons, Since, Verdict};

@@ -4,7 +4,8 @@
 //! says what is true, if the thread has not run while it was read.
 
 use super::Found;
-use super::trace::{Place, Tracer};
+use super::evidence::Place;
+use super::trace::Tracer;
 use crate::process::{Blocked, Moment, Registers, Target};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;

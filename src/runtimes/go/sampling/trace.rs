@@ -9,58 +9,25 @@ use rustc_hash::FxHashMap;
 
 use super::calls::{Calls, Link};
 use super::chain;
+use super::evidence::{MAX_FRAMES, Place, Trace, Tracing};
 use super::goroutines::{Goroutines, OnStack};
-use super::threads::{Machine, Machines};
-use crate::process::bytes::u64_at;
-use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
-use crate::process::{Image, Moment, Registers, Target, monotonic_ns};
-use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch, Unwinder, Window};
+use super::threads::Machines;
+use crate::process::registers::FRAME_POINTER;
+use crate::process::{Image, Moment, Target, monotonic_ns};
+use crate::runtimes::go::unwind::{Code, CodeAddress, Start, Switch, Unwinder, Window};
 use crate::runtimes::go::{Go, arch};
-use crate::runtimes::native::{status_of, with_vdso};
+use crate::runtimes::native::with_vdso;
 use crate::snapshot::StackStatus;
-use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
+use crate::symbols::native::{NativeCode, NativeFrame};
 
-/// Frames of one stack; deeper ones are left out and said.
-const MAX_FRAMES: usize = 1024;
 /// Changes of stacks in one moment: a signal in C that a goroutine called in a callback has five.
 const MAX_PARTS: usize = 16;
 
+/// Function literals whose surrounding functions are looked up. The runtime has some dozens on system stacks.
+const MAX_ENCLOSERS: usize = 256;
+
 /// The shortest time between two readings of the target's images, nanoseconds.
 const IMAGES_NS: u64 = 2_000_000_000;
-
-/// One place of a stack.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place {
-    /// In Go code.
-    Go(CodeAddress),
-    /// Somewhere in the Go function that begins here.
-    Within(u64),
-    /// In other code.
-    Native(NativeFrame),
-}
-
-/// What a thread was doing for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ran {
-    /// The goroutine with this struct.
-    Goroutine(u64),
-    /// A goroutine, but not certain which.
-    SomeGoroutine,
-    /// The scheduler.
-    Scheduler,
-    /// Go code, but not certain for whom.
-    Unknown,
-    /// No Go code.
-    Native,
-}
-
-/// The stack of a moment, and whose it is.
-#[derive(Debug)]
-pub(super) struct Trace {
-    pub(super) places: Vec<Place>,
-    pub(super) status: StackStatus,
-    pub(super) ran: Ran,
-}
 
 /// Traces moments of the threads of a target.
 pub(super) struct Tracer<'a> {
@@ -68,88 +35,21 @@ pub(super) struct Tracer<'a> {
     pub(super) goroutines: Goroutines<'a>,
     pub(super) machines: Machines<'a>,
     pub(super) native: NativeCode,
-    unwinder: Unwinder<'a>,
+    pub(super) unwinder: Unwinder<'a>,
     calls: Calls<'a>,
     /// By function literal: the function that it stands in.
     enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
-    unknown_code: bool,
+    pub(super) unknown_code: bool,
     /// Images are not read again before this time.
     next_images_ns: u64,
     /// Before 1.22 `asmcgocall` saved its goroutine further up.
-    old_slot: bool,
-}
-
-/// A moment that is being traced.
-struct Tracing<'m> {
-    moment: &'m Moment<'m>,
-    machine: Option<Machine>,
-    places: Vec<Place>,
-    status: StackStatus,
-    /// Goroutines that something names.
-    named: Option<u64>,
-    /// Two things name different goroutines.
-    contradiction: bool,
-    scheduler: bool,
-    go_code: bool,
-    /// The stack is a goroutine's: it ends where goroutines end.
-    is_goroutine: bool,
-    /// Frames are missing between those that were found.
-    gaps: bool,
-}
-
-impl Tracing<'_> {
-    fn name(&mut self, goroutine: u64) {
-        match self.named {
-            None => self.named = Some(goroutine),
-            Some(other) if other != goroutine => self.contradiction = true,
-            Some(_) => {}
-        }
-    }
-
-    fn push(&mut self, place: Place) {
-        if self.places.len() < MAX_FRAMES {
-            self.places.push(place);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.places.len() >= MAX_FRAMES
-    }
-
-    fn word(&self, address: u64) -> Option<u64> {
-        let at = usize::try_from(address.checked_sub(self.moment.registers.sp)?).ok()?;
-        u64_at(self.moment.stack, at)
-    }
-
-    fn ends(&mut self, status: StackStatus) -> Option<NativeFrame> {
-        self.status = status;
-        None
-    }
-
-    fn finish(self) -> Trace {
-        let Tracing { places, mut status, .. } = self;
-        if places.len() >= MAX_FRAMES {
-            status = StackStatus::Truncated;
-        }
-        if self.gaps && status == StackStatus::Complete {
-            status = StackStatus::Gaps;
-        }
-        let ran = match self.named {
-            Some(goroutine) if !self.contradiction => Ran::Goroutine(goroutine),
-            _ if self.is_goroutine => Ran::SomeGoroutine,
-            Some(_) => Ran::Unknown,
-            None if self.scheduler => Ran::Scheduler,
-            None if self.go_code => Ran::Unknown,
-            None => Ran::Native,
-        };
-        Trace { places, status, ran }
-    }
+    pub(super) old_slot: bool,
 }
 
 /// Which kind of stack an address is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     /// A goroutine's, up to this address.
     Goroutine(u64),
     /// The thread's own.
@@ -192,18 +92,8 @@ impl<'a> Tracer<'a> {
 
     /// The same from an innermost frame, of which perhaps not all registers are known.
     pub(super) fn trace_from(&mut self, moment: &Moment<'_>, innermost: NativeFrame) -> Trace {
-        let mut tracing = Tracing {
-            moment,
-            machine: self.machines.of(moment.tid).copied(),
-            places: Vec::with_capacity(32),
-            status: StackStatus::Broken,
-            named: None,
-            contradiction: false,
-            scheduler: false,
-            go_code: false,
-            is_goroutine: false,
-            gaps: false,
-        };
+        let machine = self.machines.of(moment.tid).copied();
+        let mut tracing = Tracing::new(moment, machine);
         if tracing.machine.is_none() {
             self.machines.note_missing(moment.tid);
         }
@@ -254,7 +144,7 @@ impl<'a> Tracer<'a> {
             let place = Place::Go(CodeAddress::interrupted(frame.pc));
             match code.switch {
                 // Called on the system stack, it does not switch.
-                Switch::System | Switch::Foreign if is_own(tracing, bp) => {}
+                Switch::System | Switch::Foreign if tracing.is_own(bp) => {}
                 Switch::System | Switch::Foreign => {
                     tracing.push(place);
                     return self.on_goroutine(tracing, code, bp);
@@ -278,7 +168,12 @@ impl<'a> Tracer<'a> {
         self.walk(tracing, start, side)
     }
 
-    fn walk(&mut self, tracing: &mut Tracing<'_>, start: Start, side: Side) -> Option<NativeFrame> {
+    pub(super) fn walk(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        start: Start,
+        side: Side,
+    ) -> Option<NativeFrame> {
         let window = window(tracing.moment, side);
         let Tracing { places, .. } = tracing;
         let end = self.unwinder.trace(start, window, &mut |pc, _| {
@@ -311,8 +206,10 @@ impl<'a> Tracer<'a> {
             }
             (StackStatus::Truncated, _) => {
                 let slot = end.sp.saturating_add(last.delta);
-                // The frame pointer is where the line table says that it must be.
-                let joins = last.delta == 0 || slot.checked_sub(8) == Some(end.bp);
+                // The frame pointer is where the line table says that it must be. A function without a frame leaves its
+                // caller's, unless it is assembly, which may use the register for something else.
+                let kept = last.delta == 0 && !last.assembly;
+                let joins = kept || slot.checked_sub(8) == Some(end.bp);
                 match side {
                     Side::Goroutine(stack_end) if slot >= stack_end => tracing.ends(StackStatus::Broken),
                     _ if joins => self.by_chain(tracing, last, end.bp),
@@ -340,11 +237,17 @@ impl<'a> Tracer<'a> {
     ///
     /// Compiled code has its goroutine in the register, whatever is known of stacks. Assembly may use the register for
     /// something else.
-    fn side_at(&mut self, tracing: &mut Tracing<'_>, sp: u64, g: Option<u64>, is_compiled: bool) -> Side {
+    pub(super) fn side_at(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        sp: u64,
+        g: Option<u64>,
+        is_compiled: bool,
+    ) -> Side {
         let at = tracing.moment.at_ns;
         let g = g.filter(|g| *g != 0);
         let register = g.filter(|g| self.goroutines.is_struct(*g) && !self.machines.is_own(*g));
-        if is_own(tracing, sp) {
+        if tracing.is_own(sp) {
             // The vDSO's clock runs on the system stack, for the goroutine in the register.
             if let Some(goroutine) = register {
                 tracing.name(goroutine);
@@ -385,7 +288,12 @@ impl<'a> Tracer<'a> {
 
     /// Goes on by the kernel's chain, from the frame pointer of the innermost frame that is not in the copy.
     /// `callee` is the function that was reached.
-    fn by_chain(&mut self, tracing: &mut Tracing<'_>, callee: Code, bp: u64) -> Option<NativeFrame> {
+    pub(super) fn by_chain(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        callee: Code,
+        bp: u64,
+    ) -> Option<NativeFrame> {
         let Some(returns) = chain::from(tracing.moment, bp) else {
             return tracing.ends(StackStatus::Truncated);
         };
@@ -425,6 +333,9 @@ impl<'a> Tracer<'a> {
     fn encloser(&mut self, tracing: &Tracing<'_>) -> Option<u64> {
         let [.., Place::Go(literal), Place::Go(_)] = tracing.places.as_slice() else { return None };
         let entry = self.unwinder.code(literal.pc())?.entry;
+        if self.enclosers.len() >= MAX_ENCLOSERS && !self.enclosers.contains_key(&entry) {
+            return None;
+        }
         let go = self.go;
         *self.enclosers.entry(entry).or_insert_with(|| {
             let name = go.function(entry)?.name().into_owned();
@@ -434,91 +345,6 @@ impl<'a> Tracer<'a> {
             named().filter(|_| is_literal).map(|function| function.entry())
         })
     }
-
-    /// C was called by a goroutine, which `asmcgocall` saved beside the depth of its stack; or by the scheduler.
-    fn foreign_call(
-        &mut self,
-        tracing: &mut Tracing<'_>,
-        frame: &NativeFrame,
-        code: Code,
-    ) -> Option<NativeFrame> {
-        let (depth, saved) = self.saved_call(tracing, frame.sp);
-        tracing.push(Place::Go(CodeAddress::after_call(frame.pc)));
-        match (depth, saved) {
-            // It was called on the system stack; the depth is the stack pointer there.
-            (Some(sp), Some(0)) if sp > frame.sp => {
-                tracing.places.pop();
-                let bp = frame.general(FRAME_POINTER).unwrap_or(0);
-                let start = Start { pc: frame.pc, sp, bp, interrupted: false };
-                let side = self.side_at(tracing, sp, None, false);
-                self.walk(tracing, start, side)
-            }
-            (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
-                tracing.name(goroutine);
-                match frame.general(FRAME_POINTER) {
-                    Some(bp) => self.by_chain(tracing, code, bp),
-                    None => tracing.ends(StackStatus::Truncated),
-                }
-            }
-            _ => tracing.ends(StackStatus::Broken),
-        }
-    }
-
-    /// What `asmcgocall` saved above its stack pointer: the depth of the goroutine's stack, and the goroutine.
-    fn saved_call(&self, tracing: &Tracing<'_>, sp: u64) -> (Option<u64>, Option<u64>) {
-        let first = if self.old_slot { 40 } else { 0 };
-        let word = |offset: u64| tracing.word(sp.checked_add(first + offset)?);
-        (word(0), word(8))
-    }
-
-    /// C code could not be unwound. If the thread's system stack begins with a call of `asmcgocall`, it is that call.
-    fn base_call(&mut self, tracing: &mut Tracing<'_>, from: u64) {
-        let Some(machine) = tracing.machine else { return };
-        let room = if self.old_slot { 64 } else { 16 };
-        let Some(sp) = machine.g0.sched_sp.checked_sub(room).map(|sp| sp & !15) else { return };
-        let Some(returned) = sp.checked_sub(8).filter(|at| *at >= from).and_then(|at| tracing.word(at))
-        else {
-            return;
-        };
-        let is_call = self.unwinder.code(returned).is_some_and(|code| code.switch == Switch::Foreign);
-        if let (true, (Some(_), Some(goroutine))) = (is_call, self.saved_call(tracing, sp))
-            && self.goroutines.is_struct(goroutine)
-        {
-            tracing.name(goroutine);
-            tracing.push(Place::Go(CodeAddress::after_call(returned)));
-        }
-    }
-
-    /// A signal interrupted the thread: goes on where it did.
-    fn interrupted(&mut self, tracing: &mut Tracing<'_>, end: End, code: Code) -> Option<NativeFrame> {
-        let context = end.sp.checked_add(code.delta)?.checked_add(8)?;
-        let from = usize::try_from(context.checked_sub(tracing.moment.registers.sp)?).ok()?;
-        let found = tracing.moment.stack.get(from..).and_then(arch::saved_context);
-        let Some((pc, general)) = found else { return tracing.ends(StackStatus::Truncated) };
-        let (sp, bp) = (general[STACK_POINTER], general[FRAME_POINTER]);
-        Some(NativeFrame::with_registers(&Registers { pc, sp, bp, tls: 0, general }))
-    }
-
-    /// Unwinds code that is not Go's, until it is Go's.
-    fn native(&mut self, tracing: &mut Tracing<'_>, mut frame: NativeFrame) -> Option<NativeFrame> {
-        let stack = StackBytes { base: tracing.moment.registers.sp, bytes: tracing.moment.stack };
-        while !tracing.is_full() {
-            tracing.push(Place::Native(frame));
-            self.unknown_code |= self.native.image(frame.lookup()).is_none();
-            frame = match self.native.step(&frame, stack) {
-                Ok(caller) if self.unwinder.code(caller.pc).is_some() => return Some(caller),
-                Ok(caller) => caller,
-                Err(why) => {
-                    if why != NoCaller::Outermost {
-                        tracing.go_code |= tracing.machine.is_some();
-                        self.base_call(tracing, frame.sp);
-                    }
-                    return tracing.ends(status_of(why));
-                }
-            };
-        }
-        None
-    }
 }
 
 /// The stack pointer proper of a function that keeps it in r12 while it is on another stack. None if it is not.
@@ -527,11 +353,6 @@ fn behind(frame: &NativeFrame, code: Code) -> Option<u64> {
     let saved_at = |sp: u64| sp.checked_add(code.delta)?.checked_sub(8);
     let proper = frame.general(arch::SAVED_STACK_POINTER)?;
     (code.delta >= 8 && saved_at(frame.sp) != Some(bp) && saved_at(proper) == Some(bp)).then_some(proper)
-}
-
-/// Is the address on the thread's own stack?
-fn is_own(tracing: &Tracing<'_>, address: u64) -> bool {
-    tracing.machine.is_some_and(|machine| machine.stack_end(address).is_some())
 }
 
 /// The part of the copied stack that belongs to the stack itself.

@@ -1,0 +1,107 @@
+//! The parts of a moment's stack that are not Go's: C that a goroutine called, the vDSO, signals.
+
+use super::evidence::{Place, Tracing};
+use super::trace::Tracer;
+use crate::process::Registers;
+use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
+use crate::runtimes::go::arch;
+use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch};
+use crate::runtimes::native::status_of;
+use crate::snapshot::StackStatus;
+use crate::symbols::native::{NativeFrame, NoCaller, StackBytes};
+
+impl Tracer<'_> {
+    /// C was called by a goroutine, which `asmcgocall` saved beside the depth of its stack; or by the scheduler.
+    pub(super) fn foreign_call(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        frame: &NativeFrame,
+        code: Code,
+    ) -> Option<NativeFrame> {
+        let (depth, saved) = self.saved_call(tracing, frame.sp);
+        tracing.push(Place::Go(CodeAddress::after_call(frame.pc)));
+        match (depth, saved) {
+            // It was called on the system stack; the depth is the stack pointer there.
+            (Some(sp), Some(0)) if sp > frame.sp => {
+                tracing.places.pop();
+                let bp = frame.general(FRAME_POINTER).unwrap_or(0);
+                let start = Start { pc: frame.pc, sp, bp, interrupted: false };
+                let side = self.side_at(tracing, sp, None, false);
+                self.walk(tracing, start, side)
+            }
+            (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
+                tracing.name(goroutine);
+                match frame.general(FRAME_POINTER) {
+                    Some(bp) => self.by_chain(tracing, code, bp),
+                    None => tracing.ends(StackStatus::Truncated),
+                }
+            }
+            _ => tracing.ends(StackStatus::Broken),
+        }
+    }
+
+    /// What `asmcgocall` saved above its stack pointer: the depth of the goroutine's stack, and the goroutine.
+    fn saved_call(&self, tracing: &Tracing<'_>, sp: u64) -> (Option<u64>, Option<u64>) {
+        let first = if self.old_slot { 40 } else { 0 };
+        let word = |offset: u64| tracing.word(sp.checked_add(first + offset)?);
+        (word(0), word(8))
+    }
+
+    /// C code could not be unwound. If the thread's system stack begins with a call of `asmcgocall`, it is that call.
+    fn base_call(&mut self, tracing: &mut Tracing<'_>, from: u64) {
+        let Some(machine) = tracing.machine else { return };
+        let room = if self.old_slot { 64 } else { 16 };
+        let Some(sp) = machine.g0.sched_sp.checked_sub(room).map(|sp| sp & !15) else { return };
+        let Some(returned) = sp.checked_sub(8).filter(|at| *at >= from).and_then(|at| tracing.word(at))
+        else {
+            return;
+        };
+        let is_call = self.unwinder.code(returned).is_some_and(|code| code.switch == Switch::Foreign);
+        if let (true, (Some(_), Some(goroutine))) = (is_call, self.saved_call(tracing, sp))
+            && self.goroutines.is_struct(goroutine)
+        {
+            tracing.name(goroutine);
+            tracing.push(Place::Go(CodeAddress::after_call(returned)));
+        }
+    }
+
+    /// A signal interrupted the thread: goes on where it did.
+    pub(super) fn interrupted(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        end: End,
+        code: Code,
+    ) -> Option<NativeFrame> {
+        let context = end.sp.checked_add(code.delta)?.checked_add(8)?;
+        let from = usize::try_from(context.checked_sub(tracing.moment.registers.sp)?).ok()?;
+        let found = tracing.moment.stack.get(from..).and_then(arch::saved_context);
+        let Some((pc, general)) = found else { return tracing.ends(StackStatus::Truncated) };
+        let (sp, bp) = (general[STACK_POINTER], general[FRAME_POINTER]);
+        Some(NativeFrame::with_registers(&Registers { pc, sp, bp, tls: 0, general }))
+    }
+
+    /// Unwinds code that is not Go's, until it is Go's.
+    pub(super) fn native(
+        &mut self,
+        tracing: &mut Tracing<'_>,
+        mut frame: NativeFrame,
+    ) -> Option<NativeFrame> {
+        let stack = StackBytes { base: tracing.moment.registers.sp, bytes: tracing.moment.stack };
+        while !tracing.is_full() {
+            tracing.push(Place::Native((&frame).into()));
+            self.unknown_code |= self.native.image(frame.lookup()).is_none();
+            frame = match self.native.step(&frame, stack) {
+                Ok(caller) if self.unwinder.code(caller.pc).is_some() => return Some(caller),
+                Ok(caller) => caller,
+                Err(why) => {
+                    if why != NoCaller::Outermost {
+                        tracing.go_code |= tracing.machine.is_some();
+                        self.base_call(tracing, frame.sp);
+                    }
+                    return tracing.ends(status_of(why));
+                }
+            };
+        }
+        None
+    }
+}
