@@ -57,7 +57,7 @@ pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-pub(crate) use sys::{Meeting, coarse_step_ns, end_with_us, let_us_trace, meet_before_exec, monotonic_ns};
+pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns};
 #[cfg(feature = "cli")]
 pub(crate) use tracer::end_all_stops;
 #[cfg(feature = "cli")]

@@ -77,14 +77,6 @@ pub(crate) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-/// How far CLOCK_MONOTONIC_COARSE may be behind CLOCK_MONOTONIC, nanoseconds.
-pub(crate) fn coarse_step_ns() -> u64 {
-    /// The step at 100 Hz, the slowest kernel.
-    const SLOWEST: u64 = 10_000_000;
-    let step = nix::time::clock_getres(nix::time::ClockId::CLOCK_MONOTONIC_COARSE);
-    step.map_or(SLOWEST, |step| u64::try_from(step.tv_nsec()).unwrap_or(SLOWEST))
-}
-
 /// CLOCK_BOOTTIME as this process sees it, nanoseconds: start times in /proc count from its zero.
 pub(super) fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)

@@ -11,7 +11,7 @@ use super::layout::{Header, Run};
 use super::names::Names;
 use super::places::Places;
 use crate::code::{CodeBuilder, LabelSetId};
-use crate::process::{Moment, Target, coarse_step_ns, monotonic_ns};
+use crate::process::{Moment, Target, monotonic_ns};
 use crate::recording::SampledTask;
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
@@ -26,6 +26,8 @@ const COARSE_CLOCK: u32 = 6;
 const SHARE: u64 = 50;
 /// Entries that are read again between two readings of all.
 const MAX_HOT: usize = 1024;
+/// Polls that readings found running and that are remembered.
+const MAX_SEEN: usize = 1 << 16;
 /// Polls kept of one thread: polls may be nested.
 const MAX_POLLS: usize = 16;
 
@@ -51,16 +53,26 @@ pub(super) struct Attribution<'a> {
     polls: FxHashMap<u32, Vec<Poll>>,
     /// Threads that polled tasks.
     workers: FxHashSet<u32>,
+    /// By task: its poll, by count and begin, that a reading found running, and when the first such reading ended.
+    seen: FxHashMap<u64, ((u64, u64), u64)>,
     /// Entries whose tasks were polled by threads that samples are of.
     hot: Vec<u64>,
     next_scan_ns: u64,
-    /// The target's clock minus loiter's.
-    offset_ns: i128,
+    /// The target's clock minus loiter's: at least and at most.
+    offset_ns: (i128, i128),
 }
 
 impl<'a> Attribution<'a> {
     pub(super) fn new(registry: &'a Registry, target: &'a dyn Target, runtime: u8, header: Header) -> Self {
-        let inside = target.monotonic_ns().map_or(0, i128::from);
+        let before = i128::from(monotonic_ns());
+        let inside = target.monotonic_ns().map(i128::from);
+        let after = i128::from(monotonic_ns());
+        let offset_ns = match inside {
+            // The same clock.
+            Some(inside) if (before..=after).contains(&inside) => (0, 0),
+            Some(inside) => (inside - after, inside - before),
+            None => (0, 0),
+        };
         Attribution {
             registry,
             target,
@@ -69,25 +81,21 @@ impl<'a> Attribution<'a> {
             header,
             polls: FxHashMap::default(),
             workers: FxHashSet::default(),
+            seen: FxHashMap::default(),
             hot: Vec::new(),
             next_scan_ns: 0,
-            offset_ns: inside - i128::from(monotonic_ns()),
+            offset_ns,
         }
     }
 
-    /// How far a time by the clock of polls may be before the moment that it stands for. None for a clock that is not
-    /// known here.
-    fn step_ns(&self) -> Option<u64> {
-        match self.header.clocks[1] {
-            EXACT_CLOCK => Some(0),
-            COARSE_CLOCK => Some(coarse_step_ns()),
-            _ => None,
-        }
+    /// A time of the target's clock by loiter's, or somewhat later.
+    fn not_before(&self, target_ns: u64) -> Option<u64> {
+        u64::try_from(i128::from(target_ns) - self.offset_ns.0).ok()
     }
 
-    /// A time of the target's clock by loiter's.
-    fn ours(&self, target_ns: u64) -> Option<u64> {
-        u64::try_from(i128::from(target_ns) - self.offset_ns).ok()
+    /// A time of the target's clock by loiter's, or somewhat earlier.
+    fn not_after(&self, target_ns: u64) -> Option<u64> {
+        u64::try_from(i128::from(target_ns) - self.offset_ns.1).ok()
     }
 
     fn scan(&mut self, threads: &FxHashSet<u32>, into: &mut CodeBuilder) -> Result<()> {
@@ -98,9 +106,9 @@ impl<'a> Attribution<'a> {
         let mut entries = Entries::new(self.target, &layout);
         for run in self.header.runs() {
             for block in Entries::blocks(&layout, run) {
-                let at_ns = monotonic_ns();
+                let begin = monotonic_ns();
                 let batch = entries.read(block)?;
-                self.keep(&batch, at_ns, threads, into)?;
+                self.keep(&batch, (begin, monotonic_ns()), threads, into)?;
             }
         }
         let end = monotonic_ns();
@@ -113,18 +121,18 @@ impl<'a> Attribution<'a> {
         let layout = self.header.entry.clone();
         let mut entries = Entries::new(self.target, &layout);
         for address in std::mem::take(&mut self.hot) {
-            let at_ns = monotonic_ns();
+            let begin = monotonic_ns();
             let batch = entries.read(Run { address, entries: 1 })?;
-            self.keep(&batch, at_ns, threads, into)?;
+            self.keep(&batch, (begin, monotonic_ns()), threads, into)?;
         }
         Ok(())
     }
 
-    /// Keeps the polls of entries that were read after `at_ns`.
+    /// Keeps the polls of entries that were read between two times.
     fn keep(
         &mut self,
         batch: &Batch,
-        at_ns: u64,
+        read_ns: (u64, u64),
         threads: &FxHashSet<u32>,
         into: &mut CodeBuilder,
     ) -> Result<()> {
@@ -139,7 +147,7 @@ impl<'a> Attribution<'a> {
             if self.hot.len() < MAX_HOT {
                 self.hot.push(entry.address);
             }
-            if let Some(poll) = self.poll(entry, &doing, at_ns, into) {
+            if let Some(poll) = self.poll(entry, &doing, read_ns, into) {
                 let polls = self.polls.entry(tid).or_default();
                 if polls.len() < MAX_POLLS {
                     polls.push(poll);
@@ -149,12 +157,42 @@ impl<'a> Attribution<'a> {
         Ok(())
     }
 
-    fn poll(&mut self, entry: &Entry, doing: &Doing, at_ns: u64, into: &mut CodeBuilder) -> Option<Poll> {
-        let step = self.step_ns()?;
-        let from_ns =
-            self.ours(doing.last_start_ns.checked_add(step)?).filter(|_| doing.last_start_ns != 0)?;
+    /// When an entry's last poll had begun for certain.
+    ///
+    /// The coarse clock is behind by some milliseconds, by more on a busy machine, so it says nothing of when a poll
+    /// had begun: a reading does that found it running.
+    fn begun_ns(&mut self, entry: &Entry, doing: &Doing, read_end_ns: u64) -> Option<u64> {
+        match self.header.clocks[1] {
+            EXACT_CLOCK => self.not_before(doing.last_start_ns).filter(|_| doing.last_start_ns != 0),
+            COARSE_CLOCK => {
+                let poll = (doing.polls?, doing.last_start_ns);
+                match self.seen.get(&entry.id) {
+                    Some((same, since)) if *same == poll => Some(*since),
+                    _ if doing.state == Some(RUNNING) => {
+                        if self.seen.len() >= MAX_SEEN {
+                            self.seen.clear();
+                        }
+                        self.seen.insert(entry.id, (poll, read_end_ns));
+                        Some(read_end_ns)
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        entry: &Entry,
+        doing: &Doing,
+        (read_begin_ns, read_end_ns): (u64, u64),
+        into: &mut CodeBuilder,
+    ) -> Option<Poll> {
+        let from_ns = self.begun_ns(entry, doing, read_end_ns)?;
         let running = doing.state == Some(RUNNING);
-        let to_ns = if running { at_ns } else { self.ours(doing.last_end_ns)? };
+        // The clock is never ahead, so the poll lasted at least until then.
+        let to_ns = if running { read_begin_ns } else { self.not_after(doing.last_end_ns)? };
         let type_name = self.names.places.text(entry.type_name);
         let name = self.names.places.text(entry.name);
         let task = SampledTask {

@@ -24,7 +24,7 @@ use crate::process::{self, Target, monotonic_ns};
 use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::Readable;
 use crate::sampler::usage::CpuTime;
-use crate::sampler::{Sampler, SamplerError, SamplerOptions};
+use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
@@ -138,7 +138,10 @@ impl<'a> Recorder<'a> {
             }
             Recorded::Program(_) => None,
         };
-        let attach = || Sampler::attach(what.pid(), &sampler_options(options));
+        let attach = || {
+            let _hurry = Hurry::begin();
+            Sampler::attach(what.pid(), &sampler_options(options))
+        };
         let mut warning = None;
         let sampler = match options.clocks.need_sampler().then(attach).transpose() {
             // The readings of all tasks need no perf events.
@@ -177,6 +180,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn record(mut self, progress: &mut dyn FnMut(&Progress)) -> Result<Recording, RecordError> {
+        let _hurry = self.sampler.is_some().then(Hurry::begin);
         self.run(progress)?;
         self.finish()
     }
