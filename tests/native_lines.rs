@@ -84,6 +84,7 @@ fn samples(program: &Path, argument: &str) -> Vec<Vec<Vec<Frame>>> {
             }
         });
     }
+    native.finish(&mut code);
     assert_eq!(code.warnings(), [""; 0]);
     let code = code.finish();
     let frames = |id: &loiter::code::LocationId| {

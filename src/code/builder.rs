@@ -89,6 +89,13 @@ impl CodeBuilder {
         &self.locations
     }
 
+    /// Replaces the frames of a location; there must be some.
+    pub fn set_frames(&mut self, id: LocationId, frames: Vec<Frame>) {
+        if let Some(location) = self.locations.get_mut(id.index()).filter(|_| !frames.is_empty()) {
+            location.frames = frames;
+        }
+    }
+
     /// Records the image that a location is in.
     pub fn set_image(&mut self, id: LocationId, image: ImageId) {
         if let Some(location) = self.locations.get_mut(id.index()) {

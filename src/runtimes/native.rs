@@ -2,13 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
+use crate::code::{CodeBuilder, Frame, FunctionKind, Location, LocationId};
 use crate::process::registers::FRAME_POINTER;
 use crate::process::{Moment, Target, TargetError};
 use crate::snapshot::StackStatus;
 use crate::symbols::kernel::KernelFunctions;
 use crate::symbols::lines::SourceFrame;
-use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
+use crate::symbols::native::{ImageKey, NativeCode, NativeFrame, NoCaller, StackBytes};
 use crate::words;
 
 /// Frames of one stack; deeper ones are left out and said.
@@ -56,16 +56,34 @@ pub(super) struct NativeLocations {
     /// Whether debug information is read.
     lines: bool,
     known: FxHashMap<NativePlace, LocationId>,
+    /// Locations whose lines are looked up in the end.
+    pending: Vec<Pending>,
+}
+
+/// A location without its lines yet.
+#[derive(Debug)]
+struct Pending {
+    id: LocationId,
+    address: u64,
+    /// The image that had the address: another one may have it later.
+    image: Option<ImageKey>,
+    /// The name is that of a place, because no symbol names the function.
+    nameless: bool,
 }
 
 impl NativeLocations {
-    /// With files, lines and inlined calls. The default is names alone: a snapshot must not wait for debug information.
+    /// With files, lines and inlined calls in the end: see [`NativeLocations::finish`]. The default is names alone: a
+    /// snapshot must not wait for debug information.
     pub(super) fn with_lines() -> NativeLocations {
-        NativeLocations { lines: true, known: FxHashMap::default() }
+        NativeLocations { lines: true, ..NativeLocations::default() }
     }
 
-    /// The location of a place, with the calls that were inlined there. `elsewhere` gives the name and the start of a
-    /// function that no ELF symbol names.
+    /// The target has other code now. What was met before keeps its location.
+    pub(super) fn renew(&mut self) {
+        self.known.clear();
+    }
+
+    /// The location of a place. `elsewhere` gives the name and the start of a function that no ELF symbol names.
     pub(super) fn of(
         &mut self,
         place: NativePlace,
@@ -78,36 +96,54 @@ impl NativeLocations {
         }
         let (pc, address) = (place.pc, place.lookup());
         let known = code.function(address).map(|f| (f.name, f.start)).or_else(|| elsewhere(address));
-        let mut sources = if self.lines { code.source(address) } else { Vec::new() };
-        for warning in code.take_warnings() {
-            into.warn(warning);
-        }
-        // The outermost function is the one that symbols name; the others were inlined into it.
-        let outermost = sources.pop();
+        let nameless = known.is_none();
         let (name, start) = match known {
             Some((name, start)) => (name, Some(start)),
-            None => {
-                let (name, start) = code.place(address);
-                (outermost.as_ref().and_then(|source| source.function.clone()).unwrap_or(name), start)
-            }
+            None => code.place(address),
         };
-        let path = code.file(address);
-        let mut frame_of = |name: &str, source: Option<&SourceFrame>| {
-            let role = words::rust::role(name);
-            let function = into.function_with(name, "", FunctionKind::Foreign, role);
-            let file = source.and_then(|source| source.file.as_deref()).unwrap_or(path);
-            into.frame(function, file, source.map_or(0, |source| source.line))
-        };
-        let mut frames: Vec<_> = sources
-            .iter()
-            .map(|source| frame_of(source.function.as_deref().unwrap_or(INLINED), Some(source)))
-            .collect();
-        frames.push(frame_of(&name, outermost.as_ref()));
+        let frames = vec![frame(&name, None, code.file(address), into)];
         let offset = start.and_then(|start| u32::try_from(pc.checked_sub(start)?).ok());
         let id = into.location(Location::at(pc, offset, frames));
+        if self.lines {
+            self.pending.push(Pending { id, address, image: code.image_key(address), nameless });
+        }
         self.known.insert(place, id);
         id
     }
+
+    /// Looks up files, lines and inlined calls of all locations. It may take long, so it is done when the target is no
+    /// longer sampled.
+    pub(super) fn finish(&mut self, code: &mut NativeCode, into: &mut CodeBuilder) {
+        for Pending { id, address, image, nameless } in std::mem::take(&mut self.pending) {
+            if image.is_none() || code.image_key(address) != image {
+                continue;
+            }
+            let mut sources = code.source(address);
+            // The outermost function is the one that symbols name; the others were inlined into it.
+            let Some(outermost) = sources.pop() else { continue };
+            let named = into.locations().get(id.index()).and_then(|location| location.frames.last());
+            let Some(function) = named.and_then(|frame| into.function_at(frame.function)) else { continue };
+            let symbol = into.text(function.name).to_owned();
+            let name = outermost.function.as_deref().filter(|_| nameless).unwrap_or(&symbol);
+            let path = code.file(address);
+            let inlined = |source: &SourceFrame, into: &mut CodeBuilder| {
+                frame(source.function.as_deref().unwrap_or(INLINED), Some(source), path, into)
+            };
+            let mut frames: Vec<_> = sources.iter().map(|source| inlined(source, into)).collect();
+            frames.push(frame(name, Some(&outermost), path, into));
+            into.set_frames(id, frames);
+        }
+        for warning in code.take_warnings() {
+            into.warn(warning);
+        }
+    }
+}
+
+/// A frame in a function of this name; `path` is the file if the source is not known.
+fn frame(name: &str, source: Option<&SourceFrame>, path: &str, into: &mut CodeBuilder) -> Frame {
+    let function = into.function_with(name, "", FunctionKind::Foreign, words::rust::role(name));
+    let file = source.and_then(|source| source.file.as_deref()).unwrap_or(path);
+    into.frame(function, file, source.map_or(0, |source| source.line))
 }
 
 /// Stacks of threads that run no code of a known runtime, and frames in the kernel.
@@ -137,8 +173,13 @@ impl NativeStacks {
     /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
     pub fn renew(&mut self, target: &dyn Target) {
         if self.code.renew(target).is_ok() {
-            self.locations = NativeLocations::with_lines();
+            self.locations.renew();
         }
+    }
+
+    /// Adds files, lines and inlined calls to the locations, from debug information. It may take seconds.
+    pub fn finish(&mut self, into: &mut CodeBuilder) {
+        self.locations.finish(&mut self.code, into);
     }
 
     /// The stack of a moment, innermost first, as far as the copy of the stack reaches.

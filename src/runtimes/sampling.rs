@@ -17,6 +17,9 @@ pub trait Attribute {
     /// If the target cannot be read.
     fn refresh(&mut self, moments: &[Moment<'_>], into: &mut CodeBuilder) -> Result<()>;
 
+    /// Adds to the code what takes too long to read while the target is sampled. Called once, in the end.
+    fn finish(&mut self, _into: &mut CodeBuilder) {}
+
     /// Whose a moment is. None if the thread ran no code of this runtime. A task is named only if the moment itself
     /// proves it: what the target's memory says now may be of another task.
     fn whose(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> Option<Claim>;

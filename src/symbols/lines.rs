@@ -13,12 +13,12 @@ mod units;
 
 use std::sync::Arc;
 
-use gimli::{Abbreviations, DebugInfoOffset, Dwarf, Unit, UnitRef};
+use gimli::{Abbreviations, DebugInfoOffset, Dwarf, UnitRef};
 use rustc_hash::FxHashMap;
 
 use super::demangle::demangled;
 use crate::process::Image;
-use functions::Functions;
+use functions::{Functions, InUnit};
 pub(crate) use patience::Patience;
 use rows::Rows;
 use sections::{Reader, Sections};
@@ -177,7 +177,7 @@ struct Other<'a, 'b> {
 
 impl<'a> Other<'a, '_> {
     /// The unit that an offset in `.debug_info` is in, and the offset in the unit.
-    fn unit(&self, offset: DebugInfoOffset<usize>) -> Option<(Unit<Reader<'a>>, gimli::UnitOffset<usize>)> {
+    fn unit(&self, offset: DebugInfoOffset<usize>) -> Option<InUnit<'a>> {
         let unit = units::unit(self.sections, self.dwarf, self.units.around(offset.0)?, None)?;
         let at = offset.to_unit_offset(&unit.header)?;
         Some((unit, at))

@@ -17,6 +17,7 @@ mod unfiled;
 mod unwind;
 
 use cfi::{Cfi, Rules};
+pub use loaded::ImageKey;
 use loaded::{Allowance, Loaded};
 use unfiled::Unfiled;
 pub use unwind::{NativeFrame, NoCaller, StackBytes};
@@ -117,6 +118,11 @@ impl NativeCode {
     pub fn image(&self, address: u64) -> Option<(&str, u64)> {
         let loaded = self.images.get(self.image_at(address)?)?;
         Some((&loaded.image.path, loaded.in_file(address)))
+    }
+
+    /// Stands for the image with code at an address.
+    pub fn image_key(&self, address: u64) -> Option<ImageKey> {
+        Some(self.images.get(self.image_at(address)?)?.key())
     }
 
     /// Whether the target has code at an address, in an image or without one.

@@ -127,11 +127,15 @@ impl Attribute for Attribution<'_> {
         }
         self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
-            self.names.native = NativeLocations::with_lines();
+            self.names.native.renew();
         }
         self.tracer.machines.refresh(moments.iter().map(|moment| moment.tid));
         let named = moments.iter().map(|moment| moment.registers.general[G_REGISTER]);
         Ok(self.tracer.goroutines.refresh(named)?)
+    }
+
+    fn finish(&mut self, into: &mut CodeBuilder) {
+        self.names.native.finish(&mut self.tracer.native, into);
     }
 
     fn whose(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> Option<Claim> {

@@ -147,6 +147,10 @@ impl<'a> Attribution<'a> {
     /// Records what else is known of the code.
     pub(super) fn finish(mut self, builder: &mut RecordingBuilder) {
         self.images.note(&mut builder.code);
+        for runtime in &mut self.runtimes {
+            runtime.finish(&mut builder.code);
+        }
+        self.native.finish(&mut builder.code);
     }
 }
 

@@ -18,6 +18,8 @@ const MAX_INLINED: usize = 128;
 /// Entries that are followed from an entry to the one that has its name.
 const MAX_HOPS: usize = 8;
 
+/// A unit, and the offset of an entry in it.
+pub(super) type InUnit<'a> = (gimli::Unit<Reader<'a>>, UnitOffset<usize>);
 type Value<'a> = AttributeValue<Reader<'a>>;
 
 /// The functions of a unit that have code.
@@ -247,7 +249,7 @@ impl<'a> Entry<'a> {
 pub(super) fn name<'a>(
     entry: &Entry<'a>,
     unit: UnitRef<'_, Reader<'a>>,
-    other: &dyn Fn(DebugInfoOffset<usize>) -> Option<(gimli::Unit<Reader<'a>>, UnitOffset<usize>)>,
+    other: &dyn Fn(DebugInfoOffset<usize>) -> Option<InUnit<'a>>,
 ) -> Option<String> {
     let (mut entry, mut elsewhere) = (*entry, None);
     let mut plain = None;

@@ -40,6 +40,9 @@ impl Default for Allowance {
     }
 }
 
+/// Stands for the file of an image and its place. The same file may be loaded at two places.
+pub type ImageKey = (usize, u64);
+
 /// An image and those of its tables that were needed; the outer option says whether they were read.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -55,8 +58,7 @@ impl Loaded {
         Loaded { image, cfi: None, functions: None, debug_file: None, lines: None }
     }
 
-    /// Stands for the file of the image and its place. The same file may be loaded at two places.
-    pub(super) fn key(&self) -> (usize, u64) {
+    pub(super) fn key(&self) -> ImageKey {
         (Arc::as_ptr(&self.image.file) as usize, self.image.bias)
     }
 
