@@ -206,7 +206,7 @@ mod tests {
                     random ^= random << 13;
                     random ^= random >> 7;
                     random ^= random << 17;
-                    let id = (random % 7 > 0).then_some(random % 300);
+                    let id = (!random.is_multiple_of(7)).then_some(random % 300);
                     Task {
                         runtime: (random % 2) as u8,
                         id,
