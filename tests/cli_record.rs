@@ -204,7 +204,7 @@ fn what_cannot_be_recorded_is_said() {
     for (arguments, code, why) in [
         (&["record", "4294967295"][..], 4, "there is no process"),
         (&["record", "no-such-process-here"], 4, "no process is named"),
-        (&["record", "Cargo.toml"], 2, "a process"),
+        (&["record", "Cargo.toml"], 4, "no process is named Cargo.toml\n"),
         (&["record", "-F", "0", "1"], 2, "'--frequency <HZ>'"),
         (&["record", "--max-cpu", "0", "1"], 2, "percentage"),
         (&["record"], 2, "PROCESS"),

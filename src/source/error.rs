@@ -251,12 +251,16 @@ pub enum NameError {
         /// The parents with the name.
         processes: Vec<Candidate>,
     },
-    /// No process and no file has the name.
-    #[error("no process is named {name}, and there is no such file")]
+    /// No process has the name, and no file, if files were asked for.
+    #[error("no process is named {name}{}", without_file(name))]
     Nobody {
         /// The name.
         name: String,
         /// Processes with a similar name.
         similar: Vec<Candidate>,
     },
+}
+/// What else is not there. A command that takes only processes may be given a name that a file has.
+fn without_file(name: &str) -> &'static str {
+    if std::path::Path::new(name).exists() { "" } else { ", and there is no such file" }
 }
