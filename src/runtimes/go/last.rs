@@ -103,14 +103,7 @@ impl LastReading {
         if !new.is_empty() {
             new.sort_unstable();
             new.dedup();
-            let mut twice = vec![false; new.len()];
-            for address in self.pieces.iter().flat_map(|piece| &piece.addresses) {
-                if let Ok(at) = new.binary_search(address) {
-                    twice[at] = true;
-                }
-            }
-            let mut twice = twice.into_iter();
-            new.retain(|_| !twice.next().unwrap_or(false));
+            self.forget_known(&mut new);
             if let Some(last) = self.pieces.pop_if(|last| last.addresses.len() < CHUNK) {
                 new.extend(last.addresses);
                 new.sort_unstable();
@@ -118,6 +111,21 @@ impl LastReading {
             self.pieces.extend(new.chunks(CHUNK).map(Piece::new));
         }
         self.listed = listed;
+    }
+
+    /// Removes addresses that are in a piece already. `new` is sorted.
+    fn forget_known(&self, new: &mut Vec<u64>) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        let mut twice = vec![false; new.len()];
+        for address in self.pieces.iter().flat_map(|piece| &piece.addresses) {
+            if let Ok(at) = new.binary_search(address) {
+                twice[at] = true;
+            }
+        }
+        let mut twice = twice.into_iter();
+        new.retain(|_| !twice.next().unwrap_or(false));
     }
 
     /// How many goroutines there are to read.
