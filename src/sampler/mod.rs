@@ -82,7 +82,7 @@ pub enum Record<'a> {
         len: u64,
         /// In the file, bytes.
         offset: u64,
-        /// As the kernel names it: a path, "//anon", "[vdso]".
+        /// As the kernel names it: a path, "//anon", `[vdso]`.
         path: &'a [u8],
         /// It can be executed.
         executable: bool,

@@ -71,6 +71,7 @@ impl Lines {
     }
 
     /// The debug information in some bytes, by the names of their sections.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn of_sections<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Lines {
         Lines::new(Sections::of(bytes))
     }
@@ -87,6 +88,7 @@ impl Lines {
     }
 
     /// The same, for a lookup that takes no longer than this.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn within(&mut self, address: u64, limit: std::time::Duration) -> Vec<SourceFrame> {
         self.at(address, &mut Patience::new(limit))
     }

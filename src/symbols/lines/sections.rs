@@ -49,6 +49,7 @@ impl Sections {
     }
 
     /// Sections with these names and bytes; others than those that are needed are left out.
+    #[cfg(any(test, feature = "test-support"))]
     pub(super) fn of<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Sections {
         let known = |(name, bytes)| Some((WANTED.into_iter().find(|id| id.name() == name)?, bytes));
         Sections { bytes: bytes.into_iter().filter_map(known).collect() }
