@@ -139,11 +139,16 @@ fn lines_of_rust() {
     run(Command::new(compiler).args(options).arg(&program).arg(RUST));
     let all = samples(&program, "burn");
     let (in_step, call) = (marked(RUST, "inlined"), marked(RUST, "call"));
-    let mut inlined = 0;
+    let (mut inlined, mut without) = (0, 0);
     for stack in &all {
         let outwards: Vec<_> = stack[0].iter().rev().collect();
         let (name, file, line) = outwards[0];
         assert_eq!((name.as_str(), file.as_str()), ("program::burn", RUST));
+        // The compiler says of a few instructions that they belong to no line.
+        if *line == 0 {
+            without += 1;
+            continue;
+        }
         assert!(*line == call || *line + 1 == call, "{outwards:?}");
         // Inner ones are of the standard library.
         if let Some((name, file, line)) = outwards.get(1) {
@@ -152,6 +157,7 @@ fn lines_of_rust() {
         }
         assert!(stack[1..].iter().flatten().any(|(name, ..)| name == "program::main"), "{stack:?}");
     }
+    assert!(without * 4 < all.len(), "{without} of {} without a line", all.len());
     assert!(inlined * 2 > all.len(), "{inlined} of {}", all.len());
 }
 
