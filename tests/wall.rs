@@ -39,7 +39,9 @@ impl<'t> Readings<'t> {
     fn until(&mut self, readings: u64) {
         while self.wall.readings() < readings {
             thread::sleep(self.wall.due(now(self.target)));
-            self.wall.read(self.target, &self.readable, &mut self.builder, now(self.target)).unwrap();
+            self.wall
+                .read(self.target, &self.readable, &mut self.builder, now(self.target), || true)
+                .unwrap();
         }
     }
 

@@ -9,6 +9,10 @@ use super::{
 /// Total text that is kept, bytes. The text of an honest program stays far below; a lying program could make
 /// every task point to long overlapping texts.
 const MAX_TEXT: usize = 256 << 20;
+/// Locations that are kept. A program has at most some hundred thousand; one that lies could show others in each sample.
+const MAX_LOCATIONS: usize = 1 << 22;
+/// Stands for locations that are left out.
+const NO_LOCATION: &str = "(left out: too many places)";
 /// Warnings that are kept.
 const MAX_WARNINGS: usize = 64;
 /// Replaces text that is left out.
@@ -23,6 +27,10 @@ pub struct CodeBuilder {
     stacks: Interner<Stack>,
     label_sets: Interner<LabelSet>,
     locations: Vec<Location>,
+    /// Stands for the locations that are left out.
+    left_out: Option<LocationId>,
+    /// The lengths of all stacks together.
+    stacked: usize,
     text_bytes: usize,
     text_left_out: bool,
     warnings: Vec<String>,
@@ -78,10 +86,26 @@ impl CodeBuilder {
         ImageId(found.unwrap_or_else(|missing| self.images.push(missing, image)))
     }
 
-    /// Adds a location. The caller keeps the id: locations are not compared here.
+    /// Adds a location. The caller keeps the id: locations are not compared here. When there are too many, one stands
+    /// for all others, and a warning says so.
     pub fn location(&mut self, location: Location) -> LocationId {
+        if self.locations.len() >= MAX_LOCATIONS {
+            return self.left_out();
+        }
         self.locations.push(location);
         LocationId(self.locations.len() as u32 - 1)
+    }
+
+    fn left_out(&mut self) -> LocationId {
+        if let Some(known) = self.left_out {
+            return known;
+        }
+        let function = self.function(NO_LOCATION, "", FunctionKind::Foreign);
+        let frames = vec![self.frame(function, "", 0)];
+        self.locations.push(Location::in_source(frames));
+        let id = LocationId(self.locations.len() as u32 - 1);
+        self.left_out = Some(id);
+        id
     }
 
     /// The locations that were added, in the order of their ids.
@@ -91,7 +115,8 @@ impl CodeBuilder {
 
     /// Replaces the frames of a location; there must be some.
     pub fn set_frames(&mut self, id: LocationId, frames: Vec<Frame>) {
-        if let Some(location) = self.locations.get_mut(id.index()).filter(|_| !frames.is_empty()) {
+        let one = self.left_out != Some(id) && !frames.is_empty();
+        if let Some(location) = self.locations.get_mut(id.index()).filter(|_| one) {
             location.frames = frames;
         }
     }
@@ -107,9 +132,18 @@ impl CodeBuilder {
     pub fn stack(&mut self, mut locations: Vec<LocationId>) -> StackId {
         let found = self.stacks.find(locations.as_slice(), |stack| &stack.locations);
         StackId(found.unwrap_or_else(|missing| {
+            self.stacked = self.stacked.saturating_add(locations.len());
             locations.shrink_to_fit();
             self.stacks.push(missing, Stack { locations })
         }))
+    }
+
+    /// The same while all stacks together have fewer locations than this. None for a new stack beyond that.
+    pub fn stack_within(&mut self, locations: Vec<LocationId>, most: usize) -> Option<StackId> {
+        if self.stacked.saturating_add(locations.len()) <= most {
+            return Some(self.stack(locations));
+        }
+        self.stacks.find(locations.as_slice(), |stack| &stack.locations).ok().map(StackId)
     }
 
     /// The id of a set of labels; sorts it by key.
@@ -152,7 +186,9 @@ impl CodeBuilder {
     /// Warnings about these tables for the user, each one sentence. Empty if nothing was left out.
     pub fn warnings(&self) -> Vec<String> {
         let left_out = || format!("more than {} MiB of text: the rest is left out", MAX_TEXT >> 20);
-        self.warnings.iter().cloned().chain(self.text_left_out.then(left_out)).collect()
+        let places = || format!("more than {MAX_LOCATIONS} places in code: the rest is left out");
+        let all = self.warnings.iter().cloned().chain(self.text_left_out.then(left_out));
+        all.chain(self.left_out.map(|_| places())).collect()
     }
 
     /// The finished tables.
@@ -179,6 +215,28 @@ mod tests {
         let long = builder.string(&"x".repeat(MAX_TEXT));
         assert_eq!(builder.text(long), "(left out: too much text)");
         assert_eq!(builder.string("known"), known);
+        assert_eq!(builder.warnings().len(), 1);
+    }
+
+    #[test]
+    fn stacks_have_room_together() {
+        let mut builder = CodeBuilder::new();
+        let place = |nth| LocationId(nth);
+        let one = builder.stack_within(vec![place(1), place(2)], 3);
+        assert!(one.is_some());
+        assert_eq!(builder.stack_within(vec![place(3), place(4)], 3), None);
+        assert_eq!(builder.stack_within(vec![place(1), place(2)], 3), one, "it is there already");
+        assert!(builder.stack_within(vec![place(3)], 3).is_some());
+    }
+
+    #[test]
+    fn too_many_places_are_one_and_said() {
+        let mut builder = CodeBuilder::new();
+        builder.locations = vec![Location::default(); MAX_LOCATIONS];
+        let one = builder.location(Location::default());
+        assert_eq!(builder.location(Location::default()), one);
+        builder.set_frames(one, vec![Frame { function: FunctionId(7), file: StrId(7), line: 7 }]);
+        assert_ne!(builder.locations()[one.index()].frames[0].line, 7, "it stands for others, too");
         assert_eq!(builder.warnings().len(), 1);
     }
 }

@@ -5,12 +5,14 @@ use rustc_hash::FxHashMap;
 use super::{
     Clock, Recording, RecordingHeader, Sample, SampledTask, SampledThread, TaskRow, ThreadRow, Whose,
 };
-use crate::code::{CodeBuilder, Interner};
+use crate::code::{CodeBuilder, Interner, LocationId, StackId};
 
 /// Rows of samples that are kept. When there are more, equal samples at close times are merged.
 const MAX_SAMPLES: usize = 1 << 20;
 /// Tasks that are kept apart by their ids. Later tasks share a row with those that have the same properties.
 const MAX_TASKS: usize = 1 << 19;
+/// The lengths of all stacks together. Samples with other stacks have none.
+pub(crate) const MAX_STACKED: usize = 1 << 24;
 /// Threads that are kept apart.
 const MAX_THREADS: usize = 1 << 16;
 /// The step of time when samples are merged for the first time, nanoseconds. It doubles as needed.
@@ -38,6 +40,7 @@ pub struct RecordingBuilder {
     /// There is no room for another row, however coarse time is made.
     full: bool,
     left_out: u64,
+    without_stack: u64,
 }
 
 impl Default for RecordingBuilder {
@@ -67,6 +70,7 @@ impl RecordingBuilder {
             tasks_merged: 0,
             full: false,
             left_out: 0,
+            without_stack: 0,
         }
     }
 
@@ -103,6 +107,16 @@ impl RecordingBuilder {
             }
             Err(missing) => TaskRow(self.tasks.push(missing, task)),
         }
+    }
+
+    /// The id of a stack, innermost location first. None for an empty one, and when there are too many different ones.
+    pub fn stack(&mut self, locations: Vec<LocationId>) -> Option<StackId> {
+        if locations.is_empty() {
+            return None;
+        }
+        let stack = self.code.stack_within(locations, MAX_STACKED);
+        self.without_stack += u64::from(stack.is_none());
+        stack
     }
 
     /// Adds a sample. Samples may come in any order of their times.
@@ -192,6 +206,11 @@ impl RecordingBuilder {
                 "there were too many tasks to keep apart: the later ones are kept by start function only";
             self.header.warnings.push(text.to_owned());
         }
+        if self.without_stack > 0 {
+            let text =
+                format!("{} stacks are left out: there were too many different ones", self.without_stack);
+            self.header.warnings.push(text);
+        }
         if self.left_out > 0 {
             let text = format!("{} samples are left out: there were too many different ones", self.left_out);
             self.header.warnings.push(text);
@@ -215,7 +234,6 @@ fn same_but_time(a: &Sample, b: &Sample) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::StackId;
 
     fn sample(clock: Clock, at_ns: u64, task: u32, stack: u32) -> Sample {
         let whose = Whose::Task(TaskRow(task));

@@ -9,6 +9,7 @@ mod header;
 mod sample;
 mod validate;
 
+pub(crate) use builder::MAX_STACKED;
 pub use builder::RecordingBuilder;
 pub use header::*;
 pub use sample::*;

@@ -273,6 +273,8 @@ impl Sampler {
                 let weight_ns = if self.event == Event::CpuClock { period } else { self.facts.period_ns };
                 with(Record::Sample { moment, weight_ns, cpu: stamp.cpu });
             }
+            // A thread that has ended has no id any more when it leaves its last CPU.
+            Body::SwitchedOut { .. } | Body::SwitchedIn if tid == u32::MAX => {}
             Body::SwitchedOut { preempted } => with(Record::SwitchedOut { tid, at_ns, preempted }),
             Body::SwitchedIn => with(Record::SwitchedIn { tid, at_ns }),
             Body::Mapped { address, len, offset, path, executable } => {

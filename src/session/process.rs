@@ -142,13 +142,13 @@ impl Process {
 /// Something that a program keeps from beginning to end, and that the next program of the same process (after
 /// execve) does not share: the random addresses at which the kernel puts what it tells the program. None if
 /// unknown.
-fn beginning(pid: u32) -> Option<u64> {
+pub(super) fn beginning(pid: u32) -> Option<u64> {
     let vector = fs::read(format!("/proc/{pid}/auxv")).ok().filter(|vector| !vector.is_empty())?;
     let mut hasher = FxHasher::default();
     vector.hash(&mut hasher);
     Some(hasher.finish())
 }
 
-fn is_another(before: Option<u64>, now: Option<u64>) -> bool {
+pub(super) fn is_another(before: Option<u64>, now: Option<u64>) -> bool {
     before.zip(now).is_some_and(|(before, now)| before != now)
 }

@@ -84,7 +84,7 @@ impl<'a> Attribution<'a> {
         }
         for (moment, weight_ns) in batch.moments() {
             let found = self.find(&moment, builder);
-            let stack = (!found.stack.is_empty()).then(|| builder.code.stack(found.stack));
+            let stack = builder.stack(found.stack);
             let thread = threads.row(moment.tid, builder);
             builder.sample(Sample {
                 at_ns: moment.at_ns.saturating_sub(self.start_ns),

@@ -44,7 +44,7 @@ pub(super) enum Event {
     /// A thread has another name.
     Named { tid: u32, name: String },
     /// The process became another program.
-    Executed,
+    Executed { at_ns: u64 },
 }
 
 impl Batch {
@@ -68,7 +68,7 @@ impl Batch {
             Record::Mapped { executable: true, .. } => Event::Mapped,
             Record::Started { tid, .. } => Event::Started { tid },
             Record::Ended { tid, .. } => Event::Ended { tid },
-            Record::Named { is_exec: true, .. } => Event::Executed,
+            Record::Named { at_ns, is_exec: true, .. } => Event::Executed { at_ns },
             Record::Named { tid, name, .. } => {
                 Event::Named { tid, name: String::from_utf8_lossy(name).into_owned() }
             }
@@ -120,9 +120,24 @@ impl Batch {
         self.events.iter().any(|event| matches!(event, Event::Mapped))
     }
 
-    /// When the process became another program.
-    pub(super) fn executed(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Executed))
+    /// When the process became another program. None if it did not.
+    pub(super) fn executed_ns(&self) -> Option<u64> {
+        let at = |event: &Event| if let Event::Executed { at_ns } = event { Some(*at_ns) } else { None };
+        self.events.iter().filter_map(at).next_back()
+    }
+
+    /// Drops what happened to threads after the process became another program.
+    pub(super) fn end_at_exec(&mut self) {
+        let last = self.events.iter().rposition(|event| matches!(event, Event::Executed { .. }));
+        self.events.truncate(last.map_or(self.events.len(), |last| last + 1));
+    }
+
+    /// Takes the samples from a time on.
+    pub(super) fn split_off(&mut self, at_ns: u64) -> Batch {
+        let nth = self.samples.partition_point(|sampled| sampled.at_ns < at_ns);
+        let samples = self.samples.split_off(nth);
+        let (addresses, stacks) = (self.addresses.clone(), self.stacks.clone());
+        Batch { samples, addresses, stacks, events: Vec::new() }
     }
 }
 

@@ -19,6 +19,7 @@ pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
+use super::process::{beginning, is_another};
 use crate::cause::full_text;
 use crate::process::{self, Target, monotonic_ns};
 use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
@@ -104,6 +105,10 @@ pub struct Recorder<'a> {
     /// When it began, CLOCK_MONOTONIC.
     start_ns: u64,
     told: Instant,
+    /// What was sampled of a program that replaced another one in the middle of a batch.
+    carried: Option<Batch>,
+    /// What the kernel told the present program when it began: another one is noticed by it without a sampler, too.
+    began: Option<u64>,
     /// A reading found that the process has ended.
     gone: bool,
     /// Readings of all tasks of the present program.
@@ -130,6 +135,8 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        // Before anything is read of it.
+        let began = beginning(what.pid());
         let found = match what {
             Recorded::Process(pid) => {
                 let target = process::open_pid(pid).map_err(crate::Error::from)?;
@@ -151,8 +158,14 @@ impl<'a> Recorder<'a> {
             }
             other => other?,
         };
-        let (now, before) = (Instant::now(), CpuTime::of(what.pid()));
-        let start_ns = monotonic_ns();
+        let before = CpuTime::of(what.pid());
+        // The events were enabled a little earlier.
+        let start_ns = sampler.as_ref().map_or_else(monotonic_ns, Sampler::begun_ns);
+        let late = sampler.as_ref().map_or(0, |sampler| sampler.now_ns().saturating_sub(start_ns));
+        let now = Instant::now();
+        let begin = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
+        let waits = sampler.as_ref().filter(|_| options.clocks.off_cpu);
+        let waits = waits.map(|sampler| Waits::new(what.pid(), start_ns, sampler.off_cpu()));
         let mut builder = RecordingBuilder::new();
         builder.header.warnings.extend(warning);
         Ok(Recorder {
@@ -161,11 +174,13 @@ impl<'a> Recorder<'a> {
             found,
             builder,
             threads: Threads::new(what.pid()),
-            begin: now,
+            begin,
             start_ns,
-            waits: (options.clocks.off_cpu && sampler.is_some()).then(|| Waits::new(what.pid(), start_ns)),
+            waits,
             sampler,
             told: now,
+            carried: None,
+            began,
             gone: false,
             readings: 0,
             sampled_ns: 0,
@@ -180,7 +195,6 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn record(mut self, progress: &mut dyn FnMut(&Progress)) -> Result<Recording, RecordError> {
-        let _hurry = self.sampler.is_some().then(Hurry::begin);
         self.run(progress)?;
         self.finish()
     }
@@ -200,6 +214,7 @@ impl<'a> Recorder<'a> {
             return Ok(());
         }
         self.builder.header.end = loop {
+            self.began = beginning(self.what.pid());
             let target = match process::open_pid(self.what.pid()) {
                 Ok(target) => target,
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
@@ -239,7 +254,7 @@ impl<'a> Recorder<'a> {
             }
             Err(error) => return Err(error),
         };
-        let mut pending = Vec::new();
+        let mut pending: Vec<Batch> = self.carried.take().into_iter().collect();
         let readable = match self.wait_for_runtimes(target, &mut attribution, &mut pending)? {
             Ok(found) => found,
             Err(over) => {
@@ -260,25 +275,23 @@ impl<'a> Recorder<'a> {
         Some(Wall::new(options, self.start_ns, monotonic_ns()))
     }
 
-    /// Reads all tasks, if that is due.
+    /// Reads all tasks. Returns whether the process is still the same program.
     fn read_all(
         &mut self,
         target: &dyn Target,
-        readable: Option<&Readable>,
-        wall: &mut Option<Wall>,
-    ) -> Result<(), RecordError> {
-        let (Some(wall), Some(readable)) = (wall, readable) else { return Ok(()) };
-        let now_ns = monotonic_ns();
-        if !wall.due(now_ns).is_zero() {
-            return Ok(());
-        }
-        let read = wall.read(target, readable, &mut self.builder, now_ns);
+        readable: &Readable,
+        wall: &mut Wall,
+    ) -> Result<bool, RecordError> {
+        let (pid, began) = (self.what.pid(), self.began);
+        let is_same = || !is_another(began, beginning(pid));
+        let read = wall.read(target, readable, &mut self.builder, monotonic_ns(), is_same);
         self.readings = wall.readings();
         self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
         match read {
+            _ if !is_same() => Ok(false),
             // What was read before is kept. The first reading says whether the process can be read at all.
             Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
@@ -292,22 +305,38 @@ impl<'a> Recorder<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         self.describe(target, readable);
-        if let Some(readable) = readable {
-            attribution.learn(readable)?;
+        match readable {
+            Some(readable) => attribution.learn(readable)?,
+            None if self.options.clocks.wall => {
+                let text =
+                    "the wall clock is not recorded: the process holds no runtime whose tasks could be read";
+                self.builder.header.warnings.push(text.to_owned());
+            }
+            None => {}
         }
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
         let mut batch = Batch::default();
         let mut wall = self.wall(readable);
+        // The readings of all tasks are not so urgent, and the threads that make them inherit it.
+        let mut hurry = self.sampler.is_some().then(Hurry::begin);
         let over = loop {
             let end = self.end();
-            if end.is_none() {
-                self.read_all(target, readable, &mut wall)?;
+            let due = |wall: &&mut Wall| end.is_none() && wall.due(monotonic_ns()).is_zero();
+            let mut is_same = true;
+            if let (Some(wall), Some(readable)) = (wall.as_mut().filter(due), readable) {
+                drop(hurry.take());
+                is_same = self.read_all(target, readable, wall)?;
+                hurry = self.sampler.is_some().then(Hurry::begin);
             }
             self.fill(&mut batch, end.is_some());
+            if let Some(at_ns) = batch.executed_ns() {
+                self.replaced(&mut batch, at_ns);
+                break Over::Program;
+            }
             self.take(&batch, &mut attribution)?;
-            if batch.executed() {
+            if !is_same && self.sampler.is_none() {
                 break Over::Program;
             }
             if let Some(end) = end {
@@ -346,14 +375,14 @@ impl<'a> Recorder<'a> {
             let end = self.end();
             let mut batch = Batch::default();
             self.fill(&mut batch, end.is_some());
-            let executed = batch.executed();
-            if batch.has_new_code() && !executed {
+            if let Some(at_ns) = batch.executed_ns() {
+                self.replaced(&mut batch, at_ns);
+                return Ok(Err(Over::Program));
+            }
+            if batch.has_new_code() {
                 attribution.renew(&mut self.builder);
             }
             pending.push(batch);
-            if executed {
-                return Ok(Err(Over::Program));
-            }
             // It is over too early for more than threads and native stacks, or takes too long to start.
             if end.is_some() || pending.len() >= MAX_PENDING {
                 return Ok(Ok(None));
@@ -383,14 +412,29 @@ impl<'a> Recorder<'a> {
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
         attribution.add(batch, &mut self.threads, &mut self.builder)?;
         if let Some(waits) = &mut self.waits {
-            waits.add(batch, attribution, &mut self.threads, &mut self.builder);
+            waits.add(batch, &mut self.threads, &mut self.builder);
+            waits.look(attribution, &mut self.builder);
         }
         Ok(())
+    }
+
+    /// The process became another program within a batch. By now its memory says nothing of what was before, and
+    /// little time has passed; what was after belongs to the next program.
+    fn replaced(&mut self, batch: &mut Batch, at_ns: u64) {
+        let after = batch.split_off(at_ns);
+        match self.what {
+            Recorded::Program(_) => self.carried = Some(after),
+            Recorded::Process(_) => batch.end_at_exec(),
+        }
+        self.unknown(batch);
     }
 
     /// Adds the samples of a batch of which nothing is known but the thread.
     fn unknown(&mut self, batch: &Batch) {
         batch.events.iter().for_each(|event| self.threads.note(event));
+        if let Some(waits) = &mut self.waits {
+            waits.add(batch, &mut self.threads, &mut self.builder);
+        }
         self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
         for (moment, weight_ns) in batch.moments() {
             let thread = self.threads.row(moment.tid, &mut self.builder);
@@ -457,7 +501,8 @@ impl<'a> Recorder<'a> {
     /// The finished recording. One that covers nothing is an error, not a file.
     fn finish(mut self) -> Result<Recording, RecordError> {
         if let Some(waits) = self.waits.take() {
-            waits.finish(monotonic_ns(), &mut self.threads, &mut self.builder);
+            let end_ns = self.sampler.as_ref().map_or_else(monotonic_ns, Sampler::now_ns);
+            waits.finish(end_ns, &mut self.threads, &mut self.builder);
         }
         self.cover();
         let header = &mut self.builder.header;

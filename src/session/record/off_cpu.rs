@@ -6,7 +6,6 @@ use rustc_hash::FxHashMap;
 use super::attribution::{Attribution, Found};
 use super::batch::{Batch, Event};
 use super::threads::Threads;
-use crate::code::CodeBuilder;
 use crate::process::monotonic_ns;
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::sampler::off_cpu::{Interval, OffCpu, threads_at_start};
@@ -38,12 +37,12 @@ struct Open {
 }
 
 impl Waits {
-    pub(super) fn new(pid: u32, start_ns: u64) -> Self {
+    pub(super) fn new(pid: u32, start_ns: u64, off_cpu: OffCpu) -> Self {
         let threads = threads_at_start(pid);
         let blocked = threads.iter().filter(|thread| !thread.runnable);
         let at_start = || Open { from_ns: start_ns, preempted: false, looked_ns: None, found: None };
         let open = blocked.map(|thread| (thread.tid, at_start())).collect();
-        Waits { pid, start_ns, off_cpu: OffCpu::new(start_ns, &threads), open }
+        Waits { pid, start_ns, off_cpu, open }
     }
 
     /// What turns the sampler's records into intervals.
@@ -51,14 +50,8 @@ impl Waits {
         &mut self.off_cpu
     }
 
-    /// Adds the intervals that ended in a batch, and looks at threads that have been blocked for a while.
-    pub(super) fn add(
-        &mut self,
-        batch: &Batch,
-        attribution: &mut Attribution<'_>,
-        threads: &mut Threads,
-        builder: &mut RecordingBuilder,
-    ) {
+    /// Adds the intervals that ended in a batch.
+    pub(super) fn add(&mut self, batch: &Batch, threads: &mut Threads, builder: &mut RecordingBuilder) {
         for event in &batch.events {
             match *event {
                 Event::Out { tid, at_ns, preempted } => {
@@ -74,11 +67,10 @@ impl Waits {
                 _ => {}
             }
         }
-        self.look(attribution, builder);
     }
 
     /// Looks at threads that have been blocked for a while: where they are cannot change until they run.
-    fn look(&mut self, attribution: &mut Attribution<'_>, builder: &mut RecordingBuilder) {
+    pub(super) fn look(&mut self, attribution: &mut Attribution<'_>, builder: &mut RecordingBuilder) {
         let now_ns = monotonic_ns();
         let long = |open: &Open| {
             !open.preempted && open.looked_ns.is_none() && now_ns.saturating_sub(open.from_ns) >= LONG_NS
@@ -94,7 +86,7 @@ impl Waits {
         let Waits { pid, start_ns, off_cpu, mut open } = self;
         let unpaired = off_cpu.unpaired();
         if unpaired > 0 {
-            let text = format!("{unpaired} times off CPU are not known, because records were lost");
+            let text = format!("{unpaired} times off CPU are not known: only one end of each was recorded");
             builder.header.warnings.push(text);
         }
         for interval in off_cpu.finish(end_ns, &mut |tid| ThreadTime::of(pid, tid)) {
@@ -130,7 +122,7 @@ fn sample(
     };
     let (whose, labels, stack, stack_status) = match found {
         Some(found) => {
-            let stack = stack_of(found.stack, &mut builder.code);
+            let stack = builder.stack(found.stack);
             (found.whose, found.labels, stack, found.stack_status)
         }
         None => (Whose::Unknown, None, None, StackStatus::Unknown),
@@ -150,9 +142,4 @@ fn sample(
         weight_ns: interval.len_ns(),
         ..Sample::default()
     });
-}
-
-/// The id of a stack. None if nothing of it is known.
-fn stack_of(stack: Vec<crate::code::LocationId>, code: &mut CodeBuilder) -> Option<crate::code::StackId> {
-    (!stack.is_empty()).then(|| code.stack(stack))
 }

@@ -3,7 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::batch::Event;
+use crate::process::proc::threads;
 use crate::recording::{RecordingBuilder, SampledThread, ThreadRow};
+use crate::sampler::usage::thread_name;
 
 /// Names that are kept for threads that were never sampled. More are asked of the kernel again.
 const MAX_NAMES: usize = 1 << 16;
@@ -17,8 +19,11 @@ pub(super) struct Threads {
 }
 
 impl Threads {
+    /// The threads of a process, with the names that they have now: later they may be gone.
     pub(super) fn new(pid: u32) -> Self {
-        Threads { pid, rows: FxHashMap::default(), names: FxHashMap::default() }
+        let tids = threads(pid).unwrap_or_default();
+        let names = tids.into_iter().take(MAX_NAMES).filter_map(|tid| Some((tid, thread_name(pid, tid)?)));
+        Threads { pid, rows: FxHashMap::default(), names: names.collect() }
     }
 
     /// Takes note of what happened to a thread.
@@ -44,16 +49,10 @@ impl Threads {
         if let Some(&known) = self.rows.get(&tid) {
             return known;
         }
-        let name = self.names.get(&tid).cloned().or_else(|| name_of(self.pid, tid));
+        let name = self.names.get(&tid).cloned().or_else(|| thread_name(self.pid, tid));
         let name = name.map(|name| builder.code.string(&name));
         let row = builder.thread(SampledThread::new(tid, name));
         self.rows.insert(tid, row);
         row
     }
-}
-
-/// The name that the kernel has for a thread.
-fn name_of(pid: u32, tid: u32) -> Option<String> {
-    let name = std::fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
 }

@@ -15,6 +15,9 @@ use crate::recording::{Clock, ClockInfo, End};
 /// Samples that account for less than this part of the CPU time, in percent, are a warning.
 const ENOUGH: u64 = 90;
 
+/// CPU time that is too little to compare with the few samples that stand for it, nanoseconds.
+const LITTLE_NS: u64 = 100_000_000;
+
 pub(super) fn write(sheet: &mut Sheet<'_>) -> io::Result<()> {
     let recorded = sheet.recorded;
     let head = sheet.recorded.header.clone();
@@ -90,10 +93,15 @@ fn cpu(recorded: &Recorded) -> Vec<(Style, String)> {
     match coverage.cpu_ns {
         Some(used) => {
             facts.push((PLAIN, format!("{}{cpus}", precise(used))));
+            let sampled = precise(coverage.cpu_sampled_ns);
             let enough = u128::from(coverage.cpu_sampled_ns) * 100 >= u128::from(used) * u128::from(ENOUGH);
             let share = percent(coverage.cpu_sampled_ns, used);
             let style = if enough { PLAIN } else { WARN };
-            facts.push((style, format!("samples account for {share} of it")));
+            facts.push(if used < LITTLE_NS && coverage.cpu_sampled_ns < LITTLE_NS {
+                (PLAIN, format!("samples stand for {sampled}, too little to compare"))
+            } else {
+                (style, format!("samples account for {share} of it"))
+            });
         }
         None => {
             let sampled = precise(coverage.cpu_sampled_ns);

@@ -108,7 +108,8 @@ impl Wall {
         self.readings
     }
 
-    /// Makes a reading, and says when the next one is due.
+    /// Makes a reading, and says when the next one is due. `is_same` is asked when it is made: whether the process is
+    /// still the same program. If not, the reading does not count.
     ///
     /// # Errors
     /// Any error of reading the target. The next reading may succeed, unless the target has ended.
@@ -118,10 +119,15 @@ impl Wall {
         readable: &Readable,
         builder: &mut RecordingBuilder,
         now_ns: u64,
+        is_same: impl FnOnce() -> bool,
     ) -> crate::Result<()> {
         let before = cpu_time();
         let read = readable.read(target, &self.options.read);
         let added = match read {
+            Ok(_) if !is_same() => {
+                self.failed(builder, now_ns);
+                Ok(())
+            }
             Ok(snapshot) => {
                 // In the middle of the time in which the tasks were read.
                 let at_ns = now_ns.saturating_add(snapshot.header.reading.duration_ns / 2);

@@ -7,7 +7,7 @@ use crate::code::{
     CodeBuilder, CodeTables, Frame, FunctionId, Image, ImageId, LabelSetId, Location, LocationId, StackId,
     StrId,
 };
-use crate::recording::{RecordingBuilder, SampledTask};
+use crate::recording::{MAX_STACKED, RecordingBuilder, SampledTask};
 use crate::snapshot::{Snapshot, Task};
 
 /// What a task's sample takes from the tables.
@@ -106,7 +106,7 @@ impl Tables {
         Translated {
             labels: task.labels.map(|id| self.labels(id, from, into)),
             reason: task.reason.map(|id| self.string(id, from, into)),
-            stack: task.stack.map(|id| self.stack(id, from, into)),
+            stack: task.stack.and_then(|id| self.stack(id, from, into)),
         }
     }
 
@@ -179,12 +179,19 @@ impl Tables {
         self.locations.set(id.index(), found)
     }
 
-    fn stack(&mut self, id: StackId, from: &CodeTables, into: &mut CodeBuilder) -> StackId {
+    /// None if there are too many different stacks.
+    fn stack(&mut self, id: StackId, from: &CodeTables, into: &mut CodeBuilder) -> Option<StackId> {
         if let Some(known) = self.stacks.get(id.index()) {
-            return known;
+            return Some(known);
         }
         let locations = from.stack(id).iter().map(|id| self.location(*id, from, into)).collect();
-        self.stacks.set(id.index(), into.stack(locations))
+        match into.stack_within(locations, MAX_STACKED) {
+            Some(stack) => Some(self.stacks.set(id.index(), stack)),
+            None => {
+                into.warn("stacks of readings are left out: there were too many different ones".to_owned());
+                None
+            }
+        }
     }
 
     fn labels(&mut self, id: LabelSetId, from: &CodeTables, into: &mut CodeBuilder) -> LabelSetId {
