@@ -170,3 +170,17 @@ fn many_tasks_are_read_less_often() {
         assert!(clock.period_ns.unwrap() > wanted);
     }
 }
+
+/// What is read of a process that became another program meanwhile may be of both.
+#[test]
+fn a_reading_of_another_program_does_not_count() {
+    let fixture = start(QUICK_VERSIONS[1], &["parked"], &[("COUNT", "5")]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let mut readings = Readings::begin(target.as_ref());
+    let Readings { readable, wall, builder, .. } = &mut readings;
+    wall.read(target.as_ref(), readable, builder, now(target.as_ref()), || false).unwrap();
+    assert_eq!(wall.readings(), 0);
+    let recording = readings.finish();
+    assert_eq!((recording.samples.len(), recording.tasks.len()), (0, 0));
+    assert_eq!(recording.header.coverage.readings_failed, 1);
+}

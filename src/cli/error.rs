@@ -211,7 +211,7 @@ fn record_remedy(error: &RecordError) -> Vec<String> {
             vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
         }
         RecordError::Empty => {
-            return vec!["Its tasks may only wait: --mode wall shows what for".to_owned()];
+            return vec!["It may only wait: --mode off-cpu shows how long its threads wait, --mode wall what its tasks wait for".to_owned()];
         }
         RecordError::Target(_) => return Vec::new(),
     };
