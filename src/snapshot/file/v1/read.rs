@@ -40,6 +40,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         objects,
         waits,
         holds,
+        links: Links::default(),
         tasks,
     };
     check(&snapshot, budget, counted)?;
@@ -191,7 +192,7 @@ fn read_objects(
             None
         };
         objects.push(WaitObject {
-            kind: object_kind(flag & 7)?,
+            kind: object_kind(flag & 7 | (flag & object_flag::KIND_8) >> 3)?,
             address: addresses.delta()?,
             channel,
             lock: lock_state(locks.plain()?)?,

@@ -160,7 +160,8 @@ fn write_objects(objects: &[WaitObject]) -> Rows {
     let mut columns = [(); 8].map(|()| ColumnWriter::with_capacity(objects.len()));
     let [flags, addresses, lens, caps, senders, receivers, elements, locks] = &mut columns;
     for object in objects {
-        let mut flag = object_kind_code(object.kind);
+        let kind = object_kind_code(object.kind);
+        let mut flag = kind & 7 | (kind & 8) << 3;
         if let Some(channel) = &object.channel {
             flag |= object_flag::CHANNEL;
             flag |= if channel.closed { object_flag::CLOSED } else { 0 };
