@@ -14,7 +14,7 @@ pub use crate::analysis::lore::KnownTask;
 
 /// The lists of all runtimes, prepared for look-ups.
 #[derive(Debug)]
-pub(super) struct KnownTasks {
+pub(in crate::analysis) struct KnownTasks {
     lists: Vec<List>,
 }
 
@@ -26,7 +26,11 @@ impl Default for KnownTasks {
 
 impl KnownTasks {
     /// The first entry that fits tasks with this signature and this kind of wait.
-    pub(super) fn find(&self, signature: &Signature, waits: WaitClass) -> Option<&'static KnownTask> {
+    pub(in crate::analysis) fn find(
+        &self,
+        signature: &Signature,
+        waits: WaitClass,
+    ) -> Option<&'static KnownTask> {
         let lore = lore::of(&signature.runtime);
         self.lists.iter().find(|list| std::ptr::eq(list.lore, lore))?.find(signature, waits)
     }

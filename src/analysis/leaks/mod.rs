@@ -34,6 +34,7 @@ pub use evidence::{Cause, Evidence};
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use known::KnownTask;
+pub(super) use known::KnownTasks;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that are still for at least this long are worth a look, unless told otherwise, nanoseconds.
