@@ -9,7 +9,7 @@ use super::chain::Chain;
 use super::graph::{EdgeKind, Graph, Node, NodeId};
 use super::system::System;
 use crate::analysis::frames::{shown_frames, user_frame};
-use crate::analysis::leaks::KnownTasks;
+use crate::analysis::known::KnownTasks;
 use crate::analysis::modules::Owners;
 use crate::analysis::signature::{By, SignatureOptions, Signatures};
 use crate::snapshot::{

@@ -6,13 +6,11 @@ use super::ends;
 use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, Want, rank};
 use super::still::Still;
 use super::system::System;
+use crate::analysis::contexts::{Above, above};
 use crate::snapshot::{
-    Actor, Begins, By, Certainty, Context, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState, TimerState,
+    Actor, Begins, By, Certainty, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState, TimerState,
     Wait,
 };
-
-/// At most this many parents of a context are followed.
-const PARENTS: usize = 100;
 
 /// A graph under construction.
 pub(super) struct Builder<'a> {
@@ -202,7 +200,7 @@ impl<'a> Builder<'a> {
             let Some(object) = context.object else { continue };
             self.graph.contexts.entry((process, object)).or_insert(row);
             let from = self.object(process, object);
-            let (deadline, parent) = above(&first.links.contexts, context);
+            let Above { deadline, parent } = above(first, context);
             if let Some(at) = deadline {
                 let to = self.node(Node::Time(at));
                 self.edge(from, to, EdgeKind::Deadline, Certainty::Sure);
@@ -248,23 +246,6 @@ impl<'a> Builder<'a> {
         graph.moving.resize(known, false);
         graph
     }
-}
-
-/// The next deadline of a context or of one of its parents, and the nearest parent that tasks wait for.
-fn above(contexts: &[Context], context: &Context) -> (Option<u64>, Option<ObjectId>) {
-    let (mut deadline, mut parent): (Option<u64>, _) = (None, None);
-    let mut at = Some(context);
-    for level in 0..PARENTS {
-        let Some(context) = at else { break };
-        if let TimerState::At(time) = context.deadline {
-            deadline = Some(deadline.map_or(time, |known| known.min(time)));
-        }
-        if level > 0 && parent.is_none() {
-            parent = context.object;
-        }
-        at = context.parent.and_then(|row| contexts.get(row as usize));
-    }
-    (deadline, parent)
 }
 
 /// The task whose end ends the process: the only one, or the one that runs the program's main function.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::analysis::Pattern;
-use crate::analysis::lore::{self, Lore};
-use crate::analysis::signature::Signature;
+use super::lore::{self, Lore};
+use super::pattern::Pattern;
+use super::signature::Signature;
 use crate::snapshot::WaitClass;
 
-pub use crate::analysis::lore::KnownTask;
+use super::lore::KnownTask;
 
 /// The lists of all runtimes, prepared for look-ups.
 #[derive(Debug)]
-pub(in crate::analysis) struct KnownTasks {
+pub(super) struct KnownTasks {
     lists: Vec<List>,
 }
 
@@ -26,11 +26,7 @@ impl Default for KnownTasks {
 
 impl KnownTasks {
     /// The first entry that fits tasks with this signature and this kind of wait.
-    pub(in crate::analysis) fn find(
-        &self,
-        signature: &Signature,
-        waits: WaitClass,
-    ) -> Option<&'static KnownTask> {
+    pub(super) fn find(&self, signature: &Signature, waits: WaitClass) -> Option<&'static KnownTask> {
         let lore = lore::of(&signature.runtime);
         self.lists.iter().find(|list| std::ptr::eq(list.lore, lore))?.find(signature, waits)
     }
