@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod attribution;
 mod batch;
 mod error;
+mod moments;
 mod off_cpu;
 mod options;
 mod threads;
@@ -22,8 +23,8 @@ use super::pace::cpu_time;
 use super::process::{beginning, is_another};
 use crate::cause::full_text;
 use crate::process::{self, Target, monotonic_ns};
-use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
-use crate::runtimes::Readable;
+use crate::recording::{Clock, ClockInfo, End, SAMPLED_SWITCHES, SWITCHES, Recording, RecordingBuilder, Sample};
+use crate::runtimes::{NativeStacks, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
@@ -47,6 +48,8 @@ const LITTLE_CPU_NS: u64 = 100_000_000;
 const START: Duration = Duration::from_secs(1);
 /// Batches of a program that is starting. What is sampled beyond that is attributed without its runtime.
 const MAX_PENDING: usize = 256;
+/// Bytes of stacks of threads that left their CPU, in those batches. Where later waits begin is not known.
+const MAX_PENDING_BYTES: usize = 64 << 20;
 
 /// What is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,7 @@ fn sampler_options(options: &RecordOptions) -> SamplerOptions {
         event: options.event,
         cpu: options.clocks.cpu,
         switches: options.clocks.off_cpu,
+        departures: options.clocks.off_cpu,
         kernel: options.kernel,
         stack_bytes: STACK,
         every_cpu: None,
@@ -135,6 +139,9 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        if options.kernel {
+            NativeStacks::prepare_kernel();
+        }
         // Before anything is read of it.
         let began = beginning(what.pid());
         let found = match what {
@@ -382,6 +389,10 @@ impl<'a> Recorder<'a> {
             if batch.has_new_code() {
                 attribution.renew(&mut self.builder);
             }
+            let kept: usize = pending.iter().map(|batch| batch.departures.stack_bytes()).sum();
+            if kept > MAX_PENDING_BYTES {
+                batch.departures.clear();
+            }
             pending.push(batch);
             // It is over too early for more than threads and native stacks, or takes too long to start.
             if end.is_some() || pending.len() >= MAX_PENDING {
@@ -409,9 +420,10 @@ impl<'a> Recorder<'a> {
     /// Adds the samples of a batch.
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
-        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.samples.weight_ns());
         attribution.add(batch, &mut self.threads, &mut self.builder)?;
         if let Some(waits) = &mut self.waits {
+            waits.find(batch, attribution, &mut self.builder);
             waits.add(batch, &mut self.threads, &mut self.builder);
             waits.look(attribution, &mut self.builder);
         }
@@ -435,8 +447,8 @@ impl<'a> Recorder<'a> {
         if let Some(waits) = &mut self.waits {
             waits.add(batch, &mut self.threads, &mut self.builder);
         }
-        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        for (moment, weight_ns) in batch.moments() {
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.samples.weight_ns());
+        for (moment, weight_ns) in batch.samples.iter() {
             let thread = self.threads.row(moment.tid, &mut self.builder);
             let at_ns = moment.at_ns.saturating_sub(self.start_ns);
             let (clock, state) = (Clock::Cpu, TaskState::Running);
@@ -544,8 +556,15 @@ impl<'a> Recorder<'a> {
             });
         }
         if self.options.clocks.off_cpu {
-            let (event, every_cpu) = ("switch records".to_owned(), facts.every_cpu);
-            header.clocks.push(ClockInfo { clock: Clock::OffCpu, event, every_cpu, ..ClockInfo::default() });
+            let event = if facts.departures { SAMPLED_SWITCHES } else { SWITCHES };
+            let (event, kernel, every_cpu) = (event.to_owned(), facts.kernel, facts.every_cpu);
+            header.clocks.push(ClockInfo {
+                clock: Clock::OffCpu,
+                event,
+                kernel,
+                every_cpu,
+                ..ClockInfo::default()
+            });
         }
         let coverage = &mut header.coverage;
         coverage.cpu_ns = used;
@@ -556,5 +575,9 @@ impl<'a> Recorder<'a> {
         coverage.lost = tally.lost;
         coverage.malformed = tally.malformed;
         header.warnings.extend(facts.reduced.iter().cloned());
+        if tally.departures_lost > 0 {
+            let lost = tally.departures_lost;
+            header.warnings.push(format!("{lost} waits may have no owner: where they began was not read in time"));
+        }
     }
 }
