@@ -250,9 +250,8 @@ impl Sampler {
         let mut skipped = Skipped::default();
         self.found.clear();
         let mut found = std::mem::take(&mut self.found);
-        let find = |(number, ring): (usize, &Ring)| {
-            ring.find(number, self.pid, until_ns, &mut found, &mut skipped)
-        };
+        let find =
+            |(number, ring): (usize, &Ring)| ring.find(number, self.pid, until_ns, &mut found, &mut skipped);
         let read: Vec<usize> = self.rings().enumerate().map(find).collect();
         self.tally.others += skipped.others;
         self.tally.malformed += skipped.malformed;

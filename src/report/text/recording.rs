@@ -244,7 +244,8 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
 fn without_owner(sheet: &Sheet<'_>) -> Option<String> {
     let recorded = sheet.recorded;
     let all = recorded.select(Clock::OffCpu, sheet.filter).tasks;
-    let is_unknown = |nth: &u32| recorded.rows.get(*nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
+    let is_unknown =
+        |nth: &u32| recorded.rows.get(*nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
     let unknown: Vec<u32> = all.iter().copied().filter(is_unknown).collect();
     if unknown.is_empty() {
         return None;

@@ -40,10 +40,6 @@ pub(super) enum Event {
 impl Batch {
     /// Takes what the sampler has.
     pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
-        self.samples.clear();
-        self.departures.clear();
-        self.leaving.clear();
-        self.events.clear();
         sampler.drain(&mut |record| {
             let interval = off_cpu.as_mut().and_then(|off_cpu| off_cpu.take(&record));
             self.events.extend(interval.map(Event::OffCpu));
@@ -78,6 +74,11 @@ impl Batch {
             _ => return,
         };
         self.events.push(event);
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.samples.bytes() + self.departures.bytes() + size_of_val(self.events.as_slice())
     }
 
     /// The code of the process changed: something was mapped.

@@ -62,9 +62,9 @@ impl Moments {
         self.rows.last().map(|row| row.at_ns)
     }
 
-    /// Bytes of stacks.
-    pub(super) fn stack_bytes(&self) -> usize {
-        self.stacks.len()
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.stacks.len() + size_of_val(self.addresses.as_slice()) + size_of_val(self.rows.as_slice())
     }
 
     /// Takes the moments from a time on.

@@ -27,7 +27,6 @@ pub(super) struct Waits {
     pid: u32,
     /// The start of the recording, CLOCK_MONOTONIC.
     start_ns: u64,
-    off_cpu: OffCpu,
     /// The threads that are off CPU now.
     open: FxHashMap<u32, Open>,
     /// For samples of a batch, by their place: whose they are.
@@ -63,25 +62,19 @@ impl Open {
 }
 
 impl Waits {
-    pub(super) fn new(pid: u32, start_ns: u64, off_cpu: OffCpu) -> Self {
+    pub(super) fn new(pid: u32, start_ns: u64) -> Self {
         let threads = threads_at_start(pid);
         let blocked = threads.iter().filter(|thread| !thread.runnable);
         let open = blocked.map(|thread| (thread.tid, Open::new(start_ns, false, None))).collect();
         Waits {
             pid,
             start_ns,
-            off_cpu,
             open,
             departures: FxHashMap::default(),
             allowance: MOST_AT_ONCE,
             allowed_ns: start_ns,
             left_out: 0,
         }
-    }
-
-    /// What turns the sampler's records into intervals.
-    pub(super) fn off_cpu(&mut self) -> &mut OffCpu {
-        &mut self.off_cpu
     }
 
     /// Finds out whose the waits are that begin in a batch, by the samples that were taken then. The attribution must
@@ -137,9 +130,8 @@ impl Waits {
     /// Looks at threads that have been blocked for a while: where they are cannot change until they run.
     pub(super) fn look(&mut self, attribution: &mut Attribution<'_>, builder: &mut RecordingBuilder) {
         let now_ns = monotonic_ns();
-        let is_known = |found: &Found| {
-            found.whose != Whose::Unknown && found.stack_status == StackStatus::Complete
-        };
+        let is_known =
+            |found: &Found| found.whose != Whose::Unknown && found.stack_status == StackStatus::Complete;
         let long = |open: &Open| {
             !open.preempted
                 && open.looked_ns.is_none()
@@ -153,8 +145,14 @@ impl Waits {
     }
 
     /// The end of the recording: adds the intervals that are still open.
-    pub(super) fn finish(self, end_ns: u64, threads: &mut Threads, builder: &mut RecordingBuilder) {
-        let Waits { pid, start_ns, off_cpu, mut open, left_out, .. } = self;
+    pub(super) fn finish(
+        self,
+        off_cpu: OffCpu,
+        end_ns: u64,
+        threads: &mut Threads,
+        builder: &mut RecordingBuilder,
+    ) {
+        let Waits { pid, start_ns, mut open, left_out, .. } = self;
         if left_out > 0 {
             let text = format!(
                 "{left_out} waits have no owner: there were more than {MOST_DEPARTURES} in a second, and the shortest \
