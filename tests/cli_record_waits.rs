@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use loiter::recording::{Clock, Recording, Sample, Whose, file};
 use tempfile::TempDir;
 
+#[allow(dead_code, unused_imports)]
 mod common;
 #[path = "sampler/program.rs"]
 mod program;
@@ -149,4 +150,20 @@ fn without_rights_waits_without_an_owner_are_counted() {
     let report = text(&output.stdout);
     let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(report.contains("has no known owner") && report.contains("CAP_PERFMON"), "{report}");
+}
+
+/// Readings of 100,000 goroutines take longer than the rings of the sampler last.
+#[test]
+fn nothing_is_lost_while_many_goroutines_are_read() {
+    let fixtures = build(&Toolchain::get(QUICK_VERSIONS[1]), common::Program::Fixtures, Flavour::Stripped);
+    let fixture = Fixture::start_with(&fixtures, &["parked", "spinners"], &[("COUNT", "100000")]);
+    let directory = tempfile::tempdir().unwrap();
+    let pid = fixture.pid().to_string();
+    let arguments = [&pid, "-d", "3s", "--mode", "all", "-F", "999", "--max-cpu", "100%"];
+    let recording = record(directory.path(), &arguments);
+    let coverage = &recording.header.coverage;
+    assert!(coverage.readings > 0 && coverage.samples > 100, "{coverage:?}");
+    assert_eq!((coverage.lost, coverage.malformed), (0, 0), "{coverage:?}");
+    let of_wall = recording.samples.iter().filter(|sample| sample.clock == Clock::Wall);
+    assert!(of_wall.count() > 100_000);
 }

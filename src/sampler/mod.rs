@@ -320,6 +320,8 @@ impl Sampler {
             return false;
         }
         match body {
+            // Some events were enabled before others: what each of them saw until all were would not compare.
+            Body::Sample { .. } if at_ns < self.begun_ns => {}
             Body::Sample { period, in_kernel, registers, chain, kernel_chain, stack } => {
                 self.tally.samples += 1;
                 let moment = Moment { tid, at_ns, registers, in_kernel, chain, kernel_chain, stack };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::batch::Batch;
 use crate::process::TargetError;
 use crate::sampler::off_cpu::OffCpu;
+use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerFacts, Tally};
 
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
@@ -45,6 +46,8 @@ struct Shared {
     /// Bytes of the batches that were not taken yet.
     waiting: AtomicUsize,
     tally: Mutex<Tally>,
+    /// CPU time of the process.
+    used: Mutex<Option<CpuTime>>,
 }
 
 impl Drain {
@@ -52,7 +55,7 @@ impl Drain {
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub(super) fn start(sampler: Sampler, off_cpu: Option<OffCpu>) -> Result<Drain, SamplerError> {
+    pub(super) fn start(pid: u32, sampler: Sampler, off_cpu: Option<OffCpu>) -> Result<Drain, SamplerError> {
         let facts = sampler.facts().clone();
         let shared = Arc::new(Shared::default());
         let (give, batches) = channel();
@@ -61,7 +64,7 @@ impl Drain {
         let thread = thread
             .spawn(move || {
                 let _hurry = Hurry::begin();
-                drain(sampler, off_cpu, &of_thread, &give)
+                drain(pid, sampler, off_cpu, &of_thread, &give)
             })
             .map_err(|error| TargetError::io("start a thread", error))?;
         Ok(Drain { facts, batches, shared, thread, is_over: false })
@@ -75,6 +78,11 @@ impl Drain {
     /// What was drained so far.
     pub(super) fn tally(&self) -> Tally {
         *self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// CPU time that the process had used when it was drained last. None if it was gone before.
+    pub(super) fn used(&self) -> Option<CpuTime> {
+        *self.shared.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process has ended.
@@ -118,6 +126,7 @@ impl Drain {
 
 /// Drains a sampler until it is told to stop, or nobody takes what it gives.
 fn drain(
+    pid: u32,
     mut sampler: Sampler,
     mut off_cpu: Option<OffCpu>,
     shared: &Shared,
@@ -135,6 +144,9 @@ fn drain(
             }
         }
         let end_ns = sampler.now_ns();
+        if let Some(used) = CpuTime::of(pid) {
+            *shared.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
+        }
         let mut batch = Batch::default();
         batch.fill(&mut sampler, off_cpu.as_mut());
         *shared.tally.lock().unwrap_or_else(PoisonError::into_inner) = sampler.tally();

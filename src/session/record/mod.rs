@@ -34,7 +34,7 @@ use batch::Batch;
 use drain::{DRAIN, Drain};
 use off_cpu::Waits;
 use threads::Threads;
-use wall::Reader;
+use wall::{Made, Reader};
 pub use wall::{Wall, WallOptions};
 
 /// How often the caller hears how far it is.
@@ -176,7 +176,7 @@ impl<'a> Recorder<'a> {
         let now = Instant::now();
         let begin = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
         let waits = off_cpu.is_some().then(|| Waits::new(what.pid(), start_ns));
-        let drain = sampler.map(|sampler| Drain::start(sampler, off_cpu)).transpose()?;
+        let drain = sampler.map(|sampler| Drain::start(what.pid(), sampler, off_cpu)).transpose()?;
         let mut builder = RecordingBuilder::new();
         builder.header.warnings.extend(warning);
         Ok(Recorder {
@@ -289,28 +289,22 @@ impl<'a> Recorder<'a> {
         Some(Wall::new(options, self.start_ns, monotonic_ns()))
     }
 
-    /// Takes the reading that was made, if there is one, and begins the next one when it is due. Returns whether the
-    /// process is still the same program, as far as that was asked.
-    fn read_all(&mut self, wall: &mut Wall, reader: &mut Reader, is_over: bool) -> Result<bool, RecordError> {
-        let mut is_same = true;
-        if let Some(made) = reader.made() {
-            is_same = !is_another(self.began, beginning(self.what.pid()));
-            let read = wall.made(made, &mut self.builder, is_same);
-            self.readings = wall.readings();
-            self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+    /// Lets this thread run before others while it looks at samples.
+    fn hurry(&self) -> Option<Hurry> {
+        self.drain.is_some().then(Hurry::begin)
+    }
+
+    /// Adds a reading that was made. Returns whether the process is still the same program.
+    fn add_reading(&mut self, wall: &mut Wall, made: Made) -> Result<bool, RecordError> {
+        let is_same = !is_another(self.began, beginning(self.what.pid()));
+        let read = wall.made(made, &mut self.builder, is_same);
+        self.readings = wall.readings();
+        self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
+        match read {
             // What was read before is kept. The first reading says whether the process can be read at all.
-            if let Err(error) = read
-                && is_same
-                && self.readings == 0
-                && !error.is_gone()
-            {
-                return Err(error.into());
-            }
+            Err(error) if is_same && self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(is_same),
         }
-        if is_same && !is_over && wall.due(monotonic_ns()).is_zero() {
-            reader.begin();
-        }
-        Ok(is_same)
     }
 
     /// Records a program whose runtimes are known. `pending`: what was sampled until they were found.
@@ -337,12 +331,10 @@ impl<'a> Recorder<'a> {
         }
         let mut wall = self.wall(readable);
         let over = std::thread::scope(|scope| {
-            // Its thread is started before this one hurries, which it would inherit.
             let reader = wall.as_mut().zip(readable).map(|(wall, readable)| {
                 let reader = Reader::start(scope, target, readable, wall.read_options());
                 (wall, reader)
             });
-            let _hurry = self.drain.is_some().then(Hurry::begin);
             self.follow(&mut attribution, reader, progress)
         })?;
         if let Some(wall) = wall {
@@ -360,11 +352,20 @@ impl<'a> Recorder<'a> {
         mut readings: Option<(&mut Wall, Reader)>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
+        // The readings of all tasks are not so urgent.
+        let mut hurry = self.hurry();
         loop {
             let mut end = self.end();
             let mut is_same = true;
             if let Some((wall, reader)) = &mut readings {
-                is_same = self.read_all(wall, reader, end.is_some())?;
+                if let Some(made) = reader.made() {
+                    drop(hurry.take());
+                    is_same = self.add_reading(wall, made)?;
+                    hurry = self.hurry();
+                }
+                if is_same && end.is_none() && wall.due(monotonic_ns()).is_zero() {
+                    reader.begin();
+                }
                 // A reading that has begun is waited for, unless the user wants no more.
                 end = end.filter(|&end| end != End::Elapsed || !reader.is_busy());
             }
@@ -431,14 +432,12 @@ impl<'a> Recorder<'a> {
             std::thread::sleep(DRAIN);
             return (Batch::default(), stop);
         };
-        if self.ended.is_none() {
-            self.used = CpuTime::of(self.what.pid()).or(self.used);
-        }
         if stop {
             drain.stop();
             self.ended.get_or_insert(self.begin.elapsed().as_nanos() as u64);
         }
         let batch = drain.next();
+        self.used = drain.used().or(self.used);
         (batch, drain.is_over())
     }
 

@@ -19,8 +19,7 @@ use crate::runtimes::{Pause, ReadOptions, Readable};
 use crate::session::pace::cpu_time;
 use crate::snapshot::{Snapshot, Task};
 use books::Books;
-use reader::Made;
-pub(super) use reader::Reader;
+pub(super) use reader::{Made, Reader};
 use translate::{Tables, Translated};
 
 /// How the readings are made.
