@@ -9,12 +9,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
+#[cfg(feature = "test-support")]
+mod batches;
 mod error;
 mod off_cpu;
 mod options;
 mod threads;
 mod wall;
 
+#[cfg(feature = "test-support")]
+#[doc(hidden)]
+pub use batches::Batches;
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
 
