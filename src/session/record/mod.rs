@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
+#[cfg(feature = "test-support")]
+mod batches;
 mod drain;
 mod error;
 mod finish;
@@ -17,6 +19,9 @@ mod options;
 mod threads;
 mod wall;
 
+#[cfg(feature = "test-support")]
+#[doc(hidden)]
+pub use batches::Batches;
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
 
