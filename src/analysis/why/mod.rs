@@ -2,4 +2,5 @@
 
 mod system;
 
-pub use system::{Ends, OpenEnd, OtherEnd, Peer, SeenProcess, System};
+pub use crate::snapshot::{Ends, OpenEnd, OtherEnd, Peer};
+pub use system::{SeenProcess, System};
