@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::snapshot::{Ends, Peer, Snapshot};
+use crate::snapshot::Snapshot;
+pub use crate::snapshot::{Ends, OpenEnd, OtherEnd, Peer};
 
 /// Processes that were read together.
 #[derive(Debug, Clone, Default)]
