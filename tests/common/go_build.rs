@@ -112,6 +112,8 @@ pub enum Program {
     Profiled,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Waits for descriptors, system calls, timers and contexts, and says for which.
+    Waiting,
 }
 
 impl Program {
@@ -120,6 +122,7 @@ impl Program {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Leaks => "leaks",
+            Program::Waiting => "waiting",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -191,6 +194,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
         Program::Leaks => ("leaks", "."),
+        Program::Waiting => ("waiting", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),
