@@ -32,7 +32,7 @@ pub struct Links {
     /// Timers that tasks wait for, ascending by object.
     pub timers: Vec<Timer>,
     /// Contexts that tasks wait for, each with its parents: [`Context::parent`] is a row of this table, before or
-    /// behind it.
+    /// behind it. In a damaged or hostile file the parents may form a circle.
     pub contexts: Vec<Context>,
     /// System calls that tasks are in, ascending by task.
     pub calls: Vec<SystemCall>,
