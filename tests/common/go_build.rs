@@ -112,8 +112,12 @@ pub enum Program {
     Profiled,
     /// Waits with known actors.
     Actors,
+    /// Waits for others as a plan says.
+    Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Waits for descriptors, system calls, timers and contexts, and says for which.
+    Waiting,
 }
 
 impl Program {
@@ -122,7 +126,9 @@ impl Program {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Actors => "actors",
+            Program::Why => "why",
             Program::Leaks => "leaks",
+            Program::Waiting => "waiting",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -194,7 +200,9 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
         Program::Actors => ("actors", "."),
+        Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
+        Program::Waiting => ("waiting", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),
