@@ -49,6 +49,7 @@ mod process;
 pub mod record;
 mod replay;
 mod trouble;
+pub mod why;
 
 pub use album::{Album, AlbumError};
 pub use history::Point;
