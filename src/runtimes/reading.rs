@@ -65,12 +65,17 @@ impl Readable {
         self.inner.runtimes.iter().map(|runtime| runtime.info(target)).collect()
     }
 
-    /// What says whose the moments of threads are: one for each runtime that can say it.
+    /// What says whose the moments of threads are: one for each runtime that can say it. The runtimes are numbered from
+    /// `first` on.
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Result<Vec<Box<dyn Attribute + 'a>>> {
-        let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
+    pub(crate) fn attributions<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        first: u8,
+    ) -> Result<Vec<Box<dyn Attribute + 'a>>> {
+        let numbered = self.inner.runtimes.iter().zip(first..=u8::MAX);
         numbered.filter_map(|(runtime, number)| runtime.attribution(target, number).transpose()).collect()
     }
 }
