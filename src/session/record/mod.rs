@@ -194,7 +194,7 @@ impl<'a> Recorder<'a> {
             own: cpu_time(),
             before,
             used: before,
-            asked: Instant::now(),
+            asked: now,
         })
     }
 
@@ -352,6 +352,7 @@ impl<'a> Recorder<'a> {
             }
             if self.told.elapsed() >= PROGRESS {
                 self.told = Instant::now();
+                self.ask();
                 progress(&self.progress());
             }
         };
@@ -411,13 +412,17 @@ impl<'a> Recorder<'a> {
             sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
         }
         batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
-        // A process that has ended cannot be asked: what was last heard must not be older than this share of the
-        // recording. To ask each time is half of what a recording costs.
-        let old = (self.begin.elapsed() / 64).min(PROGRESS);
-        if last || self.asked.elapsed() >= old {
-            self.used = CpuTime::of(self.what.pid()).or(self.used);
-            self.asked = Instant::now();
+        // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
+        // recording. To ask each time would be half of what a recording costs.
+        if last || self.asked.elapsed() >= self.begin.elapsed() / 64 {
+            self.ask();
         }
+    }
+
+    /// Asks for the CPU time of the process.
+    fn ask(&mut self) {
+        self.used = CpuTime::of(self.what.pid()).or(self.used);
+        self.asked = Instant::now();
     }
 
     /// Adds the samples of a batch.
