@@ -415,6 +415,7 @@ impl<'a> Recorder<'a> {
             }
             if self.told.elapsed() >= PROGRESS {
                 self.told = Instant::now();
+                self.used = CpuTime::of(self.what.pid()).or(self.used);
                 progress(&self.progress());
             }
         }
