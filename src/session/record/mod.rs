@@ -1,7 +1,8 @@
 //! Records what a process does over a while.
 //!
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
-//! at intervals. Everything goes into one [`Recording`], on one clock.
+//! at intervals. Everything goes into one [`Recording`], on one clock. A [`LiveCpu`] samples while a process is watched,
+//! and keeps sums only.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,12 +11,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod attribution;
 mod batch;
 mod error;
+mod live;
 mod off_cpu;
 mod options;
 mod threads;
 mod wall;
 
 pub use error::RecordError;
+pub use live::{CpuNews, CpuNs, CpuTimes, LiveCpu, TaskCpu};
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
