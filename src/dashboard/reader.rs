@@ -99,6 +99,7 @@ impl Live {
                     out.send(Event::Picture(Arc::new(picture)))?;
                 }
                 Err(trouble) => {
+                    self.view.missed();
                     let (why, last) = (full_text(&trouble), trouble.is_final());
                     let source = if trouble.is_end() { Source::Ended(why) } else { Source::Trouble(why) };
                     out.send(Event::Source(source))?;
@@ -124,6 +125,7 @@ impl Live {
         }
         let mut picture = self.view.add(snapshot);
         picture.took = begin.elapsed();
+        picture.program = self.session.program();
         Ok(picture)
     }
 }

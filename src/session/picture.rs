@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
 use super::process::ProgramId;
-use super::state_times::StateTimes;
+use super::state_times::{Shares, StateTimes};
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
 use crate::analysis::modules::Owners;
@@ -79,6 +79,23 @@ impl Picture {
             Some(at) => frame_name(&self.snapshot, at.frame),
             None => task.entry.map_or("", |id| self.snapshot.function_name(id)).into(),
         }
+    }
+
+    /// The share of their time in which some of its tasks were running or ready to run, part of 1. None if that is
+    /// not known, or rests on too few readings.
+    pub fn active(&self, tasks: &[u32]) -> Option<f64> {
+        self.times.as_ref()?.active(self.counted(tasks))
+    }
+
+    fn counted(&self, tasks: &[u32]) -> impl Iterator<Item = (u32, u64)> + Clone {
+        let count = |task: u32| self.snapshot.tasks.get(task as usize).map_or(1, Task::count);
+        tasks.iter().map(move |&task| (task, count(task)))
+    }
+
+    /// How some of its tasks spent their time, by the last readings. None if that is not known of single tasks: there
+    /// are too many, or it was not kept for this reading.
+    pub fn shares(&self, tasks: &[u32]) -> Option<Shares> {
+        self.times.as_ref()?.of(self.counted(tasks))
     }
 
     /// The last point.

@@ -102,8 +102,6 @@ pub struct Shares {
     pub parts: Vec<(Arc<str>, f64)>,
     /// The share of all others, which are not kept apart.
     pub other: f64,
-    /// The share of running and of being ready to run.
-    pub active: f64,
     /// How many readings it rests on.
     pub readings: u32,
     /// The time that these cover, nanoseconds.
@@ -136,6 +134,23 @@ impl StateTimes {
         Some(self.shares(times, readings, span))
     }
 
+    /// The share of their time in which some tasks were running or ready to run, part of 1; see [`StateTimes::of`].
+    /// None if that is not known, or rests on too few readings.
+    pub fn active(&self, tasks: impl Iterator<Item = (u32, u64)>) -> Option<f64> {
+        let (mut active, mut all, mut most) = (0.0, 0.0, 0);
+        for (task, count) in tasks {
+            let Some(parts) = self.tasks.get(task as usize) else { continue };
+            most = most.max(parts.iter().map(|part| u32::from(part.readings)).sum());
+            for (kind, time) in parts.iter().flat_map(Part::each) {
+                let time = time * count as f64;
+                all += time;
+                let is_active = self.kinds.get(usize::from(kind)).is_some_and(|kind| kind.is_active);
+                active += if is_active { time } else { 0.0 };
+            }
+        }
+        (most >= StateTimes::ENOUGH && all > 0.0).then(|| active / all)
+    }
+
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.tasks.len() * size_of::<Parts>()
@@ -152,10 +167,7 @@ impl StateTimes {
         for (kind, time) in sums {
             let share = time / all;
             match self.kinds.get(usize::from(kind)) {
-                Some(kind) => {
-                    shares.active += if kind.is_active { share } else { 0.0 };
-                    shares.parts.push((Arc::clone(&kind.name), share));
-                }
+                Some(kind) => shares.parts.push((Arc::clone(&kind.name), share)),
                 None => shares.other += share,
             }
         }
@@ -288,7 +300,7 @@ mod tests {
         let shares = times.of([(0, 1)].into_iter()).unwrap_or_default();
         assert_eq!(named(&shares), [("sync.Mutex.Lock", 0.667), ("running", 0.333)]);
         assert_eq!((shares.readings, shares.span_ns), (2, 3_000_000_000));
-        assert!((shares.active - 1.0 / 3.0).abs() < 1e-6);
+        assert_eq!(times.active([(0, 1)].into_iter()), None);
         assert_eq!(named(&times.whole()), named(&shares));
     }
 
@@ -338,7 +350,10 @@ mod tests {
 
     #[test]
     fn a_wait_reason_named_like_a_state_is_no_state() {
-        let times = follow(&[reading(&[(7, TaskState::Waiting, Some("running"))])], |_| Some(1.0));
-        assert_eq!(times.whole().active, 0.0);
+        let doing = [RUNS, (TaskState::Waiting, Some("running"))];
+        let readings: Vec<Snapshot> =
+            (0..8).map(|nth| doing[nth % 2]).map(|(state, reason)| reading(&[(7, state, reason)])).collect();
+        let active = follow(&readings, |_| Some(1.0)).active([(0, 1)].into_iter());
+        assert_eq!(active, Some(0.5));
     }
 }

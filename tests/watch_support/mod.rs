@@ -52,7 +52,8 @@ impl Dashboard {
         for command in update(&mut self.state, event) {
             match (&command, &self.state.picture) {
                 (Command::Compute, Some(picture)) => {
-                    let tables = compute(picture, &self.state.query, &mut self.memory);
+                    let cpu = self.state.cpu.shown.clone();
+                    let tables = compute(picture, &self.state.query, cpu.as_ref(), &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));
                 }
                 _ => self.commands.push(command),
