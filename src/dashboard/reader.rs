@@ -50,7 +50,9 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
                 Live { session, album, view, programs: 0, complaint: None }.run(&outlet, &told)
             }
             Feed::File(snapshot) => {
-                let picture = SessionView::new(system).add(Arc::new(*snapshot));
+                let mut picture = SessionView::new(system).add(Arc::new(*snapshot));
+                // There will be no other reading.
+                picture.times = None;
                 outlet
                     .send(Event::Source(Source::File))
                     .and_then(|()| outlet.send(Event::Picture(picture.into())))

@@ -73,7 +73,8 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     let terminal = terminal()?;
     let size = terminal.size()?;
     state.size = (size.width, size.height);
-    let mut desk = App { terminal, screen, state, theme: options.theme, inbox, control, worker, out, cpu: None };
+    let mut desk =
+        App { terminal, screen, state, theme: options.theme, inbox, control, worker, out, cpu: None };
     let signal = desk.work()?;
     drop(desk);
     // The reader may be in the middle of a stop, and another thread may be writing a file.

@@ -9,12 +9,12 @@ use crate::report::units::{count, duration, percent};
 use crate::session::record::CpuNs;
 use crate::session::{Picture, Shares, StateTimes};
 
-/// "IO wait 61 %  select 20 %  running 3 %  other 1 %   118 s, 236 readings", in at most `room` columns.
+/// "IO wait 61 %  select 20 %  running 3 %  other 1 %   1 min, 236 readings", in at most `room` columns.
 pub(super) fn times(shares: &Shares, room: usize) -> String {
     if shares.readings < StateTimes::ENOUGH {
         return format!("too few readings yet ({})", shares.readings);
     }
-    let rests_on = format!("  {}, {}", duration(shares.span_ns), count(shares.readings.into(), "reading"));
+    let rests_on = format!("   {}, {}", duration(shares.span_ns), count(shares.readings.into(), "reading"));
     let part = |name: &str, share: f64| {
         format!("{} {}", escape(name), percent((share * 1e6).round() as u64, 1_000_000))
     };
@@ -37,10 +37,11 @@ pub(super) fn times(shares: &Shares, room: usize) -> String {
         let gap = if text.is_empty() { "" } else { "  " };
         text.push_str(&format!("{gap}{}", part("other", other)));
     }
-    format!("{text} {rests_on}")
+    text + &rests_on
 }
 
-/// How some tasks spent their time, in a line; and the CPU time that they used, if that is sampled.
+/// How some tasks spent their time, in a line, if there are readings to compare; and the CPU time that they used, if
+/// that is sampled.
 pub(super) fn rows(
     picture: &Picture,
     tasks: &[u32],
@@ -48,11 +49,14 @@ pub(super) fn rows(
     columns: usize,
 ) -> Vec<Row> {
     const INDENT: usize = 8;
-    let text = match picture.shares(tasks) {
-        Some(shares) => times(&shares, columns.saturating_sub(INDENT + 1)),
-        None => "not known of single tasks: there are too many".to_owned(),
-    };
-    let mut rows = vec![Row::new(PieceKind::Title, "  time  ").add(PieceKind::Plain, &text)];
+    let mut rows = Vec::new();
+    if picture.times.is_some() {
+        let text = match picture.shares(tasks) {
+            Some(shares) => times(&shares, columns.saturating_sub(INDENT + 1)),
+            None => "not known of single tasks: there are too many".to_owned(),
+        };
+        rows.push(Row::new(PieceKind::Title, "  time  ").add(PieceKind::Plain, &text));
+    }
     if let Some((table, ns)) = cpu {
         rows.push(Row::new(PieceKind::Title, "  CPU   ").add(PieceKind::Plain, &used(table, ns)));
     }
@@ -73,12 +77,13 @@ fn used(table: &CpuTable, ns: Option<CpuNs>) -> String {
 /// CPU time of the whole process: its sum, and whose it is. None if it is not known.
 pub(super) fn process(state: &AppState, noun: &str) -> Option<(String, Vec<String>)> {
     let table = state.tables.cpu.as_ref().filter(|_| state.cpu.is_on())?;
-    let sum = format!("{} over {}", table.share(table.times.all()), duration(table.times.covers.window));
+    let sum =
+        format!("{} of a CPU over {}", table.share(table.times.all()), duration(table.times.covers.window));
     let tasks = format!("{noun}s {}", table.share(table.tasks));
     Some((sum, [tasks].into_iter().chain(table.rest(noun)).collect()))
 }
 
-/// What the sampler says of itself: "CPU 99 Hz", "covers 98 %", "lost 0", "cost 0.4 %". Empty if it is off.
+/// What the sampler says of itself: "CPU 99 Hz", "covers 98 %", "lost 0", "costs 0.4 % of a core". Empty if it is off.
 pub(super) fn sampler(state: &AppState) -> Vec<String> {
     use super::cpu::Sampling;
     let times = match (&state.cpu.sampling, &state.cpu.shown) {
@@ -95,7 +100,7 @@ pub(super) fn sampler(state: &AppState) -> Vec<String> {
     if times.threads_missed > 0 {
         facts.push(format!("{} not sampled", count(times.threads_missed, "thread")));
     }
-    facts.push(format!("cost {}", percent(times.own_ns, times.covers.window)));
+    facts.push(format!("costs {} of a core", percent(times.own_ns, times.covers.window)));
     facts
 }
 
@@ -108,7 +113,7 @@ mod tests {
             parts: parts.iter().map(|&(name, share)| (name.into(), share)).collect(),
             other,
             readings: 236,
-            span_ns: 118_000_000_000,
+            span_ns: 61_000_000_000,
             ..Shares::default()
         }
     }
@@ -116,11 +121,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_added_up() {
         let shares = shares(&[("sync.Mutex.Lock", 0.5), ("IO wait", 0.3), ("running", 0.16)], 0.04);
-        let whole = "sync.Mutex.Lock 50 %  IO wait 30 %  running 16 %  other 4 %   118 s, 236 readings";
-        let short = "sync.Mutex.Lock 50 %  other 50 %   118 s, 236 readings";
+        let whole = "sync.Mutex.Lock 50 %  IO wait 30 %  running 16 %  other 4 %   1 min, 236 readings";
+        let short = "sync.Mutex.Lock 50 %  other 50 %   1 min, 236 readings";
         for room in 0..200 {
             let text = times(&shares, room);
-            assert!(width(&text) <= room.max(width("other 100 %   118 s, 236 readings")), "{room}: {text}");
+            assert!(width(&text) <= room.max(width("other 100 %   1 min, 236 readings")), "{room}: {text}");
         }
         assert_eq!(times(&shares, 100), whole);
         assert_eq!(times(&shares, 60), short);
@@ -131,6 +136,6 @@ mod tests {
     #[test]
     fn names_of_states_are_escaped() {
         let text = times(&shares(&[("\u{1b}[31mIO", 1.0)], 0.0), 80);
-        assert_eq!(text, "\\x1b[31mIO 100 %   118 s, 236 readings");
+        assert_eq!(text, "\\x1b[31mIO 100 %   1 min, 236 readings");
     }
 }

@@ -84,7 +84,7 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     // CPU time is that of the shown picture's tasks.
     let cpu = tables.cpu.as_ref().filter(|_| Arc::ptr_eq(&closeup.of, &tables.picture));
     let cpu = cpu.map(|cpu| (cpu, cpu.of(task, closeup.task)));
-    rows.splice(1..1, shares::rows(picture, &[closeup.task], cpu, columns));
+    rows.splice(2..2, shares::rows(picture, &[closeup.task], cpu, columns));
     rows.push(Row::default());
     rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
     rows.extend(waits(picture, closeup));

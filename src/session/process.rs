@@ -38,6 +38,12 @@ impl ProgramId {
         Ok(ProgramId { pid, start_ticks, began })
     }
 
+    /// One that no process runs.
+    #[cfg(test)]
+    pub(crate) fn made_up(pid: u32) -> ProgramId {
+        ProgramId { pid, start_ticks: None, began: None }
+    }
+
     /// The process.
     pub fn pid(self) -> u32 {
         self.pid

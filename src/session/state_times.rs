@@ -123,7 +123,8 @@ impl StateTimes {
     /// What some tasks did since they were first read. `tasks`: indices into the tasks of the snapshot, and how many
     /// tasks each row stands for. None if there are too many tasks to follow each one.
     pub fn of(&self, tasks: impl Iterator<Item = (u32, u64)> + Clone) -> Option<Shares> {
-        let parts = || tasks.clone().filter_map(|(task, count)| Some((self.tasks.get(task as usize)?, count)));
+        let parts =
+            || tasks.clone().filter_map(|(task, count)| Some((self.tasks.get(task as usize)?, count)));
         let readings = |parts: &Parts| parts.iter().map(|part| u32::from(part.readings)).sum::<u32>();
         let span = |parts: &Parts| parts.iter().map(Part::seconds).sum::<f64>();
         let most = parts().map(|(parts, _)| (readings(parts), span(parts)));
@@ -200,7 +201,8 @@ impl StateTimes {
         seconds: Option<f64>,
         system: bool,
     ) -> StateTimes {
-        let mut next = StateTimes { kinds: Arc::clone(&self.kinds), whole: self.whole.clone(), tasks: Vec::new() };
+        let mut next =
+            StateTimes { kinds: Arc::clone(&self.kinds), whole: self.whole.clone(), tasks: Vec::new() };
         let turns = next.whole[1].readings >= HALF && seconds.is_some();
         if turns {
             next.whole.swap(0, 1);

@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::{CpuTable, Picture};
 use super::memory::{Changed, Memory, difference};
+use super::{CpuTable, Picture};
 use crate::analysis::apart::apart;
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, user_frame};
@@ -227,9 +227,9 @@ fn sort(rows: &mut [GroupRow], query: &Query) {
             let rate = |row: &GroupRow| row.per_minute.unwrap_or(f64::NEG_INFINITY);
             rate(b).total_cmp(&rate(a)).then(b.count().cmp(&a.count())).then(a.key.cmp(&b.key))
         }),
-        GroupSort::Cpu => rows.sort_by_key(|row| {
-            (Reverse(row.cpu.map(|cpu| cpu.window)), Reverse(row.count()), row.key)
-        }),
+        GroupSort::Cpu => {
+            rows.sort_by_key(|row| (Reverse(row.cpu.map(|cpu| cpu.window)), Reverse(row.count()), row.key))
+        }
         GroupSort::Active => rows.sort_by(|a, b| {
             let active = |row: &GroupRow| row.active.unwrap_or(-1.0);
             active(b).total_cmp(&active(a)).then(b.count().cmp(&a.count())).then(a.key.cmp(&b.key))

@@ -79,7 +79,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     // Another filter counts other tasks: it starts over.
     let wanted = crate::dashboard::filter_query::Wanted::parse("reason:f0").unwrap();
     let query = Query { wanted: Arc::new(wanted), ..(*query).clone() };
-    let tables = compute(&last.picture, &Arc::new(query), &mut memory);
+    let tables = compute(&last.picture, &Arc::new(query), None, &mut memory);
     assert!(tables.groups.rows.iter().all(|row| row.change.is_none()));
 }
 

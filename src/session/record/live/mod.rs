@@ -216,8 +216,12 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
     let target = process::open_pid(program.pid()).map_err(crate::Error::from)?;
     let readable = Readable::find(target.as_ref())?;
     let _hurry = Hurry::begin();
-    let options =
-        SamplerOptions { rate_hz: RATE_HZ, event: Event::CpuClock, stack_bytes: STACK, ..SamplerOptions::default() };
+    let options = SamplerOptions {
+        rate_hz: RATE_HZ,
+        event: Event::CpuClock,
+        stack_bytes: STACK,
+        ..SamplerOptions::default()
+    };
     let mut sampler = Sampler::attach(program.pid(), &options)?;
     // From here on, the records say if another program begins.
     if !program.runs(target.as_ref()) {
@@ -253,7 +257,8 @@ fn times(program: ProgramId, sampler: &Sampler, owners: &Owners<'_>, sums: &Sums
     let (facts, tally) = (sampler.facts(), sampler.tally());
     let now = used(program);
     let process = sums.before.process.zip(now.process).map(|(before, now)| now.since(before));
-    let of = |whose| sums.times.get(&whose).map(|&[window, total]| CpuNs { window, total }).unwrap_or_default();
+    let of =
+        |whose| sums.times.get(&whose).map(|&[window, total]| CpuNs { window, total }).unwrap_or_default();
     let task = |(&whose, &[window, total]): (&Whose, &[u64; 2])| {
         let (Whose::Task((runtime, id)) | Whose::Collector((runtime, id))) = whose else { return None };
         let collects = matches!(whose, Whose::Collector(_));
@@ -308,9 +313,13 @@ struct Owners<'a> {
 
 impl<'a> Owners<'a> {
     fn new(target: &'a dyn Target, readable: &'a Readable) -> Result<Self, RecordError> {
-        let names: Vec<String> =
-            readable.infos(target).into_iter().map(|info| info.map(|info| info.name).unwrap_or_default()).collect();
-        let patterns = |name: &String| lore::of(name).collectors.iter().map(|name| Pattern::whole(name)).collect();
+        let names: Vec<String> = readable
+            .infos(target)
+            .into_iter()
+            .map(|info| info.map(|info| info.name).unwrap_or_default())
+            .collect();
+        let patterns =
+            |name: &String| lore::of(name).collectors.iter().map(|name| Pattern::whole(name)).collect();
         Ok(Owners {
             target,
             readable,

@@ -81,7 +81,12 @@ impl Tally {
     pub(super) fn go_on(&mut self, now_ns: u64, used: impl FnOnce() -> Used) {
         let number = now_ns / SLICE_NS;
         if self.slices.back().is_none_or(|last| last.number < number) {
-            self.slices.push_back(Slice { number, begin_ns: now_ns, used: used(), times: FxHashMap::default() });
+            self.slices.push_back(Slice {
+                number,
+                begin_ns: now_ns,
+                used: used(),
+                times: FxHashMap::default(),
+            });
         }
         while self.slices.front().is_some_and(|first| first.number + SLICES <= number) {
             self.slices.pop_front();
