@@ -74,13 +74,12 @@ fn used(table: &CpuTable, ns: Option<CpuNs>) -> String {
     text
 }
 
-/// CPU time of the whole process: its sum, and whose it is. None if it is not known.
+/// CPU time of the whole process as a share of one CPU: its sum, and whose it is. None if it is not known.
 pub(super) fn process(state: &AppState, noun: &str) -> Option<(String, Vec<String>)> {
     let table = state.tables.cpu.as_ref().filter(|_| state.cpu.is_on())?;
-    let sum =
-        format!("{} of a CPU over {}", table.share(table.times.all()), duration(table.times.covers.window));
+    let sum = format!("{} over {}", table.share(table.times.all()), duration(table.times.covers.window));
     let tasks = format!("{noun}s {}", table.share(table.tasks));
-    Some((sum, [tasks].into_iter().chain(table.rest(noun)).collect()))
+    Some((sum, [tasks].into_iter().chain(table.rest()).collect()))
 }
 
 /// What the sampler says of itself: "CPU 99 Hz", "covers 98 %", "lost 0", "costs 0.4 % of a core". Empty if it is off.
@@ -93,9 +92,8 @@ pub(super) fn sampler(state: &AppState) -> Vec<String> {
         (Sampling::On, Some(times)) => times,
     };
     let user = if times.kernel { "" } else { " user code" };
-    let covers = times.coverage().map_or("too little CPU to tell what is covered".to_owned(), |percent| {
-        format!("covers {percent:.0} %")
-    });
+    // Too little CPU time says nothing.
+    let covers = times.coverage().map_or("covers ?".to_owned(), |percent| format!("covers {percent:.0} %"));
     let mut facts = vec![format!("CPU {} Hz{user}", times.rate_hz), covers, format!("lost {}", times.lost)];
     if times.threads_missed > 0 {
         facts.push(format!("{} not sampled", count(times.threads_missed, "thread")));

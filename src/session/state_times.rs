@@ -32,6 +32,7 @@ struct Kind {
 /// The number of a kind; [`OTHER`] if it is not kept apart.
 type KindId = u16;
 const OTHER: KindId = KindId::MAX;
+const _: () = assert!(MAX_KINDS < OTHER as usize);
 
 /// What one task did, in one half of the time that is kept.
 #[derive(Debug, Clone, Copy)]
@@ -215,17 +216,21 @@ impl StateTimes {
         let follow = snapshot.tasks.len() <= MAX_TASKS;
         let mut before = last.map(|last| Before { tasks: &last.tasks, times: &self.tasks, at: 0 });
         let mut known: FxHashMap<(Option<StrId>, TaskState), KindId> = FxHashMap::default();
-        let mut latest = None;
+        let (mut latest, mut counts) = (None, vec![0_u64; 1]);
         next.tasks.reserve_exact(if follow { snapshot.tasks.len() } else { 0 });
         for task in &snapshot.tasks {
             let doing = (task.reason, task.state);
             let kind = match latest {
                 Some((same, kind)) if same == doing => kind,
+                // A hostile program could have a reason for each task.
+                _ if known.len() > MAX_KINDS => known.get(&doing).copied().unwrap_or(OTHER),
                 _ => *known.entry(doing).or_insert_with(|| next.kind(snapshot, doing)),
             };
             latest = Some((doing, kind));
-            if let Some(seconds) = seconds.filter(|_| system || !task.system) {
-                *next.whole[1].seconds.entry(kind).or_default() += seconds * task.count() as f64;
+            if system || !task.system {
+                let at = usize::from(kind.wrapping_add(1));
+                counts.resize(counts.len().max(at + 1), 0);
+                counts[at] = counts[at].saturating_add(task.count());
             }
             if follow {
                 let mut parts = before.as_mut().and_then(|before| before.of(task)).unwrap_or_default();
@@ -236,6 +241,12 @@ impl StateTimes {
                     parts[1].add(kind, seconds as f32);
                 }
                 next.tasks.push(parts);
+            }
+        }
+        for (at, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+            if let Some(seconds) = seconds {
+                let kind = (at as KindId).wrapping_sub(1);
+                *next.whole[1].seconds.entry(kind).or_default() += seconds * count as f64;
             }
         }
         next

@@ -80,14 +80,13 @@ impl CpuTable {
     }
 
     /// Time that is no task's of the program in this reading: whose it is, in words, with its share of one CPU. What
-    /// has no time is left out. `noun`: what tasks are called.
-    pub fn rest(&self, noun: &str) -> Vec<String> {
-        let absent = format!("{noun}s not in this reading");
+    /// has no time is left out.
+    pub fn rest(&self) -> Vec<String> {
         let all = [
             ("garbage collection", self.collectors),
             ("scheduler", self.times.scheduler),
             ("native threads", self.times.native),
-            (absent.as_str(), self.absent),
+            ("tasks not in this reading", self.absent),
             ("not attributed", self.times.unknown),
         ];
         let used = all.into_iter().filter(|(_, ns)| ns.window > 0);

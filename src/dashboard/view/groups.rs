@@ -141,7 +141,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }));
     if let Some(cpu) = &state.tables.cpu {
         // Whole facts only: a truncated number would be wrong.
-        for (nth, part) in cpu.rest(task_noun(&state.tables.picture.snapshot)).into_iter().enumerate() {
+        for (nth, part) in cpu.rest().into_iter().enumerate() {
             let part = if nth == 0 { format!("CPU: {part}") } else { part };
             let taken: usize = facts.iter().map(|fact| width(fact) + 2).sum();
             if taken + width(&part) + 4 < areas.body.width.into() {

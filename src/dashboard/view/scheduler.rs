@@ -30,8 +30,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let title = canvas.theme.title();
     // The last three lines above the list: queues over time, a rule, headings.
     let end = areas.rows.y.saturating_sub(3);
-    for (name, text) in figures(&picture.snapshot).into_iter().chain(doing(state, picture)) {
-        let room = usize::from(body.width.saturating_sub(TITLES + 2));
+    let room = usize::from(body.width.saturating_sub(TITLES + 2));
+    for (name, text) in figures(&picture.snapshot).into_iter().chain(doing(state, picture, room)) {
         for (nth, line) in wrapped(&text, room, 0).into_iter().enumerate() {
             if y >= end {
                 break;
@@ -52,10 +52,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
 }
 
 /// How all tasks spent their time, and CPU time if that is sampled.
-fn doing(state: &AppState, picture: &Picture) -> Vec<(&'static str, String)> {
+fn doing(state: &AppState, picture: &Picture, room: usize) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(times) = &picture.times {
-        lines.push(("time", shares::times(&times.whole(), usize::MAX)));
+        lines.push(("time", shares::times(&times.whole(), room)));
     }
     if let Sampling::Failed { why, remedy } = &state.cpu.sampling {
         let text = [why].into_iter().chain(remedy).map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -68,6 +68,9 @@ fn doing(state: &AppState, picture: &Picture) -> Vec<(&'static str, String)> {
     let mut sampler = shares::sampler(state);
     if let Some(times) = state.cpu.shown.as_ref().filter(|_| state.cpu.is_on()) {
         sampler.push(format!("{} samples by {}", thousands(times.samples), times.event));
+        if times.coverage().is_none() {
+            sampler.push("the process used too little CPU time to tell what samples cover".to_owned());
+        }
         sampler.extend(times.reduced.iter().cloned());
     }
     if !sampler.is_empty() {

@@ -8,8 +8,8 @@ use crate::sampler::usage::CpuTime;
 
 /// A slice of the window, nanoseconds.
 const SLICE_NS: u64 = 250_000_000;
-/// Slices of the window: 10 s.
-const SLICES: u64 = 40;
+/// Slices of the window: 10 s, and the one that is not over.
+const SLICES: u64 = 41;
 /// Tasks whose time since the beginning is kept. If there are more, that begins anew.
 const MAX_TOTALS: usize = 1 << 16;
 
@@ -143,12 +143,12 @@ mod tests {
             tally.add(now, Whose::Task((0, 7)), 10);
             tally.add(now, Whose::Scheduler, 1);
         }
-        let sums = tally.sums(21 * SECOND + SECOND / 2);
-        // Slices of the last ten seconds: those of 12 s to 21 s.
-        assert_eq!(sums.times[&Whose::Task((0, 7))], [100, 200]);
-        assert_eq!(sums.times[&Whose::Scheduler], [10, 20]);
-        assert_eq!((sums.window_ns, sums.total_ns), (19 * SECOND / 2, 41 * SECOND / 2));
-        assert_eq!(sums.before.own_ns, 11);
+        let sums = tally.sums(21 * SECOND + 100);
+        // Slices of the last ten seconds: those of 11 s to 21 s.
+        assert_eq!(sums.times[&Whose::Task((0, 7))], [110, 200]);
+        assert_eq!(sums.times[&Whose::Scheduler], [11, 20]);
+        assert_eq!((sums.window_ns, sums.total_ns), (10 * SECOND + 100, 20 * SECOND + 100));
+        assert_eq!(sums.before.own_ns, 10);
     }
 
     #[test]
