@@ -6,12 +6,11 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::Cut;
 use super::chart::{Scale, Value, line, readings_per_column};
 use super::text::{rate, signed_rate};
 use super::theme::Canvas;
+use super::{Cut, cpu};
 use crate::dashboard::cpu::Sampling;
-use crate::dashboard::shares;
 use crate::dashboard::state::{AppState, Source};
 use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
@@ -199,7 +198,7 @@ pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
 
 /// What the sampler says of itself, at the right; whole facts only.
 fn sampler(canvas: &mut Canvas<'_>, state: &AppState, y: u16, end: u16) {
-    let mut facts = shares::sampler(state);
+    let mut facts = cpu::sampler(state);
     let wide = canvas.buffer.area.width;
     while !facts.is_empty() {
         let text = format!(" {} ", facts.join("  "));

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::Cut;
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::findings::sureness;
 use super::text::rate;
 use super::theme::Canvas;
+use super::{Cut, cpu};
 use crate::dashboard::shares;
 use crate::dashboard::state::AppState;
 use crate::report::line::width;
@@ -53,7 +53,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
         page.strip("RSS", &bytes(rss), low, size, |p| p.rss.map(|n| n as f64));
     }
     let nouns = task_noun(&picture.snapshot);
-    if let Some((sum, parts)) = shares::process(state, nouns) {
+    if let Some((sum, parts)) = cpu::process(state, nouns) {
         page.say("CPU", &sum, &parts);
     }
     if let Some(times) = &picture.times {

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::theme::Canvas;
-use super::{Cut, select};
+use super::{Cut, cpu, select};
 use crate::dashboard::cpu::Sampling;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::shares;
@@ -61,11 +61,11 @@ fn doing(state: &AppState, picture: &Picture, room: usize) -> Vec<(&'static str,
         let text = [why].into_iter().chain(remedy).map(String::as_str).collect::<Vec<_>>().join(" ");
         lines.push(("CPU", format!("cannot be sampled: {text}")));
     }
-    if let Some((sum, parts)) = shares::process(state, task_noun(&picture.snapshot)) {
+    if let Some((sum, parts)) = cpu::process(state, task_noun(&picture.snapshot)) {
         let parts: Vec<String> = [sum].into_iter().chain(parts).collect();
         lines.push(("CPU", parts.join(", ")));
     }
-    let mut sampler = shares::sampler(state);
+    let mut sampler = cpu::sampler(state);
     if let Some(times) = state.cpu.shown.as_ref().filter(|_| state.cpu.is_on()) {
         sampler.push(format!("{} samples by {}", thousands(times.samples), times.event));
         if times.coverage().is_none() {

@@ -161,8 +161,8 @@ mod tests {
         tally.add(5 * SECOND, Whose::Native, 4);
         let sums = tally.sums(12 * SECOND);
         assert_eq!(sums.times[&Whose::Native], [4, 7]);
-        tally.go_on(15 * SECOND, Used::default);
-        assert_eq!(tally.sums(15 * SECOND).times[&Whose::Native], [0, 7]);
+        tally.go_on(16 * SECOND, Used::default);
+        assert_eq!(tally.sums(16 * SECOND).times[&Whose::Native], [0, 7]);
     }
 
     #[test]
