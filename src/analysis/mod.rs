@@ -32,6 +32,7 @@ pub mod signature;
 pub(crate) mod tally;
 pub mod trend;
 pub mod waits;
+pub mod why;
 
 pub use each::Each;
 pub use filter::Filter;

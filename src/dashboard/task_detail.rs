@@ -320,6 +320,10 @@ fn attempt(op: WaitOp) -> &'static str {
         WaitOp::Lock => "locks",
         WaitOp::ReadLock => "read-locks",
         WaitOp::Wait => "waits",
+        WaitOp::Read => "reads",
+        WaitOp::Write => "writes",
+        WaitOp::Accept => "accepts",
+        WaitOp::Connect => "connects",
     }
 }
 

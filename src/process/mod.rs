@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use crate::snapshot::{ProcessFigures, TargetInfo};
+use crate::snapshot::{Age, Descriptor, ProcessFigures, TargetInfo};
 
 pub(crate) mod bytes;
 mod core;
@@ -187,6 +187,25 @@ pub struct Blocked {
     pub sleeps: u64,
 }
 
+/// A system call that a thread is in, from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadCall {
+    /// Its number.
+    pub number: u32,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+    /// The thread's stack pointer.
+    pub sp: u64,
+    /// The thread's program counter.
+    pub pc: u64,
+    /// How often the thread has gone to sleep so far: see [`Blocked::sleeps`].
+    pub sleeps: u64,
+    /// The kernel function in which it sleeps. None if it may not be read.
+    pub kernel_function: Option<String>,
+    /// How long it has been in it.
+    pub age: Age,
+}
+
 /// What is done with a stopped thread; called with its registers.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
@@ -241,6 +260,20 @@ pub trait Target: Memory {
     /// this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
         None
+    }
+
+    /// The system call that a thread is in, if it sleeps in one. None where this cannot be known.
+    fn call_of(&self, _tid: u32) -> Option<ThreadCall> {
+        None
+    }
+
+    /// What these descriptors of the process are, and the sockets among them. One that is not open is left out. Of a
+    /// core file nothing is known.
+    ///
+    /// # Errors
+    /// If the process has ended, or the list of its descriptors may not be read.
+    fn descriptors(&self, _numbers: &[u32]) -> Result<Vec<Descriptor>> {
+        Ok(Vec::new())
     }
 
     /// Stops every thread until the guard is dropped, for no longer than `limit`. Whatever happens to

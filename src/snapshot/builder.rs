@@ -3,7 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    Channel, Header, Hold, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject, WaitOp,
+    Channel, Header, Hold, Links, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject,
+    WaitOp,
 };
 use crate::code::{CodeBuilder, Interner};
 
@@ -21,6 +22,8 @@ pub struct SnapshotBuilder {
     pub header: Header,
     /// The code tables.
     pub code: CodeBuilder,
+    /// What leads from waiting tasks to their causes. [`SnapshotBuilder::finish`] sorts the tables.
+    pub links: Links,
     objects: Vec<WaitObject>,
     objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
     waits: Vec<Wait>,
@@ -157,40 +160,50 @@ impl SnapshotBuilder {
         let counted = self.counted.into_values().into_iter().zip(self.counts);
         let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
         self.tasks.extend(rows);
-        sort(&mut self.tasks);
+        if let Some(to) = sort(&mut self.tasks) {
+            self.links.renumber(&to);
+        }
+        self.links.sort();
         Snapshot {
             header: self.header,
             code: self.code.finish(),
             objects: self.objects,
             waits: self.waits,
             holds: self.holds,
+            links: self.links,
             tasks: self.tasks,
         }
     }
 }
 
 /// Sorts tasks by runtime, id and address; equal ones stay in their order. Each row is moved once: rows are large.
-fn sort(tasks: &mut [Task]) {
+/// Returns the new row of each task, or None if all stay where they are.
+fn sort(tasks: &mut [Task]) -> Option<Vec<u32>> {
     let key = |task: &Task| (task.runtime, task.id, task.address);
     if tasks.is_sorted_by_key(key) {
-        return;
+        return None;
     }
     let mut order: Vec<_> = tasks.iter().zip(0u32..).map(|(task, at)| (key(task), at)).collect();
     order.sort_unstable();
     let mut from: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
+    let mut to = vec![0; from.len()];
+    for (&before, row) in from.iter().zip(0u32..) {
+        to[before as usize] = row;
+    }
     // One cycle of the permutation after another. What is in its place becomes a cycle of its own.
     for start in 0..from.len() {
-        let (first, mut to) = (tasks[start], start);
+        let (first, mut at) = (tasks[start], start);
         loop {
-            let next = std::mem::replace(&mut from[to], to as u32) as usize;
+            let next = std::mem::replace(&mut from[at], at as u32) as usize;
             if next == start {
-                tasks[to] = first;
+                tasks[at] = first;
                 break;
             }
-            tasks[to] = tasks[next];
-            to = next;
+            tasks[at] = tasks[next];
+            at = next;
         }
     }
+    Some(to)
 }
 
 #[cfg(test)]
@@ -218,8 +231,11 @@ mod tests {
                 .collect();
             let mut expected = tasks.clone();
             expected.sort_by_key(|task| (task.runtime, task.id, task.address));
-            sort(&mut tasks);
+            let before = tasks.clone();
+            let to = sort(&mut tasks);
             assert_eq!(tasks, expected);
+            let to = to.unwrap_or_else(|| (0..).take(before.len()).collect());
+            assert!(before.iter().zip(to).all(|(task, row)| tasks[row as usize] == *task));
         }
     }
 

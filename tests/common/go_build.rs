@@ -110,6 +110,8 @@ pub enum Program {
     Burners,
     /// Burns CPU, waits, and writes its own profiles into a directory.
     Profiled,
+    /// Waits for others as a plan says.
+    Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
 }
@@ -119,6 +121,7 @@ impl Program {
     fn module(self) -> PathBuf {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
+            Program::Why => "why",
             Program::Leaks => "leaks",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
@@ -190,6 +193,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     let (source, package) = match program {
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
+        Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),

@@ -8,9 +8,6 @@ use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
-/// Bytes of the stack of a blocked thread that are read.
-const BLOCKED_STACK: usize = 16 << 10;
-
 /// Says whose samples are, and adds them to a recording.
 pub(super) struct Attribution<'a> {
     target: &'a dyn Target,
@@ -75,14 +72,15 @@ impl<'a> Attribution<'a> {
         if batch.has_new_code() {
             self.renew(builder);
         }
-        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
+        let all = batch.samples.iter().chain(batch.departures.iter());
+        let moments: Vec<Moment<'_>> = all.map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
             match runtime.refresh(&moments, &mut builder.code) {
                 Err(error) if !error.is_gone() => return Err(error.into()),
                 _ => {}
             }
         }
-        for (moment, weight_ns) in batch.moments() {
+        for (moment, weight_ns) in batch.samples.iter() {
             let found = self.find(&moment, builder);
             let stack = builder.stack(found.stack);
             let thread = threads.row(moment.tid, builder);
@@ -104,7 +102,8 @@ impl<'a> Attribution<'a> {
         Ok(())
     }
 
-    fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
+    /// Whose a moment of a batch is that was added.
+    pub(super) fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
         let mut found = match claim {
             Some(claim) => of_runtime(claim, builder),
@@ -134,13 +133,7 @@ impl<'a> Attribution<'a> {
         if let Some(claim) = runtimes.find_map(|runtime| runtime.blocked(tid, since_ns, &mut builder.code)) {
             return Some(of_runtime(claim, builder));
         }
-        let before = self.target.blocked_at(tid)?;
-        let stack = self.target.read_vec(before.sp, BLOCKED_STACK).ok()?;
-        if self.target.blocked_at(tid)? != before {
-            return None;
-        }
-        let moment = Moment::blocked(tid, before, &stack);
-        let (stack, stack_status) = self.native.stack(&moment, &mut builder.code);
+        let (stack, stack_status) = self.native.blocked(self.target, tid, &mut builder.code)?;
         Some(Found { whose: Whose::Native, labels: None, stack, stack_status })
     }
 

@@ -14,7 +14,8 @@ use rustc_hash::FxHashMap;
 mod tally;
 
 use super::batch::Batch;
-use super::{DRAIN, LITTLE_CPU_NS, RecordError, STACK};
+use super::drain::DRAIN;
+use super::{LITTLE_CPU_NS, RecordError, STACK};
 use crate::analysis::lore;
 use crate::analysis::pattern::Pattern;
 use crate::cause::full_text;
@@ -229,9 +230,10 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
     }
     let mut tally = Tally::new(sampler.begun_ns(), used(program));
     let mut owners = Owners::new(target.as_ref(), &readable)?;
-    let (mut batch, mut told) = (Batch::default(), Instant::now());
+    let mut told = Instant::now();
     while !stop.load(Ordering::Relaxed) && !sampler.has_ended() {
         sampler.wait(DRAIN);
+        let mut batch = Batch::default();
         batch.fill(&mut sampler, None);
         if batch.executed_ns().is_some() {
             return Ok(());
@@ -343,11 +345,11 @@ impl<'a> Owners<'a> {
             // An error shows up where the mappings are needed.
             let _ = self.target.mappings();
         }
-        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
+        let moments: Vec<Moment<'_>> = batch.samples.iter().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
             runtime.refresh(&moments, &mut self.code)?;
         }
-        for (moment, weight_ns) in batch.moments() {
+        for (moment, weight_ns) in batch.samples.iter() {
             tally.add(moment.at_ns, self.whose(&moment), weight_ns);
             self.samples += 1;
         }
