@@ -211,7 +211,7 @@ impl Go {
 
     /// Offsets in contexts. None for a program that has none.
     fn contexts(&self) -> Option<links::ContextLayout> {
-        *self.contexts.get_or_init(|| links::ContextLayout::find(self))
+        *self.contexts.get_or_init(|| links::ContextLayout::find(&self.types))
     }
 
     fn provenance(&self) -> Vec<String> {
