@@ -92,6 +92,17 @@ fn one(pid: u32, fd: u32, now_ns: Option<u64>) -> io::Result<Descriptor> {
     Ok(descriptor)
 }
 
+/// The epoll sets of a process, by their numbers. Empty if its descriptors may not be read.
+pub fn polls_of(pid: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let is_poll = |fd: &u32| {
+        let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        link.is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]")
+    };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(is_poll).collect()
+}
+
 /// What a link of /proc/PID/fd allows.
 fn access(mode: u32) -> Access {
     Access { read: mode & 0o400 != 0, write: mode & 0o200 != 0 }

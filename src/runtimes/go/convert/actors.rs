@@ -9,7 +9,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
     if options.actors.is_zero() {
         return Ok(());
     }
-    let answer = actors::find(go, target, options, &draft.stacks, first_task, into)?;
+    let answer = actors::find(go, target, options, &draft.stacks, first_task, &draft.ends, into)?;
     for found in answer.actors {
         let location = found.at.map(|pc| draft.resolver.location(pc, &mut into.code));
         into.links.actors.push(Actor {

@@ -9,6 +9,7 @@ mod budget;
 mod contexts;
 mod descriptors;
 mod done;
+mod ends;
 mod functions;
 mod heaps;
 mod layout;
@@ -33,7 +34,8 @@ use crate::snapshot::{Descriptor, ObjectId, ObjectKind, SnapshotBuilder, Task, W
 const BATCH: usize = 8192;
 
 /// Finds what leads to the causes of the waits of all tasks of this runtime. `stacks`: the table that
-/// the tasks' stack numbers index.
+/// the tasks' stack numbers index. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address
+/// of what goroutines that have it point to.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
@@ -42,7 +44,7 @@ pub(super) fn find(
     resolver: &mut Resolver<'_>,
     first: First,
     into: &mut SnapshotBuilder,
-) -> Result<(), GoError> {
+) -> Result<Vec<(u64, ObjectId)>, GoError> {
     let still = target.is_static() || options.pause == Pause::Everything;
     let mut search = Search {
         go,
@@ -58,12 +60,13 @@ pub(super) fn find(
     search.polls()?;
     search.sleeps()?;
     search.timers()?;
+    let ends = if options.actors.is_zero() { Vec::new() } else { search.ends(&options.ends)? };
     search.details()?;
     search.contexts()?;
     if !options.actors.is_zero() {
         search.functions()?;
     }
-    Ok(())
+    Ok(ends)
 }
 
 /// Where the tasks and the wait objects of a runtime begin.
