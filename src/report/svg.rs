@@ -92,6 +92,15 @@ fn layout(picture: &Picture) -> (BTreeMap<NodeId, Placed>, f64, f64) {
         right = right.max(x - ACROSS + PAD);
         y += tallest + DOWN;
     }
+    // Layers are centred.
+    for layer in &layers {
+        let end =
+            layer.iter().filter_map(|id| placed.get(id)).map(|node| node.x + node.width).fold(0.0, f64::max);
+        let shift = (right - PAD - end) / 2.0;
+        for id in layer {
+            placed.entry(*id).and_modify(|node| node.x += shift);
+        }
+    }
     // Lines that lead back run on the right.
     (placed, right.max(200.0) + 60.0, (y - DOWN + PAD).max(60.0))
 }
@@ -154,7 +163,13 @@ fn box_of(node: &Placed, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn edge(from: &Placed, to: &Placed, label: &str, certainty: Certainty, out: &mut dyn Write) -> io::Result<()> {
+fn edge(
+    from: &Placed,
+    to: &Placed,
+    label: &str,
+    certainty: Certainty,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let dashes = match certainty {
         Certainty::Sure => "",
         Certainty::Likely => " stroke-dasharray=\"6 3\"",
@@ -175,7 +190,11 @@ fn edge(from: &Placed, to: &Placed, label: &str, certainty: Certainty, out: &mut
         (path, side - 34.0, (y1 + y2) / 2.0)
     };
     writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"#555\"{dashes} marker-end=\"url(#head)\"/>")?;
-    writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#555\" font-size=\"9\">{}</text>", xml(&escape(label)))
+    writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#555\" font-size=\"9\">{}</text>",
+        xml(&escape(label))
+    )
 }
 
 /// Text in XML.

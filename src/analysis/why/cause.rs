@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Node, NodeId, Want};
 use super::system::OtherEnd;
-use crate::snapshot::{LockState, ObjectKind, TaskState, TimerState, WaitClass};
+use crate::snapshot::{DescriptorKind, LockState, ObjectKind, TaskState, TimerState, WaitClass};
 
 /// Where a chain ends, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub enum Cause {
     Terminal,
     /// It waits for connections.
     Clients,
+    /// It waits for whatever happens to its descriptors: an event loop.
+    Events,
     /// A process has not accepted the connection.
     NotAccepted,
     /// Nothing can end it.
@@ -67,6 +69,8 @@ pub enum Unknown {
     Object,
     /// The holder of the lock was not found.
     Holder,
+    /// It is not known who would wake it.
+    Waker,
     /// The lock is being given to the next task.
     HandedOver,
     /// The channel is closed: its waiters are about to go on.
@@ -162,13 +166,18 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
             }
         }
         _ if what.lock == Some(LockState::Free) => Cause::Unknown(Unknown::HandedOver),
+        ObjectKind::Futex | ObjectKind::Semaphore | ObjectKind::Other => Cause::Unknown(Unknown::Waker),
         _ => Cause::Unknown(Unknown::Holder),
     }
 }
 
 fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
-    if want == Want::Connected {
-        return Cause::Clients;
+    match graph.descriptor(id).map(|descriptor| descriptor.kind) {
+        _ if want == Want::Connected => return Cause::Clients,
+        Some(DescriptorKind::Poll) => return Cause::Events,
+        Some(DescriptorKind::Timer) => return Cause::SomeTime,
+        Some(DescriptorKind::Event | DescriptorKind::Other) => return Cause::Unknown(Unknown::Waker),
+        _ => {}
     }
     let peer = graph.descriptor(id).and_then(|descriptor| graph.peer(descriptor.file?));
     match peer {
@@ -179,7 +188,7 @@ fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
 }
 
 fn outside(graph: &Graph<'_>, id: NodeId) -> Cause {
-    use crate::snapshot::{DescriptorKind, Protocol, SocketState};
+    use crate::snapshot::{Protocol, SocketState};
     let Some(descriptor) = graph.descriptor(id) else { return Cause::Outside };
     let socket = descriptor.socket.as_ref();
     match (descriptor.kind, socket.map(|socket| (socket.protocol, socket.state))) {

@@ -2,11 +2,12 @@
 
 use rustc_hash::FxHashMap;
 
-use super::build::{Builder, main_task};
+use super::builder::Builder;
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
-    Action, By, Certainty, Deadline, DescriptorKind, FileId, ObjectId, ObjectKind, Snapshot, SocketState, WaitOp,
+    Action, Begins, By, Certainty, Deadline, DescriptorKind, FileId, FunctionId, ObjectId, ObjectKind,
+    Snapshot, SocketState, Task, TaskState, WaitOp,
 };
 
 /// At most this many holders of one end are named.
@@ -98,9 +99,7 @@ fn socket(graph: &Graph<'_>, node: NodeId, want: Want) -> Option<(Node, EdgeKind
         OtherEnd::NotAccepted { listener } => {
             Some((Node::End { file: *listener, want: Want::Accepted }, EdgeKind::Listener))
         }
-        OtherEnd::Elsewhere | OtherEnd::Kernel => {
-            Some((Node::Outside { process, object }, EdgeKind::Leaves))
-        }
+        OtherEnd::Elsewhere | OtherEnd::Kernel => Some((Node::Outside { process, object }, EdgeKind::Leaves)),
         OtherEnd::Unknown(_) => None,
     }
 }
@@ -181,7 +180,7 @@ fn tasks(
 
 /// A task that runs or is about to.
 fn is_ready(snapshot: &Snapshot, row: u32) -> bool {
-    use crate::snapshot::TaskState::{Preempted, Runnable, Running};
+    use TaskState::{Preempted, Runnable, Running};
     let state = snapshot.tasks.get(row as usize).map(|task| task.state);
     matches!(state, Some(Running | Runnable | Preempted))
 }
@@ -247,4 +246,24 @@ fn exit(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, pid: u32) {
     if let Some(task) = builder.graph.task_node(process, row) {
         builder.edge(node, task, kind, Certainty::Sure);
     }
+}
+
+/// The task whose end ends the process: the only one, or the one that runs the program's main function.
+fn main_task(snapshot: &Snapshot, pid: u32) -> Option<(u32, EdgeKind)> {
+    if let [_] = snapshot.tasks.as_slice() {
+        return Some((0, EdgeKind::Only));
+    }
+    let begins = |id: FunctionId| {
+        let function = snapshot.code.functions.get(id.index());
+        function.is_some_and(|function| function.role.begins == Begins::Program)
+    };
+    let runs_main = |(_, task): &(u32, &Task)| {
+        let outer = snapshot.stack_of(task).iter().rev().take(2);
+        let mut frames = outer.filter_map(|id| snapshot.code.locations.get(id.index())?.frames.last());
+        task.entry.is_some_and(begins) || frames.any(|frame| begins(frame.function))
+    };
+    let is_first = |(_, task): &(u32, &Task)| task.id == Some(u64::from(pid));
+    let all = || (0..).zip(&snapshot.tasks);
+    let found = all().find(runs_main).or_else(|| all().find(is_first));
+    found.map(|(row, _)| (row, EdgeKind::Main))
 }

@@ -2,14 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::alive::alive;
-use super::build;
 use super::still::Proof;
 use super::system::{OtherEnd, SeenProcess, System};
 use crate::snapshot::{
     Action, Certainty, Context, Descriptor, FileId, HoldKind, LocationId, ObjectId, Searched, Snapshot, Task,
-    WaitObject,
-    WaitOp,
+    WaitObject, WaitOp,
 };
 
 /// A node, by its number.
@@ -189,18 +186,15 @@ pub struct Graph<'a> {
     pub(super) moving: Vec<bool>,
     /// Nodes that can go on, as far as it is known.
     pub(super) alive: Vec<bool>,
+    /// How much hope there is for each node, see `chain`. 0 is the most.
+    pub(super) hopes: Vec<u8>,
+    /// How many tasks wait for each node.
+    pub(super) waiters: Vec<u32>,
     /// Edges that were left out because something moved.
     pub(super) moved: u64,
 }
 
 impl<'a> Graph<'a> {
-    /// Makes the graph of processes that were read together.
-    pub fn new(system: &'a System) -> Self {
-        let mut graph = build::build(system);
-        graph.alive = alive(&graph);
-        graph
-    }
-
     /// What it was made of.
     pub fn system(&self) -> &'a System {
         self.system
@@ -323,6 +317,11 @@ impl<'a> Graph<'a> {
     /// Whether a task went on between the readings.
     pub fn is_moving(&self, id: NodeId) -> bool {
         self.moving.get(id.index()).copied().unwrap_or(false)
+    }
+
+    /// How many tasks wait for a node.
+    pub fn waiters(&self, id: NodeId) -> u64 {
+        self.waiters.get(id.index()).copied().unwrap_or(0).into()
     }
 
     /// Edges that were left out because something moved between the readings.

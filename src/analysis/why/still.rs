@@ -4,8 +4,8 @@ use rustc_hash::FxHashMap;
 
 use super::system::SeenProcess;
 use crate::snapshot::{
-    Actor, By, Descriptor, Hold, LocationId, ObjectId, ObjectKind, ReadMode, Searched, Snapshot, SourceKind, StackStatus,
-    Task,
+    Actor, By, Descriptor, Hold, LocationId, ObjectId, ObjectKind, ReadMode, Searched, Snapshot, SourceKind,
+    StackStatus, Task,
 };
 
 /// How far the data of a process can be taken together.
@@ -81,9 +81,7 @@ impl<'a> Still<'a> {
     pub(super) fn task(&self, first: &Snapshot, row: u32) -> bool {
         match self.second {
             Some(_) => self.rows.get(row as usize).is_some_and(Option::is_some),
-            None => {
-                first.tasks.get(row as usize).is_some_and(|task| task.stack_status != StackStatus::Torn)
-            }
+            None => first.tasks.get(row as usize).is_some_and(|task| task.stack_status != StackStatus::Torn),
         }
     }
 
@@ -115,7 +113,8 @@ impl<'a> Still<'a> {
         for (row, task) in (0..).zip(&second.tasks).filter(|(_, task)| !task.holds.is_empty()) {
             let Some(&row) = to_first.get(&row) else { continue };
             // Its locations are those of the other reading.
-            let of_first = |hold: &Hold| Some((row, Hold { object: object(hold.object)?, location: None, ..*hold }));
+            let of_first =
+                |hold: &Hold| Some((row, Hold { object: object(hold.object)?, location: None, ..*hold }));
             holds.extend(second.holds_of(task).iter().filter_map(of_first));
         }
         let of_first = |actor: &Actor| {
@@ -169,12 +168,12 @@ fn identity(task: &Task) -> (u8, Option<u64>, u64) {
 
 /// Whether a task did not move from one reading to the next.
 fn same(first: &Snapshot, a: &Task, second: &Snapshot, b: &Task) -> bool {
-    let reason = |snapshot: &Snapshot, task: &Task| task.reason.map(|id| snapshot.str(id).to_owned());
     let torn = |task: &Task| task.stack_status == StackStatus::Torn;
     if torn(a) || torn(b) || (a.state, a.mark, a.polls) != (b.state, b.mark, b.polls) {
         return false;
     }
-    if reason(first, a) != reason(second, b) || !waits(first, a).eq(waits(second, b)) {
+    let reasons = (a.reason.map(|id| first.str(id)), b.reason.map(|id| second.str(id)));
+    if reasons.0 != reasons.1 || !waits(first, a).eq(waits(second, b)) {
         return false;
     }
     // Without a mark the stack has to say it.

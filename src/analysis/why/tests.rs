@@ -123,7 +123,7 @@ impl Made {
         let (pid, name) = (self.pid, self.name.to_owned());
         let first = self.snapshot();
         let mut second = first.clone();
-        second.header.taken_at_ns = second.header.taken_at_ns.map(|at| at + 20_000_000);
+        second.header.taken_at_ns = second.header.taken_at_ns.map(|at| at + 100_000_000);
         SeenProcess { pid, name, first: Arc::new(first), second: Some(Arc::new(second)) }
     }
 }
@@ -137,13 +137,17 @@ pub(crate) fn open(pid: u32, name: &str, fd: u32, inode: u64, access: &str) -> O
     OpenEnd { file: file(inode), pid, process: name.to_owned(), fd, access }
 }
 
-pub(crate) fn system(processes: Vec<SeenProcess>, mut ends: Vec<OpenEnd>, peers: &[(u64, OtherEnd)]) -> System {
+pub(crate) fn system(
+    processes: Vec<SeenProcess>,
+    mut ends: Vec<OpenEnd>,
+    peers: &[(u64, OtherEnd)],
+) -> System {
     ends.sort_by_key(|end| end.file);
     System {
         processes,
         ends: Ends { open: ends, unreadable: Vec::new(), is_whole: true },
         peers: peers.iter().map(|(of, to)| Peer { of: file(*of), to: to.clone() }).collect(),
-        left_out: Vec::new(),
+        ..System::default()
     }
 }
 
@@ -180,11 +184,8 @@ pub(crate) fn example() -> System {
     let end = inventory.object(ObjectKind::Descriptor, 7);
     inventory.acts(serve, Action::Unknown, Certainty::Perhaps, end);
     let mut sh = Made::new(920, "sh");
-    sh.builder.header.runtimes[0] = RuntimeInfo {
-        name: "native".to_owned(),
-        task_noun: "thread".to_owned(),
-        ..RuntimeInfo::default()
-    };
+    sh.builder.header.runtimes[0] =
+        RuntimeInfo { name: "native".to_owned(), task_noun: "thread".to_owned(), ..RuntimeInfo::default() };
     let thread = sh.task("wait4", WaitClass::Call);
     sh.state(thread, TaskState::Syscall);
     let (name, function) = (sh.builder.code.string("wait4"), sh.builder.code.string("do_wait"));
@@ -219,7 +220,11 @@ fn a_chain_through_three_processes_ends_in_a_system_call() {
     // All of them depend on one system call, but the thread that is in it depends on nothing else.
     assert_eq!(answer.causes[0].tasks, 1208);
     assert_eq!(answer.causes[0].chain, chains[0]);
-    assert_eq!((answer.causes.len(), answer.usual), (1, 0));
+    assert_eq!((answer.causes.len(), answer.usual, answer.waiting), (1, 0, 1208));
+    let mut system = example();
+    system.asked = 1;
+    let answer = Why::new(&system).causes();
+    assert_eq!((answer.causes[0].tasks, answer.waiting), (1208, 1205));
 }
 
 #[test]
@@ -416,10 +421,14 @@ fn a_million_tasks_on_one_lock_are_one_group() {
     let lock = made.object(ObjectKind::Mutex, 0x10);
     let holder = made.task("main.hold", WaitClass::Sleep);
     made.holds(holder, HoldKind::Exclusive, lock);
-    for _ in 0..1_000_000 {
-        let row = made.task("main.wait", WaitClass::Lock);
-        made.waits(row, WaitOp::Lock, lock);
-    }
+    let row = made.task("main.wait", WaitClass::Lock);
+    made.waits(row, WaitOp::Lock, lock);
+    let waiter = made.tasks.last().unwrap().clone();
+    made.tasks.extend((3..1_000_002).map(|id| {
+        let mut next = waiter.clone();
+        next.0.id = Some(id);
+        next
+    }));
     let system = system(vec![made.seen()], Vec::new(), &[]);
     let answer = Why::new(&system).causes();
     assert_eq!(answer.causes[0].tasks, 1_000_001);

@@ -1,5 +1,6 @@
 //! Text about chains of waits: from waiting tasks to their causes.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::TextOptions;
@@ -67,8 +68,11 @@ impl Page<'_, '_, '_> {
         Line::new(self.options.color)
     }
 
-    fn noun(&self) -> &str {
-        self.why.graph().snapshot(0).map_or("task", task_noun)
+    /// What the tasks of all processes are called.
+    fn noun(&self) -> &'a str {
+        let mut nouns = self.why.graph().system().processes.iter().map(|seen| task_noun(&seen.first));
+        let first = nouns.next().unwrap_or("task");
+        if nouns.all(|noun| noun == first) { first } else { "task" }
     }
 
     /// "api (pid 4242): 1,204 of 1,388 goroutines wait, for 3 causes".
@@ -93,7 +97,8 @@ impl Page<'_, '_, '_> {
         let rows = self.words.rows(chain);
         let most = if self.options.verbose { usize::MAX } else { LINES };
         let left = rows.len().saturating_sub(most);
-        let (head, tail) = if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
+        let (head, tail) =
+            if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
         let shown = || rows.iter().take(head).chain(rows.iter().skip(tail));
         let widest = |of: &dyn Fn(&Row) -> usize| shown().map(of).max().unwrap_or(0);
         let text = widest(&|row| indent(row) + width(&escape(&row.text)));
@@ -112,7 +117,10 @@ impl Page<'_, '_, '_> {
             }
         }
         if chain.is_cut {
-            self.line().pad(2, 0).push(DIM, "... the chain is longer and was not followed").write(self.out)?;
+            self.line()
+                .pad(2, 0)
+                .push(DIM, "... the chain is longer and was not followed")
+                .write(self.out)?;
         }
         Ok(())
     }
@@ -123,9 +131,17 @@ impl Page<'_, '_, '_> {
         if row.depth > 0 {
             line.pad(start - 2, 0).push(DIM, "└ ");
         }
-        let style = if first { HEAD } else if row.ends { STATE } else { PLAIN };
+        let style = if first {
+            HEAD
+        } else if row.ends {
+            STATE
+        } else {
+            PLAIN
+        };
         let has_place = !row.function.is_empty() || !row.place.is_empty();
-        if !has_place || start + width(&escape(&row.text)) + 2 > column {
+        let behind = start + width(&escape(&row.text)) + 2;
+        let place = width(&escape(&row.function)) + 2 + width(&escape(&row.place));
+        if !has_place || behind > column && behind + place > self.options.width {
             line.wrap_text(style, &row.text, start + 2, self.options.width, self.out)?;
             if !has_place {
                 return Ok(());
@@ -140,19 +156,25 @@ impl Page<'_, '_, '_> {
 
     /// "and 12 more goroutines depend on it: 8 in main.serve, 4 in main.poll".
     fn dependents(&mut self, found: &Found) -> io::Result<()> {
-        let first = found.chain.steps.first();
-        let more = found.tasks.saturating_sub(first.map_or(0, |step| step.count));
+        // Those that the chain names are not named again.
+        let tasks = found
+            .chain
+            .steps
+            .iter()
+            .filter(|step| !step.is_repeated && self.why.graph().task(step.node).is_some());
+        let named: BTreeMap<NodeId, u64> = tasks.map(|step| (step.node, step.count)).collect();
+        let more = found.tasks.saturating_sub(named.values().sum());
         if more == 0 {
             return Ok(());
         }
-        let others = found.groups.iter().filter(|(_, node)| first.is_none_or(|step| step.node != *node));
+        let others = found.groups.iter().filter(|(n, node)| named.get(node).is_none_or(|count| count < n));
         let place = |node: NodeId| {
             let frame = self.why.place(node)?;
             let snapshot = self.why.graph().task(node)?.0;
             Some(crate::analysis::frames::frame_name(snapshot, frame).into_owned())
         };
-        let named = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
-        let groups: Vec<String> = others.filter_map(named).take(GROUPS).collect();
+        let text = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
+        let groups: Vec<String> = others.filter_map(text).take(GROUPS).collect();
         let mut text = format!("{} on the same", dependent(more, self.noun()));
         if !groups.is_empty() {
             text.push_str(&format!(": {}", groups.join(", ")));
@@ -173,14 +195,20 @@ impl Page<'_, '_, '_> {
             }
             if answer.usual > 0 {
                 let verb = if answer.usual == 1 { "waits" } else { "wait" };
-                let text = format!("{} more {verb} for connections, timers or signals, as usual", thousands(answer.usual));
+                let text = format!(
+                    "{} more {verb} for connections, timers or signals, as usual",
+                    thousands(answer.usual)
+                );
                 notes.push((DIM, text));
             }
         }
         notes.push((DIM, self.instants()));
         let graph = self.why.graph();
         if graph.moved() > 0 {
-            let text = format!("{} left out: something moved between the readings", count(graph.moved(), "connection"));
+            let text = format!(
+                "{} left out: something moved between the readings",
+                count(graph.moved(), "connection")
+            );
             notes.push((DIM, text));
         }
         notes.extend(graph.system().left_out.iter().map(|text| (WARN, text.clone())));
@@ -205,13 +233,13 @@ impl Page<'_, '_, '_> {
             Proof::Once if processes.len() > 1 => {
                 "one reading: nothing is proved of several processes together".to_owned()
             }
-            Proof::Once => "one reading, while the program ran: some of it may not have held together".to_owned(),
+            Proof::Once => {
+                "one reading, while the program ran: some of it may not have held together".to_owned()
+            }
             Proof::Twice => match graph.held_together() {
-                Some((at, apart)) => format!(
-                    "two readings {} apart; all of it held together at {}",
-                    duration(apart),
-                    time(at)
-                ),
+                Some((at, apart)) => {
+                    format!("two readings {} apart; all of it held together at {}", duration(apart), time(at))
+                }
                 None => "two readings; all of it was the same in both".to_owned(),
             },
         }
