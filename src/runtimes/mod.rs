@@ -20,6 +20,7 @@ mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
 mod sampling;
+mod threads;
 
 pub use go::GoError;
 pub use registry::RegistryError;

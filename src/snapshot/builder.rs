@@ -9,6 +9,7 @@ use super::{
 use crate::code::{CodeBuilder, Interner};
 
 mod checkpoint;
+mod order;
 
 pub use checkpoint::Checkpoint;
 
@@ -150,6 +151,12 @@ impl SnapshotBuilder {
         self.tasks.reserve(more);
     }
 
+    /// Makes room for this many more objects.
+    pub fn reserve_objects(&mut self, more: usize) {
+        self.objects.reserve(more);
+        self.objects_by_address.reserve(more);
+    }
+
     /// The finished snapshot, its tasks sorted by runtime and id.
     pub fn finish(mut self) -> Snapshot {
         self.header.warnings.extend(self.code.warnings());
@@ -160,7 +167,7 @@ impl SnapshotBuilder {
         let counted = self.counted.into_values().into_iter().zip(self.counts);
         let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
         self.tasks.extend(rows);
-        if let Some(to) = sort(&mut self.tasks) {
+        if let Some(to) = order::sort(&mut self.tasks) {
             self.links.renumber(&to);
         }
         self.links.sort();
@@ -176,68 +183,9 @@ impl SnapshotBuilder {
     }
 }
 
-/// Sorts tasks by runtime, id and address; equal ones stay in their order. Each row is moved once: rows are large.
-/// Returns the new row of each task, or None if all stay where they are.
-fn sort(tasks: &mut [Task]) -> Option<Vec<u32>> {
-    let key = |task: &Task| (task.runtime, task.id, task.address);
-    if tasks.is_sorted_by_key(key) {
-        return None;
-    }
-    let mut order: Vec<_> = tasks.iter().zip(0u32..).map(|(task, at)| (key(task), at)).collect();
-    order.sort_unstable();
-    let mut from: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
-    let mut to = vec![0; from.len()];
-    for (&before, row) in from.iter().zip(0u32..) {
-        to[before as usize] = row;
-    }
-    // One cycle of the permutation after another. What is in its place becomes a cycle of its own.
-    for start in 0..from.len() {
-        let (first, mut at) = (tasks[start], start);
-        loop {
-            let next = std::mem::replace(&mut from[at], at as u32) as usize;
-            if next == start {
-                tasks[at] = first;
-                break;
-            }
-            tasks[at] = tasks[next];
-            at = next;
-        }
-    }
-    Some(to)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tasks_are_sorted_and_equal_ones_stay_in_their_order() {
-        let mut random = 12345u64;
-        for len in [0, 1, 2, 3, 17, 1000] {
-            let mut tasks: Vec<Task> = (0..len)
-                .map(|nth| {
-                    random ^= random << 13;
-                    random ^= random >> 7;
-                    random ^= random << 17;
-                    let id = (!random.is_multiple_of(7)).then_some(random % 300);
-                    Task {
-                        runtime: (random % 2) as u8,
-                        id,
-                        address: random % 3,
-                        mark: Some(nth),
-                        ..Task::default()
-                    }
-                })
-                .collect();
-            let mut expected = tasks.clone();
-            expected.sort_by_key(|task| (task.runtime, task.id, task.address));
-            let before = tasks.clone();
-            let to = sort(&mut tasks);
-            assert_eq!(tasks, expected);
-            let to = to.unwrap_or_else(|| (0..).take(before.len()).collect());
-            assert!(before.iter().zip(to).all(|(task, row)| tasks[row as usize] == *task));
-        }
-    }
 
     #[test]
     fn there_is_no_room_for_waits_without_end() {

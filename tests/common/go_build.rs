@@ -114,6 +114,8 @@ pub enum Program {
     Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Waits for descriptors, system calls, timers and contexts, and says for which.
+    Waiting,
 }
 
 impl Program {
@@ -123,6 +125,7 @@ impl Program {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
             Program::Why => "why",
             Program::Leaks => "leaks",
+            Program::Waiting => "waiting",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -195,6 +198,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Tiny => ("tiny", "./tiny"),
         Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
+        Program::Waiting => ("waiting", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),

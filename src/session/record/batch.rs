@@ -16,6 +16,19 @@ pub(super) struct Batch {
     /// For threads that are about to leave their CPU: the place in `departures`.
     leaving: FxHashMap<u32, usize>,
     pub(super) events: Vec<Event>,
+    /// All that happened before this time is in this batch or in an earlier one.
+    pub(super) until_ns: u64,
+}
+
+/// Code that was mapped, perhaps in the place of other code.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mapped {
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub(super) at_ns: u64,
+    /// First address.
+    pub(super) start: u64,
+    /// The address after the last one.
+    pub(super) end: u64,
 }
 
 /// What happened to a thread or to the process.
@@ -26,7 +39,7 @@ pub(super) enum Event {
     /// A thread got a CPU again.
     OffCpu(Interval),
     /// Code was mapped.
-    Mapped,
+    Mapped(Mapped),
     /// A thread was started.
     Started { tid: u32 },
     /// A thread ended.
@@ -40,6 +53,7 @@ pub(super) enum Event {
 impl Batch {
     /// Takes what the sampler has.
     pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
+        self.until_ns = sampler.now_ns();
         sampler.drain(&mut |record| {
             let interval = off_cpu.as_mut().and_then(|off_cpu| off_cpu.take(&record));
             self.events.extend(interval.map(Event::OffCpu));
@@ -64,7 +78,9 @@ impl Batch {
             }
             // A switch may be among what was lost, so that what is waiting for one may be of an earlier one.
             Record::Lost { .. } => return self.leaving.clear(),
-            Record::Mapped { executable: true, .. } => Event::Mapped,
+            Record::Mapped { executable: true, at_ns, address, len, .. } => {
+                Event::Mapped(Mapped { at_ns, start: address, end: address.saturating_add(len) })
+            }
             Record::Started { tid, .. } => Event::Started { tid },
             Record::Ended { tid, .. } => Event::Ended { tid },
             Record::Named { at_ns, is_exec: true, .. } => Event::Executed { at_ns },
@@ -81,9 +97,11 @@ impl Batch {
         self.samples.bytes() + self.departures.bytes() + size_of_val(self.events.as_slice())
     }
 
-    /// The code of the process changed: something was mapped.
-    pub(super) fn has_new_code(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Mapped))
+    /// The code that was mapped.
+    pub(super) fn mapped(&self) -> impl Iterator<Item = Mapped> {
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Mapped(mapped) = event { Some(*mapped) } else { None })
     }
 
     /// When the process became another program. None if it did not.

@@ -1,12 +1,13 @@
 //! Drains the sampler on a thread of its own, so that nothing is lost while samples are looked at or tasks are read.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::batch::Batch;
+use super::batch::{Batch, Mapped};
 use crate::process::TargetError;
 use crate::sampler::off_cpu::OffCpu;
 use crate::sampler::usage::CpuTime;
@@ -18,10 +19,15 @@ pub(super) const DRAIN: Duration = Duration::from_millis(10);
 /// Bytes that wait to be looked at. With more, the sampler is not drained, and the kernel counts what it loses.
 const MOST_WAITING: usize = 256 << 20;
 
+/// A batch comes much sooner, however loaded the machine is, unless too many wait already.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Drains a sampler until it is ended or dropped.
 pub(super) struct Drain {
     facts: SamplerFacts,
     batches: Receiver<Batch>,
+    /// Batches that were looked at and not taken yet.
+    ahead: VecDeque<Batch>,
     shared: Arc<Shared>,
     thread: JoinHandle<Drained>,
     /// The last batch was taken.
@@ -67,7 +73,7 @@ impl Drain {
                 drain(pid, sampler, off_cpu, &of_thread, &give)
             })
             .map_err(|error| TargetError::io("start a thread", error))?;
-        Ok(Drain { facts, batches, shared, thread, is_over: false })
+        Ok(Drain { facts, batches, ahead: VecDeque::new(), shared, thread, is_over: false })
     }
 
     /// How the sampler works.
@@ -97,7 +103,8 @@ impl Drain {
 
     /// What was drained next, or an empty batch if nothing comes for a while.
     pub(super) fn next(&mut self) -> Batch {
-        match self.batches.recv_timeout(DRAIN) {
+        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(DRAIN), Ok);
+        match next {
             Ok(batch) => {
                 self.shared.waiting.fetch_sub(batch.bytes(), Ordering::AcqRel);
                 batch
@@ -108,6 +115,16 @@ impl Drain {
                 Batch::default()
             }
         }
+    }
+
+    /// The code that was mapped according to batches that were not taken yet, as far as a time. It waits until that is
+    /// known.
+    pub(super) fn mapped_until(&mut self, until_ns: u64) -> Vec<Mapped> {
+        while self.ahead.back().is_none_or(|batch| batch.until_ns < until_ns) {
+            let Ok(batch) = self.batches.recv_timeout(PATIENCE) else { break };
+            self.ahead.push_back(batch);
+        }
+        self.ahead.iter().flat_map(Batch::mapped).collect()
     }
 
     /// The sampler was stopped, and all was taken.

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
+#[cfg(feature = "test-support")]
+mod batches;
+mod code_changes;
 mod drain;
+mod earlier;
 mod error;
 mod finish;
 mod moments;
@@ -17,6 +21,9 @@ mod options;
 mod threads;
 mod wall;
 
+#[cfg(feature = "test-support")]
+#[doc(hidden)]
+pub use batches::Batches;
 pub use error::RecordError;
 pub use options::{Clocks, Progress, RecordOptions};
 
@@ -32,6 +39,7 @@ use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
 use drain::{DRAIN, Drain};
+use earlier::Earlier;
 use off_cpu::Waits;
 use threads::Threads;
 use wall::{Made, Reader};
@@ -50,6 +58,9 @@ const START: Duration = Duration::from_secs(1);
 const MAX_PENDING: usize = 256;
 /// Bytes of stacks of threads that left their CPU, in those batches. Where later waits begin is not known.
 const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// Runtimes of all programs that a process was, one after another.
+const MAX_RUNTIMES: usize = 128;
 
 /// What is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +127,8 @@ pub struct Recorder<'a> {
     began: Option<u64>,
     /// How long it took until the sampler was stopped, nanoseconds. What was sampled by then is looked at afterwards.
     ended: Option<u64>,
+    /// The program that the header describes last: when it began, and the number of its first runtime.
+    described: Option<(u64, usize)>,
     /// A reading found that the process has ended.
     gone: bool,
     /// Readings of all tasks of the present program.
@@ -193,6 +206,7 @@ impl<'a> Recorder<'a> {
             carried: None,
             began,
             ended: None,
+            described: None,
             gone: false,
             readings: 0,
             sampled_ns: 0,
@@ -225,6 +239,7 @@ impl<'a> Recorder<'a> {
             };
             return Ok(());
         }
+        let mut earlier = Earlier::default();
         self.builder.header.end = loop {
             self.began = beginning(self.what.pid());
             let target = match process::open_pid(self.what.pid()) {
@@ -232,10 +247,21 @@ impl<'a> Recorder<'a> {
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
                 Err(error) => return Err(crate::Error::from(error).into()),
             };
+            let rows = self.builder.sample_rows();
             if let Over::All(end) = self.program(target.as_ref(), progress)? {
                 break end;
             }
+            if self.builder.sample_rows() > rows && is_another(self.began, beginning(self.what.pid())) {
+                earlier.push(target.info().name.clone());
+            }
+            if self.builder.header.runtimes.len() >= MAX_RUNTIMES {
+                let text =
+                    "the process became another program too often: the recording ends with one of them";
+                self.builder.header.warnings.push(text.to_owned());
+                break End::Replaced;
+            }
         };
+        self.builder.header.warnings.extend(earlier.text());
         Ok(())
     }
 
@@ -316,9 +342,15 @@ impl<'a> Recorder<'a> {
         pending: &[Batch],
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
-        self.describe(target, readable);
+        // A program may have begun between the time when it was opened and the record of that.
+        let first = match self.described {
+            Some((began, first)) if Some(began) == self.began => first,
+            _ => self.builder.header.runtimes.len(),
+        };
+        self.described = self.began.map(|began| (began, first));
+        self.describe(target, readable, first);
         match readable {
-            Some(readable) => attribution.learn(readable)?,
+            Some(readable) => attribution.learn(readable, u8::try_from(first).unwrap_or(u8::MAX))?,
             None if self.options.clocks.wall => {
                 let text =
                     "the wall clock is not recorded: the process holds no runtime whose tasks could be read";
@@ -329,7 +361,7 @@ impl<'a> Recorder<'a> {
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
-        let mut wall = self.wall(readable);
+        let mut wall = self.wall(readable).map(|wall| wall.after_runtimes(first));
         let over = std::thread::scope(|scope| {
             let reader = wall.as_mut().zip(readable).map(|(wall, readable)| {
                 let reader = Reader::start(scope, target, readable, wall.read_options());
@@ -411,9 +443,7 @@ impl<'a> Recorder<'a> {
                 self.replaced(&mut batch, at_ns);
                 return Ok(Err(Over::Program));
             }
-            if batch.has_new_code() {
-                attribution.renew(&mut self.builder);
-            }
+            attribution.expect(&batch);
             let kept: usize = pending.iter().map(|batch| batch.departures.bytes()).sum();
             if kept > MAX_PENDING_BYTES {
                 batch.departures.clear();
@@ -445,12 +475,16 @@ impl<'a> Recorder<'a> {
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
         self.sampled_ns = self.sampled_ns.saturating_add(batch.samples.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        let drain = &mut self.drain;
+        let mut mapped =
+            |until_ns| drain.as_mut().map(|drain| drain.mapped_until(until_ns)).unwrap_or_default();
+        attribution.add(batch, &mut mapped, &mut self.threads, &mut self.builder)?;
         if let Some(waits) = &mut self.waits {
             waits.find(batch, attribution, &mut self.builder);
             waits.add(batch, &mut self.threads, &mut self.builder);
             waits.look(attribution, &mut self.builder);
         }
+        attribution.is_done_with(batch);
         Ok(())
     }
 
@@ -488,17 +522,23 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Fills what the header says of a program.
-    fn describe(&mut self, target: &dyn Target, readable: Option<&Readable>) {
+    /// Fills what the header says of a program. Of several, the header names the last one.
+    /// Its runtimes are numbered from `first` on.
+    fn describe(&mut self, target: &dyn Target, readable: Option<&Readable>, first: usize) {
         let header = &mut self.builder.header;
         header.target = target.info().clone();
         header.process = target.figures();
-        header.runtimes.clear();
-        for info in readable.map(|readable| readable.infos(target)).unwrap_or_default() {
-            header.runtimes.push(info.unwrap_or_else(|error| {
+        // Those of earlier programs stay: tasks refer to them.
+        let infos = readable.map(|readable| readable.infos(target)).unwrap_or_default();
+        for (number, info) in (first..).zip(infos) {
+            let info = info.unwrap_or_else(|error| {
                 header.warnings.push(full_text(&error));
                 RuntimeInfo::default()
-            }));
+            });
+            match header.runtimes.get_mut(number) {
+                Some(known) => *known = info,
+                None => header.runtimes.push(info),
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod actor;
 mod call;
 mod context;
 mod descriptor;
+mod ends;
 mod timer;
 
 pub use actor::{Action, Actor, By, Certainty, Searched};
@@ -16,6 +17,7 @@ pub use context::Context;
 pub use descriptor::{
     Access, Deadline, Descriptor, DescriptorKind, Endpoint, FileId, Protocol, Socket, SocketState,
 };
+pub use ends::{Ends, OpenEnd, OtherEnd, Peer};
 pub use timer::{Timer, TimerKind, TimerState};
 
 use super::ids::ObjectId;

@@ -7,6 +7,7 @@ use crate::runtimes::go::channels::Channels;
 use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::{KnownLabels, LabelSets};
+use crate::runtimes::go::last::Piece;
 use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
@@ -72,7 +73,14 @@ impl<'d, 'a> Tasks<'d, 'a> {
         self.labels.into_known()
     }
 
-    /// Adds what was read of some goroutines. The addresses of running ones go to `running`.
+    /// Adds goroutines that have not run, given by their positions in a piece.
+    pub(super) fn same(&mut self, same: &[u32], piece: &Piece) {
+        for row in piece.rows(same) {
+            self.goroutine(&row.goroutine(), row.waits.slice(&piece.waits));
+        }
+    }
+
+    /// Adds what was read of goroutines that may have run. The addresses of running ones go to `running`.
     pub(super) fn chunk(&mut self, mut chunk: Chunk, running: &mut Vec<u64>) {
         running.append(&mut chunk.running);
         let reading = &mut self.into.header.reading;

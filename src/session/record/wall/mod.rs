@@ -100,6 +100,13 @@ impl Wall {
         }
     }
 
+    /// The runtimes that the recording has so far are of earlier programs: there are so many.
+    #[must_use]
+    pub fn after_runtimes(mut self, count: usize) -> Self {
+        self.tables.first_runtime = count;
+        self
+    }
+
     /// How long until the next reading is due. Zero: now.
     pub fn due(&self, now_ns: u64) -> Duration {
         Duration::from_nanos(self.due_ns.saturating_sub(now_ns))
