@@ -46,7 +46,7 @@ impl Picture {
                     break;
                 }
                 let shape = match graph.node(step.node) {
-                    Some(Node::Task { .. }) if step.end.is_some() => Shape::End,
+                    Some(Node::Task { .. } | Node::Across(_)) if step.end.is_some() => Shape::End,
                     Some(Node::Task { .. }) => Shape::Task,
                     Some(Node::Outside { .. } | Node::Time(_) | Node::Process(_) | Node::Exit(_)) => {
                         Shape::Outside

@@ -148,16 +148,15 @@ impl<'w, 'a> Words<'w, 'a> {
     /// What a node is, in a few short lines.
     pub fn node(&self, step: &Step) -> Vec<String> {
         let mut lines = Vec::new();
+        let process = self.graph.process_of(step.node).and_then(|process| self.graph.process(process));
         match self.graph.node(step.node) {
-            Some(Node::Task { process, .. }) => {
+            Some(Node::Task { .. } | Node::Across(_)) => {
                 if let Some((snapshot, task)) = self.graph.task(step.node) {
                     lines.push(self.tasks(snapshot, task, step.count));
                     let (function, place) = self.place(step);
                     lines.extend([function, place].into_iter().filter(|line| !line.is_empty()));
                 }
-                if let Some(seen) =
-                    self.graph.process(process).filter(|_| self.graph.system().processes.len() > 1)
-                {
+                if let Some(seen) = process.filter(|_| self.graph.system().processes.len() > 1) {
                     lines.push(format!("pid {} {}", seen.pid, seen.name));
                 }
             }
@@ -204,7 +203,7 @@ impl<'w, 'a> Words<'w, 'a> {
     ) -> (Option<u32>, Option<&'s Step>) {
         let about = self.graph.process_of(step.node);
         match self.graph.node(step.node) {
-            Some(Node::Task { .. }) => {
+            Some(Node::Task { .. } | Node::Across(_)) => {
                 self.task(step, more, (process, things), text);
                 (about, Some(step))
             }
@@ -218,7 +217,9 @@ impl<'w, 'a> Words<'w, 'a> {
                 (about, None)
             }
             Some(Node::End { .. } | Node::Process(_) | Node::Exit(_)) => match more {
-                [next, ..] if matches!(self.graph.node(next.node), Some(Node::Task { .. })) => {
+                [next, ..]
+                    if matches!(self.graph.node(next.node), Some(Node::Task { .. } | Node::Across(_))) =>
+                {
                     self.task(next, &[], (process, 1), text);
                     (self.graph.process_of(next.node), Some(next))
                 }

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::builder::Builder;
+use super::cause::is_listening;
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
@@ -91,10 +92,11 @@ fn descriptor(builder: &mut Builder<'_>, node: NodeId) {
 /// Where a socket leads to.
 fn socket(graph: &Graph<'_>, node: NodeId, want: Want) -> Option<(Node, EdgeKind)> {
     let Some(Node::Descriptor { process, object, .. }) = graph.node(node) else { return None };
-    if want == Want::Connected {
+    let descriptor = graph.descriptor(node)?;
+    if want == Want::Connected || is_listening(descriptor) {
         return None;
     }
-    match graph.peer(graph.descriptor(node)?.file?)? {
+    match graph.peer(descriptor.file?)? {
         OtherEnd::Socket { file, .. } => Some((Node::End { file: *file, want }, EdgeKind::FarEnd)),
         OtherEnd::NotAccepted { listener } => {
             Some((Node::End { file: *listener, want: Want::Accepted }, EdgeKind::Listener))
@@ -126,6 +128,16 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
         let fds = holders.iter().filter(|end| end.pid == pid).map(|end| end.fd);
         let of_process = if only { Certainty::Sure } else { Certainty::Perhaps };
         let process = tables.processes.get(&pid).copied();
+        // A task that is alone in its process, and waits for nothing or for one thing, is the one.
+        let single = process.and_then(|process| {
+            let snapshot = builder.graph.snapshot(process)?;
+            let [task] = snapshot.tasks.as_slice() else { return None };
+            (snapshot.waits_of(task).len() <= 1).then(|| builder.graph.task_node(process, 0))?
+        });
+        if let Some(task) = single {
+            builder.edge(node, task, EdgeKind::Only, of_process);
+            continue;
+        }
         let mut found = false;
         for fd in fds.clone().take(HOLDERS) {
             let object = process.and_then(|process| tables.objects.get(&(process, fd)));
@@ -133,17 +145,9 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
                 found |= tasks(builder, node, (process, object), want, only);
             }
         }
-        let single = process.and_then(|process| {
-            let snapshot = builder.graph.snapshot(process)?;
-            (snapshot.tasks.len() == 1).then(|| builder.graph.task_node(process, 0))?
-        });
-        match (found, single, fds.clone().next()) {
-            (true, ..) => {}
-            (false, Some(task), _) => builder.edge(node, task, EdgeKind::Only, of_process),
-            (false, None, fd) => {
-                let to = builder.node(Node::Process(pid));
-                builder.edge(node, to, EdgeKind::OpenAs(fd.unwrap_or(0)), of_process);
-            }
+        if !found {
+            let to = builder.node(Node::Process(pid));
+            builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }
     }
 }
@@ -219,7 +223,8 @@ fn waiters(
         if serves {
             builder.edge(node, task, EdgeKind::Serves, Certainty::Sure);
         } else if !known {
-            builder.edge(node, task, EdgeKind::WaitsThere(op), Certainty::Perhaps);
+            let across = builder.node(Node::Across(task));
+            builder.edge(node, across, EdgeKind::WaitsThere(op), Certainty::Perhaps);
         }
         found |= serves || !known;
     }

@@ -56,6 +56,9 @@ pub enum Node {
     },
     /// A process that has an end, by its pid. Which of its tasks is to act is not known.
     Process(u32),
+    /// A task that waits at the far end itself, by its node. It is not followed: it waits for what is asked about, perhaps
+    /// among other things.
+    Across(NodeId),
     /// The end of a process, by its pid.
     Exit(u32),
     /// Something outside of this machine, or a person, at the other end of a descriptor.
@@ -253,9 +256,13 @@ impl<'a> Graph<'a> {
         self.proofs.get(process as usize).copied().unwrap_or(Proof::Once)
     }
 
-    /// The snapshot and the task of a node that is a task.
+    /// The snapshot and the task of a node that is a task, or a task across.
     pub fn task(&self, id: NodeId) -> Option<(&'a Snapshot, &'a Task)> {
-        let Node::Task { process, row } = self.node(id)? else { return None };
+        let mut node = self.node(id)?;
+        if let Node::Across(task) = node {
+            node = self.node(task)?;
+        }
+        let Node::Task { process, row } = node else { return None };
         let snapshot = self.snapshot(process)?;
         Some((snapshot, snapshot.tasks.get(row as usize)?))
     }
@@ -303,6 +310,10 @@ impl<'a> Graph<'a> {
             | Node::Object { process, .. }
             | Node::Descriptor { process, .. }
             | Node::Outside { process, .. } => Some(process),
+            Node::Across(task) => match self.node(task)? {
+                Node::Task { process, .. } => Some(process),
+                _ => None,
+            },
             Node::Process(pid) | Node::Exit(pid) => self.by_pid(pid),
             Node::End { .. } | Node::Time(_) => None,
         }
@@ -356,8 +367,8 @@ impl<'a> Graph<'a> {
 
     /// Every task with its node.
     pub fn tasks(&self) -> impl Iterator<Item = (NodeId, &'a Task)> {
-        let all = (0..).zip(&self.nodes).map(|(id, _)| NodeId(id));
-        all.filter_map(|id| Some((id, self.task(id)?.1)))
+        let all = (0..).zip(&self.nodes).filter(|(_, node)| matches!(node, Node::Task { .. }));
+        all.filter_map(|(id, _)| Some((NodeId(id), self.task(NodeId(id))?.1)))
     }
 }
 

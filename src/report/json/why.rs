@@ -222,6 +222,7 @@ impl<'a> Writer<'_, 'a> {
                 ("end", json!({"device": device, "inode": file.inode, "wanted": want.name()}))
             }
             Some(Node::Process(pid)) => ("process", json!({"pid": pid})),
+            Some(Node::Across(_)) => ("across", json!({"task": self.task(step.node)})),
             Some(Node::Exit(pid)) => ("exit", json!({"pid": pid})),
             Some(Node::Time(at)) => ("time", json!({"monotonic_ns": at})),
             Some(Node::Outside { .. }) => (
@@ -278,6 +279,7 @@ impl<'a> Writer<'_, 'a> {
             Cause::Terminal => ("terminal", Value::Null),
             Cause::Clients => ("clients", Value::Null),
             Cause::Events => ("events", Value::Null),
+            Cause::BothWait => ("both-wait", Value::Null),
             Cause::NotAccepted => ("not-accepted", Value::Null),
             Cause::DeadEnd(dead) => ("dead-end", json!({"why": dead_end(*dead)})),
             Cause::Cycle { forever } => ("cycle", json!({"forever": forever})),

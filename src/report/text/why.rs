@@ -63,7 +63,7 @@ struct Page<'p, 'w, 'a> {
     out: &'p mut dyn Write,
 }
 
-impl Page<'_, '_, '_> {
+impl<'a> Page<'_, '_, 'a> {
     fn line(&self) -> Line {
         Line::new(self.options.color)
     }

@@ -44,6 +44,7 @@ impl Words<'_, '_> {
             }
             Cause::Clients => plain("nobody connects"),
             Cause::Events => plain("nothing happens to any of its descriptors"),
+            Cause::BothWait => plain("each end waits for the other"),
             Cause::NotAccepted => plain("the connection was not accepted"),
             Cause::DeadEnd(Dead::NilChannel) => {
                 does("waits", "wait", " for a nil channel, which never ends".to_owned())
