@@ -126,6 +126,7 @@ impl SnapshotBuilder {
     }
 
     /// Adds a task.
+    #[inline]
     pub fn task(&mut self, task: Task) {
         self.tasks.push(task);
     }

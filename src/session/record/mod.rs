@@ -1,7 +1,8 @@
 //! Records what a process does over a while.
 //!
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
-//! at intervals. Everything goes into one [`Recording`], on one clock.
+//! at intervals. Everything goes into one [`Recording`], on one clock. A [`LiveCpu`] samples while a process is watched,
+//! and keeps sums only.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ mod drain;
 mod earlier;
 mod error;
 mod finish;
+mod live;
 mod moments;
 mod off_cpu;
 mod options;
@@ -25,6 +27,7 @@ mod wall;
 #[doc(hidden)]
 pub use batches::Batches;
 pub use error::RecordError;
+pub use live::{CpuNews, CpuNs, CpuTimes, LiveCpu, TaskCpu};
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
@@ -415,6 +418,7 @@ impl<'a> Recorder<'a> {
             }
             if self.told.elapsed() >= PROGRESS {
                 self.told = Instant::now();
+                self.used = CpuTime::of(self.what.pid()).or(self.used);
                 progress(&self.progress());
             }
         }
