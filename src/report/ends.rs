@@ -35,8 +35,8 @@ pub fn name(descriptor: &Descriptor) -> String {
     }
 }
 
-/// What tasks do that wait for descriptors, or sleep: "reads from tcp 10.0.3.9:52114 -> 10.0.0.7:8080, nothing received for
-/// 41 s", "reads from 128 sockets, 3 with a deadline", "wakes in 3 s". None for other waits.
+/// What tasks do that wait for descriptors, or sleep: "reads from tcp 10.0.3.9:52114 -> 10.0.0.7:8080, nothing
+/// received for 41 s", "reads from 128 sockets, 3 with a deadline", "wakes in 3 s". None for other waits.
 pub(super) fn waits(snapshot: &Snapshot, wait: &WaitSummary, verb: &str) -> Option<String> {
     let now = snapshot.header.monotonic_ns;
     let only = wait.only.and_then(|id| snapshot.objects.get(id.index()));

@@ -107,8 +107,8 @@ pub fn since(finding: &Finding) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// "12 goroutines wait for these: 8 in main.join wait.go:12 (sync.WaitGroup.Wait), 4 in main.read": the tasks that have the
-/// same cause. None if there are none. Raw from the target: escape before printing.
+/// "12 goroutines wait only for these: 8 in main.join wait.go:12 (sync.WaitGroup.Wait), 4 in main.read": the tasks
+/// that have the same cause. None if there are none. Raw from the target: escape before printing.
 pub fn dependents(header: &Header, finding: &Finding, full_paths: bool) -> Option<String> {
     let total = finding.dependents.iter().map(|part| part.count).sum::<u64>();
     if total == 0 {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::ends;
+use super::path::place_of;
 use super::runtime_names::{runtime_name, task_noun};
 use super::task_facts;
-use super::text::place_of;
 use super::units::{count, thousands};
 use super::waiting;
 use crate::analysis::frames::{frame_name, holding_frame};

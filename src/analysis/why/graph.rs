@@ -56,8 +56,8 @@ pub enum Node {
     },
     /// A process that has an end, by its pid. Which of its tasks is to act is not known.
     Process(u32),
-    /// A task that waits at the far end itself, by its node. It is not followed: it waits for what is asked about, perhaps
-    /// among other things.
+    /// A task that waits at the far end itself, by its node. It is not followed: it waits for what is asked about,
+    /// perhaps among other things.
     Across(NodeId),
     /// The end of a process, by its pid.
     Exit(u32),
@@ -347,8 +347,8 @@ impl<'a> Graph<'a> {
         self.proofs.iter().map(|&proof| weak(proof)).max().unwrap_or(Proof::Once)
     }
 
-    /// When everything held together, nanoseconds since the Unix epoch, and how long it stood still at least: the last
-    /// of the first readings had ended, and the first of the second ones had not begun. None if that is not known.
+    /// When everything held together, nanoseconds since the Unix epoch, and how long it stood still at least: the
+    /// last of the first readings had ended, and the first of the second ones had not begun. None if unknown.
     pub fn held_together(&self) -> Option<(u64, u64)> {
         if self.weakest_proof() != Proof::Twice {
             return None;

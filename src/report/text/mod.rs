@@ -30,7 +30,7 @@ pub use diff::{change, diff};
 pub use group::{state as group_state, title as group_title};
 pub use header::{figures, headline, moment, who};
 pub use locks::hold_sentences;
-pub use stack::place_of;
+pub use super::path::place_of;
 pub use waits::sentences as wait_sentences;
 
 /// The level of detail for each group or task.

@@ -26,8 +26,8 @@ pub fn sentences(snapshot: &Snapshot, waits: &[WaitSummary], full_paths: bool) -
     sentences
 }
 
-/// "in wait4 for pid 88", "in read of pipe:[88121] (3), flock of /srv/data (2)": the system calls that these tasks are in,
-/// unless it is said already what they wait for. Raw from the target: escape before printing.
+/// "in wait4 for pid 88", "in read of pipe:[88121] (3), flock of /srv/data (2)": the system calls that these tasks
+/// are in, unless it is said already what they wait for. Raw from the target: escape before printing.
 pub(super) fn calls(snapshot: &Snapshot, rows: impl Iterator<Item = u32>) -> Option<String> {
     if snapshot.links.calls.is_empty() {
         return None;

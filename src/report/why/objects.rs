@@ -7,8 +7,8 @@ use crate::report::{ends, waiting};
 use crate::snapshot::{Channel, LockState, ObjectKind, Snapshot, WaitOp};
 
 impl Words<'_, '_> {
-    /// "waits to send on channel 0xe0 of main.event, cap 64, full"; of tasks that wait for several things: "wait to lock 3
-    /// mutexes, such as 0xe0".
+    /// "waits to send on channel 0xe0 of main.event, cap 64, full"; of tasks that wait for several things: "wait to
+    /// lock 3 mutexes, such as mutex 0xe0".
     pub(super) fn wait(&self, step: &Step, many: bool, things: u64) -> String {
         let kind = step.edge.map(|edge| edge.kind);
         let op = if let Some(EdgeKind::Waits(op)) = kind { op } else { WaitOp::Wait };
