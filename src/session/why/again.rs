@@ -40,6 +40,7 @@ pub(super) fn read_again(
         let is_over = retries >= inquiry.options.retries || inquiry.is_late();
         if is_over || !moves(&system, from.as_deref()) {
             system.left_out = inquiry.left_out;
+            system.asked = usize::from(inquiry.of_one);
             return Ok(Outcome { system, from: from.unwrap_or_default(), retries });
         }
         retries += 1;
