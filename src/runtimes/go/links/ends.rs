@@ -9,7 +9,7 @@ use super::Search;
 use crate::process::TargetError;
 use crate::process::bytes::word;
 use crate::process::descriptors::{polls_of, watched_by};
-use crate::snapshot::{ObjectId, ObjectKind};
+use crate::snapshot::{Descriptor, ObjectId, ObjectKind};
 
 /// More descriptors are left out.
 const MAX_ENDS: usize = 1 << 12;
@@ -39,7 +39,7 @@ impl Search<'_, '_> {
             }
         })?;
         let object = |(address, fd): (u64, u32)| {
-            self.descriptor(fd);
+            self.descriptors.entry(fd).or_insert_with(|| Descriptor::new(fd));
             (address, self.into.object(ObjectKind::Descriptor, fd.into(), |_| None))
         };
         Ok(found.into_iter().map(object).collect())

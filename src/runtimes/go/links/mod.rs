@@ -20,6 +20,7 @@ mod timers;
 
 use budget::Budget;
 pub(super) use contexts::ContextLayout;
+pub(super) use functions::timer_calls;
 pub(super) use layout::LinkLayout;
 use parked::Structs;
 
