@@ -111,13 +111,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// A process, without tasks.
     pub(crate) fn process(&mut self, program: Program) -> usize {
-        let empty = Process {
-            program,
-            lines: Vec::new(),
-            tasks: Vec::new(),
-            reads_pipe: false,
-            writes_pipe: false,
-        };
+        let empty =
+            Process { program, lines: Vec::new(), tasks: Vec::new(), reads_pipe: false, writes_pipe: false };
         self.processes.push(empty);
         self.processes.len() - 1
     }
