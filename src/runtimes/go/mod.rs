@@ -13,6 +13,7 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::symbols::native::NativeCode;
 use crate::{Error, Result};
 
+mod actors;
 mod arch;
 mod buffers;
 mod channels;
