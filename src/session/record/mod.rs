@@ -32,7 +32,7 @@ use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
-use batch::Batch;
+use batch::{Batch, Event};
 use drain::{DRAIN, Drain};
 use earlier::Earlier;
 use off_cpu::Waits;
@@ -496,7 +496,8 @@ impl<'a> Recorder<'a> {
 
     /// Adds the samples of a batch of which nothing is known but the thread.
     fn unknown(&mut self, batch: &Batch) {
-        batch.events.iter().for_each(|event| self.threads.note(event));
+        let is_exec = |event: &&Event| matches!(event, Event::Executed { .. });
+        batch.events.iter().filter(|event| !is_exec(event)).for_each(|event| self.threads.note(event));
         if let Some(waits) = &mut self.waits {
             waits.add(batch, &mut self.threads, &mut self.builder);
         }
@@ -515,6 +516,8 @@ impl<'a> Recorder<'a> {
                 ..Sample::default()
             });
         }
+        // What was before has the name of its own program.
+        batch.events.iter().filter(is_exec).for_each(|event| self.threads.note(event));
     }
 
     /// Fills what the header says of a program. Of several, the header names the last one.
