@@ -11,16 +11,19 @@
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
 //! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
+//! - what tasks wait for in the kernel: `calls`, `descriptors`, `sockets`;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
 
 use std::sync::Arc;
 
-use crate::snapshot::{ProcessFigures, TargetInfo};
+use crate::snapshot::{Age, Descriptor, ProcessFigures, TargetInfo};
 
 pub(crate) mod bytes;
+pub mod calls;
 mod core;
 mod core_memory;
 mod core_notes;
+pub mod descriptors;
 mod elf;
 mod error;
 mod figures;
@@ -39,6 +42,7 @@ pub(crate) mod proc;
 mod processes;
 pub(crate) mod registers;
 mod slow_files;
+pub mod sockets;
 mod stop;
 pub(crate) mod sys;
 mod tracer;
@@ -187,6 +191,25 @@ pub struct Blocked {
     pub sleeps: u64,
 }
 
+/// A system call that a thread is in, from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadCall {
+    /// Its number.
+    pub number: u32,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+    /// The thread's stack pointer.
+    pub sp: u64,
+    /// The thread's program counter.
+    pub pc: u64,
+    /// How often the thread has gone to sleep so far: see [`Blocked::sleeps`].
+    pub sleeps: u64,
+    /// The kernel function in which it sleeps. None if it may not be read.
+    pub kernel_function: Option<String>,
+    /// How long it has been in it.
+    pub age: Age,
+}
+
 /// What is done with a stopped thread; called with its registers.
 pub type WithRegisters<'a> = dyn FnMut(&Registers) + Send + 'a;
 
@@ -241,6 +264,20 @@ pub trait Target: Memory {
     /// this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
         None
+    }
+
+    /// The system call that a thread is in, if it sleeps in one. None where this cannot be known.
+    fn call_of(&self, _tid: u32) -> Option<ThreadCall> {
+        None
+    }
+
+    /// What these descriptors of the process are, and the sockets among them. One that is not open is left out. Of a
+    /// core file nothing is known.
+    ///
+    /// # Errors
+    /// If the process has ended, or the list of its descriptors may not be read.
+    fn descriptors(&self, _numbers: &[u32]) -> Result<Vec<Descriptor>> {
+        Ok(Vec::new())
     }
 
     /// Stops every thread until the guard is dropped, for no longer than `limit`. Whatever happens to

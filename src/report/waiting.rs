@@ -18,6 +18,10 @@ pub(super) fn verb(op: WaitOp, selects: bool, several: bool) -> &'static str {
         (WaitOp::Lock, true) => ["selects to lock", "select to lock"],
         (WaitOp::ReadLock, true) => ["selects to read-lock", "select to read-lock"],
         (WaitOp::Wait, true) => ["selects on", "select on"],
+        (WaitOp::Read, _) => ["reads from", "read from"],
+        (WaitOp::Write, _) => ["writes to", "write to"],
+        (WaitOp::Accept, _) => ["accepts from", "accept from"],
+        (WaitOp::Connect, _) => ["connects", "connect"],
     };
     if several { many } else { one }
 }
@@ -32,13 +36,17 @@ pub(super) fn object(kind: ObjectKind) -> &'static str {
         ObjectKind::Cond => "condition variable",
         ObjectKind::Semaphore => "semaphore",
         ObjectKind::Other => "object",
+        ObjectKind::Descriptor => "descriptor",
+        ObjectKind::Timer => "timer",
+        ObjectKind::Futex => "futex",
+        ObjectKind::Process => "process",
     }
 }
 
 /// "1 channel", "3 mutexes".
 pub(super) fn objects(kind: ObjectKind, n: u64) -> String {
     let noun = object(kind);
-    if noun.ends_with('x') && n != 1 { format!("{} {noun}es", thousands(n)) } else { count(n, noun) }
+    if noun.ends_with(['x', 's']) && n != 1 { format!("{} {noun}es", thousands(n)) } else { count(n, noun) }
 }
 
 /// "unbuffered", "no receiver waiting": what several channels share. `objects`: how many channels there are.

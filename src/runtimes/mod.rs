@@ -20,6 +20,7 @@ mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod registry;
 mod sampling;
+mod threads;
 
 pub use go::GoError;
 pub use registry::RegistryError;
@@ -45,6 +46,12 @@ pub struct ReadOptions {
     /// CPU time that the search for holders of locks may take in one reading. A reading continues where the
     /// one before had to end. Zero: they are not looked for.
     pub holders: Duration,
+    /// Time for what leads from waiting tasks to their causes: descriptors, timers, contexts and system calls
+    /// ([`crate::snapshot::Links`]). What was left out is said there. Zero: nothing is looked for.
+    pub links: Duration,
+    /// CPU time for the search for those who are going to do what others wait for
+    /// ([`crate::snapshot::Actor`]). Zero: they are not looked for.
+    pub actors: Duration,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
@@ -58,13 +65,14 @@ impl ReadOptions {
     /// For a command that reads once and ends.
     #[must_use]
     pub fn once(self) -> Self {
-        ReadOptions { holders: ONCE * SLOWNESS, repeated: false, ..self }
+        ReadOptions { holders: ONCE * SLOWNESS, links: ONCE, repeated: false, ..self }
     }
 
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
-        ReadOptions { holders: (pace / 10).clamp(LEAST, ONCE) * SLOWNESS, repeated: true, ..self }
+        let share = (pace / 10).clamp(LEAST, ONCE);
+        ReadOptions { holders: share * SLOWNESS, links: share, repeated: true, ..self }
     }
 }
 
@@ -83,6 +91,8 @@ impl Default for ReadOptions {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_depth: 100_000,
             holders: Duration::from_secs(10),
+            links: Duration::from_secs(10),
+            actors: Duration::ZERO,
             repeated: true,
             stop: None,
         }

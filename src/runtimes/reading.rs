@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::threads::Threads;
 use super::{Attached, Attribute, Pause, ReadOptions, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
@@ -40,6 +41,14 @@ impl Readable {
     pub fn find(target: &dyn Target) -> Result<Readable> {
         let inner = supervised(target, None, Inner::find)?;
         Ok(Readable { inner: Arc::new(inner) })
+    }
+
+    /// The threads of a target as its tasks, as far as the kernel tells what they do: for a process without a runtime
+    /// that loiter knows. Nothing is stopped, and there are no stacks.
+    pub fn of_threads(target: &dyn Target) -> Readable {
+        let runtimes: Vec<Box<dyn Attached>> = vec![Box::new(Threads)];
+        let inner = Inner { runtimes, warnings: Vec::new(), found_at_ns: target.monotonic_ns() };
+        Readable { inner: Arc::new(inner) }
     }
 
     /// Reads all tasks of the target in which the runtimes were found.

@@ -98,7 +98,7 @@ impl History {
             tasks: of.tasks,
             kinds: self.kinds(snapshot, system),
             rss: header.process.rss,
-            all: snapshot.task_count(),
+            all: of.listed,
             ..Point::default()
         };
         let heaps = || header.runtimes.iter().filter_map(|runtime| runtime.heap.as_ref());

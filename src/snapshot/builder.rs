@@ -3,11 +3,13 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    Channel, Header, Hold, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject, WaitOp,
+    Channel, Header, Hold, Links, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject,
+    WaitOp,
 };
 use crate::code::{CodeBuilder, Interner};
 
 mod checkpoint;
+mod order;
 
 pub use checkpoint::Checkpoint;
 
@@ -21,6 +23,8 @@ pub struct SnapshotBuilder {
     pub header: Header,
     /// The code tables.
     pub code: CodeBuilder,
+    /// What leads from waiting tasks to their causes. [`SnapshotBuilder::finish`] sorts the tables.
+    pub links: Links,
     objects: Vec<WaitObject>,
     objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
     waits: Vec<Wait>,
@@ -122,6 +126,7 @@ impl SnapshotBuilder {
     }
 
     /// Adds a task.
+    #[inline]
     pub fn task(&mut self, task: Task) {
         self.tasks.push(task);
     }
@@ -147,6 +152,12 @@ impl SnapshotBuilder {
         self.tasks.reserve(more);
     }
 
+    /// Makes room for this many more objects.
+    pub fn reserve_objects(&mut self, more: usize) {
+        self.objects.reserve(more);
+        self.objects_by_address.reserve(more);
+    }
+
     /// The finished snapshot, its tasks sorted by runtime and id.
     pub fn finish(mut self) -> Snapshot {
         self.header.warnings.extend(self.code.warnings());
@@ -157,38 +168,18 @@ impl SnapshotBuilder {
         let counted = self.counted.into_values().into_iter().zip(self.counts);
         let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
         self.tasks.extend(rows);
-        sort(&mut self.tasks);
+        if let Some(to) = order::sort(&mut self.tasks) {
+            self.links.renumber(&to);
+        }
+        self.links.sort();
         Snapshot {
             header: self.header,
             code: self.code.finish(),
             objects: self.objects,
             waits: self.waits,
             holds: self.holds,
+            links: self.links,
             tasks: self.tasks,
-        }
-    }
-}
-
-/// Sorts tasks by runtime, id and address; equal ones stay in their order. Each row is moved once: rows are large.
-fn sort(tasks: &mut [Task]) {
-    let key = |task: &Task| (task.runtime, task.id, task.address);
-    if tasks.is_sorted_by_key(key) {
-        return;
-    }
-    let mut order: Vec<_> = tasks.iter().zip(0u32..).map(|(task, at)| (key(task), at)).collect();
-    order.sort_unstable();
-    let mut from: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
-    // One cycle of the permutation after another. What is in its place becomes a cycle of its own.
-    for start in 0..from.len() {
-        let (first, mut to) = (tasks[start], start);
-        loop {
-            let next = std::mem::replace(&mut from[to], to as u32) as usize;
-            if next == start {
-                tasks[to] = first;
-                break;
-            }
-            tasks[to] = tasks[next];
-            to = next;
         }
     }
 }
@@ -196,32 +187,6 @@ fn sort(tasks: &mut [Task]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tasks_are_sorted_and_equal_ones_stay_in_their_order() {
-        let mut random = 12345u64;
-        for len in [0, 1, 2, 3, 17, 1000] {
-            let mut tasks: Vec<Task> = (0..len)
-                .map(|nth| {
-                    random ^= random << 13;
-                    random ^= random >> 7;
-                    random ^= random << 17;
-                    let id = (!random.is_multiple_of(7)).then_some(random % 300);
-                    Task {
-                        runtime: (random % 2) as u8,
-                        id,
-                        address: random % 3,
-                        mark: Some(nth),
-                        ..Task::default()
-                    }
-                })
-                .collect();
-            let mut expected = tasks.clone();
-            expected.sort_by_key(|task| (task.runtime, task.id, task.address));
-            sort(&mut tasks);
-            assert_eq!(tasks, expected);
-        }
-    }
 
     #[test]
     fn there_is_no_room_for_waits_without_end() {

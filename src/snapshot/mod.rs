@@ -8,6 +8,7 @@ pub mod file;
 mod header;
 mod ids;
 mod lacks;
+mod links;
 mod model;
 mod task;
 mod validate;
@@ -21,6 +22,7 @@ pub use crate::code::{
 pub use builder::{Checkpoint, SnapshotBuilder};
 pub use header::*;
 pub use ids::*;
+pub use links::*;
 pub use model::Snapshot;
 pub use task::*;
 pub use validate::Invalid;

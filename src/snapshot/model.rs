@@ -4,6 +4,7 @@
 //! may be only a bound, and what a source cannot know is unknown.
 
 use super::header::{Header, RuntimeInfo};
+use super::links::Links;
 use super::task::{Task, count_tasks};
 use super::waits::{Hold, Wait, WaitObject};
 use crate::code::{CodeTables, FunctionId, LocationId, StrId};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub waits: Vec<Wait>,
     /// The tasks' locks, if they could be found; [`Task::holds`] is each task's span of these rows.
     pub holds: Vec<Hold>,
+    /// What leads from waiting tasks to their causes.
+    pub links: Links,
     /// The tasks, in ascending order of id if ids are known. A row may stand for several equal tasks:
     /// [`Snapshot::task_count`] counts the tasks.
     pub tasks: Vec<Task>,

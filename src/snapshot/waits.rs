@@ -13,7 +13,7 @@ pub struct Wait {
 }
 
 /// What a waiting task wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WaitOp {
     /// Send on a channel.
@@ -26,6 +26,14 @@ pub enum WaitOp {
     ReadLock,
     /// Wait for a signal, a counter or an event.
     Wait,
+    /// Read from a descriptor.
+    Read,
+    /// Write to a descriptor.
+    Write,
+    /// Accept a connection.
+    Accept,
+    /// Connect.
+    Connect,
 }
 
 impl WaitOp {
@@ -37,6 +45,10 @@ impl WaitOp {
             WaitOp::Lock => "lock",
             WaitOp::ReadLock => "read-lock",
             WaitOp::Wait => "wait",
+            WaitOp::Read => "read",
+            WaitOp::Write => "write",
+            WaitOp::Accept => "accept",
+            WaitOp::Connect => "connect",
         }
     }
 }
@@ -94,6 +106,14 @@ pub enum ObjectKind {
     Semaphore,
     /// Something else with an address.
     Other,
+    /// An open descriptor. Its address is its number.
+    Descriptor,
+    /// A timer.
+    Timer,
+    /// A word of memory that threads wait for (futex) and that is no known lock.
+    Futex,
+    /// A process. Its address is its pid.
+    Process,
 }
 
 impl ObjectKind {
@@ -107,6 +127,10 @@ impl ObjectKind {
             ObjectKind::Cond => "cond",
             ObjectKind::Semaphore => "semaphore",
             ObjectKind::Other => "other",
+            ObjectKind::Descriptor => "descriptor",
+            ObjectKind::Timer => "timer",
+            ObjectKind::Futex => "futex",
+            ObjectKind::Process => "process",
         }
     }
 }
@@ -117,7 +141,7 @@ impl ObjectKind {
 pub struct WaitObject {
     /// What it is.
     pub kind: ObjectKind,
-    /// Its address in the target.
+    /// Its address in the target; for a descriptor its number, for a process its pid.
     pub address: u64,
     /// For channels: the channel's state.
     pub channel: Option<Channel>,

@@ -74,7 +74,14 @@ pub fn objects<'a>(
                 (ObjectKind::Cond, _) => WaitClass::Cond,
                 (ObjectKind::Semaphore, _) => WaitClass::Semaphore,
                 // Only the reason shows the operation.
-                (ObjectKind::Other, _) => return None,
+                (
+                    ObjectKind::Other
+                    | ObjectKind::Descriptor
+                    | ObjectKind::Timer
+                    | ObjectKind::Futex
+                    | ObjectKind::Process,
+                    _,
+                ) => return None,
             })
         }
         several => {

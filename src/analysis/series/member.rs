@@ -78,6 +78,8 @@ pub(super) struct Members {
     pub(super) anonymous: Vec<(u32, SignatureId)>,
     /// How many tasks there are in all.
     pub(super) count: u64,
+    /// The same, with the runtime's own tasks.
+    pub(super) listed: u64,
 }
 
 /// Takes the tasks of a snapshot, which is reading `number`.
@@ -91,8 +93,10 @@ pub(super) fn members(
     let mut reader = signatures.reader(snapshot);
     let mut list = Vec::with_capacity(snapshot.tasks.len());
     let mut anonymous = Vec::new();
-    let mut count = 0_u64;
+    let (mut count, mut listed) = (0_u64, 0_u64);
+    let mut is_sorted = true;
     for (index, task) in snapshot.tasks.iter().enumerate() {
+        listed = listed.saturating_add(task.count());
         if task.system && !system {
             continue;
         }
@@ -102,6 +106,8 @@ pub(super) fn members(
             anonymous.push((index as u32, signature));
             continue;
         };
+        let identity = (task.runtime, id, task.address);
+        is_sorted &= list.last().is_none_or(|last: &Member| last.identity() <= identity);
         list.push(Member {
             task: index as u32,
             signature,
@@ -122,10 +128,10 @@ pub(super) fn members(
         });
     }
     // They are sorted, except in files that were made by hand.
-    if !list.is_sorted_by_key(Member::identity) {
+    if !is_sorted {
         list.sort_unstable_by_key(Member::identity);
     }
-    Members { list, anonymous, count }
+    Members { list, anonymous, count, listed }
 }
 
 /// For each signature with members: how many it has, and how many of them were there in the very first reading.
@@ -194,9 +200,9 @@ pub(super) enum Joined {
 
 /// Joins two sorted lists: members in both take over what is known, and the others are reported. `gap` is the
 /// time between the readings.
-pub(super) fn join(before: Vec<Member>, now: &mut [Member], gap: Option<u64>) -> Vec<Joined> {
+pub(super) fn join(before: &[Member], now: &mut [Member], gap: Option<u64>) -> Vec<Joined> {
     let mut joined = Vec::new();
-    let mut old = before.into_iter().peekable();
+    let mut old = before.iter().peekable();
     for member in now {
         loop {
             let order = old.peek().map_or(Ordering::Greater, |o| o.identity().cmp(&member.identity()));
@@ -204,7 +210,7 @@ pub(super) fn join(before: Vec<Member>, now: &mut [Member], gap: Option<u64>) ->
                 Ordering::Less => joined.extend(old.next().map(gone)),
                 Ordering::Equal => {
                     let Some(before) = old.next() else { break };
-                    member.follow(&before, gap);
+                    member.follow(before, gap);
                     if before.signature != member.signature {
                         joined.push(Joined::Moved { from: before.signature, to: member.signature });
                     }
@@ -221,6 +227,6 @@ pub(super) fn join(before: Vec<Member>, now: &mut [Member], gap: Option<u64>) ->
     joined
 }
 
-fn gone(member: Member) -> Joined {
+fn gone(member: &Member) -> Joined {
     Joined::Gone { signature: member.signature, first_seen: member.first_seen }
 }

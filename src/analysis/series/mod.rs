@@ -190,7 +190,7 @@ impl Series {
         }
         self.first.get_or_insert_with(|| snapshot.header.clone());
         let header = snapshot.header.clone();
-        let (tasks, listed) = (members.count, snapshot.task_count());
+        let (tasks, listed) = (members.count, members.listed);
         self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
         self.anonymous = members.anonymous;
         self.members = members.list;
@@ -203,7 +203,7 @@ impl Series {
     fn follow(&mut self, members: &mut [Member], number: u32) -> (u64, u64) {
         let gap = self.gap(number);
         let (mut all_born, mut all_gone) = (0, 0);
-        for joined in member::join(std::mem::take(&mut self.members), members, gap) {
+        for joined in member::join(&std::mem::take(&mut self.members), members, gap) {
             match joined {
                 Joined::Born(id) => {
                     all_born += 1;

@@ -10,11 +10,13 @@ use crate::snapshot::{Channel, ObjectKind, SnapshotBuilder, Span, StrId, Wait};
 pub(super) struct Channels<'a> {
     types: &'a TypeImage,
     elements: FxHashMap<u64, Option<StrId>>,
+    /// Of one goroutine; empty in between.
+    found: Vec<Wait>,
 }
 
 impl<'a> Channels<'a> {
     pub(super) fn new(types: &'a TypeImage) -> Self {
-        Channels { types, elements: FxHashMap::default() }
+        Channels { types, elements: FxHashMap::default(), found: Vec::new() }
     }
 
     /// Adds the channels that a goroutine waits for; the result goes into [`crate::snapshot::Task::waits`].
@@ -22,15 +24,16 @@ impl<'a> Channels<'a> {
         if waits.is_empty() || !into.room_for_waits(waits.len()) {
             return Span::default();
         }
-        let mut found = Vec::with_capacity(waits.len());
         for wait in waits {
             let RawWait::Channel { op, address, detail } = *wait else { continue };
             let channel = detail.map(|channel| self.channel(channel, into));
             let object = into.object(ObjectKind::Channel, address, |_| channel);
             into.count_waiter(object, op);
-            found.push(Wait { op, object });
+            self.found.push(Wait { op, object });
         }
-        into.waits(found)
+        let waits = into.waits(self.found.iter().copied());
+        self.found.clear();
+        waits
     }
 
     fn channel(&mut self, raw: RawChannel, into: &mut SnapshotBuilder) -> Channel {

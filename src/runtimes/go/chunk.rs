@@ -10,6 +10,9 @@ pub(super) const CHUNK: usize = 1024;
 /// The result of reading some goroutines.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
+    /// Positions in the piece of goroutines that have not run since the last reading: their rows say all.
+    pub(super) same: Vec<u32>,
+    /// All others.
     pub(super) goroutines: Vec<Goroutine>,
     pub(super) waits: Vec<RawWait>,
     /// Running goroutines, which are read through their threads.

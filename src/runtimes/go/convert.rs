@@ -1,15 +1,15 @@
 //! One reading from end to end. Threads read goroutines in chunks; the calling thread turns the results into
 //! [`tasks`] as they arrive, then reads running goroutines through their threads. What needs every stack is
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
-//! wait for, their holders ([`held`]), and the [`stacks`] themselves.
+//! wait for, the descriptors and timers ([`links`]), the locks' holders ([`held`]), and the [`stacks`] themselves.
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 mod draft;
 mod held;
 mod helpers;
 mod in_c;
+mod links;
 mod locks;
 mod stacks;
 mod tasks;
@@ -50,7 +50,7 @@ pub(super) fn read(
     let goroutines = last.len();
     tracing::debug!("there are {goroutines} goroutine structs");
 
-    let LastReading { pieces, stacks: found, run_count, labels, discouraged, .. } = &mut last;
+    let LastReading { pieces, stacks: found, run_count, labels, discouraged, objects, .. } = &mut last;
     // Before anything is read: what happens from now on counts for the next reading.
     let before = std::mem::replace(run_count, go.run_count.and_then(|count| count.read(target)));
     let again = Again {
@@ -58,16 +58,16 @@ pub(super) fn read(
         since: Since::new(go.run_count, before),
         counts: before.is_some() && *discouraged == 0,
         keep: options.repeated,
-        held: AtomicUsize::new(0),
     };
     let still = target.is_static() || options.pause == Pause::Everything;
     let reader = || {
         let unwinder = Unwinder::new(&go.modules, options.max_depth);
         Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
-    let mut draft = Draft::new(go, target, options, into.task_count());
+    let mut draft = Draft::new(go, target, options, into);
     let mut tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
     tasks.into.reserve_tasks(goroutines);
+    tasks.into.reserve_objects(*objects);
     let threads = options.threads.get();
     let mut running =
         read_parked(&mut *pieces, threads, &reader, &mut tasks, |r, piece| r.piece(piece, &again))?;
@@ -76,6 +76,7 @@ pub(super) fn read(
     let unchanged = tasks.unchanged;
     tracing::debug!(unchanged, "parked goroutines are read; {} are running or have just run", running.len());
     read_running(running, options, &mut reader(), &mut tasks)?;
+    *objects = tasks.into.objects().len();
     if options.repeated {
         *labels = tasks.into_labels();
     }
@@ -86,6 +87,7 @@ pub(super) fn read(
     draft.stacks = last.stacks.list();
     helpers::run(&mut draft, into);
     locks::run(&mut draft, into);
+    links::run(&mut draft, into)?;
     held::run(&mut draft, into)?;
     stacks::run(&mut draft, into)?;
     if options.repeated {
@@ -114,7 +116,7 @@ fn read_parked<'a, 'p>(
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let mut running = Vec::new();
     std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<Result<Chunk, TargetError>>(2 * threads);
+        let (sender, receiver) = mpsc::sync_channel::<(Result<Chunk, TargetError>, &Piece)>(2 * threads);
         for _ in 0..threads {
             // The last ones may find that all is taken.
             let Some(first) = next() else { break };
@@ -123,8 +125,9 @@ fn read_parked<'a, 'p>(
                 let mut reader = reader();
                 let mut piece = Some(first);
                 while let Some(some) = piece {
+                    let chunk = read(&mut reader, some);
                     // After an error elsewhere the receiver is gone.
-                    if sender.send(read(&mut reader, some)).is_err() {
+                    if sender.send((chunk, some)).is_err() {
                         break;
                     }
                     piece = next();
@@ -133,8 +136,10 @@ fn read_parked<'a, 'p>(
             });
         }
         drop(sender);
-        for chunk in receiver {
-            tasks.chunk(chunk?, &mut running);
+        for (chunk, piece) in receiver {
+            let chunk = chunk?;
+            tasks.same(&chunk.same, piece);
+            tasks.chunk(chunk, &mut running);
         }
         Ok(running)
     })

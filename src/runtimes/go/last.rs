@@ -1,13 +1,13 @@
 //! What one reading keeps for the next one: the list of goroutines, and for those that wait what was read of them.
 //!
-//! It takes some 100 bytes for each goroutine, and the distinct stacks.
+//! It takes some 200 bytes for each goroutine, and the distinct stacks.
 
 use super::chunk::{CHUNK, Chunk};
-use super::goroutine::Goroutine;
+use super::goroutine::{Goroutine, Raw};
 use super::labels::KnownLabels;
-use super::proof::{Reasons, Seen};
+use super::proof::{self, Reasons};
 use super::stacks::{StackNumber, Stacks};
-use super::waits::KeptWait;
+use super::waits::RawWait;
 use crate::snapshot::{Span, StackStatus};
 
 /// What one reading keeps for the next one.
@@ -27,6 +27,8 @@ pub(super) struct LastReading {
     pub(super) run_count: Option<u64>,
     /// The labels of all goroutines.
     pub(super) labels: KnownLabels,
+    /// How many objects the goroutines waited for.
+    pub(super) objects: usize,
     /// This many more readings do not try to prove anything by that count.
     pub(super) discouraged: u32,
 }
@@ -37,23 +39,35 @@ pub(super) struct Piece {
     pub(super) addresses: Vec<u64>,
     /// For each address what is known from the last reading.
     pub(super) rows: Vec<Option<Row>>,
-    pub(super) waits: Vec<KeptWait>,
-    /// Positions of goroutines that look the same, until that is proved or not.
-    pub(super) open: Vec<u32>,
-    /// What was read of them.
-    pub(super) held: Option<Chunk>,
+    /// What the goroutines wait for. Rows may be left over from goroutines that have run since.
+    pub(super) waits: Vec<RawWait>,
+    /// At this many waits the left-over ones are removed.
+    many_waits: usize,
+    /// Goroutines that look the same, until that is proved or not.
+    pub(super) open: Vec<Open>,
+}
+
+/// A goroutine that looks the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    /// Its position in the piece.
+    pub(super) at: u32,
+    /// What its `waitsince` is now.
+    pub(super) since: i64,
 }
 
 /// A goroutine that waited, and what its stack and its sudogs said.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    pub(super) seen: Seen,
-    pub(super) stack: StackNumber,
-    pub(super) stack_status: StackStatus,
+    pub(super) raw: Raw,
+    stack: StackNumber,
+    stack_status: StackStatus,
     /// Range in the waits of the piece.
     pub(super) waits: Span,
     /// It had not run since the reading before.
-    pub(super) unchanged: bool,
+    unchanged: bool,
+    /// Nor had it between that reading and the one before.
+    settled: bool,
 }
 
 impl Row {
@@ -63,13 +77,32 @@ impl Row {
             goroutine.stack_status,
             StackStatus::Complete | StackStatus::Truncated | StackStatus::Broken
         );
+        proof::covers(&goroutine.raw, reasons).then_some(())?;
         Some(Row {
-            seen: Seen::of(&goroutine.raw, reasons)?,
+            raw: goroutine.raw,
             stack: goroutine.stack.filter(|_| whole)?,
             stack_status: goroutine.stack_status,
             waits: goroutine.waits,
-            unchanged: goroutine.unchanged,
+            unchanged: false,
+            settled: false,
         })
+    }
+
+    /// It has not run since the last reading. `since`: what its `waitsince` is now.
+    pub(super) fn stays(&mut self, since: i64) {
+        self.raw.waitsince = since;
+        self.settled = std::mem::replace(&mut self.unchanged, true);
+    }
+
+    /// The goroutine, which has not run.
+    pub(super) fn goroutine(&self) -> Goroutine {
+        Goroutine {
+            stack: Some(self.stack),
+            waits: self.waits,
+            unchanged: self.unchanged,
+            settled: self.settled,
+            ..Goroutine::without_stack(self.raw, self.stack_status)
+        }
     }
 }
 
@@ -78,9 +111,35 @@ impl Piece {
         Piece { addresses: addresses.to_vec(), ..Piece::default() }
     }
 
-    /// The row of the goroutine at a position.
-    pub(super) fn row(&self, at: u32) -> Option<&Row> {
-        self.rows.get(at as usize)?.as_ref()
+    /// The rows of the goroutines at these positions.
+    pub(super) fn rows<'p>(&'p self, at: &'p [u32]) -> impl Iterator<Item = &'p Row> {
+        at.iter().filter_map(|at| self.rows.get(*at as usize)?.as_ref())
+    }
+
+    /// Keeps what was read of goroutines that have run, for the next reading.
+    pub(super) fn keep(&mut self, chunk: &Chunk, reasons: &Reasons) {
+        let mut next = 0;
+        for goroutine in &chunk.goroutines {
+            let address = goroutine.raw.address;
+            // Most come in the order of their addresses.
+            let at = match self.addresses.get(next) {
+                Some(same) if *same == address => Some(next),
+                _ => self.addresses.binary_search(&address).ok(),
+            };
+            let Some((at, row)) = at.and_then(|at| Some((at, self.rows.get_mut(at)?))) else { continue };
+            next = at + 1;
+            *row = Row::of(goroutine, reasons).map(|row| {
+                let waits = goroutine.waits.slice(&chunk.waits).iter().copied();
+                Row { waits: Span::append(&mut self.waits, waits), ..row }
+            });
+        }
+        if self.waits.len() > self.many_waits {
+            let all = std::mem::take(&mut self.waits);
+            for row in self.rows.iter_mut().flatten() {
+                row.waits = Span::append(&mut self.waits, row.waits.slice(&all).iter().copied());
+            }
+            self.many_waits = 2 * self.waits.len() + CHUNK;
+        }
     }
 }
 

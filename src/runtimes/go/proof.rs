@@ -55,22 +55,6 @@ impl RunCount {
     }
 }
 
-/// What was read of a goroutine that waited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    goid: u64,
-    stack_lo: u64,
-    stack_hi: u64,
-    pc: u64,
-    sp: u64,
-    bp: u64,
-    waiting: u64,
-    since: i64,
-    status: u8,
-    reason: u8,
-    stops: u8,
-}
-
 /// Is a goroutine the same as it was?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -82,43 +66,27 @@ pub(super) enum Verdict {
     Changed,
 }
 
-impl Seen {
-    /// None for a goroutine that no proof covers.
-    pub(super) fn of(raw: &Raw, reasons: &Reasons) -> Option<Self> {
-        let parked = matches!(raw.status, status::WAITING | status::LEAKED) && raw.m == 0;
-        if !parked || !reasons.stay(raw.waitreason) {
-            return None;
-        }
-        let (pc, sp, bp) = raw.parked_at();
-        Some(Seen {
-            goid: raw.goid,
-            stack_lo: raw.stack_lo,
-            stack_hi: raw.stack_hi,
-            pc,
-            sp,
-            bp,
-            waiting: raw.waiting,
-            since: raw.waitsince,
-            status: raw.status as u8,
-            reason: raw.waitreason,
-            stops: raw.stops(),
-        })
-    }
+/// Is there a proof that covers this goroutine?
+pub(super) fn covers(raw: &Raw, reasons: &Reasons) -> bool {
+    matches!(raw.status, status::WAITING | status::LEAKED) && raw.m == 0 && reasons.stay(raw.waitreason)
+}
 
-    /// Compares with a later look at the same struct.
-    pub(super) fn judge(&self, later: &Raw, reasons: &Reasons) -> Verdict {
-        match Seen::of(later, reasons) {
-            Some(now) if now == *self && now.since != 0 => Verdict::Same,
-            // A time that was there and is gone: it has run.
-            Some(now) if self.since == 0 && (Seen { since: 0, ..now }) == *self => Verdict::LooksSame,
-            _ => Verdict::Changed,
-        }
+/// Compares a struct, of a goroutine that a proof covers, with a later look at the same struct.
+pub(super) fn judge(before: &Raw, later: &Raw, reasons: &Reasons) -> Verdict {
+    if !covers(later, reasons) || !before.same_as(later) {
+        return Verdict::Changed;
     }
+    match before.waitsince {
+        0 => Verdict::LooksSame,
+        since if since == later.waitsince => Verdict::Same,
+        // A time that was there and is gone, or another one: it has run.
+        _ => Verdict::Changed,
+    }
+}
 
-    /// At least this much was added to the runtime's count by this goroutine until `later`.
-    pub(super) fn counted(&self, later: &Raw) -> u64 {
-        if later.goid != self.goid { 0 } else { counted(self.stops, later.stops()) }
-    }
+/// At least this much was added to the runtime's count by a goroutine from one look at its struct to a later one.
+pub(super) fn added_to_count(before: &Raw, later: &Raw) -> u64 {
+    if later.goid != before.goid { 0 } else { counted(before.stops(), later.stops()) }
 }
 
 /// How many of the stops that led from one value of the counter to another were multiples of eight, each shifted by one:

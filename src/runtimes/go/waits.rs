@@ -29,42 +29,50 @@ pub(super) enum RawWait {
     Address(u64),
 }
 
-/// A [`RawWait`] without what may change while the goroutine waits.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum KeptWait {
-    Channel(WaitOp, u64),
-    Address(u64),
-}
-
-impl From<&RawWait> for KeptWait {
-    fn from(wait: &RawWait) -> Self {
-        match *wait {
-            RawWait::Channel { op, address, .. } => KeptWait::Channel(op, address),
-            RawWait::Address(address) => KeptWait::Address(address),
+impl RawWait {
+    /// A channel that cannot change while a goroutine waits for it: a receiver waits only while the channel is open and
+    /// empty, a sender while it is open and full. An operation on it that changes that wakes the goroutine first, or,
+    /// when it is closed, as the next thing.
+    fn stays(&self) -> bool {
+        match self {
+            RawWait::Channel { op, detail: Some(channel), .. } => match op {
+                WaitOp::Receive => !channel.closed && channel.len == 0,
+                WaitOp::Send => !channel.closed && channel.len == channel.cap,
+                _ => false,
+            },
+            RawWait::Channel { detail: None, .. } => false,
+            RawWait::Address(_) => true,
         }
     }
 }
 
-/// Reads the channels of goroutines that wait for them since the last reading.
+/// Reads the channels of goroutines that wait for them since the last reading. While the target runs, those are not read
+/// that cannot have changed. `still`: it does not run, and may have been stopped while it closes a channel.
 pub(super) fn again(
     memory: &dyn Memory,
     offsets: &Offsets,
     buffers: &mut Buffers,
-    kept: &[KeptWait],
-) -> Result<Vec<RawWait>, TargetError> {
-    let channels = kept.iter().filter_map(|wait| match wait {
-        KeptWait::Channel(_, address) => Some(*address),
-        KeptWait::Address(_) => None,
-    });
-    let channels = read_channels(memory, offsets, buffers, channels)?;
-    let wait = |kept: &KeptWait| match *kept {
-        KeptWait::Channel(op, address) => {
-            let at = channels.binary_search_by_key(&address, |(address, _)| *address);
-            RawWait::Channel { op, address, detail: at.ok().and_then(|at| channels[at].1) }
-        }
-        KeptWait::Address(address) => RawWait::Address(address),
+    waits: &mut [RawWait],
+    still: bool,
+) -> Result<(), TargetError> {
+    let address = |wait: &RawWait| match *wait {
+        RawWait::Channel { address, .. } if still || !wait.stays() => Some(address),
+        _ => None,
     };
-    Ok(kept.iter().map(wait).collect())
+    let addresses: Vec<u64> = waits.iter().filter_map(address).collect();
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let channels = read_channels(memory, offsets, buffers, addresses.into_iter())?;
+    for wait in waits {
+        if address(wait).is_some()
+            && let RawWait::Channel { address, detail, .. } = wait
+        {
+            let at = channels.binary_search_by_key(address, |(address, _)| *address);
+            *detail = at.ok().and_then(|at| channels[at].1).map(|(channel, _)| channel);
+        }
+    }
+    Ok(())
 }
 
 /// A channel at the moment of reading.
@@ -74,23 +82,27 @@ pub(super) struct RawChannel {
     pub(super) cap: u64,
     pub(super) closed: bool,
     pub(super) element_type: u64,
-    recvq: u64,
-    sendq: u64,
+}
+
+/// The first receiver and the first sender that wait for a channel; 0 for none.
+#[derive(Debug, Clone, Copy)]
+struct Queues {
+    receivers: u64,
+    senders: u64,
 }
 
 impl RawChannel {
-    fn parse(bytes: &[u8], o: &Offsets) -> Option<Self> {
+    fn parse(bytes: &[u8], o: &Offsets) -> Option<(Self, Queues)> {
         let half = |at: usize| word(bytes, at) as u32;
         let channel = RawChannel {
             len: word(bytes, o.hchan_qcount),
             cap: word(bytes, o.hchan_dataqsiz),
             closed: half(o.hchan_closed) != 0,
             element_type: word(bytes, o.hchan_elemtype),
-            recvq: word(bytes, o.hchan_recvq),
-            sendq: word(bytes, o.hchan_sendq),
         };
+        let queues = Queues { receivers: word(bytes, o.hchan_recvq), senders: word(bytes, o.hchan_sendq) };
         let plausible = channel.len <= channel.cap && channel.cap < 1 << 48 && half(o.hchan_closed) <= 1;
-        plausible.then_some(channel)
+        plausible.then_some((channel, queues))
     }
 }
 
@@ -125,8 +137,9 @@ pub(super) fn read(
             _ if sudog.channel == 0 => RawWait::Address(sudog.elem),
             Ok(at) => {
                 let detail = channels[at].1;
-                let op = detail.map_or(WaitOp::Wait, |c| operation(memory, offsets, &sudog, &c));
-                RawWait::Channel { op, address: sudog.channel, detail }
+                let op =
+                    detail.map_or(WaitOp::Wait, |(_, queues)| operation(memory, offsets, &sudog, queues));
+                RawWait::Channel { op, address: sudog.channel, detail: detail.map(|(channel, _)| channel) }
             }
             Err(_) => RawWait::Channel { op: WaitOp::Wait, address: sudog.channel, detail: None },
         };
@@ -187,7 +200,7 @@ fn read_channels(
     offsets: &Offsets,
     buffers: &mut Buffers,
     addresses: impl Iterator<Item = u64>,
-) -> Result<Vec<(u64, Option<RawChannel>)>, TargetError> {
+) -> Result<Vec<(u64, Option<(RawChannel, Queues)>)>, TargetError> {
     let mut addresses: Vec<u64> = addresses.filter(|channel| *channel != 0).collect();
     addresses.sort_unstable();
     addresses.dedup();
@@ -200,17 +213,17 @@ fn read_channels(
 
 /// Does the goroutine send or receive? That depends on the queue that its sudog is in. Both queues
 /// of one channel have waiters only where a select both sends and receives on it.
-fn operation(memory: &dyn Memory, offsets: &Offsets, sudog: &Sudog, channel: &RawChannel) -> WaitOp {
-    match (channel.recvq, channel.sendq) {
+fn operation(memory: &dyn Memory, offsets: &Offsets, sudog: &Sudog, queues: Queues) -> WaitOp {
+    match (queues.receivers, queues.senders) {
         (_, 0) => WaitOp::Receive,
         (0, _) => WaitOp::Send,
-        (recvq, sendq) => {
+        (receivers, senders) => {
             let mut at = sudog.address;
             for _ in 0..MAX_QUEUE_WALK {
-                if at == recvq {
+                if at == receivers {
                     return WaitOp::Receive;
                 }
-                if at == sendq {
+                if at == senders {
                     return WaitOp::Send;
                 }
                 match memory.read_u64(at.wrapping_add(offsets.sudog_prev as u64)) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Mapped};
 use crate::process::TargetError;
@@ -149,6 +149,8 @@ fn drain(
     shared: &Shared,
     give: &Sender<Batch>,
 ) -> Drained {
+    let begin = Instant::now();
+    let mut asked = begin;
     loop {
         let stop = shared.stop.load(Ordering::Acquire);
         if stop {
@@ -161,8 +163,13 @@ fn drain(
             }
         }
         let end_ns = sampler.now_ns();
-        if let Some(used) = CpuTime::of(pid) {
-            *shared.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
+        // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
+        // recording. To ask each time would be half of what a recording costs.
+        if stop || asked.elapsed() >= begin.elapsed() / 64 {
+            asked = Instant::now();
+            if let Some(used) = CpuTime::of(pid) {
+                *shared.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
+            }
         }
         let mut batch = Batch::default();
         batch.fill(&mut sampler, off_cpu.as_mut());

@@ -1,25 +1,33 @@
 //! Records what a process does over a while.
 //!
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
-//! at intervals. Everything goes into one [`Recording`], on one clock.
+//! at intervals. Everything goes into one [`Recording`], on one clock. A [`LiveCpu`] samples while a process is watched,
+//! and keeps sums only.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod attribution;
 mod batch;
+#[cfg(feature = "test-support")]
+mod batches;
 mod code_changes;
 mod drain;
 mod earlier;
 mod error;
 mod finish;
+mod live;
 mod moments;
 mod off_cpu;
 mod options;
 mod threads;
 mod wall;
 
+#[cfg(feature = "test-support")]
+#[doc(hidden)]
+pub use batches::Batches;
 pub use error::RecordError;
+pub use live::{CpuNews, CpuNs, CpuTimes, LiveCpu, TaskCpu};
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
@@ -410,6 +418,7 @@ impl<'a> Recorder<'a> {
             }
             if self.told.elapsed() >= PROGRESS {
                 self.told = Instant::now();
+                self.used = CpuTime::of(self.what.pid()).or(self.used);
                 progress(&self.progress());
             }
         }

@@ -1,7 +1,7 @@
 //! Takes back what was added to a snapshot since a checkpoint.
 
 use super::SnapshotBuilder;
-use crate::snapshot::{Reading, WaitObject};
+use crate::snapshot::{Links, Reading, WaitObject};
 
 /// What a [`SnapshotBuilder`] contained at one moment.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Checkpoint {
     waits: usize,
     waits_left_out: bool,
     holds: usize,
+    links: Links,
     tasks: usize,
     /// The number of tasks that each row of equal tasks stands for.
     counts: Vec<u64>,
@@ -30,6 +31,7 @@ impl SnapshotBuilder {
             waits: self.waits.len(),
             waits_left_out: self.waits_left_out,
             holds: self.holds.len(),
+            links: self.links.clone(),
             tasks: self.tasks.len(),
             counts: self.counts.clone(),
         }
@@ -51,6 +53,7 @@ impl SnapshotBuilder {
         self.waits.truncate(to.waits);
         self.waits_left_out = to.waits_left_out;
         self.holds.truncate(to.holds);
+        self.links = to.links;
         self.tasks.truncate(to.tasks);
         self.counted.truncate(to.counts.len());
         self.counts = to.counts;

@@ -7,11 +7,12 @@ use crate::runtimes::go::channels::Channels;
 use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::{KnownLabels, LabelSets};
+use crate::runtimes::go::last::Piece;
 use crate::runtimes::go::names::WaitReasons;
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
 use crate::snapshot::{
-    Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task, WaitClass,
+    Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task,
 };
 use crate::words::go as words;
 
@@ -72,7 +73,14 @@ impl<'d, 'a> Tasks<'d, 'a> {
         self.labels.into_known()
     }
 
-    /// Adds what was read of some goroutines. The addresses of running ones go to `running`.
+    /// Adds goroutines that have not run, given by their positions in a piece.
+    pub(super) fn same(&mut self, same: &[u32], piece: &Piece) {
+        for row in piece.rows(same) {
+            self.goroutine(&row.goroutine(), row.waits.slice(&piece.waits));
+        }
+    }
+
+    /// Adds what was read of goroutines that may have run. The addresses of running ones go to `running`.
     pub(super) fn chunk(&mut self, mut chunk: Chunk, running: &mut Vec<u64>) {
         running.append(&mut chunk.running);
         let reading = &mut self.into.header.reading;
@@ -98,13 +106,17 @@ impl<'d, 'a> Tasks<'d, 'a> {
         if let Some(number) = goroutine.stack {
             self.draft.use_stack(number);
         }
-        let mut task = Task {
+        let (state, leaked) = (raw.state(), raw.status == status::LEAKED);
+        let waits = self.channels.waits(waits, self.into);
+        let wait_class = wait_class(&Task { state, leaked, waits, ..Task::default() }, said, self.into);
+        // Nothing may refer to it before it is in its place: else it is copied there, which takes as long as all else.
+        let task = Task {
             runtime: self.runtime,
             id: Some(raw.goid),
             address: raw.address,
-            state: raw.state(),
+            state,
             reason,
-            wait_class: WaitClass::Unknown,
+            wait_class,
             age: age(raw, self.now),
             lifetime_ns: None,
             polls: None,
@@ -116,30 +128,30 @@ impl<'d, 'a> Tasks<'d, 'a> {
             thread: self.thread(goroutine),
             locked_to_thread: raw.locked,
             system: begin.system,
-            leaked: raw.status == status::LEAKED,
+            leaked,
             stack: goroutine.stack.map(StackId),
             stack_status: goroutine.stack_status,
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
-            waits: self.channels.waits(waits, self.into),
+            waits,
             holds: Span::default(),
             twins: 0,
         };
-        task.wait_class = wait_class(&task, said, self.into);
         self.into.task(task);
     }
 
     /// Records what can be found out only when everything has been read.
     fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait], helper: bool) {
-        let late = Late { task: self.into.task_count(), raw: *raw, semaphore: semaphore_of(waits) };
+        let (task, semaphore) = (self.into.task_count(), semaphore_of(waits));
+        let late = || Late { task, raw: *raw, semaphore };
         let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
-        if is_waiting(raw) && (late.semaphore.is_some() || waits.is_empty() && for_lock()) {
-            self.draft.waiting.push(late);
+        if is_waiting(raw) && (semaphore.is_some() || waits.is_empty() && for_lock()) {
+            self.draft.waiting.push(late());
         }
         if helper {
-            self.draft.helpers.push(late);
+            self.draft.helpers.push(late());
         }
         if raw.status == status::SYSCALL && self.draft.resolver.is_cgocall(raw.syscallpc) {
-            self.draft.in_c.push(late);
+            self.draft.in_c.push(late());
         }
     }
 

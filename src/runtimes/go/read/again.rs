@@ -1,15 +1,12 @@
-//! Reading goroutines again: of those that have not run since the last reading, only the structs and their channels.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! Reading goroutines again: of those that have not run since the last reading, only the structs.
 
 use super::Reader;
 use crate::process::TargetError;
 use crate::runtimes::go::chunk::Chunk;
-use crate::runtimes::go::goroutine::{Goroutine, Raw};
-use crate::runtimes::go::last::{Piece, Row};
-use crate::runtimes::go::proof::{Reasons, Since, Verdict};
-use crate::runtimes::go::waits::{self, KeptWait, RawWait};
-use crate::snapshot::Span;
+use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::last::{Open, Piece, Row};
+use crate::runtimes::go::proof::{self, Reasons, Since, Verdict};
+use crate::runtimes::go::waits;
 
 /// What a reading knows of the one before, for all threads.
 #[derive(Debug)]
@@ -20,20 +17,6 @@ pub(in super::super) struct Again<'a> {
     pub(in super::super) counts: bool,
     /// There will be another reading.
     pub(in super::super) keep: bool,
-    /// How many goroutines are held back until a proof is tried once more.
-    pub(in super::super) held: AtomicUsize,
-}
-
-/// No more goroutines than this are held back, some 250 bytes each. Beyond that they are read again.
-const MAX_HELD: usize = 1 << 17;
-
-/// Goroutines that have not run, before they are added to a chunk.
-struct Same<'a> {
-    piece: &'a Piece,
-    /// What the waits of the piece are now.
-    waits: Vec<RawWait>,
-    /// Positions in the piece of those that were added: they are the first of the chunk.
-    added: Vec<u32>,
 }
 
 impl Reader<'_> {
@@ -47,44 +30,64 @@ impl Reader<'_> {
         let mut chunk = Chunk::default();
         piece.rows.resize(if again.keep || !piece.rows.is_empty() { piece.addresses.len() } else { 0 }, None);
         // Before the structs: a goroutine that waits until then keeps its channels alive.
-        let waits = waits::again(self.target, self.offsets, &mut self.buffers, &piece.waits)?;
-        let raws = self.structs(&piece.addresses, &mut chunk)?;
-        chunk.goroutines.reserve(raws.len());
-        let (mut changed, mut alike) = (Vec::new(), Vec::new());
-        let mut same = Same { waits, piece, added: Vec::with_capacity(raws.len()) };
-        let (mut at, mut explained) = (0, 0);
-        for raw in raws {
-            while same.piece.addresses.get(at as usize).is_some_and(|address| *address < raw.address) {
-                at += 1;
-            }
-            let Some(row) = same.piece.row(at) else {
-                changed.push(raw);
-                continue;
-            };
-            explained += row.seen.counted(&raw);
-            match row.seen.judge(&raw, again.reasons) {
-                Verdict::Same => same.add(at, &raw, &mut chunk),
-                Verdict::LooksSame if again.counts => alike.push((at, raw)),
-                Verdict::LooksSame | Verdict::Changed => changed.push(raw),
-            }
+        waits::again(self.target, self.offsets, &mut self.buffers, &mut piece.waits, self.still)?;
+        let changed = self.compare(piece, again, &mut chunk)?;
+        if !piece.open.is_empty() && again.since.nobody_wrapped(self.target, false) {
+            piece.close(&mut chunk);
         }
-        again.since.explain(explained);
-        if !alike.is_empty() && again.since.nobody_wrapped(self.target, false) {
-            alike.drain(..).for_each(|(at, raw)| same.add(at, &raw, &mut chunk));
-        }
-        let added = std::mem::take(&mut same.added);
-        let all = again.held.fetch_add(alike.len(), Ordering::Relaxed).saturating_add(alike.len());
-        let held = (!alike.is_empty() && all <= MAX_HELD).then(|| {
-            let mut held = Chunk::default();
-            alike.iter().for_each(|(at, raw)| same.add(*at, raw, &mut held));
-            held
-        });
-        let open = alike.into_iter().map(|(at, _)| at).collect();
         let pending = self.read_rest(changed, &mut chunk)?;
         self.retry(pending, &mut chunk)?;
-        piece.keep(&chunk, &added, Some(open), again);
-        piece.held = held;
+        if again.keep {
+            piece.keep(&chunk, again.reasons);
+        }
         Ok(chunk)
+    }
+
+    /// Reads the structs of a piece. Those of goroutines that have run, or may have, are returned; their rows are
+    /// removed.
+    fn compare(
+        &mut self,
+        piece: &mut Piece,
+        again: &Again<'_>,
+        chunk: &mut Chunk,
+    ) -> Result<Vec<Raw>, TargetError> {
+        let offsets = self.offsets;
+        let Piece { addresses, rows, open, .. } = piece;
+        let (mut changed, mut explained, mut found, mut next) = (Vec::new(), 0, 0, 0);
+        open.clear();
+        chunk.same.reserve(rows.len());
+        self.buffers.read_structs(self.target, addresses, offsets.g_size, |at, bytes| {
+            let raw = Raw::parse(addresses[at], bytes, offsets);
+            if raw.is_blank() {
+                return;
+            }
+            found += 1;
+            forget(rows, next, at);
+            next = at + 1;
+            let Some(slot) = rows.get_mut(at) else { return changed.push(raw) };
+            let verdict = slot.as_ref().map_or(Verdict::Changed, |row| {
+                explained += proof::added_to_count(&row.raw, &raw);
+                proof::judge(&row.raw, &raw, again.reasons)
+            });
+            match (verdict, slot) {
+                (Verdict::Same, Some(row)) => {
+                    row.stays(raw.waitsince);
+                    chunk.same.push(at as u32);
+                }
+                (Verdict::LooksSame, Some(_)) if again.counts => {
+                    open.push(Open { at: at as u32, since: raw.waitsince });
+                }
+                (_, slot) => {
+                    *slot = None;
+                    changed.push(raw);
+                }
+            }
+        })?;
+        let end = rows.len();
+        forget(rows, next, end);
+        chunk.missing += (addresses.len() - found) as u64;
+        again.since.explain(explained);
+        Ok(changed)
     }
 
     /// Reads the goroutines of a piece that are still open, after all others.
@@ -93,78 +96,39 @@ impl Reader<'_> {
         piece: &mut Piece,
         again: &Again<'_>,
     ) -> Result<Chunk, TargetError> {
-        let mut chunk = Chunk::default();
-        let open = std::mem::take(&mut piece.open);
         // All that others explain is explained now: what was read before may be proved.
-        if let Some(held) = piece.held.take()
-            && again.since.nobody_wrapped(self.target, true)
-        {
-            piece.keep(&held, &open, None, again);
-            return Ok(held);
+        if again.since.nobody_wrapped(self.target, true) {
+            let mut chunk = Chunk::default();
+            piece.close(&mut chunk);
+            return Ok(chunk);
         }
-        let waits = waits::again(self.target, self.offsets, &mut self.buffers, &piece.waits)?;
-        let addresses: Vec<u64> =
-            open.iter().filter_map(|at| piece.addresses.get(*at as usize).copied()).collect();
-        let raws = self.structs(&addresses, &mut chunk)?;
-        let proved = again.since.nobody_wrapped(self.target, true);
-        let mut changed = Vec::new();
-        let mut same = Same { waits, piece, added: Vec::new() };
-        for raw in raws {
-            let at = same.piece.addresses.binary_search(&raw.address).unwrap_or(usize::MAX) as u32;
-            let verdict = same.piece.row(at).map(|row| row.seen.judge(&raw, again.reasons));
-            match verdict {
-                Some(Verdict::Same) => same.add(at, &raw, &mut chunk),
-                Some(Verdict::LooksSame) if proved => same.add(at, &raw, &mut chunk),
-                _ => changed.push(raw),
-            }
+        let open = std::mem::take(&mut piece.open);
+        let mut addresses = Vec::with_capacity(open.len());
+        for at in open.iter().map(|open| open.at as usize) {
+            addresses.extend(piece.addresses.get(at));
+            forget(&mut piece.rows, at, at + 1);
         }
-        let added = same.added;
-        let pending = self.read_rest(changed, &mut chunk)?;
-        self.retry(pending, &mut chunk)?;
-        piece.keep(&chunk, &added, None, again);
+        let chunk = self.read(&addresses)?;
+        if again.keep {
+            piece.keep(&chunk, again.reasons);
+        }
         Ok(chunk)
     }
 }
 
-impl Same<'_> {
-    /// Adds the goroutine at a position as it was, with what its struct says now.
-    fn add(&mut self, at: u32, raw: &Raw, chunk: &mut Chunk) {
-        let Some(row) = self.piece.row(at) else { return };
-        let mut goroutine = Goroutine::without_stack(*raw, row.stack_status);
-        goroutine.stack = Some(row.stack);
-        goroutine.waits = Span::append(&mut chunk.waits, row.waits.slice(&self.waits).iter().copied());
-        (goroutine.unchanged, goroutine.settled) = (true, row.unchanged);
-        chunk.goroutines.push(goroutine);
-        self.added.push(at);
-    }
+/// Removes rows of goroutines that are not there any more, or may have run.
+fn forget(rows: &mut [Option<Row>], from: usize, to: usize) {
+    rows.get_mut(from..to).unwrap_or_default().fill(None);
 }
 
 impl Piece {
-    /// Keeps what was read for the next reading. In the first round that is all that is known of the piece, apart from
-    /// the goroutines that are `open`. `added`: the positions of the chunk's first goroutines.
-    fn keep(&mut self, chunk: &Chunk, added: &[u32], open: Option<Vec<u32>>, again: &Again<'_>) {
-        if !again.keep {
-            (self.rows, self.waits) = (Vec::new(), Vec::new());
-        }
-        if let Some(open) = &open {
-            let (rows, waits) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.waits));
-            self.rows = vec![None; rows.len()];
-            for at in open.iter().map(|at| *at as usize) {
-                if let (Some(Some(row)), Some(slot)) = (rows.get(at), self.rows.get_mut(at)) {
-                    let waits = row.waits.slice(&waits).iter().copied();
-                    *slot = Some(Row { waits: Span::append(&mut self.waits, waits), ..*row });
-                }
+    /// The open goroutines have not run: adds them to the chunk.
+    fn close(&mut self, chunk: &mut Chunk) {
+        for open in std::mem::take(&mut self.open) {
+            if let Some(Some(row)) = self.rows.get_mut(open.at as usize) {
+                row.stays(open.since);
+                chunk.same.push(open.at);
             }
         }
-        let mut added = added.iter().map(|at| *at as usize);
-        for goroutine in &chunk.goroutines {
-            let at = added.next().or_else(|| self.addresses.binary_search(&goroutine.raw.address).ok());
-            if let Some(slot) = at.and_then(|at| self.rows.get_mut(at)) {
-                let waits = goroutine.waits.slice(&chunk.waits).iter().map(KeptWait::from);
-                let waits = Span::append(&mut self.waits, waits);
-                *slot = Row::of(goroutine, again.reasons).map(|row| Row { waits, ..row });
-            }
-        }
-        self.open = open.unwrap_or_default();
     }
 }

@@ -11,8 +11,8 @@
 //!    (u64), then its columns, each preceded by its length in bytes (u64). [`super::columns`] describes a
 //!    column. A flag marks a missing value; the column then has no entry for that row.
 //!
-//! Every table must be there except the last one: `twins`, for rows of several equal tasks, is there only if
-//! there are such rows. Because the header lists tables and columns, a reader can skip unknown ones: they
+//! Every table must be there except [`tables::optional`] ones, such as `twins`, for rows of several equal tasks: they
+//! are there only if there are such rows. Because the header lists tables and columns, a reader can skip unknown ones: they
 //! follow the known ones. It says so in a warning of the snapshot.
 //!
 //! A program with 1,000,000 parked goroutines, each with its own stack, has 24 MB of tables, which LZ4
@@ -77,6 +77,8 @@ macro_rules! codes {
     };
 }
 
+mod links;
+
 codes!(function_kind_code, function_kind, FunctionKind {
     Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,
 });
@@ -94,9 +96,12 @@ codes!(stack_status_code, stack_status, StackStatus {
     Complete = 0, Truncated = 1, Broken = 2, Torn = 3, Running = 4, Unknown = 5, Gaps = 6, Missing = 7,
     Guessed = 8,
 });
-codes!(wait_op_code, wait_op, WaitOp { Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4 });
+codes!(wait_op_code, wait_op, WaitOp {
+    Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4, Read = 5, Write = 6, Accept = 7, Connect = 8,
+});
 codes!(object_kind_code, object_kind, ObjectKind {
-    Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6,
+    Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6, Descriptor = 7,
+    Timer = 8, Futex = 9, Process = 10,
 });
 
 codes!(hold_kind_code, hold_kind, HoldKind { Exclusive = 0, Shared = 1, Perhaps = 2 });
@@ -124,11 +129,13 @@ fn lock_state(code: u64) -> Result<Option<LockState>, BadColumn> {
     }
 }
 
-/// Flags of an object: its kind is in the low three bits, below these.
+/// Flags of an object: its kind is in the low three bits, below these, and in one above them.
 mod object_flag {
     pub(super) const CHANNEL: u8 = 1 << 3;
     pub(super) const CLOSED: u8 = 1 << 4;
     pub(super) const MORE: u8 = 1 << 5;
+    /// The kind is 8 more.
+    pub(super) const KIND_8: u8 = 1 << 6;
 }
 
 /// Flags of a task.

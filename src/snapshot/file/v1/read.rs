@@ -30,6 +30,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
             task.ok_or_else(|| FileError::damaged("its table of twins makes no sense"))?.twins = twins;
         }
     }
+    let links = super::links::read(&mut tables)?;
     let (budget, unknown) = tables.finish()?;
     let counted = header.tasks;
     let mut header = Header::from(header.snapshot);
@@ -40,6 +41,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         objects,
         waits,
         holds,
+        links,
         tasks,
     };
     check(&snapshot, budget, counted)?;
@@ -191,7 +193,7 @@ fn read_objects(
             None
         };
         objects.push(WaitObject {
-            kind: object_kind(flag & 7)?,
+            kind: object_kind(flag & 7 | (flag & object_flag::KIND_8) >> 3)?,
             address: addresses.delta()?,
             channel,
             lock: lock_state(locks.plain()?)?,

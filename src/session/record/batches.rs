@@ -1,0 +1,60 @@
+//! One batch of samples after another, as a recording takes them: for benchmarks.
+
+use super::attribution::Attribution;
+use super::batch::Batch;
+use super::threads::Threads;
+use super::{DRAIN, RecordError, RecordOptions, sampler_options};
+use crate::process::{Target, monotonic_ns};
+use crate::recording::{Recording, RecordingBuilder};
+use crate::runtimes::Readable;
+use crate::sampler::Sampler;
+
+/// Takes the samples of a process batch by batch.
+pub struct Batches<'a> {
+    sampler: Sampler,
+    attribution: Attribution<'a>,
+    threads: Threads,
+    builder: RecordingBuilder,
+}
+
+impl<'a> Batches<'a> {
+    /// Begins to sample a process.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn begin(target: &'a dyn Target, readable: &'a Readable, rate_hz: u32) -> Result<Self, RecordError> {
+        let pid = target.info().pid.unwrap_or(0);
+        let options = RecordOptions { rate_hz, ..RecordOptions::default() };
+        let mut attribution = Attribution::new(target, monotonic_ns())?;
+        attribution.learn(readable)?;
+        Ok(Batches {
+            sampler: Sampler::attach(pid, &sampler_options(&options))?,
+            attribution,
+            threads: Threads::new(pid),
+            builder: RecordingBuilder::new(),
+        })
+    }
+
+    /// Waits as long as a recording does before it takes a batch.
+    pub fn wait(&mut self) {
+        self.sampler.wait(DRAIN);
+    }
+
+    /// Takes a batch: reads it, says whose the samples are, unwinds, adds them to the recording. Returns how many samples
+    /// it had.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn take(&mut self) -> Result<usize, RecordError> {
+        let mut batch = Batch::default();
+        batch.fill(&mut self.sampler, None);
+        self.attribution.add(&batch, &mut self.threads, &mut self.builder)?;
+        Ok(batch.samples.iter().count())
+    }
+
+    /// What was recorded.
+    pub fn finish(mut self) -> Recording {
+        self.attribution.finish(&mut self.builder);
+        self.builder.finish()
+    }
+}

@@ -1,0 +1,128 @@
+//! What leads from a waiting task to its cause, beyond the wait objects themselves: open descriptors, timers,
+//! contexts, system calls, and who is going to do what others wait for.
+//!
+//! All of it is optional: a reader adds what it was asked for and what it could find within its budget.
+//! [`Links::searched`] and [`Links::unknown`] say what was not found out.
+
+mod actor;
+mod call;
+mod context;
+mod descriptor;
+mod ends;
+mod timer;
+
+pub use actor::{Action, Actor, By, Certainty, Searched};
+pub use call::SystemCall;
+pub use context::Context;
+pub use descriptor::{
+    Access, Deadline, Descriptor, DescriptorKind, Endpoint, FileId, Protocol, Socket, SocketState,
+};
+pub use ends::{Ends, OpenEnd, OtherEnd, Peer};
+pub use timer::{Timer, TimerKind, TimerState};
+
+use super::ids::ObjectId;
+use super::model::Snapshot;
+use super::waits::{ObjectKind, WaitObject};
+
+/// What leads from waiting tasks to their causes.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Links {
+    /// Open descriptors that tasks wait for, ascending by number, each once. The wait object of a descriptor has
+    /// the number as its address.
+    pub descriptors: Vec<Descriptor>,
+    /// Timers that tasks wait for, ascending by object.
+    pub timers: Vec<Timer>,
+    /// Contexts that tasks wait for, each with its parents: [`Context::parent`] is a row of this table, before or
+    /// behind it. In a damaged or hostile file the parents may form a circle.
+    pub contexts: Vec<Context>,
+    /// System calls that tasks are in, ascending by task.
+    pub calls: Vec<SystemCall>,
+    /// Who is going to do what others wait for, ascending by object.
+    pub actors: Vec<Actor>,
+    /// Objects for which actors were looked for, ascending by object.
+    pub searched: Vec<Searched>,
+    /// What could not be found out, one sentence each.
+    pub unknown: Vec<String>,
+}
+
+impl Links {
+    /// Nothing was found or looked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Links::default()
+    }
+
+    /// Sorts the tables. Of equal keys the first entry stays.
+    pub(super) fn sort(&mut self) {
+        self.descriptors.sort_by_key(|descriptor| descriptor.fd);
+        self.descriptors.dedup_by_key(|descriptor| descriptor.fd);
+        self.timers.sort_by_key(|timer| timer.object);
+        self.timers.dedup_by_key(|timer| timer.object);
+        self.calls.sort_by_key(|call| call.task);
+        self.calls.dedup_by_key(|call| call.task);
+        self.actors.sort_by_key(|actor| (actor.object, actor.certainty, actor.by));
+        self.searched.sort_by_key(|searched| searched.object);
+        self.searched.dedup_by_key(|searched| searched.object);
+    }
+
+    /// Gives tasks their numbers after sorting: `to[before]` is the new row of a task.
+    pub(super) fn renumber(&mut self, to: &[u32]) {
+        let new = |task: &mut u32| {
+            if let Some(&row) = to.get(*task as usize) {
+                *task = row;
+            }
+        };
+        self.calls.iter_mut().for_each(|call| new(&mut call.task));
+        for actor in &mut self.actors {
+            if let By::Task(task) = &mut actor.by {
+                new(task);
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// The descriptor behind a wait object.
+    pub fn descriptor_of(&self, object: &WaitObject) -> Option<&Descriptor> {
+        let fd = u32::try_from(object.address).ok().filter(|_| object.kind == ObjectKind::Descriptor)?;
+        self.descriptor(fd)
+    }
+
+    /// The descriptor with this number.
+    pub fn descriptor(&self, fd: u32) -> Option<&Descriptor> {
+        let at = self.links.descriptors.binary_search_by_key(&fd, |descriptor| descriptor.fd).ok()?;
+        self.links.descriptors.get(at)
+    }
+
+    /// The timer that is a wait object, or that sends on it.
+    pub fn timer_of(&self, object: ObjectId) -> Option<&Timer> {
+        let at = self.links.timers.binary_search_by_key(&object, |timer| timer.object).ok()?;
+        self.links.timers.get(at)
+    }
+
+    /// The context that closes a channel when it is cancelled.
+    pub fn context_of(&self, object: ObjectId) -> Option<&Context> {
+        self.links.contexts.iter().find(|context| context.object == Some(object))
+    }
+
+    /// The system call that a task (a row of [`Snapshot::tasks`]) is in.
+    pub fn call_of(&self, task: u32) -> Option<&SystemCall> {
+        let at = self.links.calls.binary_search_by_key(&task, |call| call.task).ok()?;
+        self.links.calls.get(at)
+    }
+
+    /// Who is going to act on an object.
+    pub fn actors_of(&self, object: ObjectId) -> &[Actor] {
+        let actors = &self.links.actors;
+        let start = actors.partition_point(|actor| actor.object < object);
+        let rest = actors.get(start..).unwrap_or_default();
+        let len = rest.partition_point(|actor| actor.object == object);
+        rest.get(..len).unwrap_or_default()
+    }
+
+    /// How actors of an object were looked for. None: they were not.
+    pub fn searched(&self, object: ObjectId) -> Option<&Searched> {
+        let at = self.links.searched.binary_search_by_key(&object, |searched| searched.object).ok()?;
+        self.links.searched.get(at)
+    }
+}
