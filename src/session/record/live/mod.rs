@@ -327,7 +327,7 @@ impl<'a> Owners<'a> {
             readable,
             collectors: names.iter().map(patterns).collect(),
             names,
-            runtimes: readable.attributions(target)?,
+            runtimes: readable.attributions(target, 0)?,
             code: CodeBuilder::new(),
             samples: 0,
             known: FxHashMap::default(),
@@ -337,11 +337,11 @@ impl<'a> Owners<'a> {
     /// Adds the samples of a batch.
     fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<(), RecordError> {
         if self.samples >= SAMPLES_OF_NAMES {
-            self.runtimes = self.readable.attributions(self.target)?;
+            self.runtimes = self.readable.attributions(self.target, 0)?;
             (self.code, self.samples) = (CodeBuilder::new(), 0);
             self.known.clear();
         }
-        if batch.has_new_code() {
+        if batch.mapped().next().is_some() {
             // An error shows up where the mappings are needed.
             let _ = self.target.mappings();
         }
