@@ -344,6 +344,7 @@ impl<'a> Owners<'a> {
         if batch.mapped().next().is_some() {
             // An error shows up where the mappings are needed.
             let _ = self.target.mappings();
+            self.runtimes.iter_mut().for_each(|runtime| runtime.renew_code());
         }
         let moments: Vec<Moment<'_>> = batch.samples.iter().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
