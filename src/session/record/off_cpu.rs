@@ -68,6 +68,9 @@ impl Waits {
     ) {
         let found = batch.departures.iter().map(|(moment, _)| attribution.find(&moment, builder));
         self.departures = found.map(Some).collect();
+        if !self.departures.is_empty() && !attribution.is_same() {
+            self.departures.clear();
+        }
     }
 
     /// Adds the intervals that ended in a batch.
@@ -103,7 +106,7 @@ impl Waits {
                 && now_ns.saturating_sub(open.from_ns) >= LONG_NS
         };
         for (&tid, open) in self.open.iter_mut().filter(|(_, open)| long(open)).take(MOST_LOOKS) {
-            open.found = attribution.blocked(tid, open.from_ns, builder);
+            open.found = attribution.blocked(tid, open.from_ns, builder).filter(|_| attribution.is_same());
             open.looked_ns = Some(monotonic_ns());
         }
     }
