@@ -235,3 +235,24 @@ fn operation(memory: &dyn Memory, offsets: &Offsets, sudog: &Sudog, queues: Queu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_stays_as_long_as_a_goroutine_has_to_wait_for_it() {
+        let wait = |op, len, cap, closed| {
+            let detail = Some(RawChannel { len, cap, closed, element_type: 0 });
+            RawWait::Channel { op, address: 8, detail }.stays()
+        };
+        assert!(wait(WaitOp::Receive, 0, 0, false) && wait(WaitOp::Receive, 0, 5, false));
+        assert!(wait(WaitOp::Send, 0, 0, false) && wait(WaitOp::Send, 5, 5, false));
+        // It is about to run, or the memory was reused.
+        assert!(!wait(WaitOp::Receive, 1, 5, false) && !wait(WaitOp::Receive, 0, 5, true));
+        assert!(!wait(WaitOp::Send, 4, 5, false) && !wait(WaitOp::Send, 5, 5, true));
+        // Who knows for what it waits.
+        assert!(!wait(WaitOp::Wait, 0, 0, false));
+        assert!(!RawWait::Channel { op: WaitOp::Receive, address: 8, detail: None }.stays());
+    }
+}
