@@ -87,7 +87,7 @@ fn watch(criterion: &mut Criterion) {
         let query = Arc::new(Query { view, ..Query::default() });
         let mut memory = Memory::default();
         group.bench_function(format!("tables of {}", view.name()), |bencher| {
-            bencher.iter(|| black_box(compute(&picture, &query, &mut memory)));
+            bencher.iter(|| black_box(compute(&picture, &query, None, &mut memory)));
         });
     }
 

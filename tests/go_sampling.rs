@@ -34,25 +34,31 @@ impl Caught {
 
 /// What was said of a moment.
 struct Said {
+    /// The number of the reading of the goroutines that came after it.
+    batch: u32,
     caught: Caught,
     claim: Option<Claim>,
 }
 
 /// Samples a program and asks its runtime whose the samples are.
 fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<Said>, CodeTables) {
+    said_of(target, pid, wanted, &SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() })
+}
+
+/// The same for all moments that a sampler gives.
+fn said_of(target: &dyn Target, pid: u32, wanted: u64, options: &SamplerOptions) -> (Vec<Said>, CodeTables) {
     let found = runtimes::attach(target).unwrap();
     let runtime = found.runtimes.first().expect("a Go runtime");
     let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
     let mut code = CodeBuilder::new();
-    let options = SamplerOptions { rate_hz: 999, stack_bytes, ..SamplerOptions::default() };
-    let mut sampler = Sampler::attach(pid, &options).unwrap();
+    let mut sampler = Sampler::attach(pid, options).unwrap();
     let mut said = Vec::new();
     let (mut spent, mut batches) = (Duration::ZERO, 0);
     while (said.len() as u64) < wanted {
         sampler.wait(Duration::from_millis(10));
         let mut batch = Vec::new();
         sampler.drain(&mut |record| {
-            let Record::Sample { moment, .. } = record else { return };
+            let (Record::Sample { moment, .. } | Record::Departs { moment }) = record else { return };
             batch.push(Caught {
                 tid: moment.tid,
                 at_ns: moment.at_ns,
@@ -68,7 +74,11 @@ fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<
         let claims: Vec<_> = moments.iter().map(|moment| attribution.whose(moment, &mut code)).collect();
         spent += begin.elapsed();
         batches += 1;
-        said.extend(batch.into_iter().zip(claims).map(|(caught, claim)| Said { caught, claim }));
+        said.extend(batch.into_iter().zip(claims).map(|(caught, claim)| Said {
+            batch: batches,
+            caught,
+            claim,
+        }));
     }
     eprintln!("{batches} batches; {:?} a sample", spent / said.len() as u32);
     (said, code.finish())
@@ -164,7 +174,7 @@ fn check(version: &str, flavour: Flavour) {
     let kinds_by_id = kinds_by_id(target.as_ref());
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
-    for Said { caught, claim } in &said {
+    for Said { caught, claim, .. } in &said {
         let Some(claim) = claim else {
             tally.native += 1;
             continue;
@@ -253,6 +263,56 @@ fn check(version: &str, flavour: Flavour) {
         assert!((share - expected).abs() <= interval, "{what}: {kind} has {share:.3}, not {expected:.3}");
     }
 }
+
+/// Goroutines that wait in the kernel for less than a millisecond each time: each sample of a thread that leaves its
+/// CPU is of the right one.
+fn check_departures(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["waits"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let options =
+        SamplerOptions { cpu: false, switches: true, departures: true, ..SamplerOptions::default() };
+    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 10_000));
+    let (said, code) = said_of(target.as_ref(), fixture.pid(), wanted, &options);
+    let kinds = kinds_by_id(target.as_ref());
+    let (mut naps, mut owned, mut labelled, mut idle) = (0, 0, 0, 0);
+    // Nothing proves what was before the first reading of the goroutines, which came after the first batch.
+    let later = said.iter().filter(|said| said.batch > 2);
+    for claim in later.clone().filter_map(|said| said.claim.as_ref()) {
+        let names = names(&code, &claim.stack);
+        let truth = kind_of_names(&names);
+        match claim.owner {
+            Owner::Task(task, labels) => {
+                let by_labels = kind_of_labels(&code, labels);
+                let by_id = task.id.and_then(|id| kinds.get(&id)).copied();
+                for kind in [by_labels, by_id].into_iter().flatten() {
+                    assert!(truth.is_none_or(|truth| truth == kind), "{what}: {task:?} is {kind}: {names:?}");
+                }
+                owned += u32::from(truth.is_some() && task.id.is_some());
+                labelled += u32::from(truth.is_some() && by_labels.is_some());
+            }
+            Owner::Scheduler => {
+                idle += 1;
+                assert_eq!(truth, None, "{what}: the scheduler: {names:?}");
+            }
+            Owner::Unknown => {}
+        }
+        naps += u32::from(truth.is_some() && names.contains(&"main.nap"));
+    }
+    eprintln!(
+        "{what}: of {} departures {naps} are naps, {owned} owned, {labelled} labelled, {idle} idle",
+        said.len()
+    );
+    assert!(naps * 4 > said.len() as u32, "{what}: {naps} of {}", said.len());
+    assert!(owned * 100 >= naps * 95, "{what}: {owned} of {naps} have a goroutine");
+    assert!(labelled * 100 >= naps * 90, "{what}: {labelled} of {naps} have labels");
+}
+
+matrix!(
+    threads_that_leave_their_cpu_are_of_their_goroutines, check_departures,
+    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+);
 
 /// The kind of each goroutine, as a reading of all says.
 fn kinds_by_id(target: &dyn Target) -> BTreeMap<u64, char> {

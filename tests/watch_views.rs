@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::{env, fs};
 
 use loiter::__test::dashboard::pick::draw as draw_picker;
@@ -11,6 +12,8 @@ use loiter::__test::dashboard::pick::{Asked, Picker, Row};
 use loiter::__test::dashboard::state::Source;
 use loiter::__test::dashboard::update::Event;
 use loiter::__test::dashboard::view::Theme;
+use loiter::session::ProgramId;
+use loiter::session::record::{CpuNews, CpuNs, CpuTimes, TaskCpu};
 use loiter::snapshot::{Snapshot, TaskState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -78,6 +81,131 @@ fn find(buffer: &Buffer, text: &str) -> (u16, u16) {
         }
     }
     panic!("no {text} on the screen");
+}
+
+/// What a sampler could say of the leaking server.
+fn cpu_times(program: ProgramId) -> CpuTimes {
+    let ns = |ms: u64| CpuNs { window: ms * 1_000_000, total: ms * 9_000_000 };
+    let task = |id, ms| TaskCpu { runtime: 0, id, collects: false, ns: ns(ms) };
+    let sampled = |id| leaking::reading(READINGS - 1, READINGS).tasks.iter().any(|task| task.id == Some(id));
+    assert!([1, 50, 3000].into_iter().any(sampled), "ids of the sample have changed");
+    CpuTimes {
+        program,
+        runtimes: leaking::reading(0, READINGS).header.runtimes.into_iter().map(|it| it.name).collect(),
+        covers: ns(10_000),
+        tasks: vec![
+            task(1, 30),
+            task(41, 400),
+            task(50, 3_120),
+            task(51, 2_900),
+            task(900_000, 760),
+            TaskCpu { collects: true, ..task(900_001, 1_210) },
+        ],
+        scheduler: ns(290),
+        native: ns(20),
+        unknown: ns(30),
+        used_ns: Some(8_900_000_000),
+        own_ns: 41_000_000,
+        rate_hz: 99,
+        event: "cpu-clock",
+        kernel: true,
+        samples: 7_980,
+        lost: 0,
+        threads_missed: 0,
+        reduced: Vec::new(),
+    }
+}
+
+/// The dashboard with CPU sampling.
+fn sampling(width: u16, height: u16) -> Dashboard {
+    let mut dashboard = dashboard(width, height);
+    let program = ProgramId::of(std::process::id()).unwrap();
+    dashboard.program = Some(program);
+    dashboard.read(leaking::reading(READINGS - 1, READINGS));
+    dashboard.press("c");
+    dashboard.event(Event::Cpu(dashboard.state.cpu.turn, CpuNews::Times(Arc::new(cpu_times(program)))));
+    dashboard.press("1");
+    dashboard
+}
+
+#[test]
+fn cpu_in_every_view_that_has_it() {
+    for (width, height) in [(80, 24), (100, 30)] {
+        let mut dashboard = sampling(width, height);
+        let see = |name: &str, dashboard: &Dashboard| {
+            check(&format!("watch-cpu-{name}-{width}"), &dashboard.screen())
+        };
+        see("overview", &dashboard);
+        // Count, change, growth, age, CPU.
+        dashboard.press("2ssss");
+        see("groups", &dashboard);
+        dashboard.press("3ss");
+        see("tasks", &dashboard);
+        dashboard.key(KeyCode::Enter);
+        see("task", &dashboard);
+        dashboard.press("7");
+        see("scheduler", &dashboard);
+        dashboard.press("2c2");
+        assert!(!dashboard.screen().contains("CPU 99 Hz") && !dashboard.screen().contains(" CPU "));
+    }
+}
+
+#[test]
+fn cpu_that_is_not_known_is_said_to_be_so() {
+    let mut dashboard = sampling(100, 30);
+    let program = dashboard.program.unwrap();
+    let say = |dashboard: &mut Dashboard, change: &dyn Fn(&mut CpuTimes)| {
+        let mut times = cpu_times(program);
+        change(&mut times);
+        dashboard.event(Event::Cpu(dashboard.state.cpu.turn, CpuNews::Times(Arc::new(times))));
+        dashboard.read(leaking::reading(READINGS - 1, READINGS));
+        dashboard.screen()
+    };
+    dashboard.press("2");
+    let is_unknown = |screen: &str| screen.lines().any(|line| line.contains("1,204       ?"));
+    // Half a second; another program; other runtimes than those of the reading.
+    assert!(is_unknown(&say(&mut dashboard, &|times| times.covers.window = 500_000_000)));
+    assert!(is_unknown(&say(&mut dashboard, &|times| times.runtimes.push("tokio".to_owned()))));
+    let screen = say(&mut dashboard, &|times| times.used_ns = Some(1_000_000));
+    assert!(screen.contains("covers ?") && screen.contains("costs 0.4 % of a core"), "{screen}");
+    let screen = say(&mut dashboard, &|times| (times.kernel, times.lost) = (false, 12));
+    assert!(screen.contains("CPU 99 Hz user code") && screen.contains("lost 12"), "{screen}");
+
+    dashboard.event(Event::Cpu(dashboard.state.cpu.turn, CpuNews::Over));
+    assert!(dashboard.screen().contains("CPU: waiting for the next program"));
+    dashboard.press("cc");
+    assert!(dashboard.screen().contains("CPU: starting"), "{}", dashboard.screen());
+    let remedy = [
+        "kernel.perf_event_paranoid is 4: this kernel allows perf events only with CAP_PERFMON.",
+        "Try: sudo loiter, or give loiter CAP_PERFMON.",
+    ];
+    let remedy = remedy.map(str::to_owned).to_vec();
+    let why = "perf_event_open(cpu-clock) on the threads of pid 4242: EACCES (permission denied)".to_owned();
+    dashboard.event(Event::Cpu(dashboard.state.cpu.turn, CpuNews::Failed { why, remedy }));
+    check("watch-cpu-refused-100", &dashboard.screen());
+}
+
+#[test]
+fn a_recording_of_readings_has_no_sampler() {
+    let mut dashboard = dashboard(80, 24);
+    dashboard.event(Event::Source(Source::Replay { at: 2, of: 9 }));
+    dashboard.press("c");
+    assert!(dashboard.screen().contains("these are recorded readings"), "{}", dashboard.screen());
+    assert!(dashboard.commands.is_empty());
+}
+
+#[test]
+fn time_by_state_rests_on_some_readings() {
+    let mut dashboard = Dashboard::new(100, 30);
+    (0..4).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
+    assert!(dashboard.screen().contains("too few readings yet (3)"), "{}", dashboard.screen());
+    (4..10).for_each(|n| dashboard.read(leaking::reading(n, READINGS)));
+    let screen = dashboard.screen();
+    assert!(screen.contains("chan send 87 %") && screen.contains("4 s, 9 readings"), "{screen}");
+    // By the share of time running or ready to run.
+    dashboard.press("2ssss");
+    let screen = dashboard.screen();
+    assert!(screen.contains("ACTIVE") && screen.contains("  100 % running"), "{screen}");
 }
 
 #[test]

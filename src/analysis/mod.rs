@@ -11,12 +11,14 @@
 //! | what took time, in a recording? | [`recorded`] |
 
 pub(crate) mod apart;
+pub mod contexts;
 pub mod diff;
 pub mod each;
 pub mod filter;
 pub mod flame;
 pub mod frames;
 pub mod group;
+pub(crate) mod known;
 pub mod leaks;
 pub mod locks;
 pub mod lore;

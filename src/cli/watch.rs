@@ -27,6 +27,10 @@ use crate::source::{Answer, Program, Source, ask, running_processes};
 /// as a flame graph, and which groups look like leaks. Press ? for the keys. The process is not paused, unless
 /// --freeze is given.
 ///
+/// It also shows how long tasks were in which state, by the readings alone. c samples the CPU time of every task and
+/// group, 99 times a second, until c is pressed again; this takes the rights that loiter record needs. A frozen screen
+/// keeps its figures, while reading and sampling go on.
+///
 /// Without SOURCE, loiter lists the processes that it can read, to choose from. If the process ends and is
 /// restarted, from the same executable with the same arguments or under the name that was given, loiter finds
 /// it again. SOURCE may also be a directory that was written with --record: [ and ] move through the readings.

@@ -53,6 +53,8 @@ pub enum Action {
     Mark,
     /// Forgets the mark.
     Unmark,
+    /// Turns CPU sampling on or off.
+    Cpu,
     /// Copies what is selected to the clipboard.
     Copy,
     /// Asks what to write to a file.
@@ -152,11 +154,12 @@ pub static BINDINGS: &[Binding] = &[
     binding(&[plain('s')], "s", "sort by the next column", Action::Sort),
     binding(&[plain('r')], "r", "reverse the order", Action::Reverse),
     binding(&[plain('S')], "S", "show system tasks", Action::System),
+    binding(&[plain('c')], "c", "sample CPU: on, off", Action::Cpu),
     binding(&[plain('p')], "p", "enlarge the lower pane", Action::Pane),
-    binding(&[plain(' ')], "Space", "freeze the screen; reading goes on", Action::Freeze),
+    binding(&[plain(' ')], "Space", "freeze the screen; reading and sampling go on", Action::Freeze),
     binding(&[plain('m')], "m", "mark: show changes from now on", Action::Mark),
     binding(&[plain('M')], "M", "forget the mark", Action::Unmark),
-    binding(&[plain('y'), plain('c')], "y c", "copy the selected item", Action::Copy),
+    binding(&[plain('y')], "y", "copy the selected item", Action::Copy),
     binding(&[plain('w')], "w", "write to a file", Action::Write),
     binding(&[plain('+'), plain('=')], "+", "read less often", Action::Slower),
     binding(&[plain('-')], "-", "read more often", Action::Faster),
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(press('G', KeyModifiers::SHIFT), Some(Action::Bottom));
         assert_eq!(press('?', KeyModifiers::SHIFT), Some(Action::Help));
         assert_eq!(press('c', KeyModifiers::CONTROL), Some(Action::Quit));
-        assert_eq!(press('c', KeyModifiers::NONE), Some(Action::Copy));
+        assert_eq!(press('c', KeyModifiers::NONE), Some(Action::Cpu));
         assert_eq!(press('q', KeyModifiers::ALT), None);
     }
 }

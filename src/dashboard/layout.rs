@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::query::View;
-use super::state::{AppState, Pane};
+use super::state::{AppState, List, Pane};
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +72,9 @@ pub fn areas(state: &AppState) -> Areas {
         }
         View::Tasks | View::Creators => areas.rows = line(body.y + 1, body.height.saturating_sub(1)),
         View::Scheduler => {
-            let figures = body.height.min((body.height / 2).max(12));
+            // Half of it, and what a few workers do not need.
+            let workers = state.len(List::Scheduler).clamp(3, usize::from(u16::MAX)) as u16;
+            let figures = body.height.min((body.height / 2).max(12)).max(body.height.saturating_sub(workers));
             areas.rows = line(body.y + figures, body.height.saturating_sub(figures));
         }
     }

@@ -5,6 +5,7 @@
 //! it on events, [`view`] draws it: none of the three does any input or output. [`run`] owns the terminal.
 
 mod copy;
+pub mod cpu;
 mod crash;
 mod event;
 pub mod filter_query;
@@ -15,6 +16,7 @@ pub mod pick;
 pub mod query;
 pub mod reader;
 pub mod run;
+mod shares;
 pub mod state;
 pub mod tables;
 pub mod task_detail;

@@ -71,14 +71,25 @@ pub enum GroupSort {
     Rate,
     /// The group with the oldest task first.
     Age,
+    /// The group that used most CPU time first. Only while that is sampled.
+    Cpu,
+    /// The group whose tasks are running or ready to run most of their time first.
+    Active,
     /// By name.
     Name,
 }
 
 impl GroupSort {
     /// All of them, in the order in which `s` cycles through them.
-    pub const ALL: [GroupSort; 5] =
-        [GroupSort::Count, GroupSort::Change, GroupSort::Rate, GroupSort::Age, GroupSort::Name];
+    pub const ALL: [GroupSort; 7] = [
+        GroupSort::Count,
+        GroupSort::Change,
+        GroupSort::Rate,
+        GroupSort::Age,
+        GroupSort::Cpu,
+        GroupSort::Active,
+        GroupSort::Name,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -87,6 +98,8 @@ impl GroupSort {
             GroupSort::Change => "change",
             GroupSort::Rate => "growth",
             GroupSort::Age => "age",
+            GroupSort::Cpu => "CPU",
+            GroupSort::Active => "time running or runnable",
             GroupSort::Name => "name",
         }
     }
@@ -100,6 +113,10 @@ pub enum TaskSort {
     Id,
     /// The oldest first.
     Age,
+    /// The task that used most CPU time first. Only while that is sampled.
+    Cpu,
+    /// The task that is running or ready to run most of its time first.
+    Active,
     /// By what they do or wait for.
     State,
     /// By function.
@@ -110,14 +127,23 @@ pub enum TaskSort {
 
 impl TaskSort {
     /// All of them, in the order in which `s` cycles through them.
-    pub const ALL: [TaskSort; 5] =
-        [TaskSort::Id, TaskSort::Age, TaskSort::State, TaskSort::Name, TaskSort::Memory];
+    pub const ALL: [TaskSort; 7] = [
+        TaskSort::Id,
+        TaskSort::Age,
+        TaskSort::Cpu,
+        TaskSort::Active,
+        TaskSort::State,
+        TaskSort::Name,
+        TaskSort::Memory,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             TaskSort::Id => "id",
             TaskSort::Age => "age",
+            TaskSort::Cpu => "CPU",
+            TaskSort::Active => "time running or runnable",
             TaskSort::State => "state",
             TaskSort::Name => "name",
             TaskSort::Memory => "memory",

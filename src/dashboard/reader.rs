@@ -50,7 +50,9 @@ pub(super) fn spawn(feed: Feed, system: bool, out: SyncSender<Happened>) -> Send
                 Live { session, album, view, programs: 0, complaint: None }.run(&outlet, &told)
             }
             Feed::File(snapshot) => {
-                let picture = SessionView::new(system).add(Arc::new(*snapshot));
+                let mut picture = SessionView::new(system).add(Arc::new(*snapshot));
+                // There will be no other reading.
+                picture.times = None;
                 outlet
                     .send(Event::Source(Source::File))
                     .and_then(|()| outlet.send(Event::Picture(picture.into())))
@@ -99,6 +101,7 @@ impl Live {
                     out.send(Event::Picture(Arc::new(picture)))?;
                 }
                 Err(trouble) => {
+                    self.view.missed();
                     let (why, last) = (full_text(&trouble), trouble.is_final());
                     let source = if trouble.is_end() { Source::Ended(why) } else { Source::Trouble(why) };
                     out.send(Event::Source(source))?;
@@ -124,6 +127,7 @@ impl Live {
         }
         let mut picture = self.view.add(snapshot);
         picture.took = begin.elapsed();
+        picture.program = self.session.program();
         Ok(picture)
     }
 }

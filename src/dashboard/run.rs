@@ -35,6 +35,8 @@ use super::view::{Theme, draw};
 use super::worker::Worker;
 use crate::ending;
 use crate::process::{end_all_stops, while_nothing_is_held};
+use crate::session::ProgramId;
+use crate::session::record::{CpuNews, LiveCpu};
 
 /// At most this many events wait here; after that, senders wait.
 const INBOX: usize = 16;
@@ -67,11 +69,12 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     watch_terminal(out.clone());
     let mut state = first_state(&feed, options.query);
     let control = reader::spawn(feed, options.system, out.clone());
-    let worker = Worker::spawn(out);
+    let worker = Worker::spawn(out.clone());
     let terminal = terminal()?;
     let size = terminal.size()?;
     state.size = (size.width, size.height);
-    let mut desk = App { terminal, screen, state, theme: options.theme, inbox, control, worker };
+    let mut desk =
+        App { terminal, screen, state, theme: options.theme, inbox, control, worker, out, cpu: None };
     let signal = desk.work()?;
     drop(desk);
     // The reader may be in the middle of a stop, and another thread may be writing a file.
@@ -144,6 +147,10 @@ struct App {
     inbox: Receiver<Happened>,
     control: Sender<Control>,
     worker: Worker,
+    /// Where threads that are started later send what happens.
+    out: SyncSender<Happened>,
+    /// Samples CPU time, while that is on.
+    cpu: Option<LiveCpu>,
 }
 
 /// Why the loop ends.
@@ -220,9 +227,12 @@ impl App {
             Command::Seek(by) => tell(Control::Seek(by)),
             Command::Compute => {
                 if let Some(picture) = &self.state.picture {
-                    self.worker.compute(picture.clone(), self.state.query.clone());
+                    let (query, cpu) = (self.state.query.clone(), self.state.cpu.shown.clone());
+                    self.worker.compute(picture.clone(), query, cpu);
                 }
             }
+            Command::Sample(None) => self.cpu = None,
+            Command::Sample(Some((turn, program))) => self.sample(turn, program),
             Command::Copy(text) => {
                 let mut out = stdout();
                 out.write_all(copy::sequence(&text).as_bytes()).and_then(|()| out.flush())?;
@@ -234,6 +244,25 @@ impl App {
             }
         }
         Ok(false)
+    }
+
+    /// Starts to sample a program, and ends what was sampled before.
+    fn sample(&mut self, turn: u32, program: ProgramId) {
+        let out = self.out.clone();
+        let told = LiveCpu::start(program, move |news| {
+            let is_last = !matches!(news, CpuNews::Times(_));
+            let event = Happened::Event(Event::Cpu(turn, news));
+            // If the receiver is gone, nobody wants to know. Sums are told again: the sampler does not wait for room.
+            let _ = if is_last { out.send(event).is_ok() } else { out.try_send(event).is_ok() };
+        });
+        self.cpu = match told {
+            Ok(cpu) => Some(cpu),
+            Err(error) => {
+                let news = CpuNews::Failed { why: error.to_string(), remedy: Vec::new() };
+                update(&mut self.state, Event::Cpu(turn, news));
+                None
+            }
+        };
     }
 
     fn draw(&mut self) -> io::Result<()> {

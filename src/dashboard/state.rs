@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cpu::Cpu;
 use super::flame::FramePath;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
@@ -122,6 +123,8 @@ pub struct AppState {
     pub interval: Duration,
     /// Time since the last reading arrived.
     pub quiet: Duration,
+    /// CPU sampling.
+    pub cpu: Cpu,
     /// Where readings are recorded, if they are.
     pub record: Option<String>,
     /// The selection among the groups, the tasks, the creators and the lines of one task.
@@ -198,6 +201,7 @@ impl AppState {
             source,
             interval,
             quiet: Duration::ZERO,
+            cpu: Cpu::default(),
             record: None,
             cursors: Cursors::default(),
             frame: FramePath::default(),

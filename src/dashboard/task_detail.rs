@@ -1,6 +1,9 @@
 //! One task in lines of text: what it does, its stack, and the tasks that it is linked to.
 
+use std::sync::Arc;
+
 use super::query::TaskKey;
+use super::shares;
 use super::tables::{Closeup, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
 use crate::analysis::locks::HoldSummary;
@@ -78,6 +81,10 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     if let Some(row) = rows.get_mut(1) {
         *row = ended(&tables.picture, picture);
     }
+    // CPU time is that of the shown picture's tasks.
+    let cpu = tables.cpu.as_ref().filter(|_| Arc::ptr_eq(&closeup.of, &tables.picture));
+    let cpu = cpu.map(|cpu| (cpu, cpu.of(task, closeup.task)));
+    rows.splice(2..2, shares::rows(picture, &[closeup.task], cpu, columns));
     rows.push(Row::default());
     rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
     rows.extend(waits(picture, closeup));

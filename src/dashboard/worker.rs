@@ -9,6 +9,7 @@ use std::thread;
 use super::event::Happened;
 use super::query::Query;
 use crate::session::Picture;
+use crate::session::record::CpuTimes;
 
 use super::tables::{Memory, compute};
 use super::update::{Event, What};
@@ -19,7 +20,7 @@ type Question = (Arc<Picture>, Arc<Query>);
 /// A request.
 #[derive(Default)]
 struct Jobs {
-    question: Option<Question>,
+    question: Option<(Question, Option<Arc<CpuTimes>>)>,
     writes: VecDeque<(What, Question)>,
 }
 
@@ -42,8 +43,8 @@ impl Worker {
     }
 
     /// Requests what the views show of a picture.
-    pub(super) fn compute(&self, picture: Arc<Picture>, query: Arc<Query>) {
-        self.put(|jobs| jobs.question = Some((picture, query)));
+    pub(super) fn compute(&self, picture: Arc<Picture>, query: Arc<Query>, cpu: Option<Arc<CpuTimes>>) {
+        self.put(|jobs| jobs.question = Some(((picture, query), cpu)));
     }
 
     /// Requests a file.
@@ -71,8 +72,8 @@ impl Worker {
             let (question, write) = (jobs.question.take(), jobs.writes.pop_front());
             drop(jobs);
             let mut events = Vec::new();
-            if let Some((picture, query)) = question {
-                events.push(Event::Tables(Arc::new(compute(&picture, &query, &mut memory))));
+            if let Some(((picture, query), cpu)) = question {
+                events.push(Event::Tables(Arc::new(compute(&picture, &query, cpu.as_ref(), &mut memory))));
             }
             if let Some((what, (picture, query))) = write {
                 events.push(Event::Wrote(write::write(what, &picture, &query)));

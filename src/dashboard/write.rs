@@ -57,6 +57,7 @@ fn report(picture: &Picture, query: &Query, out: &mut dyn Write) -> io::Result<(
     let snapshot = &*picture.snapshot;
     let sort = match query.group_sort {
         GroupSort::Count | GroupSort::Change | GroupSort::Rate => SortBy::Count,
+        GroupSort::Cpu | GroupSort::Active => SortBy::Count,
         GroupSort::Age => SortBy::Age,
         GroupSort::Name => SortBy::Name,
     };

@@ -11,10 +11,10 @@ use super::proc::{self, Stat};
 use super::stop::Stopper;
 use super::watch::Watch;
 use super::{
-    Blocked, Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, UnreadableImage,
-    WithRegisters, figures, maps, pages, permission, sys,
+    Blocked, Frozen, HoldTime, Image, Mapping, Memory, Range, Result, Target, TargetError, ThreadCall,
+    UnreadableImage, WithRegisters, calls, descriptors, figures, maps, pages, permission, sys,
 };
-use crate::snapshot::{ProcessFigures, SourceKind, TargetInfo};
+use crate::snapshot::{Descriptor, ProcessFigures, SourceKind, TargetInfo};
 
 /// A table of thread ids is read again at most this often: the requested ids come from the target's memory
 /// and may all be wrong.
@@ -223,6 +223,16 @@ impl Target for LiveTarget {
 
     fn blocked_at(&self, tid: u32) -> Option<Blocked> {
         proc::blocked_at(self.pid(), tid)
+    }
+
+    fn call_of(&self, tid: u32) -> Option<ThreadCall> {
+        calls::of_thread(self.pid(), tid)
+    }
+
+    fn descriptors(&self, numbers: &[u32]) -> Result<Vec<Descriptor>> {
+        let found = descriptors::of_process(self.pid(), numbers, self.monotonic_ns())?;
+        self.memory.check_alive()?;
+        Ok(found)
     }
 
     fn freeze(&self, limit: Duration) -> Result<Frozen> {

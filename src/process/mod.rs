@@ -11,6 +11,7 @@
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
 //! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
+//! - what tasks wait for in the kernel: `calls`, `descriptors`, `sockets`;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
 
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use std::sync::Arc;
 use crate::snapshot::{Age, Descriptor, ProcessFigures, TargetInfo};
 
 pub(crate) mod bytes;
+pub mod calls;
 mod core;
 mod core_memory;
 mod core_notes;
+pub mod descriptors;
 mod elf;
 mod error;
 mod figures;
@@ -39,6 +42,7 @@ pub(crate) mod proc;
 mod processes;
 pub(crate) mod registers;
 mod slow_files;
+pub mod sockets;
 mod stop;
 pub(crate) mod sys;
 mod tracer;

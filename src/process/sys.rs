@@ -1,7 +1,9 @@
 //! System calls that no safe crate wraps in the way needed here.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -171,4 +173,53 @@ pub(crate) fn meet_before_exec(
 pub(super) fn thread_id() -> u32 {
     // SAFETY: gettid has no arguments and cannot fail.
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+/// What `stat` says of the file behind a path, from what the kernel has at hand: a server is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileFacts {
+    /// Device number, as `st_dev`.
+    pub(super) device: u64,
+    /// Inode.
+    pub(super) inode: u64,
+    /// Kind and rights, as `st_mode`.
+    pub(super) mode: u32,
+    /// Major and minor number, if it is a device itself.
+    pub(super) special: (u32, u32),
+}
+
+/// The facts of a file. `follow`: of what a link leads to, and not of the link.
+pub(super) fn file_facts(path: &CStr, follow: bool) -> Result<FileFacts, Errno> {
+    let no_follow = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT | no_follow;
+    let wanted = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_INO;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: `path` ends with a NUL byte, and `stat` has room for one statx, whose fields are plain numbers.
+    let result = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, wanted, stat.as_mut_ptr()) };
+    check(result.into())?;
+    // SAFETY: all bytes were set to zero before, and zeros are a valid statx.
+    let stat = unsafe { stat.assume_init() };
+    Ok(FileFacts {
+        device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        inode: stat.stx_ino,
+        mode: u32::from(stat.stx_mode),
+        special: (stat.stx_rdev_major, stat.stx_rdev_minor),
+    })
+}
+
+/// Fills `into` with an extended attribute of the file behind a path, and returns its length.
+pub(super) fn attribute(path: &CStr, name: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: both texts end with a NUL byte, and the kernel writes at most `into.len()` bytes to `into`.
+    let len = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), into.as_mut_ptr().cast(), into.len()) };
+    usize::try_from(len).map_err(|_| Errno::last())
+}
+
+/// A netlink socket that answers questions about sockets (sock_diag(7)), of the calling thread's network namespace.
+pub(super) fn sock_diag_socket() -> Result<OwnedFd, Errno> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: socket takes three integers and touches no memory of ours.
+    let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_SOCK_DIAG) };
+    check(fd.into())?;
+    // SAFETY: the kernel has just returned this descriptor, and it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

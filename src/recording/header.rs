@@ -34,13 +34,18 @@ pub struct RecordingHeader {
     pub warnings: Vec<String>,
 }
 
+/// Time off CPU is known from records of switches. Only threads that were blocked for a while have an owner and a stack.
+pub const SWITCHES: &str = "switch records";
+/// The same, and each thread was sampled when it left its CPU.
+pub const SAMPLED_SWITCHES: &str = "switch records and samples at switches";
+
 /// How samples of one clock were taken.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ClockInfo {
     /// The clock.
     pub clock: Clock,
-    /// What raised the samples: "cpu-clock", "cycles", "switch records", "readings".
+    /// What raised the samples: "cpu-clock", "cycles", [`SWITCHES`], [`SAMPLED_SWITCHES`], "readings".
     pub event: String,
     /// The time between two samples of a thread (CPU) or between two readings (wall), nanoseconds. For
     /// readings it is the mean. None if there is no such period.

@@ -19,10 +19,12 @@ mod evidence;
 mod findings;
 mod fleet;
 mod head;
+mod links;
 mod recording;
 mod recording_diff;
 mod stacks;
 mod waits;
+mod why;
 
 pub use diff::diff;
 pub use findings::findings;
@@ -30,6 +32,8 @@ pub use fleet::fleet;
 pub use recording::recording;
 pub use recording_diff::recording_diff;
 pub use stacks::{each, groups};
+pub(super) use why::edge_kind;
+pub use why::{why_causes, why_chains};
 
 /// Version of all of loiter's JSON formats. It is raised when a change could break a reader; the man page of each
 /// format says what changed.

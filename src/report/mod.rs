@@ -4,6 +4,8 @@
 //! The texts in a snapshot are hostile. All of them pass through [`escape()`] before they reach a terminal or a
 //! text file.
 
+pub mod dot;
+pub mod ends;
 pub(crate) mod escape;
 pub mod evidence;
 #[cfg(feature = "cli")]
@@ -23,9 +25,11 @@ mod places;
 pub mod pprof;
 pub mod profile;
 pub mod runtime_names;
+pub mod svg;
 pub mod task_facts;
 pub mod text;
 pub mod units;
 mod waiting;
+pub mod why;
 
 pub use escape::escape;

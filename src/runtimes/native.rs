@@ -151,8 +151,6 @@ fn frame(name: &str, source: Option<&SourceFrame>, path: &str, into: &mut CodeBu
 pub struct NativeStacks {
     code: NativeCode,
     locations: NativeLocations,
-    /// Read when the first frame in the kernel is named.
-    kernel: Option<KernelFunctions>,
     in_kernel: FxHashMap<u64, LocationId>,
 }
 
@@ -165,9 +163,13 @@ impl NativeStacks {
         Ok(NativeStacks {
             code: NativeCode::of(target)?,
             locations: NativeLocations::with_lines(),
-            kernel: None,
             in_kernel: FxHashMap::default(),
         })
+    }
+
+    /// Reads the names of the kernel's functions, so that the first frame in the kernel does not have to wait for them.
+    pub fn prepare_kernel() {
+        KernelFunctions::shared();
     }
 
     /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
@@ -256,8 +258,7 @@ impl NativeStacks {
 
     fn in_kernel(&mut self, address: u64, returned: bool, into: &mut CodeBuilder) -> LocationId {
         let lookup = address.saturating_sub(u64::from(returned));
-        let kernel = self.kernel.get_or_insert_with(KernelFunctions::load);
-        let found = kernel.at(lookup);
+        let found = KernelFunctions::shared().at(lookup);
         let key = found.map_or(UNKNOWN, |_| lookup);
         if let Some(&known) = self.in_kernel.get(&key) {
             return known;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::threads::Threads;
 use super::{Attached, Attribute, Pause, ReadOptions, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
@@ -42,6 +43,14 @@ impl Readable {
         Ok(Readable { inner: Arc::new(inner) })
     }
 
+    /// The threads of a target as its tasks, as far as the kernel tells what they do: for a process without a runtime
+    /// that loiter knows. Nothing is stopped, and there are no stacks.
+    pub fn of_threads(target: &dyn Target) -> Readable {
+        let runtimes: Vec<Box<dyn Attached>> = vec![Box::new(Threads)];
+        let inner = Inner { runtimes, warnings: Vec::new(), found_at_ns: target.monotonic_ns() };
+        Readable { inner: Arc::new(inner) }
+    }
+
     /// Reads all tasks of the target in which the runtimes were found.
     ///
     /// # Errors
@@ -56,12 +65,17 @@ impl Readable {
         self.inner.runtimes.iter().map(|runtime| runtime.info(target)).collect()
     }
 
-    /// What says whose the moments of threads are: one for each runtime that can say it.
+    /// What says whose the moments of threads are: one for each runtime that can say it. The runtimes are numbered from
+    /// `first` on.
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(crate) fn attributions<'a>(&'a self, target: &'a dyn Target) -> Result<Vec<Box<dyn Attribute + 'a>>> {
-        let numbered = self.inner.runtimes.iter().zip(0..=u8::MAX);
+    pub(crate) fn attributions<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        first: u8,
+    ) -> Result<Vec<Box<dyn Attribute + 'a>>> {
+        let numbered = self.inner.runtimes.iter().zip(first..=u8::MAX);
         numbered.filter_map(|(runtime, number)| runtime.attribution(target, number).transpose()).collect()
     }
 }

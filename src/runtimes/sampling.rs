@@ -17,6 +17,9 @@ pub trait Attribute {
     /// If the target cannot be read.
     fn refresh(&mut self, moments: &[Moment<'_>], into: &mut CodeBuilder) -> Result<()>;
 
+    /// The target has mapped code, perhaps in the place of other code: images are read again.
+    fn renew_code(&mut self) {}
+
     /// Adds to the code what takes too long to read while the target is sampled. Called once, in the end.
     fn finish(&mut self, _into: &mut CodeBuilder) {}
 

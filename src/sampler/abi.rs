@@ -39,6 +39,7 @@ pub(super) const TYPE_SOFTWARE: u32 = 1;
 pub(super) const HARDWARE_CYCLES: u64 = 0;
 /// `enum perf_sw_ids`.
 pub(super) const SOFTWARE_CPU_CLOCK: u64 = 0;
+pub(super) const SOFTWARE_CONTEXT_SWITCHES: u64 = 3;
 pub(super) const SOFTWARE_DUMMY: u64 = 9;
 
 /// Bits of `struct perf_event_attr`, counted from the word's lowest one.

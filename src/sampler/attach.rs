@@ -7,11 +7,21 @@ use super::options::SamplerOptions;
 use super::pages::Pages;
 use super::rights::{self, Findings};
 use super::sys;
-use super::{SamplerError, SamplerFacts};
+use super::{SamplerError, SamplerFacts, attr, departures};
 use crate::process::TargetError;
 
+/// The events of a process.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Those that tell everything else.
+    pub(super) events: Events,
+    /// Of threads that leave their CPU, if they were asked for and are allowed.
+    pub(super) departures: Option<Events>,
+    pub(super) facts: SamplerFacts,
+}
+
 /// Opens the events of a process, and says how.
-pub(super) fn open(pid: u32, options: &SamplerOptions) -> Result<(Events, SamplerFacts), SamplerError> {
+pub(super) fn open(pid: u32, options: &SamplerOptions) -> Result<Opened, SamplerError> {
     let findings = Findings::look(pid);
     let manners = [
         Manner { scope: Scope::EveryCpu, kernel: true },
@@ -24,9 +34,12 @@ pub(super) fn open(pid: u32, options: &SamplerOptions) -> Result<(Events, Sample
     let mut refused = None;
     for manner in manners.into_iter().filter(is_wanted) {
         match within_limits(pid, options, manner) {
-            Ok((events, manner, reduced)) => {
-                let facts = facts(options, &events, manner, reduced);
-                return Ok((events, facts));
+            Ok((events, manner, mut reduced)) => {
+                let asked = options.departures && manner.kernel && manner.scope != Scope::Threads;
+                let departures = asked.then(|| departures::open(pid, options));
+                let departures = departures.and_then(|opened| opened.map_err(|why| reduced.push(why)).ok());
+                let facts = facts(options, &events, manner, departures.is_some(), reduced);
+                return Ok(Opened { events, departures, facts });
             }
             Err(Failure::Refused(error)) => refused = Some((manner, error)),
             Err(Failure::Ended) => return Err(TargetError::Ended { pid }.into()),
@@ -51,7 +64,8 @@ fn within_limits(
     let (mut pages, mut may_raise) = (wanted, true);
     let mut reduced = Vec::new();
     loop {
-        match Events::open(pid, options, manner, pages) {
+        let attr = attr::of_time(options, manner, pages);
+        match Events::open(pid, attr, manner.scope, pages) {
             Ok(events) => {
                 if pages != wanted {
                     reduced.push(smaller(wanted, pages, manner.scope));
@@ -86,12 +100,19 @@ fn smaller(wanted: Pages, pages: Pages, scope: Scope) -> String {
     )
 }
 
-fn facts(options: &SamplerOptions, events: &Events, manner: Manner, reduced: Vec<String>) -> SamplerFacts {
+fn facts(
+    options: &SamplerOptions,
+    events: &Events,
+    manner: Manner,
+    departures: bool,
+    reduced: Vec<String>,
+) -> SamplerFacts {
     SamplerFacts {
         event: options.cpu.then(|| options.event.name()),
         period_ns: options.period_ns(),
         every_cpu: manner.scope == Scope::EveryCpu,
         kernel: manner.kernel,
+        departures,
         rings: events.rings.len(),
         ring_bytes: events.pages().bytes(),
         reduced,

@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::abi::{self, Attr, flag};
+use super::abi::{Attr, flag};
 use super::cpus::Cpus;
-use super::options::{Event, SamplerOptions};
 use super::pages::Pages;
-use super::parse::Layout;
 use super::ring::Ring;
 use super::sys::{self, Memory};
 use crate::process::proc;
@@ -74,63 +72,13 @@ pub(super) struct Events {
     with_events: FxHashSet<u32>,
 }
 
-/// What is in the samples that these options ask for.
-pub(super) fn layout(options: &SamplerOptions) -> Layout {
-    Layout { moments: options.cpu, stack: options.cpu && options.stack_bytes > 0 }
-}
-
-fn attr(options: &SamplerOptions, manner: Manner, pages: Pages) -> Attr {
-    let layout = layout(options);
-    let mut flags = flag::DISABLED
-        | flag::EXCLUDE_HV
-        | flag::EXCLUDE_IDLE
-        | flag::WATERMARK
-        | flag::SAMPLE_ID_ALL
-        | flag::USE_CLOCKID
-        | flag::TASK
-        | flag::COMM
-        | flag::COMM_EXEC
-        | flag::MMAP
-        | flag::MMAP2;
-    let mut set = |bit, is_set| flags |= if is_set { bit } else { 0 };
-    set(flag::CONTEXT_SWITCH, options.switches);
-    set(flag::EXCLUDE_KERNEL, !manner.kernel);
-    set(flag::EXCLUDE_CALLCHAIN_KERNEL, !options.kernel || !manner.kernel);
-    set(flag::INHERIT | flag::INHERIT_THREAD, manner.scope == Scope::ThreadsOnCpus);
-    set(flag::FREQ, options.cpu && options.event == Event::Cycles);
-    let (kind, config, period) = match options.event {
-        _ if !options.cpu => (abi::TYPE_SOFTWARE, abi::SOFTWARE_DUMMY, 0),
-        Event::CpuClock => (abi::TYPE_SOFTWARE, abi::SOFTWARE_CPU_CLOCK, options.period_ns()),
-        Event::Cycles => (abi::TYPE_HARDWARE, abi::HARDWARE_CYCLES, u64::from(options.rate_hz)),
-    };
-    Attr {
-        kind,
-        size: abi::ATTR_SIZE,
-        config,
-        sample_period: period,
-        sample_type: layout.sample_type(),
-        read_format: abi::FORMAT_LOST,
-        flags,
-        wakeup_watermark: u32::try_from(pages.bytes() / 4).unwrap_or(u32::MAX),
-        sample_regs_user: if layout.moments { abi::REGISTERS } else { 0 },
-        sample_stack_user: if layout.stack { options.stack_bytes.next_multiple_of(8) } else { 0 },
-        clockid: libc::CLOCK_MONOTONIC,
-        ..Attr::default()
-    }
-}
-
 impl Events {
     /// Opens and enables the events of a process.
-    pub(super) fn open(
-        pid: u32,
-        options: &SamplerOptions,
-        manner: Manner,
-        pages: Pages,
-    ) -> Result<Events, Failure> {
+    pub(super) fn open(pid: u32, attr: Attr, scope: Scope, pages: Pages) -> Result<Events, Failure> {
         let mut events = Events {
             pid,
-            attr: attr(options, manner, pages),
-            scope: manner.scope,
+            attr,
+            scope,
             pages,
             cpus: Cpus::online(),
             ring_of_cpu: FxHashMap::default(),
@@ -138,7 +86,7 @@ impl Events {
             owners: FxHashMap::default(),
             with_events: FxHashSet::default(),
         };
-        if manner.scope == Scope::EveryCpu {
+        if scope == Scope::EveryCpu {
             for cpu in events.cpus.clone() {
                 events.add(None, Some(cpu))?;
             }
@@ -146,7 +94,7 @@ impl Events {
             events.every_thread()?;
         }
         // All at once, because opening many takes a while: until then no ring runs full.
-        for event in events.rings.iter().flat_map(Ring::events).filter(|_| manner.scope != Scope::Threads) {
+        for event in events.rings.iter().flat_map(Ring::events).filter(|_| scope != Scope::Threads) {
             sys::enable(event).map_err(failed("ioctl(PERF_EVENT_IOC_ENABLE)"))?;
         }
         if events.rings.is_empty() { Err(Failure::Ended) } else { Ok(events) }

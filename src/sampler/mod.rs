@@ -7,7 +7,8 @@
 //!
 //! - `options`: what a sampler is asked for, and what it says of itself; `error` and `rights`: why it cannot be;
 //! - `attach` chooses the best manner that the kernel allows, `events` opens the events, on every CPU or for every
-//!   thread; `cpus` lists CPUs;
+//!   thread; `attr` says what they are asked for, `cpus` lists CPUs;
+//! - `departures`: samples of threads that leave their CPU;
 //! - `ring` reads the rings, `parse` the records;
 //! - `hurry` lets a reader run before others;
 //! - `off_cpu` makes intervals of switches; `usage` is what the kernel itself counts, to compare with;
@@ -20,7 +21,9 @@ use crate::process::{Moment, permission, proc, sys as process_sys};
 
 mod abi;
 mod attach;
+mod attr;
 mod cpus;
+mod departures;
 mod error;
 mod events;
 mod hurry;
@@ -35,6 +38,7 @@ pub(crate) mod ring;
 mod sys;
 pub mod usage;
 
+use attach::Opened;
 pub use error::SamplerError;
 use events::Events;
 pub use hurry::Hurry;
@@ -55,6 +59,11 @@ pub enum Record<'a> {
         weight_ns: u64,
         /// Where it ran.
         cpu: u32,
+    },
+    /// A thread is about to leave its CPU: [`Record::SwitchedOut`] of this thread follows.
+    Departs {
+        /// What it did.
+        moment: Moment<'a>,
     },
     /// A thread left its CPU.
     SwitchedOut {
@@ -128,6 +137,7 @@ pub struct Sampler {
     layout: Layout,
     facts: SamplerFacts,
     events: Events,
+    departures: Option<Events>,
     tally: Tally,
     begun_ns: u64,
     /// Added to loiter's CLOCK_MONOTONIC it gives that of records.
@@ -149,16 +159,17 @@ impl Sampler {
         permission::check_readable(pid, &stat)?;
         let process = process_sys::pidfd_open(pid)
             .map_err(|errno| permission::no_process(pid, "pidfd_open", errno.into()))?;
-        let (events, facts) = attach::open(pid, options)?;
+        let Opened { events, departures, facts } = attach::open(pid, options)?;
         let clock_offset_ns = clock_offset_ns();
         let begun_ns = process_sys::monotonic_ns().saturating_add_signed(clock_offset_ns);
         Ok(Sampler {
             pid,
             process,
             event: options.event,
-            layout: events::layout(options),
+            layout: attr::layout(options),
             facts,
             events,
+            departures,
             tally: Tally::default(),
             begun_ns,
             clock_offset_ns,
@@ -201,9 +212,11 @@ impl Sampler {
     /// Waits until a quarter of a ring is full, the process has ended, or the time is over. A signal ends it early.
     pub fn wait(&mut self, timeout: Duration) {
         let mut fds = vec![self.process.as_fd()];
-        fds.extend(self.events.rings.iter().filter_map(Ring::waits_for));
+        fds.extend(self.rings().filter_map(Ring::waits_for));
         let ready = sys::wait(&fds, timeout);
-        let waiting = self.events.rings.iter_mut().filter(|ring| !ring.is_over());
+        let departures = self.departures.iter_mut().flat_map(|events| &mut events.rings);
+        let rings = self.events.rings.iter_mut().chain(departures);
+        let waiting = rings.filter(|ring| !ring.is_over());
         for (ring, readiness) in waiting.zip(ready.into_iter().skip(1)) {
             if readiness == sys::Readiness::HungUp {
                 ring.hung_up();
@@ -216,6 +229,16 @@ impl Sampler {
     pub fn stop(&mut self) {
         self.events.disable();
         self.tally.lost = self.tally.lost.max(self.events.lost().unwrap_or(0));
+        if let Some(departures) = &self.departures {
+            departures.disable();
+            let lost = &mut self.tally.departures_lost;
+            *lost = (*lost).max(departures.lost().unwrap_or(0));
+        }
+    }
+
+    /// The rings of all events, those of departures last.
+    fn rings(&self) -> impl Iterator<Item = &Ring> {
+        self.events.rings.iter().chain(self.departures.iter().flat_map(|events| &events.rings))
     }
 
     /// Reads everything that happened so far, in the order of time. `with` must not take long: until it is done, the
@@ -226,24 +249,56 @@ impl Sampler {
         let until_ns = self.now_ns();
         let mut skipped = Skipped::default();
         self.found.clear();
-        let mut read = Vec::with_capacity(self.events.rings.len());
-        for (number, ring) in self.events.rings.iter().enumerate() {
-            read.push(ring.find(number, self.pid, until_ns, &mut self.found, &mut skipped));
-        }
+        let mut found = std::mem::take(&mut self.found);
+        let find =
+            |(number, ring): (usize, &Ring)| ring.find(number, self.pid, until_ns, &mut found, &mut skipped);
+        let read: Vec<usize> = self.rings().enumerate().map(find).collect();
         self.tally.others += skipped.others;
         self.tally.malformed += skipped.malformed;
         // A stable sort: records of one ring with one time keep their order.
-        self.found.sort_by_key(|found| found.stamp.at_ns);
-        let (found, mut has_started) = (std::mem::take(&mut self.found), false);
+        found.sort_by_key(|found| found.stamp.at_ns);
+        let (of_events, mut has_started) = (self.events.rings.len(), false);
         for one in &found {
-            has_started |= self.deliver(one, with);
+            match one.ring.checked_sub(of_events) {
+                None => has_started |= self.deliver(one, with),
+                Some(ring) => self.departs(&Found { ring, ..*one }, with),
+            }
         }
         self.found = found;
-        for (ring, bytes) in self.events.rings.iter_mut().zip(read) {
+        let departures = self.departures.iter_mut().flat_map(|events| &mut events.rings);
+        for (ring, bytes) in self.events.rings.iter_mut().chain(departures).zip(read) {
             ring.advance(bytes);
         }
         if has_started {
             self.tally.threads_missed += self.events.started();
+        }
+    }
+
+    /// Hands over what the rings of departures hold: samples, and how many were lost.
+    fn departs(&mut self, found: &Found, with: &mut dyn FnMut(Record<'_>)) {
+        let (tid, at_ns) = (found.stamp.tid, found.stamp.at_ns);
+        let Some(events) = self.departures.as_ref() else { return };
+        let bytes = events.rings[found.ring].unread().bytes(found.place).unwrap_or_default();
+        match parse::body(&bytes, attr::DEPARTURE, &mut self.chains) {
+            Ok(Body::Sample { .. }) if events.is_second(found.stamp.event, tid) || tid == u32::MAX => {}
+            Ok(Body::Sample { in_kernel, registers, chain, kernel_chain, stack, .. }) => {
+                self.tally.departures += 1;
+                let moment = Moment { tid, at_ns, registers, in_kernel, chain, kernel_chain, stack };
+                with(Record::Departs { moment });
+            }
+            Ok(Body::Lost { count }) => {
+                self.tally.departures_lost = self.tally.departures_lost.saturating_add(count);
+            }
+            Ok(_) => {}
+            Err(_) => self.tally.malformed += 1,
+        }
+    }
+
+    /// A thread has ended. Another one may get its number.
+    fn ended(&mut self, tid: u32) {
+        self.events.ended(tid);
+        if let Some(departures) = &mut self.departures {
+            departures.ended(tid);
         }
     }
 
@@ -260,11 +315,13 @@ impl Sampler {
         let is_of_thread = !matches!(body, Body::Lost { .. } | Body::Throttled);
         if is_of_thread && self.events.is_second(stamp.event, tid) {
             if let Body::Ended { tid } = body {
-                self.events.ended(tid);
+                self.ended(tid);
             }
             return false;
         }
         match body {
+            // Some events were enabled before others: what each of them saw until all were would not compare.
+            Body::Sample { .. } if at_ns < self.begun_ns => {}
             Body::Sample { period, in_kernel, registers, chain, kernel_chain, stack } => {
                 self.tally.samples += 1;
                 let moment = Moment { tid, at_ns, registers, in_kernel, chain, kernel_chain, stack };
@@ -285,7 +342,7 @@ impl Sampler {
                 return true;
             }
             Body::Ended { tid } => {
-                self.events.ended(tid);
+                self.ended(tid);
                 with(Record::Ended { tid, at_ns });
             }
             Body::Named { name, is_exec } => with(Record::Named { tid, at_ns, name, is_exec }),

@@ -38,6 +38,9 @@ pub struct SamplerOptions {
     pub cpu: bool,
     /// Record when threads leave and get a CPU.
     pub switches: bool,
+    /// Sample threads at the moment when they leave their CPU, too, if the kernel's time may be sampled:
+    /// [`SamplerFacts::departures`] says whether it is so.
+    pub departures: bool,
     /// Ask for call chains in the kernel. Time in the kernel is sampled anyway, if that is allowed.
     pub kernel: bool,
     /// Bytes of the stack to copy with each sample: up to [`MAX_STACK_BYTES`].
@@ -54,6 +57,7 @@ impl Default for SamplerOptions {
             event: Event::default(),
             cpu: true,
             switches: false,
+            departures: false,
             kernel: false,
             stack_bytes: 16 << 10,
             every_cpu: None,
@@ -94,6 +98,8 @@ pub struct SamplerFacts {
     pub every_cpu: bool,
     /// Time in the kernel is sampled, too.
     pub kernel: bool,
+    /// Threads are sampled when they leave their CPU.
+    pub departures: bool,
     /// Rings: one a CPU, or one a thread.
     pub rings: usize,
     /// Bytes of each ring.
@@ -113,6 +119,10 @@ pub struct Tally {
     /// Records that the kernel could not write because a ring was full. Where every CPU is sampled, some of them may
     /// have been of other processes.
     pub lost: u64,
+    /// Samples of threads that left their CPU.
+    pub departures: u64,
+    /// Such samples that the kernel could not write because their ring was full.
+    pub departures_lost: u64,
     /// Records that made no sense.
     pub malformed: u64,
     /// How often the kernel suppressed samples for a while, because there were too many.

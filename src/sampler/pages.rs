@@ -8,6 +8,9 @@ const FEWEST_PAGES: usize = 8;
 /// Bytes of all rings together, where there is one for each thread.
 const MOST_BYTES: usize = 256 << 20;
 
+/// Bytes of a ring for samples of threads that leave their CPU.
+const DEPARTURES_BYTES: usize = 4 << 20;
+
 /// Pages of a ring, a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pages(pub(super) usize);
@@ -28,6 +31,11 @@ impl Pages {
         let bytes = 4 * (samples + switches) * BETWEEN_READINGS_MS / 1000;
         let pages = usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(sys::page_size());
         Pages(pages.clamp(4 * FEWEST_PAGES, 1 << 14).next_power_of_two())
+    }
+
+    /// Enough for some hundred threads that leave a CPU between two readings.
+    pub(super) fn for_departures(rings: usize) -> Pages {
+        Pages((DEPARTURES_BYTES / sys::page_size()).next_power_of_two()).for_rings(rings)
     }
 
     /// The same, for this many rings.

@@ -48,13 +48,17 @@ mod picture;
 mod process;
 pub mod record;
 mod replay;
+mod state_times;
 mod trouble;
+pub mod why;
 
 pub use album::{Album, AlbumError};
 pub use history::Point;
 pub use pace::Pacing;
 pub use picture::{Before, Picture, SessionView};
+pub use process::ProgramId;
 pub use replay::{Replay, ReplayError, recorded};
+pub use state_times::{Shares, StateTimes};
 pub use trouble::Trouble;
 
 use pace::Pace;
@@ -204,6 +208,14 @@ impl Session {
     /// How late the last reading began.
     pub fn late(&self) -> Duration {
         self.pace.late()
+    }
+
+    /// The program that the last reading is of. None for an address, and before the first reading.
+    pub fn program(&self) -> Option<ProgramId> {
+        match &self.input {
+            Input::Process(process) => process.program_id(),
+            Input::Address { .. } => None,
+        }
     }
 
     /// How many programs were read so far. It grows when a process is restarted, and when it replaces itself by

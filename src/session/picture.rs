@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
+use super::process::ProgramId;
+use super::state_times::{Shares, StateTimes};
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
 use crate::analysis::modules::Owners;
@@ -30,6 +32,10 @@ pub struct Picture {
     /// How long the readings prove that each task has been in its state, nanoseconds; in the order of the
     /// snapshot's tasks. 0: no proof.
     pub proved_ns: Vec<u64>,
+    /// How long each task was in which state, over the last readings. None if that is not kept for this reading.
+    pub times: Option<Arc<StateTimes>>,
+    /// The program that was read. None if it does not run on this machine.
+    pub program: Option<ProgramId>,
     /// Growth of the number of tasks per minute, over the last minute or so. None: too short a time.
     pub per_minute: Option<f64>,
     /// What the user should know about how tasks are followed from reading to reading.
@@ -75,6 +81,23 @@ impl Picture {
         }
     }
 
+    /// The share of their time in which some of its tasks were running or ready to run, part of 1. None if that is
+    /// not known, or rests on too few readings.
+    pub fn active(&self, tasks: &[u32]) -> Option<f64> {
+        self.times.as_ref()?.active(self.counted(tasks))
+    }
+
+    fn counted(&self, tasks: &[u32]) -> impl Iterator<Item = (u32, u64)> + Clone {
+        let count = |task: u32| self.snapshot.tasks.get(task as usize).map_or(1, Task::count);
+        tasks.iter().map(move |&task| (task, count(task)))
+    }
+
+    /// How some of its tasks spent their time, by the last readings. None if that is not known of single tasks: there
+    /// are too many, or it was not kept for this reading.
+    pub fn shares(&self, tasks: &[u32]) -> Option<Shares> {
+        self.times.as_ref()?.of(self.counted(tasks))
+    }
+
     /// The last point.
     pub fn point(&self) -> Option<&Point> {
         self.points.back().map(Arc::as_ref)
@@ -88,6 +111,10 @@ impl Picture {
 pub struct SessionView {
     series: Series,
     history: History,
+    times: Arc<StateTimes>,
+    last: Option<Arc<Snapshot>>,
+    /// A reading failed since the last one.
+    missed: bool,
     findings: Option<Arc<Report>>,
     /// The rules do not run again before then.
     ask_again: Option<Instant>,
@@ -112,6 +139,9 @@ impl SessionView {
         SessionView {
             series: Series::new(options),
             history: History::default(),
+            times: Arc::default(),
+            last: None,
+            missed: false,
             findings: None,
             ask_again: None,
             share: SHARE_OF_RULES,
@@ -139,8 +169,11 @@ impl SessionView {
         if let Some(point) = self.series.points().back() {
             self.history.push(&snapshot, point, system, self.series.matching().by_id());
         }
+        self.follow(&snapshot, system);
         self.ask();
         Picture {
+            times: Some(Arc::clone(&self.times)),
+            program: None,
             findings: self.findings.clone(),
             number: self.history.points().back().map_or(0, |point| point.number),
             points: self.history.points().clone(),
@@ -153,6 +186,22 @@ impl SessionView {
             owners: Arc::new(Owners::new(&snapshot)),
             snapshot,
         }
+    }
+
+    /// Adds a reading to the times of states.
+    fn follow(&mut self, snapshot: &Arc<Snapshot>, system: bool) {
+        let last = self.last.replace(Arc::clone(snapshot));
+        let mut elapsed = self.series.points().iter().rev().map(|point| point.elapsed_ns);
+        let ends = elapsed.next().flatten().zip(elapsed.next().flatten());
+        let gap_ns = ends.and_then(|(now, then)| now.checked_sub(then));
+        let seconds = gap_ns.filter(|_| last.is_some() && !self.missed).map(|ns| ns as f64 / 1e9);
+        self.times = Arc::new(self.times.after(last.as_deref(), snapshot, seconds, system));
+        self.missed = false;
+    }
+
+    /// A reading failed: what tasks did until the next one is not known.
+    pub fn missed(&mut self) {
+        self.missed = true;
     }
 
     /// Whether it is of another process than the reading before. Only if both identify their process.
@@ -173,6 +222,7 @@ impl SessionView {
         self.series = Series::new(self.series.options());
         self.history.begin_anew();
         (self.findings, self.ask_again) = (None, None);
+        (self.times, self.last) = (Arc::default(), None);
         self.life += 1;
     }
 

@@ -19,6 +19,42 @@ const DYING: Duration = Duration::from_secs(2);
 /// times in all.
 const PROGRAMS: usize = 4;
 
+/// A program that runs: another process with the same pid has another one, and so has a process after execve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramId {
+    pid: u32,
+    start_ticks: Option<u64>,
+    began: Option<u64>,
+}
+
+impl ProgramId {
+    /// The program that a process runs now.
+    ///
+    /// # Errors
+    /// There is no such process, or it cannot be read.
+    pub fn of(pid: u32) -> Result<ProgramId, TargetError> {
+        let began = beginning(pid);
+        let start_ticks = process::open_pid(pid)?.info().start_ticks;
+        Ok(ProgramId { pid, start_ticks, began })
+    }
+
+    /// One that no process runs.
+    #[cfg(test)]
+    pub(crate) fn made_up(pid: u32) -> ProgramId {
+        ProgramId { pid, start_ticks: None, began: None }
+    }
+
+    /// The process.
+    pub fn pid(self) -> u32 {
+        self.pid
+    }
+
+    /// Whether the process still runs it. `target`: the process, opened now.
+    pub(super) fn runs(self, target: &dyn Target) -> bool {
+        target.info().start_ticks == self.start_ticks && !is_another(self.began, beginning(self.pid))
+    }
+}
+
 /// A process that is read again and again.
 pub(super) struct Process {
     pid: u32,
@@ -76,6 +112,13 @@ impl Process {
         self.began = began;
         self.attached = Some((target, readable));
         Ok(())
+    }
+
+    /// The program that is attached. None if none is.
+    pub(super) fn program_id(&self) -> Option<ProgramId> {
+        self.attached.as_ref()?;
+        let start_ticks = self.who.as_ref()?.start_ticks;
+        Some(ProgramId { pid: self.pid, start_ticks, began: self.began })
     }
 
     /// The error together with its process.

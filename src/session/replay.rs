@@ -11,7 +11,7 @@ use crate::analysis::modules::Owners;
 use crate::full_text;
 use crate::snapshot::file::{self, FileError};
 
-/// Bytes for how long each task of each reading has been still. Beyond that, only what the runtime says is shown.
+/// Bytes for how long each task of each reading has been still, and what it did before. Beyond that, only what the runtime says is shown.
 const MAX_PROVED: usize = 128 << 20;
 
 /// Why a recording cannot be replayed.
@@ -111,9 +111,10 @@ impl Replay {
                 let mut picture = album.add(Arc::new(snapshot));
                 self.points.extend(picture.points.back().cloned());
                 (picture.snapshot, picture.points) = Default::default();
-                self.proved += picture.proved_ns.len() * 8;
+                let times = picture.times.as_ref().map_or(0, |times| times.bytes());
+                self.proved += picture.proved_ns.len() * 8 + times;
                 if self.proved > MAX_PROVED {
-                    picture.proved_ns = Vec::new();
+                    (picture.proved_ns, picture.times) = (Vec::new(), None);
                 }
                 self.pictures.push((path, picture));
             }

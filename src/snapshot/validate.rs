@@ -1,6 +1,6 @@
 //! Checks that every index of a snapshot is within its table.
 
-use super::{Snapshot, Task};
+use super::{By, ObjectId, Snapshot, Task};
 pub use crate::code::Invalid;
 use crate::code::{StrId, check};
 
@@ -19,7 +19,8 @@ impl Snapshot {
     /// The same for everything except the tasks.
     pub(super) fn validate_tables(&self) -> Result<(), Invalid> {
         self.code.validate()?;
-        self.validate_waits()
+        self.validate_waits()?;
+        self.validate_links()
     }
 
     fn has_string(&self, id: StrId) -> bool {
@@ -38,6 +39,44 @@ impl Snapshot {
             check(hold.object.index() < self.objects.len(), "hold", row, "its object does not exist")?;
             let location = hold.location.is_none_or(|id| id.index() < self.code.locations.len());
             check(location, "hold", row, "its location does not exist")?;
+        }
+        Ok(())
+    }
+
+    fn validate_links(&self) -> Result<(), Invalid> {
+        let links = &self.links;
+        let is_object = |id: ObjectId| id.index() < self.objects.len();
+        let is_task = |row: u32| (row as usize) < self.tasks.len();
+        let is_text = |id: Option<StrId>| id.is_none_or(|id| self.has_string(id));
+        let ascends = links.descriptors.is_sorted_by(|a, b| a.fd < b.fd)
+            && links.timers.is_sorted_by(|a, b| a.object < b.object)
+            && links.calls.is_sorted_by(|a, b| a.task < b.task)
+            && links.actors.is_sorted_by_key(|actor| actor.object)
+            && links.searched.is_sorted_by(|a, b| a.object < b.object);
+        check(ascends, "link", 0, "it and others of its table are not in their order")?;
+        for (row, timer) in links.timers.iter().enumerate() {
+            check(is_object(timer.object), "timer", row, "its object does not exist")?;
+        }
+        for (row, context) in links.contexts.iter().enumerate() {
+            check(context.object.is_none_or(is_object), "context", row, "its object does not exist")?;
+            check(is_text(context.type_name), "context", row, "its type does not exist")?;
+            let parent = context.parent.is_none_or(|parent| (parent as usize) < links.contexts.len());
+            check(parent, "context", row, "its parent does not exist")?;
+        }
+        for (row, call) in links.calls.iter().enumerate() {
+            check(is_task(call.task), "call", row, "its task does not exist")?;
+            check(is_text(Some(call.name)), "call", row, "its name does not exist")?;
+            check(is_text(call.kernel_function), "call", row, "its kernel function does not exist")?;
+        }
+        for (row, actor) in links.actors.iter().enumerate() {
+            check(is_object(actor.object), "actor", row, "its object does not exist")?;
+            let by = if let By::Task(task) = actor.by { is_task(task) } else { true };
+            check(by, "actor", row, "its task does not exist")?;
+            let location = actor.location.is_none_or(|id| id.index() < self.code.locations.len());
+            check(location, "actor", row, "its location does not exist")?;
+        }
+        for (row, searched) in links.searched.iter().enumerate() {
+            check(is_object(searched.object), "search", row, "its object does not exist")?;
         }
         Ok(())
     }

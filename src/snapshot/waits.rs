@@ -13,7 +13,7 @@ pub struct Wait {
 }
 
 /// What a waiting task wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WaitOp {
     /// Send on a channel.

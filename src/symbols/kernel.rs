@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::OnceLock;
 
 /// Bytes of the list that are read. A kernel with all its modules has about 15 MB.
 const MAX_BYTES: u64 = 256 << 20;
@@ -17,8 +18,15 @@ pub struct KernelFunctions {
 }
 
 impl KernelFunctions {
+    /// The functions of the machine's kernel. The list is read once, at the first call, which takes some tenths of a
+    /// second.
+    pub fn shared() -> &'static KernelFunctions {
+        static SHARED: OnceLock<KernelFunctions> = OnceLock::new();
+        SHARED.get_or_init(KernelFunctions::load)
+    }
+
     /// Reads the list. To users without the rights to see addresses the kernel shows zeros: nothing is found then.
-    pub fn load() -> KernelFunctions {
+    fn load() -> KernelFunctions {
         File::open("/proc/kallsyms").map(KernelFunctions::read).unwrap_or_default()
     }
 

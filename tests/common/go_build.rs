@@ -110,8 +110,14 @@ pub enum Program {
     Burners,
     /// Burns CPU, waits, and writes its own profiles into a directory.
     Profiled,
+    /// Waits with known actors.
+    Actors,
+    /// Waits for others as a plan says.
+    Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Waits for descriptors, system calls, timers and contexts, and says for which.
+    Waiting,
 }
 
 impl Program {
@@ -119,7 +125,10 @@ impl Program {
     fn module(self) -> PathBuf {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
+            Program::Actors => "actors",
+            Program::Why => "why",
             Program::Leaks => "leaks",
+            Program::Waiting => "waiting",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -190,7 +199,10 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     let (source, package) = match program {
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
+        Program::Actors => ("actors", "."),
+        Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
+        Program::Waiting => ("waiting", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),

@@ -180,6 +180,40 @@ static void changes(void) {
     wait_for_line();
 }
 
+// naps: a thread that sleeps for half a millisecond again and again, and two that hand a byte to each other.
+__attribute__((noinline)) void *nap(void *unused) {
+    struct timespec t = {0, 500000};
+    for (;;) nanosleep(&t, NULL);
+    return unused;
+}
+
+static int there[2], back[2];
+
+__attribute__((noinline)) void *pings(void *unused) {
+    char byte = 0;
+    struct timespec t = {0, 300000};
+    for (;;) {
+        nanosleep(&t, NULL);
+        if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) exit(4);
+    }
+    return unused;
+}
+
+__attribute__((noinline)) void *pongs(void *unused) {
+    char byte;
+    while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1);
+    return unused;
+}
+
+static void naps(void) {
+    if (pipe(there) || pipe(back)) exit(4);
+    start(nap, NULL);
+    start(pings, NULL);
+    start(pongs, NULL);
+    say("ready");
+    wait_for_line();
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (!strcmp(what, "spin")) spin(atoi(argv[2]));
@@ -187,6 +221,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(what, "plan")) plan();
     else if (!strcmp(what, "short")) short_threads(atoi(argv[2]), atoi(argv[3]));
     else if (!strcmp(what, "changes")) changes();
+    else if (!strcmp(what, "naps")) naps();
     else if (!strcmp(what, "exec")) {
         say("ready");
         wait_for_line();

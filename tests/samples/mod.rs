@@ -24,6 +24,7 @@ macro_rules! with {
 pub(crate) use with;
 
 mod convoy;
+mod links;
 pub mod recording;
 
 pub use convoy::convoy;
@@ -462,6 +463,9 @@ pub fn from_numbers(seed: &[(u64, u64, u8)], texts: &[String]) -> Snapshot {
         let holds = m.builder.holds(vec![hold; c as usize % 2]);
         let state =
             [TaskState::Running, TaskState::Syscall, TaskState::Finished, TaskState::Unknown][c as usize % 4];
+        if c & 128 > 0 {
+            links::add(&mut m, (a, b, c), n as u32, object, text);
+        }
         let reason = m.builder.code.string(text);
         m.builder.task(with!(Task::default();
             runtime: 0,

@@ -10,6 +10,7 @@ use loiter::__test::dashboard::state::{AppState, Source};
 use loiter::__test::dashboard::tables::{Memory, compute};
 use loiter::__test::dashboard::update::{Command, Event, update};
 use loiter::__test::dashboard::view::{Theme, draw};
+use loiter::session::ProgramId;
 use loiter::snapshot::Snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -22,6 +23,8 @@ pub struct Dashboard {
     pub theme: Theme,
     album: SessionView,
     memory: Memory,
+    /// The program that the next readings are of.
+    pub program: Option<ProgramId>,
     /// What was to be done outside and is not done here.
     pub commands: Vec<Command>,
 }
@@ -36,6 +39,7 @@ impl Dashboard {
             theme,
             album: SessionView::thorough(false),
             memory: Memory::default(),
+            program: None,
             commands: Vec::new(),
         }
     }
@@ -44,6 +48,7 @@ impl Dashboard {
     pub fn read(&mut self, snapshot: Snapshot) {
         let mut picture = self.album.add(Arc::new(snapshot));
         picture.took = Duration::from_millis(12);
+        picture.program = self.program;
         self.event(Event::Source(Source::Live));
         self.event(Event::Picture(Arc::new(picture)));
     }
@@ -52,7 +57,8 @@ impl Dashboard {
         for command in update(&mut self.state, event) {
             match (&command, &self.state.picture) {
                 (Command::Compute, Some(picture)) => {
-                    let tables = compute(picture, &self.state.query, &mut self.memory);
+                    let cpu = self.state.cpu.shown.clone();
+                    let tables = compute(picture, &self.state.query, cpu.as_ref(), &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));
                 }
                 _ => self.commands.push(command),

@@ -1,10 +1,10 @@
 //! What the rules look at: the tasks of the last reading by kind, and what the series says of each kind.
 
 use super::finding::Sureness;
-use super::known::KnownTasks;
 use super::task_group::{LeftOut, TaskGroup};
 use super::{Ignore, Options, growth};
 use crate::analysis::group::stack_bytes;
+use crate::analysis::known::KnownTasks;
 use crate::analysis::modules::{Owners, module_of, modules};
 use crate::analysis::series::{Member, Series, SeriesGroup, Track, groups};
 use crate::analysis::signature::{Signature, SignatureFrame};

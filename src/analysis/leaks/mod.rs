@@ -2,7 +2,7 @@
 //!
 //! `context` groups the tasks of the last reading, and knows how each group came and went. Each rule
 //! (`rules`) makes claims about groups; `merge` joins claims of one cause into one finding. Tasks that
-//! are normally parked (`known`) are not reported.
+//! are normally parked (`analysis::known`) are not reported.
 //!
 //! Nothing here makes sentences: what a rule saw is [`Evidence`], what it means a [`Cause`], why tasks are no
 //! finding a [`Why`](evidence::Why). `report::evidence` words them.
@@ -18,7 +18,6 @@ mod finding;
 pub mod fleet;
 mod growth;
 mod ignore;
-mod known;
 mod merge;
 mod rest;
 mod rules;
@@ -28,12 +27,12 @@ mod task_group;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests;
 
+pub use super::lore::KnownTask;
 pub use crate::snapshot::WaitClass;
 pub use baseline::Baseline;
 pub use evidence::{Cause, Evidence};
 pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
 pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
-pub use known::KnownTask;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that are still for at least this long are worth a look, unless told otherwise, nanoseconds.

@@ -2,7 +2,7 @@
 
 use super::evidence::{Doubt, Evidence, Steady};
 use super::finding::Sureness;
-use super::known::KnownTask;
+use crate::analysis::lore::KnownTask;
 use crate::analysis::series::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::analysis::trend::Trend;

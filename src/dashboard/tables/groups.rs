@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::Picture;
 use super::memory::{Changed, Memory, difference};
+use super::{CpuTable, Picture};
 use crate::analysis::apart::apart;
 use crate::analysis::filter::Selection;
 use crate::analysis::frames::{creator_frame, frame_name, user_frame};
@@ -15,6 +15,7 @@ use crate::analysis::modules::Owners;
 use crate::analysis::{Group, GroupKey, SortBy};
 use crate::dashboard::query::{GroupSort, Query};
 use crate::report::text::{group_state, group_title};
+use crate::session::record::CpuNs;
 use crate::snapshot::{Age, Frame, Snapshot};
 
 /// At most this many groups are computed; the total is reported.
@@ -45,6 +46,11 @@ pub struct GroupRow {
     pub per_minute: Option<f64>,
     /// The longest time that any of its tasks has been in its state.
     pub oldest: Age,
+    /// CPU time of its tasks. None if it is not sampled, or cannot be known.
+    pub cpu: Option<CpuNs>,
+    /// The share of their time in which its tasks are running or ready to run, part of 1. None if it is not asked
+    /// for, or not known yet.
+    pub active: Option<f64>,
     /// Why they wait, or what they do. Raw from the target, like the other texts.
     pub state: String,
     /// Its name: for equal stacks the function that the user looks for, else what its tasks share.
@@ -67,6 +73,7 @@ pub(super) fn table(
     picture: &Picture,
     query: &Query,
     selection: &Selection,
+    cpu: Option<&CpuTable>,
     memory: &mut Memory,
 ) -> GroupTable {
     let snapshot = &*picture.snapshot;
@@ -80,6 +87,10 @@ pub(super) fn table(
     memory.add(of, picture.number, elapsed, rows.iter().map(|row| (row.key, row.count())));
     let window = memory.until(picture.number);
     for row in &mut rows {
+        row.cpu = cpu.and_then(|cpu| cpu.sum(picture, &row.group.tasks));
+        if query.group_sort == GroupSort::Active {
+            row.active = picture.active(&row.group.tasks);
+        }
         let Changed { change, per_minute } = window.changed(row.key);
         (row.change, row.per_minute) = (change, per_minute);
     }
@@ -95,6 +106,7 @@ pub(super) fn table(
 fn grouped(snapshot: &Snapshot, query: &Query, selection: &Selection) -> Grouped {
     let by = match query.group_sort {
         GroupSort::Count | GroupSort::Change | GroupSort::Rate => SortBy::Count,
+        GroupSort::Cpu | GroupSort::Active => SortBy::Count,
         GroupSort::Age => SortBy::Age,
         GroupSort::Name => SortBy::Name,
     };
@@ -115,6 +127,8 @@ fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> 
         change: None,
         per_minute: None,
         oldest,
+        cpu: None,
+        active: None,
         state: group_state(snapshot, &group),
         at: function(group.frames.first().map(|f| f.frame)),
         name: if name.is_empty() { "(stack unknown)".to_owned() } else { name },
@@ -212,6 +226,13 @@ fn sort(rows: &mut [GroupRow], query: &Query) {
         GroupSort::Rate => rows.sort_by(|a, b| {
             let rate = |row: &GroupRow| row.per_minute.unwrap_or(f64::NEG_INFINITY);
             rate(b).total_cmp(&rate(a)).then(b.count().cmp(&a.count())).then(a.key.cmp(&b.key))
+        }),
+        GroupSort::Cpu => {
+            rows.sort_by_key(|row| (Reverse(row.cpu.map(|cpu| cpu.window)), Reverse(row.count()), row.key))
+        }
+        GroupSort::Active => rows.sort_by(|a, b| {
+            let active = |row: &GroupRow| row.active.unwrap_or(-1.0);
+            active(b).total_cmp(&active(a)).then(b.count().cmp(&a.count())).then(a.key.cmp(&b.key))
         }),
         GroupSort::Age => rows.sort_by_key(|row| (Reverse(nanos(row)), Reverse(row.count()), row.key)),
         GroupSort::Name => rows.sort_by(|a, b| a.name.cmp(&b.name).then(b.count().cmp(&a.count()))),

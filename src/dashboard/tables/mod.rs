@@ -7,13 +7,16 @@ use super::query::{Query, View};
 use crate::analysis::filter::Selection;
 use crate::analysis::flame::{Flame, flame_selected};
 use crate::session::Picture;
+use crate::session::record::CpuTimes;
 use crate::snapshot::Snapshot;
 
+mod cpu;
 mod creators;
 mod groups;
 mod memory;
 mod task;
 
+pub use cpu::CpuTable;
 pub use creators::{Tree, TreeNode};
 pub(in crate::dashboard) use groups::heading;
 pub use groups::{GroupRow, GroupTable, MAX_GROUPS};
@@ -38,6 +41,8 @@ pub struct Tables {
     pub creators: Tree,
     /// Stacks, merged. None if not requested.
     pub flame: Option<Flame>,
+    /// CPU time of the tasks. None if it is not sampled, or not yet known.
+    pub cpu: Option<CpuTable>,
     /// One task, as it is or, if it has ended, as it was last seen. None if not requested.
     pub closeup: Option<Closeup>,
 }
@@ -60,13 +65,19 @@ impl Shown {
     }
 }
 
-/// Computes what is shown of a picture.
-pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) -> Tables {
+/// Computes what is shown of a picture. `cpu`: CPU time of its tasks, if that is sampled.
+pub fn compute(
+    picture: &Arc<Picture>,
+    query: &Arc<Query>,
+    cpu: Option<&Arc<CpuTimes>>,
+    memory: &mut Memory,
+) -> Tables {
+    let cpu = cpu.and_then(|times| CpuTable::new(picture, times));
     let snapshot = &picture.snapshot;
     let selection = query.wanted.select(snapshot, query.system);
     let elapsed = picture.point().and_then(|point| point.elapsed_ns);
     let groups = if query.view == View::Groups || query.within.is_some() || memory.is_due(elapsed) {
-        groups::table(picture, query, &selection, memory)
+        groups::table(picture, query, &selection, cpu.as_ref(), memory)
     } else {
         GroupTable::default()
     };
@@ -81,7 +92,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
         ..Tables::default()
     };
     if query.view == View::Tasks {
-        tables.tasks = task::table(picture, query, within(query, &groups, selection));
+        tables.tasks = task::table(picture, query, within(query, &groups, selection), cpu.as_ref());
     } else if query.view == View::Creators {
         tables.creators = creators::tree(snapshot, &selection.tasks);
     } else if query.view == View::Flame {
@@ -89,6 +100,7 @@ pub fn compute(picture: &Arc<Picture>, query: &Arc<Query>, memory: &mut Memory) 
     }
     tables.closeup = memory.look_at(picture, query.task);
     tables.groups = groups;
+    tables.cpu = cpu;
     tables
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::Picture;
+use super::{CpuTable, Picture};
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::locks::{HoldSummary, Holder};
 use crate::analysis::waits::{WaitSummary, WaitTable};
@@ -76,12 +76,25 @@ pub struct HeldLock {
 }
 
 /// Sorts tasks.
-pub(super) fn table(picture: &Picture, query: &Query, mut tasks: Vec<u32>) -> TaskTable {
+pub(super) fn table(
+    picture: &Picture,
+    query: &Query,
+    mut tasks: Vec<u32>,
+    cpu: Option<&CpuTable>,
+) -> TaskTable {
     let snapshot = &*picture.snapshot;
     let task = |index: u32| snapshot.tasks.get(index as usize);
     match query.task_sort {
         TaskSort::Id => {}
         TaskSort::Age => tasks.sort_by_cached_key(|&index| Reverse(picture.age(index).nanos())),
+        TaskSort::Cpu => tasks.sort_by_cached_key(|&index| {
+            let ns = cpu.zip(task(index)).and_then(|(cpu, task)| cpu.of(task, index));
+            Reverse(ns.map(|ns| ns.window))
+        }),
+        TaskSort::Active => tasks.sort_by_cached_key(|&index| {
+            // As whole numbers, which can be compared.
+            Reverse(picture.active(&[index]).map(|share| (share * 1e6) as u64))
+        }),
         TaskSort::State => tasks.sort_by_key(|&index| task(index).map(|task| state(snapshot, task))),
         TaskSort::Memory => tasks.sort_by_key(|&index| Reverse(task(index).map(|task| task.stack_bytes))),
         TaskSort::Name => {

@@ -66,7 +66,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
         // Two more per second with f0; a constant number with f1.
         let tasks: Vec<_> = (1..=2 * second + 1).map(|n| (n * 3, 0)).chain([(1, 0), (4, 0)]).collect();
         let picture = Arc::new(album.add(family(&tasks, second)));
-        last = compute(&picture, &query, &mut memory);
+        last = compute(&picture, &query, None, &mut memory);
         let row = last.groups.rows.iter().find(|row| row.name == "f0").unwrap();
         assert_eq!(row.per_minute.is_some(), second >= 2, "{second}");
         assert_eq!(row.change, (second > 0).then(|| 2 * second as i64));
@@ -79,7 +79,7 @@ fn growth_is_said_of_what_was_watched_long_enough() {
     // Another filter counts other tasks: it starts over.
     let wanted = crate::dashboard::filter_query::Wanted::parse("reason:f0").unwrap();
     let query = Query { wanted: Arc::new(wanted), ..(*query).clone() };
-    let tables = compute(&last.picture, &Arc::new(query), &mut memory);
+    let tables = compute(&last.picture, &Arc::new(query), None, &mut memory);
     assert!(tables.groups.rows.iter().all(|row| row.change.is_none()));
 }
 

@@ -13,8 +13,10 @@ use super::layout::{areas, tabs};
 use super::query::{GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
 use super::state::{AppState, Input, List, Message, Pane, Prompt, Source};
 use super::tables::{GroupRow, Tables};
-use crate::session::Picture;
+use crate::session::record::CpuNews;
+use crate::session::{Picture, ProgramId};
 
+mod cpu;
 mod frames;
 mod mouse;
 mod prompt;
@@ -40,6 +42,8 @@ pub enum Event {
     Source(Source),
     /// This much time has passed since the last reading arrived.
     Quiet(Duration),
+    /// The sampler of this number says something.
+    Cpu(u32, CpuNews),
     /// A file was written, or not.
     Wrote(Result<String, String>),
 }
@@ -59,6 +63,8 @@ pub enum Command {
     Interval(Duration),
     /// Show another reading of a replay: this many forward, or back.
     Seek(i64),
+    /// Sample the CPU time of this program, by a sampler of this number; or sample nothing.
+    Sample(Option<(u32, ProgramId)>),
     /// Write a file.
     Write(What),
     /// Hand this text to the terminal's clipboard.
@@ -93,11 +99,13 @@ pub fn update(state: &mut AppState, event: Event) -> Vec<Command> {
         Event::Picture(picture) => {
             state.latest = Some(Arc::clone(&picture));
             state.quiet = Duration::ZERO;
+            let mut commands = cpu::follow(state);
             if state.frozen && state.picture.is_some() {
-                return Vec::new();
+                return commands;
             }
             state.picture = Some(picture);
-            vec![Command::Compute]
+            commands.push(Command::Compute);
+            commands
         }
         Event::Tables(tables) => {
             take_tables(state, tables);
@@ -111,6 +119,7 @@ pub fn update(state: &mut AppState, event: Event) -> Vec<Command> {
             state.quiet = quiet;
             Vec::new()
         }
+        Event::Cpu(turn, news) => cpu::hear(state, turn, news),
         Event::Wrote(outcome) => {
             match outcome {
                 Ok(text) => tell(state, text),
@@ -240,6 +249,7 @@ fn act(state: &mut AppState, action: Action, key: KeyEvent) -> Vec<Command> {
             keep_in_sight(state);
         }
         Action::Freeze => return freeze(state),
+        Action::Cpu => return cpu::toggle(state),
         Action::Copy => return copy(state),
         Action::Mark => return mark(state),
         Action::Unmark => {
@@ -411,9 +421,16 @@ fn back(state: &mut AppState) -> Vec<Command> {
 
 fn sort(state: &mut AppState) -> Vec<Command> {
     let view = state.query.view;
+    let cpu = state.cpu.is_on();
     match view {
-        View::Groups => state.ask(|query| query.group_sort = next(&GroupSort::ALL, query.group_sort)),
-        View::Tasks => state.ask(|query| query.task_sort = next(&TaskSort::ALL, query.task_sort)),
+        View::Groups => {
+            let all: Vec<_> = GroupSort::ALL.into_iter().filter(|&by| cpu || by != GroupSort::Cpu).collect();
+            state.ask(|query| query.group_sort = next(&all, query.group_sort));
+        }
+        View::Tasks => {
+            let all: Vec<_> = TaskSort::ALL.into_iter().filter(|&by| cpu || by != TaskSort::Cpu).collect();
+            state.ask(|query| query.task_sort = next(&all, query.task_sort));
+        }
         View::Flame => {
             use crate::analysis::flame::Weight::{Bytes, Seconds, Tasks};
             state.ask(|query| query.flame.weight = next(&[Tasks, Seconds, Bytes], query.flame.weight));
@@ -441,6 +458,7 @@ fn freeze(state: &mut AppState) -> Vec<Command> {
         return Vec::new();
     }
     state.picture.clone_from(&state.latest);
+    state.cpu.shown.clone_from(&state.cpu.latest);
     vec![Command::Compute]
 }
 

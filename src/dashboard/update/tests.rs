@@ -52,7 +52,8 @@ impl Bench {
         for command in update(&mut self.state, event) {
             match (&command, &self.state.picture) {
                 (Command::Compute, Some(picture)) => {
-                    let tables = compute(picture, &self.state.query, &mut self.memory);
+                    let tables =
+                        compute(picture, &self.state.query, self.state.cpu.shown.as_ref(), &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));
                 }
                 _ => self.commands.push(command),
@@ -162,18 +163,20 @@ fn keys() {
         ("2 Enter", "Tasks 1/10, within"),
         ("2 l", "Tasks 1/10, within"),
         ("2 Right Left", "Groups 1/10"),
-        ("2 Enter Enter", "Tasks 1/6, close, within"),
+        ("2 Enter Enter", "Tasks 1/7, close, within"),
         ("2 Enter Enter h", "Tasks 1/10, within"),
         ("2 Enter Enter Esc Esc", "Groups 1/10"),
         ("2 G Enter", "Tasks 1/6, within"),
-        ("3 j Enter", "Tasks 1/6, close"),
+        ("3 j Enter", "Tasks 1/7, close"),
         // If there is nothing else to open, there is no holder to go to either.
-        ("3 j Enter Enter", "Tasks 1/6, close"),
+        ("3 j Enter Enter", "Tasks 1/7, close"),
         ("1 y", "Overview, error"),
-        ("7 c", "Scheduler 1/0, error"),
+        ("7 y", "Scheduler 1/0, error"),
+        // It is no process of this machine.
+        ("c", "Overview, error"),
         // Its parent is on the last line.
-        ("3 j Enter G Enter", "Tasks 1/99, close"),
-        ("3 j Enter G Enter Esc", "Tasks 1/6, close"),
+        ("3 j Enter G Enter", "Tasks 1/100, close"),
+        ("3 j Enter G Enter Esc", "Tasks 1/7, close"),
         ("4 h", "Creators 1/1"),
         ("4 h l", "Creators 1/2"),
         ("4 Enter", "Creators 1/1"),
@@ -195,8 +198,9 @@ fn keys() {
         ("5 b C-u thread Enter", "Flame"),
         ("b", "Overview, error"),
         ("2 s", "Groups 1/10, sort change"),
-        ("2 sssss", "Groups 1/10"),
+        ("2 ssssss", "Groups 1/10"),
         ("3 s", "Tasks 1/95, sort age"),
+        ("3 ss", "Tasks 1/95, sort time running or runnable"),
         ("1 s", "Overview, error"),
         ("2 r", "Groups 1/10, reversed"),
         ("2 S", "Groups 1/10, system"),
@@ -277,7 +281,7 @@ fn what_is_selected_is_copied() {
     assert_eq!(copied("3 j y"), " task 2  reason 0\n\n  stack unknown\n");
     assert!(copied("3 j Enter y").starts_with(" task 2  reason 0\n"), "{}", copied("3 j Enter y"));
     assert_eq!(copied("3 j Enter G y"), "1        reason 0");
-    assert_eq!(copied("4 c"), "95 (function unknown)");
+    assert_eq!(copied("4 y"), "95 (function unknown)");
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::Cut;
 use super::chart::{Scale, Value, line, readings_per_column};
 use super::text::{rate, signed_rate};
 use super::theme::Canvas;
+use super::{Cut, cpu};
+use crate::dashboard::cpu::Sampling;
 use crate::dashboard::state::{AppState, Source};
 use crate::report::line::width;
 use crate::report::text::{moment, runtime_name, task_noun};
@@ -191,6 +192,34 @@ fn spark(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) -> u16 {
 /// A problem, a warning, or a plain line.
 pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
     canvas.rule(y);
+    let end = notice_text(canvas, state, y);
+    sampler(canvas, state, y, end);
+}
+
+/// What the sampler says of itself, at the right; whole facts only.
+fn sampler(canvas: &mut Canvas<'_>, state: &AppState, y: u16, end: u16) {
+    let mut facts = cpu::sampler(state);
+    let wide = canvas.buffer.area.width;
+    while !facts.is_empty() {
+        let text = format!(" {} ", facts.join("  "));
+        let start = usize::from(wide).checked_sub(width(&text) + 1).filter(|&x| x > usize::from(end));
+        if let Some(start) = start {
+            let style = canvas.theme.good();
+            canvas.put(start as u16, y, wide, &text, style);
+            return;
+        }
+        facts.pop();
+    }
+}
+
+/// The notice; returns the column behind it.
+fn notice_text(canvas: &mut Canvas<'_>, state: &AppState, y: u16) -> u16 {
+    let theme = canvas.theme;
+    let mut say = |text: &str, style: Style| {
+        let room = canvas.buffer.area.width.saturating_sub(2);
+        let text = canvas.theme.fit(&format!(" {text} "), room.into(), Cut::End);
+        canvas.raw(1, y, room, &text, style)
+    };
     let problem = match &state.source {
         Source::Trouble(why) => Some(format!("{why}; retrying")),
         Source::Ended(why) if state.picture.is_some() => Some(format!("{why}; this is the last reading")),
@@ -198,17 +227,15 @@ pub(super) fn notice(canvas: &mut Canvas<'_>, state: &AppState, y: u16) {
         _ => None,
     };
     if let Some(problem) = problem {
-        let (style, wide) = (canvas.theme.warn(), canvas.buffer.area.width);
-        canvas.cell(1, y, wide.saturating_sub(2), &format!(" {problem} "), style, Cut::End);
-        return;
+        return say(&problem, theme.warn());
+    }
+    if let Sampling::Failed { why, remedy } = &state.cpu.sampling {
+        return say(&format!("CPU cannot be sampled: {}", remedy.first().unwrap_or(why)), theme.notice());
     }
     let picture = state.picture.as_ref();
     let warning = picture.and_then(|picture| {
         let warnings = &picture.snapshot.header.warnings;
         restarted(picture).or_else(|| picture.warning.clone()).or_else(|| warnings.first().cloned())
     });
-    if let Some(warning) = warning {
-        let (style, wide) = (canvas.theme.notice(), canvas.buffer.area.width);
-        canvas.cell(1, y, wide.saturating_sub(2), &format!(" {warning} "), style, Cut::End);
-    }
+    warning.map_or(0, |warning| say(&warning, theme.notice()))
 }

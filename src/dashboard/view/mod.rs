@@ -8,6 +8,7 @@ use super::query::View;
 use super::state::AppState;
 
 mod chart;
+mod cpu;
 mod creators;
 mod findings;
 mod flame;

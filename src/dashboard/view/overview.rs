@@ -6,12 +6,14 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::Cut;
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::findings::sureness;
 use super::text::rate;
 use super::theme::Canvas;
+use super::{Cut, cpu};
+use crate::dashboard::shares;
 use crate::dashboard::state::AppState;
+use crate::report::line::width;
 use crate::report::text::findings::summary;
 use crate::report::text::task_noun;
 use crate::report::units::{bytes, duration, thousands};
@@ -49,6 +51,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) {
     }
     if let Some(rss) = point.rss {
         page.strip("RSS", &bytes(rss), low, size, |p| p.rss.map(|n| n as f64));
+    }
+    let nouns = task_noun(&picture.snapshot);
+    if let Some((sum, parts)) = cpu::process(state, nouns) {
+        page.say("CPU", &sum, &parts);
+    }
+    if let Some(times) = &picture.times {
+        let room = usize::from(area.width.saturating_sub(NAME + 1));
+        page.say("time by state", &shares::times(&times.whole(), room), &[]);
     }
     page.axis();
     page.kinds(findings + u16::from(findings > 0));
@@ -113,6 +123,23 @@ impl<'a, 'b> Page<'a, 'b> {
         self.canvas.right(NAME, self.y, FIGURE, figure, head);
         self.draw(height, word, value);
         self.y += height;
+    }
+
+    /// A name and a fact, then as many more as fit.
+    fn say(&mut self, name: &str, fact: &str, more: &[String]) {
+        if self.y >= self.area.bottom() {
+            return;
+        }
+        let (title, wide) = (self.canvas.theme.title(), self.area.width);
+        self.canvas.cell(1, self.y, NAME, name, title, Cut::End);
+        let mut x = self.canvas.put(NAME, self.y, wide.saturating_sub(NAME), fact, Style::new());
+        for fact in more {
+            if usize::from(x) + 2 + width(fact) >= usize::from(wide) {
+                break;
+            }
+            x = self.canvas.put(x + 2, self.y, wide, fact, Style::new());
+        }
+        self.y += 1;
     }
 
     fn draw(&mut self, height: u16, word: impl Fn(f64) -> String, value: impl Fn(&Point) -> Option<f64>) {

@@ -8,13 +8,15 @@ use ratatui::style::Style;
 
 use super::chart::{Scale, Value, axis, line, readings_per_column};
 use super::theme::Canvas;
-use super::{Cut, select};
+use super::{Cut, cpu, select};
+use crate::dashboard::cpu::Sampling;
 use crate::dashboard::layout::Areas;
+use crate::dashboard::shares;
 use crate::dashboard::state::AppState;
 use crate::report::line::wrapped;
-use crate::report::text::figures;
+use crate::report::text::{figures, task_noun};
 use crate::report::units::thousands;
-use crate::session::Point;
+use crate::session::{Picture, Point};
 
 /// Columns of the titles.
 const TITLES: u16 = 12;
@@ -28,8 +30,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     let title = canvas.theme.title();
     // The last three lines above the list: queues over time, a rule, headings.
     let end = areas.rows.y.saturating_sub(3);
-    for (name, text) in figures(&picture.snapshot) {
-        let room = usize::from(body.width.saturating_sub(TITLES + 2));
+    let room = usize::from(body.width.saturating_sub(TITLES + 2));
+    for (name, text) in figures(&picture.snapshot).into_iter().chain(doing(state, picture, room)) {
         for (nth, line) in wrapped(&text, room, 0).into_iter().enumerate() {
             if y >= end {
                 break;
@@ -47,6 +49,34 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     canvas.put(14, end + 2, 12, "STATUS", title);
     canvas.right(QUEUED.0, end + 2, QUEUED.1, "QUEUED TASKS", title);
     workers(canvas, state, areas.rows);
+}
+
+/// How all tasks spent their time, and CPU time if that is sampled.
+fn doing(state: &AppState, picture: &Picture, room: usize) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(times) = &picture.times {
+        lines.push(("time", shares::times(&times.whole(), room)));
+    }
+    if let Sampling::Failed { why, remedy } = &state.cpu.sampling {
+        let text = [why].into_iter().chain(remedy).map(String::as_str).collect::<Vec<_>>().join(" ");
+        lines.push(("CPU", format!("cannot be sampled: {text}")));
+    }
+    if let Some((sum, parts)) = cpu::process(state, task_noun(&picture.snapshot)) {
+        let parts: Vec<String> = [sum].into_iter().chain(parts).collect();
+        lines.push(("CPU", parts.join(", ")));
+    }
+    let mut sampler = cpu::sampler(state);
+    if let Some(times) = state.cpu.shown.as_ref().filter(|_| state.cpu.is_on()) {
+        sampler.push(format!("{} samples by {}", thousands(times.samples), times.event));
+        if times.coverage().is_none() {
+            sampler.push("the process used too little CPU time to tell what samples cover".to_owned());
+        }
+        sampler.extend(times.reduced.iter().cloned());
+    }
+    if !sampler.is_empty() {
+        lines.push(("sampling", sampler.join(", ")));
+    }
+    lines
 }
 
 /// Tasks in all run queues, over time.

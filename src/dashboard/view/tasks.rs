@@ -2,6 +2,7 @@
 
 use ratatui::style::{Modifier, Style};
 
+use super::groups::{active_cell, cpu_cell};
 use super::text::age;
 use super::theme::Canvas;
 use super::{Cut, select};
@@ -18,9 +19,11 @@ use crate::snapshot::Task;
 const ID: (u16, u16) = (1, 10);
 const STATE: (u16, u16) = (12, 16);
 const AGE: (u16, u16) = (28, 9);
+const CPU: u16 = 8;
 
 /// Where the columns are whose place depends on the width.
 struct Columns {
+    cpu: Option<(u16, u16)>,
     memory: Option<(u16, u16)>,
     name: (u16, u16),
     at: Option<(u16, u16)>,
@@ -28,14 +31,17 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(width: u16) -> Self {
+    fn new(width: u16, sampled: bool) -> Self {
+        let cpu = if sampled { CPU } else { 0 };
+        let end = AGE.0 + AGE.1;
         let memory = if width >= 96 { 10 } else { 0 };
-        let start = AGE.0 + AGE.1 + 1 + memory;
+        let start = end + cpu + memory + 1;
         let creator = if width >= 96 { (width / 6).clamp(16, 30) } else { 0 };
         let room = width.saturating_sub(start + creator + 1);
         let at = if width >= 130 { room / 2 } else { 0 };
         Columns {
-            memory: (memory > 0).then(|| (AGE.0 + AGE.1, memory - 1)),
+            cpu: sampled.then_some((end, cpu)),
+            memory: (memory > 0).then(|| (end + cpu, memory - 1)),
             name: (start, (room - at).saturating_sub(1)),
             at: (at > 0).then(|| (start + room - at, at - 1)),
             creator: (creator > 0).then(|| (width - creator, creator - 1)),
@@ -45,7 +51,7 @@ impl Columns {
 
 /// Draws the list.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
-    let columns = Columns::new(areas.body.width);
+    let columns = Columns::new(areas.body.width, state.cpu.is_on());
     headings(canvas, state, &columns, areas.body.y);
     let order = &state.tables.tasks.order;
     let snapshot = &*state.tables.picture.snapshot;
@@ -72,7 +78,12 @@ fn headings(canvas: &mut Canvas<'_>, state: &AppState, columns: &Columns, y: u16
         |sort: TaskSort| if query.task_sort == sort { plain.add_modifier(Modifier::BOLD) } else { plain };
     canvas.right(ID.0, y, ID.1, "ID", style(TaskSort::Id));
     canvas.put(STATE.0, y, STATE.1, "STATE", style(TaskSort::State));
-    canvas.right(AGE.0, y, AGE.1, "AGE", style(TaskSort::Age));
+    let by_active = query.task_sort == TaskSort::Active;
+    let (heading, sort) = if by_active { ("ACTIVE", TaskSort::Active) } else { ("AGE", TaskSort::Age) };
+    canvas.right(AGE.0, y, AGE.1, heading, style(sort));
+    if let Some((x, width)) = columns.cpu {
+        canvas.right(x, y, width, "CPU", style(TaskSort::Cpu));
+    }
     if let Some((x, width)) = columns.memory {
         canvas.right(x, y, width, "STACK", style(TaskSort::Memory));
     }
@@ -97,7 +108,16 @@ fn draw_row(canvas: &mut Canvas<'_>, state: &AppState, task: &Task, index: u32, 
     let theme = canvas.theme;
     canvas.right(ID.0, y, ID.1, &task_detail::id(task), theme.head());
     canvas.cell(STATE.0, y, STATE.1 - 1, state_of(snapshot, task), theme.state(), Cut::End);
-    canvas.right(AGE.0, y, AGE.1, &age(picture.age(index)), Style::new());
+    let (figure, style) = match state.tables.query.task_sort {
+        TaskSort::Active => active_cell(picture.active(&[index])),
+        _ => (age(picture.age(index)), Style::new()),
+    };
+    canvas.right(AGE.0, y, AGE.1, &figure, style);
+    if let Some((x, width)) = columns.cpu {
+        let table = state.tables.cpu.as_ref();
+        let (text, style) = cpu_cell(table, table.and_then(|cpu| cpu.of(task, index)), theme);
+        canvas.right(x, y, width, &text, style);
+    }
     if let Some((x, width)) = columns.memory.filter(|_| task.stack_bytes > 0) {
         canvas.right(x, y, width, &bytes(task.stack_bytes), theme.dim());
     }

@@ -23,6 +23,7 @@ mod short;
 mod stack;
 mod task;
 mod waits;
+pub mod why;
 
 pub use super::runtime_names::{runtime_name, task_noun};
 pub use diff::{change, diff};

@@ -10,7 +10,7 @@ use crate::analysis::recorded::{
     By, Functions, LabelTimes, Recorded, RecordedGroup, Sum, functions, group, label_times, share,
     splitting_label,
 };
-use crate::recording::{Clock, Whose};
+use crate::recording::{Clock, SAMPLED_SWITCHES, Whose};
 
 mod diff;
 mod head;
@@ -221,15 +221,7 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     if !reaches.is_empty() {
         notes.push((DIM, format!("shares are exact to {} at most, 19 times out of 20", reaches.join(", "))));
     }
-    let off_cpu = sheet.recorded.select(Clock::OffCpu, sheet.filter).tasks;
-    let is_unknown =
-        |&nth: &u32| sheet.recorded.rows.get(nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
-    if off_cpu.iter().any(is_unknown) {
-        notes.push((
-            DIM,
-            "waits of less than 5 ms are not looked at: it is not known whose they are".to_owned(),
-        ));
-    }
+    notes.extend(without_owner(sheet).map(|text| (DIM, text)));
     let hides = |&clock: &Clock| sheet.recorded.select(clock, sheet.filter).hidden_system > 0;
     if sheet.recorded.clocks().iter().any(hides) {
         notes.push((DIM, "the runtime's own waiting is hidden (--system shows it)".to_owned()));
@@ -246,6 +238,29 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
         line.wrap_text(style, &note, 3, sheet.options.width, sheet.out)?;
     }
     Ok(())
+}
+
+/// How much of the time off CPU has no owner, and why.
+fn without_owner(sheet: &Sheet<'_>) -> Option<String> {
+    let recorded = sheet.recorded;
+    let all = recorded.select(Clock::OffCpu, sheet.filter).tasks;
+    let is_unknown =
+        |nth: &u32| recorded.rows.get(*nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
+    let unknown: Vec<u32> = all.iter().copied().filter(is_unknown).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let (all, unknown) = (recorded.sum(&all), recorded.sum(&unknown));
+    let (share, waits) = (percent(unknown.ns, all.ns), count(unknown.samples, "wait"));
+    let info = recorded.header.clocks.iter().find(|info| info.clock == Clock::OffCpu);
+    let why = match info {
+        Some(info) if info.event == SAMPLED_SWITCHES => "",
+        Some(info) if info.kernel => ": threads were looked at only if they waited for 5 ms",
+        _ => {
+            ": without the right to sample the kernel (CAP_PERFMON), threads are looked at only if they wait for 5 ms"
+        }
+    };
+    Some(format!("{share} of the time off CPU ({waits}) has no known owner{why}"))
 }
 
 /// The heading of a clock's column.

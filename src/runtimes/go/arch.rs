@@ -1,7 +1,7 @@
 //! Everything about Go code that depends on the machine. Today that is x86-64; another machine needs another
 //! file with these functions.
 
-use iced_x86::{Decoder, DecoderOptions, OpKind};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, OpKind};
 
 use crate::process::bytes::words;
 
@@ -35,6 +35,19 @@ pub(super) fn data_references(code: &[u8], address: u64) -> Vec<u64> {
         let has_memory = (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory);
         if has_memory && instruction.is_ip_rel_memory_operand() {
             found.push(instruction.ip_rel_memory_address());
+        }
+    }
+    found
+}
+
+/// The addresses that machine code calls directly, in order, with repetitions. `code` starts at `address`.
+pub(super) fn calls(code: &[u8], address: u64) -> Vec<u64> {
+    let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
+    let mut found = Vec::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        if instruction.flow_control() == FlowControl::Call {
+            found.push(instruction.near_branch_target());
         }
     }
     found
@@ -79,6 +92,13 @@ mod tests {
         // mov rax, [rip+0x10]; lea rcx, [rip-1]; ret
         let code = [0x48, 0x8b, 0x05, 0x10, 0, 0, 0, 0x48, 0x8d, 0x0d, 0xff, 0xff, 0xff, 0xff, 0xc3];
         assert_eq!(data_references(&code, 0x1000), [0x1017, 0x100d]);
+    }
+
+    #[test]
+    fn finds_direct_calls() {
+        // nop; call +2; ret; call rax
+        let code = [0x90, 0xe8, 2, 0, 0, 0, 0xc3, 0xff, 0xd0];
+        assert_eq!(calls(&code, 0x1000), [0x1008]);
     }
 
     #[test]

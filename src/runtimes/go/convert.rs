@@ -1,14 +1,17 @@
 //! One reading from end to end. Threads read goroutines in chunks; the calling thread turns the results into
 //! [`tasks`] as they arrive, then reads running goroutines through their threads. What needs every stack is
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
-//! wait for, their holders ([`held`]), and the [`stacks`] themselves.
+//! wait for, the descriptors and timers ([`links`]), the locks' holders ([`held`]), who is going to act ([`actors`]),
+//! and the [`stacks`] themselves.
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
+mod actors;
 mod draft;
 mod held;
 mod helpers;
 mod in_c;
+mod links;
 mod locks;
 mod stacks;
 mod tasks;
@@ -63,7 +66,7 @@ pub(super) fn read(
         let unwinder = Unwinder::new(&go.modules, options.max_depth);
         Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
-    let mut draft = Draft::new(go, target, options, into.task_count());
+    let mut draft = Draft::new(go, target, options, into);
     let mut tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
     tasks.into.reserve_tasks(goroutines);
     tasks.into.reserve_objects(*objects);
@@ -86,7 +89,9 @@ pub(super) fn read(
     draft.stacks = last.stacks.list();
     helpers::run(&mut draft, into);
     locks::run(&mut draft, into);
+    links::run(&mut draft, into)?;
     held::run(&mut draft, into)?;
+    actors::run(&mut draft, into)?;
     stacks::run(&mut draft, into)?;
     if options.repeated {
         last.compact();

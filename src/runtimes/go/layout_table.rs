@@ -28,7 +28,7 @@ pub const WANTED: &[(&str, &str)] = &[
     (
         "p",
         "id status m link schedtick syscalltick mcache runqhead runqtail runq runnext goidcache goidcacheend \
-           goroutinesCreated gFree sudogcache sudogbuf timers preempt gcBgMarkWorker runSafePointFn statsSeq",
+           goroutinesCreated gFree sudogcache sudogbuf timers timers.heap preempt gcBgMarkWorker runSafePointFn statsSeq",
     ),
     (
         "m",
@@ -48,6 +48,7 @@ pub const WANTED: &[(&str, &str)] = &[
     ("semaRoot", ""),
     ("semTable", ""),
     ("timer", ""),
+    ("pollDesc", ""),
     ("itab", ""),
     ("_type", ""),
     ("notifyList", ""),

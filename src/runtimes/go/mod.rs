@@ -5,7 +5,7 @@
 //! goroutines, `running` those on a thread, `unwind` their stacks, `foreign` the C part of stacks in C.
 //! `convert` turns it all into the model.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use crate::process::{Image, Mapping, Target};
 use crate::runtimes::{Attached, Attribute, FoundRuntimes, ReadOptions};
@@ -13,6 +13,7 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::symbols::native::NativeCode;
 use crate::{Error, Result};
 
+mod actors;
 mod arch;
 mod buffers;
 mod channels;
@@ -29,6 +30,7 @@ mod labels;
 mod last;
 pub mod layout;
 pub mod layout_table;
+mod links;
 mod list;
 mod mark;
 mod module;
@@ -79,6 +81,10 @@ pub(super) struct Go {
     globals: Globals,
     build: Build,
     types: TypeImage,
+    /// Offsets in the structs behind waits.
+    links: links::LinkLayout,
+    /// The same in contexts, once they are asked for.
+    contexts: OnceLock<Option<links::ContextLayout>>,
     /// Texts of the wait reasons, by number.
     wait_reasons: Vec<String>,
     /// What was found out about code and goroutines that hold locks, for the next reading.
@@ -177,6 +183,7 @@ impl Go {
         let types = TypeImage::new(span.start, bytes);
         let layouts = Layouts::gather(types.structs(), || dwarf_structs(image), build.minor);
         let offsets = Offsets::new(&layouts)?;
+        let links = links::LinkLayout::new(&layouts);
         tracing::debug!("the layout of the runtime's structs is known");
         let globals = globals::find(target, image, &module, &layouts, &offsets)?;
         for fact in &globals.provenance {
@@ -192,12 +199,19 @@ impl Go {
             globals,
             build,
             types,
+            links,
+            contexts: OnceLock::new(),
             wait_reasons,
             holders: Mutex::default(),
             reasons,
             run_count,
             last: Mutex::default(),
         })
+    }
+
+    /// Offsets in contexts. None for a program that has none.
+    fn contexts(&self) -> Option<links::ContextLayout> {
+        *self.contexts.get_or_init(|| links::ContextLayout::find(&self.types))
     }
 
     fn provenance(&self) -> Vec<String> {

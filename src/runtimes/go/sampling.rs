@@ -134,6 +134,12 @@ impl Attribute for Attribution<'_> {
         Ok(self.tracer.goroutines.refresh(named)?)
     }
 
+    fn renew_code(&mut self) {
+        if self.tracer.native.renew(self.target).is_ok() {
+            self.names.native.renew();
+        }
+    }
+
     fn finish(&mut self, into: &mut CodeBuilder) {
         self.names.native.finish(&mut self.tracer.native, into);
     }

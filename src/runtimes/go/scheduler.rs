@@ -42,7 +42,7 @@ pub(super) fn read(memory: &dyn Memory, globals: &Globals, layouts: &Layouts, o:
 }
 
 /// Addresses of the Ps that GOMAXPROCS allows: the slice `allp` is cut to that length.
-fn processors(memory: &dyn Memory, allp: u64) -> Vec<u64> {
+pub(super) fn processors(memory: &dyn Memory, allp: u64) -> Vec<u64> {
     let (Ok(array), Ok(len)) = (memory.read_u64(allp), memory.read_u64(allp.wrapping_add(8))) else {
         return Vec::new();
     };

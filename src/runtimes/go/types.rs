@@ -8,7 +8,7 @@
 
 use memchr::memmem;
 
-use super::structs::Structs;
+use super::structs::{StructLayout, Structs};
 use crate::process::bytes::{u32_at, u64_at};
 
 mod structs;
@@ -48,6 +48,17 @@ struct Type {
     name: u32,
 }
 
+/// A type, or what a pointer points to.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    /// As `%T` prints it: "context.timerCtx".
+    pub(super) name: String,
+    /// The descriptor was that of a pointer to it.
+    pub(super) is_pointer: bool,
+    /// For a struct.
+    pub(super) layout: Option<StructLayout>,
+}
+
 impl TypeImage {
     /// `base` is `moduledata.types`, `bytes` the running program's memory from there.
     pub fn new(base: u64, bytes: Vec<u8>) -> Self {
@@ -70,6 +81,21 @@ impl TypeImage {
     /// Empty if there are none.
     pub fn structs(&self) -> Structs {
         structs::find(self)
+    }
+
+    /// The layout of a struct of a package of the standard library: `named("context", "cancelCtx")`.
+    pub(super) fn named(&self, package: &str, name: &str) -> Option<StructLayout> {
+        structs::named(self, package, name)
+    }
+
+    /// The type whose descriptor is at `address`; for a pointer, what it points to.
+    pub(super) fn behind(&self, address: u64) -> Option<Described> {
+        structs::behind(self, address)
+    }
+
+    /// Is the type whose descriptor is at `address` a channel's?
+    pub(super) fn is_channel(&self, address: u64) -> bool {
+        structs::is_channel(self, address)
     }
 
     fn type_at(&self, address: u64) -> Option<Type> {
@@ -133,4 +159,4 @@ impl TypeImage {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

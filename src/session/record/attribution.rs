@@ -1,15 +1,13 @@
 //! Whose the samples are, as the runtimes say.
 
 use super::RecordError;
-use super::batch::Batch;
+use super::batch::{Batch, Mapped};
+use super::code_changes::CodeChanges;
 use super::threads::Threads;
 use crate::process::{Moment, Target};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
-
-/// Bytes of the stack of a blocked thread that are read.
-const BLOCKED_STACK: usize = 16 << 10;
 
 /// Says whose samples are, and adds them to a recording.
 pub(super) struct Attribution<'a> {
@@ -18,7 +16,11 @@ pub(super) struct Attribution<'a> {
     images: Images<'a>,
     native: NativeStacks,
     start_ns: u64,
+    changes: CodeChanges,
 }
+
+/// What was mapped until a time, as far as it is not in a batch that was added: waits until that is known.
+pub(super) type MappedUntil<'a> = dyn FnMut(u64) -> Vec<Mapped> + 'a;
 
 /// What was found out about a sample.
 pub(super) struct Found {
@@ -34,32 +36,44 @@ impl<'a> Attribution<'a> {
     /// # Errors
     /// If the target cannot be read.
     pub(super) fn new(target: &'a dyn Target, start_ns: u64) -> Result<Self, RecordError> {
-        Ok(Attribution {
-            target,
-            runtimes: Vec::new(),
-            images: Images::new(target),
-            native: NativeStacks::new(target).map_err(crate::Error::from)?,
-            start_ns,
-        })
+        let mut read = None;
+        let changes = CodeChanges::new(|| read = Some((Images::new(target), NativeStacks::new(target))));
+        let (images, native) = read.unwrap_or_else(|| (Images::new(target), NativeStacks::new(target)));
+        let native = native.map_err(crate::Error::from)?;
+        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, changes })
     }
 
-    /// From here on, the runtimes of the process say whose samples are.
+    /// From here on, the runtimes of the process say whose samples are. The recording numbers them from `first` on.
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(super) fn learn(&mut self, readable: &'a Readable) -> Result<(), RecordError> {
-        self.runtimes = readable.attributions(self.target)?;
+    pub(super) fn learn(&mut self, readable: &'a Readable, first: u8) -> Result<(), RecordError> {
+        self.runtimes = readable.attributions(self.target, first)?;
         Ok(())
     }
 
-    /// Looks again at the images of the process: code was mapped.
-    pub(super) fn renew(&mut self, builder: &mut RecordingBuilder) {
+    /// What was mapped in a batch that will be added.
+    pub(super) fn expect(&mut self, batch: &Batch) {
+        self.changes.note(batch.mapped());
+    }
+
+    /// Looks again at the images of the process if code was mapped before a time.
+    pub(super) fn renew(&mut self, at_ns: u64, mapped: &mut MappedUntil<'_>, builder: &mut RecordingBuilder) {
+        if !self.changes.is_stale(at_ns) {
+            return;
+        }
         // What was mapped until now is noted with the images of its time.
         self.images.note(&mut builder.code);
-        if self.target.mappings().is_ok() {
-            self.images = Images::new(self.target);
-        }
-        self.native.renew(self.target);
+        let (target, images, native) = (self.target, &mut self.images, &mut self.native);
+        let runtimes = &mut self.runtimes;
+        let until_ns = self.changes.read(|| {
+            if target.mappings().is_ok() {
+                *images = Images::new(target);
+            }
+            native.renew(target);
+            runtimes.iter_mut().for_each(|runtime| runtime.renew_code());
+        });
+        self.changes.note(mapped(until_ns).into_iter());
     }
 
     /// Adds the samples of a batch.
@@ -69,20 +83,21 @@ impl<'a> Attribution<'a> {
     pub(super) fn add(
         &mut self,
         batch: &Batch,
+        mapped: &mut MappedUntil<'_>,
         threads: &mut Threads,
         builder: &mut RecordingBuilder,
     ) -> Result<(), RecordError> {
-        if batch.has_new_code() {
-            self.renew(builder);
-        }
-        let moments: Vec<Moment<'_>> = batch.moments().map(|(moment, _)| moment).collect();
+        self.expect(batch);
+        let all = batch.samples.iter().chain(batch.departures.iter());
+        let moments: Vec<Moment<'_>> = all.map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
             match runtime.refresh(&moments, &mut builder.code) {
                 Err(error) if !error.is_gone() => return Err(error.into()),
                 _ => {}
             }
         }
-        for (moment, weight_ns) in batch.moments() {
+        for (moment, weight_ns) in batch.samples.iter() {
+            self.renew(moment.at_ns, mapped, builder);
             let found = self.find(&moment, builder);
             let stack = builder.stack(found.stack);
             let thread = threads.row(moment.tid, builder);
@@ -101,10 +116,17 @@ impl<'a> Attribution<'a> {
                 ..Sample::default()
             });
         }
+        self.renew(batch.until_ns, mapped, builder);
         Ok(())
     }
 
-    fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
+    /// A batch was added, and nothing more is asked about it.
+    pub(super) fn is_done_with(&mut self, batch: &Batch) {
+        self.changes.forget(batch.until_ns);
+    }
+
+    /// Whose a moment of a batch is that was added.
+    pub(super) fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
         let mut found = match claim {
             Some(claim) => of_runtime(claim, builder),
@@ -118,9 +140,23 @@ impl<'a> Attribution<'a> {
         if found.stack.is_empty() {
             (found.stack, found.stack_status) = self.native.stack(moment, &mut builder.code);
         }
+        self.cut(&mut found, moment.at_ns, builder);
         let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
         found.stack.splice(0..0, kernel);
         found
+    }
+
+    /// Cuts a stack where it is not known what code was there at that time.
+    fn cut(&self, found: &mut Found, at_ns: u64, builder: &RecordingBuilder) {
+        let locations = builder.code.locations();
+        let is_unknown = |id: &LocationId| {
+            let address = locations.get(id.index()).and_then(|location| location.address);
+            address.is_some_and(|address| self.changes.is_unknown(address, at_ns))
+        };
+        if let Some(first) = found.stack.iter().position(is_unknown) {
+            found.stack.truncate(first);
+            found.stack_status = if first == 0 { StackStatus::Unknown } else { StackStatus::Broken };
+        }
     }
 
     /// What a thread is blocked in. None if that is not certain.
@@ -134,13 +170,7 @@ impl<'a> Attribution<'a> {
         if let Some(claim) = runtimes.find_map(|runtime| runtime.blocked(tid, since_ns, &mut builder.code)) {
             return Some(of_runtime(claim, builder));
         }
-        let before = self.target.blocked_at(tid)?;
-        let stack = self.target.read_vec(before.sp, BLOCKED_STACK).ok()?;
-        if self.target.blocked_at(tid)? != before {
-            return None;
-        }
-        let moment = Moment::blocked(tid, before, &stack);
-        let (stack, stack_status) = self.native.stack(&moment, &mut builder.code);
+        let (stack, stack_status) = self.native.blocked(self.target, tid, &mut builder.code)?;
         Some(Found { whose: Whose::Native, labels: None, stack, stack_status })
     }
 

@@ -1,42 +1,45 @@
 //! What one drain of the sampler gave. Runtimes look at the whole batch before they say whose each moment is.
 
-use crate::process::{Moment, Registers};
+use rustc_hash::FxHashMap;
+
+use super::moments::Moments;
 use crate::sampler::off_cpu::{Interval, OffCpu};
 use crate::sampler::{Record, Sampler};
 
 /// Samples and events of some milliseconds, in the order of time.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    samples: Vec<Sampled>,
-    /// Addresses of all samples, one after another.
-    addresses: Vec<u64>,
-    /// Copies of stacks, one after another.
-    stacks: Vec<u8>,
+    /// Of threads that run.
+    pub(super) samples: Moments,
+    /// Of threads that leave their CPU.
+    pub(super) departures: Moments,
+    /// For threads that are about to leave their CPU: the place in `departures`.
+    leaving: FxHashMap<u32, usize>,
     pub(super) events: Vec<Event>,
+    /// All that happened before this time is in this batch or in an earlier one.
+    pub(super) until_ns: u64,
 }
 
-/// A sample; its slices are ranges of the batch's tables.
-#[derive(Debug)]
-struct Sampled {
-    tid: u32,
-    at_ns: u64,
-    registers: Registers,
-    in_kernel: bool,
-    chain: std::ops::Range<usize>,
-    kernel_chain: std::ops::Range<usize>,
-    stack: std::ops::Range<usize>,
-    weight_ns: u64,
+/// Code that was mapped, perhaps in the place of other code.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mapped {
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub(super) at_ns: u64,
+    /// First address.
+    pub(super) start: u64,
+    /// The address after the last one.
+    pub(super) end: u64,
 }
 
 /// What happened to a thread or to the process.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A thread left its CPU.
-    Out { tid: u32, at_ns: u64, preempted: bool },
+    /// A thread left its CPU. `departure`: the sample that was taken then, if there is one.
+    Out { tid: u32, at_ns: u64, preempted: bool, departure: Option<usize> },
     /// A thread got a CPU again.
     OffCpu(Interval),
     /// Code was mapped.
-    Mapped,
+    Mapped(Mapped),
     /// A thread was started.
     Started { tid: u32 },
     /// A thread ended.
@@ -50,10 +53,7 @@ pub(super) enum Event {
 impl Batch {
     /// Takes what the sampler has.
     pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
-        self.samples.clear();
-        self.addresses.clear();
-        self.stacks.clear();
-        self.events.clear();
+        self.until_ns = sampler.now_ns();
         sampler.drain(&mut |record| {
             let interval = off_cpu.as_mut().and_then(|off_cpu| off_cpu.take(&record));
             self.events.extend(interval.map(Event::OffCpu));
@@ -63,9 +63,24 @@ impl Batch {
 
     fn add(&mut self, record: &Record<'_>) {
         let event = match *record {
-            Record::Sample { moment, weight_ns, .. } => return self.sample(&moment, weight_ns),
-            Record::SwitchedOut { tid, at_ns, preempted } => Event::Out { tid, at_ns, preempted },
-            Record::Mapped { executable: true, .. } => Event::Mapped,
+            Record::Sample { moment, weight_ns, .. } => {
+                self.samples.push(&moment, weight_ns);
+                return;
+            }
+            Record::Departs { moment } => {
+                let nth = self.departures.push(&moment, 0);
+                self.leaving.insert(moment.tid, nth);
+                return;
+            }
+            Record::SwitchedOut { tid, at_ns, preempted } => {
+                let departure = self.leaving.remove(&tid);
+                Event::Out { tid, at_ns, preempted, departure }
+            }
+            // A switch may be among what was lost, so that what is waiting for one may be of an earlier one.
+            Record::Lost { .. } => return self.leaving.clear(),
+            Record::Mapped { executable: true, at_ns, address, len, .. } => {
+                Event::Mapped(Mapped { at_ns, start: address, end: address.saturating_add(len) })
+            }
             Record::Started { tid, .. } => Event::Started { tid },
             Record::Ended { tid, .. } => Event::Ended { tid },
             Record::Named { at_ns, is_exec: true, .. } => Event::Executed { at_ns },
@@ -77,47 +92,16 @@ impl Batch {
         self.events.push(event);
     }
 
-    fn sample(&mut self, moment: &Moment<'_>, weight_ns: u64) {
-        let chain = append(&mut self.addresses, moment.chain);
-        let kernel_chain = append(&mut self.addresses, moment.kernel_chain);
-        let stack = append(&mut self.stacks, moment.stack);
-        let Moment { tid, at_ns, registers, in_kernel, .. } = *moment;
-        self.samples.push(Sampled {
-            tid,
-            at_ns,
-            registers,
-            in_kernel,
-            chain,
-            kernel_chain,
-            stack,
-            weight_ns,
-        });
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.samples.bytes() + self.departures.bytes() + size_of_val(self.events.as_slice())
     }
 
-    /// The samples with their weights, nanoseconds.
-    pub(super) fn moments(&self) -> impl Iterator<Item = (Moment<'_>, u64)> {
-        self.samples.iter().map(|sampled| {
-            let moment = Moment {
-                tid: sampled.tid,
-                at_ns: sampled.at_ns,
-                registers: sampled.registers,
-                in_kernel: sampled.in_kernel,
-                chain: self.addresses.get(sampled.chain.clone()).unwrap_or_default(),
-                kernel_chain: self.addresses.get(sampled.kernel_chain.clone()).unwrap_or_default(),
-                stack: self.stacks.get(sampled.stack.clone()).unwrap_or_default(),
-            };
-            (moment, sampled.weight_ns)
-        })
-    }
-
-    /// CPU time that the samples stand for, nanoseconds.
-    pub(super) fn weight_ns(&self) -> u64 {
-        self.samples.iter().fold(0, |sum, sampled| sum.saturating_add(sampled.weight_ns))
-    }
-
-    /// The code of the process changed: something was mapped.
-    pub(super) fn has_new_code(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Mapped))
+    /// The code that was mapped.
+    pub(super) fn mapped(&self) -> impl Iterator<Item = Mapped> {
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Mapped(mapped) = event { Some(*mapped) } else { None })
     }
 
     /// When the process became another program. None if it did not.
@@ -134,16 +118,6 @@ impl Batch {
 
     /// Takes the samples from a time on.
     pub(super) fn split_off(&mut self, at_ns: u64) -> Batch {
-        let nth = self.samples.partition_point(|sampled| sampled.at_ns < at_ns);
-        let samples = self.samples.split_off(nth);
-        let (addresses, stacks) = (self.addresses.clone(), self.stacks.clone());
-        Batch { samples, addresses, stacks, events: Vec::new() }
+        Batch { samples: self.samples.split_off(at_ns), ..Batch::default() }
     }
-}
-
-/// Appends to a table and gives the range.
-fn append<T: Copy>(table: &mut Vec<T>, more: &[T]) -> std::ops::Range<usize> {
-    let start = table.len();
-    table.extend_from_slice(more);
-    start..table.len()
 }

@@ -15,7 +15,6 @@ pub struct Batches<'a> {
     attribution: Attribution<'a>,
     threads: Threads,
     builder: RecordingBuilder,
-    batch: Batch,
 }
 
 impl<'a> Batches<'a> {
@@ -27,13 +26,12 @@ impl<'a> Batches<'a> {
         let pid = target.info().pid.unwrap_or(0);
         let options = RecordOptions { rate_hz, ..RecordOptions::default() };
         let mut attribution = Attribution::new(target, monotonic_ns())?;
-        attribution.learn(readable)?;
+        attribution.learn(readable, 0)?;
         Ok(Batches {
             sampler: Sampler::attach(pid, &sampler_options(&options))?,
             attribution,
             threads: Threads::new(pid),
             builder: RecordingBuilder::new(),
-            batch: Batch::default(),
         })
     }
 
@@ -48,9 +46,10 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn take(&mut self) -> Result<usize, RecordError> {
-        self.batch.fill(&mut self.sampler, None);
-        self.attribution.add(&self.batch, &mut self.threads, &mut self.builder)?;
-        Ok(self.batch.moments().count())
+        let mut batch = Batch::default();
+        batch.fill(&mut self.sampler, None);
+        self.attribution.add(&batch, &mut |_| Vec::new(), &mut self.threads, &mut self.builder)?;
+        Ok(batch.samples.iter().count())
     }
 
     /// What was recorded.

@@ -1,9 +1,9 @@
 //! Records what a process does over a while.
 //!
 //! A [`Recorder`] samples a process by perf events (`sampler`), asks its runtimes whose each sample is, and reads all tasks
-//! at intervals. Everything goes into one [`Recording`], on one clock.
+//! at intervals. Everything goes into one [`Recording`], on one clock. A [`LiveCpu`] samples while a process is watched,
+//! and keeps sums only.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,13 @@ mod attribution;
 mod batch;
 #[cfg(feature = "test-support")]
 mod batches;
+mod code_changes;
+mod drain;
+mod earlier;
 mod error;
+mod finish;
+mod live;
+mod moments;
 mod off_cpu;
 mod options;
 mod threads;
@@ -21,26 +27,27 @@ mod wall;
 #[doc(hidden)]
 pub use batches::Batches;
 pub use error::RecordError;
+pub use live::{CpuNews, CpuNs, CpuTimes, LiveCpu, TaskCpu};
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
 use super::process::{beginning, is_another};
 use crate::cause::full_text;
 use crate::process::{self, Target, monotonic_ns};
-use crate::recording::{Clock, ClockInfo, End, Recording, RecordingBuilder, Sample};
-use crate::runtimes::Readable;
+use crate::recording::{Clock, End, Recording, RecordingBuilder, Sample};
+use crate::runtimes::{NativeStacks, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::Batch;
+use drain::{DRAIN, Drain};
+use earlier::Earlier;
 use off_cpu::Waits;
 use threads::Threads;
+use wall::{Made, Reader};
 pub use wall::{Wall, WallOptions};
 
-/// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
-/// time has passed, the more is known of the goroutine of a sample.
-const DRAIN: Duration = Duration::from_millis(10);
 /// How often the caller hears how far it is.
 const PROGRESS: Duration = Duration::from_millis(200);
 /// Bytes of the stack that are copied with each sample: what a runtime has on its system stacks takes up to 3 KiB, and
@@ -52,6 +59,11 @@ const LITTLE_CPU_NS: u64 = 100_000_000;
 const START: Duration = Duration::from_secs(1);
 /// Batches of a program that is starting. What is sampled beyond that is attributed without its runtime.
 const MAX_PENDING: usize = 256;
+/// Bytes of stacks of threads that left their CPU, in those batches. Where later waits begin is not known.
+const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// Runtimes of all programs that a process was, one after another.
+const MAX_RUNTIMES: usize = 128;
 
 /// What is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +101,7 @@ fn sampler_options(options: &RecordOptions) -> SamplerOptions {
         event: options.event,
         cpu: options.clocks.cpu,
         switches: options.clocks.off_cpu,
+        departures: options.clocks.off_cpu,
         kernel: options.kernel,
         stack_bytes: STACK,
         every_cpu: None,
@@ -101,7 +114,8 @@ pub struct Recorder<'a> {
     options: &'a RecordOptions,
     /// A process whose runtimes were found before it was sampled: finding them takes a while.
     found: Option<(Box<dyn Target>, Option<Readable>)>,
-    sampler: Option<Sampler>,
+    /// What the sampler gives. None without perf events.
+    drain: Option<Drain>,
     builder: RecordingBuilder,
     threads: Threads,
     /// Time off CPU, if it is recorded.
@@ -114,6 +128,10 @@ pub struct Recorder<'a> {
     carried: Option<Batch>,
     /// What the kernel told the present program when it began: another one is noticed by it without a sampler, too.
     began: Option<u64>,
+    /// How long it took until the sampler was stopped, nanoseconds. What was sampled by then is looked at afterwards.
+    ended: Option<u64>,
+    /// The program that the header describes last: when it began, and the number of its first runtime.
+    described: Option<(u64, usize)>,
     /// A reading found that the process has ended.
     gone: bool,
     /// Readings of all tasks of the present program.
@@ -124,8 +142,6 @@ pub struct Recorder<'a> {
     own: Duration,
     before: Option<CpuTime>,
     used: Option<CpuTime>,
-    /// When that was.
-    asked: Instant,
 }
 
 /// How the recording of one program ended.
@@ -142,6 +158,9 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`RecordError`].
     pub fn attach(what: Recorded, options: &'a RecordOptions) -> Result<Self, RecordError> {
+        if options.kernel {
+            NativeStacks::prepare_kernel();
+        }
         // Before anything is read of it.
         let began = beginning(what.pid());
         let found = match what {
@@ -166,13 +185,14 @@ impl<'a> Recorder<'a> {
             other => other?,
         };
         let before = CpuTime::of(what.pid());
+        let off_cpu = sampler.as_ref().filter(|_| options.clocks.off_cpu).map(Sampler::off_cpu);
         // The events were enabled a little earlier.
         let start_ns = sampler.as_ref().map_or_else(monotonic_ns, Sampler::begun_ns);
         let late = sampler.as_ref().map_or(0, |sampler| sampler.now_ns().saturating_sub(start_ns));
         let now = Instant::now();
         let begin = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
-        let waits = sampler.as_ref().filter(|_| options.clocks.off_cpu);
-        let waits = waits.map(|sampler| Waits::new(what.pid(), start_ns, sampler.off_cpu()));
+        let waits = off_cpu.is_some().then(|| Waits::new(what.pid(), start_ns));
+        let drain = sampler.map(|sampler| Drain::start(what.pid(), sampler, off_cpu)).transpose()?;
         let mut builder = RecordingBuilder::new();
         builder.header.warnings.extend(warning);
         Ok(Recorder {
@@ -184,17 +204,18 @@ impl<'a> Recorder<'a> {
             begin,
             start_ns,
             waits,
-            sampler,
+            drain,
             told: now,
             carried: None,
             began,
+            ended: None,
+            described: None,
             gone: false,
             readings: 0,
             sampled_ns: 0,
             own: cpu_time(),
             before,
             used: before,
-            asked: now,
         })
     }
 
@@ -221,6 +242,7 @@ impl<'a> Recorder<'a> {
             };
             return Ok(());
         }
+        let mut earlier = Earlier::default();
         self.builder.header.end = loop {
             self.began = beginning(self.what.pid());
             let target = match process::open_pid(self.what.pid()) {
@@ -228,24 +250,38 @@ impl<'a> Recorder<'a> {
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),
                 Err(error) => return Err(crate::Error::from(error).into()),
             };
+            let rows = self.builder.sample_rows();
             if let Over::All(end) = self.program(target.as_ref(), progress)? {
                 break end;
             }
+            if self.builder.sample_rows() > rows && is_another(self.began, beginning(self.what.pid())) {
+                earlier.push(target.info().name.clone());
+            }
+            if self.builder.header.runtimes.len() >= MAX_RUNTIMES {
+                let text =
+                    "the process became another program too often: the recording ends with one of them";
+                self.builder.header.warnings.push(text.to_owned());
+                break End::Replaced;
+            }
         };
+        self.builder.header.warnings.extend(earlier.text());
         Ok(())
     }
 
     /// Whether there was a process when the recording began: then its end is no error.
     fn has_begun(&self) -> bool {
-        self.sampler.is_some() && self.before.is_some()
+        self.drain.is_some() && self.before.is_some()
     }
 
     /// Takes what is left of a process that has ended before it could be opened.
     fn last_of_it(&mut self) -> End {
-        let mut batch = Batch::default();
-        self.fill(&mut batch, true);
-        self.unknown(&batch);
-        End::TargetEnded
+        loop {
+            let (batch, is_last) = self.next(true);
+            self.unknown(&batch);
+            if is_last {
+                return End::TargetEnded;
+            }
+        }
     }
 
     /// Records a program that has just become itself, until it ends, becomes another one, or the recording is over.
@@ -277,29 +313,26 @@ impl<'a> Recorder<'a> {
     /// Readings of all tasks, if they are asked for and there is a runtime.
     fn wall(&self, readable: Option<&Readable>) -> Option<Wall> {
         readable.filter(|_| self.options.clocks.wall)?;
-        let RecordOptions { reading_period: period, max_cpu, ref stop, .. } = *self.options;
-        let mut options = WallOptions { period, max_cpu, ..WallOptions::default() };
-        options.read.stop = Some(Arc::clone(stop));
+        let RecordOptions { reading_period: period, max_cpu, .. } = *self.options;
+        let options = WallOptions { period, max_cpu, ..WallOptions::default() };
         Some(Wall::new(options, self.start_ns, monotonic_ns()))
     }
 
-    /// Reads all tasks. Returns whether the process is still the same program.
-    fn read_all(
-        &mut self,
-        target: &dyn Target,
-        readable: &Readable,
-        wall: &mut Wall,
-    ) -> Result<bool, RecordError> {
-        let (pid, began) = (self.what.pid(), self.began);
-        let is_same = || !is_another(began, beginning(pid));
-        let read = wall.read(target, readable, &mut self.builder, monotonic_ns(), is_same);
+    /// Lets this thread run before others while it looks at samples.
+    fn hurry(&self) -> Option<Hurry> {
+        self.drain.is_some().then(Hurry::begin)
+    }
+
+    /// Adds a reading that was made. Returns whether the process is still the same program.
+    fn add_reading(&mut self, wall: &mut Wall, made: Made) -> Result<bool, RecordError> {
+        let is_same = !is_another(self.began, beginning(self.what.pid()));
+        let read = wall.made(made, &mut self.builder, is_same);
         self.readings = wall.readings();
         self.gone |= read.as_ref().is_err_and(crate::Error::is_gone);
         match read {
-            _ if !is_same() => Ok(false),
             // What was read before is kept. The first reading says whether the process can be read at all.
-            Err(error) if self.readings == 0 && !error.is_gone() => Err(error.into()),
-            _ => Ok(true),
+            Err(error) if is_same && self.readings == 0 && !error.is_gone() => Err(error.into()),
+            _ => Ok(is_same),
         }
     }
 
@@ -312,9 +345,15 @@ impl<'a> Recorder<'a> {
         pending: &[Batch],
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
-        self.describe(target, readable);
+        // A program may have begun between the time when it was opened and the record of that.
+        let first = match self.described {
+            Some((began, first)) if Some(began) == self.began => first,
+            _ => self.builder.header.runtimes.len(),
+        };
+        self.described = self.began.map(|began| (began, first));
+        self.describe(target, readable, first);
         match readable {
-            Some(readable) => attribution.learn(readable)?,
+            Some(readable) => attribution.learn(readable, u8::try_from(first).unwrap_or(u8::MAX))?,
             None if self.options.clocks.wall => {
                 let text =
                     "the wall clock is not recorded: the process holds no runtime whose tasks could be read";
@@ -325,42 +364,64 @@ impl<'a> Recorder<'a> {
         for batch in pending {
             self.take(batch, &mut attribution)?;
         }
-        let mut batch = Batch::default();
-        let mut wall = self.wall(readable);
-        // The readings of all tasks are not so urgent, and the threads that make them inherit it.
-        let mut hurry = self.sampler.is_some().then(Hurry::begin);
-        let over = loop {
-            let end = self.end();
-            let due = |wall: &&mut Wall| end.is_none() && wall.due(monotonic_ns()).is_zero();
-            let mut is_same = true;
-            if let (Some(wall), Some(readable)) = (wall.as_mut().filter(due), readable) {
-                drop(hurry.take());
-                is_same = self.read_all(target, readable, wall)?;
-                hurry = self.sampler.is_some().then(Hurry::begin);
-            }
-            self.fill(&mut batch, end.is_some());
-            if let Some(at_ns) = batch.executed_ns() {
-                self.replaced(&mut batch, at_ns);
-                break Over::Program;
-            }
-            self.take(&batch, &mut attribution)?;
-            if !is_same && self.sampler.is_none() {
-                break Over::Program;
-            }
-            if let Some(end) = end {
-                break Over::All(end);
-            }
-            if self.told.elapsed() >= PROGRESS {
-                self.told = Instant::now();
-                self.ask();
-                progress(&self.progress());
-            }
-        };
+        let mut wall = self.wall(readable).map(|wall| wall.after_runtimes(first));
+        let over = std::thread::scope(|scope| {
+            let reader = wall.as_mut().zip(readable).map(|(wall, readable)| {
+                let reader = Reader::start(scope, target, readable, wall.read_options());
+                (wall, reader)
+            });
+            self.follow(&mut attribution, reader, progress)
+        })?;
         if let Some(wall) = wall {
-            wall.finish(&mut self.builder, monotonic_ns());
+            let end_ns = self.ended.map_or_else(monotonic_ns, |ended| self.start_ns.saturating_add(ended));
+            wall.finish(&mut self.builder, end_ns);
         }
         attribution.finish(&mut self.builder);
         Ok(over)
+    }
+
+    /// Records a program until it ends, becomes another one, or the recording is over.
+    fn follow(
+        &mut self,
+        attribution: &mut Attribution<'_>,
+        mut readings: Option<(&mut Wall, Reader)>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Over, RecordError> {
+        // The readings of all tasks are not so urgent.
+        let mut hurry = self.hurry();
+        loop {
+            let mut end = self.end();
+            let mut is_same = true;
+            if let Some((wall, reader)) = &mut readings {
+                if let Some(made) = reader.made() {
+                    drop(hurry.take());
+                    is_same = self.add_reading(wall, made)?;
+                    hurry = self.hurry();
+                }
+                if is_same && end.is_none() && wall.due(monotonic_ns()).is_zero() {
+                    reader.begin();
+                }
+                // A reading that has begun is waited for, unless the user wants no more.
+                end = end.filter(|&end| end != End::Elapsed || !reader.is_busy());
+            }
+            let (mut batch, is_last) = self.next(end.is_some());
+            if let Some(at_ns) = batch.executed_ns() {
+                self.replaced(&mut batch, at_ns);
+                return Ok(Over::Program);
+            }
+            self.take(&batch, attribution)?;
+            if !is_same && self.drain.is_none() {
+                return Ok(Over::Program);
+            }
+            if let Some(end) = end.filter(|_| is_last) {
+                return Ok(Over::All(end));
+            }
+            if self.told.elapsed() >= PROGRESS {
+                self.told = Instant::now();
+                self.used = CpuTime::of(self.what.pid()).or(self.used);
+                progress(&self.progress());
+            }
+        }
     }
 
     /// Finds the runtimes of a program that is starting, if it has any; what is sampled until then goes to `pending`.
@@ -378,62 +439,56 @@ impl<'a> Recorder<'a> {
                 Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
                     if may_come => {}
                 Ok(readable) => return Ok(Ok(readable)),
-                Err(error) if error.is_gone() && self.sampler.is_some() => {}
+                Err(error) if error.is_gone() && self.drain.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
-            let end = self.end();
-            let mut batch = Batch::default();
-            self.fill(&mut batch, end.is_some());
+            let (mut batch, is_last) = self.next(self.end().is_some());
             if let Some(at_ns) = batch.executed_ns() {
                 self.replaced(&mut batch, at_ns);
                 return Ok(Err(Over::Program));
             }
-            if batch.has_new_code() {
-                attribution.renew(&mut self.builder);
+            attribution.expect(&batch);
+            let kept: usize = pending.iter().map(|batch| batch.departures.bytes()).sum();
+            if kept > MAX_PENDING_BYTES {
+                batch.departures.clear();
             }
             pending.push(batch);
             // It is over too early for more than threads and native stacks, or takes too long to start.
-            if end.is_some() || pending.len() >= MAX_PENDING {
+            if is_last || pending.len() >= MAX_PENDING {
                 return Ok(Ok(None));
             }
         }
     }
 
-    /// Reads what the sampler has, for the last time if it is the end.
-    fn fill(&mut self, batch: &mut Batch, last: bool) {
-        let Some(sampler) = &mut self.sampler else {
+    /// What the sampler gives next, and whether it is the last. `stop`: nothing more is sampled.
+    fn next(&mut self, stop: bool) -> (Batch, bool) {
+        let Some(drain) = &mut self.drain else {
             std::thread::sleep(DRAIN);
-            return;
+            return (Batch::default(), stop);
         };
-        if last {
-            sampler.stop();
-        } else {
-            let left = self.options.duration.map(|whole| whole.saturating_sub(self.begin.elapsed()));
-            sampler.wait(left.map_or(DRAIN, |left| left.min(DRAIN)));
+        if stop {
+            drain.stop();
+            self.ended.get_or_insert(self.begin.elapsed().as_nanos() as u64);
         }
-        batch.fill(sampler, self.waits.as_mut().map(Waits::off_cpu));
-        // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
-        // recording. To ask each time would be half of what a recording costs.
-        if last || self.asked.elapsed() >= self.begin.elapsed() / 64 {
-            self.ask();
-        }
-    }
-
-    /// Asks for the CPU time of the process.
-    fn ask(&mut self) {
-        self.used = CpuTime::of(self.what.pid()).or(self.used);
-        self.asked = Instant::now();
+        let batch = drain.next();
+        self.used = drain.used().or(self.used);
+        (batch, drain.is_over())
     }
 
     /// Adds the samples of a batch.
     fn take(&mut self, batch: &Batch, attribution: &mut Attribution<'_>) -> Result<(), RecordError> {
         batch.events.iter().for_each(|event| self.threads.note(event));
-        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        attribution.add(batch, &mut self.threads, &mut self.builder)?;
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.samples.weight_ns());
+        let drain = &mut self.drain;
+        let mut mapped =
+            |until_ns| drain.as_mut().map(|drain| drain.mapped_until(until_ns)).unwrap_or_default();
+        attribution.add(batch, &mut mapped, &mut self.threads, &mut self.builder)?;
         if let Some(waits) = &mut self.waits {
+            waits.find(batch, attribution, &mut self.builder);
             waits.add(batch, &mut self.threads, &mut self.builder);
             waits.look(attribution, &mut self.builder);
         }
+        attribution.is_done_with(batch);
         Ok(())
     }
 
@@ -454,8 +509,8 @@ impl<'a> Recorder<'a> {
         if let Some(waits) = &mut self.waits {
             waits.add(batch, &mut self.threads, &mut self.builder);
         }
-        self.sampled_ns = self.sampled_ns.saturating_add(batch.weight_ns());
-        for (moment, weight_ns) in batch.moments() {
+        self.sampled_ns = self.sampled_ns.saturating_add(batch.samples.weight_ns());
+        for (moment, weight_ns) in batch.samples.iter() {
             let thread = self.threads.row(moment.tid, &mut self.builder);
             let at_ns = moment.at_ns.saturating_sub(self.start_ns);
             let (clock, state) = (Clock::Cpu, TaskState::Running);
@@ -471,23 +526,29 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Fills what the header says of a program.
-    fn describe(&mut self, target: &dyn Target, readable: Option<&Readable>) {
+    /// Fills what the header says of a program. Of several, the header names the last one.
+    /// Its runtimes are numbered from `first` on.
+    fn describe(&mut self, target: &dyn Target, readable: Option<&Readable>, first: usize) {
         let header = &mut self.builder.header;
         header.target = target.info().clone();
         header.process = target.figures();
-        header.runtimes.clear();
-        for info in readable.map(|readable| readable.infos(target)).unwrap_or_default() {
-            header.runtimes.push(info.unwrap_or_else(|error| {
+        // Those of earlier programs stay: tasks refer to them.
+        let infos = readable.map(|readable| readable.infos(target)).unwrap_or_default();
+        for (number, info) in (first..).zip(infos) {
+            let info = info.unwrap_or_else(|error| {
                 header.warnings.push(full_text(&error));
                 RuntimeInfo::default()
-            }));
+            });
+            match header.runtimes.get_mut(number) {
+                Some(known) => *known = info,
+                None => header.runtimes.push(info),
+            }
         }
     }
 
     /// Why the recording ends now. None: it goes on.
     fn end(&self) -> Option<End> {
-        if self.gone || self.sampler.as_ref().is_some_and(Sampler::has_ended) {
+        if self.gone || self.drain.as_ref().is_some_and(Drain::has_ended) {
             return Some(End::TargetEnded);
         }
         if self.options.stop.load(Ordering::Relaxed) {
@@ -495,85 +556,5 @@ impl<'a> Recorder<'a> {
         }
         let over = self.options.duration.is_some_and(|whole| self.begin.elapsed() >= whole);
         over.then_some(End::Elapsed)
-    }
-
-    /// How far it is.
-    fn progress(&self) -> Progress {
-        let tally = self.sampler.as_ref().map(Sampler::tally).unwrap_or_default();
-        let used = self.cpu_used().filter(|&used| used >= LITTLE_CPU_NS);
-        Progress {
-            elapsed: self.begin.elapsed(),
-            samples: tally.samples,
-            lost: tally.lost,
-            readings: self.readings,
-            coverage: used.map(|used| self.sampled_ns as f64 * 100.0 / used as f64),
-        }
-    }
-
-    /// CPU time that the process has used since the recording began, as far as it is sampled, nanoseconds.
-    fn cpu_used(&self) -> Option<u64> {
-        let used = self.used?.since(self.before?);
-        let kernel = self.sampler.as_ref().is_some_and(|sampler| sampler.facts().kernel);
-        Some(if kernel { used.total_ns } else { used.user_ns() })
-    }
-
-    /// The finished recording. One that covers nothing is an error, not a file.
-    fn finish(mut self) -> Result<Recording, RecordError> {
-        if let Some(waits) = self.waits.take() {
-            let end_ns = self.sampler.as_ref().map_or_else(monotonic_ns, Sampler::now_ns);
-            waits.finish(end_ns, &mut self.threads, &mut self.builder);
-        }
-        self.cover();
-        let header = &mut self.builder.header;
-        header.duration_ns = self.begin.elapsed().as_nanos() as u64;
-        header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
-        let coverage = &header.coverage;
-        let used = coverage.cpu_ns.unwrap_or(0);
-        if self.sampler.is_some()
-            && self.options.clocks.cpu
-            && used >= LITTLE_CPU_NS
-            && coverage.cpu_sampled_ns < used / 100
-        {
-            let ms = |ns: u64| ns / 1_000_000;
-            return Err(RecordError::NothingCovered {
-                sampled_ms: ms(coverage.cpu_sampled_ns),
-                used_ms: ms(used),
-            });
-        }
-        if self.builder.sample_rows() == 0 {
-            return Err(RecordError::Empty);
-        }
-        Ok(self.builder.finish())
-    }
-
-    /// What the samples cover, what was lost, how they were taken.
-    fn cover(&mut self) {
-        let used = self.cpu_used();
-        let Some(sampler) = &self.sampler else { return };
-        let (facts, tally) = (sampler.facts(), sampler.tally());
-        let header = &mut self.builder.header;
-        if self.options.clocks.cpu {
-            header.clocks.push(ClockInfo {
-                clock: Clock::Cpu,
-                event: facts.event.unwrap_or("none").to_owned(),
-                period_ns: Some(facts.period_ns),
-                wanted_period_ns: None,
-                kernel: facts.kernel,
-                every_cpu: facts.every_cpu,
-            });
-        }
-        if self.options.clocks.off_cpu {
-            let (event, every_cpu) = ("switch records".to_owned(), facts.every_cpu);
-            header.clocks.push(ClockInfo { clock: Clock::OffCpu, event, every_cpu, ..ClockInfo::default() });
-        }
-        let coverage = &mut header.coverage;
-        coverage.cpu_ns = used;
-        coverage.kernel_not_sampled_ns = (self.before.zip(self.used).filter(|_| !facts.kernel))
-            .map(|(before, now)| now.since(before).kernel_ns);
-        coverage.cpu_sampled_ns = self.sampled_ns;
-        coverage.samples = tally.samples;
-        coverage.lost = tally.lost;
-        coverage.malformed = tally.malformed;
-        header.warnings.extend(facts.reduced.iter().cloned());
     }
 }

@@ -1,5 +1,5 @@
-//! Time that threads do not run: how long, by the records of switches, and where, by looking at threads that have been
-//! blocked for a while.
+//! Time that threads do not run: how long, by the records of switches, and where, by samples of threads that leave
+//! their CPU. Threads that have been blocked for a while are looked at as well if those samples do not say all.
 
 use rustc_hash::FxHashMap;
 
@@ -16,46 +16,103 @@ use crate::snapshot::{StackStatus, TaskState, WaitClass};
 const LONG_NS: u64 = 5_000_000;
 /// Threads that are looked at after one drain.
 const MOST_LOOKS: usize = 128;
+/// Samples of threads that leave their CPU that are looked at in a second. Beyond that, the shortest waits of each drain
+/// have no owner.
+const MOST_DEPARTURES: u64 = 20_000;
+/// As many may be looked at after one drain if there were few before.
+const MOST_AT_ONCE: u64 = 5_000;
 
 /// Time that threads do not run.
 pub(super) struct Waits {
     pid: u32,
     /// The start of the recording, CLOCK_MONOTONIC.
     start_ns: u64,
-    off_cpu: OffCpu,
     /// The threads that are off CPU now.
     open: FxHashMap<u32, Open>,
+    /// For samples of a batch, by their place: whose they are.
+    departures: FxHashMap<usize, Found>,
+    /// So many samples may be looked at now, and when that was so.
+    allowance: u64,
+    allowed_ns: u64,
+    /// Waits that were left out because there were too many.
+    left_out: u64,
 }
 
 /// A thread that is off CPU.
 struct Open {
     from_ns: u64,
     preempted: bool,
-    /// It was looked at, and when that was done.
+    /// What a sample says that was taken when it left its CPU.
+    departure: Option<Found>,
+    /// It was looked at later, and when that was done.
     looked_ns: Option<u64>,
     found: Option<Found>,
 }
 
-impl Waits {
-    pub(super) fn new(pid: u32, start_ns: u64, off_cpu: OffCpu) -> Self {
-        let threads = threads_at_start(pid);
-        let blocked = threads.iter().filter(|thread| !thread.runnable);
-        let at_start = || Open { from_ns: start_ns, preempted: false, looked_ns: None, found: None };
-        let open = blocked.map(|thread| (thread.tid, at_start())).collect();
-        Waits { pid, start_ns, off_cpu, open }
+impl Open {
+    fn new(from_ns: u64, preempted: bool, departure: Option<Found>) -> Open {
+        Open { from_ns, preempted, departure, looked_ns: None, found: None }
     }
 
-    /// What turns the sampler's records into intervals.
-    pub(super) fn off_cpu(&mut self) -> &mut OffCpu {
-        &mut self.off_cpu
+    /// Where it waits. What a later look found counts only if the thread did not run before that was over.
+    fn found(self, to_ns: u64) -> Option<Found> {
+        let looked = self.found.filter(|_| self.looked_ns.is_some_and(|looked_ns| looked_ns <= to_ns));
+        looked.or(self.departure)
+    }
+}
+
+impl Waits {
+    pub(super) fn new(pid: u32, start_ns: u64) -> Self {
+        let threads = threads_at_start(pid);
+        let blocked = threads.iter().filter(|thread| !thread.runnable);
+        let open = blocked.map(|thread| (thread.tid, Open::new(start_ns, false, None))).collect();
+        Waits {
+            pid,
+            start_ns,
+            open,
+            departures: FxHashMap::default(),
+            allowance: MOST_AT_ONCE,
+            allowed_ns: start_ns,
+            left_out: 0,
+        }
+    }
+
+    /// Finds out whose the waits are that begin in a batch, by the samples that were taken then. The attribution must
+    /// have the batch already. If there are too many, the longest waits come first.
+    pub(super) fn find(
+        &mut self,
+        batch: &Batch,
+        attribution: &mut Attribution<'_>,
+        builder: &mut RecordingBuilder,
+    ) {
+        let Some(now_ns) = batch.departures.last_ns() else { return };
+        let earned = now_ns.saturating_sub(self.allowed_ns).saturating_mul(MOST_DEPARTURES) / 1_000_000_000;
+        if earned > 0 {
+            self.allowance = self.allowance.saturating_add(earned).min(MOST_AT_ONCE);
+            self.allowed_ns = now_ns;
+        }
+        let mut begun = begun(&batch.events);
+        let most = usize::try_from(self.allowance).unwrap_or(usize::MAX);
+        if begun.len() > most {
+            begun.sort_unstable_by_key(|&(length_ns, _)| std::cmp::Reverse(length_ns));
+            self.left_out += (begun.len() - most) as u64;
+            begun.truncate(most);
+        }
+        self.allowance -= begun.len() as u64;
+        for (_, nth) in begun {
+            if let Some(moment) = batch.departures.get(nth) {
+                self.departures.insert(nth, attribution.find(&moment, builder));
+            }
+        }
     }
 
     /// Adds the intervals that ended in a batch.
     pub(super) fn add(&mut self, batch: &Batch, threads: &mut Threads, builder: &mut RecordingBuilder) {
         for event in &batch.events {
             match *event {
-                Event::Out { tid, at_ns, preempted } => {
-                    self.open.insert(tid, Open { from_ns: at_ns, preempted, looked_ns: None, found: None });
+                Event::Out { tid, at_ns, preempted, departure } => {
+                    let departure = departure.and_then(|nth| self.departures.remove(&nth));
+                    self.open.insert(tid, Open::new(at_ns, preempted, departure));
                 }
                 Event::OffCpu(interval) => {
                     let open = self.open.remove(&interval.tid);
@@ -67,13 +124,19 @@ impl Waits {
                 _ => {}
             }
         }
+        self.departures.clear();
     }
 
     /// Looks at threads that have been blocked for a while: where they are cannot change until they run.
     pub(super) fn look(&mut self, attribution: &mut Attribution<'_>, builder: &mut RecordingBuilder) {
         let now_ns = monotonic_ns();
+        let is_known =
+            |found: &Found| found.whose != Whose::Unknown && found.stack_status == StackStatus::Complete;
         let long = |open: &Open| {
-            !open.preempted && open.looked_ns.is_none() && now_ns.saturating_sub(open.from_ns) >= LONG_NS
+            !open.preempted
+                && open.looked_ns.is_none()
+                && !open.departure.as_ref().is_some_and(is_known)
+                && now_ns.saturating_sub(open.from_ns) >= LONG_NS
         };
         for (&tid, open) in self.open.iter_mut().filter(|(_, open)| long(open)).take(MOST_LOOKS) {
             open.found = attribution.blocked(tid, open.from_ns, builder);
@@ -82,8 +145,21 @@ impl Waits {
     }
 
     /// The end of the recording: adds the intervals that are still open.
-    pub(super) fn finish(self, end_ns: u64, threads: &mut Threads, builder: &mut RecordingBuilder) {
-        let Waits { pid, start_ns, off_cpu, mut open } = self;
+    pub(super) fn finish(
+        self,
+        off_cpu: OffCpu,
+        end_ns: u64,
+        threads: &mut Threads,
+        builder: &mut RecordingBuilder,
+    ) {
+        let Waits { pid, start_ns, mut open, left_out, .. } = self;
+        if left_out > 0 {
+            let text = format!(
+                "{left_out} waits have no owner: there were more than {MOST_DEPARTURES} in a second, and the shortest \
+                 ones were left out"
+            );
+            builder.header.warnings.push(text);
+        }
         let unpaired = off_cpu.unpaired();
         if unpaired > 0 {
             let text = format!("{unpaired} times off CPU are not known: only one end of each was recorded");
@@ -113,9 +189,7 @@ fn sample(
     threads: &mut Threads,
     builder: &mut RecordingBuilder,
 ) {
-    // What was found counts only if the thread did not run before the look was over.
-    let looked = open.filter(|open| open.looked_ns.is_some_and(|looked_ns| looked_ns <= interval.to_ns));
-    let found = looked.and_then(|open| open.found);
+    let found = open.and_then(|open| open.found(interval.to_ns));
     let (state, wait_class) = match interval.preempted {
         true => (TaskState::Runnable, WaitClass::Nothing),
         false => (TaskState::Waiting, WaitClass::Call),
@@ -142,4 +216,23 @@ fn sample(
         weight_ns: interval.len_ns(),
         ..Sample::default()
     });
+}
+
+/// The waits that begin with these events and with a sample: how long each is, nanoseconds, and the sample's place. Those
+/// that still last are the longest.
+fn begun(events: &[Event]) -> Vec<(u64, usize)> {
+    let (mut ends, mut begun) = (FxHashMap::default(), Vec::new());
+    for event in events.iter().rev() {
+        match *event {
+            Event::OffCpu(Interval { tid, to_ns, .. }) => {
+                ends.insert(tid, to_ns);
+            }
+            Event::Out { tid, at_ns, departure, .. } => {
+                let end_ns = ends.remove(&tid).unwrap_or(u64::MAX);
+                begun.extend(departure.map(|nth| (end_ns.saturating_sub(at_ns), nth)));
+            }
+            _ => {}
+        }
+    }
+    begun
 }

@@ -8,6 +8,7 @@ mod actor;
 mod call;
 mod context;
 mod descriptor;
+mod ends;
 mod timer;
 
 pub use actor::{Action, Actor, By, Certainty, Searched};
@@ -16,6 +17,7 @@ pub use context::Context;
 pub use descriptor::{
     Access, Deadline, Descriptor, DescriptorKind, Endpoint, FileId, Protocol, Socket, SocketState,
 };
+pub use ends::{Ends, OpenEnd, OtherEnd, Peer};
 pub use timer::{Timer, TimerKind, TimerState};
 
 use super::ids::ObjectId;
@@ -32,7 +34,7 @@ pub struct Links {
     /// Timers that tasks wait for, ascending by object.
     pub timers: Vec<Timer>,
     /// Contexts that tasks wait for, each with its parents: [`Context::parent`] is a row of this table, before or
-    /// behind it.
+    /// behind it. In a damaged or hostile file the parents may form a circle.
     pub contexts: Vec<Context>,
     /// System calls that tasks are in, ascending by task.
     pub calls: Vec<SystemCall>,

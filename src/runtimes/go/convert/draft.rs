@@ -19,6 +19,8 @@ pub(super) struct Draft<'a> {
     pub(super) resolver: Resolver<'a>,
     /// Number of the first task of this runtime in the builder.
     pub(super) first_task: usize,
+    /// Number of its first wait object.
+    pub(super) first_object: usize,
     /// Every distinct stack. Empty until all goroutines have been read.
     pub(super) stacks: Vec<Stack>,
     /// Which of them the tasks have. The others are of earlier readings.
@@ -46,14 +48,15 @@ impl<'a> Draft<'a> {
         go: &'a Go,
         target: &'a dyn Target,
         options: &'a ReadOptions,
-        first_task: usize,
+        into: &SnapshotBuilder,
     ) -> Self {
         Draft {
             go,
             target,
             options,
             resolver: Resolver::new(&go.modules),
-            first_task,
+            first_task: into.task_count(),
+            first_object: into.objects().len(),
             stacks: Vec::new(),
             used: Vec::new(),
             waiting: Vec::new(),

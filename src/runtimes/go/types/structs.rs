@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use memchr::memmem;
 use rustc_hash::FxHashSet;
 
-use super::{HEADER, MAX_HITS, Type, TypeImage};
+use super::{Described, HEADER, MAX_HITS, Type, TypeImage};
 use crate::runtimes::go::structs::{Flattener, MAX_NESTING, StructLayout, Structs, is_word_in_itself, join};
 
 /// Kinds of types (`internal/abi.Kind`).
@@ -35,7 +35,7 @@ const MAX_FIELDS: u64 = 1024;
 const MAX_WORK: usize = 1 << 20;
 
 /// The runtime's structs that are searched for by name when no field leads to them.
-const BY_NAME: [&str; 12] = [
+const BY_NAME: [&str; 13] = [
     "sudog",
     "hchan",
     "m",
@@ -45,6 +45,7 @@ const BY_NAME: [&str; 12] = [
     "mheap",
     "semaRoot",
     "timer",
+    "pollDesc",
     "itab",
     "moduledata",
     "heapArena",
@@ -60,7 +61,28 @@ struct FieldOf<'a> {
 
 /// The runtime's structs in `image`.
 pub(super) fn find(image: &TypeImage) -> Structs {
-    Walk { image, fields_left: MAX_WORK, seen: FxHashSet::default(), found: Structs::new() }.run()
+    Walk::new(image).run()
+}
+
+/// The layout of a struct of a package of the standard library.
+pub(super) fn named(image: &TypeImage, package: &str, name: &str) -> Option<StructLayout> {
+    let mut walk = Walk::new(image);
+    let ty = walk.find_struct(package, name)?;
+    walk.layout(&ty)
+}
+
+/// The type that is described at `address`, or that the pointer described there points to.
+pub(super) fn behind(image: &TypeImage, address: u64) -> Option<Described> {
+    let ty = image.type_at(address)?;
+    let is_pointer = ty.kind == POINTER;
+    let ty = if is_pointer { image.type_at(image.word(ty.at + HEADER)?)? } else { ty };
+    let layout = (ty.kind == STRUCT).then(|| Walk::new(image).layout(&ty)).flatten();
+    Some(Described { name: image.string(&ty)?.to_owned(), is_pointer, layout })
+}
+
+/// Is the type described at `address` a channel's?
+pub(super) fn is_channel(image: &TypeImage, address: u64) -> bool {
+    image.type_at(address).is_some_and(|ty| ty.kind == CHAN)
 }
 
 struct Walk<'a> {
@@ -72,12 +94,16 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    fn new(image: &'a TypeImage) -> Self {
+        Walk { image, fields_left: MAX_WORK, seen: FxHashSet::default(), found: Structs::new() }
+    }
+
     fn run(mut self) -> Structs {
         let Some(g) = self.find_g() else { return self.found };
         self.follow(g);
         for name in BY_NAME {
             if !self.found.contains_key(name)
-                && let Some(ty) = self.find_struct(name)
+                && let Some(ty) = self.find_struct("runtime", name)
             {
                 self.follow(ty);
             }
@@ -97,24 +123,24 @@ impl<'a> Walk<'a> {
             let slices = first.map(|first| image.words(image.base.wrapping_add(first as u64)));
             for slice in slices.unwrap_or_default() {
                 let ty = slice.checked_sub(FIELDS_AT).and_then(|at| image.header(at));
-                if let Some(ty) = ty.filter(|ty| self.is_runtime(ty, "g")) {
+                if let Some(ty) = ty.filter(|ty| self.is_of(ty, "runtime", "g")) {
                     return Some(ty);
                 }
             }
         }
-        self.find_struct("g")
+        self.find_struct("runtime", "g")
     }
 
-    /// Finds a struct of the runtime by its name.
-    fn find_struct(&mut self, name: &str) -> Option<Type> {
+    /// Finds a struct of a package by its name.
+    fn find_struct(&mut self, package: &str, name: &str) -> Option<Type> {
         let image = self.image;
         // The name of T is stored as the name of *T with a flag.
-        for address in image.names(&format!("*runtime.{name}")) {
+        for address in image.names(&format!("*{package}.{name}")) {
             let offset = u32::try_from(address - image.base).ok()?.to_le_bytes();
             let hits = memmem::find_iter(&image.bytes, &offset).filter(|at| at.is_multiple_of(8));
             for at in hits.take(MAX_HITS) {
                 let ty = at.checked_sub(NAME_AT).and_then(|at| image.header(at));
-                if let Some(ty) = ty.filter(|ty| self.is_runtime(ty, name)) {
+                if let Some(ty) = ty.filter(|ty| self.is_of(ty, package, name)) {
                     return Some(ty);
                 }
             }
@@ -134,7 +160,7 @@ impl<'a> Walk<'a> {
                 STRUCT => {
                     queue.extend(self.fields(&ty).unwrap_or_default().into_iter().map(|field| field.ty));
                     let name = image.string(&ty).and_then(|name| name.strip_prefix("runtime."));
-                    if let Some(name) = name.filter(|name| self.is_runtime(&ty, name))
+                    if let Some(name) = name.filter(|name| self.is_of(&ty, "runtime", name))
                         && let Some(layout) = self.layout(&ty)
                     {
                         self.found.insert(name.to_owned(), layout);
@@ -200,13 +226,14 @@ impl<'a> Walk<'a> {
         (0..count).map(field).collect()
     }
 
-    /// Is it the struct of this name in the package `runtime` itself, not in another one named so?
-    fn is_runtime(&mut self, ty: &Type, name: &str) -> bool {
+    /// Is it the struct of this name in the package itself, not in another one named so?
+    fn is_of(&mut self, ty: &Type, package: &str, name: &str) -> bool {
         let image = self.image;
-        let package = || image.word(ty.at + HEADER).and_then(|at| image.name(at));
+        let path = || image.word(ty.at + HEADER).and_then(|at| image.name(at));
+        let full = image.string(ty).and_then(|full| full.strip_prefix(package)?.strip_prefix('.'));
         ty.kind == STRUCT
-            && image.string(ty).and_then(|full| full.strip_prefix("runtime.")) == Some(name)
-            && package().is_some_and(|(package, _)| package == "runtime")
+            && full == Some(name)
+            && path().is_some_and(|(path, _)| path == package)
             && self.fields(ty).is_some()
     }
 }

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 mod books;
+mod reader;
 mod translate;
 
 use crate::process::Target;
@@ -18,6 +19,7 @@ use crate::runtimes::{Pause, ReadOptions, Readable};
 use crate::session::pace::cpu_time;
 use crate::snapshot::{Snapshot, Task};
 use books::Books;
+pub(super) use reader::{Made, Reader};
 use translate::{Tables, Translated};
 
 /// How the readings are made.
@@ -98,6 +100,13 @@ impl Wall {
         }
     }
 
+    /// The runtimes that the recording has so far are of earlier programs: there are so many.
+    #[must_use]
+    pub fn after_runtimes(mut self, count: usize) -> Self {
+        self.tables.first_runtime = count;
+        self
+    }
+
     /// How long until the next reading is due. Zero: now.
     pub fn due(&self, now_ns: u64) -> Duration {
         Duration::from_nanos(self.due_ns.saturating_sub(now_ns))
@@ -123,23 +132,43 @@ impl Wall {
     ) -> crate::Result<()> {
         let before = cpu_time();
         let read = readable.read(target, &self.options.read);
+        let cost = cpu_time().saturating_sub(before);
+        self.made(Made { began_ns: now_ns, cost, read }, builder, is_same())
+    }
+
+    /// How readings are made.
+    pub(super) fn read_options(&self) -> &ReadOptions {
+        &self.options.read
+    }
+
+    /// Adds a reading, and says when the next one is due. `is_same`: the process is still the same program.
+    ///
+    /// # Errors
+    /// That of the reading.
+    pub(super) fn made(
+        &mut self,
+        made: Made,
+        builder: &mut RecordingBuilder,
+        is_same: bool,
+    ) -> crate::Result<()> {
+        let Made { began_ns, cost, read } = made;
         let added = match read {
-            Ok(_) if !is_same() => {
-                self.failed(builder, now_ns);
+            Ok(_) if !is_same => {
+                self.failed(builder, began_ns);
                 Ok(())
             }
             Ok(snapshot) => {
                 // In the middle of the time in which the tasks were read.
-                let at_ns = now_ns.saturating_add(snapshot.header.reading.duration_ns / 2);
+                let at_ns = began_ns.saturating_add(snapshot.header.reading.duration_ns / 2);
                 self.add(&snapshot, builder, at_ns);
                 Ok(())
             }
             Err(error) => {
-                self.failed(builder, now_ns);
+                self.failed(builder, began_ns);
                 Err(error)
             }
         };
-        self.schedule(now_ns, cpu_time().saturating_sub(before));
+        self.schedule(began_ns, cost);
         added
     }
 

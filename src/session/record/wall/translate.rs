@@ -25,6 +25,8 @@ pub(super) struct Tables {
     /// change.
     known: FxHashMap<Place, LocationId>,
     runtimes: Vec<u8>,
+    /// The runtimes of the recording before this one are of other programs.
+    pub(super) first_runtime: usize,
     strings: Column<StrId>,
     functions: Column<FunctionId>,
     locations: Column<LocationId>,
@@ -75,7 +77,7 @@ impl Tables {
         self.runtimes.clear();
         // A runtime that cannot be read now is missing in the reading.
         let known = &mut builder.header.runtimes;
-        let mut from = 0;
+        let mut from = self.first_runtime;
         for runtime in &snapshot.header.runtimes {
             let is_it = |one: &&crate::snapshot::RuntimeInfo| {
                 (&one.name, &one.version, &one.module) == (&runtime.name, &runtime.version, &runtime.module)

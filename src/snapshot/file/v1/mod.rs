@@ -11,8 +11,8 @@
 //!    (u64), then its columns, each preceded by its length in bytes (u64). [`super::columns`] describes a
 //!    column. A flag marks a missing value; the column then has no entry for that row.
 //!
-//! Every table must be there except the last one: `twins`, for rows of several equal tasks, is there only if
-//! there are such rows. Because the header lists tables and columns, a reader can skip unknown ones: they
+//! Every table must be there except [`tables::optional`] ones, such as `twins`, for rows of several equal tasks: they
+//! are there only if there are such rows. Because the header lists tables and columns, a reader can skip unknown ones: they
 //! follow the known ones. It says so in a warning of the snapshot.
 //!
 //! A program with 1,000,000 parked goroutines, each with its own stack, has 24 MB of tables, which LZ4
@@ -76,6 +76,8 @@ macro_rules! codes {
         }
     };
 }
+
+mod links;
 
 codes!(function_kind_code, function_kind, FunctionKind {
     Normal = 0, Internal = 1, Wrapper = 2, Panic = 3, Foreign = 4, Fault = 5,

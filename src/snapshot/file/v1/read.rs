@@ -30,6 +30,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
             task.ok_or_else(|| FileError::damaged("its table of twins makes no sense"))?.twins = twins;
         }
     }
+    let links = super::links::read(&mut tables)?;
     let (budget, unknown) = tables.finish()?;
     let counted = header.tasks;
     let mut header = Header::from(header.snapshot);
@@ -40,7 +41,7 @@ pub(in super::super) fn read(from: &mut impl Read) -> Result<Snapshot, FileError
         objects,
         waits,
         holds,
-        links: Links::default(),
+        links,
         tasks,
     };
     check(&snapshot, budget, counted)?;

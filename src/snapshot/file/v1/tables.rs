@@ -75,6 +75,58 @@ pub(crate) const TASKS: Table<22> = Table::new(
 /// Present only if a row stands for several tasks.
 pub(crate) const TWINS: Table<2> = Table::new("twins", ["task", "count"]);
 
+// Each of these is there only if it has rows.
+pub(crate) const DESCRIPTORS: Table<13> = Table::new(
+    "descriptors",
+    [
+        "number",
+        "kind",
+        "flags",
+        "name_length",
+        "name",
+        "device",
+        "inode",
+        "read_deadline",
+        "read_time",
+        "write_deadline",
+        "write_time",
+        "expires",
+        "process",
+    ],
+);
+pub(crate) const SOCKETS: Table<18> = Table::new(
+    "sockets",
+    [
+        "descriptor",
+        "flags",
+        "protocol",
+        "state",
+        "local_kind",
+        "local_length",
+        "local",
+        "peer_kind",
+        "peer_length",
+        "peer",
+        "receive_queue",
+        "send_queue",
+        "idle_receive",
+        "idle_send",
+        "received",
+        "sent",
+        "peer_inode",
+        "namespace",
+    ],
+);
+pub(crate) const TIMERS: Table<5> = Table::new("timers", ["object", "kind", "state", "time", "period"]);
+pub(crate) const CONTEXTS: Table<7> =
+    Table::new("contexts", ["flags", "object", "address", "type", "deadline", "time", "parent"]);
+pub(crate) const CALLS: Table<7> =
+    Table::new("calls", ["task", "name", "number", "arguments", "kernel_function", "age_kind", "age"]);
+pub(crate) const ACTORS: Table<7> =
+    Table::new("actors", ["object", "task", "time", "action", "certainty", "location", "hops"]);
+pub(crate) const SEARCHED: Table<2> = Table::new("searched", ["object", "flags"]);
+pub(crate) const UNKNOWN: Table<2> = Table::new("unknown", ["length", "text"]);
+
 /// All tables of the format, in file order.
 pub(crate) fn all() -> Vec<Listed> {
     vec![
@@ -89,5 +141,28 @@ pub(crate) fn all() -> Vec<Listed> {
         HOLDS.listed(),
         TASKS.listed(),
         TWINS.listed(),
+        DESCRIPTORS.listed(),
+        SOCKETS.listed(),
+        TIMERS.listed(),
+        CONTEXTS.listed(),
+        CALLS.listed(),
+        ACTORS.listed(),
+        SEARCHED.listed(),
+        UNKNOWN.listed(),
+    ]
+}
+
+/// The names of the tables that are there only if they have rows.
+pub(crate) fn optional() -> [&'static str; 9] {
+    [
+        TWINS.name,
+        DESCRIPTORS.name,
+        SOCKETS.name,
+        TIMERS.name,
+        CONTEXTS.name,
+        CALLS.name,
+        ACTORS.name,
+        SEARCHED.name,
+        UNKNOWN.name,
     ]
 }

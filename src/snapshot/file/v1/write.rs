@@ -15,14 +15,17 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     // One walk over the tasks answers both: they are hundreds of megabytes for a million.
     let count = snapshot.task_count();
     let counted = count > snapshot.tasks.len() as u64;
+    let links = super::links::write(&snapshot.links);
+    let has_rows = |name: &str| links.iter().any(|(table, _)| *table == name);
+    let optional = tables::optional();
+    let is_there = |name: &str| {
+        !optional.contains(&name) || if name == tables::TWINS.name { counted } else { has_rows(name) }
+    };
     let header = HeadOfFile {
         format: FORMAT.to_owned(),
         version: 1,
         tasks: count,
-        tables: tables::all()
-            .into_iter()
-            .filter(|table| counted || table.name != tables::TWINS.name)
-            .collect(),
+        tables: tables::all().into_iter().filter(|table| is_there(&table.name)).collect(),
         snapshot: HeadOfSnapshot::from(&snapshot.header),
     };
     let json = serde_json::to_vec(&header).map_err(FileError::damaged)?;
@@ -54,6 +57,9 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     if counted {
         write_twins(&snapshot.tasks).write(&mut out)?;
     }
+    for (_, rows) in links {
+        rows.write(&mut out)?;
+    }
     out.finish().map_err(|e| failed(e.into()))?;
     Ok(())
 }
@@ -67,6 +73,10 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn new<const N: usize>(_: Table<N>, rows: usize, columns: [ColumnWriter; N]) -> Self {
         Rows { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
     }
 
     pub(crate) fn write(self, out: &mut impl Write) -> Result<(), FileError> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::analysis::Pattern;
-use crate::analysis::lore::{self, Lore};
-use crate::analysis::signature::Signature;
+use super::lore::{self, Lore};
+use super::pattern::Pattern;
+use super::signature::Signature;
 use crate::snapshot::WaitClass;
 
-pub use crate::analysis::lore::KnownTask;
+use super::lore::KnownTask;
 
 /// The lists of all runtimes, prepared for look-ups.
 #[derive(Debug)]

@@ -1,0 +1,349 @@
+//! What keeps whom waiting: all causes of a system, and how many tasks depend on each.
+
+use std::cmp::Reverse;
+
+use rustc_hash::FxHashMap;
+
+use super::cause::{Cause, cause};
+use super::chain::Chain;
+use super::graph::{EdgeKind, Graph, Node, NodeId};
+use super::system::System;
+use crate::analysis::frames::{shown_frames, user_frame};
+use crate::analysis::known::KnownTasks;
+use crate::analysis::modules::Owners;
+use crate::analysis::signature::{By, SignatureOptions, Signatures};
+use crate::snapshot::{
+    Age, Frame, FunctionId, ObjectKind, Snapshot, StackId, StrId, Task, TaskState, WaitOp,
+};
+
+/// The graph of a system, and the questions that it answers.
+#[derive(Debug)]
+pub struct Why<'a> {
+    graph: Graph<'a>,
+    /// Whose code is whose, for each process.
+    owners: Vec<Owners>,
+}
+
+/// Every cause for which tasks wait.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The causes: the one that most tasks depend on first, of equals the oldest.
+    pub causes: Vec<Found>,
+    /// Tasks that wait for connections, timers or signals, as usual.
+    pub usual: u64,
+    /// Tasks that wait, without the runtimes' own.
+    pub waiting: u64,
+}
+
+/// A cause, and who depends on it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Found {
+    /// The largest group of equal tasks, followed to the cause.
+    pub chain: Chain,
+    /// Tasks that depend on it, also through others.
+    pub tasks: u64,
+    /// How many equal causes there are, each with other tasks that depend on it.
+    pub causes: u64,
+    /// The longest time that one of the tasks waits.
+    pub oldest: Age,
+    /// The groups of equal tasks that depend on it, the largest first: how many, and one of them.
+    pub groups: Vec<(u64, NodeId)>,
+}
+
+/// Where the first way from each node leads.
+struct Ways {
+    /// The last node of the way, or the least node of the cycle that it ends in.
+    root: Vec<u32>,
+    /// The last task on the way. [`NOBODY`] if there is none.
+    last: Vec<u32>,
+    /// Whether the root is that of a cycle.
+    is_cycle: Vec<bool>,
+}
+
+const NOBODY: u32 = u32::MAX;
+
+/// What equal tasks share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Alike {
+    process: u32,
+    place: Option<(FunctionId, u32)>,
+    reason: Option<StrId>,
+    wait: Option<(WaitOp, ObjectKind)>,
+}
+
+impl<'a> Why<'a> {
+    /// Makes the graph of a system.
+    pub fn new(system: &'a System) -> Self {
+        let owners = system.processes.iter().map(|seen| Owners::new(&seen.first)).collect();
+        Why { graph: Graph::new(system), owners }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph<'a> {
+        &self.graph
+    }
+
+    /// The frame that the user looks for on the stack of a task.
+    pub fn place(&self, task: NodeId) -> Option<Frame> {
+        let (snapshot, what) = self.graph.task(task)?;
+        let owners = self.owners.get(self.graph.process_of(task)? as usize)?;
+        let shown = shown_frames(snapshot, snapshot.stack_of(what), false);
+        user_frame(snapshot, owners, &shown).map(|shown| shown.frame)
+    }
+
+    /// Follows tasks of one process (rows of its first reading): one chain for each group of equal ones, the largest
+    /// group first.
+    pub fn of_tasks(&self, process: u32, rows: &[u32]) -> Vec<Chain> {
+        let ways = self.ways();
+        let mut places = Places::new(self);
+        let mut groups: FxHashMap<(Alike, u32), (u64, NodeId)> = FxHashMap::default();
+        for node in rows.iter().filter_map(|&row| self.graph.task_node(process, row)) {
+            let Some((_, task)) = self.graph.task(node) else { continue };
+            let alike = places.alike(node, task);
+            let root = ways.last.get(node.index()).copied().unwrap_or(NOBODY);
+            let end = if root == node.0 { NOBODY } else { root };
+            let entry = groups.entry((alike, end)).or_insert((0, node));
+            entry.0 = entry.0.saturating_add(task.count());
+            entry.1 = entry.1.min(node);
+        }
+        let mut groups: Vec<(u64, NodeId)> = groups.into_values().collect();
+        groups.sort_by_key(|&(count, node)| (Reverse(count), node));
+        groups.into_iter().map(|(count, node)| self.graph.chain(node, count)).collect()
+    }
+
+    /// Every cause of the system, and who depends on it.
+    pub fn causes(&self) -> Answer {
+        let ways = self.ways();
+        let mut places = Places::new(self);
+        let mut found: Vec<Gathered> = Vec::new();
+        let mut by_key: FxHashMap<_, usize> = FxHashMap::default();
+        let mut waiting = 0_u64;
+        for (node, task) in self.graph.tasks() {
+            if task.system || !waits(task) {
+                continue;
+            }
+            waiting = waiting.saturating_add(task.count());
+            let root = NodeId(ways.root.get(node.index()).copied().unwrap_or(node.0));
+            let is_cycle = ways.is_cycle.get(node.index()).copied().unwrap_or(false);
+            let last = ways.last.get(node.index()).copied().filter(|&last| last != NOBODY);
+            let last = last.map_or(node, NodeId);
+            let why = match is_cycle {
+                true => Cause::Cycle { forever: !self.graph.is_alive(root) },
+                false => cause(&self.graph, root),
+            };
+            // Times differ from task to task.
+            let kind = if let Cause::Time(_) = why { Cause::SomeTime } else { why };
+            let of_last = self.graph.task(last).map(|(_, task)| places.alike(last, task));
+            let key = (kind, of_last, if is_cycle { root.0 } else { 0 });
+            let at = *by_key.entry(key.clone()).or_insert_with(|| {
+                found.push(Gathered { cause: key.0, ..Gathered::default() });
+                found.len() - 1
+            });
+            if let Some(gathered) = found.get_mut(at) {
+                gathered.add(&self.graph, node, task, last, places.alike(node, task));
+            }
+        }
+        let usual = |gathered: &Gathered| gathered.is_usual(&self.graph, &mut places);
+        let (usual, pressing): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
+        let mut causes: Vec<Found> =
+            pressing.into_iter().map(|gathered| gathered.finish(&self.graph)).collect();
+        causes.sort_by_key(|found| {
+            (Reverse(found.tasks), Reverse(found.oldest.nanos()), found.groups.first().map(|&(_, node)| node))
+        });
+        Answer { causes, usual: usual.iter().map(|gathered| gathered.tasks).sum(), waiting }
+    }
+
+    /// Follows the first way of every node.
+    fn ways(&self) -> Ways {
+        const UNSEEN: u32 = u32::MAX;
+        let len = self.graph.len();
+        let mut ways = Ways { root: vec![UNSEEN; len], last: vec![NOBODY; len], is_cycle: vec![false; len] };
+        // Where a node is on the present way.
+        let mut position = vec![UNSEEN; len];
+        let mut path: Vec<NodeId> = Vec::new();
+        for start in (0..len as u32).map(NodeId) {
+            let mut at = start;
+            loop {
+                let (Some(&root), Some(place)) = (ways.root.get(at.index()), position.get_mut(at.index()))
+                else {
+                    break;
+                };
+                if root != UNSEEN || *place != UNSEEN {
+                    break;
+                }
+                *place = path.len() as u32;
+                path.push(at);
+                match self.graph.best(at) {
+                    Some(edge) => at = edge.to,
+                    None => break,
+                }
+            }
+            self.settle(&mut ways, &mut path, &position, at);
+        }
+        ways
+    }
+
+    /// Says of each node of a way where it leads. The way ends at `at`, which is settled, or on the way, or its end.
+    fn settle(&self, ways: &mut Ways, path: &mut Vec<NodeId>, position: &[u32], at: NodeId) {
+        let known = ways.root.get(at.index()).copied().filter(|&root| root != u32::MAX);
+        let is_task = |id: NodeId| matches!(self.graph.node(id), Some(Node::Task { .. }));
+        let (mut root, mut last, mut cycle) = match known {
+            Some(root) => (
+                root,
+                ways.last.get(at.index()).copied().unwrap_or(NOBODY),
+                ways.is_cycle.get(at.index()).copied().unwrap_or(false),
+            ),
+            None => (at.0, NOBODY, false),
+        };
+        if known.is_none() && path.last() != Some(&at) || known.is_none() && self.graph.best(at).is_some() {
+            let begin = position.get(at.index()).map_or(0, |&at| at as usize);
+            let members = path.get(begin..).unwrap_or_default();
+            root = members.iter().min().map_or(at.0, |id| id.0);
+            last = members.iter().filter(|&&id| is_task(id)).min().map_or(NOBODY, |id| id.0);
+            cycle = true;
+        }
+        for id in path.drain(..).rev() {
+            if last == NOBODY && is_task(id) {
+                last = id.0;
+            }
+            if let (Some(r), Some(l), Some(c)) = (
+                ways.root.get_mut(id.index()),
+                ways.last.get_mut(id.index()),
+                ways.is_cycle.get_mut(id.index()),
+            ) {
+                (*r, *l, *c) = (root, last, cycle);
+            }
+        }
+    }
+}
+
+/// Whether a task waits for something.
+fn waits(task: &Task) -> bool {
+    matches!(task.state, TaskState::Waiting | TaskState::Syscall)
+}
+
+/// A cause under construction.
+struct Gathered {
+    cause: Cause,
+    tasks: u64,
+    oldest: Age,
+    /// The last task of each way.
+    last: FxHashMap<NodeId, ()>,
+    groups: FxHashMap<Alike, (u64, NodeId)>,
+    /// A task waits for another one and is not just ready for work.
+    presses: bool,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Gathered {
+            cause: Cause::Running,
+            tasks: 0,
+            oldest: Age::Unknown,
+            last: FxHashMap::default(),
+            groups: FxHashMap::default(),
+            presses: false,
+        }
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, graph: &Graph<'_>, node: NodeId, task: &Task, last: NodeId, alike: Alike) {
+        self.tasks = self.tasks.saturating_add(task.count());
+        if task.age.nanos() > self.oldest.nanos() {
+            self.oldest = task.age;
+        }
+        self.last.insert(last, ());
+        let group = self.groups.entry(alike).or_insert((0, node));
+        group.0 = group.0.saturating_add(task.count());
+        let op = graph.best(node).map(|edge| edge.kind);
+        let ready = matches!(op, Some(EdgeKind::Waits(WaitOp::Receive | WaitOp::Wait)));
+        self.presses |= node != last && !ready;
+    }
+
+    /// Whether the tasks wait as tasks usually do.
+    fn is_usual(&self, graph: &Graph<'_>, places: &mut Places<'_, '_>) -> bool {
+        if self.presses {
+            return false;
+        }
+        match self.cause {
+            Cause::Clients | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
+            Cause::DeadEnd(_) | Cause::Cycle { forever: true } | Cause::NotAccepted => false,
+            _ => self
+                .last
+                .keys()
+                .all(|&last| graph.task(last).is_some_and(|(_, task)| places.is_known(last, task))),
+        }
+    }
+
+    fn finish(self, graph: &Graph<'_>) -> Found {
+        let mut groups: Vec<(u64, NodeId)> = self.groups.into_values().collect();
+        groups.sort_by_key(|&(count, node)| (Reverse(count), node));
+        // Of equally large groups the one with the longest way says most.
+        let most = groups.first().map_or(0, |&(count, _)| count);
+        let largest = groups.iter().take_while(|&&(count, _)| count == most).take(16);
+        let mut chains: Vec<Chain> = largest.map(|&(count, node)| graph.chain(node, count)).collect();
+        chains.sort_by_key(|chain| Reverse(chain.steps.len()));
+        let none = Chain { steps: Vec::new(), cycle: Vec::new(), is_cut: false };
+        Found {
+            chain: chains.into_iter().next().unwrap_or(none),
+            tasks: self.tasks,
+            causes: self.last.len() as u64,
+            oldest: self.oldest,
+            groups,
+        }
+    }
+}
+
+/// Where tasks are, found out once for each stack; and which of them usually wait.
+struct Places<'w, 'a> {
+    why: &'w Why<'a>,
+    places: FxHashMap<(u32, StackId), Option<(FunctionId, u32)>>,
+    known: KnownTasks,
+    usual: Vec<Option<(Signatures, FxHashMap<u32, bool>)>>,
+}
+
+impl<'w, 'a> Places<'w, 'a> {
+    fn new(why: &'w Why<'a>) -> Self {
+        let usual = why.owners.iter().map(|_| None).collect();
+        Places { why, places: FxHashMap::default(), known: KnownTasks::default(), usual }
+    }
+
+    fn alike(&mut self, node: NodeId, task: &Task) -> Alike {
+        let graph = &self.why.graph;
+        let process = graph.process_of(node).unwrap_or(0);
+        let place = task.stack.and_then(|stack| {
+            let place = || self.why.place(node).map(|frame| (frame.function, frame.line));
+            *self.places.entry((process, stack)).or_insert_with(place)
+        });
+        let wait = graph.waits_of(node).next().and_then(|(op, object)| Some((op, graph.kind_of(object)?)));
+        Alike { process, place, reason: task.reason, wait }
+    }
+
+    /// Whether a task is one that usually waits.
+    fn is_known(&mut self, node: NodeId, task: &Task) -> bool {
+        let Some(process) = self.why.graph.process_of(node) else { return false };
+        let Some(snapshot) = self.why.graph.snapshot(process) else { return false };
+        let Some(slot) = self.usual.get_mut(process as usize) else { return false };
+        let Some(Node::Task { row, .. }) = self.why.graph.node(node) else { return false };
+        let known = &self.known;
+        let (_, rows) = slot.get_or_insert_with(|| usual(snapshot, known));
+        rows.get(&row).copied().unwrap_or(false) && !task.wait_class.never_ends()
+    }
+}
+
+/// Which tasks of a process usually wait.
+fn usual(snapshot: &Snapshot, known: &KnownTasks) -> (Signatures, FxHashMap<u32, bool>) {
+    let options = SignatureOptions { by: By::Function, ..SignatureOptions::default() };
+    let mut signatures = Signatures::new(options);
+    let mut reader = signatures.reader(snapshot);
+    let ids: Vec<_> = snapshot.tasks.iter().map(|task| reader.of(task)).collect();
+    let mut found = FxHashMap::default();
+    for ((row, task), id) in (0..).zip(&snapshot.tasks).zip(ids) {
+        let usual = signatures.get(id).is_some_and(|sig| known.find(sig, task.wait_class).is_some());
+        found.extend(usual.then_some((row, true)));
+    }
+    (signatures, found)
+}

@@ -1,0 +1,268 @@
+//! Makes the graph: first what each process shows by itself, then what joins them.
+
+use rustc_hash::FxHashMap;
+
+use super::ends;
+use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, Want, rank};
+use super::still::Still;
+use super::system::System;
+use crate::analysis::contexts::{Above, above};
+use crate::snapshot::{
+    Actor, Begins, By, Certainty, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState,
+    TimerState, Wait,
+};
+
+/// A graph under construction.
+pub(super) struct Builder<'a> {
+    pub(super) graph: Graph<'a>,
+    pub(super) stills: Vec<Still<'a>>,
+    /// Descriptors that tasks wait for: their nodes.
+    pub(super) descriptors: Vec<NodeId>,
+    /// Who waits for a descriptor, ascending: process, object, task, and what has to happen.
+    pub(super) waiters: Vec<(u32, ObjectId, NodeId, Want)>,
+}
+
+/// Makes the graph.
+pub(super) fn build<'a>(system: &'a System) -> Graph<'a> {
+    let stills: Vec<Still<'a>> = system.processes.iter().map(Still::new).collect();
+    let mut graph = Graph {
+        system,
+        nodes: Vec::new(),
+        edges: Vec::new(),
+        starts: Vec::new(),
+        bases: Vec::new(),
+        peers: system.peers.iter().map(|peer| (peer.of, &peer.to)).collect(),
+        contexts: FxHashMap::default(),
+        searched: FxHashMap::default(),
+        others: FxHashMap::default(),
+        proofs: stills.iter().map(|still| still.proof).collect(),
+        moving: Vec::new(),
+        alive: Vec::new(),
+        moved: 0,
+    };
+    for (process, seen) in (0..).zip(&system.processes) {
+        let first: &Snapshot = &seen.first;
+        let tasks = graph.nodes.len() as u32;
+        graph.nodes.extend((0..first.tasks.len() as u32).map(|row| Node::Task { process, row }));
+        let objects = graph.nodes.len() as u32;
+        let all = (0..first.objects.len() as u32).map(ObjectId);
+        graph.nodes.extend(all.map(|object| Node::Object { process, object }));
+        graph.bases.push((tasks, objects));
+    }
+    let mut builder = Builder { graph, stills, descriptors: Vec::new(), waiters: Vec::new() };
+    for (process, seen) in (0..).zip(&system.processes) {
+        let first: &Snapshot = &seen.first;
+        builder.waits(process, first);
+        builder.holds(process, first);
+        builder.actors(process, first);
+        builder.times(process, first);
+    }
+    builder.waiters.sort_unstable_by_key(|&(process, object, task, _)| (process, object, task));
+    ends::join(&mut builder);
+    builder.finish()
+}
+
+impl<'a> Builder<'a> {
+    /// The node that is neither a task nor an object, made if it is new.
+    pub(super) fn node(&mut self, node: Node) -> NodeId {
+        *self.graph.others.entry(node).or_insert_with(|| {
+            self.graph.nodes.push(node);
+            NodeId(self.graph.nodes.len() as u32 - 1)
+        })
+    }
+
+    /// Adds an edge.
+    pub(super) fn edge(&mut self, from: NodeId, to: NodeId, kind: EdgeKind, certainty: Certainty) {
+        self.graph.edges.push(Edge { from, to, kind, certainty, location: None });
+    }
+
+    fn object(&self, process: u32, object: ObjectId) -> NodeId {
+        let base = self.graph.bases.get(process as usize).map_or(0, |&(_, objects)| objects);
+        NodeId(base.saturating_add(object.0))
+    }
+
+    /// What the tasks of a process wait for.
+    fn waits(&mut self, process: u32, first: &'a Snapshot) {
+        for (row, task) in (0..).zip(&first.tasks) {
+            let Some(from) = self.graph.task_node(process, row) else { continue };
+            let runs = !matches!(task.state, TaskState::Waiting | TaskState::Syscall | TaskState::Unknown);
+            let waits = if runs { &[] } else { first.waits_of(task) };
+            if !runs && !self.stands(process, first, row) {
+                self.graph.moving.resize(from.index() + 1, false);
+                if let Some(moving) = self.graph.moving.get_mut(from.index()) {
+                    *moving = true;
+                }
+                self.graph.moved += waits.len() as u64;
+                continue;
+            }
+            for &Wait { op, object } in waits {
+                let Some(what) = first.objects.get(object.index()) else { continue };
+                let to = if what.kind == ObjectKind::Descriptor {
+                    let want = Want::of(op);
+                    let before = self.graph.nodes.len();
+                    let node = self.node(Node::Descriptor { process, object, want });
+                    if node.index() == before {
+                        self.descriptors.push(node);
+                    }
+                    self.waiters.push((process, object, from, want));
+                    node
+                } else {
+                    self.object(process, object)
+                };
+                self.edge(from, to, EdgeKind::Waits(op), Certainty::Sure);
+            }
+        }
+    }
+
+    /// Whether a task stood still.
+    pub(super) fn stands(&self, process: u32, first: &Snapshot, row: u32) -> bool {
+        self.stills.get(process as usize).is_some_and(|still| still.task(first, row))
+    }
+
+    /// Who holds locks.
+    fn holds(&mut self, process: u32, first: &'a Snapshot) {
+        let later = self.later(process).0;
+        let of_first = (0..)
+            .zip(&first.tasks)
+            .flat_map(|(row, task)| first.holds_of(task).iter().map(move |hold| (row, *hold)));
+        for (row, hold) in of_first.chain(later) {
+            let still = self.stills.get(process as usize);
+            let stands = still
+                .is_some_and(|still| still.task(first, row) || still.holds_again(first, row, hold.object));
+            let certainty = match hold.how {
+                HoldKind::Perhaps => Certainty::Perhaps,
+                _ => Certainty::Sure,
+            };
+            let to = self.graph.task_node(process, row);
+            self.add(process, hold.object, to, EdgeKind::Held(hold.how), certainty, hold.location, stands);
+        }
+    }
+
+    /// Who is going to act.
+    fn actors(&mut self, process: u32, first: &'a Snapshot) {
+        let later = self.later(process).1;
+        for actor in first.links.actors.iter().chain(&later) {
+            let kind = first.objects.get(actor.object.index()).map(|object| object.kind);
+            if kind.is_none_or(|kind| kind == ObjectKind::Descriptor) {
+                continue;
+            }
+            let (to, stands) = match actor.by {
+                By::Task(row) => (self.graph.task_node(process, row), self.stands(process, first, row)),
+                By::Timer(at) => (Some(self.node(Node::Time(at))), true),
+            };
+            let kind = EdgeKind::Acts(actor.action);
+            self.add(process, actor.object, to, kind, actor.certainty, actor.location, stands);
+        }
+        let still = self.stills.get(process as usize);
+        for id in (0..first.objects.len() as u32).map(ObjectId) {
+            if let Some(how) = still.and_then(|still| still.searched(first, id)) {
+                self.graph.searched.insert((process, id), how);
+            }
+        }
+    }
+
+    /// What the second reading adds.
+    fn later(&self, process: u32) -> (Vec<(u32, Hold)>, Vec<Actor>) {
+        self.stills.get(process as usize).map(Still::found_later).unwrap_or_default()
+    }
+
+    /// An edge from an object, or the note that there is none because something moved.
+    #[allow(clippy::too_many_arguments, reason = "the parts of an edge")]
+    fn add(
+        &mut self,
+        process: u32,
+        object: ObjectId,
+        to: Option<NodeId>,
+        kind: EdgeKind,
+        certainty: Certainty,
+        location: Option<LocationId>,
+        stands: bool,
+    ) {
+        let Some(to) = to else { return };
+        if !stands {
+            self.graph.moved += 1;
+            return;
+        }
+        let from = self.object(process, object);
+        self.graph.edges.push(Edge { from, to, kind, certainty, location });
+    }
+
+    /// What time does: timers, deadlines of contexts, the ends of processes.
+    fn times(&mut self, process: u32, first: &'a Snapshot) {
+        for timer in &first.links.timers {
+            if let TimerState::At(at) = timer.state {
+                let (from, to) = (self.object(process, timer.object), self.node(Node::Time(at)));
+                self.edge(from, to, EdgeKind::Fires, Certainty::Sure);
+            }
+        }
+        for (row, context) in (0..).zip(&first.links.contexts) {
+            let Some(object) = context.object else { continue };
+            self.graph.contexts.entry((process, object)).or_insert(row);
+            let from = self.object(process, object);
+            let Above { deadline, parent } = above(first, context);
+            if let Some(at) = deadline {
+                let to = self.node(Node::Time(at));
+                self.edge(from, to, EdgeKind::Deadline, Certainty::Sure);
+            }
+            if let Some(parent) = parent.filter(|&parent| parent != object) {
+                let to = self.object(process, parent);
+                self.edge(from, to, EdgeKind::Parent, Certainty::Sure);
+            }
+        }
+        for (id, object) in (0..).map(ObjectId).zip(&first.objects) {
+            let pid = u32::try_from(object.address).ok().filter(|_| object.kind == ObjectKind::Process);
+            if let Some(pid) = pid {
+                let (from, to) = (self.object(process, id), self.node(Node::Exit(pid)));
+                self.edge(from, to, EdgeKind::FarEnd, Certainty::Sure);
+            }
+        }
+    }
+
+    /// Sorts the edges.
+    fn finish(self) -> Graph<'a> {
+        let mut graph = self.graph;
+        let known = graph.nodes.len();
+        graph.edges.retain(|edge| edge.from.index() < known && edge.to.index() < known);
+        // Of several edges between two nodes the surest stays; a task may wait in several ways for one thing.
+        let way = |edge: &Edge| if let EdgeKind::Waits(op) = edge.kind { Some(op as u8) } else { None };
+        graph.edges.sort_by_key(|edge| {
+            (edge.from, edge.to, way(edge), edge.certainty, edge.kind, edge.location.is_none())
+        });
+        graph.edges.dedup_by_key(|edge| (edge.from, edge.to, way(edge)));
+        graph.edges.sort_by_key(|edge| (edge.from, rank(edge)));
+        let mut starts = vec![0_u32; known + 1];
+        for edge in &graph.edges {
+            if let Some(count) = starts.get_mut(edge.from.index() + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        graph.starts = starts;
+        graph.moving.resize(known, false);
+        graph
+    }
+}
+
+/// The task whose end ends the process: the only one, or the one that runs the program's main function.
+pub(super) fn main_task(snapshot: &Snapshot, pid: u32) -> Option<(u32, EdgeKind)> {
+    if let [_] = snapshot.tasks.as_slice() {
+        return Some((0, EdgeKind::Only));
+    }
+    let begins = |id| {
+        let function = snapshot.code.functions.get(crate::snapshot::FunctionId::index(id));
+        function.is_some_and(|function| function.role.begins == Begins::Program)
+    };
+    let runs_main = |(_, task): &(u32, &crate::snapshot::Task)| {
+        let outer = snapshot.stack_of(task).iter().rev().take(2);
+        let mut frames = outer.filter_map(|id| snapshot.code.locations.get(id.index())?.frames.last());
+        task.entry.is_some_and(begins) || frames.any(|frame| begins(frame.function))
+    };
+    let is_first = |(_, task): &(u32, &crate::snapshot::Task)| task.id == Some(u64::from(pid));
+    let all = || (0..).zip(&snapshot.tasks);
+    let found = all().find(runs_main).or_else(|| all().find(is_first));
+    found.map(|(row, _)| (row, EdgeKind::Main))
+}

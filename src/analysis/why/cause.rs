@@ -1,0 +1,191 @@
+//! Where chains end.
+
+use super::graph::{Graph, Node, NodeId, Want};
+use super::system::OtherEnd;
+use crate::snapshot::{LockState, ObjectKind, TaskState, TimerState, WaitClass};
+
+/// Where a chain ends, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A task that runs.
+    Running,
+    /// A task that could run and has no worker: how many workers are busy, of how many.
+    Runnable(Option<(u32, u32)>),
+    /// A task that went on between the two readings.
+    WentOn,
+    /// A task that sleeps, or a thing that time ends: until this time on CLOCK_MONOTONIC, nanoseconds.
+    Time(u64),
+    /// A task that sleeps, or a timer, for a time that is not known.
+    SomeTime,
+    /// A task in a system call or in foreign code that is about no other task.
+    InCall,
+    /// The runtime's own work, such as a garbage collection.
+    Runtime,
+    /// The other end is elsewhere, or behind address translation.
+    Outside,
+    /// The kernel.
+    Kernel,
+    /// A person at a terminal.
+    Terminal,
+    /// It waits for connections.
+    Clients,
+    /// A process has not accepted the connection.
+    NotAccepted,
+    /// Nothing can end it.
+    DeadEnd(Dead),
+    /// It waits for itself, through others.
+    Cycle {
+        /// Nothing else lets any of them go on, as far as everything is known.
+        forever: bool,
+    },
+    /// It is not known.
+    Unknown(Unknown),
+}
+
+/// Why nothing can end a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Dead {
+    /// No task, timer or variable refers to the object: all were examined.
+    Nobody,
+    /// The timer is stopped, and nobody else refers to it.
+    StoppedTimer,
+    /// The channel is nil.
+    NilChannel,
+    /// The select has no cases.
+    NoCases,
+    /// The runtime has proved it.
+    Leaked,
+}
+
+/// Why a cause is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// It is not known what the task waits for.
+    Object,
+    /// The holder of the lock was not found.
+    Holder,
+    /// The lock is being given to the next task.
+    HandedOver,
+    /// The channel is closed: its waiters are about to go on.
+    Closed,
+    /// It was not searched who acts on the object.
+    NotSearched,
+    /// No task refers to the object, but not everything could be examined.
+    SearchIncomplete,
+    /// A package variable holds the object: any task may act on it.
+    Global,
+    /// Nobody was found at the other end.
+    FarEnd,
+    /// Processes that may not be examined may have the other end.
+    NoRights,
+    /// The process at the other end was not read.
+    ProcessNotRead,
+    /// Which task of the process deals with it is not known.
+    WhichTask,
+    /// Something moved between the readings.
+    Moved,
+    /// What else was said about it, a clause.
+    Because(String),
+}
+
+/// Why a chain ends at a node without edges.
+pub(super) fn cause(graph: &Graph<'_>, id: NodeId) -> Cause {
+    match graph.node(id) {
+        None => Cause::Unknown(Unknown::Object),
+        Some(Node::Task { .. }) => task(graph, id),
+        Some(Node::Object { .. }) => object(graph, id),
+        Some(Node::Descriptor { want, .. }) => descriptor(graph, id, want),
+        Some(Node::End { want: Want::Accepted, .. }) => Cause::NotAccepted,
+        Some(Node::End { .. }) => Cause::Unknown(if graph.system.ends.unreadable.is_empty() {
+            Unknown::FarEnd
+        } else {
+            Unknown::NoRights
+        }),
+        Some(Node::Process(pid) | Node::Exit(pid)) => {
+            Cause::Unknown(match graph.by_pid(pid).and_then(|process| graph.snapshot(process)) {
+                Some(snapshot) if !snapshot.tasks.is_empty() => Unknown::WhichTask,
+                _ => Unknown::ProcessNotRead,
+            })
+        }
+        Some(Node::Outside { .. }) => outside(graph, id),
+        Some(Node::Time(at)) => Cause::Time(at),
+    }
+}
+
+fn task(graph: &Graph<'_>, id: NodeId) -> Cause {
+    let Some((snapshot, task)) = graph.task(id) else { return Cause::Unknown(Unknown::Object) };
+    if graph.is_moving(id) {
+        return Cause::WentOn;
+    }
+    match (task.state, task.wait_class) {
+        (TaskState::Running, _) => Cause::Running,
+        (TaskState::Runnable | TaskState::Preempted, _) => {
+            let workers = snapshot.runtime_of(task).map(|runtime| runtime.scheduler.workers.as_slice());
+            let workers = workers.filter(|workers| !workers.is_empty());
+            let busy = |status: &str| status != "idle";
+            Cause::Runnable(workers.map(|workers| {
+                (workers.iter().filter(|w| busy(&w.status)).count() as u32, workers.len() as u32)
+            }))
+        }
+        (TaskState::Syscall, _) | (_, WaitClass::Call) => Cause::InCall,
+        (_, WaitClass::NilChannel) => Cause::DeadEnd(Dead::NilChannel),
+        (_, WaitClass::NoCases) => Cause::DeadEnd(Dead::NoCases),
+        (_, WaitClass::Leaked) => Cause::DeadEnd(Dead::Leaked),
+        (_, WaitClass::Sleep | WaitClass::Timer) => Cause::SomeTime,
+        (_, WaitClass::Accept) => Cause::Clients,
+        (_, WaitClass::Runtime) => Cause::Runtime,
+        _ => Cause::Unknown(Unknown::Object),
+    }
+}
+
+fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
+    let Some((snapshot, object, what)) = graph.object(id) else { return Cause::Unknown(Unknown::Object) };
+    if what.channel.is_some_and(|channel| channel.closed) {
+        return Cause::Unknown(Unknown::Closed);
+    }
+    let timer = snapshot.timer_of(object).map(|timer| timer.state);
+    if matches!(timer, Some(TimerState::Unknown | TimerState::Fake)) {
+        return Cause::SomeTime;
+    }
+    match what.kind {
+        ObjectKind::Channel | ObjectKind::Cond | ObjectKind::WaitGroup | ObjectKind::Timer => {
+            match graph.searched(id) {
+                _ if graph.is_alive(id) && timer.is_some() => Cause::Unknown(Unknown::SearchIncomplete),
+                None => Cause::Unknown(Unknown::NotSearched),
+                Some(how) if how.is_global => Cause::Unknown(Unknown::Global),
+                Some(_) if graph.is_alive(id) => Cause::Unknown(Unknown::SearchIncomplete),
+                Some(_) if timer == Some(TimerState::Stopped) => Cause::DeadEnd(Dead::StoppedTimer),
+                Some(_) => Cause::DeadEnd(Dead::Nobody),
+            }
+        }
+        _ if what.lock == Some(LockState::Free) => Cause::Unknown(Unknown::HandedOver),
+        _ => Cause::Unknown(Unknown::Holder),
+    }
+}
+
+fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
+    if want == Want::Connected {
+        return Cause::Clients;
+    }
+    let peer = graph.descriptor(id).and_then(|descriptor| graph.peer(descriptor.file?));
+    match peer {
+        Some(OtherEnd::Unknown(why)) => Cause::Unknown(Unknown::Because(why.clone())),
+        Some(_) => Cause::Unknown(Unknown::Moved),
+        None => Cause::Unknown(Unknown::FarEnd),
+    }
+}
+
+fn outside(graph: &Graph<'_>, id: NodeId) -> Cause {
+    use crate::snapshot::{DescriptorKind, Protocol, SocketState};
+    let Some(descriptor) = graph.descriptor(id) else { return Cause::Outside };
+    let socket = descriptor.socket.as_ref();
+    match (descriptor.kind, socket.map(|socket| (socket.protocol, socket.state))) {
+        (DescriptorKind::Terminal, _) => Cause::Terminal,
+        (_, Some((Protocol::Netlink, _))) => Cause::Kernel,
+        (_, Some((_, SocketState::Listen))) => Cause::Clients,
+        _ => Cause::Outside,
+    }
+}

@@ -1,0 +1,238 @@
+//! Follows a task, or equal tasks, to the cause.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::cause::{Cause, cause};
+use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, rank};
+use crate::snapshot::{Certainty, ObjectKind, TimerState, WaitOp};
+
+/// At most this many steps of one chain.
+const STEPS: usize = 50_000;
+/// At most this many ways of one task, and of one object whose actors all have to act.
+const WAYS: usize = 8;
+
+/// From tasks to the cause: a tree in the order in which it is read, as a select has several ways out.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Chain {
+    /// The steps, each above those that it leads to. The first one is where the question begins.
+    pub steps: Vec<Step>,
+    /// The tasks of the cycle that the chain ends in, each waiting for the next one.
+    pub cycle: Vec<NodeId>,
+    /// The chain is longer: the rest was not followed.
+    pub is_cut: bool,
+}
+
+/// One step of a chain.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Step {
+    /// How many steps are above this one.
+    pub depth: u32,
+    /// Where it leads.
+    pub node: NodeId,
+    /// How many equal tasks are meant, if it is a task. Else 1.
+    pub count: u64,
+    /// How it was reached. None for the first step.
+    pub edge: Option<Edge>,
+    /// Which of the ways of the step above it is, from 0.
+    pub nth: u32,
+    /// Ways of the step above that are not listed.
+    pub unlisted: u64,
+    /// The chain ends here.
+    pub end: Option<Cause>,
+    /// It was followed already, further above.
+    pub is_repeated: bool,
+}
+
+impl Chain {
+    /// Where the first way ends, and why. A chain that was cut has none.
+    pub fn cause(&self) -> Option<(NodeId, &Cause)> {
+        self.steps.iter().find_map(|step| Some((step.node, step.end.as_ref()?)))
+    }
+}
+
+/// A visit of a walk that is still to be made.
+enum Visit {
+    Enter(Step),
+    Leave(NodeId),
+}
+
+/// A way on: an edge, and how many equal tasks it stands for.
+struct Way {
+    edge: Edge,
+    count: u64,
+}
+
+impl Graph<'_> {
+    /// Follows a node to its cause. `count`: how many equal tasks are meant.
+    pub fn chain(&self, from: NodeId, count: u64) -> Chain {
+        let mut chain = Chain { steps: Vec::new(), cycle: Vec::new(), is_cut: false };
+        let first = Step {
+            depth: 0,
+            node: from,
+            count,
+            edge: None,
+            nth: 0,
+            unlisted: 0,
+            end: None,
+            is_repeated: false,
+        };
+        // The position of each node on the way from the start, and all that were followed.
+        let mut path: Vec<NodeId> = Vec::new();
+        let mut on_path: FxHashMap<NodeId, usize> = FxHashMap::default();
+        let mut seen: FxHashSet<NodeId> = FxHashSet::default();
+        let mut visits = vec![Visit::Enter(first)];
+        while let Some(visit) = visits.pop() {
+            let mut step = match visit {
+                Visit::Enter(step) => step,
+                Visit::Leave(node) => {
+                    path.pop();
+                    on_path.remove(&node);
+                    continue;
+                }
+            };
+            if chain.steps.len() >= STEPS {
+                chain.is_cut = true;
+                break;
+            }
+            let node = step.node;
+            if let Some(&at) = on_path.get(&node) {
+                step.end = Some(Cause::Cycle { forever: !self.is_alive(node) });
+                if chain.cycle.is_empty() {
+                    let members = path.get(at..).unwrap_or_default().iter().copied();
+                    chain.cycle =
+                        members.filter(|&id| matches!(self.node(id), Some(Node::Task { .. }))).collect();
+                }
+            } else if !seen.insert(node) {
+                step.is_repeated = true;
+            } else {
+                let (ways, unlisted) = self.ways(node);
+                if ways.is_empty() {
+                    step.end = Some(cause(self, node));
+                }
+                on_path.insert(node, path.len());
+                path.push(node);
+                visits.push(Visit::Leave(node));
+                for (nth, way) in (0..).zip(ways).collect::<Vec<_>>().into_iter().rev() {
+                    visits.push(Visit::Enter(Step {
+                        depth: step.depth.saturating_add(1),
+                        node: way.edge.to,
+                        count: way.count,
+                        edge: Some(way.edge),
+                        nth,
+                        unlisted: if nth == 0 { unlisted } else { 0 },
+                        end: None,
+                        is_repeated: false,
+                    }));
+                }
+            }
+            chain.steps.push(step);
+        }
+        chain
+    }
+
+    /// The ways on from a node that are worth following, and how many others there are.
+    fn ways(&self, node: NodeId) -> (Vec<Way>, u64) {
+        let edges = self.edges_of(node);
+        let is_task = matches!(self.node(node), Some(Node::Task { .. }));
+        let follows_all = is_task || self.needs_all(node);
+        let mut ways: Vec<Way> = Vec::new();
+        let mut others = 0;
+        let mut order: Vec<&Edge> = edges.iter().filter(|edge| self.is_worth(edge, edges)).collect();
+        order.sort_by_key(|edge| self.order(edge));
+        let mut known: FxHashMap<_, usize> = FxHashMap::default();
+        for edge in order {
+            let kind = if let EdgeKind::OpenAs(_) = edge.kind { EdgeKind::OpenAs(0) } else { edge.kind };
+            // Tasks at one place that act in one way are followed as one.
+            let place = self.task(edge.to).map(|(_, task)| (task.stack, task.reason));
+            let key = (kind, edge.certainty, self.process_of(edge.to), place, edge.location);
+            let same = place.is_some().then(|| known.get(&key)).flatten();
+            let count = self.task(edge.to).map_or(1, |(_, task)| task.count());
+            if let Some(way) = same.and_then(|&at| ways.get_mut(at)) {
+                way.count = way.count.saturating_add(count);
+            } else if ways.len() < if follows_all { WAYS } else { 1 } || edge.kind == EdgeKind::Deadline {
+                known.insert(key, ways.len());
+                ways.push(Way { edge: *edge, count });
+            } else {
+                others += count;
+            }
+        }
+        (ways, others)
+    }
+
+    /// Whether an edge says something that the others do not: the deadline of a descriptor is a property of it, and
+    /// a guess is left out where more is known.
+    fn is_worth(&self, edge: &Edge, all: &[Edge]) -> bool {
+        let descriptor = matches!(self.node(edge.from), Some(Node::Descriptor { .. }));
+        let better = all.first().is_some_and(|first| first.certainty < Certainty::Perhaps);
+        !(descriptor && edge.kind == EdgeKind::Deadline && all.len() > 1)
+            && !(edge.certainty == Certainty::Perhaps
+                && better
+                && !matches!(self.node(edge.from), Some(Node::End { .. })))
+    }
+
+    /// The edge of a node that is followed first.
+    pub(super) fn best(&self, node: NodeId) -> Option<&Edge> {
+        let edges = self.edges_of(node);
+        let worth = edges.iter().filter(|edge| self.is_worth(edge, edges));
+        worth.min_by_key(|edge| self.order(edge))
+    }
+
+    /// The order in which the ways of one node are followed: of a task's waits the most hopeful first, of those that
+    /// are to act the surest.
+    fn order(&self, edge: &Edge) -> impl Ord + use<> {
+        let hope = match (self.node(edge.from), edge.kind) {
+            (Some(Node::Task { .. }), _) => self.hope(edge.to),
+            (_, EdgeKind::Fires) => 0,
+            (_, EdgeKind::Deadline) => 3,
+            _ if self.needs_all(edge.from) => 1 + u8::from(self.is_alive(edge.to)),
+            _ => 1,
+        };
+        (hope, rank(edge))
+    }
+
+    /// How much hope there is that something happens to what a task waits for. 0 is the most.
+    fn hope(&self, object: NodeId) -> u8 {
+        let edges = self.edges_of(object);
+        let fires = edges.iter().any(|edge| edge.kind == EdgeKind::Fires);
+        let known = edges.iter().any(|edge| {
+            edge.certainty < Certainty::Perhaps && edge.kind != EdgeKind::Deadline && self.is_alive(edge.to)
+        });
+        let deadline = edges.iter().any(|edge| edge.kind == EdgeKind::Deadline);
+        match self.is_alive(object) {
+            false => 4,
+            true if fires => 0,
+            true if known => 1,
+            true if deadline => 2,
+            true => 3,
+        }
+    }
+
+    /// Whether all that are to act on an object have to.
+    fn needs_all(&self, node: NodeId) -> bool {
+        let Some((_, _, object)) = self.object(node) else { return false };
+        use crate::snapshot::LockState::{Outstanding, Shared};
+        matches!(self.node(node), Some(Node::Object { .. }))
+            && matches!(object.lock, Some(Shared(_) | Outstanding(_)))
+    }
+
+    /// What a task waits for: each way of waiting with the object.
+    pub fn waits_of(&self, task: NodeId) -> impl Iterator<Item = (WaitOp, NodeId)> {
+        self.edges_of(task).iter().filter_map(|edge| match edge.kind {
+            EdgeKind::Waits(op) => Some((op, edge.to)),
+            _ => None,
+        })
+    }
+
+    /// The kind of an object.
+    pub fn kind_of(&self, object: NodeId) -> Option<ObjectKind> {
+        self.object(object).map(|(_, _, object)| object.kind)
+    }
+
+    /// When the timer of an object fires.
+    pub fn timer_state(&self, object: NodeId) -> Option<TimerState> {
+        let (snapshot, id, _) = self.object(object)?;
+        snapshot.timer_of(id).map(|timer| timer.state)
+    }
+}

@@ -1,0 +1,82 @@
+//! Facts about descriptors in /proc/PID/fdinfo (proc(5)).
+
+use crate::process::proc;
+
+/// More descriptors in one epoll set are left out.
+const MAX_WATCHED: usize = 1 << 20;
+/// `EPOLLIN`, `EPOLLRDHUP` and `EPOLLPRI`; `EPOLLOUT`.
+const IN: u32 = 0x2003;
+const OUT: u32 = 0x4;
+
+/// What a file of fdinfo says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Info {
+    /// Inode of what is open (since Linux 5.14).
+    pub(super) inode: Option<u64>,
+    /// For a timerfd: nanoseconds until it expires. 0 if it does not.
+    pub(super) remaining_ns: Option<u64>,
+    /// For a pidfd: the process. None if it has ended, or is not visible here.
+    pub(super) process: Option<u32>,
+}
+
+impl Info {
+    /// When a timerfd expires on the clock that is at `now_ns`. None if it is not set.
+    pub(super) fn expires(self, now_ns: Option<u64>) -> Option<u64> {
+        let remaining = self.remaining_ns.filter(|&remaining| remaining > 0)?;
+        now_ns?.checked_add(remaining)
+    }
+}
+
+/// The facts of a descriptor. What cannot be read is unknown.
+pub(super) fn of(pid: u32, fd: u32) -> Info {
+    let text = proc::read_text(format!("/proc/{pid}/fdinfo/{fd}"));
+    text.map(|text| parse(&text)).unwrap_or_default()
+}
+
+fn parse(text: &str) -> Info {
+    let process = proc::number_field(text, "Pid").and_then(|pid| u32::try_from(pid).ok());
+    Info {
+        inode: proc::number_field(text, "ino"),
+        remaining_ns: proc::field(text, "it_value").and_then(time),
+        process: process.filter(|&pid| pid > 0),
+    }
+}
+
+/// "(3, 500000000)": seconds and nanoseconds.
+fn time(text: &str) -> Option<u64> {
+    let (seconds, nanos) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+    let seconds: u64 = seconds.trim().parse().ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos.trim().parse().ok()?)
+}
+
+/// A descriptor in an epoll set, and for what it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// Its number when it was added to the set.
+    pub fd: u32,
+    /// Until it can be read.
+    pub read: bool,
+    /// Until it can be written.
+    pub write: bool,
+    /// What the process noted beside it.
+    pub data: u64,
+}
+
+/// The descriptors in an epoll set. Empty if they cannot be read. The kernel keeps the set locked meanwhile.
+pub fn watched_by(pid: u32, poll: u32) -> Vec<Watched> {
+    const MAX_BYTES: u64 = 64 << 20;
+    let bytes = proc::read_bounded(format!("/proc/{pid}/fdinfo/{poll}"), MAX_BYTES).unwrap_or_default();
+    watched(&String::from_utf8_lossy(&bytes))
+}
+
+/// Lines "tfd:        5 events: 80000019 data:     7f00  pos:0 ino:61 sdev:5".
+fn watched(text: &str) -> Vec<Watched> {
+    let line = |line: &str| {
+        let words: Vec<&str> = line.strip_prefix("tfd:")?.split_ascii_whitespace().take(5).collect();
+        let [fd, "events:", events, "data:", data] = words[..] else { return None };
+        let events = u32::from_str_radix(events, 16).ok()?;
+        let data = u64::from_str_radix(data, 16).ok()?;
+        Some(Watched { fd: fd.parse().ok()?, read: events & IN != 0, write: events & OUT != 0, data })
+    };
+    text.lines().filter_map(line).take(MAX_WATCHED).collect()
+}

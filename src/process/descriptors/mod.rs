@@ -1,0 +1,106 @@
+//! The open descriptors of processes: what they are, and who else has the same thing open.
+//!
+//! `link` understands the names that the kernel gives to what is open, `info` its further facts (`fdinfo`), `who_has`
+//! looks through all processes, `locks` reads who holds locks of files.
+//!
+//! A descriptor is never opened: to open a pipe through /proc would make one more reader or writer of it.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+mod info;
+mod link;
+mod locks;
+mod who_has;
+
+pub use info::{Watched, watched_by};
+pub use locks::{LockHolder, lock_holders};
+pub use who_has::who_has;
+
+use super::{Result, permission, proc, sockets, sys, watch};
+use crate::snapshot::{Access, Descriptor, DescriptorKind, FileId, Protocol};
+
+/// Time for the facts of all sockets of one call.
+const SOCKETS: Duration = Duration::from_secs(3);
+
+/// What these descriptors of a process are, in this order; those that are not open are left out. `now_ns` is its
+/// CLOCK_MONOTONIC.
+pub(super) fn of_process(pid: u32, numbers: &[u32], now_ns: Option<u64>) -> Result<Vec<Descriptor>> {
+    let mut all = Vec::with_capacity(numbers.len().min(1 << 20));
+    let mut sockets = FxHashMap::default();
+    for &fd in numbers {
+        match one(pid, fd, now_ns) {
+            Ok(descriptor) => {
+                if let (DescriptorKind::Socket, Some(file)) = (descriptor.kind, descriptor.file) {
+                    sockets.insert(file.inode, protocol(pid, fd));
+                }
+                all.push(descriptor);
+            }
+            Err(error) if proc::is_gone(&error) => {}
+            Err(error) => return Err(permission::explain(pid, &format!("read /proc/{pid}/fd/{fd}"), error)),
+        }
+    }
+    if all.is_empty() {
+        // Nothing of all that is open, or nothing may be read.
+        let list = format!("list /proc/{pid}/fd");
+        std::fs::read_dir(format!("/proc/{pid}/fd")).map_err(|error| permission::ended(pid, &list, error))?;
+    }
+    if !sockets.is_empty() {
+        let mut found = sockets::facts(pid, &sockets, Instant::now() + SOCKETS);
+        let (mut taken, is_socket) =
+            (FxHashMap::default(), |d: &&mut Descriptor| d.kind == DescriptorKind::Socket);
+        for descriptor in all.iter_mut().filter(is_socket) {
+            let Some(inode) = descriptor.file.map(|file| file.inode) else { continue };
+            // Several descriptors may be of one socket.
+            if let Some(socket) = found.remove(&inode) {
+                taken.insert(inode, socket);
+            }
+            descriptor.socket = taken.get(&inode).cloned();
+        }
+    }
+    Ok(all)
+}
+
+/// What a descriptor is, except what sockets are.
+fn one(pid: u32, fd: u32, now_ns: Option<u64>) -> io::Result<Descriptor> {
+    let path = format!("/proc/{pid}/fd/{fd}");
+    let text = std::fs::read_link(&path)?;
+    let text = text.as_os_str().as_bytes();
+    let path = CString::new(path)?;
+    let mut descriptor = Descriptor::new(fd);
+    // The rights of the link are those with which the descriptor was opened.
+    descriptor.access = access(sys::file_facts(&path, false)?.mode);
+    // Behind the link may be a file of a server that does not answer.
+    let facts =
+        watch::with_file(Path::new(std::ffi::OsStr::from_bytes(text)), || sys::file_facts(&path, true)).ok();
+    // All things without an inode of their own share one.
+    let is_own = !text.starts_with(b"anon_inode:");
+    descriptor.file =
+        facts.filter(|_| is_own).map(|facts| FileId { device: facts.device, inode: facts.inode });
+    descriptor.kind = link::kind(text, facts);
+    descriptor.name = link::name(text);
+    match descriptor.kind {
+        DescriptorKind::Timer => descriptor.expires_ns = info::of(pid, fd).expires(now_ns),
+        DescriptorKind::Process => descriptor.process = info::of(pid, fd).process,
+        _ => {}
+    }
+    Ok(descriptor)
+}
+
+/// What a link of /proc/PID/fd allows.
+fn access(mode: u32) -> Access {
+    Access { read: mode & 0o400 != 0, write: mode & 0o200 != 0 }
+}
+
+/// The protocol of a socket, as far as its own attribute says (`system.sockprotoname`, since Linux 3.7).
+fn protocol(pid: u32, fd: u32) -> Protocol {
+    let Ok(path) = CString::new(format!("/proc/{pid}/fd/{fd}")) else { return Protocol::Other };
+    let mut name = [0; 64];
+    let len = sys::attribute(&path, c"system.sockprotoname", &mut name).unwrap_or(0);
+    link::protocol(name.get(..len).unwrap_or_default())
+}

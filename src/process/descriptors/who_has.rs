@@ -1,0 +1,120 @@
+//! Who has something open: one look through the descriptors of all processes.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashSet;
+
+use super::{access, info, link};
+use crate::process::processes::pids;
+use crate::process::{proc, sys};
+use crate::snapshot::{Ends, FileId, OpenEnd};
+
+/// More ends are not kept.
+const MAX_ENDS: usize = 1 << 16;
+/// More processes without permission are counted, but not named.
+const MAX_UNREADABLE: usize = 1 << 16;
+/// How many descriptors are looked at before the clock is.
+const BETWEEN: usize = 256;
+
+/// Who has these things open, of all processes that loiter can see, for no longer than `limit`. Of files with a name
+/// only those are looked at whose inode is a wanted one.
+pub fn who_has(wanted: &BTreeSet<FileId>, limit: Duration) -> Ends {
+    let mut search = Search {
+        inodes: wanted.iter().map(|file| file.inode).collect(),
+        wanted,
+        until: Instant::now() + limit,
+        ends: Ends { is_whole: true, ..Ends::default() },
+    };
+    if !wanted.is_empty() {
+        match pids() {
+            Ok(pids) => search.ends.is_whole = pids.into_iter().all(|pid| search.process(pid)),
+            Err(_) => search.ends.is_whole = false,
+        }
+    }
+    let mut ends = search.ends;
+    ends.open.sort_by_key(|end| (end.file, end.pid, end.fd));
+    ends
+}
+
+struct Search<'a> {
+    wanted: &'a BTreeSet<FileId>,
+    inodes: FxHashSet<u64>,
+    until: Instant,
+    ends: Ends,
+}
+
+impl Search<'_> {
+    /// Returns whether the search may go on.
+    fn process(&mut self, pid: u32) -> bool {
+        let entries = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.refused(pid, &error);
+                return true;
+            }
+        };
+        let mut name = None;
+        for (nth, entry) in entries.enumerate() {
+            if nth % BETWEEN == 0 && Instant::now() > self.until {
+                return false;
+            }
+            let entry = match entry {
+                Ok(entry) => entry,
+                // A process that ends loses all descriptors.
+                Err(error) => {
+                    self.refused(pid, &error);
+                    return true;
+                }
+            };
+            let Some(fd) = entry.file_name().to_str().and_then(|fd| fd.parse().ok()) else { continue };
+            let Some(end) = self.descriptor(pid, fd) else { continue };
+            if self.ends.open.len() >= MAX_ENDS {
+                return false;
+            }
+            let name = name.get_or_insert_with(|| short_name(pid)).clone();
+            self.ends.open.push(OpenEnd { process: name, ..end });
+        }
+        true
+    }
+
+    fn refused(&mut self, pid: u32, error: &io::Error) {
+        if !proc::is_gone(error) && self.ends.unreadable.len() < MAX_UNREADABLE {
+            self.ends.unreadable.push(pid);
+        }
+    }
+
+    /// The end that a descriptor is, if it is wanted.
+    fn descriptor(&self, pid: u32, fd: u32) -> Option<OpenEnd> {
+        let path = format!("/proc/{pid}/fd/{fd}");
+        let text = std::fs::read_link(&path).ok()?;
+        let text = text.as_os_str().as_bytes();
+        let is_candidate = match link::inode(text) {
+            Some(inode) => self.inodes.contains(&inode),
+            // Things without an inode of their own share one.
+            None if text.starts_with(b"anon_inode:") => false,
+            // The file system itself is asked only about files that may be wanted: it may not answer.
+            None => info::of(pid, fd).inode.is_none_or(|inode| self.inodes.contains(&inode)),
+        };
+        if !is_candidate {
+            return None;
+        }
+        let path = CString::new(path).ok()?;
+        let facts = sys::file_facts(&path, true).ok()?;
+        let file = FileId { device: facts.device, inode: facts.inode };
+        let access = access(sys::file_facts(&path, false).ok()?.mode);
+        self.wanted.contains(&file).then(|| OpenEnd { file, pid, process: String::new(), fd, access })
+    }
+}
+
+/// The short name of a process.
+fn short_name(pid: u32) -> String {
+    let exe = proc::exe(pid).unwrap_or_default();
+    if exe.is_empty() {
+        return proc::Stat::read(pid).map(|stat| stat.comm).unwrap_or_default();
+    }
+    proc::file_name(&exe).to_owned()
+}

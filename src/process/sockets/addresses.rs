@@ -1,0 +1,50 @@
+//! The addresses of a network namespace.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use rustc_hash::FxHashSet;
+
+use super::table;
+
+/// More addresses are not kept.
+const MAX: usize = 1 << 16;
+
+/// The addresses that are of the machine itself, in the network namespace of a process.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    known: FxHashSet<IpAddr>,
+}
+
+impl Addresses {
+    /// As the process sees them.
+    pub(super) fn of(pid: u32, until: Instant) -> Addresses {
+        let mut known = FxHashSet::default();
+        // "           |-- 10.0.0.5", then "              /32 host LOCAL".
+        let mut leaf = None;
+        let v4 = table::lines(&format!("/proc/{pid}/net/fib_trie"), until, &mut |line| {
+            let Ok(line) = std::str::from_utf8(line) else { return true };
+            if let Some((_, address)) = line.split_once("|-- ") {
+                leaf = address.trim().parse::<Ipv4Addr>().ok();
+            } else if line.trim() == "/32 host LOCAL" {
+                known.extend(leaf.map(IpAddr::from));
+            }
+            known.len() < MAX
+        });
+        // This table has no heading, but the first line of an address more or less does not matter: it is loopback,
+        // which is known anyway.
+        let v6 = table::lines(&format!("/proc/{pid}/net/if_inet6"), until, &mut |line| {
+            let text = line.first_chunk::<32>().and_then(|digits| std::str::from_utf8(digits).ok());
+            let bits = text.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+            known.extend(bits.map(|bits| IpAddr::from(Ipv6Addr::from(bits))));
+            known.len() < MAX
+        });
+        tracing::debug!("{} addresses, read as {v4:?} and {v6:?}", known.len());
+        Addresses { known }
+    }
+
+    /// Whether it is of the machine itself.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.known.contains(&address)
+    }
+}

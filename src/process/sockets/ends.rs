@@ -1,0 +1,306 @@
+//! The other ends of sockets, as far as they are on this machine.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::addresses::Addresses;
+use super::row::InetRow;
+use super::view::{View, namespace_of};
+use crate::process::processes::pids;
+use crate::snapshot::{Descriptor, Endpoint, FileId, OtherEnd, Peer, Protocol, Socket, SocketState};
+
+/// More network namespaces are not looked at.
+const MAX_NAMESPACES: usize = 256;
+/// With more questions than this, the list of all sockets is read once.
+const ONE_BY_ONE: usize = 200;
+
+/// The other ends of sockets of a process, in the order of its descriptors. Sockets that have no other end (listening
+/// ones, and ones that are not connected) and descriptors that are no sockets are left out. TCP and UDP connections
+/// are looked for in every network namespace of a process that loiter can see, for no longer than `limit`.
+pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec<Peer> {
+    let until = Instant::now() + limit;
+    let view = View::of(pid);
+    let mut peers: Vec<(usize, Peer)> = Vec::new();
+    let mut open: Vec<Asked> = Vec::new();
+    for (nth, descriptor) in descriptors.iter().enumerate() {
+        let (Some(of), Some(socket)) = (descriptor.file, &descriptor.socket) else { continue };
+        let to = match socket.protocol {
+            Protocol::Tcp | Protocol::Udp => match Asked::new(nth, of, socket) {
+                Some(asked) => {
+                    open.push(asked);
+                    continue;
+                }
+                None => continue,
+            },
+            Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence => {
+                match unix_end(&view, of, until) {
+                    Some(to) => to,
+                    None => continue,
+                }
+            }
+            Protocol::Netlink => OtherEnd::Kernel,
+            Protocol::Other => unknown("loiter does not know this kind of socket"),
+        };
+        peers.push((nth, Peer { of, to }));
+    }
+    if !open.is_empty() {
+        let ends = search(pid, &view, &open, until);
+        peers.extend(open.iter().zip(ends).map(|(asked, to)| (asked.nth, Peer { of: asked.of, to })));
+    }
+    peers.sort_by_key(|(nth, _)| *nth);
+    peers.into_iter().map(|(_, peer)| peer).collect()
+}
+
+/// The other end of a unix socket. None if it has none.
+fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
+    let unknown = |why: &str| Some(unknown(why));
+    let row = match view.unix(of.inode, until) {
+        Ok(Some(row)) => row,
+        Ok(None) => return unknown("its network namespace, in which it was made, is another one"),
+        Err(_) => {
+            return unknown(
+                "the kernel names the other ends of unix sockets only within its own network namespace, or to root",
+            );
+        }
+    };
+    let file = |inode| FileId { inode, ..of };
+    match (row.state, row.peer) {
+        (SocketState::Listen, _) => None,
+        (_, Some(inode)) if inode != 0 => {
+            // The other end may be of another network namespace: a path leads across.
+            let unread = view.unix(inode, until).ok().flatten().and_then(|peer| peer.receive_queue);
+            Some(OtherEnd::Socket { file: file(inode), unread })
+        }
+        (SocketState::Close, None) => None,
+        (_, None) => unknown("the other end was closed"),
+        (_, Some(_)) => {
+            let mut listener = None;
+            let seen = view.each_unix(until, &mut |row| {
+                if row.clients.contains(&of.inode) {
+                    listener = Some(file(row.inode));
+                }
+                listener.is_none()
+            });
+            match (listener, seen) {
+                (Some(listener), _) => Some(OtherEnd::NotAccepted { listener }),
+                (None, Ok(true)) => unknown("no process has the other end open"),
+                (None, _) => unknown("not all sockets could be looked at"),
+            }
+        }
+    }
+}
+
+/// A connection whose other end is looked for.
+#[derive(Debug, Clone)]
+struct Asked {
+    nth: usize,
+    of: FileId,
+    protocol: Protocol,
+    local: SocketAddr,
+    peer: SocketAddr,
+    /// The connection does not exist yet.
+    connecting: bool,
+}
+
+impl Asked {
+    /// None if the socket is not connected.
+    fn new(nth: usize, of: FileId, socket: &Socket) -> Option<Asked> {
+        let (&Endpoint::Inet(local), &Endpoint::Inet(peer)) = (&socket.local, &socket.peer) else {
+            return None;
+        };
+        let connecting = socket.state == SocketState::SynSent;
+        Some(Asked { nth, of, protocol: socket.protocol, local, peer, connecting })
+    }
+}
+
+/// The other ends of connections, one for each.
+fn search(pid: u32, own: &View, asked: &[Asked], until: Instant) -> Vec<OtherEnd> {
+    let mut ends: Vec<Option<OtherEnd>> = vec![None; asked.len()];
+    let ours = Addresses::of(pid, until);
+    let all: Vec<usize> = (0..asked.len()).collect();
+    for (at, end) in look(own, asked, &all, &ours, until) {
+        ends[at] = Some(end);
+    }
+    // What is sent to these addresses does not leave the namespace.
+    let stays = |at: &usize| ours.has(asked[*at].peer.ip());
+    let (here, away): (Vec<_>, Vec<_>) = all.into_iter().filter(|&at| ends[at].is_none()).partition(stays);
+    here.into_iter().for_each(|at| ends[at] = Some(nobody()));
+    let is_whole = away.is_empty() || elsewhere(pid, own, asked, &away, &mut ends, until);
+    let rest = || {
+        if is_whole { OtherEnd::Elsewhere } else { unknown("not all network namespaces could be looked at") }
+    };
+    ends.into_iter().map(|end| end.unwrap_or_else(rest)).collect()
+}
+
+/// Looks for connections in the other network namespaces of this machine. Returns whether all were looked at.
+fn elsewhere(
+    pid: u32,
+    own: &View,
+    asked: &[Asked],
+    away: &[usize],
+    ends: &mut [Option<OtherEnd>],
+    until: Instant,
+) -> bool {
+    let others = others(pid, own.namespace);
+    let mut is_whole = others.len() < MAX_NAMESPACES;
+    for pid in others {
+        if Instant::now() > until {
+            return false;
+        }
+        let there = Addresses::of(pid, until);
+        let is_there = |at: &&usize| {
+            let address = asked[**at].peer.ip();
+            there.has(address) && !address.is_loopback()
+        };
+        let near: Vec<usize> = away.iter().filter(is_there).copied().collect();
+        if near.is_empty() {
+            continue;
+        }
+        let found = look(&View::of(pid), asked, &near, &there, until);
+        let mut without: FxHashSet<usize> = near.into_iter().collect();
+        for (at, end) in found {
+            without.remove(&at);
+            // Two namespaces that do not know of each other may use the same addresses.
+            let is_second = matches!(&ends[at], Some(known) if !matches!(known, OtherEnd::Unknown(_)));
+            let end = if is_second {
+                unknown("sockets in several network namespaces have these addresses")
+            } else {
+                end
+            };
+            ends[at] = Some(end);
+        }
+        for at in without {
+            ends[at].get_or_insert_with(nobody);
+        }
+        is_whole &= Instant::now() <= until;
+    }
+    is_whole
+}
+
+/// One process of each network namespace but this one.
+fn others(pid: u32, own: Option<u64>) -> Vec<u32> {
+    let mut seen: FxHashSet<u64> = own.into_iter().collect();
+    let all = pids().unwrap_or_default().into_iter().filter(|&other| other != pid);
+    let new = |other: &u32| namespace_of(*other).is_some_and(|namespace| seen.insert(namespace));
+    all.filter(new).take(MAX_NAMESPACES).collect()
+}
+
+/// The other ends that are in this network namespace, by their place in `asked`.
+fn look(
+    view: &View,
+    asked: &[Asked],
+    which: &[usize],
+    addresses: &Addresses,
+    until: Instant,
+) -> Vec<(usize, OtherEnd)> {
+    let twins = twins(view, asked, which, until);
+    let needs_listener = |at: &usize| match twins.get(at) {
+        Some(twin) => twin.inode == 0,
+        None => asked[*at].connecting && addresses.has(asked[*at].peer.ip()),
+    };
+    let waiting: Vec<usize> = which.iter().copied().filter(needs_listener).collect();
+    let listeners = listeners(view, asked, &waiting, until);
+    let end = |&at: &usize| {
+        let file = |inode| FileId { inode, ..asked[at].of };
+        let listener = || listeners.get(&at).map(|row| OtherEnd::NotAccepted { listener: file(row.inode) });
+        let end = match twins.get(&at) {
+            Some(twin) if twin.inode != 0 => {
+                OtherEnd::Socket { file: file(twin.inode), unread: Some(twin.receive_queue) }
+            }
+            Some(twin) if is_new(twin.state) => listener()
+                .unwrap_or_else(|| unknown("the connection was never accepted, and no socket listens")),
+            Some(_) => unknown("the process at the other end has closed it"),
+            None => listener()?,
+        };
+        Some((at, end))
+    };
+    which.iter().filter_map(end).collect()
+}
+
+/// A socket without a process in this state was not accepted yet; in any other state it was closed.
+fn is_new(state: SocketState) -> bool {
+    matches!(state, SocketState::Established | SocketState::CloseWait | SocketState::SynReceived)
+}
+
+/// Sockets of a namespace that mirror connections, by their place in `asked`.
+fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHashMap<usize, InetRow> {
+    let mut found = FxHashMap::default();
+    let mut listed: FxHashMap<(SocketAddr, SocketAddr), usize> = FxHashMap::default();
+    let mut protocols = [(Protocol::Tcp, false), (Protocol::Udp, false)];
+    let one_by_one = view.can_ask() && which.len() <= ONE_BY_ONE;
+    for &at in which {
+        let Asked { protocol, local, peer, .. } = asked[at];
+        if protocol == Protocol::Tcp && one_by_one {
+            found.extend(view.tcp(peer, local, until).map(|twin| (at, twin)));
+            continue;
+        }
+        listed.insert((peer, local), at);
+        protocols.iter_mut().filter(|known| known.0 == protocol).for_each(|known| known.1 = true);
+    }
+    for (protocol, _) in protocols.into_iter().filter(|known| known.1) {
+        let mut bound: FxHashMap<SocketAddr, InetRow> = FxHashMap::default();
+        let seen = view.each_inet(protocol, false, until, &mut |row| {
+            match listed.get(&(row.local, row.peer)) {
+                Some(&at) if asked[at].protocol == protocol => drop(found.insert(at, row)),
+                // It receives what is sent to its address, from anybody.
+                _ if protocol == Protocol::Udp && row.peer.port() == 0 => drop(bound.insert(row.local, row)),
+                _ => {}
+            }
+            true
+        });
+        if let Err(error) = seen {
+            tracing::debug!("the sockets of {protocol:?} cannot be listed: {error}");
+        }
+        for (&(peer, _), &at) in listed.iter().filter(|(_, at)| asked[**at].protocol == protocol) {
+            let receiver = at_address(peer).find_map(|address| bound.get(&address));
+            if let Some(receiver) = receiver {
+                found.entry(at).or_insert_with(|| receiver.clone());
+            }
+        }
+    }
+    found
+}
+
+/// The listening sockets that accept connections to the addresses at the other ends.
+fn listeners(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHashMap<usize, InetRow> {
+    if which.is_empty() {
+        return FxHashMap::default();
+    }
+    let mut listening: FxHashMap<SocketAddr, InetRow> = FxHashMap::default();
+    let seen = view.each_inet(Protocol::Tcp, false, until, &mut |row| {
+        if row.state == SocketState::Listen {
+            // Several may share an address: the fullest one is the likeliest.
+            let known = listening.get(&row.local).map_or(0, |known| known.receive_queue);
+            if row.receive_queue >= known {
+                listening.insert(row.local, row);
+            }
+        }
+        true
+    });
+    if let Err(error) = seen {
+        tracing::debug!("the listening sockets cannot be listed: {error}");
+    }
+    let of = |&at: &usize| {
+        let row = at_address(asked[at].peer).find_map(|address| listening.get(&address))?;
+        Some((at, row.clone()))
+    };
+    which.iter().filter_map(of).collect()
+}
+
+/// The local addresses of sockets that receive what is sent to this address, the closest one first.
+fn at_address(address: SocketAddr) -> impl Iterator<Item = SocketAddr> {
+    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    // A socket for all IPv6 addresses receives what is sent to IPv4 addresses, too.
+    let any = any.into_iter().skip(usize::from(address.is_ipv6()));
+    std::iter::once(address.ip()).chain(any).map(move |ip| SocketAddr::new(ip, address.port()))
+}
+
+fn nobody() -> OtherEnd {
+    unknown("its address is of this machine, but no socket there has this connection")
+}
+
+fn unknown(why: &str) -> OtherEnd {
+    OtherEnd::Unknown(why.to_owned())
+}

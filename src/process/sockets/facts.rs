@@ -1,0 +1,102 @@
+//! What the kernel says of the sockets of one process.
+
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::row::InetRow;
+use super::view::View;
+use crate::snapshot::{Protocol, Socket, SocketState};
+
+/// With more connections than this, all are read with their figures, instead of each one again.
+const ONE_BY_ONE: usize = 2000;
+
+/// Sockets by their inodes.
+pub(in crate::process) type Found = FxHashMap<u64, Socket>;
+
+/// The facts of the sockets with these inodes, whose protocols are known as far as `system.sockprotoname` says. One that
+/// is not found has its protocol and nothing else.
+pub(in crate::process) fn facts(pid: u32, wanted: &FxHashMap<u64, Protocol>, until: Instant) -> Found {
+    let view = View::of(pid);
+    let mut found = Found::default();
+    let of = |protocol| wanted.values().filter(move |&&known| known == protocol).count();
+    let unknown = of(Protocol::Other);
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let count = of(protocol) + unknown;
+        if count > 0 {
+            inet(&view, protocol, count, wanted, until, &mut found);
+        }
+    }
+    let unix: Vec<u64> = wanted.iter().filter(|(_, protocol)| is_unix(**protocol)).map(|at| *at.0).collect();
+    if !unix.is_empty() || unknown > 0 {
+        unix_sockets(&view, &unix, unknown, wanted, until, &mut found);
+    }
+    for (&inode, &protocol) in wanted {
+        found.entry(inode).or_insert_with(|| {
+            let mut socket = Socket::default();
+            socket.protocol = protocol;
+            socket.namespace = view.namespace;
+            socket
+        });
+    }
+    found
+}
+
+fn is_unix(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence)
+}
+
+fn inet(
+    view: &View,
+    protocol: Protocol,
+    count: usize,
+    wanted: &FxHashMap<u64, Protocol>,
+    until: Instant,
+    found: &mut Found,
+) {
+    let all_figures = count > ONE_BY_ONE;
+    let mut rows: Vec<InetRow> = Vec::new();
+    let seen = view.each_inet(protocol, all_figures && protocol == Protocol::Tcp, until, &mut |row| {
+        if wanted.contains_key(&row.inode) {
+            rows.push(row);
+        }
+        rows.len() < count
+    });
+    if let Err(error) = seen {
+        tracing::debug!("the sockets of {protocol:?} cannot be listed: {error}");
+    }
+    for row in rows {
+        let is_connected = !matches!(row.state, SocketState::Listen | SocketState::Close);
+        let ask = protocol == Protocol::Tcp && is_connected && row.figures.is_none() && view.can_ask();
+        let again = if ask { view.tcp(row.local, row.peer, until) } else { None };
+        let row = again.filter(|again| again.inode == row.inode).unwrap_or(row);
+        found.insert(row.inode, row.socket(view.namespace));
+    }
+}
+
+fn unix_sockets(
+    view: &View,
+    unix: &[u64],
+    unknown: usize,
+    wanted: &FxHashMap<u64, Protocol>,
+    until: Instant,
+    found: &mut Found,
+) {
+    let few = unix.len() <= ONE_BY_ONE && unknown == 0 && view.can_ask();
+    let mut rows = Vec::new();
+    if few {
+        rows.extend(unix.iter().filter_map(|&inode| view.unix(inode, until).ok()?));
+    } else {
+        let count = unix.len() + unknown;
+        let seen = view.each_unix(until, &mut |row| {
+            if wanted.contains_key(&row.inode) {
+                rows.push(row);
+            }
+            rows.len() < count
+        });
+        if let Err(error) = seen {
+            tracing::debug!("the unix sockets cannot be listed: {error}");
+        }
+    }
+    found.extend(rows.into_iter().map(|row| (row.inode, row.socket(view.namespace))));
+}

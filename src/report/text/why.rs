@@ -1,0 +1,252 @@
+//! Text about chains of waits: from waiting tasks to their causes.
+
+use std::io::{self, Write};
+
+use super::TextOptions;
+use crate::analysis::why::{Answer, Chain, Found, NodeId, Proof, Why};
+use crate::report::escape::escape;
+use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, WARN, width};
+use crate::report::runtime_names::task_noun;
+use crate::report::units::{count, duration, thousands};
+use crate::report::why::{Row, Words};
+
+/// A chain is not indented further than this many levels.
+const DEEPEST: usize = 24;
+/// Lines of one chain that are shown, unless all are asked for.
+const LINES: usize = 40;
+/// Causes that are shown, unless all are asked for.
+const CAUSES: usize = 10;
+/// Groups of tasks that depend on one cause.
+const GROUPS: usize = 4;
+
+/// Writes the chains of some tasks.
+///
+/// # Errors
+/// Those of `out`.
+pub fn chains(why: &Why<'_>, chains: &[Chain], options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+    let all: Vec<&Chain> = chains.iter().collect();
+    let words = Words::new(why, &all, options.full_paths || options.verbose);
+    let mut page = Page { why, words: &words, options, out };
+    for (nth, chain) in all.iter().enumerate() {
+        if nth > 0 {
+            writeln!(page.out)?;
+        }
+        page.chain(chain)?;
+    }
+    page.footer(None)
+}
+
+/// Writes every cause and who depends on it.
+///
+/// # Errors
+/// Those of `out`.
+pub fn causes(why: &Why<'_>, answer: &Answer, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+    let most = if options.verbose { usize::MAX } else { CAUSES };
+    let shown = answer.causes.get(..most).unwrap_or(&answer.causes);
+    let all: Vec<&Chain> = shown.iter().map(|found| &found.chain).collect();
+    let words = Words::new(why, &all, options.full_paths || options.verbose);
+    let mut page = Page { why, words: &words, options, out };
+    page.header(answer)?;
+    for found in shown {
+        writeln!(page.out)?;
+        page.chain(&found.chain)?;
+        page.dependents(found)?;
+    }
+    page.footer(Some((answer, shown.len())))
+}
+
+struct Page<'p, 'w, 'a> {
+    why: &'w Why<'a>,
+    words: &'p Words<'w, 'a>,
+    options: &'p TextOptions,
+    out: &'p mut dyn Write,
+}
+
+impl Page<'_, '_, '_> {
+    fn line(&self) -> Line {
+        Line::new(self.options.color)
+    }
+
+    fn noun(&self) -> &str {
+        self.why.graph().snapshot(0).map_or("task", task_noun)
+    }
+
+    /// "api (pid 4242): 1,204 of 1,388 goroutines wait, for 3 causes".
+    fn header(&mut self, answer: &Answer) -> io::Result<()> {
+        let processes = &self.why.graph().system().processes;
+        let mut line = self.line();
+        for (nth, seen) in processes.iter().enumerate() {
+            let comma = if nth == 0 { "" } else { ", " };
+            line.push(HEAD, &format!("{comma}{} (pid {})", seen.name, seen.pid));
+        }
+        let waiting = count(answer.waiting, self.noun());
+        let causes = match answer.causes.len() as u64 {
+            0 => "nothing unusual keeps them waiting".to_owned(),
+            n => count(n, "cause"),
+        };
+        let rest = format!(" · {waiting} {} · {causes}", if answer.waiting == 1 { "waits" } else { "wait" });
+        line.wrap_text(PLAIN, &rest, 2, self.options.width, self.out)
+    }
+
+    /// One chain, a line for each step.
+    fn chain(&mut self, chain: &Chain) -> io::Result<()> {
+        let rows = self.words.rows(chain);
+        let most = if self.options.verbose { usize::MAX } else { LINES };
+        let left = rows.len().saturating_sub(most);
+        let (head, tail) =
+            if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
+        let shown = || rows.iter().take(head).chain(rows.iter().skip(tail));
+        let widest = |of: &dyn Fn(&Row) -> usize| shown().map(of).max().unwrap_or(0);
+        let text = widest(&|row| indent(row) + width(&escape(&row.text)));
+        let function = widest(&|row| width(&escape(&row.function)));
+        let place = widest(&|row| width(&escape(&row.place)));
+        // The places have a column of their own, as far to the left as most lines allow.
+        let right = self.options.width.saturating_sub(function + 2 + place);
+        let column = (text + 2).min(right).max(self.options.width / 3);
+        for (nth, row) in rows.iter().enumerate() {
+            if nth == head && left > 0 {
+                let steps = count((tail - head) as u64, "more step");
+                self.line().pad(2, 0).push(DIM, &format!("... {steps} (-v shows them)")).write(self.out)?;
+            }
+            if nth < head || nth >= tail {
+                self.row(row, nth == 0, column, function)?;
+            }
+        }
+        if chain.is_cut {
+            self.line()
+                .pad(2, 0)
+                .push(DIM, "... the chain is longer and was not followed")
+                .write(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &Row, first: bool, column: usize, function: usize) -> io::Result<()> {
+        let mut line = self.line();
+        let start = indent(row);
+        if row.depth > 0 {
+            line.pad(start - 2, 0).push(DIM, "└ ");
+        }
+        let style = if first {
+            HEAD
+        } else if row.ends {
+            STATE
+        } else {
+            PLAIN
+        };
+        let has_place = !row.function.is_empty() || !row.place.is_empty();
+        if !has_place || start + width(&escape(&row.text)) + 2 > column {
+            line.wrap_text(style, &row.text, start + 2, self.options.width, self.out)?;
+            if !has_place {
+                return Ok(());
+            }
+            line.pad(column, 0);
+        } else {
+            line.push(style, &row.text).pad(column, 2);
+        }
+        line.push(PLAIN, &row.function).pad(column + function + 2, 2).push(DIM, &row.place);
+        line.write(self.out)
+    }
+
+    /// "and 12 more goroutines depend on it: 8 in main.serve, 4 in main.poll".
+    fn dependents(&mut self, found: &Found) -> io::Result<()> {
+        let first = found.chain.steps.first();
+        let more = found.tasks.saturating_sub(first.map_or(0, |step| step.count));
+        if more == 0 {
+            return Ok(());
+        }
+        let others = found.groups.iter().filter(|(_, node)| first.is_none_or(|step| step.node != *node));
+        let place = |node: NodeId| {
+            let frame = self.why.place(node)?;
+            let snapshot = self.why.graph().task(node)?.0;
+            Some(crate::analysis::frames::frame_name(snapshot, frame).into_owned())
+        };
+        let named = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
+        let groups: Vec<String> = others.filter_map(named).take(GROUPS).collect();
+        let mut text = format!("{} on the same", dependent(more, self.noun()));
+        if !groups.is_empty() {
+            text.push_str(&format!(": {}", groups.join(", ")));
+        }
+        let mut line = self.line();
+        line.pad(2, 0).wrap_text(DIM, &text, 4, self.options.width, self.out)
+    }
+
+    /// What was usual, what moved, when, and what was not asked.
+    fn footer(&mut self, answer: Option<(&Answer, usize)>) -> io::Result<()> {
+        let mut notes: Vec<(anstyle::Style, String)> = Vec::new();
+        if let Some((answer, shown)) = answer {
+            let left = answer.causes.get(shown..).unwrap_or_default();
+            if !left.is_empty() {
+                let tasks = left.iter().map(|found| found.tasks).sum();
+                let causes = count(left.len() as u64, "more cause");
+                notes.push((DIM, format!("{causes} of {} (-v shows all)", count(tasks, self.noun()))));
+            }
+            if answer.usual > 0 {
+                let verb = if answer.usual == 1 { "waits" } else { "wait" };
+                let text = format!(
+                    "{} more {verb} for connections, timers or signals, as usual",
+                    thousands(answer.usual)
+                );
+                notes.push((DIM, text));
+            }
+        }
+        notes.push((DIM, self.instants()));
+        let graph = self.why.graph();
+        if graph.moved() > 0 {
+            let text = format!(
+                "{} left out: something moved between the readings",
+                count(graph.moved(), "connection")
+            );
+            notes.push((DIM, text));
+        }
+        notes.extend(graph.system().left_out.iter().map(|text| (WARN, text.clone())));
+        for seen in &graph.system().processes {
+            for text in &seen.first.links.unknown {
+                notes.push((DIM, format!("{}: {text}", seen.name)));
+            }
+        }
+        writeln!(self.out)?;
+        for (style, note) in notes {
+            self.line().pad(1, 0).wrap_text(style, &note, 3, self.options.width, self.out)?;
+        }
+        Ok(())
+    }
+
+    /// "both readings 12 ms apart; all of it held together at 20:31:07.123 UTC".
+    fn instants(&self) -> String {
+        let graph = self.why.graph();
+        let processes = &graph.system().processes;
+        match graph.weakest_proof() {
+            Proof::Stopped => "nothing moved while it was read".to_owned(),
+            Proof::Once if processes.len() > 1 => {
+                "one reading: nothing is proved of several processes together".to_owned()
+            }
+            Proof::Once => {
+                "one reading, while the program ran: some of it may not have held together".to_owned()
+            }
+            Proof::Twice => match graph.held_together() {
+                Some((at, apart)) => {
+                    format!("two readings {} apart; all of it held together at {}", duration(apart), time(at))
+                }
+                None => "two readings; all of it was the same in both".to_owned(),
+            },
+        }
+    }
+}
+
+/// The column where the text of a row begins.
+fn indent(row: &Row) -> usize {
+    2 * row.depth.min(DEEPEST)
+}
+
+/// "12 more goroutines depend".
+fn dependent(n: u64, noun: &str) -> String {
+    let verb = if n == 1 { "depends" } else { "depend" };
+    format!("{} {verb}", count(n, &format!("more {noun}")))
+}
+
+/// "20:31:07.123 UTC". Nanoseconds since the Unix epoch.
+fn time(ns: u64) -> String {
+    let moment = i64::try_from(ns / 1_000_000).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or("a time that is not known".to_owned(), |at| at.strftime("%H:%M:%S%.3f UTC").to_string())
+}

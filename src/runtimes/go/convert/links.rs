@@ -1,0 +1,14 @@
+//! Adds what leads from waiting goroutines to their causes.
+
+use super::draft::Draft;
+use crate::runtimes::go::{GoError, links};
+use crate::snapshot::SnapshotBuilder;
+
+pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
+    let Draft { go, target, options, first_task, first_object, .. } = *draft;
+    if options.links.is_zero() {
+        return Ok(());
+    }
+    let first = links::First { task: first_task, object: first_object };
+    links::find(go, target, options, &draft.stacks, &mut draft.resolver, first, into)
+}

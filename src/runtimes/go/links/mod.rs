@@ -1,0 +1,118 @@
+//! What leads from a waiting goroutine to its cause: the descriptor that it waits for, the timer that wakes it.
+//!
+//! All of it is found by reading: the goroutine's struct, then what it leads to, then the struct again. A goroutine
+//! that has moved meanwhile gets no edge.
+
+use std::collections::BTreeMap;
+
+mod budget;
+mod contexts;
+mod descriptors;
+mod done;
+mod functions;
+mod heaps;
+mod layout;
+mod parked;
+mod poll;
+mod sleeps;
+mod timers;
+
+use budget::Budget;
+pub(super) use contexts::ContextLayout;
+pub(super) use layout::LinkLayout;
+use parked::Structs;
+
+use super::resolve::Resolver;
+use super::stacks::Stack;
+use super::{Go, GoError};
+use crate::process::Target;
+use crate::runtimes::{Pause, ReadOptions};
+use crate::snapshot::{Descriptor, ObjectId, ObjectKind, SnapshotBuilder, Task, Wait, WaitObject, WaitOp};
+
+/// Goroutines examined together.
+const BATCH: usize = 8192;
+
+/// Finds what leads to the causes of the waits of all tasks of this runtime. `stacks`: the table that
+/// the tasks' stack numbers index.
+pub(super) fn find(
+    go: &Go,
+    target: &dyn Target,
+    options: &ReadOptions,
+    stacks: &[Stack],
+    resolver: &mut Resolver<'_>,
+    first: First,
+    into: &mut SnapshotBuilder,
+) -> Result<(), GoError> {
+    let still = target.is_static() || options.pause == Pause::Everything;
+    let mut search = Search {
+        go,
+        target,
+        stacks,
+        first,
+        budget: Budget::new(options.links),
+        structs: Structs::new(target, &go.offsets, go.links, still),
+        resolver,
+        descriptors: BTreeMap::new(),
+        into,
+    };
+    search.polls()?;
+    search.sleeps()?;
+    search.timers()?;
+    search.details()?;
+    search.contexts()?;
+    if !options.actors.is_zero() {
+        search.functions()?;
+    }
+    Ok(())
+}
+
+/// Where the tasks and the wait objects of a runtime begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    /// Number of the first task.
+    pub(super) task: usize,
+    /// Number of the first object.
+    pub(super) object: usize,
+}
+
+/// One search.
+struct Search<'a, 'r> {
+    go: &'a Go,
+    target: &'a dyn Target,
+    stacks: &'a [Stack],
+    first: First,
+    budget: Budget,
+    structs: Structs<'a>,
+    resolver: &'a mut Resolver<'r>,
+    /// The descriptors that goroutines wait for, by number.
+    descriptors: BTreeMap<u32, Descriptor>,
+    into: &'a mut SnapshotBuilder,
+}
+
+impl Search<'_, '_> {
+    /// The numbers of the tasks that are like this.
+    fn tasks(&self, are: impl Fn(&Task) -> bool) -> Vec<usize> {
+        let tasks = self.into.tasks().iter().enumerate().skip(self.first.task);
+        tasks.filter(|(_, task)| are(task)).map(|(number, _)| number).collect()
+    }
+
+    /// A task waits for one object.
+    fn wait(&mut self, task: usize, kind: ObjectKind, address: u64, op: WaitOp) -> bool {
+        if !self.into.task_mut(task).waits.is_empty() || !self.into.room_for_waits(1) {
+            return false;
+        }
+        let object = self.into.object(kind, address, |_| None);
+        let waits = self.into.waits([Wait { op, object }]);
+        self.into.task_mut(task).waits = waits;
+        true
+    }
+
+    /// The channels with elements of this type that tasks wait for.
+    fn channels_of(&self, element: &str) -> Vec<(ObjectId, WaitObject)> {
+        let text = |object: &WaitObject| object.channel?.element.map(|element| self.into.code.text(element));
+        let objects = (0..).map(ObjectId).zip(self.into.objects()).skip(self.first.object);
+        let of =
+            objects.filter(|(_, object)| object.kind == ObjectKind::Channel && text(object) == Some(element));
+        of.map(|(id, object)| (id, *object)).collect()
+    }
+}
