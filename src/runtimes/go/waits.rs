@@ -91,8 +91,11 @@ struct Queues {
     senders: u64,
 }
 
+/// A channel with its queues.
+type QueuedChannel = (RawChannel, Queues);
+
 impl RawChannel {
-    fn parse(bytes: &[u8], o: &Offsets) -> Option<(Self, Queues)> {
+    fn parse(bytes: &[u8], o: &Offsets) -> Option<QueuedChannel> {
         let half = |at: usize| word(bytes, at) as u32;
         let channel = RawChannel {
             len: word(bytes, o.hchan_qcount),
@@ -200,7 +203,7 @@ fn read_channels(
     offsets: &Offsets,
     buffers: &mut Buffers,
     addresses: impl Iterator<Item = u64>,
-) -> Result<Vec<(u64, Option<(RawChannel, Queues)>)>, TargetError> {
+) -> Result<Vec<(u64, Option<QueuedChannel>)>, TargetError> {
     let mut addresses: Vec<u64> = addresses.filter(|channel| *channel != 0).collect();
     addresses.sort_unstable();
     addresses.dedup();
