@@ -83,7 +83,6 @@ mod tests {
             other,
             readings: 236,
             span_ns: 61_000_000_000,
-            ..Shares::default()
         }
     }
 

@@ -134,12 +134,6 @@ impl CpuTimes {
         self.covers.window >= SHORTEST_NS
     }
 
-    /// The time of a task; zero without samples.
-    pub fn of(&self, runtime: u8, id: u64) -> CpuNs {
-        let found = self.tasks.binary_search_by_key(&(runtime, id), |task| (task.runtime, task.id)).ok();
-        found.and_then(|at| self.tasks.get(at)).map(|task| task.ns).unwrap_or_default()
-    }
-
     /// The time of all samples.
     pub fn all(&self) -> CpuNs {
         let tasks = self.tasks.iter().map(|task| task.ns);
