@@ -49,7 +49,9 @@ impl Picture {
                 let shape = match graph.node(step.node) {
                     Some(Node::Task { .. }) if step.end.is_some() => Shape::End,
                     Some(Node::Task { .. }) => Shape::Task,
-                    Some(Node::Outside { .. } | Node::Time(_) | Node::Process(_) | Node::Exit(_)) => Shape::Outside,
+                    Some(Node::Outside { .. } | Node::Time(_) | Node::Process(_) | Node::Exit(_)) => {
+                        Shape::Outside
+                    }
                     _ => Shape::Thing,
                 };
                 nodes.insert(step.node, (words.node(step), shape));
@@ -84,7 +86,12 @@ pub fn write(why: &Why<'_>, chains: &[&Chain], out: &mut dyn Write) -> io::Resul
             Shape::Outside => ("hexagon", "#e0ecff"),
         };
         let label: Vec<String> = lines.iter().map(|line| quoted(line)).collect();
-        writeln!(out, "  n{} [label=\"{}\", shape={shape}, fillcolor=\"{colour}\"];", id.0, label.join("\\n"))?;
+        writeln!(
+            out,
+            "  n{} [label=\"{}\", shape={shape}, fillcolor=\"{colour}\"];",
+            id.0,
+            label.join("\\n")
+        )?;
     }
     for (from, to, label, certainty) in &picture.edges {
         let style = match certainty {

@@ -2,8 +2,8 @@
 
 use super::units::{bytes, count, duration};
 use crate::snapshot::{
-    Context, Deadline, Descriptor, DescriptorKind, Endpoint, Protocol, Snapshot, Socket, SocketState, SystemCall,
-    Timer, TimerState, WaitOp,
+    Context, Deadline, Descriptor, DescriptorKind, Endpoint, Protocol, Snapshot, Socket, SocketState,
+    SystemCall, Timer, TimerState, WaitOp,
 };
 
 /// A timer is late only from this many nanoseconds on: wake-ups come up to some milliseconds late.

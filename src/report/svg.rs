@@ -154,7 +154,13 @@ fn box_of(node: &Placed, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn edge(from: &Placed, to: &Placed, label: &str, certainty: Certainty, out: &mut dyn Write) -> io::Result<()> {
+fn edge(
+    from: &Placed,
+    to: &Placed,
+    label: &str,
+    certainty: Certainty,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let dashes = match certainty {
         Certainty::Sure => "",
         Certainty::Likely => " stroke-dasharray=\"6 3\"",
@@ -175,7 +181,11 @@ fn edge(from: &Placed, to: &Placed, label: &str, certainty: Certainty, out: &mut
         (path, side - 34.0, (y1 + y2) / 2.0)
     };
     writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"#555\"{dashes} marker-end=\"url(#head)\"/>")?;
-    writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#555\" font-size=\"9\">{}</text>", xml(&escape(label)))
+    writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#555\" font-size=\"9\">{}</text>",
+        xml(&escape(label))
+    )
 }
 
 /// Text in XML.

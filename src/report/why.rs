@@ -8,10 +8,10 @@ use super::task_facts;
 use super::text::place_of;
 use super::units::{count, duration, thousands};
 use super::waiting;
-use crate::analysis::why::{Cause, Chain, Dead, Edge, EdgeKind, Graph, Node, NodeId, Step, Unknown, Want, Why};
-use crate::snapshot::{
-    Action, Age, Certainty, HoldKind, LockState, ObjectKind, Snapshot, Task, WaitOp,
+use crate::analysis::why::{
+    Cause, Chain, Dead, Edge, EdgeKind, Graph, Node, NodeId, Step, Unknown, Want, Why,
 };
+use crate::snapshot::{Action, Age, Certainty, HoldKind, LockState, ObjectKind, Snapshot, Task, WaitOp};
 
 /// One line of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,9 @@ impl<'w, 'a> Words<'w, 'a> {
             // What a step and the next one say together.
             let folded = match (self.graph.node(step.node), next) {
                 (Some(Node::Task { .. }), Some(next)) if step.depth == 0 && ways == 1 => Some(next),
-                (Some(Node::End { .. } | Node::Process(_) | Node::Exit(_)), Some(next)) if ways == 1 => Some(next),
+                (Some(Node::End { .. } | Node::Process(_) | Node::Exit(_)), Some(next)) if ways == 1 => {
+                    Some(next)
+                }
                 (Some(Node::Descriptor { .. }), Some(next))
                     if ways == 1 && matches!(self.graph.node(next.node), Some(Node::Outside { .. })) =>
                 {
@@ -130,7 +132,9 @@ impl<'w, 'a> Words<'w, 'a> {
                     let (function, place) = self.place(step.node, step);
                     lines.extend([function, place].into_iter().filter(|line| !line.is_empty()));
                 }
-                if let Some(seen) = self.graph.process(process).filter(|_| self.graph.system().processes.len() > 1) {
+                if let Some(seen) =
+                    self.graph.process(process).filter(|_| self.graph.system().processes.len() > 1)
+                {
                     lines.push(format!("pid {} {}", seen.pid, seen.name));
                 }
             }
@@ -222,7 +226,8 @@ impl<'w, 'a> Words<'w, 'a> {
                     (Some(Node::End { file, want: Want::Accepted }), _) => {
                         let holders = self.graph.system().ends.of(file);
                         let who: BTreeSet<u32> = holders.iter().map(|end| end.pid).collect();
-                        let who: Vec<String> = who.into_iter().take(4).map(|pid| self.process_name(pid)).collect();
+                        let who: Vec<String> =
+                            who.into_iter().take(4).map(|pid| self.process_name(pid)).collect();
                         text.push_str(&match who.as_slice() {
                             [] => "the connection was not accepted".to_owned(),
                             who => format!("{} has not accepted the connection", who.join(" or ")),
@@ -255,7 +260,8 @@ impl<'w, 'a> Words<'w, 'a> {
     fn task(&self, step: &Step, next: Option<&Step>, process: Option<u32>, text: &mut String) {
         let Some((snapshot, task)) = self.graph.task(step.node) else { return };
         let own = self.graph.process_of(step.node);
-        let elsewhere = own.filter(|_| own != process && (step.depth > 0 || self.graph.system().processes.len() > 1));
+        let elsewhere =
+            own.filter(|_| own != process && (step.depth > 0 || self.graph.system().processes.len() > 1));
         let name = self.tasks(snapshot, task, step.count);
         let many = step.count > 1;
         let held = age(task.age);
@@ -360,7 +366,9 @@ impl<'w, 'a> Words<'w, 'a> {
                     Some(LockState::Outstanding(n)) => {
                         text.push_str(&format!(", {}", count(n.into(), "outstanding Done call")));
                     }
-                    Some(LockState::Shared(n)) => text.push_str(&format!(", {}", waiting::readers_hold(n.into()))),
+                    Some(LockState::Shared(n)) => {
+                        text.push_str(&format!(", {}", waiting::readers_hold(n.into())))
+                    }
                     _ => {}
                 }
                 if let Some(context) = self.graph.context(step.node) {
@@ -436,19 +444,31 @@ impl<'w, 'a> Words<'w, 'a> {
     }
 
     fn unknown(&self, node: NodeId, unknown: &Unknown) -> String {
-        let noun = self.graph.process_of(node).and_then(|process| self.graph.snapshot(process)).map_or("task", task_noun);
+        let noun = self
+            .graph
+            .process_of(node)
+            .and_then(|process| self.graph.snapshot(process))
+            .map_or("task", task_noun);
         match unknown {
             Unknown::Object => "and what it waits for is not known".to_owned(),
             Unknown::Holder => "its holder was not found".to_owned(),
             Unknown::HandedOver => "which is being handed over".to_owned(),
             Unknown::Closed => "which is closed: the wait is about to end".to_owned(),
             Unknown::NotSearched => format!("which {noun} would act on it was not searched"),
-            Unknown::SearchIncomplete => format!("no {noun} was found that would act on it, but not all was searched"),
-            Unknown::Global => format!("a variable of the program holds it, so that any {noun} may act on it"),
+            Unknown::SearchIncomplete => {
+                format!("no {noun} was found that would act on it, but not all was searched")
+            }
+            Unknown::Global => {
+                format!("a variable of the program holds it, so that any {noun} may act on it")
+            }
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let unreadable = self.graph.system().ends.unreadable.len() as u64;
-                let processes = if unreadable == 1 { "1 process".to_owned() } else { format!("{} processes", thousands(unreadable)) };
+                let processes = if unreadable == 1 {
+                    "1 process".to_owned()
+                } else {
+                    format!("{} processes", thousands(unreadable))
+                };
                 format!("the other end was not found: {processes} may not be examined")
             }
             Unknown::ProcessNotRead => "which was not read".to_owned(),
@@ -498,14 +518,20 @@ fn with_role(name: &str, many: bool, edge: &Edge, held: &str) -> String {
         EdgeKind::Held(HoldKind::Exclusive) => format!("held by {name}{held}"),
         EdgeKind::Held(HoldKind::Shared) => format!("held for reading by {name}{held}"),
         EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
-        EdgeKind::Acts(Action::Unknown) => format!("{name} {} it", if many { "can reach" } else { "can reach" }),
+        EdgeKind::Acts(Action::Unknown) => {
+            format!("{name} {} it", if many { "can reach" } else { "can reach" })
+        }
         EdgeKind::Acts(action) => {
             let would = if edge.certainty == Certainty::Perhaps { "might" } else { "would" };
             format!("{name} {would} {}", acts(action, true))
         }
         EdgeKind::Serves => format!("{name} {} the other end", if many { "serve" } else { "serves" }),
-        EdgeKind::WaitsThere(WaitOp::Write) => format!("{name} {} to the other end", if many { "write" } else { "writes" }),
-        EdgeKind::WaitsThere(_) => format!("{name} {} from the other end", if many { "read" } else { "reads" }),
+        EdgeKind::WaitsThere(WaitOp::Write) => {
+            format!("{name} {} to the other end", if many { "write" } else { "writes" })
+        }
+        EdgeKind::WaitsThere(_) => {
+            format!("{name} {} from the other end", if many { "read" } else { "reads" })
+        }
         EdgeKind::Only => format!("{perhaps}{name} has it"),
         _ => name.to_owned(),
     }
@@ -527,14 +553,15 @@ fn acts(action: Action, plain: bool) -> &'static str {
 
 fn dead_end(dead: Dead) -> &'static str {
     match dead {
-        Dead::Nobody => "and nothing is left that could end the wait: no task, timer or variable refers to it",
+        Dead::Nobody => {
+            "and nothing is left that could end the wait: no task, timer or variable refers to it"
+        }
         Dead::StoppedTimer => "whose timer is stopped: nothing is left that could end the wait",
         Dead::NilChannel => "waits for a nil channel: that never ends",
         Dead::NoCases => "waits in a select without cases: that never ends",
         Dead::Leaked => "waits for ever, as the runtime has proved",
     }
 }
-
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

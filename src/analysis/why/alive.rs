@@ -88,9 +88,9 @@ fn needs(graph: &Graph<'_>, id: NodeId) -> Needs {
 fn object(graph: &Graph<'_>, id: NodeId) -> Needs {
     let Some((snapshot, object, what)) = graph.object(id) else { return Needs::Nothing };
     let edges = graph.edges_of(id);
-    let holders = edges.iter().filter(|edge| {
-        matches!(edge.kind, EdgeKind::Held(HoldKind::Exclusive | HoldKind::Shared))
-    });
+    let holders = edges
+        .iter()
+        .filter(|edge| matches!(edge.kind, EdgeKind::Held(HoldKind::Exclusive | HoldKind::Shared)));
     match (what.kind, what.lock) {
         (ObjectKind::Process, _) if !edges.is_empty() => Needs::Any,
         (ObjectKind::Channel | ObjectKind::Cond | ObjectKind::WaitGroup | ObjectKind::Timer, lock) => {
@@ -110,7 +110,11 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Needs {
             }
         }
         (_, Some(LockState::Shared(n))) => {
-            if n > 0 && holders.count() as u64 >= u64::from(n) { Needs::All } else { Needs::Nothing }
+            if n > 0 && holders.count() as u64 >= u64::from(n) {
+                Needs::All
+            } else {
+                Needs::Nothing
+            }
         }
         (_, Some(LockState::Free | LockState::Outstanding(_))) => Needs::Nothing,
         (_, Some(LockState::Exclusive) | None) => {

@@ -271,9 +271,10 @@ impl Gathered {
         match self.cause {
             Cause::Clients | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
             Cause::DeadEnd(_) | Cause::Cycle { forever: true } | Cause::NotAccepted => false,
-            _ => self.last.keys().all(|&last| {
-                graph.task(last).is_some_and(|(_, task)| places.is_known(last, task))
-            }),
+            _ => self
+                .last
+                .keys()
+                .all(|&last| graph.task(last).is_some_and(|(_, task)| places.is_known(last, task))),
         }
     }
 

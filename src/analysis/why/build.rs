@@ -8,8 +8,8 @@ use super::still::Still;
 use super::system::System;
 use crate::analysis::contexts::{Above, above};
 use crate::snapshot::{
-    Actor, Begins, By, Certainty, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState, TimerState,
-    Wait,
+    Actor, Begins, By, Certainty, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState,
+    TimerState, Wait,
 };
 
 /// A graph under construction.
@@ -122,14 +122,13 @@ impl<'a> Builder<'a> {
     /// Who holds locks.
     fn holds(&mut self, process: u32, first: &'a Snapshot) {
         let later = self.later(process).0;
-        let of_first = (0..).zip(&first.tasks).flat_map(|(row, task)| {
-            first.holds_of(task).iter().map(move |hold| (row, *hold))
-        });
+        let of_first = (0..)
+            .zip(&first.tasks)
+            .flat_map(|(row, task)| first.holds_of(task).iter().map(move |hold| (row, *hold)));
         for (row, hold) in of_first.chain(later) {
             let still = self.stills.get(process as usize);
-            let stands = still.is_some_and(|still| {
-                still.task(first, row) || still.holds_again(first, row, hold.object)
-            });
+            let stands = still
+                .is_some_and(|still| still.task(first, row) || still.holds_again(first, row, hold.object));
             let certainty = match hold.how {
                 HoldKind::Perhaps => Certainty::Perhaps,
                 _ => Certainty::Sure,

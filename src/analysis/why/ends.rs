@@ -6,7 +6,8 @@ use super::build::{Builder, main_task};
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
-    Action, By, Certainty, Deadline, DescriptorKind, FileId, ObjectId, ObjectKind, Snapshot, SocketState, WaitOp,
+    Action, By, Certainty, Deadline, DescriptorKind, FileId, ObjectId, ObjectKind, Snapshot, SocketState,
+    WaitOp,
 };
 
 /// At most this many holders of one end are named.
@@ -98,9 +99,7 @@ fn socket(graph: &Graph<'_>, node: NodeId, want: Want) -> Option<(Node, EdgeKind
         OtherEnd::NotAccepted { listener } => {
             Some((Node::End { file: *listener, want: Want::Accepted }, EdgeKind::Listener))
         }
-        OtherEnd::Elsewhere | OtherEnd::Kernel => {
-            Some((Node::Outside { process, object }, EdgeKind::Leaves))
-        }
+        OtherEnd::Elsewhere | OtherEnd::Kernel => Some((Node::Outside { process, object }, EdgeKind::Leaves)),
         OtherEnd::Unknown(_) => None,
     }
 }

@@ -8,8 +8,7 @@ use super::still::Proof;
 use super::system::{OtherEnd, SeenProcess, System};
 use crate::snapshot::{
     Action, Certainty, Context, Descriptor, FileId, HoldKind, LocationId, ObjectId, Searched, Snapshot, Task,
-    WaitObject,
-    WaitOp,
+    WaitObject, WaitOp,
 };
 
 /// A node, by its number.

@@ -4,8 +4,8 @@ use rustc_hash::FxHashMap;
 
 use super::system::SeenProcess;
 use crate::snapshot::{
-    Actor, By, Descriptor, Hold, LocationId, ObjectId, ObjectKind, ReadMode, Searched, Snapshot, SourceKind, StackStatus,
-    Task,
+    Actor, By, Descriptor, Hold, LocationId, ObjectId, ObjectKind, ReadMode, Searched, Snapshot, SourceKind,
+    StackStatus, Task,
 };
 
 /// How far the data of a process can be taken together.
@@ -81,9 +81,7 @@ impl<'a> Still<'a> {
     pub(super) fn task(&self, first: &Snapshot, row: u32) -> bool {
         match self.second {
             Some(_) => self.rows.get(row as usize).is_some_and(Option::is_some),
-            None => {
-                first.tasks.get(row as usize).is_some_and(|task| task.stack_status != StackStatus::Torn)
-            }
+            None => first.tasks.get(row as usize).is_some_and(|task| task.stack_status != StackStatus::Torn),
         }
     }
 
@@ -115,7 +113,8 @@ impl<'a> Still<'a> {
         for (row, task) in (0..).zip(&second.tasks).filter(|(_, task)| !task.holds.is_empty()) {
             let Some(&row) = to_first.get(&row) else { continue };
             // Its locations are those of the other reading.
-            let of_first = |hold: &Hold| Some((row, Hold { object: object(hold.object)?, location: None, ..*hold }));
+            let of_first =
+                |hold: &Hold| Some((row, Hold { object: object(hold.object)?, location: None, ..*hold }));
             holds.extend(second.holds_of(task).iter().filter_map(of_first));
         }
         let of_first = |actor: &Actor| {

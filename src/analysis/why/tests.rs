@@ -137,7 +137,11 @@ pub(crate) fn open(pid: u32, name: &str, fd: u32, inode: u64, access: &str) -> O
     OpenEnd { file: file(inode), pid, process: name.to_owned(), fd, access }
 }
 
-pub(crate) fn system(processes: Vec<SeenProcess>, mut ends: Vec<OpenEnd>, peers: &[(u64, OtherEnd)]) -> System {
+pub(crate) fn system(
+    processes: Vec<SeenProcess>,
+    mut ends: Vec<OpenEnd>,
+    peers: &[(u64, OtherEnd)],
+) -> System {
     ends.sort_by_key(|end| end.file);
     System {
         processes,
@@ -180,11 +184,8 @@ pub(crate) fn example() -> System {
     let end = inventory.object(ObjectKind::Descriptor, 7);
     inventory.acts(serve, Action::Unknown, Certainty::Perhaps, end);
     let mut sh = Made::new(920, "sh");
-    sh.builder.header.runtimes[0] = RuntimeInfo {
-        name: "native".to_owned(),
-        task_noun: "thread".to_owned(),
-        ..RuntimeInfo::default()
-    };
+    sh.builder.header.runtimes[0] =
+        RuntimeInfo { name: "native".to_owned(), task_noun: "thread".to_owned(), ..RuntimeInfo::default() };
     let thread = sh.task("wait4", WaitClass::Call);
     sh.state(thread, TaskState::Syscall);
     let (name, function) = (sh.builder.code.string("wait4"), sh.builder.code.string("do_wait"));

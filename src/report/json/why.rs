@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use super::head::SnapshotOut;
 use super::links::{CallOut, ContextOut, DescriptorOut, TimerOut};
 use super::{AgeOut, CreatorOut, VERSION, hex, write};
-use crate::analysis::why::{Answer, Cause, Chain, Dead, Edge, EdgeKind, Node, NodeId, Proof, Step, Unknown, Why};
+use crate::analysis::why::{
+    Answer, Cause, Chain, Dead, Edge, EdgeKind, Node, NodeId, Proof, Step, Unknown, Why,
+};
 use crate::report::why::Words;
 use crate::snapshot::{Channel, LockState, Snapshot, Task};
 
@@ -35,12 +37,8 @@ pub fn why_causes(why: &Why<'_>, answer: &Answer, out: &mut dyn Write) -> io::Re
     let writer = Writer { why, words: Words::new(why, &all, true) };
     let causes = answer.causes.iter().map(|found| {
         let groups = found.groups.iter().map(|&(tasks, node)| writer.group(tasks, node)).collect();
-        let depend = Depend {
-            tasks: found.tasks,
-            equal_causes: found.causes,
-            oldest: found.oldest.into(),
-            groups,
-        };
+        let depend =
+            Depend { tasks: found.tasks, equal_causes: found.causes, oldest: found.oldest.into(), groups };
         writer.found(&found.chain, Some(depend))
     });
     write(&writer.document(causes.collect(), Some(answer)), out)
@@ -207,9 +205,9 @@ impl<'a> Writer<'_, 'a> {
         let pid = process.map(|seen| seen.pid);
         let (kind, fields) = match graph.node(step.node) {
             Some(Node::Task { row, .. }) => {
-                let call = graph.task(step.node).and_then(|(snapshot, _)| {
-                    Some(CallOut::new(snapshot, snapshot.call_of(row)?))
-                });
+                let call = graph
+                    .task(step.node)
+                    .and_then(|(snapshot, _)| Some(CallOut::new(snapshot, snapshot.call_of(row)?)));
                 ("task", json!({"tasks": step.count, "task": self.task(step.node), "call": call}))
             }
             Some(Node::Object { .. }) => ("object", self.object(step.node, pid)),
@@ -224,9 +222,10 @@ impl<'a> Writer<'_, 'a> {
             Some(Node::Process(pid)) => ("process", json!({"pid": pid})),
             Some(Node::Exit(pid)) => ("exit", json!({"pid": pid})),
             Some(Node::Time(at)) => ("time", json!({"monotonic_ns": at})),
-            Some(Node::Outside { .. }) => {
-                ("outside", json!({"pid": pid, "descriptor": graph.descriptor(step.node).map(DescriptorOut::new)}))
-            }
+            Some(Node::Outside { .. }) => (
+                "outside",
+                json!({"pid": pid, "descriptor": graph.descriptor(step.node).map(DescriptorOut::new)}),
+            ),
             None => ("unknown", Value::Null),
         };
         let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
@@ -264,10 +263,9 @@ impl<'a> Writer<'_, 'a> {
     fn cause(&self, node: NodeId, cause: &Cause) -> Fact {
         let (kind, fields) = match cause {
             Cause::Running => ("running", Value::Null),
-            Cause::Runnable(workers) => (
-                "runnable",
-                json!({"busy_workers": workers.map(|w| w.0), "workers": workers.map(|w| w.1)}),
-            ),
+            Cause::Runnable(workers) => {
+                ("runnable", json!({"busy_workers": workers.map(|w| w.0), "workers": workers.map(|w| w.1)}))
+            }
             Cause::WentOn => ("went-on", Value::Null),
             Cause::Time(at) => ("time", json!({"monotonic_ns": at})),
             Cause::SomeTime => ("some-time", Value::Null),

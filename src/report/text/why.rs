@@ -93,7 +93,8 @@ impl Page<'_, '_, '_> {
         let rows = self.words.rows(chain);
         let most = if self.options.verbose { usize::MAX } else { LINES };
         let left = rows.len().saturating_sub(most);
-        let (head, tail) = if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
+        let (head, tail) =
+            if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
         let shown = || rows.iter().take(head).chain(rows.iter().skip(tail));
         let widest = |of: &dyn Fn(&Row) -> usize| shown().map(of).max().unwrap_or(0);
         let text = widest(&|row| indent(row) + width(&escape(&row.text)));
@@ -112,7 +113,10 @@ impl Page<'_, '_, '_> {
             }
         }
         if chain.is_cut {
-            self.line().pad(2, 0).push(DIM, "... the chain is longer and was not followed").write(self.out)?;
+            self.line()
+                .pad(2, 0)
+                .push(DIM, "... the chain is longer and was not followed")
+                .write(self.out)?;
         }
         Ok(())
     }
@@ -123,7 +127,13 @@ impl Page<'_, '_, '_> {
         if row.depth > 0 {
             line.pad(start - 2, 0).push(DIM, "└ ");
         }
-        let style = if first { HEAD } else if row.ends { STATE } else { PLAIN };
+        let style = if first {
+            HEAD
+        } else if row.ends {
+            STATE
+        } else {
+            PLAIN
+        };
         let has_place = !row.function.is_empty() || !row.place.is_empty();
         if !has_place || start + width(&escape(&row.text)) + 2 > column {
             line.wrap_text(style, &row.text, start + 2, self.options.width, self.out)?;
@@ -173,14 +183,20 @@ impl Page<'_, '_, '_> {
             }
             if answer.usual > 0 {
                 let verb = if answer.usual == 1 { "waits" } else { "wait" };
-                let text = format!("{} more {verb} for connections, timers or signals, as usual", thousands(answer.usual));
+                let text = format!(
+                    "{} more {verb} for connections, timers or signals, as usual",
+                    thousands(answer.usual)
+                );
                 notes.push((DIM, text));
             }
         }
         notes.push((DIM, self.instants()));
         let graph = self.why.graph();
         if graph.moved() > 0 {
-            let text = format!("{} left out: something moved between the readings", count(graph.moved(), "connection"));
+            let text = format!(
+                "{} left out: something moved between the readings",
+                count(graph.moved(), "connection")
+            );
             notes.push((DIM, text));
         }
         notes.extend(graph.system().left_out.iter().map(|text| (WARN, text.clone())));
@@ -205,13 +221,13 @@ impl Page<'_, '_, '_> {
             Proof::Once if processes.len() > 1 => {
                 "one reading: nothing is proved of several processes together".to_owned()
             }
-            Proof::Once => "one reading, while the program ran: some of it may not have held together".to_owned(),
+            Proof::Once => {
+                "one reading, while the program ran: some of it may not have held together".to_owned()
+            }
             Proof::Twice => match graph.held_together() {
-                Some((at, apart)) => format!(
-                    "two readings {} apart; all of it held together at {}",
-                    duration(apart),
-                    time(at)
-                ),
+                Some((at, apart)) => {
+                    format!("two readings {} apart; all of it held together at {}", duration(apart), time(at))
+                }
                 None => "two readings; all of it was the same in both".to_owned(),
             },
         }

@@ -61,7 +61,8 @@ fn ends() -> System {
     let mut made = Made::new(77, "mixed");
     let at = 1_003_000_000_000;
     let select = made.task("main.loop", WaitClass::Select);
-    let (first, second) = (made.object(ObjectKind::Channel, 0xc001), made.object(ObjectKind::Channel, 0xc002));
+    let (first, second) =
+        (made.object(ObjectKind::Channel, 0xc001), made.object(ObjectKind::Channel, 0xc002));
     made.waits(select, WaitOp::Receive, first);
     made.waits(select, WaitOp::Send, second);
     let timer = Timer { object: first, kind: TimerKind::Channel, state: TimerState::At(at), period_ns: 0 };

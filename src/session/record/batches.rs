@@ -26,7 +26,7 @@ impl<'a> Batches<'a> {
         let pid = target.info().pid.unwrap_or(0);
         let options = RecordOptions { rate_hz, ..RecordOptions::default() };
         let mut attribution = Attribution::new(target, monotonic_ns())?;
-        attribution.learn(readable)?;
+        attribution.learn(readable, 0)?;
         Ok(Batches {
             sampler: Sampler::attach(pid, &sampler_options(&options))?,
             attribution,
@@ -48,7 +48,7 @@ impl<'a> Batches<'a> {
     pub fn take(&mut self) -> Result<usize, RecordError> {
         let mut batch = Batch::default();
         batch.fill(&mut self.sampler, None);
-        self.attribution.add(&batch, &mut self.threads, &mut self.builder)?;
+        self.attribution.add(&batch, &mut |_| Vec::new(), &mut self.threads, &mut self.builder)?;
         Ok(batch.samples.iter().count())
     }
 

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 mod tally;
 
-use super::batch::Batch;
+use super::batch::{Batch, Mapped};
 use super::drain::DRAIN;
 use super::{LITTLE_CPU_NS, RecordError, STACK};
 use crate::analysis::lore;
@@ -321,7 +321,7 @@ impl<'a> Owners<'a> {
             readable,
             collectors: names.iter().map(patterns).collect(),
             names,
-            runtimes: readable.attributions(target)?,
+            runtimes: readable.attributions(target, 0)?,
             code: CodeBuilder::new(),
             samples: 0,
             known: FxHashMap::default(),
@@ -331,20 +331,29 @@ impl<'a> Owners<'a> {
     /// Adds the samples of a batch.
     fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<(), RecordError> {
         if self.samples >= SAMPLES_OF_NAMES {
-            self.runtimes = self.readable.attributions(self.target)?;
+            self.runtimes = self.readable.attributions(self.target, 0)?;
             (self.code, self.samples) = (CodeBuilder::new(), 0);
             self.known.clear();
         }
-        if batch.has_new_code() {
+        let mapped: Vec<Mapped> = batch.mapped().collect();
+        if !mapped.is_empty() {
             // An error shows up where the mappings are needed.
             let _ = self.target.mappings();
+            self.runtimes.iter_mut().for_each(|runtime| runtime.renew_code());
         }
         let moments: Vec<Moment<'_>> = batch.samples.iter().map(|(moment, _)| moment).collect();
         for runtime in &mut self.runtimes {
             runtime.refresh(&moments, &mut self.code)?;
         }
         for (moment, weight_ns) in batch.samples.iter() {
-            tally.add(moment.at_ns, self.whose(&moment), weight_ns);
+            // What was there before is not known any more.
+            let is_of_old_code = mapped.iter().any(|mapped| {
+                let range = mapped.start..mapped.end;
+                let mut addresses = moment.chain.iter().chain([&moment.registers.pc]);
+                mapped.at_ns > moment.at_ns && addresses.any(|address| range.contains(address))
+            });
+            let whose = if is_of_old_code { Whose::Unknown } else { self.whose(&moment) };
+            tally.add(moment.at_ns, whose, weight_ns);
             self.samples += 1;
         }
         Ok(())
