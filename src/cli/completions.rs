@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 }
 
 /// Commands that take a source.
-const COMMANDS: [&str; 7] = ["snapshot", "stacks", "watch", "diff", "leaks", "convert", "flame"];
+const COMMANDS: [&str; 8] = ["snapshot", "stacks", "watch", "diff", "leaks", "why", "convert", "flame"];
 
 /// The clocks of recordings.
 const CLOCKS: &[&str] = &["cpu", "off-cpu", "wall"];

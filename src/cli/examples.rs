@@ -14,11 +14,12 @@ const GENERAL: &[Example] = &[
     #[cfg(feature = "dashboard")]
     ("loiter watch 4242", "the same, live"),
     ("loiter leaks 4242", "watch for half a minute, then say what leaks"),
+    ("loiter why 4242", "follow waiting goroutines to the cause, through other processes"),
     ("loiter record 4242", "sample for ten seconds: who uses the CPU"),
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
 ];
 
-const EXAMPLES: [(&str, &[Example]); 12] = [
+const EXAMPLES: [(&str, &[Example]); 13] = [
     (
         "ps",
         &[
@@ -82,6 +83,16 @@ const EXAMPLES: [(&str, &[Example]); 12] = [
             ("loiter leaks 4242 --format markdown > leaks.md", "a file to share with others"),
             ("loiter leaks 4242 --ignore module:github.com/acme/pool", "leave out a known module"),
             ("loiter leaks profiles/", "the profiles of many hosts"),
+        ],
+    ),
+    (
+        "why",
+        &[
+            ("loiter why 4242", "every cause for which tasks wait, the gravest first"),
+            ("loiter why api 1204", "from one goroutine to what it waits for in the end"),
+            ("loiter why 4242 --group 1", "the largest group of loiter stacks 4242"),
+            ("loiter why --all", "all processes that can be read"),
+            ("loiter why 4242 -o why.svg", "a picture for a browser"),
         ],
     ),
     (

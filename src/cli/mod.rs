@@ -28,6 +28,7 @@ mod stacks;
 mod trace;
 #[cfg(feature = "dashboard")]
 mod watch;
+mod why;
 
 use crate::process;
 pub use exit::Exit;
@@ -75,6 +76,7 @@ enum Command {
     Watch(watch::Args),
     Diff(diff::Args),
     Leaks(leaks::Args),
+    Why(why::Args),
     Record(record::Args),
     Convert(convert::Args),
     Flame(flame::Args),
@@ -122,6 +124,7 @@ pub fn main() -> Exit {
         Command::Watch(args) => watch::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Leaks(args) => leaks::run(&args, &output),
+        Command::Why(args) => why::run(&args, &output),
         Command::Record(args) => record::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),

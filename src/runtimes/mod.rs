@@ -68,6 +68,13 @@ impl ReadOptions {
         ReadOptions { holders: ONCE * SLOWNESS, links: ONCE, repeated: false, ..self }
     }
 
+    /// For following waits to their causes, through several processes that are read twice.
+    #[must_use]
+    pub fn causes(self) -> Self {
+        let search = CAUSES * SLOWNESS;
+        ReadOptions { holders: search, links: CAUSES, actors: search, repeated: true, ..self }
+    }
+
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
@@ -80,6 +87,8 @@ impl ReadOptions {
 /// would not progress.
 const ONCE: Duration = Duration::from_millis(300);
 const LEAST: Duration = Duration::from_millis(5);
+/// The same for each process of which the causes of waits are asked.
+const CAUSES: Duration = Duration::from_secs(1);
 /// A build without optimisation is this many times slower at running code ahead.
 const SLOWNESS: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 

@@ -50,6 +50,7 @@ pub mod record;
 mod replay;
 mod state_times;
 mod trouble;
+pub mod why;
 
 pub use album::{Album, AlbumError};
 pub use history::Point;

@@ -110,6 +110,8 @@ pub enum Program {
     Burners,
     /// Burns CPU, waits, and writes its own profiles into a directory.
     Profiled,
+    /// Waits with known actors.
+    Actors,
     /// Waits for others as a plan says.
     Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
@@ -123,6 +125,7 @@ impl Program {
     fn module(self) -> PathBuf {
         let directory = match self {
             Program::Fixtures | Program::Tiny | Program::Served | Program::Lazy => "go",
+            Program::Actors => "actors",
             Program::Why => "why",
             Program::Leaks => "leaks",
             Program::Waiting => "waiting",
@@ -196,6 +199,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
     let (source, package) = match program {
         Program::Fixtures => ("fixtures", "."),
         Program::Tiny => ("tiny", "./tiny"),
+        Program::Actors => ("actors", "."),
         Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
         Program::Waiting => ("waiting", "."),

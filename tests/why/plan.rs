@@ -134,6 +134,11 @@ impl Plan {
         self.at(task).wait = wait.to_owned();
     }
 
+    /// Removes all duties of a task.
+    pub(crate) fn without_duties(&mut self, task: Place) {
+        self.at(task).duties.clear();
+    }
+
     /// Adds a duty around all others of a task.
     pub(crate) fn duty(&mut self, task: Place, duty: &str) {
         self.at(task).duties.insert_str(0, &format!(" {duty}"));

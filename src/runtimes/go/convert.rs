@@ -1,10 +1,12 @@
 //! One reading from end to end. Threads read goroutines in chunks; the calling thread turns the results into
 //! [`tasks`] as they arrive, then reads running goroutines through their threads. What needs every stack is
 //! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
-//! wait for, the descriptors and timers ([`links`]), the locks' holders ([`held`]), and the [`stacks`] themselves.
+//! wait for, the descriptors and timers ([`links`]), the locks' holders ([`held`]), who is going to act ([`actors`]),
+//! and the [`stacks`] themselves.
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
+mod actors;
 mod draft;
 mod held;
 mod helpers;
@@ -89,6 +91,7 @@ pub(super) fn read(
     locks::run(&mut draft, into);
     links::run(&mut draft, into)?;
     held::run(&mut draft, into)?;
+    actors::run(&mut draft, into)?;
     stacks::run(&mut draft, into)?;
     if options.repeated {
         last.compact();

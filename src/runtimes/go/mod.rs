@@ -13,6 +13,7 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::symbols::native::NativeCode;
 use crate::{Error, Result};
 
+mod actors;
 mod arch;
 mod buffers;
 mod channels;
@@ -210,7 +211,7 @@ impl Go {
 
     /// Offsets in contexts. None for a program that has none.
     fn contexts(&self) -> Option<links::ContextLayout> {
-        *self.contexts.get_or_init(|| links::ContextLayout::find(self))
+        *self.contexts.get_or_init(|| links::ContextLayout::find(&self.types))
     }
 
     fn provenance(&self) -> Vec<String> {

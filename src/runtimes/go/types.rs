@@ -159,4 +159,4 @@ impl TypeImage {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

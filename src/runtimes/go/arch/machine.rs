@@ -19,8 +19,8 @@ pub(in crate::runtimes::go) enum Step {
     Next,
     /// Continues elsewhere.
     Jump(u64),
-    /// Continues with the next instruction or elsewhere. If known: does it continue elsewhere?
-    Branch(u64, Option<bool>),
+    /// Continues with the next instruction, or elsewhere if the condition holds.
+    Branch(u64, Condition),
     /// Continues at one of the addresses in a table that begins there.
     Table(u64),
     /// Calls a function.
@@ -31,6 +31,15 @@ pub(in crate::runtimes::go) enum Step {
     Atomic(Atomic),
     /// Ends, or continues at an unknown address.
     Stop,
+}
+
+/// Whether a condition holds; None if that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::runtimes::go) struct Condition {
+    /// By values that nothing else will change.
+    pub(in crate::runtimes::go) firm: Option<bool>,
+    /// By the values as they are now.
+    pub(in crate::runtimes::go) now: Option<bool>,
 }
 
 /// An atomic change of memory.
@@ -248,10 +257,11 @@ impl Run<'_> {
         }
     }
 
-    /// Does the condition of a branch hold? Only firm values decide.
-    fn condition(&self) -> Option<bool> {
-        let flags = self.state.flags.filter(|flags| flags.firm)?;
-        flags.hold(self.i.condition_code())
+    /// Does the condition of a branch hold?
+    fn condition(&self) -> Condition {
+        let flags = self.state.flags;
+        let now = flags.and_then(|flags| flags.hold(self.i.condition_code()));
+        Condition { firm: now.filter(|_| flags.is_some_and(|flags| flags.firm)), now }
     }
 
     /// Bytes of an operand.

@@ -66,6 +66,10 @@ fn frames_move_the_stack_pointer() {
     assert_eq!(state.argument(), constant(SP - 0x28));
 }
 
+fn holds(to: u64, firm: Option<bool>, now: Option<bool>) -> Option<Step> {
+    Some(Step::Branch(to, Condition { firm, now }))
+}
+
 #[test]
 fn only_what_nobody_else_changes_decides_a_branch() {
     // cmp byte [rsp+0xf],0; je +0
@@ -74,12 +78,12 @@ fn only_what_nobody_else_changes_decides_a_branch() {
         let words: Vec<_> = word.map(|word| (SP + 8, word)).into_iter().collect();
         run(&code, &words).1
     };
-    assert_eq!(branch(Some(0)), Some(Step::Branch(0x9007, Some(true))));
-    assert_eq!(branch(Some(1 << 56)), Some(Step::Branch(0x9007, Some(false))));
-    assert_eq!(branch(None), Some(Step::Branch(0x9007, None)));
+    assert_eq!(branch(Some(0)), holds(0x9007, Some(true), Some(true)));
+    assert_eq!(branch(Some(1 << 56)), holds(0x9007, Some(false), Some(false)));
+    assert_eq!(branch(None), holds(0x9007, None, None));
     // mov rax,[rsp]; cmp qword [rax],0; je +0: what is on the heap may change.
     let code = [0x48, 0x8b, 0x04, 0x24, 0x48, 0x83, 0x38, 0x00, 0x74, 0x00];
-    assert_eq!(run(&code, &[(SP, 0x7000), (0x7000, 0)]).1, Some(Step::Branch(0x900a, None)));
+    assert_eq!(run(&code, &[(SP, 0x7000), (0x7000, 0)]).1, holds(0x900a, None, Some(true)));
 }
 
 #[test]

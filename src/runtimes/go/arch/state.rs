@@ -80,6 +80,42 @@ impl CpuState {
         self.get(Register::RAX)
     }
 
+    /// An argument of a function that is about to be called, counted from 0.
+    pub(in crate::runtimes::go) fn nth_argument(&self, nth: usize) -> Value {
+        const ORDER: [Register; 9] = [
+            Register::RAX,
+            Register::RBX,
+            Register::RCX,
+            Register::RDI,
+            Register::RSI,
+            Register::R8,
+            Register::R9,
+            Register::R10,
+            Register::R11,
+        ];
+        self.get(*ORDER.get(nth)?)
+    }
+
+    /// The closure that is about to be called.
+    pub(in crate::runtimes::go) fn closure(&self) -> Value {
+        self.get(Register::RDX)
+    }
+
+    /// The word at an address.
+    pub(in crate::runtimes::go) fn word(&self, at: Known, world: &mut dyn World) -> Value {
+        self.read(at, 8, world)
+    }
+
+    /// Something else writes these bytes: they are not known any more.
+    pub(in crate::runtimes::go) fn forget_memory(&mut self, at: u64, size: usize) {
+        self.write(at, size, None);
+    }
+
+    /// The general registers, as far as they are known.
+    pub(in crate::runtimes::go) fn general(&self) -> [Option<u64>; 16] {
+        self.registers.map(|register| register.map(|known| known.number))
+    }
+
     /// The stack pointer.
     pub(in crate::runtimes::go) fn stack_pointer(&self) -> Value {
         self.get(Register::RSP)

@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 
 /// CPU time of the calling thread: the machine's load must not change what is found.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(in crate::runtimes::go) struct Clock {
     began: Duration,
     limit: Duration,
     is_over: Cell<bool>,
@@ -15,30 +15,30 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A clock that allows this much from now on.
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(in crate::runtimes::go) fn new(limit: Duration) -> Self {
         Clock { began: thread_time(), limit, is_over: Cell::new(false) }
     }
 
     /// Checks the time. Costs a system call.
-    pub(super) fn look(&self) {
+    pub(in crate::runtimes::go) fn look(&self) {
         if self.spent() >= self.limit {
             self.is_over.set(true);
         }
     }
 
     /// Was the time used up at the last check?
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::runtimes::go) fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
     /// What has been used so far.
-    pub(super) fn spent(&self) -> Duration {
+    pub(in crate::runtimes::go) fn spent(&self) -> Duration {
         thread_time().saturating_sub(self.began)
     }
 
     /// Was most of the time still left after `spent`? An examination that began this early and did not finish
     /// never will.
-    pub(super) fn was_early(&self, spent: Duration) -> bool {
+    pub(in crate::runtimes::go) fn was_early(&self, spent: Duration) -> bool {
         spent < self.limit / 4
     }
 }

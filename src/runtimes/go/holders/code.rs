@@ -28,24 +28,29 @@ const MAX_LOOKED_AT: u64 = 4_000_000;
 const MAX_DEPTH: usize = 2;
 
 /// A function with its code.
-pub(super) struct Function<'a> {
-    pub(super) func: Func<'a>,
-    pub(super) name: String,
-    pub(super) code: Vec<u8>,
+pub(in crate::runtimes::go) struct Function<'a> {
+    pub(in crate::runtimes::go) func: Func<'a>,
+    pub(in crate::runtimes::go) name: String,
+    pub(in crate::runtimes::go) code: Vec<u8>,
     /// What is known of atomic instructions, by their addresses.
     atomics: RefCell<FxHashMap<u64, Option<LockOp>>>,
 }
 
 impl Function<'_> {
     /// How many bytes into the code an address is.
-    pub(super) fn offset(&self, address: u64) -> Option<usize> {
+    pub(in crate::runtimes::go) fn offset(&self, address: u64) -> Option<usize> {
         let offset = usize::try_from(address.checked_sub(self.func.entry())?).ok()?;
         (offset < self.code.len()).then_some(offset)
     }
 
     /// What an atomic instruction of `len` bytes at `ip` does with a lock, by the functions that are inlined
     /// there. Returns the operation and the lock.
-    pub(super) fn lock_op(&self, ip: u64, len: u64, atomic: Atomic) -> Option<(LockOp, Option<u64>)> {
+    pub(in crate::runtimes::go) fn lock_op(
+        &self,
+        ip: u64,
+        len: u64,
+        atomic: Atomic,
+    ) -> Option<(LockOp, Option<u64>)> {
         if atomic.size != 4 {
             return None;
         }
@@ -77,11 +82,11 @@ impl Function<'_> {
 /// Where a frame keeps its deferred closures, if the compiler put code for them at the function's end: bytes
 /// below the frame's variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct OpenDefers {
+pub(in crate::runtimes::go) struct OpenDefers {
     /// The byte that says which closures are still to be run.
-    pub(super) bits: u64,
+    pub(in crate::runtimes::go) bits: u64,
     /// Each closure, in the order of the bits.
-    pub(super) slots: Vec<u64>,
+    pub(in crate::runtimes::go) slots: Vec<u64>,
 }
 
 impl OpenDefers {
@@ -120,7 +125,7 @@ impl OpenDefers {
 }
 
 /// Memory with unknown contents.
-pub(super) struct Unknown;
+pub(in crate::runtimes::go) struct Unknown;
 
 impl World for Unknown {
     fn word(&mut self, _: u64) -> Value {
@@ -129,7 +134,7 @@ impl World for Unknown {
 }
 
 /// The code of the target's functions.
-pub(super) struct Text<'a> {
+pub(in crate::runtimes::go) struct Text<'a> {
     modules: &'a [Module],
     memory: &'a dyn Memory,
     functions: FxHashMap<u64, Option<Rc<Function<'a>>>>,
@@ -141,7 +146,11 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn new(modules: &'a [Module], memory: &'a dyn Memory, minor: Option<u32>) -> Self {
+    pub(in crate::runtimes::go) fn new(
+        modules: &'a [Module],
+        memory: &'a dyn Memory,
+        minor: Option<u32>,
+    ) -> Self {
         Text {
             minor,
             modules,
@@ -154,7 +163,7 @@ impl<'a> Text<'a> {
     }
 
     /// The function that contains an address. None outside of Go's code.
-    pub(super) fn find(&mut self, address: u64) -> Option<Rc<Function<'a>>> {
+    pub(in crate::runtimes::go) fn find(&mut self, address: u64) -> Option<Rc<Function<'a>>> {
         let func = self.modules.iter().find_map(|module| module.pclntab.find(address))?;
         if let Some(known) = self.functions.get(&func.entry()) {
             return known.clone();
@@ -172,19 +181,19 @@ impl<'a> Text<'a> {
     }
 
     /// Have too many instructions been examined to recognise more helpers?
-    pub(super) fn is_out_of_budget(&self) -> bool {
+    pub(in crate::runtimes::go) fn is_out_of_budget(&self) -> bool {
         self.looked_at > MAX_LOOKED_AT
     }
 
     /// The name of the function that starts at an address.
-    pub(super) fn name(&self, entry: u64) -> Option<Cow<'a, str>> {
+    pub(in crate::runtimes::go) fn name(&self, entry: u64) -> Option<Cow<'a, str>> {
         let func = self.modules.iter().find_map(|module| module.pclntab.find(entry))?;
         (func.entry() == entry).then(|| func.name())
     }
 
     /// Where the function that contains an address keeps its deferred closures. None if it defers nothing, or
     /// not in this way.
-    pub(super) fn open_defers(&self, address: u64) -> Option<OpenDefers> {
+    pub(in crate::runtimes::go) fn open_defers(&self, address: u64) -> Option<OpenDefers> {
         /// `FUNCDATA_OpenCodedDeferInfo`, Go 1.19 to 1.27.
         const NUMBER: u8 = 4;
         const BYTES: usize = 64;
@@ -195,13 +204,13 @@ impl<'a> Text<'a> {
     }
 
     /// Is a function that takes a lock inlined at this address?
-    pub(super) fn is_locking(&mut self, address: u64) -> bool {
+    pub(in crate::runtimes::go) fn is_locking(&mut self, address: u64) -> bool {
         let op = self.find(address).and_then(|function| function.inlined(address));
         matches!(op, Some(LockOp::Lock { .. }))
     }
 
     /// The cases of a switch whose table of addresses begins at `table`.
-    pub(super) fn cases(&self, function: &Function<'_>, table: u64) -> Vec<u64> {
+    pub(in crate::runtimes::go) fn cases(&self, function: &Function<'_>, table: u64) -> Vec<u64> {
         const MAX_CASES: u64 = 256;
         (0..MAX_CASES)
             .map_while(|case| self.memory.read_u64(table.wrapping_add(8 * case)).ok())
@@ -211,7 +220,7 @@ impl<'a> Text<'a> {
 
     /// Does the function that starts at `entry` handle locks, itself or through others that it calls, and
     /// is it small enough to be entered?
-    pub(super) fn is_helper(&mut self, entry: u64, machine: &mut Machine) -> bool {
+    pub(in crate::runtimes::go) fn is_helper(&mut self, entry: u64, machine: &mut Machine) -> bool {
         self.handles_locks(entry, machine, MAX_DEPTH)
     }
 

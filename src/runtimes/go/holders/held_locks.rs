@@ -23,9 +23,9 @@ const MAX_HELD: usize = 256;
 
 /// A frame of a stack: where its code continues, and with which stack pointer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
-    pub(super) pc: CodeAddress,
-    pub(super) sp: u64,
+pub(in crate::runtimes::go) struct Frame {
+    pub(in crate::runtimes::go) pc: CodeAddress,
+    pub(in crate::runtimes::go) sp: u64,
 }
 
 /// A lock that is held.
@@ -113,7 +113,7 @@ impl Goroutine for Unknown {
 }
 
 /// A goroutine that does not move.
-pub(super) struct StoppedGoroutine<'l, 'a> {
+pub(in crate::runtimes::go) struct StoppedGoroutine<'l, 'a> {
     memory: &'l mut PagedMemory<'a>,
     offsets: &'l Offsets,
     stack: Window<'l>,
@@ -124,7 +124,7 @@ pub(super) struct StoppedGoroutine<'l, 'a> {
 }
 
 impl<'l, 'a> StoppedGoroutine<'l, 'a> {
-    pub(super) fn new(
+    pub(in crate::runtimes::go) fn new(
         memory: &'l mut PagedMemory<'a>,
         offsets: &'l Offsets,
         stack: Window<'l>,
@@ -154,7 +154,7 @@ impl Goroutine for StoppedGoroutine<'_, '_> {
 }
 
 impl StoppedGoroutine<'_, '_> {
-    fn list(&mut self) -> &[(u64, u64)] {
+    pub(in crate::runtimes::go) fn list(&mut self) -> &[(u64, u64)] {
         if self.deferred.is_none() {
             let mut list = Vec::new();
             // As far as it can be read.
@@ -186,7 +186,7 @@ impl StoppedGoroutine<'_, '_> {
     }
 
     /// The closures on the goroutine's list that the function with this stack pointer deferred.
-    fn all_deferred(&mut self, stack_pointer: u64) -> Vec<u64> {
+    pub(in crate::runtimes::go) fn all_deferred(&mut self, stack_pointer: u64) -> Vec<u64> {
         let own = |(sp, closure): &(u64, u64)| (*sp == stack_pointer).then_some(*closure);
         self.list().iter().filter_map(own).take(MAX_HELD).collect()
     }
@@ -196,7 +196,7 @@ impl StoppedGoroutine<'_, '_> {
     /// continues.
     ///
     /// Source: `FUNCDATA_OpenCodedDeferInfo`, `src/cmd/compile/internal/ssagen/ssa.go` (`emitOpenDeferInfo`).
-    fn deferred_in_code(&mut self, layout: &OpenDefers, end: u64) -> Vec<u64> {
+    pub(in crate::runtimes::go) fn deferred_in_code(&mut self, layout: &OpenDefers, end: u64) -> Vec<u64> {
         // Below the return address and the caller's frame pointer.
         let variables = end.wrapping_sub(16);
         let at = variables.wrapping_sub(layout.bits);

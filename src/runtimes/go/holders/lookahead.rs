@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::clock::Clock;
 use super::code::{Function, Text};
-use crate::runtimes::go::arch::machine::{Machine, Step};
+use crate::runtimes::go::arch::machine::{Condition, Machine, Step};
 use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};
 use crate::runtimes::go::sync::LockOp;
 
@@ -52,7 +52,7 @@ pub(super) struct Outlook {
 }
 
 /// The memory that code is run on, and the calls that the goroutine deferred.
-pub(super) trait Goroutine: World {
+pub(in crate::runtimes::go) trait Goroutine: World {
     /// The closure of deferred call number `nth`, newest first. Counts only the calls on the goroutine's list
     /// that the function with this stack pointer deferred.
     fn deferred(&mut self, stack_pointer: u64, nth: usize) -> Deferred;
@@ -60,7 +60,7 @@ pub(super) trait Goroutine: World {
 
 /// An entry of a goroutine's list of deferred calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deferred {
+pub(in crate::runtimes::go) enum Deferred {
     /// A call of this closure.
     Call(u64),
     /// There is none.
@@ -205,7 +205,7 @@ impl<'a> Walk<'_, 'a> {
                 false
             }
             Step::Jump(to) => self.go(path, to),
-            Step::Branch(to, Some(taken)) if !path.loose => {
+            Step::Branch(to, Condition { firm: Some(taken), .. }) if !path.loose => {
                 let next = if taken { to } else { path.ip };
                 self.go(path, next)
             }
@@ -359,12 +359,12 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// `ud2`, which the compiler puts into unreachable code, and `int3` between functions.
-fn is_trap(code: &[u8], at: usize) -> bool {
+pub(in crate::runtimes::go) fn is_trap(code: &[u8], at: usize) -> bool {
     code.get(at..).is_some_and(|code| code.starts_with(&[0x0f, 0x0b]) || code.starts_with(&[0xcc]))
 }
 
 /// Functions that do not return.
-fn ends(name: &str) -> bool {
+pub(in crate::runtimes::go) fn ends(name: &str) -> bool {
     const ENDS: [&str; 8] = [
         "runtime.panic",
         "runtime.goPanic",
@@ -379,6 +379,6 @@ fn ends(name: &str) -> bool {
 }
 
 /// Functions with their own calling convention, which preserve the registers.
-fn keeps_registers(name: &str) -> bool {
+pub(in crate::runtimes::go) fn keeps_registers(name: &str) -> bool {
     name.starts_with("runtime.gcWriteBarrier") || name.starts_with("runtime.duff")
 }

@@ -13,13 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod budget;
-mod clock;
-mod code;
-mod held_locks;
-mod lookahead;
+pub(super) mod clock;
+pub(super) mod code;
+pub(super) mod held_locks;
+pub(super) mod lookahead;
 mod memory;
 pub(super) mod state;
-mod stopped;
+pub(super) mod stopped;
 
 use budget::Budget;
 use clock::Clock;
@@ -154,7 +154,7 @@ impl<'s> Search<'s> {
         budget: &mut Budget,
         stops: &mut Stops,
         into: &SnapshotBuilder,
-    ) -> Result<Vec<Seen>, GoError> {
+    ) -> Result<Vec<Seen<Found>>, GoError> {
         let mut seen = Vec::new();
         for tasks in all {
             let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
@@ -290,7 +290,7 @@ impl<'s> Search<'s> {
         open: &Open,
         budget: &mut Budget,
         into: &SnapshotBuilder,
-    ) -> Result<Vec<Seen>, GoError> {
+    ) -> Result<Vec<Seen<Found>>, GoError> {
         let mut counts: FxHashMap<ObjectId, usize> = FxHashMap::default();
         let lock_at = |address: u64| self.locks.get(&address).filter(|id| open.contains_key(id)).copied();
         let mut seen = Vec::new();
@@ -326,7 +326,7 @@ fn lock(remembered: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
 
 /// The numbers of the tasks with a stack, grouped by stack, the rarest stacks first: a lock's holder is at a
 /// place that few others share.
-fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
+pub(super) fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
     let mut by_stack: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for (number, task) in (0..).zip(tasks).skip(first_task) {
         if let Some(stack) = task.stack {
@@ -339,7 +339,7 @@ fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
 }
 
 /// The tasks of these numbers.
-fn candidates(numbers: &[u32], into: &SnapshotBuilder) -> Vec<Candidate> {
+pub(super) fn candidates(numbers: &[u32], into: &SnapshotBuilder) -> Vec<Candidate> {
     let task = |number: &u32| into.tasks().get(*number as usize).copied();
     numbers
         .iter()

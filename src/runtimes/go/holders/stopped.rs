@@ -3,7 +3,6 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Found;
 use super::held_locks::Frame;
 use crate::process::{Range, Target};
 use crate::runtimes::go::arch::state::CpuState;
@@ -18,49 +17,49 @@ use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{Task, TaskState};
 
 /// Of larger stacks only this many bytes are examined.
-pub(super) const MAX_STACK: u64 = 1 << 20;
+pub(in crate::runtimes::go) const MAX_STACK: u64 = 1 << 20;
 
 /// Maximum bytes of stacks read together.
 const MAX_TOGETHER: usize = 32 << 20;
 
 /// A goroutine that may hold something.
 #[derive(Clone, Copy)]
-pub(super) struct Candidate {
-    pub(super) number: usize,
-    pub(super) task: Task,
+pub(in crate::runtimes::go) struct Candidate {
+    pub(in crate::runtimes::go) number: usize,
+    pub(in crate::runtimes::go) task: Task,
 }
 
 /// A goroutine that does not move.
-pub(super) struct View<'v> {
+pub(in crate::runtimes::go) struct View<'v> {
     /// The address of its struct.
-    pub(super) g: u64,
-    pub(super) frames: &'v [Frame],
-    pub(super) stack: Window<'v>,
+    pub(in crate::runtimes::go) g: u64,
+    pub(in crate::runtimes::go) frames: &'v [Frame],
+    pub(in crate::runtimes::go) stack: Window<'v>,
     /// The registers of the innermost frame, where they are known.
-    pub(super) state: Option<CpuState>,
+    pub(in crate::runtimes::go) state: Option<CpuState>,
 }
 
 /// What is known of a goroutine after its examination.
-pub(super) struct Seen {
-    pub(super) raw: Raw,
-    pub(super) found: Vec<Found>,
+pub(in crate::runtimes::go) struct Seen<T> {
+    pub(in crate::runtimes::go) raw: Raw,
+    pub(in crate::runtimes::go) found: Vec<T>,
 }
 
 /// Where goroutines are read from, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Goroutines<'s> {
-    pub(super) go: &'s Go,
-    pub(super) target: &'s dyn Target,
-    pub(super) options: &'s ReadOptions,
+pub(in crate::runtimes::go) struct Goroutines<'s> {
+    pub(in crate::runtimes::go) go: &'s Go,
+    pub(in crate::runtimes::go) target: &'s dyn Target,
+    pub(in crate::runtimes::go) options: &'s ReadOptions,
 }
 
 impl Goroutines<'_> {
     /// Examines goroutines that do not run. Leaves out goroutines that moved meanwhile.
-    pub(super) fn parked(
+    pub(in crate::runtimes::go) fn parked<T>(
         &self,
         batch: &[Candidate],
-        with: &mut dyn FnMut(View<'_>, &Candidate) -> Vec<Found>,
-    ) -> Result<Vec<Seen>, GoError> {
+        with: &mut dyn FnMut(View<'_>, &Candidate) -> Vec<T>,
+    ) -> Result<Vec<Seen<T>>, GoError> {
         let mut batch = batch.to_vec();
         batch.sort_unstable_by_key(|candidate| candidate.task.address);
         let mut buffers = Buffers::default();
@@ -103,12 +102,12 @@ impl Goroutines<'_> {
     }
 
     /// Examines a running goroutine while its thread is stopped.
-    pub(super) fn running(
+    pub(in crate::runtimes::go) fn running<T>(
         &self,
         candidate: &Candidate,
         stops: &mut Stops,
-        with: &mut dyn FnMut(View<'_>, &Candidate) -> Vec<Found>,
-    ) -> Result<Option<Seen>, GoError> {
+        with: &mut dyn FnMut(View<'_>, &Candidate) -> Vec<T>,
+    ) -> Result<Option<Seen<T>>, GoError> {
         if self.options.pause == Pause::Nothing && !self.target.is_static() {
             return Ok(None);
         }
@@ -133,14 +132,14 @@ impl Goroutines<'_> {
 
     /// What was found for goroutines that have not moved since. A running goroutine was held during its
     /// examination and has continued since; its findings stay.
-    pub(super) fn still(&self, seen: Vec<Seen>) -> Result<Vec<Found>, GoError> {
+    pub(in crate::runtimes::go) fn still<T>(&self, seen: Vec<Seen<T>>) -> Result<Vec<T>, GoError> {
         let (running, parked): (Vec<_>, Vec<_>) =
             seen.into_iter().partition(|seen| seen.raw.status == status::RUNNING);
         let parked = self.unmoved(parked)?;
         Ok(running.into_iter().chain(parked).flat_map(|seen| seen.found).collect())
     }
 
-    fn unmoved(&self, mut seen: Vec<Seen>) -> Result<Vec<Seen>, GoError> {
+    fn unmoved<T>(&self, mut seen: Vec<Seen<T>>) -> Result<Vec<Seen<T>>, GoError> {
         if self.target.is_static() || self.options.pause == Pause::Everything {
             return Ok(seen);
         }

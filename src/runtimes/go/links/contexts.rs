@@ -12,9 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::layout::TimerLayout;
 use crate::process::Memory;
 use crate::process::paged::PagedMemory;
-use crate::runtimes::go::Go;
+use crate::runtimes::go::module::Module;
 use crate::runtimes::go::structs::StructLayout;
-use crate::runtimes::go::types::Described;
+use crate::runtimes::go::types::{Described, TypeImage};
 use crate::snapshot::TimerState;
 
 /// Bytes of an object that are searched for pointers.
@@ -40,9 +40,9 @@ pub(in super::super) struct ContextLayout {
 
 impl ContextLayout {
     /// None for a program without contexts that can be cancelled.
-    pub(in super::super) fn find(go: &Go) -> Option<Self> {
-        let cancel = go.types.named("context", "cancelCtx")?;
-        let timer = go.types.named("context", "timerCtx");
+    pub(in super::super) fn find(types: &TypeImage) -> Option<Self> {
+        let cancel = types.named("context", "cancelCtx")?;
+        let timer = types.named("context", "timerCtx");
         let timer = timer.and_then(|layout| offset(&layout, "timer", 8));
         let word_pair = |path| offset(&cancel, path, 16);
         Some(ContextLayout {
@@ -77,9 +77,17 @@ struct Interface {
     address: u64,
 }
 
+/// What is known of the program whose contexts are searched for.
+#[derive(Clone, Copy)]
+pub(super) struct Program<'a> {
+    pub(super) types: &'a TypeImage,
+    pub(super) modules: &'a [Module],
+    pub(super) timer: Option<TimerLayout>,
+}
+
 /// Finds contexts and their parents, each once.
 pub(super) struct Contexts<'a> {
-    go: &'a Go,
+    program: Program<'a>,
     layout: ContextLayout,
     target: &'a dyn Memory,
     memory: PagedMemory<'a>,
@@ -89,9 +97,9 @@ pub(super) struct Contexts<'a> {
 }
 
 impl<'a> Contexts<'a> {
-    pub(super) fn new(go: &'a Go, layout: ContextLayout, target: &'a dyn Memory) -> Self {
+    pub(super) fn new(program: Program<'a>, layout: ContextLayout, target: &'a dyn Memory) -> Self {
         Contexts {
-            go,
+            program,
             layout,
             target,
             memory: PagedMemory::new(target),
@@ -137,7 +145,7 @@ impl<'a> Contexts<'a> {
         const LEAST: u64 = 4096;
         (LEAST..1 << 47).contains(&word)
             && word.is_multiple_of(8)
-            && !self.go.modules.iter().any(|module| module.data.text.contains(word))
+            && !self.program.modules.iter().any(|module| module.data.text.contains(word))
     }
 
     /// A pointer to the channel's context in these words; with its type if the word before it tells.
@@ -166,7 +174,10 @@ impl<'a> Contexts<'a> {
         let ContextLayout { parent, done, .. } = self.layout;
         let data = self.memory.word(address.wrapping_add(done + 8));
         data == Some(channel)
-            && self.memory.word(address.wrapping_add(done)).is_some_and(|ty| self.go.types.is_channel(ty))
+            && self
+                .memory
+                .word(address.wrapping_add(done))
+                .is_some_and(|ty| self.program.types.is_channel(ty))
             && self.interface(address.wrapping_add(parent)).is_some()
     }
 
@@ -188,7 +199,7 @@ impl<'a> Contexts<'a> {
     }
 
     fn described(&mut self, ty: u64) -> Option<Rc<Described>> {
-        let types = &self.go.types;
+        let types = &self.program.types;
         self.types.entry(ty).or_insert_with(|| types.behind(ty).map(Rc::new)).clone()
     }
 
@@ -283,13 +294,14 @@ impl<'a> Contexts<'a> {
 
     /// When the `time.Timer` fires whose address stands here. None if there is none.
     fn deadline(&mut self, at: u64) -> Option<TimerState> {
-        let layout: TimerLayout = self.go.links.timer?;
+        let layout: TimerLayout = self.program.timer?;
         let timer = self.memory.word(at).filter(|timer| self.may_be_pointer(*timer))?;
         // Before the runtime's timer there is a channel, and from 1.23 on a flag.
         let inside = if layout.next_when.is_some() { 8 } else { 16 };
         let bytes = self.target.read_vec(timer.wrapping_add(inside), layout.size).ok()?;
         let timer = layout.parse(&bytes);
-        let function = self.memory.word(timer.f).and_then(|entry| self.go.function(entry))?;
+        let entry = self.memory.word(timer.f)?;
+        let function = self.program.modules.iter().find_map(|module| module.pclntab.find(entry))?;
         (function.name() == "time.goFunc").then_some(timer.state)
     }
 }
@@ -309,3 +321,7 @@ fn is_cancel(described: &Described, done: u64) -> bool {
         && described.name.starts_with("context.")
         && layout.and_then(|layout| offset(layout, "done", 16)) == Some(done)
 }
+
+#[cfg(test)]
+#[path = "contexts/tests.rs"]
+mod tests;

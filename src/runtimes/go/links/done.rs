@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use rustc_hash::FxHashMap;
 
 use super::Search;
-use super::contexts::{Contexts, RawContext};
+use super::contexts::{Contexts, Program, RawContext};
 use crate::process::TargetError;
 use crate::process::bytes::words;
+use crate::runtimes::go::Go;
 use crate::snapshot::{Context, ObjectId, WaitObject, WaitOp};
 
 /// Channels examined together.
@@ -29,7 +30,10 @@ impl Search<'_, '_> {
         // The channels that most goroutines wait for come first.
         channels.sort_by_key(|(id, object)| (Reverse(object.channel.map(|channel| channel.receivers)), *id));
         let waiters = self.waiters(&channels);
-        let mut contexts = Contexts::new(self.go, layout, self.target);
+        let mut contexts = {
+            let Go { types, modules, links, .. } = self.go;
+            Contexts::new(Program { types, modules, timer: links.timer }, layout, self.target)
+        };
         let mut found: FxHashMap<u32, ObjectId> = FxHashMap::default();
         let mut left_out = 0;
         for together in channels.chunks(TOGETHER) {

@@ -51,7 +51,7 @@ impl Search<'_, '_> {
                     return Ok(());
                 }
                 let (go, structs) = (self.go, &self.structs);
-                let action = *actions.entry(entry).or_insert_with(|| action(go, structs.target, entry));
+                let action = *actions.entry(entry).or_insert_with(|| action(go, structs.memory, entry));
                 let location = Some(self.resolver.within(entry, &mut self.into.code));
                 let (by, certainty) = (By::Timer(when), Certainty::Perhaps);
                 self.into.links.actors.push(Actor { object, by, action, certainty, location, hops: 0 });

@@ -50,7 +50,7 @@ pub(super) fn find(
         stacks,
         first,
         budget: Budget::new(options.links),
-        structs: Structs::new(go, target, still),
+        structs: Structs::new(target, &go.offsets, go.links, still),
         resolver,
         descriptors: BTreeMap::new(),
         into,

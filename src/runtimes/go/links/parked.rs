@@ -2,10 +2,10 @@
 
 use super::layout::LinkLayout;
 use crate::process::bytes::word;
-use crate::process::{Target, TargetError};
-use crate::runtimes::go::Go;
+use crate::process::{Memory, TargetError};
 use crate::runtimes::go::buffers::Buffers;
 use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::offsets::Offsets;
 use crate::snapshot::{SnapshotBuilder, Task, TaskState};
 
 /// A goroutine at the place where the reading found it.
@@ -22,19 +22,20 @@ pub(super) struct Parked {
 
 /// Reads goroutines and what they point to, many at a time.
 pub(super) struct Structs<'a> {
-    pub(super) target: &'a dyn Target,
-    go: &'a Go,
-    /// Nothing in the target can move.
+    pub(super) memory: &'a dyn Memory,
+    offsets: &'a Offsets,
+    layout: LinkLayout,
+    /// Nothing in the memory can move.
     still: bool,
     buffers: Buffers,
 }
 
 impl<'a> Structs<'a> {
-    pub(super) fn new(go: &'a Go, target: &'a dyn Target, still: bool) -> Self {
-        Structs { target, go, still, buffers: Buffers::default() }
+    pub(super) fn new(memory: &'a dyn Memory, offsets: &'a Offsets, layout: LinkLayout, still: bool) -> Self {
+        Structs { memory, offsets, layout, still, buffers: Buffers::default() }
     }
 
-    /// Nothing in the target can move.
+    /// Nothing in the memory can move.
     pub(super) fn is_still(&self) -> bool {
         self.still
     }
@@ -45,17 +46,17 @@ impl<'a> Structs<'a> {
         tasks: &[usize],
         into: &SnapshotBuilder,
     ) -> Result<Vec<Parked>, TargetError> {
-        let (offsets, links) = (&self.go.offsets, self.go.links);
+        let (offsets, layout) = (self.offsets, self.layout);
         let tasks: Vec<(usize, Task)> =
             tasks.iter().filter_map(|&number| Some((number, *into.tasks().get(number)?))).collect();
         let addresses: Vec<u64> = tasks.iter().map(|(_, task)| task.address).collect();
         let mut found = Vec::with_capacity(tasks.len());
-        self.each(&addresses, size_of_g(self.go), |i, bytes| {
+        self.each(&addresses, size_of_g(offsets, layout), |i, bytes| {
             let (number, task) = &tasks[i];
             let raw = Raw::parse(task.address, bytes, offsets);
             if is_the_one(&raw, task) {
-                let timer = links.g_timer.map_or(0, |at| word(bytes, at));
-                let sleep_when = links.g_sleep_when.map(|at| word(bytes, at));
+                let timer = layout.g_timer.map_or(0, |at| word(bytes, at));
+                let sleep_when = layout.g_sleep_when.map(|at| word(bytes, at));
                 found.push(Parked { task: *number, raw, timer, sleep_when });
             }
         })?;
@@ -69,7 +70,7 @@ impl<'a> Structs<'a> {
         }
         let addresses: Vec<u64> = found.iter().map(|(parked, _)| parked.raw.address).collect();
         let mut same = vec![false; found.len()];
-        let offsets = &self.go.offsets;
+        let offsets = self.offsets;
         self.each(&addresses, offsets.g_size, |i, bytes| {
             let now = Raw::parse(addresses[i], bytes, offsets);
             same[i] = found[i].0.raw.same_as(&now);
@@ -89,7 +90,7 @@ impl<'a> Structs<'a> {
         let mut order: Vec<(u64, usize)> = addresses.iter().copied().zip(0..).collect();
         order.sort_unstable();
         let ascending: Vec<u64> = order.iter().map(|(address, _)| *address).collect();
-        self.buffers.read_structs(self.target, &ascending, size, |i, bytes| with(order[i].1, bytes))
+        self.buffers.read_structs(self.memory, &ascending, size, |i, bytes| with(order[i].1, bytes))
     }
 
     /// The words at these addresses; None where there is no memory.
@@ -101,10 +102,9 @@ impl<'a> Structs<'a> {
 }
 
 /// How much of a g is read.
-fn size_of_g(go: &Go) -> usize {
-    let LinkLayout { g_timer, g_sleep_when, .. } = go.links;
-    let behind = [g_timer, g_sleep_when].into_iter().flatten().map(|at| at + 8).max();
-    go.offsets.g_size.max(behind.unwrap_or(0))
+fn size_of_g(offsets: &Offsets, layout: LinkLayout) -> usize {
+    let behind = [layout.g_timer, layout.g_sleep_when].into_iter().flatten().map(|at| at + 8).max();
+    offsets.g_size.max(behind.unwrap_or(0))
 }
 
 /// Is this the goroutine that the task was made from, and does it still wait at the same place?

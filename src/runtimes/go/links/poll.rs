@@ -111,7 +111,7 @@ impl<'a> Polls<'a> {
             let raw = &parked[i].raw;
             let (_, sp, _) = raw.parked_at();
             let len = usize::try_from(raw.stack_hi.saturating_sub(sp)).unwrap_or(0).min(SEARCHED);
-            let Ok(bytes) = structs.target.read_vec(sp, len) else { continue };
+            let Ok(bytes) = structs.memory.read_vec(sp, len) else { continue };
             let on_stack = raw.stack_lo..raw.stack_hi;
             let candidates: FxHashSet<u64> = words(&bytes)
                 .filter(|word| *word >= 4096 && word.is_multiple_of(8) && !on_stack.contains(word))
@@ -186,5 +186,89 @@ fn deadline(value: u64) -> Deadline {
         0 | NEVER => Deadline::None,
         past if past < 0 => Deadline::Expired,
         at => Deadline::At(at as u64),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::super::layout::LinkLayout;
+    use super::*;
+    use crate::runtimes::go::layout::Layouts;
+    use crate::runtimes::go::offsets::Offsets;
+    use crate::runtimes::go::structs::Structs as Known;
+
+    const G: u64 = 0xc000_0000;
+    const AT: u64 = 0x7f00_0000;
+
+    struct Made {
+        layout: PollLayout,
+        waiter: Raw,
+        bytes: Vec<u8>,
+    }
+
+    impl Made {
+        /// The goroutine waits to read from descriptor 5.
+        fn new(minor: u32) -> Self {
+            let layouts = Layouts::gather(Known::new(), || None, Some(minor));
+            let layout = LinkLayout::new(&layouts).poll.unwrap();
+            let offsets = Offsets::new(&layouts).unwrap();
+            let waiter = Raw::parse(G, &vec![0; offsets.g_size], &offsets);
+            let mut made = Made { layout, waiter, bytes: vec![0; layout.size] };
+            for (at, value) in [(layout.fd, 5), (layout.rg, G), (layout.own, AT)] {
+                made.set(at, value);
+            }
+            made
+        }
+
+        fn set(&mut self, at: usize, value: u64) {
+            self.bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+
+        fn parse(&self, place: Place) -> Option<Polled> {
+            self.layout.parse(AT, &self.bytes, &self.waiter, place)
+        }
+    }
+
+    #[test]
+    fn what_is_no_poll_desc_of_the_goroutine_is_not_accepted() {
+        for minor in [19, 21, 23, 27] {
+            let made = |set: &dyn Fn(&mut Made)| {
+                let mut made = Made::new(minor);
+                set(&mut made);
+                made.parse(Place::default())
+            };
+            assert_eq!(made(&|_| ()).unwrap().fd, 5);
+            assert_eq!(made(&|m| m.set(m.layout.own, AT + 8)), None, "of another place");
+            assert_eq!(made(&|m| m.set(m.layout.rg, G + 8)), None, "of another goroutine");
+            assert_eq!(made(&|m| m.set(m.layout.rg, 1)), None, "ready");
+            assert_eq!(made(&|m| m.set(m.layout.wg, G)), None, "both ways at once");
+            for absurd in [u64::MAX, 1 << 31, 1 << 32 | 5, u64::MAX - 3] {
+                assert_eq!(made(&|m| m.set(m.layout.fd, absurd)), None, "{absurd:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn operations_and_deadlines() {
+        let mut made = Made::new(27);
+        let (accepts, connects) =
+            (Place { accepts: true, ..Place::default() }, Place { connects: true, ..Place::default() });
+        made.set(made.layout.rd, 77);
+        made.set(made.layout.wd, u64::MAX);
+        let polled = made.parse(Place::default()).unwrap();
+        let expected = (WaitOp::Read, Deadline::At(77), Deadline::Expired);
+        assert_eq!((polled.op, polled.read_deadline, polled.write_deadline), expected);
+        assert_eq!(
+            (made.parse(accepts).unwrap().op, made.parse(connects).unwrap().op),
+            (WaitOp::Accept, WaitOp::Read)
+        );
+        made.set(made.layout.rg, 0);
+        made.set(made.layout.wg, G);
+        assert_eq!(
+            (made.parse(accepts).unwrap().op, made.parse(connects).unwrap().op),
+            (WaitOp::Write, WaitOp::Connect)
+        );
+        assert_eq!([0, i64::MAX as u64].map(deadline), [Deadline::None; 2]);
     }
 }

@@ -146,3 +146,26 @@ fn named_by_channels(
     })?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_timers_up_to_1_22() {
+        let state = |status| old_state(status, 100, 500);
+        assert_eq!([1, 2, 9].map(state), [TimerState::At(100); 3]);
+        assert_eq!([7, 8].map(state), [TimerState::At(500); 2]);
+        assert_eq!([0, 3, 4, 5].map(state), [TimerState::Stopped; 4]);
+        assert_eq!([6, 10, u32::MAX].map(state), [TimerState::Unknown; 3]);
+    }
+
+    #[test]
+    fn a_clock_is_never_negative() {
+        assert_eq!(
+            [0, 1, i64::MAX as u64].map(at),
+            [TimerState::Stopped, TimerState::At(1), TimerState::At(i64::MAX as u64)]
+        );
+        assert_eq!([u64::MAX, 1 << 63].map(at), [TimerState::Unknown; 2]);
+    }
+}

@@ -4,35 +4,45 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BASE: u64 = 0x50_0000;
+pub(in crate::runtimes::go) const BASE: u64 = 0x50_0000;
 
 /// An image that holds `runtime.g` with two fields; the first is a struct with one field.
-struct Maker {
-    bytes: Vec<u8>,
+pub(in crate::runtimes::go) struct Maker {
+    pub(in crate::runtimes::go) bytes: Vec<u8>,
 }
 
 impl Maker {
-    fn name(&mut self, flags: u8, text: &str) -> u64 {
+    pub(in crate::runtimes::go) fn name(&mut self, flags: u8, text: &str) -> u64 {
         let at = self.bytes.len() as u64;
         self.bytes.extend([flags, text.len() as u8]);
         self.bytes.extend(text.bytes());
         BASE + at
     }
 
-    fn words(&mut self, words: &[u64]) -> u64 {
+    pub(in crate::runtimes::go) fn words(&mut self, words: &[u64]) -> u64 {
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
         let at = self.bytes.len() as u64;
         self.bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         BASE + at
     }
 
-    fn header(kind: u8, flags: u8, size: u64, name: u64) -> [u64; 6] {
+    pub(in crate::runtimes::go) fn header(kind: u8, flags: u8, size: u64, name: u64) -> [u64; 6] {
         let tags = u64::from(flags) << 32 | u64::from(kind) << 56;
         [size, 0, tags, 0, 0, name - BASE]
     }
 
     fn structure(&mut self, name: &str, size: u64, fields: &[(&str, u8, u64, u64)]) -> u64 {
-        let package = self.name(0, "runtime");
+        self.structure_of("runtime", name, size, fields)
+    }
+
+    pub(in crate::runtimes::go) fn structure_of(
+        &mut self,
+        package: &str,
+        name: &str,
+        size: u64,
+        fields: &[(&str, u8, u64, u64)],
+    ) -> u64 {
+        let package = self.name(0, package);
         let name = self.name(0, name);
         let names: Vec<u64> = fields.iter().map(|(name, flags, ..)| self.name(*flags, name)).collect();
         let records: Vec<u64> =

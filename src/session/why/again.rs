@@ -1,0 +1,93 @@
+//! The second readings: what is still the same held at one moment together.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::ends::Known;
+use super::follow::system;
+use super::seen::{Refused, Seen};
+use super::{Inquiry, InquiryStep, OnStep, Outcome};
+use crate::analysis::why::{Cause, Chain, System, Unknown, Why};
+use crate::process::TargetError;
+use crate::runtimes::ReadOptions;
+use crate::snapshot::{Snapshot, Task};
+use crate::source::{self, SourceError};
+
+/// Of all causes, these many are wanted without anything that moves.
+const FOREMOST: usize = 5;
+
+/// Reads every process again, and everything anew if something in the way moved.
+pub(super) fn read_again(
+    mut inquiry: Inquiry,
+    from: Option<&[u32]>,
+    mut known: Known,
+    on_step: &mut OnStep<'_>,
+) -> source::Result<Outcome> {
+    let asked = inquiry.seen.first().filter(|_| inquiry.of_one).map(|seen| (seen.pid, seen.first.clone()));
+    // Who is going to act is taken from the first readings.
+    let second = ReadOptions { actors: std::time::Duration::ZERO, ..inquiry.options.read.clone() };
+    let mut retries = 0;
+    loop {
+        on_step(InquiryStep::ReadsAgain(inquiry.seen.len()));
+        each(&mut inquiry, |seen| seen.read_again(&second));
+        known.confirm();
+        if let Some((pid, _)) = asked.as_ref().filter(|(pid, _)| !is_first(&inquiry.seen, *pid)) {
+            let what = source::describe(*pid);
+            return Err(SourceError::Target { what, source: TargetError::NoProcess { pid: *pid }.into() });
+        }
+        let mut system = system(&inquiry.seen, &known);
+        let from = from.map(|rows| {
+            let before = asked.as_ref().and_then(|(_, first)| first.clone());
+            let now = system.processes.first().map(|process| &process.first);
+            before.zip(now).map(|(before, now)| same_tasks(&before, rows, now)).unwrap_or_default()
+        });
+        let is_over = retries >= inquiry.options.retries || inquiry.is_late();
+        if is_over || !moves(&system, from.as_deref()) {
+            system.left_out = inquiry.left_out;
+            return Ok(Outcome { system, from: from.unwrap_or_default(), retries });
+        }
+        retries += 1;
+        let first = inquiry.options.read.clone();
+        each(&mut inquiry, |seen| seen.read(&first));
+    }
+}
+
+fn is_first(seen: &[Seen], pid: u32) -> bool {
+    seen.first().is_some_and(|seen| seen.pid == pid)
+}
+
+/// Reads each process. One that cannot be read any more is left out.
+fn each(inquiry: &mut Inquiry, mut read: impl FnMut(&mut Seen) -> crate::Result<()>) {
+    let mut left_out = Vec::new();
+    inquiry.seen.retain_mut(|seen| match read(seen) {
+        Ok(()) => true,
+        Err(error) => {
+            left_out.extend(Refused::new(seen.pid, error).sentence());
+            false
+        }
+    });
+    inquiry.left_out.extend(left_out);
+}
+
+/// The rows of the same tasks in another reading of the process.
+fn same_tasks(before: &Arc<Snapshot>, rows: &[u32], now: &Arc<Snapshot>) -> Vec<u32> {
+    if Arc::ptr_eq(before, now) {
+        return rows.to_vec();
+    }
+    let identity = |task: &Task| (task.runtime, task.id, task.address);
+    let known: FxHashMap<_, u32> = now.tasks.iter().map(identity).zip(0..).collect();
+    let task = |row: &u32| before.tasks.get(*row as usize);
+    rows.iter().filter_map(|row| known.get(&identity(task(row)?)).copied()).collect()
+}
+
+/// Whether something that is asked for moved between the readings.
+fn moves(system: &System, from: Option<&[u32]>) -> bool {
+    let why = Why::new(system);
+    let moved =
+        |chain: &Chain| matches!(chain.cause(), Some((_, Cause::WentOn | Cause::Unknown(Unknown::Moved))));
+    match from {
+        Some(rows) => why.of_tasks(0, rows).iter().any(moved),
+        None => why.causes().causes.iter().take(FOREMOST).any(|found| moved(&found.chain)),
+    }
+}

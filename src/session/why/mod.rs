@@ -1,0 +1,234 @@
+//! Reads processes that wait for each other, so that a waiting task can be followed to its cause through all of them.
+//!
+//! An [`Inquiry`] begins with one process, or with all of this machine. [`Inquiry::follow`] reads those that have the
+//! other ends of what its tasks wait for, then those that these wait for, and so on; then it reads all of them again.
+//! What is the same in both readings held at one moment together: the one between the last first reading and the
+//! first second one. Nothing is stopped for that.
+//!
+//! ```no_run
+//! use loiter::analysis::why::Why;
+//! use loiter::session::why::{Inquiry, InquiryOptions};
+//! use loiter::source::OpenOptions;
+//!
+//! let inquiry = Inquiry::of(&"api-server".parse()?, &OpenOptions::default(), InquiryOptions::default())?;
+//! let found = inquiry.follow(None, &mut |step| eprintln!("{step}"))?;
+//! for cause in Why::new(&found.system).causes().causes {
+//!     println!("{} tasks depend on one cause", cause.tasks);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::analysis::why::{SeenProcess, System};
+use crate::runtimes::ReadOptions;
+use crate::snapshot::Snapshot;
+use crate::source::{self, OpenOptions, Source, running_processes};
+
+mod again;
+mod ends;
+mod follow;
+mod reach;
+mod seen;
+
+use seen::{Refused, Seen};
+
+/// How far an inquiry goes.
+#[derive(Debug, Clone)]
+pub struct InquiryOptions {
+    /// How processes are read. [`ReadOptions::causes`] is applied to it.
+    pub read: ReadOptions,
+    /// Other processes are read, too.
+    pub others: bool,
+    /// At most this many steps from process to process.
+    pub depth: u32,
+    /// At most this many processes are read.
+    pub processes: usize,
+    /// After this time nothing new is looked for. What was begun is finished.
+    pub limit: Duration,
+    /// How often everything is read anew if something in the way moved.
+    pub retries: u32,
+}
+
+impl Default for InquiryOptions {
+    fn default() -> Self {
+        InquiryOptions {
+            read: ReadOptions::default(),
+            others: true,
+            depth: 16,
+            processes: 64,
+            limit: Duration::from_secs(30),
+            retries: 3,
+        }
+    }
+}
+
+/// What an inquiry does at the moment. Displayed, it is a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InquiryStep<'a> {
+    /// It reads a process.
+    Reads {
+        /// Its pid.
+        pid: u32,
+        /// Its short name.
+        name: &'a str,
+    },
+    /// It looks for those who have the other ends of this many descriptors.
+    Looks(usize),
+    /// It reads this many processes again.
+    ReadsAgain(usize),
+}
+
+impl fmt::Display for InquiryStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InquiryStep::Reads { pid, name } => write!(f, "reading pid {pid} ({name})"),
+            InquiryStep::Looks(1) => write!(f, "looking for the other end of a descriptor"),
+            InquiryStep::Looks(n) => write!(f, "looking for the other ends of {n} descriptors"),
+            InquiryStep::ReadsAgain(1) => write!(f, "reading the process again"),
+            InquiryStep::ReadsAgain(n) => write!(f, "reading {n} processes again"),
+        }
+    }
+}
+
+/// Called with each step.
+pub type OnStep<'a> = dyn FnMut(InquiryStep<'_>) + 'a;
+
+/// What an inquiry found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The processes. Their first readings may be later ones than [`Inquiry::first`].
+    pub system: System,
+    /// The tasks to be followed, as rows of the first reading of the first process. Tasks that ended meanwhile are
+    /// left out.
+    pub from: Vec<u32>,
+    /// How often everything was read anew because something in the way moved.
+    pub retries: u32,
+}
+
+/// Processes that are read to follow waits. See the [module](self).
+pub struct Inquiry {
+    options: InquiryOptions,
+    /// When it began.
+    begin: Instant,
+    seen: Vec<Seen>,
+    /// It began with one process, the first one.
+    of_one: bool,
+    /// Snapshots that cannot be read again.
+    saved: Option<Arc<Snapshot>>,
+    left_out: Vec<String>,
+}
+
+impl fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inquiry").field("processes", &self.seen.len()).finish_non_exhaustive()
+    }
+}
+
+impl Inquiry {
+    fn new(options: InquiryOptions) -> Self {
+        let read = options.read.clone().causes();
+        Inquiry {
+            options: InquiryOptions { read, ..options },
+            begin: Instant::now(),
+            seen: Vec::new(),
+            of_one: false,
+            saved: None,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Begins with a process, which is read, or with a file.
+    ///
+    /// # Errors
+    /// The process or the file cannot be read. A process without a runtime is read as its threads.
+    pub fn of(source: &Source, open: &OpenOptions, options: InquiryOptions) -> source::Result<Inquiry> {
+        let mut inquiry = Inquiry::new(options);
+        match source.resolve()? {
+            Source::Pid(pid) => {
+                let failed = |source| source::SourceError::Target { what: source::describe(pid), source };
+                let mut seen = Seen::open(pid, 0).map_err(failed)?;
+                seen.read(&inquiry.options.read).map_err(failed)?;
+                inquiry.seen.push(seen);
+                inquiry.of_one = true;
+            }
+            other => {
+                let open = OpenOptions { read: inquiry.options.read.clone(), exe: open.exe.clone() };
+                inquiry.saved = Some(Arc::new(source::open(&other, &open)?.snapshot));
+            }
+        }
+        Ok(inquiry)
+    }
+
+    /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow.
+    ///
+    /// # Errors
+    /// The processes cannot be listed.
+    pub fn of_all(options: InquiryOptions, on_step: &mut OnStep<'_>) -> source::Result<Inquiry> {
+        let mut inquiry = Inquiry::new(options);
+        let (mut refused, mut not_read) = (0_u32, 0_u32);
+        for who in running_processes()? {
+            if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
+                not_read += 1;
+                continue;
+            }
+            on_step(InquiryStep::Reads { pid: who.pid, name: &who.name });
+            match Seen::open_with_runtime(who.pid) {
+                Ok(mut seen) => match seen.read(&inquiry.options.read) {
+                    Ok(()) => inquiry.seen.push(seen),
+                    Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence()),
+                },
+                Err(error) if error.kind() == crate::ErrorKind::Permission => refused += 1,
+                Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence_if_odd()),
+            }
+        }
+        if refused > 0 {
+            let what = format!("{refused} processes may not be read: run loiter as root (sudo)");
+            inquiry.left_out.push(what);
+        }
+        if not_read > 0 {
+            inquiry.left_out.push(format!(
+                "{not_read} processes were not examined: loiter reads at most {} processes in {} s",
+                inquiry.options.processes,
+                inquiry.options.limit.as_secs()
+            ));
+        }
+        Ok(inquiry)
+    }
+
+    /// The reading of the process that the inquiry began with. None if there is no process at all.
+    pub fn first(&self) -> Option<&Snapshot> {
+        self.saved.as_deref().or_else(|| self.seen.first()?.first.as_deref())
+    }
+
+    /// Nothing new is begun any more.
+    fn is_late(&self) -> bool {
+        self.begin.elapsed() >= self.options.limit
+    }
+
+    /// Follows these tasks (rows of [`Inquiry::first`]), or everything that waits, through other processes, and reads
+    /// all processes again.
+    ///
+    /// # Errors
+    /// The process that the inquiry began with has ended meanwhile.
+    pub fn follow(mut self, from: Option<&[u32]>, on_step: &mut OnStep<'_>) -> source::Result<Outcome> {
+        if let Some(saved) = &self.saved {
+            let target = &saved.header.target;
+            let mut system = System::default();
+            system.processes.push(SeenProcess {
+                pid: target.pid.unwrap_or(0),
+                name: target.name.clone(),
+                first: Arc::clone(saved),
+                second: None,
+            });
+            let from = from.map(<[u32]>::to_vec).unwrap_or_default();
+            return Ok(Outcome { system, from, retries: 0 });
+        }
+        let ends = follow::follow(&mut self, from, on_step);
+        again::read_again(self, from, ends, on_step)
+    }
+}

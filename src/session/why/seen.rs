@@ -1,0 +1,112 @@
+//! One process of an inquiry.
+
+use std::sync::Arc;
+
+use crate::analysis::why::SeenProcess;
+use crate::process::{self, Target, TargetError};
+use crate::runtimes::{ReadOptions, Readable};
+use crate::session::process::{beginning, is_another};
+use crate::snapshot::Snapshot;
+use crate::{Error, ErrorKind, Result, full_text, source};
+
+/// A process that is read twice.
+pub(super) struct Seen {
+    pub(super) pid: u32,
+    pub(super) name: String,
+    /// How many steps lead to it from the process that the inquiry began with.
+    pub(super) depth: u32,
+    /// It notices if another process gets the pid.
+    target: Box<dyn Target>,
+    readable: Readable,
+    /// What the kernel told the program when it began: another one has another.
+    began: Option<u64>,
+    pub(super) first: Option<Arc<Snapshot>>,
+    pub(super) second: Option<Arc<Snapshot>>,
+}
+
+impl Seen {
+    /// Finds the runtimes of a process. One without any is read as its threads.
+    pub(super) fn open(pid: u32, depth: u32) -> Result<Seen> {
+        Seen::open_as(pid, depth, |target| match Readable::find(target) {
+            Err(Error::NoRuntime { .. }) => Ok(Readable::of_threads(target)),
+            found => found,
+        })
+    }
+
+    /// The same for one that has a runtime.
+    pub(super) fn open_with_runtime(pid: u32) -> Result<Seen> {
+        Seen::open_as(pid, 0, Readable::find)
+    }
+
+    fn open_as(pid: u32, depth: u32, find: impl Fn(&dyn Target) -> Result<Readable>) -> Result<Seen> {
+        let began = beginning(pid);
+        let target = process::open_pid(pid)?;
+        let readable = find(target.as_ref())?;
+        let name = target.info().name.clone();
+        Ok(Seen { pid, name, depth, target, readable, began, first: None, second: None })
+    }
+
+    fn snapshot(&self, options: &ReadOptions) -> Result<Arc<Snapshot>> {
+        let snapshot = self.readable.read(self.target.as_ref(), options)?;
+        // What was read may then be of two programs.
+        if is_another(self.began, beginning(self.pid)) {
+            return Err(TargetError::NoProcess { pid: self.pid }.into());
+        }
+        Ok(Arc::new(snapshot))
+    }
+
+    /// Reads it for the first time. A second reading of before is forgotten.
+    pub(super) fn read(&mut self, options: &ReadOptions) -> Result<()> {
+        self.second = None;
+        self.first = Some(self.snapshot(options)?);
+        Ok(())
+    }
+
+    /// Reads it again, to see what has not moved.
+    pub(super) fn read_again(&mut self, options: &ReadOptions) -> Result<()> {
+        self.second = Some(self.snapshot(options)?);
+        Ok(())
+    }
+
+    /// What was read, for analysis. None before the first reading.
+    pub(super) fn seen(&self) -> Option<SeenProcess> {
+        Some(SeenProcess {
+            pid: self.pid,
+            name: self.name.clone(),
+            first: Arc::clone(self.first.as_ref()?),
+            second: self.second.clone(),
+        })
+    }
+}
+
+/// A process that could not be read.
+pub(super) struct Refused {
+    pid: u32,
+    error: Error,
+}
+
+impl Refused {
+    pub(super) fn new(pid: u32, error: Error) -> Self {
+        Refused { pid, error }
+    }
+
+    /// Who it is, why it was left out, and what helps.
+    pub(super) fn sentence(&self) -> Option<String> {
+        let who = source::describe(self.pid);
+        if self.error.is_gone() {
+            return Some(format!("{who} has ended or is another program by now: it was left out"));
+        }
+        let remedy = match &self.error {
+            Error::Target(TargetError::Permission { remedy, .. }) => remedy.first().map(String::as_str),
+            _ => None,
+        };
+        let remedy = remedy.map(|line| format!(" ({line})")).unwrap_or_default();
+        Some(format!("{who} could not be read: {}{remedy}", full_text(&self.error)))
+    }
+
+    /// The same, unless it is as usual: it has no runtime, or it has ended.
+    pub(super) fn sentence_if_odd(&self) -> Option<String> {
+        let is_usual = self.error.is_gone() || self.error.kind() == ErrorKind::NoRuntime;
+        self.sentence().filter(|_| !is_usual)
+    }
+}
