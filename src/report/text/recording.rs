@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN};
 use super::super::units::{count, percent, precise};
-use super::stack::place_of;
+use super::super::path::place_of;
 use crate::analysis::Filter;
 use crate::analysis::recorded::{
     By, Functions, LabelTimes, Recorded, RecordedGroup, Sum, functions, group, label_times, share,
