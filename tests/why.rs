@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
 #[path = "why/busy.rs"]
 mod busy;
+#[path = "why/command.rs"]
+mod command;
+mod common;
+#[path = "why/namespaces.rs"]
+mod namespaces;
 #[path = "why/plan.rs"]
 mod plan;
 #[path = "why/registered.rs"]

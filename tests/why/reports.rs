@@ -11,16 +11,16 @@ use crate::plan::{How, Plan, Program};
 use crate::running::System;
 
 /// A program of the system's. It is killed when this goes.
-struct Other(Child);
+pub(crate) struct Other(Child);
 
 impl Other {
-    fn start(script: &str, directory: &std::path::Path) -> Other {
+    pub(crate) fn start(script: &str, directory: &std::path::Path) -> Other {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(directory).stdin(Stdio::null());
         Other(shell.spawn().expect("there is a shell"))
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -33,7 +33,7 @@ impl Drop for Other {
 }
 
 /// The processes that a chain names.
-fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
+pub(crate) fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
     let graph = why.graph();
     let process = |node| match graph.node(node) {
         Some(Node::Process(pid) | Node::Exit(pid)) => Some(pid),
@@ -49,7 +49,8 @@ fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
 fn a_fifo_that_a_third_program_holds_open() {
     let mut random = Random::new(1);
     let mut plan = Plan::default();
-    let (collector, writer) = (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));
+    let (collector, writer) =
+        (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));
     let (reader, writes) = (plan.task(collector), plan.task(writer));
     plan.link(&[reader], writes, How::Fifo, &mut random);
     let waiter = plan.task(collector);

@@ -5,7 +5,7 @@ use super::super::task_facts;
 use super::super::units::{age, count, thousands};
 use super::super::waiting;
 use super::parts;
-use super::stack::place_of;
+use super::super::path::place_of;
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;

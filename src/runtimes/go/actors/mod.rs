@@ -61,16 +61,19 @@ pub(super) struct Answer {
 }
 
 /// Finds who acts on the objects that tasks from number `first_task` on wait for. `stacks`: the table that the
-/// tasks' stack numbers index.
+/// tasks' stack numbers index. `ends`: more objects, each with the address that leads to it, of which is asked who has
+/// them.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
     stacks: &[Stack],
     first_task: usize,
+    ends: &[(u64, ObjectId)],
     into: &mut SnapshotBuilder,
 ) -> Result<Answer, GoError> {
-    let objects = Objects::new(first_task, into);
+    let mut objects = Objects::new(first_task, into);
+    objects.add(ends);
     if objects.is_empty() {
         return Ok(Answer::default());
     }

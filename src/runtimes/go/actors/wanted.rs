@@ -72,6 +72,15 @@ impl Objects {
         }
     }
 
+    /// Adds objects that are not at the address that leads to them, and of which is asked only who has them.
+    pub(super) fn add(&mut self, ends: &[(u64, ObjectId)]) {
+        for &(address, object) in ends {
+            self.ids.insert(address, object);
+            self.spans.push((address, address.saturating_add(8), object));
+        }
+        self.spans.sort_unstable();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }

@@ -11,7 +11,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
     if options.actors.is_zero() {
         return Ok(());
     }
-    let answer = actors::find(go, target, options, &draft.stacks, first_task, into)?;
+    let answer = actors::find(go, target, options, &draft.stacks, first_task, &draft.ends, into)?;
     // What their code will do says more of timers than what they have at hand.
     let better: FxHashSet<_> = answer.actors.iter().map(|found| (found.object, found.by)).collect();
     let is_worse =
