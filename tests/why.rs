@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
 #[path = "why/busy.rs"]
 mod busy;
+mod common;
 #[path = "why/plan.rs"]
 mod plan;
 #[path = "why/registered.rs"]

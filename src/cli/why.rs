@@ -219,7 +219,10 @@ impl Args {
             let groups = group(snapshot, &filter, &key, SortBy::Count, None).groups;
             let tasks = number.checked_sub(1).and_then(|nth| Some(groups.get(nth)?.tasks.clone()));
             return tasks.map(Some).ok_or_else(|| {
-                CliError::Usage(format!("there is no group {number}: {}", count(groups.len() as u64, "group")))
+                CliError::Usage(format!(
+                    "there is no group {number}: {}",
+                    count(groups.len() as u64, "group")
+                ))
             });
         }
         if !filter.has_conditions() {

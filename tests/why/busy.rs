@@ -34,7 +34,8 @@ fn check(versions: [&'static str; 2], how: How) {
         let all = said(why.graph(), &system);
         let waits = |from: usize, to: usize| {
             let is = |said: &&Said| {
-                said.from == Some((from, 0)) && matches!(said.to, To::Task((p, _)) | To::Process(p) if p == to)
+                said.from == Some((from, 0))
+                    && matches!(said.to, To::Task((p, _)) | To::Process(p) if p == to)
             };
             all.iter().find(is)
         };

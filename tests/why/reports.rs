@@ -49,7 +49,8 @@ fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
 fn a_fifo_that_a_third_program_holds_open() {
     let mut random = Random::new(1);
     let mut plan = Plan::default();
-    let (collector, writer) = (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));
+    let (collector, writer) =
+        (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));
     let (reader, writes) = (plan.task(collector), plan.task(writer));
     plan.link(&[reader], writes, How::Fifo, &mut random);
     let waiter = plan.task(collector);

@@ -166,7 +166,12 @@ impl Tally {
             let name = format!("{how:?}");
             let _ = writeln!(text, "{name:14} {task:4} {process:7} {perhaps:7} {missed:7}");
         }
-        let _ = writeln!(text, "{} guesses are not in the plan, {} edges are wrong", self.guessed, self.wrong.len());
+        let _ = writeln!(
+            text,
+            "{} guesses are not in the plan, {} edges are wrong",
+            self.guessed,
+            self.wrong.len()
+        );
         for missed in self.missed.iter().take(40) {
             let _ = writeln!(text, "missed: {missed}");
         }

@@ -84,9 +84,8 @@ fn same_tasks(before: &Arc<Snapshot>, rows: &[u32], now: &Arc<Snapshot>) -> Vec<
 /// Whether something that is asked for moved between the readings.
 fn moves(system: &System, from: Option<&[u32]>) -> bool {
     let why = Why::new(system);
-    let moved = |chain: &Chain| {
-        matches!(chain.cause(), Some((_, Cause::WentOn | Cause::Unknown(Unknown::Moved))))
-    };
+    let moved =
+        |chain: &Chain| matches!(chain.cause(), Some((_, Cause::WentOn | Cause::Unknown(Unknown::Moved))));
     match from {
         Some(rows) => why.of_tasks(0, rows).iter().any(moved),
         None => why.causes().causes.iter().take(FOREMOST).any(|found| moved(&found.chain)),

@@ -79,7 +79,9 @@ impl Known {
         }
         let mut again: BTreeMap<FileId, OtherEnd> = BTreeMap::new();
         for (pid, descriptors) in of {
-            again.extend(sockets::other_ends(pid, &descriptors, LIMIT).into_iter().map(|peer| (peer.of, peer.to)));
+            again.extend(
+                sockets::other_ends(pid, &descriptors, LIMIT).into_iter().map(|peer| (peer.of, peer.to)),
+            );
         }
         for peer in &mut self.peers {
             let is_same = again.get(&peer.of).is_some_and(|to| end_of(to) == end_of(&peer.to));
@@ -125,8 +127,10 @@ fn lockers(files: &BTreeSet<FileId>) -> Vec<OpenEnd> {
     if files.is_empty() {
         return Vec::new();
     }
-    let holding: FxHashSet<(FileId, u32)> =
-        descriptors::lock_holders(&files).iter().filter_map(|holder| Some((holder.file, holder.pid?))).collect();
+    let holding: FxHashSet<(FileId, u32)> = descriptors::lock_holders(&files)
+        .iter()
+        .filter_map(|holder| Some((holder.file, holder.pid?)))
+        .collect();
     let open = without_loiter(descriptors::who_has(&files.into_iter().collect(), LIMIT)).open;
     open.into_iter().filter(|end| holding.contains(&(end.file, end.pid))).collect()
 }

@@ -104,7 +104,9 @@ fn say_what_was_left(
     }
     if too_late {
         let seconds = options.limit.as_secs();
-        inquiry.left_out.push(format!("not everything was followed: after {seconds} s loiter looks no further"));
+        inquiry
+            .left_out
+            .push(format!("not everything was followed: after {seconds} s loiter looks no further"));
     }
 }
 
