@@ -4,7 +4,11 @@
 
 #[path = "why/busy.rs"]
 mod busy;
+#[path = "why/command.rs"]
+mod command;
 mod common;
+#[path = "why/namespaces.rs"]
+mod namespaces;
 #[path = "why/plan.rs"]
 mod plan;
 #[path = "why/registered.rs"]

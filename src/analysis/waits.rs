@@ -2,8 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
+use super::contexts;
 use super::locks::{self, HoldSummary, Holder, Holders, Locks};
 use crate::snapshot::{Channel, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
+
+mod ends;
+
+pub use ends::{Descriptors, TimedBy, Times};
 
 /// What tasks wait for, if they wait in the same way for the same kind of thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,10 @@ pub struct WaitSummary {
     pub channels: Option<Channels>,
     /// For locks and wait groups: their state and their holders. None if neither is known.
     pub locks: Option<Locks>,
+    /// For descriptors: what they have in common. None if nothing is known of them.
+    pub descriptors: Option<Descriptors>,
+    /// When time ends the waits. None if no timer and no context is known.
+    pub times: Option<Times>,
 }
 
 /// What several channels share.
@@ -64,6 +73,8 @@ pub struct WaitTable<'a> {
     /// How many wait to lock each reader-writer lock exclusively.
     writers: FxHashMap<ObjectId, u32>,
     holders: Holders,
+    /// The context behind each channel.
+    contexts: FxHashMap<ObjectId, u32>,
 }
 
 impl<'a> WaitTable<'a> {
@@ -81,7 +92,8 @@ impl<'a> WaitTable<'a> {
                 *count = count.saturating_add(1);
             }
         }
-        WaitTable { snapshot, waiters, writers, holders: Holders::new(snapshot) }
+        let (holders, contexts) = (Holders::new(snapshot), contexts::by_channel(snapshot));
+        WaitTable { snapshot, waiters, writers, holders, contexts }
     }
 
     /// How many tasks wait for an object.
@@ -135,7 +147,7 @@ impl<'a> WaitTable<'a> {
             .map(|channel| Channels::one(op, channel))
             .reduce(Channels::and);
         let mut locks = match kind {
-            ObjectKind::Channel => None,
+            ObjectKind::Channel | ObjectKind::Descriptor => None,
             _ => self.holders.locks(self.snapshot, &objects, own),
         };
         if let (Some(locks), Some(only), WaitOp::ReadLock) = (&mut locks, only, op) {
@@ -152,6 +164,11 @@ impl<'a> WaitTable<'a> {
             waiters: only.map_or(0, |id| self.waiters(id)),
             channels,
             locks,
+            descriptors: match kind {
+                ObjectKind::Descriptor => Descriptors::of(self.snapshot, &objects, op),
+                _ => None,
+            },
+            times: Times::of(self.snapshot, &objects, &self.contexts),
         }
     }
 }

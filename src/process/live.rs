@@ -230,7 +230,7 @@ impl Target for LiveTarget {
     }
 
     fn descriptors(&self, numbers: &[u32]) -> Result<Vec<Descriptor>> {
-        let found = descriptors::of_process(self.pid(), numbers, self.monotonic_ns())?;
+        let found = descriptors::of_process(self.pid(), numbers, &|| self.monotonic_ns())?;
         self.memory.check_alive()?;
         Ok(found)
     }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::escape::escape;
-use super::json::edge_kind;
-use super::why::Words;
+use super::why::{Words, edge_name};
 use crate::analysis::why::{Chain, Edge, Node, NodeId, Why};
 use crate::snapshot::Certainty;
 
@@ -14,7 +13,7 @@ pub(super) struct Picture {
     /// The nodes in the order of their numbers: what they are called, and their process.
     pub(super) nodes: BTreeMap<NodeId, (Vec<String>, Shape)>,
     /// The edges.
-    pub(super) edges: Vec<(NodeId, NodeId, String, Certainty)>,
+    pub(super) edges: Vec<(NodeId, NodeId, &'static str, Certainty)>,
 }
 
 /// How a node is drawn.
@@ -39,7 +38,7 @@ impl Picture {
         let words = Words::new(why, chains, false);
         let graph = why.graph();
         let mut nodes = BTreeMap::new();
-        let mut edges: Vec<(NodeId, NodeId, String, Certainty)> = Vec::new();
+        let mut edges: Vec<(NodeId, NodeId, &'static str, Certainty)> = Vec::new();
         let mut seen: BTreeSet<(NodeId, NodeId)> = BTreeSet::new();
         for step in chains.iter().flat_map(|chain| &chain.steps) {
             if !nodes.contains_key(&step.node) {
@@ -47,7 +46,7 @@ impl Picture {
                     break;
                 }
                 let shape = match graph.node(step.node) {
-                    Some(Node::Task { .. }) if step.end.is_some() => Shape::End,
+                    Some(Node::Task { .. } | Node::Across(_)) if step.end.is_some() => Shape::End,
                     Some(Node::Task { .. }) => Shape::Task,
                     Some(Node::Outside { .. } | Node::Time(_) | Node::Process(_) | Node::Exit(_)) => {
                         Shape::Outside
@@ -60,8 +59,7 @@ impl Picture {
                 && nodes.contains_key(&from)
                 && seen.insert((from, to))
             {
-                let (kind, detail) = edge_kind(kind);
-                edges.push((from, to, detail.unwrap_or(kind).to_owned(), certainty));
+                edges.push((from, to, edge_name(kind), certainty));
             }
         }
         Picture { nodes, edges }

@@ -1,9 +1,10 @@
 //! Descriptors, connections, timers, contexts and system calls in words. Raw from the target: escape before printing.
 
-use super::units::{bytes, count, duration};
+use super::units::{bytes, count, duration, thousands};
+use crate::analysis::waits::{TimedBy, Times, WaitSummary};
 use crate::snapshot::{
-    Context, Deadline, Descriptor, DescriptorKind, Endpoint, Protocol, Snapshot, Socket, SocketState,
-    SystemCall, Timer, TimerState, WaitOp,
+    Context, Deadline, Descriptor, DescriptorKind, Endpoint, ObjectKind, Protocol, Snapshot, Socket,
+    SocketState, SystemCall, Timer, TimerState, WaitOp,
 };
 
 /// A timer is late only from this many nanoseconds on: wake-ups come up to some milliseconds late.
@@ -32,6 +33,97 @@ pub fn name(descriptor: &Descriptor) -> String {
         (DescriptorKind::Unknown, ..) => format!("descriptor {}", descriptor.fd),
         (kind, ..) => format!("{} {}", kind_name(kind), descriptor.fd),
     }
+}
+
+/// What tasks do that wait for descriptors, or sleep: "reads from tcp 10.0.3.9:52114 -> 10.0.0.7:8080, nothing
+/// received for 41 s", "reads from 128 sockets, 3 with a deadline", "wakes in 3 s". None for other waits.
+pub(super) fn waits(snapshot: &Snapshot, wait: &WaitSummary, verb: &str) -> Option<String> {
+    let now = snapshot.header.monotonic_ns;
+    let only = wait.only.and_then(|id| snapshot.objects.get(id.index()));
+    if wait.kind == ObjectKind::Timer {
+        return wait.times.map(|times| wakes(times, now));
+    }
+    if wait.kind != ObjectKind::Descriptor {
+        return None;
+    }
+    if let Some(descriptor) = only.and_then(|object| snapshot.descriptor_of(object)) {
+        let mut parts = vec![format!("{verb} {}", name(descriptor))];
+        parts.extend(facts(descriptor, wait.op, now));
+        if wait.waiters > 1 {
+            parts.push(format!("{} wait for it", thousands(wait.waiters)));
+        }
+        return Some(parts.join(", "));
+    }
+    if let Some(object) = only {
+        return Some(format!("{verb} descriptor {}", object.address));
+    }
+    let kind = wait.descriptors.filter(|all| all.known == wait.objects).map(|all| kind_name(all.kind));
+    let mut parts = vec![format!("{verb} {}", count(wait.objects, kind.unwrap_or("descriptor")))];
+    if let Some(all) = wait.descriptors {
+        let what = if matches!(wait.op, WaitOp::Write | WaitOp::Connect) { "write" } else { "read" };
+        match (all.deadlines, all.next_deadline) {
+            (0, _) => {}
+            (n, None) => parts.push(format!("{} with a {what} deadline", thousands(n))),
+            (n, Some(at)) => {
+                parts.push(format!("{} with a {what} deadline, the next {}", thousands(n), moment(at, now)));
+            }
+        }
+        if let Some((least, most)) = all.idle_ns.filter(|_| wait.op == WaitOp::Read) {
+            parts.push(format!("nothing received for {}", between(least, most)));
+        }
+        if all.closed > 0 {
+            parts.push(format!("{} closed by the other end", thousands(all.closed)));
+        }
+    }
+    Some(parts.join(", "))
+}
+
+/// "2 s", "2 s to 3 h". Nanoseconds.
+fn between(least: u64, most: u64) -> String {
+    let (from, to) = (duration(least), duration(most));
+    if from == to { from } else { format!("{from} to {to}") }
+}
+
+/// "wakes in 3 s", "wake in 3 s to 5 min".
+fn wakes(times: Times, now: Option<u64>) -> String {
+    match (times.span, now) {
+        (None, _) if times.stopped > 0 => "sleeps, and its timer is stopped".to_owned(),
+        (None, _) => "wakes at a time that is not known".to_owned(),
+        (Some((first, last)), Some(now)) if first < last && first >= now => {
+            format!("wakes in {}", between(first - now, last - now))
+        }
+        (Some((first, _)), now) => format!("wakes {}", moment(first, now)),
+    }
+}
+
+/// When time ends waits for channels: "fires in 3 s", "of context.timerCtx 0xc000012040", "deadline in 3 s".
+pub(super) fn times(snapshot: &Snapshot, wait: &WaitSummary) -> Vec<String> {
+    let now = snapshot.header.monotonic_ns;
+    let Some(times) = wait.times else { return Vec::new() };
+    let timer = wait.only.and_then(|id| snapshot.timer_of(id));
+    if let Some(timer) = timer {
+        return vec![self::timer(timer, now)];
+    }
+    let when = times.span.map(|(first, last)| match now {
+        Some(now) if first < last && first >= now => format!("in {}", between(first - now, last - now)),
+        now => moment(first, now),
+    });
+    let mut facts = Vec::new();
+    if let Some(context) = wait.only.and_then(|id| snapshot.context_of(id)) {
+        facts.push(format!("of {}", self::context(snapshot, context)));
+        facts.extend(when.map(|when| format!("deadline {when}")));
+        return facts;
+    }
+    let n = thousands(times.known);
+    match times.by {
+        _ if times.known == 0 => {}
+        TimedBy::Context => facts.extend(when.map(|when| format!("{n} of contexts with a deadline {when}"))),
+        _ => facts.extend(when.map(|when| format!("{n} of timers that fire {when}"))),
+    }
+    if times.stopped > 0 {
+        facts.push(format!("{} of stopped timers", thousands(times.stopped)));
+    }
+    facts
 }
 
 /// What several descriptors of one kind are: "socket".
@@ -205,3 +297,7 @@ const P_PIDFD: u64 = 3;
 /// System calls whose first argument is a descriptor that they may wait for: read, write, pread64, pwrite64, readv,
 /// writev, connect, accept, sendto, recvfrom, sendmsg, recvmsg, flock, accept4, recvmmsg, sendmmsg.
 const OF_DESCRIPTORS: [u32; 16] = [0, 1, 17, 18, 19, 20, 42, 43, 44, 45, 46, 47, 73, 288, 299, 307];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

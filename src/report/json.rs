@@ -32,7 +32,6 @@ pub use fleet::fleet;
 pub use recording::recording;
 pub use recording_diff::recording_diff;
 pub use stacks::{each, groups};
-pub(super) use why::edge_kind;
 pub use why::{why_causes, why_chains};
 
 /// Version of all of loiter's JSON formats. It is raised when a change could break a reader; the man page of each

@@ -1,5 +1,7 @@
 //! Short forms of source paths.
 
+use crate::snapshot::{Frame, Snapshot};
+
 /// The end of a path, enough to show where the file is: the trailing directories that the path and the package
 /// share (for the program's own packages, only those below its module), or else the last directory.
 /// "/usr/local/go/src/net/http/server.go" of package "net/http" is "net/http/server.go".
@@ -23,6 +25,19 @@ fn last_components(path: &str, n: usize) -> &str {
         Some((slash, _)) => path.get(slash + 1..).unwrap_or(path),
         None => path,
     }
+}
+
+/// "internal/fetch/fetch.go:88"; "" if it is not known. Raw from the target: escape before printing.
+pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
+    let path = snapshot.str(frame.file);
+    if path.is_empty() {
+        return String::new();
+    }
+    let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
+    let module =
+        snapshot.header.runtimes.first().and_then(|runtime| runtime.module.as_deref()).unwrap_or_default();
+    let path = if full_path { path } else { short_path(path, package, module) };
+    if frame.line == 0 { path.to_owned() } else { format!("{path}:{}", frame.line) }
 }
 
 #[cfg(test)]

@@ -92,6 +92,15 @@ fn layout(picture: &Picture) -> (BTreeMap<NodeId, Placed>, f64, f64) {
         right = right.max(x - ACROSS + PAD);
         y += tallest + DOWN;
     }
+    // Layers are centred.
+    for layer in &layers {
+        let end =
+            layer.iter().filter_map(|id| placed.get(id)).map(|node| node.x + node.width).fold(0.0, f64::max);
+        let shift = (right - PAD - end) / 2.0;
+        for id in layer {
+            placed.entry(*id).and_modify(|node| node.x += shift);
+        }
+    }
     // Lines that lead back run on the right.
     (placed, right.max(200.0) + 60.0, (y - DOWN + PAD).max(60.0))
 }

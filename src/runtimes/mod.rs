@@ -52,6 +52,9 @@ pub struct ReadOptions {
     /// CPU time for the search for those who are going to do what others wait for
     /// ([`crate::snapshot::Actor`]). Zero: they are not looked for.
     pub actors: Duration,
+    /// Descriptors of the target at whose other ends others wait: who has them is looked for, too, if `actors` is not
+    /// zero.
+    pub ends: Vec<u32>,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
@@ -102,6 +105,7 @@ impl Default for ReadOptions {
             holders: Duration::from_secs(10),
             links: Duration::from_secs(10),
             actors: Duration::ZERO,
+            ends: Vec::new(),
             repeated: true,
             stop: None,
         }

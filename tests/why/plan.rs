@@ -20,6 +20,8 @@ pub(crate) struct Process {
     /// What it has besides its tasks.
     pub(crate) lines: Vec<String>,
     pub(crate) tasks: Vec<Task>,
+    /// A process in whose network namespace it runs.
+    pub(crate) namespace: Option<u32>,
     /// Its standard input and output are pipes from and to others.
     reads_pipe: bool,
     writes_pipe: bool,
@@ -111,8 +113,14 @@ pub(crate) struct Plan {
 impl Plan {
     /// A process, without tasks.
     pub(crate) fn process(&mut self, program: Program) -> usize {
-        let empty =
-            Process { program, lines: Vec::new(), tasks: Vec::new(), reads_pipe: false, writes_pipe: false };
+        let empty = Process {
+            program,
+            lines: Vec::new(),
+            tasks: Vec::new(),
+            namespace: None,
+            reads_pipe: false,
+            writes_pipe: false,
+        };
         self.processes.push(empty);
         self.processes.len() - 1
     }

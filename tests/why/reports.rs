@@ -11,16 +11,16 @@ use crate::plan::{How, Plan, Program};
 use crate::running::System;
 
 /// A program of the system's. It is killed when this goes.
-struct Other(Child);
+pub(crate) struct Other(Child);
 
 impl Other {
-    fn start(script: &str, directory: &std::path::Path) -> Other {
+    pub(crate) fn start(script: &str, directory: &std::path::Path) -> Other {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(directory).stdin(Stdio::null());
         Other(shell.spawn().expect("there is a shell"))
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -33,7 +33,7 @@ impl Drop for Other {
 }
 
 /// The processes that a chain names.
-fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
+pub(crate) fn named(why: &Why<'_>, chain: &Chain) -> Vec<u32> {
     let graph = why.graph();
     let process = |node| match graph.node(node) {
         Some(Node::Process(pid) | Node::Exit(pid)) => Some(pid),

@@ -36,8 +36,11 @@ impl System {
             let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
             nix::unistd::mkfifo(&path.join(format!("{fifo}.fifo")), mode).expect("a FIFO can be made");
         }
-        let mut commands: Vec<Command> =
-            plan.processes.iter().map(|process| command(process.program)).collect();
+        let mut commands: Vec<Command> = plan
+            .processes
+            .iter()
+            .map(|process| within(process.namespace, command(process.program)))
+            .collect();
         for (number, command) in commands.iter_mut().enumerate() {
             command.arg(write_plan(path, &plan, number)).stdin(Stdio::null());
             registered::name_plan(command, number, path);
@@ -129,6 +132,15 @@ fn write_plan(directory: &Path, plan: &Plan, number: usize) -> PathBuf {
     let path = directory.join(format!("p{number}.plan"));
     fs::write(&path, text).expect("a plan can be written");
     path
+}
+
+/// The command in the network namespace of another process.
+fn within(namespace: Option<u32>, command: Command) -> Command {
+    let Some(pid) = namespace else { return command };
+    let mut inside = Command::new("nsenter");
+    inside.args(["--target", &pid.to_string(), "--net", "--"]);
+    inside.arg(command.get_program()).args(command.get_args());
+    inside
 }
 
 fn command(program: Program) -> Command {

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::context::{Context, noun};
+use super::dependents;
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
@@ -31,7 +32,11 @@ pub(super) fn report(context: &Context<'_>) -> Report {
         .collect();
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(context, cause)).collect();
+    let each = causes.into_iter().filter_map(|cause| {
+        let kinds = cause.kinds.clone();
+        Some((finding(context, cause)?, kinds))
+    });
+    let mut findings: Vec<Finding> = dependents::join(context, each.collect());
     findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
     describe(context, findings, &found)
 }
@@ -140,6 +145,7 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
         samples: samples(context, &kinds),
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
+        dependents: Vec::new(),
         hits: hits(claims),
     })
 }

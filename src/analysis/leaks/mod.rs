@@ -13,6 +13,7 @@ use crate::snapshot::Snapshot;
 
 mod baseline;
 mod context;
+mod dependents;
 pub mod evidence;
 mod finding;
 pub mod fleet;

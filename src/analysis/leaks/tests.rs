@@ -7,6 +7,7 @@ use super::*;
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::*;
 
+mod dependents;
 mod locks;
 mod shapes;
 mod words;

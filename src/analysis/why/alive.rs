@@ -5,6 +5,7 @@
 //! that depends on them.
 
 use super::graph::{EdgeKind, Graph, Node, NodeId};
+use super::still::Proof;
 use crate::snapshot::{Certainty, HoldKind, LockState, ObjectKind, TimerState};
 
 /// What lets a node go on.
@@ -75,7 +76,8 @@ fn needs(graph: &Graph<'_>, id: NodeId) -> Needs {
         Some(Node::Descriptor { .. } | Node::Exit(_)) if !edges.is_empty() => Needs::Any,
         Some(Node::End { .. }) => {
             let ends = &graph.system.ends;
-            if ends.is_whole && ends.unreadable.is_empty() && !edges.is_empty() {
+            let proved = graph.weakest_proof() == Proof::Twice;
+            if proved && ends.is_whole && ends.unreadable.is_empty() && !edges.is_empty() {
                 Needs::Any
             } else {
                 Needs::Nothing
@@ -87,6 +89,10 @@ fn needs(graph: &Graph<'_>, id: NodeId) -> Needs {
 
 fn object(graph: &Graph<'_>, id: NodeId) -> Needs {
     let Some((snapshot, object, what)) = graph.object(id) else { return Needs::Nothing };
+    // What was not read at one moment leaves every way open.
+    if graph.process_of(id).is_none_or(|process| graph.proof(process) == Proof::Once) {
+        return Needs::Nothing;
+    }
     let edges = graph.edges_of(id);
     let holders = edges
         .iter()

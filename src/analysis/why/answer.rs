@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::cause::{Cause, cause};
 use super::chain::Chain;
@@ -32,7 +32,7 @@ pub struct Answer {
     pub causes: Vec<Found>,
     /// Tasks that wait for connections, timers or signals, as usual.
     pub usual: u64,
-    /// Tasks that wait, without the runtimes' own.
+    /// Tasks that wait, without the runtimes' own, in the processes that the question is about.
     pub waiting: u64,
 }
 
@@ -63,6 +63,10 @@ struct Ways {
 }
 
 const NOBODY: u32 = u32::MAX;
+/// The chains of this many causes are followed.
+const FOLLOWED: usize = 500;
+/// Of equally large groups, this many are compared.
+const ALIKE: usize = 4;
 
 /// What equal tasks share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,19 +102,17 @@ impl<'a> Why<'a> {
     pub fn of_tasks(&self, process: u32, rows: &[u32]) -> Vec<Chain> {
         let ways = self.ways();
         let mut places = Places::new(self);
-        let mut groups: FxHashMap<(Alike, u32), (u64, NodeId)> = FxHashMap::default();
+        let mut groups: FxHashMap<(Alike, u32), Equal> = FxHashMap::default();
         for node in rows.iter().filter_map(|&row| self.graph.task_node(process, row)) {
             let Some((_, task)) = self.graph.task(node) else { continue };
             let alike = places.alike(node, task);
             let root = ways.last.get(node.index()).copied().unwrap_or(NOBODY);
             let end = if root == node.0 { NOBODY } else { root };
-            let entry = groups.entry((alike, end)).or_insert((0, node));
-            entry.0 = entry.0.saturating_add(task.count());
-            entry.1 = entry.1.min(node);
+            groups.entry((alike, end)).or_insert(Equal::new(node)).add(&self.graph, node, task);
         }
-        let mut groups: Vec<(u64, NodeId)> = groups.into_values().collect();
-        groups.sort_by_key(|&(count, node)| (Reverse(count), node));
-        groups.into_iter().map(|(count, node)| self.graph.chain(node, count)).collect()
+        let mut groups: Vec<Equal> = groups.into_values().collect();
+        groups.sort_by_key(|group| (Reverse(group.count), group.node));
+        groups.iter().map(|group| group.chain(&self.graph)).collect()
     }
 
     /// Every cause of the system, and who depends on it.
@@ -119,40 +121,55 @@ impl<'a> Why<'a> {
         let mut places = Places::new(self);
         let mut found: Vec<Gathered> = Vec::new();
         let mut by_key: FxHashMap<_, usize> = FxHashMap::default();
+        let mut known: FxHashMap<NodeId, Cause> = FxHashMap::default();
         let mut waiting = 0_u64;
         for (node, task) in self.graph.tasks() {
             if task.system || !waits(task) {
                 continue;
             }
-            waiting = waiting.saturating_add(task.count());
+            let asked = self.is_asked(node);
+            if asked {
+                waiting = waiting.saturating_add(task.count());
+            }
             let root = NodeId(ways.root.get(node.index()).copied().unwrap_or(node.0));
             let is_cycle = ways.is_cycle.get(node.index()).copied().unwrap_or(false);
             let last = ways.last.get(node.index()).copied().filter(|&last| last != NOBODY);
             let last = last.map_or(node, NodeId);
-            let why = match is_cycle {
+            let kind = known.entry(root).or_insert_with(|| match is_cycle {
                 true => Cause::Cycle { forever: !self.graph.is_alive(root) },
-                false => cause(&self.graph, root),
-            };
-            // Times differ from task to task.
-            let kind = if let Cause::Time(_) = why { Cause::SomeTime } else { why };
+                // Times differ from task to task.
+                false => match cause(&self.graph, root) {
+                    Cause::Time(_) => Cause::SomeTime,
+                    other => other,
+                },
+            });
             let of_last = self.graph.task(last).map(|(_, task)| places.alike(last, task));
-            let key = (kind, of_last, if is_cycle { root.0 } else { 0 });
+            let key = (kind.clone(), of_last, if is_cycle { root.0 } else { 0 });
             let at = *by_key.entry(key.clone()).or_insert_with(|| {
                 found.push(Gathered { cause: key.0, ..Gathered::default() });
                 found.len() - 1
             });
             if let Some(gathered) = found.get_mut(at) {
                 gathered.add(&self.graph, node, task, last, places.alike(node, task));
+                gathered.asked |= asked;
             }
         }
+        // What only the tasks of other processes depend on is not what was asked.
+        found.retain(|gathered| gathered.asked);
         let usual = |gathered: &Gathered| gathered.is_usual(&self.graph, &mut places);
-        let (usual, pressing): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
-        let mut causes: Vec<Found> =
-            pressing.into_iter().map(|gathered| gathered.finish(&self.graph)).collect();
-        causes.sort_by_key(|found| {
-            (Reverse(found.tasks), Reverse(found.oldest.nanos()), found.groups.first().map(|&(_, node)| node))
-        });
+        let (usual, mut pressing): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
+        let first = |gathered: &Gathered| gathered.groups.values().map(|group| group.node).min();
+        pressing.sort_by_cached_key(|one| (Reverse(one.tasks), Reverse(one.oldest.nanos()), first(one)));
+        let causes = (pressing.into_iter().enumerate())
+            .map(|(nth, gathered)| gathered.finish(&self.graph, nth < FOLLOWED))
+            .collect();
         Answer { causes, usual: usual.iter().map(|gathered| gathered.tasks).sum(), waiting }
+    }
+
+    /// Whether a task belongs to a process that the question is about.
+    fn is_asked(&self, task: NodeId) -> bool {
+        let asked = self.graph.system.asked;
+        asked == 0 || self.graph.process_of(task).is_some_and(|process| (process as usize) < asked)
     }
 
     /// Follows the first way of every node.
@@ -224,6 +241,32 @@ fn waits(task: &Task) -> bool {
     matches!(task.state, TaskState::Waiting | TaskState::Syscall)
 }
 
+/// Equal tasks.
+struct Equal {
+    count: u64,
+    /// The first of them.
+    node: NodeId,
+    /// What they wait for.
+    things: FxHashSet<NodeId>,
+}
+
+impl Equal {
+    fn new(node: NodeId) -> Self {
+        Equal { count: 0, node, things: FxHashSet::default() }
+    }
+
+    fn add(&mut self, graph: &Graph<'_>, node: NodeId, task: &Task) {
+        self.count = self.count.saturating_add(task.count());
+        self.node = self.node.min(node);
+        self.things.extend(graph.waits_of(node).map(|(_, object)| object));
+    }
+
+    /// The chain of the first one.
+    fn chain(&self, graph: &Graph<'_>) -> Chain {
+        Chain { things: self.things.len() as u64, ..graph.chain(self.node, self.count) }
+    }
+}
+
 /// A cause under construction.
 struct Gathered {
     cause: Cause,
@@ -231,9 +274,11 @@ struct Gathered {
     oldest: Age,
     /// The last task of each way.
     last: FxHashMap<NodeId, ()>,
-    groups: FxHashMap<Alike, (u64, NodeId)>,
+    groups: FxHashMap<Alike, Equal>,
     /// A task waits for another one and is not just ready for work.
     presses: bool,
+    /// A task of a process that the question is about depends on it.
+    asked: bool,
 }
 
 impl Default for Gathered {
@@ -245,6 +290,7 @@ impl Default for Gathered {
             last: FxHashMap::default(),
             groups: FxHashMap::default(),
             presses: false,
+            asked: false,
         }
     }
 }
@@ -256,8 +302,7 @@ impl Gathered {
             self.oldest = task.age;
         }
         self.last.insert(last, ());
-        let group = self.groups.entry(alike).or_insert((0, node));
-        group.0 = group.0.saturating_add(task.count());
+        self.groups.entry(alike).or_insert(Equal::new(node)).add(graph, node, task);
         let op = graph.best(node).map(|edge| edge.kind);
         let ready = matches!(op, Some(EdgeKind::Waits(WaitOp::Receive | WaitOp::Wait)));
         self.presses |= node != last && !ready;
@@ -269,7 +314,7 @@ impl Gathered {
             return false;
         }
         match self.cause {
-            Cause::Clients | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
+            Cause::Clients | Cause::Events | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
             Cause::DeadEnd(_) | Cause::Cycle { forever: true } | Cause::NotAccepted => false,
             _ => self
                 .last
@@ -278,21 +323,23 @@ impl Gathered {
         }
     }
 
-    fn finish(self, graph: &Graph<'_>) -> Found {
-        let mut groups: Vec<(u64, NodeId)> = self.groups.into_values().collect();
-        groups.sort_by_key(|&(count, node)| (Reverse(count), node));
+    /// `follow`: the chain is followed. Otherwise it is cut before it begins.
+    fn finish(self, graph: &Graph<'_>, follow: bool) -> Found {
+        let mut groups: Vec<Equal> = self.groups.into_values().collect();
+        groups.sort_by_key(|group| (Reverse(group.count), group.node));
         // Of equally large groups the one with the longest way says most.
-        let most = groups.first().map_or(0, |&(count, _)| count);
-        let largest = groups.iter().take_while(|&&(count, _)| count == most).take(16);
-        let mut chains: Vec<Chain> = largest.map(|&(count, node)| graph.chain(node, count)).collect();
+        let most = groups.first().map_or(0, |group| group.count);
+        let largest = groups.iter().take_while(|group| group.count == most);
+        let mut chains: Vec<Chain> =
+            largest.take(if follow { ALIKE } else { 0 }).map(|group| group.chain(graph)).collect();
         chains.sort_by_key(|chain| Reverse(chain.steps.len()));
-        let none = Chain { steps: Vec::new(), cycle: Vec::new(), is_cut: false };
+        let none = Chain { steps: Vec::new(), things: 0, cycle: Vec::new(), is_cut: true };
         Found {
             chain: chains.into_iter().next().unwrap_or(none),
             tasks: self.tasks,
             causes: self.last.len() as u64,
             oldest: self.oldest,
-            groups,
+            groups: groups.iter().map(|group| (group.count, group.node)).collect(),
         }
     }
 }

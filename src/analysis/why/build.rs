@@ -2,29 +2,30 @@
 
 use rustc_hash::FxHashMap;
 
+use super::alive::alive;
+use super::builder::Builder;
+use super::chain::hopes;
 use super::ends;
-use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, Want, rank};
+use super::graph::{EdgeKind, Graph, Node, Want};
 use super::still::Still;
 use super::system::System;
 use crate::analysis::contexts::{Above, above};
 use crate::snapshot::{
-    Actor, Begins, By, Certainty, Hold, HoldKind, LocationId, ObjectId, ObjectKind, Snapshot, TaskState,
-    TimerState, Wait,
+    Actor, By, Certainty, Hold, HoldKind, ObjectId, ObjectKind, Snapshot, TaskState, TimerState, Wait,
 };
 
-/// A graph under construction.
-pub(super) struct Builder<'a> {
-    pub(super) graph: Graph<'a>,
-    pub(super) stills: Vec<Still<'a>>,
-    /// Descriptors that tasks wait for: their nodes.
-    pub(super) descriptors: Vec<NodeId>,
-    /// Who waits for a descriptor, ascending: process, object, task, and what has to happen.
-    pub(super) waiters: Vec<(u32, ObjectId, NodeId, Want)>,
+impl<'a> Graph<'a> {
+    /// Makes the graph of processes that were read together.
+    pub fn new(system: &'a System) -> Self {
+        let mut graph = build(system);
+        graph.alive = alive(&graph);
+        graph.hopes = hopes(&graph);
+        graph
+    }
 }
 
-/// Makes the graph.
-pub(super) fn build<'a>(system: &'a System) -> Graph<'a> {
-    let stills: Vec<Still<'a>> = system.processes.iter().map(Still::new).collect();
+fn build(system: &System) -> Graph<'_> {
+    let stills: Vec<Still<'_>> = system.processes.iter().map(Still::new).collect();
     let mut graph = Graph {
         system,
         nodes: Vec::new(),
@@ -38,6 +39,8 @@ pub(super) fn build<'a>(system: &'a System) -> Graph<'a> {
         proofs: stills.iter().map(|still| still.proof).collect(),
         moving: Vec::new(),
         alive: Vec::new(),
+        hopes: Vec::new(),
+        waiters: Vec::new(),
         moved: 0,
     };
     for (process, seen) in (0..).zip(&system.processes) {
@@ -49,6 +52,7 @@ pub(super) fn build<'a>(system: &'a System) -> Graph<'a> {
         graph.nodes.extend(all.map(|object| Node::Object { process, object }));
         graph.bases.push((tasks, objects));
     }
+    graph.moving = vec![false; graph.nodes.len()];
     let mut builder = Builder { graph, stills, descriptors: Vec::new(), waiters: Vec::new() };
     for (process, seen) in (0..).zip(&system.processes) {
         let first: &Snapshot = &seen.first;
@@ -63,24 +67,6 @@ pub(super) fn build<'a>(system: &'a System) -> Graph<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// The node that is neither a task nor an object, made if it is new.
-    pub(super) fn node(&mut self, node: Node) -> NodeId {
-        *self.graph.others.entry(node).or_insert_with(|| {
-            self.graph.nodes.push(node);
-            NodeId(self.graph.nodes.len() as u32 - 1)
-        })
-    }
-
-    /// Adds an edge.
-    pub(super) fn edge(&mut self, from: NodeId, to: NodeId, kind: EdgeKind, certainty: Certainty) {
-        self.graph.edges.push(Edge { from, to, kind, certainty, location: None });
-    }
-
-    fn object(&self, process: u32, object: ObjectId) -> NodeId {
-        let base = self.graph.bases.get(process as usize).map_or(0, |&(_, objects)| objects);
-        NodeId(base.saturating_add(object.0))
-    }
-
     /// What the tasks of a process wait for.
     fn waits(&mut self, process: u32, first: &'a Snapshot) {
         for (row, task) in (0..).zip(&first.tasks) {
@@ -88,7 +74,6 @@ impl<'a> Builder<'a> {
             let runs = !matches!(task.state, TaskState::Waiting | TaskState::Syscall | TaskState::Unknown);
             let waits = if runs { &[] } else { first.waits_of(task) };
             if !runs && !self.stands(process, first, row) {
-                self.graph.moving.resize(from.index() + 1, false);
                 if let Some(moving) = self.graph.moving.get_mut(from.index()) {
                     *moving = true;
                 }
@@ -112,11 +97,6 @@ impl<'a> Builder<'a> {
                 self.edge(from, to, EdgeKind::Waits(op), Certainty::Sure);
             }
         }
-    }
-
-    /// Whether a task stood still.
-    pub(super) fn stands(&self, process: u32, first: &Snapshot, row: u32) -> bool {
-        self.stills.get(process as usize).is_some_and(|still| still.task(first, row))
     }
 
     /// Who holds locks.
@@ -166,27 +146,6 @@ impl<'a> Builder<'a> {
         self.stills.get(process as usize).map(Still::found_later).unwrap_or_default()
     }
 
-    /// An edge from an object, or the note that there is none because something moved.
-    #[allow(clippy::too_many_arguments, reason = "the parts of an edge")]
-    fn add(
-        &mut self,
-        process: u32,
-        object: ObjectId,
-        to: Option<NodeId>,
-        kind: EdgeKind,
-        certainty: Certainty,
-        location: Option<LocationId>,
-        stands: bool,
-    ) {
-        let Some(to) = to else { return };
-        if !stands {
-            self.graph.moved += 1;
-            return;
-        }
-        let from = self.object(process, object);
-        self.graph.edges.push(Edge { from, to, kind, certainty, location });
-    }
-
     /// What time does: timers, deadlines of contexts, the ends of processes.
     fn times(&mut self, process: u32, first: &'a Snapshot) {
         for timer in &first.links.timers {
@@ -217,52 +176,4 @@ impl<'a> Builder<'a> {
             }
         }
     }
-
-    /// Sorts the edges.
-    fn finish(self) -> Graph<'a> {
-        let mut graph = self.graph;
-        let known = graph.nodes.len();
-        graph.edges.retain(|edge| edge.from.index() < known && edge.to.index() < known);
-        // Of several edges between two nodes the surest stays; a task may wait in several ways for one thing.
-        let way = |edge: &Edge| if let EdgeKind::Waits(op) = edge.kind { Some(op as u8) } else { None };
-        graph.edges.sort_by_key(|edge| {
-            (edge.from, edge.to, way(edge), edge.certainty, edge.kind, edge.location.is_none())
-        });
-        graph.edges.dedup_by_key(|edge| (edge.from, edge.to, way(edge)));
-        graph.edges.sort_by_key(|edge| (edge.from, rank(edge)));
-        let mut starts = vec![0_u32; known + 1];
-        for edge in &graph.edges {
-            if let Some(count) = starts.get_mut(edge.from.index() + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        graph.starts = starts;
-        graph.moving.resize(known, false);
-        graph
-    }
-}
-
-/// The task whose end ends the process: the only one, or the one that runs the program's main function.
-pub(super) fn main_task(snapshot: &Snapshot, pid: u32) -> Option<(u32, EdgeKind)> {
-    if let [_] = snapshot.tasks.as_slice() {
-        return Some((0, EdgeKind::Only));
-    }
-    let begins = |id| {
-        let function = snapshot.code.functions.get(crate::snapshot::FunctionId::index(id));
-        function.is_some_and(|function| function.role.begins == Begins::Program)
-    };
-    let runs_main = |(_, task): &(u32, &crate::snapshot::Task)| {
-        let outer = snapshot.stack_of(task).iter().rev().take(2);
-        let mut frames = outer.filter_map(|id| snapshot.code.locations.get(id.index())?.frames.last());
-        task.entry.is_some_and(begins) || frames.any(|frame| begins(frame.function))
-    };
-    let is_first = |(_, task): &(u32, &crate::snapshot::Task)| task.id == Some(u64::from(pid));
-    let all = || (0..).zip(&snapshot.tasks);
-    let found = all().find(runs_main).or_else(|| all().find(is_first));
-    found.map(|(row, _)| (row, EdgeKind::Main))
 }

@@ -2,7 +2,10 @@
 
 use super::graph::{Graph, Node, NodeId, Want};
 use super::system::OtherEnd;
-use crate::snapshot::{LockState, ObjectKind, TaskState, TimerState, WaitClass};
+use crate::snapshot::{
+    Descriptor, DescriptorKind, LockState, ObjectKind, Protocol, SocketState, TaskState, TimerState,
+    WaitClass,
+};
 
 /// Where a chain ends, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +33,10 @@ pub enum Cause {
     Terminal,
     /// It waits for connections.
     Clients,
+    /// It waits for whatever happens to its descriptors: an event loop.
+    Events,
+    /// Each end waits for the other one to do something.
+    BothWait,
     /// A process has not accepted the connection.
     NotAccepted,
     /// Nothing can end it.
@@ -67,6 +74,8 @@ pub enum Unknown {
     Object,
     /// The holder of the lock was not found.
     Holder,
+    /// It is not known who would wake it.
+    Waker,
     /// The lock is being given to the next task.
     HandedOver,
     /// The channel is closed: its waiters are about to go on.
@@ -110,6 +119,7 @@ pub(super) fn cause(graph: &Graph<'_>, id: NodeId) -> Cause {
                 _ => Unknown::ProcessNotRead,
             })
         }
+        Some(Node::Across(_)) => Cause::BothWait,
         Some(Node::Outside { .. }) => outside(graph, id),
         Some(Node::Time(at)) => Cause::Time(at),
     }
@@ -117,6 +127,7 @@ pub(super) fn cause(graph: &Graph<'_>, id: NodeId) -> Cause {
 
 fn task(graph: &Graph<'_>, id: NodeId) -> Cause {
     let Some((snapshot, task)) = graph.task(id) else { return Cause::Unknown(Unknown::Object) };
+    let Some(Node::Task { row, .. }) = graph.node(id) else { return Cause::Unknown(Unknown::Object) };
     if graph.is_moving(id) {
         return Cause::WentOn;
     }
@@ -137,6 +148,7 @@ fn task(graph: &Graph<'_>, id: NodeId) -> Cause {
         (_, WaitClass::Sleep | WaitClass::Timer) => Cause::SomeTime,
         (_, WaitClass::Accept) => Cause::Clients,
         (_, WaitClass::Runtime) => Cause::Runtime,
+        _ if snapshot.call_of(row).is_some() => Cause::InCall,
         _ => Cause::Unknown(Unknown::Object),
     }
 }
@@ -162,15 +174,22 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
             }
         }
         _ if what.lock == Some(LockState::Free) => Cause::Unknown(Unknown::HandedOver),
+        ObjectKind::Futex | ObjectKind::Semaphore | ObjectKind::Other => Cause::Unknown(Unknown::Waker),
         _ => Cause::Unknown(Unknown::Holder),
     }
 }
 
 fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
-    if want == Want::Connected {
-        return Cause::Clients;
+    let descriptor = graph.descriptor(id);
+    let listens = descriptor.is_some_and(is_listening);
+    match descriptor.map(|descriptor| descriptor.kind) {
+        _ if want == Want::Connected || listens => return Cause::Clients,
+        Some(DescriptorKind::Poll) => return Cause::Events,
+        Some(DescriptorKind::Timer) => return Cause::SomeTime,
+        Some(DescriptorKind::Event | DescriptorKind::Other) => return Cause::Unknown(Unknown::Waker),
+        _ => {}
     }
-    let peer = graph.descriptor(id).and_then(|descriptor| graph.peer(descriptor.file?));
+    let peer = descriptor.and_then(|descriptor| graph.peer(descriptor.file?));
     match peer {
         Some(OtherEnd::Unknown(why)) => Cause::Unknown(Unknown::Because(why.clone())),
         Some(_) => Cause::Unknown(Unknown::Moved),
@@ -178,14 +197,17 @@ fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
     }
 }
 
+/// Whether a descriptor is a socket that accepts connections.
+pub(super) fn is_listening(descriptor: &Descriptor) -> bool {
+    descriptor.socket.as_ref().is_some_and(|socket| socket.state == SocketState::Listen)
+}
+
 fn outside(graph: &Graph<'_>, id: NodeId) -> Cause {
-    use crate::snapshot::{DescriptorKind, Protocol, SocketState};
     let Some(descriptor) = graph.descriptor(id) else { return Cause::Outside };
     let socket = descriptor.socket.as_ref();
-    match (descriptor.kind, socket.map(|socket| (socket.protocol, socket.state))) {
+    match (descriptor.kind, socket.map(|socket| socket.protocol)) {
         (DescriptorKind::Terminal, _) => Cause::Terminal,
-        (_, Some((Protocol::Netlink, _))) => Cause::Kernel,
-        (_, Some((_, SocketState::Listen))) => Cause::Clients,
+        (_, Some(Protocol::Netlink)) => Cause::Kernel,
         _ => Cause::Outside,
     }
 }

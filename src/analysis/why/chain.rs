@@ -17,6 +17,8 @@ const WAYS: usize = 8;
 pub struct Chain {
     /// The steps, each above those that it leads to. The first one is where the question begins.
     pub steps: Vec<Step>,
+    /// How many different things the tasks of the first step wait for. The chain follows one of them.
+    pub things: u64,
     /// The tasks of the cycle that the chain ends in, each waiting for the next one.
     pub cycle: Vec<NodeId>,
     /// The chain is longer: the rest was not followed.
@@ -67,7 +69,7 @@ struct Way {
 impl Graph<'_> {
     /// Follows a node to its cause. `count`: how many equal tasks are meant.
     pub fn chain(&self, from: NodeId, count: u64) -> Chain {
-        let mut chain = Chain { steps: Vec::new(), cycle: Vec::new(), is_cut: false };
+        let mut chain = Chain { steps: Vec::new(), things: 1, cycle: Vec::new(), is_cut: false };
         let first = Step {
             depth: 0,
             node: from,
@@ -183,30 +185,15 @@ impl Graph<'_> {
     /// are to act the surest.
     fn order(&self, edge: &Edge) -> impl Ord + use<> {
         let hope = match (self.node(edge.from), edge.kind) {
-            (Some(Node::Task { .. }), _) => self.hope(edge.to),
+            (Some(Node::Task { .. }), _) => self.hopes.get(edge.to.index()).copied().unwrap_or(3),
             (_, EdgeKind::Fires) => 0,
             (_, EdgeKind::Deadline) => 3,
-            _ if self.needs_all(edge.from) => 1 + u8::from(self.is_alive(edge.to)),
+            (_, EdgeKind::Parent) => 2,
+            // Of those that all have to act, the one that cannot decides.
+            _ if self.needs_all(edge.from) && !self.is_alive(edge.to) => 0,
             _ => 1,
         };
         (hope, rank(edge))
-    }
-
-    /// How much hope there is that something happens to what a task waits for. 0 is the most.
-    fn hope(&self, object: NodeId) -> u8 {
-        let edges = self.edges_of(object);
-        let fires = edges.iter().any(|edge| edge.kind == EdgeKind::Fires);
-        let known = edges.iter().any(|edge| {
-            edge.certainty < Certainty::Perhaps && edge.kind != EdgeKind::Deadline && self.is_alive(edge.to)
-        });
-        let deadline = edges.iter().any(|edge| edge.kind == EdgeKind::Deadline);
-        match self.is_alive(object) {
-            false => 4,
-            true if fires => 0,
-            true if known => 1,
-            true if deadline => 2,
-            true => 3,
-        }
     }
 
     /// Whether all that are to act on an object have to.
@@ -235,4 +222,24 @@ impl Graph<'_> {
         let (snapshot, id, _) = self.object(object)?;
         snapshot.timer_of(id).map(|timer| timer.state)
     }
+}
+
+/// How much hope there is that something happens to each node that tasks wait for.
+pub(super) fn hopes(graph: &Graph<'_>) -> Vec<u8> {
+    let hope = |id: NodeId| {
+        let edges = graph.edges_of(id);
+        let fires = edges.iter().any(|edge| edge.kind == EdgeKind::Fires);
+        let known = edges.iter().any(|edge| {
+            edge.certainty < Certainty::Perhaps && edge.kind != EdgeKind::Deadline && graph.is_alive(edge.to)
+        });
+        let deadline = edges.iter().any(|edge| edge.kind == EdgeKind::Deadline);
+        match graph.is_alive(id) {
+            false => 4,
+            true if fires => 0,
+            true if known => 1,
+            true if deadline => 2,
+            true => 3,
+        }
+    };
+    (0..graph.nodes.len() as u32).map(|id| hope(NodeId(id))).collect()
 }

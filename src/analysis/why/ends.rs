@@ -2,12 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use super::build::{Builder, main_task};
+use super::builder::Builder;
+use super::cause::is_listening;
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
-    Action, By, Certainty, Deadline, DescriptorKind, FileId, ObjectId, ObjectKind, Snapshot, SocketState,
-    WaitOp,
+    Action, Begins, By, Certainty, Deadline, DescriptorKind, FileId, FunctionId, ObjectId, ObjectKind,
+    Snapshot, SocketState, Task, TaskState, WaitOp,
 };
 
 /// At most this many holders of one end are named.
@@ -91,10 +92,11 @@ fn descriptor(builder: &mut Builder<'_>, node: NodeId) {
 /// Where a socket leads to.
 fn socket(graph: &Graph<'_>, node: NodeId, want: Want) -> Option<(Node, EdgeKind)> {
     let Some(Node::Descriptor { process, object, .. }) = graph.node(node) else { return None };
-    if want == Want::Connected {
+    let descriptor = graph.descriptor(node)?;
+    if want == Want::Connected || is_listening(descriptor) {
         return None;
     }
-    match graph.peer(graph.descriptor(node)?.file?)? {
+    match graph.peer(descriptor.file?)? {
         OtherEnd::Socket { file, .. } => Some((Node::End { file: *file, want }, EdgeKind::FarEnd)),
         OtherEnd::NotAccepted { listener } => {
             Some((Node::End { file: *listener, want: Want::Accepted }, EdgeKind::Listener))
@@ -126,6 +128,16 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
         let fds = holders.iter().filter(|end| end.pid == pid).map(|end| end.fd);
         let of_process = if only { Certainty::Sure } else { Certainty::Perhaps };
         let process = tables.processes.get(&pid).copied();
+        // A task that is alone in its process, and waits for nothing or for one thing, is the one.
+        let single = process.and_then(|process| {
+            let snapshot = builder.graph.snapshot(process)?;
+            let [task] = snapshot.tasks.as_slice() else { return None };
+            (snapshot.waits_of(task).len() <= 1).then(|| builder.graph.task_node(process, 0))?
+        });
+        if let Some(task) = single {
+            builder.edge(node, task, EdgeKind::Only, of_process);
+            continue;
+        }
         let mut found = false;
         for fd in fds.clone().take(HOLDERS) {
             let object = process.and_then(|process| tables.objects.get(&(process, fd)));
@@ -133,17 +145,9 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
                 found |= tasks(builder, node, (process, object), want, only);
             }
         }
-        let single = process.and_then(|process| {
-            let snapshot = builder.graph.snapshot(process)?;
-            (snapshot.tasks.len() == 1).then(|| builder.graph.task_node(process, 0))?
-        });
-        match (found, single, fds.clone().next()) {
-            (true, ..) => {}
-            (false, Some(task), _) => builder.edge(node, task, EdgeKind::Only, of_process),
-            (false, None, fd) => {
-                let to = builder.node(Node::Process(pid));
-                builder.edge(node, to, EdgeKind::OpenAs(fd.unwrap_or(0)), of_process);
-            }
+        if !found {
+            let to = builder.node(Node::Process(pid));
+            builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }
     }
 }
@@ -180,7 +184,7 @@ fn tasks(
 
 /// A task that runs or is about to.
 fn is_ready(snapshot: &Snapshot, row: u32) -> bool {
-    use crate::snapshot::TaskState::{Preempted, Runnable, Running};
+    use TaskState::{Preempted, Runnable, Running};
     let state = snapshot.tasks.get(row as usize).map(|task| task.state);
     matches!(state, Some(Running | Runnable | Preempted))
 }
@@ -219,7 +223,8 @@ fn waiters(
         if serves {
             builder.edge(node, task, EdgeKind::Serves, Certainty::Sure);
         } else if !known {
-            builder.edge(node, task, EdgeKind::WaitsThere(op), Certainty::Perhaps);
+            let across = builder.node(Node::Across(task));
+            builder.edge(node, across, EdgeKind::WaitsThere(op), Certainty::Perhaps);
         }
         found |= serves || !known;
     }
@@ -246,4 +251,24 @@ fn exit(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, pid: u32) {
     if let Some(task) = builder.graph.task_node(process, row) {
         builder.edge(node, task, kind, Certainty::Sure);
     }
+}
+
+/// The task whose end ends the process: the only one, or the one that runs the program's main function.
+fn main_task(snapshot: &Snapshot, pid: u32) -> Option<(u32, EdgeKind)> {
+    if let [_] = snapshot.tasks.as_slice() {
+        return Some((0, EdgeKind::Only));
+    }
+    let begins = |id: FunctionId| {
+        let function = snapshot.code.functions.get(id.index());
+        function.is_some_and(|function| function.role.begins == Begins::Program)
+    };
+    let runs_main = |(_, task): &(u32, &Task)| {
+        let outer = snapshot.stack_of(task).iter().rev().take(2);
+        let mut frames = outer.filter_map(|id| snapshot.code.locations.get(id.index())?.frames.last());
+        task.entry.is_some_and(begins) || frames.any(|frame| begins(frame.function))
+    };
+    let is_first = |(_, task): &(u32, &Task)| task.id == Some(u64::from(pid));
+    let all = || (0..).zip(&snapshot.tasks);
+    let found = all().find(runs_main).or_else(|| all().find(is_first));
+    found.map(|(row, _)| (row, EdgeKind::Main))
 }

@@ -2,8 +2,6 @@
 
 use rustc_hash::FxHashMap;
 
-use super::alive::alive;
-use super::build;
 use super::still::Proof;
 use super::system::{OtherEnd, SeenProcess, System};
 use crate::snapshot::{
@@ -58,6 +56,9 @@ pub enum Node {
     },
     /// A process that has an end, by its pid. Which of its tasks is to act is not known.
     Process(u32),
+    /// A task that waits at the far end itself, by its node. It is not followed: it waits for what is asked about,
+    /// perhaps among other things.
+    Across(NodeId),
     /// The end of a process, by its pid.
     Exit(u32),
     /// Something outside of this machine, or a person, at the other end of a descriptor.
@@ -188,18 +189,15 @@ pub struct Graph<'a> {
     pub(super) moving: Vec<bool>,
     /// Nodes that can go on, as far as it is known.
     pub(super) alive: Vec<bool>,
+    /// How much hope there is for each node, see `chain`. 0 is the most.
+    pub(super) hopes: Vec<u8>,
+    /// How many tasks wait for each node.
+    pub(super) waiters: Vec<u32>,
     /// Edges that were left out because something moved.
     pub(super) moved: u64,
 }
 
 impl<'a> Graph<'a> {
-    /// Makes the graph of processes that were read together.
-    pub fn new(system: &'a System) -> Self {
-        let mut graph = build::build(system);
-        graph.alive = alive(&graph);
-        graph
-    }
-
     /// What it was made of.
     pub fn system(&self) -> &'a System {
         self.system
@@ -258,9 +256,13 @@ impl<'a> Graph<'a> {
         self.proofs.get(process as usize).copied().unwrap_or(Proof::Once)
     }
 
-    /// The snapshot and the task of a node that is a task.
+    /// The snapshot and the task of a node that is a task, or a task across.
     pub fn task(&self, id: NodeId) -> Option<(&'a Snapshot, &'a Task)> {
-        let Node::Task { process, row } = self.node(id)? else { return None };
+        let mut node = self.node(id)?;
+        if let Node::Across(task) = node {
+            node = self.node(task)?;
+        }
+        let Node::Task { process, row } = node else { return None };
         let snapshot = self.snapshot(process)?;
         Some((snapshot, snapshot.tasks.get(row as usize)?))
     }
@@ -308,6 +310,10 @@ impl<'a> Graph<'a> {
             | Node::Object { process, .. }
             | Node::Descriptor { process, .. }
             | Node::Outside { process, .. } => Some(process),
+            Node::Across(task) => match self.node(task)? {
+                Node::Task { process, .. } => Some(process),
+                _ => None,
+            },
             Node::Process(pid) | Node::Exit(pid) => self.by_pid(pid),
             Node::End { .. } | Node::Time(_) => None,
         }
@@ -324,6 +330,11 @@ impl<'a> Graph<'a> {
         self.moving.get(id.index()).copied().unwrap_or(false)
     }
 
+    /// How many tasks wait for a node.
+    pub fn waiters(&self, id: NodeId) -> u64 {
+        self.waiters.get(id.index()).copied().unwrap_or(0).into()
+    }
+
     /// Edges that were left out because something moved between the readings.
     pub fn moved(&self) -> u64 {
         self.moved
@@ -336,8 +347,8 @@ impl<'a> Graph<'a> {
         self.proofs.iter().map(|&proof| weak(proof)).max().unwrap_or(Proof::Once)
     }
 
-    /// When everything held together, nanoseconds since the Unix epoch, and how long it stood still at least: the last
-    /// of the first readings had ended, and the first of the second ones had not begun. None if that is not known.
+    /// When everything held together, nanoseconds since the Unix epoch, and how long it stood still at least: the
+    /// last of the first readings had ended, and the first of the second ones had not begun. None if unknown.
     pub fn held_together(&self) -> Option<(u64, u64)> {
         if self.weakest_proof() != Proof::Twice {
             return None;
@@ -356,8 +367,8 @@ impl<'a> Graph<'a> {
 
     /// Every task with its node.
     pub fn tasks(&self) -> impl Iterator<Item = (NodeId, &'a Task)> {
-        let all = (0..).zip(&self.nodes).map(|(id, _)| NodeId(id));
-        all.filter_map(|id| Some((id, self.task(id)?.1)))
+        let all = (0..).zip(&self.nodes).filter(|(_, node)| matches!(node, Node::Task { .. }));
+        all.filter_map(|(id, _)| Some((NodeId(id), self.task(NodeId(id))?.1)))
     }
 }
 

@@ -7,6 +7,7 @@
 mod alive;
 mod answer;
 mod build;
+mod builder;
 mod cause;
 mod chain;
 mod ends;

@@ -168,12 +168,12 @@ fn identity(task: &Task) -> (u8, Option<u64>, u64) {
 
 /// Whether a task did not move from one reading to the next.
 fn same(first: &Snapshot, a: &Task, second: &Snapshot, b: &Task) -> bool {
-    let reason = |snapshot: &Snapshot, task: &Task| task.reason.map(|id| snapshot.str(id).to_owned());
     let torn = |task: &Task| task.stack_status == StackStatus::Torn;
     if torn(a) || torn(b) || (a.state, a.mark, a.polls) != (b.state, b.mark, b.polls) {
         return false;
     }
-    if reason(first, a) != reason(second, b) || !waits(first, a).eq(waits(second, b)) {
+    let reasons = (a.reason.map(|id| first.str(id)), b.reason.map(|id| second.str(id)));
+    if reasons.0 != reasons.1 || !waits(first, a).eq(waits(second, b)) {
         return false;
     }
     // Without a mark the stack has to say it.

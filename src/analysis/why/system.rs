@@ -12,6 +12,9 @@ pub use crate::snapshot::{Ends, OpenEnd, OtherEnd, Peer};
 pub struct System {
     /// The processes. The first one is where the question begins.
     pub processes: Vec<SeenProcess>,
+    /// The question is about this many of the processes, the first ones; the others were read because those wait for
+    /// them. 0: it is about all.
+    pub asked: usize,
     /// Who has what open.
     pub ends: Ends,
     /// The other ends of sockets.

@@ -123,7 +123,7 @@ impl Made {
         let (pid, name) = (self.pid, self.name.to_owned());
         let first = self.snapshot();
         let mut second = first.clone();
-        second.header.taken_at_ns = second.header.taken_at_ns.map(|at| at + 20_000_000);
+        second.header.taken_at_ns = second.header.taken_at_ns.map(|at| at + 100_000_000);
         SeenProcess { pid, name, first: Arc::new(first), second: Some(Arc::new(second)) }
     }
 }
@@ -147,7 +147,7 @@ pub(crate) fn system(
         processes,
         ends: Ends { open: ends, unreadable: Vec::new(), is_whole: true },
         peers: peers.iter().map(|(of, to)| Peer { of: file(*of), to: to.clone() }).collect(),
-        left_out: Vec::new(),
+        ..System::default()
     }
 }
 
@@ -220,7 +220,11 @@ fn a_chain_through_three_processes_ends_in_a_system_call() {
     // All of them depend on one system call, but the thread that is in it depends on nothing else.
     assert_eq!(answer.causes[0].tasks, 1208);
     assert_eq!(answer.causes[0].chain, chains[0]);
-    assert_eq!((answer.causes.len(), answer.usual), (1, 0));
+    assert_eq!((answer.causes.len(), answer.usual, answer.waiting), (1, 0, 1208));
+    let mut system = example();
+    system.asked = 1;
+    let answer = Why::new(&system).causes();
+    assert_eq!((answer.causes[0].tasks, answer.waiting), (1208, 1205));
 }
 
 #[test]
@@ -381,20 +385,32 @@ fn a_select_is_blocked_only_if_all_of_its_cases_are() {
     assert_eq!(cause_of(&both, select), Cause::Time(7));
 }
 
-#[test]
-fn both_ends_of_a_connection_that_wait_for_each_other_are_only_perhaps_a_deadlock() {
+/// Two processes whose tasks read from each other. The second one has this many other tasks.
+fn both_read(others: usize) -> System {
     let mut processes = Vec::new();
     for (pid, inode) in [(1, 11), (2, 12)] {
         let mut made = Made::new(pid, "p");
         let row = made.task("main.main", WaitClass::Network);
-        made.task("main.other", WaitClass::Sleep);
+        (0..if pid == 2 { others } else { 0 }).for_each(|_| _ = made.task("main.other", WaitClass::Sleep));
         made.reads(row, WaitOp::Read, 3, DescriptorKind::Socket, inode);
         processes.push(made.seen());
     }
     let ends = vec![open(1, "p", 3, 11, "rw"), open(2, "p", 3, 12, "rw")];
-    let system = system(processes, ends, &[(11, socket(12)), (12, socket(11))]);
-    let chain = Why::new(&system).of_tasks(0, &[0]).remove(0);
-    assert!(matches!(chain.cause().unwrap().1, Cause::Cycle { .. }), "{chain:?}");
+    system(processes, ends, &[(11, socket(12)), (12, socket(11))])
+}
+
+#[test]
+fn both_ends_that_wait_for_each_other_are_a_deadlock_only_if_nobody_else_is_there() {
+    assert_eq!(cause_of(&both_read(0), 0), Cause::Cycle { forever: true });
+    assert_eq!(cause_of(&both_read(1), 0), Cause::BothWait);
+    // Data is on its way.
+    let mut system = both_read(1);
+    let mut second = (*system.processes[1].first).clone();
+    second.links.descriptors[0].socket.as_mut().unwrap().receive_queue = Some(5);
+    system.processes[1].first = Arc::new(second);
+    let graph = Graph::new(&system);
+    assert!(graph.moved() > 0);
+    assert_eq!(cause_of(&system, 0), Cause::Unknown(Unknown::WhichTask));
 }
 
 #[test]
@@ -417,10 +433,14 @@ fn a_million_tasks_on_one_lock_are_one_group() {
     let lock = made.object(ObjectKind::Mutex, 0x10);
     let holder = made.task("main.hold", WaitClass::Sleep);
     made.holds(holder, HoldKind::Exclusive, lock);
-    for _ in 0..1_000_000 {
-        let row = made.task("main.wait", WaitClass::Lock);
-        made.waits(row, WaitOp::Lock, lock);
-    }
+    let row = made.task("main.wait", WaitClass::Lock);
+    made.waits(row, WaitOp::Lock, lock);
+    let waiter = made.tasks.last().unwrap().clone();
+    made.tasks.extend((3..1_000_002).map(|id| {
+        let mut next = waiter.clone();
+        next.0.id = Some(id);
+        next
+    }));
     let system = system(vec![made.seen()], Vec::new(), &[]);
     let answer = Why::new(&system).causes();
     assert_eq!(answer.causes[0].tasks, 1_000_001);

@@ -213,7 +213,8 @@ fn selected(memory: &dyn Memory, count: u64, sets: [u64; 2], forever: bool) -> A
         sets.map(|set| if set == 0 { Ok(Vec::new()) } else { memory.read_vec(set, read.div_ceil(64) * 8) });
     let [Ok(reads), Ok(writes)] = bytes else { return Awaited::Unknown };
     let has = |set: &[u8], fd: usize| set.get(fd / 8).is_some_and(|byte| byte >> (fd % 8) & 1 != 0);
-    let any = (0..read).flat_map(|fd| ops(fd as u32, has(&reads, fd), has(&writes, fd))).collect();
+    let wanted = (0..read).filter(|&fd| has(&reads, fd) || has(&writes, fd));
+    let any = wanted.flat_map(|fd| ops(fd as u32, has(&reads, fd), has(&writes, fd))).collect();
     Awaited::Descriptors { any, forever, more: all > read }
 }
 
@@ -241,4 +242,70 @@ fn time(memory: &dyn Memory, address: u64) -> Option<u64> {
     let seconds = memory.read_u64(address).ok()?;
     let nanos = memory.read_u64(address.checked_add(8)?).ok().filter(|nanos| NANOS.contains(nanos))?;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::process::{Range, Result, TargetError};
+    use crate::snapshot::Age;
+
+    /// Memory in which every byte is the same; above this address there is none.
+    struct Same(u8, u64);
+
+    impl Memory for Same {
+        fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+            if address > self.1 {
+                return Err(TargetError::Unmapped { address, len: buf.len() });
+            }
+            buf.fill(self.0);
+            Ok(())
+        }
+
+        fn read_many(&self, _: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+            buf.fill(self.0);
+            ok.fill(true);
+            Ok(())
+        }
+    }
+
+    fn call(number: i64, arguments: [u64; 6]) -> ThreadCall {
+        let number = u32::try_from(number).expect("small");
+        ThreadCall { number, arguments, sp: 0, pc: 0, sleeps: 0, kernel_function: None, age: Age::Unknown }
+    }
+
+    #[test]
+    fn numbers_that_are_no_descriptors() {
+        let memory = Same(0, 0);
+        let minus_one = u64::from(u32::MAX);
+        assert_eq!(awaited(&call(libc::SYS_read, [minus_one, 0, 0, 0, 0, 0]), &memory), Awaited::Unknown);
+        // The upper half of a register is not looked at.
+        let read = call(libc::SYS_read, [0xffff_ffff_0000_0003, 0, 0, 0, 0, 0]);
+        let any = vec![(3, WaitOp::Read)];
+        assert_eq!(awaited(&read, &memory), Awaited::Descriptors { any, forever: true, more: false });
+        let wait = |pid| awaited(&call(libc::SYS_wait4, [pid, 0, 0, 0, 0, 0]), &memory);
+        assert_eq!((wait(7), wait(minus_one)), (Awaited::Child(Child::Pid(7)), Awaited::Child(Child::Any)));
+        assert_eq!(wait(0), Awaited::Child(Child::Any));
+    }
+
+    #[test]
+    fn sleeps() {
+        let absolute = call(libc::SYS_clock_nanosleep, [1, 1, 8, 0, 0, 0]);
+        let wall = call(libc::SYS_clock_nanosleep, [0, 1, 8, 0, 0, 0]);
+        assert_eq!(awaited(&absolute, &Same(0, 100)), Awaited::Time(Until::At(0)));
+        assert_eq!(awaited(&wall, &Same(0, 100)), Awaited::Time(Until::Unknown));
+        assert_eq!(awaited(&absolute, &Same(0, 0)), Awaited::Time(Until::Unknown), "it cannot be read");
+    }
+
+    proptest! {
+        #[test]
+        fn any_call(number in 0u32..480, arguments: [u64; 6], byte: u8, end: u64) {
+            let call = ThreadCall { number, ..call(0, arguments) };
+            if let Awaited::Descriptors { any, .. } = awaited(&call, &Same(byte, end)) {
+                prop_assert!(any.len() <= 2 * MAX_POLLED);
+            }
+        }
+    }
 }

@@ -44,3 +44,27 @@ fn parse(line: &str) -> Option<ThreadCall> {
     let age = crate::snapshot::Age::Unknown;
     Some(ThreadCall { number, arguments, sp, pc, sleeps: 0, kernel_function: None, age })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_calls() {
+        let call = parse("0 0x3 0x7ffe 0x400 0x0 0x0 0x6 0x7ffe07c46408 0x7f720d7ca2ad\n").expect("a call");
+        assert_eq!((call.number, call.arguments), (0, [3, 0x7ffe, 0x400, 0, 0, 6]));
+        assert_eq!((call.sp, call.pc), (0x7ffe_07c4_6408, 0x7f72_0d7c_a2ad));
+        for line in ["running\n", "", "-1 0x7ffe07c46408 0x7f720d7ca2ad", "0 0x3", "0 1 2 3 4 5 6 7 8"] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line(line in "-?[0-9]{0,11}( (0x)?[0-9a-f]{0,17}){0,9}.{0,9}") {
+            parse(&line);
+        }
+    }
+}

@@ -39,3 +39,21 @@ pub(super) fn clock_of(cpu: usize) -> io::Result<u64> {
     let reader = thread::Builder::new().name("clock".to_owned()).stack_size(128 << 10).spawn(read)?;
     reader.join().unwrap_or_else(|_| Err(io::Error::other("the thread has panicked")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_at_which_it_last_ran() {
+        let text =
+            "x (1, #threads: 1)\n---\nse.exec_start                                :      10381764.000456\n";
+        assert_eq!(parse(text), Some(10_381_764_000_456));
+        for odd in
+            ["", "se.exec_start", "se.exec_start : 1", "se.exec_start : 1.5", "se.exec_start : -1.123456"]
+        {
+            assert_eq!(parse(odd), None, "{odd}");
+        }
+        assert_eq!(parse(&format!("se.exec_start : {}.123456", u64::MAX)), None);
+    }
+}

@@ -80,3 +80,45 @@ fn watched(text: &str) -> Vec<Watched> {
     };
     text.lines().filter_map(line).take(MAX_WATCHED).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn timers_processes_and_inodes() {
+        let text =
+            "pos:\t0\nflags:\t02\nino:\t4711\nclockid: 1\nit_value: (3, 500000000)\nit_interval: (0, 0)\n";
+        let info = parse(text);
+        assert_eq!((info.inode, info.remaining_ns, info.process), (Some(4711), Some(3_500_000_000), None));
+        assert_eq!((info.expires(Some(1)), info.expires(None)), (Some(3_500_000_001), None));
+        assert_eq!(parse("it_value: (0, 0)\n").expires(Some(1)), None, "it is not set");
+        assert_eq!(parse("Pid:\t77\n").process, Some(77));
+        assert_eq!((parse("Pid:\t-1\n").process, parse("Pid:\t0\n").process), (None, None));
+        let far = format!("it_value: ({}, 0)\n", u64::MAX);
+        assert_eq!(parse(&far).remaining_ns, None);
+    }
+
+    #[test]
+    fn descriptors_in_a_set() {
+        let text = "pos: 0\ntfd:        5 events: 80000019 data:     7f00  pos:0 ino:61 sdev:5\ntfd: 6 events: 4 data: 0\n";
+        let found = watched(text);
+        assert_eq!(found[0], Watched { fd: 5, read: true, write: false, data: 0x7f00 });
+        assert_eq!(found[1], Watched { fd: 6, read: false, write: true, data: 0 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in "(tfd:|it_value:|Pid:|ino:)?[ \t(]?.{0,40}\n?") {
+            parse(&text);
+            watched(&text);
+        }
+
+        #[test]
+        fn nearly_a_set(text in "(tfd: [0-9]{0,12} events: [0-9a-f]{0,9} data: [0-9a-f]{0,18}.{0,9}\n){0,4}") {
+            watched(&text);
+        }
+    }
+}

@@ -60,11 +60,45 @@ pub(super) fn inode(text: &[u8]) -> Option<u64> {
 /// The protocol with this name in the kernel (`struct proto`). Other than streams, all unix sockets have the same one.
 pub(super) fn protocol(name: &[u8]) -> Protocol {
     match name.strip_suffix(b"\0").unwrap_or(name) {
-        b"TCP" | b"TCPv6" => Protocol::Tcp,
+        // A socket of several paths is in the tables of TCP by its first path, with its own inode.
+        b"TCP" | b"TCPv6" | b"MPTCP" | b"MPTCPv6" => Protocol::Tcp,
         b"UDP" | b"UDPv6" => Protocol::Udp,
         b"UNIX-STREAM" => Protocol::UnixStream,
         b"UNIX" => Protocol::UnixDatagram,
         b"NETLINK" => Protocol::Netlink,
         _ => Protocol::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_file_cannot_look_like_a_socket() {
+        let facts = FileFacts { device: 1, inode: 2, mode: libc::S_IFREG, special: (0, 0) };
+        assert_eq!(kind(b"/tmp/socket:[7]", Some(facts)), DescriptorKind::File);
+        assert_eq!(kind(b"socket:[7]", Some(facts)), DescriptorKind::Socket);
+        assert_eq!(kind(b"/memfd:x (deleted)", Some(facts)), DescriptorKind::File);
+        assert_eq!(kind(b"/nowhere", None), DescriptorKind::Unknown);
+        let known = [("[eventpoll]", DescriptorKind::Poll), ("inotify", DescriptorKind::Other)];
+        for (name, expected) in known {
+            assert_eq!(kind(format!("anon_inode:{name}").as_bytes(), Some(facts)), expected);
+        }
+        assert_eq!((inode(b"pipe:[12]"), inode(b"/pipe:[12]"), inode(b"pipe:[x]")), (Some(12), None, None));
+        assert_eq!((name(b"pipe:[12]"), name(b"/a").as_deref()), (None, Some("/a")));
+        assert_eq!((protocol(b"MPTCP\0"), protocol(b"SCTP\0")), (Protocol::Tcp, Protocol::Other));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name(text: Vec<u8>) {
+            kind(&text, None);
+            inode(&text);
+            name(&text);
+            protocol(&text);
+        }
     }
 }

@@ -51,3 +51,34 @@ fn parse(text: &str) -> Vec<LockHolder> {
     };
     text.lines().filter_map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn holders_and_not_those_that_wait() {
+        let text = "1: FLOCK  ADVISORY  WRITE 30774 fe:00:5738058 0 EOF\n\
+            1: -> FLOCK  ADVISORY  WRITE 30775 fe:00:5738058 0 EOF\n\
+            2: POSIX  ADVISORY  READ 12 08:11:9 128 128\n\
+            3: OFDLCK ADVISORY  WRITE -1 08:11:9 0 0\n\
+            4: LEASE  ACTIVE    READ 5 08:11:9 0 EOF\n";
+        let found = parse(text);
+        let file = |major, minor, inode| FileId { device: libc::makedev(major, minor), inode };
+        let expected = [
+            LockHolder { file: file(0xfe, 0, 5_738_058), pid: Some(30774), exclusive: true },
+            LockHolder { file: file(8, 17, 9), pid: Some(12), exclusive: false },
+            LockHolder { file: file(8, 17, 9), pid: None, exclusive: true },
+        ];
+        assert_eq!(found, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in "[0-9]: (-> )?(FLOCK|POSIX|OFDLCK)?( .{0,9}){0,6}\n?") {
+            parse(&text);
+        }
+    }
+}

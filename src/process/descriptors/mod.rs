@@ -28,9 +28,13 @@ use crate::snapshot::{Access, Descriptor, DescriptorKind, FileId, Protocol};
 /// Time for the facts of all sockets of one call.
 const SOCKETS: Duration = Duration::from_secs(3);
 
-/// What these descriptors of a process are, in this order; those that are not open are left out. `now_ns` is its
-/// CLOCK_MONOTONIC.
-pub(super) fn of_process(pid: u32, numbers: &[u32], now_ns: Option<u64>) -> Result<Vec<Descriptor>> {
+/// What these descriptors of a process are, in this order; those that are not open are left out. `now_ns` tells
+/// its CLOCK_MONOTONIC.
+pub(super) fn of_process(
+    pid: u32,
+    numbers: &[u32],
+    now_ns: &dyn Fn() -> Option<u64>,
+) -> Result<Vec<Descriptor>> {
     let mut all = Vec::with_capacity(numbers.len().min(1 << 20));
     let mut sockets = FxHashMap::default();
     for &fd in numbers {
@@ -67,17 +71,16 @@ pub(super) fn of_process(pid: u32, numbers: &[u32], now_ns: Option<u64>) -> Resu
 }
 
 /// What a descriptor is, except what sockets are.
-fn one(pid: u32, fd: u32, now_ns: Option<u64>) -> io::Result<Descriptor> {
-    let path = format!("/proc/{pid}/fd/{fd}");
-    let text = std::fs::read_link(&path)?;
+fn one(pid: u32, fd: u32, now_ns: &dyn Fn() -> Option<u64>) -> io::Result<Descriptor> {
+    let link = format!("/proc/{pid}/fd/{fd}");
+    let text = std::fs::read_link(&link)?;
     let text = text.as_os_str().as_bytes();
-    let path = CString::new(path)?;
+    let path = CString::new(link.as_str())?;
     let mut descriptor = Descriptor::new(fd);
     // The rights of the link are those with which the descriptor was opened.
     descriptor.access = access(sys::file_facts(&path, false)?.mode);
     // Behind the link may be a file of a server that does not answer.
-    let facts =
-        watch::with_file(Path::new(std::ffi::OsStr::from_bytes(text)), || sys::file_facts(&path, true)).ok();
+    let facts = watch::with_file(Path::new(&link), || sys::file_facts(&path, true)).ok();
     // All things without an inode of their own share one.
     let is_own = !text.starts_with(b"anon_inode:");
     descriptor.file =
@@ -85,11 +88,22 @@ fn one(pid: u32, fd: u32, now_ns: Option<u64>) -> io::Result<Descriptor> {
     descriptor.kind = link::kind(text, facts);
     descriptor.name = link::name(text);
     match descriptor.kind {
-        DescriptorKind::Timer => descriptor.expires_ns = info::of(pid, fd).expires(now_ns),
+        DescriptorKind::Timer => descriptor.expires_ns = info::of(pid, fd).expires(now_ns()),
         DescriptorKind::Process => descriptor.process = info::of(pid, fd).process,
         _ => {}
     }
     Ok(descriptor)
+}
+
+/// The epoll sets of a process, by their numbers. Empty if its descriptors may not be read.
+pub fn polls_of(pid: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let is_poll = |fd: &u32| {
+        let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        link.is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]")
+    };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(is_poll).collect()
 }
 
 /// What a link of /proc/PID/fd allows.
@@ -98,9 +112,9 @@ fn access(mode: u32) -> Access {
 }
 
 /// The protocol of a socket, as far as its own attribute says (`system.sockprotoname`, since Linux 3.7).
-fn protocol(pid: u32, fd: u32) -> Protocol {
-    let Ok(path) = CString::new(format!("/proc/{pid}/fd/{fd}")) else { return Protocol::Other };
+fn protocol(pid: u32, fd: u32) -> Option<Protocol> {
+    let path = CString::new(format!("/proc/{pid}/fd/{fd}")).ok()?;
     let mut name = [0; 64];
-    let len = sys::attribute(&path, c"system.sockprotoname", &mut name).unwrap_or(0);
-    link::protocol(name.get(..len).unwrap_or_default())
+    let len = sys::attribute(&path, c"system.sockprotoname", &mut name).ok()?;
+    Some(link::protocol(name.get(..len).unwrap_or_default()))
 }

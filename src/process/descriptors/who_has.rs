@@ -10,13 +10,15 @@ use rustc_hash::FxHashSet;
 
 use super::{access, info, link};
 use crate::process::processes::pids;
-use crate::process::{proc, sys};
+use crate::process::{proc, slow_files, sys};
 use crate::snapshot::{Ends, FileId, OpenEnd};
 
 /// More ends are not kept.
 const MAX_ENDS: usize = 1 << 16;
 /// More processes without permission are counted, but not named.
 const MAX_UNREADABLE: usize = 1 << 16;
+/// A file system that does not answer is waited for so long.
+const SLOW: Duration = Duration::from_millis(200);
 /// How many descriptors are looked at before the clock is.
 const BETWEEN: usize = 256;
 
@@ -82,7 +84,9 @@ impl Search<'_> {
     }
 
     fn refused(&mut self, pid: u32, error: &io::Error) {
-        if !proc::is_gone(error) && self.ends.unreadable.len() < MAX_UNREADABLE {
+        // The kernel's own threads and dead processes have nothing open.
+        let may_have = || proc::Stat::read(pid).is_ok_and(|stat| !stat.is_kernel_thread() && !stat.is_dead());
+        if !proc::is_gone(error) && self.ends.unreadable.len() < MAX_UNREADABLE && may_have() {
             self.ends.unreadable.push(pid);
         }
     }
@@ -103,7 +107,11 @@ impl Search<'_> {
             return None;
         }
         let path = CString::new(path).ok()?;
-        let facts = sys::file_facts(&path, true).ok()?;
+        let has_path = text.starts_with(b"/");
+        let its = path.clone();
+        let look = move || Ok(sys::file_facts(&its, true)?);
+        let facts = if has_path { slow_files::within_limit(SLOW, look) } else { look() };
+        let facts = facts.ok()?;
         let file = FileId { device: facts.device, inode: facts.inode };
         let access = access(sys::file_facts(&path, false).ok()?.mode);
         self.wanted.contains(&file).then(|| OpenEnd { file, pid, process: String::new(), fd, access })

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
-use super::table;
+use super::table::{self, Heading};
 
 /// More addresses are not kept.
 const MAX: usize = 1 << 16;
@@ -22,7 +22,7 @@ impl Addresses {
         let mut known = FxHashSet::default();
         // "           |-- 10.0.0.5", then "              /32 host LOCAL".
         let mut leaf = None;
-        let v4 = table::lines(&format!("/proc/{pid}/net/fib_trie"), until, &mut |line| {
+        let v4 = table::lines(&format!("/proc/{pid}/net/fib_trie"), Heading::One, until, &mut |line| {
             let Ok(line) = std::str::from_utf8(line) else { return true };
             if let Some((_, address)) = line.split_once("|-- ") {
                 leaf = address.trim().parse::<Ipv4Addr>().ok();
@@ -31,9 +31,7 @@ impl Addresses {
             }
             known.len() < MAX
         });
-        // This table has no heading, but the first line of an address more or less does not matter: it is loopback,
-        // which is known anyway.
-        let v6 = table::lines(&format!("/proc/{pid}/net/if_inet6"), until, &mut |line| {
+        let v6 = table::lines(&format!("/proc/{pid}/net/if_inet6"), Heading::None, until, &mut |line| {
             let text = line.first_chunk::<32>().and_then(|digits| std::str::from_utf8(digits).ok());
             let bits = text.and_then(|digits| u128::from_str_radix(digits, 16).ok());
             known.extend(bits.map(|bits| IpAddr::from(Ipv6Addr::from(bits))));
@@ -46,5 +44,23 @@ impl Addresses {
     /// Whether it is of the machine itself.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.known.contains(&address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn loopback_is_here_and_documentation_is_not() {
+        let ours = Addresses::of(std::process::id(), Instant::now() + Duration::from_secs(60));
+        for (text, here) in [("127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
+        {
+            assert_eq!(ours.has(text.parse().expect("an address")), here, "{text}");
+        }
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert!(ours.known.contains(&loopback), "the table was understood: {ours:?}");
     }
 }

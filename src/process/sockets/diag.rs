@@ -182,3 +182,102 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 fn long(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(4 + value.len()).expect("small");
+        let mut bytes = [&len.to_ne_bytes()[..], &number.to_ne_bytes(), value].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn questions_have_the_size_of_their_structures() {
+        let (local, peer) = ("127.0.0.1:1", "[::1]:2");
+        let one = InetQuestion::One(local.parse().expect("an address"), peer.parse().expect("an address"));
+        for about in [InetQuestion::All(Family::V4), InetQuestion::All(Family::V6), one] {
+            assert_eq!(inet_question(Protocol::Tcp, about, true).len(), 56);
+        }
+        assert_eq!(unix_question(None).len(), 24);
+    }
+
+    #[test]
+    fn an_answer_about_a_connection() {
+        let mut fixed = vec![0; 72];
+        fixed[..3].copy_from_slice(&[2, 1, PROBES]);
+        fixed[4..12].copy_from_slice(&[0x1f, 0x90, 0xc3, 0x50, 127, 0, 0, 1]);
+        fixed[24..28].copy_from_slice(&[10, 0, 0, 2]);
+        fixed[56..60].copy_from_slice(&3u32.to_ne_bytes());
+        fixed[60..64].copy_from_slice(&100u32.to_ne_bytes());
+        fixed[68..72].copy_from_slice(&4711u32.to_ne_bytes());
+        let mut info = vec![0; 232];
+        info[52..56].copy_from_slice(&1500u32.to_ne_bytes());
+        info[128..136].copy_from_slice(&7u64.to_ne_bytes());
+        info[144..148].copy_from_slice(&40u32.to_ne_bytes());
+        info[200..208].copy_from_slice(&1000u64.to_ne_bytes());
+        info[208..216].copy_from_slice(&10u64.to_ne_bytes());
+        let body = [fixed.clone(), attribute(INFO, &info)].concat();
+        let row = inet_row(&body, Protocol::Tcp).expect("an answer");
+        assert_eq!(
+            (row.local.to_string(), row.peer.to_string()),
+            ("127.0.0.1:8080".into(), "10.0.0.2:50000".into())
+        );
+        let socket = row.socket(Some(9));
+        assert_eq!((socket.received_bytes, socket.idle_receive_ns), (Some(7), Some(1_500_000_000)));
+        // 1000 sent, 10 of them again, and 60 of 100 in the queue are under way.
+        assert_eq!((socket.sent_bytes, socket.send_queue), (Some(930), Some(100)));
+        assert!(socket.peer_full);
+        // An older kernel's structure is shorter.
+        let body = [fixed, attribute(INFO, &info[..104])].concat();
+        let socket = inet_row(&body, Protocol::Tcp).expect("an answer").socket(None);
+        assert_eq!((socket.received_bytes, socket.sent_bytes, socket.idle_receive_ns), (None, None, None));
+    }
+
+    #[test]
+    fn an_answer_about_a_unix_socket() {
+        let mut fixed = vec![1, 1, 1, 0];
+        fixed.extend(4711u32.to_ne_bytes());
+        fixed.extend([0; 8]);
+        let body = [
+            fixed,
+            attribute(NAME, b"\0name\0x"),
+            attribute(PEER, &4712u32.to_ne_bytes()),
+            attribute(QUEUES, &[5u32.to_ne_bytes(), 6u32.to_ne_bytes()].concat()),
+            attribute(MEMORY, &[0u32, 0, 300, 1000].map(u32::to_ne_bytes).concat()),
+        ];
+        let row = unix_row(&body.concat()).expect("an answer");
+        assert_eq!((row.inode, row.peer, row.name), (4711, Some(4712), Endpoint::Unix("@name@x".to_owned())));
+        assert_eq!((row.receive_queue, row.send_queue, row.is_full), (Some(5), Some(6), true));
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            inet_row(&bytes, Protocol::Tcp);
+            if let Some(row) = unix_row(&bytes) {
+                prop_assert!(row.clients.len() <= MAX_CLIENTS);
+            }
+            figures(&bytes);
+            is_full(&bytes);
+        }
+
+        #[test]
+        fn any_attributes_behind_a_good_beginning(number in 0u16..8, value: Vec<u8>, state: u8) {
+            let mut fixed = vec![10; 72];
+            fixed[1] = state;
+            let body = [fixed, attribute(number, &value)].concat();
+            if let Some(row) = inet_row(&body, Protocol::Tcp) {
+                row.socket(None);
+            }
+            let body = [vec![1; 16], attribute(number, &value)].concat();
+            if let Some(row) = unix_row(&body) {
+                row.socket(None);
+            }
+        }
+    }
+}

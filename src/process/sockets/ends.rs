@@ -58,7 +58,7 @@ fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
     let unknown = |why: &str| Some(unknown(why));
     let row = match view.unix(of.inode, until) {
         Ok(Some(row)) => row,
-        Ok(None) => return unknown("its network namespace, in which it was made, is another one"),
+        Ok(None) => return unknown("it was made in another network namespace"),
         Err(_) => {
             return unknown(
                 "the kernel names the other ends of unix sockets only within its own network namespace, or to root",
@@ -73,7 +73,9 @@ fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
             let unread = view.unix(inode, until).ok().flatten().and_then(|peer| peer.receive_queue);
             Some(OtherEnd::Socket { file: file(inode), unread })
         }
+        // Without a connection; datagrams may come from anybody.
         (SocketState::Close, None) => None,
+        (_, None) if row.protocol == Protocol::UnixDatagram => None,
         (_, None) => unknown("the other end was closed"),
         (_, Some(_)) => {
             let mut listener = None;

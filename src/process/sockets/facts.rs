@@ -13,16 +13,18 @@ const ONE_BY_ONE: usize = 2000;
 
 /// Sockets by their inodes.
 pub(in crate::process) type Found = FxHashMap<u64, Socket>;
+/// Protocols of sockets by their inodes. None: not known, it may be any.
+pub(in crate::process) type Wanted = FxHashMap<u64, Option<Protocol>>;
 
 /// The facts of the sockets with these inodes, whose protocols are known as far as `system.sockprotoname` says. One that
 /// is not found has its protocol and nothing else.
-pub(in crate::process) fn facts(pid: u32, wanted: &FxHashMap<u64, Protocol>, until: Instant) -> Found {
+pub(in crate::process) fn facts(pid: u32, wanted: &Wanted, until: Instant) -> Found {
     let view = View::of(pid);
     let mut found = Found::default();
     let of = |protocol| wanted.values().filter(move |&&known| known == protocol).count();
-    let unknown = of(Protocol::Other);
+    let unknown = of(None);
     for protocol in [Protocol::Tcp, Protocol::Udp] {
-        let count = of(protocol) + unknown;
+        let count = of(Some(protocol)) + unknown;
         if count > 0 {
             inet(&view, protocol, count, wanted, until, &mut found);
         }
@@ -34,7 +36,7 @@ pub(in crate::process) fn facts(pid: u32, wanted: &FxHashMap<u64, Protocol>, unt
     for (&inode, &protocol) in wanted {
         found.entry(inode).or_insert_with(|| {
             let mut socket = Socket::default();
-            socket.protocol = protocol;
+            socket.protocol = protocol.unwrap_or_default();
             socket.namespace = view.namespace;
             socket
         });
@@ -42,18 +44,11 @@ pub(in crate::process) fn facts(pid: u32, wanted: &FxHashMap<u64, Protocol>, unt
     found
 }
 
-fn is_unix(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence)
+fn is_unix(protocol: Option<Protocol>) -> bool {
+    matches!(protocol, Some(Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence))
 }
 
-fn inet(
-    view: &View,
-    protocol: Protocol,
-    count: usize,
-    wanted: &FxHashMap<u64, Protocol>,
-    until: Instant,
-    found: &mut Found,
-) {
+fn inet(view: &View, protocol: Protocol, count: usize, wanted: &Wanted, until: Instant, found: &mut Found) {
     let all_figures = count > ONE_BY_ONE;
     let mut rows: Vec<InetRow> = Vec::new();
     let seen = view.each_inet(protocol, all_figures && protocol == Protocol::Tcp, until, &mut |row| {
@@ -78,7 +73,7 @@ fn unix_sockets(
     view: &View,
     unix: &[u64],
     unknown: usize,
-    wanted: &FxHashMap<u64, Protocol>,
+    wanted: &Wanted,
     until: Instant,
     found: &mut Found,
 ) {

@@ -1,5 +1,6 @@
 //! Questions to the kernel about sockets, over netlink (sock_diag(7)): sending, and taking answers apart.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
@@ -31,6 +32,8 @@ const DUMP: u16 = 0x300;
 pub(super) struct Netlink {
     /// A netlink socket. The type only gives it `send` and `recv`.
     socket: UdpSocket,
+    /// The number of the last question. An answer has that of its question.
+    asked: Cell<u32>,
 }
 
 /// How much is wanted.
@@ -67,11 +70,12 @@ impl Netlink {
     fn new(socket: OwnedFd) -> io::Result<Netlink> {
         let socket = UdpSocket::from(socket);
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Netlink { socket })
+        Ok(Netlink { socket, asked: Cell::new(0) })
     }
 
     /// Asks, and gives the body of each answer to `each`, which returns whether it wants more. Returns whether all
-    /// answers came before `until`.
+    /// answers came before `until`. After a question about all sockets it is of no use any more: the kernel may still
+    /// have answers.
     ///
     /// # Errors
     /// What the kernel answered; ENOENT if there is no such socket.
@@ -88,14 +92,18 @@ impl Netlink {
         message.extend(u32::try_from(len).unwrap_or(0).to_ne_bytes());
         message.extend(BY_FAMILY.to_ne_bytes());
         message.extend(flags.to_ne_bytes());
-        message.extend([0; 8]);
+        let number = self.asked.get().wrapping_add(1);
+        self.asked.set(number);
+        message.extend(number.to_ne_bytes());
+        message.extend([0; 4]);
         message.extend(question);
         self.socket.send(&message)?;
         let mut buffer = vec![0; ANSWER];
         loop {
             let got = self.socket.recv(&mut buffer)?;
-            for (kind, body) in messages(buffer.get(..got).unwrap_or_default()) {
+            for (kind, of, body) in messages(buffer.get(..got).unwrap_or_default()) {
                 match kind {
+                    _ if of != number => {}
                     DONE => return Ok(true),
                     ERROR => return error(body).map_or(Ok(true), Err),
                     _ if !each(body) => return Ok(false),
@@ -103,7 +111,6 @@ impl Netlink {
                     _ => {}
                 }
             }
-            // What the kernel has still to send is dropped with the socket, which is then of no use.
             if got == 0 || Instant::now() > until {
                 return Ok(false);
             }
@@ -111,14 +118,15 @@ impl Netlink {
     }
 }
 
-/// The kind and the body of each message in an answer. A damaged message ends it.
-pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// The kind, the number and the body of each message in an answer. A damaged message ends it.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
     std::iter::from_fn(move || {
         let len = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
         let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
+        let number = u32::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
         let body = bytes.get(HEADER..len)?;
         bytes = bytes.get(len.checked_next_multiple_of(4)?..).unwrap_or_default();
-        Some((kind, body))
+        Some((kind, number, body))
     })
 }
 
@@ -137,4 +145,52 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
         bytes = bytes.get(len.checked_next_multiple_of(4)?..).unwrap_or_default();
         Some((number, value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(kind: u16, number: u32, body: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(HEADER + body.len()).expect("small");
+        let head = [len.to_ne_bytes().to_vec(), kind.to_ne_bytes().to_vec(), vec![0; 2]].concat();
+        let mut bytes = [head, number.to_ne_bytes().to_vec(), vec![0; 4], body.to_vec()].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn messages_and_attributes() {
+        let both = [message(20, 1, b"abc"), message(DONE, 2, b"")].concat();
+        let found: Vec<_> = messages(&both).collect();
+        assert_eq!(found, [(20, 1, &b"abc"[..]), (DONE, 2, b"")]);
+        let bytes = [
+            &7u16.to_ne_bytes()[..],
+            &5u16.to_ne_bytes(),
+            b"abc\0",
+            &4u16.to_ne_bytes(),
+            &1u16.to_ne_bytes(),
+        ];
+        assert_eq!(attributes(&bytes.concat()).collect::<Vec<_>>(), [(5, &b"abc"[..]), (1, b"")]);
+        assert_eq!(error(&(-2i32).to_ne_bytes()).and_then(|error| error.raw_os_error()), Some(libc::ENOENT));
+        assert!(error(&[0; 4]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end(bytes: Vec<u8>) {
+            prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER + 1);
+            prop_assert!(attributes(&bytes).count() <= bytes.len() / 4 + 1);
+            error(&bytes);
+        }
+
+        #[test]
+        fn lengths_of_any_size(lengths in prop::collection::vec(0u16..24, 0..20)) {
+            let bytes: Vec<u8> = lengths.iter().flat_map(|len| len.to_ne_bytes()).collect();
+            prop_assert!(messages(&bytes).count() <= bytes.len());
+            prop_assert!(attributes(&bytes).count() <= bytes.len());
+        }
+    }
 }

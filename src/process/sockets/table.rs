@@ -15,8 +15,22 @@ const MAX_LINE: u64 = 4096;
 /// How many lines are read before the clock is looked at.
 const BETWEEN: u64 = 1024;
 
-/// Gives each line but the first to `each`, which returns whether it wants more. Returns whether all were read.
-pub(super) fn lines(path: &str, until: Instant, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+/// Whether a table begins with the names of its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heading {
+    /// The first line has them.
+    One,
+    /// Every line is an entry.
+    None,
+}
+
+/// Gives each line behind the heading to `each`, which returns whether it wants more. Returns whether all were read.
+pub(super) fn lines(
+    path: &str,
+    heading: Heading,
+    until: Instant,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
     let mut file = BufReader::with_capacity(64 << 10, File::open(path)?.take(MAX_BYTES));
     let mut line = Vec::new();
     for nth in 0u64.. {
@@ -24,7 +38,8 @@ pub(super) fn lines(path: &str, until: Instant, each: &mut dyn FnMut(&[u8]) -> b
         if (&mut file).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let wants_more = nth == 0 || each(line.strip_suffix(b"\n").unwrap_or(&line));
+        let is_heading = nth == 0 && heading == Heading::One;
+        let wants_more = is_heading || each(line.strip_suffix(b"\n").unwrap_or(&line));
         if !wants_more || nth % BETWEEN == 0 && Instant::now() > until {
             return Ok(false);
         }
@@ -116,4 +131,62 @@ fn split_fields(mut line: &[u8], count: usize) -> Option<(Vec<&str>, &[u8])> {
         line = rest;
     }
     Some((fields, line.get(1..).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_tcp() {
+        let line =
+            b"   1: 0100007F:1F90 0200000A:C350 01 0000000B:00000400 04:00000014 00000000  1000 0 4711 1 x";
+        let row = inet(line, Protocol::Tcp).expect("a line");
+        assert_eq!((row.local, row.peer), (at("127.0.0.1:8080"), at("10.0.0.2:50000")));
+        assert_eq!((row.inode, row.state), (4711, SocketState::Established));
+        assert_eq!((row.send_queue, row.receive_queue, row.probes), (Some(11), 1024, true));
+        assert!(!inet(line, Protocol::Udp).expect("a line").probes);
+        let listening = b"0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000002 00:0 0 0 0 7";
+        let row = inet(listening, Protocol::Tcp).expect("a line");
+        assert_eq!((row.local, row.receive_queue, row.send_queue), (at("[::]:80"), 2, None));
+        // IPv4 in an IPv6 socket.
+        let mapped = b"0: 0000000000000000FFFF00000100007F:0050 B80D0120000000000000000001000000:0001 01 0:0 00:0 0 0 0 7";
+        let row = inet(mapped, Protocol::Tcp).expect("a line");
+        assert_eq!((row.local, row.peer), (at("127.0.0.1:80"), at("[2001:db8::1]:1")));
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn lines_of_unix() {
+        let line = b"0000000000000000: 00000002 00000000 00010000 0001 01 4711 /tmp/a  b";
+        let row = unix(line).expect("a line");
+        assert_eq!((row.inode, row.state, row.protocol), (4711, SocketState::Listen, Protocol::UnixStream));
+        assert_eq!(row.name, Endpoint::Unix("/tmp/a  b".to_owned()));
+        let row = unix(b"0: 3 0 0 2 3 4712").expect("a line without a name");
+        assert_eq!((row.state, row.protocol), (SocketState::Established, Protocol::UnixDatagram));
+        assert_eq!(row.name, Endpoint::None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(line: Vec<u8>) {
+            inet(&line, Protocol::Tcp);
+            unix(&line);
+        }
+
+        #[test]
+        fn nearly_lines(line in "[ 0-9]{0,4}:( [0-9A-F]{0,33}:[0-9A-F]{0,5}){0,3} [0-9A-F]{0,3}( [0-9A-F]{0,9}:[0-9A-F]{0,9}){0,3}( [0-9]{0,22}){0,5}.{0,20}") {
+            inet(line.as_bytes(), Protocol::Tcp);
+        }
+
+        #[test]
+        fn nearly_unix(line in "[0-9a-f]{0,16}:( [0-9A-F]{0,9}){0,7}.{0,120}") {
+            unix(line.as_bytes());
+        }
+    }
 }

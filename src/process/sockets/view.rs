@@ -1,6 +1,7 @@
 //! The sockets of one network namespace: by questions to the kernel where that is possible, else by the tables that a
 //! process of that namespace sees.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use super::diag::{self, Family, InetQuestion};
 use super::netlink::{Netlink, Wanted};
 use super::row::{InetRow, UnixRow};
-use super::table;
+use super::table::{self, Heading};
 use crate::snapshot::Protocol;
 
 /// The sockets of the network namespace of a process.
@@ -21,6 +22,8 @@ pub(super) struct View {
     pub(super) namespace: Option<u64>,
     /// Whether the kernel can be asked, as far as it was tried.
     way: Way,
+    /// For questions about single sockets.
+    single: OnceCell<Netlink>,
 }
 
 /// How the namespace is read.
@@ -44,17 +47,25 @@ impl View {
             Some(_) if namespace != ours && open_there(pid, namespace).is_ok() => Way::There,
             _ => Way::Tables,
         };
-        View { pid, namespace, way }
+        View { pid, namespace, way, single: OnceCell::new() }
     }
 
-    /// A connection for one question: what is left of an answer that was not read to its end must not be taken for the
-    /// next one.
+    /// A connection for one question about all sockets.
     fn netlink(&self) -> io::Result<Netlink> {
         match self.way {
             Way::Own => Netlink::open(),
             Way::There => open_there(self.pid, self.namespace),
             Way::Tables => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// A connection for questions about single sockets.
+    fn single(&self) -> io::Result<&Netlink> {
+        if self.single.get().is_none() {
+            // If there is one already, this one is dropped.
+            let _ = self.single.set(self.netlink()?);
+        }
+        self.single.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Whether the kernel can be asked about single sockets.
@@ -111,7 +122,9 @@ impl View {
             (_, Family::V6) => "tcp6",
         };
         let path = format!("/proc/{}/net/{name}", self.pid);
-        let read = table::lines(&path, until, &mut |line| table::inet(line, protocol).is_none_or(&mut *each));
+        let read = table::lines(&path, Heading::One, until, &mut |line| {
+            table::inet(line, protocol).is_none_or(&mut *each)
+        });
         match read {
             // A kernel without IPv6.
             Err(error) if family == Family::V6 && error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -121,7 +134,7 @@ impl View {
 
     /// The TCP socket with these addresses and its figures. None if there is none, or if the kernel cannot be asked.
     pub(super) fn tcp(&self, local: SocketAddr, peer: SocketAddr, until: Instant) -> Option<InetRow> {
-        let netlink = self.netlink().ok()?;
+        let netlink = self.single().ok()?;
         let question = diag::inet_question(Protocol::Tcp, InetQuestion::One(local, peer), true);
         let mut found = None;
         netlink
@@ -142,7 +155,7 @@ impl View {
         let short = u32::try_from(inode).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut found = None;
         let question = diag::unix_question(Some(short));
-        let asked = self.netlink()?.ask(&question, Wanted::One, until, &mut |body| {
+        let asked = self.single()?.ask(&question, Wanted::One, until, &mut |body| {
             found = diag::unix_row(body).filter(|row| row.inode == inode);
             false
         });
@@ -169,7 +182,7 @@ impl View {
                 .ask(&question, Wanted::All, until, &mut |body| diag::unix_row(body).is_none_or(&mut each))?
         } else {
             let path = format!("/proc/{}/net/unix", self.pid);
-            table::lines(&path, until, &mut |line| table::unix(line).is_none_or(&mut each))?
+            table::lines(&path, Heading::One, until, &mut |line| table::unix(line).is_none_or(&mut each))?
         };
         Ok(whole || ended)
     }

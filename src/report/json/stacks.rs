@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::head::{ImageOut, SnapshotOut};
+use super::links::{CallOut, LinksOut};
 use super::waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 use super::{AgeOut, CreatorOut, VERSION, hex, known, write};
 use crate::analysis::frames::{creator_frame, frame_name, location, shown_frames, user_frame};
@@ -42,11 +43,13 @@ pub fn groups(snapshot: &Snapshot, grouped: &Grouped, key: &GroupKey, out: &mut 
 /// Those of `out`.
 pub fn each(snapshot: &Snapshot, each: &Each, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     let owners = Owners::new(snapshot);
-    let tasks = each.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
+    let tasks = each.tasks.iter().filter_map(|&index| Some((index, snapshot.tasks.get(index as usize)?)));
     write(
         &EachDocument {
             head: Head::new(snapshot, each.total_tasks, each.hidden_system),
-            tasks: Sequence::new(tasks.map(|task| TaskOut::new(snapshot, &owners, task, all_frames))),
+            tasks: Sequence::new(
+                tasks.map(|(row, task)| TaskOut::new(snapshot, &owners, (row, task), all_frames)),
+            ),
         },
         out,
     )
@@ -92,6 +95,7 @@ struct Head<'a> {
     total_tasks: u64,
     matching_tasks: u64,
     hidden_system_tasks: u64,
+    links: Option<LinksOut<'a>>,
 }
 
 impl<'a> Head<'a> {
@@ -104,6 +108,7 @@ impl<'a> Head<'a> {
             total_tasks: snapshot.task_count(),
             matching_tasks,
             hidden_system_tasks,
+            links: LinksOut::new(snapshot),
         }
     }
 }
@@ -226,6 +231,7 @@ struct TaskOut<'a> {
     stack: Vec<FrameOut<'a>>,
     waits: Vec<WaitOut<'a>>,
     holds: Vec<HoldOut<'a>>,
+    call: Option<CallOut<'a>>,
 }
 
 fn counted<T: Copy, U>(tally: &Tally<T>, out: impl Fn(T) -> U) -> Vec<Counted<U>> {
@@ -318,7 +324,7 @@ impl<'a> KeyOut<'a> {
 }
 
 impl<'a> TaskOut<'a> {
-    fn new(snapshot: &'a Snapshot, owners: &Owners, task: &Task, all_frames: bool) -> Self {
+    fn new(snapshot: &'a Snapshot, owners: &Owners, (row, task): (u32, &Task), all_frames: bool) -> Self {
         let labels = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index()));
         let shown = shown_frames(snapshot, snapshot.stack_of(task), all_frames);
         TaskOut {
@@ -349,6 +355,7 @@ impl<'a> TaskOut<'a> {
             stack: frames(snapshot, &shown),
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
             holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),
+            call: snapshot.call_of(row).map(|call| CallOut::new(snapshot, call)),
         }
     }
 }

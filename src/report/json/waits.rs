@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{CreatorOut, hex};
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder};
-use crate::analysis::waits::WaitSummary;
+use crate::analysis::waits::{Descriptors, TimedBy, Times, WaitSummary};
 use crate::snapshot::*;
 
 #[derive(Serialize)]
@@ -21,6 +21,8 @@ pub(super) struct WaitSummaryOut<'a> {
     len: Option<[u64; 2]>,
     closed: Option<u64>,
     without_peer: Option<u64>,
+    descriptors: Option<DescriptorsOut>,
+    times: Option<TimesOut>,
     lock: Option<LockOut>,
     outstanding: Option<(u32, u32)>,
     own: u64,
@@ -29,6 +31,50 @@ pub(super) struct WaitSummaryOut<'a> {
     held: Vec<HeldOut>,
     holders_total: u64,
     holders: Vec<HolderOut<'a>>,
+}
+
+/// What several descriptors have in common.
+#[derive(Serialize)]
+struct DescriptorsOut {
+    known: u64,
+    kind: &'static str,
+    deadlines: u64,
+    next_deadline_monotonic_ns: Option<u64>,
+    idle_ns: Option<(u64, u64)>,
+    closed: u64,
+}
+
+/// When time ends waits.
+#[derive(Serialize)]
+struct TimesOut {
+    by: &'static str,
+    known: u64,
+    monotonic_ns: Option<(u64, u64)>,
+    stopped: u64,
+}
+
+impl From<Descriptors> for DescriptorsOut {
+    fn from(all: Descriptors) -> Self {
+        DescriptorsOut {
+            known: all.known,
+            kind: all.kind.name(),
+            deadlines: all.deadlines,
+            next_deadline_monotonic_ns: all.next_deadline,
+            idle_ns: all.idle_ns,
+            closed: all.closed,
+        }
+    }
+}
+
+impl From<Times> for TimesOut {
+    fn from(times: Times) -> Self {
+        let by = match times.by {
+            TimedBy::Sleep => "sleep",
+            TimedBy::Timer => "timer",
+            TimedBy::Context => "context",
+        };
+        TimesOut { by, known: times.known, monotonic_ns: times.span, stopped: times.stopped }
+    }
 }
 
 /// How many of the locks are held in one way, and by how many tasks.
@@ -112,6 +158,8 @@ impl<'a> WaitSummaryOut<'a> {
             len: wait.channels.map(|c| c.len.into()),
             closed: wait.channels.map(|c| c.closed),
             without_peer: wait.channels.map(|c| c.without_peer),
+            descriptors: wait.descriptors.map(DescriptorsOut::from),
+            times: wait.times.map(TimesOut::from),
             lock: locks.and_then(|locks| locks.state).map(LockOut::from),
             outstanding: locks.and_then(|locks| locks.outstanding),
             own: locks.map_or(0, |locks| locks.own),

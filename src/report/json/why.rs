@@ -75,6 +75,7 @@ struct FoundOut<'a> {
     cause: Option<Fact>,
     cycle: Vec<TaskOut<'a>>,
     cut: bool,
+    things: u64,
     steps: Vec<StepOut>,
     text: Vec<String>,
 }
@@ -171,6 +172,7 @@ impl<'a> Writer<'_, 'a> {
             cause: chain.cause().map(|(node, cause)| self.cause(node, cause)),
             cycle: chain.cycle.iter().filter_map(|&node| self.task(node)).collect(),
             cut: chain.is_cut,
+            things: chain.things,
             steps: chain.steps.iter().map(|step| self.step(step)).collect(),
             text: self.words.rows(chain).into_iter().map(|row| row.line()).collect(),
         }
@@ -220,6 +222,7 @@ impl<'a> Writer<'_, 'a> {
                 ("end", json!({"device": device, "inode": file.inode, "wanted": want.name()}))
             }
             Some(Node::Process(pid)) => ("process", json!({"pid": pid})),
+            Some(Node::Across(_)) => ("across", json!({"task": self.task(step.node)})),
             Some(Node::Exit(pid)) => ("exit", json!({"pid": pid})),
             Some(Node::Time(at)) => ("time", json!({"monotonic_ns": at})),
             Some(Node::Outside { .. }) => (
@@ -275,6 +278,8 @@ impl<'a> Writer<'_, 'a> {
             Cause::Kernel => ("kernel", Value::Null),
             Cause::Terminal => ("terminal", Value::Null),
             Cause::Clients => ("clients", Value::Null),
+            Cause::Events => ("events", Value::Null),
+            Cause::BothWait => ("both-wait", Value::Null),
             Cause::NotAccepted => ("not-accepted", Value::Null),
             Cause::DeadEnd(dead) => ("dead-end", json!({"why": dead_end(*dead)})),
             Cause::Cycle { forever } => ("cycle", json!({"forever": forever})),
@@ -308,7 +313,7 @@ impl EdgeOut {
 }
 
 /// The name of an edge in files, and what it says more.
-pub(in crate::report) fn edge_kind(kind: EdgeKind) -> (&'static str, Option<&'static str>) {
+fn edge_kind(kind: EdgeKind) -> (&'static str, Option<&'static str>) {
     match kind {
         EdgeKind::Waits(op) => ("waits", Some(op.name())),
         EdgeKind::Held(how) => ("held", Some(how.name())),
@@ -349,6 +354,7 @@ fn unknown(unknown: &Unknown) -> &'static str {
     match unknown {
         Unknown::Object => "object",
         Unknown::Holder => "holder",
+        Unknown::Waker => "waker",
         Unknown::HandedOver => "handed-over",
         Unknown::Closed => "closed",
         Unknown::NotSearched => "not-searched",

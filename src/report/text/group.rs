@@ -116,6 +116,9 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
     }
     list(page, "labels", &labels(page.snapshot, &group.labels, n))?;
     let full_paths = page.options.full_paths;
+    if let Some(calls) = waits::calls(page.snapshot, group.tasks.iter().copied()) {
+        words(page, &calls)?;
+    }
     let waits = waits::sentences(page.snapshot, &group.waits, full_paths);
     for sentence in waits.iter().chain(&locks::hold_sentences(page.snapshot, &group.holds, n, full_paths)) {
         words(page, sentence)?;

@@ -25,12 +25,12 @@ mod task;
 mod waits;
 pub mod why;
 
+pub use super::path::place_of;
 pub use super::runtime_names::{runtime_name, task_noun};
 pub use diff::{change, diff};
 pub use group::{state as group_state, title as group_title};
 pub use header::{figures, headline, moment, who};
 pub use locks::hold_sentences;
-pub use stack::place_of;
 pub use waits::sentences as wait_sentences;
 
 /// The level of detail for each group or task.
@@ -191,13 +191,13 @@ pub fn each(snapshot: &Snapshot, each: &Each, options: &TextOptions, out: &mut d
     let mut page = Page { snapshot, options, owners: &owners, out };
     let header = header::write(&mut page, (each.total_tasks, each.considered), "")?;
     let tasks = each.tasks.get(..options.rows.unwrap_or(usize::MAX)).unwrap_or(&each.tasks);
-    let tasks: Vec<_> = tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)).collect();
     let shown = if options.detail == Detail::Line {
+        let tasks: Vec<_> = tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize)).collect();
         let lines = short::tasks(&page, &tasks);
         page.parts(&lines, header, |page, line| line.write(page))?
     } else {
         let waits = crate::analysis::waits::WaitTable::new(snapshot);
-        page.parts(&tasks, header, |page, task| task::write(page, task, &waits))?
+        page.parts(tasks, header, |page, &row| task::write(page, row, &waits))?
     };
     let shown = snapshot.count_of(each.tasks.get(..shown).unwrap_or(&each.tasks));
     let left = each.total_tasks.saturating_sub(shown);

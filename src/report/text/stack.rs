@@ -6,14 +6,14 @@ use anstyle::Style;
 
 use super::super::escape::escape;
 use super::super::line::{DIM, Line, PLAIN, TITLE, width};
-use super::super::path::short_path;
+use super::super::path::place_of;
 use super::super::task_facts::stack_note;
 use super::super::units::count;
 use super::{Detail, Page};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::code_of;
 use crate::analysis::owner::Owner;
-use crate::snapshot::{Frame, Snapshot, StackStatus};
+use crate::snapshot::{Frame, StackStatus};
 
 /// Indentation of the lines of a task or a group, columns.
 pub(super) const INDENT: usize = 8;
@@ -36,19 +36,6 @@ struct Row<'a> {
 /// "internal/fetch/fetch.go:88".
 pub(super) fn place(page: &Page<'_>, frame: Frame) -> String {
     place_of(page.snapshot, frame, page.options.full_paths)
-}
-
-/// The same without a page; "" if it is not known. Raw from the target: escape before printing.
-pub fn place_of(snapshot: &Snapshot, frame: Frame, full_path: bool) -> String {
-    let path = snapshot.str(frame.file);
-    if path.is_empty() {
-        return String::new();
-    }
-    let package = snapshot.code.functions.get(frame.function.index()).map_or("", |f| snapshot.str(f.package));
-    let module =
-        snapshot.header.runtimes.first().and_then(|runtime| runtime.module.as_deref()).unwrap_or_default();
-    let path = if full_path { path } else { short_path(path, package, module) };
-    if frame.line == 0 { path.to_owned() } else { format!("{path}:{}", frame.line) }
 }
 
 /// Writes frames, one per line, with their places in a column, and notes about missing parts.

@@ -10,11 +10,11 @@ use super::{Page, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
-use crate::snapshot::Task;
 
 /// Writes a task: "goroutine 18  chan receive  3 min  locked to thread", then its details.
-pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> io::Result<()> {
+pub(super) fn write(page: &mut Page<'_>, row: u32, table: &WaitTable<'_>) -> io::Result<()> {
     let snapshot = page.snapshot;
+    let Some(task) = snapshot.tasks.get(row as usize) else { return Ok(()) };
     let mut line = page.line();
     line.push(HEAD, &task_facts::name(snapshot, task)).pad(0, 2);
     line.push(STATE, task_facts::doing(snapshot, task));
@@ -40,6 +40,9 @@ pub(super) fn write(page: &mut Page<'_>, task: &Task, table: &WaitTable<'_>) -> 
     if let Some(set) = task.labels.and_then(|id| snapshot.code.label_sets.get(id.index())) {
         let tally = Tally { entries: set.pairs.iter().map(|&pair| (pair, 1)).collect() };
         list(page, "labels", &labels(snapshot, &tally, 1))?;
+    }
+    if let Some(calls) = waits::calls(snapshot, [row].into_iter()) {
+        words(page, &calls)?;
     }
     let one = || [task].into_iter();
     let full_paths = page.options.full_paths;

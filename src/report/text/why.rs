@@ -1,5 +1,6 @@
 //! Text about chains of waits: from waiting tasks to their causes.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::TextOptions;
@@ -62,13 +63,16 @@ struct Page<'p, 'w, 'a> {
     out: &'p mut dyn Write,
 }
 
-impl Page<'_, '_, '_> {
+impl<'a> Page<'_, '_, 'a> {
     fn line(&self) -> Line {
         Line::new(self.options.color)
     }
 
-    fn noun(&self) -> &str {
-        self.why.graph().snapshot(0).map_or("task", task_noun)
+    /// What the tasks of all processes are called.
+    fn noun(&self) -> &'a str {
+        let mut nouns = self.why.graph().system().processes.iter().map(|seen| task_noun(&seen.first));
+        let first = nouns.next().unwrap_or("task");
+        if nouns.all(|noun| noun == first) { first } else { "task" }
     }
 
     /// "api (pid 4242): 1,204 of 1,388 goroutines wait, for 3 causes".
@@ -135,7 +139,9 @@ impl Page<'_, '_, '_> {
             PLAIN
         };
         let has_place = !row.function.is_empty() || !row.place.is_empty();
-        if !has_place || start + width(&escape(&row.text)) + 2 > column {
+        let behind = start + width(&escape(&row.text)) + 2;
+        let place = width(&escape(&row.function)) + 2 + width(&escape(&row.place));
+        if !has_place || behind > column && behind + place > self.options.width {
             line.wrap_text(style, &row.text, start + 2, self.options.width, self.out)?;
             if !has_place {
                 return Ok(());
@@ -150,19 +156,25 @@ impl Page<'_, '_, '_> {
 
     /// "and 12 more goroutines depend on it: 8 in main.serve, 4 in main.poll".
     fn dependents(&mut self, found: &Found) -> io::Result<()> {
-        let first = found.chain.steps.first();
-        let more = found.tasks.saturating_sub(first.map_or(0, |step| step.count));
+        // Those that the chain names are not named again.
+        let tasks = found
+            .chain
+            .steps
+            .iter()
+            .filter(|step| !step.is_repeated && self.why.graph().task(step.node).is_some());
+        let named: BTreeMap<NodeId, u64> = tasks.map(|step| (step.node, step.count)).collect();
+        let more = found.tasks.saturating_sub(named.values().sum());
         if more == 0 {
             return Ok(());
         }
-        let others = found.groups.iter().filter(|(_, node)| first.is_none_or(|step| step.node != *node));
+        let others = found.groups.iter().filter(|(n, node)| named.get(node).is_none_or(|count| count < n));
         let place = |node: NodeId| {
             let frame = self.why.place(node)?;
             let snapshot = self.why.graph().task(node)?.0;
             Some(crate::analysis::frames::frame_name(snapshot, frame).into_owned())
         };
-        let named = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
-        let groups: Vec<String> = others.filter_map(named).take(GROUPS).collect();
+        let text = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
+        let groups: Vec<String> = others.filter_map(text).take(GROUPS).collect();
         let mut text = format!("{} on the same", dependent(more, self.noun()));
         if !groups.is_empty() {
             text.push_str(&format!(": {}", groups.join(", ")));
@@ -183,8 +195,9 @@ impl Page<'_, '_, '_> {
             }
             if answer.usual > 0 {
                 let verb = if answer.usual == 1 { "waits" } else { "wait" };
+                let more = if answer.causes.is_empty() { "" } else { " more" };
                 let text = format!(
-                    "{} more {verb} for connections, timers or signals, as usual",
+                    "{}{more} {verb} for connections, timers or signals, as usual",
                     thousands(answer.usual)
                 );
                 notes.push((DIM, text));

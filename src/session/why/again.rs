@@ -1,17 +1,12 @@
 //! The second readings: what is still the same held at one moment together.
 
-use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
-
 use super::ends::Known;
 use super::follow::system;
-use super::seen::{Refused, Seen};
+use super::seen::{Refused, Seen, same_tasks};
 use super::{Inquiry, InquiryStep, OnStep, Outcome};
 use crate::analysis::why::{Cause, Chain, System, Unknown, Why};
 use crate::process::TargetError;
 use crate::runtimes::ReadOptions;
-use crate::snapshot::{Snapshot, Task};
 use crate::source::{self, SourceError};
 
 /// Of all causes, these many are wanted without anything that moves.
@@ -45,6 +40,7 @@ pub(super) fn read_again(
         let is_over = retries >= inquiry.options.retries || inquiry.is_late();
         if is_over || !moves(&system, from.as_deref()) {
             system.left_out = inquiry.left_out;
+            system.asked = usize::from(inquiry.of_one);
             return Ok(Outcome { system, from: from.unwrap_or_default(), retries });
         }
         retries += 1;
@@ -68,17 +64,6 @@ fn each(inquiry: &mut Inquiry, mut read: impl FnMut(&mut Seen) -> crate::Result<
         }
     });
     inquiry.left_out.extend(left_out);
-}
-
-/// The rows of the same tasks in another reading of the process.
-fn same_tasks(before: &Arc<Snapshot>, rows: &[u32], now: &Arc<Snapshot>) -> Vec<u32> {
-    if Arc::ptr_eq(before, now) {
-        return rows.to_vec();
-    }
-    let identity = |task: &Task| (task.runtime, task.id, task.address);
-    let known: FxHashMap<_, u32> = now.tasks.iter().map(identity).zip(0..).collect();
-    let task = |row: &u32| before.tasks.get(*row as usize);
-    rows.iter().filter_map(|row| known.get(&identity(task(row)?)).copied()).collect()
 }
 
 /// Whether something that is asked for moved between the readings.

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use super::ends::Known;
 use super::reach::{Frontier, reach};
-use super::seen::{Refused, Seen};
+use super::seen::{Refused, Seen, same_tasks};
 use super::{Inquiry, InquiryStep, OnStep};
-use crate::analysis::why::{Graph, NodeId, System};
+use crate::analysis::why::{Graph, NodeId, OpenEnd, System};
 use crate::snapshot::{Descriptor, Snapshot};
+
+/// Of at most this many descriptors of one process it is asked who has them.
+const MAX_ENDS: usize = 1 << 10;
 
 /// Reads the processes that the tasks depend on, one after the other. Returns who has which ends.
 pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut OnStep<'_>) -> Known {
@@ -19,11 +22,16 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
     let mut tried: BTreeSet<u32> = inquiry.seen.iter().map(|seen| seen.pid).collect();
     tried.insert(std::process::id());
     let (mut too_deep, mut too_many, mut too_late) = (BTreeSet::new(), BTreeSet::new(), false);
+    let asked = inquiry.seen.first().and_then(|seen| seen.first.clone());
     loop {
         let depth: Vec<u32> = inquiry.seen.iter().map(|seen| seen.depth).collect();
         let system = system(&inquiry.seen, &known);
         let graph = Graph::new(&system);
-        let Frontier { descriptors, ends, processes } = reach(&graph, starts(&graph, from), &depth);
+        // The first process may have been read anew.
+        let now = system.processes.first().map(|seen| &seen.first);
+        let rows = from.zip(asked.as_ref()).zip(now).map(|((rows, asked), now)| same_tasks(asked, rows, now));
+        let starts = starts(&graph, rows.as_deref());
+        let Frontier { descriptors, ends, processes } = reach(&graph, starts, &depth);
         let new = new_descriptors(&system, &descriptors, &known);
         if !new.is_empty() {
             if inquiry.is_late() {
@@ -34,12 +42,13 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
             known.ask(new);
             continue;
         }
-        let holders = ends.iter().flat_map(|&(file, at)| {
-            let open = known.ends.of(file).iter();
-            open.map(move |end| (end.pid, at))
-        });
-        let mut any = false;
-        for (pid, at) in processes.into_iter().chain(holders) {
+        let holders: Vec<(&OpenEnd, u32)> = ends
+            .iter()
+            .flat_map(|&(file, at)| known.ends.of(file).iter().map(move |end| (end, at)))
+            .collect();
+        let mut any = ask_who(inquiry, &holders, on_step);
+        let holding = holders.iter().map(|(end, at)| (end.pid, *at));
+        for (pid, at) in processes.into_iter().chain(holding) {
             if tried.contains(&pid) {
                 continue;
             }
@@ -51,7 +60,8 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
                 too_late = true;
             } else {
                 tried.insert(pid);
-                any |= read(inquiry, pid, at + 1, on_step);
+                let ends = holders.iter().filter(|(end, _)| end.pid == pid).map(|(end, _)| end.fd);
+                any |= read(inquiry, pid, at + 1, ends.take(MAX_ENDS).collect(), on_step);
             }
         }
         if !any {
@@ -62,9 +72,36 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
     known
 }
 
+/// Reads processes anew of which it was not asked yet who has these ends. Returns whether there were any.
+fn ask_who(inquiry: &mut Inquiry, holders: &[(&OpenEnd, u32)], on_step: &mut OnStep<'_>) -> bool {
+    let (mut any, mut gone) = (false, Vec::new());
+    let is_late = inquiry.is_late();
+    for (nth, seen) in inquiry.seen.iter_mut().enumerate() {
+        let own = holders.iter().filter(|(end, _)| end.pid == seen.pid).map(|(end, _)| end.fd);
+        let room = MAX_ENDS.saturating_sub(seen.ends.len());
+        let new: Vec<u32> = own.filter(|fd| !seen.ends.contains(fd)).take(room).collect();
+        if new.is_empty() || is_late {
+            continue;
+        }
+        seen.ends.extend(new);
+        on_step(InquiryStep::Reads { pid: seen.pid, name: &seen.name });
+        match seen.read(&inquiry.options.read) {
+            Ok(()) => any = true,
+            // The first process stays: its end is noticed later.
+            Err(_) if nth == 0 => {}
+            Err(error) => gone.push((seen.pid, error)),
+        }
+    }
+    inquiry.seen.retain(|seen| gone.iter().all(|(pid, _)| *pid != seen.pid));
+    let sentences = gone.into_iter().filter_map(|(pid, error)| Refused::new(pid, error).sentence());
+    inquiry.left_out.extend(sentences);
+    any
+}
+
 /// Reads one more process. Returns whether it could be read.
-fn read(inquiry: &mut Inquiry, pid: u32, depth: u32, on_step: &mut OnStep<'_>) -> bool {
+fn read(inquiry: &mut Inquiry, pid: u32, depth: u32, ends: BTreeSet<u32>, on_step: &mut OnStep<'_>) -> bool {
     let seen = Seen::open(pid, depth).and_then(|mut seen| {
+        seen.ends = ends;
         on_step(InquiryStep::Reads { pid, name: &seen.name });
         seen.read(&inquiry.options.read)?;
         Ok(seen)

@@ -1,12 +1,15 @@
 //! One process of an inquiry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::analysis::why::SeenProcess;
 use crate::process::{self, Target, TargetError};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::session::process::{beginning, is_another};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Task};
 use crate::{Error, ErrorKind, Result, full_text, source};
 
 /// A process that is read twice.
@@ -15,6 +18,8 @@ pub(super) struct Seen {
     pub(super) name: String,
     /// How many steps lead to it from the process that the inquiry began with.
     pub(super) depth: u32,
+    /// Its descriptors at whose other ends others wait: who has them is asked.
+    pub(super) ends: BTreeSet<u32>,
     /// It notices if another process gets the pid.
     target: Box<dyn Target>,
     readable: Readable,
@@ -43,7 +48,8 @@ impl Seen {
         let target = process::open_pid(pid)?;
         let readable = find(target.as_ref())?;
         let name = target.info().name.clone();
-        Ok(Seen { pid, name, depth, target, readable, began, first: None, second: None })
+        let ends = BTreeSet::new();
+        Ok(Seen { pid, name, depth, ends, target, readable, began, first: None, second: None })
     }
 
     fn snapshot(&self, options: &ReadOptions) -> Result<Arc<Snapshot>> {
@@ -58,7 +64,8 @@ impl Seen {
     /// Reads it for the first time. A second reading of before is forgotten.
     pub(super) fn read(&mut self, options: &ReadOptions) -> Result<()> {
         self.second = None;
-        self.first = Some(self.snapshot(options)?);
+        let ends = self.ends.iter().copied().collect();
+        self.first = Some(self.snapshot(&ReadOptions { ends, ..options.clone() })?);
         Ok(())
     }
 
@@ -109,4 +116,15 @@ impl Refused {
         let is_usual = self.error.is_gone() || self.error.kind() == ErrorKind::NoRuntime;
         self.sentence().filter(|_| !is_usual)
     }
+}
+
+/// The rows of the same tasks in another reading of the process.
+pub(super) fn same_tasks(before: &Arc<Snapshot>, rows: &[u32], now: &Arc<Snapshot>) -> Vec<u32> {
+    if Arc::ptr_eq(before, now) {
+        return rows.to_vec();
+    }
+    let identity = |task: &Task| (task.runtime, task.id, task.address);
+    let known: FxHashMap<_, u32> = now.tasks.iter().map(identity).zip(0..).collect();
+    let task = |row: &u32| before.tasks.get(*row as usize);
+    rows.iter().filter_map(|row| known.get(&identity(task(row)?)).copied()).collect()
 }

@@ -135,6 +135,8 @@ pub(super) enum Callee {
     RunsDeferred,
     /// It is small and acts, itself or through others that it calls.
     Entered,
+    /// It is a function of the runtime.
+    Runtime,
     /// Its results are unknown.
     Other,
 }
@@ -167,6 +169,8 @@ impl Callees {
             Callee::RunsDeferred
         } else if self.acts(entry, text, machine, MAX_DEPTH).1 {
             Callee::Entered
+        } else if name.starts_with("runtime.") {
+            Callee::Runtime
         } else {
             Callee::Other
         };
@@ -192,7 +196,8 @@ impl Callees {
         let size = function.func.end().saturating_sub(entry);
         // A recursive call adds nothing new.
         self.actions.insert(entry, nothing);
-        if size > MAX_ENTERED || function.name.starts_with("runtime.") || self.looked_at > MAX_LOOKED_AT {
+        let is_large = size > MAX_ENTERED;
+        if function.name.starts_with("runtime.") || self.looked_at > MAX_LOOKED_AT {
             return nothing;
         }
         let (mut at, mut state, mut found) = (0, CpuState::behind_call(0), nothing);
@@ -215,8 +220,20 @@ impl Callees {
             }
             at += len as usize;
         }
+        found.1 &= !is_large;
         self.actions.insert(entry, found);
         found
+    }
+
+    /// What any code of the function that contains an address does.
+    pub(super) fn of_function(
+        &mut self,
+        address: u64,
+        text: &mut Text<'_>,
+        machine: &mut Machine,
+    ) -> Actions {
+        let entry = text.find(address).map(|function| function.func.entry());
+        entry.map_or_else(Actions::default, |entry| self.acts(entry, text, machine, MAX_DEPTH).0)
     }
 
     /// What an operation does.

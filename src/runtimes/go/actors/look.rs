@@ -5,7 +5,7 @@
 use rustc_hash::FxHashMap;
 
 use super::calls::Actions;
-use super::walk::{Act, Ahead, Outlook, Wanted};
+use super::walk::{Act, Ahead, Outlook, Subject, Wanted};
 use crate::runtimes::go::arch::state::{CpuState, Value, World};
 use crate::runtimes::go::holders::code::Unknown;
 use crate::runtimes::go::holders::held_locks::{Frame, StoppedGoroutine};
@@ -96,6 +96,16 @@ impl Wanted for Nothing {
     fn is_wanted(&self, _: u64) -> bool {
         false
     }
+
+    fn cancelled_with(&self, _: u64) -> &[u64] {
+        &[]
+    }
+}
+
+impl Subject for Unknown {
+    fn variable(&self, _: u64) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// A goroutine that waits to receive: what it receives will be written to its memory.
@@ -103,6 +113,8 @@ pub(super) struct Receiver<'l, 'a> {
     pub(super) inner: StoppedGoroutine<'l, 'a>,
     /// Where, and how many bytes.
     pub(super) written: Vec<(u64, u64)>,
+    /// Variables on its stack whose address is taken: start and end.
+    pub(super) variables: Vec<(u64, u64)>,
 }
 
 impl World for Receiver<'_, '_> {
@@ -120,6 +132,12 @@ impl Goroutine for Receiver<'_, '_> {
     }
 }
 
+impl Subject for Receiver<'_, '_> {
+    fn variable(&self, address: u64) -> Option<(u64, u64)> {
+        self.variables.iter().copied().find(|(start, end)| (*start..*end).contains(&address))
+    }
+}
+
 /// What a goroutine will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Intent {
@@ -128,6 +146,17 @@ pub(super) struct Intent {
     pub(super) certainty: Certainty,
     /// The frame that does it.
     pub(super) pc: CodeAddress,
+}
+
+/// How certain an act is. `is_sure`: it is met on every way. `doubtful`: its frame may never be reached.
+pub(super) fn intent(act: &Act, is_sure: bool, doubtful: bool, pc: CodeAddress) -> Intent {
+    let certainty = match act {
+        _ if doubtful => Certainty::Perhaps,
+        Act { firm: true, .. } if is_sure => Certainty::Sure,
+        Act { firm: false, supposed: true, .. } => Certainty::Perhaps,
+        _ => Certainty::Likely,
+    };
+    Intent { address: act.address, action: act.action, certainty, pc }
 }
 
 /// The examination of one goroutine.
@@ -199,13 +228,8 @@ impl Look<'_, '_, '_> {
     fn keep(&mut self, outlook: &Outlook, pc: CodeAddress) {
         for (nth, act) in outlook.acts.iter().enumerate() {
             let on_every_way = outlook.on_every_way >> nth & 1 == 1;
-            let certainty = match act {
-                _ if self.doubtful => Certainty::Perhaps,
-                Act { firm: true, .. } if on_every_way && self.sure => Certainty::Sure,
-                Act { firm: false, supposed: true, .. } => Certainty::Perhaps,
-                _ => Certainty::Likely,
-            };
-            self.add(Intent { address: act.address, action: act.action, certainty, pc });
+            let is_sure = on_every_way && self.sure;
+            self.add(intent(act, is_sure, self.doubtful, pc));
         }
     }
 

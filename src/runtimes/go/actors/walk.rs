@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::calls::{Actions, Callee, Callees, Operation};
+use super::calls::{Actions, Callee, Callees};
 use super::ways::Ways;
 use crate::runtimes::go::arch::machine::{Condition, Machine, Step};
-use crate::runtimes::go::arch::state::{CpuState, Known, Origin, Value, World};
+use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};
 use crate::runtimes::go::holders::clock::Clock;
 use crate::runtimes::go::holders::code::{Function, Text};
 use crate::runtimes::go::holders::lookahead::{Deferred, Goroutine, is_trap};
@@ -27,14 +27,6 @@ const MAX_PATHS: usize = 256;
 const MAX_DEPTH: usize = 6;
 /// After this many visits to the same code (rounds of a loop), its branch conditions are treated as unknown.
 const MAX_ROUNDS: u32 = 4;
-/// Different acts of one frame that are distinguished.
-const MAX_ACTS: usize = 64;
-/// Cases of a select that are read.
-const MAX_CASES: u64 = 64;
-/// Bytes that a receive is assumed to overwrite if the size of the elements is not known.
-const UNKNOWN_ELEMENT: usize = 256;
-/// Larger elements end a path: what they overwrite is not remembered.
-const MAX_ELEMENT: usize = 1024;
 
 /// The address of something that goroutines wait for, and what is done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +61,16 @@ pub(super) struct Outlook {
 pub(super) trait Wanted {
     /// Is the object at this address asked for?
     fn is_wanted(&self, address: u64) -> bool;
+
+    /// The channels that are closed when the context at this address is cancelled, its own and those of contexts below
+    /// it, as far as they are known.
+    fn cancelled_with(&self, context: u64) -> &[u64];
+}
+
+/// The goroutine whose code is run.
+pub(super) trait Subject: Goroutine {
+    /// The variable on the goroutine's stack that contains an address, and that others may change: start and end.
+    fn variable(&self, address: u64) -> Option<(u64, u64)>;
 }
 
 /// Runs code ahead.
@@ -98,32 +100,18 @@ impl<'a> Ahead<'a> {
         &mut self,
         ip: u64,
         state: CpuState,
-        goroutine: &mut dyn Goroutine,
+        goroutine: &mut dyn Subject,
         wanted: &dyn Wanted,
     ) -> Outlook {
-        let first = Path {
-            ip,
-            state,
-            calls: Vec::new(),
-            deferred: 0,
-            loose: false,
-            supposed: false,
-            met: 0,
-            node: 0,
-        };
-        let mut walk = Walk {
-            ahead: self,
-            goroutine,
-            wanted,
-            seen: FxHashMap::default(),
-            ways: Ways::default(),
-            todo: vec![first],
-            steps: 0,
-            outlook: Outlook::default(),
-        };
+        let mut walk = self.walk(goroutine, wanted);
+        walk.todo.push(Path::new(ip, state));
         walk.run();
         let Walk { ways, steps, mut outlook, .. } = walk;
         let complete = !outlook.cut;
+        if outlook.cut {
+            let whole = self.callees.of_function(ip, &mut self.text, &mut self.machine);
+            outlook.actions = outlook.actions.and(whole);
+        }
         outlook.returns = complete && ways.all_return();
         outlook.on_every_way = if complete { ways.on_all() } else { 0 };
         self.steps += steps as u64;
@@ -136,14 +124,31 @@ impl<'a> Ahead<'a> {
         &mut self,
         entry: u64,
         state: CpuState,
-        goroutine: &mut dyn Goroutine,
+        goroutine: &mut dyn Subject,
         wanted: &dyn Wanted,
     ) -> Outlook {
         match self.callees.of(entry, &mut self.text, &mut self.machine) {
-            Callee::Operation(_) | Callee::Entered => {}
-            _ => return Outlook::default(),
+            Callee::Operation(operation) => {
+                let mut walk = self.walk(goroutine, wanted);
+                walk.operation(&mut Path::new(entry, state), operation);
+                walk.outlook
+            }
+            Callee::Entered => self.run(entry, state, goroutine, wanted),
+            _ => Outlook::default(),
         }
-        self.run(entry, state, goroutine, wanted)
+    }
+
+    fn walk<'w>(&'w mut self, goroutine: &'w mut dyn Subject, wanted: &'w dyn Wanted) -> Walk<'w, 'a> {
+        Walk {
+            ahead: self,
+            goroutine,
+            wanted,
+            seen: FxHashMap::default(),
+            ways: Ways::default(),
+            todo: Vec::new(),
+            steps: 0,
+            outlook: Outlook::default(),
+        }
     }
 
     /// The bytes of an element of the channel at this address.
@@ -156,9 +161,9 @@ impl<'a> Ahead<'a> {
 
 /// A path through the code.
 #[derive(Clone)]
-struct Path {
+pub(super) struct Path {
     ip: u64,
-    state: CpuState,
+    pub(super) state: CpuState,
     /// Return addresses of the entered functions.
     calls: Vec<u64>,
     /// How many calls on the goroutine's list of deferred calls were run.
@@ -166,24 +171,30 @@ struct Path {
     /// It visited the same code too often: branch conditions are treated as unknown.
     loose: bool,
     /// It took a branch that would not be taken with what is in memory now.
-    supposed: bool,
+    pub(super) supposed: bool,
     /// The acts that it met.
-    met: u64,
+    pub(super) met: u64,
     /// Where it is in the graph of ways.
     node: u32,
 }
 
+impl Path {
+    fn new(ip: u64, state: CpuState) -> Self {
+        Path { ip, state, calls: Vec::new(), deferred: 0, loose: false, supposed: false, met: 0, node: 0 }
+    }
+}
+
 /// One look ahead.
-struct Walk<'w, 'a> {
-    ahead: &'w mut Ahead<'a>,
-    goroutine: &'w mut dyn Goroutine,
-    wanted: &'w dyn Wanted,
+pub(super) struct Walk<'w, 'a> {
+    pub(super) ahead: &'w mut Ahead<'a>,
+    pub(super) goroutine: &'w mut dyn Subject,
+    pub(super) wanted: &'w dyn Wanted,
     /// How often each address was reached in the same circumstances, and the node of each visit.
     seen: FxHashMap<(u64, u32), u32>,
     ways: Ways,
     todo: Vec<Path>,
     steps: usize,
-    outlook: Outlook,
+    pub(super) outlook: Outlook,
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -225,6 +236,10 @@ impl<'a> Walk<'_, 'a> {
             return false;
         };
         path.ip = ip.wrapping_add(len);
+        if path.state.has_lost() {
+            self.outlook.cut = true;
+            return false;
+        }
         match step {
             Step::Next | Step::Atomic(_) => true,
             Step::Stop => {
@@ -320,6 +335,7 @@ impl<'a> Walk<'_, 'a> {
     fn call(&mut self, path: &mut Path, ip: u64, target: Value, origin: Origin) -> bool {
         let Some(target) = target else {
             self.outlook.more |= origin != Origin::Other;
+            self.weaken(path, false);
             path.state.forget_registers();
             return true;
         };
@@ -341,7 +357,8 @@ impl<'a> Walk<'_, 'a> {
             Callee::KeepsRegisters => return true,
             Callee::RunsDeferred => return self.deferred(path, ip),
             Callee::Entered if path.calls.len() < MAX_DEPTH => return self.enter(path, entry, path.ip),
-            Callee::Entered | Callee::Other => {}
+            Callee::Entered | Callee::Other => self.weaken(path, false),
+            Callee::Runtime => self.weaken(path, true),
         }
         path.state.forget_registers();
         true
@@ -373,107 +390,6 @@ impl<'a> Walk<'_, 'a> {
             }
             Callee::Entered => self.enter(path, entry, ip),
             _ => self.go(path, ip),
-        }
-    }
-
-    /// Notes an operation; false if the path cannot be followed behind it.
-    fn operation(&mut self, path: &mut Path, operation: Operation) -> bool {
-        let argument = |nth| path.state.nth_argument(nth);
-        match operation {
-            Operation::Send(nth) => {
-                let channel = argument(nth);
-                self.act(path, channel, Action::Send, true);
-            }
-            Operation::Close => {
-                let channel = argument(0);
-                self.act(path, channel, Action::Close, true);
-            }
-            Operation::Receive { channel, into } => {
-                let (channel, into) = (argument(channel), argument(into));
-                self.act(path, channel, Action::Receive, true);
-                return self.overwrite(path, channel, into);
-            }
-            Operation::Select => return self.select(path),
-            Operation::Add => {
-                let (group, delta) = (argument(0), argument(1));
-                if delta.is_some_and(|delta| (delta.number as i64) < 0) {
-                    self.act(path, group, Action::Done, delta.is_some_and(|delta| delta.firm));
-                }
-            }
-            Operation::Signal(below) => {
-                let at = argument(0).map(|at| Known { number: at.number.wrapping_sub(below), ..at });
-                self.act(path, at, Action::Signal, true);
-            }
-            Operation::Cancel => self.cancel(path),
-        }
-        true
-    }
-
-    /// `context.cancelCtx.done` is an `atomic.Value`: a type, then the channel.
-    fn cancel(&mut self, path: &mut Path) {
-        const DONE: u64 = 32;
-        let Some(closure) = path.state.closure() else { return };
-        let mut follow = |at: Known, offset: u64| {
-            let at = Known { number: at.number.wrapping_add(offset), ..at };
-            path.state.word(at, self.goroutine)
-        };
-        let Some(context) = follow(closure, 8) else { return };
-        // Made once, and never replaced.
-        let done = follow(context, DONE).map(|done| Known { firm: closure.firm, ..done });
-        self.act(path, done, Action::Cancel, true);
-    }
-
-    /// `selectgo(cases, order, pc0, nsends, nrecvs, block)`: the cases that send come first.
-    fn select(&mut self, path: &mut Path) -> bool {
-        let argument = |nth| path.state.nth_argument(nth);
-        let (Some(cases), Some(sends), Some(receives)) = (argument(0), argument(3), argument(4)) else {
-            return true;
-        };
-        let count = sends.number.saturating_add(receives.number);
-        let only = count == 1 && argument(5).is_some_and(|block| block.number & 1 == 1);
-        for nth in 0..count.min(MAX_CASES) {
-            let at = Known { number: cases.number.wrapping_add(16 * nth), ..cases };
-            let channel = path.state.word(at, self.goroutine);
-            let into = path.state.word(Known { number: at.number.wrapping_add(8), ..at }, self.goroutine);
-            if nth < sends.number {
-                self.act(path, channel, Action::Send, only);
-            } else {
-                self.act(path, channel, Action::Receive, only);
-                if !self.overwrite(path, channel, into) {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// A received element is written there.
-    fn overwrite(&mut self, path: &mut Path, channel: Value, into: Value) -> bool {
-        // Unknown addresses are not the frame's own.
-        let Some(into) = into.filter(|into| into.number != 0) else { return true };
-        let size = channel.and_then(|channel| self.ahead.element(channel.number, self.goroutine));
-        let size = size.unwrap_or(UNKNOWN_ELEMENT);
-        if size <= MAX_ELEMENT && size > 0 {
-            path.state.forget_memory(into.number, size);
-        }
-        size <= MAX_ELEMENT
-    }
-
-    /// Something is done with an object. `always`: whenever the code is run.
-    fn act(&mut self, path: &mut Path, object: Value, action: Action, always: bool) {
-        let Some(object) = object.filter(|object| self.wanted.is_wanted(object.number)) else { return };
-        let Known { number: address, firm } = object;
-        let same = |known: &Act| (known.address, known.action, known.firm) == (address, action, firm);
-        let acts = &mut self.outlook.acts;
-        let nth = acts.iter().position(same).unwrap_or(acts.len());
-        match acts.get_mut(nth) {
-            Some(known) => known.supposed &= path.supposed,
-            None if nth < MAX_ACTS => acts.push(Act { address, action, firm, supposed: path.supposed }),
-            None => return,
-        }
-        // What depends on a value that may change is not met for certain.
-        if always && firm {
-            path.met |= 1 << nth;
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Objects {
     /// Start and end of each, ascending.
     spans: Vec<(u64, u64, ObjectId)>,
     helps: FxHashMap<ObjectId, Actions>,
+    /// Channels that are closed with a context, by its address.
+    cancelled: FxHashMap<u64, Vec<u64>>,
     /// Objects that are not asked for because there are too many.
     pub(super) left_out: usize,
 }
@@ -47,7 +49,36 @@ impl Objects {
             this.spans.push((object.address, end, id));
         }
         this.spans.sort_unstable();
+        this.contexts(into);
         this
+    }
+
+    /// A context is cancelled with those above it.
+    fn contexts(&mut self, into: &SnapshotBuilder) {
+        const MAX_PARENTS: usize = 64;
+        let contexts = &into.links.contexts;
+        for context in contexts {
+            let object = context.object.and_then(|object| into.objects().get(object.index()));
+            let Some(channel) = object.map(|object| object.address) else { continue };
+            let mut above = Some(context);
+            for _ in 0..MAX_PARENTS {
+                let Some(this) = above else { break };
+                self.cancelled.entry(this.address).or_default().push(channel);
+                let name = this.type_name.map(|name| into.code.text(name));
+                // Cancellation from above ends here.
+                let ends = name.is_some_and(|name| name.ends_with("withoutCancelCtx"));
+                above = this.parent.filter(|_| !ends).and_then(|parent| contexts.get(parent as usize));
+            }
+        }
+    }
+
+    /// Adds objects that are not at the address that leads to them, and of which is asked only who has them.
+    pub(super) fn add(&mut self, ends: &[(u64, ObjectId)]) {
+        for &(address, object) in ends {
+            self.ids.insert(address, object);
+            self.spans.push((address, address.saturating_add(8), object));
+        }
+        self.spans.sort_unstable();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -113,6 +144,10 @@ impl Objects {
 impl Wanted for Objects {
     fn is_wanted(&self, address: u64) -> bool {
         self.ids.contains_key(&address)
+    }
+
+    fn cancelled_with(&self, context: u64) -> &[u64] {
+        self.cancelled.get(&context).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -5,7 +5,7 @@ use iced_x86::Register;
 use super::alu::{self, Flags};
 
 /// Words that are remembered as written.
-const MAX_WRITTEN: usize = 256;
+const MAX_WRITTEN: usize = 384;
 
 /// A number that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(in crate::runtimes::go) struct CpuState {
     pub(super) flags: Option<Flags>,
     /// Words at addresses that are multiples of 8.
     written: Vec<(u64, Value)>,
+    /// Some of them were given up: memory may differ from what it seems to be.
+    lost: bool,
 }
 
 /// How the address of a function was loaded.
@@ -62,6 +64,7 @@ impl CpuState {
             origins: [Origin::Other; 16],
             flags: None,
             written: Vec::new(),
+            lost: false,
         };
         state.set(Register::RSP, constant(stack_pointer));
         state.forget_registers();
@@ -104,6 +107,16 @@ impl CpuState {
     /// The word at an address.
     pub(in crate::runtimes::go) fn word(&self, at: Known, world: &mut dyn World) -> Value {
         self.read(at, 8, world)
+    }
+
+    /// Were writes forgotten, because there were too many?
+    pub(in crate::runtimes::go) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Gives a word of memory a value, at an address that is a multiple of 8.
+    pub(in crate::runtimes::go) fn put(&mut self, at: u64, value: Value) {
+        self.write(at, 8, value);
     }
 
     /// Something else writes these bytes: they are not known any more.
@@ -173,6 +186,7 @@ impl CpuState {
             self.written.retain(|(other, _)| *other != at);
             if self.written.len() >= MAX_WRITTEN {
                 self.written.remove(0);
+                self.lost = true;
             }
             self.written.push((at, value));
             return;

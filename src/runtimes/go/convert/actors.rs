@@ -1,17 +1,27 @@
 //! Adds who is going to do what goroutines wait for.
 
+use rustc_hash::FxHashSet;
+
 use super::draft::Draft;
 use crate::runtimes::go::{GoError, actors};
-use crate::snapshot::{Actor, SnapshotBuilder};
+use crate::snapshot::{Actor, By, SnapshotBuilder};
 
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
     let Draft { go, target, options, first_task, .. } = *draft;
     if options.actors.is_zero() {
         return Ok(());
     }
-    let answer = actors::find(go, target, options, &draft.stacks, first_task, into)?;
+    let answer = actors::find(go, target, options, &draft.stacks, first_task, &draft.ends, into)?;
+    // What their code will do says more of timers than what they have at hand.
+    let better: FxHashSet<_> = answer.actors.iter().map(|found| (found.object, found.by)).collect();
+    let is_worse =
+        |actor: &Actor| matches!(actor.by, By::Timer(_)) && better.contains(&(actor.object, actor.by));
+    into.links.actors.retain(|actor| !is_worse(actor));
     for found in answer.actors {
-        let location = found.at.map(|pc| draft.resolver.location(pc, &mut into.code));
+        let location = found.at.map(|at| match found.by {
+            By::Timer(_) => draft.resolver.within(at.pc(), &mut into.code),
+            _ => draft.resolver.location(at, &mut into.code),
+        });
         into.links.actors.push(Actor {
             object: found.object,
             by: found.by,

@@ -7,7 +7,7 @@ use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::resolve::Resolver;
 use crate::runtimes::go::stacks::{Stack, StackNumber};
 use crate::runtimes::go::unwind::CodeAddress;
-use crate::snapshot::{SnapshotBuilder, StackId, Task, WaitClass};
+use crate::snapshot::{ObjectId, SnapshotBuilder, StackId, Task, WaitClass};
 use crate::words::go as words;
 
 /// Tasks that are not finished. Until the last stage, [`crate::snapshot::Task::stack`] is an index into
@@ -31,6 +31,8 @@ pub(super) struct Draft<'a> {
     pub(super) helpers: Vec<Late>,
     /// Goroutines that are in C code.
     pub(super) in_c: Vec<Late>,
+    /// Descriptors at whose other ends others wait: an address that leads to each, and its object.
+    pub(super) ends: Vec<(u64, ObjectId)>,
 }
 
 /// A task that cannot be finished before everything has been read.
@@ -62,6 +64,7 @@ impl<'a> Draft<'a> {
             waiting: Vec::new(),
             helpers: Vec::new(),
             in_c: Vec::new(),
+            ends: Vec::new(),
         }
     }
 }

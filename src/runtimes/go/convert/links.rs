@@ -10,5 +10,6 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
         return Ok(());
     }
     let first = links::First { task: first_task, object: first_object };
-    links::find(go, target, options, &draft.stacks, &mut draft.resolver, first, into)
+    draft.ends = links::find(go, target, options, &draft.stacks, &mut draft.resolver, first, into)?;
+    Ok(())
 }

@@ -5,12 +5,15 @@
 
 use rustc_hash::FxHashMap;
 
+use super::budget::Budget;
 use super::heaps::{self, Purpose, Purposes};
+use super::parked::Structs;
 use super::timers::RawTimer;
 use super::{BATCH, Search};
-use crate::process::TargetError;
 use crate::process::bytes::words;
+use crate::process::{Target, TargetError};
 use crate::runtimes::go::{Go, arch};
+use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{Action, Actor, By, Certainty, ObjectId, ObjectKind, TimerState};
 
 /// Words of a closure that are read: its code and the first variables.
@@ -19,6 +22,26 @@ const CLOSURE: usize = 16;
 const MAX_CODE: u64 = 64 << 10;
 /// Actors of one search.
 const MAX_ACTORS: usize = 1 << 16;
+
+/// The functions that timers will call: when, and the address of the closure. The second result says whether all
+/// timers were read.
+pub(in super::super) fn timer_calls(
+    go: &Go,
+    target: &dyn Target,
+    options: &ReadOptions,
+) -> Result<(Vec<(u64, u64)>, bool), TargetError> {
+    let still = target.is_static() || options.pause == Pause::Everything;
+    let mut structs = Structs::new(target, &go.offsets, go.links, still);
+    let mut timers = Vec::new();
+    let is_whole = heaps::each(go, &mut structs, &Budget::new(options.actors), |timer| {
+        if let TimerState::At(when) = timer.state {
+            timers.push((timer.f, when, timer.data));
+        }
+    })?;
+    let mut purposes = Purposes::new(go);
+    timers.retain(|(f, ..)| purposes.of(*f, &structs) == Purpose::Call);
+    Ok((timers.into_iter().map(|(_, when, closure)| (when, closure)).collect(), is_whole))
+}
 
 impl Search<'_, '_> {
     /// Finds timers whose functions will act on channels that goroutines wait for.

@@ -11,6 +11,7 @@ mod calls;
 mod contexts;
 mod descriptors;
 mod done;
+mod ends;
 mod functions;
 mod heaps;
 mod layout;
@@ -22,6 +23,7 @@ mod timers;
 use budget::Budget;
 pub(super) use contexts::ContextLayout;
 use descriptors::Known;
+pub(super) use functions::timer_calls;
 pub(super) use layout::LinkLayout;
 use parked::Structs;
 
@@ -36,7 +38,8 @@ use crate::snapshot::{ObjectId, ObjectKind, SnapshotBuilder, Task, Wait, WaitObj
 const BATCH: usize = 8192;
 
 /// Finds what leads to the causes of the waits of all tasks of this runtime. `stacks`: the table that
-/// the tasks' stack numbers index.
+/// the tasks' stack numbers index. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address
+/// of what goroutines that have it point to.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
@@ -45,7 +48,7 @@ pub(super) fn find(
     resolver: &mut Resolver<'_>,
     first: First,
     into: &mut SnapshotBuilder,
-) -> Result<(), GoError> {
+) -> Result<Vec<(u64, ObjectId)>, GoError> {
     let still = target.is_static() || options.pause == Pause::Everything;
     let mut search = Search {
         go,
@@ -62,12 +65,13 @@ pub(super) fn find(
     search.sleeps()?;
     search.calls()?;
     search.timers()?;
+    let ends = if options.actors.is_zero() { Vec::new() } else { search.ends(&options.ends)? };
     search.details()?;
     search.contexts()?;
     if !options.actors.is_zero() {
         search.functions()?;
     }
-    Ok(())
+    Ok(ends)
 }
 
 /// Where the tasks and the wait objects of a runtime begin.
