@@ -8,8 +8,8 @@ use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{evidence, meaning};
 use crate::report::finding::{
-    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute,
-    rates_line, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
+    readings, rest_list, samples, since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
