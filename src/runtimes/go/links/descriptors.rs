@@ -125,4 +125,9 @@ impl Known {
     pub(super) fn new(fd: u32) -> Self {
         Known { row: Descriptor::new(fd), polled: None, called: None }
     }
+
+    /// Known to the runtime's poller.
+    pub(super) fn polled(fd: u32, identity: Identity) -> Self {
+        Known { polled: Some(identity), ..Known::new(fd) }
+    }
 }

@@ -34,7 +34,7 @@ pub(super) struct Polled {
 }
 
 /// What stays as long as a descriptor is not closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     /// The address of its `pollDesc`.
     address: u64,
@@ -182,7 +182,8 @@ pub(super) fn still_open(
 }
 
 impl PollLayout {
-    fn identity(&self, address: u64, bytes: &[u8]) -> Identity {
+    /// What identifies the `pollDesc` at an address, by its bytes.
+    pub(super) fn identity(&self, address: u64, bytes: &[u8]) -> Identity {
         Identity { address, fd: word(bytes, self.fd), sequence: word(bytes, self.sequence) }
     }
 
