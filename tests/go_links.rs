@@ -11,7 +11,8 @@ use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{
-    Action, By, Certainty, Context, Deadline, Snapshot, Task, Timer, TimerKind, TimerState, Wait, WaitObject,
+    Action, By, Certainty, Context, Deadline, DescriptorKind, ObjectKind, Snapshot, Task, Timer, TimerKind,
+    TimerState, Wait, WaitObject, WaitOp,
 };
 use serde::Deserialize;
 

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN};
-use super::super::units::{count, percent, precise};
 use super::super::path::place_of;
+use super::super::units::{count, percent, precise};
 use crate::analysis::Filter;
 use crate::analysis::recorded::{
     By, Functions, LabelTimes, Recorded, RecordedGroup, Sum, functions, group, label_times, share,
