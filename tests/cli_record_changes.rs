@@ -12,7 +12,6 @@ use loiter::recording::{Clock, End, Recording, Sample, Whose, file};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-#[allow(dead_code, unused_imports)]
 mod common;
 #[path = "sampler/program.rs"]
 mod program;

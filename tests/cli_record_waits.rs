@@ -10,7 +10,6 @@ use std::process::{Command, Output};
 use loiter::recording::{Clock, Recording, Sample, Whose, file};
 use tempfile::TempDir;
 
-#[allow(dead_code, unused_imports)]
 mod common;
 #[path = "sampler/program.rs"]
 mod program;

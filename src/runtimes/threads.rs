@@ -206,7 +206,7 @@ impl<'a> Reading<'a> {
 
     fn child(&mut self, tid: u32, child: Child) -> Vec<Wait> {
         let pids = match child {
-            Child::Pid(inside) => self.children.from_inside(inside).into_iter().collect(),
+            Child::Pid(inside) => self.children.outside(inside).into_iter().collect(),
             Child::Descriptor(fd) => {
                 let found = self.target.descriptors(&[fd]).unwrap_or_default();
                 let process = found.first().and_then(|descriptor| descriptor.process);

@@ -17,7 +17,9 @@ use crate::snapshot::Age;
 const FRESH: Duration = Duration::from_millis(50);
 
 /// What the clock of each CPU showed, and when; None where loiter may not run.
-static CLOCKS: Mutex<Option<FxHashMap<usize, (Instant, Option<u64>)>>> = Mutex::new(None);
+type Clocks = FxHashMap<usize, (Instant, Option<u64>)>;
+
+static CLOCKS: Mutex<Option<Clocks>> = Mutex::new(None);
 
 /// How long ago a sleeping thread ran last.
 pub(super) fn of_thread(pid: u32, tid: u32) -> Age {

@@ -35,7 +35,7 @@ impl Children {
     }
 
     /// loiter's pid of a child, from the pid by which its parent knows it.
-    pub(super) fn from_inside(&mut self, inside: u32) -> Option<u32> {
+    pub(super) fn outside(&mut self, inside: u32) -> Option<u32> {
         if !self.other_namespace {
             return Some(inside);
         }

@@ -149,11 +149,12 @@ fn say_what_was_left(
 
 /// What was read so far.
 pub(super) fn system(seen: &[Seen], known: &Known) -> System {
-    let mut system = System::default();
-    system.processes = seen.iter().filter_map(Seen::seen).collect();
-    system.ends = known.ends.clone();
-    system.peers.clone_from(&known.peers);
-    system
+    System {
+        processes: seen.iter().filter_map(Seen::seen).collect(),
+        ends: known.ends.clone(),
+        peers: known.peers.clone(),
+        ..System::default()
+    }
 }
 
 /// The tasks that are followed: these of the first process, or those of all processes.
