@@ -58,7 +58,7 @@ fn systems_are_understood() {
     assert!(found * 100 >= all * 95, "{found} of {all} edges\n{text}");
 }
 
-/// Three programs of different Go versions wait for each other: over TCP, through a pipe and over a unix socket.
+/// Three programs of different Go versions wait for each other: over TCP, through a FIFO and over a unix socket.
 #[test]
 fn a_cycle_through_three_processes_is_named() {
     let mut random = Random::new(7);
@@ -72,7 +72,7 @@ fn a_cycle_through_three_processes_is_named() {
         plan.link(&[writer], reader, How::DeferredMutex, &mut random);
         readers.push((reader, writer));
     }
-    for (nth, how) in [How::Tcp, How::Pipe, How::Unix].into_iter().enumerate() {
+    for (nth, how) in [How::Tcp, How::Fifo, How::Unix].into_iter().enumerate() {
         plan.link(&[readers[nth].0], readers[(nth + 1) % 3].1, how, &mut random);
     }
     let system = System::start(plan);

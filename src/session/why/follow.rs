@@ -127,15 +127,15 @@ fn say_what_was_left(
     let options = &inquiry.options;
     if !too_deep.is_empty() {
         inquiry.left_out.push(format!(
-            "{} processes more than {} steps away were not read (--depth)",
-            too_deep.len(),
+            "{} that are more than {} steps away were not read (--depth)",
+            processes(too_deep.len()),
             options.depth
         ));
     }
     if !too_many.is_empty() {
         inquiry.left_out.push(format!(
-            "{} more processes have other ends and were not read: loiter reads at most {}",
-            too_many.len(),
+            "{} with other ends were not read: loiter reads at most {}",
+            processes(too_many.len()),
             options.processes
         ));
     }
@@ -147,10 +147,16 @@ fn say_what_was_left(
     }
 }
 
+/// "2 processes".
+fn processes(n: usize) -> String {
+    if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
+}
+
 /// What was read so far.
 pub(super) fn system(seen: &[Seen], known: &Known) -> System {
     let mut system = System::default();
     system.processes = seen.iter().filter_map(Seen::seen).collect();
+    system.asked = seen.iter().filter(|seen| seen.depth == 0).count();
     system.ends = known.ends.clone();
     system.peers.clone_from(&known.peers);
     system

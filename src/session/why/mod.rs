@@ -225,6 +225,7 @@ impl Inquiry {
                 first: Arc::clone(saved),
                 second: None,
             });
+            system.asked = 1;
             let from = from.map(<[u32]>::to_vec).unwrap_or_default();
             return Ok(Outcome { system, from, retries: 0 });
         }
