@@ -87,7 +87,7 @@ fn every_format_is_written_by_the_ending_of_the_name() {
     let program = Program::start(&["spin", "1"]);
     let pid = program.pid().to_string();
     let directory = tempfile::tempdir().unwrap();
-    let begins: [(&str, &[u8]); 8] = [
+    let begins: [(&str, &[u8]); 9] = [
         ("a.svg", b"<?xml"),
         ("a.folded", b""),
         ("a.speedscope.json", b"{"),
@@ -95,6 +95,7 @@ fn every_format_is_written_by_the_ending_of_the_name() {
         ("a.pb.gz", &[0x1f, 0x8b]),
         ("a.json", b"{"),
         ("a.txt", b"program"),
+        ("a.md", b"# Where the time of `program"),
         ("a.loiter", b"\x8b"),
     ];
     for (name, start) in begins {
@@ -111,6 +112,14 @@ fn every_format_is_written_by_the_ending_of_the_name() {
     let output = loiter(&["record", &pid, "-d", "200ms", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["format"], "loiter-record");
+    let file = directory.path().join("a.loiter");
+    let file = file.to_str().unwrap();
+    for arguments in
+        [&["stacks", file, "--format", "markdown"][..], &["diff", file, file, "--format", "markdown"]]
+    {
+        let output = loiter(arguments);
+        assert!(output.status.success() && output.stdout.starts_with(b"# "), "{}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -170,6 +179,9 @@ fn a_program_that_becomes_another_one_is_followed() {
     let recording = record(directory.path(), &["-F", "999", "--", "sh", "-c", &script]);
     assert_eq!(recording.header.end, End::TargetEnded);
     assert!(recording.header.target.command.last().unwrap().starts_with("i=0"));
+    let name =
+        |thread: &loiter::recording::SampledThread| recording.code.str(thread.name.unwrap()).to_owned();
+    assert!(recording.threads.iter().any(|thread| name(thread) == "sh"), "{:?}", recording.threads);
 }
 
 #[test]

@@ -232,8 +232,8 @@ fn loads_libraries(directory: &Path) -> PathBuf {
             enter(n);
             dlclose(handle);
         }
-        __attribute__((noinline)) void call_first(void) { run("./first.so", 3000000); __asm__ volatile(""); }
-        __attribute__((noinline)) void call_second(void) { run("./second.so", 5000000); __asm__ volatile(""); }
+        __attribute__((noinline)) void call_first(void) { run("./first.so", 120000000); __asm__ volatile(""); }
+        __attribute__((noinline)) void call_second(void) { run("./second.so", 200000000); __asm__ volatile(""); }
         int main(void) {
             puts("ready");
             fflush(stdout);
@@ -254,7 +254,7 @@ fn code_that_comes_and_goes_is_never_taken_for_other_code() {
     command.current_dir(directory.path());
     let program = Program::run(command);
     let mut recorder = Recorder::start(program.pid(), "cpu");
-    recorder.settle("cpu", Duration::from_secs(3));
+    recorder.settle("cpu", Duration::from_secs(6));
     kill(Pid::from_raw(recorder.child.id().cast_signed()), Signal::SIGINT).unwrap();
     let recording = recorder.wait();
     let mut seen = [[0_u64; 2]; 2];

@@ -123,7 +123,9 @@ fn check(version: &str, flavour: Flavour) {
         let mut attempt = 0;
         loop {
             let before = anew(target);
-            let again = readable.read(target, &options()).unwrap();
+            // A target that is not stopped is read in another way.
+            let pause = if round % 2 == 0 { Pause::Everything } else { Pause::RunningThreads };
+            let again = readable.read(target, &ReadOptions { pause, ..options() }).unwrap();
             reused += UNCHANGED.load(Ordering::Relaxed);
             if before == anew(target) {
                 let again = texts(&again);
@@ -139,6 +141,30 @@ fn check(version: &str, flavour: Flavour) {
     assert!(reused > 0, "{version} {flavour:?}: everything was read anew each time");
 }
 
+/// Goroutines that wait for channels of all kinds, at rest: only the first reading reads the channels, unless the target
+/// is stopped.
+fn check_channels(version: &str) {
+    let program = build(&Toolchain::get(version), Program::Fixtures, Flavour::Stripped);
+    let fixture = Fixture::start(&program, &["channels"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let readable = Readable::find(target.as_ref()).unwrap();
+    let live = ReadOptions::default();
+    for round in 0..4 {
+        let mut attempt = 0;
+        loop {
+            let before = anew(target.as_ref());
+            let again = texts(&readable.read(target.as_ref(), &live).unwrap());
+            if before == anew(target.as_ref()) {
+                assert_eq!(before, again, "{version}, round {round}");
+                break;
+            }
+            attempt += 1;
+            assert!(attempt < 50, "{version}: the fixture does not come to rest");
+        }
+    }
+}
+
+matrix!(channels_that_are_not_read_again_are_what_they_were, check_channels);
 matrix!(equals_reading_anew, check, quick: [Stripped], full: [Plain, Stripped, PieStripped]);
 
 /// The tasks that "turn" moves, with the function that they wait in.

@@ -10,7 +10,7 @@ use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, build, write_
 use loiter::analysis::{Series, SeriesOptions};
 use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
-use loiter::snapshot::{ReadMode, Snapshot, SourceKind, StackStatus};
+use loiter::snapshot::{ReadMode, Snapshot, SourceKind, StackStatus, TaskState};
 
 /// A goroutine in words, so that snapshots with different tables can be compared.
 fn words(snapshot: &Snapshot) -> BTreeMap<(Option<u64>, u64), String> {
@@ -30,6 +30,8 @@ fn words(snapshot: &Snapshot) -> BTreeMap<(Option<u64>, u64), String> {
             let waits: Vec<_> = snapshot
                 .waits_of(task)
                 .iter()
+                // What a system call waits for is not in a core file.
+                .filter(|_| task.state != TaskState::Syscall)
                 .map(|wait| (wait.op, snapshot.objects[wait.object.index()]))
                 .map(|(op, object)| {
                     let channel = object.channel.map(|c| (c.len, c.cap, c.closed, c.senders, c.receivers));

@@ -5,11 +5,14 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::{
-    Action, By, Certainty, Context, Deadline, Snapshot, Task, Timer, TimerKind, TimerState, Wait, WaitObject,
+    Action, By, Certainty, Context, Deadline, DescriptorKind, ObjectKind, Snapshot, Task, Timer, TimerKind,
+    TimerState, Wait, WaitObject, WaitOp,
 };
 use serde::Deserialize;
 
@@ -57,6 +60,7 @@ struct Waiter {
     write_deadline: Option<Moment>,
     timer: Option<ExpectedTimer>,
     context: Option<Box<ExpectedContext>>,
+    call: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -140,7 +144,9 @@ fn descriptors(version: &str, flavour: Flavour) {
         };
         let (_, object) = seen.wait(waiter)?;
         let row = seen.snapshot.descriptor_of(&object).ok_or("there is no row for its descriptor")?;
-        let same = read.is_deadline(row.read_deadline) && write.is_deadline(row.write_deadline);
+        let same = read.is_deadline(row.read_deadline)
+            && write.is_deadline(row.write_deadline)
+            && row.kind == if waiter.what == "pipe" { DescriptorKind::Pipe } else { DescriptorKind::Socket };
         if same { Ok(true) } else { Err(format!("the descriptor is {row:?}")) }
     });
     assert_eq!(checked, 16, "{version}");
@@ -283,3 +289,59 @@ fn functions(version: &str, flavour: Flavour) {
 }
 
 matrix!(functions_of_timers_that_have_the_channel_are_found, functions, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+
+fn calls(version: &str, flavour: Flavour) {
+    let seen = Seen::of(version, flavour, &["calls"], &[]);
+    let checked = seen.check(version, |waiter| {
+        if waiter.call.is_empty() {
+            return Ok(false);
+        }
+        let number = seen.snapshot.tasks.iter().position(|task| task.id == Some(waiter.id));
+        let number = number.ok_or("the goroutine is missing")? as u32;
+        let row = seen.snapshot.call_of(number).ok_or("its call is missing")?;
+        let name = seen.snapshot.str(row.name);
+        // Some versions wait for epoll with a mask of signals.
+        if name.replace("epoll_pwait", "epoll_wait") != waiter.call {
+            return Err(format!("it is in {name}"));
+        }
+        let (_, object) = seen.wait(waiter)?;
+        if waiter.kind == "descriptor" && seen.snapshot.descriptor_of(&object).is_none() {
+            return Err("there is no row for its descriptor".to_owned());
+        }
+        Ok(true)
+    });
+    assert_eq!(checked, 7, "{version}");
+}
+
+matrix!(system_calls_and_what_they_wait_for_are_known, calls, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+
+/// Goroutines that send to each other without end: what is said of a descriptor is never wrong.
+fn busy(version: &str, flavour: Flavour) {
+    let program = build(&Toolchain::get(version), Program::Waiting, flavour);
+    let mut fixture = Fixture::start(&program, &["pingpong"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let fds: HashMap<String, u64> = serde_json::from_value(fixture.ask("fds")).unwrap();
+    assert_eq!(fds.len(), 400, "{version}");
+    let readable = runtimes::Readable::find(target.as_ref()).unwrap();
+    let (mut edges, mut readings) = (0, 0);
+    while edges < 2000 && readings < 50 {
+        readings += 1;
+        let snapshot = readable.read(target.as_ref(), &ReadOptions::default()).unwrap();
+        for task in &snapshot.tasks {
+            let Some(&fd) = task.id.and_then(|id| fds.get(&id.to_string())) else { continue };
+            for wait in snapshot.waits_of(task) {
+                let object = snapshot.objects[wait.object.index()];
+                assert_eq!(
+                    (object.kind, object.address),
+                    (ObjectKind::Descriptor, fd),
+                    "{version}: {task:?}"
+                );
+                assert!(matches!(wait.op, WaitOp::Read | WaitOp::Write), "{version}: {wait:?}");
+                edges += 1;
+            }
+        }
+    }
+    assert!(edges > 0, "{version}: no goroutine of a busy program was seen to wait");
+}
+
+matrix!(descriptors_of_a_busy_program_are_never_wrong, busy, quick: [Plain], full: [Stripped, PieStripped]);

@@ -15,7 +15,7 @@ use loiter::analysis::{Filter, Pattern};
 use loiter::recording::{Clock, Recording};
 use loiter::report::flame::{Caption, folded, speedscope};
 use loiter::report::text::recording::{self, RecordingOptions};
-use loiter::report::{firefox, json};
+use loiter::report::{firefox, json, markdown};
 
 mod common;
 mod samples;
@@ -112,6 +112,35 @@ fn two_recordings_by_share() {
     check("recording-diff-groups", &compare(&now, Compared::Group(By::Kind)));
     assert!(compare(&before, Compared::Cumulative).contains("no real difference"));
     assert!(diff(&before, &now, Clock::Wall, &Filter::default(), &Compared::Function).is_none());
+}
+
+#[test]
+fn recordings_as_markdown() {
+    let recorded = all_clocks();
+    let write = |recorded: &Recorded, by: &By, top| {
+        text(|out| markdown::recording(recorded, &Filter::default(), by, top, out))
+    };
+    check("recording-markdown", &write(&recorded, &By::Kind, None));
+    let by_label = write(&recorded, &"label:route".parse().unwrap(), Some(2));
+    assert!(by_label.contains("| `route` |") && by_label.contains("more row"), "{by_label}");
+    assert!(write(&Recorded::new(&server(&[], 0)), &By::Kind, None).contains("nothing was sampled"));
+    let (before, now) =
+        (Recorded::new(&server(&[Clock::Cpu], 0)), Recorded::new(&server(&[Clock::Cpu], 150)));
+    let compare = |now: &Recorded| {
+        let diff = diff(&before, now, Clock::Cpu, &Filter::default(), &Compared::Function).unwrap();
+        text(|out| markdown::recording_diff(&before, now, &diff, None, out))
+    };
+    check("recording-markdown-diff", &compare(&now));
+    assert!(compare(&before).contains("No real difference"));
+    // Each row of a table has as many cells as its head, whatever the target says.
+    let nasty = write(&Recorded::new(&hostile()), &By::Kind, None);
+    assert!(is_harmless(&nasty), "{nasty}");
+    for table in nasty.split("\n\n").filter(|part| part.starts_with('|')) {
+        let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+        let widths: Vec<_> = table.lines().map(cells).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+    }
+    assert!(!nasty.contains("<script") || nasty.contains("`"), "{nasty}");
 }
 
 #[test]

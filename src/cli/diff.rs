@@ -10,7 +10,7 @@ use super::exit;
 use super::filter::FilterArgs;
 use super::format::{FormatArgs, PrintFormat};
 use super::output::Output;
-use super::recorded::{self, ClockArg, DiffBy, Shown};
+use super::recorded::{self, ClockArg, DiffBy, DifferenceFormat, Shown};
 use super::source::{ProcessArg, ReadArgs};
 use crate::analysis::diff::{Diff, diff};
 use crate::analysis::leaks::{self, Sureness};
@@ -222,13 +222,10 @@ impl Args {
             let problem = "--fail-on and --frames are for snapshots, and these are recordings";
             return Err(CliError::Usage(problem.to_owned()));
         }
-        let as_json = match self.format.format() {
-            Format::Text => false,
-            Format::Json => true,
-            Format::Markdown => {
-                let problem = "the difference of recordings is text or json";
-                return Err(CliError::Usage(problem.to_owned()));
-            }
+        let format = match self.format.format() {
+            Format::Text => DifferenceFormat::Text,
+            Format::Json => DifferenceFormat::Json,
+            Format::Markdown => DifferenceFormat::Markdown,
         };
         let shown = Shown {
             filter: self.filter.filter(),
@@ -236,7 +233,7 @@ impl Args {
             top: (self.limit > 0).then_some(self.limit),
             ..Shown::default()
         };
-        recorded::print_difference((before, now), &self.group_by.of_recordings()?, &shown, as_json, output)
+        recorded::print_difference((before, now), &self.group_by.of_recordings()?, &shown, format, output)
     }
 
     fn options(&self, snapshots: &[Arc<Snapshot>]) -> Result<SeriesOptions> {

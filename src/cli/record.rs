@@ -50,8 +50,9 @@ pub(super) struct Args {
 
     /// What to record: cpu, off-cpu, wall or all
     ///
-    /// cpu: samples of threads that run, each with its task. off-cpu: how long threads do not run, and whether
-    /// they are blocked or wait for a CPU. wall: readings of all tasks, by state and wait reason. all: all three
+    /// cpu: samples of threads that run, each with its task. off-cpu: how long threads do not run, whether they
+    /// are blocked or wait for a CPU, and where; with the right to sample the kernel each wait has its task and
+    /// its stack, without only waits of 5 ms and more. wall: readings of all tasks, by state and wait reason. all: all three
     /// on one clock.
     #[arg(long, value_enum, value_name = "MODE", default_value_t, hide_possible_values = true)]
     mode: Mode,
@@ -90,7 +91,7 @@ pub(super) struct Args {
     /// The ending of its name chooses the format: .loiter keeps everything, for all other commands; .svg is a
     /// flame graph; .pb.gz a profile for go tool pprof; .json.gz is for the Firefox Profiler
     /// (profiler.firefox.com); .speedscope.json for speedscope.app; .folded has lines of
-    /// "function;function nanoseconds"; .json and .txt are the report.
+    /// "function;function nanoseconds"; .json, .md and .txt are the report.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
@@ -107,12 +108,14 @@ enum Format {
     #[default]
     Text,
     Json,
+    Markdown,
 }
 
 impl PrintFormat for Format {
     const JSON: Self = Format::Json;
-    const HELP: &'static str = "Format of the printed report: text or json";
-    const MORE: &'static str = "json is described in loiter-record-json(5).";
+    const HELP: &'static str = "Format of the printed report: text, json or markdown";
+    const MORE: &'static str =
+        "json is described in loiter-record-json(5). markdown is for an issue or the summary of a CI run.";
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -166,6 +169,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         }
         (None, Format::Text) => recorded::print(&recording, &shown, output)?,
         (None, Format::Json) => recorded::print_json(&recording, &shown, output)?,
+        (None, Format::Markdown) => recorded::print_markdown(&recording, &shown, output)?,
     }
     Ok(())
 }

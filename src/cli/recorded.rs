@@ -21,7 +21,7 @@ use crate::report::flame::{Caption, Colors, folded, notes, nothing, speedscope};
 use crate::report::text::recording::{RecordingOptions, caption, diff as write_diff, recording as report};
 use crate::report::text::who;
 use crate::report::units::bytes;
-use crate::report::{firefox, json, pprof};
+use crate::report::{firefox, json, markdown, pprof};
 use crate::snapshot::file::{PRIVATE, SHARED};
 
 /// The format of a file with a recording.
@@ -41,6 +41,8 @@ pub(super) enum RecordingFormat {
     Firefox,
     /// The report as JSON.
     Json,
+    /// The report as Markdown.
+    Markdown,
     /// The report as text.
     Text,
     /// A flame graph as a terminal shows it.
@@ -48,7 +50,7 @@ pub(super) enum RecordingFormat {
 }
 
 /// What file names end with, and the format that this means. The longer ones come first.
-const ENDINGS: [(&str, RecordingFormat); 10] = [
+const ENDINGS: [(&str, RecordingFormat); 11] = [
     (".loiter", RecordingFormat::Loiter),
     (".svg", RecordingFormat::Svg),
     (".folded", RecordingFormat::Folded),
@@ -58,6 +60,7 @@ const ENDINGS: [(&str, RecordingFormat); 10] = [
     (".json", RecordingFormat::Json),
     (".pb.gz", RecordingFormat::Pprof),
     (".pprof", RecordingFormat::Pprof),
+    (".md", RecordingFormat::Markdown),
     (".txt", RecordingFormat::Text),
 ];
 
@@ -144,12 +147,27 @@ pub(super) fn print_json(recording: &Recording, shown: &Shown, output: &Output) 
     Ok(output.page(|out| json::recording(&recorded, &shown.filter, &by, shown.top, out))?)
 }
 
+/// Prints the report of a recording as Markdown.
+pub(super) fn print_markdown(recording: &Recording, shown: &Shown, output: &Output) -> Result {
+    let recorded = Recorded::new(recording);
+    let by = shown.by.clone().unwrap_or_default();
+    Ok(output.page(|out| markdown::recording(&recorded, &shown.filter, &by, shown.top, out))?)
+}
+
+/// How the difference of two recordings is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DifferenceFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
 /// Prints how the shares of two recordings differ.
 pub(super) fn print_difference(
     (before, now): (&Recording, &Recording),
     compared: &Compared,
     shown: &Shown,
-    as_json: bool,
+    format: DifferenceFormat,
     output: &Output,
 ) -> Result {
     let (before, now) = (Recorded::new(before), Recorded::new(now));
@@ -162,9 +180,10 @@ pub(super) fn print_difference(
         let problem = format!("nothing to compare: one of the recordings has no {clock} samples that match");
         return Err(CliError::Usage(problem));
     };
-    Ok(output.page(|out| match as_json {
-        true => json::recording_diff(&before, &now, &difference, out),
-        false => write_diff(&before, &now, &difference, &shown.text_options(output), out),
+    Ok(output.page(|out| match format {
+        DifferenceFormat::Json => json::recording_diff(&before, &now, &difference, out),
+        DifferenceFormat::Markdown => markdown::recording_diff(&before, &now, &difference, shown.top, out),
+        DifferenceFormat::Text => write_diff(&before, &now, &difference, &shown.text_options(output), out),
     })?)
 }
 
@@ -244,6 +263,10 @@ impl Writer<'_> {
             RecordingFormat::Json => {
                 let by = shown.by.clone().unwrap_or_default();
                 json::recording(recorded, &shown.filter, &by, shown.top, out)
+            }
+            RecordingFormat::Markdown => {
+                let by = shown.by.clone().unwrap_or_default();
+                markdown::recording(recorded, &shown.filter, &by, shown.top, out)
             }
             _ => report(recorded, &shown.filter, &shown.text_options(look), out),
         }

@@ -80,6 +80,7 @@ enum Format {
     #[default]
     Text,
     Json,
+    Markdown,
     Go,
     Profile,
     Pprof,
@@ -87,8 +88,7 @@ enum Format {
 
 impl PrintFormat for Format {
     const JSON: Self = Format::Json;
-    const HELP: &'static str =
-        "Format: text, json, or one of Go's: go (debug=2), profile (debug=1), pprof (for go tool pprof)";
+    const HELP: &'static str = "Format: text, json, markdown (of recordings), or one of Go's: go (debug=2), profile (debug=1), pprof (for go tool pprof)";
     const MORE: &'static str = "json is described in loiter-stacks-json(5). go prints tasks one by one; it prints labels only with \
          -v, because older parsers do not know them. profile prints each distinct stack with its count. pprof \
          is a compressed protocol buffer; ids, states and labels are labels of its samples.";
@@ -112,6 +112,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         Input::Snapshot(opened) => opened,
         Input::Recording(recording) => return args.report(&recording, format, output),
     };
+    if format == Format::Markdown {
+        let problem = "markdown is for recordings here: loiter leaks and loiter diff write it of snapshots";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
     let filter = args.filter.filter();
     let limit = args.limit.filter(|&limit| limit > 0);
     let sort = match args.sort {
@@ -136,7 +140,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
     if args.each || matches!(format, Format::Go | Format::Profile | Format::Pprof) {
         let each = each(&snapshot, &filter, sort, limit);
         output.page(|out| match format {
-            Format::Text => text::each(&snapshot, &each, &text_options, out),
+            Format::Text | Format::Markdown => text::each(&snapshot, &each, &text_options, out),
             Format::Json => json::each(&snapshot, &each, args.filter.all_frames, out),
             Format::Go => {
                 let options = GoOptions { all_frames: args.filter.all_frames, labels: output.verbose > 0 };
@@ -179,10 +183,10 @@ impl Args {
         match format {
             Format::Text => recorded::print(recording, &shown, output),
             Format::Json => recorded::print_json(recording, &shown, output),
+            Format::Markdown => recorded::print_markdown(recording, &shown, output),
             Format::Pprof => recorded::draw(recording, None, &shown, RecordingFormat::Pprof, None, output),
             Format::Go | Format::Profile => {
-                let problem =
-                    "Go's text formats are for tasks, and this is a recording: use text, json or pprof";
+                let problem = "Go's text formats are for tasks, and this is a recording: use text, json, markdown or pprof";
                 Err(CliError::Usage(problem.to_owned()))
             }
         }

@@ -1,12 +1,11 @@
-//! How tasks spent their time and how much CPU they used, in lines of text.
+//! How tasks spent their time and how much CPU they used, in words.
 
 use super::tables::CpuTable;
-use super::task_detail::{PieceKind, Row};
 use crate::report::escape;
 use crate::report::line::width;
 use crate::report::units::{count, duration, percent};
 use crate::session::record::CpuNs;
-use crate::session::{Picture, Shares, StateTimes};
+use crate::session::{Shares, StateTimes};
 
 /// "IO wait 61 %  select 20 %  running 3 %  other 1 %   1 min, 236 readings", in at most `room` columns.
 pub(super) fn times(shares: &Shares, room: usize) -> String {
@@ -39,31 +38,8 @@ pub(super) fn times(shares: &Shares, room: usize) -> String {
     text + &rests_on
 }
 
-/// How some tasks spent their time, in a line, if there are readings to compare; and the CPU time that they used, if
-/// that is sampled.
-pub(super) fn rows(
-    picture: &Picture,
-    tasks: &[u32],
-    cpu: Option<(&CpuTable, Option<CpuNs>)>,
-    columns: usize,
-) -> Vec<Row> {
-    const INDENT: usize = 8;
-    let mut rows = Vec::new();
-    if picture.times.is_some() {
-        let text = match picture.shares(tasks) {
-            Some(shares) => times(&shares, columns.saturating_sub(INDENT + 1)),
-            None => "not known of single tasks: there are too many".to_owned(),
-        };
-        rows.push(Row::new(PieceKind::Title, "  time  ").add(PieceKind::Plain, &text));
-    }
-    if let Some((table, ns)) = cpu {
-        rows.push(Row::new(PieceKind::Title, "  CPU   ").add(PieceKind::Plain, &used(table, ns)));
-    }
-    rows
-}
-
 /// "41 % of a CPU over 10 s, 38 % over 2 min".
-fn used(table: &CpuTable, ns: Option<CpuNs>) -> String {
+pub(super) fn used(table: &CpuTable, ns: Option<CpuNs>) -> String {
     let Some(ns) = ns else { return "not known of tasks without an id".to_owned() };
     let covers = table.times.covers;
     let mut text = format!("{} of a CPU over {}", table.share(ns), duration(covers.window));
@@ -83,7 +59,6 @@ mod tests {
             other,
             readings: 236,
             span_ns: 61_000_000_000,
-            ..Shares::default()
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::query::TaskKey;
 use super::shares;
-use super::tables::{Closeup, HeldLock, Tables, Waiters};
+use super::tables::{Closeup, CpuTable, HeldLock, Tables, Waiters};
 use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
 use crate::analysis::locks::HoldSummary;
 use crate::analysis::waits::WaitSummary;
@@ -14,6 +14,7 @@ use crate::report::task_facts::{self, Fact, facts, stack_note};
 use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
 use crate::report::units::{count, duration, thousands};
 use crate::session::Picture;
+use crate::session::record::CpuNs;
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
 
 /// What a piece of a line is.
@@ -84,12 +85,35 @@ pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
     // CPU time is that of the shown picture's tasks.
     let cpu = tables.cpu.as_ref().filter(|_| Arc::ptr_eq(&closeup.of, &tables.picture));
     let cpu = cpu.map(|cpu| (cpu, cpu.of(task, closeup.task)));
-    rows.splice(2..2, shares::rows(picture, &[closeup.task], cpu, columns));
+    rows.splice(2..2, time(picture, &[closeup.task], cpu, columns));
     rows.push(Row::default());
     rows.extend(sentences(snapshot, (&closeup.waits_for, &closeup.holds), 1, " ", columns));
     rows.extend(waits(picture, closeup));
     rows.extend(held(picture, closeup));
     rows.extend(family(picture, closeup, task));
+    rows
+}
+
+/// How some tasks spent their time, if there are readings to compare; and the CPU time that they used, if that is
+/// sampled.
+pub(super) fn time(
+    picture: &Picture,
+    tasks: &[u32],
+    cpu: Option<(&CpuTable, Option<CpuNs>)>,
+    columns: usize,
+) -> Vec<Row> {
+    const INDENT: usize = 8;
+    let mut rows = Vec::new();
+    if picture.times.is_some() {
+        let text = match picture.shares(tasks) {
+            Some(shares) => shares::times(&shares, columns.saturating_sub(INDENT + 1)),
+            None => "not known of single tasks: there are too many".to_owned(),
+        };
+        rows.push(Row::new(PieceKind::Title, "  time  ").add(PieceKind::Plain, &text));
+    }
+    if let Some((table, ns)) = cpu {
+        rows.push(Row::new(PieceKind::Title, "  CPU   ").add(PieceKind::Plain, &shares::used(table, ns)));
+    }
     rows
 }
 

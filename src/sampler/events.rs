@@ -232,6 +232,14 @@ impl Events {
         missed
     }
 
+    /// Lets all events go on after [`Events::disable`].
+    pub(super) fn enable(&self) {
+        for event in self.rings.iter().flat_map(Ring::events) {
+            // It fails only for an event that has ended by itself.
+            let _ = sys::enable(event);
+        }
+    }
+
     /// Ends all events. What they wrote can still be read.
     pub(super) fn disable(&self) {
         for event in self.rings.iter().flat_map(Ring::events) {

@@ -39,6 +39,7 @@ mod sys;
 pub mod usage;
 
 use attach::Opened;
+use departures::Pace;
 pub use error::SamplerError;
 use events::Events;
 pub use hurry::Hurry;
@@ -138,6 +139,8 @@ pub struct Sampler {
     facts: SamplerFacts,
     events: Events,
     departures: Option<Events>,
+    pace: Pace,
+    is_stopped: bool,
     tally: Tally,
     begun_ns: u64,
     /// Added to loiter's CLOCK_MONOTONIC it gives that of records.
@@ -170,6 +173,8 @@ impl Sampler {
             facts,
             events,
             departures,
+            pace: Pace::default(),
+            is_stopped: false,
             tally: Tally::default(),
             begun_ns,
             clock_offset_ns,
@@ -229,6 +234,7 @@ impl Sampler {
     pub fn stop(&mut self) {
         self.events.disable();
         self.tally.lost = self.tally.lost.max(self.events.lost().unwrap_or(0));
+        self.is_stopped = true;
         if let Some(departures) = &self.departures {
             departures.disable();
             let lost = &mut self.tally.departures_lost;
@@ -272,6 +278,19 @@ impl Sampler {
         if has_started {
             self.tally.threads_missed += self.events.started();
         }
+        self.keep_pace();
+    }
+
+    /// Pauses samples of departures if there are too many.
+    fn keep_pace(&mut self) {
+        let Some(events) = self.departures.as_ref().filter(|_| !self.is_stopped) else { return };
+        let now_ns = process_sys::monotonic_ns();
+        match self.pace.step(now_ns, self.tally.departures) {
+            Some(true) => events.disable(),
+            Some(false) => events.enable(),
+            None => {}
+        }
+        self.tally.departures_paused_ns = self.pace.paused_ns(now_ns);
     }
 
     /// Hands over what the rings of departures hold: samples, and how many were lost.

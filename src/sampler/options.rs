@@ -121,6 +121,8 @@ pub struct Tally {
     pub lost: u64,
     /// Samples of threads that left their CPU.
     pub departures: u64,
+    /// How long no such samples were taken, because there were too many, nanoseconds.
+    pub departures_paused_ns: u64,
     /// Such samples that the kernel could not write because their ring was full.
     pub departures_lost: u64,
     /// Records that made no sense.

@@ -11,7 +11,7 @@ use crate::analysis::signature::{Signature, SignatureFrame};
 use crate::analysis::tally::Tally;
 use crate::analysis::trend::Trend;
 use crate::analysis::waits::{WaitSummary, WaitTable};
-use crate::snapshot::{Age, Module, Snapshot, Task, TaskState, WaitClass, count_tasks};
+use crate::snapshot::{Age, Module, ObjectKind, Snapshot, Task, TaskState, WaitClass, count_tasks};
 
 /// What the rules look at.
 pub struct Context<'a> {
@@ -76,9 +76,17 @@ impl<'a> Context<'a> {
         kind.members.iter().filter_map(|&nth| all.get(nth as usize)).collect::<Vec<_>>().into_iter()
     }
 
-    /// What the tasks of a kind wait for, the most frequent first.
+    /// What the tasks of a kind wait for inside the program, the most frequent first. Descriptors, timers and processes are
+    /// left out: what is on their other side is no task.
     pub fn summaries(&self, kind: &TaskGroup<'_>) -> Vec<WaitSummary> {
-        self.table.summarize(kind.tasks.iter().filter_map(|&index| self.task(index)))
+        let mut all = self.table.summarize(kind.tasks.iter().filter_map(|&index| self.task(index)));
+        all.retain(|summary| {
+            !matches!(
+                summary.kind,
+                ObjectKind::Descriptor | ObjectKind::Timer | ObjectKind::Futex | ObjectKind::Process
+            )
+        });
+        all
     }
 
     /// How many tasks wait for a thing.

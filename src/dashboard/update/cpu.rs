@@ -176,7 +176,7 @@ mod tests {
     fn the_order_by_cpu_is_there_while_it_is_sampled() {
         let mut state = watched(ProgramId::made_up(7));
         state.ask(|query| query.view = View::Groups);
-        let mut orders = |state: &mut AppState| {
+        let orders = |state: &mut AppState| {
             let mut names = Vec::new();
             while names.len() < 8 {
                 press(state, 's');

@@ -9,7 +9,6 @@ use crate::analysis::GroupKey;
 use crate::analysis::frames::creator_frame;
 use crate::dashboard::layout::Areas;
 use crate::dashboard::query::{GroupSort, Query};
-use crate::dashboard::shares;
 use crate::dashboard::state::AppState;
 use crate::dashboard::tables::{CpuTable, GroupRow, MAX_GROUPS, heading};
 use crate::dashboard::task_detail::{self, PieceKind, Row};
@@ -232,7 +231,7 @@ fn details(state: &AppState, row: &GroupRow, columns: usize) -> Vec<Row> {
     }
     let snapshot = &*state.tables.picture.snapshot;
     let cpu = state.tables.cpu.as_ref().map(|cpu| (cpu, row.cpu));
-    let mut rows = shares::rows(&state.tables.picture, &group.tasks, cpu, columns);
+    let mut rows = task_detail::time(&state.tables.picture, &group.tasks, cpu, columns);
     rows.extend(task_detail::frames(snapshot, &group.frames, columns));
     let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
     rows.extend(task_detail::status(snapshot, status, group.frames.is_empty()));

@@ -8,9 +8,11 @@ use super::escape::escape;
 
 mod diff;
 mod findings;
+mod recording;
 
 pub use diff::diff;
 pub use findings::{findings, fleet};
+pub use recording::{recording, recording_diff};
 
 /// Text of the target as a code span that is safe in a table, too.
 pub fn code(text: &str) -> String {

@@ -1,11 +1,11 @@
 //! Sentences about locks: their holders, their state, and what a task holds.
 
+use super::super::path::place_of;
 use super::super::runtime_names::task_noun;
 use super::super::task_facts;
 use super::super::units::{age, count, thousands};
 use super::super::waiting;
 use super::parts;
-use super::super::path::place_of;
 use crate::analysis::frames::holding_frame;
 use crate::analysis::locks::{HeldLocks, HoldSummary, Holder, Locks, Next};
 use crate::analysis::waits::WaitSummary;

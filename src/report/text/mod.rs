@@ -25,12 +25,12 @@ mod task;
 mod waits;
 pub mod why;
 
+pub use super::path::place_of;
 pub use super::runtime_names::{runtime_name, task_noun};
 pub use diff::{change, diff};
 pub use group::{state as group_state, title as group_title};
 pub use header::{figures, headline, moment, who};
 pub use locks::hold_sentences;
-pub use super::path::place_of;
 pub use waits::sentences as wait_sentences;
 
 /// The level of detail for each group or task.

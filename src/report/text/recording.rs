@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, TITLE, WARN};
-use super::super::units::{count, percent, precise};
 use super::super::path::place_of;
+use super::super::units::{count, percent, precise};
 use crate::analysis::Filter;
 use crate::analysis::recorded::{
     By, Functions, LabelTimes, Recorded, RecordedGroup, Sum, functions, group, label_times, share,
@@ -17,7 +17,10 @@ mod head;
 mod kinds;
 
 pub use diff::diff;
+pub(in crate::report) use diff::points;
+pub(in crate::report) use head::facts;
 pub use head::{caption, hertz};
+pub(in crate::report) use kinds::doing;
 
 /// The appearance and the extent of a report.
 #[derive(Debug, Clone)]
@@ -221,14 +224,8 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     if !reaches.is_empty() {
         notes.push((DIM, format!("shares are exact to {} at most, 19 times out of 20", reaches.join(", "))));
     }
-    notes.extend(without_owner(sheet).map(|text| (DIM, text)));
-    let hides = |&clock: &Clock| sheet.recorded.select(clock, sheet.filter).hidden_system > 0;
-    if sheet.recorded.clocks().iter().any(hides) {
-        notes.push((DIM, "the runtime's own waiting is hidden (--system shows it)".to_owned()));
-    }
-    for warning in &sheet.recorded.header.warnings {
-        notes.push((WARN, format!("warning: {warning}")));
-    }
+    notes.extend(remarks_of_clocks(sheet.recorded, sheet.filter).into_iter().map(|text| (DIM, text)));
+    notes.extend(warnings(sheet.recorded).map(|text| (WARN, text)));
     if !notes.is_empty() {
         writeln!(sheet.out)?;
     }
@@ -240,10 +237,29 @@ fn write_notes(sheet: &mut Sheet<'_>, clocks: &[Clock]) -> io::Result<()> {
     Ok(())
 }
 
+/// What is not sure or not covered, a sentence each. Raw from the target.
+pub(in crate::report) fn remarks(recorded: &Recorded, filter: &Filter) -> Vec<String> {
+    let mut remarks = remarks_of_clocks(recorded, filter);
+    remarks.extend(warnings(recorded));
+    remarks
+}
+
+fn remarks_of_clocks(recorded: &Recorded, filter: &Filter) -> Vec<String> {
+    let mut remarks: Vec<String> = without_owner(recorded, filter).into_iter().collect();
+    let hides = |&clock: &Clock| recorded.select(clock, filter).hidden_system > 0;
+    if recorded.clocks().iter().any(hides) {
+        remarks.push("the runtime's own waiting is hidden (--system shows it)".to_owned());
+    }
+    remarks
+}
+
+fn warnings(recorded: &Recorded) -> impl Iterator<Item = String> {
+    recorded.header.warnings.iter().map(|warning| format!("warning: {warning}"))
+}
+
 /// How much of the time off CPU has no owner, and why.
-fn without_owner(sheet: &Sheet<'_>) -> Option<String> {
-    let recorded = sheet.recorded;
-    let all = recorded.select(Clock::OffCpu, sheet.filter).tasks;
+fn without_owner(recorded: &Recorded, filter: &Filter) -> Option<String> {
+    let all = recorded.select(Clock::OffCpu, filter).tasks;
     let is_unknown =
         |nth: &u32| recorded.rows.get(*nth as usize).is_some_and(|row| row.whose == Whose::Unknown);
     let unknown: Vec<u32> = all.iter().copied().filter(is_unknown).collect();
@@ -264,7 +280,7 @@ fn without_owner(sheet: &Sheet<'_>) -> Option<String> {
 }
 
 /// The heading of a clock's column.
-fn title(clock: Clock) -> &'static str {
+pub(in crate::report) fn title(clock: Clock) -> &'static str {
     match clock {
         Clock::Cpu => "CPU",
         Clock::OffCpu => "OFF CPU",
@@ -293,7 +309,7 @@ fn cell(sum: Sum, all: u64) -> String {
 }
 
 /// "6.1 s of CPU time".
-fn amount(sum: Sum, clock: Clock) -> String {
+pub(in crate::report) fn amount(sum: Sum, clock: Clock) -> String {
     match clock {
         Clock::Cpu => format!("{} of CPU time", precise(sum.ns)),
         Clock::OffCpu => format!("{} off CPU", precise(sum.ns)),

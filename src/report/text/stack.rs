@@ -13,7 +13,7 @@ use super::{Detail, Page};
 use crate::analysis::ShownFrame;
 use crate::analysis::frames::code_of;
 use crate::analysis::owner::Owner;
-use crate::snapshot::{Frame, Snapshot, StackStatus};
+use crate::snapshot::{Frame, StackStatus};
 
 /// Indentation of the lines of a task or a group, columns.
 pub(super) const INDENT: usize = 8;

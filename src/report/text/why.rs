@@ -195,8 +195,9 @@ impl<'a> Page<'_, '_, 'a> {
             }
             if answer.usual > 0 {
                 let verb = if answer.usual == 1 { "waits" } else { "wait" };
+                let more = if answer.causes.is_empty() { "" } else { " more" };
                 let text = format!(
-                    "{} more {verb} for connections, timers or signals, as usual",
+                    "{}{more} {verb} for connections, timers or signals, as usual",
                     thousands(answer.usual)
                 );
                 notes.push((DIM, text));

@@ -91,8 +91,11 @@ struct Queues {
     senders: u64,
 }
 
+/// A channel with its queues.
+type QueuedChannel = (RawChannel, Queues);
+
 impl RawChannel {
-    fn parse(bytes: &[u8], o: &Offsets) -> Option<(Self, Queues)> {
+    fn parse(bytes: &[u8], o: &Offsets) -> Option<QueuedChannel> {
         let half = |at: usize| word(bytes, at) as u32;
         let channel = RawChannel {
             len: word(bytes, o.hchan_qcount),
@@ -200,7 +203,7 @@ fn read_channels(
     offsets: &Offsets,
     buffers: &mut Buffers,
     addresses: impl Iterator<Item = u64>,
-) -> Result<Vec<(u64, Option<(RawChannel, Queues)>)>, TargetError> {
+) -> Result<Vec<(u64, Option<QueuedChannel>)>, TargetError> {
     let mut addresses: Vec<u64> = addresses.filter(|channel| *channel != 0).collect();
     addresses.sort_unstable();
     addresses.dedup();
@@ -233,5 +236,26 @@ fn operation(memory: &dyn Memory, offsets: &Offsets, sudog: &Sudog, queues: Queu
             }
             WaitOp::Wait
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_stays_as_long_as_a_goroutine_has_to_wait_for_it() {
+        let wait = |op, len, cap, closed| {
+            let detail = Some(RawChannel { len, cap, closed, element_type: 0 });
+            RawWait::Channel { op, address: 8, detail }.stays()
+        };
+        assert!(wait(WaitOp::Receive, 0, 0, false) && wait(WaitOp::Receive, 0, 5, false));
+        assert!(wait(WaitOp::Send, 0, 0, false) && wait(WaitOp::Send, 5, 5, false));
+        // It is about to run, or the memory was reused.
+        assert!(!wait(WaitOp::Receive, 1, 5, false) && !wait(WaitOp::Receive, 0, 5, true));
+        assert!(!wait(WaitOp::Send, 4, 5, false) && !wait(WaitOp::Send, 5, 5, true));
+        // Who knows for what it waits.
+        assert!(!wait(WaitOp::Wait, 0, 0, false));
+        assert!(!RawWait::Channel { op: WaitOp::Receive, address: 8, detail: None }.stays());
     }
 }

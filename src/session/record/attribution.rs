@@ -7,6 +7,7 @@ use super::threads::Threads;
 use crate::process::{Moment, Target};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
+use crate::session::process::{beginning, is_another};
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
 /// Says whose samples are, and adds them to a recording.
@@ -16,13 +17,16 @@ pub(super) struct Attribution<'a> {
     images: Images<'a>,
     native: NativeStacks,
     start_ns: u64,
+    /// What the kernel told the program when it began. None: nobody asks whether it is still the same.
+    began: Option<u64>,
     changes: CodeChanges,
 }
 
 /// What was mapped until a time, as far as it is not in a batch that was added: waits until that is known.
 pub(super) type MappedUntil<'a> = dyn FnMut(u64) -> Vec<Mapped> + 'a;
 
-/// What was found out about a sample.
+/// What was found out about a sample. By default nothing.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) whose: Whose,
     pub(super) labels: Option<LabelSetId>,
@@ -31,16 +35,20 @@ pub(super) struct Found {
 }
 
 impl<'a> Attribution<'a> {
-    /// `start_ns`: the start of the recording, CLOCK_MONOTONIC.
+    /// `start_ns`: the start of the recording, CLOCK_MONOTONIC. `began`: what the kernel told the program when it began.
     ///
     /// # Errors
     /// If the target cannot be read.
-    pub(super) fn new(target: &'a dyn Target, start_ns: u64) -> Result<Self, RecordError> {
+    pub(super) fn new(
+        target: &'a dyn Target,
+        start_ns: u64,
+        began: Option<u64>,
+    ) -> Result<Self, RecordError> {
         let mut read = None;
         let changes = CodeChanges::new(|| read = Some((Images::new(target), NativeStacks::new(target))));
         let (images, native) = read.unwrap_or_else(|| (Images::new(target), NativeStacks::new(target)));
         let native = native.map_err(crate::Error::from)?;
-        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, changes })
+        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, began, changes })
     }
 
     /// From here on, the runtimes of the process say whose samples are. The recording numbers them from `first` on.
@@ -90,15 +98,23 @@ impl<'a> Attribution<'a> {
         self.expect(batch);
         let all = batch.samples.iter().chain(batch.departures.iter());
         let moments: Vec<Moment<'_>> = all.map(|(moment, _)| moment).collect();
-        for runtime in &mut self.runtimes {
+        for nth in 0..self.runtimes.len() {
+            let Some(runtime) = self.runtimes.get_mut(nth) else { break };
             match runtime.refresh(&moments, &mut builder.code) {
-                Err(error) if !error.is_gone() => return Err(error.into()),
+                // The record of that is in a later batch.
+                Err(error) if !error.is_gone() && self.is_same() => return Err(error.into()),
                 _ => {}
             }
         }
-        for (moment, weight_ns) in batch.samples.iter() {
+        let mut found = Vec::with_capacity(batch.samples.iter().count());
+        for (moment, _) in batch.samples.iter() {
             self.renew(moment.at_ns, mapped, builder);
-            let found = self.find(&moment, builder);
+            found.push(self.find(&moment, builder));
+        }
+        if !found.is_empty() && !self.is_same() {
+            found.iter_mut().for_each(|found| *found = Found::default());
+        }
+        for ((moment, weight_ns), found) in batch.samples.iter().zip(found) {
             let stack = builder.stack(found.stack);
             let thread = threads.row(moment.tid, builder);
             builder.sample(Sample {
@@ -118,6 +134,11 @@ impl<'a> Attribution<'a> {
         }
         self.renew(batch.until_ns, mapped, builder);
         Ok(())
+    }
+
+    /// The process is still the same program. If not, what was read may be of the next one.
+    pub(super) fn is_same(&self) -> bool {
+        !is_another(self.began, beginning(self.target.info().pid.unwrap_or(0)))
     }
 
     /// A batch was added, and nothing more is asked about it.

@@ -47,7 +47,7 @@ pub(super) enum Event {
     /// A thread has another name.
     Named { tid: u32, name: String },
     /// The process became another program.
-    Executed { at_ns: u64 },
+    Executed { tid: u32, at_ns: u64, name: String },
 }
 
 impl Batch {
@@ -83,7 +83,9 @@ impl Batch {
             }
             Record::Started { tid, .. } => Event::Started { tid },
             Record::Ended { tid, .. } => Event::Ended { tid },
-            Record::Named { at_ns, is_exec: true, .. } => Event::Executed { at_ns },
+            Record::Named { tid, at_ns, name, is_exec: true } => {
+                Event::Executed { tid, at_ns, name: String::from_utf8_lossy(name).into_owned() }
+            }
             Record::Named { tid, name, .. } => {
                 Event::Named { tid, name: String::from_utf8_lossy(name).into_owned() }
             }
@@ -106,7 +108,7 @@ impl Batch {
 
     /// When the process became another program. None if it did not.
     pub(super) fn executed_ns(&self) -> Option<u64> {
-        let at = |event: &Event| if let Event::Executed { at_ns } = event { Some(*at_ns) } else { None };
+        let at = |event: &Event| if let Event::Executed { at_ns, .. } = event { Some(*at_ns) } else { None };
         self.events.iter().filter_map(at).next_back()
     }
 

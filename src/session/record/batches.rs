@@ -25,7 +25,7 @@ impl<'a> Batches<'a> {
     pub fn begin(target: &'a dyn Target, readable: &'a Readable, rate_hz: u32) -> Result<Self, RecordError> {
         let pid = target.info().pid.unwrap_or(0);
         let options = RecordOptions { rate_hz, ..RecordOptions::default() };
-        let mut attribution = Attribution::new(target, monotonic_ns())?;
+        let mut attribution = Attribution::new(target, monotonic_ns(), None)?;
         attribution.learn(readable, 0)?;
         Ok(Batches {
             sampler: Sampler::attach(pid, &sampler_options(&options))?,
@@ -48,7 +48,9 @@ impl<'a> Batches<'a> {
     pub fn take(&mut self) -> Result<usize, RecordError> {
         let mut batch = Batch::default();
         batch.fill(&mut self.sampler, None);
+        // Of code that is mapped meanwhile nobody asks here.
         self.attribution.add(&batch, &mut |_| Vec::new(), &mut self.threads, &mut self.builder)?;
+        self.attribution.is_done_with(&batch);
         Ok(batch.samples.iter().count())
     }
 

@@ -39,6 +39,12 @@ impl Recorder<'_> {
             self.cover(sampler.facts(), sampler.tally(), used);
         }
         let header = &mut self.builder.header;
+        // It ended before it could be opened.
+        if header.target.pid.is_none() {
+            let pid = self.what.pid();
+            header.target.pid = Some(pid);
+            header.target.name = self.threads.name(pid).unwrap_or_default().to_owned();
+        }
         header.duration_ns = self.ended.unwrap_or_else(|| self.begin.elapsed().as_nanos() as u64);
         header.cost.cpu_ns = Some(cpu_time().saturating_sub(self.own).as_nanos() as u64);
         let coverage = &header.coverage;
@@ -93,6 +99,13 @@ impl Recorder<'_> {
         coverage.lost = tally.lost;
         coverage.malformed = tally.malformed;
         header.warnings.extend(facts.reduced.iter().cloned());
+        if tally.departures_paused_ns > 0 {
+            let percent = tally.departures_paused_ns.saturating_mul(100) / self.ended.unwrap_or(0).max(1);
+            header.warnings.push(format!(
+                "threads left their CPUs so often that where they began to wait was not sampled for {} % of the time",
+                percent.clamp(1, 100)
+            ));
+        }
         if tally.departures_lost > 0 {
             let lost = tally.departures_lost;
             header

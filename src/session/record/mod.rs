@@ -40,7 +40,7 @@ use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
-use batch::Batch;
+use batch::{Batch, Event};
 use drain::{DRAIN, Drain};
 use earlier::Earlier;
 use off_cpu::Waits;
@@ -173,10 +173,12 @@ impl<'a> Recorder<'a> {
         };
         let attach = || {
             let _hurry = Hurry::begin();
-            Sampler::attach(what.pid(), &sampler_options(options))
+            let sampler = Sampler::attach(what.pid(), &sampler_options(options))?;
+            // At once: what the process uses from now on is sampled.
+            Ok::<_, SamplerError>((sampler, CpuTime::of(what.pid())))
         };
         let mut warning = None;
-        let sampler = match options.clocks.need_sampler().then(attach).transpose() {
+        let attached = match options.clocks.need_sampler().then(attach).transpose() {
             // The readings of all tasks need no perf events.
             Err(error) if options.clocks.wall && is_of_events(&error) => {
                 warning = Some(format!("CPU time and time off CPU are not recorded: {}", full_text(&error)));
@@ -184,7 +186,8 @@ impl<'a> Recorder<'a> {
             }
             other => other?,
         };
-        let before = CpuTime::of(what.pid());
+        let (sampler, before) = attached.unzip();
+        let before = before.unwrap_or_else(|| CpuTime::of(what.pid()));
         let off_cpu = sampler.as_ref().filter(|_| options.clocks.off_cpu).map(Sampler::off_cpu);
         // The events were enabled a little earlier.
         let start_ns = sampler.as_ref().map_or_else(monotonic_ns, Sampler::begun_ns);
@@ -234,7 +237,7 @@ impl<'a> Recorder<'a> {
         self.builder.header.loiter = env!("CARGO_PKG_VERSION").to_owned();
         self.builder.header.started_at_ns = Some(since_epoch.as_nanos() as u64);
         if let Some((target, readable)) = self.found.take() {
-            let attribution = Attribution::new(target.as_ref(), self.start_ns)?;
+            let attribution = Attribution::new(target.as_ref(), self.start_ns, self.began)?;
             let over = self.attributed(target.as_ref(), readable.as_ref(), attribution, &[], progress)?;
             self.builder.header.end = match over {
                 Over::Program => End::Replaced,
@@ -291,7 +294,7 @@ impl<'a> Recorder<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Over, RecordError> {
         // Before it may have ended.
-        let mut attribution = match Attribution::new(target, self.start_ns) {
+        let mut attribution = match Attribution::new(target, self.start_ns, self.began) {
             Ok(attribution) => attribution,
             Err(RecordError::Target(error)) if error.is_gone() && self.has_begun() => {
                 return Ok(Over::All(self.last_of_it()));
@@ -505,7 +508,8 @@ impl<'a> Recorder<'a> {
 
     /// Adds the samples of a batch of which nothing is known but the thread.
     fn unknown(&mut self, batch: &Batch) {
-        batch.events.iter().for_each(|event| self.threads.note(event));
+        let is_exec = |event: &&Event| matches!(event, Event::Executed { .. });
+        batch.events.iter().filter(|event| !is_exec(event)).for_each(|event| self.threads.note(event));
         if let Some(waits) = &mut self.waits {
             waits.add(batch, &mut self.threads, &mut self.builder);
         }
@@ -524,6 +528,8 @@ impl<'a> Recorder<'a> {
                 ..Sample::default()
             });
         }
+        // What was before has the name of its own program.
+        batch.events.iter().filter(is_exec).for_each(|event| self.threads.note(event));
     }
 
     /// Fills what the header says of a program. Of several, the header names the last one.

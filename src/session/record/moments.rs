@@ -47,19 +47,9 @@ impl Moments {
         self.rows.iter().map(|row| (self.moment(row), row.weight_ns))
     }
 
-    /// The moment at a place.
-    pub(super) fn get(&self, nth: usize) -> Option<Moment<'_>> {
-        self.rows.get(nth).map(|row| self.moment(row))
-    }
-
     /// The sum of the weights, nanoseconds.
     pub(super) fn weight_ns(&self) -> u64 {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.weight_ns))
-    }
-
-    /// When the last one was. None if there is none.
-    pub(super) fn last_ns(&self) -> Option<u64> {
-        self.rows.last().map(|row| row.at_ns)
     }
 
     /// Bytes of memory, about.

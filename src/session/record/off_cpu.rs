@@ -16,12 +16,6 @@ use crate::snapshot::{StackStatus, TaskState, WaitClass};
 const LONG_NS: u64 = 5_000_000;
 /// Threads that are looked at after one drain.
 const MOST_LOOKS: usize = 128;
-/// Samples of threads that leave their CPU that are looked at in a second. Beyond that, the shortest waits of each drain
-/// have no owner.
-const MOST_DEPARTURES: u64 = 20_000;
-/// As many may be looked at after one drain if there were few before.
-const MOST_AT_ONCE: u64 = 5_000;
-
 /// Time that threads do not run.
 pub(super) struct Waits {
     pid: u32,
@@ -29,13 +23,8 @@ pub(super) struct Waits {
     start_ns: u64,
     /// The threads that are off CPU now.
     open: FxHashMap<u32, Open>,
-    /// For samples of a batch, by their place: whose they are.
-    departures: FxHashMap<usize, Found>,
-    /// So many samples may be looked at now, and when that was so.
-    allowance: u64,
-    allowed_ns: u64,
-    /// Waits that were left out because there were too many.
-    left_out: u64,
+    /// For the samples of a batch: whose they are.
+    departures: Vec<Option<Found>>,
 }
 
 /// A thread that is off CPU.
@@ -66,43 +55,21 @@ impl Waits {
         let threads = threads_at_start(pid);
         let blocked = threads.iter().filter(|thread| !thread.runnable);
         let open = blocked.map(|thread| (thread.tid, Open::new(start_ns, false, None))).collect();
-        Waits {
-            pid,
-            start_ns,
-            open,
-            departures: FxHashMap::default(),
-            allowance: MOST_AT_ONCE,
-            allowed_ns: start_ns,
-            left_out: 0,
-        }
+        Waits { pid, start_ns, open, departures: Vec::new() }
     }
 
     /// Finds out whose the waits are that begin in a batch, by the samples that were taken then. The attribution must
-    /// have the batch already. If there are too many, the longest waits come first.
+    /// have the batch already.
     pub(super) fn find(
         &mut self,
         batch: &Batch,
         attribution: &mut Attribution<'_>,
         builder: &mut RecordingBuilder,
     ) {
-        let Some(now_ns) = batch.departures.last_ns() else { return };
-        let earned = now_ns.saturating_sub(self.allowed_ns).saturating_mul(MOST_DEPARTURES) / 1_000_000_000;
-        if earned > 0 {
-            self.allowance = self.allowance.saturating_add(earned).min(MOST_AT_ONCE);
-            self.allowed_ns = now_ns;
-        }
-        let mut begun = begun(&batch.events);
-        let most = usize::try_from(self.allowance).unwrap_or(usize::MAX);
-        if begun.len() > most {
-            begun.sort_unstable_by_key(|&(length_ns, _)| std::cmp::Reverse(length_ns));
-            self.left_out += (begun.len() - most) as u64;
-            begun.truncate(most);
-        }
-        self.allowance -= begun.len() as u64;
-        for (_, nth) in begun {
-            if let Some(moment) = batch.departures.get(nth) {
-                self.departures.insert(nth, attribution.find(&moment, builder));
-            }
+        let found = batch.departures.iter().map(|(moment, _)| attribution.find(&moment, builder));
+        self.departures = found.map(Some).collect();
+        if !self.departures.is_empty() && !attribution.is_same() {
+            self.departures.clear();
         }
     }
 
@@ -111,7 +78,7 @@ impl Waits {
         for event in &batch.events {
             match *event {
                 Event::Out { tid, at_ns, preempted, departure } => {
-                    let departure = departure.and_then(|nth| self.departures.remove(&nth));
+                    let departure = departure.and_then(|nth| self.departures.get_mut(nth)?.take());
                     self.open.insert(tid, Open::new(at_ns, preempted, departure));
                 }
                 Event::OffCpu(interval) => {
@@ -139,7 +106,7 @@ impl Waits {
                 && now_ns.saturating_sub(open.from_ns) >= LONG_NS
         };
         for (&tid, open) in self.open.iter_mut().filter(|(_, open)| long(open)).take(MOST_LOOKS) {
-            open.found = attribution.blocked(tid, open.from_ns, builder);
+            open.found = attribution.blocked(tid, open.from_ns, builder).filter(|_| attribution.is_same());
             open.looked_ns = Some(monotonic_ns());
         }
     }
@@ -152,14 +119,7 @@ impl Waits {
         threads: &mut Threads,
         builder: &mut RecordingBuilder,
     ) {
-        let Waits { pid, start_ns, mut open, left_out, .. } = self;
-        if left_out > 0 {
-            let text = format!(
-                "{left_out} waits have no owner: there were more than {MOST_DEPARTURES} in a second, and the shortest \
-                 ones were left out"
-            );
-            builder.header.warnings.push(text);
-        }
+        let Waits { pid, start_ns, mut open, .. } = self;
         let unpaired = off_cpu.unpaired();
         if unpaired > 0 {
             let text = format!("{unpaired} times off CPU are not known: only one end of each was recorded");
@@ -216,23 +176,4 @@ fn sample(
         weight_ns: interval.len_ns(),
         ..Sample::default()
     });
-}
-
-/// The waits that begin with these events and with a sample: how long each is, nanoseconds, and the sample's place. Those
-/// that still last are the longest.
-fn begun(events: &[Event]) -> Vec<(u64, usize)> {
-    let (mut ends, mut begun) = (FxHashMap::default(), Vec::new());
-    for event in events.iter().rev() {
-        match *event {
-            Event::OffCpu(Interval { tid, to_ns, .. }) => {
-                ends.insert(tid, to_ns);
-            }
-            Event::Out { tid, at_ns, departure, .. } => {
-                let end_ns = ends.remove(&tid).unwrap_or(u64::MAX);
-                begun.extend(departure.map(|nth| (end_ns.saturating_sub(at_ns), nth)));
-            }
-            _ => {}
-        }
-    }
-    begun
 }

@@ -29,7 +29,7 @@ impl Threads {
     /// Takes note of what happened to a thread.
     pub(super) fn note(&mut self, event: &Event) {
         match event {
-            Event::Named { tid, name } => {
+            Event::Named { tid, name } | Event::Executed { tid, name, .. } => {
                 if self.names.len() < MAX_NAMES {
                     self.names.insert(*tid, name.clone());
                 }
@@ -42,6 +42,11 @@ impl Threads {
             }
             _ => {}
         }
+    }
+
+    /// The last name of a thread that was told of.
+    pub(super) fn name(&self, tid: u32) -> Option<&str> {
+        self.names.get(&tid).map(String::as_str)
     }
 
     /// The row of a thread. None if there are too many threads.

@@ -28,7 +28,7 @@ fn group(certainty: Option<Certainty>) -> Report {
             let action = Action::Done;
             (1..21).map(move |row| Actor {
                 object,
-                by: By::Task(row),
+                by: crate::snapshot::By::Task(row),
                 action,
                 certainty,
                 location: None,

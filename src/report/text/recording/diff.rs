@@ -69,7 +69,7 @@ fn write_row(
 }
 
 /// A part of 1 as points of a percentage, with a sign: "+18", "-0.4".
-fn points(part: f64) -> String {
+pub(in crate::report) fn points(part: f64) -> String {
     let points = part * 100.0;
     if points.abs() < 9.95 { format!("{points:+.1}") } else { format!("{points:+.0}") }
 }

@@ -31,14 +31,26 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> io::Result<()> {
     };
     pieces.extend(end.map(|text| (PLAIN, text.to_owned())));
     sheet.line().wrap(&pieces, " · ", 2, sheet.options.width, sheet.out)?;
-    facts(sheet, "CPU", cpu(recorded))?;
-    facts(sheet, "wall", wall(recorded))?;
-    facts(sheet, "cost", cost(recorded))?;
-    facts(sheet, "filter", filter(sheet))
+    for (title, facts) in all_facts(recorded) {
+        write_facts(sheet, title, facts)?;
+    }
+    write_facts(sheet, "filter", filter(sheet))
+}
+
+/// What was recorded and how well, each under a title.
+fn all_facts(recorded: &Recorded) -> [(&'static str, Vec<(Style, String)>); 3] {
+    [("CPU", cpu(recorded)), ("wall", wall(recorded)), ("cost", cost(recorded))]
+}
+
+/// The same as text, without what is empty.
+pub(in crate::report) fn facts(recorded: &Recorded) -> Vec<(&'static str, Vec<String>)> {
+    let text = |facts: Vec<(Style, String)>| facts.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    let all = all_facts(recorded).into_iter().map(|(title, facts)| (title, text(facts)));
+    all.filter(|(_, facts)| !facts.is_empty()).collect()
 }
 
 /// A line of facts under a title.
-fn facts(sheet: &mut Sheet<'_>, title: &str, facts: Vec<(Style, String)>) -> io::Result<()> {
+fn write_facts(sheet: &mut Sheet<'_>, title: &str, facts: Vec<(Style, String)>) -> io::Result<()> {
     if facts.is_empty() {
         return Ok(());
     }

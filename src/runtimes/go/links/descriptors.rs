@@ -1,6 +1,8 @@
 //! The descriptors that goroutines wait for.
 
-use super::poll::{Polled, Polls};
+use rustc_hash::FxHashSet;
+
+use super::poll::{self, Identity, Polled, Polls};
 use super::{BATCH, Search};
 use crate::cause::full_text;
 use crate::process::TargetError;
@@ -48,8 +50,9 @@ impl Search<'_, '_> {
     }
 
     fn note(&mut self, polled: Polled) {
-        let row = self.descriptors.entry(polled.fd).or_insert_with(|| Descriptor::new(polled.fd));
-        (row.read_deadline, row.write_deadline) = (polled.read_deadline, polled.write_deadline);
+        let known = self.descriptors.entry(polled.fd).or_insert_with(|| Known::new(polled.fd));
+        (known.row.read_deadline, known.row.write_deadline) = (polled.read_deadline, polled.write_deadline);
+        known.polled = Some(polled.identity);
     }
 
     /// What the kernel says of the descriptors, as far as there is time.
@@ -59,13 +62,12 @@ impl Search<'_, '_> {
         let asked = all.get(..enough.min(all.len())).unwrap_or_default();
         if !asked.is_empty() {
             match self.target.descriptors(asked) {
-                Ok(details) => details.into_iter().for_each(|row| self.detail(row)),
+                Ok(details) => self.add_details(details)?,
                 Err(error @ TargetError::Ended { .. }) => return Err(error),
-                Err(error) => self
-                    .into
-                    .links
-                    .unknown
-                    .push(format!("what the descriptors are is unknown: {}", full_text(&error))),
+                Err(error) => {
+                    let unknown = format!("what the descriptors are is unknown: {}", full_text(&error));
+                    self.into.links.unknown.push(unknown);
+                }
             }
         }
         if asked.len() < all.len() {
@@ -75,14 +77,57 @@ impl Search<'_, '_> {
                 all.len()
             ));
         }
-        self.into.links.descriptors.extend(std::mem::take(&mut self.descriptors).into_values());
+        let rows = std::mem::take(&mut self.descriptors).into_values().map(|known| known.row);
+        self.into.links.descriptors.extend(rows);
         Ok(())
     }
 
-    fn detail(&mut self, row: Descriptor) {
-        if let Some(known) = self.descriptors.get_mut(&row.fd) {
-            let (read_deadline, write_deadline) = (known.read_deadline, known.write_deadline);
-            *known = Descriptor { read_deadline, write_deadline, ..row };
+    /// Adds what was found out. Its number may have been given to something else before that: what was closed
+    /// meanwhile keeps its number only.
+    fn add_details(&mut self, details: Vec<Descriptor>) -> Result<(), TargetError> {
+        let polled: Vec<(u32, Identity)> =
+            self.descriptors.iter().filter_map(|(fd, known)| Some((*fd, known.polled?))).collect();
+        let identities: Vec<Identity> = polled.iter().map(|(_, identity)| *identity).collect();
+        let mut open: FxHashSet<u32> = FxHashSet::default();
+        if let Some(layout) = &self.go.links.poll {
+            let same = poll::still_open(layout, &identities, &mut self.structs)?;
+            open.extend(polled.iter().zip(same).filter(|(_, same)| *same).map(|((fd, _), _)| *fd));
         }
+        for (fd, known) in &self.descriptors {
+            let same = |(thread, sleeps): (u32, u64)| {
+                self.target.call_of(thread).is_some_and(|call| call.sleeps == sleeps)
+            };
+            if known.called.is_some_and(same) {
+                open.insert(*fd);
+            }
+        }
+        for row in details.into_iter().filter(|row| open.contains(&row.fd)) {
+            if let Some(known) = self.descriptors.get_mut(&row.fd) {
+                let Descriptor { read_deadline, write_deadline, .. } = known.row;
+                known.row = Descriptor { read_deadline, write_deadline, ..row };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor that a task waits for.
+pub(super) struct Known {
+    row: Descriptor,
+    /// As the runtime's poller knows it.
+    polled: Option<Identity>,
+    /// The thread that waits for it in a system call, and how often that had gone to sleep then.
+    pub(super) called: Option<(u32, u64)>,
+}
+
+impl Known {
+    /// Only its number is known.
+    pub(super) fn new(fd: u32) -> Self {
+        Known { row: Descriptor::new(fd), polled: None, called: None }
+    }
+
+    /// Known to the runtime's poller.
+    pub(super) fn polled(fd: u32, identity: Identity) -> Self {
+        Known { polled: Some(identity), ..Known::new(fd) }
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::Search;
+use super::descriptors::Known;
 use crate::process::TargetError;
 use crate::process::bytes::word;
 use crate::process::descriptors::{polls_of, watched_by};
-use crate::snapshot::{Descriptor, ObjectId, ObjectKind};
+use crate::snapshot::{ObjectId, ObjectKind};
 
 /// More descriptors are left out.
 const MAX_ENDS: usize = 1 << 12;
@@ -35,11 +36,11 @@ impl Search<'_, '_> {
         self.structs.each(&addresses, layout.size, |nth, bytes| {
             let (fd, address) = candidates[nth];
             if word(bytes, layout.own) == address && word(bytes, layout.fd) == u64::from(fd) {
-                found.insert((address, fd));
+                found.insert((address, fd, layout.identity(address, bytes)));
             }
         })?;
-        let object = |(address, fd): (u64, u32)| {
-            self.descriptors.entry(fd).or_insert_with(|| Descriptor::new(fd));
+        let object = |(address, fd, identity)| {
+            self.descriptors.entry(fd).or_insert_with(|| Known::polled(fd, identity));
             (address, self.into.object(ObjectKind::Descriptor, fd.into(), |_| None))
         };
         Ok(found.into_iter().map(object).collect())

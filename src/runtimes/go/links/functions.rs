@@ -31,7 +31,7 @@ pub(in super::super) fn timer_calls(
     options: &ReadOptions,
 ) -> Result<(Vec<(u64, u64)>, bool), TargetError> {
     let still = target.is_static() || options.pause == Pause::Everything;
-    let mut structs = Structs::new(go, target, still);
+    let mut structs = Structs::new(target, &go.offsets, go.links, still);
     let mut timers = Vec::new();
     let is_whole = heaps::each(go, &mut structs, &Budget::new(options.actors), |timer| {
         if let TimerState::At(when) = timer.state {

@@ -33,6 +33,8 @@ pub(super) struct PollLayout {
     pub(super) wd: usize,
     /// Its own address.
     pub(super) own: usize,
+    /// Changes when the descriptor is closed; up to 1.20 also when a deadline is set.
+    pub(super) sequence: usize,
     /// How much is read.
     pub(super) size: usize,
 }
@@ -86,7 +88,9 @@ fn poll(field: &impl Fn(&str, &str) -> Option<usize>) -> Option<PollLayout> {
     let at = |path| field("pollDesc", path);
     let (fd, rg, wg) = (at("fd")?, at("rg")?, at("wg")?);
     let (rd, wd, own) = (at("rd")?, at("wd")?, at("self")?);
-    Some(PollLayout { fd, rg, wg, rd, wd, own, size: end_of(&[fd, rg, wg, rd, wd, own]) })
+    let sequence = at("fdseq").or_else(|| at("rseq"))?;
+    let size = end_of(&[fd, rg, wg, rd, wd, own, sequence]);
+    Some(PollLayout { fd, rg, wg, rd, wd, own, sequence, size })
 }
 
 fn timer(field: &impl Fn(&str, &str) -> Option<usize>) -> Option<TimerLayout> {

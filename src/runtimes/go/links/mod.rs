@@ -1,4 +1,5 @@
-//! What leads from a waiting goroutine to its cause: the descriptor that it waits for, the timer that wakes it.
+//! What leads from a waiting goroutine to its cause: the descriptor that it waits for, the system call that it is in,
+//! the timer that wakes it, the context that ends its wait.
 //!
 //! All of it is found by reading: the goroutine's struct, then what it leads to, then the struct again. A goroutine
 //! that has moved meanwhile gets no edge.
@@ -6,6 +7,7 @@
 use std::collections::BTreeMap;
 
 mod budget;
+mod calls;
 mod contexts;
 mod descriptors;
 mod done;
@@ -20,6 +22,7 @@ mod timers;
 
 use budget::Budget;
 pub(super) use contexts::ContextLayout;
+use descriptors::Known;
 pub(super) use functions::timer_calls;
 pub(super) use layout::LinkLayout;
 use parked::Structs;
@@ -29,7 +32,7 @@ use super::stacks::Stack;
 use super::{Go, GoError};
 use crate::process::Target;
 use crate::runtimes::{Pause, ReadOptions};
-use crate::snapshot::{Descriptor, ObjectId, ObjectKind, SnapshotBuilder, Task, Wait, WaitObject, WaitOp};
+use crate::snapshot::{ObjectId, ObjectKind, SnapshotBuilder, Task, Wait, WaitObject, WaitOp};
 
 /// Goroutines examined together.
 const BATCH: usize = 8192;
@@ -60,6 +63,7 @@ pub(super) fn find(
     };
     search.polls()?;
     search.sleeps()?;
+    search.calls()?;
     search.timers()?;
     let ends = if options.actors.is_zero() { Vec::new() } else { search.ends(&options.ends)? };
     search.details()?;
@@ -89,7 +93,7 @@ struct Search<'a, 'r> {
     structs: Structs<'a>,
     resolver: &'a mut Resolver<'r>,
     /// The descriptors that goroutines wait for, by number.
-    descriptors: BTreeMap<u32, Descriptor>,
+    descriptors: BTreeMap<u32, Known>,
     into: &'a mut SnapshotBuilder,
 }
 

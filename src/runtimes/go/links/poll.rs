@@ -30,6 +30,16 @@ pub(super) struct Polled {
     pub(super) op: WaitOp,
     pub(super) read_deadline: Deadline,
     pub(super) write_deadline: Deadline,
+    pub(super) identity: Identity,
+}
+
+/// What stays as long as a descriptor is not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    /// The address of its `pollDesc`.
+    address: u64,
+    fd: u64,
+    sequence: u64,
 }
 
 /// What the code addresses of a stack say about its wait.
@@ -157,7 +167,26 @@ impl<'a> Polls<'a> {
     }
 }
 
+/// Which of these descriptors have not been closed since.
+pub(super) fn still_open(
+    layout: &PollLayout,
+    known: &[Identity],
+    structs: &mut Structs<'_>,
+) -> Result<Vec<bool>, TargetError> {
+    let addresses: Vec<u64> = known.iter().map(|identity| identity.address).collect();
+    let mut open = vec![false; known.len()];
+    structs.each(&addresses, layout.size, |i, bytes| {
+        open[i] = layout.identity(addresses[i], bytes) == known[i];
+    })?;
+    Ok(open)
+}
+
 impl PollLayout {
+    /// What identifies the `pollDesc` at an address, by its bytes.
+    pub(super) fn identity(&self, address: u64, bytes: &[u8]) -> Identity {
+        Identity { address, fd: word(bytes, self.fd), sequence: word(bytes, self.sequence) }
+    }
+
     /// The descriptor of the `pollDesc` at this address, if it is one and the goroutine waits for it.
     fn parse(&self, address: u64, bytes: &[u8], waiter: &Raw, place: Place) -> Option<Polled> {
         let get = |at| word(bytes, at);
@@ -174,7 +203,8 @@ impl PollLayout {
             () => WaitOp::Write,
         };
         let (read_deadline, write_deadline) = (deadline(get(self.rd)), deadline(get(self.wd)));
-        Some(Polled { fd, op, read_deadline, write_deadline })
+        let identity = self.identity(address, bytes);
+        Some(Polled { fd, op, read_deadline, write_deadline, identity })
     }
 }
 

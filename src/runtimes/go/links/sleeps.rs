@@ -11,7 +11,7 @@ impl Search<'_, '_> {
         let tasks = self.tasks(|task| {
             task.state == TaskState::Waiting && task.wait_class == WaitClass::Sleep && !task.system
         });
-        let mut left_out = 0;
+        let (mut left_out, mut known) = (0, 0);
         for batch in tasks.chunks(BATCH) {
             if self.budget.is_over() {
                 left_out += batch.len();
@@ -23,12 +23,15 @@ impl Search<'_, '_> {
                     let object = self.into.object(ObjectKind::Timer, parked.timer, |_| None);
                     let timer = Timer { object, kind: TimerKind::Sleep, state, period_ns: 0 };
                     self.into.links.timers.push(timer);
+                    known += 1;
                 }
             }
         }
-        if left_out > 0 {
+        let unknown = tasks.len() - known;
+        if unknown > 0 {
             self.into.links.unknown.push(format!(
-                "when {left_out} of {} sleeping goroutines wake up is unknown: they were left out for lack of time",
+                "when {unknown} of {} sleeping goroutines wake up is unknown: {left_out} were left out for lack of time, \
+                 the others have run meanwhile or have no timer of their own",
                 tasks.len()
             ));
         }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 mod tally;
 
-use super::batch::Batch;
+use super::batch::{Batch, Mapped};
 use super::drain::DRAIN;
 use super::{LITTLE_CPU_NS, RecordError, STACK};
 use crate::analysis::lore;
@@ -132,12 +132,6 @@ impl CpuTimes {
     /// The window is long enough to speak of shares.
     pub fn is_enough(&self) -> bool {
         self.covers.window >= SHORTEST_NS
-    }
-
-    /// The time of a task; zero without samples.
-    pub fn of(&self, runtime: u8, id: u64) -> CpuNs {
-        let found = self.tasks.binary_search_by_key(&(runtime, id), |task| (task.runtime, task.id)).ok();
-        found.and_then(|at| self.tasks.get(at)).map(|task| task.ns).unwrap_or_default()
     }
 
     /// The time of all samples.
@@ -341,7 +335,8 @@ impl<'a> Owners<'a> {
             (self.code, self.samples) = (CodeBuilder::new(), 0);
             self.known.clear();
         }
-        if batch.mapped().next().is_some() {
+        let mapped: Vec<Mapped> = batch.mapped().collect();
+        if !mapped.is_empty() {
             // An error shows up where the mappings are needed.
             let _ = self.target.mappings();
             self.runtimes.iter_mut().for_each(|runtime| runtime.renew_code());
@@ -351,7 +346,14 @@ impl<'a> Owners<'a> {
             runtime.refresh(&moments, &mut self.code)?;
         }
         for (moment, weight_ns) in batch.samples.iter() {
-            tally.add(moment.at_ns, self.whose(&moment), weight_ns);
+            // What was there before is not known any more.
+            let is_of_old_code = mapped.iter().any(|mapped| {
+                let range = mapped.start..mapped.end;
+                let mut addresses = moment.chain.iter().chain([&moment.registers.pc]);
+                mapped.at_ns > moment.at_ns && addresses.any(|address| range.contains(address))
+            });
+            let whose = if is_of_old_code { Whose::Unknown } else { self.whose(&moment) };
+            tally.add(moment.at_ns, whose, weight_ns);
             self.samples += 1;
         }
         Ok(())
