@@ -20,6 +20,8 @@ mod running;
 #[path = "why/truth.rs"]
 mod truth;
 
+use std::time::Duration;
+
 use common::random::Random;
 use loiter::analysis::why::{Cause, Why};
 use loiter::session::why::{Inquiry, InquiryOptions, Outcome};
@@ -30,6 +32,8 @@ use truth::Tally;
 
 /// Follows everything that waits in a process.
 pub(crate) fn inquire(pid: u32, options: InquiryOptions) -> Outcome {
+    // The machine may be slow.
+    let options = InquiryOptions { limit: Duration::from_secs(600), ..options };
     let inquiry = Inquiry::of(&Source::Pid(pid), &OpenOptions::default(), options).unwrap();
     inquiry.follow(None, &mut |_| {}).unwrap()
 }

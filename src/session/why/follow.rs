@@ -148,7 +148,7 @@ fn say_what_was_left(
 }
 
 /// "2 processes".
-fn processes(n: usize) -> String {
+pub(super) fn processes(n: usize) -> String {
     if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
 }
 
