@@ -107,31 +107,6 @@ pub fn since(finding: &Finding) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// "12 goroutines wait only for these: 8 in main.join wait.go:12 (sync.WaitGroup.Wait), 4 in main.read": the tasks
-/// that have the same cause. None if there are none. Raw from the target: escape before printing.
-pub fn dependents(header: &Header, finding: &Finding, full_paths: bool) -> Option<String> {
-    let total = finding.dependents.iter().map(|part| part.count).sum::<u64>();
-    if total == 0 {
-        return None;
-    }
-    let named = finding.dependents.iter().take(DEPENDENTS).map(|part| {
-        let at = part.at.as_ref().or(part.stack.first());
-        let at = at.map(|at| format!(" in {} {}", at.function, place(header, at, full_paths)));
-        let at = at.as_deref().map_or("", str::trim_end);
-        format!("{}{at} ({})", thousands(part.count), part.what)
-    });
-    let mut named: Vec<String> = named.collect();
-    let left = finding.dependents.iter().skip(DEPENDENTS).map(|part| part.count).sum::<u64>();
-    if left > 0 {
-        named.push(format!("{} elsewhere", thousands(left)));
-    }
-    let wait = if total == 1 { "waits" } else { "wait" };
-    Some(format!("{} {wait} only for these: {}", count(total, &finding.noun), named.join(", ")))
-}
-
-/// Places of dependent tasks that are named.
-const DEPENDENTS: usize = 4;
-
 /// Why the mean lifetime is unknown, as a clause.
 pub(super) fn no_lifetime(why: NoLifetime) -> &'static str {
     match why {

@@ -108,14 +108,16 @@ impl<'a> Reading<'a> {
             return None;
         };
         let call = if matches!(stat.state, 'S' | 'D') { self.target.call_of(tid) } else { None };
-        let mut task = Task::default();
-        task.runtime = runtime;
-        task.id = Some(tid.into());
-        task.thread = Some(tid);
-        task.locked_to_thread = true;
-        task.stack_status = StackStatus::Unknown;
-        task.state = state(stat.state);
-        task.labels = Some(self.into.code.labels([("name", stat.comm.as_str())]));
+        let task = Task {
+            runtime,
+            id: Some(tid.into()),
+            thread: Some(tid),
+            locked_to_thread: true,
+            stack_status: StackStatus::Unknown,
+            state: state(stat.state),
+            labels: Some(self.into.code.labels([("name", stat.comm.as_str())])),
+            ..Task::default()
+        };
         let mut thread = Thread { tid, task, call, awaited: Awaited::Unknown, waits: Vec::new() };
         if let Some(call) = thread.call.clone() {
             thread.task.age = call.age;

@@ -158,9 +158,6 @@ pub struct Finding {
     pub noun: String,
     /// The tasks by place, the most important place first.
     pub parts: Vec<Part>,
-    /// Tasks that have the same cause, because they wait for these tasks and for nothing else, by place. Not counted
-    /// above or below.
-    pub dependents: Vec<Part>,
     /// The module of the code that started them, or at least of the code where they are.
     pub module: Option<Module>,
     /// How many there are now.

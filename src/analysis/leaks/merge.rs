@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::context::{Context, noun};
-use super::dependents;
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
@@ -32,11 +31,7 @@ pub(super) fn report(context: &Context<'_>) -> Report {
         .collect();
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let each = causes.into_iter().filter_map(|cause| {
-        let kinds = cause.kinds.clone();
-        Some((finding(context, cause)?, kinds))
-    });
-    let mut findings: Vec<Finding> = dependents::join(context, each.collect());
+    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(context, cause)).collect();
     findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
     describe(context, findings, &found)
 }
@@ -145,7 +140,6 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
         samples: samples(context, &kinds),
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
-        dependents: Vec::new(),
         hits: hits(claims),
     })
 }

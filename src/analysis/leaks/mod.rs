@@ -13,7 +13,6 @@ use crate::snapshot::Snapshot;
 
 mod baseline;
 mod context;
-mod dependents;
 pub mod evidence;
 mod finding;
 pub mod fleet;

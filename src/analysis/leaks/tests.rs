@@ -7,7 +7,6 @@ use super::*;
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::*;
 
-mod dependents;
 mod locks;
 mod shapes;
 mod words;

@@ -182,11 +182,7 @@ impl<'a> Why<'a> {
         let mut path: Vec<NodeId> = Vec::new();
         for start in (0..len as u32).map(NodeId) {
             let mut at = start;
-            loop {
-                let (Some(&root), Some(place)) = (ways.root.get(at.index()), position.get_mut(at.index()))
-                else {
-                    break;
-                };
+            while let (Some(&root), Some(place)) = (ways.root.get(at.index()), position.get_mut(at.index())) {
                 if root != UNSEEN || *place != UNSEEN {
                     break;
                 }

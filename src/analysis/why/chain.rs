@@ -166,12 +166,14 @@ impl Graph<'_> {
     /// Whether an edge says something that the others do not: the deadline of a descriptor is a property of it, and
     /// a guess is left out where more is known.
     fn is_worth(&self, edge: &Edge, all: &[Edge]) -> bool {
-        let descriptor = matches!(self.node(edge.from), Some(Node::Descriptor { .. }));
+        let from = self.node(edge.from);
         let better = all.first().is_some_and(|first| first.certainty < Certainty::Perhaps);
-        !(descriptor && edge.kind == EdgeKind::Deadline && all.len() > 1)
-            && !(edge.certainty == Certainty::Perhaps
-                && better
-                && !matches!(self.node(edge.from), Some(Node::End { .. })))
+        let is_guess = edge.certainty == Certainty::Perhaps && better;
+        match from {
+            Some(Node::Descriptor { .. }) if edge.kind == EdgeKind::Deadline => all.len() == 1,
+            Some(Node::End { .. }) => true,
+            _ => !is_guess,
+        }
     }
 
     /// The edge of a node that is followed first.

@@ -164,12 +164,12 @@ fn tasks(
     let mut found = false;
     for actor in snapshot.actors_of(object) {
         let By::Task(row) = actor.by else { continue };
-        let serves = match (actor.action, want) {
-            (Action::Unknown, _) => true,
-            (Action::Send, Want::Written) | (Action::Receive, Want::Read | Want::Accepted) => true,
-            (Action::Close, _) => true,
-            _ => false,
-        };
+        let serves = matches!(
+            (actor.action, want),
+            (Action::Unknown | Action::Close, _)
+                | (Action::Send, Want::Written)
+                | (Action::Receive, Want::Read | Want::Accepted)
+        );
         let Some(to) = builder.graph.task_node(process, row).filter(|_| serves) else { continue };
         if !builder.stands(process, snapshot, row) && !is_ready(snapshot, row) {
             builder.graph.moved += 1;

@@ -34,12 +34,9 @@ pub(in crate::process) fn facts(pid: u32, wanted: &Wanted, until: Instant) -> Fo
         unix_sockets(&view, &unix, unknown, wanted, until, &mut found);
     }
     for (&inode, &protocol) in wanted {
-        found.entry(inode).or_insert_with(|| {
-            let mut socket = Socket::default();
-            socket.protocol = protocol.unwrap_or_default();
-            socket.namespace = view.namespace;
-            socket
-        });
+        let protocol = protocol.unwrap_or_default();
+        let rest = Socket { protocol, namespace: view.namespace, ..Socket::default() };
+        found.entry(inode).or_insert(rest);
     }
     found
 }
@@ -50,17 +47,18 @@ fn is_unix(protocol: Option<Protocol>) -> bool {
 
 fn inet(view: &View, protocol: Protocol, count: usize, wanted: &Wanted, until: Instant, found: &mut Found) {
     let all_figures = count > ONE_BY_ONE;
-    let mut rows: Vec<InetRow> = Vec::new();
+    // A connection with several paths has a row for each.
+    let mut rows: FxHashMap<u64, InetRow> = FxHashMap::default();
     let seen = view.each_inet(protocol, all_figures && protocol == Protocol::Tcp, until, &mut |row| {
         if wanted.contains_key(&row.inode) {
-            rows.push(row);
+            rows.entry(row.inode).or_insert(row);
         }
         rows.len() < count
     });
     if let Err(error) = seen {
         tracing::debug!("the sockets of {protocol:?} cannot be listed: {error}");
     }
-    for row in rows {
+    for row in rows.into_values() {
         let is_connected = !matches!(row.state, SocketState::Listen | SocketState::Close);
         let ask = protocol == Protocol::Tcp && is_connected && row.figures.is_none() && view.can_ask();
         let again = if ask { view.tcp(row.local, row.peer, until) } else { None };

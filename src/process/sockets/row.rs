@@ -45,15 +45,17 @@ impl InetRow {
     /// As the model describes it.
     pub(super) fn socket(&self, namespace: Option<u64>) -> Socket {
         let is_listening = self.state == SocketState::Listen;
-        let mut socket = Socket::default();
-        socket.protocol = self.protocol;
-        socket.local = Endpoint::Inet(self.local);
-        socket.peer = if self.peer.port() == 0 { Endpoint::None } else { Endpoint::Inet(self.peer) };
-        socket.state = self.state;
-        socket.receive_queue = Some(self.receive_queue);
-        socket.send_queue = self.send_queue;
-        socket.peer_full = self.probes;
-        socket.namespace = namespace;
+        let mut socket = Socket {
+            protocol: self.protocol,
+            local: Endpoint::Inet(self.local),
+            peer: if self.peer.port() == 0 { Endpoint::None } else { Endpoint::Inet(self.peer) },
+            state: self.state,
+            receive_queue: Some(self.receive_queue),
+            send_queue: self.send_queue,
+            peer_full: self.probes,
+            namespace,
+            ..Socket::default()
+        };
         if let Some(figures) = self.figures.filter(|_| !is_listening) {
             let nanos = |ms: u32| u64::from(ms) * 1_000_000;
             let in_flight = u64::from(self.send_queue.unwrap_or(0).saturating_sub(figures.not_sent));
@@ -89,17 +91,18 @@ pub(super) struct UnixRow {
 impl UnixRow {
     /// As the model describes it.
     pub(super) fn socket(&self, namespace: Option<u64>) -> Socket {
-        let mut socket = Socket::default();
-        socket.protocol = self.protocol;
-        socket.local = self.name.clone();
-        socket.peer = if self.peer.is_none() { Endpoint::None } else { Endpoint::Unknown };
-        socket.state = self.state;
-        socket.receive_queue = self.receive_queue;
-        socket.send_queue = self.send_queue;
-        socket.peer_full = self.is_full;
-        socket.peer_inode = self.peer.filter(|&inode| inode != 0);
-        socket.namespace = namespace;
-        socket
+        Socket {
+            protocol: self.protocol,
+            local: self.name.clone(),
+            peer: if self.peer.is_none() { Endpoint::None } else { Endpoint::Unknown },
+            state: self.state,
+            receive_queue: self.receive_queue,
+            send_queue: self.send_queue,
+            peer_full: self.is_full,
+            peer_inode: self.peer.filter(|&inode| inode != 0),
+            namespace,
+            ..Socket::default()
+        }
     }
 }
 

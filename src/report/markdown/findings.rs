@@ -8,8 +8,8 @@ use crate::analysis::leaks::{Finding, Part};
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{evidence, meaning};
 use crate::report::finding::{
-    Findings, SourceLines, by_reason, dependents, holders, left_out, named, note, number, per_minute,
-    rates_line, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
+    readings, rest_list, samples, since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -211,7 +211,6 @@ fn details(
         facts.push(("module", code(&module.to_string())));
     }
     facts.extend(samples(finding).map(|text| ("such as", plain(&text))));
-    facts.extend(dependents(header, finding, true).map(|text| ("and", plain(&text))));
     for (title, text) in facts {
         writeln!(out, "- {title}: {text}")?;
     }

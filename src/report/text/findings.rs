@@ -15,7 +15,7 @@ use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
 use crate::report::evidence::{because, meaning, rest_name, why};
 pub use crate::report::finding::{
-    Findings, SourceLines, dependents, holders, place, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
 
@@ -98,9 +98,6 @@ impl Page<'_> {
             holders(&self.report.header, finding, self.options.full_paths, self.options.verbose)
         {
             self.row("held by", format!("{guess} {text}").trim_start())?;
-        }
-        if let Some(text) = dependents(&self.report.header, finding, self.options.full_paths) {
-            self.row("and", &text)?;
         }
         let because = because(finding);
         if !because.is_empty() {

@@ -1,5 +1,6 @@
 //! Examines one goroutine that does not move: what its code will do, and what it can reach.
 
+use super::calls::Actions;
 use super::look::{Intent, Look, Part, Receiver};
 use super::reach::{Heap, Limits, Reach, is_address};
 use super::rows::Found;
@@ -12,6 +13,12 @@ use crate::snapshot::{Action, By, Certainty, SnapshotBuilder, Task};
 
 /// Waiters' records of one goroutine.
 const MAX_RECORDS: usize = 256;
+/// Pointers on one stack that are followed.
+const MAX_ROOTS: usize = 1 << 16;
+/// Variables on one stack whose address is taken.
+const MAX_VARIABLES: usize = 1024;
+/// Frames of one stack of which is remembered what they do.
+const MAX_ACTING: usize = 64;
 /// What is read for one goroutine.
 const LIMITS: Limits = Limits { objects: 4096, bytes: 1 << 20 };
 
@@ -29,6 +36,8 @@ struct Places {
     roots: Vec<u64>,
     /// Variables whose address is taken: start and end.
     variables: Vec<(u64, u64)>,
+    /// There are more.
+    cut: bool,
 }
 
 impl Search<'_> {
@@ -40,10 +49,10 @@ impl Search<'_> {
         into: &SnapshotBuilder,
     ) -> Examined {
         let task = &candidate.task;
-        let Places { roots, variables } = self.places(view);
+        let Places { roots, variables, cut } = self.places(view);
         let (intents, mut is_whole) = self.look(view, variables);
         let reach = self.reach(roots);
-        is_whole &= !reach.cut;
+        is_whole &= !reach.cut && !cut;
         let mut actors = Vec::new();
         for intent in intents {
             let Some(object) = self.objects.id(intent.address) else { continue };
@@ -74,18 +83,20 @@ impl Search<'_> {
         // Who calls a function of package context cancels a context that it knows; that is read ahead or not at all.
         const ACTIONS: [Action; 5] =
             [Action::Send, Action::Receive, Action::Close, Action::Done, Action::Signal];
+        if reach.objects.is_empty() {
+            return;
+        }
+        let acting = self.acting(view);
         for &(object, hops) in &reach.objects {
             let is_known = actors.iter().any(|known| known.object == object);
             if is_known || Objects::waits(&candidate.task, object, into) {
                 continue;
             }
             let helps = self.objects.helps(object);
-            let mut best: Option<(Action, CodeAddress)> = None;
-            for frame in view.frames {
-                let Part::Code(course) = self.parts.of(frame.pc, &mut self.ahead) else { continue };
-                let does = |action: &Action| helps.has(*action) && course.actions.has(*action);
-                best = best.or_else(|| Some((ACTIONS.into_iter().find(does)?, frame.pc)));
-            }
+            let best = acting.iter().find_map(|(pc, actions)| {
+                let does = |action: &Action| helps.has(*action) && actions.has(*action);
+                Some((ACTIONS.into_iter().find(does)?, *pc))
+            });
             actors.push(Found {
                 object,
                 by: By::Task(candidate.number as u32),
@@ -95,6 +106,21 @@ impl Search<'_> {
                 hops,
             });
         }
+    }
+
+    /// The frames that act on anything, each code address once.
+    fn acting(&mut self, view: &View<'_>) -> Vec<(CodeAddress, Actions)> {
+        let mut acting: Vec<(CodeAddress, Actions)> = Vec::new();
+        for frame in view.frames {
+            if acting.len() < MAX_ACTING
+                && let Part::Code(course) = self.parts.of(frame.pc, &mut self.ahead)
+                && !course.actions.is_empty()
+                && !acting.iter().any(|(pc, _)| *pc == frame.pc)
+            {
+                acting.push((frame.pc, course.actions));
+            }
+        }
+        acting
     }
 
     fn look(&mut self, view: &View<'_>, variables: Vec<(u64, u64)>) -> (Vec<Intent>, bool) {
@@ -140,13 +166,17 @@ impl Search<'_> {
 
     /// A goroutine's live pointers, and its deferred calls.
     fn places(&mut self, view: &View<'_>) -> Places {
-        let Places { mut roots, mut variables } = Places::default();
+        let Places { mut roots, mut variables, mut cut } = Places::default();
         let mut waits = true;
         for frame in view.frames {
             waits &= self.parts.of(frame.pc, &mut self.ahead) == Part::Waits;
             if waits {
                 // It holds what the goroutine itself waits for.
                 continue;
+            }
+            if roots.len() > MAX_ROOTS || variables.len() > MAX_VARIABLES {
+                cut = true;
+                break;
             }
             let slots = self.maps.slots(frame.pc);
             for at in &slots.live {
@@ -168,17 +198,24 @@ impl Search<'_> {
         let offsets = &self.reader.go.offsets;
         let mut goroutine = StoppedGoroutine::new(&mut self.memory, offsets, view.stack, view.g);
         roots.extend(goroutine.list().iter().map(|(_, closure)| *closure));
+        variables.truncate(MAX_VARIABLES);
         // Variables are used if a pointer leads there.
         let mut unused = variables.clone();
+        let stack_end = view.stack.base.saturating_add(view.stack.bytes.len() as u64);
         let mut at = 0;
         while let Some(&root) = roots.get(at) {
             at += 1;
             if let Some(nth) = unused.iter().position(|(start, end)| (*start..*end).contains(&root)) {
                 let (start, end) = unused.swap_remove(nth);
+                let end = end.min(stack_end);
+                cut |= roots.len() > MAX_ROOTS;
+                if cut {
+                    break;
+                }
                 roots.extend((start..end).step_by(8).filter_map(|at| view.stack.word(at)));
             }
         }
-        Places { roots, variables }
+        Places { roots, variables, cut }
     }
 
     /// What pointers from these words lead to.

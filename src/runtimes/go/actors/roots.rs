@@ -44,7 +44,7 @@ impl Search<'_> {
         let mut left = MAX_VARIABLES;
         for span in go.modules.iter().flat_map(|module| [module.data.data, module.data.bss]) {
             for (start, end) in self.reader.target.present(span.start, span.end) {
-                let (mut at, end) = (start.next_multiple_of(8), end & !7);
+                let (mut at, end) = (start & !7, end & !7);
                 while at < end {
                     let len = (end - at).min(BLOCK);
                     if left < len || self.ahead.is_out_of_budget() {
@@ -122,7 +122,7 @@ impl Search<'_> {
 
     /// What a closure will do when it is called on a new stack.
     fn call(&mut self, entry: u64, closure: u64) -> Vec<Intent> {
-        let nothing = Window { base: 0, bytes: &[], cut: false };
+        let nothing = Window { base: u64::MAX, bytes: &[], cut: false };
         let offsets = &self.reader.go.offsets;
         let inner = StoppedGoroutine::new(&mut self.memory, offsets, nothing, 0);
         let mut goroutine = Receiver { inner, written: Vec::new(), variables: Vec::new() };

@@ -137,7 +137,7 @@ impl<'l, 'a> StoppedGoroutine<'l, 'a> {
 impl World for StoppedGoroutine<'_, '_> {
     fn word(&mut self, address: u64) -> Value {
         match address.checked_sub(self.stack.base).and_then(|at| usize::try_from(at).ok()) {
-            Some(at) if at + 8 <= self.stack.bytes.len() => {
+            Some(at) if at.saturating_add(8) <= self.stack.bytes.len() => {
                 Some(Known { number: word(self.stack.bytes, at), firm: true })
             }
             _ => self.memory.word(address).map(|number| Known { number, firm: false }),
