@@ -26,6 +26,7 @@ fn help() {
         "stacks",
         "diff",
         "leaks",
+        "why",
         "record",
         "flame",
         "watch",

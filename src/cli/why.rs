@@ -118,7 +118,11 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         return Ok(());
     };
     save(path, file::SHARED, |out| args.write(format, &why, &outcome, some, output, out))?;
-    tell(&format!("{} -> {}", count(outcome.system.processes.len() as u64, "process"), path.display()));
+    let processes = match outcome.system.processes.len() {
+        1 => "1 process".to_owned(),
+        n => format!("{n} processes"),
+    };
+    tell(&format!("{processes} -> {}", path.display()));
     Ok(())
 }
 

@@ -138,6 +138,7 @@ fn locks_children_and_files() {
     let (call, _) = call_in("futex", waits);
     assert_eq!(what(&call), Awaited::Futex { address: call.arguments[0], is_lock: false, forever: true });
 
+    #[allow(clippy::zombie_processes, reason = "a thread waits for it")]
     let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep starts");
     let pid = child.id();
     let waits = move || {

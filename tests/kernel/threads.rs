@@ -135,6 +135,7 @@ fn a_thread_that_watches_a_set_waits_for_what_is_in_it() {
 
 #[test]
 fn a_child_and_a_sleep() {
+    #[allow(clippy::zombie_processes, reason = "a thread waits for it")]
     let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep starts");
     let pid = child.id();
     let tid = start(move || {

@@ -127,15 +127,15 @@ fn say_what_was_left(
     let options = &inquiry.options;
     if !too_deep.is_empty() {
         inquiry.left_out.push(format!(
-            "{} processes more than {} steps away were not read (--depth)",
-            too_deep.len(),
+            "{} that are more than {} steps away were not read (--depth)",
+            processes(too_deep.len()),
             options.depth
         ));
     }
     if !too_many.is_empty() {
         inquiry.left_out.push(format!(
-            "{} more processes have other ends and were not read: loiter reads at most {}",
-            too_many.len(),
+            "{} with other ends were not read: loiter reads at most {}",
+            processes(too_many.len()),
             options.processes
         ));
     }
@@ -147,10 +147,16 @@ fn say_what_was_left(
     }
 }
 
+/// "2 processes".
+pub(super) fn processes(n: usize) -> String {
+    if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
+}
+
 /// What was read so far.
 pub(super) fn system(seen: &[Seen], known: &Known) -> System {
     System {
         processes: seen.iter().filter_map(Seen::seen).collect(),
+        asked: seen.iter().filter(|seen| seen.depth == 0).count(),
         ends: known.ends.clone(),
         peers: known.peers.clone(),
         ..System::default()

@@ -170,7 +170,7 @@ impl Inquiry {
     /// The processes cannot be listed.
     pub fn of_all(options: InquiryOptions, on_step: &mut OnStep<'_>) -> source::Result<Inquiry> {
         let mut inquiry = Inquiry::new(options);
-        let (mut refused, mut not_read) = (0_u32, 0_u32);
+        let (mut refused, mut not_read) = (0, 0);
         for who in running_processes()? {
             if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
                 not_read += 1;
@@ -187,14 +187,15 @@ impl Inquiry {
             }
         }
         if refused > 0 {
-            let what = format!("{refused} processes may not be read: run loiter as root (sudo)");
-            inquiry.left_out.push(what);
+            let who = follow::processes(refused);
+            inquiry.left_out.push(format!("{who} may not be read: run loiter as root (sudo)"));
         }
         if not_read > 0 {
             inquiry.left_out.push(format!(
-                "{not_read} processes were not examined: loiter reads at most {} processes in {} s",
-                inquiry.options.processes,
-                inquiry.options.limit.as_secs()
+                "not examined, because loiter reads at most {} in {} s: {}",
+                follow::processes(inquiry.options.processes),
+                inquiry.options.limit.as_secs(),
+                follow::processes(not_read)
             ));
         }
         Ok(inquiry)
@@ -225,6 +226,7 @@ impl Inquiry {
                 first: Arc::clone(saved),
                 second: None,
             });
+            system.asked = 1;
             let from = from.map(<[u32]>::to_vec).unwrap_or_default();
             return Ok(Outcome { system, from, retries: 0 });
         }
