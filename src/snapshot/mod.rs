@@ -9,6 +9,7 @@ mod header;
 mod ids;
 mod lacks;
 mod links;
+mod lookup;
 mod model;
 mod task;
 mod validate;

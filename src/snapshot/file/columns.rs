@@ -55,6 +55,11 @@ impl ColumnWriter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadColumn;
 
+/// A value that has to fit into eight bits.
+pub(crate) fn byte(value: u64) -> Result<u8, BadColumn> {
+    u8::try_from(value).map_err(|_| BadColumn)
+}
+
 /// A column being read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ColumnReader<'a> {

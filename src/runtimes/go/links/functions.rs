@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::budget::Budget;
 use super::heaps::{self, Purpose, Purposes};
 use super::parked::Structs;
-use super::timers::RawTimer;
+use super::raw_timer::RawTimer;
 use super::{BATCH, Search};
 use crate::process::bytes::words;
 use crate::process::{Target, TargetError};

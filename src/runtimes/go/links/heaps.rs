@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::budget::Budget;
 use super::layout::{HeapLayout, TimerLayout};
 use super::parked::Structs;
-use super::timers::RawTimer;
+use super::raw_timer::RawTimer;
 use crate::process::TargetError;
 use crate::process::bytes::word;
 use crate::runtimes::go::{Go, scheduler};

@@ -17,6 +17,7 @@ mod heaps;
 mod layout;
 mod parked;
 mod poll;
+mod raw_timer;
 mod sleeps;
 mod timers;
 

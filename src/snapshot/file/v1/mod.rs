@@ -31,6 +31,7 @@ use crate::snapshot::*;
 
 pub(crate) mod head;
 pub(crate) mod read;
+pub(crate) mod rows;
 pub(crate) mod table_reader;
 pub(crate) mod tables;
 pub(crate) mod write;

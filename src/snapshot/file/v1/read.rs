@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::super::FileError;
 use super::super::budget::{Budget, Refused};
+pub(crate) use super::super::columns::byte;
 use super::super::columns::{BadColumn, ColumnReader};
 use super::table_reader::TableReader;
 use super::*;
@@ -313,10 +314,6 @@ fn read_twins(
         all.push((numbers.delta()?, twins.plain()?));
     }
     Ok(all)
-}
-
-pub(crate) fn byte(value: u64) -> Result<u8, BadColumn> {
-    u8::try_from(value).map_err(|_| BadColumn)
 }
 
 /// Reads a list of `len` entries, each at least one byte of the `most` bytes that are left of a column.

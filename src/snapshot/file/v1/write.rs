@@ -6,7 +6,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::super::FileError;
 use super::super::columns::ColumnWriter;
-use super::tables::Table;
+pub(crate) use super::rows::Rows;
 use super::*;
 
 /// Writes everything that follows the version.
@@ -62,32 +62,6 @@ pub(in super::super) fn write(snapshot: &Snapshot, into: &mut impl Write) -> Res
     }
     out.finish().map_err(|e| failed(e.into()))?;
     Ok(())
-}
-
-/// A table ready to be written.
-pub(crate) struct Rows {
-    rows: usize,
-    columns: Vec<Vec<u8>>,
-}
-
-impl Rows {
-    pub(crate) fn new<const N: usize>(_: Table<N>, rows: usize, columns: [ColumnWriter; N]) -> Self {
-        Rows { rows, columns: columns.into_iter().map(ColumnWriter::into_bytes).collect() }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    pub(crate) fn write(self, out: &mut impl Write) -> Result<(), FileError> {
-        let failed = |e| FileError::io("cannot write the snapshot", e);
-        out.write_all(&(self.rows as u64).to_le_bytes()).map_err(failed)?;
-        for column in self.columns {
-            out.write_all(&(column.len() as u64).to_le_bytes()).map_err(failed)?;
-            out.write_all(&column).map_err(failed)?;
-        }
-        Ok(())
-    }
 }
 
 pub(crate) fn write_strings(strings: &[String]) -> Rows {

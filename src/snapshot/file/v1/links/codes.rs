@@ -1,7 +1,6 @@
 //! Numbers of the enums in these tables.
 
-use super::super::super::columns::{BadColumn, ColumnReader, ColumnWriter};
-use super::super::read::byte;
+use super::super::super::columns::{BadColumn, ColumnReader, ColumnWriter, byte};
 use crate::snapshot::*;
 
 codes!(descriptor_kind_code, descriptor_kind, DescriptorKind {

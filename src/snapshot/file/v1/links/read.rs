@@ -2,8 +2,7 @@
 
 use super::super::super::FileError;
 use super::super::super::budget::{Budget, Refused};
-use super::super::super::columns::{BadColumn, ColumnReader};
-use super::super::read::byte;
+use super::super::super::columns::{BadColumn, ColumnReader, byte};
 use super::super::table_reader::{ReadRows, TableReader};
 use super::super::tables::{self, Table};
 use super::codes::*;

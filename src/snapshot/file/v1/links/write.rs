@@ -1,8 +1,8 @@
 //! Writes these tables.
 
 use super::super::super::columns::ColumnWriter;
+use super::super::rows::Rows;
 use super::super::tables;
-use super::super::write::Rows;
 use super::codes::*;
 use super::{context_flag, descriptor_flag, searched_flag, socket_flag};
 use crate::snapshot::*;
