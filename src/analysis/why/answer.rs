@@ -136,7 +136,7 @@ impl<'a> Why<'a> {
             let last = ways.last.get(node.index()).copied().filter(|&last| last != NOBODY);
             let last = last.map_or(node, NodeId);
             let kind = known.entry(root).or_insert_with(|| match is_cycle {
-                true => Cause::Cycle { forever: !self.graph.is_alive(root) },
+                true => self.cycle(root),
                 // Times differ from task to task.
                 false => match cause(&self.graph, root) {
                     Cause::Time(_) => Cause::SomeTime,
@@ -170,6 +170,15 @@ impl<'a> Why<'a> {
     fn is_asked(&self, task: NodeId) -> bool {
         let asked = self.graph.system.asked;
         asked == 0 || self.graph.process_of(task).is_some_and(|process| (process as usize) < asked)
+    }
+
+    /// The cycle that a node is in, if the first way from each node is followed.
+    fn cycle(&self, root: NodeId) -> Cause {
+        let next = |&id: &NodeId| self.graph.best(id).map(|edge| edge.to).filter(|&to| to != root);
+        // A node that is not in the cycle would be followed without end.
+        let members: Vec<NodeId> =
+            std::iter::successors(Some(root), next).take(self.graph.len()).collect();
+        self.graph.cycle(&members)
     }
 
     /// Follows the first way of every node.
@@ -311,7 +320,7 @@ impl Gathered {
         }
         match self.cause {
             Cause::Clients | Cause::Events | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
-            Cause::DeadEnd(_) | Cause::Cycle { forever: true } | Cause::NotAccepted => false,
+            Cause::DeadEnd(_) | Cause::Cycle { forever: true, .. } | Cause::NotAccepted => false,
             _ => self
                 .last
                 .keys()

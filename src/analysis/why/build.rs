@@ -126,6 +126,12 @@ impl<'a> Builder<'a> {
             if kind.is_none_or(|kind| kind == ObjectKind::Descriptor) {
                 continue;
             }
+            if let By::Task(row) = actor.by
+                && waits_for_several(first, row, actor.object)
+            {
+                // It does so only after something else has let it go on.
+                continue;
+            }
             let (to, stands) = match actor.by {
                 By::Task(row) => (self.graph.task_node(process, row), self.stands(process, first, row)),
                 By::Timer(at) => (Some(self.node(Node::Time(at))), true),
@@ -176,4 +182,10 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Whether a task waits for an object and for others.
+fn waits_for_several(snapshot: &Snapshot, row: u32, object: ObjectId) -> bool {
+    let waits = snapshot.tasks.get(row as usize).map_or(&[][..], |task| snapshot.waits_of(task));
+    waits.len() > 1 && waits.iter().any(|wait| wait.object == object)
 }

@@ -45,6 +45,8 @@ pub enum Cause {
     Cycle {
         /// Nothing else lets any of them go on, as far as everything is known.
         forever: bool,
+        /// One of them waits for other things, too, or one of the links is a guess: it need not be a deadlock.
+        open: bool,
     },
     /// It is not known.
     Unknown(Unknown),

@@ -100,9 +100,10 @@ impl Graph<'_> {
             }
             let node = step.node;
             if let Some(&at) = on_path.get(&node) {
-                step.end = Some(Cause::Cycle { forever: !self.is_alive(node) });
+                let members = path.get(at..).unwrap_or_default();
+                step.end = Some(self.cycle(members));
                 if chain.cycle.is_empty() {
-                    let members = path.get(at..).unwrap_or_default().iter().copied();
+                    let members = members.iter().copied();
                     chain.cycle =
                         members.filter(|&id| matches!(self.node(id), Some(Node::Task { .. }))).collect();
                 }
@@ -132,6 +133,19 @@ impl Graph<'_> {
             chain.steps.push(step);
         }
         chain
+    }
+
+    /// What a cycle of these nodes is, each of which leads to the next one.
+    pub(super) fn cycle(&self, members: &[NodeId]) -> Cause {
+        let next = members.iter().skip(1).chain(members.first());
+        let open = members.iter().zip(next).any(|(&from, &to)| {
+            let edges = self.edges_of(from);
+            let is_task = matches!(self.node(from), Some(Node::Task { .. }));
+            let sure = edges.iter().any(|edge| edge.to == to && edge.certainty != Certainty::Perhaps);
+            is_task && edges.len() > 1 || !sure
+        });
+        let forever = members.iter().all(|&id| !self.is_alive(id));
+        Cause::Cycle { forever, open: open && !forever }
     }
 
     /// The ways on from a node that are worth following, and how many others there are.

@@ -246,12 +246,12 @@ fn a_cycle_across_three_processes_is_found() {
     let mut system = system(processes, ends, &[]);
     let why = Why::new(&system);
     let chain = &why.of_tasks(0, &[0])[0];
-    assert_eq!(chain.cause().unwrap().1, &Cause::Cycle { forever: true });
+    assert_eq!(chain.cause().unwrap().1, &Cause::Cycle { forever: true, open: false });
     assert_eq!(chain.cycle.len(), 3);
     assert_eq!(why.causes().causes[0].tasks, 3);
     // Another process might have an end.
     system.ends.unreadable = vec![77];
-    assert_eq!(cause_of(&system, 0), Cause::Cycle { forever: false });
+    assert_eq!(cause_of(&system, 0), Cause::Cycle { forever: false, open: false });
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn both_read(others: usize) -> System {
 
 #[test]
 fn both_ends_that_wait_for_each_other_are_a_deadlock_only_if_nobody_else_is_there() {
-    assert_eq!(cause_of(&both_read(0), 0), Cause::Cycle { forever: true });
+    assert_eq!(cause_of(&both_read(0), 0), Cause::Cycle { forever: true, open: false });
     assert_eq!(cause_of(&both_read(1), 0), Cause::BothWait);
     // Data is on its way.
     let mut system = both_read(1);

@@ -282,7 +282,7 @@ impl<'a> Writer<'_, 'a> {
             Cause::BothWait => ("both-wait", Value::Null),
             Cause::NotAccepted => ("not-accepted", Value::Null),
             Cause::DeadEnd(dead) => ("dead-end", json!({"why": dead_end(*dead)})),
-            Cause::Cycle { forever } => ("cycle", json!({"forever": forever})),
+            Cause::Cycle { forever, open } => ("cycle", json!({"forever": forever, "open": open})),
             Cause::Unknown(why) => ("unknown", json!({"why": unknown(why)})),
         };
         let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };

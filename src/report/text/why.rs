@@ -94,7 +94,8 @@ impl<'a> Page<'_, '_, 'a> {
 
     /// One chain, a line for each step.
     fn chain(&mut self, chain: &Chain) -> io::Result<()> {
-        let rows = self.words.rows(chain);
+        let mut rows = self.words.rows(chain);
+        self.shorten(&mut rows);
         let most = if self.options.verbose { usize::MAX } else { LINES };
         let left = rows.len().saturating_sub(most);
         let (head, tail) =
@@ -123,6 +124,22 @@ impl<'a> Page<'_, '_, 'a> {
                 .write(self.out)?;
         }
         Ok(())
+    }
+
+    /// Leaves the directories of packages and files out if they would take too much of the line.
+    fn shorten(&self, rows: &mut [Row]) {
+        let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| width(&escape(of(row)))).max().unwrap_or(0);
+        let places = widest(|row| &row.function) + 2 + widest(|row| &row.place);
+        if self.options.verbose || self.options.full_paths || places <= self.options.width * 3 / 5 {
+            return;
+        }
+        for row in rows {
+            for text in [&mut row.function, &mut row.place] {
+                if let Some(slash) = text.rfind('/') {
+                    text.drain(..=slash);
+                }
+            }
+        }
     }
 
     fn row(&mut self, row: &Row, first: bool, column: usize, function: usize) -> io::Result<()> {

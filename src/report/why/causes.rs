@@ -61,8 +61,11 @@ impl Words<'_, '_> {
             Cause::DeadEnd(Dead::StoppedTimer) => {
                 plain("its timer is stopped: nothing is left that could end the wait")
             }
-            Cause::Cycle { forever: true } => plain("and so each waits for the next: a deadlock"),
-            Cause::Cycle { forever: false } => plain(
+            Cause::Cycle { forever: true, .. } => plain("and so each waits for the next: a deadlock"),
+            Cause::Cycle { open: true, .. } => {
+                plain("and so they wait in a circle, which they may leave another way")
+            }
+            Cause::Cycle { .. } => plain(
                 "and so each waits for the next: a deadlock, unless something else ends one of these waits",
             ),
             Cause::Unknown(Unknown::Object) => {
