@@ -32,6 +32,8 @@ pub struct Answer {
     pub causes: Vec<Found>,
     /// Tasks that wait for connections, timers or signals, as usual.
     pub usual: u64,
+    /// Tasks that went on between the readings and keep nobody waiting.
+    pub moving: u64,
     /// Tasks that wait, without the runtimes' own, in the processes that the question is about.
     pub waiting: u64,
 }
@@ -156,6 +158,8 @@ impl<'a> Why<'a> {
         }
         // What only the tasks of other processes depend on is not what was asked.
         found.retain(|gathered| gathered.asked);
+        let moves = |gathered: &Gathered| gathered.cause == Cause::WentOn && !gathered.presses;
+        let (moving, found): (Vec<_>, Vec<_>) = found.into_iter().partition(moves);
         let usual = |gathered: &Gathered| gathered.is_usual(&self.graph, &mut places);
         let (usual, mut pressing): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
         let first = |gathered: &Gathered| gathered.groups.values().map(|group| group.node).min();
@@ -163,7 +167,8 @@ impl<'a> Why<'a> {
         let causes = (pressing.into_iter().enumerate())
             .map(|(nth, gathered)| gathered.finish(&self.graph, nth < FOLLOWED))
             .collect();
-        Answer { causes, usual: usual.iter().map(|gathered| gathered.tasks).sum(), waiting }
+        let tasks = |all: &[Gathered]| all.iter().map(|gathered| gathered.tasks).sum();
+        Answer { causes, usual: tasks(&usual), moving: tasks(&moving), waiting }
     }
 
     /// Whether a task belongs to a process that the question is about.
@@ -176,8 +181,7 @@ impl<'a> Why<'a> {
     fn cycle(&self, root: NodeId) -> Cause {
         let next = |&id: &NodeId| self.graph.best(id).map(|edge| edge.to).filter(|&to| to != root);
         // A node that is not in the cycle would be followed without end.
-        let members: Vec<NodeId> =
-            std::iter::successors(Some(root), next).take(self.graph.len()).collect();
+        let members: Vec<NodeId> = std::iter::successors(Some(root), next).take(self.graph.len()).collect();
         self.graph.cycle(&members)
     }
 

@@ -54,6 +54,7 @@ struct Document<'a> {
     moved: u64,
     waiting: Option<u64>,
     usual: Option<u64>,
+    moving: Option<u64>,
     left_out: &'a [String],
     causes: Vec<FoundOut<'a>>,
 }
@@ -161,6 +162,7 @@ impl<'a> Writer<'_, 'a> {
             moved: graph.moved(),
             waiting: answer.map(|answer| answer.waiting),
             usual: answer.map(|answer| answer.usual),
+            moving: answer.map(|answer| answer.moving),
             left_out: &system.left_out,
             causes,
         }

@@ -219,6 +219,9 @@ impl<'a> Page<'_, '_, 'a> {
                 );
                 notes.push((DIM, text));
             }
+            if answer.moving > 0 {
+                notes.push((DIM, format!("{} went on between the readings", thousands(answer.moving))));
+            }
         }
         notes.push((DIM, self.instants()));
         let graph = self.why.graph();

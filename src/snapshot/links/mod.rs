@@ -20,7 +20,6 @@ pub use descriptor::{
 pub use ends::{Ends, OpenEnd, OtherEnd, Peer};
 pub use timer::{Timer, TimerKind, TimerState};
 
-
 /// What leads from waiting tasks to their causes.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
