@@ -20,7 +20,7 @@ pub fn moment(at: u64, now: Option<u64>) -> String {
     }
 }
 
-/// What a descriptor is: "tcp 10.0.3.9:52114 -> 10.0.0.7:8080", "pipe:[88121]", "/dev/pts/3", "descriptor 7".
+/// What a descriptor is: "tcp 10.0.3.9:52114 -> 10.0.0.7:8080", `pipe:[88121]`, "/dev/pts/3", "descriptor 7".
 pub fn name(descriptor: &Descriptor) -> String {
     if let Some(socket) = &descriptor.socket {
         return socket_name(socket, descriptor.fd);
@@ -254,7 +254,7 @@ pub fn context(snapshot: &Snapshot, context: &Context) -> String {
     format!("{name} {:#x}", context.address)
 }
 
-/// A system call: "wait4 for pid 88", "read of pipe:[88121]", "openat (in wait_for_partner)". The numbers are those of
+/// A system call: "wait4 for pid 88", `read of pipe:[88121]`, "openat (in wait_for_partner)". The numbers are those of
 /// x86-64.
 pub fn call(snapshot: &Snapshot, call: &SystemCall) -> String {
     let name = snapshot.str(call.name);

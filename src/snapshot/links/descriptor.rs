@@ -10,7 +10,7 @@ pub struct Descriptor {
     pub fd: u32,
     /// What it is.
     pub kind: DescriptorKind,
-    /// A path, or the kernel's name for it: "/srv/data", "anon_inode:[eventfd]", "/dev/pts/3". None where the kernel
+    /// A path, or the kernel's name for it: "/srv/data", `anon_inode:[eventfd]`, "/dev/pts/3". None where the kernel
     /// has only a number (sockets, pipes).
     pub name: Option<String>,
     /// What is open. Two descriptors with the same one are ends of the same thing.
