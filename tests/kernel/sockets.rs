@@ -131,14 +131,13 @@ fn one_socket_with_several_descriptors() {
 #[test]
 fn a_writer_whose_reader_does_not_read() {
     let (listener, address) = listen("127.0.0.1:0", "127.0.0.1");
-    let mut client = TcpStream::connect(address).expect("it listens");
+    let client = TcpStream::connect(address).expect("it listens");
     let (server, _) = listener.accept().expect("one waits");
     client.set_nonblocking(true).expect("a flag");
     until("no more room, and a probe", || {
         while client.try_clone().is_ok_and(|mut client| client.write(&[0; 1 << 16]).is_ok()) {}
         socket(&client).peer_full
     });
-    assert!(client.write(&[0; 1 << 16]).is_err(), "there is no room");
     let ours = socket(&client);
     assert!(ours.send_queue.is_some_and(|bytes| bytes > 0), "{ours:?}");
     match other_end(&client) {
