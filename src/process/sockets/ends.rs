@@ -122,16 +122,19 @@ fn search(pid: u32, own: &View, asked: &[Asked], until: Instant) -> Vec<OtherEnd
     let mut ends: Vec<Option<OtherEnd>> = vec![None; asked.len()];
     let ours = Addresses::of(pid, until);
     let all: Vec<usize> = (0..asked.len()).collect();
-    for (at, end) in look(own, asked, &all, &ours, until) {
+    let (found, own_is_whole) = look(own, asked, &all, &ours, until);
+    for (at, end) in found {
         ends[at] = Some(end);
     }
     // What is sent to these addresses does not leave the namespace.
     let stays = |at: &usize| ours.has(asked[*at].peer.ip());
     let (here, away): (Vec<_>, Vec<_>) = all.into_iter().filter(|&at| ends[at].is_none()).partition(stays);
-    here.into_iter().for_each(|at| ends[at] = Some(nobody()));
+    here.into_iter().for_each(|at| ends[at] = Some(nobody(own_is_whole)));
     let is_whole = away.is_empty() || elsewhere(pid, own, asked, &away, &mut ends, until);
-    let rest = || {
-        if is_whole { OtherEnd::Elsewhere } else { unknown("not all network namespaces could be looked at") }
+    let rest = || match (own_is_whole, is_whole) {
+        (true, true) => OtherEnd::Elsewhere,
+        (true, false) => unknown("not all network namespaces could be looked at"),
+        (false, _) => nobody(false),
     };
     ends.into_iter().map(|end| end.unwrap_or_else(rest)).collect()
 }
@@ -160,7 +163,8 @@ fn elsewhere(
         if near.is_empty() {
             continue;
         }
-        let found = look(&View::of(pid), asked, &near, &there, until);
+        let (found, all_listed) = look(&View::of(pid), asked, &near, &there, until);
+        is_whole &= all_listed;
         let mut without: FxHashSet<usize> = near.into_iter().collect();
         for (at, end) in found {
             without.remove(&at);
@@ -174,7 +178,7 @@ fn elsewhere(
             ends[at] = Some(end);
         }
         for at in without {
-            ends[at].get_or_insert_with(nobody);
+            ends[at].get_or_insert_with(|| nobody(all_listed));
         }
         is_whole &= Instant::now() <= until;
     }
@@ -189,21 +193,22 @@ fn others(pid: u32, own: Option<u64>) -> Vec<u32> {
     all.filter(new).take(MAX_NAMESPACES).collect()
 }
 
-/// The other ends that are in this network namespace, by their place in `asked`.
+/// The other ends that are in this network namespace, by their place in `asked`, and whether all of its sockets that
+/// matter were listed.
 fn look(
     view: &View,
     asked: &[Asked],
     which: &[usize],
     addresses: &Addresses,
     until: Instant,
-) -> Vec<(usize, OtherEnd)> {
-    let twins = twins(view, asked, which, until);
+) -> (Vec<(usize, OtherEnd)>, bool) {
+    let (twins, twins_listed) = twins(view, asked, which, until);
     let needs_listener = |at: &usize| match twins.get(at) {
         Some(twin) => twin.inode == 0,
         None => asked[*at].connecting && addresses.has(asked[*at].peer.ip()),
     };
     let waiting: Vec<usize> = which.iter().copied().filter(needs_listener).collect();
-    let listeners = listeners(view, asked, &waiting, until);
+    let (listeners, listeners_listed) = listeners(view, asked, &waiting, until);
     let end = |&at: &usize| {
         let file = |inode| FileId { inode, ..asked[at].of };
         let listener = || listeners.get(&at).map(|row| OtherEnd::NotAccepted { listener: file(row.inode) });
@@ -211,14 +216,16 @@ fn look(
             Some(twin) if twin.inode != 0 => {
                 OtherEnd::Socket { file: file(twin.inode), unread: Some(twin.receive_queue) }
             }
-            Some(twin) if is_new(twin.state) => listener()
-                .unwrap_or_else(|| unknown("the connection was never accepted, and no socket listens")),
+            Some(twin) if is_new(twin.state) => listener().unwrap_or_else(|| match listeners_listed {
+                true => unknown("the connection was never accepted, and no socket listens"),
+                false => nobody(false),
+            }),
             Some(_) => unknown("the process at the other end has closed it"),
             None => listener()?,
         };
         Some((at, end))
     };
-    which.iter().filter_map(end).collect()
+    (which.iter().filter_map(end).collect(), twins_listed && listeners_listed)
 }
 
 /// A socket without a process in this state was not accepted yet; in any other state it was closed.
@@ -226,9 +233,9 @@ fn is_new(state: SocketState) -> bool {
     matches!(state, SocketState::Established | SocketState::CloseWait | SocketState::SynReceived)
 }
 
-/// Sockets of a namespace that mirror connections, by their place in `asked`.
-fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHashMap<usize, InetRow> {
-    let mut found = FxHashMap::default();
+/// Sockets of a namespace that mirror connections, by their place in `asked`, and whether all were listed.
+fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> (FxHashMap<usize, InetRow>, bool) {
+    let (mut found, mut is_whole) = (FxHashMap::default(), true);
     let mut listed: FxHashMap<(SocketAddr, SocketAddr), usize> = FxHashMap::default();
     let mut protocols = [(Protocol::Tcp, false), (Protocol::Udp, false)];
     let one_by_one = view.can_ask() && which.len() <= ONE_BY_ONE;
@@ -252,6 +259,7 @@ fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHas
             }
             true
         });
+        is_whole &= *seen.as_ref().unwrap_or(&false);
         if let Err(error) = seen {
             tracing::debug!("the sockets of {protocol:?} cannot be listed: {error}");
         }
@@ -262,13 +270,18 @@ fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHas
             }
         }
     }
-    found
+    (found, is_whole)
 }
 
-/// The listening sockets that accept connections to the addresses at the other ends.
-fn listeners(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> FxHashMap<usize, InetRow> {
+/// The listening sockets that accept connections to the addresses at the other ends, and whether all were listed.
+fn listeners(
+    view: &View,
+    asked: &[Asked],
+    which: &[usize],
+    until: Instant,
+) -> (FxHashMap<usize, InetRow>, bool) {
     if which.is_empty() {
-        return FxHashMap::default();
+        return (FxHashMap::default(), true);
     }
     let mut listening: FxHashMap<SocketAddr, InetRow> = FxHashMap::default();
     let seen = view.each_inet(Protocol::Tcp, false, until, &mut |row| {
@@ -281,6 +294,7 @@ fn listeners(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> F
         }
         true
     });
+    let is_whole = *seen.as_ref().unwrap_or(&false);
     if let Err(error) = seen {
         tracing::debug!("the listening sockets cannot be listed: {error}");
     }
@@ -288,7 +302,7 @@ fn listeners(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> F
         let row = at_address(asked[at].peer).find_map(|address| listening.get(&address))?;
         Some((at, row.clone()))
     };
-    which.iter().filter_map(of).collect()
+    (which.iter().filter_map(of).collect(), is_whole)
 }
 
 /// The local addresses of sockets that receive what is sent to this address, the closest one first.
@@ -299,8 +313,12 @@ fn at_address(address: SocketAddr) -> impl Iterator<Item = SocketAddr> {
     std::iter::once(address.ip()).chain(any).map(move |ip| SocketAddr::new(ip, address.port()))
 }
 
-fn nobody() -> OtherEnd {
-    unknown("its address is of this machine, but no socket there has this connection")
+/// No socket was found. `all_listed`: all were looked at.
+fn nobody(all_listed: bool) -> OtherEnd {
+    unknown(match all_listed {
+        true => "its address is of this machine, but no socket there has this connection",
+        false => "not all sockets could be listed in time",
+    })
 }
 
 fn unknown(why: &str) -> OtherEnd {
