@@ -121,3 +121,19 @@ fn all_processes_are_followed() {
     // Other tests may have more processes than are examined; that is said.
     assert!(is_there || out.contains("not examined"), "{out}\n{err}");
 }
+
+#[test]
+fn a_stopped_process_is_said_to_be_stopped() {
+    use nix::sys::signal::{Signal, kill};
+    let (system, _) = small();
+    let pid = system.pid(0);
+    let to = nix::unistd::Pid::from_raw(pid.cast_signed());
+    kill(to, Signal::SIGSTOP).unwrap();
+    let is_stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    while !is_stopped() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let (out, _) = text(&loiter(&[&pid.to_string()]));
+    kill(to, Signal::SIGCONT).unwrap();
+    assert!(out.contains(&format!("pid {pid} (")) && out.contains("is stopped, by a signal"), "{out}");
+}

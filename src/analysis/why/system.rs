@@ -19,6 +19,8 @@ pub struct System {
     pub ends: Ends,
     /// The other ends of sockets.
     pub peers: Vec<Peer>,
+    /// Processes that were stopped as a whole, by a signal or a debugger: nothing in them goes on.
+    pub stopped: Vec<u32>,
     /// What was not asked or could not be read, one sentence each.
     pub left_out: Vec<String>,
 }

@@ -85,6 +85,7 @@ impl<'a> Page<'_, '_, 'a> {
         }
         let waiting = count(answer.waiting, self.noun());
         let causes = match answer.causes.len() as u64 {
+            0 if !self.why.graph().system().stopped.is_empty() => "a process is stopped".to_owned(),
             0 => "nothing unusual keeps them waiting".to_owned(),
             n => count(n, "cause"),
         };

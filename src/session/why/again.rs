@@ -6,6 +6,7 @@ use super::seen::{Refused, Seen, same_tasks};
 use super::{Inquiry, InquiryStep, OnStep, Outcome};
 use crate::analysis::why::{Cause, Chain, System, Unknown, Why};
 use crate::process::TargetError;
+use crate::process::proc::Stat;
 use crate::runtimes::ReadOptions;
 use crate::source::{self, SourceError};
 
@@ -40,6 +41,13 @@ pub(super) fn read_again(
         let is_over = retries >= inquiry.options.retries || inquiry.is_late();
         if is_over || !moves(&system, from.as_deref()) {
             system.left_out = inquiry.left_out;
+            for seen in inquiry.seen.iter().filter(|seen| is_stopped(seen.pid)) {
+                system.stopped.push(seen.pid);
+                system.left_out.push(format!(
+                    "pid {} ({}) is stopped, by a signal or a debugger: nothing in it goes on until it is continued",
+                    seen.pid, seen.name
+                ));
+            }
             system.asked = usize::from(inquiry.of_one);
             return Ok(Outcome { system, from: from.unwrap_or_default(), retries });
         }
@@ -47,6 +55,11 @@ pub(super) fn read_again(
         let first = inquiry.options.read.clone();
         each(&mut inquiry, |seen| seen.read(&first));
     }
+}
+
+/// Whether a process is stopped as a whole (proc(5): T by a signal, t by a debugger).
+fn is_stopped(pid: u32) -> bool {
+    Stat::read(pid).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
 fn is_first(seen: &[Seen], pid: u32) -> bool {
