@@ -8,6 +8,7 @@ use super::image::OpenedFiles;
 use super::memory::ProcessMemory;
 use super::patience::{self, Handle};
 use super::proc::{self, Stat};
+use super::program;
 use super::stop::Stopper;
 use super::watch::Watch;
 use super::{
@@ -62,6 +63,7 @@ impl LiveTarget {
         let missing = |error| permission::no_process(pid, &format!("read /proc/{pid}/stat"), error);
         let stat = Stat::read(pid).map_err(missing)?;
         permission::check_readable(pid, &stat)?;
+        program::wait(pid);
         let memory = ProcessMemory::open(pid, stat.start_ticks, watch)?;
         let inside = proc::field(status, "NSpid").map_or(1, |ids| ids.split_ascii_whitespace().count());
         let mut target = LiveTarget {

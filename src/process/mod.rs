@@ -40,6 +40,7 @@ mod patience;
 pub(crate) mod permission;
 pub(crate) mod proc;
 mod processes;
+mod program;
 pub(crate) mod registers;
 mod slow_files;
 pub mod sockets;
@@ -59,6 +60,7 @@ pub use live::open_pid;
 pub use moment::Moment;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
+pub(crate) use program::{beginning, begun};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
 pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns};

@@ -1,14 +1,10 @@
 //! A process that is read again and again, and found again when it was restarted.
 
-use std::fs;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHasher;
-
 use super::Trouble;
-use crate::process::{self, Target, TargetError};
+use crate::process::{self, Target, TargetError, beginning, begun};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::snapshot::{Snapshot, TargetInfo};
 use crate::source::{Program, SourceError, Successor, describe, find_successor};
@@ -33,7 +29,7 @@ impl ProgramId {
     /// # Errors
     /// There is no such process, or it cannot be read.
     pub fn of(pid: u32) -> Result<ProgramId, TargetError> {
-        let began = beginning(pid);
+        let began = begun(pid);
         let start_ticks = process::open_pid(pid)?.info().start_ticks;
         Ok(ProgramId { pid, start_ticks, began })
     }
@@ -98,7 +94,7 @@ impl Process {
     /// Finds the runtimes of the process.
     pub(super) fn attach(&mut self) -> Result<(), crate::Error> {
         // Before anything is read: a different program that replaces it is noticed later.
-        let began = beginning(self.pid);
+        let began = begun(self.pid);
         let target = process::open_pid(self.pid)?;
         let start_ticks = target.info().start_ticks;
         if self.who.as_ref().is_some_and(|before| before.start_ticks != start_ticks) {
@@ -182,16 +178,7 @@ impl Process {
     }
 }
 
-/// Something that a program keeps from beginning to end, and that the next program of the same process (after
-/// execve) does not share: the random addresses at which the kernel puts what it tells the program. None if
-/// unknown.
-pub(super) fn beginning(pid: u32) -> Option<u64> {
-    let vector = fs::read(format!("/proc/{pid}/auxv")).ok().filter(|vector| !vector.is_empty())?;
-    let mut hasher = FxHasher::default();
-    vector.hash(&mut hasher);
-    Some(hasher.finish())
-}
-
+/// Whether a program is another one than before.
 pub(super) fn is_another(before: Option<u64>, now: Option<u64>) -> bool {
     before.zip(now).is_some_and(|(before, now)| before != now)
 }

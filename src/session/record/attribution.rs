@@ -4,10 +4,10 @@ use super::RecordError;
 use super::batch::{Batch, Mapped};
 use super::code_changes::CodeChanges;
 use super::threads::Threads;
-use crate::process::{Moment, Target};
+use crate::process::{Moment, Target, beginning};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
-use crate::session::process::{beginning, is_another};
+use crate::session::process::is_another;
 use crate::snapshot::{LabelSetId, LocationId, StackStatus, TaskState, WaitClass};
 
 /// Says whose samples are, and adds them to a recording.

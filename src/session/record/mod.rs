@@ -31,9 +31,9 @@ pub use live::{CpuNews, CpuNs, CpuTimes, LiveCpu, TaskCpu};
 pub use options::{Clocks, Progress, RecordOptions};
 
 use super::pace::cpu_time;
-use super::process::{beginning, is_another};
+use super::process::is_another;
 use crate::cause::full_text;
-use crate::process::{self, Target, monotonic_ns};
+use crate::process::{self, Target, beginning, begun, monotonic_ns};
 use crate::recording::{Clock, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::{NativeStacks, Readable};
 use crate::sampler::usage::CpuTime;
@@ -162,7 +162,7 @@ impl<'a> Recorder<'a> {
             NativeStacks::prepare_kernel();
         }
         // Before anything is read of it.
-        let began = beginning(what.pid());
+        let began = begun(what.pid());
         let found = match what {
             Recorded::Process(pid) => {
                 let target = process::open_pid(pid).map_err(crate::Error::from)?;
@@ -247,7 +247,7 @@ impl<'a> Recorder<'a> {
         }
         let mut earlier = Earlier::default();
         self.builder.header.end = loop {
-            self.began = beginning(self.what.pid());
+            self.began = begun(self.what.pid());
             let target = match process::open_pid(self.what.pid()) {
                 Ok(target) => target,
                 Err(error) if error.is_gone() && self.has_begun() => break self.last_of_it(),

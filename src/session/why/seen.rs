@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::analysis::why::SeenProcess;
-use crate::process::{self, Target, TargetError};
+use crate::process::{self, Target, TargetError, beginning, begun};
 use crate::runtimes::{ReadOptions, Readable};
-use crate::session::process::{beginning, is_another};
+use crate::session::process::is_another;
 use crate::snapshot::{Snapshot, Task};
 use crate::{Error, ErrorKind, Result, full_text, source};
 
@@ -44,7 +44,7 @@ impl Seen {
     }
 
     fn open_as(pid: u32, depth: u32, find: impl Fn(&dyn Target) -> Result<Readable>) -> Result<Seen> {
-        let began = beginning(pid);
+        let began = begun(pid);
         let target = process::open_pid(pid)?;
         let readable = find(target.as_ref())?;
         let name = target.info().name.clone();
