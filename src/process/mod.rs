@@ -268,6 +268,12 @@ pub trait Target: Memory {
         None
     }
 
+    /// The same, but only for a thread that would not stop: it is in the call that ends the process, or in a sleep that
+    /// cannot be interrupted. None for any other thread.
+    fn held_at(&self, _tid: u32) -> Option<Blocked> {
+        None
+    }
+
     /// The system call that a thread is in, if it sleeps in one. None where this cannot be known.
     fn call_of(&self, _tid: u32) -> Option<ThreadCall> {
         None
