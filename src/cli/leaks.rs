@@ -24,7 +24,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 
 mod ignore;
-mod lines;
+pub(super) mod lines;
 mod watch;
 
 /// Find tasks that leak: watch a process for a while, or read a series of snapshots

@@ -130,11 +130,7 @@ fn read_held(
 }
 
 /// The thread does not run: does it still run this goroutine, and where?
-fn read_at(
-    reader: &mut Reader<'_>,
-    mut goroutine: Goroutine,
-    place: &Place,
-) -> Result<Running, TargetError> {
+fn read_at(reader: &mut Reader<'_>, mut goroutine: Goroutine, place: &Place) -> Result<Running, TargetError> {
     let before = goroutine.raw;
     let Some(now) = current(reader, before.address)? else { return Ok(Running::Ended) };
     let curg = reader.target.read_u64(before.m.wrapping_add(reader.offsets.m_curg)).unwrap_or(0);
