@@ -8,6 +8,7 @@ use super::error::Result;
 use super::output::Output;
 use super::parse;
 
+mod outputs;
 mod run;
 
 /// Run a program as it is, and fail if it leaves tasks behind when it ends

@@ -274,7 +274,8 @@ fn plain_name(program: &str, ending: &str) -> String {
 }
 
 fn keep(directory: &Path, snapshot: &Snapshot) -> Result {
-    let failed = |path: &Path, source| CliError::Io { what: format!("cannot make {}", path.display()), source };
+    let failed =
+        |path: &Path, source| CliError::Io { what: format!("cannot make {}", path.display()), source };
     std::fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
     let path = directory.join(file_name(&snapshot.header, "loiter"));
     file::save(snapshot, &path)

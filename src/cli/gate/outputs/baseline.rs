@@ -52,7 +52,8 @@ pub(super) fn renew(path: &Path, program: &str, kinds: &[Kind]) -> Result<Renewe
     };
     let _lock = lock(directory)?;
     let mut baseline = read_if_there(path)?.unwrap_or_default();
-    let lines = |baseline: &Baseline| baseline.sections.iter().map(|section| section.lines.len()).sum::<usize>();
+    let lines =
+        |baseline: &Baseline| baseline.sections.iter().map(|section| section.lines.len()).sum::<usize>();
     let gone = baseline.unneeded(program, kinds);
     let before = lines(&baseline);
     baseline.renew(program, kinds);

@@ -31,7 +31,8 @@ pub(super) fn annotate(verdict: &Verdict, roots: &Roots) -> Result {
 
 /// Appends to the summary of the step, if there is something to say and room for it.
 pub(super) fn summarize(verdict: &Verdict, roots: &Roots) -> Result {
-    let Some(path) = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from) else {
+    let Some(path) = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from)
+    else {
         return Ok(());
     };
     if !has_something_to_say(verdict) {
