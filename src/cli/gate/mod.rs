@@ -8,6 +8,7 @@ use super::error::Result;
 use super::output::Output;
 use super::parse;
 
+mod outputs;
 mod run;
 
 /// Run a program as it is, and fail if it leaves tasks behind when it ends
@@ -24,6 +25,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     hold: HoldArgs,
+
+    #[command(flatten)]
+    outputs: outputs::OutputArgs,
 }
 
 /// How a program is held at its end, and for how long.
