@@ -38,7 +38,7 @@ pub(super) struct Output {
     /// Colours on stdout.
     pub(super) color: bool,
     /// When to use colours, elsewhere.
-    choice: Color,
+    pub(super) choice: Color,
     /// Columns of stdout.
     pub(super) width: usize,
     /// stdout is a terminal.

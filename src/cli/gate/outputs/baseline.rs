@@ -52,16 +52,13 @@ pub(super) fn renew(path: &Path, program: &str, kinds: &[Kind]) -> Result<Renewe
     };
     let _lock = lock(directory)?;
     let mut baseline = read_if_there(path)?.unwrap_or_default();
-    let lines =
-        |baseline: &Baseline| baseline.sections.iter().map(|section| section.lines.len()).sum::<usize>();
     let gone = baseline.unneeded(program, kinds);
-    let before = lines(&baseline);
     baseline.renew(program, kinds);
-    if lines(&baseline) > file::MAX_LINES || lines(&baseline) < before.saturating_sub(gone) {
-        let problem = format!("{}: it would have more than {} lines", path.display(), file::MAX_LINES);
+    let text = file::write(&baseline, &is_printable);
+    if text.lines().count() > file::MAX_LINES || text.len() as u64 > MAX_SIZE {
+        let problem = format!("{}: it would be too large to be read again", path.display());
         return Err(CliError::Usage(problem));
     }
-    let text = file::write(&baseline, &is_printable);
     save(path, SHARED, |out| out.write_all(text.as_bytes()))?;
     Ok(Renewed { gone: gone as u64 })
 }
