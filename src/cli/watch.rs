@@ -18,6 +18,7 @@ use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
 use crate::full_text;
+use crate::session::why::InquiryOptions;
 use crate::session::{Album, Pacing, Session, SessionOptions, recorded};
 use crate::source::{Answer, Program, Source, ask, running_processes};
 
@@ -125,7 +126,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         },
     };
     let query = Query { key: args.group_by.clone(), system: args.system, ..Query::default() };
-    let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
+    let why = InquiryOptions { read: args.how.options().read, ..InquiryOptions::default() };
+    let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse, why });
     // The reading thread may still hold the program: it is ended here, not when the last reference is dropped.
     if let Some(program) = program {
         let end = program.end();

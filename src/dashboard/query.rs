@@ -183,7 +183,8 @@ impl TaskKey {
         picture.snapshot.tasks.get(index as usize).map(|task| Self::new(picture.life, task, index))
     }
 
-    fn new(life: u32, task: &Task, index: u32) -> Self {
+    /// The key of a task in the process of this number; `index`: its row.
+    pub(super) fn new(life: u32, task: &Task, index: u32) -> Self {
         let nameless = task.id.is_none() && task.address == 0;
         let address = if nameless { index.into() } else { task.address };
         TaskKey { life, runtime: task.runtime, id: task.id, address }
