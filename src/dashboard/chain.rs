@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::query::TaskKey;
 use super::state::Cursor;
-use super::task_detail::{PieceKind, Row};
+use super::task_detail::{self, PieceKind, Row};
+use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::why::System;
 use crate::report::line::wrapped;
 use crate::report::why::{self, Look, Note, PageOptions};
@@ -140,12 +141,17 @@ impl ChainView {
             Stage::Found(answer) => {
                 let mut lines = Vec::new();
                 if let Question::Onward { .. } = self.question {
-                    let title = format!(" why {} waits, by the same readings", self.name);
-                    lines.push((Row::new(PieceKind::Title, &title), None));
+                    let title = format!("why {} waits, by the same readings", self.name);
+                    let first = answer.chains.first().and_then(|chain| lead(chain, 0));
+                    lines.extend(text(PieceKind::Title, &title).into_iter().map(|(row, _)| (row, first)));
                 }
                 for chain in &answer.chains {
                     lines.extend(on_page(chain, room));
                     lines.push((Row::default(), None));
+                }
+                if let &Question::Onward { process, row, .. } = &self.question {
+                    lines
+                        .extend(stack(&answer.system, process, row, room).into_iter().map(|row| (row, None)));
                 }
                 for note in &answer.notes {
                     let kind = if note.warns { PieceKind::State } else { PieceKind::Dim };
@@ -160,6 +166,20 @@ impl ChainView {
     pub fn link(&self, columns: usize) -> Option<Link> {
         self.lines(columns).into_iter().nth(self.cursor.at)?.1.cloned()
     }
+}
+
+/// The stack of a task of another process, which has no view of its own.
+fn stack(system: &System, process: u32, row: u32, room: usize) -> Vec<Row> {
+    let snapshot = system.processes.get(process as usize).map(|seen| &*seen.first);
+    let task = snapshot.and_then(|snapshot| Some((snapshot, snapshot.tasks.get(row as usize)?)));
+    let Some((snapshot, task)) = task else { return Vec::new() };
+    let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
+    let mut rows = task_detail::frames(snapshot, &shown, room);
+    rows.extend(task_detail::status(snapshot, task.stack_status, shown.is_empty()));
+    let creator = task.creator.and_then(|id| creator_frame(snapshot, id));
+    rows.extend(creator.map(|frame| task_detail::creator(snapshot, frame)));
+    rows.push(Row::default());
+    rows
 }
 
 /// The lines of one chain.
@@ -191,3 +211,7 @@ fn kind(look: Look) -> PieceKind {
         Look::Dim => PieceKind::Dim,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

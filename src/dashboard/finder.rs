@@ -63,11 +63,14 @@ fn run(next: &(Mutex<Option<Job>>, Condvar), options: &InquiryOptions, out: &Syn
     let (next, changed) = next;
     loop {
         let waiting = next.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut job = changed.wait_while(waiting, |job| job.is_none()).unwrap_or_else(PoisonError::into_inner);
+        let mut job =
+            changed.wait_while(waiting, |job| job.is_none()).unwrap_or_else(PoisonError::into_inner);
         let Some(Job { turn, question, stop }) = job.take() else { continue };
         drop(job);
         // If the receiver is gone, loiter ends.
-        let tell = |news| stop.load(Ordering::Relaxed) || out.send(Happened::Event(Event::Chain(turn, news))).is_ok();
+        let tell = |news| {
+            stop.load(Ordering::Relaxed) || out.send(Happened::Event(Event::Chain(turn, news))).is_ok()
+        };
         let mut options = options.clone();
         options.read.stop = Some(Arc::clone(&stop));
         let found = answer(&question, options, &mut |step| _ = tell(ChainNews::Step(step.to_string())));
@@ -81,8 +84,11 @@ fn run(next: &(Mutex<Option<Job>>, Condvar), options: &InquiryOptions, out: &Syn
     }
 }
 
-/// Looks for the answer to a question. The error says why there is none.
-pub(super) fn answer(
+/// Looks for the answer to a question, which may take a while.
+///
+/// # Errors
+/// Why there is no answer, a clause.
+pub fn answer(
     question: &Question,
     options: InquiryOptions,
     on_step: &mut OnStep<'_>,
@@ -102,7 +108,11 @@ pub(super) fn answer(
             }
             let mut answer = worded(Arc::new(found.system), (0, &found.from), picture.life);
             if ended > 0 {
-                let text = format!("{} of {} have ended meanwhile", thousands(ended as u64), thousands(rows.len() as u64));
+                let text = format!(
+                    "{} of {} have ended meanwhile",
+                    thousands(ended as u64),
+                    thousands(rows.len() as u64)
+                );
                 answer.notes.insert(0, Note::warning(text));
             }
             Ok(answer)
@@ -114,7 +124,7 @@ pub(super) fn answer(
 }
 
 /// The chains of some tasks of a process in words.
-fn worded(system: Arc<System>, (process, rows): (u32, &[u32]), life: u32) -> Answer {
+pub(super) fn worded(system: Arc<System>, (process, rows): (u32, &[u32]), life: u32) -> Answer {
     let why = Why::new(&system);
     let mut chains = why.of_tasks(process, rows);
     let more = chains.len().saturating_sub(CHAINS);

@@ -10,7 +10,7 @@ pub mod cpu;
 mod crash;
 mod event;
 pub mod filter_query;
-mod finder;
+pub mod finder;
 pub mod flame;
 pub mod keys;
 pub mod layout;

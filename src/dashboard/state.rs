@@ -150,13 +150,15 @@ pub struct AppState {
     pub message: Option<Message>,
 }
 
-/// A task or a chain that was shown.
+/// Something that was shown.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// A task in detail.
     Task(TaskKey),
     /// Why a task waits.
     Chain(Box<ChainView>),
+    /// Another view.
+    View(View),
 }
 
 /// The selection in each list.
@@ -320,10 +322,10 @@ impl AppState {
         self.chain.as_ref().filter(|_| self.query.view == View::Tasks)
     }
 
-    /// The task or the chain on the screen, as a place to go back to.
+    /// What is on the screen, as a place to go back to. None: the list of tasks.
     pub fn place(&self) -> Option<Place> {
         if self.query.view != View::Tasks {
-            return None;
+            return Some(Place::View(self.query.view));
         }
         let chain = self.chain.clone().map(|chain| Place::Chain(Box::new(chain)));
         chain.or_else(|| self.query.task.map(Place::Task))

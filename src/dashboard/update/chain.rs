@@ -48,14 +48,10 @@ pub(super) fn ask(state: &mut AppState) -> Vec<Command> {
             let asked = question(state, picture, rows);
             let here = state.place();
             let mut commands = leave(state);
-            match here {
-                Some(place) => remember(state, place),
-                None if state.query.view != View::Tasks => {
-                    state.visited.clear();
-                    state.ask(|query| query.task = None);
-                }
-                None => {}
+            if state.query.view != View::Tasks {
+                state.visited.clear();
             }
+            here.into_iter().for_each(|place| remember(state, place));
             commands.extend(begin(state, asked));
             commands
         }
@@ -69,7 +65,8 @@ pub(super) fn ask(state: &mut AppState) -> Vec<Command> {
 /// The tasks that are asked about: the selected one, or those of the selected group or finding.
 fn selected(state: &AppState) -> Option<(Arc<Picture>, Vec<u32>)> {
     let tables = &state.tables;
-    let of_picture = |rows: Vec<u32>| Some((Arc::clone(&tables.picture), rows)).filter(|(_, rows)| !rows.is_empty());
+    let of_picture =
+        |rows: Vec<u32>| Some((Arc::clone(&tables.picture), rows)).filter(|(_, rows)| !rows.is_empty());
     match state.list()? {
         List::Tasks => of_picture(vec![*tables.tasks.order.get(state.cursors.tasks.at)?]),
         List::Groups => of_picture(tables.groups.rows.get(state.cursors.groups.at)?.group.tasks.clone()),
@@ -149,6 +146,10 @@ pub(super) fn back(state: &mut AppState) -> Vec<Command> {
         Some(Place::Task(key)) => Some(key),
         Some(Place::Chain(chain)) => {
             state.chain = Some(*chain);
+            None
+        }
+        Some(Place::View(view)) => {
+            state.ask(|query| query.view = view);
             None
         }
         None => None,

@@ -75,7 +75,9 @@ fn how(state: &AppState) -> Vec<String> {
             how.push(format!("by {}", query.key));
             how.push(format!("sort {}{order}", query.group_sort.name()));
         }
-        View::Tasks if query.task.is_none() && state.chain.is_none() => how.push(format!("sort {}{order}", query.task_sort.name())),
+        View::Tasks if query.task.is_none() && state.chain.is_none() => {
+            how.push(format!("sort {}{order}", query.task_sort.name()))
+        }
         View::Flame => how.push(format!("root {}", query.flame.root)),
         _ => {}
     }
