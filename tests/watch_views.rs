@@ -143,6 +143,8 @@ fn cpu_in_every_view_that_has_it() {
         see("tasks", &dashboard);
         dashboard.key(KeyCode::Enter);
         see("task", &dashboard);
+        dashboard.press("4s");
+        see("creators", &dashboard);
         dashboard.press("7");
         see("scheduler", &dashboard);
         dashboard.press("2c2");

@@ -115,6 +115,12 @@ impl ChainView {
         ChainView { name, question, stage, cursor: Cursor::default() }
     }
 
+    /// "goroutine 41 waits", "12 goroutines wait".
+    fn waits(&self) -> String {
+        let several = matches!(&self.question, Question::Tasks { rows, .. } if rows.len() > 1);
+        format!("{} {}", self.name, if several { "wait" } else { "waits" })
+    }
+
     /// The search goes on.
     pub fn is_looking(&self) -> bool {
         matches!(self.stage, Stage::Looking(_))
@@ -133,15 +139,15 @@ impl ChainView {
         };
         match &self.stage {
             Stage::Looking(step) => {
-                text(PieceKind::Plain, &format!("looking why {} waits: {step} ...", self.name))
+                text(PieceKind::Plain, &format!("looking for the reason why {}: {step} ...", self.waits()))
             }
             Stage::Failed(why) => {
-                text(PieceKind::State, &format!("why {} waits was not found: {why}", self.name))
+                text(PieceKind::State, &format!("why {} was not found: {why}", self.waits()))
             }
             Stage::Found(answer) => {
                 let mut lines = Vec::new();
                 if let Question::Onward { .. } = self.question {
-                    let title = format!("why {} waits, by the same readings", self.name);
+                    let title = format!("why {}, by the same readings", self.waits());
                     let first = answer.chains.first().and_then(|chain| lead(chain, 0));
                     lines.extend(text(PieceKind::Title, &title).into_iter().map(|(row, _)| (row, first)));
                 }

@@ -150,7 +150,7 @@ pub static BINDINGS: &[Binding] = &[
     binding(&[key(KeyCode::PageUp), control('b')], "PgUp", "page up", Action::PageUp),
     binding(&[key(KeyCode::PageDown), control('f')], "PgDn", "page down", Action::PageDown),
     binding(&[key(KeyCode::Enter)], "Enter", "open the selected item", Action::Enter),
-    binding(&[plain('w')], "w", "why the selected task waits", Action::Why),
+    binding(&[plain('w')], "w", "why a task or group waits", Action::Why),
     binding(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", "back; clear the filter", Action::Back),
     binding(&[plain('/')], "/", "filter: words, field:value", Action::Filter),
     binding(&[plain('b')], "b", "group by ...", Action::GroupBy),

@@ -105,6 +105,16 @@ impl GroupSort {
     }
 }
 
+/// The order of tasks that were created alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CreatorSort {
+    /// Most tasks first, descendants included.
+    #[default]
+    Count,
+    /// Most CPU time first, descendants included. Only while that is sampled.
+    Cpu,
+}
+
 /// The order of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TaskSort {
@@ -232,6 +242,8 @@ pub struct Query {
     pub group_sort: GroupSort,
     /// The order of tasks.
     pub task_sort: TaskSort,
+    /// The order of creators.
+    pub creator_sort: CreatorSort,
     /// Reversed order.
     pub reverse: bool,
     /// Only the tasks of one group.

@@ -10,7 +10,7 @@ use super::copy;
 use super::filter_query::Wanted;
 use super::keys::{self, Action};
 use super::layout::{areas, tabs};
-use super::query::{GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
+use super::query::{CreatorSort, GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
 use super::state::{AppState, Input, List, Message, Pane, Prompt, Source};
 use super::tables::{GroupRow, Tables};
 use crate::session::record::CpuNews;
@@ -440,6 +440,14 @@ fn sort(state: &mut AppState) -> Vec<Command> {
         View::Tasks => {
             let all: Vec<_> = TaskSort::ALL.into_iter().filter(|&by| cpu || by != TaskSort::Cpu).collect();
             state.ask(|query| query.task_sort = next(&all, query.task_sort));
+        }
+        View::Creators if cpu => {
+            let all = [CreatorSort::Count, CreatorSort::Cpu];
+            state.ask(|query| query.creator_sort = next(&all, query.creator_sort));
+        }
+        View::Creators => {
+            complain(state, "creators are sorted by the number of tasks; by CPU, too, while c samples it");
+            return Vec::new();
         }
         View::Flame => {
             use crate::analysis::flame::Weight::{Bytes, Seconds, Tasks};
