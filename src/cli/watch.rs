@@ -32,6 +32,9 @@ use crate::source::{Answer, Program, Source, ask, running_processes};
 /// group, 99 times a second, until c is pressed again; this takes the rights that loiter record needs. A frozen screen
 /// keeps its figures, while reading and sampling go on.
 ///
+/// w on a task or a group says why it waits: the chain of causes that loiter why shows, through other processes, too.
+/// Enter leads along it. A saved reading is followed as far as it goes.
+///
 /// Without SOURCE, loiter lists the processes that it can read, to choose from. If the process ends and is
 /// restarted, from the same executable with the same arguments or under the name that was given, loiter finds
 /// it again. SOURCE may also be a directory that was written with --record: [ and ] move through the readings.

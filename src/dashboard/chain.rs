@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::cursor::Cursor;
 use super::query::TaskKey;
-use super::state::Cursor;
 use super::task_detail::{self, PieceKind, Row};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::why::System;
@@ -111,7 +111,11 @@ pub struct ChainView {
 impl ChainView {
     /// A question that was not answered yet.
     pub fn new(name: String, question: Question) -> Self {
-        let stage = Stage::Looking("beginning".to_owned());
+        let begins = match &question {
+            Question::Tasks { live: Some(_), .. } => "reading the process",
+            _ => "adding up what was read",
+        };
+        let stage = Stage::Looking(begins.to_owned());
         ChainView { name, question, stage, cursor: Cursor::default() }
     }
 

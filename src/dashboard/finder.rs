@@ -17,8 +17,9 @@ use crate::report::units::{count, thousands};
 use crate::report::why::{Note, Row, Words, notes};
 use crate::session::why::{Inquiry, InquiryOptions, OnStep};
 
-/// At most this many chains of one question are shown.
+/// At most this many chains of one question are shown, and no more after this many rows.
 const CHAINS: usize = 100;
+const ROWS: usize = 5_000;
 
 /// A question, its number, and what ends the search.
 struct Job {
@@ -127,8 +128,14 @@ pub fn answer(
 pub(super) fn worded(system: Arc<System>, (process, rows): (u32, &[u32]), life: u32) -> Answer {
     let why = Why::new(&system);
     let mut chains = why.of_tasks(process, rows);
-    let more = chains.len().saturating_sub(CHAINS);
-    chains.truncate(CHAINS);
+    let steps = chains.iter().scan(0, |sum: &mut usize, chain| {
+        let before = *sum;
+        *sum = sum.saturating_add(chain.steps.len());
+        Some(before)
+    });
+    let shown = steps.take(CHAINS).take_while(|&before| before < ROWS).count();
+    let more = chains.len().saturating_sub(shown);
+    chains.truncate(shown);
     let words = Words::new(&why, &chains.iter().collect::<Vec<_>>(), false);
     let told = |row: Row| Told { link: row.task.and_then(|task| link(&why, task, life)), row };
     let mut notes = notes(why.graph());

@@ -8,6 +8,7 @@ pub mod chain;
 mod copy;
 pub mod cpu;
 mod crash;
+mod cursor;
 mod event;
 pub mod filter_query;
 pub mod finder;

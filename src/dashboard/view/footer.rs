@@ -7,7 +7,7 @@ use super::Cut;
 use super::theme::Canvas;
 use crate::dashboard::filter_query::FIELDS;
 use crate::dashboard::query::{CreatorSort, View};
-use crate::dashboard::state::{AppState, Input, Prompt};
+use crate::dashboard::state::{AppState, Input, List, Prompt};
 use crate::report::line::{width, wrapped};
 
 /// Draws the line; returns the place of the cursor while the user types.
@@ -111,6 +111,10 @@ fn how(state: &AppState) -> Vec<String> {
     }
     if query.mark.is_some() {
         how.push("changes since the mark".to_owned());
+    }
+    if matches!(state.list(), Some(List::Tasks | List::Groups)) {
+        let who = if state.list() == Some(List::Tasks) { "it waits" } else { "they wait" };
+        how.push(format!("w: why {who}"));
     }
     if let Some(record) = &state.record {
         how.push(format!("recording to {record}"));

@@ -20,7 +20,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
     let dim = canvas.theme.dim();
     let lead = state.lead().map(|lead| format!("Enter: {}   ", lead.name)).unwrap_or_default();
-    let hint = format!("{lead}Esc: back   y: copy");
+    let hint = format!("{lead}Esc: back   w: why it waits   y: copy");
     canvas.cell(1, areas.pane.y, areas.pane.width.saturating_sub(2), &hint, dim, Cut::End);
 }
 

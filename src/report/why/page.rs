@@ -57,7 +57,7 @@ pub fn lines(rows: &[Row], options: &PageOptions) -> Vec<PageLine> {
     let place = widest(&|row| wide(&row.place));
     // The places have a column of their own, as far to the left as most lines allow.
     let right = options.width.saturating_sub(function + 2 + place);
-    let column = (text + 2).min(right).max(options.width / 3);
+    let column = (text + 2).max(options.width / 3).min(right);
     let mut lines = Vec::new();
     for (nth, row) in rows.iter().enumerate() {
         if nth == head && left > 0 {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::analysis::why::{SeenProcess, System};
 use crate::process::TargetError;
 use crate::runtimes::ReadOptions;
-use crate::session::ProgramId;
+use crate::session::process::ProgramId;
 use crate::snapshot::Snapshot;
 use crate::source::{self, OpenOptions, Source, SourceError, running_processes};
 
