@@ -25,6 +25,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     hold: HoldArgs,
+
+    #[command(flatten)]
+    outputs: outputs::OutputArgs,
 }
 
 /// How a program is held at its end, and for how long.
