@@ -114,6 +114,18 @@ pub trait Memory: Send + Sync {
     }
 }
 
+/// Reads several little-endian u64 in one call, which takes hardly longer than to read one of them. They need not have
+/// been there at the same moment.
+pub(crate) fn read_words<const N: usize>(memory: &dyn Memory, addresses: [u64; N]) -> Result<[u64; N]> {
+    let ranges = addresses.map(|address| Range { address, len: 8 });
+    let (mut words, mut ok) = ([[0; 8]; N], [false; N]);
+    memory.read_many(&ranges, words.as_flattened_mut(), &mut ok)?;
+    match addresses.into_iter().zip(ok).find(|(_, ok)| !ok) {
+        Some((address, _)) => Err(TargetError::Unmapped { address, len: 8 }),
+        None => Ok(words.map(u64::from_le_bytes)),
+    }
+}
+
 /// One mapping of a target's address space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {

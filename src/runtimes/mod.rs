@@ -21,6 +21,9 @@ mod reading;
 pub(crate) mod registry;
 mod sampling;
 mod threads;
+mod tokio {
+    pub(super) mod chain;
+}
 
 pub use go::GoError;
 pub use registry::RegistryError;
