@@ -49,6 +49,7 @@ mod process;
 pub mod record;
 mod replay;
 mod state_times;
+pub mod trip;
 mod trouble;
 pub mod why;
 
