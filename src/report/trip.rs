@@ -9,7 +9,7 @@ mod words;
 pub use json::Lines;
 pub use text::{begin, command, end, event, learned};
 
-use crate::analysis::trip::{Baseline, Rules, Sample, Watch};
+use crate::analysis::trip::{Baseline, Event, Rules, Sample, Watch};
 use crate::snapshot::Snapshot;
 
 /// What a watch begins with.
@@ -51,4 +51,12 @@ pub struct CommandEnd {
     pub took_ns: u64,
     /// The last lines of its output.
     pub output: Vec<String>,
+}
+
+/// A trip in one sentence. None for a recovery.
+pub fn sentence(event: &Event, noun: &str) -> Option<String> {
+    match event {
+        Event::Tripped(trip) => Some(words::tripped(trip, noun)),
+        Event::Recovered { .. } => None,
+    }
 }

@@ -8,6 +8,7 @@ use super::error::Result;
 use super::output::Output;
 use super::parse;
 
+mod pid;
 mod run;
 
 /// Run a program as it is, and fail if it leaves tasks behind when it ends
@@ -19,11 +20,14 @@ mod run;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The program to run, with its arguments
-    #[arg(last = true, value_name = "PROGRAM", num_args = 1.., required = true)]
+    #[arg(last = true, value_name = "PROGRAM", num_args = 1.., required_unless_present = "pid")]
     program: Vec<OsString>,
 
     #[command(flatten)]
     hold: HoldArgs,
+
+    #[command(flatten)]
+    pid: pid::PidArgs,
 }
 
 /// How a program is held at its end, and for how long.
@@ -79,5 +83,5 @@ enum How {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    run::run(args, output)
+    if args.pid.is_given() { pid::run(&args.pid, output) } else { run::run(args, output) }
 }

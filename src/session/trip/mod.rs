@@ -5,10 +5,12 @@
 //! remember, so that a process can be followed by one loiter after the other.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::{Pacing, Session, SessionOptions, Trouble};
-use crate::runtimes::ReadOptions;
+use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::Snapshot;
 use crate::source::{self, Source};
 
@@ -43,14 +45,22 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Opens a process that is read every so often.
+    /// Opens a process that is read every so often. It is never stopped. If `stop` is set, a reading ends soon.
     ///
     /// # Errors
     /// See [`Session::open`].
-    pub fn open(source: &Source, read: ReadOptions, every: Duration) -> source::Result<Follower> {
+    pub fn open(
+        source: &Source,
+        stop: Option<&Arc<AtomicBool>>,
+        every: Duration,
+    ) -> source::Result<Follower> {
         let restart = matches!(source, Source::Name(_));
-        let options = SessionOptions { read, interval: Some(every), pacing: Pacing::OnTime, restart };
-        Ok(Follower { session: Session::open(source, options)?, programs: 0 })
+        // Start functions and creators are known of running tasks, too: nothing need be stopped for them.
+        let read = ReadOptions { pause: Pause::Nothing, stop: stop.cloned(), ..ReadOptions::default() };
+        let options = SessionOptions { read, interval: Some(every), pacing: Pacing::Sparing, restart };
+        let mut session = Session::open(source, options)?;
+        session.count_only();
+        Ok(Follower { session, programs: 0 })
     }
 
     /// Waits until the next reading is due: see [`Session::wait`].
