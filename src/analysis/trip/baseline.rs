@@ -71,8 +71,9 @@ impl Baseline {
         self.trend.filter(|trend| {
             let certain = trend.plus_minus.is_some_and(|plus_minus| trend.per_minute > plus_minus);
             let minutes = self.to_ns.saturating_sub(self.from_ns) as f64 / 60e9;
-            // Less than a tenth of it is no news.
-            certain && trend.rising >= 0.95 && trend.per_minute * minutes > self.all.p50 as f64 / 10.0
+            let more = trend.per_minute * minutes;
+            // A few tasks, or less than a tenth of them, are no news.
+            certain && trend.rising >= 0.95 && more > MORE.max(self.all.p50 / 10) as f64
         })
     }
 }

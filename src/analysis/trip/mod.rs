@@ -34,7 +34,7 @@ pub use learn::{Learner, TooFew};
 pub use memory::Memory;
 pub use period::Period;
 pub use rules::Rules;
-pub use sample::{Sample, Subject};
+pub use sample::{Sample, Sampler, Subject};
 pub use watch::{Event, Judged, Limit, Trip, Watch};
 
 /// This many periods in a row within a limit end an excursion.

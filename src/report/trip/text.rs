@@ -62,7 +62,8 @@ fn table(
                 .map_or(0, |(_, count)| *count)
         }),
     };
-    let shown = if options.verbose { usize::MAX } else { ROWS };
+    let several = baseline.groups.iter().take_while(|(_, counts)| counts.p95 > 1).count();
+    let shown = if options.verbose { usize::MAX } else { several.min(ROWS) };
     let groups = baseline.groups.iter().take(shown).map(|(name, _)| Subject::Group(name.clone()));
     let rows: Vec<Row> = [Subject::All]
         .into_iter()
@@ -73,7 +74,7 @@ fn table(
                 now: present(&subject),
                 learned: baseline.learned(&subject),
                 threshold,
-                name: words::subject(&subject, noun),
+                name: if options.verbose { full(&subject, noun) } else { words::subject(&subject, noun) },
             }
         })
         .collect();
@@ -97,10 +98,18 @@ fn table(
     }
     let hidden = baseline.groups.len().saturating_sub(shown) as u64;
     if hidden > 0 {
-        let text = format!("{} more learned (-v shows them)", count(hidden, "group"));
+        let text = format!("{} more that were learned (-v shows all)", count(hidden, "group"));
         Line::new(options.color).push(DIM, &text).write(out)?;
     }
     Ok(())
+}
+
+/// The whole name of a group.
+fn full(subject: &Subject, noun: &str) -> String {
+    match subject {
+        Subject::All => words::subject(subject, noun),
+        Subject::Group(name) => name.to_string(),
+    }
 }
 
 /// A row of the table.

@@ -3,12 +3,27 @@
 use crate::analysis::trip::{ENOUGH, GOOD, Judged, Learned, Limit, Memory, Rules, Subject, Trip};
 use crate::report::units::{count, duration, thousands};
 
-/// "all goroutines", or the name of the group.
+/// "all goroutines", or the name of the group, in short: without directories of packages, and without a creator that
+/// the start function names anyway.
 pub(super) fn subject(subject: &Subject, noun: &str) -> String {
-    match subject {
-        Subject::All => format!("all {noun}s"),
-        Subject::Group(name) => name.to_string(),
+    let Subject::Group(name) = subject else { return format!("all {noun}s") };
+    match name.split_once(" < ") {
+        Some((start, creator)) if inner(start, creator) => short(start).to_owned(),
+        Some((start, creator)) => format!("{} < {}", short(start), short(creator)),
+        None => short(name).to_owned(),
     }
+}
+
+/// Whether a function is a closure of another one: "main.serve.func1".
+fn inner(function: &str, of: &str) -> bool {
+    function.strip_prefix(of).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// "http.(*conn).serve" for "net/http.(*conn).serve".
+fn short(function: &str) -> &str {
+    let end = function.find(['(', '[', '<', '{']).unwrap_or(function.len());
+    let package = function.get(..end).and_then(|package| package.rfind('/'));
+    package.and_then(|at| function.get(at + 1..)).unwrap_or(function)
 }
 
 /// A number of tasks per minute: "10", "0.5".
@@ -63,7 +78,7 @@ pub(super) fn because(trip: &Trip, rules: &Rules) -> String {
             format!("{counts}; the learned P95 is {}", thousands(p95))
         }
         (Limit::Learned(_), ..) => {
-            format!("{counts}; this group was not learned, and alone it is as large as all may grow")
+            format!("{counts}; this group was not learned")
         }
     }
 }
@@ -109,17 +124,18 @@ pub(super) fn when(rules: &Rules) -> String {
 /// How a watch ended.
 pub(super) fn end(judged: &Judged, rules: &Rules, took_ns: u64) -> String {
     let trips = if judged.trips == 0 { "no trip".to_owned() } else { count(judged.trips, "trip") };
+    let length = duration(rules.period_ns);
     let periods = match judged.periods {
-        0 => "no period was judged".to_owned(),
-        1 => "1 period was judged".to_owned(),
-        periods => format!("{} periods were judged", thousands(periods)),
+        0 => format!("no period of {length} was judged"),
+        1 => format!("1 period of {length} was judged"),
+        periods => format!("{} periods of {length} were judged", thousands(periods)),
     };
     let missed = match judged.missed {
         0 => String::new(),
         1 => ", 1 was missed (not read, or too rarely)".to_owned(),
         missed => format!(", {} were missed (not read, or too rarely)", thousands(missed)),
     };
-    format!("{trips} in {}: {periods} of {}{missed}", duration(took_ns), duration(rules.period_ns))
+    format!("{trips} in {}: {periods}{missed}", duration(took_ns))
 }
 
 /// What a watch could not know, a sentence each.
@@ -156,4 +172,35 @@ pub(super) fn still(memory: &Memory, noun: &str) -> Option<String> {
     let tripped = memory.courses.iter().filter(|(_, course)| course.is_tripped());
     let names: Vec<String> = tripped.map(|(who, _)| subject(who, noun)).collect();
     (!names.is_empty()).then(|| format!("not recovered: {}", names.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_in_short() {
+        for (name, expected) in [
+            (
+                "net/http.(*conn).serve < net/http.(*Server).Serve",
+                "http.(*conn).serve < http.(*Server).Serve",
+            ),
+            ("example.com/api.ask.func1 < example.com/api.ask", "api.ask.func1"),
+            ("example.com/api.asks < example.com/api.ask", "api.asks < api.ask"),
+            ("a/b.F[c/d.T] < main.main", "b.F[c/d.T] < main.main"),
+            ("main.main", "main.main"),
+        ] {
+            assert_eq!(subject(&Subject::Group(name.into()), "task"), expected);
+        }
+        assert_eq!(subject(&Subject::All, "task"), "all tasks");
+    }
+
+    #[test]
+    fn lists_and_rates() {
+        assert_eq!(
+            [&[][..], &[1], &[1, 2], &[1, 2, 3_000]].map(list),
+            ["", "1", "1 and 2", "1, 2 and 3,000"]
+        );
+        assert_eq!([10.0, 0.5, -0.25, 1234.4, 9.97].map(rate), ["10", "0.5", "-0.2", "1,234", "10"]);
+    }
 }

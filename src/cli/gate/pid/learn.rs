@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::said::Said;
 use super::{Format, PidArgs, Plan, recall};
-use crate::analysis::trip::{Learner, Sample};
+use crate::analysis::trip::{Learner, Sampler};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Output, tell};
 use crate::cli::signals::stop_on_first_signal;
@@ -58,6 +58,7 @@ pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) 
 fn read(follower: &mut Follower, plan: Plan, stop: &AtomicBool) -> Result<(Learner, Snapshot)> {
     let (begin, span) = (Instant::now(), Duration::from_nanos(plan.span_ns));
     let (mut learner, mut last) = (Learner::default(), None::<Box<Snapshot>>);
+    let mut sampler = Sampler::default();
     let (mut progress, mut said) = (Progress::new(begin, span), Said::default());
     loop {
         let due = follower.wait(|left| {
@@ -84,7 +85,7 @@ fn read(follower: &mut Follower, plan: Plan, stop: &AtomicBool) -> Result<(Learn
                         who(&snapshot.header)
                     ));
                 }
-                Sample::of(&snapshot).iter().for_each(|sample| learner.add(sample));
+                sampler.sample(&snapshot).iter().for_each(|sample| learner.add(sample));
                 last = Some(snapshot);
             }
             Seen::Missed(trouble) if !stop.load(Ordering::Relaxed) => said.trouble(&trouble),

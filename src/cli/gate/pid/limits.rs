@@ -12,7 +12,7 @@ use super::learn::{NAP, is_over};
 use super::progress::Progress;
 use super::said::Said;
 use super::{Format, PidArgs, Plan, recall, report};
-use crate::analysis::trip::{Event, Sample, Watch};
+use crate::analysis::trip::{Event, Sample, Sampler, Watch};
 use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, tell};
@@ -44,8 +44,18 @@ pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) 
         .on_trip
         .as_ref()
         .map(|command| Commands::new(OnTrip { command: command.clone(), shell: args.shell }));
-    let gate =
-        Gate { args, output, plan, file, state, commands, stop: &stop, said: Said::default(), watched: None };
+    let gate = Gate {
+        args,
+        output,
+        plan,
+        file,
+        state,
+        commands,
+        stop: &stop,
+        said: Said::default(),
+        sampler: Sampler::default(),
+        watched: None,
+    };
     gate.run(follower)
 }
 
@@ -69,6 +79,7 @@ struct Gate<'a> {
     commands: Option<Commands>,
     stop: &'a AtomicBool,
     said: Said,
+    sampler: Sampler,
     watched: Option<Watched>,
 }
 
@@ -115,7 +126,10 @@ impl Gate<'_> {
 
     fn reading(&mut self, snapshot: Box<Snapshot>, another: bool) -> Result {
         self.said.reading(&who(&snapshot.header));
-        let Some(sample) = Sample::of(&snapshot) else { return Ok(()) };
+        if another {
+            self.sampler = Sampler::default();
+        }
+        let Some(sample) = self.sampler.sample(&snapshot) else { return Ok(()) };
         match &mut self.watched {
             None => self.begin(&snapshot, &sample)?,
             Some(watched) if another => {
