@@ -136,7 +136,7 @@ fn a_learned_threshold_trips_once_for_an_excursion_and_over_restarts_of_loiter()
         .script("ran", &format!("echo \"$#:$1:$LOITER_REPORT:$LOITER_TRIP\" >> {}", place.path("ran.txt")));
     let reports = place.path("reports");
     let arguments = ["--pid", &pid, "--state", &state, "--period", "500ms", "--every", "50ms", "--for", "1h"];
-    let arguments = [&arguments[..], &["--reports", &reports, "--on-trip", &ran]].concat();
+    let arguments = [&arguments[..], &["--keep", &reports, "--on-trip", &ran]].concat();
     let mut gate = Gate::start(&arguments);
     assert_eq!(gate.expect("begin")["learned"]["thresholds"][0]["threshold"], threshold);
     leak(&mut fixture, u32::try_from(threshold).unwrap());
@@ -340,7 +340,7 @@ fn what_goes_wrong_with_a_command_is_said_and_changes_no_status() {
         ("echo trouble; exit 7", true, "exit status 7"),
     ] {
         let reports = place.path("reports");
-        let mut arguments = vec!["--pid", &pid, "--max-tasks", "1", "--for", "500ms", "--reports", &reports];
+        let mut arguments = vec!["--pid", &pid, "--max-tasks", "1", "--for", "500ms", "--keep", &reports];
         arguments.extend(["--on-trip", command]);
         arguments.extend(shell.then_some("--shell"));
         let output = run(&arguments);

@@ -55,6 +55,8 @@ pub struct ReadOptions {
     /// CPU time for the search for those who are going to do what others wait for
     /// ([`crate::snapshot::Actor`]). Zero: they are not looked for.
     pub actors: Duration,
+    /// The tasks that tasks descend from, where the runtime keeps them ([`crate::snapshot::Ancestor`]).
+    pub ancestors: bool,
     /// Descriptors of the target at whose other ends others wait: who has them is looked for, too, if `actors` is not
     /// zero.
     pub ends: Vec<u32>,
@@ -108,6 +110,7 @@ impl Default for ReadOptions {
             holders: Duration::from_secs(10),
             links: Duration::from_secs(10),
             actors: Duration::ZERO,
+            ancestors: false,
             ends: Vec::new(),
             repeated: true,
             stop: None,

@@ -143,6 +143,13 @@ impl Baseline {
         lines.filter(|line| !kinds.iter().any(|kind| line.fits(kind))).collect()
     }
 
+    /// How many of a program's own lines nothing needs any more: [`Baseline::renew`] removes them.
+    pub fn unneeded(&self, program: &str, kinds: &[Kind]) -> usize {
+        let own = self.sections.iter().filter(|section| section.program == program);
+        let lines = own.flat_map(|section| &section.lines);
+        lines.filter(|line| !kinds.iter().any(|kind| line.fits(kind))).count()
+    }
+
     /// Makes it the baseline of what a program left now: its lines that nothing needs any more go, the others stay as
     /// they are, and new kinds get a line each. Lines of other programs and for all programs stay.
     pub fn renew(&mut self, program: &str, kinds: &[Kind]) {

@@ -69,7 +69,7 @@ impl<'a> Charger<'a> {
         let mut sums: BTreeMap<Option<(String, Way)>, (u64, Option<(String, u32)>)> = BTreeMap::new();
         for &row in rows {
             let Some(task) = self.snapshot.tasks.get(row as usize) else { continue };
-            let (test, place) = match self.of(task) {
+            let (test, place) = match self.of(row, task) {
                 Some((named, way)) => (Some((named.test.to_owned(), way)), named.place),
                 None => (None, None),
             };
@@ -83,7 +83,7 @@ impl<'a> Charger<'a> {
         charges
     }
 
-    fn of(&mut self, task: &Task) -> Option<(Named<'a>, Way)> {
+    fn of(&mut self, row: u32, task: &Task) -> Option<(Named<'a>, Way)> {
         if let Some(found) = self.by_itself(task) {
             return Some(found);
         }
@@ -95,6 +95,14 @@ impl<'a> Charger<'a> {
                 return Some((named, Way::Parent));
             }
             parent = other.parent;
+        }
+        let snapshot = self.snapshot;
+        for ancestor in snapshot.ancestors_of(row) {
+            let stack = ancestor.stack.and_then(|stack| self.by_stack(task.runtime, stack));
+            let creator = |charger: &mut Self| charger.by_creator(task.runtime, ancestor.creator?);
+            if let Some(named) = stack.or_else(|| creator(self)) {
+                return Some((named, Way::Ancestor));
+            }
         }
         self.by_label(task.labels?).map(|named| (named, Way::Label))
     }

@@ -8,6 +8,7 @@ use super::error::Result;
 use super::output::Output;
 use super::parse;
 
+mod outputs;
 mod pid;
 mod run;
 
@@ -25,6 +26,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     hold: HoldArgs,
+
+    #[command(flatten)]
+    outputs: outputs::OutputArgs,
 
     #[command(flatten)]
     pid: pid::PidArgs,
@@ -83,5 +87,5 @@ enum How {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    if args.pid.is_given() { pid::run(&args.pid, output) } else { run::run(args, output) }
+    if args.pid.is_given() { pid::run(&args.pid, &args.outputs, output) } else { run::run(args, output) }
 }

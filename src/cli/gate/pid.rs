@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
+use super::outputs::OutputArgs;
 use crate::analysis::trip::{PERIOD_READINGS, READINGS, Rules};
 use crate::cli::error::{CliError, Result};
-use crate::cli::format::{FormatArgs, PrintFormat};
 use crate::cli::output::Output;
 use crate::cli::parse;
 use crate::cli::source::process_source;
@@ -20,6 +18,23 @@ mod recall;
 mod report;
 mod said;
 
+/// Options that only make sense for a program that loiter starts.
+const FOR_A_PROGRAM: [&str; 13] = [
+    "program",
+    "how",
+    "settle",
+    "timeout",
+    "exit_code",
+    "ancestors",
+    "baseline",
+    "write_baseline",
+    "ignore",
+    "ignore_file",
+    "junit",
+    "sarif",
+    "output",
+];
+
 /// Limits on a process that already runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct PidArgs {
@@ -28,7 +43,7 @@ pub(super) struct PidArgs {
     /// It is read again and again, and never stopped. Limits are --max-tasks, --max-growth and the thresholds that
     /// --learn has written to --state. By its name, it is followed when it is started again. The status is 1 if a limit
     /// was exceeded, or still is.
-    #[arg(short, long, value_name = "PID", value_parser = process_source, conflicts_with = "program", help_heading = "Limits on a process")]
+    #[arg(short, long, value_name = "PID", value_parser = process_source, conflicts_with_all = FOR_A_PROGRAM, help_heading = "Limits on a process")]
     pid: Option<Source>,
 
     /// How long to watch it [default: 10m; 1h with --learn]
@@ -81,13 +96,9 @@ pub(super) struct PidArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Limits on a process")]
     periods: u32,
 
-    /// Write a report of each trip, and a snapshot, to a new folder in this directory [default: with --on-trip, a new
-    /// temporary directory]
-    #[arg(long, value_name = "DIRECTORY", requires = "pid", help_heading = "Limits on a process")]
-    reports: Option<PathBuf>,
-
     /// Run this command on each trip, with the folder of its report as the last argument
     ///
+    /// The folder is in the directory of --keep, or a temporary one that stays.
     /// No shell is involved: the command is split at spaces. LOITER_REPORT has the folder, LOITER_TRIP a sentence. After
     /// a minute it is killed. What goes wrong with it is said, and does not change the status.
     #[arg(long, value_name = "COMMAND", requires = "pid", help_heading = "Limits on a process")]
@@ -96,22 +107,6 @@ pub(super) struct PidArgs {
     /// Let /bin/sh run the command of --on-trip; "$1" is the folder of the report
     #[arg(long, requires = "on_trip", help_heading = "Limits on a process")]
     shell: bool,
-
-    #[command(flatten)]
-    format: FormatArgs<Format>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
-}
-
-impl PrintFormat for Format {
-    const JSON: Self = Format::Json;
-    const HELP: &'static str = "Format: text or json";
-    const MORE: &'static str = "json is one object a line, described in loiter-gate-watch-json(5).";
 }
 
 const MILLI: u64 = 1_000_000;
@@ -186,7 +181,7 @@ impl PidArgs {
     }
 }
 
-pub(super) fn run(args: &PidArgs, output: &Output) -> Result {
+pub(super) fn run(args: &PidArgs, outputs: &OutputArgs, output: &Output) -> Result {
     let Some(source) = &args.pid else {
         return Err(CliError::Usage("name a process with --pid".to_owned()));
     };
@@ -194,7 +189,8 @@ pub(super) fn run(args: &PidArgs, output: &Output) -> Result {
     if args.on_trip.as_deref().is_some_and(|command| command.trim().is_empty()) {
         return Err(CliError::Usage("--on-trip needs a command".to_owned()));
     }
-    if args.learn { learn::run(args, source, plan, output) } else { limits::run(args, source, plan, output) }
+    let run = if args.learn { learn::run } else { limits::run };
+    run(args, outputs, source, plan, output)
 }
 
 /// "10/min": tasks per minute.
@@ -230,15 +226,13 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Gate {
         #[command(flatten)]
-        pid: PidArgs,
-        #[arg(last = true)]
-        program: Vec<String>,
+        gate: super::super::Args,
     }
 
     fn plan(arguments: &str) -> Result<(u64, u64, u64), String> {
         let words = ["gate", "--pid", "7"].into_iter().chain(arguments.split_whitespace());
         let gate = Gate::try_parse_from(words).map_err(|error| error.to_string())?;
-        let plan = gate.pid.plan().map_err(|error| error.to_string())?;
+        let plan = gate.gate.pid.plan().map_err(|error| error.to_string())?;
         Ok((plan.span_ns / MILLI, plan.rules.period_ns / MILLI, plan.rules.every_ns / MILLI))
     }
 
@@ -265,6 +259,8 @@ mod tests {
             ("--learn", "--state"),
             ("--learn --state f --max-tasks 3", "cannot be used with"),
             ("--shell", "--on-trip"),
+            ("--junit f", "cannot be used with"),
+            ("-- true", "cannot be used with"),
         ] {
             let said = plan(arguments).unwrap_err();
             assert!(said.contains(problem), "{arguments}: {said}");

@@ -9,6 +9,7 @@ use crate::report::finding::{SourceLines, rest_list};
 use crate::report::line::{DIM, HEAD, Line, PLAIN, WARN};
 use crate::report::text::{TextOptions, findings};
 use crate::report::units::count;
+use crate::snapshot::Header;
 
 /// Kinds of fine tasks that are named.
 const NAMED: usize = 6;
@@ -27,11 +28,9 @@ pub fn text(
 ) -> io::Result<()> {
     let mut page = Page { verdict, options, out };
     page.words(HEAD, &format!("loiter gate: {}", headline(verdict)))?;
-    let header = verdict.header.clone().unwrap_or_default();
-    for leak in verdict.failures() {
+    for one in verdict.failures() {
         writeln!(page.out)?;
-        let rows = rows(leak);
-        findings::finding((&header, &leak.finding), (left_title(leak), &rows), source, options, page.out)?;
+        leak(verdict, one, source, options, page.out)?;
     }
     if verdict.fails() {
         writeln!(page.out)?;
@@ -39,6 +38,19 @@ pub fn text(
     page.known()?;
     page.stale()?;
     page.rest()
+}
+
+/// Writes one kind that was left.
+pub(super) fn leak(
+    verdict: &Verdict,
+    leak: &Leak,
+    source: SourceLines<'_>,
+    options: &TextOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let none = Header::default();
+    let header = verdict.header.as_ref().unwrap_or(&none);
+    findings::finding((header, &leak.finding), (left_title(leak), &rows(leak)), source, options, out)
 }
 
 /// What the gate adds to a finding.

@@ -14,7 +14,7 @@ use crate::report::units::{count, duration, thousands};
 const TESTS: usize = 6;
 
 /// One line on the whole: "ex.com/api left 7 goroutines of 2 kinds (api.test, pid 42, go1.27.3)".
-pub fn headline(verdict: &Verdict) -> String {
+pub(super) fn headline(verdict: &Verdict) -> String {
     let Some(header) = &verdict.header else {
         return "the program was not read, so nothing is known of what it left".to_owned();
     };
@@ -49,7 +49,7 @@ fn ended(verdict: &Verdict) -> String {
 }
 
 /// The word before a kind that was left.
-pub fn left_title(leak: &Leak) -> &'static str {
+pub(super) fn left_title(leak: &Leak) -> &'static str {
     match (&leak.standing, leak.finding.sureness) {
         (Standing::Expired(_), _) => "EXPIRED",
         (_, Sureness::Proven) => "PROVEN",
@@ -59,7 +59,7 @@ pub fn left_title(leak: &Leak) -> &'static str {
 }
 
 /// One line on a kind: "5 goroutines stay in chan send in main.f, created by main.g".
-pub fn heading(leak: &Leak) -> String {
+pub(super) fn heading(leak: &Leak) -> String {
     let mut text = summary(&leak.finding);
     let part = leak.finding.parts.first();
     if let Some(at) = part.and_then(|part| part.at.as_ref()).filter(|at| !at.function.is_empty()) {
@@ -72,7 +72,7 @@ pub fn heading(leak: &Leak) -> String {
 }
 
 /// Who started the tasks of a kind, and how that is known: "TestClose (5, by their stack), the package (1)".
-pub fn charged(leak: &Leak) -> String {
+pub(super) fn charged(leak: &Leak) -> String {
     let single = leak.charges.len() == 1;
     let one = |charge: &Charge| {
         let tasks = if single { String::new() } else { format!("{}, ", thousands(charge.tasks)) };
@@ -89,7 +89,7 @@ pub fn charged(leak: &Leak) -> String {
 }
 
 /// How a charge is known, as a clause.
-pub fn way(way: Way) -> &'static str {
+pub(super) fn way(way: Way) -> &'static str {
     match way {
         Way::Frame => "on the stack",
         Way::Creator => "by the creator",
@@ -101,17 +101,17 @@ pub fn way(way: Way) -> &'static str {
 }
 
 /// A line of the baseline, without what is above it.
-pub fn kind_line(line: &Line) -> String {
+pub(super) fn kind_line(line: &Line) -> String {
     entry_text(line, &is_printable)
 }
 
 /// What was left out, and why.
-pub fn ignored(verdict: &Verdict) -> Vec<String> {
+pub(super) fn ignored(verdict: &Verdict) -> Vec<String> {
     left_out(&verdict.noun, verdict.ignored, verdict.silenced.as_ref(), 0)
 }
 
 /// What could not be judged, a sentence.
-pub fn unjudged(unjudged: &Unjudged, noun: &str) -> String {
+pub(super) fn unjudged(unjudged: &Unjudged, noun: &str) -> String {
     match unjudged {
         Unjudged::NoReading => "the program was not read".to_owned(),
         Unjudged::NoRuntime => {

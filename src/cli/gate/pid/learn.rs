@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::said::Said;
-use super::{Format, PidArgs, Plan, recall};
+use super::{PidArgs, Plan, recall};
 use crate::analysis::trip::{Learner, Sampler};
 use crate::cli::error::{CliError, Result};
+use crate::cli::gate::outputs::OutputArgs;
 use crate::cli::output::{Output, tell};
 use crate::cli::signals::stop_on_first_signal;
 use crate::report::text::{task_noun, who};
@@ -23,7 +24,13 @@ use crate::source::Source;
 /// How long a sleep may delay the user's request to stop.
 pub(super) const NAP: Duration = Duration::from_millis(50);
 
-pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) -> Result {
+pub(super) fn run(
+    args: &PidArgs,
+    outputs: &OutputArgs,
+    source: &Source,
+    plan: Plan,
+    output: &Output,
+) -> Result {
     let Some(path) = &args.state else {
         return Err(CliError::Usage("--learn needs a file: --state FILE".to_owned()));
     };
@@ -47,9 +54,9 @@ pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) 
     recall::save(&mut file, &state)?;
     let name = path.display().to_string();
     let lesson = Lesson { snapshot: &last, baseline: &baseline, rules: &plan.rules, file: &name };
-    output.write(|out| match args.format.format() {
-        Format::Text => trip::learned(&lesson, &output.text_options(), out),
-        Format::Json => Lines::new(&last).learned(&lesson, out),
+    output.write(|out| match outputs.is_json() {
+        false => trip::learned(&lesson, &output.text_options(), out),
+        true => Lines::new(&last).learned(&lesson, out),
     })?;
     Ok(())
 }

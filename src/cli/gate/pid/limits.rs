@@ -11,10 +11,11 @@ use super::command::{Commands, OnTrip};
 use super::learn::{NAP, is_over};
 use super::progress::Progress;
 use super::said::Said;
-use super::{Format, PidArgs, Plan, recall, report};
+use super::{PidArgs, Plan, recall, report};
 use crate::analysis::trip::{Event, Sample, Sampler, Watch};
 use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
+use crate::cli::gate::outputs::OutputArgs;
 use crate::cli::output::{Output, tell};
 use crate::cli::signals::stop_on_first_signal;
 use crate::report::text::{task_noun, who};
@@ -24,7 +25,13 @@ use crate::session::trip::{Follower, Kin, Seen, State, StateFile, Who};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
-pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) -> Result {
+pub(super) fn run(
+    args: &PidArgs,
+    outputs: &OutputArgs,
+    source: &Source,
+    plan: Plan,
+    output: &Output,
+) -> Result {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_first_signal(&stop)?;
     let state = args.state.as_deref().map(recall::open).transpose()?;
@@ -46,6 +53,7 @@ pub(super) fn run(args: &PidArgs, source: &Source, plan: Plan, output: &Output) 
         .map(|command| Commands::new(OnTrip { command: command.clone(), shell: args.shell }));
     let gate = Gate {
         args,
+        outputs,
         output,
         plan,
         file,
@@ -72,6 +80,7 @@ struct Watched {
 
 struct Gate<'a> {
     args: &'a PidArgs,
+    outputs: &'a OutputArgs,
     output: &'a Output,
     plan: Plan,
     file: Option<StateFile>,
@@ -166,9 +175,9 @@ impl Gate<'_> {
         let watch = recall::watch(self.plan.rules, self.args.state.as_deref(), &self.state, &who)?;
         let lines = Lines::new(snapshot);
         let begin = Begin { snapshot, now: sample, watch: &watch, span_ns: self.plan.span_ns };
-        self.output.write(|out| match self.args.format.format() {
-            Format::Text => trip::begin(&begin, &self.output.text_options(), out),
-            Format::Json => lines.begin(&begin, out),
+        self.output.write(|out| match self.outputs.is_json() {
+            false => trip::begin(&begin, &self.output.text_options(), out),
+            true => lines.begin(&begin, out),
         })?;
         let noun = task_noun(snapshot).to_owned();
         let last = Box::new(snapshot.clone());
@@ -185,8 +194,8 @@ impl Gate<'_> {
         let rules = watched.watch.rules();
         self.output.write(|out| {
             for event in events {
-                match self.args.format.format() {
-                    Format::Text => trip::event(
+                match self.outputs.is_json() {
+                    false => trip::event(
                         event,
                         rules,
                         &watched.noun,
@@ -194,7 +203,7 @@ impl Gate<'_> {
                         &self.output.text_options(),
                         out,
                     ),
-                    Format::Json => watched.lines.event(event, rules, shown.as_deref(), out),
+                    true => watched.lines.event(event, rules, shown.as_deref(), out),
                 }?;
             }
             Ok(())
@@ -208,7 +217,7 @@ impl Gate<'_> {
 
     /// The folder with the report of trips. None if there is to be none, or none could be made, which is said.
     fn folder(&self, watched: &Watched, events: &[Event], sample: &Sample) -> Option<PathBuf> {
-        if self.args.reports.is_none() && self.commands.is_none() {
+        if self.outputs.keep().is_none() && self.commands.is_none() {
             return None;
         }
         let what = report::Trips {
@@ -218,7 +227,7 @@ impl Gate<'_> {
             events,
             span_ns: self.plan.span_ns,
         };
-        match report::write(self.args.reports.as_deref(), &what) {
+        match report::write(self.outputs.keep(), &what) {
             Ok(folder) => Some(folder),
             Err(problem) => {
                 tell(&format!("there is no report of this trip: {problem}"));
@@ -243,9 +252,9 @@ impl Gate<'_> {
 
     fn command(&self, end: &CommandEnd) -> Result {
         let Some(watched) = &self.watched else { return Ok(()) };
-        self.output.write(|out| match self.args.format.format() {
-            Format::Text => trip::command(end, &self.output.text_options(), out),
-            Format::Json => watched.lines.command(end, out),
+        self.output.write(|out| match self.outputs.is_json() {
+            false => trip::command(end, &self.output.text_options(), out),
+            true => watched.lines.command(end, out),
         })?;
         Ok(())
     }
@@ -257,11 +266,9 @@ impl Gate<'_> {
             return Err(CliError::Usage("there was no reading of the process".to_owned()));
         };
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.output.write(|out| match self.args.format.format() {
-            Format::Text => {
-                trip::end(&watched.watch, took_ns, &watched.noun, &self.output.text_options(), out)
-            }
-            Format::Json => watched.lines.end(&watched.watch, took_ns, out),
+        self.output.write(|out| match self.outputs.is_json() {
+            false => trip::end(&watched.watch, took_ns, &watched.noun, &self.output.text_options(), out),
+            true => watched.lines.end(&watched.watch, took_ns, out),
         })?;
         let problem = match watched.watch.judged().trips {
             0 if !watched.watch.memory().is_tripped() => return Ok(()),
