@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::Color;
 
     fn process(pid: u32, finding: Finding) -> Process {
         let who = Candidate {

@@ -10,6 +10,7 @@
 //! - files: `maps`, `image` with `image_file` and `elf`; `slow_files` gives up on a file system that does not answer;
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
+//! - the end of a program: `hold` holds it there;
 //! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
 //! - what tasks wait for in the kernel: `calls`, `descriptors`, `sockets`;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
@@ -27,6 +28,8 @@ pub mod descriptors;
 mod elf;
 mod error;
 mod figures;
+#[cfg(feature = "cli")]
+pub(crate) mod hold;
 mod image;
 mod image_file;
 mod job_control;
@@ -59,6 +62,8 @@ pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use moment::Moment;
 pub use patience::{Handle, supervised};
+#[cfg(feature = "cli")]
+pub(crate) use proc::thread_inside;
 pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use program::{beginning, begun};
 #[cfg(feature = "demo")]
@@ -277,6 +282,12 @@ pub trait Target: Memory {
     /// some system calls (such as `epoll_wait`) return early with EINTR. None for a running thread, and where
     /// this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
+        None
+    }
+
+    /// The same, but only for a thread that would not stop: it is in the call that ends the process, or in a sleep that
+    /// cannot be interrupted. None for any other thread.
+    fn held_at(&self, _tid: u32) -> Option<Blocked> {
         None
     }
 

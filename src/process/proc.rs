@@ -121,6 +121,13 @@ pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     Ok(tids)
 }
 
+/// The id of a thread in its own pid namespace: the last one in NSpid.
+#[cfg(feature = "cli")]
+pub(crate) fn thread_inside(pid: u32, tid: u32) -> Option<u32> {
+    let status = read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    field(&status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// Where a thread waits in the kernel. None if it runs, or may not be read.
 pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
     // The count first: if the thread runs between the two reads, a later check finds another count.
@@ -128,6 +135,15 @@ pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
     let sleeps = number_field(&status, "voluntary_ctxt_switches")?;
     let (pc, sp) = parse_syscall(&read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)?;
     Some(Blocked { pc, sp, sleeps })
+}
+
+/// Where a thread waits that does not stop when it is told to: in the call that ends the process (a seccomp filter
+/// holds it), or in a sleep that no signal ends (state D). None for any other thread.
+pub(super) fn held_at(pid: u32, tid: u32) -> Option<Blocked> {
+    let line = read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
+    let number = line.split_ascii_whitespace().next()?.parse::<libc::c_long>().ok()?;
+    let held = number == libc::SYS_exit_group || Stat::read_thread(pid, tid).ok()?.state == 'D';
+    if held { blocked_at(pid, tid) } else { None }
 }
 
 /// Program counter and stack pointer, the last two fields of a syscall file. They follow the number of a

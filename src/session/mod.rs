@@ -42,6 +42,8 @@ use crate::snapshot::Snapshot;
 use crate::source::{self, OpenOptions, Program, Source, SourceError};
 
 mod album;
+#[cfg(feature = "cli")]
+pub(crate) mod gate;
 mod history;
 mod pace;
 mod picture;

@@ -13,7 +13,7 @@ use crate::common::Toolchain;
 
 /// The sources.
 pub fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gate")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gate_tests")
 }
 
 /// A running test binary that has run its tests and not ended.
