@@ -131,7 +131,10 @@ fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(variable);
     }
-    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", flavour.rustflags()).env("CARGO_INCREMENTAL", "0");
+    cargo
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", flavour.rustflags())
+        .env("CARGO_INCREMENTAL", "0");
     let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "tokio {version} as {flavour:?}:\n{said}");
