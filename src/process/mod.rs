@@ -62,8 +62,6 @@ pub(crate) use job_control::while_nothing_is_held;
 pub use live::open_pid;
 pub use moment::Moment;
 pub use patience::{Handle, supervised};
-#[cfg(feature = "cli")]
-pub(crate) use proc::thread_inside;
 pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use program::{beginning, begun};
 #[cfg(feature = "demo")]

@@ -121,13 +121,6 @@ pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     Ok(tids)
 }
 
-/// The id of a thread in its own pid namespace: the last one in NSpid.
-#[cfg(feature = "cli")]
-pub(crate) fn thread_inside(pid: u32, tid: u32) -> Option<u32> {
-    let status = read_text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    field(&status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
 /// Where a thread waits in the kernel. None if it runs, or may not be read.
 pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
     // The count first: if the thread runs between the two reads, a later check finds another count.

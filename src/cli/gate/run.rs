@@ -1,33 +1,27 @@
 //! Runs the program.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use anstream::{AutoStream, ColorChoice};
+use nix::errno::Errno;
 
+use super::outputs::Outputs;
 use super::{Args, How};
-use crate::analysis::gate::Terms;
 use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
-use crate::cli::leaks::lines::Lines;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, tell};
 use crate::full_text;
 use crate::process::hold::{HoldError, end_as};
-use crate::report::escape;
-use crate::report::gate::text;
-use crate::report::text::TextOptions;
-use crate::report::units::duration;
+use crate::report::units::{count, duration};
 use crate::runtimes::ReadOptions;
 use crate::session::gate::{self, Found, How as Way, Moment, Options};
 
 /// The ancestors that Go keeps of each goroutine, if asked to.
 const ANCESTORS: &str = "tracebackancestors=20";
-/// Columns of the summary if standard error is not a terminal.
-const WIDTH: usize = 100;
 
 /// Runs the program. Does not return if it could be started.
 pub(super) fn run(args: &Args, output: &Output) -> Result {
+    let outputs = args.outputs.prepare()?;
     let options = Options {
         words: args.program.clone(),
         environment: if args.hold.ancestors { vec![with_ancestors()] } else { Vec::new() },
@@ -39,11 +33,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         settle: Duration::from_nanos(args.hold.settle),
         timeout: args.hold.timeout.map(Duration::from_nanos),
         exit_code: args.hold.exit_code,
-        read: ReadOptions { repeated: true, ..ReadOptions::default().once() },
-        terms: Terms::default(),
+        read: ReadOptions { repeated: true, ancestors: true, ..ReadOptions::default().once() },
+        terms: outputs.terms(None),
     };
-    let appearance = Appearance::of(output);
-    let mut report = |found: &Found| appearance.print(found);
+    let mut report = |found: &Found| report(found, args, &outputs, output);
     match gate::run(&options, &mut report) {
         Ok(Some(end)) => {
             crate::process::end_all_stops();
@@ -52,6 +45,12 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         Ok(None) => {
             crate::process::end_all_stops();
             Ok(())
+        }
+        Err(HoldError::Program { program, errno }) => {
+            let problem = full_text(&HoldError::Program { program, errno });
+            CliError::Message { problem, remedy: Vec::new(), exit: Exit::Error }.print();
+            // As shells, env and timeout do.
+            std::process::exit(if errno == Errno::ENOENT { 127 } else { 126 })
         }
         Err(error) => Err(cannot(error)),
     }
@@ -80,53 +79,38 @@ fn cannot(error: HoldError) -> CliError {
     CliError::Message { problem, remedy, exit }
 }
 
-/// What the summary looks like on standard error.
-struct Appearance {
-    options: TextOptions,
+/// Tells what only the gate knows, and lets the verdict be written. Says whether the gate fails.
+fn report(found: &Found, args: &Args, outputs: &Outputs, output: &Output) -> bool {
+    match (found.moment, &found.trouble) {
+        (Moment::Never, _) => {
+            say("the program was ended by a signal: nothing could be read (--how ptrace reads it)");
+        }
+        (_, Some(why)) if found.last.is_none() => say(&format!("nothing could be read: {why}")),
+        (_, Some(why)) => say(&format!("the last reading failed: {why}")),
+        (_, None) => {}
+    }
+    if let Moment::Timeout(after) = found.moment {
+        let after = duration(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+        say(&format!("the program had not ended after {after}, and was sent SIGTERM"));
+    }
+    if found.ran > 0 {
+        let tasks = count(found.ran, &found.verdict.noun);
+        say(&format!("{tasks} ran when the threads ended, and cannot be judged (a trace cannot tell where)"));
+    }
+    let reported = found.last.as_ref().map(|last| {
+        let reported = outputs.report(found.verdict.clone(), Some(last), output);
+        reported.fails
+    });
+    let fails = reported.unwrap_or(false) || matches!(found.moment, Moment::Timeout(_));
+    if output.verbose > 0 {
+        say(&format!("the program was held for {}", duration(found.held.as_nanos() as u64)));
+    }
+    if fails && found.status == Some(0) {
+        say(&format!("exit status {}, in place of 0", args.hold.exit_code));
+    }
+    fails
 }
 
-impl Appearance {
-    fn of(output: &Output) -> Appearance {
-        let stderr = io::stderr();
-        let terminal = stderr.is_terminal();
-        let color = AutoStream::choice(&stderr) != ColorChoice::Never;
-        let size = terminal_size::terminal_size_of(&stderr).filter(|_| terminal);
-        let width = size.map_or(WIDTH, |(width, _)| usize::from(width.0).max(40));
-        Appearance { options: TextOptions { width, color, ..output.text_options() } }
-    }
-
-    /// Prints the summary in one piece: the program's other processes may write to the same terminal.
-    fn print(&self, found: &Found) {
-        let mut page = Vec::new();
-        // Memory can be written.
-        let _ = self.write(found, &mut page);
-        let mut stderr = io::stderr().lock();
-        // If standard error is closed, the summary is lost.
-        let _ = stderr.write_all(&page).and_then(|()| stderr.flush());
-    }
-
-    fn write(&self, found: &Found, out: &mut dyn Write) -> io::Result<()> {
-        let mut say = |text: &str| writeln!(out, "loiter gate: {}", escape(text));
-        match (found.moment, &found.trouble) {
-            (Moment::Never, _) => {
-                say("the program was ended by a signal: nothing could be read (--how ptrace reads it)")?;
-            }
-            (_, Some(why)) if found.readings.is_empty() => say(&format!("nothing could be read: {why}"))?,
-            (_, Some(why)) => say(&format!("the last reading failed: {why}"))?,
-            (_, None) => {}
-        }
-        if let Moment::Timeout(after) = found.moment {
-            let after = duration(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
-            say(&format!("the program had not ended after {after}, and was sent SIGTERM"))?;
-        }
-        let lines = Lines::default();
-        let line = |place: &_| lines.at(place);
-        if let Some(verdict) = &found.verdict {
-            text(verdict, &line, &self.options, out)?;
-        }
-        if let Some(status) = found.instead {
-            writeln!(out, "exit status {status}, in place of 0")?;
-        }
-        Ok(())
-    }
+fn say(text: &str) {
+    tell(&format!("loiter gate: {text}"));
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::program::HeldProgram;
 use super::{FAREWELL, Found, Moment, Options};
-use crate::analysis::gate::{Terms, judge};
+use crate::analysis::gate::{Terms, Verdict, judge};
 use crate::cause::full_text;
 use crate::process::hold::Event;
 use crate::session::Trouble;
 use crate::session::process::Process;
+use crate::snapshot::{Snapshot, StackStatus, TaskState};
 use crate::source::SourceError;
 
 /// The time between two readings: it doubles from the first to the last.
@@ -21,6 +22,8 @@ pub(super) struct Look<'a> {
     program: &'a mut dyn HeldProgram,
     options: &'a Options,
     found: Found,
+    /// As they are judged.
+    readings: Vec<Arc<Snapshot>>,
     since: Instant,
 }
 
@@ -28,14 +31,14 @@ impl<'a> Look<'a> {
     pub(super) fn new(program: &'a mut dyn HeldProgram, options: &'a Options) -> Look<'a> {
         let found = Found {
             moment: Moment::Never,
-            readings: Vec::new(),
-            verdict: None,
+            last: None,
+            verdict: Verdict::default(),
+            ran: 0,
             trouble: None,
             held: Duration::ZERO,
             status: None,
-            instead: None,
         };
-        Look { program, options, found, since: Instant::now() }
+        Look { program, options, found, readings: Vec::new(), since: Instant::now() }
     }
 
     /// The program is held: thread `tid` is about to end it.
@@ -68,7 +71,7 @@ impl<'a> Look<'a> {
             match self.program.wait(Some(deadline)) {
                 // Its handler of SIGTERM ends it: what it leaves now is what counts.
                 Event::Held(tid) => {
-                    self.found.readings.clear();
+                    self.readings.clear();
                     let ending = (!self.program.is_traced()).then_some(tid);
                     self.read(self.options.settle, ending);
                     self.found.status = self.program.status();
@@ -85,14 +88,16 @@ impl<'a> Look<'a> {
     }
 
     fn finish(mut self) -> Found {
+        if self.readings.is_empty() {
+            self.found.verdict = judge(&[], &self.options.terms);
+        }
         self.found.held = self.since.elapsed();
         self.found
     }
 
     /// Reads the program until nothing is left that may still end, for no longer than `settle`.
     fn read(&mut self, settle: Duration, ending: Option<u32>) {
-        let terms =
-            Terms { ending: ending.map(|tid| inside(self.program.pid(), tid)), ..self.options.terms.clone() };
+        let terms = Terms { ending, ..self.options.terms.clone() };
         let mut process = Process::new(self.program.pid(), None, None);
         process.options = self.options.read.clone();
         process.restart = false;
@@ -100,28 +105,49 @@ impl<'a> Look<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             match process.read() {
-                Ok(snapshot) => self.found.readings.push(Arc::new(snapshot)),
+                Ok(snapshot) => self.add(snapshot),
                 Err(trouble) => {
                     self.found.trouble = Some(said(&trouble));
                     return;
                 }
             }
-            let verdict = judge(&self.found.readings, &terms);
-            let may_change = verdict.has_left();
-            self.found.verdict = Some(verdict);
+            self.found.verdict = judge(&self.readings, &terms);
             let left = settle.saturating_sub(begun.elapsed());
-            if !may_change || left.is_zero() || self.program.has_ended() {
+            if !self.found.verdict.has_left() || left.is_zero() || self.program.has_ended() {
                 return;
             }
             thread::sleep(pause.min(left));
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
+
+    /// A reading, to be judged together with those before.
+    fn add(&mut self, snapshot: Snapshot) {
+        let whole = Arc::new(snapshot);
+        self.found.last = Some(Arc::clone(&whole));
+        if self.found.moment == Moment::TracedEnd {
+            let (judged, ran) = without_lost_threads(&whole);
+            self.found.ran = ran;
+            self.readings.push(Arc::new(judged));
+        } else {
+            self.readings.push(whole);
+        }
+    }
 }
 
-/// The id of a thread as its own process sees it.
-fn inside(pid: u32, tid: u32) -> u32 {
-    crate::process::thread_inside(pid, tid).unwrap_or(tid)
+/// Of a traced program only the main thread is left at its end: where the tasks of the other threads were is not known,
+/// and one of them may be what ends the program. They are marked as the runtime's own, so that they are not judged.
+fn without_lost_threads(snapshot: &Snapshot) -> (Snapshot, u64) {
+    let mut judged = snapshot.clone();
+    let mut ran = 0_u64;
+    for task in &mut judged.tasks {
+        let is_lost = task.state == TaskState::Running && task.stack_status == StackStatus::Running;
+        if is_lost && !task.system {
+            ran = ran.saturating_add(task.count());
+            task.system = true;
+        }
+    }
+    (judged, ran)
 }
 
 /// Why a program could not be read, in words.

@@ -74,29 +74,22 @@ pub(crate) enum Moment {
 pub(crate) struct Found {
     /// When it was looked at.
     pub(crate) moment: Moment,
-    /// The readings, in order of time.
-    pub(crate) readings: Vec<Arc<Snapshot>>,
-    /// The verdict on them. None if there is none.
-    pub(crate) verdict: Option<Verdict>,
+    /// The last reading.
+    pub(crate) last: Option<Arc<Snapshot>>,
+    /// The verdict on all readings. Without one, it says so.
+    pub(crate) verdict: Verdict,
+    /// Tasks that ran when the threads were ended, and are not judged.
+    pub(crate) ran: u64,
     /// Why there is no reading, or none after the last one.
     pub(crate) trouble: Option<String>,
     /// How long the program was held until now.
     pub(crate) held: Duration,
     /// The status with which the program is about to end, as far as it is known.
     pub(crate) status: Option<u8>,
-    /// The status that it ends with instead.
-    pub(crate) instead: Option<u8>,
 }
 
-impl Found {
-    /// The gate fails.
-    pub(crate) fn fails(&self) -> bool {
-        matches!(self.moment, Moment::Timeout(_)) || self.verdict.as_ref().is_some_and(Verdict::fails)
-    }
-}
-
-/// What is done with what was found, while the program is still held.
-pub(crate) type Report<'a> = &'a mut dyn FnMut(&Found);
+/// What is done with what was found, while the program is still held. Says whether the gate fails.
+pub(crate) type Report<'a> = &'a mut dyn FnMut(&Found) -> bool;
 
 /// Runs the program. Returns in the process that accompanies the program, after its end, or in the program's parent:
 /// then with how it ended. If the program could be started in place, this process is it, and does not return.
@@ -141,16 +134,15 @@ fn attend(program: &mut dyn HeldProgram, options: &Options, report: Report<'_>) 
         }
         hold::Event::NotStarted => None,
     };
-    let Some(mut found) = found else {
+    let Some(found) = found else {
         program.let_go();
         return None;
     };
-    let instead = found.fails().then_some(options.exit_code);
-    found.instead = instead.filter(|_| found.status == Some(0));
-    report(&found);
-    match found.instead {
-        Some(status) => program.end_with(status),
-        None => program.let_go(),
+    let fails = report(&found);
+    if fails && found.status == Some(0) {
+        program.end_with(options.exit_code);
+    } else {
+        program.let_go();
     }
-    instead
+    fails.then_some(options.exit_code)
 }
