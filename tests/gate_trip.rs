@@ -309,14 +309,21 @@ fn a_program_is_followed_by_its_name() {
     let own = PathBuf::from(place.path(&name));
     fs::copy(program(), &own).unwrap();
     let start = || Fixture::start_with(&own, &["send", "leak"], &[("RATE", "0")]);
-    let fixture = start();
+    let mut fixture = start();
     let state = place.path("state");
     let arguments =
         ["--pid", &name, "--max-tasks", "500", "--state", &state, "--every", "50ms", "--for", "1h"];
     let mut gate = Gate::start(&[&arguments[..], &["--period", "500ms"]].concat());
     gate.expect("begin");
+    leak(&mut fixture, 500);
+    let first = gate.expect("trip");
     drop(fixture);
+    // What has tripped recovers when the new process is within the limit for five periods, and may then trip again.
     let mut fixture = start();
+    let recovery = gate.expect("recovery");
+    assert_eq!((&recovery["limit"], &recovery["allowed"]), (&"tasks".into(), &500.into()), "{recovery}");
+    let seconds = |event: &Value| event["at_ns"].as_u64().unwrap() as f64 / 1e9;
+    assert!(seconds(&recovery) - seconds(&first) > 2.0, "{first} {recovery}");
     leak(&mut fixture, 500);
     assert_eq!(gate.expect("trip")["limit"], "tasks");
     gate.stop();
