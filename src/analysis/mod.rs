@@ -36,6 +36,7 @@ pub mod series;
 pub mod signature;
 pub(crate) mod tally;
 pub mod trend;
+pub mod trip;
 pub mod waits;
 pub mod why;
 

@@ -29,6 +29,7 @@ pub mod runtime_names;
 pub mod svg;
 pub mod task_facts;
 pub mod text;
+pub mod trip;
 pub mod units;
 mod waiting;
 pub mod why;

@@ -1,4 +1,4 @@
-//! The runtimes that schedule tasks inside a target: Go, and task registries that a program exports.
+//! The runtimes that schedule tasks inside a target: Go, Tokio, and task registries that a program exports.
 //!
 //! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading.
 //! [`ReadOptions`] says what may be stopped. A reader of a runtime implements [`Attached`].
@@ -21,9 +21,7 @@ mod reading;
 pub(crate) mod registry;
 mod sampling;
 mod threads;
-mod tokio {
-    pub(super) mod chain;
-}
+mod tokio;
 
 pub use go::GoError;
 pub use registry::RegistryError;
@@ -173,6 +171,10 @@ pub struct FoundRuntimes {
     pub left_out: Vec<String>,
     /// What is present but has never been used; one sentence each. Worth reporting only if there is nothing else.
     pub unused: Vec<String>,
+    /// What the origin of the tasks should say besides; one sentence each.
+    pub notes: Vec<String>,
+    /// A task registry lists the tasks of Tokio.
+    exports_tokio: bool,
 }
 
 impl FoundRuntimes {
@@ -226,7 +228,7 @@ impl FoundRuntimes {
 type Probe = fn(&dyn Target, &mut FoundRuntimes) -> Result<()>;
 
 /// All known kinds of runtimes.
-const PROBES: &[Probe] = &[go::probe, registry::probe];
+const PROBES: &[Probe] = &[go::probe, registry::probe, tokio::probe];
 
 /// Every runtime in `target`.
 ///

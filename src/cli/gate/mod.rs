@@ -9,6 +9,7 @@ use super::output::Output;
 use super::parse;
 
 mod outputs;
+mod pid;
 mod run;
 
 /// Run a program as it is, and fail if it leaves tasks behind when it ends
@@ -20,7 +21,7 @@ mod run;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The program to run, with its arguments
-    #[arg(last = true, value_name = "PROGRAM", num_args = 1.., required = true)]
+    #[arg(last = true, value_name = "PROGRAM", num_args = 1.., required_unless_present = "pid")]
     program: Vec<OsString>,
 
     #[command(flatten)]
@@ -28,6 +29,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     outputs: outputs::OutputArgs,
+
+    #[command(flatten)]
+    pid: pid::PidArgs,
 }
 
 /// How a program is held at its end, and for how long.
@@ -83,5 +87,5 @@ enum How {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    run::run(args, output)
+    if args.pid.is_given() { pid::run(&args.pid, &args.outputs, output) } else { run::run(args, output) }
 }

@@ -76,6 +76,8 @@ pub(super) struct OutputArgs {
     sarif: Option<PathBuf>,
 
     /// Keep the last reading in this directory if the gate fails, as a snapshot that every other command reads
+    ///
+    /// With --pid: a new folder for each trip, with a snapshot and a report.
     #[arg(long, value_name = "DIRECTORY", help_heading = "Output")]
     keep: Option<PathBuf>,
 
@@ -100,7 +102,8 @@ impl PrintFormat for Format {
     const JSON: Self = Format::Json;
     const HELP: &'static str = "Format of the report: text or json";
     const MORE: &'static str = "The report goes to standard error, because standard output belongs to the program. Text is written if there is \
-        something to say, JSON always. json is described in loiter-gate-json(5). On GitHub (GITHUB_ACTIONS is true), failures also \
+        something to say, JSON always. json is described in loiter-gate-json(5). With --pid it goes to standard output, and json is one object a line, \
+        described in loiter-gate-watch-json(5). On GitHub (GITHUB_ACTIONS is true), failures also \
         become annotations, at most ten, on standard error, and a summary in the file that GITHUB_STEP_SUMMARY names.";
 }
 
@@ -121,6 +124,16 @@ pub(super) struct Outputs {
 }
 
 impl OutputArgs {
+    /// Where snapshots and reports are kept.
+    pub(super) fn keep(&self) -> Option<&Path> {
+        self.keep.as_deref()
+    }
+
+    /// Whether JSON is asked for.
+    pub(super) fn is_json(&self) -> bool {
+        self.format.format() == Format::Json
+    }
+
     /// Reads the files that the options name. Call it before the program starts, so that mistakes are told before.
     ///
     /// # Errors
