@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::because_of;
 use super::context::{Context, noun};
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
@@ -31,9 +32,13 @@ pub(super) fn report(context: &Context<'_>) -> Report {
         .collect();
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(context, cause)).collect();
-    findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
-    describe(context, findings, &found)
+    let with_kinds = |cause: Cause| {
+        let kinds = cause.kinds.clone();
+        Some((finding(context, cause)?, kinds))
+    };
+    let mut findings: Vec<(Finding, Vec<usize>)> = causes.into_iter().filter_map(with_kinds).collect();
+    findings.sort_by_key(|(finding, _)| Reverse((finding.sureness, finding.cost(), finding.now)));
+    describe(context, because_of::join(context, findings), &found)
 }
 
 /// Joins claims that share tasks, and claims about tasks that were started at one place.
@@ -141,6 +146,7 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
+        because_of: None,
     })
 }
 

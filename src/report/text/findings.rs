@@ -15,7 +15,8 @@ use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
 use crate::report::evidence::{because, meaning, rest_name, why};
 pub use crate::report::finding::{
-    Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, because_of, holders, keeps_waiting, place, readings, rest_list, samples, since,
+    summary,
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
 
@@ -98,6 +99,13 @@ impl Page<'_> {
             holders(&self.report.header, finding, self.options.full_paths, self.options.verbose)
         {
             self.row("held by", format!("{guess} {text}").trim_start())?;
+        }
+        let full = self.options.full_paths;
+        if let Some(text) = because_of(self.report, finding, full) {
+            self.row("because of", &text)?;
+        }
+        for text in keeps_waiting(self.report, finding, full) {
+            self.row("blocks", &text)?;
         }
         let because = because(finding);
         if !because.is_empty() {
