@@ -44,6 +44,8 @@ impl Words<'_, '_> {
             }
             Cause::Clients => plain("nobody connects"),
             Cause::Events => plain("nothing happens to any of its descriptors"),
+            Cause::Files => plain("nothing changes in the files that it watches"),
+            Cause::Signal => plain("no signal comes"),
             Cause::BothWait => plain("each end waits for the other"),
             Cause::NotAccepted => plain("the connection was not accepted"),
             Cause::DeadEnd(Dead::NilChannel) => {
