@@ -9,7 +9,7 @@ use super::task_facts;
 use super::units::{count, thousands};
 use super::waiting;
 use crate::analysis::frames::{frame_name, holding_frame};
-use crate::analysis::why::{Chain, EdgeKind, Graph, Node, Step, Want, Why};
+use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, Step, Want, Why};
 use crate::snapshot::{LockState, Snapshot, Task};
 
 pub(super) use roles::edge_name;
@@ -271,10 +271,12 @@ impl<'w, 'a> Words<'w, 'a> {
 
     /// Whether a step is a process that has an event counter, which has no other end.
     fn is_counter(&self, step: &Step) -> bool {
-        let Some(Node::End { file, .. }) = step.edge.and_then(|edge| self.graph.node(edge.from)) else {
-            return false;
-        };
-        self.graph.is_counter(file)
+        step.edge.is_some_and(|edge| self.is_counter_end(edge.from))
+    }
+
+    /// Whether a node is what its holders share of an event counter.
+    fn is_counter_end(&self, node: NodeId) -> bool {
+        matches!(self.graph.node(node), Some(Node::End { file, .. }) if self.graph.is_counter(file))
     }
 
     /// How a chain ends at a step, or at those that are said in the same line: ", its holder was not found".

@@ -185,7 +185,11 @@ impl Graph<'_> {
         let is_guess = edge.certainty == Certainty::Perhaps && better;
         match from {
             Some(Node::Descriptor { .. }) if edge.kind == EdgeKind::Deadline => all.len() == 1,
-            Some(Node::End { .. }) => true,
+            // An event loop is there twice: as what goes on with something else, and as what waits.
+            Some(Node::End { .. }) => match self.node(edge.to) {
+                Some(Node::Across(task)) => all.iter().all(|other| other.to != task),
+                _ => true,
+            },
             _ => !is_guess,
         }
     }
@@ -263,7 +267,8 @@ impl Graph<'_> {
 /// How much hope there is that something happens to each node that tasks wait for.
 pub(super) fn hopes(graph: &Graph<'_>) -> Vec<u8> {
     let hope = |id: NodeId| {
-        if let Some(hope) = answers(graph, id).filter(|_| graph.is_alive(id)) {
+        // An answer that never comes is what a task waits for, whatever else may come.
+        if let Some(hope) = answers(graph, id).filter(|&hope| hope == ANSWER || graph.is_alive(id)) {
             return hope;
         }
         let edges = graph.edges_of(id);
@@ -283,15 +288,17 @@ pub(super) fn hopes(graph: &Graph<'_>) -> Vec<u8> {
     (0..graph.nodes.len() as u32).map(|id| hope(NodeId(id))).collect()
 }
 
+/// There is much hope that the answer comes.
+const ANSWER: u8 = 1;
+
 /// How much hope there is for a descriptor that a task reads from, if that can be told. An event loop reads from all its
 /// connections: it waits for an answer where it sent something last, and not where it received something last, or
 /// where the other end waits for it.
 fn answers(graph: &Graph<'_>, id: NodeId) -> Option<u8> {
-    const ANSWER: u8 = 1;
     const ITS_OWN_TURN: u8 = 5;
     let Some(Node::Descriptor { want: Want::Written, .. }) = graph.node(id) else { return None };
     let far_end = graph.edges_of(id).iter().find(|edge| edge.kind == EdgeKind::FarEnd)?;
-    let waits_there = |edge: &Edge| matches!(edge.kind, EdgeKind::WaitsThere(_));
+    let waits_there = |edge: &Edge| matches!(graph.node(edge.to), Some(Node::Across(_)));
     let holders = graph.edges_of(far_end.to);
     if !holders.is_empty() && holders.iter().all(waits_there) {
         return Some(ITS_OWN_TURN);

@@ -1,6 +1,6 @@
 //! Joins processes: who has the other end of what a task waits for.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::builder::Builder;
 use super::cause::is_listening;
@@ -132,13 +132,17 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
     let mut holders: Vec<&OpenEnd> = builder.graph.system.ends.of(file).iter().filter(fits).collect();
     holders.sort_by_key(|end| (end.access.read && end.access.write, end.pid, end.fd));
     let mut pids: Vec<u32> = holders.iter().map(|end| end.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
+    let mut once = FxHashSet::default();
+    pids.retain(|&pid| once.insert(pid));
     let only = pids.len() == 1;
     for pid in pids.into_iter().take(HOLDERS) {
         let fds = holders.iter().filter(|end| end.pid == pid).map(|end| end.fd);
         let of_process = if only { Certainty::Sure } else { Certainty::Perhaps };
         let process = tables.processes.get(&pid).copied();
+        // Who waits for a counter does not raise it.
+        if builder.graph.is_counter(file) && process.is_some_and(|process| waits_alone(builder, process)) {
+            continue;
+        }
         // A task that is alone in its process, and waits for nothing or for one thing, is the one.
         let single = process.and_then(|process| {
             let snapshot = builder.graph.snapshot(process)?;
@@ -161,6 +165,12 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
             builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }
     }
+}
+
+/// Whether a process has only one task, and that waits for descriptors.
+fn waits_alone(builder: &Builder<'_>, process: u32) -> bool {
+    let tasks = builder.graph.snapshot(process).map_or(0, |snapshot| snapshot.tasks.len());
+    tasks == 1 && builder.waiters.iter().any(|&(of, ..)| of == process)
 }
 
 /// Adds the tasks of one process that deal with an end. Whether there were any.
@@ -238,6 +248,11 @@ fn waiters(
             // A counter has no other end: these wait at the same one.
             continue;
         } else if !known {
+            // Who waits for several things goes on with any of them.
+            let waits = builder.graph.task(task).map_or(0, |(snapshot, task)| snapshot.waits_of(task).len());
+            if waits > 1 {
+                builder.edge(node, task, EdgeKind::WaitsThere(op), Certainty::Perhaps);
+            }
             let across = builder.node(Node::Across(task));
             builder.edge(node, across, EdgeKind::WaitsThere(op), Certainty::Perhaps);
         }

@@ -108,6 +108,7 @@ impl Words<'_, '_> {
             Unknown::Global => {
                 format!("a variable of the program holds it, so that any {noun} may act on it")
             }
+            Unknown::FarEnd if self.is_counter_end(node) => "no other process has it".to_owned(),
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let processes = match self.graph.system().ends.unreadable.len() as u64 {
