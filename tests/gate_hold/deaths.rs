@@ -57,7 +57,7 @@ fn the_program_ends_although_the_keeper_is_killed() {
 
 #[test]
 fn the_worker_does_the_keepers_work() {
-    let program = newest();
+    let program = newest().canonicalize().unwrap();
     let mark = format!("{}-first", std::process::id());
     let mut command = gate(&[], &program, &["graceful", "2", "0"]);
     let child = command.env(MARK, &mark).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

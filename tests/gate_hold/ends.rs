@@ -33,7 +33,7 @@ fn every_end(version: &str, flavour: Flavour) {
         let (alone, gated) = (without(&program, arguments), run(gate(&[], &program, arguments)));
         assert_eq!(gated.status, alone.status, "{arguments:?}: {}", stderr(&gated));
         assert_eq!(gated.stdout, alone.stdout, "{arguments:?}");
-        let said = if can_be_held { "left 2 goroutines" } else { "nothing could be read" };
+        let said = if can_be_held { "main.leak" } else { "nothing could be read" };
         assert!(stderr(&gated).contains(said), "{arguments:?}: {}", stderr(&gated));
     }
     // A status of 0 becomes another one, if something was left.
@@ -62,7 +62,7 @@ fn traced_ends(version: &str) {
         assert_eq!(gated.status, alone.status, "{arguments:?}: {}", stderr(&gated));
         assert_eq!(gated.stdout, alone.stdout, "{arguments:?}");
         // That of SIGKILL, too.
-        assert!(stderr(&gated).contains("left 2 goroutines"), "{arguments:?}: {}", stderr(&gated));
+        assert!(stderr(&gated).contains("main.leak"), "{arguments:?}: {}", stderr(&gated));
     }
     let changed = run(gate(&["--how", "ptrace"], &program, &["return", "2"]));
     assert_eq!(changed.status.code(), Some(1), "{}", stderr(&changed));
