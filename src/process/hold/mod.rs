@@ -139,7 +139,7 @@ impl Program {
     }
 }
 
-/// How often the worker is forked anew if it is killed before it is ready.
+/// How often the worker is forked, if it or the process between is killed before it is ready.
 const ATTEMPTS: usize = 4;
 
 /// Forks the keeper and the worker, and installs the filter. `limit`: a call is never held longer than this.
@@ -200,7 +200,7 @@ fn wait_for(child: Pid) -> Result<(), HoldError> {
         match waitpid(child, None) {
             // ECHILD: the caller of loiter has set SIGCHLD to be ignored.
             Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => return Ok(()),
-            Ok(_) => return Err(io::Error::other("a process that was forked has failed").into()),
+            Ok(_) => return Err(HoldError::Worker),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -66,23 +66,16 @@ impl<'a> Look<'a> {
         self.found.moment = Moment::Timeout(after);
         self.read(Duration::ZERO, None);
         self.program.signal(libc::SIGTERM);
-        let deadline = Instant::now() + FAREWELL;
-        loop {
-            match self.program.wait(Some(deadline)) {
-                // Its handler of SIGTERM ends it: what it leaves now is what counts.
-                Event::Held(tid) => {
-                    self.readings.clear();
-                    let ending = (!self.program.is_traced()).then_some(tid);
-                    self.read(self.options.settle, ending);
-                    self.found.status = self.program.status();
-                    break;
-                }
-                Event::TimedOut => {
-                    self.program.signal(libc::SIGKILL);
-                    break;
-                }
-                Event::Ended | Event::NotStarted => break,
+        match self.program.wait(Some(Instant::now() + FAREWELL)) {
+            // Its handler of SIGTERM ends it: what it leaves now is what counts.
+            Event::Held(tid) => {
+                self.readings.clear();
+                let ending = (!self.program.is_traced()).then_some(tid);
+                self.read(self.options.settle, ending);
+                self.found.status = self.program.status();
             }
+            Event::TimedOut => self.program.signal(libc::SIGKILL),
+            Event::Ended | Event::NotStarted => {}
         }
         Some(self.finish())
     }
