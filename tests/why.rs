@@ -19,8 +19,12 @@ mod registered;
 mod reports;
 #[path = "why/running.rs"]
 mod running;
+#[path = "watch_support/terminal.rs"]
+mod terminal;
 #[path = "why/truth.rs"]
 mod truth;
+#[path = "why/watched.rs"]
+mod watched;
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ const GENERAL: &[Example] = &[
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
 ];
 
-const EXAMPLES: [(&str, &[Example]); 13] = [
+const EXAMPLES: [(&str, &[Example]); 14] = [
     (
         "ps",
         &[
@@ -108,6 +108,14 @@ const EXAMPLES: [(&str, &[Example]); 13] = [
                 "loiter record -o run.loiter -- ./batch --once",
                 "a program, from its first instruction to its end",
             ),
+        ],
+    ),
+    (
+        "gate",
+        &[
+            ("loiter gate -- ./server --once", "run a program; status 1 if it leaves goroutines behind"),
+            ("go test -exec 'loiter gate --' ./...", "every test binary of a repository"),
+            ("loiter gate --timeout 30s -- ./server", "run a server for half a minute, then look"),
         ],
     ),
     (

@@ -13,6 +13,7 @@ pub(crate) mod file_name;
 pub mod finding;
 pub mod firefox;
 pub mod flame;
+pub mod gate;
 pub mod go;
 pub mod json;
 #[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
@@ -28,6 +29,7 @@ pub mod runtime_names;
 pub mod svg;
 pub mod task_facts;
 pub mod text;
+pub mod trip;
 pub mod units;
 mod waiting;
 pub mod why;

@@ -12,10 +12,14 @@ use crate::analysis::frames::{frame_name, holding_frame};
 use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, Step, Want, Why};
 use crate::snapshot::{LockState, Snapshot, Task};
 
+pub use notes::{Note, notes};
+pub use page::{Look, PageLine, PageOptions, lines};
 pub(super) use roles::edge_name;
 
 mod causes;
+mod notes;
 mod objects;
+mod page;
 mod roles;
 
 /// Words, and whether they say what a task does.
@@ -35,6 +39,8 @@ pub struct Row {
     pub function: String,
     /// Its place in the source. Raw from the target. Empty if it is not known.
     pub place: String,
+    /// The task that it names, the first one if it names several.
+    pub task: Option<NodeId>,
     /// The chain ends here.
     pub ends: bool,
 }
@@ -109,7 +115,11 @@ impl<'w, 'a> Words<'w, 'a> {
             }
             let ends = std::iter::once(&step).chain(&more).any(|step| step.end.is_some());
             let (function, place) = about.map(|step| self.place(step)).unwrap_or_default();
-            rows.push(Row { depth, text, function, place, ends });
+            let task = about.map(|step| match self.graph.node(step.node) {
+                Some(Node::Across(task)) => task,
+                _ => step.node,
+            });
+            rows.push(Row { depth, text, function, place, task, ends });
             nth += more.len();
         }
         rows

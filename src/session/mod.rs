@@ -42,6 +42,8 @@ use crate::snapshot::Snapshot;
 use crate::source::{self, OpenOptions, Program, Source, SourceError};
 
 mod album;
+#[cfg(feature = "cli")]
+pub(crate) mod gate;
 mod history;
 mod pace;
 mod picture;
@@ -49,6 +51,7 @@ mod process;
 pub mod record;
 mod replay;
 mod state_times;
+pub mod trip;
 mod trouble;
 pub mod why;
 
@@ -159,6 +162,14 @@ impl Session {
             Err(source) => return Err(process.failed(source)),
         }
         Ok(Session { input: Input::Process(Box::new(process)), pace: Pace::new(interval, options.pacing) })
+    }
+
+    /// From here on, tasks are read for their number: holders of locks, and what leads from waiting tasks to their
+    /// causes, are not looked for.
+    pub fn count_only(&mut self) {
+        if let Input::Process(process) = &mut self.input {
+            (process.options.holders, process.options.links) = (Duration::ZERO, Duration::ZERO);
+        }
     }
 
     /// Reads the target once, now.

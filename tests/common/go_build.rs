@@ -285,7 +285,7 @@ fn modfile_for(toolchain: &Toolchain, module: &Path, cache: &Path) -> PathBuf {
     path
 }
 
-fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+pub(super) fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(dir)?.collect::<io::Result<_>>()?;
     entries.sort_by_key(|entry| entry.file_name());
     for entry in entries {
@@ -300,7 +300,7 @@ fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
 }
 
 /// Cargo's target directory, wherever it was told to have it.
-fn target_dir() -> PathBuf {
+pub(super) fn target_dir() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().expect("target/tmp has a parent").to_owned()
 }

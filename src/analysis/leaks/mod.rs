@@ -13,17 +13,18 @@ use crate::snapshot::Snapshot;
 
 mod baseline;
 mod because_of;
-mod context;
+pub(in crate::analysis) mod context;
 pub mod evidence;
 mod finding;
 pub mod fleet;
 mod growth;
 mod ignore;
+pub(in crate::analysis) mod left;
 mod merge;
 mod naming;
 mod rest;
 mod rules;
-mod task_group;
+pub(in crate::analysis) mod task_group;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -120,7 +120,7 @@ pub(super) struct NoteOut {
 }
 
 #[derive(Serialize)]
-struct RestOut {
+pub(super) struct RestOut {
     what: String,
     count: u64,
     why: Fact,
@@ -261,7 +261,7 @@ impl NoteOut {
 }
 
 impl RestOut {
-    fn new(rest: &Rest, noun: &str) -> Self {
+    pub(super) fn new(rest: &Rest, noun: &str) -> Self {
         RestOut { what: rest_name(rest, noun, true), count: rest.count, why: Fact::why(&rest.why, noun) }
     }
 }

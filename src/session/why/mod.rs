@@ -21,12 +21,15 @@
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::analysis::why::{SeenProcess, System};
+use crate::process::TargetError;
 use crate::runtimes::ReadOptions;
+use crate::session::process::ProgramId;
 use crate::snapshot::Snapshot;
-use crate::source::{self, OpenOptions, Source, running_processes};
+use crate::source::{self, OpenOptions, Source, SourceError, running_processes};
 
 mod again;
 mod ends;
@@ -43,7 +46,8 @@ const GLANCED: usize = 512;
 /// How far an inquiry goes.
 #[derive(Debug, Clone)]
 pub struct InquiryOptions {
-    /// How processes are read. [`ReadOptions::causes`] is applied to it.
+    /// How processes are read. [`ReadOptions::causes`] is applied to it. [`ReadOptions::stop`] ends the whole inquiry
+    /// soon; what it returns then is of no use.
     pub read: ReadOptions,
     /// Other processes are read, too.
     pub others: bool,
@@ -163,10 +167,44 @@ impl Inquiry {
             }
             other => {
                 let open = OpenOptions { read: inquiry.options.read.clone(), exe: open.exe.clone() };
-                inquiry.saved = Some(Arc::new(source::open(&other, &open)?.snapshot));
+                let saved = Arc::new(source::open(&other, &open)?.snapshot);
+                return Ok(Inquiry::of_saved(saved, inquiry.options));
             }
         }
         Ok(inquiry)
+    }
+
+    /// Begins with a program that runs, which is read.
+    ///
+    /// # Errors
+    /// The process cannot be read, or it runs this program no longer.
+    pub fn of_program(program: ProgramId, options: InquiryOptions) -> source::Result<Inquiry> {
+        let pid = program.pid();
+        let inquiry = Inquiry::of(&Source::Pid(pid), &OpenOptions::default(), options)?;
+        match ProgramId::of(pid) {
+            // It ran all the time: a program that was replaced does not come back.
+            Ok(now) if now == program => Ok(inquiry),
+            _ => Err(SourceError::Target {
+                what: source::describe(pid),
+                source: TargetError::NoProcess { pid }.into(),
+            }),
+        }
+    }
+
+    /// Begins with a snapshot that was taken earlier, and ends there: nothing else is read.
+    pub fn of_saved(snapshot: Arc<Snapshot>, options: InquiryOptions) -> Inquiry {
+        let mut inquiry = Inquiry::new(options);
+        let what = "one saved reading of one process: what is at the other ends of connections and pipes is not known";
+        inquiry.left_out.push(what.to_owned());
+        inquiry.saved = Some(snapshot);
+        inquiry
+    }
+
+    /// The same tasks in [`Inquiry::first`], as its rows; `rows` are those of an earlier reading of the program. Tasks that
+    /// have ended are left out.
+    pub fn rows_of(&self, before: &Arc<Snapshot>, rows: &[u32]) -> Vec<u32> {
+        let first = self.saved.as_ref().or_else(|| self.seen.first()?.first.as_ref());
+        first.map_or(Vec::new(), |first| seen::same_tasks(before, rows, first))
     }
 
     /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow: first
@@ -231,7 +269,8 @@ impl Inquiry {
 
     /// Nothing new is begun any more.
     fn is_late(&self) -> bool {
-        self.begin.elapsed() >= self.options.limit
+        let stop = self.options.read.stop.as_ref();
+        self.begin.elapsed() >= self.options.limit || stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Follows these tasks (rows of [`Inquiry::first`]), or everything that waits, through other processes, and reads
@@ -250,6 +289,7 @@ impl Inquiry {
                 second: None,
             });
             system.asked = 1;
+            system.left_out = self.left_out;
             let from = from.map(<[u32]>::to_vec).unwrap_or_default();
             return Ok(Outcome { system, from, retries: 0 });
         }
