@@ -7,6 +7,8 @@ mod busy;
 #[path = "why/command.rs"]
 mod command;
 mod common;
+#[path = "why/ends.rs"]
+mod ends;
 #[path = "why/namespaces.rs"]
 mod namespaces;
 #[path = "why/plan.rs"]

@@ -28,7 +28,7 @@ pub enum Question {
         /// The program, which is read again for it. None: the reading has to do.
         live: Option<ProgramId>,
     },
-    /// Why a task of another process waits that an answer names.
+    /// Why a task of another process waits. An answer names the task.
     Onward {
         /// The answer.
         answer: Arc<Answer>,

@@ -81,6 +81,13 @@ impl ReadOptions {
         ReadOptions { holders: search, links: CAUSES, actors: search, repeated: true, ..self }
     }
 
+    /// The same, and the search for those who are going to do what others wait for gets as much time as in a command
+    /// that reads once.
+    #[must_use]
+    pub fn acting(self) -> Self {
+        ReadOptions { actors: ONCE * SLOWNESS, ..self }
+    }
+
     /// For readings every `pace`: the search for holders gets a tenth of that.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {

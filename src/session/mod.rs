@@ -211,6 +211,14 @@ impl Session {
         }
     }
 
+    /// From the next reading on, it is also looked for the tasks that are going to act on what others wait for
+    /// ([`ReadOptions::acting`]). That takes time: a watch asks for it once.
+    pub fn look_for_actors(&mut self) {
+        if let Input::Process(process) = &mut self.input {
+            process.options = std::mem::take(&mut process.options).acting();
+        }
+    }
+
     /// The requested time between two readings.
     pub fn interval(&self) -> Duration {
         self.pace.interval()

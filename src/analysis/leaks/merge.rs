@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::because_of;
 use super::context::{Context, noun};
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
@@ -29,10 +30,13 @@ pub(super) fn report(context: &Context<'_>) -> Report {
     let claims = claims(context);
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let one = |cause: Cause| finding(context, cause.claims, &cause.kinds);
-    let mut findings: Vec<Finding> = causes.into_iter().filter_map(one).collect();
-    findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
-    describe(context, findings, &found)
+    let with_kinds = |cause: Cause| {
+        let kinds = cause.kinds;
+        Some((finding(context, cause.claims, &kinds)?, kinds))
+    };
+    let mut findings: Vec<(Finding, Vec<usize>)> = causes.into_iter().filter_map(with_kinds).collect();
+    findings.sort_by_key(|(finding, _)| Reverse((finding.sureness, finding.cost(), finding.now)));
+    describe(context, because_of::join(context, findings), &found)
 }
 
 /// What every rule claims, each claim with the position of its rule in the list.
@@ -152,6 +156,7 @@ pub(super) fn finding(
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
+        because_of: None,
     })
 }
 

@@ -5,7 +5,7 @@ mod awaited;
 mod names;
 mod sched;
 
-pub use awaited::{Awaited, Child, Until, awaited};
+pub use awaited::{Awaited, Child, Until, awaited, path};
 pub use names::name;
 
 use super::{ThreadCall, proc};

@@ -15,7 +15,8 @@ use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
 use crate::report::evidence::{because, meaning, rest_name, why};
 pub use crate::report::finding::{
-    Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, because_of, holders, keeps_waiting, place, readings, rest_list, samples, since,
+    summary,
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
 use crate::snapshot::Header;
@@ -39,7 +40,7 @@ const WIDEST: usize = 40;
 /// Those of `out`.
 pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
     let Findings { report, rates, source } = *findings;
-    let mut page = Page { header: &report.header, source, options, out };
+    let mut page = Page { header: &report.header, others: &report.findings, source, options, out };
     page.head(report, rates)?;
     for finding in &report.findings {
         writeln!(page.out)?;
@@ -63,7 +64,7 @@ pub(in crate::report) fn finding(
     options: &TextOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    Page { header, source, options, out }.finding(finding, title, rows)
+    Page { header, others: &[], source, options, out }.finding(finding, title, rows)
 }
 
 /// The style of a confidence.
@@ -77,6 +78,8 @@ pub(super) fn style(sureness: Sureness) -> Style {
 
 struct Page<'a> {
     header: &'a Header,
+    /// All findings of the page, which may name each other.
+    others: &'a [Finding],
     source: SourceLines<'a>,
     options: &'a TextOptions,
     out: &'a mut dyn Write,
@@ -112,6 +115,13 @@ impl Page<'_> {
         }
         for (guess, text) in holders(self.header, finding, self.options.full_paths, self.options.verbose) {
             self.row("held by", format!("{guess} {text}").trim_start())?;
+        }
+        let full = self.options.full_paths;
+        if let Some(text) = because_of(self.header, self.others, finding, full) {
+            self.row("because of", &text)?;
+        }
+        for text in keeps_waiting(self.header, self.others, finding, full) {
+            self.row("blocks", &text)?;
         }
         let because = because(finding);
         if !because.is_empty() {

@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,10 +34,14 @@ use crate::source::{self, OpenOptions, Source, SourceError, running_processes};
 mod again;
 mod ends;
 mod follow;
+mod glance;
 mod reach;
 mod seen;
 
 use seen::{Refused, Seen};
+
+/// Of all processes of the machine, at most this many are looked at.
+const GLANCED: usize = 512;
 
 /// How far an inquiry goes.
 #[derive(Debug, Clone)]
@@ -202,26 +207,44 @@ impl Inquiry {
         first.map_or(Vec::new(), |first| seen::same_tasks(before, rows, first))
     }
 
-    /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow.
+    /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow: first
+    /// with those whose tasks have waited for each other for the longest time.
     ///
     /// # Errors
     /// The processes cannot be listed.
     pub fn of_all(options: InquiryOptions, on_step: &mut OnStep<'_>) -> source::Result<Inquiry> {
         let mut inquiry = Inquiry::new(options);
         let (mut refused, mut not_read) = (0, 0);
+        let glance = glance::options(&inquiry.options.read);
+        let mut found = Vec::new();
         for who in running_processes()? {
-            if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
+            if found.len() >= GLANCED || inquiry.begin.elapsed() >= inquiry.options.limit / 2 {
                 not_read += 1;
                 continue;
             }
             on_step(InquiryStep::Reads { pid: who.pid, name: &who.name });
-            match Seen::open_with_runtime(who.pid) {
-                Ok(mut seen) => match seen.read(&inquiry.options.read) {
-                    Ok(()) => inquiry.seen.push(seen),
-                    Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence()),
-                },
+            let seen = Seen::open_with_runtime(who.pid);
+            let look = |seen: Seen| {
+                let snapshot = seen.look(&glance)?;
+                Ok((glance::longest_waits(&snapshot), seen))
+            };
+            match seen.and_then(look) {
+                Ok(one) => found.push(one),
                 Err(error) if error.kind() == crate::ErrorKind::Permission => refused += 1,
                 Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence_if_odd()),
+            }
+        }
+        // Where tasks have waited for each other for the longest time, the cause is most likely.
+        found.sort_by_key(|(waits, seen)| (Reverse(*waits), seen.pid));
+        for (_, mut seen) in found {
+            if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
+                not_read += 1;
+                continue;
+            }
+            on_step(InquiryStep::Reads { pid: seen.pid, name: &seen.name });
+            match seen.read(&inquiry.options.read) {
+                Ok(()) => inquiry.seen.push(seen),
+                Err(error) => inquiry.left_out.extend(Refused::new(seen.pid, error).sentence()),
             }
         }
         if refused > 0 {
