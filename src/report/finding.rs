@@ -232,12 +232,12 @@ pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec
 
 /// What the tasks of a finding wait for in the end: "the 1,204 goroutines above: chan send in main.work store.go:16", or
 /// "goroutine 12: IO wait for 3 min in main.run hub.go:40". Raw from the target: escape before printing.
-pub fn because_of(header: &Header, all: &[Finding], finding: &Finding, full: bool) -> Option<String> {
+pub fn because_of(report: &Report, finding: &Finding, full: bool) -> Option<String> {
     let BecauseOf { tasks, culprit } = finding.because_of.as_ref()?;
     let mut text = match culprit {
-        Culprit::Finding(nth) => other_finding(header, all, (finding, all.get(*nth)?), full),
+        Culprit::Finding(nth) => other_finding(report, finding, report.findings.get(*nth)?, full),
         Culprit::Task(task) => {
-            format!("{}{}", named_task(finding, task), doing(header, task, full))
+            format!("{}{}", named_task(finding, task), doing(&report.header, task, full))
         }
     };
     if *tasks < finding.now {
@@ -247,25 +247,20 @@ pub fn because_of(header: &Header, all: &[Finding], finding: &Finding, full: boo
 }
 
 /// The findings whose tasks wait for those of this one, in the same words.
-pub fn keeps_waiting(header: &Header, all: &[Finding], finding: &Finding, full: bool) -> Vec<String> {
+pub fn keeps_waiting(report: &Report, finding: &Finding, full: bool) -> Vec<String> {
     let this = |other: &&Finding| match &other.because_of {
         Some(BecauseOf { culprit: Culprit::Finding(nth), .. }) => {
-            all.get(*nth).is_some_and(|culprit| std::ptr::eq(culprit, finding))
+            report.findings.get(*nth).is_some_and(|culprit| std::ptr::eq(culprit, finding))
         }
         _ => false,
     };
-    let others = all.iter().filter(this);
-    others.map(|other| other_finding(header, all, (finding, other), full)).collect()
+    let others = report.findings.iter().filter(this);
+    others.map(|other| other_finding(report, finding, other, full)).collect()
 }
 
 /// "the 3 goroutines below: chan send in main.work store.go:16". `from`: the finding in which that is said.
-fn other_finding(
-    header: &Header,
-    all: &[Finding],
-    (from, other): (&Finding, &Finding),
-    full: bool,
-) -> String {
-    let at = |one: &Finding| all.iter().position(|finding| std::ptr::eq(finding, one));
+fn other_finding(report: &Report, from: &Finding, other: &Finding, full: bool) -> String {
+    let at = |one: &Finding| report.findings.iter().position(|finding| std::ptr::eq(finding, one));
     let place = if at(other) < at(from) { "above" } else { "below" };
     let tasks = match other.now {
         1 => other.noun.clone(),
@@ -275,7 +270,7 @@ fn other_finding(
     if let Some(part) = other.parts.first() {
         let words = [
             (!part.what.is_empty()).then(|| part.what.clone()),
-            part.at.as_ref().map(|at| format!("in {}", named_place(header, at, full))),
+            part.at.as_ref().map(|at| format!("in {}", named_place(&report.header, at, full))),
         ];
         let words: Vec<String> = words.into_iter().flatten().collect();
         if !words.is_empty() {

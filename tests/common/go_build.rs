@@ -116,6 +116,8 @@ pub enum Program {
     Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Ends as it is told to, and leaves goroutines behind.
+    Gate,
     /// Waits for descriptors, system calls, timers and contexts, and says for which.
     Waiting,
 }
@@ -129,6 +131,7 @@ impl Program {
             Program::Why => "why",
             Program::Leaks => "leaks",
             Program::Waiting => "waiting",
+            Program::Gate => "gate",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -203,6 +206,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
         Program::Waiting => ("waiting", "."),
+        Program::Gate => ("gate", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),

@@ -30,10 +30,7 @@ pub(super) fn report(context: &Context<'_>) -> Report {
     let claims = claims(context);
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let with_kinds = |cause: Cause| {
-        let kinds = cause.kinds;
-        Some((finding(context, cause.claims, &kinds)?, kinds))
-    };
+    let with_kinds = |Cause { claims, kinds }: Cause| Some((finding(context, claims, &kinds)?, kinds));
     let mut findings: Vec<(Finding, Vec<usize>)> = causes.into_iter().filter_map(with_kinds).collect();
     findings.sort_by_key(|(finding, _)| Reverse((finding.sureness, finding.cost(), finding.now)));
     describe(context, because_of::join(context, findings), &found)

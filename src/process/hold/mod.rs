@@ -52,6 +52,9 @@ pub(crate) enum HoldError {
     /// The processes that accompany the program could not be started.
     #[error("cannot start the processes that accompany the program")]
     Helpers(#[from] io::Error),
+    /// The process that is to read the program was killed before the program began.
+    #[error("the process that is to read the program was killed")]
+    Worker,
     /// The program could not be started.
     #[error("cannot start {program}")]
     Program {
@@ -136,11 +139,24 @@ impl Program {
     }
 }
 
+/// How often the worker is forked anew if it is killed before it is ready.
+const ATTEMPTS: usize = 4;
+
 /// Forks the keeper and the worker, and installs the filter. `limit`: a call is never held longer than this.
 ///
 /// # Errors
 /// [`HoldError::Refused`] if the kernel refuses the filter: nothing has changed then. This process has other threads.
 pub(crate) fn fork(limit: Duration) -> Result<Side, HoldError> {
+    for _ in 1..ATTEMPTS {
+        match fork_once(limit) {
+            Err(HoldError::Worker) => {}
+            other => return other,
+        }
+    }
+    fork_once(limit)
+}
+
+fn fork_once(limit: Duration) -> Result<Side, HoldError> {
     if proc::threads(std::process::id())?.len() != 1 {
         return Err(io::Error::other("this process has other threads").into());
     }
@@ -225,7 +241,7 @@ fn be_worker(
 /// Installs the filter and hands its listener over.
 fn prepare(keeper: Line, worker: Line) -> Result<Program, HoldError> {
     let Received::Message(pid) = worker.receive::<4>(true) else {
-        return Err(io::Error::other("the worker was ended").into());
+        return Err(HoldError::Worker);
     };
     allow_reader(u32::from_ne_bytes(pid));
     let listener = filter::install().map_err(HoldError::Refused)?;

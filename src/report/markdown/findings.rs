@@ -219,10 +219,10 @@ fn details(
         writeln!(out, "- {}: {}", format!("{guess} held by").trim_start(), plain(&text))?;
     }
     if let Some(report) = report {
-        if let Some(text) = because_of(&report.header, &report.findings, finding, true) {
+        if let Some(text) = because_of(report, finding, true) {
             writeln!(out, "- because of: {}", plain(&text))?;
         }
-        for text in keeps_waiting(&report.header, &report.findings, finding, true) {
+        for text in keeps_waiting(report, finding, true) {
             writeln!(out, "- blocks: {}", plain(&text))?;
         }
     }

@@ -40,11 +40,15 @@ const WIDEST: usize = 40;
 /// Those of `out`.
 pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
     let Findings { report, rates, source } = *findings;
-    let mut page = Page { header: &report.header, others: &report.findings, source, options, out };
+    let mut page = Page { header: &report.header, source, options, out };
     page.head(report, rates)?;
     for finding in &report.findings {
         writeln!(page.out)?;
-        page.finding(finding, &finding.sureness.name().to_uppercase(), &[])?;
+        let full = options.full_paths;
+        let because = because_of(report, finding, full).map(|text| ("because of", text));
+        let blocks = keeps_waiting(report, finding, full).into_iter().map(|text| ("blocks", text));
+        let rows: Vec<(&str, String)> = because.into_iter().chain(blocks).collect();
+        page.finding(finding, &finding.sureness.name().to_uppercase(), &rows)?;
     }
     writeln!(page.out)?;
     page.scheduler(report)?;
@@ -64,7 +68,7 @@ pub(in crate::report) fn finding(
     options: &TextOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    Page { header, others: &[], source, options, out }.finding(finding, title, rows)
+    Page { header, source, options, out }.finding(finding, title, rows)
 }
 
 /// The style of a confidence.
@@ -78,8 +82,6 @@ pub(super) fn style(sureness: Sureness) -> Style {
 
 struct Page<'a> {
     header: &'a Header,
-    /// All findings of the page, which may name each other.
-    others: &'a [Finding],
     source: SourceLines<'a>,
     options: &'a TextOptions,
     out: &'a mut dyn Write,
@@ -115,13 +117,6 @@ impl Page<'_> {
         }
         for (guess, text) in holders(self.header, finding, self.options.full_paths, self.options.verbose) {
             self.row("held by", format!("{guess} {text}").trim_start())?;
-        }
-        let full = self.options.full_paths;
-        if let Some(text) = because_of(self.header, self.others, finding, full) {
-            self.row("because of", &text)?;
-        }
-        for text in keeps_waiting(self.header, self.others, finding, full) {
-            self.row("blocks", &text)?;
         }
         let because = because(finding);
         if !because.is_empty() {
