@@ -25,6 +25,7 @@ pub(crate) mod path;
 mod places;
 pub mod pprof;
 pub mod profile;
+pub mod roots;
 pub mod runtime_names;
 pub mod svg;
 pub mod task_facts;

@@ -12,12 +12,12 @@ use loiter::snapshot::Snapshot;
 use crate::common::Toolchain;
 
 /// The sources.
-pub fn sources() -> PathBuf {
+pub(crate) fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gate_tests")
 }
 
 /// A running test binary that has run its tests and not ended.
-pub struct Held {
+pub(crate) struct Held {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -25,7 +25,7 @@ pub struct Held {
 
 impl Held {
     /// Builds the tests with a toolchain, and starts them. `flags` are for the build, `variables` for the program.
-    pub fn start(version: &str, flags: &[&str], variables: &[(&str, &str)]) -> Held {
+    pub(crate) fn start(version: &str, flags: &[&str], variables: &[(&str, &str)]) -> Held {
         let binary = build(version, flags);
         let mut child = Command::new(binary)
             .arg("-test.paniconexit0")
@@ -51,20 +51,20 @@ impl Held {
     }
 
     /// Reads it with the ancestors of its goroutines.
-    pub fn read(&self) -> Arc<Snapshot> {
+    pub(crate) fn read(&self) -> Arc<Snapshot> {
         let target = process::open_pid(self.child.id()).expect("it can be opened");
         let options = ReadOptions { ancestors: true, ..ReadOptions::default().once() };
         Arc::new(runtimes::snapshot(target.as_ref(), &options).expect("it can be read"))
     }
 
     /// Lets the goroutines end that end on their own.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         writeln!(self.input.as_mut().expect("it is open"), "again").expect("it reads");
         self.wait_for("settled");
     }
 
     /// What the runtime prints of all goroutines when it is told to quit.
-    pub fn quit(mut self) -> String {
+    pub(crate) fn quit(mut self) -> String {
         let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGQUIT).expect("it is there");
         let mut text = String::new();

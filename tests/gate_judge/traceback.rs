@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use loiter::snapshot::Snapshot;
 
 /// An ancestor: its id, and the functions of its stack.
-pub type Shown = (u64, Vec<String>);
+pub(crate) type Shown = (u64, Vec<String>);
 
 /// Whether the runtime printed this function of a stack. It looks the return address itself up, which may be in code that
 /// was inlined behind the call: there it prints the name of that code.
-pub fn is_same(ours: &str, printed: &str) -> bool {
+pub(crate) fn is_same(ours: &str, printed: &str) -> bool {
     const INLINED_BEHIND: [&str; 4] =
         ["sync/atomic.", "internal/runtime/atomic.", "runtime/internal/atomic.", "reflect.ValueOf"];
     ours == printed || INLINED_BEHIND.iter().any(|name| printed.starts_with(name))
 }
 
 /// What the runtime printed.
-pub struct Traceback {
+pub(crate) struct Traceback {
     /// The ancestors of each goroutine, the nearest first.
     pub ancestors: BTreeMap<u64, Vec<Shown>>,
 }
 
 impl Traceback {
     /// Reads what was printed.
-    pub fn parse(text: &str) -> Traceback {
+    pub(crate) fn parse(text: &str) -> Traceback {
         let mut ancestors: BTreeMap<u64, Vec<Shown>> = BTreeMap::new();
         let mut current = None;
         for line in text.lines() {
@@ -44,7 +44,7 @@ impl Traceback {
 }
 
 /// The same of a snapshot.
-pub fn read_ancestors(snapshot: &Snapshot) -> BTreeMap<u64, Vec<Shown>> {
+pub(crate) fn read_ancestors(snapshot: &Snapshot) -> BTreeMap<u64, Vec<Shown>> {
     let mut all: BTreeMap<u64, Vec<Shown>> = BTreeMap::new();
     for (row, task) in (0..).zip(&snapshot.tasks) {
         for ancestor in snapshot.ancestors_of(row) {

@@ -159,7 +159,7 @@ fn closures_of_one_function_are_one_kind() {
     let verdict = judged(&[
         given(2, &["ex.com/api.run.func1"], "ex.com/api.run"),
         given(3, &["ex.com/api.run.func2.1"], "ex.com/api.run"),
-        Given { class: WaitClass::Nothing, ..given(4, &["ex.com/api.run.func1"], "ex.com/api.run") },
+        Given { class: WaitClass::Nothing, ..given(4, &["ex.com/api.run.func3"], "ex.com/api.run") },
     ]);
     let kinds: Vec<(&str, &str, u64)> = verdict
         .leaks

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use super::block;
-use super::roots::Roots;
 use super::words::{charged, heading, headline, ignored, kind_line, left_title, unjudged};
 use crate::analysis::gate::{Leak, Verdict};
 use crate::report::escape;
 use crate::report::evidence::meaning;
 use crate::report::markdown;
+use crate::report::roots::Roots;
 use crate::report::units::count;
 
 /// GitHub shows ten annotations of a kind for each step, and drops the others without saying so.

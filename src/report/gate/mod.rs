@@ -12,14 +12,12 @@
 
 mod github;
 mod junit;
-mod roots;
 mod sarif;
 mod text;
 mod words;
 
 pub use github::{MAX_ANNOTATIONS, annotations, summary};
 pub use junit::junit;
-pub use roots::{Place, Roots};
 pub use sarif::sarif;
 pub use text::text;
 

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::block;
-use super::roots::{Place, Roots};
 use super::words::{charged, heading, unjudged};
 use crate::analysis::gate::{Leak, Standing, Verdict};
 use crate::analysis::leaks::{RULES, Sureness};
 use crate::report::escape;
 use crate::report::evidence::meaning;
+use crate::report::roots::{Place, Roots};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// The rule of everything for which no surer rule has a reason.

@@ -10,7 +10,7 @@ use super::{VERSION, known};
 use crate::analysis::baseline::Line;
 use crate::analysis::gate::{Charge, Leak, Standing, Unjudged, Verdict, Way};
 use crate::report::finding::SourceLines;
-use crate::report::gate::Roots;
+use crate::report::roots::Roots;
 
 /// Name of the format.
 const FORMAT: &str = "loiter-gate";

@@ -10,7 +10,8 @@ use super::{has_something_to_say, to_stderr};
 use crate::analysis::gate::Verdict;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::tell;
-use crate::report::gate::{Roots, annotations, summary};
+use crate::report::gate::{annotations, summary};
+use crate::report::roots::Roots;
 
 /// GitHub refuses the summary of a step that is larger than 1 MiB, bytes. Some room is left for other programs.
 const MAX_SUMMARY: u64 = 1_000 << 10;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::report::gate::Roots;
+use crate::report::roots::Roots;
 
 /// Directories above the working directory that are looked at.
 const MAX_LEVELS: usize = 64;
