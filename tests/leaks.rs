@@ -344,14 +344,6 @@ fn findings_with_one_cause_are_one_story() {
             && waiting["because_of"]["finding"] == send
             && tasks * 10 >= waiting["now"].as_u64().unwrap() * 9
     });
-    // Those that queue for one goroutine are because of it, whether or not it is a finding itself.
-    story("cashier", &|report| {
-        let Some(send) = position(report, "send") else { return false };
-        let because = &findings(report)[send]["because_of"];
-        let finding = because["finding"].as_u64().map(|nth| &findings(report)[nth as usize]["parts"][0]);
-        let at = finding.unwrap_or(&because["task"])["at"]["function"].as_str().unwrap_or("").to_owned();
-        at.ends_with("patterns.serveQueue")
-    });
 }
 
 matrix!(known_leaks_are_found_and_their_repaired_twins_are_not, check, newest: [Plain], full: [Stripped]);

@@ -171,7 +171,11 @@ impl Walk<'_, '_> {
             (ObjectKind::Channel | ObjectKind::WaitGroup | ObjectKind::Cond, _) => {
                 let searched = graph.searched(node);
                 let whole = searched.is_some_and(|how| how.all_tasks && how.other_roots && !how.is_global);
-                if !whole || what.channel.is_some_and(|channel| channel.closed) {
+                // If the calls that are outstanding are those of known tasks, no other task has one to make.
+                let sure = || edges().filter(|edge| edge.certainty == Certainty::Sure).count() as u64;
+                let all_known =
+                    matches!(what.lock, Some(LockState::Outstanding(n)) if sure() == u64::from(n));
+                if !(whole || all_known) || what.channel.is_some_and(|channel| channel.closed) {
                     return End::Unclear;
                 }
             }
