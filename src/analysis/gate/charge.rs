@@ -66,18 +66,20 @@ impl<'a> Charger<'a> {
 
     /// The charges of tasks, given by their rows: the largest number first.
     pub(super) fn charges(&mut self, rows: &[u32]) -> Vec<Charge> {
-        let mut sums: BTreeMap<Option<(String, Way)>, (u64, Option<(String, u32)>)> = BTreeMap::new();
+        let mut charges: BTreeMap<Option<(String, Way)>, Charge> = BTreeMap::new();
         for &row in rows {
             let Some(task) = self.snapshot.tasks.get(row as usize) else { continue };
             let (test, place) = match self.of(row, task) {
                 Some((named, way)) => (Some((named.test.to_owned(), way)), named.place),
                 None => (None, None),
             };
-            let sum = sums.entry(test).or_insert((0, place.map(|(file, line)| (file.to_owned(), line))));
-            sum.0 = sum.0.saturating_add(task.count());
+            let charge = charges.entry(test.clone()).or_insert_with(|| {
+                let place = place.map(|(file, line)| (file.to_owned(), line));
+                Charge { test, tasks: 0, place }
+            });
+            charge.tasks = charge.tasks.saturating_add(task.count());
         }
-        let mut charges: Vec<Charge> =
-            sums.into_iter().map(|(test, (tasks, place))| Charge { test, tasks, place }).collect();
+        let mut charges: Vec<Charge> = charges.into_values().collect();
         // A stable sort: equal numbers stay in the order of names.
         charges.sort_by_key(|charge| (charge.test.is_none(), std::cmp::Reverse(charge.tasks)));
         charges

@@ -44,8 +44,11 @@ fn requests(change: impl Fn(u64, &mut Vec<Given>)) -> Series {
     })
 }
 
+/// The other finding, or the id of a task, and how many tasks wait for that.
+type Because = (Result<usize, u64>, u64);
+
 /// The first rule of each finding, and what it is because of: a position, or the id of a task, with how many tasks.
-fn because(series: &Series) -> Vec<(&'static str, Option<(Result<usize, u64>, u64)>)> {
+fn because(series: &Series) -> Vec<(&'static str, Option<Because>)> {
     let of = |finding: &Finding| {
         let because = finding.because_of.as_ref().map(|because| {
             let culprit = match &because.culprit {
