@@ -129,3 +129,26 @@ fn an_end_is_noticed() {
     system.end(first);
     assert!(inquiry.follow(None, &mut |_| {}).unwrap_err().is_gone());
 }
+
+/// An inquiry that is not wanted any more begins nothing new.
+#[test]
+fn it_can_be_stopped() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut random = Random::new(3);
+    let mut plan = Plan::default();
+    let (first, second) = (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));
+    let (reader, writer) = (plan.task(first), plan.task(second));
+    plan.link(&[reader], writer, How::Tcp, &mut random);
+    let system = System::start(plan);
+    let stop = Arc::new(AtomicBool::new(false));
+    let options = InquiryOptions { stop: Some(Arc::clone(&stop)), ..InquiryOptions::default() };
+    let source = Source::Pid(system.pid(first));
+    let inquiry = Inquiry::of(&source, &OpenOptions::default(), options).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let outcome = inquiry.follow(None, &mut |_| {}).unwrap();
+    assert_eq!(outcome.system.processes.len(), 1);
+    assert!(outcome.system.processes[0].second.is_none());
+    // The process can be read at once.
+    inquire(system.pid(first), InquiryOptions::default());
+}

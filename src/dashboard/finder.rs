@@ -54,7 +54,7 @@ impl Finder {
         changed.notify_one();
     }
 
-    /// Gives up the present search: it ends soon, and its answer is dropped.
+    /// Gives up the present search: it ends after the reading that goes on, and its answer is dropped.
     pub(super) fn give_up(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ fn run(next: &(Mutex<Option<Job>>, Condvar), options: &InquiryOptions, out: &Syn
             stop.load(Ordering::Relaxed) || out.send(Happened::Event(Event::Chain(turn, news))).is_ok()
         };
         let mut options = options.clone();
-        options.read.stop = Some(Arc::clone(&stop));
+        options.stop = Some(Arc::clone(&stop));
         let found = answer(&question, options, &mut |step| _ = tell(ChainNews::Step(step.to_string())));
         let news = match found {
             Ok(answer) => ChainNews::Found(Arc::new(answer)),

@@ -68,6 +68,9 @@ fn is_first(seen: &[Seen], pid: u32) -> bool {
 
 /// Reads each process. One that cannot be read any more is left out.
 fn each(inquiry: &mut Inquiry, mut read: impl FnMut(&mut Seen) -> crate::Result<()>) {
+    if inquiry.is_stopped() {
+        return;
+    }
     let mut left_out = Vec::new();
     inquiry.seen.retain_mut(|seen| match read(seen) {
         Ok(()) => true,

@@ -21,7 +21,7 @@
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::analysis::why::{SeenProcess, System};
@@ -46,8 +46,7 @@ const GLANCED: usize = 512;
 /// How far an inquiry goes.
 #[derive(Debug, Clone)]
 pub struct InquiryOptions {
-    /// How processes are read. [`ReadOptions::causes`] is applied to it. [`ReadOptions::stop`] ends the whole inquiry
-    /// soon; what it returns then is of no use.
+    /// How processes are read. [`ReadOptions::causes`] is applied to it.
     pub read: ReadOptions,
     /// Other processes are read, too.
     pub others: bool,
@@ -59,6 +58,9 @@ pub struct InquiryOptions {
     pub limit: Duration,
     /// How often everything is read anew if something in the way moved.
     pub retries: u32,
+    /// If it is set from outside, nothing new is begun: the inquiry ends with the reading that goes on, and what it
+    /// returns is of no use.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Default for InquiryOptions {
@@ -70,6 +72,7 @@ impl Default for InquiryOptions {
             processes: 64,
             limit: Duration::from_secs(30),
             retries: 3,
+            stop: None,
         }
     }
 }
@@ -269,8 +272,12 @@ impl Inquiry {
 
     /// Nothing new is begun any more.
     fn is_late(&self) -> bool {
-        let stop = self.options.read.stop.as_ref();
-        self.begin.elapsed() >= self.options.limit || stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+        self.begin.elapsed() >= self.options.limit || self.is_stopped()
+    }
+
+    /// What it returns is of no use.
+    fn is_stopped(&self) -> bool {
+        self.options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Follows these tasks (rows of [`Inquiry::first`]), or everything that waits, through other processes, and reads
