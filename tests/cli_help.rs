@@ -27,6 +27,7 @@ fn help() {
         "diff",
         "leaks",
         "why",
+        "gate",
         "record",
         "flame",
         "watch",
