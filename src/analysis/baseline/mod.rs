@@ -108,7 +108,7 @@ impl Line {
 
     /// Whether it still counts. A day that is not known does not end it.
     pub fn counts(&self, today: Option<Date>) -> bool {
-        !self.until.zip(today).is_some_and(|(until, today)| until < today)
+        self.until.zip(today).is_none_or(|(until, today)| until >= today)
     }
 }
 

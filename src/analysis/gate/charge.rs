@@ -57,6 +57,9 @@ struct Named<'a> {
     place: Option<(&'a str, u32)>,
 }
 
+/// How many tasks are charged to a test, and where it starts the first of them.
+type Sum = (u64, Option<(String, u32)>);
+
 impl<'a> Charger<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         let ids = snapshot.tasks.iter().zip(0..);
@@ -66,7 +69,7 @@ impl<'a> Charger<'a> {
 
     /// The charges of tasks, given by their rows: the largest number first.
     pub(super) fn charges(&mut self, rows: &[u32]) -> Vec<Charge> {
-        let mut sums: BTreeMap<Option<(String, Way)>, (u64, Option<(String, u32)>)> = BTreeMap::new();
+        let mut sums: BTreeMap<Option<(String, Way)>, Sum> = BTreeMap::new();
         for &row in rows {
             let Some(task) = self.snapshot.tasks.get(row as usize) else { continue };
             let (test, place) = match self.of(row, task) {
