@@ -144,7 +144,7 @@ fn outputs(verdict: &Verdict) {
     };
     let shown = written(&|out| text(verdict, &|_| None, &TextOptions::default(), out).unwrap());
     for line in [
-        "ex.com/gate left 10 goroutines of",
+        "ex.com/gate left 11 goroutines of",
         "PROVEN",
         "TestTicker (on the stack)",
         "no test (nothing names one)",

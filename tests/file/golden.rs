@@ -20,12 +20,28 @@ const STORE: &str = "/home/ci/api/store.go";
 const LOCK: samples::F = ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46);
 
 /// The tables that are there only if they have rows.
-const OPTIONAL: [&str; 9] =
-    ["twins", "descriptors", "sockets", "timers", "contexts", "calls", "actors", "searched", "unknown"];
+const OPTIONAL: [&str; 10] = [
+    "twins",
+    "descriptors",
+    "sockets",
+    "timers",
+    "contexts",
+    "calls",
+    "actors",
+    "searched",
+    "unknown",
+    "ancestors",
+];
 
 /// The snapshots, each with its name.
-fn snapshots() -> [(&'static str, Snapshot); 4] {
-    [("go", go()), ("registry", registry()), ("counted", counted()), ("links", links())]
+fn snapshots() -> [(&'static str, Snapshot); 5] {
+    [
+        ("go", go()),
+        ("registry", registry()),
+        ("counted", counted()),
+        ("links", links()),
+        ("ancestors", ancestors()),
+    ]
 }
 
 /// A Go program: a select on two channels, a lock that one goroutine holds, labels, a goroutine of the runtime,
@@ -154,6 +170,23 @@ fn links() -> Snapshot {
     samples::from_numbers(&numbers, &["one".to_owned(), "two".to_owned(), "three".to_owned()])
 }
 
+/// A goroutine that a test's goroutine started, which has ended.
+fn ancestors() -> Snapshot {
+    let mut m = Maker::new();
+    let creator =
+        m.location(&[("testing.(*T).Run", "testing", Normal, "/usr/local/go/src/testing/testing.go", 1934)]);
+    let test = m.stack(&[("main.TestPut", "main", Normal, STORE, 12), GOEXIT]);
+    let stack = m.stack(&[GOPARK, ("main.put", "main", Normal, STORE, 44), GOEXIT]);
+    let first = m.waiting(1, "chan receive", Age::Unknown, stack);
+    m.builder.task(first);
+    let task = m.waiting(9, "chan send", Age::Unknown, stack);
+    m.builder.task(with!(task; parent: Some(8)));
+    let ancestor = |generation, id, stack, creator| Ancestor { task: 1, generation, id, stack, creator };
+    m.builder.links.ancestors =
+        vec![ancestor(1, Some(8), Some(test), Some(creator)), ancestor(2, Some(1), None, None)];
+    m.builder.finish()
+}
+
 /// Everything that `loiter stacks --each --json` tells, laid out for people.
 fn json_of(snapshot: &Snapshot) -> String {
     let filter = Filter { system: true, all_frames: true, ..Filter::default() };
@@ -227,6 +260,7 @@ fn the_man_page_lists_the_tables_that_are_written() {
     };
     assert_eq!(listed(&bytes(&go())), with(&[]));
     assert_eq!(listed(&bytes(&counted())), with(&["twins"]));
+    assert_eq!(listed(&bytes(&ancestors())), with(&["ancestors"]));
     assert_eq!(listed(&bytes(&links())), with(&OPTIONAL));
 }
 

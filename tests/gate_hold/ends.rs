@@ -29,7 +29,9 @@ fn without(program: &Path, arguments: &[&str]) -> std::process::Output {
 
 fn every_end(version: &str, flavour: Flavour) {
     let program = program(version, flavour);
-    for (arguments, can_be_held) in ENDS {
+    // With cgo the runtime does not notice a deadlock: the program stays (`checkdead` of Go's runtime/proc.go).
+    let stays = |arguments: &[&str]| flavour.is_cgo() && arguments[0] == "lock-deadlock";
+    for (arguments, can_be_held) in ENDS.into_iter().filter(|(arguments, _)| !stays(arguments)) {
         let (alone, gated) = (without(&program, arguments), run(gate(&[], &program, arguments)));
         assert_eq!(gated.status, alone.status, "{arguments:?}: {}", stderr(&gated));
         assert_eq!(gated.stdout, alone.stdout, "{arguments:?}");

@@ -36,6 +36,9 @@ pub struct Terms {
     /// The thread that ends the program: its id as the target's own namespace has it. None: the functions on the
     /// stacks decide.
     pub ending: Option<u32>,
+    /// Only the memory of the program is left, and its threads are gone: nothing in it goes on. A task that ran or was
+    /// about to run may have ended at the next moment, so it is not judged.
+    pub is_frozen: bool,
 }
 
 /// What the baseline says of a kind of task that was left.
@@ -74,6 +77,8 @@ pub enum Unjudged {
     Missing(u64),
     /// Tasks are left whose stacks are not known, so what they are is told by their creator alone: this many.
     NoStack(u64),
+    /// Tasks ran or were about to run when the program was frozen, so they could not settle: this many.
+    Unsettled(u64),
     /// The readings are of different programs: the process became another one while it was read.
     Changed,
     /// A warning of the last reading, a sentence. Raw from the reader.
@@ -138,6 +143,12 @@ impl Verdict {
     /// How many tasks make the gate fail.
     pub fn failing_tasks(&self) -> u64 {
         self.failures().fold(0, |sum, leak| sum.saturating_add(leak.finding.now))
+    }
+
+    /// How many tasks ran or were about to run when the program was frozen, and are not judged.
+    pub fn unsettled(&self) -> u64 {
+        let count = |one: &Unjudged| if let Unjudged::Unsettled(n) = one { *n } else { 0 };
+        self.unjudged.iter().map(count).max().unwrap_or(0)
     }
 
     /// The kinds that were left, as a baseline names them.

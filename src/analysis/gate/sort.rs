@@ -23,7 +23,7 @@ const ENDING_WHY: &str = "the program ends where it is";
 
 pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Terms) -> Verdict {
     let (program, is_test) = program_of(&last.header);
-    let (open, ending) = open(last, terms);
+    let Open { snapshot: open, ending, unsettled } = open(last, terms);
     let options = Options {
         ignore: terms.ignore.clone(),
         ignore_file: terms.ignore_file.clone(),
@@ -55,7 +55,7 @@ pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Ter
         noun: noun(last),
         tasks: count_tasks(last.tasks.iter().filter(|task| !task.system)),
         ended: ended(readings),
-        unjudged: unjudged(readings, last, &sorted.left),
+        unjudged: unjudged(readings, last, &sorted.left, unsettled),
         leaks,
         ignored: left_out(LeftOut::Ignored),
         silenced: terms
@@ -67,23 +67,37 @@ pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Ter
     }
 }
 
-/// The snapshot without the tasks that end the program and those that have ended; and how many end the program. Rows
-/// stay the same: the tasks are marked as the runtime's.
-fn open(last: &Snapshot, terms: &Terms) -> (Snapshot, u64) {
-    let mut open = last.clone();
+/// A snapshot without the tasks that are not judged. Rows stay the same: those tasks are marked as the runtime's.
+struct Open {
+    snapshot: Snapshot,
+    /// Tasks that end the program.
+    ending: u64,
+    /// Tasks that ran or were about to run when the program was frozen.
+    unsettled: u64,
+}
+
+fn open(last: &Snapshot, terms: &Terms) -> Open {
+    let mut open = Open { snapshot: last.clone(), ending: 0, unsettled: 0 };
     let mut endings = Endings::new(last);
-    let mut ending = 0_u64;
-    for task in open.tasks.iter_mut().filter(|task| !task.system) {
+    for task in open.snapshot.tasks.iter_mut().filter(|task| !task.system) {
         let ends = match terms.ending {
             Some(thread) if task.thread == Some(thread) => true,
             _ => endings.has(last, task),
         };
+        let moves = terms.is_frozen && is_moving(task);
         if ends {
-            ending = ending.saturating_add(task.count());
+            open.ending = open.ending.saturating_add(task.count());
+        } else if moves {
+            open.unsettled = open.unsettled.saturating_add(task.count());
         }
-        task.system = ends || task.state == TaskState::Finished;
+        task.system = ends || moves || task.state == TaskState::Finished;
     }
-    (open, ending)
+    open
+}
+
+/// Whether it ran, or was about to run. A task in a system call waits there.
+fn is_moving(task: &Task) -> bool {
+    matches!(task.state, TaskState::Running | TaskState::Runnable | TaskState::Preempted)
 }
 
 /// Which functions end the program. Each stack is looked at once.
@@ -222,7 +236,12 @@ fn ended(readings: &[Arc<Snapshot>]) -> u64 {
     open.filter_map(key).filter(|key| !there.contains(key)).count() as u64
 }
 
-fn unjudged(readings: &[Arc<Snapshot>], last: &Snapshot, left: &FxHashSet<u32>) -> Vec<Unjudged> {
+fn unjudged(
+    readings: &[Arc<Snapshot>],
+    last: &Snapshot,
+    left: &FxHashSet<u32>,
+    unsettled: u64,
+) -> Vec<Unjudged> {
     let mut all = Vec::new();
     let header = &last.header;
     if header.runtimes.is_empty() {
@@ -234,6 +253,9 @@ fn unjudged(readings: &[Arc<Snapshot>], last: &Snapshot, left: &FxHashSet<u32>) 
     };
     if readings.first().zip(readings.last()).is_some_and(|(first, last)| names(first) != names(last)) {
         all.push(Unjudged::Changed);
+    }
+    if unsettled > 0 {
+        all.push(Unjudged::Unsettled(unsettled));
     }
     if header.reading.missing > 0 {
         all.push(Unjudged::Missing(header.reading.missing));

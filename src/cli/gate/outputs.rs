@@ -159,6 +159,7 @@ impl Outputs {
             baseline: self.baseline.clone(),
             today: Date::of(SystemTime::now()),
             ending,
+            is_frozen: false,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, tell};
 use crate::full_text;
 use crate::process::hold::{HoldError, end_as};
-use crate::report::units::{count, duration};
+use crate::report::units::duration;
 use crate::runtimes::ReadOptions;
 use crate::session::gate::{self, Found, How as Way, Moment, Options};
 
@@ -92,10 +92,6 @@ fn report(found: &Found, args: &Args, outputs: &Outputs, output: &Output) -> boo
     if let Moment::Timeout(after) = found.moment {
         let after = duration(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
         say(&format!("the program had not ended after {after}, and was sent SIGTERM"));
-    }
-    if found.ran > 0 {
-        let tasks = count(found.ran, &found.verdict.noun);
-        say(&format!("{tasks} ran when the threads ended, and cannot be judged (a trace cannot tell where)"));
     }
     let reported = found.last.as_ref().map(|last| {
         let reported = outputs.report(found.verdict.clone(), Some(last), output);

@@ -22,8 +22,9 @@ pub(super) fn headline(verdict: &Verdict) -> String {
     let kinds = verdict.failures().count() as u64;
     let tasks = count(verdict.failing_tasks(), &verdict.noun);
     let ended = ended(verdict);
+    let unsettled = unsettled(verdict);
     if kinds > 0 {
-        format!("{} left {tasks} of {}: {who}{ended}", verdict.program, count(kinds, "kind"))
+        format!("{} left {tasks} of {}: {who}{ended}{unsettled}", verdict.program, count(kinds, "kind"))
     } else if header.runtimes.is_empty() {
         format!(
             "{} has no runtime that loiter can read, so nothing is known of what it left",
@@ -31,7 +32,7 @@ pub(super) fn headline(verdict: &Verdict) -> String {
         )
     } else {
         let but = if verdict.leaks.is_empty() { "nothing" } else { "nothing that is not in the baseline" };
-        format!("{} left {but}: {who}{ended}", verdict.program)
+        format!("{} left {but}: {who}{ended}{unsettled}", verdict.program)
     }
 }
 
@@ -45,6 +46,14 @@ fn ended(verdict: &Verdict) -> String {
             count(n, &verdict.noun),
             if n == 1 { "its own" } else { "their own" }
         ),
+    }
+}
+
+/// "; 3 goroutines could not settle".
+fn unsettled(verdict: &Verdict) -> String {
+    match verdict.unsettled() {
+        0 => String::new(),
+        n => format!("; {} could not settle", count(n, &verdict.noun)),
     }
 }
 
@@ -123,6 +132,13 @@ pub(super) fn unjudged(unjudged: &Unjudged, noun: &str) -> String {
         Unjudged::NoStack(n) => {
             format!(
                 "the stacks of {} could not be read: what they are is told by their creators alone",
+                count(*n, noun)
+            )
+        }
+        Unjudged::Unsettled(n) => {
+            let were = if *n == 1 { "was" } else { "were" };
+            format!(
+                "could not settle: {} ran or {were} about to run when the program ended, and {were} not judged",
                 count(*n, noun)
             )
         }

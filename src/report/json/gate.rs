@@ -178,6 +178,7 @@ impl<'a> UnjudgedOut<'a> {
             Unjudged::NoRuntime => ("no-runtime", None, None),
             Unjudged::Missing(n) => ("missing", Some(*n), None),
             Unjudged::NoStack(n) => ("no-stack", Some(*n), None),
+            Unjudged::Unsettled(n) => ("unsettled", Some(*n), None),
             Unjudged::Changed => ("changed", None, None),
             Unjudged::Warning(text) => ("warning", None, Some(text.as_str())),
         };

@@ -11,7 +11,7 @@ use crate::cause::full_text;
 use crate::process::hold::Event;
 use crate::session::Trouble;
 use crate::session::process::Process;
-use crate::snapshot::{Snapshot, StackStatus, TaskState};
+use crate::snapshot::Snapshot;
 use crate::source::SourceError;
 
 /// The time between two readings: it doubles from the first to the last.
@@ -33,7 +33,6 @@ impl<'a> Look<'a> {
             moment: Moment::Never,
             last: None,
             verdict: Verdict::default(),
-            ran: 0,
             trouble: None,
             held: Duration::ZERO,
             status: None,
@@ -90,7 +89,8 @@ impl<'a> Look<'a> {
 
     /// Reads the program until nothing is left that may still end, for no longer than `settle`.
     fn read(&mut self, settle: Duration, ending: Option<u32>) {
-        let terms = Terms { ending, ..self.options.terms.clone() };
+        let is_frozen = self.found.moment == Moment::TracedEnd;
+        let terms = Terms { ending, is_frozen, ..self.options.terms.clone() };
         let mut process = Process::new(self.program.pid(), None, None);
         process.options = self.options.read.clone();
         process.restart = false;
@@ -118,29 +118,8 @@ impl<'a> Look<'a> {
     fn add(&mut self, snapshot: Snapshot) {
         let whole = Arc::new(snapshot);
         self.found.last = Some(Arc::clone(&whole));
-        if self.found.moment == Moment::TracedEnd {
-            let (judged, ran) = without_lost_threads(&whole);
-            self.found.ran = ran;
-            self.readings.push(Arc::new(judged));
-        } else {
-            self.readings.push(whole);
-        }
+        self.readings.push(whole);
     }
-}
-
-/// Of a traced program only the main thread is left at its end: where the tasks of the other threads were is not known,
-/// and one of them may be what ends the program. They are marked as the runtime's own, so that they are not judged.
-fn without_lost_threads(snapshot: &Snapshot) -> (Snapshot, u64) {
-    let mut judged = snapshot.clone();
-    let mut ran = 0_u64;
-    for task in &mut judged.tasks {
-        let is_lost = task.state == TaskState::Running && task.stack_status == StackStatus::Running;
-        if is_lost && !task.system {
-            ran = ran.saturating_add(task.count());
-            task.system = true;
-        }
-    }
-    (judged, ran)
 }
 
 /// Why a program could not be read, in words.

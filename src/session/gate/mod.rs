@@ -78,8 +78,6 @@ pub(crate) struct Found {
     pub(crate) last: Option<Arc<Snapshot>>,
     /// The verdict on all readings. Without one, it says so.
     pub(crate) verdict: Verdict,
-    /// Tasks that ran when the threads were ended, and are not judged.
-    pub(crate) ran: u64,
     /// Why there is no reading, or none after the last one.
     pub(crate) trouble: Option<String>,
     /// How long the program was held until now.
