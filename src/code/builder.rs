@@ -176,6 +176,11 @@ impl CodeBuilder {
         self.strings.get(id.0).map_or("", String::as_str)
     }
 
+    /// The name of a function that was added.
+    pub fn function_name(&self, id: FunctionId) -> &str {
+        self.functions.get(id.0).map_or("", |function| self.text(function.name))
+    }
+
     /// Adds a warning about these tables for the user, one sentence; each once.
     pub fn warn(&mut self, sentence: String) {
         if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&sentence) {

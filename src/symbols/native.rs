@@ -136,6 +136,14 @@ impl NativeCode {
         self.images.get_mut(number)?.functions(&mut self.allowed)?.at(address)
     }
 
+    /// Whether symbols of different names begin at an address: then none of them says which function this is.
+    pub fn is_shared(&mut self, address: u64) -> bool {
+        let functions = self
+            .image_at(address)
+            .and_then(|number| self.images.get_mut(number)?.functions(&mut self.allowed));
+        functions.is_some_and(|functions| functions.is_shared(address))
+    }
+
     /// A name for the code at an address that no symbol names, and its start if that is known. Code with one unwind
     /// entry is one function, named by its place in the image: `libc.so.6+0x3fb90`.
     pub fn place(&mut self, address: u64) -> (String, Option<u64>) {

@@ -24,8 +24,6 @@ pub enum TokioFlavour {
     Symbols,
     /// The same with names of the newer kind (`-C symbol-mangling-version=v0`).
     V0,
-    /// Optimised, not position independent.
-    Fixed,
     /// Without symbols.
     Stripped,
     /// Optimised as a whole, without unwinding, with all debug information.
@@ -38,22 +36,21 @@ pub enum TokioFlavour {
 
 impl TokioFlavour {
     /// All flavours.
-    pub const ALL: [TokioFlavour; 10] = [
+    pub const ALL: [TokioFlavour; 9] = [
         TokioFlavour::Dev,
         TokioFlavour::Full,
         TokioFlavour::Lines,
         TokioFlavour::Symbols,
         TokioFlavour::V0,
-        TokioFlavour::Fixed,
         TokioFlavour::Stripped,
         TokioFlavour::Fat,
         TokioFlavour::Unstable,
         TokioFlavour::Mimalloc,
     ];
 
-    /// It has names of functions.
-    pub fn has_symbols(self) -> bool {
-        !matches!(self, TokioFlavour::Stripped | TokioFlavour::Unstable)
+    /// Its symbols name the type of every task: those of the older kind name none.
+    pub fn names_all(self) -> bool {
+        matches!(self, TokioFlavour::V0)
     }
 
     /// It has DWARF of types.
@@ -68,7 +65,6 @@ impl TokioFlavour {
             TokioFlavour::Lines => "lines",
             TokioFlavour::Symbols => "symbols",
             TokioFlavour::V0 => "v0",
-            TokioFlavour::Fixed => "fixed",
             TokioFlavour::Stripped => "stripped",
             TokioFlavour::Fat => "fat",
             TokioFlavour::Unstable => "unstable",
@@ -79,7 +75,6 @@ impl TokioFlavour {
     fn rustflags(self) -> &'static str {
         match self {
             TokioFlavour::V0 => "-Csymbol-mangling-version=v0",
-            TokioFlavour::Fixed => "-Crelocation-model=static",
             TokioFlavour::Unstable => "--cfg tokio_unstable",
             _ => "",
         }

@@ -40,8 +40,6 @@ pub(super) struct Vtable {
     pub(super) poll: u64,
     /// The function that schedules one: the same for all tasks of one kind of scheduler.
     pub(super) schedule: u64,
-    /// The function that frees one.
-    pub(super) dealloc: u64,
     /// Offsets from a task's header, bytes.
     pub(super) trailer: u64,
     pub(super) scheduler: u64,
@@ -167,7 +165,6 @@ fn at(bytes: &[u8], place: usize, base: u64) -> Option<Vtable> {
         address: base.saturating_add(place as u64),
         poll: word(0)?,
         schedule: word(1)?,
-        dealloc: word(2)?,
         trailer,
         scheduler,
         id,
@@ -197,7 +194,7 @@ mod tests {
         let functions = [0x1000, 0x1010, 0x1020, 0x1030, 0x1040, 0x1050, 0x1060];
         let with = |rest: &[u64]| parsed(&[&[5, 0x1ff0], &functions[..], rest].concat());
         let [found] = with(&[192, 32, 40])[..] else { panic!("one vtable") };
-        assert_eq!((found.address, found.poll, found.dealloc), (0x9010, 0x1000, 0x1020));
+        assert_eq!((found.address, found.poll), (0x9010, 0x1000));
         assert_eq!((found.trailer, found.stage(), found.is_blocking()), (192, 48, false));
         let [unstable] = with(&[192, 32, 40, 48])[..] else { panic!("one vtable") };
         assert_eq!((unstable.spawned_at, unstable.stage()), (Some(48), 56));

@@ -47,6 +47,8 @@ pub(super) struct Tokio {
 #[derive(Default)]
 struct Learned {
     types: FxHashMap<u32, FutureType>,
+    /// The names of all types of tasks according to symbols, by the index of the vtable.
+    names: Option<Vec<Option<names::Name>>>,
     code: Option<NativeCode>,
     /// By the index of the image.
     chains: Vec<Chains>,
@@ -122,7 +124,7 @@ impl Tokio {
         if learned.chains.is_empty() {
             learned.chains = self.images.iter().map(|image| Chains::open(target, image)).collect();
         }
-        let Learned { types, code, chains, .. } = learned;
+        let Learned { types, names, code, chains, .. } = learned;
         let mut new: Vec<u32> =
             headers.iter().map(|header| header.vtable).collect::<FxHashSet<_>>().into_iter().collect();
         new.retain(|vtable| !types.contains_key(vtable));
@@ -139,7 +141,11 @@ impl Tokio {
                 .find_map(|(nth, chains)| Some((nth, chains.future(vtable.poll)?)));
             let name = match &kind {
                 Some((_, kind)) => Some(names::Name::of_type(&kind.name)),
-                None => names::of_symbols(code, target, vtable.poll, vtable.dealloc),
+                None => {
+                    let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
+                    let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
+                    names.get(index as usize).cloned().flatten()
+                }
             };
             let place = code.place(vtable.poll).0;
             types.insert(index, FutureType { name, kind, place });

@@ -1,27 +1,14 @@
 //! Names of the futures that tasks run, as people read them.
 //!
-//! A name comes from the debug information, from the symbol of the function that polls the task
-//! (`tokio::runtime::task::raw::poll::<T, S>` in symbols of the newer kind), or from what the function that frees it calls
-//! (`drop_in_place<Cell<T, S>>`): symbols of the older kind name no types except there.
+//! A name comes from the debug information, or from the symbol of the function that polls the task
+//! (`tokio::runtime::task::raw::poll::<T, S>` in symbols of the newer kind).
 
-use std::collections::VecDeque;
+use rustc_hash::FxHashMap;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, OpKind};
-use rustc_hash::FxHashSet;
-
-use crate::process::Memory;
 use crate::symbols::native::NativeCode;
 
-/// Functions examined for one name.
-const MAX_FUNCTIONS: usize = 128;
-/// Bytes of code examined of one function.
-const MAX_CODE: usize = 1 << 10;
-/// Types that hold a task's future and its scheduler.
-const HOLDERS: [&str; 4] = ["Cell<", "Core<", "CoreStage<", "Stage<"];
-const MODULE: &str = "tokio::runtime::task::core::";
-/// Functions whose calls lead on to a task's own: those of all tasks, and those of the standard library that they call.
-const LEADS: [&str; 5] =
-    ["tokio::runtime::task::", "<tokio::runtime::task::", "core::", "alloc::", "std::panic"];
+/// In programs with more types of tasks, none is named by symbols.
+const MAX_NAMED: usize = 1 << 14;
 /// The future of a job of the blocking pool.
 const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// A worker of a multi-thread runtime is a job of its blocking pool.
@@ -44,88 +31,33 @@ impl Name {
     pub(super) fn of_type(raw: &str) -> Name {
         let future =
             raw.strip_prefix(BLOCKING).and_then(|rest| arguments(rest).into_iter().next()).unwrap_or(raw);
-        Name { text: readable(future), is_worker: WORKER.iter().any(|worker| future.starts_with(worker)) }
+        // `<tokio::...::Launch>::launch::{closure#0}` in symbols of the newer kind.
+        let path = future.trim_start_matches('<');
+        Name { text: readable(future), is_worker: WORKER.iter().any(|worker| path.starts_with(worker)) }
     }
 }
 
-/// The type of the future, from symbols. None if the program has none.
-pub(super) fn of_symbols(
-    code: &mut NativeCode,
-    memory: &dyn Memory,
-    poll: u64,
-    dealloc: u64,
-) -> Option<Name> {
-    let symbol = code.function(poll)?.name;
-    let typed = symbol.split_once("::raw::poll::<").and_then(|(_, rest)| arguments(rest).into_iter().next());
-    if let Some(future) = typed {
-        return Some(Name::of_type(future));
+/// The types of the futures of all vtables, from symbols: each given by the function that polls a task.
+///
+/// A compiler makes one function of several with equal code, which then has the name of one of them. So a name counts only
+/// where nothing shares the function: no other vtable and no other symbol. Symbols of the older kind do not name the type,
+/// except in functions that drop it, which are shared more often than not: they name nothing here.
+pub(super) fn of_symbols(code: &mut NativeCode, polls: &[u64]) -> Vec<Option<Name>> {
+    if polls.len() > MAX_NAMED {
+        return vec![None; polls.len()];
     }
-    called(code, memory, dealloc, |name| holder(name).map(str::to_owned))
-        .or_else(|| called(code, memory, poll, |name| polled(name).map(str::to_owned)))
-        .map(|future| Name::of_type(&future))
+    let mut counts: FxHashMap<u64, usize> = FxHashMap::default();
+    polls.iter().for_each(|poll| *counts.entry(*poll).or_default() += 1);
+    let is_own = |poll: &u64| counts.get(poll) == Some(&1);
+    polls.iter().map(|poll| is_own(poll).then(|| of_poll(code, *poll)).flatten()).collect()
 }
 
-/// The future of the task that a `drop_in_place` drops.
-fn holder(name: &str) -> Option<&str> {
-    let dropped = name.split_once("drop_in_place")?.1;
-    let (_, rest) = dropped.split_once(MODULE)?;
-    let rest = HOLDERS.iter().find_map(|holder| rest.strip_prefix(holder))?;
-    arguments(rest).into_iter().next()
-}
-
-/// The function that a future's code is in, if this may be one.
-fn polled(name: &str) -> Option<&str> {
-    let own = ["tokio::", "core::", "alloc::", "std::", "<"].iter().all(|other| !name.starts_with(other));
-    (own && name.contains("::{{closure}}")).then_some(name)
-}
-
-/// The first name that `wanted` takes, of the functions that the one at `start` calls, the nearest first.
-fn called(
-    code: &mut NativeCode,
-    memory: &dyn Memory,
-    start: u64,
-    wanted: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
-    let mut queue = VecDeque::from([start]);
-    let mut seen = FxHashSet::from_iter([start]);
-    while let Some(at) = queue.pop_front() {
-        let Some(function) = code.function(at).filter(|function| function.start == at) else { continue };
-        if let Some(found) = wanted(&function.name) {
-            return Some(found);
-        }
-        if at != start && !LEADS.iter().any(|lead| function.name.starts_with(lead)) {
-            continue;
-        }
-        for callee in callees(code, memory, at) {
-            if seen.len() < MAX_FUNCTIONS && seen.insert(callee) {
-                queue.push_back(callee);
-            }
-        }
-    }
-    None
-}
-
-/// The functions that a function calls or jumps to, as far as its code names them.
-fn callees(code: &mut NativeCode, memory: &dyn Memory, start: u64) -> Vec<u64> {
-    let mut bytes = vec![0; MAX_CODE];
-    let len =
-        (1..=MAX_CODE).rev().step_by(MAX_CODE / 8).find(|&len| memory.read(start, &mut bytes[..len]).is_ok());
-    let Some(bytes) = len.and_then(|len| bytes.get(..len)) else { return Vec::new() };
-    let decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
-    let mut found = Vec::new();
-    for instruction in decoder {
-        let near = instruction.op0_kind() == OpKind::NearBranch64;
-        let flow = instruction.flow_control();
-        if near && matches!(flow, FlowControl::Call | FlowControl::UnconditionalBranch) {
-            found.push(instruction.near_branch_target());
-        }
-        let is_over =
-            matches!(flow, FlowControl::Return | FlowControl::UnconditionalBranch | FlowControl::Exception);
-        if is_over && code.function(instruction.next_ip()).is_none_or(|function| function.start != start) {
-            break;
-        }
-    }
-    found
+/// The type in the symbol of the function that polls a task.
+fn of_poll(code: &mut NativeCode, poll: u64) -> Option<Name> {
+    let function = code.function(poll).filter(|function| function.start == poll)?;
+    let (_, rest) = function.name.split_once("::raw::poll::<")?;
+    let future = arguments(rest).into_iter().next()?;
+    (!code.is_shared(poll)).then(|| Name::of_type(future))
 }
 
 /// The generic arguments up to the bracket that closes them: "A", "B<C>" of "A, B<C>>::rest".
@@ -249,10 +181,6 @@ mod tests {
     #[test]
     fn types_within_names() {
         assert_eq!(arguments("a::B<C, D>, fn(u8) -> E>::f"), ["a::B<C, D>", "fn(u8) -> E"]);
-        let drop = "core::ptr::drop_in_place<tokio::runtime::task::core::Cell<api::run::{{closure}},alloc::sync::Arc<\
-                    tokio::runtime::scheduler::current_thread::Handle>>>";
-        assert_eq!(holder(drop), Some("api::run::{{closure}}"));
-        assert_eq!(holder("core::ptr::drop_in_place<api::Thing>"), None);
         let job = Name::of_type("tokio::runtime::blocking::task::BlockingTask<api::hash::{{closure}}>");
         assert_eq!((job.text.as_str(), job.is_worker), ("api::hash::{async}", false));
         let worker = "tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::multi_thread::worker::\
@@ -263,7 +191,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name(raw in "[a-z:<>{}#0-9, éA-Z(-]{0,80}") {
-            let _ = (readable(&raw), arguments(&raw), Name::of_type(&raw), holder(&raw));
+            let _ = (readable(&raw), arguments(&raw), Name::of_type(&raw));
         }
     }
 }

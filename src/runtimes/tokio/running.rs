@@ -17,6 +17,8 @@ const MAX_STACK: u64 = 256 << 10;
 /// Threads examined in one reading.
 const MAX_THREADS: usize = 4096;
 const PAGE: u64 = 4096;
+/// The function that polls a task, whatever its type.
+const POLL: &str = "tokio::runtime::task::raw::poll";
 
 /// A thread that runs tasks.
 #[derive(Debug, Clone)]
@@ -69,6 +71,7 @@ pub(super) fn threads(
             }
             None => stacks.blocked(target, tid, &mut into.code).unwrap_or((Vec::new(), StackStatus::Running)),
         };
+        let locations = of_task(locations, into);
         for header in on_it {
             found.entry(header).or_default().push(threads.len());
         }
@@ -79,6 +82,23 @@ pub(super) fn threads(
         _ => None,
     };
     Ok(found.into_iter().filter_map(only).collect())
+}
+
+/// The part of a thread's stack that is the task's: what is outside of the innermost function that polls a task belongs to
+/// the executor. All of it where that function has no name.
+fn of_task(mut locations: Vec<LocationId>, into: &SnapshotBuilder) -> Vec<LocationId> {
+    let code = &into.code;
+    let polls = |id: &LocationId| {
+        let frames = code.locations().get(id.index()).map(|location| location.frames.as_slice());
+        frames.unwrap_or_default().iter().any(|frame| {
+            let name = code.function_name(frame.function);
+            name == POLL || name.strip_prefix(POLL).is_some_and(|rest| rest.starts_with("::<"))
+        })
+    };
+    if let Some(outside) = locations.iter().position(polls).filter(|&outside| outside > 0) {
+        locations.truncate(outside);
+    }
+    locations
 }
 
 /// The stack of a thread, from its stack pointer on. With its registers if it had to be stopped.

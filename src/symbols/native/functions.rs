@@ -37,6 +37,11 @@ impl Functions {
     pub(super) fn at(&self, address: u64) -> Option<NativeFunction> {
         self.tables.iter().find_map(|table| table.at(address))
     }
+
+    /// Whether symbols of different names begin at an address: a compiler or a linker made one function of several.
+    pub(super) fn is_shared(&self, address: u64) -> bool {
+        self.tables.iter().any(|table| table.is_shared(address))
+    }
 }
 
 impl Table {
@@ -48,6 +53,14 @@ impl Table {
         let mut order: Vec<_> = (0..symbols.len()).filter_map(function).collect();
         order.sort_unstable();
         Table { symbols, order }
+    }
+
+    fn is_shared(&self, address: u64) -> bool {
+        let first = self.order.partition_point(|(start, _)| *start < address);
+        let here =
+            self.order.get(first..).unwrap_or_default().iter().take_while(|(start, _)| *start == address);
+        let mut names = here.filter_map(|(_, index)| Some(self.symbols.get(*index as usize)?.name));
+        names.next().is_some_and(|one| names.any(|other| other != one))
     }
 
     /// The plainest of several names for a function: `pause`, not `__libc_pause`. A symbol for more than this

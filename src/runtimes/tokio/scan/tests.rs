@@ -18,7 +18,7 @@ impl Memory for Nothing {
 }
 
 fn vtable(address: u64, scheduler: u64, id: u64) -> Vtable {
-    Vtable { address, poll: 1, schedule: 2, dealloc: 3, trailer: 128, scheduler, id, spawned_at: None }
+    Vtable { address, poll: 1, schedule: 2, trailer: 128, scheduler, id, spawned_at: None }
 }
 
 fn known() -> Known {
