@@ -5,7 +5,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::pty;
 use crate::{gate, newest, plain, run, stderr};
 
 #[test]
@@ -98,41 +97,5 @@ fn signals_to_the_process_that_the_caller_started_reach_the_program() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(9), "{how}: {}", stderr(&output));
         assert!(stderr(&output).contains("left 2 goroutines"), "{how}: {}", stderr(&output));
-    }
-}
-
-/// Reads a terminal until it shows a text.
-fn read_until(terminal: &mut std::fs::File, text: &str) {
-    let (mut seen, mut byte) = (String::new(), [0]);
-    while !seen.ends_with(text) {
-        terminal.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {seen}"));
-        seen.push(char::from(byte[0]));
-    }
-}
-
-#[test]
-fn a_shell_stops_and_continues_the_program_as_a_job() {
-    let program = newest();
-    for how in ["seccomp", "ptrace"] {
-        let mut shell = Command::new("bash");
-        plain(shell.args(["--norc", "--noprofile", "-i"]).env("PS1", "$").env("TERM", "dumb"));
-        let (mut child, mut terminal, slave) = pty::start(shell, 200, 50);
-        let loiter = env!("CARGO_BIN_EXE_loiter");
-        let line = format!("{loiter} gate --how {how} -- {} graceful 0 5\n", program.display());
-        terminal.write_all(line.as_bytes()).unwrap();
-        read_until(&mut terminal, "ready");
-        terminal.write_all(b"\x1a").unwrap();
-        read_until(&mut terminal, "Stopped");
-        terminal.write_all(b"fg; echo status=$?\n").unwrap();
-        // The shell shows the job before it continues it.
-        read_until(&mut terminal, "graceful 0 5\r\n");
-        terminal.write_all(b"\x03").unwrap();
-        // SIGINT ends it: no handler.
-        read_until(&mut terminal, "\n$");
-        terminal.write_all(b"echo after=$?; exit\n").unwrap();
-        read_until(&mut terminal, "after=130");
-        drop(slave);
-        let _ = child.kill();
-        child.wait().unwrap();
     }
 }
