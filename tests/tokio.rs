@@ -206,14 +206,6 @@ quick! {
 }
 
 #[test]
-#[ignore = "needs LOITER_MATRIX=full"]
-fn tasks_equal_the_books_in_every_version_and_flavour() {
-    let all = TOKIO_VERSIONS.iter().flat_map(|version| TokioFlavour::ALL.map(|flavour| (*version, flavour)));
-    let rest: Vec<_> = all.filter(|pair| !QUICK.contains(pair)).collect();
-    common::matrix::each(&rest, &[], |(version, flavour)| check(version, flavour));
-}
-
-#[test]
 fn tasks_that_stay_are_in_every_snapshot_while_others_come_and_go() {
     let stay = amount("LOITER_TOKIO_TASKS", 20_000, 100_000);
     let subject = format!("many={stay}");

@@ -1,11 +1,11 @@
 //! What surrounds a program: pipes, daemons, gates in gates, variables, time limits, programs that are not there.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::{gate, newest, plain, run, stderr};
+use crate::{gate, newest, run, stderr};
 
 #[test]
 fn a_daemon_that_outlives_the_program_keeps_no_pipe_open() {
