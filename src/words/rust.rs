@@ -30,7 +30,7 @@ pub fn accepts(name: &str) -> bool {
     name.ends_with(".accept") || name.ends_with(".Accept")
 }
 
-/// The module part of the path of a type or function: "api::fetch" of "api::fetch::get<T>" and of
+/// The module part of the path of a type or function: "api::fetch" of `api::fetch::get<T>` and of
 /// "api::fetch::get::{{closure}}". Empty if there is none.
 pub fn module(name: &str) -> &str {
     let mut depth = 0_u32;

@@ -10,7 +10,7 @@
 //! api.(*Client).poll | api.New | select | until 2027-01-31 # ends with the old client
 //! ```
 //!
-//! [`file`] reads and writes the text.
+//! [`mod@file`] reads and writes the text.
 
 mod date;
 pub mod file;
