@@ -29,9 +29,16 @@ fn without(program: &Path, arguments: &[&str]) -> std::process::Output {
 
 fn every_end(version: &str, flavour: Flavour) {
     let program = program(version, flavour);
+    // Goroutines that end the program at once may throw "exit hook invoked exit" up to Go 1.22, with the gate or without
+    // (`runExitHooks` of Go's runtime/exithook.go; 1.23 has a lock).
+    let throws = |arguments: &[&str]| {
+        arguments[0] == "race" && ["1.21", "1.22"].iter().any(|old| version.starts_with(old))
+    };
     // With cgo the runtime does not notice a deadlock: the program stays (`checkdead` of Go's runtime/proc.go).
     let stays = |arguments: &[&str]| flavour.is_cgo() && arguments[0] == "lock-deadlock";
-    for (arguments, can_be_held) in ENDS.into_iter().filter(|(arguments, _)| !stays(arguments)) {
+    for (arguments, can_be_held) in
+        ENDS.into_iter().filter(|(arguments, _)| !stays(arguments) && !throws(arguments))
+    {
         let (alone, gated) = (without(&program, arguments), run(gate(&[], &program, arguments)));
         assert_eq!(gated.status, alone.status, "{arguments:?}: {}", stderr(&gated));
         assert_eq!(gated.stdout, alone.stdout, "{arguments:?}");

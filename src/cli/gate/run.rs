@@ -74,7 +74,7 @@ fn cannot(error: HoldError) -> CliError {
             (vec!["Try: --how ptrace, which needs no filter".to_owned()], Exit::Permission)
         }
         HoldError::Untraced(_) => (Vec::new(), Exit::Permission),
-        HoldError::Helpers(_) | HoldError::Worker | HoldError::Program { .. } => (Vec::new(), Exit::Error),
+        HoldError::Helpers(_) | HoldError::Killed | HoldError::Program { .. } => (Vec::new(), Exit::Error),
     };
     CliError::Message { problem, remedy, exit }
 }

@@ -52,9 +52,9 @@ pub(crate) enum HoldError {
     /// The processes that accompany the program could not be started.
     #[error("cannot start the processes that accompany the program")]
     Helpers(#[from] io::Error),
-    /// The process that is to read the program was killed before the program began.
-    #[error("the process that is to read the program was killed")]
-    Worker,
+    /// One of the processes that accompany the program was killed before the program began.
+    #[error("a process that is to accompany the program was killed")]
+    Killed,
     /// The program could not be started.
     #[error("cannot start {program}")]
     Program {
@@ -139,7 +139,7 @@ impl Program {
     }
 }
 
-/// How often the worker is forked, if it or the process between is killed before it is ready.
+/// How often the keeper and the worker are forked, if one of them is killed before both are ready.
 const ATTEMPTS: usize = 4;
 
 /// Forks the keeper and the worker, and installs the filter. `limit`: a call is never held longer than this.
@@ -149,7 +149,7 @@ const ATTEMPTS: usize = 4;
 pub(crate) fn fork(limit: Duration) -> Result<Side, HoldError> {
     for _ in 1..ATTEMPTS {
         match fork_once(limit) {
-            Err(HoldError::Worker) => {}
+            Err(HoldError::Killed) => {}
             other => return other,
         }
     }
@@ -200,7 +200,7 @@ fn wait_for(child: Pid) -> Result<(), HoldError> {
         match waitpid(child, None) {
             // ECHILD: the caller of loiter has set SIGCHLD to be ignored.
             Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => return Ok(()),
-            Ok(_) => return Err(HoldError::Worker),
+            Ok(_) => return Err(HoldError::Killed),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -214,6 +214,8 @@ fn be_keeper(program: Pid, page: Page, from_program: &Line, worker: Line, limit:
     apart::silence(&[0, 1, 2]);
     apart::keep_only(&[from_program.raw(), worker.raw()]);
     let _ = std::env::set_current_dir("/");
+    // From here on it has its own name. If the program's process is gone, there is nobody to tell.
+    let _ = from_program.send(&[0]);
     let Some(listener) = from_program.receive_descriptor() else { return };
     let desk = Desk { listener, program: program.as_raw().unsigned_abs(), page };
     keeper::keep(&desk, worker, limit);
@@ -238,10 +240,13 @@ fn be_worker(
     Worker::new(desk, keeper, of_program, limit)
 }
 
-/// Installs the filter and hands its listener over.
+/// Installs the filter and hands its listener over, once both are there to take it.
 fn prepare(keeper: Line, worker: Line) -> Result<Program, HoldError> {
     let Received::Message(pid) = worker.receive::<4>(true) else {
-        return Err(HoldError::Worker);
+        return Err(HoldError::Killed);
+    };
+    let Received::Message([_]) = keeper.receive(true) else {
+        return Err(HoldError::Killed);
     };
     allow_reader(u32::from_ne_bytes(pid));
     let listener = filter::install().map_err(HoldError::Refused)?;

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use super::scan::Header;
 use crate::process::{Memory, paged::PagedMemory};
 
-/// Words of a scheduler that are examined.
+/// Words of a scheduler that are examined. It may be shorter: then other memory follows.
 const WORDS: u64 = 256;
+/// The list of workers is at most this many words from the list of tasks: both are in one struct (`Shared`).
+const NEAR: usize = 40;
 const MAX_SHARDS: u64 = 1 << 16;
 const MAX_WORKERS: u64 = 1 << 10;
 /// Schedulers examined: one for each runtime and each `LocalSet`.
@@ -85,7 +87,7 @@ fn scheduler(memory: &dyn Memory, address: u64, owner: u64) -> Scheduler {
     let mut paged = PagedMemory::new(memory);
     let words: Vec<u64> = (0..WORDS).map_while(|nth| paged.word(address.checked_add(nth * 8)?)).collect();
     let counts = counts(&words, owner);
-    let queues = workers(&words, &mut paged);
+    let queues = workers(&words, owner, &mut paged);
     let kind = match (&queues, counts) {
         (Some(_), _) => Kind::MultiThread,
         (None, Some(_)) => Kind::CurrentThread,
@@ -94,33 +96,41 @@ fn scheduler(memory: &dyn Memory, address: u64, owner: u64) -> Scheduler {
     Scheduler { address, owner, kind, counts, queues: queues.unwrap_or_default() }
 }
 
-/// The counts of the list with this number.
-fn counts(words: &[u64], owner: u64) -> Option<Counts> {
+/// What a list of tasks counts whose number stands at `at`, if there is one.
+fn list(words: &[u64], at: usize) -> Option<Counts> {
     let is_list = |shards: u64, len: u64, mask: u64| {
         is_pointer(shards) && len.is_power_of_two() && len <= MAX_SHARDS && mask == len - 1
     };
-    let mut lists =
-        words.iter().enumerate().filter(|(_, id)| **id == owner).filter_map(|(at, _)| {
-            match *words.get(at.saturating_sub(5)..at)? {
-                [shards, len, added, count, mask] if is_list(shards, len, mask) && count <= added => {
-                    Some(Counts { spawned: Some(added), live: count })
-                }
-                [_, shards, len, count, mask] if is_list(shards, len, mask) => {
-                    Some(Counts { spawned: None, live: count })
-                }
-                _ => None,
-            }
-        });
+    match *words.get(at.saturating_sub(5)..at)? {
+        [shards, len, added, count, mask] if is_list(shards, len, mask) && count <= added => {
+            Some(Counts { spawned: Some(added), live: count })
+        }
+        [_, shards, len, count, mask] if is_list(shards, len, mask) => {
+            Some(Counts { spawned: None, live: count })
+        }
+        _ => None,
+    }
+}
+
+/// The counts of the list with this number.
+fn counts(words: &[u64], owner: u64) -> Option<Counts> {
+    let of_owner = words.iter().enumerate().filter(|(_, id)| **id == owner);
+    let mut lists = of_owner.filter_map(|(at, _)| list(words, at));
     // Two would contradict each other.
     let first = lists.next()?;
     lists.next().is_none().then_some(first)
 }
 
-/// The lengths of the workers' queues, if there are workers.
-fn workers(words: &[u64], memory: &mut PagedMemory<'_>) -> Option<Vec<u32>> {
-    words.windows(2).find_map(|pair| {
+/// The lengths of the workers' queues, if there are workers. Memory that was not initialised, or that follows, may hold the
+/// list of another scheduler's: the own one is near the list of tasks. Before Tokio 1.36 the list of tasks has another form,
+/// and this cannot be seen.
+fn workers(words: &[u64], owner: u64, memory: &mut PagedMemory<'_>) -> Option<Vec<u32>> {
+    let of_owner = words.iter().enumerate().filter(|(_, id)| **id == owner);
+    let lists: Vec<usize> = of_owner.map(|(at, _)| at).filter(|&at| list(words, at).is_some()).collect();
+    let is_own = |at: usize| lists.is_empty() || lists.iter().any(|list| list.abs_diff(at) <= NEAR);
+    words.windows(2).enumerate().find_map(|(at, pair)| {
         let [remotes, len] = *pair else { return None };
-        if !is_pointer(remotes) || !(1..=MAX_WORKERS).contains(&len) {
+        if !is_pointer(remotes) || !(1..=MAX_WORKERS).contains(&len) || !is_own(at) {
             return None;
         }
         (0..len).map(|nth| remote(remotes.checked_add(nth * 16)?, memory)).collect()
