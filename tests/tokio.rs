@@ -137,11 +137,25 @@ fn check(version: &str, flavour: TokioFlavour) {
         }
     }
     check_runtimes(&snapshot, &books, &tasks, &format!("{version} {flavour:?}"));
+    check_wakers(&fixture, &books, &format!("{version} {flavour:?}"));
 
     let info = &snapshot.header.runtimes[0];
     assert_eq!((info.name.as_str(), info.version.clone()), ("tokio", Some(format!("tokio {version}"))));
     let workers = snapshot.tasks.iter().filter(|task| task.system).count();
     assert_eq!(workers, 2 + 1 + 2, "{version} {flavour:?}: the workers of all multi-thread runtimes");
+}
+
+/// Two readings prove of some tasks that nothing can wake them: of no other ones.
+fn check_wakers(fixture: &TokioFixture, books: &BTreeMap<u64, BookedTask>, about: &str) {
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let readable = Readable::find(&*target).unwrap();
+    let read = || readable.read(&*target, &ReadOptions::default()).unwrap();
+    assert!(read().tasks.iter().all(|task| !task.leaked), "{about}: one reading proves nothing");
+    let leaked: BTreeSet<u64> =
+        by_id(&read()).into_iter().filter(|(_, task)| task.leaked).map(|(id, _)| id).collect();
+    let of_books = books.values().filter(|task| leaked.contains(&task.id)).map(|task| task.subject.as_str());
+    let subjects: BTreeSet<&str> = of_books.collect();
+    assert_eq!(subjects, BTreeSet::from(["awaited", "pending"]), "{about}");
 }
 
 /// Tasks of one runtime have the same label, those of others another one.
@@ -161,8 +175,11 @@ fn check_runtimes(
     let starts = |runtime: &str, kind: &str| {
         assert!(labels[runtime].iter().all(|label| label.starts_with(kind)), "{about}: {labels:?}");
     };
-    for runtime in ["main", "full", "busy"] {
-        starts(runtime, "multi-thread");
+    let threaded = ["main", "full", "busy"];
+    threaded.iter().for_each(|runtime| starts(runtime, "multi-thread"));
+    for (runtime, labels) in labels.iter().filter(|(runtime, _)| !threaded.contains(runtime)) {
+        let wrong = labels.iter().any(|label| label.starts_with("multi-thread"));
+        assert!(!wrong, "{about}: {runtime}: {labels:?}");
     }
 }
 

@@ -2,13 +2,12 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{Chains, FutureKind};
 use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::places::{Places, function};
 use super::running::Thread;
 use super::scan::{Header, Known, state};
-use crate::code::{FunctionId, LabelSetId, Location, LocationId, StackId, StrId};
+use crate::code::{FunctionId, LabelSetId, Location, StackId, StrId};
 use crate::process::Target;
 use crate::snapshot::{SnapshotBuilder, StackStatus, Task, TaskState, WaitClass};
 
@@ -19,7 +18,6 @@ const NO_WAKER: &str = "no waker";
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     function: FunctionId,
-    location: LocationId,
     stack: StackId,
     is_worker: bool,
 }
@@ -28,18 +26,14 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(super) struct FutureType {
     pub(super) name: Option<Name>,
-    /// With the index of the image whose debug information knows it.
-    pub(super) kind: Option<(usize, FutureKind)>,
     /// Where the poll function is, as "program+0x1234".
     pub(super) place: String,
 }
 
 /// Turns the headers of one reading into tasks.
 pub(super) struct Converter<'a> {
-    target: &'a dyn Target,
     known: &'a Known,
     types: &'a FxHashMap<u32, FutureType>,
-    chains: &'a mut [Chains],
     schedulers: &'a [Scheduler],
     /// Vtables of the jobs that are workers.
     pub(super) workers: FxHashSet<u32>,
@@ -59,16 +53,13 @@ impl<'a> Converter<'a> {
         target: &'a dyn Target,
         known: &'a Known,
         types: &'a FxHashMap<u32, FutureType>,
-        chains: &'a mut [Chains],
         schedulers: &'a [Scheduler],
         stuck: &'a [(u64, u64)],
         runtime: u8,
     ) -> Converter<'a> {
         Converter {
-            target,
             known,
             types,
-            chains,
             schedulers,
             workers: FxHashSet::default(),
             threads: FxHashMap::default(),
@@ -83,7 +74,9 @@ impl<'a> Converter<'a> {
 
     /// Adds a task.
     pub(super) fn task(&mut self, header: &Header, into: &mut SnapshotBuilder) {
-        let Some(vtable) = self.known.of(header).copied() else { return };
+        if self.known.of(header).is_none() {
+            return;
+        }
         let entry = self.entry(header.vtable, into);
         let state = state_of(header);
         let mut task = Task {
@@ -101,7 +94,6 @@ impl<'a> Converter<'a> {
             ..Task::default()
         };
         if state == TaskState::Waiting {
-            self.chain(&mut task, header, vtable.stage(), entry, into);
             self.wakers(&mut task, header, into);
         }
         if state == TaskState::Running {
@@ -119,39 +111,6 @@ impl<'a> Converter<'a> {
             task.stack = Some(into.code.stack(thread.locations.clone()));
             task.stack_status = thread.status;
         }
-    }
-
-    /// Where it awaits, if the debug information says how the future is laid out.
-    fn chain(
-        &mut self,
-        task: &mut Task,
-        header: &Header,
-        stage: u64,
-        entry: Entry,
-        into: &mut SnapshotBuilder,
-    ) {
-        /// The future stands behind the tag of the stage.
-        const TAG: u64 = 8;
-        let known = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
-        let Some((image, kind)) = known.filter(|(_, kind)| kind.is_known) else { return };
-        let (Some(chains), Some(at)) = (self.chains.get_mut(*image), header.address.checked_add(stage + TAG))
-        else {
-            return;
-        };
-        let chain = chains.chain(kind, self.target, at, into);
-        if let Some(leaf) = chain.leaf {
-            task.reason = leaf.reason;
-            task.wait_class = leaf.class;
-            if into.room_for_waits(leaf.waits.len()) {
-                task.waits = into.waits(leaf.waits);
-            }
-        }
-        task.stack_status = chain.status;
-        let mut locations = chain.locations;
-        if locations.is_empty() {
-            locations.push(entry.location);
-        }
-        task.stack = Some(into.code.stack(locations));
     }
 
     /// A task that nothing can wake has leaked. A second reading must find the same.
@@ -185,7 +144,7 @@ impl<'a> Converter<'a> {
         let frame = into.code.frame(function, "", 0);
         let location = into.code.location(Location::in_source(vec![frame]));
         let stack = into.code.stack(vec![location]);
-        let entry = Entry { function, location, stack, is_worker };
+        let entry = Entry { function, stack, is_worker };
         self.entries.insert(vtable, entry);
         entry
     }

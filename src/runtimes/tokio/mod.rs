@@ -2,7 +2,7 @@
 //!
 //! How one reading works: `find` knows the vtables of all types of tasks, `scan` finds every header that names one,
 //! `owned` reads the schedulers that the headers name and checks the number of tasks by theirs, `names` says what type a
-//! task is, `chain` where it awaits, and `convert` turns all of it into the model. `version` says which Tokio it is.
+//! task is, and `convert` turns all of it into the model. `version` says which Tokio it is.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,6 @@ use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
 use crate::symbols::native::NativeCode;
 use crate::{Result, snapshot};
 
-mod chain;
 mod convert;
 mod find;
 mod names;
@@ -24,7 +23,6 @@ mod running;
 mod scan;
 mod version;
 
-use chain::Chains;
 use convert::{Converter, FutureType};
 use owned::{Kind, Scheduler};
 use scan::{Header, Known, state};
@@ -50,8 +48,6 @@ struct Learned {
     /// The names of all types of tasks according to symbols, by the index of the vtable.
     names: Option<Vec<Option<names::Name>>>,
     code: Option<NativeCode>,
-    /// By the index of the image.
-    chains: Vec<Chains>,
     schedulers: Vec<Scheduler>,
     /// Tasks without a waker in the last reading: address and id, in order.
     stuck: Vec<(u64, u64)>,
@@ -121,10 +117,7 @@ impl Tokio {
         headers: &[Header],
         learned: &mut Learned,
     ) -> Result<(), TargetError> {
-        if learned.chains.is_empty() {
-            learned.chains = self.images.iter().map(|image| Chains::open(target, image)).collect();
-        }
-        let Learned { types, names, code, chains, .. } = learned;
+        let Learned { types, names, code, .. } = learned;
         let mut new: Vec<u32> =
             headers.iter().map(|header| header.vtable).collect::<FxHashSet<_>>().into_iter().collect();
         new.retain(|vtable| !types.contains_key(vtable));
@@ -135,20 +128,11 @@ impl Tokio {
                 Some(code) => code,
                 None => code.insert(NativeCode::of(target)?),
             };
-            let kind = chains
-                .iter_mut()
-                .enumerate()
-                .find_map(|(nth, chains)| Some((nth, chains.future(vtable.poll)?)));
-            let name = match &kind {
-                Some((_, kind)) => Some(names::Name::of_type(&kind.name)),
-                None => {
-                    let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
-                    let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
-                    names.get(index as usize).cloned().flatten()
-                }
-            };
+            let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
+            let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
+            let name = names.get(index as usize).cloned().flatten();
             let place = code.place(vtable.poll).0;
-            types.insert(index, FutureType { name, kind, place });
+            types.insert(index, FutureType { name, place });
         }
         Ok(())
     }
@@ -270,10 +254,10 @@ impl Attached for Tokio {
             info.provenance.extend(lines);
             info.scheduler = figures(&learned.schedulers);
         }
-        self.warn(&scan, learned, into);
+        self.warn(&scan, into);
         let stuck = std::mem::take(&mut learned.stuck);
-        let Learned { types, chains, schedulers, .. } = learned;
-        let mut converter = Converter::new(target, &self.known, types, chains, schedulers, &stuck, runtime);
+        let Learned { types, schedulers, .. } = learned;
+        let mut converter = Converter::new(target, &self.known, types, schedulers, &stuck, runtime);
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
         let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
@@ -292,14 +276,13 @@ impl Attached for Tokio {
 }
 
 impl Tokio {
-    fn warn(&self, scan: &scan::Scan, learned: &Learned, into: &mut SnapshotBuilder) {
+    fn warn(&self, scan: &scan::Scan, into: &mut SnapshotBuilder) {
         let mut warnings: Vec<String> = version::warning(&self.versions).into_iter().collect();
         if scan.cut {
             warnings.push(
                 "the program has more memory or tasks than loiter searches: the rest is left out".to_owned(),
             );
         }
-        warnings.extend(learned.chains.iter().filter_map(|chains| chains.lack().map(str::to_owned)));
         into.header.warnings.extend(warnings);
     }
 }
