@@ -4,6 +4,7 @@
 //! `owned` reads the schedulers that the headers name and checks the number of tasks by theirs, `names` says what type a
 //! task is, and `convert` turns all of it into the model. `version` says which Tokio it is.
 
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -30,8 +31,6 @@ use version::Version;
 
 /// `OwnedTasks` has counts from this minor version on.
 const COUNTS_SINCE: u32 = 36;
-/// An estimate of the number of tasks ends its search after this many.
-const ENOUGH: usize = 64;
 
 /// Tokio in a target.
 pub(super) struct Tokio {
@@ -91,14 +90,14 @@ impl Tokio {
         self.versions.last().map(|(minor, patch)| format!("tokio 1.{minor}.{patch}"))
     }
 
-    /// The schedulers that are known, or those of the first tasks that a search finds.
+    /// The schedulers that are known, or those of the tasks that a search finds.
     fn schedulers(&self, target: &dyn Target) -> Result<Vec<Scheduler>, TargetError> {
         let known = self.learned().schedulers.clone();
         if !known.is_empty() {
             return Ok(owned::again(target, &known));
         }
-        let few = scan::scan(target, &self.known, std::num::NonZeroUsize::MIN, ENOUGH)?;
-        Ok(owned::schedulers(target, &few.headers))
+        let all = scan::scan(target, &self.known, NonZeroUsize::MIN)?;
+        Ok(owned::schedulers(target, &all.headers))
     }
 
     /// A scheduler without counts is a `LocalSet` where every other one has them.
@@ -228,8 +227,8 @@ impl Attached for Tokio {
     }
 
     fn count_tasks(&self, target: &dyn Target) -> Result<u64> {
-        let schedulers = self.schedulers(target)?;
-        Ok(schedulers.iter().filter_map(|scheduler| Some(scheduler.counts?.live)).sum())
+        let all = scan::scan(target, &self.known, NonZeroUsize::MIN)?;
+        Ok(all.headers.iter().filter(|header| !header.has(state::COMPLETE)).count() as u64)
     }
 
     fn read(
@@ -242,7 +241,7 @@ impl Attached for Tokio {
         let mut learned = self.learned();
         let learned = &mut *learned;
         let before = owned::again(target, &learned.schedulers);
-        let mut scan = scan::scan(target, &self.known, options.threads, usize::MAX)?;
+        let mut scan = scan::scan(target, &self.known, options.threads)?;
         learned.schedulers = owned::schedulers(target, &scan.headers);
         self.tell_local_sets(&mut learned.schedulers);
         let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);

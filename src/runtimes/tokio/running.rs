@@ -17,8 +17,13 @@ const MAX_STACK: u64 = 256 << 10;
 /// Threads examined in one reading.
 const MAX_THREADS: usize = 4096;
 const PAGE: u64 = 4096;
-/// The function that polls a task, whatever its type.
-const POLL: &str = "tokio::runtime::task::raw::poll";
+/// Where Tokio's functions that poll a task are, whatever its type.
+const POLLING: [&str; 4] = [
+    "tokio::runtime::task::raw::",
+    "tokio::runtime::task::core::",
+    "tokio::runtime::task::harness::",
+    "tokio::runtime::blocking::task::BlockingTask<",
+];
 
 /// A thread that runs tasks.
 #[derive(Debug, Clone)]
@@ -71,7 +76,8 @@ pub(super) fn threads(
             }
             None => stacks.blocked(target, tid, &mut into.code).unwrap_or((Vec::new(), StackStatus::Running)),
         };
-        let locations = of_task(locations, into);
+        // A task that polls others itself (`block_on` within a task) has their frames, too.
+        let locations = if on_it.len() == 1 { of_task(locations, into) } else { locations };
         for header in on_it {
             found.entry(header).or_default().push(threads.len());
         }
@@ -84,15 +90,15 @@ pub(super) fn threads(
     Ok(found.into_iter().filter_map(only).collect())
 }
 
-/// The part of a thread's stack that is the task's: what is outside of the innermost function that polls a task belongs to
-/// the executor. All of it where that function has no name.
+/// The part of a thread's stack that is the task's: what is outside of the innermost function of Tokio that polls a task
+/// belongs to the executor. All of it where no such function has a name.
 fn of_task(mut locations: Vec<LocationId>, into: &SnapshotBuilder) -> Vec<LocationId> {
     let code = &into.code;
     let polls = |id: &LocationId| {
         let frames = code.locations().get(id.index()).map(|location| location.frames.as_slice());
         frames.unwrap_or_default().iter().any(|frame| {
-            let name = code.function_name(frame.function);
-            name == POLL || name.strip_prefix(POLL).is_some_and(|rest| rest.starts_with("::<"))
+            let name = code.function_name(frame.function).trim_start_matches('<');
+            POLLING.iter().any(|polling| name.starts_with(polling))
         })
     };
     if let Some(outside) = locations.iter().position(polls).filter(|&outside| outside > 0) {

@@ -123,16 +123,11 @@ struct Piece {
     on_stack: bool,
 }
 
-/// Searches the memory of a process. `enough`: the search may end after this many tasks.
+/// Searches the memory of a process.
 ///
 /// # Errors
 /// If the target cannot be read.
-pub(super) fn scan(
-    target: &dyn Target,
-    known: &Known,
-    threads: NonZeroUsize,
-    enough: usize,
-) -> Result<Scan, TargetError> {
+pub(super) fn scan(target: &dyn Target, known: &Known, threads: NonZeroUsize) -> Result<Scan, TargetError> {
     let (pieces, mut cut) = pieces(target)?;
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let found = Mutex::new((Vec::new(), None));
@@ -145,7 +140,7 @@ pub(super) fn scan(
                 failed = Some(error);
                 over.store(true, Ordering::Relaxed);
             }
-            if headers.len() >= enough.min(MAX_TASKS) {
+            if headers.len() >= MAX_TASKS {
                 over.store(true, Ordering::Relaxed);
             }
         }
