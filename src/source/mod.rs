@@ -43,6 +43,7 @@ mod process;
 mod program;
 mod readable;
 mod successor;
+mod tail;
 mod zstd;
 
 pub use error::{AddressError, NameError, SourceError};
@@ -51,6 +52,8 @@ pub use process::{describe, inspect};
 pub use program::{Program, ProgramEnd, ProgramOutput};
 pub use readable::{Answer, Found, ask};
 pub use successor::{Successor, find_successor};
+#[cfg(feature = "cli")]
+pub(crate) use tail::Tail;
 
 /// Result of opening a source.
 pub type Result<T, E = SourceError> = std::result::Result<T, E>;

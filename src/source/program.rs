@@ -1,19 +1,19 @@
 //! A program that loiter starts, reads, and ends when loiter ends.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, IsTerminal, PipeReader, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::tail::Tail;
 use super::{Result, SourceError};
 use crate::process;
 use crate::runtimes::Readable;
@@ -22,12 +22,6 @@ use crate::runtimes::Readable;
 const START: Duration = Duration::from_secs(10);
 /// A program that does not end within this time after SIGTERM is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// How long to wait for the rest of its output once it has ended.
-const DRAIN: Duration = Duration::from_secs(1);
-/// The last bytes of its output that are kept while a dashboard uses the screen.
-const KEPT: usize = 16 << 10;
-/// Lines of them that are shown at the end.
-const LINES: usize = 20;
 
 /// Said in place of the pid of a program that could not be started.
 const NOBODY: u32 = 0;
@@ -39,13 +33,6 @@ pub enum ProgramOutput {
     Stderr,
     /// Its end is kept, because a dashboard uses the terminal: see [`Program::last_lines`].
     Kept,
-}
-
-/// The end of a program's output, and the thread that reads it.
-#[derive(Debug)]
-struct Tail {
-    kept: Arc<Mutex<VecDeque<u8>>>,
-    reader: JoinHandle<()>,
 }
 
 /// A program that loiter has started. Dropping this ends it.
@@ -144,7 +131,7 @@ impl Program {
         let child = spawn(&mut command)?;
         // Closes our write end of the pipe, so that the reader sees its end.
         drop(command);
-        let output = tail.map(keep_the_end);
+        let output = tail.map(Tail::of);
         Ok(Program { name, pid: child.id(), child: Mutex::new(child), output })
     }
 
@@ -225,16 +212,7 @@ impl Program {
     /// The last lines that it printed, if they were [kept](ProgramOutput::Kept).
     pub fn last_lines(&self) -> Vec<String> {
         let Some(output) = &self.output else { return Vec::new() };
-        // Its last output may still be in the pipe, which other processes may keep open.
-        let begin = Instant::now();
-        while self.ended().is_some() && !output.reader.is_finished() && begin.elapsed() < DRAIN {
-            thread::sleep(Duration::from_millis(5));
-        }
-        let mut output = output.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(output.make_contiguous()).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let from = lines.len().saturating_sub(LINES);
-        lines.iter().skip(from).map(|line| (*line).to_owned()).collect()
+        output.lines(|| self.ended().is_some())
     }
 }
 
@@ -294,29 +272,6 @@ fn describe(status: ExitStatus) -> String {
         }
         (None, None) => status.to_string(),
     }
-}
-
-/// Reads a pipe until its end, and keeps the last bytes.
-fn keep_the_end(mut pipe: PipeReader) -> Tail {
-    let kept = Arc::new(Mutex::new(VecDeque::new()));
-    let its = Arc::clone(&kept);
-    let reader = thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        loop {
-            match pipe.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let mut kept = its.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.extend(bytes.get(..read).unwrap_or_default());
-                    let excess = kept.len().saturating_sub(KEPT);
-                    kept.drain(..excess);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-    });
-    Tail { kept, reader }
 }
 
 #[cfg(test)]
@@ -381,19 +336,5 @@ mod tests {
         let start = Program::start("/no/such/program".as_ref(), &[], ProgramOutput::Kept);
         let error = crate::full_text(&start.unwrap_err());
         assert!(error.starts_with("cannot start /no/such/program: No such file"), "{error}");
-    }
-
-    #[test]
-    fn the_end_of_the_output_is_kept() {
-        let (reader, writer) = io::pipe().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", "seq 1 20000"]).stdout(writer);
-        let mut child = command.spawn().unwrap();
-        drop(command);
-        let tail = keep_the_end(reader);
-        child.wait().unwrap();
-        tail.reader.join().unwrap();
-        let kept: Vec<u8> = tail.kept.lock().unwrap().iter().copied().collect();
-        assert!(kept.ends_with(b"\n20000\n") && kept.len() <= KEPT);
     }
 }

@@ -4,12 +4,11 @@
 //! the time limit the command is killed; and when it has ended, so is what it has started and left in its process
 //! group. If loiter itself is killed, the kernel ends the command.
 
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,16 +19,12 @@ use nix::unistd::Pid;
 use crate::ending::Unfinished;
 use crate::process;
 use crate::report::trip::CommandEnd;
+use crate::source::Tail;
 
 /// How long a command may run.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long its last output may take to arrive.
-const DRAIN: Duration = Duration::from_secs(1);
 /// Between two looks at whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
-/// The last bytes of its output that are kept, and lines of them that are shown.
-const KEPT: usize = 16 << 10;
-const LINES: usize = 20;
 
 /// The command of `--on-trip`.
 #[derive(Debug, Clone)]
@@ -92,9 +87,9 @@ fn run(on_trip: &OnTrip, job: &Job, limit: Duration) -> CommandEnd {
     let report = job.report.as_deref();
     let (how, succeeded, output) = match start(on_trip, report, &job.sentence) {
         Ok((child, pipe)) => {
-            let output = keep(pipe);
+            let output = Tail::of(pipe);
             let (how, succeeded) = watch(child, limit);
-            (how, succeeded, lines(&output))
+            (how, succeeded, output.lines(|| true))
         }
         Err(error) => (format!("it cannot be started: {error}"), false, Vec::new()),
     };
@@ -159,43 +154,6 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The end of an output, and the thread that reads it.
-struct Kept(Arc<Mutex<Vec<u8>>>, thread::JoinHandle<()>);
-
-fn keep(mut pipe: PipeReader) -> Kept {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let its = Arc::clone(&kept);
-    let reader = thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        loop {
-            match pipe.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let mut kept = its.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.extend(bytes.get(..read).unwrap_or_default());
-                    let excess = kept.len().saturating_sub(KEPT);
-                    kept.drain(..excess);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-    });
-    Kept(kept, reader)
-}
-
-fn lines(Kept(kept, reader): &Kept) -> Vec<String> {
-    // What has left the group may keep the pipe open.
-    let begin = Instant::now();
-    while !reader.is_finished() && begin.elapsed() < DRAIN {
-        thread::sleep(LOOK);
-    }
-    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = String::from_utf8_lossy(&kept);
-    let all: Vec<&str> = text.lines().collect();
-    all.iter().skip(all.len().saturating_sub(LINES)).map(|line| (*line).to_owned()).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -246,7 +204,7 @@ mod tests {
     #[test]
     fn the_end_of_the_output_is_kept() {
         let end = ended("seq 1 20000", true, LIMIT);
-        assert_eq!(end.output.len(), LINES);
+        assert_eq!(end.output.len(), 20);
         assert_eq!(end.output.last().map(String::as_str), Some("20000"));
     }
 }
