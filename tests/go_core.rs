@@ -156,8 +156,9 @@ fn place(core: &[u8], address: u64) -> Option<u64> {
 }
 
 /// The same core file with its notes first, as the kernel writes them: gdb writes them last, so that nothing is
-/// of use if it is cut.
+/// of use if it is cut. What is only reserved (a GiB for Go's heap) is left out, as the kernel does.
 fn notes_first(core: &[u8]) -> Vec<u8> {
+    const PT_LOAD: u32 = 1;
     const PT_NOTE: u32 = 4;
     let mut segments = segments(core);
     segments.sort_by_key(|&(_, kind, offset, ..)| (kind != PT_NOTE, offset));
@@ -168,9 +169,12 @@ fn notes_first(core: &[u8]) -> Vec<u8> {
     // No sections: their headers stood in the end.
     out[40..48].fill(0);
     out[58..64].fill(0);
-    for (nth, &(at, _, offset, _, size)) in segments.iter().enumerate() {
+    for (nth, &(at, kind, offset, _, size)) in segments.iter().enumerate() {
         let header = 64 + 56 * nth;
         out[header..header + 56].copy_from_slice(&core[at..at + 56]);
+        let rights = u32::from_le_bytes(core[at + 4..at + 8].try_into().unwrap());
+        let size = if kind == PT_LOAD && rights == 0 { 0 } else { size };
+        out[header + 32..header + 40].copy_from_slice(&size.to_le_bytes());
         let place = (out.len() as u64).to_le_bytes();
         out[header + 8..header + 16].copy_from_slice(&place);
         out.extend_from_slice(&core[offset as usize..(offset + size) as usize]);

@@ -105,7 +105,7 @@ impl CoreTarget {
             }
         }
         if let Some(exe) = exe.filter(|_| executable.is_none()) {
-            let (image, pieces) = unlisted_executable(exe, &notes.auxiliary)?;
+            let (image, pieces) = unlisted_executable(exe, &notes.auxiliary, &self.extent)?;
             images.push(image);
             mapped.extend(pieces);
         }
@@ -177,12 +177,20 @@ impl CoreTarget {
 }
 
 /// The executable of a core file that does not list the mapped files: placed by its entry point.
-fn unlisted_executable(exe: &Path, auxiliary: &AuxiliaryVector) -> Result<(Image, Vec<Piece>)> {
+fn unlisted_executable(
+    exe: &Path,
+    auxiliary: &AuxiliaryVector,
+    core: &CoreExtent,
+) -> Result<(Image, Vec<Piece>)> {
     let file = Arc::new(ImageFile::open(exe)?);
     let headers = Headers::read(&file)?;
     let entry = headers.header.e_entry.get(object::LittleEndian);
-    let there =
-        auxiliary.entry.ok_or_else(|| file.malformed("the core file does not say where it was loaded"))?;
+    let there = auxiliary.entry.ok_or_else(|| {
+        file.malformed(match core.missing {
+            0 => "the core file does not say where it was loaded",
+            _ => "the core file is cut, and does not say where it was loaded",
+        })
+    })?;
     let bias = there.wrapping_sub(entry);
     if bias % PAGE != 0 {
         return Err(file.malformed("is not the program that left the core file: its entry point differs"));

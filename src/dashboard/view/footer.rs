@@ -51,7 +51,7 @@ fn say(canvas: &mut Canvas<'_>, area: Rect, room: u16, text: &str, style: Style)
     let lines = if width(&canvas.theme.text(text)) <= room.into() {
         vec![text.to_owned()]
     } else {
-        wrapped(text, room.into(), 0)
+        broken(canvas, text, room.into())
     };
     let above = (lines.len() as u16 - 1).min(area.y);
     for (nth, line) in lines.iter().take(usize::from(above) + 1).enumerate() {
@@ -64,6 +64,28 @@ fn say(canvas: &mut Canvas<'_>, area: Rect, room: u16, text: &str, style: Style)
     if above > 0 {
         canvas.rule(area.y - above.saturating_add(1).min(area.y));
     }
+}
+
+/// Breaks text into lines: between words, or anywhere if a word (the name of a file) is too long for a line.
+fn broken(canvas: &Canvas<'_>, text: &str, room: usize) -> Vec<String> {
+    let wide = |text: &str| width(&canvas.theme.text(text));
+    if text.split(' ').all(|word| wide(word) <= room) {
+        return wrapped(text, room, 0);
+    }
+    let mut lines = vec![String::new()];
+    let mut taken = 0;
+    for char in text.chars() {
+        let columns = wide(char.encode_utf8(&mut [0; 4]));
+        if taken + columns > room && taken > 0 {
+            lines.push(String::new());
+            taken = 0;
+        }
+        taken += columns;
+        if let Some(line) = lines.last_mut() {
+            line.push(char);
+        }
+    }
+    lines
 }
 
 fn edited(canvas: &mut Canvas<'_>, area: Rect, title: &str, input: &Input, hint: &str) -> Option<(u16, u16)> {
