@@ -1,0 +1,3 @@
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(600);
