@@ -311,4 +311,39 @@ fn the_holder_of_a_slow_lock_is_named() {
     assert!(because.iter().any(still), "{because:?}");
 }
 
+/// What a program leaks in two ways with one cause: both findings stay, and the one names the other.
+#[test]
+fn findings_with_one_cause_are_one_story() {
+    let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
+    let program = build(&newest, Program::Leaks, Flavour::Stripped);
+    let story = |pattern: &str, right: &dyn Fn(&Value) -> bool| {
+        let mut report = Value::Null;
+        for seconds in WATCHES {
+            report = watch(&program, pattern, "leak", seconds);
+            if right(&report) {
+                return;
+            }
+        }
+        panic!("{pattern}: {report:#}");
+    };
+    let position = |report: &Value, rule: &str| {
+        findings(report).iter().position(|finding| {
+            sureness(finding) > 0
+                && finding["rules"].as_array().unwrap().iter().any(|hit| hit["rule"] == rule)
+        })
+    };
+    // The workers of each request are blocked in a send, and who waits for them waits for that.
+    story("gather", &|report| {
+        let (Some(send), Some(group)) = (position(report, "send"), position(report, "wait-group")) else {
+            return false;
+        };
+        let waiting = &findings(report)[group];
+        let tasks = waiting["because_of"]["tasks"].as_u64().unwrap_or(0);
+        assert!(findings(report)[send]["because_of"].is_null(), "{report:#}");
+        send < group
+            && waiting["because_of"]["finding"] == send
+            && tasks * 10 >= waiting["now"].as_u64().unwrap() * 9
+    });
+}
+
 matrix!(known_leaks_are_found_and_their_repaired_twins_are_not, check, newest: [Plain], full: [Stripped]);

@@ -193,7 +193,7 @@ fn a_resized_terminal_is_filled() {
 fn what_is_shown_is_written() {
     let scene = Scene::new();
     let mut terminal = scene.watch(&[]);
-    for (keys, extension) in [("ws", "loiter"), ("wr", "txt"), ("wf", "svg")] {
+    for (keys, extension) in [("Ws", "loiter"), ("Wr", "txt"), ("Wf", "svg")] {
         terminal.press(keys);
         terminal.shows("wrote ");
         // The next key takes the message away.

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -166,6 +169,117 @@ fn the_key_samples_and_stops() {
     // And the program runs on.
     let mut fixture = fixture;
     assert!(counts(&mut fixture)[&'a'] > 0.0);
+}
+
+/// Forbids perf events to a command, as the filters of containers do.
+fn forbid_perf_events(command: &mut Command) {
+    const LOAD_NUMBER: u16 = 0x20;
+    const IS_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let steps = [
+        step(LOAD_NUMBER, 0, 0, 0),
+        step(IS_EQUAL, 0, 1, u32::try_from(libc::SYS_perf_event_open).unwrap()),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let mut steps = steps;
+        let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+        // SAFETY: `program` describes `steps`, which the kernel only reads. Both calls are allowed after fork.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+        };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: `install` only makes two system calls.
+    unsafe { command.pre_exec(install) };
+}
+
+#[test]
+fn a_refusal_names_one_cause_and_one_remedy() {
+    let fixture = burners();
+    let pid = fixture.pid().to_string();
+    let arguments = [pid.as_str(), "--interval", "200ms"];
+    for columns in [80, 120] {
+        let directory = std::env::temp_dir();
+        let mut terminal = Terminal::start_by(columns, 24, &directory, &arguments, forbid_perf_events);
+        terminal.shows("● live 0.2 s");
+        terminal.press("c");
+        let screen = terminal.shows("CPU cannot be sampled: loiter runs under a seccomp filter");
+        // All of it, whatever the width.
+        let flat = terminal
+            .until("the remedy", |screen| screen.contains("seccomp=FILE"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        for words in
+            ["which forbids perf_event_open. The default filters of containers do.", "--cap-add PERFMON"]
+        {
+            assert!(flat.contains(words), "no {words:?}:\n{screen}");
+        }
+        assert!(!flat.contains("--mode"), "{flat}");
+        // The next key takes it away. The first line stays.
+        terminal.press("2");
+        terminal.until("no message", |screen| screen.contains("PER MIN") && !screen.contains("seccomp=FILE"));
+        assert!(terminal.contents().contains("CPU cannot be sampled: "), "{}", terminal.contents());
+        // Everything else works.
+        terminal.shows("main.burnA");
+        terminal.press("q");
+        assert!(terminal.wait().success());
+        terminal.assert_restored();
+    }
+}
+
+/// A user without capabilities watches a program of its own.
+#[test]
+fn an_ordinary_user_samples_or_is_told_why_not() {
+    const NOBODY: u32 = 65534;
+    assert!(nix::unistd::geteuid().is_root(), "this test must be able to become another user");
+    let program = build(&Toolchain::get("1.27"), Program::Burners, Flavour::Stripped);
+    let mut command = Command::new(program);
+    command.arg("all").current_dir("/").uid(NOBODY).gid(NOBODY);
+    let own = Owned(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    let pid = own.0.id().to_string();
+    let as_nobody = |command: &mut Command| {
+        command.uid(NOBODY).gid(NOBODY);
+    };
+    let mut terminal = Terminal::start_by(120, 24, Path::new("/"), &[&pid, "--interval", "200ms"], as_nobody);
+    terminal.shows("● live 0.2 s");
+    terminal.press("2c");
+    let level: i32 =
+        fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim().parse().unwrap();
+    match level {
+        ..2 => drop(terminal.shows("CPU 99 Hz")),
+        2 => drop(terminal.shows("CPU 99 Hz user code")),
+        _ => {
+            let refused = format!("CPU cannot be sampled: kernel.perf_event_paranoid is {level}");
+            terminal.shows(&refused);
+            terminal.shows("Try: sudo loiter, or give loiter CAP_PERFMON.");
+        }
+    }
+    terminal.press("q");
+    assert!(terminal.wait().success());
+    terminal.assert_restored();
+    // The program of another user cannot be watched at all, which is said before the screen changes.
+    let others = self::burners();
+    let pid = others.pid().to_string();
+    let mut terminal = Terminal::start_by(120, 24, Path::new("/"), &[&pid], as_nobody);
+    assert_eq!(terminal.wait().code(), Some(3));
+    terminal.until_text("belongs to another user (root; loiter runs as nobody)");
+    terminal.until_text("Try: sudo loiter, or give loiter CAP_SYS_PTRACE.");
+    terminal.assert_restored();
+}
+
+/// A program that is killed when this goes.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -143,6 +143,8 @@ fn cpu_in_every_view_that_has_it() {
         see("tasks", &dashboard);
         dashboard.key(KeyCode::Enter);
         see("task", &dashboard);
+        dashboard.press("4s");
+        see("creators", &dashboard);
         dashboard.press("7");
         see("scheduler", &dashboard);
         dashboard.press("2c2");
@@ -280,16 +282,19 @@ fn a_target_cannot_speak_to_the_terminal() {
     }
     dashboard.press("3");
     dashboard.key(KeyCode::Enter);
-    let screen = dashboard.screen();
-    assert!(screen.contains("\\x1b[31m"), "{screen}");
-    assert!(!screen.chars().any(|c| c.is_control() && c != '\n'), "{screen:?}");
+    for key in ["3", "w"] {
+        dashboard.press(key);
+        let screen = dashboard.screen();
+        assert!(screen.contains("\\x1b[31m"), "{key}: {screen}");
+        assert!(!screen.chars().any(|c| c.is_control() && c != '\n'), "{screen:?}");
+    }
 }
 
 #[test]
 fn tiny_terminals_do_not_matter() {
     for (width, height) in [(1, 1), (2, 3), (10, 4), (20, 5), (40, 6), (80, 8), (300, 7)] {
         let mut dashboard = dashboard(width, height);
-        for keys in ["1", "2", "p", "p", "3", "4", "5", "6", "7", "?", "?", "/", "w"] {
+        for keys in ["1", "2", "p", "p", "3", "4", "5", "6", "7", "?", "?", "3w", "1", "/", "W"] {
             dashboard.press(keys);
             dashboard.screen();
         }
@@ -536,6 +541,41 @@ fn enter_leads_to_the_holder_wherever_the_cursor_is() {
     dashboard.press("G");
     let screen = dashboard.screen();
     assert!(screen.contains("Enter: goroutine ") && !screen.contains("Enter: holder"), "{screen}");
+}
+
+#[test]
+fn a_chain_is_walked() {
+    for (width, height) in [(80, 24), (120, 30)] {
+        let mut dashboard = Dashboard::new(width, height);
+        dashboard.read(samples::convoy());
+        dashboard.press("3");
+        dashboard.line("/id:100");
+        dashboard.press("w");
+        check(&format!("watch-chain-{width}"), &dashboard.screen());
+        // The line of the task that is asked about leads to the next one.
+        dashboard.key(KeyCode::Enter);
+        assert!(dashboard.screen().contains("goroutine 99  chan receive"), "{}", dashboard.screen());
+        dashboard.press("w");
+        assert!(dashboard.screen().contains("goroutine 99 waits"), "{}", dashboard.screen());
+        for text in ["goroutine 99  chan receive", "goroutine 100 waits to lock", "(1 goroutine)"] {
+            dashboard.key(KeyCode::Esc);
+            assert!(dashboard.screen().contains(text), "no {text}:\n{}", dashboard.screen());
+        }
+        // A group, and back to the groups.
+        dashboard.key(KeyCode::Esc);
+        dashboard.press("2w");
+        assert!(dashboard.screen().contains(" goroutines wait to lock"), "{}", dashboard.screen());
+        dashboard.key(KeyCode::Esc);
+        assert!(dashboard.screen().contains("PER MIN"), "{}", dashboard.screen());
+        // Words, not colours; and on any terminal.
+        dashboard.theme = Theme { color: false, ascii: true };
+        dashboard.press("w");
+        assert!(
+            dashboard.screen().is_ascii() && dashboard.screen().contains("` held by"),
+            "{}",
+            dashboard.screen()
+        );
+    }
 }
 
 /// The same program, started anew with another pid.

@@ -7,6 +7,8 @@ mod busy;
 #[path = "why/command.rs"]
 mod command;
 mod common;
+#[path = "why/ends.rs"]
+mod ends;
 #[path = "why/namespaces.rs"]
 mod namespaces;
 #[path = "why/plan.rs"]
@@ -17,8 +19,12 @@ mod registered;
 mod reports;
 #[path = "why/running.rs"]
 mod running;
+#[path = "watch_support/terminal.rs"]
+mod terminal;
 #[path = "why/truth.rs"]
 mod truth;
+#[path = "why/watched.rs"]
+mod watched;
 
 use std::time::Duration;
 

@@ -8,15 +8,18 @@
 //! | what do they wait for, and who holds it? | [`waits`], [`locks`] |
 //! | what changed? | [`Series`], [`diff::diff`], [`rates`], [`trend`] |
 //! | what leaks? | [`leaks::find`] |
+//! | what did a program leave behind at its end? | [`gate::judge`] |
 //! | what took time, in a recording? | [`recorded`] |
 
 pub(crate) mod apart;
+pub mod baseline;
 pub mod contexts;
 pub mod diff;
 pub mod each;
 pub mod filter;
 pub mod flame;
 pub mod frames;
+pub mod gate;
 pub mod group;
 pub(crate) mod known;
 pub mod leaks;
@@ -33,6 +36,7 @@ pub mod series;
 pub mod signature;
 pub(crate) mod tally;
 pub mod trend;
+pub mod trip;
 pub mod waits;
 pub mod why;
 

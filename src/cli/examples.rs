@@ -19,7 +19,7 @@ const GENERAL: &[Example] = &[
     ("kubectl logs api-7f9c | loiter stacks -", "read a crash in a log"),
 ];
 
-const EXAMPLES: [(&str, &[Example]); 13] = [
+const EXAMPLES: [(&str, &[Example]); 14] = [
     (
         "ps",
         &[
@@ -107,6 +107,20 @@ const EXAMPLES: [(&str, &[Example]); 13] = [
             (
                 "loiter record -o run.loiter -- ./batch --once",
                 "a program, from its first instruction to its end",
+            ),
+        ],
+    ),
+    (
+        "gate",
+        &[
+            ("loiter gate -- ./server --once", "run a program; status 1 if it leaves goroutines behind"),
+            ("go test -exec 'loiter gate --' ./...", "every test binary of a repository"),
+            ("loiter gate --timeout 30s -- ./server", "run a server for half a minute, then look"),
+            ("loiter gate --pid api --max-growth 10/min", "a process that runs, for ten minutes"),
+            ("loiter gate --pid api --learn --state api.state", "learn for an hour what is usual"),
+            (
+                "loiter gate --pid api --state api.state --for 8h --on-trip 'page oncall'",
+                "and say when there is more",
             ),
         ],
     ),

@@ -23,8 +23,8 @@ use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
-mod ignore;
-mod lines;
+pub(in crate::cli) mod ignore;
+pub(in crate::cli) mod lines;
 mod watch;
 
 /// Find tasks that leak: watch a process for a while, or read a series of snapshots

@@ -81,12 +81,14 @@ pub fn pages() -> io::Result<Vec<ManPage>> {
 const LIMITS: &str = "loiter-limits.7";
 
 /// The pages of section 5.
-const FORMATS: [(&str, &str); 7] = [
+const FORMATS: [(&str, &str); 9] = [
     ("loiter-snapshot.5", include_str!("../../man/loiter-snapshot.5")),
     ("loiter-recording.5", include_str!("../../man/loiter-recording.5")),
     ("loiter-record-json.5", include_str!("../../man/loiter-record-json.5")),
     ("loiter-diff-json.5", include_str!("../../man/loiter-diff-json.5")),
     ("loiter-leaks-json.5", include_str!("../../man/loiter-leaks-json.5")),
+    ("loiter-gate-json.5", include_str!("../../man/loiter-gate-json.5")),
+    ("loiter-gate-watch-json.5", include_str!("../../man/loiter-gate-watch-json.5")),
     ("loiter-why-json.5", include_str!("../../man/loiter-why-json.5")),
     ("loiter-stacks-json.5", include_str!("../../man/loiter-stacks-json.5")),
 ];

@@ -13,6 +13,7 @@ mod exit;
 mod filter;
 mod flame;
 mod format;
+mod gate;
 mod leaks;
 pub mod man;
 mod output;
@@ -78,6 +79,7 @@ enum Command {
     Leaks(leaks::Args),
     Why(why::Args),
     Record(record::Args),
+    Gate(gate::Args),
     Convert(convert::Args),
     Flame(flame::Args),
     #[cfg(feature = "demo")]
@@ -126,6 +128,7 @@ pub fn main() -> Exit {
         Command::Leaks(args) => leaks::run(&args, &output),
         Command::Why(args) => why::run(&args, &output),
         Command::Record(args) => record::run(&args, &output),
+        Command::Gate(args) => gate::run(&args, &output),
         Command::Convert(args) => convert::run(&args, &output),
         Command::Flame(args) => flame::run(&args, &output),
         #[cfg(feature = "demo")]

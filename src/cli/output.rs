@@ -37,6 +37,8 @@ const MAX_PAGED: usize = 256 << 20;
 pub(super) struct Output {
     /// Colours on stdout.
     pub(super) color: bool,
+    /// When to use colours, elsewhere.
+    pub(super) choice: Color,
     /// Columns of stdout.
     pub(super) width: usize,
     /// stdout is a terminal.
@@ -47,9 +49,9 @@ pub(super) struct Output {
 
 impl Output {
     /// Finds out about stdout.
-    pub(super) fn new(color: Color, verbose: u8) -> Self {
+    pub(super) fn new(choice: Color, verbose: u8) -> Self {
         let stdout = io::stdout();
-        let color = match color {
+        let color = match choice {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => AutoStream::choice(&stdout) != ColorChoice::Never,
@@ -57,7 +59,7 @@ impl Output {
         let terminal = stdout.is_terminal();
         let size = terminal_size::terminal_size_of(&stdout).filter(|_| terminal);
         let width = size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0).max(40));
-        Output { color, width, terminal, verbose }
+        Output { color, choice, width, terminal, verbose }
     }
 
     /// The appearance of text, as far as stdout and -v decide.
@@ -69,6 +71,15 @@ impl Output {
             full_paths: verbose,
             verbose,
             ..TextOptions::default()
+        }
+    }
+
+    /// Colours on stderr.
+    pub(super) fn color_of_stderr(&self) -> bool {
+        match self.choice {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => AutoStream::choice(&io::stderr()) != ColorChoice::Never,
         }
     }
 

@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::Color;
 
     fn process(pid: u32, finding: Finding) -> Process {
         let who = Candidate {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     fn text(all: bool, terminal: bool) -> String {
-        let output = Output { color: false, width: 60, terminal, verbose: 0 };
+        let output = Output { color: false, choice: Color::Never, width: 60, terminal, verbose: 0 };
         let mut out = Vec::new();
         let table = Table::new(&output, all, Some(10));
         table.finish(&sample(), &mut out).expect("memory can be written");

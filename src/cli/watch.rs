@@ -18,6 +18,7 @@ use crate::dashboard::run::{self, Options};
 use crate::dashboard::view::Theme;
 use crate::ending;
 use crate::full_text;
+use crate::session::why::InquiryOptions;
 use crate::session::{Album, Pacing, Session, SessionOptions, recorded};
 use crate::source::{Answer, Program, Source, ask, running_processes};
 
@@ -30,6 +31,9 @@ use crate::source::{Answer, Program, Source, ask, running_processes};
 /// It also shows how long tasks were in which state, by the readings alone. c samples the CPU time of every task and
 /// group, 99 times a second, until c is pressed again; this takes the rights that loiter record needs. A frozen screen
 /// keeps its figures, while reading and sampling go on.
+///
+/// w on a task or a group says why it waits: the chain of causes that loiter why shows, through other processes, too.
+/// Enter leads along it. A saved reading is followed as far as it goes.
 ///
 /// Without SOURCE, loiter lists the processes that it can read, to choose from. If the process ends and is
 /// restarted, from the same executable with the same arguments or under the name that was given, loiter finds
@@ -125,7 +129,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         },
     };
     let query = Query { key: args.group_by.clone(), system: args.system, ..Query::default() };
-    let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse });
+    let why = InquiryOptions { read: args.how.options().read, ..InquiryOptions::default() };
+    let outcome = run::run(feed, Options { query, system: args.system, theme, mouse: !args.no_mouse, why });
     // The reading thread may still hold the program: it is ended here, not when the last reference is dropped.
     if let Some(program) = program {
         let end = program.end();

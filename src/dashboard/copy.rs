@@ -77,6 +77,13 @@ pub(super) fn selected(state: &AppState) -> Option<Copied> {
                 at => vec![state.closeup().get(at)?.text().trim().to_owned()],
             }
         }
+        (_, Some(List::Chain)) => {
+            let chain = state.chain.as_ref()?;
+            match chain.cursor.at {
+                0 => chain.lines(COLUMNS).iter().map(|(row, _)| row.text()).collect(),
+                at => vec![chain.lines(state.size.0.into()).get(at)?.0.text().trim().to_owned()],
+            }
+        }
         (_, Some(List::Creators)) => {
             let at = *state.branches().get(state.cursors.creators.at)?;
             let node = tables.creators.nodes.get(at)?;

@@ -57,6 +57,8 @@ pub enum Action {
     Cpu,
     /// Copies what is selected to the clipboard.
     Copy,
+    /// Says why the selected task waits.
+    Why,
     /// Asks what to write to a file.
     Write,
     /// Reads less often.
@@ -148,6 +150,7 @@ pub static BINDINGS: &[Binding] = &[
     binding(&[key(KeyCode::PageUp), control('b')], "PgUp", "page up", Action::PageUp),
     binding(&[key(KeyCode::PageDown), control('f')], "PgDn", "page down", Action::PageDown),
     binding(&[key(KeyCode::Enter)], "Enter", "open the selected item", Action::Enter),
+    binding(&[plain('w')], "w", "why a task or group waits", Action::Why),
     binding(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", "back; clear the filter", Action::Back),
     binding(&[plain('/')], "/", "filter: words, field:value", Action::Filter),
     binding(&[plain('b')], "b", "group by ...", Action::GroupBy),
@@ -160,7 +163,7 @@ pub static BINDINGS: &[Binding] = &[
     binding(&[plain('m')], "m", "mark: show changes from now on", Action::Mark),
     binding(&[plain('M')], "M", "forget the mark", Action::Unmark),
     binding(&[plain('y')], "y", "copy the selected item", Action::Copy),
-    binding(&[plain('w')], "w", "write to a file", Action::Write),
+    binding(&[plain('W')], "W", "write to a file", Action::Write),
     binding(&[plain('+'), plain('=')], "+", "read less often", Action::Slower),
     binding(&[plain('-')], "-", "read more often", Action::Faster),
     binding(&[plain('[')], "[", "replay: back 1", Action::Earlier),

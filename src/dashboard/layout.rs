@@ -45,7 +45,7 @@ pub fn areas(state: &AppState) -> Areas {
     match state.query.view {
         View::Overview => {}
         // A line below tells where Enter leads.
-        View::Tasks if state.query.task.is_some() => {
+        View::Tasks if state.query.task.is_some() || state.chain.is_some() => {
             areas.rows = line(body.y, body.height.saturating_sub(1));
             areas.pane = line(areas.rows.y + areas.rows.height, 1);
         }

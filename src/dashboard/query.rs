@@ -105,6 +105,16 @@ impl GroupSort {
     }
 }
 
+/// The order of tasks that were created alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CreatorSort {
+    /// Most tasks first, descendants included.
+    #[default]
+    Count,
+    /// Most CPU time first, descendants included. Only while that is sampled.
+    Cpu,
+}
+
 /// The order of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TaskSort {
@@ -183,7 +193,8 @@ impl TaskKey {
         picture.snapshot.tasks.get(index as usize).map(|task| Self::new(picture.life, task, index))
     }
 
-    fn new(life: u32, task: &Task, index: u32) -> Self {
+    /// The key of a task in the process of this number; `index`: its row.
+    pub(super) fn new(life: u32, task: &Task, index: u32) -> Self {
         let nameless = task.id.is_none() && task.address == 0;
         let address = if nameless { index.into() } else { task.address };
         TaskKey { life, runtime: task.runtime, id: task.id, address }
@@ -231,6 +242,8 @@ pub struct Query {
     pub group_sort: GroupSort,
     /// The order of tasks.
     pub task_sort: TaskSort,
+    /// The order of creators.
+    pub creator_sort: CreatorSort,
     /// Reversed order.
     pub reverse: bool,
     /// Only the tasks of one group.

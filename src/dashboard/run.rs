@@ -27,6 +27,7 @@ use signal_hook::iterator::Signals;
 use super::copy;
 use super::crash;
 use super::event::Happened;
+use super::finder::Finder;
 use super::query::Query;
 use super::reader::{self, Control, Feed};
 use super::state::{AppState, Source};
@@ -37,6 +38,7 @@ use crate::ending;
 use crate::process::{end_all_stops, while_nothing_is_held};
 use crate::session::ProgramId;
 use crate::session::record::{CpuNews, LiveCpu};
+use crate::session::why::InquiryOptions;
 
 /// At most this many events wait here; after that, senders wait.
 const INBOX: usize = 16;
@@ -54,6 +56,8 @@ pub struct Options {
     pub theme: Theme,
     /// The mouse selects and scrolls; otherwise the terminal keeps it.
     pub mouse: bool,
+    /// How processes are read to say why tasks wait.
+    pub why: InquiryOptions,
 }
 
 /// Shows the dashboard until the user leaves it or a signal arrives that ends programs. Returns that signal;
@@ -70,11 +74,12 @@ pub fn run(feed: Feed, options: Options) -> io::Result<Option<i32>> {
     let mut state = first_state(&feed, options.query);
     let control = reader::spawn(feed, options.system, out.clone());
     let worker = Worker::spawn(out.clone());
+    let finder = Finder::spawn(options.why, out.clone());
     let terminal = terminal()?;
     let size = terminal.size()?;
     state.size = (size.width, size.height);
     let mut desk =
-        App { terminal, screen, state, theme: options.theme, inbox, control, worker, out, cpu: None };
+        App { terminal, screen, state, theme: options.theme, inbox, control, worker, finder, out, cpu: None };
     let signal = desk.work()?;
     drop(desk);
     // The reader may be in the middle of a stop, and another thread may be writing a file.
@@ -147,6 +152,7 @@ struct App {
     inbox: Receiver<Happened>,
     control: Sender<Control>,
     worker: Worker,
+    finder: Finder,
     /// Where threads that are started later send what happens.
     out: SyncSender<Happened>,
     /// Samples CPU time, while that is on.
@@ -229,6 +235,12 @@ impl App {
                 if let Some(picture) = &self.state.picture {
                     let (query, cpu) = (self.state.query.clone(), self.state.cpu.shown.clone());
                     self.worker.compute(picture.clone(), query, cpu);
+                }
+            }
+            Command::Follow(None) => self.finder.give_up(),
+            Command::Follow(Some(turn)) => {
+                if let Some(chain) = &self.state.chain {
+                    self.finder.ask(turn, chain.question.clone());
                 }
             }
             Command::Sample(None) => self.cpu = None,

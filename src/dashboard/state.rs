@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::chain::ChainView;
 use super::cpu::Cpu;
+pub use super::cursor::Cursor;
 use super::flame::FramePath;
 use super::query::{Query, TaskKey, View};
 use super::tables::{Tables, TreeNode};
@@ -39,26 +41,6 @@ pub enum Source {
         /// How many there are.
         of: usize,
     },
-}
-
-/// The selected line of a list, and the first line on the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// The selected line.
-    pub at: usize,
-    /// The first line shown.
-    pub top: usize,
-}
-
-impl Cursor {
-    /// Selects a line of `len`, and shows it in a window of `height` lines.
-    pub fn go(&mut self, at: usize, len: usize, height: usize) {
-        self.at = at.min(len.saturating_sub(1));
-        let height = height.max(1);
-        self.top = self.top.clamp((self.at + 1).saturating_sub(height), self.at);
-        // No empty lines below while there are lines above.
-        self.top = self.top.min(len.saturating_sub(height));
-    }
 }
 
 /// What is being typed.
@@ -133,8 +115,12 @@ pub struct AppState {
     pub frame: FramePath,
     /// Branches of the tree that differ from the default.
     pub folded: BTreeSet<u64>,
-    /// Tasks that were shown before the current one, to go back to.
-    pub visited: Vec<TaskKey>,
+    /// Why a task waits, in front of the tasks.
+    pub chain: Option<ChainView>,
+    /// The number of the last search for a chain. What others find is out of date.
+    pub chain_turn: u32,
+    /// What was shown before the current task or chain, to go back to.
+    pub visited: Vec<Place>,
     /// What is being typed.
     pub prompt: Option<Prompt>,
     /// The help is shown from this line on.
@@ -143,6 +129,17 @@ pub struct AppState {
     pub pane: Pane,
     /// The last action, or failure.
     pub message: Option<Message>,
+}
+
+/// Something that was shown.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A task in detail.
+    Task(TaskKey),
+    /// Why a task waits.
+    Chain(Box<ChainView>),
+    /// Another view.
+    View(View),
 }
 
 /// The selection in each list.
@@ -182,6 +179,8 @@ pub enum List {
     Creators,
     /// Lines about one task.
     Closeup,
+    /// Lines about why a task waits.
+    Chain,
     /// Findings.
     Findings,
     /// Workers of the schedulers.
@@ -206,6 +205,8 @@ impl AppState {
             cursors: Cursors::default(),
             frame: FramePath::default(),
             folded: BTreeSet::new(),
+            chain: None,
+            chain_turn: 0,
             visited: Vec::new(),
             prompt: None,
             help: None,
@@ -219,6 +220,7 @@ impl AppState {
         match self.query.view {
             View::Overview | View::Flame => None,
             View::Groups => Some(List::Groups),
+            View::Tasks if self.chain.is_some() => Some(List::Chain),
             View::Tasks if self.query.task.is_some() => Some(List::Closeup),
             View::Tasks => Some(List::Tasks),
             View::Creators => Some(List::Creators),
@@ -234,6 +236,8 @@ impl AppState {
             List::Tasks => &mut self.cursors.tasks,
             List::Creators => &mut self.cursors.creators,
             List::Closeup => &mut self.cursors.closeup,
+            // Without a chain there is no such list.
+            List::Chain => self.chain.as_mut().map_or(&mut self.cursors.closeup, |chain| &mut chain.cursor),
             List::Findings => &mut self.cursors.findings,
             List::Scheduler => &mut self.cursors.scheduler,
         }
@@ -246,6 +250,7 @@ impl AppState {
             List::Tasks => self.tables.tasks.order.len(),
             List::Creators => self.branches().len(),
             List::Closeup => self.closeup().len(),
+            List::Chain => self.chain.as_ref().map_or(0, |chain| chain.lines(self.size.0.into()).len()),
             List::Findings => self.findings().map_or(0, |report| report.findings.len()),
             List::Scheduler => {
                 let runtimes = &self.tables.picture.snapshot.header.runtimes;
@@ -291,6 +296,20 @@ impl AppState {
     pub fn lead(&self) -> Option<Lead> {
         let row = self.closeup().into_iter().nth(self.cursors.closeup.at);
         task_detail::lead(self.tables.closeup.as_ref()?, row.and_then(|row| row.link))
+    }
+
+    /// The chain on the screen.
+    pub fn chain_shown(&self) -> Option<&ChainView> {
+        self.chain.as_ref().filter(|_| self.query.view == View::Tasks)
+    }
+
+    /// What is on the screen, as a place to go back to. None: the list of tasks.
+    pub fn place(&self) -> Option<Place> {
+        if self.query.view != View::Tasks {
+            return Some(Place::View(self.query.view));
+        }
+        let chain = self.chain.clone().map(|chain| Place::Chain(Box::new(chain)));
+        chain.or_else(|| self.query.task.map(Place::Task))
     }
 
     /// Changes what the user wants to see.

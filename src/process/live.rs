@@ -227,6 +227,10 @@ impl Target for LiveTarget {
         proc::blocked_at(self.pid(), tid)
     }
 
+    fn held_at(&self, tid: u32) -> Option<Blocked> {
+        proc::held_at(self.pid(), tid)
+    }
+
     fn call_of(&self, tid: u32) -> Option<ThreadCall> {
         calls::of_thread(self.pid(), tid)
     }

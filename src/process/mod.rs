@@ -10,6 +10,7 @@
 //! - files: `maps`, `image` with `image_file` and `elf`; `slow_files` gives up on a file system that does not answer;
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
+//! - the end of a program: `hold` holds it there;
 //! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
 //! - what tasks wait for in the kernel: `calls`, `descriptors`, `sockets`;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
@@ -27,6 +28,8 @@ pub mod descriptors;
 mod elf;
 mod error;
 mod figures;
+#[cfg(feature = "cli")]
+pub(crate) mod hold;
 mod image;
 mod image_file;
 mod job_control;
@@ -111,6 +114,18 @@ pub trait Memory: Send + Sync {
         let mut bytes = vec![0; len];
         self.read(address, &mut bytes)?;
         Ok(bytes)
+    }
+}
+
+/// Reads several little-endian u64 in one call, which takes hardly longer than to read one of them. They need not have
+/// been there at the same moment.
+pub(crate) fn read_words<const N: usize>(memory: &dyn Memory, addresses: [u64; N]) -> Result<[u64; N]> {
+    let ranges = addresses.map(|address| Range { address, len: 8 });
+    let (mut words, mut ok) = ([[0; 8]; N], [false; N]);
+    memory.read_many(&ranges, words.as_flattened_mut(), &mut ok)?;
+    match addresses.into_iter().zip(ok).find(|(_, ok)| !ok) {
+        Some((address, _)) => Err(TargetError::Unmapped { address, len: 8 }),
+        None => Ok(words.map(u64::from_le_bytes)),
     }
 }
 
@@ -265,6 +280,12 @@ pub trait Target: Memory {
     /// some system calls (such as `epoll_wait`) return early with EINTR. None for a running thread, and where
     /// this cannot be known.
     fn blocked_at(&self, _tid: u32) -> Option<Blocked> {
+        None
+    }
+
+    /// The same, but only for a thread that would not stop: it is in the call that ends the process, or in a sleep that
+    /// cannot be interrupted. None for any other thread.
+    fn held_at(&self, _tid: u32) -> Option<Blocked> {
         None
     }
 

@@ -130,6 +130,15 @@ pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
     Some(Blocked { pc, sp, sleeps })
 }
 
+/// Where a thread waits that does not stop when it is told to: in the call that ends the process (a seccomp filter
+/// holds it), or in a sleep that no signal ends (state D). None for any other thread.
+pub(super) fn held_at(pid: u32, tid: u32) -> Option<Blocked> {
+    let line = read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
+    let number = line.split_ascii_whitespace().next()?.parse::<libc::c_long>().ok()?;
+    let held = number == libc::SYS_exit_group || Stat::read_thread(pid, tid).ok()?.state == 'D';
+    if held { blocked_at(pid, tid) } else { None }
+}
+
 /// Program counter and stack pointer, the last two fields of a syscall file. They follow the number of a
 /// system call and its six arguments, or -1 if the thread waits for something else. A running thread has
 /// neither.

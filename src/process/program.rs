@@ -1,15 +1,15 @@
 //! The program that a process runs: what tells it from the next one, after execve, and whether it is there yet.
 
+use std::fs::File;
 use std::hash::{Hash, Hasher};
+use std::io::Read;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHasher;
 
-use super::proc;
-
-/// What the kernel tells a program (its auxiliary vector) is a few hundred bytes.
-const MAX_VECTOR: u64 = 64 << 10;
+/// What the kernel tells a program (its auxiliary vector) is a few hundred bytes (`AT_VECTOR_SIZE` in Linux 6.18).
+const MAX_VECTOR: usize = 2048;
 /// A program that is waited for longer than this is taken as it is.
 const START: Duration = Duration::from_secs(5);
 /// Between two looks at a program that is not there yet.
@@ -40,8 +40,12 @@ pub(super) fn wait(pid: u32) {
     }
 }
 
+/// A recording asks for it at each batch of samples: one call to read it.
 fn vector(pid: u32) -> Option<Vec<u8>> {
-    proc::read_bounded(format!("/proc/{pid}/auxv"), MAX_VECTOR).ok()
+    let mut bytes = vec![0; MAX_VECTOR];
+    let len = File::open(format!("/proc/{pid}/auxv")).and_then(|mut file| file.read(&mut bytes)).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
 }
 
 /// The kernel writes the vector last of all (`create_elf_tables` in Linux 6.18's `fs/binfmt_elf.c`). Until then it has

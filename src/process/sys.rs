@@ -35,6 +35,14 @@ pub(crate) fn pidfd_ended(fd: &OwnedFd) -> bool {
     ready == 1 && poll.revents & libc::POLLIN != 0
 }
 
+/// Sends a signal to the process behind a pidfd, if it is still there.
+#[cfg(feature = "cli")]
+pub(super) fn pidfd_signal(fd: &OwnedFd, signal: i32) {
+    let none: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: pidfd_send_signal takes two integers, no information, and no flags.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, none, 0) };
+}
+
 /// Reads from `file` at `offset`, which for /proc/PID/mem is an address.
 pub(super) fn pread(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     use std::os::unix::fs::FileExt;

@@ -254,7 +254,8 @@ pub fn context(snapshot: &Snapshot, context: &Context) -> String {
     format!("{name} {:#x}", context.address)
 }
 
-/// A system call: "wait4 for pid 88", `read of pipe:[88121]`, "openat (in wait_for_partner)". The numbers are those of
+/// A system call: "wait4 for pid 88", `read of pipe:[88121]`, "openat (in fuse_open)", "openat of a named pipe that no
+/// process has open for writing". The numbers are those of
 /// x86-64.
 pub fn call(snapshot: &Snapshot, call: &SystemCall) -> String {
     let name = snapshot.str(call.name);
@@ -280,6 +281,9 @@ pub fn call(snapshot: &Snapshot, call: &SystemCall) -> String {
         }
         _ => {}
     }
+    if let Some(other) = opens_pipe(snapshot, call) {
+        return format!("{name} of a named pipe that no process has open for {other}");
+    }
     match call.kernel_function {
         Some(function) if !snapshot.str(function).is_empty() => {
             format!("{name} (in {})", snapshot.str(function))
@@ -288,6 +292,27 @@ pub fn call(snapshot: &Snapshot, call: &SystemCall) -> String {
     }
 }
 
+/// What somebody else would have to open a named pipe for, if that is what the call waits for: the kernel sleeps in
+/// `wait_for_partner`, or in `fifo_open` where that is part of it.
+fn opens_pipe(snapshot: &Snapshot, call: &SystemCall) -> Option<&'static str> {
+    /// `O_ACCMODE`: the lowest bits of the flags.
+    const ACCESS: u64 = 3;
+    let function = snapshot.str(call.kernel_function?);
+    let [_, second, third, ..] = call.arguments;
+    let flags = match call.number {
+        OPEN => second,
+        OPENAT => third,
+        _ => return None,
+    };
+    match (function, flags & ACCESS) {
+        ("wait_for_partner" | "fifo_open", 0) => Some("writing"),
+        ("wait_for_partner" | "fifo_open", 1) => Some("reading"),
+        _ => None,
+    }
+}
+
+const OPEN: u32 = 2;
+const OPENAT: u32 = 257;
 /// System calls that wait for a child, and what the first argument of waitid says of the second
 /// (`include/uapi/linux/wait.h`).
 const WAIT4: u32 = 61;

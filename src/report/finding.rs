@@ -5,7 +5,7 @@ use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
 use crate::analysis::leaks::{
-    Doing, Finding, Holder, HowHeld, Note, Report, Rest, Sample, Silenced, Sureness,
+    BecauseOf, Culprit, Doing, Finding, Holder, HowHeld, Note, Report, Rest, Sample, Silenced, Sureness,
 };
 use crate::analysis::rates::{Lifetime, NoLifetime, Rates};
 use crate::analysis::signature::SignatureFrame;
@@ -228,6 +228,56 @@ pub fn holders(header: &Header, finding: &Finding, full: bool, all: bool) -> Vec
         (guess, text)
     };
     shown().map(one).collect()
+}
+
+/// What the tasks of a finding wait for in the end: "the 1,204 goroutines above: chan send in main.work store.go:16", or
+/// "goroutine 12: IO wait for 3 min in main.run hub.go:40". Raw from the target: escape before printing.
+pub fn because_of(report: &Report, finding: &Finding, full: bool) -> Option<String> {
+    let BecauseOf { tasks, culprit } = finding.because_of.as_ref()?;
+    let mut text = match culprit {
+        Culprit::Finding(nth) => other_finding(report, finding, report.findings.get(*nth)?, full),
+        Culprit::Task(task) => {
+            format!("{}{}", named_task(finding, task), doing(&report.header, task, full))
+        }
+    };
+    if *tasks < finding.now {
+        text.push_str(&format!("; {} of the {} wait for that", thousands(*tasks), thousands(finding.now)));
+    }
+    Some(text)
+}
+
+/// The findings whose tasks wait for those of this one, in the same words.
+pub fn keeps_waiting(report: &Report, finding: &Finding, full: bool) -> Vec<String> {
+    let this = |other: &&Finding| match &other.because_of {
+        Some(BecauseOf { culprit: Culprit::Finding(nth), .. }) => {
+            report.findings.get(*nth).is_some_and(|culprit| std::ptr::eq(culprit, finding))
+        }
+        _ => false,
+    };
+    let others = report.findings.iter().filter(this);
+    others.map(|other| other_finding(report, finding, other, full)).collect()
+}
+
+/// "the 3 goroutines below: chan send in main.work store.go:16". `from`: the finding in which that is said.
+fn other_finding(report: &Report, from: &Finding, other: &Finding, full: bool) -> String {
+    let at = |one: &Finding| report.findings.iter().position(|finding| std::ptr::eq(finding, one));
+    let place = if at(other) < at(from) { "above" } else { "below" };
+    let tasks = match other.now {
+        1 => other.noun.clone(),
+        n => count(n, &other.noun),
+    };
+    let mut text = format!("the {tasks} {place}");
+    if let Some(part) = other.parts.first() {
+        let words = [
+            (!part.what.is_empty()).then(|| part.what.clone()),
+            part.at.as_ref().map(|at| format!("in {}", named_place(&report.header, at, full))),
+        ];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        if !words.is_empty() {
+            text.push_str(&format!(": {}", words.join(" ")));
+        }
+    }
+    text
 }
 
 /// "goroutine 99".

@@ -53,8 +53,13 @@ impl Breaks {
 /// raw: its words are as wide as they are when escaped.
 #[cfg(any(test, feature = "dashboard"))]
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
+    wrapped_from(text, 0, columns, indent)
+}
+
+/// The same for text that begins at a column of its first line.
+pub fn wrapped_from(text: &str, at: usize, columns: usize, indent: usize) -> Vec<String> {
     let widths = text.split(' ').map(|word| width(&escape(word)));
-    let breaks = Breaks { limit: columns, indent, separator: 1, at: 0 };
+    let breaks = Breaks { limit: columns, indent, separator: 1, at };
     let mut lines: Vec<String> = Vec::new();
     for (word, new_line) in text.split(' ').zip(breaks.before_each(widths)) {
         match lines.last_mut().filter(|_| !new_line) {

@@ -9,13 +9,17 @@ use super::task_facts;
 use super::units::{count, thousands};
 use super::waiting;
 use crate::analysis::frames::{frame_name, holding_frame};
-use crate::analysis::why::{Chain, EdgeKind, Graph, Node, Step, Want, Why};
+use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, Step, Want, Why};
 use crate::snapshot::{LockState, Snapshot, Task};
 
+pub use notes::{Note, notes};
+pub use page::{Look, PageLine, PageOptions, lines};
 pub(super) use roles::edge_name;
 
 mod causes;
+mod notes;
 mod objects;
+mod page;
 mod roles;
 
 /// Words, and whether they say what a task does.
@@ -35,6 +39,8 @@ pub struct Row {
     pub function: String,
     /// Its place in the source. Raw from the target. Empty if it is not known.
     pub place: String,
+    /// The task that it names, the first one if it names several.
+    pub task: Option<NodeId>,
     /// The chain ends here.
     pub ends: bool,
 }
@@ -109,7 +115,11 @@ impl<'w, 'a> Words<'w, 'a> {
             }
             let ends = std::iter::once(&step).chain(&more).any(|step| step.end.is_some());
             let (function, place) = about.map(|step| self.place(step)).unwrap_or_default();
-            rows.push(Row { depth, text, function, place, ends });
+            let task = about.map(|step| match self.graph.node(step.node) {
+                Some(Node::Across(task)) => task,
+                _ => step.node,
+            });
+            rows.push(Row { depth, text, function, place, task, ends });
             nth += more.len();
         }
         rows
@@ -247,7 +257,12 @@ impl<'w, 'a> Words<'w, 'a> {
                 self.ends(step, &[], text);
             }
             (Some(Node::Process(pid)), _) => {
-                text.push_str(&format!("the other end is open in {}", self.process_name(pid)));
+                let what = if self.is_counter(step) { "it" } else { "the other end" };
+                text.push_str(&format!("{what} is open in {}", self.process_name(pid)));
+                if step.unlisted > 0 {
+                    let others = if step.unlisted == 1 { "process" } else { "processes" };
+                    text.push_str(&format!(", or in {} other {others}", thousands(step.unlisted)));
+                }
                 self.ends(step, &[], text);
             }
             (Some(Node::End { file, want: Want::Accepted }), Some(_)) => {
@@ -262,6 +277,16 @@ impl<'w, 'a> Words<'w, 'a> {
             (_, Some(end)) => text.push_str(&self.cause(step.node, end)),
             (_, None) => text.push_str("the other end, as above"),
         }
+    }
+
+    /// Whether a step is a process that has an event counter, which has no other end.
+    fn is_counter(&self, step: &Step) -> bool {
+        step.edge.is_some_and(|edge| self.is_counter_end(edge.from))
+    }
+
+    /// Whether a node is what its holders share of an event counter.
+    fn is_counter_end(&self, node: NodeId) -> bool {
+        matches!(self.graph.node(node), Some(Node::End { file, .. }) if self.graph.is_counter(file))
     }
 
     /// How a chain ends at a step, or at those that are said in the same line: ", its holder was not found".
@@ -287,7 +312,7 @@ impl<'w, 'a> Words<'w, 'a> {
         let many = step.count > 1 || task.count() > 1;
         text.extend(elsewhere.map(|process| format!("{}: ", self.process_facts(process))));
         let from = step.edge.and_then(|edge| self.graph.node(edge.from));
-        let of_end = matches!(from, Some(Node::End { .. } | Node::Process(_)));
+        let of_end = matches!(from, Some(Node::End { .. } | Node::Process(_))) && !self.is_counter(step);
         match &step.edge {
             Some(edge) => text.push_str(&roles::with_role(&name, many, edge, task.age, of_end)),
             None => text.push_str(&name),

@@ -1,4 +1,4 @@
-//! The runtimes that schedule tasks inside a target: Go, and task registries that a program exports.
+//! The runtimes that schedule tasks inside a target: Go, Tokio, and task registries that a program exports.
 //!
 //! [`snapshot`] finds and reads all of them once. [`Readable`] keeps what was found for the next reading.
 //! [`ReadOptions`] says what may be stopped. A reader of a runtime implements [`Attached`].
@@ -21,9 +21,7 @@ mod reading;
 pub(crate) mod registry;
 mod sampling;
 mod threads;
-mod tokio {
-    pub(super) mod chain;
-}
+mod tokio;
 
 pub use go::GoError;
 pub use registry::RegistryError;
@@ -55,6 +53,8 @@ pub struct ReadOptions {
     /// CPU time for the search for those who are going to do what others wait for
     /// ([`crate::snapshot::Actor`]). Zero: they are not looked for.
     pub actors: Duration,
+    /// The tasks that tasks descend from, where the runtime keeps them ([`crate::snapshot::Ancestor`]).
+    pub ancestors: bool,
     /// Descriptors of the target at whose other ends others wait: who has them is looked for, too, if `actors` is not
     /// zero.
     pub ends: Vec<u32>,
@@ -79,6 +79,13 @@ impl ReadOptions {
     pub fn causes(self) -> Self {
         let search = CAUSES * SLOWNESS;
         ReadOptions { holders: search, links: CAUSES, actors: search, repeated: true, ..self }
+    }
+
+    /// The same, and the search for those who are going to do what others wait for gets as much time as in a command
+    /// that reads once.
+    #[must_use]
+    pub fn acting(self) -> Self {
+        ReadOptions { actors: ONCE * SLOWNESS, ..self }
     }
 
     /// For readings every `pace`: the search for holders gets a tenth of that.
@@ -108,6 +115,7 @@ impl Default for ReadOptions {
             holders: Duration::from_secs(10),
             links: Duration::from_secs(10),
             actors: Duration::ZERO,
+            ancestors: false,
             ends: Vec::new(),
             repeated: true,
             stop: None,
@@ -170,6 +178,10 @@ pub struct FoundRuntimes {
     pub left_out: Vec<String>,
     /// What is present but has never been used; one sentence each. Worth reporting only if there is nothing else.
     pub unused: Vec<String>,
+    /// What the origin of the tasks should say besides; one sentence each.
+    pub notes: Vec<String>,
+    /// A task registry lists the tasks of Tokio.
+    exports_tokio: bool,
 }
 
 impl FoundRuntimes {
@@ -223,7 +235,7 @@ impl FoundRuntimes {
 type Probe = fn(&dyn Target, &mut FoundRuntimes) -> Result<()>;
 
 /// All known kinds of runtimes.
-const PROBES: &[Probe] = &[go::probe, registry::probe];
+const PROBES: &[Probe] = &[go::probe, registry::probe, tokio::probe];
 
 /// Every runtime in `target`.
 ///

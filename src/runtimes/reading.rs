@@ -29,6 +29,8 @@ struct Inner {
     runtimes: Vec<Box<dyn Attached>>,
     /// What the user should know about what cannot be read.
     warnings: Vec<String>,
+    /// What the origin of the tasks should say besides.
+    notes: Vec<String>,
     /// When they were found, on the target's CLOCK_MONOTONIC.
     found_at_ns: Option<u64>,
 }
@@ -47,7 +49,8 @@ impl Readable {
     /// that loiter knows. Nothing is stopped, and there are no stacks.
     pub fn of_threads(target: &dyn Target) -> Readable {
         let runtimes: Vec<Box<dyn Attached>> = vec![Box::new(Threads)];
-        let inner = Inner { runtimes, warnings: Vec::new(), found_at_ns: target.monotonic_ns() };
+        let inner =
+            Inner { runtimes, warnings: Vec::new(), notes: Vec::new(), found_at_ns: target.monotonic_ns() };
         Readable { inner: Arc::new(inner) }
     }
 
@@ -94,7 +97,7 @@ impl Inner {
             .map(|problem| full_text(problem))
             .chain(found.left_out.iter().cloned())
             .collect();
-        let unused = found.unused.clone();
+        let (unused, notes) = (found.unused.clone(), found.notes.clone());
         let runtimes = found.into_readable()?;
         if runtimes.is_empty() {
             target.mappings()?;
@@ -102,6 +105,7 @@ impl Inner {
             let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
             if warnings.is_empty() && unused.is_empty() {
                 looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
+                looked_at.push("no image has vtables of Tokio's tasks".to_owned());
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);
@@ -110,7 +114,7 @@ impl Inner {
             }
             return Err(Error::NoRuntime { name: info.name.clone(), pid: info.pid.unwrap_or(0), looked_at });
         }
-        Ok(Inner { runtimes, warnings, found_at_ns: target.monotonic_ns() })
+        Ok(Inner { runtimes, warnings, notes, found_at_ns: target.monotonic_ns() })
     }
 
     fn read(&self, target: &dyn Target, options: &ReadOptions) -> Result<Snapshot> {
@@ -126,6 +130,9 @@ impl Inner {
             builder.header.reading.core_bytes_missing = extent.missing;
         }
         read_tasks(target, options, &self.runtimes, &mut builder)?;
+        if let Some(first) = builder.header.runtimes.first_mut() {
+            first.provenance.extend(self.notes.iter().cloned());
+        }
         images::Images::new(target).note(&mut builder.code);
         let noun = builder.header.runtimes.first().map_or("task", |runtime| &runtime.task_noun);
         let lacks = builder.header.reading.lacks(builder.task_count() as u64, noun);

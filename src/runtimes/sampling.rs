@@ -47,6 +47,17 @@ pub struct Claim {
     pub stack_status: StackStatus,
 }
 
+impl Claim {
+    /// Whether its task or its labels are not known, which may be because the task has ended meanwhile.
+    pub(crate) fn misses_something(&self) -> bool {
+        match self.owner {
+            Owner::Task(task, _) => task.id.is_none() || !self.labels_known,
+            Owner::Scheduler => false,
+            Owner::Unknown => true,
+        }
+    }
+}
+
 /// Whose a moment of a thread of a runtime is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Owner {

@@ -14,16 +14,15 @@ use crate::process::descriptors::watched_by;
 use crate::process::proc::Stat;
 use crate::process::{Target, ThreadCall};
 use crate::snapshot::{
-    DescriptorKind, Hold, HoldKind, LockState, ObjectId, ObjectKind, RuntimeInfo, Scheduler, SnapshotBuilder,
-    StackStatus, SystemCall, Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass, WaitOp,
+    Descriptor, DescriptorKind, Hold, HoldKind, LockState, ObjectId, ObjectKind, Protocol, RuntimeInfo,
+    Scheduler, SnapshotBuilder, SocketState, StackStatus, SystemCall, Task, TaskState, Timer, TimerKind,
+    TimerState, Wait, WaitClass, WaitOp,
 };
 
 /// More threads are not read.
 const MAX_THREADS: usize = 1 << 16;
 /// More descriptors that one thread waits for are left out.
 const MAX_AWAITED: usize = 1024;
-/// A path that a thread opens is read up to this length.
-const MAX_PATH: usize = 4096;
 
 /// The threads of a process.
 #[derive(Debug)]
@@ -158,7 +157,7 @@ impl<'a> Reading<'a> {
             Awaited::Child(child) => self.child(thread.tid, *child),
             Awaited::Time(until) => vec![self.sleep(call, *until)],
             Awaited::Open { path } => {
-                let path = self.path(*path);
+                let path = calls::path(self.target, *path);
                 self.unknown(format!(
                     "thread {} waits to open {path}: nothing is followed from there",
                     thread.tid
@@ -240,13 +239,6 @@ impl<'a> Reading<'a> {
         Wait { op: WaitOp::Wait, object }
     }
 
-    fn path(&self, address: u64) -> String {
-        let page_rest = 4096 - usize::try_from(address % 4096).unwrap_or(0);
-        let bytes = self.target.read_vec(address, page_rest.min(MAX_PATH)).unwrap_or_default();
-        let path = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-        if path.is_empty() { "a file".to_owned() } else { String::from_utf8_lossy(path).into_owned() }
-    }
-
     fn left_out(&mut self, tid: u32, what: &str) {
         self.unknown(format!("thread {tid} waits for more than {MAX_AWAITED} {what}: the rest is left out"));
     }
@@ -261,17 +253,27 @@ impl<'a> Reading<'a> {
     /// Adds everything that was read to the snapshot.
     fn finish(self, all: Vec<Thread>) -> Result<()> {
         let fds: Vec<u32> = self.fds.iter().copied().collect();
-        let mut kinds = BTreeMap::new();
+        let (mut kinds, mut writable) = (BTreeMap::new(), BTreeSet::new());
         match self.target.descriptors(&fds) {
             Ok(descriptors) => {
                 kinds.extend(descriptors.iter().map(|descriptor| (descriptor.fd, descriptor.kind)));
+                let all = descriptors.iter().filter(|descriptor| is_writable(descriptor));
+                writable.extend(all.map(|descriptor| descriptor.fd));
                 self.into.links.descriptors.extend(descriptors);
             }
             Err(error) if fds.is_empty() => tracing::debug!("no descriptors: {error}"),
             Err(error) => self.into.links.unknown.push(format!("descriptors cannot be read: {error}")),
         }
         let mut held = self.held;
-        for Thread { tid, mut task, call, awaited, waits } in all {
+        for Thread { tid, mut task, call, awaited, mut waits } in all {
+            if let Awaited::Poll { .. } = awaited {
+                let fd =
+                    |wait: &Wait| self.into.objects().get(wait.object.index()).map(|object| object.address);
+                waits.retain(|wait| {
+                    let fd = fd(wait).and_then(|fd| u32::try_from(fd).ok());
+                    wait.op != WaitOp::Write || fd.is_none_or(|fd| !writable.contains(&fd))
+                });
+            }
             task.wait_class = wait_class(task.state, &awaited, &waits, &kinds);
             if self.into.room_for_waits(waits.len()) {
                 task.waits = self.into.waits(waits);
@@ -291,6 +293,17 @@ impl<'a> Reading<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a connection can be written to. A thread whose event loop watches it for that (edge-triggered, as nginx does)
+/// does not wait for it.
+fn is_writable(descriptor: &Descriptor) -> bool {
+    descriptor.socket.as_ref().is_some_and(|socket| {
+        socket.protocol == Protocol::Tcp
+            && matches!(socket.state, SocketState::Established | SocketState::CloseWait)
+            && socket.send_queue == Some(0)
+            && !socket.peer_full
+    })
 }
 
 /// The name of a system call: "read", or "system call 999".

@@ -42,6 +42,8 @@ use crate::snapshot::Snapshot;
 use crate::source::{self, OpenOptions, Program, Source, SourceError};
 
 mod album;
+#[cfg(feature = "cli")]
+pub(crate) mod gate;
 mod history;
 mod pace;
 mod picture;
@@ -49,6 +51,7 @@ mod process;
 pub mod record;
 mod replay;
 mod state_times;
+pub mod trip;
 mod trouble;
 pub mod why;
 
@@ -161,6 +164,14 @@ impl Session {
         Ok(Session { input: Input::Process(Box::new(process)), pace: Pace::new(interval, options.pacing) })
     }
 
+    /// From here on, tasks are read for their number: holders of locks, and what leads from waiting tasks to their
+    /// causes, are not looked for.
+    pub fn count_only(&mut self) {
+        if let Input::Process(process) = &mut self.input {
+            (process.options.holders, process.options.links) = (Duration::ZERO, Duration::ZERO);
+        }
+    }
+
     /// Reads the target once, now.
     ///
     /// # Errors
@@ -197,6 +208,14 @@ impl Session {
                 ControlFlow::Continue(None) if left.is_zero() => return true,
                 ControlFlow::Continue(None) => {}
             }
+        }
+    }
+
+    /// From the next reading on, it is also looked for the tasks that are going to act on what others wait for
+    /// ([`ReadOptions::acting`]). That takes time: a watch asks for it once.
+    pub fn look_for_actors(&mut self) {
+        if let Input::Process(process) = &mut self.input {
+            process.options = std::mem::take(&mut process.options).acting();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finds what leads from a wait object or a task to its cause.
 
 use super::ids::ObjectId;
-use super::links::{Actor, Context, Descriptor, Searched, SystemCall, Timer};
+use super::links::{Actor, Ancestor, Context, Descriptor, Searched, SystemCall, Timer};
 use super::model::Snapshot;
 use super::waits::{ObjectKind, WaitObject};
 
@@ -33,6 +33,14 @@ impl Snapshot {
     pub fn call_of(&self, task: u32) -> Option<&SystemCall> {
         let at = self.links.calls.binary_search_by_key(&task, |call| call.task).ok()?;
         self.links.calls.get(at)
+    }
+
+    /// The tasks that a task (a row of [`Snapshot::tasks`]) descends from, its starter first.
+    pub fn ancestors_of(&self, task: u32) -> &[Ancestor] {
+        let all = &self.links.ancestors;
+        let start = all.partition_point(|ancestor| ancestor.task < task);
+        let rest = all.get(start..).unwrap_or_default();
+        rest.get(..rest.partition_point(|ancestor| ancestor.task == task)).unwrap_or_default()
     }
 
     /// Who is going to act on an object.

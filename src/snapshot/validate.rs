@@ -52,6 +52,7 @@ impl Snapshot {
             && links.timers.is_sorted_by(|a, b| a.object < b.object)
             && links.calls.is_sorted_by(|a, b| a.task < b.task)
             && links.actors.is_sorted_by_key(|actor| actor.object)
+            && links.ancestors.is_sorted_by(|a, b| (a.task, a.generation) < (b.task, b.generation))
             && links.searched.is_sorted_by(|a, b| a.object < b.object);
         check(ascends, "link", 0, "it and others of its table are not in their order")?;
         for (row, timer) in links.timers.iter().enumerate() {
@@ -74,6 +75,13 @@ impl Snapshot {
             check(by, "actor", row, "its task does not exist")?;
             let location = actor.location.is_none_or(|id| id.index() < self.code.locations.len());
             check(location, "actor", row, "its location does not exist")?;
+        }
+        for (row, ancestor) in links.ancestors.iter().enumerate() {
+            check(is_task(ancestor.task), "ancestor", row, "its task does not exist")?;
+            let stack = ancestor.stack.is_none_or(|id| id.index() < self.code.stacks.len());
+            check(stack, "ancestor", row, "its stack does not exist")?;
+            let creator = ancestor.creator.is_none_or(|id| id.index() < self.code.locations.len());
+            check(creator, "ancestor", row, "its creator does not exist")?;
         }
         for (row, searched) in links.searched.iter().enumerate() {
             check(is_object(searched.object), "search", row, "its object does not exist")?;

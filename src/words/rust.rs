@@ -30,6 +30,32 @@ pub fn accepts(name: &str) -> bool {
     name.ends_with(".accept") || name.ends_with(".Accept")
 }
 
+/// The module part of the path of a type or function: "api::fetch" of "api::fetch::get<T>" and of
+/// "api::fetch::get::{{closure}}". Empty if there is none.
+pub fn module(name: &str) -> &str {
+    let mut depth = 0_u32;
+    // The position of the last "::" but one, ignoring closures and text in brackets.
+    let mut last = None;
+    let mut previous = '\0';
+    for (at, c) in name.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' if previous != '-' => depth = depth.saturating_sub(1),
+            ')' | ']' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && previous == ':' => {
+                let rest = name.get(at + 1..).unwrap_or_default();
+                if rest.starts_with('{') {
+                    break;
+                }
+                last = Some(at - 1);
+            }
+            _ => {}
+        }
+        previous = c;
+    }
+    last.and_then(|at| name.get(..at)).filter(|package| !package.starts_with(['<', '(', '['])).unwrap_or("")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +73,25 @@ mod tests {
             ("", Layer::Base),
         ] {
             assert_eq!(role(name).layer, layer, "{name}");
+        }
+    }
+
+    #[test]
+    fn modules_of_names() {
+        for (name, expected) in [
+            ("api::fetch::get::{{closure}}", "api::fetch"),
+            ("api::main::{{closure}}::{{closure}}", "api"),
+            ("api::fetch::get<api::T>", "api::fetch"),
+            ("api::fetch::get::{async fn}", "api::fetch"),
+            ("core::pin::Pin<alloc::boxed::Box<dyn core::future::Future<Output = ()>>>", "core::pin"),
+            ("api::Map<fn(a::B) -> c::D>", "api"),
+            ("<T as a::B>::run", ""),
+            ("(a::B, c::D)", ""),
+            ("fetch", ""),
+            ("", ""),
+            ("::", ""),
+        ] {
+            assert_eq!(module(name), expected, "{name}");
         }
     }
 }

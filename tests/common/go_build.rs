@@ -116,6 +116,8 @@ pub enum Program {
     Why,
     /// The well-known leaks and their repaired twins; says "ready" and nothing else.
     Leaks,
+    /// Ends as it is told to, and leaves goroutines behind.
+    Gate,
     /// Waits for descriptors, system calls, timers and contexts, and says for which.
     Waiting,
 }
@@ -129,6 +131,7 @@ impl Program {
             Program::Why => "why",
             Program::Leaks => "leaks",
             Program::Waiting => "waiting",
+            Program::Gate => "gate",
             Program::Burners => "burners",
             Program::Profiled => "profiled",
         };
@@ -203,6 +206,7 @@ pub fn build(toolchain: &Toolchain, program: Program, flavour: Flavour) -> PathB
         Program::Why => ("why", "."),
         Program::Leaks => ("leaks", "."),
         Program::Waiting => ("waiting", "."),
+        Program::Gate => ("gate", "."),
         Program::Burners => ("burners", "."),
         Program::Profiled => ("profiled", "."),
         Program::Served => ("served", "./served"),
@@ -285,7 +289,7 @@ fn modfile_for(toolchain: &Toolchain, module: &Path, cache: &Path) -> PathBuf {
     path
 }
 
-fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+pub(super) fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(dir)?.collect::<io::Result<_>>()?;
     entries.sort_by_key(|entry| entry.file_name());
     for entry in entries {
@@ -300,7 +304,7 @@ fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
 }
 
 /// Cargo's target directory, wherever it was told to have it.
-fn target_dir() -> PathBuf {
+pub(super) fn target_dir() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().expect("target/tmp has a parent").to_owned()
 }

@@ -13,10 +13,15 @@ pub mod matrix;
 pub mod pty;
 pub mod random;
 pub mod threads;
+mod tokio_books;
+mod tokio_build;
 
 pub use cores::write_core;
 pub use fixture::{Fixture, MemStats};
 pub(crate) use matrix::matrix;
+
+pub use tokio_books::{BookedTask, TokioFixture};
+pub use tokio_build::{TOKIO_VERSIONS, TokioFlavour, build_tokio};
 
 pub use go_build::{Flavour, Program, Toolchain, build};
 

@@ -97,7 +97,19 @@ fn timers_counters_sets_and_processes() {
         )
     };
     assert_eq!(look(&counter).kind, DescriptorKind::Event);
-    assert_eq!(look(&counter).file, None, "it has no inode of its own");
+    // It has no inode of its own, but a number.
+    let (copy, other) = (
+        counter.try_clone().expect("a copy"),
+        owned(
+            // SAFETY: the call takes integers only.
+            unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) },
+        ),
+    );
+    let mut both = [(number(&counter), true, true), (number(&copy), true, true)];
+    both.sort_unstable();
+    assert_eq!(our_ends(file(&counter)), both);
+    assert_eq!(our_ends(file(&other)), [(number(&other), true, true)]);
+    assert_ne!(file(&counter), file(&other));
     assert_eq!((look(&timer).kind, look(&timer).expires_ns), (DescriptorKind::Timer, None), "it is not set");
     let now = || ourselves().monotonic_ns().expect("a clock");
     let hour = libc::timespec { tv_sec: 3600, tv_nsec: 0 };
@@ -148,6 +160,12 @@ fn a_terminal() {
     assert!(look(&slave).name.is_some_and(|name| name.starts_with("/dev/pts/")));
     assert_eq!(look(&master).kind, DescriptorKind::Terminal);
     assert_eq!(our_ends(file(&slave)), [(number(&slave), true, true)]);
+    // The master is found from the terminal, and is another thing.
+    let its_master = descriptors::master_of(&look(&slave)).expect("it is a pseudo-terminal");
+    assert_eq!(our_ends(its_master), [(number(&master), true, true)]);
+    let other = nix::pty::openpty(None, None).expect("a terminal");
+    assert_eq!(our_ends(its_master), [(number(&master), true, true)]);
+    assert_eq!(descriptors::master_of(&look(&other.master)), None);
 }
 
 #[test]

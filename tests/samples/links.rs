@@ -87,6 +87,13 @@ pub fn add(m: &mut Maker, (a, b, c): (u64, u64, u8), task: u32, object: ObjectId
         parent: (c & 4 > 0).then(|| (b % (links.contexts.len() as u64 + 1)) as u32),
         is_root: c & 8 > 0,
     });
+    links.ancestors.push(Ancestor {
+        task,
+        generation: c.into(),
+        id: (c & 1 > 0).then_some(a.max(1)),
+        stack: None,
+        creator: None,
+    });
     links.calls.push(SystemCall {
         task,
         name,

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loiter::__test::dashboard::SessionView;
+use loiter::__test::dashboard::finder;
 use loiter::__test::dashboard::query::Query;
 use loiter::__test::dashboard::state::{AppState, Source};
 use loiter::__test::dashboard::tables::{Memory, compute};
-use loiter::__test::dashboard::update::{Command, Event, update};
+use loiter::__test::dashboard::update::{ChainNews, Command, Event, update};
 use loiter::__test::dashboard::view::{Theme, draw};
 use loiter::session::ProgramId;
+use loiter::session::why::InquiryOptions;
 use loiter::snapshot::Snapshot;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -60,6 +62,14 @@ impl Dashboard {
                     let cpu = self.state.cpu.shown.clone();
                     let tables = compute(picture, &self.state.query, cpu.as_ref(), &mut self.memory);
                     self.event(Event::Tables(Arc::new(tables)));
+                }
+                (&Command::Follow(Some(turn)), _) => {
+                    let question = self.state.chain.as_ref().expect("there is a question").question.clone();
+                    let news = match finder::answer(&question, InquiryOptions::default(), &mut |_| {}) {
+                        Ok(answer) => ChainNews::Found(Arc::new(answer)),
+                        Err(why) => ChainNews::Failed(why),
+                    };
+                    self.event(Event::Chain(turn, news));
                 }
                 _ => self.commands.push(command),
             }

@@ -40,8 +40,20 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn start(columns: u16, lines: u16, directory: &Path, arguments: &[&str]) -> Terminal {
+        Terminal::start_by(columns, lines, directory, arguments, |_| {})
+    }
+
+    /// The same for a loiter that is started in another way.
+    pub fn start_by(
+        columns: u16,
+        lines: u16,
+        directory: &Path,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Terminal {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loiter"));
         command.arg("watch").args(arguments).current_dir(directory).env("TERM", "xterm-256color");
+        change(&mut command);
         for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
         }

@@ -19,7 +19,7 @@ fn text(output: &Output) -> (String, String) {
 }
 
 /// Two tasks wait for a lock; its holder reads from another process, in which a task waits for a group.
-fn small() -> (System, [Place; 4]) {
+pub(crate) fn small() -> (System, [Place; 4]) {
     let mut random = Random::new(5);
     let mut plan = Plan::default();
     let (here, there) = (plan.process(Program::Go("1.27", true)), plan.process(Program::Go("1.27", true)));

@@ -20,6 +20,11 @@ impl Other {
         Other(shell.spawn().expect("there is a shell"))
     }
 
+    /// It is killed when this goes.
+    pub(crate) fn of(child: Child) -> Other {
+        Other(child)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }

@@ -182,6 +182,27 @@ pub struct Finding {
     pub holders: Vec<Holder>,
     /// What it means. None if no rule knows.
     pub cause: Option<Cause>,
+    /// What its tasks wait for in the end, if that is known and the same for nearly all of them.
+    pub because_of: Option<BecauseOf>,
+}
+
+/// What keeps the tasks of a finding waiting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BecauseOf {
+    /// How many of the tasks of the finding wait for it, also through others.
+    pub tasks: u64,
+    /// What it is.
+    pub culprit: Culprit,
+}
+
+/// What keeps other tasks waiting.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Culprit {
+    /// Tasks of another finding: its position in [`Report::findings`].
+    Finding(usize),
+    /// A task that is in no finding.
+    Task(Doing),
 }
 
 impl Finding {
@@ -240,7 +261,7 @@ pub struct Report {
     pub noun: String,
     /// Tasks in the last reading, without those of the runtime.
     pub tasks: u64,
-    /// The findings, the surest first, then by cost.
+    /// The findings, the surest first, then by cost; behind each one those that are because of it.
     pub findings: Vec<Finding>,
     /// Notes about the scheduler: no leaks.
     pub scheduler: Vec<Note>,

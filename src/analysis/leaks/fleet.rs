@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::context::Context;
-use super::finding::{Finding, Note, Report};
+use super::finding::{Culprit, Finding, Note, Report};
 use super::ignore::Silenced;
 use super::{Options, finding::Part};
 use crate::analysis::series::Series;
@@ -287,8 +287,10 @@ fn name_of(found: &FleetFinding) -> Option<Arc<str>> {
 /// Joins the same finding of several processes into one.
 fn joined(all: Vec<(Arc<str>, Finding)>, of: u64) -> Option<FleetFinding> {
     let counts = all.iter().map(|(name, finding)| (Arc::clone(name), finding.now)).collect();
-    let (_, finding) =
+    let (_, mut finding) =
         all.into_iter().min_by_key(|(_, finding)| (Reverse(finding.sureness), Reverse(finding.now)))?;
+    // Its position is one among the findings of its own process.
+    finding.because_of = finding.because_of.filter(|because| matches!(because.culprit, Culprit::Task(_)));
     Some(FleetFinding { finding, spread: Spread::new(counts, of) })
 }
 

@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::because_of;
 use super::context::{Context, noun};
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
 use super::rest;
-use super::rules::{Claim, RULES, processors};
+use super::rules::{Claim, RULES, left, processors};
 use super::task_group::{LeftOut, TaskGroup};
 use crate::analysis::trend::Trend;
 use crate::snapshot::Age;
@@ -26,14 +27,21 @@ struct Cause {
 
 /// Asks every rule, and joins claims about the same tasks.
 pub(super) fn report(context: &Context<'_>) -> Report {
-    let claims: Vec<(usize, Claim)> = (RULES.iter().enumerate())
-        .flat_map(|(nth, rule)| rule.check(context).into_iter().map(move |claim| (nth, claim)))
-        .collect();
+    let claims = claims(context);
     let causes = causes(context, claims);
     let found: FxHashSet<usize> = causes.iter().flat_map(|cause| &cause.kinds).copied().collect();
-    let mut findings: Vec<Finding> = causes.into_iter().filter_map(|cause| finding(context, cause)).collect();
-    findings.sort_by_key(|finding| Reverse((finding.sureness, finding.cost(), finding.now)));
-    describe(context, findings, &found)
+    let with_kinds = |Cause { claims, kinds }: Cause| Some((finding(context, claims, &kinds)?, kinds));
+    let mut findings: Vec<(Finding, Vec<usize>)> = causes.into_iter().filter_map(with_kinds).collect();
+    findings.sort_by_key(|(finding, _)| Reverse((finding.sureness, finding.cost(), finding.now)));
+    describe(context, because_of::join(context, findings), &found)
+}
+
+/// What every rule claims, each claim with the position of its rule in the list.
+pub(super) fn claims(context: &Context<'_>) -> Vec<(usize, Claim)> {
+    let of = |(nth, rule): (usize, &&dyn super::rules::Rule)| {
+        rule.check(context).into_iter().map(move |claim| (nth, claim)).collect::<Vec<_>>()
+    };
+    RULES.iter().enumerate().flat_map(of).collect()
 }
 
 /// Joins claims that share tasks, and claims about tasks that were started at one place.
@@ -105,8 +113,12 @@ impl Roots {
     }
 }
 
-fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
-    let Cause { mut claims, kinds } = cause;
+/// One finding about these groups, of claims with one cause. None without a claim.
+pub(super) fn finding(
+    context: &Context<'_>,
+    mut claims: Vec<(usize, Claim)>,
+    kinds: &[usize],
+) -> Option<Finding> {
     // A stable sort: among equally sure claims the order of the list decides.
     claims.sort_by_key(|(nth, claim)| (Reverse(claim.sureness), *nth));
     let sureness = claims.first()?.1.sureness;
@@ -141,6 +153,7 @@ fn finding(context: &Context<'_>, cause: Cause) -> Option<Finding> {
         holders: holders(&claims),
         parts: kinds.iter().copied().map(part).collect(),
         hits: hits(claims),
+        because_of: None,
     })
 }
 
@@ -170,7 +183,7 @@ const PIECES: usize = 8;
 fn hits(claims: Vec<(usize, Claim)>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for (nth, claim) in claims {
-        let rule = RULES.get(nth).map_or("", |rule| rule.name());
+        let rule = RULES.get(nth).map_or(left::NAME, |rule| rule.name());
         // A later rule does not repeat what an earlier one said.
         let said = |one: &Evidence| hits.iter().any(|hit: &Hit| hit.because.contains(one));
         let because: Vec<Evidence> = claim.because.into_iter().filter(|one| !said(one)).collect();

@@ -1,8 +1,8 @@
 //! Which tasks leak: rules look at a series of snapshots and say what they found, how sure it is, and why.
 //!
 //! `context` groups the tasks of the last reading, and knows how each group came and went. Each rule
-//! (`rules`) makes claims about groups; `merge` joins claims of one cause into one finding. Tasks that
-//! are normally parked (`analysis::known`) are not reported.
+//! (`rules`) makes claims about groups; `merge` joins claims of one cause into one finding, and `because_of` says
+//! which finding keeps the tasks of another one waiting. Tasks that are normally parked (`analysis::known`) are not reported.
 //!
 //! Nothing here makes sentences: what a rule saw is [`Evidence`], what it means a [`Cause`], why tasks are no
 //! finding a [`Why`](evidence::Why). `report::evidence` words them.
@@ -12,16 +12,19 @@ use super::signature::{By, SignatureOptions};
 use crate::snapshot::Snapshot;
 
 mod baseline;
-mod context;
+mod because_of;
+pub(in crate::analysis) mod context;
 pub mod evidence;
 mod finding;
 pub mod fleet;
 mod growth;
 mod ignore;
+pub(in crate::analysis) mod left;
 mod merge;
+mod naming;
 mod rest;
 mod rules;
-mod task_group;
+pub(in crate::analysis) mod task_group;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -31,7 +34,9 @@ pub use super::lore::KnownTask;
 pub use crate::snapshot::WaitClass;
 pub use baseline::Baseline;
 pub use evidence::{Cause, Evidence};
-pub use finding::{Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness};
+pub use finding::{
+    BecauseOf, Culprit, Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness,
+};
 pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 

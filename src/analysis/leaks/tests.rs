@@ -7,6 +7,7 @@ use super::*;
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::*;
 
+mod because;
 mod locks;
 mod shapes;
 mod words;
@@ -40,6 +41,9 @@ struct Given {
     lock: Option<LockState>,
     /// What it holds: how, kind, address, and the function that will unlock it.
     holds: [Option<(HoldKind, ObjectKind, u64, &'static str)>; 2],
+    /// What it is going to do: with an object of this kind at this address. If any task of a reading acts, every object
+    /// was searched for actors.
+    acts: Option<(Action, Certainty, ObjectKind, u64)>,
     state: TaskState,
     age: Age,
     /// Changes when it runs.
@@ -54,6 +58,7 @@ const SENDER: Given = Given {
     wait: None,
     lock: None,
     holds: [None; 2],
+    acts: None,
     state: TaskState::Waiting,
     age: Age::Unknown,
     mark: 0,
@@ -104,6 +109,18 @@ fn reading(at: u64, tasks: &[Given]) -> Snapshot {
         task.holds = builder.holds(holds);
         (task.state, task.age, task.mark) = (given.state, given.age, Some(given.mark));
         builder.task(task);
+    }
+    for (row, given) in (0..).zip(tasks) {
+        let Some((action, certainty, kind, address)) = given.acts else { continue };
+        let object = builder.object(kind, address, |_| None);
+        let by = crate::snapshot::By::Task(row);
+        builder.links.actors.push(Actor { object, by, action, certainty, location: None, hops: 0 });
+    }
+    if !builder.links.actors.is_empty() {
+        let all = (0..builder.objects().len() as u32).map(ObjectId);
+        builder.links.searched = all
+            .map(|object| Searched { object, all_tasks: true, other_roots: true, is_global: false })
+            .collect();
     }
     classified(builder.finish())
 }
@@ -422,6 +439,7 @@ fn any_given() -> impl Strategy<Value = Given> {
     let told = (
         prop::option::of(any_lock_state()),
         [prop::option::of(any_hold()), prop::option::of(any_hold())],
+        prop::option::of(any_act()),
         prop::sample::select(states.to_vec()),
         prop::sample::select(vec![Age::Unknown, Age::AtLeast(70 * SECOND)]),
         0_u64..2,
@@ -434,8 +452,9 @@ fn any_given() -> impl Strategy<Value = Given> {
         prop::option::of(wait),
         told,
     )
-        .prop_map(|(id, stack, creator, reason, wait, (lock, holds, state, age, mark))| Given {
+        .prop_map(|(id, stack, creator, reason, wait, (lock, holds, acts, state, age, mark))| Given {
             id,
+            acts,
             stack,
             creator,
             reason,
@@ -455,6 +474,18 @@ fn any_lock_state() -> impl Strategy<Value = LockState> {
         (0_u32..4).prop_map(LockState::Shared),
         (0_u32..4).prop_map(LockState::Outstanding),
     ]
+}
+
+fn any_act() -> impl Strategy<Value = (Action, Certainty, ObjectKind, u64)> {
+    let actions = [Action::Send, Action::Receive, Action::Done, Action::Cancel];
+    let certainties = [Certainty::Sure, Certainty::Likely, Certainty::Perhaps];
+    let kinds = [ObjectKind::Channel, ObjectKind::WaitGroup];
+    (
+        prop::sample::select(actions.to_vec()),
+        prop::sample::select(certainties.to_vec()),
+        prop::sample::select(kinds.to_vec()),
+        0_u64..4,
+    )
 }
 
 fn any_hold() -> impl Strategy<Value = (HoldKind, ObjectKind, u64, &'static str)> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ACCEPT_LOOP, ACCEPTS, HttpBodies, KnownTask, Lore, MAIN, Packages, each, one};
+use super::{ACCEPT_LOOP, ACCEPTS, HttpBodies, KnownTask, Lore, MAIN, Packages, each, lasting, one};
 use crate::analysis::owner::{Code, Owner};
 use crate::snapshot::WaitClass;
 use crate::words::go::{MOMENT, is_standard};
@@ -18,6 +18,18 @@ pub static LORE: Lore = Lore {
     timer_element: Some(MOMENT),
     // runtime/mgc.go, mgcsweep.go, mgcscavenge.go.
     collectors: &["runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.bgscavenge"],
+    // runtime/proc.go, panic.go, signal_unix.go; os/proc.go. The main goroutine has runtime.main on its stack.
+    endings: &[
+        "runtime.main",
+        "os.Exit",
+        "syscall.Exit",
+        "runtime.exit",
+        "runtime.fatalpanic*",
+        "runtime.throw",
+        "runtime.fatal",
+        "runtime.dieFromSignal",
+    ],
+    tests: Some(test_of),
     packages: Packages {
         separators: &["/"],
         main: "main",
@@ -53,6 +65,26 @@ fn owner(package: &str) -> Option<Owner> {
         return Some(Owner::Program);
     }
     package.contains("/vendor/").then_some(Owner::ThirdParty)
+}
+
+/// What the functions that package testing calls begin with.
+const TESTS: [&str; 4] = ["Test", "Benchmark", "Fuzz", "Example"];
+
+/// The test that a function is, or is a part of: "TestClose" for "ex.com/api.TestClose.func1.2",
+/// "ex.com/api_test.TestClose.gowrap1" and "ex.com/api.(*Suite).TestClose". None for every other function.
+fn test_of(function: &str) -> Option<&str> {
+    // Types in brackets may have dots and slashes of their own.
+    let plain = function.split_once('[').map_or(function, |(before, _)| before);
+    let name = plain.rsplit_once('/').map_or(plain, |(_, name)| name);
+    // The second part may be the method of a suite, or a function that was inlined into the first.
+    name.split('.').skip(1).take(2).find(|part| is_test(part))
+}
+
+/// Whether package testing calls a function of this name: "Test" and "TestX", but not "Testament" (isTest in
+/// cmd/go/internal/load/test.go).
+pub fn is_test(name: &str) -> bool {
+    let rest = |prefix: &&str| name.strip_prefix(*prefix);
+    TESTS.iter().find_map(rest).is_some_and(|rest| !rest.starts_with(char::is_lowercase))
 }
 
 /// The module cache, vendored code, and paths of modules with their version.
@@ -105,7 +137,11 @@ const STORES: [&str; 2] = ["storage worker", "storage workers"];
 /// Names are as in the source; a star stands for what a version or a copy in another place changes.
 const KNOWN: &[KnownTask] = &[
     // The program itself.
-    one(MAIN, &["main.main"], "the program ends when its main function does, so that it waits for the end"),
+    lasting(
+        MAIN,
+        &["main.main"],
+        "the program ends when its main function does, so that it waits for the end",
+    ),
     ACCEPT_LOOP,
     one(
         ACCEPTS,
@@ -113,10 +149,15 @@ const KNOWN: &[KnownTask] = &[
         "a server waits for the next connection for as long as it serves",
     ),
     // Signals.
-    one(SIGNALS, &["os/signal.*"], "signals are delivered by one goroutine, which is started once"),
+    one(
+        SIGNALS,
+        &["os/signal.NotifyContext.func*"],
+        "waits for a signal until the function that NotifyContext returned is called",
+    ),
+    lasting(SIGNALS, &["os/signal.*"], "signals are delivered by one goroutine, which is started once"),
     KnownTask {
         creator: "os/signal.*",
-        ..one(SIGNALS, &[], "signals are delivered by one goroutine, which is started once")
+        ..lasting(SIGNALS, &[], "signals are delivered by one goroutine, which is started once")
     },
     // Servers of net/http.
     each(
@@ -206,19 +247,19 @@ const KNOWN: &[KnownTask] = &[
         "every connection of the pool has one",
     ),
     // Logs and metrics.
-    one(FLUSHERS, &["*glog.(*loggingT).flushDaemon"], "flushes the log from time to time"),
-    one(FLUSHERS, &["*glog.(*fileSink).flushDaemon"], "flushes the log from time to time"),
-    one(FLUSHERS, &["k8s.io/klog*.(*flushDaemon).run*"], "flushes the log from time to time"),
-    one(FLUSHERS, &["k8s.io/klog*.(*loggingT).flushDaemon"], "flushes the log from time to time"),
+    lasting(FLUSHERS, &["*glog.(*loggingT).flushDaemon"], "flushes the log from time to time"),
+    lasting(FLUSHERS, &["*glog.(*fileSink).flushDaemon"], "flushes the log from time to time"),
+    lasting(FLUSHERS, &["k8s.io/klog*.(*flushDaemon).run*"], "flushes the log from time to time"),
+    lasting(FLUSHERS, &["k8s.io/klog*.(*loggingT).flushDaemon"], "flushes the log from time to time"),
     one(
         FLUSHERS,
         &["go.uber.org/zap/zapcore.(*BufferedWriteSyncer).flushLoop"],
         "flushes the log from time to time",
     ),
-    one(FLUSHERS, &["*lumberjack*.(*Logger).millRun"], "compresses old logs when there are any"),
-    one(METRICS, &["go.opencensus.io/stats/view.(*worker).start"], "started when the library is linked"),
-    one(METRICS, &["*go-metrics.(*meterArbiter).tick*"], "one for all meters"),
-    one(METRICS, &["*go-metrics.*arbiter*.tick*"], "one for all meters"),
+    lasting(FLUSHERS, &["*lumberjack*.(*Logger).millRun"], "compresses old logs when there are any"),
+    lasting(METRICS, &["go.opencensus.io/stats/view.(*worker).start"], "started when the library is linked"),
+    lasting(METRICS, &["*go-metrics.(*meterArbiter).tick*"], "one for all meters"),
+    lasting(METRICS, &["*go-metrics.*arbiter*.tick*"], "one for all meters"),
     one(
         METRICS,
         &["go.opentelemetry.io/otel/sdk/*.(*batchSpanProcessor).processQueue"],
@@ -230,7 +271,11 @@ const KNOWN: &[KnownTask] = &[
         "sends metrics from time to time",
     ),
     // Caches and watchers.
-    one(CACHES, &["github.com/patrickmn/go-cache.(*janitor).Run"], "every cache has one"),
+    lasting(
+        CACHES,
+        &["github.com/patrickmn/go-cache.(*janitor).Run"],
+        "every cache has one, which only the collector ends",
+    ),
     one(CACHES, &["*ttlcache*.(*Cache*).Start"], "every cache has one"),
     one(CACHES, &["*ristretto*.(*Cache*).processItems"], "every cache has one"),
     one(WATCHES, &["*fsnotify*.readEvents"], "waits for changes of files"),
@@ -243,13 +288,38 @@ const KNOWN: &[KnownTask] = &[
     one(QUIC, &["*quic-go.(*Transport).runSendQueue"], "writes to a socket for as long as it is open"),
     one(QUIC, &["*quic-go.(*baseServer).*"], "accepts connections for as long as it listens"),
     // Tests wait for their parts.
-    one(["test runner", "test runners"], &["testing.(*T).Run"], "a test waits for its parts"),
-    one(["test runner", "test runners"], &["testing.(*T).Parallel"], "a test waits for its turn"),
+    lasting(["test runner", "test runners"], &["testing.(*T).Run"], "a test waits for its parts"),
+    lasting(["test runner", "test runners"], &["testing.(*T).Parallel"], "a test waits for its turn"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_of_tests() {
+        for (function, test) in [
+            ("ex.com/api.TestClose", Some("TestClose")),
+            ("ex.com/api.TestClose.func1.2", Some("TestClose")),
+            ("ex.com/api_test.TestClose.gowrap1", Some("TestClose")),
+            ("ex.com/api.(*Suite).TestClose.func1", Some("TestClose")),
+            ("ex.com/api.Suite.TestClose", Some("TestClose")),
+            ("ex.com/api.TestClose.helper.TestX.func1", Some("TestClose")),
+            ("main.Test", Some("Test")),
+            ("main.Test_it.func1", Some("Test_it")),
+            ("ex.com/api.BenchmarkX.func2", Some("BenchmarkX")),
+            ("ex.com/api.FuzzX.func1", Some("FuzzX")),
+            ("ex.com/api.ExampleX", Some("ExampleX")),
+            ("ex.com/api.Testament", None),
+            ("ex.com/api.helper.func1", None),
+            ("ex.com/api.Map[ex.com/a.TestX].func1", None),
+            ("testing.tRunner", None),
+            ("TestX", None),
+            ("", None),
+        ] {
+            assert_eq!(test_of(function), test, "{function}");
+        }
+    }
 
     #[test]
     fn modules_of_main_packages() {

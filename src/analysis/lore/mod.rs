@@ -24,6 +24,11 @@ pub struct Lore {
     pub timer_element: Option<&'static str>,
     /// Start functions of the runtime's own tasks that collect garbage: patterns for whole names.
     pub collectors: &'static [&'static str],
+    /// Functions that end the program, or that end it when they return: patterns for whole names. A task with one of
+    /// them on its stack is the program's own end, and not left behind by it.
+    pub endings: &'static [&'static str],
+    /// How the functions of tests are named. None: a name does not tell.
+    pub tests: Option<fn(&str) -> Option<&str>>,
     /// How packages are named.
     pub packages: Packages,
 }
@@ -38,6 +43,8 @@ pub static NEUTRAL: Lore = Lore {
     http_bodies: None,
     timer_element: None,
     collectors: &[],
+    endings: &[],
+    tests: None,
     packages: Packages::NEUTRAL,
 };
 
@@ -61,16 +68,24 @@ pub struct KnownTask {
     pub waits: &'static [WaitClass],
     /// There is one for each external thing (such as a connection), so their growth is significant.
     pub grows: bool,
+    /// Nothing ends it before the program ends: by design, or because the code that started it is still running.
+    /// What a program can close or shut down, and did not, is left behind at its end.
+    pub lasts: bool,
 }
 
 /// There are a few for the life of the program.
 const fn one(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
-    KnownTask { names, why, frames, creator: "", waits: &[], grows: false }
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: false, lasts: false }
+}
+
+/// The same, and nothing ends them before the program ends.
+const fn lasting(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
+    KnownTask { lasts: true, ..one(names, frames, why) }
 }
 
 /// There is one for each connection or the like.
 const fn each(names: [&'static str; 2], frames: &'static [&'static str], why: &'static str) -> KnownTask {
-    KnownTask { names, why, frames, creator: "", waits: &[], grows: true }
+    KnownTask { names, why, frames, creator: "", waits: &[], grows: true, lasts: false }
 }
 
 const ACCEPTS: [&str; 2] = ["accept loop", "accept loops"];

@@ -10,6 +10,8 @@ pub static LORE: Lore = Lore {
     http_bodies: None,
     timer_element: None,
     collectors: &[],
+    endings: &[],
+    tests: None,
     packages: Packages { separators: &["::"], owner_by_file, ..Packages::NEUTRAL },
 };
 

@@ -325,6 +325,11 @@ impl Series {
         self.last.as_deref()
     }
 
+    /// The same, to be kept.
+    pub fn last_shared(&self) -> Option<&Arc<Snapshot>> {
+        self.last.as_ref()
+    }
+
     /// When a reading was made, nanoseconds since the first one. None if that is unknown, or no longer kept
     /// because neither [`Series::points`] nor [`Series::members`] refer to that reading.
     pub fn elapsed_at(&self, number: u32) -> Option<u64> {

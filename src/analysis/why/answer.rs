@@ -165,7 +165,7 @@ impl<'a> Why<'a> {
         let first = |gathered: &Gathered| gathered.groups.values().map(|group| group.node).min();
         pressing.sort_by_cached_key(|one| (Reverse(one.tasks), Reverse(one.oldest.nanos()), first(one)));
         let causes = (pressing.into_iter().enumerate())
-            .map(|(nth, gathered)| gathered.finish(&self.graph, nth < FOLLOWED))
+            .map(|(nth, gathered)| gathered.finish(self, nth < FOLLOWED))
             .collect();
         let tasks = |all: &[Gathered]| all.iter().map(|gathered| gathered.tasks).sum();
         Answer { causes, usual: tasks(&usual), moving: tasks(&moving), waiting }
@@ -323,7 +323,13 @@ impl Gathered {
             return false;
         }
         match self.cause {
-            Cause::Clients | Cause::Events | Cause::Time(_) | Cause::SomeTime | Cause::Runtime => true,
+            Cause::Clients
+            | Cause::Events
+            | Cause::Files
+            | Cause::Signal
+            | Cause::Time(_)
+            | Cause::SomeTime
+            | Cause::Runtime => true,
             Cause::DeadEnd(_) | Cause::Cycle { forever: true, .. } | Cause::NotAccepted => false,
             _ => self
                 .last
@@ -333,12 +339,14 @@ impl Gathered {
     }
 
     /// `follow`: the chain is followed. Otherwise it is cut before it begins.
-    fn finish(self, graph: &Graph<'_>, follow: bool) -> Found {
+    fn finish(self, why: &Why<'_>, follow: bool) -> Found {
+        let graph = &why.graph;
         let mut groups: Vec<Equal> = self.groups.into_values().collect();
         groups.sort_by_key(|group| (Reverse(group.count), group.node));
-        // Of equally large groups the one with the longest way says most.
-        let most = groups.first().map_or(0, |group| group.count);
-        let largest = groups.iter().take_while(|group| group.count == most);
+        // The chain begins with what was asked about. Of equally large groups the one with the longest way says most.
+        let asked = || groups.iter().filter(|group| why.is_asked(group.node));
+        let most = asked().next().map_or(0, |group| group.count);
+        let largest = asked().take_while(|group| group.count == most);
         let mut chains: Vec<Chain> =
             largest.take(if follow { ALIKE } else { 0 }).map(|group| group.chain(graph)).collect();
         chains.sort_by_key(|chain| Reverse(chain.steps.len()));

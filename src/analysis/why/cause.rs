@@ -35,6 +35,10 @@ pub enum Cause {
     Clients,
     /// It waits for whatever happens to its descriptors: an event loop.
     Events,
+    /// It waits for a change of the files that it watches.
+    Files,
+    /// It waits for a signal.
+    Signal,
     /// Each end waits for the other one to do something.
     BothWait,
     /// A process has not accepted the connection.
@@ -188,7 +192,11 @@ fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
         _ if want == Want::Connected || listens => return Cause::Clients,
         Some(DescriptorKind::Poll) => return Cause::Events,
         Some(DescriptorKind::Timer) => return Cause::SomeTime,
-        Some(DescriptorKind::Event | DescriptorKind::Other) => return Cause::Unknown(Unknown::Waker),
+        Some(DescriptorKind::Event) => return Cause::Unknown(Unknown::Waker),
+        Some(DescriptorKind::Other) => {
+            let name = descriptor.and_then(|descriptor| descriptor.name.as_deref()).unwrap_or_default();
+            return other(name);
+        }
         _ => {}
     }
     let peer = descriptor.and_then(|descriptor| graph.peer(descriptor.file?));
@@ -196,6 +204,16 @@ fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
         Some(OtherEnd::Unknown(why)) => Cause::Unknown(Unknown::Because(why.clone())),
         Some(_) => Cause::Unknown(Unknown::Moved),
         None => Cause::Unknown(Unknown::FarEnd),
+    }
+}
+
+/// What something of the kernel waits for, by the name that the kernel gives to it.
+fn other(name: &str) -> Cause {
+    let name = name.strip_prefix("anon_inode:").unwrap_or_default();
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name) {
+        "inotify" | "fanotify" => Cause::Files,
+        "signalfd" => Cause::Signal,
+        _ => Cause::Unknown(Unknown::Waker),
     }
 }
 

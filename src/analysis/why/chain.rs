@@ -3,8 +3,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::cause::{Cause, cause};
-use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, rank};
-use crate::snapshot::{Certainty, ObjectKind, TimerState, WaitOp};
+use super::graph::{Edge, EdgeKind, Graph, Node, NodeId, Want, rank};
+use crate::snapshot::{Certainty, FileId, ObjectKind, TimerState, WaitOp};
 
 /// At most this many steps of one chain.
 const STEPS: usize = 50_000;
@@ -185,7 +185,11 @@ impl Graph<'_> {
         let is_guess = edge.certainty == Certainty::Perhaps && better;
         match from {
             Some(Node::Descriptor { .. }) if edge.kind == EdgeKind::Deadline => all.len() == 1,
-            Some(Node::End { .. }) => true,
+            // An event loop is there twice: as what goes on with something else, and as what waits.
+            Some(Node::End { .. }) => match self.node(edge.to) {
+                Some(Node::Across(task)) => all.iter().all(|other| other.to != task),
+                _ => true,
+            },
             _ => !is_guess,
         }
     }
@@ -201,7 +205,8 @@ impl Graph<'_> {
     /// are to act the surest.
     fn order(&self, edge: &Edge) -> impl Ord + use<> {
         let hope = match (self.node(edge.from), edge.kind) {
-            (Some(Node::Task { .. }), _) => self.hopes.get(edge.to.index()).copied().unwrap_or(3),
+            (Some(Node::Task { .. }), _) => self.hopes.get(edge.to.index()).copied().unwrap_or(4),
+            (Some(Node::End { file, want }), kind) => self.distance(file, want, kind, edge.to),
             (_, EdgeKind::Fires) => 0,
             (_, EdgeKind::Deadline) => 3,
             (_, EdgeKind::Parent) => 2,
@@ -210,6 +215,25 @@ impl Graph<'_> {
             _ => 1,
         };
         (hope, rank(edge))
+    }
+
+    /// How far a holder of an end is from what is waited for: first who reads or writes it in a call now, then processes
+    /// that have only the end that is needed, last those that have both, which many only inherit.
+    fn distance(&self, file: FileId, want: Want, kind: EdgeKind, to: NodeId) -> u8 {
+        if kind == EdgeKind::Serves {
+            return 0;
+        }
+        let pid = match self.node(to) {
+            Some(Node::Process(pid)) => Some(pid),
+            _ => self.process_of(to).and_then(|process| self.process(process)).map(|seen| seen.pid),
+        };
+        let mut own = self.system.ends.of(file).iter().filter(|end| Some(end.pid) == pid);
+        let has_both = own.any(|end| match want {
+            Want::Written => end.access.read,
+            Want::Read => end.access.write,
+            _ => false,
+        });
+        if has_both { 2 } else { 1 }
     }
 
     /// Whether all that are to act on an object have to.
@@ -243,6 +267,10 @@ impl Graph<'_> {
 /// How much hope there is that something happens to each node that tasks wait for.
 pub(super) fn hopes(graph: &Graph<'_>) -> Vec<u8> {
     let hope = |id: NodeId| {
+        // An answer that never comes is what a task waits for, whatever else may come.
+        if let Some(hope) = answers(graph, id).filter(|&hope| hope == ANSWER || graph.is_alive(id)) {
+            return hope;
+        }
         let edges = graph.edges_of(id);
         let fires = edges.iter().any(|edge| edge.kind == EdgeKind::Fires);
         let known = edges.iter().any(|edge| {
@@ -250,12 +278,39 @@ pub(super) fn hopes(graph: &Graph<'_>) -> Vec<u8> {
         });
         let deadline = edges.iter().any(|edge| edge.kind == EdgeKind::Deadline);
         match graph.is_alive(id) {
-            false => 4,
+            false => 6,
             true if fires => 0,
-            true if known => 1,
-            true if deadline => 2,
-            true => 3,
+            true if known => 2,
+            true if deadline => 3,
+            true => 4,
         }
     };
     (0..graph.nodes.len() as u32).map(|id| hope(NodeId(id))).collect()
+}
+
+/// There is much hope that the answer comes.
+const ANSWER: u8 = 1;
+
+/// How much hope there is for a descriptor that a task reads from, if that can be told. An event loop reads from all its
+/// connections: it waits for an answer where it sent something last, and not where it received something last, or
+/// where the other end waits for it.
+fn answers(graph: &Graph<'_>, id: NodeId) -> Option<u8> {
+    const ITS_OWN_TURN: u8 = 5;
+    let Some(Node::Descriptor { want: Want::Written, .. }) = graph.node(id) else { return None };
+    let far_end = graph.edges_of(id).iter().find(|edge| edge.kind == EdgeKind::FarEnd)?;
+    let waits_there = |edge: &Edge| matches!(graph.node(edge.to), Some(Node::Across(_)));
+    let holders = graph.edges_of(far_end.to);
+    if !holders.is_empty() && holders.iter().all(waits_there) {
+        return Some(ITS_OWN_TURN);
+    }
+    let socket = graph.descriptor(id)?.socket.as_ref()?;
+    let (received, sent) = (socket.received_bytes?, socket.sent_bytes?);
+    // These times count from the beginning of the connection if there was nothing.
+    let sent_last = match (received, sent) {
+        (0, 0) => return None,
+        (0, _) => true,
+        (_, 0) => false,
+        _ => socket.idle_send_ns? < socket.idle_receive_ns?,
+    };
+    Some(if sent_last { ANSWER } else { ITS_OWN_TURN })
 }

@@ -1,14 +1,14 @@
 //! Joins processes: who has the other end of what a task waits for.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::builder::Builder;
 use super::cause::is_listening;
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
-    Action, Begins, By, Certainty, Deadline, DescriptorKind, FileId, FunctionId, ObjectId, ObjectKind,
-    Snapshot, SocketState, Task, TaskState, WaitOp,
+    Action, Begins, By, Certainty, Deadline, Descriptor, DescriptorKind, FileId, FunctionId, ObjectId,
+    ObjectKind, Snapshot, SocketState, Task, TaskState, WaitOp,
 };
 
 /// At most this many holders of one end are named.
@@ -76,16 +76,27 @@ fn descriptor(builder: &mut Builder<'_>, node: NodeId) {
     }
     let leads = match descriptor.kind {
         DescriptorKind::Socket => socket(&builder.graph, node, want),
-        DescriptorKind::Pipe | DescriptorKind::Fifo | DescriptorKind::File => {
+        DescriptorKind::Pipe | DescriptorKind::Fifo | DescriptorKind::File | DescriptorKind::Event => {
             descriptor.file.map(|file| (Node::End { file, want }, EdgeKind::FarEnd))
         }
         DescriptorKind::Process => descriptor.process.map(|pid| (Node::Exit(pid), EdgeKind::FarEnd)),
-        DescriptorKind::Terminal => Some((Node::Outside { process, object }, EdgeKind::Leaves)),
+        DescriptorKind::Terminal => Some(match terminal(&builder.graph, descriptor) {
+            Some(file) => (Node::End { file, want }, EdgeKind::FarEnd),
+            None => (Node::Outside { process, object }, EdgeKind::Leaves),
+        }),
         _ => None,
     };
     if let Some((to, kind)) = leads {
         let to = builder.node(to);
         builder.edge(node, to, kind, Certainty::Sure);
+    }
+}
+
+/// The master of a terminal, if a process is known that has it.
+fn terminal(graph: &Graph<'_>, descriptor: &Descriptor) -> Option<FileId> {
+    match graph.peer(descriptor.file?)? {
+        OtherEnd::Socket { file, .. } if !graph.system.ends.of(*file).is_empty() => Some(*file),
+        _ => None,
     }
 }
 
@@ -121,13 +132,17 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
     let mut holders: Vec<&OpenEnd> = builder.graph.system.ends.of(file).iter().filter(fits).collect();
     holders.sort_by_key(|end| (end.access.read && end.access.write, end.pid, end.fd));
     let mut pids: Vec<u32> = holders.iter().map(|end| end.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
+    let mut once = FxHashSet::default();
+    pids.retain(|&pid| once.insert(pid));
     let only = pids.len() == 1;
     for pid in pids.into_iter().take(HOLDERS) {
         let fds = holders.iter().filter(|end| end.pid == pid).map(|end| end.fd);
         let of_process = if only { Certainty::Sure } else { Certainty::Perhaps };
         let process = tables.processes.get(&pid).copied();
+        // Who waits for a counter does not raise it.
+        if builder.graph.is_counter(file) && process.is_some_and(|process| waits_alone(builder, process)) {
+            continue;
+        }
         // A task that is alone in its process, and waits for nothing or for one thing, is the one.
         let single = process.and_then(|process| {
             let snapshot = builder.graph.snapshot(process)?;
@@ -150,6 +165,12 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
             builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }
     }
+}
+
+/// Whether a process has only one task, and that waits for descriptors.
+fn waits_alone(builder: &Builder<'_>, process: u32) -> bool {
+    let tasks = builder.graph.snapshot(process).map_or(0, |snapshot| snapshot.tasks.len());
+    tasks == 1 && builder.waiters.iter().any(|&(of, ..)| of == process)
 }
 
 /// Adds the tasks of one process that deal with an end. Whether there were any.
@@ -197,6 +218,7 @@ fn waiters(
     want: Want,
     known: bool,
 ) -> bool {
+    let is_counter = is_counter(builder.graph.descriptor_at(process, object));
     let start = builder.waiters.partition_point(|&(p, o, ..)| (p, o) < (process, object));
     let mut nth = start;
     let mut found = false;
@@ -222,7 +244,15 @@ fn waiters(
         }
         if serves {
             builder.edge(node, task, EdgeKind::Serves, Certainty::Sure);
+        } else if is_counter {
+            // A counter has no other end: these wait at the same one.
+            continue;
         } else if !known {
+            // Who waits for several things goes on with any of them.
+            let waits = builder.graph.task(task).map_or(0, |(snapshot, task)| snapshot.waits_of(task).len());
+            if waits > 1 {
+                builder.edge(node, task, EdgeKind::WaitsThere(op), Certainty::Perhaps);
+            }
             let across = builder.node(Node::Across(task));
             builder.edge(node, across, EdgeKind::WaitsThere(op), Certainty::Perhaps);
         }
@@ -231,13 +261,15 @@ fn waiters(
     found
 }
 
+/// Whether a descriptor is an event counter, which all that have it share.
+fn is_counter(descriptor: Option<&Descriptor>) -> bool {
+    descriptor.is_some_and(|descriptor| descriptor.kind == DescriptorKind::Event)
+}
+
 /// Whether data has arrived at a descriptor that was not read yet: who waits for it there is about to go on.
 fn holds_unread(builder: &Builder<'_>, (process, object): (u32, ObjectId)) -> bool {
-    let descriptor = || {
-        let snapshot = builder.graph.snapshot(process)?;
-        snapshot.descriptor_of(snapshot.objects.get(object.index())?)
-    };
-    let socket = descriptor().and_then(|descriptor| descriptor.socket.as_ref());
+    let descriptor = builder.graph.descriptor_at(process, object);
+    let socket = descriptor.and_then(|descriptor| descriptor.socket.as_ref());
     socket.is_some_and(|socket| {
         socket.state != SocketState::Listen && socket.receive_queue.is_some_and(|bytes| bytes > 0)
     })

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::still::Proof;
 use super::system::{OtherEnd, SeenProcess, System};
 use crate::snapshot::{
-    Action, Certainty, Context, Descriptor, FileId, HoldKind, LocationId, ObjectId, Searched, Snapshot, Task,
-    WaitObject, WaitOp,
+    Action, Certainty, Context, Descriptor, DescriptorKind, FileId, HoldKind, LocationId, ObjectId, Searched,
+    Snapshot, Task, WaitObject, WaitOp,
 };
 
 /// A node, by its number.
@@ -285,9 +285,23 @@ impl<'a> Graph<'a> {
         snapshot.descriptor_of(object)
     }
 
-    /// The other end of a socket.
+    /// The descriptor that an object of a process is.
+    pub(super) fn descriptor_at(&self, process: u32, object: ObjectId) -> Option<&'a Descriptor> {
+        let snapshot = self.snapshot(process)?;
+        snapshot.descriptor_of(snapshot.objects.get(object.index())?)
+    }
+
+    /// The other end of a socket, or the master of a terminal.
     pub fn peer(&self, file: FileId) -> Option<&'a OtherEnd> {
         self.peers.get(&file).copied()
+    }
+
+    /// Whether what is open is an event counter, which has no other end.
+    pub fn is_counter(&self, file: FileId) -> bool {
+        let of_file = |descriptor: &Descriptor| {
+            descriptor.file == Some(file) && descriptor.kind == DescriptorKind::Event
+        };
+        self.system.processes.iter().any(|seen| seen.first.links.descriptors.iter().any(of_file))
     }
 
     /// How actors of an object were looked for. None: they were not.

@@ -466,3 +466,101 @@ fn long_chains_are_followed_without_recursion() {
     assert_eq!(chain.steps.len(), 2 * 9_999 + 1);
     assert_eq!(why.causes().causes[0].tasks, 10_000);
 }
+
+/// The descriptor that the way of a task goes through first.
+fn first_descriptor(system: &System) -> u32 {
+    let why = Why::new(system);
+    let chain = why.graph().chain(why.graph().task_node(0, 0).unwrap(), 1);
+    why.graph().descriptor(chain.steps[1].node).unwrap().fd
+}
+
+/// An event loop with a client, to whom it owes an answer, and a server, from which it waits for one.
+#[test]
+fn an_event_loop_waits_for_the_answer_that_is_missing() {
+    let mut proxy = Made::new(900, "proxy");
+    let worker = proxy.task("main.loop", WaitClass::Io);
+    proxy.reads(worker, WaitOp::Read, 5, DescriptorKind::Socket, 501);
+    proxy.reads(worker, WaitOp::Read, 6, DescriptorKind::Socket, 502);
+    for (descriptor, sent) in proxy.builder.links.descriptors.iter_mut().zip([0, 80]) {
+        let socket = descriptor.socket.as_mut().unwrap();
+        (socket.sent_bytes, socket.idle_send_ns) = (Some(sent), Some(5));
+    }
+    let ends = vec![open(7, "client", 3, 601, "rw"), open(8, "server", 4, 602, "rw")];
+    let peers = [(501, socket(601)), (502, socket(602))];
+    assert_eq!(first_descriptor(&system(vec![proxy.seen()], ends, &peers)), 6);
+}
+
+#[test]
+fn a_chain_begins_with_what_was_asked() {
+    let (mut asked, mut other) = (Made::new(900, "asked"), Made::new(901, "other"));
+    let reader = asked.task("main.read", WaitClass::Io);
+    asked.reads(reader, WaitOp::Read, 5, DescriptorKind::Pipe, 501);
+    let lock = other.object(ObjectKind::Mutex, 0x50);
+    let holder = other.task("main.hold", WaitClass::Call);
+    other.holds(holder, HoldKind::Exclusive, lock);
+    for _ in 0..9 {
+        let waiter = other.task("main.wait", WaitClass::Lock);
+        other.waits(waiter, WaitOp::Lock, lock);
+    }
+    let end = other.object(ObjectKind::Descriptor, 4);
+    other.acts(holder, Action::Send, Certainty::Sure, end);
+    let ends = vec![open(901, "other", 4, 501, "w")];
+    let mut system = system(vec![asked.seen(), other.seen()], ends, &[]);
+    system.asked = 1;
+    let why = Why::new(&system);
+    let answer = why.causes();
+    let found = &answer.causes[0];
+    assert_eq!(found.tasks, 11, "{found:?}");
+    assert_eq!(why.graph().process_of(found.chain.steps[0].node), Some(0));
+}
+
+#[test]
+fn things_of_the_kernel_say_what_they_wait_for() {
+    let of = |kind, name: &str| {
+        let mut made = Made::new(900, "api");
+        let task = made.task("main.wait", WaitClass::Io);
+        made.reads(task, WaitOp::Read, 5, kind, 501);
+        made.builder.links.descriptors[0].name = Some(name.to_owned());
+        cause_of(&system(vec![made.seen()], Vec::new(), &[]), task)
+    };
+    assert_eq!(of(DescriptorKind::Other, "anon_inode:inotify"), Cause::Files);
+    assert_eq!(of(DescriptorKind::Other, "anon_inode:[signalfd]"), Cause::Signal);
+    assert_eq!(of(DescriptorKind::Other, "anon_inode:[io_uring]"), Cause::Unknown(Unknown::Waker));
+    assert_eq!(of(DescriptorKind::Other, "inotify"), Cause::Unknown(Unknown::Waker), "a path is no name");
+    assert_eq!(of(DescriptorKind::Terminal, "/dev/pts/3"), Cause::Terminal);
+}
+
+/// A client waits for a proxy, whose only thread waits for it, too, and for a server that never answers.
+#[test]
+fn an_event_loop_is_followed_to_what_it_waits_for() {
+    let (mut client, mut proxy) = (Made::new(899, "client"), Made::new(900, "proxy"));
+    let mut server = Made::new(901, "server");
+    let reader = client.task("main.get", WaitClass::Io);
+    client.reads(reader, WaitOp::Read, 3, DescriptorKind::Socket, 601);
+    let worker = proxy.task("main.loop", WaitClass::Io);
+    proxy.reads(worker, WaitOp::Read, 5, DescriptorKind::Socket, 501);
+    proxy.reads(worker, WaitOp::Read, 6, DescriptorKind::Socket, 502);
+    for (descriptor, sent) in proxy.builder.links.descriptors.iter_mut().zip([0, 80]) {
+        let socket = descriptor.socket.as_mut().unwrap();
+        (socket.sent_bytes, socket.idle_send_ns) = (Some(sent), Some(5));
+    }
+    let (lock, end) = (server.object(ObjectKind::Mutex, 0x50), server.object(ObjectKind::Descriptor, 4));
+    let (handler, holder) =
+        (server.task("main.serve", WaitClass::Lock), server.task("main.hold", WaitClass::Call));
+    server.waits(handler, WaitOp::Lock, lock);
+    server.acts(handler, Action::Send, Certainty::Likely, end);
+    server.holds(holder, HoldKind::Exclusive, lock);
+    let ends = vec![
+        open(899, "client", 3, 601, "rw"),
+        open(900, "proxy", 5, 501, "rw"),
+        open(901, "server", 4, 602, "rw"),
+    ];
+    let peers = [(601, socket(501)), (501, socket(601)), (502, socket(602))];
+    let system = system(vec![client.seen(), proxy.seen(), server.seen()], ends, &peers);
+    let why = Why::new(&system);
+    let chain = why.of_tasks(0, &[reader]).remove(0);
+    let (at, cause) = chain.cause().unwrap();
+    assert_eq!((why.graph().process_of(at), cause), (Some(2), &Cause::InCall), "{chain:#?}");
+    // Nothing is said to be for ever: the client might send something more.
+    assert!((0..3).all(|process| why.graph().is_alive(why.graph().task_node(process, 0).unwrap())));
+}

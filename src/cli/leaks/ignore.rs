@@ -19,7 +19,7 @@ const IGNORE_FILE: &str = ".loiterignore";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the file that the user named, or else the default one if it exists.
-pub(super) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
+pub(in crate::cli) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
     // As elsewhere, it means no file.
     if named == Some(Path::new("/dev/null")) {
         return Ok(None);
@@ -42,7 +42,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Option<IgnoreFile>> {
 }
 
 /// Why a file is not read.
-enum Refused {
+pub(in crate::cli) enum Refused {
     Missing,
     NoFile,
     TooLarge,
@@ -54,7 +54,7 @@ enum Refused {
 }
 
 impl Refused {
-    fn why(&self) -> String {
+    pub(in crate::cli) fn why(&self) -> String {
         match self {
             Refused::Missing => "it is not there".to_owned(),
             Refused::NoFile => "it is no regular file".to_owned(),
@@ -82,7 +82,7 @@ impl From<io::Error> for Refused {
 }
 
 /// Its contents. `trusted_only`: only if it belongs to the user or to root, and so does a link to it.
-fn contents(path: &Path, trusted_only: bool) -> Result<Vec<u8>, Refused> {
+pub(in crate::cli) fn contents(path: &Path, trusted_only: bool) -> Result<Vec<u8>, Refused> {
     if trusted_only {
         let link = fs::symlink_metadata(path)?;
         if link.is_symlink() {

@@ -22,13 +22,13 @@ const SOURCES: [&str; 8] = ["go", "rs", "c", "h", "cc", "cpp", "py", "s"];
 
 /// Lines of files, each read once.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(in crate::cli) struct Lines {
     files: RefCell<FxHashMap<String, Option<String>>>,
 }
 
 impl Lines {
     /// The line at a place, without surrounding space. None if the file is not here.
-    pub(super) fn at(&self, place: &SignatureFrame) -> Option<String> {
+    pub(in crate::cli) fn at(&self, place: &SignatureFrame) -> Option<String> {
         let mut files = self.files.borrow_mut();
         let text = files.entry(place.file.to_string()).or_insert_with(|| read(&place.file)).as_deref()?;
         let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?.trim();

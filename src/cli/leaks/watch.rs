@@ -117,7 +117,11 @@ pub(super) fn watch(watched: &mut Watched) -> Result<Series> {
     let mut progress = Progress::new(*times, *started);
     let begin = Instant::now();
     let (mut late, mut missing) = (Late::default(), Vec::new());
-    for _ in 0..times.readings {
+    for nth in 1..=times.readings {
+        if nth == times.readings {
+            // What the tasks of one finding wait for may be another one.
+            session.look_for_actors();
+        }
         if !session.wait(|left| nap(left, stop, &mut progress, &series)) {
             progress.clear();
             tell("stopped early");

@@ -5,7 +5,10 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
+use super::CpuTable;
 use crate::analysis::frames::{creator_frame, frame_name, shown_frames};
+use crate::dashboard::query::CreatorSort;
+use crate::session::record::CpuNs;
 use crate::snapshot::{Frame, FunctionId, FunctionKind, Snapshot, Task};
 
 /// At most this many generations are kept; a longer line of ancestors is cut here.
@@ -37,6 +40,10 @@ pub struct TreeNode {
     pub own: u64,
     /// How many tasks, descendants included.
     pub total: u64,
+    /// CPU time of its tasks. None if it is not sampled, or cannot be known.
+    pub cpu: Option<CpuNs>,
+    /// The same, descendants included.
+    pub total_cpu: Option<CpuNs>,
     /// The node after its last descendant.
     pub end: usize,
 }
@@ -65,13 +72,17 @@ struct Draft {
     depth: usize,
     own: u64,
     total: u64,
+    cpu: Option<CpuNs>,
+    total_cpu: Option<CpuNs>,
     children: Vec<u32>,
 }
 
 /// Puts the selected tasks into a tree. It omits ancestors that are not selected.
-pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
+pub(super) fn tree(snapshot: &Snapshot, selected: &[u32], cpu: Option<&CpuTable>, sort: CreatorSort) -> Tree {
     let mut planter = Planter {
         snapshot,
+        cpu,
+        sort,
         by_id: FxHashMap::default(),
         node_of: vec![NONE; snapshot.tasks.len()],
         nodes: Vec::new(),
@@ -86,15 +97,23 @@ pub(super) fn tree(snapshot: &Snapshot, selected: &[u32]) -> Tree {
     for &index in selected {
         let node = planter.node(index);
         if let Some(draft) = planter.nodes.get_mut(node as usize) {
-            let count = snapshot.tasks.get(index as usize).map_or(0, Task::count);
-            draft.own = draft.own.saturating_add(count);
+            let task = snapshot.tasks.get(index as usize);
+            draft.own = draft.own.saturating_add(task.map_or(0, Task::count));
+            draft.cpu = sum(draft.cpu, cpu.zip(task).and_then(|(cpu, task)| cpu.of(task, index)));
         }
     }
     planter.finish()
 }
 
+/// The sum of two times. None if one is not known.
+fn sum(a: Option<CpuNs>, b: Option<CpuNs>) -> Option<CpuNs> {
+    [a, b].into_iter().sum()
+}
+
 struct Planter<'a> {
     snapshot: &'a Snapshot,
+    cpu: Option<&'a CpuTable>,
+    sort: CreatorSort,
     /// Tasks by runtime and id.
     by_id: FxHashMap<(u8, u64), u32>,
     /// The node of each task.
@@ -155,7 +174,16 @@ impl Planter<'_> {
             None => {}
         }
         let node = self.nodes.len() as u32;
-        self.nodes.push(Draft { kind, depth, own: 0, total: 0, children: Vec::new() });
+        let none = self.cpu.map(|_| CpuNs::default());
+        self.nodes.push(Draft {
+            kind,
+            depth,
+            own: 0,
+            total: 0,
+            cpu: none,
+            total_cpu: none,
+            children: Vec::new(),
+        });
         self.by_kind.insert(kind, node);
         if let Some(draft) = self.nodes.get_mut(parent as usize) {
             draft.children.push(node);
@@ -186,9 +214,11 @@ impl Planter<'_> {
         for node in (0..self.nodes.len()).rev() {
             let Some(draft) = self.nodes.get_mut(node) else { continue };
             draft.total = draft.total.saturating_add(draft.own);
-            let (total, parent) = (draft.total, draft.kind.parent);
+            draft.total_cpu = sum(draft.total_cpu, draft.cpu);
+            let (total, cpu, parent) = (draft.total, draft.total_cpu, draft.kind.parent);
             if let Some(parent) = self.nodes.get_mut(parent as usize) {
                 parent.total = parent.total.saturating_add(total);
+                parent.total_cpu = sum(parent.total_cpu, cpu);
             }
         }
         let roots = (0..self.nodes.len() as u32)
@@ -201,8 +231,13 @@ impl Planter<'_> {
     }
 
     fn sorted(&self, mut nodes: Vec<u32>) -> Vec<u32> {
-        let total = |node: u32| self.nodes.get(node as usize).map_or(0, |draft| draft.total);
-        nodes.sort_by_key(|&node| (Reverse(total(node)), node));
+        let by_cpu = self.sort == CreatorSort::Cpu;
+        let order = |node: u32| {
+            let draft = self.nodes.get(node as usize);
+            let cpu = draft.and_then(|draft| draft.total_cpu).filter(|_| by_cpu);
+            (cpu.map(|cpu| cpu.window), draft.map_or(0, |draft| draft.total))
+        };
+        nodes.sort_by_key(|&node| (Reverse(order(node)), node));
         nodes
     }
 
@@ -222,7 +257,8 @@ impl Planter<'_> {
         let key = hasher.finish();
         let at = tree.nodes.len();
         let (depth, own, total) = (draft.depth as u16, draft.own, draft.total);
-        tree.nodes.push(TreeNode { key, depth, name, place, creator, own, total, end: 0 });
+        let (cpu, total_cpu) = (draft.cpu, draft.total_cpu);
+        tree.nodes.push(TreeNode { key, depth, name, place, creator, own, total, cpu, total_cpu, end: 0 });
         for child in self.sorted(draft.children.clone()) {
             self.place(child, key, tree);
         }

@@ -94,7 +94,7 @@ pub fn compute(
     if query.view == View::Tasks {
         tables.tasks = task::table(picture, query, within(query, &groups, selection), cpu.as_ref());
     } else if query.view == View::Creators {
-        tables.creators = creators::tree(snapshot, &selection.tasks);
+        tables.creators = creators::tree(snapshot, &selection.tasks, cpu.as_ref(), query.creator_sort);
     } else if query.view == View::Flame {
         tables.flame = Some(flame(snapshot, &selection, query));
     }

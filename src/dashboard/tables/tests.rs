@@ -3,6 +3,7 @@
 use super::memory::{Memory, difference};
 use super::*;
 use crate::analysis::GroupKey;
+use crate::dashboard::query::CreatorSort;
 use crate::session::SessionView;
 use crate::snapshot::{self, SnapshotBuilder, Task};
 
@@ -32,7 +33,7 @@ fn family(tasks: &[(u64, u64)], second: u64) -> Arc<Snapshot> {
 fn tree(tasks: &[(u64, u64)]) -> Vec<String> {
     let snapshot = family(tasks, 0);
     let all: Vec<u32> = (0..snapshot.tasks.len() as u32).collect();
-    let tree = creators::tree(&snapshot, &all);
+    let tree = creators::tree(&snapshot, &all, None, CreatorSort::Count);
     assert_eq!(tree.nodes.iter().map(|node| node.own).sum::<u64>(), tasks.len() as u64);
     let line = |node: &TreeNode| {
         format!("{}{} {}/{}", " ".repeat(node.depth.into()), node.name, node.own, node.total)

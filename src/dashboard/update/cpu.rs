@@ -2,7 +2,7 @@
 
 use super::{Command, complain, tell};
 use crate::dashboard::cpu::{Cpu, Sampling};
-use crate::dashboard::query::{GroupSort, TaskSort};
+use crate::dashboard::query::{CreatorSort, GroupSort, TaskSort};
 use crate::dashboard::state::{AppState, Source};
 use crate::session::ProgramId;
 use crate::session::record::CpuNews;
@@ -59,6 +59,9 @@ fn without_order(state: &mut AppState) {
             (query.group_sort, query.task_sort) = (GroupSort::default(), TaskSort::default());
         });
     }
+    if state.query.creator_sort == CreatorSort::Cpu {
+        state.ask(|query| query.creator_sort = CreatorSort::default());
+    }
 }
 
 /// A reading came: if it is of another program than the one that is sampled, sampling goes on there.
@@ -89,8 +92,12 @@ pub(super) fn hear(state: &mut AppState, turn: u32, news: CpuNews) -> Vec<Comman
         }
         CpuNews::Over => state.cpu.sampling = Sampling::Waiting,
         CpuNews::Failed { why, remedy } => {
-            let helps = remedy.iter().find(|line| line.starts_with("Try")).cloned();
-            complain(state, helps.unwrap_or_else(|| format!("CPU cannot be sampled: {why}")));
+            // One cause and one remedy; the view of the process has all of it.
+            let mut lines = remedy.iter();
+            let cause = lines.next().unwrap_or(&why);
+            let helps = lines.clone().find(|line| line.starts_with("Try")).or_else(|| lines.next());
+            let helps = helps.map(|line| format!(" {line}")).unwrap_or_default();
+            complain(state, format!("CPU cannot be sampled: {cause}{helps}"));
             state.cpu = Cpu { sampling: Sampling::Failed { why, remedy }, turn, ..Cpu::default() };
             without_order(state);
         }
@@ -187,6 +194,15 @@ mod tests {
         assert!(!orders(&mut state).contains(&"CPU"));
         press(&mut state, 'c');
         assert!(orders(&mut state).contains(&"CPU"));
+        // The same for creators.
+        press(&mut state, '4');
+        press(&mut state, 's');
+        assert_eq!(state.query.creator_sort, CreatorSort::Cpu);
+        press(&mut state, 'c');
+        assert_eq!(state.query.creator_sort, CreatorSort::Count);
+        press(&mut state, 's');
+        assert_eq!(state.query.creator_sort, CreatorSort::Count);
+        assert!(state.message.as_ref().is_some_and(|message| message.error));
     }
 
     #[test]
@@ -232,7 +248,8 @@ mod tests {
         let news = CpuNews::Failed { why: "perf_event_open: EACCES".to_owned(), remedy };
         update(&mut state, Event::Cpu(1, news));
         assert!(matches!(state.cpu.sampling, Sampling::Failed { .. }));
-        assert_eq!(state.message.as_ref().unwrap().text, "Try: sudo loiter.");
+        let said = state.message.as_ref().unwrap().text.clone();
+        assert_eq!(said, "CPU cannot be sampled: It is 4. Try: sudo loiter.");
         // The next reading does not try again; the key does.
         assert_eq!(read(&mut state, ProgramId::made_up(8)), [Command::Compute]);
         assert_eq!(press(&mut state, 'c').len(), 1);

@@ -10,17 +10,19 @@ use super::copy;
 use super::filter_query::Wanted;
 use super::keys::{self, Action};
 use super::layout::{areas, tabs};
-use super::query::{GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
+use super::query::{CreatorSort, GroupSort, Mark, TaskKey, TaskSort, View, Within, next};
 use super::state::{AppState, Input, List, Message, Pane, Prompt, Source};
 use super::tables::{GroupRow, Tables};
 use crate::session::record::CpuNews;
 use crate::session::{Picture, ProgramId};
 
+mod chain;
 mod cpu;
 mod frames;
 mod mouse;
 mod prompt;
 
+pub use chain::ChainNews;
 pub(super) use prompt::edit;
 
 /// An event.
@@ -44,6 +46,8 @@ pub enum Event {
     Quiet(Duration),
     /// The sampler of this number says something.
     Cpu(u32, CpuNews),
+    /// The search of this number for why tasks wait says something.
+    Chain(u32, ChainNews),
     /// A file was written, or not.
     Wrote(Result<String, String>),
 }
@@ -65,6 +69,8 @@ pub enum Command {
     Seek(i64),
     /// Sample the CPU time of this program, by a sampler of this number; or sample nothing.
     Sample(Option<(u32, ProgramId)>),
+    /// Look for the answer to the question of the chain that is shown, by a search of this number; or give it up.
+    Follow(Option<u32>),
     /// Write a file.
     Write(What),
     /// Hand this text to the terminal's clipboard.
@@ -120,6 +126,11 @@ pub fn update(state: &mut AppState, event: Event) -> Vec<Command> {
             Vec::new()
         }
         Event::Cpu(turn, news) => cpu::hear(state, turn, news),
+        Event::Chain(turn, news) => {
+            chain::hear(state, turn, news);
+            keep_in_sight(state);
+            Vec::new()
+        }
         Event::Wrote(outcome) => {
             match outcome {
                 Ok(text) => tell(state, text),
@@ -251,6 +262,7 @@ fn act(state: &mut AppState, action: Action, key: KeyEvent) -> Vec<Command> {
         Action::Freeze => return freeze(state),
         Action::Cpu => return cpu::toggle(state),
         Action::Copy => return copy(state),
+        Action::Why => return chain::ask(state),
         Action::Mark => return mark(state),
         Action::Unmark => {
             state.ask(|query| query.mark = None);
@@ -301,8 +313,11 @@ fn open(state: &mut AppState) -> Vec<Command> {
             let row = state.tables.groups.rows.get(state.cursors.groups.at);
             let Some(within) = row.filter(|row| row.count() > 0).map(within) else { return Vec::new() };
             state.cursors.tasks = Default::default();
+            state.visited.clear();
+            let mut commands = chain::leave(state);
             state.ask(|query| (query.view, query.within, query.task) = (View::Tasks, Some(within), None));
-            vec![Command::Compute]
+            commands.push(Command::Compute);
+            commands
         }
         Some(List::Tasks) => match state.task_at(state.cursors.tasks.at) {
             Some(key) => look_at(state, key),
@@ -310,27 +325,20 @@ fn open(state: &mut AppState) -> Vec<Command> {
         },
         Some(List::Closeup) => {
             let Some(lead) = state.lead() else { return Vec::new() };
-            state.visited.extend(state.query.task);
+            state.place().into_iter().for_each(|place| chain::remember(state, place));
             look_at(state, lead.to)
         }
+        Some(List::Chain) => chain::open(state),
         Some(List::Creators) => {
             fold(state, None);
             Vec::new()
         }
         Some(List::Findings) => {
-            let sample = state.findings().and_then(|report| {
-                let finding = report.findings.get(state.cursors.findings.at)?;
-                finding.samples.first().copied()
-            });
-            let key = sample.zip(state.picture.as_ref()).and_then(|(sample, picture)| {
-                let is =
-                    |task: &crate::snapshot::Task| task.id == sample.id && task.address == sample.address;
-                let index = picture.snapshot.tasks.iter().position(is)?;
-                TaskKey::of(picture, index as u32)
-            });
-            let Some(key) = key else { return Vec::new() };
+            let Some(key) = sample(state) else { return Vec::new() };
             state.ask(|query| (query.view, query.within) = (View::Tasks, None));
-            look_at(state, key)
+            let mut commands = chain::leave(state);
+            commands.extend(look_at(state, key));
+            commands
         }
     }
 }
@@ -344,12 +352,17 @@ fn within(row: &GroupRow) -> Within {
     Within { key: row.key, name }
 }
 
+/// A task of the selected finding.
+fn sample(state: &AppState) -> Option<TaskKey> {
+    let finding = state.findings()?.findings.get(state.cursors.findings.at)?;
+    let (sample, picture) = (finding.samples.first()?, state.picture.as_ref()?);
+    let is = |task: &crate::snapshot::Task| task.id == sample.id && task.address == sample.address;
+    let index = picture.snapshot.tasks.iter().position(is)?;
+    TaskKey::of(picture, index as u32)
+}
+
 fn look_at(state: &mut AppState, key: TaskKey) -> Vec<Command> {
     state.cursors.closeup = Default::default();
-    // Bounded: going back further is not useful.
-    if state.visited.len() > 100 {
-        state.visited.remove(0);
-    }
     state.ask(|query| query.task = Some(key));
     vec![Command::Compute]
 }
@@ -373,7 +386,7 @@ fn fold(state: &mut AppState, to: Option<bool>) -> bool {
 
 fn left(state: &mut AppState) -> Vec<Command> {
     if state.query.view != View::Creators {
-        return if matches!(state.list(), Some(List::Tasks | List::Closeup)) {
+        return if matches!(state.list(), Some(List::Tasks | List::Closeup | List::Chain)) {
             back(state)
         } else {
             Vec::new()
@@ -402,11 +415,8 @@ fn back(state: &mut AppState) -> Vec<Command> {
         state.frame.zoom = 0;
         return Vec::new();
     }
-    if state.query.view == View::Tasks && state.query.task.is_some() {
-        let before = state.visited.pop();
-        state.cursors.closeup = Default::default();
-        state.ask(|query| query.task = before);
-        return vec![Command::Compute];
+    if matches!(state.list(), Some(List::Closeup | List::Chain)) {
+        return chain::back(state);
     }
     if state.query.view == View::Tasks && state.query.within.is_some() {
         state.ask(|query| (query.view, query.within) = (View::Groups, None));
@@ -430,6 +440,14 @@ fn sort(state: &mut AppState) -> Vec<Command> {
         View::Tasks => {
             let all: Vec<_> = TaskSort::ALL.into_iter().filter(|&by| cpu || by != TaskSort::Cpu).collect();
             state.ask(|query| query.task_sort = next(&all, query.task_sort));
+        }
+        View::Creators if cpu => {
+            let all = [CreatorSort::Count, CreatorSort::Cpu];
+            state.ask(|query| query.creator_sort = next(&all, query.creator_sort));
+        }
+        View::Creators => {
+            complain(state, "creators are sorted by the number of tasks; by CPU, too, while c samples it");
+            return Vec::new();
         }
         View::Flame => {
             use crate::analysis::flame::Weight::{Bytes, Seconds, Tasks};

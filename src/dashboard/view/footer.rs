@@ -1,13 +1,14 @@
 //! The last line: a message, a prompt, or the settings of the list.
 
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::Cut;
 use super::theme::Canvas;
 use crate::dashboard::filter_query::FIELDS;
-use crate::dashboard::query::View;
-use crate::dashboard::state::{AppState, Input, Prompt};
-use crate::report::line::width;
+use crate::dashboard::query::{CreatorSort, View};
+use crate::dashboard::state::{AppState, Input, List, Prompt};
+use crate::report::line::{width, wrapped};
 
 /// Draws the line; returns the place of the cursor while the user types.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) -> Option<(u16, u16)> {
@@ -38,11 +39,31 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, area: Rect) -> Opt
     match &state.message {
         Some(message) => {
             let style = if message.error { canvas.theme.warn() } else { canvas.theme.notice() };
-            canvas.cell(1, area.y, room, &message.text, style, Cut::End);
+            say(canvas, area, room, &message.text, style);
         }
         None => canvas.cell(1, area.y, room, &how(state).join("   "), dim, Cut::End),
     }
     None
+}
+
+/// Draws a message. One that is too long for the line takes lines above, over the view, until the next key.
+fn say(canvas: &mut Canvas<'_>, area: Rect, room: u16, text: &str, style: Style) {
+    let lines = if width(&canvas.theme.text(text)) <= room.into() {
+        vec![text.to_owned()]
+    } else {
+        wrapped(text, room.into(), 0)
+    };
+    let above = (lines.len() as u16 - 1).min(area.y);
+    for (nth, line) in lines.iter().take(usize::from(above) + 1).enumerate() {
+        let y = area.y - above + nth as u16;
+        if nth < above.into() {
+            canvas.raw(area.x, y, area.width, &" ".repeat(area.width.into()), Style::reset());
+        }
+        canvas.cell(1, y, room, line, style, Cut::End);
+    }
+    if above > 0 {
+        canvas.rule(area.y - above.saturating_add(1).min(area.y));
+    }
 }
 
 fn edited(canvas: &mut Canvas<'_>, area: Rect, title: &str, input: &Input, hint: &str) -> Option<(u16, u16)> {
@@ -75,7 +96,10 @@ fn how(state: &AppState) -> Vec<String> {
             how.push(format!("by {}", query.key));
             how.push(format!("sort {}{order}", query.group_sort.name()));
         }
-        View::Tasks if query.task.is_none() => how.push(format!("sort {}{order}", query.task_sort.name())),
+        View::Tasks if query.task.is_none() && state.chain.is_none() => {
+            how.push(format!("sort {}{order}", query.task_sort.name()))
+        }
+        View::Creators if query.creator_sort == CreatorSort::Cpu => how.push("sort CPU".to_owned()),
         View::Flame => how.push(format!("root {}", query.flame.root)),
         _ => {}
     }
@@ -87,6 +111,10 @@ fn how(state: &AppState) -> Vec<String> {
     }
     if query.mark.is_some() {
         how.push("changes since the mark".to_owned());
+    }
+    if matches!(state.list(), Some(List::Tasks | List::Groups)) {
+        let who = if state.list() == Some(List::Tasks) { "it waits" } else { "they wait" };
+        how.push(format!("w: why {who}"));
     }
     if let Some(record) = &state.record {
         how.push(format!("recording to {record}"));

@@ -7,6 +7,7 @@ use super::layout::{Areas, areas, tabs};
 use super::query::View;
 use super::state::AppState;
 
+mod chain;
 mod chart;
 mod cpu;
 mod creators;
@@ -62,6 +63,7 @@ fn draw_view(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     match state.query.view {
         View::Overview => overview::draw(canvas, state, areas.body),
         View::Groups => groups::draw(canvas, state, areas),
+        View::Tasks if let Some(chain) = &state.chain => chain::draw(canvas, chain, areas),
         View::Tasks if state.query.task.is_some() => task_detail::draw(canvas, state, areas),
         View::Tasks => tasks::draw(canvas, state, areas),
         View::Creators => creators::draw(canvas, state, areas),

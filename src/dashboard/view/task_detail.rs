@@ -20,7 +20,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &AppState, areas: &Areas) {
     }
     let dim = canvas.theme.dim();
     let lead = state.lead().map(|lead| format!("Enter: {}   ", lead.name)).unwrap_or_default();
-    let hint = format!("{lead}Esc: back   y: copy");
+    let hint = format!("{lead}Esc: back   w: why it waits   y: copy");
     canvas.cell(1, areas.pane.y, areas.pane.width.saturating_sub(2), &hint, dim, Cut::End);
 }
 
@@ -35,8 +35,9 @@ pub(super) fn draw_row(canvas: &mut Canvas<'_>, row: &Row, y: u16) {
             PieceKind::Dim => canvas.theme.dim(),
             PieceKind::Plain => Style::new(),
         };
-        // Already escaped, but perhaps not ASCII.
-        x = canvas.put(x, y, end.saturating_sub(x), text, style);
+        // Already escaped, but perhaps not ASCII. A cut is marked.
+        let text = canvas.theme.fit(text, end.saturating_sub(x).into(), Cut::End);
+        x = canvas.raw(x, y, end.saturating_sub(x), &text, style);
     }
     if row.link.is_some() {
         let mark = canvas.theme.pick(" →", " ->");

@@ -114,6 +114,7 @@ impl Theme {
                 '→' => ascii.push_str("->"),
                 '…' => ascii.push_str(".."),
                 '·' => ascii.push('-'),
+                '└' => ascii.push('`'),
                 'µ' => ascii.push('u'),
                 c => ascii.extend(c.escape_unicode()),
             }

@@ -122,6 +122,16 @@ pub fn awaited(call: &ThreadCall, memory: &dyn Memory) -> Awaited {
     }
 }
 
+/// The path at an address of the target, as far as it can be read. "a file" if it cannot.
+pub fn path(memory: &dyn Memory, address: u64) -> String {
+    /// A path is read up to this length, and not across pages.
+    const MAX: usize = 4096;
+    let page_rest = MAX - usize::try_from(address % MAX as u64).unwrap_or(0);
+    let bytes = memory.read_vec(address, page_rest).unwrap_or_default();
+    let path = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    if path.is_empty() { "a file".to_owned() } else { String::from_utf8_lossy(path).into_owned() }
+}
+
 /// What calls do to the descriptor that is their first argument.
 fn on_descriptor(name: &str) -> Option<WaitOp> {
     Some(match name {

@@ -5,7 +5,7 @@ mod awaited;
 mod names;
 mod sched;
 
-pub use awaited::{Awaited, Child, Until, awaited};
+pub use awaited::{Awaited, Child, Until, awaited, path};
 pub use names::name;
 
 use super::{ThreadCall, proc};
@@ -32,7 +32,7 @@ pub(super) fn of_thread(pid: u32, tid: u32) -> Option<ThreadCall> {
 
 /// A line of /proc/PID/task/TID/syscall: "0 0x3 0x7ffe... (six arguments) sp pc". A thread that runs, or sleeps without
 /// a call, has fewer words.
-fn parse(line: &str) -> Option<ThreadCall> {
+pub(super) fn parse(line: &str) -> Option<ThreadCall> {
     let mut words = line.split_ascii_whitespace();
     let number = words.next()?.parse().ok()?;
     let mut hex = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();

@@ -17,6 +17,10 @@ pub(super) struct Info {
     pub(super) remaining_ns: Option<u64>,
     /// For a pidfd: the process. None if it has ended, or is not visible here.
     pub(super) process: Option<u32>,
+    /// For an eventfd: its number, which no other one of the machine has (since Linux 5.2).
+    pub(super) counter: Option<u64>,
+    /// For the master of a pseudo-terminal: the number of the terminal.
+    pub(super) terminal: Option<u64>,
 }
 
 impl Info {
@@ -39,6 +43,8 @@ fn parse(text: &str) -> Info {
         inode: proc::number_field(text, "ino"),
         remaining_ns: proc::field(text, "it_value").and_then(time),
         process: process.filter(|&pid| pid > 0),
+        counter: proc::number_field(text, "eventfd-id"),
+        terminal: proc::number_field(text, "tty-index"),
     }
 }
 
@@ -97,6 +103,8 @@ mod tests {
         assert_eq!(parse("it_value: (0, 0)\n").expires(Some(1)), None, "it is not set");
         assert_eq!(parse("Pid:\t77\n").process, Some(77));
         assert_eq!((parse("Pid:\t-1\n").process, parse("Pid:\t0\n").process), (None, None));
+        assert_eq!(parse("eventfd-count:                1\neventfd-id: 12\n").counter, Some(12));
+        assert_eq!(parse("tty-index:\t3\n").terminal, Some(3));
         let far = format!("it_value: ({}, 0)\n", u64::MAX);
         assert_eq!(parse(&far).remaining_ns, None);
     }
@@ -111,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text(text in "(tfd:|it_value:|Pid:|ino:)?[ \t(]?.{0,40}\n?") {
+        fn any_text(text in "(tfd:|it_value:|Pid:|ino:|eventfd-id:|tty-index:)?[ \t(]?.{0,40}\n?") {
             parse(&text);
             watched(&text);
         }

@@ -1,7 +1,7 @@
 //! The open descriptors of processes: what they are, and who else has the same thing open.
 //!
 //! `link` understands the names that the kernel gives to what is open, `info` its further facts (`fdinfo`), `who_has`
-//! looks through all processes, `locks` reads who holds locks of files.
+//! looks through all processes, `shared` identifies what has no inode of its own, `locks` reads who holds locks of files.
 //!
 //! A descriptor is never opened: to open a pipe through /proc would make one more reader or writer of it.
 
@@ -16,10 +16,12 @@ use rustc_hash::FxHashMap;
 mod info;
 mod link;
 mod locks;
+mod shared;
 mod who_has;
 
 pub use info::{Watched, watched_by};
 pub use locks::{LockHolder, lock_holders};
+pub use shared::master_of;
 pub use who_has::who_has;
 
 use super::{Result, permission, proc, sockets, sys, watch};
@@ -90,6 +92,9 @@ fn one(pid: u32, fd: u32, now_ns: &dyn Fn() -> Option<u64>) -> io::Result<Descri
     match descriptor.kind {
         DescriptorKind::Timer => descriptor.expires_ns = info::of(pid, fd).expires(now_ns()),
         DescriptorKind::Process => descriptor.process = info::of(pid, fd).process,
+        DescriptorKind::Event => {
+            descriptor.file = facts.and_then(|facts| shared::counter(facts, info::of(pid, fd)));
+        }
         _ => {}
     }
     Ok(descriptor)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 
-use super::{access, info, link};
+use super::{access, info, link, shared};
 use crate::process::processes::pids;
 use crate::process::{proc, slow_files, sys};
 use crate::snapshot::{Ends, FileId, OpenEnd};
@@ -96,6 +96,9 @@ impl Search<'_> {
         let path = format!("/proc/{pid}/fd/{fd}");
         let text = std::fs::read_link(&path).ok()?;
         let text = text.as_os_str().as_bytes();
+        if text == b"anon_inode:[eventfd]" || shared::may_be_master(text) {
+            return self.without_inode(pid, fd, text);
+        }
         let is_candidate = match link::inode(text) {
             Some(inode) => self.inodes.contains(&inode),
             // Things without an inode of their own share one.
@@ -113,6 +116,20 @@ impl Search<'_> {
         let facts = if has_path { slow_files::within_limit(SLOW, look) } else { look() };
         let facts = facts.ok()?;
         let file = FileId { device: facts.device, inode: facts.inode };
+        let access = access(sys::file_facts(&path, false).ok()?.mode);
+        self.wanted.contains(&file).then(|| OpenEnd { file, pid, process: String::new(), fd, access })
+    }
+
+    /// The same for what is known by a number instead of an inode.
+    fn without_inode(&self, pid: u32, fd: u32, text: &[u8]) -> Option<OpenEnd> {
+        let path = CString::new(format!("/proc/{pid}/fd/{fd}")).ok()?;
+        let its = path.clone();
+        let facts = slow_files::within_limit(SLOW, move || Ok(sys::file_facts(&its, true)?)).ok()?;
+        let info = info::of(pid, fd);
+        let file = match info.terminal {
+            Some(_) => shared::open_master(pid, text, facts, info)?,
+            None => shared::counter(facts, info)?,
+        };
         let access = access(sys::file_facts(&path, false).ok()?.mode);
         self.wanted.contains(&file).then(|| OpenEnd { file, pid, process: String::new(), fd, access })
     }

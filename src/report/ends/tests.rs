@@ -161,7 +161,9 @@ fn system_calls_name_what_they_are_for() {
         (1, 61, [u64::MAX, 0, 0], "wait4 for any child"),
         (2, 247, [1, 99, 0], "waitid for pid 99"),
         (2, 247, [3, 5, 0], "waitid for pid 88"),
-        (3, 257, [0, 0, 0], "openat (in wait_for_partner)"),
+        (3, 257, [0, 0, 0], "openat of a named pipe that no process has open for writing"),
+        (3, 257, [0, 0, 0o100_001], "openat of a named pipe that no process has open for reading"),
+        (3, 257, [0, 0, 2], "openat (in wait_for_partner)"),
     ] {
         let [a, b, c] = arguments;
         let one = SystemCall {

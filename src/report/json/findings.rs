@@ -8,7 +8,7 @@ use super::evidence::Fact;
 use super::head::{ModuleOut, SnapshotOut};
 use super::{AgeOut, PlaceOut, VERSION};
 use crate::analysis::leaks::{
-    Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
+    BecauseOf, Culprit, Doing, Finding, Holder, Note, Part, RULES, Rest, SCHEDULER_RULES, Sample, Silenced,
 };
 use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
@@ -120,7 +120,7 @@ pub(super) struct NoteOut {
 }
 
 #[derive(Serialize)]
-struct RestOut {
+pub(super) struct RestOut {
     what: String,
     count: u64,
     why: Fact,
@@ -143,8 +143,18 @@ pub(super) struct FindingOut<'a> {
     parts: Vec<PartOut<'a>>,
     samples: Vec<SampleOut>,
     holders: Vec<HolderOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because_of: Option<BecauseOfOut<'a>>,
     cause: Option<Fact>,
     next: Option<Fact>,
+}
+
+/// What the tasks wait for: another finding, or a task.
+#[derive(Serialize)]
+struct BecauseOfOut<'a> {
+    tasks: u64,
+    finding: Option<usize>,
+    task: Option<DoingOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -251,7 +261,7 @@ impl NoteOut {
 }
 
 impl RestOut {
-    fn new(rest: &Rest, noun: &str) -> Self {
+    pub(super) fn new(rest: &Rest, noun: &str) -> Self {
         RestOut { what: rest_name(rest, noun, true), count: rest.count, why: Fact::why(&rest.why, noun) }
     }
 }
@@ -283,9 +293,20 @@ impl<'a> FindingOut<'a> {
             parts: finding.parts.iter().map(|part| PartOut::new(part, source)).collect(),
             samples: finding.samples.iter().map(SampleOut::new).collect(),
             holders: finding.holders.iter().map(|holder| HolderOut::new(holder, source)).collect(),
+            because_of: finding.because_of.as_ref().map(|because| BecauseOfOut::new(because, source)),
             cause: finding.cause.map(Fact::cause),
             next: finding.cause.map(Fact::next),
         }
+    }
+}
+
+impl<'a> BecauseOfOut<'a> {
+    fn new(because: &'a BecauseOf, source: Option<SourceLines<'_>>) -> Self {
+        let (finding, task) = match &because.culprit {
+            Culprit::Finding(nth) => (Some(*nth), None),
+            Culprit::Task(task) => (None, Some(DoingOut::new(task, source))),
+        };
+        BecauseOfOut { tasks: because.tasks, finding, task }
     }
 }
 

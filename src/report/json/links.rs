@@ -71,6 +71,14 @@ pub(super) struct ContextOut<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct AncestorOut<'a> {
+    generation: u32,
+    id: Option<u64>,
+    created_by: Option<CreatorOut<'a>>,
+    stack: Vec<CreatorOut<'a>>,
+}
+
+#[derive(Serialize)]
 pub(super) struct CallOut<'a> {
     name: &'a str,
     number: u32,
@@ -228,6 +236,18 @@ impl<'a> ContextOut<'a> {
             parent: context.parent,
             root: context.is_root,
             channel: channel.map(|object| hex(object.address)),
+        }
+    }
+}
+
+impl<'a> AncestorOut<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, ancestor: &Ancestor) -> Self {
+        let stack = ancestor.stack.map_or(&[][..], |id| snapshot.code.stack(id));
+        AncestorOut {
+            generation: ancestor.generation,
+            id: ancestor.id,
+            created_by: ancestor.creator.map(|id| CreatorOut::new(snapshot, Some(id))),
+            stack: stack.iter().map(|&id| CreatorOut::new(snapshot, Some(id))).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::head::{ImageOut, SnapshotOut};
-use super::links::{CallOut, LinksOut};
+use super::links::{AncestorOut, CallOut, LinksOut};
 use super::waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 use super::{AgeOut, CreatorOut, VERSION, hex, known, write};
 use crate::analysis::frames::{creator_frame, frame_name, location, shown_frames, user_frame};
@@ -232,6 +232,8 @@ struct TaskOut<'a> {
     waits: Vec<WaitOut<'a>>,
     holds: Vec<HoldOut<'a>>,
     call: Option<CallOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ancestors: Vec<AncestorOut<'a>>,
 }
 
 fn counted<T: Copy, U>(tally: &Tally<T>, out: impl Fn(T) -> U) -> Vec<Counted<U>> {
@@ -356,6 +358,7 @@ impl<'a> TaskOut<'a> {
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
             holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),
             call: snapshot.call_of(row).map(|call| CallOut::new(snapshot, call)),
+            ancestors: snapshot.ancestors_of(row).iter().map(|one| AncestorOut::new(snapshot, one)).collect(),
         }
     }
 }

@@ -281,6 +281,8 @@ impl<'a> Writer<'_, 'a> {
             Cause::Terminal => ("terminal", Value::Null),
             Cause::Clients => ("clients", Value::Null),
             Cause::Events => ("events", Value::Null),
+            Cause::Files => ("files", Value::Null),
+            Cause::Signal => ("signal", Value::Null),
             Cause::BothWait => ("both-wait", Value::Null),
             Cause::NotAccepted => ("not-accepted", Value::Null),
             Cause::DeadEnd(dead) => ("dead-end", json!({"why": dead_end(*dead)})),

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use super::{block, code, plain};
 use crate::analysis::leaks::fleet::Fleet;
-use crate::analysis::leaks::{Finding, Part};
+use crate::analysis::leaks::{Finding, Part, Report};
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{evidence, meaning};
 use crate::report::finding::{
-    Findings, SourceLines, by_reason, holders, left_out, named, note, number, per_minute, rates_line,
-    readings, rest_list, samples, since, summary,
+    Findings, SourceLines, because_of, by_reason, holders, keeps_waiting, left_out, named, note, number,
+    per_minute, rates_line, readings, rest_list, samples, since, summary,
 };
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
@@ -46,7 +46,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         table(&report.findings, out)?;
     }
     for (number, finding) in report.findings.iter().enumerate() {
-        details(number + 1, finding, header, Some(source), out)?;
+        details(number + 1, finding, header, Some(report), Some(source), out)?;
     }
     if !report.undecided.is_empty() {
         writeln!(out, "\n## What is undecided\n")?;
@@ -90,7 +90,7 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "No findings.")?;
     }
     for (number, found) in fleet.findings.iter().enumerate() {
-        details(number + 1, &found.finding, &fleet.header, None, out)?;
+        details(number + 1, &found.finding, &fleet.header, None, None, out)?;
         let processes = found.spread.processes.len() as u64;
         writeln!(
             out,
@@ -193,6 +193,7 @@ fn details(
     number: usize,
     finding: &Finding,
     header: &Header,
+    report: Option<&Report>,
     source: Option<SourceLines<'_>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -216,6 +217,14 @@ fn details(
     }
     for (guess, text) in holders(header, finding, true, true) {
         writeln!(out, "- {}: {}", format!("{guess} held by").trim_start(), plain(&text))?;
+    }
+    if let Some(report) = report {
+        if let Some(text) = because_of(report, finding, true) {
+            writeln!(out, "- because of: {}", plain(&text))?;
+        }
+        for text in keeps_waiting(report, finding, true) {
+            writeln!(out, "- blocks: {}", plain(&text))?;
+        }
     }
     writeln!(out, "\nEvidence:\n")?;
     for hit in &finding.hits {

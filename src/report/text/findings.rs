@@ -15,9 +15,11 @@ use crate::analysis::signature::SignatureFrame;
 use crate::report::escape;
 use crate::report::evidence::{because, meaning, rest_name, why};
 pub use crate::report::finding::{
-    Findings, SourceLines, holders, place, readings, rest_list, samples, since, summary,
+    Findings, SourceLines, because_of, holders, keeps_waiting, place, readings, rest_list, samples, since,
+    summary,
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
+use crate::snapshot::Header;
 
 /// Indentation of the lines of a finding, columns.
 const INDENT: usize = 9;
@@ -38,17 +40,35 @@ const WIDEST: usize = 40;
 /// Those of `out`.
 pub fn findings(findings: &Findings<'_>, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
     let Findings { report, rates, source } = *findings;
-    let mut page = Page { report, source, options, out };
-    page.head(rates)?;
+    let mut page = Page { header: &report.header, source, options, out };
+    page.head(report, rates)?;
     for finding in &report.findings {
         writeln!(page.out)?;
-        page.finding(finding)?;
+        let full = options.full_paths;
+        let because = because_of(report, finding, full).map(|text| ("because of", text));
+        let blocks = keeps_waiting(report, finding, full).into_iter().map(|text| ("blocks", text));
+        let rows: Vec<(&str, String)> = because.into_iter().chain(blocks).collect();
+        page.finding(finding, &finding.sureness.name().to_uppercase(), &rows)?;
     }
     writeln!(page.out)?;
-    page.scheduler()?;
-    page.undecided()?;
-    page.healthy()?;
-    page.notes()
+    page.scheduler(report)?;
+    page.undecided(report)?;
+    page.healthy(report)?;
+    page.notes(report)
+}
+
+/// Writes one finding. `title` is the word before it, `rows` are titles and texts that belong below the places.
+///
+/// # Errors
+/// Those of `out`.
+pub(in crate::report) fn finding(
+    (header, finding): (&Header, &Finding),
+    (title, rows): (&str, &[(&str, String)]),
+    source: SourceLines<'_>,
+    options: &TextOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    Page { header, source, options, out }.finding(finding, title, rows)
 }
 
 /// The style of a confidence.
@@ -61,7 +81,7 @@ pub(super) fn style(sureness: Sureness) -> Style {
 }
 
 struct Page<'a> {
-    report: &'a Report,
+    header: &'a Header,
     source: SourceLines<'a>,
     options: &'a TextOptions,
     out: &'a mut dyn Write,
@@ -72,31 +92,30 @@ impl Page<'_> {
         Line::new(self.options.color)
     }
 
-    fn head(&mut self, rates: &Rates) -> io::Result<()> {
-        let tasks = count(self.report.tasks, &self.report.noun);
-        let pieces = [(HEAD, who(&self.report.header)), (HEAD, tasks), (PLAIN, readings(self.report))];
+    fn head(&mut self, report: &Report, rates: &Rates) -> io::Result<()> {
+        let tasks = count(report.tasks, &report.noun);
+        let pieces = [(HEAD, who(self.header)), (HEAD, tasks), (PLAIN, readings(report))];
         self.line().wrap(&pieces, " · ", 2, self.options.width, self.out)?;
-        if let Some(text) = rates_line(rates, &self.report.noun) {
+        if let Some(text) = rates_line(rates, &report.noun) {
             self.words(1, DIM, &text)?;
         }
         Ok(())
     }
 
-    fn finding(&mut self, finding: &Finding) -> io::Result<()> {
+    fn finding(&mut self, finding: &Finding, title: &str, rows: &[(&str, String)]) -> io::Result<()> {
         let mut line = self.line();
-        line.push(style(finding.sureness), &finding.sureness.name().to_uppercase()).pad(INDENT, 1);
+        line.push(style(finding.sureness), title).pad(INDENT, 1);
         let words: Vec<_> = summary(finding).split(' ').map(|word| (HEAD, word.to_owned())).collect();
         line.wrap(&words, " ", INDENT, self.options.width, self.out)?;
         self.places(finding)?;
+        rows.iter().try_for_each(|(title, text)| self.row(title, text))?;
         if let Some(since) = since(finding) {
             self.row("since", &since)?;
         }
         if finding.stack_bytes > 0 {
             self.row("holds", &format!("{} of stacks", bytes(finding.stack_bytes)))?;
         }
-        for (guess, text) in
-            holders(&self.report.header, finding, self.options.full_paths, self.options.verbose)
-        {
+        for (guess, text) in holders(self.header, finding, self.options.full_paths, self.options.verbose) {
             self.row("held by", format!("{guess} {text}").trim_start())?;
         }
         let because = because(finding);
@@ -183,7 +202,7 @@ impl Page<'_> {
     }
 
     fn place(&self, at: &SignatureFrame) -> String {
-        place(&self.report.header, at, self.options.full_paths)
+        place(self.header, at, self.options.full_paths)
     }
 
     fn stack(&mut self, finding: &Finding) -> io::Result<()> {
@@ -219,21 +238,21 @@ impl Page<'_> {
     }
 
     /// Notes about the scheduler.
-    fn scheduler(&mut self) -> io::Result<()> {
-        for one in &self.report.scheduler {
-            self.words(0, PLAIN, &format!("scheduler, no leak: {}", note(one, &self.report.noun)))?;
+    fn scheduler(&mut self, report: &Report) -> io::Result<()> {
+        for one in &report.scheduler {
+            self.words(0, PLAIN, &format!("scheduler, no leak: {}", note(one, &report.noun)))?;
         }
         Ok(())
     }
 
     /// Tasks that are not a finding, but not certainly healthy.
-    fn undecided(&mut self) -> io::Result<()> {
-        let undecided = &self.report.undecided;
+    fn undecided(&mut self, report: &Report) -> io::Result<()> {
+        let undecided = &report.undecided;
         if self.options.verbose && !undecided.is_empty() {
             self.words(0, PLAIN, "undecided:")?;
-            return self.table(undecided);
+            return self.table(report, undecided);
         }
-        let noun = &self.report.noun;
+        let noun = &report.noun;
         for (why, list) in by_reason(undecided, noun) {
             self.words(0, PLAIN, &format!("undecided: {}: {why}", rest_list(list, noun, NAMED)))?;
         }
@@ -241,8 +260,8 @@ impl Page<'_> {
     }
 
     /// What looks healthy.
-    fn healthy(&mut self) -> io::Result<()> {
-        let Report { healthy, undecided, findings, .. } = self.report;
+    fn healthy(&mut self, report: &Report) -> io::Result<()> {
+        let Report { healthy, undecided, findings, .. } = report;
         let lead = match (undecided.is_empty(), findings.is_empty()) {
             (false, _) => "nothing stands out in the rest",
             (true, true) => "nothing stands out",
@@ -253,16 +272,16 @@ impl Page<'_> {
         }
         if self.options.verbose {
             self.words(0, PLAIN, &format!("{lead}; these look healthy:"))?;
-            return self.table(healthy);
+            return self.table(report, healthy);
         }
         let verb = if healthy.len() == 1 && healthy.iter().all(|h| h.count == 1) { "looks" } else { "look" };
-        let list = rest_list(healthy, &self.report.noun, NAMED);
+        let list = rest_list(healthy, &report.noun, NAMED);
         self.words(0, PLAIN, &format!("{lead}: {list} {verb} healthy (-v lists them)"))
     }
 
     /// Tasks, what they are and why, one line for each kind.
-    fn table(&mut self, rest: &[Rest]) -> io::Result<()> {
-        let noun = self.report.noun.as_str();
+    fn table(&mut self, report: &Report, rest: &[Rest]) -> io::Result<()> {
+        let noun = report.noun.as_str();
         let name = |one: &Rest| rest_name(one, noun, one.count == 1);
         let counts = 2 + rest.iter().map(|one| thousands(one.count).len()).max().unwrap_or(0);
         let longest = rest.iter().map(|one| width(&escape(&name(one)))).max().unwrap_or(0);
@@ -278,8 +297,7 @@ impl Page<'_> {
     }
 
     /// What was left out, and other notes for the user.
-    fn notes(&mut self) -> io::Result<()> {
-        let report = self.report;
+    fn notes(&mut self, report: &Report) -> io::Result<()> {
         let mut notes = Vec::new();
         let left_out = left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline);
         notes.extend(left_out.into_iter().map(|text| (DIM, format!("left out: {text}"))));

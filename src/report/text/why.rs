@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::TextOptions;
-use crate::analysis::why::{Answer, Chain, Found, NodeId, Proof, Why};
-use crate::report::escape::escape;
-use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, WARN, width};
+use crate::analysis::why::{Answer, Chain, Found, NodeId, Why};
+use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, WARN};
 use crate::report::runtime_names::task_noun;
-use crate::report::units::{count, duration, thousands};
-use crate::report::why::{Row, Words};
+use crate::report::units::{count, thousands};
+use crate::report::why::{Look, PageLine, PageOptions, Words, lines, notes};
 
-/// A chain is not indented further than this many levels.
-const DEEPEST: usize = 24;
 /// Lines of one chain that are shown, unless all are asked for.
 const LINES: usize = 40;
 /// Causes that are shown, unless all are asked for.
@@ -95,28 +92,18 @@ impl<'a> Page<'_, '_, 'a> {
 
     /// One chain, a line for each step.
     fn chain(&mut self, chain: &Chain) -> io::Result<()> {
-        let mut rows = self.words.rows(chain);
-        self.shorten(&mut rows);
-        let most = if self.options.verbose { usize::MAX } else { LINES };
-        let left = rows.len().saturating_sub(most);
-        let (head, tail) =
-            if left > 0 { (most / 2, rows.len() - most / 2) } else { (rows.len(), rows.len()) };
-        let shown = || rows.iter().take(head).chain(rows.iter().skip(tail));
-        let widest = |of: &dyn Fn(&Row) -> usize| shown().map(of).max().unwrap_or(0);
-        let text = widest(&|row| indent(row) + width(&escape(&row.text)));
-        let function = widest(&|row| width(&escape(&row.function)));
-        let place = widest(&|row| width(&escape(&row.place)));
-        // The places have a column of their own, as far to the left as most lines allow.
-        let right = self.options.width.saturating_sub(function + 2 + place);
-        let column = (text + 2).min(right).max(self.options.width / 3);
-        for (nth, row) in rows.iter().enumerate() {
-            if nth == head && left > 0 {
-                let steps = count((tail - head) as u64, "more step");
-                self.line().pad(2, 0).push(DIM, &format!("... {steps} (-v shows them)")).write(self.out)?;
+        let options = PageOptions {
+            width: self.options.width,
+            most: if self.options.verbose { usize::MAX } else { LINES },
+            full: self.options.verbose || self.options.full_paths,
+            hint: " (-v shows them)",
+        };
+        for PageLine { pieces, .. } in lines(&self.words.rows(chain), &options) {
+            let mut line = self.line();
+            for (look, text) in &pieces {
+                line.push(style(*look), text);
             }
-            if nth < head || nth >= tail {
-                self.row(row, nth == 0, column, function)?;
-            }
+            line.write(self.out)?;
         }
         if chain.is_cut {
             self.line()
@@ -125,51 +112,6 @@ impl<'a> Page<'_, '_, 'a> {
                 .write(self.out)?;
         }
         Ok(())
-    }
-
-    /// Leaves the directories of packages and files out if they would take too much of the line.
-    fn shorten(&self, rows: &mut [Row]) {
-        let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| width(&escape(of(row)))).max().unwrap_or(0);
-        let places = widest(|row| &row.function) + 2 + widest(|row| &row.place);
-        if self.options.verbose || self.options.full_paths || places <= self.options.width * 3 / 5 {
-            return;
-        }
-        for row in rows {
-            for text in [&mut row.function, &mut row.place] {
-                if let Some(slash) = text.rfind('/') {
-                    text.drain(..=slash);
-                }
-            }
-        }
-    }
-
-    fn row(&mut self, row: &Row, first: bool, column: usize, function: usize) -> io::Result<()> {
-        let mut line = self.line();
-        let start = indent(row);
-        if row.depth > 0 {
-            line.pad(start - 2, 0).push(DIM, "└ ");
-        }
-        let style = if first {
-            HEAD
-        } else if row.ends {
-            STATE
-        } else {
-            PLAIN
-        };
-        let has_place = !row.function.is_empty() || !row.place.is_empty();
-        let behind = start + width(&escape(&row.text)) + 2;
-        let place = width(&escape(&row.function)) + 2 + width(&escape(&row.place));
-        if !has_place || behind > column && behind + place > self.options.width {
-            line.wrap_text(style, &row.text, start + 2, self.options.width, self.out)?;
-            if !has_place {
-                return Ok(());
-            }
-            line.pad(column, 0);
-        } else {
-            line.push(style, &row.text).pad(column, 2);
-        }
-        line.push(PLAIN, &row.function).pad(column + function + 2, 2).push(DIM, &row.place);
-        line.write(self.out)
     }
 
     /// "and 12 more goroutines depend on it: 8 in main.serve, 4 in main.poll".
@@ -224,63 +166,27 @@ impl<'a> Page<'_, '_, 'a> {
                 notes.push((DIM, format!("{} went on between the readings", thousands(answer.moving))));
             }
         }
-        notes.push((DIM, self.instants()));
-        let graph = self.why.graph();
-        if graph.moved() > 0 {
-            let text = format!(
-                "{} left out: something moved between the readings",
-                count(graph.moved(), "connection")
-            );
-            notes.push((DIM, text));
-        }
-        notes.extend(graph.system().left_out.iter().map(|text| (WARN, text.clone())));
-        for seen in &graph.system().processes {
-            for text in &seen.first.links.unknown {
-                notes.push((DIM, format!("{}: {text}", seen.name)));
-            }
-        }
+        let all = self::notes(self.why.graph()).into_iter();
+        notes.extend(all.map(|note| (if note.warns { WARN } else { DIM }, note.text)));
         writeln!(self.out)?;
         for (style, note) in notes {
             self.line().pad(1, 0).wrap_text(style, &note, 3, self.options.width, self.out)?;
         }
         Ok(())
     }
-
-    /// "both readings 12 ms apart; all of it held together at 20:31:07.123 UTC".
-    fn instants(&self) -> String {
-        let graph = self.why.graph();
-        let processes = &graph.system().processes;
-        match graph.weakest_proof() {
-            Proof::Stopped => "nothing moved while it was read".to_owned(),
-            Proof::Once if processes.len() > 1 => {
-                "one reading: nothing is proved of several processes together".to_owned()
-            }
-            Proof::Once => {
-                "one reading, while the program ran: some of it may not have held together".to_owned()
-            }
-            Proof::Twice => match graph.held_together() {
-                Some((at, apart)) => {
-                    format!("two readings {} apart; all of it held together at {}", duration(apart), time(at))
-                }
-                None => "two readings; all of it was the same in both".to_owned(),
-            },
-        }
-    }
 }
 
-/// The column where the text of a row begins.
-fn indent(row: &Row) -> usize {
-    2 * row.depth.min(DEEPEST)
+fn style(look: Look) -> anstyle::Style {
+    match look {
+        Look::Head => HEAD,
+        Look::End => STATE,
+        Look::Plain => PLAIN,
+        Look::Dim => DIM,
+    }
 }
 
 /// "12 more goroutines depend".
 fn dependent(n: u64, noun: &str) -> String {
     let verb = if n == 1 { "depends" } else { "depend" };
     format!("{} {verb}", count(n, &format!("more {noun}")))
-}
-
-/// "20:31:07.123 UTC". Nanoseconds since the Unix epoch.
-fn time(ns: u64) -> String {
-    let moment = i64::try_from(ns / 1_000_000).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    moment.map_or("a time that is not known".to_owned(), |at| at.strftime("%H:%M:%S%.3f UTC").to_string())
 }

@@ -44,6 +44,8 @@ impl Words<'_, '_> {
             }
             Cause::Clients => plain("nobody connects"),
             Cause::Events => plain("nothing happens to any of its descriptors"),
+            Cause::Files => plain("nothing changes in the files that it watches"),
+            Cause::Signal => plain("no signal comes"),
             Cause::BothWait => plain("each end waits for the other"),
             Cause::NotAccepted => plain("the connection was not accepted"),
             Cause::DeadEnd(Dead::NilChannel) => {
@@ -106,6 +108,7 @@ impl Words<'_, '_> {
             Unknown::Global => {
                 format!("a variable of the program holds it, so that any {noun} may act on it")
             }
+            Unknown::FarEnd if self.is_counter_end(node) => "no other process has it".to_owned(),
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let processes = match self.graph.system().ends.unreadable.len() as u64 {

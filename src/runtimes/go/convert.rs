@@ -19,6 +19,7 @@ mod tasks;
 use draft::Draft;
 use tasks::Tasks;
 
+use super::ancestors;
 use super::chunk::Chunk;
 use super::last::{LastReading, Piece};
 use super::proof::Since;
@@ -90,6 +91,9 @@ pub(super) fn read(
     helpers::run(&mut draft, into);
     locks::run(&mut draft, into);
     links::run(&mut draft, into)?;
+    if options.ancestors {
+        ancestors::find(go, target, &mut draft.resolver, draft.first_task, into)?;
+    }
     held::run(&mut draft, into)?;
     actors::run(&mut draft, into)?;
     stacks::run(&mut draft, into)?;

@@ -14,6 +14,7 @@ use crate::symbols::native::NativeCode;
 use crate::{Error, Result};
 
 mod actors;
+mod ancestors;
 mod arch;
 mod buffers;
 mod channels;

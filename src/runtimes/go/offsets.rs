@@ -26,6 +26,8 @@ pub(super) struct Offsets {
     pub(super) g_startpc: usize,
     pub(super) g_waiting: usize,
     pub(super) g_labels: usize,
+    /// The goroutines that it descends from. Not read with the rest of a g.
+    pub(super) g_ancestors: Option<usize>,
     /// Its newest pending deferred call.
     pub(super) g_defer: Option<u64>,
     /// The collector asked it to shrink its stack when it next can.
@@ -114,6 +116,7 @@ impl Offsets {
             g_startpc: at("g", "startpc")?,
             g_waiting: at("g", "waiting")?,
             g_labels: at("g", "labels")?,
+            g_ancestors: get("g", "ancestors").ok().map(|o| o as usize),
             g_defer: offset("g", "_defer"),
             g_preempt_shrink: offset("g", "preemptShrink").map(|o| o as usize),
             g_tracking_seq: offset("g", "trackingSeq").map(|o| o as usize),

@@ -15,6 +15,7 @@ pub(super) struct Resolver<'a> {
     modules: &'a [Module],
     locations: FxHashMap<CodeAddress, LocationId>,
     within: FxHashMap<u64, LocationId>,
+    calls: FxHashMap<u64, Option<LocationId>>,
     entries: FxHashMap<u64, Option<FunctionId>>,
     helpers: FxHashMap<u64, bool>,
     cgocalls: FxHashMap<u64, bool>,
@@ -26,6 +27,7 @@ impl<'a> Resolver<'a> {
             modules,
             locations: FxHashMap::default(),
             within: FxHashMap::default(),
+            calls: FxHashMap::default(),
             entries: FxHashMap::default(),
             helpers: FxHashMap::default(),
             cgocalls: FxHashMap::default(),
@@ -73,6 +75,24 @@ impl<'a> Resolver<'a> {
     pub(super) fn creator(&mut self, gopc: u64, into: &mut CodeBuilder) -> Option<LocationId> {
         self.find(gopc)?;
         Some(self.location(CodeAddress::after_call(gopc), into))
+    }
+
+    /// The one frame before a return address, which is the innermost there; None outside of Go's code.
+    pub(super) fn after_call(&mut self, pc: u64, into: &mut CodeBuilder) -> Option<LocationId> {
+        if let Some(&known) = self.calls.get(&pc) {
+            return known;
+        }
+        // The return address after a last call is in the next function.
+        let call = pc.checked_sub(1)?;
+        let frame = self.modules.iter().find_map(|m| m.pclntab.find(call)).filter(|f| f.covers(call));
+        let frame = frame.and_then(|f| f.inline_frames(call).into_iter().next());
+        let found = frame.map(|frame| {
+            let function = add(into, &frame.display_name(), package_of(&frame.name), frame.kind);
+            let frame = into.frame(function, &frame.file, frame.line);
+            into.location(Location::in_source(vec![frame]))
+        });
+        self.calls.insert(pc, found);
+        found
     }
 
     /// The function that a goroutine was started with.

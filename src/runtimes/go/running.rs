@@ -1,5 +1,6 @@
 //! Reading goroutines that run. Their saved registers are old, so each goroutine's thread is stopped while
-//! its registers and its stack are read.
+//! its registers and its stack are read. A thread that would not stop, because the kernel holds it in a call, is read
+//! where it is.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::threads::thread_of;
 use super::unwind::{CodeAddress, Start};
 use crate::cause::full_text;
 use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
-use crate::process::{Registers, TargetError};
+use crate::process::{Blocked, Registers, TargetError};
 use crate::snapshot::{Reading, StackStatus};
 
 /// The result of reading a running goroutine.
@@ -61,12 +62,19 @@ pub(super) fn read(
     }
     let mut goroutine = Goroutine::without_stack(raw, StackStatus::Running);
     goroutine.thread = thread_of(reader.target, reader.offsets.m_procid, raw.m);
-    let (Some(thread), true) = (goroutine.thread, may_stop) else { return Ok(Running::Read(goroutine)) };
-
+    let Some(thread) = goroutine.thread else { return Ok(Running::Read(goroutine)) };
     let target = reader.target;
+    if let Some(at) = target.held_at(thread)
+        && let Some(found) = read_held(reader, goroutine, at)?
+    {
+        return Ok(found);
+    }
+    if !may_stop {
+        return Ok(Running::Read(goroutine));
+    }
     let mut outcome = Ok(Running::Moved);
     let held = target.with_stopped_thread(thread, &mut |registers| {
-        outcome = read_stopped(reader, goroutine, registers);
+        outcome = read_at(reader, goroutine, &Place::of(registers));
     });
     match held {
         Ok(held) => {
@@ -89,12 +97,40 @@ fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError
     Raw::read(reader.target, address, reader.offsets)
 }
 
-/// The thread is stopped: does it still run this goroutine, and where?
-fn read_stopped(
+/// Where a thread is.
+struct Place {
+    pc: u64,
+    /// All registers; only the stack pointer if the others are unknown.
+    general: [u64; 16],
+    all_known: bool,
+}
+
+impl Place {
+    fn of(registers: &Registers) -> Place {
+        Place { pc: registers.pc, general: registers.general, all_known: true }
+    }
+
+    /// The kernel tells only these two of a thread that is not stopped.
+    fn known_only(pc: u64, sp: u64) -> Place {
+        let mut general = [0; 16];
+        general[STACK_POINTER] = sp;
+        Place { pc, general, all_known: false }
+    }
+}
+
+/// Reads a goroutine whose thread the kernel holds in a call. None if the thread went on meanwhile.
+fn read_held(
     reader: &mut Reader<'_>,
-    mut goroutine: Goroutine,
-    registers: &Registers,
-) -> Result<Running, TargetError> {
+    goroutine: Goroutine,
+    at: Blocked,
+) -> Result<Option<Running>, TargetError> {
+    let Some(thread) = goroutine.thread else { return Ok(None) };
+    let found = read_at(reader, goroutine, &Place::known_only(at.pc, at.sp))?;
+    Ok((reader.target.blocked_at(thread) == Some(at)).then_some(found))
+}
+
+/// The thread does not run: does it still run this goroutine, and where?
+fn read_at(reader: &mut Reader<'_>, mut goroutine: Goroutine, place: &Place) -> Result<Running, TargetError> {
     let before = goroutine.raw;
     let Some(now) = current(reader, before.address)? else { return Ok(Running::Ended) };
     let curg = reader.target.read_u64(before.m.wrapping_add(reader.offsets.m_curg)).unwrap_or(0);
@@ -104,29 +140,31 @@ fn read_stopped(
     }
     goroutine.raw = now;
     let mut pcs = Vec::new();
-    let status = unwind(reader, &now, registers, &mut pcs)?;
+    let status = unwind(reader, &now, place, &mut pcs)?;
     let without = if status == StackStatus::Missing { status } else { StackStatus::Running };
     keep(&mut goroutine, &mut reader.stacks, &pcs, status, without);
     Ok(Running::Read(goroutine))
 }
 
-/// Unwinds a running goroutine from the registers of its thread. The thread may be on the goroutine's own
+/// Unwinds a running goroutine from the place of its thread. The thread may be on the goroutine's own
 /// stack, the thread's system stack (g0) or signal stack, or in the vDSO, called from any of these.
 fn unwind(
     reader: &mut Reader<'_>,
     raw: &Raw,
-    registers: &Registers,
+    place: &Place,
     out: &mut Vec<CodeAddress>,
 ) -> Result<StackStatus, TargetError> {
-    let Registers { mut pc, mut general, .. } = *registers;
-    if !raw.on_stack(registers.sp)
-        && let Some(interrupted) = signal_frame(reader, raw.m, registers.sp)?
+    let Place { mut pc, mut general, mut all_known } = *place;
+    let sp = general[STACK_POINTER];
+    if !raw.on_stack(sp)
+        && let Some(interrupted) = signal_frame(reader, raw.m, sp)?
     {
         (pc, general) = interrupted;
+        all_known = true;
     }
     let (sp, bp) = (general[STACK_POINTER], general[FRAME_POINTER]);
     let start = Start { pc, sp, bp, interrupted: true };
-    reader.registers = raw.on_stack(sp).then_some(general);
+    reader.registers = (all_known && raw.on_stack(sp)).then_some(general);
     if raw.on_stack(sp) && reader.unwinder.is_code(pc) {
         return reader.unwind_held(start, raw.stack_hi, out);
     }

@@ -46,6 +46,8 @@ pub struct Registry {
     /// Path of the image whose note points to it.
     image: String,
     in_executable: bool,
+    /// It lists tasks of Tokio.
+    is_of_tokio: bool,
     /// The name that the program gave it; may be empty.
     name: String,
     /// The software that writes it; may be empty.
@@ -70,6 +72,7 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     let noted = notes::find(target)?;
     tracing::debug!("found {} notes of task registries", noted.len());
     let mut registries = follow(target, noted)?;
+    found.exports_tokio |= registries.found.iter().any(|registry| registry.is_of_tokio);
     registries.found.into_iter().for_each(|registry| found.add(registry));
     found.problems.append(&mut registries.problems);
     found.left_out.append(&mut registries.left_out);
@@ -98,6 +101,7 @@ fn follow(target: &dyn Target, noted: Vec<Noted>) -> Result<Registries> {
                 address: next,
                 image: first.image.clone(),
                 in_executable: first.in_executable,
+                is_of_tokio: false,
                 name: String::new(),
                 producer: String::new(),
             };
@@ -135,6 +139,7 @@ impl Registry {
             ));
             return Ok(());
         }
+        self.is_of_tokio = codes::runtime(header.runtime_kind) == Some("tokio");
         self.name = short_text(target, header.name)?;
         self.producer = short_text(target, header.producer)?;
         all.found.push(self);

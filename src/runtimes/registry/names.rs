@@ -91,5 +91,5 @@ impl<'a> Names<'a> {
 }
 
 fn function(name: &str, into: &mut CodeBuilder) -> FunctionId {
-    into.function_with(name, codes::package(name), FunctionKind::Normal, words::role(name))
+    into.function_with(name, words::module(name), FunctionKind::Normal, words::role(name))
 }

@@ -20,6 +20,8 @@ pub(super) struct Attribution<'a> {
     /// What the kernel told the program when it began. None: nobody asks whether it is still the same.
     began: Option<u64>,
     changes: CodeChanges,
+    /// Samples whose task or labels were not known any more when they were looked at.
+    missed: u64,
 }
 
 /// What was mapped until a time, as far as it is not in a batch that was added: waits until that is known.
@@ -48,7 +50,7 @@ impl<'a> Attribution<'a> {
         let changes = CodeChanges::new(|| read = Some((Images::new(target), NativeStacks::new(target))));
         let (images, native) = read.unwrap_or_else(|| (Images::new(target), NativeStacks::new(target)));
         let native = native.map_err(crate::Error::from)?;
-        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, began, changes })
+        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, began, changes, missed: 0 })
     }
 
     /// From here on, the runtimes of the process say whose samples are. The recording numbers them from `first` on.
@@ -141,6 +143,11 @@ impl<'a> Attribution<'a> {
         !is_another(self.began, beginning(self.target.info().pid.unwrap_or(0)))
     }
 
+    /// Samples so far whose task or labels were not known. Had they been looked at sooner, some might have been.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed
+    }
+
     /// A batch was added, and nothing more is asked about it.
     pub(super) fn is_done_with(&mut self, batch: &Batch) {
         self.changes.forget(batch.until_ns);
@@ -149,6 +156,7 @@ impl<'a> Attribution<'a> {
     /// Whose a moment of a batch is that was added.
     pub(super) fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
+        self.missed += u64::from(claim.as_ref().is_some_and(Claim::misses_something));
         let mut found = match claim {
             Some(claim) => of_runtime(claim, builder),
             None => Found {

@@ -16,6 +16,11 @@ use crate::sampler::{Hurry, Sampler, SamplerError, SamplerFacts, Tally};
 /// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
 /// time has passed, the more is known of the goroutine of a sample.
 pub(super) const DRAIN: Duration = Duration::from_millis(10);
+/// The same while nothing is missed: most of what a recording costs is what each drain costs.
+const CALM: Duration = Duration::from_millis(40);
+/// The sampler is drained often at the beginning, and after something was missed, at least this long: then what is not
+/// known of the last moments of a process is a small share of the recording, see `drain`.
+const ALERT: Duration = Duration::from_secs(3);
 /// Bytes that wait to be looked at. With more, the sampler is not drained, and the kernel counts what it loses.
 const MOST_WAITING: usize = 256 << 20;
 
@@ -30,6 +35,8 @@ pub(super) struct Drain {
     ahead: VecDeque<Batch>,
     shared: Arc<Shared>,
     thread: JoinHandle<Drained>,
+    /// When something was missed last.
+    missed: Instant,
     /// The last batch was taken.
     is_over: bool,
 }
@@ -49,11 +56,20 @@ struct Shared {
     stop: AtomicBool,
     /// The process has ended.
     has_ended: AtomicBool,
+    /// Nothing was missed for a while.
+    is_calm: AtomicBool,
     /// Bytes of the batches that were not taken yet.
     waiting: AtomicUsize,
     tally: Mutex<Tally>,
     /// CPU time of the process.
     used: Mutex<Option<CpuTime>>,
+}
+
+impl Shared {
+    /// How often the sampler is drained.
+    fn pace(&self) -> Duration {
+        if self.is_calm.load(Ordering::Relaxed) { CALM } else { DRAIN }
+    }
 }
 
 impl Drain {
@@ -73,7 +89,8 @@ impl Drain {
                 drain(pid, sampler, off_cpu, &of_thread, &give)
             })
             .map_err(|error| TargetError::io("start a thread", error))?;
-        Ok(Drain { facts, batches, ahead: VecDeque::new(), shared, thread, is_over: false })
+        let missed = Instant::now();
+        Ok(Drain { facts, batches, ahead: VecDeque::new(), shared, thread, missed, is_over: false })
     }
 
     /// How the sampler works.
@@ -101,9 +118,18 @@ impl Drain {
         self.shared.stop.store(true, Ordering::Release);
     }
 
+    /// Whether something would have been known if the last batch had come sooner. While nothing would, batches come
+    /// later and are larger.
+    pub(super) fn note_missed(&mut self, something: bool) {
+        if something {
+            self.missed = Instant::now();
+        }
+        self.shared.is_calm.store(self.missed.elapsed() >= ALERT, Ordering::Relaxed);
+    }
+
     /// What was drained next, or an empty batch if nothing comes for a while.
     pub(super) fn next(&mut self) -> Batch {
-        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(DRAIN), Ok);
+        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(self.shared.pace()), Ok);
         match next {
             Ok(batch) => {
                 self.shared.waiting.fetch_sub(batch.bytes(), Ordering::AcqRel);
@@ -156,7 +182,7 @@ fn drain(
         if stop {
             sampler.stop();
         } else {
-            sampler.wait(DRAIN);
+            sampler.wait(shared.pace());
             if shared.waiting.load(Ordering::Acquire) > MOST_WAITING {
                 std::thread::sleep(DRAIN);
                 continue;

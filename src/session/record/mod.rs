@@ -412,7 +412,13 @@ impl<'a> Recorder<'a> {
                 self.replaced(&mut batch, at_ns);
                 return Ok(Over::Program);
             }
+            let missed = attribution.missed();
             self.take(&batch, attribution)?;
+            // Waits are asked about while they last, and code may be mapped in the place of other code.
+            let is_urgent = self.waits.is_some() || batch.mapped().next().is_some();
+            if let Some(drain) = &mut self.drain {
+                drain.note_missed(is_urgent || attribution.missed() > missed);
+            }
             if !is_same && self.drain.is_none() {
                 return Ok(Over::Program);
             }

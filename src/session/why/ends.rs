@@ -38,12 +38,14 @@ impl Known {
         let mut files: BTreeSet<FileId> = BTreeSet::new();
         let mut locked: BTreeSet<FileId> = BTreeSet::new();
         for (pid, descriptors) in of {
-            let peers = sockets::other_ends(pid, &descriptors, LIMIT);
+            let peers = other_ends(pid, &descriptors);
             files.extend(peers.iter().filter_map(|peer| end_of(&peer.to)));
             self.peers.extend(peers);
             for descriptor in descriptors {
                 match descriptor.kind {
-                    DescriptorKind::Pipe | DescriptorKind::Fifo => files.extend(descriptor.file),
+                    DescriptorKind::Pipe | DescriptorKind::Fifo | DescriptorKind::Event => {
+                        files.extend(descriptor.file)
+                    }
                     // Who waits for a file waits for its lock.
                     DescriptorKind::File => locked.extend(descriptor.file),
                     _ => {}
@@ -79,9 +81,7 @@ impl Known {
         }
         let mut again: BTreeMap<FileId, OtherEnd> = BTreeMap::new();
         for (pid, descriptors) in of {
-            again.extend(
-                sockets::other_ends(pid, &descriptors, LIMIT).into_iter().map(|peer| (peer.of, peer.to)),
-            );
+            again.extend(other_ends(pid, &descriptors).into_iter().map(|peer| (peer.of, peer.to)));
         }
         for peer in &mut self.peers {
             let is_same = again.get(&peer.of).is_some_and(|to| end_of(to) == end_of(&peer.to));
@@ -102,6 +102,17 @@ impl Known {
             !wanted.contains(&end.file) || still.contains(&(end.file, end.pid, end.fd))
         });
     }
+}
+
+/// The other ends of sockets, and the masters of terminals.
+fn other_ends(pid: u32, descriptors: &[&Descriptor]) -> Vec<Peer> {
+    let master = |descriptor: &&Descriptor| {
+        let to = OtherEnd::Socket { file: descriptors::master_of(descriptor)?, unread: None };
+        Some(Peer { of: descriptor.file?, to })
+    };
+    let mut peers = sockets::other_ends(pid, descriptors, LIMIT);
+    peers.extend(descriptors.iter().filter_map(master));
+    peers
 }
 
 /// What has to be looked for in other processes.

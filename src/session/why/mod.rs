@@ -18,27 +18,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::analysis::why::{SeenProcess, System};
+use crate::process::TargetError;
 use crate::runtimes::ReadOptions;
+use crate::session::process::ProgramId;
 use crate::snapshot::Snapshot;
-use crate::source::{self, OpenOptions, Source, running_processes};
+use crate::source::{self, OpenOptions, Source, SourceError, running_processes};
 
 mod again;
 mod ends;
 mod follow;
+mod glance;
 mod reach;
 mod seen;
 
 use seen::{Refused, Seen};
 
+/// Of all processes of the machine, at most this many are looked at.
+const GLANCED: usize = 512;
+
 /// How far an inquiry goes.
 #[derive(Debug, Clone)]
 pub struct InquiryOptions {
-    /// How processes are read. [`ReadOptions::causes`] is applied to it.
+    /// How processes are read. [`ReadOptions::causes`] is applied to it. [`ReadOptions::stop`] ends the whole inquiry
+    /// soon; what it returns then is of no use.
     pub read: ReadOptions,
     /// Other processes are read, too.
     pub others: bool,
@@ -158,32 +167,84 @@ impl Inquiry {
             }
             other => {
                 let open = OpenOptions { read: inquiry.options.read.clone(), exe: open.exe.clone() };
-                inquiry.saved = Some(Arc::new(source::open(&other, &open)?.snapshot));
+                let saved = Arc::new(source::open(&other, &open)?.snapshot);
+                return Ok(Inquiry::of_saved(saved, inquiry.options));
             }
         }
         Ok(inquiry)
     }
 
-    /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow.
+    /// Begins with a program that runs, which is read.
+    ///
+    /// # Errors
+    /// The process cannot be read, or it runs this program no longer.
+    pub fn of_program(program: ProgramId, options: InquiryOptions) -> source::Result<Inquiry> {
+        let pid = program.pid();
+        let inquiry = Inquiry::of(&Source::Pid(pid), &OpenOptions::default(), options)?;
+        match ProgramId::of(pid) {
+            // It ran all the time: a program that was replaced does not come back.
+            Ok(now) if now == program => Ok(inquiry),
+            _ => Err(SourceError::Target {
+                what: source::describe(pid),
+                source: TargetError::NoProcess { pid }.into(),
+            }),
+        }
+    }
+
+    /// Begins with a snapshot that was taken earlier, and ends there: nothing else is read.
+    pub fn of_saved(snapshot: Arc<Snapshot>, options: InquiryOptions) -> Inquiry {
+        let mut inquiry = Inquiry::new(options);
+        let what = "one saved reading of one process: what is at the other ends of connections and pipes is not known";
+        inquiry.left_out.push(what.to_owned());
+        inquiry.saved = Some(snapshot);
+        inquiry
+    }
+
+    /// The same tasks in [`Inquiry::first`], as its rows; `rows` are those of an earlier reading of the program. Tasks that
+    /// have ended are left out.
+    pub fn rows_of(&self, before: &Arc<Snapshot>, rows: &[u32]) -> Vec<u32> {
+        let first = self.saved.as_ref().or_else(|| self.seen.first()?.first.as_ref());
+        first.map_or(Vec::new(), |first| seen::same_tasks(before, rows, first))
+    }
+
+    /// Begins with every process of this machine that has a runtime and can be read, as far as the options allow: first
+    /// with those whose tasks have waited for each other for the longest time.
     ///
     /// # Errors
     /// The processes cannot be listed.
     pub fn of_all(options: InquiryOptions, on_step: &mut OnStep<'_>) -> source::Result<Inquiry> {
         let mut inquiry = Inquiry::new(options);
         let (mut refused, mut not_read) = (0, 0);
+        let glance = glance::options(&inquiry.options.read);
+        let mut found = Vec::new();
         for who in running_processes()? {
-            if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
+            if found.len() >= GLANCED || inquiry.begin.elapsed() >= inquiry.options.limit / 2 {
                 not_read += 1;
                 continue;
             }
             on_step(InquiryStep::Reads { pid: who.pid, name: &who.name });
-            match Seen::open_with_runtime(who.pid) {
-                Ok(mut seen) => match seen.read(&inquiry.options.read) {
-                    Ok(()) => inquiry.seen.push(seen),
-                    Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence()),
-                },
+            let seen = Seen::open_with_runtime(who.pid);
+            let look = |seen: Seen| {
+                let snapshot = seen.look(&glance)?;
+                Ok((glance::longest_waits(&snapshot), seen))
+            };
+            match seen.and_then(look) {
+                Ok(one) => found.push(one),
                 Err(error) if error.kind() == crate::ErrorKind::Permission => refused += 1,
                 Err(error) => inquiry.left_out.extend(Refused::new(who.pid, error).sentence_if_odd()),
+            }
+        }
+        // Where tasks have waited for each other for the longest time, the cause is most likely.
+        found.sort_by_key(|(waits, seen)| (Reverse(*waits), seen.pid));
+        for (_, mut seen) in found {
+            if inquiry.seen.len() >= inquiry.options.processes || inquiry.is_late() {
+                not_read += 1;
+                continue;
+            }
+            on_step(InquiryStep::Reads { pid: seen.pid, name: &seen.name });
+            match seen.read(&inquiry.options.read) {
+                Ok(()) => inquiry.seen.push(seen),
+                Err(error) => inquiry.left_out.extend(Refused::new(seen.pid, error).sentence()),
             }
         }
         if refused > 0 {
@@ -208,7 +269,8 @@ impl Inquiry {
 
     /// Nothing new is begun any more.
     fn is_late(&self) -> bool {
-        self.begin.elapsed() >= self.options.limit
+        let stop = self.options.read.stop.as_ref();
+        self.begin.elapsed() >= self.options.limit || stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Follows these tasks (rows of [`Inquiry::first`]), or everything that waits, through other processes, and reads
@@ -227,6 +289,7 @@ impl Inquiry {
                 second: None,
             });
             system.asked = 1;
+            system.left_out = self.left_out;
             let from = from.map(<[u32]>::to_vec).unwrap_or_default();
             return Ok(Outcome { system, from, retries: 0 });
         }

@@ -52,6 +52,11 @@ impl Seen {
         Ok(Seen { pid, name, depth, ends, target, readable, began, first: None, second: None })
     }
 
+    /// Reads it without keeping that.
+    pub(super) fn look(&self, options: &ReadOptions) -> Result<Arc<Snapshot>> {
+        self.snapshot(options)
+    }
+
     fn snapshot(&self, options: &ReadOptions) -> Result<Arc<Snapshot>> {
         let snapshot = self.readable.read(self.target.as_ref(), options)?;
         // What was read may then be of two programs.

@@ -29,10 +29,10 @@ pub struct OpenEnd {
     pub access: Access,
 }
 
-/// The other end of a socket.
+/// The other end of a socket or a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The socket.
+    /// The socket or the terminal.
     pub of: FileId,
     /// Its other end.
     pub to: OtherEnd,
@@ -42,7 +42,7 @@ pub struct Peer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherEnd {
-    /// Another socket on this machine.
+    /// Another socket on this machine, or the master of a terminal.
     Socket {
         /// The socket. [`Ends`] has who holds it.
         file: FileId,

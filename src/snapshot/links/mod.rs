@@ -5,6 +5,7 @@
 //! [`Links::searched`] and [`Links::unknown`] say what was not found out.
 
 mod actor;
+mod ancestor;
 mod call;
 mod context;
 mod descriptor;
@@ -12,6 +13,7 @@ mod ends;
 mod timer;
 
 pub use actor::{Action, Actor, By, Certainty, Searched};
+pub use ancestor::Ancestor;
 pub use call::SystemCall;
 pub use context::Context;
 pub use descriptor::{
@@ -36,6 +38,8 @@ pub struct Links {
     pub calls: Vec<SystemCall>,
     /// Who is going to do what others wait for, ascending by object.
     pub actors: Vec<Actor>,
+    /// The tasks that tasks descend from, ascending by task and generation.
+    pub ancestors: Vec<Ancestor>,
     /// Objects for which actors were looked for, ascending by object.
     pub searched: Vec<Searched>,
     /// What could not be found out, one sentence each.
@@ -57,6 +61,8 @@ impl Links {
         self.calls.sort_by_key(|call| call.task);
         self.calls.dedup_by_key(|call| call.task);
         self.actors.sort_by_key(|actor| (actor.object, actor.certainty, actor.by));
+        self.ancestors.sort_by_key(|ancestor| (ancestor.task, ancestor.generation));
+        self.ancestors.dedup_by_key(|ancestor| (ancestor.task, ancestor.generation));
         self.searched.sort_by_key(|searched| searched.object);
         self.searched.dedup_by_key(|searched| searched.object);
     }
@@ -69,6 +75,7 @@ impl Links {
             }
         };
         self.calls.iter_mut().for_each(|call| new(&mut call.task));
+        self.ancestors.iter_mut().for_each(|ancestor| new(&mut ancestor.task));
         for actor in &mut self.actors {
             if let By::Task(task) = &mut actor.by {
                 new(task);

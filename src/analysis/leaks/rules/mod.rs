@@ -9,6 +9,7 @@ mod blocked_forever;
 mod channels;
 mod growing;
 mod http_body;
+pub(super) mod left;
 mod library;
 mod locks;
 pub(super) mod outliving;

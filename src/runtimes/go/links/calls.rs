@@ -7,7 +7,7 @@
 use super::Search;
 use super::descriptors::Known;
 use super::parked::Parked;
-use crate::process::calls::{Awaited, Child, awaited, name};
+use crate::process::calls::{Awaited, Child, awaited, name, path};
 use crate::process::{TargetError, ThreadCall};
 use crate::runtimes::go::threads::thread_of;
 use crate::snapshot::{ObjectKind, SystemCall, TaskState, Wait, WaitOp};
@@ -69,7 +69,7 @@ impl Search<'_, '_> {
     }
 
     fn add_call(&mut self, task: usize, call: ThreadCall) -> Result<(), TargetError> {
-        let waits = self.awaited(&call)?;
+        let waits = self.awaited(task, &call)?;
         let into = &mut *self.into;
         let name = match name(call.number) {
             Some(name) => into.code.string(name),
@@ -90,7 +90,11 @@ impl Search<'_, '_> {
     }
 
     /// What a call waits for: objects by kind and address, and how.
-    fn awaited(&mut self, call: &ThreadCall) -> Result<Vec<(WaitOp, ObjectKind, u64)>, TargetError> {
+    fn awaited(
+        &mut self,
+        task: usize,
+        call: &ThreadCall,
+    ) -> Result<Vec<(WaitOp, ObjectKind, u64)>, TargetError> {
         let on_descriptor = |fd: u32, op| vec![(op, ObjectKind::Descriptor, u64::from(fd))];
         Ok(match awaited(call, self.target) {
             Awaited::Descriptors { any, .. } => any
@@ -100,6 +104,10 @@ impl Search<'_, '_> {
                 .collect(),
             Awaited::Poll { fd, .. } => on_descriptor(fd, WaitOp::Wait),
             Awaited::FileLock { fd, op } => on_descriptor(fd, op),
+            Awaited::Open { path } => {
+                self.opens(task, path);
+                Vec::new()
+            }
             Awaited::Futex { address, is_lock, .. } => {
                 let op = if is_lock { WaitOp::Lock } else { WaitOp::Wait };
                 vec![(op, ObjectKind::Futex, address)]
@@ -113,6 +121,17 @@ impl Search<'_, '_> {
             },
             _ => Vec::new(),
         })
+    }
+
+    /// A task waits to open a path: there is no descriptor yet.
+    fn opens(&mut self, task: usize, address: u64) {
+        const MAX_SENTENCES: usize = 64;
+        let path = path(self.target, address);
+        let Some(id) = self.into.tasks().get(task).and_then(|task| task.id) else { return };
+        if self.into.links.unknown.len() < MAX_SENTENCES {
+            let sentence = format!("goroutine {id} waits to open {path}: nothing is followed from there");
+            self.into.links.unknown.push(sentence);
+        }
     }
 
     /// Does the target use the same pids as loiter?

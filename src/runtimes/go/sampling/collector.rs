@@ -2,7 +2,7 @@
 //! after, when it was asked to. Source: `scanstack` in `src/runtime/mgcmark.go`, `startCycle` and `resetLive` in
 //! `src/runtime/mgcpacer.go` of Go 1.19 to 1.27.
 
-use crate::process::Memory;
+use crate::process::{Memory, read_words};
 use crate::runtimes::go::Go;
 
 /// `gcController.triggered` while nothing is marked.
@@ -38,11 +38,12 @@ impl Collector {
     }
 
     /// The collector, if it marks nothing. None if it does, or if that cannot be known.
+    ///
+    /// The order in which the three are read does not matter: a cycle that begins and does not end meanwhile leaves the
+    /// same as one that begins later, and one that ends leaves what it counted.
     pub(super) fn idle(self, memory: &dyn Memory) -> Option<Idle> {
-        let [triggered, marked, cycles] = self.addresses?;
-        let marked_bytes = memory.read_u64(marked).ok()?;
-        let cycles = memory.read_u32(cycles).ok()?;
-        let idle = memory.read_u64(triggered).ok()? == NOT_MARKING;
-        idle.then_some(Idle { cycles, marked_bytes })
+        let [triggered, marked_bytes, cycles] = read_words(memory, self.addresses?).ok()?;
+        // The count of cycles is a u32.
+        (triggered == NOT_MARKING).then_some(Idle { cycles: cycles as u32, marked_bytes })
     }
 }

@@ -124,6 +124,8 @@ pub(crate) const CALLS: Table<7> =
     Table::new("calls", ["task", "name", "number", "arguments", "kernel_function", "age_kind", "age"]);
 pub(crate) const ACTORS: Table<7> =
     Table::new("actors", ["object", "task", "time", "action", "certainty", "location", "hops"]);
+pub(crate) const ANCESTORS: Table<5> =
+    Table::new("ancestors", ["task", "generation", "id", "stack", "creator"]);
 pub(crate) const SEARCHED: Table<2> = Table::new("searched", ["object", "flags"]);
 pub(crate) const UNKNOWN: Table<2> = Table::new("unknown", ["length", "text"]);
 
@@ -149,11 +151,12 @@ pub(crate) fn all() -> Vec<Listed> {
         ACTORS.listed(),
         SEARCHED.listed(),
         UNKNOWN.listed(),
+        ANCESTORS.listed(),
     ]
 }
 
 /// The names of the tables that are there only if they have rows.
-pub(crate) fn optional() -> [&'static str; 9] {
+pub(crate) fn optional() -> [&'static str; 10] {
     [
         TWINS.name,
         DESCRIPTORS.name,
@@ -164,5 +167,6 @@ pub(crate) fn optional() -> [&'static str; 9] {
         ACTORS.name,
         SEARCHED.name,
         UNKNOWN.name,
+        ANCESTORS.name,
     ]
 }

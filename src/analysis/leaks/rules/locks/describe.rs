@@ -3,13 +3,13 @@
 use super::Study;
 use super::collect::{Outsider, locker};
 use super::graph::Held;
-use crate::analysis::frames::{holding_frame, shown_frames, user_frame};
+use crate::analysis::frames::holding_frame;
 use crate::analysis::leaks::evidence::{LockName, TaskName};
 use crate::analysis::leaks::finding::{Doing, Holder, HowHeld};
-use crate::analysis::modules::Owners;
+use crate::analysis::leaks::naming::{self, place_of};
 use crate::analysis::series::Member;
 use crate::analysis::signature::SignatureFrame;
-use crate::snapshot::{Age, Frame, FunctionRole, HoldKind, LocationId, ObjectId, Snapshot, TaskState};
+use crate::snapshot::{HoldKind, LocationId, ObjectId, Snapshot};
 
 /// A task as evidence names it.
 pub(super) fn task_name(study: &Study<'_, '_>, index: u32) -> TaskName {
@@ -42,37 +42,10 @@ pub(super) fn place(snapshot: &Snapshot, location: LocationId) -> Option<Signatu
     holding_frame(snapshot, location).map(|frame| place_of(snapshot, frame))
 }
 
-fn place_of(snapshot: &Snapshot, frame: Frame) -> SignatureFrame {
-    let function = snapshot.code.functions.get(frame.function.index());
-    SignatureFrame {
-        function: snapshot.function_name(frame.function).into(),
-        package: function.map_or("", |function| snapshot.str(function.package)).into(),
-        role: function.map_or(FunctionRole::default(), |function| function.role),
-        file: snapshot.str(frame.file).into(),
-        line: frame.line,
-    }
-}
-
 /// A task as a finding names it.
 fn doing(study: &Study<'_, '_>, index: u32, member: Option<&Member>) -> Option<Doing> {
-    let (context, snapshot) = (study.context, study.context.snapshot);
-    let task = context.task(index)?;
-    let what = match (task.reason, task.state) {
-        (Some(reason), _) => snapshot.str(reason),
-        (None, TaskState::Unknown) => "",
-        (None, state) => state.name(),
-    };
-    let proved = member.and_then(|member| context.series.still_ns(member)).unwrap_or(0);
-    let age = if proved > task.age.nanos().unwrap_or(0) { Age::AtLeast(proved) } else { task.age };
-    // Tasks of the runtime itself are in no group.
-    let user = || {
-        user_frame(snapshot, &Owners::new(snapshot), &shown_frames(snapshot, snapshot.stack_of(task), false))
-    };
-    let at = match study.kind_of(index).and_then(|nth| context.kinds.get(nth)) {
-        Some(kind) => kind.at.cloned(),
-        None => user().map(|shown| place_of(snapshot, shown.frame)),
-    };
-    Some(Doing { id: task.id, address: task.address, what: what.to_owned(), age, at })
+    let kind = study.kind_of(index).and_then(|nth| study.context.kinds.get(nth));
+    naming::doing(study.context, index, member, kind)
 }
 
 /// A task that holds a lock, or may hold it.

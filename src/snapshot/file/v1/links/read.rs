@@ -24,6 +24,7 @@ pub(in super::super) fn read(tables: &mut TableReader<'_>) -> Result<Links, File
         actors: optional(tables, &tables::ACTORS, read_actors)?,
         searched: optional(tables, &tables::SEARCHED, read_searched)?,
         unknown: optional(tables, &tables::UNKNOWN, read_unknown)?,
+        ancestors: optional(tables, &tables::ANCESTORS, read_ancestors)?,
     })
 }
 
@@ -206,6 +207,26 @@ fn read_calls(
                 2 => Age::Exactly(ages.plain()?),
                 _ => return Err(Refused::Senseless),
             },
+        });
+    }
+    Ok(list)
+}
+
+fn read_ancestors(
+    mut list: Vec<Ancestor>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 5],
+    _: &mut Budget,
+) -> Result<Vec<Ancestor>, Refused> {
+    let [mut tasks, mut generations, mut ids, mut stacks, mut creators] = columns;
+    for _ in 0..rows {
+        list.push(Ancestor {
+            task: tasks.delta_u32()?,
+            generation: generations.plain_u32()?,
+            // Ids begin at 1.
+            id: Some(ids.plain()?).filter(|&id| id != 0),
+            stack: stacks.optional()?.map(StackId),
+            creator: creators.optional()?.map(LocationId),
         });
     }
     Ok(list)

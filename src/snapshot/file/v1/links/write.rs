@@ -18,6 +18,7 @@ pub(in super::super) fn write(links: &Links) -> Vec<(&'static str, Rows)> {
         (tables::ACTORS.name, actors(&links.actors)),
         (tables::SEARCHED.name, searched(&links.searched)),
         (tables::UNKNOWN.name, unknown(&links.unknown)),
+        (tables::ANCESTORS.name, ancestors(&links.ancestors)),
     ];
     tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
 }
@@ -202,6 +203,19 @@ fn actors(actors: &[Actor]) -> Rows {
         hops.plain(actor.hops.into());
     }
     Rows::new(tables::ACTORS, actors.len(), columns)
+}
+
+fn ancestors(ancestors: &[Ancestor]) -> Rows {
+    let mut columns = [(); 5].map(|()| ColumnWriter::default());
+    let [tasks, generations, ids, stacks, creators] = &mut columns;
+    for ancestor in ancestors {
+        tasks.delta(ancestor.task.into());
+        generations.plain(ancestor.generation.into());
+        ids.plain(ancestor.id.unwrap_or(0));
+        stacks.optional(ancestor.stack.map(|id| id.0));
+        creators.optional(ancestor.creator.map(|id| id.0));
+    }
+    Rows::new(tables::ANCESTORS, ancestors.len(), columns)
 }
 
 fn searched(searched: &[Searched]) -> Rows {

@@ -1,0 +1,158 @@
+//! What a program leaves behind at its end: tasks that nobody will end.
+//!
+//! At the end of a program it needs neither growth nor age to say so: all that is still there counts, unless it is
+//! known to be fine. Fine are the task that ends the program, tasks of the runtime, tasks that packages start when they
+//! are initialised, and the few that nothing can end before the program ends
+//! ([`KnownTask::lasts`](super::lore::KnownTask::lasts)): signal delivery, log flushers. What a program can close or
+//! shut down and did not (servers, idle connections, database handles) is left behind.
+//!
+//! [`judge`] looks at several readings of the held program. Tasks that end on their own while it is held are not left:
+//! the last reading decides, and [`Verdict::has_left`] says whether another one may change the verdict.
+
+mod charge;
+mod program;
+mod sort;
+
+use std::sync::Arc;
+
+pub use charge::{Charge, Way};
+pub use program::program_of;
+
+use super::baseline::{Baseline, Date, Kind, Line};
+use super::leaks::{Finding, Ignore, IgnoreFile, Rest, Silenced};
+use crate::snapshot::{Header, Snapshot};
+
+/// What a verdict is made by.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// What the user does not want to see.
+    pub ignore: Vec<Ignore>,
+    /// The same from a file.
+    pub ignore_file: Option<IgnoreFile>,
+    /// Kinds of tasks that are known.
+    pub baseline: Option<Baseline>,
+    /// Today, for lines of the baseline that have a last day. None: no line has expired.
+    pub today: Option<Date>,
+    /// The thread that ends the program: its id as the target's own namespace has it. None: the functions on the
+    /// stacks decide.
+    pub ending: Option<u32>,
+}
+
+/// What the baseline says of a kind of task that was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not in the baseline, or there is none.
+    New,
+    /// It is in the baseline.
+    Known(Line),
+    /// It was in the baseline until a day that is over.
+    Expired(Line),
+}
+
+/// Tasks of one kind that were left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leak {
+    /// What names the kind in a baseline.
+    pub kind: Kind,
+    /// What the baseline says of it.
+    pub standing: Standing,
+    /// The tasks, as `loiter leaks` describes them.
+    pub finding: Finding,
+    /// Who started them, the largest number first. Never empty.
+    pub charges: Vec<Charge>,
+}
+
+/// Something that could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unjudged {
+    /// There is no reading.
+    NoReading,
+    /// The program has no runtime that can be read.
+    NoRuntime,
+    /// Tasks were listed, and their memory could not be read: this many.
+    Missing(u64),
+    /// Tasks are left whose stacks are not known, so what they are is told by their creator alone: this many.
+    NoStack(u64),
+    /// The readings are of different programs: the process became another one while it was read.
+    Changed,
+    /// A warning of the last reading, a sentence. Raw from the reader.
+    Warning(String),
+}
+
+/// What a program left behind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// What was read last. None without a reading.
+    pub header: Option<Header>,
+    /// The program, as sections of a baseline name it: a package path, or the name of the executable.
+    pub program: String,
+    /// It is the test binary of the package [`Verdict::program`].
+    pub is_test: bool,
+    /// How many readings there were.
+    pub readings: usize,
+    /// The time from the first to the last, nanoseconds.
+    pub span_ns: Option<u64>,
+    /// What one of the tasks is called: "goroutine".
+    pub noun: String,
+    /// Tasks in the last reading, without those of the runtime.
+    pub tasks: u64,
+    /// Tasks of the program in the first reading that have ended since.
+    pub ended: u64,
+    /// The kinds that were left, the gravest first: those that make the gate fail come first.
+    pub leaks: Vec<Leak>,
+    /// Tasks that are fine, and why.
+    pub fine: Vec<Rest>,
+    /// Tasks left out because an ignore pattern of the user matches.
+    pub ignored: u64,
+    /// What the ignore file left out, if there is one.
+    pub silenced: Option<Silenced>,
+    /// Lines of the baseline that nothing needs any more.
+    pub stale: Vec<Line>,
+    /// What could not be judged.
+    pub unjudged: Vec<Unjudged>,
+}
+
+impl Verdict {
+    /// The kinds that make the gate fail: new ones, and those whose last day in the baseline is over.
+    pub fn failures(&self) -> impl Iterator<Item = &Leak> {
+        self.leaks.iter().filter(|leak| !matches!(leak.standing, Standing::Known(_)))
+    }
+
+    /// The kinds that are in the baseline.
+    pub fn known(&self) -> impl Iterator<Item = &Leak> {
+        self.leaks.iter().filter(|leak| matches!(leak.standing, Standing::Known(_)))
+    }
+
+    /// The gate fails: tasks were left that are not known.
+    pub fn fails(&self) -> bool {
+        self.failures().next().is_some()
+    }
+
+    /// Tasks were left that may still end on their own, and the gate fails because of them: another reading may change
+    /// the verdict.
+    pub fn has_left(&self) -> bool {
+        self.failures().any(|leak| leak.finding.sureness < super::leaks::Sureness::Proven)
+    }
+
+    /// How many tasks make the gate fail.
+    pub fn failing_tasks(&self) -> u64 {
+        self.failures().fold(0, |sum, leak| sum.saturating_add(leak.finding.now))
+    }
+
+    /// The kinds that were left, as a baseline names them.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.leaks.iter().map(|leak| leak.kind.clone()).collect()
+    }
+}
+
+/// Judges what a program left behind, from readings of it in order of time. All of them are of one program.
+pub fn judge(readings: &[Arc<Snapshot>], terms: &Terms) -> Verdict {
+    let Some(last) = readings.last() else {
+        return Verdict { unjudged: vec![Unjudged::NoReading], ..Verdict::default() };
+    };
+    sort::sort(readings, last, terms)
+}
+
+#[cfg(test)]
+mod tests;

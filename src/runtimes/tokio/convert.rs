@@ -1,0 +1,237 @@
+//! Turns headers into tasks of the model.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::chain::{Chains, FutureKind};
+use super::names::Name;
+use super::owned::{Kind, Scheduler};
+use super::places::{Places, function};
+use super::running::Thread;
+use super::scan::{Header, Known, state};
+use crate::code::{FunctionId, LabelSetId, Location, LocationId, StackId, StrId};
+use crate::process::Target;
+use crate::snapshot::{SnapshotBuilder, StackStatus, Task, TaskState, WaitClass};
+
+/// The reason of a task that nothing can wake.
+const NO_WAKER: &str = "no waker";
+
+/// What is known of the type of a task's future, with the ids of one snapshot.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    function: FunctionId,
+    location: LocationId,
+    stack: StackId,
+    is_worker: bool,
+}
+
+/// What is known of the types of futures, by the index of the vtable.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FutureType {
+    pub(super) name: Option<Name>,
+    /// With the index of the image whose debug information knows it.
+    pub(super) kind: Option<(usize, FutureKind)>,
+    /// Where the poll function is, as "program+0x1234".
+    pub(super) place: String,
+}
+
+/// Turns the headers of one reading into tasks.
+pub(super) struct Converter<'a> {
+    target: &'a dyn Target,
+    known: &'a Known,
+    types: &'a FxHashMap<u32, FutureType>,
+    chains: &'a mut [Chains],
+    schedulers: &'a [Scheduler],
+    /// Vtables of the jobs that are workers.
+    pub(super) workers: FxHashSet<u32>,
+    /// Tasks that had no waker in the last reading: address and id, in order.
+    stuck: &'a [(u64, u64)],
+    /// The threads that run tasks, by the address of the task's header.
+    pub(super) threads: FxHashMap<u64, Thread>,
+    runtime: u8,
+    entries: FxHashMap<u32, Entry>,
+    labels: FxHashMap<(u64, bool, bool), Option<LabelSetId>>,
+    places: Places<'a>,
+    no_waker: Option<StrId>,
+}
+
+impl<'a> Converter<'a> {
+    pub(super) fn new(
+        target: &'a dyn Target,
+        known: &'a Known,
+        types: &'a FxHashMap<u32, FutureType>,
+        chains: &'a mut [Chains],
+        schedulers: &'a [Scheduler],
+        stuck: &'a [(u64, u64)],
+        runtime: u8,
+    ) -> Converter<'a> {
+        Converter {
+            target,
+            known,
+            types,
+            chains,
+            schedulers,
+            workers: FxHashSet::default(),
+            threads: FxHashMap::default(),
+            stuck,
+            runtime,
+            entries: FxHashMap::default(),
+            labels: FxHashMap::default(),
+            places: Places::new(target),
+            no_waker: None,
+        }
+    }
+
+    /// Adds a task.
+    pub(super) fn task(&mut self, header: &Header, into: &mut SnapshotBuilder) {
+        let Some(vtable) = self.known.of(header).copied() else { return };
+        let entry = self.entry(header.vtable, into);
+        let state = state_of(header);
+        let mut task = Task {
+            runtime: self.runtime,
+            id: Some(header.id),
+            address: header.address,
+            state,
+            wait_class: if state == TaskState::Waiting { WaitClass::Unknown } else { WaitClass::Nothing },
+            creator: self.places.location(header.spawned_at, &mut into.code),
+            entry: Some(entry.function),
+            labels: self.labels(header, into),
+            system: entry.is_worker,
+            stack: Some(entry.stack),
+            stack_status: StackStatus::Unknown,
+            ..Task::default()
+        };
+        if state == TaskState::Waiting {
+            self.chain(&mut task, header, vtable.stage(), entry, into);
+            self.wakers(&mut task, header, into);
+        }
+        if state == TaskState::Running {
+            task.stack_status = StackStatus::Running;
+            self.running(&mut task, into);
+        }
+        into.task(task);
+    }
+
+    /// The thread that runs it, with its stack.
+    fn running(&self, task: &mut Task, into: &mut SnapshotBuilder) {
+        let Some(thread) = self.threads.get(&task.address) else { return };
+        task.thread = Some(thread.tid);
+        if !thread.locations.is_empty() {
+            task.stack = Some(into.code.stack(thread.locations.clone()));
+            task.stack_status = thread.status;
+        }
+    }
+
+    /// Where it awaits, if the debug information says how the future is laid out.
+    fn chain(
+        &mut self,
+        task: &mut Task,
+        header: &Header,
+        stage: u64,
+        entry: Entry,
+        into: &mut SnapshotBuilder,
+    ) {
+        /// The future stands behind the tag of the stage.
+        const TAG: u64 = 8;
+        let known = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
+        let Some((image, kind)) = known.filter(|(_, kind)| kind.is_known) else { return };
+        let (Some(chains), Some(at)) = (self.chains.get_mut(*image), header.address.checked_add(stage + TAG))
+        else {
+            return;
+        };
+        let chain = chains.chain(kind, self.target, at, into);
+        if let Some(leaf) = chain.leaf {
+            task.reason = leaf.reason;
+            task.wait_class = leaf.class;
+            if into.room_for_waits(leaf.waits.len()) {
+                task.waits = into.waits(leaf.waits);
+            }
+        }
+        task.stack_status = chain.status;
+        let mut locations = chain.locations;
+        if locations.is_empty() {
+            locations.push(entry.location);
+        }
+        task.stack = Some(into.code.stack(locations));
+    }
+
+    /// A task that nothing can wake has leaked. A second reading must find the same.
+    fn wakers(&mut self, task: &mut Task, header: &Header, into: &mut SnapshotBuilder) {
+        if !header.has_no_waker() {
+            return;
+        }
+        if task.reason.is_none() {
+            task.reason = Some(*self.no_waker.get_or_insert_with(|| into.code.string(NO_WAKER)));
+        }
+        task.leaked = self.stuck.binary_search(&(header.address, header.id)).is_ok();
+        if task.leaked {
+            task.wait_class = WaitClass::Leaked;
+        }
+    }
+
+    fn entry(&mut self, vtable: u32, into: &mut SnapshotBuilder) -> Entry {
+        if let Some(&known) = self.entries.get(&vtable) {
+            return known;
+        }
+        let known = self.types.get(&vtable);
+        let name = known.and_then(|known| known.name.as_ref());
+        let is_worker = self.workers.contains(&vtable);
+        let text = match (name, known) {
+            (Some(name), _) => name.text.clone(),
+            (None, _) if is_worker => "tokio worker".to_owned(),
+            (None, Some(known)) => self.nameless(vtable, &known.place),
+            (None, None) => "future".to_owned(),
+        };
+        let function = function(&text, &mut into.code);
+        let frame = into.code.frame(function, "", 0);
+        let location = into.code.location(Location::in_source(vec![frame]));
+        let stack = into.code.stack(vec![location]);
+        let entry = Entry { function, location, stack, is_worker };
+        self.entries.insert(vtable, entry);
+        entry
+    }
+
+    /// A type without a name: by the place of its code, and by its size.
+    fn nameless(&self, vtable: u32, place: &str) -> String {
+        let vtable = self.known.vtables.get(vtable as usize);
+        let size = vtable.map_or(0, |vtable| vtable.trailer.saturating_sub(vtable.stage()));
+        let what = if vtable.is_some_and(|vtable| vtable.is_blocking()) { "closure" } else { "future" };
+        format!("{what} of {place} ({size} bytes)")
+    }
+
+    /// The runtime, where there are several; the kind of task, if it is unusual; that it was aborted.
+    fn labels(&mut self, header: &Header, into: &mut SnapshotBuilder) -> Option<LabelSetId> {
+        let blocking = self.known.of(header).is_some_and(|vtable| vtable.is_blocking());
+        let key = (header.owner, blocking, header.has(state::CANCELLED));
+        if let Some(&known) = self.labels.get(&key) {
+            return known;
+        }
+        let scheduler = self.schedulers.iter().find(|scheduler| scheduler.owner == header.owner);
+        let runtime = scheduler
+            .filter(|_| self.schedulers.len() > 1)
+            .map(|scheduler| format!("{} {}", scheduler.kind.name(), scheduler.owner));
+        let kind = match (blocking, scheduler.map(|scheduler| scheduler.kind)) {
+            (true, _) => Some("blocking"),
+            (_, Some(Kind::LocalSet)) => Some("local"),
+            _ => None,
+        };
+        let pairs = [
+            key.2.then_some(("cancelled", "yes")),
+            kind.map(|kind| ("kind", kind)),
+            runtime.as_deref().map(|runtime| ("runtime", runtime)),
+        ];
+        let pairs: Vec<_> = pairs.into_iter().flatten().collect();
+        let set = (!pairs.is_empty()).then(|| into.code.labels(pairs));
+        self.labels.insert(key, set);
+        set
+    }
+}
+
+/// What a task is doing, by its state.
+pub(super) fn state_of(header: &Header) -> TaskState {
+    match () {
+        () if header.has(state::RUNNING) => TaskState::Running,
+        () if header.has(state::COMPLETE) => TaskState::Finished,
+        () if header.has(state::NOTIFIED) => TaskState::Runnable,
+        () => TaskState::Waiting,
+    }
+}

@@ -1,0 +1,313 @@
+//! Tasks of Tokio in an ordinary program, which gives no help: any build since Tokio 1.28, stripped too.
+//!
+//! How one reading works: `find` knows the vtables of all types of tasks, `scan` finds every header that names one,
+//! `owned` reads the schedulers that the headers name and checks the number of tasks by theirs, `names` says what type a
+//! task is, `chain` where it awaits, and `convert` turns all of it into the model. `version` says which Tokio it is.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::process::{Image, Target, TargetError};
+use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
+use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
+use crate::symbols::native::NativeCode;
+use crate::{Result, snapshot};
+
+mod chain;
+mod convert;
+mod find;
+mod names;
+mod owned;
+mod places;
+mod running;
+mod scan;
+mod version;
+
+use chain::Chains;
+use convert::{Converter, FutureType};
+use owned::{Kind, Scheduler};
+use scan::{Header, Known, state};
+use version::Version;
+
+/// `OwnedTasks` has counts from this minor version on.
+const COUNTS_SINCE: u32 = 36;
+/// An estimate of the number of tasks ends its search after this many.
+const ENOUGH: usize = 64;
+
+/// Tokio in a target.
+pub(super) struct Tokio {
+    images: Vec<Image>,
+    known: Known,
+    versions: Vec<Version>,
+    learned: Mutex<Learned>,
+}
+
+/// What readings have learned so far.
+#[derive(Default)]
+struct Learned {
+    types: FxHashMap<u32, FutureType>,
+    code: Option<NativeCode>,
+    /// By the index of the image.
+    chains: Vec<Chains>,
+    schedulers: Vec<Scheduler>,
+    /// Tasks without a waker in the last reading: address and id, in order.
+    stuck: Vec<(u64, u64)>,
+}
+
+/// Finds Tokio in a target.
+pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()> {
+    let (mut images, mut vtables) = (Vec::new(), Vec::new());
+    for image in target.images()? {
+        let own = find::vtables(target, &image)?;
+        if !own.is_empty() {
+            tracing::debug!("{} has {} vtables of Tokio's tasks", image.path, own.len());
+            images.push(image);
+            vtables.extend(own);
+        }
+    }
+    if vtables.is_empty() {
+        return Ok(());
+    }
+    if found.exports_tokio {
+        found.notes.push(
+            "Tokio's tasks are shown as the program's task registry lists them; those that it does not list are not \
+             read from memory"
+                .to_owned(),
+        );
+        return Ok(());
+    }
+    let mut versions: Vec<_> = images.iter().flat_map(|image| version::versions(target, image)).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    found.add(Tokio { images, known: Known::new(vtables), versions, learned: Mutex::default() });
+    Ok(())
+}
+
+impl Tokio {
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self) -> Option<String> {
+        self.versions.last().map(|(minor, patch)| format!("tokio 1.{minor}.{patch}"))
+    }
+
+    /// The schedulers that are known, or those of the first tasks that a search finds.
+    fn schedulers(&self, target: &dyn Target) -> Result<Vec<Scheduler>, TargetError> {
+        let known = self.learned().schedulers.clone();
+        if !known.is_empty() {
+            return Ok(owned::again(target, &known));
+        }
+        let few = scan::scan(target, &self.known, std::num::NonZeroUsize::MIN, ENOUGH)?;
+        Ok(owned::schedulers(target, &few.headers))
+    }
+
+    /// A scheduler without counts is a `LocalSet` where every other one has them.
+    fn tell_local_sets(&self, schedulers: &mut [Scheduler]) {
+        let counted = self.versions.first().is_some_and(|(minor, _)| *minor >= COUNTS_SINCE);
+        for scheduler in schedulers.iter_mut().filter(|scheduler| counted && scheduler.kind == Kind::Unknown)
+        {
+            scheduler.kind = Kind::LocalSet;
+        }
+    }
+
+    /// Learns the types of tasks that were not met before.
+    fn learn(
+        &self,
+        target: &dyn Target,
+        headers: &[Header],
+        learned: &mut Learned,
+    ) -> Result<(), TargetError> {
+        if learned.chains.is_empty() {
+            learned.chains = self.images.iter().map(|image| Chains::open(target, image)).collect();
+        }
+        let Learned { types, code, chains, .. } = learned;
+        let mut new: Vec<u32> =
+            headers.iter().map(|header| header.vtable).collect::<FxHashSet<_>>().into_iter().collect();
+        new.retain(|vtable| !types.contains_key(vtable));
+        new.sort_unstable();
+        for index in new {
+            let Some(vtable) = self.known.vtables.get(index as usize) else { continue };
+            let code = match code {
+                Some(code) => code,
+                None => code.insert(NativeCode::of(target)?),
+            };
+            let kind = chains
+                .iter_mut()
+                .enumerate()
+                .find_map(|(nth, chains)| Some((nth, chains.future(vtable.poll)?)));
+            let name = match &kind {
+                Some((_, kind)) => Some(names::Name::of_type(&kind.name)),
+                None => names::of_symbols(code, target, vtable.poll, vtable.dealloc),
+            };
+            let place = code.place(vtable.poll).0;
+            types.insert(index, FutureType { name, kind, place });
+        }
+        Ok(())
+    }
+
+    /// The vtables of the jobs of the blocking pools that are workers of multi-thread runtimes.
+    fn workers(&self, headers: &[Header], learned: &Learned) -> FxHashSet<u32> {
+        let named: FxHashSet<u32> = learned
+            .types
+            .iter()
+            .filter(|(_, known)| known.name.as_ref().is_some_and(|name| name.is_worker))
+            .map(|(vtable, _)| *vtable)
+            .collect();
+        if !named.is_empty() || learned.types.values().any(|known| known.name.is_some()) {
+            return named;
+        }
+        // Without names: a runtime starts its workers before anything else, and they run for as long as it exists.
+        let workers: usize = learned.schedulers.iter().map(|scheduler| scheduler.queues.len()).sum();
+        let mut jobs: FxHashMap<u32, (u64, usize)> = FxHashMap::default();
+        let blocking = |header: &&Header| header.owner == 0 && header.has(state::RUNNING);
+        for header in headers.iter().filter(blocking) {
+            let job = jobs.entry(header.vtable).or_insert((u64::MAX, 0));
+            *job = (job.0.min(header.id), job.1 + 1);
+        }
+        let first = jobs.into_iter().min_by_key(|(_, (id, _))| *id);
+        first
+            .filter(|(_, (_, count))| workers > 0 && *count >= workers)
+            .map(|(vtable, _)| vtable)
+            .into_iter()
+            .collect()
+    }
+
+    /// What the lists count and the search did not find, if nothing moves. Also the lines that say so.
+    fn coverage(&self, before: &[Scheduler], after: &[Scheduler], headers: &[Header]) -> (u64, Vec<String>) {
+        let mut found: FxHashMap<u64, u64> = FxHashMap::default();
+        for header in headers.iter().filter(|header| !header.has(state::COMPLETE)) {
+            *found.entry(header.owner).or_default() += 1;
+        }
+        let (mut missing, mut lines) = (0, Vec::new());
+        for scheduler in after {
+            let read = found.get(&scheduler.owner).copied().unwrap_or(0);
+            let name = format!("{} {}", scheduler.kind.name(), scheduler.owner);
+            let Some(counts) = scheduler.counts else {
+                lines.push(format!(
+                    "{name} at {:#x}: read {read} tasks, its own count is unknown",
+                    scheduler.address
+                ));
+                continue;
+            };
+            let ever = counts.spawned.map_or(String::new(), |spawned| format!(" and {spawned} ever"));
+            lines.push(format!(
+                "{name} at {:#x}: read {read} tasks, its list counts {} now{ever}",
+                scheduler.address, counts.live
+            ));
+            let earlier = before.iter().find(|earlier| earlier.owner == scheduler.owner);
+            // Tasks that came or went while memory was read may or may not have been found.
+            if let Some(earlier) = earlier.and_then(|earlier| earlier.counts)
+                && let (Some(now), Some(then)) = (counts.spawned, earlier.spawned)
+            {
+                let came = now.saturating_sub(then);
+                missing += counts.live.min(earlier.live).saturating_sub(read.saturating_add(came));
+            }
+        }
+        (missing, lines)
+    }
+}
+
+impl Attached for Tokio {
+    fn info(&self, target: &dyn Target) -> Result<RuntimeInfo> {
+        let mut flavour = Vec::new();
+        if self.known.vtables.iter().any(|vtable| vtable.spawned_at.is_some()) {
+            flavour.push("unstable".to_owned());
+        }
+        let mut schedulers = self.schedulers(target)?;
+        self.tell_local_sets(&mut schedulers);
+        let mut provenance = vec![format!(
+            "{} vtables of tasks in {}",
+            self.known.vtables.len(),
+            self.images.iter().map(|image| image.path.as_str()).collect::<Vec<_>>().join(", ")
+        )];
+        provenance.extend(schedulers.iter().filter_map(|scheduler| {
+            let live = scheduler.counts?.live;
+            Some(format!("{} {}: its list counts {live} tasks", scheduler.kind.name(), scheduler.owner))
+        }));
+        Ok(RuntimeInfo {
+            name: "tokio".to_owned(),
+            version: self.name(),
+            flavour,
+            task_noun: "task".to_owned(),
+            provenance,
+            scheduler: figures(&schedulers),
+            ..RuntimeInfo::default()
+        })
+    }
+
+    fn count_tasks(&self, target: &dyn Target) -> Result<u64> {
+        let schedulers = self.schedulers(target)?;
+        Ok(schedulers.iter().filter_map(|scheduler| Some(scheduler.counts?.live)).sum())
+    }
+
+    fn read(
+        &self,
+        target: &dyn Target,
+        options: &ReadOptions,
+        runtime: u8,
+        into: &mut SnapshotBuilder,
+    ) -> Result<()> {
+        let mut learned = self.learned();
+        let learned = &mut *learned;
+        let before = owned::again(target, &learned.schedulers);
+        let mut scan = scan::scan(target, &self.known, options.threads, usize::MAX)?;
+        learned.schedulers = owned::schedulers(target, &scan.headers);
+        self.tell_local_sets(&mut learned.schedulers);
+        let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);
+        into.header.reading.missing += missing;
+        self.learn(target, &scan.headers, learned)?;
+        let workers = self.workers(&scan.headers, learned);
+        if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
+            info.provenance.truncate(1);
+            info.provenance.extend(lines);
+            info.scheduler = figures(&learned.schedulers);
+        }
+        self.warn(&scan, learned, into);
+        let stuck = std::mem::take(&mut learned.stuck);
+        let Learned { types, chains, schedulers, .. } = learned;
+        let mut converter = Converter::new(target, &self.known, types, chains, schedulers, &stuck, runtime);
+        // Workers are always running, and hidden: their threads are not asked for.
+        let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
+        let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
+        converter.threads = running::threads(target, options, &running, into)?;
+        converter.workers = workers;
+        into.reserve_tasks(scan.headers.len());
+        for header in &scan.headers {
+            converter.task(header, into);
+        }
+        if options.repeated {
+            scan.headers.retain(Header::has_no_waker);
+            learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
+        }
+        Ok(())
+    }
+}
+
+impl Tokio {
+    fn warn(&self, scan: &scan::Scan, learned: &Learned, into: &mut SnapshotBuilder) {
+        let mut warnings: Vec<String> = version::warning(&self.versions).into_iter().collect();
+        if scan.cut {
+            warnings.push(
+                "the program has more memory or tasks than loiter searches: the rest is left out".to_owned(),
+            );
+        }
+        warnings.extend(learned.chains.iter().filter_map(|chains| chains.lack().map(str::to_owned)));
+        into.header.warnings.extend(warnings);
+    }
+}
+
+/// The figures of all schedulers together.
+fn figures(schedulers: &[Scheduler]) -> snapshot::Scheduler {
+    let queues = schedulers.iter().flat_map(|scheduler| scheduler.queues.iter().copied());
+    let workers: Vec<Worker> = queues.zip(0..).map(|(queue, id)| Worker::new(id, "unknown", queue)).collect();
+    let created: Option<u64> = schedulers.iter().map(|scheduler| scheduler.counts?.spawned).sum();
+    snapshot::Scheduler {
+        max_workers: u32::try_from(workers.len()).ok().filter(|&workers| workers > 0),
+        workers,
+        worker_noun: "worker".to_owned(),
+        tasks_created: created.filter(|_| !schedulers.is_empty()),
+        ..snapshot::Scheduler::default()
+    }
+}

@@ -1,0 +1,179 @@
+//! The schedulers that tasks name: which kind each is, and its own counts of tasks, to check what the search found.
+//!
+//! A scheduler is behind an `Arc`. Its fields have no fixed order, so they are recognised by what they must be:
+//! the list of owned tasks (tokio, src/util/sharded_list.rs, since 1.36) is `{shards: ptr, len; added; count; mask; id}`
+//! with `len` a power of two, `mask = len - 1`, and `id` the owner number that tasks have in their headers. The workers of
+//! a multi-thread scheduler are a list of pairs of `Arc`s.
+
+use std::collections::BTreeMap;
+
+use super::scan::Header;
+use crate::process::{Memory, paged::PagedMemory};
+
+/// Words of a scheduler that are examined.
+const WORDS: u64 = 256;
+const MAX_SHARDS: u64 = 1 << 16;
+const MAX_WORKERS: u64 = 1 << 10;
+/// Schedulers examined: one for each runtime and each `LocalSet`.
+const MAX_SCHEDULERS: usize = 1 << 12;
+/// Room of a worker's own queue.
+const QUEUE: u32 = 256;
+
+/// What runs the tasks of one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Kind {
+    MultiThread,
+    CurrentThread,
+    LocalSet,
+    Unknown,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::MultiThread => "multi-thread",
+            Kind::CurrentThread => "current-thread",
+            Kind::LocalSet => "local set",
+            Kind::Unknown => "runtime",
+        }
+    }
+}
+
+/// What a list counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Tasks ever spawned. None in Tokio 1.36.
+    pub(super) spawned: Option<u64>,
+    /// Tasks in it now.
+    pub(super) live: u64,
+}
+
+/// A scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scheduler {
+    /// Where it is: the `Arc`.
+    pub(super) address: u64,
+    /// The number of its list of tasks.
+    pub(super) owner: u64,
+    pub(super) kind: Kind,
+    pub(super) counts: Option<Counts>,
+    /// The lengths of its workers' own queues.
+    pub(super) queues: Vec<u32>,
+}
+
+/// Every scheduler that tasks name, by the number of its list.
+pub(super) fn schedulers(memory: &dyn Memory, headers: &[Header]) -> Vec<Scheduler> {
+    let mut named: BTreeMap<u64, BTreeMap<u64, usize>> = BTreeMap::new();
+    for header in headers.iter().filter(|header| header.owner != 0) {
+        if named.contains_key(&header.owner) || named.len() < MAX_SCHEDULERS {
+            *named.entry(header.owner).or_default().entry(header.scheduler).or_default() += 1;
+        }
+    }
+    // All tasks of a list name the same scheduler. If garbage names another one, most tasks are right.
+    let most = |schedulers: &BTreeMap<u64, usize>| {
+        schedulers.iter().max_by_key(|(_, tasks)| **tasks).map(|(address, _)| *address)
+    };
+    named.iter().filter_map(|(&owner, all)| Some(scheduler(memory, most(all)?, owner))).collect()
+}
+
+/// The same ones again: their counts now.
+pub(super) fn again(memory: &dyn Memory, known: &[Scheduler]) -> Vec<Scheduler> {
+    known.iter().map(|known| scheduler(memory, known.address, known.owner)).collect()
+}
+
+fn scheduler(memory: &dyn Memory, address: u64, owner: u64) -> Scheduler {
+    let mut paged = PagedMemory::new(memory);
+    let words: Vec<u64> = (0..WORDS).map_while(|nth| paged.word(address.checked_add(nth * 8)?)).collect();
+    let counts = counts(&words, owner);
+    let queues = workers(&words, &mut paged);
+    let kind = match (&queues, counts) {
+        (Some(_), _) => Kind::MultiThread,
+        (None, Some(_)) => Kind::CurrentThread,
+        (None, None) => Kind::Unknown,
+    };
+    Scheduler { address, owner, kind, counts, queues: queues.unwrap_or_default() }
+}
+
+/// The counts of the list with this number.
+fn counts(words: &[u64], owner: u64) -> Option<Counts> {
+    let is_list = |shards: u64, len: u64, mask: u64| {
+        is_pointer(shards) && len.is_power_of_two() && len <= MAX_SHARDS && mask == len - 1
+    };
+    let mut lists =
+        words.iter().enumerate().filter(|(_, id)| **id == owner).filter_map(|(at, _)| {
+            match *words.get(at.saturating_sub(5)..at)? {
+                [shards, len, added, count, mask] if is_list(shards, len, mask) && count <= added => {
+                    Some(Counts { spawned: Some(added), live: count })
+                }
+                [_, shards, len, count, mask] if is_list(shards, len, mask) => {
+                    Some(Counts { spawned: None, live: count })
+                }
+                _ => None,
+            }
+        });
+    // Two would contradict each other.
+    let first = lists.next()?;
+    lists.next().is_none().then_some(first)
+}
+
+/// The lengths of the workers' queues, if there are workers.
+fn workers(words: &[u64], memory: &mut PagedMemory<'_>) -> Option<Vec<u32>> {
+    words.windows(2).find_map(|pair| {
+        let [remotes, len] = *pair else { return None };
+        if !is_pointer(remotes) || !(1..=MAX_WORKERS).contains(&len) {
+            return None;
+        }
+        (0..len).map(|nth| remote(remotes.checked_add(nth * 16)?, memory)).collect()
+    })
+}
+
+/// The length of the queue of the worker with these two `Arc`s: one is of its queue, the other one wakes it.
+fn remote(address: u64, memory: &mut PagedMemory<'_>) -> Option<u32> {
+    let mut arcs = [memory.word(address)?, memory.word(address.checked_add(8)?)?];
+    let is_arc = |arc: u64, memory: &mut PagedMemory<'_>| {
+        let counts = [memory.word(arc), arc.checked_add(8).and_then(|weak| memory.word(weak))];
+        is_pointer(arc) && counts.iter().all(|count| count.is_some_and(|count| (1..1 << 20).contains(&count)))
+    };
+    if !arcs.iter().all(|&arc| is_arc(arc, memory)) {
+        return None;
+    }
+    arcs.iter_mut().find_map(|arc| queue(*arc, memory))
+}
+
+/// The length of a queue: `{buffer; head: two u32; tail: u32}` in any order of fields of 8 bytes.
+fn queue(arc: u64, memory: &mut PagedMemory<'_>) -> Option<u32> {
+    let mut field = |nth: u64| arc.checked_add(16 + nth * 8).and_then(|at| memory.word(at));
+    let (a, b, c) = (field(0)?, field(1)?, field(2)?);
+    let (buffer, head, tail) = if is_pointer(a) && a > u64::from(u32::MAX) { (a, b, c) } else { (b, a, c) };
+    if !is_pointer(buffer) {
+        return None;
+    }
+    let (steal, real, tail) = ((head >> 32) as u32, head as u32, tail as u32);
+    let len = tail.wrapping_sub(real);
+    (len <= QUEUE && real.wrapping_sub(steal) <= QUEUE).then_some(len)
+}
+
+fn is_pointer(word: u64) -> bool {
+    word.is_multiple_of(8) && (4096..1 << 47).contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_recognised_by_its_number_and_mask() {
+        let list = [9, 0x20000, 16, 500, 30, 15, 7, 0];
+        let found = |spawned, live| Some(Counts { spawned, live });
+        assert_eq!(counts(&list, 7), found(Some(500), 30));
+        assert_eq!(counts(&list, 8), None);
+        assert_eq!(
+            counts(&[9, 0x20000, 16, 30, 15, 7], 7),
+            found(None, 30),
+            "older versions do not count spawns"
+        );
+        assert_eq!(counts(&[0x20000, 16, 500, 30, 14, 7], 7), None);
+        assert_eq!(counts(&[0x20000, 16, 30, 500, 15, 7], 7), None, "more live tasks than were ever spawned");
+        assert_eq!(counts(&[list, list].concat(), 7), None, "two contradict each other");
+    }
+}

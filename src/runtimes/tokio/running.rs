@@ -1,0 +1,127 @@
+//! Which thread runs a task, and its stack.
+//!
+//! The function that polls a task has the address of its header on its thread's stack. So the stacks of all threads are
+//! searched for the headers of running tasks. One that is on several stacks is on none: who runs it is unknown.
+
+use rustc_hash::FxHashMap;
+
+use super::scan::Header;
+use crate::code::LocationId;
+use crate::process::bytes::words;
+use crate::process::{Moment, Registers, Target, TargetError};
+use crate::runtimes::{NativeStacks, Pause, ReadOptions};
+use crate::snapshot::{SnapshotBuilder, StackStatus};
+
+/// Bytes searched of one stack.
+const MAX_STACK: u64 = 256 << 10;
+/// Threads examined in one reading.
+const MAX_THREADS: usize = 4096;
+const PAGE: u64 = 4096;
+
+/// A thread that runs tasks.
+#[derive(Debug, Clone)]
+pub(super) struct Thread {
+    pub(super) tid: u32,
+    pub(super) locations: Vec<LocationId>,
+    pub(super) status: StackStatus,
+}
+
+/// The threads that run these tasks, by the address of the task's header.
+///
+/// # Errors
+/// If the target cannot be read.
+pub(super) fn threads(
+    target: &dyn Target,
+    options: &ReadOptions,
+    running: &[Header],
+    into: &mut SnapshotBuilder,
+) -> Result<FxHashMap<u64, Thread>, TargetError> {
+    let mut found: FxHashMap<u64, Vec<usize>> =
+        running.iter().map(|header| (header.address, Vec::new())).collect();
+    if found.is_empty() {
+        return Ok(FxHashMap::default());
+    }
+    let mut stacks = NativeStacks::new(target)?;
+    let mut threads: Vec<Thread> = Vec::new();
+    for tid in target.threads()?.into_iter().take(MAX_THREADS) {
+        let Some((bytes, registers)) = stack_of(target, options, tid, into) else { continue };
+        let mut on_it: Vec<u64> = Vec::new();
+        for word in words(&bytes) {
+            if found.contains_key(&word) && !on_it.contains(&word) {
+                on_it.push(word);
+            }
+        }
+        if on_it.is_empty() {
+            continue;
+        }
+        let (locations, status) = match registers {
+            Some(registers) => {
+                let moment = Moment {
+                    tid,
+                    at_ns: 0,
+                    registers,
+                    in_kernel: false,
+                    chain: &[],
+                    kernel_chain: &[],
+                    stack: &bytes,
+                };
+                stacks.stack(&moment, &mut into.code)
+            }
+            None => stacks.blocked(target, tid, &mut into.code).unwrap_or((Vec::new(), StackStatus::Running)),
+        };
+        for header in on_it {
+            found.entry(header).or_default().push(threads.len());
+        }
+        threads.push(Thread { tid, locations, status });
+    }
+    let only = |(header, threads_of): (u64, Vec<usize>)| match threads_of[..] {
+        [one] => Some((header, threads.get(one)?.clone())),
+        _ => None,
+    };
+    Ok(found.into_iter().filter_map(only).collect())
+}
+
+/// The stack of a thread, from its stack pointer on. With its registers if it had to be stopped.
+fn stack_of(
+    target: &dyn Target,
+    options: &ReadOptions,
+    tid: u32,
+    into: &mut SnapshotBuilder,
+) -> Option<(Vec<u8>, Option<Registers>)> {
+    if let Some(blocked) = target.blocked_at(tid) {
+        return Some((read(target, blocked.sp), None));
+    }
+    if options.pause == Pause::Nothing {
+        return None;
+    }
+    let mut stopped = None;
+    let held = target
+        .with_stopped_thread(tid, &mut |registers| {
+            stopped = Some((read(target, registers.sp), Some(*registers)));
+        })
+        .ok()?;
+    let reading = &mut into.header.reading;
+    reading.threads_stopped += u32::from(!held.is_zero());
+    reading.longest_thread_stop_ns = reading.longest_thread_stop_ns.max(held.as_nanos() as u64);
+    stopped
+}
+
+/// The words of a stack from an address on, as far as it is mapped.
+fn read(target: &dyn Target, sp: u64) -> Vec<u8> {
+    let start = sp.next_multiple_of(8);
+    let mut bytes = Vec::new();
+    for (from, to) in target.present(start, start.saturating_add(MAX_STACK)) {
+        // What is used of a stack has no holes.
+        if from != start.saturating_add(bytes.len() as u64) {
+            break;
+        }
+        let mut at = from;
+        while at < to {
+            let len = (PAGE - at % PAGE).min(to - at);
+            let Ok(more) = target.read_vec(at, len as usize) else { return bytes };
+            bytes.extend(more);
+            at += len;
+        }
+    }
+    bytes
+}

@@ -1,0 +1,59 @@
+//! What the Tokio fixture knows of its own tasks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Fixture, TokioFlavour, build_tokio};
+
+/// A task, as the fixture has it in its books.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BookedTask {
+    pub id: u64,
+    pub runtime: String,
+    pub subject: String,
+    pub file: String,
+    pub line: u32,
+    /// As `std::any::type_name` has it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// "waiting", "running", "runnable" or "finished".
+    pub state: String,
+    /// "future", "local" or "blocking".
+    pub kind: String,
+    pub cancelled: bool,
+}
+
+/// The running fixture.
+pub struct TokioFixture {
+    pub fixture: Fixture,
+}
+
+impl TokioFixture {
+    /// Builds and starts it with these subjects.
+    pub fn start(version: &str, flavour: TokioFlavour, subjects: &[&str]) -> TokioFixture {
+        TokioFixture { fixture: Fixture::start(&build_tokio(version, flavour), subjects) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.fixture.pid()
+    }
+
+    /// Its books, by task id.
+    pub fn books(&mut self) -> BTreeMap<u64, BookedTask> {
+        let mut answer = self.fixture.ask("books");
+        let tasks: Vec<BookedTask> = serde_json::from_value(answer["tasks"].take()).expect("books");
+        tasks.into_iter().map(|task| (task.id, task)).collect()
+    }
+
+    /// The ids of the tasks that stay, and how many short ones ran.
+    pub fn crowd(&mut self) -> (Vec<u64>, u64) {
+        let answer = self.fixture.ask("crowd");
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let runs = answer["stay"].as_array().expect("runs");
+        let stay =
+            runs.iter().flat_map(|run| (0..number(&run[1])).map(|nth| number(&run[0]) + nth)).collect();
+        (stay, number(&answer["ran"]))
+    }
+}

@@ -1,0 +1,143 @@
+//! The Tokio fixture, built with a version of Tokio and as a flavour.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::go_build::{hash_sources, target_dir};
+
+/// The versions of Tokio that are tested, the oldest first.
+pub const TOKIO_VERSIONS: [&str; 6] = ["1.28.2", "1.36.0", "1.40.0", "1.44.2", "1.47.1", "1.54.1"];
+
+/// How the fixture is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokioFlavour {
+    /// As `cargo build` builds it.
+    Dev,
+    /// Optimised, with all debug information.
+    Full,
+    /// Optimised, with line tables only.
+    Lines,
+    /// Optimised, with symbols, as `cargo build --release` builds it.
+    Symbols,
+    /// The same with names of the newer kind (`-C symbol-mangling-version=v0`).
+    V0,
+    /// Optimised, not position independent.
+    Fixed,
+    /// Without symbols.
+    Stripped,
+    /// Optimised as a whole, without unwinding, with all debug information.
+    Fat,
+    /// With Tokio's unstable features, without symbols.
+    Unstable,
+    /// With mimalloc instead of the C library's allocator.
+    Mimalloc,
+}
+
+impl TokioFlavour {
+    /// All flavours.
+    pub const ALL: [TokioFlavour; 10] = [
+        TokioFlavour::Dev,
+        TokioFlavour::Full,
+        TokioFlavour::Lines,
+        TokioFlavour::Symbols,
+        TokioFlavour::V0,
+        TokioFlavour::Fixed,
+        TokioFlavour::Stripped,
+        TokioFlavour::Fat,
+        TokioFlavour::Unstable,
+        TokioFlavour::Mimalloc,
+    ];
+
+    /// It has names of functions.
+    pub fn has_symbols(self) -> bool {
+        !matches!(self, TokioFlavour::Stripped | TokioFlavour::Unstable)
+    }
+
+    /// It has DWARF of types.
+    pub fn has_types(self) -> bool {
+        matches!(self, TokioFlavour::Dev | TokioFlavour::Full | TokioFlavour::Fat)
+    }
+
+    fn profile(self) -> &'static str {
+        match self {
+            TokioFlavour::Dev => "dev",
+            TokioFlavour::Full => "full",
+            TokioFlavour::Lines => "lines",
+            TokioFlavour::Symbols => "symbols",
+            TokioFlavour::V0 => "v0",
+            TokioFlavour::Fixed => "fixed",
+            TokioFlavour::Stripped => "stripped",
+            TokioFlavour::Fat => "fat",
+            TokioFlavour::Unstable => "unstable",
+            TokioFlavour::Mimalloc => "mimalloc",
+        }
+    }
+
+    fn rustflags(self) -> &'static str {
+        match self {
+            TokioFlavour::V0 => "-Csymbol-mangling-version=v0",
+            TokioFlavour::Fixed => "-Crelocation-model=static",
+            TokioFlavour::Unstable => "--cfg tokio_unstable",
+            _ => "",
+        }
+    }
+}
+
+/// The built fixture; builds it if this source has not been built like this before. Tests in other threads and
+/// processes may ask for the same at the same time.
+pub fn build_tokio(version: &str, flavour: TokioFlavour) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokio");
+    let mut hasher = DefaultHasher::new();
+    hash_sources(&source, &mut hasher).expect("the sources of the fixture can be read");
+    // The directory too: programs hold the paths of their sources.
+    (&source, flavour.rustflags()).hash(&mut hasher);
+    let name = format!("tokio-{version}-{flavour:?}-{:016x}", hasher.finish());
+    let cache = target_dir().join("fixtures");
+    let package = cache.join(format!("tokio-{version}"));
+    fs::create_dir_all(&package).expect("target/fixtures can be made");
+    let binary = cache.join(&name);
+    if binary.exists() {
+        return binary;
+    }
+    // One build of a version at a time: they share the manifest.
+    let lock = File::create(cache.join(format!("tokio-{version}.lock"))).expect("a lock file can be made");
+    lock.lock().expect("a lock file can be locked");
+    if !binary.exists() {
+        let template = fs::read_to_string(source.join("Cargo.toml.in")).expect("the fixture's manifest");
+        let manifest = template.replace("@TOKIO@", version).replace("@SOURCE@", &source.to_string_lossy());
+        let path = package.join("Cargo.toml");
+        if fs::read_to_string(&path).ok().as_deref() != Some(&manifest) {
+            fs::write(&path, manifest).expect("the manifest can be written");
+        }
+        let built = run_build(&package, version, flavour);
+        let unfinished = cache.join(format!("{name}.new"));
+        fs::copy(built, &unfinished).expect("the built program can be copied");
+        fs::rename(&unfinished, &binary).expect("the built program can be renamed");
+    }
+    binary
+}
+
+fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
+    let target = package.join("target");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--profile", flavour.profile()]).current_dir(package);
+    if flavour == TokioFlavour::Mimalloc {
+        cargo.args(["--features", "mimalloc"]);
+    }
+    // Nothing of the build that this test belongs to.
+    for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
+        cargo.env_remove(variable);
+    }
+    cargo
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", flavour.rustflags())
+        .env("CARGO_INCREMENTAL", "0");
+    let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tokio {version} as {flavour:?}:\n{said}");
+    let folder = if flavour == TokioFlavour::Dev { "debug" } else { flavour.profile() };
+    target.join(folder).join("books")
+}

@@ -1,0 +1,81 @@
+//! loiter's own processes are killed at random moments: the program ends with its own status.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::{amount, random::Random};
+use crate::{gate, newest, stderr};
+
+/// What names the processes of one run: all of them inherit it.
+const MARK: &str = "LOITER_TEST_RUN";
+
+/// The processes of a run that are not the program, by name: the keeper has a name of its own.
+fn helpers(mark: &str, program: u32) -> Vec<(u32, bool)> {
+    let wanted = format!("{MARK}={mark}");
+    let of_run = |pid: u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environment.split(|byte| *byte == 0).find(|text| *text == wanted.as_bytes())?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some((pid, name.trim() == "gatekeeper"))
+    };
+    let entries = fs::read_dir("/proc").unwrap();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != program).filter_map(of_run).collect()
+}
+
+/// Kills the keeper or the worker after a while, as often as the environment says.
+fn kill_one(keeper: bool) {
+    let (program, mut random) = (newest(), Random::new(if keeper { 7 } else { 8 }));
+    let mut killed = 0;
+    for run in 0..amount("LOITER_GATE_KILLS", 20, 100) {
+        let mark = format!("{}-{keeper}-{run}", std::process::id());
+        let mut command = gate(&[], &program, &["exit", "20", "5"]);
+        let child = command.env(MARK, &mark).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        for (pid, _) in helpers(&mark, child.id()).into_iter().filter(|(_, is)| *is == keeper) {
+            killed += u32::from(kill(Pid::from_raw(pid as i32), Signal::SIGKILL).is_ok());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(5), "run {run}: {}", stderr(&output));
+    }
+    assert!(killed > 0, "none was hit");
+}
+
+#[test]
+fn the_program_ends_although_the_worker_is_killed() {
+    kill_one(false);
+}
+
+#[test]
+fn the_program_ends_although_the_keeper_is_killed() {
+    kill_one(true);
+}
+
+#[test]
+fn the_worker_does_the_keepers_work() {
+    let program = newest().canonicalize().unwrap();
+    let mark = format!("{}-first", std::process::id());
+    let mut command = gate(&[], &program, &["graceful", "2", "0"]);
+    let child = command.env(MARK, &mark).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The keeper has its name before the program begins.
+    let keeper = loop {
+        let found = helpers(&mark, child.id()).into_iter().find(|(_, is_keeper)| *is_keeper);
+        let begun = fs::read_link(format!("/proc/{}/exe", child.id())).is_ok_and(|exe| exe == program);
+        if let (Some((pid, _)), true) = (found, begun) {
+            break pid;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    kill(Pid::from_raw(keeper as i32), Signal::SIGKILL).unwrap();
+    let mut child = child;
+    let mut line = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("left 2 goroutines"), "{}", stderr(&output));
+}

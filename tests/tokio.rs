@@ -1,0 +1,244 @@
+//! Tasks of Tokio in real programs, compared with what the programs know of them themselves.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use loiter::process;
+use loiter::runtimes::{self, Pause, ReadOptions, Readable};
+use loiter::snapshot::{Snapshot, Task, TaskState};
+
+mod common;
+
+use common::{BookedTask, TOKIO_VERSIONS, TokioFixture, TokioFlavour, amount, full_matrix};
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn read(pid: u32) -> Snapshot {
+    let target = process::open_pid(pid).unwrap();
+    let snapshot = runtimes::snapshot(&*target, &ReadOptions::default()).unwrap();
+    assert_eq!(snapshot.validate(), Ok(()));
+    snapshot
+}
+
+fn label(snapshot: &Snapshot, task: &Task, name: &str) -> Option<String> {
+    let labels =
+        task.labels.map(|set| snapshot.code.label_sets[set.index()].pairs.as_slice()).unwrap_or_default();
+    labels
+        .iter()
+        .find(|(key, _)| snapshot.str(*key) == name)
+        .map(|(_, value)| snapshot.str(*value).to_owned())
+}
+
+/// The tasks that are not the runtime's own, by id.
+fn by_id(snapshot: &Snapshot) -> BTreeMap<u64, Task> {
+    let own = snapshot.tasks.iter().filter(|task| !task.system);
+    let tasks: Vec<_> = own.map(|task| (task.id.unwrap(), *task)).collect();
+    let map: BTreeMap<_, _> = tasks.iter().copied().collect();
+    assert_eq!(
+        map.len(),
+        tasks.len(),
+        "each id once: {:?}",
+        tasks.iter().map(|task| task.0).collect::<Vec<_>>()
+    );
+    map
+}
+
+/// The state that the books have of a task, in the words of a snapshot.
+fn state(task: &BookedTask) -> TaskState {
+    task.state.parse().unwrap()
+}
+
+/// Members of a JoinSet, and what else is no task of the books.
+const UNBOOKED: [&str; 1] = ["member"];
+
+/// Reads until every booked task has its state: tasks need a moment to get there.
+fn settled(fixture: &mut TokioFixture) -> (BTreeMap<u64, BookedTask>, Snapshot) {
+    let began = Instant::now();
+    loop {
+        let (books, snapshot) = (fixture.books(), read(fixture.pid()));
+        let tasks = by_id(&snapshot);
+        let wrong = |task: &&BookedTask| tasks.get(&task.id).is_none_or(|found| found.state != state(task));
+        match books.values().find(wrong) {
+            None => return (books, snapshot),
+            Some(_) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            Some(task) => panic!("{task:?} is read as {:?}", tasks.get(&task.id)),
+        }
+    }
+}
+
+/// The name that a booked task should have, and a beginning of it where symbols do not tell more.
+fn is_named(name: &str, task: &BookedTask) -> bool {
+    // "books::waits::generic<String, u8>::{async fn}" of "books::waits::generic<alloc::string::String, u8>::{{closure}}".
+    let path = |text: &str| {
+        let plain = text.replace("{{closure}}", "{").replace("alloc::string::", "");
+        let end = plain.find(['{', '<']).unwrap_or(plain.len());
+        plain[..end].trim_end_matches("::").to_owned()
+    };
+    let expected = path(&task.type_name);
+    match expected.as_str() {
+        "" | "core::pin::Pin" => !name.is_empty(),
+        expected => path(name) == expected,
+    }
+}
+
+fn check(version: &str, flavour: TokioFlavour) {
+    let mut fixture = TokioFixture::start(version, flavour, &["waits", "states"]);
+    let (books, snapshot) = settled(&mut fixture);
+    let tasks = by_id(&snapshot);
+    let name = |task: &Task| task.entry.map_or("", |entry| snapshot.function_name(entry)).to_owned();
+
+    // The same tasks: all of the books, and no others but those that the books leave out.
+    let others: Vec<_> =
+        tasks.iter().filter(|(id, _)| !books.contains_key(id)).map(|(_, task)| name(task)).collect();
+    let is_known = |name: &String| UNBOOKED.iter().any(|known| name.contains(known));
+    if flavour.has_symbols() {
+        assert!(others.iter().all(is_known), "{version} {flavour:?}: {others:?}");
+    }
+    assert_eq!(others.len(), 2, "{version} {flavour:?}: {others:?}");
+
+    for (id, booked) in &books {
+        let task = &tasks[id];
+        let about = format!("{version} {flavour:?} {booked:?}: {} {task:?}", name(task));
+        assert_eq!(task.state, state(booked), "{about}");
+        assert_eq!(label(&snapshot, task, "cancelled").is_some(), booked.cancelled, "{about}");
+        let kind = label(&snapshot, task, "kind");
+        assert_eq!(kind.as_deref() == Some("blocking"), booked.kind == "blocking", "{about}");
+        if flavour.has_symbols() {
+            assert!(is_named(&name(task), booked), "{about}");
+        }
+        if flavour == TokioFlavour::Unstable {
+            let location = snapshot.code.locations.get(task.creator.expect(&about).index()).unwrap();
+            let frame = location.frames[0];
+            let place = (snapshot.str(frame.file).to_owned(), frame.line);
+            assert_eq!(place, (booked.file.clone(), booked.line), "{about}");
+        }
+    }
+    check_runtimes(&snapshot, &books, &tasks, &format!("{version} {flavour:?}"));
+
+    let info = &snapshot.header.runtimes[0];
+    assert_eq!((info.name.as_str(), info.version.clone()), ("tokio", Some(format!("tokio {version}"))));
+    let workers = snapshot.tasks.iter().filter(|task| task.system).count();
+    assert_eq!(workers, 2 + 1 + 2, "{version} {flavour:?}: the workers of all multi-thread runtimes");
+}
+
+/// Tasks of one runtime have the same label, those of others another one.
+fn check_runtimes(
+    snapshot: &Snapshot,
+    books: &BTreeMap<u64, BookedTask>,
+    tasks: &BTreeMap<u64, Task>,
+    about: &str,
+) {
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (id, booked) in books.iter().filter(|(_, booked)| booked.kind != "blocking") {
+        labels.entry(&booked.runtime).or_default().extend(label(snapshot, &tasks[id], "runtime"));
+    }
+    assert!(labels.values().all(|labels| labels.len() == 1), "{about}: {labels:?}");
+    let different: BTreeSet<_> = labels.values().flatten().collect();
+    assert_eq!(different.len(), labels.len(), "{about}: {labels:?}");
+    let starts = |runtime: &str, kind: &str| {
+        assert!(labels[runtime].iter().all(|label| label.starts_with(kind)), "{about}: {labels:?}");
+    };
+    for runtime in ["main", "full", "busy"] {
+        starts(runtime, "multi-thread");
+    }
+}
+
+/// Each version once and each flavour once.
+const QUICK: [(&str, TokioFlavour); 10] = [
+    ("1.28.2", TokioFlavour::Symbols),
+    ("1.36.0", TokioFlavour::Dev),
+    ("1.40.0", TokioFlavour::Lines),
+    ("1.44.2", TokioFlavour::Stripped),
+    ("1.47.1", TokioFlavour::Mimalloc),
+    ("1.54.1", TokioFlavour::Dev),
+    ("1.54.1", TokioFlavour::Fat),
+    ("1.54.1", TokioFlavour::V0),
+    ("1.54.1", TokioFlavour::Unstable),
+    ("1.47.1", TokioFlavour::Fixed),
+];
+
+macro_rules! quick {
+    ($($name:ident: $nth:literal,)*) => {
+        mod tasks_equal_the_books {
+            use super::*;
+
+            $(#[test]
+            fn $name() {
+                let (version, flavour) = QUICK[$nth];
+                check(version, flavour);
+            })*
+        }
+    };
+}
+
+quick! {
+    tokio_1_28_symbols: 0,
+    tokio_1_36_dev: 1,
+    tokio_1_40_lines: 2,
+    tokio_1_44_stripped: 3,
+    tokio_1_47_mimalloc: 4,
+    tokio_1_54_dev: 5,
+    tokio_1_54_fat: 6,
+    tokio_1_54_v0: 7,
+    tokio_1_54_unstable: 8,
+    tokio_1_47_fixed: 9,
+}
+
+#[test]
+#[ignore = "needs LOITER_MATRIX=full"]
+fn tasks_equal_the_books_in_every_version_and_flavour() {
+    let all = TOKIO_VERSIONS.iter().flat_map(|version| TokioFlavour::ALL.map(|flavour| (*version, flavour)));
+    let rest: Vec<_> = all.filter(|pair| !QUICK.contains(pair)).collect();
+    common::matrix::each(&rest, &[], |(version, flavour)| check(version, flavour));
+}
+
+#[test]
+fn tasks_that_stay_are_in_every_snapshot_while_others_come_and_go() {
+    let stay = amount("LOITER_TOKIO_TASKS", 20_000, 100_000);
+    let subject = format!("many={stay}");
+    let mut fixture = TokioFixture::start("1.54.1", TokioFlavour::Dev, &[&subject, "churn"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let readable = Readable::find(&*target).unwrap();
+    let (ids, ran) = fixture.crowd();
+    assert_eq!(ids.len(), stay as usize);
+    for nth in 0..amount("LOITER_TOKIO_SNAPSHOTS", 8, 50) {
+        let snapshot = readable.read(&*target, &ReadOptions::default()).unwrap();
+        let mut found = BTreeMap::new();
+        for task in snapshot.tasks.iter().filter(|task| !task.system) {
+            let name = task.entry.map_or("", |entry| snapshot.function_name(entry));
+            let known = ["member", "short", "churn"].iter().any(|known| name.contains(known));
+            assert!(known, "reading {nth}: {name} {task:?}");
+            found.insert(task.id.unwrap(), *task);
+        }
+        for id in &ids {
+            let task = found.get(id).unwrap_or_else(|| panic!("reading {nth}: {id} is missing"));
+            assert_eq!(task.state, TaskState::Waiting, "reading {nth}: {task:?}");
+            assert_eq!(task.leaked, nth > 0, "it has no waker: {task:?}");
+        }
+        assert_eq!(snapshot.header.reading.missing, 0);
+    }
+    assert!(fixture.crowd().1 > ran, "tasks came and went meanwhile");
+}
+
+#[test]
+fn a_frozen_reading_and_one_that_stops_nothing_find_the_same() {
+    let mut fixture = TokioFixture::start("1.54.1", TokioFlavour::Dev, &["waits"]);
+    let (books, _) = settled(&mut fixture);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    for pause in [Pause::Everything, Pause::Nothing] {
+        let snapshot =
+            runtimes::snapshot(&*target, &ReadOptions { pause, ..ReadOptions::default() }).unwrap();
+        let tasks = by_id(&snapshot);
+        assert!(books.keys().all(|id| tasks.contains_key(id)), "{pause:?}");
+    }
+}
+
+#[test]
+fn the_matrix_has_every_version_and_flavour() {
+    let versions: BTreeSet<_> = QUICK.iter().map(|pair| pair.0).collect();
+    assert_eq!(versions, BTreeSet::from(TOKIO_VERSIONS));
+    assert!(QUICK.len() < 12 || full_matrix(), "the quick part must stay small");
+}

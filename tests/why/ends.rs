@@ -1,0 +1,105 @@
+//! What has no other end that is a socket or a pipe: pipes that are being opened, counters, terminals; and pipes that
+//! many processes have.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+use crate::reports::Other;
+
+/// What `loiter why` says of a process.
+fn why(pid: u32) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_loiter")).args(["why", &pid.to_string(), "-v"]).output();
+    let output = output.expect("loiter starts");
+    String::from_utf8_lossy(&output.stdout)
+        .replace("\n", " ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Waits until the kernel says that a process sleeps in this call (its number on x86-64).
+fn until_in(call: i64, pid: u32) {
+    let path = format!("/proc/{pid}/syscall");
+    while !std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&format!("{call} "))) {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// A program that reads from a descriptor of ours.
+fn reader(of: &impl AsRawFd) -> Other {
+    // SAFETY: the descriptor is open, and the copy is owned by the command alone.
+    let copy = unsafe { OwnedFd::from_raw_fd(libc::dup(of.as_raw_fd())) };
+    let child = Command::new("cat").stdin(Stdio::from(copy)).stdout(Stdio::null()).spawn();
+    let child = Other::of(child.expect("there is cat"));
+    until_in(libc::SYS_read, child.pid());
+    child
+}
+
+fn not_inherited(fd: &impl AsRawFd) {
+    // SAFETY: the descriptor is open for as long as it is borrowed.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.as_raw_fd()) };
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("it is open");
+}
+
+#[test]
+fn a_named_pipe_that_nobody_else_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&folder.path().join("one.fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (script, other) in [("exec < one.fifo", "writing"), ("exec > one.fifo", "reading")] {
+        let shell = Other::start(script, folder.path());
+        until_in(libc::SYS_openat, shell.pid());
+        let text = why(shell.pid());
+        assert!(text.contains(&format!("of a named pipe that no process has open for {other}")), "{text}");
+        assert!(text.contains("waits to open one.fifo"), "{text}");
+    }
+}
+
+#[test]
+fn a_counter_that_another_process_has() {
+    // SAFETY: the call takes integers only, and the descriptor is new.
+    let counter = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC)) };
+    let reader = reader(&counter);
+    let text = why(reader.pid());
+    assert!(text.contains("anon_inode:[eventfd]"), "{text}");
+    assert!(text.contains(&format!("it is open in pid {}", std::process::id())), "{text}");
+    // Who waits for it is no one who raises it.
+    drop(counter);
+    let text = why(reader.pid());
+    assert!(text.contains("no other process has it"), "{text}");
+}
+
+#[test]
+fn a_terminal_leads_to_the_program_that_made_it() {
+    let nix::pty::OpenptyResult { master, slave } = nix::pty::openpty(None, None).unwrap();
+    not_inherited(&master);
+    not_inherited(&slave);
+    let reader = reader(&slave);
+    let text = why(reader.pid());
+    assert!(text.contains("/dev/pts/"), "{text}");
+    assert!(text.contains(&format!("the other end is open in pid {}", std::process::id())), "{text}");
+}
+
+#[test]
+fn of_many_processes_those_that_have_only_the_needed_end_come_first() {
+    let (from, to) = std::io::pipe().unwrap();
+    let sleeper = |stdin: Stdio, stdout: Stdio| -> Child {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("1000").stdin(stdin).stdout(stdout).spawn().expect("there is sleep")
+    };
+    let copy = |fd: &dyn AsRawFd| -> Stdio {
+        // SAFETY: the descriptor is open, and the copy is owned by the command alone.
+        unsafe { Stdio::from_raw_fd(libc::dup(fd.as_raw_fd())) }
+    };
+    // They have inherited both ends, as the children of a careless program do.
+    let both: Vec<Other> = (0..5).map(|_| Other::of(sleeper(copy(&from), copy(&to)))).collect();
+    let writer = Other::of(sleeper(Stdio::null(), copy(&to)));
+    let reader = reader(&from);
+    drop((from, to));
+    let text = why(reader.pid());
+    let named = format!("pid {} sleep", writer.pid());
+    assert!(text.contains(&named), "{text}");
+    assert!(both.iter().all(|other| !text.contains(&format!("pid {} sleep (", other.pid()))), "{text}");
+    assert!(text.contains(&format!("or {} other", both.len())), "{text}");
+}
