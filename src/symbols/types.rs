@@ -341,6 +341,3 @@ impl Types {
         Some(found)
     }
 }
-
-#[cfg(test)]
-mod tests;

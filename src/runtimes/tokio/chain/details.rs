@@ -157,20 +157,16 @@ impl Details<'_, '_> {
     /// The state of a channel: bounded ones have a semaphore with a permit for each free place.
     fn channel(&mut self, semaphore: Value) -> Option<Channel> {
         let found = self.layouts.types.get(semaphore.of)?;
-        let is_bounded = found.members.iter().any(|member| member.name == "bound");
-        let mut state = Channel::default();
-        if is_bounded {
-            let bound = self.member(semaphore, "bound")?;
-            let permits = self.member(semaphore, "permits")?;
-            let permits = self.window.number(permits.at, 8)?;
-            state.cap = self.window.number(bound.at, 8)?;
-            state.len = state.cap.saturating_sub(permits >> 1);
-            state.closed = permits & 1 == 1;
-        } else {
-            let value = self.window.number(semaphore.at, 8)?;
-            (state.len, state.cap, state.closed) = (value >> 1, u64::MAX, value & 1 == 1);
+        // The model has no word for a channel without a limit: its state is unknown.
+        if !found.members.iter().any(|member| member.name == "bound") {
+            return None;
         }
-        Some(state)
+        let bound = self.member(semaphore, "bound")?;
+        let permits = self.member(semaphore, "permits")?;
+        let permits = self.window.number(permits.at, 8)?;
+        let cap = self.window.number(bound.at, 8)?;
+        let len = cap.saturating_sub(permits >> 1);
+        Some(Channel { len, cap, closed: permits & 1 == 1, ..Channel::default() })
     }
 
     /// The descriptor that it reads or writes.

@@ -137,7 +137,7 @@ impl Layouts {
     fn find(&mut self, id: TypeId) -> Option<Shape> {
         let found = self.types.get(id)?;
         if is_state_machine(&found) {
-            return self.state_machine(id, &found).map(|machine| Shape::Async(Arc::new(machine)));
+            return self.state_machine(&found).map(|machine| Shape::Async(Arc::new(machine)));
         }
         let base = names::base(&found.name);
         if base == "core::future::poll_fn::PollFn" {
@@ -302,13 +302,12 @@ impl Layouts {
         Some(Shape::Several(Arc::new(Several { word, behind, disabled, futures })))
     }
 
-    fn state_machine(&mut self, id: TypeId, found: &Type) -> Option<StateMachine> {
+    fn state_machine(&mut self, found: &Type) -> Option<StateMachine> {
         let variants = found.variants.as_ref()?;
         let mut states = Vec::new();
         for variant in &variants.list {
             states.push((variant.value?, self.state(variant)?));
         }
-        self.name_callers(id, &mut states);
         let own = self.own_type(found);
         let name = names::function(&found.name, own.as_deref());
         Some(StateMachine { name, discriminant: variants.discriminant?, states })
@@ -344,39 +343,6 @@ impl Layouts {
             own = self.types.get(to)?;
         }
         Some(names::base(&own.name).to_owned()).filter(|name| !name.is_empty() && !name.contains('{'))
-    }
-
-    /// An await in a macro of Tokio has the macro's own line: finds those of its callers, if there is no doubt.
-    fn name_callers(&mut self, id: TypeId, states: &mut [(u64, State)]) {
-        for (macro_file, variable) in [
-            ("/src/macros/select.rs", "disabled"),
-            ("/src/macros/join.rs", "futures"),
-            ("/src/macros/try_join.rs", "futures"),
-        ] {
-            let in_macro =
-                |state: &State| state.kind == StateKind::Suspended && state.file.ends_with(macro_file);
-            let count = states.iter().filter(|(_, state)| in_macro(state)).count();
-            let others = |state: &State| {
-                let name = &state.file;
-                state.kind == StateKind::Suspended
-                    && name.contains("/src/macros/")
-                    && !name.ends_with(macro_file)
-            };
-            if count == 0 {
-                continue;
-            }
-            // Macros that declare variables with the same name.
-            let is_alone = variable == "disabled" || !states.iter().any(|(_, state)| others(state));
-            let mut places = self.types.variables(id, &[variable]);
-            places.retain(|(file, _)| !file.contains("/src/macros/"));
-            if !is_alone || places.len() != count {
-                continue;
-            }
-            let of_macro = states.iter_mut().filter(|(_, state)| in_macro(state));
-            for ((_, state), (file, line)) in of_macro.zip(places) {
-                (state.file, state.line) = (file, line);
-            }
-        }
     }
 }
 

@@ -190,7 +190,8 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Read => words("read", WaitClass::Io, descriptor(WaitOp::Read)),
         LeafKind::Write => words("write", WaitClass::Io, descriptor(WaitOp::Write)),
         LeafKind::Yield => words("yield", WaitClass::Nothing, None),
-        LeafKind::Pending => words("pending forever", WaitClass::NoCases, None),
+        // Never a class that never ends: a task can also be woken by what is around this future, and be aborted.
+        LeafKind::Pending => words("pending", WaitClass::Other, None),
         LeafKind::Ready => words("ready", WaitClass::Nothing, None),
         LeafKind::FuturesUnordered => words("set of futures", WaitClass::Select, None),
     }

@@ -193,6 +193,3 @@ impl Chains {
         self.lack.as_deref()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,3 +1,0 @@
-use super::*;
-
-const LIMIT: Duration = Duration::from_secs(600);
