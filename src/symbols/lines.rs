@@ -6,10 +6,10 @@
 
 mod functions;
 mod patience;
-mod rows;
-mod sections;
+pub(super) mod rows;
+pub(super) mod sections;
 mod separate;
-mod units;
+pub(super) mod units;
 
 use std::sync::Arc;
 

@@ -5,3 +5,4 @@ pub mod kernel;
 pub mod lines;
 pub mod native;
 pub mod pclntab;
+pub mod types;

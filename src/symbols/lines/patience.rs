@@ -25,7 +25,7 @@ impl Patience {
     }
 
     /// The time of `work` counts.
-    pub(super) fn spend<T>(&mut self, work: impl FnOnce(&mut Patience) -> T) -> T {
+    pub(in crate::symbols) fn spend<T>(&mut self, work: impl FnOnce(&mut Patience) -> T) -> T {
         self.begun = Some(Instant::now());
         let done = work(self);
         self.count();
@@ -34,7 +34,7 @@ impl Patience {
     }
 
     /// One step of the work. None if the time is over, so that it ends.
-    pub(super) fn check(&mut self) -> Option<()> {
+    pub(in crate::symbols) fn check(&mut self) -> Option<()> {
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(STEPS) {
             self.count();

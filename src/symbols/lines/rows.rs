@@ -71,7 +71,7 @@ fn read(unit: &Unit<Reader<'_>>, into: &mut Vec<Row>, patience: &mut Patience) -
 }
 
 /// The path of a file of a unit's line table.
-pub(super) fn file(unit: UnitRef<'_, Reader<'_>>, number: u64) -> Option<String> {
+pub(in crate::symbols) fn file(unit: UnitRef<'_, Reader<'_>>, number: u64) -> Option<String> {
     let header = unit.line_program.as_ref()?.header();
     let file = header.file(number)?;
     let mut path = unit.comp_dir.map(text).unwrap_or_default();
@@ -91,7 +91,7 @@ fn joined(folder: String, path: &str) -> String {
 }
 
 /// Text of a file, cut.
-pub(super) fn text(bytes: Reader<'_>) -> String {
+pub(in crate::symbols) fn text(bytes: Reader<'_>) -> String {
     let bytes = bytes.slice();
     String::from_utf8_lossy(bytes.get(..MAX_PART).unwrap_or(bytes)).into_owned()
 }

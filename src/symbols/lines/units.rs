@@ -21,7 +21,7 @@ const MAX_EXAMINED: usize = 256;
 
 /// The compilation units of a file.
 #[derive(Debug, Default)]
-pub(super) struct Units {
+pub(in crate::symbols) struct Units {
     /// Offsets in `.debug_info`, ascending.
     offsets: Vec<usize>,
     /// First address, one past the last address, number of the unit; ascending.
@@ -30,7 +30,7 @@ pub(super) struct Units {
 
 impl Units {
     /// Reads the list of units. A unit that cannot be read is left out.
-    pub(super) fn read(sections: &Sections, patience: &mut Patience) -> Units {
+    pub(in crate::symbols) fn read(sections: &Sections, patience: &mut Patience) -> Units {
         let dwarf = sections.dwarf();
         let mut units = Units::default();
         let mut headers = dwarf.units();
@@ -77,22 +77,27 @@ impl Units {
     }
 
     /// The offsets of units that may have the code at an address; the likeliest first.
-    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = usize> {
+    pub(in crate::symbols) fn at(&self, address: u64) -> impl Iterator<Item = usize> {
         let behind = self.ranges.partition_point(|(begin, ..)| *begin <= address);
         let before = self.ranges.get(..behind).unwrap_or(&[]).iter().rev().take(MAX_EXAMINED);
         let has_it = before.filter(move |(_, end, _)| address < *end);
         has_it.filter_map(|(.., number)| self.offsets.get(*number as usize).copied())
     }
 
+    /// The offsets of all units, ascending.
+    pub(in crate::symbols) fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
     /// The offset of the unit that an offset in `.debug_info` is in.
-    pub(super) fn around(&self, offset: usize) -> Option<usize> {
+    pub(in crate::symbols) fn around(&self, offset: usize) -> Option<usize> {
         let behind = self.offsets.partition_point(|other| *other <= offset);
         self.offsets.get(behind.checked_sub(1)?).copied()
     }
 }
 
 /// The abbreviations at an offset in `.debug_abbrev`.
-pub(super) fn abbreviations(sections: &Sections, at: usize) -> Option<Arc<Abbreviations>> {
+pub(in crate::symbols) fn abbreviations(sections: &Sections, at: usize) -> Option<Arc<Abbreviations>> {
     let rest = sections.get(SectionId::DebugAbbrev).slice().get(at..)?;
     let bytes = EndianSlice::new(rest.get(..MAX_ABBREVIATIONS).unwrap_or(rest), LittleEndian);
     let found = DebugAbbrev::from(bytes).abbreviations(gimli::DebugAbbrevOffset(0)).ok()?;
@@ -100,7 +105,7 @@ pub(super) fn abbreviations(sections: &Sections, at: usize) -> Option<Arc<Abbrev
 }
 
 /// The unit at an offset in `.debug_info`.
-pub(super) fn unit<'a>(
+pub(in crate::symbols) fn unit<'a>(
     sections: &'a Sections,
     dwarf: &Dwarf<Reader<'a>>,
     offset: usize,

@@ -1,0 +1,356 @@
+//! What a type is for an await chain: a state machine with its awaits, a way to another future, several futures at once,
+//! or the end.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::leaves::{self, LeafKind};
+use super::names;
+use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
+
+/// How deep a type is searched for a future inside of it.
+const MAX_DEPTH: usize = 16;
+/// Types whose shape is remembered.
+const MAX_KNOWN: usize = 1 << 16;
+
+/// What a type is for an await chain.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    /// An async function or block.
+    Async(Arc<StateMachine>),
+    /// A pointer to a future.
+    Pointer(TypeId),
+    /// A pointer to a future of a type that only memory names: the offsets of the pointer and of the vtable.
+    Dyn { data: u64, vtable: u64 },
+    /// A struct with one future.
+    One(Place),
+    /// An enum that holds a future in some of its variants.
+    Enum(Arc<Choice>),
+    /// Futures that are polled together.
+    Several(Arc<Several>),
+    /// What it waits for is known by its type.
+    Leaf(LeafKind),
+    /// It is not known what is inside. Whether there may be futures inside.
+    Unknown { has_futures: bool },
+}
+
+/// A part of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its offset, bytes.
+    pub(super) offset: u64,
+    /// Its type.
+    pub(super) of: TypeId,
+}
+
+/// The states of an async function or block.
+#[derive(Debug)]
+pub(super) struct StateMachine {
+    /// Its path as people read it.
+    pub(super) name: String,
+    /// The offset of its state and its size, bytes.
+    pub(super) discriminant: (u64, u64),
+    /// Its states.
+    pub(super) states: Vec<(u64, State)>,
+}
+
+/// A state of an async function or block.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) kind: StateKind,
+    pub(super) file: Arc<str>,
+    pub(super) line: u32,
+    /// Its data.
+    pub(super) data: Place,
+    /// What it awaits.
+    pub(super) awaited: Option<Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StateKind {
+    Unresumed,
+    Returned,
+    Panicked,
+    Suspended,
+}
+
+/// The variants of an enum that holds futures.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// The offset of the discriminant and its size, bytes.
+    pub(super) discriminant: Option<(u64, u64)>,
+    /// By the value of the discriminant: the name of the variant, and its future.
+    pub(super) variants: Vec<(Option<u64>, String, Option<Place>)>,
+}
+
+/// Futures that are polled together.
+#[derive(Debug)]
+pub(super) struct Several {
+    /// The word for it: "select".
+    pub(super) word: &'static str,
+    /// The pointer to follow first, if there is one.
+    pub(super) behind: Option<u64>,
+    /// Where the bits are that say which are polled no more: the offset of a pointer to them, and their size, bytes.
+    pub(super) disabled: Option<(u64, u64)>,
+    pub(super) futures: Vec<Place>,
+}
+
+/// Whether a type can lead to a future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lead {
+    /// It has none.
+    No,
+    /// It has something that can be waited for and that is no future itself: a connection, a channel's end.
+    Resource,
+    /// A future that awaits no other.
+    Leaf,
+    /// A future that may await others.
+    Deep,
+}
+
+/// The shapes of the types of one image.
+#[derive(Debug)]
+pub(super) struct Layouts {
+    pub(super) types: Types,
+    shapes: FxHashMap<TypeId, Shape>,
+    leads: FxHashMap<TypeId, Lead>,
+}
+
+impl Layouts {
+    pub(super) fn new(types: Types) -> Layouts {
+        Layouts { types, shapes: FxHashMap::default(), leads: FxHashMap::default() }
+    }
+
+    /// What a type is for an await chain.
+    pub(super) fn shape(&mut self, id: TypeId) -> Shape {
+        if let Some(known) = self.shapes.get(&id) {
+            return known.clone();
+        }
+        let found = self.find(id).unwrap_or(Shape::Unknown { has_futures: true });
+        if self.shapes.len() < MAX_KNOWN {
+            self.shapes.insert(id, found.clone());
+        }
+        found
+    }
+
+    fn find(&mut self, id: TypeId) -> Option<Shape> {
+        let found = self.types.get(id)?;
+        if is_state_machine(&found) {
+            return self.state_machine(&found).map(|machine| Shape::Async(Arc::new(machine)));
+        }
+        let base = names::base(&found.name);
+        if base == "core::future::poll_fn::PollFn" {
+            return self.poll_fn(&found);
+        }
+        if let Some(leaf) = leaves::by_type(base) {
+            return Some(Shape::Leaf(leaf));
+        }
+        if let Some(member) = leaves::wrapped(base) {
+            let member = found.members.iter().find(|other| other.name == member)?;
+            return Some(Shape::One(Place { offset: member.offset, of: member.of }));
+        }
+        if let Some(word) = leaves::together(base) {
+            let members = found.members.iter();
+            let places: Vec<_> =
+                members.map(|member| Place { offset: member.offset, of: member.of }).collect();
+            let futures = places.into_iter().filter(|place| self.lead(place.of, 0) >= Lead::Leaf).collect();
+            return Some(Shape::Several(Arc::new(Several { word, behind: None, disabled: None, futures })));
+        }
+        if let Some((data, vtable)) = self.dyn_future(&found) {
+            return Some(Shape::Dyn { data, vtable });
+        }
+        match found.kind {
+            TypeKind::Pointer(Some(to)) if is_exclusive(&found.name) => Some(Shape::Pointer(to)),
+            TypeKind::Structure => self.structure(&found),
+            _ => Some(Shape::Unknown { has_futures: false }),
+        }
+    }
+
+    fn structure(&mut self, found: &Type) -> Option<Shape> {
+        if let Some(variants) = &found.variants {
+            let mut list = Vec::new();
+            for variant in &variants.list {
+                let inside = self.types.get(variant.member.of);
+                let name = inside.as_ref().map_or("", |inside| names::last(&inside.name)).to_owned();
+                let leads = self.lead(variant.member.of, 0) >= Lead::Leaf;
+                let place = Place { offset: variant.member.offset, of: variant.member.of };
+                list.push((variant.value, name, leads.then_some(place)));
+            }
+            if list.iter().all(|(.., place)| place.is_none()) {
+                return Some(Shape::Unknown { has_futures: false });
+            }
+            let choice = Choice { discriminant: variants.discriminant, variants: list };
+            return Some(Shape::Enum(Arc::new(choice)));
+        }
+        let mut futures = Vec::new();
+        let mut has_resource = false;
+        for member in &found.members {
+            match self.lead(member.of, 0) {
+                Lead::No => {}
+                Lead::Resource => has_resource = true,
+                lead => futures.push((lead, Place { offset: member.offset, of: member.of })),
+            }
+        }
+        // Never a guess among several.
+        match futures.as_slice() {
+            [(Lead::Deep, place)] => Some(Shape::One(*place)),
+            [(_, place)] if !has_resource => Some(Shape::One(*place)),
+            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_resource }),
+        }
+    }
+
+    /// Whether a type can lead to a future.
+    fn lead(&mut self, id: TypeId, depth: usize) -> Lead {
+        if let Some(&known) = self.leads.get(&id) {
+            return known;
+        }
+        if depth >= MAX_DEPTH {
+            return Lead::No;
+        }
+        // A type that is inside of itself adds nothing there.
+        self.leads.insert(id, Lead::No);
+        let found = self.find_lead(id, depth).unwrap_or(Lead::No);
+        self.leads.insert(id, found);
+        found
+    }
+
+    fn find_lead(&mut self, id: TypeId, depth: usize) -> Option<Lead> {
+        let found = self.types.get(id)?;
+        if is_state_machine(&found) || self.dyn_future(&found).is_some() {
+            return Some(Lead::Deep);
+        }
+        let base = names::base(&found.name);
+        if base == "core::future::poll_fn::PollFn" || leaves::together(base).is_some() {
+            return Some(Lead::Deep);
+        }
+        if leaves::by_type(base).is_some() {
+            return Some(Lead::Leaf);
+        }
+        if leaves::is_resource(base) {
+            return Some(Lead::Resource);
+        }
+        match found.kind {
+            TypeKind::Pointer(Some(to)) if is_exclusive(&found.name) => {
+                // The end of a channel or a connection that is only referred to belongs to another future.
+                Some(self.lead(to, depth + 1))
+            }
+            TypeKind::Structure => {
+                let variants = found.variants.iter().flat_map(|variants| &variants.list);
+                let inside: Vec<_> = found
+                    .members
+                    .iter()
+                    .map(|member| member.of)
+                    .chain(variants.map(|v| v.member.of))
+                    .collect();
+                inside.into_iter().map(|of| self.lead(of, depth + 1)).max()
+            }
+            _ => None,
+        }
+    }
+
+    /// The offsets of the pointer and the vtable in a pointer to `dyn Future`.
+    fn dyn_future(&mut self, found: &Type) -> Option<(u64, u64)> {
+        if !found.name.contains("dyn core::future::future::Future<") || found.members.len() != 2 {
+            return None;
+        }
+        let offset = |names: &[&str]| {
+            found
+                .members
+                .iter()
+                .find(|member| names.contains(&member.name.as_str()))
+                .map(|member| member.offset)
+        };
+        Some((offset(&["pointer", "data_ptr"])?, offset(&["vtable"])?))
+    }
+
+    /// A closure that polls: what it captured says what.
+    fn poll_fn(&mut self, found: &Type) -> Option<Shape> {
+        let closure = found.members.first()?;
+        let start = closure.offset;
+        let closure = self.types.get(closure.of)?;
+        if let Some(leaf) = leaves::by_closure(&closure.name) {
+            return Some(Shape::Leaf(leaf));
+        }
+        let mut several = None;
+        let mut disabled = None;
+        for member in &closure.members {
+            let offset = start.checked_add(member.offset)?;
+            let inside = self.types.get(member.of)?;
+            let (behind, inside) = match inside.kind {
+                TypeKind::Pointer(Some(to)) => (Some(offset), self.types.get(to)?),
+                _ => (None, inside),
+            };
+            if member.name.ends_with("disabled") && matches!(inside.kind, TypeKind::Scalar) {
+                disabled = behind.zip(Some(inside.size).filter(|size| (1..=8).contains(size)));
+            }
+            if !inside.name.starts_with('(') || !matches!(inside.kind, TypeKind::Structure) {
+                continue;
+            }
+            let base = if behind.is_some() { 0 } else { offset };
+            let futures: Option<Vec<_>> = inside
+                .members
+                .iter()
+                .map(|part| Some(Place { offset: base.checked_add(part.offset)?, of: part.of }))
+                .collect();
+            if several.replace((behind, futures?)).is_some() {
+                return None;
+            }
+        }
+        let Some((behind, futures)) = several else { return Some(Shape::Unknown { has_futures: true }) };
+        let word = if disabled.is_some() { "select" } else { "join" };
+        Some(Shape::Several(Arc::new(Several { word, behind, disabled, futures })))
+    }
+
+    fn state_machine(&mut self, found: &Type) -> Option<StateMachine> {
+        let variants = found.variants.as_ref()?;
+        let mut states = Vec::new();
+        for variant in &variants.list {
+            states.push((variant.value?, self.state(variant)?));
+        }
+        let own = self.own_type(found);
+        let name = names::function(&found.name, own.as_deref());
+        Some(StateMachine { name, discriminant: variants.discriminant?, states })
+    }
+
+    fn state(&mut self, variant: &Variant) -> Option<State> {
+        let inside = self.types.get(variant.member.of)?;
+        let kind = match names::last(&inside.name) {
+            "Unresumed" => StateKind::Unresumed,
+            "Returned" => StateKind::Returned,
+            "Panicked" => StateKind::Panicked,
+            name if name.starts_with("Suspend") => StateKind::Suspended,
+            _ => return None,
+        };
+        let mut awaited = inside.members.iter().filter(|member| member.name == "__awaitee");
+        let place = |member: &crate::symbols::types::Member| {
+            Some(Place { offset: variant.member.offset.checked_add(member.offset)?, of: member.of })
+        };
+        let first = awaited.next().and_then(place);
+        let awaited = if awaited.next().is_none() { first } else { None };
+        let file = variant.file.clone().unwrap_or_default();
+        let data = Place { offset: variant.member.offset, of: variant.member.of };
+        Some(State { kind, file, line: variant.line, data, awaited })
+    }
+
+    /// The type that a method belongs to, by its `self`.
+    fn own_type(&mut self, found: &Type) -> Option<String> {
+        let first = &found.variants.as_ref()?.list.first()?.member;
+        let state = self.types.get(first.of)?;
+        let own = state.members.iter().find(|member| member.name == "self")?;
+        let mut own = self.types.get(own.of)?;
+        if let TypeKind::Pointer(Some(to)) = own.kind {
+            own = self.types.get(to)?;
+        }
+        Some(names::base(&own.name).to_owned()).filter(|name| !name.is_empty() && !name.contains('{'))
+    }
+}
+
+fn is_state_machine(found: &Type) -> bool {
+    found.variants.as_ref().is_some_and(|variants| variants.discriminant_name == "__state")
+}
+
+/// Whether a pointer may be used to poll: a box or an exclusive reference.
+fn is_exclusive(name: &str) -> bool {
+    name.starts_with("alloc::boxed::Box<") || name.starts_with("&mut ")
+}

@@ -1,0 +1,203 @@
+//! What the innermost future of a chain waits for, by its type and the functions around it.
+//!
+//! Source: the sources of tokio 1.28 to 1.54, futures-util 0.3, futures-channel 0.3.
+
+use crate::snapshot::{ObjectKind, WaitClass, WaitOp};
+
+/// A future that awaits no other, by its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeafKind {
+    /// `tokio::time::Sleep`.
+    Sleep,
+    /// The next tick of `tokio::time::Interval`.
+    Tick,
+    /// The receiver of a one-shot channel.
+    Oneshot,
+    /// Permits of a semaphore, which Tokio's locks and bounded channels are made of.
+    Acquire,
+    /// A notification, which Tokio's watch channels are made of.
+    Notified,
+    /// The end of another task.
+    Join,
+    /// A broadcast channel.
+    Broadcast,
+    /// The receiver of a channel.
+    Mpsc,
+    /// A set of tasks.
+    JoinSet,
+    /// A descriptor that is ready.
+    Readiness,
+    /// Reading from something.
+    Read,
+    /// Writing to something.
+    Write,
+    /// The other tasks' turn.
+    Yield,
+    /// Nothing.
+    Pending,
+    /// It is ready.
+    Ready,
+    /// A set of futures within the task.
+    FuturesUnordered,
+}
+
+const BY_TYPE: &[(&str, LeafKind)] = &[
+    ("tokio::time::sleep::Sleep", LeafKind::Sleep),
+    ("tokio::sync::oneshot::Receiver", LeafKind::Oneshot),
+    ("futures_channel::oneshot::Receiver", LeafKind::Oneshot),
+    ("tokio::sync::batch_semaphore::Acquire", LeafKind::Acquire),
+    ("tokio::sync::notify::Notified", LeafKind::Notified),
+    ("tokio::sync::notify::OwnedNotified", LeafKind::Notified),
+    ("tokio::sync::broadcast::Recv", LeafKind::Broadcast),
+    ("tokio::runtime::task::join::JoinHandle", LeafKind::Join),
+    ("tokio::runtime::io::scheduled_io::Readiness", LeafKind::Readiness),
+    ("tokio::task::yield_now::yield_now::{async_fn#0}::YieldNow", LeafKind::Yield),
+    ("core::future::pending::Pending", LeafKind::Pending),
+    ("futures_util::future::pending::Pending", LeafKind::Pending),
+    ("core::future::ready::Ready", LeafKind::Ready),
+    ("futures_util::future::ready::Ready", LeafKind::Ready),
+    ("futures_util::stream::futures_unordered::FuturesUnordered", LeafKind::FuturesUnordered),
+    ("futures_channel::mpsc::Receiver", LeafKind::Mpsc),
+    ("futures_channel::mpsc::UnboundedReceiver", LeafKind::Mpsc),
+];
+
+/// Types that can be waited for and that are no futures.
+const RESOURCES: &[&str] = &[
+    "tokio::io::poll_evented::PollEvented",
+    "tokio::io::async_fd::AsyncFd",
+    "tokio::sync::mpsc::bounded::Receiver",
+    "tokio::sync::mpsc::unbounded::UnboundedReceiver",
+    "tokio::sync::mpsc::chan::Rx",
+    "tokio::sync::watch::Receiver",
+    "tokio::sync::broadcast::Receiver",
+    "tokio::time::interval::Interval",
+    "tokio::task::join_set::JoinSet",
+];
+
+/// Structs around one future, whose other members are not what they wait for first.
+const WRAPPERS: &[(&str, &str)] = &[
+    ("tokio::time::timeout::Timeout", "value"),
+    ("tracing::instrument::Instrumented", "inner"),
+    ("futures_util::stream::stream::next::Next", "stream"),
+    ("futures_util::future::select::Select", "inner"),
+];
+
+/// Structs whose members are polled together.
+const TOGETHER: &[(&str, &str)] =
+    &[("futures_util::future::join::Join", "join"), ("futures_util::future::try_join::TryJoin", "try_join")];
+
+/// The leaf that a type is, by its name without parameters.
+pub(super) fn by_type(base: &str) -> Option<LeafKind> {
+    if let Some((_, kind)) = BY_TYPE.iter().find(|(name, _)| *name == base) {
+        return Some(*kind);
+    }
+    let what = base.strip_prefix("tokio::io::util::")?.rsplit("::").next()?;
+    match what {
+        _ if what.starts_with("Read") && !what.ends_with("Half") => Some(LeafKind::Read),
+        "Write" | "WriteAll" | "WriteBuf" | "WriteAllBuf" | "WriteVectored" | "Flush" | "Shutdown" => {
+            Some(LeafKind::Write)
+        }
+        _ => None,
+    }
+}
+
+/// The leaf that a closure is which a library polls, by the closure's name.
+pub(super) fn by_closure(name: &str) -> Option<LeafKind> {
+    let is = |prefix: &str, part: &str| name.starts_with(prefix) && name.contains(part);
+    match () {
+        () if is("tokio::sync::mpsc::", "::recv") => Some(LeafKind::Mpsc),
+        () if is("tokio::task::join_set::", "::join_next") => Some(LeafKind::JoinSet),
+        () if is("tokio::time::interval::", "::tick") => Some(LeafKind::Tick),
+        () => None,
+    }
+}
+
+/// Whether a type can be waited for, though it is no future.
+pub(super) fn is_resource(base: &str) -> bool {
+    RESOURCES.contains(&base)
+}
+
+/// The member with the future of a known wrapper.
+pub(super) fn wrapped(base: &str) -> Option<&'static str> {
+    WRAPPERS.iter().find(|(name, _)| *name == base).map(|(_, member)| *member)
+}
+
+/// The word for a struct whose members are polled together.
+pub(super) fn together(base: &str) -> Option<&'static str> {
+    let name = base.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    TOGETHER.iter().find(|(other, _)| *other == name).map(|(_, word)| *word)
+}
+
+/// What a leaf waits for, in the model's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) reason: &'static str,
+    pub(super) class: WaitClass,
+    /// What the task wants to do, with what.
+    pub(super) wait: Option<(WaitOp, ObjectKind)>,
+}
+
+/// What a leaf waits for. `around` are the library's functions around it, innermost first.
+pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -> Words {
+    let around: Vec<&str> = around.collect();
+    let within = |part: &str| around.iter().any(|name| name.starts_with(part));
+    let calls = |part: &str| around.iter().any(|name| name.contains(part));
+    let words = |reason, class, wait| Words { reason, class, wait };
+    let channel = |op| Some((op, ObjectKind::Channel));
+    let descriptor = |op| Some((op, ObjectKind::Descriptor));
+    match kind {
+        LeafKind::Tick => words("interval tick", WaitClass::Timer, Some((WaitOp::Wait, ObjectKind::Timer))),
+        LeafKind::Sleep => words("sleep", WaitClass::Sleep, Some((WaitOp::Wait, ObjectKind::Timer))),
+        LeafKind::Oneshot => words("oneshot receive", WaitClass::Receive, channel(WaitOp::Receive)),
+        LeafKind::Acquire if within("tokio::sync::mutex") => {
+            words("mutex lock", WaitClass::Lock, Some((WaitOp::Lock, ObjectKind::Mutex)))
+        }
+        LeafKind::Acquire if within("tokio::sync::rwlock") && calls("::read") => {
+            words("rwlock read", WaitClass::Lock, Some((WaitOp::ReadLock, ObjectKind::RwMutex)))
+        }
+        LeafKind::Acquire if within("tokio::sync::rwlock") => {
+            words("rwlock write", WaitClass::Lock, Some((WaitOp::Lock, ObjectKind::RwMutex)))
+        }
+        LeafKind::Acquire if within("tokio::sync::mpsc") => {
+            words("mpsc send", WaitClass::Send, channel(WaitOp::Send))
+        }
+        LeafKind::Acquire => {
+            words("semaphore acquire", WaitClass::Semaphore, Some((WaitOp::Lock, ObjectKind::Semaphore)))
+        }
+        LeafKind::Notified if within("tokio::sync::watch") && calls("closed") => {
+            words("watch closed", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond)))
+        }
+        LeafKind::Notified if within("tokio::sync::watch") => {
+            words("watch change", WaitClass::Receive, Some((WaitOp::Wait, ObjectKind::Cond)))
+        }
+        LeafKind::Notified if within("tokio::sync::mpsc") => {
+            words("mpsc closed", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond)))
+        }
+        LeafKind::Notified => words("notify", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond))),
+        LeafKind::Join => words("task join", WaitClass::Join, None),
+        LeafKind::Broadcast => words("broadcast receive", WaitClass::Receive, channel(WaitOp::Receive)),
+        LeafKind::Mpsc => words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive)),
+        LeafKind::JoinSet => words("join set", WaitClass::Join, None),
+        LeafKind::Readiness if calls("::accept") => {
+            words("accept", WaitClass::Accept, descriptor(WaitOp::Accept))
+        }
+        LeafKind::Readiness if within("tokio::net::") => {
+            let writes = calls("::writable") || calls("::send") || calls("::write") || calls("::connect");
+            let op = if writes { WaitOp::Write } else { WaitOp::Read };
+            words("network I/O", WaitClass::Network, descriptor(op))
+        }
+        LeafKind::Readiness => words("I/O", WaitClass::Io, descriptor(WaitOp::Read)),
+        LeafKind::Read => words("read", WaitClass::Io, descriptor(WaitOp::Read)),
+        LeafKind::Write => words("write", WaitClass::Io, descriptor(WaitOp::Write)),
+        LeafKind::Yield => words("yield", WaitClass::Nothing, None),
+        // Never a class that never ends: a task can also be woken by what is around this future, and be aborted.
+        LeafKind::Pending => words("pending", WaitClass::Other, None),
+        LeafKind::Ready => words("ready", WaitClass::Nothing, None),
+        LeafKind::FuturesUnordered => words("set of futures", WaitClass::Select, None),
+    }
+}
+
+/// Whether a function is one of the library that a leaf is part of.
+pub(super) fn is_library(name: &str) -> bool {
+    name.starts_with("tokio::")
+}

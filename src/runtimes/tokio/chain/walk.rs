@@ -1,0 +1,254 @@
+//! Follows a future in memory, from the outermost inwards.
+
+use std::sync::Arc;
+
+use super::details::Details;
+use super::layout::{Several, Shape, StateKind, StateMachine};
+use super::leaves;
+use super::window::Window;
+use super::{Branch, Chain, Chains, Leaf, names};
+use crate::process::Memory;
+use crate::snapshot::{SnapshotBuilder, StackStatus, WaitClass};
+use crate::symbols::types::TypeId;
+
+/// Steps from a future to the one inside of it, in all branches of one task.
+const MAX_STEPS: usize = 1 << 14;
+/// Locations of one chain.
+const MAX_LOCATIONS: usize = 4 << 10;
+/// Branches at one place that are shown.
+const MAX_BRANCHES: usize = 64;
+/// How deep branches within branches are shown.
+const MAX_DEPTH: usize = 8;
+/// In the vtable of a future, after what every vtable has: drop, size, alignment.
+const VTABLE_SIZE: u64 = 8;
+const VTABLE_POLL: u64 = 24;
+
+/// One chain being read.
+pub(super) struct Walk<'a> {
+    chains: &'a mut Chains,
+    window: Window<'a>,
+    into: &'a mut SnapshotBuilder,
+    steps: usize,
+}
+
+/// An async function on the way.
+struct Awaiting {
+    machine: Arc<StateMachine>,
+    /// The number of its state.
+    nth: usize,
+    /// Its address.
+    at: u64,
+}
+
+impl Awaiting {
+    /// The type and the address of the data of its state.
+    fn data(&self) -> Option<(TypeId, u64)> {
+        let (_, state) = self.machine.states.get(self.nth)?;
+        Some((state.data.of, self.at.checked_add(state.data.offset)?))
+    }
+}
+
+/// Why the inside of a future is not shown.
+enum End {
+    /// Nothing is inside.
+    Leaf(Leaf),
+    /// It was polled to its end.
+    Done,
+    /// Memory contradicts the types.
+    Broken,
+    /// There may be more inside.
+    Gaps(Option<Leaf>),
+    /// There is more, and too much.
+    Truncated,
+    Branches(Leaf, Vec<Branch>),
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        chains: &'a mut Chains,
+        memory: &'a dyn Memory,
+        into: &'a mut SnapshotBuilder,
+    ) -> Walk<'a> {
+        Walk { chains, window: Window::new(memory), into, steps: 0 }
+    }
+
+    /// The chain of a future of a type, at an address.
+    pub(super) fn chain(mut self, of: TypeId, at: u64) -> Chain {
+        self.follow(of, at, 0).0
+    }
+
+    /// The chain, and whether the future was polled to its end.
+    fn follow(&mut self, of: TypeId, at: u64, depth: usize) -> (Chain, bool) {
+        let mut frames: Vec<Awaiting> = Vec::new();
+        let end = self.inwards(of, at, depth, &mut frames);
+        let mut chain = Chain { status: StackStatus::Complete, ..Chain::default() };
+        for frame in frames.iter().rev() {
+            let location = self.chains.places.location(&frame.machine, frame.nth, &mut self.into.code);
+            chain.locations.extend(location);
+        }
+        let mut is_done = false;
+        match end {
+            End::Leaf(leaf) => chain.leaf = Some(leaf),
+            End::Done => {
+                chain.leaf = Some(self.leaf("done", WaitClass::Nothing));
+                is_done = true;
+            }
+            End::Broken => chain.status = StackStatus::Broken,
+            End::Gaps(leaf) => (chain.status, chain.leaf) = (StackStatus::Gaps, leaf),
+            End::Truncated => chain.status = StackStatus::Truncated,
+            End::Branches(leaf, branches) => (chain.leaf, chain.branches) = (Some(leaf), branches),
+        }
+        (chain, is_done)
+    }
+
+    fn leaf(&mut self, reason: &str, class: WaitClass) -> Leaf {
+        Leaf { reason: Some(self.into.code.string(reason)), class, ..Leaf::default() }
+    }
+
+    /// Follows a future to its end; adds the async functions on the way.
+    fn inwards(&mut self, mut of: TypeId, mut at: u64, depth: usize, frames: &mut Vec<Awaiting>) -> End {
+        loop {
+            self.steps += 1;
+            if self.steps > MAX_STEPS || frames.len() >= MAX_LOCATIONS {
+                return End::Truncated;
+            }
+            let Some(layouts) = self.chains.layouts.as_mut() else { return End::Gaps(None) };
+            let shape = layouts.shape(of);
+            let next = match shape {
+                Shape::Async(machine) => self.state(&machine, at, frames),
+                Shape::Pointer(to) => self.window.pointer(at).map(|at| (to, at)).ok_or(End::Broken),
+                Shape::Dyn { data, vtable } => self.dynamic(at, data, vtable),
+                Shape::One(place) => Ok((place.of, at.wrapping_add(place.offset))),
+                Shape::Enum(choice) => {
+                    let value = match choice.discriminant {
+                        Some((offset, size)) => match self.window.number(at.wrapping_add(offset), size) {
+                            Some(value) => value,
+                            None => return End::Broken,
+                        },
+                        None => 0,
+                    };
+                    let exact = choice.variants.iter().find(|(known, ..)| *known == Some(value));
+                    let other = || choice.variants.iter().find(|(known, ..)| known.is_none());
+                    match exact.or_else(other) {
+                        Some((.., Some(place))) => Ok((place.of, at.wrapping_add(place.offset))),
+                        Some((_, name, None)) if matches!(name.as_str(), "Done" | "Gone") => {
+                            return End::Done;
+                        }
+                        Some(_) => return self.unknown(of, false),
+                        None => return End::Broken,
+                    }
+                }
+                Shape::Several(several) => match self.several(&several, at, depth) {
+                    Ok(end) => return end,
+                    Err(only) => Ok(only),
+                },
+                Shape::Leaf(kind) => {
+                    let library =
+                        frames.iter().rev().take_while(|frame| leaves::is_library(&frame.machine.name));
+                    let around = library.clone().map(|frame| frame.machine.name.as_str());
+                    let words = leaves::words(kind, around);
+                    let around = library.filter_map(Awaiting::data).collect();
+                    let mut details = Details { layouts, window: &mut self.window, into: self.into, around };
+                    return End::Leaf(details.leaf(kind, words, of, at));
+                }
+                Shape::Unknown { has_futures } => return self.unknown(of, has_futures),
+            };
+            (of, at) = match next {
+                Ok(next) => next,
+                Err(end) => return end,
+            };
+        }
+    }
+
+    /// The end at a future of a type that says nothing else.
+    fn unknown(&mut self, of: TypeId, has_futures: bool) -> End {
+        let found = self.chains.layouts.as_mut().and_then(|layouts| layouts.types.get(of));
+        let Some(found) = found else { return End::Gaps(None) };
+        let name = names::base(&found.name);
+        let leaf = self.leaf(if name.is_empty() { "unknown" } else { name }, WaitClass::Other);
+        if has_futures { End::Gaps(Some(leaf)) } else { End::Leaf(leaf) }
+    }
+
+    /// The future that an async function awaits.
+    fn state(
+        &mut self,
+        machine: &Arc<StateMachine>,
+        at: u64,
+        frames: &mut Vec<Awaiting>,
+    ) -> Result<(TypeId, u64), End> {
+        let (offset, size) = machine.discriminant;
+        let value = self.window.number(at.wrapping_add(offset), size).ok_or(End::Broken)?;
+        let nth = machine.states.iter().position(|(known, _)| *known == value).ok_or(End::Broken)?;
+        let (_, state) = machine.states.get(nth).ok_or(End::Broken)?;
+        if state.kind == StateKind::Returned {
+            return Err(End::Done);
+        }
+        frames.push(Awaiting { machine: Arc::clone(machine), nth, at });
+        match state.kind {
+            StateKind::Suspended => {
+                let place = state.awaited.ok_or(End::Gaps(None))?;
+                Ok((place.of, at.wrapping_add(place.offset)))
+            }
+            StateKind::Panicked => Err(End::Leaf(self.leaf("panicked", WaitClass::Nothing))),
+            _ => Err(End::Leaf(self.leaf("not started", WaitClass::Nothing))),
+        }
+    }
+
+    /// The future behind a pointer with a vtable.
+    fn dynamic(&mut self, at: u64, data: u64, vtable: u64) -> Result<(TypeId, u64), End> {
+        let data = self.window.number(at.wrapping_add(data), 8).ok_or(End::Broken)?;
+        let vtable = self.window.pointer(at.wrapping_add(vtable)).ok_or(End::Broken)?;
+        let size = self.window.number(vtable.wrapping_add(VTABLE_SIZE), 8).ok_or(End::Broken)?;
+        let poll = self.window.number(vtable.wrapping_add(VTABLE_POLL), 8).ok_or(End::Broken)?;
+        // The linker may have made one function of two with the same code: then the size of the type may differ.
+        let (of, _) = self.chains.boxed(poll).filter(|(_, known)| *known == size).ok_or(End::Gaps(None))?;
+        Ok((of, data))
+    }
+
+    /// Futures that are polled together; or the only one of them that still runs.
+    fn several(&mut self, several: &Several, at: u64, depth: usize) -> Result<End, (TypeId, u64)> {
+        if depth >= MAX_DEPTH {
+            return Ok(End::Truncated);
+        }
+        let base = match several.behind {
+            Some(offset) => self.window.pointer(at.wrapping_add(offset)),
+            None => Some(at),
+        };
+        let disabled = match several.disabled {
+            Some((offset, size)) => {
+                let bits = self.window.pointer(at.wrapping_add(offset));
+                bits.and_then(|bits| self.window.number(bits, size))
+            }
+            None => Some(0),
+        };
+        let (Some(base), Some(disabled)) = (base, disabled) else { return Ok(End::Broken) };
+        let all = several.futures.len();
+        let mut running = Vec::new();
+        for (nth, place) in several.futures.iter().enumerate().take(MAX_BRANCHES) {
+            if nth < 64 && disabled >> nth & 1 == 1 {
+                continue;
+            }
+            let at = base.wrapping_add(place.offset);
+            let (chain, is_done) = self.follow(place.of, at, depth + 1);
+            if !is_done {
+                running.push((Branch { name: format!("{} of {all}", nth + 1), chain }, place.of, at));
+            }
+        }
+        if let ([(_, of, at)], true) = (running.as_slice(), all <= MAX_BRANCHES) {
+            return Err((*of, *at));
+        }
+        let mut reason = format!("{}: ", several.word);
+        let mut leaf = Leaf::default();
+        for (nth, (branch, ..)) in running.iter().enumerate() {
+            let text = branch.chain.leaf.as_ref().and_then(|leaf| leaf.reason);
+            let text = text.map_or("unknown", |id| self.into.code.text(id));
+            reason.push_str(if nth == 0 { "" } else { ", " });
+            reason.push_str(text);
+            leaf.waits.extend(branch.chain.leaf.iter().flat_map(|leaf| &leaf.waits));
+        }
+        leaf.class = if several.word == "select" { WaitClass::Select } else { WaitClass::Other };
+        leaf.reason = Some(self.into.code.string(&reason));
+        let branches = running.into_iter().map(|(branch, ..)| branch).collect();
+        Ok(End::Branches(leaf, branches))
+    }
+}

@@ -1,0 +1,343 @@
+//! Types of native code, from DWARF: layouts of structs and enums, and the types that functions are generic over.
+//!
+//! [`index`] is made of a compilation unit when a function or type in it is first asked for; [`entry`] reads one type or
+//! function. A type's members are ids: each is read when it is needed. Whatever is malformed is left out; the time, the
+//! depth and all counts are bounded. Source: DWARF Debugging Information Format, version 5; rustc's
+//! `rustc_codegen_llvm/src/debuginfo`.
+
+mod entry;
+mod index;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gimli::{Abbreviations, Dwarf, UnitRef};
+use rustc_hash::FxHashMap;
+
+use super::lines::sections::{Reader, Sections};
+use super::lines::units::{self, Units};
+use super::lines::{Patience, debug_file};
+use crate::process::Image;
+use index::Index;
+
+/// Types that are remembered of one file.
+const MAX_TYPES: usize = 1 << 18;
+/// Units of one crate in which the code of one function is looked for.
+const MAX_SIBLINGS: usize = 512;
+/// Entries of indexes that are remembered of one file.
+const MAX_INDEXED: usize = 32 << 20;
+
+/// Stands for a type of one file: the offset of its entry in `.debug_info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(usize);
+
+/// A type.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Type {
+    /// Its name with the path to it: `core::pin::Pin<&mut api::serve::{async_fn_env#0}>`. Raw from the file.
+    pub name: Arc<str>,
+    /// Its size, bytes. 0 if it has none or if unknown.
+    pub size: u64,
+    /// What it is.
+    pub kind: TypeKind,
+    /// Its members.
+    pub members: Vec<Member>,
+    /// The variants of an enum, or the states of an async function.
+    pub variants: Option<Variants>,
+    /// The types that it is generic over.
+    pub parameters: Vec<Parameter>,
+}
+
+/// What a type is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TypeKind {
+    /// A struct, tuple, closure, async function, or enum with data.
+    Structure,
+    /// A union.
+    Union,
+    /// A pointer or reference to one value, or a box with one.
+    Pointer(Option<TypeId>),
+    /// A number, a character, a truth value, or an enum without data.
+    Scalar,
+    /// Something else: an array, a function.
+    #[default]
+    Other,
+}
+
+/// A member of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name; `__0` and so on in tuples.
+    pub name: String,
+    /// Its offset in the type, bytes.
+    pub offset: u64,
+    /// Its type.
+    pub of: TypeId,
+}
+
+/// A type that a type or function is generic over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The parameter's name: "T".
+    pub name: String,
+    /// The type.
+    pub of: TypeId,
+}
+
+/// The variants of an enum.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Variants {
+    /// Where the value is that says which variant it is: offset and size, bytes. None if there is one variant only.
+    pub discriminant: Option<(u64, u64)>,
+    /// The name of that value: `__state` in async functions.
+    pub discriminant_name: String,
+    /// The variants.
+    pub list: Vec<Variant>,
+}
+
+/// A variant of an enum, or a state of an async function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// The discriminant that says that it is this one. None for the one that all other values say.
+    pub value: Option<u64>,
+    /// Its data.
+    pub member: Member,
+    /// The file of the await, for a state of an async function.
+    pub file: Option<Arc<str>>,
+    /// The line of the await. 0 if unknown.
+    pub line: u32,
+}
+
+impl Variants {
+    /// The variant for a value of the discriminant.
+    pub fn of(&self, value: u64) -> Option<&Variant> {
+        let exact = self.list.iter().find(|variant| variant.value == Some(value));
+        exact.or_else(|| self.list.iter().find(|variant| variant.value.is_none()))
+    }
+}
+
+/// A function, as far as types are concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FunctionTypes {
+    /// Its name with the path to it.
+    pub name: String,
+    /// The types that it is generic over.
+    pub parameters: Vec<Parameter>,
+    /// The type of its first argument.
+    pub first_argument: Option<TypeId>,
+}
+
+/// The types of one file. Addresses are those in the file.
+#[derive(Debug)]
+pub struct Types {
+    sections: Sections,
+    patience: Patience,
+    /// None until the first lookup.
+    units: Option<Units>,
+    /// By the offset of the unit.
+    indexes: FxHashMap<usize, Indexed>,
+    indexed: usize,
+    known: FxHashMap<TypeId, Option<Arc<Type>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Indexed {
+    abbreviations: Arc<Abbreviations>,
+    index: Arc<Index>,
+}
+
+impl Types {
+    /// Reads the debug information of an image, from the image or its separate file: `max` bytes at most. All lookups
+    /// together take no longer than `limit`. None if there is none.
+    ///
+    /// # Errors
+    /// It is larger, or cannot be read: one sentence.
+    pub(crate) fn load(image: &Image, max: usize, limit: Duration) -> Result<Option<Types>, String> {
+        let Some(file) = debug_file(image) else { return Ok(None) };
+        Sections::load(&file, max).map(|sections| Some(Types::new(sections, limit)))
+    }
+
+    fn new(sections: Sections, limit: Duration) -> Types {
+        Types {
+            sections,
+            patience: Patience::new(limit),
+            units: None,
+            indexes: FxHashMap::default(),
+            indexed: 0,
+            known: FxHashMap::default(),
+        }
+    }
+
+    /// The types in some bytes, by the names of their sections.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn of_sections<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>, limit: Duration) -> Types {
+        Types::new(Sections::of(bytes), limit)
+    }
+
+    /// Whether the time for lookups is over: what was not read by now stays unknown.
+    pub fn is_over(&self) -> bool {
+        self.patience.is_over()
+    }
+
+    /// The function whose code begins at an address.
+    pub fn function(&mut self, address: u64) -> Option<FunctionTypes> {
+        self.spend(|types, patience| types.find_function(address, patience))
+    }
+
+    /// A type.
+    pub fn get(&mut self, id: TypeId) -> Option<Arc<Type>> {
+        if let Some(known) = self.known.get(&id) {
+            return known.clone();
+        }
+        if self.known.len() >= MAX_TYPES {
+            return None;
+        }
+        let found = self.spend(|types, patience| types.read(id, patience)).map(Arc::new);
+        self.known.insert(id, found.clone());
+        found
+    }
+
+    /// The place of the variables with these names in the body of an async function or block whose state is this type,
+    /// each once, ascending by line. A macro's own lines are in the state; the variables have those of its caller.
+    pub fn variables(&mut self, state: TypeId, names: &[&str]) -> Vec<(Arc<str>, u32)> {
+        self.spend(|types, patience| types.find_variables(state, names, patience)).unwrap_or_default()
+    }
+
+    fn spend<T>(&mut self, work: impl FnOnce(&mut Types, &mut Patience) -> Option<T>) -> Option<T> {
+        if self.patience.is_over() {
+            return None;
+        }
+        let mut patience = self.patience.clone();
+        let done = patience.spend(|patience| {
+            if self.units.is_none() {
+                self.units = Some(Units::read(&self.sections, patience));
+            }
+            work(self, patience)
+        });
+        self.patience = patience;
+        done
+    }
+
+    fn find_function(&mut self, address: u64, patience: &mut Patience) -> Option<FunctionTypes> {
+        let offsets: Vec<_> = self.units.as_ref()?.at(address).collect();
+        for unit_offset in offsets {
+            let indexed = self.indexed(unit_offset, patience)?;
+            let Some(entry) = indexed.index.function(address) else { continue };
+            let dwarf = self.sections.dwarf();
+            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
+            let unit = UnitRef::new(&dwarf, &unit);
+            let mut found = entry::function(unit, unit_offset, entry, patience)?;
+            let from = found.origin.take();
+            let scope = indexed.index.path(unit, entry);
+            let mut types = found.into_types(scope);
+            if let Some(TypeId(origin)) = from {
+                self.complete(&mut types, origin, patience);
+            }
+            return Some(types);
+        }
+        None
+    }
+
+    /// Adds what the entry says that a function refers to.
+    fn complete(&mut self, types: &mut FunctionTypes, origin: usize, patience: &mut Patience) -> Option<()> {
+        let unit_offset = self.units.as_ref()?.around(origin)?;
+        let indexed = self.indexed(unit_offset, patience)?;
+        let dwarf = self.sections.dwarf();
+        let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
+        let unit = UnitRef::new(&dwarf, &unit);
+        let entry = origin.checked_sub(unit_offset)?;
+        let found = entry::function(unit, unit_offset, entry, patience)?;
+        let more = found.into_types(indexed.index.path(unit, entry));
+        if types.parameters.is_empty() {
+            types.parameters = more.parameters;
+        }
+        types.first_argument = types.first_argument.or(more.first_argument);
+        if types.name.is_empty() || types.name.ends_with("::") {
+            types.name = more.name;
+        }
+        Some(())
+    }
+
+    fn read(&mut self, TypeId(at): TypeId, patience: &mut Patience) -> Option<Type> {
+        let unit_offset = self.units.as_ref()?.around(at)?;
+        let indexed = self.indexed(unit_offset, patience)?;
+        let dwarf = self.sections.dwarf();
+        let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
+        let unit = UnitRef::new(&dwarf, &unit);
+        let entry = at.checked_sub(unit_offset)?;
+        let mut found = entry::read(unit, unit_offset, entry, patience)?;
+        let scope = indexed.index.path(unit, entry);
+        if !scope.is_empty() {
+            found.name = format!("{scope}::{}", found.name).into();
+        }
+        Some(found)
+    }
+
+    fn find_variables(
+        &mut self,
+        TypeId(at): TypeId,
+        names: &[&str],
+        patience: &mut Patience,
+    ) -> Option<Vec<(Arc<str>, u32)>> {
+        let home = self.units.as_ref()?.around(at)?;
+        let state = self.read(TypeId(at), patience)?;
+        let (scope, name) = state.name.rsplit_once("::{")?;
+        // The state of `{async_fn#0}` is `{async_fn_env#0}`.
+        let body = format!("{{{}}}", name.split_once('}')?.0.replace("_env#", "#"));
+        let others = self.units_like(home, patience)?;
+        for unit_offset in std::iter::once(home).chain(others) {
+            patience.check()?;
+            let Some(indexed) = self.indexed(unit_offset, patience) else { continue };
+            let dwarf = self.sections.dwarf();
+            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
+            let unit = UnitRef::new(&dwarf, &unit);
+            let bodies = indexed.index.bodies_in(unit, scope, patience);
+            let found = entry::variables(unit, &bodies, &body, names, patience).unwrap_or_default();
+            if !found.is_empty() {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The other units of the same crate: the code of a function may be in another one than its types.
+    fn units_like(&self, home: usize, patience: &mut Patience) -> Option<Vec<usize>> {
+        let dwarf = self.sections.dwarf();
+        let name = |offset: usize| {
+            let unit = units::unit(&self.sections, &dwarf, offset, None)?;
+            let name = unit.name.map(|name| name.to_string_lossy().into_owned())?;
+            // "src/main.rs/@/api.2e181165d5c58bca-cgu.00"
+            Some(name.rsplit_once("-cgu.")?.0.to_owned())
+        };
+        let Some(own) = name(home) else { return Some(Vec::new()) };
+        let mut found = Vec::new();
+        for &offset in self.units.as_ref()?.offsets() {
+            patience.check()?;
+            if found.len() >= MAX_SIBLINGS {
+                break;
+            }
+            if offset != home && name(offset).as_ref() == Some(&own) {
+                found.push(offset);
+            }
+        }
+        Some(found)
+    }
+
+    /// The index of the unit at an offset.
+    fn indexed(&mut self, unit_offset: usize, patience: &mut Patience) -> Option<Indexed> {
+        if let Some(known) = self.indexes.get(&unit_offset) {
+            return Some(known.clone());
+        }
+        let dwarf: Dwarf<Reader<'_>> = self.sections.dwarf();
+        let unit = units::unit(&self.sections, &dwarf, unit_offset, None)?;
+        let index = Index::read(UnitRef::new(&dwarf, &unit), patience);
+        self.indexed += index.len();
+        let found = Indexed { abbreviations: Arc::clone(&unit.abbreviations), index: Arc::new(index) };
+        if self.indexed > MAX_INDEXED {
+            self.indexes.clear();
+            self.indexed = found.index.len();
+        }
+        self.indexes.insert(unit_offset, found.clone());
+        Some(found)
+    }
+}
