@@ -38,6 +38,8 @@ pub struct Type {
     pub name: Arc<str>,
     /// Its size, bytes. 0 if it has none or if unknown.
     pub size: u64,
+    /// Its alignment, bytes. 0 if the debug information does not say.
+    pub alignment: u64,
     /// What it is.
     pub kind: TypeKind,
     /// Its members.
@@ -114,6 +116,17 @@ impl Variants {
         let exact = self.list.iter().find(|variant| variant.value == Some(value));
         exact.or_else(|| self.list.iter().find(|variant| variant.value.is_none()))
     }
+}
+
+/// An await in the source of an async function or block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// The type of what is awaited.
+    pub of: TypeId,
+    /// The file.
+    pub file: Arc<str>,
+    /// The line; of an await in another crate's macro, that of the macro's call.
+    pub line: u32,
 }
 
 /// A function, as far as types are concerned.
@@ -197,10 +210,9 @@ impl Types {
         found
     }
 
-    /// The place of the variables with these names in the body of an async function or block whose state is this type,
-    /// each once, ascending by line. A macro's own lines are in the state; the variables have those of its caller.
-    pub fn variables(&mut self, state: TypeId, names: &[&str]) -> Vec<(Arc<str>, u32)> {
-        self.spend(|types, patience| types.find_variables(state, names, patience)).unwrap_or_default()
+    /// The awaits in the body of the async function or block that has this type.
+    pub fn awaits(&mut self, machine: TypeId) -> Vec<Awaited> {
+        self.spend(|types, patience| types.find_awaits(machine, patience)).unwrap_or_default()
     }
 
     fn spend<T>(&mut self, work: impl FnOnce(&mut Types, &mut Patience) -> Option<T>) -> Option<T> {
@@ -273,16 +285,12 @@ impl Types {
         Some(found)
     }
 
-    fn find_variables(
-        &mut self,
-        TypeId(at): TypeId,
-        names: &[&str],
-        patience: &mut Patience,
-    ) -> Option<Vec<(Arc<str>, u32)>> {
+    fn find_awaits(&mut self, TypeId(at): TypeId, patience: &mut Patience) -> Option<Vec<Awaited>> {
         let home = self.units.as_ref()?.around(at)?;
-        let state = self.read(TypeId(at), patience)?;
-        let (scope, name) = state.name.rsplit_once("::{")?;
-        // The state of `{async_fn#0}` is `{async_fn_env#0}`.
+        let machine = self.read(TypeId(at), patience)?;
+        let end = machine.name.find('<').unwrap_or(machine.name.len());
+        let (scope, name) = machine.name.get(..end)?.rsplit_once("::{")?;
+        // The type of `{async_fn#0}` is `{async_fn_env#0}`.
         let body = format!("{{{}}}", name.split_once('}')?.0.replace("_env#", "#"));
         let others = self.units_like(home, patience)?;
         for unit_offset in std::iter::once(home).chain(others) {
@@ -292,7 +300,7 @@ impl Types {
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
             let unit = UnitRef::new(&dwarf, &unit);
             let bodies = indexed.index.bodies_in(unit, scope, patience);
-            let found = entry::variables(unit, &bodies, &body, names, patience).unwrap_or_default();
+            let found = entry::awaits(unit, unit_offset, &bodies, &body, patience).unwrap_or_default();
             if !found.is_empty() {
                 return Some(found);
             }

@@ -1,15 +1,22 @@
 //! Turns headers into tasks of the model.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::chain::{self, Chain, Chains, FutureKind, Moved, Wanted};
 use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::places::{Places, function};
 use super::running::Thread;
 use super::scan::{Header, Known, state};
+use crate::cause::full_text;
 use crate::code::{FunctionId, LabelSetId, Location, StackId, StrId};
-use crate::process::Target;
-use crate::snapshot::{SnapshotBuilder, StackStatus, Task, TaskState, WaitClass};
+use crate::process::{Target, TargetError};
+use crate::runtimes::ReadOptions;
+use crate::snapshot::{
+    ObjectKind, SnapshotBuilder, StackStatus, Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
+};
 
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
@@ -28,6 +35,8 @@ pub(super) struct FutureType {
     pub(super) name: Option<Name>,
     /// Where the poll function is, as "program+0x1234".
     pub(super) place: String,
+    /// What the debug information of an image, by its number, says.
+    pub(super) kind: Option<(usize, FutureKind)>,
 }
 
 /// Turns the headers of one reading into tasks.
@@ -41,10 +50,17 @@ pub(super) struct Converter<'a> {
     stuck: &'a [(u64, u64)],
     /// The threads that run tasks, by the address of the task's header.
     pub(super) threads: FxHashMap<u64, Thread>,
+    /// What is known of the types of each image.
+    pub(super) chains: &'a mut [Chains],
+    /// Nothing moves.
+    pub(super) still: bool,
+    target: &'a dyn Target,
     runtime: u8,
     entries: FxHashMap<u32, Entry>,
     labels: FxHashMap<(u64, bool, bool), Option<LabelSetId>>,
     places: Places<'a>,
+    awaits: chain::Places,
+    descriptors: BTreeSet<u32>,
     no_waker: Option<StrId>,
 }
 
@@ -63,11 +79,16 @@ impl<'a> Converter<'a> {
             schedulers,
             workers: FxHashSet::default(),
             threads: FxHashMap::default(),
+            chains: &mut [],
+            still: false,
+            target,
             stuck,
             runtime,
             entries: FxHashMap::default(),
             labels: FxHashMap::default(),
             places: Places::new(target),
+            awaits: chain::Places::default(),
+            descriptors: BTreeSet::new(),
             no_waker: None,
         }
     }
@@ -93,6 +114,9 @@ impl<'a> Converter<'a> {
             stack_status: StackStatus::Unknown,
             ..Task::default()
         };
+        if matches!(state, TaskState::Waiting | TaskState::Runnable) {
+            self.chain(&mut task, header, into);
+        }
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
         }
@@ -111,6 +135,74 @@ impl<'a> Converter<'a> {
             task.stack = Some(into.code.stack(thread.locations.clone()));
             task.stack_status = thread.status;
         }
+    }
+
+    /// Where it awaits, and what for.
+    fn chain(&mut self, task: &mut Task, header: &Header, into: &mut SnapshotBuilder) {
+        let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
+        let (Some((image, kind)), Some(vtable)) = (kind, self.known.of(header)) else { return };
+        let Some(chains) = self.chains.get_mut(*image) else { return };
+        match chains.chain(kind, self.target, (header, vtable), self.still) {
+            Ok(Some(chain)) => self.add_chain(task, chain, into),
+            Ok(None) => {}
+            Err(Moved) => task.stack_status = StackStatus::Torn,
+        }
+    }
+
+    fn add_chain(&mut self, task: &mut Task, chain: Chain, into: &mut SnapshotBuilder) {
+        let places = &mut self.awaits;
+        let awaits = chain.awaits.iter().filter_map(|at| places.location(at, &mut into.code));
+        let mut locations: Vec<_> = awaits.collect();
+        // What is around the outermost async function has no line.
+        let entry = task.entry.map_or("", |entry| into.code.function_name(entry));
+        if chain.awaits.last().is_none_or(|outermost| outermost.name() != entry) {
+            locations.extend(task.stack.map_or(&[] as &[_], |stack| into.code.stack_at(stack)));
+        }
+        if !locations.is_empty() {
+            task.stack = Some(into.code.stack(locations));
+        }
+        task.stack_status = chain.status;
+        let Some(leaf) = chain.leaf.filter(|_| task.state == TaskState::Waiting) else { return };
+        task.reason = Some(into.code.string(&leaf.reason));
+        task.wait_class = leaf.class;
+        if !into.room_for_waits(leaf.objects.len()) {
+            return;
+        }
+        let waits: Vec<Wait> = leaf.objects.iter().map(|wanted| self.wait(wanted, into)).collect();
+        task.waits = into.waits(waits);
+    }
+
+    fn wait(&mut self, wanted: &Wanted, into: &mut SnapshotBuilder) -> Wait {
+        let object = into.object(wanted.kind, wanted.address, |_| wanted.channel);
+        into.count_waiter(object, wanted.op);
+        if let Some(lock) = wanted.lock {
+            into.set_lock_state(object, lock);
+        }
+        if wanted.kind == ObjectKind::Timer {
+            let state = wanted.deadline_ns.map_or(TimerState::Unknown, TimerState::At);
+            into.links.timers.push(Timer { object, kind: TimerKind::Sleep, state, period_ns: 0 });
+        }
+        if wanted.kind == ObjectKind::Descriptor {
+            self.descriptors.extend(u32::try_from(wanted.address));
+        }
+        Wait { op: wanted.op, object }
+    }
+
+    /// Adds what the kernel says of the descriptors that tasks wait for.
+    pub(super) fn finish(self, options: &ReadOptions, into: &mut SnapshotBuilder) -> Result<(), TargetError> {
+        if options.links.is_zero() || self.descriptors.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<u32> = self.descriptors.into_iter().collect();
+        match self.target.descriptors(&all) {
+            Ok(found) => into.links.descriptors.extend(found),
+            Err(error @ TargetError::Ended { .. }) => return Err(error),
+            Err(error) => {
+                let unknown = format!("what the descriptors are is unknown: {}", full_text(&error));
+                into.links.unknown.push(unknown);
+            }
+        }
+        Ok(())
     }
 
     /// A task that nothing can wake has leaked. A second reading must find the same.

@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::process::{Image, Target, TargetError};
-use crate::runtimes::{Attached, FoundRuntimes, ReadOptions};
+use crate::runtimes::{Attached, FoundRuntimes, Pause, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
 use crate::symbols::native::NativeCode;
 use crate::{Result, snapshot};
 
+mod chain;
 mod convert;
 mod find;
 mod names;
@@ -24,7 +25,9 @@ mod running;
 mod scan;
 mod version;
 
+use chain::Chains;
 use convert::{Converter, FutureType};
+use names::Name;
 use owned::{Kind, Scheduler};
 use scan::{Header, Known, state};
 use version::Version;
@@ -47,6 +50,8 @@ struct Learned {
     /// The names of all types of tasks according to symbols, by the index of the vtable.
     names: Option<Vec<Option<names::Name>>>,
     code: Option<NativeCode>,
+    /// Those of each image.
+    chains: Option<Vec<Chains>>,
     schedulers: Vec<Scheduler>,
     /// Tasks without a waker in the last reading: address and id, in order.
     stuck: Vec<(u64, u64)>,
@@ -116,7 +121,7 @@ impl Tokio {
         headers: &[Header],
         learned: &mut Learned,
     ) -> Result<(), TargetError> {
-        let Learned { types, names, code, .. } = learned;
+        let Learned { types, names, code, chains, .. } = learned;
         let mut new: Vec<u32> =
             headers.iter().map(|header| header.vtable).collect::<FxHashSet<_>>().into_iter().collect();
         new.retain(|vtable| !types.contains_key(vtable));
@@ -129,9 +134,15 @@ impl Tokio {
             };
             let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
             let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
-            let name = names.get(index as usize).cloned().flatten();
+            let chains = chains.get_or_insert_with(|| self.images.iter().map(Chains::open).collect());
+            let kind = chains
+                .iter_mut()
+                .enumerate()
+                .find_map(|(image, chains)| Some((image, chains.future(vtable.poll)?)));
+            let of_symbols = || names.get(index as usize).cloned().flatten();
+            let name = kind.as_ref().map(|(_, kind)| Name::of_type(&kind.name)).or_else(of_symbols);
             let place = code.place(vtable.poll).0;
-            types.insert(index, FutureType { name, place });
+            types.insert(index, FutureType { name, place, kind });
         }
         Ok(())
     }
@@ -255,8 +266,12 @@ impl Attached for Tokio {
         }
         self.warn(&scan, into);
         let stuck = std::mem::take(&mut learned.stuck);
-        let Learned { types, schedulers, .. } = learned;
+        let Learned { types, schedulers, chains, .. } = learned;
+        let chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
+        let lack = lack(chains);
         let mut converter = Converter::new(target, &self.known, types, schedulers, &stuck, runtime);
+        converter.chains = chains;
+        converter.still = target.is_static() || options.pause == Pause::Everything;
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
         let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
@@ -266,6 +281,8 @@ impl Attached for Tokio {
         for header in &scan.headers {
             converter.task(header, into);
         }
+        converter.finish(options, into)?;
+        into.header.warnings.extend(lack);
         if options.repeated {
             scan.headers.retain(Header::has_no_waker);
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
@@ -284,6 +301,18 @@ impl Tokio {
         }
         into.header.warnings.extend(warnings);
     }
+}
+
+/// Why it is not known where tasks await, if it is known of none.
+fn lack(chains: &[Chains]) -> Option<String> {
+    if chains.iter().any(Chains::is_over) {
+        return Some(
+            "the debug information is too large to be read in time: where some tasks await is unknown"
+                .to_owned(),
+        );
+    }
+    let mut lacks: Vec<String> = chains.iter().map(Chains::lack).collect::<Option<_>>()?;
+    lacks.pop()
 }
 
 /// The figures of all schedulers together.

@@ -61,7 +61,7 @@ fn of_poll(code: &mut NativeCode, poll: u64) -> Option<Name> {
 }
 
 /// The generic arguments up to the bracket that closes them: "A", "B<C>" of "A, B<C>>::rest".
-fn arguments(text: &str) -> Vec<&str> {
+pub(super) fn arguments(text: &str) -> Vec<&str> {
     let (mut depth, mut from, mut found) = (0_u32, 0, Vec::new());
     let mut previous = ' ';
     for (at, c) in text.char_indices() {

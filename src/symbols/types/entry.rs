@@ -7,12 +7,14 @@ use gimli::{Abbreviation, AttributeValue, EntriesRaw, UnitOffset, UnitRef, const
 use super::super::lines::Patience;
 use super::super::lines::rows::{self, text};
 use super::super::lines::sections::Reader;
-use super::{FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Variant, Variants};
+use super::{Awaited, FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Variant, Variants};
 
 /// Members of one type, and types that it is generic over, at most.
 const MAX_MEMBERS: usize = 4 << 10;
 /// Variants of one type at most.
 const MAX_VARIANTS: usize = 16 << 10;
+/// What the compiler calls the variable with the future that an await polls.
+const AWAITED: &str = "__awaitee";
 /// Variables that are kept of one function.
 const MAX_VARIABLES: usize = 1 << 10;
 
@@ -23,6 +25,7 @@ struct Attributes<'a> {
     of: Option<TypeId>,
     origin: Option<TypeId>,
     size: u64,
+    alignment: u64,
     offset: Option<u64>,
     value: Option<u64>,
     file: Option<u64>,
@@ -62,6 +65,7 @@ impl<'a> Attributes<'a> {
                     let line = attribute.udata_value().and_then(|line| u32::try_from(line).ok());
                     found.line = line.unwrap_or(0);
                 }
+                constants::DW_AT_alignment => found.alignment = attribute.udata_value().unwrap_or(0),
                 constants::DW_AT_declaration => found.is_declaration = true,
                 _ => {}
             }
@@ -111,7 +115,7 @@ pub(super) fn read(
         _ => TypeKind::Other,
     };
     let size = if matches!(kind, TypeKind::Pointer(_)) { 8 } else { own.size };
-    let mut found = Type { name: own.name().into(), size, kind, ..Type::default() };
+    let mut found = Type { name: own.name().into(), size, alignment: own.alignment, kind, ..Type::default() };
     if abbreviation.has_children() && matches!(kind, TypeKind::Structure | TypeKind::Union) {
         children(&mut entries, top, unit, unit_offset, &mut found, patience)?;
     }
@@ -252,21 +256,21 @@ pub(super) fn function(
     Some(found)
 }
 
-/// Where the variables with these names are declared in the functions, among `bodies`, whose name begins with `body`.
-pub(super) fn variables(
+/// The variables that hold what is awaited in the functions, among `bodies`, whose name begins with `body_name`.
+pub(super) fn awaits(
     unit: UnitRef<'_, Reader<'_>>,
+    unit_offset: usize,
     bodies: &[usize],
     body_name: &str,
-    names: &[&str],
     patience: &mut Patience,
-) -> Option<Vec<(Arc<str>, u32)>> {
+) -> Option<Vec<Awaited>> {
     let mut found = Vec::new();
     for &body in bodies {
         patience.check()?;
         let mut entries = unit.entries_raw(Some(UnitOffset(body))).ok()?;
         let top = entries.next_depth();
         let abbreviation = entries.read_abbreviation().ok()??;
-        let own = Attributes::read(&mut entries, abbreviation, unit, 0)?;
+        let own = Attributes::read(&mut entries, abbreviation, unit, unit_offset)?;
         if !own.name().starts_with(body_name) || !abbreviation.has_children() {
             continue;
         }
@@ -277,15 +281,14 @@ pub(super) fn variables(
                 entries.skip_attributes(abbreviation.attributes()).ok()?;
                 continue;
             }
-            let attributes = Attributes::read(&mut entries, abbreviation, unit, 0)?;
-            if !names.contains(&attributes.name().as_str()) || attributes.line == 0 {
+            let attributes = Attributes::read(&mut entries, abbreviation, unit, unit_offset)?;
+            if attributes.name() != AWAITED || attributes.line == 0 {
                 continue;
             }
             let file = attributes.file.and_then(|number| rows::file(unit, number)).map(Arc::from);
-            found.extend(file.map(|file| (file, attributes.line)));
+            let known = attributes.of.zip(file);
+            found.extend(known.map(|(of, file)| Awaited { of, file, line: attributes.line }));
         }
     }
-    found.sort();
-    found.dedup();
     Some(found)
 }

@@ -1,16 +1,14 @@
 //! What a leaf waits for in detail: the object, its state, the time.
 
-use super::Leaf;
 use super::layout::Layouts;
 use super::leaves::{LeafKind, Words};
 use super::window::Window;
-use crate::snapshot::{
-    Channel, LockState, ObjectKind, SnapshotBuilder, Timer, TimerKind, TimerState, Wait, WaitClass,
-};
+use super::{Leaf, Wanted};
+use crate::snapshot::{Channel, LockState, ObjectKind, WaitClass};
 use crate::symbols::types::{Type, TypeId, TypeKind};
 
 /// How deep a member is looked for inside of members.
-const MAX_DEPTH: usize = 8;
+const MAX_DEPTH: usize = 16;
 /// Members that are examined for one name.
 const MAX_EXAMINED: usize = 512;
 /// Pointers to pointers that are followed.
@@ -20,7 +18,6 @@ const NANOS: u64 = 1_000_000_000;
 pub(super) struct Details<'a, 'b> {
     pub(super) layouts: &'a mut Layouts,
     pub(super) window: &'a mut Window<'b>,
-    pub(super) into: &'a mut SnapshotBuilder,
     /// The states of the library's functions around it, innermost first: their types and addresses.
     pub(super) around: Vec<(TypeId, u64)>,
 }
@@ -35,32 +32,25 @@ struct Value {
 impl Details<'_, '_> {
     /// The leaf of this kind, of a type, at an address.
     pub(super) fn leaf(&mut self, kind: LeafKind, words: Words, of: TypeId, at: u64) -> Leaf {
-        let mut leaf = Leaf { class: words.class, ..Leaf::default() };
+        let mut leaf = Leaf { class: words.class, reason: words.reason.to_owned(), objects: Vec::new() };
         let mut own = Value { of, at };
         match kind {
-            LeafKind::Join => leaf.task = self.member(own, "raw").and_then(|raw| self.window.pointer(raw.at)),
             LeafKind::Tick => own = self.of_tick(own).unwrap_or(own),
             LeafKind::Read | LeafKind::Write if self.is_network(own) => leaf.class = WaitClass::Network,
             _ => {}
         }
-        if matches!(kind, LeafKind::Sleep | LeafKind::Tick) {
-            leaf.deadline_ns = self.deadline(own);
-        }
-        leaf.reason = Some(self.into.code.string(words.reason));
-        let Some((op, object_kind)) = words.wait else { return leaf };
-        let Some((address, channel)) = self.object(kind, object_kind, own) else { return leaf };
-        let object = self.into.object(object_kind, address, |_| channel);
-        if let Some(deadline) = leaf.deadline_ns {
-            let state = TimerState::At(deadline);
-            self.into.links.timers.push(Timer { object, kind: TimerKind::Sleep, state, period_ns: 0 });
-        }
-        if object_kind == ObjectKind::Mutex
-            && let Some(permits) = self.permits(own)
-        {
-            let state = if permits == 0 { LockState::Exclusive } else { LockState::Free };
-            self.into.set_lock_state(object, state);
-        }
-        leaf.waits.push(Wait { op, object });
+        let is_timer = matches!(kind, LeafKind::Sleep | LeafKind::Tick);
+        let deadline_ns = if is_timer { self.deadline(own) } else { None };
+        let Some((op, object)) = words.wait else { return leaf };
+        let Some((address, channel)) = self.object(kind, object, own) else { return leaf };
+        let lock = match object {
+            ObjectKind::Mutex => self.permits(own).map(|permits| match permits {
+                0 => LockState::Exclusive,
+                _ => LockState::Free,
+            }),
+            _ => None,
+        };
+        leaf.objects.push(Wanted { op, kind: object, address, channel, lock, deadline_ns });
         leaf
     }
 

@@ -103,6 +103,8 @@ enum Lead {
     No,
     /// It has something that can be waited for and that is no future itself: a connection, a channel's end.
     Resource,
+    /// There may be futures that are not reached from here: in a collection, or deeper than is looked.
+    Hidden,
     /// A future that awaits no other.
     Leaf,
     /// A future that may await others.
@@ -137,7 +139,7 @@ impl Layouts {
     fn find(&mut self, id: TypeId) -> Option<Shape> {
         let found = self.types.get(id)?;
         if is_state_machine(&found) {
-            return self.state_machine(&found).map(|machine| Shape::Async(Arc::new(machine)));
+            return self.state_machine(id, &found).map(|machine| Shape::Async(Arc::new(machine)));
         }
         let base = names::base(&found.name);
         if base == "core::future::poll_fn::PollFn" {
@@ -184,19 +186,18 @@ impl Layouts {
             return Some(Shape::Enum(Arc::new(choice)));
         }
         let mut futures = Vec::new();
-        let mut has_resource = false;
+        let mut has_others = false;
         for member in &found.members {
             match self.lead(member.of, 0) {
                 Lead::No => {}
-                Lead::Resource => has_resource = true,
-                lead => futures.push((lead, Place { offset: member.offset, of: member.of })),
+                Lead::Resource | Lead::Hidden => has_others = true,
+                Lead::Leaf | Lead::Deep => futures.push(Place { offset: member.offset, of: member.of }),
             }
         }
         // Never a guess among several.
         match futures.as_slice() {
-            [(Lead::Deep, place)] => Some(Shape::One(*place)),
-            [(_, place)] if !has_resource => Some(Shape::One(*place)),
-            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_resource }),
+            [place] if !has_others => Some(Shape::One(*place)),
+            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_others }),
         }
     }
 
@@ -206,7 +207,7 @@ impl Layouts {
             return known;
         }
         if depth >= MAX_DEPTH {
-            return Lead::No;
+            return Lead::Hidden;
         }
         // A type that is inside of itself adds nothing there.
         self.leads.insert(id, Lead::No);
@@ -230,12 +231,23 @@ impl Layouts {
         if leaves::is_resource(base) {
             return Some(Lead::Resource);
         }
+        if leaves::is_collection(base) {
+            let elements = found.parameters.iter().map(|parameter| self.lead(parameter.of, depth + 1));
+            return elements.max().map(|lead| lead.min(Lead::Hidden));
+        }
         match found.kind {
             TypeKind::Pointer(Some(to)) if is_exclusive(&found.name) => {
                 // The end of a channel or a connection that is only referred to belongs to another future.
                 Some(self.lead(to, depth + 1))
             }
             TypeKind::Structure => {
+                // A pointer to several values.
+                if let [data, length] = found.members.as_slice()
+                    && (data.name.as_str(), length.name.as_str()) == ("data_ptr", "length")
+                {
+                    let TypeKind::Pointer(Some(to)) = self.types.get(data.of)?.kind else { return None };
+                    return Some(self.lead(to, depth + 1).min(Lead::Hidden));
+                }
                 let variants = found.variants.iter().flat_map(|variants| &variants.list);
                 let inside: Vec<_> = found
                     .members
@@ -302,15 +314,44 @@ impl Layouts {
         Some(Shape::Several(Arc::new(Several { word, behind, disabled, futures })))
     }
 
-    fn state_machine(&mut self, found: &Type) -> Option<StateMachine> {
+    fn state_machine(&mut self, id: TypeId, found: &Type) -> Option<StateMachine> {
         let variants = found.variants.as_ref()?;
         let mut states = Vec::new();
         for variant in &variants.list {
             states.push((variant.value?, self.state(variant)?));
         }
+        self.place_macros(id, &mut states);
         let own = self.own_type(found);
         let name = names::function(&found.name, own.as_deref());
         Some(StateMachine { name, discriminant: variants.discriminant?, states })
+    }
+
+    /// An await in another crate's macro (`select!`) has the line of the macro's definition: its call has to be found. It is
+    /// unknown where the function awaits the same type at several lines.
+    fn place_macros(&mut self, id: TypeId, states: &mut [(u64, State)]) {
+        let Some(own) = states.first().map(|(_, state)| Arc::clone(&state.file)) else { return };
+        let is_elsewhere = |state: &State| state.kind == StateKind::Suspended && state.file != own;
+        if !states.iter().any(|(_, state)| is_elsewhere(state)) {
+            return;
+        }
+        let mut places = Vec::new();
+        for awaited in self.types.awaits(id) {
+            places.push((self.types.get(awaited.of).map(|found| Arc::clone(&found.name)), awaited));
+        }
+        for (_, state) in states.iter_mut().filter(|(_, state)| is_elsewhere(state)) {
+            let of = state.awaited.and_then(|place| self.types.get(place.of)).map(|of| Arc::clone(&of.name));
+            let mut same: Vec<_> = places
+                .iter()
+                .filter(|(name, _)| of.is_some() && *name == of)
+                .map(|(_, awaited)| (Arc::clone(&awaited.file), awaited.line))
+                .collect();
+            same.sort();
+            same.dedup();
+            (state.file, state.line) = match same.pop() {
+                Some(place) if same.is_empty() => place,
+                _ => (Arc::from(""), 0),
+            };
+        }
     }
 
     fn state(&mut self, variant: &Variant) -> Option<State> {

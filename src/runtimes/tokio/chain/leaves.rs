@@ -76,15 +76,19 @@ const RESOURCES: &[&str] = &[
 
 /// Structs around one future, whose other members are not what they wait for first.
 const WRAPPERS: &[(&str, &str)] = &[
-    ("tokio::time::timeout::Timeout", "value"),
     ("tracing::instrument::Instrumented", "inner"),
     ("futures_util::stream::stream::next::Next", "stream"),
     ("futures_util::future::select::Select", "inner"),
 ];
 
 /// Structs whose members are polled together.
-const TOGETHER: &[(&str, &str)] =
-    &[("futures_util::future::join::Join", "join"), ("futures_util::future::try_join::TryJoin", "try_join")];
+const TOGETHER: &[(&str, &str)] = &[
+    ("futures_util::future::join::Join", "join"),
+    ("futures_util::future::try_join::TryJoin", "try_join"),
+    ("tokio::time::timeout::Timeout", TIMEOUT),
+];
+/// A future and the time that ends waiting for it.
+const TIMEOUT: &str = "timeout";
 
 /// The leaf that a type is, by its name without parameters.
 pub(super) fn by_type(base: &str) -> Option<LeafKind> {
@@ -115,6 +119,12 @@ pub(super) fn by_closure(name: &str) -> Option<LeafKind> {
 /// Whether a type can be waited for, though it is no future.
 pub(super) fn is_resource(base: &str) -> bool {
     RESOURCES.contains(&base)
+}
+
+/// Whether a type has any number of others, which are not followed.
+pub(super) fn is_collection(base: &str) -> bool {
+    const COLLECTIONS: [&str; 3] = ["alloc::vec::", "alloc::collections::", "std::collections::"];
+    COLLECTIONS.iter().any(|path| base.starts_with(path))
 }
 
 /// The member with the future of a known wrapper.
@@ -194,6 +204,15 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Pending => words("pending", WaitClass::Other, None),
         LeafKind::Ready => words("ready", WaitClass::Nothing, None),
         LeafKind::FuturesUnordered => words("set of futures", WaitClass::Select, None),
+    }
+}
+
+/// What several futures wait for that are polled together.
+pub(super) fn joined(word: &str, reasons: &[String]) -> (String, WaitClass) {
+    match (word, reasons) {
+        (TIMEOUT, [what, time]) if time == "sleep" => (format!("{what}, or timeout"), WaitClass::Timer),
+        ("select", _) => (format!("select: {}", reasons.join(", ")), WaitClass::Select),
+        _ => (format!("{word}: {}", reasons.join(", ")), WaitClass::Other),
     }
 }
 

@@ -3,9 +3,6 @@
 //! The layout of futures comes from DWARF ([`layout`]); without it there is no chain, and [`Chains::lack`] says what would
 //! show it. [`walk`] follows a future in memory, [`leaves`] says what the innermost one waits for.
 
-// The reader of the runtime uses all of it.
-#![allow(dead_code)]
-
 mod details;
 mod layout;
 mod leaves;
@@ -19,22 +16,34 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::code::{LocationId, StrId};
-use crate::process::{Image, Memory, Target};
-use crate::snapshot::{SnapshotBuilder, StackStatus, Wait, WaitClass};
+use super::find::Vtable;
+use super::scan::{Header, state};
+use crate::process::{Image, Memory};
+use crate::snapshot::{Channel, LockState, ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
-use layout::Layouts;
-use places::Places;
+use layout::{Layouts, StateMachine};
+pub(super) use places::Places;
 use walk::Walk;
+use window::Window;
 
 /// Bytes of debug information that are read of one image.
 const MAX_DEBUG: usize = 1 << 30;
 /// The time for reading types in all.
 const MAX_TIME: Duration = Duration::from_secs(20);
+/// How the function that polls a task is called.
+const POLL: &str = "tokio::runtime::task::raw::poll<";
+/// What would show chains.
+const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
+                        profile, or bring its separate debug file)";
+const LINES_ONLY: &str =
+    "the program has line tables only: where tasks await is unknown (set debug = \"full\" in the profile)";
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
-/// The await chains of one process, with what was learned about its types so far.
+/// A future is read again so often if its task has run meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// The await chains of the tasks whose code is in one image, with what was learned about its types so far.
 #[derive(Debug)]
 pub(super) struct Chains {
     bias: u64,
@@ -42,84 +51,89 @@ pub(super) struct Chains {
     /// The types of futures by the function that polls them: a task's, or that of a vtable.
     futures: FxHashMap<u64, Option<FutureKind>>,
     boxed: FxHashMap<u64, Option<(TypeId, u64)>>,
-    places: Places,
-    lack: Option<String>,
+    lack: Option<&'static str>,
+    problem: Option<String>,
 }
 
 /// The type of a task's future.
 #[derive(Debug, Clone)]
 pub(super) struct FutureKind {
-    /// The type's name as the debug information has it. Raw from the target.
-    pub(super) name: Arc<str>,
-    /// Its size, bytes.
-    pub(super) size: u64,
-    /// Whether its layout is known, so that a chain can be read.
-    pub(super) is_known: bool,
-    of: TypeId,
+    /// Its name: that of the async function or block, or the type's as the debug information has it.
+    pub(super) name: String,
+    /// Where it is in the task's stage, bytes.
+    offset: u64,
+    of: Option<TypeId>,
 }
 
 /// The await chain of a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chain {
     /// Where it awaits, innermost first.
-    pub(super) locations: Vec<LocationId>,
-    /// How far the locations can be trusted.
+    pub(super) awaits: Vec<Await>,
+    /// How far they go.
     pub(super) status: StackStatus,
     /// What the innermost future waits for.
     pub(super) leaf: Option<Leaf>,
-    /// What goes on at the innermost location at the same time: the arms of a `select!`, the futures of a `join!`.
-    pub(super) branches: Vec<Branch>,
 }
 
-/// One of several futures that a task awaits at the same place.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Branch {
-    /// What distinguishes it from the others: "1 of 3".
-    pub(super) name: String,
-    /// Where it awaits and what for.
-    pub(super) chain: Chain,
+/// An async function or block at one of its states.
+#[derive(Debug, Clone)]
+pub(super) struct Await {
+    machine: Arc<StateMachine>,
+    state: usize,
+}
+
+impl Await {
+    /// The function's name as people read it.
+    pub(super) fn name(&self) -> &str {
+        &self.machine.name
+    }
 }
 
 /// What a future waits for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leaf {
     /// In words: "mpsc receive".
-    pub(super) reason: Option<StrId>,
+    pub(super) reason: String,
     /// The kind of wait.
     pub(super) class: WaitClass,
     /// The objects that it waits for.
-    pub(super) waits: Vec<Wait>,
-    /// The address of the header of the task that it waits for.
-    pub(super) task: Option<u64>,
-    /// The time that it waits for, nanoseconds of CLOCK_MONOTONIC.
+    pub(super) objects: Vec<Wanted>,
+}
+
+/// An object that a future waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) op: WaitOp,
+    pub(super) kind: ObjectKind,
+    /// Its address, or a descriptor's number.
+    pub(super) address: u64,
+    pub(super) channel: Option<Channel>,
+    pub(super) lock: Option<LockState>,
+    /// When a timer fires, nanoseconds of CLOCK_MONOTONIC.
     pub(super) deadline_ns: Option<u64>,
 }
 
 impl Chains {
-    /// Prepares reading chains in an image of a target. Its types are read when they are needed.
-    pub(super) fn open(_target: &dyn Target, image: &Image) -> Chains {
-        let (types, lack) = match Types::load(image, MAX_DEBUG, MAX_TIME) {
-            Ok(Some(types)) => (Some(types), None),
-            Ok(None) => (
-                None,
-                Some(
-                    "no debug information: await chains need it (add debug = 2 to the profile, or a separate debug file)"
-                        .to_owned(),
-                ),
-            ),
-            Err(why) => (None, Some(format!("await chains are not known: {why}"))),
-        };
-        Chains::new(image.bias, types, lack)
+    /// Reads the debug information of an image. What it says about a type is read when it is needed.
+    pub(super) fn open(image: &Image) -> Chains {
+        match Types::load(image, MAX_DEBUG, MAX_TIME) {
+            Ok(Some(types)) => Chains::new(image.bias, Some(types), None),
+            Ok(None) => Chains::new(image.bias, None, Some(NO_DEBUG)),
+            Err(why) => {
+                Chains { problem: Some(why), ..Chains::new(image.bias, None, Some("cannot be read")) }
+            }
+        }
     }
 
-    fn new(bias: u64, types: Option<Types>, lack: Option<String>) -> Chains {
+    fn new(bias: u64, types: Option<Types>, lack: Option<&'static str>) -> Chains {
         Chains {
             bias,
             layouts: types.map(Layouts::new),
             futures: FxHashMap::default(),
             boxed: FxHashMap::default(),
-            places: Places::default(),
             lack,
+            problem: None,
         }
     }
 
@@ -137,19 +151,22 @@ impl Chains {
     }
 
     fn find_future(&mut self, poll: u64) -> Option<FutureKind> {
-        let types = &mut self.layouts.as_mut()?.types;
-        let function = types.function(poll.wrapping_sub(self.bias))?;
-        if function.parameters.is_empty() {
-            self.lack.get_or_insert_with(|| {
-                "line tables only: await chains need types (add debug = 2 to the profile, or a separate debug file)"
-                    .to_owned()
-            });
-            return None;
-        }
-        let of = function.parameters.iter().find(|parameter| parameter.name == "T")?.of;
-        let found = types.get(of)?;
-        let is_known = found.kind != TypeKind::Other;
-        Some(FutureKind { name: Arc::clone(&found.name), size: found.size, is_known, of })
+        let layouts = self.layouts.as_mut()?;
+        let function = layouts.types.function(poll.wrapping_sub(self.bias))?;
+        let arguments = function.name.strip_prefix(POLL)?;
+        let Some(parameter) = function.parameters.iter().find(|parameter| parameter.name == "T") else {
+            self.lack.get_or_insert(LINES_ONLY);
+            let name = (*super::names::arguments(arguments).first()?).to_owned();
+            return Some(FutureKind { name, offset: 0, of: None });
+        };
+        let found = layouts.types.get(parameter.of)?;
+        let name = match layouts.shape(parameter.of) {
+            layout::Shape::Async(machine) => machine.name.clone(),
+            _ => found.name.to_string(),
+        };
+        // A tag of four bytes is before it.
+        let of = Some(parameter.of).filter(|_| found.kind != TypeKind::Other);
+        Some(FutureKind { name, offset: found.alignment.max(8), of })
     }
 
     /// The type of the futures that this function polls, as a vtable of `dyn Future` names it, and its size.
@@ -177,19 +194,56 @@ impl Chains {
         Some((to, types.get(to)?.size))
     }
 
-    /// The chain of a future of this kind at an address of the target.
+    /// The chain of a task that does not run. None if the layout of its future is unknown. `still`: nothing moves.
+    ///
+    /// # Errors
+    /// The task ran meanwhile, however often its future was read.
     pub(super) fn chain(
         &mut self,
         kind: &FutureKind,
         memory: &dyn Memory,
-        at: u64,
-        builder: &mut SnapshotBuilder,
-    ) -> Chain {
-        Walk::new(self, memory, builder).chain(kind.of, at)
+        (header, vtable): (&Header, &Vtable),
+        still: bool,
+    ) -> Result<Option<Chain>, Moved> {
+        let Some(of) = kind.of else { return Ok(None) };
+        let at = header.address.wrapping_add(vtable.stage()).wrapping_add(kind.offset);
+        for _ in 0..ATTEMPTS {
+            let mut window = Window::new(memory, header.address);
+            if !is_at_rest(&mut window, header, vtable) {
+                return Err(Moved);
+            }
+            let chain = Walk::new(self, &mut window).chain(of, at);
+            if still || window.is_unchanged() {
+                return Ok(Some(chain));
+            }
+        }
+        Err(Moved)
     }
 
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
-    pub(super) fn lack(&self) -> Option<&str> {
-        self.lack.as_deref()
+    pub(super) fn lack(&self) -> Option<String> {
+        if let Some(problem) = &self.problem {
+            return Some(format!("await chains are not known: {problem}"));
+        }
+        self.lack.map(str::to_owned)
     }
+
+    /// Whether the time for reading types is over: types that were not met by then stay unknown.
+    pub(super) fn is_over(&self) -> bool {
+        self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_over())
+    }
+}
+
+/// The task ran while its future was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved;
+
+/// Whether it is still the same task, it does not run and its future is there.
+fn is_at_rest(window: &mut Window<'_>, header: &Header, vtable: &Vtable) -> bool {
+    let mut word = |offset: u64, size: u64| window.number(header.address.wrapping_add(offset), size);
+    let state = word(0, 8);
+    let same = word(16, 8) == Some(vtable.address) && word(vtable.id, 8) == Some(header.id);
+    // The stage is "running" until the future ends.
+    let is_there = word(vtable.stage(), 4) == Some(0);
+    same && is_there && state.is_some_and(|state| state & (state::RUNNING | state::COMPLETE) == 0)
 }

@@ -1,51 +1,40 @@
-//! Locations in a snapshot of the places where tasks await.
+//! Where tasks await, in the code table of a snapshot.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::layout::{State, StateMachine};
+use super::Await;
+use super::layout::StateMachine;
 use crate::code::{CodeBuilder, FunctionKind, Location, LocationId};
 use crate::words::rust as words;
 
-/// The locations of states, by their addresses here. They hold for one snapshot: each is verified when it is used.
+/// Places kept.
+const MAX_PLACES: usize = 1 << 18;
+
+/// The locations of one snapshot by the state that each stands for.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(in super::super) struct Places {
+    /// By the machine's address, which it keeps while it is in here, and the state's number.
     known: FxHashMap<(usize, usize), (Arc<StateMachine>, LocationId)>,
 }
 
 impl Places {
-    /// The location of the state with a number of an async function.
-    pub(super) fn location(
-        &mut self,
-        machine: &Arc<StateMachine>,
-        nth: usize,
-        code: &mut CodeBuilder,
-    ) -> Option<LocationId> {
-        let (_, state) = machine.states.get(nth)?;
-        let key = (Arc::as_ptr(machine) as usize, nth);
-        if let Some((_, id)) = self.known.get(&key).filter(|(_, id)| is_same(*id, machine, state, code)) {
+    /// The location of an async function's state.
+    pub(in super::super) fn location(&mut self, at: &Await, code: &mut CodeBuilder) -> Option<LocationId> {
+        let Await { machine, state: nth } = at;
+        let (_, state) = machine.states.get(*nth)?;
+        let key = (Arc::as_ptr(machine) as usize, *nth);
+        if let Some((_, id)) = self.known.get(&key) {
             return Some(*id);
         }
-        let role = words::role(&machine.name);
-        let function = code.function_with(&machine.name, package(&machine.name), FunctionKind::Normal, role);
+        let (name, role) = (&machine.name, words::role(&machine.name));
+        let function = code.function_with(name, words::module(name), FunctionKind::Normal, role);
         let frame = code.frame(function, &state.file, state.line);
         let id = code.location(Location::in_source(vec![frame]));
-        self.known.insert(key, (Arc::clone(machine), id));
+        if self.known.len() < MAX_PLACES {
+            self.known.insert(key, (Arc::clone(machine), id));
+        }
         Some(id)
     }
-}
-
-/// Whether a location of this snapshot is that of a state: the id may be of another snapshot.
-fn is_same(id: LocationId, machine: &StateMachine, state: &State, code: &CodeBuilder) -> bool {
-    let Some([frame]) = code.locations().get(id.index()).map(|location| location.frames.as_slice()) else {
-        return false;
-    };
-    let name = code.function_at(frame.function).map(|function| code.text(function.name));
-    frame.line == state.line && name == Some(&*machine.name) && code.text(frame.file) == &*state.file
-}
-
-/// The crate that a function is in.
-fn package(name: &str) -> &str {
-    name.split("::").next().unwrap_or("")
 }

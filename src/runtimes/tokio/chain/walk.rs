@@ -6,45 +6,41 @@ use super::details::Details;
 use super::layout::{Several, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::window::Window;
-use super::{Branch, Chain, Chains, Leaf, names};
-use crate::process::Memory;
-use crate::snapshot::{SnapshotBuilder, StackStatus, WaitClass};
+use super::{Await, Chain, Chains, Leaf, names};
+use crate::snapshot::{StackStatus, WaitClass};
 use crate::symbols::types::TypeId;
 
 /// Steps from a future to the one inside of it, in all branches of one task.
 const MAX_STEPS: usize = 1 << 14;
 /// Locations of one chain.
 const MAX_LOCATIONS: usize = 4 << 10;
-/// Branches at one place that are shown.
+/// Branches at one place that are followed.
 const MAX_BRANCHES: usize = 64;
-/// How deep branches within branches are shown.
+/// How deep branches within branches are followed.
 const MAX_DEPTH: usize = 8;
 /// In the vtable of a future, after what every vtable has: drop, size, alignment.
 const VTABLE_SIZE: u64 = 8;
 const VTABLE_POLL: u64 = 24;
 
 /// One chain being read.
-pub(super) struct Walk<'a> {
-    chains: &'a mut Chains,
-    window: Window<'a>,
-    into: &'a mut SnapshotBuilder,
+pub(super) struct Walk<'w, 'm> {
+    chains: &'w mut Chains,
+    window: &'w mut Window<'m>,
     steps: usize,
 }
 
 /// An async function on the way.
 struct Awaiting {
-    machine: Arc<StateMachine>,
-    /// The number of its state.
-    nth: usize,
+    at: Await,
     /// Its address.
-    at: u64,
+    address: u64,
 }
 
 impl Awaiting {
     /// The type and the address of the data of its state.
     fn data(&self) -> Option<(TypeId, u64)> {
-        let (_, state) = self.machine.states.get(self.nth)?;
-        Some((state.data.of, self.at.checked_add(state.data.offset)?))
+        let (_, state) = self.at.machine.states.get(self.at.state)?;
+        Some((state.data.of, self.address.checked_add(state.data.offset)?))
     }
 }
 
@@ -60,16 +56,11 @@ enum End {
     Gaps(Option<Leaf>),
     /// There is more, and too much.
     Truncated,
-    Branches(Leaf, Vec<Branch>),
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(
-        chains: &'a mut Chains,
-        memory: &'a dyn Memory,
-        into: &'a mut SnapshotBuilder,
-    ) -> Walk<'a> {
-        Walk { chains, window: Window::new(memory), into, steps: 0 }
+impl<'w, 'm> Walk<'w, 'm> {
+    pub(super) fn new(chains: &'w mut Chains, window: &'w mut Window<'m>) -> Walk<'w, 'm> {
+        Walk { chains, window, steps: 0 }
     }
 
     /// The chain of a future of a type, at an address.
@@ -82,29 +73,20 @@ impl<'a> Walk<'a> {
         let mut frames: Vec<Awaiting> = Vec::new();
         let end = self.inwards(of, at, depth, &mut frames);
         let mut chain = Chain { status: StackStatus::Complete, ..Chain::default() };
-        for frame in frames.iter().rev() {
-            let location = self.chains.places.location(&frame.machine, frame.nth, &mut self.into.code);
-            chain.locations.extend(location);
-        }
+        chain.awaits = frames.into_iter().rev().map(|frame| frame.at).collect();
         let mut is_done = false;
         match end {
             End::Leaf(leaf) => chain.leaf = Some(leaf),
             End::Done => {
-                chain.leaf = Some(self.leaf("done", WaitClass::Nothing));
+                chain.leaf = Some(leaf("done", WaitClass::Nothing));
                 is_done = true;
             }
-            End::Broken => chain.status = StackStatus::Broken,
+            End::Broken => chain.status = StackStatus::Missing,
             End::Gaps(leaf) => (chain.status, chain.leaf) = (StackStatus::Gaps, leaf),
-            End::Truncated => chain.status = StackStatus::Truncated,
-            End::Branches(leaf, branches) => (chain.leaf, chain.branches) = (Some(leaf), branches),
+            End::Truncated => chain.status = StackStatus::Gaps,
         }
         (chain, is_done)
     }
-
-    fn leaf(&mut self, reason: &str, class: WaitClass) -> Leaf {
-        Leaf { reason: Some(self.into.code.string(reason)), class, ..Leaf::default() }
-    }
-
     /// Follows a future to its end; adds the async functions on the way.
     fn inwards(&mut self, mut of: TypeId, mut at: u64, depth: usize, frames: &mut Vec<Awaiting>) -> End {
         loop {
@@ -144,11 +126,11 @@ impl<'a> Walk<'a> {
                 },
                 Shape::Leaf(kind) => {
                     let library =
-                        frames.iter().rev().take_while(|frame| leaves::is_library(&frame.machine.name));
-                    let around = library.clone().map(|frame| frame.machine.name.as_str());
+                        frames.iter().rev().take_while(|frame| leaves::is_library(&frame.at.machine.name));
+                    let around = library.clone().map(|frame| frame.at.machine.name.as_str());
                     let words = leaves::words(kind, around);
                     let around = library.filter_map(Awaiting::data).collect();
-                    let mut details = Details { layouts, window: &mut self.window, into: self.into, around };
+                    let mut details = Details { layouts, window: self.window, around };
                     return End::Leaf(details.leaf(kind, words, of, at));
                 }
                 Shape::Unknown { has_futures } => return self.unknown(of, has_futures),
@@ -165,7 +147,7 @@ impl<'a> Walk<'a> {
         let found = self.chains.layouts.as_mut().and_then(|layouts| layouts.types.get(of));
         let Some(found) = found else { return End::Gaps(None) };
         let name = names::base(&found.name);
-        let leaf = self.leaf(if name.is_empty() { "unknown" } else { name }, WaitClass::Other);
+        let leaf = leaf(if name.is_empty() { "unknown" } else { name }, WaitClass::Other);
         if has_futures { End::Gaps(Some(leaf)) } else { End::Leaf(leaf) }
     }
 
@@ -183,14 +165,14 @@ impl<'a> Walk<'a> {
         if state.kind == StateKind::Returned {
             return Err(End::Done);
         }
-        frames.push(Awaiting { machine: Arc::clone(machine), nth, at });
+        frames.push(Awaiting { at: Await { machine: Arc::clone(machine), state: nth }, address: at });
         match state.kind {
             StateKind::Suspended => {
                 let place = state.awaited.ok_or(End::Gaps(None))?;
                 Ok((place.of, at.wrapping_add(place.offset)))
             }
-            StateKind::Panicked => Err(End::Leaf(self.leaf("panicked", WaitClass::Nothing))),
-            _ => Err(End::Leaf(self.leaf("not started", WaitClass::Nothing))),
+            StateKind::Panicked => Err(End::Leaf(leaf("panicked", WaitClass::Nothing))),
+            _ => Err(End::Leaf(leaf("not started", WaitClass::Nothing))),
         }
     }
 
@@ -222,33 +204,37 @@ impl<'a> Walk<'a> {
             None => Some(0),
         };
         let (Some(base), Some(disabled)) = (base, disabled) else { return Ok(End::Broken) };
-        let all = several.futures.len();
+        if several.futures.len() > MAX_BRANCHES {
+            return Ok(End::Truncated);
+        }
         let mut running = Vec::new();
-        for (nth, place) in several.futures.iter().enumerate().take(MAX_BRANCHES) {
+        for (nth, place) in several.futures.iter().enumerate() {
             if nth < 64 && disabled >> nth & 1 == 1 {
                 continue;
             }
             let at = base.wrapping_add(place.offset);
             let (chain, is_done) = self.follow(place.of, at, depth + 1);
             if !is_done {
-                running.push((Branch { name: format!("{} of {all}", nth + 1), chain }, place.of, at));
+                running.push((chain, place.of, at));
             }
         }
-        if let ([(_, of, at)], true) = (running.as_slice(), all <= MAX_BRANCHES) {
+        if let [(_, of, at)] = running.as_slice() {
             return Err((*of, *at));
         }
-        let mut reason = format!("{}: ", several.word);
-        let mut leaf = Leaf::default();
-        for (nth, (branch, ..)) in running.iter().enumerate() {
-            let text = branch.chain.leaf.as_ref().and_then(|leaf| leaf.reason);
-            let text = text.map_or("unknown", |id| self.into.code.text(id));
-            reason.push_str(if nth == 0 { "" } else { ", " });
-            reason.push_str(text);
-            leaf.waits.extend(branch.chain.leaf.iter().flat_map(|leaf| &leaf.waits));
+        let mut whole = true;
+        let (mut reasons, mut objects) = (Vec::new(), Vec::new());
+        for (chain, ..) in running {
+            whole &= chain.status == StackStatus::Complete;
+            let leaf = chain.leaf.unwrap_or_default();
+            reasons.push(if leaf.reason.is_empty() { "unknown".to_owned() } else { leaf.reason });
+            objects.extend(leaf.objects);
         }
-        leaf.class = if several.word == "select" { WaitClass::Select } else { WaitClass::Other };
-        leaf.reason = Some(self.into.code.string(&reason));
-        let branches = running.into_iter().map(|(branch, ..)| branch).collect();
-        Ok(End::Branches(leaf, branches))
+        let (reason, class) = leaves::joined(several.word, &reasons);
+        let leaf = Leaf { reason, class, objects };
+        Ok(if whole { End::Leaf(leaf) } else { End::Gaps(Some(leaf)) })
     }
+}
+
+fn leaf(reason: &str, class: WaitClass) -> Leaf {
+    Leaf { reason: reason.to_owned(), class, ..Leaf::default() }
 }
