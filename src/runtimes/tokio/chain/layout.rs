@@ -80,8 +80,19 @@ pub(super) enum StateKind {
 pub(super) struct Choice {
     /// The offset of the discriminant and its size, bytes.
     pub(super) discriminant: Option<(u64, u64)>,
-    /// By the value of the discriminant: the name of the variant, and its future.
-    pub(super) variants: Vec<(Option<u64>, String, Option<Place>)>,
+    pub(super) variants: Vec<Alternative>,
+}
+
+/// A variant of an enum that holds futures.
+#[derive(Debug)]
+pub(super) struct Alternative {
+    /// The value of the discriminant. None: all others.
+    pub(super) value: Option<u64>,
+    pub(super) name: String,
+    /// Its future.
+    pub(super) inside: Option<Place>,
+    /// There may be futures in it that are not reached.
+    pub(super) has_others: bool,
 }
 
 /// Futures that are polled together.
@@ -175,11 +186,13 @@ impl Layouts {
             for variant in &variants.list {
                 let inside = self.types.get(variant.member.of);
                 let name = inside.as_ref().map_or("", |inside| names::last(&inside.name)).to_owned();
-                let leads = self.lead(variant.member.of, 0) >= Lead::Leaf;
+                let lead = self.lead(variant.member.of, 0);
                 let place = Place { offset: variant.member.offset, of: variant.member.of };
-                list.push((variant.value, name, leads.then_some(place)));
+                let inside = Some(place).filter(|_| lead >= Lead::Leaf);
+                let has_others = lead > Lead::No;
+                list.push(Alternative { value: variant.value, name, inside, has_others });
             }
-            if list.iter().all(|(.., place)| place.is_none()) {
+            if list.iter().all(|option| !option.has_others) {
                 return Some(Shape::Unknown { has_futures: false });
             }
             let choice = Choice { discriminant: variants.discriminant, variants: list };

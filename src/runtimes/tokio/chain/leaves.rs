@@ -88,7 +88,7 @@ const TOGETHER: &[(&str, &str)] = &[
     ("tokio::time::timeout::Timeout", TIMEOUT),
 ];
 /// A future and the time that ends waiting for it.
-const TIMEOUT: &str = "timeout";
+pub(super) const TIMEOUT: &str = "timeout";
 
 /// The leaf that a type is, by its name without parameters.
 pub(super) fn by_type(base: &str) -> Option<LeafKind> {
@@ -174,6 +174,9 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Acquire => {
             words("semaphore acquire", WaitClass::Semaphore, Some((WaitOp::Lock, ObjectKind::Semaphore)))
         }
+        LeafKind::Notified if within("tokio::sync::barrier") => {
+            words("barrier", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond)))
+        }
         LeafKind::Notified if within("tokio::sync::watch") && calls("closed") => {
             words("watch closed", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond)))
         }
@@ -209,9 +212,8 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
 
 /// What several futures wait for that are polled together.
 pub(super) fn joined(word: &str, reasons: &[String]) -> (String, WaitClass) {
-    match (word, reasons) {
-        (TIMEOUT, [what, time]) if time == "sleep" => (format!("{what}, or timeout"), WaitClass::Timer),
-        ("select", _) => (format!("select: {}", reasons.join(", ")), WaitClass::Select),
+    match word {
+        "select" => (format!("select: {}", reasons.join(", ")), WaitClass::Select),
         _ => (format!("{word}: {}", reasons.join(", ")), WaitClass::Other),
     }
 }

@@ -225,7 +225,8 @@ impl Chains {
         if let Some(problem) = &self.problem {
             return Some(format!("await chains are not known: {problem}"));
         }
-        self.lack.map(str::to_owned)
+        let none_is_known = || !self.futures.is_empty() && self.futures.values().all(Option::is_none);
+        self.lack.or_else(|| none_is_known().then_some(LINES_ONLY)).map(str::to_owned)
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::details::Details;
-use super::layout::{Several, Shape, StateKind, StateMachine};
+use super::layout::{Alternative, Several, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::window::Window;
-use super::{Await, Chain, Chains, Leaf, names};
+use super::{Await, Chain, Chains, Leaf, Wanted, names};
 use crate::snapshot::{StackStatus, WaitClass};
 use crate::symbols::types::TypeId;
 
@@ -70,8 +70,13 @@ impl<'w, 'm> Walk<'w, 'm> {
 
     /// The chain, and whether the future was polled to its end.
     fn follow(&mut self, of: TypeId, at: u64, depth: usize) -> (Chain, bool) {
-        let mut frames: Vec<Awaiting> = Vec::new();
-        let end = self.inwards(of, at, depth, &mut frames);
+        let (mut frames, mut limits) = (Vec::new(), Vec::new());
+        let mut end = self.inwards(of, at, depth, &mut frames, &mut limits);
+        if let (End::Leaf(leaf) | End::Gaps(Some(leaf)), false) = (&mut end, limits.is_empty()) {
+            leaf.reason.push_str(", or timeout");
+            leaf.class = WaitClass::Timer;
+            leaf.objects.append(&mut limits);
+        }
         let mut chain = Chain { status: StackStatus::Complete, ..Chain::default() };
         chain.awaits = frames.into_iter().rev().map(|frame| frame.at).collect();
         let mut is_done = false;
@@ -87,8 +92,15 @@ impl<'w, 'm> Walk<'w, 'm> {
         }
         (chain, is_done)
     }
-    /// Follows a future to its end; adds the async functions on the way.
-    fn inwards(&mut self, mut of: TypeId, mut at: u64, depth: usize, frames: &mut Vec<Awaiting>) -> End {
+    /// Follows a future to its end; adds the async functions on the way, and the timers that end the wait.
+    fn inwards(
+        &mut self,
+        mut of: TypeId,
+        mut at: u64,
+        depth: usize,
+        frames: &mut Vec<Awaiting>,
+        limits: &mut Vec<Wanted>,
+    ) -> End {
         loop {
             self.steps += 1;
             if self.steps > MAX_STEPS || frames.len() >= MAX_LOCATIONS {
@@ -109,14 +121,20 @@ impl<'w, 'm> Walk<'w, 'm> {
                         },
                         None => 0,
                     };
-                    let exact = choice.variants.iter().find(|(known, ..)| *known == Some(value));
-                    let other = || choice.variants.iter().find(|(known, ..)| known.is_none());
+                    let exact = choice.variants.iter().find(|option| option.value == Some(value));
+                    let other = || choice.variants.iter().find(|option| option.value.is_none());
                     match exact.or_else(other) {
-                        Some((.., Some(place))) => Ok((place.of, at.wrapping_add(place.offset))),
-                        Some((_, name, None)) if matches!(name.as_str(), "Done" | "Gone") => {
-                            return End::Done;
+                        Some(Alternative { inside: Some(place), .. }) => {
+                            Ok((place.of, at.wrapping_add(place.offset)))
                         }
-                        Some(_) => return self.unknown(of, false),
+                        Some(option) if matches!(option.name.as_str(), "Done" | "Gone") => return End::Done,
+                        Some(option) => return self.unknown(of, option.has_others),
+                        None => return End::Broken,
+                    }
+                }
+                Shape::Several(several) if several.word == leaves::TIMEOUT => {
+                    match self.limited(&several, at, depth, limits) {
+                        Some(inside) => Ok(inside),
                         None => return End::Broken,
                     }
                 }
@@ -185,6 +203,22 @@ impl<'w, 'm> Walk<'w, 'm> {
         // The linker may have made one function of two with the same code: then the size of the type may differ.
         let (of, _) = self.chains.boxed(poll).filter(|(_, known)| *known == size).ok_or(End::Gaps(None))?;
         Ok((of, data))
+    }
+
+    /// The future of a `Timeout`. Its timer is added.
+    fn limited(
+        &mut self,
+        several: &Several,
+        at: u64,
+        depth: usize,
+        limits: &mut Vec<Wanted>,
+    ) -> Option<(TypeId, u64)> {
+        let [inside, time] = several.futures.as_slice() else { return None };
+        if depth < MAX_DEPTH {
+            let (chain, _) = self.follow(time.of, at.wrapping_add(time.offset), depth + 1);
+            limits.extend(chain.leaf.into_iter().flat_map(|leaf| leaf.objects));
+        }
+        Some((inside.of, at.wrapping_add(inside.offset)))
     }
 
     /// Futures that are polled together; or the only one of them that still runs.

@@ -1,0 +1,184 @@
+//! Where Tokio's tasks await and what for, compared with the marks in the sources of the program.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use loiter::process;
+use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
+
+mod common;
+
+use common::{BookedTask, TOKIO_VERSIONS, TokioFixture, TokioFlavour};
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A place in the fixture: file and line.
+type Place = (PathBuf, u32);
+
+/// What the sources say of one task.
+#[derive(Debug)]
+struct Expected {
+    /// The places where it awaits, innermost first.
+    awaits: Vec<Place>,
+    /// What for. None: there may be more than is known.
+    reason: Option<String>,
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokio")
+}
+
+/// The marks in the sources: `// @name` names a line; behind that, `= names: reason` and `= names ?` say where the task that
+/// is spawned on the line awaits.
+fn expected() -> BTreeMap<Place, Expected> {
+    let mut names: BTreeMap<String, Place> = BTreeMap::new();
+    let mut tasks: Vec<(Place, String)> = Vec::new();
+    for file in ["waits.rs", "chains.rs"].map(|name| sources().join(name)) {
+        for (text, line) in fs::read_to_string(&file).unwrap().lines().zip(1..) {
+            let place = || (file.clone(), line);
+            if let Some((_, mark)) = text.split_once("// @") {
+                let name = mark.split(' ').next().unwrap();
+                let before = names.insert(format!("{}:{name}", file.display()), place());
+                assert_eq!(before, None, "{name} is twice");
+            }
+            if let Some((_, mark)) = text.split_once("// ").and_then(|(_, marks)| marks.split_once("= ")) {
+                tasks.push((place(), mark.to_owned()));
+            }
+        }
+    }
+    let read = |((file, line), mark): (Place, String)| {
+        let (awaits, reason) = match mark.split_once(':') {
+            Some((awaits, reason)) => (awaits, Some(reason.trim().to_owned())),
+            None => (mark.strip_suffix('?').unwrap(), None),
+        };
+        let place = |name: &str| names[&format!("{}:{name}", file.display())].clone();
+        let awaits = awaits.split_whitespace().map(place).collect();
+        ((file, line), Expected { awaits, reason })
+    };
+    tasks.into_iter().map(read).collect()
+}
+
+/// The frames of a task that are in the fixture, innermost first.
+fn own_frames(snapshot: &Snapshot, task: &Task) -> Vec<Place> {
+    let locations = snapshot.stack_of(task).iter().map(|id| &snapshot.code.locations[id.index()]);
+    let frames = locations.flat_map(|location| &location.frames);
+    let places = frames.map(|frame| (PathBuf::from(snapshot.str(frame.file)), frame.line));
+    places.filter(|(file, _)| file.starts_with(sources())).collect()
+}
+
+fn read(target: &dyn process::Target, pause: Pause) -> Snapshot {
+    let options = ReadOptions { pause, ..ReadOptions::default() };
+    let snapshot = runtimes::snapshot(target, &options).unwrap();
+    assert_eq!(snapshot.validate(), Ok(()));
+    snapshot
+}
+
+/// What is wrong with how one task was read.
+fn wrong(
+    snapshot: &Snapshot,
+    task: &Task,
+    booked: &BookedTask,
+    expected: &Expected,
+    has_types: bool,
+) -> Option<String> {
+    let (frames, reason) = (own_frames(snapshot, task), task.reason.map(|id| snapshot.str(id)));
+    let name = task.entry.map(|entry| snapshot.function_name(entry));
+    let said = format!("{}: {name:?} {:?} {reason:?} {frames:?}", booked.subject, task.stack_status);
+    if !has_types {
+        let unknown = task.stack_status == StackStatus::Unknown && frames.is_empty();
+        return (!unknown).then(|| format!("{said}, though nothing says so"));
+    }
+    if frames != expected.awaits {
+        return Some(format!("{said}, not {:?}", expected.awaits));
+    }
+    match &expected.reason {
+        Some(wanted) if task.stack_status != StackStatus::Complete || reason != Some(wanted) => {
+            Some(format!("{said}, not {wanted:?}"))
+        }
+        None if task.stack_status != StackStatus::Gaps => Some(format!("{said}: as if it were all")),
+        _ => None,
+    }
+}
+
+fn check(version: &str, flavour: TokioFlavour) {
+    let about = format!("{version} {flavour:?}");
+    let expected = expected();
+    let mut fixture = TokioFixture::start(version, flavour, &["waits", "chains"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let began = Instant::now();
+    // A task needs a moment to get where it waits.
+    let failures = loop {
+        let books = fixture.books();
+        let snapshot =
+            read(&*target, if began.elapsed() < PATIENCE / 2 { Pause::Nothing } else { Pause::Everything });
+        let tasks: BTreeMap<u64, &Task> =
+            snapshot.tasks.iter().map(|task| (task.id.unwrap(), task)).collect();
+        let mut failures = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (id, booked) in books.iter().filter(|(_, booked)| booked.kind == "future") {
+            let place = (PathBuf::from(&booked.file), booked.line);
+            let expected = expected.get(&place).unwrap_or_else(|| panic!("{about}: no mark for {booked:?}"));
+            seen.insert(place);
+            match tasks.get(id) {
+                Some(task) if task.state == TaskState::Waiting => {
+                    failures.extend(wrong(&snapshot, task, booked, expected, flavour.has_types()));
+                }
+                other => failures.push(format!("{}: {other:?}", booked.subject)),
+            }
+        }
+        assert_eq!(seen.len(), expected.len(), "{about}: every mark is about a task");
+        let warned =
+            snapshot.header.warnings.iter().any(|warning| warning.contains("where tasks await is unknown"));
+        assert_eq!(warned, !flavour.has_types(), "{about}: {:?}", snapshot.header.warnings);
+        if failures.is_empty() || began.elapsed() > PATIENCE {
+            break failures;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(failures.is_empty(), "{about}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn tokio_1_54_dev() {
+    check("1.54.1", TokioFlavour::Dev);
+}
+
+#[test]
+fn tokio_1_54_fat() {
+    check("1.54.1", TokioFlavour::Fat);
+}
+
+#[test]
+fn tokio_1_36_dev() {
+    check("1.36.0", TokioFlavour::Dev);
+}
+
+/// Where nothing says where tasks await, it is unknown.
+#[test]
+fn without_types() {
+    check("1.54.1", TokioFlavour::V0);
+    check("1.40.0", TokioFlavour::Lines);
+}
+
+/// `LOITER_TOKIO=all` tests every version with every flavour that has types: 18 programs are built for that.
+#[test]
+#[ignore = "needs LOITER_MATRIX=full"]
+fn more_versions() {
+    if std::env::var("LOITER_TOKIO").is_ok_and(|value| value == "all") {
+        for version in TOKIO_VERSIONS {
+            TokioFlavour::ALL
+                .into_iter()
+                .filter(|flavour| flavour.has_types())
+                .for_each(|flavour| check(version, flavour));
+        }
+    } else {
+        check("1.28.2", TokioFlavour::Full);
+        check("1.47.1", TokioFlavour::Full);
+    }
+}
