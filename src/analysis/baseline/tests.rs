@@ -91,7 +91,7 @@ fn lines_that_nothing_needs_are_stale() {
     };
     let (one, other) =
         (("p".to_owned(), vec![kind("d", "e", "f")]), ("q".to_owned(), vec![kind("a", "b", "c")]));
-    assert_eq!(numbers(&[one.clone()]), [1]);
+    assert_eq!(numbers(std::slice::from_ref(&one)), [1]);
     // Another program needs it.
     assert_eq!(numbers(&[one, other]), [0_usize; 0]);
 }

@@ -134,7 +134,7 @@ fn notes(verdict: &Verdict) -> Vec<String> {
         notes.push(markdown::plain(&known_tasks(&verdict.noun, tasks, known.len())));
     }
     for line in verdict.stale.iter().take(STALE) {
-        notes.push(format!("no longer needed in the baseline: {}", markdown::code(&kind_line(line))));
+        notes.push(format!("no longer needed in the baseline: {}", markdown::code_in_text(&kind_line(line))));
     }
     if let Some(more) = verdict.stale.len().checked_sub(STALE).filter(|&more| more > 0) {
         notes.push(format!("and {more} more lines that are no longer needed"));

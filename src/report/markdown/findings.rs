@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{block, code, plain};
+use super::{block, code, code_in_text, plain};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Listed, Part, Report};
 use crate::analysis::signature::SignatureFrame;
@@ -150,7 +150,7 @@ fn write_listed(listed: &Listed, noun: &str, out: &mut dyn Write) -> io::Result<
         if !lines.is_empty() {
             writeln!(out)?;
         }
-        lines.iter().try_for_each(|line| writeln!(out, "- {}", code(line)))?;
+        lines.iter().try_for_each(|line| writeln!(out, "- {}", code_in_text(line)))?;
     }
     Ok(())
 }
