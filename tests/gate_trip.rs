@@ -210,6 +210,8 @@ fn too_many_tasks_trip_in_one_reading() {
         "50ms",
         "--for",
         "1h",
+        "--exit-code",
+        "42",
     ]);
     let begin = gate.expect("begin");
     assert!(begin["tasks"].as_u64().unwrap() < 500 && begin["learned"].is_null(), "{begin}");
@@ -219,7 +221,7 @@ fn too_many_tasks_trip_in_one_reading() {
     assert!(trip["counts"][0].as_u64().unwrap() > 500 && trip["report"].is_null(), "{trip}");
     // By default a trip changes the status, and nothing more.
     let (end, code) = gate.stop();
-    assert_eq!((&end["trips"], code), (&1.into(), Some(1)), "{end}");
+    assert_eq!((&end["trips"], code), (&1.into(), Some(42)), "{end}");
 }
 
 #[test]

@@ -61,8 +61,10 @@ fn apply_limits(minor: u32, locks: &[Lock], failures: Vec<Failure>) -> Vec<Failu
     left
 }
 
+/// A frozen program may stay so for longer than a user would want: with busy processes beside it, a reading
+/// of a debug build can take longer than the default limit.
 fn with(pause: Pause) -> ReadOptions {
-    ReadOptions { pause, ..ReadOptions::default() }
+    ReadOptions { pause, freeze_limit: Duration::from_secs(120), ..ReadOptions::default() }
 }
 
 fn locks_of(fixture: &mut Fixture) -> Vec<Lock> {

@@ -254,6 +254,64 @@ fn what_was_there_before_is_no_finding() {
 }
 
 #[test]
+fn a_list_of_known_kinds_shrinks() {
+    let saved = Saved::series();
+    let fleet = Saved::new(&[("a", reading("web1", 0, 30)), ("b", reading("web2", 0, 40))]);
+    let at = tempfile::tempdir().unwrap();
+    let list = at.path().join("leaks.baseline");
+    let file = list.to_str().unwrap();
+    let leaks = |saved: &Saved, arguments: &[&str]| {
+        let output = saved.leaks(&[arguments, &["--fail-on", "suspect"]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), stderr)
+    };
+    assert_eq!(leaks(&saved, &[]).0, Some(1));
+    let (status, _, said) = leaks(&saved, &["--write-baseline", file]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("leaks.baseline has 1 kind of example.com/api: 1 new; 0 lines went"), "{said}");
+    let written = fs::read_to_string(&list).unwrap();
+    let line = r"example.com/api.ask\u{1b}[31m\|`.func1 | example.com/api.ask | chan send";
+    assert!(written.contains(&format!("\n[example.com/api]\n{line}\n")), "{written}");
+    // The same kind in any number, and of other processes of the program.
+    for (saved, tasks) in [(&saved, 80), (&fleet, 70)] {
+        let (status, text, _) = leaks(saved, &["--baseline", file]);
+        let known = format!("known by the baseline: {tasks} goroutines of 1 kind");
+        assert!(status == Some(0) && text.contains(&known), "{text}");
+        let report: Value = serde_json::from_str(&leaks(saved, &["--baseline", file, "--json"]).1).unwrap();
+        assert_eq!((&report["baseline_tasks"], &report["stale"]), (&tasks.into(), &serde_json::json!([])));
+    }
+
+    let older = written.replace(line, &format!("{line} | until 2000-01-31 # API-212\ngone | * | select"));
+    fs::write(&list, older).unwrap();
+    for saved in [&saved, &fleet] {
+        let (status, text, _) = leaks(saved, &["--baseline", file]);
+        assert_eq!(status, Some(1), "{text}");
+        for remark in [
+            "no longer known: 1 line of the baseline is past the last day",
+            "no longer needed: 1 line of the baseline (--write-baseline removes them)",
+            "gone | * | select",
+        ] {
+            assert!(text.contains(remark), "{remark}: {text}");
+        }
+        let markdown = leaks(saved, &["--baseline", file, "--format", "markdown"]).1;
+        assert!(markdown.contains("- `line 8: gone | * | select`"), "{markdown}");
+        let report: Value = serde_json::from_str(&leaks(saved, &["--baseline", file, "--json"]).1).unwrap();
+        let first = |name: &str| report[name][0]["number"].as_u64();
+        assert_eq!((first("expired"), first("stale")), (Some(7), Some(8)), "{report}");
+        assert_eq!(report["expired"][0]["until"], "2000-01-31");
+    }
+    let (_, _, said) = leaks(&saved, &["--write-baseline", file]);
+    assert!(said.contains("1 kind of example.com/api: 0 new; 1 line went"), "{said}");
+    let written = fs::read_to_string(&list).unwrap();
+    assert!(written.contains("# API-212") && !written.contains("gone"), "{written}");
+
+    let missing = leaks(&saved, &["--baseline", "missing.baseline"]);
+    assert!(missing.0 == Some(2) && missing.2.contains("missing.baseline"), "{missing:?}");
+    fs::write(&list, "# loiter baseline 1\na | b\n").unwrap();
+    assert!(leaks(&saved, &["--baseline", file]).2.contains("line 2: use FUNCTION | CREATOR | REASON"));
+}
+
+#[test]
 fn snapshots_of_several_hosts_are_a_fleet() {
     let sizes = [("web1", 30), ("web2", 2_000), ("web3", 40)];
     let all: Vec<_> = sizes.iter().map(|&(host, n)| (host, reading(host, 0, n))).collect();

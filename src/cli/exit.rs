@@ -5,24 +5,25 @@ use std::process::ExitCode;
 /// How loiter ends. The numbers are part of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-#[repr(u8)]
 pub enum Exit {
     /// The request was carried out.
-    Ok = 0,
+    Ok,
     /// What `--fail-on` names was found.
-    Findings = 1,
+    Findings,
     /// The command line makes no sense, or something without an own code failed.
-    Error = 2,
+    Error,
     /// The kernel does not let loiter read the process.
-    Permission = 3,
+    Permission,
     /// There is no such process, or it ended while it was read.
-    NoProcess = 4,
+    NoProcess,
     /// The process or core file holds no runtime that loiter can read.
-    NoRuntime = 5,
+    NoRuntime,
     /// The runtime is there but has not finished starting.
-    Starting = 6,
+    Starting,
     /// The process does not answer: a read of it does not return, or it had to be resumed before it had been read.
-    NoAnswer = 7,
+    NoAnswer,
+    /// What `loiter gate` looks for was found: the number that `--exit-code` names.
+    Gate(u8),
 }
 
 /// The codes as every command's help explains them; the man pages are made from it.
@@ -38,6 +39,16 @@ pub(super) const HELP: &str = "Exit codes:
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Findings => 1,
+            Exit::Error => 2,
+            Exit::Permission => 3,
+            Exit::NoProcess => 4,
+            Exit::NoRuntime => 5,
+            Exit::Starting => 6,
+            Exit::NoAnswer => 7,
+            Exit::Gate(status) => status,
+        })
     }
 }

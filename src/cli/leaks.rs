@@ -4,16 +4,19 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use clap::ValueEnum;
 
+use super::baseline;
 use super::error::{CliError, Result};
 use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
 use super::source::{ProcessArg, ProgramArg, ReadArgs};
 use super::{exit, parse};
 use crate::analysis::Series;
-use crate::analysis::leaks::{self, Baseline, Ignore, Options, Sureness, fleet};
+use crate::analysis::baseline::Date;
+use crate::analysis::leaks::{self, Baseline, Ignore, Listed, Options, Sureness, fleet};
 use crate::analysis::rates::rates;
 use crate::report::finding::Findings;
 use crate::report::text;
@@ -89,9 +92,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     ignore_file: Option<PathBuf>,
 
-    /// Ignore groups that are no larger than they were in this snapshot
-    #[arg(long, value_name = "SNAPSHOT", help_heading = "Rules")]
+    /// Ignore what is known: a snapshot, or a list of kinds of tasks
+    ///
+    /// Groups that are no larger than they were in the snapshot are not reported. A list is a file that
+    /// --write-baseline made, here or of loiter gate: the kinds that it names are not reported in any number, until
+    /// the last day of their line; lines that nothing needs any more are listed.
+    #[arg(long, value_name = "FILE", help_heading = "Rules")]
     baseline: Option<Source>,
+
+    /// Write what is found now into this list of known kinds, and do not fail because of it
+    ///
+    /// One kind a line: FUNCTION | CREATOR | REASON, then perhaps | until 2027-01-31, then perhaps # and a comment.
+    /// Lines that are still needed stay as they are; lines of this program that no task needs any more go. Without
+    /// --baseline, this file is also what tasks are compared with, if it exists.
+    #[arg(long, value_name = "FILE", help_heading = "Rules")]
+    write_baseline: Option<PathBuf>,
 
     /// Requests served per second; the report then says how many tasks each request creates
     #[arg(long, value_name = "N", value_parser = rate, help_heading = "Rules")]
@@ -222,9 +237,30 @@ impl Args {
 
     fn options(&self) -> Result<Options> {
         let ignore_file = ignore::read(self.ignore_file.as_deref())?;
-        let baseline = self.baseline.as_ref().map(|source| self.how.open(source)).transpose()?;
-        let baseline = baseline.map(|opened| Baseline::new(&opened.snapshot));
+        let baseline = self.known()?;
         Ok(Options { min_age_ns: self.min_age, ignore: self.ignore.clone(), ignore_file, baseline })
+    }
+
+    /// What is known already.
+    fn known(&self) -> Result<Option<Baseline>> {
+        let list = match (&self.baseline, &self.write_baseline) {
+            (Some(Source::File(path)), _) if baseline::is_list(path) => Some(baseline::read(path)?),
+            (Some(source), _) => {
+                return Ok(Some(Baseline::of_snapshot(&self.how.open(source)?.snapshot)));
+            }
+            (None, Some(path)) => baseline::read_if_there(path)?,
+            (None, None) => None,
+        };
+        Ok(list.map(|list| Baseline::List { list, today: Date::of(SystemTime::now()) }))
+    }
+
+    /// What --fail-on is asked about. What is written into the list of known kinds does not count.
+    fn outcome(&self, surest: Option<Sureness>, scheduler: bool, listed: &Listed) -> Result<Outcome> {
+        let Some(path) = &self.write_baseline else { return Ok(Outcome { surest, scheduler }) };
+        for one in baseline::renew(path, &listed.programs)? {
+            tell(&format!("{} has {one}", path.display()));
+        }
+        Ok(Outcome { surest: None, scheduler })
     }
 
     /// Reports on one process.
@@ -241,7 +277,7 @@ impl Args {
             Format::Json => json::findings(&what, out),
             Format::Markdown => markdown::findings(&what, out),
         })?;
-        Ok(Outcome { surest: report.surest(), scheduler: !report.scheduler.is_empty() })
+        self.outcome(report.surest(), !report.scheduler.is_empty(), &report.listed)
     }
 
     /// Reports on snapshots of one process or of many.
@@ -272,7 +308,7 @@ impl Args {
             Format::Json => json::fleet(&fleet, out),
             Format::Markdown => markdown::fleet(&fleet, out),
         })?;
-        Ok(Outcome { surest, scheduler: !fleet.scheduler.is_empty() })
+        self.outcome(surest, !fleet.scheduler.is_empty(), &fleet.listed)
     }
 
     /// The sources, directories replaced by the files in them.

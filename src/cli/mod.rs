@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+mod baseline;
 mod completions;
 mod convert;
 #[cfg(feature = "demo")]

@@ -14,6 +14,7 @@ use crate::analysis::frames::{creator_frame, holding_frame};
 use crate::analysis::signature::SignatureFrame;
 use crate::snapshot::*;
 
+mod baseline;
 mod diff;
 mod evidence;
 mod findings;

@@ -16,6 +16,7 @@ pub mod flame;
 pub mod gate;
 pub mod go;
 pub mod json;
+pub mod known;
 #[allow(unreachable_pub, reason = "its items are public to the rest of the crate")]
 pub(crate) mod line;
 pub mod markdown;

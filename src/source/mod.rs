@@ -103,9 +103,9 @@ fn is_there(path: &str) -> bool {
 
 /// A text that means a file, even if that file is missing.
 fn looks_like_a_file(text: &str) -> bool {
-    const ENDINGS: [&str; 14] = [
-        "loiter", "core", "gz", "zst", "txt", "log", "json", "dump", "out", "pb", "pprof", "prof", "csv",
-        "trace",
+    const ENDINGS: [&str; 15] = [
+        "loiter", "baseline", "core", "gz", "zst", "txt", "log", "json", "dump", "out", "pb", "pprof",
+        "prof", "csv", "trace",
     ];
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     text.is_empty()

@@ -15,9 +15,11 @@
 mod date;
 pub mod file;
 mod names;
+mod program;
 
 pub use date::Date;
 pub use names::tolerant;
+pub use program::program_of;
 
 use super::Pattern;
 
@@ -131,16 +133,21 @@ impl Baseline {
         said
     }
 
-    /// The lines that none of these kinds needs any more. Lines for all programs are not asked if there are lines for
-    /// single programs, because another program may need them.
-    pub fn stale<'a>(&'a self, program: &str, kinds: &[Kind]) -> Vec<&'a Line> {
+    /// The lines that none of these programs, each with its kinds, needs any more. Lines for all programs are not asked
+    /// if there are lines for single programs, because another program may need them.
+    pub fn stale<'a>(&'a self, found: &[(String, Vec<Kind>)]) -> Vec<&'a Line> {
         let single = self.sections.iter().any(|section| !section.program.is_empty());
-        let asked = |section: &&Section| match section.program.as_str() {
-            "" => !single,
-            name => name == program,
-        };
-        let lines = self.sections.iter().filter(asked).flat_map(|section| &section.lines);
-        lines.filter(|line| !kinds.iter().any(|kind| line.fits(kind))).collect()
+        let mut stale = Vec::new();
+        for section in &self.sections {
+            let is_for_all = section.program.is_empty();
+            let ours = || found.iter().filter(|(program, _)| is_for_all || *program == section.program);
+            if (is_for_all && single) || ours().next().is_none() {
+                continue;
+            }
+            let needed = |line: &&Line| ours().flat_map(|(_, kinds)| kinds).any(|kind| line.fits(kind));
+            stale.extend(section.lines.iter().filter(|line| !needed(line)));
+        }
+        stale
     }
 
     /// How many of a program's own lines nothing needs any more: [`Baseline::renew`] removes them.

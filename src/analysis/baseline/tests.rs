@@ -80,14 +80,20 @@ fn a_last_day_ends_a_line() {
 fn lines_that_nothing_needs_are_stale() {
     let baseline = parse(FILE).unwrap();
     let stale = |program: &str, kinds: &[Kind]| -> Vec<usize> {
-        baseline.stale(program, kinds).iter().map(|line| line.number).collect()
+        baseline.stale(&[(program.to_owned(), kinds.to_vec())]).iter().map(|line| line.number).collect()
     };
     let worker = kind("api.worker", "api.Start", "chan receive");
     assert_eq!(stale("ex.com/api", &[worker]), [8]);
     assert_eq!(stale("other", &[]), [0_usize; 0]);
     let single = parse("a | b | c\nd | e | f\n").unwrap();
-    let numbers: Vec<usize> = single.stale("p", &[kind("d", "e", "f")]).iter().map(|l| l.number).collect();
-    assert_eq!(numbers, [1]);
+    let numbers = |found: &[(String, Vec<Kind>)]| -> Vec<usize> {
+        single.stale(found).iter().map(|line| line.number).collect()
+    };
+    let (one, other) =
+        (("p".to_owned(), vec![kind("d", "e", "f")]), ("q".to_owned(), vec![kind("a", "b", "c")]));
+    assert_eq!(numbers(std::slice::from_ref(&one)), [1]);
+    // Another program needs it.
+    assert_eq!(numbers(&[one, other]), [0_usize; 0]);
 }
 
 #[test]
@@ -210,6 +216,6 @@ proptest! {
         for kind in &kinds {
             prop_assert!(matches!(read.says("p", kind, None), Said::Known(_)), "{:?}", kind);
         }
-        prop_assert!(read.stale("p", &kinds).is_empty());
+        prop_assert!(read.stale(&[("p".to_owned(), kinds)]).is_empty());
     }
 }

@@ -10,13 +10,11 @@
 //! the last reading decides, and [`Verdict::has_left`] says whether another one may change the verdict.
 
 mod charge;
-mod program;
 mod sort;
 
 use std::sync::Arc;
 
 pub use charge::{Charge, Way};
-pub use program::program_of;
 
 use super::baseline::{Baseline, Date, Kind, Line};
 use super::leaks::{Finding, Ignore, IgnoreFile, Rest, Silenced};

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::charge::Charger;
-use super::{Leak, Standing, Terms, Unjudged, Verdict, program_of};
-use crate::analysis::baseline::{Kind, Said, tolerant};
+use super::{Leak, Standing, Terms, Unjudged, Verdict};
+use crate::analysis::baseline::{Kind, Said, program_of};
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{RestName, Why};
 use crate::analysis::leaks::left::Claims;
 use crate::analysis::leaks::task_group::{LeftOut, TaskGroup};
 use crate::analysis::leaks::{Options, Rest, Silenced, series_options};
 use crate::analysis::{Pattern, Series, lore};
-use crate::snapshot::{Begins, Snapshot, StackStatus, Task, TaskState, WaitClass, count_tasks};
+use crate::snapshot::{Begins, Snapshot, StackStatus, Task, TaskState, count_tasks};
 
 /// The task that ends the program, as [`RestName::Known`] names it.
 const ENDING: [&str; 2] = ["task that ends the program", "tasks that end the program"];
@@ -41,8 +41,8 @@ pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Ter
     leaks.sort_by_key(|leak| {
         (matches!(leak.standing, Standing::Known(_)), Reverse((leak.finding.sureness, leak.finding.now)))
     });
-    let kinds: Vec<Kind> = leaks.iter().map(|leak| leak.kind.clone()).collect();
-    let stale = terms.baseline.as_ref().map(|baseline| baseline.stale(&program, &kinds));
+    let left = [(program.clone(), leaks.iter().map(|leak| leak.kind.clone()).collect())];
+    let stale = terms.baseline.as_ref().map(|baseline| baseline.stale(&left));
     let left_out = |why: LeftOut| {
         context.kinds.iter().filter(|kind| kind.left_out == Some(why)).map(TaskGroup::count).sum::<u64>()
     };
@@ -160,7 +160,7 @@ impl Sorted {
                 }
                 None => {
                     sorted.left.extend(&kind.tasks);
-                    sorted.kinds.entry(name(kind)).or_default().push(nth);
+                    sorted.kinds.entry(kind.kind()).or_default().push(nth);
                 }
             }
         }
@@ -201,18 +201,6 @@ fn is_of_init(kind: &TaskGroup<'_>) -> bool {
     // A proof by the runtime, or a wait that never ends, is not by design.
     !kind.waits.never_ends()
         && kind.signature.creator.as_ref().is_some_and(|creator| creator.role.begins == Begins::Package)
-}
-
-/// What names a group in a baseline.
-fn name(kind: &TaskGroup<'_>) -> Kind {
-    let function = kind.at.map_or("", |at| &at.function);
-    let creator = kind.signature.creator.as_ref().map_or("", |creator| &creator.function);
-    let moves = kind.waits == WaitClass::Nothing;
-    Kind {
-        function: tolerant(function),
-        creator: tolerant(creator),
-        reason: if moves { String::new() } else { kind.what.clone() },
-    }
 }
 
 fn noun(snapshot: &Snapshot) -> String {

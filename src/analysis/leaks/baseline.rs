@@ -1,27 +1,74 @@
-//! A baseline: groups of tasks that were there before are not reported.
+//! A baseline: tasks that are known are not reported again.
 //!
-//! Groups are compared by the functions of their stack and of their creator, because lines move when a program is
-//! built again.
+//! It is a snapshot or a list. Groups that a snapshot has are left out as long as they are no larger; they are compared
+//! by the functions of their stack and of their creator, because lines move when a program is built again. Kinds that a
+//! list names ([`crate::analysis::baseline`]) are left out in any number.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::context::Context;
 use super::task_group::{LeftOut, TaskGroup};
+use crate::analysis::baseline::{self, Date, Kind, Line, Said, program_of};
 use crate::analysis::signature::{Signature, SignatureOptions, Signatures};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Header, Snapshot};
+
+/// What is known.
+#[derive(Debug, Clone)]
+pub enum Baseline {
+    /// The groups of a snapshot.
+    Counts(Counts),
+    /// A list of kinds.
+    List {
+        /// The list.
+        list: baseline::Baseline,
+        /// Today, for lines that have a last day. None: no line has expired.
+        today: Option<Date>,
+    },
+}
 
 type Key = (Vec<Arc<str>>, Option<Arc<str>>);
 
 /// How many tasks of each kind there were.
 #[derive(Debug, Clone, Default)]
-pub struct Baseline {
+pub struct Counts {
     counts: FxHashMap<Key, u64>,
 }
 
 impl Baseline {
     /// Counts the tasks of a snapshot.
-    pub fn new(snapshot: &Snapshot) -> Self {
+    pub fn of_snapshot(snapshot: &Snapshot) -> Self {
+        Baseline::Counts(Counts::new(snapshot))
+    }
+
+    /// The list, if it is one.
+    pub fn list(&self) -> Option<&baseline::Baseline> {
+        match self {
+            Baseline::Counts(_) => None,
+            Baseline::List { list, .. } => Some(list),
+        }
+    }
+
+    /// Marks the groups that are known.
+    pub(super) fn leave_out(&self, header: &Header, kinds: &mut [TaskGroup<'_>]) {
+        match self {
+            Baseline::Counts(counts) => counts.leave_out(kinds),
+            Baseline::List { list, today } => {
+                let (program, _) = program_of(header);
+                for kind in kinds.iter_mut().filter(|kind| kind.left_out.is_none()) {
+                    if matches!(list.says(&program, &kind.kind(), *today), Said::Known(_)) {
+                        kind.left_out = Some(LeftOut::Known);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Counts {
+    fn new(snapshot: &Snapshot) -> Self {
         let mut signatures = Signatures::new(SignatureOptions::default());
         let mut reader = signatures.reader(snapshot);
         let tasks = snapshot.tasks.iter().filter(|task| !task.system);
@@ -31,11 +78,11 @@ impl Baseline {
             let sum = counts.entry(key(signature)).or_default();
             *sum = sum.saturating_add(count);
         }
-        Baseline { counts }
+        Counts { counts }
     }
 
     /// Marks the groups that are no larger than they were.
-    pub(super) fn leave_out(&self, kinds: &mut [TaskGroup<'_>]) {
+    fn leave_out(&self, kinds: &mut [TaskGroup<'_>]) {
         let mut now: FxHashMap<Key, u64> = FxHashMap::default();
         for kind in kinds.iter() {
             *now.entry(key(kind.signature)).or_default() += kind.count();
@@ -53,4 +100,79 @@ impl Baseline {
 fn key(signature: &Signature) -> Key {
     let function = |place: &crate::analysis::signature::SignatureFrame| Arc::clone(&place.function);
     (signature.frames.iter().map(function).collect(), signature.creator.as_ref().map(function))
+}
+
+/// What a list of known kinds says of the tasks, and what it would have to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// Each program, as sections of a list name it, with the kinds of its findings and those that the list names:
+    /// a list with these knows all of them.
+    pub programs: Vec<(String, Vec<Kind>)>,
+    /// Tasks left out because the list names their kind.
+    pub tasks: u64,
+    /// The kinds of these tasks.
+    pub known: Vec<Kind>,
+    /// Lines that no task needs any more.
+    pub stale: Vec<Line>,
+    /// Lines whose last day is over, and whose tasks are there.
+    pub expired: Vec<Line>,
+}
+
+impl Listed {
+    /// `found`: the groups of the findings.
+    pub(super) fn new(context: &Context<'_>, found: &FxHashSet<usize>) -> Self {
+        let (program, _) = program_of(&context.snapshot.header);
+        let mut listed = Listed::default();
+        let (mut kinds, mut known) = (BTreeSet::new(), BTreeSet::new());
+        for (nth, group) in context.kinds.iter().enumerate() {
+            let kind = group.kind();
+            let said = match &context.options.baseline {
+                Some(Baseline::List { list, today }) => list.says(&program, &kind, *today),
+                _ => Said::New,
+            };
+            if let Said::Expired(line) = said
+                && !listed.expired.contains(line)
+            {
+                listed.expired.push(line.clone());
+            }
+            if group.left_out == Some(LeftOut::Known) {
+                listed.tasks = listed.tasks.saturating_add(group.count());
+                known.insert(kind.clone());
+            }
+            if said != Said::New || found.contains(&nth) {
+                kinds.insert(kind);
+            }
+        }
+        listed.known = known.into_iter().collect();
+        listed.programs.push((program, kinds.into_iter().collect()));
+        listed.look_for_stale(context.options.baseline.as_ref());
+        listed
+    }
+
+    /// Adds what is said of another process. Which lines are stale has to be asked anew.
+    pub(super) fn join(&mut self, other: Listed) {
+        for (program, mut kinds) in other.programs {
+            match self.programs.iter_mut().find(|(name, _)| *name == program) {
+                Some((_, all)) => unite(all, &mut kinds),
+                None => self.programs.push((program, kinds)),
+            }
+        }
+        self.tasks = self.tasks.saturating_add(other.tasks);
+        unite(&mut self.known, &mut { other.known });
+        self.expired.extend(other.expired);
+        self.expired.sort_by_key(|line| line.number);
+        self.expired.dedup();
+    }
+
+    /// Asks which lines nothing needs any more.
+    pub(super) fn look_for_stale(&mut self, baseline: Option<&Baseline>) {
+        let stale = baseline.and_then(Baseline::list).map(|list| list.stale(&self.programs));
+        self.stale = stale.unwrap_or_default().into_iter().cloned().collect();
+    }
+}
+
+fn unite(all: &mut Vec<Kind>, more: &mut Vec<Kind>) {
+    all.append(more);
+    all.sort_unstable();
+    all.dedup();
 }

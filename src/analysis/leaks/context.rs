@@ -60,7 +60,7 @@ impl<'a> Context<'a> {
             }
         }
         if let Some(baseline) = &options.baseline {
-            baseline.leave_out(&mut kinds);
+            baseline.leave_out(&snapshot.header, &mut kinds);
         }
         Context { series, snapshot, options, kinds, table: WaitTable::new(snapshot) }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::baseline::Listed;
 use super::evidence::{Cause, Evidence, RestName, Why};
 use super::ignore::Silenced;
 use crate::analysis::parse_error::ParseError;
@@ -273,8 +274,10 @@ pub struct Report {
     pub ignored: u64,
     /// What the ignore file left out, if there is one.
     pub silenced: Option<Silenced>,
-    /// Tasks left out because the baseline has as many.
+    /// Tasks left out because a snapshot, the baseline, has as many.
     pub in_baseline: u64,
+    /// What a list of known kinds says, the other form of a baseline.
+    pub listed: Listed,
 }
 
 impl Report {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::baseline::{Baseline, Listed};
 use super::context::Context;
 use super::finding::{Culprit, Finding, Note, Report};
 use super::ignore::Silenced;
@@ -167,8 +168,10 @@ pub struct Fleet {
     pub ignored: u64,
     /// What the ignore file left out, if there is one.
     pub silenced: Option<Silenced>,
-    /// Tasks left out because the baseline has as many.
+    /// Tasks left out because a snapshot, the baseline, has as many.
     pub in_baseline: u64,
+    /// What a list of known kinds says, the other form of a baseline.
+    pub listed: Listed,
 }
 
 /// Functions of the stack and of the creator: lines differ between builds.
@@ -189,6 +192,7 @@ pub struct Collector {
     snapshots: u64,
     reports: Vec<(Arc<str>, Report)>,
     groups: FxHashMap<Key, (Part, Counts)>,
+    baseline: Option<Baseline>,
 }
 
 impl Collector {
@@ -196,6 +200,7 @@ impl Collector {
     pub fn add(&mut self, name: &str, series: &Series, options: &Options) {
         let Some(snapshot) = series.last() else { return };
         let name: Arc<str> = name.into();
+        self.baseline = self.baseline.take().or_else(|| options.baseline.clone());
         let context = Context::new(series, snapshot, options);
         let mut own: FxHashMap<Key, (Part, u64)> = FxHashMap::default();
         let waiting = context.kinds.iter().filter(|kind| kind.is_open() && kind.waits != WaitClass::Nothing);
@@ -229,12 +234,14 @@ impl Collector {
             ignored: 0,
             silenced: None,
             in_baseline: 0,
+            listed: Listed::default(),
         };
         for (name, report) in self.reports {
             fleet.tasks = fleet.tasks.saturating_add(report.tasks);
             fleet.noun = report.noun;
             fleet.ignored = fleet.ignored.saturating_add(report.ignored);
             fleet.in_baseline = fleet.in_baseline.saturating_add(report.in_baseline);
+            fleet.listed.join(report.listed);
             if let Some(silenced) = report.silenced {
                 let before = fleet.silenced.map_or(0, |before| before.tasks);
                 fleet.silenced =
@@ -259,6 +266,7 @@ impl Collector {
                 by_key.entry(key).or_default().push((Arc::clone(&name), finding));
             }
         }
+        fleet.listed.look_for_stale(self.baseline.as_ref());
         fleet.findings = by_key.into_values().filter_map(|all| joined(all, processes)).collect();
         fleet.findings.sort_by(|a, b| {
             let sureness = b.finding.sureness.cmp(&a.finding.sureness);

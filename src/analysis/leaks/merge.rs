@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::baseline::Listed;
 use super::because_of;
 use super::context::{Context, noun};
 use super::evidence::Evidence;
@@ -281,5 +282,6 @@ fn describe(context: &Context<'_>, findings: Vec<Finding>, found: &FxHashSet<usi
             .as_ref()
             .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         in_baseline: left_out(LeftOut::Baseline),
+        listed: Listed::new(context, found),
     }
 }

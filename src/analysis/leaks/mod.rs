@@ -32,7 +32,7 @@ pub(crate) mod tests;
 
 pub use super::lore::KnownTask;
 pub use crate::snapshot::WaitClass;
-pub use baseline::Baseline;
+pub use baseline::{Baseline, Counts, Listed};
 pub use evidence::{Cause, Evidence};
 pub use finding::{
     BecauseOf, Culprit, Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness,
@@ -52,7 +52,7 @@ pub struct Options {
     pub ignore: Vec<Ignore>,
     /// The same from a file.
     pub ignore_file: Option<IgnoreFile>,
-    /// What was there already.
+    /// What is known.
     pub baseline: Option<Baseline>,
 }
 

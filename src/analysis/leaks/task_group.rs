@@ -2,6 +2,7 @@
 
 use super::evidence::{Doubt, Evidence, Steady};
 use super::finding::Sureness;
+use crate::analysis::baseline::{Kind, tolerant};
 use crate::analysis::lore::KnownTask;
 use crate::analysis::series::Track;
 use crate::analysis::signature::{Signature, SignatureFrame};
@@ -61,6 +62,8 @@ pub enum LeftOut {
     IgnoredByFile,
     /// The baseline has as many.
     Baseline,
+    /// A list of known kinds names them.
+    Known,
 }
 
 impl TaskGroup<'_> {
@@ -79,6 +82,17 @@ impl TaskGroup<'_> {
     pub fn is_open(&self) -> bool {
         let odd = || self.growth.as_ref().is_some_and(|growth| growth.sureness > Sureness::Suspect);
         self.left_out.is_none() && self.known.is_none_or(|known| !known.grows && odd())
+    }
+
+    /// What names them in a list of known kinds.
+    pub fn kind(&self) -> Kind {
+        let creator = self.signature.creator.as_ref().map_or("", |creator| &creator.function);
+        let moves = self.waits == WaitClass::Nothing;
+        Kind {
+            function: tolerant(self.at.map_or("", |at| &at.function)),
+            creator: tolerant(creator),
+            reason: if moves { String::new() } else { self.what.clone() },
+        }
     }
 
     /// How many have ended or gone elsewhere since the first reading.

@@ -368,7 +368,7 @@ fn what_the_user_knows_is_left_out() {
     }
     let baseline = |n: u64| {
         let before = reading(0, &(0..n).map(|id| Given { id: 1_000 + id, ..SENDER }).collect::<Vec<_>>());
-        let options = Options { baseline: Some(Baseline::new(&before)), ..Options::default() };
+        let options = Options { baseline: Some(Baseline::of_snapshot(&before)), ..Options::default() };
         let report = report(&series, &options);
         (report.findings.len(), report.in_baseline)
     };

@@ -64,10 +64,11 @@ struct HoldArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Holding")]
     timeout: Option<u64>,
 
-    /// The status in place of 0 if the program leaves tasks behind: 1 to 255
+    /// The status if the gate fails: 1 to 255
     ///
-    /// A program that ends with another status than 0 keeps it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), default_value_t = 1, help_heading = "Holding")]
+    /// A program that ends with another status than 0 keeps it. With --pid: the status if a limit was exceeded, or still
+    /// is.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), default_value_t = 1, help_heading = "Judging")]
     exit_code: u8,
 
     /// Let Go keep the ancestors of each goroutine, so that leaks are charged to the test that started them
@@ -87,5 +88,9 @@ enum How {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
-    if args.pid.is_given() { pid::run(&args.pid, &args.outputs, output) } else { run::run(args, output) }
+    if args.pid.is_given() {
+        pid::run(&args.pid, args.hold.exit_code, &args.outputs, output)
+    } else {
+        run::run(args, output)
+    }
 }

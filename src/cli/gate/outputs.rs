@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 
-use crate::analysis::baseline::{Baseline, Date};
+use crate::analysis::baseline::{Baseline, Date, Line};
 use crate::analysis::gate::{Standing, Terms, Verdict};
 use crate::analysis::leaks::{Ignore, IgnoreFile};
+use crate::cli::baseline;
 use crate::cli::error::{CliError, Result};
 use crate::cli::format::{FormatArgs, PrintFormat};
 use crate::cli::leaks::ignore;
@@ -20,10 +21,8 @@ use crate::report::gate;
 use crate::report::json;
 use crate::report::roots::Roots;
 use crate::report::text::TextOptions;
-use crate::report::units::count;
 use crate::snapshot::{Snapshot, file};
 
-mod baseline;
 mod github;
 mod repository;
 
@@ -196,21 +195,14 @@ impl Outputs {
             let problem = format!("{}: not changed, because the program could not be read", path.display());
             return Err(CliError::Usage(problem));
         }
-        let renewed = baseline::renew(path, &verdict.program, &verdict.kinds())?;
-        let mut new = 0;
+        let renewed = baseline::renew(path, &[(verdict.program.clone(), verdict.kinds())])?;
         for leak in verdict.leaks.iter_mut().filter(|leak| leak.standing == Standing::New) {
-            leak.standing = Standing::Known(crate::analysis::baseline::Line::new(&leak.kind));
-            new += 1;
+            leak.standing = Standing::Known(Line::new(&leak.kind));
         }
         verdict.stale.clear();
-        let kinds = count(verdict.leaks.len() as u64, "kind");
-        let gone = renewed.gone;
-        tell(&format!(
-            "loiter gate: {} has {kinds} of {}: {new} new; {} went",
-            path.display(),
-            verdict.program,
-            count(gone, "line")
-        ));
+        for one in renewed {
+            tell(&format!("loiter gate: {} has {one}", path.display()));
+        }
         Ok(())
     }
 

@@ -19,12 +19,11 @@ mod report;
 mod said;
 
 /// Options that only make sense for a program that loiter starts.
-const FOR_A_PROGRAM: [&str; 13] = [
+const FOR_A_PROGRAM: [&str; 12] = [
     "program",
     "how",
     "settle",
     "timeout",
-    "exit_code",
     "ancestors",
     "baseline",
     "write_baseline",
@@ -41,8 +40,8 @@ pub(super) struct PidArgs {
     /// Watch a process that already runs, by its pid or its name, and fail if it exceeds a limit
     ///
     /// It is read again and again, and never stopped. Limits are --max-tasks, --max-growth and the thresholds that
-    /// --learn has written to --state. By its name, it is followed when it is started again. The status is 1 if a limit
-    /// was exceeded, or still is.
+    /// --learn has written to --state. By its name, it is followed when it is started again. The status is that of
+    /// --exit-code if a limit was exceeded, or still is.
     #[arg(short, long, value_name = "PID", value_parser = process_source, conflicts_with_all = FOR_A_PROGRAM, help_heading = "Limits on a process")]
     pid: Option<Source>,
 
@@ -181,7 +180,7 @@ impl PidArgs {
     }
 }
 
-pub(super) fn run(args: &PidArgs, outputs: &OutputArgs, output: &Output) -> Result {
+pub(super) fn run(args: &PidArgs, exit_code: u8, outputs: &OutputArgs, output: &Output) -> Result {
     let Some(source) = &args.pid else {
         return Err(CliError::Usage("name a process with --pid".to_owned()));
     };
@@ -189,8 +188,11 @@ pub(super) fn run(args: &PidArgs, outputs: &OutputArgs, output: &Output) -> Resu
     if args.on_trip.as_deref().is_some_and(|command| command.trim().is_empty()) {
         return Err(CliError::Usage("--on-trip needs a command".to_owned()));
     }
-    let run = if args.learn { learn::run } else { limits::run };
-    run(args, outputs, source, plan, output)
+    if args.learn {
+        learn::run(args, outputs, source, plan, output)
+    } else {
+        limits::run(args, exit_code, outputs, source, plan, output)
+    }
 }
 
 /// "10/min": tasks per minute.

@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use super::block;
-use super::words::{charged, heading, headline, ignored, kind_line, left_title, unjudged};
+use super::words::{charged, heading, headline, ignored, left_title, unjudged};
 use crate::analysis::gate::{Leak, Verdict};
 use crate::report::escape;
 use crate::report::evidence::meaning;
+use crate::report::known::{kind_line, known_tasks};
 use crate::report::markdown;
 use crate::report::roots::Roots;
 use crate::report::units::count;
@@ -129,12 +130,11 @@ fn notes(verdict: &Verdict) -> Vec<String> {
     let mut notes = Vec::new();
     let known: Vec<&Leak> = verdict.known().collect();
     if !known.is_empty() {
-        let tasks = count(known.iter().map(|leak| leak.finding.now).sum(), &verdict.noun);
-        let kinds = count(known.len() as u64, "kind");
-        notes.push(format!("known by the baseline: {} of {kinds}", markdown::plain(&tasks)));
+        let tasks = known.iter().map(|leak| leak.finding.now).sum();
+        notes.push(markdown::plain(&known_tasks(&verdict.noun, tasks, known.len())));
     }
     for line in verdict.stale.iter().take(STALE) {
-        notes.push(format!("no longer needed in the baseline: {}", markdown::code(&kind_line(line))));
+        notes.push(format!("no longer needed in the baseline: {}", markdown::code_in_text(&kind_line(line))));
     }
     if let Some(more) = verdict.stale.len().checked_sub(STALE).filter(|&more| more > 0) {
         notes.push(format!("and {more} more lines that are no longer needed"));

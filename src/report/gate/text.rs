@@ -2,19 +2,17 @@
 
 use std::io::{self, Write};
 
-use super::words::{charged, heading, headline, ignored, kind_line, left_title, unjudged};
+use super::words::{charged, heading, headline, ignored, left_title, unjudged};
 use crate::analysis::baseline::Line as BaselineLine;
 use crate::analysis::gate::{Leak, Standing, Verdict};
 use crate::report::finding::{SourceLines, rest_list};
+use crate::report::known::{known_tasks, stale};
 use crate::report::line::{DIM, HEAD, Line, PLAIN, WARN};
 use crate::report::text::{TextOptions, findings};
-use crate::report::units::count;
 use crate::snapshot::Header;
 
 /// Kinds of fine tasks that are named.
 const NAMED: usize = 6;
-/// Stale lines of the baseline that are shown; the number of others is mentioned.
-const STALE: usize = 20;
 
 /// Writes what a program left behind: a line, each kind that makes the gate fail, then what else is to be said.
 ///
@@ -87,11 +85,7 @@ impl Page<'_> {
             return Ok(());
         }
         let tasks = known.iter().map(|leak| leak.finding.now).sum();
-        let kinds = count(known.len() as u64, "kind");
-        self.words(
-            PLAIN,
-            &format!("known by the baseline: {} of {kinds}", count(tasks, &self.verdict.noun)),
-        )?;
+        self.words(PLAIN, &known_tasks(&self.verdict.noun, tasks, known.len()))?;
         if self.options.verbose {
             for leak in known {
                 self.words(DIM, &format!("  {}", heading(leak)))?;
@@ -101,22 +95,9 @@ impl Page<'_> {
     }
 
     fn stale(&mut self) -> io::Result<()> {
-        let stale = &self.verdict.stale;
-        if stale.is_empty() {
-            return Ok(());
-        }
-        let lines = count(stale.len() as u64, "line");
-        self.words(
-            PLAIN,
-            &format!("no longer needed: {lines} of the baseline (--write-baseline removes them)"),
-        )?;
-        for line in stale.iter().take(STALE) {
-            self.words(DIM, &format!("  line {}: {}", line.number, kind_line(line)))?;
-        }
-        if let Some(more) = stale.len().checked_sub(STALE).filter(|&more| more > 0) {
-            self.words(DIM, &format!("  and {more} more"))?;
-        }
-        Ok(())
+        let Some(stale) = stale(&self.verdict.stale) else { return Ok(()) };
+        self.words(PLAIN, &stale.head)?;
+        stale.lines.iter().try_for_each(|line| self.words(DIM, &format!("  {line}")))
     }
 
     /// What was left out and why, and what could not be judged.

@@ -1,11 +1,8 @@
 //! What the gate says, in words; every format uses them. Texts may contain names from the target: escape before
 //! printing.
 
-use crate::analysis::baseline::Line;
-use crate::analysis::baseline::file::entry_text;
 use crate::analysis::gate::{Charge, Leak, Standing, Unjudged, Verdict, Way};
 use crate::analysis::leaks::Sureness;
-use crate::report::escape::is_printable;
 use crate::report::finding::{left_out, summary};
 use crate::report::text::who;
 use crate::report::units::{count, duration, thousands};
@@ -107,11 +104,6 @@ pub(super) fn way(way: Way) -> &'static str {
         Way::Ancestor => "by an ancestor that has ended",
         Way::Label => "by a label",
     }
-}
-
-/// A line of the baseline, without what is above it.
-pub(super) fn kind_line(line: &Line) -> String {
-    entry_text(line, &is_printable)
 }
 
 /// What was left out, and why.

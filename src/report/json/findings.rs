@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::baseline::LineOut;
 use super::evidence::Fact;
 use super::head::{ModuleOut, SnapshotOut};
 use super::{AgeOut, PlaceOut, VERSION};
@@ -45,7 +46,9 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         healthy: report.healthy.iter().map(|rest| RestOut::new(rest, &report.noun)).collect(),
         ignored_tasks: all_ignored(report.ignored, report.silenced.as_ref()),
         ignore_file: SilencedOut::new(report.silenced.as_ref()),
-        baseline_tasks: report.in_baseline,
+        baseline_tasks: report.in_baseline.saturating_add(report.listed.tasks),
+        stale: report.listed.stale.iter().map(LineOut::new).collect(),
+        expired: report.listed.expired.iter().map(LineOut::new).collect(),
         rules: (RULES.iter().map(|rule| RuleOut { name: rule.name(), checks: rule.checks() }))
             .chain(SCHEDULER_RULES.iter().map(|rule| RuleOut { name: rule.name, checks: rule.checks }))
             .collect(),
@@ -71,6 +74,8 @@ struct Document<'a> {
     ignored_tasks: u64,
     ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
+    stale: Vec<LineOut<'a>>,
+    expired: Vec<LineOut<'a>>,
     rules: Vec<RuleOut>,
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::VERSION;
+use super::baseline::LineOut;
 use super::findings::{FindingOut, NoteOut, PartOut, SilencedOut, all_ignored};
 use crate::analysis::leaks::fleet::{Fleet, Spread};
 
@@ -25,7 +26,9 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         warnings: fleet.warnings.iter().map(|(process, text)| format!("{process}: {text}")).collect(),
         ignored_tasks: all_ignored(fleet.ignored, fleet.silenced.as_ref()),
         ignore_file: SilencedOut::new(fleet.silenced.as_ref()),
-        baseline_tasks: fleet.in_baseline,
+        baseline_tasks: fleet.in_baseline.saturating_add(fleet.listed.tasks),
+        stale: fleet.listed.stale.iter().map(LineOut::new).collect(),
+        expired: fleet.listed.expired.iter().map(LineOut::new).collect(),
         findings: (fleet.findings.iter())
             .map(|found| FleetFindingOut {
                 finding: FindingOut::new(&found.finding, None),
@@ -59,6 +62,8 @@ struct Document<'a> {
     ignored_tasks: u64,
     ignore_file: Option<SilencedOut<'a>>,
     baseline_tasks: u64,
+    stale: Vec<LineOut<'a>>,
+    expired: Vec<LineOut<'a>>,
     findings: Vec<FleetFindingOut<'a>>,
     scheduler: Vec<FleetNoteOut<'a>>,
     groups: Vec<GroupOut<'a>>,

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::baseline::LineOut;
 use super::findings::{FindingOut, RestOut, SilencedOut, all_ignored};
 use super::head::SnapshotOut;
 use super::{VERSION, known};
-use crate::analysis::baseline::Line;
 use crate::analysis::gate::{Charge, Leak, Standing, Unjudged, Verdict, Way};
 use crate::report::finding::SourceLines;
 use crate::report::roots::Roots;
@@ -99,16 +99,6 @@ struct ChargeOut<'a> {
 }
 
 #[derive(Serialize)]
-struct LineOut<'a> {
-    number: usize,
-    function: &'a str,
-    creator: &'a str,
-    reason: &'a str,
-    until: Option<String>,
-    comment: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 struct UnjudgedOut<'a> {
     kind: &'static str,
     count: Option<u64>,
@@ -154,19 +144,6 @@ impl<'a> ChargeOut<'a> {
             tasks: charge.tasks,
             file: place.map(|(file, _)| file.as_str()),
             line: place.map(|(_, line)| *line),
-        }
-    }
-}
-
-impl<'a> LineOut<'a> {
-    fn new(line: &'a Line) -> Self {
-        LineOut {
-            number: line.number,
-            function: line.function.text(),
-            creator: line.creator.text(),
-            reason: line.reason.text(),
-            until: line.until.map(|until| until.to_string()),
-            comment: known(&line.comment),
         }
     }
 }

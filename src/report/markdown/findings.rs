@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::{block, code, plain};
+use super::{block, code, code_in_text, plain};
 use crate::analysis::leaks::fleet::Fleet;
-use crate::analysis::leaks::{Finding, Part, Report};
+use crate::analysis::leaks::{Finding, Listed, Part, Report};
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{evidence, meaning};
 use crate::report::finding::{
     Findings, SourceLines, because_of, by_reason, holders, keeps_waiting, left_out, named, note, number,
     per_minute, rates_line, readings, rest_list, samples, since, summary,
 };
+use crate::report::known::{self, Remark};
 use crate::report::text::{moment, runtime_name};
 use crate::report::units::{bytes, count, duration, thousands};
 use crate::snapshot::Header;
@@ -71,6 +72,7 @@ pub fn findings(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> 
         &left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline),
         out,
     )?;
+    write_listed(&report.listed, &report.noun, out)?;
     meanings(out)
 }
 
@@ -133,11 +135,24 @@ pub fn fleet(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{} more.", count(left as u64, "group"))?;
     }
     write_left_out(&left_out(&fleet.noun, fleet.ignored, fleet.silenced.as_ref(), fleet.in_baseline), out)?;
+    write_listed(&fleet.listed, &fleet.noun, out)?;
     meanings(out)
 }
 
 fn write_left_out(texts: &[String], out: &mut dyn Write) -> io::Result<()> {
     if texts.is_empty() { Ok(()) } else { writeln!(out, "\nLeft out: {}.", plain(&texts.join(", "))) }
+}
+
+/// What a list of known kinds says.
+fn write_listed(listed: &Listed, noun: &str, out: &mut dyn Write) -> io::Result<()> {
+    for Remark { head, lines } in known::listed(listed, noun, false) {
+        writeln!(out, "\n{}.", plain(&head))?;
+        if !lines.is_empty() {
+            writeln!(out)?;
+        }
+        lines.iter().try_for_each(|line| writeln!(out, "- {}", code_in_text(line)))?;
+    }
+    Ok(())
 }
 
 fn what_was_read(header: &Header, out: &mut dyn Write) -> io::Result<()> {

@@ -16,8 +16,17 @@ pub use recording::{recording, recording_diff};
 
 /// Text of the target as a code span that is safe in a table, too.
 pub fn code(text: &str) -> String {
-    // A bar ends a table cell, even in code; and a backtick ends the code.
-    let text = escape(text).replace('|', "\\|");
+    // A bar ends a table cell, even in code.
+    span(escape(text).replace('|', "\\|"))
+}
+
+/// The same outside of tables, where a bar means nothing.
+pub fn code_in_text(text: &str) -> String {
+    span(escape(text).into_owned())
+}
+
+/// Safe text between backticks: a backtick in it does not end the code.
+fn span(text: String) -> String {
     if text.is_empty() {
         return String::new();
     }

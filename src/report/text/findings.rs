@@ -19,6 +19,7 @@ pub use crate::report::finding::{
     summary,
 };
 use crate::report::finding::{by_reason, left_out, note, rates_line};
+use crate::report::known::{Remark, listed};
 use crate::snapshot::Header;
 
 /// Indentation of the lines of a finding, columns.
@@ -298,6 +299,10 @@ impl Page<'_> {
 
     /// What was left out, and other notes for the user.
     fn notes(&mut self, report: &Report) -> io::Result<()> {
+        for Remark { head, lines } in listed(&report.listed, &report.noun, self.options.verbose) {
+            self.words(0, PLAIN, &head)?;
+            lines.iter().try_for_each(|line| self.words(2, DIM, line))?;
+        }
         let mut notes = Vec::new();
         let left_out = left_out(&report.noun, report.ignored, report.silenced.as_ref(), report.in_baseline);
         notes.extend(left_out.into_iter().map(|text| (DIM, format!("left out: {text}"))));

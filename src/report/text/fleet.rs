@@ -1,6 +1,7 @@
 //! The findings of many processes, for people.
 
 use std::io::{self, Write};
+use std::iter;
 
 use super::super::line::{DIM, HEAD, Line, PLAIN, STATE, TITLE, WARN};
 use super::super::units::{count, thousands};
@@ -11,6 +12,7 @@ use crate::analysis::leaks::fleet::{Fleet, FleetFinding};
 use crate::analysis::signature::SignatureFrame;
 use crate::report::evidence::{because, meaning};
 use crate::report::finding::{left_out, named, note, number, place, summary};
+use crate::report::known::{Remark, listed};
 
 /// At most this many groups are listed; with `-v` all are.
 const GROUPS: usize = 20;
@@ -48,6 +50,15 @@ pub fn fleet(fleet: &Fleet, options: &TextOptions, out: &mut dyn Write) -> io::R
         line().wrap(&words, " ", 2, options.width, out)?;
     }
     groups(fleet, options, out)?;
+    for Remark { head, lines } in listed(&fleet.listed, &fleet.noun, options.verbose) {
+        let below = lines.iter().map(|line| (2, DIM, line));
+        for (indent, style, text) in iter::once((0, PLAIN, &head)).chain(below) {
+            let words: Vec<_> = text.split(' ').map(|word| (style, word.to_owned())).collect();
+            let mut line = line();
+            line.pad(indent, 0);
+            line.wrap(&words, " ", indent + 2, options.width, out)?;
+        }
+    }
     for text in left_out(&fleet.noun, fleet.ignored, fleet.silenced.as_ref(), fleet.in_baseline) {
         let words: Vec<_> = format!("left out: {text}").split(' ').map(|w| (DIM, w.to_owned())).collect();
         line().wrap(&words, " ", 2, options.width, out)?;

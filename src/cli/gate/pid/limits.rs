@@ -27,6 +27,7 @@ use crate::source::Source;
 
 pub(super) fn run(
     args: &PidArgs,
+    exit_code: u8,
     outputs: &OutputArgs,
     source: &Source,
     plan: Plan,
@@ -53,6 +54,7 @@ pub(super) fn run(
         .map(|command| Commands::new(OnTrip { command: command.clone(), shell: args.shell }));
     let gate = Gate {
         args,
+        exit_code,
         outputs,
         output,
         plan,
@@ -80,6 +82,7 @@ struct Watched {
 
 struct Gate<'a> {
     args: &'a PidArgs,
+    exit_code: u8,
     outputs: &'a OutputArgs,
     output: &'a Output,
     plan: Plan,
@@ -275,6 +278,6 @@ impl Gate<'_> {
             0 => "a limit that was exceeded earlier has not recovered".to_owned(),
             _ => "a limit was exceeded".to_owned(),
         };
-        Err(CliError::Message { problem, remedy: Vec::new(), exit: Exit::Findings })
+        Err(CliError::Message { problem, remedy: Vec::new(), exit: Exit::Gate(self.exit_code) })
     }
 }
