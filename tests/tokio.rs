@@ -89,7 +89,13 @@ fn is_named(name: &str, task: &BookedTask) -> bool {
     // "books::waits::generic<String, u8>::{async fn}" of "books::waits::generic<alloc::string::String, u8>::{{closure}}".
     let path = |text: &str| {
         let plain = text.replace("{{closure}}", "{").replace("alloc::string::", "");
-        // "<api::Service>::run" in symbols of the newer kind.
+        // "<api::Service as api::Job>::run", and "<api::Service>::run" in symbols of the newer kind.
+        let plain = match plain.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
+            Some((own, rest)) => {
+                format!("{own}::{}", rest.split_once(">::").map_or("", |(_, name)| name))
+            }
+            None => plain,
+        };
         let plain = plain.trim_start_matches('<').replacen(">::", "::", usize::from(plain.starts_with('<')));
         let end = plain.find(['{', '<']).unwrap_or(plain.len());
         plain[..end].trim_end_matches("::").to_owned()

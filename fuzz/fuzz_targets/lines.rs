@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use loiter::__test::symbols::lines::Lines;
+use loiter::__test::symbols::types::Types;
 
 const SECTIONS: [&str; 8] = [
     ".debug_info",
@@ -26,9 +27,25 @@ fuzz_target!(|data: &[u8]| {
         sections.push((name, bytes.to_vec()));
         rest = more;
     }
+    let mut types = Types::of_sections(sections.clone(), Duration::from_secs(1));
     let mut lines = Lines::of_sections(sections);
     for address in [1, 0x1000, 0x1010, 0x1139, 0x40_1000, u64::MAX] {
         let frames = lines.within(address, Duration::from_secs(1));
         assert!(frames.len() <= 128);
+    }
+    for address in [0x1000, 0x1139, 0x40_1000] {
+        let Some(function) = types.function(address) else { continue };
+        let mut left: Vec<_> = function.parameters.iter().map(|parameter| parameter.of).collect();
+        left.extend(function.first_argument);
+        for _ in 0..1000 {
+            let Some(id) = left.pop() else { break };
+            types.awaits(id);
+            let Some(found) = types.get(id) else { continue };
+            types.beside(address, "tokio::runtime::task::core", "Stage", &found.name);
+            left.extend(found.members.iter().map(|member| member.of));
+            left.extend(
+                found.variants.iter().flat_map(|variants| &variants.list).map(|variant| variant.member.of),
+            );
+        }
     }
 });

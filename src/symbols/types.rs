@@ -149,6 +149,8 @@ pub struct Types {
     units: Option<Units>,
     /// By the offset of the unit.
     indexes: FxHashMap<usize, Indexed>,
+    /// Types by their names without a path, of a unit, for each name without parameters that was asked for.
+    named: FxHashMap<(usize, String), FxHashMap<String, Vec<TypeId>>>,
     indexed: usize,
     known: FxHashMap<TypeId, Option<Arc<Type>>>,
 }
@@ -176,6 +178,7 @@ impl Types {
             patience: Patience::new(limit),
             units: None,
             indexes: FxHashMap::default(),
+            named: FxHashMap::default(),
             indexed: 0,
             known: FxHashMap::default(),
         }
@@ -208,6 +211,26 @@ impl Types {
         let found = self.spend(|types, patience| types.read(id, patience)).map(Arc::new);
         self.known.insert(id, found.clone());
         found
+    }
+
+    /// A type beside a function, in the same unit or another one of the crate: by its path, its name and its parameters, as
+    /// in `a::b`, `Name`, `u8`. None if there is none or if there are several in a unit.
+    pub fn beside(&mut self, function: u64, path: &str, name: &str, parameters: &str) -> Option<TypeId> {
+        let home = self.spend(|types, patience| types.unit_of(function, patience))?;
+        let name_of = format!("{name}<{parameters}>");
+        let full = format!("{path}::{name_of}");
+        let found = self.named_in(home, name, &name_of, &full);
+        if found.is_some() {
+            return found;
+        }
+        let others = self.spend(|types, patience| types.units_like(home, patience))?;
+        others.into_iter().find_map(|unit| self.named_in(unit, name, &name_of, &full))
+    }
+
+    fn named_in(&mut self, unit: usize, name: &str, name_of: &str, full: &str) -> Option<TypeId> {
+        let all = self.spend(|types, patience| types.find_named(unit, name, name_of, patience))?;
+        let mut found = all.into_iter().filter(|id| self.get(*id).is_some_and(|found| *found.name == *full));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// The awaits in the body of the async function or block that has this type.
@@ -283,6 +306,37 @@ impl Types {
             found.name = format!("{scope}::{}", found.name).into();
         }
         Some(found)
+    }
+
+    /// The unit with the function that begins at an address.
+    fn unit_of(&mut self, function: u64, patience: &mut Patience) -> Option<usize> {
+        let offsets: Vec<_> = self.units.as_ref()?.at(function).collect();
+        offsets.into_iter().find(|&unit| {
+            self.indexed(unit, patience).is_some_and(|found| found.index.function(function).is_some())
+        })
+    }
+
+    /// The types of a unit with a name without a path.
+    fn find_named(
+        &mut self,
+        unit_offset: usize,
+        name: &str,
+        name_of: &str,
+        patience: &mut Patience,
+    ) -> Option<Vec<TypeId>> {
+        let indexed = self.indexed(unit_offset, patience)?;
+        let key = (unit_offset, name.to_owned());
+        if !self.named.contains_key(&key) {
+            let dwarf = self.sections.dwarf();
+            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
+            let unit = UnitRef::new(&dwarf, &unit);
+            let mut found: FxHashMap<String, Vec<TypeId>> = FxHashMap::default();
+            for (name, at) in indexed.index.named(unit, &format!("{name}<"), patience) {
+                found.entry(name).or_default().push(TypeId(unit_offset.checked_add(at)?));
+            }
+            self.named.insert(key.clone(), found);
+        }
+        self.named.get(&key)?.get(name_of).cloned()
     }
 
     fn find_awaits(&mut self, TypeId(at): TypeId, patience: &mut Patience) -> Option<Vec<Awaited>> {

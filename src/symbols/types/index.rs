@@ -97,6 +97,26 @@ impl Index {
         path
     }
 
+    /// The types, and scopes, whose name begins like this: names and offsets of the entries.
+    pub(super) fn named(
+        &self,
+        unit: UnitRef<'_, Reader<'_>>,
+        begins: &str,
+        patience: &mut Patience,
+    ) -> Vec<(String, usize)> {
+        let mut found = Vec::new();
+        for scope in &self.scopes {
+            if patience.check().is_none() || found.len() >= MAX_FUNCTIONS {
+                break;
+            }
+            let offset = scope.offset as usize;
+            found.extend(
+                name(unit, offset).filter(|name| name.starts_with(begins)).map(|name| (name, offset)),
+            );
+        }
+        found
+    }
+
     /// The functions in the scope with this path.
     pub(super) fn bodies_in(
         &self,

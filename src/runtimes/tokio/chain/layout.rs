@@ -153,7 +153,7 @@ impl Layouts {
             return self.state_machine(id, &found).map(|machine| Shape::Async(Arc::new(machine)));
         }
         let base = names::base(&found.name);
-        if base == "core::future::poll_fn::PollFn" {
+        if leaves::is_poll_fn(base) {
             return self.poll_fn(&found);
         }
         if let Some(leaf) = leaves::by_type(base) {
@@ -235,7 +235,7 @@ impl Layouts {
             return Some(Lead::Deep);
         }
         let base = names::base(&found.name);
-        if base == "core::future::poll_fn::PollFn" || leaves::together(base).is_some() {
+        if leaves::is_poll_fn(base) || leaves::together(base).is_some() {
             return Some(Lead::Deep);
         }
         if leaves::by_type(base).is_some() {

@@ -121,6 +121,16 @@ pub(super) fn is_resource(base: &str) -> bool {
     RESOURCES.contains(&base)
 }
 
+/// Whether a type is a closure that polls.
+pub(super) fn is_poll_fn(base: &str) -> bool {
+    const POLL_FNS: [&str; 3] = [
+        "core::future::poll_fn::PollFn",
+        "tokio::future::poll_fn::PollFn",
+        "futures_util::future::poll_fn::PollFn",
+    ];
+    POLL_FNS.contains(&base)
+}
+
 /// Whether a type has any number of others, which are not followed.
 pub(super) fn is_collection(base: &str) -> bool {
     const COLLECTIONS: [&str; 3] = ["alloc::vec::", "alloc::collections::", "std::collections::"];

@@ -32,6 +32,8 @@ const MAX_DEBUG: usize = 1 << 30;
 const MAX_TIME: Duration = Duration::from_secs(20);
 /// How the function that polls a task is called.
 const POLL: &str = "tokio::runtime::task::raw::poll<";
+/// Where the stage of a task is defined.
+const CORE: &str = "tokio::runtime::task::core";
 /// What would show chains.
 const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
                         profile, or bring its separate debug file)";
@@ -60,9 +62,57 @@ pub(super) struct Chains {
 pub(super) struct FutureKind {
     /// Its name: that of the async function or block, or the type's as the debug information has it.
     pub(super) name: String,
-    /// Where it is in the task's stage, bytes.
-    offset: u64,
-    of: Option<TypeId>,
+    /// Its place in the task. None: unknown.
+    stage: Option<Stage>,
+}
+
+/// The stage of a task: its future, its output, or nothing (tokio, src/runtime/task/core.rs).
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    /// Where the value is that says which one: offset and size, bytes.
+    discriminant: (u64, u64),
+    /// The value for the future. None: all but these.
+    running: Option<u64>,
+    others: [Option<u64>; 2],
+    /// The offset of the future, bytes, and its type.
+    future: (u64, TypeId),
+}
+
+impl Stage {
+    /// The layout of `Stage<T>`.
+    fn of(types: &mut Types, id: TypeId) -> Option<Stage> {
+        let found = types.get(id)?;
+        let variants = found.variants.as_ref()?;
+        let mut named = Vec::new();
+        for variant in &variants.list {
+            let inside = types.get(variant.member.of)?;
+            named.push((names::last(&inside.name).to_owned(), variant, inside));
+        }
+        let [(_, variant, inside)] =
+            named.iter().filter(|(name, ..)| name == "Running").collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        let [future] = inside.members.as_slice() else { return None };
+        let mut others = [None; 2];
+        let values =
+            named.iter().filter(|(name, ..)| name != "Running").filter_map(|(_, other, _)| other.value);
+        others.iter_mut().zip(values).for_each(|(other, value)| *other = Some(value));
+        Some(Stage {
+            discriminant: variants.discriminant?,
+            running: variant.value,
+            others,
+            future: (variant.member.offset.checked_add(future.offset)?, future.of),
+        })
+    }
+
+    /// Whether this value of the discriminant stands for the future.
+    fn is_future(&self, value: u64) -> bool {
+        match self.running {
+            Some(running) => value == running,
+            None => !self.others.contains(&Some(value)),
+        }
+    }
 }
 
 /// The await chain of a task.
@@ -157,16 +207,17 @@ impl Chains {
         let Some(parameter) = function.parameters.iter().find(|parameter| parameter.name == "T") else {
             self.lack.get_or_insert(LINES_ONLY);
             let name = (*super::names::arguments(arguments).first()?).to_owned();
-            return Some(FutureKind { name, offset: 0, of: None });
+            return Some(FutureKind { name, stage: None });
         };
         let found = layouts.types.get(parameter.of)?;
         let name = match layouts.shape(parameter.of) {
             layout::Shape::Async(machine) => machine.name.clone(),
             _ => found.name.to_string(),
         };
-        // A tag of four bytes is before it.
-        let of = Some(parameter.of).filter(|_| found.kind != TypeKind::Other);
-        Some(FutureKind { name, offset: found.alignment.max(8), of })
+        let address = poll.wrapping_sub(self.bias);
+        let stage = layouts.types.beside(address, CORE, "Stage", &found.name);
+        let stage = stage.and_then(|stage| Stage::of(&mut layouts.types, stage));
+        Some(FutureKind { name, stage })
     }
 
     /// The type of the futures that this function polls, as a vtable of `dyn Future` names it, and its size.
@@ -205,14 +256,18 @@ impl Chains {
         (header, vtable): (&Header, &Vtable),
         still: bool,
     ) -> Result<Option<Chain>, Moved> {
-        let Some(of) = kind.of else { return Ok(None) };
-        let at = header.address.wrapping_add(vtable.stage()).wrapping_add(kind.offset);
+        let Some(stage) = kind.stage else { return Ok(None) };
+        let (offset, of) = stage.future;
+        let at = header.address.wrapping_add(vtable.stage());
         for _ in 0..ATTEMPTS {
             let mut window = Window::new(memory, header.address);
-            if !is_at_rest(&mut window, header, vtable) {
+            let (discriminant, size) = stage.discriminant;
+            let value = window.number(at.wrapping_add(discriminant), size);
+            if !is_at_rest(&mut window, header, vtable) || !value.is_some_and(|value| stage.is_future(value))
+            {
                 return Err(Moved);
             }
-            let chain = Walk::new(self, &mut window).chain(of, at);
+            let chain = Walk::new(self, &mut window).chain(of, at.wrapping_add(offset));
             if still || window.is_unchanged() {
                 return Ok(Some(chain));
             }
@@ -244,7 +299,5 @@ fn is_at_rest(window: &mut Window<'_>, header: &Header, vtable: &Vtable) -> bool
     let mut word = |offset: u64, size: u64| window.number(header.address.wrapping_add(offset), size);
     let state = word(0, 8);
     let same = word(16, 8) == Some(vtable.address) && word(vtable.id, 8) == Some(header.id);
-    // The stage is "running" until the future ends.
-    let is_there = word(vtable.stage(), 4) == Some(0);
-    same && is_there && state.is_some_and(|state| state & (state::RUNNING | state::COMPLETE) == 0)
+    same && state.is_some_and(|state| state & (state::RUNNING | state::COMPLETE) == 0)
 }

@@ -11,9 +11,9 @@ use crate::snapshot::{StackStatus, WaitClass};
 use crate::symbols::types::TypeId;
 
 /// Steps from a future to the one inside of it, in all branches of one task.
-const MAX_STEPS: usize = 1 << 14;
+const MAX_STEPS: usize = 4 << 10;
 /// Locations of one chain.
-const MAX_LOCATIONS: usize = 4 << 10;
+const MAX_LOCATIONS: usize = 1 << 10;
 /// Branches at one place that are followed.
 const MAX_BRANCHES: usize = 64;
 /// How deep branches within branches are followed.
