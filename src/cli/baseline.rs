@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::analysis::baseline::file::{self, MAX_SIZE};
 use crate::analysis::baseline::{Baseline, Kind, Said};
 use crate::cli::error::{CliError, Result};
-use crate::cli::leaks::ignore::contents;
+use crate::cli::ignore::contents;
 use crate::cli::output::save;
 use crate::full_text;
 use crate::report::escape::is_printable;

@@ -13,7 +13,7 @@ use super::error::{CliError, Result};
 use super::format::{FormatArgs, PrintFormat};
 use super::output::{Output, tell};
 use super::source::{ProcessArg, ProgramArg, ReadArgs};
-use super::{exit, parse};
+use super::{exit, ignore, parse};
 use crate::analysis::Series;
 use crate::analysis::baseline::Date;
 use crate::analysis::leaks::{self, Baseline, Ignore, Listed, Options, Sureness, fleet};
@@ -26,7 +26,6 @@ use crate::report::{json, markdown};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
-pub(in crate::cli) mod ignore;
 pub(in crate::cli) mod lines;
 mod watch;
 

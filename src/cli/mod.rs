@@ -15,6 +15,7 @@ mod filter;
 mod flame;
 mod format;
 mod gate;
+mod ignore;
 mod leaks;
 pub mod man;
 mod output;

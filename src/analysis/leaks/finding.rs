@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::baseline::Listed;
 use super::evidence::{Cause, Evidence, RestName, Why};
 use super::ignore::Silenced;
+use super::listed::Listed;
 use crate::analysis::parse_error::ParseError;
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::baseline::{Baseline, Listed};
+use super::baseline::Baseline;
 use super::context::Context;
 use super::finding::{Culprit, Finding, Note, Report};
 use super::ignore::Silenced;
+use super::listed::Listed;
 use super::{Options, finding::Part};
 use crate::analysis::series::Series;
 use crate::analysis::signature::SignatureFrame;

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::baseline::Listed;
 use super::because_of;
 use super::context::{Context, noun};
 use super::evidence::Evidence;
 use super::finding::{Finding, Hit, Holder, Part, Report, Sample, Sureness};
 use super::ignore::Silenced;
+use super::listed::Listed;
 use super::rest;
 use super::rules::{Claim, RULES, left, processors};
 use super::task_group::{LeftOut, TaskGroup};

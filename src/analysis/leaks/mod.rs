@@ -20,6 +20,7 @@ pub mod fleet;
 mod growth;
 mod ignore;
 pub(in crate::analysis) mod left;
+mod listed;
 mod merge;
 mod naming;
 mod rest;
@@ -32,12 +33,13 @@ pub(crate) mod tests;
 
 pub use super::lore::KnownTask;
 pub use crate::snapshot::WaitClass;
-pub use baseline::{Baseline, Counts, Listed};
+pub use baseline::{Baseline, Counts};
 pub use evidence::{Cause, Evidence};
 pub use finding::{
     BecauseOf, Culprit, Doing, Finding, Hit, Holder, HowHeld, Note, Part, Report, Rest, Sample, Sureness,
 };
 pub use ignore::{Ignore, IgnoreFile, IgnoreFileError, Silenced, parse_file};
+pub use listed::Listed;
 pub use rules::{RULES, SCHEDULER_RULES, SchedulerRule};
 
 /// Tasks that are still for at least this long are worth a look, unless told otherwise, nanoseconds.

@@ -12,7 +12,7 @@ use crate::analysis::leaks::{Ignore, IgnoreFile};
 use crate::cli::baseline;
 use crate::cli::error::{CliError, Result};
 use crate::cli::format::{FormatArgs, PrintFormat};
-use crate::cli::leaks::ignore;
+use crate::cli::ignore;
 use crate::cli::leaks::lines::Lines;
 use crate::cli::output::{Output, save, tell};
 use crate::full_text;

@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::super::error::{CliError, Result};
-use super::super::output::tell;
+use super::error::{CliError, Result};
+use super::output::tell;
 use crate::analysis::leaks::{self, IgnoreFile};
 use crate::full_text;
 
