@@ -37,12 +37,12 @@ impl<'a> Window<'a> {
     }
 
     /// Whether all that was read is still the same. What is around it may have changed.
-    pub(super) fn is_unchanged(self) -> bool {
+    pub(super) fn is_unchanged(&self) -> bool {
         let mut again = Window { memory: self.memory, pieces: Vec::new(), numbers: Vec::new() };
         for (at, piece) in &self.pieces {
             again.fetch(*at, piece.len());
         }
-        self.numbers.into_iter().all(|(at, size, number)| again.read(at, size) == Some(number))
+        self.numbers.iter().all(|&(at, size, number)| again.read(at, size) == Some(number))
     }
 
     fn read(&mut self, at: u64, size: u64) -> Option<u64> {
