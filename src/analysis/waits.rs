@@ -180,7 +180,7 @@ impl Channels {
             cap: (channel.cap, channel.cap),
             len: (channel.len, channel.len),
             closed: channel.closed.into(),
-            without_peer: (peers == 0).into(),
+            without_peer: (peers == 0 && !channel.more).into(),
             peers: (peers, peers),
         }
     }

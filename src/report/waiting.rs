@@ -67,6 +67,10 @@ pub(super) fn channel_facts(op: WaitOp, objects: u64, channels: &Channels) -> Ve
         n => facts.push(format!("{} closed", thousands(n))),
     }
     let peer = if op == WaitOp::Send { "receiver" } else { "sender" };
+    if channels.without_peer == 0 && channels.peers.1 == 0 {
+        // Others than tasks may wait: nothing is known of them.
+        return facts;
+    }
     facts.push(match channels.without_peer {
         n if n == objects => format!("no {peer} waiting"),
         0 if channels.peers == (1, 1) => format!("1 {peer} waiting"),

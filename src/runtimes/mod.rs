@@ -144,6 +144,14 @@ pub trait Attached: Send + Sync {
     /// own tasks if they cannot be distinguished cheaply.
     fn count_tasks(&self, target: &dyn Target) -> Result<u64>;
 
+    /// Does what takes long and needs no stopped target, before all of it is stopped for [`Attached::read`].
+    ///
+    /// # Errors
+    /// If the target cannot be read.
+    fn prepare(&self, _target: &dyn Target, _options: &ReadOptions) -> Result<()> {
+        Ok(())
+    }
+
     /// Reads every task into `into`, as the tasks of runtime number `runtime` of its header.
     fn read(
         &self,

@@ -166,6 +166,10 @@ fn read_tasks(
         Pause::Nothing => ReadMode::NoPause,
         Pause::Everything => ReadMode::Frozen,
     };
+    if options.pause == Pause::Everything {
+        // What fails here fails again, and is said then.
+        let _ = attached.iter().try_for_each(|runtime| runtime.prepare(target, options));
+    }
     let freeze = || target.freeze(options.freeze_limit);
     let frozen = (options.pause == Pause::Everything).then(freeze).transpose()?;
     let begin = Instant::now();

@@ -22,6 +22,10 @@ use index::Index;
 
 /// Types that are remembered of one file.
 const MAX_TYPES: usize = 1 << 18;
+/// Members, variants and parameters that are remembered of one file.
+const MAX_PARTS: usize = 2 << 20;
+/// Bytes of names that are remembered of one file.
+const MAX_NAMES: usize = 256 << 20;
 /// Units of one crate in which the code of one function is looked for.
 const MAX_SIBLINGS: usize = 512;
 /// Entries of indexes that are remembered of one file.
@@ -59,9 +63,11 @@ pub enum TypeKind {
     Union,
     /// A pointer or reference to one value, or a box with one.
     Pointer(Option<TypeId>),
+    /// An array, with the type of its elements.
+    Array(Option<TypeId>),
     /// A number, a character, a truth value, or an enum without data.
     Scalar,
-    /// Something else: an array, a function.
+    /// Something else: a function, or a type that is only declared.
     #[default]
     Other,
 }
@@ -153,6 +159,10 @@ pub struct Types {
     named: FxHashMap<(usize, String), FxHashMap<String, Vec<TypeId>>>,
     indexed: usize,
     known: FxHashMap<TypeId, Option<Arc<Type>>>,
+    /// Members, variants and parameters of these.
+    parts: usize,
+    /// Bytes of names of these and of those in `named`.
+    name_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -181,6 +191,8 @@ impl Types {
             named: FxHashMap::default(),
             indexed: 0,
             known: FxHashMap::default(),
+            parts: 0,
+            name_bytes: 0,
         }
     }
 
@@ -190,9 +202,13 @@ impl Types {
         Types::new(Sections::of(bytes), limit)
     }
 
-    /// Whether the time for lookups is over: what was not read by now stays unknown.
+    /// Whether the time or the memory for lookups is spent: what was not read by now stays unknown.
     pub fn is_over(&self) -> bool {
-        self.patience.is_over()
+        self.patience.is_over() || self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.known.len() >= MAX_TYPES || self.parts >= MAX_PARTS || self.name_bytes >= MAX_NAMES
     }
 
     /// The function whose code begins at an address.
@@ -205,10 +221,15 @@ impl Types {
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
-        if self.known.len() >= MAX_TYPES {
+        if self.is_full() {
             return None;
         }
         let found = self.spend(|types, patience| types.read(id, patience)).map(Arc::new);
+        if let Some(found) = &found {
+            let variants = found.variants.as_ref().map_or(0, |variants| variants.list.len());
+            self.parts += found.members.len() + variants + found.parameters.len();
+            self.name_bytes += found.name.len();
+        }
         self.known.insert(id, found.clone());
         found
     }
@@ -327,11 +348,15 @@ impl Types {
         let indexed = self.indexed(unit_offset, patience)?;
         let key = (unit_offset, name.to_owned());
         if !self.named.contains_key(&key) {
+            if self.is_full() {
+                return None;
+            }
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
             let unit = UnitRef::new(&dwarf, &unit);
             let mut found: FxHashMap<String, Vec<TypeId>> = FxHashMap::default();
             for (name, at) in indexed.index.named(unit, &format!("{name}<"), patience) {
+                self.name_bytes += name.len();
                 found.entry(name).or_default().push(TypeId(unit_offset.checked_add(at)?));
             }
             self.named.insert(key.clone(), found);

@@ -145,7 +145,10 @@ impl<'a> Converter<'a> {
         match chains.chain(kind, self.target, (header, vtable), self.still) {
             Ok(Some(chain)) => self.add_chain(task, chain, into),
             Ok(None) => {}
-            Err(Moved) => task.stack_status = StackStatus::Torn,
+            Err(Moved) => {
+                task.stack_status = StackStatus::Torn;
+                into.header.reading.torn += 1;
+            }
         }
     }
 
@@ -175,9 +178,6 @@ impl<'a> Converter<'a> {
     fn wait(&mut self, wanted: &Wanted, into: &mut SnapshotBuilder) -> Wait {
         let object = into.object(wanted.kind, wanted.address, |_| wanted.channel);
         into.count_waiter(object, wanted.op);
-        if let Some(lock) = wanted.lock {
-            into.set_lock_state(object, lock);
-        }
         if wanted.kind == ObjectKind::Timer {
             let state = wanted.deadline_ns.map_or(TimerState::Unknown, TimerState::At);
             into.links.timers.push(Timer { object, kind: TimerKind::Sleep, state, period_ns: 0 });

@@ -242,6 +242,12 @@ impl Attached for Tokio {
         Ok(all.headers.iter().filter(|header| !header.has(state::COMPLETE)).count() as u64)
     }
 
+    /// Reads debug information.
+    fn prepare(&self, target: &dyn Target, options: &ReadOptions) -> Result<()> {
+        let scan = scan::scan(target, &self.known, options.threads)?;
+        Ok(self.learn(target, &scan.headers, &mut self.learned())?)
+    }
+
     fn read(
         &self,
         target: &dyn Target,
@@ -275,7 +281,7 @@ impl Attached for Tokio {
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
         let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
-        converter.threads = running::threads(target, options, &running, into)?;
+        converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
         converter.workers = workers;
         into.reserve_tasks(scan.headers.len());
         for header in &scan.headers {

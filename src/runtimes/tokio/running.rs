@@ -5,7 +5,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::scan::Header;
+use super::find::Vtable;
+use super::scan::{Header, state};
 use crate::code::LocationId;
 use crate::process::bytes::words;
 use crate::process::{Moment, Registers, Target, TargetError};
@@ -17,6 +18,8 @@ const MAX_STACK: u64 = 256 << 10;
 /// Threads examined in one reading.
 const MAX_THREADS: usize = 4096;
 const PAGE: u64 = 4096;
+/// Offset of the vtable's address in a header.
+const VTABLE: u64 = 16;
 /// Where Tokio's functions that poll a task are, whatever its type.
 const POLLING: [&str; 4] = [
     "tokio::runtime::task::raw::",
@@ -41,6 +44,7 @@ pub(super) fn threads(
     target: &dyn Target,
     options: &ReadOptions,
     running: &[Header],
+    vtables: &[Vtable],
     into: &mut SnapshotBuilder,
 ) -> Result<FxHashMap<u64, Thread>, TargetError> {
     let mut found: FxHashMap<u64, Vec<usize>> =
@@ -76,35 +80,54 @@ pub(super) fn threads(
             }
             None => stacks.blocked(target, tid, &mut into.code).unwrap_or((Vec::new(), StackStatus::Running)),
         };
-        // A task that polls others itself (`block_on` within a task) has their frames, too.
-        let locations = if on_it.len() == 1 { of_task(locations, into) } else { locations };
+        let polling = polling(&locations, into);
+        if polling.is_none() && is_named(&locations, into) {
+            // What is left of an earlier call: this thread polls no task.
+            continue;
+        }
+        let locations = match polling {
+            // A task that polls others itself (`block_on` within a task) has their frames, too.
+            Some(outside) if on_it.len() == 1 && outside > 0 => locations.into_iter().take(outside).collect(),
+            _ => locations,
+        };
         for header in on_it {
             found.entry(header).or_default().push(threads.len());
         }
         threads.push(Thread { tid, locations, status });
     }
+    // One that has ended meanwhile may have left its address where it did not run.
+    let runs = |address: u64| {
+        let header = running.iter().find(|header| header.address == address)?;
+        let (now, vtable) =
+            (target.read_u64(address).ok()?, target.read_u64(address.checked_add(VTABLE)?).ok()?);
+        (now & state::RUNNING != 0 && vtables.get(header.vtable as usize)?.address == vtable).then_some(())
+    };
     let only = |(header, threads_of): (u64, Vec<usize>)| match threads_of[..] {
-        [one] => Some((header, threads.get(one)?.clone())),
+        [one] => runs(header).and_then(|()| Some((header, threads.get(one)?.clone()))),
         _ => None,
     };
     Ok(found.into_iter().filter_map(only).collect())
 }
 
-/// The part of a thread's stack that is the task's: what is outside of the innermost function of Tokio that polls a task
-/// belongs to the executor. All of it where no such function has a name.
-fn of_task(mut locations: Vec<LocationId>, into: &SnapshotBuilder) -> Vec<LocationId> {
-    let code = &into.code;
-    let polls = |id: &LocationId| {
-        let frames = code.locations().get(id.index()).map(|location| location.frames.as_slice());
-        frames.unwrap_or_default().iter().any(|frame| {
-            let name = code.function_name(frame.function).trim_start_matches('<');
+/// The place of the innermost function of Tokio that polls a task: what is outside of it belongs to the executor. None if no
+/// such function has a name.
+fn polling(locations: &[LocationId], into: &SnapshotBuilder) -> Option<usize> {
+    locations.iter().position(|id| {
+        names(*id, into).any(|name| {
+            let name = name.trim_start_matches('<');
             POLLING.iter().any(|polling| name.starts_with(polling))
         })
-    };
-    if let Some(outside) = locations.iter().position(polls).filter(|&outside| outside > 0) {
-        locations.truncate(outside);
-    }
-    locations
+    })
+}
+
+/// Whether the program's own functions have names: those of shared libraries always have some.
+fn is_named(locations: &[LocationId], into: &SnapshotBuilder) -> bool {
+    locations.iter().any(|id| names(*id, into).any(|name| name.contains("::")))
+}
+
+fn names(id: LocationId, into: &SnapshotBuilder) -> impl Iterator<Item = &str> {
+    let frames = into.code.locations().get(id.index()).map(|location| location.frames.as_slice());
+    frames.unwrap_or_default().iter().map(|frame| into.code.function_name(frame.function))
 }
 
 /// The stack of a thread, from its stack pointer on. With its registers if it had to be stopped.

@@ -109,6 +109,7 @@ pub(super) fn read(
     let kind = match abbreviation.tag() {
         _ if own.is_declaration => TypeKind::Other,
         constants::DW_TAG_structure_type | constants::DW_TAG_class_type => TypeKind::Structure,
+        constants::DW_TAG_array_type => TypeKind::Array(own.of),
         constants::DW_TAG_union_type => TypeKind::Union,
         constants::DW_TAG_pointer_type | constants::DW_TAG_reference_type => TypeKind::Pointer(own.of),
         constants::DW_TAG_base_type | constants::DW_TAG_enumeration_type => TypeKind::Scalar,

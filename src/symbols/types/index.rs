@@ -12,6 +12,8 @@ use super::super::lines::sections::Reader;
 const MAX_SCOPES: usize = 8 << 20;
 /// Functions of one unit at most.
 const MAX_FUNCTIONS: usize = 1 << 20;
+/// Bytes of names of types that are given of one unit.
+const MAX_NAMED: usize = 64 << 20;
 /// Scopes around a type whose names are part of its name.
 const MAX_DEPTH: usize = 64;
 /// Bytes of a path.
@@ -104,15 +106,16 @@ impl Index {
         begins: &str,
         patience: &mut Patience,
     ) -> Vec<(String, usize)> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for scope in &self.scopes {
-            if patience.check().is_none() || found.len() >= MAX_FUNCTIONS {
+            if patience.check().is_none() || bytes >= MAX_NAMED {
                 break;
             }
             let offset = scope.offset as usize;
-            found.extend(
-                name(unit, offset).filter(|name| name.starts_with(begins)).map(|name| (name, offset)),
-            );
+            if let Some(name) = name(unit, offset).filter(|name| name.starts_with(begins)) {
+                bytes += name.len();
+                found.push((name, offset));
+            }
         }
         found
     }

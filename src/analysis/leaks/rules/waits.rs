@@ -4,6 +4,7 @@ use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Evidence, ObjectWaits};
 use crate::analysis::leaks::task_group::TaskGroup;
 use crate::analysis::lore;
+use crate::snapshot::ObjectKind;
 
 /// This many tasks are suspect even without growth, if each waits for an object of its own and no task is on
 /// the other side.
@@ -37,7 +38,9 @@ pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
         let element = summary.element.map_or("", |id| context.snapshot.str(id));
         // A timer sends without waiting.
         let channels = summary.channels.filter(|_| timers.is_none_or(|timers| element != timers));
-        let deserted = channels.is_none_or(|channels| channels.without_peer == summary.objects);
+        // Nothing is known of the other end of a channel whose state is unknown.
+        let unknown = summary.kind == ObjectKind::Channel && summary.channels.is_none();
+        let deserted = !unknown && channels.is_none_or(|channels| channels.without_peer == summary.objects);
         // A channel that all tasks watch beside their own, such as a shutdown channel, says nothing.
         objects.alone &= deserted && (own || summary.alternative);
         objects.queue &= deserted && summary.objects == 1 && !own && !summary.alternative;

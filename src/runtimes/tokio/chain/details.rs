@@ -4,7 +4,7 @@ use super::layout::Layouts;
 use super::leaves::{LeafKind, Words};
 use super::window::Window;
 use super::{Leaf, Wanted};
-use crate::snapshot::{Channel, LockState, ObjectKind, WaitClass};
+use crate::snapshot::{Channel, ObjectKind, WaitClass};
 use crate::symbols::types::{Type, TypeId, TypeKind};
 
 /// How deep a member is looked for inside of members.
@@ -43,14 +43,7 @@ impl Details<'_, '_> {
         let deadline_ns = if is_timer { self.deadline(own) } else { None };
         let Some((op, object)) = words.wait else { return leaf };
         let Some((address, channel)) = self.object(kind, object, own) else { return leaf };
-        let lock = match object {
-            ObjectKind::Mutex => self.permits(own).map(|permits| match permits {
-                0 => LockState::Exclusive,
-                _ => LockState::Free,
-            }),
-            _ => None,
-        };
-        leaf.objects.push(Wanted { op, kind: object, address, channel, lock, deadline_ns });
+        leaf.objects.push(Wanted { op, kind: object, address, channel, deadline_ns });
         leaf
     }
 
@@ -85,14 +78,6 @@ impl Details<'_, '_> {
             LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some((self.descriptor(own)?, None)),
             _ => None,
         }
-    }
-
-    /// The free permits of the semaphore that it acquires.
-    fn permits(&mut self, own: Value) -> Option<u64> {
-        let semaphore = self.member(own, "semaphore")?;
-        let semaphore = self.behind(semaphore)?;
-        let permits = self.member(semaphore, "permits")?;
-        Some(self.window.number(permits.at, 8)? >> 1)
     }
 
     /// What a closure that a library polls works on: the method's own object, or a part of it.
@@ -156,7 +141,8 @@ impl Details<'_, '_> {
         let permits = self.window.number(permits.at, 8)?;
         let cap = self.window.number(bound.at, 8)?;
         let len = cap.saturating_sub(permits >> 1);
-        Some(Channel { len, cap, closed: permits & 1 == 1, ..Channel::default() })
+        // Threads, and the future of `block_on`, may wait, too: they are no tasks.
+        Some(Channel { len, cap, closed: permits & 1 == 1, more: true, ..Channel::default() })
     }
 
     /// The descriptor that it reads or writes.
@@ -165,7 +151,7 @@ impl Details<'_, '_> {
         let mut from: Vec<Value> = direct.into_iter().map(|end| self.all_behind(end)).collect();
         from.extend((0..self.around.len()).filter_map(|nth| self.own_object(nth)));
         // The objects of one chain are the same connection at different depths: the innermost with a number counts.
-        let number = from.into_iter().find_map(|end| self.member(end, "fd"))?;
+        let number = from.into_iter().find_map(|end| self.only_member(end, "fd"))?;
         self.window.number(number.at, 4).filter(|number| i32::try_from(*number).is_ok())
     }
 
@@ -214,8 +200,20 @@ impl Details<'_, '_> {
         Some(Value { of: variant.member.of, at: at.checked_add(variant.member.offset)? })
     }
 
+    /// The same if there is no other one, in the value itself and in all of its members.
+    fn only_member(&mut self, own: Value, name: &str) -> Option<Value> {
+        let mut found = self.members(own, name, 2);
+        found.pop().filter(|_| found.is_empty())
+    }
+
     /// The member with a name, in the value itself or in its members; the outermost if there are several.
     fn member(&mut self, own: Value, name: &str) -> Option<Value> {
+        self.members(own, name, 1).pop()
+    }
+
+    /// The first members with a name, the outermost first. None if there is too much to examine.
+    fn members(&mut self, own: Value, name: &str, most: usize) -> Vec<Value> {
+        let mut all = Vec::new();
         let mut level = vec![own];
         let mut examined = 0;
         for _ in 0..MAX_DEPTH {
@@ -226,17 +224,21 @@ impl Details<'_, '_> {
                 for member in &found.members {
                     examined += 1;
                     if examined > MAX_EXAMINED {
-                        return None;
+                        return Vec::new();
                     }
-                    let inner = Value { of: member.of, at: value.at.checked_add(member.offset)? };
-                    if member.name == name {
-                        return Some(inner);
+                    let inner = Value { of: member.of, at: value.at.wrapping_add(member.offset) };
+                    if member.name != name {
+                        next.push(inner);
+                        continue;
                     }
-                    next.push(inner);
+                    all.push(inner);
+                    if all.len() >= most {
+                        return all;
+                    }
                 }
             }
             level = next;
         }
-        None
+        all
     }
 }

@@ -23,8 +23,8 @@ pub(super) enum Shape {
     Pointer(TypeId),
     /// A pointer to a future of a type that only memory names: the offsets of the pointer and of the vtable.
     Dyn { data: u64, vtable: u64 },
-    /// A struct with one future.
-    One(Place),
+    /// A struct with one future. Whether it has nothing else that it could wait for.
+    One { inside: Place, is_all: bool },
     /// An enum that holds a future in some of its variants.
     Enum(Arc<Choice>),
     /// Futures that are polled together.
@@ -112,6 +112,8 @@ pub(super) struct Several {
 enum Lead {
     /// It has none.
     No,
+    /// It refers to something else, which may be anything.
+    Remote,
     /// It has something that can be waited for and that is no future itself: a connection, a channel's end.
     Resource,
     /// There may be futures that are not reached from here: in a collection, or deeper than is looked.
@@ -161,55 +163,67 @@ impl Layouts {
         }
         if let Some(member) = leaves::wrapped(base) {
             let member = found.members.iter().find(|other| other.name == member)?;
-            return Some(Shape::One(Place { offset: member.offset, of: member.of }));
+            let inside = Place { offset: member.offset, of: member.of };
+            return Some(Shape::One { inside, is_all: true });
         }
         if let Some(word) = leaves::together(base) {
+            // What is polled of an unknown type counts, too.
             let members = found.members.iter();
-            let places: Vec<_> =
-                members.map(|member| Place { offset: member.offset, of: member.of }).collect();
-            let futures = places.into_iter().filter(|place| self.lead(place.of, 0) >= Lead::Leaf).collect();
+            let futures = members.map(|member| Place { offset: member.offset, of: member.of }).collect();
             return Some(Shape::Several(Arc::new(Several { word, behind: None, disabled: None, futures })));
         }
         if let Some((data, vtable)) = self.dyn_future(&found) {
             return Some(Shape::Dyn { data, vtable });
         }
+        if is_wide(&found) {
+            return Some(Shape::Unknown { has_futures: true });
+        }
         match found.kind {
             TypeKind::Pointer(Some(to)) if is_exclusive(&found.name) => Some(Shape::Pointer(to)),
             TypeKind::Structure => self.structure(&found),
-            _ => Some(Shape::Unknown { has_futures: false }),
+            _ => Some(Shape::Unknown { has_futures: self.lead(id, 0) > Lead::No }),
         }
     }
 
     fn structure(&mut self, found: &Type) -> Option<Shape> {
         if let Some(variants) = &found.variants {
+            let is_maybe_done = leaves::is_maybe_done(names::base(&found.name));
             let mut list = Vec::new();
             for variant in &variants.list {
                 let inside = self.types.get(variant.member.of);
-                let name = inside.as_ref().map_or("", |inside| names::last(&inside.name)).to_owned();
+                let name = inside.as_deref().map_or("", |inside| names::last(&inside.name)).to_owned();
                 let lead = self.lead(variant.member.of, 0);
                 let place = Place { offset: variant.member.offset, of: variant.member.of };
-                let inside = Some(place).filter(|_| lead >= Lead::Leaf);
-                let has_others = lead > Lead::No;
+                let inside = match inside.as_deref().map(|inside| inside.members.as_slice()) {
+                    // Its future counts, whatever type it has.
+                    Some([future]) if is_maybe_done && name == "Future" => {
+                        let offset = place.offset.checked_add(future.offset)?;
+                        Some(Place { offset, of: future.of })
+                    }
+                    _ => Some(place).filter(|_| lead >= Lead::Leaf),
+                };
+                let has_others = lead > Lead::Remote;
                 list.push(Alternative { value: variant.value, name, inside, has_others });
             }
-            if list.iter().all(|option| !option.has_others) {
+            if list.iter().all(|option| option.inside.is_none() && !option.has_others) {
                 return Some(Shape::Unknown { has_futures: false });
             }
             let choice = Choice { discriminant: variants.discriminant, variants: list };
             return Some(Shape::Enum(Arc::new(choice)));
         }
         let mut futures = Vec::new();
-        let mut has_others = false;
+        let (mut has_others, mut is_all) = (false, true);
         for member in &found.members {
             match self.lead(member.of, 0) {
                 Lead::No => {}
+                Lead::Remote => is_all = false,
                 Lead::Resource | Lead::Hidden => has_others = true,
                 Lead::Leaf | Lead::Deep => futures.push(Place { offset: member.offset, of: member.of }),
             }
         }
         // Never a guess among several.
         match futures.as_slice() {
-            [place] if !has_others => Some(Shape::One(*place)),
+            [inside] if !has_others => Some(Shape::One { inside: *inside, is_all }),
             others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_others }),
         }
     }
@@ -253,6 +267,18 @@ impl Layouts {
                 // The end of a channel or a connection that is only referred to belongs to another future.
                 Some(self.lead(to, depth + 1))
             }
+            TypeKind::Pointer(Some(to)) => {
+                let is_struct = matches!(self.types.get(to)?.kind, TypeKind::Structure | TypeKind::Union);
+                Some(if is_struct { Lead::Remote } else { Lead::No })
+            }
+            TypeKind::Array(Some(of)) => Some(self.lead(of, depth + 1).min(Lead::Hidden)),
+            TypeKind::Union => {
+                let inside = found.members.iter().map(|member| self.lead(member.of, depth + 1));
+                inside.max().map(|lead| lead.min(Lead::Hidden))
+            }
+            TypeKind::Structure if is_wide(&found) => {
+                Some(if is_exclusive(&found.name) { Lead::Hidden } else { Lead::Remote })
+            }
             TypeKind::Structure => {
                 // A pointer to several values.
                 if let [data, length] = found.members.as_slice()
@@ -276,7 +302,7 @@ impl Layouts {
 
     /// The offsets of the pointer and the vtable in a pointer to `dyn Future`.
     fn dyn_future(&mut self, found: &Type) -> Option<(u64, u64)> {
-        if !found.name.contains("dyn core::future::future::Future<") || found.members.len() != 2 {
+        if !is_pointer_to_dyn(&found.name) || found.members.len() != 2 {
             return None;
         }
         let offset = |names: &[&str]| {
@@ -309,7 +335,9 @@ impl Layouts {
             if member.name.ends_with("disabled") && matches!(inside.kind, TypeKind::Scalar) {
                 disabled = behind.zip(Some(inside.size).filter(|size| (1..=8).contains(size)));
             }
-            if !inside.name.starts_with('(') || !matches!(inside.kind, TypeKind::Structure) {
+            // As Tokio's macros call it: what other closures hold may be anything.
+            let is_tuple = inside.name.starts_with('(') && matches!(inside.kind, TypeKind::Structure);
+            if !is_tuple || !member.name.ends_with("futures") {
                 continue;
             }
             let base = if behind.is_some() { 0 } else { offset };
@@ -402,6 +430,17 @@ impl Layouts {
 
 fn is_state_machine(found: &Type) -> bool {
     found.variants.as_ref().is_some_and(|variants| variants.discriminant_name == "__state")
+}
+
+/// Whether it is a pointer with a vtable.
+fn is_wide(found: &Type) -> bool {
+    found.members.len() == 2 && found.members.iter().any(|member| member.name == "vtable")
+}
+
+/// Whether a pointer with a vtable points to a `dyn Future` itself, not to a value with one at its end.
+fn is_pointer_to_dyn(name: &str) -> bool {
+    let to = ["alloc::boxed::Box<", "&mut "].iter().find_map(|pointer| name.strip_prefix(pointer));
+    to.is_some_and(|to| to.trim_start_matches('(').starts_with("dyn core::future::future::Future<"))
 }
 
 /// Whether a pointer may be used to poll: a box or an exclusive reference.

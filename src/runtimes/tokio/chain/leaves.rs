@@ -131,6 +131,16 @@ pub(super) fn is_poll_fn(base: &str) -> bool {
     POLL_FNS.contains(&base)
 }
 
+/// Whether a type is a future of which nothing is left once it is done, as in `join!`.
+pub(super) fn is_maybe_done(base: &str) -> bool {
+    const MAYBE_DONE: [&str; 3] = [
+        "tokio::future::maybe_done::MaybeDone",
+        "futures_util::future::maybe_done::MaybeDone",
+        "futures_util::future::try_maybe_done::TryMaybeDone",
+    ];
+    MAYBE_DONE.contains(&base)
+}
+
 /// Whether a type has any number of others, which are not followed.
 pub(super) fn is_collection(base: &str) -> bool {
     const COLLECTIONS: [&str; 3] = ["alloc::vec::", "alloc::collections::", "std::collections::"];
@@ -212,10 +222,10 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Readiness => words("I/O", WaitClass::Io, descriptor(WaitOp::Read)),
         LeafKind::Read => words("read", WaitClass::Io, descriptor(WaitOp::Read)),
         LeafKind::Write => words("write", WaitClass::Io, descriptor(WaitOp::Write)),
-        LeafKind::Yield => words("yield", WaitClass::Nothing, None),
+        LeafKind::Yield => words("yield", WaitClass::Other, None),
         // Never a class that never ends: a task can also be woken by what is around this future, and be aborted.
         LeafKind::Pending => words("pending", WaitClass::Other, None),
-        LeafKind::Ready => words("ready", WaitClass::Nothing, None),
+        LeafKind::Ready => words("ready", WaitClass::Other, None),
         LeafKind::FuturesUnordered => words("set of futures", WaitClass::Select, None),
     }
 }

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use super::find::Vtable;
 use super::scan::{Header, state};
 use crate::process::{Image, Memory};
-use crate::snapshot::{Channel, LockState, ObjectKind, StackStatus, WaitClass, WaitOp};
+use crate::snapshot::{Channel, ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
@@ -37,8 +37,8 @@ const CORE: &str = "tokio::runtime::task::core";
 /// What would show chains.
 const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
                         profile, or bring its separate debug file)";
-const LINES_ONLY: &str =
-    "the program has line tables only: where tasks await is unknown (set debug = \"full\" in the profile)";
+const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
+                        tasks await is unknown (set debug = \"full\" in the profile)";
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
@@ -159,7 +159,6 @@ pub(super) struct Wanted {
     /// Its address, or a descriptor's number.
     pub(super) address: u64,
     pub(super) channel: Option<Channel>,
-    pub(super) lock: Option<LockState>,
     /// When a timer fires, nanoseconds of CLOCK_MONOTONIC.
     pub(super) deadline_ns: Option<u64>,
 }
@@ -205,7 +204,7 @@ impl Chains {
         let function = layouts.types.function(poll.wrapping_sub(self.bias))?;
         let arguments = function.name.strip_prefix(POLL)?;
         let Some(parameter) = function.parameters.iter().find(|parameter| parameter.name == "T") else {
-            self.lack.get_or_insert(LINES_ONLY);
+            self.lack.get_or_insert(NO_TYPES);
             let name = (*super::names::arguments(arguments).first()?).to_owned();
             return Some(FutureKind { name, stage: None });
         };
@@ -278,10 +277,10 @@ impl Chains {
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
     pub(super) fn lack(&self) -> Option<String> {
         if let Some(problem) = &self.problem {
-            return Some(format!("await chains are not known: {problem}"));
+            return Some(format!("where tasks await is unknown: {problem}"));
         }
         let none_is_known = || !self.futures.is_empty() && self.futures.values().all(Option::is_none);
-        self.lack.or_else(|| none_is_known().then_some(LINES_ONLY)).map(str::to_owned)
+        self.lack.or_else(|| none_is_known().then_some(NO_TYPES)).map(str::to_owned)
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.

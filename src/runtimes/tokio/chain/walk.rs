@@ -27,6 +27,8 @@ pub(super) struct Walk<'w, 'm> {
     chains: &'w mut Chains,
     window: &'w mut Window<'m>,
     steps: usize,
+    /// A future on the way could wait for something else.
+    may_wait_elsewhere: bool,
 }
 
 /// An async function on the way.
@@ -50,22 +52,22 @@ enum End {
     Leaf(Leaf),
     /// It was polled to its end.
     Done,
-    /// Memory contradicts the types.
-    Broken,
-    /// There may be more inside.
+    /// There may be more inside, or there is too much, or memory contradicts the types.
     Gaps(Option<Leaf>),
-    /// There is more, and too much.
-    Truncated,
 }
 
 impl<'w, 'm> Walk<'w, 'm> {
     pub(super) fn new(chains: &'w mut Chains, window: &'w mut Window<'m>) -> Walk<'w, 'm> {
-        Walk { chains, window, steps: 0 }
+        Walk { chains, window, steps: 0, may_wait_elsewhere: false }
     }
 
     /// The chain of a future of a type, at an address.
     pub(super) fn chain(mut self, of: TypeId, at: u64) -> Chain {
-        self.follow(of, at, 0).0
+        let mut chain = self.follow(of, at, 0).0;
+        if self.may_wait_elsewhere {
+            chain.status = StackStatus::Gaps;
+        }
+        chain
     }
 
     /// The chain, and whether the future was polled to its end.
@@ -83,15 +85,14 @@ impl<'w, 'm> Walk<'w, 'm> {
         match end {
             End::Leaf(leaf) => chain.leaf = Some(leaf),
             End::Done => {
-                chain.leaf = Some(leaf("done", WaitClass::Nothing));
+                chain.leaf = Some(leaf("done", WaitClass::Other));
                 is_done = true;
             }
-            End::Broken => chain.status = StackStatus::Missing,
             End::Gaps(leaf) => (chain.status, chain.leaf) = (StackStatus::Gaps, leaf),
-            End::Truncated => chain.status = StackStatus::Gaps,
         }
         (chain, is_done)
     }
+
     /// Follows a future to its end; adds the async functions on the way, and the timers that end the wait.
     fn inwards(
         &mut self,
@@ -104,20 +105,23 @@ impl<'w, 'm> Walk<'w, 'm> {
         loop {
             self.steps += 1;
             if self.steps > MAX_STEPS || frames.len() >= MAX_LOCATIONS {
-                return End::Truncated;
+                return End::Gaps(None);
             }
             let Some(layouts) = self.chains.layouts.as_mut() else { return End::Gaps(None) };
             let shape = layouts.shape(of);
             let next = match shape {
                 Shape::Async(machine) => self.state(&machine, at, frames),
-                Shape::Pointer(to) => self.window.pointer(at).map(|at| (to, at)).ok_or(End::Broken),
+                Shape::Pointer(to) => self.window.pointer(at).map(|at| (to, at)).ok_or(End::Gaps(None)),
                 Shape::Dyn { data, vtable } => self.dynamic(at, data, vtable),
-                Shape::One(place) => Ok((place.of, at.wrapping_add(place.offset))),
+                Shape::One { inside, is_all } => {
+                    self.may_wait_elsewhere |= !is_all;
+                    Ok((inside.of, at.wrapping_add(inside.offset)))
+                }
                 Shape::Enum(choice) => {
                     let value = match choice.discriminant {
                         Some((offset, size)) => match self.window.number(at.wrapping_add(offset), size) {
                             Some(value) => value,
-                            None => return End::Broken,
+                            None => return End::Gaps(None),
                         },
                         None => 0,
                     };
@@ -129,13 +133,13 @@ impl<'w, 'm> Walk<'w, 'm> {
                         }
                         Some(option) if matches!(option.name.as_str(), "Done" | "Gone") => return End::Done,
                         Some(option) => return self.unknown(of, option.has_others),
-                        None => return End::Broken,
+                        None => return End::Gaps(None),
                     }
                 }
                 Shape::Several(several) if several.word == leaves::TIMEOUT => {
                     match self.limited(&several, at, depth, limits) {
                         Some(inside) => Ok(inside),
-                        None => return End::Broken,
+                        None => return End::Gaps(None),
                     }
                 }
                 Shape::Several(several) => match self.several(&several, at, depth) {
@@ -177,9 +181,9 @@ impl<'w, 'm> Walk<'w, 'm> {
         frames: &mut Vec<Awaiting>,
     ) -> Result<(TypeId, u64), End> {
         let (offset, size) = machine.discriminant;
-        let value = self.window.number(at.wrapping_add(offset), size).ok_or(End::Broken)?;
-        let nth = machine.states.iter().position(|(known, _)| *known == value).ok_or(End::Broken)?;
-        let (_, state) = machine.states.get(nth).ok_or(End::Broken)?;
+        let value = self.window.number(at.wrapping_add(offset), size).ok_or(End::Gaps(None))?;
+        let nth = machine.states.iter().position(|(known, _)| *known == value).ok_or(End::Gaps(None))?;
+        let (_, state) = machine.states.get(nth).ok_or(End::Gaps(None))?;
         if state.kind == StateKind::Returned {
             return Err(End::Done);
         }
@@ -189,17 +193,17 @@ impl<'w, 'm> Walk<'w, 'm> {
                 let place = state.awaited.ok_or(End::Gaps(None))?;
                 Ok((place.of, at.wrapping_add(place.offset)))
             }
-            StateKind::Panicked => Err(End::Leaf(leaf("panicked", WaitClass::Nothing))),
-            _ => Err(End::Leaf(leaf("not started", WaitClass::Nothing))),
+            StateKind::Panicked => Err(End::Leaf(leaf("panicked", WaitClass::Other))),
+            _ => Err(End::Leaf(leaf("not started", WaitClass::Other))),
         }
     }
 
     /// The future behind a pointer with a vtable.
     fn dynamic(&mut self, at: u64, data: u64, vtable: u64) -> Result<(TypeId, u64), End> {
-        let data = self.window.number(at.wrapping_add(data), 8).ok_or(End::Broken)?;
-        let vtable = self.window.pointer(at.wrapping_add(vtable)).ok_or(End::Broken)?;
-        let size = self.window.number(vtable.wrapping_add(VTABLE_SIZE), 8).ok_or(End::Broken)?;
-        let poll = self.window.number(vtable.wrapping_add(VTABLE_POLL), 8).ok_or(End::Broken)?;
+        let data = self.window.number(at.wrapping_add(data), 8).ok_or(End::Gaps(None))?;
+        let vtable = self.window.pointer(at.wrapping_add(vtable)).ok_or(End::Gaps(None))?;
+        let size = self.window.number(vtable.wrapping_add(VTABLE_SIZE), 8).ok_or(End::Gaps(None))?;
+        let poll = self.window.number(vtable.wrapping_add(VTABLE_POLL), 8).ok_or(End::Gaps(None))?;
         // The linker may have made one function of two with the same code: then the size of the type may differ.
         let (of, _) = self.chains.boxed(poll).filter(|(_, known)| *known == size).ok_or(End::Gaps(None))?;
         Ok((of, data))
@@ -224,7 +228,7 @@ impl<'w, 'm> Walk<'w, 'm> {
     /// Futures that are polled together; or the only one of them that still runs.
     fn several(&mut self, several: &Several, at: u64, depth: usize) -> Result<End, (TypeId, u64)> {
         if depth >= MAX_DEPTH {
-            return Ok(End::Truncated);
+            return Ok(End::Gaps(None));
         }
         let base = match several.behind {
             Some(offset) => self.window.pointer(at.wrapping_add(offset)),
@@ -237,9 +241,9 @@ impl<'w, 'm> Walk<'w, 'm> {
             }
             None => Some(0),
         };
-        let (Some(base), Some(disabled)) = (base, disabled) else { return Ok(End::Broken) };
+        let (Some(base), Some(disabled)) = (base, disabled) else { return Ok(End::Gaps(None)) };
         if several.futures.len() > MAX_BRANCHES {
-            return Ok(End::Truncated);
+            return Ok(End::Gaps(None));
         }
         let mut running = Vec::new();
         for (nth, place) in several.futures.iter().enumerate() {
@@ -254,6 +258,9 @@ impl<'w, 'm> Walk<'w, 'm> {
         }
         if let [(_, of, at)] = running.as_slice() {
             return Err((*of, *at));
+        }
+        if running.is_empty() {
+            return Ok(End::Done);
         }
         let mut whole = true;
         let (mut reasons, mut objects) = (Vec::new(), Vec::new());
