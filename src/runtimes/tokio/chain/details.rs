@@ -200,7 +200,7 @@ impl Details<'_, '_> {
         Some(Value { of: variant.member.of, at: at.checked_add(variant.member.offset)? })
     }
 
-    /// The same if there is no other one, in the value itself and in all of its members.
+    /// The only member with a name, in the value itself or in its members. None if there are several.
     fn only_member(&mut self, own: Value, name: &str) -> Option<Value> {
         let mut found = self.members(own, name, 2);
         found.pop().filter(|_| found.is_empty())

@@ -42,7 +42,7 @@ const NO_TYPES: &str = "the program's debug information does not say the types o
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
-/// A future is read again so often if its task has run meanwhile.
+/// How often a future is read if its task runs meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// The await chains of the tasks whose code is in one image, with what was learned about its types so far.
