@@ -116,7 +116,7 @@ fn what_a_program_can_close_is_left() {
         given(5, &["os/signal.NotifyContext.func1"], "os/signal.NotifyContext"),
     ]);
     assert_eq!(verdict.failures().count(), 4, "{:?}", functions(&verdict));
-    assert_eq!(verdict.failing_tasks(), 4);
+    assert_eq!(verdict.failing_left().0, 4);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::block;
-use super::words::{charged, heading, unjudged};
+use super::words::{all_unjudged, charged, heading, seen};
 use crate::analysis::gate::{Leak, Standing, Verdict};
 use crate::analysis::leaks::{RULES, Sureness};
 use crate::report::escape;
@@ -45,7 +45,7 @@ pub fn sarif(verdict: &Verdict, roots: &Roots, version: &str, out: &mut dyn Writ
             "automationDetails": { "id": format!("loiter-gate/{}/", escape(&verdict.program)) },
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": verdict.header.is_some(),
+                "executionSuccessful": verdict.readings > 0,
                 "toolExecutionNotifications": notes,
             }],
             "results": results,
@@ -55,7 +55,7 @@ pub fn sarif(verdict: &Verdict, roots: &Roots, version: &str, out: &mut dyn Writ
 }
 
 fn notes(verdict: &Verdict) -> Vec<String> {
-    let mut notes: Vec<String> = verdict.unjudged.iter().map(|one| unjudged(one, &verdict.noun)).collect();
+    let mut notes = all_unjudged(verdict);
     if let Some(more) = verdict.leaks.len().checked_sub(MAX_RESULTS).filter(|&more| more > 0) {
         notes.push(format!("{more} kinds of tasks are left out: there are too many"));
     }
@@ -81,6 +81,9 @@ fn rule_of(id: &str) -> Value {
 fn result(verdict: &Verdict, leak: &Leak, rules: &[&str], roots: &Roots) -> Value {
     let id = rule(leak);
     let mut text = format!("{}. Charged to: {}.", heading(leak), charged(leak));
+    if let Some(seen) = seen(verdict, leak) {
+        text.push_str(&format!(" Found {seen}."));
+    }
     if let Some(meaning) = leak.finding.cause.map(meaning) {
         text.push_str(&format!(" {}; {}.", meaning.cause, meaning.next));
     }
