@@ -85,7 +85,10 @@ fn report(found: &Found, args: &Args, outputs: &Outputs, output: &Output) -> boo
     match (found.moment, &found.trouble) {
         (Moment::Never, _) => {
             let what = if found.last.is_some() { "its end could not" } else { "nothing could" };
-            say(&format!("the program was ended by a signal: {what} be read (--how ptrace reads it)"));
+            say(&format!(
+                "the program was ended by a signal, or in another way that cannot be held: {what} be read (--how \
+                 ptrace reads it)"
+            ));
         }
         (_, Some(why)) if found.last.is_none() => say(&format!("nothing could be read: {why}")),
         (_, Some(why)) => say(&format!("the last reading failed: {why}")),

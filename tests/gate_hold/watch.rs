@@ -1,0 +1,74 @@
+//! A program is also read while it runs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{gate, newest};
+
+/// Runs a program that grows, until the watch has read it often enough, and ends it with a signal. Returns its status and
+/// what was said, as text or JSON.
+fn grow(options: &[&str], signal: Signal) -> (std::process::ExitStatus, String) {
+    let mut options = options.to_vec();
+    options.push("--watch=50ms");
+    let mut command = gate(&options, &newest(), &["grow", "0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // On a slow machine there are fewer readings: the test that asks for a finding tries again.
+    std::thread::sleep(Duration::from_secs(1));
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    (child.wait().unwrap(), told)
+}
+
+/// Tries until the machine was quick enough for a finding.
+fn grown(options: &[&str], signal: Signal) -> (std::process::ExitStatus, String) {
+    let begun = Instant::now();
+    loop {
+        let (status, told) = grow(options, signal);
+        if told.contains("main.wait") || begun.elapsed() > Duration::from_secs(120) {
+            return (status, told);
+        }
+    }
+}
+
+#[test]
+fn what_grew_and_ended_before_the_end_fails_the_gate() {
+    for how in ["seccomp", "ptrace"] {
+        let (status, told) = grown(&["--how", how], Signal::SIGTERM);
+        assert_eq!(status.code(), Some(1), "{how}: {told}");
+        assert!(
+            told.contains("had 1 kind of goroutines that grew or was stuck while it ran"),
+            "{how}: {told}"
+        );
+        assert!(
+            told.contains("; not left at the end") && told.contains("watched while it ran"),
+            "{how}: {told}"
+        );
+    }
+}
+
+#[test]
+fn what_was_seen_is_told_of_a_program_that_is_killed() {
+    let (status, told) = grown(&["--json"], Signal::SIGKILL);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    let document = told.find('{').map(|at| &told[at..]).unwrap_or_else(|| panic!("{told}"));
+    let document: serde_json::Value = serde_json::from_str(document).unwrap();
+    assert_eq!((&document["readings"], &document["fails"]), (&0.into(), &true.into()), "{told}");
+    assert_eq!(document["unjudged"][0]["kind"], "end-not-read");
+    let leak = &document["leaks"][0];
+    assert_eq!((&leak["is_left"], &leak["kind"]["function"]), (&false.into(), &"main.wait".into()));
+    assert!(leak["seen"]["readings"].as_u64() >= Some(3), "{told}");
+    assert!(document["watched"]["cpu_ns"].as_u64() > Some(0), "{told}");
+}
+
+#[test]
+fn a_watched_program_that_leaves_nothing_is_silent() {
+    let output = crate::run(gate(&["--watch=10ms"], &newest(), &["output", "0"]));
+    assert_eq!((output.status.code(), crate::stderr(&output).as_str()), (Some(0), "to stderr\n"));
+}
