@@ -304,6 +304,24 @@ fn the_end_that_was_not_read_is_said_to_be_unknown() {
 }
 
 #[test]
+fn what_recovers_while_the_program_goes_on_is_no_leak() {
+    let terms = Terms::default();
+    let mut watch = watch(&terms);
+    let join = |watch: &Watch, workers| {
+        let mut verdict = judge(&[reading_at(30, workers, "chan receive")], &terms);
+        watch.join(&mut verdict, &terms);
+        verdict
+    };
+    // Two readings may be of the end itself.
+    (10..12).for_each(|at| watch.add(reading_at(at, 2, "chan receive")));
+    assert_eq!(join(&watch, 0).failing_seen(), 1);
+    watch.add(reading_at(12, 2, "chan receive"));
+    assert!(join(&watch, 0).leaks.is_empty());
+    // It is left at the end, so that what was seen before is evidence.
+    assert!(join(&watch, 5).leaks[0].seen.is_some());
+}
+
+#[test]
 fn what_stays_the_same_is_no_finding_of_a_watch() {
     let terms = Terms::default();
     let mut watch = Watch::new(&terms);

@@ -1,8 +1,9 @@
 //! What is seen of a program while it runs: tasks that grow in number or are stuck, by the rules of `loiter leaks`.
 //!
 //! The rules are asked after each reading. A program that starts up, or runs one test after another, may look different a
-//! moment later: so a kind of task counts once it was found in [`IN_A_ROW`] readings in a row, or is proven. What counts
-//! once counts from then on, also if the tasks are gone at the end.
+//! moment later: so a kind of task counts if it was found in [`IN_A_ROW`] readings in a row, or is proven. Unless it is
+//! also left at the end, it must have been found in one of the last so many readings: then the tasks ended with the
+//! program. What recovers while the program goes on is no leak.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,10 +69,22 @@ pub struct Watch {
 struct Found {
     seen: Seen,
     in_a_row: u32,
-    counts: bool,
+    /// It was found often enough in a row, or is proven.
+    is_sure: bool,
+    /// How many readings there were when it was found last.
+    last: u32,
     /// The surest, and of these the last.
     finding: Finding,
     charges: Vec<Charge>,
+}
+
+/// A reading.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    /// How many there are with it.
+    reading: u32,
+    /// Nanoseconds since the first one, if known.
+    elapsed_ns: Option<u64>,
 }
 
 impl Watch {
@@ -104,7 +117,10 @@ impl Watch {
     /// Takes the next reading of the same program.
     pub fn add(&mut self, snapshot: Arc<Snapshot>) {
         self.series.push(Arc::clone(&snapshot));
-        let now = self.series.points().back().and_then(|point| point.elapsed_ns);
+        let now = Now {
+            reading: self.series.readings(),
+            elapsed_ns: self.series.points().back().and_then(|point| point.elapsed_ns),
+        };
         let context = Context::new(&self.series, &snapshot, &self.options);
         let claims = Claims::new(&context);
         let mut groups: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
@@ -116,7 +132,7 @@ impl Watch {
         self.kinds.retain(|kind, found| {
             let is_there = groups.contains_key(kind);
             found.in_a_row = if is_there { found.in_a_row } else { 0 };
-            is_there || found.counts
+            is_there || found.is_sure
         });
         let mut charger = None;
         for (kind, groups) in groups {
@@ -149,10 +165,12 @@ impl Watch {
             }
             Some(_) => {}
         }
-        for (kind, found) in self.kinds.iter().filter(|(_, found)| found.counts) {
+        let lasts = |found: &Found| self.series.readings() < found.last.saturating_add(IN_A_ROW);
+        for (kind, found) in self.kinds.iter().filter(|(_, found)| found.is_sure) {
             match same(&mut verdict.leaks, kind) {
                 Some(leak) => found.add_to(leak),
-                None => verdict.leaks.push(found.leak(kind, &verdict.program, terms)),
+                None if lasts(found) => verdict.leaks.push(found.leak(kind, &verdict.program, terms)),
+                None => {}
             }
         }
         order(&mut verdict.leaks);
@@ -183,18 +201,18 @@ fn same<'a>(leaks: &'a mut [Leak], kind: &Kind) -> Option<&'a mut Leak> {
 }
 
 impl Found {
-    fn new(finding: Finding, charges: Vec<Charge>, now: Option<u64>) -> Found {
-        let seen = Seen { readings: 1, first_ns: now, last_ns: now };
-        let counts = finding.sureness == Sureness::Proven;
-        Found { seen, in_a_row: 1, counts, finding, charges }
+    fn new(finding: Finding, charges: Vec<Charge>, now: Now) -> Found {
+        let seen = Seen { readings: 1, first_ns: now.elapsed_ns, last_ns: now.elapsed_ns };
+        let is_sure = finding.sureness == Sureness::Proven;
+        Found { seen, in_a_row: 1, is_sure, last: now.reading, finding, charges }
     }
 
     /// The kind was found in another reading.
-    fn again(&mut self, finding: Finding, charges: Vec<Charge>, now: Option<u64>) {
+    fn again(&mut self, finding: Finding, charges: Vec<Charge>, now: Now) {
         self.seen.readings = self.seen.readings.saturating_add(1);
-        self.seen.last_ns = now;
+        (self.seen.last_ns, self.last) = (now.elapsed_ns, now.reading);
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.counts |= self.in_a_row >= IN_A_ROW || finding.sureness == Sureness::Proven;
+        self.is_sure |= self.in_a_row >= IN_A_ROW || finding.sureness == Sureness::Proven;
         if finding.sureness >= self.finding.sureness {
             (self.finding, self.charges) = (finding, charges);
         }

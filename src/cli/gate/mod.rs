@@ -67,10 +67,11 @@ struct HoldArgs {
 
     /// Also read the program while it runs, and fail if tasks grow in number or are stuck
     ///
-    /// The rules are those of loiter leaks, and findings count from likely on, if three readings in a row have them or
-    /// they are proven. Tasks that are also left at the end are reported once. EVERY is the time between two readings
-    /// [default: 500ms]. They do not stop the program, and take no more than a fifth of a CPU: then they are farther
-    /// apart. Growth takes at least four readings to be seen, and seven to be sure of.
+    /// The rules are those of loiter leaks. Findings count from likely on, if three readings in a row have them or they
+    /// are proven, and if they lasted until the end: what recovers is no leak. Tasks that are also left at the end are
+    /// reported once. EVERY is the time between two readings [default: 500ms]. They do not stop the program, and take no
+    /// more than a fifth of a CPU: then they are farther apart. Growth takes at least four readings to be seen, and seven
+    /// to be sure of.
     #[arg(
         long,
         value_name = "EVERY",
