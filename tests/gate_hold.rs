@@ -13,6 +13,8 @@ mod go_test;
 mod load;
 #[path = "gate_hold/others.rs"]
 mod others;
+#[path = "gate_hold/places.rs"]
+mod places;
 #[path = "gate_hold/watch.rs"]
 mod watch;
 

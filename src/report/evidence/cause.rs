@@ -45,7 +45,7 @@ meanings! {
         "wait-for-end", "wait for a context or a channel that ends the task instead";
     WakerGone:
         "waker-gone", "whatever should have ended the wait is gone";
-        "find-waker", "check which other tasks held the channel or lock, and why they returned early";
+        "find-waker", "check which other tasks held the channel or lock, and why each returned early";
     ReceiverGone:
         "receiver-gone", "the receiver is gone: it probably returned early, at the first answer, an error or a timeout";
         "buffer-channel", "buffer the channel for every sender, or let senders select on a context that is cancelled \
@@ -174,7 +174,7 @@ meanings! {
         "throttled", "the kernel stops the process for part of every period when all workers are busy";
         "set-workers", "set GOMAXPROCS (or the number of workers) to what the process is granted";
     WorkersCompete:
-        "workers-compete", "workers compete for CPUs when all of them are busy";
+        "workers-compete", "workers compete for CPUs when all are busy";
         "set-workers", "set GOMAXPROCS (or the number of workers) to what the process is granted";
     IdleCpus:
         "idle-cpus", "CPUs are idle while tasks wait to run";
