@@ -1,39 +1,39 @@
 //! A program is also read while it runs.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::{gate, newest};
 
-/// Runs a program that grows, until the watch has read it often enough, and ends it with a signal. Returns its status and
-/// what was said, as text or JSON.
-fn grow(options: &[&str], signal: Signal) -> (std::process::ExitStatus, String) {
+/// Runs a program that grows for so long, and ends it with a signal. Returns its status and what was said.
+fn grow(options: &[&str], signal: Signal, time: Duration) -> (ExitStatus, String) {
     let mut options = options.to_vec();
     options.push("--watch=50ms");
     let mut command = gate(&options, &newest(), &["grow", "0"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    // On a slow machine there are fewer readings: the test that asks for a finding tries again.
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(time);
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
     let mut told = String::new();
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     (child.wait().unwrap(), told)
 }
 
-/// Tries until the machine was quick enough for a finding.
-fn grown(options: &[&str], signal: Signal) -> (std::process::ExitStatus, String) {
-    let begun = Instant::now();
+/// The same with more and more time, until there were enough readings for a finding: a slow machine makes few.
+fn grown(options: &[&str], signal: Signal) -> (ExitStatus, String) {
+    let mut time = Duration::from_secs(1);
     loop {
-        let (status, told) = grow(options, signal);
-        if told.contains("main.wait") || begun.elapsed() > Duration::from_secs(120) {
+        let (status, told) = grow(options, signal, time);
+        if told.contains("main.wait") || time > Duration::from_secs(60) {
             return (status, told);
         }
+        time *= 2;
     }
 }
 
@@ -56,7 +56,7 @@ fn what_grew_and_ended_before_the_end_fails_the_gate() {
 #[test]
 fn what_was_seen_is_told_of_a_program_that_is_killed() {
     let (status, told) = grown(&["--json"], Signal::SIGKILL);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    assert_eq!(status.signal(), Some(9));
     let document = told.find('{').map(|at| &told[at..]).unwrap_or_else(|| panic!("{told}"));
     let document: serde_json::Value = serde_json::from_str(document).unwrap();
     assert_eq!((&document["readings"], &document["fails"]), (&0.into(), &true.into()), "{told}");
