@@ -261,6 +261,14 @@ fn a_single_task_is_it() {
     assert_eq!(said(&Evidence::WaitsFor(WaitClass::Timer)), "they wait for a timer");
 }
 
+#[test]
+fn a_single_lock_is_the_lock() {
+    let without = |locks, of| lock_said(LockEvidence::WithoutHolder { locks, of });
+    assert_eq!(without(1, 1), "no holder was found for the lock");
+    assert_eq!(without(3, 3), "no holder was found for any of the 3 locks");
+    assert_eq!(without(1, 3), "no holder was found for 1 of the 3 locks");
+}
+
 /// A cause is the same for one task and for several: it does not count them.
 #[test]
 fn causes_do_not_count() {
