@@ -143,13 +143,13 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
         if builder.graph.is_counter(file) && process.is_some_and(|process| waits_alone(builder, process)) {
             continue;
         }
-        // A task that is alone in its process, and waits for nothing or for one thing, is the one.
+        // A task that is alone in its process is the one. If it waits for several things, this end may be among them.
         let single = process.and_then(|process| {
             let snapshot = builder.graph.snapshot(process)?;
             let [task] = snapshot.tasks.as_slice() else { return None };
-            (snapshot.waits_of(task).len() <= 1).then(|| builder.graph.task_node(process, 0))?
+            Some((builder.graph.task_node(process, 0)?, snapshot.waits_of(task).len() > 1))
         });
-        if let Some(task) = single {
+        if let Some((task, false)) = single {
             builder.edge(node, task, EdgeKind::Only, of_process);
             continue;
         }
@@ -160,7 +160,9 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
                 found |= tasks(builder, node, (process, object), want, only);
             }
         }
-        if !found {
+        if let Some((task, _)) = single.filter(|_| !found) {
+            builder.edge(node, task, EdgeKind::Only, of_process);
+        } else if !found {
             let to = builder.node(Node::Process(pid));
             builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }
@@ -218,7 +220,7 @@ fn waiters(
     want: Want,
     known: bool,
 ) -> bool {
-    let is_counter = is_counter(builder.graph.descriptor_at(process, object));
+    let is_shared = is_shared(builder.graph.descriptor_at(process, object));
     let start = builder.waiters.partition_point(|&(p, o, ..)| (p, o) < (process, object));
     let mut nth = start;
     let mut found = false;
@@ -244,8 +246,8 @@ fn waiters(
         }
         if serves {
             builder.edge(node, task, EdgeKind::Serves, Certainty::Sure);
-        } else if is_counter {
-            // A counter has no other end: these wait at the same one.
+        } else if is_shared {
+            // These wait for the same thing.
             continue;
         } else if !known {
             // Who waits for several things goes on with any of them.
@@ -261,9 +263,11 @@ fn waiters(
     found
 }
 
-/// Whether a descriptor is an event counter, which all that have it share.
-fn is_counter(descriptor: Option<&Descriptor>) -> bool {
-    descriptor.is_some_and(|descriptor| descriptor.kind == DescriptorKind::Event)
+/// Whether all that have a descriptor open have the same thing, and not one of two ends: an event counter has no other
+/// end, and who reads from a pipe is no writer of it, even if its descriptor is open for both.
+fn is_shared(descriptor: Option<&Descriptor>) -> bool {
+    use DescriptorKind::{Event, Fifo, File, Pipe};
+    descriptor.is_some_and(|descriptor| matches!(descriptor.kind, Event | Fifo | File | Pipe))
 }
 
 /// Whether data has arrived at a descriptor that was not read yet: who waits for it there is about to go on.

@@ -1,10 +1,11 @@
 //! Where chains end, in words.
 
 use super::{Clause, Words};
-use crate::analysis::why::{Cause, Dead, Node, NodeId, Unknown};
+use crate::analysis::why::{Cause, Dead, Node, NodeId, Unknown, Want};
 use crate::report::ends;
 use crate::report::runtime_names::task_noun;
 use crate::report::units::thousands;
+use crate::snapshot::Protocol;
 
 impl Words<'_, '_> {
     /// Why a chain ends at a node, a clause. Raw from the target: escape before printing.
@@ -42,6 +43,7 @@ impl Words<'_, '_> {
             Cause::Clients if matches!(self.graph.node(node), Some(Node::Task { .. })) => {
                 does("waits", "wait", " for connections".to_owned())
             }
+            Cause::Clients if self.is_datagram(node) => plain("nobody sends to it"),
             Cause::Clients => plain("nobody connects"),
             Cause::Events => plain("nothing happens to any of its descriptors"),
             Cause::Files => plain("nothing changes in the files that it watches"),
@@ -77,6 +79,11 @@ impl Words<'_, '_> {
         }
     }
 
+    fn is_datagram(&self, node: NodeId) -> bool {
+        let socket = self.graph.descriptor(node).and_then(|descriptor| descriptor.socket.as_ref());
+        socket.is_some_and(|socket| matches!(socket.protocol, Protocol::Udp | Protocol::UnixDatagram))
+    }
+
     fn now(&self, node: NodeId) -> Option<u64> {
         let process = self.graph.process_of(node)?;
         self.graph.snapshot(process)?.header.monotonic_ns
@@ -95,6 +102,7 @@ impl Words<'_, '_> {
     fn unknown(&self, node: NodeId, unknown: &Unknown) -> String {
         let process = self.graph.process_of(node).and_then(|process| self.graph.snapshot(process));
         let noun = process.map_or("task", task_noun);
+        let is_lock = matches!(self.graph.node(node), Some(Node::End { want: Want::Released, .. }));
         match unknown {
             Unknown::Object => "what it waits for is not known".to_owned(),
             Unknown::Holder => "its holder was not found".to_owned(),
@@ -109,13 +117,19 @@ impl Words<'_, '_> {
                 format!("a variable of the program holds it, so that any {noun} may act on it")
             }
             Unknown::FarEnd if self.is_counter_end(node) => "no other process has it".to_owned(),
+            Unknown::FarEnd if is_lock => "which process holds the lock is not known".to_owned(),
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let processes = match self.graph.system().ends.unreadable.len() as u64 {
                     1 => "1 process".to_owned(),
                     n => format!("{} processes", thousands(n)),
                 };
-                format!("the other end was not found: {processes} may not be examined")
+                let what = if is_lock {
+                    "which process holds the lock is not known"
+                } else {
+                    "the other end was not found"
+                };
+                format!("{what}: {processes} may not be examined")
             }
             Unknown::ProcessNotRead => "which was not read".to_owned(),
             Unknown::WhichTask => format!("and which {noun} there uses it is not known"),
