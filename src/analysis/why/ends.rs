@@ -143,13 +143,13 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
         if builder.graph.is_counter(file) && process.is_some_and(|process| waits_alone(builder, process)) {
             continue;
         }
-        // A task that is alone in its process is the one. If it waits for several things, this end may be among them.
+        // A task that is alone in its process, and waits for nothing or for one thing, is the one.
         let single = process.and_then(|process| {
             let snapshot = builder.graph.snapshot(process)?;
             let [task] = snapshot.tasks.as_slice() else { return None };
-            Some((builder.graph.task_node(process, 0)?, snapshot.waits_of(task).len() > 1))
+            (snapshot.waits_of(task).len() <= 1).then(|| builder.graph.task_node(process, 0))?
         });
-        if let Some((task, false)) = single {
+        if let Some(task) = single {
             builder.edge(node, task, EdgeKind::Only, of_process);
             continue;
         }
@@ -160,9 +160,7 @@ fn end(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, file: FileId, w
                 found |= tasks(builder, node, (process, object), want, only);
             }
         }
-        if let Some((task, _)) = single.filter(|_| !found) {
-            builder.edge(node, task, EdgeKind::Only, of_process);
-        } else if !found {
+        if !found {
             let to = builder.node(Node::Process(pid));
             builder.edge(node, to, EdgeKind::OpenAs(fds.clone().next().unwrap_or(0)), of_process);
         }

@@ -567,25 +567,6 @@ fn an_event_loop_is_followed_to_what_it_waits_for() {
     assert!((0..3).all(|process| why.graph().is_alive(why.graph().task_node(process, 0).unwrap())));
 }
 
-/// A process with one thread has the end, and waits in an event loop for something else.
-#[test]
-fn the_only_task_of_a_process_has_its_ends() {
-    let (mut client, mut server) = (Made::new(1, "client"), Made::new(2, "server"));
-    let reader = client.task("main.get", WaitClass::Io);
-    client.reads(reader, WaitOp::Read, 3, DescriptorKind::Socket, 601);
-    let backend = server.task("epoll_wait", WaitClass::Io);
-    for (fd, inode) in [(5, 701), (6, 702)] {
-        server.reads(backend, WaitOp::Read, fd, DescriptorKind::Socket, inode);
-    }
-    let ends = vec![open(1, "client", 3, 601, "rw"), open(2, "server", 9, 602, "rw")];
-    let peers = [(601, socket(602)), (701, OtherEnd::Elsewhere), (702, OtherEnd::Elsewhere)];
-    let system = system(vec![client.seen(), server.seen()], ends, &peers);
-    let why = Why::new(&system);
-    let chain = why.of_tasks(0, &[reader]).remove(0);
-    let (at, cause) = chain.cause().unwrap();
-    assert_eq!((why.graph().process_of(at), cause), (Some(1), &Cause::Outside), "{chain:#?}");
-}
-
 /// Two tasks read from a named pipe that their process has open for both: neither is the one that would write.
 #[test]
 fn readers_of_one_pipe_do_not_wait_for_each_other() {

@@ -132,6 +132,14 @@ impl Words<'_, '_> {
                 format!("{what}: {processes} may not be examined")
             }
             Unknown::ProcessNotRead => "which was not read".to_owned(),
+            // What else an event loop waits for is no cause of this wait.
+            Unknown::WhichTask if process.is_some_and(|process| process.tasks.len() == 1) => {
+                let only = self.graph.process_of(node).and_then(|process| self.graph.task_node(process, 0));
+                match only.is_some_and(|task| self.graph.is_moving(task)) {
+                    true => format!("whose only {noun} went on between the two readings"),
+                    false => format!("whose only {noun} waits for several things"),
+                }
+            }
             Unknown::WhichTask => format!("and which {noun} there uses it is not known"),
             Unknown::Moved => "something moved there between the readings".to_owned(),
             Unknown::Because(why) => why.clone(),
