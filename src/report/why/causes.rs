@@ -67,7 +67,7 @@ impl Words<'_, '_> {
             }
             Cause::Cycle { forever: true, .. } => plain("and so each waits for the next: a deadlock"),
             Cause::Cycle { open: true, .. } => {
-                plain("and so they wait in a circle, which they may leave another way")
+                plain("and so they wait in a cycle, which they may leave another way")
             }
             Cause::Cycle { .. } => plain(
                 "and so each waits for the next: a deadlock, unless something else ends one of these waits",

@@ -122,7 +122,10 @@ impl Heap<'_> {
 
     /// Is this a goroutine's struct, a P, or the record of its wait, which begins with the goroutine?
     fn is_task(&self, memory: &mut PagedMemory<'_>, object: Object) -> bool {
+        // Since Go 1.22, large objects with pointers begin behind a header (`mallocHeaderSize`).
+        const HEADER: u64 = 8;
         self.goroutines.contains(&object.address)
+            || self.goroutines.contains(&object.address.wrapping_add(HEADER))
             || memory.word(object.address).is_some_and(|word| self.goroutines.contains(&word))
     }
 
