@@ -209,7 +209,7 @@ fn every_text_of_a_picture_is_inside_its_box() {
             assert!(sides.1 <= right, "{line}");
         } else if line.starts_with("<text") && !line.contains("stroke=") {
             let text = line.split_once('>').unwrap().1.strip_suffix("</text>").unwrap();
-            let text = text.replace("&lt;", "<").replace("&gt;", ">");
+            let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
             let end = number(line, "x") + 6.65 * crate::report::line::width(&text) as f64;
             assert!(sides.0 < number(line, "x") && end < sides.1, "{line}");
             texts += 1;
