@@ -28,6 +28,8 @@ const MAX_PARTS: usize = 2 << 20;
 const MAX_NAMES: usize = 256 << 20;
 /// Units of one crate in which the code of one function is looked for.
 const MAX_SIBLINGS: usize = 512;
+/// Entries that are followed from a function's code to its name and its types.
+const MAX_HOPS: usize = 4;
 /// Entries of indexes that are remembered of one file.
 const MAX_INDEXED: usize = 32 << 20;
 
@@ -283,26 +285,34 @@ impl Types {
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
             let unit = UnitRef::new(&dwarf, &unit);
             let mut found = entry::function(unit, unit_offset, entry, patience)?;
-            let from = found.origin.take();
+            let mut from = found.origin.take();
             let scope = indexed.index.path(unit, entry);
             let mut types = found.into_types(scope);
-            if let Some(TypeId(origin)) = from {
-                self.complete(&mut types, origin, patience);
+            // The code of a function, what was inlined of it, and its declaration may be three entries.
+            for _ in 0..MAX_HOPS {
+                let Some(TypeId(origin)) = from else { break };
+                from = self.complete(&mut types, origin, patience);
             }
             return Some(types);
         }
         None
     }
 
-    /// Adds what the entry says that a function refers to.
-    fn complete(&mut self, types: &mut FunctionTypes, origin: usize, patience: &mut Patience) -> Option<()> {
+    /// Adds what the entry says that a function refers to. The entry that this one refers to.
+    fn complete(
+        &mut self,
+        types: &mut FunctionTypes,
+        origin: usize,
+        patience: &mut Patience,
+    ) -> Option<TypeId> {
         let unit_offset = self.units.as_ref()?.around(origin)?;
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
         let unit = UnitRef::new(&dwarf, &unit);
         let entry = origin.checked_sub(unit_offset)?;
-        let found = entry::function(unit, unit_offset, entry, patience)?;
+        let mut found = entry::function(unit, unit_offset, entry, patience)?;
+        let next = found.origin.take();
         let more = found.into_types(indexed.index.path(unit, entry));
         if types.parameters.is_empty() {
             types.parameters = more.parameters;
@@ -311,22 +321,36 @@ impl Types {
         if types.name.is_empty() || types.name.ends_with("::") {
             types.name = more.name;
         }
-        Some(())
+        next
     }
 
-    fn read(&mut self, TypeId(at): TypeId, patience: &mut Patience) -> Option<Type> {
+    fn read(&mut self, id: TypeId, patience: &mut Patience) -> Option<Type> {
+        let (mut found, discriminant) = self.read_one(id, patience)?;
+        if let (Some(variants), Some((of, offset))) = (found.variants.as_mut(), discriminant) {
+            let size = self.read_one(of, patience)?.0.size;
+            variants.discriminant = Some((offset, Some(size).filter(|size| (1..=8).contains(size))?));
+        }
+        Some(found)
+    }
+
+    /// The type at a place, and the type and the offset of its discriminant.
+    fn read_one(
+        &mut self,
+        TypeId(at): TypeId,
+        patience: &mut Patience,
+    ) -> Option<(Type, Option<(TypeId, u64)>)> {
         let unit_offset = self.units.as_ref()?.around(at)?;
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
         let unit = UnitRef::new(&dwarf, &unit);
         let entry = at.checked_sub(unit_offset)?;
-        let mut found = entry::read(unit, unit_offset, entry, patience)?;
+        let (mut found, discriminant) = entry::read(unit, unit_offset, entry, patience)?;
         let scope = indexed.index.path(unit, entry);
         if !scope.is_empty() {
             found.name = format!("{scope}::{}", found.name).into();
         }
-        Some(found)
+        Some((found, discriminant))
     }
 
     /// The unit with the function that begins at an address.
