@@ -284,9 +284,7 @@ impl Attached for Tokio {
         converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
         converter.workers = workers;
         into.reserve_tasks(scan.headers.len());
-        for header in &scan.headers {
-            converter.task(header, into);
-        }
+        converter.tasks(&scan.headers, into);
         converter.finish(options, into)?;
         into.header.warnings.extend(lack);
         if options.repeated {

@@ -44,6 +44,8 @@ const MAX_FUNCTIONS: usize = 1 << 16;
 
 /// How often a future is read if its task runs meanwhile.
 const ATTEMPTS: usize = 3;
+/// How often memory that many chains lack is read at a time. What is deeper is read for each chain alone.
+const ROUNDS: usize = 6;
 
 /// The await chains of the tasks whose code is in one image, with what was learned about its types so far.
 #[derive(Debug)]
@@ -64,6 +66,19 @@ pub(super) struct FutureKind {
     pub(super) name: String,
     /// Its place in the task. None: unknown.
     stage: Option<Stage>,
+}
+
+/// A task whose chain is wanted.
+pub(super) struct Asked<'a> {
+    pub(super) kind: &'a FutureKind,
+    pub(super) header: &'a Header,
+    pub(super) vtable: &'a Vtable,
+}
+
+impl Asked<'_> {
+    fn window<'m>(&self) -> Window<'m> {
+        Window::of(self.header.address, self.vtable.trailer)
+    }
 }
 
 /// The stage of a task: its future, its output, or nothing (tokio, src/runtime/task/core.rs).
@@ -244,34 +259,70 @@ impl Chains {
         Some((to, types.get(to)?.size))
     }
 
-    /// The chain of a task that does not run. None if the layout of its future is unknown. `still`: nothing moves.
-    ///
-    /// # Errors
-    /// The task ran meanwhile, however often its future was read.
-    pub(super) fn chain(
+    /// The chains of tasks that do not run. None where the layout of the future is unknown. `still`: nothing moves.
+    /// [`Moved`]: the task ran meanwhile, however often its future was read.
+    pub(super) fn chains(
         &mut self,
-        kind: &FutureKind,
+        asked: &[Asked<'_>],
         memory: &dyn Memory,
-        (header, vtable): (&Header, &Vtable),
         still: bool,
-    ) -> Result<Option<Chain>, Moved> {
-        let Some(stage) = kind.stage else { return Ok(None) };
-        let (offset, of) = stage.future;
-        let at = header.address.wrapping_add(vtable.stage());
-        for _ in 0..ATTEMPTS {
-            let mut window = Window::new(memory, header.address);
-            let (discriminant, size) = stage.discriminant;
-            let value = window.number(at.wrapping_add(discriminant), size);
-            if !is_at_rest(&mut window, header, vtable) || !value.is_some_and(|value| stage.is_future(value))
-            {
-                return Err(Moved);
+    ) -> Vec<Result<Option<Chain>, Moved>> {
+        let mut windows: Vec<_> = asked.iter().map(Asked::window).collect();
+        let mut chains: Vec<_> = asked.iter().map(|_| Ok(None)).collect();
+        let mut open: Vec<usize> = (0..asked.len()).collect();
+        open.retain(|nth| asked.get(*nth).is_some_and(|asked| asked.kind.stage.is_some()));
+        for round in 0..=ROUNDS {
+            window::fetch(memory, &mut windows, &open);
+            open.retain(|nth| {
+                let all = (asked.get(*nth), windows.get_mut(*nth), chains.get_mut(*nth));
+                let (Some(asked), Some(window), Some(chain)) = all else { return false };
+                if round == ROUNDS {
+                    window.read_at_once(memory);
+                }
+                *chain = self.walk(asked, window);
+                window.is_lacking()
+            });
+        }
+        if still {
+            return chains;
+        }
+        let unchanged = window::unchanged(memory, &windows);
+        for ((chain, asked), unchanged) in chains.iter_mut().zip(asked).zip(unchanged) {
+            if !unchanged {
+                *chain = self.chain(asked, memory);
             }
-            let chain = Walk::new(self, &mut window).chain(of, at.wrapping_add(offset));
-            if still || window.is_unchanged() {
-                return Ok(Some(chain));
+        }
+        chains
+    }
+
+    /// The chain of one task: the time between two readings of it is short.
+    fn chain(&mut self, asked: &Asked<'_>, memory: &dyn Memory) -> Result<Option<Chain>, Moved> {
+        for _ in 0..ATTEMPTS {
+            let mut window = [asked.window()];
+            window::fetch(memory, &mut window, &[0]);
+            window.iter_mut().for_each(|window| window.read_at_once(memory));
+            let chain = window.iter_mut().map(|window| self.walk(asked, window)).next_back();
+            let chain = chain.transpose()?.flatten();
+            if window::unchanged(memory, &window) == [true] {
+                return Ok(chain);
             }
         }
         Err(Moved)
+    }
+
+    /// Follows the future of a task in the memory that was read.
+    fn walk(&mut self, asked: &Asked<'_>, window: &mut Window<'_>) -> Result<Option<Chain>, Moved> {
+        window.begin();
+        let Asked { kind, header, vtable } = asked;
+        let Some(stage) = kind.stage else { return Ok(None) };
+        let (offset, of) = stage.future;
+        let at = header.address.wrapping_add(vtable.stage());
+        let (discriminant, size) = stage.discriminant;
+        let value = window.number(at.wrapping_add(discriminant), size);
+        if !is_at_rest(window, header, vtable) || !value.is_some_and(|value| stage.is_future(value)) {
+            return Err(Moved);
+        }
+        Ok(Some(Walk::new(self, window).chain(of, at.wrapping_add(offset))))
     }
 
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
