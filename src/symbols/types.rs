@@ -11,10 +11,10 @@ mod index;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gimli::{Abbreviations, Dwarf, UnitRef};
+use gimli::{Abbreviations, Dwarf};
 use rustc_hash::FxHashMap;
 
-use super::lines::sections::{Reader, Sections};
+use super::lines::sections::{InFile, Reader, Sections};
 use super::lines::units::{self, Units};
 use super::lines::{Patience, debug_file};
 use crate::process::Image;
@@ -206,7 +206,7 @@ impl Types {
 
     /// Whether the time or the memory for lookups is spent: what was not read by now stays unknown.
     pub fn is_over(&self) -> bool {
-        self.patience.is_over() || self.is_full()
+        self.patience.is_over() || self.is_full() || self.sections.is_spent()
     }
 
     fn is_full(&self) -> bool {
@@ -283,7 +283,7 @@ impl Types {
             let Some(entry) = indexed.index.function(address) else { continue };
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let mut found = entry::function(unit, unit_offset, entry, patience)?;
             let mut from = found.origin.take();
             let scope = indexed.index.path(unit, entry);
@@ -309,7 +309,7 @@ impl Types {
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = UnitRef::new(&dwarf, &unit);
+        let unit = InFile::new(&self.sections, &dwarf, &unit);
         let entry = origin.checked_sub(unit_offset)?;
         let mut found = entry::function(unit, unit_offset, entry, patience)?;
         let next = found.origin.take();
@@ -343,7 +343,7 @@ impl Types {
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = UnitRef::new(&dwarf, &unit);
+        let unit = InFile::new(&self.sections, &dwarf, &unit);
         let entry = at.checked_sub(unit_offset)?;
         let (mut found, discriminant) = entry::read(unit, unit_offset, entry, patience)?;
         let scope = indexed.index.path(unit, entry);
@@ -377,7 +377,7 @@ impl Types {
             }
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let mut found: FxHashMap<String, Vec<TypeId>> = FxHashMap::default();
             for (name, at) in indexed.index.named(unit, &format!("{name}<"), patience) {
                 self.name_bytes += name.len();
@@ -401,7 +401,7 @@ impl Types {
             let Some(indexed) = self.indexed(unit_offset, patience) else { continue };
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let bodies = indexed.index.bodies_in(unit, scope, patience);
             let found = entry::awaits(unit, unit_offset, &bodies, &body, patience).unwrap_or_default();
             if !found.is_empty() {
@@ -441,7 +441,7 @@ impl Types {
         }
         let dwarf: Dwarf<Reader<'_>> = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, None)?;
-        let index = Index::read(UnitRef::new(&dwarf, &unit), patience);
+        let index = Index::read(InFile::new(&self.sections, &dwarf, &unit), patience);
         self.indexed += index.len();
         let found = Indexed { abbreviations: Arc::clone(&unit.abbreviations), index: Arc::new(index) };
         if self.indexed > MAX_INDEXED {

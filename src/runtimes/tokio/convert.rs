@@ -128,12 +128,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Adds a task.
-    fn task(
-        &mut self,
-        header: &Header,
-        chain: Result<Option<Chain>, Moved>,
-        into: &mut SnapshotBuilder,
-    ) {
+    fn task(&mut self, header: &Header, chain: Result<Option<Chain>, Moved>, into: &mut SnapshotBuilder) {
         if self.known.of(header).is_none() {
             return;
         }

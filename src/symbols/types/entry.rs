@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use gimli::{Abbreviation, AttributeValue, EntriesRaw, UnitOffset, UnitRef, constants};
+use gimli::{Abbreviation, AttributeValue, EntriesRaw, UnitOffset, constants};
 
 use super::super::lines::Patience;
 use super::super::lines::rows::{self, text};
-use super::super::lines::sections::Reader;
+use super::super::lines::sections::{InFile, Reader};
 use super::{Awaited, FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Variant, Variants};
 
 /// Members of one type, and types that it is generic over, at most.
@@ -37,7 +37,7 @@ impl<'a> Attributes<'a> {
     fn read(
         entries: &mut EntriesRaw<'_, Reader<'a>>,
         abbreviation: &Abbreviation,
-        unit: UnitRef<'_, Reader<'a>>,
+        unit: InFile<'_, 'a>,
         unit_offset: usize,
     ) -> Option<Attributes<'a>> {
         let mut found = Attributes::default();
@@ -45,7 +45,7 @@ impl<'a> Attributes<'a> {
             let attribute = entries.read_attribute(specification).ok()?;
             let value = attribute.value();
             match attribute.name() {
-                constants::DW_AT_name => found.name = unit.attr_string(value).ok(),
+                constants::DW_AT_name => found.name = unit.string(value),
                 constants::DW_AT_type => found.of = reference(&value, unit_offset),
                 constants::DW_AT_abstract_origin | constants::DW_AT_specification => {
                     found.origin = reference(&value, unit_offset);
@@ -98,7 +98,7 @@ fn reference(value: &AttributeValue<Reader<'_>>, unit_offset: usize) -> Option<T
 /// The type at an offset in a unit; its name is without a path. Also the type and the offset of its discriminant: that type
 /// may be in another unit, so its size is to be read yet.
 pub(super) fn read(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     at: usize,
     patience: &mut Patience,
@@ -129,7 +129,7 @@ pub(super) fn read(
 fn children<'a>(
     entries: &mut EntriesRaw<'_, Reader<'a>>,
     top: isize,
-    unit: UnitRef<'_, Reader<'a>>,
+    unit: InFile<'_, 'a>,
     unit_offset: usize,
     found: &mut Type,
     patience: &mut Patience,
@@ -207,7 +207,7 @@ impl Function {
 
 /// The function at an offset in a unit.
 pub(super) fn function(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     at: usize,
     patience: &mut Patience,
@@ -249,7 +249,7 @@ pub(super) fn function(
 
 /// The variables that hold what is awaited in the functions, among `bodies`, whose name begins with `body_name`.
 pub(super) fn awaits(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     bodies: &[usize],
     body_name: &str,

@@ -24,7 +24,7 @@ use crate::symbols::types::{TypeId, TypeKind, Types};
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
 use walk::Walk;
-use window::Window;
+use window::{Window, Windows};
 
 /// Bytes of debug information that are read of one image.
 const MAX_DEBUG: usize = 1 << 30;
@@ -57,6 +57,8 @@ pub(super) struct Chains {
     boxed: FxHashMap<u64, Option<(TypeId, u64)>>,
     lack: Option<&'static str>,
     problem: Option<String>,
+    /// Kept for the next tasks.
+    windows: Windows,
 }
 
 /// The type of a task's future.
@@ -76,8 +78,9 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn window<'m>(&self) -> Window<'m> {
-        Window::of(self.header.address, self.vtable.trailer)
+    /// The address of the task, and its length, bytes.
+    fn extent(&self) -> (u64, u64) {
+        (self.header.address, self.vtable.trailer)
     }
 }
 
@@ -198,6 +201,7 @@ impl Chains {
             boxed: FxHashMap::default(),
             lack,
             problem: None,
+            windows: Windows::default(),
         }
     }
 
@@ -267,26 +271,23 @@ impl Chains {
         memory: &dyn Memory,
         still: bool,
     ) -> Vec<Result<Option<Chain>, Moved>> {
-        let mut windows: Vec<_> = asked.iter().map(Asked::window).collect();
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.begin(asked.iter().map(Asked::extent));
         let mut chains: Vec<_> = asked.iter().map(|_| Ok(None)).collect();
         let mut open: Vec<usize> = (0..asked.len()).collect();
         open.retain(|nth| asked.get(*nth).is_some_and(|asked| asked.kind.stage.is_some()));
         for round in 0..=ROUNDS {
-            window::fetch(memory, &mut windows, &open);
-            open.retain(|nth| {
-                let all = (asked.get(*nth), windows.get_mut(*nth), chains.get_mut(*nth));
-                let (Some(asked), Some(window), Some(chain)) = all else { return false };
-                if round == ROUNDS {
-                    window.read_at_once(memory);
-                }
-                *chain = self.walk(asked, window);
-                window.is_lacking()
+            windows.fetch(memory, &open);
+            let at_once = (round == ROUNDS).then_some(memory);
+            open.retain(|&nth| {
+                let (Some(asked), Some(chain)) = (asked.get(nth), chains.get_mut(nth)) else { return false };
+                *chain =
+                    windows.window(nth, at_once).map_or(Ok(None), |mut window| self.walk(asked, &mut window));
+                windows.is_lacking(nth)
             });
         }
-        if still {
-            return chains;
-        }
-        let unchanged = window::unchanged(memory, &windows);
+        let unchanged = if still { Vec::new() } else { windows.unchanged(memory) };
+        self.windows = windows;
         for ((chain, asked), unchanged) in chains.iter_mut().zip(asked).zip(unchanged) {
             if !unchanged {
                 *chain = self.chain(asked, memory);
@@ -295,15 +296,15 @@ impl Chains {
         chains
     }
 
-    /// The chain of one task: the time between two readings of it is short.
+    /// The chain of one task: little time is between the two readings of it.
     fn chain(&mut self, asked: &Asked<'_>, memory: &dyn Memory) -> Result<Option<Chain>, Moved> {
+        let mut windows = Windows::default();
         for _ in 0..ATTEMPTS {
-            let mut window = [asked.window()];
-            window::fetch(memory, &mut window, &[0]);
-            window.iter_mut().for_each(|window| window.read_at_once(memory));
-            let chain = window.iter_mut().map(|window| self.walk(asked, window)).next_back();
-            let chain = chain.transpose()?.flatten();
-            if window::unchanged(memory, &window) == [true] {
+            windows.begin(std::iter::once(asked.extent()));
+            windows.fetch(memory, &[0]);
+            let Some(mut window) = windows.window(0, Some(memory)) else { break };
+            let chain = self.walk(asked, &mut window)?;
+            if windows.unchanged(memory) == [true] {
                 return Ok(chain);
             }
         }
@@ -312,7 +313,6 @@ impl Chains {
 
     /// Follows the future of a task in the memory that was read.
     fn walk(&mut self, asked: &Asked<'_>, window: &mut Window<'_>) -> Result<Option<Chain>, Moved> {
-        window.begin();
         let Asked { kind, header, vtable } = asked;
         let Some(stage) = kind.stage else { return Ok(None) };
         let (offset, of) = stage.future;

@@ -1,5 +1,5 @@
 //! Memory that was read for chains. Each call into the kernel costs much, so the memory of many tasks is read at a time:
-//! a walk that lacks some ends, says what it lacks, and begins again when that is there.
+//! a walk that lacks some ends, notes what it lacks, and begins again when that is there.
 
 use crate::process::{Memory, Range};
 
@@ -7,79 +7,140 @@ use crate::process::{Memory, Range};
 const PIECE: usize = 512;
 /// The same for the task itself, at most.
 const FIRST: u64 = 2048;
-/// Bytes that are read for one chain at most.
-const MAX_BYTES: usize = 1 << 20;
+/// Pieces that are read for one chain at most.
+const MAX_PIECES: usize = 2 << 10;
 
-/// What was read for one chain.
-pub(super) struct Window<'a> {
+/// What was read for the chains of several tasks.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// The bytes of all pieces, one after the other.
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
-    /// What the walk used: places in `bytes` and sizes.
-    used: Vec<(usize, usize)>,
-    lacks: Vec<Range>,
-    /// Memory that is read as soon as something lacks.
-    at_once: Option<&'a dyn Memory>,
+    windows: Vec<Own>,
 }
 
 /// Memory that was read, or could not be.
+#[derive(Debug, Clone, Copy)]
 struct Piece {
-    address: u64,
-    len: usize,
-    /// Its place in `bytes`. None if it cannot be read.
-    at: Option<usize>,
+    range: Range,
+    /// Its place in the bytes.
+    at: usize,
+    is_read: bool,
 }
 
 impl Piece {
     /// How far from its beginning this range is, if the range is in it.
     fn offset(&self, address: u64, size: usize) -> Option<usize> {
-        let from = usize::try_from(address.wrapping_sub(self.address)).ok()?;
-        (from.checked_add(size)? <= self.len).then_some(from)
+        let from = usize::try_from(address.wrapping_sub(self.range.address)).ok()?;
+        (from.checked_add(size)? <= self.range.len).then_some(from)
     }
 }
 
-impl<'a> Window<'a> {
-    /// The window of a task: the address of its header, and its length, bytes.
-    pub(super) fn of(task: u64, len: u64) -> Window<'a> {
-        let first = Range { address: task, len: usize::try_from(len.min(FIRST)).unwrap_or(PIECE) };
-        Window {
-            bytes: Vec::new(),
-            pieces: Vec::new(),
-            used: Vec::new(),
-            lacks: vec![first],
-            at_once: None,
+/// What belongs to one chain.
+#[derive(Debug, Default)]
+struct Own {
+    /// Numbers of pieces.
+    pieces: Vec<usize>,
+    lacks: Vec<Range>,
+    /// What the last walk used.
+    used: Vec<Used>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    piece: usize,
+    /// Its place in the bytes.
+    at: usize,
+    size: usize,
+}
+
+impl Windows {
+    /// Forgets all, and makes windows for tasks: the address of each header, and the length of each task, bytes.
+    pub(super) fn begin(&mut self, tasks: impl ExactSizeIterator<Item = (u64, u64)>) {
+        self.bytes.clear();
+        self.pieces.clear();
+        self.windows.resize_with(tasks.len(), Own::default);
+        for (own, (address, len)) in self.windows.iter_mut().zip(tasks) {
+            own.pieces.clear();
+            own.lacks.clear();
+            own.used.clear();
+            own.lacks.push(Range { address, len: usize::try_from(len.min(FIRST)).unwrap_or(PIECE) });
         }
     }
 
-    /// From now on, what lacks is read while the walk goes on.
-    pub(super) fn read_at_once(&mut self, memory: &'a dyn Memory) {
-        self.at_once = Some(memory);
+    /// The window for a walk that begins. `at_once`: memory for what lacks, which is then read while the walk goes on.
+    pub(super) fn window<'a>(
+        &'a mut self,
+        nth: usize,
+        at_once: Option<&'a dyn Memory>,
+    ) -> Option<Window<'a>> {
+        let own = self.windows.get_mut(nth)?;
+        own.used.clear();
+        Some(Window { bytes: &mut self.bytes, pieces: &mut self.pieces, own, at_once })
     }
 
-    /// A walk begins.
-    pub(super) fn begin(&mut self) {
-        self.used.clear();
+    /// Whether the last walk in a window lacked some memory.
+    pub(super) fn is_lacking(&self, nth: usize) -> bool {
+        self.windows.get(nth).is_some_and(|own| !own.lacks.is_empty())
     }
 
-    /// Whether the last walk lacked some memory.
-    pub(super) fn is_lacking(&self) -> bool {
-        !self.lacks.is_empty()
+    /// Reads what lacks in these of the windows.
+    pub(super) fn fetch(&mut self, memory: &dyn Memory, which: &[usize]) {
+        let (first, mut ranges, begin) = (self.pieces.len(), Vec::new(), self.bytes.len());
+        let mut at = begin;
+        for nth in which {
+            let Some(own) = self.windows.get_mut(*nth) else { continue };
+            for range in own.lacks.drain(..) {
+                own.pieces.push(self.pieces.len());
+                self.pieces.push(Piece { range, at, is_read: false });
+                ranges.push(range);
+                at += range.len;
+            }
+        }
+        self.bytes.resize(at, 0);
+        let ok = read(memory, &ranges, self.bytes.get_mut(begin..).unwrap_or_default());
+        for (piece, ok) in self.pieces.iter_mut().skip(first).zip(ok) {
+            piece.is_read = ok;
+        }
     }
 
+    /// Whether what the last walks used is still the same, for each window. What is around it may have changed.
+    pub(super) fn unchanged(&self, memory: &dyn Memory) -> Vec<bool> {
+        let ranges: Vec<Range> = self.pieces.iter().map(|piece| piece.range).collect();
+        let mut now = vec![0; self.bytes.len()];
+        let ok = read(memory, &ranges, &mut now);
+        let is_same = |used: &Used| {
+            let part = used.at..used.at + used.size;
+            ok.get(used.piece) == Some(&true) && now.get(part.clone()) == self.bytes.get(part)
+        };
+        self.windows.iter().map(|own| own.used.iter().all(is_same)).collect()
+    }
+}
+
+/// What was read for one chain.
+pub(super) struct Window<'a> {
+    bytes: &'a mut Vec<u8>,
+    pieces: &'a mut Vec<Piece>,
+    own: &'a mut Own,
+    at_once: Option<&'a dyn Memory>,
+}
+
+impl Window<'_> {
     /// A little-endian number of 1 to 8 bytes.
     pub(super) fn number(&mut self, address: u64, size: u64) -> Option<u64> {
         let size = usize::try_from(size).ok().filter(|size| (1..=8).contains(size))?;
         let mut found = self.known(address, size);
-        if found.is_none() && self.want(address, size) {
-            // The mapping may end before the piece does: then only the number itself is read.
-            found = self.known(address, size).or_else(|| {
-                self.want(address, size);
-                self.known(address, size)
-            });
+        // The mapping may end before a piece does: then only the number itself is read.
+        for _ in 0..2 {
+            if found.is_some() || !self.want(address, size) {
+                break;
+            }
+            found = self.known(address, size);
         }
-        let at = found?;
-        let bytes = self.bytes.get(at..at + size)?;
-        self.used.push((at, size));
-        Some(number(bytes))
+        let used = found?;
+        let bytes = self.bytes.get(used.at..used.at + size)?;
+        self.own.used.push(used);
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// A pointer that is not null.
@@ -88,91 +149,113 @@ impl<'a> Window<'a> {
     }
 
     /// The place of these bytes, if they were read.
-    fn known(&self, address: u64, size: usize) -> Option<usize> {
-        self.pieces.iter().rev().find_map(|piece| Some(piece.at? + piece.offset(address, size)?))
+    fn known(&self, address: u64, size: usize) -> Option<Used> {
+        self.own.pieces.iter().rev().find_map(|&number| {
+            let piece = self.pieces.get(number).filter(|piece| piece.is_read)?;
+            Some(Used { piece: number, at: piece.at + piece.offset(address, size)?, size })
+        })
     }
 
     /// Notes that a range lacks, unless it cannot be read. Whether it was read now.
     fn want(&mut self, address: u64, size: usize) -> bool {
-        let refused = self.pieces.iter().filter(|piece| piece.offset(address, size).is_some());
-        let len = match refused.map(|piece| piece.len).min() {
+        let mine = self.own.pieces.iter().filter_map(|number| self.pieces.get(*number));
+        let refused = mine.filter(|piece| piece.offset(address, size).is_some());
+        let len = match refused.map(|piece| piece.range.len).min() {
             None => PIECE,
             Some(len) if len > size => size,
             Some(_) => return false,
         };
-        if self.bytes.len() >= MAX_BYTES {
+        if self.own.pieces.len() + self.own.lacks.len() >= MAX_PIECES {
             return false;
         }
         let range = Range { address, len };
         let Some(memory) = self.at_once else {
-            self.lacks.push(range);
+            self.own.lacks.push(range);
             return false;
         };
-        let mut bytes = vec![0; len];
-        let read = memory.read(address, &mut bytes);
-        self.add(range, read.is_ok().then_some(&bytes));
+        let at = self.bytes.len();
+        self.bytes.resize(at + len, 0);
+        let into = self.bytes.get_mut(at..).unwrap_or_default();
+        let is_read = memory.read(address, into).is_ok();
+        self.own.pieces.push(self.pieces.len());
+        self.pieces.push(Piece { range, at, is_read });
         true
     }
-
-    fn add(&mut self, Range { address, len }: Range, bytes: Option<&[u8]>) {
-        let at = bytes.map(|bytes| {
-            self.bytes.extend_from_slice(bytes);
-            self.bytes.len() - bytes.len()
-        });
-        self.pieces.push(Piece { address, len, at });
-    }
 }
 
-/// Reads what lacks in these of the windows.
-pub(super) fn fetch(memory: &dyn Memory, windows: &mut [Window<'_>], which: &[usize]) {
-    let mut ranges = Vec::new();
-    for window in which.iter().filter_map(|nth| windows.get(*nth)) {
-        ranges.extend(window.lacks.iter().copied());
-    }
-    let (bytes, ok) = read(memory, &ranges);
-    let (mut all, mut at) = (ranges.iter().zip(ok), 0);
-    for nth in which {
-        let Some(window) = windows.get_mut(*nth) else { continue };
-        for _ in 0..std::mem::take(&mut window.lacks).len() {
-            let Some((range, ok)) = all.next() else { return };
-            let own = bytes.get(at..at + range.len).filter(|_| ok);
-            at += range.len;
-            window.add(*range, own);
-        }
-    }
-}
-
-/// Whether what the walks used is still the same, for each window. What is around it may have changed.
-pub(super) fn unchanged(memory: &dyn Memory, windows: &[Window<'_>]) -> Vec<bool> {
-    let read_before = |piece: &&Piece| piece.at.is_some();
-    let all = windows.iter().flat_map(|window| window.pieces.iter().filter(read_before));
-    let ranges: Vec<Range> =
-        all.map(|piece| Range { address: piece.address, len: piece.len }).collect();
-    let (bytes, ok) = read(memory, &ranges);
-    let (mut ok, mut at) = (ok.into_iter(), 0);
-    let mut same = Vec::with_capacity(windows.len());
-    for window in windows {
-        // The pieces of a window are in order in its bytes.
-        let now = bytes.get(at..at + window.bytes.len()).unwrap_or_default();
-        at += window.bytes.len();
-        let pieces = window.pieces.iter().filter(read_before).count();
-        let is_read = ok.by_ref().take(pieces).fold(true, |all, ok| all && ok);
-        let is_same = |&(at, size): &(usize, usize)| now.get(at..at + size) == window.bytes.get(at..at + size);
-        same.push(is_read && window.used.iter().all(is_same));
-    }
-    same
-}
-
-/// The bytes of these ranges one after the other, and which of them could be read.
-fn read(memory: &dyn Memory, ranges: &[Range]) -> (Vec<u8>, Vec<bool>) {
-    let mut bytes = vec![0; ranges.iter().map(|range| range.len).sum()];
+/// Reads ranges one after the other. Which of them could be read.
+fn read(memory: &dyn Memory, ranges: &[Range], into: &mut [u8]) -> Vec<bool> {
     let mut ok = vec![false; ranges.len()];
-    if memory.read_many(ranges, &mut bytes, &mut ok).is_err() {
+    if memory.read_many(ranges, into, &mut ok).is_err() {
         ok.fill(false);
     }
-    (bytes, ok)
+    ok
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Result, TargetError};
+    use std::cell::Cell;
+
+    /// Readable up to an address; each byte is the low byte of its address, plus what changed.
+    struct Known(u64, std::sync::Mutex<Cell<u8>>);
+
+    impl Memory for Known {
+        fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+            if address + buf.len() as u64 > self.0 {
+                return Err(TargetError::Unmapped { address, len: buf.len() });
+            }
+            let change = self.1.lock().unwrap().get();
+            for (byte, at) in buf.iter_mut().zip(address..) {
+                *byte = (at as u8).wrapping_add(change);
+            }
+            Ok(())
+        }
+
+        fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+            let mut at = 0;
+            for (range, ok) in ranges.iter().zip(ok) {
+                *ok = self.read(range.address, &mut buf[at..at + range.len]).is_ok();
+                at += range.len;
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_lacks_is_read_for_all_windows_at_once() {
+        let memory = Known(0x9010, Default::default());
+        let mut windows = Windows::default();
+        windows.begin([(0x1000, 64), (0x2000, 64)].into_iter());
+        assert!(windows.is_lacking(0) && windows.is_lacking(1));
+        windows.fetch(&memory, &[0, 1]);
+        let mut window = windows.window(0, None).unwrap();
+        assert_eq!(window.number(0x1001, 2), Some(0x0201));
+        assert_eq!(window.number(0x8f80, 8), None, "not yet");
+        assert!(windows.is_lacking(0) && !windows.is_lacking(1));
+        // A piece there would be longer than what is mapped.
+        windows.fetch(&memory, &[0, 1]);
+        assert_eq!(windows.window(0, None).unwrap().number(0x8f80, 8), None, "its piece ends too late");
+        windows.fetch(&memory, &[0, 1]);
+        assert_eq!(windows.window(0, None).unwrap().number(0x8f80, 1), Some(0x80));
+        assert_eq!(windows.window(1, None).unwrap().number(0x203f, 1), Some(0x3f));
+        assert_eq!(windows.window(1, Some(&memory)).unwrap().number(0x900f, 1), Some(0x0f), "at once");
+        assert_eq!(windows.window(1, Some(&memory)).unwrap().number(0x9010, 1), None, "never");
+        assert_eq!(windows.window(1, None).unwrap().number(u64::MAX, 8), None);
+    }
+
+    #[test]
+    fn only_what_was_used_must_be_the_same() {
+        let memory = Known(0x9000, Default::default());
+        let mut windows = Windows::default();
+        windows.begin([(0x1000, 64), (0x2000, 64)].into_iter());
+        windows.fetch(&memory, &[0, 1]);
+        windows.window(1, None).unwrap().number(0x2000, 1);
+        assert_eq!(windows.unchanged(&memory), [true, true]);
+        memory.1.lock().unwrap().set(1);
+        assert_eq!(windows.unchanged(&memory), [true, false]);
+        windows.window(1, None).unwrap();
+        assert_eq!(windows.unchanged(&memory), [true, true], "another walk, which used nothing");
+    }
 }

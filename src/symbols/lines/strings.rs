@@ -1,0 +1,53 @@
+//! `.debug_str`: strings that are referred to by their offsets, from anywhere.
+
+use std::sync::OnceLock;
+
+use gimli::{EndianSlice, LittleEndian};
+
+use super::sections::{Budget, Reader, Section};
+
+/// Bytes read at a time.
+const PAGE: usize = 64 << 10;
+/// Each page has the beginning of the next one, so that every string is whole in the page where it begins. Longer ones
+/// are cut.
+const MAX_STRING: usize = 4 << 10;
+
+#[derive(Debug, Default)]
+pub(super) struct Strings {
+    section: Section,
+    /// What was read of it, if it has to be read.
+    pages: Vec<OnceLock<Vec<u8>>>,
+}
+
+impl Strings {
+    pub(super) fn new(section: Section) -> Strings {
+        let pages = match &section {
+            Section::Whole(_) => 0,
+            Section::File(.., len) => len.div_ceil(PAGE),
+        };
+        Strings { section, pages: std::iter::repeat_with(OnceLock::new).take(pages).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.section.len()
+    }
+
+    /// The string at an offset, cut. None if it has no end, or cannot be read.
+    pub(super) fn get(&self, at: usize, budget: &Budget) -> Option<Reader<'_>> {
+        let rest = match &self.section {
+            Section::Whole(bytes) => bytes.get(at..)?,
+            Section::File(image, offset, len) => {
+                let (number, within) = (at / PAGE, at % PAGE);
+                let page = self.pages.get(number)?.get_or_init(|| {
+                    let begin = number * PAGE;
+                    let size = (PAGE + MAX_STRING).min(len - begin);
+                    budget.read(image, offset.saturating_add(begin as u64), size)
+                });
+                page.get(within..)?
+            }
+        };
+        let rest = rest.get(..MAX_STRING).unwrap_or(rest);
+        let end = memchr::memchr(0, rest).or((rest.len() == MAX_STRING).then_some(MAX_STRING))?;
+        Some(EndianSlice::new(rest.get(..end)?, LittleEndian))
+    }
+}
