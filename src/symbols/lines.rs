@@ -23,7 +23,7 @@ use functions::{Functions, InUnit};
 pub(crate) use patience::Patience;
 use rows::Rows;
 use sections::{InFile, Reader, Sections};
-pub(crate) use separate::debug_file;
+pub(crate) use separate::{debug_file, given};
 use units::Units;
 
 /// Rows and functions that are remembered, of all units of one file.

@@ -8,6 +8,7 @@
 mod entry;
 mod index;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::lines::sections::{InFile, Reader, Sections};
 use super::lines::units::{self, Units};
-use super::lines::{Patience, debug_file};
+use super::lines::{Patience, debug_file, given};
 use crate::process::Image;
 use index::Index;
 
@@ -174,13 +175,22 @@ struct Indexed {
 }
 
 impl Types {
-    /// Reads the debug information of an image, from the image or its separate file: `max` bytes at most. All lookups
-    /// together take no longer than `limit`. None if there is none.
+    /// Reads the debug information of an image, from the image, its separate file, or the file that a user gave: `max`
+    /// bytes at most. All lookups together take no longer than `limit`. None if there is none.
     ///
     /// # Errors
-    /// It is larger, or cannot be read: one sentence.
-    pub(crate) fn load(image: &Image, max: usize, limit: Duration) -> Result<Option<Types>, String> {
-        let Some(file) = debug_file(image) else { return Ok(None) };
+    /// It is larger, cannot be read, or the user's file belongs to another build: one sentence.
+    pub(crate) fn load(
+        image: &Image,
+        user: Option<&Path>,
+        max: usize,
+        limit: Duration,
+    ) -> Result<Option<Types>, String> {
+        let file = match user.filter(|_| image.is_executable) {
+            Some(path) => Some(given(image, path)?),
+            None => debug_file(image),
+        };
+        let Some(file) = file else { return Ok(None) };
         Sections::load(&file, max).map(|sections| Some(Types::new(sections, limit)))
     }
 
@@ -452,3 +462,6 @@ impl Types {
         Some(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    pub(super) fn new(left: usize) -> Budget {
+        Budget { left: AtomicUsize::new(left), is_spent: AtomicBool::new(false) }
+    }
+
+    /// Whether something was not read because too much was read already.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent.load(Ordering::Relaxed)
+    }
+
     /// Reads some bytes, unless that would be more than may be read. Empty if it cannot be read.
     pub(super) fn read(&self, image: &Image, offset: u64, len: usize) -> Vec<u8> {
         let enough =
@@ -185,8 +194,7 @@ impl Sections {
 
     fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
         let units = info.units();
-        let budget = Budget { left: AtomicUsize::new(room), ..Budget::default() };
-        Sections { whole, info, units, strings: Strings::new(strings), budget }
+        Sections { whole, info, units, strings: Strings::new(strings), budget: Budget::new(room) }
     }
 
     /// Sections with these names and bytes; others than those that are needed are left out.
@@ -212,7 +220,7 @@ impl Sections {
 
     /// Whether something was not read because too much was read already.
     pub(in crate::symbols) fn is_spent(&self) -> bool {
-        self.budget.is_spent.load(Ordering::Relaxed)
+        self.budget.is_spent()
     }
 
     /// The bytes of a section that is read whole.

@@ -51,3 +51,40 @@ impl Strings {
         Some(EndianSlice::new(rest.get(..end)?, LittleEndian))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Image, ImageFile};
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    #[test]
+    fn pieces_are_as_the_whole() {
+        // Strings of all lengths, also such as are longer than a page has of the next one; the last one has no end.
+        let mut bytes = vec![0xff; 7];
+        for len in (0..).map(|nth| nth * 37 % 5000).take(60) {
+            bytes.extend(std::iter::repeat_n(b'a' + (len % 26) as u8, len));
+            bytes.push(0);
+        }
+        bytes.extend([b'z'; 100]);
+        let len = bytes.len();
+        assert!(len > 2 * PAGE);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        let opened = Arc::new(ImageFile::open(file.path()).unwrap());
+        let image = Image { path: String::new(), bias: 0, is_executable: false, file: opened };
+        let section = bytes.split_off(7);
+        let pieces = Strings::new(Section::File(image, 7, section.len()));
+        let whole = Strings::new(Section::Whole(section));
+        let budget = Budget::new(usize::MAX);
+        for at in 0..len {
+            assert_eq!(whole.get(at, &budget), pieces.get(at, &budget), "{at:#x}");
+        }
+        assert!(whole.get(1, &budget).is_some() && whole.get(len - 8, &budget).is_none());
+        assert!(!budget.is_spent());
+        let small = Budget::new(PAGE);
+        let pieces = Strings::new(pieces.section);
+        assert_eq!((pieces.get(0, &small), small.is_spent()), (None, true));
+    }
+}

@@ -11,6 +11,7 @@ mod places;
 mod walk;
 mod window;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ const POLL: &str = "tokio::runtime::task::raw::poll<";
 const CORE: &str = "tokio::runtime::task::core";
 /// What would show chains.
 const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
-                        profile, or bring its separate debug file)";
+                        profile, or bring its separate debug file: --debug-file)";
 const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
                         tasks await is unknown (set debug = \"full\" in the profile)";
 /// Functions that are remembered.
@@ -182,9 +183,10 @@ pub(super) struct Wanted {
 }
 
 impl Chains {
-    /// Reads the debug information of an image. What it says about a type is read when it is needed.
-    pub(super) fn open(image: &Image) -> Chains {
-        match Types::load(image, MAX_DEBUG, MAX_TIME) {
+    /// Reads the debug information of an image, for the executable from the file that the user gave. What it says about a
+    /// type is read when it is needed.
+    pub(super) fn open(image: &Image, user: Option<&Path>) -> Chains {
+        match Types::load(image, user, MAX_DEBUG, MAX_TIME) {
             Ok(Some(types)) => Chains::new(image.bias, Some(types), None),
             Ok(None) => Chains::new(image.bias, None, Some(NO_DEBUG)),
             Err(why) => {
