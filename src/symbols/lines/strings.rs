@@ -63,7 +63,7 @@ mod tests {
     fn pieces_are_as_the_whole() {
         // Strings of all lengths, also such as are longer than a page has of the next one; the last one has no end.
         let mut bytes = vec![0xff; 7];
-        for len in (0..).map(|nth| nth * 37 % 5000).take(60) {
+        for len in (0..).map(|nth| nth * 37 % 5000).take(100) {
             bytes.extend(std::iter::repeat_n(b'a' + (len % 26) as u8, len));
             bytes.push(0);
         }
