@@ -9,6 +9,8 @@ const PIECE: usize = 512;
 const FIRST: u64 = 2048;
 /// Pieces that are read for one chain at most.
 const MAX_PIECES: usize = 2 << 10;
+/// Bytes that are read for the chains of several tasks at most.
+const MAX_BYTES: usize = 256 << 20;
 
 /// What was read for the chains of several tasks.
 #[derive(Debug, Default)]
@@ -165,7 +167,7 @@ impl Window<'_> {
             Some(len) if len > size => size,
             Some(_) => return false,
         };
-        if self.own.pieces.len() + self.own.lacks.len() >= MAX_PIECES {
+        if self.own.pieces.len() + self.own.lacks.len() >= MAX_PIECES || self.bytes.len() >= MAX_BYTES {
             return false;
         }
         let range = Range { address, len };
