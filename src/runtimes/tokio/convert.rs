@@ -21,8 +21,9 @@ use crate::snapshot::{
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
 
-/// Tasks whose memory is read at a time: what was read of them stays in the cache.
-const AT_A_TIME: usize = 512;
+/// Tasks whose memory is read at a time. Most time is saved with few already, and a task that runs meanwhile has to be read
+/// again.
+const AT_A_TIME: usize = 128;
 
 /// What is known of the type of a task's future, with the ids of one snapshot.
 #[derive(Debug, Clone, Copy)]
