@@ -219,6 +219,12 @@ impl Types {
         self.patience.is_over() || self.is_full() || self.sections.is_spent()
     }
 
+    /// Whether a part of the debug information is in other files (`-C split-debuginfo`), which are not read. Known after the
+    /// first lookup.
+    pub fn is_split(&self) -> bool {
+        self.units.as_ref().is_some_and(Units::is_split)
+    }
+
     fn is_full(&self) -> bool {
         self.known.len() >= MAX_TYPES || self.parts >= MAX_PARTS || self.name_bytes >= MAX_NAMES
     }

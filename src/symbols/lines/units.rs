@@ -24,6 +24,7 @@ pub(in crate::symbols) struct Units {
     offsets: Vec<usize>,
     /// First address, one past the last address, number of the unit; ascending.
     ranges: Vec<(u64, u64, u32)>,
+    is_split: bool,
 }
 
 impl Units {
@@ -63,6 +64,7 @@ impl Units {
         patience: &mut Patience,
     ) -> Option<()> {
         let unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
+        self.is_split |= unit.dwo_id.is_some();
         let mut ranges = dwarf.unit_ranges(&unit).ok()?;
         while let Some(range) = ranges.next().ok()? {
             patience.check()?;
@@ -80,6 +82,11 @@ impl Units {
         let before = self.ranges.get(..behind).unwrap_or(&[]).iter().rev().take(MAX_EXAMINED);
         let has_it = before.filter(move |(_, end, _)| address < *end);
         has_it.filter_map(|(.., number)| self.offsets.get(*number as usize).copied())
+    }
+
+    /// Whether what some units say is in other files (`-C split-debuginfo`).
+    pub(in crate::symbols) fn is_split(&self) -> bool {
+        self.is_split
     }
 
     /// The offsets of all units, ascending.

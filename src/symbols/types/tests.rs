@@ -33,6 +33,22 @@ fn unit(address: u64, entries: &[u8]) -> Vec<u8> {
 /// Bytes of a unit before its entries.
 const BEFORE: usize = 4 + 7 + 13;
 
+#[test]
+fn what_is_in_other_files_is_noticed() {
+    let is_split = |attributes: &[u8], info: &[u8]| {
+        let abbreviations = [&[1, 0x11, 0][..], attributes, &[0, 0, 0]].concat();
+        let head = [&4_u16.to_le_bytes()[..], &0_u32.to_le_bytes(), &[8, 1]].concat();
+        let len = (head.len() + info.len()) as u32;
+        let info = [&len.to_le_bytes()[..], &head, info].concat();
+        let mut types = Types::of_sections([(".debug_info", info), (".debug_abbrev", abbreviations)], LIMIT);
+        assert_eq!(types.function(0x1000), None);
+        types.is_split()
+    };
+    // DW_AT_GNU_dwo_id as 8 bytes; DW_AT_high_pc as 8 bytes.
+    assert!(is_split(&[0xb1, 0x42, 0x07], &[1; 8]));
+    assert!(!is_split(&[0x12, 0x07], &[1; 8]));
+}
+
 fn named(kind: u8, name: &str, rest: &[u8]) -> Vec<u8> {
     [&[kind][..], name.as_bytes(), &[0], rest].concat()
 }

@@ -40,6 +40,8 @@ const NO_DEBUG: &str = "the program has no debug information: where tasks await 
                         profile, or bring its separate debug file: --debug-file)";
 const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
                         tasks await is unknown (set debug = \"full\" in the profile)";
+const SPLIT: &str = "the program's debug information is in .dwo files, which are not read: where tasks await is unknown (set \
+                     split-debuginfo = \"off\" in the profile)";
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
@@ -333,7 +335,9 @@ impl Chains {
             return Some(format!("where tasks await is unknown: {problem}"));
         }
         let none_is_known = || !self.futures.is_empty() && self.futures.values().all(Option::is_none);
-        self.lack.or_else(|| none_is_known().then_some(NO_TYPES)).map(str::to_owned)
+        let is_split = self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_split());
+        let lack = if is_split { SPLIT } else { NO_TYPES };
+        self.lack.or_else(|| none_is_known().then_some(lack)).map(str::to_owned)
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.
