@@ -1,8 +1,8 @@
 //! Files, lines and inlined calls of native code, from DWARF.
 //!
-//! [`separate`] finds the file with the debug information of an image, [`sections`] and [`strings`] read it, [`units`] says which
-//! compilation unit has an address, [`functions`] and [`rows`] read that unit. Whatever is malformed is left out; the
-//! time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
+//! [`separate`] finds the file with the debug information of an image, [`sections`] and [`strings`] read it, [`units`]
+//! says which compilation unit has an address, [`functions`] and [`rows`] read that unit. Whatever is malformed is left
+//! out; the time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
 
 mod functions;
 mod patience;
