@@ -6,6 +6,7 @@
 
 mod functions;
 mod patience;
+mod pieces;
 pub(super) mod rows;
 pub(super) mod sections;
 mod separate;

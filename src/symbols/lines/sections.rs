@@ -1,15 +1,15 @@
 //! The sections with debug information of one file.
 //!
-//! The largest ones are read in pieces, when each is first needed: [`Units`](super::units::Units) a unit at a time,
-//! [`Strings`] some pages. They are never mapped, because a file that is cut while it is mapped would end loiter with
-//! SIGBUS. Compressed sections have no pieces, so these are read whole.
+//! The largest ones are read in pieces, when each is first needed: units one at a time, [`Strings`] some pages. They are
+//! never mapped, because a file that is cut while it is mapped would end loiter with SIGBUS. Compressed sections have no
+//! pieces, so these are read whole.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian, SectionId, Unit, UnitRef};
 
+use super::pieces::{Budget, Section};
 use super::strings::Strings;
 use crate::cause::full_text;
 use crate::process::Image;
@@ -28,12 +28,8 @@ const WHOLE: [SectionId; 7] = [
 ];
 /// Units of one file at most.
 const MAX_UNITS: usize = 1 << 18;
-/// Bytes that say how long a unit is.
-const LENGTH: usize = 12;
 /// Bytes of a unit that have its first entry.
 const HEAD: usize = 4 << 10;
-/// `SHF_COMPRESSED` (elf.h).
-const COMPRESSED: u64 = 0x800;
 
 /// Debug information, decompressed.
 #[derive(Debug, Default)]
@@ -54,116 +50,17 @@ struct UnitBytes {
     read: OnceLock<Vec<u8>>,
 }
 
-/// A section whose pieces are read when they are needed.
-#[derive(Debug)]
-pub(super) enum Section {
-    Whole(Vec<u8>),
-    /// The file, where the section is in it, and how long it is.
-    File(Image, u64, usize),
-}
-
-impl Default for Section {
-    fn default() -> Section {
-        Section::Whole(Vec::new())
-    }
-}
-
-/// Bytes that may still be read in pieces.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    left: AtomicUsize,
-    is_spent: AtomicBool,
-}
-
-impl Budget {
-    pub(super) fn new(left: usize) -> Budget {
-        Budget { left: AtomicUsize::new(left), is_spent: AtomicBool::new(false) }
-    }
-
-    /// Whether something was not read because too much was read already.
-    pub(super) fn is_spent(&self) -> bool {
-        self.is_spent.load(Ordering::Relaxed)
-    }
-
-    /// Reads some bytes, unless that would be more than may be read. Empty if it cannot be read.
-    pub(super) fn read(&self, image: &Image, offset: u64, len: usize) -> Vec<u8> {
-        let enough =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len));
-        if enough.is_err() {
-            self.is_spent.store(true, Ordering::Relaxed);
-            return Vec::new();
+/// The units in a section, as far as their lengths are right.
+fn units(info: &Section) -> Vec<UnitBytes> {
+    let (mut units, mut start) = (Vec::new(), 0);
+    while let Some(len) = info.unit_len(start) {
+        if units.len() >= MAX_UNITS {
+            break;
         }
-        image.file.read_at(offset, len).unwrap_or_default()
+        units.push(UnitBytes { start, len, read: OnceLock::new() });
+        start += len;
     }
-}
-
-impl Section {
-    fn of(image: &Image, id: SectionId, max: usize) -> Result<Section, String> {
-        let sections = image.sections().unwrap_or_default();
-        match sections.iter().find(|section| section.name == id.name()) {
-            Some(section) if section.has_bytes() && section.flags & COMPRESSED == 0 => {
-                let room = image.file.len().saturating_sub(section.offset).min(section.size);
-                let len = usize::try_from(room).unwrap_or(usize::MAX);
-                Ok(Section::File(image.clone(), section.offset, len))
-            }
-            _ => {
-                let data = image.section_data(id.name(), max).map_err(|error| full_text(&error))?;
-                Ok(Section::Whole(data.unwrap_or_default()))
-            }
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Section::Whole(bytes) => bytes.len(),
-            Section::File(.., len) => *len,
-        }
-    }
-
-    /// Bytes that are in memory from the beginning.
-    fn size(&self) -> usize {
-        match self {
-            Section::Whole(bytes) => bytes.len(),
-            Section::File(..) => 0,
-        }
-    }
-
-    /// Some bytes, which are read anew. None if there are not so many.
-    fn bytes(&self, at: usize, len: usize) -> Option<Cow<'_, [u8]>> {
-        let end = at.checked_add(len).filter(|end| *end <= self.len())?;
-        match self {
-            Section::Whole(bytes) => bytes.get(at..end).map(Cow::Borrowed),
-            Section::File(image, offset, _) => {
-                image.file.read_at(offset.checked_add(at as u64)?, len).ok().map(Cow::Owned)
-            }
-        }
-    }
-
-    /// The units in it, as far as their lengths are right.
-    fn units(&self) -> Vec<UnitBytes> {
-        let (mut units, mut start) = (Vec::new(), 0);
-        while let Some(len) = self.unit_len(start) {
-            if units.len() >= MAX_UNITS {
-                break;
-            }
-            units.push(UnitBytes { start, len, read: OnceLock::new() });
-            start += len;
-        }
-        units
-    }
-
-    /// The length of the unit that begins here, with the bytes that say so.
-    fn unit_len(&self, start: usize) -> Option<usize> {
-        let room = self.len().checked_sub(start)?;
-        let bytes = self.bytes(start, LENGTH.min(room))?;
-        let short = u32::from_le_bytes(*bytes.first_chunk()?);
-        let len = match short {
-            // A unit of 64-bit DWARF.
-            u32::MAX => u64::from_le_bytes(*bytes.get(4..)?.first_chunk()?).checked_add(12)?,
-            short => u64::from(short) + 4,
-        };
-        usize::try_from(len).ok().filter(|len| *len <= room)
-    }
+    units
 }
 
 impl Sections {
@@ -193,7 +90,7 @@ impl Sections {
     }
 
     fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
-        let units = info.units();
+        let units = units(&info);
         Sections { whole, info, units, strings: Strings::new(strings), budget: Budget::new(room) }
     }
 

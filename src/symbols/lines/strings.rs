@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use gimli::{EndianSlice, LittleEndian};
 
-use super::sections::{Budget, Reader, Section};
+use super::pieces::{Budget, Section};
 
 /// Bytes read at a time.
 const PAGE: usize = 64 << 10;
@@ -33,7 +33,7 @@ impl Strings {
     }
 
     /// The string at an offset, cut. None if it has no end, or cannot be read.
-    pub(super) fn get(&self, at: usize, budget: &Budget) -> Option<Reader<'_>> {
+    pub(super) fn get(&self, at: usize, budget: &Budget) -> Option<EndianSlice<'_, LittleEndian>> {
         let rest = match &self.section {
             Section::Whole(bytes) => bytes.get(at..)?,
             Section::File(image, offset, len) => {
