@@ -4,6 +4,7 @@
 //! [`ReadOptions`] says what may be stopped. A reader of a runtime implements [`Attached`].
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct ReadOptions {
     /// Descriptors of the target at whose other ends others wait: who has them is looked for, too, if `actors` is not
     /// zero.
     pub ends: Vec<u32>,
+    /// The file with the debug information of the executable, where debuggers would not look for it.
+    pub debug_file: Option<PathBuf>,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
@@ -117,6 +120,7 @@ impl Default for ReadOptions {
             actors: Duration::ZERO,
             ancestors: false,
             ends: Vec::new(),
+            debug_file: None,
             repeated: true,
             stop: None,
         }
@@ -256,4 +260,10 @@ pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
     }
     found.keep_unreadable(target.unreadable_images());
     Ok(found)
+}
+
+/// What was looked for in a target without any runtime, and not found.
+fn absences(target: &dyn Target) -> [String; 2] {
+    let registry = "no image has the note of a task registry (loiter-registry)".to_owned();
+    [registry, tokio::absence(target)]
 }

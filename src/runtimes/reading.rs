@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::threads::Threads;
-use super::{Attached, Attribute, Pause, ReadOptions, attach, images};
+use super::{Attached, Attribute, Pause, ReadOptions, absences, attach, images};
 use crate::cause::full_text;
 use crate::process::{Target, supervised};
 use crate::snapshot::{Header, ReadMode, RuntimeInfo, Snapshot, SnapshotBuilder};
@@ -110,8 +110,7 @@ impl Inner {
             }
             looked_at.push("no image of the process has a Go line table (pclntab)".to_owned());
             if warnings.is_empty() && unused.is_empty() {
-                looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
-                looked_at.push("no image has vtables of Tokio's tasks".to_owned());
+                looked_at.extend(absences(target));
             }
             looked_at.extend(warnings);
             looked_at.extend(unused);

@@ -1,19 +1,21 @@
 //! Files, lines and inlined calls of native code, from DWARF.
 //!
-//! [`separate`] finds the file with the debug information of an image, [`sections`] reads it, [`units`] says which
-//! compilation unit has an address, [`functions`] and [`rows`] read that unit. Whatever is malformed is left out; the
-//! time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
+//! [`separate`] finds the file with the debug information of an image, [`sections`] and [`strings`] read it, [`units`]
+//! says which compilation unit has an address, [`functions`] and [`rows`] read that unit. Whatever is malformed is left
+//! out; the time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
 
 mod functions;
 mod patience;
+mod pieces;
 pub(super) mod rows;
 pub(super) mod sections;
 mod separate;
+mod strings;
 pub(super) mod units;
 
 use std::sync::Arc;
 
-use gimli::{Abbreviations, DebugInfoOffset, Dwarf, UnitRef};
+use gimli::{Abbreviations, DebugInfoOffset, Dwarf, UnitOffset};
 use rustc_hash::FxHashMap;
 
 use super::demangle::demangled;
@@ -21,8 +23,8 @@ use crate::process::Image;
 use functions::{Functions, InUnit};
 pub(crate) use patience::Patience;
 use rows::Rows;
-use sections::{Reader, Sections};
-pub(crate) use separate::debug_file;
+use sections::{InFile, Reader, Sections};
+pub(crate) use separate::{debug_file, given};
 use units::Units;
 
 /// Rows and functions that are remembered, of all units of one file.
@@ -106,7 +108,7 @@ impl Lines {
             }
             let abbreviations = known.get(&offset).map(|known| Arc::clone(&known.abbreviations));
             let Some(unit) = units::unit(sections, &dwarf, offset, abbreviations) else { continue };
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(sections, &dwarf, &unit);
             if !known.contains_key(&offset) {
                 let found = Known::read(unit, patience);
                 *remembered += found.size();
@@ -127,7 +129,7 @@ impl Lines {
 }
 
 impl Known {
-    fn read(unit: UnitRef<'_, Reader<'_>>, patience: &mut Patience) -> Known {
+    fn read(unit: InFile<'_, '_>, patience: &mut Patience) -> Known {
         Known {
             abbreviations: Arc::clone(&unit.abbreviations),
             functions: Functions::read(unit, patience),
@@ -141,7 +143,7 @@ impl Known {
 
     fn frames<'a>(
         &self,
-        unit: UnitRef<'_, Reader<'a>>,
+        unit: InFile<'_, 'a>,
         address: u64,
         other: &Other<'a, '_>,
         patience: &mut Patience,
@@ -180,9 +182,9 @@ struct Other<'a, 'b> {
 impl<'a> Other<'a, '_> {
     /// The unit that an offset in `.debug_info` is in, and the offset in the unit.
     fn unit(&self, offset: DebugInfoOffset<usize>) -> Option<InUnit<'a>> {
-        let unit = units::unit(self.sections, self.dwarf, self.units.around(offset.0)?, None)?;
-        let at = offset.to_unit_offset(&unit.header)?;
-        Some((unit, at))
+        let start = self.units.around(offset.0)?;
+        let unit = units::unit(self.sections, self.dwarf, start, None)?;
+        Some((unit, UnitOffset(offset.0.checked_sub(start)?)))
     }
 }
 

@@ -8,15 +8,16 @@
 mod entry;
 mod index;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gimli::{Abbreviations, Dwarf, UnitRef};
+use gimli::{Abbreviations, Dwarf};
 use rustc_hash::FxHashMap;
 
-use super::lines::sections::{Reader, Sections};
+use super::lines::sections::{InFile, Reader, Sections};
 use super::lines::units::{self, Units};
-use super::lines::{Patience, debug_file};
+use super::lines::{Patience, debug_file, given};
 use crate::process::Image;
 use index::Index;
 
@@ -28,6 +29,8 @@ const MAX_PARTS: usize = 2 << 20;
 const MAX_NAMES: usize = 256 << 20;
 /// Units of one crate in which the code of one function is looked for.
 const MAX_SIBLINGS: usize = 512;
+/// Entries that are followed from a function's code to its name and its types.
+const MAX_HOPS: usize = 4;
 /// Entries of indexes that are remembered of one file.
 const MAX_INDEXED: usize = 32 << 20;
 
@@ -172,13 +175,22 @@ struct Indexed {
 }
 
 impl Types {
-    /// Reads the debug information of an image, from the image or its separate file: `max` bytes at most. All lookups
-    /// together take no longer than `limit`. None if there is none.
+    /// Reads the debug information of an image, from the image, its separate file, or the file that a user gave: `max`
+    /// bytes at most. All lookups together take no longer than `limit`. None if there is none.
     ///
     /// # Errors
-    /// It is larger, or cannot be read: one sentence.
-    pub(crate) fn load(image: &Image, max: usize, limit: Duration) -> Result<Option<Types>, String> {
-        let Some(file) = debug_file(image) else { return Ok(None) };
+    /// It is larger, cannot be read, or the user's file belongs to another build: one sentence.
+    pub(crate) fn load(
+        image: &Image,
+        user: Option<&Path>,
+        max: usize,
+        limit: Duration,
+    ) -> Result<Option<Types>, String> {
+        let file = match user.filter(|_| image.is_executable) {
+            Some(path) => Some(given(image, path)?),
+            None => debug_file(image),
+        };
+        let Some(file) = file else { return Ok(None) };
         Sections::load(&file, max).map(|sections| Some(Types::new(sections, limit)))
     }
 
@@ -204,7 +216,13 @@ impl Types {
 
     /// Whether the time or the memory for lookups is spent: what was not read by now stays unknown.
     pub fn is_over(&self) -> bool {
-        self.patience.is_over() || self.is_full()
+        self.patience.is_over() || self.is_full() || self.sections.is_spent()
+    }
+
+    /// Whether a part of the debug information is in other files (`-C split-debuginfo`), which are not read. Known after the
+    /// first lookup.
+    pub fn is_split(&self) -> bool {
+        self.units.as_ref().is_some_and(Units::is_split)
     }
 
     fn is_full(&self) -> bool {
@@ -281,28 +299,36 @@ impl Types {
             let Some(entry) = indexed.index.function(address) else { continue };
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let mut found = entry::function(unit, unit_offset, entry, patience)?;
-            let from = found.origin.take();
+            let mut from = found.origin.take();
             let scope = indexed.index.path(unit, entry);
             let mut types = found.into_types(scope);
-            if let Some(TypeId(origin)) = from {
-                self.complete(&mut types, origin, patience);
+            // The code of a function, what was inlined of it, and its declaration may be three entries.
+            for _ in 0..MAX_HOPS {
+                let Some(TypeId(origin)) = from else { break };
+                from = self.complete(&mut types, origin, patience);
             }
             return Some(types);
         }
         None
     }
 
-    /// Adds what the entry says that a function refers to.
-    fn complete(&mut self, types: &mut FunctionTypes, origin: usize, patience: &mut Patience) -> Option<()> {
+    /// Adds what the entry says that a function refers to. The entry that this one refers to.
+    fn complete(
+        &mut self,
+        types: &mut FunctionTypes,
+        origin: usize,
+        patience: &mut Patience,
+    ) -> Option<TypeId> {
         let unit_offset = self.units.as_ref()?.around(origin)?;
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = UnitRef::new(&dwarf, &unit);
+        let unit = InFile::new(&self.sections, &dwarf, &unit);
         let entry = origin.checked_sub(unit_offset)?;
-        let found = entry::function(unit, unit_offset, entry, patience)?;
+        let mut found = entry::function(unit, unit_offset, entry, patience)?;
+        let next = found.origin.take();
         let more = found.into_types(indexed.index.path(unit, entry));
         if types.parameters.is_empty() {
             types.parameters = more.parameters;
@@ -311,22 +337,36 @@ impl Types {
         if types.name.is_empty() || types.name.ends_with("::") {
             types.name = more.name;
         }
-        Some(())
+        next
     }
 
-    fn read(&mut self, TypeId(at): TypeId, patience: &mut Patience) -> Option<Type> {
+    fn read(&mut self, id: TypeId, patience: &mut Patience) -> Option<Type> {
+        let (mut found, discriminant) = self.read_one(id, patience)?;
+        if let (Some(variants), Some((of, offset))) = (found.variants.as_mut(), discriminant) {
+            let size = self.read_one(of, patience)?.0.size;
+            variants.discriminant = Some((offset, Some(size).filter(|size| (1..=8).contains(size))?));
+        }
+        Some(found)
+    }
+
+    /// The type at a place, and the type and the offset of its discriminant.
+    fn read_one(
+        &mut self,
+        TypeId(at): TypeId,
+        patience: &mut Patience,
+    ) -> Option<(Type, Option<(TypeId, u64)>)> {
         let unit_offset = self.units.as_ref()?.around(at)?;
         let indexed = self.indexed(unit_offset, patience)?;
         let dwarf = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = UnitRef::new(&dwarf, &unit);
+        let unit = InFile::new(&self.sections, &dwarf, &unit);
         let entry = at.checked_sub(unit_offset)?;
-        let mut found = entry::read(unit, unit_offset, entry, patience)?;
+        let (mut found, discriminant) = entry::read(unit, unit_offset, entry, patience)?;
         let scope = indexed.index.path(unit, entry);
         if !scope.is_empty() {
             found.name = format!("{scope}::{}", found.name).into();
         }
-        Some(found)
+        Some((found, discriminant))
     }
 
     /// The unit with the function that begins at an address.
@@ -353,7 +393,7 @@ impl Types {
             }
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let mut found: FxHashMap<String, Vec<TypeId>> = FxHashMap::default();
             for (name, at) in indexed.index.named(unit, &format!("{name}<"), patience) {
                 self.name_bytes += name.len();
@@ -377,7 +417,7 @@ impl Types {
             let Some(indexed) = self.indexed(unit_offset, patience) else { continue };
             let dwarf = self.sections.dwarf();
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = UnitRef::new(&dwarf, &unit);
+            let unit = InFile::new(&self.sections, &dwarf, &unit);
             let bodies = indexed.index.bodies_in(unit, scope, patience);
             let found = entry::awaits(unit, unit_offset, &bodies, &body, patience).unwrap_or_default();
             if !found.is_empty() {
@@ -417,7 +457,7 @@ impl Types {
         }
         let dwarf: Dwarf<Reader<'_>> = self.sections.dwarf();
         let unit = units::unit(&self.sections, &dwarf, unit_offset, None)?;
-        let index = Index::read(UnitRef::new(&dwarf, &unit), patience);
+        let index = Index::read(InFile::new(&self.sections, &dwarf, &unit), patience);
         self.indexed += index.len();
         let found = Indexed { abbreviations: Arc::clone(&unit.abbreviations), index: Arc::new(index) };
         if self.indexed > MAX_INDEXED {
@@ -428,3 +468,6 @@ impl Types {
         Some(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What the Tokio fixture knows of its own tasks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,7 +34,12 @@ pub struct TokioFixture {
 impl TokioFixture {
     /// Builds and starts it with these subjects.
     pub fn start(version: &str, flavour: TokioFlavour, subjects: &[&str]) -> TokioFixture {
-        TokioFixture { fixture: Fixture::start(&build_tokio(version, flavour), subjects) }
+        TokioFixture::start_program(&build_tokio(version, flavour), subjects)
+    }
+
+    /// Starts a built one.
+    pub fn start_program(program: &Path, subjects: &[&str]) -> TokioFixture {
+        TokioFixture { fixture: Fixture::start(program, subjects) }
     }
 
     pub fn pid(&self) -> u32 {

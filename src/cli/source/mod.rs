@@ -91,6 +91,13 @@ pub(in crate::cli) struct ReadArgs {
     /// Needed if the executable is no longer at the path that the core file names.
     #[arg(long, value_name = "FILE")]
     exe: Option<PathBuf>,
+
+    /// The file with the debug information of a Rust program
+    ///
+    /// Needed if it is neither in the program, nor where debuggers look for it: beside the program, or in
+    /// /usr/lib/debug. A file that belongs to another build is refused.
+    #[arg(long, value_name = "FILE")]
+    debug_file: Option<PathBuf>,
 }
 
 /// How long a process may be stopped: between a hundredth of a second and an hour.
@@ -183,7 +190,8 @@ impl ReadArgs {
             _ => Pause::RunningThreads,
         };
         let freeze_limit = self.freeze.unwrap_or(ReadOptions::FREEZE_LIMIT);
-        let read = ReadOptions { pause, freeze_limit, ..ReadOptions::default() }.once();
+        let debug_file = self.debug_file.clone();
+        let read = ReadOptions { pause, freeze_limit, debug_file, ..ReadOptions::default() }.once();
         OpenOptions { read, exe: self.exe.clone() }
     }
 }

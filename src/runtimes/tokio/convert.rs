@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Chain, Chains, FutureKind, Moved, Wanted};
+use super::chain::{self, Asked, Chain, Chains, FutureKind, Moved, Wanted};
 use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::places::{Places, function};
@@ -20,6 +20,10 @@ use crate::snapshot::{
 
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
+
+/// Tasks whose memory is read at a time. Most time is saved with few already, and a task that runs meanwhile has to be read
+/// again.
+const AT_A_TIME: usize = 128;
 
 /// What is known of the type of a task's future, with the ids of one snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +97,39 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// Adds tasks.
+    pub(super) fn tasks(&mut self, headers: &[Header], into: &mut SnapshotBuilder) {
+        for headers in headers.chunks(AT_A_TIME) {
+            for (header, chain) in headers.iter().zip(self.chains(headers)) {
+                self.task(header, chain, into);
+            }
+        }
+    }
+
+    /// Where tasks await, and what for, of those of which it is known.
+    fn chains(&mut self, headers: &[Header]) -> Vec<Result<Option<Chain>, Moved>> {
+        let mut chains: Vec<_> = headers.iter().map(|_| Ok(None)).collect();
+        for (number, image) in self.chains.iter_mut().enumerate() {
+            let mut places = Vec::new();
+            let mut asked = Vec::new();
+            for (place, header) in headers.iter().enumerate() {
+                let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
+                let (Some((of, kind)), Some(vtable)) = (kind, self.known.of(header)) else { continue };
+                let is_wanted = matches!(state_of(header), TaskState::Waiting | TaskState::Runnable);
+                if is_wanted && *of == number {
+                    places.push(place);
+                    asked.push(Asked { kind, header, vtable });
+                }
+            }
+            for (place, chain) in places.into_iter().zip(image.chains(&asked, self.target, self.still)) {
+                chains[place] = chain;
+            }
+        }
+        chains
+    }
+
     /// Adds a task.
-    pub(super) fn task(&mut self, header: &Header, into: &mut SnapshotBuilder) {
+    fn task(&mut self, header: &Header, chain: Result<Option<Chain>, Moved>, into: &mut SnapshotBuilder) {
         if self.known.of(header).is_none() {
             return;
         }
@@ -114,8 +149,13 @@ impl<'a> Converter<'a> {
             stack_status: StackStatus::Unknown,
             ..Task::default()
         };
-        if matches!(state, TaskState::Waiting | TaskState::Runnable) {
-            self.chain(&mut task, header, into);
+        match chain {
+            Ok(Some(chain)) => self.add_chain(&mut task, chain, into),
+            Ok(None) => {}
+            Err(Moved) => {
+                task.stack_status = StackStatus::Torn;
+                into.header.reading.torn += 1;
+            }
         }
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
@@ -138,20 +178,6 @@ impl<'a> Converter<'a> {
     }
 
     /// Where it awaits, and what for.
-    fn chain(&mut self, task: &mut Task, header: &Header, into: &mut SnapshotBuilder) {
-        let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
-        let (Some((image, kind)), Some(vtable)) = (kind, self.known.of(header)) else { return };
-        let Some(chains) = self.chains.get_mut(*image) else { return };
-        match chains.chain(kind, self.target, (header, vtable), self.still) {
-            Ok(Some(chain)) => self.add_chain(task, chain, into),
-            Ok(None) => {}
-            Err(Moved) => {
-                task.stack_status = StackStatus::Torn;
-                into.header.reading.torn += 1;
-            }
-        }
-    }
-
     fn add_chain(&mut self, task: &mut Task, chain: Chain, into: &mut SnapshotBuilder) {
         let places = &mut self.awaits;
         let awaits = chain.awaits.iter().filter_map(|at| places.location(at, &mut into.code));

@@ -86,6 +86,19 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     Ok(())
 }
 
+/// What is known about a target that has no vtables of tasks: one line.
+pub(super) fn absence(target: &dyn Target) -> String {
+    let images = target.images().unwrap_or_default();
+    let newest = images.iter().flat_map(|image| version::versions(target, image)).max();
+    let oldest = version::OLDEST_KNOWN;
+    match newest {
+        Some((minor, patch)) if minor < oldest => {
+            format!("its Tokio 1.{minor}.{patch} is too old: tasks are read since 1.{oldest}")
+        }
+        _ => "no image has vtables of Tokio's tasks".to_owned(),
+    }
+}
+
 impl Tokio {
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,6 +132,7 @@ impl Tokio {
         &self,
         target: &dyn Target,
         headers: &[Header],
+        options: &ReadOptions,
         learned: &mut Learned,
     ) -> Result<(), TargetError> {
         let Learned { types, names, code, chains, .. } = learned;
@@ -134,7 +148,8 @@ impl Tokio {
             };
             let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
             let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
-            let chains = chains.get_or_insert_with(|| self.images.iter().map(Chains::open).collect());
+            let open = |image: &Image| Chains::open(image, options.debug_file.as_deref());
+            let chains = chains.get_or_insert_with(|| self.images.iter().map(open).collect());
             let kind = chains
                 .iter_mut()
                 .enumerate()
@@ -245,7 +260,7 @@ impl Attached for Tokio {
     /// Reads debug information.
     fn prepare(&self, target: &dyn Target, options: &ReadOptions) -> Result<()> {
         let scan = scan::scan(target, &self.known, options.threads)?;
-        Ok(self.learn(target, &scan.headers, &mut self.learned())?)
+        Ok(self.learn(target, &scan.headers, options, &mut self.learned())?)
     }
 
     fn read(
@@ -263,7 +278,7 @@ impl Attached for Tokio {
         self.tell_local_sets(&mut learned.schedulers);
         let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);
         into.header.reading.missing += missing;
-        self.learn(target, &scan.headers, learned)?;
+        self.learn(target, &scan.headers, options, learned)?;
         let workers = self.workers(&scan.headers, learned);
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
             info.provenance.truncate(1);
@@ -284,9 +299,7 @@ impl Attached for Tokio {
         converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
         converter.workers = workers;
         into.reserve_tasks(scan.headers.len());
-        for header in &scan.headers {
-            converter.task(header, into);
-        }
+        converter.tasks(&scan.headers, into);
         converter.finish(options, into)?;
         into.header.warnings.extend(lack);
         if options.repeated {

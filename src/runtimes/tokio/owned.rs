@@ -66,9 +66,12 @@ pub(super) struct Scheduler {
 /// Every scheduler that tasks name, by the number of its list.
 pub(super) fn schedulers(memory: &dyn Memory, headers: &[Header]) -> Vec<Scheduler> {
     let mut named: BTreeMap<u64, BTreeMap<u64, usize>> = BTreeMap::new();
-    for header in headers.iter().filter(|header| header.owner != 0) {
-        if named.contains_key(&header.owner) || named.len() < MAX_SCHEDULERS {
-            *named.entry(header.owner).or_default().entry(header.scheduler).or_default() += 1;
+    // Most neighbours in memory are of the same one.
+    let same = |a: &Header, b: &Header| (a.owner, a.scheduler) == (b.owner, b.scheduler);
+    for run in headers.chunk_by(same) {
+        let Some(first) = run.first().filter(|first| first.owner != 0) else { continue };
+        if named.contains_key(&first.owner) || named.len() < MAX_SCHEDULERS {
+            *named.entry(first.owner).or_default().entry(first.scheduler).or_default() += run.len();
         }
     }
     // All tasks of a list name the same scheduler. If garbage names another one, most tasks are right.

@@ -160,7 +160,8 @@ pub(super) fn scan(target: &dyn Target, known: &Known, threads: NonZeroUsize) ->
     }
     cut |= headers.len() >= MAX_TASKS;
     headers.truncate(MAX_TASKS);
-    headers.sort_unstable_by_key(|header| header.address);
+    // Each thread found its own in order, which a stable sort makes use of.
+    headers.sort_by_key(|header| header.address);
     headers.dedup_by_key(|header| header.address);
     Ok(Scan { headers, cut })
 }

@@ -3,13 +3,12 @@
 //! Entries are read one after another, never by recursion: they may be nested to any depth.
 
 use gimli::{
-    Abbreviation, AttributeValue, DebugInfoOffset, EntriesRaw, RangeListsOffset, UnitOffset, UnitRef,
-    constants,
+    Abbreviation, AttributeValue, DebugInfoOffset, EntriesRaw, RangeListsOffset, UnitOffset, constants,
 };
 
 use super::patience::Patience;
 use super::rows::text;
-use super::sections::Reader;
+use super::sections::{InFile, Reader};
 
 /// Ranges of the functions of one unit at most.
 const MAX_FUNCTIONS: usize = 1 << 20;
@@ -31,7 +30,7 @@ pub(super) struct Functions {
 
 impl Functions {
     /// The functions of a unit, as far as they can be read.
-    pub(super) fn read(unit: UnitRef<'_, Reader<'_>>, patience: &mut Patience) -> Functions {
+    pub(super) fn read(unit: InFile<'_, '_>, patience: &mut Patience) -> Functions {
         let mut ranges = Vec::new();
         let _ = read(unit, &mut ranges, patience);
         ranges.sort_unstable();
@@ -51,11 +50,7 @@ impl Functions {
     }
 }
 
-fn read(
-    unit: UnitRef<'_, Reader<'_>>,
-    into: &mut Vec<(u64, u64, usize)>,
-    patience: &mut Patience,
-) -> Option<()> {
+fn read(unit: InFile<'_, '_>, into: &mut Vec<(u64, u64, usize)>, patience: &mut Patience) -> Option<()> {
     let mut entries = unit.entries_raw(None).ok()?;
     while !entries.is_empty() {
         patience.check()?;
@@ -96,7 +91,7 @@ impl<'a> Entry<'a> {
     fn read(
         entries: &mut EntriesRaw<'_, Reader<'a>>,
         abbreviation: &Abbreviation,
-        unit: UnitRef<'_, Reader<'a>>,
+        unit: InFile<'_, 'a>,
     ) -> Option<Entry<'a>> {
         let mut entry = Entry::default();
         for &specification in abbreviation.attributes() {
@@ -134,7 +129,7 @@ impl<'a> Entry<'a> {
     /// Calls `with` with the first address of each range of its code, and one past the last.
     fn each_range(
         &self,
-        unit: UnitRef<'_, Reader<'a>>,
+        unit: InFile<'_, 'a>,
         patience: &mut Patience,
         mut with: impl FnMut(u64, u64),
     ) -> Option<()> {
@@ -156,7 +151,7 @@ impl<'a> Entry<'a> {
         Some(())
     }
 
-    fn contains(&self, address: u64, unit: UnitRef<'_, Reader<'a>>, patience: &mut Patience) -> bool {
+    fn contains(&self, address: u64, unit: InFile<'_, 'a>, patience: &mut Patience) -> bool {
         let mut found = false;
         self.each_range(unit, patience, |begin, end| found |= begin <= address && address < end);
         found
@@ -167,7 +162,7 @@ impl<'a> Entry<'a> {
 /// the outermost inwards. None if the entries cannot be read to the end, or are nested too deeply: then the innermost
 /// one is not known.
 pub(super) fn chain<'a>(
-    unit: UnitRef<'_, Reader<'a>>,
+    unit: InFile<'_, 'a>,
     function: usize,
     address: u64,
     patience: &mut Patience,
@@ -179,7 +174,7 @@ pub(super) fn chain<'a>(
 }
 
 fn follow<'a>(
-    unit: UnitRef<'_, Reader<'a>>,
+    unit: InFile<'_, 'a>,
     function: usize,
     address: u64,
     open: &mut Vec<(isize, Entry<'a>)>,
@@ -233,8 +228,8 @@ enum Way {
 }
 
 impl<'a> Entry<'a> {
-    fn way_to_name(&self, unit: UnitRef<'_, Reader<'a>>) -> Way {
-        let name = self.linkage_name.and_then(|name| unit.attr_string(name).ok());
+    fn way_to_name(&self, unit: InFile<'_, 'a>) -> Way {
+        let name = self.linkage_name.and_then(|name| unit.string(name));
         match (name.filter(|name| !name.is_empty()), self.origin) {
             (Some(name), _) => Way::Name(text(name)),
             (None, Some(AttributeValue::UnitRef(offset))) => Way::Here(offset),
@@ -248,14 +243,14 @@ impl<'a> Entry<'a> {
 /// offset in it, and gives that offset in the unit.
 pub(super) fn name<'a>(
     entry: &Entry<'a>,
-    unit: UnitRef<'_, Reader<'a>>,
+    unit: InFile<'_, 'a>,
     other: &dyn Fn(DebugInfoOffset<usize>) -> Option<InUnit<'a>>,
 ) -> Option<String> {
     let (mut entry, mut elsewhere) = (*entry, None);
     let mut plain = None;
     for _ in 0..MAX_HOPS {
-        let here = elsewhere.as_ref().map_or(unit, |found| UnitRef::new(unit.dwarf, found));
-        plain = plain.or_else(|| here.attr_string(entry.name?).ok()).filter(|text| !text.is_empty());
+        let here = elsewhere.as_ref().map_or(unit, |found| unit.other(found));
+        plain = plain.or_else(|| here.string(entry.name?)).filter(|text| !text.is_empty());
         let (moved, at) = match entry.way_to_name(here) {
             Way::Name(name) => return Some(name),
             Way::End => break,
@@ -266,14 +261,14 @@ pub(super) fn name<'a>(
             }
         };
         elsewhere = moved.or(elsewhere);
-        let here = elsewhere.as_ref().map_or(unit, |found| UnitRef::new(unit.dwarf, found));
+        let here = elsewhere.as_ref().map_or(unit, |found| unit.other(found));
         let Some(next) = entry_at(here, at) else { break };
         entry = next;
     }
     plain.map(text)
 }
 
-fn entry_at<'a>(unit: UnitRef<'_, Reader<'a>>, at: UnitOffset<usize>) -> Option<Entry<'a>> {
+fn entry_at<'a>(unit: InFile<'_, 'a>, at: UnitOffset<usize>) -> Option<Entry<'a>> {
     let mut entries = unit.entries_raw(Some(at)).ok()?;
     let abbreviation = entries.read_abbreviation().ok()??;
     Entry::read(&mut entries, abbreviation, unit)

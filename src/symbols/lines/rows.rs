@@ -1,9 +1,9 @@
 //! The line table of a compilation unit.
 
-use gimli::{Unit, UnitRef};
+use gimli::Unit;
 
 use super::patience::Patience;
-use super::sections::Reader;
+use super::sections::{InFile, Reader};
 
 /// Rows of one unit at most.
 const MAX_ROWS: usize = 4 << 20;
@@ -71,16 +71,16 @@ fn read(unit: &Unit<Reader<'_>>, into: &mut Vec<Row>, patience: &mut Patience) -
 }
 
 /// The path of a file of a unit's line table.
-pub(in crate::symbols) fn file(unit: UnitRef<'_, Reader<'_>>, number: u64) -> Option<String> {
+pub(in crate::symbols) fn file(unit: InFile<'_, '_>, number: u64) -> Option<String> {
     let header = unit.line_program.as_ref()?.header();
     let file = header.file(number)?;
     let mut path = unit.comp_dir.map(text).unwrap_or_default();
     // Directory 0 is that of the unit.
     if file.directory_index() != 0 {
-        let folder = file.directory(header).and_then(|folder| unit.attr_string(folder).ok());
+        let folder = file.directory(header).and_then(|folder| unit.string(folder));
         path = joined(path, &text(folder?));
     }
-    Some(joined(path, &text(unit.attr_string(file.path_name()).ok()?)))
+    Some(joined(path, &text(unit.string(file.path_name())?)))
 }
 
 fn joined(folder: String, path: &str) -> String {

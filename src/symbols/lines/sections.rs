@@ -1,29 +1,66 @@
 //! The sections with debug information of one file.
+//!
+//! The largest ones are read in pieces, when each is first needed: units one at a time, [`Strings`] some pages. They are
+//! never mapped, because a file that is cut while it is mapped would end loiter with SIGBUS. Compressed sections have no
+//! pieces, so these are read whole.
 
-use gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
+use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian, SectionId, Unit, UnitRef};
+
+use super::pieces::{Budget, Section};
+use super::strings::Strings;
 use crate::cause::full_text;
 use crate::process::Image;
 
 pub(in crate::symbols) type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
-/// What names, files and lines need.
-const WANTED: [SectionId; 9] = [
-    SectionId::DebugInfo,
+/// What names, files and lines need, besides units and strings.
+const WHOLE: [SectionId; 7] = [
     SectionId::DebugAbbrev,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
-    SectionId::DebugStr,
     SectionId::DebugStrOffsets,
     SectionId::DebugAddr,
     SectionId::DebugRanges,
     SectionId::DebugRngLists,
 ];
+/// Units of one file at most.
+const MAX_UNITS: usize = 1 << 18;
+/// Bytes of a unit that have its first entry.
+const HEAD: usize = 4 << 10;
 
 /// Debug information, decompressed.
 #[derive(Debug, Default)]
 pub(in crate::symbols) struct Sections {
-    bytes: Vec<(SectionId, Vec<u8>)>,
+    whole: Vec<(SectionId, Vec<u8>)>,
+    info: Section,
+    units: Vec<UnitBytes>,
+    strings: Strings,
+    budget: Budget,
+}
+
+/// Where one unit is.
+#[derive(Debug)]
+struct UnitBytes {
+    start: usize,
+    len: usize,
+    /// What was read of it, if it had to be read.
+    read: OnceLock<Vec<u8>>,
+}
+
+/// The units in a section, as far as their lengths are right.
+fn units(info: &Section) -> Vec<UnitBytes> {
+    let (mut units, mut start) = (Vec::new(), 0);
+    while let Some(len) = info.unit_len(start) {
+        if units.len() >= MAX_UNITS {
+            break;
+        }
+        units.push(UnitBytes { start, len, read: OnceLock::new() });
+        start += len;
+    }
+    units
 }
 
 impl Sections {
@@ -33,43 +70,150 @@ impl Sections {
         image.sections().unwrap_or_default().iter().any(|section| section.name == name && section.has_bytes())
     }
 
-    /// Reads the sections, `max` bytes at most in all.
+    /// Opens the sections. `max` bytes at most are ever read.
     ///
     /// # Errors
-    /// They are larger, or cannot be read: one sentence.
+    /// What must be read whole is larger, or cannot be read: one sentence.
     pub(in crate::symbols) fn load(image: &Image, max: usize) -> Result<Sections, String> {
-        let (mut bytes, mut room) = (Vec::new(), max);
-        for id in WANTED {
+        let (mut whole, mut room) = (Vec::new(), max);
+        for id in WHOLE {
             let section = image.section_data(id.name(), room).map_err(|error| full_text(&error))?;
             let Some(section) = section else { continue };
             room = room.saturating_sub(section.len());
-            bytes.push((id, section));
+            whole.push((id, section));
         }
-        Ok(Sections { bytes })
+        let info = Section::of(image, SectionId::DebugInfo, room)?;
+        room = room.saturating_sub(info.size());
+        let strings = Section::of(image, SectionId::DebugStr, room)?;
+        room = room.saturating_sub(strings.size());
+        Ok(Sections::new(whole, info, strings, room))
+    }
+
+    fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
+        let units = units(&info);
+        Sections { whole, info, units, strings: Strings::new(strings), budget: Budget::new(room) }
     }
 
     /// Sections with these names and bytes; others than those that are needed are left out.
     #[cfg(any(test, feature = "test-support"))]
     pub(in crate::symbols) fn of<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Sections {
-        let known = |(name, bytes)| Some((WANTED.into_iter().find(|id| id.name() == name)?, bytes));
-        Sections { bytes: bytes.into_iter().filter_map(known).collect() }
+        let (mut whole, mut info, mut strings) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, bytes) in bytes {
+            match WHOLE.into_iter().find(|id| id.name() == name) {
+                Some(id) => whole.push((id, bytes)),
+                None if name == SectionId::DebugInfo.name() => info = bytes,
+                None if name == SectionId::DebugStr.name() => strings = bytes,
+                None => {}
+            }
+        }
+        Sections::new(whole, Section::Whole(info), Section::Whole(strings), 0)
     }
 
-    /// Bytes in all.
+    /// Bytes that it may occupy in all.
     pub(in crate::symbols) fn size(&self) -> usize {
-        self.bytes.iter().map(|(_, bytes)| bytes.len()).sum()
+        let whole: usize = self.whole.iter().map(|(_, bytes)| bytes.len()).sum();
+        whole.saturating_add(self.info.len()).saturating_add(self.strings.len())
     }
 
+    /// Whether something was not read because too much was read already.
+    pub(in crate::symbols) fn is_spent(&self) -> bool {
+        self.budget.is_spent()
+    }
+
+    /// The bytes of a section that is read whole.
     pub(in crate::symbols) fn get(&self, id: SectionId) -> Reader<'_> {
-        let found = self.bytes.iter().find(|(other, _)| *other == id);
+        let found = self.whole.iter().find(|(other, _)| *other == id);
         EndianSlice::new(found.map_or(&[], |(_, bytes)| bytes), LittleEndian)
     }
 
+    /// The sections that are read whole.
     pub(in crate::symbols) fn dwarf(&self) -> Dwarf<Reader<'_>> {
         let load = |id| Ok::<_, std::convert::Infallible>(self.get(id));
         match Dwarf::load(load) {
             Ok(dwarf) => dwarf,
             Err(never) => match never {},
         }
+    }
+
+    /// The offsets of all units in `.debug_info`, ascending.
+    pub(super) fn unit_offsets(&self) -> impl Iterator<Item = usize> {
+        self.units.iter().map(|unit| unit.start)
+    }
+
+    /// The bytes of the unit at an offset.
+    pub(super) fn unit(&self, offset: usize) -> Option<Reader<'_>> {
+        let nth = self.units.binary_search_by_key(&offset, |unit| unit.start).ok()?;
+        let unit = self.units.get(nth)?;
+        let bytes = match &self.info {
+            Section::Whole(bytes) => bytes.get(unit.start..unit.start.checked_add(unit.len)?)?,
+            Section::File(image, at, _) => {
+                let at = at.checked_add(unit.start as u64)?;
+                unit.read.get_or_init(|| self.budget.read(image, at, unit.len))
+            }
+        };
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+    }
+
+    /// The beginning of the unit at an offset, with its first entry, as if the unit were so short.
+    pub(super) fn head(&self, offset: usize) -> Option<Cow<'_, [u8]>> {
+        let nth = self.units.binary_search_by_key(&offset, |unit| unit.start).ok()?;
+        let unit = self.units.get(nth)?;
+        if unit.len <= HEAD || matches!(self.info, Section::Whole(_)) {
+            return self.info.bytes(unit.start, unit.len);
+        }
+        let mut head = self.info.bytes(unit.start, HEAD)?.into_owned();
+        match head.first_chunk::<4>() {
+            Some(&[0xff, 0xff, 0xff, 0xff]) => {
+                head.get_mut(4..12)?.copy_from_slice(&(HEAD as u64 - 12).to_le_bytes());
+            }
+            _ => head.get_mut(..4)?.copy_from_slice(&(HEAD as u32 - 4).to_le_bytes()),
+        }
+        Some(Cow::Owned(head))
+    }
+}
+
+/// A unit, with the sections of its file.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::symbols) struct InFile<'u, 'a> {
+    unit: UnitRef<'u, Reader<'a>>,
+    sections: &'a Sections,
+}
+
+impl<'u, 'a> InFile<'u, 'a> {
+    pub(in crate::symbols) fn new(
+        sections: &'a Sections,
+        dwarf: &'u Dwarf<Reader<'a>>,
+        unit: &'u Unit<Reader<'a>>,
+    ) -> InFile<'u, 'a> {
+        InFile { unit: UnitRef::new(dwarf, unit), sections }
+    }
+
+    /// Another unit of the same file.
+    pub(super) fn other<'v>(&self, unit: &'v Unit<Reader<'a>>) -> InFile<'v, 'a>
+    where
+        'u: 'v,
+    {
+        InFile { unit: UnitRef::new(self.unit.dwarf, unit), sections: self.sections }
+    }
+
+    /// The string that an attribute has. None if it has none, or if that cannot be read.
+    pub(in crate::symbols) fn string(&self, value: AttributeValue<Reader<'a>>) -> Option<Reader<'a>> {
+        let at = match value {
+            AttributeValue::DebugStrRef(offset) => offset,
+            AttributeValue::DebugStrOffsetsIndex(index) => {
+                let offsets = &self.unit.dwarf.debug_str_offsets;
+                offsets.get_str_offset(self.unit.header.format(), self.unit.str_offsets_base, index).ok()?
+            }
+            other => return self.unit.attr_string(other).ok(),
+        };
+        self.sections.strings.get(at.0, &self.sections.budget)
+    }
+}
+
+impl<'u, 'a> std::ops::Deref for InFile<'u, 'a> {
+    type Target = UnitRef<'u, Reader<'a>>;
+
+    fn deref(&self) -> &UnitRef<'u, Reader<'a>> {
+        &self.unit
     }
 }

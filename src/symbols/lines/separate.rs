@@ -3,8 +3,11 @@
 //! Separate files are where debuggers look for them, in the file system of the target. Source: the GDB manual,
 //! "Debugging Information in Separate Files".
 
+use std::path::Path;
+
 use super::sections::Sections;
-use crate::process::Image;
+use crate::cause::full_text;
+use crate::process::{Image, Section};
 
 /// Where distributions put separate files.
 const FOLDER: &str = "/usr/lib/debug";
@@ -21,6 +24,38 @@ pub(crate) fn debug_file(image: &Image) -> Option<Image> {
         return Some(image.clone());
     }
     by_build_id(image).or_else(|| by_link(image))
+}
+
+/// The same, for a user who says which file has it.
+///
+/// # Errors
+/// It cannot be read, has no debug information, or belongs to another build: one sentence.
+pub(crate) fn given(image: &Image, path: &Path) -> Result<Image, String> {
+    let found = Image::from_file(path).map_err(|error| full_text(&error))?;
+    let found = Image { bias: image.bias, ..found };
+    let (file, program) = (&found.path, &image.path);
+    match (image.build_id(), found.build_id()) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            return Err(format!(
+                "{file} is of another build: its build id is {theirs}, that of {program} is {ours}"
+            ));
+        }
+        (Some(_), Some(_)) => {}
+        _ if is_laid_out_alike(image, &found) => {}
+        _ => return Err(format!("{file} is of another build than {program}: its sections are elsewhere")),
+    }
+    if Sections::are_in(&found) { Ok(found) } else { Err(format!("{file} has no debug information")) }
+}
+
+/// Whether two files have the same parts of a program at the same places.
+fn is_laid_out_alike(one: &Image, other: &Image) -> bool {
+    let loaded = |image: &Image| -> Vec<(String, u64, u64)> {
+        let sections = image.sections().unwrap_or_default();
+        let loaded = sections.into_iter().filter(Section::is_loaded);
+        loaded.map(|section| (section.name, section.address, section.size)).collect()
+    };
+    let ours = loaded(one);
+    !ours.is_empty() && ours == loaded(other)
 }
 
 fn by_build_id(image: &Image) -> Option<Image> {

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use gimli::{
-    Abbreviations, DebugAbbrev, DebugInfoOffset, Dwarf, EndianSlice, LittleEndian, SectionId, Unit,
-    UnitHeader, UnitType,
+    Abbreviations, AttributeValue, DebugAbbrev, DebugInfo, DebugInfoOffset, Dwarf, EndianSlice, LittleEndian,
+    SectionId, Unit, UnitHeader, UnitType, constants,
 };
 
 use super::patience::Patience;
-use super::sections::{Reader, Sections};
+use super::sections::{InFile, Reader, Sections};
 
-/// Units of one file at most.
-const MAX_UNITS: usize = 1 << 18;
 /// Address ranges of all units at most.
 const MAX_RANGES: usize = 4 << 20;
 /// Bytes of the abbreviations of one unit that are read.
@@ -26,6 +24,7 @@ pub(in crate::symbols) struct Units {
     offsets: Vec<usize>,
     /// First address, one past the last address, number of the unit; ascending.
     ranges: Vec<(u64, u64, u32)>,
+    is_split: bool,
 }
 
 impl Units {
@@ -33,16 +32,16 @@ impl Units {
     pub(in crate::symbols) fn read(sections: &Sections, patience: &mut Patience) -> Units {
         let dwarf = sections.dwarf();
         let mut units = Units::default();
-        let mut headers = dwarf.units();
         // Many units may share their abbreviations.
         let mut last: Option<(usize, Arc<Abbreviations>)> = None;
-        while let Ok(Some(header)) = headers.next() {
-            if patience.check().is_none() || units.offsets.len() >= MAX_UNITS {
+        for offset in sections.unit_offsets() {
+            if patience.check().is_none() {
                 break;
             }
-            let Some(DebugInfoOffset(offset)) = header.debug_info_offset() else { continue };
             let number = units.offsets.len() as u32;
             units.offsets.push(offset);
+            let Some(head) = sections.head(offset) else { continue };
+            let Some(header) = header(EndianSlice::new(&head, LittleEndian)) else { continue };
             if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
                 continue;
             }
@@ -56,15 +55,16 @@ impl Units {
         units
     }
 
-    fn add_ranges(
+    fn add_ranges<'a>(
         &mut self,
         number: u32,
-        header: UnitHeader<Reader<'_>>,
+        header: UnitHeader<Reader<'a>>,
         abbreviations: Arc<Abbreviations>,
-        dwarf: &Dwarf<Reader<'_>>,
+        dwarf: &Dwarf<Reader<'a>>,
         patience: &mut Patience,
     ) -> Option<()> {
         let unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
+        self.is_split |= unit.dwo_id.is_some();
         let mut ranges = dwarf.unit_ranges(&unit).ok()?;
         while let Some(range) = ranges.next().ok()? {
             patience.check()?;
@@ -82,6 +82,11 @@ impl Units {
         let before = self.ranges.get(..behind).unwrap_or(&[]).iter().rev().take(MAX_EXAMINED);
         let has_it = before.filter(move |(_, end, _)| address < *end);
         has_it.filter_map(|(.., number)| self.offsets.get(*number as usize).copied())
+    }
+
+    /// Whether what some units say is in other files (`-C split-debuginfo`).
+    pub(in crate::symbols) fn is_split(&self) -> bool {
+        self.is_split
     }
 
     /// The offsets of all units, ascending.
@@ -104,14 +109,41 @@ pub(in crate::symbols) fn abbreviations(sections: &Sections, at: usize) -> Optio
     Some(Arc::new(found))
 }
 
-/// The unit at an offset in `.debug_info`.
+/// The header of the unit that these bytes begin with.
+fn header(bytes: Reader<'_>) -> Option<UnitHeader<Reader<'_>>> {
+    DebugInfo::from(bytes).header_from_offset(DebugInfoOffset(0)).ok()
+}
+
+/// The unit at an offset in `.debug_info`. Its own offset is 0.
 pub(in crate::symbols) fn unit<'a>(
     sections: &'a Sections,
     dwarf: &Dwarf<Reader<'a>>,
     offset: usize,
     known: Option<Arc<Abbreviations>>,
 ) -> Option<Unit<Reader<'a>>> {
-    let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?;
+    let header = header(sections.unit(offset)?)?;
     let abbreviations = known.or_else(|| abbreviations(sections, header.debug_abbrev_offset().0))?;
-    Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()
+    let mut unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
+    // Its strings are not among the sections that are read whole.
+    let (name, folder) = names(InFile::new(sections, dwarf, &unit));
+    unit.name = name.or(unit.name);
+    unit.comp_dir = folder.or(unit.comp_dir);
+    Some(unit)
+}
+
+/// The name of a unit, and its directory.
+fn names<'a>(unit: InFile<'_, 'a>) -> (Option<Reader<'a>>, Option<Reader<'a>>) {
+    let attribute = |wanted| -> Option<AttributeValue<Reader<'a>>> {
+        let mut entries = unit.entries_raw(None).ok()?;
+        let abbreviation = entries.read_abbreviation().ok()??;
+        for &specification in abbreviation.attributes() {
+            let attribute = entries.read_attribute(specification).ok()?;
+            if attribute.name() == wanted {
+                return Some(attribute.value());
+            }
+        }
+        None
+    };
+    let string = |wanted| unit.string(attribute(wanted)?);
+    (string(constants::DW_AT_name), string(constants::DW_AT_comp_dir))
 }

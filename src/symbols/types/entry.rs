@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use gimli::{Abbreviation, AttributeValue, EntriesRaw, UnitOffset, UnitRef, constants};
+use gimli::{Abbreviation, AttributeValue, EntriesRaw, UnitOffset, constants};
 
 use super::super::lines::Patience;
 use super::super::lines::rows::{self, text};
-use super::super::lines::sections::Reader;
+use super::super::lines::sections::{InFile, Reader};
 use super::{Awaited, FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Variant, Variants};
 
 /// Members of one type, and types that it is generic over, at most.
@@ -37,7 +37,7 @@ impl<'a> Attributes<'a> {
     fn read(
         entries: &mut EntriesRaw<'_, Reader<'a>>,
         abbreviation: &Abbreviation,
-        unit: UnitRef<'_, Reader<'a>>,
+        unit: InFile<'_, 'a>,
         unit_offset: usize,
     ) -> Option<Attributes<'a>> {
         let mut found = Attributes::default();
@@ -45,7 +45,7 @@ impl<'a> Attributes<'a> {
             let attribute = entries.read_attribute(specification).ok()?;
             let value = attribute.value();
             match attribute.name() {
-                constants::DW_AT_name => found.name = unit.attr_string(value).ok(),
+                constants::DW_AT_name => found.name = unit.string(value),
                 constants::DW_AT_type => found.of = reference(&value, unit_offset),
                 constants::DW_AT_abstract_origin | constants::DW_AT_specification => {
                     found.origin = reference(&value, unit_offset);
@@ -95,13 +95,14 @@ fn reference(value: &AttributeValue<Reader<'_>>, unit_offset: usize) -> Option<T
     }
 }
 
-/// The type at an offset in a unit; its name is without a path.
+/// The type at an offset in a unit; its name is without a path. Also the type and the offset of its discriminant: that type
+/// may be in another unit, so its size is to be read yet.
 pub(super) fn read(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     at: usize,
     patience: &mut Patience,
-) -> Option<Type> {
+) -> Option<(Type, Option<(TypeId, u64)>)> {
     let mut entries = unit.entries_raw(Some(UnitOffset(at))).ok()?;
     let top = entries.next_depth();
     let abbreviation = entries.read_abbreviation().ok()??;
@@ -117,21 +118,22 @@ pub(super) fn read(
     };
     let size = if matches!(kind, TypeKind::Pointer(_)) { 8 } else { own.size };
     let mut found = Type { name: own.name().into(), size, alignment: own.alignment, kind, ..Type::default() };
+    let mut discriminant = None;
     if abbreviation.has_children() && matches!(kind, TypeKind::Structure | TypeKind::Union) {
-        children(&mut entries, top, unit, unit_offset, &mut found, patience)?;
+        discriminant = children(&mut entries, top, unit, unit_offset, &mut found, patience)?;
     }
-    Some(found)
+    Some((found, discriminant))
 }
 
-/// Reads the children of a type.
+/// Reads the children of a type. The type and the offset of its discriminant, if it has one.
 fn children<'a>(
     entries: &mut EntriesRaw<'_, Reader<'a>>,
     top: isize,
-    unit: UnitRef<'_, Reader<'a>>,
+    unit: InFile<'_, 'a>,
     unit_offset: usize,
     found: &mut Type,
     patience: &mut Patience,
-) -> Option<()> {
+) -> Option<Option<(TypeId, u64)>> {
     // The depth of what is inside of the variant part and of the present variant.
     let (mut in_part, mut value) = (None, None);
     let mut discriminant = None;
@@ -179,19 +181,7 @@ fn children<'a>(
             _ => {}
         }
     }
-    if let (Some(variants), Some((of, offset))) = (found.variants.as_mut(), discriminant) {
-        let size = of.0.checked_sub(unit_offset).and_then(|at| size_of_scalar(unit, unit_offset, at));
-        variants.discriminant = Some((offset, size?));
-    }
-    Some(())
-}
-
-/// The size of a number's type.
-fn size_of_scalar(unit: UnitRef<'_, Reader<'_>>, unit_offset: usize, at: usize) -> Option<u64> {
-    let mut entries = unit.entries_raw(Some(UnitOffset(at))).ok()?;
-    let abbreviation = entries.read_abbreviation().ok()??;
-    let size = Attributes::read(&mut entries, abbreviation, unit, unit_offset)?.size;
-    (1..=8).contains(&size).then_some(size)
+    Some(discriminant)
 }
 
 /// What the entry of a function says.
@@ -217,7 +207,7 @@ impl Function {
 
 /// The function at an offset in a unit.
 pub(super) fn function(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     at: usize,
     patience: &mut Patience,
@@ -259,7 +249,7 @@ pub(super) fn function(
 
 /// The variables that hold what is awaited in the functions, among `bodies`, whose name begins with `body_name`.
 pub(super) fn awaits(
-    unit: UnitRef<'_, Reader<'_>>,
+    unit: InFile<'_, '_>,
     unit_offset: usize,
     bodies: &[usize],
     body_name: &str,

@@ -2,11 +2,11 @@
 //!
 //! Entries are read one after another, never by recursion: they may be nested to any depth.
 
-use gimli::{AttributeValue, UnitOffset, UnitRef, constants};
+use gimli::{AttributeValue, UnitOffset, constants};
 
 use super::super::lines::Patience;
 use super::super::lines::rows::text;
-use super::super::lines::sections::Reader;
+use super::super::lines::sections::InFile;
 
 /// Scopes and types of one unit at most.
 const MAX_SCOPES: usize = 8 << 20;
@@ -42,7 +42,7 @@ struct Scope {
 
 impl Index {
     /// The index of a unit, as far as it can be read.
-    pub(super) fn read(unit: UnitRef<'_, Reader<'_>>, patience: &mut Patience) -> Index {
+    pub(super) fn read(unit: InFile<'_, '_>, patience: &mut Patience) -> Index {
         let mut index = Index::default();
         let _ = read(unit, &mut index, patience);
         index.functions.sort_unstable();
@@ -73,14 +73,14 @@ impl Index {
     }
 
     /// The names of the scopes around an entry, joined. Empty if there are none.
-    pub(super) fn path(&self, unit: UnitRef<'_, Reader<'_>>, offset: usize) -> String {
+    pub(super) fn path(&self, unit: InFile<'_, '_>, offset: usize) -> String {
         self.around(offset)
             .and_then(|scope| u32::try_from(scope).ok())
             .map_or_else(String::new, |scope| self.path_from(unit, scope))
     }
 
     /// The names of the scope with a number and of those around it, joined.
-    fn path_from(&self, unit: UnitRef<'_, Reader<'_>>, scope: u32) -> String {
+    fn path_from(&self, unit: InFile<'_, '_>, scope: u32) -> String {
         let mut names = Vec::new();
         let mut at = Some(scope as usize);
         while let Some(scope) = at.and_then(|at| self.scopes.get(at)) {
@@ -102,7 +102,7 @@ impl Index {
     /// The types, and scopes, whose name begins like this: names and offsets of the entries.
     pub(super) fn named(
         &self,
-        unit: UnitRef<'_, Reader<'_>>,
+        unit: InFile<'_, '_>,
         begins: &str,
         patience: &mut Patience,
     ) -> Vec<(String, usize)> {
@@ -121,12 +121,7 @@ impl Index {
     }
 
     /// The functions in the scope with this path.
-    pub(super) fn bodies_in(
-        &self,
-        unit: UnitRef<'_, Reader<'_>>,
-        path: &str,
-        patience: &mut Patience,
-    ) -> Vec<usize> {
+    pub(super) fn bodies_in(&self, unit: InFile<'_, '_>, path: &str, patience: &mut Patience) -> Vec<usize> {
         let mut found = Vec::new();
         let mut last = None;
         for &(scope, body) in &self.bodies {
@@ -146,19 +141,19 @@ impl Index {
     }
 }
 
-fn name(unit: UnitRef<'_, Reader<'_>>, offset: usize) -> Option<String> {
+fn name(unit: InFile<'_, '_>, offset: usize) -> Option<String> {
     let mut entries = unit.entries_raw(Some(UnitOffset(offset))).ok()?;
     let abbreviation = entries.read_abbreviation().ok()??;
     for &specification in abbreviation.attributes() {
         let attribute = entries.read_attribute(specification).ok()?;
         if attribute.name() == constants::DW_AT_name {
-            return unit.attr_string(attribute.value()).ok().map(text);
+            return unit.string(attribute.value()).map(text);
         }
     }
     None
 }
 
-fn read(unit: UnitRef<'_, Reader<'_>>, into: &mut Index, patience: &mut Patience) -> Option<()> {
+fn read(unit: InFile<'_, '_>, into: &mut Index, patience: &mut Patience) -> Option<()> {
     let mut entries = unit.entries_raw(None).ok()?;
     // The scopes around the present entry, each with its depth.
     let mut open: Vec<(isize, u32)> = Vec::new();

@@ -11,6 +11,7 @@ mod places;
 mod walk;
 mod window;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::symbols::types::{TypeId, TypeKind, Types};
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
 use walk::Walk;
-use window::Window;
+use window::{Window, Windows};
 
 /// Bytes of debug information that are read of one image.
 const MAX_DEBUG: usize = 1 << 30;
@@ -36,14 +37,18 @@ const POLL: &str = "tokio::runtime::task::raw::poll<";
 const CORE: &str = "tokio::runtime::task::core";
 /// What would show chains.
 const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
-                        profile, or bring its separate debug file)";
+                        profile, or bring its separate debug file: --debug-file)";
 const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
                         tasks await is unknown (set debug = \"full\" in the profile)";
+const SPLIT: &str = "the program's debug information is in .dwo files, which are not read: where tasks await is unknown (set \
+                     split-debuginfo = \"off\" in the profile)";
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
 /// How often a future is read if its task runs meanwhile.
 const ATTEMPTS: usize = 3;
+/// How often memory that many chains lack is read at a time. What is deeper is read for each chain alone.
+const ROUNDS: usize = 6;
 
 /// The await chains of the tasks whose code is in one image, with what was learned about its types so far.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub(super) struct Chains {
     boxed: FxHashMap<u64, Option<(TypeId, u64)>>,
     lack: Option<&'static str>,
     problem: Option<String>,
+    /// Kept for the next tasks.
+    windows: Windows,
 }
 
 /// The type of a task's future.
@@ -64,6 +71,20 @@ pub(super) struct FutureKind {
     pub(super) name: String,
     /// Its place in the task. None: unknown.
     stage: Option<Stage>,
+}
+
+/// A task whose chain is wanted.
+pub(super) struct Asked<'a> {
+    pub(super) kind: &'a FutureKind,
+    pub(super) header: &'a Header,
+    pub(super) vtable: &'a Vtable,
+}
+
+impl Asked<'_> {
+    /// The address of the task, and its length, bytes.
+    fn extent(&self) -> (u64, u64) {
+        (self.header.address, self.vtable.trailer)
+    }
 }
 
 /// The stage of a task: its future, its output, or nothing (tokio, src/runtime/task/core.rs).
@@ -164,9 +185,10 @@ pub(super) struct Wanted {
 }
 
 impl Chains {
-    /// Reads the debug information of an image. What it says about a type is read when it is needed.
-    pub(super) fn open(image: &Image) -> Chains {
-        match Types::load(image, MAX_DEBUG, MAX_TIME) {
+    /// Reads the debug information of an image, for the executable from the file that the user gave. What it says about a
+    /// type is read when it is needed.
+    pub(super) fn open(image: &Image, user: Option<&Path>) -> Chains {
+        match Types::load(image, user, MAX_DEBUG, MAX_TIME) {
             Ok(Some(types)) => Chains::new(image.bias, Some(types), None),
             Ok(None) => Chains::new(image.bias, None, Some(NO_DEBUG)),
             Err(why) => {
@@ -183,6 +205,7 @@ impl Chains {
             boxed: FxHashMap::default(),
             lack,
             problem: None,
+            windows: Windows::default(),
         }
     }
 
@@ -244,34 +267,66 @@ impl Chains {
         Some((to, types.get(to)?.size))
     }
 
-    /// The chain of a task that does not run. None if the layout of its future is unknown. `still`: nothing moves.
-    ///
-    /// # Errors
-    /// The task ran meanwhile, however often its future was read.
-    pub(super) fn chain(
+    /// The chains of tasks that do not run. None where the layout of the future is unknown. `still`: nothing moves.
+    /// [`Moved`]: the task ran meanwhile, however often its future was read.
+    pub(super) fn chains(
         &mut self,
-        kind: &FutureKind,
+        asked: &[Asked<'_>],
         memory: &dyn Memory,
-        (header, vtable): (&Header, &Vtable),
         still: bool,
-    ) -> Result<Option<Chain>, Moved> {
-        let Some(stage) = kind.stage else { return Ok(None) };
-        let (offset, of) = stage.future;
-        let at = header.address.wrapping_add(vtable.stage());
-        for _ in 0..ATTEMPTS {
-            let mut window = Window::new(memory, header.address);
-            let (discriminant, size) = stage.discriminant;
-            let value = window.number(at.wrapping_add(discriminant), size);
-            if !is_at_rest(&mut window, header, vtable) || !value.is_some_and(|value| stage.is_future(value))
-            {
-                return Err(Moved);
+    ) -> Vec<Result<Option<Chain>, Moved>> {
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.begin(asked.iter().map(Asked::extent));
+        let mut chains: Vec<_> = asked.iter().map(|_| Ok(None)).collect();
+        let mut open: Vec<usize> = (0..asked.len()).collect();
+        open.retain(|nth| asked.get(*nth).is_some_and(|asked| asked.kind.stage.is_some()));
+        for round in 0..=ROUNDS {
+            windows.fetch(memory, &open);
+            let at_once = (round == ROUNDS).then_some(memory);
+            open.retain(|&nth| {
+                let (Some(asked), Some(chain)) = (asked.get(nth), chains.get_mut(nth)) else { return false };
+                *chain =
+                    windows.window(nth, at_once).map_or(Ok(None), |mut window| self.walk(asked, &mut window));
+                windows.is_lacking(nth)
+            });
+        }
+        let unchanged = if still { Vec::new() } else { windows.unchanged(memory) };
+        self.windows = windows;
+        for ((chain, asked), unchanged) in chains.iter_mut().zip(asked).zip(unchanged) {
+            if !unchanged {
+                *chain = self.chain(asked, memory);
             }
-            let chain = Walk::new(self, &mut window).chain(of, at.wrapping_add(offset));
-            if still || window.is_unchanged() {
-                return Ok(Some(chain));
+        }
+        chains
+    }
+
+    /// The chain of one task: little time is between the two readings of it.
+    fn chain(&mut self, asked: &Asked<'_>, memory: &dyn Memory) -> Result<Option<Chain>, Moved> {
+        let mut windows = Windows::default();
+        for _ in 0..ATTEMPTS {
+            windows.begin(std::iter::once(asked.extent()));
+            windows.fetch(memory, &[0]);
+            let Some(mut window) = windows.window(0, Some(memory)) else { break };
+            let chain = self.walk(asked, &mut window)?;
+            if windows.unchanged(memory) == [true] {
+                return Ok(chain);
             }
         }
         Err(Moved)
+    }
+
+    /// Follows the future of a task in the memory that was read.
+    fn walk(&mut self, asked: &Asked<'_>, window: &mut Window<'_>) -> Result<Option<Chain>, Moved> {
+        let Asked { kind, header, vtable } = asked;
+        let Some(stage) = kind.stage else { return Ok(None) };
+        let (offset, of) = stage.future;
+        let at = header.address.wrapping_add(vtable.stage());
+        let (discriminant, size) = stage.discriminant;
+        let value = window.number(at.wrapping_add(discriminant), size);
+        if !is_at_rest(window, header, vtable) || !value.is_some_and(|value| stage.is_future(value)) {
+            return Err(Moved);
+        }
+        Ok(Some(Walk::new(self, window).chain(of, at.wrapping_add(offset))))
     }
 
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
@@ -280,7 +335,9 @@ impl Chains {
             return Some(format!("where tasks await is unknown: {problem}"));
         }
         let none_is_known = || !self.futures.is_empty() && self.futures.values().all(Option::is_none);
-        self.lack.or_else(|| none_is_known().then_some(NO_TYPES)).map(str::to_owned)
+        let is_split = self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_split());
+        let lack = if is_split { SPLIT } else { NO_TYPES };
+        self.lack.or_else(|| none_is_known().then_some(lack)).map(str::to_owned)
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.

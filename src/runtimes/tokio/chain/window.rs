@@ -1,82 +1,263 @@
-//! Memory that was read for one chain: the parts of a future are close to each other.
+//! Memory that was read for chains. Each call into the kernel costs much, so the memory of many tasks is read at a time:
+//! a walk that lacks some ends, notes what it lacks, and begins again when that is there.
 
-use crate::process::Memory;
+use crate::process::{Memory, Range};
 
-/// Bytes read at a time.
+/// Bytes read at a time: the parts of a future are close to each other.
 const PIECE: usize = 512;
-/// The same for the task itself.
-const FIRST: usize = 2048;
-/// Pieces that are remembered.
-const MAX_PIECES: usize = 64;
+/// The same for the task itself, at most.
+const FIRST: u64 = 2048;
+/// Pieces that are read for one chain at most.
+const MAX_PIECES: usize = 2 << 10;
+/// Bytes that are read for the chains of several tasks at most.
+const MAX_BYTES: usize = 256 << 20;
 
-pub(super) struct Window<'a> {
-    memory: &'a dyn Memory,
-    pieces: Vec<(u64, Vec<u8>)>,
-    /// What was read: address, size and number.
-    numbers: Vec<(u64, u64, u64)>,
+/// What was read for the chains of several tasks.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// The bytes of all pieces, one after the other.
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    windows: Vec<Own>,
 }
 
-impl<'a> Window<'a> {
-    /// `task`: the address of its header.
-    pub(super) fn new(memory: &'a dyn Memory, task: u64) -> Window<'a> {
-        let mut window = Window { memory, pieces: Vec::new(), numbers: Vec::new() };
-        window.fetch(task, FIRST);
-        window
+/// Memory that was read, or could not be.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    range: Range,
+    /// Its place in the bytes.
+    at: usize,
+    is_read: bool,
+}
+
+impl Piece {
+    /// How far from its beginning this range is, if the range is in it.
+    fn offset(&self, address: u64, size: usize) -> Option<usize> {
+        let from = usize::try_from(address.wrapping_sub(self.range.address)).ok()?;
+        (from.checked_add(size)? <= self.range.len).then_some(from)
+    }
+}
+
+/// What belongs to one chain.
+#[derive(Debug, Default)]
+struct Own {
+    /// Numbers of pieces.
+    pieces: Vec<usize>,
+    lacks: Vec<Range>,
+    /// What the last walk used.
+    used: Vec<Used>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    piece: usize,
+    /// Its place in the bytes.
+    at: usize,
+    size: usize,
+}
+
+impl Windows {
+    /// Forgets all, and makes windows for tasks: the address of each header, and the length of each task, bytes.
+    pub(super) fn begin(&mut self, tasks: impl ExactSizeIterator<Item = (u64, u64)>) {
+        self.bytes.clear();
+        self.pieces.clear();
+        self.windows.resize_with(tasks.len(), Own::default);
+        for (own, (address, len)) in self.windows.iter_mut().zip(tasks) {
+            own.pieces.clear();
+            own.lacks.clear();
+            own.used.clear();
+            own.lacks.push(Range { address, len: usize::try_from(len.min(FIRST)).unwrap_or(PIECE) });
+        }
     }
 
+    /// The window for a walk that begins. `at_once`: memory for what lacks, which is then read while the walk goes on.
+    pub(super) fn window<'a>(
+        &'a mut self,
+        nth: usize,
+        at_once: Option<&'a dyn Memory>,
+    ) -> Option<Window<'a>> {
+        let own = self.windows.get_mut(nth)?;
+        own.used.clear();
+        Some(Window { bytes: &mut self.bytes, pieces: &mut self.pieces, own, at_once })
+    }
+
+    /// Whether the last walk in a window lacked some memory.
+    pub(super) fn is_lacking(&self, nth: usize) -> bool {
+        self.windows.get(nth).is_some_and(|own| !own.lacks.is_empty())
+    }
+
+    /// Reads what lacks in these of the windows.
+    pub(super) fn fetch(&mut self, memory: &dyn Memory, which: &[usize]) {
+        let (first, mut ranges, begin) = (self.pieces.len(), Vec::new(), self.bytes.len());
+        let mut at = begin;
+        for nth in which {
+            let Some(own) = self.windows.get_mut(*nth) else { continue };
+            for range in own.lacks.drain(..) {
+                own.pieces.push(self.pieces.len());
+                self.pieces.push(Piece { range, at, is_read: false });
+                ranges.push(range);
+                at += range.len;
+            }
+        }
+        self.bytes.resize(at, 0);
+        let ok = read(memory, &ranges, self.bytes.get_mut(begin..).unwrap_or_default());
+        for (piece, ok) in self.pieces.iter_mut().skip(first).zip(ok) {
+            piece.is_read = ok;
+        }
+    }
+
+    /// Whether what the last walks used is still the same, for each window. What is around it may have changed.
+    pub(super) fn unchanged(&self, memory: &dyn Memory) -> Vec<bool> {
+        let ranges: Vec<Range> = self.pieces.iter().map(|piece| piece.range).collect();
+        let mut now = vec![0; self.bytes.len()];
+        let ok = read(memory, &ranges, &mut now);
+        let is_same = |used: &Used| {
+            let part = used.at..used.at + used.size;
+            ok.get(used.piece) == Some(&true) && now.get(part.clone()) == self.bytes.get(part)
+        };
+        self.windows.iter().map(|own| own.used.iter().all(is_same)).collect()
+    }
+}
+
+/// What was read for one chain.
+pub(super) struct Window<'a> {
+    bytes: &'a mut Vec<u8>,
+    pieces: &'a mut Vec<Piece>,
+    own: &'a mut Own,
+    at_once: Option<&'a dyn Memory>,
+}
+
+impl Window<'_> {
     /// A little-endian number of 1 to 8 bytes.
-    pub(super) fn number(&mut self, at: u64, size: u64) -> Option<u64> {
-        let number = self.read(at, size)?;
-        self.numbers.push((at, size, number));
-        Some(number)
+    pub(super) fn number(&mut self, address: u64, size: u64) -> Option<u64> {
+        let size = usize::try_from(size).ok().filter(|size| (1..=8).contains(size))?;
+        let mut found = self.known(address, size);
+        // The mapping may end before a piece does: then only the number itself is read.
+        for _ in 0..2 {
+            if found.is_some() || !self.want(address, size) {
+                break;
+            }
+            found = self.known(address, size);
+        }
+        let used = found?;
+        let bytes = self.bytes.get(used.at..used.at + size)?;
+        self.own.used.push(used);
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// A pointer that is not null.
-    pub(super) fn pointer(&mut self, at: u64) -> Option<u64> {
-        self.number(at, 8).filter(|pointer| *pointer != 0)
+    pub(super) fn pointer(&mut self, address: u64) -> Option<u64> {
+        self.number(address, 8).filter(|pointer| *pointer != 0)
     }
 
-    /// Whether all that was read is still the same. What is around it may have changed.
-    pub(super) fn is_unchanged(&self) -> bool {
-        let mut again = Window { memory: self.memory, pieces: Vec::new(), numbers: Vec::new() };
-        for (at, piece) in &self.pieces {
-            again.fetch(*at, piece.len());
-        }
-        self.numbers.iter().all(|&(at, size, number)| again.read(at, size) == Some(number))
+    /// The place of these bytes, if they were read.
+    fn known(&self, address: u64, size: usize) -> Option<Used> {
+        self.own.pieces.iter().rev().find_map(|&number| {
+            let piece = self.pieces.get(number).filter(|piece| piece.is_read)?;
+            Some(Used { piece: number, at: piece.at + piece.offset(address, size)?, size })
+        })
     }
 
-    fn read(&mut self, at: u64, size: u64) -> Option<u64> {
-        let size = usize::try_from(size).ok().filter(|size| (1..=8).contains(size))?;
-        let found = |(begin, piece): &(u64, Vec<u8>)| {
-            let from = usize::try_from(at.wrapping_sub(*begin)).ok()?;
-            piece.get(from..from.checked_add(size)?).map(number)
+    /// Notes that a range lacks, unless it cannot be read. Whether it was read now.
+    fn want(&mut self, address: u64, size: usize) -> bool {
+        let mine = self.own.pieces.iter().filter_map(|number| self.pieces.get(*number));
+        let refused = mine.filter(|piece| piece.offset(address, size).is_some());
+        let len = match refused.map(|piece| piece.range.len).min() {
+            None => PIECE,
+            Some(len) if len > size => size,
+            Some(_) => return false,
         };
-        if let Some(found) = self.pieces.iter().rev().find_map(found) {
-            return Some(found);
+        if self.own.pieces.len() + self.own.lacks.len() >= MAX_PIECES || self.bytes.len() >= MAX_BYTES {
+            return false;
         }
-        self.fetch(at, PIECE);
-        if let Some(found) = self.pieces.last().and_then(found) {
-            return Some(found);
-        }
-        // The mapping may end before the piece does.
-        let mut bytes = [0; 8];
-        let bytes = bytes.get_mut(..size)?;
-        self.memory.read(at, bytes).ok()?;
-        Some(number(bytes))
-    }
-
-    fn fetch(&mut self, at: u64, len: usize) {
-        let mut piece = vec![0; len];
-        if self.memory.read(at, &mut piece).is_err() {
-            return;
-        }
-        if self.pieces.len() >= MAX_PIECES {
-            self.pieces.remove(0);
-        }
-        self.pieces.push((at, piece));
+        let range = Range { address, len };
+        let Some(memory) = self.at_once else {
+            self.own.lacks.push(range);
+            return false;
+        };
+        let at = self.bytes.len();
+        self.bytes.resize(at + len, 0);
+        let into = self.bytes.get_mut(at..).unwrap_or_default();
+        let is_read = memory.read(address, into).is_ok();
+        self.own.pieces.push(self.pieces.len());
+        self.pieces.push(Piece { range, at, is_read });
+        true
     }
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+/// Reads ranges one after the other. Which of them could be read.
+fn read(memory: &dyn Memory, ranges: &[Range], into: &mut [u8]) -> Vec<bool> {
+    let mut ok = vec![false; ranges.len()];
+    if memory.read_many(ranges, into, &mut ok).is_err() {
+        ok.fill(false);
+    }
+    ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Result, TargetError};
+    use std::cell::Cell;
+
+    /// Readable up to an address; each byte is the low byte of its address, plus what changed.
+    struct Known(u64, std::sync::Mutex<Cell<u8>>);
+
+    impl Memory for Known {
+        fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+            if address + buf.len() as u64 > self.0 {
+                return Err(TargetError::Unmapped { address, len: buf.len() });
+            }
+            let change = self.1.lock().unwrap().get();
+            for (byte, at) in buf.iter_mut().zip(address..) {
+                *byte = (at as u8).wrapping_add(change);
+            }
+            Ok(())
+        }
+
+        fn read_many(&self, ranges: &[Range], buf: &mut [u8], ok: &mut [bool]) -> Result<()> {
+            let mut at = 0;
+            for (range, ok) in ranges.iter().zip(ok) {
+                *ok = self.read(range.address, &mut buf[at..at + range.len]).is_ok();
+                at += range.len;
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_lacks_is_read_for_all_windows_at_once() {
+        let memory = Known(0x9010, Default::default());
+        let mut windows = Windows::default();
+        windows.begin([(0x1000, 64), (0x2000, 64)].into_iter());
+        assert!(windows.is_lacking(0) && windows.is_lacking(1));
+        windows.fetch(&memory, &[0, 1]);
+        let mut window = windows.window(0, None).unwrap();
+        assert_eq!(window.number(0x1001, 2), Some(0x0201));
+        assert_eq!(window.number(0x8f80, 8), None, "not yet");
+        assert!(windows.is_lacking(0) && !windows.is_lacking(1));
+        // A piece there would be longer than what is mapped.
+        windows.fetch(&memory, &[0, 1]);
+        assert_eq!(windows.window(0, None).unwrap().number(0x8f80, 8), None, "its piece ends too late");
+        windows.fetch(&memory, &[0, 1]);
+        assert_eq!(windows.window(0, None).unwrap().number(0x8f80, 1), Some(0x80));
+        assert_eq!(windows.window(1, None).unwrap().number(0x203f, 1), Some(0x3f));
+        assert_eq!(windows.window(1, Some(&memory)).unwrap().number(0x900f, 1), Some(0x0f), "at once");
+        assert_eq!(windows.window(1, Some(&memory)).unwrap().number(0x9010, 1), None, "never");
+        assert_eq!(windows.window(1, None).unwrap().number(u64::MAX, 8), None);
+    }
+
+    #[test]
+    fn only_what_was_used_must_be_the_same() {
+        let memory = Known(0x9000, Default::default());
+        let mut windows = Windows::default();
+        windows.begin([(0x1000, 64), (0x2000, 64)].into_iter());
+        windows.fetch(&memory, &[0, 1]);
+        windows.window(1, None).unwrap().number(0x2000, 1);
+        assert_eq!(windows.unchanged(&memory), [true, true]);
+        memory.1.lock().unwrap().set(1);
+        assert_eq!(windows.unchanged(&memory), [true, false]);
+        windows.window(1, None).unwrap();
+        assert_eq!(windows.unchanged(&memory), [true, true], "another walk, which used nothing");
+    }
 }
