@@ -114,6 +114,9 @@ pub enum ObjectKind {
     Futex,
     /// A process. Its address is its pid.
     Process,
+    /// A task, whose end is waited for. Its address is [`Task::address`](super::Task::address); an actor
+    /// ([`Action::End`](super::Action::End)) says which task it is.
+    Task,
 }
 
 impl ObjectKind {
@@ -131,6 +134,7 @@ impl ObjectKind {
             ObjectKind::Timer => "timer",
             ObjectKind::Futex => "futex",
             ObjectKind::Process => "process",
+            ObjectKind::Task => "task",
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::line::{HEAD, PLAIN, STATE};
 use super::super::task_facts::{self, Fact};
 use super::parts::{labels, list, words};
 use super::stack;
-use super::{Page, locks, waits};
+use super::{Page, branches, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
@@ -25,6 +25,7 @@ pub(super) fn write(page: &mut Page<'_>, row: u32, table: &WaitTable<'_>) -> io:
     }
     line.write(page.out)?;
 
+    branches::write(page, snapshot.branches_of(row))?;
     let frames = shown_frames(snapshot, snapshot.stack_of(task), page.options.all_frames);
     stack::write(page, &frames, task.stack_status)?;
     if frames.is_empty()

@@ -15,6 +15,7 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of_end: b
         EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
         EdgeKind::Acts(Action::Unknown) if of_end => format!("{name} {} the other end", verb("has", "have")),
         EdgeKind::Acts(Action::Unknown) => format!("{name} can reach it"),
+        EdgeKind::Acts(Action::End) => name.to_owned(),
         EdgeKind::Acts(action) => {
             format!("{name} {} {}", if guess { "might" } else { "would" }, would(action, of_end))
         }
@@ -49,6 +50,7 @@ pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
             Action::Cancel => "would be cancelled by",
             Action::Done => "Done by",
             Action::Signal => "would be signalled by",
+            Action::End => "is",
             Action::Unknown => "known to",
         },
         EdgeKind::Fires => "timer",
@@ -82,6 +84,7 @@ fn would(action: Action, of_end: bool) -> &'static str {
         (Action::Cancel, _) => "cancel it",
         (Action::Done, _) => "report to it that it is done",
         (Action::Signal, _) => "wake it",
+        (Action::End, _) => "end",
         (Action::Unknown, _) => "act on it",
     }
 }
@@ -95,6 +98,7 @@ pub(super) fn does(action: Action) -> &'static str {
         Action::Cancel => "cancels it",
         Action::Done => "reports to it",
         Action::Signal => "wakes it",
+        Action::End => "ends",
         Action::Unknown => "acts on it",
     }
 }

@@ -284,6 +284,7 @@ impl Attached for Tokio {
         converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
         converter.workers = workers;
         into.reserve_tasks(scan.headers.len());
+        converter.first = into.task_count();
         for header in &scan.headers {
             converter.task(header, into);
         }

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::leaves::{self, LeafKind};
 use super::names;
+use super::sets::{self, SetKind};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
 /// How deep a type is searched for a future inside of it.
@@ -29,6 +30,8 @@ pub(super) enum Shape {
     Enum(Arc<Choice>),
     /// Futures that are polled together.
     Several(Arc<Several>),
+    /// A collection of futures that are polled together.
+    Set(SetKind),
     /// What it waits for is known by its type.
     Leaf(LeafKind),
     /// It is not known what is inside. Whether there may be futures inside.
@@ -158,6 +161,9 @@ impl Layouts {
         if leaves::is_poll_fn(base) {
             return self.poll_fn(&found);
         }
+        if let Some(set) = sets::by_type(base) {
+            return Some(Shape::Set(set));
+        }
         if let Some(leaf) = leaves::by_type(base) {
             return Some(Shape::Leaf(leaf));
         }
@@ -249,7 +255,8 @@ impl Layouts {
             return Some(Lead::Deep);
         }
         let base = names::base(&found.name);
-        if leaves::is_poll_fn(base) || leaves::together(base).is_some() {
+        let is_together = leaves::together(base).is_some() || sets::by_type(base).is_some();
+        if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }
         if leaves::by_type(base).is_some() {

@@ -3,11 +3,14 @@
 //! The layout of futures comes from DWARF ([`layout`]); without it there is no chain, and [`Chains::lack`] says what would
 //! show it. [`walk`] follows a future in memory, [`leaves`] says what the innermost one waits for.
 
+mod branches;
 mod details;
 mod layout;
 mod leaves;
 mod names;
 mod places;
+mod sets;
+mod values;
 mod walk;
 mod window;
 
@@ -21,6 +24,7 @@ use super::scan::{Header, state};
 use crate::process::{Image, Memory};
 use crate::snapshot::{Channel, ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
+pub(super) use branches::Branch;
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
 use walk::Walk;
@@ -149,6 +153,10 @@ pub(super) struct Leaf {
     pub(super) class: WaitClass,
     /// The objects that it waits for.
     pub(super) objects: Vec<Wanted>,
+    /// There are more than these.
+    pub(super) is_partial: bool,
+    /// The futures that are polled together here, each before those within it.
+    pub(super) branches: Vec<Branch>,
 }
 
 /// An object that a future waits for.
