@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use loiter::__test::symbols::types::Types;
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
+use loiter::snapshot::{Branch, LocationId, Snapshot, StackStatus, Task, TaskState};
 
 mod common;
 
@@ -29,6 +29,8 @@ struct Expected {
     awaits: Vec<Place>,
     /// What for. None: there may be more than is known.
     reason: Option<String>,
+    /// The branches at the innermost place: how deep each is, and where it awaits, innermost first.
+    branches: Vec<(u32, Vec<Place>)>,
 }
 
 fn sources() -> PathBuf {
@@ -36,7 +38,8 @@ fn sources() -> PathBuf {
 }
 
 /// The marks in the sources: `// @name` names a line; behind that, `= names: reason` and `= names ?` say where the task that
-/// is spawned on the line awaits.
+/// is spawned on the line awaits. Behind `|`, its branches: the names of each, `-` for one without frames, `>` before one
+/// that is within another.
 fn expected() -> BTreeMap<Place, Expected> {
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut tasks: Vec<(Place, String)> = Vec::new();
@@ -54,20 +57,39 @@ fn expected() -> BTreeMap<Place, Expected> {
         }
     }
     let read = |((file, line), mark): (Place, String)| {
+        let (mark, branches) = mark.split_once('|').unwrap_or((&mark, ""));
         let (awaits, reason) = match mark.split_once(':') {
             Some((awaits, reason)) => (awaits, Some(reason.trim().to_owned())),
-            None => (mark.strip_suffix('?').unwrap(), None),
+            None => (mark.trim().strip_suffix('?').unwrap(), None),
         };
         let place = |name: &str| names[&format!("{}:{name}", file.display())].clone();
-        let awaits = awaits.split_whitespace().map(place).collect();
-        ((file, line), Expected { awaits, reason })
+        let places = |names: &str| names.split_whitespace().filter(|name| *name != "-").map(place).collect();
+        let branch = |names: &str| {
+            let depth = names.matches('>').count() as u32 + 1;
+            (depth, places(&names.replace('>', "")))
+        };
+        let branches = branches.split(';').filter(|names| !names.trim().is_empty()).map(branch).collect();
+        let awaits = places(awaits);
+        ((file, line), Expected { awaits, reason, branches })
     };
     tasks.into_iter().map(read).collect()
 }
 
 /// The frames of a task that are in the fixture, innermost first.
 fn own_frames(snapshot: &Snapshot, task: &Task) -> Vec<Place> {
-    let locations = snapshot.stack_of(task).iter().map(|id| &snapshot.code.locations[id.index()]);
+    places(snapshot, snapshot.stack_of(task))
+}
+
+/// The branches of a task: how deep each is, and its frames that are in the fixture.
+fn own_branches(snapshot: &Snapshot, task: &Task) -> Vec<(u32, Vec<Place>)> {
+    let row = snapshot.tasks.iter().position(|other| other.address == task.address).unwrap() as u32;
+    let stack = |branch: &Branch| branch.stack.map_or(&[][..], |id| snapshot.code.stack(id));
+    let branches = snapshot.branches_of(row).iter();
+    branches.map(|branch| (branch.depth, places(snapshot, stack(branch)))).collect()
+}
+
+fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
+    let locations = stack.iter().map(|id| &snapshot.code.locations[id.index()]);
     let frames = locations.flat_map(|location| &location.frames);
     let places = frames.map(|frame| (PathBuf::from(snapshot.str(frame.file)), frame.line));
     places.filter(|(file, _)| file.starts_with(sources())).collect()
@@ -100,6 +122,10 @@ fn wrong(
     }
     if frames != expected.awaits {
         return Some(format!("{said}, not {:?}", expected.awaits));
+    }
+    let branches = own_branches(snapshot, task);
+    if branches != expected.branches && expected.reason.is_some() {
+        return Some(format!("{said}: branches {branches:?}, not {:?}", expected.branches));
     }
     match &expected.reason {
         Some(wanted) if task.stack_status != StackStatus::Complete || reason != Some(wanted) => {

@@ -49,6 +49,11 @@ pub(super) fn write(page: &mut Page<'_>, row: u32, table: &WaitTable<'_>) -> io:
     let full_paths = page.options.full_paths;
     let waits = waits::sentences(snapshot, &table.summarize(one()), full_paths);
     let holds = locks::hold_sentences(snapshot, &table.holds(one()), 1, full_paths);
+    let joined = snapshot.waits_of(task).iter().filter_map(|wait| snapshot.joined_task(wait.object));
+    let joined: Vec<String> = joined.map(|row| task_facts::long_name(snapshot, row)).collect();
+    if joined.len() > 1 {
+        list(page, "waits for", &joined)?;
+    }
     for sentence in waits.iter().chain(&holds) {
         words(page, sentence)?;
     }
