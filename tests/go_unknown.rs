@@ -1,5 +1,5 @@
 //! A Go that is newer than any that loiter knows is read by its own type descriptors, with a
-//! warning, not refused.
+//! warning, not refused. A program for another machine is refused, and its system calls keep their numbers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{Fixture, Flavour, Program, Toolchain, build};
-use loiter::process;
+use loiter::process::{self, calls};
 use loiter::runtimes::{self, ReadOptions};
 use loiter::snapshot::StackStatus;
 use memchr::memmem;
@@ -52,4 +52,27 @@ fn a_newer_go_is_tried() {
     assert!(complete >= 30, "{complete} complete stacks of {}", snapshot.tasks.len());
     let sends = |t: &&loiter::snapshot::Task| t.reason.is_some_and(|r| snapshot.str(r) == "chan send");
     assert!(snapshot.tasks.iter().any(|t| sends(&t)), "nobody sends");
+}
+
+/// System calls have other numbers in 32-bit programs: there, `close` of x86-64 is `read`.
+#[test]
+fn a_program_for_another_machine_is_not_taken_for_one_of_this() {
+    let program = build(&Toolchain::get("1.27"), Program::Tiny, Flavour::X86_32);
+    let fixture = Fixture::start(&program, &[]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let error = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap_err();
+    let loiter::Error::NoRuntime { looked_at, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(
+        looked_at[0],
+        "the program is built for 32-bit x86: loiter reads programs for x86-64 (64-bit)"
+    );
+    let sleeps = |tid: &u32| target.call_of(*tid);
+    let mut calls = Vec::new();
+    while calls.is_empty() {
+        calls = target.threads().unwrap().iter().filter_map(sleeps).collect();
+    }
+    for call in &calls {
+        assert!(call.foreign, "{call:?}");
+        assert_eq!(calls::awaited(call, target.as_ref()), calls::Awaited::Unknown);
+    }
 }

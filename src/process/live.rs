@@ -156,6 +156,10 @@ impl Target for LiveTarget {
         if self.other_namespace { inside().unwrap_or(self.pid()) } else { self.pid() }
     }
 
+    fn foreign_machine(&self) -> Option<String> {
+        program::foreign_machine(self.pid())
+    }
+
     fn mappings(&self) -> Result<Vec<Mapping>> {
         let read = || {
             let path = format!("/proc/{}/maps", self.memory.through());
@@ -232,7 +236,8 @@ impl Target for LiveTarget {
     }
 
     fn call_of(&self, tid: u32) -> Option<ThreadCall> {
-        calls::of_thread(self.pid(), tid)
+        let call = calls::of_thread(self.pid(), tid)?;
+        Some(ThreadCall { foreign: self.foreign_machine().is_some(), ..call })
     }
 
     fn descriptors(&self, numbers: &[u32]) -> Result<Vec<Descriptor>> {

@@ -213,6 +213,8 @@ pub struct Blocked {
 pub struct ThreadCall {
     /// Its number.
     pub number: u32,
+    /// The program is built for another machine: the number and the arguments are not those of x86-64.
+    pub foreign: bool,
     /// Its arguments.
     pub arguments: [u64; 6],
     /// The thread's stack pointer.
@@ -250,6 +252,11 @@ pub trait Target: Memory {
     /// Its pid in its own pid namespace.
     fn pid_inside(&self) -> u32 {
         self.info().pid.unwrap_or(0)
+    }
+
+    /// The machine that its program is built for, where that is not x86-64 ("32-bit x86").
+    fn foreign_machine(&self) -> Option<String> {
+        None
     }
 
     /// Its mappings as they are now, in ascending order.

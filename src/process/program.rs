@@ -40,6 +40,30 @@ pub(super) fn wait(pid: u32) {
     }
 }
 
+/// The machine that the program of a process is built for, where that is not x86-64 ("32-bit x86"). None also if its
+/// file cannot be read.
+pub(super) fn foreign_machine(pid: u32) -> Option<String> {
+    let mut header = [0; 20];
+    File::open(format!("/proc/{pid}/exe")).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    machine(&header)
+}
+
+/// The machine in the first bytes of an ELF file (`elf(5)`).
+fn machine(header: &[u8; 20]) -> Option<String> {
+    const ELF: &[u8] = b"\x7fELF";
+    const CLASS_64: u8 = 2;
+    const I386: u16 = 3;
+    const X86_64: u16 = 62;
+    let number = u16::from_le_bytes([header[18], header[19]]);
+    match (number, header[4]) {
+        _ if !header.starts_with(ELF) => None,
+        (X86_64, CLASS_64) => None,
+        (X86_64, _) => Some("x32".to_owned()),
+        (I386, _) => Some("32-bit x86".to_owned()),
+        (number, _) => Some(format!("another machine (ELF machine {number})")),
+    }
+}
+
 /// A recording asks for it at each batch of samples: one call to read it.
 fn vector(pid: u32) -> Option<Vec<u8>> {
     let mut bytes = vec![0; MAX_VECTOR];
@@ -57,6 +81,22 @@ fn is_being_mapped(vector: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines() {
+        let header = |class, number: u8| {
+            let mut header = [0; 20];
+            header[..5].copy_from_slice(&[0x7f, b'E', b'L', b'F', class]);
+            header[18] = number;
+            header
+        };
+        assert_eq!(machine(&header(2, 62)), None);
+        assert_eq!(machine(&header(1, 3)).as_deref(), Some("32-bit x86"));
+        assert_eq!(machine(&header(1, 62)).as_deref(), Some("x32"));
+        assert_eq!(machine(&header(2, 183)).as_deref(), Some("another machine (ELF machine 183)"));
+        assert_eq!(machine(b"#!/bin/sh echo hello"), None);
+        assert_eq!(foreign_machine(std::process::id()), None);
+    }
 
     #[test]
     fn a_program_that_runs_is_there() {

@@ -102,7 +102,13 @@ impl Inner {
         if runtimes.is_empty() {
             target.mappings()?;
             let info = target.info();
-            let mut looked_at = vec!["no image of the process has a Go line table (pclntab)".to_owned()];
+            let mut looked_at = Vec::new();
+            if let Some(machine) = target.foreign_machine() {
+                looked_at.push(format!(
+                    "the program is built for {machine}: loiter reads programs for x86-64 (64-bit)"
+                ));
+            }
+            looked_at.push("no image of the process has a Go line table (pclntab)".to_owned());
             if warnings.is_empty() && unused.is_empty() {
                 looked_at.push("no image has the note of a task registry (loiter-registry)".to_owned());
                 looked_at.push("no image has vtables of Tokio's tasks".to_owned());

@@ -121,7 +121,7 @@ impl<'a> Reading<'a> {
         if let Some(call) = thread.call.clone() {
             thread.task.age = call.age;
             thread.task.mark = Some(call.sleeps);
-            let name = call_name(call.number);
+            let name = call_name(&call);
             thread.task.reason = Some(self.into.code.string(&name));
             thread.awaited = calls::awaited(&call, self.target);
             thread.waits = self.waits(&thread, &call);
@@ -283,7 +283,7 @@ impl<'a> Reading<'a> {
             task.holds = self.into.holds(locks.into_iter().map(hold));
             let row = u32::try_from(self.into.task_count()).unwrap_or(u32::MAX);
             if let Some(call) = call {
-                let name = self.into.code.string(&call_name(call.number));
+                let name = self.into.code.string(&call_name(&call));
                 let kernel_function = call.kernel_function.map(|function| self.into.code.string(&function));
                 let ThreadCall { number, arguments, age, .. } = call;
                 let call = SystemCall { task: row, name, number, arguments, kernel_function, age };
@@ -307,8 +307,11 @@ fn is_writable(descriptor: &Descriptor) -> bool {
 }
 
 /// The name of a system call: "read", or "system call 999".
-fn call_name(number: u32) -> String {
-    calls::name(number).map_or_else(|| format!("system call {number}"), str::to_owned)
+fn call_name(call: &ThreadCall) -> String {
+    if call.foreign {
+        return format!("system call {} of another machine", call.number);
+    }
+    calls::name(call.number).map_or_else(|| format!("system call {}", call.number), str::to_owned)
 }
 
 /// The state with this letter (proc(5)).

@@ -161,6 +161,8 @@ pub enum Flavour {
     CgoInternal,
     /// Without the paths of the machine it was built on.
     Trimpath,
+    /// For 32-bit x86. Not one of `ALL`: loiter does not read it.
+    X86_32,
 }
 
 impl Flavour {
@@ -186,7 +188,7 @@ impl Flavour {
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Flavour::Plain | Flavour::Cgo => &[],
+            Flavour::Plain | Flavour::Cgo | Flavour::X86_32 => &[],
             Flavour::Stripped | Flavour::CgoStripped => &["-ldflags=-s -w"],
             Flavour::CgoInternal => &["-ldflags=-linkmode=internal"],
             Flavour::Pie | Flavour::CgoPie => &["-buildmode=pie"],
@@ -262,6 +264,7 @@ fn run_build(
         .env("GOPATH", cache.join("gopath"))
         .env("GOCACHE", cache.join("gocache"))
         .env("CGO_ENABLED", if flavour.is_cgo() { "1" } else { "0" })
+        .env("GOARCH", if flavour == Flavour::X86_32 { "386" } else { "amd64" })
         .env_remove("GOROOT")
         .env_remove("GOEXPERIMENT")
         .env_remove("GODEBUG")

@@ -89,7 +89,7 @@ pub enum Until {
 /// What a call waits for. `memory` is that of the target: some calls keep there what they wait for.
 pub fn awaited(call: &ThreadCall, memory: &dyn Memory) -> Awaited {
     let [first, second, third, fourth, fifth, _] = call.arguments;
-    let Some(name) = super::name(call.number) else { return Awaited::Unknown };
+    let Some(name) = super::name(call.number).filter(|_| !call.foreign) else { return Awaited::Unknown };
     if let Some(op) = on_descriptor(name) {
         return Awaited::one(first, op);
     }
@@ -283,7 +283,8 @@ mod tests {
 
     fn call(number: i64, arguments: [u64; 6]) -> ThreadCall {
         let number = u32::try_from(number).expect("small");
-        ThreadCall { number, arguments, sp: 0, pc: 0, sleeps: 0, kernel_function: None, age: Age::Unknown }
+        let (sp, pc, sleeps, kernel_function, age) = (0, 0, 0, None, Age::Unknown);
+        ThreadCall { number, foreign: false, arguments, sp, pc, sleeps, kernel_function, age }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn parse(line: &str) -> Option<ThreadCall> {
     }
     let (sp, pc) = (hex()?, hex()?);
     let age = crate::snapshot::Age::Unknown;
-    Some(ThreadCall { number, arguments, sp, pc, sleeps: 0, kernel_function: None, age })
+    Some(ThreadCall { number, arguments, sp, pc, foreign: false, sleeps: 0, kernel_function: None, age })
 }
 
 #[cfg(test)]

@@ -544,6 +544,11 @@ impl<'a> Recorder<'a> {
         let header = &mut self.builder.header;
         header.target = target.info().clone();
         header.process = target.figures();
+        if let Some(machine) = target.foreign_machine() {
+            let text =
+                format!("the program is built for {machine}: its functions, stacks and tasks are not known");
+            header.warnings.push(text);
+        }
         // Those of earlier programs stay: tasks refer to them.
         let infos = readable.map(|readable| readable.infos(target)).unwrap_or_default();
         for (number, info) in (first..).zip(infos) {
