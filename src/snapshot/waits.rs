@@ -73,7 +73,8 @@ pub enum HoldKind {
     Exclusive,
     /// The same, but it unlocks a reader-writer lock that it holds for reading.
     Shared,
-    /// The lock's address is on its stack and it does not wait for the lock; no more is known.
+    /// The lock's address is on its stack and it does not wait for the lock; no more is known. The same for a guard of the lock
+    /// in a variable that may have been left there.
     Perhaps,
 }
 

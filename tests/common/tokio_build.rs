@@ -32,6 +32,8 @@ pub enum TokioFlavour {
     Unstable,
     /// With mimalloc instead of the C library's allocator.
     Mimalloc,
+    /// As `cargo build` builds it, with Tokio's own task dumps. Not among [`TokioFlavour::ALL`].
+    Dump,
 }
 
 impl TokioFlavour {
@@ -69,6 +71,7 @@ impl TokioFlavour {
             TokioFlavour::Fat => "fat",
             TokioFlavour::Unstable => "unstable",
             TokioFlavour::Mimalloc => "mimalloc",
+            TokioFlavour::Dump => "dump",
         }
     }
 
@@ -76,6 +79,7 @@ impl TokioFlavour {
         match self {
             TokioFlavour::V0 => "-Csymbol-mangling-version=v0",
             TokioFlavour::Unstable => "--cfg tokio_unstable",
+            TokioFlavour::Dump => "--cfg tokio_unstable --cfg tokio_taskdump",
             _ => "",
         }
     }

@@ -80,3 +80,61 @@ fn note(page: &mut Page<'_>, depth: u32, text: &str) -> io::Result<()> {
 fn bars(depth: u32) -> String {
     "│ ".repeat(depth.saturating_sub(1).min(DEEPEST) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::TextOptions;
+    use super::*;
+    use crate::analysis::modules::Owners;
+    use crate::code::{FunctionRole, Location};
+    use crate::snapshot::{FunctionKind, SnapshotBuilder, Span, StackStatus, WaitClass};
+
+    /// A branch without frames, of a reason.
+    fn branch(
+        builder: &mut SnapshotBuilder,
+        depth: u32,
+        (nth, of): (u64, u64),
+        reason: &str,
+        function: &str,
+    ) -> Branch {
+        let code = &mut builder.code;
+        let function = (!function.is_empty())
+            .then(|| code.function_with(function, "api", FunctionKind::Normal, FunctionRole::default()));
+        let stack = function.map(|function| {
+            let frame = code.frame(function, "/srv/api.rs", 7);
+            let location = code.location(Location::in_source(vec![frame]));
+            code.stack(vec![location])
+        });
+        let reason = Some(code.string(reason));
+        let (stack_status, wait_class) = (StackStatus::Complete, WaitClass::Other);
+        let (task, number, waits) = (0, 0, Span::default());
+        Branch { task, number, depth, nth, of, stack, stack_status, reason, wait_class, waits }
+    }
+
+    #[test]
+    fn what_is_further_inside_comes_first() {
+        let mut builder = SnapshotBuilder::new();
+        let all = [
+            branch(&mut builder, 1, (1, 2), "notify", ""),
+            branch(&mut builder, 1, (2, 2), "select: \x1b[31msleep", "api::serve"),
+            branch(&mut builder, 2, (1, 70), "sleep", "api::wait"),
+        ];
+        let snapshot = builder.finish();
+        let (options, owners) = (TextOptions::default(), Owners::new(&snapshot));
+        let mut out = Vec::new();
+        let mut page = Page { snapshot: &snapshot, options: &options, owners: &owners, out: &mut out };
+        write(&mut page, &all).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let place = lines[3].rsplit(' ').next().unwrap();
+        assert_eq!(lines[0], "┌ branch 1 of 2: notify");
+        assert!(lines[1].starts_with("├ branch 2 of 2: select: ") && !lines[1].contains('\x1b'), "{text}");
+        assert_eq!(lines[2], "│ ┌ branch 1 of 70: sleep");
+        assert!(place.ends_with("api.rs:7"), "{text}");
+        assert_eq!(lines[3], format!("│ │ api::wait {place}"));
+        assert_eq!(lines[4], "│ ├ 69 more branches, not read");
+        assert_eq!(lines[5], format!("│ api::serve {place}"));
+        assert_eq!(lines.len(), 6, "{text}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Chain, Chains, FutureKind, Moved, Wanted};
+use super::chain::{self, Chain, Chains, FutureKind, Held, Moved, Wanted};
 use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::places::{Places, function};
@@ -15,12 +15,14 @@ use crate::code::{FunctionId, LabelSetId, Location, StackId, StrId};
 use crate::process::{Target, TargetError};
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{
-    Action, Actor, Branch, By, Certainty, ObjectId, ObjectKind, SnapshotBuilder, Span, StackStatus, Task,
-    TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
+    Action, Actor, Branch, By, Certainty, Hold, ObjectId, ObjectKind, SnapshotBuilder, Span, StackStatus,
+    Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
 };
 
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
+/// The reason of a task that has ended and whose `JoinHandle` still exists, with its output.
+const NOT_JOINED: &str = "finished, not joined";
 
 /// Branches of all tasks that are kept.
 const MAX_BRANCHES: usize = 1 << 22;
@@ -67,6 +69,8 @@ pub(super) struct Converter<'a> {
     places: Places<'a>,
     awaits: chain::Places,
     descriptors: BTreeSet<u32>,
+    /// Locks that tasks may hold, with the numbers of the tasks, in order.
+    held: Vec<(usize, Held)>,
     branches_left_out: bool,
     no_waker: Option<StrId>,
 }
@@ -97,6 +101,7 @@ impl<'a> Converter<'a> {
             places: Places::new(target),
             awaits: chain::Places::default(),
             descriptors: BTreeSet::new(),
+            held: Vec::new(),
             branches_left_out: false,
             no_waker: None,
         }
@@ -128,6 +133,9 @@ impl<'a> Converter<'a> {
         }
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
+        }
+        if state == TaskState::Finished && header.has(state::JOIN_INTEREST) {
+            task.reason = Some(into.code.string(NOT_JOINED));
         }
         if state == TaskState::Running {
             task.stack_status = StackStatus::Running;
@@ -174,6 +182,8 @@ impl<'a> Converter<'a> {
             task.stack = Some(into.code.stack(locations));
         }
         task.stack_status = chain.status;
+        let row = into.task_count();
+        self.held.extend(chain.held.into_iter().map(|held| (row, held)));
         let Some(leaf) = chain.leaf.filter(|_| task.state == TaskState::Waiting) else { return };
         task.reason = Some(into.code.string(&leaf.reason));
         task.wait_class = leaf.class;
@@ -246,9 +256,35 @@ impl<'a> Converter<'a> {
         into.links.actors.extend(actors);
     }
 
-    /// Adds which tasks others wait for, and what the kernel says of the descriptors that tasks wait for.
-    pub(super) fn finish(self, options: &ReadOptions, into: &mut SnapshotBuilder) -> Result<(), TargetError> {
+    /// Adds who holds the locks that tasks wait for.
+    fn holders(&mut self, into: &mut SnapshotBuilder) {
+        let is_lock = |kind| matches!(kind, ObjectKind::Mutex | ObjectKind::RwMutex | ObjectKind::Semaphore);
+        let locks = into.objects().iter().zip((0..).map(ObjectId));
+        let locks: FxHashMap<(ObjectKind, u64), ObjectId> = locks
+            .filter(|(object, _)| is_lock(object.kind))
+            .map(|(object, id)| ((object.kind, object.address), id))
+            .collect();
+        for of_task in self.held.chunk_by(|(row, _), (other, _)| row == other) {
+            let mut holds: Vec<Hold> = Vec::new();
+            for (_, held) in of_task {
+                let Some(&object) = locks.get(&(held.kind, held.lock)) else { continue };
+                let location = self.awaits.location(&held.at, &mut into.code);
+                holds.push(Hold { object, how: held.how, location });
+            }
+            if let (Some((row, _)), false) = (of_task.first(), holds.is_empty()) {
+                into.task_mut(*row).holds = into.holds(holds);
+            }
+        }
+    }
+
+    /// Adds which tasks others wait for, who holds locks, and what the kernel says of the descriptors that tasks wait for.
+    pub(super) fn finish(
+        mut self,
+        options: &ReadOptions,
+        into: &mut SnapshotBuilder,
+    ) -> Result<(), TargetError> {
         Self::joined(self.first, into);
+        self.holders(into);
         if self.branches_left_out {
             let warning =
                 format!("tasks poll more than {MAX_BRANCHES} futures together: the rest is left out");

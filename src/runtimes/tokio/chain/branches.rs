@@ -1,12 +1,12 @@
 //! Futures that a task polls together: each is a branch with a chain of its own.
 
 use super::layout::Several;
-use super::sets::{self, SetKind};
+use super::leaves::{self, SetKind};
+use super::sets;
 use super::values::{Value, Values};
-use super::walk::{End, MAX_DEPTH, Walk};
-use super::{Await, Chain, Leaf, leaves};
+use super::walk::{Branches, End, MAX_DEPTH, Walk};
+use super::{Await, Chain, Leaf, Place};
 use crate::snapshot::{StackStatus, WaitClass};
-use crate::symbols::types::TypeId;
 
 /// Branches at one place that are followed.
 const MAX_BRANCHES: usize = 64;
@@ -29,14 +29,6 @@ pub(in super::super) struct Branch {
     pub(in super::super) class: WaitClass,
     /// Its objects: where they begin among those of the task, and their number.
     pub(in super::super) objects: (usize, usize),
-}
-
-/// What futures that are polled together come to.
-pub(super) enum Branches {
-    /// Several run.
-    Of(End),
-    /// Only this one runs: the chain goes on with it.
-    One((TypeId, u64)),
 }
 
 /// Futures that are polled together.
@@ -66,7 +58,7 @@ impl Walk<'_, '_> {
             None => Some(0),
         };
         let (Some(base), Some(disabled)) = (base, disabled) else { return Branches::Of(End::Gaps(None)) };
-        let value = |(nth, place): (usize, &super::layout::Place)| {
+        let value = |(nth, place): (usize, &Place)| {
             let is_disabled = nth < 64 && disabled >> nth & 1 == 1;
             (!is_disabled).then(|| Value { of: place.of, at: base.wrapping_add(place.offset) })
         };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::leaves::{self, LeafKind};
-use super::names;
-use super::sets::{self, SetKind};
+use super::guards::{self, Guard};
+use super::leaves::{self, LeafKind, SetKind};
+use super::{Place, names};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
 /// How deep a type is searched for a future inside of it.
@@ -38,15 +38,6 @@ pub(super) enum Shape {
     Unknown { has_futures: bool },
 }
 
-/// A part of a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Its offset, bytes.
-    pub(super) offset: u64,
-    /// Its type.
-    pub(super) of: TypeId,
-}
-
 /// The states of an async function or block.
 #[derive(Debug)]
 pub(super) struct StateMachine {
@@ -68,6 +59,8 @@ pub(super) struct State {
     pub(super) data: Place,
     /// What it awaits.
     pub(super) awaited: Option<Place>,
+    /// Guards of locks in its variables.
+    pub(super) guards: Vec<Guard>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +154,7 @@ impl Layouts {
         if leaves::is_poll_fn(base) {
             return self.poll_fn(&found);
         }
-        if let Some(set) = sets::by_type(base) {
+        if let Some(set) = leaves::set_by_type(base) {
             return Some(Shape::Set(set));
         }
         if let Some(leaf) = leaves::by_type(base) {
@@ -255,7 +248,7 @@ impl Layouts {
             return Some(Lead::Deep);
         }
         let base = names::base(&found.name);
-        let is_together = leaves::together(base).is_some() || sets::by_type(base).is_some();
+        let is_together = leaves::together(base).is_some() || leaves::set_by_type(base).is_some();
         if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }
@@ -419,7 +412,13 @@ impl Layouts {
         let awaited = if awaited.next().is_none() { first } else { None };
         let file = variant.file.clone().unwrap_or_default();
         let data = Place { offset: variant.member.offset, of: variant.member.of };
-        Some(State { kind, file, line: variant.line, data, awaited })
+        let guards = match kind {
+            StateKind::Suspended | StateKind::Unresumed => {
+                guards::guards(&mut self.types, &inside, variant.member.offset, true)
+            }
+            _ => Vec::new(),
+        };
+        Some(State { kind, file, line: variant.line, data, awaited, guards })
     }
 
     /// The type that a method belongs to, by its `self`.

@@ -58,6 +58,28 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("futures_channel::mpsc::UnboundedReceiver", LeafKind::Mpsc),
 ];
 
+/// A kind of collection of futures that are polled together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SetKind {
+    /// `FuturesUnordered`.
+    Unordered,
+    /// `join_all` and `try_join_all`.
+    JoinAll,
+    /// `select_all`.
+    SelectAll,
+}
+
+impl SetKind {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            SetKind::Unordered => "set of futures",
+            SetKind::JoinAll => "join",
+            SetKind::SelectAll => "select",
+        }
+    }
+}
+
 /// Types that can be waited for and that are no futures.
 const RESOURCES: &[&str] = &[
     "tokio::io::poll_evented::PollEvented",
@@ -101,6 +123,16 @@ pub(super) fn by_type(base: &str) -> Option<LeafKind> {
         "Write" | "WriteAll" | "WriteBuf" | "WriteAllBuf" | "WriteVectored" | "Flush" | "Shutdown" => {
             Some(LeafKind::Write)
         }
+        _ => None,
+    }
+}
+
+/// The kind of collection of futures that a type is, by its name without parameters.
+pub(super) fn set_by_type(base: &str) -> Option<SetKind> {
+    match base.strip_prefix("futures_util::")? {
+        "stream::futures_unordered::FuturesUnordered" => Some(SetKind::Unordered),
+        "future::join_all::JoinAll" | "future::try_join_all::TryJoinAll" => Some(SetKind::JoinAll),
+        "future::select_all::SelectAll" => Some(SetKind::SelectAll),
         _ => None,
     }
 }

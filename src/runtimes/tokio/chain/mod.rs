@@ -5,10 +5,13 @@
 
 mod branches;
 mod details;
+mod guards;
+mod held;
 mod layout;
 mod leaves;
 mod names;
 mod places;
+mod scheduler;
 mod sets;
 mod values;
 mod walk;
@@ -25,8 +28,10 @@ use crate::process::{Image, Memory};
 use crate::snapshot::{Channel, ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
 pub(super) use branches::Branch;
+pub(super) use held::Held;
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
+pub(super) use scheduler::{Figures, Pool};
 use walk::Walk;
 use window::Window;
 
@@ -68,6 +73,8 @@ pub(super) struct FutureKind {
     pub(super) name: String,
     /// Its place in the task. None: unknown.
     stage: Option<Stage>,
+    /// The type of what schedules it.
+    scheduler: Option<TypeId>,
 }
 
 /// The stage of a task: its future, its output, or nothing (tokio, src/runtime/task/core.rs).
@@ -119,6 +126,15 @@ impl Stage {
     }
 }
 
+/// A part of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its offset, bytes.
+    pub(super) offset: u64,
+    /// Its type.
+    pub(super) of: TypeId,
+}
+
 /// The await chain of a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chain {
@@ -128,6 +144,8 @@ pub(super) struct Chain {
     pub(super) status: StackStatus,
     /// What the innermost future waits for.
     pub(super) leaf: Option<Leaf>,
+    /// The locks that it may hold.
+    pub(super) held: Vec<Held>,
 }
 
 /// An async function or block at one of its states.
@@ -211,10 +229,12 @@ impl Chains {
         let layouts = self.layouts.as_mut()?;
         let function = layouts.types.function(poll.wrapping_sub(self.bias))?;
         let arguments = function.name.strip_prefix(POLL)?;
+        let scheduler = function.parameters.iter().find(|parameter| parameter.name == "S");
+        let scheduler = scheduler.map(|parameter| parameter.of);
         let Some(parameter) = function.parameters.iter().find(|parameter| parameter.name == "T") else {
             self.lack.get_or_insert(NO_TYPES);
             let name = (*super::names::arguments(arguments).first()?).to_owned();
-            return Some(FutureKind { name, stage: None });
+            return Some(FutureKind { name, stage: None, scheduler });
         };
         let found = layouts.types.get(parameter.of)?;
         let name = match layouts.shape(parameter.of) {
@@ -224,7 +244,7 @@ impl Chains {
         let address = poll.wrapping_sub(self.bias);
         let stage = layouts.types.beside(address, CORE, "Stage", &found.name);
         let stage = stage.and_then(|stage| Stage::of(&mut layouts.types, stage));
-        Some(FutureKind { name, stage })
+        Some(FutureKind { name, stage, scheduler })
     }
 
     /// The type of the futures that this function polls, as a vtable of `dyn Future` names it, and its size.

@@ -2,29 +2,8 @@
 //!
 //! Source: futures-util 0.3, src/stream/futures_unordered, src/future/join_all.rs, try_join_all.rs and select_all.rs.
 
+use super::leaves::SetKind;
 use super::values::{Value, Values};
-
-/// A kind of collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SetKind {
-    /// `FuturesUnordered`.
-    Unordered,
-    /// `join_all` and `try_join_all`.
-    JoinAll,
-    /// `select_all`.
-    SelectAll,
-}
-
-impl SetKind {
-    /// The word for it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            SetKind::Unordered => "set of futures",
-            SetKind::JoinAll => "join",
-            SetKind::SelectAll => "select",
-        }
-    }
-}
 
 /// The futures of a collection.
 pub(super) struct Futures {
@@ -32,16 +11,6 @@ pub(super) struct Futures {
     pub(super) futures: Vec<Value>,
     /// How many there are.
     pub(super) total: u64,
-}
-
-/// The kind of collection that a type is, by its name without parameters.
-pub(super) fn by_type(base: &str) -> Option<SetKind> {
-    match base.strip_prefix("futures_util::")? {
-        "stream::futures_unordered::FuturesUnordered" => Some(SetKind::Unordered),
-        "future::join_all::JoinAll" | "future::try_join_all::TryJoinAll" => Some(SetKind::JoinAll),
-        "future::select_all::SelectAll" => Some(SetKind::SelectAll),
-        _ => None,
-    }
 }
 
 /// The futures of a collection, `most` at most. None if they cannot be read.

@@ -79,7 +79,7 @@ impl Values<'_, '_> {
     }
 
     /// The present variant of an enum.
-    fn variant(&mut self, found: &Type, at: u64) -> Option<Value> {
+    pub(super) fn variant(&mut self, found: &Type, at: u64) -> Option<Value> {
         let variants = found.variants.as_ref()?;
         let value = match variants.discriminant {
             Some((offset, size)) => self.window.number(at.checked_add(offset)?, size)?,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::branches::Branches;
 use super::details::Details;
+use super::held::{self, Held};
 use super::layout::{Alternative, Several, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::values::{Value, Values};
@@ -16,6 +16,8 @@ use crate::symbols::types::TypeId;
 const MAX_STEPS: usize = 4 << 10;
 /// Locations of one chain.
 const MAX_LOCATIONS: usize = 1 << 10;
+/// Guards of locks in one task.
+const MAX_HELD: usize = 256;
 /// How deep branches within branches are followed.
 pub(super) const MAX_DEPTH: usize = 8;
 /// In the vtable of a future, after what every vtable has: drop, size, alignment.
@@ -29,6 +31,7 @@ pub(super) struct Walk<'w, 'm> {
     steps: usize,
     /// A future on the way could wait for something else.
     may_wait_elsewhere: bool,
+    held: Vec<Held>,
 }
 
 /// An async function on the way.
@@ -56,9 +59,17 @@ pub(super) enum End {
     Gaps(Option<Leaf>),
 }
 
+/// What futures that are polled together come to.
+pub(super) enum Branches {
+    /// Several run.
+    Of(End),
+    /// Only this one runs: the chain goes on with it.
+    One((TypeId, u64)),
+}
+
 impl<'w, 'm> Walk<'w, 'm> {
     pub(super) fn new(chains: &'w mut Chains, window: &'w mut Window<'m>) -> Walk<'w, 'm> {
-        Walk { chains, window, steps: 0, may_wait_elsewhere: false }
+        Walk { chains, window, steps: 0, may_wait_elsewhere: false, held: Vec::new() }
     }
 
     /// The chain of a future of a type, at an address.
@@ -67,6 +78,10 @@ impl<'w, 'm> Walk<'w, 'm> {
         if self.may_wait_elsewhere {
             chain.status = StackStatus::Gaps;
         }
+        // A branch may have been followed twice.
+        self.held.sort_by_key(|held| held.guard);
+        self.held.dedup_by_key(|held| held.guard);
+        chain.held = self.held;
         chain
     }
 
@@ -196,7 +211,15 @@ impl<'w, 'm> Walk<'w, 'm> {
         if state.kind == StateKind::Returned {
             return Err(End::Done);
         }
-        frames.push(Awaiting { at: Await { machine: Arc::clone(machine), state: nth }, address: at });
+        let by = Await { machine: Arc::clone(machine), state: nth };
+        if !state.guards.is_empty()
+            && self.held.len() < MAX_HELD
+            && let Some(layouts) = self.chains.layouts.as_mut()
+        {
+            let mut values = Values { layouts, window: self.window };
+            self.held.extend(held::held(&mut values, state, at, &by));
+        }
+        frames.push(Awaiting { at: by, address: at });
         match state.kind {
             StateKind::Suspended => {
                 let place = state.awaited.ok_or(End::Gaps(None))?;
