@@ -126,6 +126,9 @@ fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
     if flavour == TokioFlavour::Mimalloc {
         cargo.args(["--features", "mimalloc"]);
     }
+    if flavour == TokioFlavour::Dump {
+        cargo.args(["--features", "tokio/taskdump"]);
+    }
     // Nothing of the build that this test belongs to.
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(variable);
