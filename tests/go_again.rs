@@ -114,7 +114,7 @@ fn check(version: &str, flavour: Flavour) {
     let target = target.as_ref();
     let readable = Readable::find(target).unwrap();
     let mut reused = 0;
-    for round in 0..amount("LOITER_AGAIN_ROUNDS", 12, 60) {
+    for round in 0..amount("LOITER_AGAIN_ROUNDS", 12, 24) {
         fixture.ask("stir");
         if round % 4 == 2 {
             // It moves stacks, and notes since when goroutines wait.

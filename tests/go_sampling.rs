@@ -382,6 +382,39 @@ matrix!(
     quick: [Plain], full: [Stripped, Pie, Cgo]
 );
 
+/// C without frame pointers: the goroutine's frames are there if the call lasts long enough to prove them, and they are
+/// never those of another call.
+fn check_callers_of_c(version: &str, flavour: Flavour) {
+    let toolchain = Toolchain::get(version);
+    let what = format!("{} {flavour:?}", toolchain.full_version);
+    let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["long"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let (said, code) = sample(target.as_ref(), fixture.pid(), 300, 8 << 10);
+    let (mut in_c, mut whole) = (0, 0);
+    for claim in said.iter().filter_map(|said| said.claim.as_ref()) {
+        let names = names(&code, &claim.stack);
+        let is_there = |name: &str| names.iter().any(|found| found.contains(name));
+        for (inner, outer, other) in
+            [("longForA", "main.viaA", "main.viaB"), ("longForB", "main.viaB", "main.viaA")]
+        {
+            if is_there(inner) {
+                in_c += 1;
+                whole += u32::from(is_there(outer));
+                assert!(!is_there(other), "{what}: {names:?}");
+                assert_eq!(is_there(outer), claim.stack_status == StackStatus::Complete, "{what}: {names:?}");
+                assert_eq!(is_there(outer), is_there("main.longInC"), "{what}: {names:?}");
+            }
+        }
+    }
+    eprintln!("{what}: {whole} of {in_c} samples in C have their callers");
+    assert!(in_c > 100 && whole * 2 > in_c, "{what}: {whole} of {in_c}");
+}
+
+matrix!(
+    callers_of_c_without_frame_pointers_are_proven, check_callers_of_c,
+    quick: [Cgo], full: [CgoPie]
+);
+
 /// Registers and stacks that no program has: whatever they are, there is an answer, and it is bounded.
 #[test]
 fn nonsense_is_answered() {

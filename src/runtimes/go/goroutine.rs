@@ -117,11 +117,15 @@ impl Raw {
     /// Where its stack begins if it does not run: (pc, sp, frame pointer).
     pub(super) fn parked_at(&self) -> (u64, u64, u64) {
         // In a system call the frame that made it counts; sched is older.
-        if self.status == status::SYSCALL && self.syscallsp != 0 {
-            (self.syscallpc, self.syscallsp, 0)
-        } else {
-            (self.sched_pc, self.sched_sp, self.sched_bp)
+        match self.left_at() {
+            Some((pc, sp)) => (pc, sp, 0),
+            None => (self.sched_pc, self.sched_sp, self.sched_bp),
         }
+    }
+
+    /// Where it made the system call or the call of C that it is in: (pc, sp). None if it is in none.
+    pub(super) fn left_at(&self) -> Option<(u64, u64)> {
+        (self.status == status::SYSCALL && self.syscallsp != 0).then_some((self.syscallpc, self.syscallsp))
     }
 
     /// What [`crate::snapshot::Task::mark`] holds. None while it runs.

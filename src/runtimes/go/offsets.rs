@@ -42,6 +42,7 @@ pub(super) struct Offsets {
     pub(super) m_procid: u64,
     pub(super) m_alllink: Option<u64>,
     pub(super) m_gsignal: Option<u64>,
+    pub(super) m_ncgocall: Option<u64>,
     pub(super) m_vdso_sp: Option<u64>,
     pub(super) m_vdso_pc: Option<u64>,
 
@@ -126,6 +127,7 @@ impl Offsets {
             m_procid: get("m", "procid")?,
             m_alllink: offset("m", "alllink"),
             m_gsignal: offset("m", "gsignal"),
+            m_ncgocall: offset("m", "ncgocall"),
             m_vdso_sp: offset("m", "vdsoSP"),
             m_vdso_pc: offset("m", "vdsoPC"),
             p_id: get("p", "id")?,

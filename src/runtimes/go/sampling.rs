@@ -5,7 +5,7 @@
 //! [`goroutines`] knows which goroutine used a struct at what time, and where its stack was; [`runs`] says what two
 //! readings prove of the time between them, [`collector`] whether stacks may have been moved back and forth.
 //! [`threads`] finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the
-//! copied stack ends. [`blocked`] reads threads that do not run.
+//! copied stack ends; [`foreign`] reads the callers of C that has no such chain. [`blocked`] reads threads that do not run.
 
 use rustc_hash::FxHashMap;
 
@@ -15,6 +15,7 @@ mod chain;
 mod collector;
 mod elsewhere;
 mod evidence;
+mod foreign;
 mod goroutines;
 mod runs;
 mod threads;

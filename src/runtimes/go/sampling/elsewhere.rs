@@ -1,5 +1,6 @@
 //! The parts of a moment's stack that are not Go's: C that a goroutine called, the vDSO, signals.
 
+use super::chain;
 use super::evidence::{Place, Tracing};
 use super::trace::Tracer;
 use crate::process::Registers;
@@ -31,9 +32,12 @@ impl Tracer<'_> {
             }
             (Some(_), Some(goroutine)) if self.goroutines.is_struct(goroutine) => {
                 tracing.name(goroutine);
-                match frame.general(FRAME_POINTER) {
+                match frame.general(FRAME_POINTER).filter(|bp| chain::from(tracing.moment, *bp).is_some()) {
                     Some(bp) => self.by_chain(tracing, code, bp),
-                    None => tracing.ends(StackStatus::Truncated),
+                    None => {
+                        let status = self.callers(tracing, goroutine).unwrap_or(StackStatus::Truncated);
+                        tracing.ends(status)
+                    }
                 }
             }
             _ => tracing.ends(StackStatus::Broken),
@@ -45,6 +49,19 @@ impl Tracer<'_> {
         let first = if self.old_slot { 40 } else { 0 };
         let word = |offset: u64| tracing.word(sp.checked_add(first + offset)?);
         (word(0), word(8))
+    }
+
+    /// Adds the callers of C that a goroutine called, as far as they are certain. Returns the state of their stack.
+    fn callers(&mut self, tracing: &mut Tracing<'_>, goroutine: u64) -> Option<StackStatus> {
+        let machine = tracing.machine?;
+        let (tid, at_ns) = (tracing.moment.tid, tracing.moment.at_ns);
+        let (places, status) = self.callers_in_go(tid, &machine, goroutine, at_ns)?;
+        tracing.is_goroutine |= places.last().is_some_and(|place| match place {
+            Place::Go(address) => self.is_exit(address.pc()),
+            Place::Within(_) | Place::Native(_) => false,
+        });
+        places.into_iter().for_each(|place| tracing.push(place));
+        Some(status)
     }
 
     /// C code could not be unwound. If the thread's system stack begins with a call of `asmcgocall`, it is that call.
@@ -62,6 +79,7 @@ impl Tracer<'_> {
         {
             tracing.name(goroutine);
             tracing.push(Place::Go(CodeAddress::after_call(returned)));
+            self.callers(tracing, goroutine);
         }
     }
 

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::calls::{Calls, Link};
 use super::chain;
 use super::evidence::{MAX_FRAMES, Place, Trace, Tracing};
+use super::foreign::ForeignCalls;
 use super::goroutines::{Goroutines, OnStack};
 use super::threads::Machines;
 use crate::process::registers::FRAME_POINTER;
@@ -30,12 +31,14 @@ const IMAGES_NS: u64 = 2_000_000_000;
 
 /// Traces moments of the threads of a target.
 pub(super) struct Tracer<'a> {
-    go: &'a Go,
+    pub(super) go: &'a Go,
+    pub(super) target: &'a dyn Target,
     pub(super) goroutines: Goroutines<'a>,
     pub(super) machines: Machines<'a>,
     pub(super) native: NativeCode,
     pub(super) unwinder: Unwinder<'a>,
     calls: Calls<'a>,
+    pub(super) foreign: ForeignCalls,
     /// By function literal: the function around it.
     enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
@@ -60,6 +63,7 @@ impl<'a> Tracer<'a> {
     pub(super) fn new(go: &'a Go, target: &'a dyn Target, native: NativeCode) -> Self {
         Tracer {
             go,
+            target,
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
             native,
@@ -67,6 +71,7 @@ impl<'a> Tracer<'a> {
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
+            foreign: ForeignCalls::default(),
             enclosers: FxHashMap::default(),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
         }
