@@ -87,6 +87,8 @@ struct Stage {
     others: [Option<u64>; 2],
     /// The offset of the future, bytes, and its type.
     future: (u64, TypeId),
+    /// The alignment of the stage, bytes: 1 if it is unknown.
+    alignment: u64,
 }
 
 impl Stage {
@@ -114,6 +116,7 @@ impl Stage {
             running: variant.value,
             others,
             future: (variant.member.offset.checked_add(future.offset)?, future.of),
+            alignment: found.alignment.max(1),
         })
     }
 
@@ -285,7 +288,8 @@ impl Chains {
     ) -> Result<Option<Chain>, Moved> {
         let Some(stage) = kind.stage else { return Ok(None) };
         let (offset, of) = stage.future;
-        let at = header.address.wrapping_add(vtable.stage());
+        let Some(begin) = vtable.stage().checked_next_multiple_of(stage.alignment) else { return Ok(None) };
+        let at = header.address.wrapping_add(begin);
         for _ in 0..ATTEMPTS {
             let mut window = Window::new(memory, header.address);
             let (discriminant, size) = stage.discriminant;
