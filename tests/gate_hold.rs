@@ -9,8 +9,14 @@ mod deaths;
 mod ends;
 #[path = "gate_hold/go_test.rs"]
 mod go_test;
+#[path = "gate_hold/load.rs"]
+mod load;
 #[path = "gate_hold/others.rs"]
 mod others;
+#[path = "gate_hold/places.rs"]
+mod places;
+#[path = "gate_hold/watch.rs"]
+mod watch;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -94,7 +94,7 @@ fn compare(fixture: &mut Fixture, printing: Printing, what: &str) {
 /// What loiter should say of a build.
 fn traits(flavour: Flavour) -> &'static [&'static str] {
     match flavour {
-        Flavour::Plain => &[],
+        Flavour::Plain | Flavour::X86_32 => &[],
         Flavour::Stripped => &["stripped"],
         Flavour::Pie => &["pie"],
         Flavour::PieStripped => &["stripped", "pie"],

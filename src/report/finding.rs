@@ -1,6 +1,6 @@
 //! Findings in words, for every format.
 
-use super::evidence::{because, evidence, meaning, rest_name, span, why};
+use super::evidence::{Tasks, because, evidence, meaning, rest_name, span, why};
 use super::path::short_path;
 use super::units::{age, count, duration, thousands};
 use crate::analysis::leaks::fleet::Spread;
@@ -338,7 +338,8 @@ pub fn by_reason<'a>(undecided: &'a [Rest], noun: &str) -> Vec<(String, Vec<&'a 
 /// A note about the scheduler in words: "at least 40 goroutines waited to run in 7 of 7 readings: there is more
 /// work than the workers can do; look at what runs (a CPU profile)".
 pub fn note(note: &Note, noun: &str) -> String {
-    let because: Vec<String> = note.because.iter().map(|one| evidence(one, noun)).collect();
+    let because: Vec<String> =
+        note.because.iter().map(|one| evidence(one, Tasks { noun, is_one: false })).collect();
     let meaning = meaning(note.cause);
     format!("{}: {}; {}", because.join(", "), meaning.cause, meaning.next)
 }

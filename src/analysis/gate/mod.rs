@@ -8,15 +8,20 @@
 //!
 //! [`judge`] looks at several readings of the held program. Tasks that end on their own while it is held are not left:
 //! the last reading decides, and [`Verdict::has_left`] says whether another one may change the verdict.
+//!
+//! A [`Watch`] adds what the rules of `loiter leaks` find while the program runs.
 
 mod charge;
 mod sort;
+mod watch;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 pub use charge::{Charge, Way};
+pub use watch::{Seen, Watch, Watched};
 
-use super::baseline::{Baseline, Date, Kind, Line};
+use super::baseline::{Baseline, Date, Kind, Line, Said};
 use super::leaks::{Finding, Ignore, IgnoreFile, Rest, Silenced};
 use crate::snapshot::{Header, Snapshot};
 
@@ -50,13 +55,28 @@ pub enum Standing {
     Expired(Line),
 }
 
-/// Tasks of one kind that were left.
+impl Standing {
+    /// What the baseline says of a kind of task of this program.
+    fn of(kind: &Kind, program: &str, terms: &Terms) -> Standing {
+        match terms.baseline.as_ref().map_or(Said::New, |all| all.says(program, kind, terms.today)) {
+            Said::New => Standing::New,
+            Said::Known(line) => Standing::Known(line.clone()),
+            Said::Expired(line) => Standing::Expired(line.clone()),
+        }
+    }
+}
+
+/// Tasks of one kind that were left, or that grew in number or were stuck while the program ran.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leak {
     /// What names the kind in a baseline.
     pub kind: Kind,
     /// What the baseline says of it.
     pub standing: Standing,
+    /// They are left at the end.
+    pub is_left: bool,
+    /// When they grew or were stuck while the program ran. None if they did not, or it was not watched.
+    pub seen: Option<Seen>,
     /// The tasks, as `loiter leaks` describes them.
     pub finding: Finding,
     /// Who started them, the largest number first. Never empty.
@@ -69,6 +89,8 @@ pub struct Leak {
 pub enum Unjudged {
     /// There is no reading.
     NoReading,
+    /// The program was read while it ran, and not at its end.
+    EndNotRead,
     /// The program has no runtime that can be read.
     NoRuntime,
     /// Tasks were listed, and their memory could not be read: this many.
@@ -92,7 +114,7 @@ pub struct Verdict {
     pub program: String,
     /// It is the test binary of the package [`Verdict::program`].
     pub is_test: bool,
-    /// How many readings there were.
+    /// How many readings there were at the end.
     pub readings: usize,
     /// The time from the first to the last, nanoseconds.
     pub span_ns: Option<u64>,
@@ -114,6 +136,8 @@ pub struct Verdict {
     pub stale: Vec<Line>,
     /// What could not be judged.
     pub unjudged: Vec<Unjudged>,
+    /// How it was watched while it ran. None: it was not.
+    pub watched: Option<Watched>,
 }
 
 impl Verdict {
@@ -127,7 +151,7 @@ impl Verdict {
         self.leaks.iter().filter(|leak| matches!(leak.standing, Standing::Known(_)))
     }
 
-    /// The gate fails: tasks were left that are not known.
+    /// The gate fails: tasks were left, or leaked while the program ran, that are not known.
     pub fn fails(&self) -> bool {
         self.failures().next().is_some()
     }
@@ -138,9 +162,15 @@ impl Verdict {
         self.failures().any(|leak| leak.finding.sureness < super::leaks::Sureness::Proven)
     }
 
-    /// How many tasks make the gate fail.
-    pub fn failing_tasks(&self) -> u64 {
-        self.failures().fold(0, |sum, leak| sum.saturating_add(leak.finding.now))
+    /// How many tasks that were left make the gate fail, and of how many kinds they are.
+    pub fn failing_left(&self) -> (u64, u64) {
+        let left = self.failures().filter(|leak| leak.is_left);
+        left.fold((0, 0), |(tasks, kinds), leak| (tasks.saturating_add(leak.finding.now), kinds + 1))
+    }
+
+    /// How many kinds of tasks that were not left make the gate fail: they grew in number or were stuck before.
+    pub fn failing_seen(&self) -> u64 {
+        self.failures().filter(|leak| !leak.is_left).count() as u64
     }
 
     /// How many tasks ran or were about to run when the program was frozen, and are not judged.
@@ -161,6 +191,20 @@ pub fn judge(readings: &[Arc<Snapshot>], terms: &Terms) -> Verdict {
         return Verdict { unjudged: vec![Unjudged::NoReading], ..Verdict::default() };
     };
     sort::sort(readings, last, terms)
+}
+
+/// The gravest first; those that make the gate fail before the others.
+fn order(leaks: &mut [Leak]) {
+    leaks.sort_by_key(|leak| {
+        (matches!(leak.standing, Standing::Known(_)), Reverse((leak.finding.sureness, leak.finding.now)))
+    });
+}
+
+/// Lines of the baseline that none of these leaks needs.
+fn stale(program: &str, leaks: &[Leak], terms: &Terms) -> Vec<Line> {
+    let there = [(program.to_owned(), leaks.iter().map(|leak| leak.kind.clone()).collect())];
+    let stale = terms.baseline.as_ref().map(|baseline| baseline.stale(&there));
+    stale.unwrap_or_default().into_iter().cloned().collect()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::charge::Charger;
-use super::{Leak, Standing, Terms, Unjudged, Verdict};
-use crate::analysis::baseline::{Kind, Said, program_of};
+use super::{Leak, Standing, Terms, Unjudged, Verdict, order, stale};
+use crate::analysis::baseline::{Kind, program_of};
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{RestName, Why};
 use crate::analysis::leaks::left::Claims;
@@ -38,16 +38,13 @@ pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Ter
     let mut sorted = Sorted::new(&context);
     sorted.rest(ending, RestName::Known(ENDING), Why::UsuallyParked(ENDING_WHY));
     let mut leaks = sorted.leaks(&context, terms, &program);
-    leaks.sort_by_key(|leak| {
-        (matches!(leak.standing, Standing::Known(_)), Reverse((leak.finding.sureness, leak.finding.now)))
-    });
-    let left = [(program.clone(), leaks.iter().map(|leak| leak.kind.clone()).collect())];
-    let stale = terms.baseline.as_ref().map(|baseline| baseline.stale(&left));
+    order(&mut leaks);
     let left_out = |why: LeftOut| {
         context.kinds.iter().filter(|kind| kind.left_out == Some(why)).map(TaskGroup::count).sum::<u64>()
     };
     Verdict {
         header: Some(last.header.clone()),
+        stale: stale(&program, &leaks, terms),
         program,
         is_test,
         readings: readings.len(),
@@ -63,7 +60,7 @@ pub(super) fn sort(readings: &[Arc<Snapshot>], last: &Arc<Snapshot>, terms: &Ter
             .as_ref()
             .map(|file| Silenced { path: file.path.clone(), tasks: left_out(LeftOut::IgnoredByFile) }),
         fine: sorted.fine,
-        stale: stale.unwrap_or_default().into_iter().cloned().collect(),
+        watched: None,
     }
 }
 
@@ -183,14 +180,10 @@ impl Sorted {
         let one = |(kind, groups): (&Kind, &Vec<usize>)| {
             let rows = groups.iter().filter_map(|&nth| context.kinds.get(nth)).flat_map(|group| &group.tasks);
             let rows: Vec<u32> = rows.copied().collect();
-            let baseline = terms.baseline.as_ref();
-            let standing = match baseline.map_or(Said::New, |all| all.says(program, kind, terms.today)) {
-                Said::New => Standing::New,
-                Said::Known(line) => Standing::Known(line.clone()),
-                Said::Expired(line) => Standing::Expired(line.clone()),
-            };
-            let finding = claims.finding(context, groups)?;
-            Some(Leak { kind: kind.clone(), standing, finding, charges: charger.charges(&rows) })
+            let finding = claims.left(context, groups)?;
+            let standing = Standing::of(kind, program, terms);
+            let charges = charger.charges(&rows);
+            Some(Leak { kind: kind.clone(), standing, is_left: true, seen: None, finding, charges })
         };
         self.kinds.iter().filter_map(one).collect()
     }
@@ -203,7 +196,7 @@ fn is_of_init(kind: &TaskGroup<'_>) -> bool {
         && kind.signature.creator.as_ref().is_some_and(|creator| creator.role.begins == Begins::Package)
 }
 
-fn noun(snapshot: &Snapshot) -> String {
+pub(super) fn noun(snapshot: &Snapshot) -> String {
     match snapshot.header.runtimes.as_slice() {
         [only] if !only.task_noun.is_empty() => only.task_noun.clone(),
         _ => "task".to_owned(),

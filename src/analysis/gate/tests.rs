@@ -116,7 +116,7 @@ fn what_a_program_can_close_is_left() {
         given(5, &["os/signal.NotifyContext.func1"], "os/signal.NotifyContext"),
     ]);
     assert_eq!(verdict.failures().count(), 4, "{:?}", functions(&verdict));
-    assert_eq!(verdict.failing_tasks(), 4);
+    assert_eq!(verdict.failing_left().0, 4);
 }
 
 #[test]
@@ -223,4 +223,112 @@ fn tasks_without_a_stack_are_left_and_said() {
     assert!(verdict.fails());
     assert_eq!(verdict.leaks[0].kind.creator, "ex.com/api.start");
     assert_eq!(verdict.unjudged, [Unjudged::Missing(2), Unjudged::NoStack(1)]);
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A reading `at` seconds after the first, with so many workers.
+fn reading_at(at: u64, workers: u64, reason: &'static str) -> Arc<Snapshot> {
+    let work = |id| Given { reason, ..given(id, &["ex.com/api.work"], "ex.com/api.start") };
+    let tasks: Vec<Given> = (1..=workers).map(work).collect();
+    reading_with(&tasks, |builder| {
+        builder.header.taken_at_ns = Some((1_000_000 + at) * SECOND);
+        builder.header.monotonic_ns = Some((500 + at) * SECOND);
+        builder.header.target.pid = Some(7);
+    })
+}
+
+/// Ten readings of a program whose workers become two more in each.
+fn watch(terms: &Terms) -> Watch {
+    let mut watch = Watch::new(terms);
+    (0..10).for_each(|at| watch.add(reading_at(at, 10 + 2 * at, "chan receive")));
+    watch
+}
+
+/// The verdict on a program that ends with so many workers, after a watch.
+fn watched(workers: u64, reason: &'static str, terms: &Terms) -> Verdict {
+    let mut verdict = judge(&[reading_at(10, workers, reason)], terms);
+    let watch = watch(terms);
+    watch.join(&mut verdict, terms);
+    verdict.watched = Some(watch.watched());
+    verdict
+}
+
+#[test]
+fn what_grew_while_the_program_ran_is_a_leak() {
+    let terms = Terms::default();
+    let gone = watched(0, "chan receive", &terms);
+    let [leak] = gone.leaks.as_slice() else { panic!("{:?}", gone.leaks) };
+    assert!(gone.fails() && !leak.is_left && leak.finding.sureness >= Sureness::Likely, "{leak:?}");
+    assert_eq!((gone.failing_left(), gone.failing_seen()), ((0, 0), 1));
+    let seen = leak.seen.unwrap();
+    assert!((3..10).contains(&seen.readings) && seen.last_ns == Some(9 * SECOND), "{seen:?}");
+    assert!(leak.finding.hits.iter().all(|hit| hit.rule != "left"), "{leak:?}");
+    assert_eq!(leak.charges.first().unwrap().tasks, 28);
+}
+
+#[test]
+fn what_grew_and_was_left_is_one_leak() {
+    // The same tasks may wait for something else at the end.
+    for reason in ["chan receive", "select"] {
+        let verdict = watched(28, reason, &Terms::default());
+        let [leak] = verdict.leaks.as_slice() else { panic!("{:?}", verdict.leaks) };
+        assert!(leak.is_left && leak.seen.is_some() && leak.finding.growth.is_some(), "{leak:?}");
+        assert_eq!((leak.finding.now, verdict.failing_left(), verdict.failing_seen()), (28, (28, 1), 0));
+    }
+}
+
+#[test]
+fn a_watch_obeys_patterns_and_the_baseline() {
+    let ignore = Terms { ignore: vec!["function:api.work".parse().unwrap()], ..Terms::default() };
+    assert!(watched(0, "chan receive", &ignore).leaks.is_empty());
+    let file = "ex.com/api.work | ex.com/api.start | chan receive\nex.com/api.gone | * | select\n";
+    let baseline = crate::analysis::baseline::file::parse(file).unwrap();
+    let terms = Terms { baseline: Some(baseline), ..Terms::default() };
+    let known = watched(0, "chan receive", &terms);
+    assert!(!known.fails() && known.known().count() == 1, "{:?}", known.leaks);
+    assert_eq!(known.stale.len(), 1, "{:?}", known.stale);
+}
+
+#[test]
+fn the_end_that_was_not_read_is_said_to_be_unknown() {
+    let terms = Terms::default();
+    let mut verdict = judge(&[], &terms);
+    watch(&terms).join(&mut verdict, &terms);
+    assert_eq!((verdict.unjudged.as_slice(), verdict.readings), (&[Unjudged::EndNotRead][..], 0));
+    assert!(verdict.fails() && verdict.header.is_some() && verdict.program == "ex.com/api");
+    // Without a reading nothing is added.
+    let mut unread = judge(&[], &terms);
+    Watch::new(&terms).join(&mut unread, &terms);
+    assert_eq!(unread, judge(&[], &terms));
+}
+
+#[test]
+fn what_recovers_while_the_program_goes_on_is_no_leak() {
+    let terms = Terms::default();
+    let mut watch = watch(&terms);
+    let join = |watch: &Watch, workers| {
+        let mut verdict = judge(&[reading_at(30, workers, "chan receive")], &terms);
+        watch.join(&mut verdict, &terms);
+        verdict
+    };
+    // Two readings may be of the end itself.
+    (10..12).for_each(|at| watch.add(reading_at(at, 2, "chan receive")));
+    assert_eq!(join(&watch, 0).failing_seen(), 1);
+    watch.add(reading_at(12, 2, "chan receive"));
+    assert!(join(&watch, 0).leaks.is_empty());
+    // It is left at the end, so that what was seen before is evidence.
+    assert!(join(&watch, 5).leaks[0].seen.is_some());
+}
+
+#[test]
+fn what_stays_the_same_is_no_finding_of_a_watch() {
+    let terms = Terms::default();
+    let mut watch = Watch::new(&terms);
+    (0..10).for_each(|at| watch.add(reading_at(at, 12, "chan receive")));
+    // A burst that ends.
+    (10..14).for_each(|at| watch.add(reading_at(at, if at < 12 { 40 } else { 12 }, "chan receive")));
+    let mut verdict = judge(&[reading_at(15, 0, "chan receive")], &terms);
+    watch.join(&mut verdict, &terms);
+    assert!(verdict.leaks.is_empty(), "{:?}", verdict.leaks);
 }

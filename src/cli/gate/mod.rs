@@ -17,7 +17,8 @@ mod run;
 /// The program runs as it would without loiter: the same process, terminal, output and exit status. When it is about
 /// to end, by return of main, exit, panic or a fatal error, its tasks are read: those that nobody will end are
 /// reported on standard error, after its own output. Processes that it starts are not looked at. If the program ends
-/// with status 0 and leaves tasks behind, the status becomes that of --exit-code.
+/// with status 0 and leaves tasks behind, the status becomes that of --exit-code. With --watch, it is also read while it
+/// runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The program to run, with its arguments
@@ -64,6 +65,24 @@ struct HoldArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Holding")]
     timeout: Option<u64>,
 
+    /// Also read the program while it runs, and fail if tasks grow in number or are stuck
+    ///
+    /// The rules are those of loiter leaks. Findings count from likely on, if three readings in a row have them or they
+    /// are proven, and if they lasted until the end: what recovers is no leak. Tasks that are also left at the end are
+    /// reported once. EVERY is the time between two readings [default: 500ms]. They do not stop the program, and take no
+    /// more than a fifth of a CPU: then they are farther apart. Growth takes at least four readings to be seen, and seven
+    /// to be sure of.
+    #[arg(
+        long,
+        value_name = "EVERY",
+        value_parser = watch_interval,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "500ms",
+        help_heading = "Judging"
+    )]
+    watch: Option<u64>,
+
     /// The status if the gate fails: 1 to 255
     ///
     /// A program that ends with another status than 0 keeps it. With --pid: the status if a limit was exceeded, or still
@@ -77,6 +96,14 @@ struct HoldArgs {
     /// about a microsecond more, and panics print the ancestors.
     #[arg(long, help_heading = "Holding")]
     ancestors: bool,
+}
+
+/// Readings are at least this far apart, nanoseconds.
+const SHORTEST: u64 = 10_000_000;
+
+fn watch_interval(text: &str) -> std::result::Result<u64, String> {
+    let every = parse::duration(text)?;
+    if every < SHORTEST { Err("use 10ms or more".to_owned()) } else { Ok(every) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -191,7 +191,9 @@ impl Outputs {
 
     /// Renews the baseline. What is new is known from then on.
     fn write_baseline(&self, path: &Path, verdict: &mut Verdict) -> Result {
-        if verdict.header.as_ref().is_none_or(|header| header.runtimes.is_empty()) {
+        let was_read =
+            verdict.readings > 0 && verdict.header.as_ref().is_some_and(|it| !it.runtimes.is_empty());
+        if !was_read {
             let problem = format!("{}: not changed, because the program could not be read", path.display());
             return Err(CliError::Usage(problem));
         }
@@ -227,9 +229,11 @@ impl Outputs {
     }
 }
 
-/// Nothing is said of a program that left nothing.
+/// Nothing is said of a program that left nothing, and was read as often as asked for.
 fn has_something_to_say(verdict: &Verdict) -> bool {
-    !verdict.leaks.is_empty() || !verdict.stale.is_empty() || !verdict.unjudged.is_empty()
+    let is_whole =
+        verdict.watched.as_ref().is_none_or(|watched| watched.failed == 0 && watched.left_out == 0);
+    !verdict.leaks.is_empty() || !verdict.stale.is_empty() || !verdict.unjudged.is_empty() || !is_whole
 }
 
 /// Problems that were told.

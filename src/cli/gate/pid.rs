@@ -19,11 +19,12 @@ mod report;
 mod said;
 
 /// Options that only make sense for a program that loiter starts.
-const FOR_A_PROGRAM: [&str; 12] = [
+const FOR_A_PROGRAM: [&str; 13] = [
     "program",
     "how",
     "settle",
     "timeout",
+    "watch",
     "ancestors",
     "baseline",
     "write_baseline",

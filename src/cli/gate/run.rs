@@ -32,6 +32,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         },
         settle: Duration::from_nanos(args.hold.settle),
         timeout: args.hold.timeout.map(Duration::from_nanos),
+        watch: args.hold.watch.map(Duration::from_nanos),
         exit_code: args.hold.exit_code,
         read: ReadOptions { repeated: true, ancestors: true, ..ReadOptions::default().once() },
         terms: outputs.terms(None),
@@ -83,7 +84,11 @@ fn cannot(error: HoldError) -> CliError {
 fn report(found: &Found, args: &Args, outputs: &Outputs, output: &Output) -> bool {
     match (found.moment, &found.trouble) {
         (Moment::Never, _) => {
-            say("the program was ended by a signal: nothing could be read (--how ptrace reads it)");
+            let what = if found.last.is_some() { "its end could not" } else { "nothing could" };
+            say(&format!(
+                "the program was ended by a signal, or in another way that cannot be held: {what} be read (--how \
+                 ptrace reads it)"
+            ));
         }
         (_, Some(why)) if found.last.is_none() => say(&format!("nothing could be read: {why}")),
         (_, Some(why)) => say(&format!("the last reading failed: {why}")),

@@ -11,6 +11,7 @@
 //! when the process is about to end.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -30,7 +31,6 @@ mod status;
 mod traced;
 mod worker;
 
-use super::proc;
 use desk::Desk;
 use line::{Line, Received};
 use shared::Page;
@@ -157,9 +157,7 @@ pub(crate) fn fork(limit: Duration) -> Result<Side, HoldError> {
 }
 
 fn fork_once(limit: Duration) -> Result<Side, HoldError> {
-    if proc::threads(std::process::id())?.len() != 1 {
-        return Err(io::Error::other("this process has other threads").into());
-    }
+    check_alone()?;
     let program = getpid();
     let page = Page::new()?;
     let (to_keeper, from_program) = Line::pair()?;
@@ -181,7 +179,7 @@ fn fork_once(limit: Duration) -> Result<Side, HoldError> {
             std::process::exit(0)
         }
         Ok(ForkResult::Parent { .. }) => {}
-        Err(_) => std::process::exit(1),
+        Err(errno) => std::process::exit(errno as i32),
     }
     // SAFETY: as above.
     match unsafe { nix::unistd::fork() } {
@@ -190,16 +188,25 @@ fn fork_once(limit: Duration) -> Result<Side, HoldError> {
             be_worker(program, page, of_program, worker_end, limit).map(Side::Worker)
         }
         Ok(ForkResult::Parent { .. }) => std::process::exit(0),
-        Err(_) => std::process::exit(1),
+        Err(errno) => std::process::exit(errno as i32),
     }
 }
 
-/// Waits for the process between.
+/// A process with other threads must not be forked: one of them may hold a lock.
+fn check_alone() -> Result<(), HoldError> {
+    // Without it, nothing of the program could be read either.
+    let threads = fs::read_dir("/proc/self/task")
+        .map_err(|_| io::Error::other("/proc is not there, or is that of another PID namespace"))?;
+    if threads.count() == 1 { Ok(()) } else { Err(io::Error::other("this process has other threads").into()) }
+}
+
+/// Waits for the process between. Its status is the number of an error.
 fn wait_for(child: Pid) -> Result<(), HoldError> {
     loop {
         match waitpid(child, None) {
             // ECHILD: the caller of loiter has set SIGCHLD to be ignored.
             Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => return Ok(()),
+            Ok(WaitStatus::Exited(_, errno)) => return Err(Errno::from_raw(errno).into()),
             Ok(_) => return Err(HoldError::Killed),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),

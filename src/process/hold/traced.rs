@@ -16,7 +16,7 @@ use nix::unistd::{ForkResult, Pid, getpid};
 
 use super::super::proc;
 use super::worker::Event;
-use super::{Command, HoldError, allow_reader};
+use super::{Command, HoldError, allow_reader, check_alone};
 
 /// Signals that end or inform a program, and are passed on. Those of job control stop loiter as they stop the program.
 const PASSED: [i32; 8] = [
@@ -67,9 +67,7 @@ impl Traced {
     /// # Errors
     /// It may not be traced; this process has other threads. That it cannot be executed is seen later.
     pub(crate) fn start(command: &Command) -> Result<Traced, HoldError> {
-        if proc::threads(std::process::id())?.len() != 1 {
-            return Err(io::Error::other("this process has other threads").into());
-        }
+        check_alone()?;
         let own = getpid();
         let (mut go, mut allow) = io::pipe()?;
         let (failed, mut fail) = io::pipe()?;

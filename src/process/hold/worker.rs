@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::super::sys;
+use super::super::{proc, sys};
 use super::desk::Desk;
 use super::filter::{Answer, Call};
 use super::keeper::time_left;
 use super::line::{Line, Received, unpack};
 use super::{HoldError, apart, status};
+
+/// How long a thread may need for a CPU, to sleep again in its call.
+const ASLEEP: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_micros(200);
 
 /// What happens to a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +123,23 @@ impl Worker {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
+            Ok(Event::Held(tid)) => {
+                self.wait_until_asleep(tid);
+                Event::Held(tid)
+            }
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => Event::TimedOut,
             // The last process with the filter has ended.
             Err(RecvTimeoutError::Disconnected) => Event::Ended,
+        }
+    }
+
+    /// The kernel wakes a thread whose call was received, and lets it sleep again in another way
+    /// (`seccomp_do_user_notification` of Linux 6.18's `kernel/seccomp.c`). Until it sleeps, nothing says where it is.
+    fn wait_until_asleep(&self, tid: u32) {
+        let begun = Instant::now();
+        while begun.elapsed() < ASLEEP && !self.has_ended() && proc::held_at(self.pid(), tid).is_none() {
+            thread::sleep(PAUSE);
         }
     }
 

@@ -44,8 +44,8 @@ meanings! {
         "no-cases", "the select has no cases, so the task blocks forever, on purpose or by mistake";
         "wait-for-end", "wait for a context or a channel that ends the task instead";
     WakerGone:
-        "waker-gone", "the tasks that should have woken them are gone";
-        "find-waker", "check which other tasks held the channel or lock, and why they returned early";
+        "waker-gone", "whatever should have ended the wait is gone";
+        "find-waker", "check which other tasks held the channel or lock, and why each returned early";
     ReceiverGone:
         "receiver-gone", "the receiver is gone: it probably returned early, at the first answer, an error or a timeout";
         "buffer-channel", "buffer the channel for every sender, or let senders select on a context that is cancelled \
@@ -60,16 +60,16 @@ meanings! {
         "library-not-closed", "something from this library is created again and again, and never closed or stopped";
         "close-library", "look for its Close, Stop, Shutdown or cancel function, or create it once and share it";
     RangeNotClosed:
-        "range-not-closed", "they loop over a channel (or check whether it is closed), and nothing closes it";
+        "range-not-closed", "a loop over a channel (or a check whether it is closed) waits, and nothing closes the channel";
         "close-channel", "close the channel after the last send, on every path: defer close(...) in the sender";
     NotCancelled:
-        "not-cancelled", "they wait for a context that is never cancelled, or for a done channel that is never closed";
+        "not-cancelled", "the wait is for a context that is never cancelled, or for a done channel that is never closed";
         "cancel", "call the cancel function on every path (defer cancel()), or close the channel";
     SenderGone:
-        "sender-gone", "they wait for a value that is never sent: the sender probably returned early or never started";
+        "sender-gone", "the wait is for a value that is never sent: the sender probably returned early or never started";
         "always-send", "send or close on every path of the sender, including errors, or also select on ctx.Done()";
     SelectUnused:
-        "select-unused", "none of the channels that they select on is used or closed any more";
+        "select-unused", "none of the channels of the select is used or closed any more";
         "add-done-case", "add a case for a context that is cancelled, or close the existing done channel on every path";
     DoneMissing:
         "done-missing", "the wait group does not reach zero: Done is missing on some path, or the counted tasks are stuck";
@@ -82,7 +82,7 @@ meanings! {
         "not-released", "the semaphore is never released";
         "release", "release it on every path of the tasks that hold it";
     JoinedNotEnding:
-        "joined-not-ending", "the tasks that they wait for do not end";
+        "joined-not-ending", "the tasks that are waited for do not end";
         "check-joined", "look at what those tasks wait for";
     TickerNotStopped:
         "ticker-not-stopped", "loops around a timer or ticker are started and never stopped";
@@ -95,20 +95,20 @@ meanings! {
         "set-deadline", "set a deadline before each read and write (or a timeout of the client or server), and close the \
             connection";
     NotReady:
-        "not-ready", "what they read or write is not ready, and nothing closes it";
+        "not-ready", "what is read or written is not ready, and nothing closes it";
         "close-file", "close it where it is given up, or set a deadline";
     CallNotReturning:
-        "call-not-returning", "a system call or foreign code does not return; each of them also holds a thread";
+        "call-not-returning", "a system call or foreign code does not return, and also holds a thread";
         "check-calls", "look at the innermost frames and at the number of threads";
     Overload:
         "overload", "more work is started than finished";
         "limit-starts", "limit how much is started at once";
     NotEnding:
         "not-ending", "tasks are started and do not end";
-        "check-waits", "look at what each of them waits for, and what should have ended it";
+        "check-waits", "look at what each task waits for, and what should have ended it";
     NeverCame:
-        "never-came", "whatever these wait for never came";
-        "compare-ended", "compare them with those that ended, and look for the path that never wakes them";
+        "never-came", "what is waited for never came";
+        "compare-ended", "compare with the tasks that ended, and look for the path that wakes nobody";
     LockedTwice:
         "locked-twice", "deadlock: a task waits for a lock that it holds itself, because one path locks it twice";
         "split-function", "never lock what a caller already holds: split the function into one that locks and one that \
@@ -158,23 +158,23 @@ meanings! {
     RUnlockMissing:
         "runlock-missing", "it is held for reading, and no task is left to unlock it: a return without RUnlock, or a task \
             that read-locks twice while a writer waits";
-        "defer-unlock", "defer Unlock right after Lock; look for returns and panics between them, and for callers that \
+        "defer-unlock", "defer Unlock right after Lock; look for returns and panics in between, and for callers that \
             already hold the lock";
     UnlockMissing:
         "unlock-missing", "it is held, and no task is left to unlock it: a return or a panic without Unlock, or a holder \
             that could not be read";
-        "defer-unlock", "defer Unlock right after Lock; look for returns and panics between them, and for callers that \
+        "defer-unlock", "defer Unlock right after Lock; look for returns and panics in between, and for callers that \
             already hold the lock";
     UnlockerUnknown:
         "unlocker-unknown", "no task was found that could unlock it: a return without Unlock, a task that locks twice, or \
             a holder in another function";
-        "defer-unlock", "defer Unlock right after Lock; look for returns and panics between them, and for callers that \
+        "defer-unlock", "defer Unlock right after Lock; look for returns and panics in between, and for callers that \
             already hold the lock";
     Throttled:
         "throttled", "the kernel stops the process for part of every period when all workers are busy";
         "set-workers", "set GOMAXPROCS (or the number of workers) to what the process is granted";
     WorkersCompete:
-        "workers-compete", "workers compete for CPUs when all of them are busy";
+        "workers-compete", "workers compete for CPUs when all are busy";
         "set-workers", "set GOMAXPROCS (or the number of workers) to what the process is granted";
     IdleCpus:
         "idle-cpus", "CPUs are idle while tasks wait to run";
@@ -183,6 +183,6 @@ meanings! {
         "workers-busy", "there is more work than the workers can do";
         "profile-cpu", "look at what runs (a CPU profile), and at what starts so many tasks";
     HotLoop:
-        "hot-loop", "they compute all the time, or a loop never waits for anything";
-        "record-cpu", "loiter record shows where their CPU time goes; a loop that polls needs something to wait for";
+        "hot-loop", "a computation takes all the time, or a loop never waits for anything";
+        "record-cpu", "loiter record shows where the CPU time goes; a loop that polls needs something to wait for";
 }

@@ -60,6 +60,10 @@ pub(super) fn evidence(evidence: &LockEvidence, noun: &str) -> String {
         LockEvidence::AlsoWait { tasks } => {
             format!("{} for these locks", tasks_verb(*tasks, &format!("more {noun}"), "waits", "wait"))
         }
+        LockEvidence::WithoutHolder { locks: 1, of: 1 } => "no holder was found for the lock".to_owned(),
+        LockEvidence::WithoutHolder { locks, of } if locks == of => {
+            format!("no holder was found for any of the {}", count(*of, "lock"))
+        }
         LockEvidence::WithoutHolder { locks, of } => {
             format!("no holder was found for {} of the {}", thousands(*locks), count(*of, "lock"))
         }

@@ -20,11 +20,33 @@ pub use rest::{rest_name, why};
 /// Every clause of a finding's evidence, the surest rule's first.
 pub fn because(finding: &Finding) -> Vec<String> {
     let all = finding.hits.iter().flat_map(|hit| &hit.because);
-    all.map(|one| evidence(one, &finding.noun)).collect()
+    all.map(|one| evidence(one, Tasks::of(finding))).collect()
 }
 
-/// One piece of evidence as a clause: "60 were created and none ended". `noun`: what the tasks are called.
-pub fn evidence(evidence: &Evidence, noun: &str) -> String {
+/// The tasks that a clause is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Tasks<'a> {
+    /// What they are called.
+    pub noun: &'a str,
+    /// There is a single one.
+    pub is_one: bool,
+}
+
+impl<'a> Tasks<'a> {
+    /// Those of a finding.
+    pub fn of(finding: &'a Finding) -> Self {
+        Tasks { noun: &finding.noun, is_one: finding.now == 1 }
+    }
+
+    /// The word for one task or for several.
+    fn pick(self, one: &'static str, several: &'static str) -> &'static str {
+        if self.is_one { one } else { several }
+    }
+}
+
+/// One piece of evidence as a clause: "60 were created and none ended".
+pub fn evidence(evidence: &Evidence, tasks: Tasks<'_>) -> String {
+    let noun = tasks.noun;
     match evidence {
         Evidence::NilChannel => "the channel is nil, and a nil channel blocks forever".to_owned(),
         Evidence::NoCases => "a select without cases blocks forever".to_owned(),
@@ -44,25 +66,33 @@ pub fn evidence(evidence: &Evidence, noun: &str) -> String {
             "the process is only {} old, so {noun}s that live longer than that look the same",
             duration(*process_age_ns)
         ),
-        Evidence::NoneWoke => {
-            "each is sleeping or waiting for a timer, and none woke up while watched".to_owned()
-        }
+        Evidence::NoneWoke => tasks
+            .pick(
+                "it is sleeping or waiting for a timer, and did not wake up while watched",
+                "each is sleeping or waiting for a timer, and none woke up while watched",
+            )
+            .to_owned(),
         Evidence::UsuallyParked { what, why } => {
             format!("{} are normally parked: {why}", rest::with_noun(what, noun))
         }
         Evidence::FewExpected { what } => {
             format!("a program normally has only a few {}", rest::with_noun(what, noun))
         }
-        Evidence::Runnable => "they are running or ready to run".to_owned(),
+        Evidence::Runnable => waits_for(WaitClass::Nothing, tasks),
         Evidence::Waits(waits) => self::waits(waits),
-        Evidence::WaitsFor(class) => waits_for(*class).to_owned(),
+        Evidence::WaitsFor(class) => waits_for(*class, tasks),
+        Evidence::Blocked { tasks: 1, at_least_ns } if tasks.is_one => {
+            format!("it has been blocked for at least {}", duration(*at_least_ns))
+        }
         Evidence::Blocked { tasks: 1, at_least_ns } => {
             format!("1 of them has been blocked for at least {}", duration(*at_least_ns))
         }
         Evidence::Blocked { tasks, at_least_ns } => {
             format!("{} of them have been blocked for at least {}", thousands(*tasks), duration(*at_least_ns))
         }
-        Evidence::AgeUnknown { .. } => "how long they have been waiting is unknown".to_owned(),
+        Evidence::AgeUnknown { .. } => {
+            format!("how long {} been waiting is unknown", tasks.pick("it has", "they have"))
+        }
         Evidence::OutstandingDone { calls, groups } => {
             let calls = count(*calls, "outstanding Done call");
             format!(
@@ -71,15 +101,17 @@ pub fn evidence(evidence: &Evidence, noun: &str) -> String {
             )
         }
         Evidence::UnreadBodies => {
-            "each connection waits for its response body to be read or closed".to_owned()
+            let which = tasks.pick("the", "each");
+            format!("{which} connection waits for its response body to be read or closed")
         }
         Evidence::WritersGrow { tasks } => {
             format!("the writers of these connections grow in number, too ({})", thousands(*tasks))
         }
         Evidence::StartedByModule(module) => {
-            format!("{} starts them, not the program's own code", self::module(module))
+            let them = tasks.pick("it", "them");
+            format!("{} starts {them}, not the program's own code", self::module(module))
         }
-        Evidence::Outlived(outlived) => self::outlived(*outlived),
+        Evidence::Outlived(outlived) => self::outlived(*outlived, tasks.is_one),
         Evidence::FewerEnded { ended, expected } => format!(
             "{} of the first reading ended, where {expected:.0} would have at the rate of newer ones",
             if *ended == 0 { "none".to_owned() } else { thousands(*ended) }
@@ -160,37 +192,48 @@ fn waits(waits: &ObjectWaits) -> String {
     text
 }
 
-/// What they wait for, if the objects are not known.
-fn waits_for(class: WaitClass) -> &'static str {
-    match class {
-        WaitClass::Join => "they wait for other tasks to end",
-        WaitClass::Sleep => "they are sleeping",
-        WaitClass::Timer => "they wait for a timer",
-        WaitClass::Network => "they wait for a network peer",
-        WaitClass::Accept => "they wait for connections",
-        WaitClass::Io => "they wait for a file, a pipe or a device",
-        WaitClass::Call => "they are in system calls or foreign code",
-        WaitClass::Send => "they wait to send on a channel",
-        WaitClass::Range | WaitClass::Receive | WaitClass::Signal => "they wait to receive from a channel",
-        WaitClass::Select => "they select on several channels",
-        WaitClass::Lock => "they wait for a lock",
-        WaitClass::WaitGroup => "they wait for a wait group",
-        WaitClass::Cond => "they wait for a condition variable",
-        WaitClass::Semaphore => "they wait for a semaphore",
-        WaitClass::NilChannel => "they wait on a nil channel",
-        WaitClass::NoCases => "they are in a select without cases",
-        WaitClass::Nothing => "they are running or ready to run",
-        WaitClass::Runtime => "they wait for the runtime's own work",
-        WaitClass::Leaked | WaitClass::Other | WaitClass::Unknown => "what they wait for is unknown",
-    }
+/// What they wait for, if the objects are not known: "it waits for a timer", "they wait for a timer".
+fn waits_for(class: WaitClass, tasks: Tasks<'_>) -> String {
+    let (who, wait, are) = if tasks.is_one { ("it", "waits", "is") } else { ("they", "wait", "are") };
+    let what = match class {
+        WaitClass::Join => "for other tasks to end",
+        WaitClass::Timer => "for a timer",
+        WaitClass::Network => "for a network peer",
+        WaitClass::Accept => "for connections",
+        WaitClass::Io => "for a file, a pipe or a device",
+        WaitClass::Send => "to send on a channel",
+        WaitClass::Range | WaitClass::Receive | WaitClass::Signal => "to receive from a channel",
+        WaitClass::Lock => "for a lock",
+        WaitClass::WaitGroup => "for a wait group",
+        WaitClass::Cond => "for a condition variable",
+        WaitClass::Semaphore => "for a semaphore",
+        WaitClass::NilChannel => "on a nil channel",
+        WaitClass::Runtime => "for the runtime's own work",
+        WaitClass::Select => {
+            return format!("{who} {} on several channels", tasks.pick("selects", "select"));
+        }
+        WaitClass::Sleep => return format!("{who} {are} sleeping"),
+        WaitClass::Call if tasks.is_one => return "it is in a system call or foreign code".to_owned(),
+        WaitClass::Call => return "they are in system calls or foreign code".to_owned(),
+        WaitClass::NoCases => return format!("{who} {are} in a select without cases"),
+        WaitClass::Nothing => return format!("{who} {are} running or ready to run"),
+        WaitClass::Leaked | WaitClass::Other | WaitClass::Unknown => {
+            return format!("what {who} {wait} for is unknown");
+        }
+    };
+    format!("{who} {wait} {what}")
 }
 
 /// "2 of them have been blocked for at least 4 min, while 50 others started at the same place ended within 10 s".
-fn outlived(outlived: Outlived) -> String {
-    let have = if outlived.tasks == 1 { "has" } else { "have" };
+/// `is_one`: there are no others.
+fn outlived(outlived: Outlived, is_one: bool) -> String {
+    let who = match outlived.tasks {
+        1 if is_one => "it has".to_owned(),
+        1 => "1 of them has".to_owned(),
+        n => format!("{} of them have", thousands(n)),
+    };
     format!(
-        "{} of them {have} been blocked for at least {}, while {} started at the same place ended within {}",
-        thousands(outlived.tasks),
+        "{who} been blocked for at least {}, while {} started at the same place ended within {}",
         duration(outlived.at_least_ns),
         count(outlived.others, "other"),
         duration(outlived.others_within_ns)

@@ -82,7 +82,7 @@ fn doubt(doubt: &Doubt, noun: &str) -> String {
                 Outlook::UpToPeer => "how long each of them lives is up to its peer",
                 Outlook::OldOnesEnd => "old ones end, too, though more rarely than new ones",
             };
-            format!("{}; {outlook}", super::outlived(*outlived))
+            format!("{}; {outlook}", super::outlived(*outlived, false))
         }
     }
 }

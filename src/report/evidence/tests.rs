@@ -15,7 +15,7 @@ const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
 
 fn said(one: &Evidence) -> String {
-    evidence(one, "goroutine")
+    evidence(one, Tasks { noun: "goroutine", is_one: false })
 }
 
 fn lock_said(one: LockEvidence) -> String {
@@ -241,4 +241,39 @@ fn what_is_no_finding() {
         "2 of them have been blocked for at least 1 min, while 20 others started at the same place ended within 5 s; how \
          long each of them lives is up to its peer"
     );
+}
+
+#[test]
+fn a_single_task_is_it() {
+    let text = |one: &Evidence| evidence(one, Tasks { noun: "task", is_one: true });
+    for (one, expected) in [
+        (Evidence::Runnable, "it is running or ready to run"),
+        (Evidence::WaitsFor(WaitClass::Timer), "it waits for a timer"),
+        (Evidence::WaitsFor(WaitClass::Select), "it selects on several channels"),
+        (Evidence::WaitsFor(WaitClass::Call), "it is in a system call or foreign code"),
+        (Evidence::WaitsFor(WaitClass::Unknown), "what it waits for is unknown"),
+        (Evidence::AgeUnknown { tasks: 1 }, "how long it has been waiting is unknown"),
+        (Evidence::Blocked { tasks: 1, at_least_ns: MINUTE }, "it has been blocked for at least 1 min"),
+        (Evidence::UnreadBodies, "the connection waits for its response body to be read or closed"),
+    ] {
+        assert_eq!(text(&one), expected);
+    }
+    assert_eq!(said(&Evidence::WaitsFor(WaitClass::Timer)), "they wait for a timer");
+}
+
+#[test]
+fn a_single_lock_is_the_lock() {
+    let without = |locks, of| lock_said(LockEvidence::WithoutHolder { locks, of });
+    assert_eq!(without(1, 1), "no holder was found for the lock");
+    assert_eq!(without(3, 3), "no holder was found for any of the 3 locks");
+    assert_eq!(without(1, 3), "no holder was found for 1 of the 3 locks");
+}
+
+/// A cause is the same for one task and for several: it does not count them.
+#[test]
+fn causes_do_not_count() {
+    for text in CAUSES.iter().map(|cause| meaning(*cause)).flat_map(|meaning| [meaning.cause, meaning.next]) {
+        let mut words = text.split(|c: char| !c.is_alphanumeric());
+        assert!(!words.any(|word| ["they", "these", "them"].contains(&word)), "{text}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::block;
-use super::words::{charged, heading, headline, ignored, left_title, unjudged};
+use super::words::{all_unjudged, charged, heading, headline, ignored, left_title, seen};
 use crate::analysis::gate::{Leak, Verdict};
 use crate::report::escape;
 use crate::report::evidence::meaning;
@@ -31,15 +31,19 @@ pub fn annotations(verdict: &Verdict, roots: &Roots, out: &mut dyn Write) -> io:
             properties.push(format!("file={}", property(&place.path)));
             properties.push(format!("line={}", place.line));
         }
-        properties.push(format!("title={}", property(&format!("{}: tasks left", verdict.program))));
+        let what = if leak.is_left { "tasks left" } else { "tasks leak while it runs" };
+        properties.push(format!("title={}", property(&format!("{}: {what}", verdict.program))));
         let mut text = format!("{}; charged to {}", heading(leak), charged(leak));
+        if let Some(seen) = seen(verdict, leak) {
+            text.push_str(&format!("; found {seen}"));
+        }
         if let Some(meaning) = leak.finding.cause.map(meaning) {
             text.push_str(&format!("; {}", meaning.cause));
         }
         writeln!(out, "::error {}::{}", properties.join(","), data(&text))?;
     }
     if let Some(more) = all.len().checked_sub(shown).filter(|&more| more > 0) {
-        let title = property(&format!("{}: tasks left", verdict.program));
+        let title = property(&format!("{}: more tasks", verdict.program));
         let text = format!(
             "{more} more of {} are not shown here: {}",
             count(all.len() as u64, "kind"),
@@ -140,12 +144,7 @@ fn notes(verdict: &Verdict) -> Vec<String> {
         notes.push(format!("and {more} more lines that are no longer needed"));
     }
     notes.extend(ignored(verdict).iter().map(|text| format!("left out: {}", markdown::plain(text))));
-    notes.extend(
-        verdict
-            .unjudged
-            .iter()
-            .map(|one| format!("warning: {}", markdown::plain(&unjudged(one, &verdict.noun)))),
-    );
+    notes.extend(all_unjudged(verdict).iter().map(|text| format!("warning: {}", markdown::plain(text))));
     if let Some(first) = notes.first_mut() {
         first.insert_str(0, "\n- ");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::block;
-use super::words::{heading, headline, ignored, unjudged};
+use super::words::{all_unjudged, heading, headline, ignored};
 use crate::analysis::gate::{Leak, Verdict};
 use crate::report::escape;
 
@@ -51,18 +51,19 @@ pub fn junit(verdict: &Verdict, time: &str, out: &mut dyn Write) -> io::Result<(
             _ => writeln!(out, "><skipped message=\"{}\"/></testcase>", attribute(&headline(verdict)))?,
         }
     }
-    let notes = verdict.unjudged.iter().map(|one| unjudged(one, &verdict.noun));
-    let notes: Vec<String> =
-        notes.chain(ignored(verdict).into_iter().map(|text| format!("left out: {text}"))).collect();
+    let notes: Vec<String> = all_unjudged(verdict)
+        .into_iter()
+        .chain(ignored(verdict).into_iter().map(|text| format!("left out: {text}")))
+        .collect();
     writeln!(out, "    <system-out>{}</system-out>", content(&headline(verdict)))?;
     let notes: Vec<String> = notes.iter().map(|note| content(note)).collect();
     writeln!(out, "    <system-err>{}</system-err>", notes.join("\n"))?;
     writeln!(out, "  </testsuite>\n</testsuites>")
 }
 
-/// Nothing was read, so that nothing can be said to be right.
+/// The end was not read, so that nothing can be said to be right.
 fn was_not_judged(verdict: &Verdict) -> bool {
-    verdict.header.as_ref().is_none_or(|header| header.runtimes.is_empty())
+    verdict.readings == 0 || verdict.header.as_ref().is_none_or(|header| header.runtimes.is_empty())
 }
 
 fn name(test: Option<&(String, crate::analysis::gate::Way)>) -> &str {

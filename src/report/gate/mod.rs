@@ -35,3 +35,6 @@ fn block(verdict: &Verdict, leak: &Leak) -> String {
     let _ = text::leak(verdict, leak, &|_| None, &options, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

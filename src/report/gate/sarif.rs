@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::block;
-use super::words::{charged, heading, unjudged};
+use super::words::{all_unjudged, charged, heading, seen};
 use crate::analysis::gate::{Leak, Standing, Verdict};
 use crate::analysis::leaks::{RULES, Sureness};
 use crate::report::escape;
@@ -16,6 +16,9 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// The rule of everything for which no surer rule has a reason.
 const LEFT: (&str, &str) =
     ("left", "tasks are left at the end of the program that nobody will end, and are not known to be fine");
+/// What to do about any of them.
+const HELP: &str = "The message says where the tasks were started, what they wait for, and what to do. The snapshot that \
+    loiter gate --keep writes shows the rest: loiter stacks, loiter leaks and loiter why read it.";
 /// Results of one run that GitHub takes are 25,000; no more than this many are written, the gravest first.
 const MAX_RESULTS: usize = 5_000;
 
@@ -45,7 +48,7 @@ pub fn sarif(verdict: &Verdict, roots: &Roots, version: &str, out: &mut dyn Writ
             "automationDetails": { "id": format!("loiter-gate/{}/", escape(&verdict.program)) },
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": verdict.header.is_some(),
+                "executionSuccessful": verdict.readings > 0,
                 "toolExecutionNotifications": notes,
             }],
             "results": results,
@@ -55,7 +58,7 @@ pub fn sarif(verdict: &Verdict, roots: &Roots, version: &str, out: &mut dyn Writ
 }
 
 fn notes(verdict: &Verdict) -> Vec<String> {
-    let mut notes: Vec<String> = verdict.unjudged.iter().map(|one| unjudged(one, &verdict.noun)).collect();
+    let mut notes = all_unjudged(verdict);
     if let Some(more) = verdict.leaks.len().checked_sub(MAX_RESULTS).filter(|&more| more > 0) {
         notes.push(format!("{more} kinds of tasks are left out: there are too many"));
     }
@@ -74,6 +77,8 @@ fn rule_of(id: &str) -> Value {
         "id": id,
         "name": id,
         "shortDescription": { "text": checks },
+        "fullDescription": { "text": checks },
+        "help": { "text": HELP },
         "defaultConfiguration": { "level": "error" },
     })
 }
@@ -81,6 +86,9 @@ fn rule_of(id: &str) -> Value {
 fn result(verdict: &Verdict, leak: &Leak, rules: &[&str], roots: &Roots) -> Value {
     let id = rule(leak);
     let mut text = format!("{}. Charged to: {}.", heading(leak), charged(leak));
+    if let Some(seen) = seen(verdict, leak) {
+        text.push_str(&format!(" Found {seen}."));
+    }
     if let Some(meaning) = leak.finding.cause.map(meaning) {
         text.push_str(&format!(" {}; {}.", meaning.cause, meaning.next));
     }
@@ -90,7 +98,7 @@ fn result(verdict: &Verdict, leak: &Leak, rules: &[&str], roots: &Roots) -> Valu
         "ruleIndex": rules.iter().position(|rule| *rule == id),
         "level": if matches!(leak.standing, Standing::Known(_)) { "note" } else { "error" },
         "message": { "text": escape(&text) },
-        "locations": [location(leak, roots.place(leak))],
+        "locations": [location(leak, &place_of(verdict, leak, roots))],
         "partialFingerprints": {
             "loiterKind/v1": fingerprint,
             "primaryLocationLineHash": format!("{fingerprint}:1"),
@@ -107,15 +115,27 @@ fn result(verdict: &Verdict, leak: &Leak, rules: &[&str], roots: &Roots) -> Valu
     result
 }
 
-fn location(leak: &Leak, place: Option<Place>) -> Value {
+/// GitHub refuses a log with a result that has no place. What was started outside of the repository is at the file that
+/// names the module, or at one that is named after the program.
+fn place_of(verdict: &Verdict, leak: &Leak, roots: &Roots) -> Place {
+    let module = || match roots.module.as_ref()?.1.as_str() {
+        "" => Some("go.mod".to_owned()),
+        directory => Some(format!("{directory}/go.mod")),
+    };
+    let program = || match verdict.program.trim_matches('/') {
+        "" => "program".to_owned(),
+        name => name.to_owned(),
+    };
+    roots.place(leak).unwrap_or_else(|| Place { path: module().unwrap_or_else(program), line: 1 })
+}
+
+fn location(leak: &Leak, Place { path, line }: &Place) -> Value {
     let mut location = serde_json::Map::new();
-    if let Some(Place { path, line }) = place {
-        let physical = json!({
-            "artifactLocation": { "uri": uri(&path), "uriBaseId": "%SRCROOT%" },
-            "region": { "startLine": line },
-        });
-        location.insert("physicalLocation".to_owned(), physical);
-    }
+    let physical = json!({
+        "artifactLocation": { "uri": uri(path), "uriBaseId": "%SRCROOT%" },
+        "region": { "startLine": line },
+    });
+    location.insert("physicalLocation".to_owned(), physical);
     let function = leak.finding.parts.iter().find_map(|part| part.at.as_ref()).map(|at| &*at.function);
     if let Some(function) = function.filter(|function| !function.is_empty()) {
         let logical = json!([{ "fullyQualifiedName": escape(function), "kind": "function" }]);

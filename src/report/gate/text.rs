@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{charged, heading, headline, ignored, left_title, unjudged};
+use super::words::{all_unjudged, charged, heading, headline, ignored, left_title, seen, watched};
 use crate::analysis::baseline::Line as BaselineLine;
 use crate::analysis::gate::{Leak, Standing, Verdict};
 use crate::report::finding::{SourceLines, rest_list};
@@ -48,12 +48,13 @@ pub(super) fn leak(
 ) -> io::Result<()> {
     let none = Header::default();
     let header = verdict.header.as_ref().unwrap_or(&none);
-    findings::finding((header, &leak.finding), (left_title(leak), &rows(leak)), source, options, out)
+    findings::finding((header, &leak.finding), (left_title(leak), &rows(verdict, leak)), source, options, out)
 }
 
 /// What the gate adds to a finding.
-fn rows(leak: &Leak) -> Vec<(&'static str, String)> {
+fn rows(verdict: &Verdict, leak: &Leak) -> Vec<(&'static str, String)> {
     let mut rows = vec![("charged to", charged(leak))];
+    rows.extend(seen(verdict, leak).map(|seen| ("leaking", seen)));
     if let Standing::Expired(line) = &leak.standing {
         rows.push(("baseline", expired(line)));
     }
@@ -110,7 +111,10 @@ impl Page<'_> {
         for text in ignored(verdict) {
             self.words(DIM, &format!("left out: {text}"))?;
         }
-        for text in verdict.unjudged.iter().map(|one| unjudged(one, &verdict.noun)) {
+        if let Some(watched) = watched(verdict).filter(|_| self.options.verbose || verdict.fails()) {
+            self.words(DIM, &format!("watched while it ran: {watched}"))?;
+        }
+        for text in all_unjudged(verdict) {
             self.words(WARN, &format!("warning: {text}"))?;
         }
         Ok(())

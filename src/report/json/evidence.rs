@@ -10,7 +10,7 @@ use crate::analysis::leaks::evidence::{
     Outlook, Steady, TaskName, Why,
 };
 use crate::analysis::signature::SignatureFrame;
-use crate::report::evidence;
+use crate::report::evidence::{self, Tasks};
 
 /// Something that was seen or concluded.
 #[derive(Serialize)]
@@ -27,10 +27,10 @@ impl Fact {
         Fact { kind, fields, text }
     }
 
-    /// One piece of evidence. `noun`: what the tasks are called.
-    pub(super) fn evidence(one: &Evidence, noun: &str) -> Self {
+    /// One piece of evidence.
+    pub(super) fn evidence(one: &Evidence, tasks: Tasks<'_>) -> Self {
         let (kind, fields) = evidence_fields(one);
-        Fact::new(kind, fields, evidence::evidence(one, noun))
+        Fact::new(kind, fields, evidence::evidence(one, tasks))
     }
 
     /// A cause.

@@ -14,7 +14,7 @@ use crate::analysis::leaks::{
 use crate::analysis::rates::{Lifetime, Rates};
 use crate::analysis::series::Matching;
 use crate::analysis::signature::SignatureFrame;
-use crate::report::evidence::rest_name;
+use crate::report::evidence::{Tasks, rest_name};
 use crate::report::finding::{Findings, SourceLines, no_lifetime, summary};
 
 /// Name of the format.
@@ -258,7 +258,11 @@ impl NoteOut {
     pub(super) fn new(note: &Note, noun: &str) -> Self {
         NoteOut {
             rule: note.rule,
-            because: note.because.iter().map(|one| Fact::evidence(one, noun)).collect(),
+            because: note
+                .because
+                .iter()
+                .map(|one| Fact::evidence(one, Tasks { noun, is_one: false }))
+                .collect(),
             cause: Fact::cause(note.cause),
             next: Fact::next(note.cause),
         }
@@ -276,7 +280,7 @@ impl<'a> FindingOut<'a> {
         let hit = |hit: &crate::analysis::leaks::Hit| HitOut {
             rule: hit.rule,
             sureness: hit.sureness.name(),
-            because: hit.because.iter().map(|one| Fact::evidence(one, &finding.noun)).collect(),
+            because: hit.because.iter().map(|one| Fact::evidence(one, Tasks::of(finding))).collect(),
         };
         FindingOut {
             sureness: finding.sureness.name(),

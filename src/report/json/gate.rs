@@ -8,7 +8,7 @@ use super::baseline::LineOut;
 use super::findings::{FindingOut, RestOut, SilencedOut, all_ignored};
 use super::head::SnapshotOut;
 use super::{VERSION, known};
-use crate::analysis::gate::{Charge, Leak, Standing, Unjudged, Verdict, Way};
+use crate::analysis::gate::{Charge, Leak, Seen, Standing, Unjudged, Verdict, Watched, Way};
 use crate::report::finding::SourceLines;
 use crate::report::roots::Roots;
 
@@ -42,6 +42,7 @@ pub fn gate(
         ignore_file: SilencedOut::new(verdict.silenced.as_ref()),
         stale: verdict.stale.iter().map(LineOut::new).collect(),
         unjudged: verdict.unjudged.iter().map(UnjudgedOut::new).collect(),
+        watched: verdict.watched.as_ref().map(WatchedOut::new),
     };
     super::write(&document, out)
 }
@@ -64,6 +65,24 @@ struct Document<'a> {
     ignore_file: Option<SilencedOut<'a>>,
     stale: Vec<LineOut<'a>>,
     unjudged: Vec<UnjudgedOut<'a>>,
+    watched: Option<WatchedOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct WatchedOut<'a> {
+    readings: u32,
+    span_ns: Option<u64>,
+    failed: u32,
+    trouble: Option<&'a str>,
+    cpu_ns: u64,
+    left_out: u64,
+}
+
+#[derive(Serialize)]
+struct SeenOut {
+    readings: u32,
+    first_ns: Option<u64>,
+    last_ns: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +90,8 @@ struct LeakOut<'a> {
     standing: &'static str,
     kind: KindOut<'a>,
     baseline: Option<LineOut<'a>>,
+    is_left: bool,
+    seen: Option<SeenOut>,
     place: Option<PlaceInRepository>,
     charges: Vec<ChargeOut<'a>>,
     finding: FindingOut<'a>,
@@ -120,6 +141,12 @@ impl<'a> LeakOut<'a> {
                 reason: known(&leak.kind.reason),
             },
             baseline: line.map(LineOut::new),
+            is_left: leak.is_left,
+            seen: leak.seen.map(|Seen { readings, first_ns, last_ns }| SeenOut {
+                readings,
+                first_ns,
+                last_ns,
+            }),
             place: roots.place(leak).map(|place| PlaceInRepository { path: place.path, line: place.line }),
             charges: leak.charges.iter().map(ChargeOut::new).collect(),
             finding: FindingOut::new(&leak.finding, Some(source)),
@@ -148,10 +175,18 @@ impl<'a> ChargeOut<'a> {
     }
 }
 
+impl<'a> WatchedOut<'a> {
+    fn new(watched: &'a Watched) -> Self {
+        let Watched { readings, span_ns, failed, cpu_ns, left_out, .. } = *watched;
+        WatchedOut { readings, span_ns, failed, trouble: watched.trouble.as_deref(), cpu_ns, left_out }
+    }
+}
+
 impl<'a> UnjudgedOut<'a> {
     fn new(unjudged: &'a Unjudged) -> Self {
         let (kind, count, text) = match unjudged {
             Unjudged::NoReading => ("no-reading", None, None),
+            Unjudged::EndNotRead => ("end-not-read", None, None),
             Unjudged::NoRuntime => ("no-runtime", None, None),
             Unjudged::Missing(n) => ("missing", Some(*n), None),
             Unjudged::NoStack(n) => ("no-stack", Some(*n), None),

@@ -6,7 +6,7 @@ use super::{block, code, code_in_text, plain};
 use crate::analysis::leaks::fleet::Fleet;
 use crate::analysis::leaks::{Finding, Listed, Part, Report};
 use crate::analysis::signature::SignatureFrame;
-use crate::report::evidence::{evidence, meaning};
+use crate::report::evidence::{Tasks, evidence, meaning};
 use crate::report::finding::{
     Findings, SourceLines, because_of, by_reason, holders, keeps_waiting, left_out, named, note, number,
     per_minute, rates_line, readings, rest_list, samples, since, summary,
@@ -244,7 +244,7 @@ fn details(
     writeln!(out, "\nEvidence:\n")?;
     for hit in &finding.hits {
         let because: Vec<String> =
-            hit.because.iter().map(|one| plain(&evidence(one, &finding.noun))).collect();
+            hit.because.iter().map(|one| plain(&evidence(one, Tasks::of(finding)))).collect();
         writeln!(out, "- {} ({}): {}", hit.rule, hit.sureness, because.join("; "))?;
     }
     for part in &finding.parts {

@@ -87,6 +87,12 @@ pub(super) fn read(
             if !current(reader, address)?.is_some_and(|now| now.same_as(&raw)) {
                 return Ok(Running::Moved);
             }
+            // It ran when it was looked at before, and is in such a call now.
+            if let Some(at) = target.held_at(thread)
+                && let Some(found) = read_held(reader, goroutine, at)?
+            {
+                return Ok(found);
+            }
             stops.refused.get_or_insert_with(|| full_text(&error));
             Ok(Running::Read(goroutine))
         }

@@ -123,7 +123,7 @@ impl<'a> Look<'a> {
 }
 
 /// Why a program could not be read, in words.
-fn said(trouble: &Trouble) -> String {
+pub(super) fn said(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Unreadable(error) => match error.as_ref() {
             SourceError::Target { source, .. } => full_text(source),

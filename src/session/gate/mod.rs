@@ -1,22 +1,26 @@
 //! Runs a program, and looks at what it leaves when it ends.
 //!
 //! [`run`] becomes the program, or its parent: `process/hold` holds it at its end. While it is held, it is read and
-//! judged, read again while tasks are left that may still end, and reported on. Only then it goes on.
+//! judged, read again while tasks are left that may still end, and reported on. Only then it goes on. If asked to, a
+//! thread also reads it while it runs (`watch`).
 
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::analysis::gate::{Terms, Verdict};
+use crate::analysis::gate::{Terms, Verdict, Watch, Watched};
+use crate::cause::full_text;
 use crate::process::hold::{self, Command, End, HoldError, Side, Traced};
 use crate::runtimes::ReadOptions;
 use crate::snapshot::Snapshot;
 
 mod look;
 mod program;
+mod watch;
 
 use look::Look;
 use program::HeldProgram;
+use watch::Watcher;
 
 /// Beyond the time to settle, a program is never held longer than this: a reading that hangs is left behind.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -48,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) settle: Duration,
     /// After this long it is read and ended.
     pub(crate) timeout: Option<Duration>,
+    /// How often it is read while it runs. None: only at its end.
+    pub(crate) watch: Option<Duration>,
     /// Its status in place of 0, if the gate fails.
     pub(crate) exit_code: u8,
     /// How it is read.
@@ -74,7 +80,7 @@ pub(crate) enum Moment {
 pub(crate) struct Found {
     /// When it was looked at.
     pub(crate) moment: Moment,
-    /// The last reading.
+    /// The last reading: one while it ran, if there is none of its end.
     pub(crate) last: Option<Arc<Snapshot>>,
     /// The verdict on all readings. Without one, it says so.
     pub(crate) verdict: Verdict,
@@ -84,6 +90,21 @@ pub(crate) struct Found {
     pub(crate) held: Duration,
     /// The status with which the program is about to end, as far as it is known.
     pub(crate) status: Option<u8>,
+}
+
+impl Found {
+    /// Adds what was seen while the program ran.
+    fn join(&mut self, watch: &Watch, watched: Watched, terms: &Terms) {
+        watch.join(&mut self.verdict, terms);
+        self.verdict.watched = Some(watched);
+        if self.last.is_none() {
+            self.last = watch.last().cloned();
+        }
+    }
+
+    fn not_watched(&mut self, why: String) {
+        self.verdict.watched = Some(Watched { failed: 1, trouble: Some(why), ..Watched::default() });
+    }
 }
 
 /// What is done with what was found, while the program is still held. Says whether the gate fails.
@@ -123,7 +144,10 @@ pub(crate) fn run(options: &Options, report: Report<'_>) -> Result<Option<End>, 
 /// with in place of 0.
 fn attend(program: &mut dyn HeldProgram, options: &Options, report: Report<'_>) -> Option<u8> {
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let found = match program.wait(deadline) {
+    let watcher = options.watch.map(|every| Watcher::start(program.pid(), every, options));
+    let event = program.wait(deadline);
+    let watched = watcher.map(|watcher| watcher.map(Watcher::finish));
+    let found = match event {
         hold::Event::Held(tid) => Look::new(program, options).at_end(tid),
         hold::Event::TimedOut => Look::new(program, options).too_late(options.timeout.unwrap_or_default()),
         hold::Event::Ended => {
@@ -132,10 +156,16 @@ fn attend(program: &mut dyn HeldProgram, options: &Options, report: Report<'_>) 
         }
         hold::Event::NotStarted => None,
     };
-    let Some(found) = found else {
+    let Some(mut found) = found else {
         program.let_go();
         return None;
     };
+    match watched {
+        Some(Ok(Some((watch, watched)))) => found.join(&watch, watched, &options.terms),
+        Some(Ok(None)) => found.not_watched("the thread that reads it has failed".to_owned()),
+        Some(Err(error)) => found.not_watched(full_text(&error)),
+        None => {}
+    }
     let fails = report(&found);
     if fails && found.status == Some(0) {
         program.end_with(options.exit_code);
